@@ -1,0 +1,191 @@
+"""What can go wrong. Nothing here does anything.
+
+    OkexWSError                  everything the world can do to a feed
+    ├── ConnectionLost           TCP or TLS ended or never came up (a ConnectionError)
+    ├── HandshakeFailed          the peer answered, and the answer was no
+    ├── Stalled                  something did not come in time (a TimeoutError)
+    ├── WireError                bytes that are not what the exchange documents
+    ├── BookError                an order book that failed its proof
+    │   ├── ChecksumMismatch
+    │   └── SequenceGap
+    ├── SubscriptionRejected     the exchange refused a channel
+    ├── BudgetSpent              requests wait: the exchange allows so many an hour
+    ├── LoginRejected            the exchange refused a key
+    └── NotLive                  there is no price that can be trusted now
+
+Misuse of the library is a ``ValueError`` or a ``TypeError`` and never one of these:
+the type says whose fault it was. The facts are attributes, the sentence is ``str()``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .messages import State
+
+
+class OkexWSError(Exception):
+    """Anything that the network or the exchange did to a feed."""
+
+
+class ConnectionLost(OkexWSError, ConnectionError):
+    """A connection ended, or could not be made.
+
+    *endpoint* is the URL without credentials; *code* and *reason* are those of the
+    WebSocket close frame, where the peer sent one (RFC 6455, section 7.4).
+    """
+
+    def __init__(self, endpoint: str, reason: str, code: int | None = None) -> None:
+        super().__init__(endpoint, reason, code)
+        self.endpoint = endpoint
+        self.reason = reason
+        self.code = code
+
+    def __str__(self) -> str:
+        close = f" (close code {self.code})" if self.code is not None else ""
+        return f"{self.endpoint}: {self.reason}{close}"
+
+
+class HandshakeFailed(OkexWSError):
+    """The peer answered the TLS or the WebSocket handshake, but not with a yes.
+
+    *status* is the HTTP status, or ``None`` where the answer was not HTTP (a refused
+    certificate, say). *retry_after* is the peer's own wish in seconds, if it sent one.
+    """
+
+    def __init__(
+        self,
+        endpoint: str,
+        reason: str,
+        status: int | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(endpoint, reason, status, retry_after)
+        self.endpoint = endpoint
+        self.reason = reason
+        self.status = status
+        self.retry_after = retry_after
+
+    def __str__(self) -> str:
+        wait = (
+            f", retry after {self.retry_after:g} s"
+            if self.retry_after is not None
+            else ""
+        )
+        return f"{self.endpoint}: {self.reason}{wait}"
+
+
+class Stalled(OkexWSError, TimeoutError):
+    """*what* did not happen within *after* seconds."""
+
+    def __init__(self, what: str, after: float) -> None:
+        super().__init__(what, after)
+        self.what = what
+        self.after = after
+
+    def __str__(self) -> str:
+        return f"{self.what} within {self.after:g} s"
+
+
+class WireError(OkexWSError):
+    """A message that is not what the exchange documents.
+
+    *kind* is a short stable name (``'inflate'``, ``'json'``, ``'depth'``, ...) under
+    which the message is counted in ``stats().dropped``. *channel* is the wire's name
+    of the channel it belongs to, or ``None`` where that cannot be read.
+    """
+
+    def __init__(self, kind: str, detail: str, channel: str | None = None) -> None:
+        super().__init__(kind, detail, channel)
+        self.kind = kind
+        self.detail = detail
+        self.channel = channel
+
+    def __str__(self) -> str:
+        where = f" on {self.channel}" if self.channel else ""
+        return f"unreadable message{where} ({self.kind}): {self.detail}"
+
+
+class BookError(OkexWSError):
+    """An order book that failed its proof."""
+
+
+class ChecksumMismatch(BookError):
+    """The CRC32 of the merged book is not the one that the exchange sent."""
+
+    def __init__(self, expected: int, actual: int) -> None:
+        super().__init__(expected, actual)
+        self.expected = expected
+        self.actual = actual
+
+    def __str__(self) -> str:
+        return (
+            f"book checksum is {self.actual}, the exchange's message says"
+            f" {self.expected}"
+        )
+
+
+class SequenceGap(BookError):
+    """An update does not follow the one before it."""
+
+    def __init__(self, expected: int, actual: int) -> None:
+        super().__init__(expected, actual)
+        self.expected = expected
+        self.actual = actual
+
+    def __str__(self) -> str:
+        return f"update follows {self.actual}, but the book is at {self.expected}"
+
+
+class SubscriptionRejected(OkexWSError):
+    """The exchange refused a channel with its *code* and *message*."""
+
+    def __init__(self, code: int | str, message: str, channel: str) -> None:
+        super().__init__(code, message, channel)
+        self.code = code
+        self.message = message
+        self.channel = channel
+
+    def __str__(self) -> str:
+        return f"{self.channel} was refused: {self.message} (error {self.code})"
+
+
+class BudgetSpent(OkexWSError):
+    """Requests wait for their turn: the exchange allows only so many an hour."""
+
+    def __init__(self, op: str, channels: int, wait: float) -> None:
+        super().__init__(op, channels, wait)
+        self.op = op
+        self.channels = channels
+        self.wait = wait
+
+    def __str__(self) -> str:
+        return (
+            f"the hour's requests are spent: {self.op} of {self.channels} channels"
+            f" waits {self.wait:.0f} s"
+        )
+
+
+class LoginRejected(OkexWSError):
+    """The exchange refused the credentials with its *code* and *message*."""
+
+    def __init__(self, code: int | str, message: str) -> None:
+        super().__init__(code, message)
+        self.code = code
+        self.message = message
+
+    def __str__(self) -> str:
+        return f"login was refused: {self.message} (error {self.code})"
+
+
+class NotLive(OkexWSError):
+    """No depth can be trusted at this moment; *state* and *cause* say why."""
+
+    def __init__(self, state: State, cause: str) -> None:
+        super().__init__(state, cause)
+        self.state = state
+        self.cause = cause
+
+    def __str__(self) -> str:
+        return f"{self.state}: {self.cause}" if self.cause else str(self.state)

@@ -1,0 +1,300 @@
+"""The vocabulary: what the wire says, and what a script is given. Values, no behaviour.
+
+Shapes and units, everywhere in the library: prices and sizes are the wire's own
+characters (``str``) in `Depth` and ``GetDepth()`` and ``Decimal`` elsewhere; a size is
+in base currency on spot and in contracts on every other market; a time that a user
+sees is an aware UTC ``datetime``; a duration is ``float`` seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from enum import Enum
+from typing import Any, NamedTuple, Union
+
+# A level of a book: price, size, then what the wire adds (liquidated orders on v3
+# derivatives, "0" where the field is retired, and last the number of orders).
+Level = tuple[str, ...]
+
+
+class State(str, Enum):
+    """Whether prices can be trusted. Only `LIVE` gives prices."""
+
+    CONNECTING = "CONNECTING"
+    SYNCING = "SYNCING"
+    LIVE = "LIVE"
+    STALE = "STALE"
+    RESYNCING = "RESYNCING"
+    RECONNECTING = "RECONNECTING"
+    FAILED = "FAILED"
+    CLOSED = "CLOSED"
+
+    def __str__(self) -> str:
+        return self.value
+
+    def __format__(self, spec: str) -> str:
+        return format(self.value, spec)
+
+    @property
+    def final(self) -> bool:
+        """True for the two states that nothing leaves: `FAILED` and `CLOSED`."""
+        return self is State.FAILED or self is State.CLOSED
+
+
+# --- What a script is given ---------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Depth:
+    """The levels of one side-by-side snapshot, best first; either side may be empty.
+
+    *timestamp* is the exchange's, *received* ours. *lag* is how much later than the
+    best of its connection's last ten minutes the message came, or ``None`` where that
+    is unknown. *epoch* changes whenever averaging over the change would be wrong.
+    """
+
+    instrument_id: str
+    bids: tuple[Level, ...]
+    asks: tuple[Level, ...]
+    timestamp: datetime
+    received: datetime
+    lag: float | None
+    seq: int | None
+    epoch: int
+    channel: str
+
+
+@dataclass(frozen=True, slots=True)
+class BestBidAsk:
+    """The top of a trusted book. The prices and sizes of an empty side are ``None``."""
+
+    instrument_id: str
+    bid: Decimal | None
+    bid_size: Decimal | None
+    ask: Decimal | None
+    ask_size: Decimal | None
+    timestamp: datetime
+    received: datetime
+    lag: float | None
+    seq: int | None
+    epoch: int
+    channel: str
+
+    @property
+    def mid(self) -> Decimal | None:
+        """Half-way between bid and ask, or ``None`` while a side is empty."""
+        if self.bid is None or self.ask is None:
+            return None
+        return (self.bid + self.ask) / 2
+
+    @property
+    def spread(self) -> Decimal | None:
+        """Ask less bid, or ``None`` while a side is empty."""
+        if self.bid is None or self.ask is None:
+            return None
+        return self.ask - self.bid
+
+
+@dataclass(frozen=True, slots=True)
+class Trade:
+    """One trade, or several that the exchange put together.
+
+    *side* is the taker's, ``'buy'`` or ``'sell'``. *id* is the last id, *first_id* the
+    first, *count* how many. *replayed* marks the trade that v3 sends again after every
+    subscribe, however old it is.
+    """
+
+    instrument_id: str
+    id: str
+    first_id: str
+    count: int
+    price: Decimal
+    size: Decimal
+    side: str
+    timestamp: datetime
+    received: datetime
+    epoch: int
+    replayed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Ticker:
+    """The exchange's own summary of one instrument; a field it left out is ``None``.
+
+    *volume_24h* is in base currency on spot and in contracts elsewhere,
+    *volume_ccy_24h* in quote currency on spot and in base currency elsewhere.
+    """
+
+    instrument_id: str
+    last: Decimal
+    last_size: Decimal | None
+    bid: Decimal | None
+    bid_size: Decimal | None
+    ask: Decimal | None
+    ask_size: Decimal | None
+    open_24h: Decimal | None
+    high_24h: Decimal | None
+    low_24h: Decimal | None
+    volume_24h: Decimal | None
+    volume_ccy_24h: Decimal | None
+    timestamp: datetime
+    received: datetime
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class StateChange:
+    """The subscription of *instrument_id* went from *old* to *new* at *at*."""
+
+    old: State
+    new: State
+    cause: str
+    epoch: int
+    at: datetime
+    instrument_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Items of *channel* between the ids *after* and *before* are missing.
+
+    Either id is ``None`` where it is not known (yet).
+    """
+
+    channel: str
+    after: str | None
+    before: str | None
+    cause: str
+    instrument_id: str = ""
+
+
+Item = Union[Depth, Trade, Ticker, StateChange, Gap]
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """One consistent look at a subscription or a feed.
+
+    *age* is seconds since the depth channel's last push (``inf`` before the first),
+    *silence* seconds since any byte on its connection, *lag* as in `Depth`, *failed*
+    the channels that the exchange refused, each with its error.
+    """
+
+    state: State
+    cause: str
+    age: float
+    silence: float
+    lag: float | None
+    epoch: int
+    failed: Mapping[str, Exception]
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """Counts since the start, over every reconnect.
+
+    *messages* and *bytes* as received; *reconnects*, *dropped* and *skipped* by name:
+    ``dropped`` counts messages that could not be used, ``skipped`` items that were good
+    but gave way to newer ones. *last_pong* and *ping_round_trip* are the health check.
+    """
+
+    messages: int = 0
+    bytes: int = 0
+    reconnects: Mapping[str, int] = field(default_factory=dict)
+    resyncs: int = 0
+    gaps: int = 0
+    dropped: Mapping[str, int] = field(default_factory=dict)
+    skipped: Mapping[str, int] = field(default_factory=dict)
+    callback_errors: int = 0
+    callback_stalls: int = 0
+    last_pong: datetime | None = None
+    ping_round_trip: float | None = None
+
+
+# --- What the wire says -------------------------------------------------------------
+# Tuples, because one is made for every message. A channel is named as the wire names
+# it, which is also its key everywhere in the library.
+
+
+class Push(NamedTuple):
+    """Data of one channel: its elements as decoded JSON, and the wire's own text."""
+
+    channel: str
+    elements: list[Any]
+    text: str
+    action: str | None
+
+
+class Subscribed(NamedTuple):
+    """The exchange acknowledged a subscribe."""
+
+    channel: str
+
+
+class Unsubscribed(NamedTuple):
+    """The exchange acknowledged an unsubscribe."""
+
+    channel: str
+
+
+class Refused(NamedTuple):
+    """An error event. v3 names no channel; *message* may contain one."""
+
+    code: int | str
+    message: str
+
+
+class Pong(NamedTuple):
+    """The answer to the text ``ping``."""
+
+
+class Unknown(NamedTuple):
+    """A well-formed event or table that this protocol module does not know."""
+
+    name: str
+
+
+Message = Union[Push, Subscribed, Unsubscribed, Refused, Pong, Unknown]
+
+
+class DepthData(NamedTuple):
+    """A checked depth element. Levels are lists as decoded, price and size ``str``."""
+
+    bids: list[list[Any]]
+    asks: list[list[Any]]
+    time_ms: int
+    seq: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class TradeData:
+    """A checked trade element."""
+
+    id: str
+    first_id: str
+    count: int
+    price: Decimal
+    size: Decimal
+    side: str
+    time_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class TickerData:
+    """A checked ticker element; field for field as in `Ticker`."""
+
+    last: Decimal
+    last_size: Decimal | None
+    bid: Decimal | None
+    bid_size: Decimal | None
+    ask: Decimal | None
+    ask_size: Decimal | None
+    open_24h: Decimal | None
+    high_24h: Decimal | None
+    low_24h: Decimal | None
+    volume_24h: Decimal | None
+    volume_ccy_24h: Decimal | None
+    time_ms: int

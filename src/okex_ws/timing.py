@@ -1,0 +1,176 @@
+"""Clock, back-off and budgets. Nothing here sleeps or waits.
+
+Every duration is ``float`` seconds; ``now`` is the monotonic clock's reading.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import ClassVar, Protocol
+
+
+class Clock(Protocol):
+    """Two clocks: one that only runs forward, one that people and exchanges use."""
+
+    def monotonic(self) -> float:
+        """Seconds that only grow; comparable with each other alone."""
+        ...
+
+    def wall(self) -> float:
+        """Seconds since 1970 in UTC, as the machine believes."""
+        ...
+
+
+class SystemClock:
+    """The machine's own clocks."""
+
+    # Bound once: these two are called for every message and every read.
+    monotonic = staticmethod(time.monotonic)
+    wall = staticmethod(time.time)
+
+
+def utc(seconds: float) -> datetime:
+    """Epoch seconds as an aware UTC ``datetime``."""
+    return datetime.fromtimestamp(seconds, timezone.utc)
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """How long each answer may take, in seconds.
+
+    *connect* covers TCP, TLS and the handshake together; *first_push* is how long an
+    acknowledged channel that owes a snapshot may stay silent before it is asked again;
+    *retry_cap* bounds the back-off of whatever is asked again on one connection.
+    """
+
+    connect: float = 10.0
+    ack: float = 10.0
+    pong: float = 10.0
+    first_push: float = 10.0
+    retry_cap: float = 600.0
+    goodbye: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Ping:
+    """When the text ``ping`` goes out, and how long its pong vouches for a connection.
+
+    *interval* is the keep-alive: the exchange closes a connection on which nothing came
+    for 30 s, so it is from 10 to 30 s, and sent `EARLY` (five seconds), since exactly
+    30.0 s loses the race on a quiet market. *probe* is the health check: the same ping,
+    that often; ``None`` leaves the keep-alive alone.
+    """
+
+    interval: float = 30.0
+    probe: float | None = 5.0
+
+    EARLY: ClassVar[float] = 5.0
+
+    def __post_init__(self) -> None:
+        if not 10.0 <= self.interval <= 30.0:
+            raise ValueError(
+                f"ping_interval is 10 to 30 seconds, got {self.interval!r}"
+            )
+        if self.probe is not None and not 0 < self.probe <= self.interval:
+            raise ValueError(
+                "probe_interval is None or more than 0 and at most ping_interval"
+                f" seconds, got {self.probe!r}"
+            )
+
+    @property
+    def period(self) -> float:
+        """Seconds from one ping to the next."""
+        keep_alive = self.interval - self.EARLY
+        return keep_alive if self.probe is None else min(self.probe, keep_alive)
+
+    @property
+    def lease(self) -> float:
+        """Seconds that a pong vouches for beyond the pong's own time-out."""
+        return self.interval if self.probe is None else self.probe
+
+
+@dataclass(frozen=True, slots=True)
+class Reconnect:
+    """How to come back: exponential back-off with full jitter, and never give up.
+
+    *first* and *cap* bound the wait; the back-off starts again after a connection that
+    was healthy for *healthy_after*. *host_gap* is the least time between two connection
+    attempts to one host, over all feeds of the process; ``None`` takes the venue's.
+    """
+
+    first: float = 0.5
+    cap: float = 30.0
+    healthy_after: float = 60.0
+    host_gap: float | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 < self.first <= self.cap:
+            raise ValueError(
+                f"reconnect needs 0 < first <= cap, got {self.first!r} and {self.cap!r}"
+            )
+        if self.healthy_after < 0 or (self.host_gap or 0) < 0:
+            raise ValueError("healthy_after and host_gap cannot be negative")
+
+
+def backoff(
+    first: float, cap: float, rng: random.Random | None = None
+) -> Iterator[float]:
+    """Waits whose ceiling doubles from *first* to *cap*, each drawn evenly below it.
+
+    Full jitter stays at the cap, so that a thousand clients do not come back in step.
+    """
+    draw = (rng or random).uniform
+    ceiling = first
+    while True:
+        yield draw(0.0, ceiling)
+        ceiling = min(cap, ceiling * 2)
+
+
+class Budget:
+    """At most *limit* requests in any *period* seconds, counted from the start."""
+
+    def __init__(self, limit: int, period: float) -> None:
+        self.limit = limit
+        self.period = period
+        self._spent: deque[float] = deque()
+
+    def ready_at(self, now: float) -> float:
+        """When the next request may be sent: *now*, or later."""
+        self._forget(now)
+        if len(self._spent) < self.limit:
+            return now
+        return self._spent[0] + self.period
+
+    def spend(self, now: float) -> None:
+        """Count a request that is sent *now*."""
+        self._spent.append(now)
+
+    def left(self, now: float) -> int:
+        """How many requests may be sent *now*."""
+        self._forget(now)
+        return self.limit - len(self._spent)
+
+    def _forget(self, now: float) -> None:
+        while self._spent and self._spent[0] <= now - self.period:
+            self._spent.popleft()
+
+
+class HostGap:
+    """Turns at connecting to one host, at least a gap apart."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._next: dict[str, float] = {}
+
+    def reserve(self, host: str, gap: float, now: float) -> float:
+        """Take the next turn for *host*; returns when it is, *now* or later."""
+        with self._lock:
+            turn = max(now, self._next.get(host, now))
+            self._next[host] = turn + gap
+            return turn
