@@ -1,0 +1,70 @@
+"""The text ping, its pong, and the lease that the pong renews: pure, time an argument.
+
+One ping is in flight at a time. The lease runs from the *sending* of the ping: when
+its pong has been handled, so has everything that the exchange had sent before it.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from .errors import Stalled
+from .timing import Ping
+from .trust import Lease
+
+# A pong may wait behind a backlog that a slow callback built; behind six times its
+# time-out of data that never ends it is not waiting, it is missing.
+_BACKLOG_PATIENCE = 6
+
+
+class Renewed(NamedTuple):
+    """A pong was handled: the connection may be trusted until the lease's end."""
+
+    lease: Lease
+    round_trip: float
+
+
+class _Sent(NamedTuple):
+    at: float
+    offset: float  # wall clock less monotonic clock
+
+
+class Heartbeat:
+    """When to ping one connection, and what its pongs are worth."""
+
+    def __init__(self, ping: Ping, pong_timeout: float, now: float) -> None:
+        self._ping = ping
+        self._pong_timeout = pong_timeout
+        self._in_flight: _Sent | None = None
+        self._next = now
+
+    @property
+    def due(self) -> float:
+        """When `tick` has something to do."""
+        if self._in_flight is None:
+            return self._next
+        return self._in_flight.at + self._pong_timeout
+
+    def tick(self, now: float, wall: float, drained: bool) -> bool:
+        """True if a ping is to be sent now. Raises `Stalled` if a pong stayed away.
+
+        *drained* says that nothing is left to read, and so no pong waits to be.
+        """
+        if self._in_flight is not None:
+            patience = self._pong_timeout * (1 if drained else _BACKLOG_PATIENCE)
+            if now >= self._in_flight.at + patience:
+                raise Stalled("no pong came", self._pong_timeout)
+            return False
+        if now < self._next:
+            return False
+        self._in_flight = _Sent(now, wall - now)
+        self._next = now + self._ping.period
+        return True
+
+    def ponged(self, now: float) -> Renewed | None:
+        """Take in a pong; ``None`` if no ping is in flight."""
+        sent, self._in_flight = self._in_flight, None
+        if sent is None:
+            return None
+        until = sent.at + self._ping.lease + self._pong_timeout
+        return Renewed(Lease(until, sent.offset), now - sent.at)
