@@ -1,0 +1,277 @@
+"""One wire channel of a feed: the newest of it, shared by all who subscribed to it.
+
+Its connection's thread alone calls the methods that change anything. What it shows is
+one immutable value, swapped whole, so that any thread may read it at any time.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from .errors import OkexWSError
+from .messages import (
+    DepthData,
+    Gap,
+    Push,
+    State,
+    TickerData,
+    Trade,
+    TradeData,
+)
+from .protocols import Wire
+from .timing import utc
+from .trust import Link, Published
+
+# How many trades are kept to be looked at, and how many ids to know a repeat by.
+KEPT_TRADES = 1000
+
+
+class Follower(Protocol):
+    """Who is told what a channel does; always on the connection's thread."""
+
+    def pushed(self, channel: Channel, text: str, now: float) -> None:
+        """A push was published; *text* is the venue's own."""
+        ...
+
+    def traded(self, item: Trade | Gap) -> None:
+        """A trade came, or is known to be missing."""
+        ...
+
+    def tell(self, now: float) -> None:
+        """What the channel shows may have changed its state."""
+        ...
+
+
+class Channel(ABC):
+    """What all channels have in common: a state that follows the connection."""
+
+    def __init__(self, wire: Wire, topic: str, market: str, instrument_id: str) -> None:
+        self.name = wire.channel(topic, market, instrument_id)
+        self.topic = topic
+        self.instrument_id = instrument_id
+        self.owes = wire.needs_snapshot(topic)
+        self.acknowledged = False
+        self.error: OkexWSError | None = None
+        self.shown = Published(State.CONNECTING, "not connected yet", 0)
+        self.followers: tuple[Follower, ...] = ()
+        # How many subscriptions hold it; the feed's, under the feed's lock.
+        self.users = 0
+        self.resyncs = 0
+
+    # --- What happens to the connection ---------------------------------------------
+
+    def opened(self, link: Link, now: float) -> None:
+        """A connection is open that will carry the channel."""
+        cause = "waiting for the acknowledgement"
+        self.shown = Published(State.SYNCING, cause, self.shown.epoch, link)
+        self._tell(now)
+
+    def subscribed(self, link: Link, now: float) -> None:
+        """The exchange acknowledged the channel."""
+        self.acknowledged = True
+        epoch = self.shown.epoch
+        if self.owes:
+            cause = "waiting for the first push"
+            self.shown = Published(State.SYNCING, cause, epoch, link)
+        else:
+            self.shown = Published(State.LIVE, "", epoch + 1, link, None)
+        self._tell(now)
+
+    def lost(self, cause: str, now: float) -> None:
+        """The connection is gone, and with it all that came over it."""
+        self.acknowledged = False
+        self._withdraw(State.RECONNECTING, cause, self.shown.epoch)
+        self._tell(now)
+
+    def spoiled(self, cause: str, now: float) -> None:
+        """A message that may have been this channel's could not be read."""
+        if self.shown.state is State.LIVE:
+            self.resyncs += 1
+            self._withdraw(State.RESYNCING, cause, self.shown.epoch + 1)
+            self._tell(now)
+
+    def lapsed(self) -> None:
+        """The lease ended and is about to be renewed: what follows is a new epoch."""
+        self.shown = self.shown._replace(epoch=self.shown.epoch + 1)
+
+    def refused(self, error: OkexWSError, now: float) -> None:
+        """The exchange will not give this channel."""
+        self.error = error
+        self._withdraw(State.FAILED, str(error), self.shown.epoch)
+        self._tell(now)
+
+    def adopt(self, other: Channel) -> None:
+        """Take over what *other*, of the same name, already knows."""
+        self.acknowledged, self.shown = other.acknowledged, other.shown
+
+    def _withdraw(self, state: State, cause: str, epoch: int) -> None:
+        shown = self.shown
+        self.shown = Published(
+            state, cause, epoch, shown.link, None, shown.received, shown.wall
+        )
+
+    def _tell(self, now: float) -> None:
+        for follower in self.followers:
+            follower.tell(now)
+
+    # --- What comes over it ---------------------------------------------------------
+
+    @abstractmethod
+    def push(
+        self, push: Push, first: bool, link: Link, now: float, wall: float
+    ) -> None:
+        """Publish a push. *first*: after a subscribe. `WireError` changes nothing."""
+
+    def _publish(
+        self,
+        data: object,
+        lag: float | None,
+        link: Link,
+        now: float,
+        wall: float,
+        text: str,
+    ) -> None:
+        before = self.shown
+        live = before.state is State.LIVE
+        epoch = before.epoch if live else before.epoch + 1
+        self.shown = Published(State.LIVE, "", epoch, link, data, now, wall, lag)
+        for follower in self.followers:
+            if not live:
+                follower.tell(now)
+            follower.pushed(self, text, now)
+
+
+class DepthChannel(Channel):
+    """Snapshots of a book's best levels; the newest replaces the one before."""
+
+    def __init__(self, wire: Wire, topic: str, market: str, instrument_id: str) -> None:
+        super().__init__(wire, topic, market, instrument_id)
+        self._read: Callable[[object], DepthData] = wire.depth
+        self._newest_ms = 0
+
+    def push(
+        self, push: Push, first: bool, link: Link, now: float, wall: float
+    ) -> None:
+        """Publish the newest element."""
+        for element in push.elements:
+            data = self._read(element)
+        # The first push after a subscribe carries the time of the last change, and a
+        # repeated one its old time: neither says how late the line is.
+        lag = None
+        if data.time_ms > self._newest_ms:
+            if not first:
+                lag = link.lag(wall - data.time_ms / 1000, now)
+            self._newest_ms = data.time_ms
+        self._publish(data, lag, link, now, wall, push.text)
+
+
+class TickerChannel(Channel):
+    """The exchange's own summary; the newest replaces the one before."""
+
+    def __init__(self, wire: Wire, topic: str, market: str, instrument_id: str) -> None:
+        super().__init__(wire, topic, market, instrument_id)
+        self._read: Callable[[object], TickerData] = wire.ticker
+
+    def push(
+        self, push: Push, first: bool, link: Link, now: float, wall: float
+    ) -> None:
+        """Publish the newest element."""
+        for element in push.elements:
+            data = self._read(element)
+        self._publish(data, None, link, now, wall, push.text)
+
+
+class TradeChannel(Channel):
+    """Trades in order and without repeats; what is missing is said as a `Gap`."""
+
+    def __init__(self, wire: Wire, topic: str, market: str, instrument_id: str) -> None:
+        super().__init__(wire, topic, market, instrument_id)
+        self._read: Callable[[object], TradeData] = wire.trade
+        self._replays = wire.replays_last(topic)
+        self._trades: deque[Trade] = deque(maxlen=KEPT_TRADES)
+        self._known: dict[str, None] = {}
+        self._last_id: str | None = None
+        self.gaps = 0
+        self.repeats = 0
+
+    @property
+    def trades(self) -> tuple[Trade, ...]:
+        """The newest trades, newest last; from any thread."""
+        while True:
+            try:
+                return tuple(self._trades)
+            except RuntimeError:  # appended to meanwhile; an append takes no time
+                continue
+
+    def push(
+        self, push: Push, first: bool, link: Link, now: float, wall: float
+    ) -> None:
+        """Publish that data came, then each trade that is new."""
+        read = [self._read(element) for element in push.elements]
+        self._publish(None, None, link, now, wall, push.text)
+        for data in read:
+            self._take(data, first and self._replays, wall)
+
+    def _take(self, data: TradeData, replayed: bool, wall: float) -> None:
+        if data.id in self._known:
+            self.repeats += 1
+            return
+        before, self._last_id = self._last_id, data.id
+        self._remember(data.id)
+        if replayed and before is not None:
+            # The exchange's last trade is none of ours: some came while we were away.
+            self._missing(before, data.first_id, "trades while not connected")
+        trade = self._trade(data, replayed and before is None, wall)
+        if not trade.replayed:
+            self._trades.append(trade)
+        for follower in self.followers:
+            follower.traded(trade)
+
+    def _remember(self, trade_id: str) -> None:
+        self._known[trade_id] = None
+        if len(self._known) > KEPT_TRADES:
+            del self._known[next(iter(self._known))]
+
+    def _missing(self, after: str | None, before: str | None, cause: str) -> None:
+        self.gaps += 1
+        gap = Gap(self.topic, after, before, cause, self.instrument_id)
+        for follower in self.followers:
+            follower.traded(gap)
+
+    def _trade(self, data: TradeData, replayed: bool, wall: float) -> Trade:
+        return Trade(
+            self.instrument_id,
+            data.id,
+            data.first_id,
+            data.count,
+            data.price,
+            data.size,
+            data.side,
+            utc(data.time_ms / 1000),
+            utc(wall),
+            self.shown.epoch,
+            replayed,
+        )
+
+    def spoiled(self, cause: str, now: float) -> None:
+        """Nothing shown is wrong, but a trade may be missing."""
+        if self.shown.state is State.LIVE:
+            self._missing(self._last_id, None, cause)
+
+    def adopt(self, other: Channel) -> None:
+        """Take over the trades of *other* too."""
+        super().adopt(other)
+        if isinstance(other, TradeChannel):
+            self._trades.extend(other.trades)
+            self._known.update(other._known)
+            self._last_id = other._last_id
+
+
+KINDS: dict[str, Callable[[Any, str, str, str], Channel]] = {
+    "depth5": DepthChannel,
+    "trade": TradeChannel,
+    "ticker": TickerChannel,
+}

@@ -1,0 +1,83 @@
+"""From what a channel shows to what a script is given: made when it is asked for."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from decimal import Decimal
+
+from .messages import BestBidAsk, Depth, Ticker, TickerData
+from .timing import utc
+from .trust import Published
+
+
+def iso(time_ms: int) -> str:
+    """Epoch milliseconds as the exchange writes them: ISO-8601 UTC."""
+    seconds, ms = divmod(time_ms, 1000)
+    return f"{utc(seconds):%Y-%m-%dT%H:%M:%S}.{ms:03}Z"
+
+
+def make_dict(
+    instrument_id: str, shown: Published, levels: int | None
+) -> dict[str, object]:
+    """The four keys of ``GetDepth()``, fresh lists each time."""
+    depth = shown.depth
+    return {
+        "instrument_id": instrument_id,
+        "asks": [list(level) for level in depth.asks[:levels]],
+        "bids": [list(level) for level in depth.bids[:levels]],
+        "timestamp": iso(depth.time_ms),
+    }
+
+
+def make_depth(
+    instrument_id: str, topic: str, shown: Published, levels: int | None
+) -> Depth:
+    """A `Depth` of the best *levels* a side."""
+    depth = shown.depth
+    return Depth(
+        instrument_id,
+        tuple(tuple(level) for level in depth.bids[:levels]),
+        tuple(tuple(level) for level in depth.asks[:levels]),
+        utc(depth.time_ms / 1000),
+        utc(shown.wall),
+        shown.lag,
+        depth.seq,
+        shown.epoch,
+        topic,
+    )
+
+
+def make_best(instrument_id: str, topic: str, shown: Published) -> BestBidAsk:
+    """The top of a depth."""
+    depth = shown.depth
+    return BestBidAsk(
+        instrument_id,
+        *_top(depth.bids),
+        *_top(depth.asks),
+        utc(depth.time_ms / 1000),
+        utc(shown.wall),
+        shown.lag,
+        depth.seq,
+        shown.epoch,
+        topic,
+    )
+
+
+def _top(side: list[list[str]]) -> tuple[Decimal | None, Decimal | None]:
+    return (Decimal(side[0][0]), Decimal(side[0][1])) if side else (None, None)
+
+
+def make_ticker(instrument_id: str, shown: Published) -> Ticker:
+    """The exchange's summary."""
+    data = shown.data
+    assert isinstance(data, TickerData)
+    return Ticker(
+        instrument_id=instrument_id,
+        timestamp=utc(data.time_ms / 1000),
+        received=utc(shown.wall),
+        epoch=shown.epoch,
+        **{name: getattr(data, name) for name in _SAME},
+    )
+
+
+_SAME = [field.name for field in fields(TickerData) if field.name != "time_ms"]

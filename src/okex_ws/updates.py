@@ -1,0 +1,252 @@
+"""What waits for a script: items in order, bounded, on the script's own thread.
+
+The connection's thread puts, the script's takes. A depth is only a note that there is
+one: what is handed over is made, and its trust decided, when the script asks for it.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Protocol, Union
+
+from .messages import Gap, Item, State, StateChange, Trade
+from .timing import Clock
+from .trust import Published
+
+
+class Source(Protocol):
+    """A subscription, as seen by those who wait for its items."""
+
+    instrument_id: str
+
+    def lapse(self, now: float, wall: float) -> StateChange | None:
+        """The change that is due because the lease ended, told by nobody yet."""
+        ...
+
+    def lease_end(self) -> float:
+        """When that will be; ``inf`` if nothing is live."""
+        ...
+
+    def usable(self, shown: Published) -> bool:
+        """Whether *shown* may be given to the script now."""
+        ...
+
+
+@dataclass(slots=True, eq=False)
+class _Note:
+    """A depth or ticker that waits: the newest of its channel, or one of them all."""
+
+    source: Source
+    shown: Published
+    make: Callable[[Published], Item]
+
+
+@dataclass(slots=True, eq=False)
+class _Lost:
+    """Trades that found the queue full, between the two that did not."""
+
+    instrument_id: str
+    after: str | None
+    before: str | None = None
+    count: int = 0
+
+    def gap(self) -> Gap:
+        cause = f"{self.count} trades not taken in time (max_queue)"
+        return Gap("trade", self.after, self.before, cause, self.instrument_id)
+
+
+_Waiting = Union[_Note, _Lost, Trade, Gap, StateChange]
+
+
+class Updates(Iterator[Item]):
+    """An iterator of items; see ``WSSubscription.updates``."""
+
+    def __init__(
+        self, clock: Clock, latest: bool, max_queue: int, timeout: float | None
+    ) -> None:
+        if isinstance(max_queue, bool) or not isinstance(max_queue, int):
+            raise TypeError(f"max_queue is a whole number, got {max_queue!r}")
+        if max_queue < 1:
+            raise ValueError(f"max_queue is at least 1, got {max_queue!r}")
+        if timeout is not None and not timeout >= 0:
+            raise ValueError(f"timeout is None or seconds from 0 up, got {timeout!r}")
+        self._clock = clock
+        self._latest = latest
+        self._max_queue = max_queue
+        self._timeout = timeout
+        self._changed = threading.Condition()
+        self._waiting: deque[_Waiting] = deque()
+        self._notes: dict[object, _Note] = {}
+        self._queued = 0
+        self._last_ids: dict[str, str] = {}
+        self._lost: dict[str, _Lost] = {}
+        self._states: dict[Source, State] = {}
+        self._ended = False
+        self._error: Exception | None = None
+        # Good items that gave way to newer ones, by name.
+        self.skipped: dict[str, int] = {}
+
+    # --- The connection's thread ----------------------------------------------------
+
+    def follow(self, source: Source, state: State) -> None:
+        """Items of *source* will come; it is in *state*."""
+        with self._changed:
+            self._states[source] = state
+
+    def note(
+        self,
+        key: object,
+        source: Source,
+        shown: Published,
+        make: Callable[[Published], Item],
+        *,
+        seed: bool = False,
+    ) -> None:
+        """There is a newer value under *key*; a *seed* gives way to one that waits."""
+        with self._changed:
+            waiting = self._notes.get(key)
+            if waiting is not None and (seed or waiting.shown is shown):
+                return
+            if waiting is not None and self._latest:
+                waiting.shown = shown
+                self._skip("depth")
+                return
+            if not self._latest and self._queued >= self._max_queue:
+                self._skip("depth")
+                return
+            note = self._notes[key] = _Note(source, shown, make)
+            self._put(note)
+
+    def trade(self, item: Trade | Gap) -> None:
+        """A trade came, or is known to be missing."""
+        with self._changed:
+            if isinstance(item, Gap):
+                self._put(item)
+            elif self._queued < self._max_queue:
+                self._queue_trade(item)
+            else:
+                self._lose_trade(item)
+
+    def change(self, source: Source, change: StateChange) -> None:
+        """The state of *source* changed."""
+        with self._changed:
+            self._change(source, change)
+
+    def end(self, source: Source, error: Exception | None) -> None:
+        """*source* will bring nothing more; the last one ends the iteration."""
+        with self._changed:
+            self._states.pop(source, None)
+            self._ended = not self._states
+            self._error = error
+            self._changed.notify_all()
+
+    def _put(self, item: _Waiting) -> None:
+        self._waiting.append(item)
+        self._queued += isinstance(item, (_Note, Trade))
+        self._changed.notify_all()
+
+    def _queue_trade(self, trade: Trade) -> None:
+        lost = self._lost.pop(trade.instrument_id, None)
+        if lost is not None:
+            lost.before = trade.first_id
+        self._last_ids[trade.instrument_id] = trade.id
+        self._put(trade)
+
+    def _lose_trade(self, trade: Trade) -> None:
+        name = trade.instrument_id
+        lost = self._lost.get(name)
+        if lost is None:
+            lost = self._lost[name] = _Lost(name, self._last_ids.get(name))
+            self._put(lost)
+        lost.count += 1
+        self._skip("trade")
+
+    def _change(self, source: Source, change: StateChange) -> None:
+        before = self._states.get(source)
+        if before is None or before is change.new:
+            return  # told already: the lease's end is seen from both sides
+        if before is State.LIVE:
+            self._discard(source)
+        self._states[source] = change.new
+        self._put(replace(change, old=before))
+
+    def _discard(self, source: Source) -> None:
+        """Depths that wait are no longer true."""
+        kept = [
+            item
+            for item in self._waiting
+            if not (isinstance(item, _Note) and item.source is source)
+        ]
+        gone = len(self._waiting) - len(kept)
+        if gone:
+            self._skip("depth", gone)
+            self._queued -= gone
+            self._waiting = deque(kept)
+            self._notes = {
+                key: note
+                for key, note in self._notes.items()
+                if note.source is not source
+            }
+
+    def _skip(self, kind: str, count: int = 1) -> None:
+        self.skipped[kind] = self.skipped.get(kind, 0) + count
+
+    # --- The script's thread --------------------------------------------------------
+
+    def __next__(self) -> Item:
+        now = self._clock.monotonic()
+        give_up = None if self._timeout is None else now + self._timeout
+        with self._changed:
+            while True:
+                self._see_lapses(now)
+                item = self._take()
+                if item is not None:
+                    return item
+                if self._ended:
+                    raise self._error or StopIteration
+                if give_up is not None and now >= give_up:
+                    raise TimeoutError(f"no item within {self._timeout:g} s")
+                self._changed.wait(self._patience(now, give_up))
+                now = self._clock.monotonic()
+
+    def _see_lapses(self, now: float) -> None:
+        wall = self._clock.wall()
+        for source, state in list(self._states.items()):
+            if state is State.LIVE:
+                change = source.lapse(now, wall)
+                if change is not None:
+                    self._change(source, change)
+
+    def _take(self) -> Item | None:
+        while self._waiting:
+            item = self._waiting.popleft()
+            if isinstance(item, _Lost):
+                # What is lost from here on is another gap.
+                self._lost.pop(item.instrument_id, None)
+                return item.gap()
+            if isinstance(item, (StateChange, Gap)):
+                return item
+            self._queued -= 1
+            if isinstance(item, Trade):
+                return item
+            self._notes = {k: n for k, n in self._notes.items() if n is not item}
+            if item.source.usable(item.shown):
+                return item.make(item.shown)
+            self._skip("depth")
+        return None
+
+    def _patience(self, now: float, give_up: float | None) -> float | None:
+        ends = [
+            source.lease_end()
+            for source, state in self._states.items()
+            if state is State.LIVE
+        ]
+        if give_up is not None:
+            ends.append(give_up)
+        soonest = min(ends, default=float("inf"))
+        # A condition cannot wait longer than threading.TIMEOUT_MAX, or for ever late:
+        # the end of a lease may be moved while it waits, so look again each minute.
+        return min(max(soonest - now, 0.0), 60.0)

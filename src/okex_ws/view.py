@@ -1,0 +1,339 @@
+"""What one subscription publishes: the newest of everything, and whether to trust it.
+
+Reads come from any thread, compute their verdict at the call and never wait. All that
+is told (states, pushes, errors) is told by the connection's thread.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import threading
+import weakref
+from collections import Counter
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from .callbacks import Callbacks
+from .channel import Channel, DepthChannel, TickerChannel, TradeChannel
+from .errors import NotLive, OkexWSError
+from .items import make_best, make_depth, make_dict, make_ticker
+from .library import on_library_thread
+from .messages import (
+    BestBidAsk,
+    Depth,
+    Gap,
+    Health,
+    Item,
+    State,
+    StateChange,
+    Ticker,
+    Trade,
+)
+from .timing import Clock, utc
+from .trust import (
+    LIVE,
+    NO_LIMITS,
+    Limits,
+    Published,
+    Verdict,
+    how_well,
+    judge,
+    turns_at,
+)
+from .updates import Updates
+
+log = logging.getLogger("okex_ws")
+
+# A state change that only a caller's limit made is told once in this many seconds.
+LIMIT_TOLD_EVERY = 1.0
+
+
+class _Look(NamedTuple):
+    """A verdict, and the one channel and value that it was passed on."""
+
+    verdict: Verdict
+    channel: Channel
+    shown: Published
+
+
+class View:
+    """The read surface of one subscription, over the channels that it shares."""
+
+    def __init__(
+        self, instrument_id: str, limits: Limits, clock: Clock, callbacks: Callbacks
+    ) -> None:
+        self.instrument_id = instrument_id
+        self.limits = limits
+        self.callbacks = callbacks
+        self._clock = clock
+        self.channels: dict[str, Channel] = {}
+        self._depths: tuple[Channel, ...] = ()
+        # Both are set once and for ever.
+        self.error: OkexWSError | None = None
+        self.closed = False
+        self._told = State.CONNECTING
+        self._told_for_limit = False
+        self._told_at: dict[State, float] = {}
+        self._retell = math.inf
+        self._changed = threading.Condition()
+        self._updates: tuple[tuple[weakref.ref[Updates], dict[str, int]], ...] = ()
+        self._skipped: Counter[str] = Counter()
+
+    def carry(self, channels: Sequence[Channel]) -> None:
+        """The channels of this subscription; called once, by the feed."""
+        self.channels = {channel.topic: channel for channel in channels}
+        self._depths = tuple(c for c in channels if isinstance(c, DepthChannel))
+
+    # --- Trust ----------------------------------------------------------------------
+
+    def look(self, limits: Limits) -> _Look:
+        """The state at this moment: of the best depth channel, or of the worst one."""
+        # What is shown is read before the clock: every doubt falls on "too old".
+        shown = [(c, c.shown) for c in self._depths or self._others()]
+        now, wall = self._clock.monotonic(), self._clock.wall()
+        looks = [_Look(judge(s, limits, now, wall), c, s) for c, s in shown]
+        live = [look for look in looks if look.verdict is LIVE]
+        if self.closed:
+            return looks[0]._replace(verdict=Verdict(State.CLOSED, "closed"))
+        if self.error is not None:
+            return looks[0]._replace(verdict=Verdict(State.FAILED, str(self.error)))
+        if not self._depths:
+            return min(looks, key=lambda look: how_well(look.verdict.state))
+        return max(live, key=lambda look: look.shown.received) if live else looks[0]
+
+    def _others(self) -> list[Channel]:
+        channels = self.channels.values()
+        return [c for c in channels if c.error is None] or list(channels)
+
+    # --- Reads ----------------------------------------------------------------------
+
+    def depth_dict(self, limits: Limits) -> dict[str, object]:
+        """``GetDepth()``: the newest depth that can be trusted, else ``{}``."""
+        limits = limits.over(self.limits)
+        look = self.look(limits)
+        if look.verdict is not LIVE or not self._depths:
+            return {}
+        return make_dict(self.instrument_id, look.shown, limits.levels)
+
+    def depth(self, limits: Limits) -> Depth:
+        """The same as a value; raises `NotLive` where that is ``{}``."""
+        limits = limits.over(self.limits)
+        verdict, channel, shown = self.look(limits)
+        if not self._depths:
+            raise NotLive(verdict.state, "no depth channel is subscribed")
+        if verdict is not LIVE:
+            raise NotLive(verdict.state, verdict.cause)
+        return make_depth(self.instrument_id, channel.topic, shown, limits.levels)
+
+    def best_bid_ask(self, limits: Limits) -> BestBidAsk | None:
+        """The top of that depth, or ``None``."""
+        verdict, channel, shown = self.look(limits.over(self.limits))
+        if verdict is not LIVE or not self._depths:
+            return None
+        return make_best(self.instrument_id, channel.topic, shown)
+
+    @property
+    def trades(self) -> tuple[Trade, ...]:
+        """The newest trades, newest last."""
+        channel = self.channels.get("trade")
+        return channel.trades if isinstance(channel, TradeChannel) else ()
+
+    def latest(self, topic: str) -> Depth | Trade | Ticker | None:
+        """The newest item of a subscribed channel, if it can be trusted."""
+        channel = self.channels.get(topic)
+        if channel is None:
+            known = ", ".join(map(repr, self.channels))
+            raise ValueError(f"channel {topic!r} is not subscribed, only {known}")
+        shown = channel.shown
+        if self.closed or self.error is not None or not self.usable(shown):
+            return None
+        if isinstance(channel, TradeChannel):
+            return channel.trades[-1] if channel.trades else None
+        return self._make(channel, shown)
+
+    def _make(self, channel: Channel, shown: Published) -> Depth | Ticker:
+        if isinstance(channel, TickerChannel):
+            return make_ticker(self.instrument_id, shown)
+        levels = self.limits.levels
+        return make_depth(self.instrument_id, channel.topic, shown, levels)
+
+    @property
+    def state(self) -> State:
+        """The state at this moment."""
+        return self.look(self.limits).verdict.state
+
+    def health(self) -> Health:
+        """One consistent look."""
+        verdict, _, shown = self.look(self.limits)
+        now = self._clock.monotonic()
+        failed = {t: c.error for t, c in self.channels.items() if c.error is not None}
+        return Health(
+            verdict.state,
+            verdict.cause,
+            now - shown.received,
+            now - shown.link.heard if shown.link is not None else math.inf,
+            shown.lag,
+            shown.epoch,
+            failed,
+        )
+
+    # --- Waiting --------------------------------------------------------------------
+
+    def wait_live(self, timeout: float | None) -> None:
+        """Return when live; see ``WSSubscription.wait_live``."""
+        if on_library_thread():
+            raise RuntimeError("wait_live() would wait for its own thread")
+        give_up = math.inf if timeout is None else self._clock.monotonic() + timeout
+        with self._changed:
+            while not self._is_ready():
+                left = give_up - self._clock.monotonic()
+                if left <= 0:
+                    why = f"{self.instrument_id} is {self.state} after {timeout:g} s"
+                    raise TimeoutError(why) from self.callbacks.last_error
+                # A lease may run out with nobody to tell: look again each second.
+                self._changed.wait(min(left, 1.0))
+
+    def _is_ready(self) -> bool:
+        verdict = self.look(NO_LIMITS).verdict
+        if self.error is not None:
+            raise self.error
+        if self.closed:
+            raise NotLive(State.CLOSED, "closed")
+        return verdict is LIVE and all(
+            channel.acknowledged or channel.error is not None
+            for channel in self.channels.values()
+        )
+
+    def wake(self) -> None:
+        """Something that `wait_live` waits for may have come."""
+        with self._changed:
+            self._changed.notify_all()
+
+    # --- Iterators ------------------------------------------------------------------
+
+    def follow(self, updates: Updates) -> Updates:
+        """Have *updates* hold what comes, the present depth first."""
+        look = self.look(self.limits)
+        updates.follow(self, look.verdict.state)
+        self._fold_skipped()
+        self._updates = (*self._updates, (weakref.ref(updates), updates.skipped))
+        if look.verdict.state.final:
+            updates.end(self, self.error)
+        if look.verdict is LIVE and self._depths:
+            self._note(updates, look.channel, seed=True)
+        return updates
+
+    def _fold_skipped(self) -> None:
+        """Keep the counts of iterators that nobody holds any more, and only those."""
+        for ref, skipped in self._updates:
+            if ref() is None:
+                self._skipped.update(skipped)
+        self._updates = tuple(pair for pair in self._updates if pair[0]() is not None)
+
+    @property
+    def iterators(self) -> list[Updates]:
+        """Those that somebody still holds."""
+        return [u for ref, _ in self._updates if (u := ref()) is not None]
+
+    @property
+    def skipped(self) -> Counter[str]:
+        """Good items that gave way to newer ones, by kind."""
+        counts = Counter(self._skipped)
+        for _, skipped in self._updates:
+            counts.update(dict(skipped))
+        return counts
+
+    def lapse(self, now: float, wall: float) -> StateChange | None:
+        """The change that is due because the lease ended; see `updates.Source`."""
+        look = self.look(NO_LIMITS)
+        return None if look.verdict is LIVE else self._change(State.LIVE, look)
+
+    def lease_end(self) -> float:
+        """When the present ``LIVE`` ends by itself; ``inf`` if it is not live."""
+        return self._turns(NO_LIMITS)
+
+    def _turns(self, limits: Limits) -> float:
+        return min(turns_at(c.shown, limits) for c in self._depths or self._others())
+
+    def usable(self, shown: Published) -> bool:
+        """Whether a value that waited may still be given."""
+        now, wall = self._clock.monotonic(), self._clock.wall()
+        return judge(shown, self.limits, now, wall) is LIVE
+
+    # --- What the connection's thread tells -----------------------------------------
+
+    def pushed(self, channel: Channel, text: str, now: float) -> None:
+        """A push of *channel* was published."""
+        if self.limits is not NO_LIMITS:
+            self.tell(now)
+        for updates in self.iterators if self._updates else ():
+            self._note(updates, channel)
+        if self.callbacks.on_message is not None and not self.closed:
+            self.callbacks.message(text)
+
+    def _note(self, updates: Updates, channel: Channel, seed: bool = False) -> None:
+        if isinstance(channel, TradeChannel):
+            return
+
+        def make(shown: Published) -> Item:
+            return self._make(channel, shown)
+
+        updates.note((self, channel.name), self, channel.shown, make, seed=seed)
+
+    def traded(self, item: Trade | Gap) -> None:
+        """A trade came, or is known to be missing."""
+        for updates in self.iterators:
+            updates.trade(item)
+
+    def tell(self, now: float) -> None:
+        """Tell the state to all who asked for it, if it is another one."""
+        old = self._told
+        look = self.look(self.limits)
+        verdict = look.verdict
+        self._retell = math.inf
+        if verdict.state is old or old.final:
+            return
+        if verdict.limit or (verdict is LIVE and self._told_for_limit):
+            again = self._told_at.get(verdict.state, -math.inf) + LIMIT_TOLD_EVERY
+            if now < again:
+                self._retell = again
+                return
+        self._told, self._told_for_limit = verdict.state, verdict.limit
+        self._told_at[verdict.state] = now
+        self._announce(self._change(old, look))
+
+    def _change(self, old: State, look: _Look) -> StateChange:
+        now, at = self._clock.monotonic(), self._clock.wall()
+        if look.verdict.since is not None:
+            at -= max(0.0, now - look.verdict.since)
+        state, cause, *_ = look.verdict
+        epoch = look.shown.epoch
+        return StateChange(old, state, cause, epoch, utc(at), self.instrument_id)
+
+    def _announce(self, change: StateChange) -> None:
+        if change.new is State.FAILED:
+            log.error("%s failed: %s", self.instrument_id, change.cause)
+        self.wake()
+        for updates in self.iterators:
+            updates.change(self, change)
+            if change.new.final:
+                updates.end(self, self.error)
+        self.callbacks.state(change)
+
+    def due(self) -> float:
+        """When time alone crosses a limit that is to be told."""
+        if not self.limits.timed or self._told is not State.LIVE:
+            return self._retell
+        return min(self._turns(self.limits), self._retell)
+
+    def forked(self) -> None:
+        """In a forked child: closed, and no lock that another thread may have held."""
+        self._changed = threading.Condition()
+        self.closed = True
+
+    def fail(self, error: OkexWSError, now: float) -> None:
+        """End in ``FAILED``."""
+        if self.error is None and not self.closed:
+            self.error = error
+            self.tell(now)
