@@ -1,0 +1,72 @@
+"""The live OKEX/OKX order book in one object, or the word that it is not live."""
+
+from .errors import (
+    BookError,
+    BudgetSpent,
+    ChecksumMismatch,
+    ConnectionLost,
+    HandshakeFailed,
+    LoginRejected,
+    NotLive,
+    OkexWSError,
+    SequenceGap,
+    Stalled,
+    SubscriptionRejected,
+    WireError,
+)
+from .feed import Feed
+from .messages import (
+    BestBidAsk,
+    Depth,
+    Gap,
+    Health,
+    Item,
+    Level,
+    State,
+    StateChange,
+    Stats,
+    Ticker,
+    Trade,
+)
+from .subscription import WSSubscription
+from .timing import Clock, Reconnect, SystemClock, Timeouts
+from .updates import Updates
+from .venues import VENUES, Venue
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "VENUES",
+    "BestBidAsk",
+    "BookError",
+    "BudgetSpent",
+    "ChecksumMismatch",
+    "Clock",
+    "ConnectionLost",
+    "Depth",
+    "Feed",
+    "Gap",
+    "HandshakeFailed",
+    "Health",
+    "Item",
+    "Level",
+    "LoginRejected",
+    "NotLive",
+    "OkexWSError",
+    "Reconnect",
+    "SequenceGap",
+    "Stalled",
+    "State",
+    "StateChange",
+    "Stats",
+    "SubscriptionRejected",
+    "SystemClock",
+    "Ticker",
+    "Timeouts",
+    "Trade",
+    "Updates",
+    "Venue",
+    "WSSubscription",
+    "WireError",
+    "__version__",
+]
