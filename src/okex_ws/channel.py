@@ -97,11 +97,10 @@ class Channel(ABC):
         """The lease ended and is about to be renewed: what follows is a new epoch."""
         self.shown = self.shown._replace(epoch=self.shown.epoch + 1)
 
-    def refused(self, error: OkexWSError, now: float) -> None:
-        """The exchange will not give this channel."""
+    def refused(self, error: OkexWSError) -> None:
+        """The exchange will not give this channel; what that means is its holders'."""
         self.error = error
         self._withdraw(State.FAILED, str(error), self.shown.epoch)
-        self._tell(now)
 
     def adopt(self, other: Channel) -> None:
         """Take over what *other*, of the same name, already knows."""
@@ -136,7 +135,9 @@ class Channel(ABC):
     ) -> None:
         before = self.shown
         live = before.state is State.LIVE
-        epoch = before.epoch if live else before.epoch + 1
+        # A withdrawn proof ended the epoch when it was withdrawn.
+        same = live or before.state is State.RESYNCING
+        epoch = before.epoch if same else before.epoch + 1
         self.shown = Published(State.LIVE, "", epoch, link, data, now, wall, lag)
         for follower in self.followers:
             if not live:

@@ -109,14 +109,16 @@ class Feed:
     # --- For subscriptions ----------------------------------------------------------
 
     def attach(self, view: View, market: str, topics: Sequence[str]) -> None:
-        """Have *view* carry *topics* of its instrument; connect if nobody did yet."""
+        """Have *view* carry *topics* of its instrument; connect if nobody did yet.
+
+        ``ValueError`` if the feed is closed, or *market* has no such channel.
+        """
+        for topic in topics:
+            self.wire.channel(topic, market, view.instrument_id)
         with self._lock:
             if self._closed:
                 raise ValueError("the feed is closed")
-            channels = [
-                self._channel(topic, market, view.instrument_id) for topic in topics
-            ]
-            view.carry(channels)
+            view.carry([self._channel(topic, market, view) for topic in topics])
             self._views = (*self._views, view)
             connection, new = self._connection, self._connection is None
             if connection is None:
@@ -129,12 +131,9 @@ class Feed:
         if new:
             connection.start()
 
-    def _channel(self, topic: str, market: str, instrument_id: str) -> Channel:
-        name = self.wire.channel(topic, market, instrument_id)
-        channel = self._channels.get(name)
-        if channel is None:
-            channel = KINDS[topic](self.wire, topic, market, instrument_id)
-            self._channels[name] = channel
+    def _channel(self, topic: str, market: str, view: View) -> Channel:
+        new = KINDS[topic](self.wire, topic, market, view.instrument_id)
+        channel = self._channels.setdefault(new.name, new)
         channel.users += 1
         return channel
 
@@ -226,9 +225,8 @@ class Feed:
         """See `connection.Handler`."""
         target = self._channels.get(channel)
         if target is not None:
-            following = self._following(target)
-            target.refused(error, now)
-            for view in following:
+            target.refused(error)
+            for view in self._following(target):
                 self._refuse(view, target, error, now)
 
     def _refuse(
@@ -240,6 +238,7 @@ class Feed:
         if isinstance(channel, DepthChannel) or not alive:
             view.fail(error, now)
             self.detach(view)
+        view.tell(now)
         view.wake()
 
     def lapsed(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from urllib.parse import urlsplit
@@ -123,9 +124,9 @@ def find_venue(venue: str | Venue) -> Venue:
     )
 
 
-def nearest(name: str, known: object) -> str:
+def nearest(name: str, known: Iterable[str]) -> str:
     """``"; did you mean 'x'?"`` for the closest of *known*, or nothing."""
-    close = difflib.get_close_matches(name, list(known), n=1)  # type: ignore[call-overload]
+    close = difflib.get_close_matches(name, list(known), n=1)
     return f"; did you mean {close[0]!r}?" if close else ""
 
 
@@ -148,6 +149,8 @@ def check_instrument(instrument_id: str, market: str, venue: Venue) -> None:
         raise ValueError(
             f"{instrument_id!r} is an id of market {form!r}, not of {market!r}"
         )
+    if market in ("futures", "option") and delivery(instrument_id) is None:
+        raise ValueError(f"{instrument_id!r} is delivered on no day: YYMMDD is none")
     if market not in venue.markets:
         raise ValueError(
             f"venue {venue.name!r} has no market {market!r}, only"

@@ -10,7 +10,6 @@ Whatever a peer sends, `V3.decode` and the three readers raise `WireError` or no
 
 from __future__ import annotations
 
-import difflib
 import json
 import math
 import re
@@ -20,7 +19,7 @@ from datetime import datetime
 from decimal import Decimal
 from functools import lru_cache
 from types import MappingProxyType
-from typing import Any, NoReturn
+from typing import Any
 
 from ..errors import WireError
 from ..messages import (
@@ -35,6 +34,7 @@ from ..messages import (
     Unknown,
     Unsubscribed,
 )
+from ..venues import nearest
 
 # The largest message recorded is 19,003 bytes, a book of 400 and 271 levels.
 MAX_INFLATED = 4 * 1024 * 1024
@@ -54,9 +54,17 @@ _OTHER_TABLE = re.compile(
     r"|funding_rate|mark_price|price_range|estimated_price|instruments|summary|status"
     r"|account|margin_account|position|order|order_algo)"
 )
+# Names of v3 and v5 that a later release brings; so are all candles.
+_LATER = frozenset(
+    (
+        *("depth", "depth_l2_tbt", "books", "books-l2-tbt", "books50-l2-tbt"),
+        *("bbo-tbt", "books-rpi", "trades-all", "instruments", "summary", "status"),
+        *("funding_rate", "mark_price", "price_range", "estimated_price"),
+        *("funding-rate", "mark-price", "price-limit", "estimated-price"),
+        *("index-tickers", "open-interest", "opt-summary"),
+    )
+)
 _CANDLE = re.compile(r"(mark-price-|index-)?candle\w+")
-
-_PONG = (Pong(),)
 _ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 # The longest number recorded has 23 characters. With 64, and two digits of exponent,
 # none overflows or vanishes as a float.
@@ -65,14 +73,8 @@ _NUMBER = re.compile(
 )
 _MILLISECONDS = {f".{ms:03}Z": ms for ms in range(1000)}
 
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")
-
-
-_parse = json.JSONDecoder(
-    parse_float=str, parse_int=str, parse_constant=_refuse_constant
-).raw_decode
+# The text of a request, and the channels that it carries.
+Request = tuple[str, tuple[str, ...]]
 
 
 class V3:
@@ -91,28 +93,7 @@ class V3:
         {"depth5": "depth5", "trade": "trade", "ticker": "ticker"}
         | {"books5": "depth5", "trades": "trade", "tickers": "ticker"}
     )
-    # Known names that a later release brings; so are all candles.
-    later = frozenset(
-        [
-            *("depth", "depth_l2_tbt"),
-            *("books", "books-l2-tbt", "books50-l2-tbt", "books-rpi", "bbo-tbt"),
-            *("funding_rate", "mark_price", "price_range", "estimated_price", "status"),
-            *(
-                "funding-rate",
-                "mark-price",
-                "price-limit",
-                "estimated-price",
-                "summary",
-            ),
-            *(
-                "instruments",
-                "index-tickers",
-                "open-interest",
-                "opt-summary",
-                "trades-all",
-            ),
-        ]
-    )
+    later = _LATER
 
     def topic(self, name: str) -> str:
         """v3's own name of channel *name*; ``ValueError`` if there is none (yet)."""
@@ -125,12 +106,13 @@ class V3:
             raise ValueError(
                 f"channel {name!r} comes with a later release; this one knows {known}"
             )
-        close = difflib.get_close_matches(name, self.channels, n=1)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
+        hint = nearest(name, self.channels)
         raise ValueError(f"unknown channel {name!r}{hint}; known are {known}")
 
     def channel(self, topic: str, market: str, instrument_id: str) -> str:
         """The wire's name, which is the channel's key everywhere."""
+        if market == "index" and topic != "ticker":
+            raise ValueError(f"market 'index' has no {topic!r}, only 'ticker'")
         return f"{market}/{topic}:{instrument_id}"
 
     def needs_snapshot(self, topic: str) -> bool:
@@ -138,19 +120,13 @@ class V3:
         return topic != "trade"
 
     def replays_last(self, topic: str) -> bool:
-        """Whether the first push after a subscribe repeats the last one, however old.
-
-        v3 does so with trades: 27 of 27 subscribes recorded.
-        """
+        """Whether a subscribe brings the last push again, however old: 27 of 27 did."""
         return topic == "trade"
 
-    def requests(
-        self, op: str, channels: Sequence[str]
-    ) -> list[tuple[str, tuple[str, ...]]]:
+    def requests(self, op: str, channels: Sequence[str]) -> list[Request]:
         """Texts that ask *op* of all *channels*, and which channels each carries.
 
-        *op* is ``'subscribe'`` or ``'unsubscribe'``; no text is longer than
-        `max_request` bytes; a name that alone is longer is a ``ValueError``.
+        No text is longer than `max_request`; a name that is, is a ``ValueError``.
         """
         if op not in ("subscribe", "unsubscribe"):
             raise ValueError(f"op is 'subscribe' or 'unsubscribe', got {op!r}")
@@ -193,7 +169,7 @@ class V3:
         except UnicodeDecodeError as error:
             raise WireError("utf-8", str(error)) from error
         if text == "pong":
-            return _PONG
+            return (Pong(),)
         message = _load(text.strip(" \t\r\n"))
         table = message.get("table")
         if not isinstance(table, str):
@@ -320,17 +296,19 @@ def _pushes(table: str, message: dict[str, Any], text: str) -> tuple[Message, ..
     data, action = message.get("data"), message.get("action")
     if type(data) is not list or not data:
         raise WireError("shape", f"data of {table} is {_quote(data)}")
-    groups: dict[str, list[Any]] = {}
     try:
-        for element in data:
-            key = _channel(name, element["instrument_id"])
-            groups.setdefault(key, []).append(element)
+        keys = [_channel(name, element["instrument_id"]) for element in data]
     except (TypeError, KeyError) as error:
         raise WireError("shape", f"no instrument_id in {table}") from error
     if action is not None and action not in ("partial", "update"):
-        channel = None if len(groups) > 1 else next(iter(groups))
+        channel = keys[0] if len(keys) == 1 else None
         raise WireError("shape", f"action {_quote(action)}", channel)
-    return tuple([Push(key, group, text, action) for key, group in groups.items()])
+    if len(keys) == 1:
+        return (Push(keys[0], data, text, action),)
+    groups: dict[str, list[Any]] = {key: [] for key in keys}
+    for key, element in zip(keys, data, strict=True):
+        groups[key].append(element)
+    return tuple(Push(key, group, text, action) for key, group in groups.items())
 
 
 # Bounded like every memory of network text; a process follows fewer instruments.
@@ -372,6 +350,12 @@ def _decimal(value: Any) -> Decimal:
     raise ValueError(f"not a number: {_quote(value)}")
 
 
+# Numbers stay the wire's characters; NaN and Infinity, which JSON has not, are refused.
+_parse = json.JSONDecoder(
+    parse_float=str, parse_int=str, parse_constant=_decimal
+).raw_decode
+
+
 class _Floats(dict[str, float]):
     """What `_decimal` reads, as floats, remembered: snapshots repeat most numbers."""
 
@@ -402,8 +386,7 @@ def _time_ms(value: Any) -> int:
 def _second_ms(second: str) -> int:
     text = f"{second}+00:00"
     moment = datetime.fromisoformat(text)
-    # Later Pythons read further forms.
-    if moment.isoformat() != text or moment.year < 2000:
+    if moment.isoformat() != text or moment.year < 2000:  # 3.11 reads more forms
         raise ValueError(text)
     return int(moment.timestamp()) * 1000
 

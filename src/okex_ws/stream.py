@@ -1,0 +1,259 @@
+"""TCP and TLS with a wake-up and one deadline. Nothing here knows what it carries.
+
+One thread owns a network and its stream, and does all the socket's I/O; other threads
+only call `wake`. Nothing blocks but `Network.open`, `Network.wait` and `Stream.recv`,
+and a wake-up cuts each of them short.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import selectors
+import socket
+import ssl
+import threading
+from collections.abc import Callable
+from typing import Any, Protocol
+from urllib.parse import SplitResult, urlsplit
+
+from .dial import Resolve, connect, find_addresses, sentence, system_resolve
+from .errors import ConnectionLost, Stalled
+from .tcp import TcpStream
+from .timing import Clock, SystemClock
+
+# `poll` takes milliseconds in an int; returning early is always right.
+_LONGEST_WAIT = 3600.0
+_READ = selectors.EVENT_READ
+_WRITE = selectors.EVENT_WRITE
+# Both keep their list in user space: no descriptor that a fork would share. `select`,
+# with its limit of 512 sockets, is left to Windows, which has no `poll`.
+_Selector: type[Any] = getattr(selectors, "PollSelector", selectors.SelectSelector)
+
+
+class Stream(Protocol):
+    """What a transport reads and writes; only the connection's thread touches it.
+
+    *received* holds decrypted bytes that nobody consumed yet: the reader deletes what
+    it took. *heard* is the monotonic clock at the last bytes that came. *ready* says
+    that a `fill` is due although no byte may come (an end to be told): `Network.wait`
+    then returns at once, and `fill` clears it.
+    """
+
+    received: bytearray
+    heard: float
+    ready: bool
+
+    def fill(self) -> int:
+        """Move what is there now into `received`: how many bytes; never blocks.
+
+        Raises `ConnectionLost` at the end, after all that came before was handed over.
+        """
+        ...
+
+    def flush(self) -> None:
+        """Hand queued output to the kernel, as far as it takes it; never blocks."""
+        ...
+
+    def recv(self, size: int) -> bytes:
+        """Wait for 1 to *size* bytes; for the handshake, under its one deadline."""
+        ...
+
+    def send(self, data: bytes) -> int:
+        """Queue *data* and flush; `ConnectionLost` if the queue outgrows 1 MiB."""
+        ...
+
+    def close(self) -> None:
+        """Say goodbye, as far as that needs no waiting, and close; idempotent."""
+        ...
+
+    def discard(self) -> None:
+        """Close the descriptor without a word to the peer, as a forked child must."""
+        ...
+
+    def fileno(self) -> int:
+        """The socket's descriptor, or -1 once it is closed."""
+        ...
+
+
+class Network(Protocol):
+    """Opens streams and waits on them: one object for each connection's thread."""
+
+    def open(self, url: str, deadline: float, cancelled: Callable[[], bool]) -> Stream:
+        """Look up, connect, and do TLS for ``wss``, all until *deadline*.
+
+        *cancelled* is asked whenever the thread was woken: a true answer ends the
+        attempt with a `ConnectionLost`, also later in `Stream.recv`.
+        """
+        ...
+
+    def wait(self, timeout: float | None, stream: Stream | None = None) -> None:
+        """Return when *stream* is ready, when woken, or after *timeout* seconds."""
+        ...
+
+    def wake(self) -> None:
+        """Cut the present or the next wait short; any thread, even after `close`."""
+        ...
+
+    def close(self) -> None:
+        """Give the wake-up's descriptors back; streams are closed by their owner."""
+        ...
+
+    def discard(self) -> None:
+        """`close` in a forked child, where another thread's lock is held for ever."""
+        ...
+
+
+def public_endpoint(url: str) -> str:
+    """*url* without user, password, query and fragment: fit for logs and errors."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
+class TcpNetwork:
+    """The real network.
+
+    *ssl_context* replaces the system's trust store, which is read anew for each
+    connection (and so is ``SSL_CERT_FILE``); a context that does not verify both
+    certificate and host name is a `ValueError`. *resolve* replaces the system's names.
+    """
+
+    def __init__(
+        self,
+        clock: Clock | None = None,
+        *,
+        ssl_context: ssl.SSLContext | None = None,
+        resolve: Resolve = system_resolve,
+    ) -> None:
+        if ssl_context is not None and not (
+            ssl_context.check_hostname and ssl_context.verify_mode == ssl.CERT_REQUIRED
+        ):
+            raise ValueError("ssl_context must verify certificates and host names")
+        self._clock = clock or SystemClock()
+        self._ssl_context = ssl_context
+        self._resolve = resolve
+        # Re-entrant: a signal handler may call `wake` in the middle of `wake`.
+        self._lock = threading.RLock()
+        self._woken = False
+        self._watched: dict[int, int] = {}
+        self._selector = _Selector()
+        self._receiver, self._sender = socket.socketpair()
+        self._receiver.setblocking(False)
+        self._sender.setblocking(False)
+        self._selector.register(self._receiver, selectors.EVENT_READ)
+
+    def open(
+        self, url: str, deadline: float, cancelled: Callable[[], bool]
+    ) -> TcpStream:
+        """See `Network.open`."""
+        parts = urlsplit(url)
+        attempt = _Attempt(self, self._clock, url, deadline, cancelled)
+        sock = self._connected(parts, attempt)
+        stream = TcpStream(sock, self._clock, attempt.endpoint, attempt.pause)
+        if parts.scheme == "wss":
+            try:
+                stream.start_tls(self._ssl_context, parts.hostname or "")
+            except BaseException:
+                stream.discard()
+                raise
+        return stream
+
+    def wait(self, timeout: float | None, stream: Stream | None = None) -> None:
+        """See `Network.wait`."""
+        watched = {}
+        if stream is not None and stream.fileno() >= 0:
+            blocked = isinstance(stream, TcpStream) and stream.blocked
+            watched[stream.fileno()] = _READ | _WRITE if blocked else _READ
+        if not self._woken and not (stream is not None and stream.ready):
+            self.select(watched, timeout)
+        if stream is not None:
+            stream.flush()
+        self._woken = False
+
+    def wake(self) -> None:
+        """See `Network.wake`."""
+        # A full pipe is a wake-up that is still unread; a closed one wakes nobody. The
+        # lock keeps the byte out of a descriptor that was closed and given to another.
+        with self._lock, contextlib.suppress(OSError):
+            self._sender.send(b"\0")
+
+    def close(self) -> None:
+        """See `Network.close`."""
+        with self._lock:
+            self._selector.close()
+            self._receiver.close()
+            self._sender.close()
+
+    def discard(self) -> None:
+        """See `Network.discard`."""
+        self._lock = threading.RLock()
+        self.close()
+
+    def select(self, watched: dict[int, int], timeout: float | None) -> set[int]:
+        """Wait on the wake-up and the *watched* descriptors: which are ready.
+
+        A wake-up is remembered until the next `wait` has returned for it.
+        """
+        if watched != self._watched:
+            for descriptor in self._watched:
+                self._selector.unregister(descriptor)
+            for descriptor, events in watched.items():
+                self._selector.register(descriptor, events)
+            self._watched = watched
+        if timeout is not None:
+            timeout = min(max(timeout, 0.0), _LONGEST_WAIT)
+        ready = {key.fd for key, _ in self._selector.select(timeout)}
+        if self._receiver.fileno() in ready:
+            self._woken = True
+            self._receiver.recv(1 << 16)
+        return ready
+
+    def _connected(self, parts: SplitResult, attempt: _Attempt) -> socket.socket:
+        host = parts.hostname
+        port = parts.port or (443 if parts.scheme == "wss" else 80)
+        if not host:
+            raise ValueError(f"no host in {attempt.endpoint!r}")
+        what = "name look-up failed"
+        try:
+            found = find_addresses(host, self._resolve, self.wake, attempt.pause)
+            what = "cannot connect"
+            return connect(found, port, self._clock, attempt.pause)
+        except (ConnectionLost, Stalled):
+            raise
+        # RuntimeError: no thread can be started. ValueError: a name that cannot be one.
+        except (RuntimeError, ValueError, OSError) as error:
+            reason = f"{what}: {sentence(error)}"
+            raise ConnectionLost(attempt.endpoint, reason) from error
+
+
+class _Attempt:
+    """One deadline over everything between the URL and the first frame."""
+
+    def __init__(
+        self,
+        network: TcpNetwork,
+        clock: Clock,
+        url: str,
+        deadline: float,
+        cancelled: Callable[[], bool],
+    ) -> None:
+        self.endpoint = public_endpoint(url)
+        self._network = network
+        self._clock = clock
+        self._deadline = deadline
+        self._limit = round(deadline - clock.monotonic(), 3)
+        self._cancelled = cancelled
+
+    def pause(
+        self,
+        missing: str,
+        descriptors: dict[int, int] | None = None,
+        until: float | None = None,
+    ) -> set[int]:
+        """See `dial.Pause`."""
+        if self._cancelled():
+            raise ConnectionLost(self.endpoint, "closed while connecting")
+        now = self._clock.monotonic()
+        if now >= self._deadline:
+            raise Stalled(f"{self.endpoint}: no {missing}", self._limit)
+        until = self._deadline if until is None else min(until, self._deadline)
+        return self._network.select(descriptors or {}, until - now)

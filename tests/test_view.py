@@ -1,0 +1,629 @@
+"""What a subscription shows and tells, in virtual time."""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from tests.world import START, World, depth, stamp, trade
+
+from okex_ws import (
+    Depth,
+    Gap,
+    NotLive,
+    State,
+    StateChange,
+    SubscriptionRejected,
+    Ticker,
+    Trade,
+    WireError,
+)
+from okex_ws.timing import utc
+
+DEPTH = "spot/depth5:BTC-USDT"
+TRADE = "spot/trade:BTC-USDT"
+TICKER = {
+    "table": "spot/ticker",
+    "data": [
+        {"instrument_id": "BTC-USDT", "last": "100.1", "timestamp": stamp(0)},
+    ],
+}
+
+
+@pytest.fixture
+def world() -> World:
+    world = World()
+    world.exchange.first_pushes[DEPTH] = depth(0)
+    return world
+
+
+def push(world: World, message: object) -> None:
+    assert world.peer is not None
+    world.peer.send(message)
+
+
+def every(world: World, step: float, until: float, start: float = 1.0) -> None:
+    """Push a new depth every *step* seconds, with the exchange's time in it."""
+    count = int((until - start) / step)
+    for number in range(count):
+        at = start + number * step
+        world.at(at, lambda at=at: push(world, depth(int(at * 1000))))
+
+
+# --- Reads ---------------------------------------------------------------------------
+
+
+def test_every_read_gives_the_same_snapshot_in_its_own_form(world: World) -> None:
+    sub = world.subscribe(channels=("depth5", "ticker"))
+    world.exchange.first_pushes["spot/ticker:BTC-USDT"] = TICKER
+    seen: list[Any] = []
+    world.at(1, lambda: seen.extend([sub.depth(), sub.best_bid_ask()]))
+    world.at(1, lambda: seen.extend([sub.latest("tickers"), sub.latest("books5")]))
+
+    world.run(2)
+
+    shown, best, ticker, newest = seen
+    assert isinstance(shown, Depth)
+    assert shown.bids == (("100.1", "1", "1"),)
+    assert shown.timestamp == utc(START)
+    assert shown.received == utc(START + 0.05)
+    assert (shown.epoch, shown.channel, shown.lag) == (1, "depth5", None)
+    assert (best.bid, best.ask) == (Decimal("100.1"), Decimal("100.2"))
+    assert (best.mid, best.spread) == (Decimal("100.15"), Decimal("0.1"))
+    assert isinstance(ticker, Ticker)
+    assert ticker.last == Decimal("100.1")
+    assert newest == shown
+
+
+def test_before_the_first_push_there_is_nothing_and_the_reason_is_said(
+    world: World,
+) -> None:
+    world.exchange.first_pushes.clear()
+    sub = world.subscribe()
+    errors = []
+
+    def read() -> None:
+        assert sub.GetDepth() == {}
+        assert sub.best_bid_ask() is None
+        with pytest.raises(NotLive) as caught:
+            sub.depth()
+        errors.append(caught.value)
+
+    world.at(1, read)
+
+    world.run(2)
+
+    assert errors[0].state is State.SYNCING
+    assert str(errors[0]) == "SYNCING: waiting for the first push"
+
+
+def test_a_snapshot_without_a_pong_is_not_trusted(world: World) -> None:
+    world.exchange.answers_pings = False
+    sub = world.subscribe()
+    seen = []
+    world.at(1, lambda: seen.append((sub.GetDepth(), sub.health().cause)))
+
+    world.run(2)
+
+    assert seen == [({}, "waiting for the first pong")]
+
+
+def test_the_limits_of_a_read_are_its_own(world: World) -> None:
+    sub = world.subscribe()
+    seen = []
+
+    def read() -> None:
+        seen.append(
+            [
+                bool(sub.GetDepth(max_age=3)),
+                bool(sub.GetDepth(max_age=2)),
+                bool(sub.GetDepth(max_silence=3)),
+                bool(sub.GetDepth(max_silence=2)),
+                bool(sub.GetDepth(max_lag=0)),
+                sub.state,
+            ]
+        )
+
+    world.at(2.5, read)
+
+    world.run(3)
+
+    assert seen == [[True, False, True, False, True, State.LIVE]]
+
+
+def test_levels_cut_both_sides(world: World) -> None:
+    book = depth(0)
+    book["data"][0]["bids"].append(["100.0", "5", "1"])
+    world.exchange.first_pushes[DEPTH] = book
+    sub = world.subscribe()
+    seen: list[int] = []
+    world.at(1, lambda: seen.append(len(sub.depth(levels=1).bids)))
+    world.at(1, lambda: seen.append(len(sub.depth().bids)))
+
+    world.run(2)
+
+    assert seen == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("limit", "error"),
+    [
+        ({"max_age": "1"}, TypeError),
+        ({"max_age": True}, TypeError),
+        ({"max_age": float("nan")}, ValueError),
+        ({"max_lag": -1}, ValueError),
+        ({"levels": 0}, ValueError),
+        ({"levels": 1.5}, TypeError),
+    ],
+)
+def test_a_limit_that_is_no_number_is_refused(
+    world: World, limit: dict[str, Any], error: type[Exception]
+) -> None:
+    sub = world.subscribe()
+
+    with pytest.raises(error):
+        sub.GetDepth(**limit)
+    with pytest.raises(error):
+        world.subscribe(**limit)
+    world.run(1)
+
+
+def test_lag_is_measured_against_the_best_of_the_connection(world: World) -> None:
+    sub = world.subscribe(max_lag=1.0)
+    seen: list[Any] = []
+    for second in range(1, 6):
+        # The exchange's clock is an hour behind ours: that cancels.
+        message = depth(second * 1000 - 3_600_000)
+        world.at(second, lambda message=message: push(world, message))
+    world.exchange.first_pushes[DEPTH] = depth(-3_600_000)
+    late = depth(5500 - 3_600_000)
+    world.at(8, lambda: push(world, late))
+    world.at(7, lambda: seen.append((sub.depth().lag, sub.state)))
+    world.at(8.1, lambda: seen.append((sub.health().lag, sub.state)))
+
+    world.run(9)
+
+    assert seen[0] == (pytest.approx(0, abs=1e-6), State.LIVE)
+    assert seen[1] == (pytest.approx(2.5, abs=1e-6), State.STALE)
+
+
+# --- Trust ---------------------------------------------------------------------------
+
+
+def test_reads_behind_a_blocked_thread_say_no_by_themselves(world: World) -> None:
+    seen: list[tuple[float, bool]] = []
+
+    def block(text: str) -> None:
+        if world.clock.now - world.t0 > 2:
+            return
+        for _ in range(20):
+            world.clock.now += 1
+            seen.append((world.clock.now - world.t0, bool(sub.GetDepth())))
+
+    changes: list[StateChange] = []
+    sub = world.subscribe(on_state=changes.append)
+    world.at(0.5, lambda: setattr(sub._view.callbacks, "on_message", block))
+    world.at(1, lambda: push(world, depth(1000)))
+
+    world.run(40)
+
+    # The ping of second 0 vouches for 15 seconds, whatever its pong and the data say.
+    assert [given for at, given in seen if at < 15] == [True] * 13
+    assert [given for at, given in seen if at >= 15] == [False] * 7
+    told = [(c.new, c.at - utc(START), c.epoch) for c in changes[:4]]
+    assert [state for state, _, _ in told] == [
+        State.SYNCING,
+        State.LIVE,
+        State.STALE,
+        State.LIVE,
+    ]
+    assert told[2][1] == timedelta(seconds=15)
+    assert told[3][1] > timedelta(seconds=21)
+    assert [epoch for _, _, epoch in told] == [0, 1, 1, 2]
+    assert sub.stats().callback_stalls == 1
+
+
+def test_a_jump_of_the_wall_clock_ends_the_lease_until_a_new_pong(world: World) -> None:
+    sub = world.subscribe()
+    seen = []
+
+    def jump() -> None:
+        world.clock.offset += 30
+        seen.append((sub.GetDepth(), sub.health().cause))
+
+    world.at(7, jump)
+    world.at(9, lambda: seen.append(sub.state))
+    world.at(10.2, lambda: seen.append((sub.state, sub.health().epoch)))
+
+    world.run(12)
+
+    assert seen == [
+        ({}, "the clock jumped: the lease ended"),
+        State.STALE,
+        (State.LIVE, 2),
+    ]
+
+
+def test_a_bad_message_withdraws_its_channel_until_the_next_good_one(
+    world: World,
+) -> None:
+    errors: list[Exception] = []
+    sub = world.subscribe(on_error=errors.append)
+    bad = depth(2000)
+    bad["data"][0]["bids"][0][0] = "NaN"
+    seen = []
+    world.at(2, lambda: push(world, bad))
+    world.at(2.5, lambda: seen.append((sub.GetDepth(), sub.state)))
+    world.at(3, lambda: push(world, depth(3000)))
+    world.at(3.5, lambda: seen.append((bool(sub.GetDepth()), sub.health().epoch)))
+
+    world.run(4)
+
+    assert seen == [({}, State.RESYNCING), (True, 2)]
+    assert isinstance(errors[0], WireError)
+    assert errors[0].channel == DEPTH
+    assert sub.stats().dropped == {"depth": 1}
+    assert sub.stats().resyncs == 1
+
+
+def test_bytes_of_no_known_channel_withdraw_every_channel(world: World) -> None:
+    gaps: list[Any] = []
+    sub = world.subscribe()
+    updates = sub.updates()
+    world.at(2, lambda: world.peer and world.peer.send_bytes(b"\xff\xff"))
+    world.at(2.5, lambda: gaps.append(sub.state))
+
+    world.run(3)
+
+    assert gaps == [State.RESYNCING]
+    assert sub.stats().dropped == {"inflate": 1}
+    assert any(isinstance(item, Gap) for item in updates)
+    assert sub.stats().gaps == 1
+
+
+def test_a_bad_message_of_a_stranger_withdraws_nothing(world: World) -> None:
+    sub = world.subscribe()
+    seen = []
+    world.at(2, lambda: push(world, depth(2000, name="ETH-USDT")))
+    world.at(2, lambda: push(world, {"event": "surprise"}))
+    world.at(2.5, lambda: seen.append(sub.state))
+
+    world.run(3)
+
+    assert seen == [State.LIVE]
+    assert sub.stats().dropped == {"unasked": 1, "unknown": 1}
+
+
+def test_bad_messages_are_said_once_a_kind_and_minute(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    errors: list[Exception] = []
+    sub = world.subscribe(on_error=errors.append)
+    for second in range(1, 100):
+        world.at(second, lambda: push(world, "not json"))
+
+    world.run(100)
+
+    said = [r for r in caplog.records if "unreadable" in r.getMessage()]
+    assert len(said) == len(errors) == 2
+    assert sub.stats().dropped == {"json": 99}
+
+
+# --- States that are told ------------------------------------------------------------
+
+
+def test_a_limit_of_the_constructor_is_pushed_when_it_is_crossed(world: World) -> None:
+    changes: list[StateChange] = []
+    sub = world.subscribe(channels=("depth5",), max_age=2.0, on_state=changes.append)
+    seen = []
+    world.at(2.5, lambda: seen.append(sub.GetDepth()))
+    world.at(4, lambda: push(world, depth(4000)))
+
+    world.run(5)
+
+    told = [(c.new, round((c.at - utc(START)).total_seconds(), 2)) for c in changes]
+    assert told == [
+        (State.SYNCING, 0.0),
+        (State.LIVE, 0.05),
+        (State.STALE, 2.05),
+        (State.LIVE, 4.0),
+        (State.CLOSED, 5.0),
+    ]
+    assert "max_age" in changes[2].cause
+    assert seen == [{}]
+    # A caller's limit ends no epoch.
+    assert [change.epoch for change in changes] == [0, 1, 1, 1, 1]
+
+
+def test_a_limit_that_is_crossed_all_the_time_is_told_once_a_second_each_way(
+    world: World,
+) -> None:
+    changes: list[StateChange] = []
+    world.subscribe(channels=("depth5",), max_age=0.05, on_state=changes.append)
+    every(world, 0.1, until=11)
+
+    world.run(11)
+
+    stale = [c for c in changes if c.new is State.STALE]
+    live = [c for c in changes if c.new is State.LIVE]
+    assert 8 <= len(stale) <= 12
+    assert 8 <= len(live) <= 12
+
+
+def test_silence_is_ended_by_any_byte(world: World) -> None:
+    changes: list[StateChange] = []
+    world.subscribe(channels=("depth5",), max_silence=3.0, on_state=changes.append)
+
+    world.run(9)
+
+    told = [(c.new, round((c.at - utc(START)).total_seconds(), 2)) for c in changes]
+    assert told[1:6] == [
+        (State.LIVE, 0.05),
+        (State.STALE, 3.05),
+        (State.LIVE, 5.05),
+        (State.STALE, 8.05),
+        (State.CLOSED, 9.0),
+    ]
+
+
+def test_without_a_depth_channel_the_worst_channel_is_the_state(world: World) -> None:
+    sub = world.subscribe(channels=("trade", "ticker"))
+    seen = []
+    world.at(1, lambda: seen.append((sub.state, sub.GetDepth(), sub.best_bid_ask())))
+    world.at(2, lambda: push(world, TICKER))
+    world.at(3, lambda: seen.append((sub.state, sub.health().failed, {})))
+
+    def refuse() -> None:
+        with pytest.raises(NotLive, match="no depth channel"):
+            sub.depth()
+
+    world.at(3, refuse)
+
+    world.run(4)
+
+    assert seen == [(State.SYNCING, {}, None), (State.LIVE, {}, {})]
+
+
+# --- Trades --------------------------------------------------------------------------
+
+
+def test_the_replayed_trade_is_kept_out_on_the_first_connection(world: World) -> None:
+    world.exchange.first_pushes[TRADE] = trade("7", -9_000_000)
+    sub = world.subscribe()
+    updates = sub.updates()
+    world.at(1, lambda: push(world, trade("8", 1000)))
+    world.at(1, lambda: push(world, trade("8", 1000)))
+    seen: list[Any] = []
+    world.at(2, lambda: seen.extend([sub.trades, sub.latest("trade")]))
+
+    world.run(3)
+
+    assert [t.id for t in seen[0]] == ["8"]
+    assert seen[1] == seen[0][-1]
+    given = [item for item in updates if isinstance(item, Trade)]
+    assert [(t.id, t.replayed) for t in given] == [("7", True), ("8", False)]
+    assert sub.stats().skipped["repeat"] == 1
+
+
+@pytest.mark.parametrize(
+    ("last", "expected"),
+    [
+        ("8", ["8"]),  # known: nothing was missed
+        (
+            "11",
+            [
+                "8",
+                Gap("trade", "8", "11", "trades while not connected", "BTC-USDT"),
+                "11",
+            ],
+        ),
+    ],
+)
+def test_after_a_reconnect_the_replayed_trade_tells_whether_some_are_missing(
+    world: World, last: str, expected: list[Any]
+) -> None:
+    world.exchange.first_pushes[TRADE] = trade("7", -1)
+    sub = world.subscribe()
+    updates = sub.updates()
+    world.at(1, lambda: push(world, trade("8", 1000)))
+
+    def drop() -> None:
+        world.exchange.first_pushes[TRADE] = trade(last, 1500)
+        assert world.peer is not None
+        world.peer.drop()
+
+    world.at(2, drop)
+
+    world.run(6)
+
+    given = [item for item in updates if isinstance(item, (Trade, Gap))][1:]
+    assert [i.id if isinstance(i, Trade) else i for i in given] == expected
+    assert [t.id for t in sub.trades] == [i for i in expected if isinstance(i, str)]
+
+
+# --- Iterators -----------------------------------------------------------------------
+
+
+def test_an_iterator_begins_with_the_present_depth_and_ends_at_close(
+    world: World,
+) -> None:
+    sub = world.subscribe(channels=("depth5",))
+    items: list[Any] = []
+    world.at(1, lambda: items.append(sub.updates()))
+    world.at(2, lambda: items.append(next(items[0])))
+    world.at(3, lambda: push(world, depth(3000)))
+    world.at(4, lambda: push(world, depth(4000)))
+    world.at(5, lambda: items.extend([next(items[0])]))
+
+    world.run(6)
+
+    updates, first, second = items
+    assert first.timestamp == utc(START)
+    assert second.timestamp == utc(START + 4)
+    assert [item.new for item in updates] == [State.CLOSED]
+    assert sub.stats().skipped == {"depth": 1}
+    with pytest.raises(StopIteration):
+        next(updates)
+    with pytest.raises(StopIteration):
+        next(sub.updates())
+
+
+def test_leaving_live_discards_the_depths_that_wait(world: World) -> None:
+    sub = world.subscribe(channels=("depth5",))
+    updates = sub.updates(latest=False)
+    world.at(1, lambda: push(world, depth(1000)))
+    world.at(2, lambda: world.peer and world.peer.drop())
+
+    world.run(3)
+
+    kinds = [getattr(item, "new", item) for item in updates]
+    assert kinds[:3] == [State.SYNCING, State.LIVE, State.RECONNECTING]
+
+
+def test_an_iterator_sees_the_leases_end_though_nobody_tells_it(world: World) -> None:
+    sub = world.subscribe(channels=("depth5",))
+    got: list[Any] = []
+
+    def block(text: str) -> None:
+        got.append(sub.updates())
+        world.clock.now += 20
+        got.append(next(got[0]))
+
+    world.at(0.5, lambda: setattr(sub._view.callbacks, "on_message", block))
+    world.at(1, lambda: push(world, depth(1000)))
+    world.at(1.5, lambda: setattr(sub._view.callbacks, "on_message", None))
+
+    world.run(30)
+
+    assert got[1].new is State.STALE
+    assert got[1].at == utc(START + 15)
+    told = [i.new for i in got[0] if isinstance(i, StateChange)]
+    assert told == [State.LIVE, State.CLOSED]
+
+
+# --- Refusals ------------------------------------------------------------------------
+
+
+def test_a_refused_extra_channel_is_told_and_the_rest_goes_on(world: World) -> None:
+    world.exchange.refusals[TRADE] = (30040, f"Channel {TRADE} doesn't exist")
+    errors: list[Exception] = []
+    sub = world.subscribe(on_error=errors.append)
+    seen: list[Any] = []
+    world.at(1, lambda: seen.append((sub.state, sub.health().failed)))
+
+    world.run(2)
+
+    state, failed = seen[0]
+    assert state is State.LIVE
+    assert list(failed) == ["trade"]
+    assert errors == [failed["trade"]]
+    assert isinstance(failed["trade"], SubscriptionRejected)
+    assert failed["trade"].code == 30040
+
+
+def test_a_refused_depth_fails_the_subscription_for_good(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    world.exchange.refusals[DEPTH] = (30040, f"Channel {DEPTH} doesn't exist")
+    changes: list[StateChange] = []
+    sub = world.subscribe(on_state=changes.append)
+    updates = sub.updates()
+
+    world.run(60)
+
+    assert sub.state is State.FAILED
+    assert changes[-1].new is State.FAILED
+    assert [r.levelno for r in caplog.records] == [logging.ERROR]
+    with pytest.raises(SubscriptionRejected):
+        sub.wait_live()
+    with pytest.raises(SubscriptionRejected):
+        list(updates)
+    assert len(world.opened) == 1
+    assert world.clock.now < world.t0 + 10  # its thread has ended long ago
+
+
+# --- Callbacks -----------------------------------------------------------------------
+
+
+def test_on_message_gets_the_venues_own_text_of_every_push(world: World) -> None:
+    texts: list[str] = []
+    sub = world.subscribe(on_message=texts.append)
+    seen: list[Any] = []
+    world.at(1, lambda: push(world, trade("8", 1000)))
+    world.at(2, lambda: seen.append(sub.stats().messages))
+
+    world.run(3)
+
+    assert ["depth5" in text or "trade" in text for text in texts] == [True, True]
+    assert seen[0] == 5  # two acknowledgements, a pong and the two pushes
+
+
+def test_the_snapshot_is_published_before_the_callback(world: World) -> None:
+    seen = []
+    sub = world.subscribe()
+
+    def look(text: str) -> None:
+        if world.clock.now > world.t0 + 0.5:
+            seen.append(sub.depth().timestamp)
+
+    world.at(0.5, lambda: setattr(sub._view.callbacks, "on_message", look))
+    world.at(1, lambda: push(world, depth(1000)))
+
+    world.run(2)
+
+    assert seen == [utc(START + 1)]
+
+
+def test_a_callback_that_raises_stops_nothing(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    errors: list[Exception] = []
+
+    def broken(text: str) -> None:
+        raise RuntimeError("mine")
+
+    sub = world.subscribe(on_message=broken, on_error=errors.append)
+    seen: list[Any] = []
+    world.at(1, lambda: push(world, depth(1000)))
+    world.at(2, lambda: seen.append((sub.state, sub.stats().callback_errors)))
+
+    world.run(3)
+
+    assert seen == [(State.LIVE, 2)]
+    assert [str(error) for error in errors] == ["mine", "mine"]
+    assert "Traceback" in caplog.text
+
+
+def test_a_callback_may_close_the_subscription(world: World) -> None:
+    results: list[Any] = []
+    sub = world.subscribe(channels=("depth5",))
+
+    def close(text: str) -> None:
+        results.extend([sub.close(), sub.GetDepth(), sub.state])
+
+    world.at(0.5, lambda: setattr(sub._view.callbacks, "on_message", close))
+    world.at(1, lambda: push(world, depth(1000)))
+    world.at(1, lambda: push(world, depth(1001)))
+
+    world.run(60)
+
+    assert results == [False, {}, State.CLOSED]
+    assert sub.close() is True
+    assert world.clock.now < world.t0 + 5
+
+
+def test_waiting_on_a_thread_of_the_library_is_refused(world: World) -> None:
+    errors: list[Exception] = []
+    sub = world.subscribe(on_error=errors.append)
+    world.at(0.5, lambda: setattr(sub._view.callbacks, "on_message", wait))
+    world.at(1, lambda: push(world, depth(1000)))
+
+    def wait(text: str) -> None:
+        sub.wait_live()
+
+    world.run(2)
+
+    assert isinstance(errors[0], RuntimeError)
