@@ -1,0 +1,196 @@
+"""Servers on the loopback that say exactly what a test wants, and their certificates.
+
+Bytes only: the frames of a test are made by the `websockets` package, which also judges
+what the library sends.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import functools
+import hashlib
+import re
+import socket
+import ssl
+import threading
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta, timezone
+from types import TracebackType
+
+import trustme
+from websockets.frames import Frame, Opcode
+
+# No test waits longer than this for its peer.
+LIMIT = 20.0
+_GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, section 1.3
+
+
+class Server:
+    """Calls *handler* with each connection's socket, on a thread of its own.
+
+    `port` is where it listens; *tls* is the server's context. Sockets are closed when
+    the handler returns; `closing` is set when the server wants its handlers to end.
+    """
+
+    def __init__(
+        self,
+        handler: Callable[[socket.socket], object],
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        self.closing = threading.Event()
+        self.accepted = 0
+        self._handler = handler
+        self._tls = tls
+        self._sockets: list[socket.socket] = []
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        self._threads = [threading.Thread(target=self._accept, name="raw server")]
+        self._threads[0].start()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                sock, _ = self._listener.accept()
+            except OSError:
+                return
+            if self.closing.is_set():
+                sock.close()
+                return
+            self.accepted += 1
+            self._sockets.append(sock)
+            thread = threading.Thread(target=self._serve, args=(sock,), name="handler")
+            self._threads.append(thread)
+            thread.start()
+
+    def _serve(self, sock: socket.socket) -> None:
+        sock.settimeout(LIMIT)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        with sock, contextlib.suppress(OSError):
+            if self._tls is None:
+                self._handler(sock)
+                return
+            with self._tls.wrap_socket(sock, server_side=True) as wrapped:
+                self._sockets.append(wrapped)
+                self._handler(wrapped)
+
+    def __enter__(self) -> Server:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.closing.set()
+        # A closed listener does not wake its thread; one more client does.
+        with contextlib.suppress(OSError):
+            socket.create_connection(("127.0.0.1", self.port), LIMIT).close()
+        for sock in self._sockets:
+            with contextlib.suppress(OSError):
+                # Not the method of SSLSocket, which drops its TLS under the reader.
+                socket.socket.shutdown(sock, socket.SHUT_RDWR)
+        for thread in self._threads:
+            thread.join(LIMIT)
+        self._listener.close()
+
+
+def read_head(sock: socket.socket) -> bytes:
+    """The request of a handshake, up to its empty line."""
+    head = b""
+    while not head.endswith(b"\r\n\r\n"):
+        data = sock.recv(1)
+        if not data:
+            raise ConnectionError("the client left")
+        head += data
+    return head
+
+
+def accept_head(request: bytes) -> bytes:
+    """The answer that opens a WebSocket."""
+    found = re.search(rb"Sec-WebSocket-Key: (\S+)", request)
+    assert found is not None
+    digest = hashlib.sha1(found[1] + _GUID.encode()).digest()
+    return (
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
+        b"Connection: Upgrade\r\nSec-WebSocket-Accept: "
+        + base64.b64encode(digest)
+        + b"\r\n\r\n"
+    )
+
+
+def open_websocket(sock: socket.socket) -> None:
+    """Answer the client's handshake with a yes."""
+    sock.sendall(accept_head(read_head(sock)))
+
+
+def wait_for_end(sock: socket.socket) -> bytes:
+    """All that the client still says, until it leaves."""
+    said = b""
+    with contextlib.suppress(OSError):
+        while data := sock.recv(65536):
+            said += data
+    return said
+
+
+def text(payload: bytes | str, fin: bool = True) -> bytes:
+    """A server's text frame."""
+    data = payload.encode() if isinstance(payload, str) else payload
+    return frame(Opcode.TEXT, data, fin)
+
+
+def frame(opcode: Opcode, payload: bytes = b"", fin: bool = True) -> bytes:
+    """A server's frame, as the `websockets` package makes it."""
+    return Frame(opcode, payload, fin).serialize(mask=False, extensions=[])
+
+
+@contextlib.contextmanager
+def black_hole() -> Iterator[int]:
+    """A port that answers nothing: a listener whose queue is full drops every SYN."""
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(socket.socket())
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        for _ in range(8):
+            filler = stack.enter_context(socket.socket())
+            filler.setblocking(False)
+            filler.connect_ex(listener.getsockname())
+        yield listener.getsockname()[1]
+
+
+def closed_port() -> int:
+    """A port on which nobody listens."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port: int = sock.getsockname()[1]
+        return port
+
+
+TRUSTED = "the one that is trusted"
+
+
+@functools.cache
+def authority(name: str) -> trustme.CA:
+    """A certificate authority, one for each *name*."""
+    return trustme.CA(organization_name=name)
+
+
+def server_tls(
+    host: str = "localhost",
+    ca: str = TRUSTED,
+    expired: bool = False,
+) -> ssl.SSLContext:
+    """A server's context with a certificate for *host*."""
+    end = datetime.now(timezone.utc) - timedelta(days=1) if expired else None
+    certificate = authority(ca).issue_cert(host, not_after=end)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    certificate.configure_cert(context)
+    return context
+
+
+def client_tls(ca: str = TRUSTED) -> ssl.SSLContext:
+    """A client's context that trusts *ca* and nobody else."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    authority(ca).configure_trust(context)
+    return context
