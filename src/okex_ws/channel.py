@@ -64,21 +64,23 @@ class Channel(ABC):
     # --- What happens to the connection ---------------------------------------------
 
     def opened(self, link: Link, now: float) -> None:
-        """A connection is open that will carry the channel."""
-        cause = "waiting for the acknowledgement"
-        self.shown = Published(State.SYNCING, cause, self.shown.epoch, link)
+        """A connection is open that will carry the channel, but does not yet."""
+        self.acknowledged = False
+        self._sync("waiting for the acknowledgement", link)
         self._tell(now)
 
     def subscribed(self, link: Link, now: float) -> None:
         """The exchange acknowledged the channel."""
         self.acknowledged = True
-        epoch = self.shown.epoch
-        if self.owes:
-            cause = "waiting for the first push"
-            self.shown = Published(State.SYNCING, cause, epoch, link)
-        else:
-            self.shown = Published(State.LIVE, "", epoch + 1, link, None)
+        self._sync("waiting for the first push", link)
+        if not self.owes:
+            epoch = self.shown.epoch + 1
+            self.shown = self.shown._replace(state=State.LIVE, cause="", epoch=epoch)
         self._tell(now)
+
+    def _sync(self, cause: str, link: Link) -> None:
+        self._withdraw(State.SYNCING, cause, self.shown.epoch)
+        self.shown = self.shown._replace(link=link)
 
     def lost(self, cause: str, now: float) -> None:
         """The connection is gone, and with it all that came over it."""
@@ -168,6 +170,12 @@ class DepthChannel(Channel):
             self._newest_ms = data.time_ms
         self._publish(data, lag, link, now, wall, push.text)
 
+    def adopt(self, other: Channel) -> None:
+        """Take over how new the newest is, too."""
+        super().adopt(other)
+        if isinstance(other, DepthChannel):
+            self._newest_ms = other._newest_ms
+
 
 class TickerChannel(Channel):
     """The exchange's own summary; the newest replaces the one before."""
@@ -213,8 +221,9 @@ class TradeChannel(Channel):
         """Publish that data came, then each trade that is new."""
         read = [self._read(element) for element in push.elements]
         self._publish(None, None, link, now, wall, push.text)
-        for data in read:
-            self._take(data, first and self._replays, wall)
+        for place, data in enumerate(read):
+            # Only the last trade is sent again; what stands beside it is news.
+            self._take(data, first and self._replays and not place, wall)
 
     def _take(self, data: TradeData, replayed: bool, wall: float) -> None:
         if data.id in self._known:

@@ -24,7 +24,7 @@ from .line import Phase
 from .messages import Push, Unknown
 from .outage import OnceAMinute, Outage
 from .protocols import Wire
-from .session import Acknowledged, Event, Rejected, Session, Trouble, Unasked
+from .session import Acknowledged, Ended, Event, Rejected, Session, Trouble, Unasked
 from .stream import Network, public_endpoint
 from .timing import Budget, Clock, HostGap, Ping, Reconnect, Timeouts, backoff
 from .transport import Frame, Transport
@@ -51,6 +51,10 @@ class Handler(Protocol):
 
     def acknowledged(self, channel: str, link: Link, now: float) -> None:
         """The exchange acknowledged *channel*."""
+        ...
+
+    def unsubscribed(self, channel: str, link: Link, now: float) -> None:
+        """The exchange ended *channel* unasked; it will be asked for again."""
         ...
 
     def rejected(self, channel: str, error: OkexWSError, now: float) -> None:
@@ -300,6 +304,7 @@ class Connection:
                         self._handle(event, link, now, wall)
         except WireError as error:
             self._drop(error.kind, str(error), now, error)
+            session.spoiled(error.channel, now)
             self._handler.unreadable(error, now)
 
     def _push(
@@ -328,6 +333,8 @@ class Connection:
             self._renew(event, link, now, wall)
         elif isinstance(event, Acknowledged):
             self._handler.acknowledged(event.channel, link, now)
+        elif isinstance(event, Ended):
+            self._handler.unsubscribed(event.channel, link, now)
         elif isinstance(event, Rejected):
             self._handler.rejected(event.channel, event.error, now)
         elif isinstance(event, Trouble):

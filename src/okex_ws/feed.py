@@ -26,7 +26,7 @@ from .messages import Health, State, Stats
 from .protocols import Wire
 from .protocols.v3 import PROTOCOL as V3
 from .session import Session
-from .stream import Network, TcpNetwork
+from .stream import Network, TcpNetwork, check_ssl_context
 from .timing import Clock, Ping, Reconnect, SystemClock, Timeouts, utc
 from .trust import Link, how_well
 from .venues import Venue, find_venue
@@ -88,7 +88,7 @@ class Feed:
         self.wire = _WIRES[self.venue.protocol]
         self.clock = clock or SystemClock()
         self.on_state = on_state
-        _check_ssl_context(ssl_context)
+        check_ssl_context(ssl_context)
         self._settings = Settings(
             self.clock,
             network or (lambda: TcpNetwork(self.clock, ssl_context=ssl_context)),
@@ -217,6 +217,12 @@ class Feed:
             target.subscribed(link, now)
             for view in self._following(target):
                 view.wake()
+
+    def unsubscribed(self, channel: str, link: Link, now: float) -> None:
+        """See `connection.Handler`."""
+        target = self._channels.get(channel)
+        if target is not None:
+            target.opened(link, now)
 
     def _following(self, channel: Channel) -> list[View]:
         return [v for v in self._views if v.channels.get(channel.topic) is channel]
@@ -372,15 +378,6 @@ class Feed:
             view.forked()
         if self._connection is not None:
             self._connection.discard()
-
-
-def _check_ssl_context(context: ssl.SSLContext | None) -> None:
-    if context is None:
-        return
-    if not isinstance(context, ssl.SSLContext):
-        raise TypeError(f"ssl_context is an ssl.SSLContext, got {context!r}")
-    if context.verify_mode is not ssl.CERT_REQUIRED or not context.check_hostname:
-        raise ValueError("ssl_context must verify certificates and host names")
 
 
 _feeds: weakref.WeakSet[Feed] = weakref.WeakSet()

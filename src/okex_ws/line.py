@@ -31,6 +31,7 @@ class Step(Enum):
     LEFT = "the exchange acknowledged an unsubscribe"
     SILENT = "no answer came"
     REFUSE = "the exchange refused the channel"
+    SPOIL = "a push could not be read"
 
 
 # A missing key is a step that changes nothing, and is counted.
@@ -50,6 +51,7 @@ TRANSITIONS: dict[Phase, dict[Step, Phase]] = {
         Step.PUSH: Phase.FLOWING,
         Step.LEAVE: Phase.LEAVING,
         Step.LEFT: Phase.IDLE,
+        Step.SPOIL: Phase.ACKED,
     },
     Phase.LEAVING: {Step.LEFT: Phase.IDLE, Step.SILENT: Phase.IDLE},
     Phase.REFUSED: {},
@@ -64,6 +66,7 @@ class Line(Generic[Target]):
     __slots__ = (
         "alone",
         "attempts",
+        "in_doubt",
         "name",
         "not_before",
         "owes",
@@ -82,6 +85,8 @@ class Line(Generic[Target]):
         self.wanted = True
         # Asked in a request of its own, so that an error can mean nobody else.
         self.alone = False
+        # A subscribe went unanswered, and may yet be acknowledged.
+        self.in_doubt = False
         self.attempts = 0
         self.not_before = -math.inf
         self.silent_at = math.inf
@@ -98,6 +103,14 @@ class Line(Generic[Target]):
         """A first push came and was readable: the channel owes nothing more."""
         self.step(Step.PUSH)
         self.attempts, self.silent_at = 0, math.inf
+
+    @property
+    def forgettable(self) -> bool:
+        """Whether nobody wants it, at either end, nor may yet have to undo it."""
+        ended = self.phase is Phase.REFUSED
+        return not self.wanted and (
+            ended or (self.phase is Phase.IDLE and not self.in_doubt)
+        )
 
     @property
     def acknowledged(self) -> bool:

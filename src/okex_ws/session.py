@@ -27,6 +27,12 @@ class Acknowledged(NamedTuple):
     channel: str
 
 
+class Ended(NamedTuple):
+    """The exchange ended the channel unasked; it will be asked for again."""
+
+    channel: str
+
+
 class Rejected(NamedTuple):
     """The channel is refused for good."""
 
@@ -46,7 +52,7 @@ class Unasked(NamedTuple):
     kind: str
 
 
-Event = Union[Acknowledged, Rejected, Trouble, Renewed, Unasked]
+Event = Union[Acknowledged, Ended, Rejected, Trouble, Renewed, Unasked]
 
 
 class _Request(NamedTuple):
@@ -65,6 +71,7 @@ class Session(Generic[Target]):
         self._timeouts = timeouts
         self._heartbeat = Heartbeat(ping, timeouts.pong, now)
         self.budget = budget
+        self._budget_told = False
         self.lines: dict[str, Line[Target]] = {}
         self._request: _Request | None = None
         self._lines_due = math.inf
@@ -90,8 +97,7 @@ class Session(Generic[Target]):
             self._lines_due = -math.inf
 
     def _forget(self, line: Line[Target]) -> None:
-        """A line that nobody wants, at either end, is none."""
-        if not line.wanted and line.phase in (Phase.IDLE, Phase.REFUSED):
+        if line.forgettable:
             del self.lines[line.name]
 
     # --- What the exchange says -----------------------------------------------------
@@ -124,9 +130,8 @@ class Session(Generic[Target]):
         line = self.lines.get(name)
         if line is None or not line.step(Step.ACK):
             return [Unasked("ack")]
-        line.alone = False
-        if line.owes:
-            line.silent_at = now + self._wait(self._timeouts.first_push, line.attempts)
+        line.alone = line.in_doubt = False
+        self._await_push(line, now)
         return [Acknowledged(name)]
 
     def _left(self, name: str, now: float) -> list[Event]:
@@ -134,11 +139,12 @@ class Session(Generic[Target]):
         line = self.lines.get(name)
         if line is None or not line.step(Step.LEFT):
             return [Unasked("ack")]
-        if not asked:
-            # The exchange ended it unasked: come back, but not in a tight loop.
-            self._retry_later(line, now)
         self._forget(line)
-        return []
+        if asked:
+            return []
+        # Not in a tight loop, should the exchange end it again and again.
+        self._retry_later(line, now)
+        return [Ended(name)]
 
     def _answered(self, op: str, name: str) -> bool:
         request = self._request
@@ -155,7 +161,9 @@ class Session(Generic[Target]):
         request = self._request
         if request is None:
             return [Trouble(self._rejection(message, "no open request"))]
-        named = self._wire.mentioned(message.message, request.channels)
+        named = self._wire.mentioned(message.message, self.lines)
+        if named is not None and named not in request.channels:
+            return [Trouble(self._rejection(message, named))]
         meant = [named] if named is not None else sorted(request.channels)
         if self._wire.is_passing(message.code):
             self._give_up(request, meant, now)
@@ -174,6 +182,7 @@ class Session(Generic[Target]):
             self._forget(line)
             return [Trouble(error)]
         line.step(Step.REFUSE)
+        line.in_doubt = False
         self._forget(line)
         return [Rejected(name, error)]
 
@@ -196,6 +205,7 @@ class Session(Generic[Target]):
             line = self.lines[name]
             line.step(Step.SILENT)
             line.alone = alone
+            line.in_doubt = request.op == "subscribe"
             if not at_once:
                 self._retry_later(line, now)
             self._forget(line)
@@ -203,6 +213,17 @@ class Session(Generic[Target]):
     def _retry_later(self, line: Line[Target], now: float) -> None:
         line.not_before = now + self._wait(1.0, line.attempts)
         line.attempts += 1
+
+    def spoiled(self, name: str | None, now: float) -> None:
+        """A push of *name*, or of any channel, was unreadable: the next one is owed."""
+        for line in self.lines.values() if name is None else [self.lines.get(name)]:
+            if line is not None and line.owes and line.step(Step.SPOIL):
+                self._await_push(line, now)
+
+    def _await_push(self, line: Line[Target], now: float) -> None:
+        self._lines_due = -math.inf
+        if line.owes:
+            line.silent_at = now + self._wait(self._timeouts.first_push, line.attempts)
 
     def _wait(self, first: float, attempts: int) -> float:
         # 2 ** 20 seconds are past any cap, and the power stays a small number.
@@ -289,7 +310,10 @@ class Session(Generic[Target]):
         ready_at = self.budget.ready_at(now)
         if ready_at > now:
             self._lines_due = ready_at
-            return [Trouble(BudgetSpent(op, len(names), ready_at - now))]
+            told, self._budget_told = self._budget_told, True
+            spent = Trouble(BudgetSpent(op, len(names), ready_at - now))
+            return [] if told else [spent]
+        self._budget_told = False
         text, carried = self._wire.requests(op, names)[0]
         self.budget.spend(now)
         self._outgoing.append(text)

@@ -109,6 +109,16 @@ def public_endpoint(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
+def check_ssl_context(context: ssl.SSLContext | None) -> None:
+    """Refuse what would turn verification off: nothing does."""
+    if context is None:
+        return
+    if not isinstance(context, ssl.SSLContext):
+        raise TypeError(f"ssl_context is an ssl.SSLContext, got {context!r}")
+    if context.verify_mode is not ssl.CERT_REQUIRED or not context.check_hostname:
+        raise ValueError("ssl_context must verify certificates and host names")
+
+
 class TcpNetwork:
     """The real network.
 
@@ -124,10 +134,7 @@ class TcpNetwork:
         ssl_context: ssl.SSLContext | None = None,
         resolve: Resolve = system_resolve,
     ) -> None:
-        if ssl_context is not None and not (
-            ssl_context.check_hostname and ssl_context.verify_mode == ssl.CERT_REQUIRED
-        ):
-            raise ValueError("ssl_context must verify certificates and host names")
+        check_ssl_context(ssl_context)
         self._clock = clock or SystemClock()
         self._ssl_context = ssl_context
         self._resolve = resolve

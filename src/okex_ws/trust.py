@@ -199,7 +199,10 @@ def _within(shown: Published, link: Link, limits: Limits, now: float) -> Verdict
         return LIVE
     age, silence, lag = limits.max_age, limits.max_silence, limits.max_lag
     if age is not None and now >= (since := shown.received + age):
-        return Verdict(State.STALE, f"no push for {age:g} s (max_age)", since, True)
+        cause = f"no push for {age:g} s (max_age)"
+        # A channel that was never pushed has no moment at which it became old.
+        moment = since if math.isfinite(since) else None
+        return Verdict(State.STALE, cause, moment, True)
     if silence is not None and now >= (since := link.heard + silence):
         cause = f"nothing heard for {silence:g} s (max_silence)"
         return Verdict(State.STALE, cause, since, True)

@@ -1,0 +1,41 @@
+"""An exchange of your own: v3 on 127.0.0.1, with a market, and faults on request.
+
+Test your bot against it:
+
+    from okex_ws import WSSubscription
+    from okex_ws.local_exchange import LocalExchange
+
+    with LocalExchange(seed=7) as exchange:
+        market, instrument_id = exchange.busiest
+        with WSSubscription(instrument_id, market, venue=exchange.venue) as feed:
+            feed.wait_live()
+            exchange.drop()         # and see what your bot does
+
+It needs the extra ``local``: ``pip install 'okex-ws[local]'``.
+"""
+
+from __future__ import annotations
+
+try:
+    import trustme as _trustme  # noqa: F401
+    import websockets.asyncio.server as _server  # noqa: F401
+except ImportError as _missing:
+    raise ImportError(
+        "okex_ws.local_exchange needs the extra 'local':"
+        f" pip install 'okex-ws[local]' ({_missing})",
+        name=_missing.name,
+    ) from _missing
+
+from .instruments import INSTRUMENTS, Instrument
+from .record import Asked, Pushed
+from .server import LocalExchange
+from .v3 import deflate
+
+__all__ = [
+    "INSTRUMENTS",
+    "Asked",
+    "Instrument",
+    "LocalExchange",
+    "Pushed",
+    "deflate",
+]

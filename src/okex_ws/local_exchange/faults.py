@@ -1,0 +1,85 @@
+"""What is wrong with the exchange at the moment: state and decisions. No I/O.
+
+A fault that counts down heals by itself; all others last until they are taken back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from . import v3
+
+
+@dataclass(slots=True)
+class Rejection:
+    """An error that the next *times* subscribes of a channel get; all, if ``None``."""
+
+    code: int
+    message: str
+    times: int | None
+
+
+@dataclass(slots=True)
+class Answer:
+    """An HTTP answer that the next *times* handshakes get; all, if ``None``."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: str
+    times: int | None
+
+
+@dataclass(slots=True)
+class Faults:
+    """The faults in force; a new one has none."""
+
+    handshake_delay: float = 0.0
+    answer: Answer | None = None
+    silent_channels: set[str] = field(default_factory=set)
+    silent: bool = False
+    mute: bool = False
+    plain_pong: bool = False
+    ignored: set[str] = field(default_factory=set)
+    rejections: dict[str, Rejection] = field(default_factory=dict)
+
+    def silences(self, channel: str) -> bool:
+        """Whether nothing is pushed on *channel*."""
+        return self.mute or self.silent or channel in self.silent_channels
+
+    def silence(self, channel: str | None) -> None:
+        """Push nothing on *channel*, or on any."""
+        if channel is None:
+            self.silent = True
+        else:
+            self.silent_channels.add(channel)
+
+    def resume(self) -> None:
+        """Push and answer again."""
+        self.silent = self.mute = False
+        self.silent_channels.clear()
+
+    def pong(self) -> str | bytes:
+        """The answer to ``ping``, as the payload of a text or a binary frame."""
+        return "pong" if self.plain_pong else _PONG
+
+    def rejection(self, channel: str) -> str | None:
+        """The error that a subscribe of *channel* gets now, counted down."""
+        found = self.rejections.get(channel)
+        if found is None or found.times == 0:
+            return None
+        if found.times is not None:
+            found.times -= 1
+        return v3.error(found.code, found.message)
+
+    def http_answer(self) -> Answer | None:
+        """The answer that a handshake gets now in place of a yes, counted down."""
+        found = self.answer
+        if found is None or found.times == 0:
+            return None
+        if found.times is not None:
+            found.times -= 1
+        return found
+
+
+_PONG = v3.deflate("pong")

@@ -1,0 +1,52 @@
+"""What is traded on the synthetic market. Values, no behaviour."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Union
+
+from ..venues import market_of
+from .v3 import SIZE_KEYS
+
+
+@dataclass(frozen=True, slots=True)
+class Instrument:
+    """One instrument: where it opens, its *tick* and its *lot*, all as decimal text.
+
+    *lot* is the step of its sizes, in base currency on spot and in contracts elsewhere.
+    A *thin* one trades rarely, has a handful of levels, and at times an empty side.
+    """
+
+    market: str
+    instrument_id: str
+    price: str = "100.00"
+    tick: str = "0.01"
+    lot: str = "1"
+    thin: bool = False
+
+
+INSTRUMENTS = (
+    Instrument("spot", "BTC-USDT", "60000.0", "0.1", "0.0001"),
+    Instrument("spot", "ETH-USDT", "2500.00", "0.01", "0.001"),
+    Instrument("futures", "BTC-USD-190517", "7900.00", "0.01"),
+    Instrument("futures", "BTC-USD-301227", "61000.0", "0.1"),
+    Instrument("swap", "BTC-USD-SWAP", "60000.0", "0.1"),
+    Instrument("option", "BTC-USD-301227-60000-C", "0.0500", "0.0005", thin=True),
+)
+
+AnyInstrument = Union[str, tuple[str, str], Instrument]
+
+
+def as_instrument(given: AnyInstrument) -> Instrument:
+    """An `Instrument` of an id or a (market, id) pair; the shipped one where known."""
+    if isinstance(given, Instrument):
+        return given
+    if isinstance(given, str):
+        given = (market_of(given) or "", given)
+    market, instrument_id = given
+    if market not in SIZE_KEYS or market_of(instrument_id) != market:
+        raise ValueError(f"{instrument_id!r} is no instrument id of {market!r}")
+    for known in INSTRUMENTS:
+        if (known.market, known.instrument_id) == (market, instrument_id):
+            return known
+    return Instrument(market, instrument_id)

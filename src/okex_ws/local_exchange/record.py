@@ -1,0 +1,111 @@
+"""What the local exchange has seen and said: written by its thread, read by any.
+
+Every collection is bounded, and every reading is a copy.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+MAX_REQUESTS = 10_000
+
+
+class Asked(NamedTuple):
+    """A message of a client: the monotonic time of its receipt, and the message."""
+
+    at: float
+    text: str | bytes
+
+
+class Pushed(NamedTuple):
+    """A data message: the monotonic time just before it was sent, and its element.
+
+    Every number of *element* is a ``str`` with the wire's characters.
+    """
+
+    at: float
+    element: dict[str, Any]
+
+
+class Record:
+    """The memory of one exchange: *history* pushes of each channel."""
+
+    def __init__(self, history: int) -> None:
+        self._history = history
+        self._changed = threading.Condition()
+        self._requests: deque[Asked] = deque(maxlen=MAX_REQUESTS)
+        self._pushed: dict[str, deque[Pushed]] = {}
+        self.handshakes = 0
+        self.clients = 0
+
+    # --- Written by the thread of the exchange --------------------------------------
+
+    def count_handshake(self) -> None:
+        """A client asked for a WebSocket."""
+        with self._changed:
+            self.handshakes += 1
+            self._changed.notify_all()
+
+    def count_clients(self, change: int) -> None:
+        """*change* clients came, or went."""
+        with self._changed:
+            self.clients += change
+            self._changed.notify_all()
+
+    def note_request(self, text: str | bytes) -> None:
+        """A client said *text*."""
+        with self._changed:
+            self._requests.append(Asked(time.monotonic(), text))
+            self._changed.notify_all()
+
+    def note_push(self, channel: str, element: dict[str, Any]) -> None:
+        """*element* is about to be sent on *channel*."""
+        with self._changed:
+            if channel not in self._pushed:
+                self._pushed[channel] = deque(maxlen=self._history)
+            self._pushed[channel].append(Pushed(time.monotonic(), element))
+            self._changed.notify_all()
+
+    def note_change(self) -> None:
+        """Something else that a reader may wait for has changed."""
+        with self._changed:
+            self._changed.notify_all()
+
+    # --- Read by anyone -------------------------------------------------------------
+
+    @property
+    def requests(self) -> tuple[Asked, ...]:
+        """What clients said, oldest first."""
+        with self._changed:
+            return tuple(self._requests)
+
+    def pushed(self, channel: str) -> tuple[Pushed, ...]:
+        """What was sent on *channel*, oldest first."""
+        with self._changed:
+            return tuple(self._pushed.get(channel, ()))
+
+    def newest(self, channel: str) -> Pushed | None:
+        """The last that was sent on *channel*."""
+        with self._changed:
+            sent = self._pushed.get(channel)
+            return sent[-1] if sent else None
+
+    def wait_for(self, predicate: Callable[[], object], timeout: float) -> bool:
+        """Whether *predicate* came true within *timeout* seconds.
+
+        It is called again after everything that is recorded here.
+        """
+        deadline = time.monotonic() + timeout
+        while not predicate():
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return False
+            with self._changed:
+                # Short, for a change between the look and the wait, and for what
+                # is not recorded here.
+                self._changed.wait(min(left, 0.02))
+        return True

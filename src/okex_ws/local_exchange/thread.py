@@ -1,0 +1,101 @@
+"""One event loop on one daemon thread. It knows nothing of exchanges."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import threading
+from collections.abc import Callable, Coroutine
+from concurrent.futures import CancelledError
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+Main = Callable[[Callable[[], None], asyncio.Event], Coroutine[Any, Any, None]]
+
+# How long the loop may take for what another thread asks of it.
+CALL_TIMEOUT = 10.0
+
+_log = logging.getLogger("okex_ws.local_exchange")
+
+
+class LoopThread:
+    """Runs ``main(ready, stop)`` once: it calls *ready*, and ends after *stop*."""
+
+    def __init__(self, main: Main, name: str) -> None:
+        self._main = main
+        self._ready = threading.Event()
+        self._failure: BaseException | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stop: asyncio.Event
+        # Daemon: a script that forgets to close can still end.
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._started = self._closed = False
+
+    @property
+    def state(self) -> str:
+        """``'not started'``, ``'running'`` or ``'closed'``."""
+        if self._closed:
+            return "closed"
+        return "running" if self._started else "not started"
+
+    def start(self) -> None:
+        """Return once *main* is ready, or raise what it raised before."""
+        if self._started or self._closed:
+            raise RuntimeError("a local exchange starts once")
+        self._started = True
+        self._thread.start()
+        self._ready.wait()
+        if self._failure is not None:
+            self._closed = True
+            self._thread.join()
+            raise self._failure
+
+    def close(self, timeout: float) -> bool:
+        """Stop *main* and wait for its end; whether the thread has ended."""
+        self._closed = True
+        if not self._started:
+            return True
+        loop = self._loop
+        if loop is not None:
+            with contextlib.suppress(RuntimeError):  # it ended in between
+                loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """What *work* returns, done on the loop."""
+        loop = self._loop
+        if self._closed or loop is None:
+            work.close()
+            closed = "not started" if self.state == "not started" else "closed"
+            raise RuntimeError(f"the local exchange is {closed}")
+        try:
+            future = asyncio.run_coroutine_threadsafe(work, loop)
+            return future.result(CALL_TIMEOUT)
+        except CancelledError as ended:
+            raise RuntimeError("the local exchange is closed") from ended
+
+    def call(self, do: Callable[[], T]) -> T:
+        """What *do* returns, called on the loop."""
+
+        async def work() -> T:
+            return do()
+
+        return self.run(work())
+
+    def _run(self) -> None:
+        try:
+            asyncio.run(self._serve())
+        except Exception as error:
+            self._failure = error
+            if self._ready.is_set():
+                _log.exception("the local exchange broke down")
+        finally:
+            self._loop = None
+            self._ready.set()
+
+    async def _serve(self) -> None:
+        self._stop = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        await self._main(self._ready.set, self._stop)

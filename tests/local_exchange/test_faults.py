@@ -1,0 +1,49 @@
+"""Which fault is in force, and for how long."""
+
+from __future__ import annotations
+
+import json
+
+from okex_ws.local_exchange.faults import Answer, Faults, Rejection
+
+
+def test_without_a_fault_nothing_is_wrong() -> None:
+    faults = Faults()
+
+    assert not faults.silences("a")
+    assert faults.rejection("a") is None
+    assert faults.http_answer() is None
+    assert faults.pong() == bytes.fromhex("2bc8cf4b0700")
+
+
+def test_one_channel_is_silent_or_all_are() -> None:
+    faults = Faults()
+    faults.silence("a")
+    assert (faults.silences("a"), faults.silences("b")) == (True, False)
+    faults.silence(None)
+    assert faults.silences("b")
+    faults.resume()
+    assert not faults.silences("a")
+    faults.mute = True
+    assert faults.silences("a")
+
+
+def test_what_counts_down_heals_by_itself() -> None:
+    answer = Answer(503, {}, "", 2)
+    faults = Faults(answer=answer, rejections={"a": Rejection(30026, "slow", 1)})
+
+    assert json.loads(faults.rejection("a") or "")["errorCode"] == 30026
+    assert faults.rejection("a") is None
+    assert [faults.http_answer() for _ in range(3)] == [answer, answer, None]
+
+
+def test_what_does_not_count_down_lasts() -> None:
+    answer = Answer(503, {}, "", None)
+    faults = Faults(answer=answer, rejections={"a": Rejection(30040, "no", None)})
+
+    assert [faults.http_answer() for _ in range(3)] == [answer] * 3
+    assert all(faults.rejection("a") for _ in range(3))
+
+
+def test_a_pong_can_be_plain() -> None:
+    assert Faults(plain_pong=True).pong() == "pong"
