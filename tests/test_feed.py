@@ -1,4 +1,4 @@
-"""Sharing one connection, in virtual time."""
+"""What the user of a feed sees of it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import threading
 from typing import Any
 
 import pytest
-from tests.world import World, depth, trade
+from tests.world import World, depth
 
 from okex_ws import (
     ConnectionLost,
@@ -16,7 +16,6 @@ from okex_ws import (
     NotLive,
     Reconnect,
     State,
-    StateChange,
     WSSubscription,
 )
 
@@ -37,136 +36,6 @@ def subscribe(feed: Feed, name: str = "BTC-USDT", **keywords: Any) -> WSSubscrip
     return WSSubscription(name, "spot", feed=feed, **keywords)
 
 
-def test_subscriptions_share_one_connection(world: World) -> None:
-    changes: list[StateChange] = []
-    feed = world.feed(on_state=changes.append)
-    one, two = subscribe(feed), subscribe(feed, "ETH-USDT")
-    seen: list[Any] = []
-    world.at(1, lambda: seen.extend([one.GetDepth(), two.GetDepth(), feed.state]))
-    world.at(1, lambda: seen.append(repr(feed)))
-
-    world.run(2)
-
-    assert [d["instrument_id"] for d in seen[:2]] == ["BTC-USDT", "ETH-USDT"]
-    assert seen[2:] == [State.LIVE, "<Feed fake LIVE, 2 subscriptions>"]
-    assert len(world.opened) == 1
-    assert {c.instrument_id for c in changes if c.new is State.LIVE} == {
-        "BTC-USDT",
-        "ETH-USDT",
-    }
-
-
-def test_a_late_joiner_is_seeded_from_what_is_known(world: World) -> None:
-    feed = world.feed()
-    subscribe(feed)
-    late: list[Any] = []
-    world.at(2, lambda: late.append(subscribe(feed)))
-    world.at(2.01, lambda: late.append(late[0].GetDepth()))
-
-    world.run(3)
-
-    assert late[1]["bids"] == [["100.1", "1", "1"]]
-    assert len(world.exchange.requests) == 1
-
-
-def test_the_last_one_to_close_unsubscribes_and_the_feed_stays_open(
-    world: World,
-) -> None:
-    feed = world.feed()
-    one, two = subscribe(feed), subscribe(feed)
-    seen: list[Any] = []
-    world.at(1, lambda: seen.append(one.close()))
-    world.at(2, lambda: seen.append((one.state, two.state, one.GetDepth())))
-    world.at(3, lambda: seen.append(two.close()))
-    world.at(4, lambda: seen.append(feed.state))
-
-    world.run(5)
-
-    assert seen == [True, (State.CLOSED, State.LIVE, {}), True, State.CONNECTING]
-    assert [request["op"] for request in world.exchange.requests] == [
-        "subscribe",
-        "unsubscribe",
-    ]
-
-
-def test_closed_and_opened_again_at_once_nothing_is_lost(world: World) -> None:
-    feed = world.feed()
-    first = subscribe(feed, channels=("depth5", "trade"))
-    again: list[Any] = []
-
-    def reopen() -> None:
-        first.close()
-        again.append(subscribe(feed, channels=("depth5", "trade")))
-
-    world.exchange.first_pushes["spot/trade:BTC-USDT"] = trade("7", 0)
-    world.at(0.5, lambda: world.peer and world.peer.send(trade("8", 500)))
-    world.at(1, reopen)
-    world.at(1.1, lambda: again.extend([again[0].state, len(again[0].trades)]))
-
-    world.run(2)
-
-    assert again[1:] == [State.LIVE, 1]
-    assert len(world.exchange.requests) == 1
-
-
-def test_closed_while_its_ack_is_on_the_way_and_opened_again(world: World) -> None:
-    feed = world.feed()
-    first = subscribe(feed)
-    again: list[Any] = []
-    world.at(0.01, first.close)
-    world.at(0.02, lambda: again.append(subscribe(feed)))
-    world.at(1, lambda: again.append(again[0].state))
-
-    world.run(2)
-
-    assert again[1] is State.LIVE
-
-
-def test_a_refused_channel_fails_all_who_share_it_and_no_other(world: World) -> None:
-    world.exchange.refusals[ETH] = (30040, f"Channel {ETH} doesn't exist")
-    feed = world.feed()
-    good, bad, same = (
-        subscribe(feed),
-        subscribe(feed, "ETH-USDT"),
-        subscribe(feed, "ETH-USDT"),
-    )
-    seen: list[Any] = []
-    world.at(1, lambda: seen.extend([good.state, bad.state, same.state]))
-    world.at(2, lambda: seen.append([v.instrument_id for v in feed.views]))
-
-    world.run(3)
-
-    assert seen == [State.LIVE, State.FAILED, State.FAILED, ["BTC-USDT"]]
-
-
-def test_an_error_without_a_channel_is_found_by_asking_one_by_one(world: World) -> None:
-    world.exchange.refusals[ETH] = (30039, "Unrecognized request")
-    feed = world.feed()
-    names = ["BTC-USDT", "ETH-USDT", "LTC-USDT"]
-    world.exchange.first_pushes["spot/depth5:LTC-USDT"] = depth(0, name="LTC-USDT")
-    subs = [subscribe(feed, name) for name in names]
-    seen: list[Any] = []
-    world.at(3, lambda: seen.extend(sub.state for sub in subs))
-
-    world.run(4)
-
-    assert seen == [State.LIVE, State.FAILED, State.LIVE]
-
-
-def test_after_a_loss_every_channel_is_asked_for_again(world: World) -> None:
-    feed = world.feed()
-    subs = [subscribe(feed), subscribe(feed, "ETH-USDT")]
-    seen: list[Any] = []
-    world.at(1, lambda: world.peer and world.peer.drop())
-    world.at(1.01, lambda: seen.append([sub.GetDepth() for sub in subs]))
-    world.at(5, lambda: seen.append([sub.state for sub in subs]))
-
-    world.run(6)
-
-    assert seen == [[{}, {}], [State.LIVE, State.LIVE]]
-    assert feed.stats().reconnects == {"ConnectionLost": 1}
-
-
 def test_the_health_of_a_feed_is_that_of_its_worst_subscription(world: World) -> None:
     world.exchange.first_pushes.pop(ETH)
     feed = world.feed()
@@ -182,7 +51,7 @@ def test_the_health_of_a_feed_is_that_of_its_worst_subscription(world: World) ->
     assert seen[0].state is State.SYNCING
     assert feed.health().state is State.CLOSED
     assert feed.close() is True
-    left = feed.views[0]
+    left = feed._plan.views[0]
     with pytest.raises(NotLive, match="closed"):
         left.wait_live(1)
 

@@ -1,0 +1,105 @@
+"""What the README says, done: its programs run, its commands are those that CI runs."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from okex_ws import State
+from okex_ws.local_exchange import Instrument, LocalExchange
+from okex_ws.venues import VENUES
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text("utf-8")
+
+# Every program, with the block of output that follows it, if one does.
+PROGRAMS = re.findall(
+    r"```python\n(.*?)```\n(?:\n```text\n(.*?)```\n)?", README, flags=re.DOTALL
+)
+COMMANDS = re.findall(r"```sh\n(.*?)\n```", README, flags=re.DOTALL)
+
+OKJ = (
+    Instrument("spot", "BTC-JPY", price="15012345", tick="5", lot="0.0001"),
+    Instrument("spot", "ETH-JPY", price="301250", tick="5", lot="0.001"),
+)
+
+
+@pytest.fixture
+def okj_is_local(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Here, ``venue="okj-v3"`` means an exchange on this machine."""
+    with LocalExchange(instruments=OKJ) as exchange:
+        local = dataclasses.replace(exchange.venue, name="okj-v3")
+        monkeypatch.setitem(VENUES, "okj-v3", local)
+        yield
+
+
+@pytest.fixture
+def logging_as_before() -> Iterator[None]:
+    """The README's programs may set up logging; the next test finds none of it."""
+    root, library = logging.getLogger(), logging.getLogger("okex_ws")
+    handlers, levels = root.handlers[:], (root.level, library.level)
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(levels[0])
+    library.setLevel(levels[1])
+
+
+def shape(output: str) -> list[str]:
+    """*output* with every number replaced by the same one, line by line."""
+    return [re.sub(r"\d+(?:\.\d+)?", "0", line) for line in output.splitlines()]
+
+
+@pytest.mark.usefixtures("okj_is_local", "logging_as_before")
+@pytest.mark.parametrize(
+    ("program", "output"), PROGRAMS, ids=[p[:40].split("\n")[0] for p, _ in PROGRAMS]
+)
+def test_a_program_prints_what_the_readme_shows(
+    program: str, output: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    exec(compile(program, "README.md", "exec"), {"__name__": "__main__"})
+
+    printed = capsys.readouterr().out
+    if output:
+        assert shape(printed) == shape(output)
+
+
+def test_the_shape_of_output_sees_more_than_numbers() -> None:
+    assert shape("7 / 8.5") == shape("10.25 / 9")
+    assert shape("LIVE 7") != shape("STALE 7")
+
+
+def test_the_first_program_has_ten_lines() -> None:
+    lines = [line for line in PROGRAMS[0][0].splitlines() if line]
+
+    assert len(lines) == 10
+
+
+@pytest.mark.parametrize("command", COMMANDS[:2])
+def test_ci_runs_the_two_commands_as_they_stand(command: str) -> None:
+    assert f'"{command}"' in (ROOT / ".ci" / "run").read_text("utf-8")
+
+
+def test_the_contributing_page_has_the_same_test_command() -> None:
+    assert COMMANDS[1] in (ROOT / ".github" / "CONTRIBUTING.md").read_text("utf-8")
+
+
+def test_every_state_has_its_row() -> None:
+    rows = re.findall(r"^\| `([A-Z]+)` \|.*\| (.*?) \|$", README, flags=re.MULTILINE)
+
+    assert [state for state, _ in rows] == [str(state) for state in State]
+    assert {state for state, read in rows if "None" not in read} == {"LIVE"}
+
+
+def test_every_venue_is_named() -> None:
+    for venue in VENUES.values():
+        assert f"`{venue.name}`" in README
+        assert venue.endpoints[0] in README
+
+
+def test_the_readme_is_short() -> None:
+    assert README.count("\n") <= 220

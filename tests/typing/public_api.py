@@ -1,0 +1,194 @@
+"""The public API as a user's type checker sees it. Checked by mypy, never executed."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from typing_extensions import assert_type
+
+from okex_ws import (
+    BestBidAsk,
+    BookError,
+    ChecksumMismatch,
+    ConnectionLost,
+    Depth,
+    Feed,
+    Gap,
+    HandshakeFailed,
+    Health,
+    LoginRejected,
+    NotLive,
+    OkexWSError,
+    Reconnect,
+    SequenceGap,
+    Stalled,
+    State,
+    StateChange,
+    Stats,
+    SubscriptionRejected,
+    Ticker,
+    Trade,
+    Venue,
+    WireError,
+    WSSubscription,
+    __version__,
+)
+from okex_ws.local_exchange import LocalExchange
+
+assert_type(__version__, str)
+
+
+def on_message(text: str) -> None: ...
+
+
+def on_state(change: StateChange) -> None:
+    assert_type(change.old, State)
+    assert_type(change.new, State)
+    assert_type(change.cause, str)
+    assert_type(change.epoch, int)
+    assert_type(change.at, datetime)
+
+
+def on_error(exception: Exception) -> None: ...
+
+
+# The seed's own three forms, and every keyword.
+WSSubscription()
+WSSubscription("BTC-USD-190517", "futures")
+WSSubscription("BTC-USD-190517", "futures", on_message)
+okex = WSSubscription(
+    instrument_id="BTC-JPY",
+    market="spot",
+    on_message=on_message,
+    venue="okj-v3",
+    channels=("depth5", "trade", "ticker"),
+    on_state=on_state,
+    on_error=on_error,
+    max_age=None,
+    max_silence=5.0,
+    max_lag=1,
+    levels=5,
+    ssl_context=ssl.create_default_context(),
+    reconnect=Reconnect(first=0.5, cap=30.0, healthy_after=60.0, host_gap=None),
+    ping_interval=30.0,
+    probe_interval=5.0,
+)
+
+book: dict[str, Any] = okex.GetDepth()
+book = okex.GetDepth(max_age=1.0, max_silence=5, max_lag=0.5, levels=5)
+best_bid = okex.GetDepth()["bids"][0][0]  # as the seed's monitor reads it
+
+
+def read(okex: WSSubscription) -> None:
+    depth = okex.depth(max_age=1.0)
+    assert_type(depth, Depth)
+    assert_type(depth.bids, tuple[tuple[str, ...], ...])
+    assert_type(depth.asks[0][0], str)
+    assert_type(depth.timestamp, datetime)
+    assert_type(depth.lag, float | None)
+    assert_type(depth.seq, int | None)
+    assert_type(depth.channel, str)
+
+    best = okex.best_bid_ask(max_lag=0.5)
+    assert_type(best, BestBidAsk | None)
+    if best is not None:
+        assert_type(best.bid, Decimal | None)
+        assert_type(best.ask_size, Decimal | None)
+        assert_type(best.mid, Decimal | None)
+        assert_type(best.spread, Decimal | None)
+        assert_type(best.received, datetime)
+
+
+def follow(okex: WSSubscription) -> Iterator[str]:
+    for item in okex.updates(latest=True, max_queue=1000, timeout=None):
+        if isinstance(item, Depth):
+            yield item.bids[0][0]
+        elif isinstance(item, Trade):
+            assert_type(item.price, Decimal)
+            assert_type(item.replayed, bool)
+            yield f"{item.side} {item.size}"
+        elif isinstance(item, Ticker):
+            yield str(item.last)
+        elif isinstance(item, StateChange):
+            yield f"{item.new}: {item.cause}"
+        elif isinstance(item, Gap):
+            yield item.channel
+
+
+def look(okex: WSSubscription) -> None:
+    assert_type(okex.trades, tuple[Trade, ...])
+    ticker = okex.latest("ticker")
+    if isinstance(ticker, Ticker):
+        assert_type(ticker.last, Decimal)
+    okex.wait_live(timeout=30)
+    assert_type(okex.state, State)
+    assert_type(okex.state.final, bool)
+    health, stats = okex.health(), okex.stats()
+    assert_type(health, Health)
+    assert_type(health.age, float)
+    assert_type(health.failed, Mapping[str, Exception])
+    assert_type(stats, Stats)
+    assert_type(stats.reconnects, Mapping[str, int])
+    assert_type(stats.last_pong, datetime | None)
+
+
+def end(okex: WSSubscription) -> None:
+    assert_type(okex.close(timeout=5), bool)
+    with WSSubscription("BTC-JPY", "spot", venue="okj-v3") as opened:
+        assert_type(opened, WSSubscription)
+
+
+def share() -> None:
+    venue = Venue("mine", "v3", ("wss://example.test/ws/v3",), markets=("spot",))
+    assert_type(venue.endpoints, tuple[str, ...])
+    with Feed(venue, on_state=on_state, reconnect=Reconnect(cap=10)) as feed:
+        WSSubscription("BTC-JPY", "spot", feed=feed)
+        feed.wait_live(timeout=30)
+        assert_type(feed.health(), Health)
+        assert_type(feed.stats(), Stats)
+        assert_type(feed.close(timeout=5), bool)
+
+
+def locally() -> None:
+    with LocalExchange(tls=True) as exchange:
+        market, instrument_id = exchange.busiest
+        WSSubscription(
+            instrument_id,
+            market,
+            venue=exchange.venue,
+            ssl_context=exchange.ssl_context,
+        )
+        assert_type(exchange.url, str)
+        exchange.drop()
+
+
+def a_builtin_too(error: ConnectionError | TimeoutError) -> None: ...
+
+
+def explain(error: OkexWSError) -> str:
+    if isinstance(error, ConnectionLost):
+        a_builtin_too(error)
+        return f"{error.endpoint} {error.reason} {error.code}"
+    if isinstance(error, HandshakeFailed):
+        return f"{error.status} {error.retry_after}"
+    if isinstance(error, Stalled):
+        a_builtin_too(error)
+        return f"{error.what} {error.after}"
+    if isinstance(error, WireError):
+        return f"{error.kind} {error.channel}"
+    if isinstance(error, (ChecksumMismatch, SequenceGap)):
+        return f"{error.expected} {error.actual}"
+    if isinstance(error, SubscriptionRejected):
+        return f"{error.code} {error.message} {error.channel}"
+    if isinstance(error, LoginRejected):
+        return f"{error.code} {error.message}"
+    if isinstance(error, NotLive):
+        assert_type(error.state, State)
+        return error.cause
+    if isinstance(error, BookError):
+        return str(error)
+    return repr(error)
