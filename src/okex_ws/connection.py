@@ -192,7 +192,7 @@ class Connection:
             log.info(
                 "connected to %s%s",
                 public_endpoint(url),
-                self._outage.over(opened_at),
+                self._outage.note(opened_at),
             )
             self._converse(transport, opened_at)
         except OkexWSError as error:
@@ -377,11 +377,12 @@ class Connection:
         now = self._clock.monotonic()
         self.counts.reconnects[cause_of(error)] += 1
         self._handler.lost(error, now)
-        self._outage.say(public_endpoint(url), error, now)
-        self._handler.troubled(error)
         healthy = self._settings.reconnect.healthy_after
         if opened_at is not None and now - opened_at >= healthy:
             self._waits = self._new_waits()
+            self._outage.over()
+        self._outage.say(public_endpoint(url), error, now)
+        self._handler.troubled(error)
         self._endpoints += 1
         wish = error.retry_after if isinstance(error, HandshakeFailed) else None
         wait = max(next(self._waits), min(wish or 0.0, MAX_RETRY_AFTER))

@@ -1,36 +1,32 @@
-"""The plan: which wire channel lives on which connection, and who shares it.
-
-A `Feed` is used from any thread; what it plans is carried out on the connection's
-thread, in order. Its lock is held to decide, never to wait or to call anybody.
-"""
+"""`Feed`: the connection to one venue, as its user sees it."""
 
 from __future__ import annotations
 
 import os
 import random
 import ssl
-import threading
 import weakref
 from collections import Counter
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import TypedDict
+from typing import TYPE_CHECKING, TypedDict
 
 from .callbacks import OnState
-from .channel import KINDS, Channel, DepthChannel, TradeChannel
+from .channel import TradeChannel
 from .connection import Connection, Settings
-from .errors import OkexWSError, WireError
 from .library import on_library_thread
-from .line import Line
 from .messages import Health, State, Stats
+from .plan import Plan
 from .protocols import Wire
 from .protocols.v3 import PROTOCOL as V3
-from .session import Session
 from .stream import Network, TcpNetwork, check_ssl_context
 from .timing import Clock, Ping, Reconnect, SystemClock, Timeouts, utc
-from .trust import Link, how_well
+from .trust import how_well
 from .venues import Venue, find_venue
 from .view import View
+
+if TYPE_CHECKING:
+    from .subscription import WSSubscription
 
 _WIRES: dict[str, Wire] = {"v3": V3}
 
@@ -97,199 +93,41 @@ class Feed:
             timeouts or Timeouts(),
             reconnect or Reconnect(),
         )
-        # A feed that a subscription made for itself ends with it.
-        self.private = False
-        self._lock = threading.Lock()
-        self._closed = False
-        self._views: tuple[View, ...] = ()
-        self._channels: dict[str, Channel] = {}
-        self._connection: Connection | None = None
+        self._plan = Plan(self.wire, self.clock, self._connect)
         _feeds.add(self)
+
+    def _connect(self, first: str) -> Connection:
+        name = f"okex_ws:{self.venue.name}:{first}"
+        return Connection(self.venue, self.wire, self._plan, self._settings, name)
 
     # --- For subscriptions ----------------------------------------------------------
 
-    def attach(self, view: View, market: str, topics: Sequence[str]) -> None:
-        """Have *view* carry *topics* of its instrument; connect if nobody did yet.
+    def attach(
+        self, view: View, market: str, topics: Sequence[str], *, private: bool
+    ) -> None:
+        """Have *view* carry *topics* of its instrument, until `detach`.
 
-        ``ValueError`` if the feed is closed, or *market* has no such channel.
+        ``ValueError`` if the feed is closed, or *market* has no such channel. With
+        *private* the feed ends with this one subscription.
         """
-        for topic in topics:
-            self.wire.channel(topic, market, view.instrument_id)
-        with self._lock:
-            if self._closed:
-                raise ValueError("the feed is closed")
-            view.carry([self._channel(topic, market, view) for topic in topics])
-            self._views = (*self._views, view)
-            connection, new = self._connection, self._connection is None
-            if connection is None:
-                name = f"okex_ws:{self.venue.name}:{view.instrument_id}"
-                connection = Connection(
-                    self.venue, self.wire, self, self._settings, name
-                )
-                self._connection = connection
-        connection.submit(lambda: self._join(view))
-        if new:
-            connection.start()
-
-    def _channel(self, topic: str, market: str, view: View) -> Channel:
-        new = KINDS[topic](self.wire, topic, market, view.instrument_id)
-        channel = self._channels.setdefault(new.name, new)
-        channel.users += 1
-        return channel
+        self._plan.private = private
+        self._plan.attach(view, market, topics)
 
     def detach(self, view: View) -> None:
-        """*view* wants nothing more; channels that nobody else wants are left."""
-        with self._lock:
-            if view not in self._views:
-                return
-            self._views = tuple(other for other in self._views if other is not view)
-            for channel in view.channels.values():
-                channel.users -= 1
-                if not channel.users and self._channels.get(channel.name) is channel:
-                    del self._channels[channel.name]
-            connection = self._connection
-        if connection is not None:
-            connection.submit(lambda: self._leave(view))
-            if self.private:
-                connection.close()
-
-    @property
-    def views(self) -> tuple[View, ...]:
-        """The subscriptions that live on this feed now."""
-        return self._views
-
-    # --- Carried out on the connection's thread -------------------------------------
-
-    def _join(self, view: View) -> None:
-        now = self.clock.monotonic()
-        for channel in view.channels.values():
-            channel.followers = (*channel.followers, view)
-            if channel.error is not None:
-                self._refuse(view, channel, channel.error, now)
-            elif len(channel.followers) == 1 and not view.closed:
-                self._want(channel, now)
-        view.tell(now)
-        view.wake()
-
-    def _want(self, channel: Channel, now: float) -> None:
-        talk = self._connection.conversation if self._connection else None
-        if talk is None:
-            return
-        known = talk.session.lines.get(channel.name)
-        if known is not None and known.acknowledged and known.target is not channel:
-            # Closed and opened again before the exchange was told: nothing is lost.
-            channel.adopt(known.target)
-        else:
-            channel.opened(talk.link, now)
-        talk.session.want(channel.name, channel, channel.owes)
-
-    def _leave(self, view: View) -> None:
-        view.tell(self.clock.monotonic())
-        talk = self._connection.conversation if self._connection else None
-        for channel in view.channels.values():
-            channel.followers = tuple(f for f in channel.followers if f is not view)
-            if talk is not None and not channel.followers:
-                self._drop(talk.session, channel)
-
-    @staticmethod
-    def _drop(session: Session[Channel], channel: Channel) -> None:
-        line: Line[Channel] | None = session.lines.get(channel.name)
-        if line is not None and line.target is channel:
-            session.drop(channel.name)
-
-    # --- What the connection says; on its thread ------------------------------------
-
-    def opened(self, session: Session[Channel], link: Link, now: float) -> None:
-        """See `connection.Handler`."""
-        for channel in self._wanted():
-            channel.opened(link, now)
-            session.want(channel.name, channel, channel.owes)
-
-    def _wanted(self) -> list[Channel]:
-        with self._lock:
-            channels = list(self._channels.values())
-        return [c for c in channels if c.error is None and c.followers]
-
-    def acknowledged(self, channel: str, link: Link, now: float) -> None:
-        """See `connection.Handler`."""
-        target = self._channels.get(channel)
-        if target is not None:
-            target.subscribed(link, now)
-            for view in self._following(target):
-                view.wake()
-
-    def unsubscribed(self, channel: str, link: Link, now: float) -> None:
-        """See `connection.Handler`."""
-        target = self._channels.get(channel)
-        if target is not None:
-            target.opened(link, now)
-
-    def _following(self, channel: Channel) -> list[View]:
-        return [v for v in self._views if v.channels.get(channel.topic) is channel]
-
-    def rejected(self, channel: str, error: OkexWSError, now: float) -> None:
-        """See `connection.Handler`."""
-        target = self._channels.get(channel)
-        if target is not None:
-            target.refused(error)
-            for view in self._following(target):
-                self._refuse(view, target, error, now)
-
-    def _refuse(
-        self, view: View, channel: Channel, error: OkexWSError, now: float
-    ) -> None:
-        """A channel of *view* is refused; the view with it, if its depth or last."""
-        view.callbacks.error(error)
-        alive = any(c.error is None for c in view.channels.values())
-        if isinstance(channel, DepthChannel) or not alive:
-            view.fail(error, now)
-            self.detach(view)
-        view.tell(now)
-        view.wake()
-
-    def lapsed(self) -> None:
-        """See `connection.Handler`."""
-        for channel in self._wanted():
-            channel.lapsed()
-
-    def look_again(self, now: float) -> None:
-        """See `connection.Handler`."""
-        for view in self._views:
-            view.tell(now)
-            view.wake()
-
-    def due(self) -> float:
-        """See `connection.Handler`."""
-        return min((view.due() for view in self._views), default=float("inf"))
-
-    def unreadable(self, error: WireError, now: float) -> None:
-        """See `connection.Handler`."""
-        for channel in self._wanted():
-            if error.channel is None or error.channel == channel.name:
-                channel.spoiled(str(error), now)
-
-    def troubled(self, error: OkexWSError) -> None:
-        """See `connection.Handler`."""
-        for view in self._views:
-            view.callbacks.error(error)
-
-    def lost(self, error: OkexWSError, now: float) -> None:
-        """See `connection.Handler`."""
-        for channel in self._wanted():
-            channel.lost(str(error), now)
-
-    def ended(self, now: float) -> None:
-        """See `connection.Handler`."""
-        for view in self._views:
-            view.closed = True
-            view.tell(now)
+        """*view* wants nothing more."""
+        self._plan.detach(view)
 
     # --- For users ------------------------------------------------------------------
+
+    @property
+    def subscriptions(self) -> tuple[WSSubscription, ...]:
+        """Those that live on it now; a closed or failed one does not."""
+        return tuple(view.owner for view in self._plan.views)
 
     def wait_live(self, timeout: float | None = 30.0) -> None:
         """Return when every subscription is live; see ``WSSubscription.wait_live``."""
         give_up = None if timeout is None else self.clock.monotonic() + timeout
-        for view in self._views:
+        for view in self._plan.views:
             left = None if give_up is None else give_up - self.clock.monotonic()
             view.wait_live(left)
 
@@ -300,20 +138,22 @@ class Feed:
 
     def health(self) -> Health:
         """The health of the subscription that is worst off."""
-        if self._closed or not self._views:
-            state = State.CLOSED if self._closed else State.CONNECTING
-            cause = "closed" if self._closed else "no subscription"
+        if self._plan.closed or not self._plan.views:
+            state = State.CLOSED if self._plan.closed else State.CONNECTING
+            cause = "closed" if self._plan.closed else "no subscription"
             inf = float("inf")
             return Health(state, cause, inf, inf, None, 0, {})
-        return min((v.health() for v in self._views), key=lambda h: how_well(h.state))
+        return min(
+            (v.health() for v in self._plan.views), key=lambda h: how_well(h.state)
+        )
 
     def stats(self) -> Stats:
         """What its connection and all of its subscriptions counted."""
-        return self.count(self._views)
+        return self.count(self._plan.views)
 
     def count(self, views: Sequence[View]) -> Stats:
         """The counts of the connection, and of *views* alone."""
-        connection = self._connection
+        connection = self._plan.connection
         if connection is None:
             return Stats()
         counts = connection.counts
@@ -345,14 +185,10 @@ class Feed:
         Returns True when the thread has ended; False if it had not within *timeout*
         seconds, or when called from a callback (it ends after that).
         """
-        with self._lock:
-            self._closed = True
-            connection = self._connection
-        for view in self._views:
-            view.closed = True
+        self._plan.close()
+        connection = self._plan.connection
         if connection is None:
             return True
-        connection.close()
         return False if on_library_thread() else connection.join(timeout)
 
     def __enter__(self) -> Feed:
@@ -367,17 +203,8 @@ class Feed:
         self.close()
 
     def __repr__(self) -> str:
-        count = len(self._views)
+        count = len(self._plan.views)
         return f"<Feed {self.venue.name} {self.state}, {count} subscriptions>"
-
-    def forked(self) -> None:
-        """In a forked child: closed, without a word to the peer or a lock taken."""
-        self._lock = threading.Lock()
-        self._closed = True
-        for view in self._views:
-            view.forked()
-        if self._connection is not None:
-            self._connection.discard()
 
 
 _feeds: weakref.WeakSet[Feed] = weakref.WeakSet()
@@ -385,7 +212,7 @@ _feeds: weakref.WeakSet[Feed] = weakref.WeakSet()
 
 def _after_fork() -> None:
     for feed in list(_feeds):
-        feed.forked()
+        feed._plan.forked()
 
 
 if hasattr(os, "register_at_fork"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import fields
 from decimal import Decimal
+from typing import Any
 
 from .messages import BestBidAsk, Depth, Ticker, TickerData
 from .timing import utc
@@ -18,7 +19,7 @@ def iso(time_ms: int) -> str:
 
 def make_dict(
     instrument_id: str, shown: Published, levels: int | None
-) -> dict[str, object]:
+) -> dict[str, Any]:
     """The four keys of ``GetDepth()``, fresh lists each time."""
     depth = shown.depth
     return {

@@ -26,37 +26,39 @@ class OnceAMinute:
 
 
 class Outage:
-    """The time from a loss to the next open connection."""
+    """The time from a loss until a connection has proven healthy again."""
 
     def __init__(self) -> None:
         self._since: float | None = None
         self._said = 0.0
-        self._attempts = 0
+        self._losses = 0
 
     def say(self, endpoint: str, error: OkexWSError, now: float) -> None:
         """Log a loss or a failed attempt, as a warning if it is time for one."""
-        self._attempts += 1
+        self._losses += 1
         if self._since is None:
             self._since = self._said = now
             log.warning("%s; trying again", _sentence(endpoint, error))
         elif now >= self._said + MINUTE:
             self._said = now
             log.warning(
-                "not connected for %.0f s, after %d attempts: %s",
+                "%d failures in %.0f s, the last one: %s",
+                self._losses,
                 now - self._since,
-                self._attempts,
                 _sentence(endpoint, error),
             )
         else:
             log.debug("%s", _sentence(endpoint, error))
 
-    def over(self, now: float) -> str:
-        """What to add to the word that a connection is open; the outage is over."""
+    def note(self, now: float) -> str:
+        """What to add to the word that a connection is open."""
         if self._since is None:
             return ""
-        note = f" after {now - self._since:.1f} s and {self._attempts} attempts"
-        self._since, self._attempts = None, 0
-        return note
+        return f" {now - self._since:.1f} s after the loss, {self._losses} failures"
+
+    def over(self) -> None:
+        """The connection was healthy: the next loss is a new one."""
+        self._since, self._losses = None, 0
 
 
 def _sentence(endpoint: str, error: OkexWSError) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .callbacks import Callbacks, OnError, OnMessage, OnState
 from .feed import ConnectionOptions, Feed
@@ -79,17 +79,18 @@ class WSSubscription:
         if feed is not None and connection:
             names = ", ".join(connection)
             raise ValueError(f"{names} belong to the feed: give them to Feed(...)")
+        # A feed of its own ends with it; one from outside stays open.
+        self._own = feed is None
         self._feed = Feed(where, **connection) if feed is None else feed
-        self._feed.private = self._feed.private or feed is None
         topics = _topics(self._feed, channels, market)
         self._market = market
         told = [on for on in (on_state, self._feed.on_state) if on is not None]
         clock = self._feed.clock
         callbacks = Callbacks(instrument_id, clock, on_message, told, on_error)
-        self._view = View(instrument_id, limits, clock, callbacks)
+        self._view = View(self, instrument_id, limits, clock, callbacks)
         self._warn(where)
         # Last: from here on callbacks may fire.
-        self._feed.attach(self._view, market, topics)
+        self._feed.attach(self._view, market, topics, private=self._own)
 
     def _warn(self, venue: Venue) -> None:
         """The seed's own defaults are gone: say so, and connect all the same."""
@@ -113,7 +114,7 @@ class WSSubscription:
         max_silence: float | None = None,
         max_lag: float | None = None,
         levels: int | None = None,
-    ) -> dict[str, object]:
+    ) -> dict[str, Any]:
         """The newest depth that can be trusted at this moment, else ``{}``.
 
         Four keys: ``instrument_id``; ``asks`` and ``bids``, best first, each level a
@@ -245,7 +246,7 @@ class WSSubscription:
         """
         self._view.closed = True
         self._feed.detach(self._view)
-        return self._feed.close(timeout) if self._feed.private else True
+        return self._feed.close(timeout) if self._own else True
 
     def __enter__(self) -> WSSubscription:
         return self

@@ -12,7 +12,7 @@ import threading
 import weakref
 from collections import Counter
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from .callbacks import Callbacks
 from .channel import Channel, DepthChannel, TickerChannel, TradeChannel
@@ -61,8 +61,15 @@ class View:
     """The read surface of one subscription, over the channels that it shares."""
 
     def __init__(
-        self, instrument_id: str, limits: Limits, clock: Clock, callbacks: Callbacks
+        self,
+        owner: Any,
+        instrument_id: str,
+        limits: Limits,
+        clock: Clock,
+        callbacks: Callbacks,
     ) -> None:
+        # The script's own object: it lives as long as it is subscribed.
+        self.owner = owner
         self.instrument_id = instrument_id
         self.limits = limits
         self.callbacks = callbacks
@@ -108,7 +115,7 @@ class View:
 
     # --- Reads ----------------------------------------------------------------------
 
-    def depth_dict(self, limits: Limits) -> dict[str, object]:
+    def depth_dict(self, limits: Limits) -> dict[str, Any]:
         """``GetDepth()``: the newest depth that can be trusted, else ``{}``."""
         limits = limits.over(self.limits)
         look = self.look(limits)

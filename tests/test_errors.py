@@ -1,0 +1,138 @@
+"""The tree of errors: whose fault shows in the type, the facts are attributes."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+
+import pytest
+
+from okex_ws import errors
+from okex_ws.errors import (
+    BookError,
+    BudgetSpent,
+    ChecksumMismatch,
+    ConnectionLost,
+    HandshakeFailed,
+    LoginRejected,
+    NotLive,
+    OkexWSError,
+    SequenceGap,
+    Stalled,
+    SubscriptionRejected,
+    WireError,
+)
+from okex_ws.messages import State
+
+URL = "wss://example.invalid/ws/v3"
+
+# Each error, its facts, and its sentence.
+SENTENCES = [
+    (
+        ConnectionLost(URL, "reset by peer"),
+        {"endpoint": URL, "reason": "reset by peer", "code": None},
+        f"{URL}: reset by peer",
+    ),
+    (
+        ConnectionLost(URL, "the peer closed", 1001),
+        {"endpoint": URL, "reason": "the peer closed", "code": 1001},
+        f"{URL}: the peer closed (close code 1001)",
+    ),
+    (
+        HandshakeFailed(URL, "HTTP 403"),
+        {"endpoint": URL, "reason": "HTTP 403", "status": None, "retry_after": None},
+        f"{URL}: HTTP 403",
+    ),
+    (
+        HandshakeFailed(URL, "HTTP 429", 429, 0.0),
+        {"status": 429, "retry_after": 0.0},
+        f"{URL}: HTTP 429, retry after 0 s",
+    ),
+    (
+        Stalled("no pong came", 10.0),
+        {"what": "no pong came", "after": 10.0},
+        "no pong came within 10 s",
+    ),
+    (
+        WireError("json", "not an object"),
+        {"kind": "json", "detail": "not an object", "channel": None},
+        "unreadable message (json): not an object",
+    ),
+    (
+        WireError("depth", "no bids", "spot/depth5:BTC-USDT"),
+        {"channel": "spot/depth5:BTC-USDT"},
+        "unreadable message on spot/depth5:BTC-USDT (depth): no bids",
+    ),
+    (
+        ChecksumMismatch(-5, 7),
+        {"expected": -5, "actual": 7},
+        "book checksum is 7, the exchange's message says -5",
+    ),
+    (
+        SequenceGap(10, 12),
+        {"expected": 10, "actual": 12},
+        "update follows 12, but the book is at 10",
+    ),
+    (
+        SubscriptionRejected(30040, "doesn't exist", "spot/depth5:NO-NO"),
+        {"code": 30040, "message": "doesn't exist", "channel": "spot/depth5:NO-NO"},
+        "spot/depth5:NO-NO was refused: doesn't exist (error 30040)",
+    ),
+    (
+        BudgetSpent("subscribe", 3, 12.34),
+        {"op": "subscribe", "channels": 3, "wait": 12.34},
+        "the hour's requests are spent: subscribe of 3 channels waits 12 s",
+    ),
+    (
+        LoginRejected("60009", "bad sign"),
+        {"code": "60009", "message": "bad sign"},
+        "login was refused: bad sign (error 60009)",
+    ),
+    (
+        NotLive(State.STALE, "no pong in time"),
+        {"state": State.STALE, "cause": "no pong in time"},
+        "STALE: no pong in time",
+    ),
+    (NotLive(State.CONNECTING, ""), {"cause": ""}, "CONNECTING"),
+]
+EACH = pytest.mark.parametrize(("error", "facts", "sentence"), SENTENCES)
+
+
+@EACH
+def test_an_error_is_a_sentence_over_its_facts(
+    error: OkexWSError, facts: dict[str, object], sentence: str
+) -> None:
+    assert str(error) == sentence
+    assert {name: getattr(error, name) for name in facts} == facts
+
+
+@EACH
+def test_an_error_survives_a_copy_and_a_process_border(
+    error: OkexWSError, facts: dict[str, object], sentence: str
+) -> None:
+    for twin in (copy.copy(error), pickle.loads(pickle.dumps(error))):
+        assert type(twin) is type(error)
+        assert str(twin) == sentence
+        assert vars(twin) == vars(error)
+
+
+def test_every_error_of_the_world_is_in_one_tree() -> None:
+    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type)]
+    assert {type(error) for error, _, _ in SENTENCES} < set(kinds)
+    assert all(issubclass(kind, OkexWSError) for kind in kinds)
+    assert not any(issubclass(kind, (ValueError, TypeError)) for kind in kinds)
+
+
+@pytest.mark.parametrize(
+    ("kind", "parent"),
+    [
+        (ConnectionLost, ConnectionError),
+        (Stalled, TimeoutError),
+        (ChecksumMismatch, BookError),
+        (SequenceGap, BookError),
+    ],
+)
+def test_an_error_is_also_what_python_or_the_book_calls_it(
+    kind: type[OkexWSError], parent: type[Exception]
+) -> None:
+    assert issubclass(kind, parent)

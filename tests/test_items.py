@@ -1,0 +1,148 @@
+"""What a script is given, made of what a channel shows: exact, typed and fresh."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from okex_ws.items import iso, make_best, make_depth, make_dict, make_ticker
+from okex_ws.messages import BestBidAsk, Depth, DepthData, State, Ticker, TickerData
+from okex_ws.trust import Published
+
+TIME_MS = 1645747201032
+STAMP = datetime(2022, 2, 25, 0, 0, 1, 32000, timezone.utc)
+RECEIVED = datetime(2022, 2, 25, 0, 0, 1, 500000, timezone.utc)
+BIDS = [["10.10", "2", "1"], ["9", "1", "4"]]
+ASKS = [["10.20", "1.50", "0", "2"], ["10.3", "5", "0", "1"]]
+
+
+def shown(data: object) -> Published:
+    wall = RECEIVED.timestamp()
+    return Published(State.LIVE, "", 3, None, data, 7.0, wall, 0.25)
+
+
+def depth(
+    bids: list[list[str]] | None = None, asks: list[list[str]] | None = None
+) -> Published:
+    return shown(
+        DepthData(
+            BIDS if bids is None else bids, ASKS if asks is None else asks, TIME_MS, 42
+        )
+    )
+
+
+@pytest.mark.parametrize(
+    ("time_ms", "text"),
+    [
+        (TIME_MS, "2022-02-25T00:00:01.032Z"),
+        (0, "1970-01-01T00:00:00.000Z"),
+        (999, "1970-01-01T00:00:00.999Z"),
+        (1558080000000, "2019-05-17T08:00:00.000Z"),
+    ],
+)
+def test_times_are_written_as_the_exchange_writes_them(time_ms: int, text: str) -> None:
+    assert iso(time_ms) == text
+
+
+@given(st.integers(0, 253402300799999))
+def test_no_millisecond_is_rounded_into_another(time_ms: int) -> None:
+    moment = datetime.fromisoformat(iso(time_ms).replace("Z", "+00:00"))
+    assert round(moment.timestamp() * 1000) == time_ms
+    assert iso(time_ms).endswith(f".{time_ms % 1000:03}Z")
+
+
+def test_the_dict_has_four_keys_and_the_wires_characters() -> None:
+    assert make_dict("BTC-USDT", depth(), None) == {
+        "instrument_id": "BTC-USDT",
+        "asks": ASKS,
+        "bids": BIDS,
+        "timestamp": "2022-02-25T00:00:01.032Z",
+    }
+
+
+def test_each_dict_is_the_callers_own() -> None:
+    source = depth()
+    first = make_dict("BTC-USDT", source, None)
+    for side in ("asks", "bids"):
+        levels = first[side]
+        assert isinstance(levels, list)
+        levels[0][0] = "0"
+        levels.clear()
+    assert make_dict("BTC-USDT", source, None)["asks"] == ASKS
+    assert BIDS[0][0] == "10.10"
+
+
+@pytest.mark.parametrize(("levels", "count"), [(1, 1), (2, 2), (9, 2), (None, 2)])
+def test_levels_are_the_best_of_each_side(levels: int | None, count: int) -> None:
+    made = make_dict("BTC-USDT", depth(), levels)
+    assert made["bids"] == BIDS[:count]
+    value = make_depth("BTC-USDT", "depth5", depth(), levels)
+    assert len(value.bids) == len(value.asks) == count
+
+
+def test_a_depth_is_the_same_as_an_immutable_value() -> None:
+    assert make_depth("BTC-USDT", "depth5", depth(), None) == Depth(
+        instrument_id="BTC-USDT",
+        bids=tuple(map(tuple, BIDS)),
+        asks=tuple(map(tuple, ASKS)),
+        timestamp=STAMP,
+        received=RECEIVED,
+        lag=0.25,
+        seq=42,
+        epoch=3,
+        channel="depth5",
+    )
+    assert hash(make_depth("BTC-USDT", "depth5", depth(), None))
+
+
+def test_the_best_are_decimals_of_the_first_level() -> None:
+    assert make_best("BTC-USDT", "depth5", depth()) == BestBidAsk(
+        instrument_id="BTC-USDT",
+        bid=Decimal("10.10"),
+        bid_size=Decimal("2"),
+        ask=Decimal("10.20"),
+        ask_size=Decimal("1.50"),
+        timestamp=STAMP,
+        received=RECEIVED,
+        lag=0.25,
+        seq=42,
+        epoch=3,
+        channel="depth5",
+    )
+
+
+def test_an_empty_side_is_shown_as_such() -> None:
+    empty = depth(bids=[])
+    assert make_dict("BTC-USDT", empty, None)["bids"] == []
+    assert make_depth("BTC-USDT", "depth5", empty, None).bids == ()
+    best = make_best("BTC-USDT", "depth5", empty)
+    assert (best.bid, best.bid_size) == (None, None)
+    assert best.ask == Decimal("10.2")
+
+
+def test_a_ticker_is_field_for_field_what_the_wire_said() -> None:
+    one, two, three, four, five, six, seven, eight, nine = map(Decimal, range(1, 10))
+    data = TickerData(
+        Decimal(0), None, one, two, three, four, five, six, seven, eight, nine, TIME_MS
+    )
+    assert make_ticker("BTC-USDT", shown(data)) == Ticker(
+        instrument_id="BTC-USDT",
+        last=Decimal(0),
+        last_size=None,
+        bid=one,
+        bid_size=two,
+        ask=three,
+        ask_size=four,
+        open_24h=five,
+        high_24h=six,
+        low_24h=seven,
+        volume_24h=eight,
+        volume_ccy_24h=nine,
+        timestamp=STAMP,
+        received=RECEIVED,
+        epoch=3,
+    )
