@@ -156,7 +156,7 @@ def test_an_outage_is_said_at_once_and_then_once_a_minute(
 
     warnings = [r for r in caplog.records if r.levelno == logging.WARNING]
     assert 8 <= len(warnings) <= 11
-    assert "not connected for" in warnings[1].getMessage()
+    assert " failures in " in warnings[1].getMessage()
     assert len(errors) == len(world.opened)
 
 
@@ -220,7 +220,7 @@ def test_an_internal_error_is_logged_and_ends_no_thread(
     sub = world.subscribe(channels=("depth5",))
 
     def break_it() -> None:
-        session = sub._feed._connection.conversation.session  # type: ignore[union-attr]
+        session = sub._feed._plan.connection.conversation.session  # type: ignore[union-attr]
         session.lines.clear()
         session.lines["x"] = None  # type: ignore[assignment]
         session._lines_due = 0.0

@@ -302,7 +302,7 @@ class World:
         self._end = self.t0 + seconds
         self._begin.set()
         for feed in self._feeds:
-            connection = feed._connection
+            connection = feed._plan.connection
             assert connection is None or connection.join(30)
 
 
