@@ -21,6 +21,7 @@ from okex_ws.errors import (
     Stalled,
     SubscriptionRejected,
     WireError,
+    printable,
 )
 from okex_ws.messages import State
 
@@ -136,3 +137,16 @@ def test_an_error_is_also_what_python_or_the_book_calls_it(
     kind: type[OkexWSError], parent: type[Exception]
 ) -> None:
     assert issubclass(kind, parent)
+
+
+def test_text_from_the_network_is_fit_for_a_terminal() -> None:
+    assert printable("a\x1b[2J\nb\u202e") == "a\ufffd[2J\ufffdb\ufffd"
+    assert len(printable("x" * 10000)) == 200
+
+
+def test_what_an_exchange_says_is_one_line_of_a_log() -> None:
+    error = SubscriptionRejected(30040, "no\n\x1b[2Jsuch", "spot/depth5:X")
+    assert str(error) == (
+        "spot/depth5:X was refused: no\ufffd\ufffd[2Jsuch (error 30040)"
+    )
+    assert error.message == "no\n\x1b[2Jsuch"

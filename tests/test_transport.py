@@ -52,7 +52,6 @@ from okex_ws.transport import (
     MAX_MESSAGE,
     Frame,
     Transport,
-    printable,
     retry_after,
 )
 
@@ -638,11 +637,6 @@ def test_retry_after_a_minute_from_now_is_a_minute() -> None:
 
     assert seconds is not None
     assert 0 < seconds <= 90
-
-
-def test_text_from_the_network_is_fit_for_a_terminal() -> None:
-    assert printable("a\x1b[2J\nb\u202e") == "a\ufffd[2J\ufffdb\ufffd"
-    assert len(printable("x" * 10000)) == 200
 
 
 # --- Real sockets -------------------------------------------------------------------

@@ -294,3 +294,8 @@ def test_the_data_of_a_live_depth_is_its_depth() -> None:
 def test_every_state_has_its_place_between_worst_and_best() -> None:
     assert sorted(State, key=how_well)[0] is State.FAILED
     assert sorted(State, key=how_well)[-1] is State.LIVE
+
+
+def test_limits_that_many_share_cannot_be_changed() -> None:
+    with pytest.raises(AttributeError):
+        NO_LIMITS.max_age = 1.0  # type: ignore[misc]

@@ -14,7 +14,8 @@
     └── NotLive                  there is no price that can be trusted now
 
 Misuse of the library is a ``ValueError`` or a ``TypeError`` and never one of these:
-the type says whose fault it was. The facts are attributes, the sentence is ``str()``.
+the type says whose fault it was. The facts are attributes; the sentence is ``str()``,
+in which text of the network is made fit for a log.
 """
 
 from __future__ import annotations
@@ -23,6 +24,11 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .messages import State
+
+
+def printable(text: str) -> str:
+    """Text of the network, fit for a log and a terminal: one short plain line."""
+    return "".join(c if c.isprintable() else "\ufffd" for c in text[:200]).strip()
 
 
 class OkexWSError(Exception):
@@ -44,7 +50,7 @@ class ConnectionLost(OkexWSError, ConnectionError):
 
     def __str__(self) -> str:
         close = f" (close code {self.code})" if self.code is not None else ""
-        return f"{self.endpoint}: {self.reason}{close}"
+        return f"{self.endpoint}: {printable(self.reason)}{close}"
 
 
 class HandshakeFailed(OkexWSError):
@@ -73,7 +79,7 @@ class HandshakeFailed(OkexWSError):
             if self.retry_after is not None
             else ""
         )
-        return f"{self.endpoint}: {self.reason}{wait}"
+        return f"{self.endpoint}: {printable(self.reason)}{wait}"
 
 
 class Stalled(OkexWSError, TimeoutError):
@@ -148,7 +154,8 @@ class SubscriptionRejected(OkexWSError):
         self.channel = channel
 
     def __str__(self) -> str:
-        return f"{self.channel} was refused: {self.message} (error {self.code})"
+        said = printable(self.message)
+        return f"{self.channel} was refused: {said} (error {self.code})"
 
 
 class BudgetSpent(OkexWSError):
@@ -176,7 +183,7 @@ class LoginRejected(OkexWSError):
         self.message = message
 
     def __str__(self) -> str:
-        return f"login was refused: {self.message} (error {self.code})"
+        return f"login was refused: {printable(self.message)} (error {self.code})"
 
 
 class NotLive(OkexWSError):

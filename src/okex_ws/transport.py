@@ -18,7 +18,13 @@ from urllib.parse import urlsplit
 
 import websocket
 
-from .errors import ConnectionLost, HandshakeFailed, OkexWSError, WireError
+from .errors import (
+    ConnectionLost,
+    HandshakeFailed,
+    OkexWSError,
+    WireError,
+    printable,
+)
 from .stream import Network, Stream, public_endpoint
 from .timing import Clock
 
@@ -254,11 +260,6 @@ class _Message:
 def _is_close_code(code: int) -> bool:
     # RFC 6455, section 7.4, and the IANA registry; the rest never goes over the wire.
     return 1000 <= code <= 1003 or 1007 <= code <= 1014 or 3000 <= code <= 4999
-
-
-def printable(text: str) -> str:
-    """Text from the network, fit for a terminal and a log."""
-    return "".join(c if c.isprintable() else "\ufffd" for c in text[:200]).strip()
 
 
 class _WebSocket(websocket.WebSocket):  # type: ignore[misc]

@@ -16,10 +16,12 @@ MARKETS = ("spot", "futures", "swap", "option", "index")
 _NAME = r"[A-Z0-9]+-[A-Z0-9_]+"
 _FORMS = {
     "swap": re.compile(rf"{_NAME}-SWAP"),
-    "option": re.compile(rf"{_NAME}-(\d{{6}})-\d+(?:\.\d+)?-[CP]"),
-    "futures": re.compile(rf"{_NAME}-(\d{{6}})"),
+    "option": re.compile(rf"{_NAME}-([0-9]{{6}})-[0-9]+(?:\.[0-9]+)?-[CP]"),
+    "futures": re.compile(rf"{_NAME}-([0-9]{{6}})"),
     "spot": re.compile(_NAME),
 }
+# More than twice the longest id recorded.
+_LONGEST_ID = 64
 # Futures and options are delivered at 08:00 UTC of that day.
 _DELIVERY_HOUR = 8
 
@@ -65,6 +67,8 @@ class Venue:
 
 
 def _check_endpoint(endpoint: str) -> None:
+    if not isinstance(endpoint, str):
+        raise TypeError(f"an endpoint is a URL, got {endpoint!r}")
     parts = urlsplit(endpoint)
     if parts.scheme not in ("ws", "wss") or not parts.hostname:
         raise ValueError(f"an endpoint is a ws:// or wss:// URL, got {endpoint!r}")
@@ -161,7 +165,7 @@ def check_instrument(instrument_id: str, market: str, venue: Venue) -> None:
 def market_of(instrument_id: str) -> str | None:
     """The market that the form of an id tells, or ``None`` for no id at all."""
     for market, form in _FORMS.items():
-        if form.fullmatch(instrument_id):
+        if len(instrument_id) <= _LONGEST_ID and form.fullmatch(instrument_id):
             return market
     return None
 

@@ -27,7 +27,7 @@ from okex_ws.messages import (
     Unknown,
     Unsubscribed,
 )
-from okex_ws.protocols import v3
+from okex_ws.protocols import values as wire_values
 from okex_ws.protocols.v3 import MAX_INFLATED, PROTOCOL
 
 CAPTURES = Path(__file__).parents[3] / "shared" / "captures"
@@ -587,7 +587,7 @@ def test_numbers_are_remembered_within_a_bound() -> None:
     for start in range(1, 100_000, 1000):
         asks = [[f"{price}", "1", "1"] for price in range(start, start + 1000)]
         assert PROTOCOL.depth(depth_element(asks=asks)).asks == asks
-    assert len(v3._NUMBERS) <= 8192
+    assert len(wire_values.NUMBERS) <= 8192
 
 
 # --- Timestamps ---------------------------------------------------------------------

@@ -11,12 +11,9 @@ Whatever a peer sends, `V3.decode` and the three readers raise `WireError` or no
 from __future__ import annotations
 
 import json
-import math
 import re
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
-from decimal import Decimal
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
@@ -35,6 +32,7 @@ from ..messages import (
     Unsubscribed,
 )
 from ..venues import nearest
+from .values import check_side, decimal, iso_ms, optional, parse, quote, why
 
 # The largest message recorded is 19,003 bytes, a book of 400 and 271 levels.
 MAX_INFLATED = 4 * 1024 * 1024
@@ -66,13 +64,6 @@ _LATER = frozenset(
 )
 _CANDLE = re.compile(r"(mark-price-|index-)?candle\w+")
 _ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
-# The longest number recorded has 23 characters. With 64, and two digits of exponent,
-# none overflows or vanishes as a float.
-_NUMBER = re.compile(
-    r"(?=[0-9.eE+-]{1,64}\Z)(?=\.?[0-9])[0-9]*\.?[0-9]*([eE][+-]?[0-9]{1,2})?"
-)
-_MILLISECONDS = {f".{ms:03}Z": ms for ms in range(1000)}
-
 # The text of a request, and the channels that it carries.
 Request = tuple[str, tuple[str, ...]]
 
@@ -184,25 +175,25 @@ class V3:
         """
         try:
             bids, asks = element["bids"], element["asks"]
-            _check_side(bids, -1.0)
-            _check_side(asks, 1.0)
-            return DepthData(bids, asks, _time_ms(element["timestamp"]), None)
+            check_side(bids, -1.0)
+            check_side(asks, 1.0)
+            return DepthData(bids, asks, iso_ms(element["timestamp"]), None)
         except (TypeError, KeyError, ValueError) as error:
-            raise WireError("depth", _why(error)) from error
+            raise WireError("depth", why(error)) from error
 
     def trade(self, element: Any) -> TradeData:
         """Read one trade, in any of v3's dialects."""
         try:
-            trade_id, price = element["trade_id"], _decimal(element["price"])
-            size = _decimal(element["size"] if "size" in element else element["qty"])
+            trade_id, price = element["trade_id"], decimal(element["price"])
+            size = decimal(element["size"] if "size" in element else element["qty"])
             side = element["side"] if "side" in element else element["trade_side"]
-            time_ms = _time_ms(element["timestamp"])
+            time_ms = iso_ms(element["timestamp"])
             if side not in ("buy", "sell") or not (price and size):
-                raise ValueError(f"{_quote(side)} of {size} at {price}")
+                raise ValueError(f"{quote(side)} of {size} at {price}")
             if not isinstance(trade_id, str) or not _ID.fullmatch(trade_id):
-                raise ValueError(f"trade_id {_quote(trade_id)}")
+                raise ValueError(f"trade_id {quote(trade_id)}")
         except (TypeError, KeyError, ValueError) as error:
-            raise WireError("trade", _why(error)) from error
+            raise WireError("trade", why(error)) from error
         return TradeData(trade_id, trade_id, 1, price, size, side, time_ms)
 
     def ticker(self, element: Any) -> TickerData:
@@ -211,24 +202,24 @@ class V3:
         The sizes were absent on futures in 2019; spot names its volumes by currency.
         """
         try:
-            last, time_ms = _decimal(element["last"]), _time_ms(element["timestamp"])
+            last, time_ms = decimal(element["last"]), iso_ms(element["timestamp"])
             field, spot = element.get, "base_volume_24h" in element
             return TickerData(
                 last,
-                _optional(field("last_qty")),
-                _optional(field("best_bid")),
-                _optional(field("best_bid_size")),
-                _optional(field("best_ask")),
-                _optional(field("best_ask_size")),
-                _optional(field("open_24h")),
-                _optional(field("high_24h")),
-                _optional(field("low_24h")),
-                _optional(field("base_volume_24h" if spot else "volume_24h")),
-                _optional(field("quote_volume_24h" if spot else "volume_token_24h")),
+                optional(field("last_qty")),
+                optional(field("best_bid")),
+                optional(field("best_bid_size")),
+                optional(field("best_ask")),
+                optional(field("best_ask_size")),
+                optional(field("open_24h")),
+                optional(field("high_24h")),
+                optional(field("low_24h")),
+                optional(field("base_volume_24h" if spot else "volume_24h")),
+                optional(field("quote_volume_24h" if spot else "volume_token_24h")),
                 time_ms,
             )
         except (TypeError, KeyError, ValueError) as error:
-            raise WireError("ticker", _why(error)) from error
+            raise WireError("ticker", why(error)) from error
 
 
 PROTOCOL = V3()
@@ -262,16 +253,16 @@ def _inflate(payload: bytes) -> bytes:
 
 def _load(text: str) -> dict[str, Any]:
     try:
-        message, end = _parse(text)
+        message, end = parse(text)
         if end != len(text):
             raise ValueError("more than one value")
         if "\\" in text:
             # A lone surrogate can only come as an escape; it cannot be encoded.
             json.dumps(message, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
-        raise WireError("json", f"{_why(error)} in {_quote(text)}") from error
+        raise WireError("json", f"{why(error)} in {quote(text)}") from error
     if type(message) is not dict:
-        raise WireError("shape", f"not an object: {_quote(text)}")
+        raise WireError("shape", f"not an object: {quote(text)}")
     return message
 
 
@@ -285,7 +276,7 @@ def _event(message: dict[str, Any]) -> Message:
             return Refused(int(code), text)
     elif isinstance(event, str) and event not in ("subscribe", "unsubscribe", "error"):
         return Unknown("login" if event == "login" else "event")
-    raise WireError("shape", f"event {_quote(event)} of channel {_quote(channel)}")
+    raise WireError("shape", f"event {quote(event)} of channel {quote(channel)}")
 
 
 def _pushes(table: str, message: dict[str, Any], text: str) -> tuple[Message, ...]:
@@ -295,14 +286,14 @@ def _pushes(table: str, message: dict[str, Any], text: str) -> tuple[Message, ..
         return (Unknown(f"table {table}" if documented else "table"),)
     data, action = message.get("data"), message.get("action")
     if type(data) is not list or not data:
-        raise WireError("shape", f"data of {table} is {_quote(data)}")
+        raise WireError("shape", f"data of {table} is {quote(data)}")
     try:
         keys = [_channel(name, element["instrument_id"]) for element in data]
     except (TypeError, KeyError) as error:
         raise WireError("shape", f"no instrument_id in {table}") from error
     if action is not None and action not in ("partial", "update"):
         channel = keys[0] if len(keys) == 1 else None
-        raise WireError("shape", f"action {_quote(action)}", channel)
+        raise WireError("shape", f"action {quote(action)}", channel)
     if len(keys) == 1:
         return (Push(keys[0], data, text, action),)
     groups: dict[str, list[Any]] = {key: [] for key in keys}
@@ -315,86 +306,5 @@ def _pushes(table: str, message: dict[str, Any], text: str) -> tuple[Message, ..
 @lru_cache(maxsize=4096)
 def _channel(name: str, instrument_id: Any) -> str:
     if not isinstance(instrument_id, str) or not _ID.fullmatch(instrument_id):
-        raise WireError("shape", f"instrument_id {_quote(instrument_id)} in {name}")
+        raise WireError("shape", f"instrument_id {quote(instrument_id)} in {name}")
     return f"{name}:{instrument_id}"
-
-
-def _check_side(levels: Any, sign: float) -> None:
-    """Raise unless *levels*, by price times *sign*, strictly ascend.
-
-    The hot path: some twenty numbers of every push, most of them seen before.
-    """
-    if type(levels) is not list:
-        raise ValueError(f"a side is {_quote(levels)}")
-    number = _NUMBERS
-    before = -math.inf
-    for level in levels:
-        if type(level) is not list:
-            raise ValueError(f"a level is {_quote(level)}")
-        if len(level) == 4:
-            price, size, more, orders = level
-            number[more]
-        else:
-            price, size, orders = level
-        number[orders]
-        rank = number[price] * sign
-        if not (rank and number[size] and before < rank):
-            raise ValueError(f"{_quote(size)} at {_quote(price)} is zero or unordered")
-        before = rank
-
-
-def _decimal(value: Any) -> Decimal:
-    """A number that is not negative, exact from the wire's own characters."""
-    if isinstance(value, str) and _NUMBER.fullmatch(value):
-        return Decimal(value)
-    raise ValueError(f"not a number: {_quote(value)}")
-
-
-# Numbers stay the wire's characters; NaN and Infinity, which JSON has not, are refused.
-_parse = json.JSONDecoder(
-    parse_float=str, parse_int=str, parse_constant=_decimal
-).raw_decode
-
-
-class _Floats(dict[str, float]):
-    """What `_decimal` reads, as floats, remembered: snapshots repeat most numbers."""
-
-    def __missing__(self, text: str) -> float:
-        if len(self) >= 8192:  # bounded, like every memory of network text
-            self.clear()
-        self[text] = number = float(_decimal(text))
-        return number
-
-
-_NUMBERS = _Floats()
-
-
-def _optional(value: Any) -> Decimal | None:
-    return None if value is None or value == "" else _decimal(value)
-
-
-def _time_ms(value: Any) -> int:
-    """Epoch milliseconds of ``YYYY-MM-DDTHH:MM:SS.mmmZ`` and of no other form."""
-    try:
-        return _second_ms(value[:19]) + _MILLISECONDS[value[19:]]
-    except (TypeError, KeyError, ValueError) as error:
-        raise ValueError(f"not a timestamp: {_quote(value)}") from error
-
-
-# Many pushes come in the same second.
-@lru_cache(maxsize=256)
-def _second_ms(second: str) -> int:
-    text = f"{second}+00:00"
-    moment = datetime.fromisoformat(text)
-    if moment.isoformat() != text or moment.year < 2000:  # 3.11 reads more forms
-        raise ValueError(text)
-    return int(moment.timestamp()) * 1000
-
-
-def _why(error: BaseException) -> str:
-    return f"no {error}" if isinstance(error, KeyError) else str(error)
-
-
-def _quote(value: object) -> str:
-    """At most 80 characters of a value, fit for a log."""
-    return ascii(value[:80])[:80] if isinstance(value, str) else type(value).__name__
