@@ -408,10 +408,6 @@ def test_trades_that_are_taken_over_are_known() -> None:
     assert new.trades == old.trades
     push(new, trade(2), trade(3), link=link)
     assert ids(new.trades) == ["2", "3"]
-    # Anything of another kind is no more than its state.
-    new = TradeChannel(PROTOCOL, "trade", *PLACE)
-    new.adopt(flowing("depth5", depth())[0])
-    assert new.trades == ()
 
 
 class _Moving(deque[Trade]):

@@ -16,7 +16,7 @@ WALL = 1_700_000_000.0
 
 
 def tick(beat: Heartbeat, now: float, drained: bool = True) -> bool:
-    return beat.tick(now, now + WALL, drained)
+    return beat.tick(now, now + WALL, now if drained else -math.inf)
 
 
 def just_before(moment: float) -> float:

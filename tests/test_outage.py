@@ -88,7 +88,7 @@ def test_the_word_of_a_connection_says_how_long_it_took(
     assert outage.note(5.0) == ""
     outage.say(URL, REFUSED, 10.0)
     outage.say(URL, REFUSED, 11.0)
-    assert outage.note(12.5) == " 2.5 s after the loss, 2 failures"
+    assert outage.note(12.5) == " 2.5 s after the loss"
     # A connection that is lost again at once is no new outage: no warning each time.
     outage.say(URL, REFUSED, 14.0)
     assert levels(said) == ["WARNING", "DEBUG", "DEBUG"]

@@ -64,7 +64,8 @@ class Talk:
             self.session.want(name, f"target of {name}", name != TRADE)
 
     def tick(self) -> tuple[list[Event], list[str]]:
-        events = self.session.tick(self.now, self.now + WALL, self.drained)
+        read_at = self.now if self.drained else -math.inf
+        events = self.session.tick(self.now, self.now + WALL, read_at)
         texts = list(self.session.outgoing())
         if self.pongs and "ping" in texts:
             self.session.receive(Pong(), self.now)
@@ -144,7 +145,7 @@ def test_the_opening_is_a_ping_and_one_request_for_all(talk: Talk) -> None:
 
 
 def test_what_is_not_sent_yet_is_due_now(talk: Talk) -> None:
-    talk.session.tick(0.0, WALL)
+    talk.session.tick(0.0, WALL, 0.0)
     assert talk.session.due == -math.inf
     assert list(talk.session.outgoing()) == ["ping"]
     assert talk.session.due == 10.0
@@ -341,6 +342,14 @@ def test_a_passing_error_is_asked_again_with_back_off(
     assert [b - a for a, b in itertools.pairwise(sent)] == [1, 2, 4, 8]
 
 
+def test_what_a_passing_error_meant_is_asked_for_again_together(talk: Talk) -> None:
+    talk.want(DEPTH, TRADE)
+    talk.asked()
+    talk.refuse(TOO_FREQUENT)
+    talk.now = 1.0
+    assert talk.asked() == [("subscribe", [DEPTH, TRADE])]
+
+
 def test_a_passing_error_that_names_one_leaves_the_others_asked(talk: Talk) -> None:
     talk.want(DEPTH, TRADE)
     talk.asked()
@@ -528,6 +537,15 @@ def test_a_late_acknowledgement_of_what_nobody_wants_is_undone(talk: Talk) -> No
     talk.wait(11)
     talk.ack(DEPTH)
     assert talk.asked() == [("unsubscribe", [DEPTH])]
+
+
+def test_dropped_and_its_leaving_refused_is_forgotten(talk: Talk) -> None:
+    talk.subscribe(DEPTH)
+    talk.session.drop(DEPTH)
+    talk.tick()
+    (event,) = talk.refuse(NO_CHANNEL)
+    assert isinstance(event, Trouble)
+    assert talk.session.lines == {}
 
 
 # --- Unasked endings ----------------------------------------------------------------

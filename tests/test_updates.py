@@ -152,7 +152,7 @@ def test_only_the_newest_of_the_depths_that_wait_is_kept(bench: Bench) -> None:
     bench.note(2)
     bench.note(3)
     assert bench.taken() == [3, "1"]
-    assert bench.updates.skipped == {"depth": 2}
+    assert bench.updates.skipped == {"depth5": 2}
     bench.note(4)
     assert bench.taken() == [4]
 
@@ -169,7 +169,7 @@ def test_every_depth_is_kept_on_request_up_to_the_bound() -> None:
     for epoch in (1, 2, 3, 4):
         bench.note(epoch)
     assert bench.taken() == [1, 2, 3]
-    assert bench.updates.skipped == {"depth": 1}
+    assert bench.updates.skipped == {"depth5": 1}
     bench.note(5)
     assert bench.taken() == [5]
 
@@ -198,7 +198,7 @@ def test_what_is_no_longer_true_when_it_is_taken_is_not_given(bench: Bench) -> N
     bench.trades(1)
     bench.source.good = False
     assert bench.taken() == ["1"]
-    assert bench.updates.skipped == {"depth": 1}
+    assert bench.updates.skipped == {"depth5": 1}
 
 
 def test_a_depth_finds_room_in_a_queue_that_is_full_of_trades() -> None:
@@ -269,7 +269,7 @@ def test_leaving_live_discards_the_depths_that_wait_and_no_trade(
     bench.note(3, "other", source=other)
     bench.updates.change(bench.source, bench.source.change(State.RECONNECTING))
     assert bench.taken() == ["1", 3, State.RECONNECTING]
-    assert bench.updates.skipped == {"depth": 2}
+    assert bench.updates.skipped == {"depth5": 1, "ticker": 1}
 
 
 def test_what_was_discarded_leaves_its_room() -> None:
@@ -335,7 +335,7 @@ def test_a_lapse_is_seen_before_the_depth_that_waits(patient: Bench) -> None:
     patient.note(1)
     patient.source.lapsed = patient.source.change(State.STALE)
     assert short(next(patient.updates)) is State.STALE
-    assert patient.updates.skipped == {"depth": 1}
+    assert patient.updates.skipped == {"depth5": 1}
 
 
 def test_a_lapse_is_told_once_by_whoever_sees_it_first(bench: Bench) -> None:
@@ -520,4 +520,4 @@ def test_between_two_threads_nothing_is_lost_without_a_word() -> None:
     assert depths == sorted(set(depths))
     assert depths[-1] == count - count % 7
     assert taken + updates.skipped.get("trade", 0) == count
-    assert len(depths) + updates.skipped.get("depth", 0) == count // 7
+    assert len(depths) + updates.skipped.get("depth5", 0) == count // 7

@@ -312,6 +312,44 @@ def test_bad_messages_are_said_once_a_kind_and_minute(
     assert sub.stats().dropped == {"json": 99}
 
 
+def test_a_pong_behind_a_slow_callback_is_no_missing_pong(world: World) -> None:
+    """The connection is sound and is kept; its old lease is told to have ended."""
+    changes: list[StateChange] = []
+    sub = world.subscribe(channels=("depth5",), on_state=changes.append)
+
+    def block(text: str) -> None:
+        sub._view.callbacks.on_message = None
+        # The exchange goes on meanwhile: the pong and one more push are there in time.
+        for _ in range(4):
+            world.play(5.0)
+
+    world.at(5.0, lambda: setattr(sub._view.callbacks, "on_message", block))
+    world.at(5.02, lambda: push(world, depth(5020)))
+    world.at(6, lambda: push(world, depth(6000)))
+
+    world.run(60)
+
+    assert len(world.opened) == 1
+    told = [(c.new, round((c.at - utc(START)).total_seconds())) for c in changes]
+    assert told[1:4] == [(State.LIVE, 0), (State.STALE, 15), (State.LIVE, told[3][1])]
+    assert [change.epoch for change in changes[1:4]] == [1, 1, 2]
+
+
+def test_a_storm_of_garbage_is_one_gap_until_a_trade_comes(world: World) -> None:
+    sub = world.subscribe()
+    updates = sub.updates()
+    world.exchange.first_pushes[TRADE] = trade("7", 0)
+    for tenth in range(10, 60):
+        world.at(tenth / 10, lambda: push(world, "garbage"))
+    world.at(7, lambda: push(world, trade("9", 7000)))
+    world.at(8, lambda: push(world, "garbage"))
+
+    world.run(9)
+
+    gaps = [(i.after, i.before) for i in updates if isinstance(i, Gap)]
+    assert gaps == [("7", None), ("9", None)]
+
+
 # --- States that are told ------------------------------------------------------------
 
 
@@ -464,7 +502,7 @@ def test_an_iterator_begins_with_the_present_depth_and_ends_at_close(
     assert first.timestamp == utc(START)
     assert second.timestamp == utc(START + 4)
     assert [item.new for item in updates] == [State.CLOSED]
-    assert sub.stats().skipped == {"depth": 1}
+    assert sub.stats().skipped == {"depth5": 1}
     with pytest.raises(StopIteration):
         next(updates)
     with pytest.raises(StopIteration):

@@ -173,8 +173,8 @@ class DepthChannel(Channel):
     def adopt(self, other: Channel) -> None:
         """Take over how new the newest is, too."""
         super().adopt(other)
-        if isinstance(other, DepthChannel):
-            self._newest_ms = other._newest_ms
+        assert isinstance(other, DepthChannel)
+        self._newest_ms = other._newest_ms
 
 
 class TickerChannel(Channel):
@@ -203,6 +203,8 @@ class TradeChannel(Channel):
         self._trades: deque[Trade] = deque(maxlen=KEPT_TRADES)
         self._known: dict[str, None] = {}
         self._last_id: str | None = None
+        # A gap is open, and said, until the next trade.
+        self._in_gap = False
         self.gaps = 0
         self.repeats = 0
 
@@ -230,6 +232,7 @@ class TradeChannel(Channel):
             self.repeats += 1
             return
         before, self._last_id = self._last_id, data.id
+        self._in_gap = False
         self._remember(data.id)
         if replayed and before is not None:
             # The exchange's last trade is none of ours: some came while we were away.
@@ -268,16 +271,17 @@ class TradeChannel(Channel):
 
     def spoiled(self, cause: str, now: float) -> None:
         """Nothing shown is wrong, but a trade may be missing."""
-        if self.shown.state is State.LIVE:
+        if self.shown.state is State.LIVE and not self._in_gap:
+            self._in_gap = True
             self._missing(self._last_id, None, cause)
 
     def adopt(self, other: Channel) -> None:
         """Take over the trades of *other* too."""
         super().adopt(other)
-        if isinstance(other, TradeChannel):
-            self._trades.extend(other.trades)
-            self._known.update(other._known)
-            self._last_id = other._last_id
+        assert isinstance(other, TradeChannel)
+        self._trades.extend(other.trades)
+        self._known.update(other._known)
+        self._last_id = other._last_id
 
 
 KINDS: dict[str, Callable[[Any, str, str, str], Channel]] = {

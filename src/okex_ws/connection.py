@@ -27,7 +27,7 @@ from .protocols import Wire
 from .session import Acknowledged, Ended, Event, Rejected, Session, Trouble, Unasked
 from .stream import Network, public_endpoint
 from .timing import Budget, Clock, HostGap, Ping, Reconnect, Timeouts, backoff
-from .transport import Frame, Transport
+from .transport import MAX_RETRY_AFTER, Frame, Transport
 from .trust import Link
 from .venues import Venue
 
@@ -35,8 +35,6 @@ log = logging.getLogger("okex_ws")
 
 # Connection attempts to one host are a gap apart, over all feeds of the process.
 HOST_GAP = HostGap()
-# Wish of a peer ("Retry-After") that is honoured, at most.
-MAX_RETRY_AFTER = 600.0
 # A read of less than this took all that was there (`Stream.fill` takes 256 KiB).
 FULL_READ = 128 * 1024
 HOUR = 3600.0
@@ -128,7 +126,8 @@ class Connection:
         self._not_before = -math.inf
         self._outage = Outage()
         self._quiet = OnceAMinute()
-        self._drained = True
+        # What had come by then has been taken in.
+        self._read_at = 0.0
         self._lapse_told = False
         self.conversation: Conversation | None = None
         self.counts = Counts()
@@ -242,7 +241,7 @@ class Connection:
             self._wire, settings.ping, settings.timeouts, budget, now
         )
         link = Link(now)
-        self._drained, self._lapse_told = True, False
+        self._read_at, self._lapse_told = now, False
         self.conversation = Conversation(session, link, transport)
         try:
             self._handler.opened(session, link, now)
@@ -261,22 +260,24 @@ class Connection:
         session, link, transport = conversation
         self._do_work()
         now, wall = self._clock.monotonic(), self._clock.wall()
-        for event in session.tick(now, wall, self._drained):
+        for event in session.tick(now, wall, self._read_at):
             self._handle(event, link, now, wall)
         for text in session.outgoing():
             transport.send(text)
         due = min(session.due, self._look(link, now, wall))
         self._network.wait(max(0.0, due - now), transport.stream)
         # A lease that ended while nobody looked is told before what came after it.
-        self._look(link, self._clock.monotonic(), self._clock.wall())
+        now = self._clock.monotonic()
+        self._look(link, now, self._clock.wall())
         before = transport.bytes_received
         frames = transport.read()
         link.heard = transport.heard
-        self._drained = transport.bytes_received - before < FULL_READ
         for frame in frames:
             if self._closing:
                 return
             self._take(frame, session, link)
+        if transport.bytes_received - before < FULL_READ:
+            self._read_at = now
 
     def _look(self, link: Link, now: float, wall: float) -> float:
         """Have what time changed be told; returns when to look again."""
@@ -345,6 +346,8 @@ class Connection:
 
     def _renew(self, event: Renewed, link: Link, now: float, wall: float) -> None:
         if link.lease is not None and not link.lease.holds(now, wall):
+            # The end of the old lease is told before the new one begins.
+            self._look(link, now, wall)
             # The epoch first: a reader that sees the new lease sees the new epoch.
             self._handler.lapsed()
         link.lease = event.lease

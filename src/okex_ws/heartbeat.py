@@ -45,14 +45,16 @@ class Heartbeat:
             return self._next
         return self._in_flight.at + self._pong_timeout
 
-    def tick(self, now: float, wall: float, drained: bool) -> bool:
+    def tick(self, now: float, wall: float, read_at: float) -> bool:
         """True if a ping is to be sent now. Raises `Stalled` if a pong stayed away.
 
-        *drained* says that nothing is left to read, and so no pong waits to be.
+        *read_at*: what had come by then has been taken in. A pong that came later may
+        still wait to be read, behind a slow callback or a backlog.
         """
-        if self._in_flight is not None:
-            patience = self._pong_timeout * (1 if drained else _BACKLOG_PATIENCE)
-            if now >= self._in_flight.at + patience:
+        sent = self._in_flight
+        if sent is not None:
+            impatient = now >= sent.at + self._pong_timeout * _BACKLOG_PATIENCE
+            if impatient or read_at >= sent.at + self._pong_timeout:
                 raise Stalled("no pong came", self._pong_timeout)
             return False
         if now < self._next:

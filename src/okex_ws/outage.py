@@ -54,7 +54,7 @@ class Outage:
         """What to add to the word that a connection is open."""
         if self._since is None:
             return ""
-        return f" {now - self._since:.1f} s after the loss, {self._losses} failures"
+        return f" {now - self._since:.1f} s after the loss"
 
     def over(self) -> None:
         """The connection was healthy: the next loss is a new one."""

@@ -70,7 +70,7 @@ class Session(Generic[Target]):
         self._wire = wire
         self._timeouts = timeouts
         self._heartbeat = Heartbeat(ping, timeouts.pong, now)
-        self.budget = budget
+        self._budget = budget
         self._budget_told = False
         self.lines: dict[str, Line[Target]] = {}
         self._request: _Request | None = None
@@ -166,7 +166,7 @@ class Session(Generic[Target]):
             return [Trouble(self._rejection(message, named))]
         meant = [named] if named is not None else sorted(request.channels)
         if self._wire.is_passing(message.code):
-            self._give_up(request, meant, now)
+            self._give_up(request, meant, now, answered=True)
         elif len(meant) > 1:
             # One of them is bad and the rest are not: ask for each by itself, now.
             self._give_up(request, meant, now, alone=True, at_once=True)
@@ -182,7 +182,6 @@ class Session(Generic[Target]):
             self._forget(line)
             return [Trouble(error)]
         line.step(Step.REFUSE)
-        line.in_doubt = False
         self._forget(line)
         return [Rejected(name, error)]
 
@@ -196,16 +195,17 @@ class Session(Generic[Target]):
         names: Iterable[str],
         now: float,
         *,
+        answered: bool = False,
         alone: bool = False,
         at_once: bool = False,
     ) -> None:
-        """Take *names* as unanswered: they will be asked for again."""
+        """Have *names* asked for again: unanswered, or told to come back later."""
         for name in list(names):
             self._answered(request.op, name)
             line = self.lines[name]
             line.step(Step.SILENT)
             line.alone = alone
-            line.in_doubt = request.op == "subscribe"
+            line.in_doubt = request.op == "subscribe" and not answered
             if not at_once:
                 self._retry_later(line, now)
             self._forget(line)
@@ -239,18 +239,17 @@ class Session(Generic[Target]):
             return -math.inf
         return min(self._lines_due, self._heartbeat.due)
 
-    def tick(self, now: float, wall: float, drained: bool = True) -> list[Event]:
+    def tick(self, now: float, wall: float, read_at: float) -> list[Event]:
         """Do what is due. Raises `Stalled` if the pong stayed away.
 
-        *drained* says that nothing is left to read: only then does a missing answer
-        mean anything, since it may be waiting behind a backlog.
+        *read_at*: what had come by then has been taken in. Only then does a missing
+        answer mean anything: it may wait behind a slow callback or a backlog.
         """
-        if self._heartbeat.tick(now, wall, drained):
+        if self._heartbeat.tick(now, wall, read_at):
             self._outgoing.append(self._wire.PING)
         events: list[Event] = []
         if now >= self._lines_due:
-            if drained:
-                events += self._check_request(now)
+            events += self._check_request(now, read_at)
             events += self._close_difference(now)
         return events
 
@@ -259,9 +258,9 @@ class Session(Generic[Target]):
         while self._outgoing:
             yield self._outgoing.popleft()
 
-    def _check_request(self, now: float) -> list[Event]:
+    def _check_request(self, now: float, read_at: float) -> list[Event]:
         request = self._request
-        if request is None or now < request.sent + self._timeouts.ack:
+        if request is None or read_at < request.sent + self._timeouts.ack:
             return []
         names = sorted(request.channels)
         self._give_up(request, names, now, alone=True)
@@ -307,7 +306,7 @@ class Session(Generic[Target]):
         return line.silent_at if line.phase is Phase.ACKED else math.inf
 
     def _ask(self, op: str, step: Step, names: list[str], now: float) -> list[Event]:
-        ready_at = self.budget.ready_at(now)
+        ready_at = self._budget.ready_at(now)
         if ready_at > now:
             self._lines_due = ready_at
             told, self._budget_told = self._budget_told, True
@@ -315,7 +314,7 @@ class Session(Generic[Target]):
             return [] if told else [spent]
         self._budget_told = False
         text, carried = self._wire.requests(op, names)[0]
-        self.budget.spend(now)
+        self._budget.spend(now)
         self._outgoing.append(text)
         self._request = _Request(op, set(carried), now)
         for name in carried:

@@ -114,7 +114,7 @@ class Reconnect:
             raise ValueError(
                 f"reconnect needs 0 < first <= cap, got {self.first!r} and {self.cap!r}"
             )
-        if self.healthy_after < 0 or (self.host_gap or 0) < 0:
+        if not (self.healthy_after >= 0 and (self.host_gap or 0) >= 0):
             raise ValueError("healthy_after and host_gap cannot be negative")
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Protocol, Union
 
+from .library import on_library_thread
 from .messages import Gap, Item, State, StateChange, Trade
 from .timing import Clock
 from .trust import Published
@@ -22,7 +23,7 @@ class Source(Protocol):
 
     instrument_id: str
 
-    def lapse(self, now: float, wall: float) -> StateChange | None:
+    def lapse(self) -> StateChange | None:
         """The change that is due because the lease ended, told by nobody yet."""
         ...
 
@@ -39,6 +40,7 @@ class Source(Protocol):
 class _Note:
     """A depth or ticker that waits: the newest of its channel, or one of them all."""
 
+    kind: str
     source: Source
     shown: Published
     make: Callable[[Published], Item]
@@ -98,26 +100,27 @@ class Updates(Iterator[Item]):
 
     def note(
         self,
-        key: object,
+        kind: str,
         source: Source,
         shown: Published,
         make: Callable[[Published], Item],
         *,
         seed: bool = False,
     ) -> None:
-        """There is a newer value under *key*; a *seed* gives way to one that waits."""
+        """There is a newer value of a *kind*; a *seed* gives way to one that waits."""
         with self._changed:
+            key = (source, kind)
             waiting = self._notes.get(key)
             if waiting is not None and (seed or waiting.shown is shown):
                 return
             if waiting is not None and self._latest:
                 waiting.shown = shown
-                self._skip("depth")
+                self._skip(kind)
                 return
             if not self._latest and self._queued >= self._max_queue:
-                self._skip("depth")
+                self._skip(kind)
                 return
-            note = self._notes[key] = _Note(source, shown, make)
+            note = self._notes[key] = _Note(kind, source, shown, make)
             self._put(note)
 
     def trade(self, item: Trade | Gap) -> None:
@@ -175,21 +178,15 @@ class Updates(Iterator[Item]):
 
     def _discard(self, source: Source) -> None:
         """Depths that wait are no longer true."""
-        kept = [
-            item
-            for item in self._waiting
-            if not (isinstance(item, _Note) and item.source is source)
-        ]
-        gone = len(self._waiting) - len(kept)
-        if gone:
-            self._skip("depth", gone)
-            self._queued -= gone
-            self._waiting = deque(kept)
-            self._notes = {
-                key: note
-                for key, note in self._notes.items()
-                if note.source is not source
-            }
+        kept: deque[_Waiting] = deque()
+        for item in self._waiting:
+            if isinstance(item, _Note) and item.source is source:
+                self._skip(item.kind)
+                self._queued -= 1
+            else:
+                kept.append(item)
+        self._waiting = kept
+        self._notes = {k: n for k, n in self._notes.items() if n.source is not source}
 
     def _skip(self, kind: str, count: int = 1) -> None:
         self.skipped[kind] = self.skipped.get(kind, 0) + count
@@ -201,7 +198,7 @@ class Updates(Iterator[Item]):
         give_up = None if self._timeout is None else now + self._timeout
         with self._changed:
             while True:
-                self._see_lapses(now)
+                self._see_lapses()
                 item = self._take()
                 if item is not None:
                     return item
@@ -209,14 +206,15 @@ class Updates(Iterator[Item]):
                     raise self._error or StopIteration
                 if give_up is not None and now >= give_up:
                     raise TimeoutError(f"no item within {self._timeout:g} s")
+                if on_library_thread():
+                    raise RuntimeError("an iterator would wait for its own thread")
                 self._changed.wait(self._patience(now, give_up))
                 now = self._clock.monotonic()
 
-    def _see_lapses(self, now: float) -> None:
-        wall = self._clock.wall()
+    def _see_lapses(self) -> None:
         for source, state in list(self._states.items()):
             if state is State.LIVE:
-                change = source.lapse(now, wall)
+                change = source.lapse()
                 if change is not None:
                     self._change(source, change)
 
@@ -235,10 +233,10 @@ class Updates(Iterator[Item]):
             self._notes = {k: n for k, n in self._notes.items() if n is not item}
             if item.source.usable(item.shown):
                 return item.make(item.shown)
-            self._skip("depth")
+            self._skip(item.kind)
         return None
 
-    def _patience(self, now: float, give_up: float | None) -> float | None:
+    def _patience(self, now: float, give_up: float | None) -> float:
         ends = [
             source.lease_end()
             for source, state in self._states.items()

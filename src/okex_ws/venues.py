@@ -55,9 +55,10 @@ class Venue:
             )
         if not self.endpoints or isinstance(self.endpoints, str):
             raise ValueError(f"venue {self.name!r} needs a tuple of endpoint URLs")
+        object.__setattr__(self, "endpoints", tuple(self.endpoints))
         for endpoint in self.endpoints:
             _check_endpoint(endpoint)
-        if self.connections_per_second <= 0 or self.requests_per_hour <= 0:
+        if not (self.connections_per_second > 0 and self.requests_per_hour > 0):
             raise ValueError(f"the limits of venue {self.name!r} must be positive")
 
     @property

@@ -251,7 +251,7 @@ class View:
             counts.update(dict(skipped))
         return counts
 
-    def lapse(self, now: float, wall: float) -> StateChange | None:
+    def lapse(self) -> StateChange | None:
         """The change that is due because the lease ended; see `updates.Source`."""
         look = self.look(NO_LIMITS)
         return None if look.verdict is LIVE else self._change(State.LIVE, look)
@@ -261,7 +261,10 @@ class View:
         return self._turns(NO_LIMITS)
 
     def _turns(self, limits: Limits) -> float:
-        return min(turns_at(c.shown, limits) for c in self._depths or self._others())
+        # The best depth channel is the state, and the worst one of the others.
+        if self._depths:
+            return max(turns_at(channel.shown, limits) for channel in self._depths)
+        return min(turns_at(channel.shown, limits) for channel in self._others())
 
     def usable(self, shown: Published) -> bool:
         """Whether a value that waited may still be given."""
@@ -286,7 +289,7 @@ class View:
         def make(shown: Published) -> Item:
             return self._make(channel, shown)
 
-        updates.note((self, channel.name), self, channel.shown, make, seed=seed)
+        updates.note(channel.topic, self, channel.shown, make, seed=seed)
 
     def traded(self, item: Trade | Gap) -> None:
         """A trade came, or is known to be missing."""
