@@ -1,0 +1,85 @@
+"""The command: `python -m tests.campaign --seconds 180 --seed 1 --json FILE`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import ssl
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from tests.campaign.resources import grown, use_one_arena
+from tests.campaign.run import run
+
+import okex_ws
+
+
+def main() -> int:
+    """0 if nothing was violated."""
+    parser = argparse.ArgumentParser(prog="python -m tests.campaign", description=_WHAT)
+    parser.add_argument("--seconds", type=float, default=180.0)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--json", type=Path, metavar="OUT")
+    args = parser.parse_args()
+    use_one_arena()
+    result = run(args.seconds, args.seed)
+    assert result.before is not None
+    assert result.after is not None
+    result.violations += grown(result.before, result.after)
+    found = result.as_json()
+    found["versions"] = _versions()
+    if args.json is not None:
+        args.json.write_text(json.dumps(found, indent=2) + "\n")
+    _show(found)
+    return 0 if found["ok"] else 1
+
+
+_WHAT = (
+    "Injects every kind of fault, by a seeded schedule, between subscriptions and a"
+    " local exchange, and judges every price that is given meanwhile."
+)
+
+
+def _versions() -> dict[str, str]:
+    return {
+        "okex_ws": okex_ws.__version__,
+        "python": platform.python_version(),
+        "websocket-client": version("websocket-client"),
+        "websockets": version("websockets"),
+        "openssl": ssl.OPENSSL_VERSION,
+        "system": platform.platform(),
+    }
+
+
+def _show(found: dict[str, Any]) -> None:
+    width = max(map(len, found["kinds"]), default=0)
+    print(f"{'fault':{width}}  times  mixed  seen  back  longest  bound")
+    for kind, tally in found["kinds"].items():
+        print(
+            f"{kind:{width}}  {tally['injected']:5}  {tally['mixed']:5}"
+            f"  {tally['noticed']:4}  {tally['recovered']:4}"
+            f"  {tally['longest_recovery']:6.2f}s  {tally['bound']:4.1f}s"
+        )
+    times = found["recovery_seconds"]
+    print(
+        f"\n{found['faults']} faults of {len(found['kinds'])} kinds,"
+        f" {found['recoveries']} recoveries: median {times['median']:.2f} s,"
+        f" p90 {times['p90']:.2f} s, longest {times['longest']:.2f} s"
+    )
+    print(
+        f"{found['reads']:,} reads checked, {found['prices']:,} of them with a price:"
+        f" {found['stale']} stale, {found['wrong']} wrong"
+    )
+    for name in ("threads", "descriptors", "sockets"):
+        print(f"{name}: {found['before'][name]} before, {found['after'][name]} after")
+    before, after = found["before"]["memory"], found["after"]["memory"]
+    print(f"memory: {before / 2**20:.1f} MiB before, {after / 2**20:.1f} MiB after")
+    for violation in found["violations"]:
+        print(f"VIOLATION: {violation}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
