@@ -20,10 +20,11 @@ SOURCE = ROOT / "src" / "okex_ws"
 LAYERS = (
     {"errors", "timing", "messages", "library"},
     {"venues", "book", "trust", "protocols.values"},
-    {"protocols", "dial", "line", "heartbeat", "outage", "counters"},
+    {"protocols", "dial", "line", "heartbeat", "outage", "counters", "http_answer"},
     {"tcp", "channel"},
     {"stream"},
     {"transport", "session"},
+    {"handler"},
     {"connection"},
     {"callbacks", "items", "updates"},
     {"view"},

@@ -130,7 +130,7 @@ def test_a_refused_channel_fails_all_who_share_it_and_no_other(world: World) -> 
 
     world.run(3)
 
-    assert seen == [State.LIVE, State.FAILED, State.FAILED, [True]]
+    assert seen == [State.LIVE, State.FAILED, State.FAILED, [True, False, False]]
 
 
 def test_an_error_without_a_channel_is_found_by_asking_one_by_one(world: World) -> None:

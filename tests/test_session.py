@@ -61,7 +61,7 @@ class Talk:
 
     def want(self, *names: str) -> None:
         for name in names:
-            self.session.want(name, f"target of {name}", name != TRADE)
+            self.session.want(name, f"target of {name}", name != TRADE, self.now)
 
     def tick(self) -> tuple[list[Event], list[str]]:
         read_at = self.now if self.drained else -math.inf
@@ -198,7 +198,7 @@ def test_what_one_request_cannot_carry_goes_into_the_next(talk: Talk) -> None:
 
 def test_wanting_again_changes_only_whose_it_is(talk: Talk) -> None:
     talk.subscribe(DEPTH)
-    talk.session.want(DEPTH, "another", True)
+    talk.session.want(DEPTH, "another", True, talk.now)
     assert talk.asked() == []
     line = talk.session.pushed(DEPTH)
     assert line is not None
@@ -361,7 +361,8 @@ def test_an_error_without_a_request_changes_nothing(talk: Talk) -> None:
     talk.subscribe(DEPTH)
     talk.push(DEPTH)
     (event,) = talk.refuse(NO_CHANNEL, "out of the blue")
-    assert isinstance(event, Trouble)
+    said = f"an error that answers no request: out of the blue (error {NO_CHANNEL})"
+    assert event == Unasked("error", said)
     assert talk.phase(DEPTH) is Phase.FLOWING
 
 

@@ -67,7 +67,7 @@ def test_a_thing_of_the_wrong_type_is_refused(
 
 def test_what_belongs_to_the_feed_is_not_taken_beside_one() -> None:
     with Feed("okj-v3") as feed:
-        with pytest.raises(ValueError, match="reconnect belong"):
+        with pytest.raises(ValueError, match="not beside feed=: reconnect"):
             WSSubscription("BTC-JPY", "spot", feed=feed, reconnect=Reconnect())
         with pytest.raises(ValueError, match="feed is one of venue 'okj-v3'"):
             WSSubscription("BTC-JPY", "spot", feed=feed, venue="okex")

@@ -12,8 +12,6 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from datetime import datetime, timedelta, timezone
-from email.utils import format_datetime
 
 import pytest
 import websocket
@@ -52,7 +50,6 @@ from okex_ws.transport import (
     MAX_MESSAGE,
     Frame,
     Transport,
-    retry_after,
 )
 
 URL = "ws://user:secret@venue.test/ws/v3?key=secret"
@@ -604,39 +601,6 @@ def test_the_request_names_host_and_origin_and_no_credentials() -> None:
     assert "origin: http://venue.test\r\n" in request
     assert "user" not in request
     assert "extensions" not in request
-
-
-@pytest.mark.parametrize(
-    ("text", "seconds"),
-    [
-        ("0", 0.0),
-        ("120", 120.0),
-        ("601", 600.0),
-        ("99999999999999", 600.0),
-        ("9" * 5000, None),
-        ("-5", None),
-        ("1.5", None),
-        ("soon", None),
-        ("", None),
-        ("Wed, 21 Oct 2015 07:28:00 GMT", None),
-        ("Wed, 21 Oct 2015 07:28:00 -0000", None),
-        ("Wed, 99 Oct 2999 07:28:00 GMT", None),
-        ("Fri, 31 Dec 9999 23:59:59 -2300", 600.0),
-        ("Fri, 31 Dec 2999 23:59:59 GMT", 600.0),
-    ],
-)
-def test_retry_after_is_read_as_seconds_or_a_date(
-    text: str, seconds: float | None
-) -> None:
-    assert retry_after(text) == seconds
-
-
-def test_retry_after_a_minute_from_now_is_a_minute() -> None:
-    when = format_datetime(datetime.now(timezone.utc) + timedelta(seconds=90))
-    seconds = retry_after(when)
-
-    assert seconds is not None
-    assert 0 < seconds <= 90
 
 
 # --- Real sockets -------------------------------------------------------------------

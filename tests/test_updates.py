@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
+from collections import deque
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
@@ -15,7 +16,7 @@ from okex_ws.errors import Stalled
 from okex_ws.messages import Depth, Gap, Item, State, StateChange, Trade
 from okex_ws.timing import SystemClock, utc
 from okex_ws.trust import Published
-from okex_ws.updates import Updates
+from okex_ws.updates import Inbox, Updates
 
 NOW = utc(0)
 LIMIT = 20.0
@@ -28,16 +29,12 @@ class Source:
         self.instrument_id = instrument_id
         self.lapsed: StateChange | None = None
         self.end = math.inf
-        self.good = True
 
     def lapse(self, *_: float) -> StateChange | None:
         return self.lapsed
 
     def lease_end(self) -> float:
         return self.end
-
-    def usable(self, shown: Published) -> bool:
-        return self.good
 
     def change(
         self, new: State, cause: str = "", old: State = State.LIVE
@@ -83,7 +80,7 @@ class Bench:
         monkeypatch: pytest.MonkeyPatch | None = None,
     ) -> None:
         self.clock = FakeClock()
-        self.updates = Updates(self.clock, latest, max_queue, timeout)
+        self.updates = Inbox(self.clock, latest, max_queue, timeout)
         self.source = Source()
         self.updates.follow(self.source, State.LIVE)
         self.waits: list[float] = []
@@ -98,9 +95,10 @@ class Bench:
         self.clock.advance(seconds)
         self.meanwhile()
 
-    def note(self, epoch: int, key: object = "depth5", **keywords: Any) -> None:
+    def note(self, epoch: int, key: str = "depth5", **keywords: Any) -> None:
         source = keywords.pop("source", self.source)
-        self.updates.note(key, source, shown(epoch), made, **keywords)
+        make = keywords.pop("make", made)
+        self.updates.note(key, source, shown(epoch), make, **keywords)
 
     def trades(self, *numbers: int) -> None:
         for number in numbers:
@@ -111,7 +109,7 @@ class Bench:
         found = []
         while True:
             try:
-                found.append(short(next(self.updates)))
+                found.append(short(self.updates.take()))
             except (TimeoutError, StopIteration):
                 return found
 
@@ -140,7 +138,8 @@ def test_items_come_in_the_order_in_which_they_happened(bench: Bench) -> None:
 
 
 def test_an_iterator_is_its_own(bench: Bench) -> None:
-    assert iter(bench.updates) is bench.updates
+    updates = Updates(bench.updates)
+    assert iter(updates) is updates
 
 
 # --- Depths -------------------------------------------------------------------------
@@ -168,7 +167,8 @@ def test_every_depth_is_kept_on_request_up_to_the_bound() -> None:
     bench = Bench(latest=False, max_queue=3)
     for epoch in (1, 2, 3, 4):
         bench.note(epoch)
-    assert bench.taken() == [1, 2, 3]
+    # The newest is never the one that gives way: a quiet market would stay wrong.
+    assert bench.taken() == [1, 2, 4]
     assert bench.updates.skipped == {"depth5": 1}
     bench.note(5)
     assert bench.taken() == [5]
@@ -194,9 +194,8 @@ def test_the_same_value_is_given_once(latest: bool) -> None:
 
 
 def test_what_is_no_longer_true_when_it_is_taken_is_not_given(bench: Bench) -> None:
-    bench.note(1)
+    bench.note(1, make=lambda value: None)
     bench.trades(1)
-    bench.source.good = False
     assert bench.taken() == ["1"]
     assert bench.updates.skipped == {"depth5": 1}
 
@@ -214,10 +213,10 @@ def test_a_depth_finds_room_in_a_queue_that_is_full_of_trades() -> None:
 def test_trades_beyond_the_bound_become_one_counted_gap() -> None:
     bench = Bench(max_queue=2)
     bench.trades(1, 2, 3, 4, 5)
-    assert short(next(bench.updates)) == "1"
+    assert short(bench.updates.take()) == "1"
     bench.trades(6)
-    assert short(next(bench.updates)) == "2"
-    gap = next(bench.updates)
+    assert short(bench.updates.take()) == "2"
+    gap = bench.updates.take()
     cause = "3 trades not taken in time (max_queue)"
     assert gap == Gap("trade", "2", "6", cause, "BTC-USDT")
     assert bench.taken() == ["6"]
@@ -238,7 +237,7 @@ def test_each_instrument_has_its_own_gap() -> None:
     for number in (7, 8):
         bench.updates.trade(trade(number, "ETH-USDT"))
     bench.trades(2)
-    gaps = [next(bench.updates) for _ in range(3)][1:]
+    gaps = [bench.updates.take() for _ in range(3)][1:]
     assert [(g.instrument_id, short(g)) for g in gaps if isinstance(g, Gap)] == [
         ("ETH-USDT", (None, None)),
         ("BTC-USDT", ("1", None)),
@@ -251,8 +250,30 @@ def test_a_gap_and_a_change_of_state_are_never_dropped() -> None:
     for number in range(10):
         bench.updates.trade(Gap("trade", str(number), None, "why"))
     bench.updates.change(bench.source, bench.source.change(State.STALE))
-    gaps = [(str(number), None) for number in range(10)]
-    assert bench.taken() == ["1", *gaps, State.STALE]
+    # Past the bound they are one, from the first to the last: never none.
+    assert bench.taken() == ["1", ("0", None), State.STALE]
+
+
+def test_changes_past_the_bound_become_one_from_the_first_to_the_last() -> None:
+    bench = Bench(max_queue=2)
+    for number in range(100):
+        new = State.RESYNCING if number % 2 else State.LIVE
+        bench.updates.change(bench.source, bench.source.change(new))
+    changes = [bench.updates.take() for _ in range(2)]
+    assert [(c.old, c.new) for c in changes if isinstance(c, StateChange)] == [
+        (State.LIVE, State.RESYNCING),
+        (State.RESYNCING, State.RESYNCING),
+    ]
+    assert bench.updates._waiting == deque()
+
+
+def test_after_a_fork_it_has_ended_whoever_held_its_lock(bench: Bench) -> None:
+    lock = bench.updates._changed
+    with lock:
+        bench.updates.forked()
+    with pytest.raises(StopIteration):
+        bench.updates.take()
+    assert bench.updates._changed is not lock
 
 
 # --- States -------------------------------------------------------------------------
@@ -300,7 +321,7 @@ def test_a_change_is_told_once_and_from_what_was_told_before(bench: Bench) -> No
     for new in (State.STALE, State.STALE, State.RECONNECTING):
         change = bench.source.change(new, old=State.CONNECTING)
         bench.updates.change(bench.source, change)
-    changes = [next(bench.updates) for _ in range(2)]
+    changes = [bench.updates.take() for _ in range(2)]
     assert [(c.old, c.new) for c in changes if isinstance(c, StateChange)] == [
         (State.LIVE, State.STALE),
         (State.STALE, State.RECONNECTING),
@@ -327,21 +348,21 @@ def test_the_iterator_wakes_at_the_leases_end_on_its_own(patient: Bench) -> None
             patient.source.lapsed, patient.source.end = stale, math.inf
 
     patient.meanwhile = lapse
-    assert next(patient.updates) == stale
+    assert patient.updates.take() == stale
     assert patient.waits == [15.0]
 
 
 def test_a_lapse_is_seen_before_the_depth_that_waits(patient: Bench) -> None:
     patient.note(1)
     patient.source.lapsed = patient.source.change(State.STALE)
-    assert short(next(patient.updates)) is State.STALE
+    assert short(patient.updates.take()) is State.STALE
     assert patient.updates.skipped == {"depth5": 1}
 
 
 def test_a_lapse_is_told_once_by_whoever_sees_it_first(bench: Bench) -> None:
     stale = bench.source.change(State.STALE, "seen by the iterator")
     bench.source.lapsed = stale
-    assert next(bench.updates) == stale
+    assert bench.updates.take() == stale
     # The connection's thread was late, and says the same now.
     late = bench.source.change(State.STALE, "seen by the thread")
     bench.updates.change(bench.source, late)
@@ -354,7 +375,7 @@ def test_a_lapse_is_told_once_by_whoever_sees_it_first(bench: Bench) -> None:
 def test_a_lapse_that_the_thread_told_first_is_not_told_again(bench: Bench) -> None:
     bench.updates.change(bench.source, bench.source.change(State.STALE, "thread"))
     bench.source.lapsed = bench.source.change(State.STALE, "iterator")
-    change = next(bench.updates)
+    change = bench.updates.take()
     assert isinstance(change, StateChange)
     assert change.cause == "thread"
     assert bench.taken() == []
@@ -372,7 +393,7 @@ def test_a_lease_that_was_renewed_meanwhile_is_waited_for_again(
             patient.trades(1)
 
     patient.meanwhile = renew
-    assert short(next(patient.updates)) == "1"
+    assert short(patient.updates.take()) == "1"
     assert patient.waits == [15.0, 15.0, 15.0]
 
 
@@ -384,7 +405,7 @@ def test_nothing_for_the_time_out_is_a_time_out(
 ) -> None:
     bench = Bench(timeout=7.5, monkeypatch=monkeypatch)
     with pytest.raises(TimeoutError, match=r"no item within 7\.5 s"):
-        next(bench.updates)
+        bench.updates.take()
     assert bench.waits == [7.5]
     # It counts from each call, and what comes later still comes.
     bench.trades(1)
@@ -396,24 +417,24 @@ def test_the_time_out_counts_through_what_wakes_it(
 ) -> None:
     bench = Bench(timeout=100.0, monkeypatch=monkeypatch)
     with pytest.raises(TimeoutError):
-        next(bench.updates)
+        bench.updates.take()
     assert bench.waits == [60.0, 40.0]
 
 
 def test_a_time_out_of_nothing_takes_what_is_there(bench: Bench) -> None:
     bench.trades(1)
-    assert short(next(bench.updates)) == "1"
+    assert short(bench.updates.take()) == "1"
     with pytest.raises(TimeoutError):
-        next(bench.updates)
+        bench.updates.take()
 
 
 def test_a_source_that_is_not_live_has_no_lease_to_wait_for(patient: Bench) -> None:
     patient.updates.change(patient.source, patient.source.change(State.STALE))
     patient.source.end = patient.clock.now
     patient.source.lapsed = patient.source.change(State.RECONNECTING)
-    assert short(next(patient.updates)) is State.STALE
+    assert short(patient.updates.take()) is State.STALE
     patient.meanwhile = lambda: patient.trades(1)
-    assert short(next(patient.updates)) == "1"
+    assert short(patient.updates.take()) == "1"
     assert patient.waits == [60.0]
 
 
@@ -424,19 +445,19 @@ def test_the_end_comes_after_all_that_waits(patient: Bench) -> None:
     patient.trades(1)
     patient.updates.change(patient.source, patient.source.change(State.CLOSED))
     patient.updates.end(patient.source, None)
-    assert [short(item) for item in patient.updates] == ["1", State.CLOSED]
+    assert [short(item) for item in Updates(patient.updates)] == ["1", State.CLOSED]
     with pytest.raises(StopIteration):
-        next(patient.updates)
+        patient.updates.take()
 
 
 def test_the_end_in_an_error_raises_it(patient: Bench) -> None:
     error = Stalled("nothing came", 1)
     patient.trades(1)
     patient.updates.end(patient.source, error)
-    assert short(next(patient.updates)) == "1"
+    assert short(patient.updates.take()) == "1"
     for _ in range(2):
         with pytest.raises(Stalled) as caught:
-            next(patient.updates)
+            patient.updates.take()
         assert caught.value is error
 
 
@@ -445,10 +466,10 @@ def test_the_last_of_several_sources_ends_it(bench: Bench) -> None:
     bench.updates.follow(other, State.CONNECTING)
     bench.updates.end(bench.source, None)
     with pytest.raises(TimeoutError):
-        next(bench.updates)
+        bench.updates.take()
     bench.updates.end(other, None)
     with pytest.raises(StopIteration):
-        next(bench.updates)
+        bench.updates.take()
 
 
 # --- Arguments ----------------------------------------------------------------------
@@ -476,10 +497,10 @@ def test_an_argument_that_cannot_be_right_is_refused(
 
 
 def test_a_thread_that_waits_is_woken_by_the_one_that_puts() -> None:
-    updates, source = Updates(SystemClock(), True, 10, LIMIT), Source()
+    updates, source = Inbox(SystemClock(), True, 10, LIMIT), Source()
     updates.follow(source, State.CONNECTING)
     got: list[Item] = []
-    thread = threading.Thread(target=lambda: got.extend(updates))
+    thread = threading.Thread(target=lambda: got.extend(Updates(updates)))
     thread.start()
     updates.change(source, source.change(State.LIVE))
     updates.note("depth5", source, shown(1), made)
@@ -491,7 +512,7 @@ def test_a_thread_that_waits_is_woken_by_the_one_that_puts() -> None:
 
 
 def test_between_two_threads_nothing_is_lost_without_a_word() -> None:
-    updates, source = Updates(SystemClock(), True, 8, LIMIT), Source()
+    updates, source = Inbox(SystemClock(), True, 8, LIMIT), Source()
     updates.follow(source, State.LIVE)
     count = 20_000
 
@@ -504,7 +525,7 @@ def test_between_two_threads_nothing_is_lost_without_a_word() -> None:
 
     thread = threading.Thread(target=put)
     thread.start()
-    got = list(updates)
+    got = list(Updates(updates))
     thread.join(LIMIT)
     assert not thread.is_alive()
     # A gap is said just where it is: every trade follows the one before it, or a gap.

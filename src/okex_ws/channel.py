@@ -7,7 +7,7 @@ one immutable value, swapped whole, so that any thread may read it at any time.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -59,13 +59,16 @@ class Channel(ABC):
         self.followers: tuple[Follower, ...] = ()
         # How many subscriptions hold it; the feed's, under the feed's lock.
         self.users = 0
-        self.resyncs = 0
+        # How many connections carried it, and what happened on them.
+        self.openings = 0
+        self.counts: Counter[str] = Counter()
 
     # --- What happens to the connection ---------------------------------------------
 
     def opened(self, link: Link, now: float) -> None:
         """A connection is open that will carry the channel, but does not yet."""
         self.acknowledged = False
+        self.openings += 1
         self._sync("waiting for the acknowledgement", link)
         self._tell(now)
 
@@ -79,20 +82,20 @@ class Channel(ABC):
         self._tell(now)
 
     def _sync(self, cause: str, link: Link) -> None:
-        self._withdraw(State.SYNCING, cause, self.shown.epoch)
+        self._withdraw(State.SYNCING, cause)
         self.shown = self.shown._replace(link=link)
 
     def lost(self, cause: str, now: float) -> None:
         """The connection is gone, and with it all that came over it."""
         self.acknowledged = False
-        self._withdraw(State.RECONNECTING, cause, self.shown.epoch)
+        self._withdraw(State.RECONNECTING, cause)
         self._tell(now)
 
     def spoiled(self, cause: str, now: float) -> None:
         """A message that may have been this channel's could not be read."""
         if self.shown.state is State.LIVE:
-            self.resyncs += 1
-            self._withdraw(State.RESYNCING, cause, self.shown.epoch + 1)
+            self.counts["resyncs"] += 1
+            self._withdraw(State.RESYNCING, cause)
             self._tell(now)
 
     def lapsed(self) -> None:
@@ -102,17 +105,10 @@ class Channel(ABC):
     def refused(self, error: OkexWSError) -> None:
         """The exchange will not give this channel; what that means is its holders'."""
         self.error = error
-        self._withdraw(State.FAILED, str(error), self.shown.epoch)
+        self._withdraw(State.FAILED, str(error))
 
-    def adopt(self, other: Channel) -> None:
-        """Take over what *other*, of the same name, already knows."""
-        self.acknowledged, self.shown = other.acknowledged, other.shown
-
-    def _withdraw(self, state: State, cause: str, epoch: int) -> None:
-        shown = self.shown
-        self.shown = Published(
-            state, cause, epoch, shown.link, None, shown.received, shown.wall
-        )
+    def _withdraw(self, state: State, cause: str) -> None:
+        self.shown = self.shown._replace(state=state, cause=cause, data=None, lag=None)
 
     def _tell(self, now: float) -> None:
         for follower in self.followers:
@@ -137,9 +133,8 @@ class Channel(ABC):
     ) -> None:
         before = self.shown
         live = before.state is State.LIVE
-        # A withdrawn proof ended the epoch when it was withdrawn.
-        same = live or before.state is State.RESYNCING
-        epoch = before.epoch if same else before.epoch + 1
+        # Whatever was withdrawn, and for whatever reason, comes back as a new epoch.
+        epoch = before.epoch if live else before.epoch + 1
         self.shown = Published(State.LIVE, "", epoch, link, data, now, wall, lag)
         for follower in self.followers:
             if not live:
@@ -153,7 +148,7 @@ class DepthChannel(Channel):
     def __init__(self, wire: Wire, topic: str, market: str, instrument_id: str) -> None:
         super().__init__(wire, topic, market, instrument_id)
         self._read: Callable[[object], DepthData] = wire.depth
-        self._newest_ms = 0
+        self._last_ms = 0
 
     def push(
         self, push: Push, first: bool, link: Link, now: float, wall: float
@@ -163,18 +158,13 @@ class DepthChannel(Channel):
             data = self._read(element)
         # The first push after a subscribe carries the time of the last change, and a
         # repeated one its old time: neither says how late the line is.
-        lag = None
-        if data.time_ms > self._newest_ms:
-            if not first:
-                lag = link.lag(wall - data.time_ms / 1000, now)
-            self._newest_ms = data.time_ms
+        last, self._last_ms = self._last_ms, data.time_ms
+        newer = data.time_ms > last
+        lag = link.lag(wall - data.time_ms / 1000, now) if newer and not first else None
+        if data.time_ms < last and not first:
+            # Back in time (never recorded): what is older belongs to another epoch.
+            self.lapsed()
         self._publish(data, lag, link, now, wall, push.text)
-
-    def adopt(self, other: Channel) -> None:
-        """Take over how new the newest is, too."""
-        super().adopt(other)
-        assert isinstance(other, DepthChannel)
-        self._newest_ms = other._newest_ms
 
 
 class TickerChannel(Channel):
@@ -205,8 +195,6 @@ class TradeChannel(Channel):
         self._last_id: str | None = None
         # A gap is open, and said, until the next trade.
         self._in_gap = False
-        self.gaps = 0
-        self.repeats = 0
 
     @property
     def trades(self) -> tuple[Trade, ...]:
@@ -229,15 +217,16 @@ class TradeChannel(Channel):
 
     def _take(self, data: TradeData, replayed: bool, wall: float) -> None:
         if data.id in self._known:
-            self.repeats += 1
+            self.counts["skipped repeat"] += 1
             return
         before, self._last_id = self._last_id, data.id
         self._in_gap = False
         self._remember(data.id)
-        if replayed and before is not None:
+        old = replayed and self.openings == 1
+        if replayed and not old:
             # The exchange's last trade is none of ours: some came while we were away.
             self._missing(before, data.first_id, "trades while not connected")
-        trade = self._trade(data, replayed and before is None, wall)
+        trade = self._trade(data, old, wall)
         if not trade.replayed:
             self._trades.append(trade)
         for follower in self.followers:
@@ -249,7 +238,7 @@ class TradeChannel(Channel):
             del self._known[next(iter(self._known))]
 
     def _missing(self, after: str | None, before: str | None, cause: str) -> None:
-        self.gaps += 1
+        self.counts["gaps"] += 1
         gap = Gap(self.topic, after, before, cause, self.instrument_id)
         for follower in self.followers:
             follower.traded(gap)
@@ -274,14 +263,6 @@ class TradeChannel(Channel):
         if self.shown.state is State.LIVE and not self._in_gap:
             self._in_gap = True
             self._missing(self._last_id, None, cause)
-
-    def adopt(self, other: Channel) -> None:
-        """Take over the trades of *other* too."""
-        super().adopt(other)
-        assert isinstance(other, TradeChannel)
-        self._trades.extend(other.trades)
-        self._known.update(other._known)
-        self._last_id = other._last_id
 
 
 KINDS: dict[str, Callable[[Any, str, str, str], Channel]] = {

@@ -12,13 +12,15 @@ import random
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from .channel import Channel
 from .counters import Counts, cause_of
 from .errors import ConnectionLost, HandshakeFailed, OkexWSError, WireError
+from .handler import Handler
 from .heartbeat import Renewed
+from .http_answer import MAX_RETRY_AFTER
 from .library import mark_library_thread
 from .line import Phase
 from .messages import Push, Unknown
@@ -27,7 +29,7 @@ from .protocols import Wire
 from .session import Acknowledged, Ended, Event, Rejected, Session, Trouble, Unasked
 from .stream import Network, public_endpoint
 from .timing import Budget, Clock, HostGap, Ping, Reconnect, Timeouts, backoff
-from .transport import MAX_RETRY_AFTER, Frame, Transport
+from .transport import Frame, Transport
 from .trust import Link
 from .venues import Venue
 
@@ -38,54 +40,6 @@ HOST_GAP = HostGap()
 # A read of less than this took all that was there (`Stream.fill` takes 256 KiB).
 FULL_READ = 128 * 1024
 HOUR = 3600.0
-
-
-class Handler(Protocol):
-    """Whose connection it is. All of it is called on the connection's thread."""
-
-    def opened(self, session: Session[Channel], link: Link, now: float) -> None:
-        """The connection is open: say what is wanted."""
-        ...
-
-    def acknowledged(self, channel: str, link: Link, now: float) -> None:
-        """The exchange acknowledged *channel*."""
-        ...
-
-    def unsubscribed(self, channel: str, link: Link, now: float) -> None:
-        """The exchange ended *channel* unasked; it will be asked for again."""
-        ...
-
-    def rejected(self, channel: str, error: OkexWSError, now: float) -> None:
-        """The exchange refused *channel* for good."""
-        ...
-
-    def lapsed(self) -> None:
-        """A lease that had ended is about to be renewed."""
-        ...
-
-    def look_again(self, now: float) -> None:
-        """Time, or a new lease, may have changed the state of anything."""
-        ...
-
-    def due(self) -> float:
-        """When `look_again` is to be called at the latest, the lease's end aside."""
-        ...
-
-    def unreadable(self, error: WireError, now: float) -> None:
-        """A message could not be read; it may have been of any channel, or of one."""
-        ...
-
-    def troubled(self, error: OkexWSError) -> None:
-        """Something went wrong that passes."""
-        ...
-
-    def lost(self, error: OkexWSError, now: float) -> None:
-        """The connection, or the attempt at one, ended."""
-        ...
-
-    def ended(self, now: float) -> None:
-        """The thread is about to end."""
-        ...
 
 
 class Settings(NamedTuple):
@@ -121,13 +75,16 @@ class Connection:
         self._network = settings.network()
         self._work: deque[Callable[[], None]] = deque()
         self._closing = False
+        self._ended = False
         self._endpoints = 0
         self._waits = self._new_waits()
         self._not_before = -math.inf
         self._outage = Outage()
         self._quiet = OnceAMinute()
-        # What had come by then has been taken in.
-        self._read_at = 0.0
+        # Read and not taken in yet; what had come by *read_at* has been taken in, and
+        # what had come by *read_to* will have been once no frame is left.
+        self._frames: deque[Frame] = deque()
+        self._read_at = self._read_to = 0.0
         self._lapse_told = False
         self.conversation: Conversation | None = None
         self.counts = Counts()
@@ -141,9 +98,11 @@ class Connection:
         self._thread.start()
 
     def submit(self, work: Callable[[], None]) -> None:
-        """Have *work* done on the connection's thread, in order."""
+        """Have *work* done on the connection's thread, in order; here, if it ended."""
         self._work.append(work)
         self._network.wake()
+        if self._ended:
+            self._do_work()
 
     def close(self) -> None:
         """Have the thread end; returns at once."""
@@ -152,7 +111,8 @@ class Connection:
 
     def join(self, timeout: float | None) -> bool:
         """Wait for the thread's end; False if it has not come in time."""
-        self._thread.join(timeout)
+        if self._thread.ident is not None:
+            self._thread.join(timeout)
         return not self._thread.is_alive()
 
     def discard(self) -> None:
@@ -170,8 +130,9 @@ class Connection:
             while not self._closing:
                 self._attempt()
         finally:
-            self._do_work()
+            self._ended = True
             self._handler.ended(self._clock.monotonic())
+            self._do_work()
             self._network.close()
 
     def _is_closing(self) -> bool:
@@ -210,9 +171,12 @@ class Connection:
         gap = self._settings.reconnect.host_gap
         if gap is None:
             gap = self._venue.host_gap
-        host = urlsplit(url).netloc
-        turn = HOST_GAP.reserve(host, gap, self._clock.monotonic())
-        return self._idle_until(turn)
+        host = urlsplit(url).hostname or ""
+        # A turn is taken when it has come: one who is closed meanwhile keeps no other.
+        while (turn := HOST_GAP.take(host, gap, self._clock.monotonic())) is not None:
+            if not self._idle_until(turn):
+                return False
+        return True
 
     def _idle_until(self, moment: float) -> bool:
         while not self._closing:
@@ -224,7 +188,8 @@ class Connection:
         return False
 
     def _do_work(self) -> None:
-        while self._work:
+        # What the work itself submits is for the next turn: nobody holds the line up.
+        for _ in range(len(self._work)):
             self._work.popleft()()
 
     def _new_waits(self) -> Iterator[float]:
@@ -241,7 +206,9 @@ class Connection:
             self._wire, settings.ping, settings.timeouts, budget, now
         )
         link = Link(now)
-        self._read_at, self._lapse_told = now, False
+        self._frames.clear()
+        self._read_at = self._read_to = now
+        self._lapse_told = False
         self.conversation = Conversation(session, link, transport)
         try:
             self._handler.opened(session, link, now)
@@ -256,28 +223,43 @@ class Connection:
             transport.close()
 
     def _turn(self, conversation: Conversation) -> None:
-        """Do what is due, wait, and take in what came."""
+        """Do what is due, wait unless there is more to take in, and take in some."""
         session, link, transport = conversation
         self._do_work()
         now, wall = self._clock.monotonic(), self._clock.wall()
-        for event in session.tick(now, wall, self._read_at):
-            self._handle(event, link, now, wall)
-        for text in session.outgoing():
-            transport.send(text)
+        if now >= session.due:
+            for event in session.tick(now, wall, self._read_at):
+                self._handle(event, link, now, wall)
+            for text in session.outgoing():
+                transport.send(text)
         due = min(session.due, self._look(link, now, wall))
-        self._network.wait(max(0.0, due - now), transport.stream)
-        # A lease that ended while nobody looked is told before what came after it.
+        if not self._frames:
+            self._network.wait(max(0.0, due - now), transport.stream)
+            self._read(link, transport)
+        self._take_some(session, link)
+
+    def _read(self, link: Link, transport: Transport) -> None:
         now = self._clock.monotonic()
+        # A lease that ended while nobody looked is told before what came after it.
         self._look(link, now, self._clock.wall())
         before = transport.bytes_received
-        frames = transport.read()
+        self._frames.extend(transport.read())
         link.heard = transport.heard
-        for frame in frames:
-            if self._closing:
-                return
-            self._take(frame, session, link)
-        if transport.bytes_received - before < FULL_READ:
-            self._read_at = now
+        # Less than a full read took all that there was.
+        drained = transport.bytes_received - before < FULL_READ
+        self._read_to = now if drained else self._read_at
+
+    def _take_some(self, session: Session[Channel], link: Link) -> None:
+        """Take in what was read, but not past the moment when something is due.
+
+        A backlog of slow callbacks must not hold the keep-alive back.
+        """
+        while self._frames and not self._closing:
+            self._take(self._frames.popleft(), session, link)
+            if self._clock.monotonic() >= session.due:
+                break
+        if not self._frames:
+            self._read_at = self._read_to
 
     def _look(self, link: Link, now: float, wall: float) -> float:
         """Have what time changed be told; returns when to look again."""
@@ -295,18 +277,18 @@ class Connection:
         now, wall = self._clock.monotonic(), self._clock.wall()
         self.counts.messages += 1
         try:
-            for message in self._wire.decode(frame.payload, frame.binary):
-                if message.__class__ is Push:
-                    self._push(message, session, link, now, wall)
-                elif isinstance(message, Unknown):
-                    self._drop("unknown", f"unknown message ({message.name})", now)
-                else:
-                    for event in session.receive(message, now):
-                        self._handle(event, link, now, wall)
+            messages = self._wire.decode(frame.payload, frame.binary)
         except WireError as error:
-            self._drop(error.kind, str(error), now, error)
-            session.spoiled(error.channel, now)
-            self._handler.unreadable(error, now)
+            self._unreadable(error, session, now)
+            return
+        for message in messages:
+            if isinstance(message, Push):
+                self._push(message, session, link, now, wall)
+            elif isinstance(message, Unknown):
+                self._drop("unknown", f"unknown message ({message.name})", now)
+            else:
+                for event in session.receive(message, now):
+                    self._handle(event, link, now, wall)
 
     def _push(
         self,
@@ -325,9 +307,19 @@ class Connection:
             line.target.push(push, first, link, now, wall)
         except WireError as error:
             error.channel = push.channel
-            raise
+            self._unreadable(error, session, now)
+            if line.owes:
+                return
         if first:
             line.flows()
+
+    def _unreadable(
+        self, error: WireError, session: Session[Channel], now: float
+    ) -> None:
+        """Withdraw what a message may have carried that could not be read."""
+        self._drop(error.kind, str(error), now, error)
+        session.spoiled(error.channel, now)
+        self._handler.unreadable(error, now)
 
     def _handle(self, event: Event, link: Link, now: float, wall: float) -> None:
         if isinstance(event, Renewed):
@@ -341,6 +333,8 @@ class Connection:
         elif isinstance(event, Trouble):
             log.warning("%s", event.error)
             self._handler.troubled(event.error)
+        elif isinstance(event, Unasked) and event.sentence:
+            self._drop(f"unasked {event.kind}", event.sentence, now)
         elif isinstance(event, Unasked):
             self.counts.dropped[f"unasked {event.kind}"] += 1
 
@@ -352,6 +346,7 @@ class Connection:
             self._handler.lapsed()
         link.lease = event.lease
         self._lapse_told = False
+        self._outage.over()
         self.counts.last_pong, self.counts.round_trip = wall, event.round_trip
         self._handler.look_again(now)
 
@@ -383,7 +378,6 @@ class Connection:
         healthy = self._settings.reconnect.healthy_after
         if opened_at is not None and now - opened_at >= healthy:
             self._waits = self._new_waits()
-            self._outage.over()
         self._outage.say(public_endpoint(url), error, now)
         self._handler.troubled(error)
         self._endpoints += 1

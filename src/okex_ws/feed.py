@@ -12,8 +12,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, TypedDict
 
 from .callbacks import OnState
-from .channel import TradeChannel
 from .connection import Connection, Settings
+from .errors import NotLive
 from .library import on_library_thread
 from .messages import Health, State, Stats
 from .plan import Plan
@@ -83,8 +83,12 @@ class Feed:
         self.venue = find_venue(venue)
         self.wire = _WIRES[self.venue.protocol]
         self.clock = clock or SystemClock()
+        if on_state is not None and not callable(on_state):
+            raise TypeError(f"on_state is a function or None, got {on_state!r}")
         self.on_state = on_state
         check_ssl_context(ssl_context)
+        _check_type("reconnect", reconnect, Reconnect)
+        _check_type("timeouts", timeouts, Timeouts)
         self._settings = Settings(
             self.clock,
             network or (lambda: TcpNetwork(self.clock, ssl_context=ssl_context)),
@@ -100,32 +104,18 @@ class Feed:
         name = f"okex_ws:{self.venue.name}:{first}"
         return Connection(self.venue, self.wire, self._plan, self._settings, name)
 
-    # --- For subscriptions ----------------------------------------------------------
-
-    def attach(
-        self, view: View, market: str, topics: Sequence[str], *, private: bool
-    ) -> None:
-        """Have *view* carry *topics* of its instrument, until `detach`.
-
-        ``ValueError`` if the feed is closed, or *market* has no such channel. With
-        *private* the feed ends with this one subscription.
-        """
-        self._plan.private = private
-        self._plan.attach(view, market, topics)
-
-    def detach(self, view: View) -> None:
-        """*view* wants nothing more."""
-        self._plan.detach(view)
-
-    # --- For users ------------------------------------------------------------------
-
     @property
     def subscriptions(self) -> tuple[WSSubscription, ...]:
-        """Those that live on it now; a closed or failed one does not."""
+        """Those that are not closed; one that failed is there until it is."""
         return tuple(view.owner for view in self._plan.views)
 
     def wait_live(self, timeout: float | None = 30.0) -> None:
-        """Return when every subscription is live; see ``WSSubscription.wait_live``."""
+        """Return when every subscription is live; see ``WSSubscription.wait_live``.
+
+        Raises the error of one that failed, and `NotLive` once the feed is closed.
+        """
+        if self._plan.closed:
+            raise NotLive(State.CLOSED, "closed")
         give_up = None if timeout is None else self.clock.monotonic() + timeout
         for view in self._plan.views:
             left = None if give_up is None else give_up - self.clock.monotonic()
@@ -148,33 +138,32 @@ class Feed:
         )
 
     def stats(self) -> Stats:
-        """What its connection and all of its subscriptions counted."""
-        return self.count(self._plan.views)
+        """What its connection and all of its subscriptions counted, closed ones too."""
+        return self._count(self._plan.views, self._plan.past)
 
-    def count(self, views: Sequence[View]) -> Stats:
-        """The counts of the connection, and of *views* alone."""
+    def _count(self, views: Sequence[View], past: Counter[str] | None = None) -> Stats:
+        """The counts of the connection, and of *views* and the *past* alone."""
         connection = self._plan.connection
         if connection is None:
             return Stats()
-        counts = connection.counts
-        talk = connection.conversation
-        channels = {c.name: c for v in views for c in v.channels.values()}.values()
-        trades = [c for c in channels if isinstance(c, TradeChannel)]
-        skipped: Counter[str] = Counter()
+        counts, talk = connection.counts, connection.conversation
+        mine = Counter(past or {})
         for view in views:
-            skipped.update(view.skipped)
-        skipped["repeat"] += sum(c.repeats for c in trades)
+            mine += view.counts()
+        for channel in {c.name: c for v in views for c in v.channels.values()}.values():
+            mine += channel.counts
+        skip = "skipped "
         pong = counts.last_pong
         return Stats(
             messages=counts.messages,
             bytes=counts.bytes + (talk.transport.bytes_received if talk else 0),
             reconnects=dict(counts.reconnects),
-            resyncs=sum(c.resyncs for c in channels),
-            gaps=sum(c.gaps for c in trades),
+            resyncs=mine["resyncs"],
+            gaps=mine["gaps"],
             dropped=dict(counts.dropped),
-            skipped=dict(+skipped),
-            callback_errors=sum(v.callbacks.errors for v in views),
-            callback_stalls=sum(v.callbacks.stalls for v in views),
+            skipped={k[len(skip) :]: n for k, n in mine.items() if k.startswith(skip)},
+            callback_errors=mine["callback_errors"],
+            callback_stalls=mine["callback_stalls"],
             last_pong=utc(pong) if pong is not None else None,
             ping_round_trip=counts.round_trip,
         )
@@ -205,6 +194,11 @@ class Feed:
     def __repr__(self) -> str:
         count = len(self._plan.views)
         return f"<Feed {self.venue.name} {self.state}, {count} subscriptions>"
+
+
+def _check_type(name: str, value: object, kind: type) -> None:
+    if value is not None and not isinstance(value, kind):
+        raise TypeError(f"{name} is a {kind.__name__}, got {value!r}")
 
 
 _feeds: weakref.WeakSet[Feed] = weakref.WeakSet()

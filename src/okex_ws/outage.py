@@ -26,7 +26,7 @@ class OnceAMinute:
 
 
 class Outage:
-    """The time from a loss until a connection has proven healthy again."""
+    """The time from a loss until a connection has proven itself by a pong."""
 
     def __init__(self) -> None:
         self._since: float | None = None
@@ -57,7 +57,7 @@ class Outage:
         return f" {now - self._since:.1f} s after the loss"
 
     def over(self) -> None:
-        """The connection was healthy: the next loss is a new one."""
+        """The connection has proven itself: the next loss is a new one."""
         self._since, self._losses = None, 0
 
 

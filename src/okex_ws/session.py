@@ -13,7 +13,13 @@ from collections import deque
 from collections.abc import Iterable
 from typing import Generic, NamedTuple, Union
 
-from .errors import BudgetSpent, OkexWSError, Stalled, SubscriptionRejected
+from .errors import (
+    BudgetSpent,
+    OkexWSError,
+    Stalled,
+    SubscriptionRejected,
+    printable,
+)
 from .heartbeat import Heartbeat, Renewed
 from .line import Line, Phase, Step, Target
 from .messages import Message, Pong, Push, Refused, Subscribed, Unsubscribed
@@ -47,9 +53,10 @@ class Trouble(NamedTuple):
 
 
 class Unasked(NamedTuple):
-    """A message that answers nothing; counted under *kind*."""
+    """A message that answers nothing; counted under *kind*, and said if it says any."""
 
     kind: str
+    sentence: str = ""
 
 
 Event = Union[Acknowledged, Ended, Rejected, Trouble, Renewed, Unasked]
@@ -79,11 +86,14 @@ class Session(Generic[Target]):
 
     # --- What is wanted -------------------------------------------------------------
 
-    def want(self, name: str, target: Target, owes: bool) -> Line[Target]:
+    def want(self, name: str, target: Target, owes: bool, now: float) -> Line[Target]:
         """Have channel *name* subscribed; *owes* if a push follows its ack."""
         line = self.lines.get(name)
-        if line is None:
+        if line is None or line.phase is Phase.REFUSED:
             line = self.lines[name] = Line(name, target, owes)
+        if line.target is not target and owes and line.step(Step.SPOIL):
+            # Subscribed already, but for another: the new one knows no snapshot yet.
+            self._await_push(line, now)
         line.target, line.wanted = target, True
         self._lines_due = -math.inf
         return line
@@ -160,7 +170,8 @@ class Session(Generic[Target]):
         """Find whom an error means: the channel it names, else the open request."""
         request = self._request
         if request is None:
-            return [Trouble(self._rejection(message, "no open request"))]
+            text = f"{printable(message.message)} (error {message.code})"
+            return [Unasked("error", f"an error that answers no request: {text}")]
         named = self._wire.mentioned(message.message, self.lines)
         if named is not None and named not in request.channels:
             return [Trouble(self._rejection(message, named))]

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 from urllib.parse import SplitResult, urlsplit
 
 from .dial import Resolve, connect, find_addresses, sentence, system_resolve
-from .errors import ConnectionLost, Stalled
+from .errors import ConnectionLost, HandshakeFailed, Stalled
 from .tcp import TcpStream
 from .timing import Clock, SystemClock
 
@@ -158,11 +158,19 @@ class TcpNetwork:
         stream = TcpStream(sock, self._clock, attempt.endpoint, attempt.pause)
         if parts.scheme == "wss":
             try:
+                self._check_again(attempt.endpoint)
                 stream.start_tls(self._ssl_context, parts.hostname or "")
             except BaseException:
                 stream.discard()
                 raise
         return stream
+
+    def _check_again(self, endpoint: str) -> None:
+        """A context can be loosened after it was given; then it is not used."""
+        try:
+            check_ssl_context(self._ssl_context)
+        except ValueError as error:
+            raise HandshakeFailed(endpoint, str(error)) from error
 
     def wait(self, timeout: float | None, stream: Stream | None = None) -> None:
         """See `Network.wait`."""

@@ -12,7 +12,7 @@ from .feed import ConnectionOptions, Feed
 from .messages import BestBidAsk, Depth, Health, State, Stats, Ticker, Trade
 from .timing import utc
 from .trust import NO_LIMITS, Limits
-from .updates import Updates
+from .updates import Inbox, Updates
 from .venues import Venue, check_instrument, delivery, find_venue
 from .view import View
 
@@ -78,7 +78,7 @@ class WSSubscription:
         check_instrument(instrument_id, market, where)
         if feed is not None and connection:
             names = ", ".join(connection)
-            raise ValueError(f"{names} belong to the feed: give them to Feed(...)")
+            raise ValueError(f"to be given to Feed(...), not beside feed=: {names}")
         # A feed of its own ends with it; one from outside stays open.
         self._own = feed is None
         self._feed = Feed(where, **connection) if feed is None else feed
@@ -90,7 +90,9 @@ class WSSubscription:
         self._view = View(self, instrument_id, limits, clock, callbacks)
         self._warn(where)
         # Last: from here on callbacks may fire.
-        self._feed.attach(self._view, market, topics, private=self._own)
+        plan = self._feed._plan
+        plan.private = self._own
+        plan.attach(self._view, market, topics)
 
     def _warn(self, venue: Venue) -> None:
         """The seed's own defaults are gone: say so, and connect all the same."""
@@ -104,6 +106,21 @@ class WSSubscription:
         expiry = delivery(name)
         if expiry is not None and expiry < utc(self._feed.clock.wall()):
             log.warning("%s was delivered on %s", name, expiry.date())
+
+    @property
+    def instrument_id(self) -> str:
+        """The exchange's id, as given."""
+        return self._view.instrument_id
+
+    @property
+    def market(self) -> str:
+        """The market, as given."""
+        return self._market
+
+    @property
+    def venue(self) -> Venue:
+        """Where it lives."""
+        return self._feed.venue
 
     # --- Reads: from any thread, never waiting --------------------------------------
 
@@ -196,7 +213,7 @@ class WSSubscription:
         """Counts since the start; on a shared feed, *messages*, *bytes*,
         *reconnects*, *dropped* and the pongs are those of the whole connection.
         """
-        return self._feed.count((self._view,))
+        return self._feed._count((self._view,))
 
     # --- Waiting --------------------------------------------------------------------
 
@@ -224,8 +241,7 @@ class WSSubscription:
         Raises:
             OkexWSError: while iterating, the error with which the subscription failed.
         """
-        updates = Updates(self._feed.clock, latest, max_queue, timeout)
-        return self._view.follow(updates)
+        return self._view.follow(Inbox(self._feed.clock, latest, max_queue, timeout))
 
     def wait_live(self, timeout: float | None = 30.0) -> None:
         """Return when depth is live and every other channel is acknowledged or failed.
@@ -245,7 +261,7 @@ class WSSubscription:
         False if it had not within *timeout* seconds, or when called from a callback.
         """
         self._view.closed = True
-        self._feed.detach(self._view)
+        self._feed._plan.detach(self._view)
         return self._feed.close(timeout) if self._own else True
 
     def __enter__(self) -> WSSubscription:
@@ -299,8 +315,8 @@ def _choose_venue(venue: str | Venue | None, feed: Feed | None) -> Venue:
 
 
 def _topics(feed: Feed, channels: Iterable[str], market: str) -> Sequence[str]:
-    if isinstance(channels, str):
-        raise TypeError(f"channels is a sequence of names: ({channels!r},)")
+    if isinstance(channels, str) or not isinstance(channels, Iterable):
+        raise TypeError(f"channels is a sequence of names, got {channels!r}")
     topics = list(dict.fromkeys(map(feed.wire.topic, channels)))
     if not topics:
         raise ValueError("channels is empty: name at least one")

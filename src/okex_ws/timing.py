@@ -5,6 +5,7 @@ Every duration is ``float`` seconds; ``now`` is the monotonic clock's reading.
 
 from __future__ import annotations
 
+import math
 import random
 import threading
 import time
@@ -13,6 +14,20 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import ClassVar, Protocol
+
+
+def check_number(name: str, value: object) -> None:
+    """``TypeError`` unless *value* is a number."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"{name} is a number of seconds, got {value!r}")
+
+
+def check_seconds(name: str, value: float) -> None:
+    """``TypeError`` or ``ValueError`` unless *value* is seconds from 0 up."""
+    check_number(name, value)
+    # A whole number can be larger than any float.
+    if not value >= 0 or (value > 1e300 and value != math.inf):
+        raise ValueError(f"{name} is a number of seconds from 0 up, got {value!r:.80}")
 
 
 class Clock(Protocol):
@@ -56,6 +71,10 @@ class Timeouts:
     retry_cap: float = 600.0
     goodbye: float = 1.0
 
+    def __post_init__(self) -> None:
+        for name in self.__slots__:
+            check_seconds(name, getattr(self, name))
+
 
 @dataclass(frozen=True, slots=True)
 class Ping:
@@ -73,6 +92,9 @@ class Ping:
     EARLY: ClassVar[float] = 5.0
 
     def __post_init__(self) -> None:
+        check_number("ping_interval", self.interval)
+        if self.probe is not None:
+            check_number("probe_interval", self.probe)
         if not 10.0 <= self.interval <= 30.0:
             raise ValueError(
                 f"ping_interval is 10 to 30 seconds, got {self.interval!r}"
@@ -110,12 +132,13 @@ class Reconnect:
     host_gap: float | None = None
 
     def __post_init__(self) -> None:
+        for name in self.__slots__:
+            if getattr(self, name) is not None or name != "host_gap":
+                check_seconds(name, getattr(self, name))
         if not 0 < self.first <= self.cap:
             raise ValueError(
                 f"reconnect needs 0 < first <= cap, got {self.first!r} and {self.cap!r}"
             )
-        if not (self.healthy_after >= 0 and (self.host_gap or 0) >= 0):
-            raise ValueError("healthy_after and host_gap cannot be negative")
 
 
 def backoff(
@@ -168,9 +191,11 @@ class HostGap:
         self._lock = threading.Lock()
         self._next: dict[str, float] = {}
 
-    def reserve(self, host: str, gap: float, now: float) -> float:
-        """Take the next turn for *host*; returns when it is, *now* or later."""
+    def take(self, host: str, gap: float, now: float) -> float | None:
+        """Take the turn at *host*, if it has come; else returns when to ask again."""
         with self._lock:
-            turn = max(now, self._next.get(host, now))
-            self._next[host] = turn + gap
-            return turn
+            turn = self._next.get(host, now)
+            if turn > now:
+                return turn
+            self._next[host] = now + gap
+            return None

@@ -9,10 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import io
-import re
 from collections.abc import Callable
-from datetime import datetime, timezone
-from email.utils import parsedate_to_datetime
 from typing import NamedTuple, NoReturn
 from urllib.parse import urlsplit
 
@@ -25,6 +22,7 @@ from .errors import (
     WireError,
     printable,
 )
+from .http_answer import COOKIES, refusal
 from .stream import Network, Stream, public_endpoint
 from .timing import Clock
 
@@ -294,23 +292,33 @@ class _Handshake:
     def __init__(self, stream: Stream, endpoint: str) -> None:
         self.answer = bytearray()
         self.failure: OkexWSError | None = None
+        self._head: io.BytesIO | None = None
         self._stream = stream
         self._endpoint = endpoint
 
     def recv(self, size: int) -> bytes:
-        # 1.x reads the body of a refusal, which may take the whole deadline to come.
-        if self.answer.endswith((b"\r\n\r\n", b"\n\n")):
-            return b""
-        try:
+        """The head of the answer, and then an end.
+
+        1.x reads the body of a refusal, which may take the whole deadline to come.
+        """
+        if self._head is None:
+            try:
+                self._read_head()
+            except OkexWSError as failure:
+                self.failure = failure
+                raise
+            # The library keeps cookies for the whole process, for ever; two of them
+            # whose domains both match a host end every later handshake with it.
+            self._head = io.BytesIO(COOKIES.sub(b"", bytes(self.answer)))
+        return self._head.read(size)
+
+    def _read_head(self) -> None:
+        # Byte by byte: what stands behind the blank line is frames.
+        while not self.answer.endswith((b"\r\n\r\n", b"\n\n")):
             if len(self.answer) >= MAX_HANDSHAKE:
                 reason = f"a handshake of more than {MAX_HANDSHAKE} bytes"
                 raise HandshakeFailed(self._endpoint, reason)
-            data = self._stream.recv(size)
-        except OkexWSError as failure:
-            self.failure = failure
-            raise
-        self.answer += data
-        return data
+            self.answer += self._stream.recv(1)
 
     def send(self, data: bytes) -> int:
         return self._stream.send(data)
@@ -350,46 +358,10 @@ def _shake_hands(stream: Stream, url: str, endpoint: str) -> _WebSocket:
             skip_utf8_validation=True,
         )
     except Exception as error:
-        refusal = _refusal(endpoint, bytes(face.answer))
-        if refusal is None and face.failure is not None:
+        refused = refusal(endpoint, bytes(face.answer))
+        if refused is None and face.failure is not None:
             raise face.failure from face.failure.__cause__
         reason = "the answer is no WebSocket handshake"
-        raise refusal or HandshakeFailed(endpoint, reason, 101) from error
+        raise refused or HandshakeFailed(endpoint, reason, 101) from error
     socket.stream = stream
     return socket  # type: ignore[no-any-return]
-
-
-_STATUS_LINE = re.compile(rb"HTTP/\d\.\d (\d{3})(?: ([^\r\n]*))?\r?\n")
-_RETRY_AFTER = re.compile(rb"^retry-after:[ \t]*([^\r\n]+)", re.I | re.M)
-MAX_RETRY_AFTER = 600.0
-
-
-def _refusal(endpoint: str, answer: bytes) -> HandshakeFailed | None:
-    """What the peer's *answer* says, unless it says 101 or nothing yet."""
-    if not answer.startswith(b"HTTP/"[: len(answer)]):
-        return HandshakeFailed(endpoint, "the answer is not HTTP")
-    match = _STATUS_LINE.match(answer)
-    if match is None or match[1] == b"101":
-        return None
-    status = int(match[1])
-    reason = printable(f"HTTP {status} {(match[2] or b'').decode('latin-1')}")
-    found = _RETRY_AFTER.search(answer)
-    wait = retry_after(found[1].decode("latin-1").strip()) if found else None
-    return HandshakeFailed(endpoint, reason, status, wait)
-
-
-def retry_after(text: str) -> float | None:
-    """Seconds of a ``Retry-After`` header (RFC 9110, section 10.2.3), 600 at most.
-
-    Both forms are read, seconds and a date; what is neither, or past, is ``None``.
-    """
-    if re.fullmatch("[0-9]{1,15}", text):
-        return min(float(text), MAX_RETRY_AFTER)
-    try:
-        when = parsedate_to_datetime(text)
-    except (ValueError, TypeError, IndexError, OverflowError):
-        return None
-    if when.tzinfo is None:
-        when = when.replace(tzinfo=timezone.utc)
-    left = (when - datetime.now(timezone.utc)).total_seconds()
-    return min(left, MAX_RETRY_AFTER) if left >= 0 else None

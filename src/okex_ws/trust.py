@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from .messages import DepthData, State
+from .timing import check_seconds
 
 # NTP slews by at most 0.5 ms a second: a second within one lease is a step or a sleep.
 MAX_CLOCK_JUMP = 1.0
@@ -106,7 +107,8 @@ class Limits:
 
     def __post_init__(self) -> None:
         for name in ("max_age", "max_silence", "max_lag"):
-            _check_seconds(name, getattr(self, name))
+            if getattr(self, name) is not None:
+                check_seconds(name, getattr(self, name))
         if self.levels is not None:
             if isinstance(self.levels, bool) or not isinstance(self.levels, int):
                 raise TypeError(f"levels is a whole number, got {self.levels!r}")
@@ -130,15 +132,6 @@ class Limits:
             other.max_lag if self.max_lag is None else self.max_lag,
             other.levels if self.levels is None else self.levels,
         )
-
-
-def _check_seconds(name: str, value: object) -> None:
-    if value is None:
-        return
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise TypeError(f"{name} is a number of seconds, got {value!r}")
-    if not value >= 0:
-        raise ValueError(f"{name} is a number of seconds from 0 up, got {value!r}")
 
 
 NO_LIMITS = Limits()

@@ -14,7 +14,7 @@ from typing import Protocol, Union
 
 from .library import on_library_thread
 from .messages import Gap, Item, State, StateChange, Trade
-from .timing import Clock
+from .timing import Clock, check_seconds
 from .trust import Published
 
 
@@ -31,10 +31,6 @@ class Source(Protocol):
         """When that will be; ``inf`` if nothing is live."""
         ...
 
-    def usable(self, shown: Published) -> bool:
-        """Whether *shown* may be given to the script now."""
-        ...
-
 
 @dataclass(slots=True, eq=False)
 class _Note:
@@ -43,7 +39,7 @@ class _Note:
     kind: str
     source: Source
     shown: Published
-    make: Callable[[Published], Item]
+    make: Callable[[Published], Item | None]
 
 
 @dataclass(slots=True, eq=False)
@@ -52,19 +48,22 @@ class _Lost:
 
     instrument_id: str
     after: str | None
+    cause: str = ""
     before: str | None = None
     count: int = 0
 
     def gap(self) -> Gap:
-        cause = f"{self.count} trades not taken in time (max_queue)"
+        cause = self.cause
+        if self.count:
+            cause = f"{self.count} trades not taken in time (max_queue)"
         return Gap("trade", self.after, self.before, cause, self.instrument_id)
 
 
 _Waiting = Union[_Note, _Lost, Trade, Gap, StateChange]
 
 
-class Updates(Iterator[Item]):
-    """An iterator of items; see ``WSSubscription.updates``."""
+class Inbox:
+    """The queue of one iterator, between two threads."""
 
     def __init__(
         self, clock: Clock, latest: bool, max_queue: int, timeout: float | None
@@ -73,8 +72,8 @@ class Updates(Iterator[Item]):
             raise TypeError(f"max_queue is a whole number, got {max_queue!r}")
         if max_queue < 1:
             raise ValueError(f"max_queue is at least 1, got {max_queue!r}")
-        if timeout is not None and not timeout >= 0:
-            raise ValueError(f"timeout is None or seconds from 0 up, got {timeout!r}")
+        if timeout is not None:
+            check_seconds("timeout", timeout)
         self._clock = clock
         self._latest = latest
         self._max_queue = max_queue
@@ -86,6 +85,7 @@ class Updates(Iterator[Item]):
         self._last_ids: dict[str, str] = {}
         self._lost: dict[str, _Lost] = {}
         self._states: dict[Source, State] = {}
+        self._last_changed: Source | None = None
         self._ended = False
         self._error: Exception | None = None
         # Good items that gave way to newer ones, by name.
@@ -103,7 +103,7 @@ class Updates(Iterator[Item]):
         kind: str,
         source: Source,
         shown: Published,
-        make: Callable[[Published], Item],
+        make: Callable[[Published], Item | None],
         *,
         seed: bool = False,
     ) -> None:
@@ -113,11 +113,10 @@ class Updates(Iterator[Item]):
             waiting = self._notes.get(key)
             if waiting is not None and (seed or waiting.shown is shown):
                 return
-            if waiting is not None and self._latest:
+            full = self._queued >= self._max_queue
+            if waiting is not None and (self._latest or full):
+                # The newest is never the one that gives way.
                 waiting.shown = shown
-                self._skip(kind)
-                return
-            if not self._latest and self._queued >= self._max_queue:
                 self._skip(kind)
                 return
             note = self._notes[key] = _Note(kind, source, shown, make)
@@ -127,7 +126,7 @@ class Updates(Iterator[Item]):
         """A trade came, or is known to be missing."""
         with self._changed:
             if isinstance(item, Gap):
-                self._put(item)
+                self._queue_gap(item)
             elif self._queued < self._max_queue:
                 self._queue_trade(item)
             else:
@@ -146,6 +145,11 @@ class Updates(Iterator[Item]):
             self._error = error
             self._changed.notify_all()
 
+    def forked(self) -> None:
+        """In a forked child: ended, and no lock that another thread may have held."""
+        self._changed = threading.Condition()
+        self._ended = True
+
     def _put(self, item: _Waiting) -> None:
         self._waiting.append(item)
         self._queued += isinstance(item, (_Note, Trade))
@@ -158,14 +162,25 @@ class Updates(Iterator[Item]):
         self._last_ids[trade.instrument_id] = trade.id
         self._put(trade)
 
+    def _queue_gap(self, gap: Gap) -> None:
+        # Past the bound gaps become one: nothing is hidden, and nothing grows.
+        if self._queued < self._max_queue:
+            self._put(gap)
+        else:
+            self._lose(gap.instrument_id, gap.after, gap.cause)
+
     def _lose_trade(self, trade: Trade) -> None:
         name = trade.instrument_id
+        self._lose(name, self._last_ids.get(name)).count += 1
+        self._skip("trade")
+
+    def _lose(self, name: str, after: str | None, cause: str = "") -> _Lost:
+        """The gap that is open at the end of the queue."""
         lost = self._lost.get(name)
         if lost is None:
-            lost = self._lost[name] = _Lost(name, self._last_ids.get(name))
+            lost = self._lost[name] = _Lost(name, after, cause)
             self._put(lost)
-        lost.count += 1
-        self._skip("trade")
+        return lost
 
     def _change(self, source: Source, change: StateChange) -> None:
         before = self._states.get(source)
@@ -174,7 +189,16 @@ class Updates(Iterator[Item]):
         if before is State.LIVE:
             self._discard(source)
         self._states[source] = change.new
+        last = self._waiting[-1] if len(self._waiting) >= self._max_queue else None
+        if isinstance(last, StateChange) and self._last_changed is source:
+            # Past the bound changes become one, from the first old to the last new.
+            self._waiting.pop()
+            before = last.old
+        self._last_changed = source
         self._put(replace(change, old=before))
+        if change.new is State.CLOSED:
+            self._states.pop(source)
+            self._ended = not self._states
 
     def _discard(self, source: Source) -> None:
         """Depths that wait are no longer true."""
@@ -193,17 +217,21 @@ class Updates(Iterator[Item]):
 
     # --- The script's thread --------------------------------------------------------
 
-    def __next__(self) -> Item:
+    def take(self) -> Item:
+        """The next item, waited for; raises as ``WSSubscription.updates`` says."""
         now = self._clock.monotonic()
         give_up = None if self._timeout is None else now + self._timeout
         with self._changed:
             while True:
                 self._see_lapses()
-                item = self._take()
+                item = self._pop()
                 if item is not None:
                     return item
+                if self._ended and self._error is not None:
+                    # One error for all who ask: it must not collect their traces.
+                    raise self._error.with_traceback(None)
                 if self._ended:
-                    raise self._error or StopIteration
+                    raise StopIteration
                 if give_up is not None and now >= give_up:
                     raise TimeoutError(f"no item within {self._timeout:g} s")
                 if on_library_thread():
@@ -218,7 +246,7 @@ class Updates(Iterator[Item]):
                 if change is not None:
                     self._change(source, change)
 
-    def _take(self) -> Item | None:
+    def _pop(self) -> Item | None:
         while self._waiting:
             item = self._waiting.popleft()
             if isinstance(item, _Lost):
@@ -231,8 +259,9 @@ class Updates(Iterator[Item]):
             if isinstance(item, Trade):
                 return item
             self._notes = {k: n for k, n in self._notes.items() if n is not item}
-            if item.source.usable(item.shown):
-                return item.make(item.shown)
+            made = item.make(item.shown)
+            if made is not None:
+                return made
             self._skip(item.kind)
         return None
 
@@ -248,3 +277,13 @@ class Updates(Iterator[Item]):
         # A condition cannot wait longer than threading.TIMEOUT_MAX, or for ever late:
         # the end of a lease may be moved while it waits, so look again each minute.
         return min(max(soonest - now, 0.0), 60.0)
+
+
+class Updates(Iterator[Item]):
+    """An iterator of items; see ``WSSubscription.updates``."""
+
+    def __init__(self, inbox: Inbox) -> None:
+        self._inbox = inbox
+
+    def __next__(self) -> Item:
+        return self._inbox.take()

@@ -58,6 +58,11 @@ class Venue:
         object.__setattr__(self, "endpoints", tuple(self.endpoints))
         for endpoint in self.endpoints:
             _check_endpoint(endpoint)
+        unknown = [market for market in self.markets if market not in MARKETS]
+        if isinstance(self.markets, str) or not self.markets or unknown:
+            raise ValueError(
+                f"markets is a tuple out of {MARKETS}, not {self.markets!r}"
+            )
         if not (self.connections_per_second > 0 and self.requests_per_hour > 0):
             raise ValueError(f"the limits of venue {self.name!r} must be positive")
 
@@ -71,10 +76,11 @@ def _check_endpoint(endpoint: str) -> None:
     if not isinstance(endpoint, str):
         raise TypeError(f"an endpoint is a URL, got {endpoint!r}")
     parts = urlsplit(endpoint)
+    # First of all, since every other refusal repeats the URL.
+    if "@" in parts.netloc:
+        raise ValueError("an endpoint URL cannot carry credentials")
     if parts.scheme not in ("ws", "wss") or not parts.hostname:
         raise ValueError(f"an endpoint is a ws:// or wss:// URL, got {endpoint!r}")
-    if parts.username or parts.password:
-        raise ValueError("an endpoint URL cannot carry credentials")
     # Reading the port is what makes urlsplit check it.
     if parts.port == 0:
         raise ValueError(f"an endpoint needs a port from 1 to 65535, got {endpoint!r}")
@@ -147,12 +153,14 @@ def check_instrument(instrument_id: str, market: str, venue: Venue) -> None:
     form = market_of(instrument_id)
     if form is None:
         raise ValueError(
-            f"{instrument_id!r} is not an instrument id: expected a form like"
-            " 'BTC-USDT', 'BTC-USD-SWAP', 'BTC-USD-190517' or 'BTC-USD-200327-11000-C'"
+            f"{instrument_id!r} is not an instrument id{_upper_case(instrument_id)}:"
+            " expected a form like 'BTC-USDT', 'BTC-USD-SWAP', 'BTC-USD-190517' or"
+            " 'BTC-USD-200327-11000-C'"
         )
     if form != ("spot" if market == "index" else market):
         raise ValueError(
-            f"{instrument_id!r} is an id of market {form!r}, not of {market!r}"
+            f"{instrument_id!r} is an id of market {form!r}, not of {market!r}:"
+            f" pass market={form!r}"
         )
     if market in ("futures", "option") and delivery(instrument_id) is None:
         raise ValueError(f"{instrument_id!r} is delivered on no day: YYMMDD is none")
@@ -161,6 +169,11 @@ def check_instrument(instrument_id: str, market: str, venue: Venue) -> None:
             f"venue {venue.name!r} has no market {market!r}, only"
             f" {', '.join(map(repr, venue.markets))}"
         )
+
+
+def _upper_case(name: str) -> str:
+    upper = name.upper()
+    return f"; did you mean {upper!r}?" if upper != name and market_of(upper) else ""
 
 
 def market_of(instrument_id: str) -> str | None:

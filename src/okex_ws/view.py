@@ -41,7 +41,7 @@ from .trust import (
     judge,
     turns_at,
 )
-from .updates import Updates
+from .updates import Inbox, Updates
 
 log = logging.getLogger("okex_ws")
 
@@ -84,7 +84,7 @@ class View:
         self._told_at: dict[State, float] = {}
         self._retell = math.inf
         self._changed = threading.Condition()
-        self._updates: tuple[tuple[weakref.ref[Updates], dict[str, int]], ...] = ()
+        self._updates: tuple[tuple[weakref.ref[Inbox], dict[str, int]], ...] = ()
         self._skipped: Counter[str] = Counter()
 
     def carry(self, channels: Sequence[Channel]) -> None:
@@ -101,10 +101,13 @@ class View:
         now, wall = self._clock.monotonic(), self._clock.wall()
         looks = [_Look(judge(s, limits, now, wall), c, s) for c, s in shown]
         live = [look for look in looks if look.verdict is LIVE]
-        if self.closed:
-            return looks[0]._replace(verdict=Verdict(State.CLOSED, "closed"))
         if self.error is not None:
             return looks[0]._replace(verdict=Verdict(State.FAILED, str(self.error)))
+        if self.closed:
+            return looks[0]._replace(verdict=Verdict(State.CLOSED, "closed"))
+        if any(look.channel.shown.epoch != look.shown.epoch for look in live):
+            # The lease is newer than the value: a new epoch began in between.
+            return self.look(limits)
         if not self._depths:
             return min(looks, key=lambda look: how_well(look.verdict.state))
         return max(live, key=lambda look: look.shown.received) if live else looks[0]
@@ -153,11 +156,13 @@ class View:
             known = ", ".join(map(repr, self.channels))
             raise ValueError(f"channel {topic!r} is not subscribed, only {known}")
         shown = channel.shown
-        if self.closed or self.error is not None or not self.usable(shown):
+        if self.closed or self.error is not None or not self._usable(channel, shown):
             return None
-        if isinstance(channel, TradeChannel):
-            return channel.trades[-1] if channel.trades else None
-        return self._make(channel, shown)
+        if not isinstance(channel, TradeChannel):
+            return self._make(channel, shown)
+        # A trade of another epoch came over a connection that is gone.
+        newest = channel.trades[-1:]
+        return newest[0] if newest and newest[0].epoch == shown.epoch else None
 
     def _make(self, channel: Channel, shown: Published) -> Depth | Ticker:
         if isinstance(channel, TickerChannel):
@@ -202,12 +207,13 @@ class View:
                 self._changed.wait(min(left, 1.0))
 
     def _is_ready(self) -> bool:
-        verdict = self.look(NO_LIMITS).verdict
+        live = not self._depths or self.look(self.limits).verdict is LIVE
         if self.error is not None:
-            raise self.error
+            # One error for all who wait: it must not collect their traces.
+            raise self.error.with_traceback(None)
         if self.closed:
             raise NotLive(State.CLOSED, "closed")
-        return verdict is LIVE and all(
+        return live and all(
             channel.acknowledged or channel.error is not None
             for channel in self.channels.values()
         )
@@ -219,17 +225,18 @@ class View:
 
     # --- Iterators ------------------------------------------------------------------
 
-    def follow(self, updates: Updates) -> Updates:
-        """Have *updates* hold what comes, the present depth first."""
+    def follow(self, inbox: Inbox) -> Updates:
+        """An iterator over what comes into *inbox*, the present depth first."""
+        with self._changed:
+            self._fold_skipped()
+            self._updates = (*self._updates, (weakref.ref(inbox), inbox.skipped))
         look = self.look(self.limits)
-        updates.follow(self, look.verdict.state)
-        self._fold_skipped()
-        self._updates = (*self._updates, (weakref.ref(updates), updates.skipped))
+        inbox.follow(self, look.verdict.state)
         if look.verdict.state.final:
-            updates.end(self, self.error)
+            inbox.end(self, self.error)
         if look.verdict is LIVE and self._depths:
-            self._note(updates, look.channel, seed=True)
-        return updates
+            self._note(inbox, look.channel, seed=True)
+        return Updates(inbox)
 
     def _fold_skipped(self) -> None:
         """Keep the counts of iterators that nobody holds any more, and only those."""
@@ -239,16 +246,18 @@ class View:
         self._updates = tuple(pair for pair in self._updates if pair[0]() is not None)
 
     @property
-    def iterators(self) -> list[Updates]:
-        """Those that somebody still holds."""
+    def inboxes(self) -> list[Inbox]:
+        """Of the iterators that somebody still holds."""
         return [u for ref, _ in self._updates if (u := ref()) is not None]
 
-    @property
-    def skipped(self) -> Counter[str]:
-        """Good items that gave way to newer ones, by kind."""
+    def counts(self) -> Counter[str]:
+        """What it counted by itself, apart from its channels."""
         counts = Counter(self._skipped)
         for _, skipped in self._updates:
             counts.update(dict(skipped))
+        counts = Counter({f"skipped {kind}": n for kind, n in counts.items()})
+        counts["callback_errors"] = self.callbacks.errors
+        counts["callback_stalls"] = self.callbacks.stalls
         return counts
 
     def lapse(self) -> StateChange | None:
@@ -266,10 +275,13 @@ class View:
             return max(turns_at(channel.shown, limits) for channel in self._depths)
         return min(turns_at(channel.shown, limits) for channel in self._others())
 
-    def usable(self, shown: Published) -> bool:
-        """Whether a value that waited may still be given."""
+    def _usable(self, channel: Channel, shown: Published) -> bool:
+        """Whether a value may be given that was the newest when it was put aside."""
         now, wall = self._clock.monotonic(), self._clock.wall()
-        return judge(shown, self.limits, now, wall) is LIVE
+        if judge(shown, self.limits, now, wall) is not LIVE:
+            return False
+        newest = channel.shown
+        return newest.state is State.LIVE and newest.epoch == shown.epoch
 
     # --- What the connection's thread tells -----------------------------------------
 
@@ -277,24 +289,24 @@ class View:
         """A push of *channel* was published."""
         if self.limits is not NO_LIMITS:
             self.tell(now)
-        for updates in self.iterators if self._updates else ():
-            self._note(updates, channel)
+        for inbox in self.inboxes if self._updates else ():
+            self._note(inbox, channel)
         if self.callbacks.on_message is not None and not self.closed:
             self.callbacks.message(text)
 
-    def _note(self, updates: Updates, channel: Channel, seed: bool = False) -> None:
+    def _note(self, inbox: Inbox, channel: Channel, seed: bool = False) -> None:
         if isinstance(channel, TradeChannel):
             return
 
-        def make(shown: Published) -> Item:
-            return self._make(channel, shown)
+        def make(shown: Published) -> Item | None:
+            return self._make(channel, shown) if self._usable(channel, shown) else None
 
-        updates.note(channel.topic, self, channel.shown, make, seed=seed)
+        inbox.note(channel.topic, self, channel.shown, make, seed=seed)
 
     def traded(self, item: Trade | Gap) -> None:
         """A trade came, or is known to be missing."""
-        for updates in self.iterators:
-            updates.trade(item)
+        for inbox in self.inboxes:
+            inbox.trade(item)
 
     def tell(self, now: float) -> None:
         """Tell the state to all who asked for it, if it is another one."""
@@ -325,22 +337,25 @@ class View:
         if change.new is State.FAILED:
             log.error("%s failed: %s", self.instrument_id, change.cause)
         self.wake()
-        for updates in self.iterators:
-            updates.change(self, change)
+        for inbox in self.inboxes:
+            inbox.change(self, change)
             if change.new.final:
-                updates.end(self, self.error)
+                inbox.end(self, self.error)
         self.callbacks.state(change)
 
     def due(self) -> float:
         """When time alone crosses a limit that is to be told."""
-        if not self.limits.timed or self._told is not State.LIVE:
+        withheld = self._retell < math.inf
+        if withheld or not self.limits.timed or self._told is not State.LIVE:
             return self._retell
-        return min(self._turns(self.limits), self._retell)
+        return self._turns(self.limits)
 
     def forked(self) -> None:
         """In a forked child: closed, and no lock that another thread may have held."""
         self._changed = threading.Condition()
         self.closed = True
+        for inbox in self.inboxes:
+            inbox.forked()
 
     def fail(self, error: OkexWSError, now: float) -> None:
         """End in ``FAILED``."""

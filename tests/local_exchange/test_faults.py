@@ -45,5 +45,15 @@ def test_what_does_not_count_down_lasts() -> None:
     assert all(faults.rejection("a") for _ in range(3))
 
 
+def test_a_channel_is_ignored_until_it_is_not() -> None:
+    faults = Faults()
+    for channel in ("a", "b"):
+        faults.ignore(channel, on=True)
+    faults.ignore("a", on=False)
+    faults.ignore("c", on=False)
+
+    assert faults.ignored == {"b"}
+
+
 def test_a_pong_can_be_plain() -> None:
     assert Faults(plain_pong=True).pong() == "pong"

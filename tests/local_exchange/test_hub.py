@@ -6,13 +6,17 @@ import socket
 import ssl
 import time
 from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 from websockets.exceptions import InvalidStatus
+from websockets.protocol import State as WebSocketState
 from websockets.sync.client import connect
 
 from okex_ws.local_exchange import LocalExchange
+from okex_ws.local_exchange.hub import Client
 
 from .peer import TIMEOUT, Peer, dial
 
@@ -146,6 +150,36 @@ def test_who_leaves_is_forgotten() -> None:
             assert exchange.subscribed == (TRADE,)
         assert exchange.wait_for(lambda: not exchange.subscribed, TIMEOUT)
         assert exchange.clients == 0
+
+
+@pytest.mark.parametrize("tls", [False, True])
+def test_nothing_is_written_to_a_connection_that_is_gone(
+    tls: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    with LocalExchange(pace=0.0, tls=tls) as exchange, dial(exchange) as peer:
+        hub = exchange._hub
+
+        def drop_and_send() -> list[int]:
+            hub.drop()
+            sent = [hub.send(b"x") for _ in range(10)]
+            return sent + [hub.send_text_bytes(b"x") for _ in range(10)]
+
+        # In one step of the loop, which has not told the connection of its end.
+        assert exchange._thread.call(drop_and_send) == [0] * 20
+        assert peer.end()[0] == 1006
+    assert [record for record in caplog.records if record.name == "asyncio"] == []
+
+
+def test_a_connection_that_forgot_its_socket_is_not_open() -> None:
+    class Forgetful:
+        def is_closing(self) -> bool:
+            raise AttributeError("'NoneType' object has no attribute 'is_closing'")
+
+    connection: Any = SimpleNamespace(
+        protocol=SimpleNamespace(state=WebSocketState.OPEN), transport=Forgetful()
+    )
+
+    assert not Client(connection, 0.0).is_open
 
 
 def test_a_market_that_breaks_down_ends_the_exchange(

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from okex_ws.local_exchange import INSTRUMENTS, Instrument
-from okex_ws.local_exchange.instruments import AnyInstrument, as_instrument
+from okex_ws.local_exchange.instruments import (
+    AnyInstrument,
+    as_instrument,
+    as_instruments,
+)
 from okex_ws.venues import market_of
 
 
@@ -29,6 +35,27 @@ def test_an_id_a_pair_and_an_instrument_mean_the_same() -> None:
     assert as_instrument(("spot", "BTC-USDT")) is known
     assert as_instrument(known) is known
     assert as_instrument("LTC-BTC") == Instrument("spot", "LTC-BTC")
+
+
+def test_several_are_taken_in_their_order() -> None:
+    swap = Instrument("swap", "LTC-USD-SWAP")
+
+    assert as_instruments(each for each in ("BTC-USDT", swap)) == [
+        INSTRUMENTS[0],
+        swap,
+    ]
+
+
+@pytest.mark.parametrize("wrong", ["BTC-USDT", INSTRUMENTS[0], 5, None])
+def test_one_alone_is_no_market(wrong: Any) -> None:
+    with pytest.raises(TypeError, match="instruments is a sequence"):
+        as_instruments(wrong)
+
+
+@pytest.mark.parametrize("wrong", [5, ("spot",), None])
+def test_what_is_of_another_kind_is_a_type_error(wrong: Any) -> None:
+    with pytest.raises(TypeError, match="an instrument is an id"):
+        as_instrument(wrong)
 
 
 @pytest.mark.parametrize("wrong", ["btc", ("swap", "BTC-USDT"), ("index", "BTC-USD")])

@@ -74,9 +74,9 @@ def test_it_says_when_something_can_happen_next() -> None:
 def test_it_knows_its_channels() -> None:
     market = SyntheticMarket(0)
 
-    assert market.has(DEPTH5)
-    assert not market.has("spot/depth5:NEO-USDT")
-    assert not market.has("spot/candle60s:BTC-USDT")
+    assert DEPTH5 in market.channels
+    assert "spot/depth5:NEO-USDT" not in market.channels
+    assert "spot/candle60s:BTC-USDT" not in market.channels
     assert not market.ended
     assert market.busiest == ("spot", "BTC-USDT")
     assert ("futures", "BTC-USD-190517") in market.instruments

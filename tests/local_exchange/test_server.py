@@ -9,15 +9,17 @@ import ssl
 import threading
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trustme
-from websockets.exceptions import InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
 from okex_ws.local_exchange import Instrument, LocalExchange, deflate
+from okex_ws.local_exchange.market import SyntheticMarket
 from okex_ws.venues import Venue
 
 from .peer import TIMEOUT, Peer, dial
@@ -228,11 +230,43 @@ def test_closing_says_goodbye() -> None:
         {"interval": 0.0},
         {"instruments": []},
         {"instruments": ["bitcoin"]},
+        {"buffer_limit": 0},
+        {"history": -1},
     ],
 )
 def test_arguments_that_cannot_be_right_are_value_errors(options: Any) -> None:
     with pytest.raises(ValueError, match=r"."):
         LocalExchange(**options)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"seed": "7"},
+        {"tls": "yes"},
+        {"pace": "fast"},
+        {"interval": None},
+        {"speed": "2"},
+        {"repeat": 1},
+        {"numbers_2018": "no"},
+        {"idle_timeout": "30"},
+        {"buffer_limit": 1e6},
+        {"history": "all"},
+        {"instruments": "BTC-USDT"},
+        {"instruments": [5]},
+        {"capture": 5},
+    ],
+)
+def test_arguments_of_the_wrong_type_are_type_errors(options: Any) -> None:
+    with pytest.raises(TypeError, match=r"."):
+        LocalExchange(**options)
+
+
+def test_what_it_is_stands_in_its_help() -> None:
+    for name in ("ssl_context", "url", "venue", "instruments", "busiest", "pace"):
+        found = vars(LocalExchange)[name]
+        assert isinstance(found, property)
+        assert found.__doc__, name
 
 
 # --- Faults of the connection -------------------------------------------------------
@@ -279,6 +313,47 @@ def test_a_handshake_gets_any_http_answer(quiet: LocalExchange, status: int) -> 
 def test_a_status_that_is_no_answer_is_a_value_error(quiet: LocalExchange) -> None:
     with pytest.raises(ValueError, match="200 to 599"):
         quiet.respond(101)
+
+
+WRONG_FAULTS: list[tuple[str, tuple[Any, ...], type[Exception]]] = [
+    ("respond", ("404",), TypeError),
+    ("respond", (404, {}, "more"), TypeError),
+    ("slow_handshake", (-1,), ValueError),
+    ("slow_handshake", ("1",), TypeError),
+    ("close_clients", ("1001",), TypeError),
+    ("close_clients", (1001, None), TypeError),
+    ("refuse", ("no",), TypeError),
+    ("plain_pong", (0,), TypeError),
+    ("silence", ("depth5",), ValueError),
+    ("silence", ("spot/depth5:NEO-USDT",), ValueError),
+    ("silence", ([DEPTH5],), TypeError),
+    ("reject", ("depth5", 30026, "no"), ValueError),
+    ("reject", (DEPTH5, "30026", "no"), TypeError),
+    ("reject", (DEPTH5, 30026, None), TypeError),
+    ("ignore_subscribe", ("trade",), ValueError),
+    ("ignore_subscribe", (TRADE, "off"), TypeError),
+    ("send_error", ("30043", "no"), TypeError),
+    ("send_error", (30043, b"no"), TypeError),
+    ("send_raw", ("text",), TypeError),
+]
+
+
+@pytest.mark.parametrize(("fault", "arguments", "error"), WRONG_FAULTS)
+def test_a_fault_that_cannot_be_is_refused_at_once(
+    quiet: LocalExchange,
+    fault: str,
+    arguments: tuple[Any, ...],
+    error: type[Exception],
+) -> None:
+    with pytest.raises(error):
+        getattr(quiet, fault)(*arguments)
+
+
+def test_how_often_is_a_whole_number(quiet: LocalExchange) -> None:
+    with pytest.raises(ValueError, match="times"):
+        quiet.respond(503, times=-1)
+    with pytest.raises(ValueError, match="times"):
+        quiet.reject(DEPTH5, 30026, "no", times=-1)
 
 
 def test_a_handshake_can_be_slow(quiet: LocalExchange) -> None:
@@ -372,6 +447,16 @@ def test_a_subscribe_can_be_ignored(quiet: LocalExchange) -> None:
         assert peer.message()["event"] == "subscribe"
 
 
+def test_one_of_two_that_are_ignored_can_be_heard_again(quiet: LocalExchange) -> None:
+    quiet.ignore_subscribe(DEPTH5)
+    quiet.ignore_subscribe(TRADE)
+    quiet.ignore_subscribe(TRADE, on=False)
+    quiet.ignore_subscribe(TICKER, on=False)
+    with dial(quiet) as peer:
+        peer.ask("subscribe", DEPTH5, TRADE)
+        assert peer.message() == {"event": "subscribe", "channel": TRADE}
+
+
 def test_anything_can_be_sent_to_all(quiet: LocalExchange) -> None:
     with dial(quiet) as peer:
         ping(peer)
@@ -451,6 +536,30 @@ def test_a_recorded_market_is_sent_byte_for_byte(
         assert exchange.ended
         with pytest.raises(RuntimeError, match="recorded"):
             exchange.pace = 1.0
+        channel = f"{market}/depth5:{instrument_id}"
+        pushed = exchange.pushed(channel)
+        with dial(exchange) as late:
+            with suppress(ConnectionClosed):
+                late.ask("subscribe", channel)
+            with pytest.raises(ConnectionClosed):
+                late.frame()
+            assert late.end() == (1001, "the recording is over")
+        assert exchange.clients == 0
+        assert exchange.pushed(channel) == pushed
+
+
+def test_after_the_end_of_a_recording_nobody_is_served(
+    quiet: LocalExchange, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(SyntheticMarket, "ended", True)
+    with dial(quiet) as late:
+        with suppress(ConnectionClosed):
+            late.ask("subscribe", DEPTH5)
+        with pytest.raises(ConnectionClosed):
+            late.frame()
+        assert late.end() == (1001, "the recording is over")
+    assert not quiet.subscribed
+    assert quiet.newest(DEPTH5) is None
 
 
 def test_a_recorded_market_is_shared_and_its_late_clients_get_the_book(

@@ -14,7 +14,7 @@ import json
 import os
 import zlib
 from collections import Counter
-from collections.abc import Container, Iterator
+from collections.abc import Collection, Container, Iterator
 from dataclasses import dataclass, field
 from decimal import InvalidOperation
 from pathlib import Path
@@ -181,7 +181,7 @@ class RecordedMarket:
         self._frames = read(path)
         self._repeat = repeat
         self._dialect = dialect
-        self._recorded = {frame.push.channel for frame in self._frames}
+        self._recorded = dict.fromkeys(frame.push.channel for frame in self._frames)
         self._rewind()
         for number, frame in enumerate(self._frames, 1):
             try:
@@ -190,7 +190,7 @@ class RecordedMarket:
                 raise ValueError(
                     f"capture {path} is damaged in its data message {number}: {error}"
                 ) from error
-        self._channels = self._recorded | self._derived.keys()
+        self._channels = (*self._recorded, *self._derived)
         self._survey()
         self._rewind()
 
@@ -218,9 +218,10 @@ class RecordedMarket:
         """Whether the last message is played, and nothing will follow."""
         return self._next == len(self._frames)
 
-    def has(self, channel: str) -> bool:
-        """Whether *channel* was recorded, or is the depth5 of a recorded book."""
-        return channel in self._channels
+    @property
+    def channels(self) -> Collection[str]:
+        """What was recorded, and the ``depth5`` of every recorded book."""
+        return self._channels
 
     def present(self, channel: str) -> Push | None:
         """The book as it stands, or the last push; ``None`` before the first."""
@@ -271,7 +272,7 @@ class RecordedMarket:
         instrument_id = frame.push.element["instrument_id"]
         book = _Book(frame.table, market, instrument_id)
         depth5 = f"{market}/depth5:{instrument_id}"
-        if depth5 not in self._recorded | self._derived.keys():
+        if depth5 not in self._recorded and depth5 not in self._derived:
             book.derives = True
             self._derived[depth5] = book
         return book

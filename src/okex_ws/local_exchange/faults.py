@@ -54,6 +54,13 @@ class Faults:
         else:
             self.silent_channels.add(channel)
 
+    def ignore(self, channel: str, on: bool) -> None:
+        """Do not react to a subscribe of *channel*, or do again."""
+        if on:
+            self.ignored.add(channel)
+        else:
+            self.ignored.discard(channel)
+
     def resume(self) -> None:
         """Push and answer again."""
         self.silent = self.mute = False

@@ -14,13 +14,14 @@ import os
 import socket
 import ssl
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from typing import Any, cast
 
 from websockets.asyncio.server import Server, ServerConnection, broadcast, serve
 from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
+from websockets.protocol import State
 
 from . import v3
 from .faults import Faults
@@ -41,6 +42,8 @@ MIN_NAP, MAX_NAP = 0.001, 0.05
 _QUIET = logging.Logger("okex_ws.local_exchange")
 _QUIET.disabled = True
 
+ENDED = (1001, "the recording is over")
+
 
 class Client:
     """One open WebSocket and what it subscribed."""
@@ -50,6 +53,17 @@ class Client:
         self.channels: set[str] = set()
         self.active = now
         self.closing = False
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a frame can still be sent. asyncio logs what comes after the end."""
+        if self.closing or self.connection.protocol.state is not State.OPEN:
+            return False
+        try:
+            return not self.connection.transport.is_closing()
+        except AttributeError:
+            # Python 3.10 forgets the socket under TLS a step before it says so.
+            return False
 
 
 class _Connection(ServerConnection):
@@ -183,6 +197,10 @@ class Hub:
         return None
 
     async def _serve_client(self, connection: ServerConnection) -> None:
+        if self.market.ended:
+            # There is nothing to serve but the end of a market of long ago.
+            await _close(connection, *ENDED)
+            return
         client = Client(connection, time.monotonic())
         self._clients[client] = None
         self._record.count_clients(+1)
@@ -219,7 +237,7 @@ class Hub:
         if rejection := self.faults.rejection(channel):
             self._reply(client, v3.deflate(rejection))
             return
-        if not self.market.has(channel):
+        if channel not in self.market.channels:
             self._reply(client, v3.deflate(v3.no_such_channel(channel)))
             return
         self._started = True
@@ -233,7 +251,7 @@ class Hub:
             self._push(present, (client,))
 
     def _unsubscribe(self, client: Client, channel: str) -> None:
-        if not self.market.has(channel):
+        if channel not in self.market.channels:
             self._reply(client, v3.deflate(v3.no_such_channel(channel)))
             return
         self._forget(client, channel)
@@ -262,7 +280,7 @@ class Hub:
                 for push in self.market.advance(passed, time.time(), self.subscribers):
                     self._push(push, self.subscribers.get(push.channel, ()))
                 if self.market.ended:
-                    self.close_clients(1001, "the recording is over")
+                    self.close_clients(*ENDED)
                     self._record.note_change()
             then = now
             self._close_idle(now)
@@ -273,6 +291,7 @@ class Hub:
         return min(max(self.market.due() / self._speed, MIN_NAP), MAX_NAP)
 
     def _push(self, push: v3.Push, clients: Collection[Client]) -> None:
+        clients = self._open_ones(clients)
         if not clients or self.faults.silences(push.channel):
             return
         frame = v3.deflate(push.text) if push.frame is None else push.frame
@@ -291,23 +310,26 @@ class Hub:
         self, payload: str | bytes, clients: Collection[Client] | None = None
     ) -> int:
         """Send a text or a binary frame to *clients*, or to all; how many they are."""
-        to = self._clients if clients is None else clients
+        to = self._open_ones(self._clients if clients is None else clients)
         broadcast([client.connection for client in to], payload)
         self._sent(to)
         return len(to)
 
     def send_text_bytes(self, payload: bytes) -> int:
         """Send *payload* to all as a text frame, be it UTF-8 or not."""
-        for client in self._clients:
-            if not client.closing:
-                client.connection.protocol.send_text(payload)
-                client.connection.send_data()
-        self._sent(self._clients)
-        return len(self._clients)
+        to = self._open_ones(self._clients)
+        for client in to:
+            client.connection.protocol.send_text(payload)
+            client.connection.send_data()
+        self._sent(to)
+        return len(to)
+
+    def _open_ones(self, clients: Iterable[Client]) -> list[Client]:
+        return [client for client in clients if client.is_open]
 
     def _sent(self, clients: Collection[Client]) -> None:
         now = time.monotonic()
-        for client in clients:
+        for client in self._open_ones(clients):
             client.active = now
             held = client.connection.transport.get_write_buffer_size()
             if held > self._buffer_limit:

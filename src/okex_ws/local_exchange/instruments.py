@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Union
 
@@ -42,11 +43,37 @@ def as_instrument(given: AnyInstrument) -> Instrument:
     if isinstance(given, Instrument):
         return given
     if isinstance(given, str):
-        given = (market_of(given) or "", given)
-    market, instrument_id = given
+        given = (_market_of(given), given)
+    try:
+        market, instrument_id = given
+    except (TypeError, ValueError):
+        raise TypeError(
+            "an instrument is an id, a (market, id) pair or an Instrument,"
+            f" got {given!r}"
+        ) from None
     if market not in SIZE_KEYS or market_of(instrument_id) != market:
         raise ValueError(f"{instrument_id!r} is no instrument id of {market!r}")
     for known in INSTRUMENTS:
         if (known.market, known.instrument_id) == (market, instrument_id):
             return known
     return Instrument(market, instrument_id)
+
+
+def as_instruments(given: Iterable[AnyInstrument]) -> list[Instrument]:
+    """Each of *given* as an `Instrument`; one alone is no market."""
+    if isinstance(given, (str, Instrument)) or not isinstance(given, Iterable):
+        raise TypeError(f"instruments is a sequence, like [{given!r}]")
+    found = [as_instrument(each) for each in given]
+    if not found:
+        raise ValueError("a market needs at least one instrument")
+    return found
+
+
+def _market_of(instrument_id: str) -> str:
+    market = market_of(instrument_id)
+    if market is None:
+        raise ValueError(
+            f"{instrument_id!r} is no instrument id: expected a form like 'BTC-USDT',"
+            " 'BTC-USD-SWAP', 'BTC-USD-190517' or 'BTC-USD-200327-11000-C'"
+        )
+    return market

@@ -7,11 +7,12 @@ the other side, best price first, and the book never crosses.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable
+from collections.abc import Collection, Container, Iterable
 from typing import Protocol
 
+from . import checks
 from .floor import Floor
-from .instruments import INSTRUMENTS, AnyInstrument, as_instrument
+from .instruments import INSTRUMENTS, AnyInstrument, as_instruments
 from .v3 import OWN_FORM, Dialect, Push
 
 # Countdowns are sums of floats: what is this near is due.
@@ -29,8 +30,9 @@ class Market(Protocol):
         """Whether nothing will ever happen again."""
         ...
 
-    def has(self, channel: str) -> bool:
-        """Whether there is such a channel, by its name on the wire."""
+    @property
+    def channels(self) -> Collection[str]:
+        """Every channel that there is, by its name on the wire."""
         ...
 
     def present(self, channel: str) -> Push | None:
@@ -70,16 +72,14 @@ class SyntheticMarket:
         dialect: Dialect = OWN_FORM,
         wall: float = 0.0,
     ) -> None:
-        if interval <= 0:
-            raise ValueError(f"interval is positive seconds, got {interval!r}")
+        checks.number("interval", interval, positive=True)
         self._interval = interval
         self.pace = pace
         self._to_cut = interval
         self._floors = [
-            Floor(as_instrument(given), seed, dialect, wall) for given in instruments
+            Floor(instrument, seed, dialect, wall)
+            for instrument in as_instruments(instruments)
         ]
-        if not self._floors:
-            raise ValueError("a market needs at least one instrument")
         self.instruments = tuple(
             (floor.market, floor.instrument_id) for floor in self._floors
         )
@@ -97,14 +97,14 @@ class SyntheticMarket:
 
     @pace.setter
     def pace(self, pace: float) -> None:
-        if not 0 <= pace < float("inf"):
-            raise ValueError(f"pace is updates a second, zero or more, got {pace!r}")
+        checks.number("pace", pace)
         self._pace = pace
         self._to_step = 1.0 / pace if pace else float("inf")
 
-    def has(self, channel: str) -> bool:
-        """Whether there is such a channel: depth5, trade or ticker of an instrument."""
-        return channel in self._present
+    @property
+    def channels(self) -> Collection[str]:
+        """``depth5``, ``trade`` and ``ticker`` of each instrument."""
+        return self._present.keys()
 
     def present(self, channel: str) -> Push | None:
         """The last best levels, trade or ticker, just as everyone has it."""

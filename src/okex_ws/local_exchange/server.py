@@ -15,7 +15,7 @@ from typing import Any
 import trustme
 
 from ..venues import Venue
-from . import v3
+from . import checks, v3
 from .capture import RecordedMarket
 from .faults import Answer, Faults, Rejection
 from .hub import HOST, PATH, Hub
@@ -35,19 +35,20 @@ class LocalExchange:
     `Instrument`): *pace* updates a second each, best levels every *interval* seconds.
     *capture* is the path of a recorded v3 market without its suffix, played in place
     of the synthetic one *speed* times as fast, and with *repeat* again and again;
-    without it, every client is closed with 1001 at the end.
+    without it, at the end every client is closed with 1001, and whoever comes later.
 
     *level_fields* is 3 or 4 to give every ``depth5`` level that form; ``None`` is each
     market's own (three on spot, four elsewhere). *numbers_2018* writes numbers as of
     December 2018 (on futures bare JSON numbers).
 
-    *tls* ``True`` makes a certificate on the fly; a server ``ssl.SSLContext`` is used
-    as it is. A client is closed with 4001 when neither side has sent anything for
-    *idle_timeout* seconds (v3's rule is 30 s; ping earlier), and with 4002 when more
-    than *buffer_limit* bytes wait for it. *history* pushes of each channel are kept.
+    *tls* ``True`` makes a certificate on the fly, which `ssl_context` trusts; a server
+    ``ssl.SSLContext`` is used as it is. A client is closed with 4001 when neither side
+    has sent anything for *idle_timeout* seconds (v3's rule is 30 s; ping earlier), and
+    with 4002 when more than *buffer_limit* bytes wait for it. *history* pushes of each
+    channel are kept.
 
-    ``ValueError`` for arguments that cannot be right or a damaged capture, ``OSError``
-    for one that cannot be read.
+    ``ValueError`` and ``TypeError`` for arguments that cannot be right, the former for
+    a damaged capture too, ``OSError`` for one that cannot be read.
     """
 
     def __init__(
@@ -71,10 +72,15 @@ class LocalExchange:
         buffer_limit: int = 1 << 20,
         history: int = 5000,
     ) -> None:
+        checks.whole("seed", seed)
         if level_fields not in (None, 3, 4):
             raise ValueError(f"level_fields is 3, 4 or None, got {level_fields!r}")
-        if not speed > 0 or not idle_timeout > 0:
-            raise ValueError("speed and idle_timeout are positive")
+        checks.number("speed", speed, positive=True)
+        checks.flag("repeat", repeat)
+        checks.flag("numbers_2018", numbers_2018)
+        checks.number("idle_timeout", idle_timeout, positive=True, endless=True)
+        checks.whole("buffer_limit", buffer_limit, least=1)
+        checks.whole("history", history, least=0)
         dialect = v3.Dialect(level_fields, numbers_2018)
         self._market: Market
         if capture is None:
@@ -88,7 +94,7 @@ class LocalExchange:
             )
         else:
             self._market = RecordedMarket(capture, repeat=repeat, dialect=dialect)
-        self.ssl_context: ssl.SSLContext | None = None
+        self._ssl_context: ssl.SSLContext | None = None
         self._record = Record(history)
         self._hub = Hub(
             self._market,
@@ -102,13 +108,16 @@ class LocalExchange:
         self._thread = LoopThread(self._hub.run, "okex_ws:local")
 
     def _make_tls(self, tls: bool | ssl.SSLContext) -> ssl.SSLContext | None:
-        if not tls or isinstance(tls, ssl.SSLContext):
-            return tls or None
+        if isinstance(tls, ssl.SSLContext):
+            return tls
+        checks.flag("tls", tls)
+        if not tls:
+            return None
         authority = trustme.CA()
         server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         authority.issue_cert(HOST, "localhost").configure_cert(server)
-        self.ssl_context = ssl.create_default_context()
-        authority.configure_trust(self.ssl_context)
+        self._ssl_context = ssl.create_default_context()
+        authority.configure_trust(self._ssl_context)
         return server
 
     def __repr__(self) -> str:
@@ -163,6 +172,14 @@ class LocalExchange:
         )
 
     @property
+    def ssl_context(self) -> ssl.SSLContext | None:
+        """What a client has to trust with ``tls=True``: pass it on as ``ssl_context=``.
+
+        ``None`` without TLS, and with a server context of your own.
+        """
+        return self._ssl_context
+
+    @property
     def instruments(self) -> tuple[tuple[str, str], ...]:
         """Every (market, instrument_id)."""
         return self._market.instruments
@@ -212,6 +229,8 @@ class LocalExchange:
     def pushed(self, channel: str) -> tuple[Pushed, ...]:
         """What was really sent on *channel*, oldest first: (at, element).
 
+        ``pushed('spot/depth5:BTC-USDT')``; nothing for what nobody subscribed.
+
         *at* is the monotonic time just before the send, *element* the element of
         ``data`` with every number as the ``str`` of its characters. One entry a push,
         however many clients got it.
@@ -237,6 +256,8 @@ class LocalExchange:
 
     def close_clients(self, code: int = 1001, reason: str = "") -> int:
         """Send every client a close frame; how many there were."""
+        checks.whole("code", code)
+        checks.text("reason", reason)
         if not (code in _CLOSE_CODES or 3000 <= code < 5000):
             raise ValueError(f"{code!r} is no close code that can be sent")
         if len(reason.encode()) > 123:
@@ -249,10 +270,12 @@ class LocalExchange:
         The listening socket is closed, and one bound to the same port without
         listening keeps the port for the way back. Open connections stay.
         """
+        checks.flag("on", on)
         self._thread.run(self._hub.refuse() if on else self._hub.listen())
 
     def slow_handshake(self, seconds: float) -> None:
         """Answer handshakes only after *seconds*; 0 ends it."""
+        checks.number("seconds", seconds)
         self._set("handshake_delay", seconds)
 
     def respond(
@@ -268,6 +291,9 @@ class LocalExchange:
         The next *times* of them, or all until `heal`. A 429 with a wish is
         ``respond(429, {'Retry-After': '2'})``.
         """
+        checks.whole("status", status)
+        checks.text("body", body)
+        checks.times(times)
         if not 200 <= status <= 599:
             raise ValueError(
                 f"status is an HTTP status from 200 to 599, got {status!r}"
@@ -277,10 +303,13 @@ class LocalExchange:
     # --- Faults of the data ---------------------------------------------------------
 
     def silence(self, channel: str | None = None) -> None:
-        """Push nothing on *channel* (``'spot/depth5:BTC-USDT'``), or on any.
+        """Push nothing on *channel*, or on any: ``silence('spot/depth5:BTC-USDT')``.
 
-        Acknowledgements and pongs go on, and so does the market.
+        Acknowledgements and pongs go on, and so does the market: to a client it is one
+        that became quiet.
         """
+        if channel is not None:
+            checks.channel(channel, self._market.channels)
         self._thread.call(lambda: self._hub.faults.silence(channel))
 
     def mute(self) -> None:
@@ -293,6 +322,7 @@ class LocalExchange:
 
     def plain_pong(self, on: bool = True) -> None:
         """Answer ``ping`` with a plain text frame, as some clients have seen it."""
+        checks.flag("on", on)
         self._set("plain_pong", on)
 
     def reject(
@@ -300,19 +330,31 @@ class LocalExchange:
     ) -> None:
         """Answer the next *times* subscribes of *channel*, or all, with an error.
 
-        30026 ("too frequent") and 30043 ("internal error") are those that pass.
+        ``reject('spot/depth5:BTC-USDT', 30026, 'too frequent', times=1)``; *times* 0
+        ends it. 30026 ("too frequent") and 30043 ("internal error") pass.
         """
+        checks.channel(channel, self._market.channels)
+        checks.whole("code", code)
+        checks.text("message", message)
+        checks.times(times)
         rejection = Rejection(code, message, times)
         self._thread.call(
             lambda: self._hub.faults.rejections.update({channel: rejection})
         )
 
-    def ignore_subscribe(self, channel: str) -> None:
-        """Do not react to a subscribe of *channel*."""
-        self._thread.call(lambda: self._hub.faults.ignored.add(channel))
+    def ignore_subscribe(self, channel: str, on: bool = True) -> None:
+        """Do not react to a subscribe: ``ignore_subscribe('spot/trade:BTC-USDT')``.
+
+        *on* ``False`` ends it for this channel.
+        """
+        checks.channel(channel, self._market.channels)
+        checks.flag("on", on)
+        self._thread.call(lambda: self._hub.faults.ignore(channel, on))
 
     def send_error(self, code: int, message: str) -> int:
         """Send every client an error event; how many there were."""
+        checks.whole("code", code)
+        checks.text("message", message)
         return self.send_event(v3.error(code, message))
 
     def send_event(self, event: Mapping[str, Any] | str) -> int:
@@ -326,6 +368,8 @@ class LocalExchange:
         A binary frame, or a text frame whatever the payload is. `deflate` packs one
         that the exchange could have sent.
         """
+        if not isinstance(payload, (bytes, bytearray)):
+            raise TypeError(f"payload is bytes, got {payload!r}")
         send = self._hub.send_text_bytes if text else self._hub.send
         return self._thread.call(lambda: send(payload))
 

@@ -36,6 +36,8 @@ from .values import check_side, decimal, iso_ms, optional, parse, quote, why
 
 # The largest message recorded is 19,003 bytes, a book of 400 and 271 levels.
 MAX_INFLATED = 4 * 1024 * 1024
+# Characters of an error that are read; the longest that could name a channel has 160.
+MAX_MESSAGE = 1000
 
 # What a table is called when its frame comes, and the channel it belongs to. A variant
 # of March 2021 wrote "option/trades".
@@ -273,7 +275,7 @@ def _event(message: dict[str, Any]) -> Message:
     code, text = message.get("errorCode"), message.get("message", "")
     if event == "error" and isinstance(code, str) and isinstance(text, str):
         if re.fullmatch("[0-9]{1,9}", code):
-            return Refused(int(code), text)
+            return Refused(int(code), text[:MAX_MESSAGE])
     elif isinstance(event, str) and event not in ("subscribe", "unsubscribe", "error"):
         return Unknown("login" if event == "login" else "event")
     raise WireError("shape", f"event {quote(event)} of channel {quote(channel)}")

@@ -1,0 +1,58 @@
+"""What a connection says of itself, and of what came over it, to whoever holds it."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from .channel import Channel
+from .errors import OkexWSError, WireError
+from .session import Session
+from .trust import Link
+
+
+class Handler(Protocol):
+    """Whose connection it is. All of it is called on the connection's thread."""
+
+    def opened(self, session: Session[Channel], link: Link, now: float) -> None:
+        """The connection is open: say what is wanted."""
+        ...
+
+    def acknowledged(self, channel: str, link: Link, now: float) -> None:
+        """The exchange acknowledged *channel*."""
+        ...
+
+    def unsubscribed(self, channel: str, link: Link, now: float) -> None:
+        """The exchange ended *channel* unasked; it will be asked for again."""
+        ...
+
+    def rejected(self, channel: str, error: OkexWSError, now: float) -> None:
+        """The exchange refused *channel* for good."""
+        ...
+
+    def lapsed(self) -> None:
+        """A lease that had ended is about to be renewed."""
+        ...
+
+    def look_again(self, now: float) -> None:
+        """Time, or a new lease, may have changed the state of anything."""
+        ...
+
+    def due(self) -> float:
+        """When `look_again` is to be called at the latest, the lease's end aside."""
+        ...
+
+    def unreadable(self, error: WireError, now: float) -> None:
+        """A message could not be read; it may have been of any channel, or of one."""
+        ...
+
+    def troubled(self, error: OkexWSError) -> None:
+        """Something went wrong that passes."""
+        ...
+
+    def lost(self, error: OkexWSError, now: float) -> None:
+        """The connection, or the attempt at one, ended."""
+        ...
+
+    def ended(self, now: float) -> None:
+        """The thread is about to end."""
+        ...

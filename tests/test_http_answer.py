@@ -1,0 +1,73 @@
+"""What an HTTP answer says."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+from email.utils import format_datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from okex_ws.errors import HandshakeFailed
+from okex_ws.http_answer import COOKIES, refusal, retry_after
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("0", 0.0),
+        ("120", 120.0),
+        ("601", 600.0),
+        ("99999999999999", 600.0),
+        ("9" * 5000, None),
+        ("-5", None),
+        ("1.5", None),
+        ("soon", None),
+        ("", None),
+        ("Wed, 21 Oct 2015 07:28:00 GMT", None),
+        ("Wed, 21 Oct 2015 07:28:00 -0000", None),
+        ("Wed, 99 Oct 2999 07:28:00 GMT", None),
+        ("Fri, 31 Dec 9999 23:59:59 -2300", 600.0),
+        ("Fri, 31 Dec 2999 23:59:59 GMT", 600.0),
+    ],
+)
+def test_retry_after_is_read_as_seconds_or_a_date(
+    text: str, seconds: float | None
+) -> None:
+    assert retry_after(text) == seconds
+
+
+def test_retry_after_a_minute_from_now_is_a_minute() -> None:
+    when = format_datetime(datetime.now(timezone.utc) + timedelta(seconds=90))
+    seconds = retry_after(when)
+
+    assert seconds is not None
+    assert 0 < seconds <= 90
+
+
+def test_a_refusal_has_the_status_the_reason_and_the_wish() -> None:
+    answer = b"HTTP/1.1 429 Too Many Requests\r\nRetry-After: 7\r\n\r\n"
+    error = refusal("wss://x/ws", answer)
+    assert error is not None
+    assert (error.status, error.retry_after) == (429, 7.0)
+    assert str(error) == "wss://x/ws: HTTP 429 Too Many Requests, retry after 7 s"
+
+
+@pytest.mark.parametrize("answer", [b"", b"HT", b"HTTP/1.1 101 Switching\r\n"])
+def test_a_yes_or_no_answer_yet_is_no_refusal(answer: bytes) -> None:
+    assert refusal("wss://x/ws", answer) is None
+
+
+@given(st.binary(max_size=80))
+def test_any_bytes_are_a_refusal_or_none(answer: bytes) -> None:
+    error = refusal("wss://x/ws", answer)
+    assert error is None or isinstance(error, HandshakeFailed)
+
+
+def test_cookies_are_cut_out_of_a_head_and_nothing_else_is() -> None:
+    head = (
+        b"HTTP/1.1 101 OK\r\nSet-Cookie: a=b; domain=.x\r\n  folded\r\n"
+        b"Upgrade: websocket\r\nset-cookie: c=d\r\n\r\n"
+    )
+    assert COOKIES.sub(b"", head) == (b"HTTP/1.1 101 OK\r\nUpgrade: websocket\r\n\r\n")
