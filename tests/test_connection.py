@@ -183,6 +183,17 @@ def test_two_attempts_at_one_host_are_a_gap_apart(world: World) -> None:
     assert times == [0, 5, 10, 15, 20]
 
 
+def test_two_ports_of_a_host_are_one_host(world: World) -> None:
+    world.failure = lambda url: ConnectionLost(url, "refused")
+    gap = Reconnect(first=0.001, cap=0.001, host_gap=5.0)
+    venue = world.venue(f"ws://{world.host}:10442/", f"ws://{world.host}:8443/")
+    world.subscribe(reconnect=gap, venue=venue)
+
+    world.run(11)
+
+    assert [round(at - world.t0, 2) for at, _ in world.opened] == [0, 5, 10]
+
+
 def test_the_back_off_starts_again_after_a_healthy_minute_only(world: World) -> None:
     def drop() -> None:
         assert world.peer is not None

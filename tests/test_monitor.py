@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import importlib.util
 import json
 import math
@@ -197,6 +198,84 @@ def test_json_gives_the_exchanges_numbers_as_they_are() -> None:
     assert found["cause"] is None
 
 
+# --- On a terminal ------------------------------------------------------------------
+
+LOST = "wss://h:8443/ws/v3: cannot connect: Connection refused"
+
+
+@pytest.mark.parametrize("name", ["BTC-USDT", "BTC-USD-301227-60000-C"])
+def test_no_line_is_wider_than_the_terminal(name: str) -> None:
+    table = monitor.Table(name)
+    for width in (*range(3, 130), 200):
+        lines = table.lines("08:00:00", best(), health(), width)
+        lines += table.lines("08:00:01", None, health(State.STALE, LOST * 3), width)
+
+        assert max(map(len, lines)) <= width
+
+
+def test_sizes_are_left_out_where_they_do_not_fit() -> None:
+    table = monitor.Table("BTC-USDT")
+    header, row = table.lines("08:00:00", best(), health(), 80)
+    wide, _ = table.lines("08:00:01", best(), health(), 120)
+
+    titles = "time instrument state bid ask spread age"
+    assert header.split() == titles.split(" ")
+    assert row.split()[3:] == ["7900.1", "7900.25", "0.15", "0.2", "s"]
+    assert header.index("ask") + 1 == row.index("7900.25")
+    assert wide.split().count("size") == 2
+
+
+def test_a_number_is_shown_whole_or_not_at_all() -> None:
+    seen = set()
+    for width in range(40, 120):
+        row = monitor.Table("BTC-USD-190517").lines("", best(), health(), width)[-1]
+        seen |= set(row.split("LIVE")[1].split())
+
+    assert seen == {"7900.1", "12", "7900.25", "0.5", "0.15", "0.2", "s"}
+
+
+def test_a_cause_is_shown_without_the_address_that_the_log_has() -> None:
+    lost = health(State.RECONNECTING, LOST)
+    row = monitor.Table("BTC-USDT").lines("08:00:00", None, lost)[-1]
+
+    assert row.endswith("  cannot connect: Connection refused")
+    assert "wss://" not in row
+
+
+@pytest.mark.parametrize(
+    ("width", "dashes", "end"),
+    [
+        (None, 5, "  cannot connect: Connection refused"),
+        (120, 5, "  cannot connect: Connection refused"),
+        (80, 1, "  cannot connect: Connection refused"),
+        (72, 1, "  cannot connect: Connecti..."),
+    ],
+)
+def test_a_cause_that_does_not_fit_takes_the_place_of_the_dashes(
+    width: int | None, dashes: int, end: str
+) -> None:
+    table = monitor.Table("BTC-USDT")
+    row = table.lines("08:00:00", None, health(State.RECONNECTING, LOST), width)[-1]
+
+    assert row.split().count("-") == dashes
+    assert row.endswith(end)
+
+
+def test_an_id_that_looks_like_a_state_is_not_coloured() -> None:
+    row = monitor.Table("LIVE-USDT", True).lines("", best(), health())[-1]
+
+    assert "  LIVE-USDT   \x1b[32mLIVE\x1b[0m " in row
+
+
+def test_without_a_terminal_nothing_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "77")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    assert monitor.terminal_width() == 77
+
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: False)
+    assert monitor.terminal_width() is None
+
+
 # --- Looking and waiting ------------------------------------------------------------
 
 
@@ -275,6 +354,13 @@ def test_seconds_that_were_missed_are_left_out(sleeps: list[float]) -> None:
         ["not an id"],
         ["BTC-JPY", "--market", "futures"],
         ["--capture", "/nonexistent/capture"],
+        ["--local", "--venue", "okj-v3"],
+        ["--capture", "/nonexistent/capture", "--venue", "okj-v3"],
+        ["--url", "ws://127.0.0.1:1/ws/v3", "--local"],
+        ["--url", "ws://127.0.0.1:1/ws/v3", "--venue", "okj-v3"],
+        ["--url", "http://127.0.0.1:1/"],
+        ["--url", ""],
+        ["--venue", ""],
     ],
 )
 def test_bad_arguments_end_it_with_one_sentence(
@@ -317,6 +403,32 @@ def test_an_instrument_brings_its_market(capsys: pytest.CaptureFixture[str]) -> 
     first = run_json(capsys, "BTC-USD-SWAP")
 
     assert (first["instrument_id"], first["state"]) == ("BTC-USD-SWAP", "LIVE")
+
+
+@pytest.mark.usefixtures("one_line")
+def test_an_exchange_of_another_process_can_be_watched(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with LocalExchange() as exchange:
+        arguments = ["BTC-USD-SWAP", "--json", "--url", exchange.url]
+        assert monitor.main(arguments) == 0
+        assert "swap/depth5:BTC-USD-SWAP" in str(exchange.requests)
+
+    first = json.loads(capsys.readouterr().out)
+    assert (first["instrument_id"], first["state"]) == ("BTC-USD-SWAP", "LIVE")
+
+
+def test_the_help_says_what_is_so_without_an_option(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        monitor.main(["--help"])
+
+    said = " ".join(capsys.readouterr().out.split())
+    assert ended.value.code == 0
+    assert "default: BTC-JPY; with --local" in said
+    assert "(default: what the instrument's id tells)" in said
+    assert "(default: okj-v3)" in said
 
 
 @pytest.mark.usefixtures("one_line")
@@ -391,6 +503,38 @@ def test_a_capture_shows_the_recorded_markets_prices(
     assert first["state"] == "LIVE"
     assert (first["bid"], first["bid_size"]) in levels
     assert (first["ask"], first["ask_size"]) in levels
+
+
+@pytest.mark.parametrize("json_wanted", [False, True])
+def test_the_end_of_a_market_is_said_in_one_line(
+    json_wanted: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = argparse.Namespace(seconds=None, json=json_wanted)
+    ends = iter([False, True])
+    with LocalExchange() as exchange:
+        market, name = exchange.busiest
+        with WSSubscription(name, market, venue=exchange.venue) as subscription:
+            code = monitor.watch(subscription, name, options, lambda: next(ends))
+
+    said = capsys.readouterr()
+    last = said.err if json_wanted else said.out
+    assert code == 0
+    assert last.endswith("the recording is over\n")
+    assert (said.out + said.err).count("the recording is over") == 1
+    assert len(said.out.splitlines()) == (1 if json_wanted else 3)
+
+
+@pytest.mark.slow
+def test_a_capture_is_watched_to_its_end(
+    captures: Callable[[str], Path],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    quick = functools.partial(LocalExchange, speed=100.0)
+    monkeypatch.setattr("okex_ws.local_exchange.LocalExchange", quick)
+
+    assert monitor.main(["--capture", str(captures(RECORDED))]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "the recording is over"
 
 
 def copy_with_one_digit_changed(path: Path, folder: Path) -> Path:

@@ -159,3 +159,112 @@ def test_after_a_loss_every_channel_is_asked_for_again(world: World) -> None:
 
     assert seen == [[{}, {}], [State.LIVE, State.LIVE]]
     assert feed.stats().reconnects == {"ConnectionLost": 1}
+
+
+def test_what_was_withdrawn_does_not_come_back_with_a_new_subscription(
+    world: World,
+) -> None:
+    feed = world.feed()
+    first = subscribe(feed)
+    again: list[Any] = []
+
+    def reopen() -> None:
+        first.close()
+        again.append(subscribe(feed))
+        assert world.peer is not None
+        world.peer.send('{"table":"spot/depth5","data":[{"instrument_id":"BTC-USDT"}]}')
+
+    world.at(1, reopen)
+    world.at(1.5, lambda: again.append((again[0].state, again[0].GetDepth())))
+
+    world.run(2)
+
+    assert again[1] == (State.RESYNCING, {})
+
+
+def test_one_who_came_and_went_unseen_takes_nothing_from_the_next(world: World) -> None:
+    feed = world.feed()
+    subscribe(feed, "ETH-USDT")
+    kept: list[Any] = []
+
+    def come_and_go() -> None:
+        gone = subscribe(feed)
+        kept.append(subscribe(feed))
+        gone.close()
+
+    world.at(1, come_and_go)
+    world.at(2, lambda: kept.append(kept[0].state))
+
+    world.run(3)
+
+    assert kept[1] is State.LIVE
+
+
+def test_subscribing_again_in_on_error_does_not_hold_the_line_up(world: World) -> None:
+    world.exchange.refusals[ETH] = (30040, f"Channel {ETH} doesn't exist")
+    feed = world.feed()
+    good = subscribe(feed)
+    tries: list[Any] = []
+
+    def again(error: Exception) -> None:
+        tries.append(subscribe(feed, "ETH-USDT", on_error=again))
+
+    world.at(1, lambda: again(ValueError()))
+    seen: list[State] = []
+    world.at(2, lambda: seen.append(good.state))
+
+    world.run(3)
+
+    assert seen == [State.LIVE]
+    assert 2 < len(tries) < 100
+
+
+def test_a_failed_subscription_stays_failed_and_counts_until_it_is_closed(
+    world: World,
+) -> None:
+    world.exchange.refusals[ETH] = (30040, f"Channel {ETH} doesn't exist")
+    feed = world.feed()
+    subscribe(feed)
+    bad = subscribe(feed, "ETH-USDT")
+    seen: list[Any] = []
+    world.at(1, lambda: seen.append(feed.state))
+    world.at(2, lambda: seen.extend([bad.close(), bad.state, feed.state]))
+
+    world.run(3)
+
+    assert seen == [State.FAILED, True, State.FAILED, State.LIVE]
+
+
+def test_a_feed_remembers_what_closed_subscriptions_counted(world: World) -> None:
+    feed = world.feed()
+    sub = subscribe(feed, on_message=lambda text: 1 / 0)
+    subscribe(feed, "ETH-USDT")
+    world.at(1, sub.close)
+    seen: list[int] = []
+    world.at(2, lambda: seen.append(feed.stats().callback_errors))
+
+    world.run(3)
+
+    assert seen == [1]
+
+
+def test_without_a_thread_to_be_had_it_is_as_if_never_asked(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    feed = world.feed()
+
+    def refuse(self: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("threading.Thread.start", refuse)
+        with pytest.raises(RuntimeError, match="can't start"):
+            subscribe(feed)
+    assert feed.subscriptions == ()
+    sub = subscribe(feed)
+    seen: list[State] = []
+    world.at(1, lambda: seen.append(sub.state))
+
+    world.run(2)
+
+    assert seen == [State.LIVE]

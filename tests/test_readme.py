@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -68,6 +71,36 @@ def test_a_program_prints_what_the_readme_shows(
         assert shape(printed) == shape(output)
 
 
+@pytest.mark.slow
+def test_the_programs_are_clean_to_a_strict_type_checker(tmp_path: Path) -> None:
+    pytest.importorskip("mypy")
+    paths = [tmp_path / f"program_{number}.py" for number in range(len(PROGRAMS))]
+    for path, (program, _) in zip(paths, PROGRAMS, strict=True):
+        path.write_text(program, "utf-8")
+    options = ["--strict", "--config-file=", f"--cache-dir={tmp_path / 'cache'}"]
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy", *options, *map(str, paths)],
+        capture_output=True,
+        text=True,
+        timeout=150,
+        cwd=tmp_path,
+        env={**os.environ, "MYPYPATH": str(ROOT / "src")},
+    )
+
+    assert (done.returncode, done.stdout + done.stderr) == (
+        0,
+        f"Success: no issues found in {len(paths)} source files\n",
+    )
+
+
+def test_every_option_of_the_monitor_is_named() -> None:
+    monitor = (ROOT / "examples" / "monitor.py").read_text("utf-8")
+    options = set(re.findall(r'"(--[a-z]+)"', monitor))
+
+    assert options
+    assert {option for option in options if f"`{option}" not in README} == set()
+
+
 def test_the_shape_of_output_sees_more_than_numbers() -> None:
     assert shape("7 / 8.5") == shape("10.25 / 9")
     assert shape("LIVE 7") != shape("STALE 7")
@@ -102,4 +135,4 @@ def test_every_venue_is_named() -> None:
 
 
 def test_the_readme_is_short() -> None:
-    assert README.count("\n") <= 220
+    assert README.count("\n") <= 260

@@ -774,3 +774,24 @@ def test_the_pin_or_its_newest_successor_is_what_runs() -> None:
     version = tuple(map(int, websocket.__version__.split(".")[:2]))
 
     assert version == (0, 46) or version >= (1, 8)
+
+
+def test_cookies_are_neither_kept_nor_sent_back() -> None:
+    """The library has one jar for the process: two that match end all handshakes."""
+
+    class Baking(ScriptedStream):
+        def send(self, data: bytes) -> int:
+            if not self.request:
+                cookies = (
+                    b"Set-Cookie: a=1; domain=.example\r\nSet-Cookie: b=2; domain=."
+                )
+                self._answer = accept_head(data).replace(
+                    b"\r\n\r\n", b"\r\n" + cookies + b"exchange.example\r\n\r\n"
+                )
+            return super().send(data)
+
+    for _ in range(3):
+        stream = Baking([])
+        url = "wss://exchange.example/ws"
+        Transport.open(ScriptedNetwork(stream), url, 1.0, lambda: False)
+        assert b"Cookie" not in stream.request

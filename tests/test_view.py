@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import traceback
 from datetime import timedelta
 from decimal import Decimal
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -665,3 +667,162 @@ def test_waiting_on_a_thread_of_the_library_is_refused(world: World) -> None:
     world.run(2)
 
     assert isinstance(errors[0], RuntimeError)
+
+
+# --- What a hostile review found -----------------------------------------------------
+
+
+def test_a_bad_element_takes_none_of_those_beside_it_along(world: World) -> None:
+    names = ["BTC-USDT", "ETH-USDT", "LTC-USDT"]
+    feed = world.feed()
+    subs = []
+    for name in names:
+        world.exchange.first_pushes[f"spot/depth5:{name}"] = depth(0, name=name)
+        subs.append(world.subscribe(name, feed=feed, channels=("depth5",)))
+    elements = [depth(1000, "200", "201", name)["data"][0] for name in names]
+    elements[1]["bids"] = [["x", "1", "1"]]
+    seen: list[Any] = []
+    world.at(1, lambda: push(world, {"table": "spot/depth5", "data": elements}))
+    world.at(2, lambda: seen.extend(sub.GetDepth().get("bids") for sub in subs))
+
+    world.run(3)
+
+    assert seen == [[["200", "1", "1"]], None, [["200", "1", "1"]]]
+
+
+def test_an_iterator_gives_nothing_that_a_read_would_not(world: World) -> None:
+    """A spoiled ticker is no change of state where the state is the depth's."""
+    world.exchange.first_pushes["spot/ticker:BTC-USDT"] = TICKER
+    sub = world.subscribe(channels=("depth5", "ticker"))
+    updates: list[Any] = []
+    bad = {"table": "spot/ticker", "data": [{"instrument_id": "BTC-USDT"}]}
+    world.at(1, lambda: updates.append(sub.updates()))
+    world.at(2, lambda: push(world, TICKER))
+    world.at(3, lambda: push(world, bad))
+    world.at(4, lambda: updates.append(sub.latest("ticker")))
+    world.at(4, lambda: updates.append(next(updates[0])))
+    world.at(5, sub.close)
+
+    world.run(6)
+
+    assert updates[1] is None
+    assert isinstance(updates[2], Depth)
+    assert not [item for item in updates[0] if isinstance(item, Ticker)]
+
+
+def test_a_step_back_in_time_is_another_epoch(world: World) -> None:
+    sub = world.subscribe(channels=("depth5",))
+    seen: list[int] = []
+    for at, time_ms in ((1, 1000), (2, 900), (3, 3000)):
+        world.at(at, lambda time_ms=time_ms: push(world, depth(time_ms)))
+        world.at(at + 0.5, lambda: seen.append(sub.depth().epoch))
+
+    world.run(4)
+
+    assert seen == [1, 2, 2]
+
+
+def test_one_bogus_time_does_not_end_the_measuring_of_lag(world: World) -> None:
+    sub = world.subscribe(channels=("depth5",))
+    world.at(1, lambda: push(world, depth(9_000_000)))
+    every(world, 1.0, until=5, start=2)
+    seen: list[Any] = []
+    world.at(4.5, lambda: seen.append(sub.depth().lag))
+
+    world.run(5)
+
+    assert seen[0] is not None
+
+
+def test_a_trade_of_a_lost_connection_is_not_the_latest(world: World) -> None:
+    sub = world.subscribe()
+    world.exchange.first_pushes[TRADE] = trade("7", 0)
+    world.at(1, lambda: push(world, trade("8", 1000)))
+    seen: list[Any] = []
+
+    def drop() -> None:
+        del world.exchange.first_pushes[TRADE]
+        assert world.peer is not None
+        world.peer.drop()
+
+    world.at(1.5, lambda: seen.append(sub.latest("trade")))
+    world.at(2, drop)
+    world.at(9, lambda: seen.extend([sub.state, sub.latest("trade"), len(sub.trades)]))
+
+    world.run(10)
+
+    assert seen[0].id == "8"
+    assert seen[1:] == [State.LIVE, None, 1]
+
+
+def test_the_first_push_that_was_unreadable_is_no_reason_to_hide_the_next(
+    world: World,
+) -> None:
+    sub = world.subscribe()
+    bad = trade("7", 0)
+    bad["data"][0]["price"] = "x"
+    world.exchange.first_pushes[TRADE] = bad
+    world.at(1, lambda: push(world, trade("8", 1000)))
+
+    world.run(2)
+
+    assert [t.id for t in sub.trades] == ["8"]
+
+
+def test_only_the_first_connection_hides_the_replayed_trade(world: World) -> None:
+    sub = world.subscribe()
+    updates = sub.updates()
+    world.at(1, lambda: world.peer and world.peer.drop())
+    world.at(5, lambda: push(world, trade("8", 5000)))
+
+    world.run(6)
+
+    assert [t.id for t in sub.trades] == ["8"]
+    assert [(i.after, i.before) for i in updates if isinstance(i, Gap)] == [(None, "8")]
+
+
+def test_a_limit_that_is_withheld_does_not_keep_the_thread_busy(world: World) -> None:
+    world.subscribe(channels=("depth5",), max_age=0.3)
+    every(world, 0.45, until=30)
+    turns = []
+    play = world.play
+    world.play = lambda timeout: turns.append(timeout) or play(timeout)  # type: ignore[method-assign,func-returns-value]
+
+    world.run(30)
+
+    assert len(turns) < 600
+
+
+def test_a_number_too_large_for_a_float_is_a_value_error(world: World) -> None:
+    sub = world.subscribe()
+    for name in ("max_age", "max_silence", "max_lag"):
+        with pytest.raises(ValueError, match=name):
+            sub.GetDepth(**{name: 10**400})
+    world.run(1)
+
+
+def test_slow_callbacks_do_not_hold_the_keep_alive_back(world: World) -> None:
+    def slow(text: str) -> None:
+        world.clock.now += 0.025
+
+    world.subscribe(channels=("depth5",), on_message=slow)
+    for number in range(1600):
+        world.at(2, lambda number=number: push(world, depth(2000 + number)))
+
+    world.run(60)
+
+    pings = world.exchange.pings
+    assert max(b - a for a, b in pairwise(pings)) <= 25.1
+    assert len(world.opened) == 1
+
+
+def test_one_error_does_not_collect_the_traces_of_all_who_wait(world: World) -> None:
+    world.exchange.refusals[DEPTH] = (30040, f"Channel {DEPTH} doesn't exist")
+    sub = world.subscribe()
+    world.run(2)
+    for _ in range(50):
+        with pytest.raises(SubscriptionRejected):
+            sub.wait_live()
+    error = sub._view.error
+    assert error is not None
+    assert len(traceback.extract_tb(error.__traceback__)) < 10

@@ -198,10 +198,12 @@ class FakeNetwork:
         return stream
 
     def wait(self, timeout: float | None, stream: FakeStream | None = None) -> None:
+        self._world.gate()
+        # The world did not stand still while a callback was slow.
+        self._world.catch_up()
         if self._woken or (stream is not None and (stream.ready or stream.peer.outbox)):
             self._woken = False
             return
-        self._world.gate()
         self._world.play(timeout)
 
     def wake(self) -> None:
@@ -284,14 +286,18 @@ class World:
         wait = float("inf") if timeout is None else max(timeout, 1e-6)
         limit = min(self.clock.now + wait, self._end)
         if self._events and self._events[0][0] <= limit:
-            moment, _, action = heapq.heappop(self._events)
-            self.clock.now = max(self.clock.now, moment)
-            action()
+            self.clock.now = max(self.clock.now, self._events[0][0])
+            self.catch_up()
         else:
             self.clock.now = limit
         if self.clock.now >= self._end:
             for feed in self._feeds:
                 feed.close(0)
+
+    def catch_up(self) -> None:
+        """Have all happen that is due by now."""
+        while self._events and self._events[0][0] <= self.clock.now:
+            heapq.heappop(self._events)[2]()
 
     def gate(self) -> None:
         """Wait for the beginning of the run."""

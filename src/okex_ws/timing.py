@@ -106,10 +106,16 @@ class Ping:
             )
 
     @property
+    def keep_alive(self) -> float:
+        """Seconds from one ping to the next, at the most, whatever else goes on."""
+        return self.interval - self.EARLY
+
+    @property
     def period(self) -> float:
-        """Seconds from one ping to the next."""
-        keep_alive = self.interval - self.EARLY
-        return keep_alive if self.probe is None else min(self.probe, keep_alive)
+        """Seconds from one ping to the next while pongs come."""
+        return (
+            self.keep_alive if self.probe is None else min(self.probe, self.keep_alive)
+        )
 
     @property
     def lease(self) -> float:
