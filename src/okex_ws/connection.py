@@ -235,13 +235,14 @@ class Connection:
         due = min(session.due, self._look(link, now, wall))
         if not self._frames:
             self._network.wait(max(0.0, due - now), transport.stream)
-            self._read(link, transport)
+            self._read(link, transport, due)
         self._take_some(session, link)
 
-    def _read(self, link: Link, transport: Transport) -> None:
+    def _read(self, link: Link, transport: Transport, due: float) -> None:
         now = self._clock.monotonic()
-        # A lease that ended while nobody looked is told before what came after it.
-        self._look(link, now, self._clock.wall())
+        if now >= due:
+            # A lease that ended while nobody looked is told before what came after it.
+            self._look(link, now, self._clock.wall())
         before = transport.bytes_received
         self._frames.extend(transport.read())
         link.heard = transport.heard
@@ -252,13 +253,19 @@ class Connection:
     def _take_some(self, session: Session[Channel], link: Link) -> None:
         """Take in what was read, but not past the moment when something is due.
 
-        A backlog of slow callbacks must not hold the keep-alive back.
+        A backlog of slow callbacks must not hold the keep-alive back; one frame a turn
+        is taken however late it is.
         """
-        while self._frames and not self._closing:
-            self._take(self._frames.popleft(), session, link)
-            if self._clock.monotonic() >= session.due:
-                break
-        if not self._frames:
+        frames, clock = self._frames, self._clock
+        due = math.inf
+        while frames and not self._closing:
+            now = clock.monotonic()
+            if now >= due:
+                return
+            self._take(frames.popleft(), session, link, now)
+            if due == math.inf:
+                due = session.due
+        if not frames:
             self._read_at = self._read_to
 
     def _look(self, link: Link, now: float, wall: float) -> float:
@@ -272,9 +279,11 @@ class Connection:
             due = self._handler.due()
         return due if lease is None or lapsed else min(due, lease.until)
 
-    def _take(self, frame: Frame, session: Session[Channel], link: Link) -> None:
+    def _take(
+        self, frame: Frame, session: Session[Channel], link: Link, now: float
+    ) -> None:
         """One frame: decode it, and bring each message to where it belongs."""
-        now, wall = self._clock.monotonic(), self._clock.wall()
+        wall = self._clock.wall()
         self.counts.messages += 1
         try:
             messages = self._wire.decode(frame.payload, frame.binary)

@@ -40,6 +40,8 @@ class Plan:
         # Those not closed, and of them those that did not fail: they hold channels.
         self.views: tuple[View, ...] = ()
         self._holders: tuple[View, ...] = ()
+        # Of these the few that have limits: nothing else is told by the clock alone.
+        self._limited: tuple[View, ...] = ()
         self.connection: Connection | None = None
         self._channels: dict[str, Channel] = {}
         # What those counted who are closed, and channels that nobody uses any more.
@@ -61,13 +63,17 @@ class Plan:
                 raise ValueError("the feed is closed")
             view.carry([self._shared(channel) for channel in new])
             self.views = (*self.views, view)
-            self._holders = (*self._holders, view)
+            self._hold((*self._holders, view))
             first = self.connection is None
             connection = self.connection or self._connect(name)
             self.connection = connection
         connection.submit(lambda: self._join(view))
         if first:
             self._start(connection, view)
+
+    def _hold(self, holders: tuple[View, ...]) -> None:
+        self._holders = holders
+        self._limited = tuple(v for v in holders if v.limits is not NO_LIMITS)
 
     def _shared(self, new: Channel) -> Channel:
         """The channel of that name that is known, unless the exchange refused it."""
@@ -99,7 +105,7 @@ class Plan:
         with self._lock:
             if view not in self._holders:
                 return
-            self._holders = tuple(v for v in self._holders if v is not view)
+            self._hold(tuple(v for v in self._holders if v is not view))
             for channel in view.channels.values():
                 channel.users -= 1
             connection = self.connection
@@ -236,9 +242,9 @@ class Plan:
 
     def due(self) -> float:
         """See `handler.Handler`."""
-        # Of the few that have limits; nothing else is told by the clock alone.
-        timed = (view.due() for view in self._holders if view.limits is not NO_LIMITS)
-        return min(timed, default=math.inf)
+        if not self._limited:
+            return math.inf
+        return min(view.due() for view in self._limited)
 
     def unreadable(self, error: WireError, now: float) -> None:
         """See `handler.Handler`."""

@@ -65,7 +65,9 @@ class _Floats(dict[str, float]):
     def __missing__(self, text: str) -> float:
         if len(self) >= 8192:  # bounded, like every memory of network text
             self.clear()
-        self[text] = number = float(decimal(text))
+        if not (isinstance(text, str) and _NUMBER.fullmatch(text)):
+            raise ValueError(f"not a number: {quote(text)}")
+        self[text] = number = float(text)
         return number
 
 
