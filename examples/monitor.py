@@ -3,10 +3,12 @@
     python examples/monitor.py                       BTC-JPY on OKJ
     python examples/monitor.py --local               a market on this machine
     python examples/monitor.py --local --capture PATH/NAME     a recorded one
+    python examples/monitor.py BTC-USDT --url ws://127.0.0.1:PORT/ws/v3    your own
     python examples/monitor.py ETH-JPY --json | jq .bid
 
 A price is printed only while it can be trusted. When the feed is lost, the line says so
-and why, and shows dashes where the prices were. Ctrl-C ends the program.
+and why, and shows dashes where the prices were. On a terminal every line is as wide as
+the terminal at the most. Ctrl-C ends the program.
 """
 
 from __future__ import annotations
@@ -16,15 +18,20 @@ import json
 import logging
 import math
 import os
+import re
+import shutil
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from datetime import datetime, timezone
 from decimal import Decimal
 
-from okex_ws import BestBidAsk, Health, OkexWSError, State, WSSubscription
+from okex_ws import BestBidAsk, Health, OkexWSError, State, Venue, WSSubscription
+from okex_ws.venues import market_of
 
+INSTRUMENT, VENUE = "BTC-JPY", "okj-v3"
+ENDED = "the recording is over"
 NOTHING = "-"
 # The first line waits so long for prices, that most often it has them.
 FIRST_WAIT = 1.0
@@ -97,7 +104,11 @@ class Column:
 
 
 class Table:
-    """Lines under a header; the header comes again when a column has widened."""
+    """Lines under a header; the header comes again when a column has changed.
+
+    What does not fit is left out column by column, the sizes first. A cause that does
+    not fit beside the dashes takes their place, but for the first; then it is cut.
+    """
 
     def __init__(self, instrument_id: str, colour: bool = False) -> None:
         self.name = f"{printable(instrument_id):10}"
@@ -107,23 +118,43 @@ class Table:
         self.spread = Column("spread", 6)
         self._header = ""
 
-    def lines(self, now: str, best: BestBidAsk | None, health: Health) -> list[str]:
-        """The line of this moment, under a header where one is due."""
-        cells = self._prices(best)
-        row = f"{now:8}  {self.name}  {self._state(health.state)}  "
-        row += "  ".join(cells) + f"  {age(health.age):>7}"
+    def lines(
+        self,
+        now: str,
+        best: BestBidAsk | None,
+        health: Health,
+        width: int | None = None,
+    ) -> list[str]:
+        """The line of this moment, under a header where one is due.
+
+        *width* is how many characters a line may have, ``None`` any number.
+        """
+        start = f"{now:8}  {self.name}  {health.state:12}"
+        cells = [start, *self._prices(best), f"{age(health.age):>7}"]
+        titles = self._titles()
+        shown = _columns_that_fit(titles, width)
+        header = cut("  ".join(titles[each] for each in shown), width)
+        cells = [cells[each] for each in shown]
         if health.state is not State.LIVE and health.cause:
-            row += f"  {printable(health.cause)}"
-        header = self._titles()
+            cells = _with_cause(cells, brief(health.cause), width)
+        row = self._paint(cut("  ".join(cells), width), health.state)
         if header == self._header:
             return [row]
         self._header = header
         return [header, row]
 
+    def _titles(self) -> list[str]:
+        start = f"{'time':8}  {'instrument':{len(self.name)}}  {'state':12}"
+        titles = [f"{c.title:>{c.whole}}".ljust(c.width) for c in self._columns]
+        return [start, *titles, f"{'age':>7}"]
+
+    @property
+    def _columns(self) -> tuple[Column, ...]:
+        return (self.bid, self.bid_size, self.ask, self.ask_size, self.spread)
+
     def _prices(self, best: BestBidAsk | None) -> list[str]:
-        columns = (self.bid, self.bid_size, self.ask, self.ask_size, self.spread)
         if best is None:
-            return [column.show(None) for column in columns]
+            return [column.show(None) for column in self._columns]
         return [
             self.bid.show(best.bid, NO_BIDS),
             self.bid_size.show(best.bid_size),
@@ -132,18 +163,45 @@ class Table:
             self.spread.show(best.spread),
         ]
 
-    def _state(self, state: State) -> str:
-        text = f"{state:12}"
+    def _paint(self, row: str, state: State) -> str:
         if not self.colour:
-            return text
+            return row
         code = 32 if state is State.LIVE else 31 if state.final else 33
-        return f"\x1b[{code}m{text}\x1b[0m"
+        at = row.index(self.name) + len(self.name)  # an id may look like a state
+        return row[:at] + row[at:].replace(state, f"\x1b[{code}m{state}\x1b[0m", 1)
 
-    def _titles(self) -> str:
-        columns = (self.bid, self.bid_size, self.ask, self.ask_size, self.spread)
-        titles = [f"{c.title:>{c.whole}}".ljust(c.width) for c in columns]
-        name = "instrument".ljust(len(self.name))
-        return f"{'time':8}  {name}  {'state':12}  {'  '.join(titles)}  {'age':>7}"
+
+def fits(cells: list[str], width: int | None) -> bool:
+    """Whether a line of *cells* has *width* characters at the most."""
+    return width is None or len("  ".join(cells)) <= width
+
+
+def _columns_that_fit(titles: list[str], width: int | None) -> list[int]:
+    """The columns to show: a price is left out rather than cut."""
+    shown = list(range(len(titles)))
+    for gone in ((2, 4), (5,), (6,), (3,), (1,)):
+        if fits([titles[each] for each in shown], width):
+            break
+        shown = [each for each in shown if each not in gone]
+    return shown
+
+
+def _with_cause(cells: list[str], cause: str, width: int | None) -> list[str]:
+    if fits([*cells, cause], width):
+        return [*cells, cause]
+    return [cells[0], *(cell.rstrip() for cell in cells[1:2]), cause]
+
+
+def brief(cause: str) -> str:
+    """*cause* without the address, which the log has, and fit for a terminal."""
+    return printable(re.sub(r"\bwss?://\S+: ", "", cause))
+
+
+def cut(text: str, width: int | None) -> str:
+    """*text*, with an ellipsis for what is over *width* characters."""
+    if width is None or len(text) <= width:
+        return text
+    return text[: max(0, width - 3)] + "..."
 
 
 def age(seconds: float) -> str:
@@ -159,6 +217,11 @@ def printable(text: str) -> str:
 def wants_colour() -> bool:
     """On a terminal only, and not against the reader's wish (no-color.org)."""
     return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+
+
+def terminal_width() -> int | None:
+    """The characters of a line of the terminal; ``None`` where there is no terminal."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 # --- The program --------------------------------------------------------------------
@@ -182,18 +245,35 @@ def ticks(seconds: float | None) -> Iterator[None]:
             return
 
 
-def watch(subscription: WSSubscription, name: str, options: argparse.Namespace) -> int:
-    """Print until the time is up or the feed has failed; returns the exit code."""
+def never() -> bool:
+    """Whether a market that is not recorded is over."""
+    return False
+
+
+def watch(
+    subscription: WSSubscription,
+    name: str,
+    options: argparse.Namespace,
+    ended: Callable[[], bool] = never,
+) -> int:
+    """Print until the time is up, the feed has failed or the market has *ended*.
+
+    Returns the exit code.
+    """
     table = Table(name, wants_colour())
     with suppress(TimeoutError, OkexWSError):
         subscription.wait_live(timeout=min(FIRST_WAIT, options.seconds or FIRST_WAIT))
     for _ in ticks(options.seconds):
+        if ended():
+            print(ENDED, file=sys.stderr if options.json else sys.stdout)
+            return 0
         best, health = look(subscription)
         if options.json:
             print(as_json(name, best, health), flush=True)
         else:
             now = time.strftime("%H:%M:%S")
-            print(*table.lines(now, best, health), sep="\n", flush=True)
+            lines = table.lines(now, best, health, terminal_width())
+            print(*lines, sep="\n", flush=True)
         if health.state.final:
             return 1
     return 0
@@ -201,28 +281,31 @@ def watch(subscription: WSSubscription, name: str, options: argparse.Namespace) 
 
 def open_feed(
     options: argparse.Namespace, stack: ExitStack
-) -> tuple[WSSubscription, str]:
-    """The subscription that the options ask for, closed with *stack*, and its name."""
-    if not options.local:
-        name, market = options.instrument or "BTC-JPY", options.market or "spot"
-        feed = WSSubscription(name, market, venue=options.venue, channels=("depth5",))
-        return stack.enter_context(feed), name
-    from okex_ws.local_exchange import LocalExchange
+) -> tuple[WSSubscription, str, Callable[[], bool]]:
+    """The subscription that the options ask for, its name, and whether all is over.
 
-    exchange = stack.enter_context(LocalExchange(tls=True, capture=options.capture))
-    market, name = exchange.busiest
-    if options.instrument:
-        name = options.instrument
-        served = {instrument: market for market, instrument in exchange.instruments}
-        market = served.get(name, market)
+    It is closed with *stack*.
+    """
+    name, trust, ended = options.instrument or INSTRUMENT, None, never
+    venue = VENUE if options.venue is None else options.venue
+    if options.url is not None:
+        venue = Venue("url", "v3", (options.url,))
+    elif options.local:
+        from okex_ws.local_exchange import LocalExchange
+
+        exchange = stack.enter_context(LocalExchange(tls=True, capture=options.capture))
+        name = options.instrument or exchange.busiest[1]
+        venue, trust = exchange.venue, exchange.ssl_context
+
+        def ended() -> bool:
+            return exchange.ended
+
+    # What is no id at all, the subscription refuses in its own words.
+    market = options.market or market_of(name) or "spot"
     feed = WSSubscription(
-        name,
-        options.market or market,
-        venue=exchange.venue,
-        channels=("depth5",),
-        ssl_context=exchange.ssl_context,
+        name, market, venue=venue, channels=("depth5",), ssl_context=trust
     )
-    return stack.enter_context(feed), name
+    return stack.enter_context(feed), name, ended
 
 
 def duration(text: str) -> float:
@@ -237,13 +320,28 @@ def parser() -> argparse.ArgumentParser:
     """The command line."""
     result = argparse.ArgumentParser(description="Best bid and ask, once a second.")
     add = result.add_argument
-    add("instrument", nargs="?", help="default: BTC-JPY, or the local busiest one")
-    add("--market", help="spot, futures, swap, ... (default: spot)")
-    add("--venue", default="okj-v3", help="a venue's name (default: %(default)s)")
+    add(
+        "instrument",
+        nargs="?",
+        help=f"default: {INSTRUMENT}; with --local the one where most happens",
+    )
+    add("--market", help="spot, futures, ... (default: what the instrument's id tells)")
+    add("--venue", help=f"a venue's name (default: {VENUE})")
+    add("--url", help="a v3 endpoint of your own, ws:// or wss://")
     add("--local", action="store_true", help="run an exchange on this machine")
-    add("--capture", metavar="PATH", help="with a recorded market (implies --local)")
-    add("--for", dest="seconds", type=duration, metavar="SECONDS", help="then end")
-    add("--json", action="store_true", help="one JSON object a line")
+    add(
+        "--capture",
+        metavar="PATH",
+        help="with a recorded market, until it is over (implies --local)",
+    )
+    add(
+        "--for",
+        dest="seconds",
+        type=duration,
+        metavar="SECONDS",
+        help="then end (default: until Ctrl-C)",
+    )
+    add("--json", action="store_true", help="one JSON object a line (default: a table)")
     return result
 
 
@@ -252,13 +350,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command = parser()
     options = command.parse_args(arguments)
     options.local = options.local or options.capture is not None
+    places = (options.venue is not None, options.url is not None, options.local)
+    if sum(places) > 1:
+        command.error("--venue, --url and --local are different places: give one")
     logging.basicConfig(format="%(asctime)s  %(message)s", datefmt="%H:%M:%S")
     with ExitStack() as stack:
         try:
-            subscription, name = open_feed(options, stack)
+            subscription, name, ended = open_feed(options, stack)
         except (ImportError, ValueError, TypeError, OSError) as error:
             command.error(printable(str(error)))
-        return watch(subscription, name, options)
+        return watch(subscription, name, options, ended)
 
 
 if __name__ == "__main__":

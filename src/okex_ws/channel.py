@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from .errors import OkexWSError
 from .messages import (
-    DepthData,
+    NO_DEPTH,
     Gap,
     Push,
     State,
@@ -147,21 +147,22 @@ class DepthChannel(Channel):
 
     def __init__(self, wire: Wire, topic: str, market: str, instrument_id: str) -> None:
         super().__init__(wire, topic, market, instrument_id)
-        self._read: Callable[[object], DepthData] = wire.depth
-        self._last_ms = 0
+        self._read = wire.depth
+        self._last = NO_DEPTH
 
     def push(
         self, push: Push, first: bool, link: Link, now: float, wall: float
     ) -> None:
         """Publish the newest element."""
+        before = data = self._last
         for element in push.elements:
-            data = self._read(element)
+            data = self._read(element, data)
+        self._last = data
         # The first push after a subscribe carries the time of the last change, and a
         # repeated one its old time: neither says how late the line is.
-        last, self._last_ms = self._last_ms, data.time_ms
-        newer = data.time_ms > last
+        newer = data.time_ms > before.time_ms
         lag = link.lag(wall - data.time_ms / 1000, now) if newer and not first else None
-        if data.time_ms < last and not first:
+        if data.time_ms < before.time_ms and not first:
             # Back in time (never recorded): what is older belongs to another epoch.
             self.lapsed()
         self._publish(data, lag, link, now, wall, push.text)

@@ -269,6 +269,10 @@ class DepthData(NamedTuple):
     seq: int | None
 
 
+# What came before the first snapshot: two sides that are checked already.
+NO_DEPTH = DepthData([], [], 0, None)
+
+
 @dataclass(frozen=True, slots=True)
 class TradeData:
     """A checked trade element."""

@@ -170,16 +170,36 @@ def test_nothing_is_written_to_a_connection_that_is_gone(
     assert [record for record in caplog.records if record.name == "asyncio"] == []
 
 
-def test_a_connection_that_forgot_its_socket_is_not_open() -> None:
-    class Forgetful:
-        def is_closing(self) -> bool:
-            raise AttributeError("'NoneType' object has no attribute 'is_closing'")
+class Transport:
+    """One of asyncio; *tcp* is the one below that it writes to and does not look at."""
 
-    connection: Any = SimpleNamespace(
-        protocol=SimpleNamespace(state=WebSocketState.OPEN), transport=Forgetful()
-    )
+    def __init__(self, closing: bool = False, **below: object) -> None:
+        self.closing = closing
+        if below:
+            self._ssl_protocol = SimpleNamespace(_transport=below["tcp"])
 
-    assert not Client(connection, 0.0).is_open
+    def is_closing(self) -> bool:
+        return self.closing
+
+
+@pytest.mark.parametrize(
+    ("transport", "is_open"),
+    [
+        (Transport(), True),
+        (Transport(closing=True), False),
+        (Transport(tcp=Transport()), True),
+        (Transport(tcp=Transport(closing=True)), False),
+        (Transport(tcp=None), False),
+        (Transport(closing=True, tcp=Transport()), False),
+    ],
+)
+def test_a_connection_whose_tcp_has_ended_is_not_open(
+    transport: Transport, is_open: bool
+) -> None:
+    protocol = SimpleNamespace(state=WebSocketState.OPEN)
+    connection: Any = SimpleNamespace(protocol=protocol, transport=transport)
+
+    assert Client(connection, 0.0).is_open is is_open
 
 
 def test_a_market_that_breaks_down_ends_the_exchange(

@@ -57,13 +57,11 @@ class Client:
     @property
     def is_open(self) -> bool:
         """Whether a frame can still be sent. asyncio logs what comes after the end."""
-        if self.closing or self.connection.protocol.state is not State.OPEN:
-            return False
-        try:
-            return not self.connection.transport.is_closing()
-        except AttributeError:
-            # Python 3.10 forgets the socket under TLS a step before it says so.
-            return False
+        return (
+            not self.closing
+            and self.connection.protocol.state is State.OPEN
+            and not _is_closing(self.connection.transport)
+        )
 
 
 class _Connection(ServerConnection):
@@ -355,6 +353,14 @@ class Hub:
         task = asyncio.create_task(_close(client.connection, code, reason))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _is_closing(transport: asyncio.Transport) -> bool:
+    # A TLS transport of asyncio does not say that the TCP below it has ended, and that
+    # of Python 3.10 breaks when asked after that end: ask the one below, if one is.
+    tls = getattr(transport, "_ssl_protocol", None)
+    tcp = transport if tls is None else getattr(tls, "_transport", transport)
+    return tcp is None or tcp.is_closing() or transport.is_closing()
 
 
 async def _close(connection: ServerConnection, code: int, reason: str) -> None:

@@ -50,8 +50,8 @@ class Wire(Protocol):
         """The messages of one frame."""
         ...
 
-    def depth(self, element: object) -> DepthData:
-        """Read a snapshot of levels."""
+    def depth(self, element: object, before: DepthData) -> DepthData:
+        """Read a snapshot of levels; what is as *before* needs no check."""
         ...
 
     def trade(self, element: object) -> TradeData:
