@@ -17,7 +17,7 @@ GRACE = 5.0
 # arena: 17 MiB after three minutes. It grows with the length of one campaign and not
 # with their number: measured, 54.64, 54.69 and 54.70 MiB after three of 45 s in a row.
 MEMORY = 32 << 20
-_OURS = ("Connection", "Feed", "View", "Session", "Transport", "TcpStream", "Updates")
+_OURS = ("Connection", "Feed", "View", "Session", "Transport", "TcpStream", "Inbox")
 
 
 class Resources(NamedTuple):
