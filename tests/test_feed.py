@@ -79,6 +79,19 @@ def test_a_context_that_does_not_verify_is_refused(world: World) -> None:
         Feed("okj-v3", ssl_context=True)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("name", ["on_state", "reconnect", "timeouts"])
+def test_a_keyword_of_the_wrong_kind_is_refused_at_once(name: str) -> None:
+    with pytest.raises(TypeError, match=name):
+        Feed("okj-v3", **{name: 5})
+
+
+def test_waiting_for_a_closed_feed_is_waiting_for_nothing(world: World) -> None:
+    feed = world.feed()
+    feed.close()
+    with pytest.raises(NotLive, match="closed"):
+        feed.wait_live(1)
+
+
 @pytest.mark.parametrize(
     "keywords",
     [{"ping_interval": 31}, {"ping_interval": 5}, {"probe_interval": 0}],

@@ -849,3 +849,13 @@ def test_no_order_of_events_breaks_the_conversation() -> None:
     run_state_machine_as_test(
         Conversation, settings=settings(max_examples=60, stateful_step_count=40)
     )
+
+
+def test_a_flowing_channel_that_another_wants_owes_that_one_a_push(talk: Talk) -> None:
+    """The new holder has no snapshot, and a quiet market would never send one."""
+    talk.subscribe(DEPTH)
+    talk.push(DEPTH)
+    talk.session.want(DEPTH, "another", True, talk.now)
+    assert talk.phase(DEPTH) is Phase.ACKED
+    talk.now += 10
+    assert talk.asked() == [("unsubscribe", [DEPTH])]

@@ -387,3 +387,17 @@ def test_garbage_inside_tls_ends_the_connection(network: TcpNetwork) -> None:
     assert str(end).startswith("wss://localhost")
     assert "TLS failed" in end.reason
     assert isinstance(end.__cause__, ssl.SSLError)
+
+
+def test_a_context_that_is_loosened_later_is_not_used() -> None:
+    context = client_tls()
+    net = TcpNetwork(ssl_context=context)
+    try:
+        context.check_hostname = False
+        with (
+            Server(wait_for_end, server_tls("localhost")) as server,
+            pytest.raises(HandshakeFailed, match="must verify"),
+        ):
+            connected(net, server.port, "wss")
+    finally:
+        net.close()

@@ -131,3 +131,14 @@ def test_a_queue_needs_room(bad: Any) -> None:
     with pytest.raises(ValueError, match="timeout"):
         sub.updates(timeout=-1)
     world.run(1)
+
+
+def test_it_says_what_it_is_subscribed_to() -> None:
+    world = World()
+    sub = world.subscribe()
+    assert (sub.instrument_id, sub.market, sub.venue.name) == (
+        "BTC-USDT",
+        "spot",
+        "fake",
+    )
+    world.run(1)

@@ -188,3 +188,10 @@ def test_turns_are_given_out_once_to_many_threads() -> None:
         thread.join(10)
     # Each thread has a clock of its own, so a turn may be late, but never doubled.
     assert len(turns) == len(set(turns)) == 200
+
+
+def test_after_a_fork_turns_are_given_out_whoever_held_the_lock() -> None:
+    gaps = HostGap()
+    gaps._lock.acquire()
+    gaps.forked()
+    assert gaps.take("a", 1.0, 0.0) is None

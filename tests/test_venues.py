@@ -209,3 +209,9 @@ def test_what_is_never_delivered_has_no_delivery(name: str) -> None:
 def test_the_nearest_name_is_a_question_or_nothing() -> None:
     assert nearest("dept5", ("depth5", "trade")) == "; did you mean 'depth5'?"
     assert nearest("xyz", ("depth5", "trade")) == ""
+
+
+@pytest.mark.parametrize("markets", ["spot", (), ("spot", "foo")])
+def test_a_venue_has_markets_that_there_are(markets: Any) -> None:
+    with pytest.raises(ValueError, match="markets is a tuple out of"):
+        Venue("mine", "v3", (URL,), markets=markets)

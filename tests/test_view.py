@@ -826,3 +826,62 @@ def test_one_error_does_not_collect_the_traces_of_all_who_wait(world: World) -> 
     error = sub._view.error
     assert error is not None
     assert len(traceback.extract_tb(error.__traceback__)) < 10
+
+
+def test_an_iterator_does_not_wait_on_a_thread_of_the_library(world: World) -> None:
+    errors: list[Exception] = []
+    sub = world.subscribe(channels=("depth5",), on_error=errors.append)
+
+    def wait(text: str) -> None:
+        list(sub.updates(timeout=1))
+
+    world.at(0.5, lambda: setattr(sub._view.callbacks, "on_message", wait))
+    world.at(1, lambda: push(world, depth(1000)))
+
+    world.run(2)
+
+    assert [type(error) for error in errors] == [RuntimeError]
+
+
+def test_in_a_forked_child_it_is_closed_and_its_iterators_have_ended(
+    world: World,
+) -> None:
+    sub = world.subscribe(channels=("depth5",))
+    updates = sub.updates()
+    seen: list[Any] = []
+    world.at(1, lambda: (sub._view.forked(), seen.extend([sub.state, sub.GetDepth()])))
+
+    world.run(2)
+
+    assert seen == [State.CLOSED, {}]
+    assert all(isinstance(item, StateChange) for item in updates)
+
+
+def test_a_channel_that_the_exchange_ends_is_withdrawn_and_asked_for_again(
+    world: World,
+) -> None:
+    sub = world.subscribe(channels=("depth5",))
+    seen: list[Any] = []
+    world.at(1, lambda: push(world, {"event": "unsubscribe", "channel": DEPTH}))
+    world.at(1.5, lambda: seen.extend([sub.state, sub.GetDepth()]))
+    world.at(4, lambda: seen.append(sub.state))
+
+    world.run(5)
+
+    assert seen == [State.SYNCING, {}, State.LIVE]
+
+
+def test_an_error_that_answers_nothing_is_counted_and_said(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    sub = world.subscribe()
+    error = {"event": "error", "errorCode": 30043, "message": "why\nme"}
+    for second in (1, 2, 3):
+        world.at(second, lambda: push(world, error))
+    world.at(4, lambda: push(world, "pong"))
+
+    world.run(5)
+
+    assert sub.stats().dropped == {"unasked error": 3, "unasked pong": 1}
+    said = [r.getMessage() for r in caplog.records]
+    assert said == ["an error that answers no request: why\ufffdme (error 30043)"]

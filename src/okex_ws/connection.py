@@ -190,7 +190,11 @@ class Connection:
     def _do_work(self) -> None:
         # What the work itself submits is for the next turn: nobody holds the line up.
         for _ in range(len(self._work)):
-            self._work.popleft()()
+            try:
+                work = self._work.popleft()
+            except IndexError:  # at the end, `submit` may have done it
+                return
+            work()
 
     def _new_waits(self) -> Iterator[float]:
         policy = self._settings.reconnect

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, TypedDict
 
 from .callbacks import OnState
-from .connection import Connection, Settings
+from .connection import HOST_GAP, Connection, Settings
 from .errors import NotLive
 from .library import on_library_thread
 from .messages import Health, State, Stats
@@ -205,6 +205,7 @@ _feeds: weakref.WeakSet[Feed] = weakref.WeakSet()
 
 
 def _after_fork() -> None:
+    HOST_GAP.forked()
     for feed in list(_feeds):
         feed._plan.forked()
 

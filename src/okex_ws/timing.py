@@ -197,6 +197,10 @@ class HostGap:
         self._lock = threading.Lock()
         self._next: dict[str, float] = {}
 
+    def forked(self) -> None:
+        """In a forked child: no lock that another thread may have held."""
+        self._lock = threading.Lock()
+
     def take(self, host: str, gap: float, now: float) -> float | None:
         """Take the turn at *host*, if it has come; else returns when to ask again."""
         with self._lock:
