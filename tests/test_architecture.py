@@ -18,19 +18,24 @@ SOURCE = ROOT / "src" / "okex_ws"
 # Lowest first. A module imports only from groups before its own, or inside its package
 # where the whole package is named here.
 LAYERS = (
-    {"errors", "timing", "messages", "library"},
-    {"venues", "book", "trust", "protocols.values"},
+    {"errors", "timing", "messages", "wire", "library", "credentials"},
+    {"venues", "book", "trust", "login"},
+    {"protocols.values", "protocols.names"},
+    {"protocols.common"},
     {"protocols", "dial", "line", "heartbeat", "outage", "counters", "http_answer"},
-    {"tcp", "channel"},
-    {"stream"},
-    {"transport", "session"},
+    {"tcp", "items", "events"},
+    {"stream", "channel"},
+    {"transport", "session", "series"},
     {"handler"},
+    {"conversation"},
     {"connection"},
-    {"callbacks", "items", "updates"},
+    {"callbacks", "updates"},
     {"view"},
+    {"route", "tally"},
     {"plan"},
+    {"options", "following"},
+    {"subscription", "raw"},
     {"feed"},
-    {"subscription"},
     {""},  # okex_ws/__init__.py itself: the public names
     {"local_exchange"},
 )

@@ -7,7 +7,7 @@ import logging
 import pytest
 from tests.clocks import FakeClock
 
-from okex_ws.callbacks import SLOW, Callbacks
+from okex_ws.callbacks import SLOW, Callbacks, check_callables
 from okex_ws.errors import Stalled
 from okex_ws.messages import State, StateChange
 from okex_ws.timing import utc
@@ -132,3 +132,10 @@ def test_a_slow_callback_that_raises_is_both(clock: FakeClock) -> None:
     callbacks = Callbacks("it", clock, slow)
     callbacks.message("text")
     assert (callbacks.errors, callbacks.stalls) == (1, 1)
+
+
+def test_what_cannot_be_called_is_named() -> None:
+    check_callables(on_message=print, on_state=None, on_error=[].append)
+
+    with pytest.raises(TypeError, match="on_state is a function or None, got 5"):
+        check_callables(on_message=print, on_state=5)

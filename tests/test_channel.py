@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 import math
-from collections import deque
-from collections.abc import Iterator
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
-from okex_ws.channel import (
-    KEPT_TRADES,
-    KINDS,
-    Channel,
-    TickerChannel,
-)
+from okex_ws.channel import Channel, ValueChannel
 from okex_ws.errors import SubscriptionRejected, WireError
-from okex_ws.messages import Gap, Push, State, TickerData, Trade
-from okex_ws.protocols.v3 import PROTOCOL
+from okex_ws.messages import Depth, FundingRate, Item, State, Ticker
+from okex_ws.protocols.v3 import PROTOCOL as V3
+from okex_ws.protocols.v5 import PROTOCOL as V5
+from okex_ws.series import KINDS
 from okex_ws.trust import Link
+from okex_ws.wire import Push, TickerData
 
 TIME_MS = 1645747201032
 WALL = 1645747201.5
-PLACE = ("spot", "BTC-USDT")
+SPOT, SWAP = ("spot", "BTC-USDT"), ("swap", "BTC-USD-SWAP")
+NAMES = {
+    "depth": V3.channel("depth5", *SPOT),
+    "ticker": V3.channel("ticker", *SPOT),
+    "trade": V3.channel("trade", *SPOT),
+    "candle": V3.channel("candle60s", *SPOT),
+    "funding": V3.channel("funding_rate", *SWAP),
+    "data": V3.raw_channel("mark_price", *SWAP),
+}
 
 
 class Follower:
@@ -35,8 +40,8 @@ class Follower:
     def pushed(self, channel: Channel, text: str, now: float) -> None:
         self.heard.append(text)
 
-    def traded(self, item: Trade | Gap) -> None:
-        self.heard.append(item)
+    def add(self, topic: str, item: Item) -> None:
+        self.heard.append((topic, item))
 
     def tell(self, now: float) -> None:
         self.heard.append("tell")
@@ -48,7 +53,7 @@ class Follower:
 
 def iso(time_ms: int) -> str:
     second = time_ms // 1000 - TIME_MS // 1000
-    assert 0 <= second <= 9
+    assert 0 <= second <= 8
     return f"2022-02-25T00:00:0{second + 1}.{time_ms % 1000:03}Z"
 
 
@@ -56,19 +61,13 @@ def depth(bid: str = "10.1", time_ms: int = TIME_MS) -> dict[str, Any]:
     return {"bids": [[bid, "2", "1"]], "asks": [], "timestamp": iso(time_ms)}
 
 
-def trade(trade_id: int, price: str = "0.5") -> dict[str, Any]:
-    return {
-        "trade_id": str(trade_id),
-        "price": price,
-        "size": "2",
-        "side": "sell",
-        "timestamp": iso(TIME_MS),
-    }
+def ticker(last: str) -> dict[str, Any]:
+    return {"last": last, "timestamp": iso(TIME_MS)}
 
 
 def made(kind: str) -> tuple[Any, Follower, Link]:
     """A channel that is asked for on an open connection, and who follows it."""
-    channel = KINDS[kind](PROTOCOL, kind, *PLACE)
+    channel = KINDS[kind](V3, NAMES[kind])
     follower, link = Follower(), Link(0.0)
     channel.followers = (follower,)
     channel.opened(link, 0.0)
@@ -99,13 +98,28 @@ def flowing(kind: str, element: dict[str, Any]) -> tuple[Any, Follower, Link]:
 # --- From wanted to live ------------------------------------------------------------
 
 
+def test_there_is_a_channel_for_every_kind() -> None:
+    assert {kind: name.kind for kind, name in NAMES.items()} == {k: k for k in KINDS}
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_channel_is_its_wire_name_and_begins_with_nothing(kind: str) -> None:
-    channel = KINDS[kind](PROTOCOL, kind, *PLACE)
-    assert channel.name == f"spot/{kind}:BTC-USDT"
+    key, topic, instrument_id, _ = NAMES[kind]
+
+    channel = KINDS[kind](V3, NAMES[kind])
+
+    assert (channel.name, channel.topic) == (key, topic)
+    assert channel.instrument_id == instrument_id
     assert channel.shown.state is State.CONNECTING
     assert (channel.shown.epoch, channel.shown.received) == (0, -math.inf)
-    assert channel.owes is (kind != "trade")
+    assert (channel.openings, channel.users, channel.error) == (0, 0, None)
+
+
+@pytest.mark.parametrize("wire", [V3, V5])
+def test_a_push_is_owed_where_the_protocol_says_so(wire: Any) -> None:
+    for topic in ("depth5", "trade", "ticker"):
+        name = wire.channel(wire.topic(topic), *SPOT)
+        assert KINDS[name.kind](wire, name).owes is wire.needs_snapshot(name.topic)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -114,13 +128,14 @@ def test_an_open_connection_and_its_acknowledgement_are_told(kind: str) -> None:
     assert channel.shown.state is State.SYNCING
     assert "acknowledgement" in channel.shown.cause
     assert channel.shown.link is link
+    assert channel.openings == 1
     channel.subscribed(link, 0.0)
     assert channel.acknowledged
     assert follower.take() == ["tell"]
 
 
 def test_a_snapshot_channel_is_live_with_its_first_push() -> None:
-    channel, follower, link = made("depth5")
+    channel, follower, link = made("depth")
     channel.subscribed(link, 0.0)
     assert channel.shown.state is State.SYNCING
     assert "first push" in channel.shown.cause
@@ -136,19 +151,21 @@ def test_a_snapshot_channel_is_live_with_its_first_push() -> None:
     assert channel.shown.epoch == 1
 
 
-def test_a_trade_channel_is_live_with_its_acknowledgement() -> None:
-    channel, _, link = made("trade")
+def test_a_channel_that_owes_no_push_is_live_with_its_acknowledgement() -> None:
+    channel, follower, link = made("trade")
+
     channel.subscribed(link, 0.0)
+
     assert (channel.shown.state, channel.shown.epoch) == (State.LIVE, 1)
-    push(channel, trade(1), link=link, first=True)
-    assert channel.shown.epoch == 1
+    assert channel.shown.cause == ""
+    assert follower.take() == ["tell"]
 
 
 # --- Losing -------------------------------------------------------------------------
 
 
 def test_a_lost_connection_withdraws_the_data_and_keeps_its_age() -> None:
-    channel, follower, _ = flowing("depth5", depth())
+    channel, follower, _ = flowing("depth", depth())
     channel.lost("reset by peer", 9.0)
     shown = channel.shown
     assert (shown.state, shown.cause) == (State.RECONNECTING, "reset by peer")
@@ -158,7 +175,7 @@ def test_a_lost_connection_withdraws_the_data_and_keeps_its_age() -> None:
 
 
 def test_the_first_snapshot_of_the_next_connection_is_a_new_epoch() -> None:
-    channel, _, _ = flowing("depth5", depth())
+    channel, _, _ = flowing("depth", depth())
     channel.lost("reset by peer", 9.0)
     link = Link(10.0)
     channel.opened(link, 10.0)
@@ -170,14 +187,14 @@ def test_the_first_snapshot_of_the_next_connection_is_a_new_epoch() -> None:
 
 def test_the_age_is_that_of_the_last_push_on_whatever_connection() -> None:
     """It is infinite before the first push, and that was on another connection."""
-    channel, _, _ = flowing("depth5", depth())
+    channel, _, _ = flowing("depth", depth())
     channel.lost("reset by peer", 9.0)
     channel.opened(Link(10.0), 10.0)
     assert channel.shown.received == 1.0
 
 
 def test_a_spoiled_snapshot_is_withdrawn_until_the_next_good_one() -> None:
-    channel, follower, link = flowing("depth5", depth())
+    channel, follower, link = flowing("depth", depth())
     channel.spoiled("not JSON", 2.0)
     shown = channel.shown
     assert (shown.state, shown.cause, shown.data) == (
@@ -197,7 +214,7 @@ def test_a_spoiled_snapshot_is_withdrawn_until_the_next_good_one() -> None:
 
 
 def test_the_end_of_a_lease_is_the_end_of_an_epoch_and_of_nothing_else() -> None:
-    channel, follower, _ = flowing("depth5", depth())
+    channel, follower, _ = flowing("depth", depth())
     before = channel.shown
     channel.lapsed()
     assert channel.shown == before._replace(epoch=2)
@@ -205,7 +222,7 @@ def test_the_end_of_a_lease_is_the_end_of_an_epoch_and_of_nothing_else() -> None
 
 
 def test_a_refused_channel_fails_with_the_exchanges_words() -> None:
-    channel, _, _ = made("depth5")
+    channel, _, _ = made("depth")
     error = SubscriptionRejected(30040, "doesn't exist", channel.name)
     channel.refused(error)
     assert channel.error is error
@@ -216,13 +233,13 @@ def test_a_refused_channel_fails_with_the_exchanges_words() -> None:
 
 
 def test_the_newest_element_of_a_push_is_shown() -> None:
-    channel, _, link = made("depth5")
+    channel, _, link = made("depth")
     push(channel, depth("1"), depth("2", TIME_MS + 1), link=link)
     assert channel.shown.depth.bids == [["2", "2", "1"]]
 
 
 def test_lag_is_measured_on_newer_pushes_alone() -> None:
-    channel, _, link = made("depth5")
+    channel, _, link = made("depth")
 
     def lag(
         time_ms: int, late: float, over: Link = link, first: bool = False
@@ -244,8 +261,47 @@ def test_lag_is_measured_on_newer_pushes_alone() -> None:
     assert lag(TIME_MS + 3000, 8.0, other) == 0.0
 
 
+def test_a_depth_that_goes_back_in_time_is_of_another_epoch() -> None:
+    channel, follower, link = flowing("depth", depth("1", TIME_MS + 1000))
+
+    push(channel, depth("2", TIME_MS), link=link)
+
+    shown = channel.shown
+    assert (shown.state, shown.epoch) == (State.LIVE, 2)
+    assert shown.depth.bids == [["2", "2", "1"]]
+    assert follower.take() == ["text"]
+    push(channel, depth("3", TIME_MS), link=link)
+    assert channel.shown.epoch == 2
+
+
+def test_a_first_snapshot_may_be_older_than_the_last_of_before() -> None:
+    """After a reconnect; the connection has made a new epoch of it already."""
+    channel, _, _ = flowing("depth", depth("1", TIME_MS + 1000))
+    channel.lost("reset by peer", 9.0)
+    link = Link(10.0)
+    channel.opened(link, 10.0)
+    channel.subscribed(link, 10.0)
+
+    push(channel, depth("2", TIME_MS), link=link, first=True)
+
+    assert channel.shown.epoch == 2
+
+
+def test_a_depth_is_given_with_as_many_levels_as_are_asked_for() -> None:
+    channel, _, link = made("depth")
+    bids = [["2", "1", "1"], ["1", "1", "1"]]
+    push(channel, depth() | {"bids": bids}, link=link, first=True, wall=WALL)
+
+    item = channel.item(channel.shown, 1)
+
+    assert isinstance(item, Depth)
+    assert (item.bids, item.asks) == ((("2", "1", "1"),), ())
+    assert (item.instrument_id, item.channel, item.epoch) == ("BTC-USDT", "depth5", 1)
+    assert channel.item(channel.shown, None).bids == (*map(tuple, bids),)
+
+
 def test_an_unreadable_depth_changes_nothing() -> None:
-    channel, follower, link = flowing("depth5", depth())
+    channel, follower, link = flowing("depth", depth())
     before = channel.shown
     with pytest.raises(WireError):
         push(channel, depth("2", TIME_MS + 1), {"bids": 5}, link=link)
@@ -253,157 +309,60 @@ def test_an_unreadable_depth_changes_nothing() -> None:
     assert follower.take() == []
 
 
-# --- Ticker -------------------------------------------------------------------------
+# --- Values of which the newest counts ------------------------------------------------
 
 
 def test_a_ticker_is_replaced_by_the_newest() -> None:
     channel, follower, link = made("ticker")
-    assert isinstance(channel, TickerChannel)
+    assert isinstance(channel, ValueChannel)
     channel.subscribed(link, 0.0)
     follower.take()
-    one, other = ({"last": p, "timestamp": iso(TIME_MS)} for p in ("1", "2"))
-    push(channel, one, other, link=link, first=True)
+
+    push(channel, ticker("1"), ticker("2"), link=link, first=True)
+
     data = channel.shown.data
     assert isinstance(data, TickerData)
     assert data.last == Decimal(2)
+    assert channel.shown.lag is None
     assert follower.take() == ["tell", "text"]
+    item = channel.item(channel.shown, None)
+    assert isinstance(item, Ticker)
+    assert (item.instrument_id, item.last, item.epoch) == ("BTC-USDT", Decimal(2), 1)
 
 
-# --- Trades -------------------------------------------------------------------------
+def test_an_unreadable_ticker_changes_nothing() -> None:
+    channel, follower, link = flowing("ticker", ticker("1"))
+    before = channel.shown
 
-
-def ids(items: Any) -> list[str]:
-    return [item.id for item in items]
-
-
-def reconnect(channel: Channel, follower: Follower) -> Link:
-    channel.lost("reset by peer", 9.0)
-    link = Link(10.0)
-    channel.opened(link, 10.0)
-    channel.subscribed(link, 10.0)
-    follower.take()
-    return link
-
-
-def test_a_trade_is_typed_and_exact() -> None:
-    channel, follower, link = flowing("trade", trade(1))
-    push(channel, trade(2, "0.10"), link=link)
-    text, told = follower.take()
-    assert text == "text"
-    assert channel.trades == (told,)
-    assert (told.id, told.first_id, told.count) == ("2", "2", 1)
-    assert (str(told.price), told.size, told.side) == ("0.10", Decimal(2), "sell")
-    assert (told.instrument_id, told.epoch, told.replayed) == ("BTC-USDT", 1, False)
-    assert told.timestamp.timestamp() == TIME_MS / 1000
-    assert told.received.timestamp() == WALL
-
-
-def test_the_replay_of_the_first_connection_is_marked_and_kept_out() -> None:
-    channel, follower, link = made("trade")
-    channel.subscribed(link, 0.0)
-    follower.take()
-    push(channel, trade(1), link=link, first=True)
-    text, told = follower.take()
-    assert (text, told.id, told.replayed) == ("text", "1", True)
-    assert channel.trades == ()
-
-
-def test_a_replay_of_a_known_trade_is_dropped_and_counted() -> None:
-    channel, follower, link = flowing("trade", trade(1))
-    push(channel, trade(2), link=link)
-    link = reconnect(channel, follower)
-    push(channel, trade(2), link=link, first=True)
-    assert follower.take() == ["text"]
-    assert ids(channel.trades) == ["2"]
-    assert channel.counts == {"skipped repeat": 1}
-
-
-def test_a_replay_that_was_only_a_replay_before_is_known_too() -> None:
-    channel, follower, _ = flowing("trade", trade(1))
-    link = reconnect(channel, follower)
-    push(channel, trade(1), link=link, first=True)
-    assert follower.take() == ["text"]
-    assert channel.trades == ()
-
-
-def test_a_replay_of_an_unknown_trade_comes_after_a_gap() -> None:
-    channel, follower, link = flowing("trade", trade(1))
-    push(channel, trade(2), link=link)
-    link = reconnect(channel, follower)
-    push(channel, trade(9), link=link, first=True)
-    _, gap, told = follower.take()
-    assert gap == Gap("trade", "2", "9", "trades while not connected", "BTC-USDT")
-    assert (told.id, told.replayed) == ("9", False)
-    assert ids(channel.trades) == ["2", "9"]
-    assert channel.counts["gaps"] == 1
-
-
-def test_trades_of_one_push_have_no_gap_between_them() -> None:
-    """Only the last trade is sent again; what stands beside it is news."""
-    channel, follower, link = made("trade")
-    channel.subscribed(link, 0.0)
-    push(channel, trade(1), trade(2), link=link, first=True)
-    assert not [item for item in follower.take() if isinstance(item, Gap)]
-    assert ids(channel.trades) == ["2"]
-
-
-def test_trades_come_in_order_and_once() -> None:
-    channel, follower, link = flowing("trade", trade(1))
-    push(channel, trade(2), trade(3), trade(2), link=link)
-    push(channel, trade(3), trade(4), link=link)
-    assert [t.id for t in follower.take() if isinstance(t, Trade)] == ["2", "3", "4"]
-    assert ids(channel.trades) == ["2", "3", "4"]
-    assert channel.counts["skipped repeat"] == 2
-
-
-def test_the_kept_trades_and_known_ids_are_bounded() -> None:
-    channel, _, link = flowing("trade", trade(0))
-    push(channel, *map(trade, range(1, 2 * KEPT_TRADES)), link=link)
-    assert len(channel.trades) == KEPT_TRADES
-    assert channel.trades[-1].id == str(2 * KEPT_TRADES - 1)
-    assert len(channel._known) == KEPT_TRADES
-
-
-def test_an_unreadable_trade_spoils_its_whole_push() -> None:
-    channel, follower, link = flowing("trade", trade(1))
     with pytest.raises(WireError):
-        push(channel, trade(2), {"trade_id": "3"}, link=link)
-    assert channel.trades == ()
+        push(channel, ticker("2"), {"last": 5}, link=link)
+
+    assert channel.shown is before
     assert follower.take() == []
 
 
-def test_what_could_not_be_read_may_have_been_a_trade() -> None:
-    channel, follower, link = flowing("trade", trade(1))
-    push(channel, trade(2), link=link)
-    follower.take()
-    channel.spoiled("not JSON", 2.0)
-    assert follower.take() == [Gap("trade", "2", None, "not JSON", "BTC-USDT")]
-    assert channel.shown.state is State.LIVE
-    assert (channel.counts["gaps"], channel.counts["resyncs"]) == (1, 0)
+def test_a_funding_rate_is_a_value_of_its_own_kind() -> None:
+    channel, _, link = made("funding")
+    element = {
+        "instrument_id": "BTC-USD-SWAP",
+        "funding_rate": "-0.00015",
+        "estimated_rate": "0.0002",
+        "interest_rate": "0",
+        "funding_time": iso(TIME_MS),
+        "settlement_time": iso(TIME_MS + 5000),
+    }
+    push(channel, element, link=link, first=True)
+
+    item = channel.item(channel.shown, None)
+
+    assert isinstance(item, FundingRate)
+    assert (item.instrument_id, item.rate) == ("BTC-USD-SWAP", Decimal("-0.00015"))
+    assert isinstance(item.funding_time, datetime)
 
 
-def test_an_unreadable_message_says_nothing_of_a_channel_that_is_not_live() -> None:
-    channel, follower, _ = made("trade")
-    channel.spoiled("not JSON", 2.0)
-    assert follower.take() == []
-    assert channel.counts["gaps"] == 0
+@pytest.mark.parametrize("kind", ["ticker", "funding"])
+def test_a_value_that_was_withdrawn_is_none(kind: str) -> None:
+    channel, _, link = made(kind)
+    channel.subscribed(link, 0.0)
 
-
-class _Moving(deque[Trade]):
-    """Is appended to while it is read, the first time."""
-
-    reads = 0
-
-    def __iter__(self) -> Iterator[Trade]:
-        self.reads += 1
-        if self.reads == 1:
-            raise RuntimeError("deque mutated during iteration")
-        return super().__iter__()
-
-
-def test_trades_can_be_read_while_one_comes() -> None:
-    channel, _, link = flowing("trade", trade(1))
-    push(channel, trade(2), link=link)
-    channel._trades = _Moving(channel._trades)
-    assert ids(channel.trades) == ["2"]
-    assert channel._trades.reads == 2
+    assert channel.item(channel.shown, None) is None

@@ -2,14 +2,52 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import math
+import queue
+import random
+import socket
+from collections.abc import Callable
 from itertools import pairwise
+from typing import Any
 
 import pytest
-from tests.world import World, depth
+from tests import clocks
+from tests.peers import LIMIT, Server, accept_head, read_head
+from tests.world import START, World, depth
+from websockets.frames import Frame, Opcode
+from websockets.protocol import State as ProtocolState
+from websockets.server import ServerProtocol
 
-from okex_ws import ConnectionLost, HandshakeFailed, Reconnect, Stalled, State
-from okex_ws.counters import cause_of
+from okex_ws import (
+    ConnectionLost,
+    ConnectionReport,
+    Credentials,
+    Feed,
+    HandshakeFailed,
+    RawSubscription,
+    Reconnect,
+    State,
+    Venue,
+    WSSubscription,
+)
+from okex_ws.connection import Connection, Settings
+from okex_ws.library import on_library_thread
+from okex_ws.protocols.v5 import PROTOCOL as V5
+from okex_ws.session import Session
+from okex_ws.stream import TcpNetwork
+from okex_ws.timing import Ping, Timeouts
+from okex_ws.wire import Path
+
+KEY = Credentials("the key", "the secret", "the passphrase")
+ORDERS = {"channel": "orders", "instType": "ANY"}
+
+
+def connection(user: WSSubscription | RawSubscription | Feed) -> Connection:
+    """The one connection behind it."""
+    (one,) = user._plan.connections
+    return one
 
 
 @pytest.fixture
@@ -225,13 +263,51 @@ def test_work_and_closing_cut_a_back_off_short(world: World) -> None:
     assert sub.state is State.CLOSED
 
 
+def test_a_close_cuts_the_wait_for_the_hosts_turn_short(world: World) -> None:
+    world.failure = lambda url: ConnectionLost(url, "refused")
+    sub = world.subscribe(reconnect=Reconnect(first=0.001, cap=0.001, host_gap=1000))
+    world.at(5, sub.close)
+
+    world.run(5000)
+
+    assert len(world.opened) == 1
+    assert sub.state is State.CLOSED
+
+
+def test_work_is_done_in_order_on_the_connections_thread(world: World) -> None:
+    sub = world.subscribe()
+    done: list[tuple[int, bool]] = []
+
+    def work(number: int) -> Callable[[], None]:
+        return lambda: done.append((number, on_library_thread()))
+
+    for number in range(3):
+        connection(sub).submit(work(number))
+
+    world.run(1)
+
+    assert done == [(0, True), (1, True), (2, True)]
+
+
+def test_what_is_submitted_after_the_end_is_done_at_once(world: World) -> None:
+    one = connection(world.subscribe())
+    world.run(1)
+    done: list[bool] = []
+
+    one.submit(lambda: done.append(on_library_thread()))
+
+    assert done == [False]
+
+
 def test_an_internal_error_is_logged_and_ends_no_thread(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     sub = world.subscribe(channels=("depth5",))
 
     def break_it() -> None:
-        session = sub._feed._plan.connection.conversation.session  # type: ignore[union-attr]
+        talk = connection(sub).conversation
+        assert talk is not None
+        session = talk.session
         session.lines.clear()
         session.lines["x"] = None  # type: ignore[assignment]
         session._lines_due = 0.0
@@ -260,15 +336,249 @@ def test_a_peers_close_frame_is_counted_by_its_code(world: World) -> None:
     assert errors[0].code == 4004
 
 
+# --- Paths and endpoints ------------------------------------------------------------
+
+
+def test_each_path_is_a_connection_of_its_own_to_an_endpoint_and_its_path() -> None:
+    world = World("v5")
+    world.subscribe(channels=("depth5", "candle60s"))
+
+    world.run(2)
+
+    assert [url for _, url in world.opened] == [
+        f"{world.url}/public",
+        f"{world.url}/business",
+    ]
+
+
+def test_a_path_is_kept_at_the_next_endpoint() -> None:
+    world = World("v5")
+    world.failure = lambda url: ConnectionLost(url, "refused")
+    bases = [f"ws://{number}.{world.host}/ws/v5" for number in (1, 2)]
+    world.subscribe(venue=world.venue(*bases), channels=("trade",))
+
+    world.run(20)
+
+    urls = [url for _, url in world.opened]
+    assert urls[:3] == [f"{bases[n]}/public" for n in (0, 1, 0)]
+
+
+def test_an_attempt_that_failed_carries_the_venues_advice(world: World) -> None:
+    world.failure = lambda url: ConnectionLost(url, "refused")
+    errors: list[Any] = []
+    venue = world.venue(retired="last seen on 2022-02-25")
+    world.subscribe(venue=venue, on_error=errors.append)
+
+    world.run(1)
+
+    assert errors[0].advice == venue.advice(world.url) != ""
+    assert "the exchange retired v3" in str(errors[0])
+
+
+def test_the_loss_of_what_was_open_needs_no_advice(world: World) -> None:
+    errors: list[Any] = []
+    venue = world.venue(retired="last seen on 2022-02-25")
+    world.subscribe(venue=venue, on_error=errors.append)
+    world.at(1, lambda: world.peer and world.peer.drop())
+
+    world.run(1.5)
+
+    assert [error.advice for error in errors] == [""]
+
+
+# --- The login ----------------------------------------------------------------------
+
+
+def logins(world: World) -> list[dict[str, str]]:
+    return [r["args"][0] for r in world.exchange.requests if r["op"] == "login"]
+
+
+@pytest.mark.parametrize("ahead", [-7200.0, 0.0, 86400.0])
+def test_a_login_is_stamped_with_the_exchanges_clock(ahead: float) -> None:
+    """It is good for 30 seconds; the machine's own clock may be hours off."""
+    world = World("v5")
+    world.exchange.ahead = ahead
+    feed = world.feed(credentials=KEY)
+    sub = RawSubscription([ORDERS], feed=feed)
+    seen: list[State] = []
+    world.at(1, lambda: seen.append(sub.state))
+
+    world.run(2)
+
+    (login,) = logins(world)
+    timestamp = str(int(START + ahead))
+    assert login == {
+        "apiKey": "the key",
+        "passphrase": "the passphrase",
+        "timestamp": timestamp,
+        "sign": KEY.sign(timestamp),
+    }
+    assert [r["op"] for r in world.exchange.requests] == ["login", "subscribe"]
+    assert seen == [State.LIVE]
+
+
+def test_each_login_has_the_time_at_which_it_is_sent() -> None:
+    world = World("v5")
+    world.exchange.ahead = 5000.0
+    world.exchange.login_refusal = ("60006", "Timestamp request expired")
+    feed = world.feed(credentials=KEY)
+    RawSubscription([ORDERS], feed=feed)
+
+    def relent() -> None:
+        world.exchange.login_refusal = None
+
+    world.at(4, relent)
+
+    world.run(10)
+
+    # At once, then one, two and four seconds after each refusal.
+    stamps = [int(login["timestamp"]) - int(START) - 5000 for login in logins(world)]
+    assert stamps == [0, 1, 3, 7]
+
+
+def test_each_connection_logs_in_for_itself() -> None:
+    world = World("v5")
+    feed = world.feed(credentials=KEY)
+    sub = RawSubscription([ORDERS], feed=feed)
+    world.at(1, lambda: world.peer_on("private").drop())
+    seen: list[State] = []
+    world.at(9, lambda: seen.append(sub.state))
+
+    world.run(10)
+
+    assert len(logins(world)) == 2
+    assert seen == [State.LIVE]
+
+
+def test_without_credentials_nobody_logs_in() -> None:
+    world = World("v5")
+    world.subscribe(channels=("depth5", "trade"))
+
+    world.run(2)
+
+    assert [r["op"] for r in world.exchange.requests] == ["subscribe"]
+
+
+class Holder:
+    """Wants one private channel, and nothing else."""
+
+    def opened(self, session: Session[Any], link: object, now: float) -> None:
+        session.want("orders:BTC-USDT", self, False, now)
+
+    def due(self) -> float:
+        return math.inf
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        return lambda *_: None
+
+
+def answering(headers: bytes, heard: queue.Queue[str]) -> Callable[[Any], None]:
+    """A server's handler: these headers in its handshake, then nothing but ears."""
+
+    def handler(sock: socket.socket) -> None:
+        status, rest = accept_head(read_head(sock)).split(b"\r\n", 1)
+        sock.sendall(status + b"\r\n" + headers + rest)
+        protocol = ServerProtocol(state=ProtocolState.OPEN)
+        while not protocol.close_expected() and (data := sock.recv(65536)):
+            protocol.receive_data(data)
+            for event in protocol.events_received():
+                if isinstance(event, Frame) and event.opcode is Opcode.TEXT:
+                    heard.put(bytes(event.data).decode())
+            sock.sendall(b"".join(protocol.data_to_send()))
+
+    return handler
+
+
 @pytest.mark.parametrize(
-    ("error", "cause"),
+    ("headers", "timestamp"),
     [
-        (ConnectionLost("e", "r"), "ConnectionLost"),
-        (ConnectionLost("e", "r", 1001), "ConnectionLost 1001"),
-        (HandshakeFailed("e", "r"), "HandshakeFailed"),
-        (HandshakeFailed("e", "r", 503), "HandshakeFailed 503"),
-        (Stalled("pong", 10), "Stalled"),
+        (b"Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n", 784111777),
+        (b"Date: Fri, 31 Dec 9999 23:59:59 GMT\r\n", 253402300799),
+        (b"Date: soon\r\n", int(clocks.WALL)),
+        (b"", int(clocks.WALL)),
     ],
 )
-def test_a_cause_has_a_short_stable_name(error: Exception, cause: str) -> None:
-    assert cause_of(error) == cause  # type: ignore[arg-type]
+def test_the_date_of_a_handshake_is_the_time_of_the_login(
+    headers: bytes, timestamp: int
+) -> None:
+    clock = clocks.FakeClock()
+    settings = Settings(
+        clock,
+        lambda: TcpNetwork(clock),
+        random.Random(7),
+        Ping(),
+        Timeouts(),
+        Reconnect(host_gap=0.0),
+    )
+    heard: queue.Queue[str] = queue.Queue()
+    with Server(answering(headers, heard)) as server:
+        venue = Venue("raw", "v5", (f"ws://localhost:{server.port}/ws/v5",))
+        path = Path("private", True)
+        holder: Any = Holder()
+        one = Connection(venue, V5, path, holder, settings, "raw", KEY)
+        one.start()
+        texts = [heard.get(timeout=LIMIT) for _ in range(2)]
+        one.close()
+        assert one.join(LIMIT)
+
+    assert texts[0] == "ping"
+    assert json.loads(texts[1])["args"][0]["timestamp"] == str(timestamp)
+
+
+# --- What is known of a connection --------------------------------------------------
+
+
+def test_a_report_tells_how_a_connection_stands_and_what_the_limits_leave_it() -> None:
+    world = World("v5")
+    url = f"{world.url}/public"
+    sub = world.subscribe(
+        venue=world.venue(requests_per_hour=480),
+        channels=("trade",),
+        reconnect=Reconnect(host_gap=8.0),
+    )
+    seen: list[ConnectionReport] = [connection(sub).report(0, 0)]
+    world.at(2, lambda: seen.append(connection(sub).report(3, 1)))
+    world.at(3, lambda: world.peer and world.peer.drop())
+    world.at(3.5, lambda: seen.append(connection(sub).report(3, 1)))
+
+    world.run(4)
+
+    assert seen == [
+        ConnectionReport(url, False, 0, 0, 479, 0.0, 0.0),
+        ConnectionReport(url, True, 3, 1, 478, 0.0, 6.0),
+        # A new connection begins with all of its requests.
+        ConnectionReport(url, False, 3, 1, 479, 0.0, 4.5),
+    ]
+
+
+def test_a_report_tells_when_the_next_request_may_go(world: World) -> None:
+    venue = world.venue(requests_per_hour=2)
+    sub = world.subscribe(venue=venue, channels=("trade",))
+    seen: list[ConnectionReport] = []
+    world.at(600, lambda: seen.append(connection(sub).report(1, 0)))
+
+    world.run(601)
+
+    # One less than the exchange allows: its hour need not begin where ours does.
+    assert (seen[0].requests_left, seen[0].requests_wait) == (0, 3000.0)
+
+
+def test_a_report_has_no_more_of_the_url_than_may_be_shown(world: World) -> None:
+    sub = world.subscribe(venue=world.venue(f"{world.url}?token=secret"))
+    report = connection(sub).report(0, 0)
+
+    world.run(1)
+
+    assert report.endpoint == world.url
+
+
+def test_a_login_is_one_of_the_requests() -> None:
+    world = World("v5")
+    feed = world.feed(world.venue(requests_per_hour=480), credentials=KEY)
+    RawSubscription([ORDERS], feed=feed)
+    seen: list[int] = []
+    world.at(1, lambda: seen.append(connection(feed).report(1, 0).requests_left))
+
+    world.run(2)
+
+    assert seen == [479 - 2]

@@ -40,6 +40,16 @@ SENTENCES = [
         f"{URL}: the peer closed (close code 1001)",
     ),
     (
+        ConnectionLost(URL, "refused", advice="port 443 answers"),
+        {"code": None, "advice": "port 443 answers"},
+        f"{URL}: refused; port 443 answers",
+    ),
+    (
+        ConnectionLost(URL, "gone", 1006, advice="port 443 answers"),
+        {"code": 1006, "advice": "port 443 answers"},
+        f"{URL}: gone (close code 1006); port 443 answers",
+    ),
+    (
         HandshakeFailed(URL, "HTTP 403"),
         {"endpoint": URL, "reason": "HTTP 403", "status": None, "retry_after": None},
         f"{URL}: HTTP 403",
@@ -48,6 +58,16 @@ SENTENCES = [
         HandshakeFailed(URL, "HTTP 429", 429, 0.0),
         {"status": 429, "retry_after": 0.0},
         f"{URL}: HTTP 429, retry after 0 s",
+    ),
+    (
+        HandshakeFailed(URL, "HTTP 404", 404, advice="the exchange retired v3"),
+        {"status": 404, "retry_after": None, "advice": "the exchange retired v3"},
+        f"{URL}: HTTP 404; the exchange retired v3",
+    ),
+    (
+        HandshakeFailed(URL, "HTTP 503", 503, 7.0, advice="the exchange retired v3"),
+        {"retry_after": 7.0, "advice": "the exchange retired v3"},
+        f"{URL}: HTTP 503, retry after 7 s; the exchange retired v3",
     ),
     (
         Stalled("no pong came", 10.0),
@@ -114,6 +134,7 @@ def test_an_error_survives_a_copy_and_a_process_border(
     for twin in (copy.copy(error), pickle.loads(pickle.dumps(error))):
         assert type(twin) is type(error)
         assert str(twin) == sentence
+        assert twin.args == error.args
         assert vars(twin) == vars(error)
 
 
@@ -150,3 +171,22 @@ def test_what_an_exchange_says_is_one_line_of_a_log() -> None:
         "spot/depth5:X was refused: no\ufffd\ufffd[2Jsuch (error 30040)"
     )
     assert error.message == "no\n\x1b[2Jsuch"
+
+
+@pytest.mark.parametrize("kind", [ConnectionLost, HandshakeFailed])
+def test_advice_is_the_librarys_own_and_not_cut(
+    kind: type[ConnectionLost] | type[HandshakeFailed],
+) -> None:
+    advice = "alive are " + ", ".join(f"'venue-{n}'" for n in range(40))
+    error = kind(URL, "no\n" + "x" * 1000, advice=advice)
+
+    assert len(advice) > 200
+    assert str(error) == f"{URL}: no\ufffd{'x' * 197}; {advice}"
+
+
+@pytest.mark.parametrize("kind", [ConnectionLost, HandshakeFailed])
+def test_advice_is_no_fact_of_the_network(
+    kind: type[ConnectionLost] | type[HandshakeFailed],
+) -> None:
+    assert kind(URL, "gone").advice == ""
+    assert kind(URL, "gone", 1, advice="x").args == kind(URL, "gone", 1).args

@@ -2,33 +2,59 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import ssl
 import threading
+from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
-from tests.world import World, depth
+from tests.world import World
 
 from okex_ws import (
     ConnectionLost,
+    ConnectionReport,
+    Data,
+    Depth,
     Feed,
     NotLive,
+    RawSubscription,
     Reconnect,
     State,
+    StateChange,
     WSSubscription,
 )
 
-BTC = "spot/depth5:BTC-USDT"
-ETH = "spot/depth5:ETH-USDT"
+NAMES = ("BTC-USDT", "ETH-USDT")
+
+
+@pytest.fixture(params=["v3", "v5"])
+def world(request: pytest.FixtureRequest) -> World:
+    return filled(World(request.param))
 
 
 @pytest.fixture
-def world() -> World:
-    world = World()
-    world.exchange.first_pushes[BTC] = depth(0)
-    world.exchange.first_pushes[ETH] = depth(0, "7.1", "7.2", name="ETH-USDT")
+def v5() -> World:
+    return filled(World("v5"))
+
+
+def filled(world: World) -> World:
+    for name, bid, ask in (("BTC-USDT", "100.1", "100.2"), ("ETH-USDT", "7.1", "7.2")):
+        first = world.dialect.depth(0, bid, ask, name)
+        world.exchange.first_pushes[key(world, name)] = first
     return world
+
+
+def key(world: World, name: str = "BTC-USDT", topic: str = "depth5") -> str:
+    channel: str = world.dialect.channel(topic, name)
+    return channel
+
+
+def push(world: World, message: object) -> None:
+    assert world.peer is not None
+    world.peer.send(message)
 
 
 def subscribe(feed: Feed, name: str = "BTC-USDT", **keywords: Any) -> WSSubscription:
@@ -36,8 +62,386 @@ def subscribe(feed: Feed, name: str = "BTC-USDT", **keywords: Any) -> WSSubscrip
     return WSSubscription(name, "spot", feed=feed, **keywords)
 
 
+# --- Many at once --------------------------------------------------------------------
+
+
+def test_many_are_subscribed_in_one_word(world: World) -> None:
+    feed = world.feed()
+    # Iterators on purpose: both would be empty after their first use.
+    subs = feed.subscribe(iter(NAMES), "spot", iter(["depth5", "trade"]), levels=1)
+    seen: list[Any] = []
+    world.at(1, lambda: seen.extend(sub.GetDepth()["bids"][0][0] for sub in subs))
+
+    world.run(2)
+
+    assert [sub.instrument_id for sub in subs] == list(NAMES)
+    assert seen == ["100.1", "7.1"]
+    (request,) = world.exchange.requests
+    assert len(request["args"]) == 4
+
+
+def test_every_one_of_them_gets_the_raw_channels(v5: World) -> None:
+    feed = v5.feed()
+    raw = iter(["books"])
+    subs = feed.subscribe(NAMES, "spot", ("depth5",), raw_channels=raw)
+    seen: list[Any] = []
+    v5.at(1, lambda: seen.extend(list(sub._view.channels) for sub in subs))
+
+    v5.run(2)
+
+    assert seen == [["depth5", "books"]] * 2
+
+
+@pytest.mark.parametrize(
+    ("names", "channels", "error"),
+    [
+        (["BTC-USDT", "btc"], ("depth5",), ValueError),
+        (["BTC-USDT", "BTC-USDT-SWAP"], ("depth5",), ValueError),
+        (["BTC-USDT"], ("nonsense",), ValueError),
+        (["BTC-USDT", 7], ("depth5",), TypeError),
+        ("BTC-USDT", ("depth5",), TypeError),
+        (7, ("depth5",), TypeError),
+    ],
+)
+def test_all_of_many_are_subscribed_or_none(
+    world: World, names: Any, channels: Any, error: type[Exception]
+) -> None:
+    feed = world.feed()
+    subscribe(feed, "LTC-USDT")
+    left: list[Any] = []
+
+    def fail() -> None:
+        with pytest.raises(error):
+            feed.subscribe(names, "spot", channels)
+        left.extend(sub.instrument_id for sub in feed.subscriptions)
+
+    world.at(1, fail)
+
+    world.run(2)
+
+    assert left == ["LTC-USDT"]
+    assert len(world.exchange.requests) == 1
+
+
+def test_none_of_many_is_subscribed_on_a_closed_feed(world: World) -> None:
+    feed = world.feed()
+    feed.close()
+    with pytest.raises(ValueError, match="closed"):
+        feed.subscribe(NAMES, "spot")
+    assert feed.subscribe((), "spot") == ()
+
+
+# --- One iterator of all -------------------------------------------------------------
+
+
+def test_an_iterator_of_a_feed_brings_those_who_are_there_and_those_to_come(
+    world: World,
+) -> None:
+    feed = world.feed()
+    subscribe(feed)
+    iterators: list[Any] = []
+    world.at(1, lambda: iterators.append(feed.updates()))
+    world.at(2, lambda: subscribe(feed, "ETH-USDT"))
+
+    world.run(3)
+
+    items = list(iterators[0])
+    depths = [item.instrument_id for item in items if isinstance(item, Depth)]
+    assert depths == []  # what waited was no longer true when it was taken
+    told = [(i.instrument_id, i.new.value) for i in items if isinstance(i, StateChange)]
+    assert told == [
+        ("ETH-USDT", "SYNCING"),
+        ("ETH-USDT", "LIVE"),
+        ("BTC-USDT", "CLOSED"),
+        ("ETH-USDT", "CLOSED"),
+    ]
+
+
+def test_an_iterator_of_a_feed_gives_each_of_them_its_newest_depth(
+    world: World,
+) -> None:
+    feed = world.feed()
+    updates = feed.updates()
+    feed.subscribe(NAMES, "spot", ("depth5",))
+    taken: list[Any] = []
+
+    def take() -> None:
+        taken.extend(next(updates) for _ in range(6))
+
+    world.at(1, lambda: push(world, world.dialect.depth(1000, "100.1", "101")))
+    world.at(2, take)
+
+    world.run(3)
+
+    given = {i.instrument_id: i.asks[0][0] for i in taken if isinstance(i, Depth)}
+    assert given == {"BTC-USDT": "101", "ETH-USDT": "7.2"}
+
+
+def test_an_iterator_of_a_feed_ends_with_the_feed_only(world: World) -> None:
+    world.exchange.unknown.add(key(world, "ETH-USDT"))
+    feed = world.feed()
+    updates = feed.updates(timeout=0)
+    one, _ = feed.subscribe(NAMES, "spot", ("depth5",))
+    ends: list[Any] = []
+
+    def drain() -> None:
+        with contextlib.suppress(TimeoutError):
+            while True:
+                ends.append(next(updates))
+        ends.append("goes on")
+
+    world.at(1, one.close)
+    world.at(2, drain)
+    world.at(3, lambda: subscribe(feed))
+
+    world.run(4)
+
+    assert ends[-1] == "goes on"
+    final = {i.instrument_id: i.new for i in ends if isinstance(i, StateChange)}
+    assert final == {"BTC-USDT": State.CLOSED, "ETH-USDT": State.FAILED}
+    later = [item.new.value for item in updates if isinstance(item, StateChange)]
+    assert later == ["SYNCING", "LIVE", "CLOSED"]
+
+
+def test_an_iterator_of_a_closed_feed_is_at_its_end(world: World) -> None:
+    feed = world.feed()
+    subscribe(feed)
+    world.run(1)
+
+    assert list(feed.updates(timeout=0)) == []
+
+
+def test_who_iterates_while_a_feed_is_closed_is_told_of_every_end(
+    world: World,
+) -> None:
+    feed = world.feed()
+    updates = feed.updates(timeout=20)
+    feed.subscribe(NAMES, "spot", ("depth5",))
+    items: list[Any] = []
+    reader = threading.Thread(target=lambda: items.extend(updates))
+    world.at(1, reader.start)
+
+    world.run(2)
+
+    reader.join(20)
+    assert not reader.is_alive()
+    ended = [
+        i.instrument_id for i in items if isinstance(i, StateChange) and i.new.final
+    ]
+    assert sorted(ended) == list(NAMES)
+
+
+# --- Several prices at one moment ----------------------------------------------------
+
+
+def test_several_prices_are_given_together(world: World) -> None:
+    feed = world.feed()
+    feed.subscribe(NAMES, "spot", ("depth5", "trade"))
+    seen: list[Any] = []
+    world.at(1, lambda: seen.append(feed.best_bid_asks(iter(NAMES))))
+
+    world.run(2)
+
+    (best,) = seen
+    assert {name: one.bid for name, one in best.items()} == {
+        "BTC-USDT": Decimal("100.1"),
+        "ETH-USDT": Decimal("7.1"),
+    }
+    assert feed.best_bid_asks(NAMES) == {}
+
+
+def test_without_one_of_them_there_is_none(world: World) -> None:
+    del world.exchange.first_pushes[key(world, "ETH-USDT")]
+    feed = world.feed()
+    feed.subscribe(NAMES, "spot", ("depth5",))
+    seen: list[Any] = []
+    world.at(1, lambda: seen.append(feed.best_bid_asks(NAMES)))
+    world.at(1, lambda: seen.append(list(feed.best_bid_asks(["BTC-USDT"]))))
+    world.at(1, lambda: seen.append(feed.best_bid_asks([])))
+
+    world.run(2)
+
+    assert seen == [{}, ["BTC-USDT"], {}]
+
+
+def test_limits_hold_for_each_of_them(world: World) -> None:
+    feed = world.feed()
+    feed.subscribe(["BTC-USDT"], "spot", ("depth5",))
+    feed.subscribe(["ETH-USDT"], "spot", ("depth5",), max_age=3.0)
+    seen: list[Any] = []
+
+    def read() -> None:
+        seen.append(len(feed.best_bid_asks(NAMES)))
+        seen.append(len(feed.best_bid_asks(NAMES, max_age=1.0)))
+        seen.append(len(feed.best_bid_asks(NAMES, max_silence=1.0)))
+
+    world.at(2, read)
+    world.at(4, lambda: seen.append(len(feed.best_bid_asks(NAMES))))
+    world.at(4, lambda: seen.append(len(feed.best_bid_asks(NAMES, max_age=10.0))))
+
+    world.run(5)
+
+    assert seen == [2, 0, 0, 0, 2]
+
+
+def test_the_times_of_any_two_may_be_only_so_far_apart(world: World) -> None:
+    feed = world.feed()
+    feed.subscribe(NAMES, "spot", ("depth5",))
+    seen: list[Any] = []
+    # The exchange's times, not those of the receipt.
+    world.at(1, lambda: push(world, world.dialect.depth(700)))
+    for skew in (None, 0.0, 0.699, 0.7, 5):
+        world.at(
+            2,
+            lambda skew=skew: seen.append(
+                len(feed.best_bid_asks(NAMES, max_skew=skew))
+            ),
+        )
+    world.at(2, lambda: seen.append(len(feed.best_bid_asks(NAMES[:1], max_skew=0))))
+
+    world.run(3)
+
+    assert seen == [2, 0, 0, 2, 2, 1]
+
+
+def test_prices_of_a_lost_connection_are_not_given_beside_good_ones(
+    world: World,
+) -> None:
+    feed = world.feed(world.venue(channels_per_connection=1))
+    feed.subscribe(NAMES, "spot", ("depth5",))
+    seen: list[Any] = []
+    world.at(1, lambda: seen.append(len(feed.best_bid_asks(NAMES))))
+    world.at(2, lambda: world.peers[1].drop())
+    world.at(2.001, lambda: seen.append(feed.best_bid_asks(NAMES)))
+    world.at(2.001, lambda: seen.append(len(feed.best_bid_asks(NAMES[:1]))))
+
+    world.run(3)
+
+    assert seen == [2, {}, 1]
+
+
+def test_a_price_of_what_has_no_depth_here_is_asked_in_vain(world: World) -> None:
+    feed = world.feed()
+    subscribe(feed)
+    subscribe(feed, "ETH-USDT", channels=("trade",))
+    for names in (["LTC-USDT"], NAMES):
+        with pytest.raises(ValueError, match="no depth is subscribed on this feed of"):
+            feed.best_bid_asks(names)
+    for wrong in ("BTC-USDT", 7):
+        with pytest.raises(TypeError, match="sequence"):
+            feed.best_bid_asks(wrong)  # type: ignore[arg-type]
+    for skew in (-1, float("nan")):
+        with pytest.raises(ValueError, match="max_skew"):
+            feed.best_bid_asks(["BTC-USDT"], max_skew=skew)
+    world.run(1)
+
+
+def test_one_that_failed_does_not_stand_before_one_that_is_live(world: World) -> None:
+    world.exchange.unknown.add(key(world))
+    feed = world.feed()
+    subscribe(feed)
+    world.at(1, world.exchange.unknown.clear)
+    world.at(2, lambda: subscribe(feed))
+    seen: list[Any] = []
+    world.at(3, lambda: seen.append(list(feed.best_bid_asks(["BTC-USDT"]))))
+
+    world.run(4)
+
+    assert seen == [["BTC-USDT"]]
+
+
+# --- How its connections stand -------------------------------------------------------
+
+
+def test_each_connection_reports_how_it_stands(v5: World) -> None:
+    feed = v5.feed(v5.venue(requests_per_hour=480))
+    reports: list[tuple[ConnectionReport, ...]] = [feed.connections()]
+    channels = ("depth5", "candle60s")
+    feed.subscribe(NAMES, "spot", channels, raw_channels=("books",))
+    reports.append(feed.connections())
+    v5.at(1, lambda: reports.append(feed.connections()))
+    v5.at(2, lambda: v5.peer_on("business").drop())
+    v5.at(2.001, lambda: reports.append(feed.connections()))
+
+    v5.run(3)
+
+    none, before, live, lost = reports
+    assert none == ()
+    assert [report.open for report in before] == [False, False]
+    assert [report.requests_left for report in before] == [479, 479]
+    assert live == (
+        ConnectionReport(f"{v5.url}/public", True, 4, 2, 478, 0.0, 0.0),
+        ConnectionReport(f"{v5.url}/business", True, 2, 0, 478, 0.0, 0.0),
+    )
+    assert [report.open for report in lost] == [True, False]
+
+
+def test_what_several_connections_counted_is_added_up(v5: World) -> None:
+    feed = v5.feed()
+    sub = subscribe(feed, channels=("depth5", "candle60s"))
+    for second in (2, 7):
+        v5.at(second, lambda: v5.peer_on("business").drop())
+    v5.at(8, lambda: v5.peer_on("public").close(4004, "No data received in 30s."))
+    seen: list[Any] = []
+    v5.at(15, lambda: seen.extend([feed.stats(), sub.stats()]))
+
+    v5.run(16)
+
+    of_feed, of_sub = seen
+    assert of_feed.reconnects == {"ConnectionLost": 2, "ConnectionLost 4004": 1}
+    # Five conversations: an ack in each, a first push in the public ones, and pongs.
+    pongs = len(v5.exchange.pings)
+    assert of_feed.messages == 5 + 2 + pongs
+    assert of_feed.bytes > 0
+    assert of_feed.ping_round_trip == pytest.approx(0.05)
+    assert of_sub == of_feed
+
+
+def test_the_oldest_pong_of_several_connections_is_the_last_one(v5: World) -> None:
+    feed = v5.feed()
+    subscribe(feed, channels=("depth5", "candle60s"))
+    seen: list[Any] = []
+
+    def silence() -> None:
+        v5.failure = lambda url: ConnectionLost(url, "refused")
+        v5.peer_on("business").drop()
+
+    v5.at(7, silence)
+    v5.at(20.5, lambda: seen.append(feed.stats().last_pong))
+
+    v5.run(21)
+
+    start = feed.stats().last_pong
+    assert start is not None
+    assert seen[0] == start
+    public = [said.at for said in v5.exchange.log if said.peer.path == "public"]
+    assert max(public) - v5.t0 == pytest.approx(20, abs=0.1)
+    assert start - timedelta(seconds=5.05) < min(seen)
+
+
+# --- Both kinds of subscription ------------------------------------------------------
+
+
+def test_a_feed_holds_both_kinds_of_subscription(v5: World) -> None:
+    feed = v5.feed()
+    book = subscribe(feed)
+    raw = RawSubscription(["status"], feed=feed)
+    updates = feed.updates()
+    v5.at(1, lambda: push(v5, {"arg": {"channel": "status"}, "data": [{"state": "x"}]}))
+    seen: list[Any] = []
+    v5.at(2, lambda: seen.extend(feed.subscriptions))
+
+    v5.run(3)
+
+    assert seen == [book, raw]
+    assert [item.channel for item in updates if isinstance(item, Data)] == ["status"]
+
+
+# --- What it is, and how it ends -----------------------------------------------------
+
+
 def test_the_health_of_a_feed_is_that_of_its_worst_subscription(world: World) -> None:
-    world.exchange.first_pushes.pop(ETH)
+    world.exchange.first_pushes.pop(key(world, "ETH-USDT"))
     feed = world.feed()
     assert feed.health().state is State.CONNECTING
     assert feed.stats().messages == 0
@@ -113,14 +517,30 @@ def test_waiting_for_a_feed_waits_for_all_of_it() -> None:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork()")
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
-def test_after_a_fork_the_childs_objects_are_closed_and_the_parents_are_not() -> None:
-    with Feed("okj-v3", network=lambda: Refusing(), **FAST) as feed:
-        sub = subscribe(feed, "BTC-JPY")
+@pytest.mark.parametrize(
+    ("venue", "channels"),
+    [("okj-v3", ("depth5",)), ("okj", ("depth5", "candle60s"))],
+)
+def test_after_a_fork_the_childs_objects_are_closed_and_the_parents_are_not(
+    venue: str, channels: tuple[str, ...]
+) -> None:
+    networks: list[Refusing] = []
+
+    def network() -> Any:
+        networks.append(Refusing())
+        return networks[-1]
+
+    with Feed(venue, network=network, **FAST) as feed:
+        sub = subscribe(feed, "BTC-JPY", channels=channels)
+        updates = feed.updates(timeout=0)
+        assert len(networks) == len(channels)
         child = os.fork()
         if not child:
             good = (
                 sub.state is State.CLOSED
                 and sub.GetDepth() == {}
+                and all(network.discarded for network in networks)
+                and all(isinstance(item, StateChange) for item in updates)
                 and sub.close()
                 and feed.close()
             )
@@ -136,6 +556,7 @@ class Refusing:
     """A real-time network on which every attempt is refused."""
 
     def __init__(self) -> None:
+        self.discarded = False
         self._woken = threading.Event()
 
     def open(self, url: str, deadline: float, cancelled: Any) -> Any:
@@ -150,4 +571,5 @@ class Refusing:
 
     def close(self) -> None: ...
 
-    def discard(self) -> None: ...
+    def discard(self) -> None:
+        self.discarded = True

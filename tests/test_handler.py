@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import inspect
+
+import pytest
+
 from okex_ws.handler import Handler
-from okex_ws.plan import Plan
+from okex_ws.route import Route
+
+SAID = [name for name in vars(Handler) if not name.startswith("_")]
 
 
-def test_a_plan_hears_everything_that_a_connection_says() -> None:
-    said = [name for name in vars(Handler) if not name.startswith("_")]
+@pytest.mark.parametrize("name", SAID)
+def test_a_route_hears_what_a_connection_says(name: str) -> None:
+    told = inspect.signature(getattr(Handler, name))
+    heard = inspect.signature(getattr(Route, name))
 
-    assert said
-    assert [name for name in said if not callable(getattr(Plan, name, None))] == []
+    assert list(heard.parameters) == list(told.parameters)
+
+
+def test_a_connection_says_something() -> None:
+    assert {"opened", "lost", "ended"} < set(SAID)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from okex_ws.errors import HandshakeFailed
-from okex_ws.http_answer import COOKIES, refusal, retry_after
+from okex_ws.http_answer import COOKIES, refusal, retry_after, server_date
 
 
 @pytest.mark.parametrize(
@@ -71,3 +71,68 @@ def test_cookies_are_cut_out_of_a_head_and_nothing_else_is() -> None:
         b"Upgrade: websocket\r\nset-cookie: c=d\r\n\r\n"
     )
     assert COOKIES.sub(b"", head) == (b"HTTP/1.1 101 OK\r\nUpgrade: websocket\r\n\r\n")
+
+
+def head(*lines: str) -> bytes:
+    """A yes to a handshake, with these headers."""
+    return "\r\n".join(["HTTP/1.1 101 Yes", *lines, "", ""]).encode("latin-1")
+
+
+# The example of RFC 9110, section 5.6.7, in its three forms, and two of mail.
+@pytest.mark.parametrize(
+    "date",
+    [
+        "Sun, 06 Nov 1994 08:49:37 GMT",
+        "Sunday, 06-Nov-94 08:49:37 GMT",
+        "Sun Nov  6 08:49:37 1994",
+        "Sun, 06 Nov 1994 08:49:37 -0000",
+        "Sun, 06 Nov 1994 09:49:37 +0100",
+    ],
+)
+@pytest.mark.parametrize("name", ["Date", "date", "DATE"])
+def test_the_date_of_an_answer_is_read_in_any_form(name: str, date: str) -> None:
+    answer = head("Server: x", f"{name}:  {date} ", "Upgrade: websocket")
+
+    assert server_date(answer) == 784111777.0
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        (),
+        ("Date:",),
+        ("Date: soon",),
+        ("Date: 784111777",),
+        ("Date: Wed, 99 Oct 2999 07:28:00 GMT",),
+        ("Date: Wed, 21 Oct 99999 07:28:00 GMT",),
+        ("Date: \xff\xfe",),
+        ("X-Date: Sun, 06 Nov 1994 08:49:37 GMT",),
+        ("X: Date: Sun, 06 Nov 1994 08:49:37 GMT",),
+    ],
+)
+def test_an_answer_without_a_date_that_can_be_read_has_none(
+    lines: tuple[str, ...],
+) -> None:
+    assert server_date(head(*lines)) is None
+
+
+@given(st.binary(max_size=80))
+def test_any_bytes_are_a_date_or_none(text: bytes) -> None:
+    date = server_date(b"HTTP/1.1 101 Yes\r\nDate: " + text + b"\r\n\r\n")
+
+    assert date is None or isinstance(date, float)
+
+
+@given(
+    st.integers(-1, 40),
+    st.integers(0, 99999),
+    st.integers(-1, 30),
+    st.sampled_from(["GMT", "", "-2359", "+2359", "+9999", "EST", "Z"]),
+)
+def test_a_date_at_the_edge_of_time_is_a_date_or_none(
+    day: int, year: int, hour: int, zone: str
+) -> None:
+    text = f"Mon, {day} Jan {year:04} {hour:02}:00:00 {zone}"
+    date = server_date(head(f"Date: {text}"))
+
+    assert date is None or isinstance(date, float)

@@ -2,16 +2,34 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from okex_ws.items import iso, make_best, make_depth, make_dict, make_ticker
-from okex_ws.messages import BestBidAsk, Depth, DepthData, State, Ticker, TickerData
+from okex_ws.items import (
+    iso,
+    make_best,
+    make_candle,
+    make_depth,
+    make_dict,
+    make_funding,
+    make_ticker,
+    make_trade,
+)
+from okex_ws.messages import (
+    BestBidAsk,
+    Candle,
+    Depth,
+    FundingRate,
+    State,
+    Ticker,
+    Trade,
+)
 from okex_ws.trust import Published
+from okex_ws.wire import CandleData, DepthData, FundingData, TickerData, TradeData
 
 TIME_MS = 1645747201032
 STAMP = datetime(2022, 2, 25, 0, 0, 1, 32000, timezone.utc)
@@ -143,6 +161,82 @@ def test_a_ticker_is_field_for_field_what_the_wire_said() -> None:
         volume_24h=eight,
         volume_ccy_24h=nine,
         timestamp=STAMP,
+        received=RECEIVED,
+        epoch=3,
+    )
+
+
+def test_a_funding_rate_is_field_for_field_what_the_wire_said() -> None:
+    rate, upcoming = Decimal("-0.0001"), Decimal("0.0002")
+    data = FundingData(rate, TIME_MS, upcoming, TIME_MS + 1000, TIME_MS + 2000)
+
+    assert make_funding("BTC-USD-SWAP", shown(data)) == FundingRate(
+        instrument_id="BTC-USD-SWAP",
+        rate=rate,
+        funding_time=STAMP,
+        next_rate=upcoming,
+        next_funding_time=STAMP + timedelta(seconds=1),
+        timestamp=STAMP + timedelta(seconds=2),
+        received=RECEIVED,
+        epoch=3,
+    )
+
+
+def test_what_a_funding_rate_does_not_tell_is_none() -> None:
+    item = make_funding(
+        "BTC-USD-SWAP", shown(FundingData(Decimal(0), 0, None, None, None))
+    )
+
+    assert (item.next_rate, item.next_funding_time, item.timestamp) == (None,) * 3
+
+
+def test_zero_is_a_time_and_a_rate() -> None:
+    item = make_funding("BTC-USD-SWAP", shown(FundingData(*[Decimal(0), 0] * 2, 0)))
+
+    epoch = datetime(1970, 1, 1, tzinfo=timezone.utc)
+    times = item.funding_time, item.next_funding_time, item.timestamp
+    assert times == (epoch, epoch, epoch)
+    assert (item.rate, item.next_rate) == (0, 0)
+
+
+@pytest.mark.parametrize("replayed", [False, True])
+def test_a_trade_is_field_for_field_what_the_wire_said(replayed: bool) -> None:
+    data = TradeData("9", "7", 3, Decimal("1.50"), Decimal(2), "sell", TIME_MS)
+    wall = RECEIVED.timestamp()
+
+    assert make_trade("BTC-USDT", data, wall, 3, replayed) == Trade(
+        instrument_id="BTC-USDT",
+        id="9",
+        first_id="7",
+        count=3,
+        price=Decimal("1.50"),
+        size=Decimal(2),
+        side="sell",
+        timestamp=STAMP,
+        received=RECEIVED,
+        epoch=3,
+        replayed=replayed,
+    )
+
+
+@pytest.mark.parametrize("closed", [None, False, True])
+def test_a_candle_is_field_for_field_what_the_wire_said(closed: bool | None) -> None:
+    one, two, three, four, five, six = map(Decimal, range(1, 7))
+    data = CandleData(TIME_MS, one, two, three, four, five, six, None, closed)
+    wall = RECEIVED.timestamp()
+
+    assert make_candle("BTC-USDT", "candle60s", data, wall, 3) == Candle(
+        instrument_id="BTC-USDT",
+        channel="candle60s",
+        start=STAMP,
+        open=one,
+        high=two,
+        low=three,
+        close=four,
+        volume=five,
+        volume_ccy=six,
+        volume_quote=None,
+        closed=closed,
         received=RECEIVED,
         epoch=3,
     )

@@ -21,11 +21,14 @@ LEGAL = {
     (Phase.ACKED, Step.PUSH): Phase.FLOWING,
     (Phase.ACKED, Step.LEAVE): Phase.LEAVING,
     (Phase.ACKED, Step.LEFT): Phase.IDLE,
+    # All of a kind were ended at once.
+    (Phase.ACKED, Step.REFUSE): Phase.REFUSED,
     (Phase.FLOWING, Step.PUSH): Phase.FLOWING,
     (Phase.FLOWING, Step.LEAVE): Phase.LEAVING,
     (Phase.FLOWING, Step.LEFT): Phase.IDLE,
     # What cannot be read is owed again.
     (Phase.FLOWING, Step.SPOIL): Phase.ACKED,
+    (Phase.FLOWING, Step.REFUSE): Phase.REFUSED,
     (Phase.LEAVING, Step.LEFT): Phase.IDLE,
     (Phase.LEAVING, Step.SILENT): Phase.IDLE,
 }
@@ -61,7 +64,8 @@ def test_data_was_asked_for_only_between_ack_and_leaving(phase: Phase) -> None:
 def test_a_new_line_is_wanted_and_may_be_asked_for_at_once() -> None:
     one = line()
     assert (one.phase, one.wanted) == (Phase.IDLE, True)
-    assert (one.alone, one.in_doubt) == (False, False)
+    # With any number of others.
+    assert (one.crowd, one.in_doubt) == (math.inf, False)
     assert (one.attempts, one.not_before, one.silent_at) == (0, -math.inf, math.inf)
 
 

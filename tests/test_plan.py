@@ -1,34 +1,62 @@
-"""Who shares what on one connection, in virtual time."""
+"""Which channel lives on which connection, and who shares it, in virtual time."""
 
 from __future__ import annotations
 
+import logging
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from tests.world import World, depth, trade
+from tests.world import World
 
 from okex_ws import (
+    BudgetSpent,
     Feed,
+    OkexWSError,
+    Reconnect,
     State,
     StateChange,
     WSSubscription,
 )
+from okex_ws.counters import Counts
+from okex_ws.plan import find_plan
 
-BTC = "spot/depth5:BTC-USDT"
-ETH = "spot/depth5:ETH-USDT"
+
+@pytest.fixture(params=["v3", "v5"])
+def world(request: pytest.FixtureRequest) -> World:
+    return filled(World(request.param))
 
 
 @pytest.fixture
-def world() -> World:
-    world = World()
-    world.exchange.first_pushes[BTC] = depth(0)
-    world.exchange.first_pushes[ETH] = depth(0, "7.1", "7.2", name="ETH-USDT")
+def v5() -> World:
+    return filled(World("v5"))
+
+
+def filled(world: World) -> World:
+    """A world whose exchange answers a subscribe to these with a depth."""
+    for name, bid, ask in (
+        ("BTC-USDT", "100.1", "100.2"),
+        ("ETH-USDT", "7.1", "7.2"),
+        ("LTC-USDT", "3.1", "3.2"),
+    ):
+        first = world.dialect.depth(0, bid, ask, name)
+        world.exchange.first_pushes[key(world, name)] = first
     return world
+
+
+def key(world: World, name: str = "BTC-USDT", topic: str = "depth5") -> str:
+    channel: str = world.dialect.channel(topic, name)
+    return channel
 
 
 def subscribe(feed: Feed, name: str = "BTC-USDT", **keywords: Any) -> WSSubscription:
     keywords.setdefault("channels", ("depth5",))
     return WSSubscription(name, "spot", feed=feed, **keywords)
+
+
+def carried(world: World) -> list[tuple[str, int]]:
+    """Of each connection that there ever was: its path, and how many it carries."""
+    return [(peer.path, len(peer.subscribed)) for peer in world.peers]
 
 
 def test_subscriptions_share_one_connection(world: World) -> None:
@@ -59,7 +87,7 @@ def test_a_late_joiner_is_seeded_from_what_is_known(world: World) -> None:
 
     world.run(3)
 
-    assert late[1]["bids"] == [["100.1", "1", "1"]]
+    assert late[1]["bids"][0][0] == "100.1"
     assert len(world.exchange.requests) == 1
 
 
@@ -92,7 +120,8 @@ def test_closed_and_opened_again_at_once_nothing_is_lost(world: World) -> None:
         first.close()
         again.append(subscribe(feed, channels=("depth5", "trade")))
 
-    world.exchange.first_pushes["spot/trade:BTC-USDT"] = trade("7", 0)
+    trade = world.dialect.trade
+    world.exchange.first_pushes[key(world, topic="trade")] = trade("7", 0)
     world.at(0.5, lambda: world.peer and world.peer.send(trade("8", 500)))
     world.at(1, reopen)
     world.at(1.1, lambda: again.extend([again[0].state, len(again[0].trades)]))
@@ -117,7 +146,7 @@ def test_closed_while_its_ack_is_on_the_way_and_opened_again(world: World) -> No
 
 
 def test_a_refused_channel_fails_all_who_share_it_and_no_other(world: World) -> None:
-    world.exchange.refusals[ETH] = (30040, f"Channel {ETH} doesn't exist")
+    world.exchange.unknown.add(key(world, "ETH-USDT"))
     feed = world.feed()
     good, bad, same = (
         subscribe(feed),
@@ -133,18 +162,28 @@ def test_a_refused_channel_fails_all_who_share_it_and_no_other(world: World) -> 
     assert seen == [State.LIVE, State.FAILED, State.FAILED, [True, False, False]]
 
 
-def test_an_error_without_a_channel_is_found_by_asking_one_by_one(world: World) -> None:
-    world.exchange.refusals[ETH] = (30039, "Unrecognized request")
+@pytest.mark.parametrize(
+    ("protocol", "code", "message"),
+    [("v3", 30039, "Unrecognized request"), ("v5", "60012", "Invalid request")],
+)
+def test_an_error_without_a_channel_is_found_by_asking_again(
+    protocol: str, code: Any, message: str
+) -> None:
+    world = filled(World(protocol))
+    world.exchange.refusals[key(world, "ETH-USDT")] = (code, message)
     feed = world.feed()
     names = ["BTC-USDT", "ETH-USDT", "LTC-USDT"]
-    world.exchange.first_pushes["spot/depth5:LTC-USDT"] = depth(0, name="LTC-USDT")
     subs = [subscribe(feed, name) for name in names]
     seen: list[Any] = []
-    world.at(3, lambda: seen.extend(sub.state for sub in subs))
+    world.at(1, lambda: seen.extend(sub.state for sub in subs))
+    # The good ones were acknowledged, so that the bad one stands alone when it is late.
+    world.at(12, lambda: seen.extend(sub.state for sub in subs))
 
-    world.run(4)
+    world.run(13)
 
-    assert seen == [State.LIVE, State.FAILED, State.LIVE]
+    assert seen[:3] == [State.LIVE, State.SYNCING, State.LIVE]
+    assert seen[3:] == [State.LIVE, State.FAILED, State.LIVE]
+    assert len(world.exchange.requests) == 2
 
 
 def test_after_a_loss_every_channel_is_asked_for_again(world: World) -> None:
@@ -172,7 +211,9 @@ def test_what_was_withdrawn_does_not_come_back_with_a_new_subscription(
         first.close()
         again.append(subscribe(feed))
         assert world.peer is not None
-        world.peer.send('{"table":"spot/depth5","data":[{"instrument_id":"BTC-USDT"}]}')
+        bad = world.dialect.depth(1000)
+        del bad["data"][0]["bids"]
+        world.peer.send(bad)
 
     world.at(1, reopen)
     world.at(1.5, lambda: again.append((again[0].state, again[0].GetDepth())))
@@ -201,7 +242,7 @@ def test_one_who_came_and_went_unseen_takes_nothing_from_the_next(world: World) 
 
 
 def test_subscribing_again_in_on_error_does_not_hold_the_line_up(world: World) -> None:
-    world.exchange.refusals[ETH] = (30040, f"Channel {ETH} doesn't exist")
+    world.exchange.unknown.add(key(world, "ETH-USDT"))
     feed = world.feed()
     good = subscribe(feed)
     tries: list[Any] = []
@@ -222,7 +263,7 @@ def test_subscribing_again_in_on_error_does_not_hold_the_line_up(world: World) -
 def test_a_failed_subscription_stays_failed_and_counts_until_it_is_closed(
     world: World,
 ) -> None:
-    world.exchange.refusals[ETH] = (30040, f"Channel {ETH} doesn't exist")
+    world.exchange.unknown.add(key(world, "ETH-USDT"))
     feed = world.feed()
     subscribe(feed)
     bad = subscribe(feed, "ETH-USDT")
@@ -268,3 +309,384 @@ def test_without_a_thread_to_be_had_it_is_as_if_never_asked(
     world.run(2)
 
     assert seen == [State.LIVE]
+
+
+def test_a_failed_subscription_is_counted_once(world: World) -> None:
+    world.exchange.unknown.add(key(world))
+    feed = world.feed()
+    subscribe(feed, on_error=lambda error: 1 / 0)
+    seen: list[int] = []
+    world.at(1, lambda: seen.append(feed.stats().callback_errors))
+
+    world.run(2)
+
+    assert seen == [1]
+
+
+@pytest.mark.parametrize("moment", [0.01, 0.06, 0.11, 1.0])
+@pytest.mark.parametrize("pause", [0.01, 0.03, 0.07, 0.3])
+def test_closed_and_opened_again_at_any_moment_it_becomes_live(
+    world: World, moment: float, pause: float
+) -> None:
+    feed = world.feed()
+    first = subscribe(feed)
+    again: list[Any] = []
+    world.at(moment, first.close)
+    world.at(moment + pause, lambda: again.append(subscribe(feed)))
+    # The snapshot that a second subscribe does not bring may be asked for once more.
+    world.at(15, lambda: again.append(again[0].state))
+
+    world.run(16)
+
+    assert again[1] is State.LIVE
+    assert world.peer is not None
+    assert list(world.peer.subscribed) == [key(world)]
+
+
+def test_closed_and_opened_again_while_another_is_asked_for_it_becomes_live(
+    world: World,
+) -> None:
+    """It could not be left meanwhile, and what it shows was for another."""
+    feed = world.feed()
+    first = subscribe(feed)
+    again: list[Any] = []
+    world.at(1, lambda: subscribe(feed, "ETH-USDT"))
+    world.at(1.01, first.close)
+    world.at(1.03, lambda: again.append(subscribe(feed)))
+    world.at(1.2, lambda: again.append((again[0].state, again[0].GetDepth())))
+    world.at(15, lambda: again.append(again[0].state))
+
+    world.run(16)
+
+    assert again[1:] == [(State.SYNCING, {}), State.LIVE]
+
+
+# --- Several connections ------------------------------------------------------------
+
+
+def test_a_channel_of_another_path_has_a_connection_of_its_own(v5: World) -> None:
+    feed = v5.feed()
+    subscribe(feed, channels=("depth5", "trade", "candle60s"))
+    subscribe(feed, "ETH-USDT", channels=("candle60s", "trades-all"))
+    seen: list[Any] = []
+    v5.at(1, lambda: seen.extend(carried(v5)))
+
+    v5.run(2)
+
+    assert seen == [("public", 2), ("business", 3)]
+    assert [url for _, url in v5.opened] == [f"{v5.url}/public", f"{v5.url}/business"]
+
+
+def test_only_as_many_deep_books_live_on_one_connection_as_the_venue_advises(
+    world: World,
+) -> None:
+    feed = world.feed(world.venue(depths_per_connection=2))
+    names = [f"C{number}-USDT" for number in range(5)]
+    book = {"v3": "depth", "v5": "books"}[world.protocol]
+    feed.subscribe(names, "spot", channels=("depth5",), raw_channels=(book,))
+    seen: list[Any] = []
+    world.at(1, lambda: seen.extend(carried(world)))
+    world.at(1, lambda: seen.extend((r.channels, r.depths) for r in feed.connections()))
+
+    world.run(2)
+
+    # What is no deep book goes to the first that has room, which is any.
+    assert seen[:3] == [("public" if world.protocol == "v5" else "", 7), *seen[1:3]]
+    assert [count for _, count in seen[1:3]] == [2, 1]
+    assert seen[3:] == [(7, 2), (2, 2), (1, 1)]
+
+
+def test_a_connection_carries_only_so_many_channels_where_the_venue_says_so(
+    world: World,
+) -> None:
+    feed = world.feed(world.venue(channels_per_connection=3))
+    names = [f"C{number}-USDT" for number in range(7)]
+    feed.subscribe(names, "spot", channels=("depth5",))
+    seen: list[Any] = []
+    world.at(1, lambda: seen.extend(count for _, count in carried(world)))
+
+    world.run(2)
+
+    assert seen == [3, 3, 1]
+
+
+def test_room_that_was_left_is_taken_again(world: World) -> None:
+    feed = world.feed(world.venue(channels_per_connection=2))
+    first, *_ = feed.subscribe(["C0-USDT", "C1-USDT", "C2-USDT"], "spot", ("depth5",))
+    world.at(1, first.close)
+    world.at(2, lambda: subscribe(feed))
+    seen: list[Any] = []
+    world.at(3, lambda: seen.extend(peer.subscribed for peer in world.peers))
+
+    world.run(4)
+
+    assert [len(channels) for channels in seen] == [2, 1]
+    assert key(world) in seen[0]
+
+
+def test_a_deep_book_that_was_refused_and_asked_again_is_one(v5: World) -> None:
+    v5.exchange.unknown.add("books:BTC-USDT")
+    feed = v5.feed()
+    for second in range(3):
+        v5.at(second, lambda: subscribe(feed, raw_channels=("books",)))
+    seen: list[Any] = []
+    v5.at(4, lambda: seen.extend((r.channels, r.depths) for r in feed.connections()))
+
+    v5.run(5)
+
+    assert seen == [(2, 1)]
+
+
+def test_attempts_at_one_host_are_a_gap_apart_over_all_connections(v5: World) -> None:
+    feed = v5.feed(reconnect=Reconnect(first=0.001, cap=0.001, host_gap=2.0))
+    subscribe(feed, channels=("depth5", "candle60s"))
+    v5.at(10, lambda: [peer.drop() for peer in v5.peers])
+    seen: list[Any] = []
+    v5.at(1, lambda: seen.extend((r.open, r.connect_wait) for r in feed.connections()))
+
+    v5.run(20)
+
+    assert [round(at - v5.t0, 1) for at, _ in v5.opened] == [0, 2, 10, 12]
+    assert v5.opened[0][1] != v5.opened[1][1]
+    assert v5.opened[2][1] != v5.opened[3][1]
+    assert seen == [(True, 1.0), (False, 1.0)]
+
+
+def test_a_close_in_a_callback_ends_every_connection(v5: World) -> None:
+    results: list[Any] = []
+
+    def close(text: str) -> None:
+        results.extend([feed.close(), sub.state, sub.GetDepth()])
+
+    feed = v5.feed()
+    sub = subscribe(feed, on_message=close, channels=("depth5", "candle60s"))
+
+    v5.run(60)
+
+    assert results == [False, State.CLOSED, {}]
+    assert feed.close() is True
+    assert v5.closed_networks == 2
+    assert v5.clock.now < v5.t0 + 5
+    assert [peer.is_open for peer in v5.peers] == [False, False]
+
+
+def test_closing_a_subscription_of_its_own_ends_every_connection(v5: World) -> None:
+    sub = v5.subscribe(channels=("depth5", "candle60s"))
+    v5.at(1, sub.close)
+
+    v5.run(60)
+
+    assert v5.closed_networks == 2
+    assert v5.clock.now < v5.t0 + 5
+
+
+def test_one_that_fails_for_good_ends_every_connection_of_its_own(v5: World) -> None:
+    v5.exchange.unknown.add("books5:BTC-USDT")
+    sub = v5.subscribe(channels=("depth5", "candle60s"))
+
+    v5.run(60)
+
+    assert sub.state is State.FAILED
+    assert v5.closed_networks == 2
+    assert v5.clock.now < v5.t0 + 5
+
+
+def test_without_a_thread_for_one_of_two_connections_it_is_as_if_never_asked(
+    v5: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    feed = v5.feed()
+
+    def refuse(self: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("threading.Thread.start", refuse)
+        with pytest.raises(RuntimeError, match="can't start"):
+            subscribe(feed, channels=("depth5", "candle60s"))
+    sub = subscribe(feed, channels=("depth5", "candle60s"))
+    seen: list[Any] = []
+    v5.at(1, lambda: seen.extend([sub.state, *carried(v5)]))
+
+    v5.run(2)
+
+    assert seen == [State.LIVE, ("public", 1), ("business", 1)]
+
+
+def test_without_a_network_for_one_of_two_connections_it_is_as_if_never_asked(
+    v5: World,
+) -> None:
+    made: list[Any] = []
+
+    def network() -> Any:
+        made.append(None)
+        if len(made) == 2:
+            raise OSError(24, "Too many open files")
+        return v5.options()["network"]()
+
+    feed = v5.feed(network=network)
+    with pytest.raises(OSError, match="Too many"):
+        subscribe(feed, channels=("depth5", "candle60s"))
+    assert feed.subscriptions == ()
+    sub = subscribe(feed, channels=("depth5", "candle60s"))
+    seen: list[Any] = []
+    v5.at(1, lambda: seen.extend([sub.state, *carried(v5)]))
+
+    v5.run(2)
+
+    assert seen == [State.LIVE, ("public", 1), ("business", 1)]
+
+
+def test_one_that_could_not_be_had_leaves_nothing_on_a_connection_that_is_there(
+    v5: World,
+) -> None:
+    made: list[Any] = []
+
+    def network() -> Any:
+        made.append(None)
+        if len(made) == 2:
+            raise OSError(24, "Too many open files")
+        return v5.options()["network"]()
+
+    feed = v5.feed(network=network)
+    subscribe(feed)
+    with pytest.raises(OSError, match="Too many"):
+        subscribe(feed, "ETH-USDT", raw_channels=("books", "candle9m"))
+
+    (report,) = feed.connections()
+    v5.run(1)
+
+    assert (report.channels, report.depths) == (1, 0)
+    assert carried(v5) == [("public", 1)]
+
+
+def test_what_an_ended_connection_counted_is_counted_whenever_it_ends(
+    v5: World,
+) -> None:
+    plan = find_plan(v5.feed())
+    answers = iter([False, True, True, True])
+    counts = Counts()
+    counts.messages = 7
+    parted: Any = SimpleNamespace(
+        counts=counts, conversation=None, join=lambda timeout: next(answers)
+    )
+    parting: Any = SimpleNamespace(
+        counts=Counts(), conversation=None, join=lambda timeout: True, close=lambda: 0
+    )
+    plan._parting = (parted,)
+
+    plan.retire(SimpleNamespace(connection=parting), OkexWSError("x"))  # type: ignore[arg-type]
+
+    assert plan.stats().messages == 7
+
+
+# --- The exchange's limits ----------------------------------------------------------
+
+
+def test_a_thousand_instruments_are_two_requests_on_one_connection(v5: World) -> None:
+    names = [f"COIN{number:03}-USDT" for number in range(1000)]
+    for name in names:
+        v5.exchange.first_pushes[key(v5, name)] = v5.dialect.depth(0, name=name)
+    feed = v5.feed()
+    subs = feed.subscribe(names, "spot", ("depth5",))
+    seen: list[Any] = []
+    v5.at(1, lambda: seen.extend(sub.state for sub in subs))
+
+    v5.run(2)
+
+    assert seen == [State.LIVE] * 1000
+    assert len(v5.opened) == 1
+    requests = v5.exchange.requests
+    assert len(requests) <= 2
+    assert sum(len(request["args"]) for request in requests) == 1000
+
+
+def test_a_thousand_that_come_while_it_is_open_are_two_requests_too(v5: World) -> None:
+    names = [f"COIN{number:03}-USDT" for number in range(1000)]
+    feed = v5.feed()
+    subscribe(feed)
+    v5.at(1, lambda: feed.subscribe(names, "spot", ("depth5",)))
+
+    v5.run(2)
+
+    assert len(v5.exchange.requests) <= 3
+    assert len(v5.opened) == 1
+
+
+def test_one_bad_instrument_among_a_hundred_fails_alone(world: World) -> None:
+    names = [f"C{number}-USDT" for number in range(100)]
+    for name in names:
+        first = world.dialect.depth(0, name=name)
+        world.exchange.first_pushes[key(world, name)] = first
+    world.exchange.unknown.add(key(world, names[41]))
+    feed = world.feed()
+    subs = feed.subscribe(names, "spot", ("depth5",))
+    seen: list[Any] = []
+    world.at(1, lambda: seen.extend(sub.state for sub in subs))
+
+    world.run(2)
+
+    assert seen.count(State.LIVE) == 99
+    assert seen[41] is State.FAILED
+    assert len(world.exchange.requests) == 1
+
+
+def test_beyond_the_hours_requests_it_waits_and_says_so_once(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    errors: list[Exception] = []
+    feed = world.feed(world.venue(requests_per_hour=3))
+    first = subscribe(feed, on_error=errors.append)
+    seen: list[Any] = []
+    late: list[WSSubscription] = []
+    world.at(10, lambda: late.append(subscribe(feed, "ETH-USDT")))
+    world.at(20, lambda: late.append(subscribe(feed, "LTC-USDT")))
+    world.at(30, lambda: seen.append([s.state for s in (first, *late)]))
+    world.at(30, lambda: seen.extend(feed.connections()))
+    world.at(40, lambda: late.append(subscribe(feed, "LTC-USDT", channels=("trade",))))
+    world.at(3600.2, lambda: seen.append([s.state for s in (first, *late)]))
+
+    world.run(3601)
+
+    assert seen[0] == [State.LIVE, State.LIVE, State.SYNCING]
+    assert (seen[1].requests_left, round(seen[1].requests_wait)) == (0, 3570)
+    assert seen[2] == [State.LIVE] * 4
+    spent = [error for error in errors if isinstance(error, BudgetSpent)]
+    assert [round(error.wait) for error in spent] == [3580]
+    warnings = [r.getMessage() for r in caplog.records if r.levelno >= logging.WARNING]
+    assert warnings == [str(spent[0])]
+    assert len(world.exchange.requests) == 3
+    assert len(world.opened) == 1
+
+
+# --- The world itself ---------------------------------------------------------------
+
+
+def story(protocol: str) -> list[Any]:
+    """All that happened in a world where a lot does, over three connections or so."""
+    world = filled(World(protocol))
+    told: list[Any] = []
+    feed = world.feed(
+        world.venue(channels_per_connection=2),
+        on_state=lambda change: told.append((change.instrument_id, change.new)),
+    )
+
+    def more(text: str) -> None:
+        told.append(text)
+        if len(feed.subscriptions) < 4:
+            subscribe(feed, "LTC-USDT", channels=("depth5", "candle60s"))
+
+    subscribe(feed, channels=("depth5", "trade", "candle60s"), on_message=more)
+    world.at(1, lambda: subscribe(feed, "ETH-USDT", channels=("trade", "depth5")))
+    world.at(2, lambda: [peer.drop() for peer in world.peers])
+    world.at(2.3, lambda: [s.close() for s in feed.subscriptions[:2]])
+    world.at(4, lambda: subscribe(feed, "ETH-USDT"))
+    world.run(9)
+    return told + [(said.at, said.peer.path, said.text) for said in world.exchange.log]
+
+
+@pytest.mark.parametrize("protocol", ["v3", "v5"])
+def test_a_world_is_the_same_each_time(protocol: str) -> None:
+    first = story(protocol)
+
+    assert len(first) > 40
+    assert all(story(protocol) == first for _ in range(5))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -19,49 +21,96 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from okex_ws.errors import BudgetSpent, OkexWSError, Stalled, SubscriptionRejected
-from okex_ws.heartbeat import Renewed
-from okex_ws.line import Phase
-from okex_ws.messages import Pong, Refused, Subscribed, Unknown, Unsubscribed
-from okex_ws.protocols.v3 import PROTOCOL
-from okex_ws.session import (
+from okex_ws.errors import (
+    BudgetSpent,
+    LoginRejected,
+    OkexWSError,
+    Stalled,
+    SubscriptionRejected,
+)
+from okex_ws.events import (
     Acknowledged,
     Ended,
     Event,
+    LockedOut,
+    Noted,
     Rejected,
-    Session,
     Trouble,
     Unasked,
 )
+from okex_ws.heartbeat import Renewed
+from okex_ws.line import Phase
+from okex_ws.login import Login
+from okex_ws.protocols import Wire
+from okex_ws.protocols.v3 import PROTOCOL as V3
+from okex_ws.protocols.v5 import PROTOCOL as V5
+from okex_ws.session import Session
 from okex_ws.timing import Budget, Ping, Timeouts
 from okex_ws.trust import Lease
+from okex_ws.wire import (
+    LoggedIn,
+    Notice,
+    Pong,
+    Refused,
+    Subscribed,
+    Terminated,
+    Unknown,
+    Unsubscribed,
+)
 
 WALL = 1_700_000_000.0
 DEPTH, TRADE, TICKER = (f"spot/{t}:BTC-USDT" for t in ("depth5", "trade", "ticker"))
 NO_CHANNEL, TOO_FREQUENT, INTERNAL = 30040, 30026, 30043
-FIRST_PUSH = 10.0
+# The same of v5, where requests have ids and a login has its own errors.
+BOOK, TRADES, ORDERS = "books5:BTC-USDT", "trades:BTC-USDT", "orders:BTC-USDT"
+NO_SUCH, BUSY, EXPIRED, NO_KEY = "60018", "60014", "60006", "60005"
+SECRET = "the passphrase"
+ACK, FIRST_PUSH = 10.0, 10.0
+HOUR = 3600.0
 
 Request = tuple[str, list[str]]
+
+
+def books(count: int) -> list[str]:
+    return [f"books5:COIN{n}-USDT" for n in range(count)]
+
+
+def login_text(wall: float) -> str:
+    return json.dumps({"op": "login", "args": [f"{wall - WALL:g}"]})
 
 
 class Talk:
     """A session, the clock it is given, and what it says."""
 
     def __init__(
-        self, *, limit: int = 239, probe: float | None = 5.0, pongs: bool = True
+        self,
+        wire: Wire = V3,
+        *,
+        limit: int = 239,
+        probe: float | None = 5.0,
+        pongs: bool = True,
+        login: bool = False,
     ) -> None:
         self.now = 0.0
-        self.budget = Budget(limit, 3600.0)
+        self.budget = Budget(limit, HOUR)
         self.session: Session[str] = Session(
-            PROTOCOL, Ping(30.0, probe), Timeouts(), self.budget, self.now
+            wire,
+            Ping(30.0, probe),
+            Timeouts(),
+            self.budget,
+            self.now,
+            Login(login_text, Timeouts().retry_cap, (SECRET,)) if login else None,
         )
         # Answer each ping at once, where the test is not about pings.
         self.pongs = pongs
         self.drained = True
+        # Of the requests that went out, under v5.
+        self.ids: list[str] = []
 
     def want(self, *names: str) -> None:
         for name in names:
-            self.session.want(name, f"target of {name}", name != TRADE, self.now)
+            owes = "trade" not in name
+            self.session.want(name, f"target of {name}", owes, self.now)
 
     def tick(self) -> tuple[list[Event], list[str]]:
         read_at = self.now if self.drained else -math.inf
@@ -69,6 +118,7 @@ class Talk:
         texts = list(self.session.outgoing())
         if self.pongs and "ping" in texts:
             self.session.receive(Pong(), self.now)
+        self.ids += [r["id"] for r in parsed(texts) if "id" in r]
         return events, texts
 
     def asked(self) -> list[Request]:
@@ -81,27 +131,44 @@ class Talk:
         events, _ = self.tick()
         return [event.error for event in events if isinstance(event, Trouble)]
 
-    def wait(self, seconds: float) -> tuple[list[Event], list[Request]]:
+    def wait(
+        self,
+        seconds: float,
+        answer: Callable[[str, list[str]], list[Event]] = lambda op, names: [],
+    ) -> tuple[list[Event], list[Request]]:
         """Let *seconds* pass, and do all that falls due meanwhile, when it does."""
         end, events, asked = self.now + seconds, list[Event](), list[Request]()
         while True:
             happened, texts = self.tick()
             events += happened
-            asked += requests(texts)
-            assert self.session.due > self.now, "it would spin"
+            for request in requests(texts):
+                asked.append(request)
+                events += answer(*request)
+            if self.session.due <= self.now:
+                assert requests(texts), "it would spin"
+                continue
             if self.session.due > end:
                 self.now = end
                 return events, asked
             self.now = self.session.due
 
-    def ack(self, *names: str) -> list[Event]:
-        return [e for n in names for e in self.session.receive(Subscribed(n), self.now)]
+    def ack(self, *names: str, to: str | None = None) -> list[Event]:
+        answers = [Subscribed(name, to) for name in names]
+        return [e for a in answers for e in self.session.receive(a, self.now)]
 
-    def left(self, name: str) -> list[Event]:
-        return self.session.receive(Unsubscribed(name), self.now)
+    def left(self, name: str, to: str | None = None) -> list[Event]:
+        return self.session.receive(Unsubscribed(name, to), self.now)
 
-    def refuse(self, code: int, message: str = "no") -> list[Event]:
-        return self.session.receive(Refused(code, message), self.now)
+    def refuse(
+        self, code: int | str, message: str = "no", to: str | None = None
+    ) -> list[Event]:
+        return self.session.receive(Refused(code, message, to), self.now)
+
+    def log_in(self) -> None:
+        """Log in, and be let in."""
+        ((op, _),) = self.asked()
+        assert op == "login"
+        assert self.session.receive(LoggedIn(), self.now) == []
 
     def push(self, name: str) -> None:
         line = self.session.pushed(name)
@@ -118,9 +185,17 @@ class Talk:
         self.ack(*names)
 
 
+def parsed(texts: Sequence[str]) -> list[dict[str, Any]]:
+    return [json.loads(text) for text in texts if text != "ping"]
+
+
 def requests(texts: Sequence[str]) -> list[Request]:
-    parsed = [json.loads(text) for text in texts if text != "ping"]
-    return [(request["op"], request["args"]) for request in parsed]
+    return [(r["op"], [*map(key, r["args"])]) for r in parsed(texts)]
+
+
+def key(argument: str | dict[str, str]) -> str:
+    """A channel as the library names it."""
+    return argument if isinstance(argument, str) else ":".join(argument.values())
 
 
 def blamed(events: list[Event]) -> list[str]:
@@ -220,19 +295,28 @@ def test_a_message_of_an_unknown_kind_is_counted(talk: Talk) -> None:
     assert talk.session.receive(Unknown("event"), 0) == [Unasked("unknown")]
 
 
+def test_a_notice_is_passed_on_and_changes_nothing(talk: Talk) -> None:
+    talk.subscribe(TRADE)
+
+    events = talk.session.receive(Notice("64008", "closes soon"), talk.now)
+
+    assert events == [Noted("64008", "closes soon")]
+    assert talk.wait(HOUR) == ([], [])
+
+
 # --- No acknowledgement in time -----------------------------------------------------
 
 
-def test_an_acknowledgement_that_stays_away_is_said_and_asked_for_alone(
+def test_acknowledgements_that_stay_away_are_said_and_asked_for_in_halves(
     talk: Talk,
 ) -> None:
     talk.want(DEPTH, TRADE, TICKER)
     talk.asked()
     talk.ack(TICKER)
     talk.push(TICKER)
-    talk.now = math.nextafter(10.0, 0)
+    talk.now = math.nextafter(ACK, 0)
     assert talk.troubles() == []
-    talk.now = 10.0
+    talk.now = ACK
     (trouble,) = talk.troubles()
     assert isinstance(trouble, Stalled)
     assert str(trouble) == (
@@ -245,10 +329,79 @@ def test_an_acknowledgement_that_stays_away_is_said_and_asked_for_alone(
     assert talk.asked() == [("subscribe", [TRADE])]
 
 
+def obeys(talk: Talk) -> Callable[[str, list[str]], list[Event]]:
+    """An exchange that acknowledges all, and pushes at once."""
+
+    def answer(op: str, names: list[str]) -> list[Event]:
+        talk.ack(*names)
+        for name in names:
+            talk.push(name)
+        return []
+
+    return answer
+
+
+def sizes(asked: list[Request]) -> list[int]:
+    return [len(names) for _, names in asked]
+
+
+def test_each_silence_halves_those_that_are_asked_together() -> None:
+    talk = Talk(V5)
+    talk.want(*books(8))
+
+    _, asked = talk.wait(8 * ACK)
+
+    assert sizes(asked) == [8, 4, 4, 2, 2, 2, 2, 1]
+    assert {name for _, names in asked[-5:-1] for name in names} == set(books(8))
+
+
+def test_a_sentence_names_few_of_many() -> None:
+    talk = Talk(V5)
+    names = books(500)
+    talk.want(*names)
+    talk.tick()
+    talk.now = ACK
+
+    (trouble,) = talk.troubles()
+
+    named = ", ".join(sorted(names)[:5])
+    assert str(trouble) == (
+        f"no acknowledgement of subscribe {named}, 495 more came within 10 s"
+    )
+
+
+def test_a_thousand_channels_and_one_silence_cost_few_requests() -> None:
+    """The exchange counts requests by the hour: one a channel would burn two hours."""
+    talk = Talk(V5)
+    talk.want(*books(1000))
+    ((_, first),) = talk.asked()
+
+    _, asked = talk.wait(HOUR / 2, obeys(talk))
+
+    # What did not fit into the first goes before what stayed unanswered.
+    assert sizes(asked)[:2] == [1000 - len(first), (len(first) + 1) // 2]
+    assert len(asked) == 3
+    assert {line.phase for line in talk.session.lines.values()} == {Phase.FLOWING}
+    assert talk.budget.outlook(talk.now)[0] == 239 - 1 - len(asked)
+
+
+def test_who_was_acknowledged_is_asked_for_with_the_others_again() -> None:
+    talk = Talk(V5)
+    talk.want(BOOK, TRADES)
+    talk.asked()
+    assert sizes(talk.wait(ACK + 1, obeys(talk))[1]) == [1, 1]
+    talk.left(BOOK)
+    talk.left(TRADES)
+
+    _, asked = talk.wait(10, obeys(talk))
+
+    assert asked == [("subscribe", [BOOK, TRADES])]
+
+
 def test_asking_again_waits_twice_as_long_each_time_up_to_a_cap(talk: Talk) -> None:
     talk.want(DEPTH)
     sent = []
-    while talk.now < 4 * 3600:
+    while talk.now < 4 * HOUR:
         if talk.asked():
             sent.append(talk.now)
         talk.now = talk.session.due if talk.session.due > talk.now else talk.now
@@ -288,7 +441,7 @@ def test_an_error_that_names_its_channel_fails_it_alone(talk: Talk) -> None:
     error = event.error
     assert (error.code, error.message, error.channel) == (NO_CHANNEL, message, DEPTH)
     assert talk.ack(TRADE) == [Acknowledged(TRADE)]
-    assert talk.wait(3600) == ([], [])
+    assert talk.wait(HOUR) == ([], [])
     assert talk.phase(DEPTH) is Phase.REFUSED
 
 
@@ -301,29 +454,83 @@ def test_an_error_that_names_nobody_means_the_only_one_that_was_asked_for(
     assert blamed(talk.refuse(NO_CHANNEL)) == [DEPTH]
 
 
-def test_an_error_that_may_mean_several_has_each_asked_for_alone(talk: Talk) -> None:
+def test_an_error_that_may_mean_several_refuses_none_of_them(talk: Talk) -> None:
     talk.want(DEPTH, TRADE, TICKER)
     talk.asked()
     talk.ack(TICKER)
+
     (event,) = talk.refuse(30039, "Unrecognized request")
+
     assert isinstance(event, Trouble)
     assert isinstance(event.error, SubscriptionRejected)
     assert event.error.channel == f"{DEPTH}, {TRADE}"
-    assert talk.asked() == [("subscribe", [DEPTH])]
     assert talk.asked() == []
-    assert blamed(talk.refuse(30039, "Unrecognized request")) == [DEPTH]
-    assert talk.asked() == [("subscribe", [TRADE])]
     assert talk.ack(TRADE) == [Acknowledged(TRADE)]
+    assert blamed(talk.refuse(30039, "Unrecognized request")) == [DEPTH]
 
 
 def test_a_new_channel_goes_before_those_that_are_asked_for_alone(talk: Talk) -> None:
     talk.want(DEPTH, TRADE)
     talk.asked()
-    talk.refuse(30039)
+    talk.now = ACK
+    talk.tick()
+    talk.now = ACK + 1
     talk.want(TICKER)
+
     assert talk.asked() == [("subscribe", [TICKER])]
     assert blamed(talk.refuse(30039)) == [TICKER]
     assert talk.asked() == [("subscribe", [DEPTH])]
+
+
+@pytest.mark.parametrize("place", [0, 37, 99])
+def test_one_bad_channel_among_a_hundred_is_found_and_the_others_live(
+    place: int,
+) -> None:
+    """The exchange refuses a whole request for it, and does not say which it is."""
+    talk = Talk(V5)
+    names = books(100)
+    bad = names[place]
+
+    def answer(op: str, asked: list[str]) -> list[Event]:
+        if bad in asked:
+            return talk.refuse(NO_SUCH, "Invalid request", talk.ids[-1])
+        return obeys(talk)(op, asked)
+
+    talk.want(*names)
+    events, asked = talk.wait(600, answer)
+
+    assert blamed(events) == [bad]
+    flowing = {n for n in names if talk.phase(n) is Phase.FLOWING}
+    assert flowing == set(names) - {bad}
+    # Two for each halving of a hundred.
+    assert len(asked) <= 1 + 2 * 7
+    assert talk.wait(HOUR) == ([], [])
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_those_that_were_acknowledged_stay_and_the_bad_one_is_asked_for_alone(
+    place: int,
+) -> None:
+    """Each is answered by itself, whatever comes first."""
+    talk = Talk(V5)
+    names = books(3)
+
+    def answer(op: str, asked: list[str]) -> list[Event]:
+        events = []
+        for name in asked:
+            if name == names[place]:
+                events += talk.refuse(NO_SUCH, to=talk.ids[-1])
+            else:
+                talk.ack(name, to=talk.ids[-1])
+                talk.push(name)
+        return events
+
+    talk.want(*names)
+    events, asked = talk.wait(60, answer)
+
+    assert blamed(events) == [names[place]]
+    assert asked[1:] in ([], [("subscribe", [names[place]])])
+    assert {talk.phase(n) for n in names if n != names[place]} == {Phase.FLOWING}
 
 
 @pytest.mark.parametrize("code", [TOO_FREQUENT, INTERNAL])
@@ -398,6 +605,374 @@ def test_a_refusal_of_what_nobody_wants_any_more_forgets_it(talk: Talk) -> None:
     assert talk.session.lines == {}
 
 
+# --- Ids ----------------------------------------------------------------------------
+
+
+def test_each_request_has_an_id_of_its_own() -> None:
+    talk = Talk(V5)
+    talk.want(BOOK)
+    talk.asked()
+    talk.ack(BOOK, to=talk.ids[-1])
+    talk.session.drop(BOOK)
+    talk.asked()
+
+    assert len(talk.ids) == len(set(talk.ids)) == 2
+    assert talk.left(BOOK, to=talk.ids[-1]) == []
+
+
+def asked_twice() -> tuple[Talk, str, str]:
+    """A talk whose first request was given up, and its second waits; their ids."""
+    talk = Talk(V5)
+    talk.want(TRADES)
+    talk.asked()
+    talk.wait(ACK + 1)
+    assert talk.phase(TRADES) is Phase.ASKED
+    first, second = talk.ids
+    return talk, first, second
+
+
+def test_an_error_with_another_requests_id_answers_nothing() -> None:
+    talk, first, second = asked_twice()
+
+    (event,) = talk.refuse(NO_SUCH, "late", to=first)
+
+    said = f"an error that answers no request: late (error {NO_SUCH})"
+    assert event == Unasked("error", said)
+    assert talk.phase(TRADES) is Phase.ASKED
+    assert blamed(talk.refuse(NO_SUCH, to=second)) == [TRADES]
+
+
+def test_an_acknowledgement_with_another_requests_id_closes_no_request() -> None:
+    talk, first, second = asked_twice()
+    talk.want(BOOK)
+
+    assert talk.ack(TRADES, to=first) == [Acknowledged(TRADES)]
+    assert talk.asked() == []
+    assert talk.ack(TRADES, to=second) == [Unasked("ack")]
+    assert talk.asked() == [("subscribe", [BOOK])]
+
+
+def test_a_request_that_only_its_predecessors_answer_reached_is_given_up() -> None:
+    talk, first, _ = asked_twice()
+    talk.ack(TRADES, to=first)
+    talk.want(BOOK)
+
+    _, asked = talk.wait(ACK, lambda op, names: talk.ack(*names))
+
+    assert asked == [("subscribe", [BOOK])]
+    assert talk.phase(TRADES) is Phase.ACKED
+
+
+def test_answers_without_an_id_answer_all_the_same() -> None:
+    """So the exchange was until 2023."""
+    talk = Talk(V5)
+    talk.want(TRADES)
+    talk.asked()
+    talk.ack(TRADES)
+    talk.want(ORDERS)
+
+    assert talk.asked() == [("subscribe", [ORDERS])]
+    assert blamed(talk.refuse(NO_SUCH)) == [ORDERS]
+
+
+def test_an_end_with_another_requests_id_lets_the_open_one_wait() -> None:
+    talk = Talk(V5)
+    talk.subscribe(TRADES)
+    talk.session.drop(TRADES)
+    talk.asked()
+
+    talk.left(TRADES, to="99")
+
+    # The answer stays away, and what it was about is forgotten already.
+    assert talk.wait(HOUR)[1] == []
+    assert talk.session.lines == {}
+
+
+def test_an_error_after_such_an_end_means_nobody() -> None:
+    talk = Talk(V5)
+    talk.subscribe(TRADES)
+    talk.session.drop(TRADES)
+    talk.asked()
+    talk.left(TRADES, to="99")
+
+    assert blamed(talk.refuse(NO_SUCH, to=talk.ids[-1])) == []
+    talk.subscribe(TRADES)
+
+
+# --- Terminated ---------------------------------------------------------------------
+
+
+def terminate(talk: Talk, kind: str = "orders") -> list[Event]:
+    return talk.session.receive(Terminated(kind, "too many connections"), talk.now)
+
+
+def test_the_end_of_a_kind_of_channel_refuses_all_of_it_and_no_other() -> None:
+    talk = Talk(V5)
+    other = "orders:ETH-USDT"
+    talk.subscribe(ORDERS, other, TRADES)
+    talk.push(ORDERS)
+
+    events = terminate(talk)
+
+    assert blamed(events) == [ORDERS, other]
+    (event, _) = events
+    assert isinstance(event, Rejected)
+    assert "too many connections" in str(event.error)
+    assert (talk.phase(ORDERS), talk.phase(TRADES)) == (Phase.REFUSED, Phase.ACKED)
+    assert talk.session.pushed(ORDERS) is None
+    assert terminate(talk) == []
+    assert talk.wait(HOUR) == ([], [])
+
+
+def test_the_end_of_a_kind_is_no_end_of_one_whose_name_begins_like_it() -> None:
+    talk = Talk(V5)
+    talk.subscribe("orders-algo:BTC-USDT")
+
+    assert terminate(talk) == []
+
+
+def test_a_kind_may_end_before_it_was_acknowledged() -> None:
+    talk = Talk(V5)
+    talk.want(ORDERS)
+    talk.asked()
+
+    assert blamed(terminate(talk)) == [ORDERS]
+    talk.session.drop(ORDERS)
+    assert talk.session.lines == {}
+    # No acknowledgement will come, and nothing breaks when it is given up.
+    assert talk.wait(HOUR)[1] == []
+
+
+def test_a_kind_that_ended_may_be_wanted_anew() -> None:
+    talk = Talk(V5)
+    talk.subscribe(ORDERS)
+    terminate(talk)
+
+    talk.subscribe(ORDERS)
+
+    assert talk.phase(ORDERS) is Phase.ACKED
+
+
+@pytest.mark.parametrize("acknowledged", [False, True])
+def test_what_nobody_wants_of_a_kind_that_ended_is_forgotten(
+    acknowledged: bool,
+) -> None:
+    talk = Talk(V5)
+    talk.want(ORDERS)
+    talk.asked()
+    if acknowledged:
+        talk.ack(ORDERS)
+    talk.session.drop(ORDERS)
+
+    assert blamed(terminate(talk)) == [ORDERS]
+
+    assert talk.session.lines == {}
+    assert talk.wait(HOUR)[1] == []
+
+
+# --- The login ----------------------------------------------------------------------
+
+
+@pytest.fixture
+def guest() -> Talk:
+    """A talk that begins with a login."""
+    return Talk(V5, login=True)
+
+
+def test_the_login_goes_before_anything_else(guest: Talk) -> None:
+    guest.want(ORDERS)
+    guest.now = 2.5
+
+    assert guest.asked() == [("login", ["2.5"])]
+    guest.want(TRADES)
+    assert guest.asked() == []
+    assert guest.session.receive(LoggedIn(), guest.now) == []
+    assert guest.asked() == [("subscribe", [ORDERS, TRADES])]
+
+
+def test_a_connection_that_nobody_needs_does_not_log_in(guest: Talk) -> None:
+    assert guest.wait(60) == ([], [])
+
+
+def test_a_login_that_is_not_answered_is_said_and_made_anew(guest: Talk) -> None:
+    guest.want(ORDERS)
+    guest.tick()
+    guest.now = math.nextafter(ACK, 0)
+    assert guest.troubles() == []
+    guest.now = ACK
+
+    (trouble,) = guest.troubles()
+
+    assert isinstance(trouble, Stalled)
+    assert str(trouble) == "no acknowledgement of login came within 10 s"
+    assert guest.wait(0.999)[1] == []
+    guest.now = ACK + 1
+    assert guest.asked() == [("login", ["11"])]
+    assert guest.session.receive(LoggedIn(), guest.now) == []
+    assert guest.asked() == [("subscribe", [ORDERS])]
+
+
+def test_a_backlog_may_hold_the_answer_to_a_login(guest: Talk) -> None:
+    guest.want(ORDERS)
+    guest.tick()
+    guest.now, guest.drained = ACK, False
+
+    assert guest.troubles() == []
+    assert guest.session.receive(LoggedIn(), guest.now) == []
+    assert guest.asked() == [("subscribe", [ORDERS])]
+
+
+def test_a_login_that_is_accepted_late_is_accepted(guest: Talk) -> None:
+    """A second one would be refused for being the second (60031)."""
+    guest.want(ORDERS)
+    guest.tick()
+    guest.now = ACK
+    guest.tick()
+
+    guest.session.receive(LoggedIn(), guest.now)
+
+    guest.now = ACK + 1
+    assert guest.asked() == [("subscribe", [ORDERS])]
+
+
+def test_a_passing_refusal_of_a_login_is_tried_again_with_back_off(
+    guest: Talk,
+) -> None:
+    guest.want(ORDERS)
+    codes = []
+
+    def answer(op: str, names: list[str]) -> list[Event]:
+        (event,) = guest.refuse(EXPIRED, "Timestamp request expired")
+        assert isinstance(event, Trouble)
+        assert isinstance(event.error, LoginRejected)
+        codes.append(event.error.code)
+        return []
+
+    _, asked = guest.wait(2 * HOUR, answer)
+
+    # Each has the time at which it was sent.
+    times = [float(names[0]) for _, names in asked]
+    waits = [late - early for early, late in itertools.pairwise(times)]
+    assert waits[:5] == [1, 2, 4, 8, 16]
+    assert max(waits) == Timeouts().retry_cap
+    assert {op for op, _ in asked} == {"login"}
+    assert set(codes) == {EXPIRED}
+
+
+def test_a_key_that_is_refused_is_not_offered_again(guest: Talk) -> None:
+    guest.want(ORDERS)
+    guest.tick()
+
+    (event,) = guest.refuse(NO_KEY, "Invalid apiKey")
+
+    assert isinstance(event, LockedOut)
+    assert (event.error.code, event.error.message) == (NO_KEY, "Invalid apiKey")
+    guest.want(TRADES)
+    assert guest.wait(HOUR) == ([], [])
+    guest.session.drop(ORDERS)
+    guest.session.drop(TRADES)
+    assert guest.session.lines == {}
+
+
+@pytest.mark.parametrize("code", [NO_KEY, EXPIRED])
+def test_a_refused_login_repeats_no_secret(guest: Talk, code: str) -> None:
+    guest.want(ORDERS)
+    guest.tick()
+
+    (event,) = guest.refuse(code, f"wrong: {SECRET}")
+
+    assert isinstance(event, (LockedOut, Trouble))
+    assert str(event.error) == f"login was refused: wrong: ... (error {code})"
+
+
+def test_an_error_before_the_login_repeats_no_secret(guest: Talk) -> None:
+    (event,) = guest.refuse(NO_KEY, f"wrong: {SECRET}")
+
+    assert isinstance(event, Unasked)
+    assert SECRET not in event.sentence
+
+
+def test_a_login_that_was_never_sent_is_not_accepted(guest: Talk) -> None:
+    guest.want(ORDERS)
+
+    assert guest.session.receive(LoggedIn(), guest.now) == [Unasked("login")]
+    assert guest.asked() == [("login", ["0"])]
+
+
+def test_nobody_is_let_in_after_being_locked_out(guest: Talk) -> None:
+    guest.want(ORDERS)
+    guest.tick()
+    guest.refuse(NO_KEY)
+
+    assert guest.session.receive(LoggedIn(), guest.now) == [Unasked("login")]
+    assert guest.wait(HOUR) == ([], [])
+
+
+def test_a_connection_that_is_locked_out_goes_on_pinging(guest: Talk) -> None:
+    guest.want(ORDERS)
+    guest.tick()
+    guest.refuse(NO_KEY)
+    pings = 0
+
+    while guest.now < 60:
+        pings += guest.tick()[1].count("ping")
+        guest.now = guest.session.due
+
+    assert pings == 11
+
+
+def test_an_error_with_an_id_is_not_the_logins(guest: Talk) -> None:
+    guest.want(ORDERS)
+    guest.tick()
+
+    (event,) = guest.refuse(NO_KEY, "no", to="77")
+
+    assert isinstance(event, Unasked)
+    assert guest.session.receive(LoggedIn(), guest.now) == []
+    assert guest.asked() == [("subscribe", [ORDERS])]
+
+
+def test_a_login_is_a_request_of_the_budget() -> None:
+    guest = Talk(V5, limit=1, login=True)
+    guest.want(ORDERS)
+    guest.log_in()
+
+    (trouble,) = guest.troubles()
+
+    assert isinstance(trouble, BudgetSpent)
+    assert trouble.op == "subscribe"
+    guest.now = HOUR
+    assert guest.asked() == [("subscribe", [ORDERS])]
+
+
+def test_a_login_waits_for_the_budget_and_says_so_once() -> None:
+    guest = Talk(V5, limit=1, login=True)
+    guest.budget.spend(0.0)
+    guest.now = 60.0
+    guest.want(ORDERS)
+
+    (trouble,) = guest.troubles()
+
+    assert isinstance(trouble, BudgetSpent)
+    assert (trouble.op, trouble.wait) == ("login", HOUR - 60)
+    guest.want(TRADES)
+    assert guest.troubles() == []
+    guest.now = HOUR
+    assert guest.asked() == [("login", ["3600"])]
+
+
+@pytest.mark.parametrize("login", [False, True])
+def test_a_login_that_nobody_asked_for_is_counted(login: bool) -> None:
+    talk = Talk(V5, login=login)
+    talk.want(TRADES)
+    if login:
+        talk.log_in()
+    talk.tick()
+
+    assert talk.session.receive(LoggedIn(), talk.now) == [Unasked("login")]
+    assert talk.ack(TRADES) == [Acknowledged(TRADES)]
+
+
 # --- The first push -----------------------------------------------------------------
 
 
@@ -427,13 +1002,13 @@ def test_a_first_push_in_time_ends_the_back_off(talk: Talk) -> None:
     talk.tick()
     talk.ack(DEPTH)
     talk.push(DEPTH)
-    assert talk.wait(3600) == ([], [])
+    assert talk.wait(HOUR) == ([], [])
     assert talk.session.lines[DEPTH].attempts == 0
 
 
 def test_a_channel_that_owes_nothing_may_be_silent_for_ever(talk: Talk) -> None:
     talk.subscribe(TRADE)
-    assert talk.wait(7200) == ([], [])
+    assert talk.wait(2 * HOUR) == ([], [])
 
 
 def test_a_leaving_that_is_not_answered_is_taken_as_left(talk: Talk) -> None:
@@ -456,6 +1031,16 @@ def test_a_leaving_that_is_refused_is_taken_as_left(talk: Talk) -> None:
     assert talk.asked() == [("subscribe", [DEPTH])]
 
 
+def test_a_flowing_channel_that_another_wants_owes_that_one_a_push(talk: Talk) -> None:
+    """The new holder has no snapshot, and a quiet market would never send one."""
+    talk.subscribe(DEPTH)
+    talk.push(DEPTH)
+    talk.session.want(DEPTH, "another", True, talk.now)
+    assert talk.phase(DEPTH) is Phase.ACKED
+    talk.now += 10
+    assert talk.asked() == [("unsubscribe", [DEPTH])]
+
+
 # --- Dropping -----------------------------------------------------------------------
 
 
@@ -467,7 +1052,7 @@ def test_dropping_unsubscribes_and_then_forgets(talk: Talk) -> None:
     assert talk.session.pushed(DEPTH) is None
     assert talk.left(DEPTH) == []
     assert set(talk.session.lines) == {TRADE}
-    assert talk.wait(3600) == ([], [])
+    assert talk.wait(HOUR) == ([], [])
 
 
 def test_dropping_what_was_never_asked_for_asks_nothing(talk: Talk) -> None:
@@ -527,7 +1112,7 @@ def test_what_nobody_wants_and_nobody_answers_is_let_go(talk: Talk) -> None:
     (events, asked) = talk.wait(10)
     assert [type(event) for event in events] == [Trouble]
     assert asked == []
-    assert talk.wait(3600) == ([], [])
+    assert talk.wait(HOUR) == ([], [])
 
 
 def test_a_late_acknowledgement_of_what_nobody_wants_is_undone(talk: Talk) -> None:
@@ -609,7 +1194,7 @@ def test_a_good_push_after_an_unreadable_one_settles_it(talk: Talk) -> None:
     talk.push(DEPTH)
     talk.session.spoiled(DEPTH, talk.now)
     talk.push(DEPTH)
-    assert talk.wait(3600) == ([], [])
+    assert talk.wait(HOUR) == ([], [])
 
 
 def test_more_unreadable_pushes_do_not_put_off_the_moment(talk: Talk) -> None:
@@ -650,7 +1235,7 @@ def test_a_spent_budget_waits_says_so_and_loses_nothing() -> None:
     assert isinstance(trouble, BudgetSpent)
     assert (trouble.op, trouble.channels, trouble.wait) == ("subscribe", 2, 3500.0)
     assert talk.wait(3499.9) == ([], [])
-    talk.now = 3600.0
+    talk.now = HOUR
     assert talk.asked() == [("subscribe", [DEPTH, TICKER])]
 
 
@@ -668,8 +1253,8 @@ def test_a_spent_budget_is_said_once_whatever_the_exchange_says_meanwhile() -> N
 
 def test_pings_are_not_requests() -> None:
     talk = Talk(limit=1)
-    talk.wait(3600)
-    assert talk.budget.left(talk.now) == 1
+    talk.wait(HOUR)
+    assert talk.budget.outlook(talk.now) == (1, 0.0)
 
 
 # --- Ping and pong ------------------------------------------------------------------
@@ -717,21 +1302,44 @@ def test_a_missing_pong_is_waited_for_behind_a_backlog() -> None:
 
 # --- Any order of anything ----------------------------------------------------------
 
-NAMES = [DEPTH, TRADE, TICKER, "spot/depth5:ETH-USDT"]
+NAMES: dict[Wire, list[str]] = {
+    V3: [DEPTH, TRADE, TICKER, "spot/depth5:ETH-USDT"],
+    V5: [BOOK, TRADES, ORDERS, "books5:ETH-USDT"],
+}
+# One that is for good, then two that pass.
+CODES: dict[Wire, list[int | str]] = {
+    V3: [NO_CHANNEL, TOO_FREQUENT, INTERNAL],
+    V5: [NO_SUCH, BUSY, EXPIRED],
+}
+PLACES = st.integers(0, 3)
+
+
+def blame(name: str) -> str:
+    """A sentence that names a channel, as the exchange writes it."""
+    if name in NAMES[V3]:
+        return f"Channel {name} doesn't exist"
+    channel, instrument_id = name.split(":")
+    return f"channel:{channel},instId:{instrument_id} doesn't exist"
+
+
+IDS = st.sampled_from([None, "last", "0"])
 LIMIT = 12
 
 
 class Conversation(RuleBasedStateMachine):
     """An exchange and a user that do whatever they like, in any order."""
 
-    def __init__(self) -> None:
+    def __init__(self, wire: Wire, login: bool) -> None:
         super().__init__()
-        self.talk = Talk(limit=LIMIT, probe=None)
+        self.talk = Talk(wire, limit=LIMIT, probe=None, login=login)
+        self.wire = wire
+        self.names = NAMES[wire]
         self.sent: list[float] = []
         self.wanted: set[str] = set()
-        self.stalled = False
-        # What the exchange has not answered yet.
-        self.open: list[Request] = []
+        self.let_in = not login
+        self.locked_out = False
+        # What the exchange has not answered yet, each with its id.
+        self.open: list[tuple[str, list[str], str | None]] = []
 
     @initialize()
     def open_connection(self) -> None:
@@ -743,44 +1351,66 @@ class Conversation(RuleBasedStateMachine):
         for op, names in self.talk.asked():
             # One request at a time: nothing of an earlier one was still open.
             assert before is None or session._request is not before
+            assert not self.locked_out
+            assert (op == "login") is not self.let_in
             assert names
             assert len(set(names)) == len(names)
             self.sent.append(self.talk.now)
-            self.open.append((op, names))
+            self.open.append((op, names, self.last_id if self.let_in else None))
 
-    @rule(name=st.sampled_from(NAMES))
-    def want(self, name: str) -> None:
-        self.talk.want(name)
-        self.wanted.add(name)
+    @property
+    def last_id(self) -> str | None:
+        return self.talk.ids[-1] if self.talk.ids else None
 
-    @rule(name=st.sampled_from(NAMES))
-    def drop(self, name: str) -> None:
-        self.talk.session.drop(name)
-        self.wanted.discard(name)
+    def id(self, which: str | None) -> str | None:
+        if self.wire is V3:
+            return None
+        return self.last_id if which == "last" else which
 
-    @rule(name=st.sampled_from(NAMES))
-    def ack(self, name: str) -> None:
-        self.talk.ack(name)
+    @rule(place=PLACES)
+    def want(self, place: int) -> None:
+        self.talk.want(self.names[place])
+        self.wanted.add(self.names[place])
 
-    @rule(name=st.sampled_from(NAMES))
-    def leave(self, name: str) -> None:
-        self.talk.left(name)
+    @rule(place=PLACES)
+    def drop(self, place: int) -> None:
+        self.talk.session.drop(self.names[place])
+        self.wanted.discard(self.names[place])
 
-    @rule(
-        code=st.sampled_from([NO_CHANNEL, TOO_FREQUENT, INTERNAL]),
-        name=st.sampled_from(["", *NAMES]),
-    )
-    def refuse(self, code: int, name: str) -> None:
-        self.talk.refuse(code, f"Channel {name} doesn't exist" if name else "no")
+    @rule(place=PLACES, to=IDS)
+    def ack(self, place: int, to: str | None) -> None:
+        self.talk.ack(self.names[place], to=self.id(to))
 
-    @rule(name=st.sampled_from(NAMES))
-    def push(self, name: str) -> None:
-        line = self.talk.session.pushed(name)
+    @rule(place=PLACES, to=IDS)
+    def leave(self, place: int, to: str | None) -> None:
+        self.talk.left(self.names[place], to=self.id(to))
+
+    @rule(code=st.integers(0, 2), place=st.none() | PLACES, to=IDS)
+    def refuse(self, code: int, place: int | None, to: str | None) -> None:
+        said = "no" if place is None else blame(self.names[place])
+        events = self.talk.refuse(CODES[self.wire][code], said, self.id(to))
+        self.locked_out |= any(isinstance(event, LockedOut) for event in events)
+
+    @precondition(lambda self: self.wire is V5)
+    @rule(kind=st.sampled_from(["books5", "orders"]))
+    def terminate(self, kind: str) -> None:
+        terminate(self.talk, kind)
+
+    @rule()
+    def log_in(self) -> None:
+        if self.talk.session.receive(LoggedIn(), self.talk.now) == []:
+            assert not self.let_in
+            self.let_in = True
+
+    @rule(place=PLACES)
+    def push(self, place: int) -> None:
+        line = self.talk.session.pushed(self.names[place])
         if line is not None:
             line.flows()
 
-    @rule(name=st.sampled_from([*NAMES, None]))
-    def spoil(self, name: str | None) -> None:
+    @rule(place=st.none() | PLACES)
+    def spoil(self, place: int | None) -> None:
+        name = None if place is None else self.names[place]
         self.talk.session.spoiled(name, self.talk.now)
 
     @rule(seconds=st.sampled_from([0.0, 0.5, 3.0, 9.0]), drained=st.booleans())
@@ -793,27 +1423,35 @@ class Conversation(RuleBasedStateMachine):
     @rule()
     def answer(self) -> None:
         """The exchange answers its oldest request as it should."""
-        op, names = self.open.pop(0)
+        op, names, to = self.open.pop(0)
+        if op == "login":
+            self.log_in()
         for name in names:
-            self.talk.ack(name) if op == "subscribe" else self.talk.left(name)
+            self.talk.ack(name, to=to) if op == "subscribe" else self.talk.left(
+                name, to
+            )
 
     @invariant()
-    def the_open_request_is_of_lines_that_wait_for_it(self) -> None:
+    def whoever_waits_waits_for_the_open_request(self) -> None:
         request = self.talk.session._request
         waiting = {
             line.name: line.phase
             for line in self.talk.session.lines.values()
             if line.phase in (Phase.ASKED, Phase.LEAVING)
         }
-        if request is None:
+        if request is None or request.op == "login":
             assert waiting == {}
-        else:
-            phase = Phase.ASKED if request.op == "subscribe" else Phase.LEAVING
-            assert waiting == dict.fromkeys(request.channels, phase)
+            return
+        phase = Phase.ASKED if request.op == "subscribe" else Phase.LEAVING
+        assert request.channels
+        assert waiting.items() <= dict.fromkeys(request.channels, phase).items()
+        if self.wire is V3:
+            # No answer can be another request's.
+            assert set(waiting) == request.channels
 
     @invariant()
     def the_budget_is_kept(self) -> None:
-        recent = [at for at in self.sent if at > self.talk.now - 3600]
+        recent = [at for at in self.sent if at > self.talk.now - HOUR]
         assert len(recent) <= LIMIT
 
     @invariant()
@@ -826,36 +1464,30 @@ class Conversation(RuleBasedStateMachine):
         talk, session = self.talk, self.talk.session
         talk.drained = True
         refused = {n for n, x in session.lines.items() if x.phase is Phase.REFUSED}
-        end = talk.now + 3 * 3600
+        end = talk.now + 3 * HOUR
         while talk.now < end:
             self.tick()
             self.the_budget_is_kept()
             while self.open:
                 self.answer()
-            for name, line in list(session.lines.items()):
+            for line in list(session.lines.values()):
                 if line.acknowledged:
-                    self.push(name)
+                    talk.push(line.name)
             if session.due > talk.now:
                 talk.now = min(session.due, end)
+        assert session._request is None
+        if self.locked_out:
+            return
         acknowledged = {n for n, line in session.lines.items() if line.acknowledged}
         assert acknowledged == self.wanted - refused
         # Of what nobody wants, only what the exchange may yet acknowledge is kept.
         others = [x for n, x in session.lines.items() if n not in self.wanted]
         assert all(line.in_doubt for line in others)
-        assert session._request is None
 
 
-def test_no_order_of_events_breaks_the_conversation() -> None:
+@pytest.mark.parametrize(("wire", "login"), [(V3, False), (V5, False), (V5, True)])
+def test_no_order_of_events_breaks_the_conversation(wire: Wire, login: bool) -> None:
     run_state_machine_as_test(
-        Conversation, settings=settings(max_examples=60, stateful_step_count=40)
+        functools.partial(Conversation, wire, login),  # type: ignore[arg-type]
+        settings=settings(max_examples=60, stateful_step_count=40),
     )
-
-
-def test_a_flowing_channel_that_another_wants_owes_that_one_a_push(talk: Talk) -> None:
-    """The new holder has no snapshot, and a quiet market would never send one."""
-    talk.subscribe(DEPTH)
-    talk.push(DEPTH)
-    talk.session.want(DEPTH, "another", True, talk.now)
-    assert talk.phase(DEPTH) is Phase.ACKED
-    talk.now += 10
-    assert talk.asked() == [("unsubscribe", [DEPTH])]

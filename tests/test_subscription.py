@@ -3,14 +3,32 @@
 from __future__ import annotations
 
 import logging
+from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
-from tests.world import World, depth
+from tests.world import START, V5, World, depth
 
-from okex_ws import Feed, Reconnect, State, Venue, WSSubscription
+from okex_ws import (
+    Candle,
+    Credentials,
+    Data,
+    Feed,
+    FundingRate,
+    Gap,
+    Reconnect,
+    State,
+    StateChange,
+    Ticker,
+    Trade,
+    Venue,
+    WSSubscription,
+)
+from okex_ws.timing import utc
 
-LATER = "later release"
+KEY = Credentials("the-api-key", "the-secret-key", "the-passphrase")
+BTC = ("BTC-USDT", "spot")
 
 
 @pytest.mark.parametrize(
@@ -24,12 +42,21 @@ LATER = "later release"
         (("BTC-USD-190517",), {"venue": "okj-v3"}, "has no market 'futures'"),
         (("BTC-USD-991399",), {}, "no day"),
         ((), {"venue": "okex3"}, "did you mean 'okex'"),
-        ((), {"venue": "okx"}, LATER),
         ((), {"channels": ()}, "name at least one"),
-        ((), {"channels": ("depth",)}, LATER),
-        ((), {"channels": ("candle60s",)}, LATER),
+        ((), {"channels": ("depth",)}, r"raw_channels=\('depth',\)"),
+        (BTC, {"channels": ("books",), "venue": "okx"}, r"raw_channels=\('books',\)"),
+        (BTC, {"channels": ("orders",), "venue": "okx"}, "RawSubscription"),
+        (BTC, {"channels": ("instruments",), "venue": "okx"}, "RawSubscription"),
+        ((), {"channels": ("bbo-tbt",)}, "v3 has no channel 'bbo-tbt'"),
         ((), {"channels": ("tickr",)}, "did you mean 'ticker'"),
-        (("BTC-USD", "index"), {}, "only 'ticker'"),
+        (BTC, {"channels": ("candle61s",)}, "did you mean 'candle60s'"),
+        (BTC, {"channels": ("funding_rate",)}, "'swap'"),
+        (("BTC-USD", "index"), {}, "market 'index' has no"),
+        (BTC, {"venue": "okx", "channels": ("depth5", "bbo-tbt")}, "one depth a sub"),
+        ((), {"raw_channels": ("trades",)}, "type of its own"),
+        ((), {"raw_channels": ("a b",)}, "no name of a channel"),
+        ((), {"credentials": KEY}, "credentials are not sent to venue 'okex'"),
+        (BTC, {"venue": "okx", "raw_channels": ("books-l2-tbt",)}, "needs a login"),
         ((), {"max_age": -1}, "max_age"),
         ((), {"ping_interval": 60}, "ping_interval"),
         ((), {"probe_interval": -1}, "probe_interval"),
@@ -53,6 +80,9 @@ def test_a_value_that_cannot_be_right_is_refused_with_one_that_would_be(
         ((), {"feed": "okex"}, "feed"),
         ((), {"channels": "depth5"}, "sequence of names"),
         ((), {"channels": (5,)}, "name"),
+        ((), {"raw_channels": "books"}, "sequence of names"),
+        ((), {"raw_channels": (5,)}, "name"),
+        ((), {"credentials": ("a", "b", "c")}, "credentials is a Credentials"),
         ((), {"max_lag": "1"}, "max_lag"),
         ((), {"ssl_context": "x"}, "SSLContext"),
         ((), {"proxy": "http://127.0.0.1"}, "proxy"),
@@ -85,13 +115,234 @@ def test_the_seeds_own_defaults_are_warned_of(caplog: pytest.LogCaptureFixture) 
     assert sub.state is State.CLOSED
 
 
-def test_names_of_v5_are_aliases_and_repeated_ones_are_one() -> None:
-    world = World()
-    world.subscribe(channels=["books5", "depth5", "trades"])
-    world.run(1)
+# --- What a channel is called, and what comes over it --------------------------------
 
-    (request,) = world.exchange.requests
-    assert request["args"] == ["spot/depth5:BTC-USDT", "spot/trade:BTC-USDT"]
+
+@pytest.mark.parametrize("protocol", ["v3", "v5"])
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("depth5", "trade", "ticker", "candle60s"),
+        ("books5", "trades", "tickers", "candle1m"),
+        ("books5", "depth5", "trades", "trade", "ticker", "candle1m", "candle60s"),
+    ],
+)
+def test_both_vocabularies_name_the_same_channels(
+    protocol: str, names: tuple[str, ...]
+) -> None:
+    world = World(protocol)
+    sub = world.subscribe(channels=names)
+    seen: list[Any] = []
+    world.at(1, lambda: seen.extend(k for p in world.peers for k in p.subscribed))
+
+    world.run(2)
+
+    topics = ("depth5", "trade", "ticker", "candle60s")
+    own = {"v3": "spot/ticker:BTC-USDT", "v5": "tickers:BTC-USDT"}
+    keys = [world.dialect.channel(topic) for topic in topics if topic != "ticker"]
+    assert sorted(seen) == sorted([*keys, own[protocol]])
+    for name in names:
+        assert sub.latest(name) is None
+
+
+@pytest.mark.parametrize("protocol", ["v3", "v5"])
+def test_trades_and_candles_are_typed_under_either_name(protocol: str) -> None:
+    world = World(protocol)
+    sub = world.subscribe(channels=("trades", "candle1m"))
+    updates = sub.updates()
+    trade, candle = world.dialect.trade, world.dialect.candle
+
+    def push(message: dict[str, Any]) -> None:
+        path = "" if protocol == "v3" else "public"
+        if "candle" in str(message.get("arg")):
+            path = "business"
+        world.peer_on(path).send(message)
+
+    # The first trade after a subscribe is the exchange's last one, sent again.
+    for number, trade_id in enumerate(("7", "8", "8", "9"), 1):
+        world.at(number, lambda i=trade_id, n=number: push(trade(i, n * 1000)))
+    for second, start, close in ((5, 0, "100"), (6, 0, "101"), (7, 60_000, "99")):
+        world.at(second, lambda start=start, c=close: push(candle(start, c)))
+    seen: list[Any] = []
+    world.at(8, lambda: seen.extend([sub.latest("trade"), sub.latest("trades")]))
+    world.at(8, lambda: seen.extend([sub.latest("candle60s"), sub.latest("candle1m")]))
+
+    world.run(9)
+
+    assert [trade.id for trade in sub.trades] == ["8", "9"]
+    assert [(c.start - utc(START), c.close) for c in sub.candles] == [
+        (timedelta(0), Decimal(101)),
+        (timedelta(seconds=60), Decimal(99)),
+    ]
+    assert seen == [sub.trades[-1], sub.trades[-1], sub.candles[-1], sub.candles[-1]]
+    assert (seen[2].channel, seen[2].open) == ("candle60s", Decimal(99))
+    assert (seen[2].volume, seen[2].closed) == (
+        (Decimal(7), None) if protocol == "v3" else (Decimal(7), False)
+    )
+    items = list(updates)
+    given = [i for i in items if isinstance(i, (Trade, Candle))]
+    assert [i.id if isinstance(i, Trade) else str(i.close) for i in given] == [
+        *("7", "8", "9"),
+        *("100", "101", "99"),
+    ]
+    assert sub.stats().skipped == {"repeat": 1}
+
+
+@pytest.mark.parametrize("minutes", [0, 1, 3])
+def test_candles_that_were_missed_while_away_are_a_gap(minutes: int) -> None:
+    """The same bar is cumulative; behind it nothing is known, nor how it ended."""
+    world = World("v5")
+    sub = world.subscribe(channels=("candle60s",))
+    updates = sub.updates()
+    first, later = V5.candle(-40_000), V5.candle(-40_000 + minutes * 60_000)
+    world.at(1, lambda: world.peer and world.peer.send(first))
+    world.at(2, lambda: world.peer and world.peer.drop())
+    world.at(5, lambda: world.peer and world.peer.send(later))
+
+    world.run(6)
+
+    gaps = [(i.after, i.before) for i in updates if isinstance(i, Gap)]
+    both = ("2020-09-13T12:26:00.000Z", f"2020-09-13T12:2{6 + minutes}:00.000Z")
+    assert gaps == ([both] if minutes else [])
+    assert len(sub.candles) == (1 if minutes == 0 else 2)
+
+
+def test_the_newest_of_a_swap_are_typed_too() -> None:
+    world = World("v5")
+    name = "BTC-USD-SWAP"
+    channels = ("funding_rate", "ticker", "mark_price")
+    sub = world.subscribe(name, "swap", channels=channels)
+    updates = sub.updates()
+    funding = {
+        "instId": name,
+        "fundingRate": "-0.0001",
+        "fundingTime": V5.stamp(3_600_000),
+        "nextFundingRate": "",
+        "nextFundingTime": V5.stamp(7_200_000),
+        "ts": V5.stamp(0),
+    }
+    ticker = {"instId": name, "last": "100.1", "ts": V5.stamp(0)}
+    mark = {"instId": name, "markPx": "100.15", "ts": V5.stamp(0)}
+    for channel, element in (
+        ("funding-rate", funding),
+        ("tickers", ticker),
+        ("mark-price", mark),
+    ):
+        message = V5.push(channel, element, name)
+        world.at(1, lambda message=message: world.peer and world.peer.send(message))
+    seen: list[Any] = []
+    world.at(2, lambda: seen.extend(sub.latest(channel) for channel in channels))
+    world.at(2, lambda: seen.append(sub.latest("funding-rate")))
+
+    world.run(3)
+
+    rate, newest, data, again = seen
+    assert isinstance(rate, FundingRate)
+    assert (rate.rate, rate.next_rate) == (Decimal("-0.0001"), None)
+    assert rate.funding_time == utc(START + 3600)
+    assert again == rate
+    assert isinstance(newest, Ticker)
+    assert newest.last == Decimal("100.1")
+    assert isinstance(data, Data)
+    assert (data.channel, data.instrument_id) == ("mark_price", name)
+    assert data.elements == (mark,)
+    given = [type(i) for i in updates if not isinstance(i, StateChange)]
+    # What counts only as the newest is no longer true when it is taken this late.
+    assert given == [Data]
+
+
+@pytest.mark.parametrize("protocol", ["v3", "v5"])
+def test_raw_channels_bring_every_push_decoded(protocol: str) -> None:
+    world = World(protocol)
+    book = {"v3": "depth", "v5": "books"}[protocol]
+    texts: list[str] = []
+    sub = world.subscribe(
+        channels=("depth5",), raw_channels=(book,), on_message=texts.append
+    )
+    updates = sub.updates()
+    element = {"bids": [["100.10", "1", "0", "1"]], "asks": [], "checksum": -12}
+    action = {"v3": "partial", "v5": "snapshot"}[protocol]
+    if protocol == "v3":
+        element["instrument_id"] = "BTC-USDT"
+        message = {"table": "spot/depth", "data": [element], "action": action}
+    else:
+        message = {**V5.push("books", element), "action": action}
+    for second in (1, 2):
+        world.at(second, lambda: world.peer and world.peer.send(message))
+    seen: list[Any] = []
+    world.at(3, lambda: seen.extend([sub.latest(book), sub.state]))
+
+    world.run(4)
+
+    newest, state = seen
+    assert isinstance(newest, Data)
+    assert (newest.channel, newest.instrument_id) == (book, "BTC-USDT")
+    assert newest.action == action
+    assert newest.elements[0]["bids"] == [["100.10", "1", "0", "1"]]
+    # Every JSON number is the text of its own characters.
+    assert newest.elements[0]["checksum"] == "-12"
+    assert newest.received == utc(START + 2)
+    assert state is State.SYNCING
+    given = [item for item in updates if isinstance(item, Data)]
+    assert [item.elements for item in given] == [newest.elements] * 2
+    assert len(texts) == 2
+
+
+def test_typed_and_raw_channels_of_one_kind_of_data_are_one() -> None:
+    world = World("v5")
+    name = "BTC-USD-SWAP"
+    sub = world.subscribe(
+        name, "swap", channels=("mark_price",), raw_channels=("mark-price",)
+    )
+    texts: list[str] = []
+    sub._view.callbacks.on_message = texts.append
+    mark = V5.push("mark-price", {"instId": name, "markPx": "1"}, name)
+    world.at(1, lambda: world.peer and world.peer.send(mark))
+
+    world.run(2)
+
+    assert len(texts) == 1
+    assert len(world.exchange.requests[0]["args"]) == 1
+
+
+def test_an_index_has_its_own_ticker_and_candles_on_v5() -> None:
+    world = World("v5")
+    sub = world.subscribe("BTC-USD", "index", channels=("ticker", "candle60s"))
+    seen: list[Any] = []
+    world.at(1, lambda: seen.extend(k for p in world.peers for k in p.subscribed))
+    ticker = {"instId": "BTC-USD", "idxPx": "100.1", "ts": V5.stamp(0)}
+    push = V5.push("index-tickers", ticker, "BTC-USD")
+    world.at(1, lambda: world.peer_on("public").send(push))
+    world.at(2, lambda: seen.append(sub.latest("ticker")))
+
+    world.run(3)
+
+    assert seen[:2] == ["index-tickers:BTC-USD", "index-candle1m:BTC-USD"]
+    assert isinstance(seen[2], Ticker)
+
+
+@pytest.mark.parametrize("protocol", ["v3", "v5"])
+def test_messages_are_told_in_the_order_of_their_connection(protocol: str) -> None:
+    world = World(protocol)
+    texts: list[str] = []
+    world.subscribe(channels=("depth5", "trade"), on_message=texts.append)
+    trade, depth5 = world.dialect.trade, world.dialect.depth
+
+    def burst() -> None:
+        for number in range(10):
+            for message in (trade(str(number), 1000), depth5(1000 + number)):
+                assert world.peer is not None
+                world.peer.send(message)
+
+    world.at(1, burst)
+
+    world.run(2)
+
+    kinds = ["trade" if "trade" in text else "depth" for text in texts]
+    assert kinds == ["trade", "depth"] * 10
+
+
+# --- Its small manners ---------------------------------------------------------------
 
 
 def test_its_repr_tells_the_truth() -> None:

@@ -7,6 +7,8 @@ import math
 import random
 import threading
 import time
+from collections import deque
+from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 
 import pytest
@@ -21,6 +23,7 @@ from okex_ws.timing import (
     SystemClock,
     Timeouts,
     backoff,
+    doubled,
     utc,
 )
 
@@ -131,17 +134,65 @@ def test_the_back_off_draws_for_itself_unless_told() -> None:
     assert 0 <= next(backoff(1.0, 2.0)) <= 1
 
 
+@pytest.mark.parametrize(
+    ("attempts", "wait"),
+    [(0, 1.5), (1, 3.0), (2, 6.0), (5, 48.0), (6, 60.0), (99, 60.0)],
+)
+def test_a_wait_is_doubled_by_each_attempt_up_to_the_cap(
+    attempts: int, wait: float
+) -> None:
+    assert doubled(1.5, attempts, 60.0) == wait
+
+
+def test_a_wait_is_a_number_after_any_number_of_attempts() -> None:
+    assert doubled(1.0, 10**9, math.inf) == 2.0**20
+    assert doubled(10.0, 0, 5.0) == 5.0
+    assert doubled(0.0, 10**9, 600.0) == 0.0
+
+
 def test_a_budget_is_spent_by_the_number_and_comes_back_by_the_hour() -> None:
     budget = Budget(2, HOUR)
-    assert (budget.left(0), budget.ready_at(0)) == (2, 0)
+    assert (budget.outlook(0), budget.ready_at(0)) == ((2, 0), 0)
     budget.spend(0)
+    assert (budget.outlook(5), budget.ready_at(5)) == ((1, 0), 5)
     budget.spend(10)
-    assert (budget.left(11), budget.ready_at(11)) == (0, HOUR)
+    assert (budget.outlook(11), budget.ready_at(11)) == ((0, HOUR - 11), HOUR)
     just_before = math.nextafter(HOUR, 0)
     assert budget.ready_at(just_before) == HOUR
-    assert (budget.left(HOUR), budget.ready_at(HOUR)) == (1, HOUR)
+    assert budget.outlook(just_before) == (0, HOUR - just_before)
+    assert (budget.outlook(HOUR), budget.ready_at(HOUR)) == ((1, 0), HOUR)
     budget.spend(HOUR)
     assert budget.ready_at(HOUR) == HOUR + 10
+
+
+def test_looking_at_a_budget_forgets_nothing() -> None:
+    """Any thread may; only its own thread may change it."""
+    budget = Budget(1, HOUR)
+    budget.spend(0)
+
+    assert budget.outlook(2 * HOUR) == (1, 0)
+    assert budget.outlook(60) == (0, HOUR - 60)
+
+
+def test_a_budget_can_be_looked_at_while_it_is_spent() -> None:
+    budget = Budget(2, HOUR)
+    budget.spend(0)
+    budget._spent = _Moving(budget._spent)
+
+    assert budget.outlook(1) == (1, 0)
+    assert budget._spent.reads == 2
+
+
+class _Moving(deque[float]):
+    """Is appended to while it is read, the first time."""
+
+    reads = 0
+
+    def __iter__(self) -> Iterator[float]:
+        self.reads += 1
+        if self.reads == 1:
+            raise RuntimeError("deque mutated during iteration")
+        return super().__iter__()
 
 
 @given(
@@ -154,9 +205,12 @@ def test_no_period_ever_holds_more_than_the_limit(
     budget, sent = Budget(limit, 100.0), list[float]()
     for moment in sorted(moments):
         if budget.ready_at(moment) <= moment:
-            assert budget.left(moment) > 0
+            assert budget.outlook(moment)[0] > 0
             budget.spend(moment)
             sent.append(moment)
+        else:
+            wait = budget.ready_at(moment) - moment
+            assert budget.outlook(moment) == (0, wait)
     for moment in sent:
         assert len([s for s in sent if moment <= s < moment + 100.0]) <= limit
 
@@ -169,6 +223,16 @@ def test_turns_at_one_host_are_a_gap_apart() -> None:
     assert gaps.take("b", 1.0, 5.0) is None
     assert gaps.take("a", 1.0, 6.0) is None
     assert gaps.take("a", 1.0, 100.0) is None
+
+
+def test_the_wait_for_a_turn_is_known_and_asking_for_it_takes_none() -> None:
+    gaps = HostGap()
+    assert gaps.wait("a", 5.0) == 0.0
+    assert gaps.take("a", 1.0, 5.0) is None
+
+    assert [gaps.wait("a", now) for now in (5.0, 5.75, 6.0, 100.0)] == [1, 0.25, 0, 0]
+    assert gaps.wait("b", 5.0) == 0.0
+    assert gaps.take("a", 1.0, 6.0) is None
 
 
 def test_turns_are_given_out_once_to_many_threads() -> None:

@@ -795,3 +795,47 @@ def test_cookies_are_neither_kept_nor_sent_back() -> None:
         url = "wss://exchange.example/ws"
         Transport.open(ScriptedNetwork(stream), url, 1.0, lambda: False)
         assert b"Cookie" not in stream.request
+
+
+@pytest.mark.parametrize(
+    ("headers", "date"),
+    [
+        (b"Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n", 784111777.0),
+        (b"date:Sunday, 06-Nov-94 08:49:37 GMT\r\n", 784111777.0),
+        (b"Date: yesterday\r\n", None),
+        (b"", None),
+    ],
+)
+def test_the_exchanges_clock_is_that_of_its_handshake(
+    network: TcpNetwork, headers: bytes, date: float | None
+) -> None:
+    def handler(sock: socket.socket) -> None:
+        status, rest = accept_head(read_head(sock)).split(b"\r\n", 1)
+        sock.sendall(status + b"\r\n" + headers + rest + text("first"))
+        wait_for_end(sock)
+
+    with Server(handler, server_tls()) as server:
+        transport = open_transport(network, server.port, "wss")
+        frames = read_some(network, transport, 1)
+        transport.close()
+
+    assert transport.server_date == date
+    # Whatever the clock of the peer, its messages are messages.
+    assert frames == [Frame(b"first", False)]
+
+
+def test_a_date_in_the_first_message_is_not_the_handshakes() -> None:
+    stream = ScriptedStream([b""])
+    send = stream.send
+
+    def send_and_follow(data: bytes) -> int:
+        size = send(data)
+        stream.received += text("\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n\r\n")
+        return size
+
+    stream.send = send_and_follow  # type: ignore[method-assign]
+
+    transport = Transport.open(ScriptedNetwork(stream), URL, 0.0, never)
+
+    assert transport.server_date is None
+    assert len(transport.read()) == 1

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from okex_ws.messages import DepthData, State
+from okex_ws.messages import State
 from okex_ws.trust import (
     LIVE,
     MAX_CLOCK_JUMP,
@@ -23,6 +23,7 @@ from okex_ws.trust import (
     judge,
     turns_at,
 )
+from okex_ws.wire import DepthData
 
 NOW, OFFSET = 1000.0, 1_700_000_000.0
 DATA = DepthData([["1", "2", "3"]], [], 0, None)

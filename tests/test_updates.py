@@ -6,6 +6,7 @@ import math
 import threading
 from collections import deque
 from collections.abc import Callable
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -13,7 +14,17 @@ import pytest
 from tests.clocks import FakeClock
 
 from okex_ws.errors import Stalled
-from okex_ws.messages import Depth, Gap, Item, State, StateChange, Trade
+from okex_ws.library import mark_library_thread
+from okex_ws.messages import (
+    Candle,
+    Data,
+    Depth,
+    Gap,
+    Item,
+    State,
+    StateChange,
+    Trade,
+)
 from okex_ws.timing import SystemClock, utc
 from okex_ws.trust import Published
 from okex_ws.updates import Inbox, Updates
@@ -29,11 +40,15 @@ class Source:
         self.instrument_id = instrument_id
         self.lapsed: StateChange | None = None
         self.end = math.inf
+        # How often it was looked at.
+        self.looks = 0
 
-    def lapse(self, *_: float) -> StateChange | None:
+    def lapse(self) -> StateChange | None:
+        self.looks += 1
         return self.lapsed
 
     def lease_end(self) -> float:
+        self.looks += 1
         return self.end
 
     def change(
@@ -57,10 +72,25 @@ def trade(trade_id: int, instrument_id: str = "BTC-USDT") -> Trade:
     return Trade(instrument_id, name, name, 1, one, one, "buy", NOW, NOW, 1)
 
 
+def candle(minute: int, close: int = 1) -> Candle:
+    one, start = Decimal(1), NOW + timedelta(minutes=minute)
+    prices = (one, one, one, Decimal(close))
+    volumes = (None, None, None)
+    return Candle("BTC-USDT", "candle60s", start, *prices, *volumes, None, NOW, 1)
+
+
+def data(content: str) -> Data:
+    return Data("orders:BTC-USDT", (content,), None, NOW, 1, "BTC-USDT")
+
+
 def short(item: Item) -> Any:
     """An item in a word: an epoch, an id, a state, or the ends of a gap."""
     if isinstance(item, Depth):
         return item.epoch
+    if isinstance(item, Candle):
+        return (item.start - NOW).seconds // 60, int(item.close)
+    if isinstance(item, Data):
+        return item.elements
     if isinstance(item, Trade):
         return item.id
     if isinstance(item, StateChange):
@@ -78,9 +108,10 @@ class Bench:
         max_queue: int = 1000,
         timeout: float | None = 0.0,
         monkeypatch: pytest.MonkeyPatch | None = None,
+        endless: bool = False,
     ) -> None:
         self.clock = FakeClock()
-        self.updates = Inbox(self.clock, latest, max_queue, timeout)
+        self.updates = Inbox(self.clock, latest, max_queue, timeout, endless)
         self.source = Source()
         self.updates.follow(self.source, State.LIVE)
         self.waits: list[float] = []
@@ -102,7 +133,18 @@ class Bench:
 
     def trades(self, *numbers: int) -> None:
         for number in numbers:
-            self.updates.trade(trade(number))
+            self.updates.add("trade", trade(number))
+
+    def gap(self, after: str | None, before: str | None = None) -> None:
+        self.updates.add("trade", Gap("trade", after, before, "why", "BTC-USDT"))
+
+    def lease(self, seconds: float) -> None:
+        """The source is live, for so many seconds from now."""
+        self.source.end = self.clock.now + seconds
+        self.updates.change(self.source, self.source.change(State.SYNCING))
+        self.updates.change(self.source, self.source.change(State.LIVE))
+        told = [short(self.updates.take()) for _ in range(2)]
+        assert told == [State.SYNCING, State.LIVE]
 
     def taken(self) -> list[Any]:
         """All that waits."""
@@ -132,7 +174,7 @@ def test_items_come_in_the_order_in_which_they_happened(bench: Bench) -> None:
     bench.trades(1)
     bench.note(7)
     bench.trades(2)
-    bench.updates.trade(Gap("trade", "2", "5", "why"))
+    bench.gap("2", "5")
     bench.trades(5)
     assert bench.taken() == ["1", 7, "2", ("2", "5"), "5"]
 
@@ -217,7 +259,7 @@ def test_trades_beyond_the_bound_become_one_counted_gap() -> None:
     bench.trades(6)
     assert short(bench.updates.take()) == "2"
     gap = bench.updates.take()
-    cause = "3 trades not taken in time (max_queue)"
+    cause = "3 of trade not taken in time (max_queue)"
     assert gap == Gap("trade", "2", "6", cause, "BTC-USDT")
     assert bench.taken() == ["6"]
     assert bench.updates.skipped == {"trade": 3}
@@ -235,7 +277,7 @@ def test_each_instrument_has_its_own_gap() -> None:
     bench = Bench(max_queue=1)
     bench.trades(1)
     for number in (7, 8):
-        bench.updates.trade(trade(number, "ETH-USDT"))
+        bench.updates.add("trade", trade(number, "ETH-USDT"))
     bench.trades(2)
     gaps = [bench.updates.take() for _ in range(3)][1:]
     assert [(g.instrument_id, short(g)) for g in gaps if isinstance(g, Gap)] == [
@@ -244,11 +286,71 @@ def test_each_instrument_has_its_own_gap() -> None:
     ]
 
 
+def test_every_series_has_its_own_gap() -> None:
+    """Trades, bars and data of one instrument, in a queue with room for one of each."""
+    bench = Bench(max_queue=3)
+    put = bench.updates.add
+    put("trade", trade(1))
+    put("candle60s", candle(1))
+    put("orders:BTC-USDT", data("a"))
+    for _ in range(2):
+        put("orders:BTC-USDT", data("b"))
+        put("candle60s", candle(2))
+    put("trade", trade(2))
+    put("trades-all", trade(7))
+    first = [short(bench.updates.take()) for _ in range(3)]
+    put("candle60s", candle(3))
+    put("orders:BTC-USDT", data("c"))
+
+    rest = [bench.updates.take() for _ in range(6)]
+
+    assert first == ["1", (1, 1), ("a",)]
+    told = [(g.channel, short(g), g.cause[:2]) for g in rest if isinstance(g, Gap)]
+    assert told == [
+        ("orders:BTC-USDT", (None, None), "2 "),
+        (
+            "candle60s",
+            ("1970-01-01T00:01:00.000Z", "1970-01-01T00:03:00.000Z"),
+            "2 ",
+        ),
+        ("trade", ("1", None), "1 "),
+        ("trades-all", (None, None), "1 "),
+    ]
+    assert [short(item) for item in rest[4:]] == [(3, 1), ("c",)]
+    assert bench.updates.skipped == {
+        "orders:BTC-USDT": 2,
+        "candle60s": 2,
+        "trade": 1,
+        "trades-all": 1,
+    }
+
+
+def test_each_state_of_a_bar_is_an_item(bench: Bench) -> None:
+    """Only a depth or a ticker gives way to its successor."""
+    for close in (1, 2, 3):
+        bench.updates.add("candle60s", candle(1, close))
+
+    assert bench.taken() == [(1, 1), (1, 2), (1, 3)]
+
+
+@pytest.mark.parametrize("item", [trade(9), candle(9), data("z")])
+def test_whatever_counts_by_itself_takes_room(item: Item) -> None:
+    bench = Bench(max_queue=2)
+    for _ in range(2):
+        bench.updates.add("x", item)
+    bench.trades(1)
+
+    assert len(bench.taken()) == 3
+    assert bench.updates.skipped == {"trade": 1}
+    bench.trades(1, 2)
+    assert bench.taken() == ["1", "2"]
+
+
 def test_a_gap_and_a_change_of_state_are_never_dropped() -> None:
     bench = Bench(max_queue=1)
     bench.trades(1)
     for number in range(10):
-        bench.updates.trade(Gap("trade", str(number), None, "why"))
+        bench.gap(str(number))
     bench.updates.change(bench.source, bench.source.change(State.STALE))
     # Past the bound they are one, from the first to the last: never none.
     assert bench.taken() == ["1", ("0", None), State.STALE]
@@ -265,6 +367,23 @@ def test_changes_past_the_bound_become_one_from_the_first_to_the_last() -> None:
         (State.RESYNCING, State.RESYNCING),
     ]
     assert bench.updates._waiting == deque()
+
+
+def test_changes_of_several_sources_past_the_bound_are_bounded_too() -> None:
+    bench = Bench(max_queue=2)
+    sources = [Source(f"COIN{n}-USDT") for n in range(3)]
+    for source in sources:
+        bench.updates.follow(source, State.LIVE)
+    for number in range(300):
+        new = State.RESYNCING if number % 2 else State.STALE
+        for source in sources:
+            bench.updates.change(source, source.change(new))
+
+    waiting = list(bench.updates._waiting)
+
+    assert len(waiting) <= 2 + len(sources)
+    last = {c.instrument_id: c.new for c in waiting if isinstance(c, StateChange)}
+    assert last == {source.instrument_id: State.RESYNCING for source in sources}
 
 
 def test_after_a_fork_it_has_ended_whoever_held_its_lock(bench: Bench) -> None:
@@ -340,7 +459,7 @@ def test_a_source_that_is_not_followed_is_not_told(bench: Bench) -> None:
 
 def test_the_iterator_wakes_at_the_leases_end_on_its_own(patient: Bench) -> None:
     start = patient.clock.now
-    patient.source.end = start + 15
+    patient.lease(15)
     stale = patient.source.change(State.STALE, "the lease ran out")
 
     def lapse() -> None:
@@ -353,13 +472,16 @@ def test_the_iterator_wakes_at_the_leases_end_on_its_own(patient: Bench) -> None
 
 
 def test_a_lapse_is_seen_before_the_depth_that_waits(patient: Bench) -> None:
+    patient.lease(15)
     patient.note(1)
+    patient.clock.advance(15)
     patient.source.lapsed = patient.source.change(State.STALE)
     assert short(patient.updates.take()) is State.STALE
     assert patient.updates.skipped == {"depth5": 1}
 
 
 def test_a_lapse_is_told_once_by_whoever_sees_it_first(bench: Bench) -> None:
+    bench.lease(0)
     stale = bench.source.change(State.STALE, "seen by the iterator")
     bench.source.lapsed = stale
     assert bench.updates.take() == stale
@@ -373,6 +495,7 @@ def test_a_lapse_is_told_once_by_whoever_sees_it_first(bench: Bench) -> None:
 
 
 def test_a_lapse_that_the_thread_told_first_is_not_told_again(bench: Bench) -> None:
+    bench.lease(0)
     bench.updates.change(bench.source, bench.source.change(State.STALE, "thread"))
     bench.source.lapsed = bench.source.change(State.STALE, "iterator")
     change = bench.updates.take()
@@ -385,7 +508,7 @@ def test_a_lease_that_was_renewed_meanwhile_is_waited_for_again(
     patient: Bench,
 ) -> None:
     start = patient.clock.now
-    patient.source.end = start + 15
+    patient.lease(15)
 
     def renew() -> None:
         patient.source.end = patient.clock.now + 15
@@ -395,6 +518,98 @@ def test_a_lease_that_was_renewed_meanwhile_is_waited_for_again(
     patient.meanwhile = renew
     assert short(patient.updates.take()) == "1"
     assert patient.waits == [15.0, 15.0, 15.0]
+
+
+class Crowd:
+    """An iterator over many sources that are live."""
+
+    def __init__(self, count: int = 200) -> None:
+        self.bench = Bench(max_queue=10_000, endless=True)
+        self.sources = [Source(f"COIN{number}-USDT") for number in range(count)]
+        for source in self.sources:
+            self.renew(source)
+            self.bench.updates.follow(source, State.LIVE)
+        self.looks()
+
+    def renew(self, source: Source) -> None:
+        source.end = self.bench.clock.now + 15
+
+    def looks(self) -> int:
+        """How often one of them was looked at since the last time."""
+        count = sum(source.looks for source in self.sources)
+        for source in self.sources:
+            source.looks = 0
+        return count
+
+
+def test_many_sources_are_not_looked_at_for_each_item() -> None:
+    crowd = Crowd()
+    crowd.bench.trades(*range(1000))
+
+    assert len(crowd.bench.taken()) == 1000
+    assert crowd.looks() == 0
+
+
+def test_many_sources_are_looked_at_once_a_lease() -> None:
+    crowd = Crowd()
+    for source in crowd.sources:
+        source.end += 1
+    crowd.bench.clock.advance(15)
+    crowd.bench.trades(*range(1000))
+
+    assert len(crowd.bench.taken()) == 1000
+    # Whether it ended, and when it will.
+    assert crowd.looks() == 2 * len(crowd.sources)
+
+
+def test_the_one_lease_that_ends_is_seen_among_many() -> None:
+    crowd = Crowd()
+    late, crowd.bench.source = crowd.sources[7], crowd.sources[7]
+    crowd.bench.note(1)
+    crowd.bench.clock.advance(15)
+    for source in crowd.sources:
+        crowd.renew(source)
+    late.lapsed = late.change(State.STALE)
+    crowd.bench.trades(1)
+
+    assert crowd.bench.taken() == ["1", State.STALE]
+
+
+def test_a_lease_that_ends_before_all_others_is_seen_in_time() -> None:
+    crowd = Crowd()
+    soon = Source("SOON-USDT")
+    crowd.bench.updates.follow(soon, State.CONNECTING)
+    soon.end = crowd.bench.clock.now + 3
+    crowd.bench.updates.change(soon, soon.change(State.LIVE))
+    assert crowd.bench.taken() == [State.LIVE]
+    soon.lapsed = soon.change(State.STALE)
+    crowd.bench.clock.advance(2.9)
+    crowd.bench.trades(1)
+    assert crowd.bench.taken() == ["1"]
+    crowd.bench.clock.advance(0.1)
+    crowd.bench.trades(2)
+
+    assert crowd.bench.taken() == ["2", State.STALE]
+
+
+def test_a_lease_that_ends_after_others_puts_off_no_look(bench: Bench) -> None:
+    bench.lease(3)
+    late = Source("LATE-USDT")
+    late.end = bench.clock.now + 100
+    bench.updates.follow(late, State.LIVE)
+    bench.clock.advance(3)
+    bench.source.lapsed = bench.source.change(State.STALE)
+
+    assert bench.taken() == [State.STALE]
+
+
+def test_a_close_that_only_the_iterator_sees_is_an_end(bench: Bench) -> None:
+    bench.lease(0)
+    bench.source.lapsed = bench.source.change(State.CLOSED)
+
+    assert short(bench.updates.take()) is State.CLOSED
+    with pytest.raises(StopIteration):
+        bench.updates.take()
 
 
 # --- Waiting ------------------------------------------------------------------------
@@ -472,6 +687,59 @@ def test_the_last_of_several_sources_ends_it(bench: Bench) -> None:
         bench.updates.take()
 
 
+def test_an_endless_one_goes_on_when_its_sources_have_ended() -> None:
+    bench = Bench(endless=True)
+    bench.updates.change(bench.source, bench.source.change(State.FAILED))
+    bench.updates.end(bench.source, Stalled("nothing came", 1))
+    assert short(bench.updates.take()) is State.FAILED
+    with pytest.raises(TimeoutError):
+        bench.updates.take()
+
+    other = Source("ETH-USDT")
+    bench.updates.follow(other, State.LIVE)
+    bench.updates.add("trade", trade(1, "ETH-USDT"))
+    bench.updates.change(other, other.change(State.CLOSED))
+    bench.updates.end(other, None)
+
+    assert bench.taken() == ["1", State.CLOSED]
+    with pytest.raises(TimeoutError):
+        bench.updates.take()
+
+
+def test_an_endless_one_that_was_closed_ends_with_its_last_source() -> None:
+    bench = Bench(endless=True)
+    bench.trades(1)
+
+    bench.updates.close()
+    bench.updates.end(bench.source, None)
+
+    assert [short(item) for item in Updates(bench.updates)] == ["1"]
+
+
+def test_what_is_told_after_the_end_opens_nothing_again() -> None:
+    """A feed is closed on one thread, and its connections say so on theirs."""
+    bench = Bench(endless=True)
+    bench.updates.close()
+
+    bench.updates.change(bench.source, bench.source.change(State.CLOSED))
+    bench.updates.end(bench.source, None)
+
+    assert [short(item) for item in Updates(bench.updates)] == [State.CLOSED]
+
+
+def test_a_close_wakes_the_thread_that_waits() -> None:
+    updates = Inbox(SystemClock(), True, 10, LIMIT, endless=True)
+    got: list[Item] = []
+    thread = threading.Thread(target=lambda: got.extend(Updates(updates)))
+    thread.start()
+
+    updates.close()
+
+    thread.join(LIMIT)
+    assert not thread.is_alive()
+    assert got == []
+
+
 # --- Arguments ----------------------------------------------------------------------
 
 
@@ -493,6 +761,25 @@ def test_an_argument_that_cannot_be_right_is_refused(
         Bench(**keywords)
 
 
+def test_the_librarys_own_thread_takes_what_is_there_and_waits_for_nothing() -> None:
+    bench = Bench(timeout=None)
+    bench.trades(1)
+    got: list[Any] = []
+
+    def take() -> None:
+        mark_library_thread()
+        got.append(short(bench.updates.take()))
+        with pytest.raises(RuntimeError, match="wait for its own thread"):
+            bench.updates.take()
+        got.append("raised")
+
+    thread = threading.Thread(target=take)
+    thread.start()
+    thread.join(LIMIT)
+
+    assert got == ["1", "raised"]
+
+
 # --- Two threads --------------------------------------------------------------------
 
 
@@ -504,7 +791,7 @@ def test_a_thread_that_waits_is_woken_by_the_one_that_puts() -> None:
     thread.start()
     updates.change(source, source.change(State.LIVE))
     updates.note("depth5", source, shown(1), made)
-    updates.trade(trade(1))
+    updates.add("trade", trade(1))
     updates.end(source, None)
     thread.join(LIMIT)
     assert not thread.is_alive()
@@ -518,7 +805,7 @@ def test_between_two_threads_nothing_is_lost_without_a_word() -> None:
 
     def put() -> None:
         for number in range(1, count + 1):
-            updates.trade(trade(number))
+            updates.add("trade", trade(number))
             if number % 7 == 0:
                 updates.note("depth5", source, shown(number), made)
         updates.end(source, None)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import re
 from datetime import datetime, timezone
 from typing import Any
 
@@ -10,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from okex_ws.venues import (
-    LATER_VENUES,
     MARKETS,
+    PROTOCOLS,
     VENUES,
     Venue,
     check_instrument,
@@ -21,8 +23,17 @@ from okex_ws.venues import (
     nearest,
 )
 
-URL = "wss://localhost/ws/v3"
+URL, BASE = "wss://localhost/ws/v3", "wss://localhost/ws/v5"
+URLS = {"v3": URL, "v5": BASE}
 OKEX, OKJ = VENUES["okex"], VENUES["okj-v3"]
+# A dictionary keeps the order.
+V5_HOSTS = {
+    "okx": "ws.okx.com",
+    "okx-us": "wsus.okx.com",
+    "okx-eea": "wseea.okx.com",
+    "okx-demo": "wspap.okx.com",
+    "okj": "ws.okj.com",
+}
 
 IDS = {
     "spot": ["BTC-USDT", "1INCH-BTC", "AAVE-USDT_UM"],
@@ -34,31 +45,62 @@ IDS = {
 EVERY_ID = [(market, name) for market, names in IDS.items() for name in names]
 
 
-def test_the_shipped_venues_are_those_of_this_protocol() -> None:
-    assert set(VENUES) == {"okex", "okj-v3"}
-    assert {name: venue.name for name, venue in VENUES.items()} == {
-        name: name for name in VENUES
+def test_the_venues_stand_in_the_order_in_which_to_consider_them() -> None:
+    assert list(VENUES) == [*V5_HOSTS, "okj-v3", "okex"]
+    assert [venue.name for venue in VENUES.values()] == list(VENUES)
+
+
+def test_only_the_seeds_venue_is_retired() -> None:
+    assert [name for name, venue in VENUES.items() if venue.retired] == ["okex"]
+
+
+@pytest.mark.parametrize(("name", "host"), V5_HOSTS.items())
+def test_a_venue_of_v5_listens_on_port_443_alone(name: str, host: str) -> None:
+    venue = VENUES[name]
+
+    assert venue.protocol == "v5"
+    assert venue.endpoints == (f"wss://{host}:443/ws/v5",)
+
+
+@pytest.mark.parametrize("name", V5_HOSTS)
+def test_a_venue_of_v5_has_the_limits_of_its_documentation(name: str) -> None:
+    venue = VENUES[name]
+
+    assert (venue.connections_per_second, venue.requests_per_hour) == (3, 480)
+    assert (venue.depths_per_connection, venue.channels_per_connection) == (29, None)
+    assert venue.host_gap == pytest.approx(1 / 3)
+
+
+def test_an_idle_book_is_known_to_repeat_itself_at_okx_and_nowhere_else() -> None:
+    repeats = {name: venue.idle_repeat for name, venue in VENUES.items()}
+
+    assert repeats == {
+        name: 60.0 if name.startswith("okx") else None for name in VENUES
     }
-    assert OKEX.retired is not None
-    assert OKJ.retired is None
-    assert OKJ.markets == ("spot",)
+
+
+def test_okj_has_spot_only() -> None:
+    spot_only = {name for name, venue in VENUES.items() if venue.markets == ("spot",)}
+
+    assert spot_only == {"okj", "okj-v3"}
+    assert {venue.markets for venue in VENUES.values()} == {("spot",), MARKETS}
+
+
+@pytest.mark.parametrize("venue", VENUES.values(), ids=VENUES)
+def test_what_is_known_of_a_venue_is_dated(venue: Venue) -> None:
+    assert re.search(r"\b20[0-9]{2}-[0-9]{2}-[0-9]{2}\b", venue.known)
 
 
 def test_a_venue_is_found_by_name_or_taken_as_it_is() -> None:
     own = Venue("mine", "v3", (URL,))
+
     assert find_venue("okj-v3") is OKJ
     assert find_venue(own) is own
     assert own.markets == MARKETS
 
 
-@pytest.mark.parametrize("name", LATER_VENUES)
-def test_a_venue_of_a_later_release_says_so(name: str) -> None:
-    with pytest.raises(ValueError, match=f"'{name}' speaks protocol v5.*'okex'"):
-        find_venue(name)
-
-
 def test_an_unknown_venue_names_the_nearest_and_the_known() -> None:
-    with pytest.raises(ValueError, match=r"did you mean 'okj-v3'\?; known are 'okex'"):
+    with pytest.raises(ValueError, match=r"did you mean 'okj-v3'\?; known are 'okx', "):
         find_venue("okj-v4")
     with pytest.raises(ValueError, match="unknown venue 'kraken'; known are"):
         find_venue("kraken")
@@ -73,7 +115,8 @@ def test_a_venue_that_is_no_name_is_a_type_error(venue: Any) -> None:
 @pytest.mark.parametrize(
     ("keywords", "says"),
     [
-        ({"protocol": "v5"}, "v5 comes with a later"),
+        ({"protocol": "v4"}, "'mine' speaks protocol 'v4'; known are 'v3' and 'v5'"),
+        ({"protocol": None}, "known are 'v3' and 'v5'"),
         ({"endpoints": ()}, "needs a tuple of endpoint URLs"),
         ({"endpoints": URL}, "needs a tuple of endpoint URLs"),
         ({"endpoints": ("https://localhost",)}, "ws:// or wss:// URL"),
@@ -86,6 +129,10 @@ def test_a_venue_that_is_no_name_is_a_type_error(venue: Any) -> None:
         ({"endpoints": ("wss://localhost:x",)}, "[Pp]ort"),
         ({"connections_per_second": 0}, "must be positive"),
         ({"requests_per_hour": -1}, "must be positive"),
+        ({"idle_repeat": -1.0}, "idle_repeat is a number of seconds"),
+        ({"depths_per_connection": 0}, "depths_per_connection is a whole number"),
+        ({"channels_per_connection": -3}, "channels_per_connection is a whole number"),
+        ({"channels_per_connection": 0}, "from 1 up, got 0"),
     ],
 )
 def test_a_venue_that_cannot_be_is_a_value_error(
@@ -96,10 +143,94 @@ def test_a_venue_that_cannot_be_is_a_value_error(
         Venue(**right | keywords)
 
 
-def test_credentials_in_an_endpoint_are_not_repeated_in_the_error() -> None:
-    with pytest.raises(ValueError, match="credentials") as caught:
-        Venue("mine", "v3", ("wss://me:secret@localhost",))
+@pytest.mark.parametrize(
+    "keywords",
+    [
+        {"depths_per_connection": 2.0},
+        {"depths_per_connection": None},
+        {"depths_per_connection": True},
+        {"channels_per_connection": "100"},
+        {"channels_per_connection": False},
+        {"idle_repeat": "60"},
+    ],
+)
+def test_a_limit_that_is_no_number_is_a_type_error(keywords: dict[str, Any]) -> None:
+    (name,) = keywords
+    with pytest.raises(TypeError, match=f"{name} is a (whole )?number"):
+        Venue("mine", "v3", (URL,), **keywords)
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize(
+    "endpoint",
+    [
+        "wss://me:secret@localhost/ws/v5",
+        # What urlsplit sees no host in, and what it refuses with the text in its error.
+        "me:secret@localhost",
+        "wss://me:secret@[localhost",
+        "wss://me:secret@local\u2100host/ws/v5",
+        "wss://me:sec\nsecret@localhost/ws/v5",
+    ],
+)
+def test_credentials_in_an_endpoint_are_not_repeated_in_the_error(
+    protocol: str, endpoint: str
+) -> None:
+    with pytest.raises(ValueError, match="cannot carry credentials") as caught:
+        Venue("mine", protocol, (endpoint,))
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize(
+    "dirt", [" {}", "{} ", "{}\r\nX-Own: 1", "{}\t", "{}#", "{}#x", "{}\u00a0"]
+)
+def test_what_belongs_in_no_url_is_a_value_error(protocol: str, dirt: str) -> None:
+    with pytest.raises(ValueError, match="without spaces and '#'"):
+        Venue("mine", protocol, (dirt.format(URLS[protocol]),))
+
+
+@pytest.mark.parametrize(
+    "endpoint", [URL, URL + "/", URL + "?compress=true", "ws://localhost:8080"]
+)
+def test_an_endpoint_of_v3_stays_as_it_was_given(endpoint: str) -> None:
+    assert Venue("mine", "v3", (endpoint,)).endpoints == (endpoint,)
+
+
+@pytest.mark.parametrize(
+    "endpoint", [BASE, "ws://127.0.0.1:8443/ws/v5", "wss://localhost/behind/ws/v5"]
+)
+def test_an_endpoint_of_v5_is_a_base_without_its_last_slash(endpoint: str) -> None:
+    venue = Venue("mine", "v5", [endpoint, endpoint + "/"])  # type: ignore[arg-type]
+
+    assert venue.endpoints == (endpoint, endpoint)
+    assert dataclasses.replace(venue, name="other").endpoints == venue.endpoints
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    [
+        BASE + "/public",
+        BASE + "/private",
+        BASE + "/business",
+        BASE + "/business/",
+        BASE + "//",
+        BASE + "?brokerId=9999",
+        BASE + "?",
+        # Each of these only ends like a base.
+        BASE + "?x=/ws/v5",
+        "wss://ws/v5",
+        "wss://localhost/news/v5",
+        "wss://localhost",
+        "wss://localhost/",
+        URL,
+    ],
+)
+def test_an_endpoint_of_v5_that_is_no_base_is_told_what_is_expected(
+    endpoint: str,
+) -> None:
+    with pytest.raises(ValueError, match=r"v5 ends in '/ws/v5', and '/public'") as said:
+        Venue("mine", "v5", (endpoint,))
+    assert repr(endpoint) in str(said.value)
 
 
 @pytest.mark.parametrize("endpoint", [5, None])
@@ -111,6 +242,63 @@ def test_an_endpoint_that_is_no_text_is_a_type_error(endpoint: Any) -> None:
 def test_the_gap_between_connections_is_the_venues() -> None:
     assert OKEX.host_gap == 1.0
     assert Venue("mine", "v3", (URL,), connections_per_second=4).host_gap == 0.25
+
+
+def test_a_connection_to_a_retired_venue_is_advised_where_else_to_go() -> None:
+    names = "'okx', 'okx-us', 'okx-eea', 'okx-demo', 'okj', 'okj-v3'"
+
+    for endpoint in OKEX.endpoints:
+        assert OKEX.advice(endpoint) == (
+            f"the exchange retired v3 (last seen on 2022-02-25); alive are {names}"
+        )
+
+
+def test_the_advice_knows_the_venues_of_the_day(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    gone = dataclasses.replace(VENUES["okj-v3"], retired="last seen on 2027-01-01")
+    monkeypatch.setitem(VENUES, "okj-v3", gone)
+    monkeypatch.setitem(VENUES, "new", Venue("new", "v5", (BASE,)))
+
+    assert OKEX.advice(OKEX.endpoints[0]).endswith(" 'okx-demo', 'okj', 'new'")
+    assert "(last seen on 2027-01-01)" in gone.advice(gone.endpoints[0])
+
+
+@pytest.mark.parametrize(
+    "host", ["ws", "wsus", "wseea", "wspap", "wsuspap", "wseeapap", "WS"]
+)
+@pytest.mark.parametrize("path", ["", "/", "/public"])
+def test_the_port_that_okx_closed_is_advised_against(host: str, path: str) -> None:
+    base = f"wss://{host}.okx.com:8443/ws/v5"
+    own = Venue("mine", "v5", (base,))
+
+    assert own.advice(base + path) == (
+        "OKX stopped accepting WebSocket connections on port 8443 on 2026-10-31;"
+        f" port 443 of {host.lower()}.okx.com answers"
+    )
+
+
+@pytest.mark.parametrize(
+    "base",
+    [
+        "wss://ws.okx.com:443/ws/v5",
+        "wss://ws.okx.com/ws/v5",
+        "wss://ws.okx.com:10442/ws/v5",
+        # Withdrawn altogether: nothing is known to answer on 443.
+        "wss://wsaws.okx.com:8443/ws/v5",
+        "wss://ws.okj.com:8443/ws/v5",
+        "wss://ws.okx.com.localhost:8443/ws/v5",
+        "wss://localhost:8443/ws/v5",
+    ],
+)
+def test_there_is_no_advice_where_nothing_is_known(base: str) -> None:
+    assert Venue("mine", "v5", (base,)).advice(base + "/public") == ""
+
+
+def test_a_venue_that_works_needs_no_advice() -> None:
+    working = [venue for venue in VENUES.values() if venue is not OKEX]
+
+    assert {v.advice(url) for v in working for url in v.endpoints} == {""}
 
 
 @pytest.mark.parametrize(("market", "name"), EVERY_ID)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 import traceback
 from datetime import timedelta
 from decimal import Decimal
@@ -10,20 +11,27 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from tests.world import START, World, depth, stamp, trade
+from tests.world import START, V5, FakeNetwork, World, depth, stamp, trade
 
 from okex_ws import (
     Depth,
     Gap,
     NotLive,
+    OkexWSError,
     State,
     StateChange,
     SubscriptionRejected,
+    SystemClock,
     Ticker,
     Trade,
     WireError,
 )
+from okex_ws.callbacks import Callbacks
+from okex_ws.protocols.v5 import PROTOCOL
+from okex_ws.series import KINDS
 from okex_ws.timing import utc
+from okex_ws.trust import NO_LIMITS
+from okex_ws.view import View
 
 DEPTH = "spot/depth5:BTC-USDT"
 TRADE = "spot/trade:BTC-USDT"
@@ -322,8 +330,7 @@ def test_a_pong_behind_a_slow_callback_is_no_missing_pong(world: World) -> None:
     def block(text: str) -> None:
         sub._view.callbacks.on_message = None
         # The exchange goes on meanwhile: the pong and one more push are there in time.
-        for _ in range(4):
-            world.play(5.0)
+        world.sleep(11)
 
     world.at(5.0, lambda: setattr(sub._view.callbacks, "on_message", block))
     world.at(5.02, lambda: push(world, depth(5020)))
@@ -781,12 +788,19 @@ def test_only_the_first_connection_hides_the_replayed_trade(world: World) -> Non
     assert [(i.after, i.before) for i in updates if isinstance(i, Gap)] == [(None, "8")]
 
 
-def test_a_limit_that_is_withheld_does_not_keep_the_thread_busy(world: World) -> None:
+def test_a_limit_that_is_withheld_does_not_keep_the_thread_busy(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     world.subscribe(channels=("depth5",), max_age=0.3)
     every(world, 0.45, until=30)
     turns = []
-    play = world.play
-    world.play = lambda timeout: turns.append(timeout) or play(timeout)  # type: ignore[method-assign,func-returns-value]
+    wait = FakeNetwork.wait
+
+    def counted(network: FakeNetwork, timeout: float, stream: Any = None) -> None:
+        turns.append(timeout)
+        wait(network, timeout, stream)
+
+    monkeypatch.setattr(FakeNetwork, "wait", counted)
 
     world.run(30)
 
@@ -862,7 +876,7 @@ def test_a_channel_that_the_exchange_ends_is_withdrawn_and_asked_for_again(
 ) -> None:
     sub = world.subscribe(channels=("depth5",))
     seen: list[Any] = []
-    world.at(1, lambda: push(world, {"event": "unsubscribe", "channel": DEPTH}))
+    world.at(1, lambda: world.peer and world.peer.end(DEPTH))
     world.at(1.5, lambda: seen.extend([sub.state, sub.GetDepth()]))
     world.at(4, lambda: seen.append(sub.state))
 
@@ -885,3 +899,68 @@ def test_an_error_that_answers_nothing_is_counted_and_said(
     assert sub.stats().dropped == {"unasked error": 3, "unasked pong": 1}
     said = [r.getMessage() for r in caplog.records]
     assert said == ["an error that answers no request: why\ufffdme (error 30043)"]
+
+
+# --- The top of the book alone -------------------------------------------------------
+
+
+def test_a_subscription_of_the_top_alone_has_one_level() -> None:
+    v5 = World("v5")
+    top = V5.depth(1000, "100.2", "100.4", channel="bbo-tbt")
+    v5.exchange.first_pushes["bbo-tbt:BTC-USDT"] = top
+    sub = v5.subscribe(channels=("bbo-tbt",))
+    seen: list[Any] = []
+    v5.at(1, lambda: seen.extend([sub.depth(levels=5), sub.best_bid_ask()]))
+    v5.at(1, lambda: seen.extend([sub.GetDepth()["bids"], sub.latest("bbo-tbt")]))
+
+    v5.run(2)
+
+    shown, best, bids, newest = seen
+    assert (shown.channel, len(shown.bids), shown.seq) == ("bbo-tbt", 1, 2000)
+    assert (best.bid, best.ask) == (Decimal("100.2"), Decimal("100.4"))
+    assert bids == [["100.2", "1", "0", "1"]]
+    assert newest == shown
+
+
+# --- Several threads -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("second", ["pushed", "told", "troubled"])
+def test_two_threads_never_call_one_subscription_back_at_once(second: str) -> None:
+    """Two connections may carry its channels; here their threads are the test's."""
+    one_inside, two_inside, go_on = (threading.Event() for _ in range(3))
+
+    def callback(_: object) -> None:
+        (two_inside if one_inside.is_set() else one_inside).set()
+        assert go_on.wait(10)
+
+    clock = SystemClock()
+    told = Callbacks("BTC-USDT", clock, callback, (callback,), callback)
+    view = View(None, "BTC-USDT", NO_LIMITS, clock, told)
+    book, candles = (
+        KINDS[name.kind](PROTOCOL, name)
+        for topic in ("depth5", "candle60s")
+        for name in [PROTOCOL.channel(topic, "spot", "BTC-USDT")]
+    )
+    view.carry({"depth5": book, "candle60s": candles})
+    actions = {
+        "pushed": lambda: view.pushed(candles, "{}", 0.0),
+        "told": lambda: view.fail(OkexWSError("x"), 0.0),
+        "troubled": lambda: view.trouble(OkexWSError("x")),
+    }
+    one = threading.Thread(target=lambda: view.pushed(book, "{}", 0.0))
+    two = threading.Thread(target=actions[second])
+
+    one.start()
+    assert one_inside.wait(10)
+    two.start()
+    at_once = two_inside.wait(0.1)
+    go_on.set()
+    one.join(10)
+    two.join(10)
+
+    assert not at_once
+    assert two_inside.is_set()
+    assert not one.is_alive()
+    assert not two.is_alive()
+    assert told.errors == 0

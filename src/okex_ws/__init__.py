@@ -1,5 +1,6 @@
 """The live OKEX/OKX order book in one object, or the word that it is not live."""
 
+from .credentials import Credentials
 from .errors import (
     BookError,
     BudgetSpent,
@@ -17,7 +18,11 @@ from .errors import (
 from .feed import Feed
 from .messages import (
     BestBidAsk,
+    Candle,
+    ConnectionReport,
+    Data,
     Depth,
+    FundingRate,
     Gap,
     Health,
     Item,
@@ -28,6 +33,7 @@ from .messages import (
     Ticker,
     Trade,
 )
+from .raw import RawSubscription
 from .subscription import WSSubscription
 from .timing import Clock, Reconnect, SystemClock, Timeouts
 from .updates import Updates
@@ -40,11 +46,16 @@ __all__ = [
     "BestBidAsk",
     "BookError",
     "BudgetSpent",
+    "Candle",
     "ChecksumMismatch",
     "Clock",
     "ConnectionLost",
+    "ConnectionReport",
+    "Credentials",
+    "Data",
     "Depth",
     "Feed",
+    "FundingRate",
     "Gap",
     "HandshakeFailed",
     "Health",
@@ -53,6 +64,7 @@ __all__ = [
     "LoginRejected",
     "NotLive",
     "OkexWSError",
+    "RawSubscription",
     "Reconnect",
     "SequenceGap",
     "Stalled",

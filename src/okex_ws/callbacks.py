@@ -18,6 +18,13 @@ OnError = Callable[[Exception], object]
 SLOW = 1.0
 
 
+def check_callables(**callbacks: object) -> None:
+    """``TypeError`` for a callback, given by its name, that cannot be called."""
+    for name, callback in callbacks.items():
+        if callback is not None and not callable(callback):
+            raise TypeError(f"{name} is a function or None, got {callback!r}")
+
+
 class Callbacks:
     """The callbacks of one subscription, and how they behaved."""
 

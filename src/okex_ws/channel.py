@@ -7,26 +7,16 @@ one immutable value, swapped whole, so that any thread may read it at any time.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable
 from typing import Any, Protocol
 
 from .errors import OkexWSError
-from .messages import (
-    NO_DEPTH,
-    Gap,
-    Push,
-    State,
-    TickerData,
-    Trade,
-    TradeData,
-)
+from .items import make_depth, make_funding, make_ticker
+from .messages import Item, State
 from .protocols import Wire
-from .timing import utc
 from .trust import Link, Published
-
-# How many trades are kept to be looked at, and how many ids to know a repeat by.
-KEPT_TRADES = 1000
+from .wire import NO_DEPTH, FundingData, Name, Push, TickerData
 
 
 class Follower(Protocol):
@@ -36,8 +26,8 @@ class Follower(Protocol):
         """A push was published; *text* is the venue's own."""
         ...
 
-    def traded(self, item: Trade | Gap) -> None:
-        """A trade came, or is known to be missing."""
+    def add(self, topic: str, item: Item) -> None:
+        """An item came that counts by itself, or is known to be missing."""
         ...
 
     def tell(self, now: float) -> None:
@@ -48,16 +38,16 @@ class Follower(Protocol):
 class Channel(ABC):
     """What all channels have in common: a state that follows the connection."""
 
-    def __init__(self, wire: Wire, topic: str, market: str, instrument_id: str) -> None:
-        self.name = wire.channel(topic, market, instrument_id)
-        self.topic = topic
-        self.instrument_id = instrument_id
-        self.owes = wire.needs_snapshot(topic)
+    def __init__(self, wire: Wire, name: Name) -> None:
+        self.name = name.key
+        self.topic = name.topic
+        self.instrument_id = name.instrument_id
+        self.owes = wire.needs_snapshot(name.topic)
         self.acknowledged = False
         self.error: OkexWSError | None = None
         self.shown = Published(State.CONNECTING, "not connected yet", 0)
         self.followers: tuple[Follower, ...] = ()
-        # How many subscriptions hold it; the feed's, under the feed's lock.
+        # How many subscriptions hold it; the plan's, under the plan's lock.
         self.users = 0
         # How many connections carried it, and what happened on them.
         self.openings = 0
@@ -122,6 +112,10 @@ class Channel(ABC):
     ) -> None:
         """Publish a push. *first*: after a subscribe. `WireError` changes nothing."""
 
+    @abstractmethod
+    def item(self, shown: Published, levels: int | None) -> Item | None:
+        """What *shown*, which is ``LIVE``, is to a script; ``None`` if nothing came."""
+
     def _publish(
         self,
         data: object,
@@ -145,8 +139,8 @@ class Channel(ABC):
 class DepthChannel(Channel):
     """Snapshots of a book's best levels; the newest replaces the one before."""
 
-    def __init__(self, wire: Wire, topic: str, market: str, instrument_id: str) -> None:
-        super().__init__(wire, topic, market, instrument_id)
+    def __init__(self, wire: Wire, name: Name) -> None:
+        super().__init__(wire, name)
         self._read = wire.depth
         self._last = NO_DEPTH
 
@@ -167,107 +161,35 @@ class DepthChannel(Channel):
             self.lapsed()
         self._publish(data, lag, link, now, wall, push.text)
 
+    def item(self, shown: Published, levels: int | None) -> Item | None:
+        """A `Depth`."""
+        return make_depth(self.instrument_id, self.topic, shown, levels)
 
-class TickerChannel(Channel):
-    """The exchange's own summary; the newest replaces the one before."""
 
-    def __init__(self, wire: Wire, topic: str, market: str, instrument_id: str) -> None:
-        super().__init__(wire, topic, market, instrument_id)
-        self._read: Callable[[object], TickerData] = wire.ticker
+class ValueChannel(Channel):
+    """Values of which only the newest counts: a ticker, a funding rate."""
+
+    def __init__(self, wire: Wire, name: Name) -> None:
+        super().__init__(wire, name)
+        readers: dict[str, Callable[[object], object]] = {
+            "ticker": wire.ticker,
+            "funding": wire.funding,
+        }
+        self._read = readers[name.kind]
 
     def push(
         self, push: Push, first: bool, link: Link, now: float, wall: float
     ) -> None:
         """Publish the newest element."""
+        data: Any = None
         for element in push.elements:
             data = self._read(element)
         self._publish(data, None, link, now, wall, push.text)
 
-
-class TradeChannel(Channel):
-    """Trades in order and without repeats; what is missing is said as a `Gap`."""
-
-    def __init__(self, wire: Wire, topic: str, market: str, instrument_id: str) -> None:
-        super().__init__(wire, topic, market, instrument_id)
-        self._read: Callable[[object], TradeData] = wire.trade
-        self._replays = wire.replays_last(topic)
-        self._trades: deque[Trade] = deque(maxlen=KEPT_TRADES)
-        self._known: dict[str, None] = {}
-        self._last_id: str | None = None
-        # A gap is open, and said, until the next trade.
-        self._in_gap = False
-
-    @property
-    def trades(self) -> tuple[Trade, ...]:
-        """The newest trades, newest last; from any thread."""
-        while True:
-            try:
-                return tuple(self._trades)
-            except RuntimeError:  # appended to meanwhile; an append takes no time
-                continue
-
-    def push(
-        self, push: Push, first: bool, link: Link, now: float, wall: float
-    ) -> None:
-        """Publish that data came, then each trade that is new."""
-        read = [self._read(element) for element in push.elements]
-        self._publish(None, None, link, now, wall, push.text)
-        for place, data in enumerate(read):
-            # Only the last trade is sent again; what stands beside it is news.
-            self._take(data, first and self._replays and not place, wall)
-
-    def _take(self, data: TradeData, replayed: bool, wall: float) -> None:
-        if data.id in self._known:
-            self.counts["skipped repeat"] += 1
-            return
-        before, self._last_id = self._last_id, data.id
-        self._in_gap = False
-        self._remember(data.id)
-        old = replayed and self.openings == 1
-        if replayed and not old:
-            # The exchange's last trade is none of ours: some came while we were away.
-            self._missing(before, data.first_id, "trades while not connected")
-        trade = self._trade(data, old, wall)
-        if not trade.replayed:
-            self._trades.append(trade)
-        for follower in self.followers:
-            follower.traded(trade)
-
-    def _remember(self, trade_id: str) -> None:
-        self._known[trade_id] = None
-        if len(self._known) > KEPT_TRADES:
-            del self._known[next(iter(self._known))]
-
-    def _missing(self, after: str | None, before: str | None, cause: str) -> None:
-        self.counts["gaps"] += 1
-        gap = Gap(self.topic, after, before, cause, self.instrument_id)
-        for follower in self.followers:
-            follower.traded(gap)
-
-    def _trade(self, data: TradeData, replayed: bool, wall: float) -> Trade:
-        return Trade(
-            self.instrument_id,
-            data.id,
-            data.first_id,
-            data.count,
-            data.price,
-            data.size,
-            data.side,
-            utc(data.time_ms / 1000),
-            utc(wall),
-            self.shown.epoch,
-            replayed,
-        )
-
-    def spoiled(self, cause: str, now: float) -> None:
-        """Nothing shown is wrong, but a trade may be missing."""
-        if self.shown.state is State.LIVE and not self._in_gap:
-            self._in_gap = True
-            self._missing(self._last_id, None, cause)
-
-
-KINDS: dict[str, Callable[[Any, str, str, str], Channel]] = {
-    "depth5": DepthChannel,
-    "trade": TradeChannel,
-    "ticker": TickerChannel,
-}
+    def item(self, shown: Published, levels: int | None) -> Item | None:
+        """A `Ticker` or a `FundingRate`."""
+        if isinstance(shown.data, TickerData):
+            return make_ticker(self.instrument_id, shown)
+        if isinstance(shown.data, FundingData):
+            return make_funding(self.instrument_id, shown)
+        return None

@@ -16,29 +16,33 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from .channel import Channel
+from .conversation import Conversation, Side
 from .counters import Counts, cause_of
-from .errors import ConnectionLost, HandshakeFailed, OkexWSError, WireError
+from .credentials import Credentials
+from .errors import (
+    ConnectionLost,
+    HandshakeFailed,
+    LoginRejected,
+    OkexWSError,
+)
 from .handler import Handler
-from .heartbeat import Renewed
 from .http_answer import MAX_RETRY_AFTER
 from .library import mark_library_thread
-from .line import Phase
-from .messages import Push, Unknown
+from .login import Login
+from .messages import ConnectionReport
 from .outage import OnceAMinute, Outage
 from .protocols import Wire
-from .session import Acknowledged, Ended, Event, Rejected, Session, Trouble, Unasked
+from .session import Session
 from .stream import Network, public_endpoint
 from .timing import Budget, Clock, HostGap, Ping, Reconnect, Timeouts, backoff
-from .transport import Frame, Transport
-from .trust import Link
+from .transport import Transport
 from .venues import Venue
+from .wire import Path
 
 log = logging.getLogger("okex_ws")
 
 # Connection attempts to one host are a gap apart, over all feeds of the process.
 HOST_GAP = HostGap()
-# A read of less than this took all that was there (`Stream.fill` takes 256 KiB).
-FULL_READ = 128 * 1024
 HOUR = 3600.0
 
 
@@ -53,21 +57,24 @@ class Settings(NamedTuple):
     reconnect: Reconnect
 
 
-class Conversation(NamedTuple):
-    """An open connection."""
-
-    session: Session[Channel]
-    link: Link
-    transport: Transport
-
-
 class Connection:
-    """One connection to *venue*, for as long as it is not closed."""
+    """One connection to a *path* of *venue*, for as long as it is not closed."""
 
     def __init__(
-        self, venue: Venue, wire: Wire, handler: Handler, settings: Settings, name: str
+        self,
+        venue: Venue,
+        wire: Wire,
+        path: Path,
+        handler: Handler,
+        settings: Settings,
+        name: str,
+        credentials: Credentials | None = None,
     ) -> None:
         self._venue = venue
+        self._path = path
+        # Stay below the limit: the venue's hour need not begin where ours does.
+        self._requests_per_hour = max(1, venue.requests_per_hour - 1)
+        self._credentials = credentials
         self._wire = wire
         self._handler = handler
         self._settings = settings
@@ -76,18 +83,23 @@ class Connection:
         self._work: deque[Callable[[], None]] = deque()
         self._closing = False
         self._ended = False
-        self._endpoints = 0
+        self._failures = 0
         self._waits = self._new_waits()
         self._not_before = -math.inf
         self._outage = Outage()
         self._quiet = OnceAMinute()
-        # Read and not taken in yet; what had come by *read_at* has been taken in, and
-        # what had come by *read_to* will have been once no frame is left.
-        self._frames: deque[Frame] = deque()
-        self._read_at = self._read_to = 0.0
-        self._lapse_told = False
         self.conversation: Conversation | None = None
         self.counts = Counts()
+        self._side = Side(
+            self._wire,
+            self._handler,
+            self._clock,
+            self._network,
+            self.counts,
+            self._outage,
+            self._quiet,
+            self._is_closing,
+        )
         # A daemon: a script that ends without close() is not kept alive by its feed.
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
@@ -115,9 +127,30 @@ class Connection:
             self._thread.join(timeout)
         return not self._thread.is_alive()
 
+    def report(self, channels: int, depths: int) -> ConnectionReport:
+        """How it stands, and what the exchange's limits leave it."""
+        now, talk = self._clock.monotonic(), self.conversation
+        url = self._wire.url(self._endpoint, self._path)
+        left, wait = (
+            (self._requests_per_hour, 0.0)
+            if talk is None
+            else talk.session.budget.outlook(now)
+        )
+        return ConnectionReport(
+            public_endpoint(url),
+            talk is not None,
+            channels,
+            depths,
+            left,
+            wait,
+            HOST_GAP.wait(urlsplit(url).hostname or "", now),
+        )
+
     def discard(self) -> None:
-        """In a forked child: close the descriptors without a word to the peer."""
+        """Close the descriptors without a word to the peer, as a forked child must."""
         self._closing = True
+        # What is submitted to a thread that never was is done by whoever submits it.
+        self._ended = self._thread.ident is None
         if self.conversation is not None:
             self.conversation.transport.stream.discard()
         self._network.discard()
@@ -140,7 +173,7 @@ class Connection:
 
     def _attempt(self) -> None:
         """One connection, from its turn to its end."""
-        url = self._venue.endpoints[self._endpoints % len(self._venue.endpoints)]
+        url = self._wire.url(self._endpoint, self._path)
         if not self._await_turn(url):
             return
         started = self._clock.monotonic()
@@ -154,7 +187,7 @@ class Connection:
                 public_endpoint(url),
                 self._outage.note(opened_at),
             )
-            self._converse(transport, opened_at)
+            self._converse(transport, opened_at, url)
         except OkexWSError as error:
             self._lost(url, error, opened_at)
         except Exception as bug:
@@ -163,6 +196,11 @@ class Connection:
             lost = ConnectionLost(endpoint, f"internal error: {bug!r}")
             lost.__cause__ = bug
             self._lost(url, lost, opened_at)
+
+    @property
+    def _endpoint(self) -> str:
+        endpoints = self._venue.endpoints
+        return endpoints[self._failures % len(endpoints)]
 
     def _await_turn(self, url: str) -> bool:
         """Wait out the back-off, then for the host's turn; False if closed."""
@@ -202,176 +240,48 @@ class Connection:
 
     # --- The conversation -----------------------------------------------------------
 
-    def _converse(self, transport: Transport, now: float) -> None:
-        # Stay below the limit: the venue's hour need not begin where ours does.
-        budget = Budget(max(1, self._venue.requests_per_hour - 1), HOUR)
+    def _converse(self, transport: Transport, now: float, url: str) -> None:
+        budget = Budget(self._requests_per_hour, HOUR)
         settings = self._settings
+        login = self._login(transport)
         session: Session[Channel] = Session(
-            self._wire, settings.ping, settings.timeouts, budget, now
+            self._wire, settings.ping, settings.timeouts, budget, now, login
         )
-        link = Link(now)
-        self._frames.clear()
-        self._read_at = self._read_to = now
-        self._lapse_told = False
-        self.conversation = Conversation(session, link, transport)
+        endpoint = public_endpoint(url)
+        talk = Conversation(self._side, transport, session, now, endpoint)
+        self.conversation = talk
         try:
-            self._handler.opened(session, link, now)
+            self._handler.opened(session, talk.link, now)
             while not self._closing:
-                self._turn(self.conversation)
+                self._do_work()
+                talk.turn()
             self._part(transport)
+        except ConnectionLost as error:
+            # Without a word before it: else it would be tried again and again.
+            if session.awaits_login and self._wire.ends_login(error.code):
+                refused = LoginRejected(error.code or 0, error.reason)
+                self._handler.locked_out(refused, self._clock.monotonic())
+            raise
         finally:
             # The one store that withdraws everything that came over this connection.
-            link.lost = True
+            talk.link.lost = True
             self.counts.bytes += transport.bytes_received
             self.conversation = None
             transport.close()
 
-    def _turn(self, conversation: Conversation) -> None:
-        """Do what is due, wait unless there is more to take in, and take in some."""
-        session, link, transport = conversation
-        self._do_work()
-        now, wall = self._clock.monotonic(), self._clock.wall()
-        if now >= session.due:
-            for event in session.tick(now, wall, self._read_at):
-                self._handle(event, link, now, wall)
-            for text in session.outgoing():
-                transport.send(text)
-        due = min(session.due, self._look(link, now, wall))
-        if not self._frames:
-            self._network.wait(max(0.0, due - now), transport.stream)
-            self._read(link, transport, due)
-        self._take_some(session, link)
+    def _login(self, transport: Transport) -> Login | None:
+        credentials = self._credentials
+        if credentials is None:
+            return None
+        # A login is good within 30 s of the exchange's clock, which need not be ours.
+        date = transport.server_date
+        ahead = 0.0 if date is None else date - self._clock.wall()
 
-    def _read(self, link: Link, transport: Transport, due: float) -> None:
-        now = self._clock.monotonic()
-        if now >= due:
-            # A lease that ended while nobody looked is told before what came after it.
-            self._look(link, now, self._clock.wall())
-        before = transport.bytes_received
-        self._frames.extend(transport.read())
-        link.heard = transport.heard
-        # Less than a full read took all that there was.
-        drained = transport.bytes_received - before < FULL_READ
-        self._read_to = now if drained else self._read_at
+        def text(wall: float) -> str:
+            return self._wire.login(credentials, wall + ahead)
 
-    def _take_some(self, session: Session[Channel], link: Link) -> None:
-        """Take in what was read, but not past the moment when something is due.
-
-        A backlog of slow callbacks must not hold the keep-alive back; one frame a turn
-        is taken however late it is.
-        """
-        frames, clock = self._frames, self._clock
-        due = math.inf
-        while frames and not self._closing:
-            now = clock.monotonic()
-            if now >= due:
-                return
-            self._take(frames.popleft(), session, link, now)
-            if due == math.inf:
-                due = session.due
-        if not frames:
-            self._read_at = self._read_to
-
-    def _look(self, link: Link, now: float, wall: float) -> float:
-        """Have what time changed be told; returns when to look again."""
-        lease = link.lease
-        lapsed = lease is not None and not lease.holds(now, wall)
-        due = self._handler.due()
-        if (lapsed and not self._lapse_told) or due <= now:
-            self._lapse_told = lapsed
-            self._handler.look_again(now)
-            due = self._handler.due()
-        return due if lease is None or lapsed else min(due, lease.until)
-
-    def _take(
-        self, frame: Frame, session: Session[Channel], link: Link, now: float
-    ) -> None:
-        """One frame: decode it, and bring each message to where it belongs."""
-        wall = self._clock.wall()
-        self.counts.messages += 1
-        try:
-            messages = self._wire.decode(frame.payload, frame.binary)
-        except WireError as error:
-            self._unreadable(error, session, now)
-            return
-        for message in messages:
-            if isinstance(message, Push):
-                self._push(message, session, link, now, wall)
-            elif isinstance(message, Unknown):
-                self._drop("unknown", f"unknown message ({message.name})", now)
-            else:
-                for event in session.receive(message, now):
-                    self._handle(event, link, now, wall)
-
-    def _push(
-        self,
-        push: Push,
-        session: Session[Channel],
-        link: Link,
-        now: float,
-        wall: float,
-    ) -> None:
-        line = session.pushed(push.channel)
-        if line is None:
-            self.counts.dropped["unasked"] += 1
-            return
-        first = line.phase is Phase.ACKED
-        try:
-            line.target.push(push, first, link, now, wall)
-        except WireError as error:
-            error.channel = push.channel
-            self._unreadable(error, session, now)
-            if line.owes:
-                return
-        if first:
-            line.flows()
-
-    def _unreadable(
-        self, error: WireError, session: Session[Channel], now: float
-    ) -> None:
-        """Withdraw what a message may have carried that could not be read."""
-        self._drop(error.kind, str(error), now, error)
-        session.spoiled(error.channel, now)
-        self._handler.unreadable(error, now)
-
-    def _handle(self, event: Event, link: Link, now: float, wall: float) -> None:
-        if isinstance(event, Renewed):
-            self._renew(event, link, now, wall)
-        elif isinstance(event, Acknowledged):
-            self._handler.acknowledged(event.channel, link, now)
-        elif isinstance(event, Ended):
-            self._handler.unsubscribed(event.channel, link, now)
-        elif isinstance(event, Rejected):
-            self._handler.rejected(event.channel, event.error, now)
-        elif isinstance(event, Trouble):
-            log.warning("%s", event.error)
-            self._handler.troubled(event.error)
-        elif isinstance(event, Unasked) and event.sentence:
-            self._drop(f"unasked {event.kind}", event.sentence, now)
-        elif isinstance(event, Unasked):
-            self.counts.dropped[f"unasked {event.kind}"] += 1
-
-    def _renew(self, event: Renewed, link: Link, now: float, wall: float) -> None:
-        if link.lease is not None and not link.lease.holds(now, wall):
-            # The end of the old lease is told before the new one begins.
-            self._look(link, now, wall)
-            # The epoch first: a reader that sees the new lease sees the new epoch.
-            self._handler.lapsed()
-        link.lease = event.lease
-        self._lapse_told = False
-        self._outage.over()
-        self.counts.last_pong, self.counts.round_trip = wall, event.round_trip
-        self._handler.look_again(now)
-
-    def _drop(
-        self, kind: str, sentence: str, now: float, error: WireError | None = None
-    ) -> None:
-        """Count a message that could not be used; say so once a kind and minute."""
-        self.counts.dropped[kind] += 1
-        if self._quiet.may_say(kind, now):
-            log.warning("%s", sentence)
-            if error is not None:
-                self._handler.troubled(error)
+        secrets = [getattr(credentials, name) for name in credentials.__slots__]
+        return Login(text, self._settings.timeouts.retry_cap, secrets)
 
     # --- The end --------------------------------------------------------------------
 
@@ -387,13 +297,15 @@ class Connection:
             return
         now = self._clock.monotonic()
         self.counts.reconnects[cause_of(error)] += 1
+        if opened_at is None:
+            error.advice = self._venue.advice(self._endpoint)
         self._handler.lost(error, now)
         healthy = self._settings.reconnect.healthy_after
         if opened_at is not None and now - opened_at >= healthy:
             self._waits = self._new_waits()
         self._outage.say(public_endpoint(url), error, now)
         self._handler.troubled(error)
-        self._endpoints += 1
+        self._failures += 1
         wish = error.retry_after if isinstance(error, HandshakeFailed) else None
         wait = max(next(self._waits), min(wish or 0.0, MAX_RETRY_AFTER))
         self._not_before = now + wait

@@ -18,6 +18,14 @@ class Counts:
         self.last_pong: float | None = None  # epoch seconds
         self.round_trip: float | None = None
 
+    def absorb(self, other: Counts) -> None:
+        """Take over what another connection counted, which is gone."""
+        self.messages += other.messages
+        self.bytes += other.bytes
+        # Copies: the thread of the other may count at this very moment.
+        self.reconnects += Counter(dict(other.reconnects))
+        self.dropped += Counter(dict(other.dropped))
+
 
 def cause_of(error: OkexWSError) -> str:
     """A short stable name for a loss, as ``stats().reconnects`` counts it."""

@@ -31,33 +31,53 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else "\ufffd" for c in text[:200]).strip()
 
 
+def listed(names: list[str]) -> str:
+    """Names for a sentence, which a thousand of them would not make clearer."""
+    return ", ".join([*names[:5], f"{len(names) - 5} more"][: len(names)])
+
+
+def _behind(advice: str) -> str:
+    return f"; {advice}" if advice else ""
+
+
 class OkexWSError(Exception):
-    """Anything that the network or the exchange did to a feed."""
+    """Anything that the network or the exchange did to a feed.
+
+    *advice* is what the library itself knows of it (`Venue.advice`), or ``''``.
+    """
+
+    advice = ""
 
 
 class ConnectionLost(OkexWSError, ConnectionError):
     """A connection ended, or could not be made.
 
     *endpoint* is the URL without credentials; *code* and *reason* are those of the
-    WebSocket close frame, where the peer sent one (RFC 6455, section 7.4).
+    WebSocket close frame, where the peer sent one (RFC 6455, section 7.4). *advice* is
+    the library's own sentence about that endpoint (`Venue.advice`), or ``''``.
     """
 
-    def __init__(self, endpoint: str, reason: str, code: int | None = None) -> None:
+    def __init__(
+        self, endpoint: str, reason: str, code: int | None = None, *, advice: str = ""
+    ) -> None:
         super().__init__(endpoint, reason, code)
         self.endpoint = endpoint
         self.reason = reason
         self.code = code
+        self.advice = advice
 
     def __str__(self) -> str:
         close = f" (close code {self.code})" if self.code is not None else ""
-        return f"{self.endpoint}: {printable(self.reason)}{close}"
+        said = printable(self.reason)
+        return f"{self.endpoint}: {said}{close}{_behind(self.advice)}"
 
 
 class HandshakeFailed(OkexWSError):
     """The peer answered the TLS or the WebSocket handshake, but not with a yes.
 
     *status* is the HTTP status, or ``None`` where the answer was not HTTP (a refused
-    certificate, say). *retry_after* is the peer's own wish in seconds, if it sent one.
+    certificate, say). *retry_after* is the peer's own wish in seconds, if it sent one;
+    *advice* as in `ConnectionLost`.
     """
 
     def __init__(
@@ -66,12 +86,15 @@ class HandshakeFailed(OkexWSError):
         reason: str,
         status: int | None = None,
         retry_after: float | None = None,
+        *,
+        advice: str = "",
     ) -> None:
         super().__init__(endpoint, reason, status, retry_after)
         self.endpoint = endpoint
         self.reason = reason
         self.status = status
         self.retry_after = retry_after
+        self.advice = advice
 
     def __str__(self) -> str:
         wait = (
@@ -79,7 +102,8 @@ class HandshakeFailed(OkexWSError):
             if self.retry_after is not None
             else ""
         )
-        return f"{self.endpoint}: {printable(self.reason)}{wait}"
+        said = printable(self.reason)
+        return f"{self.endpoint}: {said}{wait}{_behind(self.advice)}"
 
 
 class Stalled(OkexWSError, TimeoutError):
@@ -91,7 +115,7 @@ class Stalled(OkexWSError, TimeoutError):
         self.after = after
 
     def __str__(self) -> str:
-        return f"{self.what} within {self.after:g} s"
+        return f"{self.what} within {self.after:g} s{_behind(self.advice)}"
 
 
 class WireError(OkexWSError):
@@ -168,10 +192,8 @@ class BudgetSpent(OkexWSError):
         self.wait = wait
 
     def __str__(self) -> str:
-        return (
-            f"the hour's requests are spent: {self.op} of {self.channels} channels"
-            f" waits {self.wait:.0f} s"
-        )
+        many = f" of {self.channels} channels" if self.channels > 1 else ""
+        return f"the hour's requests are spent: {self.op}{many} waits {self.wait:.0f} s"
 
 
 class LoginRejected(OkexWSError):

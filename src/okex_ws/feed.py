@@ -1,58 +1,51 @@
-"""`Feed`: the connection to one venue, as its user sees it."""
+"""`Feed`: the connections to one venue, as their user sees them."""
 
 from __future__ import annotations
 
-import os
+import math
 import random
 import ssl
-import weakref
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING
 
 from .callbacks import OnState
-from .connection import HOST_GAP, Connection, Settings
+from .credentials import Credentials
 from .errors import NotLive
+from .following import Following
+from .items import make_best
 from .library import on_library_thread
-from .messages import Health, State, Stats
-from .plan import Plan
-from .protocols import Wire
-from .protocols.v3 import PROTOCOL as V3
-from .stream import Network, TcpNetwork, check_ssl_context
-from .timing import Clock, Ping, Reconnect, SystemClock, Timeouts, utc
-from .trust import how_well
-from .venues import Venue, find_venue
+from .messages import BestBidAsk, ConnectionReport, Health, State, Stats
+from .options import make_plan
+from .stream import Network
+from .subscription import WSSubscription
+from .timing import Clock, Reconnect, Timeouts, check_seconds
+from .trust import LIVE, Limits, how_well, judge
+from .updates import Inbox, Updates
+from .venues import Venue
 from .view import View
 
 if TYPE_CHECKING:
-    from .subscription import WSSubscription
+    from typing_extensions import Unpack
 
-_WIRES: dict[str, Wire] = {"v3": V3}
-
-
-class ConnectionOptions(TypedDict, total=False):
-    """The keywords of `Feed`, for those who pass them on."""
-
-    ssl_context: ssl.SSLContext | None
-    reconnect: Reconnect | None
-    ping_interval: float
-    probe_interval: float | None
-    clock: Clock | None
-    network: Callable[[], Network] | None
-    rng: random.Random | None
-    timeouts: Timeouts | None
+    from .subscription import SubscriptionOptions
 
 
 class Feed:
-    """The connection to one venue, shared by many subscriptions.
+    """The connections to one venue, shared by many subscriptions.
 
-    ``WSSubscription(..., feed=feed)`` lives on it; one without makes its own. It
-    connects with its first subscription and stays open until `close`.
+    ``feed.subscribe(ids, market)``, ``WSSubscription(..., feed=feed)`` and
+    ``RawSubscription(..., feed=feed)`` live on it. It connects with its first
+    subscription, opens one more connection where the exchange wants one (v5's business
+    and private channels, books of 50 and more levels beyond a connection's advised
+    number), and stays open until `close`.
 
     Args:
         venue: a name of `okex_ws.VENUES`, or a `Venue`.
-        on_state: called with every `StateChange` of every subscription.
+        credentials: a key, for private channels and those that need a login. It is sent
+            only on connections that carry one, and never to a retired venue.
+        on_state: called with every `StateChange` of every subscription, each on the
+            thread of a connection that carries it.
         ssl_context: in place of the system's trust store; it must verify.
         reconnect: the back-off after a loss.
         ping_interval: at most so many seconds between two pings, 10 to 30.
@@ -67,6 +60,7 @@ class Feed:
         self,
         venue: str | Venue = "okex",
         *,
+        credentials: Credentials | None = None,
         # What is told
         on_state: OnState | None = None,
         # How to connect
@@ -80,32 +74,62 @@ class Feed:
         rng: random.Random | None = None,
         timeouts: Timeouts | None = None,
     ) -> None:
-        self.venue = find_venue(venue)
-        self.wire = _WIRES[self.venue.protocol]
-        self.clock = clock or SystemClock()
-        if on_state is not None and not callable(on_state):
-            raise TypeError(f"on_state is a function or None, got {on_state!r}")
-        self.on_state = on_state
-        check_ssl_context(ssl_context)
-        _check_type("reconnect", reconnect, Reconnect)
-        _check_type("timeouts", timeouts, Timeouts)
-        self._settings = Settings(
-            self.clock,
-            network or (lambda: TcpNetwork(self.clock, ssl_context=ssl_context)),
-            rng or random.Random(),
-            Ping(ping_interval, probe_interval),
-            timeouts or Timeouts(),
-            reconnect or Reconnect(),
+        self._plan = make_plan(
+            venue,
+            on_state,
+            credentials=credentials,
+            ssl_context=ssl_context,
+            reconnect=reconnect,
+            ping_interval=ping_interval,
+            probe_interval=probe_interval,
+            clock=clock,
+            network=network,
+            rng=rng,
+            timeouts=timeouts,
         )
-        self._plan = Plan(self.wire, self.clock, self._connect)
-        _feeds.add(self)
-
-    def _connect(self, first: str) -> Connection:
-        name = f"okex_ws:{self.venue.name}:{first}"
-        return Connection(self.venue, self.wire, self._plan, self._settings, name)
 
     @property
-    def subscriptions(self) -> tuple[WSSubscription, ...]:
+    def venue(self) -> Venue:
+        """Where it is connected to."""
+        return self._plan.venue
+
+    # --- Subscriptions --------------------------------------------------------------
+
+    def subscribe(
+        self,
+        instrument_ids: Iterable[str],
+        market: str,
+        channels: Iterable[str] = ("depth5", "trade"),
+        **keywords: Unpack[SubscriptionOptions],
+    ) -> tuple[WSSubscription, ...]:
+        """One `WSSubscription` an instrument, all or none; any thread, any time.
+
+        *keywords* are those of `WSSubscription` (``on_message``, ``max_age``, ...), the
+        same for each. A request carries as many of them as the exchange takes.
+        """
+        if isinstance(instrument_ids, str) or not isinstance(instrument_ids, Iterable):
+            raise TypeError(f"instrument_ids is a sequence, like [{instrument_ids!r}]")
+        # An iterator would be empty after the first instrument.
+        if not isinstance(channels, str):
+            channels = tuple(channels)
+        raw = keywords.get("raw_channels", ())
+        if not isinstance(raw, str):
+            keywords["raw_channels"] = tuple(raw)
+        made: list[WSSubscription] = []
+        try:
+            for name in instrument_ids:
+                one = WSSubscription(
+                    name, market, channels=channels, feed=self, **keywords
+                )
+                made.append(one)
+        except BaseException:
+            for one in made:
+                one.close()
+            raise
+        return tuple(made)
+
+    @property
+    def subscriptions(self) -> tuple[Following, ...]:
         """Those that are not closed; one that failed is there until it is."""
         return tuple(view.owner for view in self._plan.views)
 
@@ -116,10 +140,73 @@ class Feed:
         """
         if self._plan.closed:
             raise NotLive(State.CLOSED, "closed")
-        give_up = None if timeout is None else self.clock.monotonic() + timeout
+        clock = self._plan.clock
+        give_up = None if timeout is None else clock.monotonic() + timeout
         for view in self._plan.views:
-            left = None if give_up is None else give_up - self.clock.monotonic()
-            view.wait_live(left)
+            view.wait_live(timeout, give_up)
+
+    def updates(
+        self,
+        *,
+        latest: bool = True,
+        max_queue: int = 10_000,
+        timeout: float | None = None,
+    ) -> Updates:
+        """An iterator of the items of all subscriptions, present and to come.
+
+        As ``WSSubscription.updates``; an item tells whose it is by *instrument_id*. One
+        subscription that fails or is closed is told by its `StateChange` and ends
+        nothing: the iterator ends when the feed is closed.
+        """
+        inbox = Inbox(self._plan.clock, latest, max_queue, timeout, endless=True)
+        self._plan.follow(inbox)
+        return Updates(inbox)
+
+    # --- Reads ----------------------------------------------------------------------
+
+    def best_bid_asks(
+        self,
+        instrument_ids: Iterable[str],
+        *,
+        max_age: float | None = None,
+        max_silence: float | None = None,
+        max_lag: float | None = None,
+        max_skew: float | None = None,
+    ) -> dict[str, BestBidAsk]:
+        """Best bid and ask of several instruments, at one moment: all, or ``{}``.
+
+        Limits as of ``WSSubscription.GetDepth``, and the subscriptions' own. *max_skew*
+        is how many seconds the exchange's timestamps of any two may be apart; it
+        answers "did these markets move together?": a quiet market is old and right.
+
+        Raises:
+            ValueError: an instrument has no depth channel on this feed.
+        """
+        if isinstance(instrument_ids, str) or not isinstance(instrument_ids, Iterable):
+            raise TypeError(f"instrument_ids is a sequence, like [{instrument_ids!r}]")
+        if max_skew is not None:
+            check_seconds("max_skew", max_skew)
+        limits = Limits(max_age, max_silence, max_lag)
+        best = _best_at_once(self._carriers(instrument_ids), limits, self._plan.clock)
+        times = [one.timestamp for one in best.values()]
+        if max_skew is None or not times:
+            return best
+        apart = (max(times) - min(times)).total_seconds()
+        return best if apart <= max_skew else {}
+
+    def _carriers(self, instrument_ids: Iterable[str]) -> list[View]:
+        known: dict[str, View] = {}
+        for view in reversed(self._plan.views):
+            name = view.instrument_id
+            # The first of several, but one that failed stands before nobody.
+            if view.has_depth and not (view.ended and name in known):
+                known[name] = view
+        names = list(dict.fromkeys(instrument_ids))
+        missing = [name for name in names if name not in known]
+        if missing:
+            listed = ", ".join(map(repr, missing))
+            raise ValueError(f"no depth is subscribed on this feed of {listed}")
+        return [known[name] for name in names]
 
     @property
     def state(self) -> State:
@@ -131,54 +218,36 @@ class Feed:
         if self._plan.closed or not self._plan.views:
             state = State.CLOSED if self._plan.closed else State.CONNECTING
             cause = "closed" if self._plan.closed else "no subscription"
-            inf = float("inf")
-            return Health(state, cause, inf, inf, None, 0, {})
-        return min(
-            (v.health() for v in self._plan.views), key=lambda h: how_well(h.state)
-        )
+            return Health(state, cause, math.inf, math.inf, None, 0, {})
+        healths: Sequence[Health] = [view.health() for view in self._plan.views]
+        return min(healths, key=lambda health: how_well(health.state))
 
     def stats(self) -> Stats:
-        """What its connection and all of its subscriptions counted, closed ones too."""
-        return self._count(self._plan.views, self._plan.past)
+        """What its connections and all of its subscriptions counted, closed ones too.
 
-    def _count(self, views: Sequence[View], past: Counter[str] | None = None) -> Stats:
-        """The counts of the connection, and of *views* and the *past* alone."""
-        connection = self._plan.connection
-        if connection is None:
-            return Stats()
-        counts, talk = connection.counts, connection.conversation
-        mine = Counter(past or {})
-        for view in views:
-            mine += view.counts()
-        for channel in {c.name: c for v in views for c in v.channels.values()}.values():
-            mine += channel.counts
-        skip = "skipped "
-        pong = counts.last_pong
-        return Stats(
-            messages=counts.messages,
-            bytes=counts.bytes + (talk.transport.bytes_received if talk else 0),
-            reconnects=dict(counts.reconnects),
-            resyncs=mine["resyncs"],
-            gaps=mine["gaps"],
-            dropped=dict(counts.dropped),
-            skipped={k[len(skip) :]: n for k, n in mine.items() if k.startswith(skip)},
-            callback_errors=mine["callback_errors"],
-            callback_stalls=mine["callback_stalls"],
-            last_pong=utc(pong) if pong is not None else None,
-            ping_round_trip=counts.round_trip,
+        Of several connections *last_pong* is the oldest, *ping_round_trip* the longest.
+        """
+        return self._plan.stats()
+
+    def connections(self) -> tuple[ConnectionReport, ...]:
+        """How each connection stands, and what the exchange's limits leave it."""
+        return tuple(
+            route.connection.report(len(route.channels), route.depths)
+            for route in self._plan.routes
         )
 
-    def close(self, timeout: float | None = 5.0) -> bool:
-        """End the connection and every subscription on it; any thread, any time.
+    # --- The end --------------------------------------------------------------------
 
-        Returns True when the thread has ended; False if it had not within *timeout*
-        seconds, or when called from a callback (it ends after that).
+    def close(self, timeout: float | None = 5.0) -> bool:
+        """End every connection and every subscription on it; any thread, any time.
+
+        Returns True when the threads have ended; False if they had not within *timeout*
+        seconds, or when called from a callback (they end after that).
         """
         self._plan.close()
-        connection = self._plan.connection
-        if connection is None:
+        if not self._plan.connections:
             return True
-        return False if on_library_thread() else connection.join(timeout)
+        return False if on_library_thread() else self._plan.join(timeout)
 
     def __enter__(self) -> Feed:
         return self
@@ -196,19 +265,20 @@ class Feed:
         return f"<Feed {self.venue.name} {self.state}, {count} subscriptions>"
 
 
-def _check_type(name: str, value: object, kind: type) -> None:
-    if value is not None and not isinstance(value, kind):
-        raise TypeError(f"{name} is a {kind.__name__}, got {value!r}")
-
-
-_feeds: weakref.WeakSet[Feed] = weakref.WeakSet()
-
-
-def _after_fork() -> None:
-    HOST_GAP.forked()
-    for feed in list(_feeds):
-        feed._plan.forked()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+def _best_at_once(
+    views: Sequence[View], limits: Limits, clock: Clock
+) -> dict[str, BestBidAsk]:
+    """The tops of all *views*, if at one moment each can be trusted; else nothing."""
+    asked = [limits.over(view.limits) for view in views]
+    looks = [view.look(own) for view, own in zip(views, asked, strict=True)]
+    # Each was good when it was looked at; all of them are, if all still are now.
+    now, wall = clock.monotonic(), clock.wall()
+    for look, own in zip(looks, asked, strict=True):
+        if look.verdict is not LIVE or judge(look.shown, own, now, wall) is not LIVE:
+            return {}
+    return {
+        view.instrument_id: make_best(
+            view.instrument_id, look.channel.topic, look.shown
+        )
+        for view, look in zip(views, looks, strict=True)
+    }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from .channel import Channel
-from .errors import OkexWSError, WireError
+from .errors import LoginRejected, OkexWSError, WireError
 from .session import Session
 from .trust import Link
 
@@ -27,6 +27,10 @@ class Handler(Protocol):
 
     def rejected(self, channel: str, error: OkexWSError, now: float) -> None:
         """The exchange refused *channel* for good."""
+        ...
+
+    def locked_out(self, error: LoginRejected, now: float) -> None:
+        """The exchange refused the key for good: nothing can be had here."""
         ...
 
     def lapsed(self) -> None:

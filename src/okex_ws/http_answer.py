@@ -11,6 +11,7 @@ from .errors import HandshakeFailed, printable
 _STATUS_LINE = re.compile(rb"HTTP/\d\.\d (\d{3})(?: ([^\r\n]*))?\r?\n")
 COOKIES = re.compile(rb"^set-cookie2?:[^\n]*\n(?:[ \t][^\n]*\n)*", re.I | re.M)
 _RETRY_AFTER = re.compile(rb"^retry-after:[ \t]*([^\r\n]+)", re.I | re.M)
+_DATE = re.compile(rb"^date:[ \t]*([^\r\n]+)", re.I | re.M)
 MAX_RETRY_AFTER = 600.0
 
 
@@ -35,11 +36,23 @@ def retry_after(text: str) -> float | None:
     """
     if re.fullmatch("[0-9]{1,15}", text):
         return min(float(text), MAX_RETRY_AFTER)
-    try:
-        when = parsedate_to_datetime(text)
-    except (ValueError, TypeError, IndexError, OverflowError):
+    when = _moment(text)
+    if when is None:
         return None
-    if when.tzinfo is None:
-        when = when.replace(tzinfo=timezone.utc)
     left = (when - datetime.now(timezone.utc)).total_seconds()
     return min(left, MAX_RETRY_AFTER) if left >= 0 else None
+
+
+def server_date(answer: bytes) -> float | None:
+    """Epoch seconds of the ``Date`` header (RFC 9110, section 6.6.1), if it has one."""
+    found = _DATE.search(answer)
+    when = _moment(found[1].decode("latin-1").strip()) if found else None
+    return None if when is None else when.timestamp()
+
+
+def _moment(text: str) -> datetime | None:
+    try:
+        when = parsedate_to_datetime(text)
+        return when if when.tzinfo else when.replace(tzinfo=timezone.utc)
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from .messages import BestBidAsk, Depth, Ticker, TickerData
+from .messages import BestBidAsk, Candle, Depth, FundingRate, Ticker, Trade
 from .timing import utc
 from .trust import Published
+from .wire import CandleData, FundingData, TickerData, TradeData
 
 
 def iso(time_ms: int) -> str:
@@ -82,3 +84,63 @@ def make_ticker(instrument_id: str, shown: Published) -> Ticker:
 
 
 _SAME = [field.name for field in fields(TickerData) if field.name != "time_ms"]
+
+
+def make_funding(instrument_id: str, shown: Published) -> FundingRate:
+    """What a perpetual pays."""
+    data = shown.data
+    assert isinstance(data, FundingData)
+    return FundingRate(
+        instrument_id,
+        data.rate,
+        utc(data.funding_time_ms / 1000),
+        data.next_rate,
+        _maybe(data.next_funding_time_ms),
+        _maybe(data.time_ms),
+        utc(shown.wall),
+        shown.epoch,
+    )
+
+
+def _maybe(time_ms: int | None) -> datetime | None:
+    return None if time_ms is None else utc(time_ms / 1000)
+
+
+def make_trade(
+    instrument_id: str, data: TradeData, wall: float, epoch: int, replayed: bool
+) -> Trade:
+    """One trade that came at *wall*."""
+    return Trade(
+        instrument_id,
+        data.id,
+        data.first_id,
+        data.count,
+        data.price,
+        data.size,
+        data.side,
+        utc(data.time_ms / 1000),
+        utc(wall),
+        epoch,
+        replayed,
+    )
+
+
+def make_candle(
+    instrument_id: str, topic: str, data: CandleData, wall: float, epoch: int
+) -> Candle:
+    """One candle, as it stood at *wall*."""
+    return Candle(
+        instrument_id,
+        topic,
+        utc(data.start_ms / 1000),
+        data.open,
+        data.high,
+        data.low,
+        data.close,
+        data.volume,
+        data.volume_ccy,
+        data.volume_quote,
+        data.closed,
+        utc(wall),
+        epoch,
+    )

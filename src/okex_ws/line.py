@@ -46,12 +46,14 @@ TRANSITIONS: dict[Phase, dict[Step, Phase]] = {
         Step.PUSH: Phase.FLOWING,
         Step.LEAVE: Phase.LEAVING,
         Step.LEFT: Phase.IDLE,
+        Step.REFUSE: Phase.REFUSED,
     },
     Phase.FLOWING: {
         Step.PUSH: Phase.FLOWING,
         Step.LEAVE: Phase.LEAVING,
         Step.LEFT: Phase.IDLE,
         Step.SPOIL: Phase.ACKED,
+        Step.REFUSE: Phase.REFUSED,
     },
     Phase.LEAVING: {Step.LEFT: Phase.IDLE, Step.SILENT: Phase.IDLE},
     Phase.REFUSED: {},
@@ -64,8 +66,8 @@ class Line(Generic[Target]):
     """One channel of the conversation; *target* is whatever its data is for."""
 
     __slots__ = (
-        "alone",
         "attempts",
+        "crowd",
         "in_doubt",
         "name",
         "not_before",
@@ -83,8 +85,9 @@ class Line(Generic[Target]):
         self.owes = owes
         self.phase = Phase.IDLE
         self.wanted = True
-        # Asked in a request of its own, so that an error can mean nobody else.
-        self.alone = False
+        # How many it is asked together with, at the most: fewer after each failure, and
+        # alone in the end, so that an error can mean nobody else.
+        self.crowd = math.inf
         # A subscribe went unanswered, and may yet be acknowledged.
         self.in_doubt = False
         self.attempts = 0

@@ -1,4 +1,4 @@
-"""The vocabulary: what the wire says, and what a script is given. Values, no behaviour.
+"""The vocabulary: what a script is given. Values, no behaviour.
 
 Shapes and units, everywhere in the library: prices and sizes are the wire's own
 characters (``str``) in `Depth` and ``GetDepth()`` and ``Decimal`` elsewhere; a size is
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from enum import Enum
-from typing import Any, NamedTuple, Union
+from typing import Any, Union
 
 # A level of a book: price, size, then what the wire adds (liquidated orders on v3
 # derivatives, "0" where the field is retired, and last the number of orders).
@@ -42,9 +42,6 @@ class State(str, Enum):
     def final(self) -> bool:
         """True for the two states that nothing leaves: `FAILED` and `CLOSED`."""
         return self is State.FAILED or self is State.CLOSED
-
-
-# --- What a script is given ---------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,12 +121,14 @@ class Trade:
 class Ticker:
     """The exchange's own summary of one instrument; a field it left out is ``None``.
 
+    So is *last* before the first trade of an instrument.
+
     *volume_24h* is in base currency on spot and in contracts elsewhere,
     *volume_ccy_24h* in quote currency on spot and in base currency elsewhere.
     """
 
     instrument_id: str
-    last: Decimal
+    last: Decimal | None
     last_size: Decimal | None
     bid: Decimal | None
     bid_size: Decimal | None
@@ -143,6 +142,66 @@ class Ticker:
     timestamp: datetime
     received: datetime
     epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Candle:
+    """One bar of a candle channel: prices from *start* on, for as long as it is long.
+
+    *channel* tells how long (``'candle60s'``). *volume* is in base currency on spot and
+    in contracts elsewhere; *volume_ccy* in quote currency on spot and in base currency
+    elsewhere, *volume_quote* in quote currency. What a protocol does not send is
+    ``None``; so is *closed* under v3, which does not say whether a bar is complete.
+    """
+
+    instrument_id: str
+    channel: str
+    start: datetime
+    open: Decimal
+    high: Decimal
+    low: Decimal
+    close: Decimal
+    volume: Decimal | None
+    volume_ccy: Decimal | None
+    volume_quote: Decimal | None
+    closed: bool | None
+    received: datetime
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class FundingRate:
+    """What a perpetual's longs pay its shorts at *funding_time*: a fraction, signed.
+
+    *next_rate* is the exchange's estimate for *next_funding_time*; either may be
+    ``None``, and so is *timestamp* where the exchange sends none.
+    """
+
+    instrument_id: str
+    rate: Decimal
+    funding_time: datetime
+    next_rate: Decimal | None
+    next_funding_time: datetime | None
+    timestamp: datetime | None
+    received: datetime
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    """A push of a channel that the library has no type for: its JSON, decoded.
+
+    *elements* is the content of ``data``; every JSON number in it is the ``str`` of its
+    own characters. *action* is the wire's (``'snapshot'``, ``'update'``), if it said
+    any. *instrument_id* is ``''`` for a channel that is not about one.
+    """
+
+    channel: str
+    elements: tuple[Any, ...]
+    action: str | None
+    received: datetime
+    epoch: int
+    instrument_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +230,7 @@ class Gap:
     instrument_id: str = ""
 
 
-Item = Union[Depth, Trade, Ticker, StateChange, Gap]
+Item = Union[Depth, Trade, Ticker, Candle, FundingRate, Data, StateChange, Gap]
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +249,26 @@ class Health:
     lag: float | None
     epoch: int
     failed: Mapping[str, Exception]
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionReport:
+    """One connection of a feed, and what the exchange's limits leave it.
+
+    *endpoint* is where it is, or tries to be; *channels* how many it carries, *depths*
+    how many of those are books of 50 or more levels, which the exchange advises to keep
+    below 30. *requests_left* is how many requests may be sent now, out of the venue's
+    hour; *requests_wait* seconds until the next one may, *connect_wait* seconds until
+    the next attempt at this host may be made, by any feed of the process.
+    """
+
+    endpoint: str
+    open: bool
+    channels: int
+    depths: int
+    requests_left: int
+    requests_wait: float
+    connect_wait: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,93 +291,3 @@ class Stats:
     callback_stalls: int = 0
     last_pong: datetime | None = None
     ping_round_trip: float | None = None
-
-
-# --- What the wire says -------------------------------------------------------------
-# Tuples, because one is made for every message. A channel is named as the wire names
-# it, which is also its key everywhere in the library.
-
-
-class Push(NamedTuple):
-    """Data of one channel: its elements as decoded JSON, and the wire's own text."""
-
-    channel: str
-    elements: list[Any]
-    text: str
-    action: str | None
-
-
-class Subscribed(NamedTuple):
-    """The exchange acknowledged a subscribe."""
-
-    channel: str
-
-
-class Unsubscribed(NamedTuple):
-    """The exchange acknowledged an unsubscribe."""
-
-    channel: str
-
-
-class Refused(NamedTuple):
-    """An error event. v3 names no channel; *message* may contain one."""
-
-    code: int | str
-    message: str
-
-
-class Pong(NamedTuple):
-    """The answer to the text ``ping``."""
-
-
-class Unknown(NamedTuple):
-    """A well-formed event or table that this protocol module does not know."""
-
-    name: str
-
-
-Message = Union[Push, Subscribed, Unsubscribed, Refused, Pong, Unknown]
-
-
-class DepthData(NamedTuple):
-    """A checked depth element. Levels are lists as decoded, price and size ``str``."""
-
-    bids: list[list[Any]]
-    asks: list[list[Any]]
-    time_ms: int
-    seq: int | None
-
-
-# What came before the first snapshot: two sides that are checked already.
-NO_DEPTH = DepthData([], [], 0, None)
-
-
-@dataclass(frozen=True, slots=True)
-class TradeData:
-    """A checked trade element."""
-
-    id: str
-    first_id: str
-    count: int
-    price: Decimal
-    size: Decimal
-    side: str
-    time_ms: int
-
-
-@dataclass(frozen=True, slots=True)
-class TickerData:
-    """A checked ticker element; field for field as in `Ticker`."""
-
-    last: Decimal
-    last_size: Decimal | None
-    bid: Decimal | None
-    bid_size: Decimal | None
-    ask: Decimal | None
-    ask_size: Decimal | None
-    open_24h: Decimal | None
-    high_24h: Decimal | None
-    low_24h: Decimal | None
-    volume_24h: Decimal | None
-    volume_ccy_24h: Decimal | None
-    time_ms: int

@@ -1,128 +1,274 @@
 """The plan: which wire channel lives on which connection, and who shares it.
 
 Subscriptions come and go on any thread: that is decided under a lock, which is never
-held to wait or to call anybody. What was decided is carried out on the connection's
-thread, in order, and so is everything that the connection has to say.
+held to wait or to call anybody. What was decided is carried out on the threads of the
+connections, in order, and so is everything that they have to say.
 """
 
 from __future__ import annotations
 
-import math
+import os
 import threading
+import weakref
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
-from .channel import KINDS, Channel, DepthChannel
-from .connection import Connection
-from .errors import OkexWSError, WireError
-from .line import Line
+from .callbacks import OnState
+from .channel import Channel
+from .connection import HOST_GAP, Connection, Settings
+from .counters import Counts
+from .credentials import Credentials
+from .errors import OkexWSError
+from .messages import Stats
 from .protocols import Wire
-from .session import Session
-from .timing import Clock
-from .trust import NO_LIMITS, Link
+from .route import Route
+from .series import KINDS
+from .tally import tally
+from .updates import Inbox
+from .venues import Venue
 from .view import View
+from .wire import Name, Path
+
+
+def find_plan(feed: object) -> Plan:
+    """The plan behind a ``Feed``."""
+    plan = getattr(feed, "_plan", None)
+    if not isinstance(plan, Plan):
+        raise TypeError(f"feed is a Feed, got {feed!r}")
+    return plan
+
+
+class _Seat(NamedTuple):
+    channel: Channel
+    route: Route
 
 
 class Plan:
-    """The channels of one feed and their holders; the `handler.Handler` of its
-    connection, which it opens with the first subscription.
+    """The connections of one feed, its channels and their holders.
+
+    A channel lives on one connection. One more is opened when a channel has another
+    path, or when those of its path carry as many as the venue advises.
     """
 
     def __init__(
-        self, wire: Wire, clock: Clock, connect: Callable[[str], Connection]
+        self,
+        venue: Venue,
+        wire: Wire,
+        settings: Settings,
+        credentials: Credentials | None = None,
+        on_state: OnState | None = None,
     ) -> None:
+        self.venue = venue
         self.wire = wire
-        self._clock = clock
-        self._connect = connect
+        self.clock = settings.clock
+        self.on_state = on_state
+        self._settings = settings
+        self._credentials = credentials
         # A feed that a subscription made for itself ends with it.
         self.private = False
         self.closed = False
-        # Those not closed, and of them those that did not fail: they hold channels.
+        # Those not closed, and what each of them holds that did not fail.
         self.views: tuple[View, ...] = ()
-        self._holders: tuple[View, ...] = ()
-        # Of these the few that have limits: nothing else is told by the clock alone.
-        self._limited: tuple[View, ...] = ()
-        self.connection: Connection | None = None
-        self._channels: dict[str, Channel] = {}
-        # What those counted who are closed, and channels that nobody uses any more.
+        self._holdings: dict[View, dict[Route, list[Channel]]] = {}
+        self._seats: dict[str, _Seat] = {}
+        self.routes: tuple[Route, ...] = ()
+        # Iterators over all there is, and will be.
+        self._inboxes: weakref.WeakSet[Inbox] = weakref.WeakSet()
+        # Connections over which nothing could be had, until they have ended.
+        self._parting: tuple[Connection, ...] = ()
+        # Whose counts are not folded into the past yet, and what is.
+        self._present: dict[View, None] = {}
+        self._living: dict[Channel, None] = {}
         self.past: Counter[str] = Counter()
+        self.past_counts = Counts()
+        self._leaving: Counter[View] = Counter()
         # Re-entrant: a signal handler, or the collector, may close in the middle.
         self._lock = threading.RLock()
+        _plans.add(self)
 
     # --- On any thread --------------------------------------------------------------
 
-    def attach(self, view: View, market: str, topics: Sequence[str]) -> None:
-        """Have *view* carry *topics* of its instrument; connect if nobody did yet.
+    def attach(self, view: View, names: Mapping[str, Name]) -> None:
+        """Have *view* carry these channels, by topic; connect where nobody did yet.
 
-        ``ValueError`` if the feed is closed, or *market* has no such channel.
+        ``ValueError`` if the feed is closed, or a channel cannot be had as asked.
         """
-        wire, name = self.wire, view.instrument_id
-        new = [KINDS[topic](wire, topic, market, name) for topic in topics]
         with self._lock:
-            if self.closed:
-                raise ValueError("the feed is closed")
-            view.carry([self._shared(channel) for channel in new])
+            self._check(names.values())
+            before = self.routes
+            seats = self._take_seats(names)
+            holding: dict[Route, list[Channel]] = {}
+            for channel, route in seats.values():
+                channel.users += 1
+                holding.setdefault(route, []).append(channel)
+            view.carry({topic: seat.channel for topic, seat in seats.items()})
             self.views = (*self.views, view)
-            self._hold((*self._holders, view))
-            first = self.connection is None
-            connection = self.connection or self._connect(name)
-            self.connection = connection
-        connection.submit(lambda: self._join(view))
-        if first:
-            self._start(connection, view)
+            self._holdings[view], self._present[view] = holding, None
+            inboxes = tuple(self._inboxes)
+        for inbox in inboxes:
+            view.follow(inbox)
+        for route, carried in holding.items():
+            self._join(route, view, carried)
+        self._start([route for route in holding if route not in before], view)
 
-    def _hold(self, holders: tuple[View, ...]) -> None:
-        self._holders = holders
-        self._limited = tuple(v for v in holders if v.limits is not NO_LIMITS)
-
-    def _shared(self, new: Channel) -> Channel:
-        """The channel of that name that is known, unless the exchange refused it."""
-        known = self._channels.get(new.name)
-        if known is None or known.error is not None:
-            known = self._channels[new.name] = new
-        known.users += 1
-        return known
-
-    def _start(self, connection: Connection, view: View) -> None:
+    def _take_seats(self, names: Mapping[str, Name]) -> dict[str, _Seat]:
+        """A seat for each, or nothing has changed."""
+        routes, seats, living = self.routes, dict(self._seats), dict(self._living)
+        there = [(route, dict(route.channels), route.depths) for route in routes]
         try:
-            connection.start()
-        except RuntimeError:
-            # No thread to be had: as if it had never been asked for.
-            with self._lock:
-                self.connection = None
-            self.detach(view)
-            connection.discard()
+            return {topic: self._seat(name) for topic, name in names.items()}
+        except BaseException:
+            for route in self.routes:
+                if route not in routes:
+                    route.connection.discard()
+            self.routes, self._seats, self._living = routes, seats, living
+            for route, channels, depths in there:
+                route.channels, route.depths = channels, depths
             raise
+
+    @staticmethod
+    def _join(route: Route, view: View, channels: list[Channel]) -> None:
+        route.connection.submit(lambda: route.join(view, channels))
+
+    def _check(self, names: Iterable[Name]) -> None:
+        if self.closed:
+            raise ValueError("the feed is closed")
+        for name in names:
+            if self.wire.path(name.key).login and self._credentials is None:
+                raise ValueError(
+                    f"channel {name.key!r} needs a login:"
+                    " Feed(..., credentials=Credentials(...))"
+                )
+
+    def _seat(self, name: Name) -> _Seat:
+        """The channel of that name that is known, unless it cannot be had there."""
+        seat = self._seats.get(name.key)
+        if seat is None or seat.channel.error or seat.route.error:
+            route = self._place(name.key)
+            seat = _Seat(KINDS[name.kind](self.wire, name), route)
+            self._seats[name.key], self._living[seat.channel] = seat, None
+            if name.key not in route.channels:
+                route.depths += self.wire.is_deep(name.key)
+            route.channels[name.key] = seat.channel
+        return seat
+
+    def _place(self, key: str) -> Route:
+        """A connection that has room for one more channel."""
+        path, deep = self.wire.path(key), self.wire.is_deep(key)
+        for route in self.routes:
+            if route.path == path and self._has_room(route, deep):
+                return route
+        return self._open(path, key)
+
+    def _has_room(self, route: Route, deep: bool) -> bool:
+        most = self.venue.channels_per_connection
+        if most is not None and len(route.channels) >= most:
+            return False
+        return not deep or route.depths < self.venue.depths_per_connection
+
+    def _open(self, path: Path, key: str) -> Route:
+        route = Route(self, path, self.clock)
+        name = f"okex_ws:{self.venue.name}:{key}"
+        credentials = self._credentials if path.login else None
+        route.connection = Connection(
+            self.venue, self.wire, path, route, self._settings, name, credentials
+        )
+        self.routes = (*self.routes, route)
+        return route
+
+    def _start(self, routes: list[Route], view: View) -> None:
+        for number, route in enumerate(routes):
+            try:
+                route.connection.start()
+            except RuntimeError as error:
+                # No thread to be had: as if it had never been asked for.
+                self._abandon(routes[number:], OkexWSError(str(error)))
+                self.detach(view)
+                raise
+
+    def _abandon(self, routes: list[Route], error: OkexWSError) -> None:
+        with self._lock:
+            self.routes = tuple(r for r in self.routes if r not in routes)
+            for route in routes:
+                route.error = error
+                route.connection.discard()
 
     def detach(self, view: View) -> None:
         """*view* is closed."""
         with self._lock:
             self.views = tuple(other for other in self.views if other is not view)
-        self._release(view)
+            if view not in self._holdings and view not in self._leaving:
+                self._fold(view)  # it failed, and left then
+        self.release(view)
 
-    def _release(self, view: View) -> None:
+    def _fold(self, view: View) -> None:
+        if view in self._present:
+            del self._present[view]
+            self.past += view.counts()
+
+    def release(self, view: View) -> None:
         """*view* wants nothing more; channels that nobody else wants are left."""
         with self._lock:
-            if view not in self._holders:
-                return
-            self._hold(tuple(v for v in self._holders if v is not view))
-            for channel in view.channels.values():
-                channel.users -= 1
-            connection = self.connection
-        if connection is not None:
-            connection.submit(lambda: self._leave(view))
+            holding = self._holdings.pop(view, {})
+            for channels in holding.values():
+                for channel in channels:
+                    channel.users -= 1
+            if holding:
+                self._leaving[view] = len(holding)
+        for route, channels in holding.items():
+            self._leave(route, view, channels)
             if self.private:
-                connection.close()
+                route.connection.close()
+
+    @staticmethod
+    def _leave(route: Route, view: View, channels: list[Channel]) -> None:
+        route.connection.submit(lambda: route.leave(view, channels))
+
+    def follow(self, inbox: Inbox) -> None:
+        """Bring all that is told, now and of what comes later, into *inbox* too."""
+        with self._lock:
+            self._inboxes.add(inbox)
+            views, closed = self.views, self.closed
+        for view in views:
+            view.follow(inbox)
+        if closed:
+            inbox.close()
+
+    def stats(self, views: Sequence[View] | None = None) -> Stats:
+        """The counts of its connections, and of *views*; of all, and of the past."""
+        with self._lock:
+            if views is not None:
+                return tally(self.connections, views, Counter(), self.past_counts)
+            present, living = tuple(self._present), tuple(self._living)
+            past = Counter(self.past)
+            return tally(self.connections, present, past, self.past_counts, living)
 
     def close(self) -> None:
         """Have everything end; returns at once."""
         with self._lock:
             self.closed = True
-            connection = self.connection
+            connections, inboxes = self.connections, tuple(self._inboxes)
         for view in self.views:
             view.closed = True
-        if connection is not None:
+        for connection in connections:
             connection.close()
+        for inbox in inboxes:
+            inbox.close()
+
+    @property
+    def connections(self) -> tuple[Connection, ...]:
+        """All that have not ended."""
+        return (*(route.connection for route in self.routes), *self._parting)
+
+    def join(self, timeout: float | None) -> bool:
+        """Wait for the end of every connection; False if it has not come in time."""
+        give_up = None if timeout is None else self.clock.monotonic() + timeout
+        ended = True
+        for connection in self.connections:
+            left = None if give_up is None else give_up - self.clock.monotonic()
+            ended &= connection.join(None if left is None else max(0.0, left))
+        return ended
 
     def forked(self) -> None:
         """In a forked child: closed, without a word to the peer or a lock taken."""
@@ -130,140 +276,65 @@ class Plan:
         self.closed = True
         for view in self.views:
             view.forked()
-        if self.connection is not None:
-            self.connection.discard()
+        for connection in self.connections:
+            connection.discard()
 
-    # --- On the connection's thread --------------------------------------------------
+    # --- On the connections' threads ------------------------------------------------
 
-    def _join(self, view: View) -> None:
-        now = self._clock.monotonic()
-        for channel in view.channels.values():
-            channel.followers = (*channel.followers, view)
-            if not view.closed:
-                self._want(channel, now)
-        view.tell(now)
-        view.wake()
+    def wanted(self, route: Route) -> list[Channel]:
+        """See `route.Owner`."""
+        with self._lock:
+            channels = list(route.channels.values())
+        return [channel for channel in channels if channel.error is None]
 
-    def _want(self, channel: Channel, now: float) -> None:
-        talk = self.connection.conversation if self.connection else None
-        if talk is None:
-            return
-        line = talk.session.lines.get(channel.name)
-        if line is not None and line.target is channel and line.wanted:
-            return
-        channel.opened(talk.link, now)
-        line = talk.session.want(channel.name, channel, channel.owes, now)
-        if line.acknowledged:
-            channel.subscribed(talk.link, now)
-
-    def _leave(self, view: View) -> None:
-        view.tell(self._clock.monotonic())
-        self.past += view.counts()
-        talk = self.connection.conversation if self.connection else None
-        for channel in view.channels.values():
-            channel.followers = tuple(f for f in channel.followers if f is not view)
-            if self._forget(channel) and talk is not None:
-                self._drop(talk.session, channel)
-
-    def _forget(self, channel: Channel) -> bool:
-        """Let go of a channel that nobody uses any more."""
+    def forget(self, channel: Channel, route: Route) -> bool:
+        """See `route.Owner`."""
         with self._lock:
             if channel.users:
                 return False
-            if self._channels.get(channel.name) is channel:
-                del self._channels[channel.name]
-        self.past += channel.counts
+            name = channel.name
+            if name in self._seats and self._seats[name].channel is channel:
+                del self._seats[name]
+            if route.channels.get(name) is channel:
+                del route.channels[name]
+                route.depths -= self.wire.is_deep(name)
+            if channel in self._living:
+                del self._living[channel]
+                self.past += channel.counts
         return True
 
-    @staticmethod
-    def _drop(session: Session[Channel], channel: Channel) -> None:
-        line: Line[Channel] | None = session.lines.get(channel.name)
-        if line is not None and line.target is channel:
-            session.drop(channel.name)
-
-    def opened(self, session: Session[Channel], link: Link, now: float) -> None:
-        """See `handler.Handler`."""
-        for channel in self._wanted():
-            channel.opened(link, now)
-            session.want(channel.name, channel, channel.owes, now)
-
-    def _wanted(self) -> list[Channel]:
+    def left(self, view: View) -> None:
+        """See `route.Owner`."""
         with self._lock:
-            channels = list(self._channels.values())
-        return [c for c in channels if c.error is None and c.followers]
+            self._leaving[view] -= 1
+            if self._leaving[view] <= 0:
+                del self._leaving[view]
+                if view not in self.views:
+                    self._fold(view)
 
-    def acknowledged(self, channel: str, link: Link, now: float) -> None:
-        """See `handler.Handler`."""
-        target = self._channels.get(channel)
-        if target is not None:
-            target.subscribed(link, now)
-            for view in self._following(target):
-                view.wake()
+    def retire(self, route: Route, error: OkexWSError) -> None:
+        """See `route.Owner`."""
+        with self._lock:
+            route.error = error
+            self.routes = tuple(other for other in self.routes if other is not route)
+            parting = [route.connection]
+            for connection in self._parting:
+                if connection.join(0):
+                    self.past_counts.absorb(connection.counts)
+                else:
+                    parting.append(connection)
+            self._parting = tuple(parting)
+        route.connection.close()
 
-    def unsubscribed(self, channel: str, link: Link, now: float) -> None:
-        """See `handler.Handler`."""
-        target = self._channels.get(channel)
-        if target is not None:
-            target.opened(link, now)
 
-    def _following(self, channel: Channel) -> list[View]:
-        return [v for v in self._holders if v.channels.get(channel.topic) is channel]
+_plans: weakref.WeakSet[Plan] = weakref.WeakSet()
 
-    def rejected(self, channel: str, error: OkexWSError, now: float) -> None:
-        """See `handler.Handler`."""
-        target = self._channels.get(channel)
-        if target is not None:
-            target.refused(error)
-            for view in self._following(target):
-                self._refuse(view, target, error, now)
 
-    def _refuse(
-        self, view: View, channel: Channel, error: OkexWSError, now: float
-    ) -> None:
-        """A channel of *view* is refused; the view with it, if its depth or last."""
-        view.callbacks.error(error)
-        alive = any(c.error is None for c in view.channels.values())
-        if isinstance(channel, DepthChannel) or not alive:
-            view.fail(error, now)
-            self._release(view)
-        view.tell(now)
-        view.wake()
+def _after_fork() -> None:
+    HOST_GAP.forked()
+    for plan in list(_plans):
+        plan.forked()
 
-    def lapsed(self) -> None:
-        """See `handler.Handler`."""
-        for channel in self._wanted():
-            channel.lapsed()
 
-    def look_again(self, now: float) -> None:
-        """See `handler.Handler`."""
-        for view in self.views:
-            view.tell(now)
-            view.wake()
-
-    def due(self) -> float:
-        """See `handler.Handler`."""
-        if not self._limited:
-            return math.inf
-        return min(view.due() for view in self._limited)
-
-    def unreadable(self, error: WireError, now: float) -> None:
-        """See `handler.Handler`."""
-        for channel in self._wanted():
-            if error.channel is None or error.channel == channel.name:
-                channel.spoiled(str(error), now)
-
-    def troubled(self, error: OkexWSError) -> None:
-        """See `handler.Handler`."""
-        for view in self._holders:
-            view.callbacks.error(error)
-
-    def lost(self, error: OkexWSError, now: float) -> None:
-        """See `handler.Handler`."""
-        for channel in self._wanted():
-            channel.lost(str(error), now)
-
-    def ended(self, now: float) -> None:
-        """See `handler.Handler`."""
-        for view in self.views:
-            view.closed = True
-            view.tell(now)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

@@ -3,7 +3,7 @@
 No socket, no thread, no clock: *now* is an argument and `Session.due` names the next
 moment at which `Session.tick` has something to do. One request is outstanding at a
 time, because v3's errors name no request; the difference between wanted and
-acknowledged is closed by the next one.
+acknowledged is closed by the next one. Where a login is needed it is the first.
 """
 
 from __future__ import annotations
@@ -11,59 +11,46 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Iterable
-from typing import Generic, NamedTuple, Union
+from typing import Generic, NamedTuple
 
 from .errors import (
     BudgetSpent,
-    OkexWSError,
+    LoginRejected,
     Stalled,
     SubscriptionRejected,
+    listed,
     printable,
 )
-from .heartbeat import Heartbeat, Renewed
+from .events import (
+    Acknowledged,
+    Ended,
+    Event,
+    LockedOut,
+    Noted,
+    Rejected,
+    Trouble,
+    Unasked,
+)
+from .heartbeat import Heartbeat
 from .line import Line, Phase, Step, Target
-from .messages import Message, Pong, Push, Refused, Subscribed, Unsubscribed
+from .login import Login
 from .protocols import Wire
-from .timing import Budget, Ping, Timeouts
-
-
-class Acknowledged(NamedTuple):
-    """The exchange acknowledged the channel."""
-
-    channel: str
-
-
-class Ended(NamedTuple):
-    """The exchange ended the channel unasked; it will be asked for again."""
-
-    channel: str
-
-
-class Rejected(NamedTuple):
-    """The channel is refused for good."""
-
-    channel: str
-    error: SubscriptionRejected
-
-
-class Trouble(NamedTuple):
-    """Something that passes, worth a line in the log."""
-
-    error: OkexWSError
-
-
-class Unasked(NamedTuple):
-    """A message that answers nothing; counted under *kind*, and said if it says any."""
-
-    kind: str
-    sentence: str = ""
-
-
-Event = Union[Acknowledged, Ended, Rejected, Trouble, Renewed, Unasked]
+from .timing import Budget, Ping, Timeouts, doubled
+from .wire import (
+    LoggedIn,
+    Message,
+    Notice,
+    Pong,
+    Refused,
+    Subscribed,
+    Terminated,
+    Unsubscribed,
+)
 
 
 class _Request(NamedTuple):
     op: str
+    id: str
     channels: set[str]  # those not answered yet
     sent: float
 
@@ -72,13 +59,20 @@ class Session(Generic[Target]):
     """The table of one connection's channels, its ping and its deadlines."""
 
     def __init__(
-        self, wire: Wire, ping: Ping, timeouts: Timeouts, budget: Budget, now: float
+        self,
+        wire: Wire,
+        ping: Ping,
+        timeouts: Timeouts,
+        budget: Budget,
+        now: float,
+        login: Login | None = None,
     ) -> None:
         self._wire = wire
         self._timeouts = timeouts
         self._heartbeat = Heartbeat(ping, timeouts.pong, now)
-        self._budget = budget
-        self._budget_told = False
+        self.budget, self._budget_told = budget, False
+        self._login = login  # None once it was accepted
+        self._requests = 0
         self.lines: dict[str, Line[Target]] = {}
         self._request: _Request | None = None
         self._lines_due = math.inf
@@ -124,28 +118,34 @@ class Session(Generic[Target]):
     def receive(self, message: Message, now: float) -> list[Event]:
         """Take in any message but a `Push`."""
         if isinstance(message, Pong):
-            renewed = self._heartbeat.ponged(now)
-            return [renewed or Unasked("pong")]
+            return [self._heartbeat.ponged(now) or Unasked("pong")]
         if isinstance(message, Subscribed):
-            return self._acknowledged(message.channel, now)
+            return self._acknowledged(message, now)
         if isinstance(message, Unsubscribed):
-            return self._left(message.channel, now)
+            return self._left(message, now)
         if isinstance(message, Refused):
             return self._refused(message, now)
-        assert not isinstance(message, Push)
+        if isinstance(message, LoggedIn):
+            return self._logged_in()
+        if isinstance(message, Notice):
+            return [Noted(message.code, message.message)]
+        if isinstance(message, Terminated):
+            return self._terminated(message)
         return [Unasked("unknown")]
 
-    def _acknowledged(self, name: str, now: float) -> list[Event]:
-        self._answered("subscribe", name)
+    def _acknowledged(self, message: Subscribed, now: float) -> list[Event]:
+        name = message.channel
+        self._answered("subscribe", name, message.id)
         line = self.lines.get(name)
         if line is None or not line.step(Step.ACK):
             return [Unasked("ack")]
-        line.alone = line.in_doubt = False
+        line.crowd, line.in_doubt = math.inf, False
         self._await_push(line, now)
         return [Acknowledged(name)]
 
-    def _left(self, name: str, now: float) -> list[Event]:
-        asked = self._answered("unsubscribe", name)
+    def _left(self, message: Unsubscribed, now: float) -> list[Event]:
+        name = message.channel
+        asked = self._answered("unsubscribe", name, message.id)
         line = self.lines.get(name)
         if line is None or not line.step(Step.LEFT):
             return [Unasked("ack")]
@@ -156,10 +156,13 @@ class Session(Generic[Target]):
         self._retry_later(line, now)
         return [Ended(name)]
 
-    def _answered(self, op: str, name: str) -> bool:
+    def _answered(self, op: str, name: str, answer_to: str | None = None) -> bool:
+        """Note that *name* is answered, if the open request asked it."""
         request = self._request
         self._lines_due = -math.inf
         if request is None or request.op != op or name not in request.channels:
+            return False
+        if answer_to is not None and answer_to != request.id:
             return False
         request.channels.discard(name)
         if not request.channels:
@@ -169,32 +172,42 @@ class Session(Generic[Target]):
     def _refused(self, message: Refused, now: float) -> list[Event]:
         """Find whom an error means: the channel it names, else the open request."""
         request = self._request
-        if request is None:
+        if self._login is not None:
+            message = message._replace(message=self._login.clean(message.message))
+        if request is None or (message.id is not None and message.id != request.id):
             text = f"{printable(message.message)} (error {message.code})"
             return [Unasked("error", f"an error that answers no request: {text}")]
-        named = self._wire.mentioned(message.message, self.lines)
-        if named is not None and named not in request.channels:
-            return [Trouble(self._rejection(message, named))]
-        meant = [named] if named is not None else sorted(request.channels)
+        if self._login is not None:
+            return self._login_refused(self._login, message, now)
+        named = [n for n in self._wire.mentioned(message.message) if n in self.lines]
+        if len(named) == 1 and named[0] not in request.channels:
+            return [Trouble(self._rejection(message, named[0]))]
+        meant = named if len(named) == 1 else sorted(request.channels)
         if self._wire.is_passing(message.code):
             self._give_up(request, meant, now, answered=True)
-        elif len(meant) > 1:
-            # One of them is bad and the rest are not: ask for each by itself, now.
-            self._give_up(request, meant, now, alone=True, at_once=True)
-        else:
+        elif len(meant) == 1:
             return self._refuse(request.op, meant[0], message)
-        return [Trouble(self._rejection(message, ", ".join(meant)))]
+        # Else one of them is bad: those that are not will be acknowledged by and by.
+        return [Trouble(self._rejection(message, listed(meant)))]
+
+    def _terminated(self, message: Terminated) -> list[Event]:
+        """The exchange ended all channels of one kind, whatever they are about."""
+        ended = []
+        for name, line in list(self.lines.items()):
+            if name.partition(":")[0] == message.kind and line.step(Step.REFUSE):
+                ended.append(name)
+                self._forget(line)
+        refused = Refused("channel-conn-count-error", message.message)
+        return [Rejected(name, self._rejection(refused, name)) for name in ended]
 
     def _refuse(self, op: str, name: str, message: Refused) -> list[Event]:
         self._answered(op, name)
-        line, error = self.lines[name], self._rejection(message, name)
-        if op == "unsubscribe":
-            line.step(Step.SILENT)
+        line, error = self.lines.get(name), self._rejection(message, name)
+        subscribe = op == "subscribe"
+        if line is not None:
+            line.step(Step.REFUSE if subscribe else Step.SILENT)
             self._forget(line)
-            return [Trouble(error)]
-        line.step(Step.REFUSE)
-        self._forget(line)
-        return [Rejected(name, error)]
+        return [Rejected(name, error) if line and subscribe else Trouble(error)]
 
     @staticmethod
     def _rejection(message: Refused, channel: str) -> SubscriptionRejected:
@@ -207,22 +220,27 @@ class Session(Generic[Target]):
         now: float,
         *,
         answered: bool = False,
-        alone: bool = False,
-        at_once: bool = False,
     ) -> None:
-        """Have *names* asked for again: unanswered, or told to come back later."""
-        for name in list(names):
+        """Have *names* asked for again: told to come back later, or unanswered.
+
+        The unanswered in halves, and at last one by one: that finds one bad channel
+        among a thousand, and spends few requests on an exchange that is slow.
+        """
+        names = list(names)
+        for name in names:
             self._answered(request.op, name)
-            line = self.lines[name]
+            line = self.lines.get(name)
+            if line is None:
+                continue  # ended and forgotten, by an answer to something else
             line.step(Step.SILENT)
-            line.alone = alone
-            line.in_doubt = request.op == "subscribe" and not answered
-            if not at_once:
-                self._retry_later(line, now)
+            if not answered:
+                line.crowd = (len(names) + 1) // 2
+                line.in_doubt = request.op == "subscribe"
+            self._retry_later(line, now)
             self._forget(line)
 
     def _retry_later(self, line: Line[Target], now: float) -> None:
-        line.not_before = now + self._wait(1.0, line.attempts)
+        line.not_before = now + doubled(1.0, line.attempts, self._timeouts.retry_cap)
         line.attempts += 1
 
     def spoiled(self, name: str | None, now: float) -> None:
@@ -234,12 +252,14 @@ class Session(Generic[Target]):
     def _await_push(self, line: Line[Target], now: float) -> None:
         self._lines_due = -math.inf
         if line.owes:
-            line.silent_at = now + self._wait(self._timeouts.first_push, line.attempts)
+            line.silent_at = now + doubled(
+                self._timeouts.first_push, line.attempts, self._timeouts.retry_cap
+            )
 
-    def _wait(self, first: float, attempts: int) -> float:
-        # 2 ** 20 seconds are past any cap, and the power stays a small number.
-        doubled = first * 2.0 ** min(attempts, 20)
-        return min(self._timeouts.retry_cap, doubled)
+    @property
+    def awaits_login(self) -> bool:
+        """Whether a login was asked for and not answered."""
+        return self._login is not None and self._login.asked
 
     # --- What time asks for ---------------------------------------------------------
 
@@ -261,7 +281,7 @@ class Session(Generic[Target]):
         events: list[Event] = []
         if now >= self._lines_due:
             events += self._check_request(now, read_at)
-            events += self._close_difference(now)
+            events += self._close_difference(now, wall)
         return events
 
     def outgoing(self) -> Iterable[str]:
@@ -274,15 +294,20 @@ class Session(Generic[Target]):
         if request is None or read_at < request.sent + self._timeouts.ack:
             return []
         names = sorted(request.channels)
-        self._give_up(request, names, now, alone=True)
-        what = f"no acknowledgement of {request.op} {', '.join(names)} came"
-        return [Trouble(Stalled(what, self._timeouts.ack))]
+        if self._login is not None:
+            self._request = None
+            self._login.again(now)
+        self._give_up(request, names, now)
+        what = f"no acknowledgement of {request.op} {listed(names)}".rstrip()
+        return [Trouble(Stalled(f"{what} came", self._timeouts.ack))]
 
-    def _close_difference(self, now: float) -> list[Event]:
+    def _close_difference(self, now: float, wall: float) -> list[Event]:
         """Send the next request, if one is called for, and say when to look again."""
         if self._request is not None:
             self._lines_due = self._request.sent + self._timeouts.ack
             return []
+        if self._login is not None:
+            return self._log_in(self._login, now, wall)
         for op, step in (("unsubscribe", Step.LEAVE), ("subscribe", Step.ASK)):
             ready = self._next_batch(step, now)
             if ready:
@@ -295,8 +320,9 @@ class Session(Generic[Target]):
         ready = [
             line for line in self.lines.values() if self._calls_for(line, now) is step
         ]
-        together = [line.name for line in ready if not line.alone]
-        return together or [line.name for line in ready[:1]]
+        crowd = max((line.crowd for line in ready), default=0)
+        together = [line.name for line in ready if line.crowd == crowd]
+        return together if crowd == math.inf else together[: int(crowd)]
 
     @staticmethod
     def _calls_for(line: Line[Target], now: float) -> Step | None:
@@ -317,21 +343,58 @@ class Session(Generic[Target]):
         return line.silent_at if line.phase is Phase.ACKED else math.inf
 
     def _ask(self, op: str, step: Step, names: list[str], now: float) -> list[Event]:
-        ready_at = self._budget.ready_at(now)
-        if ready_at > now:
-            self._lines_due = ready_at
-            told, self._budget_told = self._budget_told, True
-            spent = Trouble(BudgetSpent(op, len(names), ready_at - now))
-            return [] if told else [spent]
-        self._budget_told = False
-        text, carried = self._wire.requests(op, names)[0]
-        self._budget.spend(now)
-        self._outgoing.append(text)
-        self._request = _Request(op, set(carried), now)
+        waits = self._budget_spent(op, len(names), now)
+        if waits is not None:
+            return waits
+        text, carried = self._wire.request(op, names, self._requests + 1)
+        self._send(op, text, carried, now)
         for name in carried:
             line = self.lines[name]
             line.step(step)
             if step is Step.LEAVE and line.wanted:
                 line.attempts += 1
-        self._lines_due = now + self._timeouts.ack
         return []
+
+    def _budget_spent(self, op: str, count: int, now: float) -> list[Event] | None:
+        """What to say if no request may be sent now; ``None`` if one may."""
+        ready_at = self.budget.ready_at(now)
+        if ready_at <= now:
+            self._budget_told = False
+            return None
+        self._lines_due = ready_at
+        told, self._budget_told = self._budget_told, True
+        spent = Trouble(BudgetSpent(op, count, ready_at - now))
+        return [] if told else [spent]
+
+    def _send(self, op: str, text: str, carried: Iterable[str], now: float) -> None:
+        self.budget.spend(now)
+        self._requests += 1
+        self._outgoing.append(text)
+        self._request = _Request(op, str(self._requests), set(carried), now)
+        self._lines_due = now + self._timeouts.ack
+
+    def _log_in(self, login: Login, now: float, wall: float) -> list[Event]:
+        if now < login.due:
+            self._lines_due = login.due
+            return []
+        waits = self._budget_spent("login", 1, now)
+        if waits is None:
+            self._send("login", login.ask(wall), (), now)
+        return waits or []
+
+    def _logged_in(self) -> list[Event]:
+        if self._login is None or not self._login.asked:
+            return [Unasked("login")]
+        self._request = self._login = None
+        self._lines_due = -math.inf
+        return []
+
+    def _login_refused(self, login: Login, message: Refused, now: float) -> list[Event]:
+        error = LoginRejected(message.code, message.message)
+        self._request, self._lines_due = None, -math.inf
+        if self._wire.is_passing(message.code):
+            # An expired timestamp, say: the next one is made anew.
+            login.again(now)
+            return [Trouble(error)]
+        login.never()
+        return [LockedOut(error)]

@@ -3,26 +3,41 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
-from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, TypedDict
 
-from .callbacks import Callbacks, OnError, OnMessage, OnState
-from .feed import ConnectionOptions, Feed
-from .messages import BestBidAsk, Depth, Health, State, Stats, Ticker, Trade
+from .callbacks import OnError, OnMessage, OnState, check_callables
+from .following import Following
+from .messages import BestBidAsk, Candle, Depth, Item, Trade
+from .options import ConnectionOptions, make_plan
+from .plan import Plan, find_plan
 from .timing import utc
 from .trust import NO_LIMITS, Limits
-from .updates import Inbox, Updates
 from .venues import Venue, check_instrument, delivery, find_venue
-from .view import View
+from .wire import Name
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
+    from .feed import Feed
+
 log = logging.getLogger("okex_ws")
 
 
-class WSSubscription:
+class SubscriptionOptions(TypedDict, total=False):
+    """The keywords that ``Feed.subscribe`` passes on."""
+
+    on_message: OnMessage | None
+    raw_channels: Iterable[str]
+    max_age: float | None
+    max_silence: float | None
+    max_lag: float | None
+    levels: int | None
+    on_state: OnState | None
+    on_error: OnError | None
+
+
+class WSSubscription(Following):
     """The live order book of one instrument, or the word that it is not live.
 
     Connects at once on a daemon thread and never blocks; a callback may fire before
@@ -32,19 +47,24 @@ class WSSubscription:
         instrument_id: the exchange's id: ``'BTC-USDT'``, ``'BTC-USD-190517'``, ...
         market: ``'spot'``, ``'futures'``, ``'swap'``, ``'option'`` or ``'index'``.
         on_message: called with the venue's own JSON text of every data push, after the
-            snapshot is published; in order, on the connection's thread.
-        venue: a name (``'okex'``, ``'okj-v3'``) or a `Venue`; default: the feed's,
+            snapshot is published; in order, never two at once, on a thread of the
+            library.
+        venue: a name (``'okx'``, ``'okj-v3'``, ...) or a `Venue`; default: the feed's,
             else ``'okex'``.
-        channels: ``'depth5'`` (or ``'books5'``), ``'trade'`` (``'trades'``),
-            ``'ticker'`` (``'tickers'``).
+        channels: ``'depth5'``, ``'bbo-tbt'``, ``'trade'``, ``'trades-all'``,
+            ``'ticker'``, ``'candle60s'`` and the other bars, ``'funding_rate'``,
+            ``'mark_price'``, ...: v3's and v5's names of a thing are the same.
+        raw_channels: further channels of the instrument by the venue's own names,
+            known to the library or not: each push is a `Data`.
         feed: a `Feed` to live on; without one the subscription makes its own.
         max_age, max_silence, max_lag, levels: the default limits of every read (see
             `GetDepth`). Crossing one of the first three is a change to ``STALE``.
         on_state: called with each `StateChange`.
         on_error: called with what went wrong: a lost connection or a failed attempt,
             a refused channel, an unreadable message, an exception in a callback.
-        connection: the keywords of `Feed` (``ssl_context``, ``reconnect``,
-            ``ping_interval``, ``probe_interval``, ...), not together with *feed*.
+        connection: the keywords of `Feed` (``credentials``, ``ssl_context``,
+            ``reconnect``, ``ping_interval``, ``probe_interval``, ...), not together
+            with *feed*.
 
     Raises:
         ValueError, TypeError: arguments that cannot be right; the message says what
@@ -60,6 +80,7 @@ class WSSubscription:
         # Where
         venue: str | Venue | None = None,
         channels: Iterable[str] = ("depth5", "trade"),
+        raw_channels: Iterable[str] = (),
         feed: Feed | None = None,
         # Limits
         max_age: float | None = None,
@@ -72,40 +93,21 @@ class WSSubscription:
         # How to connect
         **connection: Unpack[ConnectionOptions],
     ) -> None:
-        _check_callables(on_message=on_message, on_state=on_state, on_error=on_error)
+        check_callables(on_message=on_message, on_state=on_state, on_error=on_error)
         limits = _limits(max_age, max_silence, max_lag, levels)
-        where = _choose_venue(venue, feed)
-        check_instrument(instrument_id, market, where)
         if feed is not None and connection:
             names = ", ".join(connection)
             raise ValueError(f"to be given to Feed(...), not beside feed=: {names}")
-        # A feed of its own ends with it; one from outside stays open.
-        self._own = feed is None
-        self._feed = Feed(where, **connection) if feed is None else feed
-        topics = _topics(self._feed, channels, market)
+        where = _choose_venue(venue, feed)
+        check_instrument(instrument_id, market, where)
+        plan = make_plan(where, **connection) if feed is None else find_plan(feed)
+        told = _names(plan, instrument_id, market, channels, raw_channels)
+        super().__init__(
+            plan, feed is None, instrument_id, limits, on_message, on_state, on_error
+        )
         self._market = market
-        told = [on for on in (on_state, self._feed.on_state) if on is not None]
-        clock = self._feed.clock
-        callbacks = Callbacks(instrument_id, clock, on_message, told, on_error)
-        self._view = View(self, instrument_id, limits, clock, callbacks)
-        self._warn(where)
-        # Last: from here on callbacks may fire.
-        plan = self._feed._plan
-        plan.private = self._own
-        plan.attach(self._view, market, topics)
-
-    def _warn(self, venue: Venue) -> None:
-        """The seed's own defaults are gone: say so, and connect all the same."""
-        if venue.retired is not None:
-            log.warning(
-                "venue %r was retired by the exchange %s; v3 is alive at 'okj-v3'",
-                venue.name,
-                venue.retired,
-            )
-        name = self._view.instrument_id
-        expiry = delivery(name)
-        if expiry is not None and expiry < utc(self._feed.clock.wall()):
-            log.warning("%s was delivered on %s", name, expiry.date())
+        _warn(where, instrument_id, plan.clock.wall())
+        self._begin(told)
 
     @property
     def instrument_id(self) -> str:
@@ -116,11 +118,6 @@ class WSSubscription:
     def market(self) -> str:
         """The market, as given."""
         return self._market
-
-    @property
-    def venue(self) -> Venue:
-        """Where it lives."""
-        return self._feed.venue
 
     # --- Reads: from any thread, never waiting --------------------------------------
 
@@ -186,94 +183,33 @@ class WSSubscription:
     def trades(self) -> tuple[Trade, ...]:
         """The newest trades (1,000 at most), newest last, without repeats.
 
-        v3 sends its last trade again after every subscribe, however old: on the first
-        connection that one is left out (`updates` gives it, marked ``replayed``); later
-        it is dropped if its id is known, else it follows a `Gap`.
+        Of the first of its trade channels. The exchange sends its last trade again
+        after every subscribe, however old: on the first connection that one is left
+        out (`updates` gives it, marked ``replayed``); later it is dropped if its id is
+        known, else it follows a `Gap`.
         """
         return self._view.trades
 
-    def latest(self, channel: str) -> Depth | Trade | Ticker | None:
+    @property
+    def candles(self) -> tuple[Candle, ...]:
+        """The newest candles (1,000 at most), newest last, one a start.
+
+        Of the first of its candle channels; the last one is mostly not complete yet.
+        """
+        return self._view.candles
+
+    def latest(self, channel: str) -> Item | None:
         """The newest item of a subscribed channel, ``None`` if it cannot be trusted.
+
+        A `Depth`, `Trade`, `Ticker`, `Candle`, `FundingRate` or `Data`; ``None`` also
+        before the first.
 
         Raises:
             ValueError: *channel* is not subscribed here.
         """
-        return self._view.latest(self._feed.wire.topic(channel))
-
-    @property
-    def state(self) -> State:
-        """The state at this moment: the depth channel's, else the worst channel's."""
-        return self._view.state
-
-    def health(self) -> Health:
-        """State, cause, age, silence, lag, epoch and failed channels, as one record."""
-        return self._view.health()
-
-    def stats(self) -> Stats:
-        """Counts since the start; on a shared feed, *messages*, *bytes*,
-        *reconnects*, *dropped* and the pongs are those of the whole connection.
-        """
-        return self._feed._count((self._view,))
-
-    # --- Waiting --------------------------------------------------------------------
-
-    def updates(
-        self,
-        *,
-        latest: bool = True,
-        max_queue: int = 1000,
-        timeout: float | None = None,
-    ) -> Updates:
-        """An iterator of typed items, on the caller's own thread.
-
-        `Depth`, `Trade`, `Ticker`, `StateChange` and `Gap`, from the moment of the
-        call; the first item is the present trusted depth, if there is one. Leaving
-        ``LIVE`` discards the depths that wait, before the `StateChange` is queued. Ends
-        at `close`.
-
-        Args:
-            latest: keep only the newest depth that waits (counted in
-                ``stats().skipped``); False keeps them all, up to *max_queue*.
-            max_queue: how many items wait; trades beyond become a counted `Gap`.
-                A `StateChange` or `Gap` is never dropped.
-            timeout: seconds after which ``TimeoutError`` is raised if nothing came.
-
-        Raises:
-            OkexWSError: while iterating, the error with which the subscription failed.
-        """
-        return self._view.follow(Inbox(self._feed.clock, latest, max_queue, timeout))
-
-    def wait_live(self, timeout: float | None = 30.0) -> None:
-        """Return when depth is live and every other channel is acknowledged or failed.
-
-        Raises:
-            TimeoutError: after *timeout* seconds; its cause is the last failure.
-            OkexWSError: the error with which the subscription failed, or `NotLive` if
-                it was closed.
-            RuntimeError: on a thread of the library, which would wait for itself.
-        """
-        self._view.wait_live(timeout)
-
-    def close(self, timeout: float | None = 5.0) -> bool:
-        """End the subscription; any thread, any time, any number of times.
-
-        Returns True when its thread has ended (on a shared feed: when it has left),
-        False if it had not within *timeout* seconds, or when called from a callback.
-        """
-        self._view.closed = True
-        self._feed._plan.detach(self._view)
-        return self._feed.close(timeout) if self._own else True
-
-    def __enter__(self) -> WSSubscription:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
+        topics = self._view.channels
+        known = channel in topics
+        return self._view.latest(channel if known else self._plan.wire.topic(channel))
 
     def __repr__(self) -> str:
         reconnects = sum(self.stats().reconnects.values())
@@ -295,29 +231,45 @@ def _limits(
     return Limits(max_age, max_silence, max_lag, levels)
 
 
-def _check_callables(**callbacks: object) -> None:
-    for name, callback in callbacks.items():
-        if callback is not None and not callable(callback):
-            raise TypeError(f"{name} is a function or None, got {callback!r}")
-
-
 def _choose_venue(venue: str | Venue | None, feed: Feed | None) -> Venue:
     if feed is None:
         return find_venue("okex" if venue is None else venue)
-    if not isinstance(feed, Feed):
-        raise TypeError(f"feed is a Feed, got {feed!r}")
-    if venue is not None and find_venue(venue) != feed.venue:
-        raise ValueError(
-            f"the feed is one of venue {feed.venue.name!r}, not of"
-            f" {find_venue(venue).name!r}"
-        )
-    return feed.venue
+    where = find_plan(feed).venue
+    if venue is not None and find_venue(venue) != where:
+        other = find_venue(venue).name
+        raise ValueError(f"the feed is one of venue {where.name!r}, not of {other!r}")
+    return where
 
 
-def _topics(feed: Feed, channels: Iterable[str], market: str) -> Sequence[str]:
-    if isinstance(channels, str) or not isinstance(channels, Iterable):
-        raise TypeError(f"channels is a sequence of names, got {channels!r}")
-    topics = list(dict.fromkeys(map(feed.wire.topic, channels)))
-    if not topics:
+def _names(
+    plan: Plan,
+    instrument_id: str,
+    market: str,
+    channels: Iterable[str],
+    raw_channels: Iterable[str],
+) -> dict[str, Name]:
+    for given in (channels, raw_channels):
+        if isinstance(given, str) or not isinstance(given, Iterable):
+            raise TypeError(f"channels are a sequence of names, got {given!r}")
+    wire = plan.wire
+    found = [wire.channel(wire.topic(name), market, instrument_id) for name in channels]
+    found += [wire.raw_channel(name, market, instrument_id) for name in raw_channels]
+    if not found:
         raise ValueError("channels is empty: name at least one")
-    return topics
+    depths = dict.fromkeys(name.topic for name in found if name.kind == "depth")
+    if len(depths) > 1:
+        raise ValueError(
+            f"one depth a subscription, not {' and '.join(map(repr, depths))}: make"
+            " two subscriptions on one feed"
+        )
+    return {name.topic: name for name in found}
+
+
+def _warn(venue: Venue, instrument_id: str, wall: float) -> None:
+    """The seed's own defaults are gone: say so, and connect all the same."""
+    for advice in dict.fromkeys(map(venue.advice, venue.endpoints)):
+        if advice:
+            log.warning("venue %r: %s", venue.name, advice)
+    expiry = delivery(instrument_id)
+    if expiry is not None and expiry < utc(wall):
+        log.warning("%s was delivered on %s", instrument_id, expiry.date())

@@ -147,6 +147,12 @@ class Reconnect:
             )
 
 
+def doubled(first: float, attempts: int, cap: float) -> float:
+    """*first* seconds, doubled by each of *attempts*, and *cap* at the most."""
+    # 2 ** 20 seconds are past any cap, and the power stays a small number.
+    return min(cap, first * 2.0 ** min(attempts, 20))
+
+
 def backoff(
     first: float, cap: float, rng: random.Random | None = None
 ) -> Iterator[float]:
@@ -180,10 +186,18 @@ class Budget:
         """Count a request that is sent *now*."""
         self._spent.append(now)
 
-    def left(self, now: float) -> int:
-        """How many requests may be sent *now*."""
-        self._forget(now)
-        return self.limit - len(self._spent)
+    def outlook(self, now: float) -> tuple[int, float]:
+        """How many requests may be sent *now*, and in how many seconds one may."""
+        spent = [at for at in self._copy() if at > now - self.period]
+        left = self.limit - len(spent)
+        return left, 0.0 if left > 0 else spent[0] + self.period - now
+
+    def _copy(self) -> tuple[float, ...]:
+        while True:
+            try:
+                return tuple(self._spent)
+            except RuntimeError:  # spent meanwhile; that takes no time
+                continue
 
     def _forget(self, now: float) -> None:
         while self._spent and self._spent[0] <= now - self.period:
@@ -209,3 +223,7 @@ class HostGap:
                 return turn
             self._next[host] = now + gap
             return None
+
+    def wait(self, host: str, now: float) -> float:
+        """Seconds until the next turn at *host*."""
+        return max(0.0, self._next.get(host, now) - now)

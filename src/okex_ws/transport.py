@@ -22,7 +22,7 @@ from .errors import (
     WireError,
     printable,
 )
-from .http_answer import COOKIES, refusal
+from .http_answer import COOKIES, refusal, server_date
 from .stream import Network, Stream, public_endpoint
 from .timing import Clock
 
@@ -76,6 +76,8 @@ class Transport:
         self._message: _Message | None = None
         self._closing = False
         self._end: ConnectionLost | None = None
+        # The exchange's clock at the handshake, in epoch seconds, if it told it.
+        self.server_date = socket.server_date
 
     @classmethod
     def open(
@@ -264,6 +266,7 @@ class _WebSocket(websocket.WebSocket):  # type: ignore[misc]
     """The library's framing, fed with one whole frame at a time."""
 
     stream: Stream
+    server_date: float | None
     _frame = io.BytesIO()
 
     def take(self, frame: bytes) -> bytes:
@@ -363,5 +366,5 @@ def _shake_hands(stream: Stream, url: str, endpoint: str) -> _WebSocket:
             raise face.failure from face.failure.__cause__
         reason = "the answer is no WebSocket handshake"
         raise refused or HandshakeFailed(endpoint, reason, 101) from error
-    socket.stream = stream
+    socket.stream, socket.server_date = stream, server_date(bytes(face.answer))
     return socket  # type: ignore[no-any-return]

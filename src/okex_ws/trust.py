@@ -11,8 +11,9 @@ from collections import deque
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from .messages import DepthData, State
+from .messages import State
 from .timing import check_seconds
+from .wire import DepthData
 
 # NTP slews by at most 0.5 ms a second: a second within one lease is a step or a sleep.
 MAX_CLOCK_JUMP = 1.0

@@ -6,6 +6,7 @@ one: what is handed over is made, and its trust decided, when the script asks fo
 
 from __future__ import annotations
 
+import math
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -13,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol, Union
 
 from .library import on_library_thread
-from .messages import Gap, Item, State, StateChange, Trade
+from .messages import Candle, Data, Gap, Item, State, StateChange, Trade
 from .timing import Clock, check_seconds
 from .trust import Published
 
@@ -44,29 +45,37 @@ class _Note:
 
 @dataclass(slots=True, eq=False)
 class _Lost:
-    """Trades that found the queue full, between the two that did not."""
+    """Items of one series that found the queue full, between two that did not."""
 
-    instrument_id: str
+    series: tuple[str, str]  # instrument and channel
     after: str | None
     cause: str = ""
     before: str | None = None
     count: int = 0
 
     def gap(self) -> Gap:
+        instrument_id, topic = self.series
         cause = self.cause
         if self.count:
-            cause = f"{self.count} trades not taken in time (max_queue)"
-        return Gap("trade", self.after, self.before, cause, self.instrument_id)
+            cause = f"{self.count} of {topic} not taken in time (max_queue)"
+        return Gap(topic, self.after, self.before, cause, instrument_id)
 
 
-_Waiting = Union[_Note, _Lost, Trade, Gap, StateChange]
+# What is handed over one by one, and never replaced by a newer one.
+_Single = Union[Trade, Candle, Data]
+_Waiting = Union[_Note, _Lost, Trade, Candle, Data, Gap, StateChange]
 
 
 class Inbox:
     """The queue of one iterator, between two threads."""
 
     def __init__(
-        self, clock: Clock, latest: bool, max_queue: int, timeout: float | None
+        self,
+        clock: Clock,
+        latest: bool,
+        max_queue: int,
+        timeout: float | None,
+        endless: bool = False,
     ) -> None:
         if isinstance(max_queue, bool) or not isinstance(max_queue, int):
             raise TypeError(f"max_queue is a whole number, got {max_queue!r}")
@@ -82,10 +91,15 @@ class Inbox:
         self._waiting: deque[_Waiting] = deque()
         self._notes: dict[object, _Note] = {}
         self._queued = 0
-        self._last_ids: dict[str, str] = {}
-        self._lost: dict[str, _Lost] = {}
+        self._last_ids: dict[tuple[str, str], str] = {}
+        self._lost: dict[tuple[str, str], _Lost] = {}
         self._states: dict[Source, State] = {}
-        self._last_changed: Source | None = None
+        # When a lease may end, at the earliest: there are many to look at.
+        self._look_at = math.inf
+        # The last change of each that waits, or did.
+        self._told: dict[Source, StateChange] = {}
+        # A feed's goes on when one source, or the last one, has ended.
+        self._endless = endless
         self._ended = False
         self._error: Exception | None = None
         # Good items that gave way to newer ones, by name.
@@ -97,6 +111,11 @@ class Inbox:
         """Items of *source* will come; it is in *state*."""
         with self._changed:
             self._states[source] = state
+            self._watch(source, state)
+
+    def _watch(self, source: Source, state: State) -> None:
+        if state is State.LIVE:
+            self._look_at = min(self._look_at, source.lease_end())
 
     def note(
         self,
@@ -122,15 +141,18 @@ class Inbox:
             note = self._notes[key] = _Note(kind, source, shown, make)
             self._put(note)
 
-    def trade(self, item: Trade | Gap) -> None:
-        """A trade came, or is known to be missing."""
+    def add(self, topic: str, item: Item) -> None:
+        """An item came that counts by itself, or is known to be missing."""
         with self._changed:
             if isinstance(item, Gap):
                 self._queue_gap(item)
-            elif self._queued < self._max_queue:
-                self._queue_trade(item)
-            else:
-                self._lose_trade(item)
+            elif isinstance(item, (Trade, Candle, Data)):
+                series = item.instrument_id, topic
+                if self._queued < self._max_queue:
+                    self._queue_single(series, item)
+                else:
+                    self._lose(series, self._last_ids.get(series)).count += 1
+                    self._skip(topic)
 
     def change(self, source: Source, change: StateChange) -> None:
         """The state of *source* changed."""
@@ -141,8 +163,15 @@ class Inbox:
         """*source* will bring nothing more; the last one ends the iteration."""
         with self._changed:
             self._states.pop(source, None)
-            self._ended = not self._states
-            self._error = error
+            self._told.pop(source, None)
+            if not self._endless:
+                self._ended, self._error = not self._states, error
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """No other source will come: the end of the last one is the end."""
+        with self._changed:
+            self._endless, self._ended = False, not self._states
             self._changed.notify_all()
 
     def forked(self) -> None:
@@ -152,33 +181,32 @@ class Inbox:
 
     def _put(self, item: _Waiting) -> None:
         self._waiting.append(item)
-        self._queued += isinstance(item, (_Note, Trade))
+        self._queued += isinstance(item, (_Note, Trade, Candle, Data))
         self._changed.notify_all()
 
-    def _queue_trade(self, trade: Trade) -> None:
-        lost = self._lost.pop(trade.instrument_id, None)
+    def _queue_single(self, series: tuple[str, str], item: _Single) -> None:
+        first, last = _ids(item)
+        lost = self._lost.pop(series, None)
         if lost is not None:
-            lost.before = trade.first_id
-        self._last_ids[trade.instrument_id] = trade.id
-        self._put(trade)
+            lost.before = first
+        if last is not None:
+            self._last_ids[series] = last
+        self._put(item)
 
     def _queue_gap(self, gap: Gap) -> None:
         # Past the bound gaps become one: nothing is hidden, and nothing grows.
         if self._queued < self._max_queue:
             self._put(gap)
         else:
-            self._lose(gap.instrument_id, gap.after, gap.cause)
+            self._lose((gap.instrument_id, gap.channel), gap.after, gap.cause)
 
-    def _lose_trade(self, trade: Trade) -> None:
-        name = trade.instrument_id
-        self._lose(name, self._last_ids.get(name)).count += 1
-        self._skip("trade")
-
-    def _lose(self, name: str, after: str | None, cause: str = "") -> _Lost:
+    def _lose(
+        self, series: tuple[str, str], after: str | None, cause: str = ""
+    ) -> _Lost:
         """The gap that is open at the end of the queue."""
-        lost = self._lost.get(name)
+        lost = self._lost.get(series)
         if lost is None:
-            lost = self._lost[name] = _Lost(name, after, cause)
+            lost = self._lost[series] = _Lost(series, after, cause)
             self._put(lost)
         return lost
 
@@ -189,16 +217,17 @@ class Inbox:
         if before is State.LIVE:
             self._discard(source)
         self._states[source] = change.new
-        last = self._waiting[-1] if len(self._waiting) >= self._max_queue else None
-        if isinstance(last, StateChange) and self._last_changed is source:
+        self._watch(source, change.new)
+        told = self._told.pop(source, None)
+        if told is not None and len(self._waiting) >= self._max_queue:
             # Past the bound changes become one, from the first old to the last new.
-            self._waiting.pop()
-            before = last.old
-        self._last_changed = source
-        self._put(replace(change, old=before))
+            self._waiting = deque(each for each in self._waiting if each is not told)
+            before = told.old
+        merged = self._told[source] = replace(change, old=before)
+        self._put(merged)
         if change.new is State.CLOSED:
             self._states.pop(source)
-            self._ended = not self._states
+            self._ended = self._ended or not (self._states or self._endless)
 
     def _discard(self, source: Source) -> None:
         """Depths that wait are no longer true."""
@@ -223,7 +252,8 @@ class Inbox:
         give_up = None if self._timeout is None else now + self._timeout
         with self._changed:
             while True:
-                self._see_lapses()
+                if now >= self._look_at:
+                    self._see_lapses()
                 item = self._pop()
                 if item is not None:
                     return item
@@ -240,23 +270,26 @@ class Inbox:
                 now = self._clock.monotonic()
 
     def _see_lapses(self) -> None:
+        self._look_at = math.inf
         for source, state in list(self._states.items()):
             if state is State.LIVE:
                 change = source.lapse()
                 if change is not None:
                     self._change(source, change)
+                else:
+                    self._watch(source, state)
 
     def _pop(self) -> Item | None:
         while self._waiting:
             item = self._waiting.popleft()
             if isinstance(item, _Lost):
                 # What is lost from here on is another gap.
-                self._lost.pop(item.instrument_id, None)
+                self._lost.pop(item.series, None)
                 return item.gap()
             if isinstance(item, (StateChange, Gap)):
                 return item
             self._queued -= 1
-            if isinstance(item, Trade):
+            if not isinstance(item, _Note):
                 return item
             self._notes = {k: n for k, n in self._notes.items() if n is not item}
             made = item.make(item.shown)
@@ -266,17 +299,20 @@ class Inbox:
         return None
 
     def _patience(self, now: float, give_up: float | None) -> float:
-        ends = [
-            source.lease_end()
-            for source, state in self._states.items()
-            if state is State.LIVE
-        ]
-        if give_up is not None:
-            ends.append(give_up)
-        soonest = min(ends, default=float("inf"))
+        soonest = self._look_at if give_up is None else min(self._look_at, give_up)
         # A condition cannot wait longer than threading.TIMEOUT_MAX, or for ever late:
         # the end of a lease may be moved while it waits, so look again each minute.
         return min(max(soonest - now, 0.0), 60.0)
+
+
+def _ids(item: _Single) -> tuple[str | None, str | None]:
+    """The first and the last id of an item, as a `Gap` tells them."""
+    if isinstance(item, Trade):
+        return item.first_id, item.id
+    if isinstance(item, Candle):
+        start = item.start.strftime("%Y-%m-%dT%H:%M:%S.000Z")
+        return start, start
+    return None, None
 
 
 class Updates(Iterator[Item]):

@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from urllib.parse import urlsplit
 
+from .timing import check_seconds
+
+PROTOCOLS = ("v3", "v5")
 MARKETS = ("spot", "futures", "swap", "option", "index")
 
 # The id alone tells the market (github crypto-crawler, okex): an id of spot and of an
@@ -25,16 +28,34 @@ _LONGEST_ID = 64
 # Futures and options are delivered at 08:00 UTC of that day.
 _DELIVERY_HOUR = 8
 
+# What every list of v5 addresses before 2026-10-31 names with port 8443, and what still
+# answers on 443 (nautilus_trader, OKX.Net; ccxt 4.5.90). Not wsaws.okx.com, which was
+# withdrawn in 2025.
+_OKX_HOSTS = frozenset(
+    f"{name}.okx.com"
+    for name in ("ws", "wsus", "wseea", "wspap", "wsuspap", "wseeapap")
+)
+_CLOSED_PORT = 8443
+
 
 @dataclass(frozen=True, slots=True)
 class Venue:
     """One exchange site: where it listens and what is known of it.
 
-    For protocol ``'v3'`` an endpoint is the whole URL. Endpoints are tried in order,
-    the next one after each failure. *connections_per_second* and *requests_per_hour*
-    are the site's limits. *idle_repeat* is after how many seconds an idle book repeats
-    itself, or ``None`` where it does not. *retired* says since when, if it is gone;
-    *known* is where this knowledge comes from.
+    For protocol ``'v3'`` an endpoint is the whole URL; for ``'v5'`` it is the base that
+    ends in ``/ws/v5``, to which the protocol appends ``/public``, ``/business`` or
+    ``/private``. Endpoints are tried in order, the next one after each failure.
+
+    The site allows *connections_per_second* to one IP address and *requests_per_hour*
+    to one connection. *idle_repeat* is after how many seconds an idle book repeats
+    itself, or ``None`` where it is not known to. *depths_per_connection* is how many
+    books of 50 or 400 levels one connection should carry at most (v5 documentation:
+    fewer than 30), *channels_per_connection* how many channels of any kind; no number
+    is published, and ``None`` is no bound. *retired* says when the site was last seen,
+    if it is gone; *known* is where this knowledge comes from.
+
+    Raises:
+        TypeError, ValueError: for what no exchange site can be.
     """
 
     name: str
@@ -46,60 +67,153 @@ class Venue:
     idle_repeat: float | None = None
     retired: str | None = None
     known: str = ""
+    depths_per_connection: int = 29
+    channels_per_connection: int | None = None
 
     def __post_init__(self) -> None:
-        if self.protocol != "v3":
+        if self.protocol not in PROTOCOLS:
             raise ValueError(
-                f"venue {self.name!r} speaks protocol {self.protocol!r}; this release"
-                " speaks 'v3', and v5 comes with a later one"
+                f"venue {self.name!r} speaks protocol {self.protocol!r}; known are"
+                f" {' and '.join(map(repr, PROTOCOLS))}"
             )
         if not self.endpoints or isinstance(self.endpoints, str):
             raise ValueError(f"venue {self.name!r} needs a tuple of endpoint URLs")
-        object.__setattr__(self, "endpoints", tuple(self.endpoints))
-        for endpoint in self.endpoints:
-            _check_endpoint(endpoint)
+        checked = tuple(_checked(each, self.protocol) for each in self.endpoints)
+        object.__setattr__(self, "endpoints", checked)
         unknown = [market for market in self.markets if market not in MARKETS]
         if isinstance(self.markets, str) or not self.markets or unknown:
             raise ValueError(
                 f"markets is a tuple out of {MARKETS}, not {self.markets!r}"
             )
+        self._check_limits()
+
+    def _check_limits(self) -> None:
         if not (self.connections_per_second > 0 and self.requests_per_hour > 0):
             raise ValueError(f"the limits of venue {self.name!r} must be positive")
+        if self.idle_repeat is not None:
+            check_seconds("idle_repeat", self.idle_repeat)
+        _check_count("depths_per_connection", self.depths_per_connection)
+        if self.channels_per_connection is not None:
+            _check_count("channels_per_connection", self.channels_per_connection)
 
     @property
     def host_gap(self) -> float:
         """Least seconds between two connection attempts to one host."""
         return 1.0 / self.connections_per_second
 
+    def advice(self, endpoint: str) -> str:
+        """What a user whose connection to *endpoint* fails should know, or ``''``.
 
-def _check_endpoint(endpoint: str) -> None:
+        *endpoint* is one of this venue, with or without a path appended.
+        """
+        if self.retired is not None:
+            alive = [each.name for each in VENUES.values() if each.retired is None]
+            return (
+                f"the exchange retired {self.protocol} ({self.retired});"
+                f" alive are {', '.join(map(repr, alive))}"
+            )
+        parts = urlsplit(endpoint)
+        if parts.port == _CLOSED_PORT and parts.hostname in _OKX_HOSTS:
+            return (
+                f"OKX stopped accepting WebSocket connections on port {_CLOSED_PORT} on"
+                f" 2026-10-31; port 443 of {parts.hostname} answers"
+            )
+        return ""
+
+
+def _check_count(name: str, value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name} is a whole number, got {value!r}")
+    if value < 1:
+        raise ValueError(f"{name} is a whole number from 1 up, got {value!r:.80}")
+
+
+def _checked(endpoint: str, protocol: str) -> str:
     if not isinstance(endpoint, str):
         raise TypeError(f"an endpoint is a URL, got {endpoint!r}")
+    # First of all, since every other refusal, urlsplit's own too, repeats the URL.
+    if "@" in endpoint:
+        raise ValueError("an endpoint URL cannot carry credentials, nor any '@'")
+    # All of this passes urlsplit. A fragment is forbidden (RFC 6455, section 3).
+    if " " in endpoint or not endpoint.isprintable() or "#" in endpoint:
+        raise ValueError(
+            f"an endpoint is a URL without spaces and '#', got {endpoint!r}"
+        )
     parts = urlsplit(endpoint)
-    # First of all, since every other refusal repeats the URL.
-    if "@" in parts.netloc:
-        raise ValueError("an endpoint URL cannot carry credentials")
     if parts.scheme not in ("ws", "wss") or not parts.hostname:
         raise ValueError(f"an endpoint is a ws:// or wss:// URL, got {endpoint!r}")
     # Reading the port is what makes urlsplit check it.
     if parts.port == 0:
         raise ValueError(f"an endpoint needs a port from 1 to 65535, got {endpoint!r}")
+    if protocol != "v5":
+        return endpoint
+    # A query would swallow the path that is appended, even if it ends like one.
+    if "?" in endpoint or not parts.path.removesuffix("/").endswith("/ws/v5"):
+        raise ValueError(
+            "an endpoint of protocol v5 ends in '/ws/v5', and '/public', '/business' or"
+            f" '/private' is appended to it; got {endpoint!r}"
+        )
+    return endpoint.removesuffix("/")
 
 
+def _v5(
+    name: str,
+    host: str,
+    known: str,
+    markets: tuple[str, ...] = MARKETS,
+    idle_repeat: float | None = 60.0,
+) -> Venue:
+    """A site of OKX, or of its v5, with the limits that the v5 documentation gives."""
+    return Venue(
+        name,
+        "v5",
+        (f"wss://{host}:443/ws/v5",),
+        markets=markets,
+        connections_per_second=3.0,
+        requests_per_hour=480,
+        idle_repeat=idle_repeat,
+        known=f"{known}. Limits as documented for v5, not probed",
+    )
+
+
+# In the order in which a user should consider them.
 VENUES = {
     venue.name: venue
     for venue in (
-        Venue(
-            "okex",
-            "v3",
-            (
-                "wss://real.okex.com:10442/ws/v3",
-                "wss://real.okex.com:8443/ws/v3",
-            ),
-            retired="after 2022-02-25",
-            known="the address of the user's seed; the last dated frame is of"
-            " 2022-02-25, and the okex.com names were discontinued in October 2022."
-            " Limits: ccxws, 1 connection a second and 240 requests an hour",
+        _v5(
+            "okx",
+            "ws.okx.com",
+            "live in a capture of 2026-08-26; port 443 is the one that ccxt 4.5.90 of"
+            " 2026-10-23 dials, and the only one since 2026-10-31. A key of another"
+            " region does not work here",
+        ),
+        _v5(
+            "okx-us",
+            "wsus.okx.com",
+            "dialled by ccxt 4.5.90 of 2026-10-23, on port 443; no capture of it is"
+            " known. For keys of the US site (app.okx.com), which work here only",
+        ),
+        _v5(
+            "okx-eea",
+            "wseea.okx.com",
+            "dialled by ccxt 4.5.90 of 2026-10-23, on port 443; no capture of it is"
+            " known. For keys of the EEA site (my.okx.com), which work here only",
+        ),
+        _v5(
+            "okx-demo",
+            "wspap.okx.com",
+            "dialled by ccxt 4.5.90 of 2026-10-23, on port 443. Demo trading: how real"
+            " its data is has not been confirmed. A key of another region does not work"
+            " here",
+        ),
+        _v5(
+            "okj",
+            "ws.okj.com",
+            "live since 2026-09-16 and probed on 2026-09-22 and 23: spot only, a copy"
+            " of v5 whose books still carry a checksum (7,641 of 7,641 right). A quiet"
+            " pair sent nothing for 45 s, so that its idle repeat is not proven",
+            markets=("spot",),
+            idle_repeat=None,
         ),
         Venue(
             "okj-v3",
@@ -109,11 +223,20 @@ VENUES = {
             known="live on 2026-09-23: binary raw-deflate frames, spot only; limits as"
             " documented for v3, not probed",
         ),
+        Venue(
+            "okex",
+            "v3",
+            (
+                "wss://real.okex.com:10442/ws/v3",
+                "wss://real.okex.com:8443/ws/v3",
+            ),
+            retired="last seen on 2022-02-25",
+            known="the address of the user's seed; the last dated frame is of"
+            " 2022-02-25, and the okex.com names were discontinued in October 2022."
+            " Limits: ccxws, 1 connection a second and 240 requests an hour",
+        ),
     )
 }
-
-# Named in the design, spoken by protocol v5.
-LATER_VENUES = ("okx", "okx-us", "okx-eea", "okx-demo", "okj")
 
 
 def find_venue(venue: str | Venue) -> Venue:
@@ -125,11 +248,6 @@ def find_venue(venue: str | Venue) -> Venue:
     if venue in VENUES:
         return VENUES[venue]
     known = ", ".join(map(repr, VENUES))
-    if venue in LATER_VENUES:
-        raise ValueError(
-            f"venue {venue!r} speaks protocol v5, which comes with a later release;"
-            f" this one knows {known}"
-        )
     raise ValueError(
         f"unknown venue {venue!r}{nearest(venue, VENUES)}; known are {known}"
     )

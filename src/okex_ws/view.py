@@ -1,7 +1,8 @@
 """What one subscription publishes: the newest of everything, and whether to trust it.
 
 Reads come from any thread, compute their verdict at the call and never wait. All that
-is told (states, pushes, errors) is told by the connection's thread.
+is told (states, pushes, errors) is told by the thread of a connection that carries one
+of its channels; where these are several, by one at a time.
 """
 
 from __future__ import annotations
@@ -11,25 +12,16 @@ import math
 import threading
 import weakref
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from .callbacks import Callbacks
-from .channel import Channel, DepthChannel, TickerChannel, TradeChannel
+from .channel import Channel, DepthChannel
 from .errors import NotLive, OkexWSError
-from .items import make_best, make_depth, make_dict, make_ticker
+from .items import make_best, make_depth, make_dict
 from .library import on_library_thread
-from .messages import (
-    BestBidAsk,
-    Depth,
-    Gap,
-    Health,
-    Item,
-    State,
-    StateChange,
-    Ticker,
-    Trade,
-)
+from .messages import BestBidAsk, Candle, Depth, Health, Item, State, StateChange, Trade
+from .series import CandleChannel, SeriesChannel, TradeChannel
 from .timing import Clock, utc
 from .trust import (
     LIVE,
@@ -41,7 +33,7 @@ from .trust import (
     judge,
     turns_at,
 )
-from .updates import Inbox, Updates
+from .updates import Inbox
 
 log = logging.getLogger("okex_ws")
 
@@ -74,8 +66,9 @@ class View:
         self.limits = limits
         self.callbacks = callbacks
         self._clock = clock
-        self.channels: dict[str, Channel] = {}
-        self._depths: tuple[Channel, ...] = ()
+        # By topic, and those of a depth apart.
+        self.channels: Mapping[str, Channel] = {}
+        self._depths: tuple[DepthChannel, ...] = ()
         # Both are set once and for ever.
         self.error: OkexWSError | None = None
         self.closed = False
@@ -84,20 +77,29 @@ class View:
         self._told_at: dict[State, float] = {}
         self._retell = math.inf
         self._changed = threading.Condition()
+        # Held by a thread that tells something; a callback may tell more.
+        self.turn = threading.RLock()
         self._updates: tuple[tuple[weakref.ref[Inbox], dict[str, int]], ...] = ()
         self._skipped: Counter[str] = Counter()
 
-    def carry(self, channels: Sequence[Channel]) -> None:
-        """The channels of this subscription; called once, by the feed."""
-        self.channels = {channel.topic: channel for channel in channels}
-        self._depths = tuple(c for c in channels if isinstance(c, DepthChannel))
+    def carry(self, channels: Mapping[str, Channel]) -> None:
+        """The channels of this subscription, by topic; called once, by the plan."""
+        self.channels = channels
+        depths = (c for c in channels.values() if isinstance(c, DepthChannel))
+        self._depths = tuple(depths)
+
+    @property
+    def ended(self) -> bool:
+        """Whether it has come to its end, be it told or not."""
+        return self.closed or self.error is not None
 
     # --- Trust ----------------------------------------------------------------------
 
     def look(self, limits: Limits) -> _Look:
         """The state at this moment: of the best depth channel, or of the worst one."""
         # What is shown is read before the clock: every doubt falls on "too old".
-        shown = [(c, c.shown) for c in self._depths or self._others()]
+        carriers: Sequence[Channel] = self._depths or self._others()
+        shown = [(c, c.shown) for c in carriers]
         now, wall = self._clock.monotonic(), self._clock.wall()
         looks = [_Look(judge(s, limits, now, wall), c, s) for c, s in shown]
         live = [look for look in looks if look.verdict is LIVE]
@@ -110,7 +112,7 @@ class View:
             return self.look(limits)
         if not self._depths:
             return min(looks, key=lambda look: how_well(look.verdict.state))
-        return max(live, key=lambda look: look.shown.received) if live else looks[0]
+        return looks[0]
 
     def _others(self) -> list[Channel]:
         channels = self.channels.values()
@@ -144,12 +146,27 @@ class View:
         return make_best(self.instrument_id, channel.topic, shown)
 
     @property
-    def trades(self) -> tuple[Trade, ...]:
-        """The newest trades, newest last."""
-        channel = self.channels.get("trade")
-        return channel.trades if isinstance(channel, TradeChannel) else ()
+    def has_depth(self) -> bool:
+        """Whether a depth channel is among its channels."""
+        return bool(self._depths)
 
-    def latest(self, topic: str) -> Depth | Trade | Ticker | None:
+    @property
+    def trades(self) -> tuple[Trade, ...]:
+        """The newest trades of the first channel of trades, newest last."""
+        for channel in self.channels.values():
+            if isinstance(channel, TradeChannel):
+                return channel.items
+        return ()
+
+    @property
+    def candles(self) -> tuple[Candle, ...]:
+        """The newest candles of the first channel of candles, newest last."""
+        for channel in self.channels.values():
+            if isinstance(channel, CandleChannel):
+                return channel.items
+        return ()
+
+    def latest(self, topic: str) -> Item | None:
         """The newest item of a subscribed channel, if it can be trusted."""
         channel = self.channels.get(topic)
         if channel is None:
@@ -158,17 +175,7 @@ class View:
         shown = channel.shown
         if self.closed or self.error is not None or not self._usable(channel, shown):
             return None
-        if not isinstance(channel, TradeChannel):
-            return self._make(channel, shown)
-        # A trade of another epoch came over a connection that is gone.
-        newest = channel.trades[-1:]
-        return newest[0] if newest and newest[0].epoch == shown.epoch else None
-
-    def _make(self, channel: Channel, shown: Published) -> Depth | Ticker:
-        if isinstance(channel, TickerChannel):
-            return make_ticker(self.instrument_id, shown)
-        levels = self.limits.levels
-        return make_depth(self.instrument_id, channel.topic, shown, levels)
+        return channel.item(shown, self.limits.levels)
 
     @property
     def state(self) -> State:
@@ -192,11 +199,16 @@ class View:
 
     # --- Waiting --------------------------------------------------------------------
 
-    def wait_live(self, timeout: float | None) -> None:
-        """Return when live; see ``WSSubscription.wait_live``."""
+    def wait_live(self, timeout: float | None, give_up: float | None = None) -> None:
+        """Return when live; see ``WSSubscription.wait_live``.
+
+        *give_up* is the moment at which *timeout* is over, if it began before.
+        """
         if on_library_thread():
             raise RuntimeError("wait_live() would wait for its own thread")
-        give_up = math.inf if timeout is None else self._clock.monotonic() + timeout
+        if give_up is None:
+            now = self._clock.monotonic()
+            give_up = math.inf if timeout is None else now + timeout
         with self._changed:
             while not self._is_ready():
                 left = give_up - self._clock.monotonic()
@@ -225,8 +237,8 @@ class View:
 
     # --- Iterators ------------------------------------------------------------------
 
-    def follow(self, inbox: Inbox) -> Updates:
-        """An iterator over what comes into *inbox*, the present depth first."""
+    def follow(self, inbox: Inbox) -> None:
+        """Bring all that is told into *inbox* too, the present depth first."""
         with self._changed:
             self._fold_skipped()
             self._updates = (*self._updates, (weakref.ref(inbox), inbox.skipped))
@@ -236,7 +248,6 @@ class View:
             inbox.end(self, self.error)
         if look.verdict is LIVE and self._depths:
             self._note(inbox, look.channel, seed=True)
-        return Updates(inbox)
 
     def _fold_skipped(self) -> None:
         """Keep the counts of iterators that nobody holds any more, and only those."""
@@ -292,24 +303,30 @@ class View:
         for inbox in self.inboxes if self._updates else ():
             self._note(inbox, channel)
         if self.callbacks.on_message is not None and not self.closed:
-            self.callbacks.message(text)
+            with self.turn:
+                self.callbacks.message(text)
 
     def _note(self, inbox: Inbox, channel: Channel, seed: bool = False) -> None:
-        if isinstance(channel, TradeChannel):
+        if isinstance(channel, SeriesChannel):
             return
 
         def make(shown: Published) -> Item | None:
-            return self._make(channel, shown) if self._usable(channel, shown) else None
+            usable = self._usable(channel, shown)
+            return channel.item(shown, self.limits.levels) if usable else None
 
         inbox.note(channel.topic, self, channel.shown, make, seed=seed)
 
-    def traded(self, item: Trade | Gap) -> None:
-        """A trade came, or is known to be missing."""
-        for inbox in self.inboxes:
-            inbox.trade(item)
+    def add(self, topic: str, item: Item) -> None:
+        """An item came that counts by itself, or is known to be missing."""
+        for inbox in self.inboxes if self._updates else ():
+            inbox.add(topic, item)
 
     def tell(self, now: float) -> None:
         """Tell the state to all who asked for it, if it is another one."""
+        with self.turn:
+            self._tell(now)
+
+    def _tell(self, now: float) -> None:
         old = self._told
         look = self.look(self.limits)
         verdict = look.verdict
@@ -352,7 +369,7 @@ class View:
 
     def forked(self) -> None:
         """In a forked child: closed, and no lock that another thread may have held."""
-        self._changed = threading.Condition()
+        self._changed, self.turn = threading.Condition(), threading.RLock()
         self.closed = True
         for inbox in self.inboxes:
             inbox.forked()
@@ -362,3 +379,8 @@ class View:
         if self.error is None and not self.closed:
             self.error = error
             self.tell(now)
+
+    def trouble(self, error: OkexWSError) -> None:
+        """Something went wrong: a connection, a channel, a message."""
+        with self.turn:
+            self.callbacks.error(error)

@@ -11,18 +11,27 @@ from typing import Any
 from typing_extensions import assert_type
 
 from okex_ws import (
+    VENUES,
     BestBidAsk,
     BookError,
+    BudgetSpent,
+    Candle,
     ChecksumMismatch,
     ConnectionLost,
+    ConnectionReport,
+    Credentials,
+    Data,
     Depth,
     Feed,
+    FundingRate,
     Gap,
     HandshakeFailed,
     Health,
+    Item,
     LoginRejected,
     NotLive,
     OkexWSError,
+    RawSubscription,
     Reconnect,
     SequenceGap,
     Stalled,
@@ -32,6 +41,7 @@ from okex_ws import (
     SubscriptionRejected,
     Ticker,
     Trade,
+    Updates,
     Venue,
     WireError,
     WSSubscription,
@@ -77,6 +87,14 @@ okex = WSSubscription(
     ping_interval=30.0,
     probe_interval=5.0,
 )
+okx = WSSubscription(
+    "BTC-USDT-SWAP",
+    "swap",
+    venue=VENUES["okx"],
+    channels=["books5", "candle1m", "funding-rate"],
+    raw_channels=("books-l2-tbt",),
+    credentials=Credentials.from_env(),
+)
 
 book: dict[str, Any] = okex.GetDepth()
 book = okex.GetDepth(max_age=1.0, max_silence=5, max_lag=0.5, levels=5)
@@ -113,6 +131,21 @@ def follow(okex: WSSubscription) -> Iterator[str]:
             yield f"{item.side} {item.size}"
         elif isinstance(item, Ticker):
             yield str(item.last)
+        elif isinstance(item, Candle):
+            assert_type(item.start, datetime)
+            assert_type(item.close, Decimal)
+            assert_type(item.volume_quote, Decimal | None)
+            assert_type(item.closed, bool | None)
+            yield item.channel
+        elif isinstance(item, FundingRate):
+            assert_type(item.rate, Decimal)
+            assert_type(item.next_rate, Decimal | None)
+            assert_type(item.funding_time, datetime)
+            yield item.instrument_id
+        elif isinstance(item, Data):
+            assert_type(item.elements, tuple[Any, ...])
+            assert_type(item.action, str | None)
+            yield item.elements[0]["state"]
         elif isinstance(item, StateChange):
             yield f"{item.new}: {item.cause}"
         elif isinstance(item, Gap):
@@ -121,9 +154,13 @@ def follow(okex: WSSubscription) -> Iterator[str]:
 
 def look(okex: WSSubscription) -> None:
     assert_type(okex.trades, tuple[Trade, ...])
+    assert_type(okex.candles, tuple[Candle, ...])
     ticker = okex.latest("ticker")
+    assert_type(ticker, Item | None)
     if isinstance(ticker, Ticker):
         assert_type(ticker.last, Decimal)
+    assert_type(okex.instrument_id, str)
+    assert_type(okex.venue, Venue)
     okex.wait_live(timeout=30)
     assert_type(okex.state, State)
     assert_type(okex.state.final, bool)
@@ -151,6 +188,61 @@ def share() -> None:
         assert_type(feed.health(), Health)
         assert_type(feed.stats(), Stats)
         assert_type(feed.close(timeout=5), bool)
+
+
+def many(names: list[str]) -> None:
+    with Feed("okx") as feed:
+        subs = feed.subscribe(
+            names,
+            "spot",
+            ("depth5", "candle60s"),
+            on_message=on_message,
+            raw_channels=("books",),
+            max_age=5.0,
+            on_state=on_state,
+            on_error=on_error,
+        )
+        assert_type(subs, tuple[WSSubscription, ...])
+        best = feed.best_bid_asks(names, max_age=1, max_lag=0.5, max_skew=0.25)
+        assert_type(best, dict[str, BestBidAsk])
+        for report in feed.connections():
+            assert_type(report, ConnectionReport)
+            assert_type(report.endpoint, str)
+            assert_type(report.open, bool)
+            assert_type(report.depths, int)
+            assert_type(report.requests_wait, float)
+        updates = feed.updates(latest=False, max_queue=100, timeout=60)
+        assert_type(updates, Updates)
+        for item in updates:
+            assert_type(item, Item)
+        for one in feed.subscriptions:
+            assert_type(one.state, State)
+            one.wait_live(5)
+            assert_type(one.close(), bool)
+
+
+def any_channel() -> None:
+    key = Credentials(api_key="a", secret_key="b", passphrase="c")
+    assert_type(key.sign("1538054050"), str)
+    feed = Feed("okx", credentials=key)
+    orders = {"channel": "orders", "instType": "ANY"}
+    with RawSubscription(
+        [orders, "status"],
+        feed=feed,
+        on_message=on_message,
+        on_state=on_state,
+        on_error=on_error,
+    ) as raw:
+        assert_type(raw, RawSubscription)
+        assert_type(raw.channels, tuple[str, ...])
+        assert_type(raw.data, tuple[Data, ...])
+        assert_type(raw.latest(orders), Data | None)
+        newest = raw.latest("status")
+        if newest is not None:
+            assert_type(newest.received, datetime)
+        assert_type(raw.updates(timeout=1), Updates)
+        assert_type(raw.health(), Health)
+        assert_type(raw.stats(), Stats)
 
 
 def locally() -> None:
@@ -184,6 +276,8 @@ def explain(error: OkexWSError) -> str:
         return f"{error.expected} {error.actual}"
     if isinstance(error, SubscriptionRejected):
         return f"{error.code} {error.message} {error.channel}"
+    if isinstance(error, BudgetSpent):
+        return f"{error.op} {error.channels} {error.wait:.0f}"
     if isinstance(error, LoginRejected):
         return f"{error.code} {error.message}"
     if isinstance(error, NotLive):

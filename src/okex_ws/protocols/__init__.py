@@ -2,26 +2,63 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
-from ..messages import DepthData, Message, TickerData, TradeData
+from ..credentials import Credentials
+from ..wire import (
+    CandleData,
+    DepthData,
+    FundingData,
+    Message,
+    Name,
+    Path,
+    Request,
+    TickerData,
+    TradeData,
+)
 
 
 class Wire(Protocol):
-    """What the library needs to know of a protocol. Pure; a channel is the wire's name.
+    """What the library needs to know of a protocol. Pure and stateless.
 
-    Raises `WireError`, and nothing else, for whatever a peer may send.
+    Raises `WireError`, and nothing else, for whatever a peer may send; ``ValueError``
+    and ``TypeError`` for what a user cannot mean.
     """
 
     PING: str
 
+    # --- What things are called -----------------------------------------------------
+
     def topic(self, name: str) -> str:
-        """The one name of what a user calls *name*; ``ValueError`` if unknown."""
+        """The library's one name of what a user calls *name*."""
         ...
 
-    def channel(self, topic: str, market: str, instrument_id: str) -> str:
-        """The wire's name of a channel."""
+    def channel(self, topic: str, market: str, instrument_id: str) -> Name:
+        """The channel of a *topic* (not any name) for one instrument."""
+        ...
+
+    def raw_channel(self, name: str, market: str, instrument_id: str) -> Name:
+        """The channel that the venue calls *name*, known or not, as decoded data."""
+        ...
+
+    def raw(self, argument: object) -> Name:
+        """The channel that is the *argument* of a subscribe request, as decoded data.
+
+        A ``str`` under v3, a mapping (or the bare name of a channel) under v5.
+        """
+        ...
+
+    def path(self, channel: str) -> Path:
+        """Where a channel lives."""
+        ...
+
+    def url(self, endpoint: str, path: Path) -> str:
+        """The URL of a *path* at one of the venue's endpoints."""
+        ...
+
+    def is_deep(self, channel: str) -> bool:
+        """Whether it counts against a connection's advised number of depth channels."""
         ...
 
     def needs_snapshot(self, topic: str) -> bool:
@@ -32,18 +69,31 @@ class Wire(Protocol):
         """Whether the first push after a subscribe repeats an old one."""
         ...
 
-    def requests(
-        self, op: str, channels: Sequence[str]
-    ) -> list[tuple[str, tuple[str, ...]]]:
-        """Texts of requests for *channels*, with the channels that each carries."""
+    # --- What is asked --------------------------------------------------------------
+
+    def request(self, op: str, channels: Sequence[str], number: int) -> Request:
+        """One request *op* for as many of *channels* as fit into it, at least one.
+
+        *number* is what answers are matched by, under v5.
+        """
         ...
 
-    def mentioned(self, message: str, channels: Iterable[str]) -> str | None:
-        """The one of *channels* that an error's text names."""
+    def login(self, credentials: Credentials, now: float) -> str:
+        """The text of a login at *now*, the exchange's epoch seconds."""
+        ...
+
+    # --- What is answered -----------------------------------------------------------
+
+    def mentioned(self, message: str) -> tuple[str, ...]:
+        """The channels that an error's text names."""
         ...
 
     def is_passing(self, code: int | str) -> bool:
         """Whether an error with this code goes away by itself."""
+        ...
+
+    def ends_login(self, code: int | None) -> bool:
+        """Whether a close frame with this code says that a login was refused."""
         ...
 
     def decode(self, payload: bytes, binary: bool) -> tuple[Message, ...]:
@@ -60,4 +110,12 @@ class Wire(Protocol):
 
     def ticker(self, element: object) -> TickerData:
         """Read a ticker."""
+        ...
+
+    def candle(self, element: object) -> CandleData:
+        """Read a candle."""
+        ...
+
+    def funding(self, element: object) -> FundingData:
+        """Read a funding rate."""
         ...

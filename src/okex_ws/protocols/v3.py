@@ -5,26 +5,29 @@ text frame is taken as it is, since whether v3 ever sent one is not known. Every
 number is read as the characters it was written in, so that the books of 2018 and 2019,
 whose levels were numbers, keep the exchange's own ``3690.10`` like all later ones.
 
-Whatever a peer sends, `V3.decode` and the three readers raise `WireError` or nothing.
+Whatever a peer sends, `V3.decode` and the readers raise `WireError` or nothing.
 """
 
 from __future__ import annotations
 
-import json
 import re
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
-from types import MappingProxyType
 from typing import Any
 
+from ..credentials import Credentials
 from ..errors import WireError
-from ..messages import (
+from ..venues import MARKETS, market_of
+from ..wire import (
     NO_DEPTH,
+    CandleData,
     DepthData,
+    FundingData,
+    LoggedIn,
     Message,
+    Name,
+    Path,
     Pong,
-    Push,
     Refused,
     Subscribed,
     TickerData,
@@ -32,213 +35,195 @@ from ..messages import (
     Unknown,
     Unsubscribed,
 )
-from ..venues import nearest
-from .values import check_side, decimal, iso_ms, optional, parse, quote, why
+from .common import MAX_MESSAGE, Common, group, load, read_text, reading, to_json
+from .names import KNOWN, V3_PRIVATE, Known
+from .values import candle, given, iso_ms, quote, signed, snapshot, ticker, trade
 
 # The largest message recorded is 19,003 bytes, a book of 400 and 271 levels.
 MAX_INFLATED = 4 * 1024 * 1024
-# Characters of an error that are read; the longest that could name a channel has 160.
-MAX_MESSAGE = 1000
 
-# What a table is called when its frame comes, and the channel it belongs to. A variant
-# of March 2021 wrote "option/trades".
-_TABLES = {
-    f"{market}/{topic}": f"{market}/{topic}"
-    for market in ("spot", "futures", "swap", "option", "index")
-    for topic in ("depth5", "trade", "ticker", "depth", "depth_l2_tbt")
-} | {"option/trades": "option/trade"}
-# Tables that the exchange documents and this module does not read. What is unknown is
-# counted by name, so the names are few and never the network's own.
-_OTHER_TABLE = re.compile(
-    r"(spot|futures|swap|option|index|system)/"
-    r"(candle(60|180|300|900|1800|3600|7200|14400|21600|43200|86400|604800)s"
-    r"|funding_rate|mark_price|price_range|estimated_price|instruments|summary|status"
-    r"|account|margin_account|position|order|order_algo)"
-)
-# Names of v3 and v5 that a later release brings; so are all candles.
-_LATER = frozenset(
-    (
-        *("depth", "depth_l2_tbt", "books", "books-l2-tbt", "books50-l2-tbt"),
-        *("bbo-tbt", "books-rpi", "trades-all", "instruments", "summary", "status"),
-        *("funding_rate", "mark_price", "price_range", "estimated_price"),
-        *("funding-rate", "mark-price", "price-limit", "estimated-price"),
-        *("index-tickers", "open-interest", "opt-summary"),
+_KNOWN = {known.v3: known for known in KNOWN.values() if known.v3 is not None}
+# The documented tables, and what a channel of each is about.
+_ABOUT = (
+    dict.fromkeys(
+        (
+            f"{market}/{topic}"
+            for market in MARKETS
+            for topic in (*_KNOWN, "depth", "depth_l2_tbt", *V3_PRIVATE)
+        ),
+        "instrument_id",
     )
+    | {"spot/account": "currency", "futures/account": "key"}
+    | {
+        f"option/{topic}": "underlying"
+        for topic in ("summary", "instruments", "position", "account", "order")
+    }
+    | {"futures/instruments": "", "system/status": ""}
 )
-_CANDLE = re.compile(r"(mark-price-|index-)?candle\w+")
+# A variant of March 2021, and the table that it stands for.
+_VARIANTS = {"option/trades": "option/trade"}
+# Names are kept by the thousand, and none is longer than what could be asked for.
 _ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
-# The text of a request, and the channels that it carries.
-Request = tuple[str, tuple[str, ...]]
+_TABLE = re.compile(rf"({'|'.join(MARKETS)}|system)/[a-z0-9_]{{1,32}}")
+_CHANNEL = re.compile(rf"{_TABLE.pattern}(:{_ID.pattern})?")
+# A dot or a colon ends a name only where no word character follows: an option's strike
+# may be 8.00, and "spot/ticker" is not named by "spot/ticker:BTC-USDT".
+_SAID = re.compile(
+    r"(?<![\w/:.-])[a-z]{1,16}/[a-z0-9_]{1,32}"
+    r"(?::[A-Za-z0-9_-]{1,64}(?:\.[A-Za-z0-9_-]{1,64}){0,4})?(?![\w-]|[./:]\w)"
+)
+# v3 gives no code with a login that failed; this is its code for that.
+_LOGIN_FAILURE = 30027
+
+_TICKER = (
+    *("last_qty", "best_bid", "best_bid_size", "best_ask", "best_ask_size"),
+    *("open_24h", "high_24h", "low_24h"),
+)
+# Spot names its volumes by currency.
+_SPOT_TICKER = (*_TICKER, "base_volume_24h", "quote_volume_24h")
+_OTHER_TICKER = (*_TICKER, "volume_24h", "volume_token_24h")
 
 
-class V3:
+class V3(Common):
     """OKEX v3, and OKJ's v3 of today. Stateless: one instance, `PROTOCOL`, does.
 
-    A channel is the wire's own name everywhere, ``'futures/depth5:BTC-USD-190517'``;
-    a topic is its middle part, ``'depth5'``.
+    A channel's key is the wire's own name, ``'futures/depth5:BTC-USD-190517'``.
     """
 
     name = "v3"
-    PING = "ping"
-    # Bytes of a request. The documentation's limit; the server of 2021 enforced 65,536.
+    # The documentation's limit; the server of 2021 enforced 65,536.
     max_request = 4096
-    # What a user may write, and v3's own name for it.
-    channels: Mapping[str, str] = MappingProxyType(
-        {"depth5": "depth5", "trade": "trade", "ticker": "ticker"}
-        | {"books5": "depth5", "trades": "trade", "tickers": "ticker"}
-    )
-    later = _LATER
+    # Too frequent, internal error, a timestamp that expired.
+    passing = frozenset(("30026", "30043", "30008"))
 
-    def topic(self, name: str) -> str:
-        """v3's own name of channel *name*; ``ValueError`` if there is none (yet)."""
-        if not isinstance(name, str):
-            raise TypeError(f"a channel is a name, got {name!r}")
-        if name in self.channels:
-            return self.channels[name]
-        known = ", ".join(map(repr, self.channels))
-        if name in self.later or _CANDLE.fullmatch(name):
+    # --- What things are called -----------------------------------------------------
+
+    def _known_as(self, name: str) -> Known | None:
+        return _KNOWN.get(name)
+
+    def _key(
+        self, name: str, market: str, instrument_id: str, by_type: bool = False
+    ) -> str:
+        return f"{market}/{name}:{instrument_id}"
+
+    def _own_name(self, channel: str) -> str:
+        return channel.partition(":")[0].partition("/")[2]
+
+    def raw(self, argument: object) -> Name:
+        """The channel that is the *argument* of a subscribe request, as decoded data.
+
+        The wire's own name: ``'spot/order:BTC-USDT'``, ``'system/status'``.
+        """
+        if not isinstance(argument, str):
+            raise TypeError(f"a channel of v3 is a name, got {argument!r:.80}")
+        if not _CHANNEL.fullmatch(argument):
             raise ValueError(
-                f"channel {name!r} comes with a later release; this one knows {known}"
+                f"{argument!r:.80} is no channel of v3, like 'spot/order:BTC-USDT' or"
+                " 'system/status'"
             )
-        hint = nearest(name, self.channels)
-        raise ValueError(f"unknown channel {name!r}{hint}; known are {known}")
+        table, _, about = argument.partition(":")
+        by_instrument = _ABOUT.get(table, "instrument_id") == "instrument_id"
+        instrument_id = about if by_instrument else ""
+        return self._raw(argument, self._own_name(argument), instrument_id, bool(about))
 
-    def channel(self, topic: str, market: str, instrument_id: str) -> str:
-        """The wire's name, which is the channel's key everywhere."""
-        if market == "index" and topic != "ticker":
-            raise ValueError(f"market 'index' has no {topic!r}, only 'ticker'")
-        return f"{market}/{topic}:{instrument_id}"
+    def path(self, channel: str) -> Path:
+        """One socket for all; what is private gets one of its own, and logs in."""
+        return Path(login=self._own_name(channel) in V3_PRIVATE)
 
-    def needs_snapshot(self, topic: str) -> bool:
-        """Whether the channel pushes at once, and is not live before it has."""
-        return topic != "trade"
+    def url(self, endpoint: str, path: Path) -> str:
+        """The endpoint, which is the whole URL."""
+        return endpoint
 
-    def replays_last(self, topic: str) -> bool:
-        """Whether a subscribe brings the last push again, however old: 27 of 27 did."""
-        return topic == "trade"
+    # --- What is asked --------------------------------------------------------------
 
-    def requests(self, op: str, channels: Sequence[str]) -> list[Request]:
-        """Texts that ask *op* of all *channels*, and which channels each carries.
+    def _argument(self, channel: str) -> object:
+        return channel
 
-        No text is longer than `max_request`; a name that is, is a ``ValueError``.
-        """
-        if op not in ("subscribe", "unsubscribe"):
-            raise ValueError(f"op is 'subscribe' or 'unsubscribe', got {op!r}")
-        batches: list[list[str]] = []
-        room = 0
-        for channel in channels:
-            # Quotes and a comma around each name; ASCII, as json.dumps writes.
-            need = len(json.dumps(channel)) + 1
-            if need > room:
-                batches.append([])
-                room = self.max_request - len(_request(op, ())) + 1
-            if need > room:
-                raise ValueError(f"channel name of {len(channel)} characters")
-            batches[-1].append(channel)
-            room -= need
-        return [(_request(op, batch), tuple(batch)) for batch in batches]
+    def login(self, credentials: Credentials, now: float) -> str:
+        """The text of a login: four positional arguments, milliseconds in the third."""
+        timestamp = f"{now:.3f}"
+        arguments = [
+            credentials.api_key,
+            credentials.passphrase,
+            timestamp,
+            credentials.sign(timestamp),
+        ]
+        return to_json({"op": "login", "args": arguments})
 
-    def mentioned(self, message: str, channels: Iterable[str]) -> str | None:
-        """The one of *channels* that an error's text names as a whole word.
+    # --- What is answered -----------------------------------------------------------
 
-        ``None`` if it names none, or several, as the echo of a whole request does.
-        """
-        named = {name for name in channels if re.search(_word(name), message)}
-        return named.pop() if len(named) == 1 else None
+    def mentioned(self, message: str) -> tuple[str, ...]:
+        """The channels that an error's text names as whole words."""
+        return tuple(dict.fromkeys(_SAID.findall(message[:MAX_MESSAGE])))
 
-    def is_passing(self, code: int | str) -> bool:
-        """Whether asking again may help: 30026 too frequent, 30043 internal error."""
-        return str(code) in ("30026", "30043")
+    def ends_login(self, code: int | None) -> bool:
+        """None is known: 4001 is "no data received in 30s"."""
+        return False
 
     def decode(self, payload: bytes, binary: bool) -> tuple[Message, ...]:
         """The messages in one frame; mostly one. Raises `WireError` and nothing else.
 
-        A data frame gives one `Push` an instrument, all with the frame's text. Every
-        JSON number in it has become the ``str`` of its own characters.
+        A data frame gives one `Push` a channel, all with the frame's text. Every JSON
+        number in it has become the ``str`` of its own characters.
         """
         if binary:
             payload = _inflate(payload)
-        try:
-            text = str(payload, "utf-8")
-        except UnicodeDecodeError as error:
-            raise WireError("utf-8", str(error)) from error
+        text = read_text(payload)
         if text == "pong":
             return (Pong(),)
-        message = _load(text.strip(" \t\r\n"))
+        message = load(text)
         table = message.get("table")
         if not isinstance(table, str):
             return (_event(message),)
         return _pushes(table, message, text)
 
+    @reading("depth")
     def depth(self, element: Any, before: DepthData = NO_DEPTH) -> DepthData:
-        """Read a snapshot: positive prices and sizes, best first, strictly ordered.
+        """Read a snapshot of levels; see `values.snapshot`."""
+        return snapshot(element, before, iso_ms(element["timestamp"]), None)
 
-        A level of size zero is unreadable: a snapshot lists what can be traded, and a
-        best price without a size would be a lie. A side that is the same as *before*
-        is not checked again; in the recordings that is three of four.
-        """
-        try:
-            bids, asks = element["bids"], element["asks"]
-            if bids != before.bids:
-                check_side(bids, -1.0)
-            if asks != before.asks:
-                check_side(asks, 1.0)
-            return DepthData(bids, asks, iso_ms(element["timestamp"]), None)
-        except (TypeError, KeyError, ValueError) as error:
-            raise WireError("depth", why(error)) from error
-
+    @reading("trade")
     def trade(self, element: Any) -> TradeData:
         """Read one trade, in any of v3's dialects."""
-        try:
-            trade_id, price = element["trade_id"], decimal(element["price"])
-            size = decimal(element["size"] if "size" in element else element["qty"])
-            side = element["side"] if "side" in element else element["trade_side"]
-            time_ms = iso_ms(element["timestamp"])
-            if side not in ("buy", "sell") or not (price and size):
-                raise ValueError(f"{quote(side)} of {size} at {price}")
-            if not isinstance(trade_id, str) or not _ID.fullmatch(trade_id):
-                raise ValueError(f"trade_id {quote(trade_id)}")
-        except (TypeError, KeyError, ValueError) as error:
-            raise WireError("trade", why(error)) from error
-        return TradeData(trade_id, trade_id, 1, price, size, side, time_ms)
+        size = element["size"] if "size" in element else element["qty"]
+        side = element["side"] if "side" in element else element["trade_side"]
+        at = iso_ms(element["timestamp"])
+        return trade(element["trade_id"], 1, element["price"], size, side, at)
 
+    @reading("ticker")
     def ticker(self, element: Any) -> TickerData:
         """Read one ticker: what the exchange left out, or empty, is ``None``.
 
-        The sizes were absent on futures in 2019; spot names its volumes by currency.
+        The sizes were absent on futures in 2019, and an index has no quotes.
         """
-        try:
-            last, time_ms = decimal(element["last"]), iso_ms(element["timestamp"])
-            field, spot = element.get, "base_volume_24h" in element
-            return TickerData(
-                last,
-                optional(field("last_qty")),
-                optional(field("best_bid")),
-                optional(field("best_bid_size")),
-                optional(field("best_ask")),
-                optional(field("best_ask_size")),
-                optional(field("open_24h")),
-                optional(field("high_24h")),
-                optional(field("low_24h")),
-                optional(field("base_volume_24h" if spot else "volume_24h")),
-                optional(field("quote_volume_24h" if spot else "volume_token_24h")),
-                time_ms,
-            )
-        except (TypeError, KeyError, ValueError) as error:
-            raise WireError("ticker", why(error)) from error
+        fields = _SPOT_TICKER if "base_volume_24h" in element else _OTHER_TICKER
+        at = iso_ms(element["timestamp"])
+        return ticker(element["last"], map(element.get, fields), at)
+
+    @reading("candle")
+    def candle(self, element: Any) -> CandleData:
+        """Read one candle: ``[time, open, high, low, close, volume]``.
+
+        All markets but spot and index add the volume in currency.
+        """
+        items = element["candle"]
+        if type(items) is not list or len(items) not in (6, 7):
+            raise ValueError(f"a candle is {quote(items)} of 6 or 7 items")
+        return candle(iso_ms(items[0]), items[1:5], items[5:], None)
+
+    @reading("funding")
+    def funding(self, element: Any) -> FundingData:
+        """Read one funding rate; the exchange puts no timestamp to it."""
+        return FundingData(
+            signed(element["funding_rate"]),
+            iso_ms(element["funding_time"]),
+            given(signed, element.get("estimated_rate")),
+            given(iso_ms, element.get("settlement_time")),
+            None,
+        )
 
 
 PROTOCOL = V3()
-
-
-def _request(op: str, channels: Sequence[str]) -> str:
-    return json.dumps({"op": op, "args": list(channels)}, separators=(",", ":"))
-
-
-def _word(channel: str) -> str:
-    # A dot or a colon ends a word only where no word character follows: an option's
-    # strike may be 8.00, and "spot/ticker" is not named by "spot/ticker:BTC-USDT".
-    return rf"(?<![\w/:.-]){re.escape(channel)}(?![\w-]|[./:]\w)"
 
 
 def _inflate(payload: bytes) -> bytes:
@@ -257,21 +242,6 @@ def _inflate(payload: bytes) -> bytes:
     return inflated
 
 
-def _load(text: str) -> dict[str, Any]:
-    try:
-        message, end = parse(text)
-        if end != len(text):
-            raise ValueError("more than one value")
-        if "\\" in text:
-            # A lone surrogate can only come as an escape; it cannot be encoded.
-            json.dumps(message, ensure_ascii=False).encode()
-    except (ValueError, RecursionError) as error:
-        raise WireError("json", f"{why(error)} in {quote(text)}") from error
-    if type(message) is not dict:
-        raise WireError("shape", f"not an object: {quote(text)}")
-    return message
-
-
 def _event(message: dict[str, Any]) -> Message:
     event, channel = message.get("event"), message.get("channel")
     if event in ("subscribe", "unsubscribe") and isinstance(channel, str):
@@ -280,37 +250,84 @@ def _event(message: dict[str, Any]) -> Message:
     if event == "error" and isinstance(code, str) and isinstance(text, str):
         if re.fullmatch("[0-9]{1,9}", code):
             return Refused(int(code), text[:MAX_MESSAGE])
+    elif event == "login":
+        # A boolean as recorded, a string in the documentation.
+        success = message.get("success") in (True, "true")
+        return LoggedIn() if success else Refused(_LOGIN_FAILURE, "login failure")
     elif isinstance(event, str) and event not in ("subscribe", "unsubscribe", "error"):
-        return Unknown("login" if event == "login" else "event")
+        return Unknown("event")
     raise WireError("shape", f"event {quote(event)} of channel {quote(channel)}")
 
 
 def _pushes(table: str, message: dict[str, Any], text: str) -> tuple[Message, ...]:
-    name = _TABLES.get(table)
-    if name is None:
-        documented = _OTHER_TABLE.fullmatch(table) is not None
-        return (Unknown(f"table {table}" if documented else "table"),)
+    name = _VARIANTS.get(table, table)
+    about = _ABOUT.get(name)
+    if about is None:
+        return _undocumented(table, message, text)
     data, action = message.get("data"), message.get("action")
     if type(data) is not list or not data:
         raise WireError("shape", f"data of {table} is {quote(data)}")
     try:
-        keys = [_channel(name, element["instrument_id"]) for element in data]
-    except (TypeError, KeyError) as error:
-        raise WireError("shape", f"no instrument_id in {table}") from error
+        keys = [_key_of(name, about, element) for element in data]
+    except (AttributeError, TypeError, LookupError, ValueError) as error:
+        raise WireError("shape", f"no {about} in {table}") from error
     if action is not None and action not in ("partial", "update"):
         channel = keys[0] if len(keys) == 1 else None
         raise WireError("shape", f"action {quote(action)}", channel)
-    if len(keys) == 1:
-        return (Push(keys[0], data, text, action),)
-    groups: dict[str, list[Any]] = {key: [] for key in keys}
-    for key, element in zip(keys, data, strict=True):
-        groups[key].append(element)
-    return tuple(Push(key, group, text, action) for key, group in groups.items())
+    return group(keys, data, text, action)
+
+
+def _undocumented(
+    table: str, message: dict[str, Any], text: str
+) -> tuple[Message, ...]:
+    """Of a table that raw_channels= may have asked for all that is known is its form.
+
+    Anything else is counted under one name, which is never the network's own.
+    """
+    data, action = message.get("data"), message.get("action")
+    if not _TABLE.fullmatch(table) or type(data) is not list or not data:
+        return (Unknown("table"),)
+    try:
+        keys = [_channel(table, element["instrument_id"]) for element in data]
+    except (WireError, TypeError, LookupError):
+        return (Unknown("table"),)
+    return group(keys, data, text, action if isinstance(action, str) else None)
+
+
+def _key_of(name: str, about: str, element: Any) -> str:
+    """The key of the channel that an element of table *name* belongs to."""
+    if about == "instrument_id":
+        return _channel(name, element["instrument_id"])
+    return _channel(name, _READ[about](element)) if about else name
+
+
+def _account(element: Any) -> Any:
+    """``{"BTC": {...}}``, or flat with the name of what it is about."""
+    flat = element.get("underlying") or element.get("currency")
+    (own,) = (flat,) if flat else element
+    return own
+
+
+def _underlying(element: Any) -> Any:
+    """By its name, or as the front of an option's id; instruments come as lists."""
+    first = element[0] if type(element) is list else element
+    if first.get("underlying"):
+        return first["underlying"]
+    if market_of(first["instrument_id"]) != "option":
+        raise ValueError(f"no option: {quote(first['instrument_id'])}")
+    return "-".join(first["instrument_id"].split("-")[:2])
+
+
+_READ = {
+    "currency": lambda element: element["currency"],
+    "key": _account,
+    "underlying": _underlying,
+}
 
 
 # Bounded like every memory of network text; a process follows fewer instruments.
 @lru_cache(maxsize=4096)
-def _channel(name: str, instrument_id: Any) -> str:
-    if not isinstance(instrument_id, str) or not _ID.fullmatch(instrument_id):
-        raise WireError("shape", f"instrument_id {quote(instrument_id)} in {name}")
-    return f"{name}:{instrument_id}"
+def _channel(name: str, about: Any) -> str:
+    if not isinstance(about, str) or not _ID.fullmatch(about):
+        raise WireError("shape", f"{name} of {quote(about)}")
+    return f"{name}:{about}"

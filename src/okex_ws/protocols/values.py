@@ -1,7 +1,9 @@
 """Values of the wire: numbers, times and levels, exact and total over any JSON.
 
 Everything here raises ``ValueError`` for what it cannot read, and quotes no more of it
-than a log can bear.
+than a log can bear. What is made of several values is here where v3 and v5 check it
+alike: there an element that is no object is a ``TypeError``, and a missing field a
+``KeyError``.
 """
 
 from __future__ import annotations
@@ -9,16 +11,27 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from decimal import Decimal
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
+
+from ..wire import CandleData, DepthData, TickerData, TradeData
+
+T = TypeVar("T")
 
 # The longest number recorded has 23 characters. With 64, and two digits of exponent,
 # none overflows or vanishes as a float.
 _NUMBER = re.compile(
     r"(?=[0-9.eE+-]{1,64}\Z)(?=\.?[0-9])[0-9]*\.?[0-9]*([eE][+-]?[0-9]{1,2})?"
 )
+# From September 2001 to the year 2286.
+_MILLIS = re.compile("[1-9][0-9]{12}")
+_WHOLE = re.compile("[0-9]{1,20}")
+_TRADE_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+# How many trades of one taker at one price may come as one; no number is documented.
+_MOST_TRADES = 1_000_000
 _MILLISECONDS = {f".{ms:03}Z": ms for ms in range(1000)}
 
 
@@ -53,6 +66,21 @@ def decimal(value: Any) -> Decimal:
     raise ValueError(f"not a number: {quote(value)}")
 
 
+def signed(value: Any) -> Decimal:
+    """A number of either sign, exact from the wire's own characters."""
+    if isinstance(value, str) and value.startswith("-"):
+        # A minus sign in front would round to the precision of the context.
+        return decimal(value[1:]).copy_negate()
+    return decimal(value)
+
+
+def whole(value: Any) -> int:
+    """A number without sign, point or exponent."""
+    if isinstance(value, str) and _WHOLE.fullmatch(value):
+        return int(value)
+    raise ValueError(f"not a whole number: {quote(value)}")
+
+
 # Numbers stay the wire's characters; NaN and Infinity, which JSON has not, are refused.
 parse = json.JSONDecoder(
     parse_float=str, parse_int=str, parse_constant=decimal
@@ -76,7 +104,12 @@ NUMBERS = _Floats()
 
 def optional(value: Any) -> Decimal | None:
     """A number, or ``None`` for what the exchange left out or sent empty."""
-    return None if value is None or value == "" else decimal(value)
+    return given(decimal, value)
+
+
+def given(read: Callable[[Any], T], value: Any) -> T | None:
+    """What *read* makes of a value; ``None`` for one that was left out or is empty."""
+    return None if value is None or value == "" else read(value)
 
 
 def iso_ms(value: Any) -> int:
@@ -85,6 +118,13 @@ def iso_ms(value: Any) -> int:
         return _second_ms(value[:19]) + _MILLISECONDS[value[19:]]
     except (TypeError, KeyError, ValueError) as error:
         raise ValueError(f"not a timestamp: {quote(value)}") from error
+
+
+def epoch_ms(value: Any) -> int:
+    """Epoch milliseconds from the text that they are on the wire: 13 digits."""
+    if isinstance(value, str) and _MILLIS.fullmatch(value):
+        return int(value)
+    raise ValueError(f"not a timestamp: {quote(value)}")
 
 
 # Many pushes come in the same second.
@@ -97,9 +137,74 @@ def _second_ms(second: str) -> int:
     return int(moment.timestamp()) * 1000
 
 
+# --- What is made of several --------------------------------------------------------
+
+
+def snapshot(
+    element: Any, before: DepthData, time_ms: int, seq: int | None
+) -> DepthData:
+    """A snapshot: positive prices and sizes, best first, strictly ordered.
+
+    A level of size zero is unreadable: a snapshot lists what can be traded, and a best
+    price without a size would be a lie. A side that is the same as *before* is not
+    checked again; in the recordings that is three of four.
+    """
+    bids, asks = element["bids"], element["asks"]
+    if bids != before.bids:
+        check_side(bids, -1.0)
+    if asks != before.asks:
+        check_side(asks, 1.0)
+    return DepthData(bids, asks, time_ms, seq)
+
+
+def trade(
+    trade_id: Any, count: int, price: Any, size: Any, side: Any, time_ms: int
+) -> TradeData:
+    """*count* trades that a taker made at one price; *trade_id* is that of the last."""
+    exact_price, exact_size = decimal(price), decimal(size)
+    if side not in ("buy", "sell") or not (exact_price and exact_size):
+        raise ValueError(f"{quote(side)} of {exact_size} at {exact_price}")
+    first = _first_id(trade_id, count)
+    return TradeData(trade_id, first, count, exact_price, exact_size, side, time_ms)
+
+
+def _first_id(trade_id: Any, count: int) -> str:
+    if not isinstance(trade_id, str) or not _TRADE_ID.fullmatch(trade_id):
+        raise ValueError(f"trade id {quote(trade_id)}")
+    if not 1 <= count <= _MOST_TRADES:
+        raise ValueError(f"{count} trades in one")
+    if count == 1 or not _WHOLE.fullmatch(trade_id):
+        return trade_id
+    first = int(trade_id) - count + 1
+    if first < 0:
+        raise ValueError(f"{count} trades up to {trade_id}")
+    return str(first)
+
+
+def ticker(last: Any, fields: Iterable[Any], time_ms: int) -> TickerData:
+    """A ticker of a last price, and of its ten other fields as they came, in order.
+
+    An instrument that was never traded has ``""`` for its last price.
+    """
+    values: Any = [*map(optional, (last, *fields)), time_ms]
+    return TickerData(*values)
+
+
+def candle(start_ms: int, prices: Any, volumes: Any, closed: bool | None) -> CandleData:
+    """A candle of four prices and of up to three volumes."""
+    first, high, low, last = map(decimal, prices)
+    if not low <= min(first, last) <= max(first, last) <= high:
+        raise ValueError(f"prices {first}, {high}, {low}, {last}")
+    volume, ccy, quoted = [*map(decimal, volumes), None, None, None][:3]
+    return CandleData(start_ms, first, high, low, last, volume, ccy, quoted, closed)
+
+
+# --- For errors ---------------------------------------------------------------------
+
+
 def why(error: BaseException) -> str:
-    """What is wrong, for a `WireError`: a missing key is named."""
-    return f"no {error}" if isinstance(error, KeyError) else str(error)
+    """What is wrong, for a `WireError`: a missing key is named, or the front of it."""
+    return f"no {error}"[:80] if isinstance(error, KeyError) else str(error)
 
 
 def quote(value: object) -> str:

@@ -1,0 +1,227 @@
+"""One open connection, a turn at a time: what is due, what came, and what it means.
+
+On the connection's thread alone. A turn sends what is due, waits unless there is more
+to take in, and takes in some; what breaks is raised, and ends the conversation.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections import deque
+from collections.abc import Callable
+from typing import NamedTuple
+
+from .channel import Channel
+from .counters import Counts
+from .errors import WireError, printable
+from .events import (
+    Acknowledged,
+    Ended,
+    Event,
+    LockedOut,
+    Noted,
+    Rejected,
+    Trouble,
+    Unasked,
+)
+from .handler import Handler
+from .heartbeat import Renewed
+from .line import Phase
+from .outage import OnceAMinute, Outage
+from .protocols import Wire
+from .session import Session
+from .stream import Network
+from .timing import Clock
+from .transport import Frame, Transport
+from .trust import Link
+from .wire import Push, Unknown
+
+log = logging.getLogger("okex_ws")
+
+# A read of less than this took all that was there (`Stream.fill` takes 256 KiB).
+FULL_READ = 128 * 1024
+
+
+class Side(NamedTuple):
+    """What outlives a conversation: it belongs to the connection that has it."""
+
+    wire: Wire
+    handler: Handler
+    clock: Clock
+    network: Network
+    counts: Counts
+    outage: Outage
+    quiet: OnceAMinute
+    is_closing: Callable[[], bool]
+
+
+class Conversation:
+    """What is said on one open connection, from its first word to its end."""
+
+    def __init__(
+        self,
+        side: Side,
+        transport: Transport,
+        session: Session[Channel],
+        now: float,
+        endpoint: str,
+    ) -> None:
+        self._side = side
+        self._handler = side.handler
+        self._clock = side.clock
+        self._counts = side.counts
+        self._endpoint = endpoint
+        self.transport = transport
+        self.session = session
+        self.link = Link(now)
+        # Read and not taken in yet; what had come by *read_at* has been taken in, and
+        # what had come by *read_to* will have been once no frame is left.
+        self._frames: deque[Frame] = deque()
+        self._read_at = self._read_to = now
+        self._lapse_told = False
+
+    def turn(self) -> None:
+        """Do what is due, wait unless there is more to take in, and take in some."""
+        session, transport = self.session, self.transport
+        now, wall = self._clock.monotonic(), self._clock.wall()
+        if now >= session.due:
+            for event in session.tick(now, wall, self._read_at):
+                self._handle(event, now, wall)
+            for text in session.outgoing():
+                transport.send(text)
+        due = min(session.due, self._look(now, wall))
+        if not self._frames:
+            self._side.network.wait(max(0.0, due - now), transport.stream)
+            self._read(due)
+        self._take_some()
+
+    def _read(self, due: float) -> None:
+        now, transport = self._clock.monotonic(), self.transport
+        if now >= due:
+            # A lease that ended while nobody looked is told before what came after it.
+            self._look(now, self._clock.wall())
+        before = transport.bytes_received
+        self._frames.extend(transport.read())
+        self.link.heard = transport.heard
+        # Less than a full read took all that there was.
+        drained = transport.bytes_received - before < FULL_READ
+        self._read_to = now if drained else self._read_at
+
+    def _take_some(self) -> None:
+        """Take in what was read, but not past the moment when something is due.
+
+        A backlog of slow callbacks must not hold the keep-alive back; one frame a turn
+        is taken however late it is.
+        """
+        frames, clock, is_closing = self._frames, self._clock, self._side.is_closing
+        due = math.inf
+        while frames and not is_closing():
+            now = clock.monotonic()
+            if now >= due:
+                return
+            self._take(frames.popleft(), now)
+            if due == math.inf:
+                due = self.session.due
+        if not frames:
+            self._read_at = self._read_to
+
+    def _look(self, now: float, wall: float) -> float:
+        """Have what time changed be told; returns when to look again."""
+        lease = self.link.lease
+        lapsed = lease is not None and not lease.holds(now, wall)
+        due = self._handler.due()
+        if (lapsed and not self._lapse_told) or due <= now:
+            self._lapse_told = lapsed
+            self._handler.look_again(now)
+            due = self._handler.due()
+        return due if lease is None or lapsed else min(due, lease.until)
+
+    def _take(self, frame: Frame, now: float) -> None:
+        """One frame: decode it, and bring each message to where it belongs."""
+        wall = self._clock.wall()
+        self._counts.messages += 1
+        try:
+            messages = self._side.wire.decode(frame.payload, frame.binary)
+        except WireError as error:
+            self._unreadable(error, now)
+            return
+        for message in messages:
+            if isinstance(message, Push):
+                self._push(message, now, wall)
+            elif isinstance(message, Unknown):
+                self._drop("unknown", f"unknown message ({message.name})", now)
+            else:
+                for event in self.session.receive(message, now):
+                    self._handle(event, now, wall)
+
+    def _push(self, push: Push, now: float, wall: float) -> None:
+        line = self.session.pushed(push.channel)
+        if line is None:
+            self._counts.dropped["unasked"] += 1
+            return
+        first = line.phase is Phase.ACKED
+        try:
+            line.target.push(push, first, self.link, now, wall)
+        except WireError as error:
+            error.channel = push.channel
+            self._unreadable(error, now)
+            if line.owes:
+                return
+        if first:
+            line.flows()
+
+    def _unreadable(self, error: WireError, now: float) -> None:
+        """Withdraw what a message may have carried that could not be read."""
+        self._drop(error.kind, str(error), now, error)
+        self.session.spoiled(error.channel, now)
+        self._handler.unreadable(error, now)
+
+    def _handle(self, event: Event, now: float, wall: float) -> None:
+        if isinstance(event, Renewed):
+            self._renew(event, now, wall)
+        elif isinstance(event, Acknowledged):
+            self._handler.acknowledged(event.channel, self.link, now)
+        elif isinstance(event, Ended):
+            self._handler.unsubscribed(event.channel, self.link, now)
+        elif isinstance(event, Rejected):
+            self._handler.rejected(event.channel, event.error, now)
+        elif isinstance(event, Trouble):
+            log.warning("%s", event.error)
+            self._handler.troubled(event.error)
+        elif isinstance(event, LockedOut):
+            self._handler.locked_out(event.error, now)
+        elif isinstance(event, Noted):
+            self._note(event)
+        elif isinstance(event, Unasked) and event.sentence:
+            self._drop(f"unasked {event.kind}", event.sentence, now)
+        elif isinstance(event, Unasked):
+            self._counts.dropped[f"unasked {event.kind}"] += 1
+
+    def _note(self, event: Noted) -> None:
+        level = logging.INFO if event.code == "channel-conn-count" else logging.WARNING
+        code, said = printable(event.code), printable(event.message)
+        log.log(level, "%s: notice %s: %s", self._endpoint, code, said)
+
+    def _renew(self, event: Renewed, now: float, wall: float) -> None:
+        link = self.link
+        if link.lease is not None and not link.lease.holds(now, wall):
+            # The end of the old lease is told before the new one begins.
+            self._look(now, wall)
+            # The epoch first: a reader that sees the new lease sees the new epoch.
+            self._handler.lapsed()
+        link.lease = event.lease
+        self._lapse_told = False
+        self._side.outage.over()
+        self._counts.last_pong, self._counts.round_trip = wall, event.round_trip
+        self._handler.look_again(now)
+
+    def _drop(
+        self, kind: str, sentence: str, now: float, error: WireError | None = None
+    ) -> None:
+        """Count a message that could not be used; say so once a kind and minute."""
+        self._counts.dropped[kind] += 1
+        if self._side.quiet.may_say(kind, now):
+            log.warning("%s", sentence)
+            if error is not None:
+                self._handler.troubled(error)

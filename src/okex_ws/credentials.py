@@ -1,0 +1,63 @@
+"""A key of the exchange, and what it signs. No secret leaves it but in a signature."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import os
+from dataclasses import dataclass, field
+
+# Both protocols sign the same call, which was v3's way to check a key over REST.
+_SIGNED = "GET/users/self/verify"
+_VARIABLES = ("API_KEY", "SECRET_KEY", "PASSPHRASE")
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What the exchange gave with a key: all three texts, kept out of every repr.
+
+    A key works only at the venue, and in the region, where it was made.
+
+    Raises:
+        TypeError, ValueError: for what is no text, is empty, or cannot be sent.
+    """
+
+    api_key: str = field(repr=False)
+    secret_key: str = field(repr=False)
+    passphrase: str = field(repr=False)
+
+    def __post_init__(self) -> None:
+        for name in self.__slots__:
+            value = getattr(self, name)
+            # Never say the value: it is, or may be meant to be, a secret.
+            if not isinstance(value, str):
+                raise TypeError(f"{name} is a string")
+            if not value or value != value.strip() or not value.isprintable():
+                raise ValueError(
+                    f"{name} is empty, or has spaces around it, or a character that no"
+                    " key has"
+                )
+
+    @classmethod
+    def from_env(cls, prefix: str = "OKX_") -> Credentials:
+        """From ``OKX_API_KEY``, ``OKX_SECRET_KEY`` and ``OKX_PASSPHRASE``.
+
+        Raises:
+            ValueError: naming the variables that are not set.
+        """
+        names = [prefix + name for name in _VARIABLES]
+        missing = [name for name in names if not os.environ.get(name)]
+        if missing:
+            raise ValueError(f"not set in the environment: {', '.join(missing)}")
+        return cls(*(os.environ[name] for name in names))
+
+    def sign(self, timestamp: str) -> str:
+        """The signature of a login at *timestamp*, which is Unix seconds as text.
+
+        Base64 of the HMAC-SHA256 of ``timestamp + 'GET' + '/users/self/verify'``, under
+        v3 and v5 alike (official v3 SDKs; v5 documentation, "Login").
+        """
+        message = (timestamp + _SIGNED).encode()
+        digest = hmac.digest(self.secret_key.encode(), message, hashlib.sha256)
+        return base64.b64encode(digest).decode()

@@ -1,0 +1,130 @@
+"""What every subscription can do, whatever it is about: tell, wait, iterate and end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import TracebackType
+from typing import TypeVar
+
+from .callbacks import Callbacks, OnError, OnMessage, OnState
+from .library import on_library_thread
+from .messages import Health, State, Stats
+from .plan import Plan
+from .trust import Limits
+from .updates import Inbox, Updates
+from .venues import Venue
+from .view import View
+from .wire import Name
+
+Self = TypeVar("Self", bound="Following")
+
+
+class Following:
+    """A subscription; `WSSubscription` and `RawSubscription` are the two there are."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        own: bool,
+        label: str,
+        limits: Limits,
+        on_message: OnMessage | None,
+        on_state: OnState | None,
+        on_error: OnError | None,
+    ) -> None:
+        # A plan of its own ends with it; that of a feed stays.
+        self._plan = plan
+        self._own = own
+        told = [on for on in (on_state, plan.on_state) if on is not None]
+        callbacks = Callbacks(label, plan.clock, on_message, told, on_error)
+        self._view = View(self, label, limits, plan.clock, callbacks)
+
+    def _begin(self, names: Mapping[str, Name]) -> None:
+        """Subscribe. Last in a constructor: from here on callbacks may fire."""
+        self._plan.private = self._own
+        self._plan.attach(self._view, names)
+
+    @property
+    def venue(self) -> Venue:
+        """Where it lives."""
+        return self._plan.venue
+
+    @property
+    def state(self) -> State:
+        """The state at this moment: the depth channel's, else the worst channel's."""
+        return self._view.state
+
+    def health(self) -> Health:
+        """State, cause, age, silence, lag, epoch and failed channels, as one record."""
+        return self._view.health()
+
+    def stats(self) -> Stats:
+        """Counts since the start; on a shared feed, *messages*, *bytes*,
+        *reconnects*, *dropped* and the pongs are those of all of its connections.
+        """
+        return self._plan.stats((self._view,))
+
+    def updates(
+        self,
+        *,
+        latest: bool = True,
+        max_queue: int = 1000,
+        timeout: float | None = None,
+    ) -> Updates:
+        """An iterator of typed items, on the caller's own thread.
+
+        `Depth`, `Trade`, `Ticker`, `Candle`, `FundingRate`, `Data`, `StateChange` and
+        `Gap`, from the moment of the call; the first item is the present trusted depth,
+        if there is one. Leaving ``LIVE`` discards the depths that wait, before the
+        `StateChange` is queued. Ends at `close`.
+
+        Args:
+            latest: keep only the newest depth, ticker and funding rate that waits
+                (counted in ``stats().skipped``); False keeps them all, up to
+                *max_queue*. Trades, candles and data are always kept one by one.
+            max_queue: how many items wait; what is beyond becomes a counted `Gap`.
+                A `StateChange` or `Gap` is never dropped.
+            timeout: seconds after which ``TimeoutError`` is raised if nothing came.
+
+        Raises:
+            OkexWSError: while iterating, the error with which the subscription failed.
+        """
+        inbox = Inbox(self._plan.clock, latest, max_queue, timeout)
+        self._view.follow(inbox)
+        return Updates(inbox)
+
+    def wait_live(self, timeout: float | None = 30.0) -> None:
+        """Return when depth is live and every other channel is acknowledged or failed.
+
+        Raises:
+            TimeoutError: after *timeout* seconds; its cause is the last failure.
+            OkexWSError: the error with which the subscription failed, or `NotLive` if
+                it was closed.
+            RuntimeError: on a thread of the library, which would wait for itself.
+        """
+        self._view.wait_live(timeout)
+
+    def close(self, timeout: float | None = 5.0) -> bool:
+        """End the subscription; any thread, any time, any number of times.
+
+        Returns True when its thread has ended, False if it had not within *timeout*
+        seconds, or when called from a callback. On a shared feed there is nothing to
+        wait for: it is True at once, and the exchange is told a moment later.
+        """
+        self._view.closed = True
+        self._plan.detach(self._view)
+        if not self._own:
+            return True
+        self._plan.close()
+        return False if on_library_thread() else self._plan.join(timeout)
+
+    def __enter__(self: Self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()

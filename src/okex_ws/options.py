@@ -1,0 +1,81 @@
+"""How a feed connects: its keywords, checked, and what they make."""
+
+from __future__ import annotations
+
+import random
+import ssl
+from collections.abc import Callable
+from typing import TypedDict
+
+from .callbacks import OnState
+from .connection import Settings
+from .credentials import Credentials
+from .plan import Plan
+from .protocols import Wire
+from .protocols.v3 import PROTOCOL as V3
+from .protocols.v5 import PROTOCOL as V5
+from .stream import Network, TcpNetwork, check_ssl_context
+from .timing import Clock, Ping, Reconnect, SystemClock, Timeouts
+from .venues import Venue, find_venue
+
+_WIRES: dict[str, Wire] = {"v3": V3, "v5": V5}
+
+
+class ConnectionOptions(TypedDict, total=False):
+    """The keywords of `Feed`, for those who pass them on."""
+
+    credentials: Credentials | None
+    ssl_context: ssl.SSLContext | None
+    reconnect: Reconnect | None
+    ping_interval: float
+    probe_interval: float | None
+    clock: Clock | None
+    network: Callable[[], Network] | None
+    rng: random.Random | None
+    timeouts: Timeouts | None
+
+
+def make_plan(
+    venue: str | Venue,
+    on_state: OnState | None = None,
+    *,
+    credentials: Credentials | None = None,
+    ssl_context: ssl.SSLContext | None = None,
+    reconnect: Reconnect | None = None,
+    ping_interval: float = 30.0,
+    probe_interval: float | None = 5.0,
+    clock: Clock | None = None,
+    network: Callable[[], Network] | None = None,
+    rng: random.Random | None = None,
+    timeouts: Timeouts | None = None,
+) -> Plan:
+    """The plan of a feed to *venue*; keywords and errors as of `Feed`."""
+    where = find_venue(venue)
+    if on_state is not None and not callable(on_state):
+        raise TypeError(f"on_state is a function or None, got {on_state!r}")
+    check_ssl_context(ssl_context)
+    _check_type("credentials", credentials, Credentials)
+    _check_type("reconnect", reconnect, Reconnect)
+    _check_type("timeouts", timeouts, Timeouts)
+    if credentials is not None and where.retired is not None:
+        raise ValueError(
+            f"credentials are not sent to venue {where.name!r}, which was retired"
+            f" ({where.retired}): who listens there now is not known"
+        )
+    ticking = clock or SystemClock()
+    settings = Settings(
+        ticking,
+        network or (lambda: TcpNetwork(ticking, ssl_context=ssl_context)),
+        rng or random.Random(),
+        Ping(ping_interval, probe_interval),
+        timeouts or Timeouts(),
+        reconnect or Reconnect(),
+    )
+    wire = _WIRES[where.protocol]
+    return Plan(where, wire, settings, credentials, on_state)
+
+
+def _check_type(name: str, value: object, kind: type) -> None:
+    if value is not None and not isinstance(value, kind):
+        # Not its repr: it may be a secret in the wrong place.
+        raise TypeError(f"{name} is a {kind.__name__}, not a {type(value).__name__}")

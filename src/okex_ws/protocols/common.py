@@ -1,0 +1,204 @@
+"""What v3 and v5 have in common: names, batches of a request, JSON that is bounded.
+
+Total over hostile bytes: what comes from a peer raises `WireError` or nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Sequence
+from functools import wraps
+from typing import Any, ClassVar, ParamSpec, TypeVar
+
+from ..errors import WireError
+from ..wire import Name, Push, Request
+from .names import ALIASES, BOOKS, KNOWN, Known, check_market, check_name, find
+from .values import parse, quote, why
+
+# Characters of an error that are read; the longest that could name a channel has 160.
+MAX_MESSAGE = 1000
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Common(ABC):
+    """The half of a `Wire` that does not depend on the protocol."""
+
+    name: ClassVar[str]
+    PING = "ping"
+    # Bytes of a request.
+    max_request: ClassVar[int]
+    # Codes of errors that go away by themselves.
+    passing: ClassVar[frozenset[str]]
+
+    # --- What things are called -----------------------------------------------------
+
+    def topic(self, name: str) -> str:
+        """The library's one name of what a user calls *name*."""
+        return find(name, self.name).topic
+
+    def channel(self, topic: str, market: str, instrument_id: str) -> Name:
+        """The channel of a *topic* for one instrument."""
+        known = find(topic, self.name)
+        check_market(known, self.name, market)
+        own = known.of(self.name, market)
+        assert own is not None
+        key = self._key(own, market, instrument_id, known.by_type)
+        return Name(key, known.topic, instrument_id, known.kind)
+
+    def raw_channel(self, name: str, market: str, instrument_id: str) -> Name:
+        """The channel that the venue calls *name*, known or not, as decoded data.
+
+        What has a type of its own is a ``ValueError``: it is given in ``channels=``.
+        """
+        check_name(name)
+        if name in ALIASES or self._known_as(name) is not None:
+            known = self._known_as(name) or find(name, self.name)
+            self._refuse_typed(known, name, "name it in channels=")
+            return self.channel(known.topic, market, instrument_id)
+        return Name(self._key(name, market, instrument_id), name, instrument_id, "data")
+
+    @abstractmethod
+    def _known_as(self, name: str) -> Known | None:
+        """What the protocol itself calls *name*, if that is known."""
+
+    @staticmethod
+    def _refuse_typed(known: Known, name: str, instead: str) -> None:
+        if known.kind != "data":
+            raise ValueError(f"channel {name!r} has a type of its own: {instead}")
+
+    def _raw(self, key: str, name: str, instrument_id: str, whole: bool) -> Name:
+        """The `Name` of a raw *key*: that of `channel`, where one has the same key.
+
+        *whole* is whether what a channel of *name* wants was given, and nothing else.
+        """
+        known = self._known_as(name)
+        if known is None:
+            return Name(key, key, instrument_id, "data")
+        self._refuse_typed(known, name, "WSSubscription(..., channels=...) gives it")
+        return Name(key, known.topic if whole else key, instrument_id, "data")
+
+    @abstractmethod
+    def _key(
+        self, name: str, market: str, instrument_id: str, by_type: bool = False
+    ) -> str:
+        """The key of the protocol's own *name* for one instrument."""
+
+    @abstractmethod
+    def _own_name(self, channel: str) -> str:
+        """The protocol's own name in a key."""
+
+    def is_deep(self, channel: str) -> bool:
+        """Whether it is a book of 50 levels or more."""
+        return self._own_name(channel) in BOOKS
+
+    def needs_snapshot(self, topic: str) -> bool:
+        """Whether the channel pushes at once, and is not live before it has."""
+        return topic in KNOWN and KNOWN[topic].kind in ("depth", "ticker")
+
+    def replays_last(self, topic: str) -> bool:
+        """Whether a subscribe brings the last push again, however old.
+
+        In the recordings of 2021 and 2022 every channel of trades that pushed at all
+        did so first: 27 of 27 under v3, 12 of 12 under v5. No recording has a
+        ``trades-all``, and its documentation names no repeat: none is expected.
+        """
+        return topic == "trade"
+
+    # --- What is asked --------------------------------------------------------------
+
+    def request(self, op: str, channels: Sequence[str], number: int) -> Request:
+        """One request *op* for as many of *channels* as fit, at least one.
+
+        ``ValueError`` for none, and for a channel that is longer than a request.
+        """
+        if op not in ("subscribe", "unsubscribe"):
+            raise ValueError(f"op is 'subscribe' or 'unsubscribe', got {op!r}")
+        # One comma less than there are channels.
+        room = self.max_request - len(self._request(op, (), number)) + 1
+        carried: list[str] = []
+        for channel in channels:
+            # ASCII, as json.dumps writes: a character is a byte.
+            room -= len(to_json(self._argument(channel))) + 1
+            if room < 0:
+                break
+            carried.append(channel)
+        if not carried:
+            longest = max(map(len, channels), default=0)
+            raise ValueError(f"no request can carry a channel of {longest} characters")
+        return Request(self._request(op, carried, number), tuple(carried))
+
+    def _request(self, op: str, channels: Iterable[str], number: int) -> str:
+        args = [self._argument(channel) for channel in channels]
+        return to_json({**self._identity(number), "op": op, "args": args})
+
+    def _identity(self, number: int) -> dict[str, str]:
+        return {}
+
+    @abstractmethod
+    def _argument(self, channel: str) -> object:
+        """What stands for *channel* in a request."""
+
+    def is_passing(self, code: int | str) -> bool:
+        """Whether asking again may help."""
+        return str(code) in self.passing
+
+
+def reading(kind: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
+    """Have a reader of elements raise `WireError`, of this *kind*, and nothing else."""
+
+    def decorate(read: Callable[P, T]) -> Callable[P, T]:
+        @wraps(read)
+        def checked(*args: P.args, **kwargs: P.kwargs) -> T:
+            try:
+                return read(*args, **kwargs)
+            except (AttributeError, TypeError, LookupError, ValueError) as error:
+                raise WireError(kind, why(error)) from error
+
+        return checked
+
+    return decorate
+
+
+def to_json(value: object) -> str:
+    """Compact ASCII."""
+    return json.dumps(value, separators=(",", ":"))
+
+
+def read_text(payload: bytes) -> str:
+    """The text of a message."""
+    try:
+        return str(payload, "utf-8")
+    except UnicodeDecodeError as error:
+        raise WireError("utf-8", str(error)) from error
+
+
+def load(text: str) -> dict[str, Any]:
+    """The one JSON object that *text* is; its numbers stay the wire's characters."""
+    text = text.strip(" \t\r\n")
+    try:
+        message, end = parse(text)
+        if end != len(text):
+            raise ValueError("more than one value")
+        if "\\" in text:
+            # A lone surrogate can only come as an escape; it cannot be encoded.
+            json.dumps(message, ensure_ascii=False).encode()
+    except (ValueError, RecursionError) as error:
+        raise WireError("json", f"{why(error)} in {quote(text)}") from error
+    if type(message) is not dict:
+        raise WireError("shape", f"not an object: {quote(text)}")
+    return message
+
+
+def group(
+    keys: Sequence[str], data: list[Any], text: str, action: str | None
+) -> tuple[Push, ...]:
+    """One push a channel, all with the text of their frame."""
+    if len(keys) == 1:
+        return (Push(keys[0], data, text, action),)
+    groups: dict[str, list[Any]] = {key: [] for key in keys}
+    for key, element in zip(keys, data, strict=True):
+        groups[key].append(element)
+    return tuple(Push(key, found, text, action) for key, found in groups.items())

@@ -1,0 +1,340 @@
+"""OKX v5: bytes to vocabulary and back. Pure, and total over hostile bytes.
+
+Every server message is a text frame. A channel is an object on the wire, and its key is
+that of `names.key_of`.
+
+Whatever a peer sends, `V5.decode` and the readers raise `WireError` or nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from typing import Any
+
+from ..credentials import Credentials
+from ..errors import WireError
+from ..wire import (
+    NO_DEPTH,
+    CandleData,
+    DepthData,
+    FundingData,
+    LoggedIn,
+    Message,
+    Name,
+    Notice,
+    Path,
+    Pong,
+    Push,
+    Refused,
+    Subscribed,
+    Terminated,
+    TickerData,
+    TradeData,
+    Unknown,
+    Unsubscribed,
+)
+from .common import MAX_MESSAGE, Common, load, read_text, reading, to_json
+from .names import (
+    GATED,
+    INDEX_ALIASES,
+    KNOWN,
+    PRIVATE_BUSINESS,
+    V5_PRIVATE,
+    Known,
+    argument_of,
+    key_of,
+)
+from .values import (
+    candle,
+    epoch_ms,
+    given,
+    parse,
+    quote,
+    signed,
+    snapshot,
+    ticker,
+    trade,
+    whole,
+    why,
+)
+
+_KNOWN = {known.v5: known for known in KNOWN.values() if known.v5 is not None} | {
+    name: KNOWN[topic] for name, topic in INDEX_ALIASES.items()
+}
+_INST_TYPES = {"swap": "SWAP", "futures": "FUTURES", "option": "OPTION"}
+_BUSINESS = re.compile(
+    r"(mark-price-|index-)?candle\w+|trades-all|sprd-[\w-]+|public-block-trades"
+    r"|public-struc-block-trades|block-tickers"
+)
+# An argument in the sentence of an error, "channel:ticker,instId:BTC-USDT doesn't
+# exist". A full stop is no part of it, and one inside an id is.
+_SAID = re.compile(
+    r"(?<![\w-])channel:([\w-]{1,64})"
+    r"((?:,(?!channel:)[A-Za-z0-9]{1,32}:[\w-]{1,64}(?:\.[\w-]{1,64}){0,4})*)"
+    r"(?![\w-]|[.:]\w)",
+    re.ASCII,
+)
+_CONFIRM = {"0": False, "1": True}
+
+_TICKER = (
+    *("lastSz", "bidPx", "bidSz", "askPx", "askSz"),
+    *("open24h", "high24h", "low24h", "vol24h", "volCcy24h"),
+)
+
+
+class V5(Common):
+    """OKX v5, and OKJ's. Stateless: one instance, `PROTOCOL`, does."""
+
+    name = "v5"
+    # The documented limit is 64 KB for "the total length of channels", beyond which the
+    # exchange closes with 1009. Whether the rest counts is not said: half of it.
+    max_request = 32_768
+    # Too frequent, internal errors, bulk logins too frequent, a timestamp that expired.
+    passing = frozenset(("60014", "64007", "63999", "60023", "60006"))
+
+    # --- What things are called -----------------------------------------------------
+
+    def _known_as(self, name: str) -> Known | None:
+        return _KNOWN.get(name)
+
+    def _key(
+        self, name: str, market: str, instrument_id: str, by_type: bool = False
+    ) -> str:
+        kind = {"instType": _INST_TYPES[market]} if by_type else {}
+        return key_of({"channel": name, "instId": instrument_id, **kind})
+
+    def _own_name(self, channel: str) -> str:
+        return channel.partition(":")[0]
+
+    def raw(self, argument: object) -> Name:
+        """The channel that is the *argument* of a subscribe request, as decoded data.
+
+        A mapping of ``str``, with ``'channel'``, or the bare name of a channel. What
+        the exchange adds to its answers (``uid``) or leaves out of them
+        (``extraParams``: github ccxt, pull request 23704) could not be told apart
+        there, and is a ``ValueError``.
+        """
+        given = {"channel": argument} if isinstance(argument, str) else argument
+        if not isinstance(given, Mapping):
+            raise TypeError(f"a channel is a mapping or a name, got {argument!r:.80}")
+        for name in ("uid", "extraParams"):
+            if name in given:
+                raise ValueError(f"{name!r} is not in both request and answer")
+        key = key_of(given)
+        names = given.keys() - {"channel"}
+        known = _KNOWN.get(given["channel"])
+        wanted = {"instId", "instType"} if known and known.by_type else {"instId"}
+        instrument_id = given.get("instId", "")
+        return self._raw(key, given["channel"], instrument_id, names == wanted)
+
+    def path(self, channel: str) -> Path:
+        """By the documentation's lists; what they do not name is public."""
+        name = self._own_name(channel)
+        if PRIVATE_BUSINESS.fullmatch(name):
+            return Path("business", login=True)
+        if name in V5_PRIVATE:
+            return Path("private", login=True)
+        if _BUSINESS.fullmatch(name):
+            return Path("business")
+        return Path("public", login=name in GATED)
+
+    def url(self, endpoint: str, path: Path) -> str:
+        """The base of the venue and the name of the path."""
+        return f"{endpoint}/{path.name}"
+
+    # --- What is asked --------------------------------------------------------------
+
+    def _argument(self, channel: str) -> object:
+        return argument_of(channel)
+
+    def _identity(self, number: int) -> dict[str, str]:
+        return {"id": str(number)}
+
+    def login(self, credentials: Credentials, now: float) -> str:
+        """The text of a login; the timestamp is in whole seconds."""
+        timestamp = str(int(now))
+        arguments = {
+            "apiKey": credentials.api_key,
+            "passphrase": credentials.passphrase,
+            "timestamp": timestamp,
+            "sign": credentials.sign(timestamp),
+        }
+        return to_json({"op": "login", "args": [arguments]})
+
+    # --- What is answered -----------------------------------------------------------
+
+    def mentioned(self, message: str) -> tuple[str, ...]:
+        """The channels that an error's text names, in a sentence or by an echo."""
+        text = message[:MAX_MESSAGE]
+        found: dict[str, None] = {}
+        for argument in (*_said(text), *_echoed(text)):
+            try:
+                found[_key_of(argument)] = None
+            except WireError:
+                continue
+        return tuple(found)
+
+    def ends_login(self, code: int | None) -> bool:
+        """4001 is "login failed"."""
+        return code == 4001
+
+    def decode(self, payload: bytes, binary: bool) -> tuple[Message, ...]:
+        """The messages in one frame; mostly one. Raises `WireError` and nothing else.
+
+        Every JSON number in it has become the ``str`` of its own characters.
+        """
+        if binary:
+            raise WireError("frame", "a binary frame, where v5 sends text")
+        text = read_text(payload)
+        if text == "pong":
+            return (Pong(),)
+        message = load(text)
+        if "event" in message:
+            return (_event(message),)
+        if "arg" not in message and "op" in message:
+            # An answer to an order, which this library does not send.
+            return (Unknown("op"),)
+        return (_push(message, text),)
+
+    @reading("depth")
+    def depth(self, element: Any, before: DepthData = NO_DEPTH) -> DepthData:
+        """Read a snapshot of levels; see `values.snapshot`.
+
+        ``seqId`` was absent until 2022.
+        """
+        at, seq = epoch_ms(element["ts"]), given(whole, element.get("seqId"))
+        return snapshot(element, before, at, seq)
+
+    @reading("trade")
+    def trade(self, element: Any) -> TradeData:
+        """Read one trade, or several that a taker made at one price.
+
+        ``tradeId`` is the last id of ``count``: 123 of 3 are 121, 122 and 123.
+        """
+        count = given(whole, element.get("count"))
+        price, size, side = element["px"], element["sz"], element["side"]
+        number = 1 if count is None else count
+        return trade(
+            element["tradeId"], number, price, size, side, epoch_ms(element["ts"])
+        )
+
+    @reading("ticker")
+    def ticker(self, element: Any) -> TickerData:
+        """Read one ticker, or that of an index: what it has not is ``None``."""
+        last = element["idxPx"] if "idxPx" in element else element["last"]
+        return ticker(last, map(element.get, _TICKER), epoch_ms(element["ts"]))
+
+    @reading("candle")
+    def candle(self, element: Any) -> CandleData:
+        """Read one candle: of 9 items, of 7 as in 2022, or of 6 of a mark or an index.
+
+        ``[ts, open, high, low, close, volume, volCcy, volCcyQuote, confirm]``; the six
+        are without volumes, the seven without the last two.
+        """
+        if type(element) is not list or len(element) not in (6, 7, 9):
+            raise ValueError(f"a candle is {quote(element)} of 6, 7 or 9 items")
+        confirmed = len(element) != 7
+        closed = _CONFIRM[element[-1]] if confirmed else None
+        volumes = element[5:-1] if confirmed else element[5:]
+        return candle(epoch_ms(element[0]), element[1:5], volumes, closed)
+
+    @reading("funding")
+    def funding(self, element: Any) -> FundingData:
+        """Read one funding rate; some of it was absent until 2022."""
+        return FundingData(
+            signed(element["fundingRate"]),
+            epoch_ms(element["fundingTime"]),
+            given(signed, element.get("nextFundingRate")),
+            given(epoch_ms, element.get("nextFundingTime")),
+            given(epoch_ms, element.get("ts")),
+        )
+
+
+PROTOCOL = V5()
+
+
+# Bounded like every memory of network text; a process follows fewer instruments.
+@lru_cache(maxsize=8192)
+def _instrument_key(channel: Any, inst_id: Any) -> str:
+    return key_of({"channel": channel, "instId": inst_id})
+
+
+def _key_of(argument: Any) -> str:
+    """The key of what a peer sent as a channel."""
+    try:
+        if len(argument) == 2 and "instId" in argument:
+            return _instrument_key(argument["channel"], argument["instId"])
+        # Private channels are pushed with the user's id beside what was asked for.
+        return key_of({name: argument[name] for name in argument if name != "uid"})
+    except (TypeError, LookupError, ValueError) as error:
+        raise WireError("shape", f"arg is {quote(argument)}: {why(error)}") from error
+
+
+def _push(message: dict[str, Any], text: str) -> Push:
+    key = _key_of(message.get("arg"))
+    data, action = message.get("data"), message.get("action")
+    if type(data) is not list or not (data or PROTOCOL.path(key).login):
+        # Nothing is what a private channel has to say of no positions.
+        raise WireError("shape", f"data is {quote(data)}", key)
+    if action is not None and action not in ("snapshot", "update"):
+        raise WireError("shape", f"action {quote(action)}", key)
+    return Push(key, data, text, action)
+
+
+def _event(message: dict[str, Any]) -> Message:
+    event, number = message["event"], message.get("id")
+    if number is not None and not isinstance(number, str):
+        raise WireError("shape", f"id {quote(number)}")
+    if event == "subscribe":
+        return Subscribed(_key_of(message.get("arg")), number)
+    if event == "unsubscribe":
+        return Unsubscribed(_key_of(message.get("arg")), number)
+    if event == "login" and message.get("code") == "0":
+        return LoggedIn()
+    if event in ("error", "login", "notice"):
+        return _told(event, message, number)
+    if event in ("channel-conn-count", "channel-conn-count-error"):
+        return _counted(event, message)
+    if not isinstance(event, str):
+        raise WireError("shape", f"event {quote(event)}")
+    return Unknown("event")
+
+
+def _told(event: str, message: dict[str, Any], number: str | None) -> Message:
+    code, text = message.get("code"), message.get("msg", "")
+    if not isinstance(code, str) or not re.fullmatch("[0-9]{1,9}", code):
+        raise WireError("shape", f"code {quote(code)} of {event}")
+    if not isinstance(text, str):
+        raise WireError("shape", f"msg of {event} is {quote(text)}")
+    text = text[:MAX_MESSAGE]
+    return Notice(code, text) if event == "notice" else Refused(code, text, number)
+
+
+def _counted(event: str, message: dict[str, Any]) -> Message:
+    kind, count = message.get("channel"), message.get("connCount")
+    if not isinstance(kind, str) or not isinstance(count, str):
+        raise WireError("shape", f"{event} of {quote(kind)}: {quote(count)}")
+    text = f"{count[:20]} connections have {kind[:64]!r}"
+    return Terminated(kind, text) if event.endswith("error") else Notice(event, text)
+
+
+def _said(text: str) -> Iterator[dict[str, str]]:
+    """The arguments in a sentence."""
+    for channel, rest in _SAID.findall(text):
+        pairs = (part.partition(":") for part in rest.split(",") if part)
+        yield {**{name: value for name, _, value in pairs}, "channel": channel}
+
+
+def _echoed(text: str) -> Iterator[Any]:
+    """The arguments in the echo of a request, unless it was cut short."""
+    start = text.find("{")
+    if start < 0:
+        return
+    try:
+        request, _ = parse(text, start)
+    except (ValueError, RecursionError):
+        return
+    for value in request.values():
+        yield from value if type(value) is list else ()

@@ -1,0 +1,213 @@
+"""One connection of a feed, the channels that live on it, and who follows them.
+
+The `handler.Handler` of that connection: everything here is done on its thread, but
+for what the plan counts of it under its own lock.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Protocol
+
+from .channel import Channel, DepthChannel
+from .connection import Connection
+from .errors import LoginRejected, OkexWSError, WireError
+from .line import Line
+from .session import Session
+from .timing import Clock
+from .trust import NO_LIMITS, Link
+from .view import View
+from .wire import Path
+
+
+class Owner(Protocol):
+    """The plan, as its routes see it."""
+
+    closed: bool
+
+    def release(self, view: View) -> None:
+        """*view* failed: it wants nothing more, on any connection."""
+        ...
+
+    def forget(self, channel: Channel, route: Route) -> bool:
+        """Whether nobody wants *channel* any more; then the plan forgot it too."""
+        ...
+
+    def left(self, view: View) -> None:
+        """*view* has left one of its connections."""
+        ...
+
+    def wanted(self, route: Route) -> list[Channel]:
+        """The channels that live on *route*, the refused ones apart."""
+        ...
+
+    def retire(self, route: Route, error: OkexWSError) -> None:
+        """Nothing can be had over *route*, for this reason."""
+        ...
+
+
+class Route:
+    """The channels of one connection; it is what the connection reports to."""
+
+    connection: Connection
+
+    def __init__(self, owner: Owner, path: Path, clock: Clock) -> None:
+        self.path = path
+        # The plan's, under its lock: what lives here, how many deep books are among
+        # it, and why nothing can be had here, if so.
+        self.channels: dict[str, Channel] = {}
+        self.depths = 0
+        self.error: OkexWSError | None = None
+        self._owner = owner
+        self._clock = clock
+        self._views: tuple[View, ...] = ()
+        # Of these the few that have limits: nothing else is told by the clock alone.
+        self._limited: tuple[View, ...] = ()
+
+    # --- Coming and going -----------------------------------------------------------
+
+    def join(self, view: View, channels: Sequence[Channel]) -> None:
+        """*view* wants *channels*, which live here."""
+        if view.ended:
+            # Refused or closed meanwhile: it may have left before it came.
+            return
+        now = self._clock.monotonic()
+        self._hold((*self._views, view))
+        for channel in channels:
+            channel.followers = (*channel.followers, view)
+            if self.error is not None:
+                self.rejected(channel.name, self.error, now)
+            else:
+                self._want(channel, now)
+        view.tell(now)
+        view.wake()
+
+    def leave(self, view: View, channels: Sequence[Channel]) -> None:
+        """*view* wants *channels* no more; those that nobody else wants are left."""
+        view.tell(self._clock.monotonic())
+        self._hold(tuple(other for other in self._views if other is not view))
+        talk = self.connection.conversation
+        for channel in channels:
+            channel.followers = tuple(f for f in channel.followers if f is not view)
+            if self._owner.forget(channel, self) and talk is not None:
+                self._drop(talk.session, channel)
+        self._owner.left(view)
+
+    def _hold(self, views: tuple[View, ...]) -> None:
+        self._views = views
+        self._limited = tuple(v for v in views if v.limits is not NO_LIMITS)
+
+    def _want(self, channel: Channel, now: float) -> None:
+        talk = self.connection.conversation
+        if talk is None:
+            return
+        line = talk.session.lines.get(channel.name)
+        if line is not None and line.target is channel and line.wanted:
+            return
+        channel.opened(talk.link, now)
+        line = talk.session.want(channel.name, channel, channel.owes, now)
+        if line.acknowledged:
+            channel.subscribed(talk.link, now)
+
+    @staticmethod
+    def _drop(session: Session[Channel], channel: Channel) -> None:
+        line: Line[Channel] | None = session.lines.get(channel.name)
+        if line is not None and line.target is channel:
+            session.drop(channel.name)
+
+    # --- What the connection says ---------------------------------------------------
+
+    def opened(self, session: Session[Channel], link: Link, now: float) -> None:
+        """See `handler.Handler`."""
+        for channel in self._wanted():
+            channel.opened(link, now)
+            session.want(channel.name, channel, channel.owes, now)
+
+    def _wanted(self) -> list[Channel]:
+        return [c for c in self._owner.wanted(self) if c.followers]
+
+    def acknowledged(self, channel: str, link: Link, now: float) -> None:
+        """See `handler.Handler`."""
+        target = self.channels.get(channel)
+        if target is not None:
+            target.subscribed(link, now)
+            for view in self._following(target):
+                view.wake()
+
+    def unsubscribed(self, channel: str, link: Link, now: float) -> None:
+        """See `handler.Handler`."""
+        target = self.channels.get(channel)
+        if target is not None:
+            target.opened(link, now)
+
+    def _following(self, channel: Channel) -> list[View]:
+        # A view that failed, or was closed, may not have left yet.
+        return [v for v in channel.followers if isinstance(v, View) and not v.ended]
+
+    def rejected(self, channel: str, error: OkexWSError, now: float) -> None:
+        """See `handler.Handler`."""
+        target = self.channels.get(channel)
+        if target is not None:
+            target.refused(error)
+            for view in self._following(target):
+                self._refuse(view, target, error, now)
+
+    def _refuse(
+        self, view: View, channel: Channel, error: OkexWSError, now: float
+    ) -> None:
+        """A channel of *view* is refused; the view with it, if its depth or last."""
+        view.trouble(error)
+        alive = [c for c in view.channels.values() if c.error is None]
+        if isinstance(channel, DepthChannel):
+            alive = [c for c in alive if isinstance(c, DepthChannel)]
+        if not alive:
+            view.fail(error, now)
+            self._owner.release(view)
+        view.tell(now)
+        view.wake()
+
+    def locked_out(self, error: LoginRejected, now: float) -> None:
+        """See `handler.Handler`."""
+        self._owner.retire(self, error)
+        for name in list(self.channels):
+            self.rejected(name, error, now)
+
+    def lapsed(self) -> None:
+        """See `handler.Handler`."""
+        for channel in self._wanted():
+            channel.lapsed()
+
+    def look_again(self, now: float) -> None:
+        """See `handler.Handler`."""
+        for view in self._views:
+            view.tell(now)
+            view.wake()
+
+    def due(self) -> float:
+        """See `handler.Handler`."""
+        if not self._limited:
+            return math.inf
+        return min(view.due() for view in self._limited)
+
+    def unreadable(self, error: WireError, now: float) -> None:
+        """See `handler.Handler`."""
+        for channel in self._wanted():
+            if error.channel is None or error.channel == channel.name:
+                channel.spoiled(str(error), now)
+
+    def troubled(self, error: OkexWSError) -> None:
+        """See `handler.Handler`."""
+        for view in self._views:
+            view.trouble(error)
+
+    def lost(self, error: OkexWSError, now: float) -> None:
+        """See `handler.Handler`."""
+        for channel in self._wanted():
+            channel.lost(str(error), now)
+
+    def ended(self, now: float) -> None:
+        """See `handler.Handler`."""
+        for view in self._views if self._owner.closed else ():
+            view.closed = True
+            view.tell(now)

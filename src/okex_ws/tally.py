@@ -1,0 +1,63 @@
+"""What a feed, or one subscription of it, counted: put together when asked for."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from .channel import Channel
+from .connection import Connection
+from .counters import Counts
+from .messages import Stats
+from .timing import utc
+from .view import View
+
+_SKIPPED = "skipped "
+
+
+def tally(
+    connections: Iterable[Connection],
+    views: Sequence[View],
+    past: Counter[str],
+    before: Counts,
+    channels: Iterable[Channel] | None = None,
+) -> Stats:
+    """The counts of *connections* and *views*, and of those that are no more.
+
+    *channels* are those of the *views*, unless they are given.
+    """
+    mine = Counter(past)
+    if channels is None:
+        channels = {id(c): c for v in views for c in v.channels.values()}.values()
+    for view in views:
+        mine += view.counts()
+    for channel in channels:
+        # A copy: its own thread may count at this very moment.
+        mine += Counter(dict(channel.counts))
+    counts, open_bytes, pongs, trips = Counts(), 0, [], []
+    counts.absorb(before)
+    for connection in connections:
+        one, talk = connection.counts, connection.conversation
+        counts.absorb(one)
+        open_bytes += talk.transport.bytes_received if talk is not None else 0
+        if one.last_pong is not None and one.round_trip is not None:
+            pongs.append(one.last_pong)
+            trips.append(one.round_trip)
+    return Stats(
+        messages=counts.messages,
+        bytes=counts.bytes + open_bytes,
+        reconnects=dict(counts.reconnects),
+        resyncs=mine["resyncs"],
+        gaps=mine["gaps"],
+        dropped=dict(counts.dropped),
+        skipped={
+            kind[len(_SKIPPED) :]: count
+            for kind, count in mine.items()
+            if kind.startswith(_SKIPPED)
+        },
+        callback_errors=mine["callback_errors"],
+        callback_stalls=mine["callback_stalls"],
+        # Of several connections, what is worst.
+        last_pong=utc(min(pongs)) if pongs else None,
+        ping_round_trip=max(trips) if trips else None,
+    )

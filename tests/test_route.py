@@ -1,0 +1,480 @@
+"""What happens on one connection, to those who live on it alone, in virtual time."""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import Any
+
+import pytest
+from tests.world import V5, World
+
+from okex_ws import (
+    ConnectionLost,
+    Credentials,
+    Data,
+    Feed,
+    Gap,
+    LoginRejected,
+    RawSubscription,
+    State,
+    StateChange,
+    SubscriptionRejected,
+    WSSubscription,
+)
+
+KEY = Credentials("the-api-key", "the-secret-key", "the-passphrase")
+ORDERS = {"channel": "orders", "instType": "ANY"}
+# A private channel of each protocol, and a push of it.
+PRIVATE: dict[str, Any] = {"v3": "spot/order:BTC-USDT", "v5": ORDERS}
+PUSHES: dict[str, Any] = {
+    "v3": {"table": "spot/order", "data": [{"instrument_id": "BTC-USDT"}]},
+    "v5": {"arg": {**ORDERS, "uid": "77982378738415879"}, "data": [{"ordId": "1"}]},
+}
+
+
+@pytest.fixture
+def v5() -> World:
+    return filled(World("v5"))
+
+
+@pytest.fixture(params=["v3", "v5"])
+def world(request: pytest.FixtureRequest) -> World:
+    return filled(World(request.param))
+
+
+def filled(world: World) -> World:
+    for topic in ("depth5", "candle60s"):
+        make = getattr(world.dialect, topic.rstrip("56s0"))
+        world.exchange.first_pushes[world.dialect.channel(topic)] = make(0)
+    return world
+
+
+def private(feed: Feed, world: World, **keywords: Any) -> RawSubscription:
+    return RawSubscription([PRIVATE[world.protocol]], feed=feed, **keywords)
+
+
+def public(feed: Feed, **keywords: Any) -> WSSubscription:
+    keywords.setdefault("channels", ("depth5",))
+    return WSSubscription("BTC-USDT", "spot", feed=feed, **keywords)
+
+
+def where(world: World) -> str:
+    """The path of private channels."""
+    return {"v3": "", "v5": "private"}[world.protocol]
+
+
+def said(world: World) -> list[str]:
+    """What was asked on the connections that log in, in order."""
+    peers = [peer for peer in world.peers if peer.logged_in]
+    logins = [s for s in world.exchange.log if '"login"' in s.text]
+    peers += [s.peer for s in logins]
+    log = [s.text for s in world.exchange.log if s.peer in peers and s.text != "ping"]
+    return [str(json.loads(text)["op"]) for text in log]
+
+
+# --- Two connections, one subscription ----------------------------------------------
+
+
+def test_losing_the_business_connection_leaves_the_depth_live(v5: World) -> None:
+    changes: list[StateChange] = []
+    sub = v5.subscribe(channels=("depth5", "candle60s"), on_state=changes.append)
+    seen: list[Any] = []
+
+    def cut() -> None:
+        v5.failure = lambda url: (
+            ConnectionLost(url, "refused") if "business" in url else None
+        )
+        v5.peer_on("business").drop()
+
+    v5.at(1, lambda: seen.append((sub.state, sub.latest("candle1m") is not None)))
+    v5.at(2, cut)
+    v5.at(2.001, lambda: seen.append((sub.state, sub.latest("candle60s"))))
+    v5.at(60, lambda: seen.append((sub.state, bool(sub.GetDepth()))))
+
+    v5.run(61)
+
+    assert seen == [(State.LIVE, True), (State.LIVE, None), (State.LIVE, True)]
+    assert [c.new for c in changes] == [State.SYNCING, State.LIVE, State.CLOSED]
+
+
+def test_losing_the_public_connection_leaves_the_candles_and_no_price(
+    v5: World,
+) -> None:
+    sub = v5.subscribe(channels=("depth5", "candle60s"))
+    seen: list[Any] = []
+
+    def cut() -> None:
+        v5.failure = lambda url: (
+            ConnectionLost(url, "refused") if "public" in url else None
+        )
+        v5.peer_on("public").drop()
+
+    v5.at(2, cut)
+    v5.at(3, lambda: v5.peer_on("business").send(V5.candle(0, "100.5")))
+    v5.at(4, lambda: seen.extend([sub.state, sub.GetDepth(), sub.candles[-1].close]))
+    v5.at(4, lambda: seen.append(sub.latest("candle60s") == sub.candles[-1]))
+
+    v5.run(5)
+
+    assert seen[:2] == [State.RECONNECTING, {}]
+    assert str(seen[2]) == "100.5"
+    assert seen[3] is True
+
+
+def test_it_is_ready_when_the_channels_of_every_connection_are(v5: World) -> None:
+    sub = v5.subscribe(channels=("depth5", "candle60s"))
+    v5.failure = lambda url: (
+        ConnectionLost(url, "refused") if "business" in url else None
+    )
+    seen: list[Any] = []
+    v5.at(1, lambda: seen.append((sub.state, sub._view._is_ready())))
+    v5.at(2, lambda: setattr(v5, "failure", lambda url: None))
+    v5.at(40, lambda: seen.append((sub.state, sub._view._is_ready())))
+
+    v5.run(41)
+
+    assert seen == [(State.LIVE, False), (State.LIVE, True)]
+
+
+def test_a_refused_top_leaves_the_five_levels_of_the_same_instrument(
+    v5: World,
+) -> None:
+    v5.exchange.unknown.add("bbo-tbt:BTC-USDT")
+    feed = v5.feed()
+    five, top = public(feed), public(feed, channels=("bbo-tbt", "trade"))
+    seen: list[Any] = []
+    v5.at(1, lambda: seen.extend([five.state, top.state, top.GetDepth()]))
+    v5.at(2, lambda: seen.append(list(v5.peer_on("public").subscribed)))
+
+    v5.run(3)
+
+    assert seen[:3] == [State.LIVE, State.FAILED, {}]
+    assert seen[3] == ["books5:BTC-USDT"]
+
+
+def test_a_refused_extra_channel_leaves_the_depth(v5: World) -> None:
+    v5.exchange.unknown.add("candle1m:BTC-USDT")
+    errors: list[Exception] = []
+    channels = ("candle60s", "depth5")
+    sub = v5.subscribe(channels=channels, on_error=errors.append)
+    seen: list[Any] = []
+    v5.at(1, lambda: seen.extend([sub.state, sub._view._is_ready()]))
+
+    v5.run(2)
+
+    assert seen == [State.LIVE, True]
+    assert sub.health().failed == {"candle60s": errors[0]}
+
+
+def test_all_of_several_channels_refused_is_the_end_of_it(v5: World) -> None:
+    v5.exchange.unknown.update(["trades:BTC-USDT", "candle1m:BTC-USDT"])
+    sub = v5.subscribe(channels=("trade", "candle60s"))
+
+    v5.run(60)
+
+    assert sub.state is State.FAILED
+    assert v5.clock.now < v5.t0 + 10
+
+
+def test_a_channel_of_a_wrong_path_would_be_refused(v5: World) -> None:
+    """The exchange of these tests knows its paths, as the real one does."""
+    sub = v5.subscribe(channels=("depth5",), raw_channels=("sprd-tickers",))
+    other = v5.subscribe(channels=("depth5",), raw_channels=("candle9m",))
+    seen: list[Any] = []
+    v5.at(1, lambda: seen.extend([sub.health().failed, other.health().failed]))
+
+    v5.run(2)
+
+    assert seen == [{}, {}]
+    objection = V5.objection("public", {"channel": "candle1m", "instId": "X"}, False)
+    assert objection is not None
+    assert objection[0] == "60018"
+
+
+# --- What the exchange ends, or says ------------------------------------------------
+
+
+def test_a_kind_of_channel_that_the_exchange_terminates_fails_for_good(
+    v5: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    feed = v5.feed(credentials=KEY)
+    sub, other = private(feed, v5), RawSubscription(["account"], feed=feed)
+    depth = public(feed)
+    ended = {
+        "event": "channel-conn-count-error",
+        "channel": "orders",
+        "connCount": "20",
+        "connId": "a4d3ae55",
+    }
+    v5.at(1, lambda: v5.peer_on("private").send(ended))
+    seen: list[Any] = []
+    v5.at(2, lambda: seen.extend(s.state for s in (sub, other, depth)))
+
+    v5.run(60)
+
+    assert seen == [State.FAILED, State.LIVE, State.LIVE]
+    (error,) = sub.health().failed.values()
+    assert isinstance(error, SubscriptionRejected)
+    assert error.code == "channel-conn-count-error"
+    assert said(v5) == ["login", "subscribe"]
+
+
+def test_a_notice_is_logged_and_ends_nothing(
+    v5: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    sub = v5.subscribe(channels=("depth5",))
+    notice = {"event": "notice", "code": "64008", "msg": "closing\nsoon", "connId": "x"}
+    count = {"event": "channel-conn-count", "channel": "orders", "connCount": "2"}
+    seen: list[Any] = []
+    v5.at(1, lambda: v5.peer_on("public").send(notice))
+    v5.at(1, lambda: v5.peer_on("public").send(count))
+    v5.at(2, lambda: seen.append(sub.state))
+
+    v5.run(3)
+
+    assert seen == [State.LIVE]
+    warned = [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
+    assert warned == [f"{v5.url}/public: notice 64008: closing\ufffdsoon"]
+
+
+def test_a_channel_that_ends_unasked_is_taken_from_all_who_share_it(
+    world: World,
+) -> None:
+    feed = world.feed()
+    subs = [public(feed), public(feed)]
+    key = world.dialect.channel("depth5")
+    seen: list[Any] = []
+    world.at(1, lambda: world.peer and world.peer.end(key))
+    world.at(1.5, lambda: seen.append([(s.state, s.GetDepth()) for s in subs]))
+    world.at(4, lambda: seen.append([s.state for s in subs]))
+
+    world.run(5)
+
+    assert seen == [[(State.SYNCING, {})] * 2, [State.LIVE] * 2]
+
+
+# --- A connection that logs in ------------------------------------------------------
+
+
+def test_it_logs_in_before_anything_private_is_asked(world: World) -> None:
+    feed = world.feed(credentials=KEY)
+    sub = private(feed, world)
+    seen: list[Any] = []
+    world.at(1, lambda: world.peer and world.peer.send(PUSHES[world.protocol]))
+    world.at(2, lambda: seen.extend([sub.state, sub.latest()]))
+
+    world.run(3)
+
+    assert seen[0] is State.LIVE
+    assert isinstance(seen[1], Data)
+    assert said(world) == ["login", "subscribe"]
+
+
+def test_a_close_in_place_of_an_answer_refuses_the_key_as_well(v5: World) -> None:
+    """v5 closes with 4001, "login failed": the key is not offered again and again."""
+    v5.exchange.login_close = 4001
+    sub = private(v5.feed(credentials=KEY), v5)
+
+    v5.run(60)
+
+    assert sub.state is State.FAILED
+    assert "login failed" in sub.health().cause
+    assert len(v5.opened) == 1
+
+
+def test_the_time_of_a_login_is_the_exchanges_own(world: World) -> None:
+    world.exchange.ahead = 3600.0
+    private(world.feed(credentials=KEY), world)
+
+    world.run(1)
+
+    (arg, *rest) = world.exchange.requests[0]["args"]
+    timestamp = rest[1] if rest else arg["timestamp"]
+    sign = rest[2] if rest else arg["sign"]
+    assert float(timestamp) == pytest.approx(1_600_003_600, abs=1)
+    assert sign == KEY.sign(timestamp)
+
+
+def test_after_each_reconnect_it_logs_in_first_and_says_that_pushes_may_be_missing(
+    world: World,
+) -> None:
+    sub = private(world.feed(credentials=KEY), world)
+    updates = sub.updates()
+    for second in (2, 12):
+        world.at(second, lambda: world.peer and world.peer.drop())
+
+    world.run(20)
+
+    assert said(world) == ["login", "subscribe"] * 3
+    told = [item for item in updates if isinstance(item, (Gap, StateChange))]
+    words = ["Gap" if isinstance(i, Gap) else i.new.value for i in told]
+    lost = ["RECONNECTING", "SYNCING", "LIVE", "Gap"]
+    assert words == ["SYNCING", "LIVE", *lost, *lost, "CLOSED"]
+    assert sub.stats().gaps == 2
+
+
+def test_a_rejected_key_fails_what_is_private_and_nothing_else(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    world.exchange.login_refusal = (30013, "Invalid sign")
+    if world.protocol == "v5":
+        world.exchange.login_refusal = ("60009", "Login failed.")
+    errors: list[Exception] = []
+    feed = world.feed(credentials=KEY)
+    sub = private(feed, world, on_error=errors.append)
+    depth = public(feed)
+    seen: list[Any] = []
+    world.at(1, lambda: seen.extend([sub.state, depth.state, world.closed_networks]))
+    world.at(100, lambda: seen.extend([depth.state, len(feed.connections())]))
+
+    world.run(101)
+
+    assert seen == [State.FAILED, State.LIVE, 1, State.LIVE, 1]
+    (failed,) = sub.health().failed.values()
+    assert isinstance(failed, LoginRejected)
+    assert failed.code == world.exchange.login_refusal[0]
+    assert errors == [failed]
+    with pytest.raises(LoginRejected):
+        sub.wait_live(0)
+    assert said(world) == ["login"]
+    assert len(world.opened) == 2
+
+
+def test_a_later_private_subscription_tries_the_key_once_again(world: World) -> None:
+    world.exchange.login_refusal = world.dialect.unknown({"key": "bad"})
+    feed = world.feed(credentials=KEY)
+    public(feed)
+    subs = [private(feed, world)]
+    world.at(10, lambda: subs.append(private(feed, world)))
+    world.at(20, lambda: setattr(world.exchange, "login_refusal", None))
+    world.at(30, lambda: subs.append(private(feed, world)))
+    seen: list[Any] = []
+    world.at(31, lambda: seen.extend(sub.state for sub in subs))
+
+    world.run(32)
+
+    assert seen == [State.FAILED, State.FAILED, State.LIVE]
+    assert said(world) == ["login", "login", "login", "subscribe"]
+
+
+def test_who_comes_while_a_key_is_being_rejected_is_told_too(world: World) -> None:
+    """The login was sent when it came; it is told once the connection has parted."""
+    world.exchange.login_refusal = world.dialect.unknown({"key": "bad"})
+    feed = world.feed(credentials=KEY)
+    subs = [private(feed, world)]
+
+    def again(error: Exception) -> None:
+        # The route is given up by now, and not yet gone.
+        subs.append(private(feed, world))
+
+    first = subs[0]
+    first._view.callbacks._on_error = again
+    world.at(0.04, lambda: subs.append(private(feed, world)))
+    # Together with the refusal, which is read before the newcomer is let in.
+    world.at(0.05, lambda: subs.append(private(feed, world)))
+    seen: list[Any] = []
+    world.at(1, lambda: seen.extend(sub.state for sub in subs))
+
+    world.run(2)
+
+    assert seen == [State.FAILED] * 4
+    for sub in subs:
+        with pytest.raises(LoginRejected):
+            sub.wait_live(0)
+    assert said(world) == ["login", "login"]
+
+
+def test_an_error_that_passes_is_no_rejected_key(v5: World) -> None:
+    v5.exchange.login_refusal = ("60006", "Timestamp request expired")
+    errors: list[Exception] = []
+    sub = private(v5.feed(credentials=KEY), v5, on_error=errors.append)
+    v5.at(0.5, lambda: setattr(v5.exchange, "login_refusal", None))
+    seen: list[Any] = []
+    v5.at(5, lambda: seen.append(sub.state))
+
+    v5.run(6)
+
+    assert seen == [State.LIVE]
+    assert [type(error) for error in errors] == [LoginRejected]
+    assert said(v5) == ["login", "login", "subscribe"]
+    assert len(v5.opened) == 1
+
+
+def test_a_login_that_is_not_answered_is_sent_again_not_in_a_loop(world: World) -> None:
+    world.exchange.answers_logins = False
+    sub = private(world.feed(credentials=KEY), world)
+    world.at(100, lambda: setattr(world.exchange, "answers_logins", True))
+    seen: list[Any] = []
+    world.at(99, lambda: seen.extend([sub.state, len(world.exchange.requests)]))
+    world.at(200, lambda: seen.append(sub.state))
+
+    world.run(201)
+
+    assert seen[0] is State.SYNCING
+    assert 3 <= seen[1] <= 8
+    assert seen[2] is State.LIVE
+
+
+def test_a_channel_behind_a_login_has_its_own_connection_on_a_public_path(
+    v5: World,
+) -> None:
+    v5.exchange.login_refusal = ("60009", "Login failed.")
+    feed = v5.feed(credentials=KEY)
+    sub = public(feed, raw_channels=("books-l2-tbt",))
+    seen: list[Any] = []
+    v5.at(1, lambda: seen.extend([sub.state, list(sub.health().failed)]))
+
+    v5.run(2)
+
+    assert seen == [State.LIVE, ["books-l2-tbt"]]
+    assert [url.rpartition("/")[2] for _, url in v5.opened] == ["public", "public"]
+
+
+def test_no_secret_is_in_any_text(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, "okex_ws")
+    errors: list[Exception] = []
+    feed = world.feed(credentials=KEY)
+    sub = private(feed, world, on_error=errors.append)
+    world.at(2, lambda: world.peer and world.peer.drop())
+    world.at(9, lambda: world.peer and world.peer.close(4001, "login failed"))
+    refusal = world.dialect.unknown({"key": "bad"})
+    world.at(9, lambda: setattr(world.exchange, "login_refusal", refusal))
+
+    world.run(30)
+
+    assert sub.state is State.FAILED
+    texts = [caplog.text, repr(feed), repr(sub), repr(feed._plan._credentials)]
+    texts += [repr(each) for each in (*errors, feed.connections(), feed.stats())]
+    texts += [str(each) for each in (*errors, sub.health())]
+    for secret in (KEY.api_key, KEY.secret_key, KEY.passphrase):
+        assert not [text for text in texts if secret in text]
+
+
+def test_a_secret_that_the_exchange_echoes_is_in_no_text(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Both protocols answer what they cannot read with the whole request in a text."""
+    caplog.set_level(logging.DEBUG, "okex_ws")
+    errors: list[Exception] = []
+    sub = private(world.feed(credentials=KEY), world, on_error=errors.append)
+
+    def echo() -> None:
+        request = world.exchange.log[0].text
+        if request == "ping":
+            request = world.exchange.log[1].text
+        code = {"v3": 30039, "v5": "60012"}[world.protocol]
+        refusal = (code, f"Invalid request: {request}")
+        world.exchange.login_refusal = refusal
+
+    world.at(0.04, echo)
+
+    world.run(2)
+
+    assert sub.state is State.FAILED
+    assert errors
+    texts = [caplog.text, *map(str, errors), *map(repr, errors), str(sub.health())]
+    for secret in (KEY.api_key, KEY.secret_key, KEY.passphrase):
+        assert not [text for text in texts if secret in text]
