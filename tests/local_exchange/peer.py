@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import hmac
 import json
+import time
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +14,7 @@ from typing import Any
 
 from websockets.sync.client import ClientConnection, connect
 
+from okex_ws import Credentials
 from okex_ws.local_exchange import LocalExchange
 
 TIMEOUT = 10.0
@@ -63,16 +68,80 @@ class Peer:
             return self.socket.close_code, self.socket.close_reason or ""
 
 
+class PeerV5(Peer):
+    """One connection that speaks v5: every message is a text frame."""
+
+    def ask(self, op: str, *args: Any, named: str | None = None) -> None:
+        request = {"op": op, "args": args}
+        self.socket.send(
+            json.dumps(request if named is None else {"id": named} | request)
+        )
+
+    def text(self) -> str:
+        text = self.socket.recv(TIMEOUT)
+        assert isinstance(text, str)
+        return text
+
+    def event(self) -> dict[str, Any]:
+        """The next message, which is an event, without the id of the connection."""
+        event = self.message()
+        assert len(bytes.fromhex(event.pop("connId"))) == 4
+        return event
+
+    def data(self, channel: str) -> dict[str, Any]:
+        """The next element that is pushed on a channel of that name."""
+        while True:
+            message = self.message()
+            if "data" in message and message["arg"]["channel"] == channel:
+                (element,) = message["data"]
+                return element
+
+
+def about(channel: str, instrument_id: str = "BTC-USDT") -> dict[str, str]:
+    """The argument of v5 for a channel about one instrument."""
+    return {"channel": channel, "instId": instrument_id}
+
+
+def sign(credentials: Credentials, timestamp: str) -> str:
+    text = f"{timestamp}GET/users/self/verify".encode()
+    secret = credentials.secret_key.encode()
+    return base64.b64encode(hmac.digest(secret, text, hashlib.sha256)).decode()
+
+
+def login_v3(credentials: Credentials, timestamp: str | None = None) -> list[str]:
+    at = timestamp or f"{time.time():.3f}"
+    key, phrase = credentials.api_key, credentials.passphrase
+    return [key, phrase, at, sign(credentials, at)]
+
+
+def login_v5(credentials: Credentials, timestamp: str | None = None) -> dict[str, str]:
+    names = ("apiKey", "passphrase", "timestamp", "sign")
+    return dict(zip(names, login_v3(credentials, timestamp), strict=True))
+
+
 @contextmanager
-def dial(exchange: LocalExchange) -> Iterator[Peer]:
+def _socket(exchange: LocalExchange, url: str) -> Iterator[ClientConnection]:
     with connect(
-        exchange.url,
+        url,
         ssl=exchange.ssl_context,
         compression=None,
         ping_interval=None,
         open_timeout=TIMEOUT,
         close_timeout=TIMEOUT,
+        max_size=None,
         # Reads on while a test does not, or a full queue would hold up the end.
         max_queue=None,
     ) as socket:
+        yield socket
+
+
+@contextmanager
+def dial(exchange: LocalExchange) -> Iterator[Peer]:
+    with _socket(exchange, exchange.url) as socket:
         yield Peer(socket)
+
+
+@contextmanager
+def dial_v5(exchange: LocalExchange, path: str = "public") -> Iterator[PeerV5]:
+    with _socket(exchange, f"{exchange.url_v5}/{path}") as socket:
+        yield PeerV5(socket)

@@ -14,61 +14,47 @@ import pytest
 
 from okex_ws.book import OrderBook
 from okex_ws.local_exchange import deflate
-from okex_ws.local_exchange.capture import RecordedMarket, read
-from okex_ws.local_exchange.v3 import Dialect, Push
+from okex_ws.local_exchange.capture import RecordedMarket
+from okex_ws.local_exchange.v3 import Dialect
+from okex_ws.local_exchange.values import Push
+
+from .recorded import (
+    BOOK,
+    BOOK_V5,
+    BOOKS5,
+    DEPTH5,
+    ETH,
+    LAST_TRADE,
+    LAST_TRADE_V5,
+    PARTIAL,
+    SNAPSHOT_V5,
+    TEXTS,
+    TEXTS_V5,
+    TRADE,
+    TRADES,
+    UPDATE,
+    UPDATE_V5,
+    write,
+)
 
 RECORDED = [
     "v3_OKEX.ws.56_20210417",
     "v3_OKEX.ws.57_20210417",
     "v3_OKCOIN.ws.1_20210722",
 ]
-# The complete real sequence of the wire page: partial, insert, delete.
-ETH = "ETH-USD-210430-2440-P"
-BOOK, DEPTH5, TRADE = (f"option/{t}:{ETH}" for t in ("depth_l2_tbt", "depth5", "trade"))
-PARTIAL = (
-    '{"table":"option/depth_l2_tbt","action":"partial","data":[{"instrument_id":"'
-    + ETH
-    + '","asks":[["0.063","1005","0","2"],["0.0635","451","0","1"]],"bids":'
-    '[["0.0565","500","0","1"],["0.056","505","0","1"],["0.055","451","0","1"]],'
-    '"timestamp":"2021-04-17T16:49:59.279Z","checksum":1815367951}]}'
-)
-UPDATE = (
-    '{"table":"option/depth_l2_tbt","action":"update","data":[{"instrument_id":"'
-    + ETH
-    + '","asks":[],"bids":[["0.0555","451","0","1"],["0.055","0","0","0"]],'
-    '"timestamp":"2021-04-17T16:50:02.482Z","checksum":338594214}]}'
-)
-LAST_TRADE = (
-    '{"table":"option/trade","data":[{"side":"buy","trade_id":"1","price":"0.06",'
-    '"qty":"1","instrument_id":"' + ETH + '","timestamp":"2021-04-17T16:50:00.000Z"}]}'
-)
-EVENT = '{"event":"subscribe","channel":"option/trade:' + ETH + '"}'
-TEXTS = [EVENT, PARTIAL, LAST_TRADE, UPDATE]
-EVERYTHING = {BOOK, DEPTH5, TRADE}
+RECORDED_V5 = ["v5_OKEX.ws.1_20210722", "v5_OKX.ws.1_20220513"]
+EVERYTHING = {BOOK, DEPTH5, TRADE, BOOK_V5, BOOKS5, TRADES}
+EVERYTHING_V3 = {BOOK, DEPTH5, TRADE}
 
 
 @pytest.fixture
 def record(tmp_path: Path) -> Callable[..., Path]:
-    """Writes a capture: its texts, and what to change in its three files."""
+    """Writes a capture: its texts, and what to change in its other files."""
 
-    def write(
-        texts: list[str] = TEXTS,
-        frames: list[bytes] | None = None,
-        times: list[str] | None = None,
-    ) -> Path:
-        path = tmp_path / "made"
-        frames = [deflate(text) for text in texts] if frames is None else frames
-        times = [f"{1000 + i}.5" for i in range(len(texts))] if times is None else times
-        packed = [base64.b64encode(frame).decode() for frame in frames]
-        for suffix, lines in (
-            ("recv.jsonl", texts),
-            ("deflate.b64", packed),
-            ("recv.times", times),
-        ):
-            Path(f"{path}.{suffix}").write_text("".join(f"{x}\n" for x in lines))
-        return path
+    def make(texts: list[str] = TEXTS, **changes: Any) -> Path:
+        return write(tmp_path / "made", texts, **changes)
 
-    return write
+    return make
 
 
 def play(
@@ -102,7 +88,7 @@ def test_frames_are_the_recorded_bytes_and_depth5_is_derived(
     packer = zlib.compressobj(0, wbits=-zlib.MAX_WBITS)
     stored = packer.compress(UPDATE.encode()) + packer.flush()
     texts = [PARTIAL, UPDATE]
-    market = RecordedMarket(record(texts, [deflate(PARTIAL), stored]))
+    market = RecordedMarket(record(texts, frames=[deflate(PARTIAL), stored]))
     pushes = play(market, 9.0)
 
     assert pushes[2].frame == stored
@@ -121,9 +107,9 @@ def test_frames_are_the_recorded_bytes_and_depth5_is_derived(
 
 def test_who_comes_late_gets_the_book_as_it_stands(record: Callable[..., Path]) -> None:
     market = RecordedMarket(record())
-    assert [market.present(channel) for channel in sorted(EVERYTHING)] == [None] * 3
+    assert [market.present(channel, 0.0) for channel in EVERYTHING_V3] == [None] * 3
     play(market, 9.0)
-    partial = market.present(BOOK)
+    partial = market.present(BOOK, 0.0)
     assert partial
     message = json.loads(partial.text)
     element = message["data"][0]
@@ -132,7 +118,7 @@ def test_who_comes_late_gets_the_book_as_it_stands(record: Callable[..., Path]) 
     assert message["action"] == "partial"
     assert element["checksum"] == 338594214 == book.checksum()
     assert partial.element["checksum"] == "338594214"
-    depth5, trade = market.present(DEPTH5), market.present(TRADE)
+    depth5, trade = (market.present(name, 0.0) for name in (DEPTH5, TRADE))
     assert depth5
     assert levels(depth5) == (element["bids"], element["asks"])
     assert trade
@@ -154,7 +140,7 @@ def test_it_knows_what_was_recorded(record: Callable[..., Path]) -> None:
 
     assert market.busiest == ("option", ETH)
     assert market.instruments == (("option", ETH),)
-    assert set(market.channels) >= EVERYTHING
+    assert set(market.channels) == EVERYTHING_V3
     assert "option/ticker:" + ETH not in market.channels
     assert "spot/depth5:BTC-USDT" not in market.channels
 
@@ -187,26 +173,17 @@ def test_levels_of_the_derived_depth5_follow_the_dialect(
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"times": ["1.0"]}, "lines"),
-        ({"times": ["4", "3", "2", "1"]}, "line 2: time '3' is before"),
-        ({"times": ["1", "x", "2", "3"]}, "line 2: could not convert"),
-        ({"frames": [b"\xff"] * 4}, "line 1: "),
-        ({"frames": [deflate("{}")] * 4}, "line 1: its frame does not hold its text"),
-        ({"texts": ["{}"]}, "line 1: 'data'"),
-        ({"texts": ["nonsense"]}, "line 1: "),
-        ({"texts": [EVENT]}, "has no data"),
-        ({"texts": []}, "has no data"),
-        ({"texts": [UPDATE]}, "message 1: the book has checksum"),
+        ({"texts": [UPDATE]}, "line 1: the book has checksum"),
         (
             {"texts": [PARTIAL.replace("505", "506")]},
-            "message 1: the book has checksum",
+            "line 1: the book has checksum",
         ),
         (
             {"texts": [PARTIAL.replace('"0.063"', '"x"')]},
-            "damaged in its data message 1",
+            "damaged in line 1",
         ),
-        ({"texts": [PARTIAL.replace('"bids"', '"bid"')]}, "message 1: 'bids'"),
-        ({"texts": [PARTIAL.replace("partial", "other")]}, "message 1: action is"),
+        ({"texts": [PARTIAL.replace('"bids"', '"bid"')]}, "line 1: 'bids'"),
+        ({"texts": [PARTIAL.replace("partial", "other")]}, "line 1: action is"),
     ],
 )
 def test_a_damaged_capture_is_a_value_error(
@@ -218,27 +195,81 @@ def test_a_damaged_capture_is_a_value_error(
         RecordedMarket(path)
 
 
-def test_a_frame_that_is_not_base64_is_a_value_error(
+# --- A recording of v5 --------------------------------------------------------------
+
+
+def test_a_market_of_v5_plays_its_texts_and_books5_is_derived(
     record: Callable[..., Path],
 ) -> None:
-    path = record()
-    Path(f"{path}.deflate.b64").write_text("!\n" * 4)
+    market = RecordedMarket(record(TEXTS_V5, v5=True))
+    pushes = play(market, 9.0)
 
-    with pytest.raises(ValueError, match="line 1: its frame is not base64"):
-        read(path)
+    assert market.protocols == ("v5",)
+    assert market.instruments == (("option", ETH),)
+    assert set(market.channels) == {BOOK_V5, BOOKS5, TRADES}
+    assert [push.channel for push in pushes] == [
+        *(BOOK_V5, BOOKS5, TRADES, BOOK_V5, BOOKS5)
+    ]
+    assert [pushes[n].frame for n in (0, 2, 3)] == TEXTS_V5[1:]
+    assert json.loads(pushes[4].text) == {
+        "arg": {"channel": "books5", "instId": ETH},
+        "data": [
+            {
+                "asks": [["0.063", "1005", "0", "2"], ["0.0635", "451", "0", "1"]],
+                "bids": [
+                    ["0.0565", "500", "0", "1"],
+                    ["0.056", "505", "0", "1"],
+                    ["0.0555", "451", "0", "1"],
+                ],
+                "instId": ETH,
+                "ts": "1618678202482",
+            }
+        ],
+    }
 
 
-def test_a_file_that_is_no_text_is_a_value_error(record: Callable[..., Path]) -> None:
-    path = record()
-    Path(f"{path}.recv.jsonl").write_bytes(b"\xff")
+def test_who_comes_late_to_v5_gets_the_book_as_it_stands(
+    record: Callable[..., Path],
+) -> None:
+    market = RecordedMarket(record(TEXTS_V5, v5=True))
+    assert market.present(BOOK_V5, 0.0) is None
+    pushes = play(market, 9.0)
+    snapshot = market.present(BOOK_V5, 0.0)
+    assert snapshot
+    message = json.loads(snapshot.text)
+    element = message["data"][0]
+    book = OrderBook().apply("snapshot", element["bids"], element["asks"])
 
-    with pytest.raises(ValueError, match=r"capture file .* is damaged"):
-        read(path)
+    assert message["action"] == "snapshot"
+    assert message["arg"] == {"channel": "books-l2-tbt", "instId": ETH}
+    assert element["checksum"] == 338594214 == book.checksum()
+    assert element["ts"] == "1618678202482"
+    assert market.present(BOOKS5, 0.0) == pushes[-1]
+    assert market.present(TRADES, 0.0) == pushes[2]
 
 
-def test_a_capture_that_is_not_there_is_a_file_not_found(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="named without a suffix"):
-        RecordedMarket(tmp_path / "none")
+def test_a_recorded_books5_is_not_derived_a_second_time(
+    record: Callable[..., Path],
+) -> None:
+    books5 = (
+        f'{{"arg":{{"channel":"books5","instId":"{ETH}"}},"data":[{{"asks":[],'
+        f'"bids":[],"instId":"{ETH}","ts":"1618678200000"}}]}}'
+    )
+    texts = [SNAPSHOT_V5, books5, UPDATE_V5]
+    market = RecordedMarket(record(texts, v5=True))
+
+    assert [push.text for push in play(market, 9.0, {BOOKS5})] == [books5]
+
+
+def test_a_book_of_v5_that_is_not_proved_is_refused_with_its_line(
+    record: Callable[..., Path],
+) -> None:
+    texts = [LAST_TRADE_V5, SNAPSHOT_V5, UPDATE_V5.replace('"451"', '"452"')]
+
+    with pytest.raises(
+        ValueError, match=r"recv\.jsonl is damaged in line 3: the book has checksum"
+    ):
+        RecordedMarket(record(texts, v5=True))
 
 
 # --- The real recordings ------------------------------------------------------------
@@ -324,7 +355,74 @@ def test_one_changed_digit_of_a_real_recording_is_noticed(
     # The frame tells on the text, and the checksum on both.
     with pytest.raises(ValueError, match="does not hold its text"):
         RecordedMarket(
-            record([*texts[:at], changed], [deflate(x) for x in texts[: at + 1]])
+            record([*texts[:at], changed], frames=[deflate(x) for x in texts[: at + 1]])
         )
     with pytest.raises(ValueError, match="the book has checksum"):
         RecordedMarket(record([*texts[:at], changed, *texts[at + 1 :]]))
+
+
+@pytest.mark.parametrize("name", RECORDED_V5)
+def test_a_real_recording_of_v5_is_played_text_by_text(
+    captures: Callable[[str], Path], name: str
+) -> None:
+    path = captures(f"cryptofeed/{name}")
+    market = RecordedMarket(path)
+    derived = {f"books5:{instrument_id}" for _, instrument_id in market.instruments}
+    played = [
+        push.frame
+        for push in play(market, 60.0, market.channels)
+        if push.channel not in derived
+    ]
+    texts = Path(f"{path}.recv.jsonl").read_text().splitlines()
+
+    assert played == [text for text in texts if '"event"' not in text]
+    assert market.ended
+    assert derived <= set(market.channels)
+
+
+def books5_of(texts: list[str], instrument_id: str) -> list[tuple[Any, Any]]:
+    """The changes of the best five, by the same dicts as for v3."""
+    as_v3 = []
+    for text in texts:
+        message = json.loads(text)
+        if "action" not in message:
+            continue
+        instrument = message["arg"]["instId"]
+        message["table"] = "any/depth_l2_tbt"
+        message["action"] = message["action"].replace("snapshot", "partial")
+        message["data"][0]["instrument_id"] = instrument
+        as_v3.append(json.dumps(message))
+    return derived_depth5(as_v3, f"any/depth5:{instrument_id}")
+
+
+@pytest.mark.parametrize("name", RECORDED_V5)
+def test_the_derived_books5_is_that_of_an_independent_book(
+    captures: Callable[[str], Path], name: str
+) -> None:
+    path = captures(f"cryptofeed/{name}")
+    market = RecordedMarket(path)
+    texts = Path(f"{path}.recv.jsonl").read_text().splitlines()
+    pushes = play(market, 60.0, market.channels)
+    for _, instrument_id in market.instruments:
+        channel = f"books5:{instrument_id}"
+        derived = [levels(push) for push in pushes if push.channel == channel]
+        assert derived == books5_of(texts, instrument_id)
+        assert derived
+
+
+@pytest.mark.parametrize("name", RECORDED_V5)
+def test_one_changed_digit_of_a_real_recording_of_v5_is_noticed(
+    captures: Callable[[str], Path], record: Callable[..., Path], name: str
+) -> None:
+    source = captures(f"cryptofeed/{name}")
+    texts = Path(f"{source}.recv.jsonl").read_text().splitlines()
+    at, text = next((i, x) for i, x in enumerate(texts) if '"snapshot"' in x)
+    price = json.loads(text)["data"][0]["asks"][0][0]
+    digit = "1" if price[-1] != "1" else "2"
+    texts[at] = text.replace(f'["{price}"', f'["{price[:-1]}{digit}"', 1)
+    assert texts[at] != text
+
+    path = record(texts, v5=True)
+    sentence = rf"made\.recv\.jsonl is damaged in line {at + 1}: the book has checksum"
+    with pytest.raises(ValueError, match=sentence):
+        RecordedMarket(path)

@@ -17,6 +17,8 @@ flag: Check = partial(checks.flag, "x")
 text: Check = partial(checks.text, "x")
 whole: Check = partial(checks.whole, "x", least=1)
 number: Check = partial(checks.number, "x")
+code: Check = partial(checks.code, "x")
+offset: Check = partial(checks.offset, "x")
 positive: Check = partial(checks.number, "x", positive=True, endless=True)
 
 
@@ -33,6 +35,10 @@ positive: Check = partial(checks.number, "x", positive=True, endless=True)
         (positive, math.inf),
         (checks.times, None),
         (checks.times, 0),
+        (code, 60018),
+        (code, "60018"),
+        (offset, -3600.5),
+        (offset, 0),
     ],
 )
 def test_what_is_right_passes(check: Check, value: object) -> None:
@@ -51,6 +57,10 @@ def test_what_is_right_passes(check: Check, value: object) -> None:
         (number, "1"),
         (number, False),
         (checks.times, "once"),
+        (code, None),
+        (code, 1.5),
+        (offset, "1"),
+        (offset, True),
     ],
 )
 def test_the_wrong_kind_is_a_type_error(check: Check, value: object) -> None:
@@ -68,6 +78,11 @@ def test_the_wrong_kind_is_a_type_error(check: Check, value: object) -> None:
         (positive, 0),
         (positive, math.nan),
         (checks.times, -1),
+        (code, -1),
+        (code, "often"),
+        (code, ""),
+        (offset, math.inf),
+        (offset, math.nan),
     ],
 )
 def test_what_cannot_be_right_is_a_value_error(check: Check, value: object) -> None:

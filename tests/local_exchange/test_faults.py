@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 from okex_ws.local_exchange.faults import Answer, Faults, Rejection
 
 
@@ -13,7 +11,7 @@ def test_without_a_fault_nothing_is_wrong() -> None:
     assert not faults.silences("a")
     assert faults.rejection("a") is None
     assert faults.http_answer() is None
-    assert faults.pong() == bytes.fromhex("2bc8cf4b0700")
+    assert faults.login_rejection() is None
 
 
 def test_one_channel_is_silent_or_all_are() -> None:
@@ -30,10 +28,12 @@ def test_one_channel_is_silent_or_all_are() -> None:
 
 def test_what_counts_down_heals_by_itself() -> None:
     answer = Answer(503, {}, "", 2)
-    faults = Faults(answer=answer, rejections={"a": Rejection(30026, "slow", 1)})
+    slow = Rejection(30026, "slow", 1)
+    faults = Faults(answer=answer, rejections={"a": slow}, login=Rejection("1", "", 1))
 
-    assert json.loads(faults.rejection("a") or "")["errorCode"] == 30026
-    assert faults.rejection("a") is None
+    assert [faults.rejection("a") for _ in range(2)] == [slow, None]
+    assert faults.login_rejection()
+    assert faults.login_rejection() is None
     assert [faults.http_answer() for _ in range(3)] == [answer, answer, None]
 
 
@@ -53,7 +53,3 @@ def test_a_channel_is_ignored_until_it_is_not() -> None:
     faults.ignore("c", on=False)
 
     assert faults.ignored == {"b"}
-
-
-def test_a_pong_can_be_plain() -> None:
-    assert Faults(plain_pong=True).pong() == "pong"

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Any
+from itertools import groupby
 
 import pytest
 
 from okex_ws.local_exchange import INSTRUMENTS, Instrument
-from okex_ws.local_exchange.floor import LEVELS, Floor
-from okex_ws.local_exchange.v3 import OWN_FORM, Push
+from okex_ws.local_exchange.floor import FUNDING_INTERVAL, LEVELS, Floor, Said
+from okex_ws.local_exchange.values import Best, Deal, Period, Row, Summary, Topic
 
-SPOT, OPTION = INSTRUMENTS[0], INSTRUMENTS[-1]
+SPOT, SWAP, OPTION = INSTRUMENTS[0], INSTRUMENTS[4], INSTRUMENTS[-1]
+TOPICS: tuple[Topic, ...] = ("depth5", "bbo", "trade", "trades", "ticker", "mark")
 
 
-def prices(push: Push, side: str) -> list[Decimal]:
-    return [Decimal(row[0]) for row in push.element[side]]
+def prices(rows: list[Row]) -> list[Decimal]:
+    return [Decimal(row[0]) for row in rows]
 
 
 def book(floor: Floor) -> dict[str, dict[int, int]]:
@@ -26,11 +27,19 @@ def book(floor: Floor) -> dict[str, dict[int, int]]:
     }
 
 
+def stepped(floor: Floor, steps: int, topics: tuple[Topic, ...] = TOPICS) -> list[Said]:
+    return [said for step in range(steps) for said in floor.step(float(step), topics)]
+
+
+def said_of(said: list[Said], topic: Topic) -> list[Deal]:
+    return [value for named, value in said if named == topic]
+
+
 @pytest.mark.parametrize("instrument", INSTRUMENTS, ids=lambda i: i.instrument_id)
 def test_a_book_never_crosses_and_its_levels_are_sorted(instrument: Instrument) -> None:
-    floor = Floor(instrument, 1, OWN_FORM, 0.0)
+    floor = Floor(instrument, 1, 0.0)
     for step in range(800):
-        floor.step(float(step))
+        floor.step(float(step), ())
         whole = book(floor)
         if whole["bids"] and whole["asks"]:
             assert max(whole["bids"]) < min(whole["asks"])
@@ -40,18 +49,18 @@ def test_a_book_never_crosses_and_its_levels_are_sorted(instrument: Instrument) 
 
 
 def test_a_liquid_book_keeps_some_hundred_levels() -> None:
-    floor = Floor(SPOT, 2, OWN_FORM, 0.0)
+    floor = Floor(SPOT, 2, 0.0)
     for step in range(3000):
-        floor.step(float(step))
+        floor.step(float(step), ())
         for side in book(floor).values():
             assert LEVELS / 3 < len(side) <= 2 * LEVELS
 
 
 def test_a_thin_book_has_an_empty_side_at_times_and_recovers() -> None:
-    floor = Floor(OPTION, 3, OWN_FORM, 0.0)
+    floor = Floor(OPTION, 3, 0.0)
     empty = []
     for step in range(5000):
-        floor.step(float(step))
+        floor.step(float(step), ())
         empty.append(not all(book(floor).values()))
 
     assert any(empty)
@@ -59,93 +68,179 @@ def test_a_thin_book_has_an_empty_side_at_times_and_recovers() -> None:
 
 
 def test_trades_take_what_rests_best_price_first() -> None:
-    floor = Floor(SPOT, 4, OWN_FORM, 0.0)
+    floor = Floor(SPOT, 4, 0.0)
     lot, tick = Decimal(SPOT.lot), Decimal(SPOT.tick)
     seen = 0
     for step in range(2000):
         before = book(floor)
-        trades = [push.element for push in floor.step(float(step))]
+        trades = said_of(floor.step(float(step), ()), "trades")
         if not trades:
             continue
         seen += 1
-        side = "asks" if trades[0]["side"] == "buy" else "bids"
+        side = "asks" if trades[0].side == "buy" else "bids"
         after = book(floor)[side]
         best_first = sorted(before[side], reverse=side == "bids")
         for trade, price in zip(trades, best_first, strict=False):
-            lots = Decimal(trade["size"]) / lot
-            assert Decimal(trade["price"]) / tick == price
+            lots = Decimal(trade.size) / lot
+            assert Decimal(trade.price) / tick == price
             assert after.get(price, 0) == before[side][price] - lots
     assert seen > 100
 
 
-def test_the_same_seed_gives_the_same_market_and_another_one_another() -> None:
-    def run(seed: int) -> list[dict[str, Any]]:
-        floor = Floor(SPOT, seed, OWN_FORM, 0.0)
-        return [push.element for step in range(300) for push in floor.step(float(step))]
+def test_the_trades_of_a_taker_at_one_price_are_its_matches_together() -> None:
+    said = stepped(Floor(SPOT, 4, 0.0), 2000)
+    matches = said_of(said, "trade")
+    together = said_of(said, "trades")
 
-    assert run(5) == run(5)
-    assert run(5) != run(6)
+    assert [deal.id for deal in matches] == list(
+        range(matches[0].id, matches[0].id + len(matches))
+    )
+    assert max(deal.matches for deal in together) > 1
+    assert all(deal.matches == 1 for deal in matches)
+    for deal in together:
+        mine = [m for m in matches if deal.id - deal.matches < m.id <= deal.id]
+        assert len(mine) == deal.matches
+        assert sum(Decimal(m.size) for m in mine) == Decimal(deal.size)
+        assert all(Decimal(m.size) > 0 for m in mine)
+        assert {(m.price, m.side, m.at, m.seq) for m in mine} == {
+            (deal.price, deal.side, deal.at, deal.seq)
+        }
+
+
+def test_the_same_seed_gives_the_same_market_and_another_one_another() -> None:
+    assert stepped(Floor(SPOT, 5, 0.0), 300) == stepped(Floor(SPOT, 5, 0.0), 300)
+    assert stepped(Floor(SPOT, 5, 0.0), 300) != stepped(Floor(SPOT, 6, 0.0), 300)
+
+
+def test_every_change_of_a_book_has_a_number_of_its_own() -> None:
+    floor = Floor(SPOT, 7, 0.0)
+    changes = []
+    for step in range(500):
+        before = floor.seq, book(floor)
+        floor.step(float(step), ())
+        changes.append((floor.seq > before[0], book(floor) != before[1]))
+
+    assert all(grew == changed for grew, changed in changes)
+    assert (True, True) in changes
+
+
+def test_what_is_said_has_the_number_of_its_book_and_never_an_older_one() -> None:
+    floor, numbers = Floor(SPOT, 7, 0.0), []
+    for step in range(500):
+        said = floor.step(float(step), TOPICS) + floor.cut(float(step), TOPICS)
+        numbers += [value.seq for _, value in said if isinstance(value, (Best, Deal))]
+        bests = {value.seq for topic, value in said if topic == "depth5"}
+        assert bests <= {floor.seq}
+
+    assert numbers == sorted(numbers)
+    assert len(set(numbers)) > 100
 
 
 def test_what_is_said_is_the_top_of_the_book() -> None:
-    floor = Floor(SPOT, 7, OWN_FORM, 0.0)
-    for step in range(200):
-        floor.step(float(step))
-    changed = {push.channel: push for push in floor.cut(1.0, floor.channels.values())}
-    depth5 = changed["spot/depth5:BTC-USDT"]
-    ticker = changed["spot/ticker:BTC-USDT"].element
+    floor = Floor(SPOT, 7, 0.0)
+    stepped(floor, 200)
+    changed = dict(floor.cut(1.0, TOPICS))
+    depth5, ticker, mark = (changed[topic] for topic in ("depth5", "ticker", "mark"))
     tick, lot = Decimal(SPOT.tick), Decimal(SPOT.lot)
     whole = book(floor)
 
-    assert prices(depth5, "asks") == [p * tick for p in sorted(whole["asks"])[:5]]
-    assert prices(depth5, "bids") == [p * tick for p in sorted(whole["bids"])[:-6:-1]]
-    best = depth5.element["bids"][0]
+    assert prices(depth5.asks) == [p * tick for p in sorted(whole["asks"])[:5]]
+    assert prices(depth5.bids) == [p * tick for p in sorted(whole["bids"])[:-6:-1]]
+    best = depth5.bids[0]
     assert Decimal(best[1]) == whole["bids"][max(whole["bids"])] * lot
-    assert all(len(row[0].partition(".")[2]) == 1 for row in depth5.element["asks"])
-    assert (ticker["best_bid"], ticker["best_bid_size"]) == tuple(best[:2])
-    assert ticker["best_ask"] == depth5.element["asks"][0][0]
-    assert ticker["last"] == floor.present("trade").element["price"]
-    assert floor.present("depth5") == depth5
+    assert all(len(row[0].partition(".")[2]) == 1 for row in depth5.asks)
+    assert (ticker.bid, ticker.bid_size) == tuple(best[:2])
+    assert ticker.ask == depth5.asks[0][0]
+    assert ticker.last == floor.present("trade", 1.0).price
+    assert Decimal(mark.price) == sum(prices([best, depth5.asks[0]])) / 2
+    assert floor.present("depth5", 2.0) == depth5
+    assert floor.present("bbo", 2.0)[:2] == (depth5.asks[:1], depth5.bids[:1])
+
+
+def test_the_best_bid_and_ask_are_said_at_once_and_only_when_they_change() -> None:
+    floor = Floor(SPOT, 7, 0.0)
+    last = floor.present("bbo", 0.0)
+    bests = said_of(stepped(floor, 500), "bbo")
+
+    assert 20 < len(bests) < 400
+    for best in bests:
+        assert best[:2] != last[:2]
+        assert best.seq > last.seq
+        last = best
+    assert floor.present("bbo", 999.0) == last
+    assert said_of(stepped(floor, 200, ("trade",)), "bbo") == []
 
 
 def test_nothing_is_said_twice_or_unasked() -> None:
-    floor = Floor(SPOT, 7, OWN_FORM, 0.0)
+    floor = Floor(SPOT, 7, 0.0)
 
-    assert floor.cut(1.0, floor.channels.values()) == []
-    for step in range(200):
-        floor.step(float(step))
+    assert floor.cut(1.0, TOPICS) == []
+    stepped(floor, 200)
     assert floor.cut(2.0, ()) == []
 
 
-def test_an_empty_side_is_left_out_of_the_ticker() -> None:
-    floor = Floor(OPTION, 3, OWN_FORM, 0.0)
+def test_an_empty_side_has_neither_price_nor_size() -> None:
+    floor = Floor(OPTION, 3, 0.0)
     while floor._asks.prices:
-        floor.step(0.0)
+        floor.step(0.0, ())
     floor.cut(1.0, ())
+    ticker: Summary = floor.present("ticker", 1.0)
 
-    assert floor.present("depth5").element["asks"] == []
-    assert "best_ask" not in floor.present("ticker").element
-    assert "volume_24h" in floor.present("ticker").element
-
-
-@pytest.mark.parametrize("instrument", INSTRUMENTS, ids=lambda i: i.instrument_id)
-def test_sizes_of_trades_are_named_as_their_market_names_them(
-    instrument: Instrument,
-) -> None:
-    key = "qty" if instrument.market in ("futures", "option") else "size"
-
-    assert key in Floor(instrument, 0, OWN_FORM, 0.0).present("trade").element
+    assert floor.present("depth5", 1.0).asks == []
+    assert (ticker.ask, ticker.ask_size) == ("", "")
+    assert ticker.bid
+    assert floor.present("mark", 1.0).price
 
 
 def test_the_trade_before_the_opening_is_an_old_one() -> None:
-    trade = Floor(SPOT, 0, OWN_FORM, 7200.0).present("trade").element
+    floor = Floor(SPOT, 0, 7200.0)
 
-    assert trade["timestamp"] == "1970-01-01T01:00:00.000Z"
+    assert floor.present("trade", 7200.0).at == 3600.0
+    assert floor.present("trades", 7200.0) == floor.present("trade", 7200.0)
 
 
 def test_prices_stay_above_zero() -> None:
-    penny = Instrument("spot", "SHIB-USDT", "3", "1")
-    floor = Floor(penny, 0, OWN_FORM, 0.0)
+    floor = Floor(Instrument("spot", "SHIB-USDT", "3", "1"), 0, 0.0)
     for step in range(2000):
-        floor.step(float(step))
+        floor.step(float(step), ())
         assert all(price > 0 for price in floor._bids.prices)
+
+
+@pytest.mark.parametrize("instrument", [SPOT, SWAP])
+def test_a_candle_is_the_trades_of_its_time(instrument: Instrument) -> None:
+    floor, period = Floor(instrument, 8, 600.0), Period(60)
+    opening = floor.present(period, 600.0)
+    said: list[Said] = []
+    for tenth in range(700):
+        wall = 600.0 + tenth / 10
+        said += floor.step(wall, TOPICS) + floor.cut(wall, TOPICS)
+    (closed,) = [value for t, value in said if t == period and value.closed]
+    trades = [deal for deal in said_of(said, "trade") if deal.at < 660.0]
+    sizes = [Decimal(deal.size) for deal in trades]
+    value = sum(Decimal(d.price) * s for d, s in zip(trades, sizes, strict=True))
+
+    levels = [Decimal(each) for each in (opening.open, *(d.price for d in trades))]
+
+    assert (Decimal(opening.volume), opening.closed) == (0, False)
+    assert (closed.start, closed.close) == (600, trades[-1].price)
+    assert (Decimal(closed.high), Decimal(closed.low)) == (max(levels), min(levels))
+    assert Decimal(closed.volume) == sum(sizes)
+    assert Decimal(closed.volume_quote) == value
+    assert Decimal(closed.volume_ccy) == (value if instrument is SPOT else sum(sizes))
+
+
+def test_a_funding_rate_is_said_once_a_minute() -> None:
+    floor = Floor(SWAP, 0, 90_000.0)
+    said = [
+        (wall, value)
+        for wall in range(90_000, 90_200, 10)
+        for _, value in floor.cut(float(wall), ("funding",))
+    ]
+    rates = [value.rate for _, value in said]
+
+    assert [wall for wall, _ in said] == [90_060, 90_120, 90_180]
+    assert [rate for rate, _ in groupby(rates)] == rates
+    funding = floor.present("funding", 90_200.0)
+    assert funding == said[-1][1]
+    assert funding.time == 4 * FUNDING_INTERVAL
+    assert funding.next_time - funding.time == FUNDING_INTERVAL

@@ -6,19 +6,16 @@ import socket
 import ssl
 import time
 from collections.abc import Iterator
-from types import SimpleNamespace
-from typing import Any
+from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit
 
 import pytest
 from websockets.exceptions import InvalidStatus
-from websockets.protocol import State as WebSocketState
 from websockets.sync.client import connect
 
 from okex_ws.local_exchange import LocalExchange
-from okex_ws.local_exchange.hub import Client
 
-from .peer import TIMEOUT, Peer, dial
+from .peer import TIMEOUT, Peer, about, dial, dial_v5
 
 DEPTH5, TRADE, TICKER = (f"spot/{t}:BTC-USDT" for t in ("depth5", "trade", "ticker"))
 
@@ -65,6 +62,12 @@ def test_a_client_that_never_says_anything_is_closed() -> None:
         assert peer.end() == (4001, "No data received in 0.2s")
 
 
+@pytest.mark.parametrize("path", ["public", "business", "private"])
+def test_a_silent_client_of_v5_has_a_code_of_its_own(path: str) -> None:
+    with LocalExchange(idle_timeout=0.2) as exchange, dial_v5(exchange, path) as peer:
+        assert peer.end() == (4004, "No data received in 0.2s")
+
+
 def test_a_client_that_pings_or_is_pushed_to_stays() -> None:
     exchange = LocalExchange(idle_timeout=1.5, pace=100.0)
     with exchange, dial(exchange) as pinging, dial(exchange) as pushed:
@@ -91,14 +94,28 @@ def test_a_slow_client_is_dropped_and_holds_up_nobody(quiet: LocalExchange) -> N
             pass
 
 
+def test_a_slow_client_of_v5_is_dropped_with_a_code_of_its_own() -> None:
+    with LocalExchange(pace=0.0, buffer_limit=1) as exchange, dial_v5(exchange) as peer:
+        peer.socket.send("ping")
+        assert peer.text() == "pong"
+        # More than any socket takes at once.
+        exchange.send_raw(b"x" * 20_000_000, text=True)
+        assert peer.end() == (4005, "buffer full")
+
+
 def test_a_request_that_is_too_long_is_closed_as_the_exchange_did() -> None:
-    with LocalExchange() as exchange, dial(exchange) as peer:
-        peer.socket.send("x" * 70_000)
-        assert peer.end()[0] == 1009
+    with LocalExchange() as exchange:
+        with dial(exchange) as peer:
+            peer.socket.send("x" * 70_000)
+            assert peer.end()[0] == 1009
+        with dial_v5(exchange) as peer:
+            peer.socket.send("x" * 70_000)
+            assert peer.end()[0] == 1009
 
 
-def test_another_path_is_not_found(quiet: LocalExchange) -> None:
-    elsewhere = quiet.url.replace("v3", "v5")
+@pytest.mark.parametrize("path", ["/ws/v5", "/ws/v5/else", "/ws/v4", "/"])
+def test_another_path_is_not_found(quiet: LocalExchange, path: str) -> None:
+    elsewhere = quiet.url.replace("/ws/v3", path)
     with pytest.raises(InvalidStatus, match="404"), connect(elsewhere):
         pass
     with connect(quiet.url + "?compress=true"):
@@ -157,12 +174,12 @@ def test_nothing_is_written_to_a_connection_that_is_gone(
     tls: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     with LocalExchange(pace=0.0, tls=tls) as exchange, dial(exchange) as peer:
-        hub = exchange._hub
+        clients = exchange._hub.clients
 
         def drop_and_send() -> list[int]:
-            hub.drop()
-            sent = [hub.send(b"x") for _ in range(10)]
-            return sent + [hub.send_text_bytes(b"x") for _ in range(10)]
+            clients.drop()
+            sent = [clients.send(b"x") for _ in range(10)]
+            return sent + [clients.send_text_bytes(b"x") for _ in range(10)]
 
         # In one step of the loop, which has not told the connection of its end.
         assert exchange._thread.call(drop_and_send) == [0] * 20
@@ -170,36 +187,31 @@ def test_nothing_is_written_to_a_connection_that_is_gone(
     assert [record for record in caplog.records if record.name == "asyncio"] == []
 
 
-class Transport:
-    """One of asyncio; *tcp* is the one below that it writes to and does not look at."""
-
-    def __init__(self, closing: bool = False, **below: object) -> None:
-        self.closing = closing
-        if below:
-            self._ssl_protocol = SimpleNamespace(_transport=below["tcp"])
-
-    def is_closing(self) -> bool:
-        return self.closing
-
-
-@pytest.mark.parametrize(
-    ("transport", "is_open"),
-    [
-        (Transport(), True),
-        (Transport(closing=True), False),
-        (Transport(tcp=Transport()), True),
-        (Transport(tcp=Transport(closing=True)), False),
-        (Transport(tcp=None), False),
-        (Transport(closing=True, tcp=Transport()), False),
-    ],
-)
-def test_a_connection_whose_tcp_has_ended_is_not_open(
-    transport: Transport, is_open: bool
+@pytest.mark.parametrize("offset", [0.0, 86_400.0, -86_400.0])
+def test_the_handshake_tells_the_clock_of_the_exchange(
+    quiet: LocalExchange, offset: float
 ) -> None:
-    protocol = SimpleNamespace(state=WebSocketState.OPEN)
-    connection: Any = SimpleNamespace(protocol=protocol, transport=transport)
+    quiet.clock_offset = offset
+    with dial(quiet) as old, dial_v5(quiet) as new:
+        for peer in (old, new):
+            response = peer.socket.response
+            assert response
+            (date,) = response.headers.get_all("Date")
+            told = parsedate_to_datetime(date).timestamp()
+            assert abs(told - time.time() - offset) < 600
+    with pytest.raises(InvalidStatus) as caught, connect(quiet.url + "/else"):
+        pass
+    date = caught.value.response.headers["Date"]
+    assert abs(parsedate_to_datetime(date).timestamp() - time.time() - offset) < 600
 
-    assert Client(connection, 0.0).is_open is is_open
+
+def test_a_private_channel_starts_no_recorded_market() -> None:
+    with LocalExchange() as exchange, dial_v5(exchange) as peer:
+        peer.ask("subscribe", {"channel": "status"})
+        assert peer.event()["event"] == "subscribe"
+        assert exchange._hub._starts is None
+        peer.ask("subscribe", about("trades"))
+        assert exchange.wait_for(lambda: exchange._hub._starts is not None, TIMEOUT)
 
 
 def test_a_market_that_breaks_down_ends_the_exchange(

@@ -5,12 +5,13 @@ from __future__ import annotations
 import threading
 
 from okex_ws.local_exchange.record import MAX_REQUESTS, Record
+from okex_ws.local_exchange.values import Push
 
 
 def test_pushes_are_kept_a_channel_to_a_bound() -> None:
     record = Record(2)
     for number in range(3):
-        record.note_push("a", {"n": str(number)})
+        record.note_push(Push("a", f'{{"data":[{{"n":{number}}}]}}'))
     times = [push.at for push in record.pushed("a")]
 
     assert [push.element["n"] for push in record.pushed("a")] == ["1", "2"]
@@ -18,6 +19,24 @@ def test_pushes_are_kept_a_channel_to_a_bound() -> None:
     assert record.newest("a") == record.pushed("a")[-1]
     assert record.pushed("b") == ()
     assert record.newest("b") is None
+
+
+def test_a_push_of_two_elements_is_two_entries() -> None:
+    record = Record(2)
+    record.note_push(Push("a", '{"data":["1","2"]}'))
+    first, second = record.pushed("a")
+
+    assert (first.element, second.element) == ("1", "2")
+    assert first.at == second.at
+    assert record.newest("a") == second
+
+
+def test_without_a_history_nothing_is_kept() -> None:
+    record = Record(0)
+    record.note_push(Push("a", '{"data":["1"]}'))
+
+    assert record.pushed("a") == ()
+    assert record.newest("a") is None
 
 
 def test_requests_are_kept_to_a_bound() -> None:

@@ -6,26 +6,33 @@ import base64
 import json
 import socket
 import ssl
-import threading
+import time
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trustme
-from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
-from okex_ws.local_exchange import Instrument, LocalExchange, deflate
+from okex_ws import Credentials
+from okex_ws.local_exchange import Instrument, LocalExchange
 from okex_ws.local_exchange.market import SyntheticMarket
 from okex_ws.venues import Venue
 
-from .peer import TIMEOUT, Peer, dial
+from .peer import Peer, about, dial, dial_v5
 
 DEPTH5, TRADE, TICKER = (f"spot/{t}:BTC-USDT" for t in ("depth5", "trade", "ticker"))
+BTC = "BTC-USDT"
 CAPTURE = "cryptofeed/v3_OKCOIN.ws.1_20210722"
+CAPTURES_V5 = {
+    "cryptofeed/v5_OKEX.ws.1_20210722": "books-l2-tbt",
+    "cryptofeed/v5_OKX.ws.1_20220513": "books",
+}
 
 
 @pytest.fixture
@@ -160,14 +167,243 @@ def test_a_thousand_messages_a_second_can_be_asked_for() -> None:
             peer.frame()
 
 
+# --- Under v5 -----------------------------------------------------------------------
+
+
+def books(exchange: LocalExchange, channel: str) -> list[Any]:
+    """All that was pushed of one book, by prices, sizes and orders."""
+    return [
+        [
+            [(row[0], row[1], row[-1]) for row in push.element[side]]
+            for side in ("asks", "bids")
+        ]
+        for push in exchange.pushed(channel)
+    ]
+
+
+def test_clients_of_both_protocols_see_one_book_at_one_time() -> None:
+    with (
+        LocalExchange(pace=100.0) as exchange,
+        dial(exchange) as old,
+        dial_v5(exchange) as new,
+    ):
+        old.ask("subscribe", DEPTH5)
+        new.ask("subscribe", about("books5"))
+        old.until(table="spot/depth5")
+        for _ in range(15):
+            new.data("books5")
+        ours, theirs = (books(exchange, each) for each in (DEPTH5, f"books5:{BTC}"))
+        first = ours.index(theirs[0])
+        common = min(len(ours) - first, len(theirs))
+        assert common > 10
+        assert ours[first:][:common] == theirs[:common]
+
+
+def test_what_is_pushed_under_v5_is_what_is_recorded() -> None:
+    with LocalExchange(seed=3, pace=100.0) as exchange, dial_v5(exchange) as peer:
+        peer.ask("subscribe", about("books5"))
+        got = [peer.data("books5") for _ in range(20)]
+        sent = exchange.pushed(f"books5:{BTC}")
+        for element, push in zip(got, sent, strict=False):
+            assert str(element.pop("seqId")) == push.element["seqId"]
+            assert element.items() <= push.element.items()
+        assert exchange.newest(f"books5:{BTC}") in exchange.pushed(f"books5:{BTC}")
+
+
+def test_the_number_of_a_book_is_shared_and_only_grows() -> None:
+    with (
+        LocalExchange(pace=100.0) as exchange,
+        dial_v5(exchange) as one,
+        dial_v5(exchange) as two,
+    ):
+        one.ask("subscribe", about("books5"), about("bbo-tbt"), about("trades"))
+        two.ask("subscribe", about("books5"))
+        seen: dict[str, list[dict[str, Any]]] = {
+            "books5": [],
+            "bbo-tbt": [],
+            "trades": [],
+        }
+        while len(seen["books5"]) < 15:
+            message = one.message()
+            if "data" in message:
+                seen[message["arg"]["channel"]] += message["data"]
+        numbers = {
+            channel: [each["seqId"] for each in elements]
+            for channel, elements in seen.items()
+        }
+        assert all(each == sorted(each) for each in numbers.values())
+        assert len(set(numbers["books5"])) == len(numbers["books5"])
+        assert len(numbers["trades"]) > 5
+        # On another connection a number means the same book.
+        known = {each["seqId"]: each for each in seen["books5"]}
+        common = [
+            each for _ in range(10) if (each := two.data("books5"))["seqId"] in known
+        ]
+        assert len(common) > 5
+        assert all(known[each["seqId"]] == each for each in common)
+        # Of one change both channels say the same.
+        tops = {each["seqId"]: each for each in seen["bbo-tbt"]}
+        for number in tops.keys() & known.keys():
+            assert tops[number]["asks"] == known[number]["asks"][:1]
+            assert tops[number]["bids"] == known[number]["bids"][:1]
+
+
+def test_trades_come_together_on_one_path_and_one_by_one_on_the_other() -> None:
+    with (
+        LocalExchange(pace=200.0) as exchange,
+        dial_v5(exchange) as public,
+        dial_v5(exchange, "business") as business,
+        dial(exchange) as old,
+    ):
+        old.ask("subscribe", TRADE)
+        old.until(table="spot/trade")
+        business.ask("subscribe", about("trades-all"))
+        business.data("trades-all")
+        public.ask("subscribe", about("trades"))
+        together = [public.data("trades") for _ in range(40)][1:]
+        first = int(together[0]["tradeId"]) - int(together[0]["count"])
+        last = int(together[-1]["tradeId"])
+        single = {}
+        while last not in single:
+            trade = business.data("trades-all")
+            single[int(trade["tradeId"])] = trade
+        assert {each["source"] for each in together} == {"0"}
+        for each in together:
+            final = int(each["tradeId"])
+            mine = [single[final - n] for n in range(int(each["count"]))]
+            assert sum(Decimal(one["sz"]) for one in mine) == Decimal(each["sz"])
+            assert {(one["px"], one["side"], one["ts"]) for one in mine} == {
+                (each["px"], each["side"], each["ts"])
+            }
+        assert sum(int(each["count"]) for each in together) == last - first
+        v3 = {int(push.element["trade_id"]) for push in exchange.pushed(TRADE)}
+        assert set(single) <= v3 | set(range(max(v3) + 1, last + 1))
+
+
+PRESENT = [
+    ("public", "books5"),
+    ("public", "bbo-tbt"),
+    ("public", "tickers"),
+    ("public", "trades"),
+    ("public", "mark-price"),
+    ("public", "funding-rate"),
+    ("business", "trades-all"),
+    ("business", "candle1m"),
+    ("business", "candle1Dutc"),
+]
+
+
+@pytest.mark.parametrize(("path", "channel"), PRESENT)
+@pytest.mark.parametrize(
+    ("instrument_id", "inst_type"),
+    [
+        ("BTC-USDT", "SPOT"),
+        ("BTC-USD-190517", "FUTURES"),
+        ("BTC-USD-SWAP", "SWAP"),
+        ("BTC-USD-301227-60000-C", "OPTION"),
+    ],
+)
+def test_a_new_subscriber_of_v5_gets_the_present_state(
+    quiet: LocalExchange, path: str, channel: str, instrument_id: str, inst_type: str
+) -> None:
+    arg = about(channel, instrument_id)
+    with dial_v5(quiet, path) as peer:
+        peer.ask("subscribe", arg)
+        if channel == "funding-rate" and inst_type != "SWAP":
+            assert peer.event()["code"] == "60018"
+            return
+        assert peer.event() == {"event": "subscribe", "arg": arg}
+        message = peer.message()
+        assert message["arg"] == arg
+        (element,) = message["data"]
+        if channel.startswith("candle"):
+            assert (len(element), element[-1]) == (9, "0")
+        elif "instType" in element and channel != "mark-price":
+            assert element["instType"] == inst_type
+
+
+def test_the_instruments_of_a_market_are_present(quiet: LocalExchange) -> None:
+    arg = {"channel": "instruments", "instType": "SPOT"}
+    with dial_v5(quiet) as peer:
+        peer.ask("subscribe", arg)
+        assert peer.event() == {"event": "subscribe", "arg": arg}
+        message = peer.message()
+        assert [each["instId"] for each in message["data"]] == ["BTC-USDT", "ETH-USDT"]
+        pushed = quiet.pushed("instruments:instType=SPOT")
+        assert [push.element for push in pushed] == message["data"]
+
+
+def test_candles_close_and_are_the_same_in_both_protocols() -> None:
+    with (
+        LocalExchange(pace=200.0) as exchange,
+        dial(exchange) as old,
+        dial_v5(exchange, "business") as new,
+    ):
+        old.ask("subscribe", "spot/candle60s:BTC-USDT")
+        new.ask("subscribe", about("candle1m"), about("candle1s"))
+        candle = old.until(table="spot/candle60s")["data"][0]
+        assert (len(candle["candle"]), candle["instrument_id"]) == (6, BTC)
+        closed: list[list[str]] = []
+        while len(closed) < 2:
+            element = new.data("candle1s")
+            if element[-1] == "1":
+                closed.append(element)
+        first, second = closed
+        assert int(second[0]) - int(first[0]) == 1000
+        assert second[1] == first[4]
+        # The clock may go on into another minute.
+        minutes = {
+            (push.element[0], *push.element[1:6])
+            for push in exchange.pushed(f"candle1m:{BTC}")
+        }
+        theirs = {
+            tuple(push.element["candle"][1:])
+            for push in exchange.pushed("spot/candle60s:BTC-USDT")
+        }
+        assert {each[1:] for each in minutes} & theirs
+
+
+def test_times_are_those_of_the_exchange() -> None:
+    with LocalExchange(pace=100.0, clock_offset=-86_400.0) as exchange:
+        assert exchange.clock_offset == -86_400.0
+        with dial_v5(exchange) as peer:
+            peer.ask("subscribe", about("books5"))
+            at = int(peer.data("books5")["ts"]) / 1000
+            assert abs(at - time.time() + 86_400) < 600
+            exchange.clock_offset = 86_400.0
+            for _ in range(5):
+                at = int(peer.data("books5")["ts"]) / 1000
+            assert abs(at - time.time() - 86_400) < 600
+
+
+def test_a_thousand_instruments_are_served() -> None:
+    names = [f"T{number:04}-USDT" for number in range(1000)]
+    instruments = [Instrument("spot", name) for name in names]
+    with (
+        LocalExchange(instruments=instruments, pace=2.0, history=0) as exchange,
+        dial_v5(exchange) as peer,
+    ):
+        for start in range(0, 1000, 200):
+            args = [about("books5", name) for name in names[start : start + 200]]
+            peer.ask("subscribe", *args)
+        waiting, pushes = set(names), 0
+        while waiting or pushes < 2000:
+            message = peer.message()
+            if "data" in message:
+                waiting.discard(message["arg"]["instId"])
+                pushes += 1
+        assert exchange.pushed("books5:T0001-USDT") == ()
+
+
 # --- Its life -----------------------------------------------------------------------
 
 
 def test_over_tls_only_its_own_authority_is_trusted() -> None:
     with LocalExchange(tls=True, pace=0.0) as exchange:
         assert exchange.url.startswith("wss://127.0.0.1:")
-        with dial(exchange) as peer:
+        with dial(exchange) as peer, dial_v5(exchange, "private") as another:
             ping(peer)
+            ping(another)
         with pytest.raises(ssl.SSLCertVerificationError), connect(exchange.url):
             pass
 
@@ -194,6 +430,23 @@ def test_its_venue_is_ready_to_use(quiet: LocalExchange) -> None:
         (quiet.url,),
     )
     assert venue.host_gap < 0.01
+
+
+def test_its_venue_of_v5_is_the_same_exchange(quiet: LocalExchange) -> None:
+    venue = quiet.venue_v5
+
+    assert (venue.name, venue.protocol) == ("local", "v5")
+    assert venue.endpoints == (quiet.url_v5,)
+    assert quiet.url_v5 == quiet.url.removesuffix("v3") + "v5"
+    assert (venue.host_gap, venue.requests_per_hour) == (0.001, 1_000_000)
+
+
+def test_one_made_up_key_may_log_in_unless_others_are_given() -> None:
+    mine = Credentials("mine", "secret", "open")
+
+    assert len(LocalExchange().credentials) == 1
+    assert LocalExchange(credentials=mine).credentials == (mine,)
+    assert LocalExchange(credentials=[mine]).credentials == (mine,)
 
 
 def test_it_starts_once_and_closes_any_number_of_times() -> None:
@@ -232,6 +485,7 @@ def test_closing_says_goodbye() -> None:
         {"instruments": ["bitcoin"]},
         {"buffer_limit": 0},
         {"history": -1},
+        {"clock_offset": float("nan")},
     ],
 )
 def test_arguments_that_cannot_be_right_are_value_errors(options: Any) -> None:
@@ -255,6 +509,8 @@ def test_arguments_that_cannot_be_right_are_value_errors(options: Any) -> None:
         {"instruments": "BTC-USDT"},
         {"instruments": [5]},
         {"capture": 5},
+        {"credentials": "key"},
+        {"clock_offset": "1"},
     ],
 )
 def test_arguments_of_the_wrong_type_are_type_errors(options: Any) -> None:
@@ -263,251 +519,13 @@ def test_arguments_of_the_wrong_type_are_type_errors(options: Any) -> None:
 
 
 def test_what_it_is_stands_in_its_help() -> None:
-    for name in ("ssl_context", "url", "venue", "instruments", "busiest", "pace"):
+    for name in (
+        *("ssl_context", "url", "url_v5", "venue", "venue_v5", "instruments"),
+        *("busiest", "pace", "credentials", "clock_offset"),
+    ):
         found = vars(LocalExchange)[name]
         assert isinstance(found, property)
         assert found.__doc__, name
-
-
-# --- Faults of the connection -------------------------------------------------------
-
-
-def test_it_refuses_connections_and_comes_back_on_its_port(
-    quiet: LocalExchange,
-) -> None:
-    url = quiet.url
-    with dial(quiet) as peer:
-        quiet.refuse()
-        quiet.refuse()
-        with pytest.raises(ConnectionRefusedError), dial(quiet):
-            pass
-        ping(peer)
-        quiet.refuse(on=False)
-        quiet.refuse(on=False)
-        assert quiet.url == url
-        with dial(quiet) as another:
-            ping(another)
-
-
-def test_it_can_be_closed_while_it_refuses() -> None:
-    with LocalExchange() as exchange, dial(exchange) as peer:
-        exchange.refuse()
-        exchange.close()
-        assert peer.end()[0] == 1001
-
-
-@pytest.mark.parametrize("status", [200, 301, 403, 404, 429, 503, 599])
-def test_a_handshake_gets_any_http_answer(quiet: LocalExchange, status: int) -> None:
-    quiet.respond(status, {"Retry-After": "7"}, body="no", times=1)
-    with pytest.raises(InvalidStatus) as caught, dial(quiet):
-        pass
-    response = caught.value.response
-    assert response.status_code == status
-    assert response.headers["Retry-After"] == "7"
-    assert bytes(response.body or b"") == b"no"
-    with dial(quiet) as peer:
-        ping(peer)
-    assert quiet.handshakes == 2
-
-
-def test_a_status_that_is_no_answer_is_a_value_error(quiet: LocalExchange) -> None:
-    with pytest.raises(ValueError, match="200 to 599"):
-        quiet.respond(101)
-
-
-WRONG_FAULTS: list[tuple[str, tuple[Any, ...], type[Exception]]] = [
-    ("respond", ("404",), TypeError),
-    ("respond", (404, {}, "more"), TypeError),
-    ("slow_handshake", (-1,), ValueError),
-    ("slow_handshake", ("1",), TypeError),
-    ("close_clients", ("1001",), TypeError),
-    ("close_clients", (1001, None), TypeError),
-    ("refuse", ("no",), TypeError),
-    ("plain_pong", (0,), TypeError),
-    ("silence", ("depth5",), ValueError),
-    ("silence", ("spot/depth5:NEO-USDT",), ValueError),
-    ("silence", ([DEPTH5],), TypeError),
-    ("reject", ("depth5", 30026, "no"), ValueError),
-    ("reject", (DEPTH5, "30026", "no"), TypeError),
-    ("reject", (DEPTH5, 30026, None), TypeError),
-    ("ignore_subscribe", ("trade",), ValueError),
-    ("ignore_subscribe", (TRADE, "off"), TypeError),
-    ("send_error", ("30043", "no"), TypeError),
-    ("send_error", (30043, b"no"), TypeError),
-    ("send_raw", ("text",), TypeError),
-]
-
-
-@pytest.mark.parametrize(("fault", "arguments", "error"), WRONG_FAULTS)
-def test_a_fault_that_cannot_be_is_refused_at_once(
-    quiet: LocalExchange,
-    fault: str,
-    arguments: tuple[Any, ...],
-    error: type[Exception],
-) -> None:
-    with pytest.raises(error):
-        getattr(quiet, fault)(*arguments)
-
-
-def test_how_often_is_a_whole_number(quiet: LocalExchange) -> None:
-    with pytest.raises(ValueError, match="times"):
-        quiet.respond(503, times=-1)
-    with pytest.raises(ValueError, match="times"):
-        quiet.reject(DEPTH5, 30026, "no", times=-1)
-
-
-def test_a_handshake_can_be_slow(quiet: LocalExchange) -> None:
-    quiet.slow_handshake(60.0)
-    with pytest.raises(TimeoutError), connect(quiet.url, open_timeout=0.1):
-        pass
-    quiet.heal()
-    with dial(quiet) as peer:
-        ping(peer)
-
-
-def test_clients_are_closed_with_any_code(quiet: LocalExchange) -> None:
-    with dial(quiet) as peer:
-        assert quiet.close_clients(4321, "because") == 1
-        assert peer.end() == (4321, "because")
-
-
-@pytest.mark.parametrize(("code", "reason"), [(1005, ""), (999, ""), (4000, "x" * 124)])
-def test_a_close_frame_that_cannot_be_sent_is_a_value_error(
-    quiet: LocalExchange, code: int, reason: str
-) -> None:
-    with pytest.raises(ValueError, match="close"):
-        quiet.close_clients(code, reason)
-
-
-# --- Faults of the data -------------------------------------------------------------
-
-
-def test_one_channel_falls_silent_while_the_rest_goes_on() -> None:
-    with LocalExchange(pace=200.0) as exchange, dial(exchange) as peer:
-        peer.ask("subscribe", DEPTH5, TRADE)
-        peer.until(table="spot/depth5")
-        exchange.silence(DEPTH5)
-        sent = len(exchange.pushed(DEPTH5))
-        for _ in range(20):
-            peer.until(table="spot/trade")
-        assert len(exchange.pushed(DEPTH5)) == sent
-        exchange.resume()
-        peer.until(table="spot/depth5")
-
-
-def test_all_data_falls_silent_while_pongs_go_on() -> None:
-    with LocalExchange(pace=200.0) as exchange, dial(exchange) as peer:
-        exchange.silence()
-        peer.ask("subscribe", DEPTH5)
-        assert peer.message()["event"] == "subscribe"
-        for _ in range(3):
-            ping(peer)
-        exchange.resume()
-        peer.until(table="spot/depth5")
-
-
-def test_a_mute_exchange_says_nothing_at_all(quiet: LocalExchange) -> None:
-    with dial(quiet) as peer:
-        quiet.mute()
-        peer.socket.send("ping")
-        peer.ask("subscribe", DEPTH5)
-        assert quiet.wait_for(lambda: quiet.subscribed == (DEPTH5,), TIMEOUT)
-        with pytest.raises(TimeoutError):
-            peer.socket.recv(0.05)
-        quiet.resume()
-        ping(peer)
-
-
-def test_a_pong_can_be_plain_text(quiet: LocalExchange) -> None:
-    quiet.plain_pong()
-    with dial(quiet) as peer:
-        peer.socket.send("ping")
-        assert peer.socket.recv(TIMEOUT) == "pong"
-
-
-def test_a_subscribe_is_rejected_as_often_as_asked(quiet: LocalExchange) -> None:
-    quiet.reject(DEPTH5, 30026, "too frequent", times=1)
-    with dial(quiet) as peer:
-        peer.ask("subscribe", DEPTH5, DEPTH5)
-        assert peer.message() == {
-            "event": "error",
-            "message": "too frequent",
-            "errorCode": 30026,
-        }
-        assert peer.message() == {"event": "subscribe", "channel": DEPTH5}
-
-
-def test_a_subscribe_can_be_ignored(quiet: LocalExchange) -> None:
-    quiet.ignore_subscribe(DEPTH5)
-    with dial(quiet) as peer:
-        peer.ask("subscribe", DEPTH5)
-        ping(peer)
-        quiet.heal()
-        peer.ask("subscribe", DEPTH5)
-        assert peer.message()["event"] == "subscribe"
-
-
-def test_one_of_two_that_are_ignored_can_be_heard_again(quiet: LocalExchange) -> None:
-    quiet.ignore_subscribe(DEPTH5)
-    quiet.ignore_subscribe(TRADE)
-    quiet.ignore_subscribe(TRADE, on=False)
-    quiet.ignore_subscribe(TICKER, on=False)
-    with dial(quiet) as peer:
-        peer.ask("subscribe", DEPTH5, TRADE)
-        assert peer.message() == {"event": "subscribe", "channel": TRADE}
-
-
-def test_anything_can_be_sent_to_all(quiet: LocalExchange) -> None:
-    with dial(quiet) as peer:
-        ping(peer)
-        assert quiet.send_error(30043, "internal error") == 1
-        assert peer.message()["errorCode"] == 30043
-        quiet.send_event({"event": "notice"})
-        assert peer.message() == {"event": "notice"}
-        quiet.send_event("no JSON")
-        assert peer.text() == "no JSON"
-        quiet.send_raw(b"\xff\x00")
-        assert peer.frame() == b"\xff\x00"
-        quiet.send_raw(deflate("[]"))
-        assert peer.text() == "[]"
-        quiet.send_raw(b"plain", text=True)
-        assert peer.socket.recv(TIMEOUT) == "plain"
-        quiet.send_raw(b"\xff", text=True)
-        assert peer.socket.recv(TIMEOUT, decode=False) == b"\xff"
-
-
-def test_healing_ends_every_fault(quiet: LocalExchange) -> None:
-    quiet.respond(503)
-    quiet.silence()
-    quiet.mute()
-    quiet.reject(DEPTH5, 30040, "no")
-    quiet.refuse()
-    quiet.heal()
-    with dial(quiet) as peer:
-        peer.ask("subscribe", DEPTH5)
-        assert peer.message()["event"] == "subscribe"
-        assert peer.message()["table"] == "spot/depth5"
-
-
-def test_every_thread_may_control_it() -> None:
-    with LocalExchange(pace=200.0) as exchange, dial(exchange) as peer:
-        peer.ask("subscribe", TRADE)
-
-        def control() -> None:
-            for _ in range(20):
-                exchange.silence()
-                exchange.resume()
-                exchange.send_event("{}")
-                assert exchange.pushed(TRADE)
-
-        peer.until(table="spot/trade")
-        threads = [threading.Thread(target=control) for _ in range(4)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join(TIMEOUT)
-        texts = [peer.text() for _ in range(80)]
-        assert texts.count("{}") > 0
 
 
 # --- A recorded market --------------------------------------------------------------
@@ -592,6 +610,68 @@ def test_a_recorded_market_can_start_again(captures: Callable[[str], Path]) -> N
         peer.ask("subscribe", f"{market}/depth_l2_tbt:{instrument_id}")
         assert peer.until(action="partial") == peer.until(action="partial")
         assert not exchange.ended
+
+
+def everything(recorded: Path) -> tuple[list[str], list[dict[str, str]]]:
+    """The texts of a capture's data, and every argument that is in it."""
+    texts = Path(f"{recorded}.recv.jsonl").read_text().splitlines()
+    data = [text for text in texts if '"event"' not in text]
+    args = {json.dumps(json.loads(text)["arg"]) for text in data}
+    return data, [json.loads(arg) for arg in sorted(args)]
+
+
+@pytest.mark.parametrize("name", CAPTURES_V5)
+def test_a_recorded_market_of_v5_is_sent_text_by_text(
+    captures: Callable[[str], Path], name: str
+) -> None:
+    path = captures(name)
+    texts, args = everything(path)
+    with LocalExchange(capture=path, speed=50.0) as exchange:
+        with dial_v5(exchange) as peer:
+            peer.ask("subscribe", *args)
+            for _ in args:
+                assert peer.message()["event"] == "subscribe"
+            # Every one of them in order, trades too.
+            assert [peer.text() for _ in texts] == texts
+            assert peer.end() == (1001, "the recording is over")
+        assert exchange.ended
+
+
+@pytest.mark.parametrize(("name", "book"), CAPTURES_V5.items())
+def test_a_late_client_of_a_recorded_v5_gets_the_book_and_books5(
+    captures: Callable[[str], Path], name: str, book: str
+) -> None:
+    with LocalExchange(capture=captures(name), speed=2.0) as exchange:
+        _, instrument_id = exchange.busiest
+        with dial_v5(exchange) as early, dial_v5(exchange) as late:
+            early.ask("subscribe", about(book, instrument_id))
+            early.until(action="snapshot")
+            early.until(action="update")
+            late.ask("subscribe", about(book, instrument_id))
+            late.ask("subscribe", about("books5", instrument_id))
+            snapshot = late.until(action="snapshot")["data"][0]
+            update = late.until(action="update")
+            assert early.until(**update) == update
+            best = late.data("books5")
+            assert best["instId"] == instrument_id
+            assert len(best["asks"]) == 5
+            assert "checksum" in snapshot
+
+
+@pytest.mark.parametrize("name", [CAPTURE, *CAPTURES_V5])
+def test_only_the_recorded_protocol_has_channels(
+    captures: Callable[[str], Path], name: str
+) -> None:
+    with LocalExchange(capture=captures(name)) as exchange:
+        market, instrument_id = exchange.busiest
+        with dial(exchange) as old, dial_v5(exchange) as new:
+            old.ask("subscribe", f"{market}/depth5:{instrument_id}")
+            new.ask("subscribe", about("books5", instrument_id))
+            answers = old.message(), new.message()
+        error = answers[1] if name == CAPTURE else answers[0]
+        fine = answers[0] if name == CAPTURE else answers[1]
+        assert "doesn't exist" in error.get("message", error.get("msg", ""))
+        assert fine["event"] == "subscribe"
 
 
 def test_nothing_is_open_before_the_start() -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import zlib
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from okex_ws.local_exchange import v3
+from okex_ws.local_exchange.values import Candle, Deal, Funding, Mark, Summary
 
 ACK = bytes.fromhex(
     "ab564a2d4bcd2b51b2522a2e4d2a4e2eca4c4a55d2514ace48cccb4bcd018916e497e8971425"
@@ -37,18 +39,16 @@ def test_a_pong_is_deflated() -> None:
 
 
 def test_an_unknown_channel_is_refused_in_the_recorded_words() -> None:
-    assert v3.no_such_channel("spot/tickerinvalid:NEO-USDT") == (
+    said = v3.no_such_channel("spot/tickerinvalid:NEO-USDT")
+
+    assert v3.error(v3.NO_SUCH_CHANNEL, said) == (
         '{"event":"error","message":"Channel spot/tickerinvalid:NEO-USDT doesn\'t'
         ' exist","errorCode":30040}'
     )
 
 
 def test_a_request_that_makes_no_sense_is_repeated_in_the_error() -> None:
-    assert json.loads(v3.unrecognised('{"op":1}')) == {
-        "event": "error",
-        "message": 'Unrecognized request: {"op":1}',
-        "errorCode": 30039,
-    }
+    assert v3.unrecognised('{"op":1}') == 'Unrecognized request: {"op":1}'
     assert "\ufffd" in v3.unrecognised(b"\xff")
 
 
@@ -77,18 +77,129 @@ def test_requests_are_read() -> None:
     assert v3.read_request('{"op":"unsubscribe","args":["a","b"]}') == v3.Request(
         "unsubscribe", ("a", "b")
     )
+    assert v3.read_request('{"op":"login","args":["k","p","t","s"]}') == v3.Request(
+        "login", ("k", "p", "t", "s")
+    )
 
 
 @given(st.one_of(st.text(st.characters()), st.binary()))
 def test_whatever_a_client_sends_gets_an_answer(message: str | bytes) -> None:
     request = v3.read_request(message)
 
-    assert request.op in ("", "ping", "subscribe", "unsubscribe")
+    assert request.op in ("", "ping", "subscribe", "unsubscribe", "login")
     assert inflated(v3.deflate(v3.unrecognised(message)))
 
 
 def test_a_lone_surrogate_is_answered_too() -> None:
     assert "?" in inflated(v3.deflate(v3.no_such_channel("\ud800")))
+
+
+KNOWN = {
+    ("spot", "X-Y"),
+    ("futures", "X-Y-301227"),
+    ("swap", "X-Y-SWAP"),
+    ("option", "X-Y-301227-1-C"),
+}
+AT = 1546184084.707
+ISO = "2018-12-30T15:34:44.707Z"
+
+
+def said(channel: str, value: Any) -> dict[str, Any]:
+    line = v3.OWN_FORM.line(channel, KNOWN)
+    assert line
+    push = line.say(value)
+    assert (push.channel, push.frame) == (channel, None)
+    message: dict[str, Any] = json.loads(push.text)
+    return message
+
+
+@pytest.mark.parametrize(
+    ("channel", "items"),
+    [
+        ("spot/candle60s:X-Y", 6),
+        ("futures/candle60s:X-Y-301227", 7),
+        ("swap/candle86400s:X-Y-SWAP", 7),
+        ("option/candle604800s:X-Y-301227-1-C", 7),
+    ],
+)
+def test_a_candle_has_its_volume_in_coins_elsewhere_than_on_spot(
+    channel: str, items: int
+) -> None:
+    candle = Candle(1546184040, "1", "4", "0.5", "2", "10", "20", "30", False)
+    message = said(channel, candle)
+
+    assert message["table"] == channel.partition(":")[0]
+    assert message["data"] == [
+        {
+            "candle": ["2018-12-30T15:34:00.000Z", "1", "4", "0.5", "2", "10", "20"][
+                :items
+            ],
+            "instrument_id": channel.partition(":")[2],
+        }
+    ]
+
+
+def test_a_funding_rate_has_no_time_of_its_own() -> None:
+    funding = Funding("0.0001", "0.0002", 1546184040, 1546184100, AT)
+
+    assert said("swap/funding_rate:X-Y-SWAP", funding)["data"] == [
+        {
+            "estimated_rate": "0.0002",
+            "funding_rate": "0.0001",
+            "funding_time": "2018-12-30T15:34:00.000Z",
+            "instrument_id": "X-Y-SWAP",
+            "interest_rate": "0",
+            "settlement_time": "2018-12-30T15:35:00.000Z",
+        }
+    ]
+
+
+def test_a_mark_price_is_one_of_futures_and_swaps() -> None:
+    assert said("futures/mark_price:X-Y-301227", Mark("1.5", AT))["data"] == [
+        {"instrument_id": "X-Y-301227", "mark_price": "1.5", "timestamp": ISO}
+    ]
+    assert v3.OWN_FORM.line("spot/mark_price:X-Y", KNOWN) is None
+
+
+@pytest.mark.parametrize(
+    ("channel", "key"),
+    [
+        ("spot/trade:X-Y", "size"),
+        ("swap/trade:X-Y-SWAP", "size"),
+        ("futures/trade:X-Y-301227", "qty"),
+        ("option/trade:X-Y-301227-1-C", "qty"),
+    ],
+)
+def test_sizes_of_trades_are_named_as_their_market_names_them(
+    channel: str, key: str
+) -> None:
+    (trade,) = said(channel, Deal(7, 1, "4", "2", "sell", AT, 1))["data"]
+
+    assert trade == {
+        "side": "sell",
+        "trade_id": "7",
+        "price": "4",
+        key: "2",
+        "instrument_id": channel.partition(":")[2],
+        "timestamp": ISO,
+    }
+
+
+def test_an_empty_side_is_left_out_of_a_ticker() -> None:
+    summary = Summary("5", "1", "", "", "4", "2", "4.5", "6", "3", "100", "500", AT)
+    (spot,) = said("spot/ticker:X-Y", summary)["data"]
+    (swap,) = said("swap/ticker:X-Y-SWAP", summary)["data"]
+
+    assert "best_ask" not in spot
+    assert (spot["best_bid"], spot["best_bid_size"]) == ("4", "2")
+    assert (spot["base_volume_24h"], spot["quote_volume_24h"]) == ("100", "500")
+    assert (swap["volume_24h"], swap["volume_token_24h"]) == ("100", "500")
+
+
+def test_every_name_is_a_line() -> None:
+    for market, instrument_id in KNOWN:
+        names = list(v3.names(market, instrument_id))
+        assert all(v3.OWN_FORM.line(name, KNOWN) for name in names)
 
 
 def test_times_are_written_as_v3_writes_them() -> None:

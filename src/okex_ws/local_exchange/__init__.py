@@ -1,4 +1,4 @@
-"""An exchange of your own: v3 on 127.0.0.1, with a market, and faults on request.
+"""An exchange of your own on 127.0.0.1: v3, v5, a market, and faults on request.
 
 Test your bot against it:
 
@@ -7,9 +7,12 @@ Test your bot against it:
 
     with LocalExchange(seed=7) as exchange:
         market, instrument_id = exchange.busiest
-        with WSSubscription(instrument_id, market, venue=exchange.venue) as feed:
+        with WSSubscription(instrument_id, market, venue=exchange.venue_v5) as feed:
             feed.wait_live()
             exchange.drop()         # and see what your bot does
+
+`LocalExchange.venue` is the same exchange under v3; whoever speaks v5 and whoever
+speaks v3 see one market.
 
 It needs the extra ``local``: ``pip install 'okex-ws[local]'``.
 """

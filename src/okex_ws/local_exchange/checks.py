@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Iterable
+from collections.abc import Collection
+from itertools import islice
 
 
 def flag(name: str, value: object) -> None:
@@ -42,18 +43,34 @@ def number(
         raise ValueError(f"{name} is a number, {least}, got {value!r}")
 
 
+def offset(name: str, value: object) -> None:
+    """*value* is a number of seconds, before or after."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"{name} is a number, got {value!r}")
+    if not math.isfinite(value):
+        raise ValueError(f"{name} is a number of seconds, got {value!r}")
+
+
+def code(name: str, value: object) -> None:
+    """*value* is the code of an error: an ``int``, or one as v5 writes it."""
+    if isinstance(value, str):
+        if not (value.isascii() and value.isdigit()):
+            raise ValueError(f"{name} is a number, got {value!r}")
+        return
+    whole(name, value, least=0)
+
+
 def times(value: object) -> None:
     """*value* says how often: ``None`` is always."""
     if value is not None:
         whole("times", value, least=0)
 
 
-def channel(name: object, known: Iterable[str]) -> None:
-    """*name* is one of the *known* channels, as they are called on the wire."""
-    channels = list(known)
-    if name in channels:
+def channel(name: object, known: Collection[str]) -> None:
+    """*name* is one of the *known* channels, by its key."""
+    if isinstance(name, str) and name in known:
         return
-    close = _nearest(str(name), channels)
+    close = _nearest(str(name), list(islice(known, _MOST)))
     kind = ValueError if isinstance(name, str) else TypeError
     raise kind(
         f"no channel of this exchange is called {name!r}: a channel is {close!r}"
@@ -66,3 +83,7 @@ def _nearest(name: str, channels: list[str]) -> str:
         if name in each:
             return each
     return difflib.get_close_matches(name, channels, n=1, cutoff=0.0)[0]
+
+
+# Channels that are looked at for the one that was meant: a look takes its time.
+_MOST = 1000

@@ -7,17 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-
-from . import v3
+from typing import TypeVar
 
 
 @dataclass(slots=True)
 class Rejection:
-    """An error that the next *times* subscribes of a channel get; all, if ``None``."""
+    """An error that the next *times* requests get; all, if ``None``.
 
-    code: int
+    *named* says whether it names the channel, under v5; v3 says what it is given.
+    """
+
+    code: int | str
     message: str
     times: int | None
+    named: bool = True
 
 
 @dataclass(slots=True)
@@ -28,6 +31,9 @@ class Answer:
     headers: Mapping[str, str]
     body: str
     times: int | None
+
+
+_Counted = TypeVar("_Counted", Rejection, Answer)
 
 
 @dataclass(slots=True)
@@ -42,6 +48,7 @@ class Faults:
     plain_pong: bool = False
     ignored: set[str] = field(default_factory=set)
     rejections: dict[str, Rejection] = field(default_factory=dict)
+    login: Rejection | None = None
 
     def silences(self, channel: str) -> bool:
         """Whether nothing is pushed on *channel*."""
@@ -66,27 +73,22 @@ class Faults:
         self.silent = self.mute = False
         self.silent_channels.clear()
 
-    def pong(self) -> str | bytes:
-        """The answer to ``ping``, as the payload of a text or a binary frame."""
-        return "pong" if self.plain_pong else _PONG
-
-    def rejection(self, channel: str) -> str | None:
+    def rejection(self, channel: str) -> Rejection | None:
         """The error that a subscribe of *channel* gets now, counted down."""
-        found = self.rejections.get(channel)
-        if found is None or found.times == 0:
-            return None
-        if found.times is not None:
-            found.times -= 1
-        return v3.error(found.code, found.message)
+        return _counted(self.rejections.get(channel))
+
+    def login_rejection(self) -> Rejection | None:
+        """The error that a login gets now in place of a check, counted down."""
+        return _counted(self.login)
 
     def http_answer(self) -> Answer | None:
         """The answer that a handshake gets now in place of a yes, counted down."""
-        found = self.answer
-        if found is None or found.times == 0:
-            return None
-        if found.times is not None:
-            found.times -= 1
-        return found
+        return _counted(self.answer)
 
 
-_PONG = v3.deflate("pong")
+def _counted(found: _Counted | None) -> _Counted | None:
+    if found is None or found.times == 0:
+        return None
+    if found.times is not None:
+        found.times -= 1
+    return found

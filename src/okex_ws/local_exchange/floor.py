@@ -1,101 +1,90 @@
-"""One instrument of the synthetic market: its order book and what is said of it.
+"""One instrument of the synthetic market: its order book and what happens there.
 
 Prices are whole ticks and sizes whole lots inside, so that nothing is rounded; they
-become text at the edge. Nothing here knows of other instruments, or of the time.
+become text at the edge. Nothing here knows of other instruments, of a protocol, or of
+the time.
 """
 
 from __future__ import annotations
 
 import random
-from bisect import bisect_left, insort
-from collections.abc import Container
+from collections.abc import Container, Iterator, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
+from typing import Any
 
+from .bars import Bar, Bars
 from .instruments import Instrument
-from .v3 import SIZE_KEYS, Dialect, Push, iso, push
+from .side import Level, Side
+from .values import Best, Candle, Deal, Funding, Mark, Period, Row, Summary, Topic
 
-TOPICS = ("depth5", "trade", "ticker")
 LEVELS = 200  # a side of a liquid instrument, about; a thin one has a handful
 THIN_LEVELS = 4
 # A recorded option trade was ten hours old when v3 sent it on subscribing.
 OPENING_TRADE_AGE = 3600.0
+# How often a funding rate is said (v3's documentation), and how often it is paid.
+FUNDING_GAP = 60.0
+FUNDING_INTERVAL = 8 * 3600
 
-# A price in ticks, the lots that rest there, in how many orders.
-_Level = tuple[int, int, int]
+# What is said: its topic, and the value of that topic.
+Said = tuple[Topic, Any]
 
 
-class _Side:
-    """One side of a book: prices in ticks, ascending, and what rests at each."""
+@dataclass(slots=True)
+class _Top:
+    """The best *count* levels as they were last said, and since when they are so."""
 
-    def __init__(self, is_bid: bool) -> None:
-        self._best, self._worst = (-1, 0) if is_bid else (0, -1)
-        self.prices: list[int] = []
-        self.resting: dict[int, tuple[int, int]] = {}  # price: (lots, orders)
-
-    @property
-    def best(self) -> int | None:
-        return self.prices[self._best] if self.prices else None
-
-    def add(self, price: int, lots: int) -> None:
-        held = self.resting.get(price)
-        if held is None:
-            insort(self.prices, price)
-        lots_before, orders = held or (0, 0)
-        self.resting[price] = (lots_before + lots, orders + 1)
-
-    def remove(self, price: int, lots: int) -> None:
-        """Take *lots* away, and with the last of them the price."""
-        held, orders = self.resting[price]
-        if lots < held:
-            self.resting[price] = (held - lots, max(1, orders - 1))
-            return
-        del self.resting[price]
-        del self.prices[bisect_left(self.prices, price)]
-
-    def top(self, count: int) -> list[int]:
-        """The best *count* prices, best first."""
-        return self.prices[: -count - 1 : -1] if self._best else self.prices[:count]
-
-    def shed(self) -> None:
-        """Drop the price that is furthest from the market."""
-        worst = self.prices[self._worst]
-        self.remove(worst, self.resting[worst][0])
+    count: int
+    asks: Sequence[Level] = ()
+    bids: Sequence[Level] = ()
+    at: float = 0.0
+    seq: int = 0
 
 
 class Floor:
-    """One instrument: its book, its last trade, and what was last said of both."""
+    """One instrument: its book, its last trades, and what was last said of both.
 
-    def __init__(
-        self, instrument: Instrument, seed: int, dialect: Dialect, wall: float
-    ) -> None:
+    `seq` numbers the changes of the book, as v5's ``seqId`` does.
+    """
+
+    def __init__(self, instrument: Instrument, seed: int, wall: float) -> None:
         self.market = instrument.market
         self.instrument_id = instrument.instrument_id
-        self.channels = {
-            topic: f"{self.market}/{topic}:{self.instrument_id}" for topic in TOPICS
-        }
         self._thin = instrument.thin
         self._levels = THIN_LEVELS if instrument.thin else LEVELS
         self._tick = Decimal(instrument.tick)
         self._lot = Decimal(instrument.lot)
-        self._dialect = dialect
-        self._random = random.Random(f"{seed}/{self.market}/{self.instrument_id}")
+        name = f"{seed}/{self.market}/{self.instrument_id}"
+        self._random = random.Random(name)
+        # For what is no part of the book.
+        self._others = random.Random(f"{name}/others")
         self._middle = int(Decimal(instrument.price) / self._tick)
-        self._bids, self._asks = _Side(is_bid=True), _Side(is_bid=False)
+        self._bids, self._asks = Side(is_bid=True), Side(is_bid=False)
         self._trade_id = self._random.randrange(1_000_000, 9_000_000)
+        self.seq = self._seen = self._others.randrange(1_000_000, 9_000_000)
         self._traded_lots = self._traded_value = 0
         self._high = self._low = self._last = self._middle
+        self._bars: dict[Period, Bars] = {}
         for _ in range(2 * self._levels):
             self._place(self._bids, self._levels / 2)
             self._place(self._asks, self._levels / 2)
-        self._record_trade(self._middle, 1, "buy", wall - OPENING_TRADE_AGE)
-        self._best: list[list[_Level]] = []
-        self._summed_up: tuple[list[list[_Level]], int] = ([], 0)
-        self.cut(wall, ())
+        self._match(self._middle, 1, 1, "buy", wall - OPENING_TRADE_AGE)
+        self._five, self._touch = _Top(5), _Top(1)
+        self._summed_up: tuple[Any, ...] = ()
+        self._marked = 0.0
+        self._funding = self._fund(wall)
+        self._look(wall)
 
     # --- The order book -------------------------------------------------------------
 
-    def step(self, wall: float) -> list[Push]:
-        """One update of the book; the trades that it made."""
+    def step(self, wall: float, topics: Container[Topic]) -> list[Said]:
+        """One update of the book; what is to be said of it at once."""
+        said = self._act(wall)
+        if "bbo" in topics and self._renew(self._touch, wall):
+            said.append(("bbo", self.present("bbo", wall)))
+        return said
+
+    def _act(self, wall: float) -> list[Said]:
         chance = self._random.random()
         side = self._random.choice((self._bids, self._asks))
         if self._thin and chance < 0.8:
@@ -103,6 +92,7 @@ class Floor:
         if self._thin and chance < 0.82:
             while side.prices:
                 side.shed()
+                self.seq += 1
             return []
         kind = self._random.random() * 2 * self._levels
         if kind > len(side.prices) + self._levels // 4:
@@ -111,115 +101,185 @@ class Floor:
         elif self._random.random() < 0.5:
             self._cancel(side)
         else:
-            return self._take(side, wall)
+            return list(self._take(side, wall))
         return []
 
-    def _place(self, side: _Side, depth: float) -> None:
+    def _place(self, side: Side, depth: float) -> None:
         other = self._asks if side is self._bids else self._bids
         away = 1 + int(self._random.expovariate(1.0) * depth)
         from_price = self._last if other.best is None else other.best
         price = from_price - away if side is self._bids else from_price + away
         if price > 0:
             side.add(price, 1 + int(self._random.expovariate(0.05)))
+            self.seq += 1
         if len(side.prices) > 2 * self._levels:
             side.shed()
 
-    def _cancel(self, side: _Side) -> None:
+    def _cancel(self, side: Side) -> None:
         if side.prices:
             price = self._random.choice(side.prices)
             side.remove(price, self._random.randint(1, side.resting[price][0]))
+            self.seq += 1
 
-    def _take(self, side: _Side, wall: float) -> list[Push]:
-        """A taker takes from *side*: one trade for each price that it reaches."""
+    def _take(self, side: Side, wall: float) -> Iterator[Said]:
+        """A taker takes from *side*, order after order, the best price first."""
         wanted = 1 + int(self._random.expovariate(0.05))
         taker = "sell" if side is self._bids else "buy"
-        trades = []
         while wanted and (price := side.best) is not None:
-            lots = min(wanted, side.resting[price][0])
-            side.remove(price, lots)
+            lots, orders = side.take(price, wanted)
             wanted -= lots
-            trades.append(self._record_trade(price, lots, taker, wall))
-        return trades
+            self.seq += 1
+            for deal in self._match(price, lots, orders, taker, wall):
+                yield "trade", deal
+            yield "trades", self._last_trades
 
-    # --- What is said of it ---------------------------------------------------------
-
-    def _record_trade(self, price: int, lots: int, side: str, wall: float) -> Push:
-        self._last, self._last_lots = price, lots
+    def _match(
+        self, price: int, lots: int, count: int, taker: str, wall: float
+    ) -> list[Deal]:
+        """*lots* change hands at *price*, in *count* trades of about one size."""
+        self._last = price
         self._high, self._low = max(self._high, price), min(self._low, price)
         self._traded_lots += lots
         self._traded_value += lots * price
-        self._trade_id += 1
-        element = {
-            "side": side,
-            "trade_id": str(self._trade_id),
-            "price": self._price(price),
-            SIZE_KEYS[self.market]: self._size(lots),
-            "instrument_id": self.instrument_id,
-            "timestamp": iso(wall),
-        }
-        self._last_trade = self._dialect.trade(self.market, element)
-        return self._last_trade
-
-    def cut(self, wall: float, wanted: Container[str]) -> list[Push]:
-        """The best five levels and the ticker: what is wanted of what has changed."""
-        best = [
-            [(price, *side.resting[price]) for price in side.top(5)]
-            for side in (self._asks, self._bids)
+        for bars in self._bars.values():
+            bars.trade(price, lots, wall)
+        each, rest = divmod(lots, count)
+        whole = Deal(
+            self._trade_id + count,
+            count,
+            self._price(price),
+            self._size(lots),
+            taker,
+            wall,
+            self.seq,
+        )
+        self._trade_id = whole.id
+        deals = [
+            whole._replace(
+                id=whole.id - left,
+                matches=1,
+                size=self._size(each if left else each + rest),
+            )
+            for left in range(count - 1, -1, -1)
         ]
-        tops = [side[:1] for side in best]
-        changed = []
-        if best != self._best:
-            self._best, self._best_at = best, iso(wall)
+        self._last_trade, self._last_trades = deals[-1], whole
+        return deals
+
+    # --- What is said of it ---------------------------------------------------------
+
+    def cut(self, wall: float, topics: Container[Topic]) -> list[Said]:
+        """What is said now and then: what has changed of *topics*."""
+        changed = self._look(wall) if self.seq != self._seen else []
+        if "funding" in topics and not 0 <= wall - self._funding.at < FUNDING_GAP:
+            self._funding = self._fund(wall)
+            changed.append("funding")
+        said: list[Said] = [
+            (topic, self.present(topic, wall)) for topic in changed if topic in topics
+        ]
+        for period, bars in self._bars.items():
+            said += [(period, self._candle(bar)) for bar in bars.said(wall)]
+        return said
+
+    def _look(self, wall: float) -> list[Topic]:
+        """What is no more as it was last seen."""
+        self._seen = self.seq
+        changed: list[Topic] = []
+        five = self._five
+        if self._renew(five, wall):
             changed.append("depth5")
-        if (tops, self._trade_id) != self._summed_up:
-            self._summed_up, self._summed_up_at = (tops, self._trade_id), iso(wall)
+        tops = (five.asks[:1], five.bids[:1])
+        if (*tops, self._trade_id) != self._summed_up:
+            self._summed_up, self._summed_up_at = (*tops, self._trade_id), wall
             changed.append("ticker")
+        marked = float(self._last)
+        if five.asks and five.bids:
+            marked = (five.asks[0][0] + five.bids[0][0]) / 2
+        if marked != self._marked:
+            self._marked, self._marked_at = marked, wall
+            changed.append("mark")
+        return changed
+
+    def _renew(self, top: _Top, wall: float) -> bool:
+        asks, bids = self._asks.top(top.count), self._bids.top(top.count)
+        if asks == top.asks and bids == top.bids:
+            return False
+        top.asks, top.bids, top.at, top.seq = asks, bids, wall, self.seq
+        return True
+
+    def present(self, topic: Topic, wall: float) -> Any:
+        """What was last said on *topic*, so that everyone has the same."""
+        if topic == "depth5":
+            return self._best(self._five)
+        if topic == "bbo":
+            self._renew(self._touch, wall)
+            return self._best(self._touch)
+        if topic == "ticker":
+            return self._summary()
+        if topic == "mark":
+            return Mark(str(self._tick * Decimal(self._marked)), self._marked_at)
+        if isinstance(topic, Period):
+            if topic not in self._bars:
+                self._bars[topic] = Bars(topic, self._last, wall)
+            return self._candle(self._bars[topic].open)
+        return {
+            "trade": self._last_trade,
+            "trades": self._last_trades,
+            "funding": self._funding,
+        }[topic]
+
+    def _best(self, top: _Top) -> Best:
+        return Best(self._rows(top.asks), self._rows(top.bids), top.at, top.seq)
+
+    def _rows(self, levels: Sequence[Level]) -> list[Row]:
         return [
-            self.present(topic) for topic in changed if self.channels[topic] in wanted
+            (self._price(price), self._size(lots), str(orders))
+            for price, lots, orders in levels
         ]
 
-    def present(self, topic: str) -> Push:
-        """What was last said on *topic*, so that everyone has the same."""
-        if topic == "trade":
-            return self._last_trade
-        if topic == "ticker":
-            return push(f"{self.market}/ticker", self._ticker())
-        asks, bids = (
-            [
-                (self._price(price), self._size(lots), str(orders))
-                for price, lots, orders in side
-            ]
-            for side in self._best
+    def _summary(self) -> Summary:
+        (ask, ask_size, _), (bid, bid_size, _) = (
+            self._rows(side)[0] if side else ("", "", "")
+            for side in self._summed_up[:2]
         )
-        return self._dialect.depth5(
-            self.market, self.instrument_id, asks, bids, self._best_at
+        return Summary(
+            self._price(self._last),
+            self._last_trade.size,
+            ask,
+            ask_size,
+            bid,
+            bid_size,
+            self._price(self._middle),
+            self._price(self._high),
+            self._price(self._low),
+            self._size(self._traded_lots),
+            self._value(self._traded_lots, self._traded_value),
+            self._summed_up_at,
         )
 
-    def _ticker(self) -> dict[str, str]:
-        ticker = {
-            "last": self._price(self._last),
-            "open_24h": self._price(self._middle),
-            "high_24h": self._price(self._high),
-            "low_24h": self._price(self._low),
-            **self._volumes(),
-            "instrument_id": self.instrument_id,
-            "timestamp": self._summed_up_at,
-            "last_qty": self._size(self._last_lots),
-        }
-        # What the exchange says of an empty side is not recorded; it is left out.
-        for name, side in zip(("ask", "bid"), self._summed_up[0], strict=False):
-            for price, lots, _ in side:
-                ticker[f"best_{name}"] = self._price(price)
-                ticker[f"best_{name}_size"] = self._size(lots)
-        return ticker
+    def _candle(self, bar: Bar) -> Candle:
+        return Candle(
+            bar.start,
+            self._price(bar.open),
+            self._price(bar.high),
+            self._price(bar.low),
+            self._price(bar.close),
+            self._size(bar.lots),
+            self._value(bar.lots, bar.value),
+            self._quote(bar.value),
+            bar.closed,
+        )
 
-    def _volumes(self) -> dict[str, str]:
-        lots = self._size(self._traded_lots)
-        if self.market == "spot":
-            value = self._traded_value * self._tick * self._lot
-            return {"base_volume_24h": lots, "quote_volume_24h": str(value)}
+    def _fund(self, wall: float) -> Funding:
+        rates = [f"{self._others.randint(-300, 300) / 1_000_000:.6f}" for _ in "ab"]
+        paid = (int(wall) // FUNDING_INTERVAL + 1) * FUNDING_INTERVAL
+        return Funding(rates[0], rates[1], paid, paid + FUNDING_INTERVAL, wall)
+
+    def _value(self, lots: int, value: int) -> str:
         # The face value of a contract is not part of this market: one coin each.
-        return {"volume_24h": lots, "volume_token_24h": lots}
+        return self._quote(value) if self.market == "spot" else self._size(lots)
+
+    def _quote(self, value: int) -> str:
+        return str(value * self._tick * self._lot)
 
     def _price(self, ticks: int) -> str:
         return str(ticks * self._tick)

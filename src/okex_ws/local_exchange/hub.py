@@ -1,42 +1,44 @@
-"""The sockets of the local exchange: everything here runs on its one event loop.
+"""The server: its socket, its clients, and the market's pushes to them.
 
-One write goes to all subscribers of a push at once, and never waits: a client whose
-buffer fills up is dropped, as the exchange does, and holds up nobody else.
+Everything here runs on its one event loop.
 """
 
 from __future__ import annotations
 
 import asyncio
 import functools
-import http
 import logging
 import os
 import socket
 import ssl
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection
 from typing import Any, cast
 
-from websockets.asyncio.server import Server, ServerConnection, broadcast, serve
-from websockets.datastructures import Headers
+from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
-from websockets.protocol import State
 
-from . import v3
+from . import handshake, others, v3, voices
+from .clients import CLOSE_TIMEOUT, Client, Clients, Listed, close
+from .desk import Desk
 from .faults import Faults
+from .logins import Accounts
 from .market import Market
+from .others import Catalogue
 from .record import Record
+from .values import Push
 
 HOST = "127.0.0.1"
-PATH = "/ws/v3"
-# The limit that the exchange enforced in October 2021, with close code 1009.
+# The limit that the exchange enforced in October 2021, with close code 1009, and the
+# one that v5 documents.
 MAX_REQUEST = 65_536
-# How long a peer may take to answer our close frame before its TCP is aborted.
-CLOSE_TIMEOUT = 1.0
 # A loop that was starved for longer lets the market stand still for the rest.
 MAX_STEP = 0.25
 MIN_NAP, MAX_NAP = 0.001, 0.05
+# How long after the first subscription the market starts: a client may need a second
+# request, and is to miss nothing of a recorded one.
+LEAD = 0.05
 
 # What clients do wrong is what a test provokes: no news for anybody's log.
 _QUIET = logging.Logger("okex_ws.local_exchange")
@@ -45,71 +47,40 @@ _QUIET.disabled = True
 ENDED = (1001, "the recording is over")
 
 
-class Client:
-    """One open WebSocket and what it subscribed."""
-
-    def __init__(self, connection: ServerConnection, now: float) -> None:
-        self.connection = connection
-        self.channels: set[str] = set()
-        self.active = now
-        self.closing = False
-
-    @property
-    def is_open(self) -> bool:
-        """Whether a frame can still be sent. asyncio logs what comes after the end."""
-        return (
-            not self.closing
-            and self.connection.protocol.state is State.OPEN
-            and not _is_closing(self.connection.transport)
-        )
-
-
-class _Connection(ServerConnection):
-    """A connection that is listed from its first byte, before any handshake."""
-
-    def __init__(
-        self, listed: dict[_Connection, asyncio.Transport], *args: Any, **kwargs: Any
-    ) -> None:
-        super().__init__(*args, **kwargs)
-        self._listed = listed
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        super().connection_made(transport)
-        self._listed[self] = self.transport
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        super().connection_lost(exc)
-        self._listed.pop(self, None)
-
-
 class Hub:
-    """The server: clients, subscriptions, and the market's pushes to them."""
+    """One exchange: who is connected, and what is sent to whom."""
 
     def __init__(
         self,
         market: Market,
         record: Record,
+        accounts: Accounts,
         *,
         tls: ssl.SSLContext | None,
         speed: float,
         idle_timeout: float,
         buffer_limit: int,
+        clock_offset: float,
     ) -> None:
         self.market = market
+        self.accounts = accounts
+        self.catalogue = Catalogue(market)
+        self.clients = Clients(buffer_limit)
         self.faults = Faults()
-        self.subscribers: dict[str, dict[Client, None]] = {}
+        self.clock_offset = clock_offset
         self.port = 0
+        self._desk = Desk(self)
         self._record = record
         self._tls = tls
         self._speed = speed
         self._idle_timeout = idle_timeout
-        self._buffer_limit = buffer_limit
-        self._started = False
-        self._clients: dict[Client, None] = {}
-        self._listed: dict[_Connection, asyncio.Transport] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._starts: float | None = None
         self._server: Server | None = None
         self._reserved: socket.socket | None = None
+
+    def wall(self) -> float:
+        """The exchange's own time of day."""
+        return time.time() + self.clock_offset
 
     # --- Coming and going -----------------------------------------------------------
 
@@ -130,13 +101,14 @@ class Hub:
         if self._reserved is None:
             return
         reserved, self._reserved = self._reserved, None
-        listed = functools.partial(_Connection, self._listed)
+        listed = functools.partial(Listed, self.clients.listed)
         self._server = await serve(
             self._serve_client,
             sock=reserved,
             ssl=self._tls,
             create_connection=cast("type[ServerConnection]", listed),
             process_request=self._shake_hands,
+            process_response=self._date,
             compression=None,
             open_timeout=None,
             ping_interval=None,
@@ -172,13 +144,8 @@ class Hub:
         await self.refuse()
         if self._reserved is not None:
             self._reserved.close()
-        self.close_clients(1001, "the local exchange is closing")
-        if self._tasks:
-            await asyncio.wait(self._tasks)
-        self.drop()
-        deadline = time.monotonic() + CLOSE_TIMEOUT
-        while self._listed and time.monotonic() < deadline:
-            await asyncio.sleep(0.001)
+        self.clients.close_all(1001, "the local exchange is closing")
+        await self.clients.end()
 
     # --- One client -----------------------------------------------------------------
 
@@ -189,82 +156,48 @@ class Hub:
         if self.faults.handshake_delay:
             await asyncio.sleep(self.faults.handshake_delay)
         if answer := self.faults.http_answer():
-            return _response(answer.status, answer.headers, answer.body)
-        if request.path.partition("?")[0] != PATH:
-            return _response(404, {}, "not found\n")
+            return handshake.response(
+                answer.status, answer.headers, answer.body, self.wall()
+            )
+        if voices.voice(request.path) is None:
+            return handshake.response(404, {}, "not found\n", self.wall())
         return None
+
+    def _date(
+        self, connection: ServerConnection, request: Request, response: Response
+    ) -> None:
+        if response.status_code == 101:
+            handshake.set_date(response.headers, self.wall())
 
     async def _serve_client(self, connection: ServerConnection) -> None:
         if self.market.ended:
             # There is nothing to serve but the end of a market of long ago.
-            await _close(connection, *ENDED)
+            await close(connection, *ENDED)
             return
-        client = Client(connection, time.monotonic())
-        self._clients[client] = None
+        assert connection.request is not None
+        voice = voices.voice(connection.request.path)
+        assert voice is not None
+        client = Client(connection, voice, time.monotonic())
+        self.clients.add(client)
         self._record.count_clients(+1)
         try:
             while True:
                 message = await connection.recv()
                 client.active = time.monotonic()
                 self._record.note_request(message)
-                self._answer(client, message)
+                self._desk.answer(client, message)
         except ConnectionClosed:
             pass  # the only way out
         finally:
-            for channel in tuple(client.channels):
-                self._forget(client, channel)
-            del self._clients[client]
+            self.clients.remove(client)
             self._record.count_clients(-1)
 
-    def _answer(self, client: Client, message: str | bytes) -> None:
-        request = v3.read_request(message)
-        if request.op == "ping":
-            self._reply(client, self.faults.pong())
-        elif request.op == "subscribe":
-            for channel in request.channels:
-                self._subscribe(client, channel)
-        elif request.op == "unsubscribe":
-            for channel in request.channels:
-                self._unsubscribe(client, channel)
-        else:
-            self._reply(client, v3.deflate(v3.unrecognised(message)))
-
-    def _subscribe(self, client: Client, channel: str) -> None:
-        if channel in self.faults.ignored:
-            return
-        if rejection := self.faults.rejection(channel):
-            self._reply(client, v3.deflate(rejection))
-            return
-        if channel not in self.market.channels:
-            self._reply(client, v3.deflate(v3.no_such_channel(channel)))
-            return
-        self._started = True
-        self._reply(client, v3.deflate(v3.acknowledgement("subscribe", channel)))
-        # A second subscribe is acknowledged and brings no second snapshot (OKJ, 2026).
-        if channel in client.channels:
-            return
-        client.channels.add(channel)
-        self.subscribers.setdefault(channel, {})[client] = None
-        if present := self.market.present(channel):
+    def open(self, channel: str, client: Client) -> None:
+        """Push to *client* what a new subscriber of *channel* gets at once."""
+        if self._starts is None and channel in self.market.channels:
+            self._starts = time.monotonic() + LEAD
+        if present := self.catalogue.present(channel, self.wall(), _uid(client)):
             self._push(present, (client,))
-
-    def _unsubscribe(self, client: Client, channel: str) -> None:
-        if channel not in self.market.channels:
-            self._reply(client, v3.deflate(v3.no_such_channel(channel)))
-            return
-        self._forget(client, channel)
-        self._reply(client, v3.deflate(v3.acknowledgement("unsubscribe", channel)))
-
-    def _forget(self, client: Client, channel: str) -> None:
-        client.channels.discard(channel)
-        subscribers = self.subscribers.get(channel, {})
-        subscribers.pop(client, None)
-        if not subscribers:
-            self.subscribers.pop(channel, None)
-
-    def _reply(self, client: Client, frame: str | bytes) -> None:
-        if not self.faults.mute:
-            self.send(frame, (client,))
 
     # --- The market -----------------------------------------------------------------
 
@@ -273,115 +206,60 @@ class Hub:
         while True:
             await asyncio.sleep(self._nap())
             now = time.monotonic()
-            if self._started:
-                passed = min(now - then, MAX_STEP) * self._speed
-                for push in self.market.advance(passed, time.time(), self.subscribers):
-                    self._push(push, self.subscribers.get(push.channel, ()))
-                if self.market.ended:
-                    self.close_clients(*ENDED)
-                    self._record.note_change()
+            if self._starts is not None and now >= self._starts:
+                passed = now - max(then, self._starts)
+                self._move(min(passed, MAX_STEP) * self._speed)
             then = now
-            self._close_idle(now)
+            self.clients.close_idle(now, self._idle_timeout)
 
     def _nap(self) -> float:
-        if not self._started:
+        if self._starts is None:
             return MAX_NAP
         return min(max(self.market.due() / self._speed, MIN_NAP), MAX_NAP)
 
-    def _push(self, push: v3.Push, clients: Collection[Client]) -> None:
-        clients = self._open_ones(clients)
+    def _move(self, seconds: float) -> None:
+        subscribers = self.clients.subscribers
+        for push in self.market.advance(seconds, self.wall(), subscribers):
+            self._push(push, subscribers.get(push.channel, ()))
+        if self.market.ended:
+            self.clients.close_all(*ENDED)
+            self._record.note_change()
+
+    def _push(self, push: Push, clients: Collection[Client]) -> int:
+        clients = self.clients.open_ones(clients)
         if not clients or self.faults.silences(push.channel):
-            return
+            return 0
+        self._record.note_push(push)
+        return self._send(push, clients)
+
+    def _send(self, push: Push, clients: Collection[Client]) -> int:
         frame = v3.deflate(push.text) if push.frame is None else push.frame
-        self._record.note_push(push.channel, push.element)
-        self.send(frame, clients)
+        return self.clients.send(frame, clients)
 
-    def _close_idle(self, now: float) -> None:
-        for client in self._clients:
-            if now - client.active > self._idle_timeout:
-                reason = f"No data received in {self._idle_timeout:g}s"
-                self._close(client, v3.NO_DATA_RECEIVED, reason)
+    # --- What a script says ---------------------------------------------------------
 
-    # --- To all clients, or to some -------------------------------------------------
+    def push(self, channel: str, element: Any) -> int:
+        """Push *element* to the subscribers of *channel*; how many they are."""
+        self.catalogue.tell(channel, element)
+        clients = self.clients.open_ones(self.clients.subscribers.get(channel, ()))
+        if not clients or self.faults.silences(channel):
+            return 0
+        self._record.note_push(others.push(channel, element))
+        # Every account is told its own number.
+        return sum(
+            self._send(others.push(channel, element, _uid(client)), (client,))
+            for client in clients
+        )
 
-    def send(
-        self, payload: str | bytes, clients: Collection[Client] | None = None
-    ) -> int:
-        """Send a text or a binary frame to *clients*, or to all; how many they are."""
-        to = self._open_ones(self._clients if clients is None else clients)
-        broadcast([client.connection for client in to], payload)
-        self._sent(to)
-        return len(to)
-
-    def send_text_bytes(self, payload: bytes) -> int:
-        """Send *payload* to all as a text frame, be it UTF-8 or not."""
-        to = self._open_ones(self._clients)
-        for client in to:
-            client.connection.protocol.send_text(payload)
-            client.connection.send_data()
-        self._sent(to)
-        return len(to)
-
-    def _open_ones(self, clients: Iterable[Client]) -> list[Client]:
-        return [client for client in clients if client.is_open]
-
-    def _sent(self, clients: Collection[Client]) -> None:
-        now = time.monotonic()
-        for client in self._open_ones(clients):
-            client.active = now
-            held = client.connection.transport.get_write_buffer_size()
-            if held > self._buffer_limit:
-                self._close(client, v3.BUFFER_FULL, "buffer full")
-
-    def close_clients(self, code: int, reason: str) -> int:
-        """Send every client a close frame; how many they are."""
-        for client in self._clients:
-            self._close(client, code, reason)
-        return len(self._clients)
-
-    def drop(self) -> int:
-        """Abort every TCP connection without a word; how many they are."""
-        transports = tuple(self._listed.values())
-        for transport in transports:
-            transport.abort()
-        return len(transports)
-
-    def _close(self, client: Client, code: int, reason: str) -> None:
-        if client.closing:
-            return
-        client.closing = True
-        task = asyncio.create_task(_close(client.connection, code, reason))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+    def say(self, word: Callable[[Client], str | None]) -> int:
+        """Send every client what *word* has for it, if anything; how many got it."""
+        told = 0
+        for client in self.clients.open_ones(self.clients):
+            text = word(client)
+            if text is not None:
+                told += self.clients.send(client.voice.frame(text), (client,))
+        return told
 
 
-def _is_closing(transport: asyncio.Transport) -> bool:
-    # A TLS transport of asyncio does not say that the TCP below it has ended, and that
-    # of Python 3.10 breaks when asked after that end: ask the one below, if one is.
-    tls = getattr(transport, "_ssl_protocol", None)
-    tcp = transport if tls is None else getattr(tls, "_transport", transport)
-    return tcp is None or tcp.is_closing() or transport.is_closing()
-
-
-async def _close(connection: ServerConnection, code: int, reason: str) -> None:
-    closing = asyncio.ensure_future(connection.close(code, reason))
-    await asyncio.wait((closing,), timeout=CLOSE_TIMEOUT)
-    connection.transport.abort()
-    await closing
-
-
-def _response(status: int, headers: Any, body: str) -> Response:
-    phrase = http.HTTPStatus(status).phrase if status in _STATUSES else "Unknown"
-    data = body.encode()
-    own = Headers(
-        {
-            "Content-Type": "text/html; charset=utf-8",
-            "Content-Length": str(len(data)),
-            "Connection": "close",
-            **headers,
-        }
-    )
-    return Response(status, phrase, own, data)
-
-
-_STATUSES = frozenset(map(int, http.HTTPStatus))
+def _uid(client: Client) -> str | None:
+    return client.account.uid if client.account else None

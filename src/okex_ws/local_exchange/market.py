@@ -2,21 +2,25 @@
 
 The same seed and the same calls give the same market. Each instrument is a real order
 book on a grid of ticks: orders are placed and cancelled, a trade takes what rests on
-the other side, best price first, and the book never crosses.
+the other side, best price first, and the book never crosses. An instrument exists from
+the first time that somebody asks for it, and then goes on for good.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Container, Iterable
+from collections.abc import Callable, Collection, Container, Iterable, Iterator
 from typing import Protocol
 
-from . import checks
-from .floor import Floor
-from .instruments import INSTRUMENTS, AnyInstrument, as_instruments
-from .v3 import OWN_FORM, Dialect, Push
+from . import checks, v3, v5_data
+from .floor import Floor, Said
+from .instruments import INSTRUMENTS, AnyInstrument, Instrument, as_instruments
+from .v3 import OWN_FORM, Dialect
+from .values import Line, Push, Topic
 
 # Countdowns are sums of floats: what is this near is due.
 _EPSILON = 1e-9
+# Of a larger market so many have their turn at once, so that it has no bursts.
+_AT_ONCE = 8
 
 
 class Market(Protocol):
@@ -24,6 +28,9 @@ class Market(Protocol):
 
     instruments: tuple[tuple[str, str], ...]
     busiest: tuple[str, str]
+    protocols: tuple[str, ...]
+    # What is known of the instruments themselves, if anything is.
+    listed: tuple[Instrument, ...]
 
     @property
     def ended(self) -> bool:
@@ -32,10 +39,10 @@ class Market(Protocol):
 
     @property
     def channels(self) -> Collection[str]:
-        """Every channel that there is, by its name on the wire."""
+        """Every channel that there is, by its key."""
         ...
 
-    def present(self, channel: str) -> Push | None:
+    def present(self, channel: str, wall: float) -> Push | None:
         """What a new subscriber of *channel* is sent at once, if anything."""
         ...
 
@@ -48,19 +55,56 @@ class Market(Protocol):
     ) -> Iterable[Push]:
         """Move on by *seconds*; the pushes of that time on the *wanted* channels.
 
-        *wall* is the time of day for timestamps, in epoch seconds.
+        Of channels that were asked for once, by `present`. *wall* is the time of day
+        for timestamps, in epoch seconds.
         """
         ...
+
+
+class _Stand:
+    """One instrument that somebody has asked for, and the channels that speak of it."""
+
+    def __init__(self, floor: Floor) -> None:
+        self.floor = floor
+        self.lines: dict[Topic, list[Line]] = {}
+
+    def pushes(self, said: Iterable[Said], wanted: Container[str]) -> Iterator[Push]:
+        for topic, value in said:
+            for line in self.lines.get(topic, ()):
+                if line.channel in wanted:
+                    yield line.say(value)
+
+
+class _Rota:
+    """Whose turn it is: everybody's once a period, a few at a time."""
+
+    def __init__(self, stands: list[_Stand], period: float, turns: int) -> None:
+        self._stands = stands
+        self._turns, self._turn = turns, 0
+        self.set(period)
+
+    def set(self, period: float) -> None:
+        """Begin again, with another *period* in seconds."""
+        self._gap = self.left = period / self._turns
+
+    def take(self) -> list[_Stand]:
+        """Those whose turn it is, if it is time."""
+        if self.left > _EPSILON:
+            return []
+        self.left = self._gap
+        self._turn = (self._turn + 1) % self._turns
+        return self._stands[self._turn :: self._turns]
 
 
 class SyntheticMarket:
     """Several instruments, *pace* updates a second each; best levels every *interval*.
 
-    ``pace = 0`` is a quiet market: nothing changes and nothing is pushed. It may be set
-    at any time.
+    ``pace = 0`` is a quiet market: nothing is traded, and nothing but the clock brings
+    a push (the end of a bar, a funding rate). It may be set at any time.
     """
 
     ended = False
+    protocols: tuple[str, ...] = ("v3", "v5")
 
     def __init__(
         self,
@@ -70,25 +114,23 @@ class SyntheticMarket:
         pace: float = 20.0,
         interval: float = 0.1,
         dialect: Dialect = OWN_FORM,
-        wall: float = 0.0,
     ) -> None:
         checks.number("interval", interval, positive=True)
-        self._interval = interval
-        self.pace = pace
-        self._to_cut = interval
-        self._floors = [
-            Floor(instrument, seed, dialect, wall)
-            for instrument in as_instruments(instruments)
-        ]
-        self.instruments = tuple(
-            (floor.market, floor.instrument_id) for floor in self._floors
-        )
+        self._seed = seed
+        self._dialect = dialect
+        self.listed = tuple(as_instruments(instruments))
+        self._known = {(each.market, each.instrument_id): each for each in self.listed}
+        self._markets = {each.instrument_id: each.market for each in self.listed}
+        self.instruments = tuple(self._known)
         self.busiest = self.instruments[0]
-        self._present = {
-            channel: (floor, topic)
-            for floor in self._floors
-            for topic, channel in floor.channels.items()
-        }
+        self.channels = _Names(self.instruments, lambda name: bool(self._line(name)))
+        self._lines: dict[str, Line] = {}
+        self._by_instrument: dict[tuple[str, str], _Stand] = {}
+        self._stands: list[_Stand] = []
+        turns = -(-len(self.listed) // _AT_ONCE)
+        self._cuts = _Rota(self._stands, interval, turns)
+        self._steps = _Rota(self._stands, float("inf"), turns)
+        self.pace = pace
 
     @property
     def pace(self) -> float:
@@ -99,21 +141,34 @@ class SyntheticMarket:
     def pace(self, pace: float) -> None:
         checks.number("pace", pace)
         self._pace = pace
-        self._to_step = 1.0 / pace if pace else float("inf")
+        self._steps.set(1.0 / pace if pace else float("inf"))
 
-    @property
-    def channels(self) -> Collection[str]:
-        """``depth5``, ``trade`` and ``ticker`` of each instrument."""
-        return self._present.keys()
-
-    def present(self, channel: str) -> Push | None:
+    def present(self, channel: str, wall: float) -> Push | None:
         """The last best levels, trade or ticker, just as everyone has it."""
-        floor, topic = self._present[channel]
-        return floor.present(topic)
+        line = self._lines.get(channel) or self._open(channel, wall)
+        floor = self._by_instrument[line.market, line.instrument_id].floor
+        return line.say(floor.present(line.topic, wall))
+
+    def _open(self, channel: str, wall: float) -> Line:
+        line = self._line(channel)
+        assert line is not None, channel
+        where = line.market, line.instrument_id
+        if where not in self._by_instrument:
+            floor = Floor(self._known[where], self._seed, wall)
+            self._by_instrument[where] = _Stand(floor)
+            self._stands.append(self._by_instrument[where])
+        self._by_instrument[where].lines.setdefault(line.topic, []).append(line)
+        self._lines[channel] = line
+        return line
+
+    def _line(self, channel: str) -> Line | None:
+        return self._dialect.line(channel, self._known) or v5_data.line(
+            channel, self._markets
+        )
 
     def due(self) -> float:
         """Seconds until the next update or the next look at the best levels."""
-        return min(self._to_step, self._to_cut)
+        return min(self._steps.left, self._cuts.left)
 
     def advance(
         self, seconds: float, wall: float, wanted: Container[str]
@@ -123,17 +178,36 @@ class SyntheticMarket:
         while (wait := self.due()) <= seconds + _EPSILON:
             seconds -= wait
             self._pass(wait)
-            if self._to_step <= _EPSILON:
-                self._to_step = 1.0 / self._pace
-                for floor in self._floors:
-                    pushes += floor.step(wall)
-            if self._to_cut <= _EPSILON:
-                self._to_cut = self._interval
-                for floor in self._floors:
-                    pushes += floor.cut(wall, wanted)
+            for stand in self._steps.take():
+                said = stand.floor.step(wall, stand.lines)
+                pushes += stand.pushes(said, wanted)
+            for stand in self._cuts.take():
+                said = stand.floor.cut(wall, stand.lines)
+                pushes += stand.pushes(said, wanted)
         self._pass(max(0.0, seconds))
-        return [each for each in pushes if each.channel in wanted]
+        return pushes
 
     def _pass(self, seconds: float) -> None:
-        self._to_step -= seconds
-        self._to_cut -= seconds
+        self._steps.left -= seconds
+        self._cuts.left -= seconds
+
+
+class _Names(Collection[str]):
+    """The channels of all instruments, under both protocols; not kept, but made."""
+
+    def __init__(
+        self, instruments: Collection[tuple[str, str]], known: Callable[[str], bool]
+    ) -> None:
+        self._instruments = instruments
+        self._known = known
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and self._known(name)
+
+    def __iter__(self) -> Iterator[str]:
+        for market, instrument_id in self._instruments:
+            yield from v3.names(market, instrument_id)
+            yield from v5_data.names(market, instrument_id)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)

@@ -1,6 +1,7 @@
 """What the local exchange has seen and said: written by its thread, read by any.
 
-Every collection is bounded, and every reading is a copy.
+Every collection is bounded, and every reading is a copy. What was pushed is kept as its
+text, and read only if somebody asks.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any, NamedTuple
+
+from .values import Push
 
 MAX_REQUESTS = 10_000
 
@@ -28,7 +31,25 @@ class Pushed(NamedTuple):
     """
 
     at: float
-    element: dict[str, Any]
+    element: Any
+
+
+class _Kept:
+    """A push that is read at most once."""
+
+    __slots__ = ("_at", "_push", "_read")
+
+    def __init__(self, at: float, push: Push) -> None:
+        self._at = at
+        self._push = push
+        self._read: tuple[Pushed, ...] | None = None
+
+    def read(self) -> tuple[Pushed, ...]:
+        """An entry for each of its elements; all but a few pushes have one."""
+        if self._read is None:
+            # Two readers may both do this, and find the same.
+            self._read = tuple(Pushed(self._at, each) for each in self._push.elements)
+        return self._read
 
 
 class Record:
@@ -38,7 +59,7 @@ class Record:
         self._history = history
         self._changed = threading.Condition()
         self._requests: deque[Asked] = deque(maxlen=MAX_REQUESTS)
-        self._pushed: dict[str, deque[Pushed]] = {}
+        self._pushed: dict[str, deque[_Kept]] = {}
         self.handshakes = 0
         self.clients = 0
 
@@ -62,12 +83,14 @@ class Record:
             self._requests.append(Asked(time.monotonic(), text))
             self._changed.notify_all()
 
-    def note_push(self, channel: str, element: dict[str, Any]) -> None:
-        """*element* is about to be sent on *channel*."""
+    def note_push(self, push: Push) -> None:
+        """*push* is about to be sent."""
+        if not self._history:
+            return
         with self._changed:
-            if channel not in self._pushed:
-                self._pushed[channel] = deque(maxlen=self._history)
-            self._pushed[channel].append(Pushed(time.monotonic(), element))
+            if push.channel not in self._pushed:
+                self._pushed[push.channel] = deque(maxlen=self._history)
+            self._pushed[push.channel].append(_Kept(time.monotonic(), push))
             self._changed.notify_all()
 
     def note_change(self) -> None:
@@ -86,13 +109,15 @@ class Record:
     def pushed(self, channel: str) -> tuple[Pushed, ...]:
         """What was sent on *channel*, oldest first."""
         with self._changed:
-            return tuple(self._pushed.get(channel, ()))
+            kept = tuple(self._pushed.get(channel, ()))
+        return tuple(pushed for each in kept for pushed in each.read())
 
     def newest(self, channel: str) -> Pushed | None:
         """The last that was sent on *channel*."""
         with self._changed:
-            sent = self._pushed.get(channel)
-            return sent[-1] if sent else None
+            kept = self._pushed.get(channel)
+            last = kept[-1] if kept else None
+        return last.read()[-1] if last else None
 
     def wait_for(self, predicate: Callable[[], object], timeout: float) -> bool:
         """Whether *predicate* came true within *timeout* seconds.

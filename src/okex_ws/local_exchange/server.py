@@ -7,45 +7,52 @@ from __future__ import annotations
 
 import os
 import ssl
-import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from types import TracebackType
-from typing import Any
 
 import trustme
 
+from .. import Credentials
 from ..venues import Venue
 from . import checks, v3
 from .capture import RecordedMarket
-from .faults import Answer, Faults, Rejection
-from .hub import HOST, PATH, Hub
+from .controls import Controls
+from .hub import HOST, Hub
 from .instruments import INSTRUMENTS, AnyInstrument
+from .logins import Accounts, AnyCredentials
 from .market import Market, SyntheticMarket
 from .record import Asked, Pushed, Record
 from .thread import LoopThread
+from .voices import BASE_V5, PATH_V3
 
 
-class LocalExchange:
-    """An exchange that speaks v3 on 127.0.0.1 and misbehaves on request.
+class LocalExchange(Controls):
+    """An exchange that speaks v3 and v5 on 127.0.0.1 and misbehaves on request.
 
     It is a context manager; `start` and `close` do the same without ``with``. Its
-    market starts at the first subscription and is one for all clients.
+    market starts at the first subscription and is one for all clients, whatever they
+    speak.
 
     *seed* decides the synthetic market of *instruments* (ids, (market, id) pairs or
     `Instrument`): *pace* updates a second each, best levels every *interval* seconds.
-    *capture* is the path of a recorded v3 market without its suffix, played in place
-    of the synthetic one *speed* times as fast, and with *repeat* again and again;
-    without it, at the end every client is closed with 1001, and whoever comes later.
+    *capture* is the path of a recorded market without its suffix, played in place of
+    the synthetic one *speed* times as fast, and with *repeat* again and again; without
+    it, at the end every client is closed with 1001, and whoever comes later. Only the
+    protocol that was recorded has channels then.
+
+    *credentials*, one or several, may log in; without them one made-up key does.
+    *clock_offset* seconds is its own clock ahead of this machine's: in what it says of
+    the market, in the check of a login, and in the ``Date`` of a handshake.
 
     *level_fields* is 3 or 4 to give every ``depth5`` level that form; ``None`` is each
     market's own (three on spot, four elsewhere). *numbers_2018* writes numbers as of
-    December 2018 (on futures bare JSON numbers).
+    December 2018 (on futures bare JSON numbers). Both are about v3.
 
     *tls* ``True`` makes a certificate on the fly, which `ssl_context` trusts; a server
-    ``ssl.SSLContext`` is used as it is. A client is closed with 4001 when neither side
-    has sent anything for *idle_timeout* seconds (v3's rule is 30 s; ping earlier), and
-    with 4002 when more than *buffer_limit* bytes wait for it. *history* pushes of each
-    channel are kept.
+    ``ssl.SSLContext`` is used as it is. A client is closed with 4001 (v5: 4004) when
+    neither side has sent anything for *idle_timeout* seconds (the exchange's rule is
+    30 s; ping earlier), and with 4002 (v5: 4005) when more than *buffer_limit* bytes
+    wait for it. *history* pushes of each channel are kept.
 
     ``ValueError`` and ``TypeError`` for arguments that cannot be right, the former for
     a damaged capture too, ``OSError`` for one that cannot be read.
@@ -63,6 +70,9 @@ class LocalExchange:
         capture: str | os.PathLike[str] | None = None,
         speed: float = 1.0,
         repeat: bool = False,
+        # The exchange
+        credentials: AnyCredentials = None,
+        clock_offset: float = 0.0,
         # The wire
         level_fields: int | None = None,
         numbers_2018: bool = False,
@@ -81,16 +91,12 @@ class LocalExchange:
         checks.number("idle_timeout", idle_timeout, positive=True, endless=True)
         checks.whole("buffer_limit", buffer_limit, least=1)
         checks.whole("history", history, least=0)
+        checks.offset("clock_offset", clock_offset)
         dialect = v3.Dialect(level_fields, numbers_2018)
         self._market: Market
         if capture is None:
             self._market = SyntheticMarket(
-                seed,
-                instruments,
-                pace=pace,
-                interval=interval,
-                dialect=dialect,
-                wall=time.time(),
+                seed, instruments, pace=pace, interval=interval, dialect=dialect
             )
         else:
             self._market = RecordedMarket(capture, repeat=repeat, dialect=dialect)
@@ -99,10 +105,12 @@ class LocalExchange:
         self._hub = Hub(
             self._market,
             self._record,
+            Accounts(credentials),
             tls=self._make_tls(tls),
             speed=speed,
             idle_timeout=idle_timeout,
             buffer_limit=buffer_limit,
+            clock_offset=clock_offset,
         )
         self._scheme = "wss" if tls else "ws"
         self._thread = LoopThread(self._hub.run, "okex_ws:local")
@@ -154,22 +162,53 @@ class LocalExchange:
 
     @property
     def url(self) -> str:
-        """Its address: ``ws://127.0.0.1:PORT/ws/v3``, or ``wss://``."""
-        if not self._hub.port:
-            raise RuntimeError("the local exchange is not started")
-        return f"{self._scheme}://{HOST}:{self._hub.port}{PATH}"
+        """Where it speaks v3: ``ws://127.0.0.1:PORT/ws/v3``, or ``wss://``."""
+        return self._address(PATH_V3)
+
+    @property
+    def url_v5(self) -> str:
+        """Where it speaks v5: the base, without ``/public`` and the like."""
+        return self._address(BASE_V5)
 
     @property
     def venue(self) -> Venue:
-        """Itself as a `Venue`, without limits that only slow a test down."""
+        """Itself as a `Venue` of v3, without limits that only slow a test down."""
+        return self._venue("v3", self.url)
+
+    @property
+    def venue_v5(self) -> Venue:
+        """The same exchange as a `Venue` of v5."""
+        return self._venue("v5", self.url_v5)
+
+    def _address(self, path: str) -> str:
+        if not self._hub.port:
+            raise RuntimeError("the local exchange is not started")
+        return f"{self._scheme}://{HOST}:{self._hub.port}{path}"
+
+    def _venue(self, protocol: str, url: str) -> Venue:
         return Venue(
             "local",
-            "v3",
-            (self.url,),
+            protocol,
+            (url,),
             connections_per_second=1000.0,
             requests_per_hour=1_000_000,
             known="an okex_ws.local_exchange on this machine",
         )
+
+    @property
+    def credentials(self) -> tuple[Credentials, ...]:
+        """Who may log in."""
+        return self._hub.accounts.credentials
+
+    @property
+    def clock_offset(self) -> float:
+        """Seconds that its clock is ahead of this machine's; negative is behind."""
+        return self._hub.clock_offset
+
+    @clock_offset.setter
+    def clock_offset(self, seconds: float) -> None:
+        checks.offset("clock_offset", seconds)
+        self._hub.clock_offset = seconds
 
     @property
     def ssl_context(self) -> ssl.SSLContext | None:
@@ -191,7 +230,10 @@ class LocalExchange:
 
     @property
     def pace(self) -> float:
-        """Updates a second of each synthetic instrument; 0 is a quiet market."""
+        """Updates a second of each synthetic instrument; 0 is a quiet market.
+
+        On that only the clock brings anything: the end of a candle, a funding rate.
+        """
         return self._synthetic().pace
 
     @pace.setter
@@ -219,7 +261,7 @@ class LocalExchange:
     @property
     def subscribed(self) -> tuple[str, ...]:
         """The channels that some client is subscribed to at the moment."""
-        return tuple(self._hub.subscribers)
+        return tuple(self._hub.clients.subscribers)
 
     @property
     def ended(self) -> bool:
@@ -229,11 +271,12 @@ class LocalExchange:
     def pushed(self, channel: str) -> tuple[Pushed, ...]:
         """What was really sent on *channel*, oldest first: (at, element).
 
-        ``pushed('spot/depth5:BTC-USDT')``; nothing for what nobody subscribed.
+        ``pushed('spot/depth5:BTC-USDT')``, ``pushed('books5:BTC-USDT')``; nothing for
+        what nobody subscribed.
 
         *at* is the monotonic time just before the send, *element* the element of
-        ``data`` with every number as the ``str`` of its characters. One entry a push,
-        however many clients got it.
+        ``data`` with every number as the ``str`` of its characters. One entry an
+        element, of which few pushes have two, however many clients got it.
         """
         return self._record.pushed(channel)
 
@@ -248,148 +291,7 @@ class LocalExchange:
         """
         return self._record.wait_for(predicate, timeout)
 
-    # --- Faults of the connection ---------------------------------------------------
-
-    def drop(self) -> int:
-        """Abort the TCP of every connection, without a close frame; how many."""
-        return self._thread.call(self._hub.drop)
-
-    def close_clients(self, code: int = 1001, reason: str = "") -> int:
-        """Send every client a close frame; how many there were."""
-        checks.whole("code", code)
-        checks.text("reason", reason)
-        if not (code in _CLOSE_CODES or 3000 <= code < 5000):
-            raise ValueError(f"{code!r} is no close code that can be sent")
-        if len(reason.encode()) > 123:
-            raise ValueError("the reason of a close frame has 123 bytes at most")
-        return self._thread.call(lambda: self._hub.close_clients(code, reason))
-
-    def refuse(self, on: bool = True) -> None:
-        """Refuse new connections, as a port where nobody listens.
-
-        The listening socket is closed, and one bound to the same port without
-        listening keeps the port for the way back. Open connections stay.
-        """
-        checks.flag("on", on)
-        self._thread.run(self._hub.refuse() if on else self._hub.listen())
-
-    def slow_handshake(self, seconds: float) -> None:
-        """Answer handshakes only after *seconds*; 0 ends it."""
-        checks.number("seconds", seconds)
-        self._set("handshake_delay", seconds)
-
-    def respond(
-        self,
-        status: int,
-        headers: Mapping[str, str] | None = None,
-        *,
-        body: str = "<html>no WebSocket here</html>\n",
-        times: int | None = None,
-    ) -> None:
-        """Answer handshakes with an HTTP page: 301, 403, 404, 429, 503, or a plain 200.
-
-        The next *times* of them, or all until `heal`. A 429 with a wish is
-        ``respond(429, {'Retry-After': '2'})``.
-        """
-        checks.whole("status", status)
-        checks.text("body", body)
-        checks.times(times)
-        if not 200 <= status <= 599:
-            raise ValueError(
-                f"status is an HTTP status from 200 to 599, got {status!r}"
-            )
-        self._set("answer", Answer(status, dict(headers or {}), body, times))
-
-    # --- Faults of the data ---------------------------------------------------------
-
-    def silence(self, channel: str | None = None) -> None:
-        """Push nothing on *channel*, or on any: ``silence('spot/depth5:BTC-USDT')``.
-
-        Acknowledgements and pongs go on, and so does the market: to a client it is one
-        that became quiet.
-        """
-        if channel is not None:
-            checks.channel(channel, self._market.channels)
-        self._thread.call(lambda: self._hub.faults.silence(channel))
-
-    def mute(self) -> None:
-        """Send nothing at all: no data, no pong, no acknowledgement."""
-        self._set("mute", True)
-
-    def resume(self) -> None:
-        """End `silence` and `mute`. What was withheld is lost."""
-        self._thread.call(lambda: self._hub.faults.resume())
-
-    def plain_pong(self, on: bool = True) -> None:
-        """Answer ``ping`` with a plain text frame, as some clients have seen it."""
-        checks.flag("on", on)
-        self._set("plain_pong", on)
-
-    def reject(
-        self, channel: str, code: int, message: str, *, times: int | None = None
-    ) -> None:
-        """Answer the next *times* subscribes of *channel*, or all, with an error.
-
-        ``reject('spot/depth5:BTC-USDT', 30026, 'too frequent', times=1)``; *times* 0
-        ends it. 30026 ("too frequent") and 30043 ("internal error") pass.
-        """
-        checks.channel(channel, self._market.channels)
-        checks.whole("code", code)
-        checks.text("message", message)
-        checks.times(times)
-        rejection = Rejection(code, message, times)
-        self._thread.call(
-            lambda: self._hub.faults.rejections.update({channel: rejection})
-        )
-
-    def ignore_subscribe(self, channel: str, on: bool = True) -> None:
-        """Do not react to a subscribe: ``ignore_subscribe('spot/trade:BTC-USDT')``.
-
-        *on* ``False`` ends it for this channel.
-        """
-        checks.channel(channel, self._market.channels)
-        checks.flag("on", on)
-        self._thread.call(lambda: self._hub.faults.ignore(channel, on))
-
-    def send_error(self, code: int, message: str) -> int:
-        """Send every client an error event; how many there were."""
-        checks.whole("code", code)
-        checks.text("message", message)
-        return self.send_event(v3.error(code, message))
-
-    def send_event(self, event: Mapping[str, Any] | str) -> int:
-        """Send every client any message, a dict as JSON, deflated; how many."""
-        text = event if isinstance(event, str) else v3.to_json(event)
-        return self.send_raw(v3.deflate(text))
-
-    def send_raw(self, payload: bytes, *, text: bool = False) -> int:
-        """Send every client a frame with this very payload; how many there were.
-
-        A binary frame, or a text frame whatever the payload is. `deflate` packs one
-        that the exchange could have sent.
-        """
-        if not isinstance(payload, (bytes, bytearray)):
-            raise TypeError(f"payload is bytes, got {payload!r}")
-        send = self._hub.send_text_bytes if text else self._hub.send
-        return self._thread.call(lambda: send(payload))
-
-    def heal(self) -> None:
-        """End every fault. Connections that are gone stay gone."""
-
-        async def heal() -> None:
-            self._hub.faults = Faults()
-            await self._hub.listen()
-
-        self._thread.run(heal())
-
-    def _set(self, fault: str, value: object) -> None:
-        self._thread.call(lambda: setattr(self._hub.faults, fault, value))
-
     def _synthetic(self) -> SyntheticMarket:
         if not isinstance(self._market, SyntheticMarket):
             raise RuntimeError("a recorded market has the pace that was recorded")
         return self._market
-
-
-# RFC 6455, section 7.4: the others are reserved, or never sent.
-_CLOSE_CODES = frozenset((1000, 1001, 1002, 1003, *range(1007, 1015)))

@@ -9,17 +9,43 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime, timezone
 from typing import Any, NamedTuple
 
-Row = Sequence[str]
+from .values import (
+    Best,
+    Candle,
+    Deal,
+    Funding,
+    Line,
+    Mark,
+    Period,
+    Push,
+    Row,
+    Summary,
+    Topic,
+    to_json,
+)
 
-NO_SUCH_CHANNEL = 30040
+KEY_BLANK = 30001
+SIGN_BLANK = 30002
+TIMESTAMP_BLANK = 30003
+PASSPHRASE_BLANK = 30004
+INVALID_TIMESTAMP = 30005
+INVALID_KEY = 30006
+TIMESTAMP_EXPIRED = 30008
+INVALID_SIGN = 30013
+LOGIN_FAILURE = 30027
 UNRECOGNISED = 30039
+NO_SUCH_CHANNEL = 30040
+NOT_LOGGED_IN = 30041
+ALREADY_LOGGED_IN = 30042
 # ccxt's table of v3 close codes; the only two it lists.
 NO_DATA_RECEIVED = 4001
 BUFFER_FULL = 4002
+
+LOGGED_IN = '{"event":"login","success":true}'
 
 # Trades call their size ``size`` on spot and swap, ``qty`` on futures and option.
 SIZE_KEYS = {"spot": "size", "swap": "size", "futures": "qty", "option": "qty"}
@@ -27,27 +53,31 @@ SIZE_KEYS = {"spot": "size", "swap": "size", "futures": "qty", "option": "qty"}
 # price, size, liquidated orders, orders elsewhere.
 LEVEL_FIELDS = {"spot": 3, "swap": 4, "futures": 4, "option": 4}
 
-
-class Push(NamedTuple):
-    """One data message: its channel, its element, its text, its frame if recorded.
-
-    Every number of *element* is a ``str`` with the wire's characters.
-    """
-
-    channel: str
-    element: dict[str, Any]
-    text: str
-    frame: bytes | None = None
+# What each table is about. Bars of six hours and more begin at midnight in Hong Kong.
+TOPICS: dict[str, Topic] = {
+    "depth5": "depth5",
+    "trade": "trade",
+    "ticker": "ticker",
+    "funding_rate": "funding",
+    "mark_price": "mark",
+    **{f"candle{n}s": Period(n) for n in (60, 180, 300, 900, 1800, 3600, 7200, 14400)},
+    **{f"candle{n}s": Period(n, -8 * 3600) for n in (21600, 43200, 86400)},
+    # And a week on a Monday.
+    "candle604800s": Period(604_800, 4 * 86_400 - 8 * 3600),
+}
+# Where some of them are; all others are on every market.
+_MARKETS = {"funding_rate": ("swap",), "mark_price": ("futures", "swap")}
 
 
 class Request(NamedTuple):
     """What a client asked: *op* is ``'ping'``, ``'subscribe'``, ``'unsubscribe'``.
 
-    *op* is ``''`` for anything that the exchange does not understand.
+    Or ``'login'``, whose *args* are key, passphrase, timestamp and signature. *op* is
+    ``''`` for anything that the exchange does not understand.
     """
 
     op: str
-    channels: tuple[str, ...] = ()
+    args: tuple[str, ...] = ()
 
 
 def deflate(text: str | bytes) -> bytes:
@@ -68,12 +98,14 @@ def read_request(message: str | bytes) -> Request:
         request = None
     if not isinstance(request, dict):
         return Request("")
-    op, channels = request.get("op"), request.get("args")
-    if op not in ("subscribe", "unsubscribe") or not isinstance(channels, list):
+    op, args = request.get("op"), request.get("args")
+    if op not in ("subscribe", "unsubscribe", "login") or not isinstance(args, list):
         return Request("")
-    if not channels or not all(isinstance(channel, str) for channel in channels):
+    if not args or not all(isinstance(each, str) for each in args):
         return Request("")
-    return Request(op, tuple(channels))
+    if op == "login" and len(args) != 4:
+        return Request("")
+    return Request(op, tuple(args))
 
 
 def acknowledgement(op: str, channel: str) -> str:
@@ -87,14 +119,14 @@ def error(code: int, message: str) -> str:
 
 
 def no_such_channel(channel: str) -> str:
-    """The error for an unknown channel, in the words that were recorded."""
-    return error(NO_SUCH_CHANNEL, f"Channel {channel} doesn't exist")
+    """What is said of an unknown channel, in the words that were recorded."""
+    return f"Channel {channel} doesn't exist"
 
 
 def unrecognised(message: str | bytes) -> str:
-    """The error for a request that makes no sense, in the words that were recorded."""
+    """What is said of a request that makes no sense, in the recorded words."""
     text = message if isinstance(message, str) else message.decode("utf-8", "replace")
-    return error(UNRECOGNISED, f"Unrecognized request: {text}")
+    return f"Unrecognized request: {text}"
 
 
 def iso(seconds: float) -> str:
@@ -103,9 +135,11 @@ def iso(seconds: float) -> str:
     return f"{stamp:%Y-%m-%dT%H:%M:%S}.{stamp.microsecond // 1000:03}Z"
 
 
-def to_json(value: object) -> str:
-    """JSON as the exchange writes it, without spaces and without escapes of UTF-8."""
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+def names(market: str, instrument_id: str) -> Iterable[str]:
+    """Every channel about one instrument."""
+    for topic in TOPICS:
+        if market in _MARKETS.get(topic, (market,)):
+            yield f"{market}/{topic}:{instrument_id}"
 
 
 class Dialect(NamedTuple):
@@ -118,6 +152,39 @@ class Dialect(NamedTuple):
 
     level_fields: int | None = None
     numbers_2018: bool = False
+
+    def line(
+        self, channel: str, instruments: Collection[tuple[str, str]]
+    ) -> Line | None:
+        """What *channel* says, if it is about one of *instruments*: (market, id)."""
+        table, _, instrument_id = channel.partition(":")
+        market, _, topic = table.partition("/")
+        if topic not in TOPICS or (market, instrument_id) not in instruments:
+            return None
+        if market not in _MARKETS.get(topic, (market,)):
+            return None
+
+        def say(value: Any) -> Push:
+            return self._say(market, topic, instrument_id, value)
+
+        return Line(channel, TOPICS[topic], instrument_id, market, say)
+
+    def _say(self, market: str, topic: str, instrument_id: str, value: Any) -> Push:
+        if isinstance(value, Best):
+            asks, bids = value.asks, value.bids
+            return self.depth5(market, instrument_id, asks, bids, iso(value.at))
+        if isinstance(value, Deal):
+            return self.trade(market, _trade(market, instrument_id, value))
+        table, named = f"{market}/{topic}", {"instrument_id": instrument_id}
+        if isinstance(value, Summary):
+            return push(table, _ticker(market, instrument_id, value))
+        if isinstance(value, Candle):
+            return push(table, {"candle": _candle(market, value), **named})
+        if isinstance(value, Funding):
+            return push(table, _funding(instrument_id, value))
+        assert isinstance(value, Mark)
+        said = {"mark_price": value.price, "timestamp": iso(value.at)}
+        return push(table, named | said)
 
     def levels(self, market: str, rows: Iterable[Row]) -> list[list[str]]:
         """Rows of a book (price, size, ..., orders) in the form of *market*."""
@@ -154,7 +221,7 @@ class Dialect(NamedTuple):
             f'{{"table":"{market}/depth5","data":[{{{sides},'
             f'"instrument_id":"{instrument_id}","timestamp":"{timestamp}"}}]}}'
         )
-        return Push(f"{market}/depth5:{instrument_id}", element, text)
+        return Push(f"{market}/depth5:{instrument_id}", text)
 
     def trade(self, market: str, element: Mapping[str, str]) -> Push:
         """A push of one trade, whose *element* is in the wire's order of keys."""
@@ -166,7 +233,7 @@ class Dialect(NamedTuple):
             for key, value in element.items()
         )
         text = f'{{"table":"{market}/trade","data":[{{{fields}}}]}}'
-        return Push(f"{market}/trade:{element['instrument_id']}", dict(element), text)
+        return Push(f"{market}/trade:{element['instrument_id']}", text)
 
 
 OWN_FORM = Dialect()
@@ -178,11 +245,64 @@ def _bare(row: Row, quoted: int) -> str:
     return f"[{','.join(fields)}]"
 
 
+def _trade(market: str, instrument_id: str, deal: Deal) -> dict[str, str]:
+    return {
+        "side": deal.side,
+        "trade_id": str(deal.id),
+        "price": deal.price,
+        SIZE_KEYS[market]: deal.size,
+        "instrument_id": instrument_id,
+        "timestamp": iso(deal.at),
+    }
+
+
+def _ticker(market: str, instrument_id: str, summary: Summary) -> dict[str, str]:
+    volume, value = (
+        ("base_volume_24h", "quote_volume_24h")
+        if market == "spot"
+        else ("volume_24h", "volume_token_24h")
+    )
+    ticker = {
+        "last": summary.last,
+        "open_24h": summary.open,
+        "high_24h": summary.high,
+        "low_24h": summary.low,
+        volume: summary.volume,
+        value: summary.value,
+        "instrument_id": instrument_id,
+        "timestamp": iso(summary.at),
+        "last_qty": summary.last_size,
+    }
+    # What the exchange says of an empty side is not recorded; it is left out.
+    if summary.ask:
+        ticker |= {"best_ask": summary.ask, "best_ask_size": summary.ask_size}
+    if summary.bid:
+        ticker |= {"best_bid": summary.bid, "best_bid_size": summary.bid_size}
+    return ticker
+
+
+def _candle(market: str, candle: Candle) -> list[str]:
+    """Six items on spot, and elsewhere the volume in coins as the seventh."""
+    items = [iso(candle.start), *candle[1:6], candle.volume_ccy]
+    return items[:6] if market == "spot" else items
+
+
+def _funding(instrument_id: str, funding: Funding) -> dict[str, str]:
+    """A funding rate, which has no timestamp of its own."""
+    return {
+        "estimated_rate": funding.next_rate,
+        "funding_rate": funding.rate,
+        "funding_time": iso(funding.time),
+        "instrument_id": instrument_id,
+        "interest_rate": "0",
+        "settlement_time": iso(funding.next_time),
+    }
+
+
 def push(table: str, element: Mapping[str, Any], action: str | None = None) -> Push:
     """A push of one element, as all 7,148 recorded data messages are."""
     message: dict[str, Any] = {"table": table}
     if action:
         message["action"] = action
     message["data"] = [element]
-    channel = f"{table}:{element['instrument_id']}"
-    return Push(channel, dict(element), to_json(message))
+    return Push(f"{table}:{element['instrument_id']}", to_json(message))

@@ -1,0 +1,216 @@
+"""The market in the words of v5: every value as the text of its push. No I/O.
+
+All prices, sizes, times and counts are strings, and ``seqId`` is a JSON integer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from . import v5
+from .values import (
+    Best,
+    Candle,
+    Deal,
+    Funding,
+    Line,
+    Mark,
+    Period,
+    Push,
+    Row,
+    Summary,
+    Topic,
+    to_json,
+)
+
+INST_TYPES = {"spot": "SPOT", "futures": "FUTURES", "swap": "SWAP", "option": "OPTION"}
+
+_SECONDS = {
+    "1s": 1,
+    "1m": 60,
+    "3m": 180,
+    "5m": 300,
+    "15m": 900,
+    "30m": 1800,
+    "1H": 3600,
+    "2H": 7200,
+    "4H": 14_400,
+}
+_LONG = {"6H": 21_600, "12H": 43_200, "1D": 86_400, "1W": 604_800}
+_WEEK_BEGINS = 4 * 86_400  # the epoch was a Thursday
+
+
+def _long(seconds: int, zone: int) -> Period:
+    begins = _WEEK_BEGINS if seconds == _LONG["1W"] else 0
+    return Period(seconds, begins - zone)
+
+
+TOPICS: dict[str, Topic] = {
+    "books5": "depth5",
+    "bbo-tbt": "bbo",
+    "trades": "trades",
+    "trades-all": "trade",
+    "tickers": "ticker",
+    "funding-rate": "funding",
+    "mark-price": "mark",
+    **{f"candle{bar}": Period(seconds) for bar, seconds in _SECONDS.items()},
+    # A day begins in Hong Kong, or with the suffix in Greenwich.
+    **{f"candle{bar}": _long(seconds, 8 * 3600) for bar, seconds in _LONG.items()},
+    **{f"candle{bar}utc": _long(seconds, 0) for bar, seconds in _LONG.items()},
+}
+
+
+def names(market: str, instrument_id: str) -> Iterable[str]:
+    """Every channel about one instrument."""
+    for name in TOPICS:
+        if name != "funding-rate" or market == "swap":
+            yield f"{name}:{instrument_id}"
+
+
+def line(channel: str, markets: Mapping[str, str]) -> Line | None:
+    """What *channel* says, if its instrument is one of *markets*: its market by id."""
+    name, _, instrument_id = channel.partition(":")
+    market = markets.get(instrument_id)
+    if name not in TOPICS or market is None:
+        return None
+    if name == "funding-rate" and market != "swap":
+        return None
+    head = f'{{"arg":{to_json(v5.arg_of(channel))},"data":['
+    words = _WORDS.get(name, _candle)
+
+    def say(value: Any) -> Push:
+        text = f"{head}{words(instrument_id, market, value)}]}}"
+        return Push(channel, text, text)
+
+    return Line(channel, TOPICS[name], instrument_id, market, say)
+
+
+def push(channel: str, elements: Sequence[Any], **arg: str) -> Push:
+    """A push of any channel; *arg* is what its argument says besides."""
+    message = {"arg": {**v5.arg_of(channel), **arg}, "data": elements}
+    text = to_json(message)
+    return Push(channel, text, text)
+
+
+def book(channel: str, action: str | None, element: Mapping[str, Any]) -> Push:
+    """A push of a book, whole or changed."""
+    message: dict[str, Any] = {"arg": v5.arg_of(channel)}
+    if action:
+        message["action"] = action
+    text = to_json({**message, "data": [element]})
+    return Push(channel, text, text)
+
+
+def milliseconds(seconds: float) -> str:
+    """Epoch seconds as v5 writes a time."""
+    # As a datetime has it, and so v3: to the microsecond first.
+    return str(round(seconds * 1_000_000) // 1000)
+
+
+def _levels(rows: Iterable[Row]) -> str:
+    """Levels of four strings, of which the third has been ``"0"`` since long."""
+    return ",".join([f'["{row[0]}","{row[1]}","0","{row[-1]}"]' for row in rows])
+
+
+def _books5(instrument_id: str, market: str, best: Best) -> str:
+    return (
+        f'{{"asks":[{_levels(best.asks)}],"bids":[{_levels(best.bids)}],'
+        f'"instId":"{instrument_id}","ts":"{milliseconds(best.at)}","seqId":{best.seq}}}'
+    )
+
+
+def _bbo(instrument_id: str, market: str, best: Best) -> str:
+    return (
+        f'{{"asks":[{_levels(best.asks)}],"bids":[{_levels(best.bids)}],'
+        f'"ts":"{milliseconds(best.at)}","seqId":{best.seq}}}'
+    )
+
+
+def _trades_all(instrument_id: str, market: str, deal: Deal) -> str:
+    return (
+        f'{{"instId":"{instrument_id}","tradeId":"{deal.id}","px":"{deal.price}",'
+        f'"sz":"{deal.size}","side":"{deal.side}","ts":"{milliseconds(deal.at)}",'
+        '"source":"0"}'
+    )
+
+
+def _trades(instrument_id: str, market: str, deal: Deal) -> str:
+    return (
+        f'{{"instId":"{instrument_id}","tradeId":"{deal.id}","px":"{deal.price}",'
+        f'"sz":"{deal.size}","side":"{deal.side}","ts":"{milliseconds(deal.at)}",'
+        f'"count":"{deal.matches}","source":"0","seqId":{deal.seq}}}'
+    )
+
+
+def _tickers(instrument_id: str, market: str, summary: Summary) -> str:
+    # Where each day began is not part of this market: it opened at that price.
+    return to_json(
+        {
+            "instType": INST_TYPES[market],
+            "instId": instrument_id,
+            "last": summary.last,
+            "lastSz": summary.last_size,
+            "askPx": summary.ask,
+            "askSz": summary.ask_size,
+            "bidPx": summary.bid,
+            "bidSz": summary.bid_size,
+            "open24h": summary.open,
+            "high24h": summary.high,
+            "low24h": summary.low,
+            "sodUtc0": summary.open,
+            "sodUtc8": summary.open,
+            "volCcy24h": summary.value,
+            "vol24h": summary.volume,
+            "ts": milliseconds(summary.at),
+        }
+    )
+
+
+def _candle(instrument_id: str, market: str, candle: Candle) -> str:
+    start, *texts, closed = candle
+    return to_json([milliseconds(start), *texts, "1" if closed else "0"])
+
+
+def _funding(instrument_id: str, market: str, funding: Funding) -> str:
+    return to_json(
+        {
+            "instType": INST_TYPES[market],
+            "instId": instrument_id,
+            "method": "current_period",
+            "fundingRate": funding.rate,
+            "nextFundingRate": "",
+            "fundingTime": milliseconds(funding.time),
+            "nextFundingTime": milliseconds(funding.next_time),
+            "minFundingRate": "-0.00375",
+            "maxFundingRate": "0.00375",
+            "settState": "settled",
+            "settFundingRate": funding.rate,
+            "premium": "0",
+            "ts": milliseconds(funding.at),
+        }
+    )
+
+
+def _mark(instrument_id: str, market: str, mark: Mark) -> str:
+    # A pair of spot has a mark price for those who trade it on margin.
+    inst_type = "MARGIN" if market == "spot" else INST_TYPES[market]
+    return to_json(
+        {
+            "instType": inst_type,
+            "instId": instrument_id,
+            "markPx": mark.price,
+            "ts": milliseconds(mark.at),
+        }
+    )
+
+
+_WORDS: dict[str, Callable[[str, str, Any], str]] = {
+    "books5": _books5,
+    "bbo-tbt": _bbo,
+    "trades": _trades,
+    "trades-all": _trades_all,
+    "tickers": _tickers,
+    "funding-rate": _funding,
+    "mark-price": _mark,
+}

@@ -1,0 +1,77 @@
+"""A bar opens and closes by the clock, and says what was traded in it."""
+
+from __future__ import annotations
+
+import pytest
+
+from okex_ws.local_exchange.bars import Bar, Bars
+from okex_ws.local_exchange.values import Period
+
+MINUTE = Period(60)
+
+
+def test_a_bar_is_what_was_traded_in_it() -> None:
+    bars = Bars(MINUTE, 100, 60.0)
+    for price, lots in ((101, 2), (98, 1), (99, 3)):
+        bars.trade(price, lots, 61.0)
+
+    assert bars.said(62.0) == [Bar(60, 100, 101, 98, 99, 6, 101 * 2 + 98 + 99 * 3)]
+
+
+def test_a_bar_that_has_not_changed_is_not_said() -> None:
+    bars = Bars(MINUTE, 100, 60.0)
+
+    assert bars.said(70.0) == []
+
+
+def test_a_bar_is_said_once_a_second_at_most() -> None:
+    bars, said = Bars(MINUTE, 100, 60.0), []
+    for tenth in range(1, 41):
+        bars.trade(100, 1, 60.0 + tenth / 10)
+        said += bars.said(60.0 + tenth / 10)
+
+    assert len(said) == 4
+
+
+def test_a_bar_closes_by_the_clock_and_the_next_opens_where_it_closed() -> None:
+    bars = Bars(MINUTE, 100, 60.0)
+    bars.trade(101, 2, 119.9)
+    bars.said(119.95)
+    (closed,) = bars.said(120.0)
+
+    assert closed == Bar(60, 100, 101, 100, 101, 2, 202, closed=True)
+    assert bars.open == Bar(120, 101, 101, 101, 101)
+    assert [bar.closed for bar in bars.said(180.0)] == [True]
+
+
+def test_a_trade_of_the_next_minute_is_not_in_the_last_bar() -> None:
+    bars = Bars(MINUTE, 100, 60.0)
+    bars.trade(101, 2, 120.0)
+
+    assert [(bar.start, bar.lots, bar.closed) for bar in bars.said(120.0)] == [
+        (60, 0, True)
+    ]
+    assert bars.said(120.5) == []
+    assert [(bar.start, bar.lots) for bar in bars.said(121.0)] == [(120, 2)]
+
+
+def test_a_clock_that_is_set_back_keeps_no_bar_back() -> None:
+    bars = Bars(MINUTE, 100, 70.0)
+    bars.trade(101, 2, 10.0)
+
+    assert [bar.lots for bar in bars.said(10.0)] == [2]
+
+
+@pytest.mark.parametrize(
+    ("period", "wall", "start"),
+    [
+        (Period(60), 1_800_000_059.9, 1_800_000_000),
+        (Period(86_400), 86_400 * 3 + 5.0, 86_400 * 3),
+        (Period(86_400, -8 * 3600), 86_400 * 3 + 5.0, 86_400 * 3 - 8 * 3600),
+        (Period(604_800, 4 * 86_400), 86_400 * 12.0, 86_400 * 11),
+    ],
+)
+def test_a_bar_begins_where_its_period_does(
+    period: Period, wall: float, start: int
+) -> None:
+    assert Bars(period, 1, wall).open.start == start
