@@ -1,10 +1,11 @@
 """Best bid and best ask of one instrument, once a second.
 
-    python examples/monitor.py                       BTC-JPY on OKJ
-    python examples/monitor.py --local               a market on this machine
-    python examples/monitor.py --local --capture PATH/NAME     a recorded one
-    python examples/monitor.py BTC-USDT --url ws://127.0.0.1:PORT/ws/v3    your own
-    python examples/monitor.py ETH-JPY --json | jq .bid
+    python examples/monitor.py                       BTC-USDT on OKX
+    python examples/monitor.py BTC-JPY --venue okj   a market in Japan
+    python examples/monitor.py --local               one on this machine
+    python examples/monitor.py --capture PATH/NAME   a recorded one
+    python examples/monitor.py --url ws://127.0.0.1:PORT/ws/v5     your own
+    python examples/monitor.py ETH-USDT --json | jq .bid
 
 A price is printed only while it can be trusted. When the feed is lost, the line says so
 and why, and shows dashes where the prices were. On a terminal every line is as wide as
@@ -21,16 +22,26 @@ import os
 import re
 import shutil
 import sys
+import textwrap
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from datetime import datetime, timezone
 from decimal import Decimal
+from typing import TextIO
 
-from okex_ws import BestBidAsk, Health, OkexWSError, State, Venue, WSSubscription
-from okex_ws.venues import market_of
+from okex_ws import (
+    VENUES,
+    BestBidAsk,
+    Health,
+    OkexWSError,
+    State,
+    Venue,
+    WSSubscription,
+)
+from okex_ws.venues import find_venue, market_of
 
-INSTRUMENT, VENUE = "BTC-JPY", "okj-v3"
+INSTRUMENT, VENUE = "BTC-USDT", "okx"
 ENDED = "the recording is over"
 NOTHING = "-"
 # The first line waits so long for prices, that most often it has them.
@@ -219,9 +230,27 @@ def wants_colour() -> bool:
     return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
 
 
-def terminal_width() -> int | None:
+def terminal_width(stream: TextIO) -> int | None:
     """The characters of a line of the terminal; ``None`` where there is no terminal."""
-    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    return shutil.get_terminal_size().columns if stream.isatty() else None
+
+
+class Folded(logging.Formatter):
+    """The library's warnings; on a terminal they are folded between words."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
+        """The line of *record*, or as many lines as it takes."""
+        text = super().formatMessage(record)
+        width = terminal_width(sys.stderr)
+        if width is None:
+            return text
+        indent = " " * len(f"{record.asctime}  ")
+        return textwrap.fill(
+            text,
+            max(width, 2 * len(indent)),
+            subsequent_indent=indent,
+            break_on_hyphens=False,
+        )
 
 
 # --- The program --------------------------------------------------------------------
@@ -272,11 +301,23 @@ def watch(
             print(as_json(name, best, health), flush=True)
         else:
             now = time.strftime("%H:%M:%S")
-            lines = table.lines(now, best, health, terminal_width())
+            lines = table.lines(now, best, health, terminal_width(sys.stdout))
             print(*lines, sep="\n", flush=True)
         if health.state.final:
             return 1
     return 0
+
+
+def venue_at(url: str) -> Venue:
+    """The exchange at *url*: of v5 where its path says so, else of v3."""
+    if "/ws/v5" in url:
+        return Venue("url", "v5", (url.rstrip("/").removesuffix("/public"),))
+    return Venue("url", "v3", (url,))
+
+
+def recorded_over_v3(path: str | None) -> bool:
+    """Whether there is a recording, and one of v3: only those have frames."""
+    return path is not None and os.path.exists(f"{path}.deflate.b64")
 
 
 def open_feed(
@@ -287,15 +328,18 @@ def open_feed(
     It is closed with *stack*.
     """
     name, trust, ended = options.instrument or INSTRUMENT, None, never
-    venue = VENUE if options.venue is None else options.venue
     if options.url is not None:
-        venue = Venue("url", "v3", (options.url,))
-    elif options.local:
+        venue = venue_at(options.url)
+    else:
+        venue = find_venue(VENUE if options.venue is None else options.venue)
+    if options.local:
         from okex_ws.local_exchange import LocalExchange
 
         exchange = stack.enter_context(LocalExchange(tls=True, capture=options.capture))
         name = options.instrument or exchange.busiest[1]
-        venue, trust = exchange.venue, exchange.ssl_context
+        v3 = recorded_over_v3(options.capture) or venue.protocol == "v3"
+        venue = exchange.venue if v3 else exchange.venue_v5
+        trust = exchange.ssl_context
 
         def ended() -> bool:
             return exchange.ended
@@ -326,13 +370,19 @@ def parser() -> argparse.ArgumentParser:
         help=f"default: {INSTRUMENT}; with --local the one where most happens",
     )
     add("--market", help="spot, futures, ... (default: what the instrument's id tells)")
-    add("--venue", help=f"a venue's name (default: {VENUE})")
-    add("--url", help="a v3 endpoint of your own, ws:// or wss://")
-    add("--local", action="store_true", help="run an exchange on this machine")
+    add("--venue", help=f"{', '.join(VENUES)} (default: {VENUE})")
+    add("--url", help="an endpoint of your own, ws:// or wss://, .../ws/v5 or v3")
+    add(
+        "--local",
+        action="store_true",
+        help="run an exchange on this machine in the venue's place, over the venue's"
+        " protocol: v5, or v3 with --venue okj-v3",
+    )
     add(
         "--capture",
         metavar="PATH",
-        help="with a recorded market, until it is over (implies --local)",
+        help="with a recorded market, until it is over (implies --local, and the"
+        " protocol of the recording)",
     )
     add(
         "--for",
@@ -350,10 +400,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command = parser()
     options = command.parse_args(arguments)
     options.local = options.local or options.capture is not None
-    places = (options.venue is not None, options.url is not None, options.local)
-    if sum(places) > 1:
-        command.error("--venue, --url and --local are different places: give one")
-    logging.basicConfig(format="%(asctime)s  %(message)s", datefmt="%H:%M:%S")
+    if options.url is not None and (options.local or options.venue is not None):
+        command.error("--url is another place than --venue and --local: give one")
+    if options.capture is not None and options.venue is not None:
+        command.error("--capture is played as it was recorded, without --venue")
+    handler = logging.StreamHandler()
+    handler.setFormatter(Folded("%(asctime)s  %(message)s", "%H:%M:%S"))
+    logging.basicConfig(handlers=[handler])
     with ExitStack() as stack:
         try:
             subscription, name, ended = open_feed(options, stack)

@@ -6,6 +6,7 @@ import argparse
 import functools
 import importlib.util
 import json
+import logging
 import math
 import os
 import signal
@@ -22,11 +23,20 @@ from typing import Any
 
 import pytest
 
-from okex_ws import BestBidAsk, Health, State, WSSubscription
+from okex_ws import (
+    VENUES,
+    BestBidAsk,
+    ConnectionLost,
+    Health,
+    State,
+    Venue,
+    WSSubscription,
+)
 from okex_ws.local_exchange import LocalExchange, deflate
 
 PATH = Path(__file__).parents[1] / "examples" / "monitor.py"
 RECORDED = "cryptofeed/v3_OKEX.ws.56_20210417"
+RECORDED_OVER_V5 = "cryptofeed/v5_OKX.ws.1_20220513"
 TIMEOUT = 30
 
 Monitor = subprocess.Popen[str]
@@ -270,10 +280,61 @@ def test_an_id_that_looks_like_a_state_is_not_coloured() -> None:
 def test_without_a_terminal_nothing_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "77")
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
-    assert monitor.terminal_width() == 77
+    assert monitor.terminal_width(sys.stdout) == 77
 
     monkeypatch.setattr(sys.stdout, "isatty", lambda: False)
-    assert monitor.terminal_width() is None
+    assert monitor.terminal_width(sys.stdout) is None
+
+
+@pytest.fixture
+def log_line(monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+    """What stderr is given of a warning, on a terminal of 80 columns or on none."""
+
+    def line(text: str, *, tty: bool, error: BaseException | None = None) -> str:
+        monkeypatch.setenv("COLUMNS", "80")
+        monkeypatch.setattr(sys.stderr, "isatty", lambda: tty)
+        thrown = None if error is None else (type(error), error, None)
+        record = logging.LogRecord(
+            "okex_ws", logging.WARNING, "", 0, "%s", (text,), thrown
+        )
+        formatter = monitor.Folded("%(asctime)s  %(message)s", "%H:%M:%S")
+        found: str = formatter.format(record)
+        return found
+
+    return line
+
+
+@pytest.mark.parametrize(
+    "venue",
+    [
+        VENUES["okex"],
+        monitor.venue_at("wss://ws.okx.com:8443/ws/v5/public"),
+    ],
+    ids=["retired", "8443"],
+)
+def test_what_is_known_of_a_dead_endpoint_can_be_read_on_a_terminal(
+    venue: Venue, log_line: Callable[..., str]
+) -> None:
+    endpoint = venue.endpoints[0]
+    lost = ConnectionLost(endpoint, "timed out", advice=venue.advice(endpoint))
+    rows = log_line(f"{lost}; trying again", tty=True).splitlines()
+
+    assert len(rows) > 1
+    assert max(map(len, rows)) <= 80
+    assert {row[:10].strip() for row in rows[1:]} == {""}
+    assert " ".join(row[10:] for row in rows) == f"{lost}; trying again"
+
+
+def test_a_log_that_is_no_terminal_has_one_line_a_warning(
+    log_line: Callable[..., str],
+) -> None:
+    assert log_line("many words " * 30, tty=False).count("\n") == 0
+
+
+def test_a_traceback_is_not_folded(log_line: Callable[..., str]) -> None:
+    error = ValueError("many words " * 30)
+
+    assert str(error) in log_line("an exception in on_message", tty=True, error=error)
 
 
 # --- Looking and waiting ------------------------------------------------------------
@@ -353,12 +414,17 @@ def test_seconds_that_were_missed_are_left_out(sleeps: list[float]) -> None:
         ["--venue", "nowhere"],
         ["not an id"],
         ["BTC-JPY", "--market", "futures"],
+        ["BTC-USD-SWAP", "--venue", "okj"],
         ["--capture", "/nonexistent/capture"],
-        ["--local", "--venue", "okj-v3"],
+        ["--local", "--venue", "nowhere"],
         ["--capture", "/nonexistent/capture", "--venue", "okj-v3"],
         ["--url", "ws://127.0.0.1:1/ws/v3", "--local"],
         ["--url", "ws://127.0.0.1:1/ws/v3", "--venue", "okj-v3"],
+        ["--url", "ws://127.0.0.1:1/ws/v5", "--capture", "/nonexistent/capture"],
+        ["--url", "ws://127.0.0.1:1/ws/v5/business"],
+        ["--url", "ws://127.0.0.1:1/ws/v5?brokerId=9999"],
         ["--url", "http://127.0.0.1:1/"],
+        ["--url", "http://127.0.0.1:1/ws/v5"],
         ["--url", ""],
         ["--venue", ""],
     ],
@@ -405,14 +471,66 @@ def test_an_instrument_brings_its_market(capsys: pytest.CaptureFixture[str]) -> 
     assert (first["instrument_id"], first["state"]) == ("BTC-USD-SWAP", "LIVE")
 
 
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch) -> list[LocalExchange]:
+    """The local exchanges that the monitor made."""
+    found: list[LocalExchange] = []
+
+    def make(**keywords: Any) -> LocalExchange:
+        found.append(LocalExchange(**keywords))
+        return found[-1]
+
+    monkeypatch.setattr("okex_ws.local_exchange.LocalExchange", make)
+    return found
+
+
+def asked(exchange: LocalExchange) -> str:
+    """The requests that the exchange got, in one text."""
+    return " ".join(str(request.text) for request in exchange.requests)
+
+
 @pytest.mark.usefixtures("one_line")
-def test_an_exchange_of_another_process_can_be_watched(
+@pytest.mark.parametrize(
+    ("arguments", "channel"),
+    [
+        ([], '"books5"'),
+        (["--venue", "okx"], '"books5"'),
+        (["--venue", "okj"], '"books5"'),
+        (["--venue", "okj-v3"], '"spot/depth5:BTC-USDT"'),
+        (["--venue", "okex"], '"spot/depth5:BTC-USDT"'),
+    ],
+)
+def test_the_local_exchange_speaks_as_the_venue_whose_place_it_takes(
+    arguments: list[str],
+    channel: str,
+    made: list[LocalExchange],
     capsys: pytest.CaptureFixture[str],
 ) -> None:
+    first = run_json(capsys, "BTC-USDT", *arguments)
+
+    assert (first["instrument_id"], first["state"]) == ("BTC-USDT", "LIVE")
+    assert channel in asked(made[0])
+
+
+@pytest.mark.usefixtures("one_line")
+@pytest.mark.parametrize(
+    ("protocol", "rest", "channel"),
+    [
+        ("v3", "", '"swap/depth5:BTC-USD-SWAP"'),
+        ("v5", "", '"books5"'),
+        ("v5", "/", '"books5"'),
+        ("v5", "/public", '"books5"'),
+        ("v5", "/public/", '"books5"'),
+    ],
+)
+def test_an_exchange_of_another_process_can_be_watched(
+    protocol: str, rest: str, channel: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     with LocalExchange() as exchange:
-        arguments = ["BTC-USD-SWAP", "--json", "--url", exchange.url]
-        assert monitor.main(arguments) == 0
-        assert "swap/depth5:BTC-USD-SWAP" in str(exchange.requests)
+        venue = exchange.venue if protocol == "v3" else exchange.venue_v5
+        url = f"{venue.endpoints[0]}{rest}"
+        assert monitor.main(["BTC-USD-SWAP", "--json", "--url", url]) == 0
+        assert channel in asked(exchange)
 
     first = json.loads(capsys.readouterr().out)
     assert (first["instrument_id"], first["state"]) == ("BTC-USD-SWAP", "LIVE")
@@ -426,9 +544,10 @@ def test_the_help_says_what_is_so_without_an_option(
 
     said = " ".join(capsys.readouterr().out.split())
     assert ended.value.code == 0
-    assert "default: BTC-JPY; with --local" in said
+    assert "default: BTC-USDT; with --local" in said
     assert "(default: what the instrument's id tells)" in said
-    assert "(default: okj-v3)" in said
+    assert "(default: okx)" in said
+    assert all(name in said for name in VENUES)
 
 
 @pytest.mark.usefixtures("one_line")
@@ -455,7 +574,7 @@ def test_a_lost_feed_is_said_and_its_prices_are_gone(
 
         monkeypatch.setattr(monitor, "ticks", ticks)
         with WSSubscription(
-            name, market, venue=exchange.venue, on_state=lambda _: lost.set()
+            name, market, venue=exchange.venue_v5, on_state=lambda _: lost.set()
         ) as subscription:
             subscription.wait_live(TIMEOUT)
             lost.clear()
@@ -470,14 +589,16 @@ def test_a_lost_feed_is_said_and_its_prices_are_gone(
     assert after["bid"] is after["ask"] is after["timestamp"] is None
 
 
+@pytest.mark.parametrize(("venue", "code"), [("okx", "60018"), ("okj-v3", "30040")])
 def test_a_refused_instrument_is_said_and_ends_it(
-    capsys: pytest.CaptureFixture[str],
+    venue: str, code: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert monitor.main(["XXX-YYY", "--local", "--for", "20"]) == 1
+    arguments = ["XXX-YYY", "--local", "--venue", venue, "--for", "20"]
+    assert monitor.main(arguments) == 1
 
     row = capsys.readouterr().out.splitlines()[-1]
     assert "FAILED" in row
-    assert "30040" in row
+    assert code in row
 
 
 def recorded_levels(path: Path, instrument_id: str) -> set[tuple[str, str]]:
@@ -485,18 +606,26 @@ def recorded_levels(path: Path, instrument_id: str) -> set[tuple[str, str]]:
     levels = set()
     recording = path.with_name(f"{path.name}.recv.jsonl").read_text("utf-8")
     for line in recording.splitlines():
-        for element in json.loads(line).get("data", ()):
-            if element["instrument_id"] == instrument_id:
+        message = json.loads(line)
+        of = message.get("arg", {}).get("instId")  # v5's; v3's element says it itself
+        for element in message.get("data", ()):
+            if element.get("instrument_id", of) == instrument_id:
                 for side in ("asks", "bids"):
                     levels |= {(row[0], row[1]) for row in element.get(side, ())}
     return levels
 
 
+both_protocols = pytest.mark.parametrize(
+    "recorded", [RECORDED, RECORDED_OVER_V5], ids=["v3", "v5"]
+)
+
+
 @pytest.mark.usefixtures("one_line")
+@both_protocols
 def test_a_capture_shows_the_recorded_markets_prices(
-    captures: Callable[[str], Path], capsys: pytest.CaptureFixture[str]
+    recorded: str, captures: Callable[[str], Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    path = captures(RECORDED)
+    path = captures(recorded)
     first = run_json(capsys, "--capture", str(path))
     levels = recorded_levels(path, first["instrument_id"])
 
@@ -513,7 +642,7 @@ def test_the_end_of_a_market_is_said_in_one_line(
     ends = iter([False, True])
     with LocalExchange() as exchange:
         market, name = exchange.busiest
-        with WSSubscription(name, market, venue=exchange.venue) as subscription:
+        with WSSubscription(name, market, venue=exchange.venue_v5) as subscription:
             code = monitor.watch(subscription, name, options, lambda: next(ends))
 
     said = capsys.readouterr()
@@ -525,7 +654,9 @@ def test_the_end_of_a_market_is_said_in_one_line(
 
 
 @pytest.mark.slow
+@both_protocols
 def test_a_capture_is_watched_to_its_end(
+    recorded: str,
     captures: Callable[[str], Path],
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -533,34 +664,36 @@ def test_a_capture_is_watched_to_its_end(
     quick = functools.partial(LocalExchange, speed=100.0)
     monkeypatch.setattr("okex_ws.local_exchange.LocalExchange", quick)
 
-    assert monitor.main(["--capture", str(captures(RECORDED))]) == 0
+    assert monitor.main(["--capture", str(captures(recorded))]) == 0
     assert capsys.readouterr().out.splitlines()[-1] == "the recording is over"
 
 
 def copy_with_one_digit_changed(path: Path, folder: Path) -> Path:
     """A copy of a recording whose first recorded level has another price."""
-    suffixes = ("recv.jsonl", "deflate.b64", "recv.times")
     files = {
-        suffix: path.with_name(f"{path.name}.{suffix}").read_text("utf-8").splitlines()
-        for suffix in suffixes
+        file.name.removeprefix(f"{path.name}."): file.read_text("utf-8").splitlines()
+        for file in path.parent.glob(f"{path.name}.*")
     }
     texts = files["recv.jsonl"]
-    number = next(n for n, text in enumerate(texts) if '"partial"' in text)
+    number = next(n for n, text in enumerate(texts) if '[["' in text)
     before, quote, after = texts[number].partition('[["')
     digit = "2" if after[0] != "2" else "3"
     texts[number] = before + quote + digit + after[1:]
-    files["deflate.b64"][number] = b64encode(deflate(texts[number])).decode()
+    if "deflate.b64" in files:
+        files["deflate.b64"][number] = b64encode(deflate(texts[number])).decode()
     for suffix, lines in files.items():
         (folder / f"copy.{suffix}").write_text("\n".join(lines) + "\n", "utf-8")
     return folder / "copy"
 
 
+@both_protocols
 def test_a_capture_with_a_changed_digit_is_refused(
+    recorded: str,
     captures: Callable[[str], Path],
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    changed = copy_with_one_digit_changed(captures(RECORDED), tmp_path)
+    changed = copy_with_one_digit_changed(captures(recorded), tmp_path)
 
     with pytest.raises(SystemExit) as ended:
         monitor.main(["--capture", str(changed)])

@@ -26,7 +26,7 @@ import trustme
 from tests.peers import accept_head, frame, read_head
 from websockets.frames import Opcode
 
-from okex_ws import messages as data
+from okex_ws import wire as data
 from okex_ws.book import OrderBook
 from okex_ws.local_exchange import deflate
 from okex_ws.local_exchange.v3 import OWN_FORM, Push
