@@ -8,14 +8,14 @@ import pytest
 
 from okex_ws.local_exchange.faults import Rejection
 from okex_ws.local_exchange.logins import Flaw, Login
-from okex_ws.local_exchange.voices import Asked, Error, Voice, voice
+from okex_ws.local_exchange.voices import Error, Voice, Wanted, voice
 
-BOOKS5 = Asked("books5:BTC-USDT", {"channel": "books5", "instId": "BTC-USDT"})
-CANDLE = Asked("candle1m:BTC-USDT", {"channel": "candle1m", "instId": "BTC-USDT"})
-ACCOUNT = Asked("account", {"channel": "account"})
-ALGO = Asked("orders-algo:instType=ANY", {"channel": "orders-algo", "instType": "ANY"})
+BOOKS5 = Wanted("books5:BTC-USDT", {"channel": "books5", "instId": "BTC-USDT"})
+CANDLE = Wanted("candle1m:BTC-USDT", {"channel": "candle1m", "instId": "BTC-USDT"})
+ACCOUNT = Wanted("account", {"channel": "account"})
+ALGO = Wanted("orders-algo:instType=ANY", {"channel": "orders-algo", "instType": "ANY"})
 DEPTH5, SPOT_ACCOUNT, STATUS = (
-    Asked(name, name)
+    Wanted(name, name)
     for name in ("spot/depth5:BTC-USDT", "spot/account:BTC", "system/status")
 )
 
@@ -102,7 +102,7 @@ def test_a_pong_is_deflated_unless_it_is_to_be_plain() -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "asked", "code"),
+    ("path", "wanted", "code"),
     [
         ("/ws/v5/public", BOOKS5, None),
         ("/ws/v5/business", BOOKS5, "64002"),
@@ -114,7 +114,7 @@ def test_a_pong_is_deflated_unless_it_is_to_be_plain() -> None:
         ("/ws/v5/business", ACCOUNT, "64002"),
         ("/ws/v5/private", ACCOUNT, "60011"),
         ("/ws/v5/business", ALGO, "60011"),
-        ("/ws/v5/public", Asked(DEPTH5.channel, {"channel": "x"}), "60018"),
+        ("/ws/v5/public", Wanted(DEPTH5.channel, {"channel": "x"}), "60018"),
         ("/ws/v3", DEPTH5, None),
         ("/ws/v3", STATUS, None),
         ("/ws/v3", SPOT_ACCOUNT, 30041),
@@ -122,10 +122,10 @@ def test_a_pong_is_deflated_unless_it_is_to_be_plain() -> None:
     ],
 )
 def test_a_channel_can_be_had_on_its_own_path(
-    path: str, asked: Asked, code: int | str | None
+    path: str, wanted: Wanted, code: int | str | None
 ) -> None:
-    refusal = at(path).refusal(asked, is_known=True, is_logged_in=False)
-    unknown = at(path).refusal(asked, is_known=False, is_logged_in=True)
+    refusal = at(path).refusal(wanted, is_known=True, is_logged_in=False)
+    unknown = at(path).refusal(wanted, is_known=False, is_logged_in=True)
 
     assert (refusal and refusal[0]) == code
     assert unknown
@@ -133,15 +133,15 @@ def test_a_channel_can_be_had_on_its_own_path(
 
 
 @pytest.mark.parametrize(
-    ("path", "asked"),
+    ("path", "wanted"),
     [
         ("/ws/v5/private", ACCOUNT),
         ("/ws/v5/business", ALGO),
         ("/ws/v3", SPOT_ACCOUNT),
     ],
 )
-def test_after_a_login_private_channels_can_be_had(path: str, asked: Asked) -> None:
-    assert at(path).refusal(asked, is_known=True, is_logged_in=True) is None
+def test_after_a_login_private_channels_can_be_had(path: str, wanted: Wanted) -> None:
+    assert at(path).refusal(wanted, is_known=True, is_logged_in=True) is None
 
 
 @pytest.mark.parametrize(

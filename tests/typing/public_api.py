@@ -158,7 +158,7 @@ def look(okex: WSSubscription) -> None:
     ticker = okex.latest("ticker")
     assert_type(ticker, Item | None)
     if isinstance(ticker, Ticker):
-        assert_type(ticker.last, Decimal)
+        assert_type(ticker.last, Decimal | None)
     assert_type(okex.instrument_id, str)
     assert_type(okex.venue, Venue)
     okex.wait_live(timeout=30)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from .clients import Client
 from .logins import Account
-from .voices import Asked, Heard
+from .voices import Heard, Wanted
 
 if TYPE_CHECKING:
     from .hub import Hub
@@ -30,11 +30,11 @@ class Desk:
         elif heard.op == "login":
             self._log_in(client, heard)
         elif heard.op == "subscribe":
-            for asked in heard.channels:
-                self._subscribe(client, asked, heard.id)
+            for wanted in heard.channels:
+                self._subscribe(client, wanted, heard.id)
         elif heard.op == "unsubscribe":
-            for asked in heard.channels:
-                self._unsubscribe(client, asked, heard.id)
+            for wanted in heard.channels:
+                self._unsubscribe(client, wanted, heard.id)
         else:
             self._reply(client, client.voice.error(heard.error, heard.id))
 
@@ -55,30 +55,30 @@ class Desk:
             error = voice.FLAWS[found]
         self._reply(client, voice.error(error, heard.id))
 
-    def _subscribe(self, client: Client, asked: Asked, named: str | None) -> None:
-        voice, hub, channel = client.voice, self._hub, asked.channel
+    def _subscribe(self, client: Client, wanted: Wanted, named: str | None) -> None:
+        voice, hub, channel = client.voice, self._hub, wanted.channel
         if channel in hub.faults.ignored:
             return
         if rejection := hub.faults.rejection(channel):
-            error = voice.rejection(rejection, asked)
+            error = voice.rejection(rejection, wanted)
             self._reply(client, voice.error(error, named))
             return
         is_known, is_logged_in = channel in hub.catalogue, client.account is not None
-        if refusal := voice.refusal(asked, is_known, is_logged_in):
+        if refusal := voice.refusal(wanted, is_known, is_logged_in):
             self._reply(client, voice.error(refusal, named))
             return
-        self._reply(client, voice.acknowledgement("subscribe", asked, named))
+        self._reply(client, voice.acknowledgement("subscribe", wanted, named))
         # A second subscribe is acknowledged and brings no second snapshot (OKJ, 2026).
         if hub.clients.note(client, channel):
             hub.open(channel, client)
 
-    def _unsubscribe(self, client: Client, asked: Asked, named: str | None) -> None:
-        voice, is_known = client.voice, asked.channel in self._hub.catalogue
-        if refusal := voice.refusal(asked, is_known, is_logged_in=True):
+    def _unsubscribe(self, client: Client, wanted: Wanted, named: str | None) -> None:
+        voice, is_known = client.voice, wanted.channel in self._hub.catalogue
+        if refusal := voice.refusal(wanted, is_known, is_logged_in=True):
             self._reply(client, voice.error(refusal, named))
             return
-        self._hub.clients.forget(client, asked.channel)
-        self._reply(client, voice.acknowledgement("unsubscribe", asked, named))
+        self._hub.clients.forget(client, wanted.channel)
+        self._reply(client, voice.acknowledgement("unsubscribe", wanted, named))
 
     def _reply(self, client: Client, text: str) -> None:
         self._send(client, client.voice.frame(text))

@@ -33,6 +33,12 @@ class LocalExchange(Controls):
     market starts at the first subscription and is one for all clients, whatever they
     speak.
 
+    Its channels are, under v3, ``depth5``, ``trade``, ``ticker``, ``candle60s`` and the
+    like, ``mark_price`` and ``funding_rate``; under v5 ``books5``, ``bbo-tbt``,
+    ``trades``, ``trades-all``, ``tickers``, ``candle1s`` to ``candle1W``,
+    ``mark-price``, ``funding-rate``, ``instruments`` and ``status``; under both
+    accounts, orders and positions, after a login. Whole books come of recordings alone.
+
     *seed* decides the synthetic market of *instruments* (ids, (market, id) pairs or
     `Instrument`): *pace* updates a second each, best levels every *interval* seconds.
     *capture* is the path of a recorded market without its suffix, played in place of

@@ -17,7 +17,7 @@ from .logins import Flaw, Login
 Error = tuple[Union[int, str], str]
 
 
-class Asked(NamedTuple):
+class Wanted(NamedTuple):
     """One channel that a client asks for: its key, and its name as it was given."""
 
     channel: str
@@ -32,7 +32,7 @@ class Heard(NamedTuple):
     """
 
     op: str
-    channels: tuple[Asked, ...] = ()
+    channels: tuple[Wanted, ...] = ()
     id: str | None = None
     login: Login | None = None
     error: Error = (0, "")
@@ -59,7 +59,7 @@ class Voice(Protocol):
         """The payload that answers ``ping``; *plain* is a text frame in any case."""
         ...
 
-    def acknowledgement(self, op: str, asked: Asked, named: str | None) -> str:
+    def acknowledgement(self, op: str, wanted: Wanted, named: str | None) -> str:
         """The event for one channel of the request of id *named*."""
         ...
 
@@ -75,11 +75,13 @@ class Voice(Protocol):
         """An event that nobody asked for, which v3 has not."""
         ...
 
-    def refusal(self, asked: Asked, is_known: bool, is_logged_in: bool) -> Error | None:
+    def refusal(
+        self, wanted: Wanted, is_known: bool, is_logged_in: bool
+    ) -> Error | None:
         """Why a channel cannot be had on this connection, if that is so."""
         ...
 
-    def rejection(self, rejection: Rejection, asked: Asked) -> Error:
+    def rejection(self, rejection: Rejection, wanted: Wanted) -> Error:
         """The error for a channel that is rejected on purpose."""
         ...
 
@@ -111,8 +113,8 @@ class _V3:
         if not request.op:
             return Heard("", error=(v3.UNRECOGNISED, v3.unrecognised(message)))
         if request.op != "login":
-            asked = tuple(Asked(each, each) for each in request.args)
-            return Heard(request.op, asked)
+            wanted = tuple(Wanted(each, each) for each in request.args)
+            return Heard(request.op, wanted)
         for text, error in zip(request.args, self._BLANK, strict=True):
             if not text:
                 return Heard("", error=error)
@@ -124,8 +126,8 @@ class _V3:
     def pong(self, plain: bool) -> str | bytes:
         return "pong" if plain else _PONG
 
-    def acknowledgement(self, op: str, asked: Asked, named: str | None) -> str:
-        return v3.acknowledgement(op, asked.channel)
+    def acknowledgement(self, op: str, wanted: Wanted, named: str | None) -> str:
+        return v3.acknowledgement(op, wanted.channel)
 
     def error(self, error: Error, named: str | None = None) -> str:
         return v3.error(int(error[0]), error[1])
@@ -136,15 +138,17 @@ class _V3:
     def event(self, name: str, **fields: object) -> str | None:
         return None
 
-    def refusal(self, asked: Asked, is_known: bool, is_logged_in: bool) -> Error | None:
-        channel = asked.channel
+    def refusal(
+        self, wanted: Wanted, is_known: bool, is_logged_in: bool
+    ) -> Error | None:
+        channel = wanted.channel
         if others.protocol(channel) != "v3" or not is_known:
             return v3.NO_SUCH_CHANNEL, v3.no_such_channel(channel)
         if others.is_private(channel) and not is_logged_in:
             return v3.NOT_LOGGED_IN, f"Channel {channel} needs a login"
         return None
 
-    def rejection(self, rejection: Rejection, asked: Asked) -> Error:
+    def rejection(self, rejection: Rejection, wanted: Wanted) -> Error:
         return rejection.code, rejection.message
 
 
@@ -177,8 +181,8 @@ class _V5:
             error = (request.wrong, v5.unrecognised(message))
             return Heard("", id=named, error=error)
         if request.op != "login":
-            asked = tuple(Asked(each.channel, each.said) for each in request.args)
-            return Heard(request.op, asked, named)
+            wanted = tuple(Wanted(each.channel, each.said) for each in request.args)
+            return Heard(request.op, wanted, named)
         if len(request.args) > 1:
             return Heard("", id=named, error=self.REPEATED_LOGIN)
         login = _login(request.args[0])
@@ -193,8 +197,8 @@ class _V5:
     def pong(self, plain: bool) -> str | bytes:
         return "pong"
 
-    def acknowledgement(self, op: str, asked: Asked, named: str | None) -> str:
-        return v5.event(op, self.connection_id, named, arg=asked.said)
+    def acknowledgement(self, op: str, wanted: Wanted, named: str | None) -> str:
+        return v5.event(op, self.connection_id, named, arg=wanted.said)
 
     def error(self, error: Error, named: str | None = None) -> str:
         code, message = str(error[0]), error[1]
@@ -206,22 +210,24 @@ class _V5:
     def event(self, name: str, **fields: object) -> str | None:
         return v5.event(name, self.connection_id, None, **fields)
 
-    def refusal(self, asked: Asked, is_known: bool, is_logged_in: bool) -> Error | None:
-        channel, home = asked.channel, v5.home(asked.channel)
+    def refusal(
+        self, wanted: Wanted, is_known: bool, is_logged_in: bool
+    ) -> Error | None:
+        channel, home = wanted.channel, v5.home(wanted.channel)
         if others.protocol(channel) != "v5" or not is_known:
-            return v5.NO_SUCH_CHANNEL, v5.no_such_channel(asked.said)
+            return v5.NO_SUCH_CHANNEL, v5.no_such_channel(wanted.said)
         if home != self.path:
             if home == v5.BUSINESS:
                 return v5.NOW_ON_BUSINESS, "This channel has moved to '/business'"
             if self.path == v5.BUSINESS:
                 return v5.NOT_ON_BUSINESS, "This channel is not on '/business'"
-            return v5.NO_SUCH_CHANNEL, v5.no_such_channel(asked.said)
+            return v5.NO_SUCH_CHANNEL, v5.no_such_channel(wanted.said)
         if others.is_private(channel) and not is_logged_in:
             return v5.NOT_LOGGED_IN, "Please log in"
         return None
 
-    def rejection(self, rejection: Rejection, asked: Asked) -> Error:
-        named = f"{v5.words(asked.said)} " if rejection.named else ""
+    def rejection(self, rejection: Rejection, wanted: Wanted) -> Error:
+        named = f"{v5.words(wanted.said)} " if rejection.named else ""
         return rejection.code, named + rejection.message
 
 
