@@ -237,7 +237,10 @@ def _harmless(kind: str, event: dict[str, Any], counted: str) -> None:
 
 _harmless("unknown event", {"event": "party", "channel": _DEPTH}, "unknown")
 _harmless(
-    "unknown table",
+    "unknown table", {"table": "mystery", "data": [{"instrument_id": _ID}]}, "unknown"
+)
+_harmless(
+    "data of a channel that nobody asked for",
     {"table": "spot/mystery", "data": [{"instrument_id": _ID}]},
-    "unknown",
+    "unasked",
 )
