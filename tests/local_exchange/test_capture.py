@@ -125,6 +125,31 @@ def test_who_comes_late_gets_the_book_as_it_stands(record: Callable[..., Path]) 
     assert trade.text == LAST_TRADE
 
 
+def test_it_knows_its_books_and_whether_they_are_numbered(
+    record: Callable[..., Path],
+) -> None:
+    market = RecordedMarket(record())
+    assert market.is_book(BOOK)
+    assert not market.is_book(DEPTH5)
+    assert not market.is_book(TRADE)
+    assert not market.has_sequence(BOOK)
+    numbered = [
+        text.replace('"checksum"', '"prevSeqId":-1,"seqId":5,"checksum"')
+        for text in TEXTS_V5
+    ]
+    market = RecordedMarket(record(numbered, v5=True))
+
+    assert market.has_sequence(BOOK_V5)
+    assert not market.has_sequence(BOOKS5)
+    play(market, 9.0)
+    late = market.present(BOOK_V5, 0.0)
+    assert late
+    assert json.loads(late.text)["data"][0]["seqId"] == 5
+    assert json.loads(late.text)["data"][0]["prevSeqId"] == -1
+    # Nobody had to, when it was recorded.
+    assert not market.needs_login(BOOK_V5)
+
+
 def test_it_can_start_again(record: Callable[..., Path]) -> None:
     market = RecordedMarket(record(), repeat=True)
     first = [push.text for push in play(market, 3.0)]

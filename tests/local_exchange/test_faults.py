@@ -53,3 +53,20 @@ def test_a_channel_is_ignored_until_it_is_not() -> None:
     faults.ignore("c", on=False)
 
     assert faults.ignored == {"b"}
+
+
+def test_the_faults_of_a_book_stand_in_line_and_count_down() -> None:
+    faults = Faults()
+    for how, times in (("lose", 2), ("flip", 1), ("retire", None)):
+        faults.spoil("a", how, times)
+
+    assert faults.spoiled("b", ("lose",)) is None
+    assert faults.spoiled("a", ("flip", "lose")) == "lose"
+    assert faults.spoiled("a", ("flip", "lose")) == "lose"
+    for _ in range(2):
+        faults.spent("a", "lose")
+    assert faults.spoiled("a", ("flip", "lose")) == "flip"
+    faults.spoil("a", "flip", 0)
+    assert faults.spoiled("a", ("flip", "lose")) is None
+    faults.spent("a", "retire")
+    assert faults.spoiled("a", ("retire",)) == "retire"

@@ -8,8 +8,22 @@ from itertools import groupby
 import pytest
 
 from okex_ws.local_exchange import INSTRUMENTS, Instrument
-from okex_ws.local_exchange.floor import FUNDING_INTERVAL, LEVELS, Floor, Said
-from okex_ws.local_exchange.values import Best, Deal, Period, Row, Summary, Topic
+from okex_ws.local_exchange.floor import (
+    BOOKS,
+    FUNDING_INTERVAL,
+    LEVELS,
+    Floor,
+    Said,
+)
+from okex_ws.local_exchange.values import (
+    Best,
+    Change,
+    Deal,
+    Period,
+    Row,
+    Summary,
+    Topic,
+)
 
 SPOT, SWAP, OPTION = INSTRUMENTS[0], INSTRUMENTS[4], INSTRUMENTS[-1]
 TOPICS: tuple[Topic, ...] = ("depth5", "bbo", "trade", "trades", "ticker", "mark")
@@ -244,3 +258,39 @@ def test_a_funding_rate_is_said_once_a_minute() -> None:
     assert funding == said[-1][1]
     assert funding.time == 4 * FUNDING_INTERVAL
     assert funding.next_time - funding.time == FUNDING_INTERVAL
+
+
+def test_a_book_is_said_only_if_somebody_asked_for_it_and_its_topic_is_wanted() -> None:
+    floor = Floor(SPOT, 7, 0.0)
+    every: tuple[Topic, ...] = (*TOPICS, *BOOKS)
+    assert {topic for topic, _ in stepped(floor, 50, every)} & BOOKS.keys() == set()
+    for topic in BOOKS:
+        floor.present(topic, 50.0)
+    said = [topic for topic, _ in stepped(floor, 50, every) + floor.cut(50.0, every)]
+    assert set(said) >= BOOKS.keys()
+    assert said.count("book") == 1
+    assert {topic for topic, _ in stepped(floor, 50)} & BOOKS.keys() == set()
+
+
+def test_all_books_have_the_number_and_the_levels_of_the_floor() -> None:
+    floor = Floor(SPOT, 7, 0.0)
+    for topic in BOOKS:
+        floor.present(topic, 0.0)
+    for step in range(300):
+        said = dict(floor.step(float(step), (*TOPICS, *BOOKS)))
+        said |= dict(floor.cut(float(step), (*TOPICS, *BOOKS)))
+        for topic, count in BOOKS.items():
+            if topic in said:
+                assert said[topic].seq == floor.seq
+                whole = floor.present(topic, 0.0)
+                assert whole.bids == floor._rows(floor._bids.top(count))
+                assert whole.asks == floor._rows(floor._asks.top(count))
+
+
+def test_a_tiny_price_and_size_have_all_their_digits() -> None:
+    tiny = Instrument("spot", "X-Y", "0.00000009", "0.00000001", "0.00000001")
+    whole: Change = Floor(tiny, 0, 0.0).present("book", 0.0)
+
+    for price, size, _ in (*whole.bids, *whole.asks):
+        assert f"{Decimal(price):.8f}" == price
+        assert f"{Decimal(size):.8f}" == size

@@ -98,14 +98,14 @@ def test_an_instrument_that_nobody_asked_for_costs_nothing() -> None:
     opened(market, name)
 
     assert len(market._stands) == 1
-    assert market.advance(0.2, 0.0, {name})
+    assert list(market.advance(0.2, 0.0, {name}))
 
 
 def test_of_many_instruments_only_a_few_move_at_once() -> None:
     market = SyntheticMarket(0, MANY[:80], pace=10.0, interval=0.1)
     opened(market, *(f"books5:{each.instrument_id}" for each in MANY[:80]))
     wanted = set(market._lines)
-    counts = [len(market.advance(0.01, 1.0, wanted)) for _ in range(400)]
+    counts = [len(list(market.advance(0.01, 1.0, wanted))) for _ in range(400)]
 
     assert max(counts) <= 8
     assert sum(counts) > 1000
@@ -116,7 +116,7 @@ def test_every_instrument_has_its_turn_once_an_interval() -> None:
     market = opened(SyntheticMarket(0, MANY[:20], pace=10.0), *names)
     moved = {id(stand): stand.floor.seq for stand in market._stands}
     for _ in range(10):
-        market.advance(0.1, 1.0, ())
+        list(market.advance(0.1, 1.0, ()))
 
     assert all(stand.floor.seq > moved[id(stand)] for stand in market._stands)
 
@@ -125,8 +125,8 @@ def test_it_says_when_something_can_happen_next() -> None:
     market = SyntheticMarket(0, pace=4.0, interval=0.1)
 
     assert market.due() == pytest.approx(0.1)
-    market.advance(0.1, 0.0, ())
-    market.advance(0.1, 0.0, ())
+    list(market.advance(0.1, 0.0, ()))
+    list(market.advance(0.1, 0.0, ()))
     assert market.due() == pytest.approx(0.05)
 
 
@@ -148,7 +148,13 @@ def test_it_says_when_something_can_happen_next() -> None:
         ("spot/mark_price:BTC-USDT", False),
         ("funding-rate:BTC-USDT", False),
         ("books5:NEO-USDT", False),
-        ("books:BTC-USDT", False),
+        ("books:BTC-USDT", True),
+        ("books-l2-tbt:BTC-USD-190517", True),
+        ("books50-l2-tbt:BTC-USD-SWAP", True),
+        ("spot/depth:BTC-USDT", True),
+        ("futures/depth_l2_tbt:BTC-USD-190517", True),
+        ("books50:BTC-USDT", False),
+        ("spot/depth50:BTC-USDT", False),
         ("books5", False),
         ("", False),
     ],

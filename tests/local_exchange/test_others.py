@@ -146,3 +146,21 @@ def test_a_push_is_in_the_words_of_its_protocol() -> None:
     assert v3.text == '{"table":"spot/order","data":[{"price":"1"}]}'
     assert v3.frame is None
     assert status.text == '{"arg":{"channel":"status"},"data":[{"state":"ongoing"}]}'
+
+
+def test_a_login_is_needed_for_accounts_and_for_what_is_gated(
+    catalogue: Catalogue,
+) -> None:
+    assert catalogue.needs_login("account")
+    assert catalogue.needs_login("books-l2-tbt:BTC-USDT")
+    assert not catalogue.needs_login("books:BTC-USDT")
+    assert not catalogue.needs_login("spot/depth_l2_tbt:BTC-USDT")
+
+
+def test_it_knows_which_of_its_channels_are_books(
+    catalogue: Catalogue,
+) -> None:
+    assert catalogue.is_book("books:BTC-USDT")
+    assert catalogue.is_book("spot/depth_l2_tbt:BTC-USDT")
+    assert not catalogue.is_book("books5:BTC-USDT")
+    assert not catalogue.is_book("account")

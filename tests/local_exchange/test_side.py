@@ -62,3 +62,30 @@ def test_a_match_has_a_lot_at_least() -> None:
 
     assert side.top(1) == [(10, 1, 2)]
     assert side.take(10, 1) == (1, 1)
+
+
+def test_who_watches_is_told_of_every_price_that_changes() -> None:
+    side = filled(is_bid=True)
+    watch, late = side.watch(), side.watch()
+    side.add(13, 1)
+    side.remove(10, 1)
+    side.take(12, 9)
+    assert watch == late == {10, 12, 13}
+    watch.clear()
+    side.shed()
+    assert (watch, late) == ({10}, {10, 12, 13})
+
+
+@pytest.mark.parametrize(
+    ("is_bid", "edge", "beyond"), [(True, 11, 10), (False, 11, 12)]
+)
+def test_an_edge_is_the_last_of_the_best(is_bid: bool, edge: int, beyond: int) -> None:
+    side = filled(is_bid)
+
+    assert (side.edge(2), side.edge(3), side.edge(4)) == (edge, None, None)
+    assert side.is_beyond(beyond, edge)
+    assert not side.is_beyond(edge, edge)
+    assert not side.is_beyond(beyond, None)
+    assert side.between(edge, None) == side.between(None, edge) == sorted((11, beyond))
+    assert side.between(11, 11) == [11]
+    assert Side(is_bid).between(11, None) == []

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from okex_ws.local_exchange import v3
-from okex_ws.local_exchange.values import Candle, Deal, Funding, Mark, Summary
+from okex_ws.local_exchange.values import Candle, Change, Deal, Funding, Mark, Summary
 
 ACK = bytes.fromhex(
     "ab564a2d4bcd2b51b2522a2e4d2a4e2eca4c4a55d2514ace48cccb4bcd018916e497e8971425"
@@ -108,9 +108,59 @@ def said(channel: str, value: Any) -> dict[str, Any]:
     line = v3.OWN_FORM.line(channel, KNOWN)
     assert line
     push = line.say(value)
+    assert push
     assert (push.channel, push.frame) == (channel, None)
     message: dict[str, Any] = json.loads(push.text)
     return message
+
+
+ASKS = [("0.063", "1005", "2"), ("0.0635", "451", "1")]
+BIDS = [("0.0565", "500", "1"), ("0.056", "505", "1"), ("0.055", "451", "1")]
+WHOLE = Change(ASKS, BIDS, 1618678199.279, 9, -1, (BIDS, ASKS))
+OPTION = "X-Y-301227-1-C"
+
+
+def worded(dialect: v3.Dialect, channel: str, value: Any) -> str:
+    line = dialect.line(channel, KNOWN)
+    assert line
+    push = line.say(value)
+    assert push
+    return push.text
+
+
+def test_a_book_is_the_recorded_one() -> None:
+    assert worded(v3.OWN_FORM, f"option/depth_l2_tbt:{OPTION}", WHOLE) == (
+        '{"table":"option/depth_l2_tbt","action":"partial","data":[{"instrument_id":'
+        f'"{OPTION}","asks":[["0.063","1005","0","2"],["0.0635","451","0","1"]],"bids":'
+        '[["0.0565","500","0","1"],["0.056","505","0","1"],["0.055","451","0","1"]],'
+        '"timestamp":"2021-04-17T16:49:59.279Z","checksum":1815367951}]}'
+    )
+    after = ([*BIDS[:2], ("0.0555", "451", "1")], ASKS)
+    changes = [("0.0555", "451", "1"), ("0.055", "0", "0")]
+    update = Change([], changes, 1618678202.482, 10, 9, after)
+    assert worded(v3.OWN_FORM, f"option/depth_l2_tbt:{OPTION}", update) == (
+        '{"table":"option/depth_l2_tbt","action":"update","data":[{"instrument_id":'
+        f'"{OPTION}","asks":[],"bids":[["0.0555","451","0","1"],["0.055","0","0","0"]],'
+        '"timestamp":"2021-04-17T16:50:02.482Z","checksum":338594214}]}'
+    )
+
+
+def test_a_book_has_the_levels_and_the_numbers_of_its_dialect() -> None:
+    gone = Change([], [("0.055", "0", "0")], 0.0, 10, 9, (BIDS, ASKS))
+    old = v3.Dialect(numbers_2018=True)
+
+    assert '"bids":[["0.055","0","0"]]' in worded(v3.OWN_FORM, "spot/depth:X-Y", gone)
+    assert '"bids":[["0.055","0",0]]' in worded(old, "spot/depth:X-Y", gone)
+    bare = worded(old, "futures/depth:X-Y-301227", gone)
+    assert '"asks":[],"bids":[[0.055,0,0,0]]' in bare
+    # Over the very characters, quoted or not.
+    assert '"checksum":1815367951' in bare
+
+
+def test_that_a_book_is_idle_is_not_said() -> None:
+    line = v3.OWN_FORM.line("spot/depth:X-Y", KNOWN)
+    assert line
+    assert line.say(Change([], [], 0.0, 9, 9, ([], []))) is None
 
 
 @pytest.mark.parametrize(

@@ -64,6 +64,15 @@ def test_an_algo_order_is_private_though_it_lives_on_business() -> None:
     assert not v5.is_private("books5:BTC-USDT")
 
 
+def test_books_tick_by_tick_are_gated_and_public() -> None:
+    for name in ("books-l2-tbt:BTC-USDT", "books50-l2-tbt:BTC-USDT"):
+        assert v5.is_gated(name)
+        assert not v5.is_private(name)
+        assert v5.home(name) == v5.PUBLIC
+    assert not v5.is_gated("books:BTC-USDT")
+    assert not v5.is_gated("bbo-tbt:BTC-USDT")
+
+
 def test_requests_are_read() -> None:
     request = {"id": "1512", "op": "subscribe", "args": [BOOKS5]}
 

@@ -13,6 +13,7 @@ from okex_ws.local_exchange import v3, v5_data
 from okex_ws.local_exchange.values import (
     Best,
     Candle,
+    Change,
     Deal,
     Funding,
     Mark,
@@ -32,6 +33,7 @@ def said(channel: str, value: Any) -> Any:
     line = v5_data.line(channel, MARKETS)
     assert line
     push = line.say(value)
+    assert push
     assert push.channel == channel
     assert push.frame == push.text
     return json.loads(push.text)
@@ -41,7 +43,9 @@ def test_best_levels_are_those_of_a_recorded_frame_of_today() -> None:
     line = v5_data.line(f"books5:{SPOT}", MARKETS)
     assert line
 
-    assert line.say(BEST).text == (
+    push = line.say(BEST)
+    assert push
+    assert push.text == (
         '{"arg":{"channel":"books5","instId":"BTC-USDT"},"data":[{"asks":[["63921.5",'
         '"790.41","0","42"]],"bids":[["63921.4","1.10","0","3"]],"instId":"BTC-USDT",'
         '"ts":"1786541241006","seqId":333794734980}]}'
@@ -53,6 +57,61 @@ def test_the_best_bid_and_ask_do_not_repeat_the_instrument() -> None:
 
     assert list(message["data"][0]) == ["asks", "bids", "ts", "seqId"]
     assert message["data"][0]["asks"] == [["63921.5", "790.41", "0", "42"]]
+
+
+WHOLE = Change(
+    [("8476.98", "415", "13")],
+    [("8476.97", "256", "12")],
+    1597026383.085,
+    123456,
+    -1,
+    ([("8476.97", "256", "12")], [("8476.98", "415", "13")]),
+)
+
+
+def test_a_book_is_that_of_the_documentation() -> None:
+    line = v5_data.line(f"books:{SPOT}", MARKETS)
+    assert line
+    push = line.say(WHOLE)
+    assert push
+
+    assert (
+        push.frame
+        == push.text
+        == (
+            '{"arg":{"channel":"books","instId":"BTC-USDT"},"action":"snapshot","data":'
+            '[{"asks":[["8476.98","415","0","13"]],"bids":[["8476.97","256","0","12"]],'
+            '"ts":"1597026383085","checksum":0,"prevSeqId":-1,"seqId":123456}]}'
+        )
+    )
+
+
+def test_an_update_names_the_number_before_and_a_price_that_is_gone() -> None:
+    gone = WHOLE._replace(asks=[], bids=[("8476.97", "0", "0")], prev_seq=123450)
+
+    assert said(f"books50-l2-tbt:{SPOT}", gone) == {
+        "arg": {"channel": "books50-l2-tbt", "instId": SPOT},
+        "action": "update",
+        "data": [
+            {
+                "asks": [],
+                "bids": [["8476.97", "0", "0", "0"]],
+                "ts": "1597026383085",
+                "checksum": 0,
+                "prevSeqId": 123450,
+                "seqId": 123456,
+            }
+        ],
+    }
+
+
+def test_a_checksum_is_real_on_request() -> None:
+    line = v5_data.line(f"books-l2-tbt:{SPOT}", MARKETS, checksums=True)
+    assert line
+    push = line.say(WHOLE)
+    assert push
+
+    assert json.loads(push.text)["data"][0]["checksum"] == WHOLE.checksum() != 0
 
 
 def test_a_trade_tells_how_many_it_is() -> None:

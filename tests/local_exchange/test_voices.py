@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from okex_ws.local_exchange import others
 from okex_ws.local_exchange.faults import Rejection
 from okex_ws.local_exchange.logins import Flaw, Login
 from okex_ws.local_exchange.voices import Error, Voice, Wanted, voice
@@ -124,8 +125,9 @@ def test_a_pong_is_deflated_unless_it_is_to_be_plain() -> None:
 def test_a_channel_can_be_had_on_its_own_path(
     path: str, wanted: Wanted, code: int | str | None
 ) -> None:
-    refusal = at(path).refusal(wanted, is_known=True, is_logged_in=False)
-    unknown = at(path).refusal(wanted, is_known=False, is_logged_in=True)
+    open_to_all = not others.is_private(wanted.channel)
+    refusal = at(path).refusal(wanted, is_known=True, is_allowed=open_to_all)
+    unknown = at(path).refusal(wanted, is_known=False, is_allowed=True)
 
     assert (refusal and refusal[0]) == code
     assert unknown
@@ -141,7 +143,7 @@ def test_a_channel_can_be_had_on_its_own_path(
     ],
 )
 def test_after_a_login_private_channels_can_be_had(path: str, wanted: Wanted) -> None:
-    assert at(path).refusal(wanted, is_known=True, is_logged_in=True) is None
+    assert at(path).refusal(wanted, is_known=True, is_allowed=True) is None
 
 
 @pytest.mark.parametrize(

@@ -32,13 +32,17 @@ except ImportError as _missing:
 from .instruments import INSTRUMENTS, Instrument
 from .record import Asked, Pushed
 from .server import LocalExchange
+from .spoiling import BOOK_FAULTS
+from .truth import Said
 from .v3 import deflate
 
 __all__ = [
+    "BOOK_FAULTS",
     "INSTRUMENTS",
     "Asked",
     "Instrument",
     "LocalExchange",
     "Pushed",
+    "Said",
     "deflate",
 ]

@@ -75,6 +75,8 @@ class _Book:
         sides, checksum = _sides(self.book), {"checksum": self.book.checksum()}
         if self.is_v5:
             element = {**sides, "ts": self.frame.element["ts"], **checksum}
+            if "seqId" in self.frame.element:
+                element |= {"prevSeqId": -1, "seqId": int(self.frame.element["seqId"])}
             return v5_data.book(self.channel, "snapshot", element)
         named = {"instrument_id": self.frame.instrument_id}
         timestamp = {"timestamp": self.frame.element["timestamp"]}
@@ -122,6 +124,7 @@ class RecordedMarket:
         counts = Counter((each.market, each.instrument_id) for each in self._frames)
         self.instruments = tuple(instrument for instrument, _ in counts.most_common())
         last = [book.frame for book in self._books.values()]
+        self._sequenced = {each.push.channel: "seqId" in each.element for each in last}
         booked = {(each.market, each.instrument_id) for each in last}
         self.busiest = next(
             (each for each in self.instruments if each in booked), self.instruments[0]
@@ -143,6 +146,18 @@ class RecordedMarket:
     def channels(self) -> Collection[str]:
         """What was recorded, and the best levels of every recorded book."""
         return self._channels.keys()
+
+    def is_book(self, channel: str) -> bool:
+        """Whether *channel* was recorded as a book by its changes."""
+        return channel in self._sequenced
+
+    def has_sequence(self, channel: str) -> bool:
+        """Whether *channel* was recorded as one, with a ``seqId``."""
+        return self._sequenced.get(channel, False)
+
+    def needs_login(self, channel: str) -> bool:
+        """Nothing of the market does: what was recorded was so without one."""
+        return False
 
     def present(self, channel: str, wall: float) -> Push | None:
         """The book as it stands, or the last push; ``None`` before the first."""

@@ -10,9 +10,10 @@ from typing import Any
 
 from . import checks, v5
 from .clients import Client
-from .faults import Answer, Faults, Rejection
+from .faults import Answer, Rejection
 from .hub import Hub
 from .others import protocol
+from .spoiling import BOOK_FAULTS, SEQUENCE_FAULTS
 from .thread import LoopThread
 from .values import to_json
 
@@ -162,6 +163,45 @@ class Controls:
         checks.flag("on", on)
         self._set("plain_pong", on)
 
+    def spoil(self, channel: str, how: str, times: int | None = 1) -> None:
+        """Go wrong about a whole book, the next *times* or, with ``None``, always.
+
+        ``spoil('spot/depth_l2_tbt:BTC-USDT', 'lose')``. *how* is one of `BOOK_FAULTS`,
+        and is about the next update that can have it:
+
+        - ``'lose'``: it is not sent.
+        - ``'flip'``: the last digit of a size among the 25 best prices is another one.
+        - ``'repeat'``: it is sent twice.
+        - ``'reorder'``: it is sent after the one that follows.
+        - ``'gap'`` (v5): its numbers, and all later ones, are as if before it there had
+          been a message that nobody was sent. What it says is right.
+        - ``'reset'`` (v5): its number is lower than the one before, and the sequence
+          goes on from there. That is no fault, but what v5 does after maintenance.
+        - ``'second snapshot'``: before it comes the whole book, right and unasked.
+        - ``'negative'``: one of its sizes has a minus sign.
+
+        Or it is about what comes with an update or without:
+
+        - ``'no snapshot'``: the next subscribe is acknowledged and gets no snapshot.
+        - ``'retire'``: every checksum is 0, until `heal`, whatever *times* is. Under v5
+          that is what the exchange does since June 2026.
+
+        Checksum and sequence are those of the true messages, but where it says
+        otherwise, and so is `book`. Several faults of one book come one after the
+        other; *times* 0 ends one. An update without levels is never spoiled, and
+        nothing that nobody receives counts.
+        """
+        self._check_book(channel)
+        checks.text("how", how)
+        if how not in BOOK_FAULTS:
+            raise ValueError(f"how is one of {BOOK_FAULTS}, got {how!r}")
+        if how in SEQUENCE_FAULTS and not self._hub.market.has_sequence(channel):
+            raise ValueError(
+                f"{how!r} is about the sequence of a book, and {channel!r} has none"
+            )
+        checks.times(times)
+        self._thread.call(lambda: self._hub.spoil(channel, how, times))
+
     def reject(
         self,
         channel: str,
@@ -240,13 +280,11 @@ class Controls:
         return self._thread.call(lambda: send(payload))
 
     def heal(self) -> None:
-        """End every fault. Connections that are gone stay gone."""
+        """End every fault. Connections that are gone stay gone.
 
-        async def heal() -> None:
-            self._hub.faults = Faults()
-            await self._hub.listen()
-
-        self._thread.run(heal())
+        What a ``'reorder'`` held back is sent, and a sequence that has jumped goes on.
+        """
+        self._thread.run(self._hub.heal())
 
     def _say(self, word: Callable[[Client], str | None]) -> int:
         return self._thread.call(lambda: self._hub.say(word))
@@ -256,6 +294,14 @@ class Controls:
 
     def _check_channel(self, channel: object) -> None:
         checks.channel(channel, self._hub.catalogue)
+
+    def _check_book(self, channel: str) -> None:
+        self._check_channel(channel)
+        if not self._hub.catalogue.is_book(channel):
+            raise ValueError(
+                f"{channel!r} is no incremental book: those are 'books', 'books-l2-tbt'"
+                " and 'books50-l2-tbt' under v5, 'depth' and 'depth_l2_tbt' under v3"
+            )
 
 
 # RFC 6455, section 7.4: the others are reserved, or never sent.

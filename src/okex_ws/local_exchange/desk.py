@@ -63,8 +63,11 @@ class Desk:
             error = voice.rejection(rejection, wanted)
             self._reply(client, voice.error(error, named))
             return
-        is_known, is_logged_in = channel in hub.catalogue, client.account is not None
-        if refusal := voice.refusal(wanted, is_known, is_logged_in):
+        is_known = channel in hub.catalogue
+        is_allowed = client.account is not None or not hub.catalogue.needs_login(
+            channel
+        )
+        if refusal := voice.refusal(wanted, is_known, is_allowed):
             self._reply(client, voice.error(refusal, named))
             return
         self._reply(client, voice.acknowledgement("subscribe", wanted, named))
@@ -74,7 +77,7 @@ class Desk:
 
     def _unsubscribe(self, client: Client, wanted: Wanted, named: str | None) -> None:
         voice, is_known = client.voice, wanted.channel in self._hub.catalogue
-        if refusal := voice.refusal(wanted, is_known, is_logged_in=True):
+        if refusal := voice.refusal(wanted, is_known, is_allowed=True):
             self._reply(client, voice.error(refusal, named))
             return
         self._hub.clients.forget(client, wanted.channel)

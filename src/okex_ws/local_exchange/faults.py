@@ -5,7 +5,7 @@ A fault that counts down heals by itself; all others last until they are taken b
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -49,6 +49,8 @@ class Faults:
     ignored: set[str] = field(default_factory=set)
     rejections: dict[str, Rejection] = field(default_factory=dict)
     login: Rejection | None = None
+    # Of each book what goes wrong about it, and how often; all the time, if ``None``.
+    books: dict[str, dict[str, int | None]] = field(default_factory=dict)
 
     def silences(self, channel: str) -> bool:
         """Whether nothing is pushed on *channel*."""
@@ -80,6 +82,25 @@ class Faults:
     def login_rejection(self) -> Rejection | None:
         """The error that a login gets now in place of a check, counted down."""
         return _counted(self.login)
+
+    def spoil(self, channel: str, how: str, times: int | None) -> None:
+        """Have *how* go wrong about a book, after what is in force already."""
+        line = self.books.setdefault(channel, {})
+        line[how] = times
+        if times == 0:
+            del line[how]
+
+    def spoiled(self, channel: str, kinds: Container[str]) -> str | None:
+        """The first of the faults of a book that is one of *kinds*; not counted."""
+        line = self.books.get(channel, ())
+        return next((how for how in line if how in kinds), None)
+
+    def spent(self, channel: str, how: str) -> None:
+        """*how* has gone wrong about a book once more: counted down."""
+        line = self.books[channel]
+        times = line[how]
+        if times is not None:
+            self.spoil(channel, how, times - 1)
 
     def http_answer(self) -> Answer | None:
         """The answer that a handshake gets now in place of a yes, counted down."""

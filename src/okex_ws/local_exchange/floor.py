@@ -8,12 +8,13 @@ the time.
 from __future__ import annotations
 
 import random
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
 from .bars import Bar, Bars
+from .depth import Depth
 from .instruments import Instrument
 from .side import Level, Side
 from .values import Best, Candle, Deal, Funding, Mark, Period, Row, Summary, Topic
@@ -25,6 +26,11 @@ OPENING_TRADE_AGE = 3600.0
 # How often a funding rate is said (v3's documentation), and how often it is paid.
 FUNDING_GAP = 60.0
 FUNDING_INTERVAL = 8 * 3600
+
+# Whole books, each of so many levels a side: those said at every change, and the one
+# that is said with the best levels. In the order in which v5 has them.
+TICK_BY_TICK: dict[Topic, int] = {"book tbt": 400, "book50 tbt": 50}
+BOOKS: dict[Topic, int] = {**TICK_BY_TICK, "book": 400}
 
 # What is said: its topic, and the value of that topic.
 Said = tuple[Topic, Any]
@@ -65,6 +71,7 @@ class Floor:
         self._traded_lots = self._traded_value = 0
         self._high = self._low = self._last = self._middle
         self._bars: dict[Period, Bars] = {}
+        self._depths: dict[Topic, Depth] = {}
         for _ in range(2 * self._levels):
             self._place(self._bids, self._levels / 2)
             self._place(self._asks, self._levels / 2)
@@ -82,7 +89,16 @@ class Floor:
         said = self._act(wall)
         if "bbo" in topics and self._renew(self._touch, wall):
             said.append(("bbo", self.present("bbo", wall)))
+        said += self._changes(TICK_BY_TICK, wall, topics)
         return said
+
+    def _changes(
+        self, books: Iterable[Topic], wall: float, topics: Container[Topic]
+    ) -> Iterator[Said]:
+        for topic in books:
+            depth = self._depths.get(topic) if topic in topics else None
+            if depth and (change := depth.change(self.seq, wall)):
+                yield topic, change
 
     def _act(self, wall: float) -> list[Said]:
         chance = self._random.random()
@@ -173,12 +189,20 @@ class Floor:
         if "funding" in topics and not 0 <= wall - self._funding.at < FUNDING_GAP:
             self._funding = self._fund(wall)
             changed.append("funding")
-        said: list[Said] = [
+        said: list[Said] = list(self._changes(("book",), wall, topics))
+        said += [
             (topic, self.present(topic, wall)) for topic in changed if topic in topics
         ]
         for period, bars in self._bars.items():
             said += [(period, self._candle(bar)) for bar in bars.said(wall)]
         return said
+
+    def idle(self, now: float, wall: float) -> Iterator[Said]:
+        """That a book has not changed for long; *now* is the market's own time."""
+        for topic in BOOKS:
+            depth = self._depths.get(topic)
+            if depth and (change := depth.idle(now, wall)):
+                yield topic, change
 
     def _look(self, wall: float) -> list[Topic]:
         """What is no more as it was last seen."""
@@ -208,6 +232,8 @@ class Floor:
 
     def present(self, topic: Topic, wall: float) -> Any:
         """What was last said on *topic*, so that everyone has the same."""
+        if topic in BOOKS:
+            return self._depth(topic, wall).whole()
         if topic == "depth5":
             return self._best(self._five)
         if topic == "bbo":
@@ -230,11 +256,19 @@ class Floor:
     def _best(self, top: _Top) -> Best:
         return Best(self._rows(top.asks), self._rows(top.bids), top.at, top.seq)
 
+    def _depth(self, topic: Topic, wall: float) -> Depth:
+        """A book that is followed from the first time that somebody asks for it."""
+        if topic not in self._depths:
+            self._depths[topic] = Depth(
+                self._bids, self._asks, BOOKS[topic], self._row, self.seq, wall
+            )
+        return self._depths[topic]
+
     def _rows(self, levels: Sequence[Level]) -> list[Row]:
-        return [
-            (self._price(price), self._size(lots), str(orders))
-            for price, lots, orders in levels
-        ]
+        return [self._row(*level) for level in levels]
+
+    def _row(self, price: int, lots: int, orders: int) -> Row:
+        return self._price(price), self._size(lots), str(orders)
 
     def _summary(self) -> Summary:
         (ask, ask_size, _), (bid, bid_size, _) = (
@@ -282,7 +316,7 @@ class Floor:
         return str(value * self._tick * self._lot)
 
     def _price(self, ticks: int) -> str:
-        return str(ticks * self._tick)
+        return f"{ticks * self._tick:f}"
 
     def _size(self, lots: int) -> str:
-        return str(lots * self._lot)
+        return f"{lots * self._lot:f}"

@@ -12,14 +12,14 @@ import os
 import socket
 import ssl
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from typing import Any, cast
 
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
-from . import handshake, others, v3, voices
+from . import handshake, others, truth, v3, voices
 from .clients import CLOSE_TIMEOUT, Client, Clients, Listed, close
 from .desk import Desk
 from .faults import Faults
@@ -27,6 +27,7 @@ from .logins import Accounts
 from .market import Market
 from .others import Catalogue
 from .record import Record
+from .spoiling import Spoiler
 from .values import Push
 
 HOST = "127.0.0.1"
@@ -70,6 +71,7 @@ class Hub:
         self.clock_offset = clock_offset
         self.port = 0
         self._desk = Desk(self)
+        self._spoilers: dict[str, Spoiler] = {}
         self._record = record
         self._tls = tls
         self._speed = speed
@@ -196,8 +198,12 @@ class Hub:
         """Push to *client* what a new subscriber of *channel* gets at once."""
         if self._starts is None and channel in self.market.channels:
             self._starts = time.monotonic() + LEAD
-        if present := self.catalogue.present(channel, self.wall(), _uid(client)):
+        present = self.catalogue.present(channel, self.wall(), _uid(client))
+        if present and self.faults.spoiled(channel, ("no snapshot",)):
+            self.faults.spent(channel, "no snapshot")
+        elif present:
             self._push(present, (client,))
+        self._look(channel)
 
     # --- The market -----------------------------------------------------------------
 
@@ -221,16 +227,28 @@ class Hub:
         subscribers = self.clients.subscribers
         for push in self.market.advance(seconds, self.wall(), subscribers):
             self._push(push, subscribers.get(push.channel, ()))
+            self._look(push.channel)
         if self.market.ended:
             self.clients.close_all(*ENDED)
             self._record.note_change()
 
-    def _push(self, push: Push, clients: Collection[Client]) -> int:
+    def _push(self, push: Push, clients: Collection[Client]) -> None:
         clients = self.clients.open_ones(clients)
         if not clients or self.faults.silences(push.channel):
-            return 0
-        self._record.note_push(push)
-        return self._send(push, clients)
+            return
+        spoiler = self._spoilers.get(push.channel)
+        sent = [push] if spoiler is None else spoiler.sent(push, self.faults)
+        self._deliver(sent, clients)
+
+    def _deliver(self, pushes: Iterable[Push], clients: Collection[Client]) -> None:
+        for push in pushes:
+            self._record.note_push(push)
+            self._send(push, clients)
+
+    def _look(self, channel: str) -> None:
+        """A book was said: its next change may need to know what it was before."""
+        if spoiler := self._spoilers.get(channel):
+            spoiler.look(self.faults)
 
     def _send(self, push: Push, clients: Collection[Client]) -> int:
         frame = v3.deflate(push.text) if push.frame is None else push.frame
@@ -250,6 +268,32 @@ class Hub:
             self._send(others.push(channel, element, _uid(client)), (client,))
             for client in clients
         )
+
+    def spoil(self, channel: str, how: str, times: int | None) -> None:
+        """Have something go wrong about a book from now on."""
+        self.faults.spoil(channel, how, times)
+        if channel not in self._spoilers:
+
+            def present() -> Push | None:
+                return self.market.present(channel, self.wall())
+
+            self._spoilers[channel] = Spoiler(channel, present)
+        self._look(channel)
+
+    def said(self, channel: str) -> truth.Said:
+        """A book as it was last said, whatever was sent in place of it."""
+        present = self.market.present(channel, self.wall())
+        spoiler = self._spoilers.get(channel)
+        return truth.said(spoiler.numbered(present) if present and spoiler else present)
+
+    async def heal(self) -> None:
+        """End every fault."""
+        self.faults = Faults()
+        for channel, spoiler in self._spoilers.items():
+            late = spoiler.release()
+            if clients := self.clients.subscribers.get(channel):
+                self._deliver(late, clients)
+        await self.listen()
 
     def say(self, word: Callable[[Client], str | None]) -> int:
         """Send every client what *word* has for it, if anything; how many got it."""

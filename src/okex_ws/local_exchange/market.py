@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Container, Iterable, Iterator
 from typing import Protocol
 
-from . import checks, v3, v5_data
-from .floor import Floor, Said
+from . import checks, v3, v5, v5_data
+from .floor import BOOKS, Floor, Said
 from .instruments import INSTRUMENTS, AnyInstrument, Instrument, as_instruments
 from .v3 import OWN_FORM, Dialect
 from .values import Line, Push, Topic
@@ -42,6 +42,18 @@ class Market(Protocol):
         """Every channel that there is, by its key."""
         ...
 
+    def is_book(self, channel: str) -> bool:
+        """Whether *channel*, one that there is, says a book by its changes."""
+        ...
+
+    def has_sequence(self, channel: str) -> bool:
+        """Whether the messages of a book have a ``seqId``."""
+        ...
+
+    def needs_login(self, channel: str) -> bool:
+        """Whether *channel* is only for those who have logged in."""
+        ...
+
     def present(self, channel: str, wall: float) -> Push | None:
         """What a new subscriber of *channel* is sent at once, if anything."""
         ...
@@ -56,7 +68,8 @@ class Market(Protocol):
         """Move on by *seconds*; the pushes of that time on the *wanted* channels.
 
         Of channels that were asked for once, by `present`. *wall* is the time of day
-        for timestamps, in epoch seconds.
+        for timestamps, in epoch seconds. It moves as its pushes are taken, and at each
+        `present` has what was said on that channel so far.
         """
         ...
 
@@ -71,8 +84,8 @@ class _Stand:
     def pushes(self, said: Iterable[Said], wanted: Container[str]) -> Iterator[Push]:
         for topic, value in said:
             for line in self.lines.get(topic, ()):
-                if line.channel in wanted:
-                    yield line.say(value)
+                if line.channel in wanted and (push := line.say(value)):
+                    yield push
 
 
 class _Rota:
@@ -100,7 +113,8 @@ class SyntheticMarket:
     """Several instruments, *pace* updates a second each; best levels every *interval*.
 
     ``pace = 0`` is a quiet market: nothing is traded, and nothing but the clock brings
-    a push (the end of a bar, a funding rate). It may be set at any time.
+    a push (the end of a bar, a funding rate, the word that a book is idle). It may be
+    set at any time. *checksums* gives the books of v5 a checksum.
     """
 
     ended = False
@@ -114,10 +128,14 @@ class SyntheticMarket:
         pace: float = 20.0,
         interval: float = 0.1,
         dialect: Dialect = OWN_FORM,
+        checksums: bool = False,
     ) -> None:
         checks.number("interval", interval, positive=True)
+        checks.flag("checksums", checksums)
         self._seed = seed
         self._dialect = dialect
+        self._checksums = checksums
+        self._elapsed = 0.0
         self.listed = tuple(as_instruments(instruments))
         self._known = {(each.market, each.instrument_id): each for each in self.listed}
         self._markets = {each.instrument_id: each.market for each in self.listed}
@@ -143,6 +161,19 @@ class SyntheticMarket:
         self._pace = pace
         self._steps.set(1.0 / pace if pace else float("inf"))
 
+    def is_book(self, channel: str) -> bool:
+        """Whether *channel* says a book by its changes."""
+        line = self._line(channel)
+        return line is not None and line.topic in BOOKS
+
+    def has_sequence(self, channel: str) -> bool:
+        """Whether *channel* is a book of v5."""
+        return self.is_book(channel) and "/" not in channel
+
+    def needs_login(self, channel: str) -> bool:
+        """Whether *channel* is one of v5 tick by tick."""
+        return v5.is_gated(channel)
+
     def present(self, channel: str, wall: float) -> Push | None:
         """The last best levels, trade or ticker, just as everyone has it."""
         line = self._lines.get(channel) or self._open(channel, wall)
@@ -163,7 +194,7 @@ class SyntheticMarket:
 
     def _line(self, channel: str) -> Line | None:
         return self._dialect.line(channel, self._known) or v5_data.line(
-            channel, self._markets
+            channel, self._markets, self._checksums
         )
 
     def due(self) -> float:
@@ -172,22 +203,21 @@ class SyntheticMarket:
 
     def advance(
         self, seconds: float, wall: float, wanted: Container[str]
-    ) -> list[Push]:
+    ) -> Iterator[Push]:
         """Move on by *seconds*; the pushes of that time on the *wanted* channels."""
-        pushes: list[Push] = []
         while (wait := self.due()) <= seconds + _EPSILON:
             seconds -= wait
             self._pass(wait)
             for stand in self._steps.take():
-                said = stand.floor.step(wall, stand.lines)
-                pushes += stand.pushes(said, wanted)
+                yield from stand.pushes(stand.floor.step(wall, stand.lines), wanted)
             for stand in self._cuts.take():
-                said = stand.floor.cut(wall, stand.lines)
-                pushes += stand.pushes(said, wanted)
+                yield from stand.pushes(stand.floor.cut(wall, stand.lines), wanted)
+                idle = stand.floor.idle(self._elapsed, wall)
+                yield from stand.pushes(idle, wanted)
         self._pass(max(0.0, seconds))
-        return pushes
 
     def _pass(self, seconds: float) -> None:
+        self._elapsed += seconds
         self._steps.left -= seconds
         self._cuts.left -= seconds
 

@@ -48,7 +48,7 @@ def protocol(channel: str) -> str:
 
 
 def is_private(channel: str) -> bool:
-    """Whether a channel needs a login."""
+    """Whether a channel is about an account, and needs a login therefore."""
     if protocol(channel) == "v5":
         return v5.is_private(channel)
     return channel != "system/status" and _V3.fullmatch(channel) is not None
@@ -92,6 +92,14 @@ class Catalogue(Collection[str]):
             return _V3.fullmatch(channel) is not None
         name, *named = v5.arg_of(channel).items()
         return name[1] in _V5 and _has_what_it_needs(name[1], dict(named))
+
+    def needs_login(self, channel: str) -> bool:
+        """Whether *channel* is only for those who have logged in."""
+        return is_private(channel) or self._market.needs_login(channel)
+
+    def is_book(self, channel: str) -> bool:
+        """Whether *channel* says a book by its changes."""
+        return channel in self._market.channels and self._market.is_book(channel)
 
     def tell(self, channel: str, element: Any) -> None:
         """*element* is now the state of *channel*, if that has one."""

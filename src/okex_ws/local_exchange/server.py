@@ -23,6 +23,7 @@ from .logins import Accounts, AnyCredentials
 from .market import Market, SyntheticMarket
 from .record import Asked, Pushed, Record
 from .thread import LoopThread
+from .truth import Said
 from .voices import BASE_V5, PATH_V3
 
 
@@ -33,11 +34,19 @@ class LocalExchange(Controls):
     market starts at the first subscription and is one for all clients, whatever they
     speak.
 
-    Its channels are, under v3, ``depth5``, ``trade``, ``ticker``, ``candle60s`` and the
-    like, ``mark_price`` and ``funding_rate``; under v5 ``books5``, ``bbo-tbt``,
-    ``trades``, ``trades-all``, ``tickers``, ``candle1s`` to ``candle1W``,
-    ``mark-price``, ``funding-rate``, ``instruments`` and ``status``; under both
-    accounts, orders and positions, after a login. Whole books come of recordings alone.
+    Its channels are, under v3, ``depth5``, ``depth``, ``depth_l2_tbt``, ``trade``,
+    ``ticker``, ``candle60s`` and the like, ``mark_price`` and ``funding_rate``; under
+    v5 ``books5``, ``bbo-tbt``, ``books``, ``books-l2-tbt`` and ``books50-l2-tbt`` (both
+    after a login), ``trades``, ``trades-all``, ``tickers``, ``candle1s`` to
+    ``candle1W``, ``mark-price``, ``funding-rate``, ``instruments`` and ``status``;
+    under both accounts, orders and positions, after a login.
+
+    A whole book (``depth`` and ``books``: 400 levels a side, every *interval*; the
+    others at every change, ``books50-l2-tbt`` with 50 levels) begins with a snapshot
+    and goes on by its changes: under v3 with the checksum of the book after each, under
+    v5 in a sequence of ``seqId`` and ``prevSeqId``, and with a word of itself after a
+    minute without change. v5's checksum is 0, as OKX has it since June 2026; with
+    *checksums* it is real, as OKJ has it. `book` is what a client should have.
 
     *seed* decides the synthetic market of *instruments* (ids, (market, id) pairs or
     `Instrument`): *pace* updates a second each, best levels every *interval* seconds.
@@ -50,7 +59,7 @@ class LocalExchange(Controls):
     *clock_offset* seconds is its own clock ahead of this machine's: in what it says of
     the market, in the check of a login, and in the ``Date`` of a handshake.
 
-    *level_fields* is 3 or 4 to give every ``depth5`` level that form; ``None`` is each
+    *level_fields* is 3 or 4 to give every level of a book that form; ``None`` is each
     market's own (three on spot, four elsewhere). *numbers_2018* writes numbers as of
     December 2018 (on futures bare JSON numbers). Both are about v3.
 
@@ -80,6 +89,7 @@ class LocalExchange(Controls):
         credentials: AnyCredentials = None,
         clock_offset: float = 0.0,
         # The wire
+        checksums: bool = False,
         level_fields: int | None = None,
         numbers_2018: bool = False,
         tls: bool | ssl.SSLContext = False,
@@ -93,6 +103,7 @@ class LocalExchange(Controls):
             raise ValueError(f"level_fields is 3, 4 or None, got {level_fields!r}")
         checks.number("speed", speed, positive=True)
         checks.flag("repeat", repeat)
+        checks.flag("checksums", checksums)
         checks.flag("numbers_2018", numbers_2018)
         checks.number("idle_timeout", idle_timeout, positive=True, endless=True)
         checks.whole("buffer_limit", buffer_limit, least=1)
@@ -102,7 +113,12 @@ class LocalExchange(Controls):
         self._market: Market
         if capture is None:
             self._market = SyntheticMarket(
-                seed, instruments, pace=pace, interval=interval, dialect=dialect
+                seed,
+                instruments,
+                pace=pace,
+                interval=interval,
+                dialect=dialect,
+                checksums=checksums,
             )
         else:
             self._market = RecordedMarket(capture, repeat=repeat, dialect=dialect)
@@ -289,6 +305,17 @@ class LocalExchange(Controls):
     def newest(self, channel: str) -> Pushed | None:
         """The last of `pushed`, or ``None``."""
         return self._record.newest(channel)
+
+    def book(self, channel: str) -> Said:
+        """A whole book as it was last said, truthfully: (book, seq, at).
+
+        ``book('books:BTC-USDT')``, ``book('spot/depth:BTC-USDT')``: what the client of
+        an exchange without faults has, once it has read everything. While a market goes
+        on that is soon another one: see `pace`. It is empty before the first message of
+        a recording. ``ValueError`` for a channel that is no incremental book.
+        """
+        self._check_book(channel)
+        return self._thread.call(lambda: self._hub.said(channel))
 
     def wait_for(self, predicate: Callable[[], object], timeout: float = 10.0) -> bool:
         """Whether *predicate* came true within *timeout* seconds.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
+from bisect import bisect_left, bisect_right, insort
 
 # A price in ticks, the lots that rest there, in how many orders.
 Level = tuple[int, int, int]
@@ -12,9 +12,11 @@ class Side:
     """Prices in ticks, ascending, and what rests at each: (lots, orders)."""
 
     def __init__(self, is_bid: bool) -> None:
+        self.is_bid = is_bid
         self._best, self._worst = (-1, 0) if is_bid else (0, -1)
         self.prices: list[int] = []
         self.resting: dict[int, tuple[int, int]] = {}
+        self._watches: list[set[int]] = []
 
     @property
     def best(self) -> int | None:
@@ -28,10 +30,12 @@ class Side:
             insort(self.prices, price)
         lots_before, orders = held or (0, 0)
         self.resting[price] = (lots_before + lots, orders + 1)
+        self._changed(price)
 
     def remove(self, price: int, lots: int) -> None:
         """Take *lots* away, and with the last of them the price."""
         held, orders = self.resting[price]
+        self._changed(price)
         if lots < held:
             self.resting[price] = (held - lots, max(1, orders - 1))
             return
@@ -55,3 +59,37 @@ class Side:
         """Drop the price that is furthest from the market."""
         worst = self.prices[self._worst]
         self.remove(worst, self.resting[worst][0])
+
+    # --- For whoever follows it -----------------------------------------------------
+
+    def watch(self) -> set[int]:
+        """A set that every price is added to from now on when it changes."""
+        watch: set[int] = set()
+        self._watches.append(watch)
+        return watch
+
+    def _changed(self, price: int) -> None:
+        for watch in self._watches:
+            watch.add(price)
+
+    def edge(self, count: int) -> int | None:
+        """The last of the best *count* prices; ``None`` if there are no others."""
+        if len(self.prices) <= count:
+            return None
+        return self.prices[-count if self.is_bid else count - 1]
+
+    def is_beyond(self, price: int, edge: int | None) -> bool:
+        """Whether *price* is worse than *edge*; nothing is, if there is none."""
+        if edge is None:
+            return False
+        return price < edge if self.is_bid else price > edge
+
+    def between(self, *edges: int | None) -> list[int]:
+        """The prices from one of two edges to the other; ``None`` is the far end."""
+        if not self.prices:
+            return []
+        worst = self.prices[self._worst]
+        low, high = sorted(worst if edge is None else edge for edge in edges)
+        return self.prices[
+            bisect_left(self.prices, low) : bisect_right(self.prices, high)
+        ]

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from .values import (
     Best,
     Candle,
+    Change,
     Deal,
     Funding,
     Line,
@@ -56,6 +57,8 @@ LEVEL_FIELDS = {"spot": 3, "swap": 4, "futures": 4, "option": 4}
 # What each table is about. Bars of six hours and more begin at midnight in Hong Kong.
 TOPICS: dict[str, Topic] = {
     "depth5": "depth5",
+    "depth": "book",
+    "depth_l2_tbt": "book tbt",
     "trade": "trade",
     "ticker": "ticker",
     "funding_rate": "funding",
@@ -143,7 +146,7 @@ def names(market: str, instrument_id: str) -> Iterable[str]:
 
 
 class Dialect(NamedTuple):
-    """How ``depth5`` and trades are written: levels of three or four, and numbers.
+    """How books and trades are written: levels of three or four, and numbers.
 
     *level_fields* ``None`` is each market's own form. *numbers_2018* writes numbers as
     the recordings of December 2018 have them: the orders of spot and swap as integers,
@@ -164,12 +167,19 @@ class Dialect(NamedTuple):
         if market not in _MARKETS.get(topic, (market,)):
             return None
 
-        def say(value: Any) -> Push:
+        def say(value: Any) -> Push | None:
             return self._say(market, topic, instrument_id, value)
 
         return Line(channel, TOPICS[topic], instrument_id, market, say)
 
-    def _say(self, market: str, topic: str, instrument_id: str, value: Any) -> Push:
+    def _say(
+        self, market: str, topic: str, instrument_id: str, value: Any
+    ) -> Push | None:
+        if isinstance(value, Change):
+            # That a book is idle is said under v5 only.
+            if value.is_idle:
+                return None
+            return self.book(market, topic, instrument_id, value)
         if isinstance(value, Best):
             asks, bids = value.asks, value.bids
             return self.depth5(market, instrument_id, asks, bids, iso(value.at))
@@ -204,24 +214,32 @@ class Dialect(NamedTuple):
         timestamp: str,
     ) -> Push:
         """A push of the best levels; the caller gives five of each side at most."""
-        element: dict[str, Any] = {
-            "asks": self.levels(market, asks),
-            "bids": self.levels(market, bids),
-            "instrument_id": instrument_id,
-            "timestamp": timestamp,
-        }
-        if not self.numbers_2018:
-            return push(f"{market}/depth5", element)
-        quoted = 0 if market == "futures" else 2
-        sides = ",".join(
-            f'"{side}":[{",".join(_bare(row, quoted) for row in element[side])}]'
-            for side in ("asks", "bids")
-        )
         text = (
-            f'{{"table":"{market}/depth5","data":[{{{sides},'
-            f'"instrument_id":"{instrument_id}","timestamp":"{timestamp}"}}]}}'
+            f'{{"table":"{market}/depth5","data":[{{{self._sides(market, asks, bids)},'
+            f'"instrument_id":"{instrument_id}","timestamp":{to_json(timestamp)}}}]}}'
         )
         return Push(f"{market}/depth5:{instrument_id}", text)
+
+    def book(self, market: str, topic: str, instrument_id: str, book: Change) -> Push:
+        """A push of a book, whole or changed, with its checksum."""
+        action = "partial" if book.is_snapshot else "update"
+        text = (
+            f'{{"table":"{market}/{topic}","action":"{action}","data":[{{'
+            f'"instrument_id":"{instrument_id}",'
+            f"{self._sides(market, book.asks, book.bids)},"
+            f'"timestamp":"{iso(book.at)}","checksum":{book.checksum()}}}]}}'
+        )
+        return Push(f"{market}/{topic}:{instrument_id}", text)
+
+    def _sides(self, market: str, asks: Iterable[Row], bids: Iterable[Row]) -> str:
+        sides = {"asks": self.levels(market, asks), "bids": self.levels(market, bids)}
+        if not self.numbers_2018:
+            return to_json(sides)[1:-1]
+        quoted = 0 if market == "futures" else 2
+        return ",".join(
+            f'"{side}":[{",".join([_bare(row, quoted) for row in rows])}]'
+            for side, rows in sides.items()
+        )
 
     def trade(self, market: str, element: Mapping[str, str]) -> Push:
         """A push of one trade, whose *element* is in the wire's order of keys."""

@@ -42,6 +42,8 @@ _HOMES = {
     ),
     **dict.fromkeys(("orders-algo", "trades-all"), BUSINESS),
 }
+# Of /public, for those who have logged in (and, which is not checked here, pay well).
+_GATED = ("books-l2-tbt", "books50-l2-tbt")
 _CANDLE = re.compile(r"(mark-price-|index-)?candle\w+")
 _ID = re.compile(r"[A-Za-z0-9]{1,32}")
 # What would make two channels out of one key, or none.
@@ -131,8 +133,13 @@ def home(channel: str) -> str:
     return _HOMES.get(name, PUBLIC)
 
 
+def is_gated(channel: str) -> bool:
+    """Whether a channel of the market needs a login (since May 2022)."""
+    return channel.partition(":")[0] in _GATED
+
+
 def is_private(channel: str) -> bool:
-    """Whether a channel needs a login."""
+    """Whether a channel is about an account, and needs a login therefore."""
     return home(channel) == PRIVATE or channel.partition(":")[0] == "orders-algo"
 
 

@@ -12,6 +12,7 @@ from . import v5
 from .values import (
     Best,
     Candle,
+    Change,
     Deal,
     Funding,
     Line,
@@ -49,6 +50,9 @@ def _long(seconds: int, zone: int) -> Period:
 TOPICS: dict[str, Topic] = {
     "books5": "depth5",
     "bbo-tbt": "bbo",
+    "books": "book",
+    "books-l2-tbt": "book tbt",
+    "books50-l2-tbt": "book50 tbt",
     "trades": "trades",
     "trades-all": "trade",
     "tickers": "ticker",
@@ -68,8 +72,13 @@ def names(market: str, instrument_id: str) -> Iterable[str]:
             yield f"{name}:{instrument_id}"
 
 
-def line(channel: str, markets: Mapping[str, str]) -> Line | None:
-    """What *channel* says, if its instrument is one of *markets*: its market by id."""
+def line(
+    channel: str, markets: Mapping[str, str], checksums: bool = False
+) -> Line | None:
+    """What *channel* says, if its instrument is one of *markets*: its market by id.
+
+    The checksum of a book is 0, as it is since June 2026, or with *checksums* real.
+    """
     name, _, instrument_id = channel.partition(":")
     market = markets.get(instrument_id)
     if name not in TOPICS or market is None:
@@ -80,6 +89,8 @@ def line(channel: str, markets: Mapping[str, str]) -> Line | None:
     words = _WORDS.get(name, _candle)
 
     def say(value: Any) -> Push:
+        if isinstance(value, Change):
+            return _book(channel, value, value.checksum() if checksums else 0)
         text = f"{head}{words(instrument_id, market, value)}]}}"
         return Push(channel, text, text)
 
@@ -99,6 +110,17 @@ def book(channel: str, action: str | None, element: Mapping[str, Any]) -> Push:
     if action:
         message["action"] = action
     text = to_json({**message, "data": [element]})
+    return Push(channel, text, text)
+
+
+def _book(channel: str, change: Change, checksum: int) -> Push:
+    action = "snapshot" if change.is_snapshot else "update"
+    text = (
+        f'{{"arg":{to_json(v5.arg_of(channel))},"action":"{action}","data":[{{'
+        f'"asks":[{_levels(change.asks)}],"bids":[{_levels(change.bids)}],'
+        f'"ts":"{milliseconds(change.at)}","checksum":{checksum},'
+        f'"prevSeqId":{change.prev_seq},"seqId":{change.seq}}}]}}'
+    )
     return Push(channel, text, text)
 
 

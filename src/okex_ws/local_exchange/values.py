@@ -6,7 +6,9 @@ Prices and sizes are text with the instrument's own digits, times are epoch seco
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Callable, Sequence
+from itertools import chain, zip_longest
 from typing import Any, NamedTuple, Union
 
 # Price, size and number of orders; in recordings the retired field before the last too.
@@ -21,7 +23,8 @@ class Period(NamedTuple):
 
 
 # What can be said of an instrument: 'depth5', 'bbo', 'trade' (every match), 'trades'
-# (a taker's matches at one price together), 'ticker', 'funding', 'mark', or candles.
+# (a taker's matches at one price together), 'ticker', 'funding', 'mark', candles, or a
+# whole book by its changes: 'book tbt' and 'book50 tbt' at once, 'book' now and then.
 Topic = Union[str, Period]
 
 
@@ -32,6 +35,42 @@ class Best(NamedTuple):
     bids: Sequence[Row]
     at: float
     seq: int
+
+
+class Change(NamedTuple):
+    """A book as it has changed: of each price that has, what rests there now.
+
+    A size of ``'0'`` is a price that is gone, or too far from the best one. A snapshot
+    has every level, and -1 as *prev_seq*; *seq* is the number of the book's last
+    change, *prev_seq* that of the `Change` before. *tops* are the best bids and the
+    best asks after it, as many as a checksum is over.
+    """
+
+    asks: Sequence[Row]
+    bids: Sequence[Row]
+    at: float
+    seq: int
+    prev_seq: int
+    tops: tuple[Sequence[Row], Sequence[Row]]
+
+    @property
+    def is_snapshot(self) -> bool:
+        """Whether it is the whole book."""
+        return self.prev_seq == -1
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether it says only that nothing has changed."""
+        return self.prev_seq == self.seq
+
+    def checksum(self) -> int:
+        """The signed CRC32 that goes with it, over the characters that are sent.
+
+        Computed here and not by the library's own code, which it is a test of.
+        """
+        by_turns = (row[:2] for pair in zip_longest(*self.tops) for row in pair if row)
+        crc = zlib.crc32(":".join(chain.from_iterable(by_turns)).encode())
+        return crc - (1 << 32) if crc >> 31 else crc
 
 
 class Deal(NamedTuple):
@@ -121,13 +160,16 @@ class Push(NamedTuple):
 
 
 class Line(NamedTuple):
-    """A channel about one instrument: its key, its topic, and how it is worded."""
+    """A channel about one instrument: its key, its topic, and how it is worded.
+
+    What its protocol has no words for is said as ``None``.
+    """
 
     channel: str
     topic: Topic
     instrument_id: str
     market: str
-    say: Callable[[Any], Push]
+    say: Callable[[Any], Push | None]
 
 
 def to_json(value: object) -> str:

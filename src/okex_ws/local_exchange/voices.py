@@ -75,10 +75,12 @@ class Voice(Protocol):
         """An event that nobody asked for, which v3 has not."""
         ...
 
-    def refusal(
-        self, wanted: Wanted, is_known: bool, is_logged_in: bool
-    ) -> Error | None:
-        """Why a channel cannot be had on this connection, if that is so."""
+    def refusal(self, wanted: Wanted, is_known: bool, is_allowed: bool) -> Error | None:
+        """Why a channel cannot be had on this connection, if that is so.
+
+        *is_allowed* is whether this client may have it, be it for all or for those who
+        have logged in.
+        """
         ...
 
     def rejection(self, rejection: Rejection, wanted: Wanted) -> Error:
@@ -138,13 +140,11 @@ class _V3:
     def event(self, name: str, **fields: object) -> str | None:
         return None
 
-    def refusal(
-        self, wanted: Wanted, is_known: bool, is_logged_in: bool
-    ) -> Error | None:
+    def refusal(self, wanted: Wanted, is_known: bool, is_allowed: bool) -> Error | None:
         channel = wanted.channel
         if others.protocol(channel) != "v3" or not is_known:
             return v3.NO_SUCH_CHANNEL, v3.no_such_channel(channel)
-        if others.is_private(channel) and not is_logged_in:
+        if not is_allowed:
             return v3.NOT_LOGGED_IN, f"Channel {channel} needs a login"
         return None
 
@@ -210,9 +210,7 @@ class _V5:
     def event(self, name: str, **fields: object) -> str | None:
         return v5.event(name, self.connection_id, None, **fields)
 
-    def refusal(
-        self, wanted: Wanted, is_known: bool, is_logged_in: bool
-    ) -> Error | None:
+    def refusal(self, wanted: Wanted, is_known: bool, is_allowed: bool) -> Error | None:
         channel, home = wanted.channel, v5.home(wanted.channel)
         if others.protocol(channel) != "v5" or not is_known:
             return v5.NO_SUCH_CHANNEL, v5.no_such_channel(wanted.said)
@@ -222,7 +220,7 @@ class _V5:
             if self.path == v5.BUSINESS:
                 return v5.NOT_ON_BUSINESS, "This channel is not on '/business'"
             return v5.NO_SUCH_CHANNEL, v5.no_such_channel(wanted.said)
-        if others.is_private(channel) and not is_logged_in:
+        if not is_allowed:
             return v5.NOT_LOGGED_IN, "Please log in"
         return None
 

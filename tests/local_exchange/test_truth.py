@@ -1,0 +1,33 @@
+"""What was said of a book is read from its snapshot, whatever the protocol."""
+
+from __future__ import annotations
+
+import json
+
+from okex_ws.book import OrderBook
+from okex_ws.local_exchange.truth import NOTHING, Said, said
+from okex_ws.local_exchange.values import Push
+
+from .recorded import PARTIAL, SNAPSHOT_V5
+
+
+def test_a_snapshot_of_v3_has_a_book_and_a_time() -> None:
+    found = said(Push("any", PARTIAL))
+
+    assert found.book.checksum() == 1815367951
+    assert found.book.asks[0] == ("0.063", "1005", "0", "2")
+    assert (found.seq, found.at) == (None, 1618678199.279)
+
+
+def test_a_snapshot_of_v5_has_a_number_where_it_has_one() -> None:
+    message = json.loads(SNAPSHOT_V5)
+    assert said(Push("any", SNAPSHOT_V5)).seq is None
+    message["data"][0]["seqId"] = 12345678901234567
+    found = said(Push("any", json.dumps(message)))
+
+    assert found.seq == 12345678901234567
+    assert (found.at, found.book.checksum()) == (1618678199.279, 1815367951)
+
+
+def test_nothing_is_an_empty_book() -> None:
+    assert said(None) == NOTHING == Said(OrderBook(), None, 0.0)
