@@ -1,0 +1,503 @@
+"""Whole books: `python -m tests.benchmarks.books [--rounds N] [--json OUT]`.
+
+Ours beside its peers on the same recorded updates, by turns, in one process. A message
+is timed from the decoded JSON on: ours reads it, merges it, proves it and publishes a
+version that never changes; a peer does what it does for its own users. Everyone looks
+at the best bid and ask after each message, because some sort only then.
+
+Two proofs: ``checksum`` is the recorded CRC32; ``sequence`` is the same updates as OKX
+has sent them since 2026, with a checksum of 0 beside ``seqId``, so that nobody has a
+checksum to compute, and who checks sequences does. Before its rounds each replays all
+of it once. That shows who proves what: a right message must pass, and a wrong one must
+not. Who fails that with the checksum is left out there, and the table says so.
+
+Each round begins with new books and strings, and with our memory of numbers empty. The
+first snapshots are timed apart. The collector is on, but does not see the messages. The
+clock is the CPU's, so that another process on the machine disturbs less. After a round
+all books must have the same 25 best levels as ours. Ratios are of the same round.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import importlib
+import json
+import platform
+import random
+import statistics
+import sys
+import time
+import zlib
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tests.benchmarks.book_peers import (
+    CHECKSUM,
+    PEERS,
+    SEQUENCE,
+    Frame,
+    Keeper,
+    Ours,
+    Top,
+)
+
+import okex_ws
+from okex_ws.book import CHECKSUM_LEVELS, BookBuilder
+from okex_ws.wire import BookData
+
+CAPTURES = Path(__file__).parents[3] / "shared" / "captures" / "cryptofeed"
+RECORDINGS = (
+    "v3_OKEX.ws.56_20210417",
+    "v5_OKEX.ws.1_20210722",
+    "v5_OKX.ws.1_20220513",
+)
+LEVELS = 400
+
+
+def main() -> int:
+    """Measure, show, and keep."""
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.books")
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--json", type=Path, metavar="OUT")
+    args = parser.parse_args()
+    peers, missing = installed()
+    found: dict[str, Any] = {"versions": versions(), "missing": missing, "tables": []}
+    print(", ".join(f"{name} {version}" for name, version in found["versions"].items()))
+    for name in missing:
+        print(f"left out: {name} is not installed (pip install -e '.[bench]')")
+    for updates in recordings():
+        for proof in (CHECKSUM, SEQUENCE):
+            table = compare(updates, proof, peers, args.rounds)
+            show(table)
+            found["tables"].append(table)
+    found["publishing"] = publishing(args.rounds)
+    show_publishing(found["publishing"])
+    if args.json is not None:
+        args.json.write_text(json.dumps(found, indent=2) + "\n")
+    return 0
+
+
+def installed() -> tuple[list[type[Keeper]], list[str]]:
+    """The peers that can be imported, and the packages that cannot."""
+    peers, missing = [], dict[str, None]()
+    for peer in PEERS:
+        absent = [package for package, module in peer.needs if not _imports(module)]
+        missing.update(dict.fromkeys(absent))
+        if not absent:
+            peers.append(peer)
+    return peers, list(missing)
+
+
+def _imports(module: str) -> bool:
+    try:
+        importlib.import_module(module)
+    except ImportError:
+        return False
+    return True
+
+
+def versions() -> dict[str, str]:
+    """Of all that takes part."""
+    found = {"python": platform.python_version(), "okex_ws": okex_ws.__version__}
+    for package in dict.fromkeys(need[0] for peer in PEERS for need in peer.needs):
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return {**found, "system": platform.platform()}
+
+
+# --- What is replayed ---------------------------------------------------------------
+
+
+class Updates(NamedTuple):
+    """The book messages of a recording; every instrument's first one is a snapshot."""
+
+    name: str
+    instruments: list[str]
+    messages: list[tuple[str, bool, dict[str, Any], str]]
+
+    def frames(self, proof: str) -> tuple[list[Frame], list[Frame]]:
+        """The snapshots, and then the updates in their order, with a *proof*."""
+        seqs = dict.fromkeys(self.instruments, -1)
+        snapshots: list[Frame] = []
+        updates: list[Frame] = []
+        for instrument_id, whole, element, protocol in self.messages:
+            before = -1 if whole else seqs[instrument_id]
+            seqs[instrument_id] += 2
+            sent = {name: element[name] for name in ("asks", "bids", "ts", "checksum")}
+            if proof == SEQUENCE:
+                seq = seqs[instrument_id]
+                sent |= {"checksum": 0, "prevSeqId": before, "seqId": seq}
+            message = _message(instrument_id, whole, sent)
+            native = json.dumps(element)
+            frame = Frame(instrument_id, whole, message, native, protocol)
+            (snapshots if whole else updates).append(frame)
+        return snapshots, updates
+
+    def described(self) -> dict[str, Any]:
+        """How much there is of what."""
+        rows = [len(m[2]["bids"]) + len(m[2]["asks"]) for m in self.messages]
+        first = [n for n, m in zip(rows, self.messages, strict=True) if m[1]]
+        count = len(rows) - len(first)
+        return {
+            "recording": self.name,
+            "instruments": len(self.instruments),
+            "updates": count,
+            "levels": statistics.mean(first),
+            "rows": (sum(rows) - sum(first)) / count,
+        }
+
+
+def _message(instrument_id: str, whole: bool, element: dict[str, Any]) -> str:
+    return json.dumps(
+        {
+            "arg": {"channel": "books", "instId": instrument_id},
+            "action": "snapshot" if whole else "update",
+            "data": [element],
+        }
+    )
+
+
+def recordings() -> list[Updates]:
+    """The recorded ones, where they lie beside the project, or a generated one."""
+    if CAPTURES.is_dir():
+        return [recorded(name) for name in RECORDINGS]
+    return [generated()]
+
+
+def recorded(name: str) -> Updates:
+    """The book messages of one recording, in place."""
+    messages = []
+    for line in (CAPTURES / f"{name}.recv.jsonl").read_text().splitlines():
+        message = json.loads(line)
+        if "action" not in message:
+            continue
+        for element in message["data"]:
+            protocol, instrument_id = "v3", element.get("instrument_id")
+            if "arg" in message:
+                protocol, instrument_id = "v5", message["arg"]["instId"]
+            else:
+                at = datetime.fromisoformat(element["timestamp"].replace("Z", "+00:00"))
+                element["ts"] = f"{at.timestamp() * 1000:.0f}"
+            whole = message["action"] != "update"
+            messages.append((instrument_id, whole, element, protocol))
+    return Updates(name, sorted({message[0] for message in messages}), messages)
+
+
+# The sizes of bids and asks, by how many ticks away from the middle they are.
+Places = tuple[dict[int, str], dict[int, str]]
+
+
+def generated(
+    instruments: int = 3, levels: int = LEVELS, updates: int = 1500
+) -> Updates:
+    """Made-up books of *levels* a side, most of whose changes are near the top."""
+    rng = random.Random(1)  # the same for everyone
+    names = [f"T{number}-USDT" for number in range(instruments)]
+    middle = levels * 100
+    books: dict[str, Places] = {}
+    messages = []
+    for number in range(instruments + updates):
+        name = names[number % instruments]
+        whole = name not in books
+        if whole:
+            books[name] = ({}, {})
+            places = [(s, p) for s in (0, 1) for p in range(1, levels + 1)]
+            changes = [(side, place, _size(rng)) for side, place in places]
+        else:
+            changes = [_change(rng, books[name]) for _ in range(rng.randint(1, 6))]
+        rows: tuple[list[list[str]], list[list[str]]] = ([], [])
+        for side, place, size in changes:
+            books[name][side][place] = size
+            if size == "0":
+                del books[name][side][place]
+            rows[side].append(_level(side, place, size, middle))
+        stamp = str(1_700_000_000_000 + number)
+        crc = _crc(books[name], middle)
+        element = {"bids": rows[0], "asks": rows[1], "ts": stamp, "checksum": crc}
+        messages.append((name, whole, element, "v5"))
+    return Updates("generated", names, messages)
+
+
+def _change(rng: random.Random, book: Places) -> tuple[int, int, str]:
+    side, place = rng.randrange(2), 1 + int(rng.expovariate(0.1))
+    gone = place in book[side] and rng.random() < 0.4
+    return side, place, "0" if gone else _size(rng)
+
+
+def _size(rng: random.Random) -> str:
+    return f"{rng.randrange(1, 10**6) / 1000}"
+
+
+def _level(side: int, place: int, size: str, middle: int) -> list[str]:
+    tick = middle + (place if side else -place)
+    return [f"{tick // 10}.{tick % 10}", size, "0", "0" if size == "0" else "1"]
+
+
+def _crc(book: Places, middle: int) -> int:
+    """By brute force."""
+    best = [sorted(side)[:CHECKSUM_LEVELS] for side in book]
+    parts = []
+    for rank in range(CHECKSUM_LEVELS):
+        for side in (0, 1):
+            if rank < len(best[side]):
+                place = best[side][rank]
+                parts += _level(side, place, book[side][place], middle)[:2]
+    crc = zlib.crc32(":".join(parts).encode())
+    return crc - (1 << 32) if crc >= 1 << 31 else crc
+
+
+# --- What is measured ---------------------------------------------------------------
+
+
+class Round(NamedTuple):
+    """CPU microseconds for a first snapshot, and for an update after it."""
+
+    snapshot: float
+    update: float
+
+
+def compare(
+    updates: Updates, proof: str, peers: Sequence[type[Keeper]], rounds: int
+) -> dict[str, Any]:
+    """Ours and the *peers* by turns, *rounds* times; medians, quartiles, ratios."""
+    frames = updates.frames(proof)
+    keepers: list[type[Keeper]] = [Ours, *peers]
+    failures = {k.name: failing(k, updates, frames, proof) for k in keepers}
+    assert not failures[Ours.name], failures[Ours.name]
+    left_out = {n: why for n, why in failures.items() if why and proof == CHECKSUM}
+    keepers = [keeper for keeper in keepers if keeper.name not in left_out]
+    times: dict[str, list[Round]] = {keeper.name: [] for keeper in keepers}
+    for turn in range(rounds):
+        first = turn % len(keepers)
+        played = {}
+        for keeper in keepers[first:] + keepers[:first]:
+            kept, took = play(keeper, updates, frames, proof)
+            assert kept.verified == len(updates.messages), keeper.name
+            played[keeper.name] = tops(kept, updates)
+            times[keeper.name].append(took)
+        for keeper in keepers:
+            ours = as_numbers(played[Ours.name], keeper.number)
+            theirs = as_numbers(played[keeper.name], keeper.number)
+            assert theirs == ours, f"{keeper.name} has another book"
+    return {
+        **updates.described(),
+        "proof": proof,
+        "left_out": left_out,
+        "who": [_row(keeper, times, not failures[keeper.name]) for keeper in keepers],
+    }
+
+
+def _row(
+    keeper: type[Keeper], times: dict[str, list[Round]], proves: bool
+) -> dict[str, Any]:
+    ours, theirs = times[Ours.name], times[keeper.name]
+    updates = [took.update for took in theirs]
+    ratios = [us.update / them.update for us, them in zip(ours, theirs, strict=True)]
+    return {
+        "name": keeper.name,
+        "pure": keeper.pure,
+        "proves": proves,
+        "update_us": spread(updates),
+        "ratio": spread(ratios),
+        "snapshot_us": spread([took.snapshot for took in theirs]),
+        "rounds": [took._asdict() for took in theirs],
+    }
+
+
+def spread(values: Sequence[float]) -> list[float]:
+    """The lower quartile, the median and the upper quartile."""
+    if len(values) < 2:
+        return [values[0]] * 3
+    return statistics.quantiles(values, n=4, method="inclusive")
+
+
+Frames = tuple[list[Frame], list[Frame]]
+
+
+def play(
+    keeper: type[Keeper], updates: Updates, frames: Frames, proof: str
+) -> tuple[Keeper, Round]:
+    """One round of one: new books, and newly decoded messages."""
+    kept = keeper(updates.instruments, proof)
+    snapshots, rest = ([kept.read(frame) for frame in part] for part in frames)
+    gc.collect()
+    # What was made so far is not the work of who keeps the books.
+    gc.freeze()
+    try:
+        start = time.process_time()
+        kept.play(snapshots)
+        between = time.process_time()
+        kept.play(rest)
+        end = time.process_time()
+    finally:
+        gc.unfreeze()
+    first, then = (between - start) / len(snapshots), (end - between) / len(rest)
+    return kept, Round(first * 1e6, then * 1e6)
+
+
+def failing(keeper: type[Keeper], updates: Updates, frames: Frames, proof: str) -> str:
+    """Why this one cannot be said to prove messages, or ``''``."""
+    try:
+        kept, _ = play(keeper, updates, frames, proof)
+    except Exception as error:  # each has its own
+        return f"refuses what is right: {type(error).__name__} {error}".rstrip()
+    # The last update once more: it changes nothing, and its proof is wrong now.
+    last = frames[1][-1]
+    message = json.loads(last.text)
+    element = message["data"][0]
+    if proof == CHECKSUM:
+        native = json.loads(last.native)
+        native["checksum"] = element["checksum"] = element["checksum"] ^ 1
+        last = last._replace(native=json.dumps(native))
+    else:
+        element["prevSeqId"] -= 1
+    try:
+        kept.play([kept.read(last._replace(text=json.dumps(message)))])
+    except Exception:
+        return ""
+    return f"takes a wrong {proof}"
+
+
+def tops(kept: Keeper, updates: Updates) -> dict[str, tuple[Top, Top]]:
+    """The best levels of every book."""
+    return {name: kept.top(name) for name in updates.instruments}
+
+
+def as_numbers(
+    books: dict[str, tuple[Top, Top]], number: Callable[[str], Any]
+) -> dict[str, list[Top]]:
+    """The same, with every text read as a *number*."""
+    return {
+        name: [[(number(p), number(s)) for p, s in side] for side in sides]
+        for name, sides in books.items()
+    }
+
+
+# --- What publishing costs ----------------------------------------------------------
+
+
+def publishing(rounds: int, updates: int = 2000) -> dict[str, Any]:
+    """Microseconds of an update of one level in a book of 400 levels a side.
+
+    By turns: merged alone; with the version that `take` gives out; with the checksum
+    as well. And a change of both sides, which makes two new sides of a version.
+    """
+    ways: dict[str, Callable[[], float]] = {
+        "merged alone": lambda: _merge(_changes(updates, 1, False)),
+        "with the version": lambda: _take(_changes(updates, 1, False)),
+        "and the checksum": lambda: _take(_changes(updates, 1, True)),
+        "both sides, merged alone": lambda: _merge(_changes(updates, 2, False)),
+        "both sides, with the version": lambda: _take(_changes(updates, 2, False)),
+    }
+    times: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(rounds):
+        for name, way in ways.items():
+            times[name].append(way())
+    version = zip(times["with the version"], times["merged alone"], strict=True)
+    checksum = zip(times["and the checksum"], times["with the version"], strict=True)
+    return {
+        "us": {name: spread(taken) for name, taken in times.items()},
+        "version_us": spread([more - less for more, less in version]),
+        "checksum_us": spread([more - less for more, less in checksum]),
+        "rounds": times,
+    }
+
+
+def _changes(updates: int, sides: int, check: bool) -> list[BookData]:
+    """A snapshot, and changes of one level of one side or of both."""
+    rng = random.Random(2)
+    middle = LEVELS * 100
+    places = range(1, LEVELS + 1)
+    book = ({p: _size(rng) for p in places}, {p: _size(rng) for p in places})
+
+    def row(side: int, place: int) -> list[str]:
+        return _level(side, place, book[side][place], middle)
+
+    whole = [[row(side, place) for place in places] for side in (0, 1)]
+    crc = _crc(book, middle) if check else None
+    found = [BookData(True, whole[0], whole[1], 0, None if check else 0, -1, crc)]
+    for number in range(1, updates + 1):
+        rows: list[list[list[str]]] = [[], []]
+        for side in [number % 2] if sides == 1 else [0, 1]:
+            place = rng.randint(1, LEVELS)
+            book[side][place] = _size(rng)
+            rows[side].append(row(side, place))
+        if check:
+            crc = _crc(book, middle)
+        seq, before = (None, None) if check else (number, number - 1)
+        found.append(BookData(False, rows[0], rows[1], 0, seq, before, crc))
+    return found
+
+
+def _take(changes: Sequence[BookData]) -> float:
+    builder = BookBuilder()
+    return _timed(builder, changes, builder.take)
+
+
+def _merge(changes: Sequence[BookData]) -> float:
+    builder = BookBuilder()
+    return _timed(builder, changes, builder.merge)
+
+
+def _timed(
+    builder: BookBuilder,
+    changes: Sequence[BookData],
+    apply: Callable[[BookData], Any],
+) -> float:
+    held = builder.take(changes[0])
+    gc.collect()
+    gc.freeze()
+    start = time.process_time()
+    for change in changes[1:]:
+        # Held until the next, as a reader does.
+        held = apply(change)
+    took = time.process_time() - start
+    gc.unfreeze()
+    del held
+    return took / (len(changes) - 1) * 1e6
+
+
+# --- What is shown ------------------------------------------------------------------
+
+
+def show(table: dict[str, Any]) -> None:
+    """One table: a recording with one proof."""
+    print(
+        f"\n{table['recording']}, proof: {table['proof']}; {table['instruments']} books"
+        f" of {table['levels']:.0f} levels, {table['updates']} updates"
+        f" of {table['rows']:.1f} rows"
+    )
+    print(
+        f"{'':26}{'us an update':>13}{'quartiles':>16}"
+        f"{'ours/its':>10}{'quartiles':>14}{'us a snapshot':>15}  proves it"
+    )
+    for row in table["who"]:
+        (low, mid, high), ratio = row["update_us"], row["ratio"]
+        print(
+            f"{row['name']:26}{mid:13.2f}{f'{low:.2f}-{high:.2f}':>16}"
+            f"{ratio[1]:10.2f}{f'{ratio[0]:.2f}-{ratio[2]:.2f}':>14}"
+            f"{row['snapshot_us'][1]:15.0f}  {'yes' if row['proves'] else 'no'}"
+        )
+    for name, why in table["left_out"].items():
+        print(f"{name:26}left out: {why}")
+
+
+def show_publishing(found: dict[str, Any]) -> None:
+    """What a version and the checksum cost: differences of the same round."""
+    print(f"\nours, one level changed in a book of {LEVELS} a side, us an update")
+    differences = {
+        "so a version, of one side changed": found["version_us"],
+        "and the checksum, of one side changed": found["checksum_us"],
+    }
+    for name, (low, mid, high) in {**found["us"], **differences}.items():
+        print(f"{name:38}{mid:9.2f}{f'{low:.2f}-{high:.2f}':>16}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
