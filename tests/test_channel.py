@@ -23,6 +23,7 @@ WALL = 1645747201.5
 SPOT, SWAP = ("spot", "BTC-USDT"), ("swap", "BTC-USD-SWAP")
 NAMES = {
     "depth": V3.channel("depth5", *SPOT),
+    "book": V3.channel("depth", *SPOT),
     "ticker": V3.channel("ticker", *SPOT),
     "trade": V3.channel("trade", *SPOT),
     "candle": V3.channel("candle60s", *SPOT),
@@ -104,7 +105,7 @@ def test_there_is_a_channel_for_every_kind() -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_channel_is_its_wire_name_and_begins_with_nothing(kind: str) -> None:
-    key, topic, instrument_id, _ = NAMES[kind]
+    key, topic, instrument_id, *_ = NAMES[kind]
 
     channel = KINDS[kind](V3, NAMES[kind])
 
@@ -159,6 +160,27 @@ def test_a_channel_that_owes_no_push_is_live_with_its_acknowledgement() -> None:
     assert (channel.shown.state, channel.shown.epoch) == (State.LIVE, 1)
     assert channel.shown.cause == ""
     assert follower.take() == ["tell"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "elements"),
+    [
+        ("depth", [depth()]),
+        ("ticker", [ticker("1")]),
+        ("trade", []),
+        ("candle", []),
+        ("data", [{"any": "thing"}]),
+    ],
+)
+def test_whatever_builds_on_nothing_is_of_use_at_once(
+    kind: str, elements: list[Any]
+) -> None:
+    channel, _, link = made(kind)
+    channel.subscribed(link, 0.0)
+    first = Push(channel.name, elements, "text", None)
+
+    assert not channel.chained
+    assert channel.push(first, True, link, 1.0, WALL) is True
 
 
 # --- Losing -------------------------------------------------------------------------
@@ -217,6 +239,7 @@ def test_the_end_of_a_lease_is_the_end_of_an_epoch_and_of_nothing_else() -> None
     channel, follower, _ = flowing("depth", depth())
     before = channel.shown
     channel.lapsed()
+    channel.renewed()
     assert channel.shown == before._replace(epoch=2)
     assert follower.take() == []
 

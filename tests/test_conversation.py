@@ -15,8 +15,11 @@ from tests.clocks import WALL, FakeClock
 from okex_ws.conversation import FULL_READ, Conversation, Side
 from okex_ws.counters import Counts
 from okex_ws.errors import (
+    BookError,
+    ChecksumMismatch,
     ConnectionLost,
     LoginRejected,
+    SequenceGap,
     Stalled,
     SubscriptionRejected,
     WireError,
@@ -46,6 +49,7 @@ from okex_ws.wire import Push
 
 ENDPOINT = "wss://venue.test/ws/v5/public"
 BOOK, TRADES = "books5:BTC-USDT", "trades:BTC-USDT"
+WHOLE = "books:BTC-USDT"
 HOUR = 3600.0
 
 
@@ -83,11 +87,13 @@ class Target:
         self.pushes: list[tuple[Any, bool]] = []
         # How long it takes to handle one, and why it cannot be read.
         self.takes = 0.0
-        self.error: WireError | None = None
+        self.error: WireError | BookError | None = None
+        # Whether what comes is of use.
+        self.used = True
 
     def push(
         self, push: Push, first: bool, link: Link, now: float, wall: float
-    ) -> None:
+    ) -> bool:
         assert link is self._bench.talk.link
         assert wall - now == WALL - 1000.0
         if self.error is not None:
@@ -95,6 +101,7 @@ class Target:
         self.pushes.append((push.elements[0], first))
         self._bench.handler.heard.append(("push", now))
         self._bench.clock.advance(self.takes)
+        return self.used
 
     def take(self) -> list[tuple[Any, bool]]:
         pushes, self.pushes = self.pushes, []
@@ -170,9 +177,10 @@ class Bench:
         self.talk = Conversation(side, line, self.session, now, ENDPOINT)
         self.targets: dict[str, Target] = {}
 
-    def want(self, name: str = BOOK) -> Target:
+    def want(self, name: str = BOOK, chained: bool = False) -> Target:
         target = self.targets[name] = Target(self)
-        self.session.want(name, target, name.startswith("books"), self.clock.now)
+        owes = name.startswith("books")
+        self.session.want(name, target, owes, self.clock.now, chained)
         return target
 
     def hear(self, *texts: str) -> None:
@@ -182,9 +190,9 @@ class Bench:
         while self.talk._frames:
             self.talk.turn()
 
-    def subscribed(self, name: str = BOOK) -> Target:
+    def subscribed(self, name: str = BOOK, chained: bool = False) -> Target:
         """A channel that is acknowledged, on a line whose ping was answered."""
-        target = self.want(name)
+        target = self.want(name, chained)
         self.talk.turn()
         self.hear(*["pong"] * self.line.sent.count("ping"), ack(name))
         self.handler.words()
@@ -303,6 +311,7 @@ def test_a_frame_of_several_instruments_is_one_push_each() -> None:
 
 
 def test_data_that_nobody_asked_for_is_counted(bench: Bench) -> None:
+    """So is what comes of a channel that is not acknowledged yet."""
     target = bench.want()
     bench.talk.turn()
 
@@ -352,12 +361,155 @@ def test_what_is_no_message_may_have_been_of_any_channel(bench: Bench) -> None:
 
     bench.hear("{")
 
-    name, wire_error, _ = bench.handler.heard[-1]
+    (name, wire_error, _), (then, told) = bench.handler.heard
     assert (name, wire_error.channel) == ("unreadable", None)
+    # Whoever is told of it finds everything withdrawn.
+    assert (then, told) == ("troubled", wire_error)
     assert bench.counts.dropped == {"json": 1}
     bench.hear(push(BOOK, "b"), push(TRADES, "b"))
     assert book.take()[1:] == [("b", True)]
     assert trades.take()[1:] == [("b", False)]
+
+
+# --- Books ---------------------------------------------------------------------------
+
+
+def broken(bench: Bench, name: str = WHOLE, error: BookError | None = None) -> Target:
+    """A book that was pushed once, and then failed its proof."""
+    target = bench.subscribed(name, chained=True)
+    bench.hear(push(name, "a"))
+    bench.handler.words()
+    target.error = error or SequenceGap(7, 9)
+    bench.hear(push(name, "b"))
+    target.error = None
+    return target
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (ChecksumMismatch(1, 2), "checksum"),
+        (SequenceGap(7, 9), "sequence"),
+        (BookError("a negative size"), "book"),
+        (WireError("book", "no asks"), "book"),
+    ],
+)
+def test_a_book_that_fails_is_withdrawn_before_anything_else_and_left(
+    bench: Bench, error: WireError | BookError, kind: str
+) -> None:
+    target = bench.subscribed(WHOLE, chained=True)
+    bench.hear(push(WHOLE, "a"))
+    bench.handler.words()
+    target.error = error
+
+    bench.hear(push(WHOLE, "b"))
+
+    (first, given, _), (second, told) = bench.handler.heard
+    assert (first, second) == ("unreadable", "troubled")
+    assert given is told is error
+    assert error.channel == WHOLE
+    assert bench.session.lines[WHOLE].phase is Phase.BROKEN
+    assert bench.counts.dropped == {kind: 1}
+    bench.talk.turn()
+    assert json.loads(bench.line.sent[-1])["op"] == "unsubscribe"
+    assert json.loads(bench.line.sent[-1])["args"] == [argument(WHOLE)]
+
+
+def test_what_comes_of_a_book_that_is_broken_is_dropped_and_counted(
+    bench: Bench,
+) -> None:
+    target = broken(bench)
+    bench.hear(push(WHOLE, "broken"))
+    assert bench.session.lines[WHOLE].phase is Phase.LEAVING
+    bench.hear(push(WHOLE, "leaving"))
+    bench.hear(ack(WHOLE, "unsubscribe"))
+    bench.talk.turn()
+    assert bench.session.lines[WHOLE].phase is Phase.ASKED
+    bench.hear(push(WHOLE, "asked"))
+
+    assert target.take() == [("a", True)]
+    assert bench.counts.dropped == {"sequence": 1, "resynchronising": 3}
+    bench.hear(ack(WHOLE), push(WHOLE, "anew"), push(WHOLE, "next"))
+    assert target.take() == [("anew", True), ("next", False)]
+
+
+def test_a_push_that_is_of_no_use_yet_is_no_first_push(bench: Bench) -> None:
+    target = bench.subscribed(WHOLE, chained=True)
+    target.used = False
+    bench.hear(push(WHOLE, "of the old stream"))
+    assert bench.session.lines[WHOLE].phase is Phase.ACKED
+    target.used = True
+
+    bench.hear(push(WHOLE, "snapshot"), push(WHOLE, "update"))
+
+    pushes = target.take()
+    assert [first for _, first in pushes] == [True, True, False]
+    assert bench.session.lines[WHOLE].phase is Phase.FLOWING
+
+
+def test_no_use_after_the_first_push_takes_nothing_back(bench: Bench) -> None:
+    target = bench.subscribed(WHOLE, chained=True)
+    bench.hear(push(WHOLE, "a"))
+    target.used = False
+
+    bench.hear(push(WHOLE, "b"))
+
+    assert bench.session.lines[WHOLE].phase is Phase.FLOWING
+
+
+def test_what_is_no_message_breaks_every_book_and_no_other_is_left(
+    bench: Bench,
+) -> None:
+    names = [WHOLE, "books:ETH-USDT"]
+    for name in names:
+        bench.subscribed(name, chained=True)
+    other = bench.subscribed(TRADES)
+    bench.hear(*(push(name, "a") for name in (*names, TRADES)))
+
+    bench.hear("{")
+    bench.talk.turn()
+
+    request = json.loads(bench.line.sent[-1])
+    assert request["op"] == "unsubscribe"
+    assert request["args"] == [argument(name) for name in names]
+    bench.hear(push(TRADES, "b"))
+    assert other.take() == [("a", True), ("b", False)]
+
+
+def test_each_book_that_fails_is_said_once_a_minute(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in (WHOLE, "books:ETH-USDT"):
+        broken(bench, name)
+        assert bench.handler.words().count("troubled") == 1
+    bench.hear(ack(WHOLE, "unsubscribe"))
+    bench.talk.turn()
+    bench.hear(ack(WHOLE), push(WHOLE, "c"))
+    bench.targets[WHOLE].error = SequenceGap(7, 9)
+
+    bench.hear(push(WHOLE, "d"))
+
+    assert bench.handler.words().count("troubled") == 0
+    assert bench.counts.dropped == {"sequence": 3}
+    assert len(warnings(caplog)) == 2
+
+
+def test_each_channel_whose_message_cannot_be_read_is_told_of_it(
+    bench: Bench,
+) -> None:
+    """What happened to one is told to its followers alone: no other speaks for it."""
+    for name in (BOOK, "books5:ETH-USDT"):
+        target = bench.subscribed(name)
+        bench.hear(push(name, "a"))
+        bench.handler.words()
+        target.error = WireError("depth", "no bids")
+
+        bench.hear(push(name, "b"))
+
+        told = [
+            call[1].channel for call in bench.handler.heard if call[0] == "troubled"
+        ]
+        assert told == [name]
 
 
 def test_what_cannot_be_used_is_said_once_a_minute_and_kind(
@@ -602,7 +754,12 @@ def test_a_new_epoch_begins_before_a_lease_that_follows_a_lapse(bench: Bench) ->
 
     bench.hear("pong")
 
-    assert bench.handler.words() == ["look_again", "lapsed", "look_again"]
+    assert bench.handler.words() == [
+        "look_again",
+        "lapsed",
+        "renewed",
+        "look_again",
+    ]
     assert bench.talk.link.lease == Lease(1020.0, WALL - 1000.0)
 
 

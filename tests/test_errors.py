@@ -87,13 +87,24 @@ SENTENCES = [
     (
         ChecksumMismatch(-5, 7),
         {"expected": -5, "actual": 7},
-        "book checksum is 7, the exchange's message says -5",
+        "a book failed its proof: its checksum is 7, the exchange's is -5",
     ),
     (
         SequenceGap(10, 12),
         {"expected": 10, "actual": 12},
-        "update follows 12, but the book is at 10",
+        "a book failed its proof: an update follows 12, the book is at 10",
     ),
+    (
+        SequenceGap(None, 12),
+        {"expected": None, "actual": 12},
+        "a book failed its proof: an update follows 12, the book is at None",
+    ),
+    (
+        BookError("a level is str"),
+        {"channel": None},
+        "a book failed its proof: a level is str",
+    ),
+    (BookError(), {"channel": None}, "a book failed its proof: it is not known why"),
     (
         SubscriptionRejected(30040, "doesn't exist", "spot/depth5:NO-NO"),
         {"code": 30040, "message": "doesn't exist", "channel": "spot/depth5:NO-NO"},
@@ -158,6 +169,27 @@ def test_an_error_is_also_what_python_or_the_book_calls_it(
     kind: type[OkexWSError], parent: type[Exception]
 ) -> None:
     assert issubclass(kind, parent)
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "why"),
+    [
+        (BookError("a level is str"), "book", "a level is str"),
+        (
+            ChecksumMismatch(-5, 7),
+            *("checksum", "its checksum is 7, the exchange's is -5"),
+        ),
+        (SequenceGap(10, 12), "sequence", "an update follows 12, the book is at 10"),
+    ],
+)
+def test_a_failed_proof_is_counted_by_its_kind_and_names_its_book(
+    error: BookError, kind: str, why: str
+) -> None:
+    assert error.kind == kind
+    error.channel = "books:BTC-USDT"
+    for twin in (error, copy.copy(error), pickle.loads(pickle.dumps(error))):
+        assert str(twin) == f"book books:BTC-USDT failed its proof: {why}"
+    assert type(error)(*error.args).channel is None
 
 
 def test_text_from_the_network_is_fit_for_a_terminal() -> None:

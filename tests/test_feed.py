@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from tests.world import World
+from tests.world import Ladder, World
 
 from okex_ws import (
     ConnectionLost,
@@ -24,8 +24,10 @@ from okex_ws import (
     Reconnect,
     State,
     StateChange,
+    SubscriptionRejected,
     WSSubscription,
 )
+from okex_ws.local_exchange import LocalExchange
 
 NAMES = ("BTC-USDT", "ETH-USDT")
 
@@ -82,14 +84,14 @@ def test_many_are_subscribed_in_one_word(world: World) -> None:
 
 def test_every_one_of_them_gets_the_raw_channels(v5: World) -> None:
     feed = v5.feed()
-    raw = iter(["books"])
+    raw = iter(["books-elp"])
     subs = feed.subscribe(NAMES, "spot", ("depth5",), raw_channels=raw)
     seen: list[Any] = []
     v5.at(1, lambda: seen.extend(list(sub._view.channels) for sub in subs))
 
     v5.run(2)
 
-    assert seen == [["depth5", "books"]] * 2
+    assert seen == [["depth5", "books-elp"]] * 2
 
 
 @pytest.mark.parametrize(
@@ -350,14 +352,44 @@ def test_one_that_failed_does_not_stand_before_one_that_is_live(world: World) ->
     assert seen == [["BTC-USDT"]]
 
 
+def test_of_whole_books_the_newest_tops_are_compared(world: World) -> None:
+    ladder = Ladder(world)
+    feed = world.feed()
+    subscribe(feed, channels=("depth5", "depth"))
+    subscribe(feed, "ETH-USDT")
+    seen: list[Any] = []
+
+    def look() -> None:
+        best = feed.best_bid_asks(NAMES)
+        seen.append({name: (b.bid, b.channel) for name, b in best.items()})
+
+    def breaks() -> None:
+        message = ladder.size("5")
+        message["data"][0]["bids"] = "none"
+        ladder.send(message)
+
+    world.at(1, lambda: ladder.send(ladder.change(price="100.05", size="1")))
+    world.at(2, look)
+    world.at(3, breaks)
+    world.at(3.05, look)
+
+    world.run(4)
+
+    eth = (Decimal("7.1"), "depth5")
+    assert seen == [
+        {"BTC-USDT": (Decimal("100.05"), "depth"), "ETH-USDT": eth},
+        {"BTC-USDT": (Decimal("100.1"), "depth5"), "ETH-USDT": eth},
+    ]
+
+
 # --- How its connections stand -------------------------------------------------------
 
 
 def test_each_connection_reports_how_it_stands(v5: World) -> None:
     feed = v5.feed(v5.venue(requests_per_hour=480))
     reports: list[tuple[ConnectionReport, ...]] = [feed.connections()]
-    channels = ("depth5", "candle60s")
-    feed.subscribe(NAMES, "spot", channels, raw_channels=("books",))
+    channels = ("depth5", "candle60s", "books")
+    feed.subscribe(NAMES, "spot", channels)
     reports.append(feed.connections())
     v5.at(1, lambda: reports.append(feed.connections()))
     v5.at(2, lambda: v5.peer_on("business").drop())
@@ -437,7 +469,97 @@ def test_a_feed_holds_both_kinds_of_subscription(v5: World) -> None:
     assert [item.channel for item in updates if isinstance(item, Data)] == ["status"]
 
 
+def test_what_its_iterator_skips_is_counted_once(world: World) -> None:
+    """Not once a subscription that it follows."""
+    feed = world.feed()
+    for name in NAMES:
+        subscribe(feed, name)
+    items = feed.updates()
+    for ms in range(1, 4):
+        world.at(ms, lambda ms=ms: push(world, world.dialect.depth(ms * 1000)))
+    world.run(5)
+
+    skipped = feed.stats().skipped
+
+    assert len([item for item in items if isinstance(item, Depth)]) == 0
+    assert skipped == {"depth5": 5}
+
+
+# --- Waiting for all of them ---------------------------------------------------------
+
+
+def test_one_that_is_closed_meanwhile_is_waited_for_no_more() -> None:
+    with LocalExchange() as exchange, Feed(exchange.venue_v5) as feed:
+        exchange.ignore_subscribe("books5:ETH-USDT")
+        subscribe(feed)
+        stuck = subscribe(feed, "ETH-USDT")
+        closer = threading.Timer(0.3, stuck.close)
+        closer.start()
+
+        feed.wait_live(20)
+
+        closer.join()
+        assert stuck.state is State.CLOSED
+        assert feed.state is State.LIVE
+
+
+def test_one_that_failed_is_told_whoever_is_waited_for() -> None:
+    with LocalExchange() as exchange, Feed(exchange.venue_v5) as feed:
+        exchange.ignore_subscribe("books5:ETH-USDT")
+        subscribe(feed, "ETH-USDT")
+        exchange.reject("books5:BTC-USDT", "60018", "doesn't exist")
+        subscribe(feed)
+
+        with pytest.raises(SubscriptionRejected, match="60018"):
+            feed.wait_live(60)
+
+
 # --- What it is, and how it ends -----------------------------------------------------
+
+
+def test_callbacks_that_close_each_others_subscription_at_the_end_are_no_deadlock() -> (
+    None
+):
+    """On the threads of two connections, each in the turn of its own."""
+    both = threading.Barrier(2)
+    legs: list[WSSubscription] = []
+
+    def end(other: int, change: StateChange) -> None:
+        if change.new is State.CLOSED:
+            with contextlib.suppress(threading.BrokenBarrierError):
+                both.wait(5)
+            legs[other].close()
+
+    with LocalExchange() as exchange:
+        feed = Feed(exchange.venue_v5)
+        legs.append(subscribe(feed, on_state=lambda change: end(1, change)))
+        candles = ("candle1m",)
+        legs.append(
+            subscribe(feed, channels=candles, on_state=lambda change: end(0, change))
+        )
+        feed.wait_live(20)
+
+        assert feed.close(20)
+
+
+def test_one_that_is_made_while_its_feed_connects_is_told_of_its_end() -> None:
+    told: list[State] = []
+    with LocalExchange() as exchange:
+        exchange.slow_handshake(30)
+        feed = Feed(exchange.venue_v5)
+        items = feed.updates(timeout=20)
+        subscribe(feed)
+        assert exchange.wait_for(lambda: exchange.handshakes, 20)
+        late = subscribe(feed, "ETH-USDT", on_state=lambda c: told.append(c.new))
+        own = late.updates(timeout=20)
+
+        assert feed.close(20)
+
+        assert [item.new for item in own if isinstance(item, StateChange)] == [
+            State.CLOSED
+        ]
+        assert {item.instrument_id for item in items} == set(NAMES)
+        assert told == [State.CLOSED]
 
 
 def test_the_health_of_a_feed_is_that_of_its_worst_subscription(world: World) -> None:

@@ -9,9 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from okex_ws.book import OrderBook
 from okex_ws.items import (
     iso,
     make_best,
+    make_book,
+    make_book_update,
     make_candle,
     make_depth,
     make_dict,
@@ -21,6 +24,7 @@ from okex_ws.items import (
 )
 from okex_ws.messages import (
     BestBidAsk,
+    BookUpdate,
     Candle,
     Depth,
     FundingRate,
@@ -29,7 +33,14 @@ from okex_ws.messages import (
     Trade,
 )
 from okex_ws.trust import Published
-from okex_ws.wire import CandleData, DepthData, FundingData, TickerData, TradeData
+from okex_ws.wire import (
+    BookData,
+    CandleData,
+    DepthData,
+    FundingData,
+    TickerData,
+    TradeData,
+)
 
 TIME_MS = 1645747201032
 STAMP = datetime(2022, 2, 25, 0, 0, 1, 32000, timezone.utc)
@@ -240,3 +251,61 @@ def test_a_candle_is_field_for_field_what_the_wire_said(closed: bool | None) -> 
         received=RECEIVED,
         epoch=3,
     )
+
+
+# --- Whole books --------------------------------------------------------------------
+
+WHOLE = OrderBook((("10.10", "2", "1"), ("9", "1", "4")), (("10.20", "1.50", "2"),))
+ROWS = [["10.10", "2", "1"]]
+
+
+def book(whole: bool) -> Published:
+    change = BookData(whole, ROWS, [], TIME_MS, 42, 41, None)
+    return shown(DepthData(WHOLE.bids, WHOLE.asks, TIME_MS, 42, change, 9))
+
+
+def test_a_book_is_the_version_that_is_shown() -> None:
+    made = make_book(book(False))
+    assert made == WHOLE
+    # Nothing is copied of what never changes.
+    assert made.bids is WHOLE.bids
+
+
+@pytest.mark.parametrize(
+    ("whole", "follows", "action"),
+    [
+        (False, True, "update"),
+        (False, False, "snapshot"),
+        (True, True, "snapshot"),
+        (True, False, "snapshot"),
+    ],
+)
+def test_a_book_update_is_the_change_or_the_whole_book(
+    whole: bool, follows: bool, action: str
+) -> None:
+    everything = action == "snapshot"
+    assert make_book_update("BTC-USDT", "depth", book(whole), follows) == BookUpdate(
+        instrument_id="BTC-USDT",
+        action=action,
+        bids=WHOLE.bids if everything else (("10.10", "2", "1"),),
+        asks=WHOLE.asks if everything else (),
+        book=WHOLE,
+        timestamp=STAMP,
+        received=RECEIVED,
+        lag=0.25,
+        seq=42,
+        epoch=3,
+        channel="depth",
+    )
+
+
+def test_a_book_update_is_immutable_and_its_book_is_not_printed_with_it() -> None:
+    made = make_book_update("BTC-USDT", "depth", book(False), True)
+    assert hash(made)
+    assert "OrderBook" not in repr(made)
+
+
+def test_a_depth_and_the_best_are_made_of_a_whole_book_too() -> None:
+    assert make_depth("BTC-USDT", "depth", book(False), 1).bids == WHOLE.bids[:1]
+    assert make_dict("BTC-USDT", book(False), 1)["bids"] == ROWS
+    assert make_best("BTC-USDT", "depth", book(False)).ask_size == Decimal("1.50")

@@ -6,8 +6,10 @@ import math
 
 import pytest
 
-from okex_ws.line import TRANSITIONS, Line, Phase, Step
+from okex_ws.line import STEADY, TRANSITIONS, Line, Phase, Step
+from okex_ws.timing import Timeouts
 
+TIMEOUTS = Timeouts()
 EVERY_PAIR = [(phase, step) for phase in Phase for step in Step]
 
 # The conversation as the exchange defines it, written down a second time.
@@ -23,12 +25,19 @@ LEGAL = {
     (Phase.ACKED, Step.LEFT): Phase.IDLE,
     # All of a kind were ended at once.
     (Phase.ACKED, Step.REFUSE): Phase.REFUSED,
+    # What builds on a message that was lost is of no use, the first one included.
+    (Phase.ACKED, Step.BREAK): Phase.BROKEN,
     (Phase.FLOWING, Step.PUSH): Phase.FLOWING,
     (Phase.FLOWING, Step.LEAVE): Phase.LEAVING,
     (Phase.FLOWING, Step.LEFT): Phase.IDLE,
     # What cannot be read is owed again.
     (Phase.FLOWING, Step.SPOIL): Phase.ACKED,
     (Phase.FLOWING, Step.REFUSE): Phase.REFUSED,
+    (Phase.FLOWING, Step.BREAK): Phase.BROKEN,
+    # No push and no second acknowledgement mends it: it is left, or it was ended.
+    (Phase.BROKEN, Step.LEAVE): Phase.LEAVING,
+    (Phase.BROKEN, Step.LEFT): Phase.IDLE,
+    (Phase.BROKEN, Step.REFUSE): Phase.REFUSED,
     (Phase.LEAVING, Step.LEFT): Phase.IDLE,
     (Phase.LEAVING, Step.SILENT): Phase.IDLE,
 }
@@ -67,12 +76,14 @@ def test_a_new_line_is_wanted_and_may_be_asked_for_at_once() -> None:
     # With any number of others.
     assert (one.crowd, one.in_doubt) == (math.inf, False)
     assert (one.attempts, one.not_before, one.silent_at) == (0, -math.inf, math.inf)
+    assert (one.chained, one.breaks, one.flows_since) == (False, 0, math.inf)
+    assert one.calls_for(-1e9) is Step.ASK
 
 
 def test_a_first_push_settles_all_that_was_owed() -> None:
     one = line(Phase.ACKED)
     one.attempts, one.silent_at = 3, 99.0
-    one.flows()
+    one.flows(5.0)
     assert (one.phase, one.attempts, one.silent_at) == (Phase.FLOWING, 0, math.inf)
 
 
@@ -87,3 +98,180 @@ def test_a_line_is_forgotten_when_neither_end_may_yet_speak_of_it(
     one.wanted = False
     ended = phase is Phase.REFUSED or (phase is Phase.IDLE and not in_doubt)
     assert one.forgettable is ended
+
+
+# --- What its pushes are worth ------------------------------------------------------
+
+
+def book(phase: Phase = Phase.FLOWING) -> Line[str]:
+    """A line whose pushes build on each other, flowing since the second 0."""
+    made = Line("spot/depth:BTC-USDT", "target", owes=True, chained=True)
+    made.phase, made.flows_since = phase, 0.0
+    return made
+
+
+def test_a_snapshot_that_was_spoiled_is_owed_from_then_on() -> None:
+    one = line(Phase.FLOWING)
+
+    one.spoil(7.0, TIMEOUTS)
+
+    assert (one.phase, one.silent_at) == (Phase.ACKED, 7.0 + TIMEOUTS.first_push)
+    assert (one.due, one.calls_for(one.due)) == (one.silent_at, Step.LEAVE)
+    # A second one puts nothing off.
+    one.spoil(9.0, TIMEOUTS)
+    assert one.silent_at == 7.0 + TIMEOUTS.first_push
+
+
+@pytest.mark.parametrize("phase", Phase)
+def test_what_owes_no_snapshot_is_not_moved_by_a_push_that_was_lost(
+    phase: Phase,
+) -> None:
+    one = Line("spot/trade:BTC-USDT", "target", owes=False)
+    one.phase = phase
+
+    one.spoil(7.0, TIMEOUTS)
+    one.await_push(7.0, TIMEOUTS)
+
+    assert (one.phase, one.silent_at) == (phase, math.inf)
+
+
+@pytest.mark.parametrize("phase", [Phase.ACKED, Phase.FLOWING])
+def test_a_book_that_lost_a_push_is_broken_and_left_at_once_the_first_time(
+    phase: Phase,
+) -> None:
+    one = book(phase)
+
+    one.spoil(7.0, TIMEOUTS)
+
+    assert one.phase is Phase.BROKEN
+    assert (one.due, one.calls_for(7.0)) == (7.0, Step.LEAVE)
+    assert one.mends
+    assert not one.acknowledged
+
+
+@pytest.mark.parametrize(
+    "phase", [Phase.IDLE, Phase.ASKED, Phase.BROKEN, Phase.LEAVING, Phase.REFUSED]
+)
+def test_what_is_not_subscribed_cannot_break(phase: Phase) -> None:
+    one = book(phase)
+    before = {name: getattr(one, name) for name in Line.__slots__}
+
+    one.spoil(7.0, TIMEOUTS)
+
+    assert {name: getattr(one, name) for name in Line.__slots__} == before
+
+
+def resubscribed(one: Line[str], now: float, flows: bool = True) -> None:
+    for step in (Step.LEAVE, Step.LEFT, Step.ASK, Step.ACK):
+        assert one.step(step)
+    if flows:
+        one.flows(now)
+
+
+@pytest.mark.parametrize("flows", [True, False])
+def test_a_book_that_breaks_again_and_again_waits_twice_as_long_each_time(
+    flows: bool,
+) -> None:
+    """Whether it had a snapshot in between, or broke with it."""
+    one, now, waits = book(), 0.0, []
+    for _ in range(13):
+        one.spoil(now, TIMEOUTS)
+        waits.append(one.not_before - now)
+        now = one.not_before
+        resubscribed(one, now, flows)
+        now = math.nextafter(now + STEADY, 0)
+
+    assert waits == [0, *(min(2.0**n, TIMEOUTS.retry_cap) for n in range(12))]
+    assert TIMEOUTS.retry_cap in waits
+
+
+def test_a_book_that_was_whole_for_long_enough_is_left_at_once_again() -> None:
+    one, now = book(), 0.0
+    for _ in range(3):
+        one.spoil(now, TIMEOUTS)
+        now = one.not_before
+        resubscribed(one, now)
+    now += STEADY
+
+    one.spoil(now, TIMEOUTS)
+
+    assert one.not_before == now
+    resubscribed(one, now)
+    one.spoil(now + 1, TIMEOUTS)
+    assert one.not_before == now + 2
+
+
+def test_only_time_in_which_it_flows_makes_a_book_steady() -> None:
+    one = book()
+    one.spoil(0.0, TIMEOUTS)
+    # The snapshot never comes, and what comes in its place is spoiled.
+    resubscribed(one, 0.0, flows=False)
+
+    one.spoil(1000.0, TIMEOUTS)
+
+    assert one.not_before == 1001.0
+
+
+# --- What it calls for --------------------------------------------------------------
+
+
+def test_a_broken_book_waits_for_its_moment() -> None:
+    one = book()
+    one.breaks = 3
+    one.spoil(7.0, TIMEOUTS)
+
+    assert one.due == 11.0
+    assert one.calls_for(math.nextafter(11.0, 0)) is None
+    assert one.calls_for(11.0) is Step.LEAVE
+
+
+def test_a_broken_book_that_nobody_wants_is_left_at_once() -> None:
+    one = book()
+    one.breaks = 3
+    one.spoil(7.0, TIMEOUTS)
+    one.wanted = False
+
+    assert one.calls_for(7.0) is Step.LEAVE
+    assert not one.mends
+    assert not one.forgettable
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+@pytest.mark.parametrize("phase", Phase)
+def test_only_what_is_broken_and_wanted_mends(phase: Phase, wanted: bool) -> None:
+    one = book(phase)
+    one.wanted = wanted
+
+    assert one.mends is (wanted and phase is Phase.BROKEN)
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+@pytest.mark.parametrize("phase", Phase)
+def test_a_line_calls_for_what_it_is_not_yet(phase: Phase, wanted: bool) -> None:
+    one = book(phase)
+    one.wanted = wanted
+    there = phase in (Phase.ACKED, Phase.FLOWING)
+
+    called = one.calls_for(0.0)
+
+    expected = None
+    if wanted and phase is Phase.IDLE:
+        expected = Step.ASK
+    elif phase is Phase.BROKEN or (there and not wanted):
+        expected = Step.LEAVE
+    assert called is expected
+
+
+def test_asking_again_waits_twice_as_long_each_time_up_to_a_cap() -> None:
+    one, waits = line(), []
+    for _ in range(12):
+        one.retry_later(100.0, TIMEOUTS)
+        waits.append(one.not_before - 100.0)
+        assert (one.due, one.calls_for(100.0)) == (one.not_before, None)
+
+    assert waits == [min(2.0**n, TIMEOUTS.retry_cap) for n in range(12)]
+
+
+@pytest.mark.parametrize("phase", [Phase.ASKED, Phase.FLOWING, Phase.LEAVING])
+def test_time_alone_moves_nothing_that_waits_for_the_exchange(phase: Phase) -> None:
+    assert line(phase).due == math.inf

@@ -61,3 +61,13 @@ def test_what_an_error_repeats_of_a_key_is_cut_out(said: str, kept: str) -> None
 
 def test_a_login_that_knows_no_secret_cuts_echoes_all_the_same() -> None:
     assert Login(str, CAP).clean('no: {"sign":"x"}') == "no: "
+
+
+def test_an_accepted_login_is_asked_no_more() -> None:
+    login = Login(str, CAP)
+    login.ask(1.0)
+    assert (login.asked, login.accepted) == (True, False)
+
+    login.accept()
+
+    assert (login.asked, login.accepted) == (False, True)

@@ -80,3 +80,4 @@ def test_stats_begin_at_nothing_and_share_nothing() -> None:
     one, other = Stats(), Stats()
     assert one == other
     assert one.dropped is not other.dropped
+    assert (one.resyncs, one.gaps, one.mismatches) == (0, 0, 0)

@@ -60,6 +60,11 @@ def test_a_key_is_sent_to_no_venue_that_was_retired() -> None:
     mine = Venue("mine", "v5", ("wss://localhost/ws/v5",), retired="gone since 2024")
     with pytest.raises(ValueError, match="gone since 2024"):
         make_plan(mine, credentials=KEY)
+    # Nor to its host under another name.
+    host = Venue("mine", "v3", ("wss://real.okex.com:8443/ws/v3",))
+    with pytest.raises(ValueError, match="not sent to venue 'mine'"):
+        make_plan(host, credentials=KEY)
+    make_plan(host)
     make_plan("okex")
 
 

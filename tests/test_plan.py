@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,6 +17,7 @@ from okex_ws import (
     Reconnect,
     State,
     StateChange,
+    SubscriptionRejected,
     WSSubscription,
 )
 from okex_ws.counters import Counts
@@ -346,7 +348,7 @@ def test_closed_and_opened_again_at_any_moment_it_becomes_live(
 def test_closed_and_opened_again_while_another_is_asked_for_it_becomes_live(
     world: World,
 ) -> None:
-    """It could not be left meanwhile, and what it shows was for another."""
+    """The exchange was not told yet that nobody wants it: it goes on at once."""
     feed = world.feed()
     first = subscribe(feed)
     again: list[Any] = []
@@ -358,7 +360,89 @@ def test_closed_and_opened_again_while_another_is_asked_for_it_becomes_live(
 
     world.run(16)
 
-    assert again[1:] == [(State.SYNCING, {}), State.LIVE]
+    (state, found), later = again[1:]
+    assert (state, later) == (State.LIVE, State.LIVE)
+    assert found["bids"][0][0] == "100.1"
+
+
+class Refusal:
+    """The refusal of BTC-USDT comes in one read with a push of ETH-USDT.
+
+    *then* is done in the callback of that push: the refusal is read, and not taken in.
+    """
+
+    def __init__(self, world: World, then: Callable[[WSSubscription], object]) -> None:
+        self.feed = world.feed()
+        self._world, self._then = world, then
+        self._answer = world.exchange._answer_one
+        self._first: WSSubscription | None = None
+        world.exchange._answer_one = self._refuse  # type: ignore[method-assign]
+        subscribe(self.feed, "ETH-USDT", on_message=self._pushed)
+        world.at(5, self._ask)
+
+    def _ask(self) -> None:
+        self._armed = True
+        self._first = subscribe(self.feed)
+
+    _armed = False
+
+    def _refuse(self, peer: Any, request: Any, arg: Any) -> None:
+        dialect = self._world.dialect
+        if self._armed and dialect.key(arg) == key(self._world):
+            self._armed = False
+            peer.send(dialect.depth(5, "7.1", "7.2", "ETH-USDT"))
+            peer.send(dialect.error(*dialect.unknown(arg), request))
+        else:
+            self._answer(peer, request, arg)
+
+    def _pushed(self, text: str) -> None:
+        if self._first is not None:
+            first, self._first = self._first, None
+            self._then(first)
+
+
+def test_one_that_joins_a_channel_while_its_refusal_is_read_fails_with_it(
+    world: World,
+) -> None:
+    errors: list[Exception] = []
+    joined: list[Any] = []
+
+    def join(first: WSSubscription) -> None:
+        sub = subscribe(refusal.feed, on_error=errors.append)
+        joined.extend([sub, sub.updates(timeout=1)])
+
+    refusal = Refusal(world, join)
+    world.at(10, lambda: joined.append(joined[0].state))
+
+    world.run(11)
+
+    sub, items, state = joined
+    assert state is State.FAILED
+    assert [type(error) for error in errors] == [SubscriptionRejected]
+    with pytest.raises(SubscriptionRejected):
+        sub.wait_live(1)
+    with pytest.raises(SubscriptionRejected):
+        list(items)
+
+
+def test_one_that_is_opened_again_while_the_refusal_of_the_first_is_read_lives_on(
+    world: World,
+) -> None:
+    """It is asked for by itself, and at every reconnect."""
+    again: list[Any] = []
+
+    def reopen(first: WSSubscription) -> None:
+        again.append(subscribe(refusal.feed))
+
+    refusal = Refusal(world, reopen)
+    world.at(5.02, lambda: refusal.feed.subscriptions[-1].close())
+    world.at(12, lambda: again.append(again[0].state))
+    world.at(13, lambda: world.peers[-1].drop())
+    world.at(60, lambda: again.append(again[0].state))
+
+    world.run(61)
+
+    assert again[1:] == [State.LIVE, State.LIVE]
 
 
 # --- Several connections ------------------------------------------------------------
@@ -383,7 +467,7 @@ def test_only_as_many_deep_books_live_on_one_connection_as_the_venue_advises(
     feed = world.feed(world.venue(depths_per_connection=2))
     names = [f"C{number}-USDT" for number in range(5)]
     book = {"v3": "depth", "v5": "books"}[world.protocol]
-    feed.subscribe(names, "spot", channels=("depth5",), raw_channels=(book,))
+    feed.subscribe(names, "spot", channels=("depth5", book))
     seen: list[Any] = []
     world.at(1, lambda: seen.extend(carried(world)))
     world.at(1, lambda: seen.extend((r.channels, r.depths) for r in feed.connections()))
@@ -428,7 +512,7 @@ def test_a_deep_book_that_was_refused_and_asked_again_is_one(v5: World) -> None:
     v5.exchange.unknown.add("books:BTC-USDT")
     feed = v5.feed()
     for second in range(3):
-        v5.at(second, lambda: subscribe(feed, raw_channels=("books",)))
+        v5.at(second, lambda: subscribe(feed, channels=("depth5", "books")))
     seen: list[Any] = []
     v5.at(4, lambda: seen.extend((r.channels, r.depths) for r in feed.connections()))
 
@@ -549,8 +633,9 @@ def test_one_that_could_not_be_had_leaves_nothing_on_a_connection_that_is_there(
 
     feed = v5.feed(network=network)
     subscribe(feed)
+    channels = ("depth5", "books")
     with pytest.raises(OSError, match="Too many"):
-        subscribe(feed, "ETH-USDT", raw_channels=("books", "candle9m"))
+        subscribe(feed, "ETH-USDT", channels=channels, raw_channels=("candle9m",))
 
     (report,) = feed.connections()
     v5.run(1)
@@ -630,7 +715,7 @@ def test_one_bad_instrument_among_a_hundred_fails_alone(world: World) -> None:
     assert len(world.exchange.requests) == 1
 
 
-def test_beyond_the_hours_requests_it_waits_and_says_so_once(
+def test_beyond_the_hours_requests_it_waits_and_says_so_once_to_whoever_is_new(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     errors: list[Exception] = []
@@ -651,9 +736,9 @@ def test_beyond_the_hours_requests_it_waits_and_says_so_once(
     assert (seen[1].requests_left, round(seen[1].requests_wait)) == (0, 3570)
     assert seen[2] == [State.LIVE] * 4
     spent = [error for error in errors if isinstance(error, BudgetSpent)]
-    assert [round(error.wait) for error in spent] == [3580]
+    assert [round(error.wait) for error in spent] == [3580, 3560]
     warnings = [r.getMessage() for r in caplog.records if r.levelno >= logging.WARNING]
-    assert warnings == [str(spent[0])]
+    assert warnings == [str(error) for error in spent]
     assert len(world.exchange.requests) == 3
     assert len(world.opened) == 1
 

@@ -253,3 +253,118 @@ def test_a_channel_that_has_a_type_stays_typed_whoever_comes_first(
     v5.run(3)
 
     assert seen[0].last is not None
+
+
+def test_a_late_iterator_begins_with_what_came_last(v5: World) -> None:
+    """Nothing says when the exchange pushes an account again."""
+    v5.exchange.first_pushes["account"] = {
+        "arg": {"channel": "account", "uid": "7"},
+        "data": [{"totalEq": "10000"}],
+    }
+    feed = v5.feed(credentials=KEY)
+    RawSubscription(["account"], feed=feed)
+    late: list[Any] = []
+
+    def join() -> None:
+        sub = RawSubscription(["account"], feed=feed)
+        late.extend([sub, sub.updates()])
+
+    v5.at(1, join)
+    later = {"arg": {"channel": "account"}, "data": [{"totalEq": "9000"}]}
+    v5.at(2, lambda: v5.peer_on("private").send(later))
+
+    v5.run(3)
+
+    told = [item for item in late[1] if isinstance(item, Data)]
+    assert [each.elements[0]["totalEq"] for each in told] == ["10000", "9000"]
+
+
+def test_what_is_brought_to_an_iterator_twice_is_given_once(v5: World) -> None:
+    """It may register between the keeping of a push and the telling of it."""
+    feed = v5.feed()
+    later: list[Any] = []
+
+    def register(text: str) -> None:
+        later.append(sub.updates())
+
+    sub = RawSubscription(["status"], feed=feed, on_message=register)
+    v5.at(1, lambda: v5.peer_on("public").send(status("ongoing")))
+
+    v5.run(2)
+
+    told = [item for item in later[0] if isinstance(item, Data)]
+    assert [each.elements[0]["state"] for each in told] == ["ongoing"]
+
+
+def test_no_request_could_carry_such_a_channel(v5: World, v3: World) -> None:
+    huge = {"channel": "status", **{f"name{n}": "\u00e9" * 256 for n in range(60)}}
+    feed = v5.feed()
+
+    with pytest.raises(ValueError, match="no request can carry"):
+        RawSubscription([huge], feed=feed)
+
+    assert feed.subscriptions == ()
+
+
+# --- Logins -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("code", ["60031", "60010"])
+def test_a_login_that_is_answered_late_and_twice_is_a_login(
+    v5: World, code: str
+) -> None:
+    """The second is refused, because the first was accepted."""
+    answered: list[int] = []
+
+    def answer(peer: Any, request: Any) -> None:
+        answered.append(1)
+        if len(answered) == 1:
+            v5.after(12.0, lambda: accept(peer))
+        else:
+            refusal = v5.dialect.error(code, "The connection is logged in already", {})
+            v5.after(1.02, lambda: peer.send(refusal))
+
+    def accept(peer: Any) -> None:
+        peer.logged_in = True
+        peer.send(v5.dialect.logged_in())
+
+    v5.exchange._answer_login = answer  # type: ignore[method-assign]
+    errors: list[str] = []
+    sub = RawSubscription(
+        ["account"],
+        feed=v5.feed(credentials=KEY),
+        on_error=lambda error: errors.append(str(error)),
+    )
+    seen: list[Any] = []
+    v5.at(60, lambda: seen.extend([sub.state, dict(sub.health().failed)]))
+
+    v5.run(61)
+
+    assert seen == [State.LIVE, {}]
+    assert [error.partition(" came")[0] for error in errors] == [
+        "no acknowledgement of login"
+    ]
+
+
+def test_no_text_of_the_exchange_repeats_a_secret(v5: World, caplog: Any) -> None:
+    echo = "the-api-key the-passphrase the-secret-key"
+    errors: list[Any] = []
+    feed = v5.feed(credentials=KEY)
+    sub = RawSubscription(["account"], feed=feed, on_error=errors.append)
+    peer = lambda: v5.peer_on("private")  # noqa: E731
+    notice = {"event": "notice", "code": "64008", "msg": f"for {echo}"}
+    v5.at(1, lambda: peer().send(notice))
+    v5.at(2, lambda: peer().send(echo))
+    error = v5.dialect.error("60018", f"what of {echo}", {"id": "no id of ours"})
+    v5.at(3, lambda: peer().send(error))
+    v5.at(4, lambda: peer().close(4001, f"Login failed: {echo}"))
+    told: list[str] = []
+    v5.at(4.5, lambda: told.append(f"{sub.health()!r} {sub.stats()!r}"))
+
+    v5.run(20)
+
+    said = " ".join([caplog.text, *told, *map(repr, errors), *map(str, errors)])
+    assert len(errors) >= 2
+    assert "notice 64008: for ..." in said
+    for secret in echo.split():
+        assert secret not in said

@@ -7,7 +7,7 @@ import logging
 from typing import Any
 
 import pytest
-from tests.world import V5, World
+from tests.world import V5, Ladder, World
 
 from okex_ws import (
     ConnectionLost,
@@ -421,13 +421,13 @@ def test_a_channel_behind_a_login_has_its_own_connection_on_a_public_path(
 ) -> None:
     v5.exchange.login_refusal = ("60009", "Login failed.")
     feed = v5.feed(credentials=KEY)
-    sub = public(feed, raw_channels=("books-l2-tbt",))
+    sub = public(feed, channels=("depth5", "books-l2-tbt"))
     seen: list[Any] = []
     v5.at(1, lambda: seen.extend([sub.state, list(sub.health().failed)]))
 
     v5.run(2)
 
-    assert seen == [State.LIVE, ["books-l2-tbt"]]
+    assert seen == [State.LIVE, ["depth_l2_tbt"]]
     assert [url.rpartition("/")[2] for _, url in v5.opened] == ["public", "public"]
 
 
@@ -478,3 +478,174 @@ def test_a_secret_that_the_exchange_echoes_is_in_no_text(
     texts = [caplog.text, *map(str, errors), *map(repr, errors), str(sub.health())]
     for secret in (KEY.api_key, KEY.secret_key, KEY.passphrase):
         assert not [text for text in texts if secret in text]
+
+
+# --- What happened to one channel ---------------------------------------------------
+
+
+def bad_depth(world: World, name: str) -> Any:
+    message = world.dialect.depth(2000, name=name)
+    message["data"][0]["bids"] = "none"
+    return message
+
+
+def test_what_is_wrong_with_a_channel_is_told_to_those_who_follow_it(
+    world: World,
+) -> None:
+    errors: dict[str, list[Any]] = {"one": [], "same": [], "other": []}
+    feed = world.feed()
+    names = {"one": "BTC-USDT", "same": "BTC-USDT", "other": "ETH-USDT"}
+    for name in set(names.values()):
+        key = world.dialect.channel("depth5", name)
+        world.exchange.first_pushes[key] = world.dialect.depth(0, name=name)
+    for label, name in names.items():
+        WSSubscription(
+            name,
+            "spot",
+            feed=feed,
+            channels=("depth5",),
+            on_error=errors[label].append,
+        )
+    peer: list[Any] = []
+    world.at(1, lambda: peer.append(world.peers[0]))
+    world.at(2, lambda: peer[0].send(bad_depth(world, "BTC-USDT")))
+
+    world.run(3)
+
+    (one,), (same,) = errors["one"], errors["same"]
+    assert one is same
+    assert one.channel == world.dialect.channel("depth5")
+    assert errors["other"] == []
+
+
+def test_each_of_two_channels_with_a_bad_message_is_told_of_its_own(
+    world: World,
+) -> None:
+    """Within a minute of each other: what one was told the other was not."""
+    errors: dict[str, list[Any]] = {"BTC-USDT": [], "ETH-USDT": []}
+    feed = world.feed()
+    for name, told in errors.items():
+        key = world.dialect.channel("depth5", name)
+        world.exchange.first_pushes[key] = world.dialect.depth(0, name=name)
+        channels = ("depth5",)
+        WSSubscription(name, "spot", feed=feed, channels=channels, on_error=told.append)
+    for second, name in ((2, "BTC-USDT"), (3, "ETH-USDT"), (4, "BTC-USDT")):
+        world.at(second, lambda name=name: world.peers[0].send(bad_depth(world, name)))
+
+    world.run(5)
+
+    assert {name: len(told) for name, told in errors.items()} == dict.fromkeys(
+        errors, 1
+    )
+
+
+def test_what_is_wrong_with_no_channel_of_its_own_is_told_to_all(world: World) -> None:
+    errors: dict[str, list[Any]] = {"BTC-USDT": [], "ETH-USDT": []}
+    feed = world.feed()
+    for name, told in errors.items():
+        channels = ("depth5",)
+        WSSubscription(name, "spot", feed=feed, channels=channels, on_error=told.append)
+    world.at(2, lambda: world.peers[0].send("garbage"))
+
+    world.run(3)
+
+    assert {name: len(told) for name, told in errors.items()} == dict.fromkeys(
+        errors, 1
+    )
+
+
+def test_a_book_that_another_joins_is_taken_as_it_is(world: World) -> None:
+    """The two share one channel, one book, and no request more."""
+    ladder = Ladder(world)
+    feed = world.feed()
+    subs = [public(feed, channels=("depth",))]
+    world.at(1, lambda: ladder.send(ladder.size("3")))
+    world.at(2, lambda: subs.append(public(feed, channels=("depth",))))
+    seen: list[Any] = []
+    world.at(2.001, lambda: seen.extend([sub.book for sub in subs]))
+
+    world.run(3)
+
+    one, other = seen
+    assert one == other
+    assert one.bids[0][:2] == ("100.0", "3")
+    assert len(world.exchange.requests) == 1
+
+
+def test_a_book_that_all_have_closed_and_one_wants_again_begins_anew(
+    world: World,
+) -> None:
+    """Its new holder is given nothing before its own snapshot."""
+    ladder = Ladder(world)
+    feed = world.feed()
+    keeper = public(feed)
+    subs = [public(feed, channels=("depth",))]
+    world.at(2, subs[0].close)
+    world.at(2.01, lambda: subs.append(public(feed, channels=("depth",))))
+    seen: list[Any] = []
+    world.at(2.04, lambda: ladder.send(ladder.size("4")))
+    world.at(2.045, lambda: seen.append((subs[1].book, keeper.state)))
+    world.at(3, lambda: seen.append((subs[1].book is not None, keeper.state)))
+
+    world.run(4)
+
+    assert seen == [(None, State.LIVE), (True, State.LIVE)]
+    ops = [request["op"] for request in world.exchange.requests]
+    assert ops == ["subscribe", "unsubscribe", "subscribe"]
+
+
+def test_a_book_that_is_wanted_again_before_the_exchange_was_told_goes_on(
+    world: World,
+) -> None:
+    """It could not be left meanwhile, and nothing of it was missed."""
+    ladder = Ladder(world)
+    feed = world.feed()
+    first = public(feed, channels=("depth",))
+    subs: list[Any] = []
+    seen: list[Any] = []
+
+    def look() -> None:
+        book = subs[0].book
+        seen.append(book is not None and [row[:2] for row in book.bids] == ladder.bids)
+
+    world.at(1, lambda: public(feed, channels=("trade",)))
+    world.at(1.01, first.close)
+    world.at(1.02, lambda: ladder.send(ladder.size("3")))
+    world.at(1.03, lambda: subs.append(public(feed, channels=("depth",))))
+    world.at(1.031, look)
+    world.at(2, lambda: ladder.send(ladder.change(price="99.5", size="0")))
+    world.at(2.1, look)
+
+    world.run(3)
+
+    assert seen == [True, True]
+    assert [r["op"] for r in world.exchange.requests] == ["subscribe"] * 2
+
+
+def test_a_broken_book_that_is_wanted_again_before_it_is_left_begins_anew(
+    world: World,
+) -> None:
+    ladder = Ladder(world)
+    feed = world.feed()
+    first = public(feed, channels=("depth",))
+    subs: list[Any] = []
+    seen: list[Any] = []
+
+    def breaks() -> None:
+        message = ladder.size("5")
+        message["data"][0]["bids"] = "none"
+        ladder.send(message)
+
+    world.at(1, lambda: public(feed, channels=("trade",)))
+    world.at(1.01, breaks)
+    world.at(1.02, first.close)
+    world.at(1.03, lambda: subs.append(public(feed, channels=("depth",))))
+    world.at(1.04, lambda: ladder.send(ladder.size("6")))
+    world.at(1.045, lambda: seen.append((subs[0].book, subs[0].state)))
+    world.at(2, lambda: seen.append((subs[0].book is not None, subs[0].state)))
+
+    world.run(3)
+
+    assert seen == [(None, State.SYNCING), (True, State.LIVE)]
+    ops = [r["op"] for r in world.exchange.requests]
+    assert ops == ["subscribe", "subscribe", "unsubscribe", "subscribe"]

@@ -534,6 +534,7 @@ def test_the_newest_item_is_shown_while_its_epoch_lasts(
     assert channel.item(shown, None) is channel.items[-1]
     assert channel.items[-1].epoch == shown.epoch
     channel.lapsed()
+    channel.renewed()
     assert channel.item(channel.shown, None) is None
     assert channel.item(shown, None) is channel.items[-1]
 

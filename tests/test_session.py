@@ -39,12 +39,12 @@ from okex_ws.events import (
     Unasked,
 )
 from okex_ws.heartbeat import Renewed
-from okex_ws.line import Phase
+from okex_ws.line import STEADY, Phase
 from okex_ws.login import Login
 from okex_ws.protocols import Wire
 from okex_ws.protocols.v3 import PROTOCOL as V3
 from okex_ws.protocols.v5 import PROTOCOL as V5
-from okex_ws.session import Session
+from okex_ws.session import GRACE, Session
 from okex_ws.timing import Budget, Ping, Timeouts
 from okex_ws.trust import Lease
 from okex_ws.wire import (
@@ -60,9 +60,13 @@ from okex_ws.wire import (
 
 WALL = 1_700_000_000.0
 DEPTH, TRADE, TICKER = (f"spot/{t}:BTC-USDT" for t in ("depth5", "trade", "ticker"))
+WHOLE, OTHER = (f"spot/depth:{coin}-USDT" for coin in ("BTC", "ETH"))
 NO_CHANNEL, TOO_FREQUENT, INTERNAL = 30040, 30026, 30043
 # The same of v5, where requests have ids and a login has its own errors.
 BOOK, TRADES, ORDERS = "books5:BTC-USDT", "trades:BTC-USDT", "orders:BTC-USDT"
+BOOKS = "books:ETH-USDT"
+# Whole books: each push builds on the one before.
+CHAINED = (WHOLE, OTHER, BOOKS)
 NO_SUCH, BUSY, EXPIRED, NO_KEY = "60018", "60014", "60006", "60005"
 SECRET = "the passphrase"
 ACK, FIRST_PUSH = 10.0, 10.0
@@ -109,8 +113,8 @@ class Talk:
 
     def want(self, *names: str) -> None:
         for name in names:
-            owes = "trade" not in name
-            self.session.want(name, f"target of {name}", owes, self.now)
+            owes, chained = "trade" not in name, name in CHAINED
+            self.session.want(name, f"target of {name}", owes, self.now, chained)
 
     def tick(self) -> tuple[list[Event], list[str]]:
         read_at = self.now if self.drained else -math.inf
@@ -173,7 +177,7 @@ class Talk:
     def push(self, name: str) -> None:
         line = self.session.pushed(name)
         assert line is not None
-        line.flows()
+        line.flows(self.now)
 
     def phase(self, name: str) -> Phase:
         return self.session.lines[name].phase
@@ -317,15 +321,20 @@ def test_acknowledgements_that_stay_away_are_said_and_asked_for_in_halves(
     talk.now = math.nextafter(ACK, 0)
     assert talk.troubles() == []
     talk.now = ACK
-    (trouble,) = talk.troubles()
-    assert isinstance(trouble, Stalled)
-    assert str(trouble) == (
+    ((trouble,), texts) = talk.tick()
+    assert isinstance(trouble, Trouble)
+    assert isinstance(trouble.error, Stalled)
+    assert str(trouble.error) == (
         f"no acknowledgement of subscribe {DEPTH}, {TRADE} came within 10 s"
     )
-    assert talk.asked() == []
-    talk.now = 11.0
-    assert talk.asked() == [("subscribe", [DEPTH])]
+    # At once: only what is asked for alone waits, and longer each time.
+    assert requests(texts) == [("subscribe", [DEPTH])]
     talk.ack(DEPTH)
+    talk.push(DEPTH)
+    assert talk.asked() == [("subscribe", [TRADE])]
+    _, asked = talk.wait(ACK + 0.999)
+    assert asked == []
+    talk.now = 2 * ACK + 1
     assert talk.asked() == [("subscribe", [TRADE])]
 
 
@@ -351,8 +360,9 @@ def test_each_silence_halves_those_that_are_asked_together() -> None:
 
     _, asked = talk.wait(8 * ACK)
 
-    assert sizes(asked) == [8, 4, 4, 2, 2, 2, 2, 1]
-    assert {name for _, names in asked[-5:-1] for name in names} == set(books(8))
+    assert sizes(asked) == [8, 4, 4, 2, 2, 2, 2, 1, 1]
+    for together in (asked[1:3], asked[3:7]):
+        assert {name for _, names in together for name in names} == set(books(8))
 
 
 def test_a_sentence_names_few_of_many() -> None:
@@ -473,13 +483,13 @@ def test_a_new_channel_goes_before_those_that_are_asked_for_alone(talk: Talk) ->
     talk.want(DEPTH, TRADE)
     talk.asked()
     talk.now = ACK
-    talk.tick()
-    talk.now = ACK + 1
+    assert talk.asked() == [("subscribe", [DEPTH])]
     talk.want(TICKER)
+    talk.ack(DEPTH)
 
     assert talk.asked() == [("subscribe", [TICKER])]
     assert blamed(talk.refuse(30039)) == [TICKER]
-    assert talk.asked() == [("subscribe", [DEPTH])]
+    assert talk.asked() == [("subscribe", [TRADE])]
 
 
 @pytest.mark.parametrize("place", [0, 37, 99])
@@ -531,6 +541,23 @@ def test_those_that_were_acknowledged_stay_and_the_bad_one_is_asked_for_alone(
     assert blamed(events) == [names[place]]
     assert asked[1:] in ([], [("subscribe", [names[place]])])
     assert {talk.phase(n) for n in names if n != names[place]} == {Phase.FLOWING}
+
+
+def test_after_an_error_that_may_mean_several_the_others_have_a_moment() -> None:
+    """Under v5, where it is known to answer the request, and not some other one."""
+    talk = Talk(V5)
+    names = books(4)
+    talk.want(*names)
+    talk.asked()
+    talk.now = 3.0
+
+    (event,) = talk.refuse(NO_SUCH, to=talk.ids[-1])
+
+    assert isinstance(event, Trouble)
+    talk.ack(names[0], to=talk.ids[-1])
+    assert talk.wait(GRACE - 0.001) == ([], [])
+    talk.now = 3.0 + GRACE
+    assert talk.asked() == [("subscribe", names[1:3])]
 
 
 @pytest.mark.parametrize("code", [TOO_FREQUENT, INTERNAL])
@@ -892,6 +919,23 @@ def test_an_error_before_the_login_repeats_no_secret(guest: Talk) -> None:
     assert SECRET not in event.sentence
 
 
+@pytest.mark.parametrize("code", ["60031", "60010"])
+def test_a_second_login_that_is_refused_for_being_one_is_accepted(
+    guest: Talk, code: str
+) -> None:
+    """The first one was accepted, and its answer stayed away."""
+    guest.want(ORDERS)
+    guest.tick()
+    guest.wait(ACK + 1)
+
+    assert guest.refuse(code, "login repeated") == []
+
+    assert guest.asked() == [("subscribe", [ORDERS])]
+    # From here on it answers nothing.
+    (event,) = guest.refuse(code, "login repeated", to="0")
+    assert isinstance(event, Unasked)
+
+
 def test_a_login_that_was_never_sent_is_not_accepted(guest: Talk) -> None:
     guest.want(ORDERS)
 
@@ -945,7 +989,7 @@ def test_a_login_is_a_request_of_the_budget() -> None:
     assert guest.asked() == [("subscribe", [ORDERS])]
 
 
-def test_a_login_waits_for_the_budget_and_says_so_once() -> None:
+def test_a_login_waits_for_the_budget_and_says_so_once_to_whoever_is_new() -> None:
     guest = Talk(V5, limit=1, login=True)
     guest.budget.spend(0.0)
     guest.now = 60.0
@@ -955,7 +999,13 @@ def test_a_login_waits_for_the_budget_and_says_so_once() -> None:
 
     assert isinstance(trouble, BudgetSpent)
     assert (trouble.op, trouble.wait) == ("login", HOUR - 60)
+    for _ in range(3):
+        guest.ack("books5:NEVER-WANTED")
+        guest.want(ORDERS)
+        assert guest.troubles() == []
     guest.want(TRADES)
+    (again,) = guest.troubles()
+    assert isinstance(again, BudgetSpent)
     assert guest.troubles() == []
     guest.now = HOUR
     assert guest.asked() == [("login", ["3600"])]
@@ -1223,6 +1273,361 @@ def test_a_channel_that_owes_no_snapshot_owes_nothing_for_an_unreadable_push(
     assert talk.phase(TRADE) is Phase.FLOWING
 
 
+# --- Broken books -------------------------------------------------------------------
+
+
+def whole(talk: Talk, *names: str) -> None:
+    """Subscribe to books, and have each pushed."""
+    talk.subscribe(*names)
+    for name in names:
+        talk.push(name)
+
+
+def mends(
+    talk: Talk, snapshots: bool = True, latency: float = 0.0
+) -> Callable[[str, list[str]], list[Event]]:
+    """An exchange that does as it is asked, *latency* seconds later."""
+
+    def answer(op: str, names: list[str]) -> list[Event]:
+        talk.now += latency
+        for name in names:
+            if op == "unsubscribe":
+                assert talk.left(name) == []
+                continue
+            assert talk.ack(name) == [Acknowledged(name)]
+            if snapshots:
+                talk.push(name)
+        return []
+
+    return answer
+
+
+def test_a_broken_book_is_left_and_asked_for_again_alone(talk: Talk) -> None:
+    whole(talk, WHOLE, OTHER)
+    talk.subscribe(TRADE)
+    before = {n: talk.phase(n) for n in (OTHER, TRADE)}
+
+    talk.session.spoiled(WHOLE, talk.now)
+
+    assert talk.session.due == -math.inf
+    assert talk.phase(WHOLE) is Phase.BROKEN
+    events, asked = talk.wait(HOUR, mends(talk))
+    assert asked == [("unsubscribe", [WHOLE]), ("subscribe", [WHOLE])]
+    assert events == []
+    assert talk.phase(WHOLE) is Phase.FLOWING
+    assert {n: talk.phase(n) for n in (OTHER, TRADE)} == before
+
+
+def test_books_that_break_together_are_left_in_one_request(talk: Talk) -> None:
+    whole(talk, WHOLE, OTHER)
+    talk.subscribe(DEPTH, TRADE)
+
+    # Whose the message was cannot be told.
+    talk.session.spoiled(None, talk.now)
+
+    assert talk.wait(5, mends(talk))[1] == [
+        ("unsubscribe", [WHOLE, OTHER]),
+        ("subscribe", [WHOLE, OTHER]),
+    ]
+    assert talk.phase(TRADE) is Phase.ACKED
+
+
+def test_nothing_of_a_broken_book_is_used_before_it_is_acknowledged_anew(
+    talk: Talk,
+) -> None:
+    whole(talk, WHOLE)
+    talk.session.spoiled(WHOLE, talk.now)
+    assert talk.session.pushed(WHOLE) is None
+    assert talk.asked() == [("unsubscribe", [WHOLE])]
+    assert talk.session.pushed(WHOLE) is None
+    # Until the unsubscribe is acknowledged nothing is asked, whatever else comes.
+    assert talk.ack(WHOLE) == [Unasked("ack")]
+    assert talk.wait(ACK - 0.001) == ([], [])
+    talk.left(WHOLE)
+    assert talk.session.pushed(WHOLE) is None
+    assert talk.asked() == [("subscribe", [WHOLE])]
+    assert talk.session.pushed(WHOLE) is None
+    talk.ack(WHOLE)
+    line = talk.session.pushed(WHOLE)
+    assert line is not None
+    assert line.phase is Phase.ACKED
+
+
+def test_a_broken_book_that_breaks_again_changes_nothing(talk: Talk) -> None:
+    whole(talk, WHOLE)
+    for _ in range(5):
+        talk.session.spoiled(WHOLE, talk.now)
+    assert talk.asked() == [("unsubscribe", [WHOLE])]
+    talk.session.spoiled(None, talk.now)
+    talk.left(WHOLE)
+    assert talk.asked() == [("subscribe", [WHOLE])]
+
+
+def test_a_leaving_that_is_never_acknowledged_is_taken_as_left(talk: Talk) -> None:
+    whole(talk, WHOLE)
+    talk.session.spoiled(WHOLE, talk.now)
+    assert talk.asked() == [("unsubscribe", [WHOLE])]
+    talk.now += ACK
+
+    (trouble,) = talk.troubles()
+
+    assert str(trouble).startswith(f"no acknowledgement of unsubscribe {WHOLE}")
+    assert talk.session.pushed(WHOLE) is None
+    # The exchange may still push the old stream, and sends no second snapshot then.
+    assert talk.wait(3, mends(talk, snapshots=False))[1] == [("subscribe", [WHOLE])]
+    assert talk.phase(WHOLE) is Phase.ACKED
+    asked = talk.wait(10 * FIRST_PUSH, mends(talk))[1]
+    assert asked == [("unsubscribe", [WHOLE]), ("subscribe", [WHOLE])]
+    assert talk.phase(WHOLE) is Phase.FLOWING
+    assert talk.wait(HOUR) == ([], [])
+
+
+def test_a_snapshot_that_never_comes_is_asked_for_again_ever_more_rarely(
+    talk: Talk,
+) -> None:
+    whole(talk, WHOLE)
+    talk.session.spoiled(WHOLE, talk.now)
+    sent: list[float] = []
+
+    def answer(op: str, names: list[str]) -> list[Event]:
+        sent.append(talk.now)
+        return mends(talk, snapshots=False)(op, names)
+
+    events, asked = talk.wait(HOUR, answer)
+
+    assert events == []
+    pair = [("unsubscribe", [WHOLE]), ("subscribe", [WHOLE])]
+    assert asked == pair * (len(asked) // 2)
+    waits = [b - a for a, b in itertools.pairwise(sent[::2])]
+    assert waits[0] >= FIRST_PUSH
+    assert all(b in (2 * a, Timeouts().retry_cap) for a, b in itertools.pairwise(waits))
+
+
+def test_a_book_that_breaks_again_and_again_is_asked_for_ever_more_rarely(
+    talk: Talk,
+) -> None:
+    whole(talk, WHOLE)
+    waits = []
+    for _ in range(5):
+        broken = talk.now
+        talk.session.spoiled(WHOLE, talk.now)
+        while talk.phase(WHOLE) is Phase.BROKEN:
+            talk.tick()
+            if talk.phase(WHOLE) is Phase.BROKEN:
+                talk.now = talk.session.due
+        waits.append(talk.now - broken)
+        talk.left(WHOLE)
+        assert talk.asked() == [("subscribe", [WHOLE])]
+        talk.ack(WHOLE)
+        talk.push(WHOLE)
+    assert waits == [0, 1, 2, 4, 8]
+
+
+def test_a_book_that_holds_for_a_minute_is_mended_at_once_when_it_breaks(
+    talk: Talk,
+) -> None:
+    whole(talk, WHOLE)
+    for _ in range(4):
+        talk.session.spoiled(WHOLE, talk.now)
+        asked = talk.wait(STEADY + 8, mends(talk))[1]
+        assert asked == [("unsubscribe", [WHOLE]), ("subscribe", [WHOLE])]
+
+
+def test_a_book_that_is_ended_unasked_while_it_is_broken_is_asked_for_again(
+    talk: Talk,
+) -> None:
+    whole(talk, WHOLE)
+    talk.session.lines[WHOLE].breaks = 3
+    talk.session.spoiled(WHOLE, talk.now)
+
+    assert talk.left(WHOLE) == [Ended(WHOLE)]
+
+    assert talk.wait(8, mends(talk))[1] == [("subscribe", [WHOLE])]
+    assert talk.phase(WHOLE) is Phase.FLOWING
+
+
+@pytest.mark.parametrize("spent", [False, True])
+def test_a_broken_book_that_is_closed_is_left_at_once(spent: bool) -> None:
+    """Neither its back-off nor the share of the broken holds that up."""
+    talk = Talk(limit=8)
+    whole(talk, WHOLE, OTHER)
+    talk.session.lines[WHOLE].breaks = 0 if spent else 9
+    if spent:
+        spend_share(talk, OTHER)
+    talk.session.spoiled(WHOLE, talk.now)
+    assert talk.asked() == []
+
+    talk.session.drop(WHOLE)
+
+    assert talk.asked() == [("unsubscribe", [WHOLE])]
+    assert talk.left(WHOLE) == []
+    assert WHOLE not in talk.session.lines
+
+
+def test_a_broken_book_that_is_closed_and_wanted_again_is_mended(talk: Talk) -> None:
+    whole(talk, WHOLE)
+    talk.session.lines[WHOLE].breaks = 3
+    talk.session.spoiled(WHOLE, talk.now)
+    talk.session.drop(WHOLE)
+    talk.session.want(WHOLE, "another", True, talk.now, True)
+
+    assert talk.wait(5, mends(talk))[1] == [
+        ("unsubscribe", [WHOLE]),
+        ("subscribe", [WHOLE]),
+    ]
+    assert talk.session.lines[WHOLE].target == "another"
+
+
+def test_a_flowing_book_that_another_wants_is_subscribed_anew(talk: Talk) -> None:
+    """The new holder has no snapshot, and no update brings it one."""
+    whole(talk, WHOLE)
+
+    line = talk.session.want(WHOLE, "another", True, talk.now, True)
+
+    assert not line.acknowledged
+    assert talk.wait(5, mends(talk))[1] == [
+        ("unsubscribe", [WHOLE]),
+        ("subscribe", [WHOLE]),
+    ]
+
+
+def test_a_book_that_the_exchange_ends_for_good_while_it_is_broken_is_refused() -> None:
+    talk = Talk(V5)
+    talk.subscribe(BOOKS)
+    talk.session.spoiled(BOOKS, 0.0)
+
+    assert blamed(terminate(talk, "books")) == [BOOKS]
+    assert talk.wait(HOUR) == ([], [])
+
+
+def spend_share(talk: Talk, name: str) -> int:
+    """Break *name* until no more may be mended in this hour; how often that was."""
+    mended = 0
+    while True:
+        talk.session.lines[name].breaks = 0
+        talk.session.spoiled(name, talk.now)
+        asked = talk.asked()
+        if not asked:
+            return mended
+        assert asked == [("unsubscribe", [name])]
+        talk.left(name)
+        assert talk.asked() == [("subscribe", [name])]
+        talk.ack(name)
+        talk.push(name)
+        mended += 1
+
+
+@pytest.mark.parametrize(("limit", "pairs"), [(239, 59), (480, 120), (8, 2), (3, 1)])
+def test_broken_books_take_at_most_half_of_the_hours_requests(
+    limit: int, pairs: int
+) -> None:
+    talk = Talk(limit=limit)
+    whole(talk, WHOLE)
+
+    assert spend_share(talk, WHOLE) == pairs
+
+
+def test_no_hour_has_more_than_its_half_of_them(talk: Talk) -> None:
+    whole(talk, WHOLE)
+    sent: list[float] = []
+
+    def break_again(op: str, names: list[str]) -> list[Event]:
+        sent.append(talk.now)
+        mends(talk, latency=3.0)(op, names)
+        if op == "subscribe":
+            talk.session.lines[WHOLE].breaks = 0
+            talk.session.spoiled(WHOLE, talk.now)
+        return []
+
+    talk.session.spoiled(WHOLE, talk.now)
+    talk.wait(4 * HOUR, break_again)
+
+    pairs = sent[::2]
+    assert len(pairs) > 3 * 59
+    later = pairs[59:]
+    assert all(b - a >= HOUR for a, b in zip(pairs, later, strict=False))
+
+
+def test_when_their_share_is_spent_they_wait_and_say_so_once(talk: Talk) -> None:
+    whole(talk, WHOLE, OTHER)
+    talk.now = 100.0
+    spend_share(talk, WHOLE)
+    talk.now = 200.0
+    talk.session.spoiled(OTHER, talk.now)
+
+    assert talk.troubles() == []  # said already, by the one that waits
+    assert talk.session.pushed(OTHER) is None
+    assert talk.wait(HOUR - 100.001) == ([], [])
+    talk.now = 100.0 + HOUR
+    assert talk.asked() == [("unsubscribe", [WHOLE, OTHER])]
+
+
+def test_that_they_wait_is_said_with_how_many_and_how_long(talk: Talk) -> None:
+    whole(talk, WHOLE, OTHER)
+    for _ in range(59):
+        talk.session._allowance.spend_share(0.0)
+    talk.now = 100.0
+    talk.session.spoiled(None, talk.now)
+
+    (trouble,) = talk.troubles()
+
+    assert isinstance(trouble, BudgetSpent)
+    assert (trouble.op, trouble.channels) == ("resynchronising", 2)
+    assert trouble.wait == HOUR - 100
+    for _ in range(5):
+        talk.ack("spot/depth5:NEVER-WANTED")
+        assert talk.troubles() == []
+
+
+def test_it_is_said_again_when_they_wait_another_time(talk: Talk) -> None:
+    whole(talk, WHOLE)
+    said = 0
+    for _ in range(2):
+        for _ in range(59):
+            talk.session._allowance.spend_share(talk.now)
+        talk.session.spoiled(WHOLE, talk.now)
+        events, _ = talk.wait(HOUR + 1, mends(talk))
+        said += len(events)
+        talk.wait(HOUR, mends(talk))
+    assert said == 2
+
+
+def test_other_requests_go_while_broken_books_wait(talk: Talk) -> None:
+    whole(talk, WHOLE)
+    talk.subscribe(TRADE)
+    spend_share(talk, WHOLE)
+
+    talk.want(DEPTH)
+    assert talk.asked() == [("subscribe", [DEPTH])]
+    talk.ack(DEPTH)
+    talk.session.drop(TRADE)
+    assert talk.asked() == [("unsubscribe", [TRADE])]
+    talk.left(TRADE)
+    # One that owes its snapshot too long is none of the broken.
+    assert talk.wait(FIRST_PUSH, mends(talk))[1] == [
+        ("unsubscribe", [DEPTH]),
+        ("subscribe", [DEPTH]),
+    ]
+    assert talk.phase(WHOLE) is Phase.BROKEN
+
+
+def test_a_share_that_is_left_is_no_leave_to_pass_the_budget() -> None:
+    talk = Talk(limit=4)
+    whole(talk, WHOLE)
+    for name in (TRADE, TICKER, DEPTH):
+        talk.subscribe(name)
+        talk.push(name)
+    talk.now = 60.0
+    talk.session.spoiled(WHOLE, talk.now)
+
+    (trouble,) = talk.troubles()
+
+    assert isinstance(trouble, BudgetSpent)
+    assert (trouble.op, trouble.wait) == ("unsubscribe", HOUR - 60)
+    talk.now = HOUR
+    assert talk.asked() == [("unsubscribe", [WHOLE])]
+
+
 # --- The budget ---------------------------------------------------------------------
 
 
@@ -1303,8 +1708,8 @@ def test_a_missing_pong_is_waited_for_behind_a_backlog() -> None:
 # --- Any order of anything ----------------------------------------------------------
 
 NAMES: dict[Wire, list[str]] = {
-    V3: [DEPTH, TRADE, TICKER, "spot/depth5:ETH-USDT"],
-    V5: [BOOK, TRADES, ORDERS, "books5:ETH-USDT"],
+    V3: [DEPTH, TRADE, TICKER, OTHER],
+    V5: [BOOK, TRADES, ORDERS, BOOKS],
 }
 # One that is for good, then two that pass.
 CODES: dict[Wire, list[int | str]] = {
@@ -1392,7 +1797,7 @@ class Conversation(RuleBasedStateMachine):
         self.locked_out |= any(isinstance(event, LockedOut) for event in events)
 
     @precondition(lambda self: self.wire is V5)
-    @rule(kind=st.sampled_from(["books5", "orders"]))
+    @rule(kind=st.sampled_from(["books5", "orders", "books"]))
     def terminate(self, kind: str) -> None:
         terminate(self.talk, kind)
 
@@ -1406,7 +1811,7 @@ class Conversation(RuleBasedStateMachine):
     def push(self, place: int) -> None:
         line = self.talk.session.pushed(self.names[place])
         if line is not None:
-            line.flows()
+            line.flows(self.talk.now)
 
     @rule(place=st.none() | PLACES)
     def spoil(self, place: int | None) -> None:
@@ -1448,6 +1853,14 @@ class Conversation(RuleBasedStateMachine):
         if self.wire is V3:
             # No answer can be another request's.
             assert set(waiting) == request.channels
+
+    @invariant()
+    def nothing_of_a_broken_book_is_used(self) -> None:
+        for line in self.talk.session.lines.values():
+            assert line.chained is (line.name in CHAINED)
+            if line.phase is Phase.BROKEN:
+                assert line.chained
+                assert self.talk.session.pushed(line.name) is None
 
     @invariant()
     def the_budget_is_kept(self) -> None:

@@ -8,15 +8,17 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from tests.world import START, V5, World, depth
+from tests.world import START, V5, Ladder, World, depth
 
 from okex_ws import (
+    BookUpdate,
     Candle,
     Credentials,
     Data,
     Feed,
     FundingRate,
     Gap,
+    OrderBook,
     Reconnect,
     State,
     StateChange,
@@ -43,8 +45,9 @@ BTC = ("BTC-USDT", "spot")
         (("BTC-USD-991399",), {}, "no day"),
         ((), {"venue": "okex3"}, "did you mean 'okex'"),
         ((), {"channels": ()}, "name at least one"),
-        ((), {"channels": ("depth",)}, r"raw_channels=\('depth',\)"),
-        (BTC, {"channels": ("books",), "venue": "okx"}, r"raw_channels=\('books',\)"),
+        ((), {"channels": ("deph",)}, "did you mean 'depth'"),
+        ((), {"raw_channels": ("depth",)}, "type of its own"),
+        (BTC, {"raw_channels": ("books",), "venue": "okx"}, "type of its own"),
         (BTC, {"channels": ("orders",), "venue": "okx"}, "RawSubscription"),
         (BTC, {"channels": ("instruments",), "venue": "okx"}, "RawSubscription"),
         ((), {"channels": ("bbo-tbt",)}, "v3 has no channel 'bbo-tbt'"),
@@ -52,11 +55,16 @@ BTC = ("BTC-USDT", "spot")
         (BTC, {"channels": ("candle61s",)}, "did you mean 'candle60s'"),
         (BTC, {"channels": ("funding_rate",)}, "'swap'"),
         (("BTC-USD", "index"), {}, "market 'index' has no"),
-        (BTC, {"venue": "okx", "channels": ("depth5", "bbo-tbt")}, "one depth a sub"),
         ((), {"raw_channels": ("trades",)}, "type of its own"),
         ((), {"raw_channels": ("a b",)}, "no name of a channel"),
         ((), {"credentials": KEY}, "credentials are not sent to venue 'okex'"),
-        (BTC, {"venue": "okx", "raw_channels": ("books-l2-tbt",)}, "needs a login"),
+        (
+            BTC,
+            {"venue": "okx", "channels": ("depth_l2_tbt",)},
+            "login of the fee .*VIP5",
+        ),
+        (BTC, {"venue": "okx", "channels": ("books50-l2-tbt",)}, "fee tier VIP4"),
+        ((), {"channels": ("books-rpi",)}, "v3 has no channel 'books-rpi'"),
         ((), {"max_age": -1}, "max_age"),
         ((), {"ping_interval": 60}, "ping_interval"),
         ((), {"probe_interval": -1}, "probe_interval"),
@@ -254,7 +262,7 @@ def test_the_newest_of_a_swap_are_typed_too() -> None:
 @pytest.mark.parametrize("protocol", ["v3", "v5"])
 def test_raw_channels_bring_every_push_decoded(protocol: str) -> None:
     world = World(protocol)
-    book = {"v3": "depth", "v5": "books"}[protocol]
+    book = {"v3": "depth_of_all", "v5": "books-elp"}[protocol]
     texts: list[str] = []
     sub = world.subscribe(
         channels=("depth5",), raw_channels=(book,), on_message=texts.append
@@ -264,9 +272,9 @@ def test_raw_channels_bring_every_push_decoded(protocol: str) -> None:
     action = {"v3": "partial", "v5": "snapshot"}[protocol]
     if protocol == "v3":
         element["instrument_id"] = "BTC-USDT"
-        message = {"table": "spot/depth", "data": [element], "action": action}
+        message = {"table": f"spot/{book}", "data": [element], "action": action}
     else:
-        message = {**V5.push("books", element), "action": action}
+        message = {**V5.push(book, element), "action": action}
     for second in (1, 2):
         world.at(second, lambda: world.peer and world.peer.send(message))
     seen: list[Any] = []
@@ -393,3 +401,278 @@ def test_it_says_what_it_is_subscribed_to() -> None:
         "fake",
     )
     world.run(1)
+
+
+# --- Whole books --------------------------------------------------------------------
+
+
+def with_book(protocol: str, *channels: str, **keywords: Any) -> Any:
+    """A world, the exchange's book in it, and a subscription to it."""
+    world = World(protocol)
+    ladder = Ladder(world)
+    for topic in ("depth5", "bbo-tbt"):
+        top(world, ladder, topic)
+    sub = world.subscribe(channels=channels or ("depth",), **keywords)
+    return world, ladder, sub
+
+
+def top(world: World, ladder: Ladder, topic: str, seq: int = 7) -> Any:
+    """The best of the exchange's book as a push of another channel."""
+    now = round((world.clock.now - world.t0) * 1000)
+    (bid, _), (ask, _) = ladder.bids[0], ladder.asks[0]
+    if world.protocol == "v3":
+        message = world.dialect.depth(now, bid, ask)
+    else:
+        name = {"depth5": "books5"}.get(topic, topic)
+        message = world.dialect.depth(now, bid, ask, channel=name, seq=seq)
+    world.exchange.first_pushes[world.dialect.channel(topic)] = message
+    return message
+
+
+@pytest.mark.parametrize("protocol", ["v3", "v5"])
+@pytest.mark.parametrize(
+    ("default", "asked", "given"),
+    [
+        (None, None, 5),
+        (None, 1, 1),
+        (None, 7, 7),
+        (None, 400, 8),
+        (2, None, 2),
+        (7, None, 7),
+        (2, 6, 6),
+    ],
+)
+def test_of_a_whole_book_a_read_has_five_levels_unless_it_asks_for_more(
+    protocol: str, default: int | None, asked: int | None, given: int
+) -> None:
+    world, ladder, sub = with_book(protocol, levels=default)
+    seen: list[Any] = []
+    world.at(1, lambda: seen.extend([sub.GetDepth(levels=asked), sub.book]))
+    world.at(1, lambda: seen.append(sub.depth(levels=asked)))
+
+    world.run(2)
+
+    found, book, depth = seen
+    assert set(found) == {"instrument_id", "asks", "bids", "timestamp"}
+    rows = [tuple(row[:2]) for row in found["bids"]], found["asks"]
+    assert (rows[0], len(rows[1])) == (ladder.bids[:given], given)
+    assert (depth.bids, depth.asks) == (book.bids[:given], book.asks[:given])
+    assert depth.channel == "depth"
+    # Of the book itself no limit of levels takes anything away.
+    assert isinstance(book, OrderBook)
+    assert (len(book.bids), len(book.asks)) == (8, 8)
+    assert book.best == (book.bids[0], book.asks[0])
+
+
+@pytest.mark.parametrize("protocol", ["v3", "v5"])
+def test_a_book_is_none_where_it_cannot_be_trusted(protocol: str) -> None:
+    world, ladder, sub = with_book(protocol, max_age=5.0)
+    seen: list[Any] = []
+
+    def look() -> None:
+        seen.append((sub.book is not None, bool(sub.GetDepth()), sub.state))
+
+    for at in (0.01, 1, 5.5, 6.5, 8, 9):
+        world.at(at, look)
+    world.at(6, lambda: ladder.send(ladder.size("3")))
+    world.at(7.9, lambda: world.peer and world.peer.drop())
+    world.at(8.9, sub.close)
+
+    world.run(10)
+
+    states = [State.SYNCING, State.LIVE, State.STALE, State.LIVE]
+    states += [State.RECONNECTING, State.CLOSED]
+    assert seen == [(s is State.LIVE, s is State.LIVE, s) for s in states]
+
+
+@pytest.mark.parametrize("protocol", ["v3", "v5"])
+def test_a_subscription_without_a_whole_book_has_none(protocol: str) -> None:
+    world, _, sub = with_book(protocol, "depth5", "trade")
+    seen: list[Any] = []
+    world.at(1, lambda: seen.extend([sub.state, sub.book]))
+
+    world.run(2)
+
+    assert seen == [State.LIVE, None]
+
+
+@pytest.mark.parametrize("protocol", ["v3", "v5"])
+def test_a_version_that_is_held_does_not_change(protocol: str) -> None:
+    world, ladder, sub = with_book(protocol)
+    held: list[Any] = []
+    for at in (1, 3):
+        world.at(at, lambda: held.append((sub.book, [*sub.book.bids], sub.book.best)))
+    world.at(2, lambda: ladder.send(ladder.change(price="100.0", size="0")))
+
+    world.run(4)
+
+    (first, bids, best), (second, *_) = held
+    assert ([*first.bids], first.best) == (bids, best)
+    assert first != second
+    sweep = first.sweep("buy", 4)
+    assert (sweep.average, sweep.worst) == (Decimal("100.15"), Decimal("100.2"))
+
+
+@pytest.mark.parametrize("protocol", ["v3", "v5"])
+def test_beside_a_book_five_levels_go_on_while_it_is_resynchronised(
+    protocol: str,
+) -> None:
+    changes: list[StateChange] = []
+    world, ladder, sub = with_book(protocol, "depth5", "depth", on_state=changes.append)
+    seen: list[Any] = []
+
+    def look() -> None:
+        few, many = sub.depth(), sub.depth(levels=20)
+        best = sub.best_bid_ask()
+        seen.append((few.channel, many.channel, len(many.bids), best.channel))
+        seen.append((sub.book is None, sub.state, sub.health().epoch))
+
+    def breaks() -> None:
+        message = ladder.size("5")
+        message["data"][0]["bids"] = "none"
+        ladder.send(message)
+
+    world.at(1, lambda: ladder.send(ladder.size("3")))
+    world.at(1.5, look)
+    world.at(2, breaks)
+    world.at(2.05, look)
+    world.at(3, look)
+    five = [top(world, ladder, "depth5")]
+    world.at(4, lambda: five.append(top(world, ladder, "depth5")))
+    world.at(4, lambda: world.peer and world.peer.send(five[1]))
+    world.at(4.5, look)
+
+    world.run(5)
+
+    channels, facts = seen[::2], seen[1::2]
+    assert channels == [
+        ("depth", "depth", 8, "depth"),
+        ("depth5", "depth5", 1, "depth5"),
+        ("depth", "depth", 8, "depth"),
+        # Newer, and with enough of levels for one of the two.
+        ("depth5", "depth", 8, "depth5"),
+    ]
+    assert [fact[:2] for fact in facts] == [
+        *((False, State.LIVE), (True, State.LIVE)),
+        *((False, State.LIVE), (False, State.LIVE)),
+    ]
+    epochs = [epoch for *_, epoch in facts]
+    assert epochs[0] < epochs[1] < epochs[2] == epochs[3]
+    assert [c.new for c in changes] == [State.SYNCING, State.LIVE, State.CLOSED]
+    stats = sub.stats()
+    assert (stats.resyncs, stats.mismatches) == (1, 0)
+    assert stats.dropped == {"book": 1}
+
+
+def test_the_top_is_that_of_the_newest_and_the_levels_those_of_the_book() -> None:
+    world, ladder, sub = with_book("v5", "bbo-tbt", "depth")
+    seen: list[Any] = []
+
+    def look() -> None:
+        best, depth = sub.best_bid_ask(), sub.depth()
+        seen.append(
+            (best.channel, best.bid, depth.channel, sub.depth(levels=1).channel)
+        )
+
+    def top_alone() -> None:
+        message = ladder.change(price="100.05", size="1")
+        world.peer_on("public").send(top(world, ladder, "bbo-tbt", seq=ladder.seq))
+        world.after(1, lambda: ladder.send(message))
+
+    world.at(1, lambda: ladder.send(ladder.size("3")))
+    world.at(1.5, look)
+    world.at(2, top_alone)
+    world.at(2.5, look)
+
+    world.run(5)
+
+    assert seen == [
+        ("depth", Decimal("100.0"), "depth", "depth"),
+        ("bbo-tbt", Decimal("100.05"), "depth", "bbo-tbt"),
+    ]
+    # The sizes of the sequence number agree in the end.
+    assert sub.stats().mismatches == 0
+
+
+def test_tops_of_one_sequence_number_that_differ_are_counted_and_said(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    world, ladder, sub = with_book("v5", "bbo-tbt", "depth")
+
+    def wrong() -> None:
+        message = top(world, ladder, "bbo-tbt", seq=ladder.seq)
+        message["data"][0]["bids"][0][0] = "99.9"
+        world.peer_on("public").send(message)
+
+    for second in (1, 2, 70):
+        world.at(second, lambda: ladder.send(ladder.size("1")))
+        world.at(second + 0.5, wrong)
+    seen: list[Any] = []
+    world.at(3, lambda: seen.append((sub.state, sub.best_bid_ask().channel)))
+
+    world.run(80)
+
+    assert sub.stats().mismatches == 3
+    said = [r.getMessage() for r in caplog.records if "sequence number" in r.message]
+    assert len(said) == 2
+    assert {text.split(": ")[0] for text in said} == {"BTC-USDT"}
+    # It is counted, and takes nothing away: who of the two is wrong is not known.
+    assert seen == [(State.LIVE, "bbo-tbt")]
+
+
+@pytest.mark.parametrize("protocol", ["v3", "v5"])
+def test_both_vocabularies_name_the_same_books(protocol: str) -> None:
+    world, ladder, sub = with_book(protocol, "books")
+    seen: list[Any] = []
+    world.at(1, lambda: seen.extend([sub.latest("depth"), sub.latest("books")]))
+
+    world.run(2)
+
+    first, second = seen
+    assert isinstance(first, BookUpdate)
+    assert first == second
+    assert (first.action, first.channel, first.epoch) == ("snapshot", "depth", 1)
+    assert (first.bids, first.asks) == (first.book.bids, first.book.asks)
+    assert first.seq == (None if protocol == "v3" else ladder.seq)
+    assert first.received == utc(START + 0.05)
+
+
+@pytest.mark.parametrize("protocol", ["v3", "v5"])
+def test_the_items_of_a_book_begin_with_all_of_it(protocol: str) -> None:
+    world, ladder, sub = with_book(protocol)
+    items: list[Any] = []
+
+    def take() -> None:
+        items.append(next(iterators[0]))
+
+    iterators: list[Any] = []
+    world.at(1, lambda: iterators.append(sub.updates(timeout=0.0)))
+    world.at(1, take)
+    for second in (2, 3):
+        world.at(second, lambda: ladder.send(ladder.change(price="98", size="1")))
+        world.at(second + 0.5, take)
+
+    world.run(4)
+
+    assert [(i.action, len(i.bids), len(i.asks)) for i in items] == [
+        *(("snapshot", 8, 8), ("update", 1, 0), ("update", 1, 0))
+    ]
+    kept = OrderBook()
+    for item in items:
+        kept = kept.apply(item.action, item.bids, item.asks)
+        assert kept == item.book
+
+
+@pytest.mark.parametrize("protocol", ["v3", "v5"])
+def test_a_book_that_is_refused_is_told_and_five_levels_go_on(protocol: str) -> None:
+    errors: list[Exception] = []
+    world, ladder, sub = with_book(protocol, "depth5", "depth", on_error=errors.append)
+    world.exchange.unknown.add(ladder.key)
+    seen: list[Any] = []
+    world.at(1, lambda: seen.append((sub.state, sub.book, [*sub.health().failed])))
+    world.at(1, lambda: seen.append(sub.depth(levels=20).channel))
+
+    world.run(2)
+
+    assert seen == [(State.LIVE, None, ["depth"]), "depth5"]
+    assert len(errors) == 1

@@ -73,6 +73,14 @@ def test_of_several_health_checks_the_worst_is_told() -> None:
     assert (stats.last_pong, stats.ping_round_trip) == (utc(90.0), 0.1)
 
 
+def test_what_each_subscription_found_to_differ_is_added_up() -> None:
+    views = [view({"mismatches": number}) for number in (2, 0, 3)]
+
+    stats = tally((), views, Counter(mismatches=1), Counts())
+
+    assert stats.mismatches == 6
+
+
 def test_a_channel_that_is_shared_is_counted_once() -> None:
     shared: Any = ("books5:BTC-USDT", {"resyncs": 2})
     one = view({"callback_errors": 1, "skipped depth5": 4}, shared)

@@ -11,11 +11,17 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 from tests.clocks import FakeClock
+from tests.test_book_channel import Bench as BookBench
 
+from okex_ws.book import OrderBook
+from okex_ws.callbacks import Callbacks
 from okex_ws.errors import Stalled
 from okex_ws.library import mark_library_thread
 from okex_ws.messages import (
+    BookUpdate,
     Candle,
     Data,
     Depth,
@@ -25,12 +31,17 @@ from okex_ws.messages import (
     StateChange,
     Trade,
 )
+from okex_ws.protocols.v5 import PROTOCOL
+from okex_ws.series import KINDS
 from okex_ws.timing import SystemClock, utc
-from okex_ws.trust import Published
+from okex_ws.trust import NO_LIMITS, Lease, Published
 from okex_ws.updates import Inbox, Updates
+from okex_ws.view import View
+from okex_ws.wire import Push
 
 NOW = utc(0)
 LIMIT = 20.0
+SPOT = ("spot", "BTC-USDT")
 
 
 class Source:
@@ -61,7 +72,7 @@ def shown(epoch: int) -> Published:
     return Published(State.LIVE, "", epoch)
 
 
-def made(value: Published) -> Depth:
+def made(value: Published, before: Published | None) -> Depth:
     """An item that shows which value it was made of, by its epoch."""
     return Depth("BTC-USDT", (), (), NOW, NOW, None, None, value.epoch, "depth5")
 
@@ -236,7 +247,7 @@ def test_the_same_value_is_given_once(latest: bool) -> None:
 
 
 def test_what_is_no_longer_true_when_it_is_taken_is_not_given(bench: Bench) -> None:
-    bench.note(1, make=lambda value: None)
+    bench.note(1, make=lambda value, before: None)
     bench.trades(1)
     assert bench.taken() == ["1"]
     assert bench.updates.skipped == {"depth5": 1}
@@ -247,6 +258,265 @@ def test_a_depth_finds_room_in_a_queue_that_is_full_of_trades() -> None:
     bench.trades(1, 2)
     bench.note(9)
     assert bench.taken() == ["1", "2", 9]
+
+
+# --- Books --------------------------------------------------------------------------
+
+
+def test_each_item_is_made_beside_the_one_that_was_handed_over_before_it(
+    bench: Bench,
+) -> None:
+    """Of its own source and kind, and not of one that was not given."""
+    pairs: list[tuple[int, int | None]] = []
+
+    def make(value: Published, before: Published | None) -> Depth | None:
+        pairs.append((value.epoch, before.epoch if before else None))
+        return None if value.epoch == 3 else made(value, before)
+
+    other = Source("ETH-USDT")
+    bench.updates.follow(other, State.LIVE)
+    for epoch in (1, 2, 3, 4):
+        bench.note(epoch, make=make)
+        bench.taken()
+    bench.note(5, "ticker", make=make)
+    bench.note(6, source=other, make=make)
+    bench.note(7, make=make)
+    bench.taken()
+
+    assert pairs == [(1, None), (2, 1), (3, 2), (4, 2), (5, None), (6, None), (7, 4)]
+
+
+class Script:
+    """Whoever follows a book by its items, and keeps a book of his own by them."""
+
+    def __init__(
+        self, latest: bool = True, max_queue: int = 1000, beside: bool = False
+    ) -> None:
+        self.bench = BookBench("v5")
+        self.clock = clock = self.bench.world.clock
+        self.channel, self.ladder = self.bench.channel, self.bench.ladder
+        callbacks = Callbacks("BTC-USDT", clock)
+        self.view = View(None, "BTC-USDT", NO_LIMITS, clock, callbacks)
+        self.five: Any = KINDS["depth"](PROTOCOL, PROTOCOL.channel("depth5", *SPOT))
+        self.view.carry(
+            {"depth": self.channel, **({"depth5": self.five} if beside else {})}
+        )
+        self.channel.followers = self.five.followers = (self.view,)
+        self.five.opened(self.bench.link, 0.0)
+        self.renew()
+        self.inbox = Inbox(clock, latest, max_queue, 0.0)
+        self.kept = OrderBook()
+        self.starts_anew = True
+
+    def renew(self) -> None:
+        """A pong, as a conversation takes it in."""
+        now, link = self.clock.now, self.bench.link
+        if link.lease is not None and not link.lease.holds(now, self.clock.wall()):
+            self.view.tell(now)
+            for channel in (self.channel, self.five):
+                channel.lapsed()
+                channel.renewed()
+        link.lease = Lease(now + 15, self.clock.offset)
+        self.view.tell(now)
+
+    def change(self, price: int, size: int, side: str = "bids") -> None:
+        """The exchange changes a level, and says so."""
+        self.bench.pass_time(0.001)
+        message = self.ladder.change(side, price=f"{price}", size=f"{size}")
+        self.bench.push(message, first=self.channel.shown.state is not State.LIVE)
+
+    def snapshot(self) -> None:
+        self.bench.push(
+            self.ladder.snapshot(), first=self.channel.shown.state is not State.LIVE
+        )
+
+    def push_five(self) -> None:
+        """The five levels are live: what becomes of the book changes no state."""
+        clock, link = self.clock, self.bench.link
+        element = {"bids": [], "asks": [], "ts": f"{round(clock.wall() * 1000)}"}
+        push = Push(self.five.name, [element], "text", None)
+        self.five.push(push, False, link, clock.now, clock.wall())
+
+    def follow(self) -> None:
+        self.view.follow(self.inbox)
+
+    def take(self, count: int = 1000) -> list[tuple[str, int]]:
+        """Take items; of books, what they were and how many rows they had."""
+        found = []
+        for _ in range(count):
+            try:
+                item = self.inbox.take()
+            except TimeoutError:
+                break
+            if isinstance(item, BookUpdate):
+                found.append((item.action, len(item.bids) + len(item.asks)))
+                # Nothing of before a withdrawal is built upon.
+                assert item.action == "snapshot" or not self.starts_anew
+                self.kept = self.kept.apply(item.action, item.bids, item.asks)
+                assert self.kept == item.book
+                self.starts_anew = False
+            elif isinstance(item, StateChange):
+                self.starts_anew |= item.old is State.LIVE
+        return found
+
+    @property
+    def is_right(self) -> bool:
+        """Whether the book that was kept is the exchange's."""
+        bids, asks = self.kept.bids, self.kept.asks
+        mine = [row[:2] for row in bids], [row[:2] for row in asks]
+        return mine == (self.ladder.bids, self.ladder.asks)
+
+
+@pytest.mark.parametrize("latest", [True, False])
+def test_a_book_is_given_whole_and_then_by_its_changes(latest: bool) -> None:
+    script = Script(latest)
+    script.snapshot()
+    script.follow()
+
+    assert script.take() == [("snapshot", 16)]
+    for price in (90, 91, 92):
+        script.change(price, 1)
+        assert script.take() == [("update", 1)]
+    assert script.is_right
+
+
+def test_a_book_that_breaks_beside_five_levels_is_given_whole_when_it_is_back() -> None:
+    """The state is theirs, and tells nothing of it."""
+    script = Script(latest=False, beside=True)
+    script.snapshot()
+    script.follow()
+    script.take()
+    script.push_five()
+    script.change(90, 1)
+    script.channel.spoiled("it failed its proof", script.clock.now)
+    assert script.view.state is State.LIVE
+
+    assert script.take() == []
+    script.change(91, 1)
+    script.snapshot()
+    script.change(92, 1)
+    assert script.take() == [("snapshot", 18), ("update", 1)]
+    assert script.is_right
+
+
+def test_a_book_that_comes_later_is_given_whole_first() -> None:
+    script = Script()
+    script.follow()
+    script.snapshot()
+
+    assert script.take() == [("snapshot", 16)]
+
+
+def test_a_slow_script_is_given_the_newest_whole_in_place_of_what_it_missed() -> None:
+    script = Script()
+    script.snapshot()
+    script.follow()
+    script.take()
+    for price in (90, 91, 92):
+        script.change(price, 1)
+
+    assert script.take() == [("snapshot", 19)]
+    assert script.is_right
+    assert script.inbox.skipped == {"depth": 2}
+    script.change(93, 1)
+    assert script.take() == [("update", 1)]
+
+
+def test_every_change_is_kept_on_request_up_to_the_bound() -> None:
+    script = Script(latest=False, max_queue=3)
+    script.snapshot()
+    script.follow()
+    for price in (90, 91):
+        script.change(price, 1)
+    assert script.take() == [("snapshot", 16), ("update", 1), ("update", 1)]
+    assert script.inbox.skipped == {}
+    for price in (92, 93, 94, 95):
+        script.change(price, 1)
+    # The newest never gives way, and what was missed before it is made up for.
+    assert script.take() == [("update", 1), ("update", 1), ("snapshot", 22)]
+    assert script.is_right
+    assert script.inbox.skipped == {"depth": 1}
+
+
+@pytest.mark.parametrize("latest", [True, False])
+def test_a_book_that_was_withdrawn_is_given_whole_when_it_is_back(latest: bool) -> None:
+    script = Script(latest)
+    script.snapshot()
+    script.follow()
+    script.take()
+    script.change(90, 1)
+    script.channel.spoiled("it failed its proof", script.clock.now)
+    # What waited is no longer true.
+    assert script.take() == []
+    script.change(91, 1)
+    assert script.take() == []
+    script.snapshot()
+    assert script.take() == [("snapshot", 18)]
+    script.change(92, 1)
+    assert script.take() == [("update", 1)]
+    assert script.is_right
+
+
+@pytest.mark.parametrize("waiting", [0, 1])
+def test_a_book_is_given_whole_after_the_end_of_a_lease(waiting: int) -> None:
+    """A script that forgot its book when it was told so has one again."""
+    script = Script()
+    script.snapshot()
+    script.follow()
+    script.take()
+    for _ in range(waiting):
+        script.change(90, 1)
+    script.bench.pass_time(20)
+    script.renew()
+    script.change(91, 1)
+
+    assert script.take() == [("snapshot", 17 + waiting)]
+
+
+EVENTS = st.one_of(
+    st.tuples(st.just("change"), st.integers(95, 105), st.integers(0, 2)),
+    st.tuples(st.just("take"), st.integers(1, 4), st.just(0)),
+    st.tuples(
+        st.sampled_from(["snapshot", "spoil", "resync", "lapse"]),
+        st.just(0),
+        st.just(0),
+    ),
+)
+
+
+@example([("take", 1, 0), *[("lapse", 0, 0), ("change", 95, 1)]], False, 9, False)
+@given(
+    st.lists(EVENTS, max_size=60),
+    st.booleans(),
+    st.sampled_from([1, 2, 5, 1000]),
+    st.booleans(),
+)
+def test_the_items_of_a_book_always_make_it(
+    events: list[tuple[str, int, int]], latest: bool, max_queue: int, beside: bool
+) -> None:
+    script = Script(latest, max_queue, beside)
+    script.snapshot()
+    script.push_five()
+    script.follow()
+    for event, number, size in events:
+        if event == "change":
+            script.change(number, size, "bids" if number < 100 else "asks")
+        elif event == "take":
+            script.take(number)
+        elif event == "snapshot":
+            script.snapshot()
+        elif event == "spoil":
+            script.channel.spoiled("it failed its proof", script.clock.now)
+        elif event == "resync":
+            script.channel.subscribed(script.bench.link, script.clock.now)
+            script.snapshot()
+        elif event == "lapse":
+            script.bench.pass_time(20)
+            script.renew()
+    script.snapshot()
+    script.change(99, 9)
+    script.take()
+    assert script.is_right
 
 
 # --- Trades and gaps ----------------------------------------------------------------

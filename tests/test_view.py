@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import traceback
@@ -11,9 +12,10 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from tests.world import START, V5, FakeNetwork, World, depth, stamp, trade
+from tests.world import START, V5, FakeNetwork, Ladder, World, depth, stamp, trade
 
 from okex_ws import (
+    BookUpdate,
     Depth,
     Gap,
     NotLive,
@@ -964,3 +966,116 @@ def test_two_threads_never_call_one_subscription_back_at_once(second: str) -> No
     assert not one.is_alive()
     assert not two.is_alive()
     assert told.errors == 0
+
+
+# --- Several depths ------------------------------------------------------------------
+
+
+def several(**keywords: Any) -> tuple[World, Ladder, Any]:
+    """A subscription of five levels and of the whole book."""
+    world = World()
+    ladder = Ladder(world)
+    world.exchange.first_pushes[DEPTH] = depth(0, "100.0", "100.1")
+    return world, ladder, world.subscribe(channels=("depth5", "depth"), **keywords)
+
+
+def test_an_iterator_begins_with_the_depth_that_a_read_would_give() -> None:
+    world, ladder, sub = several()
+    iterators: list[Any] = []
+    world.at(1, lambda: ladder.send(ladder.size("3")))
+    world.at(2, lambda: iterators.append(sub.updates(timeout=0.0)))
+    seen: list[Any] = []
+    world.at(2, lambda: seen.append((next(iterators[0]), sub.depth())))
+
+    world.run(3)
+
+    ((first, read),) = seen
+    assert isinstance(first, BookUpdate)
+    assert (first.channel, first.bids[:5]) == (read.channel, read.bids)
+
+
+def test_a_limit_that_time_crosses_is_that_of_the_depth_that_is_read() -> None:
+    changes: list[StateChange] = []
+    world, ladder, _ = several(max_age=2.0, on_state=changes.append)
+    # The book comes later, is read, and is the one that grows old.
+    world.at(1, lambda: ladder.send(ladder.size("3")))
+
+    world.run(5)
+
+    told = [(c.new, round((c.at - utc(START)).total_seconds(), 2)) for c in changes]
+    assert told[1:3] == [(State.LIVE, 0.05), (State.STALE, 3.0)]
+
+
+def test_an_iterator_over_several_depths_sees_the_leases_end() -> None:
+    world, _, sub = several()
+    updates = sub.updates(timeout=0.0)
+    world.at(1, lambda: setattr(world.exchange, "answers_pings", False))
+    seen: list[Any] = []
+
+    def block(text: str) -> None:
+        world.clock.now += 20
+        seen.extend(item.new for item in given(updates) if hasattr(item, "new"))
+
+    world.at(2, lambda: setattr(sub._view.callbacks, "on_message", block))
+    world.at(2, lambda: push(world, depth(2000, "100.0", "100.1")))
+
+    world.run(30)
+
+    assert seen == [State.SYNCING, State.LIVE, State.STALE]
+
+
+def given(updates: Any) -> list[Any]:
+    """All that waits."""
+    found = []
+    with contextlib.suppress(TimeoutError):
+        found.extend(iter(updates))
+    return found
+
+
+def test_the_state_of_several_is_that_of_the_best() -> None:
+    world, _, sub = several()
+    bad = depth(2000)
+    bad["data"][0]["bids"] = "none"
+    seen: list[Any] = []
+    world.at(2, lambda: push(world, bad))
+    world.at(2.5, lambda: seen.append((sub.state, sub.depth().channel)))
+    world.at(3, lambda: push(world, {**bad, "table": "spot/depth", "action": "update"}))
+    world.at(3.001, lambda: seen.append((sub.state, sub.health().cause)))
+
+    world.run(4)
+
+    cause = "unreadable message on spot/depth5:BTC-USDT (depth): "
+    (live, resyncing) = seen
+    assert live == (State.LIVE, "depth")
+    assert resyncing[0] is State.RESYNCING
+    assert resyncing[1].startswith(cause)
+
+
+def test_every_item_of_several_depths_has_the_epoch_that_a_read_has() -> None:
+    world, ladder, sub = several()
+    iterators: list[Any] = []
+    world.at(0.01, lambda: iterators.append(sub.updates(timeout=0.0)))
+    seen: list[tuple[list[int], int]] = []
+
+    def look() -> None:
+        # The book alone, or the five levels alone, since the last time.
+        epochs = [item.epoch for item in given(iterators[0])]
+        seen.append((epochs[-1:], sub.depth().epoch))
+
+    def breaks() -> None:
+        message = ladder.size("5")
+        message["data"][0]["bids"] = "none"
+        ladder.send(message)
+
+    world.at(1, lambda: ladder.send(ladder.size("3")))
+    world.at(1.5, look)
+    world.at(2, breaks)
+    world.at(2.01, lambda: push(world, depth(2010, "100.0", "100.1")))
+    world.at(2.02, look)
+    world.at(3, look)
+
+    world.run(4)
+
+    assert [epochs for epochs, _ in seen] == [[epoch] for _, epoch in seen]
+    now = [epoch for _, epoch in seen]
+    assert now[0] < now[1] < now[2]

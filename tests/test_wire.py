@@ -67,12 +67,12 @@ def test_the_data_of_the_wire_is_frozen_and_slotted(kind: Any) -> None:
 def test_the_levels_of_a_depth_are_called_as_in_the_depth_of_a_script() -> None:
     shared = {"bids", "asks", "seq"}
 
-    assert set(wire.DepthData._fields) == shared | {"time_ms"}
+    assert set(wire.DepthData._fields) == shared | {"time_ms", "change", "version"}
     assert shared <= set(fields(messages.Depth))
 
 
 def test_every_kind_of_message_is_a_message() -> None:
-    others = {wire.Name, wire.Path, wire.Request, wire.DepthData}
+    others = {wire.Name, wire.Path, wire.Request, wire.BookData, wire.DepthData}
 
     assert set(get_args(wire.Message)) == set(kinds(tuple)) - others
 
@@ -86,3 +86,13 @@ def test_an_answer_that_names_no_request_has_none() -> None:
 def test_a_depth_before_the_first_has_no_levels_and_is_older_than_any() -> None:
     assert (wire.NO_DEPTH.bids, wire.NO_DEPTH.asks) == ([], [])
     assert (wire.NO_DEPTH.time_ms, wire.NO_DEPTH.seq) == (0, None)
+
+
+def test_a_depth_of_its_own_comes_of_no_change() -> None:
+    data = wire.DepthData([], [], 7, None)
+
+    assert (data.change, data.version) == (None, 0)
+
+
+def test_a_channel_of_neither_depth_nor_book_has_no_levels() -> None:
+    assert wire.Name("status", "status", "", "data").levels == 0

@@ -18,7 +18,7 @@ import math
 import random
 import threading
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime, timezone
 from email.utils import formatdate
 from typing import Any, NamedTuple
@@ -69,6 +69,19 @@ def stamp(time_ms: int) -> str:
     seconds, ms = divmod(int(START * 1000) + time_ms, 1000)
     moment = datetime.fromtimestamp(seconds, timezone.utc)
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{ms:03}Z"
+
+
+# Price and size of levels.
+Rows = Iterable[tuple[str, str]]
+
+
+class Proof(NamedTuple):
+    """Whose book it is, and what proves a message of it."""
+
+    name: str
+    checksum: int
+    prev_seq: int
+    seq: int
 
 
 class V3:
@@ -127,6 +140,21 @@ class V3:
         return {"table": "spot/depth5", "data": [element]}
 
     @staticmethod
+    def book(
+        whole: bool, bids: Rows, asks: Rows, time_ms: int, proof: Proof, topic: str
+    ) -> dict[str, Any]:
+        """A push of a whole book of spot; it is proven by its checksum."""
+        element = {
+            "instrument_id": proof.name,
+            "asks": [[price, size, "1"] for price, size in asks],
+            "bids": [[price, size, "1"] for price, size in bids],
+            "timestamp": stamp(time_ms),
+            "checksum": proof.checksum,
+        }
+        action = "partial" if whole else "update"
+        return {"table": f"spot/{topic}", "action": action, "data": [element]}
+
+    @staticmethod
     def trade(trade_id: str, time_ms: int, name: str = "BTC-USDT") -> dict[str, Any]:
         """A ``spot/trade`` push."""
         element = {
@@ -168,6 +196,7 @@ class V5:
     def channel(topic: str, name: str = "BTC-USDT") -> str:
         """The key of a *topic*, as the library calls it, of one instrument."""
         own = {"depth5": "books5", "trade": "trades", "candle60s": "candle1m"}
+        own |= {"depth": "books", "depth_l2_tbt": "books-l2-tbt"}
         return f"{own.get(topic, topic)}:{name}"
 
     @staticmethod
@@ -219,6 +248,7 @@ class V5:
         ask: str = "100.2",
         name: str = "BTC-USDT",
         channel: str = "books5",
+        seq: int | None = None,
     ) -> dict[str, Any]:
         """A ``books5`` or ``bbo-tbt`` push of one level a side."""
         element = {
@@ -226,11 +256,28 @@ class V5:
             "bids": [[bid, "1", "0", "1"]],
             "instId": name,
             "ts": V5.stamp(time_ms),
-            "seqId": 1000 + time_ms,
+            "seqId": 1000 + time_ms if seq is None else seq,
         }
         if channel == "bbo-tbt":
             del element["instId"]
         return V5.push(channel, element, name)
+
+    @staticmethod
+    def book(
+        whole: bool, bids: Rows, asks: Rows, time_ms: int, proof: Proof, topic: str
+    ) -> dict[str, Any]:
+        """A push of a whole book; it is proven by its sequence."""
+        element = {
+            "asks": [[price, size, "0", "1"] for price, size in asks],
+            "bids": [[price, size, "0", "1"] for price, size in bids],
+            "ts": V5.stamp(time_ms),
+            "checksum": 0,
+            "prevSeqId": proof.prev_seq,
+            "seqId": proof.seq,
+        }
+        channel = V5.channel(topic, "").rstrip(":")
+        action = "snapshot" if whole else "update"
+        return {**V5.push(channel, element, proof.name), "action": action}
 
     @staticmethod
     def trade(trade_id: str, time_ms: int, name: str = "BTC-USDT") -> dict[str, Any]:
@@ -356,8 +403,9 @@ class Exchange:
         self.refusals: dict[str, tuple[Any, str]] = {}
         self.login_refusal: tuple[Any, str] | None = None
         self.login_close: int | None = None
-        # Sent right after the acknowledgement of their channel.
-        self.first_pushes: dict[str, dict[str, Any]] = {}
+        # Sent right after the acknowledgement of their channel; made then, if it is
+        # a function.
+        self.first_pushes: dict[str, Any] = {}
         # How much later its clock is than ours.
         self.ahead = 0.0
 
@@ -403,7 +451,8 @@ class Exchange:
                 return
             # A second subscribe is acknowledged and brings no second first push.
             if key not in peer.subscribed and key in self.first_pushes:
-                peer.send(self.first_pushes[key])
+                first = self.first_pushes[key]
+                peer.send(first() if callable(first) else first)
             peer.subscribed[key] = arg
 
     def _refusal(self, peer: Peer, key: str, arg: Any) -> tuple[Any, str] | None:
@@ -422,6 +471,83 @@ class Exchange:
     def pings(self) -> list[float]:
         """When each ping came, on whatever connection."""
         return [said.at for said in self.log if said.text == "ping"]
+
+
+def checksum(bids: Rows, asks: Rows) -> int:
+    """The exchange's, of sides that are best first."""
+    sides = [[*bids][:25], [*asks][:25]]
+    turns = itertools.zip_longest(*sides)
+    said = [f"{row[0]}:{row[1]}" for pair in turns for row in pair if row]
+    value = zlib.crc32(":".join(said).encode())
+    return value - (value >> 31 << 32)
+
+
+class Ladder:
+    """The exchange's own book of one instrument, and the messages that tell of it.
+
+    A snapshot is sent to whoever subscribes; what is sent after that is the test's to
+    say. Its times are those of the world.
+    """
+
+    def __init__(
+        self, world: World, topic: str = "depth", name: str = "BTC-USDT"
+    ) -> None:
+        self._world = world
+        self._topic = topic
+        self._name = name
+        self.key: str = world.dialect.channel(topic, name)
+        self.sides = {
+            "bids": {f"{100 - n / 10:.1f}": "1" for n in range(8)},
+            "asks": {f"{100.1 + n / 10:.1f}": "2" for n in range(8)},
+        }
+        self.seq = 1000
+        world.exchange.first_pushes[self.key] = self.snapshot
+
+    @property
+    def bids(self) -> list[tuple[str, str]]:
+        """Best first."""
+        rows = self.sides["bids"].items()
+        return sorted(rows, key=lambda row: -float(row[0]))
+
+    @property
+    def asks(self) -> list[tuple[str, str]]:
+        """Best first."""
+        return sorted(self.sides["asks"].items(), key=lambda row: float(row[0]))
+
+    def snapshot(self) -> dict[str, Any]:
+        """The whole book as it is."""
+        return self._message(True, self.bids, self.asks, -1)
+
+    def change(self, side: str = "bids", **sizes: str) -> dict[str, Any]:
+        """The message of a change of one *side*: ``price="100.0", size="2"``."""
+        price, size = sizes["price"], sizes["size"]
+        if float(size):
+            self.sides[side][price] = size
+        else:
+            self.sides[side].pop(price, None)
+        before, self.seq = self.seq, self.seq + 5
+        rows: dict[str, list[tuple[str, str]]] = {"bids": [], "asks": []}
+        rows[side].append((price, size))
+        return self._message(False, rows["bids"], rows["asks"], before)
+
+    def size(self, size: str) -> dict[str, Any]:
+        """The message of another size at the best bid."""
+        return self.change(price=self.bids[0][0], size=size)
+
+    def _message(
+        self, whole: bool, bids: Rows, asks: Rows, before: int
+    ) -> dict[str, Any]:
+        proof = Proof(self._name, checksum(self.bids, self.asks), before, self.seq)
+        time_ms = round((self._world.clock.now - self._world.t0) * 1000)
+        make = self._world.dialect.book
+        made: dict[str, Any] = make(whole, bids, asks, time_ms, proof, self._topic)
+        return made
+
+    def send(self, message: object) -> None:
+        """Send it to all who subscribed."""
+        for peer in self._world.peers:
+            if self.key in peer.subscribed:
+                peer.send(message)
 
 
 # --- The client's network, and who has the baton ------------------------------------

@@ -1,5 +1,6 @@
 """The live OKEX/OKX order book in one object, or the word that it is not live."""
 
+from .book import OrderBook, Sweep
 from .credentials import Credentials
 from .errors import (
     BookError,
@@ -18,6 +19,7 @@ from .errors import (
 from .feed import Feed
 from .messages import (
     BestBidAsk,
+    BookUpdate,
     Candle,
     ConnectionReport,
     Data,
@@ -45,6 +47,7 @@ __all__ = [
     "VENUES",
     "BestBidAsk",
     "BookError",
+    "BookUpdate",
     "BudgetSpent",
     "Candle",
     "ChecksumMismatch",
@@ -64,6 +67,7 @@ __all__ = [
     "LoginRejected",
     "NotLive",
     "OkexWSError",
+    "OrderBook",
     "RawSubscription",
     "Reconnect",
     "SequenceGap",
@@ -72,6 +76,7 @@ __all__ = [
     "StateChange",
     "Stats",
     "SubscriptionRejected",
+    "Sweep",
     "SystemClock",
     "Ticker",
     "Timeouts",

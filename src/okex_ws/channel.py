@@ -16,7 +16,7 @@ from .items import make_depth, make_funding, make_ticker
 from .messages import Item, State
 from .protocols import Wire
 from .trust import Link, Published
-from .wire import NO_DEPTH, FundingData, Name, Push, TickerData
+from .wire import NO_DEPTH, DepthData, FundingData, Name, Push, TickerData
 
 
 class Follower(Protocol):
@@ -37,6 +37,9 @@ class Follower(Protocol):
 
 class Channel(ABC):
     """What all channels have in common: a state that follows the connection."""
+
+    # Whether each push builds on the one before, as those of a whole book.
+    chained = False
 
     def __init__(self, wire: Wire, name: Name) -> None:
         self.name = name.key
@@ -67,8 +70,7 @@ class Channel(ABC):
         self.acknowledged = True
         self._sync("waiting for the first push", link)
         if not self.owes:
-            epoch = self.shown.epoch + 1
-            self.shown = self.shown._replace(state=State.LIVE, cause="", epoch=epoch)
+            self._begin_epoch(State.LIVE)
         self._tell(now)
 
     def _sync(self, cause: str, link: Link) -> None:
@@ -89,13 +91,29 @@ class Channel(ABC):
             self._tell(now)
 
     def lapsed(self) -> None:
-        """The lease ended and is about to be renewed: what follows is a new epoch."""
-        self.shown = self.shown._replace(epoch=self.shown.epoch + 1)
+        """The lease ended, and is about to be renewed."""
+        if self.shown.state is State.LIVE:
+            self.shown = self.shown._replace(state=State.STALE, cause="the lease ended")
+
+    def renewed(self) -> None:
+        """It is renewed: what is shown is true again, in a new epoch."""
+        if self.shown.state is State.STALE:
+            self._begin_epoch(State.LIVE)
+
+    def _begin_epoch(self, state: State) -> None:
+        epoch = self.shown.epoch + 1
+        self.shown = self.shown._replace(state=state, cause="", epoch=epoch)
 
     def refused(self, error: OkexWSError) -> None:
         """The exchange will not give this channel; what that means is its holders'."""
         self.error = error
         self._withdraw(State.FAILED, str(error))
+
+    def take_over(self, other: Channel) -> None:
+        """Go on where *other* stands, in the same stream: nothing was missed."""
+        own = ("followers", "users", "counts")
+        state = {name: value for name, value in vars(other).items() if name not in own}
+        vars(self).update(state)
 
     def _withdraw(self, state: State, cause: str) -> None:
         self.shown = self.shown._replace(state=state, cause=cause, data=None, lag=None)
@@ -109,12 +127,20 @@ class Channel(ABC):
     @abstractmethod
     def push(
         self, push: Push, first: bool, link: Link, now: float, wall: float
-    ) -> None:
-        """Publish a push. *first*: after a subscribe. `WireError` changes nothing."""
+    ) -> bool:
+        """Publish a push; False if it is of no use yet. *first*: after a subscribe.
+
+        `WireError` changes nothing.
+        """
 
     @abstractmethod
-    def item(self, shown: Published, levels: int | None) -> Item | None:
-        """What *shown*, which is ``LIVE``, is to a script; ``None`` if nothing came."""
+    def item(
+        self, shown: Published, levels: int | None, before: Published | None = None
+    ) -> Item | None:
+        """What *shown*, which is ``LIVE``, is to a script; ``None`` if nothing came.
+
+        *before* is what the script was given last, if anything.
+        """
 
     def _publish(
         self,
@@ -141,27 +167,42 @@ class DepthChannel(Channel):
 
     def __init__(self, wire: Wire, name: Name) -> None:
         super().__init__(wire, name)
+        self.levels = name.levels
         self._read = wire.depth
         self._last = NO_DEPTH
 
     def push(
         self, push: Push, first: bool, link: Link, now: float, wall: float
-    ) -> None:
+    ) -> bool:
         """Publish the newest element."""
-        before = data = self._last
+        data = self._last
         for element in push.elements:
             data = self._read(element, data)
-        self._last = data
+        self._show(data, first, link, now, wall, push.text)
+        return True
+
+    def _show(
+        self,
+        data: DepthData,
+        first: bool,
+        link: Link,
+        now: float,
+        wall: float,
+        text: str,
+    ) -> None:
+        before, self._last = self._last, data
         # The first push after a subscribe carries the time of the last change, and a
         # repeated one its old time: neither says how late the line is.
         newer = data.time_ms > before.time_ms
         lag = link.lag(wall - data.time_ms / 1000, now) if newer and not first else None
         if data.time_ms < before.time_ms and not first:
             # Back in time (never recorded): what is older belongs to another epoch.
-            self.lapsed()
-        self._publish(data, lag, link, now, wall, push.text)
+            self._begin_epoch(self.shown.state)
+        self._publish(data, lag, link, now, wall, text)
 
-    def item(self, shown: Published, levels: int | None) -> Item | None:
+    def item(
+        self, shown: Published, levels: int | None, before: Published | None = None
+    ) -> Item | None:
         """A `Depth`."""
         return make_depth(self.instrument_id, self.topic, shown, levels)
 
@@ -179,14 +220,17 @@ class ValueChannel(Channel):
 
     def push(
         self, push: Push, first: bool, link: Link, now: float, wall: float
-    ) -> None:
+    ) -> bool:
         """Publish the newest element."""
         data: Any = None
         for element in push.elements:
             data = self._read(element)
         self._publish(data, None, link, now, wall, push.text)
+        return True
 
-    def item(self, shown: Published, levels: int | None) -> Item | None:
+    def item(
+        self, shown: Published, levels: int | None, before: Published | None = None
+    ) -> Item | None:
         """A `Ticker` or a `FundingRate`."""
         if isinstance(shown.data, TickerData):
             return make_ticker(self.instrument_id, shown)

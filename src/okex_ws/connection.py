@@ -258,6 +258,7 @@ class Connection:
             self._part(transport)
         except ConnectionLost as error:
             # Without a word before it: else it would be tried again and again.
+            error.redact(session.clean)
             if session.awaits_login and self._wire.ends_login(error.code):
                 refused = LoginRejected(error.code or 0, error.reason)
                 self._handler.locked_out(refused, self._clock.monotonic())

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from .channel import Channel
 from .counters import Counts
-from .errors import WireError, printable
+from .errors import BookError, WireError, printable
 from .events import (
     Acknowledged,
     Ended,
@@ -158,24 +158,30 @@ class Conversation:
     def _push(self, push: Push, now: float, wall: float) -> None:
         line = self.session.pushed(push.channel)
         if line is None:
-            self._counts.dropped["unasked"] += 1
+            asked = self.session.lines.get(push.channel)
+            mending = asked is not None and asked.chained
+            self._counts.dropped["resynchronising" if mending else "unasked"] += 1
             return
-        first = line.phase is Phase.ACKED
+        first, used = line.phase is Phase.ACKED, True
         try:
-            line.target.push(push, first, self.link, now, wall)
-        except WireError as error:
+            used = line.target.push(push, first, self.link, now, wall)
+        except (WireError, BookError) as error:
             error.channel = push.channel
             self._unreadable(error, now)
             if line.owes:
                 return
-        if first:
-            line.flows()
+        if first and used:
+            line.flows(now)
 
-    def _unreadable(self, error: WireError, now: float) -> None:
-        """Withdraw what a message may have carried that could not be read."""
-        self._drop(error.kind, str(error), now, error)
-        self.session.spoiled(error.channel, now)
+    def _unreadable(self, error: WireError | BookError, now: float) -> None:
+        """Withdraw what a message may have carried that could not be read, or built on.
+
+        The channel first of all: whoever is told finds it withdrawn.
+        """
+        error.redact(self.session.clean)
         self._handler.unreadable(error, now)
+        self.session.spoiled(error.channel, now)
+        self._drop(error.kind, str(error), now, error)
 
     def _handle(self, event: Event, now: float, wall: float) -> None:
         if isinstance(event, Renewed):
@@ -205,23 +211,35 @@ class Conversation:
 
     def _renew(self, event: Renewed, now: float, wall: float) -> None:
         link = self.link
-        if link.lease is not None and not link.lease.holds(now, wall):
+        lapsed = link.lease is not None and not link.lease.holds(now, wall)
+        if lapsed:
             # The end of the old lease is told before the new one begins.
             self._look(now, wall)
-            # The epoch first: a reader that sees the new lease sees the new epoch.
+            # Withdrawn first: no reader finds what is old under the new lease.
             self._handler.lapsed()
         link.lease = event.lease
+        if lapsed:
+            self._handler.renewed()
         self._lapse_told = False
         self._side.outage.over()
         self._counts.last_pong, self._counts.round_trip = wall, event.round_trip
         self._handler.look_again(now)
 
     def _drop(
-        self, kind: str, sentence: str, now: float, error: WireError | None = None
+        self,
+        kind: str,
+        sentence: str,
+        now: float,
+        error: WireError | BookError | None = None,
     ) -> None:
-        """Count a message that could not be used; say so once a kind and minute."""
+        """Count a message that could not be used; say so once a kind and minute.
+
+        Each channel that is followed has a minute of its own.
+        """
         self._counts.dropped[kind] += 1
-        if self._side.quiet.may_say(kind, now):
+        named = error.channel if error is not None else None
+        whose = named if named in self.session.lines else ""
+        if self._side.quiet.may_say(f"{kind} {whose}", now):
             log.warning("%s", sentence)
             if error is not None:
                 self._handler.troubled(error)

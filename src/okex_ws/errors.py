@@ -23,6 +23,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from .messages import State
 
 
@@ -47,6 +49,13 @@ class OkexWSError(Exception):
     """
 
     advice = ""
+
+    def redact(self, clean: Callable[[str], str]) -> None:
+        """Have no text in it that *clean* would not leave, whoever wrote it."""
+        self.args = tuple(clean(a) if isinstance(a, str) else a for a in self.args)
+        for name, value in vars(self).items():
+            if isinstance(value, str):
+                setattr(self, name, clean(value))
 
 
 class ConnectionLost(OkexWSError, ConnectionError):
@@ -138,34 +147,53 @@ class WireError(OkexWSError):
 
 
 class BookError(OkexWSError):
-    """An order book that failed its proof."""
+    """An order book that failed its proof, and is not shown until it has a new one.
+
+    *channel* is the wire's name of its channel, *kind* the short stable name under
+    which the message is counted in ``stats().dropped``.
+    """
+
+    kind = "book"
+    channel: str | None = None
+
+    def __str__(self) -> str:
+        where = f"book {self.channel}" if self.channel else "a book"
+        return f"{where} failed its proof: {self._why()}"
+
+    def _why(self) -> str:
+        return str(self.args[0]) if self.args else "it is not known why"
 
 
 class ChecksumMismatch(BookError):
     """The CRC32 of the merged book is not the one that the exchange sent."""
 
+    kind = "checksum"
+
     def __init__(self, expected: int, actual: int) -> None:
         super().__init__(expected, actual)
         self.expected = expected
         self.actual = actual
 
-    def __str__(self) -> str:
-        return (
-            f"book checksum is {self.actual}, the exchange's message says"
-            f" {self.expected}"
-        )
+    def _why(self) -> str:
+        return f"its checksum is {self.actual}, the exchange's is {self.expected}"
 
 
 class SequenceGap(BookError):
-    """An update does not follow the one before it."""
+    """An update does not follow the one before it.
 
-    def __init__(self, expected: int, actual: int) -> None:
+    *expected* is the id of the last update, *actual* the one that the update follows;
+    either is ``None`` where there was none.
+    """
+
+    kind = "sequence"
+
+    def __init__(self, expected: int | None, actual: int | None) -> None:
         super().__init__(expected, actual)
         self.expected = expected
         self.actual = actual
 
-    def __str__(self) -> str:
-        return f"update follows {self.actual}, but the book is at {self.expected}"
+    def _why(self) -> str:
+        return f"an update follows {self.actual}, the book is at {self.expected}"
 
 
 class SubscriptionRejected(OkexWSError):

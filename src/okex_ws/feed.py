@@ -143,7 +143,16 @@ class Feed:
         clock = self._plan.clock
         give_up = None if timeout is None else clock.monotonic() + timeout
         for view in self._plan.views:
-            view.wait_live(timeout, give_up)
+            try:
+                view.wait_live(timeout, give_up, self._check)
+            except NotLive:
+                # Closed meanwhile, by itself: nobody waits for it any more.
+                if self._plan.closed:
+                    raise
+
+    def _check(self) -> None:
+        for view in self._plan.views:
+            view.check()
 
     def updates(
         self,
@@ -270,7 +279,7 @@ def _best_at_once(
 ) -> dict[str, BestBidAsk]:
     """The tops of all *views*, if at one moment each can be trusted; else nothing."""
     asked = [limits.over(view.limits) for view in views]
-    looks = [view.look(own) for view, own in zip(views, asked, strict=True)]
+    looks = [view.look(own, 1) for view, own in zip(views, asked, strict=True)]
     # Each was good when it was looked at; all of them are, if all still are now.
     now, wall = clock.monotonic(), clock.wall()
     for look, own in zip(looks, asked, strict=True):

@@ -73,13 +73,14 @@ class Following:
     ) -> Updates:
         """An iterator of typed items, on the caller's own thread.
 
-        `Depth`, `Trade`, `Ticker`, `Candle`, `FundingRate`, `Data`, `StateChange` and
-        `Gap`, from the moment of the call; the first item is the present trusted depth,
-        if there is one. Leaving ``LIVE`` discards the depths that wait, before the
-        `StateChange` is queued. Ends at `close`.
+        `Depth`, `BookUpdate`, `Trade`, `Ticker`, `Candle`, `FundingRate`, `Data`,
+        `StateChange` and `Gap`, from the moment of the call; the first item is the
+        present trusted depth, if there is one. A whole book begins with a snapshot, and
+        goes on with one where updates were passed over. Leaving ``LIVE`` discards the
+        depths that wait, before the `StateChange` is queued. Ends at `close`.
 
         Args:
-            latest: keep only the newest depth, ticker and funding rate that waits
+            latest: keep only the newest depth, book, ticker and funding rate that waits
                 (counted in ``stats().skipped``); False keeps them all, up to
                 *max_queue*. Trades, candles and data are always kept one by one.
             max_queue: how many items wait; what is beyond becomes a counted `Gap`.

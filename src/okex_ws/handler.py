@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from .channel import Channel
-from .errors import LoginRejected, OkexWSError, WireError
+from .errors import BookError, LoginRejected, OkexWSError, WireError
 from .session import Session
 from .trust import Link
 
@@ -37,6 +37,10 @@ class Handler(Protocol):
         """A lease that had ended is about to be renewed."""
         ...
 
+    def renewed(self) -> None:
+        """It is: what it vouches for is a new epoch."""
+        ...
+
     def look_again(self, now: float) -> None:
         """Time, or a new lease, may have changed the state of anything."""
         ...
@@ -45,8 +49,8 @@ class Handler(Protocol):
         """When `look_again` is to be called at the latest, the lease's end aside."""
         ...
 
-    def unreadable(self, error: WireError, now: float) -> None:
-        """A message could not be read; it may have been of any channel, or of one."""
+    def unreadable(self, error: WireError | BookError, now: float) -> None:
+        """A message could not be read, of any channel or of one, or broke a book."""
         ...
 
     def troubled(self, error: OkexWSError) -> None:

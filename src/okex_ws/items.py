@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import fields
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from .messages import BestBidAsk, Candle, Depth, FundingRate, Ticker, Trade
+from .book import OrderBook
+from .messages import (
+    BestBidAsk,
+    BookUpdate,
+    Candle,
+    Depth,
+    FundingRate,
+    Ticker,
+    Trade,
+)
 from .timing import utc
 from .trust import Published
 from .wire import CandleData, FundingData, TickerData, TradeData
@@ -32,6 +42,12 @@ def make_dict(
     }
 
 
+def _origin(shown: Published, topic: str) -> tuple[Any, ...]:
+    """What every depth says of itself: when, how late, its place, and where from."""
+    at, received = utc(shown.depth.time_ms / 1000), utc(shown.wall)
+    return at, received, shown.lag, shown.depth.seq, shown.epoch, topic
+
+
 def make_depth(
     instrument_id: str, topic: str, shown: Published, levels: int | None
 ) -> Depth:
@@ -41,12 +57,7 @@ def make_depth(
         instrument_id,
         tuple(tuple(level) for level in depth.bids[:levels]),
         tuple(tuple(level) for level in depth.asks[:levels]),
-        utc(depth.time_ms / 1000),
-        utc(shown.wall),
-        shown.lag,
-        depth.seq,
-        shown.epoch,
-        topic,
+        *_origin(shown, topic),
     )
 
 
@@ -57,17 +68,37 @@ def make_best(instrument_id: str, topic: str, shown: Published) -> BestBidAsk:
         instrument_id,
         *_top(depth.bids),
         *_top(depth.asks),
-        utc(depth.time_ms / 1000),
-        utc(shown.wall),
-        shown.lag,
-        depth.seq,
-        shown.epoch,
-        topic,
+        *_origin(shown, topic),
     )
 
 
-def _top(side: list[list[str]]) -> tuple[Decimal | None, Decimal | None]:
+def _top(side: Sequence[Sequence[str]]) -> tuple[Decimal | None, Decimal | None]:
     return (Decimal(side[0][0]), Decimal(side[0][1])) if side else (None, None)
+
+
+def make_book(shown: Published) -> OrderBook:
+    """The version of a whole book that is shown."""
+    # Made of tuples by its `BookBuilder`.
+    bids: Any = shown.depth.bids
+    asks: Any = shown.depth.asks
+    return OrderBook(bids, asks)
+
+
+def make_book_update(
+    instrument_id: str, topic: str, shown: Published, follows: bool
+) -> BookUpdate:
+    """What changed; the whole book, unless it *follows* the version before it."""
+    change = shown.depth.change
+    assert change is not None
+    book, whole = make_book(shown), change.whole or not follows
+    return BookUpdate(
+        instrument_id,
+        "snapshot" if whole else "update",
+        book.bids if whole else tuple(map(tuple, change.bids)),
+        book.asks if whole else tuple(map(tuple, change.asks)),
+        book,
+        *_origin(shown, topic),
+    )
 
 
 def make_ticker(instrument_id: str, shown: Published) -> Ticker:

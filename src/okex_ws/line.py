@@ -9,6 +9,11 @@ import math
 from enum import Enum
 from typing import Generic, TypeVar
 
+from .timing import Timeouts, doubled
+
+# A channel that broke is asked for again at once if it was whole for so long.
+STEADY = 60.0
+
 
 class Phase(Enum):
     """Where one channel stands on one connection."""
@@ -17,6 +22,7 @@ class Phase(Enum):
     ASKED = "subscribe sent, not acknowledged"
     ACKED = "acknowledged, nothing pushed yet"
     FLOWING = "acknowledged and pushed"
+    BROKEN = "acknowledged, and of no use until it is subscribed anew"
     LEAVING = "unsubscribe sent, not acknowledged"
     REFUSED = "refused for good"
 
@@ -32,6 +38,7 @@ class Step(Enum):
     SILENT = "no answer came"
     REFUSE = "the exchange refused the channel"
     SPOIL = "a push could not be read"
+    BREAK = "a push that others build on was lost, or failed its proof"
 
 
 # A missing key is a step that changes nothing, and is counted.
@@ -46,6 +53,7 @@ TRANSITIONS: dict[Phase, dict[Step, Phase]] = {
         Step.PUSH: Phase.FLOWING,
         Step.LEAVE: Phase.LEAVING,
         Step.LEFT: Phase.IDLE,
+        Step.BREAK: Phase.BROKEN,
         Step.REFUSE: Phase.REFUSED,
     },
     Phase.FLOWING: {
@@ -53,6 +61,12 @@ TRANSITIONS: dict[Phase, dict[Step, Phase]] = {
         Step.LEAVE: Phase.LEAVING,
         Step.LEFT: Phase.IDLE,
         Step.SPOIL: Phase.ACKED,
+        Step.BREAK: Phase.BROKEN,
+        Step.REFUSE: Phase.REFUSED,
+    },
+    Phase.BROKEN: {
+        Step.LEAVE: Phase.LEAVING,
+        Step.LEFT: Phase.IDLE,
         Step.REFUSE: Phase.REFUSED,
     },
     Phase.LEAVING: {Step.LEFT: Phase.IDLE, Step.SILENT: Phase.IDLE},
@@ -67,7 +81,10 @@ class Line(Generic[Target]):
 
     __slots__ = (
         "attempts",
+        "breaks",
+        "chained",
         "crowd",
+        "flows_since",
         "in_doubt",
         "name",
         "not_before",
@@ -78,11 +95,15 @@ class Line(Generic[Target]):
         "wanted",
     )
 
-    def __init__(self, name: str, target: Target, owes: bool) -> None:
+    def __init__(
+        self, name: str, target: Target, owes: bool, chained: bool = False
+    ) -> None:
         self.name = name
         self.target = target
         # Whether a push is owed right after the acknowledgement (a snapshot channel).
         self.owes = owes
+        # Whether each push builds on the one before: one that is lost breaks it.
+        self.chained = chained
         self.phase = Phase.IDLE
         self.wanted = True
         # How many it is asked together with, at the most: fewer after each failure, and
@@ -93,6 +114,8 @@ class Line(Generic[Target]):
         self.attempts = 0
         self.not_before = -math.inf
         self.silent_at = math.inf
+        self.breaks = 0
+        self.flows_since = math.inf
 
     def step(self, step: Step) -> bool:
         """Take *step* if the table has it; False, and no change, if it has not."""
@@ -102,10 +125,70 @@ class Line(Generic[Target]):
         self.phase = after
         return True
 
-    def flows(self) -> None:
-        """A first push came and was readable: the channel owes nothing more."""
+    # --- What its pushes are worth --------------------------------------------------
+
+    def flows(self, now: float) -> None:
+        """A first push came and was of use: the channel owes nothing more."""
         self.step(Step.PUSH)
-        self.attempts, self.silent_at = 0, math.inf
+        self.attempts, self.silent_at, self.flows_since = 0, math.inf, now
+
+    def spoil(self, now: float, timeouts: Timeouts) -> None:
+        """A push was lost: the next one is owed, or the channel as it was is over."""
+        if self.chained:
+            self._break(now, timeouts)
+        elif self.owes and self.step(Step.SPOIL):
+            self.await_push(now, timeouts)
+
+    def await_push(self, now: float, timeouts: Timeouts) -> None:
+        """If a push is owed, it is owed from *now*, and not for ever."""
+        if self.owes:
+            self.silent_at = now + doubled(
+                timeouts.first_push, self.attempts, timeouts.retry_cap
+            )
+
+    def _break(self, now: float, timeouts: Timeouts) -> None:
+        """Have it subscribed anew: at once, or later if it broke lately."""
+        if not self.step(Step.BREAK):
+            return
+        if now >= self.flows_since + STEADY:
+            self.breaks = 0
+        wait = doubled(1.0, self.breaks - 1, timeouts.retry_cap) if self.breaks else 0.0
+        self.not_before, self.flows_since = now + wait, math.inf
+        self.breaks += 1
+
+    # --- What it calls for ----------------------------------------------------------
+
+    def retry_later(self, now: float, timeouts: Timeouts) -> None:
+        """Have it asked for again, each time later."""
+        self.not_before = now + doubled(1.0, self.attempts, timeouts.retry_cap)
+        self.attempts += 1
+
+    def calls_for(self, now: float) -> Step | None:
+        """The step that brings it from what is acknowledged to what is wanted.
+
+        A channel that owes a snapshot too long is left, and so asked for again; one
+        that is broken likewise.
+        """
+        if self.phase is Phase.IDLE and self.wanted and now >= self.not_before:
+            return Step.ASK
+        if self.phase is Phase.BROKEN and (now >= self.not_before or not self.wanted):
+            return Step.LEAVE
+        silent = self.phase is Phase.ACKED and now >= self.silent_at
+        if self.acknowledged and (silent or not self.wanted):
+            return Step.LEAVE
+        return None
+
+    @property
+    def due(self) -> float:
+        """When time alone will have it call for something."""
+        if self.mends or (self.phase is Phase.IDLE and self.wanted):
+            return self.not_before
+        return self.silent_at if self.phase is Phase.ACKED else math.inf
+
+    @property
+    def mends(self) -> bool:
+        """Whether it is broken, and will be left only to be asked for again."""
+        return self.phase is Phase.BROKEN and self.wanted
 
     @property
     def forgettable(self) -> bool:

@@ -25,6 +25,7 @@ class Login:
     ) -> None:
         # Whether an answer may come, be it late.
         self.asked = False
+        self.accepted = False
         self._text = text
         self._secrets = secrets
         self.due = -math.inf
@@ -44,6 +45,10 @@ class Login:
     def never(self) -> None:
         """The key is refused."""
         self.due, self.asked = math.inf, False
+
+    def accept(self) -> None:
+        """The exchange took the key."""
+        self.accepted, self.asked = True, False
 
     def clean(self, message: str) -> str:
         """An error's text without a secret: the exchange may echo a whole request."""

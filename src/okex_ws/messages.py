@@ -13,7 +13,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from enum import Enum
-from typing import Any, Union
+from typing import TYPE_CHECKING, Any, Union
+
+if TYPE_CHECKING:
+    from .book import OrderBook
 
 # A level of a book: price, size, then what the wire adds (liquidated orders on v3
 # derivatives, "0" where the field is retired, and last the number of orders).
@@ -50,7 +53,8 @@ class Depth:
 
     *timestamp* is the exchange's, *received* ours. *lag* is how much later than the
     best of its connection's last ten minutes the message came, or ``None`` where that
-    is unknown. *epoch* changes whenever averaging over the change would be wrong.
+    is unknown. *epoch* grows whenever averaging over the change would be wrong; of
+    several depth channels, whenever one of them begins or ceases to be trusted.
     """
 
     instrument_id: str
@@ -93,6 +97,29 @@ class BestBidAsk:
         if self.bid is None or self.ask is None:
             return None
         return self.ask - self.bid
+
+
+@dataclass(frozen=True, slots=True)
+class BookUpdate:
+    """What one message changed in a whole book, and the book after it.
+
+    *action* is ``'snapshot'``, and then *bids* and *asks* are the whole book, or
+    ``'update'``: rows that replace, insert or, with a size of zero, delete their price
+    in the book of the item before. Whatever was missed in between is made up for by a
+    snapshot. *book* is the version after it, an `OrderBook`. The rest is as in `Depth`.
+    """
+
+    instrument_id: str
+    action: str
+    bids: tuple[Level, ...]
+    asks: tuple[Level, ...]
+    book: OrderBook = field(repr=False)
+    timestamp: datetime
+    received: datetime
+    lag: float | None
+    seq: int | None
+    epoch: int
+    channel: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,7 +257,9 @@ class Gap:
     instrument_id: str = ""
 
 
-Item = Union[Depth, Trade, Ticker, Candle, FundingRate, Data, StateChange, Gap]
+Item = Union[
+    Depth, BookUpdate, Trade, Ticker, Candle, FundingRate, Data, StateChange, Gap
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,7 +306,10 @@ class Stats:
 
     *messages* and *bytes* as received; *reconnects*, *dropped* and *skipped* by name:
     ``dropped`` counts messages that could not be used, ``skipped`` items that were good
-    but gave way to newer ones. *last_pong* and *ping_round_trip* are the health check.
+    but gave way to newer ones. *resyncs* are withdrawals of a channel for a message
+    that could not be read, or a book that failed its proof; *mismatches* are depths of
+    one sequence number whose best levels were not the same. *last_pong* and
+    *ping_round_trip* are the health check.
     """
 
     messages: int = 0
@@ -285,6 +317,7 @@ class Stats:
     reconnects: Mapping[str, int] = field(default_factory=dict)
     resyncs: int = 0
     gaps: int = 0
+    mismatches: int = 0
     dropped: Mapping[str, int] = field(default_factory=dict)
     skipped: Mapping[str, int] = field(default_factory=dict)
     callback_errors: int = 0

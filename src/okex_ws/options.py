@@ -16,7 +16,7 @@ from .protocols.v3 import PROTOCOL as V3
 from .protocols.v5 import PROTOCOL as V5
 from .stream import Network, TcpNetwork, check_ssl_context
 from .timing import Clock, Ping, Reconnect, SystemClock, Timeouts
-from .venues import Venue, find_venue
+from .venues import Venue, find_venue, retired
 
 _WIRES: dict[str, Wire] = {"v3": V3, "v5": V5}
 
@@ -57,10 +57,10 @@ def make_plan(
     _check_type("credentials", credentials, Credentials)
     _check_type("reconnect", reconnect, Reconnect)
     _check_type("timeouts", timeouts, Timeouts)
-    if credentials is not None and where.retired is not None:
+    if credentials is not None and retired(where) is not None:
         raise ValueError(
             f"credentials are not sent to venue {where.name!r}, which was retired"
-            f" ({where.retired}): who listens there now is not known"
+            f" ({retired(where)}): who listens there now is not known"
         )
     ticking = clock or SystemClock()
     settings = Settings(

@@ -20,6 +20,7 @@ from .connection import HOST_GAP, Connection, Settings
 from .counters import Counts
 from .credentials import Credentials
 from .errors import OkexWSError
+from .inboxes import Inboxes
 from .messages import Stats
 from .protocols import Wire
 from .route import Route
@@ -74,7 +75,7 @@ class Plan:
         self._seats: dict[str, _Seat] = {}
         self.routes: tuple[Route, ...] = ()
         # Iterators over all there is, and will be.
-        self._inboxes: weakref.WeakSet[Inbox] = weakref.WeakSet()
+        self._inboxes = Inboxes()
         # Connections over which nothing could be had, until they have ended.
         self._parting: tuple[Connection, ...] = ()
         # Whose counts are not folded into the past yet, and what is.
@@ -107,7 +108,7 @@ class Plan:
             self._holdings[view], self._present[view] = holding, None
             inboxes = tuple(self._inboxes)
         for inbox in inboxes:
-            view.follow(inbox)
+            view.follow(inbox, own=False)
         for route, carried in holding.items():
             self._join(route, view, carried)
         self._start([route for route in holding if route not in before], view)
@@ -136,8 +137,10 @@ class Plan:
             raise ValueError("the feed is closed")
         for name in names:
             if self.wire.path(name.key).login and self._credentials is None:
+                tier = self.wire.tier(name.key)
+                fee = f" of the fee tier {tier}" if tier else ""
                 raise ValueError(
-                    f"channel {name.key!r} needs a login:"
+                    f"channel {name.key!r} needs a login{fee}:"
                     " Feed(..., credentials=Credentials(...))"
                 )
 
@@ -210,6 +213,8 @@ class Plan:
     def release(self, view: View) -> None:
         """*view* wants nothing more; channels that nobody else wants are left."""
         with self._lock:
+            if self.closed:
+                return  # every route tells its own end
             holding = self._holdings.pop(view, {})
             for channels in holding.values():
                 for channel in channels:
@@ -231,7 +236,7 @@ class Plan:
             self._inboxes.add(inbox)
             views, closed = self.views, self.closed
         for view in views:
-            view.follow(inbox)
+            view.follow(inbox, own=False)
         if closed:
             inbox.close()
 
@@ -241,7 +246,7 @@ class Plan:
             if views is not None:
                 return tally(self.connections, views, Counter(), self.past_counts)
             present, living = tuple(self._present), tuple(self._living)
-            past = Counter(self.past)
+            past = self.past + self._inboxes.skipped()
             return tally(self.connections, present, past, self.past_counts, living)
 
     def close(self) -> None:

@@ -12,8 +12,8 @@ from typing import Protocol
 
 from .channel import Channel, DepthChannel
 from .connection import Connection
-from .errors import LoginRejected, OkexWSError, WireError
-from .line import Line
+from .errors import BookError, LoginRejected, OkexWSError, WireError
+from .line import Line, Phase
 from .session import Session
 from .timing import Clock
 from .trust import NO_LIMITS, Link
@@ -69,15 +69,18 @@ class Route:
 
     def join(self, view: View, channels: Sequence[Channel]) -> None:
         """*view* wants *channels*, which live here."""
+        now = self._clock.monotonic()
         if view.ended:
             # Refused or closed meanwhile: it may have left before it came.
+            view.tell(now)
             return
-        now = self._clock.monotonic()
         self._hold((*self._views, view))
         for channel in channels:
             channel.followers = (*channel.followers, view)
             if self.error is not None:
                 self.rejected(channel.name, self.error, now)
+            elif channel.error is not None:
+                self._refuse(view, channel, channel.error, now)
             else:
                 self._want(channel, now)
         view.tell(now)
@@ -105,8 +108,14 @@ class Route:
         line = talk.session.lines.get(channel.name)
         if line is not None and line.target is channel and line.wanted:
             return
+        if line is not None and line.phase is Phase.FLOWING:
+            # Nobody wanted it any more, but the exchange was not told yet.
+            channel.take_over(line.target)
+            line.target = channel
+            self._ask(talk.session, channel, now)
+            return
         channel.opened(talk.link, now)
-        line = talk.session.want(channel.name, channel, channel.owes, now)
+        line = self._ask(talk.session, channel, now)
         if line.acknowledged:
             channel.subscribed(talk.link, now)
 
@@ -122,7 +131,12 @@ class Route:
         """See `handler.Handler`."""
         for channel in self._wanted():
             channel.opened(link, now)
-            session.want(channel.name, channel, channel.owes, now)
+            self._ask(session, channel, now)
+
+    @staticmethod
+    def _ask(session: Session[Channel], channel: Channel, now: float) -> Line[Channel]:
+        owes, chained = channel.owes, channel.chained
+        return session.want(channel.name, channel, owes, now, chained)
 
     def _wanted(self) -> list[Channel]:
         return [c for c in self._owner.wanted(self) if c.followers]
@@ -148,7 +162,8 @@ class Route:
     def rejected(self, channel: str, error: OkexWSError, now: float) -> None:
         """See `handler.Handler`."""
         target = self.channels.get(channel)
-        if target is not None:
+        # One that nobody joined yet was not asked for: the refusal is of another.
+        if target is not None and target.followers:
             target.refused(error)
             for view in self._following(target):
                 self._refuse(view, target, error, now)
@@ -178,6 +193,11 @@ class Route:
         for channel in self._wanted():
             channel.lapsed()
 
+    def renewed(self) -> None:
+        """See `handler.Handler`."""
+        for channel in self._wanted():
+            channel.renewed()
+
     def look_again(self, now: float) -> None:
         """See `handler.Handler`."""
         for view in self._views:
@@ -190,7 +210,7 @@ class Route:
             return math.inf
         return min(view.due() for view in self._limited)
 
-    def unreadable(self, error: WireError, now: float) -> None:
+    def unreadable(self, error: WireError | BookError, now: float) -> None:
         """See `handler.Handler`."""
         for channel in self._wanted():
             if error.channel is None or error.channel == channel.name:
@@ -198,7 +218,9 @@ class Route:
 
     def troubled(self, error: OkexWSError) -> None:
         """See `handler.Handler`."""
-        for view in self._views:
+        channel = self.channels.get(getattr(error, "channel", None) or "")
+        # What happened to one channel is told to those who follow it.
+        for view in self._views if channel is None else self._following(channel):
             view.trouble(error)
 
     def lost(self, error: OkexWSError, now: float) -> None:

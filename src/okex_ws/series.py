@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
+from .book_channel import BookChannel
 from .channel import Channel, DepthChannel, ValueChannel
 from .items import iso, make_candle, make_trade
 from .messages import Candle, Data, Gap, Item, State, Trade
@@ -41,7 +42,9 @@ class SeriesChannel(Channel, Generic[T]):
             except RuntimeError:  # appended to meanwhile; an append takes no time
                 continue
 
-    def item(self, shown: Published, levels: int | None) -> Item | None:
+    def item(
+        self, shown: Published, levels: int | None, before: Published | None = None
+    ) -> Item | None:
         """The newest, if it is of the epoch of *shown*."""
         newest = self.items[-1:]
         return newest[0] if newest and newest[0].epoch == shown.epoch else None
@@ -90,13 +93,14 @@ class TradeChannel(SeriesChannel[Trade]):
 
     def push(
         self, push: Push, first: bool, link: Link, now: float, wall: float
-    ) -> None:
+    ) -> bool:
         """Publish that data came, then each trade that is new."""
         read = [self._read(element) for element in push.elements]
         self._publish(None, None, link, now, wall, push.text)
         for place, data in enumerate(read):
             # Only the last trade is sent again; what stands beside it is news.
             self._take(data, first and self._replays and not place, wall)
+        return True
 
     def _take(self, data: TradeData, replayed: bool, wall: float) -> None:
         after_loss, self._after_loss = self._after_loss, False
@@ -142,12 +146,13 @@ class CandleChannel(SeriesChannel[Candle]):
 
     def push(
         self, push: Push, first: bool, link: Link, now: float, wall: float
-    ) -> None:
+    ) -> bool:
         """Publish that data came, then each candle."""
         read = [self._read(element) for element in push.elements]
         self._publish(None, None, link, now, wall, push.text)
         for data in read:
             self._take(data, wall)
+        return True
 
     def _take(self, data: CandleData, wall: float) -> None:
         before = self._newest_ms
@@ -180,7 +185,7 @@ class DataChannel(SeriesChannel[Data]):
 
     def push(
         self, push: Push, first: bool, link: Link, now: float, wall: float
-    ) -> None:
+    ) -> bool:
         """Publish a push."""
         self._publish(None, None, link, now, wall, push.text)
         self._in_gap = False
@@ -190,10 +195,12 @@ class DataChannel(SeriesChannel[Data]):
         data = Data(self.topic, elements, push.action, received, epoch, name)
         self._items.append(data)
         self._hand_over(data)
+        return True
 
 
 KINDS: dict[str, Callable[[Wire, Name], Channel]] = {
     "depth": DepthChannel,
+    "book": BookChannel,
     "ticker": ValueChannel,
     "funding": ValueChannel,
     "trade": TradeChannel,

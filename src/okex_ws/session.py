@@ -13,8 +13,8 @@ from collections import deque
 from collections.abc import Iterable
 from typing import Generic, NamedTuple
 
+from .allowance import Allowance
 from .errors import (
-    BudgetSpent,
     LoginRejected,
     Stalled,
     SubscriptionRejected,
@@ -35,7 +35,7 @@ from .heartbeat import Heartbeat
 from .line import Line, Phase, Step, Target
 from .login import Login
 from .protocols import Wire
-from .timing import Budget, Ping, Timeouts, doubled
+from .timing import Budget, Ping, Timeouts
 from .wire import (
     LoggedIn,
     Message,
@@ -47,12 +47,15 @@ from .wire import (
     Unsubscribed,
 )
 
+# What an error that names nobody leaves to the acknowledgements of the others.
+GRACE = 1.0
+
 
 class _Request(NamedTuple):
     op: str
     id: str
     channels: set[str]  # those not answered yet
-    sent: float
+    due: float  # when they are given up
 
 
 class Session(Generic[Target]):
@@ -70,8 +73,9 @@ class Session(Generic[Target]):
         self._wire = wire
         self._timeouts = timeouts
         self._heartbeat = Heartbeat(ping, timeouts.pong, now)
-        self.budget, self._budget_told = budget, False
-        self._login = login  # None once it was accepted
+        self.budget = budget
+        self._allowance = Allowance(budget)
+        self._login = login
         self._requests = 0
         self.lines: dict[str, Line[Target]] = {}
         self._request: _Request | None = None
@@ -80,14 +84,21 @@ class Session(Generic[Target]):
 
     # --- What is wanted -------------------------------------------------------------
 
-    def want(self, name: str, target: Target, owes: bool, now: float) -> Line[Target]:
-        """Have channel *name* subscribed; *owes* if a push follows its ack."""
+    def want(
+        self, name: str, target: Target, owes: bool, now: float, chained: bool = False
+    ) -> Line[Target]:
+        """Have channel *name* subscribed; *owes* if a push follows its ack.
+
+        *chained* if each push builds on the one before, as those of a whole book.
+        """
         line = self.lines.get(name)
         if line is None or line.phase is Phase.REFUSED:
-            line = self.lines[name] = Line(name, target, owes)
-        if line.target is not target and owes and line.step(Step.SPOIL):
+            # Whoever is new is told that requests wait, if they do.
+            self._allowance.tell_again()
+            line = self.lines[name] = Line(name, target, owes, chained)
+        if line.target is not target:
             # Subscribed already, but for another: the new one knows no snapshot yet.
-            self._await_push(line, now)
+            line.spoil(now, self._timeouts)
         line.target, line.wanted = target, True
         self._lines_due = -math.inf
         return line
@@ -128,7 +139,7 @@ class Session(Generic[Target]):
         if isinstance(message, LoggedIn):
             return self._logged_in()
         if isinstance(message, Notice):
-            return [Noted(message.code, message.message)]
+            return [Noted(message.code, self.clean(message.message))]
         if isinstance(message, Terminated):
             return self._terminated(message)
         return [Unasked("unknown")]
@@ -140,7 +151,7 @@ class Session(Generic[Target]):
         if line is None or not line.step(Step.ACK):
             return [Unasked("ack")]
         line.crowd, line.in_doubt = math.inf, False
-        self._await_push(line, now)
+        line.await_push(now, self._timeouts)
         return [Acknowledged(name)]
 
     def _left(self, message: Unsubscribed, now: float) -> list[Event]:
@@ -153,7 +164,7 @@ class Session(Generic[Target]):
         if asked:
             return []
         # Not in a tight loop, should the exchange end it again and again.
-        self._retry_later(line, now)
+        line.retry_later(now, self._timeouts)
         return [Ended(name)]
 
     def _answered(self, op: str, name: str, answer_to: str | None = None) -> bool:
@@ -172,14 +183,16 @@ class Session(Generic[Target]):
     def _refused(self, message: Refused, now: float) -> list[Event]:
         """Find whom an error means: the channel it names, else the open request."""
         request = self._request
-        if self._login is not None:
-            message = message._replace(message=self._login.clean(message.message))
+        named = [n for n in self._wire.mentioned(message.message) if n in self.lines]
+        message = message._replace(message=self.clean(message.message))
+        if self._wire.repeats_login(message.code) and self._login is not None:
+            # The answer to a login that had none in time, and was sent once more.
+            return self._logged_in()
         if request is None or (message.id is not None and message.id != request.id):
             text = f"{printable(message.message)} (error {message.code})"
             return [Unasked("error", f"an error that answers no request: {text}")]
-        if self._login is not None:
+        if self._login is not None and not self._login.accepted:
             return self._login_refused(self._login, message, now)
-        named = [n for n in self._wire.mentioned(message.message) if n in self.lines]
         if len(named) == 1 and named[0] not in request.channels:
             return [Trouble(self._rejection(message, named[0]))]
         meant = named if len(named) == 1 else sorted(request.channels)
@@ -187,8 +200,16 @@ class Session(Generic[Target]):
             self._give_up(request, meant, now, answered=True)
         elif len(meant) == 1:
             return self._refuse(request.op, meant[0], message)
+        elif message.id is not None:
+            # Refused as a whole, or for one: what is good has its answer on the way.
+            self._request = request._replace(due=min(request.due, now + GRACE))
+            self._lines_due = -math.inf
         # Else one of them is bad: those that are not will be acknowledged by and by.
         return [Trouble(self._rejection(message, listed(meant)))]
+
+    def clean(self, text: str) -> str:
+        """Text of the network without a secret that this connection told."""
+        return text if self._login is None else self._login.clean(text)
 
     def _terminated(self, message: Terminated) -> list[Event]:
         """The exchange ended all channels of one kind, whatever they are about."""
@@ -232,29 +253,19 @@ class Session(Generic[Target]):
             line = self.lines.get(name)
             if line is None:
                 continue  # ended and forgotten, by an answer to something else
-            line.step(Step.SILENT)
-            if not answered:
+            if line.step(Step.SILENT) and not answered:
                 line.crowd = (len(names) + 1) // 2
                 line.in_doubt = request.op == "subscribe"
-            self._retry_later(line, now)
+            if answered or len(names) == 1:
+                line.retry_later(now, self._timeouts)
             self._forget(line)
 
-    def _retry_later(self, line: Line[Target], now: float) -> None:
-        line.not_before = now + doubled(1.0, line.attempts, self._timeouts.retry_cap)
-        line.attempts += 1
-
     def spoiled(self, name: str | None, now: float) -> None:
-        """A push of *name*, or of any channel, was unreadable: the next one is owed."""
-        for line in self.lines.values() if name is None else [self.lines.get(name)]:
-            if line is not None and line.owes and line.step(Step.SPOIL):
-                self._await_push(line, now)
-
-    def _await_push(self, line: Line[Target], now: float) -> None:
+        """A push of *name*, or of any channel, is lost: unreadable, or proven wrong."""
         self._lines_due = -math.inf
-        if line.owes:
-            line.silent_at = now + doubled(
-                self._timeouts.first_push, line.attempts, self._timeouts.retry_cap
-            )
+        for line in self.lines.values() if name is None else [self.lines.get(name)]:
+            if line is not None:
+                line.spoil(now, self._timeouts)
 
     @property
     def awaits_login(self) -> bool:
@@ -291,10 +302,10 @@ class Session(Generic[Target]):
 
     def _check_request(self, now: float, read_at: float) -> list[Event]:
         request = self._request
-        if request is None or read_at < request.sent + self._timeouts.ack:
+        if request is None or read_at < request.due:
             return []
         names = sorted(request.channels)
-        if self._login is not None:
+        if request.op == "login" and self._login is not None:
             self._request = None
             self._login.again(now)
         self._give_up(request, names, now)
@@ -304,50 +315,41 @@ class Session(Generic[Target]):
     def _close_difference(self, now: float, wall: float) -> list[Event]:
         """Send the next request, if one is called for, and say when to look again."""
         if self._request is not None:
-            self._lines_due = self._request.sent + self._timeouts.ack
+            self._lines_due = self._request.due
             return []
-        if self._login is not None:
+        if self._login is not None and not self._login.accepted:
             return self._log_in(self._login, now, wall)
         for op, step in (("unsubscribe", Step.LEAVE), ("subscribe", Step.ASK)):
             ready = self._next_batch(step, now)
             if ready:
                 return self._ask(op, step, ready, now)
-        dues = map(self._line_due, self.lines.values())
-        self._lines_due = min(dues, default=math.inf)
-        return []
+        dues = [line.due for line in self.lines.values()]
+        # Of those that are due, only the broken are left: they wait for their share.
+        held = sum(due <= now for due in dues)
+        ready_at, words = self._allowance.wait_for_share(held, now)
+        later = [due for due in dues if due > now]
+        self._lines_due = min([*later, ready_at] if held else later, default=math.inf)
+        return list(map(Trouble, words))
 
     def _next_batch(self, step: Step, now: float) -> list[str]:
+        may_mend = self._allowance.may_mend(now)
         ready = [
-            line for line in self.lines.values() if self._calls_for(line, now) is step
+            line
+            for line in self.lines.values()
+            if line.calls_for(now) is step and (may_mend or not line.mends)
         ]
         crowd = max((line.crowd for line in ready), default=0)
         together = [line.name for line in ready if line.crowd == crowd]
         return together if crowd == math.inf else together[: int(crowd)]
 
-    @staticmethod
-    def _calls_for(line: Line[Target], now: float) -> Step | None:
-        """The step that brings *line* from what is acknowledged to what is wanted.
-
-        A channel that owes a snapshot too long is left, and so asked for again.
-        """
-        if line.phase is Phase.IDLE and line.wanted and now >= line.not_before:
-            return Step.ASK
-        silent = line.phase is Phase.ACKED and now >= line.silent_at
-        if line.acknowledged and (silent or not line.wanted):
-            return Step.LEAVE
-        return None
-
-    def _line_due(self, line: Line[Target]) -> float:
-        if line.phase is Phase.IDLE and line.wanted:
-            return line.not_before
-        return line.silent_at if line.phase is Phase.ACKED else math.inf
-
     def _ask(self, op: str, step: Step, names: list[str], now: float) -> list[Event]:
-        waits = self._budget_spent(op, len(names), now)
-        if waits is not None:
-            return waits
+        self._lines_due, words = self._allowance.wait(op, len(names), now)
+        if self._lines_due > now:
+            return list(map(Trouble, words))
         text, carried = self._wire.request(op, names, self._requests + 1)
         self._send(op, text, carried, now)
+        if any(self.lines[name].mends for name in carried):
+            self._allowance.spend_share(now)
         for name in carried:
             line = self.lines[name]
             line.step(step)
@@ -355,38 +357,27 @@ class Session(Generic[Target]):
                 line.attempts += 1
         return []
 
-    def _budget_spent(self, op: str, count: int, now: float) -> list[Event] | None:
-        """What to say if no request may be sent now; ``None`` if one may."""
-        ready_at = self.budget.ready_at(now)
-        if ready_at <= now:
-            self._budget_told = False
-            return None
-        self._lines_due = ready_at
-        told, self._budget_told = self._budget_told, True
-        spent = Trouble(BudgetSpent(op, count, ready_at - now))
-        return [] if told else [spent]
-
     def _send(self, op: str, text: str, carried: Iterable[str], now: float) -> None:
-        self.budget.spend(now)
+        self._allowance.spend(now)
         self._requests += 1
         self._outgoing.append(text)
-        self._request = _Request(op, str(self._requests), set(carried), now)
-        self._lines_due = now + self._timeouts.ack
+        due = self._lines_due = now + self._timeouts.ack
+        self._request = _Request(op, str(self._requests), set(carried), due)
 
     def _log_in(self, login: Login, now: float, wall: float) -> list[Event]:
         if now < login.due:
             self._lines_due = login.due
             return []
-        waits = self._budget_spent("login", 1, now)
-        if waits is None:
+        self._lines_due, words = self._allowance.wait("login", 1, now)
+        if self._lines_due <= now:
             self._send("login", login.ask(wall), (), now)
-        return waits or []
+        return list(map(Trouble, words))
 
     def _logged_in(self) -> list[Event]:
         if self._login is None or not self._login.asked:
             return [Unasked("login")]
-        self._request = self._login = None
-        self._lines_due = -math.inf
+        self._login.accept()
+        self._request, self._lines_due = None, -math.inf
         return []
 
     def _login_refused(self, login: Login, message: Refused, now: float) -> list[Event]:

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, TypedDict
 
+from .book import OrderBook
 from .callbacks import OnError, OnMessage, OnState, check_callables
 from .following import Following
 from .messages import BestBidAsk, Candle, Depth, Item, Trade
@@ -51,9 +52,12 @@ class WSSubscription(Following):
             library.
         venue: a name (``'okx'``, ``'okj-v3'``, ...) or a `Venue`; default: the feed's,
             else ``'okex'``.
-        channels: ``'depth5'``, ``'bbo-tbt'``, ``'trade'``, ``'trades-all'``,
-            ``'ticker'``, ``'candle60s'`` and the other bars, ``'funding_rate'``,
-            ``'mark_price'``, ...: v3's and v5's names of a thing are the same.
+        channels: ``'depth5'``, ``'bbo-tbt'``, the whole books ``'depth'``,
+            ``'depth_l2_tbt'``, ``'books50-l2-tbt'`` and ``'books-rpi'``, ``'trade'``,
+            ``'trades-all'``, ``'ticker'``, ``'candle60s'`` and the other bars,
+            ``'funding_rate'``, ``'mark_price'``, ...: v3's and v5's names of a thing
+            are the same. Of several depths each read is given the newest that can be
+            trusted, out of those with as many levels as it asks for.
         raw_channels: further channels of the instrument by the venue's own names,
             known to the library or not: each push is a `Data`.
         feed: a `Feed` to live on; without one the subscription makes its own.
@@ -146,7 +150,7 @@ class WSSubscription(Following):
                 last ten minutes. Answers "is a backlog building up?": healthy
                 connections were measured at 0.105 to 0.224 s (p99.9). An unknown lag
                 passes.
-            levels: at most so many levels a side.
+            levels: at most so many levels a side; 5 unless more are asked for.
 
         Raises:
             TypeError, ValueError: for a limit that is no number; nothing else, ever.
@@ -176,8 +180,21 @@ class WSSubscription(Following):
         max_lag: float | None = None,
         levels: int | None = None,
     ) -> BestBidAsk | None:
-        """Best bid and ask as ``Decimal``; ``None`` where `GetDepth` gives ``{}``."""
+        """Best bid and ask as ``Decimal``, or ``None``; limits as of `GetDepth`.
+
+        Of several depth channels it is that of the newest, be it of one level.
+        """
         return self._view.best_bid_ask(_limits(max_age, max_silence, max_lag, levels))
+
+    @property
+    def book(self) -> OrderBook | None:
+        """The whole book at this moment: an immutable version, or ``None``.
+
+        ``None`` without a channel that carries one (``'depth'``, ``'depth_l2_tbt'``,
+        ``'books50-l2-tbt'``, ``'books-rpi'``), while its proof does not stand, and
+        where the default limits of the subscription are crossed.
+        """
+        return self._view.book
 
     @property
     def trades(self) -> tuple[Trade, ...]:
@@ -201,8 +218,8 @@ class WSSubscription(Following):
     def latest(self, channel: str) -> Item | None:
         """The newest item of a subscribed channel, ``None`` if it cannot be trusted.
 
-        A `Depth`, `Trade`, `Ticker`, `Candle`, `FundingRate` or `Data`; ``None`` also
-        before the first.
+        A `Depth`, `BookUpdate`, `Trade`, `Ticker`, `Candle`, `FundingRate` or `Data`;
+        ``None`` also before the first.
 
         Raises:
             ValueError: *channel* is not subscribed here.
@@ -256,12 +273,6 @@ def _names(
     found += [wire.raw_channel(name, market, instrument_id) for name in raw_channels]
     if not found:
         raise ValueError("channels is empty: name at least one")
-    depths = dict.fromkeys(name.topic for name in found if name.kind == "depth")
-    if len(depths) > 1:
-        raise ValueError(
-            f"one depth a subscription, not {' and '.join(map(repr, depths))}: make"
-            " two subscriptions on one feed"
-        )
     return {name.topic: name for name in found}
 
 

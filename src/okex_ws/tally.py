@@ -49,6 +49,7 @@ def tally(
         reconnects=dict(counts.reconnects),
         resyncs=mine["resyncs"],
         gaps=mine["gaps"],
+        mismatches=mine["mismatches"],
         dropped=dict(counts.dropped),
         skipped={
             kind[len(_SKIPPED) :]: count

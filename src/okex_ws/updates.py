@@ -33,6 +33,10 @@ class Source(Protocol):
         ...
 
 
+# The item of a value, for a script that was given another one last, if any.
+Make = Callable[[Published, Union[Published, None]], Union[Item, None]]
+
+
 @dataclass(slots=True, eq=False)
 class _Note:
     """A depth or ticker that waits: the newest of its channel, or one of them all."""
@@ -40,7 +44,7 @@ class _Note:
     kind: str
     source: Source
     shown: Published
-    make: Callable[[Published], Item | None]
+    make: Make
 
 
 @dataclass(slots=True, eq=False)
@@ -90,7 +94,11 @@ class Inbox:
         self._changed = threading.Condition()
         self._waiting: deque[_Waiting] = deque()
         self._notes: dict[object, _Note] = {}
+        # What was handed over last, of those whose items build on each other.
+        self._handed: dict[Source, dict[str, Published]] = {}
         self._queued = 0
+        # What was there before the iterator, and may yet be brought to it.
+        self._seeds: dict[tuple[str, str], Data] = {}
         self._last_ids: dict[tuple[str, str], str] = {}
         self._lost: dict[tuple[str, str], _Lost] = {}
         self._states: dict[Source, State] = {}
@@ -122,7 +130,7 @@ class Inbox:
         kind: str,
         source: Source,
         shown: Published,
-        make: Callable[[Published], Item | None],
+        make: Make,
         *,
         seed: bool = False,
     ) -> None:
@@ -148,11 +156,23 @@ class Inbox:
                 self._queue_gap(item)
             elif isinstance(item, (Trade, Candle, Data)):
                 series = item.instrument_id, topic
+                if self._seeds and self._seeds.pop(series, None) is item:
+                    return
                 if self._queued < self._max_queue:
                     self._queue_single(series, item)
                 else:
                     self._lose(series, self._last_ids.get(series)).count += 1
                     self._skip(topic)
+
+    def seed(self, topic: str, item: Item | None) -> None:
+        """An item that came before the iterator did, unless it is here already."""
+        with self._changed:
+            if isinstance(item, Data) and all(
+                each is not item for each in self._waiting
+            ):
+                series = item.instrument_id, topic
+                self._queue_single(series, item)
+                self._seeds[series] = item
 
     def change(self, source: Source, change: StateChange) -> None:
         """The state of *source* changed."""
@@ -164,6 +184,7 @@ class Inbox:
         with self._changed:
             self._states.pop(source, None)
             self._told.pop(source, None)
+            self._handed.pop(source, None)
             if not self._endless:
                 self._ended, self._error = not self._states, error
             self._changed.notify_all()
@@ -292,8 +313,10 @@ class Inbox:
             if not isinstance(item, _Note):
                 return item
             self._notes = {k: n for k, n in self._notes.items() if n is not item}
-            made = item.make(item.shown)
+            handed = self._handed.setdefault(item.source, {})
+            made = item.make(item.shown, handed.get(item.kind))
             if made is not None:
+                handed[item.kind] = item.shown
                 return made
             self._skip(item.kind)
         return None

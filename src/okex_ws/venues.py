@@ -239,6 +239,22 @@ VENUES = {
 }
 
 
+# Hosts of the retired: who listens there now is not known.
+_RETIRED_HOSTS = {
+    urlsplit(endpoint).hostname: venue.retired
+    for venue in VENUES.values()
+    for endpoint in venue.endpoints
+    if venue.retired is not None
+}
+
+
+def retired(venue: Venue) -> str | None:
+    """Why nothing secret may be told to *venue*, itself retired or a host of one."""
+    hosts = (urlsplit(endpoint).hostname for endpoint in venue.endpoints)
+    found = (_RETIRED_HOSTS[host] for host in hosts if host in _RETIRED_HOSTS)
+    return venue.retired or next(found, None)
+
+
 def find_venue(venue: str | Venue) -> Venue:
     """The venue of that name, or *venue* itself; a ``ValueError`` names those known."""
     if isinstance(venue, Venue):

@@ -10,18 +10,23 @@ from __future__ import annotations
 import logging
 import math
 import threading
-import weakref
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
+from .agreement import Agreement
+from .book import OrderBook
+from .book_channel import BookChannel
 from .callbacks import Callbacks
 from .channel import Channel, DepthChannel
+from .choice import LEVELS, Look, choose, worst
 from .errors import NotLive, OkexWSError
-from .items import make_best, make_depth, make_dict
+from .inboxes import Inboxes
+from .items import make_best, make_book, make_depth, make_dict
 from .library import on_library_thread
 from .messages import BestBidAsk, Candle, Depth, Health, Item, State, StateChange, Trade
-from .series import CandleChannel, SeriesChannel, TradeChannel
+from .series import CandleChannel, DataChannel, SeriesChannel, T, TradeChannel
+from .telling import Telling
 from .timing import Clock, utc
 from .trust import (
     LIVE,
@@ -29,24 +34,12 @@ from .trust import (
     Limits,
     Published,
     Verdict,
-    how_well,
     judge,
     turns_at,
 )
 from .updates import Inbox
 
 log = logging.getLogger("okex_ws")
-
-# A state change that only a caller's limit made is told once in this many seconds.
-LIMIT_TOLD_EVERY = 1.0
-
-
-class _Look(NamedTuple):
-    """A verdict, and the one channel and value that it was passed on."""
-
-    verdict: Verdict
-    channel: Channel
-    shown: Published
 
 
 class View:
@@ -72,15 +65,12 @@ class View:
         # Both are set once and for ever.
         self.error: OkexWSError | None = None
         self.closed = False
-        self._told = State.CONNECTING
-        self._told_for_limit = False
-        self._told_at: dict[State, float] = {}
-        self._retell = math.inf
+        self._telling = Telling()
+        self._agreement = Agreement(instrument_id)
         self._changed = threading.Condition()
         # Held by a thread that tells something; a callback may tell more.
         self.turn = threading.RLock()
-        self._updates: tuple[tuple[weakref.ref[Inbox], dict[str, int]], ...] = ()
-        self._skipped: Counter[str] = Counter()
+        self._inboxes = Inboxes()
 
     def carry(self, channels: Mapping[str, Channel]) -> None:
         """The channels of this subscription, by topic; called once, by the plan."""
@@ -95,24 +85,32 @@ class View:
 
     # --- Trust ----------------------------------------------------------------------
 
-    def look(self, limits: Limits) -> _Look:
-        """The state at this moment: of the best depth channel, or of the worst one."""
+    def look(self, limits: Limits, levels: int | None = None) -> Look:
+        """The state at this moment: of the depth that a read of *levels* is of.
+
+        Without a depth channel it is that of the worst channel.
+        """
+        return self._look_at(self._depths, limits, levels or limits.levels or LEVELS)
+
+    def _look_at(
+        self, depths: Sequence[DepthChannel], limits: Limits, levels: int
+    ) -> Look:
+        carriers: Sequence[Channel] = depths or self._others()
         # What is shown is read before the clock: every doubt falls on "too old".
-        carriers: Sequence[Channel] = self._depths or self._others()
-        shown = [(c, c.shown) for c in carriers]
+        shown = [(channel, channel.shown) for channel in carriers]
         now, wall = self._clock.monotonic(), self._clock.wall()
-        looks = [_Look(judge(s, limits, now, wall), c, s) for c, s in shown]
-        live = [look for look in looks if look.verdict is LIVE]
+        looks = [Look(judge(s, NO_LIMITS, now, wall), c, s) for c, s in shown]
+        best = choose(looks, levels) if depths else worst(looks)
+        if limits is not NO_LIMITS and best.verdict is LIVE:
+            best = best._replace(verdict=judge(best.shown, limits, now, wall))
         if self.error is not None:
-            return looks[0]._replace(verdict=Verdict(State.FAILED, str(self.error)))
+            return best._replace(verdict=Verdict(State.FAILED, str(self.error)))
         if self.closed:
-            return looks[0]._replace(verdict=Verdict(State.CLOSED, "closed"))
-        if any(look.channel.shown.epoch != look.shown.epoch for look in live):
+            return best._replace(verdict=Verdict(State.CLOSED, "closed"))
+        if any(channel.shown.epoch != value.epoch for channel, value in shown):
             # The lease is newer than the value: a new epoch began in between.
-            return self.look(limits)
-        if not self._depths:
-            return min(looks, key=lambda look: how_well(look.verdict.state))
-        return looks[0]
+            return self._look_at(depths, limits, levels)
+        return best
 
     def _others(self) -> list[Channel]:
         channels = self.channels.values()
@@ -126,7 +124,7 @@ class View:
         look = self.look(limits)
         if look.verdict is not LIVE or not self._depths:
             return {}
-        return make_dict(self.instrument_id, look.shown, limits.levels)
+        return make_dict(self.instrument_id, look.shown, limits.levels or LEVELS)
 
     def depth(self, limits: Limits) -> Depth:
         """The same as a value; raises `NotLive` where that is ``{}``."""
@@ -136,14 +134,26 @@ class View:
             raise NotLive(verdict.state, "no depth channel is subscribed")
         if verdict is not LIVE:
             raise NotLive(verdict.state, verdict.cause)
-        return make_depth(self.instrument_id, channel.topic, shown, limits.levels)
+        levels = limits.levels or LEVELS
+        return make_depth(self.instrument_id, channel.topic, shown, levels)
 
     def best_bid_ask(self, limits: Limits) -> BestBidAsk | None:
         """The top of that depth, or ``None``."""
-        verdict, channel, shown = self.look(limits.over(self.limits))
-        if verdict is not LIVE or not self._depths:
+        # The top is in every depth, so it is that of the newest.
+        look = self.look(limits.over(self.limits), limits.levels or 1)
+        if look.verdict is not LIVE or not self._depths:
             return None
-        return make_best(self.instrument_id, channel.topic, shown)
+        return make_best(self.instrument_id, look.channel.topic, look.shown)
+
+    @property
+    def book(self) -> OrderBook | None:
+        """The present version of the whole book, or ``None``."""
+        books = [c for c in self._depths if isinstance(c, BookChannel)]
+        if not books:
+            return None
+        most = max(channel.levels for channel in books)
+        look = self._look_at(books, self.limits, most)
+        return make_book(look.shown) if look.verdict is LIVE else None
 
     @property
     def has_depth(self) -> bool:
@@ -153,18 +163,16 @@ class View:
     @property
     def trades(self) -> tuple[Trade, ...]:
         """The newest trades of the first channel of trades, newest last."""
-        for channel in self.channels.values():
-            if isinstance(channel, TradeChannel):
-                return channel.items
-        return ()
+        return self._items(TradeChannel)
 
     @property
     def candles(self) -> tuple[Candle, ...]:
         """The newest candles of the first channel of candles, newest last."""
-        for channel in self.channels.values():
-            if isinstance(channel, CandleChannel):
-                return channel.items
-        return ()
+        return self._items(CandleChannel)
+
+    def _items(self, kind: type[SeriesChannel[T]]) -> tuple[T, ...]:
+        found = (c.items for c in self.channels.values() if isinstance(c, kind))
+        return next(found, ())
 
     def latest(self, topic: str) -> Item | None:
         """The newest item of a subscribed channel, if it can be trusted."""
@@ -199,10 +207,16 @@ class View:
 
     # --- Waiting --------------------------------------------------------------------
 
-    def wait_live(self, timeout: float | None, give_up: float | None = None) -> None:
+    def wait_live(
+        self,
+        timeout: float | None,
+        give_up: float | None = None,
+        check: Callable[[], None] = lambda: None,
+    ) -> None:
         """Return when live; see ``WSSubscription.wait_live``.
 
-        *give_up* is the moment at which *timeout* is over, if it began before.
+        *give_up* is the moment at which *timeout* is over, if it began before; *check*
+        is called now and then, and may raise.
         """
         if on_library_thread():
             raise RuntimeError("wait_live() would wait for its own thread")
@@ -211,6 +225,7 @@ class View:
             give_up = math.inf if timeout is None else now + timeout
         with self._changed:
             while not self._is_ready():
+                check()
                 left = give_up - self._clock.monotonic()
                 if left <= 0:
                     why = f"{self.instrument_id} is {self.state} after {timeout:g} s"
@@ -220,15 +235,19 @@ class View:
 
     def _is_ready(self) -> bool:
         live = not self._depths or self.look(self.limits).verdict is LIVE
-        if self.error is not None:
-            # One error for all who wait: it must not collect their traces.
-            raise self.error.with_traceback(None)
+        self.check()
         if self.closed:
             raise NotLive(State.CLOSED, "closed")
         return live and all(
             channel.acknowledged or channel.error is not None
             for channel in self.channels.values()
         )
+
+    def check(self) -> None:
+        """Raise the error with which it failed, if it did."""
+        if self.error is not None:
+            # One error for all who wait: it must not collect their traces.
+            raise self.error.with_traceback(None)
 
     def wake(self) -> None:
         """Something that `wait_live` waits for may have come."""
@@ -237,36 +256,32 @@ class View:
 
     # --- Iterators ------------------------------------------------------------------
 
-    def follow(self, inbox: Inbox) -> None:
-        """Bring all that is told into *inbox* too, the present depth first."""
+    def follow(self, inbox: Inbox, *, own: bool = True) -> None:
+        """Bring all that is told into *inbox* too, and what is there already first.
+
+        *own* unless it follows a whole feed, which counts it.
+        """
         with self._changed:
-            self._fold_skipped()
-            self._updates = (*self._updates, (weakref.ref(inbox), inbox.skipped))
+            self._inboxes.add(inbox, counted=own)
         look = self.look(self.limits)
         inbox.follow(self, look.verdict.state)
         if look.verdict.state.final:
             inbox.end(self, self.error)
-        if look.verdict is LIVE and self._depths:
-            self._note(inbox, look.channel, seed=True)
-
-    def _fold_skipped(self) -> None:
-        """Keep the counts of iterators that nobody holds any more, and only those."""
-        for ref, skipped in self._updates:
-            if ref() is None:
-                self._skipped.update(skipped)
-        self._updates = tuple(pair for pair in self._updates if pair[0]() is not None)
-
-    @property
-    def inboxes(self) -> list[Inbox]:
-        """Of the iterators that somebody still holds."""
-        return [u for ref, _ in self._updates if (u := ref()) is not None]
+            return
+        # The depth that a read is given is the first item, if there is one.
+        others = (c for c in self.channels.values() if c is not look.channel)
+        for channel in (look.channel, *others):
+            shown = channel.shown
+            usable = self._usable(channel, shown)
+            if usable and isinstance(channel, DataChannel):
+                inbox.seed(channel.topic, channel.item(shown, None))
+            elif usable and shown.data is not None:
+                self._note(inbox, channel, seed=True)
 
     def counts(self) -> Counter[str]:
         """What it counted by itself, apart from its channels."""
-        counts = Counter(self._skipped)
-        for _, skipped in self._updates:
-            counts.update(dict(skipped))
-        counts = Counter({f"skipped {kind}": n for kind, n in counts.items()})
+        counts = self._inboxes.skipped()
+        counts["mismatches"] = self._agreement.mismatches
         counts["callback_errors"] = self.callbacks.errors
         counts["callback_stalls"] = self.callbacks.stalls
         return counts
@@ -281,9 +296,10 @@ class View:
         return self._turns(NO_LIMITS)
 
     def _turns(self, limits: Limits) -> float:
-        # The best depth channel is the state, and the worst one of the others.
+        if len(self._depths) == 1:
+            return turns_at(self._depths[0].shown, limits)
         if self._depths:
-            return max(turns_at(channel.shown, limits) for channel in self._depths)
+            return turns_at(self.look(limits).shown, limits)
         return min(turns_at(channel.shown, limits) for channel in self._others())
 
     def _usable(self, channel: Channel, shown: Published) -> bool:
@@ -298,9 +314,11 @@ class View:
 
     def pushed(self, channel: Channel, text: str, now: float) -> None:
         """A push of *channel* was published."""
+        if len(self._depths) > 1 and isinstance(channel, DepthChannel):
+            self._agreement.check(channel, self._depths, now)
         if self.limits is not NO_LIMITS:
             self.tell(now)
-        for inbox in self.inboxes if self._updates else ():
+        for inbox in self._inboxes:
             self._note(inbox, channel)
         if self.callbacks.on_message is not None and not self.closed:
             with self.turn:
@@ -310,15 +328,21 @@ class View:
         if isinstance(channel, SeriesChannel):
             return
 
-        def make(shown: Published) -> Item | None:
-            usable = self._usable(channel, shown)
-            return channel.item(shown, self.limits.levels) if usable else None
+        def make(shown: Published, before: Published | None) -> Item | None:
+            if not self._usable(channel, shown):
+                return None
+            # Of an epoch that ended a script may have kept nothing.
+            known = before if before and before.epoch == shown.epoch else None
+            if len(self._depths) > 1 and isinstance(channel, DepthChannel):
+                # The epoch of the subscription, as every read has it.
+                shown = shown._replace(epoch=self.look(NO_LIMITS).shown.epoch)
+            return channel.item(shown, self.limits.levels, known)
 
         inbox.note(channel.topic, self, channel.shown, make, seed=seed)
 
     def add(self, topic: str, item: Item) -> None:
         """An item came that counts by itself, or is known to be missing."""
-        for inbox in self.inboxes if self._updates else ():
+        for inbox in self._inboxes:
             inbox.add(topic, item)
 
     def tell(self, now: float) -> None:
@@ -327,22 +351,11 @@ class View:
             self._tell(now)
 
     def _tell(self, now: float) -> None:
-        old = self._told
-        look = self.look(self.limits)
-        verdict = look.verdict
-        self._retell = math.inf
-        if verdict.state is old or old.final:
-            return
-        if verdict.limit or (verdict is LIVE and self._told_for_limit):
-            again = self._told_at.get(verdict.state, -math.inf) + LIMIT_TOLD_EVERY
-            if now < again:
-                self._retell = again
-                return
-        self._told, self._told_for_limit = verdict.state, verdict.limit
-        self._told_at[verdict.state] = now
-        self._announce(self._change(old, look))
+        old, look = self._telling.state, self.look(self.limits)
+        if self._telling.may_tell(look.verdict, now):
+            self._announce(self._change(old, look))
 
-    def _change(self, old: State, look: _Look) -> StateChange:
+    def _change(self, old: State, look: Look) -> StateChange:
         now, at = self._clock.monotonic(), self._clock.wall()
         if look.verdict.since is not None:
             at -= max(0.0, now - look.verdict.since)
@@ -354,7 +367,7 @@ class View:
         if change.new is State.FAILED:
             log.error("%s failed: %s", self.instrument_id, change.cause)
         self.wake()
-        for inbox in self.inboxes:
+        for inbox in self._inboxes:
             inbox.change(self, change)
             if change.new.final:
                 inbox.end(self, self.error)
@@ -362,16 +375,17 @@ class View:
 
     def due(self) -> float:
         """When time alone crosses a limit that is to be told."""
-        withheld = self._retell < math.inf
-        if withheld or not self.limits.timed or self._told is not State.LIVE:
-            return self._retell
+        again = self._telling.again
+        live = self._telling.state is State.LIVE
+        if again < math.inf or not (live and self.limits.timed):
+            return again
         return self._turns(self.limits)
 
     def forked(self) -> None:
         """In a forked child: closed, and no lock that another thread may have held."""
         self._changed, self.turn = threading.Condition(), threading.RLock()
         self.closed = True
-        for inbox in self.inboxes:
+        for inbox in self._inboxes:
             inbox.forked()
 
     def fail(self, error: OkexWSError, now: float) -> None:

@@ -7,6 +7,7 @@ an object, ``'books5:BTC-USDT'``.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, NamedTuple, Union
@@ -15,14 +16,16 @@ from typing import Any, NamedTuple, Union
 class Name(NamedTuple):
     """One channel: its key, and what the library calls what comes over it.
 
-    *kind* is what its items are: ``'depth'``, ``'trade'``, ``'ticker'``, ``'candle'``,
-    ``'funding'`` or ``'data'``. *instrument_id* is ``''`` for what is not about one.
+    *kind* is what its items are: ``'depth'``, ``'book'``, ``'trade'``, ``'ticker'``,
+    ``'candle'``, ``'funding'`` or ``'data'``. *instrument_id* is ``''`` for what is not
+    about one. *levels* is how many a side a depth or a book has, at the most.
     """
 
     key: str
     topic: str
     instrument_id: str
     kind: str
+    levels: int = 0
 
 
 class Path(NamedTuple):
@@ -114,13 +117,35 @@ Message = Union[
 ]
 
 
-class DepthData(NamedTuple):
-    """A checked depth element. Levels are lists as decoded, price and size ``str``."""
+class BookData(NamedTuple):
+    """One message of a whole book: its rows, not checked yet, and what proves them.
 
+    *whole* is whether it replaces the book, or changes it. *checksum* is the wire's,
+    ``None`` where it sent none; *seq* and *prev_seq* are so under v3.
+    """
+
+    whole: bool
     bids: list[list[Any]]
     asks: list[list[Any]]
     time_ms: int
     seq: int | None
+    prev_seq: int | None
+    checksum: int | None
+
+
+class DepthData(NamedTuple):
+    """Levels that are checked and best first, price and size ``str``.
+
+    Those of a whole book are tuples, and have the *change* that they come of and its
+    number: *version* counts up by one with each.
+    """
+
+    bids: Sequence[Sequence[Any]]
+    asks: Sequence[Sequence[Any]]
+    time_ms: int
+    seq: int | None
+    change: BookData | None = None
+    version: int = 0
 
 
 # What came before the first snapshot: two sides that are checked already.

@@ -38,7 +38,7 @@ def every_channel(wire: Wire) -> list[Any]:
     return names
 
 
-@pytest.mark.parametrize(("wire", "count"), [(V3, 79), (V5, 302)])
+@pytest.mark.parametrize(("wire", "count"), [(V3, 87), (V5, 318)])
 def test_every_channel_has_a_key_of_its_own(wire: Wire, count: int) -> None:
     names = every_channel(wire)
 
@@ -67,11 +67,12 @@ def test_an_error_that_quotes_a_channel_names_it(wire: Wire) -> None:
 
 
 @pytest.mark.parametrize("wire", WIRES)
-def test_depths_and_tickers_push_at_once(wire: Wire) -> None:
-    for topic in ("depth5", "bbo-tbt", "ticker"):
+def test_depths_books_and_tickers_push_at_once(wire: Wire) -> None:
+    books = ("depth", "depth_l2_tbt", "books50-l2-tbt", "books-rpi")
+    for topic in ("depth5", "bbo-tbt", "ticker", *books):
         assert wire.needs_snapshot(topic)
     others = ("trade", "trades-all", "candle60s", "funding_rate", "mark_price")
-    for topic in (*others, "orders:instType=ANY", "books", ""):
+    for topic in (*others, "orders:instType=ANY", "books-new", ""):
         assert not wire.needs_snapshot(topic)
 
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from okex_ws.protocols.names import (
     ALIASES,
     BOOKS,
+    GATED,
     INDEX_ALIASES,
     KNOWN,
     argument_of,
@@ -40,6 +41,10 @@ BARS = {
 ROWS = [
     ("depth5", "depth", "depth5", "books5"),
     ("bbo-tbt", "depth", None, "bbo-tbt"),
+    ("depth", "book", "depth", "books"),
+    ("depth_l2_tbt", "book", "depth_l2_tbt", "books-l2-tbt"),
+    ("books50-l2-tbt", "book", None, "books50-l2-tbt"),
+    ("books-rpi", "book", None, "books-rpi"),
     ("trade", "trade", "trade", "trades"),
     ("trades-all", "trade", None, "trades-all"),
     ("ticker", "ticker", "ticker", "tickers"),
@@ -69,7 +74,7 @@ def test_a_thing_has_one_topic_under_all_its_names(
         found = find(name, "v5")
         assert (found.topic, found.kind, found.v3, found.v5) == (topic, kind, v3, v5)
         if v3 is None:
-            with pytest.raises(ValueError, match=f"v3 has no channel {name!r}"):
+            with pytest.raises(ValueError, match=f"^v3 has no channel {name!r}$"):
                 find(name, "v3")
         else:
             assert find(name, "v3") is found
@@ -84,15 +89,17 @@ def test_no_name_means_two_things() -> None:
     ]
 
     assert len(names) == len(set(names)) == len(ALIASES)
-    assert not set(names) & (BOOKS | set(INDEX_ALIASES))
+    assert not set(names) & set(INDEX_ALIASES)
     assert not any(map(is_private, names))
 
 
 @pytest.mark.parametrize(
     ("topic", "v3", "v5"),
     [
-        *((topic, TRADED, TRADED) for topic in ("depth5", "trade")),
+        *((topic, TRADED, TRADED) for topic in ("depth5", "depth", "trade")),
+        ("depth_l2_tbt", TRADED, TRADED),
         *((topic, None, TRADED) for topic in ("bbo-tbt", "trades-all", "candle1s")),
+        *((topic, None, TRADED) for topic in ("books50-l2-tbt", "books-rpi")),
         ("mark-price-candle1m", None, TRADED),
         *((topic, MARKETS, MARKETS) for topic in ("ticker", "candle60s")),
         ("candle1Dutc", None, MARKETS),
@@ -144,33 +151,38 @@ def test_v3_calls_an_index_by_its_market_alone() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "v3", "v5", "tier"),
+    ("topic", "names", "levels", "tier"),
     [
-        *((name, "depth", "books", None) for name in ("depth", "books")),
-        *(
-            (name, "depth_l2_tbt", "books-l2-tbt", "VIP5")
-            for name in ("depth_l2_tbt", "books-l2-tbt")
-        ),
-        ("books50-l2-tbt", None, "books50-l2-tbt", "VIP4"),
-        ("books-rpi", None, "books-rpi", None),
+        ("depth", ("depth", "books"), 400, None),
+        ("depth_l2_tbt", ("depth_l2_tbt", "books-l2-tbt"), 400, "VIP5"),
+        ("books50-l2-tbt", ("books50-l2-tbt",), 50, "VIP4"),
+        ("books-rpi", ("books-rpi",), 400, None),
     ],
 )
-def test_a_full_book_comes_later_and_its_data_now(
-    name: str, v3: str | None, v5: str, tier: str | None
+def test_a_full_book_has_names_levels_and_perhaps_a_tier(
+    topic: str, names: tuple[str, ...], levels: int, tier: str | None
 ) -> None:
-    for protocol, own in (("v3", v3), ("v5", v5)):
-        with pytest.raises(ValueError, match=f"channel {name!r}") as caught:
-            find(name, protocol)
+    known = KNOWN[topic]
 
-        said = str(caught.value)
-        if own is None:
-            assert said == f"v3 has no channel {name!r}"
-            continue
-        assert "comes with a later release" in said
-        assert f"raw_channels=({own!r},) gives its data decoded" in said
-        gated = tier is not None and protocol == "v5"
-        assert ("asks for a login and the fee tier" in said) is gated
-        assert not gated or said.endswith(f"tier {tier}")
+    assert [name for name, its in ALIASES.items() if its == topic] == list(names)
+    assert (known.kind, known.levels, known.v5) == ("book", levels, names[-1])
+    assert set(names) <= BOOKS
+    assert GATED.get(names[-1]) == tier
+
+
+def test_only_books_are_books_and_only_they_are_gated() -> None:
+    books = {topic for topic, known in KNOWN.items() if known.kind == "book"}
+
+    assert {ALIASES[name] for name in BOOKS} == books
+    assert len(books) == 4
+    assert set(GATED) < set(BOOKS)
+
+
+def test_only_a_depth_and_a_book_have_levels() -> None:
+    levels = {topic: known.levels for topic, known in KNOWN.items() if known.levels}
+
+    assert set(levels) == {t for t, k in KNOWN.items() if k.kind in ("depth", "book")}
+    assert (levels["bbo-tbt"], levels["depth5"]) == (1, 5)
 
 
 @pytest.mark.parametrize(
@@ -213,14 +225,20 @@ def test_a_private_channel_says_that_it_needs_a_login(name: str, protocol: str) 
         ("book5", "v5", "; did you mean 'books5'?"),
         ("candle1min", "v5", "; did you mean 'candle1m'?"),
         ("trades-al", "v3", "; did you mean 'trades'?"),
+        ("depht", "v3", "; did you mean 'depth'?"),
+        ("books50-l2-tb", "v5", "; did you mean 'books50-l2-tbt'?"),
+        ("books-rp", "v5", "; did you mean 'books-rpi'?"),
         ("zzz", "v3", ""),
     ],
 )
 def test_an_unknown_channel_names_the_nearest_and_the_known(
     name: str, protocol: str, near: str
 ) -> None:
-    said = f"unknown channel {name!r}{near}; known are 'depth5', 'trade', 'ticker', "
-    with pytest.raises(ValueError, match=f"^{re.escape(said)}"):
+    said = (
+        f"unknown channel {name!r}{near}; known are 'depth5', 'depth', 'trade',"
+        " 'ticker', 'candle60s', 'funding_rate', 'mark_price', ..."
+    )
+    with pytest.raises(ValueError, match=f"^{re.escape(said)}$"):
         find(name, protocol)
 
 

@@ -12,7 +12,7 @@ from okex_ws.errors import WireError
 from okex_ws.protocols import Wire
 from okex_ws.protocols.v3 import PROTOCOL as V3
 from okex_ws.protocols.v5 import PROTOCOL as V5
-from okex_ws.wire import Name, Path, Push
+from okex_ws.wire import BookData, Name, Path, Push
 
 AT = "1786541241006"
 AT_V3 = "2021-04-17T16:49:46.174Z"
@@ -92,6 +92,17 @@ ABOUT_ONE: list[tuple[str, str, str, str, Any]] = [
         {"instType": "SWAP", "oi": "5000", "oiCcy": "555.55", "ts": AT},
     ),
 ]
+# Whole books: what a user names, the wire's name, and one element of a snapshot.
+BOOKS: list[tuple[str, str, Any]] = [
+    (name, own, {**SIDES, "ts": AT, "prevSeqId": -1, "seqId": 5, **checksum})
+    for names, own, checksum in (
+        (("depth", "books"), "books", {"checksum": 0}),
+        (("depth_l2_tbt", "books-l2-tbt"), "books-l2-tbt", {"checksum": 0}),
+        (("books50-l2-tbt",), "books50-l2-tbt", {"checksum": 0}),
+        (("books-rpi",), "books-rpi", {}),
+    )
+    for name in names
+]
 # Their objects have the type of the instrument too.
 ABOUT_ONE_OF_A_TYPE: list[tuple[str, str, str, str, str, Any]] = [
     (
@@ -145,11 +156,6 @@ WHOLESALE: list[tuple[dict[str, str], Path, Any]] = [
         Path("business"),
         {"instType": "SPOT", "instId": "BTC-USDT", "vol24h": "3", "ts": AT},
     ),
-    (
-        {"channel": "books-rpi", "instId": "BTC-USDT"},
-        Path("public"),
-        {**SIDES, "ts": AT, "prevSeqId": -1, "seqId": 5},
-    ),
 ]
 # What a user names, market and instrument, the wire's topic, and the element's fields.
 V3_TABLES: list[tuple[str, str, str, str, Any]] = [
@@ -193,8 +199,9 @@ def pushed(wire: Wire, name: Name, text: str) -> list[Any]:
     (message,) = wire.decode(text.encode(), False)
     assert isinstance(message, Push)
     assert (message.channel, message.text) == (name.key, text)
-    read: Callable[[Any], Any] = getattr(wire, name.kind, lambda element: element)
-    return [read(element) for element in message.elements]
+    read: Callable[..., Any] = getattr(wire, name.kind, lambda element: element)
+    action = (message.action,) if name.kind == "book" else ()
+    return [read(element, *action) for element in message.elements]
 
 
 def v5_text(argument: object, element: Any) -> str:
@@ -214,6 +221,48 @@ def test_a_channel_of_v5_is_answered_as_it_was_asked(
 
     assert asked == {"channel": own, "instId": instrument_id}
     assert (type(item) in (dict, list)) is (channel.kind == "data")
+
+
+@pytest.mark.parametrize(("name", "own", "element"), BOOKS)
+@pytest.mark.parametrize(("action", "whole"), [("snapshot", True), ("update", False)])
+def test_a_book_of_v5_is_answered_as_it_was_asked(
+    name: str, own: str, element: Any, action: str, whole: bool
+) -> None:
+    channel = V5.channel(V5.topic(name), "swap", "BTC-USDT-SWAP")
+    (asked,) = json.loads(V5.request("subscribe", [channel.key], 1).text)["args"]
+    text = json.dumps({"arg": asked, "action": action, "data": [element]})
+
+    (book,) = pushed(V5, channel, text)
+
+    assert asked == {"channel": own, "instId": "BTC-USDT-SWAP"}
+    checksum = 0 if "checksum" in element else None
+    assert book == BookData(
+        *(whole, SIDES["bids"], SIDES["asks"], int(AT), 5, -1, checksum)
+    )
+
+
+@pytest.mark.parametrize("market", ["spot", "futures", "swap", "option"])
+@pytest.mark.parametrize(
+    ("name", "own"),
+    [
+        *(("depth", "depth"), ("books", "depth")),
+        *(("depth_l2_tbt", "depth_l2_tbt"), ("books-l2-tbt", "depth_l2_tbt")),
+    ],
+)
+def test_a_book_of_v3_is_answered_as_it_was_asked(
+    market: str, name: str, own: str
+) -> None:
+    channel = V3.channel(V3.topic(name), market, "A-B")
+    element = {**SIDES, "instrument_id": "A-B", "timestamp": AT_V3, "checksum": -5}
+    text = json.dumps(
+        {"table": f"{market}/{own}", "action": "partial", "data": [element]}
+    )
+
+    (book,) = pushed(V3, channel, text)
+
+    assert (book.whole, book.seq, book.prev_seq, book.checksum) == (
+        *(True, None, None, -5),
+    )
 
 
 @pytest.mark.parametrize(
@@ -276,6 +325,9 @@ def test_however_long_a_value_is_the_error_of_it_is_short(length: int) -> None:
         (V5.funding, {**FUNDING, "fundingRate": text}),
         (V3.candle, {"candle": [text, *BAR]}),
     ]
+    for name in ("bids", "asks", "ts", "checksum", "seqId", "prevSeqId"):
+        element = {**SIDES, "ts": AT, name: text}
+        asked.append((lambda book: V5.book(book, "update"), element))
 
     for read, element in asked:
         with pytest.raises(WireError) as caught:

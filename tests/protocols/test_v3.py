@@ -33,38 +33,49 @@ from okex_ws.wire import (
     [
         (
             *("depth5", "futures", "BTC-USD-190517"),
-            ("futures/depth5:BTC-USD-190517", "depth5", "BTC-USD-190517", "depth"),
+            ("futures/depth5:BTC-USD-190517", "depth5", "BTC-USD-190517", "depth", 5),
         ),
         (
             *("trade", "spot", "BTC-USDT"),
-            ("spot/trade:BTC-USDT", "trade", "BTC-USDT", "trade"),
+            ("spot/trade:BTC-USDT", "trade", "BTC-USDT", "trade", 0),
         ),
         (
             *("ticker", "index", "BTC-USD"),
-            ("index/ticker:BTC-USD", "ticker", "BTC-USD", "ticker"),
+            ("index/ticker:BTC-USD", "ticker", "BTC-USD", "ticker", 0),
         ),
         (
             *("candle604800s", "option", "EOS-USD-210625-8.00-C"),
             (
                 "option/candle604800s:EOS-USD-210625-8.00-C",
-                *("candle604800s", "EOS-USD-210625-8.00-C", "candle"),
+                *("candle604800s", "EOS-USD-210625-8.00-C", "candle", 0),
             ),
         ),
         (
             *("funding_rate", "swap", "BTC-USD-SWAP"),
             (
                 *("swap/funding_rate:BTC-USD-SWAP", "funding_rate"),
-                *("BTC-USD-SWAP", "funding"),
+                *("BTC-USD-SWAP", "funding", 0),
             ),
         ),
         (
             *("mark_price", "swap", "BTC-USD-SWAP"),
-            ("swap/mark_price:BTC-USD-SWAP", "mark_price", "BTC-USD-SWAP", "data"),
+            ("swap/mark_price:BTC-USD-SWAP", "mark_price", "BTC-USD-SWAP", "data", 0),
+        ),
+        (
+            *("depth", "spot", "BTC-USDT"),
+            ("spot/depth:BTC-USDT", "depth", "BTC-USDT", "book", 400),
+        ),
+        (
+            *("depth_l2_tbt", "option", "EOS-USD-210625-8.00-C"),
+            (
+                *("option/depth_l2_tbt:EOS-USD-210625-8.00-C", "depth_l2_tbt"),
+                *("EOS-USD-210625-8.00-C", "book", 400),
+            ),
         ),
     ],
 )
 def test_a_channel_is_named_as_the_wire_names_it(
-    topic: str, market: str, instrument_id: str, name: tuple[str, ...]
+    topic: str, market: str, instrument_id: str, name: tuple[str | int, ...]
 ) -> None:
     assert PROTOCOL.channel(topic, market, instrument_id) == name
 
@@ -72,11 +83,10 @@ def test_a_channel_is_named_as_the_wire_names_it(
 def test_a_raw_channel_is_called_as_the_venue_calls_it() -> None:
     raw = PROTOCOL.raw_channel
 
-    assert raw("depth", "spot", "A-B") == ("spot/depth:A-B", "depth", "A-B", "data")
     assert raw("new", "swap", "A-B-SWAP") == (
-        *("swap/new:A-B-SWAP", "new", "A-B-SWAP", "data"),
+        *("swap/new:A-B-SWAP", "new", "A-B-SWAP", "data", 0),
     )
-    assert raw("order", "spot", "A-B") == ("spot/order:A-B", "order", "A-B", "data")
+    assert raw("order", "spot", "A-B") == ("spot/order:A-B", "order", "A-B", "data", 0)
 
 
 def test_a_raw_channel_that_is_known_as_data_is_that_channel() -> None:
@@ -91,7 +101,14 @@ def test_a_raw_channel_that_is_known_as_data_is_that_channel() -> None:
     [
         ("depth5", "channel 'depth5' has a type of its own: name it in channels="),
         ("candle1m", "channel 'candle1m' has a type of its own"),
-        ("bbo-tbt", "v3 has no channel 'bbo-tbt'"),
+        *(
+            (name, f"channel '{name}' has a type of its own: name it in channels=")
+            for name in ("depth", "books", "depth_l2_tbt", "books-l2-tbt")
+        ),
+        *(
+            (name, f"^v3 has no channel '{name}'$")
+            for name in ("bbo-tbt", "books50-l2-tbt", "books-rpi")
+        ),
         ("a b", "'a b' is no name of a channel"),
     ],
 )
@@ -109,18 +126,21 @@ def test_a_raw_channel_that_cannot_be_says_why(name: str, reason: str) -> None:
         ("option/order:BTC-USD", "option/order:BTC-USD", ""),
         ("futures/instruments", "futures/instruments", ""),
         ("system/status", "system/status", ""),
-        ("spot/depth:BTC-USDT", "spot/depth:BTC-USDT", "BTC-USDT"),
         ("futures/mark_price:BTC-USD-190517", "mark_price", "BTC-USD-190517"),
     ],
 )
 def test_an_argument_of_a_request_is_its_own_key(
     argument: str, topic: str, instrument_id: str
 ) -> None:
-    assert PROTOCOL.raw(argument) == (argument, topic, instrument_id, "data")
+    assert PROTOCOL.raw(argument) == (argument, topic, instrument_id, "data", 0)
 
 
 @pytest.mark.parametrize(
-    "argument", ["spot/ticker:BTC-USDT", "swap/funding_rate:A-B-SWAP", "spot/depth5"]
+    "argument",
+    [
+        *("spot/ticker:BTC-USDT", "swap/funding_rate:A-B-SWAP", "spot/depth5"),
+        *("spot/depth:BTC-USDT", "option/depth_l2_tbt:A-B-210625-8.00-C"),
+    ],
 )
 def test_an_argument_that_has_a_type_belongs_to_another_subscription(
     argument: str,
@@ -166,6 +186,11 @@ def test_books_of_400_levels_are_deep() -> None:
     assert PROTOCOL.is_deep("option/depth_l2_tbt:BTC-USD-210625-8.00-C")
     assert not PROTOCOL.is_deep("spot/depth5:A-B")
     assert not PROTOCOL.is_deep("futures/instruments")
+
+
+def test_v3_never_asked_for_a_fee_tier() -> None:
+    for key in ("spot/depth:A-B", "spot/depth_l2_tbt:A-B", "spot/depth5:A-B", "", "x"):
+        assert PROTOCOL.tier(key) == ""
 
 
 # --- What is asked ------------------------------------------------------------------
@@ -272,6 +297,18 @@ def test_an_error_names_channels_as_whole_words(message: str, named: list[str]) 
 )
 def test_only_the_front_of_a_long_error_is_read(message: str) -> None:
     assert len(PROTOCOL.mentioned(message)) <= 1
+
+
+def test_one_code_says_that_one_is_logged_in_already() -> None:
+    assert PROTOCOL.repeats_login(30042)
+    assert PROTOCOL.repeats_login("30042")
+    for code in (30041, 30027, 60031, "", "030042", 0):
+        assert not PROTOCOL.repeats_login(code)
+
+
+def test_no_close_frame_of_v3_refuses_a_login() -> None:
+    # 4001 is "no data received in 30s" there.
+    assert not any(map(PROTOCOL.ends_login, (None, 1000, 1006, 4001, 4004)))
 
 
 def test_three_codes_pass_and_all_else_stays() -> None:

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import json
+from collections.abc import Callable
 from typing import Any
 
 from hypothesis import example, given
 from hypothesis import strategies as st
-from tests.protocols.v3_frames import CANDLE, DEPTH5, FUNDING, TICKER, TRADE, deflate
+from tests.protocols.v3_frames import (
+    CANDLE,
+    DEPTH,
+    DEPTH5,
+    FUNDING,
+    TICKER,
+    TRADE,
+    deflate,
+)
 
 from okex_ws.errors import WireError
 from okex_ws.protocols.v3 import PROTOCOL
@@ -29,6 +38,7 @@ keys = st.sampled_from(
         *("instrument_id", "bids", "asks", "timestamp", "price", "size", "qty"),
         *("side", "trade_side", "trade_id", "last", "best_bid"),
         *("currency", "underlying", "candle", "funding_rate", "funding_time"),
+        *("checksum", "seqId"),
     ]
 )
 values = st.recursive(
@@ -42,6 +52,7 @@ values = st.recursive(
 tables = st.sampled_from(
     [
         *("spot/depth5", "swap/trade", "option/ticker", "swap/depth", "spot/new"),
+        "spot/depth_l2_tbt",
         *("spot/account", "futures/account", "option/summary", "system/status"),
         *("swap/funding_rate", "spot/candle60s", "option/instruments"),
     ]
@@ -64,15 +75,15 @@ elements = st.fixed_dictionaries(
         "underlying": values,
         "funding_rate": scalars,
         "funding_time": scalars,
+        "checksum": scalars,
     },
 )
 pushes = st.fixed_dictionaries(
     {"table": tables, "data": st.lists(elements, max_size=3)},
-    optional={"action": scalars},
+    optional={"action": st.sampled_from(["partial", "update"]) | scalars},
 )
 
-
-READERS = [
+READERS: list[Callable[[Any], object]] = [
     *(PROTOCOL.depth, PROTOCOL.trade, PROTOCOL.ticker),
     *(PROTOCOL.candle, PROTOCOL.funding),
 ]
@@ -88,10 +99,12 @@ def survives(payload: bytes, binary: bool) -> None:
     for message in messages:
         if isinstance(message, Push):
             for element in message.elements:
-                survives_reading(element)
+                survives_reading(element, message.action)
 
 
-def survives_reading(element: object) -> None:
+def survives_reading(element: object, action: Any) -> None:
+    with contextlib.suppress(WireError):
+        PROTOCOL.book(element, action)
     for read in READERS:
         with contextlib.suppress(WireError):
             read(element)
@@ -112,7 +125,7 @@ def test_random_json_raises_only_wire_errors(value: Any) -> None:
 @given(
     st.sampled_from(
         [
-            *(DEPTH5, TRADE, TICKER, CANDLE, FUNDING),
+            *(DEPTH5, DEPTH, TRADE, TICKER, CANDLE, FUNDING),
             *(
                 '{"event":"error","errorCode":30040}',
                 '{"event":"login","success":true}',
@@ -135,6 +148,6 @@ def test_mutations_of_good_frames_raise_only_wire_errors(
     survives(bytes(packed), True)
 
 
-@given(values | elements)
-def test_the_readers_raise_only_wire_errors(value: Any) -> None:
-    survives_reading(value)
+@given(values | elements, st.sampled_from(["partial", "update", "snapshot"]) | values)
+def test_the_readers_raise_only_wire_errors(value: Any, action: Any) -> None:
+    survives_reading(value, action)

@@ -44,7 +44,8 @@ def typed(message: Push) -> list[Any]:
     topic = message.channel.split(":")[0].split("/")[1]
     kind = KNOWN[topic].kind if topic in KNOWN else "data"
     read = getattr(PROTOCOL, kind, lambda element: element)
-    return [read(element) for element in message.elements]
+    action = (message.action,) if kind == "book" else ()
+    return [read(element, *action) for element in message.elements]
 
 
 @recorded

@@ -25,6 +25,14 @@ from okex_ws.wire import (
     Unsubscribed,
 )
 
+# How many a side; everything else has none.
+LEVELS = {
+    "bbo-tbt": 1,
+    "depth5": 5,
+    "books50-l2-tbt": 50,
+    **dict.fromkeys(("depth", "depth_l2_tbt", "books-rpi"), 400),
+}
+
 # --- What things are called ---------------------------------------------------------
 
 
@@ -32,6 +40,10 @@ from okex_ws.wire import (
     ("topic", "market", "instrument_id", "key", "kind"),
     [
         ("depth5", "spot", "BTC-USDT", "books5:BTC-USDT", "depth"),
+        ("depth", "spot", "BTC-USDT", "books:BTC-USDT", "book"),
+        ("depth_l2_tbt", "spot", "BTC-USDT", "books-l2-tbt:BTC-USDT", "book"),
+        ("books50-l2-tbt", "spot", "BTC-USDT", "books50-l2-tbt:BTC-USDT", "book"),
+        ("books-rpi", "spot", "BTC-USDT", "books-rpi:BTC-USDT", "book"),
         ("bbo-tbt", "swap", "BTC-USD-SWAP", "bbo-tbt:BTC-USD-SWAP", "depth"),
         ("trade", "spot", "BTC-USDT", "trades:BTC-USDT", "trade"),
         ("trades-all", "spot", "BTC-USDT", "trades-all:BTC-USDT", "trade"),
@@ -76,14 +88,13 @@ def test_a_channel_is_the_key_of_its_object(
 ) -> None:
     name = PROTOCOL.channel(topic, market, instrument_id)
 
-    assert name == (key, topic, instrument_id, kind)
+    assert name == (key, topic, instrument_id, kind, LEVELS.get(topic, 0))
 
 
 @pytest.mark.parametrize(
     ("name", "key", "topic"),
     [
-        ("books", "books:BTC-USDT", "books"),
-        ("books-l2-tbt", "books-l2-tbt:BTC-USDT", "books-l2-tbt"),
+        ("books-new", "books-new:BTC-USDT", None),
         ("call-auction-details", "call-auction-details:BTC-USDT", None),
         ("mark-price", "mark-price:BTC-USDT", "mark_price"),
         ("mark_price", "mark-price:BTC-USDT", "mark_price"),
@@ -93,7 +104,7 @@ def test_a_raw_channel_is_called_as_the_venue_calls_it(
     name: str, key: str, topic: str | None
 ) -> None:
     assert PROTOCOL.raw_channel(name, "spot", "BTC-USDT") == (
-        *(key, topic or name, "BTC-USDT", "data"),
+        *(key, topic or name, "BTC-USDT", "data", 0),
     )
 
 
@@ -106,6 +117,13 @@ def test_a_raw_channel_of_an_index_has_the_name_that_was_given() -> None:
     [
         *((name, "type of its own: name it in channels=") for name in ("books5",)),
         *((name, "has a type of its own") for name in ("depth5", "candle1m", "trades")),
+        *(
+            (name, f"^channel '{name}' has a type of its own: name it in channels=$")
+            for name in (
+                *("depth", "books", "depth_l2_tbt", "books-l2-tbt"),
+                *("books50-l2-tbt", "books-rpi"),
+            )
+        ),
         *(
             (name, "has a type of its own")
             for name in ("index-tickers", "funding-rate")
@@ -132,7 +150,7 @@ def test_a_raw_channel_that_cannot_be_says_why(name: str, reason: str) -> None:
             {"channel": "orders", "instType": "SWAP", "instId": "A-B-SWAP"},
             *("orders:instId=A-B-SWAP,instType=SWAP", None, "A-B-SWAP"),
         ),
-        ({"channel": "books", "instId": "A-B"}, "books:A-B", None, "A-B"),
+        ({"channel": "books-new", "instId": "A-B"}, "books-new:A-B", None, "A-B"),
         (
             *({"channel": "mark-price", "instId": "A-B"}, "mark-price:A-B"),
             *("mark_price", "A-B"),
@@ -154,7 +172,7 @@ def test_a_raw_channel_that_cannot_be_says_why(name: str, reason: str) -> None:
 def test_an_argument_of_a_request_is_a_channel(
     argument: Any, key: str, topic: str | None, instrument_id: str
 ) -> None:
-    assert PROTOCOL.raw(argument) == (key, topic or key, instrument_id, "data")
+    assert PROTOCOL.raw(argument) == (key, topic or key, instrument_id, "data", 0)
 
 
 @pytest.mark.parametrize(
@@ -164,6 +182,10 @@ def test_an_argument_of_a_request_is_a_channel(
         {"channel": "index-candle1m", "instId": "BTC-USD"},
         {"channel": "candle1m", "instId": "BTC-USDT", "more": "x"},
         {"channel": "mark-price-candle1m", "instId": "BTC-USDT"},
+        *(
+            {"channel": name, "instId": "BTC-USDT"}
+            for name in ("books", "books-l2-tbt", "books50-l2-tbt", "books-rpi")
+        ),
     ],
 )
 def test_an_argument_that_has_a_type_belongs_to_another_subscription(
@@ -171,6 +193,13 @@ def test_an_argument_that_has_a_type_belongs_to_another_subscription(
 ) -> None:
     with pytest.raises(ValueError, match=r"type of its own: WSSubscription\(.*chann"):
         PROTOCOL.raw(argument)
+
+
+def test_an_argument_that_no_request_can_carry_is_a_value_error() -> None:
+    long = {f"p{number}": "x" * 256 for number in range(130)}
+
+    with pytest.raises(ValueError, match="no request can carry a channel of"):
+        PROTOCOL.raw({"channel": "new", **long})
 
 
 @pytest.mark.parametrize("name", ["uid", "extraParams"])
@@ -250,10 +279,23 @@ def test_a_channel_has_its_path(path: Path, names: list[str]) -> None:
 
 
 def test_books_of_50_levels_and_more_are_deep() -> None:
-    for name in ("books", "books-l2-tbt", "books50-l2-tbt", "books-rpi", "books-elp"):
+    for name in ("books", "books-l2-tbt", "books50-l2-tbt", "books-rpi"):
         assert PROTOCOL.is_deep(f"{name}:BTC-USDT")
     for key in ("books5:BTC-USDT", "bbo-tbt:BTC-USDT", "books5", "orders:instType=ANY"):
         assert not PROTOCOL.is_deep(key)
+
+
+@pytest.mark.parametrize(
+    ("name", "tier"),
+    [
+        *(("books-l2-tbt", "VIP5"), ("books50-l2-tbt", "VIP4")),
+        *((name, "") for name in ("books", "books-rpi", "books5", "bbo-tbt", "trades")),
+    ],
+)
+def test_the_fast_books_ask_for_a_fee_tier_and_a_login(name: str, tier: str) -> None:
+    for key in (name, f"{name}:BTC-USDT", f"{name}:instType=ANY"):
+        assert PROTOCOL.tier(key) == tier
+        assert PROTOCOL.path(key) == Path("public", login=bool(tier))
 
 
 # --- What is asked ------------------------------------------------------------------
@@ -408,6 +450,16 @@ def test_an_error_names_the_channels_of_the_request_that_it_repeats(
 )
 def test_only_the_front_of_a_long_error_is_read(text: str) -> None:
     assert len(PROTOCOL.mentioned(text * 50_000)) <= 100
+
+
+def test_two_codes_say_that_one_is_logged_in_already() -> None:
+    assert all(map(PROTOCOL.repeats_login, ("60031", "60010", 60031)))
+    assert not any(map(PROTOCOL.repeats_login, ("60009", "60011", "30042", "", 0)))
+
+
+def test_one_close_frame_refuses_a_login() -> None:
+    assert PROTOCOL.ends_login(4001)
+    assert not any(map(PROTOCOL.ends_login, (None, 1000, 1006, 4004, 400)))
 
 
 def test_five_codes_pass_and_all_else_stays() -> None:
@@ -595,6 +647,34 @@ def test_data_that_is_no_list_is_a_wire_error_of_its_channel(data: object) -> No
     error = refusal(decode, text)
 
     assert (error.kind, error.channel) == ("shape", "books5:A-B")
+
+
+@pytest.mark.parametrize("other", ["A-C", "", "a-b", None, 5, [], {}, True])
+def test_data_of_another_instrument_is_a_wire_error_of_its_channel(
+    other: object,
+) -> None:
+    argument = {"channel": "books", "instId": "A-B"}
+    text = json.dumps({"arg": argument, "data": [{"instId": other}]})
+
+    error = refusal(decode, text)
+
+    assert (error.kind, error.channel) == ("shape", "books:A-B")
+
+
+@pytest.mark.parametrize(
+    ("argument", "element"),
+    [
+        ({"channel": "books5", "instId": "A-B"}, {"instId": "A-B"}),
+        ({"channel": "books5", "instId": "A-B"}, {}),
+        ({"channel": "candle1m", "instId": "A-B"}, ["1", "2"]),
+        ({"channel": "orders", "instType": "ANY"}, {"instId": "A-B"}),
+        ({"channel": "status"}, {"instId": "A-B"}),
+    ],
+)
+def test_data_of_the_own_instrument_or_of_none_is_read(
+    argument: dict[str, str], element: object
+) -> None:
+    assert len(push(json.dumps({"arg": argument, "data": [element]})).elements) == 1
 
 
 def test_a_private_channel_may_have_nothing_to_say() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from collections.abc import Callable
 from typing import Any
 
 from hypothesis import example, given
@@ -29,7 +30,7 @@ keys = st.sampled_from(
         *("arg", "data", "event", "channel", "instId", "action", "code", "msg", "id"),
         *("bids", "asks", "ts", "seqId", "px", "sz", "side", "tradeId", "count"),
         *("last", "idxPx", "bidPx", "fundingRate", "fundingTime", "uid", "op"),
-        *("connCount", "nextFundingRate"),
+        *("connCount", "nextFundingRate", "checksum", "prevSeqId"),
     ]
 )
 values = st.recursive(
@@ -46,13 +47,17 @@ elements = st.fixed_dictionaries(
         **dict.fromkeys(("ts", "seqId", "px", "sz", "side", "count"), scalars),
         **dict.fromkeys(("tradeId", "last", "idxPx", "bidPx"), scalars),
         **dict.fromkeys(("fundingRate", "fundingTime"), scalars),
+        **dict.fromkeys(("checksum", "prevSeqId"), scalars),
         **dict.fromkeys(("nextFundingRate", "nextFundingTime"), scalars),
         "bids": values,
         "asks": st.lists(st.lists(scalars, max_size=5), max_size=4),
     },
 ) | st.lists(scalars, min_size=5, max_size=10)
 arguments = st.fixed_dictionaries(
-    {"channel": st.sampled_from(["books5", "trades", "orders", "a:b", ""]) | scalars},
+    {
+        "channel": st.sampled_from(["books5", "books", "trades", "orders", "a:b", ""])
+        | scalars
+    },
     optional={"instId": scalars, "instType": scalars, "uid": scalars},
 )
 pushes = st.fixed_dictionaries(
@@ -78,7 +83,7 @@ events = st.fixed_dictionaries(
         "connCount": values,
     },
 )
-READERS = [
+READERS: list[Callable[[Any], object]] = [
     *(PROTOCOL.depth, PROTOCOL.trade, PROTOCOL.ticker),
     *(PROTOCOL.candle, PROTOCOL.funding),
 ]
@@ -97,10 +102,12 @@ def survives(payload: bytes) -> None:
         if isinstance(message, Push):
             assert PROTOCOL.request("subscribe", [message.channel], 1).channels
             for element in message.elements:
-                survives_reading(element)
+                survives_reading(element, message.action)
 
 
-def survives_reading(element: object) -> None:
+def survives_reading(element: object, action: Any) -> None:
+    with contextlib.suppress(WireError):
+        PROTOCOL.book(element, action)
     for read in READERS:
         with contextlib.suppress(WireError):
             read(element)
@@ -128,9 +135,9 @@ def test_mutations_of_good_frames_raise_only_wire_errors(
     survives(bytes(raw))
 
 
-@given(values | elements)
-def test_the_readers_raise_only_wire_errors(value: Any) -> None:
-    survives_reading(value)
+@given(values | elements, st.sampled_from(["snapshot", "update", "partial"]) | values)
+def test_the_readers_raise_only_wire_errors(value: Any, action: Any) -> None:
+    survives_reading(value, action)
 
 
 @given(st.text(max_size=1500) | values.map(json.dumps) | events.map(json.dumps))

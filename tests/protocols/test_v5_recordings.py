@@ -60,7 +60,8 @@ def typed(message: Push) -> list[Any]:
     topic = ALIASES.get(message.channel.split(":")[0])
     kind = KNOWN[topic].kind if topic else "data"
     read = getattr(PROTOCOL, kind, lambda element: element)
-    return [read(element) for element in message.elements]
+    action = (message.action,) if kind == "book" else ()
+    return [read(element, *action) for element in message.elements]
 
 
 @recorded

@@ -16,6 +16,12 @@ DEPTH5 = (
     '"bids":[["10.1","2","1"],["9","1","4"],["8.90","7","1"]],'
     '"instrument_id":"AB-USDT","timestamp":"2022-02-25T00:00:01.032Z"}]}'
 )
+DEPTH = (
+    '{"table":"option/depth_l2_tbt","action":"update","data":[{"instrument_id":'
+    '"ETH-USD-210430-2440-P","asks":[],"bids":[["0.0555","451","0","1"],'
+    '["0.055","0","0","0"]],"timestamp":"2021-04-17T16:50:02.482Z",'
+    '"checksum":338594214}]}'
+)
 TRADE = (
     '{"table":"spot/trade","data":[{"side":"buy","trade_id":"3175832",'
     '"price":"0.01529","size":"100.71","instrument_id":"RNT-USDT",'

@@ -14,6 +14,7 @@ from okex_ws import (
     VENUES,
     BestBidAsk,
     BookError,
+    BookUpdate,
     BudgetSpent,
     Candle,
     ChecksumMismatch,
@@ -31,6 +32,7 @@ from okex_ws import (
     LoginRejected,
     NotLive,
     OkexWSError,
+    OrderBook,
     RawSubscription,
     Reconnect,
     SequenceGap,
@@ -39,6 +41,7 @@ from okex_ws import (
     StateChange,
     Stats,
     SubscriptionRejected,
+    Sweep,
     Ticker,
     Trade,
     Updates,
@@ -91,8 +94,8 @@ okx = WSSubscription(
     "BTC-USDT-SWAP",
     "swap",
     venue=VENUES["okx"],
-    channels=["books5", "candle1m", "funding-rate"],
-    raw_channels=("books-l2-tbt",),
+    channels=["books5", "books-l2-tbt", "candle1m", "funding-rate"],
+    raw_channels=("books-elp",),
     credentials=Credentials.from_env(),
 )
 
@@ -125,6 +128,12 @@ def follow(okex: WSSubscription) -> Iterator[str]:
     for item in okex.updates(latest=True, max_queue=1000, timeout=None):
         if isinstance(item, Depth):
             yield item.bids[0][0]
+        elif isinstance(item, BookUpdate):
+            assert_type(item.action, str)
+            assert_type(item.bids, tuple[tuple[str, ...], ...])
+            assert_type(item.book, OrderBook)
+            assert_type(item.seq, int | None)
+            yield item.book.bids[0][0]
         elif isinstance(item, Trade):
             assert_type(item.price, Decimal)
             assert_type(item.replayed, bool)
@@ -152,6 +161,28 @@ def follow(okex: WSSubscription) -> Iterator[str]:
             yield item.channel
 
 
+def whole(okex: WSSubscription) -> None:
+    assert_type(okex.book, OrderBook | None)
+    book = okex.book
+    if book is not None:
+        assert_type(book.bids, tuple[tuple[str, ...], ...])
+        assert_type(book.best, tuple[tuple[str, ...] | None, tuple[str, ...] | None])
+        assert_type(book.mid, Decimal | None)
+        assert_type(book.spread, Decimal | None)
+        assert_type(book.crossed, bool)
+        assert_type(book.checksum(), int)
+        assert_type(book.top(10), OrderBook)
+        sweep = book.sweep("buy", Decimal("1.5"))
+        assert_type(sweep, Sweep)
+        assert_type(sweep.average, Decimal | None)
+        assert_type(sweep.remaining, Decimal)
+        book.sweep("sell", 2)
+        book.sweep("sell", "2.5")
+    mine = OrderBook()
+    mine = mine.apply("snapshot", [("1", "2", "0", "1")], [["2", "2", "1"]])
+    assert_type(mine, OrderBook)
+
+
 def look(okex: WSSubscription) -> None:
     assert_type(okex.trades, tuple[Trade, ...])
     assert_type(okex.candles, tuple[Candle, ...])
@@ -170,6 +201,8 @@ def look(okex: WSSubscription) -> None:
     assert_type(health.failed, Mapping[str, Exception])
     assert_type(stats, Stats)
     assert_type(stats.reconnects, Mapping[str, int])
+    assert_type(stats.resyncs, int)
+    assert_type(stats.mismatches, int)
     assert_type(stats.last_pong, datetime | None)
 
 
@@ -195,9 +228,9 @@ def many(names: list[str]) -> None:
         subs = feed.subscribe(
             names,
             "spot",
-            ("depth5", "candle60s"),
+            ("depth5", "depth", "candle60s"),
             on_message=on_message,
-            raw_channels=("books",),
+            raw_channels=("books-elp",),
             max_age=5.0,
             on_state=on_state,
             on_error=on_error,
@@ -284,5 +317,5 @@ def explain(error: OkexWSError) -> str:
         assert_type(error.state, State)
         return error.cause
     if isinstance(error, BookError):
-        return str(error)
+        return f"{error.kind} {error.channel}"
     return repr(error)

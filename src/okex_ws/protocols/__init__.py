@@ -7,6 +7,7 @@ from typing import Protocol
 
 from ..credentials import Credentials
 from ..wire import (
+    BookData,
     CandleData,
     DepthData,
     FundingData,
@@ -61,6 +62,10 @@ class Wire(Protocol):
         """Whether it counts against a connection's advised number of depth channels."""
         ...
 
+    def tier(self, channel: str) -> str:
+        """The fee tier that the exchange asks for, or ``''``."""
+        ...
+
     def needs_snapshot(self, topic: str) -> bool:
         """Whether a channel is live with its first push, or with its ack already."""
         ...
@@ -92,6 +97,10 @@ class Wire(Protocol):
         """Whether an error with this code goes away by itself."""
         ...
 
+    def repeats_login(self, code: int | str) -> bool:
+        """Whether an error with this code says that one is logged in already."""
+        ...
+
     def ends_login(self, code: int | None) -> bool:
         """Whether a close frame with this code says that a login was refused."""
         ...
@@ -102,6 +111,10 @@ class Wire(Protocol):
 
     def depth(self, element: object, before: DepthData) -> DepthData:
         """Read a snapshot of levels; what is as *before* needs no check."""
+        ...
+
+    def book(self, element: object, action: str | None) -> BookData:
+        """Read a message of a whole book."""
         ...
 
     def trade(self, element: object) -> TradeData:

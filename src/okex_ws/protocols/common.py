@@ -12,9 +12,18 @@ from functools import wraps
 from typing import Any, ClassVar, ParamSpec, TypeVar
 
 from ..errors import WireError
+from ..numerals import quote
 from ..wire import Name, Push, Request
-from .names import ALIASES, BOOKS, KNOWN, Known, check_market, check_name, find
-from .values import parse, quote, why
+from .names import (
+    ALIASES,
+    BOOKS,
+    KNOWN,
+    Known,
+    check_market,
+    check_name,
+    find,
+)
+from .values import parse, why
 
 # Characters of an error that are read; the longest that could name a channel has 160.
 MAX_MESSAGE = 1000
@@ -32,6 +41,8 @@ class Common(ABC):
     max_request: ClassVar[int]
     # Codes of errors that go away by themselves.
     passing: ClassVar[frozenset[str]]
+    # Codes that say that one is logged in already.
+    repeated_login: ClassVar[frozenset[str]]
 
     # --- What things are called -----------------------------------------------------
 
@@ -46,7 +57,7 @@ class Common(ABC):
         own = known.of(self.name, market)
         assert own is not None
         key = self._key(own, market, instrument_id, known.by_type)
-        return Name(key, known.topic, instrument_id, known.kind)
+        return Name(key, known.topic, instrument_id, known.kind, known.levels)
 
     def raw_channel(self, name: str, market: str, instrument_id: str) -> Name:
         """The channel that the venue calls *name*, known or not, as decoded data.
@@ -64,6 +75,10 @@ class Common(ABC):
     def _known_as(self, name: str) -> Known | None:
         """What the protocol itself calls *name*, if that is known."""
 
+    def _check_size(self, key: str) -> None:
+        """``ValueError`` for a channel that no request could carry."""
+        self.request("unsubscribe", [key], 10**9)
+
     @staticmethod
     def _refuse_typed(known: Known, name: str, instead: str) -> None:
         if known.kind != "data":
@@ -74,6 +89,7 @@ class Common(ABC):
 
         *whole* is whether what a channel of *name* wants was given, and nothing else.
         """
+        self._check_size(key)
         known = self._known_as(name)
         if known is None:
             return Name(key, key, instrument_id, "data")
@@ -94,9 +110,13 @@ class Common(ABC):
         """Whether it is a book of 50 levels or more."""
         return self._own_name(channel) in BOOKS
 
+    def tier(self, channel: str) -> str:
+        """The fee tier that the exchange asks for, or ``''``; v3 never did."""
+        return ""
+
     def needs_snapshot(self, topic: str) -> bool:
         """Whether the channel pushes at once, and is not live before it has."""
-        return topic in KNOWN and KNOWN[topic].kind in ("depth", "ticker")
+        return topic in KNOWN and KNOWN[topic].kind in ("depth", "book", "ticker")
 
     def replays_last(self, topic: str) -> bool:
         """Whether a subscribe brings the last push again, however old.
@@ -144,6 +164,10 @@ class Common(ABC):
     def is_passing(self, code: int | str) -> bool:
         """Whether asking again may help."""
         return str(code) in self.passing
+
+    def repeats_login(self, code: int | str) -> bool:
+        """Whether one is logged in already."""
+        return str(code) in self.repeated_login
 
 
 def reading(kind: str) -> Callable[[Callable[P, T]], Callable[P, T]]:

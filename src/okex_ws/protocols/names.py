@@ -28,7 +28,7 @@ class Known(NamedTuple):
 
     *kind* is what its items are, *markets* those that have it, *v3_markets* those that
     have it under v3, if not the same. *by_type* is whether v5 wants the type of the
-    instrument beside its id.
+    instrument beside its id. *levels* is how many a side a depth or a book has.
     """
 
     topic: str
@@ -38,6 +38,7 @@ class Known(NamedTuple):
     markets: tuple[str, ...] = _TRADED
     v3_markets: tuple[str, ...] | None = None
     by_type: bool = False
+    levels: int = 0
 
     def of(self, protocol: str, market: str = "") -> str | None:
         """The name under *protocol*, if it has the thing; v5 has others for indices."""
@@ -77,8 +78,12 @@ def _candles() -> list[Known]:
 KNOWN: dict[str, Known] = {
     known.topic: known
     for known in (
-        Known("depth5", "depth", "depth5", "books5"),
-        Known("bbo-tbt", "depth", None, "bbo-tbt"),
+        Known("depth5", "depth", "depth5", "books5", levels=5),
+        Known("bbo-tbt", "depth", None, "bbo-tbt", levels=1),
+        Known("depth", "book", "depth", "books", levels=400),
+        Known("depth_l2_tbt", "book", "depth_l2_tbt", "books-l2-tbt", levels=400),
+        Known("books50-l2-tbt", "book", None, "books50-l2-tbt", levels=50),
+        Known("books-rpi", "book", None, "books-rpi", levels=400),
         Known("trade", "trade", "trade", "trades"),
         Known("trades-all", "trade", None, "trades-all"),
         Known("ticker", "ticker", "ticker", "tickers", MARKETS),
@@ -125,17 +130,15 @@ INDEX_ALIASES: dict[str, str] = {
     if "index" in known.markets
 }
 
-# Whole books, of 50 levels and more: what v3 and v5 call them, and what v5 asks for the
-# fast ones (since 2022-05-05).
-_BOOKS = (
-    ("depth", "books", ""),
-    ("depth_l2_tbt", "books-l2-tbt", "VIP5"),
-    (None, "books50-l2-tbt", "VIP4"),
-    (None, "books-rpi", ""),
-    (None, "books-elp", ""),
+# Whole books, of 50 levels and more, by either protocol's name of them.
+BOOKS = frozenset(
+    name
+    for known in KNOWN.values()
+    for name in (known.v3, known.v5)
+    if known.kind == "book" and name is not None
 )
-BOOKS = frozenset(name for row in _BOOKS for name in row[:2] if name is not None)
-GATED = frozenset(v5 for _, v5, tier in _BOOKS if tier)
+# What v5 asks for the fast ones, since 2022-05-05, beside a login.
+GATED = {"books-l2-tbt": "VIP5", "books50-l2-tbt": "VIP4"}
 # Channels that are not about one instrument.
 _WHOLESALE = frozenset(
     (
@@ -195,8 +198,6 @@ def check_market(known: Known, protocol: str, market: str) -> None:
 
 
 def _why_not(name: str, protocol: str) -> str:
-    if name in BOOKS:
-        return _why_no_book(name, protocol)
     if name in INDEX_ALIASES:
         return f"{name!r} is channel {INDEX_ALIASES[name]!r} of market 'index'"
     if name in _WHOLESALE or (name.startswith("sprd-") and not is_private(name)):
@@ -209,23 +210,10 @@ def _why_not(name: str, protocol: str) -> str:
             " credentials"
         )
     known = [a for a, topic in ALIASES.items() if KNOWN[topic].of(protocol)]
-    common = ("depth5", "trade", "ticker", "candle60s", "funding_rate", "mark_price")
+    common = "'depth5', 'depth', 'trade', 'ticker', 'candle60s', 'funding_rate'"
     return (
-        f"unknown channel {name!r}{nearest(name, [*known, *sorted(BOOKS)])}; known are"
-        f" {', '.join(map(repr, common))}, ..."
-    )
-
-
-def _why_no_book(name: str, protocol: str) -> str:
-    v3, v5, tier = next(row for row in _BOOKS if name in row[:2])
-    own = v3 if protocol == "v3" else v5
-    if own is None:
-        return f"{protocol} has no channel {name!r}"
-    gate = f"; the exchange asks for a login and the fee tier {tier}" if tier else ""
-    return (
-        f"channel {name!r} is a full book, which comes with a later release;"
-        f" raw_channels=({own!r},) gives its data decoded meanwhile"
-        f"{gate if protocol == 'v5' else ''}"
+        f"unknown channel {name!r}{nearest(name, known)}; known are {common},"
+        " 'mark_price', ..."
     )
 
 

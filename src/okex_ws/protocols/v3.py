@@ -17,9 +17,11 @@ from typing import Any
 
 from ..credentials import Credentials
 from ..errors import WireError
+from ..numerals import quote
 from ..venues import MARKETS, market_of
 from ..wire import (
     NO_DEPTH,
+    BookData,
     CandleData,
     DepthData,
     FundingData,
@@ -37,7 +39,16 @@ from ..wire import (
 )
 from .common import MAX_MESSAGE, Common, group, load, read_text, reading, to_json
 from .names import KNOWN, V3_PRIVATE, Known
-from .values import candle, given, iso_ms, quote, signed, snapshot, ticker, trade
+from .values import (
+    book,
+    candle,
+    given,
+    iso_ms,
+    signed,
+    snapshot,
+    ticker,
+    trade,
+)
 
 # The largest message recorded is 19,003 bytes, a book of 400 and 271 levels.
 MAX_INFLATED = 4 * 1024 * 1024
@@ -46,11 +57,7 @@ _KNOWN = {known.v3: known for known in KNOWN.values() if known.v3 is not None}
 # The documented tables, and what a channel of each is about.
 _ABOUT = (
     dict.fromkeys(
-        (
-            f"{market}/{topic}"
-            for market in MARKETS
-            for topic in (*_KNOWN, "depth", "depth_l2_tbt", *V3_PRIVATE)
-        ),
+        (f"{market}/{topic}" for market in MARKETS for topic in (*_KNOWN, *V3_PRIVATE)),
         "instrument_id",
     )
     | {"spot/account": "currency", "futures/account": "key"}
@@ -72,6 +79,7 @@ _SAID = re.compile(
     r"(?<![\w/:.-])[a-z]{1,16}/[a-z0-9_]{1,32}"
     r"(?::[A-Za-z0-9_-]{1,64}(?:\.[A-Za-z0-9_-]{1,64}){0,4})?(?![\w-]|[./:]\w)"
 )
+_WHOLE = {"partial": True, "update": False}
 # v3 gives no code with a login that failed; this is its code for that.
 _LOGIN_FAILURE = 30027
 
@@ -95,6 +103,7 @@ class V3(Common):
     max_request = 4096
     # Too frequent, internal error, a timestamp that expired.
     passing = frozenset(("30026", "30043", "30008"))
+    repeated_login = frozenset(("30042",))
 
     # --- What things are called -----------------------------------------------------
 
@@ -181,6 +190,11 @@ class V3(Common):
     def depth(self, element: Any, before: DepthData = NO_DEPTH) -> DepthData:
         """Read a snapshot of levels; see `values.snapshot`."""
         return snapshot(element, before, iso_ms(element["timestamp"]), None)
+
+    @reading("book")
+    def book(self, element: Any, action: str | None) -> BookData:
+        """Read a message of a whole book; its proof is the ``checksum``."""
+        return book(element, _WHOLE[action or ""], iso_ms(element["timestamp"]))
 
     @reading("trade")
     def trade(self, element: Any) -> TradeData:

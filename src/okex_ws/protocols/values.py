@@ -17,18 +17,11 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Any, TypeVar
 
-from ..wire import CandleData, DepthData, TickerData, TradeData
+from ..numerals import NUMBERS, decimal, quote
+from ..wire import BookData, CandleData, DepthData, TickerData, TradeData
 
 T = TypeVar("T")
 
-# The longest number recorded has 23 characters. With 64, and two digits of exponent,
-# none overflows or vanishes as a float.
-_NUMBER = re.compile(
-    r"(?=[0-9.eE+-]{1,64}\Z)(?=\.?[0-9])[0-9]*\.?[0-9]*([eE][+-]?[0-9]{1,2})?"
-)
-# From September 2001 to the year 2286.
-_MILLIS = re.compile("[1-9][0-9]{12}")
-_WHOLE = re.compile("[0-9]{1,20}")
 _TRADE_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 # How many trades of one taker at one price may come as one; no number is documented.
 _MOST_TRADES = 1_000_000
@@ -59,13 +52,6 @@ def check_side(levels: Any, sign: float) -> None:
         before = rank
 
 
-def decimal(value: Any) -> Decimal:
-    """A number that is not negative, exact from the wire's own characters."""
-    if isinstance(value, str) and _NUMBER.fullmatch(value):
-        return Decimal(value)
-    raise ValueError(f"not a number: {quote(value)}")
-
-
 def signed(value: Any) -> Decimal:
     """A number of either sign, exact from the wire's own characters."""
     if isinstance(value, str) and value.startswith("-"):
@@ -74,32 +60,36 @@ def signed(value: Any) -> Decimal:
     return decimal(value)
 
 
+def _is_whole(value: Any) -> bool:
+    """Whether it is text of 1 to 20 digits."""
+    return (
+        isinstance(value, str)
+        and value.isdecimal()
+        and value.isascii()
+        and len(value) <= 20
+    )
+
+
 def whole(value: Any) -> int:
     """A number without sign, point or exponent."""
-    if isinstance(value, str) and _WHOLE.fullmatch(value):
+    if _is_whole(value):
         return int(value)
     raise ValueError(f"not a whole number: {quote(value)}")
+
+
+def integer(value: Any) -> int:
+    """A whole number of either sign."""
+    if _is_whole(value) or (
+        isinstance(value, str) and value[:1] == "-" and _is_whole(value[1:])
+    ):
+        return int(value)
+    raise ValueError(f"not an integer: {quote(value)}")
 
 
 # Numbers stay the wire's characters; NaN and Infinity, which JSON has not, are refused.
 parse = json.JSONDecoder(
     parse_float=str, parse_int=str, parse_constant=decimal
 ).raw_decode
-
-
-class _Floats(dict[str, float]):
-    """What `decimal` reads, as floats, remembered: snapshots repeat most numbers."""
-
-    def __missing__(self, text: str) -> float:
-        if len(self) >= 8192:  # bounded, like every memory of network text
-            self.clear()
-        if not (isinstance(text, str) and _NUMBER.fullmatch(text)):
-            raise ValueError(f"not a number: {quote(text)}")
-        self[text] = number = float(text)
-        return number
-
-
-NUMBERS = _Floats()
 
 
 def optional(value: Any) -> Decimal | None:
@@ -121,8 +111,11 @@ def iso_ms(value: Any) -> int:
 
 
 def epoch_ms(value: Any) -> int:
-    """Epoch milliseconds from the text that they are on the wire: 13 digits."""
-    if isinstance(value, str) and _MILLIS.fullmatch(value):
+    """Epoch milliseconds from the text that they are on the wire: 13 digits.
+
+    That is from September 2001 to the year 2286.
+    """
+    if _is_whole(value) and len(value) == 13 and value[0] != "0":
         return int(value)
     raise ValueError(f"not a timestamp: {quote(value)}")
 
@@ -157,6 +150,24 @@ def snapshot(
     return DepthData(bids, asks, time_ms, seq)
 
 
+def book(
+    element: Any,
+    whole: bool,
+    time_ms: int,
+    seq: int | None = None,
+    prev_seq: int | None = None,
+) -> BookData:
+    """A message of a whole book; its rows are checked where they are merged."""
+    bids, asks = element["bids"], element["asks"]
+    if type(bids) is not list or type(asks) is not list:
+        raise ValueError(f"sides are {quote(bids)} and {quote(asks)}")
+    checksum = element.get("checksum")
+    # As `given` does; what every message has is read without it.
+    if checksum is not None:
+        checksum = None if checksum == "" else integer(checksum)
+    return BookData(whole, bids, asks, time_ms, seq, prev_seq, checksum)
+
+
 def trade(
     trade_id: Any, count: int, price: Any, size: Any, side: Any, time_ms: int
 ) -> TradeData:
@@ -173,7 +184,7 @@ def _first_id(trade_id: Any, count: int) -> str:
         raise ValueError(f"trade id {quote(trade_id)}")
     if not 1 <= count <= _MOST_TRADES:
         raise ValueError(f"{count} trades in one")
-    if count == 1 or not _WHOLE.fullmatch(trade_id):
+    if count == 1 or not _is_whole(trade_id):
         return trade_id
     first = int(trade_id) - count + 1
     if first < 0:
@@ -205,8 +216,3 @@ def candle(start_ms: int, prices: Any, volumes: Any, closed: bool | None) -> Can
 def why(error: BaseException) -> str:
     """What is wrong, for a `WireError`: a missing key is named, or the front of it."""
     return f"no {error}"[:80] if isinstance(error, KeyError) else str(error)
-
-
-def quote(value: object) -> str:
-    """At most 80 characters of a value, fit for a log."""
-    return ascii(value[:80])[:80] if isinstance(value, str) else type(value).__name__

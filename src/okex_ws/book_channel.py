@@ -1,0 +1,67 @@
+"""A whole book: merged and proven message by message, and withdrawn when it is not."""
+
+from __future__ import annotations
+
+from .book import BookBuilder
+from .channel import DepthChannel
+from .items import make_book_update
+from .messages import Item, State
+from .protocols import Wire
+from .trust import Link, Published
+from .wire import DepthData, Name, Push
+
+
+class BookChannel(DepthChannel):
+    """A book that is snapshot once, and then changed by every push."""
+
+    chained = True
+
+    def __init__(self, wire: Wire, name: Name) -> None:
+        super().__init__(wire, name)
+        self._read_book = wire.book
+        self._builder = BookBuilder()
+        self._version = 0
+
+    def subscribed(self, link: Link, now: float) -> None:
+        """The exchange acknowledged the channel: a new stream, with a new snapshot."""
+        self._builder.clear()
+        super().subscribed(link, now)
+
+    def _sync(self, cause: str, link: Link) -> None:
+        # Whoever was told that it is resynchronised hears no more until it is.
+        if self.shown.state is State.RESYNCING:
+            self.shown = self.shown._replace(link=link)
+        else:
+            super()._sync(cause, link)
+
+    def spoiled(self, cause: str, now: float) -> None:
+        """A message of this book was lost: it is not the exchange's any more."""
+        self._builder.clear()
+        super().spoiled(cause, now)
+
+    def push(
+        self, push: Push, first: bool, link: Link, now: float, wall: float
+    ) -> bool:
+        """Merge, prove and publish. `WireError` and `BookError` leave no book."""
+        for element in push.elements:
+            change = self._read_book(element, push.action)
+            if not (change.whole or self._builder.stands):
+                # Of the stream before, or ahead of the snapshot.
+                self.counts["skipped before the snapshot"] += 1
+                continue
+            bids, asks = self._builder.take(change)
+            self._version += 1
+            data = DepthData(
+                bids, asks, change.time_ms, change.seq, change, self._version
+            )
+            self._show(data, first, link, now, wall, push.text)
+        return self._builder.stands
+
+    def item(
+        self, shown: Published, levels: int | None, before: Published | None = None
+    ) -> Item | None:
+        """A `BookUpdate`: the change alone for who has the version before it."""
+        follows = before is not None and (
+            before.depth.version == shown.depth.version - 1
+        )
+        return make_book_update(self.instrument_id, self.topic, shown, follows)
