@@ -4,6 +4,8 @@
 2. No test runs longer than its limit, whatever it waits for.
 3. No test leaves a thread, a socket or a file open behind it.
 4. A replay of recordings is skipped visibly where there are none.
+5. No test waits for a turn at a host that another one took, by a clock of its own.
+6. No proxy that this machine's environment names is any test's.
 """
 
 from __future__ import annotations
@@ -26,6 +28,8 @@ from typing import Any
 
 import hypothesis
 import pytest
+
+import okex_ws.connection
 
 CAPTURES = Path(__file__).parents[2] / "shared" / "captures"
 
@@ -75,6 +79,24 @@ def _watch_sockets(event: str, args: tuple[Any, ...]) -> None:
 
 
 sys.addaudithook(_watch_sockets)
+
+
+# --- Nothing waits for another test -------------------------------------------------
+
+
+@pytest.fixture(autouse=True)
+def _turns_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The gap between connections to one host is the process's; clocks are not."""
+    monkeypatch.setattr(okex_ws.connection.HOST_GAP, "_next", {})
+
+
+@pytest.fixture(autouse=True)
+def _no_proxy_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the environment says of proxies is the test's own word."""
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    monkeypatch.delenv("REQUEST_METHOD", raising=False)
 
 
 # --- Nothing takes for ever ---------------------------------------------------------

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from okex_ws.allowance import Allowance
 from okex_ws.timing import Budget
 
@@ -45,7 +47,8 @@ def test_whoever_is_new_hears_it_again() -> None:
 
 
 def test_the_broken_have_half_of_the_hour_in_pairs() -> None:
-    allowance = spent(0)
+    # 96 an hour: 24 pairs, of which 2 at once, and 22 more over the hour.
+    allowance, gap = spent(0, limit=96), 3600.0 / 22
 
     for now in (1.0, 2.0):
         assert allowance.may_mend(now)
@@ -53,11 +56,28 @@ def test_the_broken_have_half_of_the_hour_in_pairs() -> None:
 
     assert not allowance.may_mend(3.0)
     ready_at, (words,) = allowance.wait_for_share(5, 3.0)
-    assert (ready_at, words.op, words.channels) == (3601.0, "resynchronising", 5)
-    assert allowance.wait_for_share(5, 4.0) == (3601.0, [])
+    assert ready_at == pytest.approx(1.0 + gap)
+    assert (words.op, words.channels) == ("resynchronising", 5)
+    assert allowance.wait_for_share(5, 4.0) == (ready_at, [])
     # Everybody else goes on.
     assert allowance.wait("subscribe", 1, 4.0) == (4.0, [])
-    assert allowance.may_mend(3601.0)
+    assert allowance.may_mend(ready_at)
+    allowance.spend_share(ready_at)
+    assert not allowance.may_mend(ready_at + gap / 2)
+
+
+def test_in_no_hour_the_broken_have_more_than_half() -> None:
+    allowance = spent(0, limit=240)
+    times = []
+    now = 0.0
+    while now < 7200.0:
+        if allowance.may_mend(now):
+            allowance.spend_share(now)
+            times.append(now)
+        now += 0.5
+
+    most = max(sum(at <= other < at + 3600.0 for other in times) for at in times)
+    assert 55 <= most <= 60
 
 
 def test_nobody_who_waits_hears_nothing() -> None:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 import pytest
 from tests.clocks import FakeClock
 
-from okex_ws.callbacks import SLOW, Callbacks, check_callables
+from okex_ws.callbacks import SLOW, Callbacks, Caller, check_callables
 from okex_ws.errors import Stalled
 from okex_ws.messages import State, StateChange
 from okex_ws.timing import utc
 
 CHANGE = StateChange(State.CONNECTING, State.LIVE, "", 1, utc(0), "BTC-USDT")
 LATE = Stalled("no pong came", 10)
+# Whose push it is, is of no interest to who calls at once.
+TRADES: Any = None
 
 
 @pytest.fixture
@@ -32,7 +35,7 @@ def test_each_callback_gets_what_it_is_for(clock: FakeClock) -> None:
     callbacks = Callbacks(
         "it", clock, texts.append, [changes.append, changes.append], errors.append
     )
-    callbacks.message("text")
+    callbacks.message("text", TRADES)
     callbacks.state(CHANGE)
     callbacks.error(LATE)
     assert (texts, changes, errors) == (["text"], [CHANGE, CHANGE], [LATE])
@@ -42,7 +45,7 @@ def test_each_callback_gets_what_it_is_for(clock: FakeClock) -> None:
 def test_none_need_be_given_and_the_last_error_is_kept(clock: FakeClock) -> None:
     callbacks = Callbacks("it", clock)
     assert callbacks.last_error is None
-    callbacks.message("text")
+    callbacks.message("text", TRADES)
     callbacks.state(CHANGE)
     callbacks.error(LATE)
     assert callbacks.last_error is LATE
@@ -58,7 +61,7 @@ def test_an_exception_is_logged_counted_and_told(
         raise bug
 
     callbacks = Callbacks("it", clock, raises, [raises], told.append)
-    callbacks.message("text")
+    callbacks.message("text", TRADES)
     callbacks.state(CHANGE)
     assert told == [bug, bug]
     assert callbacks.errors == 2
@@ -106,7 +109,7 @@ def test_a_callback_cannot_end_the_connection(
         raise end
 
     callbacks = Callbacks("it", clock, ends, on_error=told.append)
-    callbacks.message("text")
+    callbacks.message("text", TRADES)
     assert callbacks.errors == 1
     # It is no error of anything: on_error takes an Exception.
     assert told == []
@@ -118,7 +121,7 @@ def test_a_slow_callback_is_counted_and_named(
 ) -> None:
     caplog.set_level(logging.WARNING)
     callbacks = Callbacks("it", clock, lambda _: clock.advance(took))
-    callbacks.message("text")
+    callbacks.message("text", TRADES)
     assert callbacks.stalls == stalls
     line = ("WARNING", f"on_message of it took {took:.1f} s")
     assert logged(caplog) == [line] * stalls
@@ -130,7 +133,7 @@ def test_a_slow_callback_that_raises_is_both(clock: FakeClock) -> None:
         raise ValueError
 
     callbacks = Callbacks("it", clock, slow)
-    callbacks.message("text")
+    callbacks.message("text", TRADES)
     assert (callbacks.errors, callbacks.stalls) == (1, 1)
 
 
@@ -139,3 +142,34 @@ def test_what_cannot_be_called_is_named() -> None:
 
     with pytest.raises(TypeError, match="on_state is a function or None, got 5"):
         check_callables(on_message=print, on_state=5)
+
+
+def test_they_are_called_at_once_and_there_is_no_thread_to_wait_for(
+    clock: FakeClock,
+) -> None:
+    caller, seen = Caller(), list[object]()
+    callbacks = caller.callbacks("it", clock, seen.append, [seen.append], seen.append)
+
+    caller.start()
+    callbacks.begin()
+    callbacks.message("text", TRADES)
+    callbacks.mute()
+    callbacks.after(lambda: seen.append("after"))
+    caller.close()
+
+    assert seen == ["text", "after"]
+    assert type(callbacks) is Callbacks
+    assert not caller.running
+    assert caller.join(0)
+    caller.forked()
+
+
+def test_how_they_behaved_is_counted_by_name(clock: FakeClock) -> None:
+    def slow(_: str) -> None:
+        clock.advance(2)
+        raise ValueError
+
+    callbacks = Callbacks("it", clock, slow)
+    callbacks.message("text", TRADES)
+    callbacks.message("text", TRADES)
+    assert callbacks.counts() == {"callback_errors": 2, "callback_stalls": 2}

@@ -32,7 +32,7 @@ from okex_ws import (
     Venue,
     WSSubscription,
 )
-from okex_ws.connection import Connection, Settings
+from okex_ws.connection import Connection, Settings, fatal
 from okex_ws.library import on_library_thread
 from okex_ws.protocols.v5 import PROTOCOL as V5
 from okex_ws.session import Session
@@ -41,6 +41,7 @@ from okex_ws.timing import Ping, Timeouts
 from okex_ws.wire import Path
 
 KEY = Credentials("the key", "the secret", "the passphrase")
+SHORT = Reconnect(first=0.1, cap=0.1, host_gap=0.0)
 ORDERS = {"channel": "orders", "instType": "ANY"}
 
 
@@ -363,6 +364,124 @@ def test_a_path_is_kept_at_the_next_endpoint() -> None:
     assert urls[:3] == [f"{bases[n]}/public" for n in (0, 1, 0)]
 
 
+def drop(world: World) -> Callable[[], None]:
+    """What ends the newest connection."""
+
+    def act() -> None:
+        assert world.peer is not None
+        world.peer.drop()
+
+    return act
+
+
+@pytest.mark.parametrize(
+    ("lost_after", "then"),
+    [
+        # Healthy for a minute: it is tried again first, and again.
+        ([100, 100], "122"),
+        # Lost too early: the first endpoint has its turn.
+        ([50], "121"),
+        ([100, 50], "1221"),
+    ],
+)
+def test_a_good_endpoint_is_tried_again_first_and_a_bad_one_is_left(
+    world: World, lost_after: list[float], then: str
+) -> None:
+    bases = [f"ws://{number}.{world.host}/" for number in (1, 2)]
+    refused = [True]
+
+    def failure(url: str) -> ConnectionLost | None:
+        # The first endpoint does not answer, the first time.
+        down = url == bases[0] and refused.pop() if refused else False
+        return ConnectionLost(url, "refused") if down else None
+
+    world.failure = failure
+    at = 1.0
+    for seconds in lost_after:
+        at += seconds
+        world.at(at, drop(world))
+    world.subscribe(venue=world.venue(*bases), reconnect=SHORT)
+
+    world.run(at + 5)
+
+    tried = "".join(str(1 + bases.index(url)) for _, url in world.opened)
+    assert tried[: len(then)] == then
+
+
+def test_a_good_endpoint_that_fails_gives_way_to_the_venues_first(world: World) -> None:
+    bases = [f"ws://{number}.{world.host}/" for number in (1, 2)]
+    down = {bases[0]}
+    world.failure = lambda url: ConnectionLost(url, "refused") if url in down else None
+
+    def swap() -> None:
+        down.symmetric_difference_update(bases)
+        drop(world)()
+
+    world.at(100, swap)
+    world.subscribe(venue=world.venue(*bases), reconnect=SHORT)
+
+    world.run(103)
+
+    tried = [1 + bases.index(url) for _, url in world.opened]
+    assert tried == [1, 2, 2, 1]
+
+
+def test_an_hours_stop_costs_a_bounded_number_of_attempts_and_is_over_in_time(
+    world: World,
+) -> None:
+    stopped: list[bool] = []
+    world.failure = lambda url: ConnectionLost(url, "refused") if stopped else None
+    sub = world.subscribe()
+
+    def stop() -> None:
+        stopped.append(True)
+        drop(world)()
+
+    seen: list[State] = []
+    world.at(100, stop)
+    world.at(3700, stopped.clear)
+    world.at(99, lambda: seen.append(sub.state))
+    world.at(3699, lambda: seen.append(sub.state))
+    # The longest wait, and what the first push takes.
+    world.at(3731, lambda: seen.append(sub.state))
+
+    world.run(3732)
+
+    attempts = [at - world.t0 for at, _ in world.opened if 100 < at - world.t0 < 3700]
+    # Full jitter under a cap of 30 s is an attempt in 15 s, but for the first few.
+    assert 200 < len(attempts) < 300
+    assert seen == [State.LIVE, State.RECONNECTING, State.LIVE]
+
+
+def test_attempts_at_one_host_are_a_gap_apart_over_all_feeds(world: World) -> None:
+    world.failure = lambda url: ConnectionLost(url, "refused")
+    eager = Reconnect(first=0.001, cap=0.001, host_gap=2.0)
+    for _ in range(5):
+        world.subscribe(reconnect=eager)
+    # Another port is the same host, under another venue's name too.
+    other = world.venue(f"ws://{world.host}:8443/")
+    world.feed(other, reconnect=eager).subscribe(["BTC-USDT"], "spot")
+
+    world.run(600)
+
+    times = [round(at - world.t0, 3) for at, _ in world.opened]
+    assert times == [2 * turn for turn in range(300)]
+
+
+def test_an_hours_stop_costs_one_host_no_more_than_its_turns_and_each_feed_has_some(
+    world: World,
+) -> None:
+    world.failure = lambda url: ConnectionLost(url, "refused")
+    subs = [world.subscribe(reconnect=Reconnect(host_gap=2.0)) for _ in range(10)]
+
+    world.run(3600)
+
+    times = [at for at, _ in world.opened]
+    gaps = [round(late - early, 6) for early, late in pairwise(times)]
+    assert min(gaps) >= 2.0
+    assert all(sum(sub.stats().reconnects.values()) > 60 for sub in subs)
+
+
 def test_an_attempt_that_failed_carries_the_venues_advice(world: World) -> None:
     world.failure = lambda url: ConnectionLost(url, "refused")
     errors: list[Any] = []
@@ -457,6 +576,25 @@ def test_without_credentials_nobody_logs_in() -> None:
     world.run(2)
 
     assert [r["op"] for r in world.exchange.requests] == ["subscribe"]
+
+
+@pytest.mark.parametrize(
+    ("code", "awaits_login", "fails"),
+    [
+        (4001, True, True),
+        (4001, False, False),
+        (1006, True, False),
+        (1012, True, False),
+        (None, True, False),
+    ],
+)
+def test_only_a_key_that_is_refused_is_fatal(
+    code: int | None, awaits_login: bool, fails: bool
+) -> None:
+    error = fatal(ConnectionLost("wss://x", "no", code), awaits_login, V5)
+
+    assert (error is not None) is fails
+    assert error is None or (error.code, error.message) == (code, "no")
 
 
 class Holder:

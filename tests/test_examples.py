@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import importlib.util
 import logging
 import os
@@ -402,3 +403,115 @@ def test_a_key_is_taken_from_the_environment(
     assert code == 1
     assert said.err == "login was refused: Invalid apiKey (error 60005)\n"
     assert "of-nobody" not in said.out + said.err
+
+
+# --- metrics.py ---------------------------------------------------------------------
+
+metrics = load("metrics")
+
+
+def scraped(text: str) -> dict[str, float]:
+    """The samples of a page by name and label, read as its format is documented."""
+    rows = [line.rsplit(" ", 1) for line in text.splitlines() if line[0] != "#"]
+    assert len({row[0] for row in rows}) == len(rows)
+    return {name.replace('{kind=""}', ""): float(value) for name, value in rows}
+
+
+def answered(feed: Feed) -> dict[str, float]:
+    """What the WSGI application of *feed* says."""
+    said: list[object] = []
+    body = metrics.Collector(feed).answer({}, lambda *head: said.append(head))
+    found = scraped(b"".join(body).decode())
+    assert said == [("200 OK", [("Content-Type", "text/plain; version=0.0.4")])]
+    return found
+
+
+def losses(feed: Feed) -> int:
+    return feed.stats().reconnects.get("ConnectionLost", 0)
+
+
+@pytest.fixture
+def counting() -> Iterator[tuple[LocalExchange, Feed]]:
+    """A feed of two books and an account, which has lost both connections once."""
+    with LocalExchange() as exchange:
+        key = exchange.credentials[0]
+        with Feed(exchange.venue_v5, credentials=key) as feed:
+            feed.subscribe(["BTC-USDT", "ETH-USDT"], "spot")
+            RawSubscription(private.CHANNELS, feed=feed)
+            feed.wait_live(TIMEOUT)
+            exchange.drop()
+            assert exchange.wait_for(lambda: losses(feed) == 2, TIMEOUT)
+            feed.wait_live(TIMEOUT)
+            yield exchange, feed
+
+
+def test_a_scrape_tells_what_the_feed_tells_at_that_moment(
+    counting: tuple[LocalExchange, Feed],
+) -> None:
+    exchange, feed = counting
+    live = answered(feed)
+    exchange.refuse()
+    exchange.drop()
+    assert exchange.wait_for(
+        lambda: all(one.state is State.RECONNECTING for one in feed.subscriptions),
+        TIMEOUT,
+    )
+    before, lost, after = feed.stats(), answered(feed), feed.stats()
+
+    for name in ("BTC-USDT", "ETH-USDT"):
+        assert live[f'okex_ws_live{{instrument="{name}"}}'] == 1
+        assert lost[f'okex_ws_live{{instrument="{name}"}}'] == 0
+        assert live[f'okex_ws_age_seconds{{instrument="{name}"}}'] < TIMEOUT
+    assert live['okex_ws_reconnects_total{kind="ConnectionLost"}'] == 2
+    assert 0 < before.messages <= lost["okex_ws_messages_total"] <= after.messages
+    assert lost["okex_ws_gaps_total"] >= before.gaps > 0
+    assert lost["okex_ws_callback_errors_total"] == 0
+
+
+def test_the_registry_of_prometheus_client_has_the_same(
+    counting: tuple[LocalExchange, Feed],
+) -> None:
+    client = pytest.importorskip(
+        "prometheus_client", reason="pip install prometheus-client: no extra has it"
+    )
+    _, feed = counting
+    registry = client.CollectorRegistry()
+    registry.register(metrics.Collector(feed))
+    # What is closed keeps its counts, and only grows older.
+    feed.close()
+    text = client.generate_latest(registry).decode()
+    theirs, ours = scraped(text), answered(feed)
+
+    assert theirs.keys() == ours.keys()
+    assert {n for n in ours if theirs[n] != ours[n]} <= {
+        f'okex_ws_age_seconds{{instrument="{name}-USDT"}}' for name in ("BTC", "ETH")
+    }
+    assert "# TYPE okex_ws_messages_total counter\n" in text
+    assert theirs["okex_ws_messages_total"] == feed.stats().messages
+
+
+@pytest.mark.slow
+def test_metrics_are_served_on_this_machine(start: Callable[..., Program]) -> None:
+    process = start("metrics", "--local", "--port", "0")
+    url = next(printed(process))
+    address, _, path = url.removeprefix("http://").partition("/")
+    pages = []
+    for _ in range(2):
+        connection = http.client.HTTPConnection(address, timeout=TIMEOUT)
+        connection.request("GET", f"/{path}")
+        answer = connection.getresponse()
+        pages.append(scraped(answer.read().decode()))
+        connection.close()
+
+    assert address.startswith("127.0.0.1:")
+    assert answer.getheader("Content-Type") == "text/plain; version=0.0.4"
+    assert all('okex_ws_live{instrument="BTC-USDT"}' in page for page in pages)
+    code, errors = interrupt(process)
+    assert code == 0
+    assert [line.split('"')[1] for line in errors.splitlines()] == [
+        "GET /metrics HTTP/1.1"
+    ] * 2
+
+
+def test_the_recipe_is_short() -> None:
+    assert (EXAMPLES / "metrics.py").read_text("utf-8").count("\n") < 80

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from datetime import datetime, timedelta, timezone
 from email.utils import format_datetime
 
@@ -10,7 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from okex_ws.errors import HandshakeFailed
-from okex_ws.http_answer import COOKIES, refusal, retry_after, server_date
+from okex_ws.http_answer import (
+    COOKIES,
+    MAX_HANDSHAKE,
+    TUNNEL,
+    read_head,
+    refusal,
+    retry_after,
+    server_date,
+)
 
 
 @pytest.mark.parametrize(
@@ -57,6 +66,48 @@ def test_a_refusal_has_the_status_the_reason_and_the_wish() -> None:
 @pytest.mark.parametrize("answer", [b"", b"HT", b"HTTP/1.1 101 Switching\r\n"])
 def test_a_yes_or_no_answer_yet_is_no_refusal(answer: bytes) -> None:
     assert refusal("wss://x/ws", answer) is None
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [b"garbage", b"HTTP/1.1 ok\r\n", b"HTTP/1.1 20\n", b"\r\n", b"HTTP/2 200\n"],
+)
+def test_a_line_that_is_no_status_is_not_http(answer: bytes) -> None:
+    error = refusal("wss://x/ws", answer)
+    assert error is not None
+    assert (error.status, error.reason) == (None, "the answer is not HTTP")
+
+
+@pytest.mark.parametrize(
+    ("status", "refused"), [(199, True), (200, False), (299, False), (300, True)]
+)
+def test_what_is_a_yes_is_the_askers_to_say(status: int, refused: bool) -> None:
+    answer = f"HTTP/1.1 {status} What\r\n".encode()
+    assert (refusal("wss://x/ws", answer, TUNNEL) is not None) is refused
+    assert refusal("wss://x/ws", answer) is not None
+
+
+def test_a_refusal_says_on_which_way_and_quotes_only_who_may_be_quoted() -> None:
+    answer = b"HTTP/1.1 407 a secret\r\n"
+    error = refusal("wss://x/ws", answer, TUNNEL, "proxy http://p: ", quoted=False)
+    assert str(error) == (
+        "wss://x/ws: proxy http://p: HTTP 407 Proxy Authentication Required"
+    )
+
+
+def test_a_head_is_read_to_its_blank_line_and_no_further() -> None:
+    source, answer = io.BytesIO(b"HTTP/1.1 101 Yes\r\n\r\nframe"), bytearray()
+
+    assert read_head(source.read, answer)
+    assert answer == b"HTTP/1.1 101 Yes\r\n\r\n"
+    assert source.read() == b"frame"
+
+
+def test_a_head_that_does_not_end_is_given_up_at_a_bound() -> None:
+    answer = bytearray()
+
+    assert not read_head(lambda size: b"x", answer)
+    assert len(answer) == MAX_HANDSHAKE
 
 
 @given(st.binary(max_size=80))

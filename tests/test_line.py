@@ -40,6 +40,8 @@ LEGAL = {
     (Phase.BROKEN, Step.REFUSE): Phase.REFUSED,
     (Phase.LEAVING, Step.LEFT): Phase.IDLE,
     (Phase.LEAVING, Step.SILENT): Phase.IDLE,
+    # It may not have been left, and must be: it is told so once more.
+    (Phase.LEAVING, Step.UNHEARD): Phase.BROKEN,
 }
 
 
@@ -77,6 +79,7 @@ def test_a_new_line_is_wanted_and_may_be_asked_for_at_once() -> None:
     assert (one.crowd, one.in_doubt) == (math.inf, False)
     assert (one.attempts, one.not_before, one.silent_at) == (0, -math.inf, math.inf)
     assert (one.chained, one.breaks, one.flows_since) == (False, 0, math.inf)
+    assert not one.suspect
     assert one.calls_for(-1e9) is Step.ASK
 
 
@@ -270,6 +273,113 @@ def test_asking_again_waits_twice_as_long_each_time_up_to_a_cap() -> None:
         assert (one.due, one.calls_for(100.0)) == (one.not_before, None)
 
     assert waits == [min(2.0**n, TIMEOUTS.retry_cap) for n in range(12)]
+
+
+# --- What had no answer -------------------------------------------------------------
+
+
+@pytest.mark.parametrize("phase", [Phase.ASKED, Phase.LEAVING])
+def test_what_had_no_answer_is_taken_as_not_subscribed(phase: Phase) -> None:
+    one = line(phase)
+
+    assert one.unanswered()
+
+    assert (one.phase, one.wanted) == (Phase.IDLE, True)
+
+
+@pytest.mark.parametrize("phase", set(Phase) - {Phase.ASKED, Phase.LEAVING})
+def test_what_was_not_asked_for_goes_unanswered_without_a_change(phase: Phase) -> None:
+    for one in (line(phase), book(phase)):
+        assert not one.unanswered()
+        assert one.phase is phase
+
+
+def test_a_book_is_told_to_end_a_second_time_and_not_a_third() -> None:
+    """The exchange may carry it yet, and would answer a subscribe with no snapshot."""
+    one = book(Phase.LEAVING)
+
+    assert one.unanswered()
+    assert (one.phase, one.mends) == (Phase.BROKEN, True)
+
+    one.attempts += 1
+    assert one.step(Step.LEAVE)
+    assert one.unanswered()
+    assert one.phase is Phase.IDLE
+
+
+def test_a_book_that_nobody_wants_any_more_is_told_to_end_once() -> None:
+    one = book(Phase.LEAVING)
+    one.wanted = False
+
+    assert one.unanswered()
+
+    assert one.phase is Phase.IDLE
+    assert one.forgettable
+
+
+def test_a_book_whose_subscribe_had_no_answer_has_nothing_to_be_left() -> None:
+    one = book(Phase.ASKED)
+
+    assert one.unanswered()
+
+    assert one.phase is Phase.IDLE
+
+
+# --- What an idle channel repeats ---------------------------------------------------
+
+
+@pytest.mark.parametrize("chained", [False, True])
+def test_a_line_that_misses_its_repeat_is_subscribed_anew(chained: bool) -> None:
+    one = book() if chained else line(Phase.FLOWING)
+
+    assert one.miss(0.0, 75.0, TIMEOUTS)
+
+    assert (one.phase, one.suspect) == (Phase.BROKEN, True)
+    assert one.calls_for(75.0) is Step.LEAVE
+
+
+def test_a_line_that_brought_a_first_push_and_no_other_missed_it_for_good() -> None:
+    one = book()
+    one.miss(0.0, 75.0, TIMEOUTS)
+    resubscribed(one, 76.0)
+
+    assert not one.miss(76.0, 151.0, TIMEOUTS)
+
+    assert one.phase is Phase.FLOWING
+
+
+def test_a_line_that_moved_again_may_miss_again() -> None:
+    one = book()
+    one.miss(0.0, 75.0, TIMEOUTS)
+    resubscribed(one, 76.0)
+
+    assert one.miss(80.0, 155.0, TIMEOUTS)
+
+    assert one.phase is Phase.BROKEN
+
+
+def test_a_line_is_dead_that_owes_a_snapshot_too_long_after_it_was_silent() -> None:
+    one = book()
+    one.miss(0.0, 75.0, TIMEOUTS)
+    resubscribed(one, 76.0, flows=False)
+    one.await_push(76.0, TIMEOUTS)
+
+    assert one.silent_at == 76.0 + TIMEOUTS.first_push
+    assert [one.is_dead(now) for now in (76.0, 85.9, 86.0, 99.0)] == [
+        False,
+        False,
+        True,
+        True,
+    ]
+    one.flows(87.0)
+    assert not one.is_dead(99.0)
+
+
+def test_a_line_that_was_never_silent_before_is_not_dead() -> None:
+    one = book(Phase.ACKED)
+    one.await_push(0.0, TIMEOUTS)
+
+    assert not one.is_dead(99.0)
 
 
 @pytest.mark.parametrize("phase", [Phase.ASKED, Phase.FLOWING, Phase.LEAVING])

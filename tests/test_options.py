@@ -9,9 +9,12 @@ from typing import Any
 import pytest
 
 from okex_ws import VENUES, Credentials, Reconnect, SystemClock, Timeouts, Venue
+from okex_ws.callbacks import Caller
+from okex_ws.dispatcher import Dispatcher
 from okex_ws.options import ConnectionOptions, make_plan
 from okex_ws.protocols.v3 import PROTOCOL as V3
 from okex_ws.protocols.v5 import PROTOCOL as V5
+from okex_ws.stream import TcpNetwork
 
 KEY = Credentials("the-api-key", "the-secret-key", "the-passphrase")
 
@@ -36,7 +39,7 @@ def test_a_venue_is_spoken_to_in_its_own_protocol(venue: str, wire: object) -> N
         ({"ssl_context": "x"}, "SSLContext"),
         ({"ping_interval": "30"}, "ping_interval"),
         ({"probe_interval": True}, "probe_interval"),
-        ({"proxy": "http://127.0.0.1"}, "proxy"),
+        ({"proxy": 3128}, "proxy is a URL"),
     ],
 )
 def test_a_keyword_of_the_wrong_kind_is_refused_by_its_name(
@@ -68,11 +71,42 @@ def test_a_key_is_sent_to_no_venue_that_was_retired() -> None:
     make_plan("okex")
 
 
+@pytest.mark.parametrize("value", ["threads", "", None, True, 1])
+def test_callbacks_run_in_one_of_two_ways(value: Any) -> None:
+    with pytest.raises(ValueError, match="callbacks is 'inline' or 'thread', got"):
+        make_plan("okx", callbacks=value)
+    assert type(make_plan("okx").caller) is Caller
+    assert type(make_plan("okx", callbacks="inline").caller) is Caller
+    assert type(make_plan("okx", callbacks="thread").caller) is Dispatcher
+
+
 def test_a_context_that_does_not_verify_is_refused() -> None:
     loose = ssl.create_default_context()
     loose.check_hostname = False
     with pytest.raises(ValueError, match="must verify"):
         make_plan("okx", ssl_context=loose)
+
+
+def test_a_proxy_that_cannot_be_one_is_refused_before_anything_is_connected() -> None:
+    with pytest.raises(ValueError, match="socks5:// proxies are not supported"):
+        make_plan("okx", proxy="socks5://me:the-secret-key@localhost:1080")
+    with pytest.raises(ValueError, match="a proxy is a URL like") as caught:
+        make_plan("okx", proxy="http://me:the-secret-key@localhost:x")
+    assert "the-secret-key" not in str(caught.value)
+    for good in (None, "", "http://localhost:3128", "http://me:it@localhost:3128"):
+        make_plan("okx", proxy=good)
+
+
+@pytest.mark.parametrize(
+    ("proxy", "found"), [("", None), ("http://me:it@there.test:3128", "there.test")]
+)
+def test_every_connection_goes_through_the_proxy(proxy: str, found: str | None) -> None:
+    network = make_plan("okx", proxy=proxy)._settings.network()
+    assert isinstance(network, TcpNetwork)
+    network.close()
+
+    way = network._find_proxy("wss", "ws.okx.com", 443)
+    assert (way and way.host) == found
 
 
 def test_what_is_injected_is_what_every_connection_lives_by() -> None:

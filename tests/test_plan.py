@@ -775,3 +775,28 @@ def test_a_world_is_the_same_each_time(protocol: str) -> None:
 
     assert len(first) > 40
     assert all(story(protocol) == first for _ in range(5))
+
+
+def test_a_subscription_may_come_at_the_moment_of_a_change_over(v5: World) -> None:
+    """Then its connection is another one before it has joined any."""
+    feed = v5.feed()
+    plan = find_plan(feed)
+    join = plan._join
+    channels = ("depth5", "candle60s")  # of two connections
+
+    def take_over_first(route: Any, view: Any, carried: Any) -> None:
+        plan._join = join  # type: ignore[method-assign]
+        for old in plan.routes:
+            new = plan._make_route(old.path, "books5:ETH-USDT")
+            new.channels = {}
+            plan._install(SimpleNamespace(old=old, new=new, views=()))  # type: ignore[arg-type]
+        join(route, view, carried)
+
+    first = subscribe(feed, "BTC-USDT", channels=channels)
+    plan._join = take_over_first  # type: ignore[method-assign]
+    second = subscribe(feed, "ETH-USDT", channels=channels)
+
+    assert {first, second} == set(feed.subscriptions)
+    assert all(len(held) == 2 for held in plan._holdings.values())
+    v5.at(0.1, feed.close)
+    v5.run(1)

@@ -352,7 +352,7 @@ def test_no_text_of_the_exchange_repeats_a_secret(v5: World, caplog: Any) -> Non
     feed = v5.feed(credentials=KEY)
     sub = RawSubscription(["account"], feed=feed, on_error=errors.append)
     peer = lambda: v5.peer_on("private")  # noqa: E731
-    notice = {"event": "notice", "code": "64008", "msg": f"for {echo}"}
+    notice = {"event": "notice", "code": "64007", "msg": f"for {echo}"}
     v5.at(1, lambda: peer().send(notice))
     v5.at(2, lambda: peer().send(echo))
     error = v5.dialect.error("60018", f"what of {echo}", {"id": "no id of ours"})
@@ -365,6 +365,6 @@ def test_no_text_of_the_exchange_repeats_a_secret(v5: World, caplog: Any) -> Non
 
     said = " ".join([caplog.text, *told, *map(repr, errors), *map(str, errors)])
     assert len(errors) >= 2
-    assert "notice 64008: for ..." in said
+    assert "notice 64007: for ..." in said
     for secret in echo.split():
         assert secret not in said

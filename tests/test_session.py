@@ -71,6 +71,8 @@ NO_SUCH, BUSY, EXPIRED, NO_KEY = "60018", "60014", "60006", "60005"
 SECRET = "the passphrase"
 ACK, FIRST_PUSH = 10.0, 10.0
 HOUR = 3600.0
+# Of 239 requests an hour 59 pairs are for what broke: 4 at once, then one at a time.
+BURST, REFILL = 4, HOUR / 55
 
 Request = tuple[str, list[str]]
 
@@ -1363,16 +1365,22 @@ def test_a_broken_book_that_breaks_again_changes_nothing(talk: Talk) -> None:
     assert talk.asked() == [("subscribe", [WHOLE])]
 
 
-def test_a_leaving_that_is_never_acknowledged_is_taken_as_left(talk: Talk) -> None:
+def test_a_leaving_that_is_never_acknowledged_is_sent_once_more_and_then_taken_as_left(
+    talk: Talk,
+) -> None:
     whole(talk, WHOLE)
     talk.session.spoiled(WHOLE, talk.now)
-    assert talk.asked() == [("unsubscribe", [WHOLE])]
-    talk.now += ACK
+    for _ in range(2):
+        assert talk.asked() == [("unsubscribe", [WHOLE])]
+        talk.now += ACK
 
-    (trouble,) = talk.troubles()
+        (trouble,) = talk.troubles()
 
-    assert str(trouble).startswith(f"no acknowledgement of unsubscribe {WHOLE}")
-    assert talk.session.pushed(WHOLE) is None
+        assert str(trouble).startswith(f"no acknowledgement of unsubscribe {WHOLE}")
+        assert talk.session.pushed(WHOLE) is None
+        assert talk.asked() == []
+        # Not at once, should nobody be there.
+        talk.now = talk.session._lines_due
     # The exchange may still push the old stream, and sends no second snapshot then.
     assert talk.wait(3, mends(talk, snapshots=False))[1] == [("subscribe", [WHOLE])]
     assert talk.phase(WHOLE) is Phase.ACKED
@@ -1380,6 +1388,54 @@ def test_a_leaving_that_is_never_acknowledged_is_taken_as_left(talk: Talk) -> No
     assert asked == [("unsubscribe", [WHOLE]), ("subscribe", [WHOLE])]
     assert talk.phase(WHOLE) is Phase.FLOWING
     assert talk.wait(HOUR) == ([], [])
+
+
+def test_a_second_leaving_that_is_acknowledged_brings_a_snapshot(talk: Talk) -> None:
+    whole(talk, WHOLE)
+    talk.session.spoiled(WHOLE, talk.now)
+    assert talk.asked() == [("unsubscribe", [WHOLE])]
+
+    _, asked = talk.wait(ACK + 5, mends(talk))
+
+    assert asked == [("unsubscribe", [WHOLE]), ("subscribe", [WHOLE])]
+    assert talk.phase(WHOLE) is Phase.FLOWING
+    assert talk.wait(HOUR) == ([], [])
+
+
+def test_of_books_that_are_left_together_in_vain_each_is_left_once_more(
+    talk: Talk,
+) -> None:
+    whole(talk, WHOLE, OTHER)
+    talk.session.spoiled(None, talk.now)
+    assert talk.asked() == [("unsubscribe", [WHOLE, OTHER])]
+
+    _, asked = talk.wait(ACK + 5, mends(talk))
+
+    # In halves, as all that had no answer.
+    assert sorted(asked) == [
+        ("subscribe", [WHOLE]),
+        ("subscribe", [OTHER]),
+        ("unsubscribe", [WHOLE]),
+        ("unsubscribe", [OTHER]),
+    ]
+    assert {talk.phase(name) for name in (WHOLE, OTHER)} == {Phase.FLOWING}
+
+
+def test_a_snapshot_that_stays_away_after_a_break_is_owed_for_the_first_time(
+    talk: Talk,
+) -> None:
+    """To be left for its break is no attempt that was in vain."""
+    whole(talk, WHOLE)
+    talk.session.spoiled(WHOLE, talk.now)
+    assert len(talk.wait(1, mends(talk, snapshots=False))[1]) == 2
+    line = talk.session.lines[WHOLE]
+    assert (line.phase, line.attempts) == (Phase.ACKED, 0)
+
+    _, asked = talk.wait(FIRST_PUSH - 1.001, mends(talk))
+    assert asked == []
+    _, asked = talk.wait(0.002, mends(talk))
+
+    assert asked == [("unsubscribe", [WHOLE]), ("subscribe", [WHOLE])]
 
 
 def test_a_snapshot_that_never_comes_is_asked_for_again_ever_more_rarely(
@@ -1403,9 +1459,9 @@ def test_a_snapshot_that_never_comes_is_asked_for_again_ever_more_rarely(
     assert all(b in (2 * a, Timeouts().retry_cap) for a, b in itertools.pairwise(waits))
 
 
-def test_a_book_that_breaks_again_and_again_is_asked_for_ever_more_rarely(
-    talk: Talk,
-) -> None:
+def test_a_book_that_breaks_again_and_again_is_asked_for_ever_more_rarely() -> None:
+    """Beside the share of the broken, which is large enough here for all five."""
+    talk = Talk(limit=480)
     whole(talk, WHOLE)
     waits = []
     for _ in range(5):
@@ -1501,7 +1557,7 @@ def test_a_book_that_the_exchange_ends_for_good_while_it_is_broken_is_refused() 
 
 
 def spend_share(talk: Talk, name: str) -> int:
-    """Break *name* until no more may be mended in this hour; how often that was."""
+    """Break *name* until no more may be mended at once; how often that was."""
     mended = 0
     while True:
         talk.session.lines[name].breaks = 0
@@ -1517,14 +1573,28 @@ def spend_share(talk: Talk, name: str) -> int:
         mended += 1
 
 
-@pytest.mark.parametrize(("limit", "pairs"), [(239, 59), (480, 120), (8, 2), (3, 1)])
-def test_broken_books_take_at_most_half_of_the_hours_requests(
+@pytest.mark.parametrize(("limit", "pairs"), [(239, 4), (480, 10), (8, 1), (3, 1)])
+def test_broken_books_take_a_twelfth_of_their_share_at_once(
     limit: int, pairs: int
 ) -> None:
     talk = Talk(limit=limit)
     whole(talk, WHOLE)
 
     assert spend_share(talk, WHOLE) == pairs
+
+
+def test_who_broke_late_is_mended_with_the_one_who_spent_it_all() -> None:
+    """And not when the hour is over."""
+    talk = Talk(limit=480)
+    whole(talk, WHOLE, OTHER)
+    spend_share(talk, WHOLE)
+    talk.session.spoiled(OTHER, talk.now)
+
+    _, asked = talk.wait(60, mends(talk))
+
+    both = [WHOLE, OTHER]
+    assert asked == [("unsubscribe", both), ("subscribe", both)]
+    assert {talk.phase(name) for name in both} == {Phase.FLOWING}
 
 
 def test_no_hour_has_more_than_its_half_of_them(talk: Talk) -> None:
@@ -1552,28 +1622,28 @@ def test_when_their_share_is_spent_they_wait_and_say_so_once(talk: Talk) -> None
     whole(talk, WHOLE, OTHER)
     talk.now = 100.0
     spend_share(talk, WHOLE)
-    talk.now = 200.0
+    talk.now = 120.0
     talk.session.spoiled(OTHER, talk.now)
 
     assert talk.troubles() == []  # said already, by the one that waits
     assert talk.session.pushed(OTHER) is None
-    assert talk.wait(HOUR - 100.001) == ([], [])
-    talk.now = 100.0 + HOUR
+    assert talk.wait(100.0 + REFILL - 120.001) == ([], [])
+    talk.now = 100.0 + REFILL + 0.001
     assert talk.asked() == [("unsubscribe", [WHOLE, OTHER])]
 
 
 def test_that_they_wait_is_said_with_how_many_and_how_long(talk: Talk) -> None:
     whole(talk, WHOLE, OTHER)
-    for _ in range(59):
+    for _ in range(BURST):
         talk.session._allowance.spend_share(0.0)
-    talk.now = 100.0
+    talk.now = 10.0
     talk.session.spoiled(None, talk.now)
 
     (trouble,) = talk.troubles()
 
     assert isinstance(trouble, BudgetSpent)
     assert (trouble.op, trouble.channels) == ("resynchronising", 2)
-    assert trouble.wait == HOUR - 100
+    assert trouble.wait == pytest.approx(REFILL - 10)
     for _ in range(5):
         talk.ack("spot/depth5:NEVER-WANTED")
         assert talk.troubles() == []
@@ -1583,10 +1653,11 @@ def test_it_is_said_again_when_they_wait_another_time(talk: Talk) -> None:
     whole(talk, WHOLE)
     said = 0
     for _ in range(2):
-        for _ in range(59):
+        for _ in range(BURST):
             talk.session._allowance.spend_share(talk.now)
         talk.session.spoiled(WHOLE, talk.now)
-        events, _ = talk.wait(HOUR + 1, mends(talk))
+        events, _ = talk.wait(REFILL + 1, mends(talk))
+        assert talk.phase(WHOLE) is Phase.FLOWING
         said += len(events)
         talk.wait(HOUR, mends(talk))
     assert said == 2
@@ -1626,6 +1697,60 @@ def test_a_share_that_is_left_is_no_leave_to_pass_the_budget() -> None:
     assert (trouble.op, trouble.wait) == ("unsubscribe", HOUR - 60)
     talk.now = HOUR
     assert talk.asked() == [("unsubscribe", [WHOLE])]
+
+
+# --- What an idle channel repeats ---------------------------------------------------
+
+
+@pytest.mark.parametrize("name", [WHOLE, DEPTH])
+def test_what_missed_its_repeat_is_subscribed_anew(talk: Talk, name: str) -> None:
+    whole(talk, name)
+    talk.now = 75.0
+
+    talk.session.overdue(name, 0.0, talk.now)
+
+    assert talk.session.due == -math.inf
+    assert talk.wait(5, mends(talk))[1] == [
+        ("unsubscribe", [name]),
+        ("subscribe", [name]),
+    ]
+    assert talk.phase(name) is Phase.FLOWING
+    assert talk.wait(HOUR) == ([], [])
+
+
+def test_what_brought_a_first_push_and_no_other_has_its_connection_replaced(
+    talk: Talk,
+) -> None:
+    whole(talk, WHOLE)
+    talk.now = 75.0
+    talk.session.overdue(WHOLE, 0.0, talk.now)
+    talk.wait(75, mends(talk))
+
+    with pytest.raises(Stalled, match=f"nothing of {WHOLE} came within 75 s"):
+        talk.session.overdue(WHOLE, 75.0, talk.now)
+
+
+def test_what_brought_not_even_that_has_its_connection_replaced(talk: Talk) -> None:
+    whole(talk, WHOLE, OTHER)
+    talk.now = 75.0
+    for name in (WHOLE, OTHER):
+        talk.session.overdue(name, 0.0, talk.now)
+
+    with pytest.raises(Stalled) as caught:
+        talk.wait(FIRST_PUSH + 1, mends(talk, snapshots=False))
+
+    assert talk.now == 75.0 + FIRST_PUSH
+    named = f"nothing of {WHOLE}, {OTHER} came within {FIRST_PUSH:g} s"
+    assert str(caught.value).startswith(named)
+
+
+def test_what_moved_again_may_miss_again(talk: Talk) -> None:
+    whole(talk, WHOLE)
+    for moment in (75.0, 175.0, 275.0):
+        talk.now = moment
+        talk.session.overdue(WHOLE, moment - 75.0, talk.now)
+        asked = talk.wait(5, mends(talk))[1]
+        assert asked == [("unsubscribe", [WHOLE]), ("subscribe", [WHOLE])]
 
 
 # --- The budget ---------------------------------------------------------------------

@@ -93,7 +93,7 @@ def test_a_value_that_cannot_be_right_is_refused_with_one_that_would_be(
         ((), {"credentials": ("a", "b", "c")}, "credentials is a Credentials"),
         ((), {"max_lag": "1"}, "max_lag"),
         ((), {"ssl_context": "x"}, "SSLContext"),
-        ((), {"proxy": "http://127.0.0.1"}, "proxy"),
+        ((), {"proxy": 3128}, "proxy"),
     ],
 )
 def test_a_thing_of_the_wrong_type_is_refused(

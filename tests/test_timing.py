@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from okex_ws.timing import (
+    Bucket,
     Budget,
     HostGap,
     Ping,
@@ -213,6 +214,38 @@ def test_no_period_ever_holds_more_than_the_limit(
             assert budget.outlook(moment) == (0, wait)
     for moment in sent:
         assert len([s for s in sent if moment <= s < moment + 100.0]) <= limit
+
+
+def test_a_bucket_gives_a_burst_and_then_one_at_a_time() -> None:
+    bucket = Bucket(2, 60.0)
+    for _ in range(2):
+        assert bucket.ready_at(10) == 10
+        bucket.spend(10)
+    assert bucket.ready_at(11) == bucket.ready_at(69) == 70
+    bucket.spend(70)
+    assert bucket.ready_at(70) == 130
+    # It fills up, and never holds more than the burst.
+    for _ in range(2):
+        assert bucket.ready_at(10_000) == 10_000
+        bucket.spend(10_000)
+    assert bucket.ready_at(10_000) == 10_060
+
+
+@given(
+    st.integers(1, 5),
+    st.lists(st.floats(0, 1000, allow_nan=False), max_size=60),
+)
+def test_no_stretch_of_time_takes_more_than_a_bucket_and_what_flows_in(
+    burst: int, moments: list[float]
+) -> None:
+    bucket, gone = Bucket(burst, 50.0), list[float]()
+    for moment in sorted(moments):
+        if bucket.ready_at(moment) <= moment:
+            bucket.spend(moment)
+            gone.append(moment)
+    for n, first in enumerate(gone):
+        for m, last in enumerate(gone[n:], 1):
+            assert m <= burst + (last - first) / 50.0 + 1e-6
 
 
 def test_turns_at_one_host_are_a_gap_apart() -> None:

@@ -379,7 +379,20 @@ def test_a_flood_of_pings_is_bounded() -> None:
     end, told = refused(frame(Opcode.PING) * (MAX_CONTROL_FRAMES + 1))
 
     assert "flood" in str(end)
-    assert len(told) == MAX_CONTROL_FRAMES + 1
+    assert [reply.opcode for reply in told] == [Opcode.CLOSE]
+
+
+def test_pings_that_come_together_are_answered_in_one_write() -> None:
+    pings = [frame(Opcode.PING, b"%d" % n) for n in range(MAX_CONTROL_FRAMES)]
+    transport, stream = scripted(b"".join(pings))
+    writes: list[bytes] = []
+    send = stream.send
+    stream.send = lambda data: (writes.append(data), send(data))[1]  # type: ignore
+
+    read_all(transport)
+
+    # A header of two bytes, a mask of four, and what the ping said.
+    assert list(map(len, writes)) == [sum(len(ping) + 4 for ping in pings)]
 
 
 @pytest.mark.parametrize(
@@ -683,8 +696,9 @@ def test_an_end_during_the_handshake_is_a_lost_connection(network: TcpNetwork) -
 
 
 def test_the_environments_proxy_is_not_the_librarys_to_take(
-    network: TcpNetwork, monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """It would connect by itself; which proxy there is, the network knows."""
     for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:1")
 
@@ -692,7 +706,7 @@ def test_the_environments_proxy_is_not_the_librarys_to_take(
         open_websocket(sock)
         wait_for_end(sock)
 
-    with Server(handler) as server:
+    with Server(handler) as server, contextlib.closing(TcpNetwork(proxy="")) as network:
         open_transport(network, server.port).close()
 
 

@@ -530,6 +530,10 @@ class Ladder:
         rows[side].append((price, size))
         return self._message(False, rows["bids"], rows["asks"], before)
 
+    def idle(self) -> dict[str, Any]:
+        """What v5 says of a book that nothing has changed for a minute."""
+        return self._message(False, [], [], self.seq)
+
     def size(self, size: str) -> dict[str, Any]:
         """The message of another size at the best bid."""
         return self.change(price=self.bids[0][0], size=size)

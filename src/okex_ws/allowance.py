@@ -1,13 +1,14 @@
 """How many requests one connection may send, and who hears that they wait.
 
-Broken channels may take half of the hour's requests: a book that fails its proof again
-and again leaves the other half to everybody else.
+Broken channels may take half of the hour's requests, a twelfth of these at once: a book
+that fails its proof again and again leaves the other half to everybody else, and who
+breaks late waits for half a minute or a minute, and not for the hour to be over.
 """
 
 from __future__ import annotations
 
 from .errors import BudgetSpent
-from .timing import Budget
+from .timing import Bucket, Budget
 
 
 class Allowance:
@@ -15,9 +16,12 @@ class Allowance:
 
     def __init__(self, budget: Budget) -> None:
         self._budget = budget
-        # To subscribe a channel anew takes two requests: half of the budget.
-        self._share = Budget(max(1, budget.limit // 4), budget.period)
-        self._told: set[Budget] = set()
+        # To subscribe a channel anew takes two requests: half of the budget. All that
+        # wait are mended together, with one of them.
+        pairs = max(1, budget.limit // 4)
+        burst = max(1, pairs // 12)
+        self._share = Bucket(burst, budget.period / max(1, pairs - burst))
+        self._told: set[Budget | Bucket] = set()
 
     def spend(self, now: float) -> None:
         """Count a request that is sent *now*."""
@@ -44,7 +48,7 @@ class Allowance:
         self._told.discard(self._budget)
 
     def _wait(
-        self, budget: Budget, op: str, count: int, now: float
+        self, budget: Budget | Bucket, op: str, count: int, now: float
     ) -> tuple[float, list[BudgetSpent]]:
         ready_at = budget.ready_at(now)
         if ready_at <= now or count == 0:

@@ -164,9 +164,11 @@ class OrderBook:
 def _size(size: object) -> Decimal:
     if isinstance(size, bool) or not isinstance(size, (Decimal, int, str)):
         raise TypeError(f"size is a Decimal, an int or a str, got {size!r:.80}")
-    number = decimal(str(size))
-    if not number:
-        raise ValueError("size is more than 0")
+    number = Decimal(size) if not isinstance(size, str) else decimal(size)
+    if not (number.is_finite() and number > 0):
+        raise ValueError(f"size is more than 0, got {size!r:.80}")
+    if len(number.as_tuple().digits) > 64 or abs(number.adjusted()) > 99:
+        raise ValueError(f"size has more digits than any book: {size!r:.80}")
     return number
 
 

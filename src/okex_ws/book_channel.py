@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from .book import BookBuilder
-from .channel import DepthChannel
+from .channel import Channel, DepthChannel
 from .items import make_book_update
-from .messages import Item, State
+from .messages import Gap, Item, State
 from .protocols import Wire
 from .trust import Link, Published
 from .wire import DepthData, Name, Push
@@ -34,10 +34,39 @@ class BookChannel(DepthChannel):
         else:
             super()._sync(cause, link)
 
+    def go_on_as(self, twin: Channel) -> None:
+        """The book is the twin's; to an iterator it begins anew, with a snapshot."""
+        assert isinstance(twin, BookChannel)
+        super().go_on_as(twin)
+        self._builder = twin._builder
+        self._version += 1
+        if self.shown.state is State.LIVE:
+            data = self.shown.depth._replace(version=self._version)
+            self.shown = self.shown._replace(data=data)
+
     def spoiled(self, cause: str, now: float) -> None:
         """A message of this book was lost: it is not the exchange's any more."""
         self._builder.clear()
-        super().spoiled(cause, now)
+        if self.acknowledged and self.shown.state in (State.LIVE, State.SYNCING):
+            self._is_missing(cause)
+            self.counts["resyncs"] += 1
+            self._withdraw(State.RESYNCING, cause)
+            self._tell(now)
+
+    def lost(self, cause: str, now: float) -> None:
+        """The connection is gone, and with it all that came over it."""
+        self._is_missing(cause)
+        super().lost(cause, now)
+
+    def _is_missing(self, cause: str) -> None:
+        """Tell those who add up updates: beside another depth no state may change."""
+        if self.shown.state is State.LIVE:
+            seq = self.shown.depth.seq
+            after = None if seq is None else str(seq)
+            self.counts["gaps"] += 1
+            gap = Gap(self.topic, after, None, cause, self.instrument_id)
+            for follower in self.followers:
+                follower.add(self.topic, gap)
 
     def push(
         self, push: Push, first: bool, link: Link, now: float, wall: float

@@ -6,6 +6,7 @@ one immutable value, swapped whole, so that any thread may read it at any time.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable
@@ -40,8 +41,11 @@ class Channel(ABC):
 
     # Whether each push builds on the one before, as those of a whole book.
     chained = False
+    # Seconds within which something is pushed, be it the same; the plan knows.
+    repeats_within = math.inf
 
     def __init__(self, wire: Wire, name: Name) -> None:
+        self.described = name
         self.name = name.key
         self.topic = name.topic
         self.instrument_id = name.instrument_id
@@ -70,7 +74,7 @@ class Channel(ABC):
         self.acknowledged = True
         self._sync("waiting for the first push", link)
         if not self.owes:
-            self._begin_epoch(State.LIVE)
+            self._begin_epoch()
         self._tell(now)
 
     def _sync(self, cause: str, link: Link) -> None:
@@ -98,11 +102,11 @@ class Channel(ABC):
     def renewed(self) -> None:
         """It is renewed: what is shown is true again, in a new epoch."""
         if self.shown.state is State.STALE:
-            self._begin_epoch(State.LIVE)
+            self._begin_epoch()
 
-    def _begin_epoch(self, state: State) -> None:
+    def _begin_epoch(self) -> None:
         epoch = self.shown.epoch + 1
-        self.shown = self.shown._replace(state=state, cause="", epoch=epoch)
+        self.shown = self.shown._replace(state=State.LIVE, cause="", epoch=epoch)
 
     def refused(self, error: OkexWSError) -> None:
         """The exchange will not give this channel; what that means is its holders'."""
@@ -114,6 +118,12 @@ class Channel(ABC):
         own = ("followers", "users", "counts")
         state = {name: value for name, value in vars(other).items() if name not in own}
         vars(self).update(state)
+
+    def go_on_as(self, twin: Channel) -> None:
+        """Go on with the stream of *twin*, the same channel on another connection."""
+        self.acknowledged = twin.acknowledged
+        news = self.shown.state is not State.LIVE and twin.shown.state is State.LIVE
+        self.shown = twin.shown._replace(epoch=self.shown.epoch + news)
 
     def _withdraw(self, state: State, cause: str) -> None:
         self.shown = self.shown._replace(state=state, cause=cause, data=None, lag=None)
@@ -150,12 +160,16 @@ class Channel(ABC):
         now: float,
         wall: float,
         text: str,
+        anew: bool = False,
     ) -> None:
         before = self.shown
         live = before.state is State.LIVE
         # Whatever was withdrawn, and for whatever reason, comes back as a new epoch.
-        epoch = before.epoch if live else before.epoch + 1
-        self.shown = Published(State.LIVE, "", epoch, link, data, now, wall, lag)
+        epoch = before.epoch if live and not anew else before.epoch + 1
+        overdue = now + self.repeats_within
+        self.shown = Published(
+            State.LIVE, "", epoch, link, data, now, wall, lag, overdue
+        )
         for follower in self.followers:
             if not live:
                 follower.tell(now)
@@ -170,6 +184,8 @@ class DepthChannel(Channel):
         self.levels = name.levels
         self._read = wire.depth
         self._last = NO_DEPTH
+        # After a change-over: what the connection before had shown already.
+        self._shown_until = 0
 
     def push(
         self, push: Push, first: bool, link: Link, now: float, wall: float
@@ -191,14 +207,28 @@ class DepthChannel(Channel):
         text: str,
     ) -> None:
         before, self._last = self._last, data
+        if data.time_ms < self._shown_until:
+            self.counts["skipped old"] += 1
+            return
+        self._shown_until = 0
         # The first push after a subscribe carries the time of the last change, and a
         # repeated one its old time: neither says how late the line is.
         newer = data.time_ms > before.time_ms
         lag = link.lag(wall - data.time_ms / 1000, now) if newer and not first else None
-        if data.time_ms < before.time_ms and not first:
-            # Back in time (never recorded): what is older belongs to another epoch.
-            self._begin_epoch(self.shown.state)
-        self._publish(data, lag, link, now, wall, text)
+        # Back in time (never recorded): what is older belongs to another epoch.
+        older = data.time_ms < before.time_ms and not first
+        self._publish(data, lag, link, now, wall, text, older)
+
+    def go_on_as(self, twin: Channel) -> None:
+        """No read goes back: what is newer here stays until the twin has caught up."""
+        assert isinstance(twin, DepthChannel)
+        mine, its = self.shown, twin.shown
+        super().go_on_as(twin)
+        self._last = twin._last
+        both = mine.state is its.state is State.LIVE
+        if both and its.depth.time_ms < mine.depth.time_ms:
+            self.shown = mine._replace(link=its.link, overdue=its.overdue)
+            self._shown_until = mine.depth.time_ms
 
     def item(
         self, shown: Published, levels: int | None, before: Published | None = None

@@ -19,6 +19,7 @@ from .channel import Channel
 from .conversation import Conversation, Side
 from .counters import Counts, cause_of
 from .credentials import Credentials
+from .endpoints import Endpoints
 from .errors import (
     ConnectionLost,
     HandshakeFailed,
@@ -57,6 +58,20 @@ class Settings(NamedTuple):
     reconnect: Reconnect
 
 
+def fatal(
+    error: ConnectionLost, awaits_login: bool, wire: Wire
+) -> LoginRejected | None:
+    """What of a loss will not pass: the refusal of a key, by the code of the close.
+
+    It fails the channels that need the key, and never the connection: whatever else
+    ends one (a refused handshake, a proxy, a name, a certificate) may be mended from
+    outside at any time, and is tried again at a bounded rate.
+    """
+    if awaits_login and wire.ends_login(error.code):
+        return LoginRejected(error.code or 0, error.reason)
+    return None
+
+
 class Connection:
     """One connection to a *path* of *venue*, for as long as it is not closed."""
 
@@ -81,9 +96,11 @@ class Connection:
         self._clock = settings.clock
         self._network = settings.network()
         self._work: deque[Callable[[], None]] = deque()
+        # Who does that work, if it is not done here any more.
+        self._heir: Connection | None = None
         self._closing = False
         self._ended = False
-        self._failures = 0
+        self._endpoints = Endpoints(venue.endpoints)
         self._waits = self._new_waits()
         self._not_before = -math.inf
         self._outage = Outage()
@@ -116,6 +133,10 @@ class Connection:
         if self._ended:
             self._do_work()
 
+    def hand_over_to(self, heir: Connection) -> None:
+        """On its own thread: have *heir* do all that was or will be submitted."""
+        self._heir = heir
+
     def close(self) -> None:
         """Have the thread end; returns at once."""
         self._closing = True
@@ -130,7 +151,7 @@ class Connection:
     def report(self, channels: int, depths: int) -> ConnectionReport:
         """How it stands, and what the exchange's limits leave it."""
         now, talk = self._clock.monotonic(), self.conversation
-        url = self._wire.url(self._endpoint, self._path)
+        url = self._wire.url(self._endpoints.present, self._path)
         left, wait = (
             (self._requests_per_hour, 0.0)
             if talk is None
@@ -173,7 +194,7 @@ class Connection:
 
     def _attempt(self) -> None:
         """One connection, from its turn to its end."""
-        url = self._wire.url(self._endpoint, self._path)
+        url = self._wire.url(self._endpoints.present, self._path)
         if not self._await_turn(url):
             return
         started = self._clock.monotonic()
@@ -196,11 +217,6 @@ class Connection:
             lost = ConnectionLost(endpoint, f"internal error: {bug!r}")
             lost.__cause__ = bug
             self._lost(url, lost, opened_at)
-
-    @property
-    def _endpoint(self) -> str:
-        endpoints = self._venue.endpoints
-        return endpoints[self._failures % len(endpoints)]
 
     def _await_turn(self, url: str) -> bool:
         """Wait out the back-off, then for the host's turn; False if closed."""
@@ -232,7 +248,10 @@ class Connection:
                 work = self._work.popleft()
             except IndexError:  # at the end, `submit` may have done it
                 return
-            work()
+            if self._heir is None:
+                work()
+            else:
+                self._heir.submit(work)
 
     def _new_waits(self) -> Iterator[float]:
         policy = self._settings.reconnect
@@ -259,8 +278,7 @@ class Connection:
         except ConnectionLost as error:
             # Without a word before it: else it would be tried again and again.
             error.redact(session.clean)
-            if session.awaits_login and self._wire.ends_login(error.code):
-                refused = LoginRejected(error.code or 0, error.reason)
+            if (refused := fatal(error, session.awaits_login, self._wire)) is not None:
                 self._handler.locked_out(refused, self._clock.monotonic())
             raise
         finally:
@@ -299,14 +317,15 @@ class Connection:
         now = self._clock.monotonic()
         self.counts.reconnects[cause_of(error)] += 1
         if opened_at is None:
-            error.advice = self._venue.advice(self._endpoint)
+            error.advice = self._venue.advice(self._endpoints.present)
         self._handler.lost(error, now)
-        healthy = self._settings.reconnect.healthy_after
-        if opened_at is not None and now - opened_at >= healthy:
+        enough = self._settings.reconnect.healthy_after
+        healthy = opened_at is not None and now - opened_at >= enough
+        if healthy:
             self._waits = self._new_waits()
         self._outage.say(public_endpoint(url), error, now)
         self._handler.troubled(error)
-        self._failures += 1
+        self._endpoints.lost(healthy)
         wish = error.retry_after if isinstance(error, HandshakeFailed) else None
         wait = max(next(self._waits), min(wish or 0.0, MAX_RETRY_AFTER))
         self._not_before = now + wait

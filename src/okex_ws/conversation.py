@@ -159,7 +159,7 @@ class Conversation:
         line = self.session.pushed(push.channel)
         if line is None:
             asked = self.session.lines.get(push.channel)
-            mending = asked is not None and asked.chained
+            mending = asked is not None and asked.breaks > 0
             self._counts.dropped["resynchronising" if mending else "unasked"] += 1
             return
         first, used = line.phase is Phase.ACKED, True
@@ -193,7 +193,7 @@ class Conversation:
         elif isinstance(event, Rejected):
             self._handler.rejected(event.channel, event.error, now)
         elif isinstance(event, Trouble):
-            log.warning("%s", event.error)
+            log.warning("%s", event.error, extra={"event": "trouble"})
             self._handler.troubled(event.error)
         elif isinstance(event, LockedOut):
             self._handler.locked_out(event.error, now)
@@ -208,6 +208,8 @@ class Conversation:
         level = logging.INFO if event.code == "channel-conn-count" else logging.WARNING
         code, said = printable(event.code), printable(event.message)
         log.log(level, "%s: notice %s: %s", self._endpoint, code, said)
+        if self._side.wire.announces_end(event.code):
+            self._handler.ending()
 
     def _renew(self, event: Renewed, now: float, wall: float) -> None:
         link = self.link
@@ -217,13 +219,15 @@ class Conversation:
             self._look(now, wall)
             # Withdrawn first: no reader finds what is old under the new lease.
             self._handler.lapsed()
-        link.lease = event.lease
+        link.lease, link.proven = event.lease, now - event.round_trip
         if lapsed:
             self._handler.renewed()
         self._lapse_told = False
         self._side.outage.over()
         self._counts.last_pong, self._counts.round_trip = wall, event.round_trip
         self._handler.look_again(now)
+        for name, received in self._handler.overdue(now):
+            self.session.overdue(name, received, now)
 
     def _drop(
         self,
@@ -240,6 +244,6 @@ class Conversation:
         named = error.channel if error is not None else None
         whose = named if named in self.session.lines else ""
         if self._side.quiet.may_say(f"{kind} {whose}", now):
-            log.warning("%s", sentence)
+            log.warning("%s", sentence, extra={"event": "dropped"})
             if error is not None:
                 self._handler.troubled(error)

@@ -11,6 +11,7 @@
     ├── SubscriptionRejected     the exchange refused a channel
     ├── BudgetSpent              requests wait: the exchange allows so many an hour
     ├── LoginRejected            the exchange refused a key
+    ├── MessagesLost             callbacks were too slow for what each counts
     └── NotLive                  there is no price that can be trusted now
 
 Misuse of the library is a ``ValueError`` or a ``TypeError`` and never one of these:
@@ -142,7 +143,7 @@ class WireError(OkexWSError):
         self.channel = channel
 
     def __str__(self) -> str:
-        where = f" on {self.channel}" if self.channel else ""
+        where = f" on {printable(self.channel)}" if self.channel else ""
         return f"unreadable message{where} ({self.kind}): {self.detail}"
 
 
@@ -157,7 +158,7 @@ class BookError(OkexWSError):
     channel: str | None = None
 
     def __str__(self) -> str:
-        where = f"book {self.channel}" if self.channel else "a book"
+        where = f"book {printable(self.channel)}" if self.channel else "a book"
         return f"{where} failed its proof: {self._why()}"
 
     def _why(self) -> str:
@@ -234,6 +235,26 @@ class LoginRejected(OkexWSError):
 
     def __str__(self) -> str:
         return f"login was refused: {printable(self.message)} (error {self.code})"
+
+
+class MessagesLost(OkexWSError):
+    """*count* messages of *channel* in a row came while too many waited for callbacks.
+
+    They are in no `on_message`, and counted in ``stats().skipped``. Reads and
+    ``updates()`` have them.
+    """
+
+    def __init__(self, instrument_id: str, channel: str, count: int) -> None:
+        super().__init__(instrument_id, channel, count)
+        self.instrument_id = instrument_id
+        self.channel = channel
+        self.count = count
+
+    def __str__(self) -> str:
+        return (
+            f"{self.count} of {self.channel} of {self.instrument_id} not taken in time"
+            " (callbacks='thread')"
+        )
 
 
 class NotLive(OkexWSError):

@@ -7,7 +7,7 @@ import random
 import ssl
 from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from .callbacks import OnState
 from .credentials import Credentials
@@ -44,8 +44,25 @@ class Feed:
         venue: a name of `okex_ws.VENUES`, or a `Venue`.
         credentials: a key, for private channels and those that need a login. It is sent
             only on connections that carry one, and never to a retired venue.
-        on_state: called with every `StateChange` of every subscription, each on the
-            thread of a connection that carries it.
+        on_state: called with every `StateChange` of every subscription, where
+            *callbacks* says.
+        callbacks: where the callbacks of all of its subscriptions run. ``'inline'``: on
+            the thread of the connection that has something to tell, which is least
+            late; until one returns, that connection reads nothing more. ``'thread'``:
+            on one thread of their own, so that nothing they do holds up reading, pings
+            or another feed. Of a depth, ticker or funding rate only the newest text
+            waits for it; other texts, those of whole books among them, wait one by one,
+            10,000 a feed, and those beyond are told to *on_error* as a `MessagesLost`,
+            once a run. Leaving ``LIVE`` discards the depths and values that wait, and
+            `close` every text. What was not told is counted in ``stats().skipped``.
+            A `StateChange` and an error are never dropped; beyond the bound successive
+            ones of a subscription become one.
+        proxy: the URL of an HTTP proxy, ``'http://host:port'`` or
+            ``'http://user:password@host:port'``, through which every connection is made
+            (CONNECT; TLS is with the exchange, inside). ``None`` takes what the
+            environment names when a connection is made: ``HTTPS_PROXY`` (for ``ws://``
+            ``HTTP_PROXY``), else ``ALL_PROXY``, unless ``NO_PROXY`` lists the host;
+            ``''`` is no proxy, whatever it names.
         ssl_context: in place of the system's trust store; it must verify.
         reconnect: the back-off after a loss.
         ping_interval: at most so many seconds between two pings, 10 to 30.
@@ -63,7 +80,9 @@ class Feed:
         credentials: Credentials | None = None,
         # What is told
         on_state: OnState | None = None,
+        callbacks: Literal["inline", "thread"] = "inline",
         # How to connect
+        proxy: str | None = None,
         ssl_context: ssl.SSLContext | None = None,
         reconnect: Reconnect | None = None,
         ping_interval: float = 30.0,
@@ -78,6 +97,8 @@ class Feed:
             venue,
             on_state,
             credentials=credentials,
+            callbacks=callbacks,
+            proxy=proxy,
             ssl_context=ssl_context,
             reconnect=reconnect,
             ping_interval=ping_interval,
@@ -245,6 +266,17 @@ class Feed:
             for route in self._plan.routes
         )
 
+    def rotate(self) -> None:
+        """Replace every connection by a new one, without a gap; returns at once.
+
+        Each new one is opened, subscribed and proven while the old one still serves,
+        and takes over in one swap: prices go on, and trades are neither lost nor
+        doubled. The same is done by itself when the exchange announces that it will
+        close a connection (v5's notice 64008). Where the pushes of a channel cannot be
+        told apart (`Data`) a `Gap` says so.
+        """
+        self._plan.rotate()
+
     # --- The end --------------------------------------------------------------------
 
     def close(self, timeout: float | None = 5.0) -> bool:
@@ -254,7 +286,7 @@ class Feed:
         seconds, or when called from a callback (they end after that).
         """
         self._plan.close()
-        if not self._plan.connections:
+        if self._plan.has_ended:
             return True
         return False if on_library_thread() else self._plan.join(timeout)
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import TypeVar
 
-from .callbacks import Callbacks, OnError, OnMessage, OnState
+from .callbacks import OnError, OnMessage, OnState
 from .library import on_library_thread
 from .messages import Health, State, Stats
 from .plan import Plan
@@ -36,7 +36,7 @@ class Following:
         self._plan = plan
         self._own = own
         told = [on for on in (on_state, plan.on_state) if on is not None]
-        callbacks = Callbacks(label, plan.clock, on_message, told, on_error)
+        callbacks = plan.caller.callbacks(label, plan.clock, on_message, told, on_error)
         self._view = View(self, label, limits, plan.clock, callbacks)
 
     def _begin(self, names: Mapping[str, Name]) -> None:
@@ -108,7 +108,7 @@ class Following:
     def close(self, timeout: float | None = 5.0) -> bool:
         """End the subscription; any thread, any time, any number of times.
 
-        Returns True when its thread has ended, False if it had not within *timeout*
+        Returns True when its threads have ended, False if they had not within *timeout*
         seconds, or when called from a callback. On a shared feed there is nothing to
         wait for: it is True at once, and the exchange is told a moment later.
         """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Protocol
 
 from .channel import Channel
@@ -45,6 +46,10 @@ class Handler(Protocol):
         """Time, or a new lease, may have changed the state of anything."""
         ...
 
+    def overdue(self, now: float) -> Iterable[tuple[str, float]]:
+        """Channels that missed what an idle one repeats, and when each was pushed."""
+        ...
+
     def due(self) -> float:
         """When `look_again` is to be called at the latest, the lease's end aside."""
         ...
@@ -55,6 +60,10 @@ class Handler(Protocol):
 
     def troubled(self, error: OkexWSError) -> None:
         """Something went wrong that passes."""
+        ...
+
+    def ending(self) -> None:
+        """The exchange says that it will close the connection soon."""
         ...
 
     def lost(self, error: OkexWSError, now: float) -> None:

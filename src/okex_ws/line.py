@@ -36,6 +36,7 @@ class Step(Enum):
     LEAVE = "an unsubscribe was sent"
     LEFT = "the exchange acknowledged an unsubscribe"
     SILENT = "no answer came"
+    UNHEARD = "no answer came to an unsubscribe that has to be"
     REFUSE = "the exchange refused the channel"
     SPOIL = "a push could not be read"
     BREAK = "a push that others build on was lost, or failed its proof"
@@ -69,7 +70,11 @@ TRANSITIONS: dict[Phase, dict[Step, Phase]] = {
         Step.LEFT: Phase.IDLE,
         Step.REFUSE: Phase.REFUSED,
     },
-    Phase.LEAVING: {Step.LEFT: Phase.IDLE, Step.SILENT: Phase.IDLE},
+    Phase.LEAVING: {
+        Step.LEFT: Phase.IDLE,
+        Step.SILENT: Phase.IDLE,
+        Step.UNHEARD: Phase.BROKEN,
+    },
     Phase.REFUSED: {},
 }
 
@@ -91,6 +96,7 @@ class Line(Generic[Target]):
         "owes",
         "phase",
         "silent_at",
+        "suspect",
         "target",
         "wanted",
     )
@@ -116,6 +122,8 @@ class Line(Generic[Target]):
         self.silent_at = math.inf
         self.breaks = 0
         self.flows_since = math.inf
+        # It missed what an idle channel repeats, and was asked for anew.
+        self.suspect = False
 
     def step(self, step: Step) -> bool:
         """Take *step* if the table has it; False, and no change, if it has not."""
@@ -124,6 +132,16 @@ class Line(Generic[Target]):
             return False
         self.phase = after
         return True
+
+    def unanswered(self) -> bool:
+        """Take the step of a request that had no answer, as `step` does.
+
+        What is chained has to be left, and is told so twice: the exchange may still
+        carry it, and would answer a subscribe without a snapshot.
+        """
+        first = self.phase is Phase.LEAVING and self.attempts == 0
+        unheard = first and self.chained and self.wanted
+        return self.step(Step.UNHEARD if unheard else Step.SILENT)
 
     # --- What its pushes are worth --------------------------------------------------
 
@@ -135,7 +153,7 @@ class Line(Generic[Target]):
     def spoil(self, now: float, timeouts: Timeouts) -> None:
         """A push was lost: the next one is owed, or the channel as it was is over."""
         if self.chained:
-            self._break(now, timeouts)
+            self.renew(now, timeouts)
         elif self.owes and self.step(Step.SPOIL):
             self.await_push(now, timeouts)
 
@@ -146,7 +164,18 @@ class Line(Generic[Target]):
                 timeouts.first_push, self.attempts, timeouts.retry_cap
             )
 
-    def _break(self, now: float, timeouts: Timeouts) -> None:
+    def miss(self, received: float, now: float, timeouts: Timeouts) -> bool:
+        """It was silent for too long since *received*: have it subscribed anew.
+
+        False if that was done before, and brought a first push and no other.
+        """
+        if self.suspect and received <= self.flows_since:
+            return False
+        self.suspect = True
+        self.renew(now, timeouts)
+        return True
+
+    def renew(self, now: float, timeouts: Timeouts) -> None:
         """Have it subscribed anew: at once, or later if it broke lately."""
         if not self.step(Step.BREAK):
             return
@@ -157,6 +186,10 @@ class Line(Generic[Target]):
         self.breaks += 1
 
     # --- What it calls for ----------------------------------------------------------
+
+    def is_dead(self, now: float) -> bool:
+        """Whether it was asked for anew in vain, having been silent too long before."""
+        return self.suspect and self.phase is Phase.ACKED and now >= self.silent_at
 
     def retry_later(self, now: float, timeouts: Timeouts) -> None:
         """Have it asked for again, each time later."""

@@ -302,14 +302,45 @@ class ConnectionReport:
 
 @dataclass(frozen=True, slots=True)
 class Stats:
-    """Counts since the start, over every reconnect.
+    """Counts since the start, over every reconnect; the names in it are stable.
 
-    *messages* and *bytes* as received; *reconnects*, *dropped* and *skipped* by name:
-    ``dropped`` counts messages that could not be used, ``skipped`` items that were good
-    but gave way to newer ones. *resyncs* are withdrawals of a channel for a message
-    that could not be read, or a book that failed its proof; *mismatches* are depths of
-    one sequence number whose best levels were not the same. *last_pong* and
-    *ping_round_trip* are the health check.
+    A count is there once it is not 0. What `updates` and a slow callback passed over is
+    counted for each of them.
+
+    Attributes:
+        messages: that were received whole, of any kind, pongs too.
+        bytes: that were received after the handshakes, frame headers included; under
+            TLS what was in it.
+        reconnects: losses and failed attempts, by cause: ``'ConnectionLost'`` (TCP or
+            TLS ended, or never came up), ``'ConnectionLost 1001'`` (with that close
+            code), ``'HandshakeFailed'`` (a certificate that is refused, an answer that
+            is no HTTP), ``'HandshakeFailed 503'`` (with that status), ``'Stalled'`` (no
+            pong, or nothing in the time there is to connect).
+        resyncs: withdrawals of one channel, for a message that could not be read or a
+            book that failed its proof.
+        gaps: places where trades, candles or data were missed with the connection.
+        mismatches: depths of one sequence number whose best levels were not the same.
+        dropped: messages that could not be used, by kind, which is that of the error if
+            there is one. Broken as such: ``'frame'`` (a binary one under v5),
+            ``'utf-8'``, ``'inflate'`` (the deflated stream of v3), ``'json'``,
+            ``'shape'`` (no message of the protocol). An element that could not be read:
+            ``'depth'``, ``'book'``, ``'trade'``, ``'ticker'``, ``'candle'``,
+            ``'funding'``. A book that failed its proof: ``'checksum'``, ``'sequence'``,
+            and ``'book'`` for what neither is; ``'resynchronising'``: its pushes until
+            it is subscribed anew. Not asked for: ``'unasked'`` (a push of a channel
+            that is not subscribed), ``'unasked pong'``, and answers to no request:
+            ``'unasked ack'``, ``'unasked error'``, ``'unasked login'``. Not known:
+            ``'unknown'`` (an event, or an answer to an order), ``'unasked unknown'``.
+        skipped: items that were good and not handed over. By the topic of their channel
+            (``depth5``, ``trade``; v3's name where there is one): those that gave way
+            to newer ones, or found too many waiting (a `Gap` tells that). And
+            ``'repeat'``: trades that are known; ``'old'``: candles before the newest;
+            ``'before the snapshot'``: changes of a whole book that is not there yet;
+            ``'on_error'``: errors that gave way to newer ones.
+        callback_errors: exceptions out of callbacks.
+        callback_stalls: callbacks that took a second or more.
+        last_pong: when the last pong came; of several connections the oldest.
+        ping_round_trip: seconds that it took; of several connections the longest.
     """
 
     messages: int = 0

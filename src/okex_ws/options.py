@@ -5,15 +5,17 @@ from __future__ import annotations
 import random
 import ssl
 from collections.abc import Callable
-from typing import TypedDict
+from typing import Literal, TypedDict
 
-from .callbacks import OnState
+from .callbacks import Caller, OnState
 from .connection import Settings
 from .credentials import Credentials
+from .dispatcher import Dispatcher
 from .plan import Plan
 from .protocols import Wire
 from .protocols.v3 import PROTOCOL as V3
 from .protocols.v5 import PROTOCOL as V5
+from .proxy import proxy_finder
 from .stream import Network, TcpNetwork, check_ssl_context
 from .timing import Clock, Ping, Reconnect, SystemClock, Timeouts
 from .venues import Venue, find_venue, retired
@@ -25,6 +27,8 @@ class ConnectionOptions(TypedDict, total=False):
     """The keywords of `Feed`, for those who pass them on."""
 
     credentials: Credentials | None
+    callbacks: Literal["inline", "thread"]
+    proxy: str | None
     ssl_context: ssl.SSLContext | None
     reconnect: Reconnect | None
     ping_interval: float
@@ -40,6 +44,8 @@ def make_plan(
     on_state: OnState | None = None,
     *,
     credentials: Credentials | None = None,
+    callbacks: Literal["inline", "thread"] = "inline",
+    proxy: str | None = None,
     ssl_context: ssl.SSLContext | None = None,
     reconnect: Reconnect | None = None,
     ping_interval: float = 30.0,
@@ -53,7 +59,10 @@ def make_plan(
     where = find_venue(venue)
     if on_state is not None and not callable(on_state):
         raise TypeError(f"on_state is a function or None, got {on_state!r}")
+    if callbacks not in ("inline", "thread"):
+        raise ValueError(f"callbacks is 'inline' or 'thread', got {callbacks!r}")
     check_ssl_context(ssl_context)
+    proxy_finder(proxy)
     _check_type("credentials", credentials, Credentials)
     _check_type("reconnect", reconnect, Reconnect)
     _check_type("timeouts", timeouts, Timeouts)
@@ -65,14 +74,16 @@ def make_plan(
     ticking = clock or SystemClock()
     settings = Settings(
         ticking,
-        network or (lambda: TcpNetwork(ticking, ssl_context=ssl_context)),
+        network or (lambda: TcpNetwork(ticking, ssl_context=ssl_context, proxy=proxy)),
         rng or random.Random(),
         Ping(ping_interval, probe_interval),
         timeouts or Timeouts(),
         reconnect or Reconnect(),
     )
     wire = _WIRES[where.protocol]
-    return Plan(where, wire, settings, credentials, on_state)
+    inline = callbacks == "inline"
+    caller = Caller() if inline else Dispatcher(f"okex_ws:{where.name}:callbacks")
+    return Plan(where, wire, settings, credentials, on_state, caller)
 
 
 def _check_type(name: str, value: object, kind: type) -> None:

@@ -48,7 +48,9 @@ class Outage:
                 _sentence(endpoint, error),
             )
         else:
-            log.debug("%s", _sentence(endpoint, error))
+            log.debug(
+                "%s", _sentence(endpoint, error), extra={"event": "still failing"}
+            )
 
     def note(self, now: float) -> str:
         """What to add to the word that a connection is open."""

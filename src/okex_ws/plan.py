@@ -12,9 +12,8 @@ import threading
 import weakref
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
 
-from .callbacks import OnState
+from .callbacks import Caller, OnState
 from .channel import Channel
 from .connection import HOST_GAP, Connection, Settings
 from .counters import Counts
@@ -24,7 +23,8 @@ from .inboxes import Inboxes
 from .messages import Stats
 from .protocols import Wire
 from .route import Route
-from .series import KINDS
+from .seating import Seating
+from .succession import Succession
 from .tally import tally
 from .updates import Inbox
 from .venues import Venue
@@ -40,17 +40,8 @@ def find_plan(feed: object) -> Plan:
     return plan
 
 
-class _Seat(NamedTuple):
-    channel: Channel
-    route: Route
-
-
 class Plan:
-    """The connections of one feed, its channels and their holders.
-
-    A channel lives on one connection. One more is opened when a channel has another
-    path, or when those of its path carry as many as the venue advises.
-    """
+    """The connections of one feed, its channels and their holders."""
 
     def __init__(
         self,
@@ -59,11 +50,13 @@ class Plan:
         settings: Settings,
         credentials: Credentials | None = None,
         on_state: OnState | None = None,
+        caller: Caller | None = None,
     ) -> None:
         self.venue = venue
         self.wire = wire
         self.clock = settings.clock
         self.on_state = on_state
+        self.caller = caller or Caller()
         self._settings = settings
         self._credentials = credentials
         # A feed that a subscription made for itself ends with it.
@@ -72,15 +65,13 @@ class Plan:
         # Those not closed, and what each of them holds that did not fail.
         self.views: tuple[View, ...] = ()
         self._holdings: dict[View, dict[Route, list[Channel]]] = {}
-        self._seats: dict[str, _Seat] = {}
-        self.routes: tuple[Route, ...] = ()
+        self._seating = Seating(venue, wire, self._make_route)
         # Iterators over all there is, and will be.
         self._inboxes = Inboxes()
         # Connections over which nothing could be had, until they have ended.
         self._parting: tuple[Connection, ...] = ()
         # Whose counts are not folded into the past yet, and what is.
         self._present: dict[View, None] = {}
-        self._living: dict[Channel, None] = {}
         self.past: Counter[str] = Counter()
         self.past_counts = Counts()
         self._leaving: Counter[View] = Counter()
@@ -98,35 +89,22 @@ class Plan:
         with self._lock:
             self._check(names.values())
             before = self.routes
-            seats = self._take_seats(names)
+            seats = self._seating.take(names)
             holding: dict[Route, list[Channel]] = {}
             for channel, route in seats.values():
                 channel.users += 1
                 holding.setdefault(route, []).append(channel)
             view.carry({topic: seat.channel for topic, seat in seats.items()})
+            view.callbacks.begin()
             self.views = (*self.views, view)
             self._holdings[view], self._present[view] = holding, None
-            inboxes = tuple(self._inboxes)
+            # A connection that is taken over from changes its name in there.
+            joining, inboxes = tuple(holding.items()), tuple(self._inboxes)
         for inbox in inboxes:
             view.follow(inbox, own=False)
-        for route, carried in holding.items():
+        for route, carried in joining:
             self._join(route, view, carried)
-        self._start([route for route in holding if route not in before], view)
-
-    def _take_seats(self, names: Mapping[str, Name]) -> dict[str, _Seat]:
-        """A seat for each, or nothing has changed."""
-        routes, seats, living = self.routes, dict(self._seats), dict(self._living)
-        there = [(route, dict(route.channels), route.depths) for route in routes]
-        try:
-            return {topic: self._seat(name) for topic, name in names.items()}
-        except BaseException:
-            for route in self.routes:
-                if route not in routes:
-                    route.connection.discard()
-            self.routes, self._seats, self._living = routes, seats, living
-            for route, channels, depths in there:
-                route.channels, route.depths = channels, depths
-            raise
+        self._start([route for route, _ in joining if route not in before], view)
 
     @staticmethod
     def _join(route: Route, view: View, channels: list[Channel]) -> None:
@@ -144,45 +122,24 @@ class Plan:
                     " Feed(..., credentials=Credentials(...))"
                 )
 
-    def _seat(self, name: Name) -> _Seat:
-        """The channel of that name that is known, unless it cannot be had there."""
-        seat = self._seats.get(name.key)
-        if seat is None or seat.channel.error or seat.route.error:
-            route = self._place(name.key)
-            seat = _Seat(KINDS[name.kind](self.wire, name), route)
-            self._seats[name.key], self._living[seat.channel] = seat, None
-            if name.key not in route.channels:
-                route.depths += self.wire.is_deep(name.key)
-            route.channels[name.key] = seat.channel
-        return seat
-
-    def _place(self, key: str) -> Route:
-        """A connection that has room for one more channel."""
-        path, deep = self.wire.path(key), self.wire.is_deep(key)
-        for route in self.routes:
-            if route.path == path and self._has_room(route, deep):
-                return route
-        return self._open(path, key)
-
-    def _has_room(self, route: Route, deep: bool) -> bool:
-        most = self.venue.channels_per_connection
-        if most is not None and len(route.channels) >= most:
-            return False
-        return not deep or route.depths < self.venue.depths_per_connection
-
-    def _open(self, path: Path, key: str) -> Route:
+    def _make_route(self, path: Path, key: str) -> Route:
         route = Route(self, path, self.clock)
         name = f"okex_ws:{self.venue.name}:{key}"
         credentials = self._credentials if path.login else None
         route.connection = Connection(
             self.venue, self.wire, path, route, self._settings, name, credentials
         )
-        self.routes = (*self.routes, route)
         return route
+
+    @property
+    def routes(self) -> tuple[Route, ...]:
+        """The connections that channels live on."""
+        return self._seating.routes
 
     def _start(self, routes: list[Route], view: View) -> None:
         for number, route in enumerate(routes):
             try:
+                self.caller.start()
                 route.connection.start()
             except RuntimeError as error:
                 # No thread to be had: as if it had never been asked for.
@@ -192,13 +149,15 @@ class Plan:
 
     def _abandon(self, routes: list[Route], error: OkexWSError) -> None:
         with self._lock:
-            self.routes = tuple(r for r in self.routes if r not in routes)
+            self._seating.close(*routes)
             for route in routes:
                 route.error = error
                 route.connection.discard()
 
     def detach(self, view: View) -> None:
         """*view* is closed."""
+        view.closed = True
+        view.callbacks.mute()
         with self._lock:
             self.views = tuple(other for other in self.views if other is not view)
             if view not in self._holdings and view not in self._leaving:
@@ -206,9 +165,14 @@ class Plan:
         self.release(view)
 
     def _fold(self, view: View) -> None:
-        if view in self._present:
-            del self._present[view]
-            self.past += view.counts()
+        # Its callbacks may be told things yet, and count.
+        view.callbacks.after(lambda: self._fold_counts(view))
+
+    def _fold_counts(self, view: View) -> None:
+        with self._lock:
+            if view in self._present:
+                del self._present[view]
+                self.past += view.counts()
 
     def release(self, view: View) -> None:
         """*view* wants nothing more; channels that nobody else wants are left."""
@@ -225,6 +189,8 @@ class Plan:
             self._leave(route, view, channels)
             if self.private:
                 route.connection.close()
+        if self.private:
+            self.caller.close()
 
     @staticmethod
     def _leave(route: Route, view: View, channels: list[Channel]) -> None:
@@ -245,7 +211,7 @@ class Plan:
         with self._lock:
             if views is not None:
                 return tally(self.connections, views, Counter(), self.past_counts)
-            present, living = tuple(self._present), tuple(self._living)
+            present, living = tuple(self._present), tuple(self._seating.living)
             past = self.past + self._inboxes.skipped()
             return tally(self.connections, present, past, self.past_counts, living)
 
@@ -256,8 +222,10 @@ class Plan:
             connections, inboxes = self.connections, tuple(self._inboxes)
         for view in self.views:
             view.closed = True
+            view.callbacks.mute()
         for connection in connections:
             connection.close()
+        self.caller.close()
         for inbox in inboxes:
             inbox.close()
 
@@ -266,19 +234,26 @@ class Plan:
         """All that have not ended."""
         return (*(route.connection for route in self.routes), *self._parting)
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether no thread is left, or was ever started."""
+        return not (self.connections or self.caller.running)
+
     def join(self, timeout: float | None) -> bool:
-        """Wait for the end of every connection; False if it has not come in time."""
+        """Wait for the end of every thread; False if it has not come in time."""
         give_up = None if timeout is None else self.clock.monotonic() + timeout
         ended = True
-        for connection in self.connections:
+        threads: list[Connection | Caller] = [*self.connections, self.caller]
+        for thread in threads:
             left = None if give_up is None else give_up - self.clock.monotonic()
-            ended &= connection.join(None if left is None else max(0.0, left))
+            ended &= thread.join(None if left is None else max(0.0, left))
         return ended
 
     def forked(self) -> None:
         """In a forked child: closed, without a word to the peer or a lock taken."""
         self._lock = threading.RLock()
         self.closed = True
+        self.caller.forked()
         for view in self.views:
             view.forked()
         for connection in self.connections:
@@ -297,14 +272,7 @@ class Plan:
         with self._lock:
             if channel.users:
                 return False
-            name = channel.name
-            if name in self._seats and self._seats[name].channel is channel:
-                del self._seats[name]
-            if route.channels.get(name) is channel:
-                del route.channels[name]
-                route.depths -= self.wire.is_deep(name)
-            if channel in self._living:
-                del self._living[channel]
+            if self._seating.leave(channel, route):
                 self.past += channel.counts
         return True
 
@@ -321,15 +289,58 @@ class Plan:
         """See `route.Owner`."""
         with self._lock:
             route.error = error
-            self.routes = tuple(other for other in self.routes if other is not route)
-            parting = [route.connection]
-            for connection in self._parting:
-                if connection.join(0):
-                    self.past_counts.absorb(connection.counts)
-                else:
-                    parting.append(connection)
-            self._parting = tuple(parting)
+            self._seating.close(route)
+            self._part(route.connection)
         route.connection.close()
+
+    def _part(self, *leaving: Connection) -> None:
+        """Keep *leaving* in sight until they have ended."""
+        parting = list(leaving)
+        for connection in self._parting:
+            if connection.join(0):
+                self.past_counts.absorb(connection.counts)
+            elif connection not in leaving:
+                parting.append(connection)
+        self._parting = tuple(parting)
+
+    # --- One connection after another -----------------------------------------------
+
+    def rotate(self) -> None:
+        """Have every connection be replaced by a new one, without a gap; any thread."""
+        for route in self.routes:
+            self.succeed(route)
+
+    def succeed(self, route: Route) -> None:
+        """See `route.Owner`."""
+        with self._lock:
+            alive = route in self.routes and not self.closed
+            if not alive or route.succession is not None or not route.channels:
+                return
+            new = self._make_route(route.path, next(iter(route.channels)))
+            succession = Succession(route, new, self._seating, self._install)
+            route.succession = new.succession = succession
+            self._part(new.connection)
+        new.connection.start()
+
+    def _install(self, succession: Succession) -> None:
+        """The new route has the place of the old one, its channels and its views."""
+        old, new = succession.old, succession.new
+        with self._lock:
+            twins = self._seating.replace(old, new)
+            old.heir, new.succession = new, None
+            for holding in self._holdings.values():
+                if old in holding:
+                    holding[new] = holding.pop(old)
+            self._parting = tuple(c for c in self._parting if c is not new.connection)
+            self._part(old.connection)
+        new.take_over(twins, succession.views)
+
+    def abandon(self, route: Route) -> None:
+        """See `route.Owner`."""
+        with self._lock:
+            succession, route.succession = route.succession, None
+        if succession is not None:
+            succession.new.connection.close()
 
 
 _plans: weakref.WeakSet[Plan] = weakref.WeakSet()

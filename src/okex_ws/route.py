@@ -7,14 +7,16 @@ for what the plan counts of it under its own lock.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from .channel import Channel, DepthChannel
 from .connection import Connection
 from .errors import BookError, LoginRejected, OkexWSError, WireError
 from .line import Line, Phase
+from .messages import State
 from .session import Session
+from .succession import Succession
 from .timing import Clock
 from .trust import NO_LIMITS, Link
 from .view import View
@@ -46,6 +48,14 @@ class Owner(Protocol):
         """Nothing can be had over *route*, for this reason."""
         ...
 
+    def succeed(self, route: Route) -> None:
+        """*route* will end soon: have another one take over, without a gap."""
+        ...
+
+    def abandon(self, route: Route) -> None:
+        """*route* is gone before another one could take over."""
+        ...
+
 
 class Route:
     """The channels of one connection; it is what the connection reports to."""
@@ -59,6 +69,9 @@ class Route:
         self.channels: dict[str, Channel] = {}
         self.depths = 0
         self.error: OkexWSError | None = None
+        # Who takes over, or from whom; and who did.
+        self.succession: Succession | None = None
+        self.heir: Route | None = None
         self._owner = owner
         self._clock = clock
         self._views: tuple[View, ...] = ()
@@ -69,6 +82,9 @@ class Route:
 
     def join(self, view: View, channels: Sequence[Channel]) -> None:
         """*view* wants *channels*, which live here."""
+        if self.heir is not None:
+            self.heir.join(view, channels)
+            return
         now = self._clock.monotonic()
         if view.ended:
             # Refused or closed meanwhile: it may have left before it came.
@@ -88,6 +104,9 @@ class Route:
 
     def leave(self, view: View, channels: Sequence[Channel]) -> None:
         """*view* wants *channels* no more; those that nobody else wants are left."""
+        if self.heir is not None:
+            self.heir.leave(view, channels)
+            return
         view.tell(self._clock.monotonic())
         self._hold(tuple(other for other in self._views if other is not view))
         talk = self.connection.conversation
@@ -139,7 +158,15 @@ class Route:
         return session.want(channel.name, channel, owes, now, chained)
 
     def _wanted(self) -> list[Channel]:
+        succession = self.succession
+        if succession is not None and succession.new is self:
+            return succession.rehearse(self._cast(succession))
+        if succession is not None and succession.released:
+            return []  # they are the other one's by now
         return [c for c in self._owner.wanted(self) if c.followers]
+
+    def _cast(self, succession: Succession) -> list[Channel]:
+        return [c for c in self._owner.wanted(succession.old) if c.followers]
 
     def acknowledged(self, channel: str, link: Link, now: float) -> None:
         """See `handler.Handler`."""
@@ -203,12 +230,62 @@ class Route:
         for view in self._views:
             view.tell(now)
             view.wake()
+        if self.succession is not None:
+            self._further(self.succession, now)
+
+    def _further(self, succession: Succession, now: float) -> None:
+        """A pong came: see how far another connection is with taking over."""
+        talk = self.connection.conversation
+        if talk is None:
+            return
+        if succession.old is self:
+            succession.prove(talk.link)
+            return
+        for twin in self._wanted():
+            if twin.name not in talk.session.lines:  # it came after the opening
+                twin.opened(talk.link, now)
+                self._ask(talk.session, twin, now)
+        succession.look(self._cast(succession), talk.link, now)
+
+    def take_over(self, twins: Mapping[str, Channel], views: tuple[View, ...]) -> None:
+        """Have the channels go on that came from another route, as their *twins*."""
+        now, talk = self._clock.monotonic(), self.connection.conversation
+        self._hold(views)
+        for name, channel in list(self.channels.items()):
+            if name in twins and channel.error is None:
+                channel.go_on_as(twins[name])
+            if talk is not None and name in talk.session.lines:
+                talk.session.lines[name].target = channel
+            elif talk is not None and channel.followers and channel.error is None:
+                self._want(channel, now)
+        for name in twins.keys() - self.channels.keys():
+            if talk is not None:
+                talk.session.drop(name)
+        self.look_again(now)
+
+    def resign(self) -> tuple[View, ...]:
+        """Hold nobody any more; those it held."""
+        views, self._views, self._limited = self._views, (), ()
+        return views
+
+    def ending(self) -> None:
+        """See `handler.Handler`."""
+        self._owner.succeed(self)
+
+    def overdue(self, now: float) -> list[tuple[str, float]]:
+        """See `handler.Handler`."""
+        return [
+            (channel.name, channel.shown.received)
+            for channel in self._wanted()
+            if channel.shown.state is State.LIVE and now >= channel.shown.overdue
+        ]
 
     def due(self) -> float:
         """See `handler.Handler`."""
-        if not self._limited:
-            return math.inf
-        return min(view.due() for view in self._limited)
+        due = min((view.due() for view in self._limited), default=math.inf)
+        if self.succession is not None:
+            due = min(due, self.succession.due(self))
+        return due
 
     def unreadable(self, error: WireError | BookError, now: float) -> None:
         """See `handler.Handler`."""
@@ -220,13 +297,28 @@ class Route:
         """See `handler.Handler`."""
         channel = self.channels.get(getattr(error, "channel", None) or "")
         # What happened to one channel is told to those who follow it.
-        for view in self._views if channel is None else self._following(channel):
+        for view in self._held() if channel is None else self._following(channel):
             view.trouble(error)
+
+    def _held(self) -> tuple[View, ...]:
+        return self._views or (() if self.succession is None else self.succession.views)
 
     def lost(self, error: OkexWSError, now: float) -> None:
         """See `handler.Handler`."""
+        if self.succession is not None and self._is_covered(self.succession):
+            return
         for channel in self._wanted():
             channel.lost(str(error), now)
+
+    def _is_covered(self, succession: Succession) -> bool:
+        """Whether another connection takes over at this very moment."""
+        if succession.new is self:
+            succession.fell()
+            return False
+        if succession.lost():
+            return True
+        self._owner.abandon(self)
+        return False
 
     def ended(self, now: float) -> None:
         """See `handler.Handler`."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Generic, TypeVar
 
 from .book_channel import BookChannel
@@ -120,6 +121,21 @@ class TradeChannel(SeriesChannel[Trade]):
             self._items.append(trade)
         self._hand_over(trade)
 
+    def go_on_as(self, twin: Channel) -> None:
+        """Whatever came over the other connection alone is handed over."""
+        assert isinstance(twin, TradeChannel)
+        super().go_on_as(twin)
+        news = twin.items
+        # The memory of ids is as long as that of trades: what stands before a known one
+        # was told long ago.
+        known = [at for at, trade in enumerate(news) if trade.id in self._known]
+        for trade in news[known[-1] + 1 :] if known else news:
+            self._newest_id, self._in_gap = trade.id, False
+            self._remember(trade.id)
+            own = replace(trade, epoch=self.shown.epoch)
+            self._items.append(own)
+            self._hand_over(own)
+
     def _remember(self, trade_id: str) -> None:
         self._known[trade_id] = None
         if len(self._known) > KEPT:
@@ -164,14 +180,29 @@ class CandleChannel(SeriesChannel[Candle]):
             # A candle is cumulative: only those in between are unknown.
             text = "candles while not connected"
             self._missing(iso(before), iso(data.start_ms), text)
-        self._newest_ms, self._in_gap = data.start_ms, False
         epoch = self.shown.epoch
         candle = make_candle(self.instrument_id, self.topic, data, wall, epoch)
-        if data.start_ms == before:
+        self._keep(candle, data.start_ms)
+
+    def _keep(self, candle: Candle, start_ms: int) -> None:
+        if start_ms == self._newest_ms:
             self._items[-1] = candle
         else:
             self._items.append(candle)
+        self._newest_ms, self._in_gap = start_ms, False
         self._hand_over(candle)
+
+    def go_on_as(self, twin: Channel) -> None:
+        """Whatever came later over the other connection is handed over."""
+        assert isinstance(twin, CandleChannel)
+        super().go_on_as(twin)
+        for candle in twin.items:
+            newest = self._items[-1] if self._items else None
+            if newest is None or candle.received > newest.received:
+                start_ms = round(candle.start.timestamp() * 1000)
+                if start_ms >= (self._newest_ms or 0):
+                    own = replace(candle, epoch=self.shown.epoch)
+                    self._keep(own, start_ms)
 
 
 class DataChannel(SeriesChannel[Data]):
@@ -182,6 +213,11 @@ class DataChannel(SeriesChannel[Data]):
         super().subscribed(link, now)
         if self.openings > 1:
             self._missing(None, None, "pushes while not connected")
+
+    def go_on_as(self, twin: Channel) -> None:
+        """Nothing tells two pushes apart: some may be missing, or come twice."""
+        super().go_on_as(twin)
+        self._missing(None, None, "pushes at a change of the connection")
 
     def push(
         self, push: Push, first: bool, link: Link, now: float, wall: float

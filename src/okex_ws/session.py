@@ -253,7 +253,7 @@ class Session(Generic[Target]):
             line = self.lines.get(name)
             if line is None:
                 continue  # ended and forgotten, by an answer to something else
-            if line.step(Step.SILENT) and not answered:
+            if line.unanswered() and not answered:
                 line.crowd = (len(names) + 1) // 2
                 line.in_doubt = request.op == "subscribe"
             if answered or len(names) == 1:
@@ -266,6 +266,12 @@ class Session(Generic[Target]):
         for line in self.lines.values() if name is None else [self.lines.get(name)]:
             if line is not None:
                 line.spoil(now, self._timeouts)
+
+    def overdue(self, name: str, received: float, now: float) -> None:
+        """*name* missed what an idle channel repeats; `Stalled` if it did so before."""
+        self._lines_due = -math.inf
+        if not self.lines[name].miss(received, now, self._timeouts):
+            raise Stalled(f"nothing of {name} came", now - received)
 
     @property
     def awaits_login(self) -> bool:
@@ -319,6 +325,8 @@ class Session(Generic[Target]):
             return []
         if self._login is not None and not self._login.accepted:
             return self._log_in(self._login, now, wall)
+        if dead := [line.name for line in self.lines.values() if line.is_dead(now)]:
+            raise Stalled(f"nothing of {listed(dead)} came", self._timeouts.first_push)
         for op, step in (("unsubscribe", Step.LEAVE), ("subscribe", Step.ASK)):
             ready = self._next_batch(step, now)
             if ready:
@@ -348,13 +356,14 @@ class Session(Generic[Target]):
             return list(map(Trouble, words))
         text, carried = self._wire.request(op, names, self._requests + 1)
         self._send(op, text, carried, now)
-        if any(self.lines[name].mends for name in carried):
+        lines = [self.lines[name] for name in carried]
+        if any(line.mends for line in lines):
             self._allowance.spend_share(now)
-        for name in carried:
-            line = self.lines[name]
-            line.step(step)
-            if step is Step.LEAVE and line.wanted:
+        for line in lines:
+            # Left for its silence, in vain so far; a broken one is not silent.
+            if step is Step.LEAVE and line.wanted and not line.mends:
                 line.attempts += 1
+            line.step(step)
         return []
 
     def _send(self, op: str, text: str, carried: Iterable[str], now: float) -> None:

@@ -14,10 +14,11 @@ import ssl
 import threading
 from collections.abc import Callable
 from typing import Any, Protocol
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import urlsplit
 
 from .dial import Resolve, connect, find_addresses, sentence, system_resolve
 from .errors import ConnectionLost, HandshakeFailed, Stalled
+from .proxy import Proxy, open_tunnel, proxy_finder
 from .tcp import TcpStream
 from .timing import Clock, SystemClock
 
@@ -79,7 +80,7 @@ class Network(Protocol):
     """Opens streams and waits on them: one object for each connection's thread."""
 
     def open(self, url: str, deadline: float, cancelled: Callable[[], bool]) -> Stream:
-        """Look up, connect, and do TLS for ``wss``, all until *deadline*.
+        """Look up, connect, by a proxy or not, and do TLS for ``wss``: by *deadline*.
 
         *cancelled* is asked whenever the thread was woken: a true answer ends the
         attempt with a `ConnectionLost`, also later in `Stream.recv`.
@@ -125,6 +126,7 @@ class TcpNetwork:
     *ssl_context* replaces the system's trust store, which is read anew for each
     connection (and so is ``SSL_CERT_FILE``); a context that does not verify both
     certificate and host name is a `ValueError`. *resolve* replaces the system's names.
+    *proxy* as of `Feed`: the environment, too, is read anew for each connection.
     """
 
     def __init__(
@@ -133,8 +135,10 @@ class TcpNetwork:
         *,
         ssl_context: ssl.SSLContext | None = None,
         resolve: Resolve = system_resolve,
+        proxy: str | None = None,
     ) -> None:
         check_ssl_context(ssl_context)
+        self._find_proxy = proxy_finder(proxy)
         self._clock = clock or SystemClock()
         self._ssl_context = ssl_context
         self._resolve = resolve
@@ -154,15 +158,22 @@ class TcpNetwork:
         """See `Network.open`."""
         parts = urlsplit(url)
         attempt = _Attempt(self, self._clock, url, deadline, cancelled)
-        sock = self._connected(parts, attempt)
-        stream = TcpStream(sock, self._clock, attempt.endpoint, attempt.pause)
-        if parts.scheme == "wss":
-            try:
+        host = parts.hostname
+        if not host:
+            raise ValueError(f"no host in {attempt.endpoint!r}")
+        port = parts.port or (443 if parts.scheme == "wss" else 80)
+        proxy = self._proxy(parts.scheme, host, port, attempt)
+        stream = self._connected(host, port, attempt, proxy)
+        try:
+            if proxy is not None:
+                open_tunnel(stream, proxy, host, port, attempt.endpoint)
+                stream.way = attempt.way = f"through {attempt.way}"
+            if parts.scheme == "wss":
                 self._check_again(attempt.endpoint)
-                stream.start_tls(self._ssl_context, parts.hostname or "")
-            except BaseException:
-                stream.discard()
-                raise
+                stream.start_tls(self._ssl_context, host)
+        except BaseException:
+            stream.discard()
+            raise
         return stream
 
     def _check_again(self, endpoint: str) -> None:
@@ -222,22 +233,35 @@ class TcpNetwork:
             self._receiver.recv(1 << 16)
         return ready
 
-    def _connected(self, parts: SplitResult, attempt: _Attempt) -> socket.socket:
-        host = parts.hostname
-        port = parts.port or (443 if parts.scheme == "wss" else 80)
-        if not host:
-            raise ValueError(f"no host in {attempt.endpoint!r}")
+    def _proxy(
+        self, scheme: str, host: str, port: int, attempt: _Attempt
+    ) -> Proxy | None:
+        try:
+            return self._find_proxy(scheme, host, port)
+        # The keyword's were raised to the caller; the environment may be set any time.
+        except ValueError as error:
+            reason = f"the environment's proxy is of no use: {error}"
+            raise ConnectionLost(attempt.endpoint, reason) from error
+
+    def _connected(
+        self, host: str, port: int, attempt: _Attempt, proxy: Proxy | None
+    ) -> TcpStream:
+        """A stream to the target, or to the proxy in its place."""
+        if proxy is not None:
+            host, port, attempt.way = proxy.host, proxy.port, f"{proxy}: "
         what = "name look-up failed"
         try:
             found = find_addresses(host, self._resolve, self.wake, attempt.pause)
             what = "cannot connect"
-            return connect(found, port, self._clock, attempt.pause)
+            sock = connect(found, port, self._clock, attempt.pause)
         except (ConnectionLost, Stalled):
             raise
         # RuntimeError: no thread can be started. ValueError: a name that cannot be one.
         except (RuntimeError, ValueError, OSError) as error:
-            reason = f"{what}: {sentence(error)}"
+            reason = f"{attempt.way}{what}: {sentence(error)}"
             raise ConnectionLost(attempt.endpoint, reason) from error
+        clock, endpoint = self._clock, attempt.endpoint
+        return TcpStream(sock, clock, endpoint, attempt.pause, attempt.way)
 
 
 class _Attempt:
@@ -252,6 +276,8 @@ class _Attempt:
         cancelled: Callable[[], bool],
     ) -> None:
         self.endpoint = public_endpoint(url)
+        # Said before what went wrong: who is in between.
+        self.way = ""
         self._network = network
         self._clock = clock
         self._deadline = deadline
@@ -269,6 +295,6 @@ class _Attempt:
             raise ConnectionLost(self.endpoint, "closed while connecting")
         now = self._clock.monotonic()
         if now >= self._deadline:
-            raise Stalled(f"{self.endpoint}: no {missing}", self._limit)
+            raise Stalled(f"{self.endpoint}: {self.way}no {missing}", self._limit)
         until = self._deadline if until is None else min(until, self._deadline)
         return self._network.select(descriptors or {}, until - now)

@@ -25,10 +25,18 @@ MAX_OUTPUT = 1 << 20
 
 
 class TcpStream:
-    """The real `stream.Stream`. *pause* waits during the handshake, or raises."""
+    """The real `stream.Stream`. *pause* waits during the handshake, or raises.
+
+    *way* is what an error says before its reason: which proxy is in between, if any.
+    """
 
     def __init__(
-        self, sock: socket.socket, clock: Clock, endpoint: str, pause: Pause
+        self,
+        sock: socket.socket,
+        clock: Clock,
+        endpoint: str,
+        pause: Pause,
+        way: str = "",
     ) -> None:
         self.received = bytearray()
         self.heard = clock.monotonic()
@@ -37,6 +45,7 @@ class TcpStream:
         self._socket = sock
         self._clock = clock
         self._endpoint = endpoint
+        self.way = way
         self._pause = pause
         self._output = bytearray()
         self._tls: ssl.SSLObject | None = None
@@ -55,16 +64,19 @@ class TcpStream:
             self._tls = (context or ssl.create_default_context()).wrap_bio(
                 self._from_peer, self._to_peer, server_hostname=host
             )
+            # What came on the heels of a proxy's answer is the tunnel's.
+            self._from_peer.write(self.received)
+            self.received.clear()
             while not self._shake_hands(self._tls):
                 if self._end is not None:
                     raise self._end
                 self._pause_for("TLS handshake")
                 self._pull()
         except ssl.SSLCertVerificationError as error:
-            reason = f"certificate refused: {error.verify_message}"
+            reason = f"{self.way}certificate refused: {error.verify_message}"
             raise HandshakeFailed(self._endpoint, reason) from error
         except (ssl.SSLError, ValueError) as error:
-            reason = f"TLS handshake failed: {_reason(error)}"
+            reason = f"{self.way}TLS handshake failed: {_reason(error)}"
             raise HandshakeFailed(self._endpoint, reason) from error
 
     def _shake_hands(self, tls: ssl.SSLObject) -> bool:
@@ -142,7 +154,7 @@ class TcpStream:
     def _stop(self, reason: str, cause: Exception | None) -> None:
         """Remember the first end; `fill` raises it behind the data before it."""
         if self._end is None:
-            self._end = ConnectionLost(self._endpoint, reason)
+            self._end = ConnectionLost(self._endpoint, f"{self.way}{reason}")
             self._end.__cause__ = cause
             self.ready = True
 
@@ -150,10 +162,12 @@ class TcpStream:
         events = _READ | _WRITE if self._output else _READ
         self._pause(missing, {self.fileno(): events})
 
-    def recv(self, size: int) -> bytes:
-        """See `Stream.recv`."""
+    def recv(
+        self, size: int, missing: str = "answer to the WebSocket handshake"
+    ) -> bytes:
+        """See `Stream.recv`; *missing* is what did not come by the deadline."""
         while not self.received and not self.fill():
-            self._pause_for("answer to the WebSocket handshake")
+            self._pause_for(missing)
             self.flush()
         data = bytes(self.received[:size])
         del self.received[:size]
@@ -165,7 +179,8 @@ class TcpStream:
         if self._end is not None:
             raise self._end
         if len(self._output) + len(data) > MAX_OUTPUT:
-            raise ConnectionLost(self._endpoint, "the peer takes no data any more")
+            reason = f"{self.way}the peer takes no data any more"
+            raise ConnectionLost(self._endpoint, reason)
         if self._tls is None:
             self._output += data
         elif data:

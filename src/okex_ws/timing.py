@@ -204,6 +204,24 @@ class Budget:
             self._spent.popleft()
 
 
+class Bucket:
+    """At most *burst* at once, and one more each *every* seconds."""
+
+    def __init__(self, burst: int, every: float) -> None:
+        self._burst = burst
+        self._every = every
+        # When it will be full again.
+        self._full_at = -math.inf
+
+    def ready_at(self, now: float) -> float:
+        """When the next one may go: *now*, or later."""
+        return max(now, self._full_at - (self._burst - 1) * self._every)
+
+    def spend(self, now: float) -> None:
+        """Count one that goes *now*."""
+        self._full_at = max(self._full_at, now) + self._every
+
+
 class HostGap:
     """Turns at connecting to one host, at least a gap apart."""
 

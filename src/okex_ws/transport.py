@@ -22,7 +22,7 @@ from .errors import (
     WireError,
     printable,
 )
-from .http_answer import COOKIES, refusal, server_date
+from .http_answer import COOKIES, MAX_HANDSHAKE, read_head, refusal, server_date
 from .stream import Network, Stream, public_endpoint
 from .timing import Clock
 
@@ -33,7 +33,6 @@ MAX_MESSAGE = 4 << 20
 MAX_FRAGMENTS = 1024
 # Pings and pongs that are taken in one read, of 256 KiB at most.
 MAX_CONTROL_FRAMES = 1024
-MAX_HANDSHAKE = 16 << 10
 
 # The first byte of a frame: FIN, three reserved bits, opcode.
 _TEXT = 0x81
@@ -184,6 +183,7 @@ class Transport:
                 at = end
         finally:
             del received[:at]
+        self._socket.answer()
 
     def _bounds(self, data: bytes, at: int) -> tuple[int, int]:
         """Where the payload of the frame at *at* starts and ends."""
@@ -267,23 +267,36 @@ class _WebSocket(websocket.WebSocket):  # type: ignore[misc]
 
     stream: Stream
     server_date: float | None
-    _frame = io.BytesIO()
+    _frame: io.BytesIO | None = None
+    _answers = b""
 
     def take(self, frame: bytes) -> bytes:
-        """Check *frame*, answer it if it is a ping: its payload."""
+        """Check *frame*: its payload. A ping is answered by the next `answer`."""
         self._frame = io.BytesIO(frame)
-        payload: bytes = self.recv_data_frame(True)[1].data
+        try:
+            payload: bytes = self.recv_data_frame(True)[1].data
+        finally:
+            self._frame = None
         return payload
 
+    def answer(self) -> None:
+        """Send what the frames ask for that were taken: one write for all of them."""
+        answers, self._answers = self._answers, b""
+        if answers:
+            self.stream.send(answers)
+
     def _recv(self, size: int) -> bytes:
-        data = self._frame.read(size)
+        data = b"" if self._frame is None else self._frame.read(size)
         if not data:
             # The library would ask for ever.
             raise websocket.WebSocketProtocolException("Frame ends early")
         return data
 
     def _send(self, data: bytes) -> int:
-        return self.stream.send(data)
+        if self._frame is None:
+            return self.stream.send(data)
+        self._answers += data
+        return len(data)
 
 
 class _Handshake:
@@ -316,12 +329,9 @@ class _Handshake:
         return self._head.read(size)
 
     def _read_head(self) -> None:
-        # Byte by byte: what stands behind the blank line is frames.
-        while not self.answer.endswith((b"\r\n\r\n", b"\n\n")):
-            if len(self.answer) >= MAX_HANDSHAKE:
-                reason = f"a handshake of more than {MAX_HANDSHAKE} bytes"
-                raise HandshakeFailed(self._endpoint, reason)
-            self.answer += self._stream.recv(1)
+        if not read_head(self._stream.recv, self.answer):
+            reason = f"a handshake of more than {MAX_HANDSHAKE} bytes"
+            raise HandshakeFailed(self._endpoint, reason)
 
     def send(self, data: bytes) -> int:
         return self._stream.send(data)

@@ -42,12 +42,14 @@ class Link:
     withdraws all of them in one store, and none can come back with a later connection.
     """
 
-    __slots__ = ("_lags", "heard", "lease", "lost")
+    __slots__ = ("_lags", "heard", "lease", "lost", "proven")
 
     def __init__(self, now: float) -> None:
         self.lease: Lease | None = None
         self.lost = False
         self.heard = now
+        # What the exchange had sent by then has been taken in.
+        self.proven = -math.inf
         self._lags: deque[tuple[int, float]] = deque()
 
     def lag(self, delay: float, now: float) -> float:
@@ -73,7 +75,8 @@ class Published(NamedTuple):
     *state* is what its connection's thread knows; time may have overtaken it, which is
     for `judge` to say. *data* is ``None`` unless *state* is ``LIVE``. *received* is
     monotonic seconds of the last push (``-inf`` before the first), *wall* the same in
-    epoch seconds.
+    epoch seconds. At *overdue* the exchange should have pushed again, whatever happened
+    in the market (``inf`` where it repeats nothing).
     """
 
     state: State
@@ -84,6 +87,7 @@ class Published(NamedTuple):
     received: float = -math.inf
     wall: float = 0.0
     lag: float | None = None
+    overdue: float = math.inf
 
     @property
     def depth(self) -> DepthData:
@@ -179,6 +183,9 @@ def judge(shown: Published, limits: Limits, now: float, wall: float) -> Verdict:
         return Verdict(State.SYNCING, "waiting for the first pong")
     if not lease.holds(now, wall):
         return _lapsed(lease, now)
+    if now >= shown.overdue:
+        cause = "no push, where the exchange repeats an idle book"
+        return Verdict(State.STALE, cause, shown.overdue)
     return _within(shown, link, limits, now)
 
 
@@ -211,7 +218,7 @@ def turns_at(shown: Published, limits: Limits) -> float:
     if shown.state is not State.LIVE or shown.link is None:
         return math.inf
     lease = shown.link.lease
-    at = lease.until if lease is not None else math.inf
+    at = min(lease.until if lease is not None else math.inf, shown.overdue)
     if limits.max_age is not None:
         at = min(at, shown.received + limits.max_age)
     if limits.max_silence is not None:

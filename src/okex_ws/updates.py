@@ -313,7 +313,9 @@ class Inbox:
             if not isinstance(item, _Note):
                 return item
             self._notes = {k: n for k, n in self._notes.items() if n is not item}
-            handed = self._handed.setdefault(item.source, {})
+            # Of a source that has ended nothing more is kept.
+            known = item.source in self._states
+            handed = self._handed.setdefault(item.source, {}) if known else {}
             made = item.make(item.shown, handed.get(item.kind))
             if made is not None:
                 handed[item.kind] = item.shown

@@ -44,7 +44,8 @@ class Venue:
 
     For protocol ``'v3'`` an endpoint is the whole URL; for ``'v5'`` it is the base that
     ends in ``/ws/v5``, to which the protocol appends ``/public``, ``/business`` or
-    ``/private``. Endpoints are tried in order, the next one after each failure.
+    ``/private``. Endpoints are tried in order, the next one after a failed attempt or
+    an early loss; a good one is tried again first.
 
     The site allows *connections_per_second* to one IP address and *requests_per_hour*
     to one connection. *idle_repeat* is after how many seconds an idle book repeats

@@ -235,6 +235,8 @@ class View:
 
     def _is_ready(self) -> bool:
         live = not self._depths or self.look(self.limits).verdict is LIVE
+        # Each of several depths, as a read may be of any.
+        live &= all(c.shown.state is State.LIVE or c.error for c in self._depths)
         self.check()
         if self.closed:
             raise NotLive(State.CLOSED, "closed")
@@ -282,9 +284,7 @@ class View:
         """What it counted by itself, apart from its channels."""
         counts = self._inboxes.skipped()
         counts["mismatches"] = self._agreement.mismatches
-        counts["callback_errors"] = self.callbacks.errors
-        counts["callback_stalls"] = self.callbacks.stalls
-        return counts
+        return counts + self.callbacks.counts()
 
     def lapse(self) -> StateChange | None:
         """The change that is due because the lease ended; see `updates.Source`."""
@@ -322,7 +322,7 @@ class View:
             self._note(inbox, channel)
         if self.callbacks.on_message is not None and not self.closed:
             with self.turn:
-                self.callbacks.message(text)
+                self.callbacks.message(text, channel)
 
     def _note(self, inbox: Inbox, channel: Channel, seed: bool = False) -> None:
         if isinstance(channel, SeriesChannel):

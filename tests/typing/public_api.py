@@ -30,6 +30,7 @@ from okex_ws import (
     Health,
     Item,
     LoginRejected,
+    MessagesLost,
     NotLive,
     OkexWSError,
     OrderBook,
@@ -220,7 +221,11 @@ def share() -> None:
         feed.wait_live(timeout=30)
         assert_type(feed.health(), Health)
         assert_type(feed.stats(), Stats)
+        feed.rotate()
         assert_type(feed.close(timeout=5), bool)
+    Feed("okx", callbacks="inline", proxy=None)
+    Feed("okx", callbacks="thread", proxy="http://me:it@proxy.test:3128")
+    WSSubscription("BTC-USDT", "spot", callbacks="thread", proxy="")
 
 
 def many(names: list[str]) -> None:
@@ -313,6 +318,9 @@ def explain(error: OkexWSError) -> str:
         return f"{error.op} {error.channels} {error.wait:.0f}"
     if isinstance(error, LoginRejected):
         return f"{error.code} {error.message}"
+    if isinstance(error, MessagesLost):
+        assert_type(error.count, int)
+        return f"{error.instrument_id} {error.channel} {error.count}"
     if isinstance(error, NotLive):
         assert_type(error.state, State)
         return error.cause

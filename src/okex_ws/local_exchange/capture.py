@@ -47,6 +47,10 @@ class _Book:
                 f"the book has checksum {self.book.checksum()}, not"
                 f" {element['checksum']}"
             )
+        # What a late subscriber's snapshot is made of.
+        if not isinstance(element["ts" if self.is_v5 else "timestamp"], str):
+            raise ValueError("a book without its time")
+        int(element.get("seqId", 0))
 
     def cut(self, dialect: Dialect) -> tuple[Push, ...]:
         """The best five levels, if they are not those of the last time."""

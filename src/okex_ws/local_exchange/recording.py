@@ -58,6 +58,7 @@ def damage(path: str, suffix: str, line: int) -> Iterator[None]:
         ValueError,
         LookupError,
         TypeError,
+        AttributeError,
         RecursionError,
         zlib.error,
         InvalidOperation,
@@ -148,7 +149,7 @@ def _frame(at: float, line: int, text: str, frame: str | bytes) -> Frame | None:
         instrument_id = element["instrument_id"]
         channel = f"{message['table']}:{instrument_id}"
         market = message["table"].partition("/")[0]
-    if not market:
+    if not (market and isinstance(instrument_id, str)):
         raise ValueError(f"{instrument_id!r} is no instrument id")
     push = Push(channel, text, frame)
     return Frame(at, line, push, element, message.get("action"), market, instrument_id)

@@ -101,6 +101,10 @@ class Wire(Protocol):
         """Whether an error with this code says that one is logged in already."""
         ...
 
+    def announces_end(self, code: str) -> bool:
+        """Whether a notice with this code says that the connection will be closed."""
+        ...
+
     def ends_login(self, code: int | None) -> bool:
         """Whether a close frame with this code says that a login was refused."""
         ...

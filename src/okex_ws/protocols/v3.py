@@ -165,6 +165,10 @@ class V3(Common):
         """The channels that an error's text names as whole words."""
         return tuple(dict.fromkeys(_SAID.findall(message[:MAX_MESSAGE])))
 
+    def announces_end(self, code: str) -> bool:
+        """It has no notices."""
+        return False
+
     def ends_login(self, code: int | None) -> bool:
         """None is known: 4001 is "no data received in 30s"."""
         return False

@@ -185,6 +185,10 @@ class V5(Common):
                 continue
         return tuple(found)
 
+    def announces_end(self, code: str) -> bool:
+        """64008 comes about 60 s before a service upgrade (since 2026-06-11)."""
+        return code == "64008"
+
     def ends_login(self, code: int | None) -> bool:
         """4001 is "login failed"."""
         return code == 4001

@@ -1,0 +1,138 @@
+"""A planned end without a gap: another connection is opened, proven, and takes over.
+
+While the old one serves, the new one follows the same channels with twins of its own.
+Once each twin is live, and the old one has taken in all that the exchange had sent it
+by then, the old one falls silent and the channels go on as their twins: one swap, on
+the thread of the new connection.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol
+
+from .channel import Channel
+from .messages import State
+from .trust import Link
+from .wire import Name
+
+if TYPE_CHECKING:
+    from .route import Route
+    from .view import View
+
+log = logging.getLogger("okex_ws")
+
+# How often the new connection is looked at until all twins are live.
+LOOK_EVERY = 0.25
+
+
+class ChannelMaker(Protocol):
+    """The seating of the feed."""
+
+    def make_channel(self, name: Name) -> Channel:
+        """A channel of that name, which sits nowhere."""
+        ...
+
+
+class Succession:
+    """*new* takes over from *old*, and *install* puts it into its place."""
+
+    def __init__(
+        self,
+        old: Route,
+        new: Route,
+        maker: ChannelMaker,
+        install: Callable[[Succession], None],
+    ) -> None:
+        self.old = old
+        self.new = new
+        self._maker = maker
+        self._install = install
+        # Monotonic: when every twin was live. Set by the thread of the new one.
+        self._ready_at: float | None = None
+        # The thread of the old one chooses between these, once.
+        self.released = False
+        self._called_off = False
+        # Held by neither, between the one's silence and the other's first word.
+        self.views: tuple[View, ...] = ()
+        self._look_at = -math.inf
+
+    # --- On the thread of the new connection ----------------------------------------
+
+    def rehearse(self, wanted: list[Channel]) -> list[Channel]:
+        """Twins of the channels that are *wanted* of the old one, each made once."""
+        twins = self.new.channels
+        for channel in wanted:
+            if channel.name not in twins:
+                twins[channel.name] = self._maker.make_channel(channel.described)
+        return [twins[channel.name] for channel in wanted]
+
+    def due(self, route: Route) -> float:
+        """When *route* is to be looked at again."""
+        waits = route is self.new and self._ready_at is None
+        return self._look_at if waits else math.inf
+
+    def look(self, wanted: list[Channel], link: Link, now: float) -> None:
+        """See whether the new connection has all that is *wanted* of the old one."""
+        self._look_at = now + LOOK_EVERY
+        if self._ready_at is None and link.lease is not None:
+            twins = self.new.channels
+            if all(_equals(channel, twins.get(channel.name)) for channel in wanted):
+                self._ready_at = now
+                self.old.connection.submit(self._ask)
+
+    def fell(self) -> None:
+        """The new connection is gone, for now."""
+        if not self.released:
+            self._ready_at = None
+
+    def _take(self) -> None:
+        """The old one is silent: its channels go on as their twins."""
+        self._install(self)
+        log.info("a new connection took over from one that is about to end")
+        self.old.connection.close()
+
+    # --- On the thread of the old connection ----------------------------------------
+
+    def _ask(self) -> None:
+        """Wait for the proof, unless the old one is gone already."""
+        if self._ready_at is not None and self.old.connection.conversation is None:
+            self._release()
+
+    def prove(self, link: Link) -> None:
+        """The old connection has taken in all that was sent by the time of a ping."""
+        if self._ready_at is not None and link.proven >= self._ready_at:
+            self._release()
+
+    def lost(self) -> bool:
+        """The old connection is gone; True if the new one takes over at once.
+
+        Else it never will: the old one comes back, and what the new one has found out
+        meanwhile is of no account.
+        """
+        if self._ready_at is None and not self.released:
+            self._called_off = True
+        else:
+            self._release()
+        return self.released
+
+    def _release(self) -> None:
+        if self.released or self._called_off:
+            return
+        self.released = True
+        self.views = self.old.resign()
+        talk = self.old.connection.conversation
+        if talk is not None:
+            # What it still says is said by the other one too.
+            talk.session.lines.clear()
+        self.new.connection.submit(self._take)
+        self.old.connection.hand_over_to(self.new.connection)
+
+
+def _equals(channel: Channel, twin: Channel | None) -> bool:
+    """Whether *twin* has all that *channel* has."""
+    if twin is None or twin.error is not None or not twin.acknowledged:
+        return False
+    return channel.shown.state is not State.LIVE or twin.shown.state is State.LIVE

@@ -1,0 +1,185 @@
+"""Which channel lives on which connection: the table, without a thread."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from okex_ws import VENUES, OkexWSError
+from okex_ws.channel import Channel
+from okex_ws.protocols.v5 import PROTOCOL
+from okex_ws.route import Route
+from okex_ws.seating import REPEAT_GRACE, Seat, Seating
+from okex_ws.wire import Name, Path
+
+OKX = VENUES["okx"]
+
+
+class Connection:
+    """What the table knows of one: that it can be thrown away."""
+
+    discarded = False
+
+    def discard(self) -> None:
+        self.discarded = True
+
+
+class Table:
+    """A seating, and every connection that it ever asked for."""
+
+    def __init__(self, **facts: Any) -> None:
+        self.made: list[Any] = []
+        self.room = 99
+        self.seating = Seating(replace(OKX, **facts), PROTOCOL, self._make_route)
+
+    def _make_route(self, path: Path, key: str) -> Route:
+        if len(self.made) >= self.room:
+            raise RuntimeError("can't start new thread")
+        owner: Any = None
+        clock: Any = None
+        route: Any = Route(owner, path, clock)
+        route.connection = Connection()
+        self.made.append(route)
+        return route  # type: ignore[no-any-return]
+
+    def take(self, *names: Name) -> list[Seat]:
+        return list(self.seating.take({each.key: each for each in names}).values())
+
+    def sits(self) -> list[tuple[str, list[str], int]]:
+        """Of each connection its path, its channels, and how many are deep."""
+        return [
+            (route.path.name, list(route.channels), route.depths)
+            for route in self.seating.routes
+        ]
+
+
+def name(topic: str, instrument: str = "BTC-USDT") -> Name:
+    return PROTOCOL.channel(topic, "spot", instrument)
+
+
+def test_channels_of_one_path_share_a_connection() -> None:
+    table = Table()
+
+    table.take(name("depth5"), name("trade"), name("candle60s"), name("ticker"))
+
+    assert table.sits() == [
+        ("public", ["books5:BTC-USDT", "trades:BTC-USDT", "tickers:BTC-USDT"], 0),
+        ("business", ["candle1m:BTC-USDT"], 0),
+    ]
+
+
+def test_a_channel_that_is_known_is_the_same_channel() -> None:
+    table = Table()
+
+    (first,), (second,) = table.take(name("depth5")), table.take(name("depth5"))
+
+    assert first.channel is second.channel
+    assert list(table.seating.living) == [first.channel]
+
+
+def test_deep_books_beyond_the_advised_number_have_a_connection_of_their_own() -> None:
+    table = Table(depths_per_connection=2)
+
+    table.take(*(name("depth", f"{letter}-USDT") for letter in "ABCDE"))
+    table.take(name("depth5", "F-USDT"))
+
+    assert [depths for _, _, depths in table.sits()] == [2, 2, 1]
+    assert "books5:F-USDT" in table.sits()[0][1]
+
+
+def test_a_venue_may_bound_the_channels_of_a_connection() -> None:
+    table = Table(channels_per_connection=3)
+
+    table.take(*(name("ticker", f"{letter}-USDT") for letter in "ABCD"))
+
+    assert [len(channels) for _, channels, _ in table.sits()] == [3, 1]
+
+
+def test_who_leaves_makes_room() -> None:
+    table = Table(depths_per_connection=1)
+    seat, other = table.take(name("depth", "A-USDT"), name("depth", "B-USDT"))
+
+    assert table.seating.leave(*seat)
+    assert not table.seating.leave(*seat)
+    table.take(name("depth", "C-USDT"))
+
+    assert [channels for _, channels, _ in table.sits()] == [
+        ["books:C-USDT"],
+        ["books:B-USDT"],
+    ]
+    assert seat.channel not in table.seating.living
+    assert other.channel in table.seating.living
+
+
+@pytest.mark.parametrize("where", ["channel", "route"])
+def test_what_was_refused_is_seated_anew(where: str) -> None:
+    table = Table()
+    (seat,) = table.take(name("depth5"))
+    getattr(seat, where).error = OkexWSError("no")
+    if where == "route":
+        table.seating.close(seat.route)
+
+    (again,) = table.take(name("depth5"))
+
+    assert again.channel is not seat.channel
+    assert (again.route is seat.route) is (where == "channel")
+    # The old one leaves later, and takes nobody's seat with it.
+    assert table.seating.leave(*seat)
+    assert again.route.channels == {"books5:BTC-USDT": again.channel}
+
+
+def test_all_have_a_seat_or_nothing_has_changed() -> None:
+    table = Table(depths_per_connection=1)
+    table.take(name("depth", "A-USDT"), name("depth5", "A-USDT"))
+    table.room, before = 2, table.sits()
+    living = list(table.seating.living)
+
+    with pytest.raises(RuntimeError, match="thread"):
+        # The first has room, the second has a new connection, the third has none.
+        table.take(name("ticker", "A-USDT"), *deep("BC"))
+
+    assert table.sits() == before
+    assert list(table.seating.living) == living
+    assert [route.connection.discarded for route in table.made] == [False, True]
+    table.room = 3
+    table.take(*deep("B"))
+    assert [depths for _, _, depths in table.sits()] == [1, 1]
+
+
+def deep(letters: str) -> list[Name]:
+    return [name("depth", f"{letter}-USDT") for letter in letters]
+
+
+def test_a_connection_that_takes_over_has_every_seat_of_the_old_one() -> None:
+    table = Table()
+    old, other = (seat.route for seat in table.take(name("depth"), name("candle60s")))
+    new: Any = table._make_route(old.path, "books:BTC-USDT")
+    twin: Channel = table.seating.make_channel(name("depth"))
+    new.channels = {twin.name: twin}
+
+    own = table.seating.replace(old, new)
+
+    assert own == {"books:BTC-USDT": twin}
+    assert table.seating.routes == (new, other)
+    assert (old.channels, old.depths, new.depths) == ({}, 0, 1)
+    (seat,) = table.take(name("depth"))
+    assert seat.route is new
+    assert seat.channel is not twin
+
+
+@pytest.mark.parametrize(
+    ("repeat", "within"), [(60.0, 60.0 + REPEAT_GRACE), (None, math.inf)]
+)
+def test_where_an_idle_book_is_repeated_it_may_be_late_by_a_lease(
+    repeat: float | None, within: float
+) -> None:
+    table = Table(idle_repeat=repeat)
+
+    depth: Any = table.seating.make_channel(name("depth5"))
+    trade = table.seating.make_channel(name("trade"))
+
+    assert depth.repeats_within == within
+    assert trade.repeats_within == math.inf

@@ -1,0 +1,472 @@
+"""One connection takes over from another, and no reader or iterator notices.
+
+Virtual time. The exchange announces its restart, goes on for a minute, and closes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from typing import Any
+
+import pytest
+from tests.world import Ladder, World
+
+from okex_ws import (
+    BookUpdate,
+    Candle,
+    ConnectionLost,
+    Credentials,
+    Data,
+    Feed,
+    Gap,
+    OrderBook,
+    RawSubscription,
+    State,
+    StateChange,
+    Trade,
+    WSSubscription,
+)
+from okex_ws.protocols.v5 import PROTOCOL
+from okex_ws.series import KINDS
+from okex_ws.succession import Succession
+from okex_ws.trust import Lease, Link
+
+NOTICE = {
+    "event": "notice",
+    "code": "64008",
+    "msg": "The connection will soon be closed for a service upgrade.",
+    "connId": "a4d3ae55",
+}
+NAMES = ("BTC-USDT", "ETH-USDT")
+KEY = Credentials("the-api-key", "the-secret-key", "the-passphrase")
+
+
+class Stand:
+    """A market that never rests, and everything that a feed tells of it."""
+
+    def __init__(self, **facts: Any) -> None:
+        self.world = World("v5")
+        self.ladders = [Ladder(self.world, "depth", name) for name in NAMES]
+        for ladder in self.ladders:
+            key = self.world.dialect.channel("depth5", ladder._name)
+            depth = lambda name=ladder._name: self.world.dialect.depth(  # noqa: E731
+                self.now_ms, name=name
+            )
+            self.world.exchange.first_pushes[key] = depth
+        self.feed = self.world.feed(self.world.venue(**facts))
+        self.changes: list[StateChange] = []
+        self.errors: list[Exception] = []
+        self.subscriptions = [
+            self.subscribe(name, ("depth", "depth5", "trade")) for name in NAMES
+        ]
+        self.traded = 0
+        self.reads: list[tuple[float, int, str]] = []
+        self.refused: list[float] = []
+
+    @property
+    def now_ms(self) -> int:
+        return round((self.world.clock.now - self.world.t0) * 1000)
+
+    def subscribe(self, name: str, channels: tuple[str, ...]) -> WSSubscription:
+        return WSSubscription(
+            name,
+            "spot",
+            feed=self.feed,
+            channels=channels,
+            on_state=self.changes.append,
+            on_error=self.errors.append,
+        )
+
+    def every(self, seconds: float, until: float, act: Any, start: float = 2.0) -> None:
+        for step in range(int((until - start) / seconds)):
+            self.world.at(start + step * seconds, act)
+
+    def trade(self) -> None:
+        """A trade, told to everybody who asked for it."""
+        self.traded += 1
+        key = self.world.dialect.channel("trade")
+        element = {
+            "instId": "BTC-USDT",
+            "tradeId": str(self.traded),
+            "px": "100.1",
+            "sz": "1",
+            "side": "buy",
+            "ts": self.world.dialect.stamp(self.now_ms),
+            "count": "1",
+        }
+        push = {"arg": {"channel": "trades", "instId": "BTC-USDT"}, "data": [element]}
+        for peer in self.world.peers:
+            if key in peer.subscribed:
+                peer.send(push)
+
+    def move(self) -> None:
+        """Another size at the best bid, in both books."""
+        for ladder in self.ladders:
+            size = "3" if ladder.bids[0][1] == "2" else "2"
+            ladder.send(ladder.size(size))
+
+    def read(self) -> None:
+        """What a script sees at this moment."""
+        for subscription in self.subscriptions:
+            best = subscription.best_bid_ask()
+            if best is None or subscription.book is None:
+                self.refused.append(self.world.clock.now - self.world.t0)
+            else:
+                at = best.timestamp.timestamp()
+                self.reads.append((at, best.epoch, subscription.instrument_id))
+
+    def notice(self, at: float, close_at: float) -> None:
+        old = self.world.peers
+
+        def say() -> None:
+            for peer in list(old):
+                peer.send(NOTICE)
+
+        def close() -> None:
+            if old[0].is_open:
+                old[0].close(1001, "service upgrade")
+
+        self.world.at(at, say)
+        self.world.at(close_at, close)
+
+
+def asked(world: World) -> list[tuple[int, str]]:
+    """What each connection asked for, in order."""
+    return [
+        (world.peers.index(said.peer), json.loads(said.text)["op"])
+        for said in world.exchange.log
+        if said.text != "ping"
+    ]
+
+
+def test_an_announced_restart_is_no_gap_at_all() -> None:
+    stand = Stand()
+    items = stand.feed.updates(max_queue=100_000)
+    stand.every(0.013, 90, stand.trade)
+    stand.every(0.1, 90, stand.move)
+    stand.every(0.05, 90, stand.read)
+    stand.notice(10, 70)
+
+    stand.world.run(95)
+
+    assert len(stand.world.opened) == 2
+    # No script was told of anything.
+    assert {c.new for c in stand.changes} == {State.SYNCING, State.LIVE, State.CLOSED}
+    assert len(stand.changes) == 2 * 3
+    assert stand.refused == []
+    told = list(items)
+    trades = [int(item.id) for item in told if isinstance(item, Trade)]
+    assert trades == list(range(1, stand.traded + 1))
+    assert not [item for item in told if isinstance(item, Gap)]
+    # Nothing goes back, and no epoch begins.
+    for name in NAMES:
+        times = [at for at, _, whose in stand.reads if whose == name]
+        assert times == sorted(times)
+    assert len({(epoch, whose) for _, epoch, whose in stand.reads}) == 2
+    # It unsubscribes nothing and asks for everything once.
+    assert asked(stand.world) == [(0, "subscribe"), (1, "subscribe")]
+
+
+def test_the_items_of_a_book_add_up_over_the_change() -> None:
+    stand = Stand()
+    items = stand.subscriptions[0].updates(latest=False, timeout=0.0)
+    told: list[BookUpdate] = []
+
+    def take() -> None:
+        """Leaving LIVE, at the end of the world, discards what waits."""
+        with contextlib.suppress(TimeoutError):
+            while True:
+                if isinstance(item := next(items), BookUpdate):
+                    told.append(item)
+
+    stand.every(0.1, 40, stand.move)
+    stand.every(1.0, 42, take)
+    stand.notice(10, 30)
+
+    stand.world.run(42)
+
+    held = OrderBook()
+    for item in told:
+        held = held.apply(item.action, item.bids, item.asks)
+        assert held == item.book
+    assert [row[:2] for row in held.bids] == stand.ladders[0].bids
+    # At the beginning, and where the other connection went on.
+    assert [item.action for item in told].count("snapshot") == 2
+    assert len(told) > 300
+
+
+def test_a_feed_can_be_rotated_by_its_script() -> None:
+    stand = Stand()
+    stand.every(0.05, 60, stand.read)
+    stand.every(0.1, 60, stand.move)
+    for at in (10, 30, 31):  # the last one finds a change under way
+        stand.world.at(at, stand.feed.rotate)
+
+    stand.world.run(62)
+
+    assert len(stand.world.opened) == 3
+    assert stand.refused == []
+    assert len(stand.feed.connections()) == 1
+
+
+def test_whoever_comes_and_goes_meanwhile_is_served() -> None:
+    stand = Stand()
+    stand.every(0.1, 40, stand.move)
+    late: list[Any] = []
+    # The notice, the new connection's opening, its pong, and the swap are in between.
+    for number, at in enumerate((10.01, 10.06, 10.12, 10.3, 12.0, 15.0, 15.2, 16.0)):
+        key = stand.world.dialect.channel("depth5", f"C{number}-USDT")
+        name = f"C{number}-USDT"
+        stand.world.exchange.first_pushes[key] = stand.world.dialect.depth(0, name=name)
+        stand.world.at(
+            at, lambda name=name: late.append(stand.subscribe(name, ("depth5",)))
+        )
+    stand.world.at(10.2, lambda: stand.subscriptions[1].close())
+    seen: list[Any] = []
+    stand.world.at(39, lambda: seen.extend(each.state for each in late))
+    stand.world.at(39, lambda: seen.append(len(stand.world.peers[-1].subscribed)))
+    stand.notice(10, 30)
+
+    stand.world.run(40)
+
+    assert seen == [State.LIVE] * 8 + [3 + 8]
+    assert stand.subscriptions[0].state is State.CLOSED  # by the end of the world
+    assert [c.new for c in stand.changes if c.instrument_id == "BTC-USDT"] == [
+        State.SYNCING,
+        State.LIVE,
+        State.CLOSED,
+    ]
+
+
+def test_if_the_exchange_closes_at_once_it_is_a_loss_like_any_other() -> None:
+    stand = Stand()
+    stand.notice(10, 10.01)
+    seen: list[Any] = []
+    stand.world.at(40, lambda: seen.append([s.state for s in stand.subscriptions]))
+
+    stand.world.run(41)
+
+    assert seen == [[State.LIVE, State.LIVE]]
+    assert State.RECONNECTING in {c.new for c in stand.changes}
+    assert len(stand.feed._plan._parting) <= 1
+
+
+def test_if_it_closes_when_the_new_one_is_ready_that_one_takes_over() -> None:
+    """Before the old one has proven that nothing was left on its way."""
+    stand = Stand()
+    stand.every(0.05, 60, stand.trade)
+    stand.notice(10, 10.9)
+    items = stand.subscriptions[0].updates(max_queue=100_000)
+
+    stand.world.run(62)
+
+    assert len(stand.world.opened) == 2
+    trades = [int(item.id) for item in items if isinstance(item, Trade)]
+    assert trades == list(range(1, stand.traded + 1))
+    # That nothing is missing does not make the loss a secret.
+    assert [type(error) for error in stand.errors] == [ConnectionLost] * 2
+
+
+@pytest.mark.parametrize("lag", [0.0, 1.5])
+def test_thousands_of_trades_are_neither_lost_nor_doubled(lag: float) -> None:
+    """More than are remembered, and the new connection may be far behind."""
+    stand = Stand()
+    items = stand.subscriptions[0].updates(max_queue=100_000)
+    stand.every(0.003, 24, stand.trade, start=8.0)
+
+    def hold_back() -> None:
+        """What the new connection is told of trades comes late from now on."""
+        peer = stand.world.peers[-1]
+        send = peer.send
+
+        def later(message: Any) -> None:
+            late = lag and isinstance(message, dict) and "data" in message
+            if late and message["arg"]["channel"] == "trades":
+                stand.world.after(lag, lambda: send(message))
+            else:
+                send(message)
+
+        peer.send = later  # type: ignore[method-assign]
+
+    stand.notice(10, 30)
+    stand.world.at(10.001, hold_back)
+
+    stand.world.run(40)
+
+    trades = [int(item.id) for item in items if isinstance(item, Trade)]
+    assert trades == list(range(1, stand.traded + 1))
+
+
+def test_if_the_new_one_falls_meanwhile_the_old_one_serves_on() -> None:
+    stand = Stand()
+    stand.every(0.05, 60, stand.read)
+    stand.every(0.1, 60, stand.move)
+    stand.notice(10, 50)
+    stand.world.at(10.4, lambda: stand.world.peers[-1].drop())
+
+    stand.world.run(62)
+
+    # It tried again, and took over in time.
+    assert len(stand.world.opened) == 3
+    assert stand.refused == []
+
+
+def test_a_new_one_that_is_refused_a_channel_never_takes_over() -> None:
+    stand = Stand()
+    stand.world.at(9, lambda: stand.world.exchange.unknown.add("books:ETH-USDT"))
+    stand.notice(10, 40)
+    seen: list[Any] = []
+    stand.world.at(39, lambda: seen.extend(s.state for s in stand.subscriptions))
+
+    stand.world.run(41)
+
+    assert seen == [State.LIVE, State.LIVE]
+
+
+def test_a_feed_that_is_closed_meanwhile_leaves_nothing() -> None:
+    for moment in (10.01, 10.06, 10.2, 10.6, 14.0, 15.3):
+        stand = Stand()
+        stand.notice(10, 40)
+        stand.world.at(moment, stand.feed.close)
+
+        stand.world.run(20)  # which joins every thread
+
+        assert stand.feed.state is State.CLOSED
+
+
+def test_pushes_that_nothing_tells_apart_are_a_gap() -> None:
+    world = World("v5")
+    world.exchange.first_pushes["account"] = {
+        "arg": {"channel": "account"},
+        "data": [{"totalEq": "1"}],
+    }
+    feed: Feed = world.feed(credentials=KEY)
+    account = RawSubscription(["account"], feed=feed)
+    items = account.updates()
+    world.at(10, feed.rotate)
+    push = {"arg": {"channel": "account"}, "data": [{"totalEq": "2"}]}
+    world.at(30, lambda: world.peers[-1].send(push))
+
+    world.run(31)
+
+    told = [item for item in items if isinstance(item, (Data, Gap))]
+    assert [type(item) for item in told] == [Data, Gap, Data]
+    assert told[1] == Gap("account", None, None, "pushes at a change of the connection")
+    assert account.data[-1].elements == ({"totalEq": "2"},)
+
+
+@pytest.mark.parametrize("closes_on", [0, 1])
+def test_a_bar_that_closes_during_the_change_is_told(closes_on: int) -> None:
+    """On whichever of the two connections its last push comes first."""
+    world = World("v5")
+    feed = world.feed()
+    candles = WSSubscription("BTC-USDT", "spot", feed=feed, channels=("candle1m",))
+    items = candles.updates()
+
+    def bar(peer: int, start: int, close: str, confirm: str) -> None:
+        row = [world.dialect.stamp(start), "1", "9", "1", close, "1", "1", "1", confirm]
+        arg = {"channel": "candle1m", "instId": "BTC-USDT"}
+        world.peers[peer].send({"arg": arg, "data": [row]})
+
+    world.at(9, lambda: bar(0, 0, "2", "0"))
+    world.at(10, feed.rotate)
+    world.at(10.5, lambda: bar(closes_on, 0, "3", "1"))
+    world.at(30, lambda: bar(-1, 60_000, "4", "0"))
+
+    world.run(31)
+
+    told = [(str(i.close), i.closed) for i in items if isinstance(i, Candle)]
+    assert told == [("2", False), ("3", True), ("4", False)]
+    assert [str(each.close) for each in candles.candles] == ["3", "4"]
+
+
+def test_a_wall_of_channels_lives_on_its_own_connections_again() -> None:
+    """Each connection of a feed is replaced by itself."""
+    stand = Stand(depths_per_connection=1)
+    stand.every(0.05, 60, stand.read)
+    stand.every(0.1, 60, stand.move)
+    stand.world.at(10, stand.feed.rotate)
+
+    stand.world.run(62)
+
+    assert len(stand.world.opened) == 4
+    assert stand.refused == []
+    assert [report.depths for report in stand.feed.connections()] == [1, 1]
+
+
+class Wired:
+    """A route with one live channel, whose connection only notes what it is told."""
+
+    def __init__(self, twin: Any) -> None:
+        self.channels = {twin.name: twin}
+        self.connection: Any = self
+        self.conversation: Any = None
+        self.work: list[Any] = []
+        self.heir: Any = None
+        self.closed = False
+
+    def submit(self, work: Any) -> None:
+        self.work.append(work)
+
+    def hand_over_to(self, heir: Any) -> None:
+        self.heir = heir
+
+    def close(self) -> None:
+        self.closed = True
+
+    def resign(self) -> tuple[Any, ...]:
+        return ("view",)
+
+
+def ready() -> tuple[Succession, Wired, Wired, list[Any]]:
+    """A succession between two of them, the old one without a conversation."""
+    old, new = (Wired(live_channel()) for _ in range(2))
+    installed: list[Any] = []
+    maker: Any = None
+    routes: Any = (old, new)
+    succession = Succession(*routes, maker, installed.append)
+    return succession, old, new, installed
+
+
+def live_channel() -> Any:
+    channel: Any = KINDS["trade"](PROTOCOL, PROTOCOL.channel("trade", "spot", "A-B"))
+    channel.subscribed(link(), 1.0)
+    return channel
+
+
+def link() -> Link:
+    found = Link(0.0)
+    found.lease = Lease(100.0, 100.0)
+    return found
+
+
+def see(succession: Succession, old: Wired, new: Wired) -> None:
+    """The new connection looks, and what that asks of the old one is done."""
+    succession.look(list(old.channels.values()), link(), 2.0)  # type: ignore[arg-type]
+    for work in old.work:
+        work()
+    for work in new.work:
+        work()
+
+
+def test_it_is_done_for_an_old_one_that_is_gone_already() -> None:
+    succession, old, new, installed = ready()
+
+    see(succession, old, new)
+
+    assert installed == [succession]
+    assert succession.views == ("view",)
+    assert (old.heir, old.closed, new.closed) == (new, True, False)
+
+
+def test_what_was_called_off_is_not_done_after_all() -> None:
+    """The old one was lost at the very moment at which the new one was ready."""
+    succession, old, new, installed = ready()
+
+    assert not succession.lost()
+    see(succession, old, new)
+
+    assert installed == []
+    assert (old.heir, old.closed) == (None, False)
+    assert not succession.lost()
