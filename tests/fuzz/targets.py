@@ -1,0 +1,71 @@
+"""Every target: how its inputs are made, what judges them, and its memory of them."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import pkgutil
+from collections.abc import Callable, Iterator
+from random import Random
+from typing import Any, NamedTuple
+
+from tests.fuzz import answers, books, frames, framing, streams
+from tests.fuzz.corpus import Corpus
+
+import okex_ws
+from okex_ws.numerals import NUMBERS
+
+
+class Target(NamedTuple):
+    """*make* an input, and *check* what becomes of it: the name of an outcome.
+
+    Whatever *check* raises is a failure.
+    """
+
+    name: str
+    make: Callable[[Random, Corpus], Any]
+    check: Callable[[Any], str]
+
+
+def _of(protocol: str) -> Iterator[Target]:
+    make = frames.make_v3 if protocol == "v3" else frames.make_v5
+    read = functools.partial(frames.check_frame, protocol)
+    yield Target(f"{protocol} frames", make, read)
+    make_element = functools.partial(frames.make_reading, protocol=protocol)
+    check_element = functools.partial(frames.check_reading, protocol)
+    yield Target(f"{protocol} readers", make_element, check_element)
+
+
+TARGETS: tuple[Target, ...] = (
+    *_of("v3"),
+    *_of("v5"),
+    Target("free bytes", frames.make_free, frames.check_any_frame),
+    Target("sentences", frames.make_sentence, frames.check_sentence),
+    Target("books", books.make_book, books.check_book),
+    Target("numbers", answers.make_number, answers.check_number),
+    Target("framing", streams.make_frames, framing.check_framing),
+    Target("framing, small", streams.make_frames, framing.check_small_framing),
+    Target("http answers", answers.make_answer, answers.check_answer),
+    Target("handshakes", answers.make_handshake, answers.check_handshake),
+    Target("arguments", answers.make_argument, answers.check_argument),
+    Target("secrets", answers.make_secret, answers.check_secret),
+    Target("captures", answers.make_capture, answers.check_capture),
+)
+
+
+def check_memories() -> dict[str, int]:
+    """Every cache of the library has a bound and keeps it: how many each holds."""
+    assert len(NUMBERS) <= 8192
+    assert all(len(text) <= 64 for text in NUMBERS)
+    sizes = {"numerals.NUMBERS": len(NUMBERS)}
+    for module in pkgutil.walk_packages(okex_ws.__path__, "okex_ws."):
+        if module.name.endswith("__main__"):
+            continue
+        for name, value in vars(importlib.import_module(module.name)).items():
+            if hasattr(value, "cache_info") and value.__module__ == module.name:
+                info = value.cache_info()
+                # A function of no argument needs no bound.
+                bound = 1 if info.maxsize is None else info.maxsize
+                assert info.currsize <= bound, (module.name, name, info)
+                sizes[f"{module.name.removeprefix('okex_ws.')}.{name}"] = info.currsize
+    return sizes
