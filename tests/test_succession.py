@@ -268,6 +268,65 @@ def test_if_it_closes_when_the_new_one_is_ready_that_one_takes_over() -> None:
     assert [type(error) for error in stand.errors] == [ConnectionLost] * 2
 
 
+def withhold_trades(stand: Stand, peer: int) -> None:
+    """From now on none comes over that connection, and nobody says so."""
+    to = stand.world.peers[peer]
+    send = to.send
+
+    def selective(message: Any) -> None:
+        data = isinstance(message, dict) and "data" in message
+        if not (data and message["arg"]["channel"] == "trades"):
+            send(message)
+
+    to.send = selective  # type: ignore[method-assign]
+
+
+def told_or_missing(items: list[Any]) -> list[int]:
+    """The numbers of all trades that were handed over, or said to be missing."""
+    found: list[int] = []
+    for item in items:
+        if isinstance(item, Trade):
+            found.append(int(item.id))
+        elif isinstance(item, Gap) and item.after and item.before:
+            found.extend(range(int(item.after) + 1, int(item.before)))
+    return found
+
+
+def test_what_was_on_its_way_when_the_old_one_was_lost_is_a_gap() -> None:
+    """The new one was ready, but what it was too late for came to nobody."""
+    stand = Stand()
+    items = stand.subscriptions[0].updates(max_queue=100_000)
+    stand.every(0.013, 60, stand.trade)
+    stand.world.at(9.99, lambda: withhold_trades(stand, 0))
+    stand.notice(10, 10.9)
+
+    stand.world.run(62)
+
+    assert len(stand.world.opened) == 2
+    given = list(items)
+    assert told_or_missing(given) == list(range(1, stand.traded + 1))
+    (gap,) = [item for item in given if isinstance(item, Gap) and item.after]
+    assert gap.cause == "trades as a connection took over"
+
+
+def test_what_the_new_one_could_not_read_is_a_gap() -> None:
+    """It may have been a trade that came too late over the old one."""
+    stand = Stand()
+    items = stand.subscriptions[0].updates(max_queue=100_000)
+    stand.every(0.013, 60, stand.trade)
+    stand.notice(10, 50)
+    stand.world.at(10.3, lambda: stand.world.peers[1].send("{no JSON"))
+
+    stand.world.run(62)
+
+    assert len(stand.world.opened) == 2
+    given = list(items)
+    assert told_or_missing(given) == list(range(1, stand.traded + 1))
+    assert [i.cause for i in given if isinstance(i, Gap) and i.channel == "trade"] == [
+        "trades as a connection took over"
+    ]
+
+
 @pytest.mark.parametrize("lag", [0.0, 1.5])
 def test_thousands_of_trades_are_neither_lost_nor_doubled(lag: float) -> None:
     """More than are remembered, and the new connection may be far behind."""

@@ -34,10 +34,12 @@ class BookChannel(DepthChannel):
         else:
             super()._sync(cause, link)
 
-    def go_on_as(self, twin: Channel) -> None:
+    def go_on_as(self, twin: Channel, proven: bool) -> None:
         """The book is the twin's; to an iterator it begins anew, with a snapshot."""
         assert isinstance(twin, BookChannel)
-        super().go_on_as(twin)
+        if twin.shown.state is not State.LIVE:
+            self._is_missing(twin.shown.cause)
+        super().go_on_as(twin, proven)
         self._builder = twin._builder
         self._version += 1
         if self.shown.state is State.LIVE:

@@ -119,8 +119,11 @@ class Channel(ABC):
         state = {name: value for name, value in vars(other).items() if name not in own}
         vars(self).update(state)
 
-    def go_on_as(self, twin: Channel) -> None:
-        """Go on with the stream of *twin*, the same channel on another connection."""
+    def go_on_as(self, twin: Channel, proven: bool) -> None:
+        """Go on with the stream of *twin*, the same channel on another connection.
+
+        *proven*: whatever the exchange sent before the twin was subscribed has come.
+        """
         self.acknowledged = twin.acknowledged
         news = self.shown.state is not State.LIVE and twin.shown.state is State.LIVE
         self.shown = twin.shown._replace(epoch=self.shown.epoch + news)
@@ -219,11 +222,11 @@ class DepthChannel(Channel):
         older = data.time_ms < before.time_ms and not first
         self._publish(data, lag, link, now, wall, text, older)
 
-    def go_on_as(self, twin: Channel) -> None:
+    def go_on_as(self, twin: Channel, proven: bool) -> None:
         """No read goes back: what is newer here stays until the twin has caught up."""
         assert isinstance(twin, DepthChannel)
         mine, its = self.shown, twin.shown
-        super().go_on_as(twin)
+        super().go_on_as(twin, proven)
         self._last = twin._last
         both = mine.state is its.state is State.LIVE
         if both and its.depth.time_ms < mine.depth.time_ms:

@@ -333,7 +333,7 @@ class Plan:
                     holding[new] = holding.pop(old)
             self._parting = tuple(c for c in self._parting if c is not new.connection)
             self._part(old.connection)
-        new.take_over(twins, succession.views)
+        new.take_over(twins, succession)
 
     def abandon(self, route: Route) -> None:
         """See `route.Owner`."""

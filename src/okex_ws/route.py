@@ -247,13 +247,13 @@ class Route:
                 self._ask(talk.session, twin, now)
         succession.look(self._cast(succession), talk.link, now)
 
-    def take_over(self, twins: Mapping[str, Channel], views: tuple[View, ...]) -> None:
+    def take_over(self, twins: Mapping[str, Channel], succession: Succession) -> None:
         """Have the channels go on that came from another route, as their *twins*."""
         now, talk = self._clock.monotonic(), self.connection.conversation
-        self._hold(views)
+        self._hold(succession.views)
         for name, channel in list(self.channels.items()):
             if name in twins and channel.error is None:
-                channel.go_on_as(twins[name])
+                channel.go_on_as(twins[name], succession.proven)
             if talk is not None and name in talk.session.lines:
                 talk.session.lines[name].target = channel
             elif talk is not None and channel.followers and channel.error is None:

@@ -121,15 +121,22 @@ class TradeChannel(SeriesChannel[Trade]):
             self._items.append(trade)
         self._hand_over(trade)
 
-    def go_on_as(self, twin: Channel) -> None:
+    def go_on_as(self, twin: Channel, proven: bool) -> None:
         """Whatever came over the other connection alone is handed over."""
         assert isinstance(twin, TradeChannel)
-        super().go_on_as(twin)
-        news = twin.items
+        super().go_on_as(twin, proven)
+        its = twin.items
         # The memory of ids is as long as that of trades: what stands before a known one
         # was told long ago.
-        known = [at for at, trade in enumerate(news) if trade.id in self._known]
-        for trade in news[known[-1] + 1 :] if known else news:
+        known = [at for at, trade in enumerate(its) if trade.id in self._known]
+        news = its[known[-1] + 1 :] if known else its
+        # Nothing is missing between the two if the last one here came there too.
+        meets = proven or any(trade.id == self._newest_id for trade in its)
+        if twin.counts["gaps"] or self._after_loss or not meets:
+            before = news[0].first_id if news else None
+            self._after_loss, self._in_gap = False, not news
+            self._missing(self._newest_id, before, "trades as a connection took over")
+        for trade in news:
             self._newest_id, self._in_gap = trade.id, False
             self._remember(trade.id)
             own = replace(trade, epoch=self.shown.epoch)
@@ -175,27 +182,29 @@ class CandleChannel(SeriesChannel[Candle]):
         if before is not None and data.start_ms < before:
             self.counts["skipped old"] += 1
             return
-        after_loss, self._after_loss = self._after_loss, False
-        if after_loss and before is not None and data.start_ms > before:
-            # A candle is cumulative: only those in between are unknown.
-            text = "candles while not connected"
-            self._missing(iso(before), iso(data.start_ms), text)
         epoch = self.shown.epoch
         candle = make_candle(self.instrument_id, self.topic, data, wall, epoch)
         self._keep(candle, data.start_ms)
 
     def _keep(self, candle: Candle, start_ms: int) -> None:
-        if start_ms == self._newest_ms:
+        before = self._newest_ms
+        after_loss, self._after_loss = self._after_loss, False
+        if after_loss and before is not None and start_ms > before:
+            # A candle is cumulative: only those in between are unknown.
+            text = "candles while not connected"
+            self._missing(iso(before), iso(start_ms), text)
+        if start_ms == before:
             self._items[-1] = candle
         else:
             self._items.append(candle)
         self._newest_ms, self._in_gap = start_ms, False
         self._hand_over(candle)
 
-    def go_on_as(self, twin: Channel) -> None:
+    def go_on_as(self, twin: Channel, proven: bool) -> None:
         """Whatever came later over the other connection is handed over."""
         assert isinstance(twin, CandleChannel)
-        super().go_on_as(twin)
+        super().go_on_as(twin, proven)
+        self._after_loss |= not proven or bool(twin.counts["gaps"])
         for candle in twin.items:
             newest = self._items[-1] if self._items else None
             if newest is None or candle.received > newest.received:
@@ -214,9 +223,9 @@ class DataChannel(SeriesChannel[Data]):
         if self.openings > 1:
             self._missing(None, None, "pushes while not connected")
 
-    def go_on_as(self, twin: Channel) -> None:
+    def go_on_as(self, twin: Channel, proven: bool) -> None:
         """Nothing tells two pushes apart: some may be missing, or come twice."""
-        super().go_on_as(twin)
+        super().go_on_as(twin, proven)
         self._missing(None, None, "pushes at a change of the connection")
 
     def push(

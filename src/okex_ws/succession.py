@@ -54,6 +54,8 @@ class Succession:
         self._ready_at: float | None = None
         # The thread of the old one chooses between these, once.
         self.released = False
+        # Whether all that was sent before the twins were live has come to the old one.
+        self.proven = False
         self._called_off = False
         # Held by neither, between the one's silence and the other's first word.
         self.views: tuple[View, ...] = ()
@@ -84,9 +86,10 @@ class Succession:
                 self.old.connection.submit(self._ask)
 
     def fell(self) -> None:
-        """The new connection is gone, for now."""
+        """The new connection is gone, for now: its twins have missed something."""
         if not self.released:
             self._ready_at = None
+            self.new.channels.clear()
 
     def _take(self) -> None:
         """The old one is silent: its channels go on as their twins."""
@@ -103,8 +106,10 @@ class Succession:
 
     def prove(self, link: Link) -> None:
         """The old connection has taken in all that was sent by the time of a ping."""
-        if self._ready_at is not None and link.proven >= self._ready_at:
-            self._release()
+        if self.released or self._ready_at is None or link.proven < self._ready_at:
+            return
+        self.proven = True
+        self._release()
 
     def lost(self) -> bool:
         """The old connection is gone; True if the new one takes over at once.
