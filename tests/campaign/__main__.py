@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import platform
+import re
 import ssl
 import sys
 from importlib.metadata import version
@@ -12,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.campaign.resources import grown, use_one_arena
-from tests.campaign.run import run
+from tests.campaign.run import WARM_UP, run
+from tests.campaign.stands import PLANS
 
 import okex_ws
 
@@ -23,12 +25,16 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=180.0)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--json", type=Path, metavar="OUT")
+    parser.add_argument("--stands", metavar="RE", default="", help="only such stands")
+    parser.add_argument("--faults", metavar="RE", default="", help="only such faults")
     args = parser.parse_args()
     use_one_arena()
-    result = run(args.seconds, args.seed)
+    plans = [plan for plan in PLANS if re.search(args.stands, plan.name)]
+    result = run(args.seconds, args.seed, plans, args.faults)
     assert result.before is not None
     assert result.after is not None
-    result.violations += grown(result.before, result.after)
+    if args.seconds >= 4 * WARM_UP:
+        result.violations += grown(result.before, result.after)
     found = result.as_json()
     found["versions"] = _versions()
     if args.json is not None:
@@ -72,6 +78,16 @@ def _show(found: dict[str, Any]) -> None:
     print(
         f"{found['reads']:,} reads checked, {found['prices']:,} of them with a price:"
         f" {found['stale']} stale, {found['wrong']} wrong"
+    )
+    trades, items = found["trades"], found["items"]
+    print(
+        f"{found['books']:,} of them of whole books, and {items.get('BookUpdate', 0):,}"
+        f" changes of books: {found['wrong_books']} wrong"
+    )
+    print(
+        f"{trades.get('handed over', 0):,} trades handed over:"
+        f" {trades.get('missed', 0)} missed, {trades.get('doubled', 0)} doubled;"
+        f" {trades.get('in gaps', 0):,} in {trades.get('gaps', 0):,} gaps"
     )
     for name in ("threads", "descriptors", "sockets"):
         print(f"{name}: {found['before'][name]} before, {found['after'][name]} after")

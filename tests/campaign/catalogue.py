@@ -12,12 +12,18 @@ from typing import NamedTuple
 from tests.campaign.rig import RECONNECT, TIMEOUTS, Rig
 
 # What the machine may take on top, with every stand in one process.
-SLACK = 1.0
+SLACK = 2.0
 # Seconds to come back, at most: the next push; through a running attempt, a wait and
 # an attempt; through a pong that does not come, and then the same.
 PUSH = 0.5 + SLACK
 DIAL = 2 * (TIMEOUTS.connect + RECONNECT.cap) + SLACK
 LINE = TIMEOUTS.pong + DIAL
+# A whole book that breaks again within a minute waits before it is asked for anew; the
+# answer may be its silence, and then it waits once more.
+BOOK = 2 * TIMEOUTS.retry_cap + 2 * TIMEOUTS.first_push + PUSH
+
+# The layer of what is never mixed with anything.
+ALONE = "alone"
 
 Noticed = Callable[[], bool]
 Injection = Callable[[Rig], Iterator[Noticed]]
@@ -41,6 +47,18 @@ class Fault(NamedTuple):
 CATALOGUE: dict[str, Fault] = {}
 
 
+def in_turn(*steps: Callable[[], object]) -> Noticed:
+    """Each of *steps* is asked again and again until it is so, and then the next."""
+    left = list(steps)
+
+    def noticed() -> bool:
+        while left and left[0]():
+            del left[0]
+        return not left
+
+    return noticed
+
+
 def fault(
     kind: str,
     layer: str,
@@ -61,14 +79,34 @@ def fault(
 
 def over_tls(rig: Rig) -> bool:
     """For faults of certificates."""
-    return rig.tls
+    return rig.plan.tls
 
 
 def in_the_clear(rig: Rig) -> bool:
     """For faults that put bytes between frames, which TLS would not let through."""
-    return not rig.tls and rig.proxy is not None
+    return not rig.plan.tls and rig.proxy is not None
 
 
 def proxied(rig: Rig) -> bool:
     """For faults of the wire itself."""
     return rig.proxy is not None
+
+
+def with_v3(rig: Rig) -> bool:
+    """For faults of what is deflated."""
+    return rig.plan.protocol == "v3"
+
+
+def with_v5(rig: Rig) -> bool:
+    """For faults of what only v5 has."""
+    return rig.plan.protocol == "v5"
+
+
+def on_a_feed(rig: Rig) -> bool:
+    """For faults of what several share."""
+    return rig.feed is not None
+
+
+def with_books(rig: Rig) -> bool:
+    """For faults of a whole book alone."""
+    return rig.book_key is not None

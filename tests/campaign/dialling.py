@@ -6,7 +6,7 @@ import contextlib
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from tests.campaign.catalogue import DIAL, Noticed, fault, over_tls
 from tests.campaign.rig import HOST, Rig
@@ -131,7 +131,7 @@ def dripping_handshake(rig: Rig) -> Iterator[Noticed]:
         while not over.wait(0.05):
             sock.sendall(b"x")
 
-    tls = server_tls(HOST) if rig.tls else None
+    tls = server_tls(HOST) if rig.plan.tls else None
     with Server(drip, tls) as server, rig.route(server.port):
         yield rig.error("Stalled.*handshake")
         over.set()
@@ -178,39 +178,3 @@ def no_tls(rig: Rig) -> Iterator[Noticed]:
 
     with Server(answer) as server, rig.route(server.port):
         yield rig.error("HandshakeFailed.*TLS handshake failed")
-
-
-def _status(kind: str, status: int, headers: dict[str, str], wait: float = 0) -> None:
-    @fault(kind, "http", DIAL + wait)
-    def respond(rig: Rig) -> Iterator[Noticed]:
-        rig.exchange.respond(status, headers)
-        rig.exchange.drop()
-        try:
-            yield rig.error(f"HandshakeFailed.*HTTP {status}")
-        finally:
-            rig.exchange.respond(status, times=0)
-
-
-_status("HTTP 301", 301, {"Location": "http://elsewhere.test/"})
-_status("HTTP 403", 403, {})
-_status("HTTP 404", 404, {})
-_status("HTTP 503", 503, {})
-_status("plain HTTP page", 200, {})
-
-
-@fault("HTTP 429 with Retry-After", "http", DIAL + 1.0)
-def too_many(rig: Rig) -> Iterator[Noticed]:
-    """One refusal, and a wish that must be honoured."""
-    before = rig.exchange.handshakes
-    rig.exchange.respond(429, {"Retry-After": "1"}, times=1)
-    rig.exchange.drop()
-    try:
-        yield _honoured(rig, before)
-    finally:
-        rig.exchange.respond(429, times=0)
-
-
-def _honoured(rig: Rig, before: int) -> Callable[[], bool]:
-    """Refused once with the wish, and back afterwards."""
-    refused = rig.error("HTTP 429.*retry after 1 s")
-    return lambda: refused() and rig.exchange.handshakes >= before + 2

@@ -6,88 +6,100 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator
 
-from tests.campaign.catalogue import DIAL, LINE, PUSH, Noticed, fault
-from tests.campaign.rig import INSTRUMENTS, LEASE, Rig
+from tests.campaign.catalogue import ALONE, DIAL, LINE, PUSH, Noticed, fault, with_v5
+from tests.campaign.rig import LEASE, Rig
+from tests.campaign.stands import GUEST
 from tests.peers import closed_port
 
 from okex_ws import State, WSSubscription
 
 # --- Error events -------------------------------------------------------------------
 
-_MARKET, _ID = INSTRUMENTS[1]
-_TICKER = f"{_MARKET}/ticker:{_ID}"
+_MARKET, _ID = GUEST
+_REASONS = {"v3": (30041,), "v5": (60011, 60012, 60018, 64001)}
+# 30026 and 60014 are "too frequent", 30043, 63999 and 64007 internal errors.
+_PASSING = {"v3": (30026, 30043), "v5": (60014, 63999, 64007)}
 
 
-@fault("error event that is fatal for one channel", "guest", PUSH)
-def fatal_channel(rig: Rig) -> Iterator[Noticed]:
-    """A guest's extra channel fails; its depth lives, and so do the others'."""
-    rig.exchange.reject(_TICKER, 30041, f"Channel {_TICKER} needs a login")
-    guest = rig.guest(_ID, _MARKET, channels=("depth5", "ticker"))
-    try:
-        yield (
-            lambda: (
-                guest.state is State.LIVE
-                and "30041" in str(guest.health().failed.get("ticker"))
-                and rig.untouched(but=-1)
+def _channel(rig: Rig, topic: str) -> str:
+    return rig.speech.key(topic, _MARKET, _ID)
+
+
+def _fatal(kind: str, fits: Callable[[Rig], bool], named: bool) -> None:
+    @fault(kind, "guest", PUSH, fits)
+    def reject(rig: Rig) -> Iterator[Noticed]:
+        """A guest's extra channel fails; its depth lives, and so do the others'."""
+        code = rig.rng.choice(_REASONS[rig.plan.protocol])
+        key = _channel(rig, "ticker")
+        message = f"Channel {key} is not to be had" if named else "Not to be had."
+        rig.exchange.reject(key, code, message, named=named)
+        guest = rig.guest(_ID, _MARKET, channels=("depth5", "ticker"))
+        try:
+            yield (
+                lambda: (
+                    guest.state is State.LIVE
+                    and str(code) in str(guest.health().failed.get("ticker"))
+                    and rig.untouched()
+                )
             )
-        )
-    finally:
-        rig.exchange.reject(_TICKER, 0, "", times=0)
-        guest.close()
+        finally:
+            rig.exchange.reject(key, code, "", times=0)
+            guest.close()
+
+
+_fatal("error event that is fatal for one channel", lambda rig: True, named=True)
+_fatal("error event that tells its channel by the id", with_v5, named=False)
 
 
 @fault("error event that is fatal for a subscription", "guest", PUSH)
 def fatal_subscription(rig: Rig) -> Iterator[Noticed]:
     """A guest asks for what does not exist and fails; the others go on."""
     guest = rig.guest("NONE-USDT", "spot")
+    code = {"v3": "30040", "v5": "60018"}[rig.plan.protocol]
     try:
         yield (
             lambda: (
                 guest.state is State.FAILED
-                and "30040" in str(guest.health().failed.get("depth5"))
+                and code in str(guest.health().failed.get("depth5"))
                 and not guest.GetDepth()
-                and rig.untouched(but=-1)
+                and rig.untouched()
             )
         )
     finally:
         guest.close()
 
 
-def _passing(code: int, message: str) -> None:
-    @fault(f"error event {code}, which passes", "passing", DIAL + 2.0)
-    def reject(rig: Rig) -> Iterator[Noticed]:
-        market, instrument_id = INSTRUMENTS[0]
-        channel = f"{market}/depth5:{instrument_id}"
-        rig.exchange.reject(channel, code, message, times=1)
-        rig.exchange.drop()
-        try:
-            yield rig.error(f"SubscriptionRejected.*{code}")
-        finally:
-            rig.exchange.reject(channel, 0, "", times=0)
+@fault("error event that passes", "passing", DIAL + 2.0)
+def passing(rig: Rig) -> Iterator[Noticed]:
+    """The exchange was asked too often, or is out of order; it is asked again."""
+    code = rig.rng.choice(_PASSING[rig.plan.protocol])
+    rig.exchange.reject(rig.depth_key, code, "Come back later.", times=1)
+    rig.exchange.drop()
+    try:
+        yield rig.error(f"SubscriptionRejected.*{code}")
+    finally:
+        rig.exchange.reject(rig.depth_key, code, "", times=0)
 
 
-_passing(30026, "User's request is too frequent")
-_passing(30043, "Internal system error")
-
-
-@fault("error event that nobody asked for", "harmless", PUSH)
+# Alone: under v3 it would be the answer to whatever is asked at that moment.
+@fault("error event that nobody asked for", ALONE, PUSH)
 def stray_error(rig: Rig) -> Iterator[Noticed]:
     """It is counted, said once a minute, and changes nothing."""
     dropped = rig.dropped("unasked error")
-    rig.exchange.send_error(30099, "a stray error")
-    yield lambda: dropped() and rig.untouched(but=-1)
+    code = {"v3": 30099, "v5": 60012}[rig.plan.protocol]
+    rig.exchange.send_event(rig.speech.error(code, "a stray error"))
+    yield lambda: dropped() and rig.untouched()
 
 
 @fault("subscribe without an answer", "passing", LINE)
 def no_answer(rig: Rig) -> Iterator[Noticed]:
     """Neither an acknowledgement nor an error comes; asked for again, it does."""
-    market, instrument_id = INSTRUMENTS[0]
-    rig.exchange.ignore_subscribe(f"{market}/depth5:{instrument_id}")
+    rig.exchange.ignore_subscribe(rig.depth_key)
     rig.exchange.drop()
     try:
         yield rig.error("Stalled.*no acknowledgement")
     finally:
-        rig.exchange.heal()
+        rig.exchange.ignore_subscribe(rig.depth_key, on=False)
 
 
 # --- Endpoints and lives ------------------------------------------------------------
@@ -142,7 +154,9 @@ def blocking(rig: Rig) -> Iterator[Noticed]:
     before = _stalls(rig)
 
     def mischief() -> None:
-        rig.die()
+        # On a thread of its own it keeps nobody from reading.
+        if not rig.plan.threaded:
+            rig.die(of_one=True)
         time.sleep(seconds)
         rig.dead_since = None
 
@@ -181,5 +195,5 @@ def _closed(guest: WSSubscription, answers: list[bool], rig: Rig) -> Callable[[]
         and guest.state is State.CLOSED
         and not guest.GetDepth()
         and guest.close()
-        and rig.untouched(but=-1)
+        and rig.untouched()
     )

@@ -1,4 +1,4 @@
-"""One stand of the campaign: an exchange, a way to it, and subscriptions that are read.
+"""One stand of the campaign: an exchange, a way to it, and subscriptions that are used.
 
 The subscriptions name a host that only the stand's own resolver knows, so that a fault
 can send them anywhere; every wait that the library lets be injected is short.
@@ -8,19 +8,24 @@ from __future__ import annotations
 
 import contextlib
 import random
-import re
 import ssl
 import time
 from collections.abc import Callable, Iterator
-from datetime import datetime, timedelta, timezone
 from socket import AF_INET
 from typing import Any
 
-from tests.campaign.judge import Judge, Reader, Truth
+from tests.campaign.judge import Findings, Judge
+from tests.campaign.readers import Listener, Reader, Series
+from tests.campaign.speech import Speech
+from tests.campaign.stands import GUEST, Follow, Plan
+from tests.campaign.traded import Trades
+from tests.campaign.truth import Truth
+from tests.campaign.watch import Watch
+from tests.campaign.ways import Ways
+from tests.campaign.whole import BookTruth
 from tests.peers import client_tls, server_tls
-from tests.proxy import Proxy
 
-from okex_ws import Feed, Reconnect, State, StateChange, Timeouts, Venue, WSSubscription
+from okex_ws import Feed, Reconnect, StateChange, Timeouts, Venue, WSSubscription
 from okex_ws.dial import Address
 from okex_ws.local_exchange import LocalExchange
 from okex_ws.stream import TcpNetwork
@@ -33,104 +38,90 @@ TIMEOUTS = Timeouts(
 RECONNECT = Reconnect(first=0.1, cap=0.5, healthy_after=0.5, host_gap=0.0)
 # How far behind the exchange a price may be: no later than this after its line died.
 LEASE = PROBE + TIMEOUTS.pong
-INSTRUMENTS = (("spot", "BTC-USDT"), ("spot", "ETH-USDT"), ("swap", "BTC-USD-SWAP"))
-# Half a minute of what is pushed ten times a second.
-HISTORY = 300
+# Seven seconds of what is pushed twenty times a second, and read five times.
+HISTORY = 150
+_DEPTHS = {"depth5": Truth, "bbo-tbt": Truth, "depth": BookTruth}
+_DEPTHS["depth_l2_tbt"] = BookTruth
 
 Resolve = Callable[[str], list[Address]]
 
 
-class Names:
-    """The name service of one stand."""
-
-    def __init__(self, port: int) -> None:
-        self._own = self._resolve = _loopback(port)
-
-    def __call__(self, host: str) -> list[Address]:
-        return self._resolve(host)
-
-    @contextlib.contextmanager
-    def answering(self, resolve: Resolve) -> Iterator[None]:
-        """Have *resolve* answer in place of the truth."""
-        self._resolve = resolve
-        try:
-            yield
-        finally:
-            self._resolve = self._own
-
-
-def _loopback(port: int) -> Resolve:
+def loopback(port: int) -> Resolve:
+    """A name service to which every host is *port* here."""
     return lambda host: [Address(AF_INET, ("127.0.0.1", port))]
 
 
-class Rig:
-    """A stand; a context manager.
-
-    *tls* and *proxied* say what lies between, *shared* whether the subscriptions live
-    on one `Feed`. `dead_since` is set by a fault after which nothing true comes.
+class Rig(Watch):
+    """A stand; a context manager. `dead_since` is set by a fault after which nothing
+    true comes.
     """
 
-    def __init__(
-        self,
-        name: str,
-        seed: int,
-        *,
-        tls: bool = False,
-        proxied: bool = True,
-        shared: bool = False,
-    ) -> None:
-        self.name = name
-        self.tls = tls
-        self.rng = random.Random(f"{seed}:{name}")
+    def __init__(self, plan: Plan, seed: int) -> None:
+        super().__init__()
+        self.name = plan.name
+        self.plan = plan
+        self.speech = Speech(plan.protocol)
+        self.rng = random.Random(f"{seed}:{plan.name}")
         self.dead_since: float | None = None
-        self.mixed = False
+        self._of_one = False
         self.mischief: Callable[[], None] | None = None
-        self.errors: list[str] = []
+        names = dict.fromkeys(follow.instrument for follow in plan.follows)
         self.exchange = LocalExchange(
             seed,
-            instruments=INSTRUMENTS,
-            tls=server_tls(HOST) if tls else False,
+            instruments=[*names, GUEST],
+            tls=server_tls(HOST) if plan.tls else False,
+            checksums=plan.checksums,
             history=HISTORY,
         )
-        self.proxy: Proxy | None = None
-        self._proxied, self._shared = proxied, shared
-        self._stack = contextlib.ExitStack()
-        self._reader = Reader(name)
-        self._marks: list[int] = []
+        self.proxy: Ways | None = None
         self.feed: Feed | None = None
-        self.subscriptions: list[WSSubscription] = []
-        self.judges: list[Judge] = []
+        self.listeners: list[Listener] = []
+        self.visits: list[Findings] = []
+        self._port = 0
+        self._clients = 1
+        self._resolve: Resolve | None = None
+        self._stack = contextlib.ExitStack()
+        self._reader = Reader(plan.name)
 
     # --- Its life -------------------------------------------------------------------
 
     def __enter__(self) -> Rig:
         with contextlib.ExitStack() as stack:
             stack.enter_context(self.exchange)
-            port = int(self.exchange.url.rpartition(":")[2].partition("/")[0])
-            if self._proxied:
-                self.proxy = stack.enter_context(Proxy(port))
-                port = self.proxy.port
-            self.port = port
-            self.names = Names(port)
+            self._port = int(self.exchange.url.rpartition(":")[2].partition("/")[0])
+            if self.plan.proxied:
+                self.proxy = stack.enter_context(Ways(self._port))
             self._subscribe(stack)
             self._stack = stack.pop_all()
         return self
 
     def _subscribe(self, stack: contextlib.ExitStack) -> None:
-        followed = INSTRUMENTS if self._shared else INSTRUMENTS[:1]
-        if self._shared:
+        stack.callback(lambda: [listener.join() for listener in self.listeners])
+        if self.plan.shared:
             self.feed = stack.enter_context(Feed(self.venue(), **self.options()))
-        for market, instrument_id in followed:
-            truth = Truth(self.exchange, f"{market}/depth5:{instrument_id}")
-            subscription = self._judged(market, instrument_id, truth)
-            stack.callback(subscription.close)
+        made = [self._follow(follow, stack) for follow in self.plan.follows]
+        self.judges = [judge for judge in made if judge is not None]
+        if self.plan.wide:
+            assert self.feed is not None
+            self._listen(self.feed.updates(), *self.plan.follows)
         self._reader.judges = self.judges
         self._reader.start()
         stack.callback(self._reader.stop)
         for subscription in self.subscriptions:
             subscription.wait_live(10)
+        if self.feed is not None:
+            self._clients = len(self.feed.connections())
 
-    def _judged(self, market: str, instrument_id: str, truth: Truth) -> WSSubscription:
+    def _follow(self, follow: Follow, stack: contextlib.ExitStack) -> Judge | None:
+        """Subscribe; what judges it, unless there is nothing to be read."""
+        subscription, judge = self.judged(follow)
+        stack.callback(subscription.close)
+        if not self.plan.wide:
+            self._listen(subscription.updates(), follow)
+        return judge if judge.truths else None
+
+    def judged(self, follow: Follow) -> tuple[WSSubscription, Judge]:
+        """One more subscription, and a judge that it tells its changes."""
         judges: list[Judge] = []
 
         def told(change: StateChange) -> None:
@@ -138,51 +129,112 @@ class Rig:
             for judge in judges:
                 judge.state_changed(change)
 
+        truths = {
+            topic: _DEPTHS[topic](self.exchange, self.key(follow, topic))
+            for topic in follow.channels
+            if topic in _DEPTHS
+        }
+        # A mischief is about the connection that carries the depths of the others.
+        carried = truths and "depth_l2_tbt" not in follow.channels
         subscription = self.guest(
-            instrument_id,
-            market,
-            on_message=self._message,
+            *follow.instrument[::-1],
+            channels=follow.channels,
+            on_message=self._message if carried else None,
             on_state=told,
-            on_error=self._error,
+            on_error=self.told_error,
         )
-        judge = Judge(subscription, truth, LEASE, lambda: self.dead_since)
+        if "trade" in follow.channels and follow.instrument != GUEST:
+            self.traders.append(subscription)
+        # Where one logs in for it, its connection is another one than that of the rest.
+        apart = self.plan.credentials and "depth_l2_tbt" in follow.channels
+        judge = Judge(subscription, truths, LEASE, lambda: self._dead_since(apart))
         judges.append(judge)
-        self.judges.append(judge)
-        self.subscriptions.append(subscription)
-        return subscription
+        return subscription, judge
+
+    def visit(self, follow: Follow) -> Judge:
+        """A guest for a while, which the caller has read, and closes."""
+        _, judge = self.judged(follow)
+        # The judge itself, with all that it knows, goes when the guest goes.
+        self.visits.append(judge.found)
+        return judge
+
+    def _listen(self, items: Iterator[Any], *follows: Follow) -> None:
+        truths: dict[Series, Truth] = {}
+        trades: dict[Series, Trades] = {}
+        for follow in follows:
+            for topic in follow.channels:
+                series, key = (follow.instrument[1], topic), self.key(follow, topic)
+                if topic in _DEPTHS:
+                    truths[series] = _DEPTHS[topic](self.exchange, key)
+                elif topic in ("trade", "trades-all"):
+                    trades[series] = Trades(self.exchange, key)
+        self.listeners.append(Listener(self.name, items, truths, trades))
 
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
     @property
-    def reader_error(self) -> BaseException | None:
-        """What ended the reader, which nothing should."""
-        return self._reader.error
+    def user_error(self) -> BaseException | None:
+        """What ended the reader or an iterator, which nothing should."""
+        users = (self._reader, *self.listeners)
+        return next((each.error for each in users if each.error is not None), None)
 
     # --- Its parts ------------------------------------------------------------------
 
+    @property
+    def subscriptions(self) -> list[WSSubscription]:
+        """Those that are read."""
+        return [judge.subscription for judge in self.judges]
+
+    def key(self, follow: Follow, topic: str) -> str:
+        """A channel, as the exchange calls it."""
+        return self.speech.key(topic, *follow.instrument)
+
+    @property
+    def depth_key(self) -> str:
+        """The channel of the first subscription."""
+        return self.key(self.plan.follows[0], "depth5")
+
+    @property
+    def book_key(self) -> str | None:
+        """The channel of a whole book that has a subscription for itself, if any."""
+        follow = self.plan.follows[1] if len(self.plan.follows) > 1 else None
+        topic = follow.channels[0] if follow is not None else ""
+        if follow is None or topic not in ("depth", "depth_l2_tbt"):
+            return None
+        return self.key(follow, topic)
+
+    @property
+    def port(self) -> int:
+        """Where the exchange is, by way of what lies between."""
+        return self._port if self.proxy is None else self.proxy.port
+
     def venue(self, *first: int) -> Venue:
         """The exchange by its name, behind endpoints at the ports *first*."""
-        scheme = "wss" if self.tls else "ws"
-        own = self.exchange.url.replace("127.0.0.1", HOST)
-        ports = tuple(f"{scheme}://127.0.0.1:{port}/ws/v3" for port in first)
+        scheme = "wss" if self.plan.tls else "ws"
+        url = self.exchange.url if self.plan.protocol == "v3" else self.exchange.url_v5
+        path = url.partition("//")[2].partition("/")[2]
+        ports = tuple(f"{scheme}://127.0.0.1:{port}/{path}" for port in first)
         return Venue(
-            f"rig-{self.name}",
-            "v3",
-            (*ports, own),
+            f"rig-{self.name.replace(' ', '-')}",
+            self.plan.protocol,
+            (*ports, url.replace("127.0.0.1", HOST)),
             connections_per_second=1000.0,
             requests_per_hour=1_000_000,
         )
 
     def options(self) -> dict[str, Any]:
         """How a feed of this stand connects."""
-        trust: ssl.SSLContext | None = client_tls() if self.tls else None
+        trust: ssl.SSLContext | None = client_tls() if self.plan.tls else None
+        key = self.exchange.credentials[0] if self.plan.credentials else None
         return {
-            "network": lambda: TcpNetwork(ssl_context=trust, resolve=self.names),
+            "network": lambda: TcpNetwork(ssl_context=trust, resolve=self._look_up),
             "rng": random.Random(self.rng.random()),
             "timeouts": TIMEOUTS,
             "reconnect": RECONNECT,
             "probe_interval": PROBE,
+            "callbacks": "thread" if self.plan.threaded else "inline",
+            "credentials": key,
         }
 
     def guest(
@@ -199,85 +251,57 @@ class Rig:
         if mischief is not None:
             mischief()
 
-    def _error(self, error: Exception) -> None:
-        self.errors.append(f"{type(error).__name__}: {error}")
-
     # --- What faults do with it -----------------------------------------------------
 
-    def route(self, port: int) -> contextlib.AbstractContextManager[None]:
-        """Send who asks for the exchange to *port*; end what is connected."""
-        return self.rename(_loopback(port))
+    def _look_up(self, host: str) -> list[Address]:
+        resolve = self._resolve
+        return loopback(self.port)(host) if resolve is None else resolve(host)
+
+    @contextlib.contextmanager
+    def answering(self, resolve: Resolve) -> Iterator[None]:
+        """Have *resolve* say where the exchange is, to whoever comes."""
+        self._resolve = resolve
+        try:
+            yield
+        finally:
+            self._resolve = None
 
     @contextlib.contextmanager
     def rename(self, resolve: Resolve) -> Iterator[None]:
-        """Have *resolve* say where the exchange is; end what is connected."""
-        with self.names.answering(resolve):
+        """The same, and end what is connected."""
+        with self.answering(resolve):
             self.exchange.drop()
             yield
 
-    def die(self) -> None:
-        """From now on nothing true comes over the line."""
-        self.dead_since = time.monotonic()
+    def route(self, port: int) -> contextlib.AbstractContextManager[None]:
+        """Send who asks for the exchange to *port*; end what is connected."""
+        return self.rename(loopback(port))
 
-    # --- What was noticed -----------------------------------------------------------
-
-    def mark(self) -> None:
-        """What was told up to now is of an earlier fault."""
-        self.errors.clear()
-        self._marks = [len(judge.changes) for judge in self.judges]
-
-    def told(self, *states: State) -> Callable[[], bool]:
-        """Whether each subscription told one of *states* since the mark."""
-
-        def noticed() -> bool:
-            return all(
-                any(change.new in states for change in judge.changes[mark:])
-                for judge, mark in zip(self.judges, self._marks, strict=True)
-            )
-
-        return noticed
-
-    def untouched(self, but: int) -> bool:
-        """Whether all but the one at *but* told nothing since the mark.
-
-        While faults are mixed, that is nobody's to claim.
-        """
-        return self.mixed or all(
-            len(judge.changes) == mark
-            for n, (judge, mark) in enumerate(
-                zip(self.judges, self._marks, strict=True)
-            )
-            if n != but
-        )
-
-    def error(self, pattern: str) -> Callable[[], bool]:
-        """Whether an error that *pattern* describes was told since the mark."""
-        return lambda: any(re.search(pattern, text) for text in self.errors)
-
-    def dropped(self, kind: str) -> Callable[[], bool]:
-        """Whether one more message was counted under *kind*."""
-        before = self.count(kind)
-        return lambda: self.count(kind) > before
-
-    def count(self, kind: str) -> int:
-        """How many messages were dropped for *kind*."""
-        return self.subscriptions[0].stats().dropped.get(kind, 0)
-
-    def fresh(self, since: datetime) -> bool:
-        """Whether every subscription is live with a push received after *since*."""
-        best = [subscription.best_bid_ask() for subscription in self.subscriptions]
-        return all(each is not None and each.received > since for each in best)
-
-    def recover(self, since: float, timeout: float) -> float | None:
-        """Seconds from *since* (monotonic) until all are live with a push of later.
-
-        ``None`` if that does not come within *timeout* seconds from now.
-        """
+    def rest(self, timeout: float) -> bool:
+        """Wait until there are as many connections as at first: of nobody else."""
         give_up = time.monotonic() + timeout
-        ago = timedelta(seconds=time.monotonic() - since)
-        moment = datetime.now(timezone.utc) - ago
-        while not self.fresh(moment):
+        while self.exchange.clients != self._clients:
             if time.monotonic() > give_up:
-                return None
-            time.sleep(0.002)
-        return time.monotonic() - since
+                return False
+            time.sleep(0.004)
+        return True
+
+    def pause(self, longest: float) -> None:
+        """Wait for a moment that nobody knows beforehand."""
+        time.sleep(self.rng.uniform(0.0, longest))
+
+    def die(self, *, of_one: bool = False) -> None:
+        """From now on nothing true comes over the line; or only over that *of_one*."""
+        self.dead_since, self._of_one = time.monotonic(), of_one
+
+    def _dead_since(self, apart: bool) -> float | None:
+        return None if apart and self._of_one else self.dead_since
+
+    def revive(self) -> None:
+        """What comes from now on may be true again."""
+        self.dead_since, self.mischief = None, None
+
+    def say(self, message: str | bytes) -> None:
+        """Have the exchange send a message, of bytes that may be no text."""
+        payload = self.speech.payload(message)
+        self.exchange.send_raw(payload, text=self.plan.protocol == "v5")

@@ -1,0 +1,154 @@
+"""The threads that use a stand as a script would: one that reads, others that iterate.
+
+What an iterator gives is judged too: trades once and in order, books that add up.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+
+from tests.campaign.judge import Judge
+from tests.campaign.traded import Trades
+from tests.campaign.truth import Content, Truth
+from tests.campaign.whole import BookTruth
+
+from okex_ws import (
+    BookUpdate,
+    Depth,
+    Gap,
+    Item,
+    NotLive,
+    OkexWSError,
+    OrderBook,
+    Trade,
+)
+
+
+class Reader:
+    """A thread that has judges read, again and again, until it is stopped."""
+
+    # Between two rounds: a reader that never rests starves the threads it judges. So
+    # does one that reads a hundred subscriptions without a rest.
+    REST = 0.008
+    AT_ONCE = 3
+
+    def __init__(self, name: str) -> None:
+        self.judges: list[Judge] = []
+        self.error: BaseException | None = None
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"reader of {name}")
+
+    def start(self) -> None:
+        """Start to read."""
+        self._thread.start()
+
+    def _run(self) -> None:
+        turn = 0
+        try:
+            while not self._stop.wait(self.REST):
+                judges = self.judges
+                for _ in range(min(self.AT_ONCE, len(judges))):
+                    judges[turn % len(judges)].read()
+                    turn += 1
+        except BaseException as error:
+            self.error = error
+
+    def stop(self) -> None:
+        """Read no more."""
+        self._stop.set()
+        self._thread.join()
+
+
+# An instrument and a topic: what one channel is to an iterator.
+Series = tuple[str, str]
+
+
+class Listener:
+    """A thread that takes the items of an iterator, and judges each of them."""
+
+    def __init__(
+        self,
+        name: str,
+        items: Iterator[Item],
+        truths: dict[Series, Truth],
+        trades: dict[Series, Trades],
+    ) -> None:
+        self.error: BaseException | None = None
+        self.counts: Counter[str] = Counter()
+        self.wrong: list[str] = []
+        self.wrong_books: list[str] = []
+        self.trades = trades
+        self._items = items
+        self._truths = truths
+        self._held: dict[Series, OrderBook] = {}
+        self._newest: dict[Series, Depth] = {}
+        self._thread = threading.Thread(target=self._run, name=f"listener of {name}")
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            for item in self._items:
+                self._judge(item)
+        except (NotLive, OkexWSError) as error:
+            self.wrong.append(f"updates() ended with {error!r}")
+        except BaseException as error:
+            self.error = error
+
+    def _judge(self, item: Item) -> None:
+        self.counts[type(item).__name__] += 1
+        if isinstance(item, Depth):
+            self._depth(item)
+        elif isinstance(item, BookUpdate):
+            self._book(item)
+        elif isinstance(item, Trade):
+            # A trade does not tell its channel: no two of one iterator are of one.
+            self._trade(item)
+        elif isinstance(item, Gap):
+            trades = self.trades.get((item.instrument_id, item.channel))
+            if trades is not None:
+                trades.gap(item)
+
+    def _depth(self, item: Depth) -> None:
+        series = item.instrument_id, item.channel
+        truth = self._truths.get(series)
+        if truth is None:
+            return
+        said = Content(item.timestamp, item.bids, item.asks)
+        if truth.place(said, time.monotonic()) is None:
+            self.wrong.append(f"an item that was never sent: {item!r}")
+        before = self._newest.get(series)
+        same = before is not None and before.epoch == item.epoch
+        if same and before is not None and item.timestamp < before.timestamp:
+            self.wrong.append(f"items went back within epoch {item.epoch}")
+        self._newest[series] = item
+
+    def _book(self, item: BookUpdate) -> None:
+        series = item.instrument_id, item.channel
+        held = self._held.get(series, OrderBook())
+        held = held.apply(item.action, item.bids, item.asks)
+        if held != item.book:
+            said = f"{item.action} of seq {item.seq} of {series}"
+            self.wrong_books.append(f"{said} does not add up to its book")
+        self._held[series] = item.book
+        truth = self._truths.get(series)
+        if isinstance(truth, BookTruth):
+            key = item.timestamp if item.seq is None else item.seq
+            book, now = item.book, time.monotonic()
+            if truth.version(book.bids, book.asks, now, key) is None:
+                self.wrong_books.append(f"{series} of {key} was never sent")
+
+    def _trade(self, item: Trade) -> None:
+        for (instrument_id, _), trades in self.trades.items():
+            if instrument_id == item.instrument_id:
+                if said := trades.take(item):
+                    self.wrong.append(said)
+                return
+
+    def join(self) -> None:
+        """Wait for its end, which is that of what it follows."""
+        self._thread.join(10)
+        if self._thread.is_alive():
+            self.wrong.append("updates() did not end with what it follows")

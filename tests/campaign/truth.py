@@ -1,0 +1,135 @@
+"""What an exchange really sent of the best levels of a book: by content and by time.
+
+Read from the exchange's own record, by whatever thread asks; kept for twenty seconds.
+"""
+
+from __future__ import annotations
+
+import bisect
+import threading
+from collections import defaultdict
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+from tests.campaign.speech import said_at
+
+from okex_ws import BestBidAsk
+from okex_ws.local_exchange import LocalExchange
+
+# The record is read this often, and looked up in between.
+REFRESH = 0.2
+# Pushes of a channel that are remembered at least: of ten seconds, at twenty a second;
+# no fault lasts so long. More would only be memory that the leak check has to see past.
+KEPT = 200
+# A read of a whole book has so many levels a side, if it does not ask for more.
+LEVELS = 5
+
+Levels = tuple[tuple[str, ...], ...]
+
+
+class Content(NamedTuple):
+    """What a push says; two pushes that say the same are the same price."""
+
+    timestamp: datetime
+    bids: Levels
+    asks: Levels
+
+
+def content(element: dict[str, Any]) -> Content:
+    """The content of a push, or of what ``GetDepth()`` gave."""
+    return Content(
+        said_at(element), as_levels(element["bids"]), as_levels(element["asks"])
+    )
+
+
+def as_levels(side: list[list[str]]) -> Levels:
+    """One side of a push."""
+    return tuple(map(tuple, side))
+
+
+class Truth:
+    """What an exchange has sent on one channel of late."""
+
+    def __init__(self, exchange: LocalExchange, channel: str) -> None:
+        self.channel = channel
+        self._exchange = exchange
+        self._lock = threading.RLock()
+        # The first place that is kept, and the times of that one and all later ones.
+        self._first = 0
+        self._sent: list[float] = []
+        self._last: dict[Content, int] = {}
+        # Two looks at the market can fall in one millisecond.
+        self._by_time: dict[datetime, list[Content]] = defaultdict(list)
+        self._read_at = 0.0
+
+    def refresh(self, now: float) -> None:
+        """Read what came to the record since the last time."""
+        with self._lock:
+            self._read_at = now
+            newest = self._sent[-1] if self._sent else 0.0
+            for at, element in self._exchange.pushed(self.channel):
+                if at > newest:
+                    place = self._first + len(self._sent)
+                    self._sent.append(at)
+                    self._take(element, place)
+            if len(self._sent) > 2 * KEPT:
+                self._first += len(self._sent) - KEPT
+                del self._sent[:-KEPT]
+                self._forget(self._first)
+
+    def keep_up(self, now: float) -> None:
+        """Read the record, if that was not done of late: it is not kept for long."""
+        if now > self._read_at + REFRESH:
+            self.refresh(now)
+
+    def _take(self, element: dict[str, Any], place: int) -> None:
+        """*element* was sent, as the push of that number."""
+        self._note(content(element), place)
+
+    def _note(self, said: Content, place: int) -> None:
+        self._last[said] = place
+        self._by_time[said.timestamp].append(said)
+
+    def _forget(self, first: int) -> None:
+        """Only what was said from the place *first* on."""
+        self._last = {said: n for said, n in self._last.items() if n >= first}
+        self._by_time = defaultdict(list)
+        for said in self._last:
+            self._by_time[said.timestamp].append(said)
+
+    # --- What is looked up ----------------------------------------------------------
+
+    def tops(self, best: BestBidAsk, now: float) -> Content | None:
+        """What was sent with that timestamp and that top, if it was."""
+        with self._lock:
+            self.keep_up(now)
+            return self._top(best) or self._top_now(best, now)
+
+    def _top_now(self, best: BestBidAsk, now: float) -> Content | None:
+        self.refresh(now)
+        return self._top(best)
+
+    def _top(self, best: BestBidAsk) -> Content | None:
+        wanted = (best.bid, best.bid_size), (best.ask, best.ask_size)
+        for said in self._by_time.get(best.timestamp, ()):
+            if (_top(said.bids), _top(said.asks)) == wanted:
+                return said
+        return None
+
+    def place(self, said: Content, now: float) -> int | None:
+        """The place of *said* among all pushes, the last one if it was sent again."""
+        with self._lock:
+            self.keep_up(now)
+            if said not in self._last:
+                self.refresh(now)
+            return self._last.get(said)
+
+    def sent_before(self, moment: float) -> int:
+        """The place of the newest push that was sent by *moment*; -1 for none."""
+        with self._lock:
+            return self._first + bisect.bisect_right(self._sent, moment) - 1
+
+
+def _top(side: Levels) -> tuple[Decimal | None, Decimal | None]:
+    return (Decimal(side[0][0]), Decimal(side[0][1])) if side else (None, None)

@@ -1,0 +1,128 @@
+"""What a stand's subscriptions told since a mark: how a fault is seen to be noticed."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections import deque
+from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
+
+from tests.campaign.judge import Judge
+
+from okex_ws import State, StateChange, WSSubscription
+
+
+class Watch:
+    """Changes, errors and counts since `mark`; a part of `Rig`."""
+
+    def __init__(self) -> None:
+        self.mixed = False
+        self.errors: list[str] = []
+        self.judges: list[Judge] = []
+        self.traders: list[WSSubscription] = []
+        self._marks: list[int] = []
+        # What was done to it of late, for a violation.
+        self._struck: deque[str] = deque(maxlen=4)
+
+    @property
+    def subscriptions(self) -> list[WSSubscription]:
+        """Those that are read."""
+        return [judge.subscription for judge in self.judges]
+
+    def told_error(self, error: Exception) -> None:
+        """The subscriptions' ``on_error``."""
+        self.errors.append(f"{type(error).__name__}: {error}")
+
+    def mark(self, fault: str) -> None:
+        """What was told up to now is of an earlier one than *fault*."""
+        self._struck.append(fault)
+        self.errors.clear()
+        self._marks = [len(judge.changes) for judge in self.judges]
+
+    def _changes(self, n: int) -> list[StateChange]:
+        return self.judges[n].changes[self._marks[n] :]
+
+    def _since(self, n: int) -> list[State]:
+        return [change.new for change in self._changes(n)]
+
+    def told(self, *states: State, of: int | None = None) -> Callable[[], bool]:
+        """Whether each subscription, or the one *of*, told one of *states*."""
+        which = range(len(self.judges)) if of is None else (of,)
+        return lambda: all(any(s in states for s in self._since(n)) for n in which)
+
+    def untouched(self, but: int = -1) -> bool:
+        """Whether all but the one at *but* told nothing since the mark.
+
+        While faults are mixed, that is nobody's to claim. And a pong that came too late
+        is no fault of the exchange: the machine stood still.
+        """
+        each = [n for n in range(len(self.judges)) if n != but]
+        told = [change for n in each for change in self._changes(n)]
+        worse = [c for c in told if c.new not in (State.SYNCING, State.LIVE)]
+        return self.mixed or all(c.cause.startswith("no pong") for c in worse)
+
+    def error(self, pattern: str) -> Callable[[], bool]:
+        """Whether an error that *pattern* describes was told since the mark."""
+        return lambda: any(re.search(pattern, text) for text in [*self.errors])
+
+    def dropped(self, kind: str) -> Callable[[], bool]:
+        """Whether one more message was counted under *kind*."""
+        before = self.count(kind)
+        return lambda: self.count(kind) > before
+
+    def count(self, kind: str) -> int:
+        """How many messages were dropped for *kind*."""
+        return self.subscriptions[0].stats().dropped.get(kind, 0)
+
+    def traded(self) -> bool:
+        """Whether trades came since the last loss, and with them the gap of it."""
+        return all(trader.latest("trade") is not None for trader in self.traders)
+
+    def gaps(self) -> int:
+        """How many gaps there were in what counts one by one."""
+        return sum(subscription.stats().gaps for subscription in self.subscriptions)
+
+    def happened(self) -> str:
+        """All that was told since the mark, for a violation."""
+        now = [(str(s.state), s.health().cause) for s in self.subscriptions]
+        told = [
+            [f"{c.old}->{c.new} ({c.cause})" for c in judge.changes[mark:]]
+            for judge, mark in zip(self.judges, self._marks, strict=True)
+        ]
+        before = list(self._struck)[:-1]
+        return f"now {now}, told {told}, errors {self.errors[-5:]}, before it {before}"
+
+    def fresh(self, since: datetime) -> bool:
+        """Whether every subscription is live with a push received after *since*."""
+        for subscription in self.subscriptions:
+            best = subscription.best_bid_ask()
+            if best is None or best.received <= since:
+                return False
+        return True
+
+    def caught_up(self, timeout: float) -> bool:
+        """Whether each was told that it is live; a callback may come later than that.
+
+        Else what is told of this fault would seem to be of the next one.
+        """
+        give_up = time.monotonic() + timeout
+        while any(judge.told.state is not State.LIVE for judge in self.judges):
+            if time.monotonic() > give_up:
+                return False
+            time.sleep(0.002)
+        return True
+
+    def recover(self, since: float, timeout: float) -> float | None:
+        """Seconds from *since* (monotonic) until all are live with a push of later.
+
+        ``None`` if that does not come within *timeout* seconds from now.
+        """
+        give_up = time.monotonic() + timeout
+        ago = timedelta(seconds=time.monotonic() - since)
+        moment = datetime.now(timezone.utc) - ago
+        while not self.fresh(moment):
+            if time.monotonic() > give_up:
+                return None
+            time.sleep(0.004)
+        return time.monotonic() - since
