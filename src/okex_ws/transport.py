@@ -141,6 +141,7 @@ class Transport:
         if not self._closing:
             self._closing = True
             with contextlib.suppress(ConnectionLost):
+                self._socket.answer()
                 self._socket.send_close(code)
 
     def finish_close(self, clock: Clock, deadline: float) -> None:

@@ -93,7 +93,7 @@ def _show(found: dict[str, Any]) -> None:
         print(f"{name}: {found['before'][name]} before, {found['after'][name]} after")
     before, after = found["before"]["memory"], found["after"]["memory"]
     print(f"memory: {before / 2**20:.1f} MiB before, {after / 2**20:.1f} MiB after")
-    for violation in found["violations"]:
+    for violation in found["violations"] + found["late"]:
         print(f"VIOLATION: {violation}", file=sys.stderr)
 
 

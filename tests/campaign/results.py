@@ -67,7 +67,8 @@ class Result:
             "seed": self.seed,
             "seconds": self.seconds,
             "ok": not self.violations and not self.late,
-            "violations": self.violations + self.late,
+            "violations": self.violations,
+            "late": self.late,
             "faults": sum(t.injected for t in self.tallies.values()),
             "recoveries": sum(t.recovered for t in self.tallies.values()),
             "recovery_seconds": {

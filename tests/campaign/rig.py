@@ -36,6 +36,8 @@ TIMEOUTS = Timeouts(
     connect=1.0, ack=1.0, pong=1.0, first_push=1.0, retry_cap=1.0, goodbye=0.5
 )
 RECONNECT = Reconnect(first=0.1, cap=0.5, healthy_after=0.5, host_gap=0.0)
+# Until a stand is up, beside those that are up already.
+START = 30.0
 # How far behind the exchange a price may be: no later than this after its line died.
 LEASE = PROBE + TIMEOUTS.pong
 # Seven seconds of what is pushed twenty times a second, and read five times.
@@ -108,7 +110,7 @@ class Rig(Watch):
         self._reader.start()
         stack.callback(self._reader.stop)
         for subscription in self.subscriptions:
-            subscription.wait_live(10)
+            subscription.wait_live(START)
         if self.feed is not None:
             self._clients = len(self.feed.connections())
 
