@@ -10,6 +10,7 @@ import base64
 import contextlib
 import functools
 import hashlib
+import os
 import re
 import socket
 import ssl
@@ -194,3 +195,9 @@ def client_tls(ca: str = TRUSTED) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     authority(ca).configure_trust(context)
     return context
+
+
+def untraced() -> dict[str, str]:
+    """The environment for a Python of its own that coverage leaves alone."""
+    traced = "COVERAGE_PROCESS_START"
+    return {name: value for name, value in os.environ.items() if name != traced}

@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
+from tests.peers import untraced
 
 from okex_ws.local_exchange import LocalExchange
 
@@ -52,6 +53,9 @@ def begin(exchange: LocalExchange, program: str) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        # The tracer of coverage has a lock, which a signal handler can find taken by
+        # the very thread that it interrupted.
+        env=untraced(),
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 import pytest
 from tests.campaign import reconnects
 from tests.campaign.resources import leaks
+from tests.peers import untraced
 
 ROOT = Path(__file__).parents[2]
 
@@ -22,13 +22,11 @@ def test_whatever_happens_no_price_is_stale_or_wrong_and_nothing_is_left(
     """In a process of its own, which nobody traces: a hundred threads share it."""
     out = tmp_path / "found.json"
     command = [sys.executable, "-m", "tests.campaign", "--json", str(out)]
-    traced = "COVERAGE_PROCESS_START"
-    environment = {name: os.environ[name] for name in os.environ if name != traced}
 
     ended = subprocess.run(
         [*command, "--seconds", "30", "--seed", "20"],
         cwd=ROOT,
-        env=environment,
+        env=untraced(),
         capture_output=True,
         text=True,
         timeout=150,
