@@ -781,6 +781,12 @@ def test_the_size_of_a_sweep_is_a_positive_number(size: Any) -> None:
         BOOK.sweep("buy", size)
 
 
+@pytest.mark.parametrize("size", [Decimal("1e100"), Decimal("1e-100"), 10**64])
+def test_a_sweep_has_no_more_digits_than_a_book_can_have(size: Any) -> None:
+    with pytest.raises(ValueError, match="more digits than any book"):
+        BOOK.sweep("buy", size)
+
+
 @pytest.mark.parametrize(
     "size", [*map(Decimal, ("0", "0E-8", "-0", "-1", "NaN", "sNaN", "Infinity"))]
 )

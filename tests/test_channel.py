@@ -297,6 +297,39 @@ def test_a_depth_that_goes_back_in_time_is_of_another_epoch() -> None:
     assert channel.shown.epoch == 2
 
 
+def test_no_read_goes_back_to_a_twin_that_is_behind() -> None:
+    """The same channel, over the connection that takes over."""
+    channel, follower, _ = flowing("depth", depth("1", TIME_MS + 1000))
+    twin, _, link = flowing("depth", depth("2", TIME_MS))
+
+    channel.go_on_as(twin, proven=True)
+
+    shown = channel.shown
+    assert (shown.depth.bids, shown.link, shown.epoch) == ([["1", "2", "1"]], link, 1)
+    push(channel, depth("3", TIME_MS + 500), link=link)
+    assert channel.shown is shown
+    assert channel.counts["skipped old"] == 1
+    assert follower.take() == []
+    push(channel, depth("4", TIME_MS + 1000), link=link)
+    assert channel.shown.depth.bids == [["4", "2", "1"]]
+    assert channel.shown.epoch == 1
+    push(channel, depth("5", TIME_MS + 1500), link=link)
+    assert channel.shown.depth.bids == [["5", "2", "1"]]
+
+
+def test_a_twin_that_was_lost_meanwhile_withdraws() -> None:
+    channel, _, _ = flowing("depth", depth("1", TIME_MS))
+    twin, _, _ = flowing("depth", depth("1", TIME_MS))
+    twin.lost("reset by peer", 9.0)
+
+    channel.go_on_as(twin, proven=False)
+
+    assert (channel.shown.state, channel.shown.cause) == (
+        State.RECONNECTING,
+        "reset by peer",
+    )
+
+
 def test_a_first_snapshot_may_be_older_than_the_last_of_before() -> None:
     """After a reconnect; the connection has made a new epoch of it already."""
     channel, _, _ = flowing("depth", depth("1", TIME_MS + 1000))

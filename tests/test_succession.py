@@ -27,6 +27,7 @@ from okex_ws import (
     Trade,
     WSSubscription,
 )
+from okex_ws.plan import find_plan
 from okex_ws.protocols.v5 import PROTOCOL
 from okex_ws.series import KINDS
 from okex_ws.succession import Succession
@@ -237,6 +238,43 @@ def test_whoever_comes_and_goes_meanwhile_is_served() -> None:
         State.LIVE,
         State.CLOSED,
     ]
+
+
+def test_whoever_comes_and_goes_at_the_very_moment_is_served() -> None:
+    stand = Stand()
+    stand.every(0.1, 40, stand.move)
+    for name in ("C-USDT", "D-USDT"):
+        key = stand.world.dialect.channel("depth5", name)
+        stand.world.exchange.first_pushes[key] = stand.world.dialect.depth(0, name=name)
+    leaves, comes = stand.subscribe("D-USDT", ("depth5",)), list[Any]()
+
+    def swap() -> None:
+        (route,) = find_plan(stand.feed).routes
+        succession = route.succession
+        assert succession is not None
+        # One whose channel has no twin yet, one whose twins are nobody's any more.
+        comes.append(stand.subscribe("C-USDT", ("depth5",)))
+        stand.subscriptions[1].close()
+
+        def release() -> None:
+            succession._release()
+            leaves.close()  # of the old connection, which hands that over
+
+        route.connection.submit(release)
+
+    stand.world.at(12, swap)
+    seen: list[Any] = []
+    stand.world.at(20, lambda: seen.append(comes[0].state))
+    stand.world.at(20, lambda: seen.append(stand.subscriptions[0].book is not None))
+    stand.world.at(20, lambda: seen.append(sorted(stand.world.peers[-1].subscribed)))
+    stand.notice(10, 30)
+
+    stand.world.run(40)
+
+    channels = ["books5:BTC-USDT", "books5:C-USDT", "books:BTC-USDT", "trades:BTC-USDT"]
+    assert seen == [State.LIVE, True, channels]
+    assert leaves.state is State.CLOSED
+    assert len(stand.world.opened) == 2
 
 
 def test_if_the_exchange_closes_at_once_it_is_a_loss_like_any_other() -> None:

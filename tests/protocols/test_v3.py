@@ -308,6 +308,7 @@ def test_one_code_says_that_one_is_logged_in_already() -> None:
 
 def test_no_close_frame_of_v3_refuses_a_login() -> None:
     # 4001 is "no data received in 30s" there.
+    assert not PROTOCOL.announces_end("64008")
     assert not any(map(PROTOCOL.ends_login, (None, 1000, 1006, 4001, 4004)))
 
 
