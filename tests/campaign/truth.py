@@ -112,10 +112,10 @@ class Truth:
 
     def _top(self, best: BestBidAsk) -> Content | None:
         wanted = (best.bid, best.bid_size), (best.ask, best.ask_size)
-        for said in self._by_time.get(best.timestamp, ()):
-            if (_top(said.bids), _top(said.asks)) == wanted:
-                return said
-        return None
+        said = self._by_time.get(best.timestamp, ())
+        same = [each for each in said if (_top(each.bids), _top(each.asks)) == wanted]
+        # Of several in one millisecond it may be any: the last of them is no older.
+        return max(same, key=self._last.__getitem__, default=None)
 
     def place(self, said: Content, now: float) -> int | None:
         """The place of *said* among all pushes, the last one if it was sent again."""

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta, timezone
 
 from tests.campaign.judge import Judge
 
-from okex_ws import State, StateChange, WSSubscription
+from okex_ws import State, WSSubscription
 
 
 class Watch:
@@ -21,7 +21,6 @@ class Watch:
         self.errors: list[str] = []
         self.judges: list[Judge] = []
         self.traders: list[WSSubscription] = []
-        self._marks: list[int] = []
         # What was done to it of late, for a violation.
         self._struck: deque[str] = deque(maxlen=4)
 
@@ -38,13 +37,11 @@ class Watch:
         """What was told up to now is of an earlier one than *fault*."""
         self._struck.append(fault)
         self.errors.clear()
-        self._marks = [len(judge.changes) for judge in self.judges]
-
-    def _changes(self, n: int) -> list[StateChange]:
-        return self.judges[n].changes[self._marks[n] :]
+        for judge in self.judges:
+            judge.changes.clear()
 
     def _since(self, n: int) -> list[State]:
-        return [change.new for change in self._changes(n)]
+        return [change.new for change in self.judges[n].changes]
 
     def told(self, *states: State, of: int | None = None) -> Callable[[], bool]:
         """Whether each subscription, or the one *of*, told one of *states*."""
@@ -58,7 +55,7 @@ class Watch:
         is no fault of the exchange: the machine stood still.
         """
         each = [n for n in range(len(self.judges)) if n != but]
-        told = [change for n in each for change in self._changes(n)]
+        told = [change for n in each for change in self.judges[n].changes]
         worse = [c for c in told if c.new not in (State.SYNCING, State.LIVE)]
         return self.mixed or all(c.cause.startswith("no pong") for c in worse)
 
@@ -87,8 +84,8 @@ class Watch:
         """All that was told since the mark, for a violation."""
         now = [(str(s.state), s.health().cause) for s in self.subscriptions]
         told = [
-            [f"{c.old}->{c.new} ({c.cause})" for c in judge.changes[mark:]]
-            for judge, mark in zip(self.judges, self._marks, strict=True)
+            [f"{change.old}->{change.new} ({change.cause})" for change in judge.changes]
+            for judge in self.judges
         ]
         before = list(self._struck)[:-1]
         return f"now {now}, told {told}, errors {self.errors[-5:]}, before it {before}"
