@@ -178,3 +178,48 @@ def test_an_iterator_is_told_at_the_very_moment(world: World) -> None:
     stale = [change for change in told if change.new is State.STALE]
     live = next(change for change in told if change.new is State.LIVE)
     assert round((stale[0].at - live.at).total_seconds(), 1) == OVERDUE
+
+
+def test_a_miss_that_waits_to_be_asked_anew_is_no_second_one() -> None:
+    """The acknowledgement takes longer than the next pong."""
+    world = World("v5")
+    feed = world.feed(world.venue(idle_repeat=60.0))
+    Ladder(world)
+    errors: list[Exception] = []
+    WSSubscription(
+        "BTC-USDT", "spot", feed=feed, channels=("depth",), on_error=errors.append
+    )
+    answer = world.exchange._answer_one
+
+    def late(peer: Any, request: Any, arg: Any) -> None:
+        wait = 6 if world.clock.now - world.t0 > 5 else 0
+        world.after(wait, lambda: answer(peer, request, arg))
+
+    world.exchange._answer_one = late  # type: ignore[method-assign]
+
+    world.run(110)
+
+    assert len(world.opened) == 1
+    assert errors == []
+
+
+def test_a_miss_that_was_mended_is_forgotten() -> None:
+    """Long after it one unreadable push is of that channel alone."""
+    world = World("v5")
+    feed = world.feed(world.venue(idle_repeat=60.0))
+    key = world.dialect.channel("depth5", "BTC-USDT")
+
+    def depth() -> Any:
+        return world.dialect.depth(round((world.clock.now - world.t0) * 1000))
+
+    world.exchange.first_pushes[key] = depth
+    WSSubscription("BTC-USDT", "spot", feed=feed, channels=("depth5",))
+    for at in range(100, 600, 10):
+        world.at(at, lambda: world.peers[0].send(depth()))
+    arg = {"channel": "books5", "instId": "BTC-USDT"}
+    bad = {"arg": arg, "data": [{"asks": "x"}]}
+    world.at(600, lambda: world.peers[0].send(bad))
+
+    world.run(640)
+
+    assert len(world.opened) == 1

@@ -659,7 +659,8 @@ def test_what_an_ended_connection_counted_is_counted_whenever_it_ends(
     )
     plan._parting = (parted,)
 
-    plan.retire(SimpleNamespace(connection=parting), OkexWSError("x"))  # type: ignore[arg-type]
+    route: Any = SimpleNamespace(connection=parting, succession=None)
+    plan.retire(route, OkexWSError("x"))
 
     assert plan.stats().messages == 7
 
@@ -789,7 +790,8 @@ def test_a_subscription_may_come_at_the_moment_of_a_change_over(v5: World) -> No
         for old in plan.routes:
             new = plan._make_route(old.path, "books5:ETH-USDT")
             new.channels = {}
-            plan._install(SimpleNamespace(old=old, new=new, views=()))  # type: ignore[arg-type]
+            change: Any = SimpleNamespace(old=old, new=new, views=(), again=False)
+            plan._install(change)
         join(route, view, carried)
 
     first = subscribe(feed, "BTC-USDT", channels=channels)

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import contextlib
 import json
+import threading
 from typing import Any
 
 import pytest
 from tests.world import Ladder, World
+from websockets.exceptions import InvalidState
 
 from okex_ws import (
     BookUpdate,
@@ -567,3 +569,161 @@ def test_what_was_called_off_is_not_done_after_all() -> None:
     assert installed == []
     assert (old.heir, old.closed) == (None, False)
     assert not succession.lost()
+
+
+# --- What a hostile review found ----------------------------------------------------
+
+
+ACCOUNT = {"arg": {"channel": "account"}, "data": [{"totalEq": "2"}]}
+TOO_MANY = {
+    "event": "channel-conn-count-error",
+    "channel": "account",
+    "connCount": "31",
+    "connId": "a4d3ae55",
+}
+
+
+def of_account() -> tuple[World, Feed, RawSubscription, list[Exception]]:
+    """A private channel on a feed of its own connection."""
+    world, errors = World("v5"), list[Exception]()
+    world.exchange.first_pushes["account"] = ACCOUNT
+    feed = world.feed(credentials=KEY)
+    account = RawSubscription(["account"], feed=feed, on_error=errors.append)
+    return world, feed, account, errors
+
+
+def test_a_channel_that_the_new_one_lost_again_is_not_taken_for_live() -> None:
+    world, feed, account, errors = of_account()
+    world.at(10, feed.rotate)
+
+    def terminate() -> None:
+        world.peers[1].subscribed.pop("account")
+        world.peers[1].send(TOO_MANY)
+
+    world.at(10.6, terminate)
+    seen: list[State] = []
+    world.at(30, lambda: seen.append(account.state))
+
+    world.run(31)
+
+    assert seen == [State.FAILED]
+    assert "channel-conn-count-error" in str(errors[0])
+
+
+def test_a_new_one_that_may_not_log_in_is_given_up_and_the_old_one_serves_on() -> None:
+    world, feed, account, errors = of_account()
+    refusal = ("60009", "Login failed.")
+    world.at(9, lambda: setattr(world.exchange, "login_refusal", refusal))
+    world.at(10, feed.rotate)
+    world.at(20, lambda: setattr(world.exchange, "login_refusal", None))
+    seen: list[Any] = []
+    world.at(29, lambda: seen.append((account.state, len(world.opened))))
+    world.at(30, feed.rotate)
+
+    world.run(60)
+
+    # It was offered once, and the next rotation is not in the way of the first.
+    assert seen == [(State.LIVE, 2)]
+    assert len(world.opened) == 3
+    assert [str(error) for error in errors] == [
+        "login was refused: Login failed. (error 60009)"
+    ]
+
+
+def test_a_new_one_ends_with_an_old_one_whose_key_is_refused() -> None:
+    world, feed, account, _ = of_account()
+
+    def answer(peer: Any, request: Any) -> None:
+        if peer is world.peers[0]:
+            peer.send(world.dialect.error("60009", "Login failed.", request))
+        else:
+            peer.logged_in = True
+            peer.send(world.dialect.logged_in())
+
+    world.exchange._answer_login = answer  # type: ignore[method-assign]
+    world.at(0.02, feed.rotate)
+    seen: list[Any] = []
+    world.at(20, lambda: seen.append([peer.is_open for peer in world.peers]))
+
+    world.run(21)
+
+    assert seen == [[False, False]]
+    assert account.state is State.FAILED
+
+
+def test_a_time_that_was_ahead_freezes_no_price_for_long() -> None:
+    """Of one bad push, or of another endpoint's clock, just before the change."""
+    stand = Stand()
+    world = stand.world
+    seen: list[str] = []
+
+    def push() -> None:
+        second = int(world.clock.now - world.t0)
+        for number, peer in enumerate(world.peers):
+            if "books5:BTC-USDT" in peer.subscribed:
+                at = stand.now_ms + (600_000 if number == 0 else 0)
+                bid, ask = str(100 + second), str(200 + second)
+                peer.send(world.dialect.depth(at, bid=bid, ask=ask))
+
+    only = WSSubscription("BTC-USDT", "spot", feed=stand.feed, channels=("depth5",))
+    stand.every(1.0, 59, push, start=2.5)
+    world.at(10, stand.feed.rotate)
+    for at in (9.0, 40.0):
+        world.at(at, lambda: seen.append(only.depth().bids[0][0]))
+
+    world.run(60)
+
+    assert seen == ["108", "139"]
+
+
+@pytest.mark.parametrize("how", ["notice", "rotate"])
+def test_without_a_thread_for_the_new_one_the_old_one_serves_on(
+    monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    stand = Stand()
+    refused: list[str] = []
+
+    def no_thread(self: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    def begin() -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(threading.Thread, "start", no_thread)
+            try:
+                if how == "rotate":
+                    stand.feed.rotate()
+                else:
+                    (route,) = find_plan(stand.feed).routes
+                    route.ending()
+            except RuntimeError as error:
+                refused.append(str(error))
+
+    stand.every(0.1, 30, stand.read)
+    stand.world.at(10, begin)
+    stand.world.at(20, stand.feed.rotate)
+
+    world = stand.world
+    world.run(40)
+
+    assert stand.refused == []
+    assert len(world.opened) == 2
+    told = [str(error) for error in stand.errors]
+    if how == "rotate":
+        assert refused == ["can't start new thread"]
+    else:
+        assert told == ["no connection to take over: can't start new thread"] * 2
+
+
+def test_a_notice_to_the_new_one_is_heeded_once_it_has_taken_over() -> None:
+    stand = Stand()
+    stand.every(0.1, 60, stand.move)
+    stand.every(0.1, 60, stand.read)
+    stand.world.at(10, stand.feed.rotate)
+    stand.world.at(12, lambda: [peer.send(NOTICE) for peer in stand.world.peers])
+    stand.world.at(50, lambda: stand.world.peers[1].close(1001, "service upgrade"))
+
+    with contextlib.suppress(InvalidState):  # it has gone by then, as it should
+        stand.world.run(62)
+
+    assert len(stand.world.opened) == 3
+    assert stand.refused == []

@@ -36,6 +36,10 @@ class Follower(Protocol):
         ...
 
 
+# Pushes of a twin that may be older than what was shown before: a second of most books.
+CATCH_UP = 10
+
+
 class Channel(ABC):
     """What all channels have in common: a state that follows the connection."""
 
@@ -189,6 +193,7 @@ class DepthChannel(Channel):
         self._last = NO_DEPTH
         # After a change-over: what the connection before had shown already.
         self._shown_until = 0
+        self._patience = 0
 
     def push(
         self, push: Push, first: bool, link: Link, now: float, wall: float
@@ -210,7 +215,9 @@ class DepthChannel(Channel):
         text: str,
     ) -> None:
         before, self._last = self._last, data
-        if data.time_ms < self._shown_until:
+        back = data.time_ms < self._shown_until
+        if back and self._patience > 0:
+            self._patience -= 1
             self.counts["skipped old"] += 1
             return
         self._shown_until = 0
@@ -219,7 +226,7 @@ class DepthChannel(Channel):
         newer = data.time_ms > before.time_ms
         lag = link.lag(wall - data.time_ms / 1000, now) if newer and not first else None
         # Back in time (never recorded): what is older belongs to another epoch.
-        older = data.time_ms < before.time_ms and not first
+        older = back or (data.time_ms < before.time_ms and not first)
         self._publish(data, lag, link, now, wall, text, older)
 
     def go_on_as(self, twin: Channel, proven: bool) -> None:
@@ -231,7 +238,7 @@ class DepthChannel(Channel):
         both = mine.state is its.state is State.LIVE
         if both and its.depth.time_ms < mine.depth.time_ms:
             self.shown = mine._replace(link=its.link, overdue=its.overdue)
-            self._shown_until = mine.depth.time_ms
+            self._shown_until, self._patience = mine.depth.time_ms, CATCH_UP
 
     def item(
         self, shown: Published, levels: int | None, before: Published | None = None

@@ -143,7 +143,9 @@ class Connection:
         self._network.wake()
 
     def join(self, timeout: float | None) -> bool:
-        """Wait for the thread's end; False if it has not come in time."""
+        """Wait for the thread's end; False if it has not come in time, or is ours."""
+        if self._thread is threading.current_thread():
+            return False
         if self._thread.ident is not None:
             self._thread.join(timeout)
         return not self._thread.is_alive()

@@ -170,7 +170,9 @@ class Conversation:
             self._unreadable(error, now)
             if line.owes:
                 return
-        if first and used:
+        if not first:
+            line.suspect = False
+        elif used:
             line.flows(now)
 
     def _unreadable(self, error: WireError | BookError, now: float) -> None:

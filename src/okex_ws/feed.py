@@ -273,7 +273,8 @@ class Feed:
         and takes over in one swap: prices go on, and trades are neither lost nor
         doubled. The same is done by itself when the exchange announces that it will
         close a connection (v5's notice 64008). Where the pushes of a channel cannot be
-        told apart (`Data`) a `Gap` says so.
+        told apart (`Data`) a `Gap` says so. `on_message` alone hands over what each
+        connection says: around the swap a text may be missing there, or come twice.
         """
         self._plan.rotate()
 

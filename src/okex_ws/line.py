@@ -169,6 +169,8 @@ class Line(Generic[Target]):
 
         False if that was done before, and brought a first push and no other.
         """
+        if self.phase is not Phase.FLOWING:
+            return True  # it is being asked for anew, or owes a first push
         if self.suspect and received <= self.flows_since:
             return False
         self.suspect = True

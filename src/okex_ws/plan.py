@@ -187,9 +187,9 @@ class Plan:
                 self._leaving[view] = len(holding)
         for route, channels in holding.items():
             self._leave(route, view, channels)
-            if self.private:
-                route.connection.close()
         if self.private:
+            for connection in self.connections:
+                connection.close()
             self.caller.close()
 
     @staticmethod
@@ -291,15 +291,29 @@ class Plan:
             route.error = error
             self._seating.close(route)
             self._part(route.connection)
+            succession = self._end_succession(route)
         route.connection.close()
+        if succession is not None and succession.new is route:
+            succession.old.troubled(error)
+        elif succession is not None:
+            succession.new.connection.close()
+
+    @staticmethod
+    def _end_succession(route: Route) -> Succession | None:
+        succession = route.succession
+        if succession is not None:
+            succession.old.succession = succession.new.succession = None
+        return succession
 
     def _part(self, *leaving: Connection) -> None:
         """Keep *leaving* in sight until they have ended."""
         parting = list(leaving)
         for connection in self._parting:
+            if connection in leaving:
+                continue
             if connection.join(0):
                 self.past_counts.absorb(connection.counts)
-            elif connection not in leaving:
+            else:
                 parting.append(connection)
         self._parting = tuple(parting)
 
@@ -313,19 +327,34 @@ class Plan:
     def succeed(self, route: Route) -> None:
         """See `route.Owner`."""
         with self._lock:
-            alive = route in self.routes and not self.closed
-            if not alive or route.succession is not None or not route.channels:
+            if route.succession is not None:
+                # Of one that is to take over itself: it will, and is followed then.
+                route.succession.again |= route.succession.new is route
+                return
+            if self.closed or route not in self.routes or not route.channels:
                 return
             new = self._make_route(route.path, next(iter(route.channels)))
             succession = Succession(route, new, self._seating, self._install)
             route.succession = new.succession = succession
             self._part(new.connection)
-        new.connection.start()
+        try:
+            new.connection.start()
+        except RuntimeError:
+            # No thread to be had: as if it had never been asked for.
+            with self._lock:
+                self._end_succession(route)
+                left = [c for c in self._parting if c is not new.connection]
+                self._parting = tuple(left)
+            new.connection.discard()
+            raise
 
     def _install(self, succession: Succession) -> None:
         """The new route has the place of the old one, its channels and its views."""
         old, new = succession.old, succession.new
         with self._lock:
+            if old not in self.routes:  # it was retired meanwhile
+                new.connection.close()
+                return
             twins = self._seating.replace(old, new)
             old.heir, new.succession = new, None
             for holding in self._holdings.values():
@@ -334,11 +363,13 @@ class Plan:
             self._parting = tuple(c for c in self._parting if c is not new.connection)
             self._part(old.connection)
         new.take_over(twins, succession)
+        if succession.again:
+            new.ending()
 
     def abandon(self, route: Route) -> None:
         """See `route.Owner`."""
         with self._lock:
-            succession, route.succession = route.succession, None
+            succession = self._end_succession(route)
         if succession is not None:
             succession.new.connection.close()
 

@@ -189,8 +189,10 @@ class Route:
     def rejected(self, channel: str, error: OkexWSError, now: float) -> None:
         """See `handler.Handler`."""
         target = self.channels.get(channel)
+        succession = self.succession
+        rehearsing = succession is not None and succession.new is self
         # One that nobody joined yet was not asked for: the refusal is of another.
-        if target is not None and target.followers:
+        if target is not None and (target.followers or rehearsing):
             target.refused(error)
             for view in self._following(target):
                 self._refuse(view, target, error, now)
@@ -245,15 +247,23 @@ class Route:
             if twin.name not in talk.session.lines:  # it came after the opening
                 twin.opened(talk.link, now)
                 self._ask(talk.session, twin, now)
-        succession.look(self._cast(succession), talk.link, now)
+        cast = self._cast(succession)
+        for name in self.channels.keys() - {channel.name for channel in cast}:
+            talk.session.drop(name)  # it left after that
+            del self.channels[name]
+        succession.look(cast, talk.link, now)
 
     def take_over(self, twins: Mapping[str, Channel], succession: Succession) -> None:
         """Have the channels go on that came from another route, as their *twins*."""
         now, talk = self._clock.monotonic(), self.connection.conversation
         self._hold(succession.views)
         for name, channel in list(self.channels.items()):
-            if name in twins and channel.error is None:
-                channel.go_on_as(twins[name], succession.proven)
+            twin = twins.get(name)
+            if twin is not None and twin.error is not None:
+                self.rejected(name, twin.error, now)
+                continue
+            if twin is not None and channel.error is None:
+                channel.go_on_as(twin, succession.proves(name))
             if talk is not None and name in talk.session.lines:
                 talk.session.lines[name].target = channel
             elif talk is not None and channel.followers and channel.error is None:
@@ -270,7 +280,10 @@ class Route:
 
     def ending(self) -> None:
         """See `handler.Handler`."""
-        self._owner.succeed(self)
+        try:
+            self._owner.succeed(self)
+        except (OSError, RuntimeError) as error:
+            self.troubled(OkexWSError(f"no connection to take over: {error}"))
 
     def overdue(self, now: float) -> list[tuple[str, float]]:
         """See `handler.Handler`."""

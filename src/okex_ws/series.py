@@ -86,7 +86,7 @@ class TradeChannel(SeriesChannel[Trade]):
     def subscribed(self, link: Link, now: float) -> None:
         """The exchange acknowledged the channel; after a loss trades are missing."""
         super().subscribed(link, now)
-        self._after_loss = self.openings > 1
+        self._after_loss |= self.openings > 1
 
     @property
     def _last_id(self) -> str | None:
@@ -132,7 +132,8 @@ class TradeChannel(SeriesChannel[Trade]):
         news = its[known[-1] + 1 :] if known else its
         # Nothing is missing between the two if the last one here came there too.
         meets = proven or any(trade.id == self._newest_id for trade in its)
-        if twin.counts["gaps"] or self._after_loss or not meets:
+        holes = twin.counts["gaps"] or not twin.acknowledged or twin.openings > 1
+        if holes or self._after_loss or not meets:
             before = news[0].first_id if news else None
             self._after_loss, self._in_gap = False, not news
             self._missing(self._newest_id, before, "trades as a connection took over")
@@ -161,7 +162,7 @@ class CandleChannel(SeriesChannel[Candle]):
     def subscribed(self, link: Link, now: float) -> None:
         """The exchange acknowledged the channel; after a loss bars may be missing."""
         super().subscribed(link, now)
-        self._after_loss = self.openings > 1
+        self._after_loss |= self.openings > 1
 
     @property
     def _last_id(self) -> str | None:
@@ -204,7 +205,8 @@ class CandleChannel(SeriesChannel[Candle]):
         """Whatever came later over the other connection is handed over."""
         assert isinstance(twin, CandleChannel)
         super().go_on_as(twin, proven)
-        self._after_loss |= not proven or bool(twin.counts["gaps"])
+        holes = twin.counts["gaps"] or not twin.acknowledged or twin.openings > 1
+        self._after_loss |= bool(holes) or not proven
         for candle in twin.items:
             newest = self._items[-1] if self._items else None
             if newest is None or candle.received > newest.received:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import math
+import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
@@ -54,9 +55,14 @@ class Succession:
         self._ready_at: float | None = None
         # The thread of the old one chooses between these, once.
         self.released = False
-        # Whether all that was sent before the twins were live has come to the old one.
-        self.proven = False
         self._called_off = False
+        self._lock = threading.RLock()
+        # Whether all that was sent before the twins were ready has come to the old one;
+        # and which twins those are.
+        self._proven = False
+        self._ready: frozenset[str] = frozenset()
+        # The new one is about to end itself.
+        self.again = False
         # Held by neither, between the one's silence and the other's first word.
         self.views: tuple[View, ...] = ()
         self._look_at = -math.inf
@@ -79,17 +85,24 @@ class Succession:
     def look(self, wanted: list[Channel], link: Link, now: float) -> None:
         """See whether the new connection has all that is *wanted* of the old one."""
         self._look_at = now + LOOK_EVERY
-        if self._ready_at is None and link.lease is not None:
-            twins = self.new.channels
-            if all(_equals(channel, twins.get(channel.name)) for channel in wanted):
-                self._ready_at = now
-                self.old.connection.submit(self._ask)
+        if self._ready_at is not None or link.lease is None or not wanted:
+            return
+        twins = self.new.channels
+        if all(_equals(channel, twins.get(channel.name)) for channel in wanted):
+            self._ready, self._ready_at = frozenset(twins), now
+            self.old.connection.submit(self._ask)
 
     def fell(self) -> None:
         """The new connection is gone, for now: its twins have missed something."""
-        if not self.released:
+        with self._lock:
+            if self.released:
+                return
             self._ready_at = None
-            self.new.channels.clear()
+        self.new.channels.clear()
+
+    def proves(self, name: str) -> bool:
+        """Whether all of a channel came that was sent before its twin was there."""
+        return self._proven and name in self._ready
 
     def _take(self) -> None:
         """The old one is silent: its channels go on as their twins."""
@@ -101,15 +114,12 @@ class Succession:
 
     def _ask(self) -> None:
         """Wait for the proof, unless the old one is gone already."""
-        if self._ready_at is not None and self.old.connection.conversation is None:
+        if self.old.connection.conversation is None:
             self._release()
 
     def prove(self, link: Link) -> None:
         """The old connection has taken in all that was sent by the time of a ping."""
-        if self.released or self._ready_at is None or link.proven < self._ready_at:
-            return
-        self.proven = True
-        self._release()
+        self._release(link.proven)
 
     def lost(self) -> bool:
         """The old connection is gone; True if the new one takes over at once.
@@ -117,16 +127,19 @@ class Succession:
         Else it never will: the old one comes back, and what the new one has found out
         meanwhile is of no account.
         """
-        if self._ready_at is None and not self.released:
-            self._called_off = True
-        else:
-            self._release()
+        with self._lock:
+            self._called_off |= self._ready_at is None and not self.released
+        self._release()
         return self.released
 
-    def _release(self) -> None:
-        if self.released or self._called_off:
-            return
-        self.released = True
+    def _release(self, proven: float | None = None) -> None:
+        with self._lock:
+            ready_at = self._ready_at
+            if self.released or self._called_off or ready_at is None:
+                return
+            if proven is not None and proven < ready_at:
+                return
+            self.released, self._proven = True, proven is not None
         self.views = self.old.resign()
         talk = self.old.connection.conversation
         if talk is not None:
@@ -138,6 +151,9 @@ class Succession:
 
 def _equals(channel: Channel, twin: Channel | None) -> bool:
     """Whether *twin* has all that *channel* has."""
-    if twin is None or twin.error is not None or not twin.acknowledged:
+    if twin is None or twin.error is not None:
+        # What is refused for good there is not worth waiting for.
+        return twin is not None
+    if not twin.acknowledged:
         return False
     return channel.shown.state is not State.LIVE or twin.shown.state is State.LIVE

@@ -89,6 +89,11 @@ def _show(found: dict[str, Any]) -> None:
         f" {trades.get('missed', 0)} missed, {trades.get('doubled', 0)} doubled;"
         f" {trades.get('in gaps', 0):,} in {trades.get('gaps', 0):,} gaps"
     )
+    rests = found["rests"]
+    print(
+        f"the machine stood still {len(rests)} times, for {max(rests, default=0.0):.2f}"
+        f" s at the most; {found['disturbed']} faults were not judged for it"
+    )
     for name in ("threads", "descriptors", "sockets"):
         print(f"{name}: {found['before'][name]} before, {found['after'][name]} after")
     before, after = found["before"]["memory"], found["after"]["memory"]

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tests.campaign import resources
+from tests.campaign.metronome import Metronome
 
 
 @dataclass
@@ -32,9 +33,13 @@ class Result:
 
     seed: int
     seconds: float
+    metronome: Metronome
     tallies: dict[str, Tally] = field(default_factory=lambda: defaultdict(Tally))
     violations: list[str] = field(default_factory=list)
     late: list[str] = field(default_factory=list)
+    # Faults that nobody judged, since the machine stood still meanwhile.
+    disturbed: int = 0
+    rests: list[float] = field(default_factory=list)
     reads: int = 0
     prices: int = 0
     books: int = 0
@@ -76,6 +81,8 @@ class Result:
                 "p90": round(times[int(len(times) * 0.9)], 3),
                 "longest": round(times[-1], 3),
             },
+            "disturbed": self.disturbed,
+            "rests": [round(rest, 2) for rest in self.rests],
             "reads": self.reads,
             "prices": self.prices,
             "books": self.books,

@@ -169,7 +169,7 @@ class Rig(Watch):
                 if topic in _DEPTHS:
                     truths[series] = _DEPTHS[topic](self.exchange, key)
                 elif topic in ("trade", "trades-all"):
-                    trades[series] = Trades(self.exchange, key)
+                    trades[series] = Trades(self.exchange, key, self.around)
         self.listeners.append(Listener(self.name, items, truths, trades))
 
     def __exit__(self, *_: object) -> None:

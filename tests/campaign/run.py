@@ -29,6 +29,7 @@ from tests.campaign import (
 )
 from tests.campaign.catalogue import ALONE, CATALOGUE, Fault
 from tests.campaign.judge import Findings
+from tests.campaign.metronome import Metronome
 from tests.campaign.results import Result, Tally
 from tests.campaign.rig import Rig
 from tests.campaign.stands import PLANS, Plan
@@ -54,16 +55,24 @@ def run(
 
     Faults whose kind matches *only*, which is for a closer look at one.
     """
-    result = Result(seed, seconds)
+    with Metronome() as metronome:
+        result = Result(seed, seconds, metronome)
+        _run(result, plans, only)
+        result.rests += [end - start for start, end in metronome.rests]
+    return result
+
+
+def _run(result: Result, plans: Sequence[Plan], only: str) -> None:
+    seconds, seed = result.seconds, result.seed
     with _watched(result):
         # What is made once and kept, by Python and by us, is no leak.
-        _campaign(min(WARM_UP, seconds / 4), seed, Result(seed, 0), plans, only)
+        warm_up = Result(seed, 0, result.metronome)
+        _campaign(min(WARM_UP, seconds / 4), seed, warm_up, plans, only)
         result.before = resources.count()
         _campaign(seconds, seed, result, plans, only)
         result.after = resources.settled(result.before)
     for leak in resources.leaks(result.before, result.after):
         result.violate(leak)
-    return result
 
 
 def _campaign(
@@ -119,14 +128,17 @@ def _go_together(fault: Fault, other: Fault) -> bool:
 
 
 def _strike(rig: Rig, faults: tuple[Fault, ...], result: Result) -> None:
-    """Inject, see it noticed, take it back, and time the recovery."""
+    """Inject, see it noticed, take it back, and time the recovery.
+
+    A rest of the machine excuses what was not noticed or came late, and nothing else.
+    """
     name = " and ".join(fault.kind for fault in faults)
     if not rig.rest(PATIENCE):
         clients = rig.exchange.clients
         result.violate(f"{rig.name}: {clients} connections at rest: {rig.happened()}")
     rig.mixed = len(faults) > 1
     rig.mark(name)
-    since = time.monotonic()
+    began = since = time.monotonic()
     with contextlib.ExitStack() as stack:
         stack.callback(rig.revive)
         noticed = {f.kind: stack.enter_context(f.inject(rig)) for f in faults}
@@ -134,9 +146,7 @@ def _strike(rig: Rig, faults: tuple[Fault, ...], result: Result) -> None:
         if seen:
             # Of two, what the other one does should not come after the recovery.
             seen |= _wait_for_all(noticed, BOTH)
-        if not seen:
-            what = f"{rig.name}: nobody noticed {name}: {rig.happened()}"
-            result.violate(what)
+        unseen = "" if seen else f"nobody noticed {name}: {rig.happened()}"
         if not all(fault.instant for fault in faults):
             rig.pause(0.1)
             since = time.monotonic()
@@ -147,7 +157,12 @@ def _strike(rig: Rig, faults: tuple[Fault, ...], result: Result) -> None:
         result.violate(f"{rig.name}: never recovered from {name}: {rig.happened()}")
     elif not rig.caught_up(PATIENCE):
         result.violate(f"{rig.name}: not told the end of {name}: {rig.happened()}")
-    elif took > bound:
+    late = took is not None and took > bound
+    if (unseen or late) and result.metronome.rested(began):
+        result.disturbed += 1
+    elif unseen:
+        result.violate(f"{rig.name}: {unseen}")
+    elif late:
         slow = f"in {took:.3f} s, not {bound:g} s"
         result.late.append(f"{rig.name}: recovered from {name} {slow}")
     for fault in faults:

@@ -6,13 +6,19 @@ What was pushed between two that were handed over, and was not, has to be in a `
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
+
+from tests.campaign.speech import said_at
 
 from okex_ws import Gap, Trade
 from okex_ws.local_exchange import LocalExchange
 
+# Seconds from a trade to its push, at the most, unless it was withheld.
+FRESH = 0.25
 # Trades that are remembered, of one channel: of more than ten seconds.
 KEPT = 400
 
@@ -20,14 +26,22 @@ KEPT = 400
 class Trades:
     """The trades of one channel, as they were pushed and as they are handed over."""
 
-    def __init__(self, exchange: LocalExchange, channel: str) -> None:
+    def __init__(
+        self,
+        exchange: LocalExchange,
+        channel: str,
+        around: Callable[[float], list[str]],
+    ) -> None:
         self.counts: Counter[str] = Counter()
         self._exchange = exchange
         self._channel = channel
+        # What was done to the stand at a moment, for a violation.
+        self._around = around
         self._lock = threading.Lock()
         self._read_to = 0.0
         # By id: its number in the order in which they were pushed, and what it says.
-        self._pushed: dict[str, tuple[int, dict[str, Any]]] = {}
+        # One that was withheld, and pushed to a new subscriber alone, has none.
+        self._pushed: dict[str, tuple[int, dict[str, Any], float]] = {}
         self._count = 0
         self._given: dict[str, None] = {}
         self._last: int | None = None
@@ -39,16 +53,17 @@ class Trades:
             for at, element in self._exchange.pushed(self._channel):
                 if at > self._read_to:
                     self._read_to = at
-                    self._note(element)
+                    self._note(element, at)
             while len(self._pushed) > KEPT:
                 del self._pushed[next(iter(self._pushed))]
 
-    def _note(self, element: dict[str, Any]) -> None:
+    def _note(self, element: dict[str, Any], at: float) -> None:
         number = element.get("tradeId") or element["trade_id"]
         # The last one is pushed again to each new subscriber.
         if number not in self._pushed:
-            self._pushed[number] = self._count, element
-            self._count += 1
+            ago = time.time() - time.monotonic() + at - said_at(element).timestamp()
+            self._pushed[number] = self._count if ago < FRESH else -1, element, at
+            self._count += ago < FRESH
 
     def gap(self, gap: Gap) -> None:
         """A gap was handed over: whatever is missing here is told."""
@@ -61,10 +76,10 @@ class Trades:
             self.refresh()
         if trade.id not in self._pushed:
             return f"a trade that was never pushed: {trade!r}"
-        number, element = self._pushed[trade.id]
+        number, element, _ = self._pushed[trade.id]
         if not _same(trade, element):
             return f"{trade!r} was pushed as {element}"
-        if trade.replayed:
+        if trade.replayed or number < 0:
             return None
         self.counts["handed over"] += 1
         before, in_gap = self._last, self._in_gap
@@ -84,7 +99,10 @@ class Trades:
             self.counts["in gaps"] += missing
         elif missing:
             self.counts["missed"] += missing
-            return f"{missing} trades of {self._channel} are missing, and no gap"
+            ats = [at for n, _, at in self._pushed.values() if before < n < number]
+            done = self._around(ats[0]) if ats else []
+            what = f"{missing} trades of {self._channel} are missing, and no gap"
+            return f"{what}, {done}"
         return None
 
     def _remember(self, trade_id: str) -> None:

@@ -22,7 +22,7 @@ class Watch:
         self.judges: list[Judge] = []
         self.traders: list[WSSubscription] = []
         # What was done to it of late, for a violation.
-        self._struck: deque[str] = deque(maxlen=4)
+        self._struck: deque[tuple[float, str]] = deque(maxlen=100)
 
     @property
     def subscriptions(self) -> list[WSSubscription]:
@@ -35,7 +35,7 @@ class Watch:
 
     def mark(self, fault: str) -> None:
         """What was told up to now is of an earlier one than *fault*."""
-        self._struck.append(fault)
+        self._struck.append((time.monotonic(), fault))
         self.errors.clear()
         for judge in self.judges:
             judge.changes.clear()
@@ -87,8 +87,16 @@ class Watch:
             [f"{change.old}->{change.new} ({change.cause})" for change in judge.changes]
             for judge in self.judges
         ]
-        before = list(self._struck)[:-1]
+        before = [name for _, name in [*self._struck][-4:-1]]
         return f"now {now}, told {told}, errors {self.errors[-5:]}, before it {before}"
+
+    def around(self, moment: float) -> list[str]:
+        """What was done to it at about that moment, and how long before it."""
+        return [
+            f"{name} {moment - at:+.2f} s"
+            for at, name in [*self._struck]
+            if -3.0 < moment - at < 6.0
+        ]
 
     def fresh(self, since: datetime) -> bool:
         """Whether every subscription is live with a push received after *since*."""
