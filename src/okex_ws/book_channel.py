@@ -5,7 +5,7 @@ from __future__ import annotations
 from .book import BookBuilder
 from .channel import Channel, DepthChannel
 from .items import make_book_update
-from .messages import Gap, Item, State
+from .messages import Item, State
 from .protocols import Wire
 from .trust import Link, Published
 from .wire import DepthData, Name, Push
@@ -51,9 +51,7 @@ class BookChannel(DepthChannel):
         self._builder.clear()
         if self.acknowledged and self.shown.state in (State.LIVE, State.SYNCING):
             self._is_missing(cause)
-            self.counts["resyncs"] += 1
-            self._withdraw(State.RESYNCING, cause)
-            self._tell(now)
+            self._resync(cause, now)
 
     def lost(self, cause: str, now: float) -> None:
         """The connection is gone, and with it all that came over it."""
@@ -64,11 +62,7 @@ class BookChannel(DepthChannel):
         """Tell those who add up updates: beside another depth no state may change."""
         if self.shown.state is State.LIVE:
             seq = self.shown.depth.seq
-            after = None if seq is None else str(seq)
-            self.counts["gaps"] += 1
-            gap = Gap(self.topic, after, None, cause, self.instrument_id)
-            for follower in self.followers:
-                follower.add(self.topic, gap)
+            self._missing(None if seq is None else str(seq), None, cause)
 
     def push(
         self, push: Push, first: bool, link: Link, now: float, wall: float

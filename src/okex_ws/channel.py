@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from .errors import OkexWSError
 from .items import make_depth, make_funding, make_ticker
-from .messages import Item, State
+from .messages import Gap, Item, State
 from .protocols import Wire
 from .trust import Link, Published
 from .wire import NO_DEPTH, DepthData, FundingData, Name, Push, TickerData
@@ -94,9 +94,12 @@ class Channel(ABC):
     def spoiled(self, cause: str, now: float) -> None:
         """A message that may have been this channel's could not be read."""
         if self.shown.state is State.LIVE:
-            self.counts["resyncs"] += 1
-            self._withdraw(State.RESYNCING, cause)
-            self._tell(now)
+            self._resync(cause, now)
+
+    def _resync(self, cause: str, now: float) -> None:
+        self.counts["resyncs"] += 1
+        self._withdraw(State.RESYNCING, cause)
+        self._tell(now)
 
     def lapsed(self) -> None:
         """The lease ended, and is about to be renewed."""
@@ -131,6 +134,17 @@ class Channel(ABC):
         self.acknowledged = twin.acknowledged
         news = self.shown.state is not State.LIVE and twin.shown.state is State.LIVE
         self.shown = twin.shown._replace(epoch=self.shown.epoch + news)
+
+    @property
+    def has_holes(self) -> bool:
+        """Whether something was missed since it was asked for, or is not had yet."""
+        return bool(self.counts["gaps"]) or not self.acknowledged or self.openings > 1
+
+    def _missing(self, after: str | None, before: str | None, cause: str) -> None:
+        self.counts["gaps"] += 1
+        gap = Gap(self.topic, after, before, cause, self.instrument_id)
+        for follower in self.followers:
+            follower.add(self.topic, gap)
 
     def _withdraw(self, state: State, cause: str) -> None:
         self.shown = self.shown._replace(state=state, cause=cause, data=None, lag=None)

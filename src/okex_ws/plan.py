@@ -317,6 +317,9 @@ class Plan:
                 parting.append(connection)
         self._parting = tuple(parting)
 
+    def _unpart(self, staying: Connection) -> None:
+        self._parting = tuple(c for c in self._parting if c is not staying)
+
     # --- One connection after another -----------------------------------------------
 
     def rotate(self) -> None:
@@ -343,8 +346,7 @@ class Plan:
             # No thread to be had: as if it had never been asked for.
             with self._lock:
                 self._end_succession(route)
-                left = [c for c in self._parting if c is not new.connection]
-                self._parting = tuple(left)
+                self._unpart(new.connection)
             new.connection.discard()
             raise
 
@@ -360,7 +362,7 @@ class Plan:
             for holding in self._holdings.values():
                 if old in holding:
                     holding[new] = holding.pop(old)
-            self._parting = tuple(c for c in self._parting if c is not new.connection)
+            self._unpart(new.connection)
             self._part(old.connection)
         new.take_over(twins, succession)
         if succession.again:

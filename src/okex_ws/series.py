@@ -13,7 +13,7 @@ from typing import Generic, TypeVar
 from .book_channel import BookChannel
 from .channel import Channel, DepthChannel, ValueChannel
 from .items import iso, make_candle, make_trade
-from .messages import Candle, Data, Gap, Item, State, Trade
+from .messages import Candle, Data, Item, State, Trade
 from .protocols import Wire
 from .timing import utc
 from .trust import Link, Published
@@ -64,12 +64,6 @@ class SeriesChannel(Channel, Generic[T]):
     def _hand_over(self, item: T) -> None:
         for follower in self.followers:
             follower.add(self.topic, item)
-
-    def _missing(self, after: str | None, before: str | None, cause: str) -> None:
-        self.counts["gaps"] += 1
-        gap = Gap(self.topic, after, before, cause, self.instrument_id)
-        for follower in self.followers:
-            follower.add(self.topic, gap)
 
 
 class TradeChannel(SeriesChannel[Trade]):
@@ -132,8 +126,7 @@ class TradeChannel(SeriesChannel[Trade]):
         news = its[known[-1] + 1 :] if known else its
         # Nothing is missing between the two if the last one here came there too.
         meets = proven or any(trade.id == self._newest_id for trade in its)
-        holes = twin.counts["gaps"] or not twin.acknowledged or twin.openings > 1
-        if holes or self._after_loss or not meets:
+        if twin.has_holes or self._after_loss or not meets:
             before = news[0].first_id if news else None
             self._after_loss, self._in_gap = False, not news
             self._missing(self._newest_id, before, "trades as a connection took over")
@@ -205,8 +198,7 @@ class CandleChannel(SeriesChannel[Candle]):
         """Whatever came later over the other connection is handed over."""
         assert isinstance(twin, CandleChannel)
         super().go_on_as(twin, proven)
-        holes = twin.counts["gaps"] or not twin.acknowledged or twin.openings > 1
-        self._after_loss |= bool(holes) or not proven
+        self._after_loss |= twin.has_holes or not proven
         for candle in twin.items:
             newest = self._items[-1] if self._items else None
             if newest is None or candle.received > newest.received:

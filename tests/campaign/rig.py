@@ -92,7 +92,7 @@ class Rig(Watch):
             stack.enter_context(self.exchange)
             self._port = int(self.exchange.url.rpartition(":")[2].partition("/")[0])
             if self.plan.proxied:
-                self.proxy = stack.enter_context(Ways(self._port))
+                self.proxy = stack.enter_context(contextlib.closing(Ways(self._port)))
             self._subscribe(stack)
             self._stack = stack.pop_all()
         return self

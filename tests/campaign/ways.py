@@ -6,7 +6,6 @@ So what was connected before a moment can be ended, and what came since be spare
 from __future__ import annotations
 
 from collections.abc import Iterable
-from types import TracebackType
 
 from tests.proxy import Proxy
 
@@ -72,14 +71,3 @@ class Ways:
         """Close both."""
         for proxy in self._both:
             proxy.close()
-
-    def __enter__(self) -> Ways:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
