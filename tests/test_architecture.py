@@ -20,7 +20,8 @@ SOURCE = ROOT / "src" / "okex_ws"
 LAYERS = (
     {"errors", "timing", "messages", "wire", "numerals", "library", "credentials"},
     {"venues", "book", "trust", "login"},
-    {"protocols.values", "protocols.names"},
+    {"protocols.parsing", "protocols.names"},
+    {"protocols.values"},
     {"protocols.common"},
     {
         "protocols",
@@ -37,7 +38,7 @@ LAYERS = (
     {"stream", "channel"},
     {"transport", "session", "book_channel", "choice", "agreement"},
     {"series"},
-    {"handler"},
+    {"handler", "conflation"},
     {"conversation"},
     {"connection"},
     {"callbacks", "backlog", "updates", "telling"},

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.test_channel import Follower
-from tests.world import Ladder, World
+from tests.world import Ladder, World, listen
 
 from okex_ws import (
     BookError,
@@ -824,8 +824,7 @@ def test_on_message_gets_the_text_of_every_message_that_was_used(
     market: Market,
 ) -> None:
     texts: list[str] = []
-    callbacks = market.btc._view.callbacks
-    market.world.at(0.01, lambda: setattr(callbacks, "on_message", texts.append))
+    market.world.at(0.01, lambda: listen(market.btc, texts.append))
     sent: list[Any] = []
 
     def kept(make: Callable[[], object]) -> Callable[[], object]:

@@ -35,6 +35,8 @@ NAMES = {
 class Follower:
     """Writes down what it is told, in order."""
 
+    quiet = sated = False
+
     def __init__(self) -> None:
         self.heard: list[Any] = []
 

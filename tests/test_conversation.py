@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import math
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from typing import Any, get_args
 
@@ -87,7 +87,11 @@ class Listener:
 class Target:
     """What pushes are for."""
 
+    topic = "depth5"
+    conflates = False
+
     def __init__(self, bench: Bench) -> None:
+        self.counts: Counter[str] = Counter()
         self._bench = bench
         self.pushes: list[tuple[Any, bool]] = []
         # How long it takes to handle one, and why it cannot be read.
@@ -131,7 +135,7 @@ class Line:
 
     def say(self, *texts: str, size: int = 0) -> None:
         """Have the next read bring these, as if it had been of so many bytes."""
-        frames = [Frame(text.encode(), False) for text in texts]
+        frames = [(text.encode(), False) for text in texts]
         self._reads.append((frames, size or sum(map(len, texts))))
 
     def wait(self, timeout: float, stream: object) -> None:

@@ -683,7 +683,7 @@ def test_a_frame_right_behind_the_exchanges_yes_comes_through_the_tunnel() -> No
         transport.close()
         network.close()
 
-    assert [frame.payload for frame in frames] == [b"first"]
+    assert [payload for payload, _ in frames] == [b"first"]
 
 
 # --- The environment, at each connection --------------------------------------------

@@ -35,6 +35,8 @@ ALL_TRADES = V5.channel("trades-all", *SPOT)
 class Follower:
     """Writes down what it is told, in order."""
 
+    quiet = sated = False
+
     def __init__(self) -> None:
         self.heard: list[Any] = []
 

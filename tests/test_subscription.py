@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from tests.world import START, V5, Ladder, World, depth
+from tests.world import START, V5, Ladder, World, depth, listen
 
 from okex_ws import (
     BookUpdate,
@@ -303,7 +303,7 @@ def test_typed_and_raw_channels_of_one_kind_of_data_are_one() -> None:
         name, "swap", channels=("mark_price",), raw_channels=("mark-price",)
     )
     texts: list[str] = []
-    sub._view.callbacks.on_message = texts.append
+    listen(sub, texts.append)
     mark = V5.push("mark-price", {"instId": name, "markPx": "1"}, name)
     world.at(1, lambda: world.peer and world.peer.send(mark))
 

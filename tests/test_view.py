@@ -12,7 +12,17 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from tests.world import START, V5, FakeNetwork, Ladder, World, depth, stamp, trade
+from tests.world import (
+    START,
+    V5,
+    FakeNetwork,
+    Ladder,
+    World,
+    depth,
+    listen,
+    stamp,
+    trade,
+)
 
 from okex_ws import (
     BookUpdate,
@@ -217,7 +227,7 @@ def test_reads_behind_a_blocked_thread_say_no_by_themselves(world: World) -> Non
 
     changes: list[StateChange] = []
     sub = world.subscribe(on_state=changes.append)
-    world.at(0.5, lambda: setattr(sub._view.callbacks, "on_message", block))
+    world.at(0.5, lambda: listen(sub, block))
     world.at(1, lambda: push(world, depth(1000)))
 
     world.run(40)
@@ -334,7 +344,7 @@ def test_a_pong_behind_a_slow_callback_is_no_missing_pong(world: World) -> None:
         # The exchange goes on meanwhile: the pong and one more push are there in time.
         world.sleep(11)
 
-    world.at(5.0, lambda: setattr(sub._view.callbacks, "on_message", block))
+    world.at(5.0, lambda: listen(sub, block))
     world.at(5.02, lambda: push(world, depth(5020)))
     world.at(6, lambda: push(world, depth(6000)))
 
@@ -541,9 +551,9 @@ def test_an_iterator_sees_the_leases_end_though_nobody_tells_it(world: World) ->
         world.clock.now += 20
         got.append(next(got[0]))
 
-    world.at(0.5, lambda: setattr(sub._view.callbacks, "on_message", block))
+    world.at(0.5, lambda: listen(sub, block))
     world.at(1, lambda: push(world, depth(1000)))
-    world.at(1.5, lambda: setattr(sub._view.callbacks, "on_message", None))
+    world.at(1.5, lambda: listen(sub, None))
 
     world.run(30)
 
@@ -618,7 +628,7 @@ def test_the_snapshot_is_published_before_the_callback(world: World) -> None:
         if world.clock.now > world.t0 + 0.5:
             seen.append(sub.depth().timestamp)
 
-    world.at(0.5, lambda: setattr(sub._view.callbacks, "on_message", look))
+    world.at(0.5, lambda: listen(sub, look))
     world.at(1, lambda: push(world, depth(1000)))
 
     world.run(2)
@@ -653,7 +663,7 @@ def test_a_callback_may_close_the_subscription(world: World) -> None:
     def close(text: str) -> None:
         results.extend([sub.close(), sub.GetDepth(), sub.state])
 
-    world.at(0.5, lambda: setattr(sub._view.callbacks, "on_message", close))
+    world.at(0.5, lambda: listen(sub, close))
     world.at(1, lambda: push(world, depth(1000)))
     world.at(1, lambda: push(world, depth(1001)))
 
@@ -667,7 +677,7 @@ def test_a_callback_may_close_the_subscription(world: World) -> None:
 def test_waiting_on_a_thread_of_the_library_is_refused(world: World) -> None:
     errors: list[Exception] = []
     sub = world.subscribe(on_error=errors.append)
-    world.at(0.5, lambda: setattr(sub._view.callbacks, "on_message", wait))
+    world.at(0.5, lambda: listen(sub, wait))
     world.at(1, lambda: push(world, depth(1000)))
 
     def wait(text: str) -> None:
@@ -851,7 +861,7 @@ def test_an_iterator_does_not_wait_on_a_thread_of_the_library(world: World) -> N
     def wait(text: str) -> None:
         list(sub.updates(timeout=1))
 
-    world.at(0.5, lambda: setattr(sub._view.callbacks, "on_message", wait))
+    world.at(0.5, lambda: listen(sub, wait))
     world.at(1, lambda: push(world, depth(1000)))
 
     world.run(2)
@@ -1016,7 +1026,7 @@ def test_an_iterator_over_several_depths_sees_the_leases_end() -> None:
         world.clock.now += 20
         seen.extend(item.new for item in given(updates) if hasattr(item, "new"))
 
-    world.at(2, lambda: setattr(sub._view.callbacks, "on_message", block))
+    world.at(2, lambda: listen(sub, block))
     world.at(2, lambda: push(world, depth(2000, "100.0", "100.1")))
 
     world.run(30)

@@ -61,6 +61,12 @@ class FakeClock:
         return self.now + self.offset
 
 
+def listen(sub: WSSubscription, on_message: Callable[[str], object] | None) -> None:
+    """Give it an *on_message* that it was not made with."""
+    sub._view.callbacks.on_message = on_message
+    sub._view.quiet = sub._view.sated = False
+
+
 # --- What the exchange speaks -------------------------------------------------------
 
 

@@ -69,7 +69,7 @@ class BookChannel(DepthChannel):
     ) -> bool:
         """Merge, prove and publish. `WireError` and `BookError` leave no book."""
         for element in push.elements:
-            change = self._read_book(element, push.action)
+            change = self._read_book(element, push.action, push.exact)
             if not (change.whole or self._builder.stands):
                 # Of the stream before, or ahead of the snapshot.
                 self.counts["skipped before the snapshot"] += 1

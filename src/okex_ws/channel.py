@@ -16,12 +16,19 @@ from .errors import OkexWSError
 from .items import make_depth, make_funding, make_ticker
 from .messages import Gap, Item, State
 from .protocols import Wire
-from .trust import Link, Published
+from .trust import Link, Published, publish
 from .wire import NO_DEPTH, DepthData, FundingData, Name, Push, TickerData
 
 
 class Follower(Protocol):
-    """Who is told what a channel does; always on the connection's thread."""
+    """Who is told what a channel does; always on the connection's thread.
+
+    A follower that is *quiet* is told of no push; one that is *sated* has no use for
+    each of them, if a newer one has come already.
+    """
+
+    quiet: bool
+    sated: bool
 
     def pushed(self, channel: Channel, text: str, now: float) -> None:
         """A push was published; *text* is the venue's own."""
@@ -36,6 +43,8 @@ class Follower(Protocol):
         ...
 
 
+# Looked up for every push.
+_LIVE = State.LIVE
 # Pushes of a twin that may be older than what was shown before: a second of most books.
 CATCH_UP = 10
 
@@ -49,6 +58,7 @@ class Channel(ABC):
     repeats_within = math.inf
 
     def __init__(self, wire: Wire, name: Name) -> None:
+        self._wire = wire
         self.described = name
         self.name = name.key
         self.topic = name.topic
@@ -136,6 +146,14 @@ class Channel(ABC):
         self.shown = twin.shown._replace(epoch=self.shown.epoch + news)
 
     @property
+    def conflates(self) -> bool:
+        """Whether a push may be passed over for a newer one that is there already."""
+        return False
+
+    def _are_sated(self) -> bool:
+        return all(follower.sated for follower in self.followers)
+
+    @property
     def has_holes(self) -> bool:
         """Whether something was missed since it was asked for, or is not had yet."""
         return bool(self.counts["gaps"]) or not self.acknowledged or self.openings > 1
@@ -184,17 +202,17 @@ class Channel(ABC):
         anew: bool = False,
     ) -> None:
         before = self.shown
-        live = before.state is State.LIVE
+        live = before.state is _LIVE
         # Whatever was withdrawn, and for whatever reason, comes back as a new epoch.
         epoch = before.epoch if live and not anew else before.epoch + 1
         overdue = now + self.repeats_within
-        self.shown = Published(
-            State.LIVE, "", epoch, link, data, now, wall, lag, overdue
-        )
+        shown = (_LIVE, "", epoch, link, data, now, wall, lag, overdue)
+        self.shown = publish(shown)
         for follower in self.followers:
             if not live:
                 follower.tell(now)
-            follower.pushed(self, text, now)
+            if not follower.quiet:
+                follower.pushed(self, text, now)
 
 
 class DepthChannel(Channel):
@@ -228,8 +246,9 @@ class DepthChannel(Channel):
         wall: float,
         text: str,
     ) -> None:
-        before, self._last = self._last, data
-        back = data.time_ms < self._shown_until
+        before, self._last = self._last.time_ms, data
+        time_ms = data.time_ms
+        back = time_ms < self._shown_until
         if back and self._patience > 0:
             self._patience -= 1
             self.counts["skipped old"] += 1
@@ -237,10 +256,10 @@ class DepthChannel(Channel):
         self._shown_until = 0
         # The first push after a subscribe carries the time of the last change, and a
         # repeated one its old time: neither says how late the line is.
-        newer = data.time_ms > before.time_ms
-        lag = link.lag(wall - data.time_ms / 1000, now) if newer and not first else None
+        newer = time_ms > before and not first
+        lag = link.lag(wall - time_ms / 1000, now) if newer else None
         # Back in time (never recorded): what is older belongs to another epoch.
-        older = back or (data.time_ms < before.time_ms and not first)
+        older = back or (time_ms < before and not first)
         self._publish(data, lag, link, now, wall, text, older)
 
     def go_on_as(self, twin: Channel, proven: bool) -> None:
@@ -253,6 +272,11 @@ class DepthChannel(Channel):
         if both and its.depth.time_ms < mine.depth.time_ms:
             self.shown = mine._replace(link=its.link, overdue=its.overdue)
             self._shown_until, self._patience = mine.depth.time_ms, CATCH_UP
+
+    @property
+    def conflates(self) -> bool:
+        """Each is whole; a whole book's are not."""
+        return not self.chained and self._are_sated()
 
     def item(
         self, shown: Published, levels: int | None, before: Published | None = None
@@ -281,6 +305,11 @@ class ValueChannel(Channel):
             data = self._read(element)
         self._publish(data, None, link, now, wall, push.text)
         return True
+
+    @property
+    def conflates(self) -> bool:
+        """Each has all there is to say."""
+        return self._are_sated()
 
     def item(
         self, shown: Published, levels: int | None, before: Published | None = None

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from .channel import Channel
+from .conflation import Conflation
 from .counters import Counts
 from .errors import BookError, WireError, printable
 from .events import (
@@ -79,6 +80,7 @@ class Conversation:
         # what had come by *read_to* will have been once no frame is left.
         self._frames: deque[Frame] = deque()
         self._read_at = self._read_to = now
+        self._conflation = Conflation(side.wire.head, session.lines)
         self._lapse_told = False
 
     def turn(self) -> None:
@@ -114,17 +116,57 @@ class Conversation:
         A backlog of slow callbacks must not hold the keep-alive back; one frame a turn
         is taken however late it is.
         """
-        frames, clock, is_closing = self._frames, self._clock, self._side.is_closing
-        due = math.inf
-        while frames and not is_closing():
-            now = clock.monotonic()
-            if now >= due:
-                return
-            self._take(frames.popleft(), now)
+        frames, due, now = self._frames, math.inf, self._clock.monotonic()
+        while frames and now < due and not self._side.is_closing():
+            try:
+                self._take(self._next_text(), now)
+            except WireError as error:
+                self._release(now)
+                self._unreadable(error, now)
+            if self._conflation.is_full:
+                self._release(now)
             if due == math.inf:
                 due = self.session.due
+            now = self._clock.monotonic()
+        self._release(now)
         if not frames:
             self._read_at = self._read_to
+
+    def _next_text(self) -> str:
+        """The text of the next frame that does not wait for what is behind it."""
+        frames, text_of, hold = (
+            self._frames,
+            self._side.wire.text,
+            self._conflation.hold,
+        )
+        while True:
+            self._counts.messages += 1
+            text = text_of(*frames.popleft())
+            if not (frames and hold(text)):
+                return text
+
+    def _release(self, now: float) -> None:
+        """Take in what was held back for something newer."""
+        for text in self._conflation.release():
+            try:
+                self._take(text, now)
+            except WireError as error:
+                self._unreadable(error, now)
+
+    def _take(self, text: str, now: float) -> None:
+        """Bring each message of a text to where it belongs."""
+        wall = self._clock.wall()
+        for message in self._side.wire.read(text):
+            if type(message) is Push:
+                self._conflation.supersede(message.channel)
+                self._push(message, now, wall)
+                continue
+            self._release(now)
+            if isinstance(message, Unknown):
+                self._drop("unknown", f"unknown message ({message.name})", now)
+                continue
+            for event in self.session.receive(message, now):
+                self._handle(event, now, wall)
 
     def _look(self, now: float, wall: float) -> float:
         """Have what time changed be told; returns when to look again."""
@@ -137,24 +179,6 @@ class Conversation:
             due = self._handler.due()
         return due if lease is None or lapsed else min(due, lease.until)
 
-    def _take(self, frame: Frame, now: float) -> None:
-        """One frame: decode it, and bring each message to where it belongs."""
-        wall = self._clock.wall()
-        self._counts.messages += 1
-        try:
-            messages = self._side.wire.decode(frame.payload, frame.binary)
-        except WireError as error:
-            self._unreadable(error, now)
-            return
-        for message in messages:
-            if isinstance(message, Push):
-                self._push(message, now, wall)
-            elif isinstance(message, Unknown):
-                self._drop("unknown", f"unknown message ({message.name})", now)
-            else:
-                for event in self.session.receive(message, now):
-                    self._handle(event, now, wall)
-
     def _push(self, push: Push, now: float, wall: float) -> None:
         line = self.session.pushed(push.channel)
         if line is None:
@@ -164,7 +188,13 @@ class Conversation:
             return
         first, used = line.phase is Phase.ACKED, True
         try:
-            used = line.target.push(push, first, self.link, now, wall)
+            try:
+                used = line.target.push(push, first, self.link, now, wall)
+            except WireError:
+                # Perhaps for a number where the wire's own characters are wanted.
+                if (exact := self._side.wire.exactly(push)) is None:
+                    raise
+                used = line.target.push(exact, first, self.link, now, wall)
         except (WireError, BookError) as error:
             error.channel = push.channel
             self._unreadable(error, now)
@@ -172,6 +202,7 @@ class Conversation:
                 return
         if not first:
             line.suspect = False
+            self._conflation.learn(line.name, push.text)
         elif used:
             line.flows(now)
 

@@ -295,7 +295,9 @@ class Route:
 
     def due(self) -> float:
         """See `handler.Handler`."""
-        due = min((view.due() for view in self._limited), default=math.inf)
+        due = math.inf
+        if self._limited:
+            due = min(view.due() for view in self._limited)
         if self.succession is not None:
             due = min(due, self.succession.due(self))
         return due

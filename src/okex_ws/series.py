@@ -229,7 +229,7 @@ class DataChannel(SeriesChannel[Data]):
         self._publish(None, None, link, now, wall, push.text)
         self._in_gap = False
         received, epoch = utc(wall), self.shown.epoch
-        elements = tuple(push.elements)
+        elements = tuple((self._wire.exactly(push) or push).elements)
         name = self.instrument_id
         data = Data(self.topic, elements, push.action, received, epoch, name)
         self._items.append(data)

@@ -8,6 +8,8 @@ and a wake-up cuts each of them short.
 from __future__ import annotations
 
 import contextlib
+import math
+import select
 import selectors
 import socket
 import ssl
@@ -26,9 +28,37 @@ from .timing import Clock, SystemClock
 _LONGEST_WAIT = 3600.0
 _READ = selectors.EVENT_READ
 _WRITE = selectors.EVENT_WRITE
+
+
+class _Select:
+    """`select.poll` for Windows, which has none."""
+
+    def __init__(self) -> None:
+        self._selector = selectors.SelectSelector()
+
+    def register(self, descriptor: int, events: int) -> None:
+        self._selector.register(descriptor, events)
+
+    def unregister(self, descriptor: int) -> None:
+        self._selector.unregister(descriptor)
+
+    def poll(self, milliseconds: int | None) -> list[tuple[int, int]]:
+        timeout = None if milliseconds is None else milliseconds / 1000
+        return [(key.fd, events) for key, events in self._selector.select(timeout)]
+
+
 # Both keep their list in user space: no descriptor that a fork would share. `select`,
-# with its limit of 512 sockets, is left to Windows, which has no `poll`.
-_Selector: type[Any] = getattr(selectors, "PollSelector", selectors.SelectSelector)
+# with its limit of 512 sockets, is the last resort.
+_poll: Callable[[], Any] = getattr(select, "poll", _Select)
+_EVENTS = (
+    {
+        _READ: select.POLLIN,
+        _WRITE: select.POLLOUT,
+        _READ | _WRITE: select.POLLIN | select.POLLOUT,
+    }
+    if _poll is not _Select
+    else {events: events for events in (_READ, _WRITE, _READ | _WRITE)}
+)
 
 
 class Stream(Protocol):
@@ -146,11 +176,12 @@ class TcpNetwork:
         self._lock = threading.RLock()
         self._woken = False
         self._watched: dict[int, int] = {}
-        self._selector = _Selector()
+        self._poll = _poll()
         self._receiver, self._sender = socket.socketpair()
         self._receiver.setblocking(False)
         self._sender.setblocking(False)
-        self._selector.register(self._receiver, selectors.EVENT_READ)
+        self._wake_up = self._receiver.fileno()
+        self._poll.register(self._wake_up, _EVENTS[_READ])
 
     def open(
         self, url: str, deadline: float, cancelled: Callable[[], bool]
@@ -205,7 +236,6 @@ class TcpNetwork:
     def close(self) -> None:
         """See `Network.close`."""
         with self._lock:
-            self._selector.close()
             self._receiver.close()
             self._sender.close()
 
@@ -221,14 +251,15 @@ class TcpNetwork:
         """
         if watched != self._watched:
             for descriptor in self._watched:
-                self._selector.unregister(descriptor)
+                self._poll.unregister(descriptor)
             for descriptor, events in watched.items():
-                self._selector.register(descriptor, events)
+                self._poll.register(descriptor, _EVENTS[events])
             self._watched = watched
         if timeout is not None:
-            timeout = min(max(timeout, 0.0), _LONGEST_WAIT)
-        ready = {key.fd for key, _ in self._selector.select(timeout)}
-        if self._receiver.fileno() in ready:
+            # Rounded up, as a wait that is too short is one more turn.
+            timeout = math.ceil(min(max(timeout, 0.0), _LONGEST_WAIT) * 1000)
+        ready = {descriptor for descriptor, _ in self._poll.poll(timeout)}
+        if self._wake_up in ready:
             self._woken = True
             self._receiver.recv(1 << 16)
         return ready

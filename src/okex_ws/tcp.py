@@ -10,6 +10,7 @@ import contextlib
 import selectors
 import socket
 import ssl
+from typing import Any
 
 from .dial import Pause, sentence
 from .errors import ConnectionLost, HandshakeFailed
@@ -47,6 +48,8 @@ class TcpStream:
         self._endpoint = endpoint
         self.way = way
         self._pause = pause
+        # What the kernel and TLS hand over goes through it: made once.
+        self._buffer = memoryview(bytearray(_CHUNK))
         self._output = bytearray()
         self._tls: ssl.SSLObject | None = None
         self._from_peer = ssl.MemoryBIO()
@@ -109,32 +112,33 @@ class TcpStream:
         """Take what the kernel has, up to the bound."""
         for _ in range(_CHUNKS):
             try:
-                data = self._socket.recv(_CHUNK)
+                size = self._socket.recv_into(self._buffer)
             except (BlockingIOError, InterruptedError):
                 return
             except OSError as error:
                 self._stop(sentence(error), error)
                 return
-            if not data:
+            if not size:
                 self._stop("the peer closed the connection", None)
                 return
             self.heard = self._clock.monotonic()
             if self._tls is None:
-                self.received += data
+                self.received += self._buffer[:size]
             else:
-                self._from_peer.write(data)
-            if len(data) < _CHUNK:
+                self._from_peer.write(self._buffer[:size])
+            if size < _CHUNK:
                 return
 
     def _decrypt(self, tls: ssl.SSLObject) -> None:
         """Leave nothing decrypted inside the TLS object."""
         try:
             while self._from_peer.pending or tls.pending():
-                data = tls.read(_CHUNK)
-                if not data:
+                # Into a buffer typeshed does not know of: the size that was read.
+                size: Any = tls.read(_CHUNK, self._buffer)
+                if not size:
                     self._stop("the peer closed the TLS session", None)
                     break
-                self.received += data
+                self.received += self._buffer[:size]
         except ssl.SSLWantReadError:
             pass  # the rest of a record is still on its way
         except ssl.SSLError as error:

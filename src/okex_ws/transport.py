@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import io
 from collections.abc import Callable
-from typing import NamedTuple, NoReturn
+from typing import NoReturn
 from urllib.parse import urlsplit
 
 import websocket
@@ -37,6 +37,7 @@ MAX_CONTROL_FRAMES = 1024
 # The first byte of a frame: FIN, three reserved bits, opcode.
 _TEXT = 0x81
 _BINARY = 0x82
+_WHOLE = (_TEXT, _BINARY)
 _CLOSE = 0x88
 _FIN = 0x80
 _OPCODE = 0x0F
@@ -49,11 +50,9 @@ _PROTOCOL_ERROR = 1002
 _TOO_BIG = 1009
 
 
-class Frame(NamedTuple):
-    """One whole message. The *payload* of a text message is still undecoded UTF-8."""
-
-    payload: bytes
-    binary: bool
+# One whole message: its payload, and whether it is binary. That of a text message is
+# still undecoded UTF-8. A plain tuple: one is made for every message.
+Frame = tuple[bytes, bool]
 
 
 class Transport:
@@ -160,20 +159,24 @@ class Transport:
         self.stream.discard()
 
     def _take(self, received: bytearray, frames: list[Frame]) -> None:
-        # One copy of the buffer, then one slice a frame. A frame that is not whole is
-        # looked at again only once it is (`_needed`): no byte is copied over and over.
+        # The hot path. One copy of the buffer, then one slice a frame. A frame that is
+        # not whole is looked at again only once it is (`_needed`): no byte is copied
+        # over and over.
         data = bytes(received)
         size = len(data)
         at = controls = self._needed = 0
         try:
             while size - at >= 2:
-                first = data[at]
-                start, end = self._bounds(data, at)
+                first, length, start = data[at], data[at + 1], at + 2
+                if length < 126:
+                    end = start + length
+                else:
+                    start, end = self._bounds(data, at)
                 if end > size:
                     self._needed = end - at
                     break
-                if first in (_TEXT, _BINARY) and self._message is None:
-                    frames.append(Frame(data[start:end], first == _BINARY))
+                if first in _WHOLE and self._message is None:
+                    frames.append((data[start:end], first == _BINARY))
                 elif first & _CONTROL:
                     controls += 1
                     if controls > MAX_CONTROL_FRAMES:
@@ -187,10 +190,8 @@ class Transport:
         self._socket.answer()
 
     def _bounds(self, data: bytes, at: int) -> tuple[int, int]:
-        """Where the payload of the frame at *at* starts and ends."""
+        """Where the payload of the longer frame at *at* starts and ends."""
         length = data[at + 1]
-        if length < 126:
-            return at + 2, at + 2 + length
         if length >= 0x80:
             self._refuse("the server masked a frame (RFC 6455, section 5.1)")
         start = at + (4 if length == 126 else 10)
@@ -228,7 +229,7 @@ class Transport:
             many = f"{len(message.parts)} fragments of {message.size} bytes"
             self._refuse(f"a message of more than {many}", _TOO_BIG)
         if frame[0] & _FIN:
-            frames.append(Frame(b"".join(message.parts), message.binary))
+            frames.append((b"".join(message.parts), message.binary))
             self._message = None
 
     def _library(self, frame: bytes) -> bytes:

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from functools import partial
+from typing import Any, NamedTuple
 
 from .messages import State
 from .timing import check_seconds
@@ -42,7 +44,16 @@ class Link:
     withdraws all of them in one store, and none can come back with a later connection.
     """
 
-    __slots__ = ("_lags", "heard", "lease", "lost", "proven")
+    __slots__ = (
+        "_lags",
+        "_least",
+        "_minute_ends",
+        "_minute_least",
+        "heard",
+        "lease",
+        "lost",
+        "proven",
+    )
 
     def __init__(self, now: float) -> None:
         self.lease: Lease | None = None
@@ -50,7 +61,10 @@ class Link:
         self.heard = now
         # What the exchange had sent by then has been taken in.
         self.proven = -math.inf
+        # By the minute, and those of the present one and of all ten.
         self._lags: deque[tuple[int, float]] = deque()
+        self._minute_ends = -math.inf
+        self._minute_least = self._least = math.inf
 
     def lag(self, delay: float, now: float) -> float:
         """How much later than the best of ten minutes a push with *delay* came.
@@ -58,15 +72,20 @@ class Link:
         *delay* is receipt less the exchange's timestamp: the offset of the two clocks
         is in every one of them and cancels. The minimum is kept by the minute.
         """
-        minute = int(now // 60)
+        if delay < self._minute_least or now >= self._minute_ends:
+            self._keep(delay, int(now // 60))
+        return delay - self._least
+
+    def _keep(self, delay: float, minute: int) -> None:
         lags = self._lags
-        if not lags or lags[-1][0] != minute:
+        if lags and lags[-1][0] == minute:
+            lags[-1] = (minute, delay)
+        else:
             lags.append((minute, delay))
             while lags[0][0] < minute - 9:
                 lags.popleft()
-        elif delay < lags[-1][1]:
-            lags[-1] = (minute, delay)
-        return delay - min(least for _, least in lags)
+        self._minute_least, self._minute_ends = delay, (minute + 1) * 60.0
+        self._least = min(least for _, least in lags)
 
 
 class Published(NamedTuple):
@@ -94,6 +113,10 @@ class Published(NamedTuple):
         """The data of a depth channel that is ``LIVE``."""
         assert isinstance(self.data, DepthData)
         return self.data
+
+
+# A `Published` of all its fields, in order: one is made for every push.
+publish: Callable[[tuple[Any, ...]], Published] = partial(tuple.__new__, Published)
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,19 +54,17 @@ class View:
         callbacks: Callbacks,
     ) -> None:
         # The script's own object: it lives as long as it is subscribed.
-        self.owner = owner
-        self.instrument_id = instrument_id
-        self.limits = limits
-        self.callbacks = callbacks
+        self.owner, self.instrument_id = owner, instrument_id
+        self.limits, self.callbacks = limits, callbacks
         self._clock = clock
         # By topic, and those of a depth apart.
         self.channels: Mapping[str, Channel] = {}
         self._depths: tuple[DepthChannel, ...] = ()
-        # Both are set once and for ever.
-        self.error: OkexWSError | None = None
+        # Whether pushes are of use to nobody; see `channel.Follower`.
+        self.quiet = self.sated = False
+        self.error: OkexWSError | None = None  # set once and for ever, as the next
         self.closed = False
-        self._telling = Telling()
-        self._agreement = Agreement(instrument_id)
+        self._telling, self._agreement = Telling(), Agreement(instrument_id)
         self._changed = threading.Condition()
         # Held by a thread that tells something; a callback may tell more.
         self.turn = threading.RLock()
@@ -77,6 +75,8 @@ class View:
         self.channels = channels
         depths = (c for c in channels.values() if isinstance(c, DepthChannel))
         self._depths = tuple(depths)
+        heard = self.callbacks.on_message is not None or self.limits is not NO_LIMITS
+        self.quiet = self.sated = not (heard or len(self._depths) > 1)
 
     @property
     def ended(self) -> bool:
@@ -192,8 +192,7 @@ class View:
 
     def health(self) -> Health:
         """One consistent look."""
-        verdict, _, shown = self.look(self.limits)
-        now = self._clock.monotonic()
+        (verdict, _, shown), now = self.look(self.limits), self._clock.monotonic()
         failed = {t: c.error for t, c in self.channels.items() if c.error is not None}
         return Health(
             verdict.state,
@@ -265,6 +264,7 @@ class View:
         """
         with self._changed:
             self._inboxes.add(inbox, counted=own)
+        self.quiet = self.sated = False
         look = self.look(self.limits)
         inbox.follow(self, look.verdict.state)
         if look.verdict.state.final:

@@ -7,9 +7,10 @@ an object, ``'books5:BTC-USDT'``.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import partial
 from typing import Any, NamedTuple, Union
 
 
@@ -43,12 +44,20 @@ class Request(NamedTuple):
 
 
 class Push(NamedTuple):
-    """Data of one channel: its elements as decoded JSON, and the wire's own text."""
+    """Data of one channel: its elements as decoded JSON, and the wire's own text.
+
+    *exact* is whether each JSON number in it is the ``str`` of its own characters.
+    """
 
     channel: str
     elements: list[Any]
     text: str
     action: str | None
+    exact: bool = True
+
+
+# A `Push` of all its fields, in order: one is made for every message.
+push: Callable[[tuple[Any, ...]], Push] = partial(tuple.__new__, Push)
 
 
 class Subscribed(NamedTuple):
@@ -133,6 +142,10 @@ class BookData(NamedTuple):
     checksum: int | None
 
 
+# A `BookData` of all its fields, in order: one is made for every change.
+book_data: Callable[[tuple[Any, ...]], BookData] = partial(tuple.__new__, BookData)
+
+
 class DepthData(NamedTuple):
     """Levels that are checked and best first, price and size ``str``.
 
@@ -147,6 +160,9 @@ class DepthData(NamedTuple):
     change: BookData | None = None
     version: int = 0
 
+
+# A `DepthData` of all its fields, in order: one is made for every snapshot.
+depth_data: Callable[[tuple[Any, ...]], DepthData] = partial(tuple.__new__, DepthData)
 
 # What came before the first snapshot: two sides that are checked already.
 NO_DEPTH = DepthData([], [], 0, None)

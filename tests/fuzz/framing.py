@@ -81,7 +81,6 @@ def ours(chunks: Chunks) -> Verdict:
         assert stream.ready or len(stream.received) < transport.MAX_FRAME + 10
     # An end that was told stays the end.
     assert _end(reader) is end or end.reason == "the script is over"
-    messages = [(frame.payload, frame.binary) for frame in frames]
     pongs, told = _told(bytes(stream.sent))
     where = reader.bytes_received - len(stream.received)
     if isinstance(end.__cause__, WireError):
@@ -90,14 +89,14 @@ def ours(chunks: Chunks) -> Verdict:
         assert end.__cause__.detail.isprintable()
         assert len(end.__cause__.detail) <= 300
         assert told is not None
-        return Verdict(messages, pongs, "error", told, where, str(end))
+        return Verdict(frames, pongs, "error", told, where, str(end))
     if told is not None:
         assert end.reason.isprintable()
         assert len(end.reason) <= 300
         assert told == (end.code or 1000)
-        return Verdict(messages, pongs, "closed", end.code, where, end.reason)
+        return Verdict(frames, pongs, "closed", end.code, where, end.reason)
     assert end.reason == "the script is over"
-    return Verdict(messages, pongs, "open", None, where, end.reason)
+    return Verdict(frames, pongs, "open", None, where, end.reason)
 
 
 def _end(reader: transport.Transport) -> ConnectionLost | None:

@@ -196,7 +196,7 @@ def test_a_checksum_has_a_sign_or_is_not_there(
     "checksum",
     [
         *("x", "1.0", "1e5", "+1", "--1", " 1", "1 ", "1\n", "0x1F", "9" * 21, "٣"),
-        *("NaN", "-", 5, 5.0, True, False, [], {}, ["1"]),
+        *("NaN", "-", 5.0, True, False, [], {}, ["1"]),
     ],
 )
 def test_what_is_no_checksum_is_a_wire_error(
@@ -246,10 +246,21 @@ def test_v3_has_no_sequence_whatever_is_in_it() -> None:
 @pytest.mark.parametrize("field", ["seqId", "prevSeqId"])
 @pytest.mark.parametrize(
     "value",
-    ["x", "1.0", "1e5", "+1", " 1", "9" * 21, "٣", 5, True, False, [], {}, "--1"],
+    ["x", "1.0", "1e5", "+1", " 1", "9" * 21, "٣", 5.0, True, False, [], {}, "--1"],
 )
 def test_what_is_no_id_of_a_sequence_is_a_wire_error(field: str, value: Any) -> None:
     refused(V5, {**V5_ELEMENT, field: value}, "update")
+
+
+def test_a_whole_number_may_be_one_where_it_was_read_fast() -> None:
+    element = {**V5_ELEMENT, "seqId": 6, "prevSeqId": -1, "checksum": -855196043}
+
+    data = V5.book(element, "update")
+
+    assert (data.seq, data.prev_seq, data.checksum) == (6, -1, -855196043)
+    # It may have been -0, which is no id: whoever is told so reads it exactly.
+    refused(V5, {**V5_ELEMENT, "seqId": 0}, "update")
+    refused(V5, {**V5_ELEMENT, "seqId": -5}, "update")
 
 
 def test_only_what_an_update_follows_may_be_negative() -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from okex_ws.errors import WireError
 from okex_ws.protocols import Wire
-from okex_ws.protocols.common import group, load, read_text, reading, to_json
+from okex_ws.protocols.common import group, load, reading, to_json
 from okex_ws.protocols.names import KNOWN
 from okex_ws.protocols.v3 import PROTOCOL as V3
 from okex_ws.protocols.v5 import PROTOCOL as V5
@@ -153,10 +153,11 @@ def test_what_is_no_json_is_a_wire_error(text: str) -> None:
     assert caught.value.kind == "json"
 
 
-def test_bytes_are_text_or_a_wire_error() -> None:
-    assert read_text("é".encode()) == "é"
+@pytest.mark.parametrize("wire", WIRES)
+def test_bytes_are_text_or_a_wire_error(wire: Wire) -> None:
+    assert wire.text("é".encode(), False) == "é"
     with pytest.raises(WireError) as caught:
-        read_text(b"\xff")
+        wire.text(b"\xff", False)
     assert caught.value.kind == "utf-8"
 
 

@@ -14,6 +14,7 @@ from ..wire import (
     Message,
     Name,
     Path,
+    Push,
     Request,
     TickerData,
     TradeData,
@@ -109,16 +110,31 @@ class Wire(Protocol):
         """Whether a close frame with this code says that a login was refused."""
         ...
 
-    def decode(self, payload: bytes, binary: bool) -> tuple[Message, ...]:
-        """The messages of one frame."""
+    def text(self, payload: bytes, binary: bool) -> str:
+        """The text of one frame."""
+        ...
+
+    def read(self, text: str) -> tuple[Message, ...]:
+        """The messages of a text."""
+        ...
+
+    def head(self, text: str) -> str | None:
+        """What the texts of one channel's pushes have in common, and no other's.
+
+        Found without reading them; ``None`` where it cannot be.
+        """
+        ...
+
+    def exactly(self, push: Push) -> Push | None:
+        """*push* with its numbers as the wire's characters; ``None`` if it is so."""
         ...
 
     def depth(self, element: object, before: DepthData) -> DepthData:
         """Read a snapshot of levels; what is as *before* needs no check."""
         ...
 
-    def book(self, element: object, action: str | None) -> BookData:
-        """Read a message of a whole book."""
+    def book(self, element: object, action: str | None, exact: bool) -> BookData:
+        """Read a message of a whole book, of a push that was *exact* or not."""
         ...
 
     def trade(self, element: object) -> TradeData:

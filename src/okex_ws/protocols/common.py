@@ -13,7 +13,7 @@ from typing import Any, ClassVar, ParamSpec, TypeVar
 
 from ..errors import WireError
 from ..numerals import quote
-from ..wire import Name, Push, Request
+from ..wire import Message, Name, Push, Request
 from .names import (
     ALIASES,
     BOOKS,
@@ -23,10 +23,16 @@ from .names import (
     check_name,
     find,
 )
-from .values import parse, why
+from .parsing import exact, fast
+from .values import why
 
 # Characters of an error that are read; the longest that could name a channel has 160.
 MAX_MESSAGE = 1000
+
+# What reading JSON of any shape as if it had the right one may raise.
+UNREADABLE = (AttributeError, TypeError, LookupError, ValueError)
+
+_ODD = (*UNREADABLE, RecursionError)
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -43,6 +49,11 @@ class Common(ABC):
     passing: ClassVar[frozenset[str]]
     # Codes that say that one is logged in already.
     repeated_login: ClassVar[frozenset[str]]
+
+    def __init__(self, loads: Callable[[str], Any] = fast) -> None:
+        # What reads a plain push: one that fails is read again, exactly.
+        self._loads = loads
+        self._is_exact = loads is exact
 
     # --- What things are called -----------------------------------------------------
 
@@ -161,6 +172,49 @@ class Common(ABC):
     def _argument(self, channel: str) -> object:
         """What stands for *channel* in a request."""
 
+    # --- What is answered -----------------------------------------------------------
+
+    def decode(self, payload: bytes, binary: bool) -> tuple[Message, ...]:
+        """The messages in one frame, read exactly. `WireError` and nothing else.
+
+        A data frame gives one `Push` a channel, all with the frame's text. Every JSON
+        number in it has become the ``str`` of its own characters.
+        """
+        return self._read(self.text(payload, binary))
+
+    @abstractmethod
+    def text(self, payload: bytes, binary: bool) -> str:
+        """The text of one frame; `WireError` if it has none."""
+
+    def read(self, text: str) -> tuple[Message, ...]:
+        """The messages of `decode`, fast: numbers in a push may be numbers.
+
+        Whoever meets one where it matters asks for it `exactly`.
+        """
+        try:
+            # The hot path: one element of one instrument. What is not as plain as
+            # that, or not right, goes the long way.
+            return (self._plain(self._loads(text), text),)
+        except _ODD:
+            return self._read(text)
+
+    @abstractmethod
+    def _plain(self, message: Any, text: str) -> Push:
+        """The push that a *message* is, if it is a plain one; any of `UNREADABLE`."""
+
+    @abstractmethod
+    def _read(self, text: str) -> tuple[Message, ...]:
+        """The messages in a frame, whatever they are; read exactly."""
+
+    def exactly(self, push: Push) -> Push | None:
+        """*push* read again, exactly; ``None`` if it was."""
+        if push.exact:
+            return None
+        # A plain push is the only one of its frame.
+        (again,) = self._read(push.text)
+        assert isinstance(again, Push)
+        return again
+
     def is_passing(self, code: int | str) -> bool:
         """Whether asking again may help."""
         return str(code) in self.passing
@@ -178,7 +232,7 @@ def reading(kind: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
         def checked(*args: P.args, **kwargs: P.kwargs) -> T:
             try:
                 return read(*args, **kwargs)
-            except (AttributeError, TypeError, LookupError, ValueError) as error:
+            except UNREADABLE as error:
                 raise WireError(kind, why(error)) from error
 
         return checked
@@ -191,26 +245,12 @@ def to_json(value: object) -> str:
     return json.dumps(value, separators=(",", ":"))
 
 
-def read_text(payload: bytes) -> str:
-    """The text of a message."""
-    try:
-        return str(payload, "utf-8")
-    except UnicodeDecodeError as error:
-        raise WireError("utf-8", str(error)) from error
-
-
 def load(text: str) -> dict[str, Any]:
     """The one JSON object that *text* is; its numbers stay the wire's characters."""
-    text = text.strip(" \t\r\n")
     try:
-        message, end = parse(text)
-        if end != len(text):
-            raise ValueError("more than one value")
-        if "\\" in text:
-            # A lone surrogate can only come as an escape; it cannot be encoded.
-            json.dumps(message, ensure_ascii=False).encode()
+        message = exact(text.strip(" \t\r\n"))
     except (ValueError, RecursionError) as error:
-        raise WireError("json", f"{why(error)} in {quote(text)}") from error
+        raise WireError("json", f"{why(error)} in {quote(text.strip())}") from error
     if type(message) is not dict:
         raise WireError("shape", f"not an object: {quote(text)}")
     return message

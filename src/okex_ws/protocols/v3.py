@@ -30,14 +30,24 @@ from ..wire import (
     Name,
     Path,
     Pong,
+    Push,
     Refused,
     Subscribed,
     TickerData,
     TradeData,
     Unknown,
     Unsubscribed,
+    push,
 )
-from .common import MAX_MESSAGE, Common, group, load, read_text, reading, to_json
+from .common import (
+    MAX_MESSAGE,
+    UNREADABLE,
+    Common,
+    group,
+    load,
+    reading,
+    to_json,
+)
 from .names import KNOWN, V3_PRIVATE, Known
 from .values import (
     book,
@@ -80,6 +90,7 @@ _SAID = re.compile(
     r"(?::[A-Za-z0-9_-]{1,64}(?:\.[A-Za-z0-9_-]{1,64}){0,4})?(?![\w-]|[./:]\w)"
 )
 _WHOLE = {"partial": True, "update": False}
+_ACTIONS = (None, *_WHOLE)
 # v3 gives no code with a login that failed; this is its code for that.
 _LOGIN_FAILURE = 30027
 
@@ -159,8 +170,6 @@ class V3(Common):
         ]
         return to_json({"op": "login", "args": arguments})
 
-    # --- What is answered -----------------------------------------------------------
-
     def mentioned(self, message: str) -> tuple[str, ...]:
         """The channels that an error's text names as whole words."""
         return tuple(dict.fromkeys(_SAID.findall(message[:MAX_MESSAGE])))
@@ -173,15 +182,41 @@ class V3(Common):
         """None is known: 4001 is "no data received in 30s"."""
         return False
 
-    def decode(self, payload: bytes, binary: bool) -> tuple[Message, ...]:
-        """The messages in one frame; mostly one. Raises `WireError` and nothing else.
+    def text(self, payload: bytes, binary: bool) -> str:
+        """The UTF-8 in the one deflate stream that the payload is."""
+        try:
+            if not binary:
+                return str(payload, "utf-8")
+            stream = zlib.decompressobj(-zlib.MAX_WBITS)
+            # One byte more than allowed, so that a full buffer always means too much.
+            inflated = stream.decompress(payload, MAX_INFLATED + 1)
+            if stream.eof and not stream.unused_data and len(inflated) <= MAX_INFLATED:
+                return str(inflated, "utf-8")
+        except UnicodeDecodeError as error:
+            raise WireError("utf-8", str(error)) from error
+        except zlib.error as error:
+            raise WireError("inflate", str(error)) from error
+        raise _no_stream(payload, inflated, stream)
 
-        A data frame gives one `Push` a channel, all with the frame's text. Every JSON
-        number in it has become the ``str`` of its own characters.
+    def head(self, text: str) -> str | None:
+        """What plain pushes of one channel have in common; see `Wire.head`.
+
+        The instrument is named behind the levels, once if it is the only one.
         """
-        if binary:
-            payload = _inflate(payload)
-        text = read_text(payload)
+        at, name = text.find('"data"'), text.find('"instrument_id"')
+        if at < 0 or name < 0 or text.find('"instrument_id"', name + 1) > 0:
+            return None
+        return text[:at] + text[name : text.find(",", name)]
+
+    def _plain(self, message: Any, text: str) -> Push:
+        table, data, action = message["table"], message["data"], message.get("action")
+        (element,) = data
+        key = _plain_channel(table, element["instrument_id"])
+        if type(data) is not list or action not in _ACTIONS:
+            raise ValueError
+        return push((key, data, text, action, self._is_exact))
+
+    def _read(self, text: str) -> tuple[Message, ...]:
         if text == "pong":
             return (Pong(),)
         message = load(text)
@@ -196,9 +231,10 @@ class V3(Common):
         return snapshot(element, before, iso_ms(element["timestamp"]), None)
 
     @reading("book")
-    def book(self, element: Any, action: str | None) -> BookData:
+    def book(self, element: Any, action: str | None, exact: bool = True) -> BookData:
         """Read a message of a whole book; its proof is the ``checksum``."""
-        return book(element, _WHOLE[action or ""], iso_ms(element["timestamp"]))
+        at = iso_ms(element["timestamp"])
+        return book(element, _WHOLE[action or ""], at, exact=exact)
 
     @reading("trade")
     def trade(self, element: Any) -> TradeData:
@@ -244,20 +280,13 @@ class V3(Common):
 PROTOCOL = V3()
 
 
-def _inflate(payload: bytes) -> bytes:
-    stream = zlib.decompressobj(-zlib.MAX_WBITS)
-    try:
-        # One byte more than allowed, so that a full buffer always means too much.
-        inflated = stream.decompress(payload, MAX_INFLATED + 1)
-    except zlib.error as error:
-        raise WireError("inflate", str(error)) from error
+def _no_stream(payload: bytes, inflated: bytes, stream: Any) -> WireError:
+    """Why what was inflated is not the whole of one stream, and no more."""
     if len(inflated) > MAX_INFLATED:
-        raise WireError("inflate", f"more than {MAX_INFLATED} bytes")
+        return WireError("inflate", f"more than {MAX_INFLATED} bytes")
     if not stream.eof:
-        raise WireError("inflate", f"stream of {len(payload)} bytes ends early")
-    if stream.unused_data:
-        raise WireError("inflate", f"{len(stream.unused_data)} bytes after the stream")
-    return inflated
+        return WireError("inflate", f"stream of {len(payload)} bytes ends early")
+    return WireError("inflate", f"{len(stream.unused_data)} bytes after the stream")
 
 
 def _event(message: dict[str, Any]) -> Message:
@@ -287,9 +316,9 @@ def _pushes(table: str, message: dict[str, Any], text: str) -> tuple[Message, ..
         raise WireError("shape", f"data of {table} is {quote(data)}")
     try:
         keys = [_key_of(name, about, element) for element in data]
-    except (AttributeError, TypeError, LookupError, ValueError) as error:
+    except UNREADABLE as error:
         raise WireError("shape", f"no {about} in {table}") from error
-    if action is not None and action not in ("partial", "update"):
+    if action not in _ACTIONS:
         channel = keys[0] if len(keys) == 1 else None
         raise WireError("shape", f"action {quote(action)}", channel)
     return group(keys, data, text, action)
@@ -344,6 +373,15 @@ _READ = {
 
 
 # Bounded like every memory of network text; a process follows fewer instruments.
+@lru_cache(maxsize=4096)
+def _plain_channel(table: Any, instrument_id: Any) -> str:
+    """The key of a channel whose elements are each about one instrument."""
+    name = _VARIANTS.get(table, table)
+    if _ABOUT.get(name) != "instrument_id":
+        raise ValueError
+    return _channel(name, instrument_id)
+
+
 @lru_cache(maxsize=4096)
 def _channel(name: str, about: Any) -> str:
     if not isinstance(about, str) or not _ID.fullmatch(about):

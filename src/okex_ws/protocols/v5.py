@@ -36,8 +36,15 @@ from ..wire import (
     TradeData,
     Unknown,
     Unsubscribed,
+    push,
 )
-from .common import MAX_MESSAGE, Common, load, read_text, reading, to_json
+from .common import (
+    MAX_MESSAGE,
+    Common,
+    load,
+    reading,
+    to_json,
+)
 from .names import (
     GATED,
     INDEX_ALIASES,
@@ -48,13 +55,13 @@ from .names import (
     argument_of,
     key_of,
 )
+from .parsing import parse
 from .values import (
     book,
     candle,
     epoch_ms,
     given,
     integer,
-    parse,
     signed,
     snapshot,
     ticker,
@@ -80,6 +87,7 @@ _SAID = re.compile(
     re.ASCII,
 )
 _WHOLE = {"snapshot": True, "update": False}
+_ACTIONS = (None, *_WHOLE)
 _CONFIRM = {"0": False, "1": True}
 
 _TICKER = (
@@ -172,8 +180,6 @@ class V5(Common):
         }
         return to_json({"op": "login", "args": [arguments]})
 
-    # --- What is answered -----------------------------------------------------------
-
     def mentioned(self, message: str) -> tuple[str, ...]:
         """The channels that an error's text names, in a sentence or by an echo."""
         text = message[:MAX_MESSAGE]
@@ -193,14 +199,32 @@ class V5(Common):
         """4001 is "login failed"."""
         return code == 4001
 
-    def decode(self, payload: bytes, binary: bool) -> tuple[Message, ...]:
-        """The messages in one frame; mostly one. Raises `WireError` and nothing else.
-
-        Every JSON number in it has become the ``str`` of its own characters.
-        """
+    def text(self, payload: bytes, binary: bool) -> str:
+        """The payload, which is UTF-8."""
         if binary:
             raise WireError("frame", "a binary frame, where v5 sends text")
-        text = read_text(payload)
+        try:
+            return str(payload, "utf-8")
+        except UnicodeDecodeError as error:
+            raise WireError("utf-8", str(error)) from error
+
+    def head(self, text: str) -> str | None:
+        """What plain pushes of one channel have in common; see `Wire.head`."""
+        at = text.find('"data"')
+        return text[:at] if at > 0 else None
+
+    def _plain(self, message: Any, text: str) -> Push:
+        argument, data = message["arg"], message["data"]
+        action, about = message.get("action"), argument["instId"]
+        (element,) = data
+        key = _instrument_key(argument["channel"], about)
+        odd = len(argument) != 2 or element.get("instId", about) != about
+        odd = odd or "event" in message or type(data) is not list
+        if odd or action not in _ACTIONS:
+            raise ValueError
+        return push((key, data, text, action, self._is_exact))
+
+    def _read(self, text: str) -> tuple[Message, ...]:
         if text == "pong":
             return (Pong(),)
         message = load(text)
@@ -213,28 +237,22 @@ class V5(Common):
 
     @reading("depth")
     def depth(self, element: Any, before: DepthData = NO_DEPTH) -> DepthData:
-        """Read a snapshot of levels; see `values.snapshot`.
-
-        ``seqId`` was absent until 2022.
-        """
-        at, seq = epoch_ms(element["ts"]), given(whole, element.get("seqId"))
-        return snapshot(element, before, at, seq)
+        """Read a snapshot of levels; ``seqId`` was absent until 2022."""
+        seq = _sequence(element.get("seqId"))
+        return snapshot(element, before, epoch_ms(element["ts"]), seq)
 
     @reading("book")
-    def book(self, element: Any, action: str | None) -> BookData:
+    def book(self, element: Any, action: str | None, exact: bool = True) -> BookData:
         """Read a message of a whole book.
 
         Its proof is ``prevSeqId`` and ``seqId``, which were absent until 2022, or the
         ``checksum``: 0 since June 2026 at OKX, and a real one at OKJ.
         """
-        seq, prev_seq = element.get("seqId"), element.get("prevSeqId")
-        return book(
-            element,
-            _WHOLE[action or ""],
-            epoch_ms(element["ts"]),
-            None if seq is None or seq == "" else whole(seq),
-            None if prev_seq is None or prev_seq == "" else integer(prev_seq),
-        )
+        seq, prev_seq = _sequence(element.get("seqId")), element.get("prevSeqId")
+        if type(prev_seq) is not int:
+            prev_seq = given(integer, prev_seq)
+        at = epoch_ms(element["ts"])
+        return book(element, _WHOLE[action or ""], at, seq, prev_seq, exact)
 
     @reading("trade")
     def trade(self, element: Any) -> TradeData:
@@ -284,6 +302,13 @@ class V5(Common):
 PROTOCOL = V5()
 
 
+def _sequence(value: Any) -> int | None:
+    """A ``seqId``: its characters, or the number. 0 may have been -0: read exactly."""
+    if type(value) is int and value > 0:
+        return value
+    return given(whole, value)
+
+
 # Bounded like every memory of network text; a process follows fewer instruments.
 @lru_cache(maxsize=8192)
 def _instrument_key(channel: Any, inst_id: Any) -> str:
@@ -302,14 +327,16 @@ def _key_of(argument: Any) -> str:
 
 
 def _push(message: dict[str, Any], text: str) -> Push:
-    key = _key_of(message.get("arg"))
+    argument = message.get("arg")
+    key = _key_of(argument)
+    assert argument is not None
     data, action = message.get("data"), message.get("action")
     if type(data) is not list or not (data or PROTOCOL.path(key).login):
         # Nothing is what a private channel has to say of no positions.
         raise WireError("shape", f"data is {quote(data)}", key)
-    if action is not None and action not in ("snapshot", "update"):
+    if action not in _ACTIONS:
         raise WireError("shape", f"action {quote(action)}", key)
-    about = message["arg"].get("instId")
+    about = argument.get("instId")
     for element in data if about else ():
         if type(element) is dict and element.get("instId", about) != about:
             raise WireError("shape", f"data of {quote(element['instId'])}", key)

@@ -8,7 +8,6 @@ alike: there an element that is no object is a ``TypeError``, and a missing fiel
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Callable, Iterable
@@ -18,7 +17,15 @@ from functools import lru_cache
 from typing import Any, TypeVar
 
 from ..numerals import NUMBERS, decimal, quote
-from ..wire import BookData, CandleData, DepthData, TickerData, TradeData
+from ..wire import (
+    BookData,
+    CandleData,
+    DepthData,
+    TickerData,
+    TradeData,
+    book_data,
+    depth_data,
+)
 
 T = TypeVar("T")
 
@@ -86,12 +93,6 @@ def integer(value: Any) -> int:
     raise ValueError(f"not an integer: {quote(value)}")
 
 
-# Numbers stay the wire's characters; NaN and Infinity, which JSON has not, are refused.
-parse = json.JSONDecoder(
-    parse_float=str, parse_int=str, parse_constant=decimal
-).raw_decode
-
-
 def optional(value: Any) -> Decimal | None:
     """A number, or ``None`` for what the exchange left out or sent empty."""
     return given(decimal, value)
@@ -115,7 +116,13 @@ def epoch_ms(value: Any) -> int:
 
     That is from September 2001 to the year 2286.
     """
-    if _is_whole(value) and len(value) == 13 and value[0] != "0":
+    if (
+        type(value) is str
+        and len(value) == 13
+        and value.isdecimal()
+        and value.isascii()
+        and value[0] != "0"
+    ):
         return int(value)
     raise ValueError(f"not a timestamp: {quote(value)}")
 
@@ -147,7 +154,7 @@ def snapshot(
         check_side(bids, -1.0)
     if asks != before.asks:
         check_side(asks, 1.0)
-    return DepthData(bids, asks, time_ms, seq)
+    return depth_data((bids, asks, time_ms, seq, None, 0))
 
 
 def book(
@@ -156,16 +163,22 @@ def book(
     time_ms: int,
     seq: int | None = None,
     prev_seq: int | None = None,
+    exact: bool = True,
 ) -> BookData:
-    """A message of a whole book; its rows are checked where they are merged."""
+    """A message of a whole book; its rows are checked where they are merged.
+
+    Where it was not read exactly, what is no text in one is a ``TypeError`` here.
+    """
     bids, asks = element["bids"], element["asks"]
     if type(bids) is not list or type(asks) is not list:
         raise ValueError(f"sides are {quote(bids)} and {quote(asks)}")
+    if not exact:
+        "".join(map("".join, bids))
+        "".join(map("".join, asks))
     checksum = element.get("checksum")
-    # As `given` does; what every message has is read without it.
-    if checksum is not None:
-        checksum = None if checksum == "" else integer(checksum)
-    return BookData(whole, bids, asks, time_ms, seq, prev_seq, checksum)
+    if type(checksum) is not int:
+        checksum = given(integer, checksum)
+    return book_data((whole, bids, asks, time_ms, seq, prev_seq, checksum))
 
 
 def trade(
