@@ -13,6 +13,7 @@ from tests.world import World, depth, listen
 
 from okex_ws import WSSubscription
 from okex_ws.conflation import MOST_HELD, Conflation
+from okex_ws.counters import Counts
 from okex_ws.line import Line, Phase
 from okex_ws.protocols.v3 import PROTOCOL as WIRE_V3
 from okex_ws.protocols.v5 import PROTOCOL as WIRE_V5
@@ -178,16 +179,19 @@ def test_the_channels_that_are_known_are_bounded(
     monkeypatch.setattr("okex_ws.conflation._MOST_KNOWN", 3)
     lines: dict[str, Line[Any]] = {}
     target: Any = type("Target", (), {"conflates": True, "topic": "depth5"})
-    conflation = Conflation(WIRE_V5.head, lines)
+    conflation = Conflation(WIRE_V5, lines, Counts())
     names = [f"books5:{coin}-USDT" for coin in "ABCDE"]
     for name in names:
         lines[name] = Line(name, target, True)
         lines[name].phase = Phase.FLOWING
         conflation.learn(name, push(name, "1"))
 
-    assert [conflation.hold(push(name, "2")) for name in names] == [
-        *(False, False, False, True, True)
-    ]
+    for name in [*reversed(names), "books5:Z-USDT"]:
+        conflation.frames.append((push(name, "2").encode(), False))
+
+    # The last two are known; the first that is not waits for nobody.
+    assert conflation.next_text() == push(names[2], "2")
+    assert conflation.release() == [push(name, "2") for name in (names[4], names[3])]
 
 
 # --- By their heads -----------------------------------------------------------------

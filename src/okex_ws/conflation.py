@@ -8,27 +8,33 @@ of other channels: a pong says that all before it was taken in.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import Mapping
 
 from .channel import Channel
+from .counters import Counts
 from .line import Line, Phase
+from .protocols import Wire
+from .transport import Frame
 
-# Held texts are read after so many frames at the latest: a tenth of a millisecond.
+# What waits is read after so many frames at the latest: tenths of a millisecond.
 MOST_HELD = 64
 # Channels that are known by the heads of their pushes; a connection has fewer.
 _MOST_KNOWN = 4096
 
 
 class Conflation:
-    """The texts that wait on one connection: one a channel, the newest."""
+    """The frames of one connection that wait, and the newest text of a channel."""
 
     def __init__(
-        self,
-        head: Callable[[str], str | None],
-        lines: Mapping[str, Line[Channel]],
+        self, wire: Wire, lines: Mapping[str, Line[Channel]], counts: Counts
     ) -> None:
-        self._head = head
+        self._text = wire.text
+        self._head = wire.head
         self._lines = lines
+        self._counts = counts
+        # Read, and not taken yet.
+        self.frames: deque[Frame] = deque()
         # By the head of a push the channel that it is of, and which of these are known.
         self._names: dict[str | None, str] = {}
         self._known: set[str] = set()
@@ -36,22 +42,31 @@ class Conflation:
         self._held: dict[str, tuple[str, int]] = {}
         self._since = 0
 
-    def hold(self, text: str) -> bool:
-        """Keep *text*, in place of the one before it, if it can wait."""
-        names, held = self._names, self._held
-        if not names or self._since >= MOST_HELD:
-            return False
-        name = names.get(self._head(text))
-        if name is None:
-            return False
-        if name in held:
-            held[name] = text, held[name][1] + 1
-        elif self._may_wait(name):
-            held[name] = text, 0
-        else:
-            return False
-        self._since += 1
-        return True
+    def next_text(self) -> str:
+        """Take frames up to one that does not wait for what is behind it: its text.
+
+        `WireError` if it has none. The hot path of a line that is behind.
+        """
+        frames, names, held = self.frames, self._names, self._held
+        text_of, head_of, taken = self._text, self._head, 0
+        try:
+            while True:
+                taken += 1
+                text = text_of(*frames.popleft())
+                if not (frames and names) or self._since + taken >= MOST_HELD:
+                    return text
+                name = names.get(head_of(text))
+                if name is None:
+                    return text
+                if name in held:
+                    held[name] = text, held[name][1] + 1
+                elif self._may_wait(name):
+                    held[name] = text, 0
+                else:
+                    return text
+        finally:
+            self._since += taken
+            self._counts.messages += taken
 
     def _may_wait(self, name: str) -> bool:
         line = self._lines.get(name)

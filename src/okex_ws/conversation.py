@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import math
-from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -34,7 +33,7 @@ from .protocols import Wire
 from .session import Session
 from .stream import Network
 from .timing import Clock
-from .transport import Frame, Transport
+from .transport import Transport
 from .trust import Link
 from .wire import Push, Unknown
 
@@ -78,9 +77,9 @@ class Conversation:
         self.link = Link(now)
         # Read and not taken in yet; what had come by *read_at* has been taken in, and
         # what had come by *read_to* will have been once no frame is left.
-        self._frames: deque[Frame] = deque()
+        self._conflation = Conflation(side.wire, session.lines, side.counts)
+        self._frames = self._conflation.frames
         self._read_at = self._read_to = now
-        self._conflation = Conflation(side.wire.head, session.lines)
         self._lapse_told = False
 
     def turn(self) -> None:
@@ -119,7 +118,7 @@ class Conversation:
         frames, due, now = self._frames, math.inf, self._clock.monotonic()
         while frames and now < due and not self._side.is_closing():
             try:
-                self._take(self._next_text(), now)
+                self._take(self._conflation.next_text(), now)
             except WireError as error:
                 self._release(now)
                 self._unreadable(error, now)
@@ -131,19 +130,6 @@ class Conversation:
         self._release(now)
         if not frames:
             self._read_at = self._read_to
-
-    def _next_text(self) -> str:
-        """The text of the next frame that does not wait for what is behind it."""
-        frames, text_of, hold = (
-            self._frames,
-            self._side.wire.text,
-            self._conflation.hold,
-        )
-        while True:
-            self._counts.messages += 1
-            text = text_of(*frames.popleft())
-            if not (frames and hold(text)):
-                return text
 
     def _release(self, now: float) -> None:
         """Take in what was held back for something newer."""

@@ -170,6 +170,11 @@ class Transport:
                 first, length, start = data[at], data[at + 1], at + 2
                 if length < 126:
                     end = start + length
+                elif length == 126 and size - at >= 4:
+                    start = at + 4
+                    end = start + (data[at + 2] << 8 | data[at + 3])
+                    if end - start > MAX_FRAME:
+                        self._bounds(data, at)
                 else:
                     start, end = self._bounds(data, at)
                 if end > size:
