@@ -15,10 +15,12 @@ from okex_ws import WSSubscription
 from okex_ws.conflation import MOST_HELD, Conflation
 from okex_ws.counters import Counts
 from okex_ws.line import Line, Phase
-from okex_ws.protocols.v3 import PROTOCOL as WIRE_V3
-from okex_ws.protocols.v5 import PROTOCOL as WIRE_V5
+from okex_ws.protocols import Wire
+from okex_ws.protocols.v3 import PROTOCOL as V3
+from okex_ws.protocols.v5 import PROTOCOL as V5
 
 OTHER = "books5:ETH-USDT"
+HEADS = ((BOOK, "x"), (BOOK, "y"), (OTHER, "x"))
 
 
 @pytest.fixture
@@ -179,7 +181,7 @@ def test_the_channels_that_are_known_are_bounded(
     monkeypatch.setattr("okex_ws.conflation._MOST_KNOWN", 3)
     lines: dict[str, Line[Any]] = {}
     target: Any = type("Target", (), {"conflates": True, "topic": "depth5"})
-    conflation = Conflation(WIRE_V5, lines, Counts())
+    conflation = Conflation(V5, lines, Counts())
     names = [f"books5:{coin}-USDT" for coin in "ABCDE"]
     for name in names:
         lines[name] = Line(name, target, True)
@@ -190,30 +192,35 @@ def test_the_channels_that_are_known_are_bounded(
         conflation.frames.append((push(name, "2").encode(), False))
 
     # The last two are known; the first that is not waits for nobody.
-    assert conflation.next_text() == push(names[2], "2")
-    assert conflation.release() == [push(name, "2") for name in (names[4], names[3])]
+    assert conflation.next() == push(names[2], "2").encode()
+    waited = [push(name, "2").encode() for name in (names[4], names[3])]
+    assert conflation.release() == waited
 
 
 # --- By their heads -----------------------------------------------------------------
 
 
-def test_the_head_is_the_channels_alone() -> None:
-    btc, eth = (push(name, "x") for name in (BOOK, OTHER))
-    assert WIRE_V5.head(btc) == WIRE_V5.head(push(BOOK, "y")) != WIRE_V5.head(eth)
-    assert WIRE_V5.head("pong") is None
+def head(wire: Wire, message: object) -> bytes | None:
+    text = message if isinstance(message, str) else json.dumps(message)
+    return wire.head(text.encode())
 
-    one, later = json.dumps(depth(0)), json.dumps(depth(9))
-    other = json.dumps(depth(0, name="ETH-USDT"))
-    assert WIRE_V3.head(one) == WIRE_V3.head(later) != WIRE_V3.head(other)
-    assert WIRE_V3.head(one) != WIRE_V3.head(one.replace("spot/", "swap/"))
-    assert WIRE_V3.head("pong") is WIRE_V3.head('{"data":[]}') is None
+
+def test_the_head_is_the_channels_alone() -> None:
+    btc, later, eth = (head(V5, push(n, x)) for n, x in HEADS)
+    assert btc == later != eth
+    assert head(V5, "pong") is None
+
+    one, other = head(V3, depth(0)), head(V3, depth(0, name="ETH-USDT"))
+    assert one == head(V3, depth(9)) != other
+    assert one != head(V3, json.dumps(depth(0)).replace("spot/", "swap/"))
+    assert head(V3, "pong") is head(V3, '{"data":[]}') is None
 
 
 def test_a_frame_of_several_instruments_has_no_head() -> None:
     both = depth(0)
     both["data"] += depth(0, name="ETH-USDT")["data"]
 
-    assert WIRE_V3.head(json.dumps(both)) is None
+    assert head(V3, both) is None
 
 
 # --- As a script sees it ------------------------------------------------------------

@@ -24,46 +24,46 @@ _MOST_KNOWN = 4096
 
 
 class Conflation:
-    """The frames of one connection that wait, and the newest text of a channel."""
+    """The frames of one connection that wait, and the newest of each channel."""
 
     def __init__(
         self, wire: Wire, lines: Mapping[str, Line[Channel]], counts: Counts
     ) -> None:
-        self._text = wire.text
+        self._unpack = wire.unpack
         self._head = wire.head
         self._lines = lines
         self._counts = counts
         # Read, and not taken yet.
         self.frames: deque[Frame] = deque()
         # By the head of a push the channel that it is of, and which of these are known.
-        self._names: dict[str | None, str] = {}
+        self._names: dict[bytes | None, str] = {}
         self._known: set[str] = set()
-        # The newest text of a channel, and how many it stands for beside itself.
-        self._held: dict[str, tuple[str, int]] = {}
+        # The newest push of a channel, and how many it stands for beside itself.
+        self._held: dict[str, tuple[bytes, int]] = {}
         self._since = 0
 
-    def next_text(self) -> str:
-        """Take frames up to one that does not wait for what is behind it: its text.
+    def next(self) -> bytes:
+        """Take frames up to one that does not wait for what is behind it: what it says.
 
-        `WireError` if it has none. The hot path of a line that is behind.
+        `WireError` if that is nothing. The hot path of a line that is behind.
         """
         frames, names, held = self.frames, self._names, self._held
-        text_of, head_of, taken = self._text, self._head, 0
+        unpack, head_of, taken = self._unpack, self._head, 0
         try:
             while True:
                 taken += 1
-                text = text_of(*frames.popleft())
+                said = unpack(*frames.popleft())
                 if not (frames and names) or self._since + taken >= MOST_HELD:
-                    return text
-                name = names.get(head_of(text))
+                    return said
+                name = names.get(head_of(said))
                 if name is None:
-                    return text
+                    return said
                 if name in held:
-                    held[name] = text, held[name][1] + 1
+                    held[name] = said, held[name][1] + 1
                 elif self._may_wait(name):
-                    held[name] = text, 0
+                    held[name] = said, 0
                 else:
-                    return text
+                    return said
         finally:
             self._since += taken
             self._counts.messages += taken
@@ -89,7 +89,7 @@ class Conflation:
             self._known.clear()
             self._names.clear()
         self._known.add(name)
-        head = self._head(text)
+        head = self._head(text.encode())
         if head is not None and self._lines[name].target.conflates:
             self._names[head] = name
 
@@ -98,13 +98,13 @@ class Conflation:
         if self._held and (waiting := self._held.pop(name, None)) is not None:
             self._count(name, waiting[1] + 1)
 
-    def release(self) -> list[str]:
+    def release(self) -> list[bytes]:
         """All that waits, oldest first."""
         self._since = 0
         held, self._held = self._held, {}
         for name, (_, passed_over) in held.items():
             self._count(name, passed_over)
-        return [text for text, _ in held.values()]
+        return [said for said, _ in held.values()]
 
     def _count(self, name: str, passed_over: int) -> None:
         if passed_over and (line := self._lines.get(name)) is not None:

@@ -118,7 +118,7 @@ class Conversation:
         frames, due, now = self._frames, math.inf, self._clock.monotonic()
         while frames and now < due and not self._side.is_closing():
             try:
-                self._take(self._conflation.next_text(), now)
+                self._take(self._conflation.next(), now)
             except WireError as error:
                 self._release(now)
                 self._unreadable(error, now)
@@ -133,16 +133,16 @@ class Conversation:
 
     def _release(self, now: float) -> None:
         """Take in what was held back for something newer."""
-        for text in self._conflation.release():
+        for said in self._conflation.release():
             try:
-                self._take(text, now)
+                self._take(said, now)
             except WireError as error:
                 self._unreadable(error, now)
 
-    def _take(self, text: str, now: float) -> None:
-        """Bring each message of a text to where it belongs."""
+    def _take(self, said: bytes, now: float) -> None:
+        """Bring each message in what a frame says to where it belongs."""
         wall = self._clock.wall()
-        for message in self._side.wire.read(text):
+        for message in self._side.wire.read(said):
             if type(message) is Push:
                 self._conflation.supersede(message.channel)
                 self._push(message, now, wall)

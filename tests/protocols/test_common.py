@@ -155,9 +155,9 @@ def test_what_is_no_json_is_a_wire_error(text: str) -> None:
 
 @pytest.mark.parametrize("wire", WIRES)
 def test_bytes_are_text_or_a_wire_error(wire: Wire) -> None:
-    assert wire.text("é".encode(), False) == "é"
+    assert wire.unpack("é".encode(), False) == "é".encode()
     with pytest.raises(WireError) as caught:
-        wire.text(b"\xff", False)
+        wire.read(b"\xff")
     assert caught.value.kind == "utf-8"
 
 

@@ -170,7 +170,7 @@ def _typed(wire: Wire, push: Push) -> Any:
 def meaning(wire: Wire, text: str) -> Any:
     """All that a text says, down to the last field."""
     try:
-        messages = wire.read(text)
+        messages = wire.read(text.encode())
     except WireError as error:
         return str(error)
     return [
@@ -187,7 +187,7 @@ def judge(protocol: str, loads: Callable[[str], Any], text: str) -> bool:
     fast, slow = make(loads), make(exact)
     assert meaning(fast, text) == meaning(slow, text), text
     try:
-        messages = fast.read(text)
+        messages = fast.read(text.encode())
     except WireError:
         return False
     return any(isinstance(m, Push) and not m.exact for m in messages)
@@ -224,7 +224,7 @@ def test_the_books_of_numbers_keep_the_wires_own_characters(
         '"timestamp":"2019-03-01T00:00:00.000Z"}]}'
     )
     wire = V3(loads)
-    (push,) = wire.read(text)
+    (push,) = wire.read(text.encode())
     assert isinstance(push, Push)
     assert not push.exact
 
@@ -266,8 +266,8 @@ def test_spoiled_frames_mean_the_same(
     fast = 0
     for _ in range(3000):
         try:
-            text = wire.text(*make(rng, seeds))
-        except WireError:
+            text = wire.unpack(*make(rng, seeds)).decode()
+        except (WireError, UnicodeDecodeError):
             continue
         fast += judge(protocol, loads, text)
     assert fast > 100
@@ -285,7 +285,7 @@ def test_recorded_frames_mean_the_same_and_so_do_their_mutations(
             deflated = file.name.endswith(".b64")
             payload = base64.b64decode(line) if deflated else line.encode()
             try:
-                text = wire.text(payload, deflated)
+                text = wire.unpack(payload, deflated).decode()
             except WireError:
                 continue
             fast += judge(protocol, loads, text)

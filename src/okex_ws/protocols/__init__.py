@@ -110,16 +110,16 @@ class Wire(Protocol):
         """Whether a close frame with this code says that a login was refused."""
         ...
 
-    def text(self, payload: bytes, binary: bool) -> str:
-        """The text of one frame."""
+    def unpack(self, payload: bytes, binary: bool) -> bytes:
+        """What one frame says, as UTF-8."""
         ...
 
-    def read(self, text: str) -> tuple[Message, ...]:
-        """The messages of a text."""
+    def read(self, said: bytes) -> tuple[Message, ...]:
+        """The messages in what a frame says."""
         ...
 
-    def head(self, text: str) -> str | None:
-        """What the texts of one channel's pushes have in common, and no other's.
+    def head(self, said: bytes) -> bytes | None:
+        """What the frames of one channel's pushes have in common, and no other's.
 
         Found without reading them; ``None`` where it cannot be.
         """

@@ -180,17 +180,19 @@ class Common(ABC):
         A data frame gives one `Push` a channel, all with the frame's text. Every JSON
         number in it has become the ``str`` of its own characters.
         """
-        return self._read(self.text(payload, binary))
+        return self._read(_decoded(self.unpack(payload, binary)))
 
     @abstractmethod
-    def text(self, payload: bytes, binary: bool) -> str:
-        """The text of one frame; `WireError` if it has none."""
+    def unpack(self, payload: bytes, binary: bool) -> bytes:
+        """What a frame says, UTF-8 as it should be; `WireError` if nothing."""
 
-    def read(self, text: str) -> tuple[Message, ...]:
+    def read(self, said: bytes) -> tuple[Message, ...]:
         """The messages of `decode`, fast: numbers in a push may be numbers.
 
-        Whoever meets one where it matters asks for it `exactly`.
+        *said* is what `unpack` gave. Whoever meets a number where it matters asks for
+        the push `exactly`.
         """
+        text = _decoded(said)
         try:
             # The hot path: one element of one instrument. What is not as plain as
             # that, or not right, goes the long way.
@@ -238,6 +240,13 @@ def reading(kind: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
         return checked
 
     return decorate
+
+
+def _decoded(said: bytes) -> str:
+    try:
+        return str(said, "utf-8")
+    except UnicodeDecodeError as error:
+        raise WireError("utf-8", str(error)) from error
 
 
 def to_json(value: object) -> str:

@@ -182,31 +182,29 @@ class V3(Common):
         """None is known: 4001 is "no data received in 30s"."""
         return False
 
-    def text(self, payload: bytes, binary: bool) -> str:
-        """The UTF-8 in the one deflate stream that the payload is."""
+    def unpack(self, payload: bytes, binary: bool) -> bytes:
+        """What the one deflate stream holds that a binary payload is."""
+        if not binary:
+            return payload
+        stream = zlib.decompressobj(-zlib.MAX_WBITS)
         try:
-            if not binary:
-                return str(payload, "utf-8")
-            stream = zlib.decompressobj(-zlib.MAX_WBITS)
             # One byte more than allowed, so that a full buffer always means too much.
             inflated = stream.decompress(payload, MAX_INFLATED + 1)
-            if stream.eof and not stream.unused_data and len(inflated) <= MAX_INFLATED:
-                return str(inflated, "utf-8")
-        except UnicodeDecodeError as error:
-            raise WireError("utf-8", str(error)) from error
         except zlib.error as error:
             raise WireError("inflate", str(error)) from error
-        raise _no_stream(payload, inflated, stream)
+        if len(inflated) > MAX_INFLATED or not stream.eof or stream.unused_data:
+            raise _no_stream(payload, inflated, stream)
+        return inflated
 
-    def head(self, text: str) -> str | None:
+    def head(self, said: bytes) -> bytes | None:
         """What plain pushes of one channel have in common; see `Wire.head`.
 
         The instrument is named behind the levels, once if it is the only one.
         """
-        at, name = text.find('"data"'), text.find('"instrument_id"')
-        if at < 0 or name < 0 or text.find('"instrument_id"', name + 1) > 0:
+        at, name = said.find(b'"data"'), said.find(b'"instrument_id"')
+        if at < 0 or name < 0 or said.find(b'"instrument_id"', name + 1) > 0:
             return None
-        return text[:at] + text[name : text.find(",", name)]
+        return said[:at] + said[name : said.find(b",", name)]
 
     def _plain(self, message: Any, text: str) -> Push:
         table, data, action = message["table"], message["data"], message.get("action")

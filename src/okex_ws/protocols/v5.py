@@ -199,19 +199,16 @@ class V5(Common):
         """4001 is "login failed"."""
         return code == 4001
 
-    def text(self, payload: bytes, binary: bool) -> str:
-        """The payload, which is UTF-8."""
+    def unpack(self, payload: bytes, binary: bool) -> bytes:
+        """The payload as it is."""
         if binary:
             raise WireError("frame", "a binary frame, where v5 sends text")
-        try:
-            return str(payload, "utf-8")
-        except UnicodeDecodeError as error:
-            raise WireError("utf-8", str(error)) from error
+        return payload
 
-    def head(self, text: str) -> str | None:
+    def head(self, said: bytes) -> bytes | None:
         """What plain pushes of one channel have in common; see `Wire.head`."""
-        at = text.find('"data"')
-        return text[:at] if at > 0 else None
+        at = said.find(b'"data"')
+        return said[:at] if at > 0 else None
 
     def _plain(self, message: Any, text: str) -> Push:
         argument, data = message["arg"], message["data"]
