@@ -1,0 +1,81 @@
+"""Who takes part: every contestant by name, and what each can follow."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Sequence
+from importlib import metadata
+from typing import Any, NamedTuple
+
+from tests.benchmarks.streams import NAMES, V3_DEPTH5
+
+TLS, PLAIN = "TLS", "plain"
+
+
+class Entry(NamedTuple):
+    """One contestant, as its table row says it.
+
+    *parsers* are those that it can be run with; ``''`` is its own. *needs* are the
+    distributions that have to be installed. *channels* says where it follows another
+    channel than the stream's.
+    """
+
+    name: str
+    maker: tuple[str, str]
+    parsers: tuple[str, ...] = ("json", "orjson")
+    streams: tuple[str, ...] = NAMES
+    transports: tuple[str, ...] = (PLAIN, TLS)
+    needs: tuple[str, ...] = ()
+    channels: dict[str, str] = {}  # noqa: RUF012 - never changed
+    options: dict[str, Any] = {}  # noqa: RUF012 - never changed
+
+    @property
+    def missing(self) -> list[str]:
+        """The distributions that are not installed."""
+        return [name for name in self.needs if version(name) is None]
+
+
+def version(distribution: str) -> str | None:
+    """Of what is installed, or None."""
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def has_orjson() -> bool:
+    """Whether the second parser can take part."""
+    return importlib.util.find_spec("orjson") is not None
+
+
+OURS = Entry("okex_ws", ("tests.benchmarks.ours", "Ours"))
+CALLED = OURS._replace(name="okex_ws, on_message", options={"on_message": True})
+CEILING = Entry(
+    "(only receives)", ("tests.benchmarks.ceiling", "Ceiling"), parsers=("",)
+)
+LIMIT = Entry("(the limit)", ("tests.benchmarks.limit", "Limit"))
+_LOOPS = "tests.benchmarks.loops"
+PEERS = (
+    Entry(
+        "the seed's class",
+        ("tests.benchmarks.seed", "Seed"),
+        parsers=("json",),
+        streams=(V3_DEPTH5,),
+    ),
+    Entry("websockets", (_LOOPS, "Websockets"), needs=("websockets",)),
+    Entry("websockets, sync", (_LOOPS, "WebsocketsSync"), needs=("websockets",)),
+    Entry("aiohttp", (_LOOPS, "Aiohttp"), needs=("aiohttp",)),
+    Entry("picows", (_LOOPS, "Picows"), needs=("picows",)),
+    Entry(
+        "picows, uvloop",
+        (_LOOPS, "Picows"),
+        needs=("picows", "uvloop"),
+        options={"uvloop": True},
+    ),
+)
+ALL = (CEILING, LIMIT, OURS, CALLED, *PEERS)
+
+
+def chosen(only: Sequence[str]) -> list[Entry]:
+    """The entries whose name has one of *only* in it; all without any."""
+    return [e for e in ALL if not only or any(each in e.name for each in only)]
