@@ -57,6 +57,14 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--json", type=Path, metavar="OUT")
     args = parser.parse_args()
+    found = measure(args.rounds)
+    if args.json is not None:
+        args.json.write_text(json.dumps(found, indent=2) + "\n")
+    return 0
+
+
+def measure(rounds: int) -> dict[str, Any]:
+    """All tables, shown as they come."""
     peers, missing = installed()
     found: dict[str, Any] = {"versions": versions(), "missing": missing, "tables": []}
     print(", ".join(f"{name} {version}" for name, version in found["versions"].items()))
@@ -64,14 +72,12 @@ def main() -> int:
         print(f"left out: {name} is not installed (pip install -e '.[bench]')")
     for updates in recordings():
         for proof in (CHECKSUM, SEQUENCE):
-            table = compare(updates, proof, peers, args.rounds)
+            table = compare(updates, proof, peers, rounds)
             show(table)
             found["tables"].append(table)
-    found["publishing"] = publishing(args.rounds)
+    found["publishing"] = publishing(rounds)
     show_publishing(found["publishing"])
-    if args.json is not None:
-        args.json.write_text(json.dumps(found, indent=2) + "\n")
-    return 0
+    return found
 
 
 def installed() -> tuple[list[type[Keeper]], list[str]]:

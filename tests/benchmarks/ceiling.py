@@ -1,4 +1,4 @@
-"""Who receives, and does nothing else: nobody can be faster than the server is for it."""
+"""Who receives and does nothing else: the server is no faster for anybody."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ from tests.benchmarks.contestant import Contestant, Looped, Spec, Threaded
 
 
 class Hand(Contestant):
-    """The part that all these loops share: from the payload of a frame to the latest."""
+    """What all these loops share: from the payload of a frame to the latest."""
 
     def __init__(self, spec: Spec) -> None:
         super().__init__(spec)

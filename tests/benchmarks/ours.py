@@ -54,7 +54,7 @@ class Ours(Threaded):
         self._subscription.close()
 
     def _profile(self, lines: int) -> None:
-        """Have the hot spots of the connection's thread written to stderr at its end."""
+        """Have the hot spots of the connection's thread on stderr at its end."""
         profiler, run = cProfile.Profile(), Connection._run
 
         def profiled(connection: Connection) -> None:

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from importlib import metadata
 from typing import Any, NamedTuple
 
-from tests.benchmarks.streams import NAMES, V3_DEPTH5
+from tests.benchmarks.streams import NAMES, V3_DEPTH5, V5_BOOKS, V5_BOOKS5
+
+from okex_ws.options import ConnectionOptions
 
 TLS, PLAIN = "TLS", "plain"
 
@@ -55,6 +57,8 @@ CEILING = Entry(
 )
 LIMIT = Entry("(the limit)", ("tests.benchmarks.limit", "Limit"))
 _LOOPS = "tests.benchmarks.loops"
+_LIBRARIES = "tests.benchmarks.libraries"
+_V5 = (V5_BOOKS5, V5_BOOKS)
 PEERS = (
     Entry(
         "the seed's class",
@@ -72,10 +76,41 @@ PEERS = (
         needs=("picows", "uvloop"),
         options={"uvloop": True},
     ),
+    Entry(
+        "python-okx",
+        (_LIBRARIES, "PythonOkx"),
+        streams=_V5,
+        transports=(TLS,),
+        needs=("python-okx",),
+    ),
+    Entry(
+        "ccxt pro", (_LIBRARIES, "Ccxt"), parsers=("",), streams=_V5, needs=("ccxt",)
+    ),
+    Entry(
+        "cryptofeed",
+        (_LIBRARIES, "Cryptofeed"),
+        parsers=("",),
+        streams=_V5,
+        transports=(TLS,),
+        needs=("cryptofeed",),
+        channels={V5_BOOKS5: "books"},
+    ),
 )
+ISOLATED = OURS._replace(name="okex_ws, isolate=True", options={"isolate": True})
 ALL = (CEILING, LIMIT, OURS, CALLED, *PEERS)
 
 
 def chosen(only: Sequence[str]) -> list[Entry]:
     """The entries whose name has one of *only* in it; all without any."""
     return [e for e in ALL if not only or any(each in e.name for each in only)]
+
+
+def late(only: Sequence[str]) -> list[Entry]:
+    """The same for lateness, of which those that follow nothing have none."""
+    entries = [OURS, *([ISOLATED] if can_isolate() else []), *PEERS]
+    return [e for e in entries if not only or any(each in e.name for each in only)]
+
+
+def can_isolate() -> bool:
+    """Whether the library has a process of its own to give."""
+    return "isolate" in ConnectionOptions.__annotations__

@@ -134,7 +134,11 @@ class _Client:
         Returns when something happened, after *wait* seconds at the latest.
         """
         writers = [self._sock] if self._out else []
+        # What TLS has decrypted already, no select sees.
+        if isinstance(self._sock, ssl.SSLSocket) and self._sock.pending():
+            wait = 0.0
         readable, writable, _ = select.select([self._sock], writers, [], wait)
+        readable = readable or wait == 0.0
         if writable:
             self._flush()
         if not readable:

@@ -155,3 +155,15 @@ def show(group: dict[str, Any]) -> None:
 
 def _ratio(three: Sequence[float]) -> str:
     return f"{median(three, 2)} ({from_to(three, 2)})" if three[1] == three[1] else "-"
+
+
+def profile(
+    where: Server, streams: Sequence[str], transports: Sequence[str], seconds: float
+) -> None:
+    """The hot spots of our thread on each stream, by time of their own."""
+    profiled = OURS._replace(options={"profile": 25})
+    for name in streams:
+        for transport in transports:
+            for turn in turns_of([profiled], stream(name), transport):
+                print(f"{turn.name}, {name}, {transport}")
+                print(one(turn, where, seconds)["said"])
