@@ -1,6 +1,6 @@
-"""One contestant in a process of its own: `python -m tests.benchmarks.contestant SPEC`.
+"""One contestant in a process of its own: `… -m tests.benchmarks.contestant SPEC OUT`.
 
-SPEC is a `Spec` in JSON; what was measured is printed as JSON. Nothing of another
+SPEC is a `Spec` in JSON; what was measured is written to OUT as JSON. Nothing of another
 contestant is imported. A contestant follows one channel of the server and keeps the
 newest depth for a script that reads it: the main thread. Those on asyncio have their
 loop on the main thread, as their own examples do, and the script is a task there. Only
@@ -23,6 +23,7 @@ import time
 from collections.abc import Callable, Coroutine, Generator
 from contextlib import suppress
 from importlib import import_module
+from pathlib import Path
 from typing import Any, NamedTuple
 
 # How often the script looks at the price, in seconds.
@@ -239,7 +240,7 @@ def main() -> None:
     contestant = getattr(import_module(module), name)(spec)
     found = run(contestant, measure(contestant, **spec.how), beside)
     # Not sys.exit: a library's thread that does not end is not what is measured.
-    print(json.dumps(found), flush=True)
+    Path(sys.argv[2]).write_text(json.dumps(found))
     os._exit(0)
 
 

@@ -249,7 +249,7 @@ def show(group: dict[str, Any]) -> None:
     """The table of one setting: milliseconds, and how often ours is as late."""
     print(f"\n{group['name']}")
     print(
-        f"{'':30}{'p50 ms':>9}{'from-to':>17}{'p99 ms':>10}{'from-to':>19}"
+        f"{'':36}{'p50 ms':>9}{'from-to':>17}{'p99 ms':>10}{'from-to':>19}"
         f"{'p99.9':>10}{'worst':>10}{'p50/ours':>10}{'p99/ours':>10}"
         f"{'backlog':>9}{'behind':>8}{'refused':>9}"
     )
@@ -258,9 +258,9 @@ def show(group: dict[str, Any]) -> None:
             if f"{kind}_p50" in each:
                 _show_row(f"{each['name']}: {named}", each, kind)
     for name in group["missing"]:
-        print(f"{name:30}not installed")
+        print(f"{name:36}not installed")
     for name, why in group["failures"].items():
-        print(f"{name:30}failed in a round: {why:.300}")
+        print(f"{name:36}failed in a round: {why:.300}")
 
 
 def _show_row(name: str, each: dict[str, Any], kind: str) -> None:
@@ -269,7 +269,7 @@ def _show_row(name: str, each: dict[str, Any], kind: str) -> None:
     ratio_50 = each.get(f"{kind}_p50_ratio", nan)
     ratio_99 = each.get(f"{kind}_p99_ratio", nan)
     print(
-        f"{name:30}{median(middle, 3):>9}{from_to(middle, 3):>17}"
+        f"{name:36}{median(middle, 3):>9}{from_to(middle, 3):>17}"
         f"{median(high, 3):>10}{from_to(high, 3):>19}"
         f"{median(each[f'{kind}_p99.9'], 2):>10}{median(each[f'{kind}_worst'], 1):>10}"
         f"{median(ratio_50, 2):>10}{median(ratio_99, 2):>10}"

@@ -110,14 +110,11 @@ class Cryptofeed(Looped):
         # Else it asks the exchange for them.
         symbols.set(okx.id, {name: name}, {"instrument_type": {}})
 
-        class Feed(okx):  # type: ignore[misc,valid-type]
-            websocket_endpoints = [
-                connection.WebsocketEndpoint(
-                    f"{self.spec.url}/public", options={"compression": None}
-                )
-            ]
-
-        return Feed(
+        address, options = f"{self.spec.url}/public", {"compression": None}
+        endpoints = [connection.WebsocketEndpoint(address, options=options)]
+        # The class keeps its addresses.
+        feed = type("Feed", (okx,), {"websocket_endpoints": endpoints})
+        return feed(
             symbols=[name], channels=["l2_book"], callbacks={"l2_book": self._on_book}
         )
 

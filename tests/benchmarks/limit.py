@@ -1,9 +1,10 @@
 """The limit: the same frames inflated, parsed and checked in a loop without a socket.
 
-Nothing that verifies a message can cost less, whatever it reads from: raw deflate into a
-bounded buffer (a frame so short that it cannot grow past the library's bound is inflated
-whole), the parser as it comes, and the library's own check of levels; of a book the
-merge, the sequence and the version too. Messages are dropped, and nothing is told.
+Nothing that verifies a message can cost less, whatever it reads from: raw deflate into
+a bounded buffer (a frame so short that it cannot grow past the library's bound is
+inflated whole), the parser as it comes, and the library's own check of levels; of a
+book the merge, the sequence and the version too. Messages are dropped, and nothing is
+told.
 
 Its steps are measured one on top of the other: what is inflated, then parsed as well,
 then checked as well.

@@ -36,7 +36,7 @@ def draw(path: Path, found: dict[str, Any]) -> bool:
         lines, COLUMNS, figsize=(COLUMNS * WIDTH, lines * height), squeeze=False
     )
     flat = list(axes.flat)
-    for axis, (_, panel) in zip(flat, panels):
+    for axis, (_, panel) in zip(flat, panels, strict=False):
         panel(axis)
     for axis in flat[len(panels) :]:
         axis.axis("off")

@@ -3,10 +3,10 @@
 *Noted*: on the thread that reads the socket, right behind the publication, where a
 callback runs: the moment, and the number of the message that a read gives there.
 
-*Read*: on the main thread, the script reads as scripts do, between two pieces of work of
-some 200 us each (a loop of Python, or calls of numpy), or between two sleeps of 100 us.
-The moment is taken behind the read, when the script has the price. So the steps of the
-script are in what is found, and they are the same for everyone.
+*Read*: on the main thread, the script reads as scripts do, between two pieces of work
+of some 200 us each (a loop of Python, or calls of numpy), or between two sleeps of 100
+us. The moment is taken behind the read, when the script has the price. So the steps of
+the script are in what is found, and they are the same for everyone.
 
 Only a number that was not seen before is kept. It ends when the last message has been
 seen, or a while after the server has stopped.

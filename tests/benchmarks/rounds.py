@@ -122,21 +122,22 @@ class Turn(NamedTuple):
 def take(spec: Spec, where: Server, seconds: float) -> dict[str, Any]:
     """One turn in a new process; `Failed` says why there is no result."""
     told = json.dumps(spec._asdict())
-    command = [sys.executable, "-m", "tests.benchmarks.contestant", told]
-    try:
-        done = subprocess.run(
-            command,
-            env=where.environment,
-            capture_output=True,
-            text=True,
-            timeout=seconds + GRACE,
-        )
-    except subprocess.TimeoutExpired as error:
-        raise Failed(f"not done in {error.timeout:.0f} s") from error
-    lines = done.stdout.splitlines()
-    if done.returncode or not lines:
-        raise Failed((done.stderr.strip().splitlines() or ["no word"])[-1])
-    found: dict[str, Any] = json.loads(lines[-1])
+    with tempfile.NamedTemporaryFile("r") as result:
+        command = [sys.executable, "-m", "tests.benchmarks.contestant"]
+        try:
+            done = subprocess.run(
+                [*command, told, result.name],
+                env=where.environment,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                text=True,
+                timeout=seconds + GRACE,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise Failed(f"not done in {error.timeout:.0f} s") from error
+        if done.returncode:
+            raise Failed((done.stderr.strip().splitlines() or ["no word"])[-1])
+        found: dict[str, Any] = json.load(result)
     return {**found, "said": done.stderr}
 
 

@@ -1,14 +1,14 @@
-"""How it grows with the instruments: `python -m tests.benchmarks.scale` or ``... scale``.
+"""How it grows with the instruments: `python -m tests.benchmarks.scale`.
 
-For 1, 100 and 1,000 instruments of one feed: CPU a message, memory, threads, and seconds
-until all are live. The local exchange runs in a process of its own, and so does each
-client: this module with ``--serve`` and ``--follow``. TLS is verified as by default, by
-the system's trust store. The exchange sends as many messages a second in all, however
-many instruments they are of, but no more than 50 of one.
+For 1, 100 and 1,000 instruments of one feed: CPU a message, memory, threads, and
+seconds until all are live. The local exchange runs in a process of its own, and so does
+each client: this module with ``--serve`` and ``--follow``. TLS is verified as by
+default, by the system's trust store. The exchange sends as many messages a second in
+all, however many instruments they are of, but no more than 50 of one.
 
-Memory is what is resident, and *an instrument's* is the difference to the feed with one.
-*Growth* is what a straight line through a sample a second says of the minutes measured;
-the first tenth is warming up.
+Memory is what is resident, and *an instrument's* is the difference to the feed with
+one. Its growth is what a straight line through a sample a second says of the minutes
+measured; the first tenth is warming up.
 """
 
 from __future__ import annotations

@@ -6,10 +6,11 @@ each round (`Job`) and answers it, and ends with its stdin. Two manners:
 *As fast as the socket takes*: frames are made beforehand and joined to writes of 16 kB
 or more, for as many seconds as the job says. So the server is never what one waits for.
 
-*Paced*: one message at a time, by an absolute schedule, each with the moment at which it
-was sent and its number in it, and deflated then. The moment is the system's monotonic
-clock. A client that is slow does not slow the schedule: what the socket does not take
-waits in a queue here, as an exchange's would, so that all it is late is counted.
+*Paced*: one message at a time, by an absolute schedule, each with the moment at which
+it was sent and its number in it, and deflated then. The moment is the system's
+monotonic clock. A client that is slow does not slow the schedule: what the socket does
+not take waits in a queue here, as an exchange's would, so that all it is late is
+counted.
 """
 
 from __future__ import annotations
