@@ -58,7 +58,7 @@ def _measure(part: str, where: Server, args: argparse.Namespace) -> Any:
         settings = lateness.FULL if args.full else lateness.SETTINGS
         wanted = [s for s in settings if args.setting in s.name]
         return lateness.measure(
-            where, late(args.only), wanted, rounds, 3 * seconds, lateness.show
+            where, late(args.only), wanted, rounds, 2 * seconds, lateness.show
         )
     if part == "scale":
         for_seconds = 60 * args.minutes if args.minutes else 10 * seconds
@@ -73,12 +73,12 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "what", nargs="*", metavar="WHAT", help=f"{', '.join(PARTS)}, all, profile"
     )
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument(
         "--seconds",
         type=float,
         default=1.0,
-        help="of a turn of throughput; lateness takes three times as long, scale ten",
+        help="of a turn of throughput; one of lateness is twice, of scale ten times it",
     )
     parser.add_argument(
         "--only", nargs="+", default=[], metavar="NAME", help="contestants, by a part"

@@ -1,10 +1,10 @@
 """One contestant in a process of its own: `… -m tests.benchmarks.contestant SPEC OUT`.
 
-SPEC is a `Spec` in JSON; what was measured is written to OUT as JSON. Nothing of another
-contestant is imported. A contestant follows one channel of the server and keeps the
-newest depth for a script that reads it: the main thread. Those on asyncio have their
-loop on the main thread, as their own examples do, and the script is a task there. Only
-where the script computes, or reads by itself, is the loop on a thread beside it.
+SPEC is a `Spec` in JSON; what was measured is written to OUT as JSON. Nothing of
+another contestant is imported. A contestant follows one channel of the server and keeps
+the newest depth for a script that reads it: the main thread. Those on asyncio have
+their loop on the main thread, as their own examples do, and the script is a task there.
+Only where the script computes, or reads by itself, is the loop on a thread beside it.
 
 *Throughput*: the script reads 20 times a second for so many seconds after a warm-up.
 What counts is the messages in that time, and the CPU of the whole process. Then the
@@ -239,6 +239,7 @@ def main() -> None:
     module, name = spec.maker
     contestant = getattr(import_module(module), name)(spec)
     found = run(contestant, measure(contestant, **spec.how), beside)
+    found["orjson"] = sys.modules.get("orjson") is not None
     # Not sys.exit: a library's thread that does not end is not what is measured.
     Path(sys.argv[2]).write_text(json.dumps(found))
     os._exit(0)

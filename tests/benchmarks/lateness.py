@@ -54,14 +54,15 @@ class Setting(NamedTuple):
     transport: str = TLS
     pinned: bool = False
     interval: float = 5.0
+    stream: str = V5_BOOKS5
 
     @property
     def name(self) -> str:
         """As a table says it."""
         where = "one core" if self.pinned else "all cores"
         return (
-            f"main thread: {self.main}; {self.rate:,}/s, {self.transport}, {where},"
-            f" switch interval {self.interval:g} ms"
+            f"main thread: {self.main}; {self.stream}, {self.rate:,}/s,"
+            f" {self.transport}, {where}, switch interval {self.interval:g} ms"
         )
 
 
@@ -83,6 +84,8 @@ SETTINGS = (
     Setting(NUMPY, 1000, PLAIN),
     Setting(NUMPY, 1000, pinned=True),
     Setting(NUMPY, 1000, interval=1.0),
+    Setting(IDLE, 1000, stream=V3_DEPTH5),
+    Setting(LOOP, 1000, stream=V3_DEPTH5),
 )
 FULL = tuple(
     Setting(*each)
@@ -92,6 +95,7 @@ FULL = tuple(
         (TLS, PLAIN),
         (False, True),
         (5.0, 1.0),
+        (V5_BOOKS5, V3_DEPTH5),
     )
 )
 
@@ -114,19 +118,21 @@ def measure(
 
 
 def turns_of(entries: Sequence[Entry], setting: Setting) -> list[Turn]:
-    """Who can take part: on v5's depth, and with the faster parser."""
+    """Who can take part, each with the faster parser."""
     parser = "orjson" if has_orjson() else "json"
-    found = []
-    for entry in entries:
-        name = V5_BOOKS5 if V5_BOOKS5 in entry.streams else V3_DEPTH5
-        if entry.missing or setting.transport not in entry.transports:
-            continue
-        if setting.main == IDLE and entry.options.get("isolate"):
-            # It has no callback to note anything in.
-            continue
-        own = parser if parser in entry.parsers else entry.parsers[0]
-        found.append(Turn(entry, own, setting.transport, stream(name)))
-    return found
+    return [
+        Turn(
+            entry,
+            parser if parser in entry.parsers else entry.parsers[0],
+            setting.transport,
+            stream(setting.stream),
+        )
+        for entry in entries
+        if not entry.missing
+        if setting.stream in entry.streams and setting.transport in entry.transports
+        # It has no callback to note anything in.
+        if not (setting.main == IDLE and entry.options.get("isolate"))
+    ]
 
 
 def _group(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import cProfile
 import pstats
 import sys
-from typing import Any
 
 from tests.benchmarks.contestant import Spec, Threaded
 
@@ -68,8 +67,3 @@ class Ours(Threaded):
 def version() -> str:
     """Of the library."""
     return okex_ws.__version__
-
-
-def parser() -> Any:
-    """Which JSON parser the library found."""
-    return "orjson" if sys.modules.get("orjson") else "json"

@@ -1,12 +1,15 @@
 """One picture of a run: a panel for each table, bars with the least and the most.
 
-`matplotlib` draws it; where that is not installed there is no picture, and a word.
+`matplotlib` draws it; where that is not installed there is no picture, and a word. From
+a JSON file that was kept: `python -m tests.benchmarks.plot FOUND.json OUT.png`.
 """
 
 from __future__ import annotations
 
 import importlib
+import json
 import math
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -92,6 +95,8 @@ def _lateness(
 def _bars(axis: Any, names: Sequence[str], values: Sequence[Three]) -> None:
     """Lying bars from the top, whose whiskers are the least and the most."""
     places = range(len(names))
+    # What is kept as JSON has null for what is no number.
+    values = [[math.nan if v is None else v for v in three] for three in values]
     middles = [three[1] for three in values]
     whiskers = [
         [three[1] - three[0] for three in values],
@@ -117,3 +122,8 @@ def _scale(found: Sequence[dict[str, Any]]) -> Panel:
         axis.grid(alpha=0.3)
 
     return panel
+
+
+if __name__ == "__main__":
+    source, target = map(Path, sys.argv[1:])
+    sys.exit(not draw(target, json.loads(source.read_text())))

@@ -59,15 +59,15 @@ def lateness(
     *main* is what the main thread does; *noted* is whether there is a callback.
     """
     found = Sightings()
-    read, best, clock = contestant.read, contestant.best, time.monotonic_ns
+    best, clock = contestant.best, time.monotonic_ns
 
     def note() -> None:
         moment = clock()
         found.note(moment, int(best(contestant.read())[1]))
 
+    # Before it starts, which is after this and before the first of the steps.
     if noted:
         contestant.note = note
-    del read
     return _follow(contestant, main, count, seconds, found)
 
 

@@ -115,6 +115,8 @@ def row(name: str, found: dict[str, list[dict[str, Any] | None]]) -> dict[str, A
         "rate": spread([result["rate"] for result in results]),
         "cpu": spread([result["cpu"] for result in results]),
         "refused": sum(result.get("refused", 0) for result in results),
+        # What could be had, and was not taken.
+        "unused": "[orjson]" in name and not results[0]["orjson"],
     }
     for parser in ("json", "orjson"):
         us = found.get(f"{ours} [{parser}]", [None] * len(mine))
@@ -133,24 +135,25 @@ def show(group: dict[str, Any]) -> None:
         f" bytes, {group['source']}; ours/its is above 1 where ours is faster"
     )
     print(
-        f"{'':30}{'messages/s':>11}{'from-to':>23}{'CPU us':>7}{'from-to':>12}"
+        f"{'':36}{'messages/s':>11}{'from-to':>23}{'CPU us':>7}{'from-to':>12}"
         f"{'ours json/its':>18}{'ours orjson/its':>18}{'CPU/limit':>11}"
     )
     for each in group["rows"]:
+        name = each["name"] + (": not used" if each["unused"] else "")
         # Over the limit of the same parser; what has its own is not compared.
         own = each["name"].rpartition("[")[2].rstrip("]")
         over = each.get(f"over_limit_{own}", [math.nan] * 3)
         print(
-            f"{each['name']:30}{median(each['rate'], 0):>11}"
+            f"{name:36}{median(each['rate'], 0):>11}"
             f"{grouped(each['rate']):>23}{median(each['cpu'], 1):>7}"
             f"{from_to(each['cpu'], 1):>12}"
             f"{_ratio(each['rate_ratio_json']):>18}"
             f"{_ratio(each['rate_ratio_orjson']):>18}{median(over, 2):>11}"
         )
     for name in group["missing"]:
-        print(f"{name:30}not installed")
+        print(f"{name:36}not installed")
     for name, why in group["failures"].items():
-        print(f"{name:30}failed in a round: {why:.300}")
+        print(f"{name:36}failed in a round: {why:.300}")
 
 
 def _ratio(three: Sequence[float]) -> str:
