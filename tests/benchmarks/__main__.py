@@ -13,7 +13,16 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks import books, lateness, limit, plot, report, scale, throughput
+from tests.benchmarks import (
+    books,
+    goals,
+    lateness,
+    limit,
+    plot,
+    report,
+    scale,
+    throughput,
+)
 from tests.benchmarks.roster import PLAIN, TLS, chosen, late
 from tests.benchmarks.rounds import Server, server
 from tests.benchmarks.streams import NAMES
@@ -35,6 +44,7 @@ def main(argv: list[str] | None = None) -> int:
             # What is there is kept, whatever happens to the next.
             if args.json is not None:
                 report.keep(args.json, found)
+    goals.show(goals.goals(found))
     if args.plot is not None and not plot.draw(args.plot, found):
         print("no picture: matplotlib is not installed")
     return 0

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.benchmarks import lateness, limit, plot, report, scale, throughput
+from tests.benchmarks import goals, lateness, limit, plot, report, scale, throughput
 from tests.benchmarks.__main__ import main
 from tests.benchmarks.lateness import (
     FULL,
@@ -23,7 +23,16 @@ from tests.benchmarks.lateness import (
     percentiles,
 )
 from tests.benchmarks.reading import IDLE, LOOP
-from tests.benchmarks.roster import LIMIT, OURS, PEERS, PLAIN, TLS, chosen, late
+from tests.benchmarks.roster import (
+    ISOLATED,
+    LIMIT,
+    OURS,
+    PEERS,
+    PLAIN,
+    TLS,
+    chosen,
+    late,
+)
 from tests.benchmarks.rounds import Failed, Turn, alternate, ratios, spread
 from tests.benchmarks.streams import NAMES, V3_DEPTH5, V5_BOOKS5, stream
 
@@ -245,6 +254,53 @@ def test_without_matplotlib_there_is_none(
 ) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     assert not plot.draw(tmp_path / "found.png", found_of_all())
+
+
+# --- The goals ------------------------------------------------------------------------
+
+
+def test_a_goal_is_the_median_of_ours_over_a_peer_of_the_same_parser() -> None:
+    found = {**THROUGHPUT, "aiohttp [json]": THROUGHPUT["peer [json]"]}
+    lines = {goal.name: goal for goal in goals.goals({"throughput": [group_of(found)]})}
+    where = f"{V5_BOOKS5}, {TLS}"
+    faster = lines[f"{where}: ours / aiohttp, json"]
+    assert (faster.found, faster.wanted, faster.reached) == (2.0, 1.3, True)
+    cost = lines[f"{where}: CPU / limit, json"]
+    assert (cost.found, cost.reached) == (1.25, True)
+    assert not cost._replace(found=1.36).reached
+    assert not cost._replace(found=math.nan).reached
+
+
+def test_a_goal_of_lateness_is_the_earliest_peer_over_ours() -> None:
+    names = {"okex_ws": "okex_ws [json]", "peer": "peer [json]"}
+    group = late_group()
+    for row in group["rows"]:
+        row["name"] = names[row["name"]]
+    isolated = lateness.row("isolated", {"isolated": [late_result(0.1, 0.9)]}, None)
+    group["rows"].append({**isolated, "name": f"{ISOLATED.name} [json]"})
+    late, fast, never = goals.goals({"lateness": [group]})
+    assert (late.found, late.reached) == (0.5, False)
+    assert (fast.found, fast.reached) == (0.9, True)
+    # The made up one was behind by one, and refused one read.
+    assert (never.found, never.reached) == (2.0, False)
+
+
+def test_a_goal_of_scale_is_of_a_thousand_instruments_alone(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    found = {
+        "instruments": 1000,
+        "messages a second": 5000.0,
+        "CPU, of one core": 0.19,
+        "MiB more a minute": 0.3,
+        "minutes": 10.0,
+    }
+    lines = goals.goals({"scale": [{**found, "instruments": 100}, found]})
+    assert [goal.reached for goal in lines] == [True, False]
+    # Of a short time no growth is told.
+    assert len(goals.goals({"scale": [{**found, "minutes": 0.2}]})) == 1
+    goals.show(lines)
+    assert "NOT REACHED" in capsys.readouterr().out
 
 
 # --- The command ----------------------------------------------------------------------
