@@ -72,7 +72,8 @@ def _measure(part: str, where: Server, args: argparse.Namespace) -> Any:
         )
     if part == "scale":
         for_seconds = 60 * args.minutes if args.minutes else 10 * seconds
-        grown = scale.measure(args.instruments, args.rate, for_seconds)
+        counts, channels = args.instruments, args.channels
+        grown = scale.measure(counts, args.rate, for_seconds, channels)
         scale.show(grown)
         return grown
     return books.measure(rounds)
@@ -106,6 +107,9 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--instruments", type=int, nargs="+", default=scale.COUNTS)
     parser.add_argument("--rate", type=float, default=scale.RATE, help="of scale")
     parser.add_argument("--minutes", type=float, help="of scale")
+    parser.add_argument(
+        "--channels", nargs="+", default=scale.CHANNELS, help="of scale"
+    )
     parser.add_argument("--json", type=Path, metavar="OUT")
     parser.add_argument("--plot", type=Path, metavar="OUT.png")
     args = parser.parse_args(argv)

@@ -132,4 +132,4 @@ def show(lines: list[Goal]) -> None:
     for goal in lines:
         sign = ">=" if goal.least else "<="
         said = "reached" if goal.reached else "NOT REACHED"
-        print(f"{goal.name:98}{goal.found:>9.2f} {sign} {goal.wanted:<6g}{said}")
+        print(f"{goal.name:112}{goal.found:>9.2f} {sign} {goal.wanted:<6g}{said}")

@@ -56,12 +56,7 @@ def panels_of(found: dict[str, Any]) -> list[tuple[int, Panel]]:
         rows = [row for row in group["rows"] if row["name"] != CEILING.name]
         panels.append((len(rows), _throughput(group, rows)))
     for group in found.get("lateness", ()):
-        rows = [
-            (f"{row['name']}, {'callback' if kind == 'noted' else kind}", row, kind)
-            for row in group["rows"]
-            for kind in ("noted", "read")
-            if f"{kind}_p50" in row
-        ]
+        rows = group["rows"]
         panels.append((2 * len(rows), _lateness(group, rows)))
     if found.get("scale"):
         panels.append((8, _scale(found["scale"])))
@@ -77,17 +72,19 @@ def _throughput(group: dict[str, Any], rows: Sequence[dict[str, Any]]) -> Panel:
     return panel
 
 
-def _lateness(
-    group: dict[str, Any], rows: Sequence[tuple[str, dict[str, Any], str]]
-) -> Panel:
+def _lateness(group: dict[str, Any], rows: Sequence[dict[str, Any]]) -> Panel:
+    # Of the script's reads; of the callback where the script only looks on.
+    kind = "read" if any("read_p50" in row for row in rows) else "noted"
+
     def panel(axis: Any) -> None:
         names, values = [], []
-        for name, row, kind in rows:
-            names += [f"{name} p50", "p99"]
+        for row in rows:
+            names += [f"{row['name']}: p50", f"{row['name']}: p99"]
             values += [row[f"{kind}_p50"], row[f"{kind}_p99"]]
         _bars(axis, names, values)
         axis.set_xscale("log")
-        axis.set_title(f"lateness, ms; {group['name']}", fontsize=9)
+        said = "to a read" if kind == "read" else "to the callback"
+        axis.set_title(f"lateness {said}, ms; {group['name']}", fontsize=9)
 
     return panel
 

@@ -83,6 +83,8 @@ def _follow(
         refused, reads = yield from _look(contestant, count, give_up, noted)
     else:
         refused, reads = _poll(contestant, count, give_up, read, work)
+        # The callback of the last one may be behind the read of it.
+        yield PAUSE
     return {
         "noted": noted.told(),
         "read": read.told(),
@@ -119,10 +121,11 @@ def _poll(
         reads += 1
         depth = read()
         now = clock()
-        if not depth:
-            refused += 1
-        else:
+        try:
             seen.note(now, int(best(depth)[1]))
+        except (IndexError, KeyError, TypeError):
+            # None, or a book that is changed by another thread while it is read.
+            refused += 1
         if now > end:
             break
     return refused, reads

@@ -65,6 +65,9 @@ PEERS = (
         ("tests.benchmarks.seed", "Seed"),
         parsers=("json",),
         streams=(V3_DEPTH5,),
+        # Over TLS it holds back what came in one record with another frame: the newest
+        # depth is not what it shows, so nothing there can be compared.
+        transports=(PLAIN,),
     ),
     Entry("websockets", (_LOOPS, "Websockets"), needs=("websockets",)),
     Entry("websockets, sync", (_LOOPS, "WebsocketsSync"), needs=("websockets",)),

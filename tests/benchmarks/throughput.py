@@ -135,7 +135,7 @@ def show(group: dict[str, Any]) -> None:
         f" bytes, {group['source']}; ours/its is above 1 where ours is faster"
     )
     print(
-        f"{'':36}{'messages/s':>11}{'from-to':>23}{'CPU us':>7}{'from-to':>12}"
+        f"{'':40}{'messages/s':>11}{'from-to':>23}{'CPU us':>7}{'from-to':>12}"
         f"{'ours json/its':>18}{'ours orjson/its':>18}{'CPU/limit':>11}"
     )
     for each in group["rows"]:
@@ -144,16 +144,16 @@ def show(group: dict[str, Any]) -> None:
         own = each["name"].rpartition("[")[2].rstrip("]")
         over = each.get(f"over_limit_{own}", [math.nan] * 3)
         print(
-            f"{name:36}{median(each['rate'], 0):>11}"
+            f"{name:40}{median(each['rate'], 0):>11}"
             f"{grouped(each['rate']):>23}{median(each['cpu'], 1):>7}"
             f"{from_to(each['cpu'], 1):>12}"
             f"{_ratio(each['rate_ratio_json']):>18}"
             f"{_ratio(each['rate_ratio_orjson']):>18}{median(over, 2):>11}"
         )
     for name in group["missing"]:
-        print(f"{name:36}not installed")
+        print(f"{name:40}not installed")
     for name, why in group["failures"].items():
-        print(f"{name:36}failed in a round: {why:.300}")
+        print(f"{name:40}failed in a round: {why:.300}")
 
 
 def _ratio(three: Sequence[float]) -> str:
