@@ -1,125 +1,123 @@
-"""The command: `python -m tests.benchmarks [--seconds N] [--json OUT]`.
+"""The command: `python -m tests.benchmarks [WHAT ...] [options]`; see ``--help``.
 
-`--profile full`, or `paced`, shows the hot spots of our path instead.
+It shows tables, and keeps all rounds, versions and the machine in JSON (``--json``),
+and a picture (``--plot``). *WHAT* is any of ``throughput``, ``limit``, ``lateness``,
+``scale``, ``books``, ``all`` (the default), or ``profile``, which shows the hot spots
+of our own path instead.
 """
 
 from __future__ import annotations
 
 import argparse
-import cProfile
-import json
-import platform
-import pstats
-import statistics
 import sys
 from pathlib import Path
 from typing import Any
 
-import websocket
-from tests.benchmarks.measure import Round, Server, Way, measure, server
-
-import okex_ws
-from okex_ws.connection import Connection
-
-PACE = 1000
-# Each of ours beside the seed's; the CPU of a busy script is the script's own. The last
-# has no counterpart, and is compared with the seed's on plain TCP.
-PAIRS = (
-    (Way("GetDepth() alone", True), Way("GetDepth() alone", False)),
-    (Way("with on_message", True, True), Way("with on_message", False, True)),
-    (
-        Way(f"{PACE} messages a second", True, pace=PACE),
-        Way(f"{PACE} messages a second", False, pace=PACE),
-    ),
-    (
-        Way("the same, busy script", True, pace=PACE, busy=True),
-        Way("the same, busy script", False, pace=PACE, busy=True),
-    ),
-    (Way("ours over TLS", True, tls=True), Way("GetDepth() alone", False)),
+from tests.benchmarks import (
+    books,
+    goals,
+    lateness,
+    limit,
+    plot,
+    report,
+    scale,
+    throughput,
 )
+from tests.benchmarks.roster import PLAIN, TLS, chosen, late
+from tests.benchmarks.rounds import Server, server
+from tests.benchmarks.streams import NAMES
+
+PARTS = ("throughput", "limit", "lateness", "scale", "books")
 
 
-def main() -> int:
+def main(argv: list[str] | None = None) -> int:
     """Measure, show, and keep."""
-    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks")
-    parser.add_argument("--seconds", type=float, default=1.0, help="of each round")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--json", type=Path, metavar="OUT")
-    parser.add_argument(
-        "--profile", choices=("full", "paced"), help="our hot spots instead"
-    )
-    args = parser.parse_args()
+    args = _arguments(argv)
+    found: dict[str, Any] = report.about()
+    report.introduce(found)
     with server() as where:
-        if args.profile is not None:
-            profile(where, args.seconds, args.profile == "paced")
+        if args.what == ["profile"]:
+            throughput.profile(where, args.stream, args.transport, args.seconds)
             return 0
-        rows = [compare(pair, where, args.seconds, args.rounds) for pair in PAIRS]
-    found = {"messages": where.source, "rows": rows, "versions": _versions()}
-    if args.json is not None:
-        args.json.write_text(json.dumps(found, indent=2) + "\n")
-    print(f"depth5 pushes, {where.source}")
-    _show(rows)
+        for part in args.what:
+            found[part] = _measure(part, where, args)
+            # What is there is kept, whatever happens to the next.
+            if args.json is not None:
+                report.keep(args.json, found)
+    goals.show(goals.goals(found))
+    if args.plot is not None and not plot.draw(args.plot, found):
+        print("no picture: matplotlib is not installed")
     return 0
 
 
-def compare(
-    pair: tuple[Way, Way], where: Server, seconds: float, rounds: int
-) -> dict[str, Any]:
-    """Medians of *rounds* each, by turns, and their ratio."""
-    ours, seeds = [], []
-    for _ in range(rounds):
-        seeds.append(measure(pair[1], where, seconds))
-        ours.append(measure(pair[0], where, seconds))
-    us, seed = _median(ours), _median(seeds)
-    return {
-        "what": pair[0].name,
-        "ours": us._asdict(),
-        "seed": seed._asdict(),
-        "rate_ratio": us.rate / seed.rate,
-        "cpu_ratio": us.cpu / seed.cpu,
-        "rounds": {"ours": [*map(list, ours)], "seed": [*map(list, seeds)]},
-    }
-
-
-def _median(rounds: list[Round]) -> Round:
-    return Round(*(statistics.median(column) for column in zip(*rounds, strict=True)))
-
-
-def _show(rows: list[dict[str, Any]]) -> None:
-    print(f"{'':24}  {'messages a second':>30}  {'CPU us a message':>28}")
-    print(f"{'':24}  {'ours':>11}{'seed':>11}{'ratio':>8}", end="")
-    print(f"  {'ours':>10}{'seed':>10}{'ratio':>8}")
-    for row in rows:
-        ours, seed = row["ours"], row["seed"]
-        print(
-            f"{row['what']:24}"
-            f"  {ours['rate']:11,.0f}{seed['rate']:11,.0f}{row['rate_ratio']:8.2f}"
-            f"  {ours['cpu']:10.1f}{seed['cpu']:10.1f}{row['cpu_ratio']:8.2f}"
+def _measure(part: str, where: Server, args: argparse.Namespace) -> Any:
+    rounds, seconds = args.rounds, args.seconds
+    if part == "throughput":
+        return throughput.measure(
+            where,
+            chosen(args.only),
+            args.stream,
+            args.transport,
+            rounds,
+            seconds,
+            throughput.show,
         )
+    if part == "limit":
+        return limit.measure(where, args.stream, rounds, seconds, limit.show)
+    if part == "lateness":
+        settings = lateness.FULL if args.full else lateness.SETTINGS
+        wanted = [s for s in settings if args.setting in s.name]
+        return lateness.measure(
+            where, late(args.only), wanted, rounds, 2 * seconds, lateness.show
+        )
+    if part == "scale":
+        for_seconds = 60 * args.minutes if args.minutes else 10 * seconds
+        counts, channels = args.instruments, args.channels
+        grown = scale.measure(counts, args.rate, for_seconds, channels)
+        scale.show(grown)
+        return grown
+    return books.measure(rounds)
 
 
-def profile(where: Server, seconds: float, paced: bool) -> None:
-    """The hot spots of the connection's thread, by time of their own."""
-    profiler, run = cProfile.Profile(), Connection._run
-
-    def profiled(connection: Connection) -> None:
-        profiler.runcall(run, connection)
-
-    Connection._run = profiled  # type: ignore[assignment,method-assign]
-    try:
-        measure(PAIRS[2][0] if paced else PAIRS[1][0], where, seconds)
-    finally:
-        Connection._run = run  # type: ignore[method-assign]
-    pstats.Stats(profiler).sort_stats("tottime").print_stats(25)
-
-
-def _versions() -> dict[str, str]:
-    return {
-        "okex_ws": okex_ws.__version__,
-        "python": platform.python_version(),
-        "websocket-client": websocket.__version__,
-        "system": platform.platform(),
-    }
+def _arguments(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks")
+    parser.add_argument(
+        "what", nargs="*", metavar="WHAT", help=f"{', '.join(PARTS)}, all, profile"
+    )
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument(
+        "--seconds",
+        type=float,
+        default=1.0,
+        help="of a turn of throughput; one of lateness is twice, of scale ten times it",
+    )
+    parser.add_argument(
+        "--only", nargs="+", default=[], metavar="NAME", help="contestants, by a part"
+    )
+    parser.add_argument("--stream", nargs="+", default=NAMES, choices=NAMES)
+    parser.add_argument(
+        "--transport", nargs="+", default=(PLAIN, TLS), choices=(PLAIN, TLS)
+    )
+    parser.add_argument(
+        "--full", action="store_true", help="every setting of lateness, not a choice"
+    )
+    parser.add_argument(
+        "--setting", default="", metavar="TEXT", help="of lateness, by a part of it"
+    )
+    parser.add_argument("--instruments", type=int, nargs="+", default=scale.COUNTS)
+    parser.add_argument("--rate", type=float, default=scale.RATE, help="of scale")
+    parser.add_argument("--minutes", type=float, help="of scale")
+    parser.add_argument(
+        "--channels", nargs="+", default=scale.CHANNELS, help="of scale"
+    )
+    parser.add_argument("--json", type=Path, metavar="OUT")
+    parser.add_argument("--plot", type=Path, metavar="OUT.png")
+    args = parser.parse_args(argv)
+    if args.what in ([], ["all"]):
+        args.what = list(PARTS)
+    elif args.what != ["profile"] and not set(args.what) <= set(PARTS):
+        parser.error(f"WHAT is of {', '.join(PARTS)}, or all, or profile")
+    return args
 
 
 if __name__ == "__main__":

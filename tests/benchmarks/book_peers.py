@@ -14,29 +14,17 @@ import zlib
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from itertools import islice
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
+
+from tests.benchmarks.recordings import CHECKSUM, Frame
 
 from okex_ws.book import CHECKSUM_LEVELS, BookBuilder, Side
 from okex_ws.numerals import NUMBERS
 from okex_ws.protocols.v3 import PROTOCOL as V3
 from okex_ws.protocols.v5 import PROTOCOL as V5
 
-# What proves a message: the CRC32 of 2019 to 2026, or the sequence beside a checksum of
-# 0 that has been sent since. Who is not asked to check the one has to live without.
-CHECKSUM, SEQUENCE = "checksum", "sequence"
-
 Top = list[tuple[Any, Any]]
 Number = type[Decimal] | type[float]
-
-
-class Frame(NamedTuple):
-    """One recorded message: *text* is a v5 message, *native* the element as it came."""
-
-    instrument_id: str
-    whole: bool
-    text: str
-    native: str
-    protocol: str
 
 
 class Refused(Exception):

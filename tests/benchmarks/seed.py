@@ -1,6 +1,7 @@
 """The class that this project began with, rebuilt from its description.
 
-What the benchmark adds is an address to connect to, a count, and a way to end it.
+What the benchmark adds is an address to connect to, a count, and a way to end it. For
+TLS the pin takes its authorities from WEBSOCKET_CLIENT_CA_BUNDLE.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from collections.abc import Callable
 from typing import Any
 
 import websocket
+from tests.benchmarks.contestant import Threaded
 
 last_pong = 0.0
 
@@ -100,3 +102,34 @@ class SeedSubscription:
         self._thread.join(5)
         if self._pings is not None:
             self._pings.join(5)
+
+
+class Seed(Threaded):
+    """That class as a contestant; its callback does next to nothing."""
+
+    def start(self) -> None:
+        """Make one, which connects."""
+        spec = self.spec
+        self.calls = 0
+        told = spec.options.get("on_message", False) or self.note
+        self._subscription = SeedSubscription(
+            spec.instrument_id,
+            spec.market,
+            self._on_message if told else None,
+            url=spec.url,
+        )
+        self.read = self._subscription.GetDepth  # type: ignore[method-assign]
+
+    def _on_message(self, text: str) -> None:
+        self.calls += 1
+        # It is told of acknowledgements, too.
+        if self.note is not None and self._subscription.GetDepth():
+            self.note()
+
+    def count(self) -> int:
+        """As the class counts them."""
+        return self._subscription.messages
+
+    def close(self) -> None:
+        """End the connection, and both threads."""
+        self._subscription.close()

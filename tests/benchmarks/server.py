@@ -1,14 +1,21 @@
-"""A v3 server that pushes as fast as the socket takes it, in a process of its own.
+"""The exchange of the benchmarks: one client at a time, in a process of its own.
 
-It prints one line of JSON, what `measure.Server` holds, and ends with its stdin.
-With ``?pace=1000`` in the URL it sends so many messages a second, one by one.
+It prints one line of JSON with its ports and its authority, takes a line of JSON for
+each round (`Job`) and answers it, and ends with its stdin. Two manners:
+
+*As fast as the socket takes*: frames are made beforehand and joined to writes of 16 kB
+or more, for as many seconds as the job says. So the server is never what one waits for.
+
+*Paced*: one message at a time, by an absolute schedule, each with the moment at which
+it was sent and its number in it, and deflated then. The moment is the system's
+monotonic clock. A client that is slow does not slow the schedule: what the socket does
+not take waits in a queue here, as an exchange's would, so that all it is late is
+counted.
 """
 
 from __future__ import annotations
 
-import base64
 import json
-import random
 import re
 import select
 import socket
@@ -16,191 +23,242 @@ import ssl
 import sys
 import threading
 import time
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from itertools import cycle
-from pathlib import Path
+from typing import Any, NamedTuple
 
 import trustme
-from tests.peers import accept_head, frame, read_head
-from websockets.frames import Opcode
+from tests.benchmarks.streams import NUMBER, STAMP, joined, pack, stamped, stream
+from tests.peers import accept_head, read_head
 
-from okex_ws import wire as data
-from okex_ws.book import OrderBook
-from okex_ws.local_exchange import deflate
-from okex_ws.local_exchange.v3 import OWN_FORM, Push
-from okex_ws.protocols.v3 import PROTOCOL
-
-MARKET, INSTRUMENT = "spot", "BTC-USDT"
-MESSAGES = 2000
-# In writes of 12 kB.
-BATCH = 64
-CAPTURE = (
-    Path(__file__).parents[3]
-    / "shared/captures/cryptofeed/v3_OKEX.ws.56_20210417.deflate.b64"
-)
-_CHANNEL = re.compile(rb"\w+/\w+:[A-Z0-9-]+")
+# Bytes of a write: as large as a record of TLS, and the library's read is larger.
+WRITE = 16 * 1024
+_V3_CHANNEL = re.compile(r"\w+/\w+:[\w.-]+")
+_PONG, _CLOSE, _PING = 0x8A, 0x88, 0x89
 
 
-def synthetic(seed: int = 1) -> Iterator[Push]:
-    """Pushes of ``depth5`` of which, as in life, each is much like the one before."""
-    rng, middle, sizes = random.Random(seed), 600_000, _Sizes(seed)
-    for n in range(MESSAGES):
-        if rng.random() < 0.2:
-            middle += rng.choice((-1, 1))
-        for _ in range(2):
-            sizes.pop(middle + rng.randint(-5, 5), None)
-        stamp = f"2021-04-17T00:{n // 600:02}:{n // 10 % 60:02}.{n % 10 * 100:03}Z"
-        asks = [sizes.level(middle + 1 + step) for step in range(5)]
-        bids = [sizes.level(middle - 1 - step) for step in range(5)]
-        yield OWN_FORM.depth5(MARKET, INSTRUMENT, asks, bids, stamp)
+class Job(NamedTuple):
+    """What the next client is given, from the moment at which it asked for it.
+
+    *seconds* at full speed, or *count* messages at a *pace* a second.
+    """
+
+    stream: str
+    seconds: float = 0.0
+    pace: float = 0.0
+    count: int = 0
 
 
-class _Sizes(dict[int, tuple[str, str]]):
-    """What rests at each price, in ticks: size and number of orders."""
+class Sent(NamedTuple):
+    """What was sent: how many messages, and of a paced job when, in nanoseconds."""
 
-    def __init__(self, seed: int) -> None:
-        super().__init__()
-        self._rng = random.Random(seed)
-
-    def __missing__(self, ticks: int) -> tuple[str, str]:
-        size = f"{self._rng.randint(1, 40_000) / 10_000:.4f}".rstrip("0").rstrip(".")
-        self[ticks] = found = size, str(self._rng.randint(1, 9))
-        return found
-
-    def level(self, ticks: int) -> tuple[str, str, str]:
-        """One level of a push."""
-        return (f"{ticks // 10}.{ticks % 10}", *self[ticks])
+    messages: int
+    stamps: list[int]
 
 
-def recorded() -> Iterator[Push]:
-    """``depth5`` of the busiest instrument of a recording, cut from its whole book."""
-    messages = [
-        message
-        for line in CAPTURE.read_text().split()
-        for message in PROTOCOL.decode(base64.b64decode(line), True)
-        if isinstance(message, data.Push) and message.action is not None
-    ]
-    busiest = Counter(message.channel for message in messages).most_common(1)[0][0]
-    market, book = busiest.partition("/")[0], OrderBook()
-    for message in messages:
-        if message.channel == busiest:
-            (element,) = message.elements
-            assert message.action is not None
-            book = book.apply(message.action, element["bids"], element["asks"])
-            top = book.top(5)
-            yield OWN_FORM.depth5(
-                market,
-                element["instrument_id"],
-                top.asks,
-                top.bids,
-                element["timestamp"],
-            )
+class _Left(Exception):
+    """The client is gone."""
 
 
 class _Client:
     """One client, whose requests are answered between the pushes."""
 
-    def __init__(self, sock: socket.socket, frames: list[bytes]) -> None:
+    def __init__(self, sock: socket.socket, job: Job) -> None:
         self._sock = sock
-        self._frames = frames
+        self._job = job
+        self._stream = stream(job.stream)
+        self._heard = b""
+        # What the socket has not taken yet.
+        self._out = bytearray()
+        self.messages = 0
+        self.stamps: list[int] = []
 
     def serve(self) -> None:
-        head = read_head(self._sock)
-        self._sock.sendall(accept_head(head))
-        pace = re.search(rb"pace=(\d+)", head)
-        while not self._answer(1.0):
-            pass
-        if pace is None:
-            self._push()
-        else:
-            self._push_slowly(1.0 / int(pace[1]))
-
-    def _push(self) -> None:
-        starts = range(0, len(self._frames), BATCH)
-        for batch in cycle([b"".join(self._frames[n : n + BATCH]) for n in starts]):
-            self._sock.sendall(batch)
-            self._answer(0.0)
-
-    def _push_slowly(self, gap: float) -> None:
-        due = time.monotonic()
-        for each in cycle(self._frames):
-            due += gap
-            time.sleep(max(0.0, due - time.monotonic()))
-            self._sock.sendall(each)
-            self._answer(0.0)
-
-    def _answer(self, wait: float) -> bool:
-        """Answer what was asked, if anything was; whether a depth was asked for."""
-        if not select.select([self._sock], [], [], wait)[0]:
-            return False
-        received = self._sock.recv(65536)
-        if not received:
-            raise ConnectionError("the client left")
-        text = b"".join(_unmasked(received))
-        channels = _CHANNEL.findall(text)
-        for channel in channels:
-            event = {"event": "subscribe", "channel": channel.decode()}
-            self._sock.sendall(frame(Opcode.BINARY, deflate(json.dumps(event))))
-        if b"ping" in text:
-            self._sock.sendall(frame(Opcode.BINARY, deflate("pong")))
-        return any(b"depth5" in channel for channel in channels)
-
-
-def _unmasked(received: bytes) -> list[bytes]:
-    """The payloads of a client's frames, all short, and all of one read."""
-    payloads = []
-    while received:
-        size, start = received[1] & 0x7F, 2
-        if size == 126:
-            size, start = int.from_bytes(received[2:4], "big"), 4
-        mask, start = received[start : start + 4], start + 4
-        masked, received = received[start : start + size], received[start + size :]
-        payloads.append(bytes(b ^ mask[n % 4] for n, b in enumerate(masked)))
-    return payloads
-
-
-def _listen(frames: list[bytes], tls: ssl.SSLContext | None) -> int:
-    listener = socket.create_server(("127.0.0.1", 0))
-
-    def serve(sock: socket.socket) -> None:
-        # The client's leaving is how every round ends.
-        with sock, suppress(OSError):
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            if tls is None:
-                _Client(sock, frames).serve()
-                return
-            with tls.wrap_socket(sock, server_side=True) as wrapped:
-                _Client(wrapped, frames).serve()
-
-    def accept() -> None:
+        """From the handshake until the client leaves."""
+        self._sock.sendall(accept_head(read_head(self._sock)))
+        self._sock.setblocking(False)
+        asked: str | None = None
+        while asked is None:
+            asked = self._attend(1.0)
+        (self._pace if self._job.pace else self._pour)(asked)
         while True:
-            sock, _ = listener.accept()
-            threading.Thread(target=serve, args=(sock,), daemon=True).start()
+            self._attend(1.0)
 
-    threading.Thread(target=accept, daemon=True).start()
-    port: int = listener.getsockname()[1]
-    return port
+    # --- What is pushed -------------------------------------------------------------
+
+    def _texts(self, asked: str) -> list[str]:
+        return self._stream.wraps.get(asked, self._stream.texts)
+
+    def _pour(self, asked: str) -> None:
+        protocol = self._stream.protocol
+        frames = [pack(text, protocol) for text in self._texts(asked)]
+        writes = joined(frames, WRITE)
+        for text in self._stream.opening:
+            self._out += pack(text, protocol)
+        until = time.monotonic() + self._job.seconds
+        for write, count in cycle(writes):
+            if time.monotonic() >= until:
+                return
+            self._out += write
+            self.messages += count
+            self._flush()
+            self._attend(0.0)
+            while self._out:
+                self._attend(1.0)
+
+    def _pace(self, asked: str) -> None:
+        protocol, gap = self._stream.protocol, 1.0 / self._job.pace
+        texts = dict(stamped(self._stream))[asked]
+        due = time.monotonic()
+        for number, text in zip(range(1, self._job.count + 1), cycle(texts)):
+            due += gap
+            while (left := due - time.monotonic()) > 0:
+                self._attend(left)
+            at = time.monotonic_ns()
+            said = text.replace(STAMP, str(at)).replace(NUMBER, str(number))
+            self._out += pack(said, protocol)
+            self.stamps.append(at)
+            self.messages = number
+            self._flush()
+
+    # --- What is said meanwhile -----------------------------------------------------
+
+    def _flush(self) -> None:
+        with suppress(BlockingIOError, ssl.SSLWantWriteError, ssl.SSLWantReadError):
+            while self._out:
+                del self._out[: self._sock.send(self._out)]
+
+    def _attend(self, wait: float) -> str | None:
+        """Write, and answer what was asked; the channel of a depth that was asked for.
+
+        Returns when something happened, after *wait* seconds at the latest.
+        """
+        writers = [self._sock] if self._out else []
+        # What TLS has decrypted already, no select sees.
+        if isinstance(self._sock, ssl.SSLSocket) and self._sock.pending():
+            wait = 0.0
+        readable, writable, _ = select.select([self._sock], writers, [], wait)
+        readable = readable or wait == 0.0
+        if writable:
+            self._flush()
+        if not readable:
+            return None
+        with suppress(BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            received = self._sock.recv(65536)
+            if not received:
+                raise _Left
+            self._heard += received
+        asked = None
+        while (frame := self._frame()) is not None:
+            asked = self._answer(*frame) or asked
+        self._flush()
+        return asked
+
+    def _frame(self) -> tuple[int, bytes] | None:
+        """The next whole frame of the client's: all of them are short."""
+        heard = self._heard
+        if len(heard) < 6:
+            return None
+        size, start = heard[1] & 0x7F, 2
+        if size == 126:
+            size, start = int.from_bytes(heard[2:4], "big"), 4
+        end = start + 4 + size
+        if len(heard) < end:
+            return None
+        mask, masked = heard[start : start + 4], heard[start + 4 : end]
+        self._heard = heard[end:]
+        return heard[0], bytes(b ^ mask[n % 4] for n, b in enumerate(masked))
+
+    def _answer(self, first: int, payload: bytes) -> str | None:
+        if first == _CLOSE:
+            raise _Left
+        if first == _PING:
+            self._out += bytes((_PONG, len(payload))) + payload
+        elif first == 0x81 and payload == b"ping":
+            self._out += pack("pong", self._stream.protocol)
+        elif first == 0x81:
+            return self._subscribe(payload.decode())
+        return None
+
+    def _subscribe(self, request: str) -> str | None:
+        """Acknowledge each channel; which of them has the pushes, if one does."""
+        request_id = json.loads(request).get("id")
+        asked = None
+        for arg in json.loads(request)["args"]:
+            if isinstance(arg, str):
+                assert _V3_CHANNEL.fullmatch(arg)
+                said: dict[str, Any] = {"event": "subscribe", "channel": arg}
+                name = arg.partition("/")[2].partition(":")[0]
+            else:
+                said = {"event": "subscribe", "arg": arg, "connId": "a4d3ae55"}
+                said |= {} if request_id is None else {"id": request_id}
+                name = arg["channel"]
+            self._out += pack(json.dumps(said), self._stream.protocol)
+            if name in (self._stream.channel, *self._stream.wraps):
+                asked = name
+        return asked
 
 
-def main() -> None:
+class _Server:
+    """The listeners, and the round that is being played."""
+
+    def __init__(self) -> None:
+        self._job: Job | None = None
+        self._client: _Client | None = None
+
+    def listen(self, tls: ssl.SSLContext | None) -> int:
+        """A port on which clients are served, one after the other."""
+        listener = socket.create_server(("127.0.0.1", 0))
+
+        def accept() -> None:
+            while True:
+                sock, _ = listener.accept()
+                self._start(self._serve, sock, tls)
+
+        self._start(accept)
+        port: int = listener.getsockname()[1]
+        return port
+
+    def _start(self, work: Callable[..., None], *args: Any) -> None:
+        threading.Thread(target=work, args=args, daemon=True).start()
+
+    def _serve(self, sock: socket.socket, tls: ssl.SSLContext | None) -> None:
+        # The client's leaving is how every round ends.
+        with sock, suppress(OSError, _Left):
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            ready = sock if tls is None else tls.wrap_socket(sock, server_side=True)
+            with ready:
+                assert self._job is not None
+                self._client = _Client(ready, self._job)
+                self._client.serve()
+
+    def play(self, command: dict[str, Any]) -> dict[str, Any]:
+        """Take a job, whose stream is made at once, or say what came of the last."""
+        if command:
+            self._job, self._client = Job(**command), None
+            stream(self._job.stream)
+            return {}
+        client = self._client
+        if client is None:
+            return Sent(0, [])._asdict()
+        return Sent(client.messages, client.stamps)._asdict()
+
+
+def main(say: Callable[[str], None]) -> None:
     """Serve until stdin ends."""
-    pushes = list(recorded() if CAPTURE.exists() else synthetic())
-    frames = [frame(Opcode.BINARY, deflate(push.text)) for push in pushes]
-    authority = trustme.CA()
+    authority, server = trustme.CA(), _Server()
     tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     authority.issue_cert("localhost").configure_cert(tls)
     facts = {
-        "port": _listen(frames, None),
-        "tls_port": _listen(frames, tls),
+        "port": server.listen(None),
+        "tls_port": server.listen(tls),
         "authority": authority.cert_pem.bytes().decode(),
-        "channel": pushes[0].channel,
-        "source": "recorded" if CAPTURE.exists() else "synthetic",
     }
-    print(json.dumps(facts), flush=True)
-    sys.stdin.read()
+    say(json.dumps(facts))
+    for line in sys.stdin:
+        say(json.dumps(server.play(json.loads(line))))
 
 
 if __name__ == "__main__":
-    main()
+    main(lambda line: print(line, flush=True))

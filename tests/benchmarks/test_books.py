@@ -5,8 +5,9 @@ from __future__ import annotations
 import importlib.util
 
 import pytest
-from tests.benchmarks.book_peers import CHECKSUM, PEERS, SEQUENCE, Keeper, Ours
-from tests.benchmarks.books import Updates, compare, generated, publishing
+from tests.benchmarks.book_peers import PEERS, Keeper, Ours
+from tests.benchmarks.books import compare, publishing
+from tests.benchmarks.recordings import CHECKSUM, SEQUENCE, Updates, generated
 
 proofs = pytest.mark.parametrize("proof", [CHECKSUM, SEQUENCE])
 

@@ -1,0 +1,15 @@
+"""One server for all tests of the benchmarks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from tests.benchmarks.rounds import Server, server
+
+
+@pytest.fixture(scope="session")
+def where() -> Iterator[Server]:
+    """A server in a process of its own."""
+    with server() as running:
+        yield running
