@@ -21,7 +21,7 @@ from okex_ws import (
     WSSubscription,
 )
 from okex_ws.counters import Counts
-from okex_ws.plan import find_plan
+from okex_ws.options import find_plan
 
 
 @pytest.fixture(params=["v3", "v5"])

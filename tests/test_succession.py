@@ -29,7 +29,7 @@ from okex_ws import (
     Trade,
     WSSubscription,
 )
-from okex_ws.plan import find_plan
+from okex_ws.options import find_plan
 from okex_ws.protocols.v5 import PROTOCOL
 from okex_ws.series import KINDS
 from okex_ws.succession import Succession

@@ -28,7 +28,7 @@ _READ = selectors.EVENT_READ
 _WRITE = selectors.EVENT_WRITE
 # Both keep their list in user space: no descriptor that a fork would share. `select`,
 # with its limit of 512 sockets, is left to Windows, which has no `poll`.
-_Selector: type[Any] = getattr(selectors, "PollSelector", selectors.SelectSelector)
+Selector: type[Any] = getattr(selectors, "PollSelector", selectors.SelectSelector)
 
 
 class Stream(Protocol):
@@ -146,7 +146,7 @@ class TcpNetwork:
         self._lock = threading.RLock()
         self._woken = False
         self._watched: dict[int, int] = {}
-        self._selector = _Selector()
+        self._selector = Selector()
         self._receiver, self._sender = socket.socketpair()
         self._receiver.setblocking(False)
         self._sender.setblocking(False)

@@ -10,8 +10,7 @@ from .book import OrderBook
 from .callbacks import OnError, OnMessage, OnState, check_callables
 from .following import Following
 from .messages import BestBidAsk, Candle, Depth, Item, Trade
-from .options import ConnectionOptions, make_plan
-from .plan import Plan, find_plan
+from .options import AnyPlan, ConnectionOptions, find_plan, make_plan
 from .timing import utc
 from .trust import NO_LIMITS, Limits
 from .venues import Venue, check_instrument, delivery, find_venue
@@ -259,7 +258,7 @@ def _choose_venue(venue: str | Venue | None, feed: Feed | None) -> Venue:
 
 
 def _names(
-    plan: Plan,
+    plan: AnyPlan,
     instrument_id: str,
     market: str,
     channels: Iterable[str],
