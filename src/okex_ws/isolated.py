@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from .callbacks import Callbacks, Caller, OnError, OnMessage, OnState
 from .child import check_can_start
@@ -23,18 +23,20 @@ def refuse(what: str) -> ValueError:
     return ValueError(f"{what} {_INSTEAD}")
 
 
-def check_isolated(callbacks: str, **given: object) -> None:
+def check_isolated(
+    on_state: object, callbacks: str, ssl_context: object, others: Mapping[str, object]
+) -> None:
     """``ValueError`` for a keyword of a feed that cannot be had in another process."""
-    if given.pop("on_state") is not None:
+    if on_state is not None:
         raise refuse("on_state")
     if callbacks != "inline":
         raise refuse(f"callbacks={callbacks!r}")
-    if given.pop("ssl_context") is not None:
+    if ssl_context is not None:
         raise ValueError(
             "ssl_context cannot cross into the process of an isolated feed: name the"
             " file of a private CA in SSL_CERT_FILE, which is read at each connection"
         )
-    for name, value in given.items():
+    for name, value in others.items():
         if value is not None:
             raise ValueError(
                 f"{name} cannot cross into the process of an isolated feed: leave it,"

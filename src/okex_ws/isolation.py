@@ -345,9 +345,8 @@ class IsolatedPlan:
 
     def _on_log(self, fields: dict[str, Any]) -> None:
         record = logging.makeLogRecord(fields)
-        logger = logging.getLogger(record.name)
-        if logger.isEnabledFor(record.levelno):
-            logger.handle(record)
+        if log.isEnabledFor(record.levelno):
+            log.handle(record)
 
 
 _plans: weakref.WeakSet[IsolatedPlan] = weakref.WeakSet()

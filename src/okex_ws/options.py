@@ -77,38 +77,20 @@ def make_plan(
     *link* makes the signs of life of each of its connections.
     """
     where = find_venue(venue)
-    if on_state is not None and not callable(on_state):
-        raise TypeError(f"on_state is a function or None, got {on_state!r}")
-    if callbacks not in ("inline", "thread"):
-        raise ValueError(f"callbacks is 'inline' or 'thread', got {callbacks!r}")
+    _check_told(on_state, callbacks)
     check_ssl_context(ssl_context)
     proxy_finder(proxy)
-    _check_type("credentials", credentials, Credentials)
     _check_type("reconnect", reconnect, Reconnect)
     _check_type("timeouts", timeouts, Timeouts)
-    if credentials is not None and retired(where) is not None:
-        raise ValueError(
-            f"credentials are not sent to venue {where.name!r}, which was retired"
-            f" ({retired(where)}): who listens there now is not known"
-        )
+    _check_type("isolate", isolate, bool)
+    _check_credentials(credentials, where)
     ping, wire = Ping(ping_interval, probe_interval), _WIRES[where.protocol]
     if isolate:
-        check_isolated(
-            on_state=on_state,
-            callbacks=callbacks,
-            ssl_context=ssl_context,
-            clock=clock,
-            network=network,
-            rng=rng,
-        )
-        options = {
-            "credentials": credentials,
-            "proxy": proxy,
-            "reconnect": reconnect,
-            "ping_interval": ping_interval,
-            "probe_interval": probe_interval,
-            "timeouts": timeouts,
-        }
+        here = {"clock": clock, "network": network, "rng": rng}
+        check_isolated(on_state, callbacks, ssl_context, here)
+        pings = {"ping_interval": ping_interval, "probe_interval": probe_interval}
+        others = {"proxy": proxy, "reconnect": reconnect, "timeouts": timeouts}
+        options = {"credentials": credentials, **pings, **others}
         return IsolatedPlan(where, wire, options)
     ticking = clock or SystemClock()
     settings = Settings(
@@ -123,6 +105,22 @@ def make_plan(
     inline = callbacks == "inline"
     caller = Caller() if inline else Dispatcher(f"okex_ws:{where.name}:callbacks")
     return Plan(where, wire, settings, credentials, on_state, caller)
+
+
+def _check_told(on_state: object, callbacks: object) -> None:
+    if on_state is not None and not callable(on_state):
+        raise TypeError(f"on_state is a function or None, got {on_state!r}")
+    if callbacks not in ("inline", "thread"):
+        raise ValueError(f"callbacks is 'inline' or 'thread', got {callbacks!r}")
+
+
+def _check_credentials(credentials: Credentials | None, where: Venue) -> None:
+    _check_type("credentials", credentials, Credentials)
+    if credentials is not None and retired(where) is not None:
+        raise ValueError(
+            f"credentials are not sent to venue {where.name!r}, which was retired"
+            f" ({retired(where)}): who listens there now is not known"
+        )
 
 
 def _check_type(name: str, value: object, kind: type) -> None:

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from .callbacks import Callbacks
 from .channel import Channel
-from .errors import OkexWSError
+from .errors import ConnectionLost, OkexWSError
 from .messages import State
 from .mirror import encode, encode_link
 from .outage import OnceAMinute
@@ -96,8 +96,8 @@ class SharedLinks:
         try:
             place = self._free.popleft()
         except IndexError:
-            many = len(self._slots)
-            raise OkexWSError(f"{many} connections of one isolated feed") from None
+            many = f"{len(self._slots)} connections of one isolated feed are open"
+            raise ConnectionLost("one more connection", many) from None
         number = next(self._numbers)
         slot, free = self._slots[place], self._free.append
         return SharedLink(now, slot, place, number, self._before_lease, free)
