@@ -28,8 +28,10 @@ from typing import Any
 
 import hypothesis
 import pytest
+from tests.sharing import make_shared_view
 
 import okex_ws.connection
+import okex_ws.plan
 
 CAPTURES = Path(__file__).parents[2] / "shared" / "captures"
 
@@ -186,6 +188,19 @@ def _rules_of_the_suite(request: pytest.FixtureRequest) -> Iterator[None]:
         pytest.fail("the test left behind: " + ", ".join(left), pytrace=False)
     if _strays:
         pytest.fail(f"the test left the loopback: {_strays}", pytrace=False)
+
+
+# --- Reads through shared memory ----------------------------------------------------
+
+
+@pytest.fixture(params=["thread", "shared"])
+def thread_or_shared(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> str:
+    """The same test twice: the second time every read goes through shared memory."""
+    if request.param == "shared":
+        monkeypatch.setattr(okex_ws.plan.Plan, "make_view", make_shared_view)
+    return str(request.param)
 
 
 # --- Recordings ---------------------------------------------------------------------

@@ -29,6 +29,9 @@ from okex_ws import (
 )
 from okex_ws.local_exchange import LocalExchange
 
+# Every read a second time, through shared memory.
+pytestmark = pytest.mark.usefixtures("thread_or_shared")
+
 NAMES = ("BTC-USDT", "ETH-USDT")
 
 

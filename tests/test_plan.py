@@ -23,6 +23,9 @@ from okex_ws import (
 from okex_ws.counters import Counts
 from okex_ws.options import find_plan
 
+# Every read a second time, through shared memory.
+pytestmark = pytest.mark.usefixtures("thread_or_shared")
+
 
 @pytest.fixture(params=["v3", "v5"])
 def world(request: pytest.FixtureRequest) -> World:

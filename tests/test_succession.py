@@ -35,6 +35,9 @@ from okex_ws.series import KINDS
 from okex_ws.succession import Succession
 from okex_ws.trust import Lease, Link
 
+# Every read a second time, through shared memory.
+pytestmark = pytest.mark.usefixtures("thread_or_shared")
+
 NOTICE = {
     "event": "notice",
     "code": "64008",

@@ -67,7 +67,7 @@ def _checksum(payload: bytes, version: int) -> int:
     return crc
 
 
-class _Chunk:
+class Chunk:
     """Mapped memory; one item of *words* or *doubles* is one load or store."""
 
     def __init__(self, mapped: mmap.mmap) -> None:
@@ -97,7 +97,7 @@ class Slot:
 
     def __init__(
         self,
-        chunk: _Chunk,
+        chunk: Chunk,
         place: Place,
         decode: Decode = marshal.loads,
     ) -> None:
@@ -174,7 +174,7 @@ class Memory:
     def __init__(self, key: int | str | None = None) -> None:
         self.key = _new_key() if key is None else key
         self._own = key is None
-        self._chunks: list[_Chunk] = []
+        self._chunks: list[Chunk] = []
         self._used = 0
         self._free: dict[int, list[Place]] = {}
         self._lock = threading.RLock()
@@ -231,7 +231,7 @@ class Memory:
             mapped = mmap.mmap(self.key, size, offset=start)
         else:
             mapped = _map_named(f"{self.key}-{number}", size)
-        self._chunks.append(_Chunk(mapped))
+        self._chunks.append(Chunk(mapped))
 
     def _reserve(self, place: Place, size: int) -> None:
         if isinstance(self.key, int):
