@@ -203,6 +203,12 @@ def thread_or_shared(
     return str(request.param)
 
 
+@pytest.fixture(params=["thread", "isolate"])
+def where(request: pytest.FixtureRequest) -> dict[str, bool]:
+    """The same test twice, with real sockets: on a thread, and in a process."""
+    return {"isolate": True} if request.param == "isolate" else {}
+
+
 # --- Recordings ---------------------------------------------------------------------
 
 

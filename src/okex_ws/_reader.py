@@ -252,7 +252,10 @@ def _parent() -> socket.socket:
     if hasattr(socket, "fromshare"):
         shared: socket.socket = socket.fromshare(sys.stdin.buffer.read())
         return shared
-    return socket.socket(fileno=0)
+    try:
+        return socket.socket(fileno=0)
+    except OSError:
+        sys.exit("okex_ws._reader is started by a feed with isolate=True alone")
 
 
 if __name__ == "__main__":

@@ -89,11 +89,16 @@ class Store:
 
     def _open(self) -> Memory:
         if self._memory is None:
-            self._memory = memory = Memory()
-            self.link_places = [memory.take(LINK_ROOM) for _ in range(LINKS)]
-            slots = [memory.slot(place, decode_link) for place in self.link_places]
+            memory = Memory()
+            try:
+                places = [memory.take(LINK_ROOM) for _ in range(LINKS)]
+            except OSError:
+                memory.close()
+                raise
+            slots = [memory.slot(place, decode_link) for place in places]
             self._links = RemoteLinks(slots, self._works)
             self._links.lose()
+            self._memory, self.link_places = memory, places
         return self._memory
 
     def furnish(self, holding: Holding) -> None:

@@ -124,15 +124,18 @@ class IsolatedPlan:
     def _keep(self) -> Keeper:
         """The keeper, which is started with the first subscription."""
         if self._keeper is None:
-            keeper = Keeper(
+            self._keeper = Keeper(
                 self,
                 f"okex_ws:{self.venue.name}:isolated",
                 self._options["reconnect"] or Reconnect(),
                 (self._options["timeouts"] or Timeouts()).goodbye + 2.0,
                 lambda: self._spawn(self._store.key),
             )
-            keeper.start()
-            self._keeper = keeper
+            try:
+                self._keeper.start()
+            except RuntimeError:
+                self._keeper = None
+                raise
         return self._keeper
 
     @staticmethod
