@@ -106,7 +106,7 @@ def pid_of(user: WSSubscription | Feed) -> int:
 
 
 def kill(user: WSSubscription | Feed, number: int = signal.SIGKILL) -> None:
-    """Kill its process, and wait until the system has it dead: nobody else need know."""
+    """Kill its process, and wait until the system has it dead."""
     pid = pid_of(user)
     os.kill(pid, number)
     with contextlib.suppress(ChildProcessError):  # its keeper was as quick
