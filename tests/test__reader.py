@@ -57,14 +57,15 @@ class Parent:
         while data:
             data = data[self.child.send(data) :]
 
-    def start(self) -> None:
+    def start(self, pid: int | None = None) -> None:
         options = {
             "venue": self.exchange.venue_v5,
             "credentials": None,
             "timeouts": Timeouts(),
             "probe_interval": 1.0,
         }
-        self.tell("start", options, self.memory.key, self.places, 100)
+        memory = self.memory.key, self.places, 100
+        self.tell("start", options, *memory, os.getpid() if pid is None else pid)
 
     def subscribe(self, number: int, *topics: str, epoch: int = 0) -> list[AnyMirror]:
         names = {t: V5.channel(t, "spot", "BTC-USDT") for t in topics}
@@ -219,6 +220,13 @@ def test_nonsense_ends_it(parent: Parent) -> None:
     parent.child.send(b"nonsense" * 3)
 
     assert parent.how_it_ended() == 1
+
+
+def test_one_whose_parent_is_another_one_by_now_ends(parent: Parent) -> None:
+    """Though the socket is open: a fork of the parent may have it."""
+    parent.start(pid=1)
+
+    assert parent.how_it_ended() == 0
 
 
 def test_it_is_for_a_parent_alone() -> None:

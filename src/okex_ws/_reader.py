@@ -6,7 +6,9 @@ the answers there. Whatever way the parent ends, that socket does, and so does t
 
 from __future__ import annotations
 
+import gc
 import logging
+import os
 import selectors
 import signal
 import socket
@@ -36,6 +38,8 @@ log = logging.getLogger("okex_ws")
 MOST_WAITING = 10_000
 # Seconds between two words on what was counted, which a parent keeps if this is killed.
 COUNTS_EVERY = 5.0
+# Seconds that a thread which computes (a count, say) has before one that reads.
+SWITCH_EVERY = 0.0005
 
 
 class Post:
@@ -121,12 +125,16 @@ class Reader:
         self._memory: Memory | None = None
         self._relays: dict[int, Relay] = {}
         self._patience = 0.0
+        self._parent = 0
 
     def run(self) -> None:
         """Do what the parent says until it says no more."""
         unpacker, due = Unpacker(), time.monotonic() + COUNTS_EVERY
         while True:
             if not self._selector.select(max(0.0, due - time.monotonic())):
+                # A fork of the parent may hold its end of the socket open after it.
+                if self._parent not in (0, os.getppid()):
+                    return
                 self._count(())
                 due = time.monotonic() + COUNTS_EVERY
                 continue
@@ -157,7 +165,9 @@ class Reader:
         key: int | str,
         links: list[Place],
         first: int,
+        parent: int,
     ) -> None:
+        self._parent = parent
         self._memory = memory = Memory(key)
         slots = [memory.slot(place) for place in links]
         shared = SharedLinks(slots, first, self._flush)
@@ -230,6 +240,9 @@ def main() -> None:
     # Ctrl-C is for the parent, which ends this as it sees fit.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _leave)
+    # No thread waits for another one for long, nor for what is never garbage.
+    sys.setswitchinterval(SWITCH_EVERY)
+    gc.freeze()
     reader = Reader(_parent())
     log.setLevel(logging.DEBUG)
     log.addHandler(Forward(reader.post))

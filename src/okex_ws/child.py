@@ -69,6 +69,8 @@ class Child:
                 stdout=subprocess.DEVNULL,
                 pass_fds=(memory,) if isinstance(memory, int) else (),
                 env=environment(),
+                # Windows: Ctrl-C is for the program.
+                creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
             )
             if windows:
                 self._share(theirs)

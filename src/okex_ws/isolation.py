@@ -258,7 +258,8 @@ class IsolatedPlan:
             self._keeper.untell()
             self._forget(*self._leaving)
             tell, store = self._keeper.tell, self._store
-            tell("start", self._options, store.key, store.link_places, self._first)
+            memory = store.key, store.link_places, self._first
+            tell("start", self._options, *memory, os.getpid())
             self._first += 1 << 32
             for holding in self._holdings.values():
                 if holding.view.error is None:

@@ -29,6 +29,7 @@ LINKS = 256
 LINK_ROOM = 64
 
 _STATES = {state.value: state for state in State}
+_NAMES = {state: state.value for state in State}
 
 
 def room(name: Name) -> int:
@@ -47,31 +48,23 @@ class Shown(NamedTuple):
 
 
 def encode(
-    shown: Published, acknowledged: bool, place: int = -1, number: int = -1
+    shown: Published,
+    acknowledged: bool,
+    place: int = -1,
+    number: int = -1,
+    base: int = 0,
 ) -> bytes:
     """What a channel shows; its link is the one of *number*, whose slot is at *place*.
 
-    ``ValueError`` for what has no form there.
+    *base* is what the epoch had come to before. ``ValueError`` for what has no form.
     """
-    data: Any = None
-    if isinstance(shown.data, DepthData):
-        bids, asks, time_ms, seq, change, version = shown.data
-        data = bids, asks, time_ms, seq, change is not None, version
-    return marshal.dumps(
-        (
-            shown.state.value,
-            shown.cause[:_CAUSE],
-            shown.epoch,
-            place,
-            number,
-            data,
-            shown.received,
-            shown.wall,
-            shown.lag,
-            shown.overdue,
-            acknowledged,
-        )
-    )
+    state, cause, epoch, _, data, *moments = shown
+    levels: Any = None
+    if isinstance(data, DepthData):
+        bids, asks, time_ms, seq, change, version = data
+        levels = bids, asks, time_ms, seq, change is not None, version
+    head = _NAMES[state], cause[:_CAUSE], epoch + base, place, number, acknowledged
+    return marshal.dumps((head, levels, moments))
 
 
 def encode_link(link: Link, number: int) -> bytes:
@@ -152,25 +145,18 @@ class RemoteLinks:
 
     def decode(self, payload: bytes) -> Shown:
         """What a channel shows."""
-        (
-            state,
-            cause,
-            epoch,
-            place,
-            number,
-            data,
-            *moments,
-            acknowledged,
-        ) = marshal.loads(payload)  # noqa: S302 - of our own process
+        head, data, (received, wall, lag, overdue) = marshal.loads(payload)  # noqa: S302
+        state, cause, epoch, place, number, acknowledged = head
         if data is not None:
             bids, asks, time_ms, seq, whole, version = data
             # Of the change that it comes of, only that there is one counts here.
             change = BookData(True, [], [], time_ms, seq, None, None) if whole else None
             data = DepthData(bids, asks, time_ms, seq, change, version)
         link = self.find(place, number) if place >= 0 else None
-        return Shown(
-            Published(_STATES[state], cause, epoch, link, data, *moments), acknowledged
+        shown = Published(
+            _STATES[state], cause, epoch, link, data, received, wall, lag, overdue
         )
+        return Shown(shown, acknowledged)
 
 
 # --- Channels that are read alone -----------------------------------------------------

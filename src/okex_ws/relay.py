@@ -131,10 +131,11 @@ class Berth:
             self._written = shown
 
     def _encode(self, shown: Published) -> bytes:
-        shown, link = shown._replace(epoch=shown.epoch + self._base), shown.link
-        place = (link.place, link.number) if isinstance(link, SharedLink) else (-1, -1)
         # Whoever changes both changes what is shown last.
-        return encode(shown, self.channel.acknowledged, *place)
+        acknowledged, link = self.channel.acknowledged, shown.link
+        if isinstance(link, SharedLink):
+            return encode(shown, acknowledged, link.place, link.number, self._base)
+        return encode(shown, acknowledged, base=self._base)
 
     def _withdraw(self, shown: Published, error: ValueError, now: float) -> bytes:
         """In place of what cannot be written; whatever follows is a new epoch."""

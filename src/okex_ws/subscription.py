@@ -66,12 +66,13 @@ class WSSubscription(Following):
         on_error: called with what went wrong: a lost connection or a failed attempt,
             a refused channel, an unreadable message, an exception in a callback.
         connection: the keywords of `Feed` (``credentials``, ``ssl_context``,
-            ``reconnect``, ``ping_interval``, ``callbacks``, ...), not together with
-            *feed*.
+            ``reconnect``, ``ping_interval``, ``callbacks``, ``isolate``, ...), not
+            together with *feed*.
 
     Raises:
         ValueError, TypeError: arguments that cannot be right; the message says what
             would be.
+        OSError: with *isolate* alone, there is no memory to share.
     """
 
     def __init__(
