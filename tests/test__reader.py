@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
-from okex_ws import ConnectionLost, SubscriptionRejected, Timeouts
-from okex_ws._reader import Forward, Post
+from okex_ws import ConnectionLost, Stats, SubscriptionRejected, Timeouts
+from okex_ws._reader import Forward, Post, Reader
 from okex_ws.child import Child
 from okex_ws.ipc import Unpacker, pack
 from okex_ws.local_exchange import LocalExchange
@@ -294,6 +294,34 @@ def test_nobody_waits_for_a_parent_that_does_not_listen(ends: Any) -> None:
     assert kinds == ["trouble", "trouble", "woken", "log", "log", "log", "left"]
     assert rest[0][1] == [*range(1000)]
     assert rest[1][1] == [7]
+
+
+def test_a_place_is_left_before_that_is_said(ends: Any) -> None:
+    """Whoever has it next is written over by nobody."""
+    ours, theirs = ends
+    reader, steps = Reader(ours), []  # type: ignore[var-annotated]
+
+    class Relay:
+        def leave(self) -> None:
+            steps.append("leave")
+
+    class Plan:
+        def detach(self, relay: Any) -> None:
+            steps.append("detach")
+
+        def stats(self, relays: Any) -> Stats:
+            return Stats(messages=7)
+
+    say = reader.post.say
+    reader.post.say = lambda kind, *rest: (steps.append(kind), say(kind, *rest))  # type: ignore[assignment,func-returns-value,method-assign]
+    reader._plan, reader._relays[1] = Plan(), Relay()  # type: ignore[assignment]
+    reader._unsubscribe(1)
+    reader.post.close(LIMIT)
+    reader._selector.close()
+    ours.close()
+
+    assert steps == ["leave", "detach", "left"]
+    assert received(theirs) == [("left", 1, Stats(messages=7))]
 
 
 def test_what_is_said_to_nobody_ends_the_thread(ends: Any) -> None:

@@ -13,6 +13,7 @@ import logging
 import os
 import signal
 import ssl
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -38,6 +39,7 @@ from okex_ws import (
 )
 from okex_ws.isolation import IsolatedPlan
 from okex_ws.local_exchange import LocalExchange
+from okex_ws.trust import LIVE, NO_LIMITS, judge
 
 LIMIT = 30.0
 QUICK = Reconnect(first=0.01, cap=0.01, host_gap=0.0)
@@ -395,6 +397,25 @@ def test_it_is_started_again_and_all_of_it_comes_back(
     ]
 
 
+def test_a_price_of_a_dead_process_is_not_trusted_under_the_next_one(
+    okx: WSSubscription, exchange: LocalExchange
+) -> None:
+    """Not by who read it before, either: the next has no connection yet to take over
+    the place of the one that vouched for it."""
+    held = okx._view._depths[0].shown
+    assert judge(held, NO_LIMITS, time.monotonic(), time.time()) is LIVE
+    exchange.refuse()
+    first = pid_of(okx)
+    kill(okx)
+    until(lambda: pid_of(okx) != first)
+    until(lambda: okx.stats().reconnects.get("ConnectionLost"))
+
+    verdict = judge(held, NO_LIMITS, time.monotonic(), time.time())
+    assert verdict.state is State.RECONNECTING
+    exchange.refuse(False)
+    okx.wait_live(LIMIT)
+
+
 def test_what_it_counted_is_added_up(
     okx: WSSubscription, exchange: LocalExchange
 ) -> None:
@@ -491,6 +512,95 @@ def test_a_python_that_is_not_there_is_tried_again(
         until(lambda: okx.stats().reconnects["reader"] > 1)
         monkeypatch.undo()
         okx.wait_live(LIMIT)
+
+
+def test_no_read_goes_back_whatever_becomes_of_its_process(
+    exchange: LocalExchange,
+) -> None:
+    """The exchange's own numbers only grow, over every connection and process."""
+    exchange.pace = 200
+    found: list[str] = []
+    over = threading.Event()
+
+    def watch(okx: WSSubscription, levels: int) -> None:
+        epoch, seq, reads = 0, 0, 0
+        while not over.is_set():
+            with contextlib.suppress(NotLive):
+                depth = okx.depth(levels=levels)
+                assert depth.seq is not None
+                if depth.epoch < epoch or depth.seq < seq:
+                    found.append(f"{(epoch, seq)} before {(depth.epoch, depth.seq)}")
+                epoch, seq, reads = depth.epoch, depth.seq, reads + 1
+            time.sleep(0.0002)
+        found.extend([] if reads else ["nothing was read"])
+
+    with Feed(
+        exchange.venue_v5, reconnect=QUICK, probe_interval=0.2, isolate=True
+    ) as feed:
+        okx = WSSubscription(*BTC, feed=feed, channels=["depth5", "depth"])
+        okx.wait_live(LIMIT)
+        threads = [
+            threading.Thread(target=watch, args=(okx, levels)) for levels in (1, 5, 50)
+        ]
+        for thread in threads:
+            thread.start()
+        try:
+            for number in range(12):
+                [
+                    lambda: kill(feed),
+                    exchange.drop,
+                    feed.rotate,
+                    lambda: kill(feed, signal.SIGTERM),
+                ][number % 4]()
+                time.sleep(0.03 * number)
+                okx.wait_live(LIMIT)
+        finally:
+            over.set()
+            for thread in threads:
+                thread.join()
+        assert found == []
+        assert feed.stats().reconnects["reader"] >= 3
+
+
+@pytest.mark.parametrize("channel", ["depth5", "depth"])
+def test_a_read_never_waits_for_its_turn_among_threads(
+    exchange: LocalExchange, channel: str
+) -> None:
+    """It does not let go of the GIL: else another thread that computes would have it.
+
+    Which is asked for by nothing else here, as long as no thread waits.
+    """
+    exchange.pace = 200
+    with WSSubscription(
+        *BTC, venue=exchange.venue_v5, channels=[channel], isolate=True
+    ) as okx:
+        okx.wait_live(LIMIT)
+        ran: list[int] = []
+        begin, over = threading.Event(), threading.Event()
+
+        def compute() -> None:
+            begin.wait()
+            # Not for ever: with this interval nobody else could stop it.
+            while not over.is_set() and len(ran) < 1_000_000:
+                ran.append(1)
+
+        thread = threading.Thread(target=compute)
+        thread.start()
+        interval = sys.getswitchinterval()
+        sys.setswitchinterval(1e4)
+        try:
+            begin.set()
+            slot: Any = okx._view._depths[0]._slot  # type: ignore[attr-defined]
+            for _ in range(200):
+                slot._seen = (0, None)  # as after every push
+                assert okx.GetDepth(levels=400)
+                assert okx.state is State.LIVE
+            during = len(ran)
+        finally:
+            sys.setswitchinterval(interval)
+            over.set()
+            thread.join()
+        assert during == 0
 
 
 # --- Ends -----------------------------------------------------------------------------
