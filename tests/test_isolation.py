@@ -257,7 +257,7 @@ def test_a_refused_channel_beside_it_is_told(
 
 
 def test_many_share_a_feed_and_come_and_go(exchange: LocalExchange, where: Any) -> None:
-    with Feed(exchange.venue_v5, **where) as feed:
+    with Feed(exchange.venue_v5, probe_interval=0.3, **where) as feed:
         one, two = feed.subscribe(["BTC-USDT", "ETH-USDT"], "spot", ["depth5"])
         feed.wait_live(LIMIT)
         best = feed.best_bid_asks(["BTC-USDT", "ETH-USDT"])
@@ -319,8 +319,9 @@ def test_tls_that_is_not_trusted_is_not_used(
 ) -> None:
     monkeypatch.delenv("SSL_CERT_FILE")
     with WSSubscription(*BTC, venue=trusted.venue_v5, **where) as okx:
+        until(lambda: okx._view.callbacks.last_error)
         with pytest.raises(TimeoutError) as caught:
-            okx.wait_live(2.0)
+            okx.wait_live(0.01)
         assert isinstance(caught.value.__cause__, HandshakeFailed)
         assert trusted.clients == 0
 
@@ -444,14 +445,15 @@ def test_a_process_that_is_asked_to_end_says_goodbye(
     okx.wait_live(LIMIT)
 
 
+@pytest.mark.slow
 def test_a_stopped_process_is_believed_until_its_lease_ends(
     exchange: LocalExchange,
 ) -> None:
     with WSSubscription(
         *BTC,
         venue=exchange.venue_v5,
-        probe_interval=1.0,
-        timeouts=Timeouts(pong=3.0),
+        probe_interval=0.5,
+        timeouts=Timeouts(pong=1.5),
         isolate=True,
     ) as okx:
         okx.wait_live(LIMIT)
@@ -474,13 +476,21 @@ def test_a_stopped_process_is_believed_until_its_lease_ends(
         assert okx.health().epoch >= 2
 
 
-def test_one_that_is_stopped_is_closed_in_bounded_time(okx: WSSubscription) -> None:
-    pid = pid_of(okx)
-    os.kill(pid, signal.SIGSTOP)
-    assert okx.stats().messages >= 0  # the last that is known
-    assert okx.close(LIMIT) is True
-    with pytest.raises(ProcessLookupError):
-        os.kill(pid, 0)
+@pytest.mark.slow
+def test_one_that_is_stopped_is_closed_in_bounded_time(
+    exchange: LocalExchange,
+) -> None:
+    timeouts = Timeouts(goodbye=0.0)
+    with WSSubscription(
+        *BTC, venue=exchange.venue_v5, timeouts=timeouts, isolate=True
+    ) as okx:
+        okx.wait_live(LIMIT)
+        pid = pid_of(okx)
+        os.kill(pid, signal.SIGSTOP)
+        assert okx.stats().messages >= 0  # the last that is known
+        assert okx.close(LIMIT) is True
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
 
 
 def test_a_process_that_raves_is_replaced(okx: WSSubscription) -> None:
@@ -514,6 +524,7 @@ def test_a_python_that_is_not_there_is_tried_again(
         okx.wait_live(LIMIT)
 
 
+@pytest.mark.slow
 def test_no_read_goes_back_whatever_becomes_of_its_process(
     exchange: LocalExchange,
 ) -> None:
