@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from okex_ws import Feed, RawSubscription, SystemClock, WSSubscription
+from okex_ws import Feed, NotLive, RawSubscription, SystemClock, WSSubscription
 from okex_ws.isolated import check_isolated
 from okex_ws.isolation import IsolatedPlan
 from okex_ws.options import make_plan
@@ -126,6 +126,19 @@ def test_what_is_shared_is_not_refused(okx: WSSubscription) -> None:
     assert okx.latest("depth5") is okx.latest("books") is None
     with pytest.raises(ValueError, match="not subscribed, only 'depth5'"):
         okx.latest("mark_price")
+
+
+def test_one_that_came_while_its_feed_was_closed_ends_with_it(
+    okx: WSSubscription,
+) -> None:
+    plan = okx._plan
+    assert isinstance(plan, IsolatedPlan)
+    assert plan._keeper is not None
+    plan._keeper.close()  # as a signal handler may, in the middle of the constructor
+
+    with pytest.raises(NotLive, match="closed"):
+        okx.wait_live(30)
+    assert okx.state == "CLOSED"
 
 
 def test_the_iterator_of_a_feed_is_refused() -> None:

@@ -38,6 +38,8 @@ log = logging.getLogger("okex_ws")
 
 # Seconds that an answer of the child is waited for.
 ANSWERS = 1.0
+# Seconds that it may take over its goodbye to the exchange, whatever it was told.
+LONGEST_GOODBYE = 10.0
 
 
 class IsolatedPlan:
@@ -124,11 +126,12 @@ class IsolatedPlan:
     def _keep(self) -> Keeper:
         """The keeper, which is started with the first subscription."""
         if self._keeper is None:
+            goodbye = (self._options["timeouts"] or Timeouts()).goodbye
             self._keeper = Keeper(
                 self,
                 f"okex_ws:{self.venue.name}:isolated",
                 self._options["reconnect"] or Reconnect(),
-                (self._options["timeouts"] or Timeouts()).goodbye + 2.0,
+                min(goodbye, LONGEST_GOODBYE) + 2.0,
                 lambda: self._spawn(self._store.key),
             )
             try:
@@ -292,9 +295,14 @@ class IsolatedPlan:
         """See `keeper.Owner`."""
         with self._lock:
             self.closed = True
-            for holding in self._holdings.values():
+            holdings = list(self._holdings.values())
+            for holding in holdings:
+                # One may have come while it was closed, in a signal handler.
+                holding.view.closed = True
                 holding.freeze()
             self._store.close()
+        for holding in holdings:
+            holding.view.wake()
 
     def _now(self) -> float:
         return self.clock.monotonic()
