@@ -28,8 +28,10 @@ from typing import Any
 
 import hypothesis
 import pytest
+from tests.sharing import make_shared_view
 
 import okex_ws.connection
+import okex_ws.plan
 
 CAPTURES = Path(__file__).parents[2] / "shared" / "captures"
 
@@ -37,6 +39,9 @@ TIME_LIMIT = 60.0
 SLOW_TIME_LIMIT = 180.0
 # What a closing thread or socket may take on a busy machine before it counts as left.
 GRACE = 5.0
+# But of a run whose leftovers stay anyway, no more than so many tests wait that long:
+# one leak in a fixture once cost a hundred graces, and with them ten minutes.
+PATIENCE = 3
 # A look-up that the system cannot interrupt is abandoned on purpose.
 ABANDONED = "okex_ws:resolve"
 
@@ -165,12 +170,18 @@ def _left(threads: set[threading.Thread], files: set[str]) -> list[str]:
     return left + [f"descriptor {name}" for name in sorted(_open_files() - files)]
 
 
+_waited_in_vain = 0
+
+
 def _left_for_good(threads: set[threading.Thread], files: set[str]) -> list[str]:
-    deadline = time.monotonic() + GRACE
+    global _waited_in_vain
+    patient = _waited_in_vain < PATIENCE
+    deadline = time.monotonic() + (GRACE if patient else GRACE / 10)
     while (left := _left(threads, files)) and time.monotonic() < deadline:
         # What only a cycle keeps open is closed here, with a ResourceWarning.
         gc.collect()
         time.sleep(0.01)
+    _waited_in_vain += bool(left)
     return left
 
 
@@ -186,6 +197,25 @@ def _rules_of_the_suite(request: pytest.FixtureRequest) -> Iterator[None]:
         pytest.fail("the test left behind: " + ", ".join(left), pytrace=False)
     if _strays:
         pytest.fail(f"the test left the loopback: {_strays}", pytrace=False)
+
+
+# --- Reads through shared memory ----------------------------------------------------
+
+
+@pytest.fixture(params=["thread", "shared"])
+def thread_or_shared(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> str:
+    """The same test twice: the second time every read goes through shared memory."""
+    if request.param == "shared":
+        monkeypatch.setattr(okex_ws.plan.Plan, "make_view", make_shared_view)
+    return str(request.param)
+
+
+@pytest.fixture(params=["thread", "isolate"])
+def where(request: pytest.FixtureRequest) -> dict[str, bool]:
+    """The same test twice, with real sockets: on a thread, and in a process."""
+    return {"isolate": True} if request.param == "isolate" else {}
 
 
 # --- Recordings ---------------------------------------------------------------------

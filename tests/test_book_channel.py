@@ -32,6 +32,9 @@ from okex_ws.protocols.v5 import PROTOCOL as V5
 from okex_ws.trust import Link
 from okex_ws.wire import Push
 
+# Every read a second time, through shared memory.
+pytestmark = pytest.mark.usefixtures("thread_or_shared")
+
 WIRES: dict[str, Wire] = {"v3": V3, "v5": V5}
 BTC, ETH = "BTC-USDT", "ETH-USDT"
 

@@ -29,6 +29,9 @@ from okex_ws import (
 )
 from okex_ws.local_exchange import LocalExchange
 
+# Every read a second time, through shared memory.
+pytestmark = pytest.mark.usefixtures("thread_or_shared")
+
 NAMES = ("BTC-USDT", "ETH-USDT")
 
 
@@ -488,8 +491,8 @@ def test_what_its_iterator_skips_is_counted_once(world: World) -> None:
 # --- Waiting for all of them ---------------------------------------------------------
 
 
-def test_one_that_is_closed_meanwhile_is_waited_for_no_more() -> None:
-    with LocalExchange() as exchange, Feed(exchange.venue_v5) as feed:
+def test_one_that_is_closed_meanwhile_is_waited_for_no_more(where: Any) -> None:
+    with LocalExchange() as exchange, Feed(exchange.venue_v5, **where) as feed:
         exchange.ignore_subscribe("books5:ETH-USDT")
         subscribe(feed)
         stuck = subscribe(feed, "ETH-USDT")
@@ -503,8 +506,8 @@ def test_one_that_is_closed_meanwhile_is_waited_for_no_more() -> None:
         assert feed.state is State.LIVE
 
 
-def test_one_that_failed_is_told_whoever_is_waited_for() -> None:
-    with LocalExchange() as exchange, Feed(exchange.venue_v5) as feed:
+def test_one_that_failed_is_told_whoever_is_waited_for(where: Any) -> None:
+    with LocalExchange() as exchange, Feed(exchange.venue_v5, **where) as feed:
         exchange.ignore_subscribe("books5:ETH-USDT")
         subscribe(feed, "ETH-USDT")
         exchange.reject("books5:BTC-USDT", "60018", "doesn't exist")

@@ -13,6 +13,9 @@ from tests.world import Ladder, World
 
 from okex_ws import Stalled, State, StateChange, WSSubscription
 
+# Every read a second time, through shared memory.
+pytestmark = pytest.mark.usefixtures("thread_or_shared")
+
 IDLE = 60.0
 # A minute, and what a lease takes.
 OVERDUE = 75.0

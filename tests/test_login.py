@@ -6,7 +6,9 @@ import math
 
 import pytest
 
-from okex_ws.login import Login
+from okex_ws import Credentials
+from okex_ws.login import Login, check_logins
+from okex_ws.protocols.v5 import PROTOCOL as V5
 
 CAP = 600.0
 
@@ -71,3 +73,13 @@ def test_an_accepted_login_is_asked_no_more() -> None:
     login.accept()
 
     assert (login.asked, login.accepted) == (False, True)
+
+
+def test_a_channel_that_needs_a_login_is_refused_where_there_is_no_key() -> None:
+    names = [V5.channel(topic, "spot", "BTC-USDT") for topic in ("depth5", "trade")]
+    check_logins(V5, names, None)
+    fast = V5.channel("depth_l2_tbt", "spot", "BTC-USDT")
+
+    with pytest.raises(ValueError, match="needs a login of the fee tier VIP5"):
+        check_logins(V5, [*names, fast], None)
+    check_logins(V5, [*names, fast], Credentials("a", "b", "c"))

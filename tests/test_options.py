@@ -131,4 +131,5 @@ def test_the_keywords_that_are_passed_on_are_those_that_are_taken() -> None:
     code = make_plan.__code__
     names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
 
-    assert set(ConnectionOptions.__annotations__) == {*names} - {"venue", "on_state"}
+    own = {"venue", "on_state", "link"}
+    assert set(ConnectionOptions.__annotations__) == {*names} - own

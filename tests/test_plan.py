@@ -21,7 +21,10 @@ from okex_ws import (
     WSSubscription,
 )
 from okex_ws.counters import Counts
-from okex_ws.plan import find_plan
+from okex_ws.options import find_plan
+
+# Every read a second time, through shared memory.
+pytestmark = pytest.mark.usefixtures("thread_or_shared")
 
 
 @pytest.fixture(params=["v3", "v5"])

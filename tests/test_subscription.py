@@ -29,6 +29,9 @@ from okex_ws import (
 )
 from okex_ws.timing import utc
 
+# Every read a second time, through shared memory.
+pytestmark = pytest.mark.usefixtures("thread_or_shared")
+
 KEY = Credentials("the-api-key", "the-secret-key", "the-passphrase")
 BTC = ("BTC-USDT", "spot")
 

@@ -29,11 +29,14 @@ from okex_ws import (
     Trade,
     WSSubscription,
 )
-from okex_ws.plan import find_plan
+from okex_ws.options import find_plan
 from okex_ws.protocols.v5 import PROTOCOL
 from okex_ws.series import KINDS
 from okex_ws.succession import Succession
 from okex_ws.trust import Lease, Link
+
+# Every read a second time, through shared memory.
+pytestmark = pytest.mark.usefixtures("thread_or_shared")
 
 NOTICE = {
     "event": "notice",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 from types import SimpleNamespace
 from typing import Any
@@ -11,7 +12,7 @@ from tests.world import World
 
 from okex_ws import Credentials, RawSubscription, Stats, WSSubscription
 from okex_ws.counters import Counts
-from okex_ws.tally import tally
+from okex_ws.tally import add, of_connections, own, tally
 from okex_ws.timing import utc
 
 KEY = Credentials("the-api-key", "the-secret-key", "the-passphrase")
@@ -174,3 +175,38 @@ def test_what_a_connection_counted_that_was_given_up_is_kept() -> None:
 
     # Of each connection: a pong and a refusal.
     assert messages == [2, 4, 6]
+
+
+def test_counts_of_two_processes_are_added_and_of_a_pong_the_later_is_told() -> None:
+    early, late = utc(1.0), utc(2.0)
+    one = Stats(
+        messages=3,
+        reconnects={"Stalled": 1},
+        skipped={"trade": 2},
+        resyncs=1,
+        last_pong=early,
+        ping_round_trip=0.1,
+    )
+    other = Stats(messages=4, reconnects={"Stalled": 2, "reader": 1}, last_pong=late)
+
+    assert add(one, other) == Stats(
+        messages=7,
+        reconnects={"Stalled": 3, "reader": 1},
+        skipped={"trade": 2},
+        resyncs=1,
+        last_pong=late,
+        ping_round_trip=0.1,
+    )
+    assert add(one, Stats()) == add(Stats(), one) == one
+
+
+def test_every_count_is_a_subscriptions_own_or_its_connections() -> None:
+    full = Stats(
+        *(
+            {"x": 1} if isinstance(getattr(Stats(), field.name), dict) else 1
+            for field in dataclasses.fields(Stats)
+        )  # type: ignore[arg-type]
+    )
+
+    assert own(full) != full != of_connections(full)
+    assert add(own(full), of_connections(full)) == full

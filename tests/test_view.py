@@ -45,6 +45,9 @@ from okex_ws.timing import utc
 from okex_ws.trust import NO_LIMITS
 from okex_ws.view import View
 
+# Every read a second time, through shared memory.
+pytestmark = pytest.mark.usefixtures("thread_or_shared")
+
 DEPTH = "spot/depth5:BTC-USDT"
 TRADE = "spot/trade:BTC-USDT"
 TICKER = {

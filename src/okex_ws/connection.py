@@ -37,6 +37,7 @@ from .session import Session
 from .stream import Network, public_endpoint
 from .timing import Budget, Clock, HostGap, Ping, Reconnect, Timeouts, backoff
 from .transport import Transport
+from .trust import Link
 from .venues import Venue
 from .wire import Path
 
@@ -56,6 +57,7 @@ class Settings(NamedTuple):
     ping: Ping
     timeouts: Timeouts
     reconnect: Reconnect
+    link: Callable[[float], Link] = Link
 
 
 def fatal(
@@ -116,6 +118,7 @@ class Connection:
             self._outage,
             self._quiet,
             self._is_closing,
+            settings.link,
         )
         # A daemon: a script that ends without close() is not kept alive by its feed.
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)

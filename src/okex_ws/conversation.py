@@ -54,6 +54,7 @@ class Side(NamedTuple):
     outage: Outage
     quiet: OnceAMinute
     is_closing: Callable[[], bool]
+    link: Callable[[float], Link] = Link
 
 
 class Conversation:
@@ -74,7 +75,7 @@ class Conversation:
         self._endpoint = endpoint
         self.transport = transport
         self.session = session
-        self.link = Link(now)
+        self.link = side.link(now)
         # Read and not taken in yet; what had come by *read_at* has been taken in, and
         # what had come by *read_to* will have been once no frame is left.
         self._conflation = Conflation(side.wire, session.lines, side.counts)

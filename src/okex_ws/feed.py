@@ -68,9 +68,19 @@ class Feed:
         ping_interval: at most so many seconds between two pings, 10 to 30.
         probe_interval: the health check: the same ping, that often; ``None`` leaves
             the keep-alive alone, and makes the lease of every price as long.
+        isolate: run in a process of its own, so that nothing that this one computes
+            makes a price late: the newest depths are shared through memory. Reads
+            (`GetDepth`, ``depth``, ``best_bid_ask``, ``book``, ``state``, ``health()``,
+            ``wait_live``, ``stats()``) are the same, the proof included. If that
+            process ends, every read says no at once, and it is started again. It takes
+            the environment of the moment at which it is started, keeps the gap between
+            connections to a host by itself, and ends with this one. What is told, or
+            kept beside the depth, stays there: callbacks, ``updates()``, ``trades``,
+            ``candles``, ``latest`` of other channels and a `RawSubscription` are a
+            ``ValueError``, and so are *ssl_context* (a private CA can be named in
+            ``SSL_CERT_FILE``), *clock*, *network* and *rng*.
 
-    The last four are for tests and replays: a *clock*, a *network* factory, a *rng*
-    and the *timeouts*.
+    *clock*, *network* (a factory), *rng* and *timeouts* are for tests and replays.
     """
 
     def __init__(
@@ -92,6 +102,8 @@ class Feed:
         network: Callable[[], Network] | None = None,
         rng: random.Random | None = None,
         timeouts: Timeouts | None = None,
+        # Where it runs
+        isolate: bool = False,
     ) -> None:
         self._plan = make_plan(
             venue,
@@ -107,6 +119,7 @@ class Feed:
             network=network,
             rng=rng,
             timeouts=timeouts,
+            isolate=isolate,
         )
 
     @property
@@ -261,10 +274,7 @@ class Feed:
 
     def connections(self) -> tuple[ConnectionReport, ...]:
         """How each connection stands, and what the exchange's limits leave it."""
-        return tuple(
-            route.connection.report(len(route.channels), route.depths)
-            for route in self._plan.routes
-        )
+        return self._plan.reports()
 
     def rotate(self) -> None:
         """Replace every connection by a new one, without a gap; returns at once.

@@ -9,11 +9,10 @@ from typing import TypeVar
 from .callbacks import OnError, OnMessage, OnState
 from .library import on_library_thread
 from .messages import Health, State, Stats
-from .plan import Plan
+from .options import AnyPlan
 from .trust import Limits
 from .updates import Inbox, Updates
 from .venues import Venue
-from .view import View
 from .wire import Name
 
 Self = TypeVar("Self", bound="Following")
@@ -24,7 +23,7 @@ class Following:
 
     def __init__(
         self,
-        plan: Plan,
+        plan: AnyPlan,
         own: bool,
         label: str,
         limits: Limits,
@@ -37,7 +36,7 @@ class Following:
         self._own = own
         told = [on for on in (on_state, plan.on_state) if on is not None]
         callbacks = plan.caller.callbacks(label, plan.clock, on_message, told, on_error)
-        self._view = View(self, label, limits, plan.clock, callbacks)
+        self._view = plan.make_view(self, label, limits, callbacks)
 
     def _begin(self, names: Mapping[str, Name]) -> None:
         """Subscribe. Last in a constructor: from here on callbacks may fire."""

@@ -6,9 +6,15 @@ A key that the exchange refuses is not offered a second time.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from .timing import doubled
+
+if TYPE_CHECKING:
+    from .credentials import Credentials
+    from .protocols import Wire
+    from .wire import Name
 
 
 class Login:
@@ -55,3 +61,17 @@ class Login:
         for secret in self._secrets:
             message = message.replace(secret, "...")
         return message.partition("{")[0]
+
+
+def check_logins(
+    wire: Wire, names: Iterable[Name], credentials: Credentials | None
+) -> None:
+    """``ValueError`` for a channel that needs a login where there is no key."""
+    for name in names:
+        if wire.path(name.key).login and credentials is None:
+            tier = wire.tier(name.key)
+            fee = f" of the fee tier {tier}" if tier else ""
+            raise ValueError(
+                f"channel {name.key!r} needs a login{fee}:"
+                " Feed(..., credentials=Credentials(...))"
+            )

@@ -315,7 +315,9 @@ class Stats:
             TLS ended, or never came up), ``'ConnectionLost 1001'`` (with that close
             code), ``'HandshakeFailed'`` (a certificate that is refused, an answer that
             is no HTTP), ``'HandshakeFailed 503'`` (with that status), ``'Stalled'`` (no
-            pong, or nothing in the time there is to connect).
+            pong, or nothing in the time there is to connect), ``'reader'`` (the process
+            of an isolated feed ended, or could not be started; what it had counted in
+            its last seconds is lost).
         resyncs: withdrawals of one channel, for a message that could not be read or a
             book that failed its proof.
         gaps: places where trades, candles or data were missed with the connection.
@@ -336,6 +338,7 @@ class Stats:
             to newer ones, or found too many waiting (a `Gap` tells that). And
             ``'repeat'``: trades that are known; ``'old'``: candles before the newest;
             ``'before the snapshot'``: changes of a whole book that is not there yet;
+            ``'too large'``: depths that an isolated feed has no room to share;
             ``'on_error'``: errors that gave way to newer ones.
         callback_errors: exceptions out of callbacks.
         callback_stalls: callbacks that took a second or more.

@@ -11,6 +11,8 @@ from .callbacks import Caller, OnState
 from .connection import Settings
 from .credentials import Credentials
 from .dispatcher import Dispatcher
+from .isolated import check_isolated
+from .isolation import IsolatedPlan
 from .plan import Plan
 from .protocols import Wire
 from .protocols.v3 import PROTOCOL as V3
@@ -18,6 +20,7 @@ from .protocols.v5 import PROTOCOL as V5
 from .proxy import proxy_finder
 from .stream import Network, TcpNetwork, check_ssl_context
 from .timing import Clock, Ping, Reconnect, SystemClock, Timeouts
+from .trust import Link
 from .venues import Venue, find_venue, retired
 
 _WIRES: dict[str, Wire] = {"v3": V3, "v5": V5}
@@ -37,6 +40,18 @@ class ConnectionOptions(TypedDict, total=False):
     network: Callable[[], Network] | None
     rng: random.Random | None
     timeouts: Timeouts | None
+    isolate: bool
+
+
+AnyPlan = Plan | IsolatedPlan
+
+
+def find_plan(feed: object) -> AnyPlan:
+    """The plan behind a ``Feed``."""
+    plan = getattr(feed, "_plan", None)
+    if not isinstance(plan, (Plan, IsolatedPlan)):
+        raise TypeError(f"feed is a Feed, got {feed!r}")
+    return plan
 
 
 def make_plan(
@@ -54,36 +69,58 @@ def make_plan(
     network: Callable[[], Network] | None = None,
     rng: random.Random | None = None,
     timeouts: Timeouts | None = None,
-) -> Plan:
-    """The plan of a feed to *venue*; keywords and errors as of `Feed`."""
+    isolate: bool = False,
+    link: Callable[[float], Link] = Link,
+) -> AnyPlan:
+    """The plan of a feed to *venue*; keywords and errors as of `Feed`.
+
+    *link* makes the signs of life of each of its connections.
+    """
     where = find_venue(venue)
-    if on_state is not None and not callable(on_state):
-        raise TypeError(f"on_state is a function or None, got {on_state!r}")
-    if callbacks not in ("inline", "thread"):
-        raise ValueError(f"callbacks is 'inline' or 'thread', got {callbacks!r}")
+    _check_told(on_state, callbacks)
     check_ssl_context(ssl_context)
     proxy_finder(proxy)
-    _check_type("credentials", credentials, Credentials)
     _check_type("reconnect", reconnect, Reconnect)
     _check_type("timeouts", timeouts, Timeouts)
-    if credentials is not None and retired(where) is not None:
-        raise ValueError(
-            f"credentials are not sent to venue {where.name!r}, which was retired"
-            f" ({retired(where)}): who listens there now is not known"
-        )
+    _check_type("isolate", isolate, bool)
+    _check_credentials(credentials, where)
+    ping, wire = Ping(ping_interval, probe_interval), _WIRES[where.protocol]
+    if isolate:
+        here = {"clock": clock, "network": network, "rng": rng}
+        check_isolated(on_state, callbacks, ssl_context, here)
+        pings = {"ping_interval": ping_interval, "probe_interval": probe_interval}
+        others = {"proxy": proxy, "reconnect": reconnect, "timeouts": timeouts}
+        options = {"credentials": credentials, **pings, **others}
+        return IsolatedPlan(where, wire, options)
     ticking = clock or SystemClock()
     settings = Settings(
         ticking,
         network or (lambda: TcpNetwork(ticking, ssl_context=ssl_context, proxy=proxy)),
         rng or random.Random(),
-        Ping(ping_interval, probe_interval),
+        ping,
         timeouts or Timeouts(),
         reconnect or Reconnect(),
+        link,
     )
-    wire = _WIRES[where.protocol]
     inline = callbacks == "inline"
     caller = Caller() if inline else Dispatcher(f"okex_ws:{where.name}:callbacks")
     return Plan(where, wire, settings, credentials, on_state, caller)
+
+
+def _check_told(on_state: object, callbacks: object) -> None:
+    if on_state is not None and not callable(on_state):
+        raise TypeError(f"on_state is a function or None, got {on_state!r}")
+    if callbacks not in ("inline", "thread"):
+        raise ValueError(f"callbacks is 'inline' or 'thread', got {callbacks!r}")
+
+
+def _check_credentials(credentials: Credentials | None, where: Venue) -> None:
+    _check_type("credentials", credentials, Credentials)
+    if credentials is not None and retired(where) is not None:
+        raise ValueError(
+            f"credentials are not sent to venue {where.name!r}, which was retired"
+            f" ({retired(where)}): who listens there now is not known"
+        )
 
 
 def _check_type(name: str, value: object, kind: type) -> None:

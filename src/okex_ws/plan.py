@@ -13,31 +13,25 @@ import weakref
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
-from .callbacks import Caller, OnState
+from .callbacks import Callbacks, Caller, OnState
 from .channel import Channel
 from .connection import HOST_GAP, Connection, Settings
 from .counters import Counts
 from .credentials import Credentials
 from .errors import OkexWSError
 from .inboxes import Inboxes
-from .messages import Stats
+from .login import check_logins
+from .messages import ConnectionReport, Stats
 from .protocols import Wire
 from .route import Route
 from .seating import Seating
 from .succession import Succession
 from .tally import tally
+from .trust import Limits
 from .updates import Inbox
 from .venues import Venue
 from .view import View
 from .wire import Name, Path
-
-
-def find_plan(feed: object) -> Plan:
-    """The plan behind a ``Feed``."""
-    plan = getattr(feed, "_plan", None)
-    if not isinstance(plan, Plan):
-        raise TypeError(f"feed is a Feed, got {feed!r}")
-    return plan
 
 
 class Plan:
@@ -59,6 +53,8 @@ class Plan:
         self.caller = caller or Caller()
         self._settings = settings
         self._credentials = credentials
+        # Whether what comes over its channels is in another process.
+        self.isolated = False
         # A feed that a subscription made for itself ends with it.
         self.private = False
         self.closed = False
@@ -80,6 +76,12 @@ class Plan:
         _plans.add(self)
 
     # --- On any thread --------------------------------------------------------------
+
+    def make_view(
+        self, owner: object, label: str, limits: Limits, callbacks: Callbacks
+    ) -> View:
+        """What *owner* reads, once it is attached."""
+        return View(owner, label, limits, self.clock, callbacks)
 
     def attach(self, view: View, names: Mapping[str, Name]) -> None:
         """Have *view* carry these channels, by topic; connect where nobody did yet.
@@ -113,14 +115,7 @@ class Plan:
     def _check(self, names: Iterable[Name]) -> None:
         if self.closed:
             raise ValueError("the feed is closed")
-        for name in names:
-            if self.wire.path(name.key).login and self._credentials is None:
-                tier = self.wire.tier(name.key)
-                fee = f" of the fee tier {tier}" if tier else ""
-                raise ValueError(
-                    f"channel {name.key!r} needs a login{fee}:"
-                    " Feed(..., credentials=Credentials(...))"
-                )
+        check_logins(self.wire, names, self._credentials)
 
     def _make_route(self, path: Path, key: str) -> Route:
         route = Route(self, path, self.clock)
@@ -233,6 +228,13 @@ class Plan:
     def connections(self) -> tuple[Connection, ...]:
         """All that have not ended."""
         return (*(route.connection for route in self.routes), *self._parting)
+
+    def reports(self) -> tuple[ConnectionReport, ...]:
+        """How each connection stands."""
+        return tuple(
+            route.connection.report(len(route.channels), route.depths)
+            for route in self.routes
+        )
 
     @property
     def has_ended(self) -> bool:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Union
 from .callbacks import OnError, OnMessage, OnState, check_callables
 from .following import Following
 from .messages import Data
-from .plan import find_plan
+from .options import find_plan
 from .series import DataChannel
 from .trust import NO_LIMITS
 
@@ -37,7 +37,8 @@ class RawSubscription(Following):
 
     Raises:
         ValueError, TypeError: for what cannot be a channel, for a channel with a type
-            (`WSSubscription` has those), for a private one without credentials.
+            (`WSSubscription` has those), for a private one without credentials, for a
+            feed with *isolate*.
     """
 
     def __init__(
@@ -53,6 +54,11 @@ class RawSubscription(Following):
         if isinstance(args, (str, Mapping)) or not isinstance(args, Iterable):
             raise TypeError(f"args is a sequence of channels, like [{args!r}]")
         plan = find_plan(feed)
+        if plan.isolated:
+            raise ValueError(
+                "a feed with isolate=True shares the newest depth alone: give a"
+                " RawSubscription a Feed without it"
+            )
         names = {name.key: name for name in map(plan.wire.raw, args)}
         if not names:
             raise ValueError("args is empty: name at least one channel")

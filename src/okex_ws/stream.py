@@ -49,6 +49,7 @@ class _Select:
 
 # Both keep their list in user space: no descriptor that a fork would share. `select`,
 # with its limit of 512 sockets, is the last resort.
+Selector: type[Any] = getattr(selectors, "PollSelector", selectors.SelectSelector)
 _poll: Callable[[], Any] = getattr(select, "poll", _Select)
 _EVENTS = (
     {

@@ -10,8 +10,7 @@ from .book import OrderBook
 from .callbacks import OnError, OnMessage, OnState, check_callables
 from .following import Following
 from .messages import BestBidAsk, Candle, Depth, Item, Trade
-from .options import ConnectionOptions, make_plan
-from .plan import Plan, find_plan
+from .options import AnyPlan, ConnectionOptions, find_plan, make_plan
 from .timing import utc
 from .trust import NO_LIMITS, Limits
 from .venues import Venue, check_instrument, delivery, find_venue
@@ -67,12 +66,13 @@ class WSSubscription(Following):
         on_error: called with what went wrong: a lost connection or a failed attempt,
             a refused channel, an unreadable message, an exception in a callback.
         connection: the keywords of `Feed` (``credentials``, ``ssl_context``,
-            ``reconnect``, ``ping_interval``, ``callbacks``, ...), not together with
-            *feed*.
+            ``reconnect``, ``ping_interval``, ``callbacks``, ``isolate``, ...), not
+            together with *feed*.
 
     Raises:
         ValueError, TypeError: arguments that cannot be right; the message says what
             would be.
+        OSError: with *isolate* alone, there is no memory to share.
     """
 
     def __init__(
@@ -259,7 +259,7 @@ def _choose_venue(venue: str | Venue | None, feed: Feed | None) -> Venue:
 
 
 def _names(
-    plan: Plan,
+    plan: AnyPlan,
     instrument_id: str,
     market: str,
     channels: Iterable[str],

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields, replace
+from typing import Any
 
 from .channel import Channel
 from .connection import Connection
@@ -62,3 +64,40 @@ def tally(
         last_pong=utc(min(pongs)) if pongs else None,
         ping_round_trip=max(trips) if trips else None,
     )
+
+
+def add(one: Stats, other: Stats) -> Stats:
+    """The counts of both; of a pong those of *other*, if there are any."""
+    sums: dict[str, Any] = {}
+    for field in fields(Stats):
+        mine, its = getattr(one, field.name), getattr(other, field.name)
+        if isinstance(mine, int):
+            sums[field.name] = mine + its
+        elif isinstance(mine, Mapping):
+            sums[field.name] = dict(Counter(mine) + Counter(its))
+        else:
+            sums[field.name] = mine if its is None else its
+    return Stats(**sums)
+
+
+def own(stats: Stats) -> Stats:
+    """What of *stats* is a subscription's own, and not its connections'."""
+    return replace(stats, **_OF_CONNECTIONS)
+
+
+def of_connections(stats: Stats) -> Stats:
+    """What of *stats* is its connections', and not of one of the subscriptions."""
+    return Stats(**{name: getattr(stats, name) for name in _OF_CONNECTIONS})
+
+
+_OF_CONNECTIONS: dict[str, Any] = {
+    name: getattr(Stats(), name)
+    for name in (
+        "messages",
+        "bytes",
+        "reconnects",
+        "dropped",
+        "last_pong",
+        "ping_round_trip",
+    )
+}

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from .messages import State
 from .timing import check_seconds
@@ -35,6 +35,25 @@ class Lease(NamedTuple):
     def holds(self, now: float, wall: float) -> bool:
         """Whether the lease stands at this reading of the two clocks."""
         return now < self.until and abs(wall - now - self.offset) <= MAX_CLOCK_JUMP
+
+
+class Signs(Protocol):
+    """The signs of life of a connection, as a reader needs them."""
+
+    @property
+    def lease(self) -> Lease | None:
+        """Until when it may be trusted; ``None`` before its first pong."""
+        ...
+
+    @property
+    def lost(self) -> bool:
+        """Whether it is gone, and with it all that came over it."""
+        ...
+
+    @property
+    def heard(self) -> float:
+        """When the last bytes came (monotonic)."""
+        ...
 
 
 class Link:
@@ -101,7 +120,7 @@ class Published(NamedTuple):
     state: State
     cause: str
     epoch: int
-    link: Link | None = None
+    link: Signs | None = None
     data: object | None = None
     received: float = -math.inf
     wall: float = 0.0
@@ -218,7 +237,7 @@ def _lapsed(lease: Lease, now: float) -> Verdict:
     return Verdict(State.STALE, "the clock jumped: the lease ended", now)
 
 
-def _within(shown: Published, link: Link, limits: Limits, now: float) -> Verdict:
+def _within(shown: Published, link: Signs, limits: Limits, now: float) -> Verdict:
     if limits is NO_LIMITS:
         return LIVE
     age, silence, lag = limits.max_age, limits.max_silence, limits.max_lag

@@ -20,7 +20,7 @@ from tests.peers import Server
 from tests.peers import wait_for_end as silent
 
 from okex_ws import State
-from okex_ws.plan import find_plan
+from okex_ws.options import find_plan
 
 
 def _announced(rig: Rig) -> bool:

@@ -224,6 +224,8 @@ def share() -> None:
         feed.rotate()
         assert_type(feed.close(timeout=5), bool)
     Feed("okx", callbacks="inline", proxy=None)
+    Feed("okx", isolate=True)
+    WSSubscription("BTC-USDT", "spot", venue="okx", isolate=True)
     Feed("okx", callbacks="thread", proxy="http://me:it@proxy.test:3128")
     WSSubscription("BTC-USDT", "spot", callbacks="thread", proxy="")
 

@@ -1,0 +1,374 @@
+"""A child is started, listened to, and started again, until its keeper is closed."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import queue
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from okex_ws import Reconnect
+from okex_ws.ipc import Unpacker, pack
+from okex_ws.keeper import Keeper
+
+LIMIT = 20.0
+
+
+class FakeChild:
+    """In place of a process: the other end of its socket is *theirs*."""
+
+    def __init__(self) -> None:
+        self.sock, self.theirs = socket.socketpair()
+        self.sock.setblocking(False)
+        self.theirs.settimeout(LIMIT)
+        self.alive = True
+        self.ended = threading.Event()
+        self._unpacker, self._said = Unpacker(), []  # type: ignore[var-annotated]
+
+    @property
+    def runs(self) -> bool:
+        return self.alive
+
+    def send(self, data: Any) -> int:
+        try:
+            return self.sock.send(data)
+        except BlockingIOError:
+            return 0
+        except OSError:
+            return len(data)
+
+    def receive(self) -> bytes | None:
+        try:
+            return self.sock.recv(65536)
+        except BlockingIOError:
+            return None
+        except OSError:
+            return b""
+
+    def end(self) -> str:
+        self.sock.close()
+        self.theirs.close()
+        self.ended.set()
+        return "exit code 0"
+
+    def forked(self) -> None:
+        self.sock.close()
+
+    # --- Its own side ---------------------------------------------------------------
+
+    def told(self) -> Any:
+        """What it is told next."""
+        while not self._said:
+            data = self.theirs.recv(65536)
+            assert data
+            self._said.extend(self._unpacker.feed(data))
+        return self._said.pop(0)
+
+    def say(self, *message: Any) -> None:
+        self.theirs.sendall(pack(message))
+
+
+class Stand:
+    """A keeper, its children, and what its owner hears."""
+
+    def __init__(self) -> None:
+        self.children: queue.SimpleQueue[FakeChild] = queue.SimpleQueue()
+        self.events: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self.fails: list[BaseException] = []
+        self.begins: Callable[[], None] = lambda: None
+        self.hears: Callable[[Any], None] = lambda message: None
+        self.keeper = Keeper(
+            self, "okex_ws:keeper", Reconnect(0.01, 0.01), 0.2, self._spawn
+        )
+
+    def _spawn(self) -> Any:
+        if self.fails:
+            raise self.fails.pop()
+        child = FakeChild()
+        self.children.put(child)
+        return child
+
+    def begin(self) -> None:
+        self.begins()
+        self.events.put("begin")
+
+    def heard(self, message: Any) -> None:
+        self.hears(message)
+        self.events.put(message)
+
+    def ended(self, why: str) -> None:
+        self.events.put(why)
+
+    def over(self) -> None:
+        self.events.put("over")
+
+    def next(self) -> Any:
+        return self.events.get(timeout=LIMIT)
+
+    def child(self) -> FakeChild:
+        return self.children.get(timeout=LIMIT)
+
+    def start(self) -> FakeChild:
+        self.keeper.start()
+        assert self.next() == "begin"
+        return self.child()
+
+
+@pytest.fixture
+def stand() -> Iterator[Stand]:
+    stand = Stand()
+    yield stand
+    stand.keeper.close()
+    if stand.keeper.running:
+        assert stand.keeper.join(LIMIT)
+    stand.keeper._close_wakers()
+
+
+def test_it_is_told_in_order_and_heard_in_order(stand: Stand) -> None:
+    stand.begins = lambda: stand.keeper.tell("start", 1)
+    child = stand.start()
+    assert stand.keeper.works
+    stand.keeper.tell("more", "x" * 1_000_000)
+    stand.keeper.tell("last")
+
+    assert child.told() == ("start", 1)
+    assert child.told()[0] == "more"
+    assert child.told() == ("last",)
+    for number in range(3):
+        child.say("word", number)
+    assert [stand.next() for _ in range(3)] == [("word", n) for n in range(3)]
+
+
+def test_nothing_is_kept_for_one_that_is_not_there(stand: Stand) -> None:
+    stand.keeper.tell("lost")
+    stand.begins = lambda: stand.keeper.tell("start")
+    child = stand.start()
+
+    assert child.told() == ("start",)
+
+
+def test_what_was_told_can_be_forgotten(stand: Stand) -> None:
+    def begin() -> None:
+        stand.keeper.tell("early")
+        stand.keeper.untell()
+        stand.keeper.tell("start")
+
+    stand.begins = begin
+    assert stand.start().told() == ("start",)
+
+
+def ends(child: FakeChild) -> None:
+    child.theirs.shutdown(socket.SHUT_RDWR)
+
+
+def dies(child: FakeChild) -> None:
+    """Though somebody who was forked off holds its end of the socket open."""
+    child.alive = False
+
+
+def raves(child: FakeChild) -> None:
+    child.theirs.sendall(b"Traceback (most recent call last):\n")
+
+
+@pytest.mark.parametrize(
+    ("end", "why"),
+    [
+        (ends, "the reading process ended (exit code 0)"),
+        (dies, "the reading process ended (exit code 0)"),
+        (raves, "the reading process ended (exit code 0), as it said what makes no"),
+    ],
+)
+def test_one_that_ends_is_followed_by_another(
+    stand: Stand, end: Callable[[FakeChild], None], why: str
+) -> None:
+    first = stand.start()
+    end(first)
+
+    assert stand.next().startswith(why)
+    assert first.ended.is_set()
+    assert stand.next() == "begin"
+    second = stand.child()
+    assert second is not first
+    stand.keeper.tell("again")
+    assert second.told() == ("again",)
+
+
+def test_what_it_said_last_is_heard(stand: Stand) -> None:
+    child = stand.start()
+    for number in range(100):
+        child.say("word", number, "x" * 1000)
+    ends(child)
+
+    assert [stand.next()[1] for _ in range(100)] == [*range(100)]
+    assert stand.next().startswith("the reading process ended")
+
+
+def test_it_does_not_work_from_the_moment_that_it_is_ended(stand: Stand) -> None:
+    child = stand.start()
+    seen: list[bool] = []
+    end = child.end
+
+    def ending() -> str:
+        seen.append(stand.keeper.works)
+        return end()
+
+    child.end = ending  # type: ignore[method-assign]
+    ends(child)
+    stand.next()
+
+    assert seen == [False]
+
+
+@pytest.mark.parametrize("error", [FileNotFoundError("no python"), ValueError("odd")])
+def test_one_that_cannot_be_started_is_tried_again(
+    stand: Stand, error: Exception
+) -> None:
+    stand.fails = [error]
+    stand.keeper.start()
+
+    assert stand.next() == f"the reading process cannot be started: {error}"
+    assert not stand.keeper.works
+    assert stand.next() == "begin"
+
+
+@pytest.mark.parametrize("where", ["begins", "hears"])
+def test_an_error_of_our_own_ends_the_child_and_nothing_else(
+    stand: Stand, where: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: Any) -> None:
+        setattr(stand, where, lambda *_: None)
+        raise RuntimeError("a bug")
+
+    setattr(stand, where, fail)
+    stand.keeper.start()
+    if where == "hears":
+        assert stand.next() == "begin"
+        stand.child().say("word")
+
+    assert "internal error: RuntimeError('a bug')" in stand.next()
+    assert [r.levelno for r in caplog.records] == [logging.ERROR]
+    assert stand.next() == "begin"
+
+
+def test_the_waits_grow_and_a_healthy_life_resets_them(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: list[Any] = []
+
+    def backoff(first: float, cap: float, rng: Any) -> Iterator[float]:
+        waits.append("new")
+        for number in range(100):
+            waits.append(number)
+            yield 0.0
+
+    monkeypatch.setattr("okex_ws.keeper.backoff", backoff)
+    stand.start()
+    stand.fails = [OSError("no"), OSError("no")]
+    stand.keeper._policy = Reconnect(0.01, 0.01, healthy_after=1e6)
+    child = stand.keeper._child
+    assert isinstance(child, FakeChild)
+    ends(child)
+    for _ in range(3):
+        assert stand.next().startswith("the reading process")
+    assert stand.next() == "begin"
+    assert waits == ["new", 0, 1, 2]
+    stand.keeper._policy = Reconnect(0.01, 0.01, healthy_after=0.0)
+    again = stand.keeper._child
+    assert isinstance(again, FakeChild)
+    ends(again)
+    assert stand.next().startswith("the reading process")
+    assert stand.next() == "begin"
+    assert waits[-2:] == ["new", 0]
+
+
+# --- The end --------------------------------------------------------------------------
+
+
+def test_it_is_asked_to_end_and_heard_until_it_has(stand: Stand) -> None:
+    child = stand.start()
+    stand.keeper.tell("before")
+    stand.keeper.close()
+
+    assert child.told() == ("before",)
+    assert child.told() == ("close",)
+    child.say("goodbye")
+    ends(child)
+    assert stand.keeper.join(LIMIT)
+    assert [stand.next(), stand.next()] == [("goodbye",), "over"]
+    assert not stand.keeper.works
+
+
+def test_one_that_does_not_listen_is_ended_in_bounded_time(stand: Stand) -> None:
+    child = stand.start()
+    stand.keeper.tell("x" * 10_000_000)  # more than anything takes that nobody reads
+    stand.keeper.close()
+
+    assert stand.keeper.join(LIMIT)
+    assert child.ended.is_set()
+
+
+def test_a_wait_for_the_next_one_is_cut_short(stand: Stand) -> None:
+    stand.keeper._policy = Reconnect(1000.0, 1000.0)
+    stand.fails = [OSError("no")]
+    stand.keeper.start()
+    stand.next()
+    stand.keeper.close()
+
+    assert stand.keeper.join(LIMIT)
+    assert stand.next() == "over"
+
+
+def test_it_is_not_waited_for_on_its_own_thread(stand: Stand) -> None:
+    seen: list[bool] = []
+    stand.begins = lambda: seen.append(stand.keeper.join(LIMIT))
+    stand.start()
+
+    assert seen == [False]
+
+
+def test_without_a_thread_nothing_is_left(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def start(self: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", start)
+        with pytest.raises(RuntimeError, match="new thread"):
+            stand.keeper.start()
+    stand.keeper.tell("nobody")
+    assert not stand.keeper.running
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+def test_in_a_forked_child_its_descriptors_are_closed_without_a_word(
+    stand: Stand,
+) -> None:
+    child = stand.start()
+    numbers = [
+        s.fileno() for s in (child.sock, stand.keeper._sender, stand.keeper._receiver)
+    ]
+    stand.keeper._lock.acquire()  # as a thread may have, that is not there then
+    pid = os.fork()
+    if pid == 0:
+        stand.keeper.forked()
+        closed = 0
+        for number in numbers:
+            with contextlib.suppress(OSError):
+                os.fstat(number)
+                continue
+            closed += 1
+        stand.keeper.tell("nobody")
+        os._exit(closed + 10 * stand.keeper.works)
+    _, status = os.waitpid(pid, 0)
+    stand.keeper._lock.release()
+
+    assert os.waitstatus_to_exitcode(status) == 3
+    stand.keeper.tell("still here")
+    assert child.told() == ("still here",)
