@@ -132,7 +132,9 @@ class TcpStream:
     def _decrypt(self, tls: ssl.SSLObject) -> None:
         """Leave nothing decrypted inside the TLS object."""
         try:
-            while self._from_peer.pending or tls.pending():
+            # A read takes a whole record: what TLS has decrypted never stays behind, and
+            # to ask it (`pending`) would give the interpreter away once more.
+            while self._from_peer.pending:
                 # Into a buffer typeshed does not know of: the size that was read.
                 size: Any = tls.read(_CHUNK, self._buffer)
                 if not size:
