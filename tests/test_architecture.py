@@ -35,6 +35,7 @@ LAYERS = (
         "endpoints",
         "http_answer",
     },
+    {"receive"},
     {"tcp", "proxy", "items", "events"},
     {"stream", "channel"},
     {"transport", "session", "book_channel", "choice", "agreement"},

@@ -14,6 +14,7 @@ from typing import Any
 
 from .dial import Pause, sentence
 from .errors import ConnectionLost, HandshakeFailed
+from .receive import receive
 from .timing import Clock
 
 _READ = selectors.EVENT_READ
@@ -112,7 +113,7 @@ class TcpStream:
         """Take what the kernel has, up to the bound."""
         for _ in range(_CHUNKS):
             try:
-                size = self._socket.recv_into(self._buffer)
+                size = receive(self._socket, self._buffer)
             except (BlockingIOError, InterruptedError):
                 return
             except OSError as error:
@@ -132,8 +133,8 @@ class TcpStream:
     def _decrypt(self, tls: ssl.SSLObject) -> None:
         """Leave nothing decrypted inside the TLS object."""
         try:
-            # A read takes a whole record: what TLS has decrypted never stays behind, and
-            # to ask it (`pending`) would give the interpreter away once more.
+            # A read takes a whole record: nothing decrypted stays behind, and asking
+            # for it (`pending`) would give the interpreter away once more.
             while self._from_peer.pending:
                 # Into a buffer typeshed does not know of: the size that was read.
                 size: Any = tls.read(_CHUNK, self._buffer)
