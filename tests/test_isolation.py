@@ -42,6 +42,8 @@ from okex_ws.local_exchange import LocalExchange
 from okex_ws.trust import LIVE, NO_LIMITS, judge
 
 LIMIT = 30.0
+# What a process may take to be gone once it was closed; `close` waits for it before.
+GRACE = 5.0
 QUICK = Reconnect(first=0.01, cap=0.01, host_gap=0.0)
 BTC: Any = ("BTC-USDT", "spot")
 
@@ -52,23 +54,25 @@ pytestmark = posix
 
 @pytest.fixture(autouse=True)
 def _no_process_is_left() -> Iterator[None]:
+    """None but those that another fixture of the suite had before."""
+    before = _children().keys()
     yield
-    deadline = time.monotonic() + LIMIT
-    while children := _children():
-        assert time.monotonic() < deadline, f"left behind: {children}"
+    deadline = time.monotonic() + GRACE
+    while left := _children().keys() - before:
+        assert time.monotonic() < deadline, f"left behind: {left}"
         time.sleep(0.01)
 
 
-def _children() -> list[str]:
-    """Those of this process that run a reader, the dead that nobody buried too."""
-    found = []
+def _children() -> dict[str, str]:
+    """Those of this process, by number; the dead that nobody buried too."""
+    found = {}
     for entry in os.listdir("/proc") if os.path.isdir("/proc") else ():
         try:
             stat = Path(f"/proc/{entry}/stat").read_text()
         except (OSError, ValueError):
             continue
         if stat.rpartition(")")[2].split()[1] == str(os.getpid()):
-            found.append(stat)
+            found[entry] = stat
     return found
 
 
@@ -600,6 +604,8 @@ def test_a_read_never_waits_for_its_turn_among_threads(
         interval = sys.getswitchinterval()
         sys.setswitchinterval(1e4)
         try:
+            # Whoever began to wait by the old interval has its turn first.
+            time.sleep(0.05)
             begin.set()
             slot: Any = okx._view._depths[0]._slot  # type: ignore[attr-defined]
             for _ in range(200):

@@ -1,4 +1,4 @@
-"""One server for all tests of the benchmarks."""
+"""One server for all tests of the benchmarks, which ends with the last of them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from tests.benchmarks.rounds import Server, server
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def where() -> Iterator[Server]:
     """A server in a process of its own."""
     with server() as running:

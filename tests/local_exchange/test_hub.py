@@ -98,8 +98,8 @@ def test_a_slow_client_of_v5_is_dropped_with_a_code_of_its_own() -> None:
     with LocalExchange(pace=0.0, buffer_limit=1) as exchange, dial_v5(exchange) as peer:
         peer.socket.send("ping")
         assert peer.text() == "pong"
-        # More than any socket takes at once.
-        exchange.send_raw(b"x" * 8_000_000, text=True)
+        # More than any socket takes at once, however fast its peer reads.
+        exchange.send_raw(b"x" * 64_000_000, text=True)
         assert peer.end() == (4005, "buffer full")
 
 
