@@ -86,6 +86,33 @@ def _watch_sockets(event: str, args: tuple[Any, ...]) -> None:
 sys.addaudithook(_watch_sockets)
 
 
+# --- Every thread runs, measured or not ---------------------------------------------
+
+
+class _PatientSys:
+    """`sys` as `threading` sees it, under coverage.
+
+    Each new thread installs the tracer. That asks the audit hook above, which may let
+    another thread in; CPython 3.11 refuses that one its tracer, and it never runs.
+    """
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(sys, name)
+
+    @staticmethod
+    def settrace(tracer: Any) -> None:
+        for _ in range(1000):
+            try:
+                return sys.settrace(tracer)
+            except RuntimeError:
+                time.sleep(0.001)
+        return sys.settrace(tracer)
+
+
+if threading.gettrace() is not None:
+    threading._sys = _PatientSys()  # type: ignore[attr-defined]
+
+
 # --- Nothing waits for another test -------------------------------------------------
 
 
