@@ -108,8 +108,10 @@ class Following:
         """End the subscription; any thread, any time, any number of times.
 
         Returns True when its threads have ended, False if they had not within *timeout*
-        seconds, or when called from a callback. On a shared feed there is nothing to
-        wait for: it is True at once, and the exchange is told a moment later.
+        seconds, or when called from a callback. In a signal handler that interrupts an
+        iterator as it takes an item, they end once the handler has returned. On a
+        shared feed there is nothing to wait for: it is True at once, and the exchange
+        is told a moment later.
         """
         self._view.closed = True
         self._plan.detach(self._view)

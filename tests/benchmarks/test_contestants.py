@@ -21,6 +21,9 @@ from tests.benchmarks.roster import (
 from tests.benchmarks.rounds import Failed, Server, Turn
 from tests.benchmarks.streams import NAMES, V5_BOOKS5, stream
 
+# Each is a process or two.
+pytestmark = pytest.mark.slow
+
 # Of a turn, which has a process of its own.
 SECONDS = 0.1
 everyone = pytest.mark.parametrize("entry", ALL, ids=lambda entry: entry.name)

@@ -17,6 +17,9 @@ from tests.benchmarks.rounds import Server
 from tests.benchmarks.streams import NAMES, V3_DEPTH5, V5_BOOKS5, stream
 from websockets.sync.client import ClientConnection, connect
 
+# Each is a process or two.
+pytestmark = pytest.mark.slow
+
 LIMIT = 10.0
 
 
