@@ -111,6 +111,33 @@ def test_a_fill_without_news_is_nothing(connect: Connect, scheme: str) -> None:
 
 
 @TLS
+@pytest.mark.parametrize(("size", "more"), [(64 << 10, True), (100, False)])
+def test_after_a_large_read_there_is_no_wait_before_the_next(
+    connect: Connect, scheme: str, size: int, more: bool
+) -> None:
+    # A wait that returns at once gives the interpreter away too shortly for the script
+    # to take it, and often enough that it never asks: it would not run at all.
+    sent = threading.Event()
+
+    def handler(sock: socket.socket) -> None:
+        sock.sendall(b"x" * size)
+        sent.set()
+        wait_for_end(sock)
+
+    pair = connect(scheme, handler)
+    assert sent.wait(LIMIT)
+    while not pair.stream.received:
+        pair.network.wait(1.0, pair.stream)
+        pair.stream.fill()
+    assert pair.stream.ready is more
+    pair.read(size)
+
+    # One read more brings nothing, and the next wait is one.
+    assert pair.stream.fill() == 0
+    assert not pair.stream.ready
+
+
+@TLS
 def test_the_bytes_before_an_end_come_first(connect: Connect, scheme: str) -> None:
     pair = connect(scheme, lambda sock: sock.sendall(b"last words"))
 

@@ -67,8 +67,8 @@ class Stream(Protocol):
 
     *received* holds decrypted bytes that nobody consumed yet: the reader deletes what
     it took. *heard* is the monotonic clock at the last bytes that came. *ready* says
-    that a `fill` is due although no byte may come (an end to be told): `Network.wait`
-    then returns at once, and `fill` clears it.
+    that a `fill` is due whether or not a byte comes (an end to be told, the rest of a
+    flood): `Network.wait` then returns at once, and `fill` sets it anew.
     """
 
     received: bytearray

@@ -22,6 +22,8 @@ _WRITE = selectors.EVENT_WRITE
 # One `fill` takes at most 256 KiB off the socket: bounded work a call.
 _CHUNK = 1 << 16
 _CHUNKS = 4
+# After a read of so much there is more as a rule: it is taken without asking first.
+_STREAMING = 1 << 13
 # Output that the peer does not take. Requests are of 100 bytes: 1 MiB is a dead peer.
 MAX_OUTPUT = 1 << 20
 
@@ -106,6 +108,11 @@ class TcpStream:
         if self._end is not None:
             if not count:
                 raise self._end
+            self.ready = True
+        elif count >= _STREAMING:
+            # A wait would return at once. It would give the interpreter away for less
+            # time than another thread needs to wake up, and call it in vain: so called,
+            # that thread never waits the 5 ms after which it may ask for its turn.
             self.ready = True
         return count
 

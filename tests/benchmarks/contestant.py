@@ -128,12 +128,16 @@ def throughput(contestant: Contestant, seconds: float) -> Steps:
         refused += not contestant.read()
     took, used = time.perf_counter() - began, time.process_time() - cpu
     seen = contestant.count() - before
+    if not seen:
+        raise TimeoutError("nothing came in the time that was measured")
     left = yield from drain(contestant)
     return {
         "rate": seen / took,
-        "cpu": used / max(1, seen) * 1e6,
+        "cpu": used / seen * 1e6,
         "messages": seen,
-        "reads": reads,
+        # Of those that the script meant to do: a receiver that leaves it no turn has
+        # the whole processor for itself.
+        "looks": reads * LOOK / seconds,
         "refused": refused,
         "left": left,
     }

@@ -29,6 +29,8 @@ OVER_LIMIT = 1.35
 BUSY_RATE = 1000
 ISOLATED_MS = 1.0
 CORE = 0.2
+# Of the reads that a script means to do; each may come a switch interval late.
+LOOKS = 0.85
 # MiB in ten minutes that are not yet a growth: the noise of what is resident.
 FLAT = 1.0
 # Minutes from which on a growth can be told from filling up.
@@ -88,6 +90,8 @@ def _throughput(group: dict[str, Any]) -> Iterator[Goal]:
         if row := rows.get(f"{OURS.name} [{parser}]"):
             times = row[f"over_limit_{parser}"][1]
             yield Goal(f"{where}: CPU / limit, {parser}", times, OVER_LIMIT, False)
+            looks = row["looks"][0]
+            yield Goal(f"{where}: looks of the script, {parser}", looks, LOOKS)
 
 
 def _lateness(group: dict[str, Any]) -> Iterator[Goal]:

@@ -87,7 +87,11 @@ def test_a_spread_is_least_median_and_most() -> None:
 
 def results(*pairs: tuple[float, float]) -> list[dict[str, Any] | None]:
     """Of rate and CPU."""
-    return [{"rate": rate, "cpu": cpu, "orjson": False} for rate, cpu in pairs]
+    looks = (1.0, 0.3, 1.0)
+    return [
+        {"rate": rate, "cpu": cpu, "orjson": False, "looks": share}
+        for (rate, cpu), share in zip(pairs, looks, strict=True)
+    ]
 
 
 THROUGHPUT: dict[str, list[dict[str, Any] | None]] = {
@@ -116,6 +120,7 @@ def test_a_parser_that_was_not_used_is_told(capsys: pytest.CaptureFixture[str]) 
     shown = capsys.readouterr().out
     assert "okex_ws [orjson]: not used" in shown
     assert "2.00 (1.00-2.00)" in shown
+    assert "30%" in shown
     assert "a package    " in shown
     assert "broken" in shown
 
@@ -268,6 +273,9 @@ def test_a_goal_is_the_median_of_ours_over_a_peer_of_the_same_parser() -> None:
     cost = lines[f"{where}: CPU / limit, json"]
     assert (cost.found, cost.reached) == (1.25, True)
     assert not cost._replace(found=1.36).reached
+    # Of the worst round: a script that had no turn is not made good by another.
+    looks = lines[f"{where}: looks of the script, json"]
+    assert (looks.found, looks.reached) == (0.3, False)
     assert not cost._replace(found=math.nan).reached
 
 

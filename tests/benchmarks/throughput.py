@@ -1,7 +1,8 @@
 """Throughput: messages a second and CPU a message, of everyone on the same frames.
 
 A row's ratios are ours over its: above 1 ours is faster, or cheaper. Each is the median
-of the ratios of single rounds, beside the least and the most of them.
+of the ratios of single rounds, beside the least and the most of them. Its *looks* are
+how many of the reads that were due the script got to do, in the worst round.
 """
 
 from __future__ import annotations
@@ -115,6 +116,7 @@ def row(name: str, found: dict[str, list[dict[str, Any] | None]]) -> dict[str, A
         "rate": spread([result["rate"] for result in results]),
         "cpu": spread([result["cpu"] for result in results]),
         "refused": sum(result.get("refused", 0) for result in results),
+        "looks": spread([result.get("looks", math.nan) for result in results]),
         # What could be had, and was not taken.
         "unused": "[orjson]" in name and not results[0]["orjson"],
     }
@@ -135,8 +137,8 @@ def show(group: dict[str, Any]) -> None:
         f" bytes, {group['source']}; ours/its is above 1 where ours is faster"
     )
     print(
-        f"{'':40}{'messages/s':>11}{'from-to':>23}{'CPU us':>7}{'from-to':>12}"
-        f"{'ours json/its':>18}{'ours orjson/its':>18}{'CPU/limit':>11}"
+        f"{'':40}{'messages/s':>11}{'from-to':>23}{'CPU us':>7}{'from-to':>14}"
+        f"{'ours json/its':>20}{'ours orjson/its':>20}{'CPU/limit':>11}{'looks':>7}"
     )
     for each in group["rows"]:
         name = each["name"] + (": not used" if each["unused"] else "")
@@ -146,14 +148,19 @@ def show(group: dict[str, Any]) -> None:
         print(
             f"{name:40}{median(each['rate'], 0):>11}"
             f"{grouped(each['rate']):>23}{median(each['cpu'], 1):>7}"
-            f"{from_to(each['cpu'], 1):>12}"
-            f"{_ratio(each['rate_ratio_json']):>18}"
-            f"{_ratio(each['rate_ratio_orjson']):>18}{median(over, 2):>11}"
+            f"{from_to(each['cpu'], 1):>14}"
+            f"{_ratio(each['rate_ratio_json']):>20}"
+            f"{_ratio(each['rate_ratio_orjson']):>20}{median(over, 2):>11}"
+            f"{_percent(each['looks'][0]):>7}"
         )
     for name in group["missing"]:
         print(f"{name:40}not installed")
     for name, why in group["failures"].items():
         print(f"{name:40}failed in a round: {why:.300}")
+
+
+def _percent(share: float) -> str:
+    return f"{share:.0%}" if share == share else "-"
 
 
 def _ratio(three: Sequence[float]) -> str:
