@@ -19,8 +19,9 @@ SOURCE = ROOT / "src" / "okex_ws"
 # where the whole package is named here.
 LAYERS = (
     {"errors", "timing", "messages", "wire", "numerals", "library", "credentials"},
-    {"shared", "ipc", "child"},
+    {"shared", "ipc", "child", "captures"},
     {"venues", "book", "trust", "login"},
+    {"recording"},
     {"protocols.parsing", "protocols.names"},
     {"protocols.values"},
     {"protocols.common"},
@@ -35,11 +36,12 @@ LAYERS = (
         "endpoints",
         "http_answer",
     },
-    {"receive"},
+    {"receive", "tape", "parts"},
+    {"recorder"},
     {"tcp", "proxy", "items", "events"},
     {"stream", "channel"},
     {"transport", "session", "book_channel", "choice", "agreement"},
-    {"series", "mirror", "keeper"},
+    {"series", "mirror", "keeper", "taped"},
     {"handler", "conflation"},
     {"conversation"},
     {"connection"},
@@ -55,6 +57,7 @@ LAYERS = (
     {"following", "_reader"},
     {"subscription", "raw"},
     {"feed"},
+    {"replay"},
     {""},  # okex_ws/__init__.py itself: the public names
     {"local_exchange"},
     {"pytest_plugin"},
@@ -131,10 +134,11 @@ def reaches_up(module: str, target: str) -> bool:
     assert mine is not None, f"{module} has no layer"
     assert other is not None, f"{target} has no layer"
     if other == mine:
-        # Inside local_exchange modules may use each other, and a package its parts.
+        # Inside these modules may use each other, and a package its parts.
         package = module.partition(".")[0]
         same_package = package == target.partition(".")[0]
-        return not (same_package and (package == "local_exchange" or module == package))
+        inside = package in {"local_exchange", "replay"} or module == package
+        return not (same_package and inside)
     return other > mine
 
 

@@ -67,8 +67,13 @@ def shape(output: str) -> list[str]:
     ("program", "output"), PROGRAMS, ids=[p[:40].split("\n")[0] for p, _ in PROGRAMS]
 )
 def test_a_program_prints_what_the_readme_shows(
-    program: str, output: str, capsys: pytest.CaptureFixture[str]
+    program: str,
+    output: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> None:
+    monkeypatch.chdir(tmp_path)
     exec(compile(program, "README.md", "exec"), {"__name__": "__main__"})
 
     printed = capsys.readouterr().out
@@ -141,4 +146,4 @@ def test_every_venue_is_named() -> None:
 
 
 def test_the_readme_is_short() -> None:
-    assert README.count("\n") <= 340
+    assert README.count("\n") <= 370

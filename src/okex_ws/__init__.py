@@ -12,6 +12,7 @@ from .errors import (
     MessagesLost,
     NotLive,
     OkexWSError,
+    RecordingFailed,
     SequenceGap,
     Stalled,
     SubscriptionRejected,
@@ -37,6 +38,9 @@ from .messages import (
     Trade,
 )
 from .raw import RawSubscription
+from .recorder import Recorder
+from .recording import RecordingDamaged
+from .replay import Replay
 from .subscription import WSSubscription
 from .timing import Clock, Reconnect, SystemClock, Timeouts
 from .updates import Updates
@@ -72,6 +76,10 @@ __all__ = [
     "OrderBook",
     "RawSubscription",
     "Reconnect",
+    "Recorder",
+    "RecordingDamaged",
+    "RecordingFailed",
+    "Replay",
     "SequenceGap",
     "Stalled",
     "State",

@@ -33,8 +33,11 @@ from .login import Login
 from .messages import ConnectionReport
 from .outage import OnceAMinute, Outage
 from .protocols import Wire
+from .recorder import Recorder
 from .session import Session
-from .stream import Network, public_endpoint
+from .stream import Network, Staged, public_endpoint
+from .tape import Tape, describe
+from .taped import open_transport
 from .timing import Budget, Clock, HostGap, Ping, Reconnect, Timeouts, backoff
 from .transport import Transport
 from .trust import Link
@@ -58,6 +61,7 @@ class Settings(NamedTuple):
     timeouts: Timeouts
     reconnect: Reconnect
     link: Callable[[float], Link] = Link
+    recorder: Recorder | None = None
 
 
 def fatal(
@@ -120,8 +124,24 @@ class Connection:
             self._is_closing,
             settings.link,
         )
+        self._tape = self._make_tape(settings.recorder)
+        # A world of its own has its own turns and threads: one in virtual time.
+        staged = self._network if isinstance(self._network, Staged) else None
+        self._turns = HOST_GAP if staged is None else staged.turns
+        self._thread = self._make_thread(name, staged)
+
+    def _make_thread(self, name: str, staged: Staged | None) -> threading.Thread:
+        if staged is not None:
+            return staged.thread(self._run, name)
         # A daemon: a script that ends without close() is not kept alive by its feed.
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        return threading.Thread(target=self._run, name=name, daemon=True)
+
+    def _make_tape(self, recorder: Recorder | None) -> Tape | None:
+        if recorder is None:
+            return None
+        facts = describe(self._venue, self._path.name)
+        tell = self._tell_trouble
+        return recorder.tape(self._clock, facts, self._credentials, tell)
 
     # --- From any thread ------------------------------------------------------------
 
@@ -169,7 +189,7 @@ class Connection:
             depths,
             left,
             wait,
-            HOST_GAP.wait(urlsplit(url).hostname or "", now),
+            self._turns.wait(urlsplit(url).hostname or "", now),
         )
 
     def discard(self) -> None:
@@ -206,7 +226,9 @@ class Connection:
         opened_at = None
         try:
             deadline = started + self._settings.timeouts.connect
-            transport = Transport.open(self._network, url, deadline, self._is_closing)
+            transport = open_transport(
+                self._network, url, deadline, self._is_closing, self._tape
+            )
             opened_at = self._clock.monotonic()
             log.info(
                 "connected to %s%s",
@@ -214,6 +236,7 @@ class Connection:
                 self._outage.note(opened_at),
             )
             self._converse(transport, opened_at, url)
+            self._end_tape(url, None)
         except OkexWSError as error:
             self._lost(url, error, opened_at)
         except Exception as bug:
@@ -232,7 +255,8 @@ class Connection:
             gap = self._venue.host_gap
         host = urlsplit(url).hostname or ""
         # A turn is taken when it has come: one who is closed meanwhile keeps no other.
-        while (turn := HOST_GAP.take(host, gap, self._clock.monotonic())) is not None:
+        turns = self._turns
+        while (turn := turns.take(host, gap, self._clock.monotonic())) is not None:
             if not self._idle_until(turn):
                 return False
         return True
@@ -309,6 +333,14 @@ class Connection:
 
     # --- The end --------------------------------------------------------------------
 
+    def _end_tape(self, url: str, error: OkexWSError | None) -> None:
+        if self._tape is not None:
+            self._tape.ended(public_endpoint(url), error)
+
+    def _tell_trouble(self, error: OkexWSError) -> None:
+        if not self._ended:
+            self.submit(lambda: self._handler.troubled(error))
+
     def _part(self, transport: Transport) -> None:
         """Say goodbye as the protocol asks, in bounded time."""
         transport.begin_close()
@@ -317,6 +349,7 @@ class Connection:
 
     def _lost(self, url: str, error: OkexWSError, opened_at: float | None) -> None:
         """Withdraw, say so, and choose when and where to try again."""
+        self._end_tape(url, None if self._closing else error)
         if self._closing:
             return
         now = self._clock.monotonic()

@@ -12,6 +12,7 @@
     ├── BudgetSpent              requests wait: the exchange allows so many an hour
     ├── LoginRejected            the exchange refused a key
     ├── MessagesLost             callbacks were too slow for what each counts
+    ├── RecordingFailed          a recording could not be written
     └── NotLive                  there is no price that can be trusted now
 
 Misuse of the library is a ``ValueError`` or a ``TypeError`` and never one of these:
@@ -255,6 +256,22 @@ class MessagesLost(OkexWSError):
             f"{self.count} of {self.channel} of {self.instrument_id} not taken in time"
             " (callbacks='thread')"
         )
+
+
+class RecordingFailed(OkexWSError):
+    """The recording in *path* cannot be written at the moment, for this *reason*.
+
+    *lost* is how many entries are missing in it so far. The feed goes on.
+    """
+
+    def __init__(self, path: str, reason: str, lost: int) -> None:
+        super().__init__(path, reason, lost)
+        self.path = path
+        self.reason = reason
+        self.lost = lost
+
+    def __str__(self) -> str:
+        return f"recording {self.path}: {self.reason}; {self.lost} entries lost so far"
 
 
 class NotLive(OkexWSError):

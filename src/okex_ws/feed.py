@@ -17,6 +17,7 @@ from .items import make_best
 from .library import on_library_thread
 from .messages import BestBidAsk, ConnectionReport, Health, State, Stats
 from .options import make_plan
+from .recorder import Recorder
 from .stream import Network
 from .subscription import WSSubscription
 from .timing import Clock, Reconnect, Timeouts, check_seconds
@@ -78,7 +79,8 @@ class Feed:
             kept beside the depth, stays there: callbacks, ``updates()``, ``trades``,
             ``candles``, ``latest`` of other channels and a `RawSubscription` are a
             ``ValueError``, and so are *ssl_context* (a private CA can be named in
-            ``SSL_CERT_FILE``), *clock*, *network* and *rng*.
+            ``SSL_CERT_FILE``), *recorder*, *clock*, *network* and *rng*.
+        recorder: a `Recorder`, which writes down all that is received and sent.
 
     *clock*, *network* (a factory), *rng* and *timeouts* are for tests and replays.
     """
@@ -104,6 +106,8 @@ class Feed:
         timeouts: Timeouts | None = None,
         # Where it runs
         isolate: bool = False,
+        # What is kept of it
+        recorder: Recorder | None = None,
     ) -> None:
         self._plan = make_plan(
             venue,
@@ -120,6 +124,7 @@ class Feed:
             rng=rng,
             timeouts=timeouts,
             isolate=isolate,
+            recorder=recorder,
         )
 
     @property

@@ -18,6 +18,7 @@ from .protocols import Wire
 from .protocols.v3 import PROTOCOL as V3
 from .protocols.v5 import PROTOCOL as V5
 from .proxy import proxy_finder
+from .recorder import Recorder
 from .stream import Network, TcpNetwork, check_ssl_context
 from .timing import Clock, Ping, Reconnect, SystemClock, Timeouts
 from .trust import Link
@@ -41,6 +42,7 @@ class ConnectionOptions(TypedDict, total=False):
     rng: random.Random | None
     timeouts: Timeouts | None
     isolate: bool
+    recorder: Recorder | None
 
 
 AnyPlan = Plan | IsolatedPlan
@@ -70,6 +72,7 @@ def make_plan(
     rng: random.Random | None = None,
     timeouts: Timeouts | None = None,
     isolate: bool = False,
+    recorder: Recorder | None = None,
     link: Callable[[float], Link] = Link,
 ) -> AnyPlan:
     """The plan of a feed to *venue*; keywords and errors as of `Feed`.
@@ -83,10 +86,11 @@ def make_plan(
     _check_type("reconnect", reconnect, Reconnect)
     _check_type("timeouts", timeouts, Timeouts)
     _check_type("isolate", isolate, bool)
+    _check_type("recorder", recorder, Recorder)
     _check_credentials(credentials, where)
     ping, wire = Ping(ping_interval, probe_interval), _WIRES[where.protocol]
     if isolate:
-        here = {"clock": clock, "network": network, "rng": rng}
+        here = {"clock": clock, "network": network, "rng": rng, "recorder": recorder}
         check_isolated(on_state, callbacks, ssl_context, here)
         pings = {"ping_interval": ping_interval, "probe_interval": probe_interval}
         others = {"proxy": proxy, "reconnect": reconnect, "timeouts": timeouts}
@@ -101,6 +105,7 @@ def make_plan(
         timeouts or Timeouts(),
         reconnect or Reconnect(),
         link,
+        recorder,
     )
     inline = callbacks == "inline"
     caller = Caller() if inline else Dispatcher(f"okex_ws:{where.name}:callbacks")

@@ -15,14 +15,14 @@ import socket
 import ssl
 import threading
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 from urllib.parse import urlsplit
 
 from .dial import Resolve, connect, find_addresses, sentence, system_resolve
 from .errors import ConnectionLost, HandshakeFailed, Stalled
 from .proxy import Proxy, open_tunnel, proxy_finder
 from .tcp import TcpStream
-from .timing import Clock, SystemClock
+from .timing import Clock, HostGap, SystemClock
 
 # `poll` takes milliseconds in an int; returning early is always right.
 _LONGEST_WAIT = 3600.0
@@ -132,6 +132,18 @@ class Network(Protocol):
 
     def discard(self) -> None:
         """`close` in a forked child, where another thread's lock is held for ever."""
+        ...
+
+
+@runtime_checkable
+class Staged(Protocol):
+    """What a `Network` may be beside: part of a world that has a time of its own."""
+
+    # At connecting: those of the process go by the machine's clock.
+    turns: HostGap
+
+    def thread(self, run: Callable[[], None], name: str) -> threading.Thread:
+        """The thread, not started yet, that will *run* what owns this network."""
         ...
 
 

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, runtime_checkable
 
 
 def check_number(name: str, value: object) -> None:
@@ -48,6 +48,23 @@ class SystemClock:
     # Bound once: these two are called for every message and every read.
     monotonic = staticmethod(time.monotonic)
     wall = staticmethod(time.time)
+
+
+@runtime_checkable
+class Timekeeper(Protocol):
+    """What a `Clock` may be beside: one that stands while nobody waits."""
+
+    def wait(self, changed: threading.Condition, seconds: float) -> None:
+        """Let so much time pass, or less; *changed* is held, but not meanwhile."""
+        ...
+
+
+def wait_on(clock: Clock, changed: threading.Condition, seconds: float) -> None:
+    """Wait on a condition that is held, for *seconds* of *clock* at the most."""
+    if isinstance(clock, Timekeeper):
+        clock.wait(changed, seconds)
+    else:
+        changed.wait(seconds)
 
 
 def utc(seconds: float) -> datetime:

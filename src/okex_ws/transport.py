@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import io
 from collections.abc import Callable
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 from urllib.parse import urlsplit
 
 import websocket
@@ -45,7 +45,7 @@ _OPCODES = (0, 1, 2, 8, 9, 10)
 _CONTROL = 0x08
 _MAX_CONTROL_PAYLOAD = 125
 # Close codes (RFC 6455, section 7.4): those of this library end of ours.
-_NORMAL = 1000
+NORMAL = 1000
 _PROTOCOL_ERROR = 1002
 _TOO_BIG = 1009
 
@@ -53,6 +53,8 @@ _TOO_BIG = 1009
 # One whole message: its payload, and whether it is binary. That of a text message is
 # still undecoded UTF-8. A plain tuple: one is made for every message.
 Frame = tuple[bytes, bool]
+
+Opened = TypeVar("Opened", bound="Transport")
 
 
 class Transport:
@@ -79,12 +81,12 @@ class Transport:
 
     @classmethod
     def open(
-        cls,
+        cls: type[Opened],
         network: Network,
         url: str,
         deadline: float,
         cancelled: Callable[[], bool],
-    ) -> Transport:
+    ) -> Opened:
         """Connect, and do the WebSocket handshake, all until *deadline*.
 
         Raises `ConnectionLost`, `HandshakeFailed` or `Stalled`.
@@ -135,7 +137,7 @@ class Transport:
         """Queue a text message; `ConnectionLost` if the peer takes nothing any more."""
         self._socket.send(text)
 
-    def begin_close(self, code: int = _NORMAL) -> None:
+    def begin_close(self, code: int = NORMAL) -> None:
         """Send the close frame, once; an end that this meets is told by `read`."""
         if not self._closing:
             self._closing = True
@@ -219,7 +221,7 @@ class Transport:
         code = int.from_bytes(payload[:2], "big") if payload else None
         if code is not None and not _is_close_code(code):
             self._refuse(f"an invalid close frame: {payload[:2]!r}")
-        self.begin_close(code or _NORMAL)
+        self.begin_close(code or NORMAL)
         reason = printable(payload[2:].decode("utf-8", "replace"))
         raise ConnectionLost(self._endpoint, reason or "closed by the peer", code)
 

@@ -15,7 +15,7 @@ from typing import Protocol, Union
 
 from .library import on_library_thread
 from .messages import Candle, Data, Gap, Item, State, StateChange, Trade
-from .timing import Clock, check_seconds
+from .timing import Clock, check_seconds, wait_on
 from .trust import Published
 
 
@@ -287,7 +287,7 @@ class Inbox:
                     raise TimeoutError(f"no item within {self._timeout:g} s")
                 if on_library_thread():
                     raise RuntimeError("an iterator would wait for its own thread")
-                self._changed.wait(self._patience(now, give_up))
+                wait_on(self._clock, self._changed, self._patience(now, give_up))
                 now = self._clock.monotonic()
 
     def _see_lapses(self) -> None:

@@ -27,7 +27,7 @@ from .library import on_library_thread
 from .messages import BestBidAsk, Candle, Depth, Health, Item, State, StateChange, Trade
 from .series import CandleChannel, DataChannel, SeriesChannel, T, TradeChannel
 from .telling import Telling
-from .timing import Clock, utc
+from .timing import Clock, utc, wait_on
 from .trust import (
     LIVE,
     NO_LIMITS,
@@ -230,7 +230,7 @@ class View:
                     why = f"{self.instrument_id} is {self.state} after {timeout:g} s"
                     raise TimeoutError(why) from self.callbacks.last_error
                 # A lease may run out with nobody to tell: look again each second.
-                self._changed.wait(min(left, 1.0))
+                wait_on(self._clock, self._changed, min(left, 1.0))
 
     def _is_ready(self) -> bool:
         live = not self._depths or self.look(self.limits).verdict is LIVE

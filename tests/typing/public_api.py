@@ -36,6 +36,10 @@ from okex_ws import (
     OrderBook,
     RawSubscription,
     Reconnect,
+    Recorder,
+    RecordingDamaged,
+    RecordingFailed,
+    Replay,
     SequenceGap,
     Stalled,
     State,
@@ -329,3 +333,26 @@ def explain(error: OkexWSError) -> str:
     if isinstance(error, BookError):
         return f"{error.kind} {error.channel}"
     return repr(error)
+
+
+def record_and_replay() -> None:
+    with Recorder("day.rec.gz", max_bytes=1 << 30, max_seconds=3600.0) as recorder:
+        assert_type(recorder.lost, int)
+        Feed("okx", recorder=recorder)
+        WSSubscription("BTC-USDT", "spot", venue="okx", recorder=recorder)
+    with Replay("day.rec.gz", speed=2.0, start=60.0, venue="okx") as replay:
+        assert_type(replay.feed(probe_interval=1.0), Feed)
+        assert_type(replay.venue, Venue)
+        assert_type(replay.instruments, tuple[tuple[str, str, tuple[str, ...]], ...])
+        assert_type(replay.begins, datetime)
+        assert_type(replay.ends, datetime)
+        for at in replay:
+            assert_type(at, datetime)
+        replay.run()
+
+
+def recording_errors(damaged: RecordingDamaged, failed: RecordingFailed) -> None:
+    assert_type(damaged.line, int)
+    assert_type(damaged.why, str)
+    assert_type(failed.lost, int)
+    assert_type(failed.reason, str)

@@ -1,0 +1,250 @@
+"""The network of a replay: connections are made to the script, and to no host."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from ..errors import ConnectionLost, Stalled
+from ..stream import public_endpoint
+from ..timing import Clock, HostGap
+from .cast import Cast
+from .clocks import ScaledClock
+from .peer import Peer
+from .script import Session
+from .stage import Player, Stage
+
+
+class World(Protocol):
+    """Whose time it is, and how one waits in it."""
+
+    @property
+    def clock(self) -> Clock:
+        """Both of its clocks."""
+        ...
+
+    def waiter(self, part: ReplayNetwork) -> Waiter:
+        """How the thread that owns *part* waits."""
+        ...
+
+
+class Waiter(Protocol):
+    """How one connection's thread waits."""
+
+    def thread(self, run: Callable[[], None], name: str) -> threading.Thread:
+        """See `stream.Staged.thread`."""
+        ...
+
+    def wait(self, seconds: float) -> None:
+        """Return when woken, when something is due, or after so long."""
+        ...
+
+    def wake(self) -> None:
+        """Cut the present or the next wait short; any thread."""
+        ...
+
+
+class ReplayStream:
+    """The client's end of a replayed connection: a `stream.Stream`."""
+
+    def __init__(self, clock: Clock, peer: Peer, endpoint: str) -> None:
+        self.received = bytearray()
+        self.heard = clock.monotonic()
+        self.ready = True
+        self.peer = peer
+        self._clock = clock
+        self._endpoint = endpoint
+        self._closed = False
+
+    def due(self) -> float:
+        """When a `fill` brings something."""
+        if self._closed:
+            return math.inf
+        if self.ready or self.peer.outbox or self.peer.end is not None:
+            return -math.inf
+        return self.peer.due()
+
+    def fill(self) -> int:
+        """See `Stream.fill`."""
+        now = self._clock.monotonic()
+        self.peer.advance(now)
+        count = len(self.peer.outbox)
+        self.received += self.peer.outbox
+        self.peer.outbox.clear()
+        self.ready = bool(count) and self.peer.end is not None
+        if count:
+            self.heard = now
+        elif self._closed:
+            raise ConnectionLost(self._endpoint, "the connection is closed")
+        elif self.peer.end is not None:
+            raise self.peer.end
+        return count
+
+    def recv(self, size: int) -> bytes:
+        """See `Stream.recv`; what is asked for here is there at once."""
+        data = bytes(self.peer.outbox[:size])
+        del self.peer.outbox[:size]
+        return data
+
+    def send(self, data: bytes) -> int:
+        """See `Stream.send`."""
+        self.peer.receive(data, self._clock.monotonic(), self._clock.wall())
+        return len(data)
+
+    def flush(self) -> None:
+        """Nothing is ever queued."""
+
+    def close(self) -> None:
+        """See `Stream.close`."""
+        self._closed = True
+
+    discard = close
+
+    def fileno(self) -> int:
+        """There is no descriptor."""
+        return -1
+
+
+class ReplayNetwork:
+    """A `stream.Network`, and a `stream.Staged` one, of one connection's thread."""
+
+    def __init__(self, world: World, cast: Cast, turns: HostGap) -> None:
+        self.turns = turns
+        self._cast = cast
+        self._clock = world.clock
+        self._waiter = world.waiter(self)
+        self._stream: ReplayStream | None = None
+        # When the connection will be open that it waits for.
+        self._opens_at = math.inf
+
+    def thread(self, run: Callable[[], None], name: str) -> threading.Thread:
+        """See `stream.Staged.thread`."""
+        return self._waiter.thread(run, name)
+
+    def due(self) -> float:
+        """When something comes for its thread."""
+        return self._opens_at if self._stream is None else self._stream.due()
+
+    def open(
+        self, url: str, deadline: float, cancelled: Callable[[], bool]
+    ) -> ReplayStream:
+        """See `Network.open`: wait for the next recorded connection of its path."""
+        endpoint = public_endpoint(url)
+        is_v5 = self._cast.script.dialect.is_v5
+        path = endpoint.rpartition("/")[2] if is_v5 else ""
+        session = self._await(path, endpoint, deadline, cancelled)
+        now = self._clock.monotonic()
+        if session.failure is not None:
+            self._cast.take(self, session)
+            raise session.failure.with_traceback(None)
+        peer = Peer(self._cast, self, path, endpoint)
+        if len({each.line for each in self._cast.candidates(self, path, now)}) <= 1:
+            # Else what it asks for will tell which one it is.
+            self._cast.take(self, session)
+            peer.bind(session, now)
+        return ReplayStream(self._clock, peer, endpoint)
+
+    def _await(
+        self,
+        path: str,
+        endpoint: str,
+        deadline: float,
+        cancelled: Callable[[], bool],
+    ) -> Session:
+        """The next session of *path*, once it has begun."""
+        began, session = self._clock.monotonic(), None
+        try:
+            while not cancelled():
+                now = self._clock.monotonic()
+                if session is None or session.opens_at > now:
+                    found = self._cast.candidates(self, path, now)
+                    session = found[0] if found else None
+                if session is not None and session.opens_at <= now:
+                    return session
+                if now >= deadline:
+                    what = f"{endpoint}: no connection in the recording"
+                    raise Stalled(what, round(now - began, 3))
+                self._opens_at = math.inf if session is None else session.opens_at
+                self._waiter.wait(deadline - now)
+        finally:
+            self._opens_at = math.inf
+        raise ConnectionLost(endpoint, "closed while connecting")
+
+    def wait(self, timeout: float | None, stream: Any = None) -> None:
+        """See `Network.wait`."""
+        self._stream = stream
+        try:
+            self._waiter.wait(math.inf if timeout is None else timeout)
+        finally:
+            self._stream = None
+
+    def wake(self) -> None:
+        """See `Network.wake`."""
+        self._waiter.wake()
+
+    def close(self) -> None:
+        """See `Network.close`."""
+        self._cast.drop(self)
+
+    discard = close
+
+
+class StageWorld:
+    """Virtual time."""
+
+    def __init__(self, stage: Stage) -> None:
+        self.stage = stage
+        self.clock: Clock = stage.clock
+
+    def waiter(self, part: ReplayNetwork) -> Waiter:
+        """See `World.waiter`."""
+        return _OnStage(self.stage, part)
+
+
+class _OnStage:
+    def __init__(self, stage: Stage, part: ReplayNetwork) -> None:
+        self._stage = stage
+        self._player = Player(part)
+
+    def thread(self, run: Callable[[], None], name: str) -> threading.Thread:
+        return self._stage.thread(self._player, run, name)
+
+    def wait(self, seconds: float) -> None:
+        self._stage.pause(self._player, seconds)
+
+    def wake(self) -> None:
+        self._player.woken = True
+
+
+class ScaledWorld:
+    """The machine's time, *speed* times as fast."""
+
+    def __init__(self, clock: ScaledClock) -> None:
+        self._scaled = clock
+        self.clock: Clock = clock
+
+    def waiter(self, part: ReplayNetwork) -> Waiter:
+        """See `World.waiter`."""
+        return _Scaled(self._scaled, part)
+
+
+class _Scaled:
+    def __init__(self, clock: ScaledClock, part: ReplayNetwork) -> None:
+        self._clock = clock
+        self._part = part
+        self._woken = threading.Event()
+
+    def thread(self, run: Callable[[], None], name: str) -> threading.Thread:
+        self._clock.start()
+        return threading.Thread(target=run, name=name, daemon=True)
+
+    def wait(self, seconds: float) -> None:
+        left = min(seconds, self._part.due() - self._clock.monotonic())
+        # Looked at again each minute, as a condition cannot be waited for without end.
+        self._woken.wait(min(max(left, 0.0) / self._clock.speed, 60.0))
+        self._woken.clear()
+
+    def wake(self) -> None:
+        self._woken.set()

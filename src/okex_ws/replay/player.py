@@ -1,0 +1,283 @@
+"""`Replay`: a recording as a venue, played to this library's own classes."""
+
+from __future__ import annotations
+
+import math
+import os
+import random
+import threading
+from collections.abc import Iterator
+from datetime import datetime
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from ..feed import Feed
+from ..recording import read
+from ..timing import HostGap, Reconnect, Timeouts, check_number, utc
+from ..venues import Venue
+from .cast import Cast
+from .clocks import RecordedClock, ScaledClock, VirtualClock
+from .network import ReplayNetwork, ScaledWorld, StageWorld, World
+from .script import Moment, Script
+from .stage import Stage
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from ..callbacks import OnState
+    from ..options import ConnectionOptions
+
+# A lost connection is tried again at once: the recording says when there is another.
+_AT_ONCE = Reconnect(first=1e-6, cap=1e-6, host_gap=0.0)
+
+
+class Replay:
+    """A recording, or a capture, as an exchange that says what was said then.
+
+    The same classes read it, and the same callbacks, books, proofs and states come of
+    it; nothing is connected to:
+
+        with Replay("day.rec.gz", speed=math.inf) as replay:
+            feed = replay.feed()
+            (btc,) = feed.subscribe(["BTC-USDT"], "spot")
+            for at in replay:
+                print(at, btc.state, btc.GetDepth())
+
+    What is asked for comes at its recorded time, byte for byte. A connection that ended
+    ends again, in the same manner, and the next one is open when it was; a pong that
+    did not come does not come. A channel that is asked for later than it was then
+    begins with what still matters: a whole book with its last snapshot and the changes
+    since, a depth or ticker with its newest push; prices are live from the next pong
+    that was recorded. A channel that was never recorded is refused.
+
+    With ``speed=math.inf`` time is virtual: nothing moves but inside ``for at in
+    replay`` (or `run`, which is that without a body), and there one thread at a time
+    does, in a fixed order: the same program makes the same output of the same
+    recording, to the byte. Each round is one recorded moment that has been handled
+    wholly; *at* is when it was, by the wall clock that was recorded. What waits
+    (`Feed.wait_live`, ``updates()``) lets time pass until it has what it waits for,
+    likewise, so that a program need not know that it is a replay. With any other
+    *speed* the clock is the machine's, so many times as fast, from the first
+    subscription on, and ``for at in replay`` waits for each moment.
+
+    At the end of the recording its feeds are closed, and reads say so. All of it is
+    held in memory meanwhile: of a long one replay a part (``day.3.rec.gz``).
+
+    Args:
+        path: of a recording's first file, or of a capture without its suffix.
+        speed: how many times as fast; ``math.inf`` as fast as it goes.
+        start: where to begin, an aware ``datetime`` or seconds from the beginning.
+        venue: which one, if several were recorded.
+
+    Raises:
+        OSError: it cannot be read.
+        RecordingDamaged: nothing of it can be read. Of one that is damaged further on,
+            all before that is played; the loop, or `run`, ends with this error.
+        ValueError, TypeError: *speed*, *start* or *venue* cannot be right.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        speed: float = 1.0,
+        start: datetime | float | None = None,
+        venue: str | None = None,
+    ) -> None:
+        check_number("speed", speed)
+        if not speed > 0:
+            raise ValueError(f"speed is more than 0, got {speed!r}")
+        self._path = os.fspath(path)
+        self._script = script = Script(read(self._path), self._path, venue)
+        moments, now = script.moments, _begin(script, start)
+        self._next = next(
+            (n for n, each in enumerate(moments) if each.mono >= now), len(moments)
+        )
+        self._cast = Cast(script)
+        self._turns = HostGap()
+        self._feeds: list[Feed] = []
+        self._closed = threading.Event()
+        # One thread at a time lets time pass.
+        self._directing = threading.RLock()
+        self._stage: Stage | None = None
+        self._world: World
+        self._clock: RecordedClock
+        if speed == math.inf:
+            self._clock = clock = VirtualClock(moments, now)
+            clock.pass_time = self._wait
+            self._stage = Stage(clock)
+            self._world = StageWorld(self._stage)
+        else:
+            self._clock = scaled = ScaledClock(moments, now, speed)
+            self._world = ScaledWorld(scaled)
+
+    # --- What it is -----------------------------------------------------------------
+
+    @property
+    def venue(self) -> Venue:
+        """The site that was recorded, with its own address, which nobody dials."""
+        return self._script.venue
+
+    @property
+    def instruments(self) -> tuple[tuple[str, str, tuple[str, ...]], ...]:
+        """What was recorded: (market, instrument_id, channels) of each instrument.
+
+        The channels are the library's own names (``'depth5'``, ``'trade'``, ...).
+        """
+        found: dict[tuple[str, str], list[str]] = {}
+        for about in self._script.abouts.values():
+            if about.market and about.instrument_id:
+                topics = found.setdefault((about.market, about.instrument_id), [])
+                topics.append(about.topic)
+        return tuple((*key, tuple(sorted(topics))) for key, topics in found.items())
+
+    @property
+    def begins(self) -> datetime:
+        """When the recording begins."""
+        return utc(self._script.begins.wall)
+
+    @property
+    def ends(self) -> datetime:
+        """When it ends."""
+        return utc(self._script.ends.wall)
+
+    def feed(
+        self, *, on_state: OnState | None = None, **keywords: Unpack[ConnectionOptions]
+    ) -> Feed:
+        """A `Feed` to the recorded venue; keywords as there.
+
+        Clock, network and random numbers are the replay's own, and so is
+        ``callbacks='inline'`` in virtual time: a ``ValueError`` if they are given.
+        """
+        own = {"clock", "network", "rng"} & keywords.keys()
+        if own:
+            raise ValueError(f"a replay has its own {', '.join(sorted(own))}")
+        if self._stage is not None and keywords.get("callbacks") == "thread":
+            raise ValueError(
+                "callbacks='thread' has a time of its own, and speed=math.inf none:"
+                " leave one of them out"
+            )
+        if self._closed.is_set():
+            raise ValueError("the replay is over")
+        keywords.setdefault("reconnect", _AT_ONCE)
+        keywords.setdefault("timeouts", Timeouts(connect=math.inf))
+        keywords["clock"], keywords["rng"] = self._clock, random.Random(0)
+        keywords["network"] = self._network
+        feed = Feed(self.venue, on_state=on_state, **keywords)
+        self._feeds.append(feed)
+        return feed
+
+    def _network(self) -> ReplayNetwork:
+        return ReplayNetwork(self._world, self._cast, self._turns)
+
+    # --- Its time -------------------------------------------------------------------
+
+    def __iter__(self) -> Iterator[datetime]:
+        """The wall clock at each recorded moment, once all of it was handled.
+
+        A loop that was left may be gone on with, by another one.
+        """
+        advance = self._await if self._stage is None else self._advance
+        while not self._is_over:
+            moment = advance()
+            if moment is not None:
+                yield utc(moment.wall)
+        complete = self._next == len(self._script.moments)
+        self.close()
+        if self._script.damage is not None and complete:
+            raise self._script.damage
+
+    @property
+    def _is_over(self) -> bool:
+        return self._closed.is_set() or self._next == len(self._script.moments)
+
+    def _await(self) -> Moment | None:
+        """Wait for the next moment, by the machine's clock."""
+        clock, moment = self._clock, self._script.moments[self._next]
+        assert isinstance(clock, ScaledClock)
+        clock.start()
+        left = (moment.mono - clock.monotonic()) / clock.speed
+        if self._closed.wait(max(0.0, left)):
+            return None
+        self._next += 1
+        return moment
+
+    def _advance(self, seconds: float = math.inf) -> Moment | None:
+        """Let virtual time pass until something is done, or is to be done later.
+
+        The next recorded moment, if it has come; at most *seconds* pass.
+        """
+        stage = self._stage
+        assert stage is not None
+        with self._directing:
+            stage.settle()
+            due = min(stage.due(), stage.clock.now + seconds)
+            moments = self._script.moments
+            moment = moments[self._next] if self._next < len(moments) else None
+            if moment is None or due < moment.mono:
+                stage.move(due if due < math.inf else stage.clock.now)
+                return None
+            stage.move(moment.mono)
+            self._next += 1
+            return moment
+
+    def _wait(self, seconds: float) -> None:
+        """The program waits for something: time passes for it."""
+        if self._is_over:
+            self.close()
+        else:
+            self._advance(seconds)
+
+    def run(self) -> None:
+        """Play it to its end; see ``for at in replay``."""
+        for _ in self:
+            pass
+
+    # --- The end --------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Close every feed of it; any number of times."""
+        self._closed.set()
+        feeds, self._feeds = self._feeds, []
+        for feed in feeds:
+            feed.close()
+        if self._stage is not None:
+            self._stage.end()
+
+    def __enter__(self) -> Replay:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        at = utc(self._clock.wall()).isoformat(timespec="seconds")
+        return f"<Replay {self._path} at {at}>"
+
+
+def _begin(script: Script, start: datetime | float | None) -> float:
+    """Where *start* is, on the recording's monotonic clock."""
+    first, last = script.begins, script.ends
+    if start is None:
+        return first.mono
+    if isinstance(start, datetime):
+        if start.tzinfo is None:
+            raise ValueError(f"start is an aware datetime, got {start!r}")
+        wall = start.timestamp()
+        moments = (each for each in script.moments if each.wall >= wall)
+        moment = next(moments, last)
+        inside = first.wall <= wall <= last.wall
+        mono = moment.mono - (moment.wall - wall)
+    else:
+        check_number("start", start)
+        mono = first.mono + start
+        inside = first.mono <= mono <= last.mono
+    if not inside:
+        span = f"{utc(first.wall).isoformat()} to {utc(last.wall).isoformat()}"
+        raise ValueError(f"start is within the recording, {span}; got {start!r}")
+    return mono

@@ -1,0 +1,330 @@
+"""What a recording has each connection hear, and when: read once, never changed.
+
+Nothing here waits or knows of a client; `peer.Peer` is who plays it.
+"""
+
+from __future__ import annotations
+
+import bisect
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from ..errors import ConnectionLost, HandshakeFailed, OkexWSError, WireError
+from ..recording import Entry, RecordingDamaged
+from ..venues import VENUES, Venue
+from ..wire import (
+    LoggedIn,
+    Message,
+    Pong,
+    Push,
+    Refused,
+    Subscribed,
+    Unsubscribed,
+)
+from .channels import About, Dialect
+from .framing import CLOSE, PING, PONG
+from .outstanding import Outstanding
+
+_SNAPSHOTS = ("snapshot", "partial")
+# Of a capture, whose address nobody wrote down.
+_CAPTURES = {
+    "v3": "wss://capture.invalid/ws/v3",
+    "v5": "wss://capture.invalid/ws/v5/public",
+}
+
+
+class Said(NamedTuple):
+    """A frame of a session: *channels* are those that it pushes, if it does.
+
+    *role* is ``'data'``, ``'answer'`` (to a request), ``'pong'``, ``'login'`` or
+    ``'word'``: whatever everybody hears.
+    """
+
+    at: float
+    role: str
+    payload: bytes
+    opcode: int
+    channels: tuple[str, ...] = ()
+
+
+class End(NamedTuple):
+    """How a session ended.
+
+    *how* is ``'close'`` (with a close frame: *code* and *reason*), ``'reset'``,
+    ``'own'`` (who recorded it closed it), or ``'silence'``: nothing more is said.
+    """
+
+    how: str = "silence"
+    reason: str = ""
+    code: int | None = None
+
+
+_SILENCE = End()
+_OWN = "the program that was recorded closed this connection here"
+
+
+@dataclass
+class Session:
+    """One recorded connection, from its opening to its end."""
+
+    number: int
+    line: int
+    path: str
+    opens_at: float
+    failure: OkexWSError | None = None
+    ends_at: float = math.inf
+    end: End = _SILENCE
+    said: list[Said] = field(default_factory=list)
+    # By operation and channel where in `said` its answers are; by channel its data.
+    answers: dict[tuple[str, str], list[int]] = field(
+        default_factory=lambda: defaultdict(list)
+    )
+    data: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
+    # Which of these are whole books, and which answers are a no.
+    snapshots: set[int] = field(default_factory=set)
+    refusals: set[int] = field(default_factory=set)
+    pongs: int = 0
+
+    def carries(self, key: str) -> bool:
+        """Whether it has data of a channel, or an answer to who asks for it."""
+        return key in self.data or ("subscribe", key) in self.answers
+
+    @property
+    def granted(self) -> set[str]:
+        """The channels that it acknowledged, or has data of."""
+        found = set(self.data)
+        for (op, key), places in self.answers.items():
+            if op == "subscribe" and not self.refusals.issuperset(places):
+                found.add(key)
+        return found
+
+    @property
+    def last_at(self) -> float:
+        """When the last of it was said."""
+        return self.said[-1].at if self.said else self.opens_at
+
+    def place(self, now: float) -> int:
+        """Where in `said` what comes after *now* begins."""
+        return bisect.bisect_right(self.said, now, key=lambda each: each.at)
+
+
+class Moment(NamedTuple):
+    """Something was recorded at this reading of the two clocks."""
+
+    mono: float
+    wall: float
+
+
+class Script:
+    """All of a recording's sessions of one venue, and its moments in order.
+
+    *damage* is where it could not be read any further, if so.
+    """
+
+    def __init__(self, entries: Iterable[Entry], path: str, venue: str | None) -> None:
+        self.sessions: list[Session] = []
+        self.moments: list[Moment] = []
+        self.damage: RecordingDamaged | None = None
+        self._wanted = venue
+        self._facts: dict[str, Mapping[str, Any]] = {}
+        self._open: dict[int, _Reader] = {}
+        self._last_in = -math.inf
+        try:
+            for entry in entries:
+                self._take(entry)
+        except RecordingDamaged as damage:
+            self.damage = damage
+        if self._facts:
+            self._check_venue()
+        if not self.moments:
+            raise self.damage or RecordingDamaged(path, 1, "it has no data")
+        self.moments.sort()
+        self.dialect = self._dialect()
+        self._settle()
+
+    # --- Reading --------------------------------------------------------------------
+
+    def _take(self, entry: Entry) -> None:
+        if entry.kind in ("open", "failed"):
+            if not self._opened(entry):
+                return
+        elif entry.connection not in self._open:
+            if entry.kind != "in" or self._facts:
+                return  # of another venue, or of nobody
+            self._open_capture(entry)
+        reader = self._open[entry.connection]
+        if entry.kind == "in":
+            reader.heard(entry)
+            self._last_in = max(self._last_in, entry.mono)
+        elif entry.kind == "control":
+            reader.controlled(entry)
+        elif entry.kind == "out":
+            reader.outstanding.asked(entry.payload)
+        elif entry.kind in ("end", "failed"):
+            _end(reader.session, entry)
+        if not self.moments or self.moments[-1].mono != entry.mono:
+            self.moments.append(Moment(entry.mono, entry.wall))
+
+    def _opened(self, entry: Entry) -> bool:
+        facts = entry.facts
+        about = facts["venue"]
+        name = about["name"]
+        self._facts.setdefault(name, {**about, "url": facts["url"]})
+        if self._wanted not in (None, name):
+            return False
+        if entry.kind == "open" and entry.connection in self._open:
+            return True  # it was open when the part of a recording began
+        session = Session(entry.connection, facts["line"], facts["path"], entry.mono)
+        self.sessions.append(session)
+        self._open[entry.connection] = _Reader(session, Dialect(about["protocol"]))
+        return True
+
+    def _open_capture(self, entry: Entry) -> None:
+        is_v5 = b'"arg":' in entry.payload or not (
+            entry.binary or b'"channel":"' in entry.payload
+        )
+        protocol = "v5" if is_v5 else "v3"
+        about = {"name": "capture", "protocol": protocol, "url": _CAPTURES[protocol]}
+        self._facts["capture"] = about
+        path = "public" if is_v5 else ""
+        session = Session(entry.connection, 1, path, entry.mono)
+        self.sessions.append(session)
+        reader = _Reader(session, Dialect(protocol))
+        reader.outstanding.unknown = True
+        self._open[entry.connection] = reader
+
+    # --- What it is -----------------------------------------------------------------
+
+    def _check_venue(self) -> None:
+        known = ", ".join(map(repr, self._facts))
+        if self._wanted is not None and self._wanted not in self._facts:
+            raise ValueError(f"venue {self._wanted!r} is not recorded, only {known}")
+        if self._wanted is None and len(self._facts) > 1:
+            raise ValueError(f"several venues are recorded, so name one: {known}")
+
+    def _dialect(self) -> Dialect:
+        name = self._wanted or next(iter(self._facts))
+        facts = dict(self._facts[name])
+        url = facts.pop("url")
+        dialect = Dialect(facts["protocol"])
+        base = url.rpartition("/")[0] if dialect.is_v5 else url
+        known = VENUES.get(name)
+        if known is not None and "markets" not in facts:
+            facts |= {"markets": known.markets, "idle_repeat": known.idle_repeat}
+        if "markets" in facts:
+            facts["markets"] = tuple(facts["markets"])
+        # Nothing of a recording is retired, and nobody is kept waiting for a turn.
+        self.venue = Venue(
+            endpoints=(base,), connections_per_second=1000.0, known="recorded", **facts
+        )
+        return dialect
+
+    def _settle(self) -> None:
+        """Whatever ended with the recording itself has no end in it."""
+        for session in self.sessions:
+            if session.end.how == "own" and session.ends_at >= self._last_in:
+                session.ends_at, session.end = math.inf, _SILENCE
+        self.has_pongs = any(session.pongs for session in self.sessions)
+        self.keys = {key for each in self.sessions for key in each.data}
+        self.keys |= {key for each in self.sessions for _, key in each.answers}
+
+    @property
+    def begins(self) -> Moment:
+        """The first moment."""
+        return self.moments[0]
+
+    @property
+    def ends(self) -> Moment:
+        """The last moment."""
+        return self.moments[-1]
+
+    @property
+    def abouts(self) -> dict[str, About]:
+        """What each channel is about that was had, by its key."""
+        found = {key for session in self.sessions for key in session.granted}
+        return {key: self.dialect.about(key) for key in sorted(found)}
+
+
+class _Reader:
+    """Reads what one connection heard into its session."""
+
+    def __init__(self, session: Session, dialect: Dialect) -> None:
+        self.session = session
+        self.outstanding = Outstanding(dialect)
+        self._wire = dialect.wire
+        # Somebody has said goodbye: the rest is told to nobody.
+        self._parting = False
+
+    def heard(self, entry: Entry) -> None:
+        """A message came."""
+        if self._parting:
+            return
+        session = self.session
+        place = len(session.said)
+        role = "word"
+        channels: tuple[str, ...] = ()
+        for message in self._messages(entry):
+            if isinstance(message, Push):
+                role, channels = "data", (*channels, message.channel)
+                session.data[message.channel].append(place)
+                if message.action in _SNAPSHOTS:
+                    session.snapshots.add(place)
+            else:
+                role = self._answer(message, place)
+        opcode = 2 if entry.binary else 1
+        session.said.append(Said(entry.mono, role, entry.payload, opcode, channels))
+
+    def _messages(self, entry: Entry) -> tuple[Message, ...]:
+        try:
+            return self._wire.read(self._wire.unpack(entry.payload, entry.binary))
+        except WireError:
+            return ()
+
+    def _answer(self, message: Message, place: int) -> str:
+        answers, outstanding = self.session.answers, self.outstanding
+        if isinstance(message, Pong):
+            self.session.pongs += 1
+            return "pong"
+        if isinstance(message, LoggedIn):
+            outstanding.logged_in()
+            return "login"
+        if isinstance(message, Refused):
+            if outstanding.refuses_login():
+                return "login"
+            op, keys = outstanding.refused(message)
+            self.session.refusals.add(place)
+        elif isinstance(message, (Subscribed, Unsubscribed)):
+            op = "subscribe" if isinstance(message, Subscribed) else "unsubscribe"
+            keys = outstanding.acknowledged(op, message.channel)
+        else:
+            return "word"
+        for key in keys:
+            answers[op, key].append(place)
+        return "answer" if keys else "word"
+
+    def controlled(self, entry: Entry) -> None:
+        """A control frame came; that which ends a session is told by its end."""
+        opcode = entry.facts.get("opcode")
+        self._parting |= opcode == CLOSE
+        if opcode in (PING, PONG):
+            said = Said(entry.mono, "word", entry.payload, opcode)
+            self.session.said.append(said)
+
+
+def _end(session: Session, entry: Entry) -> None:
+    facts = entry.facts
+    cause, why, code = facts.get("cause"), str(facts.get("why")), facts.get("code")
+    session.ends_at = entry.mono
+    if entry.kind == "failed":
+        if cause == "HandshakeFailed":
+            status, wish = facts.get("status"), facts.get("retry_after")
+            session.failure = HandshakeFailed(facts["url"], why, status, wish)
+        else:
+            session.failure = ConnectionLost(facts["url"], why)
+    elif not cause:
+        session.end = End("own", _OWN)
+    elif cause == "ConnectionLost":
+        session.end = End("reset" if code is None else "close", why, code)

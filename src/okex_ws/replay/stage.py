@@ -1,0 +1,148 @@
+"""Virtual time: one thread at a time, in a fixed order, and nothing that waits.
+
+The director's thread lets each of the others go that has something to do, one after
+the other, until none has; then it alone moves the clock. What a program reads between
+two moves is therefore the same every time.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Callable
+from typing import Protocol
+
+from ..library import on_library_thread
+from .clocks import VirtualClock
+
+# A wait of nothing, so often in a row, lets a microsecond pass: who spins does not stop
+# the clock.
+_SPINS = 100
+
+
+class Part(Protocol):
+    """What a player waits for, beside time and a call."""
+
+    def due(self) -> float:
+        """When something comes for it."""
+        ...
+
+
+class Player:
+    """A thread of the stage: it runs while it has the baton."""
+
+    def __init__(self, part: Part) -> None:
+        self.part = part
+        self.baton = threading.Semaphore(0)
+        # Has nothing to do before; its first step comes at once.
+        self.until = -math.inf
+        self.woken = False
+        self.gone = False
+        self.spins = 0
+
+    def is_ready(self, now: float) -> bool:
+        """Whether it has anything to do."""
+        return self.woken or self.until <= now or self.part.due() <= now
+
+
+class Stage:
+    """The players, in the order in which their threads were made, and their clock."""
+
+    def __init__(self, clock: VirtualClock) -> None:
+        self.clock = clock
+        self._players: list[Player] = []
+        self._back = threading.Semaphore(0)
+        # Nobody waits for anything any more.
+        self._over = False
+
+    # --- The director ---------------------------------------------------------------
+
+    def settle(self) -> None:
+        """Let everyone go on until none has anything to do at this moment."""
+        while not self._over and (player := self._ready()) is not None:
+            player.baton.release()
+            self._back.acquire()
+
+    def _ready(self) -> Player | None:
+        now = self.clock.now
+        self._players = [player for player in self._players if not player.gone]
+        return next((each for each in self._players if each.is_ready(now)), None)
+
+    def due(self) -> float:
+        """When somebody has something to do, once all is settled."""
+        return min(
+            (min(each.until, each.part.due()) for each in self._players),
+            default=math.inf,
+        )
+
+    def move(self, now: float) -> None:
+        """Set the clock on to *now*, and let happen what is due."""
+        self.clock.now = max(self.clock.now, now)
+        self.settle()
+
+    def end(self) -> None:
+        """Let everyone go at once, and for good."""
+        self._over = True
+        for player in list(self._players):
+            player.baton.release()
+
+    # --- The players ----------------------------------------------------------------
+
+    def thread(
+        self, player: Player, run: Callable[[], None], name: str
+    ) -> threading.Thread:
+        """The thread of *player*, not started yet."""
+        return _PlayerThread(self, player, run, name)
+
+    def enter(self, player: Player) -> None:
+        """Its thread was started, and waits for its first turn."""
+        self._players.append(player)
+
+    def pause(self, player: Player, seconds: float) -> None:
+        """*player* has nothing to do for so long, unless something comes for it."""
+        now = self.clock.now
+        player.spins = 0 if seconds > 0 else player.spins + 1
+        least = math.nextafter(now, math.inf) if seconds > 0 else now
+        if player.spins > _SPINS:
+            least = now + 1e-6
+        player.until = max(now + seconds, least)
+        self._back.release()
+        if not self._over:
+            player.baton.acquire()
+        player.woken = False
+
+    def leave(self, player: Player) -> None:
+        """Its thread is about to end."""
+        player.gone = True
+        self._back.release()
+
+
+class _PlayerThread(threading.Thread):
+    """A thread that runs when it is its turn."""
+
+    def __init__(
+        self, stage: Stage, player: Player, run: Callable[[], None], name: str
+    ) -> None:
+        super().__init__(name=name, daemon=True)
+        self._stage = stage
+        self._player = player
+        self._work = run
+
+    def start(self) -> None:
+        super().start()
+        self._stage.enter(self._player)
+
+    def run(self) -> None:
+        self._player.baton.acquire()
+        try:
+            self._work()
+        finally:
+            self._stage.leave(self._player)
+
+    def join(self, timeout: float | None = None) -> None:
+        """Let it end, if it can without that time passes."""
+        # A look without waiting may be under a lock that a player needs.
+        if not (self._player.gone or timeout == 0 or on_library_thread()):
+            self._stage.settle()
+        if self._player.gone:
+            super().join(timeout)

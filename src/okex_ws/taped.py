@@ -1,0 +1,68 @@
+"""A transport that tells a tape what goes through it. Without one it is not used."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from .stream import Network, public_endpoint
+from .tape import Tape
+from .transport import NORMAL, Frame, Transport
+
+
+class TapedTransport(Transport):
+    """A `Transport` whose every message is recorded before anybody reads it."""
+
+    tape: Tape
+    # Control frames of the present read: behind the messages of it, as a close frame
+    # is, and their time is the same.
+    _held: list[Callable[[], None]] | None = None
+
+    def read(self) -> list[Frame]:
+        """See `Transport.read`."""
+        self._held, frames = [], []
+        try:
+            frames = super().read()
+        finally:
+            held, self._held = self._held, None
+            if frames:
+                self.tape.received(frames)
+            for tell in held:
+                tell()
+        return frames
+
+    def send(self, text: str) -> None:
+        """See `Transport.send`."""
+        self.tape.sent(text)
+        super().send(text)
+
+    def begin_close(self, code: int = NORMAL) -> None:
+        """See `Transport.begin_close`."""
+        self._tell(partial(self.tape.parting, code))
+        super().begin_close(code)
+
+    def _control(self, frame: bytes, payload: bytes) -> None:
+        self._tell(partial(self.tape.control, frame[0] & 0x0F, payload))
+        super()._control(frame, payload)
+
+    def _tell(self, tell: Callable[[], None]) -> None:
+        if self._held is None:
+            tell()
+        else:
+            self._held.append(tell)
+
+
+def open_transport(
+    network: Network,
+    url: str,
+    deadline: float,
+    cancelled: Callable[[], bool],
+    tape: Tape | None,
+) -> Transport:
+    """`Transport.open`, and recorded if there is a *tape*."""
+    if tape is None:
+        return Transport.open(network, url, deadline, cancelled)
+    transport = TapedTransport.open(network, url, deadline, cancelled)
+    transport.tape = tape
+    tape.opened(public_endpoint(url))
+    return transport
