@@ -20,6 +20,7 @@ SOURCE = ROOT / "src" / "okex_ws"
 LAYERS = (
     {"errors", "timing", "messages", "wire", "numerals", "library", "credentials"},
     {"shared", "ipc", "child", "captures"},
+    {"instrument", "pages"},
     {"venues", "book", "trust", "login"},
     {"recording"},
     {"protocols.parsing", "protocols.names"},
@@ -38,8 +39,10 @@ LAYERS = (
     },
     {"receive", "tape", "parts"},
     {"recorder"},
-    {"tcp", "proxy", "items", "events"},
-    {"stream", "channel"},
+    {"tcp", "proxy", "items", "events", "rest_wire"},
+    {"stream", "channel", "rest_v3", "rest_v5", "limiter"},
+    {"http_pool", "fetching"},
+    {"rest"},
     {"transport", "session", "book_channel", "choice", "agreement"},
     {"series", "mirror", "keeper", "taped"},
     {"handler", "conflation"},
@@ -63,7 +66,7 @@ LAYERS = (
     {"pytest_plugin"},
 )
 # What lives around the core is built like a user's program. The book is public too.
-PUBLIC_MODULES = {"", "venues", "book"}
+PUBLIC_MODULES = {"", "venues", "book", "rest"}
 
 MAX_MODULE_LINES = 400
 # Of its body: the keywords of a constructor and its docstring are as many as they are.
@@ -266,11 +269,26 @@ def test_the_public_names_exist() -> None:
 
 
 def test_the_library_does_not_need_the_extras() -> None:
+    owners = {
+        "websockets": {"local_exchange"},
+        "trustme": {"local_exchange"},
+        "httpx": {"rest", "fetching", "http_pool"},
+        "httpcore": {"http_pool"},
+    }
     for module in PATHS:
-        if layer(module) == layer("local_exchange"):
-            continue
         origins = {origin.partition(".")[0] for origin, _ in imports_of(module)}
-        assert not origins & {"websockets", "trustme"}, module
+        for extra, users in owners.items():
+            assert extra not in origins or module.partition(".")[0] in users, module
+
+
+def test_nothing_imports_what_needs_an_extra_but_when_it_is_asked_for() -> None:
+    for module in PATHS:
+        later = ast.FunctionDef | ast.ClassDef
+        at_once = [each for each in TREES[module].body if not isinstance(each, later)]
+        is_package = PATHS[module].name == "__init__.py"
+        found = imports(module, ast.Module(at_once, []), is_package)
+        needy = {own(*each) for each in found} & {"rest", "fetching", "http_pool"}
+        assert not needy or module == "rest", module
 
 
 def test_the_top_level_holds_only_what_it_should() -> None:

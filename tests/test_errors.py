@@ -17,6 +17,7 @@ from okex_ws.errors import (
     LoginRejected,
     NotLive,
     OkexWSError,
+    RequestRejected,
     SequenceGap,
     Stalled,
     SubscriptionRejected,
@@ -109,6 +110,17 @@ SENTENCES = [
         SubscriptionRejected(30040, "doesn't exist", "spot/depth5:NO-NO"),
         {"code": 30040, "message": "doesn't exist", "channel": "spot/depth5:NO-NO"},
         "spot/depth5:NO-NO was refused: doesn't exist (error 30040)",
+    ),
+    (
+        RequestRejected("51001", "no such thing", "/api/v5/market/trades"),
+        {"code": "51001", "status": 200, "retry_after": None},
+        "/api/v5/market/trades was refused: no such thing (error 51001)",
+    ),
+    (
+        RequestRejected(30014, "", "/api/spot/v3/instruments", 429, 2.0),
+        {"code": 30014, "status": 429, "retry_after": 2.0},
+        "/api/spot/v3/instruments was refused: no reason was given"
+        " (error 30014, HTTP 429)",
     ),
     (
         BudgetSpent("subscribe", 3, 12.34),

@@ -133,6 +133,15 @@ def test_a_venue_that_is_no_name_is_a_type_error(venue: Any) -> None:
         ({"depths_per_connection": 0}, "depths_per_connection is a whole number"),
         ({"channels_per_connection": -3}, "channels_per_connection is a whole number"),
         ({"channels_per_connection": 0}, "from 1 up, got 0"),
+        ({"rest": "wss://localhost"}, "rest is a http:// or https:// URL"),
+        ({"rest": "localhost"}, "rest is a http:// or https:// URL"),
+        ({"rest": "https://me:secret@localhost"}, "cannot carry credentials"),
+        ({"rest": "https://localhost/api"}, "rest is an origin, without a path"),
+        ({"rest": "https://localhost?x=1"}, "rest is an origin, without a path"),
+        ({"rest": "https://local host"}, "without spaces"),
+        ({"rest": "https://localhost:0"}, "port from 1 to 65535"),
+        ({"rest_share": 0}, "rest_share is more than 0"),
+        ({"rest_share": float("inf")}, "rest_share is more than 0"),
     ],
 )
 def test_a_venue_that_cannot_be_is_a_value_error(
@@ -152,6 +161,8 @@ def test_a_venue_that_cannot_be_is_a_value_error(
         {"channels_per_connection": "100"},
         {"channels_per_connection": False},
         {"idle_repeat": "60"},
+        {"rest_share": "1"},
+        {"rest_share": True},
     ],
 )
 def test_a_limit_that_is_no_number_is_a_type_error(keywords: dict[str, Any]) -> None:
@@ -403,3 +414,14 @@ def test_the_nearest_name_is_a_question_or_nothing() -> None:
 def test_a_venue_has_markets_that_there_are(markets: Any) -> None:
     with pytest.raises(ValueError, match="markets is a tuple out of"):
         Venue("mine", "v3", (URL,), markets=markets)
+
+
+def test_an_origin_is_taken_without_its_slash() -> None:
+    venue = Venue("mine", "v3", (URL,), rest="http://127.0.0.1:8080/")
+
+    assert venue.rest == "http://127.0.0.1:8080"
+    assert Venue("mine", "v3", (URL,)).rest is None
+
+
+def test_demo_trading_alone_is_simulated() -> None:
+    assert [name for name, venue in VENUES.items() if venue.simulated] == ["okx-demo"]

@@ -13,12 +13,14 @@ from .errors import (
     NotLive,
     OkexWSError,
     RecordingFailed,
+    RequestRejected,
     SequenceGap,
     Stalled,
     SubscriptionRejected,
     WireError,
 )
 from .feed import Feed
+from .instrument import Instrument
 from .messages import (
     BestBidAsk,
     BookUpdate,
@@ -67,6 +69,7 @@ __all__ = [
     "Gap",
     "HandshakeFailed",
     "Health",
+    "Instrument",
     "Item",
     "Level",
     "LoginRejected",
@@ -80,6 +83,7 @@ __all__ = [
     "RecordingDamaged",
     "RecordingFailed",
     "Replay",
+    "RequestRejected",
     "SequenceGap",
     "Stalled",
     "State",

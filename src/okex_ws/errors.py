@@ -9,6 +9,7 @@
     │   ├── ChecksumMismatch
     │   └── SequenceGap
     ├── SubscriptionRejected     the exchange refused a channel
+    ├── RequestRejected          the exchange refused a REST request
     ├── BudgetSpent              requests wait: the exchange allows so many an hour
     ├── LoginRejected            the exchange refused a key
     ├── MessagesLost             callbacks were too slow for what each counts
@@ -210,6 +211,35 @@ class SubscriptionRejected(OkexWSError):
     def __str__(self) -> str:
         said = printable(self.message)
         return f"{self.channel} was refused: {said} (error {self.code})"
+
+
+class RequestRejected(OkexWSError):
+    """The exchange, or who stands before it, refused a REST request.
+
+    *code* is the exchange's own: ``'51001'`` (v5), ``30032`` (v3; both are "there is no
+    such instrument"); the HTTP *status*, where the answer named none. *path* is what
+    was asked for, without parameters. *retry_after* is the peer's own wish in seconds.
+    """
+
+    def __init__(
+        self,
+        code: int | str,
+        message: str,
+        path: str,
+        status: int = 200,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(code, message, path, status, retry_after)
+        self.code = code
+        self.message = message
+        self.path = path
+        self.status = status
+        self.retry_after = retry_after
+
+    def __str__(self) -> str:
+        said = printable(self.message) or "no reason was given"
+        http = f", HTTP {self.status}" if self.status not in (200, self.code) else ""
+        return f"{self.path} was refused: {said} (error {self.code}{http})"
 
 
 class BudgetSpent(OkexWSError):

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Union
+from typing import TYPE_CHECKING, Any, NamedTuple, Union
 
 if TYPE_CHECKING:
     from .book import OrderBook
@@ -128,7 +128,8 @@ class Trade:
 
     *side* is the taker's, ``'buy'`` or ``'sell'``. *id* is the last id, *first_id* the
     first, *count* how many. *replayed* marks the trade that v3 sends again after every
-    subscribe, however old it is.
+    subscribe, however old it is; *backfilled* one that did not come over the stream but
+    was fetched (``history=``): *received* is when that was.
     """
 
     instrument_id: str
@@ -142,6 +143,7 @@ class Trade:
     received: datetime
     epoch: int
     replayed: bool = False
+    backfilled: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +181,8 @@ class Candle:
     in contracts elsewhere; *volume_ccy* in quote currency on spot and in base currency
     elsewhere, *volume_quote* in quote currency. What a protocol does not send is
     ``None``; so is *closed* under v3, which does not say whether a bar is complete.
+    *backfilled* marks one that was fetched (``history=``): it is complete, and
+    *received* is when it was fetched.
     """
 
     instrument_id: str
@@ -194,6 +198,19 @@ class Candle:
     closed: bool | None
     received: datetime
     epoch: int
+    backfilled: bool = False
+
+
+class PastBook(NamedTuple):
+    """A whole book as it was fetched, best first; rows as in `BookUpdate`.
+
+    *seq* is the exchange's sequence number of it, if it has one.
+    """
+
+    bids: tuple[Level, ...]
+    asks: tuple[Level, ...]
+    seq: int | None
+    timestamp: datetime
 
 
 @dataclass(frozen=True, slots=True)

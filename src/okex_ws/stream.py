@@ -26,6 +26,8 @@ from .timing import Clock, HostGap, SystemClock
 
 # `poll` takes milliseconds in an int; returning early is always right.
 _LONGEST_WAIT = 3600.0
+# Whose URLs ask for TLS.
+_SECURE = ("wss", "https")
 _READ = selectors.EVENT_READ
 _WRITE = selectors.EVENT_WRITE
 
@@ -111,10 +113,10 @@ class Network(Protocol):
     """Opens streams and waits on them: one object for each connection's thread."""
 
     def open(self, url: str, deadline: float, cancelled: Callable[[], bool]) -> Stream:
-        """Look up, connect, by a proxy or not, and do TLS for ``wss``: by *deadline*.
+        """Look up, connect, by a proxy or not, and do TLS, for ``wss`` and ``https``.
 
-        *cancelled* is asked whenever the thread was woken: a true answer ends the
-        attempt with a `ConnectionLost`, also later in `Stream.recv`.
+        All by *deadline*. *cancelled* is asked whenever the thread was woken: a true
+        answer ends the attempt with a `ConnectionLost`, also later in `Stream.recv`.
         """
         ...
 
@@ -205,14 +207,15 @@ class TcpNetwork:
         host = parts.hostname
         if not host:
             raise ValueError(f"no host in {attempt.endpoint!r}")
-        port = parts.port or (443 if parts.scheme == "wss" else 80)
-        proxy = self._proxy(parts.scheme, host, port, attempt)
+        secure = parts.scheme in _SECURE
+        port = parts.port or (443 if secure else 80)
+        proxy = self._proxy("wss" if secure else "ws", host, port, attempt)
         stream = self._connected(host, port, attempt, proxy)
         try:
             if proxy is not None:
                 open_tunnel(stream, proxy, host, port, attempt.endpoint)
                 stream.way = attempt.way = f"through {attempt.way}"
-            if parts.scheme == "wss":
+            if secure:
                 self._check_again(attempt.endpoint)
                 stream.start_tls(self._ssl_context, host)
         except BaseException:

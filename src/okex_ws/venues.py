@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from .timing import check_seconds
 
@@ -55,6 +55,11 @@ class Venue:
     is published, and ``None`` is no bound. *retired* says when the site was last seen,
     if it is gone; *known* is where this knowledge comes from.
 
+    *rest* is the origin of its REST interface, ``'https://www.okx.com'``, or ``None``
+    where it has none. *rest_share* is how much of the documented REST budgets, which
+    are by IP address, one process takes: 0.5 leaves half of each to others. *simulated*
+    marks demo trading, which REST requests name in a header.
+
     Raises:
         TypeError, ValueError: for what no exchange site can be.
     """
@@ -70,6 +75,9 @@ class Venue:
     known: str = ""
     depths_per_connection: int = 29
     channels_per_connection: int | None = None
+    rest: str | None = None
+    rest_share: float = 1.0
+    simulated: bool = False
 
     def __post_init__(self) -> None:
         if self.protocol not in PROTOCOLS:
@@ -81,6 +89,8 @@ class Venue:
             raise ValueError(f"venue {self.name!r} needs a tuple of endpoint URLs")
         checked = tuple(_checked(each, self.protocol) for each in self.endpoints)
         object.__setattr__(self, "endpoints", checked)
+        if self.rest is not None:
+            object.__setattr__(self, "rest", _checked_origin(self.rest))
         unknown = [market for market in self.markets if market not in MARKETS]
         if isinstance(self.markets, str) or not self.markets or unknown:
             raise ValueError(
@@ -96,6 +106,7 @@ class Venue:
         _check_count("depths_per_connection", self.depths_per_connection)
         if self.channels_per_connection is not None:
             _check_count("channels_per_connection", self.channels_per_connection)
+        _check_share(self.rest_share)
 
     @property
     def host_gap(self) -> float:
@@ -129,23 +140,43 @@ def _check_count(name: str, value: object) -> None:
         raise ValueError(f"{name} is a whole number from 1 up, got {value!r:.80}")
 
 
-def _checked(endpoint: str, protocol: str) -> str:
+def _check_share(value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"rest_share is a number, got {value!r}")
+    if not 0 < value < float("inf"):
+        raise ValueError(f"rest_share is more than 0, got {value!r:.80}")
+
+
+def _parts(endpoint: str, what: str, schemes: tuple[str, str]) -> SplitResult:
+    """The parts of the URL of *what*, if it can be one."""
     if not isinstance(endpoint, str):
-        raise TypeError(f"an endpoint is a URL, got {endpoint!r}")
+        raise TypeError(f"{what} is a URL, got {endpoint!r}")
     # First of all, since every other refusal, urlsplit's own too, repeats the URL.
     if "@" in endpoint:
-        raise ValueError("an endpoint URL cannot carry credentials, nor any '@'")
+        raise ValueError(f"{what} URL cannot carry credentials, nor any '@'")
     # All of this passes urlsplit. A fragment is forbidden (RFC 6455, section 3).
     if " " in endpoint or not endpoint.isprintable() or "#" in endpoint:
-        raise ValueError(
-            f"an endpoint is a URL without spaces and '#', got {endpoint!r}"
-        )
+        raise ValueError(f"{what} is a URL without spaces and '#', got {endpoint!r}")
     parts = urlsplit(endpoint)
-    if parts.scheme not in ("ws", "wss") or not parts.hostname:
-        raise ValueError(f"an endpoint is a ws:// or wss:// URL, got {endpoint!r}")
+    if parts.scheme not in schemes or not parts.hostname:
+        raise ValueError(
+            f"{what} is a {schemes[0]}:// or {schemes[1]}:// URL, got {endpoint!r}"
+        )
     # Reading the port is what makes urlsplit check it.
     if parts.port == 0:
-        raise ValueError(f"an endpoint needs a port from 1 to 65535, got {endpoint!r}")
+        raise ValueError(f"{what} needs a port from 1 to 65535, got {endpoint!r}")
+    return parts
+
+
+def _checked_origin(url: str) -> str:
+    parts = _parts(url, "rest", ("http", "https"))
+    if parts.path.strip("/") or "?" in url:
+        raise ValueError(f"rest is an origin, without a path, got {url!r}")
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+def _checked(endpoint: str, protocol: str) -> str:
+    parts = _parts(endpoint, "an endpoint", ("ws", "wss"))
     if protocol != "v5":
         return endpoint
     # A query would swallow the path that is appended, even if it ends like one.
@@ -160,9 +191,11 @@ def _checked(endpoint: str, protocol: str) -> str:
 def _v5(
     name: str,
     host: str,
+    rest: str,
     known: str,
     markets: tuple[str, ...] = MARKETS,
     idle_repeat: float | None = 60.0,
+    simulated: bool = False,
 ) -> Venue:
     """A site of OKX, or of its v5, with the limits that the v5 documentation gives."""
     return Venue(
@@ -174,16 +207,21 @@ def _v5(
         requests_per_hour=480,
         idle_repeat=idle_repeat,
         known=f"{known}. Limits as documented for v5, not probed",
+        rest=f"https://{rest}",
+        simulated=simulated,
     )
 
 
-# In the order in which a user should consider them.
+# In the order in which a user should consider them. Origins of REST: OKX's by its
+# documentation of August 2026, nautilus_trader (urls.rs) and ccxt 4.5.90; OKJ's
+# answered under both protocols on 2026-09-22 and 23 (a survey's probes).
 VENUES = {
     venue.name: venue
     for venue in (
         _v5(
             "okx",
             "ws.okx.com",
+            "www.okx.com",
             "live in a capture of 2026-08-26; port 443 is the one that ccxt 4.5.90 of"
             " 2026-10-23 dials, and the only one since 2026-10-31. A key of another"
             " region does not work here",
@@ -191,25 +229,30 @@ VENUES = {
         _v5(
             "okx-us",
             "wsus.okx.com",
+            "us.okx.com",
             "dialled by ccxt 4.5.90 of 2026-10-23, on port 443; no capture of it is"
             " known. For keys of the US site (app.okx.com), which work here only",
         ),
         _v5(
             "okx-eea",
             "wseea.okx.com",
+            "eea.okx.com",
             "dialled by ccxt 4.5.90 of 2026-10-23, on port 443; no capture of it is"
             " known. For keys of the EEA site (my.okx.com), which work here only",
         ),
         _v5(
             "okx-demo",
             "wspap.okx.com",
+            "www.okx.com",
             "dialled by ccxt 4.5.90 of 2026-10-23, on port 443. Demo trading: how real"
             " its data is has not been confirmed. A key of another region does not work"
             " here",
+            simulated=True,
         ),
         _v5(
             "okj",
             "ws.okj.com",
+            "api.okj.com",
             "live since 2026-09-16 and probed on 2026-09-22 and 23: spot only, a copy"
             " of v5 whose books still carry a checksum (7,641 of 7,641 right). A quiet"
             " pair sent nothing for 45 s, so that its idle repeat is not proven",
@@ -223,6 +266,7 @@ VENUES = {
             markets=("spot",),
             known="live on 2026-09-23: binary raw-deflate frames, spot only; limits as"
             " documented for v3, not probed",
+            rest="https://www.okj.com",
         ),
         Venue(
             "okex",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from okex_ws.local_exchange.bars import Bar, Bars
+from okex_ws.local_exchange.bars import KEPT, MOST_UNSEEN, Bar, Bars
 from okex_ws.local_exchange.values import Period
 
 MINUTE = Period(60)
@@ -75,3 +75,38 @@ def test_a_bar_begins_where_its_period_does(
     period: Period, wall: float, start: int
 ) -> None:
     assert Bars(period, 1, wall).open.start == start
+
+
+def test_bars_that_nobody_looked_at_are_there_without_a_gap() -> None:
+    bars = Bars(MINUTE, 100, 60.0)
+    bars.trade(105, 2, 61.0)
+
+    assert [(bar.start, bar.close, bar.lots) for bar in bars.said(250.0)] == [
+        (60, 105, 2),
+        (120, 105, 0),
+        (180, 105, 0),
+    ]
+    assert bars.open.start == 240
+    assert [bar.start for bar in bars.closed(300.0)] == [240, 180, 120, 60]
+    assert bars.is_whole
+
+
+def test_after_a_very_long_time_the_bars_begin_anew() -> None:
+    bars = Bars(MINUTE, 100, 60.0)
+    bars.trade(105, 2, 61.0)
+    then = 60.0 * (MOST_UNSEEN + 10)
+
+    assert [bar.start for bar in bars.said(then)] == [60]
+    assert bars.closed(then) == []
+    assert (bars.open.start, bars.open.open) == (then, 105)
+    assert bars.first is bars.open
+
+
+def test_so_many_are_kept_and_the_oldest_are_forgotten() -> None:
+    bars = Bars(MINUTE, 100, 0.0)
+    for minute in range(1, KEPT + 2):
+        bars.said(60.0 * minute)
+
+    closed = bars.closed(60.0 * (KEPT + 1))
+    assert (len(closed), closed[-1].start) == (KEPT, 60)
+    assert not bars.is_whole

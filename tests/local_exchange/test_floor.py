@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from itertools import groupby
+from itertools import groupby, pairwise
 
 import pytest
 
@@ -15,6 +15,7 @@ from okex_ws.local_exchange.floor import (
     Floor,
     Said,
 )
+from okex_ws.local_exchange.past import BARS, TRADES
 from okex_ws.local_exchange.values import (
     Best,
     Change,
@@ -294,3 +295,46 @@ def test_a_tiny_price_and_size_have_all_their_digits() -> None:
     for price, size, _ in (*whole.bids, *whole.asks):
         assert f"{Decimal(price):.8f}" == price
         assert f"{Decimal(size):.8f}" == size
+
+
+def test_every_trade_is_remembered_behind_a_past_of_its_own() -> None:
+    floor = Floor(SPOT, 5, 1_700_000_000.0)
+    said = said_of(stepped(floor, 3000), "trade")
+    everything = floor.trades_before(None, 10_000)
+
+    assert everything[: len(said)] == said[::-1]
+    newest = everything[0].id
+    assert [deal.id for deal in everything] == list(
+        range(newest, newest - len(everything), -1)
+    )
+    assert len(everything) == len(said) + 1 + TRADES
+    for begin, count in ((newest + 5, 3), (newest - 10, 7), (said[0].id, 40)):
+        assert [deal.id for deal in floor.trades_before(begin, count)] == list(
+            range(min(newest, begin - 1), min(newest, begin - 1) - count, -1)
+        )
+    assert floor.trades_before(everything[-1].id, 5) == []
+
+
+def test_what_was_forgotten_leaves_no_hole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("okex_ws.local_exchange.floor.KEPT_TRADES", 50)
+    floor = Floor(SPOT, 5, 1_700_000_000.0)
+    stepped(floor, 1000)
+
+    ids = [deal.id for deal in floor.trades_before(None, 10_000)]
+    assert ids == list(range(ids[0], ids[0] - 50, -1))
+
+
+def test_bars_are_those_that_were_said_behind_a_past_of_their_own() -> None:
+    floor, period = Floor(SPOT, 5, 1_700_000_000.0), Period(60)
+    floor.present(period, 1_700_000_000.0)
+    said = []
+    for second in range(400):
+        wall = 1_700_000_000.0 + second
+        floor.step(wall, ())
+        said += [bar for _, bar in floor.cut(wall, (period,)) if bar.closed]
+    first, *others = floor.candles(period, wall)
+
+    assert not first.closed
+    assert others[: len(said)] == said[::-1]
+    assert all(older.close == newer.open for newer, older in pairwise([first, *others]))
+    assert len(others) == len(said) + BARS

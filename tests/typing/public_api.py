@@ -28,6 +28,7 @@ from okex_ws import (
     Gap,
     HandshakeFailed,
     Health,
+    Instrument,
     Item,
     LoginRejected,
     MessagesLost,
@@ -40,6 +41,7 @@ from okex_ws import (
     RecordingDamaged,
     RecordingFailed,
     Replay,
+    RequestRejected,
     SequenceGap,
     Stalled,
     State,
@@ -56,6 +58,7 @@ from okex_ws import (
     __version__,
 )
 from okex_ws.local_exchange import LocalExchange
+from okex_ws.rest import Rest
 
 assert_type(__version__, str)
 
@@ -305,6 +308,23 @@ def locally() -> None:
 def a_builtin_too(error: ConnectionError | TimeoutError) -> None: ...
 
 
+def the_past(context: ssl.SSLContext) -> None:
+    with Rest("okx", proxy="", ssl_context=context, timeout=5.0) as rest:
+        trades = rest.trades("BTC-USDT", "spot", after_id="1", limit=1000)
+        assert_type(trades, tuple[Trade, ...])
+        candles = rest.candles("BTC-USDT", "spot", "candle1m", limit=500)
+        assert_type(candles, tuple[Candle, ...])
+        assert_type(candles[0].backfilled, bool)
+        book = rest.book("BTC-USDT", "spot")
+        assert_type(book.seq, int | None)
+        assert_type(rest.time(), datetime)
+        for each in rest.instruments("swap"):
+            assert_type(each, Instrument)
+            assert_type(each.tick, Decimal)
+            assert_type(each.contract_value, Decimal | None)
+            assert_type(each.expiry, datetime | None)
+
+
 def explain(error: OkexWSError) -> str:
     if isinstance(error, ConnectionLost):
         a_builtin_too(error)
@@ -320,6 +340,8 @@ def explain(error: OkexWSError) -> str:
         return f"{error.expected} {error.actual}"
     if isinstance(error, SubscriptionRejected):
         return f"{error.code} {error.message} {error.channel}"
+    if isinstance(error, RequestRejected):
+        return f"{error.code} {error.path} {error.status} {error.retry_after}"
     if isinstance(error, BudgetSpent):
         return f"{error.op} {error.channels} {error.wait:.0f}"
     if isinstance(error, LoginRejected):

@@ -31,6 +31,7 @@ except ImportError as _missing:
 
 from .instruments import INSTRUMENTS, Instrument
 from .record import Asked, Pushed
+from .rest_faults import REST_FAULTS
 from .server import LocalExchange
 from .spoiling import BOOK_FAULTS
 from .truth import Said
@@ -39,6 +40,7 @@ from .v3 import deflate
 __all__ = [
     "BOOK_FAULTS",
     "INSTRUMENTS",
+    "REST_FAULTS",
     "Asked",
     "Instrument",
     "LocalExchange",

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
 
 from .values import Period
 
 # A candle that changes is pushed so often at most (v5 documentation).
 LEAST_GAP = 1.0
+# Closed bars that are remembered, and how many may pass without a look: after more the
+# bars begin anew.
+KEPT, MOST_UNSEEN = 5000, 1000
 
 
 @dataclass(slots=True)
@@ -25,7 +29,11 @@ class Bar:
 
 
 class Bars:
-    """A bar after the other; the first begins with the first look."""
+    """A bar after the other; the first begins with the first look.
+
+    `kept` are the closed ones since the *first*, oldest first; *is_whole* is whether
+    they are all remembered.
+    """
 
     def __init__(self, period: Period, price: int, wall: float) -> None:
         self._period = period
@@ -33,6 +41,9 @@ class Bars:
         self._said_at = wall
         self._changed = False
         self.open = self._new(price, wall)
+        self.first = self.open
+        self.kept: deque[Bar] = deque(maxlen=KEPT)
+        self.is_whole = True
 
     def trade(self, price: int, lots: int, wall: float) -> None:
         """*lots* were traded at *price*."""
@@ -60,13 +71,29 @@ class Bars:
             self._said_at = wall
         return said
 
+    def closed(self, wall: float) -> list[Bar]:
+        """Those that are kept, newest first."""
+        self._roll(wall)
+        return list(reversed(self.kept))
+
     def _roll(self, wall: float) -> None:
-        if wall < self.open.start + self._period.seconds:
+        seconds = self._period.seconds
+        passed = int((wall - self.open.start) // seconds)
+        if passed > MOST_UNSEEN:
+            self._close(self._new(self.open.close, wall))
+            self.kept.clear()
+            self.first, self.is_whole = self.open, True
             return
-        self.open.closed = True
+        for _ in range(passed):
+            start, price = self.open.start + seconds, self.open.close
+            self._close(Bar(start, price, price, price, price))
+
+    def _close(self, following: Bar) -> None:
+        self.open.closed, self._changed = True, False
         self._closed.append(self.open)
-        self.open = self._new(self.open.close, wall)
-        self._changed = False
+        self.is_whole = self.is_whole and len(self.kept) < KEPT
+        self.kept.append(self.open)
+        self.open = following
 
     def _new(self, price: int, wall: float) -> Bar:
         seconds, offset = self._period

@@ -8,6 +8,7 @@ the time.
 from __future__ import annotations
 
 import random
+from collections import deque
 from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -16,6 +17,7 @@ from typing import Any
 from .bars import Bar, Bars
 from .depth import Depth
 from .instruments import Instrument
+from .past import Match, bars_before, trades_before
 from .side import Level, Side
 from .values import Best, Candle, Deal, Funding, Mark, Period, Row, Summary, Topic
 
@@ -31,6 +33,9 @@ FUNDING_INTERVAL = 8 * 3600
 # that is said with the best levels. In the order in which v5 has them.
 TICK_BY_TICK: dict[Topic, int] = {"book tbt": 400, "book50 tbt": 50}
 BOOKS: dict[Topic, int] = {**TICK_BY_TICK, "book": 400}
+
+# Trades that are remembered, for whoever asks what was.
+KEPT_TRADES = 30_000
 
 # What is said: its topic, and the value of that topic.
 Said = tuple[Topic, Any]
@@ -60,10 +65,10 @@ class Floor:
         self._levels = THIN_LEVELS if instrument.thin else LEVELS
         self._tick = Decimal(instrument.tick)
         self._lot = Decimal(instrument.lot)
-        name = f"{seed}/{self.market}/{self.instrument_id}"
-        self._random = random.Random(name)
+        self._name = f"{seed}/{self.market}/{self.instrument_id}"
+        self._random = random.Random(self._name)
         # For what is no part of the book.
-        self._others = random.Random(f"{name}/others")
+        self._others = random.Random(f"{self._name}/others")
         self._middle = int(Decimal(instrument.price) / self._tick)
         self._bids, self._asks = Side(is_bid=True), Side(is_bid=False)
         self._trade_id = self._random.randrange(1_000_000, 9_000_000)
@@ -71,6 +76,9 @@ class Floor:
         self._traded_lots = self._traded_value = 0
         self._high = self._low = self._last = self._middle
         self._bars: dict[Period, Bars] = {}
+        self._matches: deque[Match] = deque(maxlen=KEPT_TRADES)
+        self._before: list[Match] | None = None
+        self._bars_before: dict[tuple[Period, int], list[Bar]] = {}
         self._depths: dict[Topic, Depth] = {}
         for _ in range(2 * self._levels):
             self._place(self._bids, self._levels / 2)
@@ -160,26 +168,57 @@ class Floor:
         for bars in self._bars.values():
             bars.trade(price, lots, wall)
         each, rest = divmod(lots, count)
-        whole = Deal(
-            self._trade_id + count,
-            count,
-            self._price(price),
-            self._size(lots),
-            taker,
-            wall,
-            self.seq,
-        )
-        self._trade_id = whole.id
-        deals = [
-            whole._replace(
-                id=whole.id - left,
-                matches=1,
-                size=self._size(each if left else each + rest),
+        matches = [
+            Match(
+                self._trade_id + count - left,
+                price,
+                each if left else each + rest,
+                taker,
+                wall,
+                self.seq,
             )
             for left in range(count - 1, -1, -1)
         ]
-        self._last_trade, self._last_trades = deals[-1], whole
+        self._matches.extend(matches)
+        self._trade_id += count
+        deals = [self._deal(match) for match in matches]
+        self._last_trade = deals[-1]
+        self._last_trades = deals[-1]._replace(matches=count, size=self._size(lots))
         return deals
+
+    def _deal(self, match: Match) -> Deal:
+        price, size = self._price(match.price), self._size(match.lots)
+        return Deal(match.id, 1, price, size, match.side, match.at, match.seq)
+
+    # --- What was -------------------------------------------------------------------
+
+    def trades_before(self, trade_id: int | None, count: int) -> list[Deal]:
+        """The newest *count* trades older than *trade_id*, newest first."""
+        if self._before is None:
+            self._before = trades_before(self._matches[0], self._name)
+        # Ids are consecutive, and so the id is the place.
+        newest, oldest = self._matches[-1].id, self._matches[0].id
+        begin = newest if trade_id is None else min(newest, trade_id - 1)
+        found = [
+            self._matches[place - oldest]
+            for place in range(begin, max(begin - count, oldest - 1), -1)
+        ]
+        if len(self._matches) < KEPT_TRADES:
+            skipped = max(0, oldest - 1 - begin)
+            found += self._before[skipped : skipped + count - len(found)]
+        return [self._deal(match) for match in found]
+
+    def candles(self, period: Period, wall: float) -> list[Candle]:
+        """The bar of this moment, and all closed ones, newest first."""
+        self.present(period, wall)
+        bars = self._bars[period]
+        closed, since = bars.closed(wall), (period, bars.first.start)
+        if since not in self._bars_before:
+            name = f"{self._name}/{period.seconds}{period.offset:+}"
+            made = bars_before(bars.first, period.seconds, name)
+            self._bars_before[since] = made
+        before = self._bars_before[since] if bars.is_whole else []
+        return [self._candle(bar) for bar in (bars.open, *closed, *before)]
 
     # --- What is said of it ---------------------------------------------------------
 

@@ -19,14 +19,15 @@ from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
-from . import handshake, others, truth, v3, voices
+from . import handshake, others, rest, truth, v3, voices
 from .clients import CLOSE_TIMEOUT, Client, Clients, Listed, close
 from .desk import Desk
 from .faults import Faults
 from .logins import Accounts
-from .market import Market
+from .market import Market, SyntheticMarket
 from .others import Catalogue
 from .record import Record
+from .rest_faults import RestFaults
 from .spoiling import Spoiler
 from .values import Push
 
@@ -72,7 +73,11 @@ class Hub:
         self.port = 0
         self._desk = Desk(self)
         self._spoilers: dict[str, Spoiler] = {}
-        self._record = record
+        self.record = record
+        self.rest_faults = RestFaults()
+        self._rest: rest.Desk | None = None
+        if isinstance(market, SyntheticMarket):
+            self._rest = rest.Desk(market, self._present)
         self._tls = tls
         self._speed = speed
         self._idle_timeout = idle_timeout
@@ -154,7 +159,9 @@ class Hub:
     async def _shake_hands(
         self, connection: ServerConnection, request: Request
     ) -> Response | None:
-        self._record.count_handshake()
+        if request.path.startswith(rest.PREFIX):
+            return await self._answer(connection, request.path)
+        self.record.count_handshake()
         if self.faults.handshake_delay:
             await asyncio.sleep(self.faults.handshake_delay)
         if answer := self.faults.http_answer():
@@ -164,6 +171,22 @@ class Hub:
         if voices.voice(request.path) is None:
             return handshake.response(404, {}, "not found\n", self.wall())
         return None
+
+    async def _answer(self, connection: ServerConnection, target: str) -> Response:
+        """What is asked by plain HTTP; the past of a recorded market is not known."""
+        self.record.note_rest_request(target)
+        if self._rest is None:
+            return handshake.response(404, {}, "not found\n", self.wall())
+        fault = self.rest_faults.take(target)
+        said = self._rest.answer(target, self.wall(), self.rest_faults, fault)
+        if fault is not None and fault.seconds:
+            await asyncio.sleep(fault.seconds)
+        if fault is not None and fault.how == "drop":
+            connection.transport.abort()
+        headers = {"Content-Type": "application/json", **said.headers}
+        if said.length is not None:
+            headers["Content-Length"] = str(said.length)
+        return handshake.response(said.status, headers, said.body, self.wall())
 
     def _date(
         self, connection: ServerConnection, request: Request, response: Response
@@ -181,18 +204,18 @@ class Hub:
         assert voice is not None
         client = Client(connection, voice, time.monotonic())
         self.clients.add(client)
-        self._record.count_clients(+1)
+        self.record.count_clients(+1)
         try:
             while True:
                 message = await connection.recv()
                 client.active = time.monotonic()
-                self._record.note_request(message)
+                self.record.note_request(message)
                 self._desk.answer(client, message)
         except ConnectionClosed:
             pass  # the only way out
         finally:
             self.clients.remove(client)
-            self._record.count_clients(-1)
+            self.record.count_clients(-1)
 
     def open(self, channel: str, client: Client) -> None:
         """Push to *client* what a new subscriber of *channel* gets at once."""
@@ -230,7 +253,7 @@ class Hub:
             self._look(push.channel)
         if self.market.ended:
             self.clients.close_all(*ENDED)
-            self._record.note_change()
+            self.record.note_change()
 
     def _push(self, push: Push, clients: Collection[Client]) -> None:
         clients = self.clients.open_ones(clients)
@@ -242,7 +265,7 @@ class Hub:
 
     def _deliver(self, pushes: Iterable[Push], clients: Collection[Client]) -> None:
         for push in pushes:
-            self._record.note_push(push)
+            self.record.note_push(push)
             self._send(push, clients)
 
     def _look(self, channel: str) -> None:
@@ -262,7 +285,7 @@ class Hub:
         clients = self.clients.open_ones(self.clients.subscribers.get(channel, ()))
         if not clients or self.faults.silences(channel):
             return 0
-        self._record.note_push(others.push(channel, element))
+        self.record.note_push(others.push(channel, element))
         # Every account is told its own number.
         return sum(
             self._send(others.push(channel, element, _uid(client)), (client,))
@@ -282,13 +305,18 @@ class Hub:
 
     def said(self, channel: str) -> truth.Said:
         """A book as it was last said, whatever was sent in place of it."""
-        present = self.market.present(channel, self.wall())
+        return truth.said(self._present(channel, self.wall()))
+
+    def _present(self, channel: str, wall: float) -> Push | None:
+        """A book as it was last said, with the numbers that its subscribers know."""
+        present = self.market.present(channel, wall)
         spoiler = self._spoilers.get(channel)
-        return truth.said(spoiler.numbered(present) if present and spoiler else present)
+        return spoiler.numbered(present) if present and spoiler else present
 
     async def heal(self) -> None:
         """End every fault."""
         self.faults = Faults()
+        self.rest_faults.heal()
         for channel, spoiler in self._spoilers.items():
             late = spoiler.release()
             if clients := self.clients.subscribers.get(channel):

@@ -183,14 +183,22 @@ class SyntheticMarket:
     def _open(self, channel: str, wall: float) -> Line:
         line = self._line(channel)
         assert line is not None, channel
-        where = line.market, line.instrument_id
+        stand = self._stand((line.market, line.instrument_id), wall)
+        stand.lines.setdefault(line.topic, []).append(line)
+        self._lines[channel] = line
+        return line
+
+    def floor(self, market: str, instrument_id: str, wall: float) -> Floor | None:
+        """Where an instrument is traded, if there is such a one."""
+        where = market, instrument_id
+        return self._stand(where, wall).floor if where in self._known else None
+
+    def _stand(self, where: tuple[str, str], wall: float) -> _Stand:
         if where not in self._by_instrument:
             floor = Floor(self._known[where], self._seed, wall)
             self._by_instrument[where] = _Stand(floor)
             self._stands.append(self._by_instrument[where])
-        self._by_instrument[where].lines.setdefault(line.topic, []).append(line)
-        self._lines[channel] = line
-        return line
+        return self._by_instrument[where]
 
     def _line(self, channel: str) -> Line | None:
         return self._dialect.line(channel, self._known) or v5_data.line(

@@ -120,7 +120,7 @@ class Catalogue(Collection[str]):
     def _instruments(self, channel: str) -> Push | None:
         wanted = v5.arg_of(channel)["instType"]
         found = [
-            _instrument(each)
+            instrument(each)
             for each in self._market.listed
             if INST_TYPES[each.market] == wanted
         ]
@@ -171,7 +171,7 @@ def _balance(channel: str, wall: float) -> dict[str, Any]:
     return {"uTime": now, "totalEq": _TOTAL, "isoEq": "0", "details": details}
 
 
-def _instrument(each: Instrument) -> dict[str, str]:
+def instrument(each: Instrument) -> dict[str, str]:
     """What v5 says of an instrument: of its some forty fields those known here."""
     first, second, *rest = each.instrument_id.split("-")
     spot, option = each.market == "spot", each.market == "option"

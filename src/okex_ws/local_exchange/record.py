@@ -59,6 +59,7 @@ class Record:
         self._history = history
         self._changed = threading.Condition()
         self._requests: deque[Asked] = deque(maxlen=MAX_REQUESTS)
+        self._rest_requests: deque[Asked] = deque(maxlen=MAX_REQUESTS)
         self._pushed: dict[str, deque[_Kept]] = {}
         self.handshakes = 0
         self.clients = 0
@@ -83,6 +84,12 @@ class Record:
             self._requests.append(Asked(time.monotonic(), text))
             self._changed.notify_all()
 
+    def note_rest_request(self, target: str) -> None:
+        """Somebody asked for *target* by plain HTTP."""
+        with self._changed:
+            self._rest_requests.append(Asked(time.monotonic(), target))
+            self._changed.notify_all()
+
     def note_push(self, push: Push) -> None:
         """*push* is about to be sent."""
         if not self._history:
@@ -105,6 +112,12 @@ class Record:
         """What clients said, oldest first."""
         with self._changed:
             return tuple(self._requests)
+
+    @property
+    def rest_requests(self) -> tuple[Asked, ...]:
+        """What was asked by plain HTTP, oldest first."""
+        with self._changed:
+            return tuple(self._rest_requests)
 
     def pushed(self, channel: str) -> tuple[Pushed, ...]:
         """What was sent on *channel*, oldest first."""

@@ -22,12 +22,13 @@ from .instruments import INSTRUMENTS, AnyInstrument
 from .logins import Accounts, AnyCredentials
 from .market import Market, SyntheticMarket
 from .record import Asked, Pushed, Record
+from .rest_controls import RestControls
 from .thread import LoopThread
 from .truth import Said
 from .voices import BASE_V5, PATH_V3
 
 
-class LocalExchange(Controls):
+class LocalExchange(Controls, RestControls):
     """An exchange that speaks v3 and v5 on 127.0.0.1 and misbehaves on request.
 
     It is a context manager; `start` and `close` do the same without ``with``. Its
@@ -47,6 +48,10 @@ class LocalExchange(Controls):
     v5 in a sequence of ``seqId`` and ``prevSeqId``, and with a word of itself after a
     minute without change. v5's checksum is 0, as OKX has it since June 2026; with
     *checksums* it is real, as OKJ has it. `book` is what a client should have.
+
+    The same port answers its REST interface (`rest_url`) of both protocols: trades,
+    candles, books, instruments and the time, of the same market, which has a past of
+    1,000 trades and 3,000 bars from before its start. A recorded market has none.
 
     *seed* decides the synthetic market of *instruments* (ids, (market, id) pairs or
     `Instrument`): *pace* updates a second each, best levels every *interval* seconds.
@@ -193,6 +198,11 @@ class LocalExchange(Controls):
         return self._address(BASE_V5)
 
     @property
+    def rest_url(self) -> str:
+        """The origin of its REST interface: ``http://127.0.0.1:PORT``, or https."""
+        return self._address("").replace("ws", "http", 1)
+
+    @property
     def venue(self) -> Venue:
         """Itself as a `Venue` of v3, without limits that only slow a test down."""
         return self._venue("v3", self.url)
@@ -215,6 +225,8 @@ class LocalExchange(Controls):
             connections_per_second=1000.0,
             requests_per_hour=1_000_000,
             known="an okex_ws.local_exchange on this machine",
+            rest=self.rest_url if isinstance(self._market, SyntheticMarket) else None,
+            rest_share=1000.0,
         )
 
     @property

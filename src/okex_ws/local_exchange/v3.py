@@ -184,12 +184,12 @@ class Dialect(NamedTuple):
             asks, bids = value.asks, value.bids
             return self.depth5(market, instrument_id, asks, bids, iso(value.at))
         if isinstance(value, Deal):
-            return self.trade(market, _trade(market, instrument_id, value))
+            return self.trade(market, trade_element(market, instrument_id, value))
         table, named = f"{market}/{topic}", {"instrument_id": instrument_id}
         if isinstance(value, Summary):
             return push(table, _ticker(market, instrument_id, value))
         if isinstance(value, Candle):
-            return push(table, {"candle": _candle(market, value), **named})
+            return push(table, {"candle": candle_row(market, value), **named})
         if isinstance(value, Funding):
             return push(table, _funding(instrument_id, value))
         assert isinstance(value, Mark)
@@ -263,7 +263,8 @@ def _bare(row: Row, quoted: int) -> str:
     return f"[{','.join(fields)}]"
 
 
-def _trade(market: str, instrument_id: str, deal: Deal) -> dict[str, str]:
+def trade_element(market: str, instrument_id: str, deal: Deal) -> dict[str, str]:
+    """A single trade."""
     return {
         "side": deal.side,
         "trade_id": str(deal.id),
@@ -299,7 +300,7 @@ def _ticker(market: str, instrument_id: str, summary: Summary) -> dict[str, str]
     return ticker
 
 
-def _candle(market: str, candle: Candle) -> list[str]:
+def candle_row(market: str, candle: Candle) -> list[str]:
     """Six items on spot, and elsewhere the volume in coins as the seventh."""
     items = [iso(candle.start), *candle[1:6], candle.volume_ccy]
     return items[:6] if market == "spot" else items

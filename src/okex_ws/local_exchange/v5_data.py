@@ -86,7 +86,7 @@ def line(
     if name == "funding-rate" and market != "swap":
         return None
     head = f'{{"arg":{to_json(v5.arg_of(channel))},"data":['
-    words = _WORDS.get(name, _candle)
+    words = _WORDS.get(name, candle)
 
     def say(value: Any) -> Push:
         if isinstance(value, Change):
@@ -149,7 +149,8 @@ def _bbo(instrument_id: str, market: str, best: Best) -> str:
     )
 
 
-def _trades_all(instrument_id: str, market: str, deal: Deal) -> str:
+def trades_all(instrument_id: str, market: str, deal: Deal) -> str:
+    """A single trade."""
     return (
         f'{{"instId":"{instrument_id}","tradeId":"{deal.id}","px":"{deal.price}",'
         f'"sz":"{deal.size}","side":"{deal.side}","ts":"{milliseconds(deal.at)}",'
@@ -189,7 +190,8 @@ def _tickers(instrument_id: str, market: str, summary: Summary) -> str:
     )
 
 
-def _candle(instrument_id: str, market: str, candle: Candle) -> str:
+def candle(instrument_id: str, market: str, candle: Candle) -> str:
+    """One bar."""
     start, *texts, closed = candle
     return to_json([milliseconds(start), *texts, "1" if closed else "0"])
 
@@ -231,7 +233,7 @@ _WORDS: dict[str, Callable[[str, str, Any], str]] = {
     "books5": _books5,
     "bbo-tbt": _bbo,
     "trades": _trades,
-    "trades-all": _trades_all,
+    "trades-all": trades_all,
     "tickers": _tickers,
     "funding-rate": _funding,
     "mark-price": _mark,
