@@ -11,9 +11,9 @@ from okex_ws import messages, wire
 
 # What the wire's data becomes, and what that has to itself.
 TWINS = [
-    (wire.TradeData, messages.Trade, {"replayed"}),
+    (wire.TradeData, messages.Trade, {"replayed", "backfilled"}),
     (wire.TickerData, messages.Ticker, set()),
-    (wire.CandleData, messages.Candle, {"channel"}),
+    (wire.CandleData, messages.Candle, {"channel", "backfilled"}),
     (wire.FundingData, messages.FundingRate, set()),
 ]
 OWN = {"instrument_id", "received", "epoch"}

@@ -31,6 +31,13 @@ def whole(name: str, value: object, least: int | None = None) -> None:
         raise ValueError(f"{name} is {least} or more, got {value!r}")
 
 
+def port(name: str, value: object) -> None:
+    """*value* is a port to listen on, or 0 for any."""
+    whole(name, value, least=0)
+    if isinstance(value, int) and value > 65535:
+        raise ValueError(f"{name} is 65535 at the most, got {value!r}")
+
+
 def number(
     name: str, value: object, *, positive: bool = False, endless: bool = False
 ) -> None:

@@ -58,6 +58,7 @@ class Hub:
         record: Record,
         accounts: Accounts,
         *,
+        port: int,
         tls: ssl.SSLContext | None,
         speed: float,
         idle_timeout: float,
@@ -70,7 +71,7 @@ class Hub:
         self.clients = Clients(buffer_limit)
         self.faults = Faults()
         self.clock_offset = clock_offset
-        self.port = 0
+        self.port = port
         self._desk = Desk(self)
         self._spoilers: dict[str, Spoiler] = {}
         self.record = record

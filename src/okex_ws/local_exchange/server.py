@@ -68,6 +68,8 @@ class LocalExchange(Controls, RestControls):
     market's own (three on spot, four elsewhere). *numbers_2018* writes numbers as of
     December 2018 (on futures bare JSON numbers). Both are about v3.
 
+    *port* is where it listens; 0 is any that is free.
+
     *tls* ``True`` makes a certificate on the fly, which `ssl_context` trusts; a server
     ``ssl.SSLContext`` is used as it is. A client is closed with 4001 (v5: 4004) when
     neither side has sent anything for *idle_timeout* seconds (the exchange's rule is
@@ -97,6 +99,7 @@ class LocalExchange(Controls, RestControls):
         checksums: bool = False,
         level_fields: int | None = None,
         numbers_2018: bool = False,
+        port: int = 0,
         tls: bool | ssl.SSLContext = False,
         # Limits
         idle_timeout: float = 30.0,
@@ -111,6 +114,7 @@ class LocalExchange(Controls, RestControls):
         checks.flag("checksums", checksums)
         checks.flag("numbers_2018", numbers_2018)
         checks.number("idle_timeout", idle_timeout, positive=True, endless=True)
+        checks.port("port", port)
         checks.whole("buffer_limit", buffer_limit, least=1)
         checks.whole("history", history, least=0)
         checks.offset("clock_offset", clock_offset)
@@ -133,6 +137,7 @@ class LocalExchange(Controls, RestControls):
             self._market,
             self._record,
             Accounts(credentials),
+            port=port,
             tls=self._make_tls(tls),
             speed=speed,
             idle_timeout=idle_timeout,
@@ -163,7 +168,7 @@ class LocalExchange(Controls, RestControls):
     # --- Its life -------------------------------------------------------------------
 
     def start(self) -> LocalExchange:
-        """Listen on a free port; returns itself, once clients can come."""
+        """Listen; returns itself, once clients can come. ``OSError`` if it cannot."""
         self._thread.start()
         return self
 

@@ -1,0 +1,58 @@
+"""The command line, ``okex-ws``: one module a command, built like a user's program."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+from .. import __version__
+from . import doctor, serve, watch
+from .exits import MEANING, ending
+from .logs import logged
+
+# In the order in which a newcomer needs them.
+_COMMANDS = (watch, doctor, serve)
+
+_EXAMPLES = """\
+examples:
+  okex-ws watch BTC-USDT             live prices, as a ladder
+  okex-ws watch --local              the same without any exchange to reach
+  okex-ws doctor                     why is there no price?
+  okex-ws COMMAND --help             more of each"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    result = argparse.ArgumentParser(
+        prog="okex-ws",
+        description="The live OKEX/OKX order book in a terminal, or the word that it is"
+        " not live.",
+        epilog=f"{_EXAMPLES}\n\n{MEANING}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    result.add_argument(
+        "--version", action="version", version=f"%(prog)s {__version__}"
+    )
+    result.add_argument(
+        "-v", "--verbose", action="store_true", help="log connects to stderr too"
+    )
+    commands = result.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for each in _COMMANDS:
+        each.add(commands)
+    return result
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; the exit code, as of ``okex-ws --help``.
+
+    Raises:
+        SystemExit: by argparse, for ``--help`` and for arguments that it refuses.
+    """
+    options = parser().parse_args(argv)
+
+    def run() -> int:
+        with logged(options.verbose):
+            code: int = options.run(options)
+            return code
+
+    return ending(run)

@@ -1,0 +1,150 @@
+"""What several commands are asked alike: where to connect, how long, how strictly."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import ssl
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from .. import VENUES, Venue
+from ..venues import find_venue, market_of
+from .exits import MEANING, USAGE, Failure, refusing
+
+if TYPE_CHECKING:
+    from ..local_exchange import LocalExchange
+
+VENUE = "okx"
+# Japan has no dollars.
+_INSTRUMENTS = {"okj": "BTC-JPY", "okj-v3": "BTC-JPY"}
+_INSTRUMENT = "BTC-USDT"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a command connects to: a venue, and the exchange behind it if it is ours.
+
+    *own* is the exchange that ``--local`` started.
+    """
+
+    venue: Venue
+    ssl_context: ssl.SSLContext | None = None
+    proxy: str | None = None
+    own: LocalExchange | None = None
+
+    @property
+    def instrument(self) -> str:
+        """What most people there would look at."""
+        if self.own is not None:
+            return self.own.busiest[1]
+        return _INSTRUMENTS.get(self.venue.name, _INSTRUMENT)
+
+
+def duration(text: str) -> float:
+    """A positive number of seconds, as an argument."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no number of seconds more than zero"
+        )
+    return value
+
+
+def count(text: str) -> int:
+    """A whole number from 1 up, as an argument."""
+    if not (text.isascii() and text.isdigit() and int(text) > 0):
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1 up")
+    return int(text)
+
+
+def names(text: str) -> list[str]:
+    """Names between commas, as an argument."""
+    found = [each.strip() for each in text.split(",") if each.strip()]
+    if not found:
+        raise argparse.ArgumentTypeError(f"{text!r} has no name")
+    return found
+
+
+def command(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+    name: str,
+    rule: str,
+    examples: str,
+) -> argparse.ArgumentParser:
+    """A parser for the command *name*, whose help ends with *examples*."""
+    return commands.add_parser(
+        name,
+        help=rule,
+        description=rule[0].upper() + rule[1:] + ".",
+        epilog=f"examples:\n{examples}\n\n{MEANING}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
+def ask_where(parser: argparse.ArgumentParser, local: bool = True) -> None:
+    """Add ``--venue``, ``--url``, ``--proxy`` and, with *local*, ``--local``."""
+    group = parser.add_argument_group("where")
+    add = group.add_argument
+    add("--venue", help=f"{', '.join(VENUES)} (default: {VENUE})")
+    add("--url", help="an endpoint of your own, ws:// or wss://, .../ws/v5 or v3")
+    if local:
+        add(
+            "--local",
+            action="store_true",
+            help="an exchange on this machine in the venue's place, started for this"
+            " (needs the extra 'local')",
+        )
+    add(
+        "--proxy",
+        metavar="URL",
+        help="an HTTP proxy, '' for none (default: what the environment names)",
+    )
+
+
+def ask_limits(parser: argparse.ArgumentParser) -> None:
+    """Add ``--max-age``, ``--max-silence`` and ``--max-lag``."""
+    group = parser.add_argument_group("when a price is too old (it is STALE then)")
+    for name, meaning in (
+        ("age", "since the exchange pushed this book: a quiet market is old and right"),
+        ("silence", "since anything came over the connection"),
+        ("lag", "that a push came later than the best of ten minutes"),
+    ):
+        group.add_argument(
+            f"--max-{name}", type=duration, metavar="S", help=f"seconds {meaning}"
+        )
+
+
+def place(options: argparse.Namespace, stack: ExitStack) -> Place:
+    """Where *options* lead; what was started for it ends with *stack*."""
+    local = getattr(options, "local", False)
+    if options.url is not None and (local or options.venue is not None):
+        raise Failure("--url is another place than --venue and --local", USAGE)
+    with refusing():
+        if options.url is not None:
+            return Place(venue_at(options.url), proxy=options.proxy)
+        venue = find_venue(VENUE if options.venue is None else options.venue)
+    if not local:
+        return Place(venue, proxy=options.proxy)
+    from ..local_exchange import LocalExchange
+
+    own = stack.enter_context(LocalExchange(tls=True))
+    here = own.venue if venue.protocol == "v3" else own.venue_v5
+    return Place(here, own.ssl_context, options.proxy, own)
+
+
+def venue_at(url: str) -> Venue:
+    """The exchange at *url*: of v5 where its path says so, else of v3."""
+    if "/ws/v5" in url:
+        return Venue("url", "v5", (url.rstrip("/").removesuffix("/public"),))
+    return Venue("url", "v3", (url,))
+
+
+def market(name: str, wanted: str | None) -> str:
+    """The market of an instrument: what was *wanted*, else what its id tells."""
+    # What is no id at all, the subscription refuses in its own words.
+    return wanted or market_of(name) or "spot"

@@ -1,0 +1,92 @@
+"""A check list: what is found in which order, and that after a failure nothing is."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Grade(str, Enum):
+    """How a check came out."""
+
+    GOOD = "good"
+    WARN = "warn"
+    BAD = "bad"
+    NOT_TRIED = "not tried"
+
+    def __str__(self) -> str:
+        return self.value
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a check found; *advice* is what to do about it."""
+
+    said: str
+    grade: Grade = Grade.GOOD
+    advice: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One line of the list; *seconds* is what it took, ``None`` if it was not tried."""
+
+    name: str
+    said: str
+    grade: Grade
+    advice: str = ""
+    seconds: float | None = None
+
+
+class Bad(Exception):
+    """A check failed, and those behind it cannot be tried."""
+
+    def __init__(self, said: str, advice: str = "") -> None:
+        super().__init__(said)
+        self.said = said
+        self.advice = advice
+
+
+class Checklist:
+    """Does one check after the other; *tell* is told of each, before and after it."""
+
+    def __init__(
+        self,
+        begin: Callable[[str], None],
+        tell: Callable[[Check], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.checks: list[Check] = []
+        self._begin = begin
+        self._tell = tell
+        self._clock = clock
+
+    @property
+    def failed(self) -> Check | None:
+        """The check that failed, if one did."""
+        return next((each for each in self.checks if each.grade is Grade.BAD), None)
+
+    @property
+    def warned(self) -> list[Check]:
+        """Those that are good enough, and no better."""
+        return [each for each in self.checks if each.grade is Grade.WARN]
+
+    def check(self, name: str, do: Callable[[], Finding]) -> None:
+        """Do it, unless one before failed."""
+        if self.failed is not None:
+            self._note(Check(name, "not tried", Grade.NOT_TRIED))
+            return
+        self._begin(name)
+        began = self._clock()
+        try:
+            found = do()
+        except Bad as bad:
+            found = Finding(bad.said, Grade.BAD, bad.advice)
+        took = self._clock() - began
+        self._note(Check(name, found.said, found.grade, found.advice, took))
+
+    def _note(self, check: Check) -> None:
+        self.checks.append(check)
+        self._tell(check)

@@ -1,0 +1,202 @@
+"""Items and readings as lines: for people, or one JSON object each.
+
+A line depends on what it is about and on nothing else, so that the same items are the
+same bytes. Numbers of the exchange are strings in JSON; ``null`` is not known.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Callable
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from .. import (
+    BookUpdate,
+    Candle,
+    Data,
+    Depth,
+    FundingRate,
+    Gap,
+    Item,
+    StateChange,
+    Ticker,
+    Trade,
+)
+from .reading import Reading, Top, top
+from .text import NOTHING, clean, moment, number, seconds
+
+# What each item is called in a line.
+KINDS: dict[type, str] = {
+    Depth: "depth",
+    BookUpdate: "book",
+    Trade: "trade",
+    Ticker: "ticker",
+    Candle: "candle",
+    FundingRate: "funding",
+    Data: "data",
+    StateChange: "state",
+    Gap: "gap",
+}
+# What a line of JSON leaves out: each version of a whole book is in its updates.
+_LEFT_OUT = "book"
+
+
+# --- One JSON object ----------------------------------------------------------------
+
+
+def item_json(item: Item) -> str:
+    """*item* as one JSON object: its ``type`` and its fields."""
+    fields = {
+        field.name: plain(getattr(item, field.name))
+        for field in dataclasses.fields(item)
+        if field.name != _LEFT_OUT
+    }
+    return json.dumps({"type": KINDS[type(item)], **fields})
+
+
+def reading_json(reading: Reading) -> str:
+    """*reading* as one JSON object."""
+    health, best = reading.health, top(reading.depth or reading.ticker)
+    fields = {
+        "type": "reading",
+        "instrument_id": reading.instrument_id,
+        "market": reading.market,
+        "state": str(health.state),
+        "cause": health.cause or None,
+        "bid": best.bid,
+        "bid_size": best.bid_size,
+        "ask": best.ask,
+        "ask_size": best.ask_size,
+        "spread": best.spread,
+        "age": health.age,
+        "lag": health.lag,
+        "epoch": health.epoch,
+        "timestamp": reading.since,
+    }
+    return json.dumps({name: plain(value) for name, value in fields.items()})
+
+
+def plain(value: Any) -> Any:
+    """*value* as JSON has it: numbers and moments as strings, `None` if not known."""
+    if isinstance(value, datetime):
+        return moment(value)
+    if isinstance(value, Decimal):
+        return f"{value:f}"
+    if isinstance(value, float):
+        return round(value, 6) if math.isfinite(value) else None
+    if isinstance(value, (tuple, list)):
+        return [plain(each) for each in value]
+    if isinstance(value, dict):
+        return {str(name): plain(each) for name, each in value.items()}
+    # A state is a string of its own kind.
+    return str(value) if isinstance(value, str) else value
+
+
+# --- A line for people --------------------------------------------------------------
+
+
+class ItemLines:
+    """Items as lines, each with its moment: a gap has that of the item before."""
+
+    def __init__(self) -> None:
+        self._at = NOTHING
+
+    def line(self, item: Item) -> str:
+        """*item* as a line."""
+        at = item.at if isinstance(item, StateChange) else getattr(item, "received", 0)
+        if isinstance(at, datetime):
+            self._at = moment(at)
+        name = item.instrument_id or NOTHING
+        said = _WORDS[type(item)](item)
+        return clean(
+            f"{self._at:24}  {name:14}  {KINDS[type(item)]:7}  {said}".rstrip()
+        )
+
+
+def reading_line(reading: Reading) -> str:
+    """*reading* as a line: prices if it is live, else why it is not."""
+    health = reading.health
+    start = f"{reading.instrument_id:14}  {health.state:12}"
+    if not reading.live:
+        return clean(f"{start}  {health.cause}".rstrip())
+    prices = _best(top(reading.depth or reading.ticker))
+    return clean(f"{start}  {prices}, age {seconds(health.age)}")
+
+
+def _best(best: Top) -> str:
+    def side(price: Decimal | None, size: Decimal | None, empty: str) -> str:
+        if price is None:
+            return empty
+        return number(price) if size is None else f"{number(price)} x {number(size)}"
+
+    bid = side(best.bid, best.bid_size, "no bids")
+    ask = side(best.ask, best.ask_size, "no asks")
+    spread = "" if best.spread is None else f", spread {number(best.spread)}"
+    return f"{bid} / {ask}{spread}"
+
+
+def _depth(item: Depth) -> str:
+    return _best(top(item))
+
+
+def _book(item: BookUpdate) -> str:
+    rows = zip(item.book.best, ("no bids", "no asks"), strict=True)
+    best = (empty if row is None else f"{row[0]} x {row[1]}" for row, empty in rows)
+    changed = f"{len(item.bids)} bids, {len(item.asks)} asks"
+    return f"{' / '.join(best)}, {item.action} of {changed}"
+
+
+def _trade(item: Trade) -> str:
+    several = f" ({item.count} trades)" if item.count > 1 else ""
+    marks = [name for name in ("replayed", "backfilled") if getattr(item, name, False)]
+    marked = f" [{', '.join(marks)}]" if marks else ""
+    price, size = number(item.price), number(item.size)
+    return f"{item.side:4} {size} at {price}{several}{marked}"
+
+
+def _ticker(item: Ticker) -> str:
+    return f"last {number(item.last)}, {_best(top(item))}"
+
+
+def _candle(item: Candle) -> str:
+    prices = " ".join(map(number, (item.open, item.high, item.low, item.close)))
+    closed = {True: ", closed", False: ", open", None: ""}[item.closed]
+    filled = " [backfilled]" if getattr(item, "backfilled", False) else ""
+    volume = number(item.volume)
+    return (
+        f"{item.channel} {moment(item.start)} {prices} volume {volume}{closed}{filled}"
+    )
+
+
+def _funding(item: FundingRate) -> str:
+    return f"{number(item.rate)} at {moment(item.funding_time)}"
+
+
+def _data(item: Data) -> str:
+    return f"{item.channel} {json.dumps(plain(item.elements))}"
+
+
+def _state(item: StateChange) -> str:
+    return f"{item.old} -> {item.new}" + (f": {item.cause}" if item.cause else "")
+
+
+def _gap(item: Gap) -> str:
+    between = f"after {item.after or '?'} before {item.before or '?'}"
+    return f"{item.channel} {between}: {item.cause}"
+
+
+_WORDS: dict[type, Callable[[Any], str]] = {
+    Depth: _depth,
+    BookUpdate: _book,
+    Trade: _trade,
+    Ticker: _ticker,
+    Candle: _candle,
+    FundingRate: _funding,
+    Data: _data,
+    StateChange: _state,
+    Gap: _gap,
+}

@@ -1,0 +1,66 @@
+"""The command line as a whole."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+from tests.cli.running import environment
+
+import okex_ws
+from okex_ws.cli import main, parser
+
+COMMANDS = [
+    name
+    for action in parser()._actions
+    if isinstance(action.choices, dict)
+    for name in action.choices
+]
+
+
+@pytest.mark.parametrize("command", [[], *([name] for name in COMMANDS)])
+def test_the_help_is_worth_reading(
+    command: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([*command, "--help"])
+
+    said = capsys.readouterr().out
+    assert ended.value.code == 0
+    assert "examples:" in said
+    assert f"okex-ws {command[0]}" in said if command else "COMMAND" in said
+    assert "exit codes: 0 good" in said
+
+
+@pytest.mark.parametrize("arguments", [[], ["wach"], ["watch", "--jsn"]])
+def test_what_is_no_command_is_refused(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+
+    assert ended.value.code == 2
+    assert "usage: okex-ws" in capsys.readouterr().err
+
+
+def test_the_version_is_the_librarys(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--version"])
+
+    assert capsys.readouterr().out == f"okex-ws {okex_ws.__version__}\n"
+
+
+def test_the_help_needs_no_extra() -> None:
+    missing = "import sys; sys.modules.update(rich=None, matplotlib=None, trustme=None,"
+    missing += " websockets=None, httpx=None)"
+    code = f"{missing}; from okex_ws.cli import main; main(['--help'])"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+    assert (done.returncode, done.stderr) == (0, "")
