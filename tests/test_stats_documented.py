@@ -225,6 +225,7 @@ def test_every_record_is_of_one_logger() -> None:
 
     assert named == {
         ("", "'okex_ws'"),
+        ("cli", "'okex_ws'"),  # whose records it shows
         ("local_exchange", "'okex_ws.local_exchange'"),
     }
 
