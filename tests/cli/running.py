@@ -105,8 +105,9 @@ class Terminal:
 
     def end(self) -> int:
         """The exit code, with all that was sent read."""
+        give_up = time.monotonic() + TIMEOUT
         while self._read() and self.process.poll() is None:
-            pass
+            assert time.monotonic() < give_up, self.sent[-2000:]
         while self._read() and select.select([self._master], [], [], 0)[0]:
             pass
         return self.process.wait(TIMEOUT)
