@@ -18,7 +18,16 @@ SOURCE = ROOT / "src" / "okex_ws"
 # Lowest first. A module imports only from groups before its own, or inside its package
 # where the whole package is named here.
 LAYERS = (
-    {"errors", "timing", "messages", "wire", "numerals", "library", "credentials"},
+    {
+        "errors",
+        "timing",
+        "messages",
+        "wire",
+        "numerals",
+        "library",
+        "lifecycle",
+        "credentials",
+    },
     {"shared", "ipc", "child", "captures"},
     {"instrument", "pages"},
     {"venues", "book", "trust", "login"},

@@ -7,9 +7,8 @@ import importlib.util
 import logging
 import os
 import signal
-import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timezone
 from decimal import Decimal
 from itertools import pairwise, takewhile
@@ -17,6 +16,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from tests.programs import TIMEOUT, Program, Start, end_of, programs
 
 from okex_ws import (
     VENUES,
@@ -33,10 +33,7 @@ from okex_ws import (
 from okex_ws.local_exchange import LocalExchange
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
-TIMEOUT = 30
 NOW = datetime(2026, 11, 24, tzinfo=timezone.utc)
-
-Program = subprocess.Popen[str]
 
 
 def load(name: str) -> ModuleType:
@@ -64,39 +61,19 @@ def _logging_as_before() -> Iterator[None]:
 
 
 @pytest.fixture
-def start() -> Iterator[Callable[..., Program]]:
+def start() -> Iterator[Start]:
     """Starts an example as a program of its own; none outlives the test."""
-    started: list[Program] = []
-
-    def start(name: str, *arguments: str) -> Program:
-        # Whoever runs the tests may have a key, which is none of theirs.
-        env = {k: v for k, v in os.environ.items() if not k.startswith("OKX_")}
-        process = subprocess.Popen(
-            [sys.executable, str(EXAMPLES / f"{name}.py"), *arguments],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env={**env, "PYTHONPATH": str(EXAMPLES.parent / "src")},
-        )
-        started.append(process)
-        return process
-
-    yield start
-    for process in started:
-        with process:
-            process.kill()
+    # Whoever runs the tests may have a key, which is none of theirs.
+    env = {k: v for k, v in os.environ.items() if not k.startswith("OKX_")}
+    env["PYTHONPATH"] = str(EXAMPLES.parent / "src")
+    with programs() as run:
+        yield lambda name, *more: run(str(EXAMPLES / f"{name}.py"), *more, env=env)
 
 
 def printed(process: Program) -> Iterator[str]:
     """The lines of a program, as they come."""
     assert process.stdout is not None
     return (line.rstrip("\n") for line in process.stdout)
-
-
-def end_of(process: Program) -> tuple[int, str]:
-    """The exit code and what was said on stderr."""
-    _, errors = process.communicate(timeout=TIMEOUT)
-    return process.returncode, errors
 
 
 def interrupt(process: Program) -> tuple[int, str]:
@@ -109,7 +86,7 @@ def interrupt(process: Program) -> tuple[int, str]:
 
 @pytest.mark.slow
 def test_many_prints_prices_of_each_once_it_is_live(
-    start: Callable[..., Program],
+    start: Start,
 ) -> None:
     ids = ("BTC-USDT", "BTC-USD-SWAP")
     process = start("many", "--local", *ids)
@@ -131,7 +108,7 @@ def test_many_prints_prices_of_each_once_it_is_live(
 
 @pytest.mark.slow
 def test_compare_prints_the_difference_of_two_mids(
-    start: Callable[..., Program],
+    start: Start,
 ) -> None:
     process = start("compare", "--local")
     rows: list[list[str]] = []
@@ -152,7 +129,7 @@ def test_compare_prints_the_difference_of_two_mids(
 
 @pytest.mark.slow
 def test_private_prints_the_balance_and_no_secret(
-    start: Callable[..., Program],
+    start: Start,
 ) -> None:
     process = start("private", "--local")
     lines = []
@@ -173,7 +150,7 @@ def test_private_prints_the_balance_and_no_secret(
 
 
 @pytest.mark.slow
-def test_a_refused_key_is_one_readable_line(start: Callable[..., Program]) -> None:
+def test_a_refused_key_is_one_readable_line(start: Start) -> None:
     process = start("private", "--wrong-key")
     lines = list(printed(process))
     code, errors = end_of(process)
@@ -198,7 +175,7 @@ def test_a_refused_key_is_one_readable_line(start: Callable[..., Program]) -> No
     ],
 )
 def test_bad_arguments_end_it_with_one_sentence(
-    name: str, arguments: list[str], said: str, start: Callable[..., Program]
+    name: str, arguments: list[str], said: str, start: Start
 ) -> None:
     code, errors = end_of(start(name, *arguments))
 
@@ -491,7 +468,7 @@ def test_the_registry_of_prometheus_client_has_the_same(
 
 
 @pytest.mark.slow
-def test_metrics_are_served_on_this_machine(start: Callable[..., Program]) -> None:
+def test_metrics_are_served_on_this_machine(start: Start) -> None:
     process = start("metrics", "--local", "--port", "0")
     url = next(printed(process))
     address, _, path = url.removeprefix("http://").partition("/")

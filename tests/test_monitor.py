@@ -10,7 +10,6 @@ import logging
 import math
 import os
 import signal
-import subprocess
 import sys
 import threading
 from base64 import b64encode
@@ -22,6 +21,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from tests.programs import TIMEOUT, Start, end_of, programs
 
 from okex_ws import (
     VENUES,
@@ -37,9 +37,6 @@ from okex_ws.local_exchange import LocalExchange, deflate
 PATH = Path(__file__).parents[1] / "examples" / "monitor.py"
 RECORDED = "cryptofeed/v3_OKEX.ws.56_20210417"
 RECORDED_OVER_V5 = "cryptofeed/v5_OKX.ws.1_20220513"
-TIMEOUT = 30
-
-Monitor = subprocess.Popen[str]
 
 
 def load() -> ModuleType:
@@ -706,36 +703,16 @@ def test_a_capture_with_a_changed_digit_is_refused(
 
 
 @pytest.fixture
-def start() -> Iterator[Callable[..., Monitor]]:
+def start() -> Iterator[Start]:
     """Starts the monitor as a program of its own; none outlives the test."""
-    started: list[Monitor] = []
-
-    def start(*arguments: str) -> Monitor:
-        process = subprocess.Popen(
-            [sys.executable, str(PATH), *arguments],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env={**os.environ, "PYTHONPATH": str(PATH.parents[1] / "src")},
-        )
-        started.append(process)
-        return process
-
-    yield start
-    for process in started:
-        with process:
-            process.kill()
-
-
-def end_of(process: Monitor) -> tuple[int, str]:
-    """The exit code and what was said on stderr."""
-    _, errors = process.communicate(timeout=TIMEOUT)
-    return process.returncode, errors
+    here = {**os.environ, "PYTHONPATH": str(PATH.parents[1] / "src")}
+    with programs() as run:
+        yield lambda *arguments: run(str(PATH), *arguments, env=here)
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="sends SIGINT as a terminal does")
-def test_ctrl_c_ends_it_cleanly(start: Callable[..., Monitor]) -> None:
+def test_ctrl_c_ends_it_cleanly(start: Start) -> None:
     process = start("--local")
     assert process.stdout is not None
     next(line for line in process.stdout if " LIVE " in line)
@@ -745,7 +722,7 @@ def test_ctrl_c_ends_it_cleanly(start: Callable[..., Monitor]) -> None:
 
 
 @pytest.mark.slow
-def test_a_closed_pipe_ends_it_cleanly(start: Callable[..., Monitor]) -> None:
+def test_a_closed_pipe_ends_it_cleanly(start: Start) -> None:
     process = start("--local", "--json")
     assert process.stdout is not None
     assert json.loads(process.stdout.readline())["epoch"] >= 0

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-from collections.abc import Callable
 from datetime import datetime, timezone
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import hypothesis.strategies as st
 import pytest
 from hypothesis import given
+from tests.rest_bodies import read_by_all
 from tests.test_rest_v5 import Json
 
 from okex_ws.errors import RequestRejected, WireError
@@ -204,24 +204,12 @@ def test_candles_are_asked_for_by_windows_of_time() -> None:
     assert DIALECT.seconds_of("candle604800s") == 604800
 
 
-READERS: list[Callable[[Any], object]] = [
-    DIALECT.read_time,
-    DIALECT.read_families,
-    lambda found: DIALECT.read_instruments(found, "swap"),
-    DIALECT.read_book,
-    lambda found: DIALECT.read_trades(found, "BTC-USDT"),
-    DIALECT.read_candles,
-]
-
-
 @given(Json, st.sampled_from([200, 400, 429, 500]))
 def test_any_json_is_read_or_refused_by_one_of_two_errors(
     body: Any, status: int
 ) -> None:
     for envelope in (body, [body], {"code": body}, {"error_code": body}):
-        for reader in READERS:
-            with contextlib.suppress(WireError, RequestRejected):
-                reader(read(envelope, status))
+        read_by_all(DIALECT, partial(read, envelope, status))
 
 
 @given(
@@ -233,7 +221,5 @@ def test_a_field_that_is_anything_breaks_no_reader(
     element: dict[str, Any], draw: st.DataObject, value: Any
 ) -> None:
     name = draw.draw(st.sampled_from(sorted(element)))
-    for reader in READERS:
-        for body in (element | {name: value}, [element | {name: value}]):
-            with contextlib.suppress(WireError, RequestRejected):
-                reader(read(body))
+    for body in (element | {name: value}, [element | {name: value}]):
+        read_by_all(DIALECT, partial(read, body))

@@ -6,7 +6,6 @@ import math
 import random
 import ssl
 from collections.abc import Callable, Iterable, Sequence
-from types import TracebackType
 from typing import TYPE_CHECKING, Literal
 
 from .callbacks import OnState
@@ -15,6 +14,7 @@ from .errors import NotLive
 from .following import Following
 from .items import make_best
 from .library import on_library_thread
+from .lifecycle import Closing
 from .messages import BestBidAsk, ConnectionReport, Health, State, Stats
 from .options import make_plan
 from .recorder import Recorder
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from .subscription import SubscriptionOptions
 
 
-class Feed:
+class Feed(Closing):
     """The connections to one venue, shared by many subscriptions.
 
     ``feed.subscribe(ids, market)``, ``WSSubscription(..., feed=feed)`` and
@@ -305,17 +305,6 @@ class Feed:
         if self._plan.has_ended:
             return True
         return False if on_library_thread() else self._plan.join(timeout)
-
-    def __enter__(self) -> Feed:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def __repr__(self) -> str:
         count = len(self._plan.views)

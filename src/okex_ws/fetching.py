@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import NamedTuple, TypeVar
 
 import httpx
@@ -129,7 +129,9 @@ class Fetcher:
         self._check_open()
         self._begin(self._tries.timeout)
         url = f"{self._origin}{ask.path}"
-        request = self._client.build_request("GET", url, params=_params(ask.params))
+        request = self._client.build_request(
+            "GET", url, params=dict(ask.params) or None
+        )
         try:
             response = self._client.send(request, stream=True)
             try:
@@ -143,10 +145,6 @@ class Fetcher:
         except httpx.HTTPError as error:
             reason = printable(str(error)) or type(error).__name__
             raise ConnectionLost(self._origin, reason) from error
-
-
-def _params(params: Mapping[str, str]) -> dict[str, str] | None:
-    return dict(params) or None
 
 
 def _body(response: httpx.Response) -> bytes:

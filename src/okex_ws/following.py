@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import TracebackType
-from typing import TypeVar
 
 from .callbacks import OnError, OnMessage, OnState
 from .library import on_library_thread
+from .lifecycle import Closing
 from .messages import Health, State, Stats
 from .options import AnyPlan
 from .trust import Limits
@@ -15,10 +14,8 @@ from .updates import Inbox, Updates
 from .venues import Venue
 from .wire import Name
 
-Self = TypeVar("Self", bound="Following")
 
-
-class Following:
+class Following(Closing):
     """A subscription; `WSSubscription` and `RawSubscription` are the two there are."""
 
     def __init__(
@@ -119,14 +116,3 @@ class Following:
             return True
         self._plan.close()
         return False if on_library_thread() else self._plan.join(timeout)
-
-    def __enter__(self: Self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()

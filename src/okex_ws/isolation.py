@@ -22,6 +22,7 @@ from .errors import OkexWSError
 from .holding import Holding, Store
 from .isolated import IsolatedView, Silent, refuse
 from .keeper import Keeper
+from .lifecycle import tell_forks
 from .login import check_logins
 from .messages import ConnectionReport, Stats
 from .outage import Outage
@@ -364,10 +365,4 @@ class IsolatedPlan:
 _plans: weakref.WeakSet[IsolatedPlan] = weakref.WeakSet()
 
 
-def _after_fork() -> None:
-    for plan in list(_plans):
-        plan.forked()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+tell_forks(_plans)

@@ -6,9 +6,9 @@ wait tells the others.
 
 from __future__ import annotations
 
-import os
 import threading
 
+from .lifecycle import tell_forks
 from .rest_wire import Rule
 from .timing import Budget
 
@@ -51,6 +51,4 @@ class Limiter:
 
 # Of the machine's own clock.
 PROCESS = Limiter()
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=PROCESS.forked)
+tell_forks([PROCESS])

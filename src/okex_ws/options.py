@@ -24,7 +24,7 @@ from .timing import Clock, Ping, Reconnect, SystemClock, Timeouts
 from .trust import Link
 from .venues import Venue, find_venue, retired
 
-_WIRES: dict[str, Wire] = {"v3": V3, "v5": V5}
+WIRES: dict[str, Wire] = {"v3": V3, "v5": V5}
 
 
 class ConnectionOptions(TypedDict, total=False):
@@ -88,7 +88,7 @@ def make_plan(
     _check_type("isolate", isolate, bool)
     _check_type("recorder", recorder, Recorder)
     _check_credentials(credentials, where)
-    ping, wire = Ping(ping_interval, probe_interval), _WIRES[where.protocol]
+    ping, wire = Ping(ping_interval, probe_interval), WIRES[where.protocol]
     if isolate:
         here = {"clock": clock, "network": network, "rng": rng, "recorder": recorder}
         check_isolated(on_state, callbacks, ssl_context, here)

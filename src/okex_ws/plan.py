@@ -7,7 +7,6 @@ connections, in order, and so is everything that they have to say.
 
 from __future__ import annotations
 
-import os
 import threading
 import weakref
 from collections import Counter
@@ -20,6 +19,7 @@ from .counters import Counts
 from .credentials import Credentials
 from .errors import OkexWSError
 from .inboxes import Inboxes
+from .lifecycle import tell_forks
 from .login import check_logins
 from .messages import ConnectionReport, Stats
 from .protocols import Wire
@@ -381,11 +381,5 @@ class Plan:
 _plans: weakref.WeakSet[Plan] = weakref.WeakSet()
 
 
-def _after_fork() -> None:
-    HOST_GAP.forked()
-    for plan in list(_plans):
-        plan.forked()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+tell_forks([HOST_GAP])
+tell_forks(_plans)

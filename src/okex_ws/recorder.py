@@ -17,17 +17,17 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from types import TracebackType
 from typing import Any
 
 from .credentials import Credentials
 from .errors import OkexWSError, RecordingFailed
 from .library import mark_library_thread
+from .lifecycle import Closing, tell_forks
 from .outage import OnceAMinute
 from .parts import Parts
 from .recording import Entry, write_line
 from .tape import Frame, Tape
-from .timing import Clock, check_number
+from .timing import Clock, check_number, check_whole
 
 log = logging.getLogger("okex_ws")
 
@@ -45,7 +45,7 @@ _Frames = tuple[float, float, int, Sequence[Frame]]
 Tell = Callable[[OkexWSError], object]
 
 
-class Recorder:
+class Recorder(Closing):
     """Records all that goes over the connections of the feeds that it is given to.
 
     ``Feed(..., recorder=recorder)``, any number of feeds. Every message as received
@@ -130,17 +130,6 @@ class Recorder:
         if thread is not None and thread is not threading.current_thread():
             thread.join(timeout)
         return self._ended
-
-    def __enter__(self) -> Recorder:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def __repr__(self) -> str:
         state = "closed" if self._closing else "recording"
@@ -324,10 +313,7 @@ def _library() -> str:
 
 def _check(max_bytes: int | None, max_seconds: float | None) -> None:
     if max_bytes is not None:
-        if isinstance(max_bytes, bool) or not isinstance(max_bytes, int):
-            raise TypeError(f"max_bytes is a whole number, got {max_bytes!r}")
-        if max_bytes < 1:
-            raise ValueError(f"max_bytes is at least 1, got {max_bytes!r}")
+        check_whole("max_bytes", max_bytes)
     if max_seconds is not None:
         check_number("max_seconds", max_seconds)
         if not 0 < max_seconds < math.inf:
@@ -337,10 +323,4 @@ def _check(max_bytes: int | None, max_seconds: float | None) -> None:
 _recorders: weakref.WeakSet[Recorder] = weakref.WeakSet()
 
 
-def _after_fork() -> None:
-    for recorder in list(_recorders):
-        recorder.forked()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+tell_forks(_recorders)

@@ -5,7 +5,6 @@ It needs the extra ``history``: ``pip install 'okex-ws[history]'``.
 
 from __future__ import annotations
 
-import os
 import random
 import ssl
 import threading
@@ -13,7 +12,6 @@ import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
-from types import TracebackType
 from typing import Any, TypeVar
 
 try:
@@ -31,6 +29,7 @@ from .fetching import Fetcher, Tries
 from .http_pool import Pool
 from .instrument import Instrument
 from .items import make_candle, make_trade
+from .lifecycle import Closing, tell_forks
 from .limiter import PROCESS, Limiter
 from .messages import Candle, PastBook, Trade
 from .pages import Found, Source, collect
@@ -39,7 +38,7 @@ from .protocols.names import KNOWN
 from .proxy import proxy_finder
 from .rest_wire import Ask, Dialect
 from .stream import TcpNetwork, check_ssl_context
-from .timing import Clock, SystemClock, check_seconds, utc
+from .timing import Clock, SystemClock, check_seconds, check_whole, utc
 from .venues import Venue, check_instrument, find_venue
 from .wire import CandleData, TradeData
 
@@ -53,7 +52,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _MILLISECOND = timedelta(milliseconds=1)
 
 
-class Rest:
+class Rest(Closing):
     """Past trades and candles, the present book, instruments and time of a *venue*.
 
         with Rest("okx") as rest:
@@ -109,7 +108,7 @@ class Rest:
         proxy_finder(proxy)
         check_seconds("timeout", timeout)
         check_seconds("patience", patience)
-        _check_whole("retries", retries, least=0)
+        check_whole("retries", retries, least=0)
         self._wire, self._dialect = _WIRES[self.venue.protocol]
         self._clock = clock or SystemClock()
         self._closing = threading.Event()
@@ -117,12 +116,8 @@ class Rest:
         self._pool: Pool | None = None
         begin: Callable[[float], None] = lambda seconds: None  # noqa: E731
         if transport is None:
-            self._network = TcpNetwork(
-                self._clock, ssl_context=ssl_context, proxy=proxy
-            )
-            origin = self.venue.rest
-            self._pool = Pool(origin, self._network, self._clock, self._is_closing)
-            transport, begin = self._pool, self._pool.begin
+            transport = self._pool = self._make_pool(ssl_context, proxy)
+            begin = self._pool.begin
         self._client = httpx.Client(
             transport=transport, trust_env=False, headers=_headers(self.venue)
         )
@@ -139,13 +134,18 @@ class Rest:
             clock=self._clock,
             rng=rng or random.Random(),
         )
-
         _opened.add(self)
+
+    def _make_pool(self, ssl_context: ssl.SSLContext | None, proxy: str | None) -> Pool:
+        assert self.venue.rest is not None
+        clock = self._clock
+        self._network = TcpNetwork(clock, ssl_context=ssl_context, proxy=proxy)
+        return Pool(self.venue.rest, self._network, clock, self._is_closing)
 
     def _is_closing(self) -> bool:
         return self._closing.is_set()
 
-    def discard(self) -> None:
+    def forked(self) -> None:
         """In a forked child: closed, without a word to the peer or a parent's lock."""
         self._closing = threading.Event()
         self._closing.set()
@@ -163,17 +163,6 @@ class Rest:
             self._client.close()
             if self._network is not None:
                 self._network.close()
-
-    def __enter__(self) -> Rest:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     # --- What there is --------------------------------------------------------------
 
@@ -212,7 +201,7 @@ class Rest:
         of the channel ``depth`` under v5, and ``None`` under v3.
         """
         self._check(instrument_id, market, "depth")
-        _check_whole("levels", levels)
+        check_whole("levels", levels)
         many = min(levels, self._dialect.levels)
         ask = self._dialect.book(instrument_id, market, many)
         depth = self._get(ask, self._dialect.read_book)
@@ -236,7 +225,7 @@ class Rest:
         """Single trades with ids strictly between: the newest *limit*, oldest first."""
         topic = "trades-all" if self.venue.protocol == "v5" else "trade"
         self._check(instrument_id, market, topic)
-        _check_whole("limit", limit)
+        check_whole("limit", limit)
         after, before = _number("after_id", after_id), _number("before_id", before_id)
         dialect = self._dialect
 
@@ -272,7 +261,7 @@ class Rest:
         self._check(instrument_id, market, topic)
         if KNOWN[topic].kind != "candle":
             raise ValueError(f"channel {channel!r} has no candles")
-        _check_whole("limit", limit)
+        check_whole("limit", limit)
         own_name = KNOWN[topic].of(self.venue.protocol, market)
         assert own_name is not None
         oldest, newest = _after_ms(after), _before_ms(before)
@@ -331,13 +320,7 @@ class Rest:
 _opened: weakref.WeakSet[Rest] = weakref.WeakSet()
 
 
-def _after_fork() -> None:
-    for each in list(_opened):
-        each.discard()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+tell_forks(_opened)
 
 
 def _no_rest(venue: Venue) -> str:
@@ -350,13 +333,6 @@ def _headers(venue: Venue) -> dict[str, str]:
     own = {"x-simulated-trading": "1"} if venue.simulated else {}
     # Not packed: a bound on what comes is a bound on what it holds.
     return {"accept-encoding": "identity", "user-agent": "okex-ws", **own}
-
-
-def _check_whole(name: str, value: object, least: int = 1) -> None:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{name} is a whole number, got {value!r}")
-    if value < least:
-        raise ValueError(f"{name} is a whole number from {least} up, got {value!r:.80}")
 
 
 def _number(name: str, trade_id: str | None) -> int | None:

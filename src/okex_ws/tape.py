@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from .credentials import Credentials
 from .errors import ConnectionLost, HandshakeFailed, OkexWSError
+from .protocols.v3 import deflate
 from .recording import Entry
 from .timing import Clock
 from .venues import Venue
@@ -185,8 +186,7 @@ class Redaction:
             return self._clean(payload)
         if (clean := self._clean(said)) == said:
             return self._clean(payload)
-        packer = zlib.compressobj(wbits=-zlib.MAX_WBITS)
-        return packer.compress(clean) + packer.flush()
+        return deflate(clean)
 
     def _clean(self, payload: bytes) -> bytes:
         for secret in self._secrets.values():

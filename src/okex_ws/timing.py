@@ -30,6 +30,14 @@ def check_seconds(name: str, value: float) -> None:
         raise ValueError(f"{name} is a number of seconds from 0 up, got {value!r:.80}")
 
 
+def check_whole(name: str, value: object, least: int = 1) -> None:
+    """``TypeError`` or ``ValueError`` unless *value* is a whole number from *least*."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name} is a whole number, got {value!r}")
+    if value < least:
+        raise ValueError(f"{name} is a whole number from {least} up, got {value!r:.80}")
+
+
 class Clock(Protocol):
     """Two clocks: one that only runs forward, one that people and exchanges use."""
 

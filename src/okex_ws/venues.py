@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from urllib.parse import SplitResult, urlsplit
 
-from .timing import check_seconds
+from .timing import check_seconds, check_whole
 
 PROTOCOLS = ("v3", "v5")
 MARKETS = ("spot", "futures", "swap", "option", "index")
@@ -103,9 +103,9 @@ class Venue:
             raise ValueError(f"the limits of venue {self.name!r} must be positive")
         if self.idle_repeat is not None:
             check_seconds("idle_repeat", self.idle_repeat)
-        _check_count("depths_per_connection", self.depths_per_connection)
+        check_whole("depths_per_connection", self.depths_per_connection)
         if self.channels_per_connection is not None:
-            _check_count("channels_per_connection", self.channels_per_connection)
+            check_whole("channels_per_connection", self.channels_per_connection)
         _check_share(self.rest_share)
 
     @property
@@ -131,13 +131,6 @@ class Venue:
                 f" 2026-10-31; port 443 of {parts.hostname} answers"
             )
         return ""
-
-
-def _check_count(name: str, value: object) -> None:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{name} is a whole number, got {value!r}")
-    if value < 1:
-        raise ValueError(f"{name} is a whole number from 1 up, got {value!r:.80}")
 
 
 def _check_share(value: object) -> None:

@@ -17,12 +17,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from tests.programs import TIMEOUT, Program, Start, programs
 
 SOURCE = Path(__file__).parents[2] / "src"
-TIMEOUT = 30.0
-
-Program = subprocess.Popen[str]
-Start = Callable[..., Program]
 
 
 def environment(**more: str) -> dict[str, str]:
@@ -33,30 +30,16 @@ def environment(**more: str) -> dict[str, str]:
 @pytest.fixture
 def start() -> Iterator[Start]:
     """Starts ``python -m okex_ws`` with these arguments; none outlives the test."""
-    started: list[Program] = []
+    with programs() as run:
 
-    def start(*arguments: str, stdin: int = subprocess.DEVNULL, **more: str) -> Program:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "okex_ws", *arguments],
-            stdin=stdin,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env=environment(**more),
-        )
-        started.append(process)
-        return process
+        def start(
+            *arguments: str, stdin: int = subprocess.DEVNULL, **more: str
+        ) -> Program:
+            return run(
+                "-m", "okex_ws", *arguments, stdin=stdin, env=environment(**more)
+            )
 
-    yield start
-    for process in started:
-        with process:
-            process.kill()
-
-
-def end_of(process: Program) -> tuple[int, str]:
-    """The exit code, and what was said on stderr."""
-    _, errors = process.communicate(timeout=TIMEOUT)
-    return process.returncode, errors
+        yield start
 
 
 class Terminal:

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.cli.running import Start, end_of, start
+from tests.cli.running import start
+from tests.programs import Start, end_of
 
 from okex_ws import WSSubscription
 from okex_ws.cli import main, serve

@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from tests.cli.running import Start, end_of, start
+from tests.cli.running import start
+from tests.programs import Start, end_of
 
 from okex_ws import Item, StateChange, Trade, Updates
 from okex_ws.cli import main, watch

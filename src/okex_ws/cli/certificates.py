@@ -25,11 +25,6 @@ class Certificate:
     begins: datetime
     expires: datetime
 
-    @property
-    def self_signed(self) -> bool:
-        """Whether nobody but itself says so."""
-        return self.subject == self.issuer
-
 
 def parse(der: bytes) -> Certificate | None:
     """The certificate of these bytes, or ``None`` if they are none."""

@@ -152,7 +152,7 @@ def _book(item: BookUpdate) -> str:
 
 def _trade(item: Trade) -> str:
     several = f" ({item.count} trades)" if item.count > 1 else ""
-    marks = [name for name in ("replayed", "backfilled") if getattr(item, name, False)]
+    marks = [name for name in ("replayed", "backfilled") if getattr(item, name)]
     marked = f" [{', '.join(marks)}]" if marks else ""
     price, size = number(item.price), number(item.size)
     return f"{item.side:4} {size} at {price}{several}{marked}"
@@ -165,7 +165,7 @@ def _ticker(item: Ticker) -> str:
 def _candle(item: Candle) -> str:
     prices = " ".join(map(number, (item.open, item.high, item.low, item.close)))
     closed = {True: ", closed", False: ", open", None: ""}[item.closed]
-    filled = " [backfilled]" if getattr(item, "backfilled", False) else ""
+    filled = " [backfilled]" if item.backfilled else ""
     volume = number(item.volume)
     return (
         f"{item.channel} {moment(item.start)} {prices} volume {volume}{closed}{filled}"

@@ -164,7 +164,7 @@ def _welcome(exchange: LocalExchange, trusted: Path | None) -> list[str]:
         f"  v5      {exchange.url_v5}",
         f"  v3      {exchange.url}",
     ]
-    rest = getattr(exchange.venue_v5, "rest", None)
+    rest = exchange.venue_v5.rest
     if rest:
         lines.append(f"  REST    {rest}")
     lines.append(f"  trades  {traded}")

@@ -63,6 +63,13 @@ from .values import (
 # The largest message recorded is 19,003 bytes, a book of 400 and 271 levels.
 MAX_INFLATED = 4 * 1024 * 1024
 
+
+def deflate(data: bytes) -> bytes:
+    """*data* as the exchange packs it: one raw-deflate stream, without a header."""
+    packer = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    return packer.compress(data) + packer.flush()
+
+
 _KNOWN = {known.v3: known for known in KNOWN.values() if known.v3 is not None}
 # The documented tables, and what a channel of each is about.
 _ABOUT = (

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-import zlib
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from ..protocols import Wire
+from ..options import WIRES
 from ..protocols.names import INDEX_ALIASES, KNOWN, Known, argument_of, key_of
-from ..protocols.v3 import PROTOCOL as V3
-from ..protocols.v5 import PROTOCOL as V5
+from ..protocols.v3 import deflate
 from ..venues import market_of
-
-WIRES: dict[str, Wire] = {"v3": V3, "v5": V5}
 
 _V3 = {known.v3: known for known in KNOWN.values() if known.v3 is not None}
 _V5 = {known.v5: known for known in KNOWN.values() if known.v5 is not None}
@@ -67,8 +63,7 @@ class Dialect:
         """A message as a frame's payload, and whether the frame is binary."""
         if self.is_v5:
             return text.encode(), False
-        packer = zlib.compressobj(wbits=-zlib.MAX_WBITS)
-        return packer.compress(text.encode()) + packer.flush(), True
+        return deflate(text.encode()), True
 
     def answer(self, op: str, key: str, number: str | None) -> tuple[bytes, bool]:
         """The acknowledgement of a request *op* of channel *key*."""

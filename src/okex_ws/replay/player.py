@@ -8,10 +8,10 @@ import random
 import threading
 from collections.abc import Iterator
 from datetime import datetime
-from types import TracebackType
 from typing import TYPE_CHECKING
 
 from ..feed import Feed
+from ..lifecycle import Closing
 from ..recording import read
 from ..timing import HostGap, Reconnect, Timeouts, check_number, utc
 from ..venues import Venue
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 _AT_ONCE = Reconnect(first=1e-6, cap=1e-6, host_gap=0.0)
 
 
-class Replay:
+class Replay(Closing):
     """A recording, or a capture, as an exchange that says what was said then.
 
     The same classes read it, and the same callbacks, books, proofs and states come of
@@ -243,17 +243,6 @@ class Replay:
             feed.close()
         if self._stage is not None:
             self._stage.end()
-
-    def __enter__(self) -> Replay:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def __repr__(self) -> str:
         at = utc(self._clock.wall()).isoformat(timespec="seconds")
