@@ -720,7 +720,8 @@ def test_a_thousand_subscriptions_take_no_descriptor_each(
         feed.wait_live(LIMIT)
         assert all(sub.GetDepth() for sub in subs)
         assert len(os.listdir("/proc/self/fd")) <= before + 3
-        assert feed.stats().messages
+        # An answer that a busy child has not given in time is the last one known.
+        until(lambda: bool(feed.stats().messages))
         for sub in subs:
             sub.close()
         plan = plan_of(feed)
