@@ -9,6 +9,7 @@ import pytest
 
 from okex_ws import errors
 from okex_ws.errors import (
+    BackfillFailed,
     BookError,
     BudgetSpent,
     ChecksumMismatch,
@@ -69,6 +70,11 @@ SENTENCES = [
         HandshakeFailed(URL, "HTTP 503", 503, 7.0, advice="the exchange retired v3"),
         {"retry_after": 7.0, "advice": "the exchange retired v3"},
         f"{URL}: HTTP 503, retry after 7 s; the exchange retired v3",
+    ),
+    (
+        BackfillFailed("BTC-USDT", "candle60s", "history: the venue gave 3 of 5"),
+        {"instrument_id": "BTC-USDT", "channel": "candle60s"},
+        "candle60s of BTC-USDT: history: the venue gave 3 of 5",
     ),
     (
         Stalled("no pong came", 10.0),

@@ -3,6 +3,7 @@
 from .book import OrderBook, Sweep
 from .credentials import Credentials
 from .errors import (
+    BackfillFailed,
     BookError,
     BudgetSpent,
     ChecksumMismatch,
@@ -20,6 +21,7 @@ from .errors import (
     WireError,
 )
 from .feed import Feed
+from .history import History
 from .instrument import Instrument
 from .messages import (
     BestBidAsk,
@@ -33,6 +35,7 @@ from .messages import (
     Health,
     Item,
     Level,
+    PastBook,
     State,
     StateChange,
     Stats,
@@ -52,6 +55,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "VENUES",
+    "BackfillFailed",
     "BestBidAsk",
     "BookError",
     "BookUpdate",
@@ -69,6 +73,7 @@ __all__ = [
     "Gap",
     "HandshakeFailed",
     "Health",
+    "History",
     "Instrument",
     "Item",
     "Level",
@@ -77,6 +82,7 @@ __all__ = [
     "NotLive",
     "OkexWSError",
     "OrderBook",
+    "PastBook",
     "RawSubscription",
     "Reconnect",
     "Recorder",

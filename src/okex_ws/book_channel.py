@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from .book import BookBuilder
+from .bootstrap import FETCHES, FIRST_WAIT, Bootstrap, Said
 from .channel import Channel, DepthChannel
+from .errors import BookError
 from .items import make_book_update
-from .messages import Item, State
+from .messages import Item, PastBook, State
 from .protocols import Wire
 from .trust import Link, Published
-from .wire import DepthData, Name, Push
+from .wire import BookData, DepthData, Name, Push
 
 
 class BookChannel(DepthChannel):
@@ -21,11 +25,19 @@ class BookChannel(DepthChannel):
         self._read_book = wire.book
         self._builder = BookBuilder()
         self._version = 0
+        # Updates that came without a snapshot, and who fetches one in so many seconds;
+        # False if that cannot be.
+        self._bootstrap: Bootstrap | None = None
+        self.fetch: Callable[[float], bool] = lambda wait: False
 
     def subscribed(self, link: Link, now: float) -> None:
         """The exchange acknowledged the channel: a new stream, with a new snapshot."""
-        self._builder.clear()
+        self._clear()
         super().subscribed(link, now)
+
+    def _clear(self) -> None:
+        self._builder.clear()
+        self._bootstrap = None
 
     def _sync(self, cause: str, link: Link) -> None:
         # Whoever was told that it is resynchronised hears no more until it is.
@@ -48,7 +60,7 @@ class BookChannel(DepthChannel):
 
     def spoiled(self, cause: str, now: float) -> None:
         """A message of this book was lost: it is not the exchange's any more."""
-        self._builder.clear()
+        self._clear()
         if self.acknowledged and self.shown.state in (State.LIVE, State.SYNCING):
             self._is_missing(cause)
             self._resync(cause, now)
@@ -70,17 +82,76 @@ class BookChannel(DepthChannel):
         """Merge, prove and publish. `WireError` and `BookError` leave no book."""
         for element in push.elements:
             change = self._read_book(element, push.action, push.exact)
-            if not (change.whole or self._builder.stands):
+            if change.whole or self._builder.stands:
+                self._bootstrap = None
+                self._take(change, first, link, now, wall, push.text)
+            elif not self._may_wait(Said(change, push.text)):
                 # Of the stream before, or ahead of the snapshot.
                 self.counts["skipped before the snapshot"] += 1
-                continue
-            bids, asks = self._builder.take(change)
-            self._version += 1
-            data = DepthData(
-                bids, asks, change.time_ms, change.seq, change, self._version
-            )
-            self._show(data, first, link, now, wall, push.text)
+            else:
+                self._join(link, now, wall)
         return self._builder.stands
+
+    def _take(
+        self,
+        change: BookData,
+        first: bool,
+        link: Link,
+        now: float,
+        wall: float,
+        text: str,
+    ) -> None:
+        bids, asks = self._builder.take(change)
+        self._version += 1
+        data = DepthData(bids, asks, change.time_ms, change.seq, change, self._version)
+        self._show(data, first, link, now, wall, text)
+
+    # --- Begun without a snapshot ---------------------------------------------------
+
+    def _may_wait(self, said: Said) -> bool:
+        """Whether an update is kept for a book that is being fetched."""
+        if self._bootstrap is None:
+            proven = said.change.prev_seq is not None
+            if not (proven and self.fetch(0.0)):
+                return False
+            self._bootstrap = Bootstrap()
+        self._bootstrap.add(said)
+        return True
+
+    def fetched(
+        self, book: PastBook | Exception, link: Link, now: float, wall: float
+    ) -> bool:
+        """A book was fetched, or could not be; False if the channel is not live yet.
+
+        `BookError` leaves no book.
+        """
+        bootstrap = self._bootstrap
+        if bootstrap is None:
+            return False
+        if isinstance(book, Exception):
+            bootstrap.fetches += 1
+        else:
+            bootstrap.fetched(book)
+        if bootstrap.is_behind:
+            if bootstrap.fetches >= FETCHES:
+                why = book if isinstance(book, Exception) else "each was too old"
+                raise BookError(f"no snapshot came, and none could be fetched: {why}")
+            self.fetch(FIRST_WAIT * 2.0 ** (bootstrap.fetches - 1))
+            return False
+        return self._join(link, now, wall)
+
+    def _join(self, link: Link, now: float, wall: float) -> bool:
+        assert self._bootstrap is not None
+        steps = self._bootstrap.joined()
+        if not steps:
+            return False
+        self._bootstrap, (whole, *rest) = None, steps
+        if rest:
+            # Nobody was sent the book by itself: it is shown as of the first update.
+            self._builder.merge(whole.change)
+        for change, text in rest or steps:
+            self._take(change, True, link, now, wall, text)
+        return True
 
     def item(
         self, shown: Published, levels: int | None, before: Published | None = None

@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable
 from typing import NamedTuple
 
+from .book_channel import BookChannel
 from .channel import Channel
 from .conflation import Conflation
 from .counters import Counts
@@ -28,6 +29,7 @@ from .events import (
 from .handler import Handler
 from .heartbeat import Renewed
 from .line import Phase
+from .messages import PastBook
 from .outage import OnceAMinute, Outage
 from .protocols import Wire
 from .session import Session
@@ -192,6 +194,19 @@ class Conversation:
             self._conflation.learn(line.name, push.text)
         elif used:
             line.flows(now)
+
+    def fetched(self, channel: BookChannel, book: PastBook | Exception) -> None:
+        """A book came of *channel*, whose stream did not begin with one, or did not."""
+        line = self.session.lines.get(channel.name)
+        if self.link.lost or line is None or line.target is not channel:
+            return
+        now, wall = self._clock.monotonic(), self._clock.wall()
+        try:
+            if channel.fetched(book, self.link, now, wall) and line.acknowledged:
+                line.flows(now)
+        except BookError as error:
+            error.channel = channel.name
+            self._unreadable(error, now)
 
     def _unreadable(self, error: WireError | BookError, now: float) -> None:
         """Withdraw what a message may have carried that could not be read, or built on.

@@ -14,6 +14,7 @@
     ├── LoginRejected            the exchange refused a key
     ├── MessagesLost             callbacks were too slow for what each counts
     ├── RecordingFailed          a recording could not be written
+    ├── BackfillFailed           the past, or what was missed, could not be had
     └── NotLive                  there is no price that can be trusted now
 
 Misuse of the library is a ``ValueError`` or a ``TypeError`` and never one of these:
@@ -302,6 +303,24 @@ class RecordingFailed(OkexWSError):
 
     def __str__(self) -> str:
         return f"recording {self.path}: {self.reason}; {self.lost} entries lost so far"
+
+
+class BackfillFailed(OkexWSError):
+    """Items of *channel* that were to be fetched are missing (``history=``).
+
+    *why* says what was to be had, and what stood in the way; that is its cause, too,
+    if it was an exception. A `Gap` among the items says which ones are missing. Told
+    once for each place.
+    """
+
+    def __init__(self, instrument_id: str, channel: str, why: str) -> None:
+        super().__init__(instrument_id, channel, why)
+        self.instrument_id = instrument_id
+        self.channel = channel
+        self.why = why
+
+    def __str__(self) -> str:
+        return f"{self.channel} of {self.instrument_id}: {printable(self.why)}"
 
 
 class NotLive(OkexWSError):

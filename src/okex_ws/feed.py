@@ -12,6 +12,7 @@ from .callbacks import OnState
 from .credentials import Credentials
 from .errors import NotLive
 from .following import Following
+from .history import History
 from .items import make_best
 from .library import on_library_thread
 from .lifecycle import Closing
@@ -83,6 +84,9 @@ class Feed(Closing):
         recorder: a `Recorder`, which writes down all that is received and sent.
 
     *clock*, *network* (a factory), *rng* and *timeouts* are for tests and replays.
+    *history_source* makes the `History` that ``history=`` asks, on first use and on a
+    thread of its own; ``None`` takes the venue's REST interface (``okex_ws.rest.Rest``,
+    with *proxy* and *ssl_context*; the extra ``okex-ws[history]``).
     """
 
     def __init__(
@@ -104,6 +108,7 @@ class Feed(Closing):
         network: Callable[[], Network] | None = None,
         rng: random.Random | None = None,
         timeouts: Timeouts | None = None,
+        history_source: Callable[[], History] | None = None,
         # Where it runs
         isolate: bool = False,
         # What is kept of it
@@ -123,6 +128,7 @@ class Feed(Closing):
             network=network,
             rng=rng,
             timeouts=timeouts,
+            history_source=history_source,
             isolate=isolate,
             recorder=recorder,
         )

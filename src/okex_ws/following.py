@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from .callbacks import OnError, OnMessage, OnState
+from .joined import JoinedView, Past
 from .library import on_library_thread
 from .lifecycle import Closing
 from .messages import Health, State, Stats
@@ -27,13 +28,18 @@ class Following(Closing):
         on_message: OnMessage | None,
         on_state: OnState | None,
         on_error: OnError | None,
+        past: Past | None = None,
     ) -> None:
         # A plan of its own ends with it; that of a feed stays.
         self._plan = plan
         self._own = own
         told = [on for on in (on_state, plan.on_state) if on is not None]
         callbacks = plan.caller.callbacks(label, plan.clock, on_message, told, on_error)
-        self._view = plan.make_view(self, label, limits, callbacks)
+        self._view = (
+            plan.make_view(self, label, limits, callbacks)
+            if past is None
+            else JoinedView(self, label, limits, plan.clock, callbacks, past)
+        )
 
     def _begin(self, names: Mapping[str, Name]) -> None:
         """Subscribe. Last in a constructor: from here on callbacks may fire."""
@@ -73,14 +79,18 @@ class Following(Closing):
         `StateChange` and `Gap`, from the moment of the call; the first item is the
         present trusted depth, if there is one. A whole book begins with a snapshot, and
         goes on with one where updates were passed over. Leaving ``LIVE`` discards the
-        depths that wait, before the `StateChange` is queued. Ends at `close`.
+        depths that wait, before the `StateChange` is queued. Ends at `close`. Series
+        that are joined to their past (``history=``) begin with what ``trades`` or
+        ``candles`` hold at the moment of the call: no matter when that is, the past
+        comes first, and then all that came since.
 
         Args:
             latest: keep only the newest depth, book, ticker and funding rate that waits
                 (counted in ``stats().skipped``); False keeps them all, up to
                 *max_queue*. Trades, candles and data are always kept one by one.
             max_queue: how many items wait; what is beyond becomes a counted `Gap`.
-                A `StateChange` or `Gap` is never dropped.
+                A `StateChange` or `Gap` is never dropped. What was fetched, or held
+                back for it, comes all at once and has room of its own.
             timeout: seconds after which ``TimeoutError`` is raised if nothing came.
 
         Raises:
@@ -92,6 +102,9 @@ class Following(Closing):
 
     def wait_live(self, timeout: float | None = 30.0) -> None:
         """Return when depth is live and every other channel is acknowledged or failed.
+
+        With ``history=`` also not before the past was joined, or could not be: then
+        *on_error* was told a `BackfillFailed`, and a `Gap` says what is missing.
 
         Raises:
             TimeoutError: after *timeout* seconds; its cause is the last failure.

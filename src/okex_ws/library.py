@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
+
+# Has work done on the thread that it belongs to, in order.
+Submit = Callable[[Callable[[], None]], None]
 
 _here = threading.local()
 

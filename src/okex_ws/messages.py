@@ -337,7 +337,8 @@ class Stats:
             its last seconds is lost).
         resyncs: withdrawals of one channel, for a message that could not be read or a
             book that failed its proof.
-        gaps: places where trades, candles or data were missed with the connection.
+        gaps: places where trades, candles or data were missed with the connection, be
+            it that they were fetched since (``history=``).
         mismatches: depths of one sequence number whose best levels were not the same.
         dropped: messages that could not be used, by kind, which is that of the error if
             there is one. Broken as such: ``'frame'`` (a binary one under v5),

@@ -7,10 +7,12 @@ import ssl
 from collections.abc import Callable
 from typing import Literal, TypedDict
 
-from .callbacks import Caller, OnState
+from .callbacks import Caller, OnState, check_callables
 from .connection import Settings
 from .credentials import Credentials
 from .dispatcher import Dispatcher
+from .filler import Filler
+from .history import History
 from .isolated import check_isolated
 from .isolation import IsolatedPlan
 from .plan import Plan
@@ -41,6 +43,7 @@ class ConnectionOptions(TypedDict, total=False):
     network: Callable[[], Network] | None
     rng: random.Random | None
     timeouts: Timeouts | None
+    history_source: Callable[[], History] | None
     isolate: bool
     recorder: Recorder | None
 
@@ -71,6 +74,7 @@ def make_plan(
     network: Callable[[], Network] | None = None,
     rng: random.Random | None = None,
     timeouts: Timeouts | None = None,
+    history_source: Callable[[], History] | None = None,
     isolate: bool = False,
     recorder: Recorder | None = None,
     link: Callable[[float], Link] = Link,
@@ -87,10 +91,12 @@ def make_plan(
     _check_type("timeouts", timeouts, Timeouts)
     _check_type("isolate", isolate, bool)
     _check_type("recorder", recorder, Recorder)
+    check_callables(history_source=history_source)
     _check_credentials(credentials, where)
     ping, wire = Ping(ping_interval, probe_interval), WIRES[where.protocol]
     if isolate:
-        here = {"clock": clock, "network": network, "rng": rng, "recorder": recorder}
+        here: dict[str, object] = {"clock": clock, "network": network, "rng": rng}
+        here |= {"recorder": recorder, "history_source": history_source}
         check_isolated(on_state, callbacks, ssl_context, here)
         pings = {"ping_interval": ping_interval, "probe_interval": probe_interval}
         others = {"proxy": proxy, "reconnect": reconnect, "timeouts": timeouts}
@@ -109,7 +115,44 @@ def make_plan(
     )
     inline = callbacks == "inline"
     caller = Caller() if inline else Dispatcher(f"okex_ws:{where.name}:callbacks")
-    return Plan(where, wire, settings, credentials, on_state, caller)
+    past = _Past(where, proxy, ssl_context, history_source)
+    filler = Filler(f"okex_ws:{where.name}:history", ticking, past, past.check)
+    filler.in_use = history_source is not None
+    return Plan(where, wire, settings, credentials, on_state, caller, filler)
+
+
+class _Past:
+    """The past of a *venue*: what *given* makes, or its own REST interface."""
+
+    def __init__(
+        self,
+        venue: Venue,
+        proxy: str | None,
+        ssl_context: ssl.SSLContext | None,
+        given: Callable[[], History] | None,
+    ) -> None:
+        self._venue = venue
+        self._proxy, self._ssl_context = proxy, ssl_context
+        self._given = given
+
+    def check(self) -> None:
+        """``ValueError`` or ``ImportError`` if there is none."""
+        if self._given is not None:
+            return
+        if self._venue.rest is None:
+            raise ValueError(
+                f"venue {self._venue.name!r} has no REST interface to fetch a past"
+                " from: leave history= out, or give the feed a history_source="
+            )
+        from . import rest  # noqa: F401
+
+    def __call__(self) -> History:
+        if self._given is not None:
+            return self._given()
+        # Here alone: it needs the extra.
+        from .rest import Rest
+
+        return Rest(self._venue, proxy=self._proxy, ssl_context=self._ssl_context)
 
 
 def _check_told(on_state: object, callbacks: object) -> None:

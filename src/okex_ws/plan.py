@@ -18,6 +18,7 @@ from .connection import HOST_GAP, Connection, Settings
 from .counters import Counts
 from .credentials import Credentials
 from .errors import OkexWSError
+from .filler import Filler
 from .inboxes import Inboxes
 from .lifecycle import tell_forks
 from .login import check_logins
@@ -45,12 +46,14 @@ class Plan:
         credentials: Credentials | None = None,
         on_state: OnState | None = None,
         caller: Caller | None = None,
+        filler: Filler | None = None,
     ) -> None:
         self.venue = venue
         self.wire = wire
         self.clock = settings.clock
         self.on_state = on_state
         self.caller = caller or Caller()
+        self.filler = filler or Filler("", self.clock)
         self._settings = settings
         self._credentials = credentials
         # Whether what comes over its channels is in another process.
@@ -186,6 +189,7 @@ class Plan:
             for connection in self.connections:
                 connection.close()
             self.caller.close()
+            self.filler.close()
 
     @staticmethod
     def _leave(route: Route, view: View, channels: list[Channel]) -> None:
@@ -221,6 +225,7 @@ class Plan:
         for connection in connections:
             connection.close()
         self.caller.close()
+        self.filler.close()
         for inbox in inboxes:
             inbox.close()
 
@@ -239,14 +244,14 @@ class Plan:
     @property
     def has_ended(self) -> bool:
         """Whether no thread is left, or was ever started."""
-        return not (self.connections or self.caller.running)
+        return not (self.connections or self.caller.running or self.filler.running)
 
     def join(self, timeout: float | None) -> bool:
         """Wait for the end of every thread; False if it has not come in time."""
         give_up = None if timeout is None else self.clock.monotonic() + timeout
         ended = True
-        threads: list[Connection | Caller] = [*self.connections, self.caller]
-        for thread in threads:
+        threads: list[Connection | Caller | Filler] = [*self.connections, self.caller]
+        for thread in (*threads, self.filler):
             left = None if give_up is None else give_up - self.clock.monotonic()
             ended &= thread.join(None if left is None else max(0.0, left))
         return ended
@@ -256,6 +261,7 @@ class Plan:
         self._lock = threading.RLock()
         self.closed = True
         self.caller.forked()
+        self.filler.forked()
         for view in self.views:
             view.forked()
         for connection in self.connections:

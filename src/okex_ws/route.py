@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Protocol
 
+from .book_channel import BookChannel
 from .channel import Channel, DepthChannel
 from .connection import Connection
 from .errors import BookError, LoginRejected, OkexWSError, WireError
+from .filler import Filler, ask_book
 from .line import Line, Phase
-from .messages import State
+from .messages import PastBook, State
 from .session import Session
 from .succession import Succession
 from .timing import Clock
-from .trust import NO_LIMITS, Link
+from .trust import Link
 from .view import View
 from .wire import Path
 
@@ -27,6 +30,7 @@ class Owner(Protocol):
     """The plan, as its routes see it."""
 
     closed: bool
+    filler: Filler
 
     def release(self, view: View) -> None:
         """*view* failed: it wants nothing more, on any connection."""
@@ -75,7 +79,7 @@ class Route:
         self._owner = owner
         self._clock = clock
         self._views: tuple[View, ...] = ()
-        # Of these the few that have limits: nothing else is told by the clock alone.
+        # Of these the few that have limits, or a past: to no other does time matter.
         self._limited: tuple[View, ...] = ()
 
     # --- Coming and going -----------------------------------------------------------
@@ -93,6 +97,7 @@ class Route:
         self._hold((*self._views, view))
         for channel in channels:
             channel.followers = (*channel.followers, view)
+            view.arrived(channel, self.connection.submit)
             if self.error is not None:
                 self.rejected(channel.name, self.error, now)
             elif channel.error is not None:
@@ -118,7 +123,7 @@ class Route:
 
     def _hold(self, views: tuple[View, ...]) -> None:
         self._views = views
-        self._limited = tuple(v for v in views if v.limits is not NO_LIMITS)
+        self._limited = tuple(view for view in views if view.timed)
 
     def _want(self, channel: Channel, now: float) -> None:
         talk = self.connection.conversation
@@ -152,10 +157,26 @@ class Route:
             channel.opened(link, now)
             self._ask(session, channel, now)
 
-    @staticmethod
-    def _ask(session: Session[Channel], channel: Channel, now: float) -> Line[Channel]:
+    def _ask(
+        self, session: Session[Channel], channel: Channel, now: float
+    ) -> Line[Channel]:
+        if isinstance(channel, BookChannel):
+            channel.fetch = partial(self._fetch_book, channel)
         owes, chained = channel.owes, channel.chained
         return session.want(channel.name, channel, owes, now, chained)
+
+    def _fetch_book(self, channel: BookChannel, wait: float) -> bool:
+        """Have the book fetched that the stream did not begin with, if it can be."""
+        talk = self.connection.conversation
+        if talk is None or not self._owner.filler.in_use:
+            return False
+
+        def came(book: PastBook | Exception) -> None:
+            self.connection.submit(lambda: talk.fetched(channel, book))
+
+        question = partial(ask_book, channel.instrument_id, channel.levels)
+        self._owner.filler.ask(question, came, wait)
+        return True
 
     def _wanted(self) -> list[Channel]:
         succession = self.succession

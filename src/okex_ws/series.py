@@ -25,6 +25,15 @@ KEPT = 1000
 T = TypeVar("T", Trade, Candle, Data)
 
 
+def copied(items: deque[T]) -> tuple[T, ...]:
+    """What is in *items* at this moment, to which another thread may append."""
+    while True:
+        try:
+            return tuple(items)
+        except RuntimeError:  # appended to meanwhile; an append takes no time
+            continue
+
+
 class SeriesChannel(Channel, Generic[T]):
     """Items in order, the newest of them kept."""
 
@@ -37,11 +46,7 @@ class SeriesChannel(Channel, Generic[T]):
     @property
     def items(self) -> tuple[T, ...]:
         """The newest items, newest last; from any thread."""
-        while True:
-            try:
-                return tuple(self._items)
-            except RuntimeError:  # appended to meanwhile; an append takes no time
-                continue
+        return copied(self._items)
 
     def item(
         self, shown: Published, levels: int | None, before: Published | None = None

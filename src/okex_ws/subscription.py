@@ -9,6 +9,10 @@ from typing import TYPE_CHECKING, Any, TypedDict
 from .book import OrderBook
 from .callbacks import OnError, OnMessage, OnState, check_callables
 from .following import Following
+from .history import check_history
+from .isolated import refuse
+from .isolation import IsolatedPlan
+from .joined import Past
 from .messages import BestBidAsk, Candle, Depth, Item, Trade
 from .options import AnyPlan, ConnectionOptions, find_plan, make_plan
 from .timing import utc
@@ -29,6 +33,7 @@ class SubscriptionOptions(TypedDict, total=False):
 
     on_message: OnMessage | None
     raw_channels: Iterable[str]
+    history: int | None
     max_age: float | None
     max_silence: float | None
     max_lag: float | None
@@ -59,6 +64,17 @@ class WSSubscription(Following):
             trusted, out of those with as many levels as it asks for.
         raw_channels: further channels of the instrument by the venue's own names,
             known to the library or not: each push is a `Data`.
+        history: how much of the past to join to the stream, 0 to 10,000 items: so many
+            closed candles, or trades of ``'trades-all'``, come before the first live
+            one, in `candles` or `trades` and in ``updates()``, with nothing missing or
+            twice; and whatever an outage took is fetched after it and comes before what
+            is next. They are marked ``backfilled``; what cannot be had is a `Gap` where
+            it is missing. Meanwhile that series is held back (30 s and 10,000 items at
+            the most), and nothing else waits. Trades are joined by their ids; those of
+            ``'trade'``, which the exchange puts together, cannot be joined exactly:
+            more than 0 of them are a ``ValueError``. 0 fetches no past, but what
+            outages take. An instrument on which nothing happens for two seconds is
+            given the past that there is, and what follows is joined to that.
         feed: a `Feed` to live on; without one the subscription makes its own.
         max_age, max_silence, max_lag, levels: the default limits of every read (see
             `GetDepth`). Crossing one of the first three is a change to ``STALE``.
@@ -72,6 +88,7 @@ class WSSubscription(Following):
     Raises:
         ValueError, TypeError: arguments that cannot be right; the message says what
             would be.
+        ImportError: *history* needs the extra ``okex-ws[history]``.
         OSError: with *isolate* alone, there is no memory to share.
     """
 
@@ -85,6 +102,7 @@ class WSSubscription(Following):
         venue: str | Venue | None = None,
         channels: Iterable[str] = ("depth5", "trade"),
         raw_channels: Iterable[str] = (),
+        history: int | None = None,
         feed: Feed | None = None,
         # Limits
         max_age: float | None = None,
@@ -106,9 +124,9 @@ class WSSubscription(Following):
         check_instrument(instrument_id, market, where)
         plan = make_plan(where, **connection) if feed is None else find_plan(feed)
         told = _names(plan, instrument_id, market, channels, raw_channels)
-        super().__init__(
-            plan, feed is None, instrument_id, limits, on_message, on_state, on_error
-        )
+        past = _past(plan, history, market, told)
+        on = (on_message, on_state, on_error)
+        super().__init__(plan, feed is None, instrument_id, limits, *on, past)
         self._market = market
         _warn(where, instrument_id, plan.clock.wall())
         self._begin(told)
@@ -198,7 +216,7 @@ class WSSubscription(Following):
 
     @property
     def trades(self) -> tuple[Trade, ...]:
-        """The newest trades (1,000 at most), newest last, without repeats.
+        """The newest trades (1,000 and *history* at most), newest last, no repeats.
 
         Of the first of its trade channels. The exchange sends its last trade again
         after every subscribe, however old: on the first connection that one is left
@@ -209,7 +227,7 @@ class WSSubscription(Following):
 
     @property
     def candles(self) -> tuple[Candle, ...]:
-        """The newest candles (1,000 at most), newest last, one a start.
+        """The newest candles (1,000 and *history* at most), newest last, one a start.
 
         Of the first of its candle channels; the last one is mostly not complete yet.
         """
@@ -274,6 +292,18 @@ def _names(
     if not found:
         raise ValueError("channels is empty: name at least one")
     return {name.topic: name for name in found}
+
+
+def _past(
+    plan: AnyPlan, history: int | None, market: str, names: dict[str, Name]
+) -> Past | None:
+    if history is None:
+        return None
+    if isinstance(plan, IsolatedPlan):
+        raise refuse("what history= fetches")
+    check_history(history, names)
+    plan.filler.use()
+    return Past(history, market, plan.filler)
 
 
 def _warn(venue: Venue, instrument_id: str, wall: float) -> None:

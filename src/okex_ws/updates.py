@@ -65,9 +65,16 @@ class _Lost:
         return Gap(topic, self.after, self.before, cause, instrument_id)
 
 
+@dataclass(slots=True, eq=False)
+class _Spare:
+    """An item that does not count against the bound of the queue."""
+
+    item: Trade | Candle
+
+
 # What is handed over one by one, and never replaced by a newer one.
 _Single = Union[Trade, Candle, Data]
-_Waiting = Union[_Note, _Lost, Trade, Candle, Data, Gap, StateChange]
+_Waiting = Union[_Note, _Lost, _Spare, Trade, Candle, Data, Gap, StateChange]
 
 
 class Inbox:
@@ -97,6 +104,8 @@ class Inbox:
         # What was handed over last, of those whose items build on each other.
         self._handed: dict[Source, dict[str, Published]] = {}
         self._queued = 0
+        # Those that the market did not make now have room of their own.
+        self._spare = self._most_spare = 0
         # What was there before the iterator, and may yet be brought to it.
         self._seeds: dict[tuple[str, str], Data] = {}
         self._last_ids: dict[tuple[str, str], str] = {}
@@ -149,11 +158,23 @@ class Inbox:
             note = self._notes[key] = _Note(kind, source, shown, make)
             self._put(note)
 
-    def add(self, topic: str, item: Item) -> None:
-        """An item came that counts by itself, or is known to be missing."""
+    def widen(self, room: int) -> None:
+        """Have *room* for items beside those that the market makes now."""
+        with self._changed:
+            self._most_spare += room
+
+    def add(self, topic: str, item: Item, *, spare: bool = False) -> None:
+        """An item came that counts by itself, or is known to be missing.
+
+        A *spare* one is of many at once, which no iterator could have taken in time.
+        """
         with self._changed:
             if isinstance(item, Gap):
                 self._queue_gap(item)
+            elif spare and self._spare < self._most_spare:
+                assert isinstance(item, (Trade, Candle))
+                self._spare += 1
+                self._queue_single((item.instrument_id, topic), item, _Spare(item))
             elif isinstance(item, (Trade, Candle, Data)):
                 series = item.instrument_id, topic
                 if self._seeds and self._seeds.pop(series, None) is item:
@@ -205,14 +226,16 @@ class Inbox:
         self._queued += isinstance(item, (_Note, Trade, Candle, Data))
         self._changed.notify_all()
 
-    def _queue_single(self, series: tuple[str, str], item: _Single) -> None:
+    def _queue_single(
+        self, series: tuple[str, str], item: _Single, put: _Spare | None = None
+    ) -> None:
         first, last = _ids(item)
         lost = self._lost.pop(series, None)
         if lost is not None:
             lost.before = first
         if last is not None:
             self._last_ids[series] = last
-        self._put(item)
+        self._put(item if put is None else put)
 
     def _queue_gap(self, gap: Gap) -> None:
         # Past the bound gaps become one: nothing is hidden, and nothing grows.
@@ -309,6 +332,9 @@ class Inbox:
                 return item.gap()
             if isinstance(item, (StateChange, Gap)):
                 return item
+            if isinstance(item, _Spare):
+                self._spare -= 1
+                return item.item
             self._queued -= 1
             if not isinstance(item, _Note):
                 return item

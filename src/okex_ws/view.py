@@ -23,20 +23,12 @@ from .choice import LEVELS, Look, choose, worst
 from .errors import NotLive, OkexWSError
 from .inboxes import Inboxes
 from .items import make_best, make_book, make_depth, make_dict
-from .library import on_library_thread
+from .library import Submit, on_library_thread
 from .messages import BestBidAsk, Candle, Depth, Health, Item, State, StateChange, Trade
 from .series import CandleChannel, DataChannel, SeriesChannel, T, TradeChannel
 from .telling import Telling
 from .timing import Clock, utc, wait_on
-from .trust import (
-    LIVE,
-    NO_LIMITS,
-    Limits,
-    Published,
-    Verdict,
-    judge,
-    turns_at,
-)
+from .trust import LIVE, NO_LIMITS, Limits, Published, Verdict, judge, turns_at
 from .updates import Inbox
 
 log = logging.getLogger("okex_ws")
@@ -77,6 +69,11 @@ class View:
         self._depths = tuple(depths)
         heard = self.callbacks.on_message is not None or self.limits is not NO_LIMITS
         self.quiet = self.sated = not (heard or len(self._depths) > 1)
+
+    @property
+    def timed(self) -> bool:
+        """Whether the clock alone may have it tell anything."""
+        return self.limits is not NO_LIMITS
 
     @property
     def ended(self) -> bool:
@@ -339,6 +336,9 @@ class View:
             return channel.item(shown, self.limits.levels, known)
 
         inbox.note(channel.topic, self, channel.shown, make, seed=seed)
+
+    def arrived(self, channel: Channel, submit: Submit) -> None:
+        """*channel* is carried; *submit* has things done on its connection's thread."""
 
     def add(self, topic: str, item: Item) -> None:
         """An item came that counts by itself, or is known to be missing."""

@@ -12,6 +12,7 @@ from typing_extensions import assert_type
 
 from okex_ws import (
     VENUES,
+    BackfillFailed,
     BestBidAsk,
     BookError,
     BookUpdate,
@@ -28,6 +29,7 @@ from okex_ws import (
     Gap,
     HandshakeFailed,
     Health,
+    History,
     Instrument,
     Item,
     LoginRejected,
@@ -35,6 +37,7 @@ from okex_ws import (
     NotLive,
     OkexWSError,
     OrderBook,
+    PastBook,
     RawSubscription,
     Reconnect,
     Recorder,
@@ -105,7 +108,24 @@ okx = WSSubscription(
     channels=["books5", "books-l2-tbt", "candle1m", "funding-rate"],
     raw_channels=("books-elp",),
     credentials=Credentials.from_env(),
+    history=500,
 )
+
+
+def past() -> History:
+    # Whatever satisfies it: the REST client does.
+    return Rest("okx")
+
+
+with Feed("okx", history_source=past) as joined:
+    joined.subscribe(["BTC-USDT"], "spot", ["trades-all"], history=0)
+
+
+def missed(error: BackfillFailed, book: PastBook) -> None:
+    assert_type((error.instrument_id, error.channel, error.why), tuple[str, str, str])
+    assert_type(book.seq, int | None)
+    assert_type(book.bids[0], tuple[str, ...])
+
 
 book: dict[str, Any] = okex.GetDepth()
 book = okex.GetDepth(max_age=1.0, max_silence=5, max_lag=0.5, levels=5)
@@ -145,6 +165,7 @@ def follow(okex: WSSubscription) -> Iterator[str]:
         elif isinstance(item, Trade):
             assert_type(item.price, Decimal)
             assert_type(item.replayed, bool)
+            assert_type(item.backfilled, bool)
             yield f"{item.side} {item.size}"
         elif isinstance(item, Ticker):
             yield str(item.last)

@@ -1,0 +1,310 @@
+"""The past and what was missed, joined to one live series. Pure: *now* is an argument.
+
+A series is a row of live items with holes in it: one before its first item, where a
+past was asked for, and one wherever something may have been missed. What came behind a
+hole is held until the hole is filled, or known to stay one, and then follows in order;
+while there is no hole items pass. Holding is bounded in number and in time.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import Generic, Protocol
+
+from .backfill import MOST_MISSED, Missing, Series, T, Walk
+from .errors import BackfillFailed, OkexWSError, RequestRejected
+from .history import MOST, History
+from .messages import Candle, Gap, Item
+from .series import KEPT
+
+# Live items that are held behind a hole, and seconds that it may take to fill it.
+MOST_HELD = 10_000
+LONGEST_HOLD = 30.0
+# How long the next live item is waited for, before the past is asked for without it.
+PATIENCE = 2.0
+# How often a question is put that has no answer yet, and the first wait in between:
+# what is asked was traded a moment ago, and the servers for the past may be behind.
+TRIES = 5
+FIRST_WAIT = 0.5
+# Ids that were filled in, by which one that comes late is known.
+_MOST_KNOWN = MOST + MOST_MISSED
+
+Question = Callable[[History], Sequence[T]]
+
+
+class Owner(Protocol):
+    """Whose series it is: told what to hand over, and what to ask for."""
+
+    def hand_over(self, topic: str, item: Item, burst: bool) -> None:
+        """The next item or `Gap`; one of a *burst* was not made by the market now."""
+        ...
+
+    def ask(
+        self, topic: str, question: Question[T], ticket: object, wait: float
+    ) -> None:
+        """Have *question* answered in *wait* seconds: `Join.answer`, with *ticket*."""
+        ...
+
+    def failed(self, error: BackfillFailed) -> None:
+        """Something is missing, and a gap says where."""
+        ...
+
+    def epoch(self, topic: str) -> int:
+        """The channel's present one."""
+        ...
+
+
+def _may_pass(error: Exception) -> bool:
+    """Whether it is of any use to ask again."""
+    is_final = isinstance(error, RequestRejected)
+    return isinstance(error, OkexWSError) and not is_final
+
+
+class _Hole(Generic[T]):
+    """Between *after*, if anything was there, and *before*, once it has come."""
+
+    def __init__(self, after: T | None, ask_at: float, cause: str) -> None:
+        self.after: T | None = after
+        self.before: T | None = None
+        self.cause = cause
+        # When to fill it, should nothing come behind it.
+        self.ask_at = ask_at
+        # While it is filled: what there is, whose answer counts, and until when.
+        self.walk: Walk[T] | None = None
+        self.ticket: object = None
+        self.tries = 0
+        self.give_up_at = math.inf
+        self.error: Exception | None = None
+        self.is_told = False
+
+
+class Join(Generic[T]):
+    """One series of a subscription, with *past* items before its first live one."""
+
+    def __init__(
+        self, series: Series[T], topic: str, instrument_id: str, past: int, owner: Owner
+    ) -> None:
+        self._series: Series[T] = series
+        self._topic = topic
+        self._instrument_id = instrument_id
+        self._past = past
+        self._owner = owner
+        # What was handed over, newest last.
+        self.items: deque[T] = deque(maxlen=KEPT + past)
+        # Whether the past was joined, or will not be.
+        self.settled = not past
+        self.repeats = 0
+        # What waits; it begins with a hole, or is empty.
+        self._line: deque[_Hole[T] | T] = deque()
+        self._newest: T | None = None
+        self._filled: dict[int, None] = {}
+        if past:
+            self._line.append(_Hole(None, math.inf, "history"))
+
+    # --- What comes -----------------------------------------------------------------
+
+    def acknowledged(self, now: float) -> None:
+        """The exchange will send the series; perhaps it did so before."""
+        self._open("while not connected", now)
+        self.work(now)
+
+    def gap(self, gap: Gap, now: float) -> None:
+        """Something may be missing between the last item and the next."""
+        if not self._open(gap.cause, now):
+            self._owner.hand_over(self._topic, gap, False)
+
+    def _open(self, cause: str, now: float) -> bool:
+        """A hole at the end of the line; False if nothing is in front of it."""
+        tail = self._line[-1] if self._line else self._newest
+        if tail is None:
+            return False
+        if not isinstance(tail, _Hole):
+            tail = _Hole(tail, math.inf, cause)
+            self._line.append(tail)
+        tail.ask_at = min(tail.ask_at, now + PATIENCE)
+        return True
+
+    def add(self, item: T, now: float) -> None:
+        """A live item came."""
+        if self._series.key(item) in self._filled:
+            self.repeats += 1
+            return
+        if not self._line:
+            self._give(item)
+            return
+        tail = self._line[-1]
+        if isinstance(tail, _Hole):
+            tail.before = item
+            # Whatever is asked at the moment, more is known now.
+            tail.walk = tail.ticket = None
+        self._line.append(item)
+        if len(self._line) > MOST_HELD:
+            hole = self._front
+            assert hole is not None
+            self._close(hole, f"more than {MOST_HELD} came before they were had")
+        self.work(now)
+
+    # --- What time brings -----------------------------------------------------------
+
+    @property
+    def _front(self) -> _Hole[T] | None:
+        front = self._line[0] if self._line else None
+        return front if isinstance(front, _Hole) else None
+
+    @property
+    def due(self) -> float:
+        """When `work` has something to do, if nothing comes before."""
+        hole = self._front
+        if hole is None:
+            return math.inf
+        return hole.ask_at if hole.walk is None else hole.give_up_at
+
+    def work(self, now: float) -> None:
+        """Fill the first hole, as far as that is possible now."""
+        while (hole := self._front) is not None:
+            if hole.walk is not None and now < hole.give_up_at:
+                return
+            if hole.walk is not None:
+                self._close(hole, f"they were not had within {LONGEST_HOLD:g} s")
+            elif hole.before is None and now < hole.ask_at:
+                return
+            else:
+                # What was there as the hole came may have been replaced since.
+                hole.after = self._newest
+                if self._is_none(hole):
+                    self._release()
+                else:
+                    self._begin(hole, now)
+
+    def _is_none(self, hole: _Hole[T]) -> bool:
+        """Whether what came behind the hole shows that nothing is missing there."""
+        after, before = hole.after, hole.before
+        if after is None or before is None:
+            return False
+        touches: bool = self._series.touch(after, before)
+        return touches
+
+    def _begin(self, hole: _Hole[T], now: float) -> None:
+        hole.walk = Walk(self._series, hole.after, hole.before, self._past)
+        hole.tries, hole.ask_at = 0, math.inf
+        hole.give_up_at = now + LONGEST_HOLD
+        if hole.walk.is_possible:
+            self._ask(hole)
+        else:
+            self._close(hole, "their ids do not tell their order")
+
+    def _ask(self, hole: _Hole[T]) -> None:
+        assert hole.walk is not None
+        hole.ticket = object()
+        wait = FIRST_WAIT * 2.0 ** (hole.tries - 1) if hole.tries else 0.0
+        self._owner.ask(self._topic, hole.walk.ask, hole.ticket, wait)
+
+    def answer(
+        self, ticket: object, answer: Sequence[T] | Exception, now: float
+    ) -> None:
+        """What became of a question; of one that nobody waits for any more, nothing."""
+        hole = self._front
+        if hole is None or hole.walk is None or hole.ticket is not ticket:
+            return
+        hole.ticket, last = None, hole.tries + 1 >= TRIES
+        if isinstance(answer, Exception):
+            hole.error = answer
+            given_up, progress = last or not _may_pass(answer), False
+        else:
+            progress, given_up = self._take(hole, answer, last)
+        if given_up:
+            self._close(hole)
+        elif now < hole.give_up_at:
+            hole.tries = 0 if progress else hole.tries + 1
+            self._ask(hole)
+        self.work(now)
+
+    @staticmethod
+    def _take(hole: _Hole[T], answer: Sequence[T], last: bool) -> tuple[bool, bool]:
+        """Whether *answer* was of use, and whether it is the last one."""
+        walk = hole.walk
+        assert walk is not None
+        try:
+            return walk.take(answer, last), walk.done
+        except Exception as error:
+            # Whoever wrote the source: it is not our thread's fault.
+            hole.error = error
+            return False, True
+
+    # --- What is handed over --------------------------------------------------------
+
+    def _close(self, hole: _Hole[T], why: str = "") -> None:
+        """Hand over what was found of a hole, and what was held behind it."""
+        walk, hole.walk, self.settled = hole.walk, None, True
+        assert walk is not None
+        found = list(walk.result())
+        some = any(not isinstance(item, Missing) for item in found)
+        missing = any(isinstance(item, Missing) for item in found)
+        why = why or (walk.why if hole.error is None else str(hole.error))
+        cause = f"{hole.cause}: {why}"
+        tries_again = walk.is_open and not some
+        if missing and not (tries_again and hole.after is not None):
+            self._tell(hole, cause)
+        if tries_again:
+            # Once something has come behind it.
+            return
+        epoch = self._owner.epoch(self._topic)
+        if hole.before is not None:
+            epoch = hole.before.epoch
+        for item in found:
+            if isinstance(item, Missing):
+                self._give_gap(item, cause)
+            else:
+                self._remember(self._series.key(item))
+                self._give(replace(item, epoch=epoch, backfilled=True), burst=True)
+        if walk.is_open:
+            # All there was; whether the next live item is the next one is not known.
+            self._line[0] = _Hole(self._newest, hole.ask_at, hole.cause)
+        else:
+            self._release()
+
+    def _tell(self, hole: _Hole[T], cause: str) -> None:
+        if not hole.is_told:
+            hole.is_told = True
+            error = BackfillFailed(self._instrument_id, self._topic, cause)
+            error.__cause__ = hole.error
+            self._owner.failed(error)
+
+    def _release(self) -> None:
+        """The first hole is none any more: what was held behind it, up to the next."""
+        self._line.popleft()
+        self.settled = True
+        for item in self._held():
+            if self._series.key(item) in self._filled:
+                self.repeats += 1
+            else:
+                self._give(item, burst=True)
+
+    def _held(self) -> Iterator[T]:
+        while self._line and not isinstance(self._line[0], _Hole):
+            item = self._line.popleft()
+            assert not isinstance(item, _Hole)
+            yield item
+
+    def _remember(self, key: int) -> None:
+        self._filled[key] = None
+        if len(self._filled) > _MOST_KNOWN:
+            del self._filled[next(iter(self._filled))]
+
+    def _give(self, item: T, burst: bool = False) -> None:
+        """Hand over the next item: of one start a candle is kept once."""
+        before, self._newest = self._newest, item
+        key = self._series.key
+        is_bar = isinstance(item, Candle)
+        if is_bar and before is not None and key(before) == key(item):
+            self.items[-1] = item
+        else:
+            self.items.append(item)
+        self._owner.hand_over(self._topic, item, burst)
+
+    def _give_gap(self, missing: Missing, cause: str) -> None:
+        gap = Gap(self._topic, *missing, cause, self._instrument_id)
+        self._owner.hand_over(self._topic, gap, True)
