@@ -180,10 +180,9 @@ def _open_files() -> set[str]:
             target = os.readlink(f"/proc/self/fd/{number}")
         except OSError:
             continue
-        # What the tools of the suite themselves keep open.
-        if not any(
-            tool in target for tool in (".coverage", "coverage.", ".hypothesis")
-        ):
+        # What the tools of the suite themselves keep open, and matplotlib its fonts.
+        tools = (".coverage", "coverage.", ".hypothesis", "mpl-data")
+        if not any(tool in target for tool in tools):
             found.add(f"{number} -> {target}")
     return found
 

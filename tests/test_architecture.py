@@ -76,10 +76,11 @@ LAYERS = (
     {"pytest_plugin"},
     # The command line: what all commands use, what draws, the commands, all of them.
     {"cli.text", "cli.checks", "cli.certificates"},
-    {"cli.exits", "cli.logs", "cli.reading", "cli.faults"},
-    {"cli.arguments", "cli.lines", "cli.sheet"},
+    {"cli.exits", "cli.logs", "cli.reading", "cli.faults", "cli.story"},
+    {"cli.arguments", "cli.lines", "cli.sheet", "cli.played", "cli.picture"},
     {"cli.ladder", "cli.board", "cli.screen", "cli.reach", "cli.probe"},
     {"cli.watch", "cli.doctor", "cli.serve"},
+    {"cli.record", "cli.replay", "cli.history", "cli.plot"},
     {"cli"},
     {"__main__"},
 )
@@ -92,6 +93,7 @@ EXTRAS = {
     "websockets": {"local_exchange"},
     "trustme": {"local_exchange", "cli"},
     "rich": {"cli"},
+    "matplotlib": {"cli"},
     "httpx": {"rest", "fetching", "http_pool"},
     "httpcore": {"http_pool"},
 }

@@ -6,18 +6,19 @@ import argparse
 from collections.abc import Sequence
 
 from .. import __version__
-from . import doctor, serve, watch
+from . import doctor, history, plot, record, replay, serve, watch
 from .exits import MEANING, ending
 from .logs import logged
 
 # In the order in which a newcomer needs them.
-_COMMANDS = (watch, doctor, serve)
+_COMMANDS = (watch, doctor, record, replay, plot, history, serve)
 
 _EXAMPLES = """\
 examples:
   okex-ws watch BTC-USDT             live prices, as a ladder
   okex-ws watch --local              the same without any exchange to reach
   okex-ws doctor                     why is there no price?
+  okex-ws record BTC-USDT            write down what comes, to replay and plot it
   okex-ws COMMAND --help             more of each"""
 
 

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from .. import OkexWSError
+from .. import OkexWSError, RecordingDamaged
 from .text import clean
 
 GOOD, FAILED, USAGE, STALE = 0, 1, 2, 3
@@ -36,6 +36,8 @@ def refusing() -> Iterator[None]:
     """What the library refuses inside is the user's mistake, in the library's words."""
     try:
         yield
+    except RecordingDamaged:
+        raise  # a ValueError too, but no mistake of the user
     except (ValueError, TypeError) as error:
         raise Failure(str(error), USAGE) from error
 
@@ -63,7 +65,7 @@ def ending(run: Callable[[], int]) -> int:
         # The reader has seen enough. What is buffered has nowhere to go any more.
         _discard_output()
         return GOOD
-    except (OkexWSError, ImportError) as error:
+    except (OkexWSError, RecordingDamaged, ImportError) as error:
         say(str(error))
         return FAILED
     except OSError as error:

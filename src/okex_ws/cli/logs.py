@@ -90,6 +90,18 @@ def logged(verbose: bool = False) -> Iterator[None]:
 
 
 @contextmanager
+def unsaid() -> Iterator[None]:
+    """Inside, nothing is told that is told as an item: what is long past is no news."""
+    log = logging.getLogger("okex_ws")
+    level = log.level
+    log.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        log.setLevel(level)
+
+
+@contextmanager
 def held_back() -> Iterator[None]:
     """Inside, stderr is left alone, if it is the terminal that a screen is drawn on."""
     if not sys.stderr.isatty():

@@ -1,0 +1,199 @@
+"""A story as a picture. Needs the extra ``plot``; no display."""
+
+from __future__ import annotations
+
+import math
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING, Any
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+from matplotlib.figure import Figure
+
+from .. import State
+from .story import Outage, Sample, Story, price_of
+from .text import clean, seconds
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_BID, _ASK = "#1a7f4b", "#c0392b"
+_STATES = {State.RECONNECTING: "#e67e22", State.RESYNCING: "#8e44ad"}
+_OTHER = "#7f8c8d"
+# Causes that are named below; what is beyond is counted.
+_NAMED = 8
+_LINE = 120
+
+# Moments, and the prices of bids and asks at each.
+_Lines = tuple[list[datetime], list[float], list[float]]
+
+
+def draw(story: Story, path: str) -> None:
+    """Write the picture of *story* to *path*; its suffix says in which form."""
+    named = [each for each in story.outages if each.cause][:_NAMED]
+    below = 0.17 * (len(named) + 1) + 0.15 if named else 0.0
+    figure = Figure(figsize=(14, 7 + below), dpi=110, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    _draw_depth(axes, story)
+    _draw_top(axes, story)
+    _draw_trades(axes, story)
+    _draw_outages(axes, story)
+    _dress(axes, story)
+    if named:
+        figure.text(0.01, 0.0, _causes(story), fontsize=8.5, va="bottom", wrap=False)
+        engine: Any = figure.get_layout_engine()
+        engine.set(rect=(0, below / (7 + below), 1, 7 / (7 + below)))
+    figure.savefig(path)
+
+
+def _lines(story: Story, size: float) -> _Lines:
+    """Moments, and on each side the price up to which so much is there.
+
+    A price stands until the next one, or until none can be trusted.
+    """
+    times: list[datetime] = []
+    bids: list[float] = []
+    asks: list[float] = []
+    ends = [*(each.begins for each in story.outages), story.ends]
+    for at, sample in _in_order(story.samples, ends):
+        times.append(at)
+        if sample is not None:
+            bids.append(price_of(sample.bids, size))
+            asks.append(price_of(sample.asks, size))
+            continue
+        # What stood there, and then nothing.
+        times.append(at)
+        bids += [bids[-1] if bids else math.nan, math.nan]
+        asks += [asks[-1] if asks else math.nan, math.nan]
+    return times, bids, asks
+
+
+def _in_order(
+    samples: list[Sample], ends: list[datetime]
+) -> list[tuple[datetime, Sample | None]]:
+    """Every sample with its moment, and ``None`` wherever a price ended."""
+    every = [(each.at, each) for each in samples]
+    return sorted([*every, *((at, None) for at in ends)], key=lambda pair: pair[0])
+
+
+def _draw_depth(axes: Axes, story: Story) -> None:
+    """Bands from the best price to where so much is within reach: wide is thin."""
+    _, best_bids, best_asks = _lines(story, 0.0)
+    for size, alpha in zip(story.bands(), (0.22, 0.13, 0.08), strict=False):
+        times, bids, asks = _lines(story, size)
+        label = f"{size:g} within reach"
+        for best, far, colour in ((best_bids, bids, _BID), (best_asks, asks, _ASK)):
+            axes.fill_between(
+                times,  # type: ignore[arg-type]
+                best,
+                far,
+                step="post",
+                color=colour,
+                alpha=alpha,
+                linewidth=0,
+                label=label if colour == _ASK else None,
+            )
+
+
+def _draw_top(axes: Axes, story: Story) -> None:
+    times, bids, asks = _lines(story, 0.0)
+    for prices, colour, name in ((bids, _BID, "best bid"), (asks, _ASK, "best ask")):
+        axes.step(
+            times,  # type: ignore[arg-type]
+            prices,
+            where="post",
+            color=colour,
+            linewidth=1.1,
+            label=name,
+        )
+
+
+def _draw_trades(axes: Axes, story: Story) -> None:
+    most = max((dot.size for dot in story.dots), default=1.0) or 1.0
+    for side, colour, marker in (("buy", _BID, "^"), ("sell", _ASK, "v")):
+        dots = [dot for dot in story.dots if dot.side == side]
+        if dots:
+            axes.scatter(
+                [dot.at for dot in dots],  # type: ignore[arg-type]
+                [dot.price for dot in dots],
+                # The area is the size.
+                s=[8 + 140 * dot.size / most for dot in dots],
+                c=colour,
+                marker=marker,
+                alpha=0.6,
+                linewidths=0.4,
+                edgecolors="white",
+                label=f"{side}: {len(dots):,}",
+                zorder=3,
+            )
+
+
+def _draw_outages(axes: Axes, story: Story) -> None:
+    """Shaded bands where there was no price, numbered as the causes below."""
+    number = 0
+    least = (story.ends - story.begins) / 800
+    for outage in story.outages:
+        ends = max(outage.ends, outage.begins + least)
+        colour = _STATES.get(outage.state, _OTHER)
+        span: tuple[Any, Any] = (outage.begins, ends)
+        axes.axvspan(*span, color=colour, alpha=0.25, linewidth=0, zorder=0)
+        if outage.cause and number < _NAMED:
+            number += 1
+            middle: Any = outage.begins + (ends - outage.begins) / 2
+            axes.annotate(
+                str(number),
+                (middle, 1.0),
+                xycoords=("data", "axes fraction"),
+                xytext=(0, 3),
+                textcoords="offset points",
+                ha="center",
+                fontsize=9,
+                color=colour,
+                fontweight="bold",
+            )
+    for at, _ in story.gaps:
+        where: Any = at
+        axes.axvline(where, color=_OTHER, linestyle=":", linewidth=1.2, zorder=1)
+
+
+def _causes(story: Story) -> str:
+    """What the numbers over the bands mean."""
+    lines = []
+    causes = [each for each in story.outages if each.cause]
+    for number, outage in enumerate(causes[:_NAMED], 1):
+        lines.append(f"  {number}  {_told(outage)}")
+    if len(causes) > _NAMED:
+        lines[-1] += f"   (and {len(causes) - _NAMED} more)"
+    if story.gaps:
+        lines.append(f"  dotted: {len(story.gaps)} gaps, where items are missing")
+    return "\n".join(lines)
+
+
+def _told(outage: Outage) -> str:
+    took = seconds((outage.ends - outage.begins).total_seconds())
+    text = clean(f"{outage.begins:%H:%M:%S}  {outage.state} for {took}: {outage.cause}")
+    text = text if len(text) <= _LINE else text[: _LINE - 3] + "..."
+    # A dollar sign would begin a formula.
+    return text.replace("$", r"\$")
+
+
+def _dress(axes: Axes, story: Story) -> None:
+    name = story.instrument_id
+    span = f"{story.begins:%Y-%m-%d %H:%M:%S} to {story.ends:%Y-%m-%d %H:%M:%S} UTC"
+    axes.set_title(f"{name}   {span}", loc="left", fontsize=12, pad=18)
+    # They have no types.
+    locator: Any = AutoDateLocator(tz=timezone.utc)  # type: ignore[no-untyped-call]
+    form: Any = ConciseDateFormatter(locator, tz=timezone.utc)  # type: ignore[no-untyped-call]
+    axes.xaxis.set_major_locator(locator)
+    axes.xaxis.set_major_formatter(form)
+    axes.yaxis.get_major_formatter().set_useOffset(False)  # type: ignore[attr-defined]
+    margin = (story.ends - story.begins) / 200 or timedelta(milliseconds=1)
+    limits: tuple[Any, Any] = (story.begins - margin, story.ends + margin)
+    axes.set_xlim(*limits)
+    axes.set_ylabel("price")
+    axes.grid(alpha=0.25, linewidth=0.6)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    if axes.get_legend_handles_labels()[1]:
+        axes.legend(loc="best", fontsize=8.5, framealpha=0.85, ncols=2)

@@ -1,0 +1,121 @@
+"""``okex-ws plot``: a recording as a picture."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+from collections.abc import Iterable, Iterator
+from datetime import datetime, timedelta
+
+from .. import Item, RecordingDamaged, Replay
+from .arguments import command
+from .exits import FAILED, GOOD, USAGE, Failure, say
+from .logs import progress
+from .played import Recorded, chosen, moment, opened, played
+from .story import Story
+
+# Items between two words of progress.
+_EVERY = 2000
+_DEPTHS = ("depth", "depth_l2_tbt", "books50-l2-tbt", "books-rpi", "depth5", "bbo-tbt")
+
+_EXAMPLES = """\
+  okex-ws plot day.rec.gz                       to day.png
+  okex-ws plot day.rec.gz BTC-USDT -o btc.svg
+  okex-ws plot day.rec.gz --start 3600
+
+It shows best bid and ask, trades by side and size, the depth as bands around them, and
+shaded where there was no price that could be trusted, with the cause."""
+
+
+def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command."""
+    parser = command(commands, "plot", "a picture of a recording", _EXAMPLES)
+    parser.set_defaults(run=run)
+    option = parser.add_argument
+    option("recording", metavar="RECORDING", help="its first file, or one part of it")
+    option(
+        "instrument",
+        nargs="?",
+        metavar="INSTRUMENT",
+        help="(default: the first one with a book)",
+    )
+    option(
+        "-o",
+        dest="file",
+        metavar="FILE",
+        help="a .png, .svg or .pdf (default: the recording's name, with .png)",
+    )
+    option(
+        "--start",
+        type=moment,
+        metavar="T",
+        help="where to begin: seconds, or a moment like 2026-11-26T08:45:00 (UTC)",
+    )
+    option("--venue", metavar="NAME", help="which one, if several were recorded")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Draw it; the exit code: failed if the recording is damaged, after the picture."""
+    try:
+        from .picture import draw
+    except ImportError as missing:
+        raise Failure(
+            f"a picture needs the extra 'plot': pip install 'okex-ws[plot]' ({missing})"
+        ) from missing
+    path = options.file or f"{_stem(options.recording)}.png"
+    code = GOOD
+    with opened(options.recording, math.inf, options.start, options.venue) as tape:
+        recorded = _chosen(tape, options.instrument)
+        begins = _begins(tape, options.start)
+        story = Story(recorded[1], begins, tape.ends)
+        try:
+            story.tell(_progressing(played(tape, [recorded], None), story))
+        except RecordingDamaged as damage:
+            say(str(damage))
+            code = FAILED
+        progress("")
+    if not (story.samples or story.dots):
+        raise Failure(f"there is no price of {recorded[1]} in it that can be trusted")
+    try:
+        draw(story, path)
+    except ValueError as error:  # a suffix that is no form
+        raise Failure(str(error), USAGE) from error
+    print(path)
+    return code
+
+
+def _stem(path: str) -> str:
+    """The name of a recording without what says that it is one, in this folder."""
+    name = os.path.basename(path)
+    for suffix in (".rec.gz", ".gz"):
+        name = name.removesuffix(suffix)
+    return name
+
+
+def _chosen(tape: Replay, wanted: str | None) -> Recorded:
+    if wanted is not None:
+        return chosen(tape, [wanted])[0]
+    for each in tape.instruments:
+        if set(each[2]) & set(_DEPTHS):
+            return each
+    raise Failure("no instrument with a book is recorded")
+
+
+def _begins(tape: Replay, start: datetime | float | None) -> datetime:
+    if start is None:
+        return tape.begins
+    if isinstance(start, datetime):
+        return start
+    return tape.begins + timedelta(seconds=start)
+
+
+def _progressing(items: Iterable[Item], story: Story) -> Iterator[Item]:
+    """The same items, with a word now and then of how far it is."""
+    span = (story.ends - story.begins).total_seconds() or 1.0
+    for number, item in enumerate(items):
+        at = getattr(item, "received", None)
+        if number % _EVERY == 0 and at is not None:
+            done = (at - story.begins).total_seconds() / span
+            progress(f"{story.instrument_id}: {100 * min(done, 1.0):.0f} %")
+        yield item

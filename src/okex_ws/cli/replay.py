@@ -1,0 +1,107 @@
+"""``okex-ws replay``: a recording told again, as ``watch`` would have told it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+
+from .. import Replay, State, StateChange
+from .arguments import command, names
+from .exits import FAILED, GOOD
+from .lines import ItemLines, item_json
+from .played import chosen, moment, opened, played
+from .text import clean, seconds
+from .text import moment as said_moment
+
+_EXAMPLES = """\
+  okex-ws replay day.rec.gz                          what is in it
+  okex-ws replay day.rec.gz BTC-USDT                 as fast as it came
+  okex-ws replay day.rec.gz BTC-USDT --speed 10 --start 3600
+  okex-ws replay day.rec.gz --all --speed max --json | jq .
+  okex-ws replay PATH/CAPTURE --all --speed max      a capture, without its suffix
+
+With --speed max the same recording gives the same bytes each time."""
+
+
+def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command."""
+    parser = command(
+        commands, "replay", "tell a recording again, or what is in it", _EXAMPLES
+    )
+    parser.set_defaults(run=run)
+    option = parser.add_argument
+    option("recording", metavar="RECORDING", help="its first file, or one part of it")
+    option(
+        "instruments",
+        nargs="*",
+        metavar="INSTRUMENT",
+        help="what is told of it (default: nothing but what there is)",
+    )
+    option("--all", action="store_true", help="tell all that was recorded")
+    option(
+        "--channels",
+        type=names,
+        metavar="A,B",
+        help="what is subscribed (default: all that was recorded of each)",
+    )
+    option(
+        "--speed",
+        type=speed,
+        default=1.0,
+        metavar="N",
+        help="so many times as fast, or max (default: 1)",
+    )
+    option(
+        "--start",
+        type=moment,
+        metavar="T",
+        help="where to begin: seconds, or a moment like 2026-11-26T08:45:00 (UTC)",
+    )
+    option("--venue", metavar="NAME", help="which one, if several were recorded")
+    option("--json", action="store_true", help="one JSON object a line")
+
+
+def speed(text: str) -> float:
+    """How many times as fast, as an argument: a number, or ``max``."""
+    try:
+        value = math.inf if text == "max" else float(text)
+    except ValueError:
+        value = math.nan
+    if not value > 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a number nor 'max'")
+    return value
+
+
+def run(options: argparse.Namespace) -> int:
+    """Tell it; the exit code: failed if a channel was refused."""
+    told = bool(options.instruments or options.all)
+    pace = options.speed if told else math.inf
+    with opened(options.recording, pace, options.start, options.venue) as tape:
+        if not told:
+            _tell_contents(tape, options.json)
+            tape.run()  # nobody listens, but a damage is told
+            return GOOD
+        wanted = options.instruments or [each[1] for each in tape.instruments]
+        say = item_json if options.json else ItemLines().line
+        code = GOOD
+        for item in played(tape, chosen(tape, wanted), options.channels):
+            print(say(item), flush=options.speed < math.inf)
+            if isinstance(item, StateChange) and item.new is State.FAILED:
+                code = FAILED
+        return code
+
+
+def _tell_contents(tape: Replay, as_json: bool) -> None:
+    begins, ends = said_moment(tape.begins), said_moment(tape.ends)
+    took = (tape.ends - tape.begins).total_seconds()
+    if as_json:
+        for market, name, channels in tape.instruments:
+            about = {"venue": tape.venue.name, "begins": begins, "ends": ends}
+            own = {"instrument_id": name, "market": market, "channels": channels}
+            print(json.dumps({"type": "recorded", **about, **own}))
+        return
+    print(clean(f"{tape.venue.name} ({tape.venue.protocol})  {seconds(took)}"))
+    print(f"{begins} to {ends}")
+    for market, name, channels in tape.instruments:
+        print(clean(f"  {name:14}  {market:8}  {', '.join(channels)}"))
