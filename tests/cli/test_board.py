@@ -98,6 +98,12 @@ def test_nothing_is_wider_or_higher_than_the_terminal(hostile: bool) -> None:
             assert max(line.cell_len for line in drawn) <= width
 
 
+def test_where_there_is_no_room_for_columns_the_state_is_told() -> None:
+    drawn = lines(BOTH, Sheet(22, 5))
+
+    assert drawn == ["okx  1 of 2 live", "BTC-USDT LIVE", "BTC-USD-SWAP RECONNEC…"]
+
+
 def test_what_has_no_room_is_counted() -> None:
     drawn = lines([live(f"X{n}-USDT") for n in range(20)], Sheet(100, 10))
 

@@ -129,6 +129,16 @@ def test_a_venue_without_the_interface_is_refused(
     assert "okex" in capsys.readouterr().err
 
 
+def test_an_exchange_of_ones_own_is_asked_at_its_origin(
+    market: LocalExchange, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["history", "BTC-USDT", "trades", "--url", market.url_v5]
+    assert main(command) == USAGE
+    assert main([*command, "--rest", str(market.venue_v5.rest)]) == GOOD
+
+    assert len(capsys.readouterr().out.splitlines()) == 101
+
+
 def test_without_httpx_it_names_the_extra(
     exchange: LocalExchange,
     monkeypatch: pytest.MonkeyPatch,

@@ -155,10 +155,15 @@ def test_a_speed_is_a_number_or_max() -> None:
             replay.speed(bad)
 
 
+@pytest.mark.parametrize(
+    "capture",
+    ["v5_OKX.ws.1_20220513", "v5_OKEX.ws.1_20210722", "v3_OKCOIN.ws.1_20210722"],
+    ids=["v5", "with a login", "v3"],
+)
 def test_a_capture_can_be_told(
-    captures: Callable[[str], Path], capsys: pytest.CaptureFixture[str]
+    capture: str, captures: Callable[[str], Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    path = captures("cryptofeed/v5_OKX.ws.1_20220513")
+    path = captures(f"cryptofeed/{capture}")
     code, contents = told(capsys, path)
     name = contents.splitlines()[2].split()[0]
     first = told(capsys, path, name)

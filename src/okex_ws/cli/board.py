@@ -56,12 +56,13 @@ class Board:
         )
         cells = self._cells(readings, sheet)
         shown = columns_that_fit(self._widths, _GONE, sheet.width)
-        lines = [title, self._header(shown, sheet)]
+        if _STATE in shown:
+            lines = [title, self._header(shown, sheet)]
+            rows = zip(readings, cells, strict=True)
+            every = [self._row(*row, shown, sheet) for row in rows]
+        else:
+            lines, every = [title], list(map(_small, readings))
         room = max(sheet.height - len(lines) - 1, 1)
-        every = [
-            self._row(reading, row, shown, sheet)
-            for reading, row in zip(readings, cells, strict=True)
-        ]
         lines += every[:room]
         if len(every) > room:
             lines.append(Text(f"and {len(every) - room} more", style=DIM))
@@ -123,6 +124,12 @@ def _row_of(reading: Reading, sheet: Sheet) -> list[str]:
         NOTHING if hidden else number(last),
         seconds(reading.health.age),
     ]
+
+
+def _small(reading: Reading) -> Text:
+    """Where there is no room for columns: which, and how it is."""
+    name = Text(reading.instrument_id, style="" if reading.live else DIM)
+    return Text(" ").join((name, state_of(reading.health.state)))
 
 
 def _with_cause(parts: list[Text], cause: str, width: int) -> Text:

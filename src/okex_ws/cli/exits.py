@@ -17,10 +17,9 @@ GOOD, FAILED, USAGE, STALE = 0, 1, 2, 3
 # Ended by Ctrl-C, as shells count it.
 INTERRUPTED = 130
 
-MEANING = (
-    "exit codes: 0 good, 1 failed, 2 usage, 3 stale (it ended with a price that cannot"
-    " be trusted), 130 cut short by Ctrl-C"
-)
+MEANING = """\
+exit codes: 0 good (also at Ctrl-C, where that is how it is meant to end), 1 failed,
+2 usage, 3 stale (it ended with a price that cannot be trusted), 130 cut short"""
 
 
 class Failure(Exception):

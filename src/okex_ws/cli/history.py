@@ -8,6 +8,7 @@ import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from .. import Candle, Trade
@@ -65,6 +66,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         metavar="N",
         help="how many, of a book levels a side (default: 100)",
     )
+    option("--rest", metavar="URL", help="its origin, http(s)://HOST, beside --url")
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--csv", action="store_true", help="with a header")
     form.add_argument("--json", action="store_true", help="one JSON object a line")
@@ -80,8 +82,11 @@ def run(options: argparse.Namespace) -> int:
         except ImportError as missing:
             raise Failure(str(missing), FAILED) from missing
         with refusing():
+            venue = where.venue
+            if options.rest is not None:
+                venue = replace(venue, rest=options.rest)
             rest = stack.enter_context(
-                Rest(where.venue, proxy=where.proxy, ssl_context=where.ssl_context)
+                Rest(venue, proxy=where.proxy, ssl_context=where.ssl_context)
             )
             columns, ask = _WAYS[options.what]
             _check(options, where)
