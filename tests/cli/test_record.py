@@ -13,7 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.cli.running import Start, end_of, start
+from tests.cli.running import start
+from tests.programs import Start, end_of
 
 from okex_ws import Replay
 from okex_ws.cli import main, record
