@@ -16,11 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.tapes import WALL, at, depth, heard, opened, session, write
+from tests.tapes import SUBSCRIBE, WALL, asked, at, depth, heard, opened, session, write
 
 from okex_ws import (
     ChecksumMismatch,
-    Credentials,
     Depth,
     Feed,
     NotLive,
@@ -36,7 +35,6 @@ from okex_ws import (
 from okex_ws.local_exchange import LocalExchange, deflate
 from okex_ws.recording import Entry
 
-KEY = Credentials("an-api-key", "its-secret-key", "its-passphrase")
 BTC = ("BTC-USDT", "spot")
 
 
@@ -108,6 +106,25 @@ def test_it_is_the_recorded_exchange_at_the_recorded_time(path: Path) -> None:
     assert seen[0.05] == (State.SYNCING, None)
     assert all(seen[n] == (State.LIVE, f"{100 + n:.0f}.1") for n in range(1, 40))
     assert sub.state is State.CLOSED
+
+
+def test_what_only_a_raw_channel_takes_is_no_channel_of_it(path: Path) -> None:
+    asks = [SUBSCRIBE.replace("books5", name) for name in ("books5", "mystery")]
+    write(path, opened(), *(asked(0.01, ask) for ask in asks), *PUSHES)
+
+    with Replay(path, speed=math.inf) as replay:
+        assert replay.instruments == (("spot", "BTC-USDT", ("depth5",)),)
+
+
+def test_a_login_is_answered_whoever_asks(path: Path) -> None:
+    live = Gated("v5", path)
+    live.run()
+
+    ear, reads, _ = replayed(live)
+
+    assert State.LIVE in {change.new for change in ear.changes}
+    assert any("books50-l2-tbt" in text for text in ear.texts)
+    assert len(reads) > 8
 
 
 def test_what_was_received_was_so_when_it_was_recorded(path: Path) -> None:
@@ -363,7 +380,7 @@ PROOFS = {
 
 def follow(replay: Replay) -> tuple[Feed, Ear]:
     """Everything that a replay has; its texts are those of whole books."""
-    feed, ear = replay.feed(credentials=KEY), Ear()
+    feed, ear = replay.feed(), Ear()
     for market, name, channels in replay.instruments:
         feed.subscribe([name], market, channels, **ear.options)
     replay.run()
@@ -442,7 +459,11 @@ class Live:
             self.market, self.name = exchange.busiest
             venue = exchange.venue_v5 if self.is_v5 else exchange.venue
             with Feed(
-                venue, recorder=recorder, reconnect=again, probe_interval=0.1
+                venue,
+                recorder=recorder,
+                reconnect=again,
+                probe_interval=0.1,
+                credentials=exchange.credentials[0],
             ) as feed:
                 self.feed = feed
                 self.sub = self.subscribe(feed, self.ear)
@@ -510,6 +531,19 @@ class Live:
         exchange.send_event({"event": "odd"})
         exchange.resume()
         self.until(State.LIVE)
+
+
+class Gated(Live):
+    """One with a channel that wants a login."""
+
+    def go_wrong(self, exchange: LocalExchange) -> None:
+        self.lose(exchange.drop)
+
+    def subscribe(self, feed: Feed, ear: Ear) -> WSSubscription:
+        (sub,) = feed.subscribe(
+            [self.name], self.market, ["books50-l2-tbt"], **ear.options
+        )
+        return sub
 
 
 class Rotated(Live):

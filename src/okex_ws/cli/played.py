@@ -7,17 +7,14 @@ import math
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timezone
 
-from .. import Credentials, Item, RecordingDamaged, Replay, State, StateChange, Updates
-from ..venues import nearest, retired
+from .. import Item, RecordingDamaged, Replay, State, StateChange, Updates
+from ..venues import nearest
 from .exits import USAGE, Failure, refusing
 from .logs import unsaid
 from .text import listed
 
 # Market, id and channels of an instrument, as `Replay.instruments` has them.
 Recorded = tuple[str, str, tuple[str, ...]]
-# What wants a login wants one again; nothing is connected to, and whose it was, no
-# recording holds.
-_NOBODY = Credentials("nobody", "no secret", "no passphrase")
 
 
 def moment(text: str) -> datetime | float:
@@ -77,7 +74,7 @@ def _played(
     replay: Replay, instruments: Sequence[Recorded], channels: Sequence[str] | None
 ) -> Iterator[Item]:
     with refusing():
-        feed = replay.feed(credentials=None if retired(replay.venue) else _NOBODY)
+        feed = replay.feed()
         updates = feed.updates(latest=False, timeout=0.0)
         for market, name, recorded in instruments:
             feed.subscribe([name], market, channels or recorded)

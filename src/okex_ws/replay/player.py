@@ -10,11 +10,13 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from ..credentials import Credentials
 from ..feed import Feed
 from ..lifecycle import Closing
+from ..protocols.names import KNOWN
 from ..recording import read
 from ..timing import HostGap, Reconnect, Timeouts, check_number, utc
-from ..venues import Venue
+from ..venues import Venue, retired
 from .cast import Cast
 from .clocks import RecordedClock, ScaledClock, VirtualClock
 from .network import ReplayNetwork, ScaledWorld, StageWorld, World
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
 
 # A lost connection is tried again at once: the recording says when there is another.
 _AT_ONCE = Reconnect(first=1e-6, cap=1e-6, host_gap=0.0)
+# What wants a login wants one again, and whose it was, no recording holds.
+_NOBODY = Credentials("nobody", "no secret", "no passphrase")
 
 
 class Replay(Closing):
@@ -122,11 +126,12 @@ class Replay(Closing):
     def instruments(self) -> tuple[tuple[str, str, tuple[str, ...]], ...]:
         """What was recorded: (market, instrument_id, channels) of each instrument.
 
-        The channels are the library's own names (``'depth5'``, ``'trade'``, ...).
+        The channels are the library's own names (``'depth5'``, ``'trade'``, ...), which
+        a subscription takes; what came by ``raw_channels=`` is not among them.
         """
         found: dict[tuple[str, str], list[str]] = {}
         for about in self._script.abouts.values():
-            if about.market and about.instrument_id:
+            if about.market and about.instrument_id and about.topic in KNOWN:
                 topics = found.setdefault((about.market, about.instrument_id), [])
                 topics.append(about.topic)
         return tuple((*key, tuple(sorted(topics))) for key, topics in found.items())
@@ -146,6 +151,7 @@ class Replay(Closing):
     ) -> Feed:
         """A `Feed` to the recorded venue; keywords as there.
 
+        It needs no key of yours: a login is answered as it was, whoever asks.
         Clock, network and random numbers are the replay's own, and so is
         ``callbacks='inline'`` in virtual time: a ``ValueError`` if they are given.
         """
@@ -161,6 +167,8 @@ class Replay(Closing):
             raise ValueError("the replay is over")
         keywords.setdefault("reconnect", _AT_ONCE)
         keywords.setdefault("timeouts", Timeouts(connect=math.inf))
+        if retired(self.venue) is None:
+            keywords.setdefault("credentials", _NOBODY)
         keywords["clock"], keywords["rng"] = self._clock, random.Random(0)
         keywords["network"] = self._network
         feed = Feed(self.venue, on_state=on_state, **keywords)
