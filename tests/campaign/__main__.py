@@ -27,10 +27,11 @@ def main() -> int:
     parser.add_argument("--json", type=Path, metavar="OUT")
     parser.add_argument("--stands", metavar="RE", default="", help="only such stands")
     parser.add_argument("--faults", metavar="RE", default="", help="only such faults")
+    parser.add_argument("--tapes", type=Path, metavar="DIR", help="record, and replay")
     args = parser.parse_args()
     use_one_arena()
     plans = [plan for plan in PLANS if re.search(args.stands, plan.name)]
-    result = run(args.seconds, args.seed, plans, args.faults)
+    result = run(args.seconds, args.seed, plans, args.faults, args.tapes)
     assert result.before is not None
     assert result.after is not None
     if args.seconds >= 4 * WARM_UP:

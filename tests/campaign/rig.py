@@ -11,6 +11,7 @@ import random
 import ssl
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from socket import AF_INET
 from typing import Any
 
@@ -25,7 +26,15 @@ from tests.campaign.ways import Ways
 from tests.campaign.whole import BookTruth
 from tests.peers import client_tls, server_tls
 
-from okex_ws import Feed, Reconnect, StateChange, Timeouts, Venue, WSSubscription
+from okex_ws import (
+    Feed,
+    Reconnect,
+    Recorder,
+    StateChange,
+    Timeouts,
+    Venue,
+    WSSubscription,
+)
 from okex_ws.dial import Address
 from okex_ws.local_exchange import LocalExchange
 from okex_ws.stream import TcpNetwork
@@ -58,7 +67,7 @@ class Rig(Watch):
     true comes.
     """
 
-    def __init__(self, plan: Plan, seed: int) -> None:
+    def __init__(self, plan: Plan, seed: int, tape: Path | None = None) -> None:
         super().__init__()
         self.name = plan.name
         self.plan = plan
@@ -77,6 +86,8 @@ class Rig(Watch):
         )
         self.proxy: Ways | None = None
         self.feed: Feed | None = None
+        self._tape = tape
+        self._recorder: Recorder | None = None
         self.listeners: list[Listener] = []
         self.visits: list[Findings] = []
         self._port = 0
@@ -98,6 +109,8 @@ class Rig(Watch):
         return self
 
     def _subscribe(self, stack: contextlib.ExitStack) -> None:
+        if self._tape is not None:
+            self._recorder = stack.enter_context(Recorder(self._tape))
         stack.callback(lambda: [listener.join() for listener in self.listeners])
         if self.plan.shared:
             self.feed = stack.enter_context(Feed(self.venue(), **self.options()))
@@ -237,6 +250,7 @@ class Rig(Watch):
             "probe_interval": PROBE,
             "callbacks": "thread" if self.plan.threaded else "inline",
             "credentials": key,
+            "recorder": self._recorder,
         }
 
     def guest(

@@ -13,6 +13,7 @@ import threading
 import time
 import traceback
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from tests.campaign import (
@@ -33,6 +34,7 @@ from tests.campaign.metronome import Metronome
 from tests.campaign.results import Result, Tally
 from tests.campaign.rig import Rig
 from tests.campaign.stands import PLANS, Plan
+from tests.campaign.tape import tape_of
 
 __all__ = ["Result", "run"]
 
@@ -49,38 +51,51 @@ WARM_UP = 75.0
 
 
 def run(
-    seconds: float, seed: int, plans: Sequence[Plan] = PLANS, only: str = ""
+    seconds: float,
+    seed: int,
+    plans: Sequence[Plan] = PLANS,
+    only: str = "",
+    tapes: Path | None = None,
 ) -> Result:
     """Run for about *seconds*; the schedule of each stand is that of *seed*.
 
-    Faults whose kind matches *only*, which is for a closer look at one.
+    Faults whose kind matches *only*, which is for a closer look at one. With *tapes*
+    each stand is recorded in that folder.
     """
     with Metronome() as metronome:
         result = Result(seed, seconds, metronome)
-        _run(result, plans, only)
+        _run(result, plans, only, tapes)
         result.rests += [end - start for start, end in metronome.rests]
     return result
 
 
-def _run(result: Result, plans: Sequence[Plan], only: str) -> None:
+def _run(result: Result, plans: Sequence[Plan], only: str, tapes: Path | None) -> None:
     seconds, seed = result.seconds, result.seed
     with _watched(result):
         # What is made once and kept, by Python and by us, is no leak.
         warm_up = Result(seed, 0, result.metronome)
         _campaign(min(WARM_UP, seconds / 4), seed, warm_up, plans, only)
         result.before = resources.count()
-        _campaign(seconds, seed, result, plans, only)
+        _campaign(seconds, seed, result, plans, only, tapes)
         result.after = resources.settled(result.before)
     for leak in resources.leaks(result.before, result.after):
         result.violate(leak)
 
 
 def _campaign(
-    seconds: float, seed: int, result: Result, plans: Sequence[Plan], only: str
+    seconds: float,
+    seed: int,
+    result: Result,
+    plans: Sequence[Plan],
+    only: str,
+    tapes: Path | None = None,
 ) -> None:
     with contextlib.ExitStack() as stack:
         rigs = [
-            stack.enter_context(Rig(plan, seed + n)) for n, plan in enumerate(plans)
+            stack.enter_context(
+                Rig(plan, seed + n, tapes and tape_of(tapes, plan.name))
+            )
+            for n, plan in enumerate(plans)
         ]
         end = time.monotonic() + seconds
         drivers = [

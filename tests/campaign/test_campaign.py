@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.campaign import reconnects
 from tests.campaign.resources import leaks
+from tests.campaign.tape import tape_of, tell
 from tests.peers import untraced
 
 ROOT = Path(__file__).parents[2]
@@ -17,16 +21,24 @@ ROOT = Path(__file__).parents[2]
 STANDS = "v3 plain|v3 books TLS|v5 TLS|v5 books$|v5 fast books|v5 wide"
 
 
-@pytest.mark.slow
-def test_whatever_happens_no_price_is_stale_or_wrong_and_nothing_is_left(
-    tmp_path: Path,
-) -> None:
-    """In a process of its own, which nobody traces: a hundred threads share it."""
-    out = tmp_path / "found.json"
-    command = [sys.executable, "-m", "tests.campaign", "--json", str(out)]
+@pytest.fixture(scope="module")
+def tapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the campaign leaves its recordings."""
+    return tmp_path_factory.mktemp("tapes")
 
+
+@pytest.fixture(scope="module")
+def found(tapes: Path) -> dict[str, Any]:
+    """What it found, in a process of its own, which nobody traces: a hundred threads
+    share it.
+    """
+    out = tapes / "found.json"
     ended = subprocess.run(
-        [*command, "--seconds", "40", "--seed", "20", "--stands", STANDS],
+        [
+            *(sys.executable, "-m", "tests.campaign", "--stands", STANDS),
+            *("--seconds", "40", "--seed", "20"),
+            *("--json", str(out), "--tapes", str(tapes)),
+        ],
         cwd=ROOT,
         env=untraced(),
         capture_output=True,
@@ -34,9 +46,15 @@ def test_whatever_happens_no_price_is_stale_or_wrong_and_nothing_is_left(
         timeout=150,
         check=False,
     )
-
     assert out.exists(), ended.stderr
-    found = json.loads(out.read_text())
+    result: dict[str, Any] = json.loads(out.read_text())
+    return result
+
+
+@pytest.mark.slow
+def test_whatever_happens_no_price_is_stale_or_wrong_and_nothing_is_left(
+    found: dict[str, Any],
+) -> None:
     # Late recoveries are a matter of the real clock, which the command judges.
     assert found["violations"] == []
     assert found["stale"] == found["wrong"] == found["wrong_books"] == 0
@@ -44,6 +62,39 @@ def test_whatever_happens_no_price_is_stale_or_wrong_and_nothing_is_left(
     assert found["prices"] > 1000
     assert found["books"] > 100
     assert len(found["kinds"]) > 30
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("found")
+@pytest.mark.parametrize("stand", STANDS.replace("$", "").split("|"))
+def test_its_recording_is_told_twice_in_the_same_words(tapes: Path, stand: str) -> None:
+    tape = tape_of(tapes, stand)
+
+    first = tell(tape)
+
+    assert first == tell(tape)
+    assert first.items > 100
+    assert first.reconnects > 2
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("found")
+def test_a_digit_of_a_recording_makes_it_another_one(
+    tapes: Path, tmp_path: Path
+) -> None:
+    tape, changed = tape_of(tapes, "v5 books"), tmp_path / "changed.rec.gz"
+    said = gzip.decompress(tape.read_bytes())
+    # The price of a trade, which no proof is about.
+    price = re.search(rb'px\\":\\"(\d)', said[len(said) // 3 :])
+    assert price is not None
+    at = len(said) // 3 + price.start(1)
+    digit = b"%d" % ((int(price[1]) + 1) % 10)
+    changed.write_bytes(gzip.compress(said[:at] + digit + said[at + 1 :]))
+
+    one, other = tell(tape), tell(changed)
+
+    assert one.items == other.items
+    assert one.digest != other.digest
 
 
 @pytest.mark.slow

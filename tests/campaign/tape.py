@@ -1,0 +1,61 @@
+"""The campaign on tape: told twice, a stand's recording is the same, to the byte."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from okex_ws import Feed, Item, Replay, Updates
+
+
+class Told(NamedTuple):
+    """What came of a replay: how many items, and the SHA-256 of all that was said."""
+
+    items: int
+    reconnects: int
+    digest: str
+
+
+def tape_of(directory: Path, stand: str) -> Path:
+    """Where the recording of a *stand* is."""
+    return directory / f"{stand.replace(' ', '-')}.rec.gz"
+
+
+def tell(path: Path) -> Told:
+    """Replay all of it: every item, and what every subscription reads at each."""
+    said, items = hashlib.sha256(), 0
+    with Replay(path, speed=math.inf) as replay:
+        feed = replay.feed()
+        updates = feed.updates(latest=False, timeout=0.0)
+        for market, name, channels in replay.instruments:
+            feed.subscribe([name], market, channels)
+        for moment in replay:
+            said.update(f"{moment} {feed.health()}\n".encode())
+            items += _say(said, updates, feed)
+        items += _say(said, updates, feed)
+        stats = feed.stats()
+    said.update(str(stats).encode())
+    return Told(items, sum(stats.reconnects.values()), said.hexdigest())
+
+
+def _say(said: hashlib._Hash, updates: Updates, feed: Feed) -> int:
+    """Take down what has come, and what can be read; how many items there were."""
+    items = 0
+    for item in _waiting(updates):
+        items += 1
+        said.update(f"{item!r}\n".encode())
+    if items:
+        for one in feed.subscriptions:
+            said.update(f"{one.state} {one.best_bid_ask()}\n".encode())
+    return items
+
+
+def _waiting(updates: Updates) -> Iterator[Item]:
+    while True:
+        try:
+            yield next(updates)
+        except (TimeoutError, StopIteration):
+            return
