@@ -6,6 +6,7 @@ import dataclasses
 import logging
 import os
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from okex_ws import State
+from okex_ws.cli import main
 from okex_ws.local_exchange import Instrument, LocalExchange
 from okex_ws.venues import VENUES
 
@@ -25,6 +27,8 @@ PROGRAMS = re.findall(
     r"```python\n(.*?)```\n(?:\n```text\n(.*?)```\n)?", README, flags=re.DOTALL
 )
 COMMANDS = re.findall(r"```sh\n(.*?)\n```", README, flags=re.DOTALL)
+# What is typed in a terminal, in its order.
+TYPED = re.findall(r"^\$ okex-ws (.*)$", README, flags=re.MULTILINE)
 
 OKX = (
     Instrument("spot", "BTC-USDT", price="60000.0", tick="0.1", lot="0.0001"),
@@ -74,11 +78,38 @@ def test_a_program_prints_what_the_readme_shows(
     tmp_path: Path,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    exec(compile(program, "README.md", "exec"), {"__name__": "__main__"})
+    made: dict[str, object] = {"__name__": "__main__"}
+    exec(compile(program, "README.md", "exec"), made)
+    for name, test in list(made.items()):
+        if name.startswith("test_"):
+            assert callable(test)
+            test()
 
     printed = capsys.readouterr().out
     if output:
         assert shape(printed) == shape(output)
+
+
+@pytest.mark.usefixtures("okx_is_local")
+def test_what_is_typed_does_what_is_said(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    pytest.importorskip("matplotlib")
+    monkeypatch.chdir(tmp_path)
+    said = []
+    for line in TYPED:
+        # A day is half a second here.
+        words = shlex.split(line.replace("--for 86400", "--for 0.5"))
+        words += ["--once"] if words[0] == "watch" else []
+        assert main(words) == 0, (line, capsys.readouterr())
+        said.append(capsys.readouterr().out)
+
+    assert [line.split()[0] for line in TYPED] == ["watch", "record", "replay", "plot"]
+    assert '"type": "book"' in said[2]
+    assert said[3] == "day.png\n"
+    assert (tmp_path / "day.png").read_bytes().startswith(b"\x89PNG")
 
 
 @pytest.mark.slow
@@ -146,4 +177,4 @@ def test_every_venue_is_named() -> None:
 
 
 def test_the_readme_is_short() -> None:
-    assert README.count("\n") <= 412
+    assert README.count("\n") <= 400
