@@ -200,8 +200,8 @@ def test_a_process_that_was_stopped_gives_no_price_when_it_goes_on(
     program = """
     okx = subscribe()
     okx.wait_live(20)
-    say("ready")
     before, epoch = time.monotonic(), okx.health().epoch
+    say("ready")
     while (now := time.monotonic()) - before < 2.0:  # until it was stopped
         before = now
     first = okx.health()
