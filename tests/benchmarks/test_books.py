@@ -9,6 +9,8 @@ from tests.benchmarks.book_peers import PEERS, Keeper, Ours
 from tests.benchmarks.books import compare, publishing
 from tests.benchmarks.recordings import CHECKSUM, SEQUENCE, Updates, generated
 
+pytestmark = pytest.mark.slow
+
 proofs = pytest.mark.parametrize("proof", [CHECKSUM, SEQUENCE])
 
 

@@ -36,6 +36,8 @@ from tests.benchmarks.roster import (
 from tests.benchmarks.rounds import Failed, Turn, alternate, ratios, spread
 from tests.benchmarks.streams import NAMES, V3_DEPTH5, V5_BOOKS5, stream
 
+pytestmark = pytest.mark.slow
+
 MS = 1_000_000
 
 
@@ -355,7 +357,6 @@ def test_what_is_not_known_is_refused(
     assert "WHAT is of throughput" in capsys.readouterr().err
 
 
-@pytest.mark.slow
 def test_a_feed_is_measured_by_its_instruments(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
