@@ -9,7 +9,7 @@ import ssl
 import time
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,6 @@ from urllib.parse import urlsplit
 import pytest
 import trustme
 from websockets.exceptions import ConnectionClosed
-from websockets.sync.client import connect
 
 from okex_ws import Credentials
 from okex_ws.local_exchange import Instrument, LocalExchange
@@ -399,14 +398,32 @@ def test_a_thousand_instruments_are_served() -> None:
 # --- Its life -----------------------------------------------------------------------
 
 
+@contextmanager
+def secured(
+    exchange: LocalExchange, client: ssl.SSLContext, name: str
+) -> Iterator[ssl.SSLSocket]:
+    """By hand: the peer's client reads and writes one TLS object on two threads."""
+    where = urlsplit(exchange.url)
+    with (
+        socket.create_connection((where.hostname, where.port), 10) as plain,
+        client.wrap_socket(plain, server_hostname=name) as secure,
+    ):
+        yield secure
+
+
 def test_over_tls_only_its_own_authority_is_trusted() -> None:
-    with LocalExchange(tls=True, pace=0.0) as exchange:
+    with LocalExchange(tls=True) as exchange, LocalExchange(tls=True) as another:
         assert exchange.url.startswith("wss://127.0.0.1:")
-        with dial(exchange) as peer, dial_v5(exchange, "private") as another:
-            ping(peer)
-            ping(another)
-        with pytest.raises(ssl.SSLCertVerificationError), connect(exchange.url):
-            pass
+        assert exchange.ssl_context is not None
+        assert another.ssl_context is not None
+        with secured(exchange, exchange.ssl_context, "127.0.0.1") as client:
+            assert client.getpeercert()
+        for stranger in (another.ssl_context, ssl.create_default_context()):
+            with (
+                pytest.raises(ssl.SSLCertVerificationError),
+                secured(exchange, stranger, "127.0.0.1"),
+            ):
+                pass
 
 
 def test_a_certificate_of_ones_own_can_be_served() -> None:
@@ -417,12 +434,7 @@ def test_a_certificate_of_ones_own_can_be_served() -> None:
     authority.configure_trust(client)
     with LocalExchange(tls=server) as exchange:
         assert exchange.ssl_context is None
-        # By hand: the peer's client reads and writes one TLS object on two threads.
-        where = urlsplit(exchange.url)
-        with (
-            socket.create_connection((where.hostname, where.port), 10) as plain,
-            client.wrap_socket(plain, server_hostname="localhost") as secure,
-        ):
+        with secured(exchange, client, "localhost") as secure:
             assert secure.getpeercert()
 
 
