@@ -254,6 +254,16 @@ def test_a_bar_that_was_open_when_it_was_lost_is_completed() -> None:
     assert told(walk) == [4, 5, 6]
 
 
+def test_a_bar_that_is_open_is_none_of_the_past() -> None:
+    class Eager(Past):
+        def candles(self, *args: Any, **keywords: Any) -> Any:
+            return (make_candle(4), make_candle(5, closed=False))
+
+    walk = Walk(BARS, make_candle(3), None, 0)
+
+    assert walk.ask(Eager()) == (make_candle(4),)
+
+
 def test_one_that_was_closed_is_not_told_twice() -> None:
     walk = Walk(BARS, make_candle(4), make_candle(7, closed=False), 0)
 
@@ -309,3 +319,13 @@ def test_a_bar_is_as_long_as_its_name_says(
     series = Bars(NAME, "spot", topic)
 
     assert series.follows(0, round(days * 86_400_000)) is follows
+
+
+@pytest.mark.parametrize("wrong", ["hello", [None], [make_candle(1)]])
+def test_a_past_of_anything_else_is_refused_where_it_was_asked(wrong: Any) -> None:
+    class Wrong(Past):
+        def trades(self, *args: Any, **keywords: Any) -> Any:
+            return wrong
+
+    with pytest.raises(TypeError, match="a past of Trades"):
+        Walk(Trades(NAME, "spot"), None, None, 3).ask(Wrong())

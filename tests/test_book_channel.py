@@ -938,3 +938,16 @@ def test_whatever_happens_no_book_is_shown_that_never_was(
     one.world.run(at + 910)
 
     assert seen[-1] is True
+
+
+@pytest.mark.parametrize("topic", ["depth", "depth_l2_tbt", "books-rpi"])
+def test_only_the_book_that_can_be_fetched_is_fetched(topic: str) -> None:
+    bench, asked = Bench("v5"), []
+    name = V5.channel(topic, "spot", BTC)
+    channel: Any = BookChannel(V5, name)
+    channel.fetch = lambda wait: asked.append(wait) or True
+    clock, push = bench.world.clock, bench.read(bench.ladder.size("7"))
+
+    channel.push(push, True, bench.link, clock.now, clock.wall())
+
+    assert bool(asked) is (topic == "depth")

@@ -23,6 +23,7 @@ class Blocking(Past):
 
     def __init__(self) -> None:
         super().__init__()
+        self.closings = 0
         self.entered = threading.Event()
         self.let_go = threading.Event()
 
@@ -33,6 +34,7 @@ class Blocking(Past):
 
     def close(self) -> None:
         super().close()
+        self.closings += 1
         self.let_go.set()
 
 
@@ -132,6 +134,7 @@ def test_closing_ends_the_question_and_nothing_is_answered(
     filler.close()
 
     assert filler.join(WAIT)
+    assert source.closings == 1
     filler.ask(names, answers.put)
     assert answers.empty()
 
@@ -179,3 +182,19 @@ def test_a_book_is_asked_for_on_the_market_that_its_id_tells() -> None:
     assert source.asked == [("BTC-USD-SWAP", "swap", 50)]
     with pytest.raises(TypeError, match="got str"):
         ask_book(NAME, 50, Past(books=["nonsense"]))  # type: ignore[list-item]
+
+
+def test_a_source_that_ends_its_thread_ends_no_other_question(
+    answers: queue.Queue[Any],
+) -> None:
+    def leave(history: Any) -> None:
+        raise SystemExit(3)
+
+    filler = Filler("the-filler", SystemClock(), Past)
+    filler.ask(leave, answers.put)
+    filler.ask(names, answers.put)
+
+    assert isinstance(answers.get(timeout=WAIT), RuntimeError)
+    assert answers.get(timeout=WAIT) == ("the-filler", True)
+    filler.close()
+    assert filler.join(WAIT)

@@ -6,12 +6,14 @@ exchange's own list of everything.
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
 import pytest
+from tests.clocks import FakeClock
 from tests.pasts import (
     NAME,
     Past,
@@ -35,8 +37,15 @@ from okex_ws import (
     Trade,
     WSSubscription,
 )
+from okex_ws.callbacks import Callbacks
+from okex_ws.filler import Filler
 from okex_ws.history import MOST
+from okex_ws.joined import JoinedView
+from okex_ws.joined import Past as Wanted
 from okex_ws.joining import LONGEST_HOLD, PATIENCE
+from okex_ws.protocols.v5 import PROTOCOL
+from okex_ws.series import KINDS
+from okex_ws.trust import NO_LIMITS
 
 ALL = "trades-all"
 
@@ -498,7 +507,7 @@ def test_an_answer_that_never_comes_holds_nothing_up_for_long() -> None:
     stand.world.run(41.0)
 
     assert shown[0] == 0
-    assert shown[1] > 50
+    assert shown[1] > 40
     (gap,) = check_trades(series(updates, Trade), stand.past.all_trades)
     assert (gap.after, gap.before) == (None, "1001")
 
@@ -758,3 +767,64 @@ def test_what_these_campaigns_compare_would_be_seen() -> None:
 
 def _is_gap(item: Any, topic: str) -> bool:
     return isinstance(item, Gap) and item.channel == topic
+
+
+def test_a_channel_that_another_connection_has_yet_to_carry_is_not_asked_about() -> (
+    None
+):
+    # Its thread is busy with a callback; another subscription has the channel live.
+    clock, filler = FakeClock(), Filler("", FakeClock(), Past)
+    callbacks = Callbacks(NAME, clock)
+    view = JoinedView(
+        None, NAME, NO_LIMITS, clock, callbacks, Wanted(5, "spot", filler)
+    )
+    channel = KINDS["trade"](PROTOCOL, PROTOCOL.channel(ALL, "spot", NAME))
+    channel.acknowledged, channel.openings = True, 1
+    view.carry({ALL: channel})
+    view.tell(clock.monotonic())
+    clock.now += 2 * PATIENCE
+
+    view.tell(clock.monotonic())
+
+    assert view.due() == math.inf
+
+
+def test_after_a_rotation_the_present_connection_is_the_one_that_answers() -> None:
+    stand = Stand()
+    sub = stand.subscribe(0)
+    stand.steadily(0.3, 20.0)
+    stand.at(2.0, stand.feed.rotate)
+
+    stand.world.run(20.0)
+
+    (route,) = stand.feed._plan.routes
+    view: Any = sub._view
+    assert view._submits[ALL].__self__ is route.connection
+
+
+def test_what_a_closed_subscription_wanted_is_not_asked_any_more() -> None:
+    stand = Stand()
+    stand.filler.latency = 2.0
+    sub = stand.subscribe(5)
+    stand.trade()
+    stand.at(0.5, stand.trade)
+    stand.at(1.0, sub.close)
+
+    stand.world.run(5.0)
+
+    assert not stand.past.asked
+
+
+def test_an_iterator_that_comes_later_is_told_what_is_missing_before_it() -> None:
+    stand = Stand()
+    sub = stand.subscribe(0)
+    stand.steadily(0.3, 20.0)
+    stand.at(2.0, lambda: setattr(stand.filler, "is_deaf", True))
+    stand.drop_at(2.1)
+    later: list[Any] = []
+    stand.at(60.0, lambda: later.append(sub.updates()))
+    stand.at(61.0, stand.trade)
+
+    stand.world.run(62.0)
+
+    assert len(check_trades(series(later[0], Trade), stand.past.all_trades)) == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -454,7 +455,7 @@ def test_nothing_is_held_for_ever(flowing: Bench) -> None:
     flowing.wait(LONGEST_HOLD)
 
     assert flowing.take() == [("10", "12"), 12]
-    assert "within 30 s" in str(flowing.errors[0])
+    assert f"within {LONGEST_HOLD:g} s" in str(flowing.errors[0])
     flowing.answer()  # too late
     flowing.live(13)
     assert flowing.take() == [13]
@@ -627,3 +628,158 @@ def test_late_words_of_a_bar_that_was_completed_are_dropped(bars: Bench) -> None
 
     assert bars.take() == ["10"]
     assert bars.join.repeats == 2
+
+
+@pytest.mark.parametrize(("code", "status"), [("50011", 429), ("50013", 503)])
+def test_too_many_requests_is_no_answer(code: str, status: int) -> None:
+    bench = Bench(3)
+    bench.missed(7, 8, 9)
+    bench.acknowledge()
+    bench.live(10)
+
+    bench.fail(RequestRejected(code, "busy", "/trades", status))
+    bench.answer()
+
+    assert bench.take() == [7, 8, 9, 10]
+    assert not bench.errors
+
+
+def test_nothing_waits_longer_for_several_holes_than_for_one(flowing: Bench) -> None:
+    came: dict[str, float] = {}
+    for turn in range(100):
+        flowing.wait(5.0)
+        flowing.gap()
+        flowing.live(100 + 2 * turn)
+        came[str(100 + 2 * turn)] = flowing.now
+        told = {item.id for item in flowing.told if isinstance(item, Trade)}
+        late = [at for number, at in came.items() if number not in told]
+        assert all(flowing.now - at <= LONGEST_HOLD for at in late)
+
+
+def test_ids_that_are_no_numbers_do_not_show_that_nothing_is_missing() -> None:
+    bench = Bench(0)
+    bench.live(replace(make_trade(1), id="a"))
+    bench.gap("lost")
+    bench.live(replace(make_trade(1), id="b"))
+
+    assert any(isinstance(item, Gap) for item in bench.told)
+
+
+def test_the_cause_is_not_a_failure_that_passed(flowing: Bench) -> None:
+    flowing.missed(11, 12)
+    flowing.source.kept = 1
+    flowing.gap("lost")
+    flowing.live(20)
+    flowing.fail()
+
+    while flowing.questions:
+        flowing.answer()
+
+    assert "refused" not in str(flowing.errors[0])
+
+
+def test_it_is_settled_once_all_of_it_was_handed_over() -> None:
+    bench = Bench(3)
+    settled: list[bool] = []
+    bench.hand_over = lambda *told: settled.append(bench.join.settled)  # type: ignore[method-assign]
+    bench.missed(7, 8, 9)
+    bench.acknowledge()
+    bench.live(10)
+
+    bench.answer()
+
+    assert settled == [False] * 4
+    assert bench.join.settled
+
+
+def test_what_is_missing_is_told_to_who_comes_later_too(flowing: Bench) -> None:
+    flowing.live(11)
+    flowing.missed(12, 13)
+    flowing.gap()
+    flowing.live(14, 15)
+    flowing.fail(ValueError("never"))
+    flowing.gap()
+
+    told = [short(item) for item in flowing.join.told()]
+
+    assert told == [10, 11, ("11", "14"), 14, 15]
+
+
+def test_what_waited_long_enough_behind_another_hole_is_not_asked_for(
+    flowing: Bench,
+) -> None:
+    flowing.missed(11)
+    flowing.acknowledge()
+    flowing.live(12)
+    flowing.missed(13)
+    flowing.gap()
+    flowing.live(14)
+    asked = len(flowing.questions)
+
+    flowing.wait(LONGEST_HOLD)
+
+    assert flowing.take() == [("10", "12"), 12, ("12", "14"), 14]
+    assert len(flowing.questions) == asked
+    assert len(flowing.errors) == 2
+
+
+def test_a_past_that_fails_before_and_after_the_first_item_is_told_once() -> None:
+    bench = Bench(3)
+    bench.acknowledge()
+    bench.wait(PATIENCE)
+    bench.fail(ValueError("no such past"))
+    bench.live(10)
+    bench.fail(ValueError("no such past"))
+
+    assert bench.take() == [(None, "10"), 10]
+    assert len(bench.errors) == 1
+
+
+def test_one_that_waits_and_was_filled_in_meanwhile_comes_once(flowing: Bench) -> None:
+    flowing.missed(11, 12)
+    flowing.acknowledge()
+    flowing.live(13)
+    flowing.join.add(make_trade(12), flowing.now)  # late, and out of order
+
+    flowing.answer()
+
+    assert flowing.take() == [11, 12, 13]
+    assert flowing.join.repeats == 1
+
+
+def test_of_what_was_filled_in_only_so_much_is_remembered(
+    flowing: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("okex_ws.joining._MOST_KNOWN", 1)
+    flowing.missed(11, 12)
+    flowing.acknowledge()
+    flowing.live(13)
+    flowing.answer()
+    assert flowing.take() == [11, 12, 13]
+
+    flowing.live(12, 11)
+
+    assert flowing.take() == [11]
+
+
+def test_a_gap_with_nothing_behind_it_is_told_to_who_comes_later_too() -> None:
+    bench = Bench(0)
+    bench.acknowledge()
+    bench.gap()
+
+    assert [short(item) for item in bench.join.told()] == [(None, None)]
+
+
+def test_gaps_are_kept_as_long_as_items(
+    flowing: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("okex_ws.joining.KEPT", 1)
+    for number in (12, 14):
+        flowing.missed(number - 1)
+        flowing.gap()
+        flowing.live(number)
+        flowing.fail(ValueError("no such past"))
+
+    told = [short(item) for item in flowing.join.told()]
+
+    assert told == [10, 12, ("12", "14"), 14]

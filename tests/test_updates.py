@@ -1099,3 +1099,13 @@ def test_between_two_threads_nothing_is_lost_without_a_word() -> None:
     assert depths[-1] == count - count % 7
     assert taken + updates.skipped.get("trade", 0) == count
     assert len(depths) + updates.skipped.get("depth5", 0) == count // 7
+
+
+def test_after_a_fork_the_end_of_a_feed_does_not_begin_it_anew() -> None:
+    inbox = Inbox(SystemClock(), True, 10, 1.0, endless=True)
+    inbox.follow(Source(), State.SYNCING)
+    inbox.forked()
+
+    inbox.close()
+
+    assert list(Updates(inbox)) == []

@@ -41,6 +41,8 @@ class Missing(NamedTuple):
 class Series(ABC, Generic[T]):
     """What is known of the items of one channel: their order, and how they are had."""
 
+    kind: type[T]
+
     @abstractmethod
     def key(self, item: T) -> int:
         """The place of *item* in the series; -1 if it has none."""
@@ -55,9 +57,13 @@ class Series(ABC, Generic[T]):
     ) -> Sequence[T]:
         """Those from *after* to *before*, both included: the newest *limit*."""
 
+    @abstractmethod
     def follows(self, older: int, newer: int) -> bool:
         """Whether nothing can be between these two keys."""
-        return False
+
+    def is_past(self, item: T) -> bool:
+        """Whether *item* is what a past consists of."""
+        return True
 
     def is_final(self, item: T) -> bool:
         """Whether *item* will never be told again as something else."""
@@ -66,12 +72,14 @@ class Series(ABC, Generic[T]):
     def touch(self, older: T, newer: T) -> bool:
         """Whether nothing is missing between two items that came."""
         first, last = self.key(older), self.key(newer)
-        same = first == last
+        same = first == last != -1
         return same or (self.follows(first, last) and self.is_final(older))
 
 
 class Trades(Series[Trade]):
     """Single trades, by their ids."""
+
+    kind = Trade
 
     def __init__(self, instrument_id: str, market: str) -> None:
         self._whose = instrument_id, market
@@ -118,6 +126,8 @@ _BAR = re.compile(r"candle([0-9]+)([smHDWMY])(?:utc)?$")
 class Bars(Series[Candle]):
     """The candles of one channel, by their starts in epoch milliseconds."""
 
+    kind = Candle
+
     def __init__(self, instrument_id: str, market: str, topic: str) -> None:
         self._whose = instrument_id, market, topic
         found = _BAR.search(topic)
@@ -148,6 +158,10 @@ class Bars(Series[Candle]):
     def follows(self, older: int, newer: int) -> bool:
         """Whether the one ends where the other begins."""
         return self._least <= newer - older <= self._most
+
+    def is_past(self, item: Candle) -> bool:
+        """Whether it is not open: what is, the stream tells, and how it ends."""
+        return item.closed is not False
 
     def is_final(self, item: Candle) -> bool:
         """Whether it is closed; what came from the past is."""
@@ -199,7 +213,13 @@ class Walk(Generic[T]):
         """The next question; to be asked on whatever thread."""
         limit = min(CHUNK, self._wanted - self._count) + 2
         series: Series[T] = self._series
-        return series.ask(history, self._bottom, self._top, limit)
+        # On this thread: a lazy answer may block, too.
+        answer = tuple(series.ask(history, self._bottom, self._top, limit))
+        for item in answer:
+            if not isinstance(item, series.kind):
+                wanted, got = series.kind.__name__, type(item).__name__
+                raise TypeError(f"a past of {wanted}s, got a {got}")
+        return tuple(filter(series.is_past, answer))
 
     def take(self, answer: Iterable[T], last: bool) -> bool:
         """Put an answer in front of what there is; False if it is to be asked again.

@@ -111,7 +111,9 @@ class BookChannel(DepthChannel):
     def _may_wait(self, said: Said) -> bool:
         """Whether an update is kept for a book that is being fetched."""
         if self._bootstrap is None:
-            proven = said.change.prev_seq is not None
+            # The book that can be fetched, and its number, are those of this channel:
+            # another one may have other orders in it, under the same numbers.
+            proven = said.change.prev_seq is not None and self.topic == "depth"
             if not (proven and self.fetch(0.0)):
                 return False
             self._bootstrap = Bootstrap()

@@ -64,13 +64,12 @@ class Bootstrap:
 
         `BookError` if it has no number.
         """
-        first = self._waiting[0].change if self._waiting else None
         if book.seq is None:
             raise BookError("the book that was fetched has no number")
-        if first is not None and first.prev_seq is not None:
-            is_older = book.seq < first.prev_seq
-            self._book = None if is_older else book
-            self.fetches += is_older
+        oldest = self._waiting[0].change.prev_seq if self._waiting else None
+        is_older = oldest is not None and book.seq < oldest
+        self._book = None if is_older else book
+        self.fetches += is_older
 
     def joined(self) -> list[Said]:
         """The whole book and the updates that follow it; nothing while that is open.

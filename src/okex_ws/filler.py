@@ -108,9 +108,8 @@ class Filler:
         with self._changed:
             self._closing = True
             self._waiting.clear()
-            history = self._history
             self._changed.notify()
-        self._end(history)
+        self._end()
 
     def join(self, timeout: float | None) -> bool:
         """Wait for the thread's end; False if it has not come in time, or is ours."""
@@ -135,7 +134,7 @@ class Filler:
             given = self._put(question)
             if not self._closing:
                 answer(given)
-        self._end(self._history)
+        self._end()
 
     def _next(self) -> tuple[Question, Answer] | None:
         with self._changed:
@@ -151,15 +150,21 @@ class Filler:
 
     def _put(self, question: Question) -> Any:
         try:
-            if self._history is None:
-                self._history = self._source()
-            return question(self._history)
+            history = self._history = self._history or self._source()
+            return question(history)
         except Exception as error:
             log.debug("history: %r", error)
             return error
+        except BaseException as end:
+            # Whoever wrote the source: others ask on this thread as well.
+            raised = RuntimeError(f"the source of the past raised {end!r}")
+            raised.__cause__ = end
+            return raised
 
-    @staticmethod
-    def _end(history: History | None) -> None:
+    def _end(self) -> None:
+        """Close the source, once; perhaps while it is being asked."""
+        with self._changed:
+            history, self._history = self._history, None
         close = getattr(history, "close", None)
         if callable(close):
             with suppress(Exception):

@@ -17,7 +17,7 @@ from .callbacks import Callbacks
 from .channel import Channel
 from .errors import BackfillFailed
 from .filler import Filler
-from .history import SINGLE_TRADES
+from .history import SINGLE_TRADES, History
 from .joining import MOST_HELD, Join, Question
 from .library import Submit
 from .messages import Candle, Gap, Item, Trade
@@ -110,7 +110,7 @@ class JoinedView(View):
             inbox.widen(len(self._joins) * (self._past.items + MOST_MISSED + MOST_HELD))
             super().follow(inbox, own=own)
             for topic, join in self._joins.items():
-                for item in join.items:
+                for item in join.told():
                     inbox.add(topic, item, spare=True)
 
     def counts(self) -> Counter[str]:
@@ -150,6 +150,8 @@ class JoinedView(View):
         """See `View.tell`; and what time, or an acknowledgement, brings the series."""
         with self._joining:
             for topic, join in () if self.ended else self._joins.items():
+                if topic not in self._submits:
+                    continue  # the thread of another connection has not carried it yet
                 channel = self.channels[topic]
                 if channel.acknowledged and channel.openings != self._openings[topic]:
                     self._openings[topic] = channel.openings
@@ -184,7 +186,13 @@ class JoinedView(View):
         def answer(given: Sequence[T] | Exception) -> None:
             submit(lambda: self._answer(topic, ticket, given))
 
-        self._past.filler.ask(question, answer, wait)
+        def put(history: History) -> Sequence[T]:
+            with self._joining:
+                wanted = not self.ended and self._joins[topic].awaits(ticket)
+            # Others wait for their turn.
+            return question(history) if wanted else ()
+
+        self._past.filler.ask(put, answer, wait)
 
     def _answer(self, topic: str, ticket: object, given: Any) -> None:
         if self.ended:

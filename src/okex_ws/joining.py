@@ -20,9 +20,10 @@ from .history import MOST, History
 from .messages import Candle, Gap, Item
 from .series import KEPT
 
-# Live items that are held behind a hole, and seconds that it may take to fill it.
+# Live items that are held behind a hole, and for how many seconds: less than the 30
+# that a script waits in `wait_live`, which ends after the past was had or given up.
 MOST_HELD = 10_000
-LONGEST_HOLD = 30.0
+LONGEST_HOLD = 20.0
 # How long the next live item is waited for, before the past is asked for without it.
 PATIENCE = 2.0
 # How often a question is put that has no answer yet, and the first wait in between:
@@ -59,8 +60,10 @@ class Owner(Protocol):
 
 def _may_pass(error: Exception) -> bool:
     """Whether it is of any use to ask again."""
-    is_final = isinstance(error, RequestRejected)
-    return isinstance(error, OkexWSError) and not is_final
+    if isinstance(error, RequestRejected):
+        # Too many requests, or a fault of the server's: no word about the question.
+        return error.status == 429 or error.status >= 500
+    return isinstance(error, OkexWSError)
 
 
 class _Hole(Generic[T]):
@@ -72,6 +75,8 @@ class _Hole(Generic[T]):
         self.cause = cause
         # When to fill it, should nothing come behind it.
         self.ask_at = ask_at
+        # Since when something waits behind it.
+        self.held_since = math.inf
         # While it is filled: what there is, whose answer counts, and until when.
         self.walk: Walk[T] | None = None
         self.ticket: object = None
@@ -94,6 +99,9 @@ class Join(Generic[T]):
         self._owner = owner
         # What was handed over, newest last.
         self.items: deque[T] = deque(maxlen=KEPT + past)
+        # The gaps in front of them, by key, and one with nothing behind it yet.
+        self._gaps: dict[int, Gap] = {}
+        self._gap: Gap | None = None
         # Whether the past was joined, or will not be.
         self.settled = not past
         self.repeats = 0
@@ -114,6 +122,7 @@ class Join(Generic[T]):
     def gap(self, gap: Gap, now: float) -> None:
         """Something may be missing between the last item and the next."""
         if not self._open(gap.cause, now):
+            self._gap = gap
             self._owner.hand_over(self._topic, gap, False)
 
     def _open(self, cause: str, now: float) -> bool:
@@ -137,7 +146,7 @@ class Join(Generic[T]):
             return
         tail = self._line[-1]
         if isinstance(tail, _Hole):
-            tail.before = item
+            tail.before, tail.held_since = item, now
             # Whatever is asked at the moment, more is known now.
             tail.walk = tail.ticket = None
         self._line.append(item)
@@ -190,17 +199,23 @@ class Join(Generic[T]):
     def _begin(self, hole: _Hole[T], now: float) -> None:
         hole.walk = Walk(self._series, hole.after, hole.before, self._past)
         hole.tries, hole.ask_at = 0, math.inf
-        hole.give_up_at = now + LONGEST_HOLD
-        if hole.walk.is_possible:
-            self._ask(hole)
-        else:
+        # What waits behind it may have waited for other holes before.
+        hole.give_up_at = min(now, hole.held_since) + LONGEST_HOLD
+        if not hole.walk.is_possible:
             self._close(hole, "their ids do not tell their order")
+        elif now < hole.give_up_at:
+            self._ask(hole)
 
     def _ask(self, hole: _Hole[T]) -> None:
         assert hole.walk is not None
         hole.ticket = object()
         wait = FIRST_WAIT * 2.0 ** (hole.tries - 1) if hole.tries else 0.0
         self._owner.ask(self._topic, hole.walk.ask, hole.ticket, wait)
+
+    def awaits(self, ticket: object) -> bool:
+        """Whether the answer to a question is still of use."""
+        hole = self._front
+        return hole is not None and hole.walk is not None and hole.ticket is ticket
 
     def answer(
         self, ticket: object, answer: Sequence[T] | Exception, now: float
@@ -214,6 +229,7 @@ class Join(Generic[T]):
             hole.error = answer
             given_up, progress = last or not _may_pass(answer), False
         else:
+            hole.error = None
             progress, given_up = self._take(hole, answer, last)
         if given_up:
             self._close(hole)
@@ -238,7 +254,7 @@ class Join(Generic[T]):
 
     def _close(self, hole: _Hole[T], why: str = "") -> None:
         """Hand over what was found of a hole, and what was held behind it."""
-        walk, hole.walk, self.settled = hole.walk, None, True
+        walk, hole.walk = hole.walk, None
         assert walk is not None
         found = list(walk.result())
         some = any(not isinstance(item, Missing) for item in found)
@@ -250,6 +266,7 @@ class Join(Generic[T]):
             self._tell(hole, cause)
         if tries_again:
             # Once something has come behind it.
+            self.settled = True
             return
         epoch = self._owner.epoch(self._topic)
         if hole.before is not None:
@@ -263,6 +280,7 @@ class Join(Generic[T]):
         if walk.is_open:
             # All there was; whether the next live item is the next one is not known.
             self._line[0] = _Hole(self._newest, hole.ask_at, hole.cause)
+            self.settled = True
         else:
             self._release()
 
@@ -276,12 +294,13 @@ class Join(Generic[T]):
     def _release(self) -> None:
         """The first hole is none any more: what was held behind it, up to the next."""
         self._line.popleft()
-        self.settled = True
         for item in self._held():
             if self._series.key(item) in self._filled:
                 self.repeats += 1
             else:
                 self._give(item, burst=True)
+        # Last: whoever waited for it finds it all.
+        self.settled = True
 
     def _held(self) -> Iterator[T]:
         while self._line and not isinstance(self._line[0], _Hole):
@@ -303,8 +322,22 @@ class Join(Generic[T]):
             self.items[-1] = item
         else:
             self.items.append(item)
+        if self._gap is not None:
+            self._gaps[key(item)], self._gap = self._gap, None
+            if len(self._gaps) > KEPT:
+                del self._gaps[next(iter(self._gaps))]
         self._owner.hand_over(self._topic, item, burst)
 
+    def told(self) -> Iterator[T | Gap]:
+        """What was handed over, as far as it is kept, and what is missing in it."""
+        for item in self.items:
+            gap = self._gaps.get(self._series.key(item))
+            if gap is not None:
+                yield gap
+            yield item
+        if self._gap is not None:
+            yield self._gap
+
     def _give_gap(self, missing: Missing, cause: str) -> None:
-        gap = Gap(self._topic, *missing, cause, self._instrument_id)
+        gap = self._gap = Gap(self._topic, *missing, cause, self._instrument_id)
         self._owner.hand_over(self._topic, gap, True)

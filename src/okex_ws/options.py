@@ -152,7 +152,15 @@ class _Past:
         # Here alone: it needs the extra.
         from .rest import Rest
 
-        return Rest(self._venue, proxy=self._proxy, ssl_context=self._ssl_context)
+        # Others wait for their turn meanwhile, and whoever got no answer asks again.
+        return Rest(
+            self._venue,
+            proxy=self._proxy,
+            ssl_context=self._ssl_context,
+            timeout=5.0,
+            retries=1,
+            patience=8.0,
+        )
 
 
 def _check_told(on_state: object, callbacks: object) -> None:

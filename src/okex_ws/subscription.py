@@ -69,7 +69,7 @@ class WSSubscription(Following):
             one, in `candles` or `trades` and in ``updates()``, with nothing missing or
             twice; and whatever an outage took is fetched after it and comes before what
             is next. They are marked ``backfilled``; what cannot be had is a `Gap` where
-            it is missing. Meanwhile that series is held back (30 s and 10,000 items at
+            it is missing. Meanwhile that series is held back (20 s and 10,000 items at
             the most), and nothing else waits. Trades are joined by their ids; those of
             ``'trade'``, which the exchange puts together, cannot be joined exactly:
             more than 0 of them are a ``ValueError``. 0 fetches no past, but what

@@ -213,7 +213,8 @@ class Inbox:
     def close(self) -> None:
         """No other source will come: the end of the last one is the end."""
         with self._changed:
-            self._endless, self._ended = False, not self._states
+            # In a forked child it may have ended before.
+            self._endless, self._ended = False, self._ended or not self._states
             self._changed.notify_all()
 
     def forked(self) -> None:
