@@ -33,7 +33,7 @@ def upto_damage(path: Path) -> tuple[list[Entry], RecordingDamaged]:
 
 
 @given(
-    st.floats(allow_nan=False, allow_infinity=False),
+    st.floats(0, 2e11, allow_nan=False),
     st.binary(max_size=200),
     st.sampled_from(["in", "out", "control"]),
     st.booleans(),
@@ -156,6 +156,11 @@ def test_what_is_no_recording_is_told_in_its_first_line(
         write_line(opened(venue={"name": "x", "protocol": "v4"})).encode(),
         write_line(opened(venue={"name": 5, "protocol": "v5"})).encode(),
         write_line(opened(line="1")).encode(),
+        write_line(at(1.0, "end", code="1000")).encode(),
+        write_line(at(1.0, "end", code=65536)).encode(),
+        b'{"wall":-1,"mono":2,"connection":1,"kind":"lost"}',
+        b'{"wall":1e15,"mono":2,"connection":1,"kind":"lost"}',
+        b'{"wall":%s,"mono":2,"connection":1,"kind":"lost"}' % (b"9" * 400),
     ],
 )
 def test_what_is_no_entry_is_damage(tmp_path: Path, line: bytes) -> None:

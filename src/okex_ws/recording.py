@@ -45,6 +45,10 @@ SUFFIX = ".rec.gz"
 MAX_LINE = 32 << 20
 _CHUNK = 1 << 16
 _GZIP = zlib.MAX_WBITS | 16
+# The year 10000, which no `datetime` reaches.
+_END_OF_TIME = 253_402_300_800
+# What may come of a line that nobody wrote.
+_UNREADABLE = (ValueError, LookupError, AttributeError, RecursionError, OverflowError)
 SAID = ("in", "out", "control")
 KINDS = (*SAID, "open", "end", "failed", "lost")
 
@@ -117,10 +121,14 @@ def read_line(line: bytes) -> Entry:
     for time in (wall, mono):
         if type(time) not in (int, float) or not math.isfinite(time):
             raise ValueError("a time is no number")
+    if not 0 <= wall < _END_OF_TIME:
+        raise ValueError("its time is none of this era")
     if type(number) is not int or kind not in KINDS:
         raise ValueError(f"no entry has kind {kind!r:.40}")
     if kind in ("open", "failed"):
         _check_opening(said)
+    if kind in ("end", "failed"):
+        _check_ending(said)
     if kind not in SAID:
         return Entry(wall, mono, number, kind, facts=said)
     binary = "binary" in said
@@ -142,6 +150,18 @@ def _check_opening(facts: Mapping[str, Any]) -> None:
         raise ValueError("the protocol is not known")
     if type(facts["venue"]["name"]) is not str:
         raise ValueError("the venue has no name")
+
+
+def _check_ending(facts: Mapping[str, Any]) -> None:
+    """What may be known of an end: a code of closing, or what an HTTP answer said."""
+    limits = {"code": 0xFFFF, "status": 999, "retry_after": math.inf}
+    for name, most in limits.items():
+        value = facts.get(name)
+        if value is None:
+            continue
+        form = (int, float) if name == "retry_after" else (int,)
+        if type(value) not in form or not 0 <= value <= most:
+            raise ValueError(f"{name} is none")
 
 
 def _object(line: bytes) -> dict[str, Any]:
@@ -266,7 +286,7 @@ def _entries(
     for number, line in lines:
         try:
             entry = read_line(line)
-        except (ValueError, LookupError, AttributeError, RecursionError) as error:
+        except _UNREADABLE as error:
             raise RecordingDamaged(name, number, _why(error)) from error
         # What a part repeats for whoever has it alone.
         if not (inner and entry.facts.get("again")):

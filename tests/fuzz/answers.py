@@ -351,7 +351,7 @@ def make_capture(rng: Random, corpus: Corpus) -> Capture:
 def check_capture(given: Capture) -> str:
     """A market that can be played, or a `ValueError` that says where it is damaged."""
     lines, times, packed = given
-    with tempfile.TemporaryDirectory(dir=_MEMORY) as folder:
+    with tempfile.TemporaryDirectory(dir=MEMORY) as folder:
         path = Path(folder) / "NAME"
         path.with_suffix(".recv.jsonl").write_bytes(lines)
         path.with_suffix(".recv.times").write_bytes(times)
@@ -374,4 +374,4 @@ def check_capture(given: Capture) -> str:
 
 
 # Where files cost least.
-_MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None
+MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from random import Random
 from typing import Any, NamedTuple
 
-from tests.fuzz import answers, books, frames, framing, streams
+from tests.fuzz import answers, books, frames, framing, past, streams
 from tests.fuzz.corpus import Corpus
 
 import okex_ws
@@ -50,6 +50,8 @@ TARGETS: tuple[Target, ...] = (
     Target("arguments", answers.make_argument, answers.check_argument),
     Target("secrets", answers.make_secret, answers.check_secret),
     Target("captures", answers.make_capture, answers.check_capture),
+    Target("REST bodies", past.make_body, past.check_body),
+    Target("recordings", past.make_recording, past.check_recording),
 )
 
 

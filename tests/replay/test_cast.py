@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from tests.tapes import URL, at, depth, heard, opened, venue
@@ -97,7 +98,7 @@ def test_a_failed_attempt_is_nobody_elses_and_passes() -> None:
     (first, second, third) = found.candidates("me", "public", 0.0)
     assert second.failure is not None
 
-    found.take("me", first)
+    found.take("me", first, 0.0)
 
     assert found.candidates("me", "public", 1.0) == [second, third]
     assert found.candidates("other", "public", 1.0) == [third]
@@ -113,3 +114,17 @@ def test_a_channel_may_be_had_where_somebody_else_carries_it() -> None:
     assert other.number == 2
     assert found.elsewhere("public", BTC, 12.0) is None
     assert found.elsewhere("private", ETH, 3.0) is None
+
+
+def test_who_left_may_come_back_once_more_is_said() -> None:
+    """Else one that is thrown out at once would come back for ever, at one moment."""
+    found = cast(opened(0.0), heard(1.0, depth(1.0)), heard(9.0, depth(9.0)))
+    (session,) = found.candidates("me", "public", 0.5)
+    assert found.opens_at(session) == 0.0
+
+    found.take("me", session, 1.0)
+
+    assert found.candidates("me", "public", 1.5) == [session]
+    assert found.opens_at(session) == 9.0
+    found.take("me", session, 9.0)
+    assert found.opens_at(session) == math.inf

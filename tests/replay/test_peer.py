@@ -29,7 +29,7 @@ class Talk:
         self._client.send_request(self._client.connect())
         if bind:
             (session, *_) = self.cast.candidates(self, "public", now)
-            self.cast.take(self, session)
+            self.cast.take(self, session, 0.0)
             self.peer.bind(session, now)
         self._ship(now)
         self.hear(now)

@@ -204,3 +204,20 @@ def test_of_a_damaged_one_all_before_is_there_and_of_an_empty_one_nothing() -> N
         script()
     with pytest.raises(RecordingDamaged, match="it has no data"):
         script(at(1.0, "lost", 0, count=1, why="full"))
+
+
+def test_a_clock_that_goes_back_ends_nothing_before_it_began() -> None:
+    early = at(-5.0, "end", cause="ConnectionLost", why="reset")
+
+    session = only(opened(0.0), heard(1.0, depth(1.0)), early)
+
+    assert session.ends_at == session.last_at == 1.0
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [{"url": "wss://[::1/ws/v5/public"}, {"url": "ftp://a/b"}],
+)
+def test_a_venue_that_none_can_be_is_damage(facts: dict[str, Any]) -> None:
+    with pytest.raises(RecordingDamaged, match="its venue is none"):
+        script(opened(0.0, **facts), heard(1.0, depth(1.0)))

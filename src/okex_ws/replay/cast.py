@@ -24,7 +24,8 @@ class Cast:
         self.script = script
         self._sessions = sorted(script.sessions, key=lambda each: each.opens_at)
         self._owners: dict[int, object] = {}
-        self._used: set[int] = set()
+        # When each was taken last.
+        self._used: dict[int, float] = {}
         self._lock = threading.Lock()
 
     def candidates(self, owner: object, path: str, now: float) -> list[Session]:
@@ -52,6 +53,17 @@ class Cast:
             return session.failure is None and session.last_at > least
         return session.ends_at > now or session.opens_at >= now
 
+    def opens_at(self, session: Session) -> float:
+        """When *session* can be had. Who comes back gets it when more is said.
+
+        So a recording that throws its client out does it once a message, not for ever.
+        """
+        taken = self._used.get(id(session))
+        if taken is None:
+            return session.opens_at
+        place = session.place(taken)
+        return session.said[place].at if place < len(session.said) else math.inf
+
     def choose(
         self, owner: object, path: str, keys: Collection[str], now: float
     ) -> Session | None:
@@ -59,18 +71,18 @@ class Cast:
         near = [
             each
             for each in self.candidates(owner, path, now)
-            if each.failure is None and each.opens_at <= now + SOON
+            if each.failure is None and self.opens_at(each) <= now + SOON
         ]
         if not near:
             return None
         best = max(near, key=lambda each: sum(map(each.carries, keys)))
-        self.take(owner, best)
+        self.take(owner, best, now)
         return best
 
-    def take(self, owner: object, session: Session) -> None:
+    def take(self, owner: object, session: Session, now: float) -> None:
         """*session* is *owner*'s, and its whole line with it, unless it is taken."""
         with self._lock:
-            self._used.add(id(session))
+            self._used[id(session)] = now
             if session.line not in self._owners:
                 self._drop(owner)
                 self._owners[session.line] = owner

@@ -137,12 +137,12 @@ class ReplayNetwork:
         session = self._await(path, endpoint, deadline, cancelled)
         now = self._clock.monotonic()
         if session.failure is not None:
-            self._cast.take(self, session)
+            self._cast.take(self, session, now)
             raise session.failure.with_traceback(None)
         peer = Peer(self._cast, self, path, endpoint)
         if len({each.line for each in self._cast.candidates(self, path, now)}) <= 1:
             # Else what it asks for will tell which one it is.
-            self._cast.take(self, session)
+            self._cast.take(self, session, now)
             peer.bind(session, now)
         return ReplayStream(self._clock, peer, endpoint)
 
@@ -154,19 +154,22 @@ class ReplayNetwork:
         cancelled: Callable[[], bool],
     ) -> Session:
         """The next session of *path*, once it has begun."""
-        began, session = self._clock.monotonic(), None
+        began, session, opens_at = self._clock.monotonic(), None, math.inf
         try:
             while not cancelled():
                 now = self._clock.monotonic()
-                if session is None or session.opens_at > now:
+                if opens_at > now:
                     found = self._cast.candidates(self, path, now)
-                    session = found[0] if found else None
-                if session is not None and session.opens_at <= now:
+                    opens_at = math.inf
+                    if found:
+                        session = min(found, key=self._cast.opens_at)
+                        opens_at = self._cast.opens_at(session)
+                if session is not None and opens_at <= now:
                     return session
                 if now >= deadline:
                     what = f"{endpoint}: no connection in the recording"
                     raise Stalled(what, round(now - began, 3))
-                self._opens_at = math.inf if session is None else session.opens_at
+                self._opens_at = opens_at
                 self._waiter.wait(deadline - now)
         finally:
             self._opens_at = math.inf

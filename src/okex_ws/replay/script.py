@@ -142,7 +142,11 @@ class Script:
         if not self.moments:
             raise self.damage or RecordingDamaged(path, 1, "it has no data")
         self.moments.sort()
-        self.dialect = self._dialect()
+        try:
+            self.dialect = self._dialect()
+        except (ValueError, TypeError) as error:
+            why = f"its venue is none: {error}"
+            raise RecordingDamaged(path, 1, why) from error
         self._settle()
 
     # --- Reading --------------------------------------------------------------------
@@ -156,6 +160,8 @@ class Script:
                 return  # of another venue, or of nobody
             self._open_capture(entry)
         reader = self._open[entry.connection]
+        # Written by one thread; a clock that goes back is a damage like any other.
+        entry = entry._replace(mono=max(entry.mono, reader.session.last_at))
         if entry.kind == "in":
             reader.heard(entry)
             self._last_in = max(self._last_in, entry.mono)
