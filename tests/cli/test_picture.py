@@ -7,10 +7,11 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
+from matplotlib.figure import Figure
 from tests.cli.made import AT, depth, trade
 
 from okex_ws import Gap, Item, State, StateChange
-from okex_ws.cli.picture import draw
+from okex_ws.cli.picture import _draw_depth, _draw_top, _dress, draw
 from okex_ws.cli.story import Story
 
 HOSTILE = "$x^2$ \\frac [red] \x1b[2J <b>&"
@@ -60,9 +61,36 @@ def test_everything_is_on_it(tmp_path: Path) -> None:
     assert "RECONNECTING for 10 s" in words
     assert "RESYNCING for 1.0 s: why 0" in words
     assert "(and 8 more)" in words
-    assert "dotted: 1 gaps" in words
+    assert "dotted: 1 gap, where items" in words
     assert "\x1b" not in words
     assert (tmp_path / "x.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_bands_have_the_colours_of_the_legend() -> None:
+    story = Story("BTC-USDT", AT, AT + timedelta(seconds=9))
+    rows = tuple((str(60004 + n), "1") for n in range(16))
+    story.tell([change(0.0, State.LIVE), depth(asks=rows, bids=(("60003", "9"),))])
+    axes = Figure().add_subplot()
+    _draw_depth(axes, story)
+
+    spans = [each.get_datalim(axes.transData).intervaly for each in axes.collections]
+    asks = [tuple(span) for span in spans[1::2]]
+    # None lies over another, which would make it darker.
+    assert [first[1] for first in asks[:-1]] == [second[0] for second in asks[1:]]
+
+
+def test_a_deep_book_leaves_room_for_its_prices() -> None:
+    story = Story("BTC-USDT", AT, AT + timedelta(seconds=9))
+    rows = (("60004", "1"), ("90000", "100"))
+    story.tell([change(0.0, State.LIVE), depth(asks=rows, bids=(("60000", "9"),))])
+    axes = Figure().add_subplot()
+    _draw_depth(axes, story)
+    _draw_top(axes, story)
+    assert axes.get_ylim()[1] > 80000
+
+    _dress(axes, story)
+
+    assert axes.get_ylim()[1] == 60008
 
 
 def test_one_price_can_be_drawn(tmp_path: Path) -> None:

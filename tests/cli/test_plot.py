@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from pathlib import Path
 
@@ -66,6 +67,27 @@ def test_a_form_that_is_none_is_refused(
 ) -> None:
     assert main(["plot", str(tape.whole(path)), "-o", "x.foo"]) == USAGE
     assert "'foo' is not supported" in capsys.readouterr().err
+
+
+def test_without_a_form_it_names_the_file_that_it_made(
+    path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["plot", str(tape.whole(path)), "-o", "x"]) == GOOD
+    assert capsys.readouterr().out == "x.png\n"
+    assert Path("x.png").exists()
+
+
+def test_a_full_disk_leaves_no_part_of_a_picture(
+    path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def draw(_story: object, name: str) -> None:
+        Path(name).touch()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("okex_ws.cli.picture.draw", draw)
+    assert main(["plot", str(tape.whole(path))]) == FAILED
+    assert capsys.readouterr().err == "okex-ws: day.png: No space left on device\n"
+    assert not Path("day.png").exists()
 
 
 def test_without_matplotlib_it_names_the_extra(

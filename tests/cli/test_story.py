@@ -75,6 +75,25 @@ def test_without_trust_there_is_no_sample_but_an_outage() -> None:
     assert len(found.samples) == 1
 
 
+def test_one_that_begins_without_a_price_says_why() -> None:
+    syncing = change(0.0, State.SYNCING, "waiting")
+    long = told(syncing, change(0.1, State.STALE, "x"), change(40.0, State.LIVE))
+    short = told(syncing, change(0.5, State.LIVE))
+
+    assert [(each.state, each.cause) for each in long.outages] == [
+        (State.SYNCING, "waiting")
+    ]
+    assert [each.cause for each in short.outages] == [""]
+
+
+def test_the_prices_are_those_of_bests_and_trades() -> None:
+    found = told(LIVE, later(2.0, depth()), trade(9))
+
+    assert found.prices() == (60003.1, 60003.2)
+    assert told(LIVE).prices() is None
+    assert told(LIVE, trade(9), trade(9)).prices() is None
+
+
 def test_trades_are_counted_and_the_largest_are_kept(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -79,14 +79,15 @@ def _in_order(
 
 def _draw_depth(axes: Axes, story: Story) -> None:
     """Bands from the best price to where so much is within reach: wide is thin."""
-    _, best_bids, best_asks = _lines(story, 0.0)
-    for size, alpha in zip(story.bands(), (0.22, 0.13, 0.08), strict=False):
-        times, bids, asks = _lines(story, size)
+    _, *nearer = _lines(story, 0.0)
+    # Each band begins where the one before ends, so that it has its legend's colour.
+    for size, alpha in zip(story.bands(), (0.38, 0.2, 0.08), strict=False):
+        times, *further = _lines(story, size)
         label = f"{size:g} within reach"
-        for best, far, colour in ((best_bids, bids, _BID), (best_asks, asks, _ASK)):
+        for near, far, colour in zip(nearer, further, (_BID, _ASK), strict=True):
             axes.fill_between(
                 times,  # type: ignore[arg-type]
-                best,
+                near,
                 far,
                 step="post",
                 color=colour,
@@ -94,6 +95,7 @@ def _draw_depth(axes: Axes, story: Story) -> None:
                 linewidth=0,
                 label=label if colour == _ASK else None,
             )
+        nearer = further
 
 
 def _draw_top(axes: Axes, story: Story) -> None:
@@ -166,7 +168,8 @@ def _causes(story: Story) -> str:
     if len(causes) > _NAMED:
         lines[-1] += f"   (and {len(causes) - _NAMED} more)"
     if story.gaps:
-        lines.append(f"  dotted: {len(story.gaps)} gaps, where items are missing")
+        gaps = f"{len(story.gaps)} gap" + ("s" if len(story.gaps) > 1 else "")
+        lines.append(f"  dotted: {gaps}, where items are missing")
     return "\n".join(lines)
 
 
@@ -192,6 +195,12 @@ def _dress(axes: Axes, story: Story) -> None:
     limits: tuple[Any, Any] = (story.begins - margin, story.ends + margin)
     axes.set_xlim(*limits)
     axes.set_ylabel("price")
+    if (prices := story.prices()) is not None:
+        # A deep book would make a flat line of the prices; its bands are cut off.
+        lowest, highest = prices
+        near, far = axes.get_ylim()
+        high = highest - lowest
+        axes.set_ylim(max(near, lowest - high), min(far, highest + high))
     axes.grid(alpha=0.25, linewidth=0.6)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)

@@ -6,7 +6,9 @@ import argparse
 import math
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from datetime import datetime, timedelta
+from pathlib import Path
 
 from .. import Item, RecordingDamaged, Replay
 from .arguments import command
@@ -63,7 +65,7 @@ def run(options: argparse.Namespace) -> int:
         raise Failure(
             f"a picture needs the extra 'plot': pip install 'okex-ws[plot]' ({missing})"
         ) from missing
-    path = options.file or f"{_stem(options.recording)}.png"
+    path = _with_suffix(options.file or f"{_stem(options.recording)}.png")
     code = GOOD
     with opened(options.recording, math.inf, options.start, options.venue) as tape:
         recorded = _chosen(tape, options.instrument)
@@ -77,12 +79,23 @@ def run(options: argparse.Namespace) -> int:
         progress("")
     if not (story.samples or story.dots):
         raise Failure(f"there is no price of {recorded[1]} in it that can be trusted")
+    there = os.path.exists(path)
     try:
         draw(story, path)
     except ValueError as error:  # a suffix that is no form
         raise Failure(str(error), USAGE) from error
+    except OSError as error:
+        if not there:
+            with suppress(OSError):
+                os.unlink(path)  # a part of a picture is none
+        raise OSError(error.errno, error.strerror, path) from error
     print(path)
     return code
+
+
+def _with_suffix(path: str) -> str:
+    """*path*, with the suffix that it is given where it has none."""
+    return path if Path(path).suffix.strip(".") else f"{path.rstrip('.')}.png"
 
 
 def _stem(path: str) -> str:

@@ -19,6 +19,8 @@ SAMPLES = 2000
 # Levels a side that make the depth, and trades that are drawn: the largest.
 _LEVELS = 100
 _TRADES = 4000
+# Of a recording's time so small a part without a price is how it begins.
+_BEGINNING = 50
 
 # Prices and, at each, the size up to it, best first.
 Side = tuple[tuple[float, float], ...]
@@ -92,11 +94,17 @@ class Story:
             if outage is not None:
                 self._end(outage, change.at)
             return None
+        if outage is not None and not outage.cause:
+            # Of the first one it is not known before.
+            outage.state, outage.cause = change.new, change.cause
         # What an outage turns into is still the same one.
         return outage or Outage(change.at, change.at, change.new, change.cause)
 
     def _end(self, outage: Outage, at: datetime) -> None:
         outage.ends = at
+        first = outage.begins == self.begins
+        if first and at - self.begins < (self.ends - self.begins) / _BEGINNING:
+            outage.cause = ""  # how each recording begins needs no word
         self.outages.append(outage)
 
     def _trade(self, item: Trade) -> None:
@@ -108,6 +116,15 @@ class Story:
             heapq.heappush(self.dots, dot)
         else:
             heapq.heappushpop(self.dots, dot)
+
+    def prices(self) -> tuple[float, float] | None:
+        """The lowest and the highest of the best prices and trades, if they differ."""
+        sides = (side for each in self.samples for side in (each.bids, each.asks))
+        found = [side[0][0] for side in sides if side]
+        found += [dot.price for dot in self.dots]
+        if not found or min(found) == max(found):
+            return None
+        return min(found), max(found)
 
     # --- Depth ----------------------------------------------------------------------
 
