@@ -328,7 +328,9 @@ def _inflated(name: str) -> Iterator[tuple[bytes, str]]:
                 try:
                     data = unpacker.decompress(packed, _CHUNK)
                 except zlib.error as error:
-                    yield _up_to_damage(before, packed), str(error)
+                    data = _up_to_damage(before, packed)
+                    packs = begun or data
+                    yield data, str(error) if packs else "it is no recording of okex_ws"
                     return
                 yield data, ""
                 begun = True

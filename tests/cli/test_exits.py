@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 
 import pytest
 from tests.cli.made import HOSTILE
@@ -58,15 +59,35 @@ def test_ctrl_c_is_quiet(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr() == ("", "")
 
 
-def test_a_polite_end_is_like_ctrl_c() -> None:
-    before = signal.getsignal(signal.SIGTERM)
+@pytest.mark.parametrize("polite", ["SIGTERM", "SIGHUP"])
+def test_a_polite_end_is_like_ctrl_c(polite: str) -> None:
+    number = getattr(signal, polite)
+    # Under nohup it is ignored, here and by the command.
+    kept = signal.signal(number, signal.SIG_DFL)
 
     def run() -> int:
-        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), number)
+        time.sleep(5)
         return GOOD
 
-    assert ending(run) == INTERRUPTED
-    assert signal.getsignal(signal.SIGTERM) is before
+    try:
+        assert ending(run) == INTERRUPTED
+        assert signal.getsignal(number) is signal.SIG_DFL
+    finally:
+        signal.signal(number, kept)
+
+
+def test_what_is_ignored_stays_so() -> None:
+    kept = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+    def run() -> int:
+        os.kill(os.getpid(), signal.SIGHUP)
+        return GOOD
+
+    try:
+        assert ending(run) == GOOD
+    finally:
+        signal.signal(signal.SIGHUP, kept)
 
 
 def test_a_bug_keeps_its_traceback() -> None:

@@ -93,7 +93,11 @@ def test_instruments_are_of_one_or_of_a_market(
     ("arguments", "code", "said"),
     [
         (["btc-usdt", "trades"], USAGE, "did you mean 'BTC-USDT'"),
-        (["BTC-USDT", "candles", "--bar", "7x"], USAGE, "unknown channel 'candle7x'"),
+        (
+            ["BTC-USDT", "candles", "--bar", "7x"],
+            USAGE,
+            "unknown bar '7x'; known are 1m",
+        ),
         (["XXX-YYY", "trades"], FAILED, "51001"),
         (["XXX-YYY", "instruments"], FAILED, "is not listed"),
         (["index", "instruments"], USAGE, "not 'index'"),
@@ -134,6 +138,7 @@ def test_an_exchange_of_ones_own_is_asked_at_its_origin(
 ) -> None:
     command = ["history", "BTC-USDT", "trades", "--url", market.url_v5]
     assert main(command) == USAGE
+    assert "add --rest" in capsys.readouterr().err
     assert main([*command, "--rest", str(market.venue_v5.rest)]) == GOOD
 
     assert len(capsys.readouterr().out.splitlines()) == 101

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -79,6 +80,13 @@ def test_json_has_the_exchanges_numbers_as_strings_and_moments_in_utc() -> None:
     assert found["bids"] == [["60003.1", "0.5"], ["60003", "1.25"]]
     assert found["timestamp"] == "2026-11-26T08:45:00.123Z"
     assert (found["type"], sold["type"], sold["size"]) == ("depth", "trade", "0.03")
+
+
+def test_columns_stand_under_each_other_whatever_the_names() -> None:
+    long = replace(trade(3, "sell"), instrument_id="ETH-USD-210419-2540-P")
+    lines = ItemLines(len(long.instrument_id))
+
+    assert lines.line(trade(3)).index("trade") == lines.line(long).index("trade")
 
 
 def test_a_gap_has_the_moment_of_the_item_before() -> None:

@@ -74,6 +74,8 @@ def test_a_start_outside_is_the_users_mistake(path: Path) -> None:
         opened(str(path), math.inf, 1000.0, None)
 
     assert failed.value.code == USAGE
+    with pytest.raises(Failure, match=r"got 2020-01-01T00:00:00\+00:00"):
+        opened(str(path), math.inf, moment("2020-01-01"), None)
 
 
 def test_a_foreign_file_is_no_mistake_of_the_user(path: Path) -> None:

@@ -107,12 +107,15 @@ def test_a_refused_instrument_ends_it_with_one(
 
 
 def test_an_exchange_that_is_not_there_is_no_recording(
-    exchange: LocalExchange, path: Path
+    exchange: LocalExchange, path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     exchange.refuse()
     command = ["record", "-o", str(path), "--url", exchange.url_v5]
 
     assert main([*command, "--for", "0.2"]) == FAILED
+    assert "0 s, 1 attempt to reconnect, RECONNECTING" in (
+        capsys.readouterr().err.replace("0.20 s", "0 s")
+    )
 
 
 def test_parts_are_begun_as_asked(exchange: LocalExchange, path: Path) -> None:

@@ -125,7 +125,10 @@ def test_a_channel_that_was_not_recorded_fails(
 
 @pytest.mark.parametrize(
     ("name", "code", "said"),
-    [("foreign.gz", FAILED, "is damaged in line 1"), ("none", FAILED, "none: No such")],
+    [
+        ("foreign.gz", FAILED, "line 1: it is no recording of okex_ws"),
+        ("none", FAILED, "none: No such"),
+    ],
 )
 def test_what_is_no_recording_is_one_sentence(
     name: str,
@@ -145,6 +148,36 @@ def test_what_was_not_recorded_is_refused(
 ) -> None:
     assert main(["replay", str(tape.whole(path)), "ETH-USDT"]) == USAGE
     assert "recorded are BTC-USDT" in capsys.readouterr().err
+
+
+def test_without_a_recording_nothing_else_is_missed(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit):
+        main(["replay"])
+
+    assert capsys.readouterr().err.endswith("are required: RECORDING\n")
+
+
+def test_one_without_an_instrument_says_so(
+    path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tape.write(path, tape.opened(0.0), tape.at(1.0, "end", cause="", why="", code=None))
+    assert main(["replay", str(path), "--all"]) == GOOD
+
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "no channel of an instrument is recorded in" in said.err
+
+
+def test_the_suffix_of_a_capture_is_one_too_many(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "x.1.recv.jsonl"
+    file.write_text("pong\n")
+    assert main(["replay", str(file)]) == USAGE
+
+    assert f"without its suffix, {tmp_path / 'x.1'}" in capsys.readouterr().err
 
 
 def test_a_speed_is_a_number_or_max() -> None:

@@ -81,17 +81,21 @@ def _in_words(error: OSError) -> str:
 
 @contextmanager
 def _terminable() -> Iterator[None]:
-    """A polite end (SIGTERM) is like Ctrl-C: the terminal and files are left well."""
+    """A polite end is like Ctrl-C: the terminal and files are left well.
+
+    It is SIGTERM, or SIGHUP of a terminal that was closed, unless they are ignored.
+    """
     mine = threading.current_thread() is threading.main_thread()
-    before = signal.getsignal(signal.SIGTERM) if mine else None
-    if before is not signal.SIG_DFL:
-        yield
-        return
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    names = ("SIGTERM", "SIGHUP") if mine else ()
+    every = [getattr(signal, name) for name in names if hasattr(signal, name)]
+    ours = [one for one in every if signal.getsignal(one) is signal.SIG_DFL]
+    for one in ours:
+        signal.signal(one, signal.default_int_handler)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for one in ours:
+            signal.signal(one, signal.SIG_DFL)
 
 
 def _discard_output() -> None:

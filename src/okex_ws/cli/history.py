@@ -12,13 +12,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from .. import Candle, Trade
+from ..protocols.names import ALIASES, KNOWN
 from ..venues import MARKETS, check_instrument
 from .arguments import Place, ask_where, command, count, market
 from .arguments import place as find_place
-from .exits import FAILED, GOOD, Failure, refusing
+from .exits import FAILED, GOOD, USAGE, Failure, refusing
 from .lines import plain
 from .logs import progress
-from .text import NOTHING, clean
+from .text import NOTHING, clean, listed
 
 if TYPE_CHECKING:
     from ..rest import Rest
@@ -85,6 +86,8 @@ def run(options: argparse.Namespace) -> int:
             venue = where.venue
             if options.rest is not None:
                 venue = replace(venue, rest=options.rest)
+            elif options.url is not None and venue.rest is None:
+                raise Failure("where to ask, --url does not tell: add --rest", USAGE)
             rest = stack.enter_context(
                 Rest(venue, proxy=where.proxy, ssl_context=where.ssl_context)
             )
@@ -117,6 +120,12 @@ def _trades(rest: Rest, options: argparse.Namespace) -> list[Row]:
 
 def _candles(rest: Rest, options: argparse.Namespace) -> list[Row]:
     kind, channel = market(options.instrument, options.market), f"candle{options.bar}"
+    if channel not in ALIASES:
+        names = (each.v5 for each in KNOWN.values() if each.kind == "candle")
+        bars = [name[6:] for name in names if name and name.startswith("candle")]
+        raise Failure(
+            f"unknown bar {options.bar!r}; known are {listed(bars, 12)}", USAGE
+        )
 
     def page(before: Candle | None, limit: int) -> Sequence[Candle]:
         oldest = None if before is None else before.start

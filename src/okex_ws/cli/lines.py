@@ -100,10 +100,14 @@ def plain(value: Any) -> Any:
 
 
 class ItemLines:
-    """Items as lines, each with its moment: a gap has that of the item before."""
+    """Items as lines, each with its moment: a gap has that of the item before.
 
-    def __init__(self) -> None:
+    Names have *width* columns, or more if they need them.
+    """
+
+    def __init__(self, width: int = 0) -> None:
         self._at = NOTHING
+        self._width = max(width, 14)
 
     def line(self, item: Item) -> str:
         """*item* as a line."""
@@ -112,9 +116,8 @@ class ItemLines:
             self._at = moment(at)
         name = item.instrument_id or NOTHING
         said = _WORDS[type(item)](item)
-        return clean(
-            f"{self._at:24}  {name:14}  {KINDS[type(item)]:7}  {said}".rstrip()
-        )
+        start = f"{self._at:24}  {name:{self._width}}  {KINDS[type(item)]:7}"
+        return clean(f"{start}  {said}".rstrip())
 
 
 def reading_line(reading: Reading) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime, timezone
 
 from .. import Item, RecordingDamaged, Replay, State, StateChange, Updates
+from ..captures import TEXTS, is_capture
 from ..venues import nearest
 from .exits import USAGE, Failure, refusing
 from .logs import unsaid
@@ -41,6 +42,11 @@ def opened(
     path: str, speed: float, start: datetime | float | None, venue: str | None
 ) -> Replay:
     """The recording in *path*."""
+    stem = path.removesuffix(f".{TEXTS}")
+    if stem != path and is_capture(stem):
+        raise Failure(
+            f"{path} is a part of a capture: name it without its suffix, {stem}", USAGE
+        )
     with refusing():
         return Replay(path, speed=speed, start=start, venue=venue)
 

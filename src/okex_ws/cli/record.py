@@ -155,7 +155,9 @@ def _said(feed: Feed, recorder: Recorder, took: float, state: State) -> str:
     stats = feed.stats()
     lost = f", {recorder.lost} lost" if recorder.lost else ""
     reconnects = sum(stats.reconnects.values())
-    again = f", {reconnects} reconnects" if reconnects else ""
+    # One for each connection that was lost, and for each that was not had.
+    attempts = f"{reconnects} attempt" + ("s" if reconnects > 1 else "")
+    again = f", {attempts} to reconnect" if reconnects else ""
     counts = f"{stats.messages:,} messages, {size(stats.bytes)}, {seconds(took)}"
     name = os.path.basename(recorder.path)
     return f"{name}: {counts}{again}{lost}, {state}"

@@ -8,7 +8,7 @@ import math
 
 from .. import Replay, State, StateChange
 from .arguments import command, names
-from .exits import FAILED, GOOD
+from .exits import FAILED, GOOD, say
 from .lines import ItemLines, item_json
 from .played import chosen, moment, opened, played
 from .text import clean, seconds
@@ -35,6 +35,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     option(
         "instruments",
         nargs="*",
+        default=[],  # without one argparse calls it required
         metavar="INSTRUMENT",
         help="what is told of it (default: nothing but what there is)",
     )
@@ -78,15 +79,18 @@ def run(options: argparse.Namespace) -> int:
     told = bool(options.instruments or options.all)
     pace = options.speed if told else math.inf
     with opened(options.recording, pace, options.start, options.venue) as tape:
+        if not tape.instruments:
+            say(f"no channel of an instrument is recorded in {options.recording}")
         if not told:
             _tell_contents(tape, options.json)
             tape.run()  # nobody listens, but a damage is told
             return GOOD
         wanted = options.instruments or [each[1] for each in tape.instruments]
-        say = item_json if options.json else ItemLines().line
+        width = max(map(len, wanted), default=0)
+        line = item_json if options.json else ItemLines(width).line
         code = GOOD
         for item in played(tape, chosen(tape, wanted), options.channels):
-            print(say(item), flush=options.speed < math.inf)
+            print(line(item), flush=options.speed < math.inf)
             if isinstance(item, StateChange) and item.new is State.FAILED:
                 code = FAILED
         return code
@@ -103,5 +107,6 @@ def _tell_contents(tape: Replay, as_json: bool) -> None:
         return
     print(clean(f"{tape.venue.name} ({tape.venue.protocol})  {seconds(took)}"))
     print(f"{begins} to {ends}")
+    width = max([14, *(len(each[1]) for each in tape.instruments)])
     for market, name, channels in tape.instruments:
-        print(clean(f"  {name:14}  {market:8}  {', '.join(channels)}"))
+        print(clean(f"  {name:{width}}  {market:8}  {', '.join(channels)}"))

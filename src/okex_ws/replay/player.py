@@ -276,5 +276,6 @@ def _begin(script: Script, start: datetime | float | None) -> float:
         inside = first.mono <= mono <= last.mono
     if not inside:
         span = f"{utc(first.wall).isoformat()} to {utc(last.wall).isoformat()}"
-        raise ValueError(f"start is within the recording, {span}; got {start!r}")
+        got = start.isoformat() if isinstance(start, datetime) else start
+        raise ValueError(f"start is within the recording, {span}; got {got}")
     return mono
