@@ -232,8 +232,8 @@ def _names(folder: str) -> list[str]:
 def read(path: str | os.PathLike[str]) -> Iterator[Entry]:
     """The entries of a recording, in order, all its parts one after the other.
 
-    *path* is that of its first file; a later part is read alone. It may also be the
-    path without suffix of a capture, ``NAME`` of ``NAME.recv.jsonl``,
+    *path* is that of its first file; a later part is read alone. It may also be that of
+    a capture, ``NAME.recv.jsonl`` with or without its suffix, which lies beside
     ``NAME.recv.times`` and, of v3, ``NAME.deflate.b64``: one connection, and no entry
     but of its messages.
 
@@ -241,7 +241,9 @@ def read(path: str | os.PathLike[str]) -> Iterator[Entry]:
     cut off, foreign or broken, after everything before it was given.
     """
     name = os.fspath(path)
-    if captures.is_capture(name):
+    stem = name.removesuffix(f".{captures.TEXTS}")
+    if captures.is_capture(stem):
+        name = stem
         yield from _read_capture(name)
         return
     first = None

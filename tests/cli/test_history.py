@@ -96,7 +96,7 @@ def test_instruments_are_of_one_or_of_a_market(
         (
             ["BTC-USDT", "candles", "--bar", "7x"],
             USAGE,
-            "unknown bar '7x'; known are 1m",
+            "'7x' is no bar, like 1m",
         ),
         (["XXX-YYY", "trades"], FAILED, "51001"),
         (["XXX-YYY", "instruments"], FAILED, "is not listed"),

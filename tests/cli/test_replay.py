@@ -7,9 +7,11 @@ import json
 import math
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from tests.cli import tape
+from tests.tapes import depth
 
 from okex_ws.cli import main, replay
 from okex_ws.cli.exits import FAILED, GOOD, USAGE
@@ -170,14 +172,41 @@ def test_one_without_an_instrument_says_so(
     assert "no channel of an instrument is recorded in" in said.err
 
 
-def test_the_suffix_of_a_capture_is_one_too_many(
+def test_a_capture_may_be_named_as_its_file_is(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "x.1.recv.jsonl"
-    file.write_text("pong\n")
-    assert main(["replay", str(file)]) == USAGE
+    file.write_text(depth(5.0) + "\n")
+    file.with_suffix(".times").write_text("5.0\n")
 
-    assert f"without its suffix, {tmp_path / 'x.1'}" in capsys.readouterr().err
+    assert main(["replay", str(tmp_path / "x.1")]) == GOOD
+    told = capsys.readouterr().out
+    assert "depth5" in told
+    assert main(["replay", str(file)]) == GOOD
+    assert capsys.readouterr().out == told
+
+
+def test_at_whatever_speed_it_is_the_same_to_the_byte(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Time that is waited for, and none of it really."""
+    path, waits = tape.broken(tmp_path / "day.rec.gz"), list[float]()
+    outputs, now = {}, [0.0]
+
+    def sleep(seconds: float) -> None:
+        waits.append(seconds)
+        now[0] += seconds
+
+    clock = SimpleNamespace(sleep=sleep, monotonic=lambda: now[0])
+    monkeypatch.setattr("okex_ws.cli.played.time", clock)
+    for speed in ("max", "1", "10000"):
+        assert main(["replay", str(path), "--all", "--speed", speed]) == GOOD
+        outputs[speed] = capsys.readouterr().out
+
+    assert outputs["max"] == outputs["1"] == outputs["10000"]
+    assert sum(waits) == pytest.approx(29.0 * (1 + 1 / 10000))
 
 
 def test_a_speed_is_a_number_or_max() -> None:

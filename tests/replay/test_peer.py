@@ -22,9 +22,11 @@ from okex_ws.replay.script import Script
 class Talk:
     """A client of the `websockets` package, and the peer that it talks to."""
 
-    def __init__(self, *entries: Entry, now: float = 0.0, bind: bool = True) -> None:
+    def __init__(
+        self, *entries: Entry, now: float = 0.0, bind: bool = True, late: float = 0.0
+    ) -> None:
         self.cast = Cast(Script(entries, "day.rec.gz", None))
-        self.peer = Peer(self.cast, self, "public", "ws://example.test")
+        self.peer = Peer(self.cast, self, "public", "ws://example.test", late)
         self._client = ClientProtocol(parse_uri("ws://example.test/ws/v5/public"))
         self._client.send_request(self._client.connect())
         if bind:
@@ -217,6 +219,25 @@ def test_a_ping_is_answered_by_the_next_recorded_pong() -> None:
     assert talk.hear(11.0) == ["pong"]
     # There is none any more: a stall is one again.
     assert talk.hear(1000.0) == []
+
+
+def test_a_ping_that_is_late_gets_the_pong_that_has_gone_by_and_each_once() -> None:
+    """By a clock that runs ten times as fast, a busy machine is late soon."""
+    pongs = [heard(5.0 * n + 0.1, "pong") for n in range(3)]
+    talk = Talk(opened(), *pongs, late=1.0)
+
+    assert talk.say("ping", 0.9) == ["pong"]
+    assert talk.say("ping", 1.0) == []
+    assert talk.hear(5.1) == ["pong"]
+    assert talk.say("ping", 5.5) == []
+    assert talk.hear(10.1) == ["pong"]
+
+
+def test_who_asks_before_it_is_known_who_it_is_gets_that_pong_too() -> None:
+    talk = Talk(opened(), *session(end=3)[1:], bind=False, late=1.0)
+
+    assert talk.say("ping", 0.5) == []
+    assert "pong" in talk.ask("BTC-USDT", now=0.6)
 
 
 def test_where_there_are_no_pongs_at_all_a_ping_is_answered_at_once() -> None:

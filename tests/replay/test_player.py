@@ -305,8 +305,10 @@ def test_what_cannot_be_read_is_told_at_once(path: Path) -> None:
         Replay(path.with_name("bare.rec.gz"))
 
 
-@pytest.mark.parametrize("speed", [0, -1.0, math.nan])
-def test_a_speed_is_more_than_nothing(path: Path, speed: float) -> None:
+@pytest.mark.parametrize("speed", [0, -1.0, math.nan, 100.5])
+def test_a_speed_is_more_than_nothing_and_what_threads_can_keep_up_with(
+    path: Path, speed: float
+) -> None:
     with pytest.raises(ValueError, match="speed"):
         Replay(path, speed=speed)
 

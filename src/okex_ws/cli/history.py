@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
@@ -12,20 +13,20 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from .. import Candle, Trade
-from ..protocols.names import ALIASES, KNOWN
 from ..venues import MARKETS, check_instrument
 from .arguments import Place, ask_where, command, count, market
 from .arguments import place as find_place
 from .exits import FAILED, GOOD, USAGE, Failure, refusing
 from .lines import plain
 from .logs import progress
-from .text import NOTHING, clean, listed
+from .text import NOTHING, clean
 
 if TYPE_CHECKING:
     from ..rest import Rest
 
 # Between two words of progress.
 _PAGE = 500
+_BAR = re.compile("[0-9]+[smHDWMY](utc)?")
 
 Row = dict[str, Any]
 
@@ -120,11 +121,9 @@ def _trades(rest: Rest, options: argparse.Namespace) -> list[Row]:
 
 def _candles(rest: Rest, options: argparse.Namespace) -> list[Row]:
     kind, channel = market(options.instrument, options.market), f"candle{options.bar}"
-    if channel not in ALIASES:
-        names = (each.v5 for each in KNOWN.values() if each.kind == "candle")
-        bars = [name[6:] for name in names if name and name.startswith("candle")]
+    if not _BAR.fullmatch(options.bar):
         raise Failure(
-            f"unknown bar {options.bar!r}; known are {listed(bars, 12)}", USAGE
+            f"{options.bar!r} is no bar, like 1m, 5m, 1H, 1D, 1W or 1M", USAGE
         )
 
     def page(before: Candle | None, limit: int) -> Sequence[Candle]:

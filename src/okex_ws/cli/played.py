@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timezone
 
 from .. import Item, RecordingDamaged, Replay, State, StateChange, Updates
-from ..captures import TEXTS, is_capture
 from ..venues import nearest
 from .exits import USAGE, Failure, refusing
 from .logs import unsaid
@@ -38,17 +38,10 @@ def moment(text: str) -> datetime | float:
     return at if at.tzinfo else at.replace(tzinfo=timezone.utc)
 
 
-def opened(
-    path: str, speed: float, start: datetime | float | None, venue: str | None
-) -> Replay:
-    """The recording in *path*."""
-    stem = path.removesuffix(f".{TEXTS}")
-    if stem != path and is_capture(stem):
-        raise Failure(
-            f"{path} is a part of a capture: name it without its suffix, {stem}", USAGE
-        )
+def opened(path: str, start: datetime | float | None, venue: str | None) -> Replay:
+    """The recording in *path*, in virtual time: nothing of it is lost."""
     with refusing():
-        return Replay(path, speed=speed, start=start, venue=venue)
+        return Replay(path, speed=math.inf, start=start, venue=venue)
 
 
 def chosen(replay: Replay, wanted: Sequence[str]) -> list[Recorded]:
@@ -65,19 +58,25 @@ def chosen(replay: Replay, wanted: Sequence[str]) -> list[Recorded]:
 
 
 def played(
-    replay: Replay, instruments: Sequence[Recorded], channels: Sequence[str] | None
+    replay: Replay,
+    instruments: Sequence[Recorded],
+    channels: Sequence[str] | None,
+    speed: float = math.inf,
 ) -> Iterator[Item]:
-    """Every item of *instruments*, each when it came; the end itself is none.
+    """Every item of *instruments*, *speed* times as fast; the end itself is none.
 
     Raises:
         RecordingDamaged: after all that stands before the damage.
     """
     with unsaid():
-        yield from _played(replay, instruments, channels)
+        yield from _played(replay, instruments, channels, speed)
 
 
 def _played(
-    replay: Replay, instruments: Sequence[Recorded], channels: Sequence[str] | None
+    replay: Replay,
+    instruments: Sequence[Recorded],
+    channels: Sequence[str] | None,
+    speed: float,
 ) -> Iterator[Item]:
     with refusing():
         feed = replay.feed()
@@ -86,13 +85,24 @@ def _played(
             feed.subscribe([name], market, channels or recorded)
     damage = None
     try:
-        for _ in replay:
+        for _ in _paced(replay, speed):
             yield from _waiting(updates)
     except RecordingDamaged as error:
         damage = error
     yield from _waiting(updates)
     if damage is not None:
         raise damage
+
+
+def _paced(replay: Iterable[datetime], speed: float) -> Iterator[datetime]:
+    """The same moments, *speed* times as fast as they came."""
+    began, first = time.monotonic(), None
+    for moment in replay:
+        first = first or moment
+        left = (moment - first).total_seconds() / speed - (time.monotonic() - began)
+        if left > 0:
+            time.sleep(left)
+        yield moment
 
 
 def _waiting(updates: Updates) -> Iterator[Item]:

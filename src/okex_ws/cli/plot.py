@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import math
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -67,7 +66,7 @@ def run(options: argparse.Namespace) -> int:
         ) from missing
     path = _with_suffix(options.file or f"{_stem(options.recording)}.png")
     code = GOOD
-    with opened(options.recording, math.inf, options.start, options.venue) as tape:
+    with opened(options.recording, options.start, options.venue) as tape:
         recorded = _chosen(tape, options.instrument)
         begins = _begins(tape, options.start)
         story = Story(recorded[1], begins, tape.ends)

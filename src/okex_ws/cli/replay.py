@@ -19,9 +19,9 @@ _EXAMPLES = """\
   okex-ws replay day.rec.gz BTC-USDT                 as fast as it came
   okex-ws replay day.rec.gz BTC-USDT --speed 10 --start 3600
   okex-ws replay day.rec.gz --all --speed max --json | jq .
-  okex-ws replay PATH/CAPTURE --all --speed max      a capture, without its suffix
+  okex-ws replay NAME.recv.jsonl --all --speed max   a capture
 
-With --speed max the same recording gives the same bytes each time."""
+Each time it gives the same bytes, at any speed."""
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -77,8 +77,7 @@ def speed(text: str) -> float:
 def run(options: argparse.Namespace) -> int:
     """Tell it; the exit code: failed if a channel was refused."""
     told = bool(options.instruments or options.all)
-    pace = options.speed if told else math.inf
-    with opened(options.recording, pace, options.start, options.venue) as tape:
+    with opened(options.recording, options.start, options.venue) as tape:
         if not tape.instruments:
             say(f"no channel of an instrument is recorded in {options.recording}")
         if not told:
@@ -89,7 +88,8 @@ def run(options: argparse.Namespace) -> int:
         width = max(map(len, wanted), default=0)
         line = item_json if options.json else ItemLines(width).line
         code = GOOD
-        for item in played(tape, chosen(tape, wanted), options.channels):
+        recorded = chosen(tape, wanted)
+        for item in played(tape, recorded, options.channels, options.speed):
             print(line(item), flush=options.speed < math.inf)
             if isinstance(item, StateChange) and item.new is State.FAILED:
                 code = FAILED

@@ -16,6 +16,9 @@ from .peer import Peer
 from .script import Session
 from .stage import Player, Stage
 
+# What a busy machine may be late, in seconds of its own.
+LATE = 0.1
+
 
 class World(Protocol):
     """Whose time it is, and how one waits in it."""
@@ -23,6 +26,11 @@ class World(Protocol):
     @property
     def clock(self) -> Clock:
         """Both of its clocks."""
+        ...
+
+    @property
+    def lateness(self) -> float:
+        """Seconds of that time by which a thread may be late through no fault."""
         ...
 
     def waiter(self, part: ReplayNetwork) -> Waiter:
@@ -114,6 +122,7 @@ class ReplayNetwork:
         self.turns = turns
         self._cast = cast
         self._clock = world.clock
+        self._lateness = world.lateness
         self._waiter = world.waiter(self)
         self._stream: ReplayStream | None = None
         # When the connection will be open that it waits for.
@@ -139,7 +148,7 @@ class ReplayNetwork:
         if session.failure is not None:
             self._cast.take(self, session, now)
             raise session.failure.with_traceback(None)
-        peer = Peer(self._cast, self, path, endpoint)
+        peer = Peer(self._cast, self, path, endpoint, self._lateness)
         if len({each.line for each in self._cast.candidates(self, path, now)}) <= 1:
             # Else what it asks for will tell which one it is.
             self._cast.take(self, session, now)
@@ -197,6 +206,8 @@ class ReplayNetwork:
 class StageWorld:
     """Virtual time."""
 
+    lateness = 0.0
+
     def __init__(self, stage: Stage) -> None:
         self.stage = stage
         self.clock: Clock = stage.clock
@@ -227,6 +238,7 @@ class ScaledWorld:
     def __init__(self, clock: ScaledClock) -> None:
         self._scaled = clock
         self.clock: Clock = clock
+        self.lateness = LATE * clock.speed
 
     def waiter(self, part: ReplayNetwork) -> Waiter:
         """See `World.waiter`."""

@@ -69,9 +69,14 @@ class _Track:
 
 
 class Peer:
-    """Whom one replayed connection talks to; *path* is v5's."""
+    """Whom one replayed connection talks to; *path* is v5's.
 
-    def __init__(self, cast: Cast, owner: object, path: str, endpoint: str) -> None:
+    A ping may be *late* seconds behind the recorded one, and is answered all the same.
+    """
+
+    def __init__(
+        self, cast: Cast, owner: object, path: str, endpoint: str, late: float = 0.0
+    ) -> None:
         self.outbox = bytearray()
         # Raised to the client behind all that was said.
         self.end: ConnectionLost | None = None
@@ -84,6 +89,9 @@ class Peer:
         self._session: Session | None = None
         self._tracks: list[_Track] = []
         self._pings = 0
+        self._late = late
+        # Where the last pong was that it said.
+        self._ponged = -1
         self._answered: Counter[tuple[str, str]] = Counter()
 
     def bind(self, session: Session, now: float) -> None:
@@ -133,6 +141,7 @@ class Peer:
         payload = said.payload
         if said.role == "pong":
             self._pings -= 1
+            self._ponged = place
             self._look_again()
         elif asked is not None:
             payload = self._dialect.renumbered(payload, asked.number)
@@ -184,7 +193,7 @@ class Peer:
         for track in self._tracks:
             track.place = max(track.place, track.session.place(now))
         if text == self._dialect.wire.PING:
-            self._ping()
+            self._ping(now)
             return
         request: dict[str, Any] = json.loads(text)
         op, number = request["op"], request.get("id")
@@ -197,16 +206,31 @@ class Peer:
             if session is not None:
                 self.bind(session, now)
                 self._tracks[0].place = session.place(now)
+                self._catch_up(session, now)
         for key in keys:
             self._answer(_Asked(op, number, [key]), key, now)
         self._look_again()
 
-    def _ping(self) -> None:
+    def _ping(self, now: float) -> None:
         if not self._cast.script.has_pongs:
             self._tell(self._dialect.payload("pong"))
-        else:
-            self._pings += 1
-            self._look_again()
+            return
+        self._pings += 1
+        if self._session is not None:
+            self._catch_up(self._session, now)
+        self._look_again()
+
+    def _catch_up(self, session: Session, now: float) -> None:
+        """The pong that has just gone by answers a ping that is late."""
+        place = session.place(now) - 1
+        while place > self._ponged and session.said[place].at > now - self._late:
+            said = session.said[place]
+            if said.role == "pong" and self._pings:
+                self._ponged = place
+                self._pings -= 1
+                self._send(said.opcode, said.payload)
+                return
+            place -= 1
 
     def _answer(self, asked: _Asked, key: str, now: float) -> None:
         track = self._track(key, now)

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 # A lost connection is tried again at once: the recording says when there is another.
 _AT_ONCE = Reconnect(first=1e-6, cap=1e-6, host_gap=0.0)
+# Where a tenth of a second of a busy machine is as long as a connection may be silent.
+MOST_SPEED = 100.0
 # What wants a login wants one again, and whose it was, no recording holds.
 _NOBODY = Credentials("nobody", "no secret", "no passphrase")
 
@@ -68,8 +70,9 @@ class Replay(Closing):
     held in memory meanwhile: of a long one replay a part (``day.3.rec.gz``).
 
     Args:
-        path: of a recording's first file, or of a capture without its suffix.
-        speed: how many times as fast; ``math.inf`` as fast as it goes.
+        path: of a recording's first file, or of a capture.
+        speed: how many times as fast, 100 at the most, which threads can keep up with;
+            ``math.inf`` as fast as it goes.
         start: where to begin, an aware ``datetime`` or seconds from the beginning.
         venue: which one, if several were recorded.
 
@@ -89,8 +92,11 @@ class Replay(Closing):
         venue: str | None = None,
     ) -> None:
         check_number("speed", speed)
-        if not speed > 0:
-            raise ValueError(f"speed is more than 0, got {speed!r}")
+        if not (0 < speed <= MOST_SPEED or speed == math.inf):
+            raise ValueError(
+                f"speed is more than 0, and {MOST_SPEED:g} at the most, or math.inf,"
+                f" which is as fast as it goes and loses nothing; got {speed!r}"
+            )
         self._path = os.fspath(path)
         self._script = script = Script(read(self._path), self._path, venue)
         moments, now = script.moments, _begin(script, start)
