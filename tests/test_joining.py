@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -22,6 +23,7 @@ from okex_ws.joining import (
     Join,
 )
 from okex_ws.series import KEPT
+from okex_ws.timing import utc
 
 LOST = ConnectionLost("https://rest.invalid", "refused")
 
@@ -59,6 +61,9 @@ class Bench:
 
     def epoch(self, topic: str) -> int:
         return self.present_epoch
+
+    def moment(self) -> datetime:
+        return utc(self.now)
 
     # What happens to it.
 

@@ -159,10 +159,14 @@ class Bench:
 
     def taken(self) -> list[Any]:
         """All that waits."""
+        return [short(item) for item in self.items()]
+
+    def items(self) -> list[Item]:
+        """The same, as they are."""
         found = []
         while True:
             try:
-                found.append(short(self.updates.take()))
+                found.append(self.updates.take())
             except (TimeoutError, StopIteration):
                 return found
 
@@ -531,8 +535,24 @@ def test_trades_beyond_the_bound_become_one_counted_gap() -> None:
     gap = bench.updates.take()
     cause = "3 of trade not taken in time (max_queue)"
     assert gap == Gap("trade", "2", "6", cause, "BTC-USDT")
+    assert isinstance(gap, Gap)
+    assert gap.at == utc(bench.clock.wall())
     assert bench.taken() == ["6"]
     assert bench.updates.skipped == {"trade": 3}
+
+
+def test_a_gap_has_the_moment_at_which_it_was_noticed_and_not_that_of_its_reading() -> (
+    None
+):
+    bench = Bench(max_queue=1)
+    at = utc(bench.clock.wall())
+    bench.updates.add("trade", Gap("trade", "1", None, "lost", "BTC-USDT"))
+    bench.trades(1, 2)
+    bench.clock.advance(60.0)
+
+    gaps = [item for item in bench.items() if isinstance(item, Gap)]
+
+    assert [gap.at for gap in gaps] == [at, at]
 
 
 def test_a_gap_that_has_not_ended_has_no_end() -> None:

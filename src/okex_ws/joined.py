@@ -10,6 +10,8 @@ import math
 import threading
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 from .backfill import MOST_MISSED, Bars, T, Trades
@@ -22,7 +24,7 @@ from .joining import MOST_HELD, Join, Question
 from .library import Submit
 from .messages import Candle, Gap, Item, Trade
 from .series import CandleChannel, TradeChannel, copied
-from .timing import Clock
+from .timing import Clock, utc
 from .trust import Limits
 from .updates import Inbox
 from .view import View
@@ -141,7 +143,7 @@ class JoinedView(View):
         now = self._clock.monotonic()
         with self._joining:
             if isinstance(item, Gap):
-                join.gap(item, now)
+                join.gap(replace(item, at=self.moment()), now)
             else:
                 join.add(item, now)
         self._say()
@@ -209,6 +211,10 @@ class JoinedView(View):
     def epoch(self, topic: str) -> int:
         """The channel's present one."""
         return self.channels[topic].shown.epoch
+
+    def moment(self) -> datetime:
+        """The time of day."""
+        return utc(self._clock.wall())
 
     def _say(self) -> None:
         while self._failures:

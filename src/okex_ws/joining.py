@@ -12,6 +12,7 @@ import math
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from datetime import datetime
 from typing import Generic, Protocol
 
 from .backfill import MOST_MISSED, Missing, Series, T, Walk
@@ -55,6 +56,10 @@ class Owner(Protocol):
 
     def epoch(self, topic: str) -> int:
         """The channel's present one."""
+        ...
+
+    def moment(self) -> datetime:
+        """The time of day."""
         ...
 
 
@@ -339,5 +344,6 @@ class Join(Generic[T]):
             yield self._gap
 
     def _give_gap(self, missing: Missing, cause: str) -> None:
-        gap = self._gap = Gap(self._topic, *missing, cause, self._instrument_id)
+        name, at = self._instrument_id, self._owner.moment()
+        gap = self._gap = Gap(self._topic, *missing, cause, name, at)
         self._owner.hand_over(self._topic, gap, True)

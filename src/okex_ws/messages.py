@@ -264,7 +264,8 @@ class StateChange:
 class Gap:
     """Items of *channel* between the ids *after* and *before* are missing.
 
-    Either id is ``None`` where it is not known (yet).
+    Either id is ``None`` where it is not known (yet). *at* is when it was noticed, of
+    every gap that the library tells; two are equal whenever that was.
     """
 
     channel: str
@@ -272,6 +273,7 @@ class Gap:
     before: str | None
     cause: str
     instrument_id: str = ""
+    at: datetime | None = field(default=None, compare=False)
 
 
 Item = Union[

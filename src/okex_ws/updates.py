@@ -11,11 +11,12 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Protocol, Union
 
 from .library import on_library_thread
 from .messages import Candle, Data, Gap, Item, State, StateChange, Trade
-from .timing import Clock, check_seconds, wait_on
+from .timing import Clock, check_seconds, utc, wait_on
 from .trust import Published
 
 
@@ -53,6 +54,7 @@ class _Lost:
 
     series: tuple[str, str]  # instrument and channel
     after: str | None
+    at: datetime
     cause: str = ""
     before: str | None = None
     count: int = 0
@@ -62,7 +64,7 @@ class _Lost:
         cause = self.cause
         if self.count:
             cause = f"{self.count} of {topic} not taken in time (max_queue)"
-        return Gap(topic, self.after, self.before, cause, instrument_id)
+        return Gap(topic, self.after, self.before, cause, instrument_id, self.at)
 
 
 @dataclass(slots=True, eq=False)
@@ -170,7 +172,7 @@ class Inbox:
         """
         with self._changed:
             if isinstance(item, Gap):
-                self._queue_gap(item)
+                self._queue_gap(item if item.at else replace(item, at=self._moment()))
             elif spare and self._spare < self._most_spare:
                 assert isinstance(item, (Trade, Candle))
                 self._spare += 1
@@ -251,9 +253,12 @@ class Inbox:
         """The gap that is open at the end of the queue."""
         lost = self._lost.get(series)
         if lost is None:
-            lost = self._lost[series] = _Lost(series, after, cause)
+            lost = self._lost[series] = _Lost(series, after, self._moment(), cause)
             self._put(lost)
         return lost
+
+    def _moment(self) -> datetime:
+        return utc(self._clock.wall())
 
     def _change(self, source: Source, change: StateChange) -> None:
         before = self._states.get(source)

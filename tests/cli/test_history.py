@@ -167,7 +167,9 @@ def test_long_work_says_how_far_it_is(
     assert "100 of 200" in capsys.readouterr().err
 
 
-def test_the_past_ends_where_there_is_no_more() -> None:
+def test_the_past_ends_where_there_is_no_more(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     pages = iter([[3, 4], [1, 2], [0]])
     asked: list[tuple[int | None, int]] = []
 
@@ -181,3 +183,4 @@ def test_the_past_ends_where_there_is_no_more() -> None:
     finally:
         history._PAGE = history_page
     assert asked == [(None, 2), (3, 2), (1, 2)]
+    assert "there are no more: 5 of 100" in capsys.readouterr().err

@@ -23,7 +23,7 @@ from okex_ws import (
     StateChange,
     Ticker,
 )
-from okex_ws.cli.lines import ItemLines, item_json, reading_json, reading_line
+from okex_ws.cli.lines import item_json, item_line, reading_json, reading_line
 
 ONE = Decimal(1)
 BOOK = BookUpdate(
@@ -56,7 +56,7 @@ each_kind = pytest.mark.parametrize(
 
 @each_kind
 def test_an_item_is_one_plain_line(item: Item, said: str) -> None:
-    line = ItemLines().line(item)
+    line = item_line(item)
 
     assert said in line
     assert line.isprintable()
@@ -84,20 +84,18 @@ def test_json_has_the_exchanges_numbers_as_strings_and_moments_in_utc() -> None:
 
 def test_columns_stand_under_each_other_whatever_the_names() -> None:
     long = replace(trade(3, "sell"), instrument_id="ETH-USD-210419-2540-P")
-    lines = ItemLines(len(long.instrument_id))
+    width = len(long.instrument_id)
 
-    assert lines.line(trade(3)).index("trade") == lines.line(long).index("trade")
+    lines = item_line(trade(3), width), item_line(long, width)
+    assert lines[0].index("trade") == lines[1].index("trade")
 
 
-def test_a_gap_has_the_moment_of_the_item_before() -> None:
-    lines = ItemLines()
-    later = StateChange(
-        State.LIVE, State.STALE, "", 1, AT + timedelta(seconds=1), "BTC-USDT"
-    )
+def test_a_gap_has_its_own_moment() -> None:
+    at = AT + timedelta(seconds=1)
+    gap = Gap("trade", "1", None, "the connection was lost", at=at)
 
-    assert lines.line(ITEMS[-1][0]).startswith("- ")
-    lines.line(later)
-    assert lines.line(ITEMS[-1][0]).startswith("2026-11-26T08:45:01.123Z")
+    assert item_line(gap).startswith("2026-11-26T08:45:01.123Z")
+    assert item_line(replace(gap, at=None)).startswith("- ")
 
 
 def test_a_reading_has_prices_or_says_why_not() -> None:

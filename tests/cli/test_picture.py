@@ -57,7 +57,7 @@ def test_everything_is_on_it(tmp_path: Path) -> None:
     words = text_of(tmp_path / "x.svg")
     for said in ("BTC-USDT", "best bid", "best ask", "buy: 1", "sell: 1"):
         assert said in words
-    assert words.count("within reach") == 3
+    assert words.count("the first ") == 3
     assert "RECONNECTING for 10 s" in words
     assert "RESYNCING for 1.0 s: why 0" in words
     assert "(and 8 more)" in words

@@ -66,7 +66,7 @@ def test_a_form_that_is_none_is_refused(
     path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["plot", str(tape.whole(path)), "-o", "x.foo"]) == USAGE
-    assert "'foo' is not supported" in capsys.readouterr().err
+    assert "no picture is a 'foo': take .png" in capsys.readouterr().err
 
 
 def test_without_a_form_it_names_the_file_that_it_made(

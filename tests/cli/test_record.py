@@ -49,7 +49,7 @@ def test_what_came_can_be_replayed(
 
     out, err = capsys.readouterr()
     assert out == ""
-    assert re.search(r"day.rec.gz: \d+ messages, [\d.]+ kB, .* s, LIVE\n$", err)
+    assert re.search(r"day.rec.gz: \d+ messages, [\d.]+ kB, .* s, 2 of 2 live\n$", err)
     assert {"open", "in", "out", "end"} <= kinds(path)
     with Replay(path) as replay:
         assert replay.instruments == (
@@ -113,9 +113,8 @@ def test_an_exchange_that_is_not_there_is_no_recording(
     command = ["record", "-o", str(path), "--url", exchange.url_v5]
 
     assert main([*command, "--for", "0.2"]) == FAILED
-    assert "0 s, 1 attempt to reconnect, RECONNECTING" in (
-        capsys.readouterr().err.replace("0.20 s", "0 s")
-    )
+    said = capsys.readouterr().err
+    assert re.search(r"[\d.]+ s, \d+ attempts? to reconnect, RECONNECTING\n$", said)
 
 
 def test_parts_are_begun_as_asked(exchange: LocalExchange, path: Path) -> None:

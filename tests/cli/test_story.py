@@ -105,12 +105,11 @@ def test_trades_are_counted_and_the_largest_are_kept(
     assert sorted(round(dot.size, 2) for dot in found.dots) == [0.05, 0.07, 0.09]
 
 
-def test_a_gap_is_where_the_item_before_it_is() -> None:
-    gap = Gap("trade", "1", "5", "lost")
+def test_a_gap_is_where_it_was_noticed() -> None:
+    at = AT + timedelta(seconds=9)
+    gap = Gap("trade", "1", "5", "lost", at=at)
 
-    assert told(LIVE, later(7.0, trade()), gap).gaps == [
-        (AT + timedelta(seconds=7), "lost")
-    ]
+    assert told(LIVE, later(7.0, trade()), gap).gaps == [(at, "lost")]
 
 
 def test_the_price_of_a_size_is_the_worst_that_it_needs() -> None:

@@ -16,7 +16,7 @@ from .. import Candle, Trade
 from ..venues import MARKETS, check_instrument
 from .arguments import Place, ask_where, command, count, market
 from .arguments import place as find_place
-from .exits import FAILED, GOOD, USAGE, Failure, refusing
+from .exits import FAILED, GOOD, USAGE, Failure, refusing, say
 from .lines import plain
 from .logs import progress
 from .text import NOTHING, clean
@@ -175,7 +175,9 @@ def _backwards(page: Callable[[Any, int], Sequence[Any]], limit: int) -> list[An
         found = [*older, *found]
         progress(f"{len(found):,} of {limit:,}")
         if len(older) < wanted:
-            break  # there are no more
+            progress("")
+            say(f"there are no more: {len(found):,} of {limit:,}")
+            break
     return found
 
 

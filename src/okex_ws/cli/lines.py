@@ -99,25 +99,13 @@ def plain(value: Any) -> Any:
 # --- A line for people --------------------------------------------------------------
 
 
-class ItemLines:
-    """Items as lines, each with its moment: a gap has that of the item before.
-
-    Names have *width* columns, or more if they need them.
-    """
-
-    def __init__(self, width: int = 0) -> None:
-        self._at = NOTHING
-        self._width = max(width, 14)
-
-    def line(self, item: Item) -> str:
-        """*item* as a line."""
-        at = item.at if isinstance(item, StateChange) else getattr(item, "received", 0)
-        if isinstance(at, datetime):
-            self._at = moment(at)
-        name = item.instrument_id or NOTHING
-        said = _WORDS[type(item)](item)
-        start = f"{self._at:24}  {name:{self._width}}  {KINDS[type(item)]:7}"
-        return clean(f"{start}  {said}".rstrip())
+def item_line(item: Item, width: int = 14) -> str:
+    """*item* as a line with its moment; names have *width* columns, or more."""
+    at = item.at if isinstance(item, (StateChange, Gap)) else item.received
+    name, said = item.instrument_id or NOTHING, _WORDS[type(item)](item)
+    when = NOTHING if at is None else moment(at)
+    start = f"{when:24}  {name:{width}}  {KINDS[type(item)]:7}"
+    return clean(f"{start}  {said}".rstrip())
 
 
 def reading_line(reading: Reading) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -26,6 +27,13 @@ _LINE = 120
 
 # Moments, and the prices of bids and asks at each.
 _Lines = tuple[list[datetime], list[float], list[float]]
+
+
+def check_form(path: str) -> None:
+    """``ValueError`` for a *path* whose suffix is that of no picture."""
+    form = Path(path).suffix.removeprefix(".").lower()
+    if form not in FigureCanvasAgg.get_supported_filetypes():
+        raise ValueError(f"no picture is a {form!r}: take .png, .svg or .pdf")
 
 
 def draw(story: Story, path: str) -> None:
@@ -83,7 +91,7 @@ def _draw_depth(axes: Axes, story: Story) -> None:
     # Each band begins where the one before ends, so that it has its legend's colour.
     for size, alpha in zip(story.bands(), (0.38, 0.2, 0.08), strict=False):
         times, *further = _lines(story, size)
-        label = f"{size:g} within reach"
+        label = f"the first {size:g}"
         for near, far, colour in zip(nearer, further, (_BID, _ASK), strict=True):
             axes.fill_between(
                 times,  # type: ignore[arg-type]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from .. import Item, RecordingDamaged, Replay
 from .arguments import command
-from .exits import FAILED, GOOD, USAGE, Failure, say
+from .exits import FAILED, GOOD, Failure, refusing, say
 from .logs import progress
 from .played import Recorded, chosen, moment, opened, played
 from .story import Story
@@ -59,12 +59,14 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 def run(options: argparse.Namespace) -> int:
     """Draw it; the exit code: failed if the recording is damaged, after the picture."""
     try:
-        from .picture import draw
+        from .picture import check_form, draw
     except ImportError as missing:
         raise Failure(
             f"a picture needs the extra 'plot': pip install 'okex-ws[plot]' ({missing})"
         ) from missing
     path = _with_suffix(options.file or f"{_stem(options.recording)}.png")
+    with refusing():
+        check_form(path)
     code = GOOD
     with opened(options.recording, options.start, options.venue) as tape:
         recorded = _chosen(tape, options.instrument)
@@ -81,8 +83,6 @@ def run(options: argparse.Namespace) -> int:
     there = os.path.exists(path)
     try:
         draw(story, path)
-    except ValueError as error:  # a suffix that is no form
-        raise Failure(str(error), USAGE) from error
     except OSError as error:
         if not there:
             with suppress(OSError):

@@ -121,20 +121,20 @@ def _record(feed: Feed, recorder: Recorder, limit: float | None) -> int:
     """Say how far it is until it is over; the exit code."""
     began = time.monotonic()
 
-    def said(state: State) -> str:
-        return _said(feed, recorder, time.monotonic() - began, state)
+    def said(how: str) -> str:
+        return _said(feed, recorder, time.monotonic() - began, how)
 
     try:
         for _ in _ticks(feed, limit):
-            progress(said(feed.state))
+            progress(said(_how(feed)))
     except KeyboardInterrupt:
         pass  # how it is meant to end
     progress("")
     failed = any(one.state is State.FAILED for one in feed.subscriptions)
-    state = feed.state
+    how = _how(feed)
     feed.close()
     recorder.close(None)
-    print(clean(said(state)), file=sys.stderr)
+    print(clean(said(how)), file=sys.stderr)
     return FAILED if failed or recorder.lost or not feed.stats().messages else GOOD
 
 
@@ -151,7 +151,15 @@ def _ticks(feed: Feed, limit: float | None) -> Iterator[None]:
         time.sleep(left)
 
 
-def _said(feed: Feed, recorder: Recorder, took: float, state: State) -> str:
+def _how(feed: Feed) -> str:
+    """The state of one instrument, or how many of several are live."""
+    states = [one.state for one in feed.subscriptions]
+    if len(states) == 1:
+        return str(states[0])
+    return f"{states.count(State.LIVE)} of {len(states)} live"
+
+
+def _said(feed: Feed, recorder: Recorder, took: float, how: str) -> str:
     stats = feed.stats()
     lost = f", {recorder.lost} lost" if recorder.lost else ""
     reconnects = sum(stats.reconnects.values())
@@ -160,4 +168,4 @@ def _said(feed: Feed, recorder: Recorder, took: float, state: State) -> str:
     again = f", {attempts} to reconnect" if reconnects else ""
     counts = f"{stats.messages:,} messages, {size(stats.bytes)}, {seconds(took)}"
     name = os.path.basename(recorder.path)
-    return f"{name}: {counts}{again}{lost}, {state}"
+    return f"{name}: {counts}{again}{lost}, {how}"

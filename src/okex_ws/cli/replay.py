@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 import json
 import math
+from functools import partial
 
 from .. import Replay, State, StateChange
 from .arguments import command, names
 from .exits import FAILED, GOOD, say
-from .lines import ItemLines, item_json
+from .lines import item_json, item_line
 from .played import chosen, moment, opened, played
 from .text import clean, seconds
 from .text import moment as said_moment
@@ -85,8 +86,8 @@ def run(options: argparse.Namespace) -> int:
             tape.run()  # nobody listens, but a damage is told
             return GOOD
         wanted = options.instruments or [each[1] for each in tape.instruments]
-        width = max(map(len, wanted), default=0)
-        line = item_json if options.json else ItemLines(width).line
+        width = max([14, *map(len, wanted)])
+        line = item_json if options.json else partial(item_line, width=width)
         code = GOOD
         recorded = chosen(tape, wanted)
         for item in played(tape, recorded, options.channels, options.speed):

@@ -77,7 +77,7 @@ class Story:
                 now = item.at
                 outage = self._change(outage, item)
             elif isinstance(item, Gap):
-                self.gaps.append((now, item.cause))
+                self.gaps.append((item.at or now, item.cause))
             elif isinstance(item, Trade):
                 now = item.received
                 self._trade(item)

@@ -16,7 +16,7 @@ from .. import Feed, Item, OkexWSError, State, Updates, WSSubscription
 from .arguments import Place, ask_limits, ask_where, command, duration, market, names
 from .arguments import place as find_place
 from .exits import FAILED, GOOD, STALE, Failure, refusing
-from .lines import ItemLines, item_json, reading_json, reading_line
+from .lines import item_json, item_line, reading_json, reading_line
 from .reading import Looker
 
 if TYPE_CHECKING:
@@ -170,7 +170,7 @@ class _Watched:
 
     def as_lines(self) -> int:
         """Every item as a line, until it is over."""
-        say = item_json if self._json else ItemLines().line
+        say = item_json if self._json else item_line
         for item in items(self._updates, self._over):
             print(say(item), flush=True)
         return self._code()

@@ -82,12 +82,11 @@ class Dialect:
             said = {
                 "event": "error",
                 "code": "60018",
-                "msg": f"Wrong URL or {named} doesn't exist. Please use the correct"
-                " URL, channel and parameters referring to API document.",
+                "msg": f"{named} doesn't exist in the recording.",
                 "connId": "replay",
             }
         else:
-            text = f"Channel {key} doesn't exist"
+            text = f"Channel {key} doesn't exist in the recording"
             said = {"event": "error", "message": text, "errorCode": 30040}
         return self._event(said, number)
 
