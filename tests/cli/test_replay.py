@@ -233,3 +233,20 @@ def test_a_capture_can_be_told(
     assert code == GOOD
     assert first == told(capsys, path, name)
     assert "-> LIVE" in first[1]
+
+
+@pytest.mark.parametrize(
+    "order",
+    [
+        ["{}", "BTC-USDT", "--speed", "max"],
+        ["{}", "--speed", "max", "BTC-USDT"],
+        ["--speed", "max", "{}", "--json", "BTC-USDT"],
+    ],
+)
+def test_names_and_options_come_in_any_order(
+    path: Path, capsys: pytest.CaptureFixture[str], order: list[str]
+) -> None:
+    tape.whole(path)
+
+    assert main(["replay", *(word.format(path) for word in order)]) == GOOD
+    assert "depth" in capsys.readouterr().out

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from .. import __version__
 from . import doctor, history, plot, record, replay, serve, watch
+from .arguments import Command
 from .exits import MEANING, ending
 from .logs import logged
 
@@ -37,7 +38,10 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument(
         "-v", "--verbose", action="store_true", help="log connects to stderr too"
     )
-    commands = result.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    commands: argparse._SubParsersAction[argparse.ArgumentParser]
+    commands = result.add_subparsers(
+        title="commands", metavar="COMMAND", required=True, parser_class=Command
+    )
     for each in _COMMANDS:
         each.add(commands)
     return result

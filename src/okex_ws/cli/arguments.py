@@ -7,7 +7,7 @@ import math
 import ssl
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .. import VENUES, Venue
 from ..venues import find_venue, market_of
@@ -68,6 +68,24 @@ def names(text: str) -> list[str]:
     if not found:
         raise argparse.ArgumentTypeError(f"{text!r} has no name")
     return found
+
+
+class Command(argparse.ArgumentParser):
+    """Takes names and options in any order, which argparse does on request alone."""
+
+    _mixes = False
+
+    def parse_known_args(  # type: ignore[override]
+        self, args: Any = None, namespace: Any = None
+    ) -> tuple[argparse.Namespace, list[str]]:
+        """See `argparse`, whose other way ends here too."""
+        if self._mixes:
+            return super().parse_known_args(args, namespace)
+        self._mixes = True
+        try:
+            return self.parse_known_intermixed_args(args, namespace)
+        finally:
+            self._mixes = False
 
 
 def command(
