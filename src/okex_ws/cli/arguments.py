@@ -104,6 +104,19 @@ def command(
     )
 
 
+def ask_instruments(parser: argparse.ArgumentParser) -> None:
+    """Add the instruments, as many as one likes, and ``--market``."""
+    parser.add_argument(
+        "instruments",
+        nargs="*",
+        metavar="INSTRUMENT",
+        help="the exchange's ids (default: BTC-USDT; in Japan BTC-JPY)",
+    )
+    parser.add_argument(
+        "--market", help="spot, futures, ... (default: what each id tells)"
+    )
+
+
 def ask_where(parser: argparse.ArgumentParser, local: bool = True) -> None:
     """Add ``--venue``, ``--url``, ``--proxy`` and, with *local*, ``--local``."""
     group = parser.add_argument_group("where")

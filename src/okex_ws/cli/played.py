@@ -18,6 +18,19 @@ from .text import listed
 Recorded = tuple[str, str, tuple[str, ...]]
 
 
+def ask_recording(parser: argparse.ArgumentParser) -> None:
+    """Add the recording, ``--start`` and ``--venue``."""
+    option = parser.add_argument
+    option("recording", metavar="RECORDING", help="its first file, or one part of it")
+    option(
+        "--start",
+        type=moment,
+        metavar="T",
+        help="where to begin: seconds, or a moment like 2026-11-26T08:45:00 (UTC)",
+    )
+    option("--venue", metavar="NAME", help="which one, if several were recorded")
+
+
 def moment(text: str) -> datetime | float:
     """Seconds, or a moment like ``2026-11-26T08:45:00``, UTC, as an argument."""
     try:

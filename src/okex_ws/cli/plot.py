@@ -13,7 +13,7 @@ from .. import Item, RecordingDamaged, Replay
 from .arguments import command
 from .exits import FAILED, GOOD, Failure, refusing, say
 from .logs import progress
-from .played import Recorded, chosen, moment, opened, played
+from .played import Recorded, ask_recording, chosen, opened, played
 from .story import Story
 
 # Items between two words of progress.
@@ -34,7 +34,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = command(commands, "plot", "a picture of a recording", _EXAMPLES)
     parser.set_defaults(run=run)
     option = parser.add_argument
-    option("recording", metavar="RECORDING", help="its first file, or one part of it")
+    ask_recording(parser)
     option(
         "instrument",
         nargs="?",
@@ -47,13 +47,6 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         metavar="FILE",
         help="a .png, .svg or .pdf (default: the recording's name, with .png)",
     )
-    option(
-        "--start",
-        type=moment,
-        metavar="T",
-        help="where to begin: seconds, or a moment like 2026-11-26T08:45:00 (UTC)",
-    )
-    option("--venue", metavar="NAME", help="which one, if several were recorded")
 
 
 def run(options: argparse.Namespace) -> int:

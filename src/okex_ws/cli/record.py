@@ -12,7 +12,16 @@ from contextlib import ExitStack
 from datetime import datetime, timezone
 
 from .. import Feed, Recorder, State, WSSubscription
-from .arguments import Place, ask_where, command, count, duration, market, names
+from .arguments import (
+    Place,
+    ask_instruments,
+    ask_where,
+    command,
+    count,
+    duration,
+    market,
+    names,
+)
 from .arguments import place as find_place
 from .exits import FAILED, GOOD, Failure, refusing
 from .logs import progress
@@ -37,19 +46,13 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     )
     parser.set_defaults(run=run)
     option = parser.add_argument
-    option(
-        "instruments",
-        nargs="*",
-        metavar="INSTRUMENT",
-        help="the exchange's ids (default: BTC-USDT; in Japan BTC-JPY)",
-    )
+    ask_instruments(parser)
     option(
         "-o",
         dest="file",
         metavar="FILE",
         help="never overwritten (default: the venue and the moment)",
     )
-    option("--market", help="spot, futures, ... (default: what each id tells)")
     option(
         "--channels",
         type=names,

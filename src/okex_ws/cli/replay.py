@@ -11,7 +11,7 @@ from .. import Replay, State, StateChange
 from .arguments import command, names
 from .exits import FAILED, GOOD, say
 from .lines import item_json, item_line
-from .played import chosen, moment, opened, played
+from .played import ask_recording, chosen, opened, played
 from .text import clean, seconds
 from .text import moment as said_moment
 
@@ -32,7 +32,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     )
     parser.set_defaults(run=run)
     option = parser.add_argument
-    option("recording", metavar="RECORDING", help="its first file, or one part of it")
+    ask_recording(parser)
     option(
         "instruments",
         nargs="*",
@@ -54,13 +54,6 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         metavar="N",
         help="so many times as fast, or max (default: 1)",
     )
-    option(
-        "--start",
-        type=moment,
-        metavar="T",
-        help="where to begin: seconds, or a moment like 2026-11-26T08:45:00 (UTC)",
-    )
-    option("--venue", metavar="NAME", help="which one, if several were recorded")
     option("--json", action="store_true", help="one JSON object a line")
 
 

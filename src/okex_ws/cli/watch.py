@@ -13,7 +13,16 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 from .. import Feed, Item, OkexWSError, State, Updates, WSSubscription
-from .arguments import Place, ask_limits, ask_where, command, duration, market, names
+from .arguments import (
+    Place,
+    ask_instruments,
+    ask_limits,
+    ask_where,
+    command,
+    duration,
+    market,
+    names,
+)
 from .arguments import place as find_place
 from .exits import FAILED, GOOD, STALE, Failure, refusing
 from .lines import item_json, item_line, reading_json, reading_line
@@ -43,13 +52,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = command(commands, "watch", "live prices of instruments", _EXAMPLES)
     parser.set_defaults(run=run)
     option = parser.add_argument
-    option(
-        "instruments",
-        nargs="*",
-        metavar="INSTRUMENT",
-        help="the exchange's ids (default: BTC-USDT; in Japan BTC-JPY)",
-    )
-    option("--market", help="spot, futures, ... (default: what each id tells)")
+    ask_instruments(parser)
     option(
         "--channels",
         type=names,
