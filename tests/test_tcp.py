@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import ssl
 import threading
@@ -171,8 +172,8 @@ def test_tls_that_ends_politely_under_an_open_socket_is_an_end(
         assert isinstance(sock, ssl.SSLSocket)
         sock.sendall(b"data")
         sock.setblocking(False)
-        with pytest.raises(ssl.SSLWantReadError):
-            sock.unwrap()  # a close_notify, and TCP stays open
+        with contextlib.suppress(OSError):
+            sock.unwrap()  # a close_notify, and TCP stays open, answered or not
         sock.settimeout(LIMIT)
         pair_ended.wait(LIMIT)
 
