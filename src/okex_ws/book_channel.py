@@ -82,8 +82,9 @@ class BookChannel(DepthChannel):
         """Merge, prove and publish. `WireError` and `BookError` leave no book."""
         for element in push.elements:
             change = self._read_book(element, push.action, push.exact)
-            if change.whole or self._builder.stands:
+            if change.whole:
                 self._bootstrap = None
+            if change.whole or self._builder.stands:
                 self._take(change, first, link, now, wall, push.text)
             elif not self._may_wait(Said(change, push.text)):
                 # Of the stream before, or ahead of the snapshot.

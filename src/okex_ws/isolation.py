@@ -12,7 +12,7 @@ import os
 import threading
 import weakref
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from .callbacks import Callbacks, OnState
 from .child import Child
@@ -96,6 +96,10 @@ class IsolatedPlan:
     ) -> View:
         """What *owner* reads, once it is attached."""
         return IsolatedView(owner, label, limits, self.clock, callbacks)
+
+    def history(self, items: int, market: str, names: Mapping[str, Name]) -> NoReturn:
+        """Not to be had."""
+        raise refuse("what history= fetches")
 
     def attach(self, view: View, names: Mapping[str, Name]) -> None:
         """Have *view* carry these channels, by topic; `Plan.attach` in the child.

@@ -72,10 +72,13 @@ def _may_pass(error: Exception) -> bool:
 
 
 class _Hole(Generic[T]):
-    """Between *after*, if anything was there, and *before*, once it has come."""
+    """Between *after*, if anything was there, and *before*, once it has come.
 
-    def __init__(self, after: T | None, ask_at: float, cause: str) -> None:
-        self.after: T | None = after
+    *after* may be replaced until the hole is the first one: it is known from then on.
+    """
+
+    def __init__(self, ask_at: float, cause: str) -> None:
+        self.after: T | None = None
         self.before: T | None = None
         self.cause = cause
         # When to fill it, should nothing come behind it.
@@ -115,7 +118,7 @@ class Join(Generic[T]):
         self._newest: T | None = None
         self._filled: dict[int, None] = {}
         if past:
-            self._line.append(_Hole(None, math.inf, "history"))
+            self._line.append(_Hole(math.inf, "history"))
 
     # --- What comes -----------------------------------------------------------------
 
@@ -136,7 +139,7 @@ class Join(Generic[T]):
         if tail is None:
             return False
         if not isinstance(tail, _Hole):
-            tail = _Hole(tail, math.inf, cause)
+            tail = _Hole(math.inf, cause)
             self._line.append(tail)
         tail.ask_at = min(tail.ask_at, now + PATIENCE)
         return True
@@ -186,7 +189,6 @@ class Join(Generic[T]):
             elif hole.before is None and now < hole.ask_at:
                 return
             else:
-                # What was there as the hole came may have been replaced since.
                 hole.after = self._newest
                 if self._is_none(hole):
                     self._release()
@@ -227,7 +229,7 @@ class Join(Generic[T]):
     ) -> None:
         """What became of a question; of one that nobody waits for any more, nothing."""
         hole = self._front
-        if hole is None or hole.walk is None or hole.ticket is not ticket:
+        if hole is None or not self.awaits(ticket):
             return
         hole.ticket, last = None, hole.tries + 1 >= TRIES
         if isinstance(answer, Exception):
@@ -284,7 +286,7 @@ class Join(Generic[T]):
                 self._give(replace(item, epoch=epoch, backfilled=True), burst=True)
         if walk.is_open:
             # All there was; whether the next live item is the next one is not known.
-            self._line[0] = _Hole(self._newest, hole.ask_at, hole.cause)
+            self._line[0] = _Hole(hole.ask_at, hole.cause)
             self.settled = True
         else:
             self._release()

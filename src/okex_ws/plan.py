@@ -19,7 +19,9 @@ from .counters import Counts
 from .credentials import Credentials
 from .errors import OkexWSError
 from .filler import Filler
+from .history import check_history
 from .inboxes import Inboxes
+from .joined import Past
 from .lifecycle import tell_forks
 from .login import check_logins
 from .messages import ConnectionReport, Stats
@@ -85,6 +87,12 @@ class Plan:
     ) -> View:
         """What *owner* reads, once it is attached."""
         return View(owner, label, limits, self.clock, callbacks)
+
+    def history(self, items: int, market: str, names: Mapping[str, Name]) -> Past:
+        """So much of the past of these channels; ``ValueError`` if they have none."""
+        check_history(items, names)
+        self.filler.use()
+        return Past(items, market, self.filler)
 
     def attach(self, view: View, names: Mapping[str, Name]) -> None:
         """Have *view* carry these channels, by topic; connect where nobody did yet.

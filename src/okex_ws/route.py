@@ -160,17 +160,14 @@ class Route:
     def _ask(
         self, session: Session[Channel], channel: Channel, now: float
     ) -> Line[Channel]:
-        self._carry(channel)
+        self._serve(channel)
         owes, chained = channel.owes, channel.chained
         return session.want(channel.name, channel, owes, now, chained)
 
-    def _carry(self, channel: Channel) -> None:
-        """What *channel* and its followers ask for is answered on this connection."""
+    def _serve(self, channel: Channel) -> None:
+        """What *channel* has fetched comes to this connection."""
         if isinstance(channel, BookChannel):
             channel.fetch = partial(self._fetch_book, channel)
-        for follower in channel.followers:
-            if isinstance(follower, View):
-                follower.arrived(channel, self.connection.submit)
 
     def _fetch_book(self, channel: BookChannel, wait: float) -> bool:
         """Have the book fetched that the stream did not begin with, if it can be."""
@@ -290,7 +287,9 @@ class Route:
             if twin is not None and twin.error is not None:
                 self.rejected(name, twin.error, now)
                 continue
-            self._carry(channel)
+            self._serve(channel)
+            for view in self._following(channel):
+                view.arrived(channel, self.connection.submit)
             if twin is not None and channel.error is None:
                 channel.go_on_as(twin, succession.proves(name))
             if talk is not None and name in talk.session.lines:

@@ -9,10 +9,6 @@ from typing import TYPE_CHECKING, Any, TypedDict
 from .book import OrderBook
 from .callbacks import OnError, OnMessage, OnState, check_callables
 from .following import Following
-from .history import check_history
-from .isolated import refuse
-from .isolation import IsolatedPlan
-from .joined import Past
 from .messages import BestBidAsk, Candle, Depth, Item, Trade
 from .options import AnyPlan, ConnectionOptions, find_plan, make_plan
 from .timing import utc
@@ -124,7 +120,7 @@ class WSSubscription(Following):
         check_instrument(instrument_id, market, where)
         plan = make_plan(where, **connection) if feed is None else find_plan(feed)
         told = _names(plan, instrument_id, market, channels, raw_channels)
-        past = _past(plan, history, market, told)
+        past = None if history is None else plan.history(history, market, told)
         on = (on_message, on_state, on_error)
         super().__init__(plan, feed is None, instrument_id, limits, *on, past)
         self._market = market
@@ -292,18 +288,6 @@ def _names(
     if not found:
         raise ValueError("channels is empty: name at least one")
     return {name.topic: name for name in found}
-
-
-def _past(
-    plan: AnyPlan, history: int | None, market: str, names: dict[str, Name]
-) -> Past | None:
-    if history is None:
-        return None
-    if isinstance(plan, IsolatedPlan):
-        raise refuse("what history= fetches")
-    check_history(history, names)
-    plan.filler.use()
-    return Past(history, market, plan.filler)
 
 
 def _warn(venue: Venue, instrument_id: str, wall: float) -> None:

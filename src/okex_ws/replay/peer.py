@@ -222,15 +222,17 @@ class Peer:
 
     def _catch_up(self, session: Session, now: float) -> None:
         """The pong that has just gone by answers a ping that is late."""
-        place = session.place(now) - 1
-        while place > self._ponged and session.said[place].at > now - self._late:
+        if not self._pings:
+            return
+        for place in range(session.place(now) - 1, self._ponged, -1):
             said = session.said[place]
-            if said.role == "pong" and self._pings:
+            if said.at <= now - self._late:
+                return
+            if said.role == "pong":
                 self._ponged = place
                 self._pings -= 1
                 self._send(said.opcode, said.payload)
                 return
-            place -= 1
 
     def _answer(self, asked: _Asked, key: str, now: float) -> None:
         track = self._track(key, now)
