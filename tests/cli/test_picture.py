@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from tests.cli.made import AT, depth, trade
 
 from okex_ws import Gap, Item, State, StateChange
-from okex_ws.cli.picture import _draw_depth, _draw_top, _dress, draw
+from okex_ws.cli.picture import _draw_book, _dress, draw
 from okex_ws.cli.story import Story
 
 HOSTILE = "$x^2$ \\frac [red] \x1b[2J <b>&"
@@ -42,7 +42,7 @@ def test_everything_is_on_it(tmp_path: Path) -> None:
             trade(20),
             trade(25, "sell"),
             change(30.0, State.RECONNECTING, HOSTILE),
-            Gap("trade", "1", "5", "lost"),
+            Gap("trade", "1", "5", "lost", at=AT + timedelta(seconds=40)),
             change(40.0, State.LIVE),
             *pushes(41, 60),
             *(
@@ -71,7 +71,7 @@ def test_the_bands_have_the_colours_of_the_legend() -> None:
     rows = tuple((str(60004 + n), "1") for n in range(16))
     story.tell([change(0.0, State.LIVE), depth(asks=rows, bids=(("60003", "9"),))])
     axes = Figure().add_subplot()
-    _draw_depth(axes, story)
+    _draw_book(axes, story)
 
     spans = [each.get_datalim(axes.transData).intervaly for each in axes.collections]
     asks = [tuple(span) for span in spans[1::2]]
@@ -84,8 +84,7 @@ def test_a_deep_book_leaves_room_for_its_prices() -> None:
     rows = (("60004", "1"), ("90000", "100"))
     story.tell([change(0.0, State.LIVE), depth(asks=rows, bids=(("60000", "9"),))])
     axes = Figure().add_subplot()
-    _draw_depth(axes, story)
-    _draw_top(axes, story)
+    _draw_book(axes, story)
     assert axes.get_ylim()[1] > 80000
 
     _dress(axes, story)

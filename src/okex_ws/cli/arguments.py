@@ -75,9 +75,9 @@ class Command(argparse.ArgumentParser):
 
     _mixes = False
 
-    def parse_known_args(  # type: ignore[override]
+    def parse_known_args(
         self, args: Any = None, namespace: Any = None
-    ) -> tuple[argparse.Namespace, list[str]]:
+    ) -> tuple[Any, list[str]]:
         """See `argparse`, whose other way ends here too."""
         if self._mixes:
             return super().parse_known_args(args, namespace)

@@ -93,25 +93,25 @@ def run(options: argparse.Namespace) -> int:
                 Rest(venue, proxy=where.proxy, ssl_context=where.ssl_context)
             )
             columns, ask = _WAYS[options.what]
-            _check(options, where)
-            found = ask(rest, options)
+            found = ask(rest, _market(options, where), options)
         progress("")
         _print(found, columns, options)
     return GOOD
 
 
-def _check(options: argparse.Namespace, where: Place) -> None:
-    if options.what != "instruments" or options.instrument not in MARKETS:
-        kind = market(options.instrument, options.market)
-        check_instrument(options.instrument, kind, where.venue)
+def _market(options: argparse.Namespace, where: Place) -> str:
+    """That of the instrument, which can be one there; or the one that is asked for."""
+    if options.what == "instruments" and options.instrument in MARKETS:
+        return str(options.instrument)
+    kind = market(options.instrument, options.market)
+    check_instrument(options.instrument, kind, where.venue)
+    return kind
 
 
 # --- What is asked for --------------------------------------------------------------
 
 
-def _trades(rest: Rest, options: argparse.Namespace) -> list[Row]:
-    kind = market(options.instrument, options.market)
-
+def _trades(rest: Rest, kind: str, options: argparse.Namespace) -> list[Row]:
     def page(before: Trade | None, limit: int) -> Sequence[Trade]:
         oldest = None if before is None else before.id
         return rest.trades(options.instrument, kind, before_id=oldest, limit=limit)
@@ -119,8 +119,8 @@ def _trades(rest: Rest, options: argparse.Namespace) -> list[Row]:
     return [_row(each) for each in _backwards(page, options.limit)]
 
 
-def _candles(rest: Rest, options: argparse.Namespace) -> list[Row]:
-    kind, channel = market(options.instrument, options.market), f"candle{options.bar}"
+def _candles(rest: Rest, kind: str, options: argparse.Namespace) -> list[Row]:
+    channel = f"candle{options.bar}"
     if not _BAR.fullmatch(options.bar):
         raise Failure(
             f"{options.bar!r} is no bar, like 1m, 5m, 1H, 1D, 1W or 1M", USAGE
@@ -135,8 +135,7 @@ def _candles(rest: Rest, options: argparse.Namespace) -> list[Row]:
     return [_row(each) for each in _backwards(page, options.limit)]
 
 
-def _book(rest: Rest, options: argparse.Namespace) -> list[Row]:
-    kind = market(options.instrument, options.market)
+def _book(rest: Rest, kind: str, options: argparse.Namespace) -> list[Row]:
     found = rest.book(options.instrument, kind, options.limit)
     # As a ladder stands: the worst ask on top.
     sides = (("ask", tuple(reversed(found.asks))), ("bid", found.bids))
@@ -147,18 +146,15 @@ def _book(rest: Rest, options: argparse.Namespace) -> list[Row]:
     ]
 
 
-def _instruments(rest: Rest, options: argparse.Namespace) -> list[Row]:
-    name = options.instrument
-    if name in MARKETS:
-        return [_row(each) for each in rest.instruments(name)]
-    listed = rest.instruments(market(name, options.market))
-    found = [_row(each) for each in listed if each.instrument_id == name]
-    if not found:
+def _instruments(rest: Rest, kind: str, options: argparse.Namespace) -> list[Row]:
+    name, listed = options.instrument, rest.instruments(kind)
+    found = [_row(each) for each in listed if name in (kind, each.instrument_id)]
+    if not found and name != kind:
         raise Failure(f"{name!r} is not listed by venue {rest.venue.name!r}")
     return found
 
 
-_WAYS: dict[str, tuple[Sequence[str], Callable[[Rest, Any], list[Row]]]] = {
+_WAYS: dict[str, tuple[Sequence[str], Callable[[Rest, str, Any], list[Row]]]] = {
     "trades": (_TRADE, _trades),
     "candles": (_CANDLE, _candles),
     "book": (_BOOK, _book),

@@ -78,27 +78,30 @@ _handler = _Stderr()
 def logged(verbose: bool = False) -> Iterator[None]:
     """The library's warnings go to stderr inside; *verbose* tells connects too."""
     log = logging.getLogger("okex_ws")
-    level = log.level
     log.addHandler(_handler)
-    if verbose:
-        log.setLevel(logging.INFO)
     try:
-        yield
+        with _at_level(logging.INFO if verbose else log.level):
+            yield
     finally:
         log.removeHandler(_handler)
-        log.setLevel(level)
 
 
 @contextmanager
 def unsaid() -> Iterator[None]:
     """Inside, nothing is told that is told as an item: what is long past is no news."""
+    with _at_level(logging.CRITICAL):
+        yield
+
+
+@contextmanager
+def _at_level(level: int) -> Iterator[None]:
     log = logging.getLogger("okex_ws")
-    level = log.level
-    log.setLevel(logging.CRITICAL)
+    before = log.level
+    log.setLevel(level)
     try:
         yield
     finally:
-        log.setLevel(level)
+        log.setLevel(before)
 
 
 @contextmanager

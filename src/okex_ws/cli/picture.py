@@ -7,8 +7,8 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from matplotlib import dates
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 
 from .. import State
@@ -25,8 +25,12 @@ _OTHER = "#7f8c8d"
 _NAMED = 8
 _LINE = 120
 
-# Moments, and the prices of bids and asks at each.
-_Lines = tuple[list[datetime], list[float], list[float]]
+# Every sample with its moment, and ``None`` wherever a price ended.
+_Steps = list[tuple[datetime, "Sample | None"]]
+# Moments, and the prices of bids and asks at each. It draws moments, whatever its types
+# say of that; some of it has none.
+_Lines = tuple[Any, list[float], list[float]]
+_dates: Any = dates
 
 
 def check_form(path: str) -> None:
@@ -38,13 +42,12 @@ def check_form(path: str) -> None:
 
 def draw(story: Story, path: str) -> None:
     """Write the picture of *story* to *path*; its suffix says in which form."""
-    named = [each for each in story.outages if each.cause][:_NAMED]
-    below = 0.17 * (len(named) + 1) + 0.15 if named else 0.0
+    named = len(story.named[:_NAMED])
+    below = 0.17 * (named + 1) + 0.15 if named else 0.0
     figure = Figure(figsize=(14, 7 + below), dpi=110, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
-    _draw_depth(axes, story)
-    _draw_top(axes, story)
+    _draw_book(axes, story)
     _draw_trades(axes, story)
     _draw_outages(axes, story)
     _dress(axes, story)
@@ -55,7 +58,13 @@ def draw(story: Story, path: str) -> None:
     figure.savefig(path)
 
 
-def _lines(story: Story, size: float) -> _Lines:
+def _steps(story: Story) -> _Steps:
+    ends = [*(each.begins for each in story.outages), story.ends]
+    every: _Steps = [*((each.at, each) for each in story.samples)]
+    return sorted([*every, *((at, None) for at in ends)], key=lambda pair: pair[0])
+
+
+def _lines(steps: _Steps, size: float) -> _Lines:
     """Moments, and on each side the price up to which so much is there.
 
     A price stands until the next one, or until none can be trusted.
@@ -63,8 +72,7 @@ def _lines(story: Story, size: float) -> _Lines:
     times: list[datetime] = []
     bids: list[float] = []
     asks: list[float] = []
-    ends = [*(each.begins for each in story.outages), story.ends]
-    for at, sample in _in_order(story.samples, ends):
+    for at, sample in steps:
         times.append(at)
         if sample is not None:
             bids.append(price_of(sample.bids, size))
@@ -77,24 +85,23 @@ def _lines(story: Story, size: float) -> _Lines:
     return times, bids, asks
 
 
-def _in_order(
-    samples: list[Sample], ends: list[datetime]
-) -> list[tuple[datetime, Sample | None]]:
-    """Every sample with its moment, and ``None`` wherever a price ended."""
-    every = [(each.at, each) for each in samples]
-    return sorted([*every, *((at, None) for at in ends)], key=lambda pair: pair[0])
+def _draw_book(axes: Axes, story: Story) -> None:
+    steps = _steps(story)
+    top = _lines(steps, 0.0)
+    _draw_depth(axes, story.bands(), steps, top)
+    _draw_top(axes, top)
 
 
-def _draw_depth(axes: Axes, story: Story) -> None:
+def _draw_depth(axes: Axes, sizes: list[float], steps: _Steps, top: _Lines) -> None:
     """Bands from the best price to where so much is within reach: wide is thin."""
-    _, *nearer = _lines(story, 0.0)
+    _, *nearer = top
     # Each band begins where the one before ends, so that it has its legend's colour.
-    for size, alpha in zip(story.bands(), (0.38, 0.2, 0.08), strict=False):
-        times, *further = _lines(story, size)
+    for size, alpha in zip(sizes, (0.38, 0.2, 0.08), strict=False):
+        times, *further = _lines(steps, size)
         label = f"the first {size:g}"
         for near, far, colour in zip(nearer, further, (_BID, _ASK), strict=True):
             axes.fill_between(
-                times,  # type: ignore[arg-type]
+                times,
                 near,
                 far,
                 step="post",
@@ -106,17 +113,10 @@ def _draw_depth(axes: Axes, story: Story) -> None:
         nearer = further
 
 
-def _draw_top(axes: Axes, story: Story) -> None:
-    times, bids, asks = _lines(story, 0.0)
+def _draw_top(axes: Axes, top: _Lines) -> None:
+    times, bids, asks = top
     for prices, colour, name in ((bids, _BID, "best bid"), (asks, _ASK, "best ask")):
-        axes.step(
-            times,  # type: ignore[arg-type]
-            prices,
-            where="post",
-            color=colour,
-            linewidth=1.1,
-            label=name,
-        )
+        axes.step(times, prices, where="post", color=colour, linewidth=1.1, label=name)
 
 
 def _draw_trades(axes: Axes, story: Story) -> None:
@@ -124,8 +124,9 @@ def _draw_trades(axes: Axes, story: Story) -> None:
     for side, colour, marker in (("buy", _BID, "^"), ("sell", _ASK, "v")):
         dots = [dot for dot in story.dots if dot.side == side]
         if dots:
+            times: Any = [dot.at for dot in dots]
             axes.scatter(
-                [dot.at for dot in dots],  # type: ignore[arg-type]
+                times,
                 [dot.price for dot in dots],
                 # The area is the size.
                 s=[8 + 140 * dot.size / most for dot in dots],
@@ -141,40 +142,35 @@ def _draw_trades(axes: Axes, story: Story) -> None:
 
 def _draw_outages(axes: Axes, story: Story) -> None:
     """Shaded bands where there was no price, numbered as the causes below."""
-    number = 0
     least = (story.ends - story.begins) / 800
     for outage in story.outages:
-        ends = max(outage.ends, outage.begins + least)
+        span: Any = outage.begins, max(outage.ends, outage.begins + least)
         colour = _STATES.get(outage.state, _OTHER)
-        span: tuple[Any, Any] = (outage.begins, ends)
         axes.axvspan(*span, color=colour, alpha=0.25, linewidth=0, zorder=0)
-        if outage.cause and number < _NAMED:
-            number += 1
-            middle: Any = outage.begins + (ends - outage.begins) / 2
-            axes.annotate(
-                str(number),
-                (middle, 1.0),
-                xycoords=("data", "axes fraction"),
-                xytext=(0, 3),
-                textcoords="offset points",
-                ha="center",
-                fontsize=9,
-                color=colour,
-                fontweight="bold",
-            )
-    for at, _ in story.gaps:
-        where: Any = at
-        axes.axvline(where, color=_OTHER, linestyle=":", linewidth=1.2, zorder=1)
+    for number, outage in enumerate(story.named[:_NAMED], 1):
+        middle: Any = outage.begins + max(outage.ends - outage.begins, least) / 2
+        axes.annotate(
+            str(number),
+            (middle, 1.0),
+            xycoords=("data", "axes fraction"),
+            xytext=(0, 3),
+            textcoords="offset points",
+            ha="center",
+            fontsize=9,
+            color=_STATES.get(outage.state, _OTHER),
+            fontweight="bold",
+        )
+    gaps: Any = story.gaps
+    for at in gaps:
+        axes.axvline(at, color=_OTHER, linestyle=":", linewidth=1.2, zorder=1)
 
 
 def _causes(story: Story) -> str:
     """What the numbers over the bands mean."""
-    lines = []
-    causes = [each for each in story.outages if each.cause]
-    for number, outage in enumerate(causes[:_NAMED], 1):
-        lines.append(f"  {number}  {_told(outage)}")
-    if len(causes) > _NAMED:
-        lines[-1] += f"   (and {len(causes) - _NAMED} more)"
+    first, more = story.named[:_NAMED], len(story.named[_NAMED:])
+    lines = [f"  {number}  {_told(each)}" for number, each in enumerate(first, 1)]
+    if more:
+        lines[-1] += f"   (and {more} more)"
     if story.gaps:
         gaps = f"{len(story.gaps)} gap" + ("s" if len(story.gaps) > 1 else "")
         lines.append(f"  dotted: {gaps}, where items are missing")
@@ -193,12 +189,13 @@ def _dress(axes: Axes, story: Story) -> None:
     name = story.instrument_id
     span = f"{story.begins:%Y-%m-%d %H:%M:%S} to {story.ends:%Y-%m-%d %H:%M:%S} UTC"
     axes.set_title(f"{name}   {span}", loc="left", fontsize=12, pad=18)
-    # They have no types.
-    locator: Any = AutoDateLocator(tz=timezone.utc)  # type: ignore[no-untyped-call]
-    form: Any = ConciseDateFormatter(locator, tz=timezone.utc)  # type: ignore[no-untyped-call]
+    locator = _dates.AutoDateLocator(tz=timezone.utc)
     axes.xaxis.set_major_locator(locator)
-    axes.xaxis.set_major_formatter(form)
-    axes.yaxis.get_major_formatter().set_useOffset(False)  # type: ignore[attr-defined]
+    axes.xaxis.set_major_formatter(
+        _dates.ConciseDateFormatter(locator, tz=timezone.utc)
+    )
+    prices_form: Any = axes.yaxis.get_major_formatter()
+    prices_form.set_useOffset(False)
     margin = (story.ends - story.begins) / 200 or timedelta(milliseconds=1)
     limits: tuple[Any, Any] = (story.begins - margin, story.ends + margin)
     axes.set_xlim(*limits)

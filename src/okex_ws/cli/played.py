@@ -82,29 +82,20 @@ def played(
         RecordingDamaged: after all that stands before the damage.
     """
     with unsaid():
-        yield from _played(replay, instruments, channels, speed)
-
-
-def _played(
-    replay: Replay,
-    instruments: Sequence[Recorded],
-    channels: Sequence[str] | None,
-    speed: float,
-) -> Iterator[Item]:
-    with refusing():
-        feed = replay.feed()
-        updates = feed.updates(latest=False, timeout=0.0)
-        for market, name, recorded in instruments:
-            feed.subscribe([name], market, channels or recorded)
-    damage = None
-    try:
-        for _ in _paced(replay, speed):
-            yield from _waiting(updates)
-    except RecordingDamaged as error:
-        damage = error
-    yield from _waiting(updates)
-    if damage is not None:
-        raise damage
+        with refusing():
+            feed = replay.feed()
+            updates = feed.updates(latest=False, timeout=0.0)
+            for market, name, recorded in instruments:
+                feed.subscribe([name], market, channels or recorded)
+        damage = None
+        try:
+            for _ in _paced(replay, speed):
+                yield from _waiting(updates)
+        except RecordingDamaged as error:
+            damage = error
+        yield from _waiting(updates)
+        if damage is not None:
+            raise damage
 
 
 def _paced(replay: Iterable[datetime], speed: float) -> Iterator[datetime]:

@@ -63,29 +63,28 @@ class Story:
     samples: list[Sample] = field(default_factory=list)
     dots: list[Dot] = field(default_factory=list)
     outages: list[Outage] = field(default_factory=list)
-    gaps: list[tuple[datetime, str]] = field(default_factory=list)
-    trades: int = 0
+    # When each was noticed.
+    gaps: list[datetime] = field(default_factory=list)
 
     def tell(self, items: Iterable[Item]) -> None:
         """Take in every item, in order."""
         step = (self.ends - self.begins) / SAMPLES or timedelta(microseconds=1)
-        due, now = self.begins, self.begins
+        due = self.begins
         # Until the first price there is none.
-        outage: Outage | None = Outage(now, now, State.CONNECTING, "")
+        outage: Outage | None = Outage(due, due, State.CONNECTING, "")
         for item in items:
             if isinstance(item, StateChange):
-                now = item.at
                 outage = self._change(outage, item)
             elif isinstance(item, Gap):
-                self.gaps.append((item.at or now, item.cause))
+                assert item.at is not None
+                self.gaps.append(item.at)
             elif isinstance(item, Trade):
-                now = item.received
                 self._trade(item)
-            elif isinstance(item, (Depth, BookUpdate)):
-                now = item.received
-                if now >= due and outage is None:
-                    self.samples.append(_sample(item))
-                    due = max(due + step, now)
+            elif isinstance(item, (Depth, BookUpdate)) and (
+                item.received >= due and outage is None
+            ):
+                self.samples.append(_sample(item))
+                due = max(due + step, item.received)
         if outage is not None:
             self._end(outage, self.ends)
 
@@ -110,12 +109,16 @@ class Story:
     def _trade(self, item: Trade) -> None:
         if item.replayed:
             return
-        self.trades += 1
         dot = Dot(float(item.size), item.received, float(item.price), item.side)
         if len(self.dots) < _TRADES:
             heapq.heappush(self.dots, dot)
         else:
             heapq.heappushpop(self.dots, dot)
+
+    @property
+    def named(self) -> list[Outage]:
+        """The outages that have a cause to be told."""
+        return [each for each in self.outages if each.cause]
 
     def prices(self) -> tuple[float, float] | None:
         """The lowest and the highest of the best prices and trades, if they differ."""
