@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import random
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -183,43 +183,26 @@ def check_trades(told: Sequence[Any], truth: Sequence[Trade]) -> list[Gap]:
     """
     by_id = {trade.id: trade for trade in truth}
     numbers = sorted(map(int, by_id))
-    gaps: list[Gap] = []
-    before: int | None = None
-    gap: Gap | None = None
-    for item in told:
-        if isinstance(item, Gap):
-            assert gap is None, f"two gaps in one place: {gap}, {item}"
-            gap = item
-            gaps.append(gap)
-            continue
-        number, real = int(item.id), by_id[item.id]
+    for before, gap, item in _pairs(told):
+        real, number = by_id[item.id], int(item.id)
         same = (item.price, item.size, item.side, item.timestamp)
         assert same == (real.price, real.size, real.side, real.timestamp)
-        assert before is None or number > before, f"{number} after {before}"
+        last = None if before is None else int(before.id)
+        assert last is None or number > last, f"{number} after {last}"
         if gap is not None:
-            ends = None if before is None else str(before), item.id
-            assert (gap.after, gap.before) == ends
-        elif before is not None:
+            assert (gap.after, gap.before) == (before and before.id, item.id)
+        elif last is not None:
             between = numbers[
-                bisect_right(numbers, before) : bisect_left(numbers, number)
+                bisect_right(numbers, last) : bisect_left(numbers, number)
             ]
             assert not between, f"without a gap, {between} are missing"
-        before, gap = number, None
-    return gaps
+    return [item for item in told if isinstance(item, Gap)]
 
 
 def check_candles(told: Sequence[Any], truth: Sequence[Candle]) -> list[Gap]:
     """Each bar that closed, from the first that was told, once closed and in order."""
     starts = [candle.start for candle in truth]
-    gaps: list[Gap] = []
-    before: Candle | None = None
-    gap: Gap | None = None
-    for item in told:
-        if isinstance(item, Gap):
-            assert gap is None, f"two gaps in one place: {gap}, {item}"
-            gap = item
-            gaps.append(gap)
-            continue
+    for before, gap, item in _pairs(told):
         if before is not None:
             again = item.start == before.start
             assert again or item.start > before.start
@@ -231,8 +214,19 @@ def check_candles(told: Sequence[Any], truth: Sequence[Candle]) -> list[Gap]:
         if gap is not None:
             assert gap.before == iso_of(item.start)
             assert gap.after == (None if before is None else iso_of(before.start))
-        before, gap = item, None
-    return gaps
+    return [item for item in told if isinstance(item, Gap)]
+
+
+def _pairs(told: Sequence[Any]) -> Iterator[tuple[Any, Gap | None, Any]]:
+    """Each item, with the one before it and the gap between them; never two gaps."""
+    before, gap = None, None
+    for item in told:
+        if isinstance(item, Gap):
+            assert gap is None, f"two gaps in one place: {gap}, {item}"
+            gap = item
+        else:
+            yield before, gap, item
+            before, gap = item, None
 
 
 def iso_of(start: datetime) -> str:

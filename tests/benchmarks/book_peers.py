@@ -11,6 +11,7 @@ import asyncio
 import importlib
 import json
 import zlib
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from itertools import islice
@@ -31,7 +32,7 @@ class Refused(Exception):
     """A peer says that a message is not proven."""
 
 
-class Keeper:
+class Keeper(ABC):
     """The books of some instruments, as one library keeps them.
 
     *verified* counts the messages that passed the proof which was asked for. Every
@@ -50,21 +51,21 @@ class Keeper:
         self.verified = 0
         self.prepare(list(instruments))
 
+    @abstractmethod
     def prepare(self, instruments: list[str]) -> None:
         """Make what lives longer than a message. Not timed."""
-        raise NotImplementedError
 
+    @abstractmethod
     def read(self, frame: Frame) -> Any:
         """Decode the message, and give it this peer's shape. Not timed."""
-        raise NotImplementedError
 
+    @abstractmethod
     def play(self, messages: Sequence[Any]) -> None:
         """Take one message after the other. `Refused`, or an error of the peer's."""
-        raise NotImplementedError
 
+    @abstractmethod
     def top(self, instrument_id: str) -> tuple[Top, Top]:
         """The best levels as this peer has them, bids and asks. Not timed."""
-        raise NotImplementedError
 
 
 # --- Ours ---------------------------------------------------------------------------

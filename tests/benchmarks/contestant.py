@@ -20,6 +20,7 @@ import os
 import sys
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine, Generator
 from contextlib import suppress
 from importlib import import_module
@@ -61,21 +62,20 @@ class Spec(NamedTuple):
     how: dict[str, Any]
 
 
-class Contestant:
+class Contestant(ABC):
     """Follows the channel of *spec*. *note*, if given, is called after each push.
 
     A depth is what `read` gives: whatever the contestant's user has, ``None`` or empty
     before the first. Here it is a dict of levels, best first.
     """
 
+    # The newest depth, as the script gets it: a method, or its peer's own.
+    read: Callable[[], Any]
+
     def __init__(self, spec: Spec) -> None:
         self.spec = spec
         self.note: Callable[[], None] | None = None
         self.messages = 0
-
-    def read(self) -> Any:
-        """The newest depth, as the script gets it."""
-        raise NotImplementedError
 
     def best(self, depth: Any) -> tuple[Any, Any]:
         """The sizes of the best bid and of the best ask."""
@@ -96,21 +96,21 @@ class Contestant:
 class Threaded(Contestant):
     """One that has a thread, or a process, of its own."""
 
+    @abstractmethod
     def start(self) -> None:
         """Begin to follow."""
-        raise NotImplementedError
 
+    @abstractmethod
     def close(self) -> None:
         """Leave."""
-        raise NotImplementedError
 
 
 class Looped(Contestant):
     """One that lives on asyncio."""
 
+    @abstractmethod
     async def follow(self) -> None:
         """Follow, until cancelled."""
-        raise NotImplementedError
 
 
 Steps = Generator[float, None, dict[str, Any]]

@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from tests.bugs import bugs_told
 from tests.campaign import (
     accounts,
     books,
@@ -270,39 +271,22 @@ def _gather_reads(rig: Rig, found: Findings, result: Result) -> None:
         result.violate(f"{rig.name}: {what}")
 
 
-class _Watch(logging.Handler):
-    """Hears the library's log: what it calls an internal error is one of ours."""
-
-    def __init__(self, result: Result) -> None:
-        super().__init__(logging.WARNING)
-        self._result = result
-
-    def emit(self, record: logging.LogRecord) -> None:
-        if record.getMessage().startswith("internal error"):
-            trace = "".join(traceback.format_exception(*(record.exc_info or ())))
-            self._result.violate(f"{record.getMessage()}: {trace}")
-
-
 @contextlib.contextmanager
 def _watched(result: Result) -> Iterator[None]:
     """Have errors that no thread caught, or that were only logged, be violations."""
-    log, watch = logging.getLogger("okex_ws"), _Watch(result)
-    propagated, hook = log.propagate, threading.excepthook
+    hook = threading.excepthook
     # The exchange's side of a fault, as asyncio sees it, is no news.
     servers = logging.getLogger("asyncio")
     level = servers.level
     servers.setLevel(logging.CRITICAL)
-    log.addHandler(watch)
-    log.propagate = False
 
     def uncaught(args: threading.ExceptHookArgs) -> None:
         result.violate(f"uncaught in {args.thread}: {args.exc_value!r}")
 
     threading.excepthook = uncaught
     try:
-        yield
+        with bugs_told(result.violate):
+            yield
     finally:
         threading.excepthook = hook
-        log.propagate = propagated
         servers.setLevel(level)
-        log.removeHandler(watch)

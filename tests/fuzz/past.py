@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import logging
 import math
 import tempfile
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any, NamedTuple
 
 from tests import test_rest_v3 as v3
 from tests import test_rest_v5 as v5
+from tests.bugs import bugs_told
 from tests.fuzz.answers import MEMORY
 from tests.fuzz.corpus import Corpus
 from tests.fuzz.mutators import mangled, spoiled, written
@@ -117,33 +117,15 @@ def make_recording(rng: Random, corpus: Corpus) -> bytes:
     return mangled(rng, packed, b"\x1f\x8b") if what == 7 else packed
 
 
-class _Bugs(logging.Handler):
-    """Hears what the library calls an internal error."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.ERROR)
-        self.heard: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        said = record.getMessage()
-        if said.startswith("internal error"):
-            self.heard.append(f"{said}: {record.exc_info}")
-
-
 def check_recording(given: bytes) -> str:
     """It is played to its end or to its damage, and nothing else comes of it."""
-    log, bugs = logging.getLogger("okex_ws"), _Bugs()
-    propagated, log.propagate = log.propagate, False
-    log.addHandler(bugs)
-    try:
-        with tempfile.TemporaryDirectory(dir=MEMORY) as folder:
-            path = Path(folder) / "day.rec.gz"
-            path.write_bytes(given)
-            return _play(path)
-    finally:
-        log.removeHandler(bugs)
-        log.propagate = propagated
-        assert bugs.heard == []
+    bugs: list[str] = []
+    with tempfile.TemporaryDirectory(dir=MEMORY) as folder, bugs_told(bugs.append):
+        path = Path(folder) / "day.rec.gz"
+        path.write_bytes(given)
+        outcome = _play(path)
+    assert bugs == []
+    return outcome
 
 
 def _play(path: Path) -> str:

@@ -1,0 +1,32 @@
+"""What the library itself calls an internal error in its log, heard by a test."""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+
+class _Ear(logging.Handler):
+    def __init__(self, tell: Callable[[str], object]) -> None:
+        super().__init__(logging.WARNING)
+        self._tell = tell
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.getMessage().startswith("internal error"):
+            trace = "".join(traceback.format_exception(*(record.exc_info or ())))
+            self._tell(f"{record.getMessage()}: {trace}")
+
+
+@contextmanager
+def bugs_told(tell: Callable[[str], object]) -> Iterator[None]:
+    """Each internal error is told inside, and nothing else of the log is heard."""
+    log, ear = logging.getLogger("okex_ws"), _Ear(tell)
+    propagated, log.propagate = log.propagate, False
+    log.addHandler(ear)
+    try:
+        yield
+    finally:
+        log.removeHandler(ear)
+        log.propagate = propagated
