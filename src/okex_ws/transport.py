@@ -366,7 +366,7 @@ def _shake_hands(stream: Stream, url: str, endpoint: str) -> _WebSocket:
     parts = urlsplit(url)
     host = parts.netloc.rpartition("@")[2]
     try:
-        socket = websocket.create_connection(
+        socket: _WebSocket = websocket.create_connection(
             url,
             class_=_WebSocket,
             socket=face,
@@ -386,4 +386,4 @@ def _shake_hands(stream: Stream, url: str, endpoint: str) -> _WebSocket:
         reason = "the answer is no WebSocket handshake"
         raise refused or HandshakeFailed(endpoint, reason, 101) from error
     socket.stream, socket.server_date = stream, server_date(bytes(face.answer))
-    return socket  # type: ignore[no-any-return]
+    return socket
