@@ -18,8 +18,7 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 
-from okex_ws import Feed, State, Venue, WSSubscription
-from okex_ws.venues import market_of
+from okex_ws import Feed, State, Venue, WSSubscription, market_of
 
 FIRST, SECOND = "BTC-USDT", "BTC-USDT-SWAP"
 # Seconds that a push may be later than the best of the last ten minutes.

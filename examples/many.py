@@ -16,8 +16,16 @@ import sys
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, suppress
 
-from okex_ws import Depth, Feed, Item, Level, StateChange, Venue, WSSubscription
-from okex_ws.venues import market_of
+from okex_ws import (
+    Depth,
+    Feed,
+    Item,
+    Level,
+    StateChange,
+    Venue,
+    WSSubscription,
+    market_of,
+)
 
 IDS = ("BTC-USDT", "ETH-USDT", "BTC-USD-SWAP")
 

@@ -12,8 +12,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import asdict
 from wsgiref.simple_server import make_server
 
-from okex_ws import Feed, State, Venue, WSSubscription
-from okex_ws.venues import market_of
+from okex_ws import Feed, State, Venue, WSSubscription, market_of
 
 
 class Collector:

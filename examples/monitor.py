@@ -38,8 +38,9 @@ from okex_ws import (
     State,
     Venue,
     WSSubscription,
+    find_venue,
+    market_of,
 )
-from okex_ws.venues import find_venue, market_of
 
 INSTRUMENT, VENUE = "BTC-USDT", "okx"
 ENDED = "the recording is over"

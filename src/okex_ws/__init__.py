@@ -49,11 +49,19 @@ from .replay import Replay
 from .subscription import WSSubscription
 from .timing import Clock, Reconnect, SystemClock, Timeouts
 from .updates import Updates
-from .venues import VENUES, Venue
+from .venues import (
+    MARKETS,
+    VENUES,
+    Venue,
+    check_instrument,
+    find_venue,
+    market_of,
+)
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "MARKETS",
     "VENUES",
     "BackfillFailed",
     "BestBidAsk",
@@ -106,4 +114,12 @@ __all__ = [
     "WSSubscription",
     "WireError",
     "__version__",
+    "check_instrument",
+    "find_venue",
+    "market_of",
 ]
+
+
+def __dir__() -> list[str]:
+    # `rest`, `local_exchange` and the other modules are imported by their full names.
+    return list(__all__)

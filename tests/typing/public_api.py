@@ -11,6 +11,7 @@ from typing import Any
 from typing_extensions import assert_type
 
 from okex_ws import (
+    MARKETS,
     VENUES,
     BackfillFailed,
     BestBidAsk,
@@ -59,6 +60,9 @@ from okex_ws import (
     WireError,
     WSSubscription,
     __version__,
+    check_instrument,
+    find_venue,
+    market_of,
 )
 from okex_ws.local_exchange import LocalExchange
 from okex_ws.rest import Rest
@@ -110,6 +114,12 @@ okx = WSSubscription(
     credentials=Credentials.from_env(),
     history=500,
 )
+
+assert_type(find_venue("okj"), Venue)
+assert_type(find_venue(VENUES["okj"]), Venue)
+assert_type(market_of("BTC-USDT"), str | None)
+assert_type(MARKETS, tuple[str, str, str, str, str])
+check_instrument("BTC-USDT", "spot", VENUES["okx"])
 
 
 def past() -> History:

@@ -9,8 +9,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from .. import VENUES, Venue
-from ..venues import find_venue, market_of
+from .. import VENUES, Venue, find_venue, market_of
 from .exits import MEANING, USAGE, Failure, refusing
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import sys
 import textwrap
 from contextlib import ExitStack
 
-from ..venues import check_instrument
+from .. import check_instrument
 from .arguments import Place, ask_where, command, duration, market
 from .arguments import place as find_place
 from .checks import Check, Checklist, Grade

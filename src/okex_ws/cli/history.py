@@ -12,8 +12,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from .. import Candle, Trade
-from ..venues import MARKETS, check_instrument
+from .. import MARKETS, Candle, Trade, check_instrument
 from .arguments import Place, ask_where, command, count, market
 from .arguments import place as find_place
 from .exits import FAILED, GOOD, USAGE, Failure, refusing, say

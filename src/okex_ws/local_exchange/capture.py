@@ -12,7 +12,7 @@ from collections.abc import Collection, Container, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..book import OrderBook
+from .. import OrderBook
 from . import v3, v5_data
 from .instruments import Instrument
 from .recording import TEXTS, Frame, damage, read

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Union
 
-from ..venues import market_of
+from .. import market_of
 from .v3 import SIZE_KEYS
 
 

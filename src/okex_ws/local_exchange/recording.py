@@ -17,7 +17,7 @@ from decimal import InvalidOperation
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..venues import market_of
+from .. import market_of
 from . import v5
 from .values import Push
 

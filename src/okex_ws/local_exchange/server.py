@@ -12,8 +12,7 @@ from types import TracebackType
 
 import trustme
 
-from .. import Credentials
-from ..venues import Venue
+from .. import Credentials, Venue
 from . import checks, v3
 from .capture import RecordedMarket
 from .controls import Controls

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import NamedTuple
 
-from ..book import OrderBook
+from .. import OrderBook
 from .values import Push
 
 
