@@ -29,8 +29,8 @@ from typing import Any
 import hypothesis
 import pytest
 from tests.sharing import make_shared_view
+from tests.support.internals import give_every_host_a_turn
 
-import okex_ws.connection
 import okex_ws.plan
 
 CAPTURES = Path(__file__).parents[2] / "shared" / "captures"
@@ -119,7 +119,7 @@ if threading.gettrace() is not None:
 @pytest.fixture(autouse=True)
 def _turns_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     """The gap between connections to one host is the process's; clocks are not."""
-    monkeypatch.setattr(okex_ws.connection.HOST_GAP, "_next", {})
+    give_every_host_a_turn(monkeypatch)
 
 
 @pytest.fixture(autouse=True)

@@ -10,6 +10,8 @@ import mmap
 import weakref
 from typing import Any
 
+from tests.support.internals import change_settings
+
 from okex_ws.mirror import LINK_ROOM, LINKS, RemoteLinks, decode_link, make_mirror, room
 from okex_ws.plan import Plan
 from okex_ws.relay import Relay, SharedLinks
@@ -40,7 +42,7 @@ class Desk:
         self.remote.lose()
         ours = [self.memory.slot(place) for place in places]
         self.links = SharedLinks(ours, 1, self.flush)
-        plan._settings = plan._settings._replace(link=self.links.make)
+        change_settings(plan, link=self.links.make)
 
     def flush(self) -> None:
         for view in self.views:

@@ -15,6 +15,17 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from tests.support.internals import (
+    close_selector,
+    link_number_of,
+    popen_of,
+    set_pool_of_worker,
+    slot_of,
+    thread_of,
+    unsubscribe,
+    version_of,
+    waiting_in,
+)
 
 from okex_ws import ConnectionLost, Stats, SubscriptionRejected, Timeouts
 from okex_ws._reader import Forward, Post, Reader
@@ -98,7 +109,7 @@ class Parent:
             time.sleep(0.005)
 
     def how_it_ended(self) -> int:
-        return self.child._process.wait(LIMIT)
+        return popen_of(self.child).wait(LIMIT)
 
 
 @pytest.fixture
@@ -139,14 +150,14 @@ def test_who_leaves_is_written_no_more_once_it_is_said(parent: Parent) -> None:
     parent.tell("unsubscribe", 1)
     number, last = parent.hear("left")
     assert (number, last.messages > 2) == (1, True)
-    version = depth._slot._words[depth._slot._word]  # type: ignore[union-attr]
+    version = version_of(slot_of(depth))
     moved = other.shown.received
     deadline = time.monotonic() + LIMIT
     while other.shown.received <= moved:
         assert time.monotonic() < deadline
         time.sleep(0.005)
 
-    assert depth._slot._words[depth._slot._word] == version  # type: ignore[union-attr]
+    assert version_of(slot_of(depth)) == version
     # One that it does not know has left as well.
     parent.tell("unsubscribe", 99)
     assert parent.hear("left")[0] == 99
@@ -183,7 +194,7 @@ def test_a_connection_is_replaced_on_request(parent: Parent) -> None:
     exchange = parent.exchange
 
     # The link of the new connection vouches for it, and no price is missed.
-    assert exchange.wait_for(lambda: depth.shown.link._number == 101)  # type: ignore[union-attr]
+    assert exchange.wait_for(lambda: link_number_of(depth.shown.link) == 101)
     assert exchange.wait_for(lambda: exchange.clients == 1)
     parent.until_live(depth)
     assert depth.shown.epoch == epoch
@@ -273,7 +284,7 @@ def test_nobody_waits_for_a_parent_that_does_not_listen(ends: Any) -> None:
             patch.setattr("okex_ws._reader.MOST_WAITING", 5)
             post.say("log", "x" * 10_000_000)  # more than the socket takes
             deadline = time.monotonic() + LIMIT
-            while post._waiting:
+            while waiting_in(post):
                 assert time.monotonic() < deadline
                 time.sleep(0.001)
             lost, other = ConnectionLost("ws://x", "gone"), ConnectionLost("ws://y", "")
@@ -314,10 +325,10 @@ def test_a_place_is_left_before_that_is_said(ends: Any) -> None:
 
     say = reader.post.say
     reader.post.say = lambda kind, *rest: (steps.append(kind), say(kind, *rest))  # type: ignore[assignment,func-returns-value,method-assign]
-    reader._plan, reader._relays[1] = Plan(), Relay()  # type: ignore[assignment]
-    reader._unsubscribe(1)
+    set_pool_of_worker(reader, Plan(), {1: Relay()})
+    unsubscribe(reader, 1)
     reader.post.close(LIMIT)
-    reader._selector.close()
+    close_selector(reader)
     ours.close()
 
     assert steps == ["leave", "detach", "left"]
@@ -329,8 +340,10 @@ def test_what_is_said_to_nobody_ends_the_thread(ends: Any) -> None:
     post = Post(ours)
     theirs.close()
     post.say("woken")
-    post._thread.join(LIMIT)
-    assert not post._thread.is_alive()
+    thread = thread_of(post)
+    assert thread is not None
+    thread.join(LIMIT)
+    assert not thread.is_alive()
     post.say("woken")
     post.close(LIMIT)
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.internals import counted_in, waiting_in
 
 from okex_ws.backlog import BOUND, ON_ERROR, Backlog, Lane, Lost, Waiting
 from okex_ws.messages import State, StateChange
@@ -317,11 +318,11 @@ def test_every_message_is_told_in_order_or_counted(
         elif (waiting := backlog.take()) is not None:
             got.append(waiting)
         # What grows without a bound is nothing.
-        assert len(backlog._waiting) <= bound + LANES * (2 + 2 + 2) + LANES
+        assert len(waiting_in(backlog)) <= bound + LANES * (2 + 2 + 2) + LANES
     while (waiting := backlog.take()) is not None:
         got.append(waiting)
 
-    assert backlog._counted == 0
+    assert counted_in(backlog) == 0
     for place, lane in enumerate(lanes):
         mine = [waiting for waiting in got if waiting.lane is lane]
         assert not lane.texts

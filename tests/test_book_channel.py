@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.support.internals import set_on_error
 from tests.test_channel import Follower
 from tests.world import Ladder, World, listen
 
@@ -163,7 +164,7 @@ def test_an_empty_repeat_of_v5_is_the_same_book_and_a_sign_of_life() -> None:
     bench = Bench("v5")
     bench.begin()
     bench.pass_time(60)
-    repeat = bench.ladder._message(False, [], [], bench.ladder.seq)
+    repeat = bench.ladder.message(False, [], [], bench.ladder.seq)
 
     assert bench.push(repeat)
 
@@ -479,12 +480,12 @@ class Market:
         self.changes: dict[str, list[StateChange]] = {}
         self.errors: dict[str, list[Exception]] = {}
         feed = self.feed = world.feed(world.venue(**venue))
-        self.btc = self._subscribe(feed, BTC, ("depth", "trade"))
-        self.eth = self._subscribe(feed, ETH, ("depth",))
-        self.five = self._subscribe(feed, BTC, ("depth5",), "five")
+        self.btc = self.subscribe(feed, BTC, ("depth", "trade"))
+        self.eth = self.subscribe(feed, ETH, ("depth",))
+        self.five = self.subscribe(feed, BTC, ("depth5",), "five")
         self.seen: list[Any] = []
 
-    def _subscribe(
+    def subscribe(
         self, feed: Any, name: str, channels: tuple[str, ...], label: str = ""
     ) -> WSSubscription:
         changes = self.changes[label or name] = []
@@ -621,10 +622,8 @@ def test_a_broken_book_is_withdrawn_at_once_and_resynchronised_alone(
 
 def test_whoever_is_told_of_a_broken_book_finds_it_withdrawn(market: Market) -> None:
     told: list[Any] = []
-    callbacks = market.btc._view.callbacks
-    market.world.at(
-        1, lambda: vars(callbacks).update(_on_error=lambda e: told.append(look()))
-    )
+    on_error = lambda error: told.append(look())  # noqa: E731
+    market.world.at(1, lambda: set_on_error(market.btc, on_error))
 
     def look() -> tuple[object, ...]:
         return market.btc.state, market.btc.book
@@ -779,7 +778,7 @@ def test_when_the_share_of_the_broken_is_spent_they_wait_and_the_others_do_not(
     late: list[WSSubscription] = []
     world.at(
         600,
-        lambda: late.append(market._subscribe(market.feed, ETH, ("trade",), "late")),
+        lambda: late.append(market.subscribe(market.feed, ETH, ("trade",), "late")),
     )
     market.look(601, lambda: late[0].state)
     market.look(3650, market.reads)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from tests.pasts import NAME, Past, WorldFiller
+from tests.support.internals import queue_of, set_history_worker, take_without_waiting
 from tests.world import Ladder, World
 
 from okex_ws import (
@@ -191,7 +192,7 @@ class Stand:
         self.feed = self.world.feed(**source)
         filler = WorldFiller(self.world, lambda: self.past, 0.3)
         filler.in_use = opted
-        self.feed._plan.filler = filler
+        set_history_worker(self.feed, filler)
         self.filler = filler
         self.changes: list[StateChange] = []
         self.errors: list[Exception] = []
@@ -215,18 +216,15 @@ class Stand:
     def move(self, is_sent: bool = True) -> None:
         message = self.ladder.size(str(1 + len(self.past.versions)))
         self.past.note()
-        self._write_down()
+        self.write_down()
         if is_sent:
             self.ladder.send(message)
 
     def take(self) -> None:
         """What waits is taken at once: leaving LIVE would discard it."""
-        inbox = self.updates._inbox
-        with inbox._changed:
-            while (item := inbox._pop()) is not None:
-                self.items.append(item)
+        self.items += take_without_waiting(queue_of(self.updates))
 
-    def _write_down(self) -> None:
+    def write_down(self) -> None:
         book = self.past.versions[-1]
         self.truth[self.ladder.seq] = OrderBook(book.bids, book.asks)
 
@@ -283,7 +281,7 @@ def test_it_is_not_live_before_it_is_joined() -> None:
 
 def test_a_quiet_book_is_live_once_it_was_fetched() -> None:
     stand = Stand()
-    stand.world.at(0.5, stand._write_down)
+    stand.world.at(0.5, stand.write_down)
     stand.world.at(0.5, lambda: stand.ladder.send(stand.ladder.idle()))
 
     stand.world.run(30.0)

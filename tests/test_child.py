@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from tests.support.internals import popen_of
 
 from okex_ws import child as module
 from okex_ws.child import Child, check_can_start, command, environment
@@ -47,7 +48,7 @@ def start(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Child]]:
     yield start
     for child in made:
         with contextlib.suppress(OSError):
-            child._process.kill()
+            popen_of(child).kill()
         child.end()
 
 
@@ -150,12 +151,12 @@ def test_in_a_forked_child_it_is_nobodys(start: Callable[[str], Child]) -> None:
     child = start(OBEYS)
     heard(child, b"hello")
     mine = socket.socket(fileno=os.dup(child.sock.fileno()))
-    returncode = child._process.returncode
+    returncode = popen_of(child).returncode
 
     child.forked()
 
     assert child.sock.fileno() == -1
-    child._process.returncode = returncode
+    popen_of(child).returncode = returncode
     # The other end did not notice.
     assert child.runs
     mine.close()

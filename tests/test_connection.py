@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from tests import clocks
 from tests.peers import LIMIT, Server, accept_head, read_head
+from tests.support.internals import pool_of, set_on_error, set_subscriptions_due
 from tests.world import START, World, depth
 from websockets.frames import Frame, Opcode
 from websockets.protocol import State as ProtocolState
@@ -47,7 +48,7 @@ ORDERS = {"channel": "orders", "instType": "ANY"}
 
 def connection(user: WSSubscription | RawSubscription | Feed) -> Connection:
     """The one connection behind it."""
-    (one,) = user._plan.connections
+    (one,) = pool_of(user).connections
     return one
 
 
@@ -311,7 +312,7 @@ def test_an_internal_error_is_logged_and_ends_no_thread(
         session = talk.session
         session.lines.clear()
         session.lines["x"] = None  # type: ignore[assignment]
-        session._lines_due = 0.0
+        set_subscriptions_due(session, 0.0)
 
     world.at(2, break_it)
     seen = []
@@ -328,7 +329,7 @@ def test_a_peers_close_frame_is_counted_by_its_code(world: World) -> None:
     sub = world.subscribe()
     world.at(2, lambda: world.peer and world.peer.close(4004, "No data received"))
     errors: list[Exception] = []
-    sub._view.callbacks._on_error = errors.append
+    set_on_error(sub, errors.append)
 
     world.run(5)
 

@@ -11,6 +11,7 @@ from typing import Any, get_args
 
 import pytest
 from tests.clocks import WALL, FakeClock
+from tests.support.internals import forget_pings, take_in, waiting_frames
 
 from okex_ws.conversation import FULL_READ, Conversation, Side
 from okex_ws.counters import Counts
@@ -196,7 +197,7 @@ class Bench:
         """Read and take in all of *texts*."""
         self.line.say(*texts)
         self.talk.turn()
-        while self.talk._frames:
+        while waiting_frames(self.talk):
             self.talk.turn()
 
     def subscribed(self, name: str = BOOK, chained: bool = False) -> Target:
@@ -530,7 +531,7 @@ def test_what_cannot_be_used_is_said_once_a_minute_and_kind(
     assert bench.handler.words().count("troubled") == 1
     bench.hear("pong")
     bench.clock.advance(61)
-    bench.session._heartbeat._in_flight.clear()
+    forget_pings(bench.session)
 
     bench.hear("{")
 
@@ -708,7 +709,7 @@ def test_no_event_passes_without_a_trace(
 ) -> None:
     caplog.set_level(logging.INFO, "okex_ws")
 
-    bench.talk._handle(event, bench.clock.now, bench.clock.wall())
+    take_in(bench.talk, event, bench.clock.now, bench.clock.wall())
 
     assert bench.handler.heard or caplog.records or bench.counts.dropped
 

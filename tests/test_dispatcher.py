@@ -17,6 +17,15 @@ from typing import Any
 
 import pytest
 from tests.clocks import FakeClock
+from tests.support.internals import (
+    callbacks_of,
+    caller_of,
+    lock_of,
+    reading_of,
+    readings_of,
+    readings_with_own_counts,
+    thread_of,
+)
 from tests.world import Ladder, World
 
 from okex_ws import Feed, NotLive, RawSubscription, State, StateChange, WSSubscription
@@ -135,9 +144,9 @@ def test_there_is_no_thread_before_it_is_started_and_one_after_that() -> None:
     assert not dispatcher.running
     assert dispatcher.join(0)
     dispatcher.start()
-    first = dispatcher._thread
+    first = thread_of(dispatcher)
     dispatcher.start()
-    assert dispatcher._thread is first
+    assert thread_of(dispatcher) is first
     assert dispatcher.running
     dispatcher.close()
     assert dispatcher.join(LIMIT)
@@ -390,7 +399,7 @@ def test_in_a_forked_child_it_has_ended_whoever_held_its_lock(
             held.set()
             assert go_on.wait(LIMIT)
 
-    lock = twin._changed
+    lock = lock_of(twin)
     holder = threading.Thread(target=hold)
     holder.start()
     assert held.wait(LIMIT)
@@ -443,7 +452,7 @@ def send(world: World, message: object) -> None:
 
 def settle(feed: Feed) -> None:
     """All was told that happened in the world; its time waits for that."""
-    for view in feed._plan.views:
+    for view in readings_of(feed):
         assert all_told(view.callbacks)
 
 
@@ -579,7 +588,7 @@ def test_close_in_a_callback_is_false_at_once_and_everything_ends(
     ]
     assert len(texts) == 1
     assert seen[-1].new is State.CLOSED
-    assert not feed._plan.caller.running
+    assert not caller_of(feed).running
 
 
 @pytest.mark.parametrize("whose", ["the subscription's", "the feed's"])
@@ -599,7 +608,7 @@ def test_after_a_close_no_message_is_told_that_waits_already(
     def let_go() -> None:
         gate.go_on.set()
         # The world stands still, and its connections with it.
-        assert all_told(sub._view.callbacks)
+        assert all_told(callbacks_of(sub))
         skipped.append(sub.stats().skipped)
 
     world.at(2, lambda: gate.is_reached() and send(world, trade(world, 2000)))
@@ -652,7 +661,7 @@ def test_a_subscription_that_failed_leaves_no_thread(world: World) -> None:
     )
     joined: list[bool] = []
     # Nobody closed it by then.
-    world.at(4, lambda: joined.append(sub._plan.caller.join(LIMIT)))
+    world.at(4, lambda: joined.append(caller_of(sub).join(LIMIT)))
     world.run(5)
     assert joined == [True]
     assert changes[-1].new is State.FAILED
@@ -693,13 +702,13 @@ def test_what_the_last_callbacks_count_is_counted_by_the_feed(
     done = threading.Event()
     world.at(2, sub.close)
     world.at(4, lambda: gate.is_reached() and errors.append(count(feed)))
-    world.at(5, lambda: sub._view.callbacks.after(done.set))
+    world.at(5, lambda: callbacks_of(sub).after(done.set))
     world.at(6, lambda: (gate.go_on.set(), done.wait(LIMIT)))
     world.at(7, lambda: errors.append(count(feed)))
     world.run(8)
     assert feed.close(LIMIT)
     assert errors == [0, 1]
-    assert sub._view not in feed._plan._present
+    assert reading_of(sub) not in readings_with_own_counts(feed)
 
 
 def count(feed: Feed) -> int:
@@ -722,7 +731,7 @@ def test_a_raw_subscription_has_it_too(world: World) -> None:
 
 def test_a_feed_without_a_subscription_has_no_thread(world: World) -> None:
     feed = threaded(world)
-    assert not feed._plan.caller.running
+    assert not caller_of(feed).running
     assert feed.close() is True
     with pytest.raises(NotLive):
         feed.wait_live()
@@ -735,7 +744,7 @@ def test_inline_is_the_default(world: World) -> None:
     world.run(3)
     assert len(names) == 1
     assert "callbacks" not in names.pop()
-    assert feed._plan.caller.running is False
+    assert caller_of(feed).running is False
 
 
 # --- Where a thread cannot be had ----------------------------------------------------
@@ -781,9 +790,9 @@ def test_its_thread_ends_with_a_feed_whose_connection_had_none(
         WSSubscription("BTC-USDT", "spot", feed=feed)
     with pytest.raises(RuntimeError, match="can't start"):
         world.subscribe(callbacks="thread")
-    assert feed._plan.caller.running
+    assert caller_of(feed).running
     assert feed.close(LIMIT) is True
-    assert not feed._plan.caller.running
+    assert not caller_of(feed).running
 
 
 # --- The process ---------------------------------------------------------------------
@@ -808,7 +817,7 @@ def test_a_forked_child_has_no_dispatcher_and_the_parents_goes_on(gate: Gate) ->
     held, go_on = threading.Event(), threading.Event()
 
     def hold() -> None:
-        with feed._plan.caller._changed:  # type: ignore[attr-defined]
+        with lock_of(caller_of(feed)):
             held.set()
             assert go_on.wait(LIMIT)
 
@@ -820,10 +829,10 @@ def test_a_forked_child_has_no_dispatcher_and_the_parents_goes_on(gate: Gate) ->
         # A lock that nobody can give back would hold it up for ever.
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
         signal.alarm(int(LIMIT))
-        sub._view.callbacks.error(OSError("of the child"))
+        callbacks_of(sub).error(OSError("of the child"))
         good = (
             sub.state is State.CLOSED
-            and not feed._plan.caller.running
+            and not caller_of(feed).running
             and sub.close()
             and feed.close()
         )
@@ -832,7 +841,7 @@ def test_a_forked_child_has_no_dispatcher_and_the_parents_goes_on(gate: Gate) ->
     holder.join(LIMIT)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     gate.go_on.set()
-    assert all_told(sub._view.callbacks)
+    assert all_told(callbacks_of(sub))
     assert feed.close(LIMIT)
 
 

@@ -26,13 +26,16 @@ LIMIT = 30.0
 pytestmark = pytest.mark.slow
 posix = pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
 
-START = """
+# Behind the rest: what is in the folder of the tests hides nothing of a program's own.
+START = f"""
 import atexit, os, signal, sys, threading, time
 from okex_ws import Feed, Timeouts, Venue, WSSubscription
+sys.path.append({str(Path(__file__).parents[1])!r})
+from tests.support.internals import process_of
 
 venue = Venue("local", "v5", (sys.argv[1],))
-keywords = {"probe_interval": 0.5, "timeouts": Timeouts(pong=1.0)}
-keywords |= {"isolate": True} if sys.argv[2:] else {}
+keywords = dict(probe_interval=0.5, timeouts=Timeouts(pong=1.0))
+keywords |= dict(isolate=True) if sys.argv[2:] else dict()
 
 def subscribe(**more):
     return WSSubscription("BTC-USDT", "spot", venue=venue, **keywords, **more)
@@ -268,7 +271,7 @@ def wait_gone(number: int) -> None:
 ISOLATED = """
 okx = subscribe()
 okx.wait_live(20)
-reader = okx._plan._keeper._child.pid
+reader = process_of(okx).pid
 say(reader)
 """
 
@@ -302,9 +305,9 @@ def test_a_reader_whose_program_is_killed_while_it_starts_ends(
 ) -> None:
     program = """
     okx = subscribe()
-    while okx._plan._keeper._child is None:
+    while process_of(okx) is None:
         pass
-    say(okx._plan._keeper._child.pid)
+    say(process_of(okx).pid)
     os.kill(os.getpid(), signal.SIGKILL)
     """
     process = begin(exchange, program, "isolate")
@@ -381,7 +384,7 @@ def test_ctrl_c_while_it_starts_breaks_no_reader(exchange: LocalExchange) -> Non
     program = """
     signal.signal(signal.SIGINT, lambda number, frame: None)
     okx = subscribe()
-    while okx._plan._keeper._child is None:
+    while process_of(okx) is None:
         pass
     say("started")
     okx.wait_live(20)

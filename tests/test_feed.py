@@ -11,6 +11,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from tests.support.internals import reading_of, readings_of
 from tests.world import Ladder, World
 
 from okex_ws import (
@@ -90,7 +91,7 @@ def test_every_one_of_them_gets_the_raw_channels(v5: World) -> None:
     raw = iter(["books-elp"])
     subs = feed.subscribe(NAMES, "spot", ("depth5",), raw_channels=raw)
     seen: list[Any] = []
-    v5.at(1, lambda: seen.extend(list(sub._view.channels) for sub in subs))
+    v5.at(1, lambda: seen.extend(list(reading_of(sub).channels) for sub in subs))
 
     v5.run(2)
 
@@ -580,7 +581,7 @@ def test_the_health_of_a_feed_is_that_of_its_worst_subscription(world: World) ->
     assert seen[0].state is State.SYNCING
     assert feed.health().state is State.CLOSED
     assert feed.close() is True
-    left = feed._plan.views[0]
+    left = readings_of(feed)[0]
     with pytest.raises(NotLive, match="closed"):
         left.wait_live(1)
 

@@ -50,7 +50,7 @@ class World:
             Tries(**tries),
             rest_v5.DIALECT,
             begin=lambda seconds: None,
-            pause=self.pause,
+            pause=lambda seconds: self.pause(seconds),
             closing=lambda: self.closed,
             limiter=self.limiter,
             share=1.0,
@@ -213,7 +213,7 @@ def test_closing_ends_the_wait() -> None:
     def close(seconds: float) -> None:
         world.closed = True
 
-    world.fetcher._pause = close
+    world.pause = close  # type: ignore[method-assign]
     with pytest.raises(ConnectionLost, match="closed"):
         world.get()
     with pytest.raises(ConnectionLost, match="closed"):

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from tests.support.internals import reading_of
 from tests.world import World
 
 from okex_ws import (
@@ -87,7 +88,9 @@ def test_it_tells_its_states_its_pushes_and_its_errors(
         *live,
         State.CLOSED,
     ]
-    assert {change.instrument_id for change in changes} == {sub._view.instrument_id}
+    assert {change.instrument_id for change in changes} == {
+        reading_of(sub).instrument_id
+    }
     assert len([text for text in texts if "1970" not in text]) >= 2
     assert [type(error) for error in errors] == [ConnectionLost]
     assert sub.venue.name == "fake"

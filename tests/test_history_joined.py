@@ -9,12 +9,14 @@ from __future__ import annotations
 import importlib
 import itertools
 import sys
+import time
 from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
 import pytest
 from tests.pasts import check_trades
+from tests.support.internals import market_of, on_loop_of
 
 import okex_ws
 from okex_ws import (
@@ -46,11 +48,11 @@ def exchange() -> Iterator[LocalExchange]:
 
 def truth(exchange: LocalExchange) -> list[Trade]:
     """Every trade that the exchange knows of, oldest first: its own list."""
-    market: Any = exchange._market
-    floor = market._by_instrument[MARKET, NAME].floor
+    market: Any = market_of(exchange)
+    floor = market.floor(MARKET, NAME, time.time())
     found = []
     for deal in reversed(
-        exchange._thread.call(lambda: floor.trades_before(None, 10**6))
+        on_loop_of(exchange, lambda: floor.trades_before(None, 10**6))
     ):
         at = utc(int(milliseconds(deal.at)) / 1000)
         exact, own = (Decimal(deal.price), Decimal(deal.size)), str(deal.id)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from tests.support.internals import lock_of, memory_of
 from tests.test_mirror import LEVELS
 
 from okex_ws.callbacks import Callbacks
@@ -144,8 +145,7 @@ def test_the_memory_is_given_back_with_the_last_mirror() -> None:
 def test_in_a_forked_child_nothing_is_read_or_waited_for(store: Store) -> None:
     holding = make(store)
     write(store, holding)
-    assert store._memory is not None
-    lock = store._memory._lock
+    lock = lock_of(memory_of(store))
     lock.acquire()
     holding.forked()
     store.forked()

@@ -7,6 +7,7 @@ import contextlib
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.internals import message_head
 
 from okex_ws import errors, ipc
 from okex_ws.ipc import GarbageError, Unpacker, pack
@@ -52,7 +53,7 @@ def test_words_that_are_no_message_are_refused_at_once(data: bytes) -> None:
 
 
 def test_a_message_without_an_end_is_not_waited_for() -> None:
-    head = ipc._PREFIX.pack(b"okws", ipc.MAX_MESSAGE + 1, 0)
+    head = message_head(ipc.MAX_MESSAGE + 1)
     with pytest.raises(GarbageError):
         list(Unpacker().feed(head))
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from tests.support.internals import supervisor_of
 
 from okex_ws import Feed, NotLive, RawSubscription, SystemClock, WSSubscription
 from okex_ws.isolated import check_isolated
@@ -131,10 +132,9 @@ def test_what_is_shared_is_not_refused(okx: WSSubscription) -> None:
 def test_one_that_came_while_its_feed_was_closed_ends_with_it(
     okx: WSSubscription,
 ) -> None:
-    plan = okx._plan
-    assert isinstance(plan, IsolatedPlan)
-    assert plan._keeper is not None
-    plan._keeper.close()  # as a signal handler may, in the middle of the constructor
+    supervisor_of(
+        okx
+    ).close()  # as a signal handler may, in the middle of the constructor
 
     with pytest.raises(NotLive, match="closed"):
         okx.wait_live(30)

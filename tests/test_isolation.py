@@ -23,6 +23,19 @@ from typing import Any
 
 import pytest
 from tests.http_proxy import HttpProxy
+from tests.support.internals import (
+    callbacks_of,
+    depth_channel_of,
+    forget_value,
+    isolated_pool_of,
+    leaves_slots,
+    memory_of,
+    process_of,
+    reading_of,
+    replace_answers,
+    sizes_given_back,
+    slot_of,
+)
 
 from okex_ws import (
     ConnectionLost,
@@ -37,7 +50,6 @@ from okex_ws import (
     Venue,
     WSSubscription,
 )
-from okex_ws.isolation import IsolatedPlan
 from okex_ws.local_exchange import LocalExchange
 from okex_ws.trust import LIVE, NO_LIMITS, judge
 
@@ -95,18 +107,10 @@ def until(is_so: Callable[[], object]) -> None:
         time.sleep(0.002)
 
 
-def plan_of(user: WSSubscription | Feed) -> IsolatedPlan:
-    plan = user._plan
-    assert isinstance(plan, IsolatedPlan)
-    return plan
-
-
 def pid_of(user: WSSubscription | Feed) -> int:
     """The number of its process, once there is one."""
-    keeper = plan_of(user)._keeper
-    assert keeper is not None
-    until(lambda: keeper._child is not None)
-    child = keeper._child
+    until(lambda: process_of(user) is not None)
+    child = process_of(user)
     assert child is not None
     return child.pid
 
@@ -323,7 +327,7 @@ def test_tls_that_is_not_trusted_is_not_used(
 ) -> None:
     monkeypatch.delenv("SSL_CERT_FILE")
     with WSSubscription(*BTC, venue=trusted.venue_v5, **where) as okx:
-        until(lambda: okx._view.callbacks.last_error)
+        until(lambda: callbacks_of(okx).last_error)
         with pytest.raises(TimeoutError) as caught:
             okx.wait_live(0.01)
         assert isinstance(caught.value.__cause__, HandshakeFailed)
@@ -347,9 +351,7 @@ def test_a_dead_process_gives_no_price_to_the_very_next_read(
     okx: WSSubscription, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whether the thread that keeps it has noticed or not: here it cannot have."""
-    keeper = plan_of(okx)._keeper
-    assert keeper is not None
-    child, held, goes_on = keeper._child, threading.Event(), threading.Event()
+    child, held, goes_on = process_of(okx), threading.Event(), threading.Event()
     assert child is not None
     receive = child.receive
 
@@ -407,7 +409,7 @@ def test_a_price_of_a_dead_process_is_not_trusted_under_the_next_one(
 ) -> None:
     """Not by who read it before, either: the next has no connection yet to take over
     the place of the one that vouched for it."""
-    held = okx._view._depths[0].shown
+    held = depth_channel_of(okx).shown
     assert judge(held, NO_LIMITS, time.monotonic(), time.time()) is LIVE
     exchange.refuse()
     first = pid_of(okx)
@@ -427,7 +429,7 @@ def test_what_it_counted_is_added_up(
     exchange.drop()
     until(lambda: okx.stats().reconnects.get("ConnectionLost") == 1)
     okx.wait_live(LIMIT)
-    before = plan_of(okx).stats()
+    before = isolated_pool_of(okx).stats()
     kill(okx)
     until(lambda: okx.health().cause.startswith("the reading process"))
     okx.wait_live(LIMIT)
@@ -441,8 +443,8 @@ def test_a_process_that_is_asked_to_end_says_goodbye(
     okx: WSSubscription, exchange: LocalExchange
 ) -> None:
     kill(okx, signal.SIGTERM)
-    until(lambda: okx._view.callbacks.last_error)
-    error = okx._view.callbacks.last_error
+    until(lambda: callbacks_of(okx).last_error)
+    error = callbacks_of(okx).last_error
 
     assert str(error) == "the reading process ended (exit code 0)"
     assert type(error) is OkexWSError
@@ -461,7 +463,7 @@ def test_a_stopped_process_is_believed_until_its_lease_ends(
         isolate=True,
     ) as okx:
         okx.wait_live(LIMIT)
-        pid, view = pid_of(okx), okx._view
+        pid, view = pid_of(okx), reading_of(okx)
         os.kill(pid, signal.SIGSTOP)
         os.waitid(os.P_PID, pid, os.WSTOPPED | os.WNOWAIT)
         end = view.lease_end()
@@ -498,16 +500,14 @@ def test_one_that_is_stopped_is_closed_in_bounded_time(
 
 
 def test_a_process_that_raves_is_replaced(okx: WSSubscription) -> None:
-    keeper = plan_of(okx)._keeper
-    assert keeper is not None
-    child = keeper._child
+    child = process_of(okx)
     assert child is not None
     first, receive = child.pid, child.receive
     child.receive = lambda: receive() and b"garbage!" * 4  # type: ignore[method-assign]
     okx.stats()
 
-    until(lambda: okx._view.callbacks.last_error)
-    assert "makes no sense" in str(okx._view.callbacks.last_error)
+    until(lambda: callbacks_of(okx).last_error)
+    assert "makes no sense" in str(callbacks_of(okx).last_error)
     okx.wait_live(LIMIT)
     assert pid_of(okx) != first
 
@@ -607,9 +607,9 @@ def test_a_read_never_waits_for_its_turn_among_threads(
             # Whoever began to wait by the old interval has its turn first.
             time.sleep(0.05)
             begin.set()
-            slot: Any = okx._view._depths[0]._slot  # type: ignore[attr-defined]
+            slot = slot_of(depth_channel_of(okx))
             for _ in range(200):
-                slot._seen = (0, None)  # as after every push
+                forget_value(slot)  # as after every push
                 assert okx.GetDepth(levels=400)
                 assert okx.state is State.LIVE
             during = len(ran)
@@ -647,7 +647,7 @@ def test_who_waits_is_told_that_it_was_closed(exchange: LocalExchange) -> None:
 
 def test_waiting_on_its_own_thread_is_refused(okx: WSSubscription) -> None:
     found: list[BaseException] = []
-    plan = plan_of(okx)
+    pool = isolated_pool_of(okx)
 
     def heard(*_: Any) -> None:
         try:
@@ -655,7 +655,7 @@ def test_waiting_on_its_own_thread_is_refused(okx: WSSubscription) -> None:
         except RuntimeError as error:
             found.append(error)
 
-    plan._on_answer = heard  # type: ignore[method-assign]
+    replace_answers(pool, heard)
     okx.stats()
 
     assert "its own thread" in str(found[0])
@@ -697,15 +697,15 @@ def test_a_book_of_a_closed_subscription_is_nobodys(exchange: LocalExchange) -> 
         (one,) = feed.subscribe(["BTC-USDT"], "spot", ["depth5"])
         feed.wait_live(LIMIT)
         one.close()
-        plan = plan_of(feed)
-        until(lambda: not plan._leaving)
+        pool = isolated_pool_of(feed)
+        until(lambda: not leaves_slots(pool))
         (two,) = feed.subscribe(["ETH-USDT"], "spot", ["depth5"])
         feed.wait_live(LIMIT)
-        held = one._view._depths[0].shown
+        held = depth_channel_of(one).shown
         assert held.data is None
         assert one.GetDepth() == {}
         assert two.depth().instrument_id == "ETH-USDT"
-        assert len(plan._store._memory._free) <= 1  # type: ignore[union-attr]
+        assert len(sizes_given_back(memory_of(pool))) <= 1
 
 
 def test_a_thousand_subscriptions_take_no_descriptor_each(
@@ -724,8 +724,8 @@ def test_a_thousand_subscriptions_take_no_descriptor_each(
         until(lambda: bool(feed.stats().messages))
         for sub in subs:
             sub.close()
-        plan = plan_of(feed)
-        until(lambda: not plan._leaving)
+        pool = isolated_pool_of(feed)
+        until(lambda: not leaves_slots(pool))
         assert len(feed.subscriptions) == 1
 
 

@@ -25,6 +25,12 @@ from tests.pasts import (
     make_candle,
     make_trade,
 )
+from tests.support.internals import (
+    answering_connection_of,
+    is_ready,
+    pool_of,
+    set_history_worker,
+)
 from tests.world import START, Ladder, World
 
 from okex_ws import (
@@ -60,7 +66,7 @@ class Stand:
         self.past = past or Past()
         self.feed = self.world.feed(history_source=lambda: self.past)
         self.filler = WorldFiller(self.world, lambda: self.past, latency)
-        self.feed._plan.filler = self.filler
+        set_history_worker(self.feed, self.filler)
         self.errors: list[Exception] = []
         self.changes: list[StateChange] = []
         self.texts: list[str] = []
@@ -299,7 +305,7 @@ def ready(stand: Stand, sub: WSSubscription, *seconds: float) -> list[bool]:
     """Whether `wait_live` would return at these moments."""
     seen: list[bool] = []
     for second in seconds:
-        stand.at(second, lambda: seen.append(sub._view._is_ready()))
+        stand.at(second, lambda: seen.append(is_ready(sub)))
     return seen
 
 
@@ -607,7 +613,7 @@ def test_one_connection_takes_over_from_another_during_a_fill() -> None:
 def test_callbacks_on_a_thread_of_their_own_are_told_as_well() -> None:
     stand = Stand(Past(failing=10**9))
     feed = stand.world.feed(history_source=Past, callbacks="thread")
-    feed._plan.filler = stand.filler
+    set_history_worker(feed, stand.filler)
     errors: list[Exception] = []
     sub = WSSubscription(
         NAME, "spot", feed=feed, channels=[ALL], history=5, on_error=errors.append
@@ -797,9 +803,8 @@ def test_after_a_rotation_the_present_connection_is_the_one_that_answers() -> No
 
     stand.world.run(20.0)
 
-    (route,) = stand.feed._plan.routes
-    view: Any = sub._view
-    assert view._submits[ALL].__self__ is route.connection
+    (route,) = pool_of(stand.feed).routes
+    assert answering_connection_of(sub, ALL) is route.connection
 
 
 def test_what_a_closed_subscription_wanted_is_not_asked_any_more() -> None:

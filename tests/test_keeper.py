@@ -12,6 +12,13 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from tests.support.internals import (
+    close_wakers,
+    lock_of,
+    process_of,
+    set_backoff,
+    wakers_of,
+)
 
 from okex_ws import Reconnect
 from okex_ws.ipc import Unpacker, pack
@@ -127,7 +134,7 @@ def stand() -> Iterator[Stand]:
     stand.keeper.close()
     if stand.keeper.running:
         assert stand.keeper.join(LIMIT)
-    stand.keeper._close_wakers()
+    close_wakers(stand.keeper)
 
 
 def test_it_is_told_in_order_and_heard_in_order(stand: Stand) -> None:
@@ -270,16 +277,16 @@ def test_the_waits_grow_and_a_healthy_life_resets_them(
     monkeypatch.setattr("okex_ws.keeper.backoff", backoff)
     stand.start()
     stand.fails = [OSError("no"), OSError("no")]
-    stand.keeper._policy = Reconnect(0.01, 0.01, healthy_after=1e6)
-    child = stand.keeper._child
+    set_backoff(stand.keeper, Reconnect(0.01, 0.01, healthy_after=1e6))
+    child = process_of(stand.keeper)
     assert isinstance(child, FakeChild)
     ends(child)
     for _ in range(3):
         assert stand.next().startswith("the reading process")
     assert stand.next() == "begin"
     assert waits == ["new", 0, 1, 2]
-    stand.keeper._policy = Reconnect(0.01, 0.01, healthy_after=0.0)
-    again = stand.keeper._child
+    set_backoff(stand.keeper, Reconnect(0.01, 0.01, healthy_after=0.0))
+    again = process_of(stand.keeper)
     assert isinstance(again, FakeChild)
     ends(again)
     assert stand.next().startswith("the reading process")
@@ -314,7 +321,7 @@ def test_one_that_does_not_listen_is_ended_in_bounded_time(stand: Stand) -> None
 
 
 def test_a_wait_for_the_next_one_is_cut_short(stand: Stand) -> None:
-    stand.keeper._policy = Reconnect(1000.0, 1000.0)
+    set_backoff(stand.keeper, Reconnect(1000.0, 1000.0))
     stand.fails = [OSError("no")]
     stand.keeper.start()
     stand.next()
@@ -351,10 +358,8 @@ def test_in_a_forked_child_its_descriptors_are_closed_without_a_word(
     stand: Stand,
 ) -> None:
     child = stand.start()
-    numbers = [
-        s.fileno() for s in (child.sock, stand.keeper._sender, stand.keeper._receiver)
-    ]
-    stand.keeper._lock.acquire()  # as a thread may have, that is not there then
+    numbers = [s.fileno() for s in (child.sock, *wakers_of(stand.keeper))]
+    lock_of(stand.keeper).acquire()  # as a thread may have, that is not there then
     pid = os.fork()
     if pid == 0:
         stand.keeper.forked()
@@ -367,7 +372,7 @@ def test_in_a_forked_child_its_descriptors_are_closed_without_a_word(
         stand.keeper.tell("nobody")
         os._exit(closed + 10 * stand.keeper.works)
     _, status = os.waitpid(pid, 0)
-    stand.keeper._lock.release()
+    lock_of(stand.keeper).release()
 
     assert os.waitstatus_to_exitcode(status) == 3
     stand.keeper.tell("still here")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from tests.support.internals import lock_of
+
 from okex_ws.limiter import SLACK, Limiter
 from okex_ws.rest_wire import Rule
 
@@ -49,7 +51,7 @@ def test_whoever_was_told_to_wait_tells_the_others() -> None:
 
 def test_in_a_forked_child_nobody_holds_its_lock() -> None:
     limiter = Limiter()
-    limiter._lock.acquire()
+    lock_of(limiter).acquire()
     limiter.forked()
 
     assert limiter.take(HOST, RULE, 1.0, 10.0) == 0.0

@@ -192,13 +192,13 @@ def test_a_miss_that_waits_to_be_asked_anew_is_no_second_one() -> None:
     WSSubscription(
         "BTC-USDT", "spot", feed=feed, channels=("depth",), on_error=errors.append
     )
-    answer = world.exchange._answer_one
+    answer = world.exchange.answer_one
 
     def late(peer: Any, request: Any, arg: Any) -> None:
         wait = 6 if world.clock.now - world.t0 > 5 else 0
         world.after(wait, lambda: answer(peer, request, arg))
 
-    world.exchange._answer_one = late  # type: ignore[method-assign]
+    world.exchange.answer_one = late  # type: ignore[method-assign]
 
     world.run(110)
 

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.sharing import HereMemory
+from tests.support.internals import flip_bits, forget_value, link_slots_of
 
 from okex_ws.messages import State
 from okex_ws.mirror import (
@@ -200,10 +201,10 @@ def lost_with_all(stand: Stand) -> None:
 
 
 def torn(stand: Stand) -> None:
-    stand.link_slot._bytes[stand.link_slot._at + 8] ^= 1
-    stand.link_slot._bytes[stand.link_slot._at + stand.link_slot._stride + 8] ^= 1
+    for buffer in (0, 1):
+        flip_bits(stand.link_slot, 8, buffer=buffer)
     # Nobody has read it yet.
-    stand.remote._slots[0]._seen = (0, None)
+    forget_value(link_slots_of(stand.remote)[0])
 
 
 @pytest.mark.parametrize("end", [lost, taken_by_a_later_one, dead, lost_with_all, torn])
@@ -251,7 +252,7 @@ def test_a_slot_that_cannot_be_read_gives_no_price(
     stand.open()
     stand.show()
     for buffer in (0, 1):
-        stand.slot._bytes[stand.slot._at + buffer * stand.slot._stride + 9] ^= 1
+        flip_bits(stand.slot, 9, buffer=buffer)
 
     assert stand.verdict().state is State.RESYNCING
     assert not stand.mirror.acknowledged

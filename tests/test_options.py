@@ -7,6 +7,7 @@ import ssl
 from typing import Any
 
 import pytest
+from tests.support.internals import proxy_of, settings_of
 
 from okex_ws import VENUES, Credentials, Reconnect, SystemClock, Timeouts, Venue
 from okex_ws.callbacks import Caller
@@ -101,17 +102,17 @@ def test_a_proxy_that_cannot_be_one_is_refused_before_anything_is_connected() ->
     ("proxy", "found"), [("", None), ("http://me:it@there.test:3128", "there.test")]
 )
 def test_every_connection_goes_through_the_proxy(proxy: str, found: str | None) -> None:
-    network = make_plan("okx", proxy=proxy)._settings.network()
+    network = settings_of(make_plan("okx", proxy=proxy)).network()
     assert isinstance(network, TcpNetwork)
     network.close()
 
-    way = network._find_proxy("wss", "ws.okx.com", 443)
+    way = proxy_of(network, "wss", "ws.okx.com", 443)
     assert (way and way.host) == found
 
 
 def test_what_is_injected_is_what_every_connection_lives_by() -> None:
     clock, rng = SystemClock(), random.Random(7)
-    settings = make_plan(
+    plan = make_plan(
         "okx",
         clock=clock,
         rng=rng,
@@ -120,7 +121,8 @@ def test_what_is_injected_is_what_every_connection_lives_by() -> None:
         timeouts=Timeouts(ack=3),
         ping_interval=20,
         probe_interval=None,
-    )._settings
+    )
+    settings = settings_of(plan)
 
     assert (settings.clock, settings.rng, settings.network) == (clock, rng, int)
     assert (settings.reconnect.cap, settings.timeouts.ack) == (5, 3)

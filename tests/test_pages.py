@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 import hypothesis.strategies as st
 import pytest
 from hypothesis import given
+from tests.support.internals import found_of
 
 from okex_ws.pages import Found, Source, collect
 
@@ -184,8 +185,9 @@ def test_no_pages_hold_it_for_ever_or_make_it_break_its_bounds(
     got = collect([paged()], fetch, found)
 
     assert len(got) <= limit
-    assert len(found._found) == len(set(found._found))
-    for place, thing in found._found.items():
+    places = found_of(found)
+    assert len(places) == len(set(places))
+    for place, thing in places.items():
         assert thing in said[place]
         assert after is None or place > after
         assert before is None or place < before

@@ -8,6 +8,14 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from tests.support.internals import (
+    connections_per_reading,
+    hand_over,
+    make_connection,
+    pool_of,
+    replace_join,
+    set_closing_connections,
+)
 from tests.world import World
 
 from okex_ws import (
@@ -21,7 +29,6 @@ from okex_ws import (
     WSSubscription,
 )
 from okex_ws.counters import Counts
-from okex_ws.options import find_plan
 
 # Every read a second time, through shared memory.
 pytestmark = pytest.mark.usefixtures("thread_or_shared")
@@ -377,9 +384,9 @@ class Refusal:
     def __init__(self, world: World, then: Callable[[WSSubscription], object]) -> None:
         self.feed = world.feed()
         self._world, self._then = world, then
-        self._answer = world.exchange._answer_one
+        self._answer = world.exchange.answer_one
         self._first: WSSubscription | None = None
-        world.exchange._answer_one = self._refuse  # type: ignore[method-assign]
+        world.exchange.answer_one = self._refuse  # type: ignore[method-assign]
         subscribe(self.feed, "ETH-USDT", on_message=self._pushed)
         world.at(5, self._ask)
 
@@ -650,7 +657,7 @@ def test_one_that_could_not_be_had_leaves_nothing_on_a_connection_that_is_there(
 def test_what_an_ended_connection_counted_is_counted_whenever_it_ends(
     v5: World,
 ) -> None:
-    plan = find_plan(v5.feed())
+    plan = pool_of(v5.feed())
     answers = iter([False, True, True, True])
     counts = Counts()
     counts.messages = 7
@@ -660,7 +667,7 @@ def test_what_an_ended_connection_counted_is_counted_whenever_it_ends(
     parting: Any = SimpleNamespace(
         counts=Counts(), conversation=None, join=lambda timeout: True, close=lambda: 0
     )
-    plan._parting = (parted,)
+    set_closing_connections(plan, parted)
 
     route: Any = SimpleNamespace(connection=parting, succession=None)
     plan.retire(route, OkexWSError("x"))
@@ -784,24 +791,26 @@ def test_a_world_is_the_same_each_time(protocol: str) -> None:
 def test_a_subscription_may_come_at_the_moment_of_a_change_over(v5: World) -> None:
     """Then its connection is another one before it has joined any."""
     feed = v5.feed()
-    plan = find_plan(feed)
-    join = plan._join
+    pool = pool_of(feed)
     channels = ("depth5", "candle60s")  # of two connections
 
-    def take_over_first(route: Any, view: Any, carried: Any) -> None:
-        plan._join = join  # type: ignore[method-assign]
-        for old in plan.routes:
-            new = plan._make_route(old.path, "books5:ETH-USDT")
-            new.channels = {}
-            change: Any = SimpleNamespace(old=old, new=new, views=(), again=False)
-            plan._install(change)
-        join(route, view, carried)
+    def take_over_first(join: Callable[..., None]) -> Callable[..., None]:
+        def joins(*what: Any) -> None:
+            undo()
+            for old in pool.routes:
+                new = make_connection(pool, old.path, "books5:ETH-USDT")
+                new.channels = {}
+                change: Any = SimpleNamespace(old=old, new=new, views=(), again=False)
+                hand_over(pool, change)
+            join(*what)
+
+        return joins
 
     first = subscribe(feed, "BTC-USDT", channels=channels)
-    plan._join = take_over_first  # type: ignore[method-assign]
+    undo = replace_join(pool, take_over_first)
     second = subscribe(feed, "ETH-USDT", channels=channels)
 
     assert {first, second} == set(feed.subscriptions)
-    assert all(len(held) == 2 for held in plan._holdings.values())
+    assert connections_per_reading(pool) == [2, 2]
     v5.at(0.1, feed.close)
     v5.run(1)

@@ -328,7 +328,7 @@ def test_a_login_that_is_answered_late_and_twice_is_a_login(
         peer.logged_in = True
         peer.send(v5.dialect.logged_in())
 
-    v5.exchange._answer_login = answer  # type: ignore[method-assign]
+    v5.exchange.answer_login = answer  # type: ignore[method-assign]
     errors: list[str] = []
     sub = RawSubscription(
         ["account"],

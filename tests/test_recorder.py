@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from tests.clocks import FakeClock
+from tests.support.internals import file_of, set_file
 from tests.tapes import opened, readable
 
 from okex_ws import (
@@ -208,15 +209,15 @@ def test_a_full_device_ends_nothing_and_is_told_once(
 ) -> None:
     told: list[OkexWSError] = []
     recorder = Recorder(path)
-    good = recorder._parts._file
+    good = file_of(recorder)
     full = os.open("/dev/full", os.O_WRONLY)
-    recorder._parts._file = full
+    set_file(recorder, full)
     tape = tape_of(recorder, told.append)
     until(lambda: told)
     hear(tape, "lost", "as well")
     until(lambda: recorder.lost == 3)
     # There is room again.
-    recorder._parts._file = good
+    set_file(recorder, good)
     os.close(full)
     hear(tape, "kept")
     assert recorder.close()

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from tests.sharing import Desk, HereMemory
+from tests.support.internals import around_link_writes, pool_of
 from tests.world import World
 
 from okex_ws import ConnectionLost, Feed, OkexWSError, State
@@ -22,7 +24,7 @@ from okex_ws.mirror import (
     room,
 )
 from okex_ws.protocols.v5 import PROTOCOL as V5
-from okex_ws.relay import Berth, Relay, SharedLink, SharedLinks
+from okex_ws.relay import Berth, Relay, SharedLinks
 from okex_ws.shared import Memory, Place
 from okex_ws.timing import SystemClock
 from okex_ws.trust import LIVE, NO_LIMITS, Lease, Published, judge
@@ -100,14 +102,13 @@ def test_what_was_withdrawn_is_so_before_a_new_lease() -> None:
     assert stand.seen() is State.STALE
     stand.channel.lapsed()
     seen: list[Any] = []
-    write = link._write  # type: ignore[attr-defined]
 
-    def look() -> None:
+    def look(write: Callable[[], None]) -> None:
         write()
         seen.append(stand.seen())
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(SharedLink, "_write", lambda self: look())
+        around_link_writes(patch, look)
         link.lease = LEASE
 
     assert seen == [State.STALE]
@@ -241,7 +242,7 @@ def told() -> Told:
 def attached(world: World, told: Told) -> tuple[Feed, Relay, dict[str, AnyMirror]]:
     """A relay of two channels in *world*, and what is read of them."""
     feed = world.feed()
-    plan: Any = feed._plan
+    plan: Any = pool_of(feed)
     desk = Desk(plan)
     names = {
         topic: plan.wire.channel(topic, "spot", "BTC-USDT")

@@ -20,6 +20,7 @@ import pytest
 from tests.clocks import WALL, FakeClock
 from tests.http_proxy import HttpProxy
 from tests.local_exchange.peer import about, dial_v5
+from tests.support.internals import request_lock_of
 
 from okex_ws import (
     VENUES,
@@ -576,7 +577,7 @@ def test_in_a_forked_child_it_is_closed_and_the_parent_goes_on(
 ) -> None:
     with Rest(exchange.venue_v5) as rest:
         rest.time()
-        rest._fetcher.lock.acquire()
+        request_lock_of(rest).acquire()
         child = os.fork()
         if child == 0:
             code = 1
@@ -586,6 +587,6 @@ def test_in_a_forked_child_it_is_closed_and_the_parent_goes_on(
                 code = 0
             finally:
                 os._exit(code)
-        rest._fetcher.lock.release()
+        request_lock_of(rest).release()
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
         assert rest.time().tzinfo is UTC

@@ -7,6 +7,7 @@ import logging
 from typing import Any
 
 import pytest
+from tests.support.internals import credentials_of, is_ready, set_on_error
 from tests.world import V5, Ladder, World
 
 from okex_ws import (
@@ -128,9 +129,9 @@ def test_it_is_ready_when_the_channels_of_every_connection_are(v5: World) -> Non
         ConnectionLost(url, "refused") if "business" in url else None
     )
     seen: list[Any] = []
-    v5.at(1, lambda: seen.append((sub.state, sub._view._is_ready())))
+    v5.at(1, lambda: seen.append((sub.state, is_ready(sub))))
     v5.at(2, lambda: setattr(v5, "failure", lambda url: None))
-    v5.at(40, lambda: seen.append((sub.state, sub._view._is_ready())))
+    v5.at(40, lambda: seen.append((sub.state, is_ready(sub))))
 
     v5.run(41)
 
@@ -159,7 +160,7 @@ def test_a_refused_extra_channel_leaves_the_depth(v5: World) -> None:
     channels = ("candle60s", "depth5")
     sub = v5.subscribe(channels=channels, on_error=errors.append)
     seen: list[Any] = []
-    v5.at(1, lambda: seen.extend([sub.state, sub._view._is_ready()]))
+    v5.at(1, lambda: seen.extend([sub.state, is_ready(sub)]))
 
     v5.run(2)
 
@@ -369,7 +370,7 @@ def test_who_comes_while_a_key_is_being_rejected_is_told_too(world: World) -> No
         subs.append(private(feed, world))
 
     first = subs[0]
-    first._view.callbacks._on_error = again
+    set_on_error(first, again)
     world.at(0.04, lambda: subs.append(private(feed, world)))
     # Together with the refusal, which is read before the newcomer is let in.
     world.at(0.05, lambda: subs.append(private(feed, world)))
@@ -446,7 +447,7 @@ def test_no_secret_is_in_any_text(
     world.run(30)
 
     assert sub.state is State.FAILED
-    texts = [caplog.text, repr(feed), repr(sub), repr(feed._plan._credentials)]
+    texts = [caplog.text, repr(feed), repr(sub), repr(credentials_of(feed))]
     texts += [repr(each) for each in (*errors, feed.connections(), feed.stats())]
     texts += [str(each) for each in (*errors, sub.health())]
     for secret in (KEY.api_key, KEY.secret_key, KEY.passphrase):

@@ -33,9 +33,9 @@ class Table:
     def __init__(self, **facts: Any) -> None:
         self.made: list[Any] = []
         self.room = 99
-        self.seating = Seating(replace(OKX, **facts), PROTOCOL, self._make_route)
+        self.seating = Seating(replace(OKX, **facts), PROTOCOL, self.make_route)
 
-    def _make_route(self, path: Path, key: str) -> Route:
+    def make_route(self, path: Path, key: str) -> Route:
         if len(self.made) >= self.room:
             raise RuntimeError("can't start new thread")
         owner: Any = None
@@ -156,7 +156,7 @@ def deep(letters: str) -> list[Name]:
 def test_a_connection_that_takes_over_has_every_seat_of_the_old_one() -> None:
     table = Table()
     old, other = (seat.route for seat in table.take(name("depth"), name("candle60s")))
-    new: Any = table._make_route(old.path, "books:BTC-USDT")
+    new: Any = table.make_route(old.path, "books:BTC-USDT")
     twin: Channel = table.seating.make_channel(name("depth"))
     new.channels = {twin.name: twin}
 

@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from tests.support.internals import items_of, known_ids_of, set_items
 
 from okex_ws.channel import Channel
 from okex_ws.errors import WireError
@@ -561,7 +562,7 @@ def test_the_kept_trades_and_known_ids_are_bounded(trades: Bench) -> None:
     assert KEPT == 1000
     assert len(trades.channel.items) == KEPT
     assert trades.channel.items[-1].id == str(2 * KEPT - 1)
-    assert len(trades.channel._known) == KEPT
+    assert len(known_ids_of(trades.channel)) == KEPT
 
 
 def test_the_kept_pushes_are_bounded(data: Bench) -> None:
@@ -600,10 +601,11 @@ class _Moving(deque[Trade]):
 
 def test_items_can_be_read_while_one_comes(trades: Bench) -> None:
     trades.push(trade(2))
-    trades.channel._items = _Moving(trades.channel._items)
+    items = _Moving(items_of(trades.channel))
+    set_items(trades.channel, items)
 
     assert short(trades.channel.items) == ["2"]
-    assert trades.channel._items.reads == 2
+    assert items.reads == 2
 
 
 def test_a_series_is_what_is_handed_over_one_by_one() -> None:

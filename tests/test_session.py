@@ -20,6 +20,11 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
+from tests.support.internals import (
+    open_request_of,
+    spend_resubscription,
+    subscriptions_due,
+)
 
 from okex_ws.errors import (
     BudgetSpent,
@@ -1380,7 +1385,7 @@ def test_a_leaving_that_is_never_acknowledged_is_sent_once_more_and_then_taken_a
         assert talk.session.pushed(WHOLE) is None
         assert talk.asked() == []
         # Not at once, should nobody be there.
-        talk.now = talk.session._lines_due
+        talk.now = subscriptions_due(talk.session)
     # The exchange may still push the old stream, and sends no second snapshot then.
     assert talk.wait(3, mends(talk, snapshots=False))[1] == [("subscribe", [WHOLE])]
     assert talk.phase(WHOLE) is Phase.ACKED
@@ -1635,7 +1640,7 @@ def test_when_their_share_is_spent_they_wait_and_say_so_once(talk: Talk) -> None
 def test_that_they_wait_is_said_with_how_many_and_how_long(talk: Talk) -> None:
     whole(talk, WHOLE, OTHER)
     for _ in range(BURST):
-        talk.session._allowance.spend_share(0.0)
+        spend_resubscription(talk.session, 0.0)
     talk.now = 10.0
     talk.session.spoiled(None, talk.now)
 
@@ -1654,7 +1659,7 @@ def test_it_is_said_again_when_they_wait_another_time(talk: Talk) -> None:
     said = 0
     for _ in range(2):
         for _ in range(BURST):
-            talk.session._allowance.spend_share(talk.now)
+            spend_resubscription(talk.session, talk.now)
         talk.session.spoiled(WHOLE, talk.now)
         events, _ = talk.wait(REFILL + 1, mends(talk))
         assert talk.phase(WHOLE) is Phase.FLOWING
@@ -1877,10 +1882,10 @@ class Conversation(RuleBasedStateMachine):
 
     def tick(self) -> None:
         session = self.talk.session
-        before = session._request
+        before = open_request_of(session)
         for op, names in self.talk.asked():
             # One request at a time: nothing of an earlier one was still open.
-            assert before is None or session._request is not before
+            assert before is None or open_request_of(session) is not before
             assert not self.locked_out
             assert (op == "login") is not self.let_in
             assert names
@@ -1963,7 +1968,7 @@ class Conversation(RuleBasedStateMachine):
 
     @invariant()
     def whoever_waits_waits_for_the_open_request(self) -> None:
-        request = self.talk.session._request
+        request = open_request_of(self.talk.session)
         waiting = {
             line.name: line.phase
             for line in self.talk.session.lines.values()
@@ -2013,7 +2018,7 @@ class Conversation(RuleBasedStateMachine):
                     talk.push(line.name)
             if session.due > talk.now:
                 talk.now = min(session.due, end)
-        assert session._request is None
+        assert open_request_of(session) is None
         if self.locked_out:
             return
         acknowledged = {n for n, line in session.lines.items() if line.acknowledged}

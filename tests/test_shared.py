@@ -17,6 +17,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.peers import untraced
+from tests.support.internals import (
+    bytes_in,
+    chunk_sizes,
+    flip_bits,
+    lock_of,
+    set_version,
+    slot_that_tells,
+    version_of,
+)
 
 from okex_ws import shared
 from okex_ws.shared import Memory, Place, Slot, TornError, reserve
@@ -104,8 +113,7 @@ def test_a_value_that_is_not_whole_is_not_given(
     ours, theirs = both(memory)
     ours.put(b"first")
     ours.put(b"second")  # an even version: its buffer is the first of the two
-    at = ours._at + {"length": 0, "checksum": 4, "payload": 8}[where]
-    ours._bytes[at] ^= 0x55
+    flip_bits(ours, {"length": 0, "checksum": 4, "payload": 8}[where], 0x55)
 
     with pytest.raises(TornError, match="version 2"):
         theirs.get()
@@ -119,20 +127,15 @@ def test_a_version_that_is_seen_before_its_value_is_waited_for(memory: Memory) -
     ours, theirs = both(memory)
     ours.put(b"first")
     seen: list[int] = []
-    fetch = theirs._copy
 
-    class Late(Slot):
-        __slots__ = ()
+    def copies(version: int) -> None:
+        seen.append(version)
+        if len(seen) == 3:
+            set_version(ours, version_of(ours) - 1)
+            ours.put(b"second")
 
-        def _copy(self, version: int) -> bytes | None:
-            seen.append(version)
-            if len(seen) == 3:
-                ours._words[ours._word] -= 1
-                ours.put(b"second")
-            return fetch(version)
-
-    late = Late(memory._chunks[0], Place(0, ours._at - shared.HEADER, 256), bytes)
-    ours._words[ours._word] += 1
+    late = slot_that_tells(memory, theirs, copies)
+    set_version(ours, version_of(ours) + 1)
 
     assert late.get() == b"second"
     assert seen == [2, 2, 2]
@@ -143,14 +146,14 @@ def test_an_empty_slot_has_no_value(
 ) -> None:
     monkeypatch.setattr(shared, "TRIES", 3)
     _, theirs = both(memory)
-    theirs._words[theirs._word] = 1
+    set_version(theirs, 1)
 
     with pytest.raises(TornError):
         theirs.get()
 
 
 WRITER = """
-import os, signal, sys, time
+import os, signal, sys, time, zlib
 from okex_ws import shared
 from okex_ws.shared import Memory, Place
 
@@ -184,11 +187,11 @@ def test_a_writer_that_stops_half_way_holds_up_nobody(
     theirs = memory.slot(place, bytes)
     program = f"""
     slot.put(b"whole")
-    checksum = shared._checksum
+    checksum = zlib.crc32
     def stop(payload, version):
         os.kill(os.getpid(), {int(how)})
         return checksum(payload, version)
-    shared._checksum = stop
+    zlib.crc32 = stop
     slot.put(b"never")
     """
     process = write(memory, place, program)
@@ -196,7 +199,7 @@ def test_a_writer_that_stops_half_way_holds_up_nobody(
     assert os.waitid(os.P_PID, process.pid, options) is not None
 
     assert theirs.get() == b"whole"
-    assert bytes(theirs._bytes[theirs._at + 8 :][:5]) == b"never"  # it is half there
+    assert bytes_in(theirs, 8, 5) == b"never"  # it is half there
 
     process.kill()
     process.communicate(timeout=LIMIT)
@@ -288,7 +291,7 @@ def test_it_grows_and_the_other_side_with_it(
         assert other.slot(place, bytes).get() == b"%d" % number
 
     assert {place.chunk for place in places} == {0, 1, 2, 3}
-    assert [chunk.size for chunk in memory._chunks] == [1 << n for n in range(16, 20)]
+    assert chunk_sizes(memory) == [1 << n for n in range(16, 20)]
 
 
 def test_a_place_that_was_given_back_is_taken_again(memory: Memory) -> None:
@@ -391,16 +394,17 @@ def test_the_memory_goes_with_its_last_slot() -> None:
 @posix
 def test_in_a_forked_child_nothing_is_waited_for(memory: Memory) -> None:
     memory.take(10)
-    memory._lock.acquire()  # by a thread that is not there
+    lock = lock_of(memory)
+    lock.acquire()  # by a thread that is not there
     child = os.fork()
     if child == 0:
         memory.forked()
-        with memory._lock:
+        with lock_of(memory):
             os._exit(7)
     deadline = time.monotonic() + LIMIT
     while (ended := os.waitpid(child, os.WNOHANG))[0] == 0:
         assert time.monotonic() < deadline
         time.sleep(0.01)
-    memory._lock.release()
+    lock.release()
 
     assert os.waitstatus_to_exitcode(ended[1]) == 7

@@ -22,6 +22,7 @@ from tests.peers import (
     wait_for_end,
 )
 from tests.proxy import Proxy
+from tests.support.internals import lock_of
 
 from okex_ws.errors import ConnectionLost, HandshakeFailed, Stalled
 from okex_ws.stream import Network, Stream, TcpNetwork, public_endpoint
@@ -115,7 +116,7 @@ def test_a_discarded_network_does_not_ask_for_a_lock_that_is_held() -> None:
     held, done = threading.Event(), threading.Event()
 
     def hold() -> None:
-        with network._lock:
+        with lock_of(network):
             held.set()
             assert done.wait(LIMIT)
 

@@ -11,6 +11,7 @@ import threading
 from typing import Any
 
 import pytest
+from tests.support.internals import closing_connections_of, pool_of, take_over
 from tests.world import Ladder, World
 from websockets.exceptions import InvalidState
 
@@ -29,7 +30,6 @@ from okex_ws import (
     Trade,
     WSSubscription,
 )
-from okex_ws.options import find_plan
 from okex_ws.protocols.v5 import PROTOCOL
 from okex_ws.series import KINDS
 from okex_ws.succession import Succession
@@ -55,8 +55,8 @@ class Stand:
         self.world = World("v5")
         self.ladders = [Ladder(self.world, "depth", name) for name in NAMES]
         for ladder in self.ladders:
-            key = self.world.dialect.channel("depth5", ladder._name)
-            depth = lambda name=ladder._name: self.world.dialect.depth(  # noqa: E731
+            key = self.world.dialect.channel("depth5", ladder.name)
+            depth = lambda name=ladder.name: self.world.dialect.depth(  # noqa: E731
                 self.now_ms, name=name
             )
             self.world.exchange.first_pushes[key] = depth
@@ -254,7 +254,7 @@ def test_whoever_comes_and_goes_at_the_very_moment_is_served() -> None:
     leaves, comes = stand.subscribe("D-USDT", ("depth5",)), list[Any]()
 
     def swap() -> None:
-        (route,) = find_plan(stand.feed).routes
+        (route,) = pool_of(stand.feed).routes
         succession = route.succession
         assert succession is not None
         # One whose channel has no twin yet, one whose twins are nobody's any more.
@@ -262,7 +262,7 @@ def test_whoever_comes_and_goes_at_the_very_moment_is_served() -> None:
         stand.subscriptions[1].close()
 
         def release() -> None:
-            succession._release()
+            take_over(succession)
             leaves.close()  # of the old connection, which hands that over
 
         route.connection.submit(release)
@@ -292,7 +292,7 @@ def test_if_the_exchange_closes_at_once_it_is_a_loss_like_any_other() -> None:
 
     assert seen == [[State.LIVE, State.LIVE]]
     assert State.RECONNECTING in {c.new for c in stand.changes}
-    assert len(stand.feed._plan._parting) <= 1
+    assert len(closing_connections_of(pool_of(stand.feed))) <= 1
 
 
 def test_if_it_closes_when_the_new_one_is_ready_that_one_takes_over() -> None:
@@ -643,7 +643,7 @@ def test_a_new_one_ends_with_an_old_one_whose_key_is_refused() -> None:
             peer.logged_in = True
             peer.send(world.dialect.logged_in())
 
-    world.exchange._answer_login = answer  # type: ignore[method-assign]
+    world.exchange.answer_login = answer  # type: ignore[method-assign]
     world.at(0.02, feed.rotate)
     seen: list[Any] = []
     world.at(20, lambda: seen.append([peer.is_open for peer in world.peers]))
@@ -696,7 +696,7 @@ def test_without_a_thread_for_the_new_one_the_old_one_serves_on(
                 if how == "rotate":
                     stand.feed.rotate()
                 else:
-                    (route,) = find_plan(stand.feed).routes
+                    (route,) = pool_of(stand.feed).routes
                     route.ending()
             except RuntimeError as error:
                 refused.append(str(error))

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from tests.peers import LIMIT, Server, client_tls, server_tls, wait_for_end
+from tests.support.internals import socket_of, unsent_of
 
 from okex_ws.errors import ConnectionLost
 from okex_ws.stream import TcpNetwork
@@ -199,7 +200,7 @@ def test_output_that_the_kernel_does_not_take_goes_out_later(
         done.set()
 
     pair = connect(scheme, handler)
-    pair.stream._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+    socket_of(pair.stream).setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
     sent = 0
     while not pair.stream.blocked:
         sent += pair.stream.send(b"x" * 60000)
@@ -223,7 +224,7 @@ def test_a_peer_that_takes_nothing_is_lost(connect: Connect) -> None:
 
     with pytest.raises(ConnectionLost, match="takes no data any more"):
         send_on()
-    assert len(pair.stream._output) <= MAX_OUTPUT
+    assert unsent_of(pair.stream) <= MAX_OUTPUT
     over.set()
 
 

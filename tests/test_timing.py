@@ -14,6 +14,7 @@ from datetime import datetime, timedelta, timezone
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.internals import lock_of, set_spent, spent_of
 
 from okex_ws.timing import (
     Bucket,
@@ -178,10 +179,11 @@ def test_looking_at_a_budget_forgets_nothing() -> None:
 def test_a_budget_can_be_looked_at_while_it_is_spent() -> None:
     budget = Budget(2, HOUR)
     budget.spend(0)
-    budget._spent = _Moving(budget._spent)
+    spent = _Moving(spent_of(budget))
+    set_spent(budget, spent)
 
     assert budget.outlook(1) == (1, 0)
-    assert budget._spent.reads == 2
+    assert spent.reads == 2
 
 
 class _Moving(deque[float]):
@@ -289,6 +291,6 @@ def test_turns_are_given_out_once_to_many_threads() -> None:
 
 def test_after_a_fork_turns_are_given_out_whoever_held_the_lock() -> None:
     gaps = HostGap()
-    gaps._lock.acquire()
+    lock_of(gaps).acquire()
     gaps.forked()
     assert gaps.take("a", 1.0, 0.0) is None

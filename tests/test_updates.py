@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import threading
-from collections import deque
 from collections.abc import Callable
 from datetime import timedelta
 from decimal import Decimal
@@ -14,6 +13,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from tests.clocks import FakeClock
+from tests.support.internals import lock_of, waiting_in
 from tests.test_book_channel import Bench as BookBench
 
 from okex_ws.book import OrderBook
@@ -129,7 +129,7 @@ class Bench:
         # What happens while the script waits.
         self.meanwhile: Callable[[], None] = lambda: None
         if monkeypatch is not None:
-            monkeypatch.setattr(self.updates._changed, "wait", self._wait)
+            monkeypatch.setattr(lock_of(self.updates), "wait", self._wait)
 
     def _wait(self, seconds: float) -> None:
         self.waits.append(seconds)
@@ -656,7 +656,7 @@ def test_changes_past_the_bound_become_one_from_the_first_to_the_last() -> None:
         (State.LIVE, State.RESYNCING),
         (State.RESYNCING, State.RESYNCING),
     ]
-    assert bench.updates._waiting == deque()
+    assert waiting_in(bench.updates) == []
 
 
 def test_changes_of_several_sources_past_the_bound_are_bounded_too() -> None:
@@ -669,7 +669,7 @@ def test_changes_of_several_sources_past_the_bound_are_bounded_too() -> None:
         for source in sources:
             bench.updates.change(source, source.change(new))
 
-    waiting = list(bench.updates._waiting)
+    waiting = waiting_in(bench.updates)
 
     assert len(waiting) <= 2 + len(sources)
     last = {c.instrument_id: c.new for c in waiting if isinstance(c, StateChange)}
@@ -677,12 +677,12 @@ def test_changes_of_several_sources_past_the_bound_are_bounded_too() -> None:
 
 
 def test_after_a_fork_it_has_ended_whoever_held_its_lock(bench: Bench) -> None:
-    lock = bench.updates._changed
+    lock = lock_of(bench.updates)
     with lock:
         bench.updates.forked()
     with pytest.raises(StopIteration):
         bench.updates.take()
-    assert bench.updates._changed is not lock
+    assert lock_of(bench.updates) is not lock
 
 
 # --- States -------------------------------------------------------------------------

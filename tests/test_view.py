@@ -12,6 +12,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
+from tests.support.internals import callbacks_of, reading_of
 from tests.world import (
     START,
     V5,
@@ -343,7 +344,7 @@ def test_a_pong_behind_a_slow_callback_is_no_missing_pong(world: World) -> None:
     sub = world.subscribe(channels=("depth5",), on_state=changes.append)
 
     def block(text: str) -> None:
-        sub._view.callbacks.on_message = None
+        callbacks_of(sub).on_message = None
         # The exchange goes on meanwhile: the pong and one more push are there in time.
         world.sleep(11)
 
@@ -852,7 +853,7 @@ def test_one_error_does_not_collect_the_traces_of_all_who_wait(world: World) -> 
     for _ in range(50):
         with pytest.raises(SubscriptionRejected):
             sub.wait_live()
-    error = sub._view.error
+    error = reading_of(sub).error
     assert error is not None
     assert len(traceback.extract_tb(error.__traceback__)) < 10
 
@@ -878,7 +879,9 @@ def test_in_a_forked_child_it_is_closed_and_its_iterators_have_ended(
     sub = world.subscribe(channels=("depth5",))
     updates = sub.updates()
     seen: list[Any] = []
-    world.at(1, lambda: (sub._view.forked(), seen.extend([sub.state, sub.GetDepth()])))
+    world.at(
+        1, lambda: (reading_of(sub).forked(), seen.extend([sub.state, sub.GetDepth()]))
+    )
 
     world.run(2)
 

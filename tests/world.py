@@ -24,6 +24,13 @@ from email.utils import formatdate
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
+from tests.support.internals import (
+    network_of,
+    pool_of,
+    reading_of,
+    thread_of,
+    wrap_connection_threads,
+)
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Request
 from websockets.server import ServerProtocol
@@ -63,8 +70,9 @@ class FakeClock:
 
 def listen(sub: WSSubscription, on_message: Callable[[str], object] | None) -> None:
     """Give it an *on_message* that it was not made with."""
-    sub._view.callbacks.on_message = on_message
-    sub._view.quiet = sub._view.sated = False
+    reading = reading_of(sub)
+    reading.callbacks.on_message = on_message
+    reading.quiet = reading.sated = False
 
 
 # --- What the exchange speaks -------------------------------------------------------
@@ -207,15 +215,15 @@ class V5:
 
     @staticmethod
     def ack(op: str, arg: Any, request: dict[str, Any]) -> dict[str, Any]:
-        return {**V5._id(request), "event": op, "arg": arg, "connId": "a4d3ae55"}
+        return {**V5.id_of(request), "event": op, "arg": arg, "connId": "a4d3ae55"}
 
     @staticmethod
     def error(code: Any, message: str, request: dict[str, Any]) -> dict[str, Any]:
         said = {"event": "error", "code": code, "msg": message, "connId": "a4d3ae55"}
-        return {**V5._id(request), **said}
+        return {**V5.id_of(request), **said}
 
     @staticmethod
-    def _id(request: dict[str, Any]) -> dict[str, Any]:
+    def id_of(request: dict[str, Any]) -> dict[str, Any]:
         return {"id": request["id"]} if "id" in request else {}
 
     @staticmethod
@@ -431,12 +439,12 @@ class Exchange:
             return
         request = json.loads(text)
         if request["op"] == "login":
-            self._answer_login(peer, request)
+            self.answer_login(peer, request)
             return
         for arg in request["args"]:
-            self._answer_one(peer, request, arg)
+            self.answer_one(peer, request, arg)
 
-    def _answer_login(self, peer: Peer, request: dict[str, Any]) -> None:
+    def answer_login(self, peer: Peer, request: dict[str, Any]) -> None:
         if self.login_close is not None:
             peer.close(self.login_close, "login failed")
         elif self.login_refusal is not None:
@@ -445,7 +453,7 @@ class Exchange:
             peer.logged_in = True
             peer.send(self._dialect.logged_in())
 
-    def _answer_one(self, peer: Peer, request: dict[str, Any], arg: Any) -> None:
+    def answer_one(self, peer: Peer, request: dict[str, Any], arg: Any) -> None:
         op, key = request["op"], self._dialect.key(arg)
         refusal = self._refusal(peer, key, arg)
         if refusal is not None:
@@ -500,7 +508,7 @@ class Ladder:
     ) -> None:
         self._world = world
         self._topic = topic
-        self._name = name
+        self.name = name
         self.key: str = world.dialect.channel(topic, name)
         self.sides = {
             "bids": {f"{100 - n / 10:.1f}": "1" for n in range(8)},
@@ -522,7 +530,7 @@ class Ladder:
 
     def snapshot(self) -> dict[str, Any]:
         """The whole book as it is."""
-        return self._message(True, self.bids, self.asks, -1)
+        return self.message(True, self.bids, self.asks, -1)
 
     def change(self, side: str = "bids", **sizes: str) -> dict[str, Any]:
         """The message of a change of one *side*: ``price="100.0", size="2"``."""
@@ -534,20 +542,20 @@ class Ladder:
         before, self.seq = self.seq, self.seq + 5
         rows: dict[str, list[tuple[str, str]]] = {"bids": [], "asks": []}
         rows[side].append((price, size))
-        return self._message(False, rows["bids"], rows["asks"], before)
+        return self.message(False, rows["bids"], rows["asks"], before)
 
     def idle(self) -> dict[str, Any]:
         """What v5 says of a book that nothing has changed for a minute."""
-        return self._message(False, [], [], self.seq)
+        return self.message(False, [], [], self.seq)
 
     def size(self, size: str) -> dict[str, Any]:
         """The message of another size at the best bid."""
         return self.change(price=self.bids[0][0], size=size)
 
-    def _message(
+    def message(
         self, whole: bool, bids: Rows, asks: Rows, before: int
     ) -> dict[str, Any]:
-        proof = Proof(self._name, checksum(self.bids, self.asks), before, self.seq)
+        proof = Proof(self.name, checksum(self.bids, self.asks), before, self.seq)
         time_ms = round((self._world.clock.now - self._world.t0) * 1000)
         make = self._world.dialect.book
         made: dict[str, Any] = make(whole, bids, asks, time_ms, proof, self._topic)
@@ -681,30 +689,34 @@ class FakeNetwork(Player):
         self._world.hand_on(None)
 
 
-_start, _run = Connection.start, Connection._run
+_start = Connection.start
 
 
 def _start_in_the_world(connection: Connection) -> None:
     _start(connection)
-    if isinstance(connection._network, FakeNetwork):
-        connection._network.join(connection._thread)
+    network, thread = network_of(connection), thread_of(connection)
+    if isinstance(network, FakeNetwork):
+        assert thread is not None
+        network.join(thread)
 
 
-def _run_in_the_world(connection: Connection) -> None:
-    network = connection._network
+def _run_in_the_world(
+    run: Callable[[Connection], None], connection: Connection
+) -> None:
+    network = network_of(connection)
     if not isinstance(network, FakeNetwork):
-        _run(connection)
+        run(connection)
         return
     # Before its first step: what the thread that started it does comes first.
     network.take_baton()
     try:
-        _run(connection)
+        run(connection)
     finally:
         network.leave()
 
 
 Connection.start = _start_in_the_world  # type: ignore[assignment,method-assign]
-Connection._run = _run_in_the_world  # type: ignore[assignment,method-assign]
+wrap_connection_threads(_run_in_the_world)
 
 
 # --- The world ----------------------------------------------------------------------
@@ -774,7 +786,7 @@ class World:
     def feed(self, venue: Venue | None = None, **keywords: Any) -> Feed:
         """A feed in this world."""
         feed = Feed(venue or self.venue(), **{**self.options(), **keywords})
-        self._plans.append(feed._plan)
+        self._plans.append(pool_of(feed))
         return feed
 
     def subscribe(
@@ -788,7 +800,7 @@ class World:
         if "feed" not in keywords:
             keywords = {"venue": self.venue(), **self.options(), **keywords}
         subscription = WSSubscription(instrument_id, market, *args, **keywords)
-        self._plans.append(subscription._plan)
+        self._plans.append(pool_of(subscription))
         return subscription
 
     # --- The run --------------------------------------------------------------------

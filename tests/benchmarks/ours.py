@@ -5,8 +5,10 @@ from __future__ import annotations
 import cProfile
 import pstats
 import sys
+from collections.abc import Callable
 
 from tests.benchmarks.contestant import Spec, Threaded
+from tests.support.internals import wrap_connection_threads
 
 import okex_ws
 from okex_ws import Venue, WSSubscription
@@ -54,14 +56,14 @@ class Ours(Threaded):
 
     def _profile(self, lines: int) -> None:
         """Have the hot spots of the connection's thread on stderr at its end."""
-        profiler, run = cProfile.Profile(), Connection._run
+        profiler = cProfile.Profile()
 
-        def profiled(connection: Connection) -> None:
+        def profiled(run: Callable[[Connection], None], connection: Connection) -> None:
             profiler.runcall(run, connection)
             stats = pstats.Stats(profiler, stream=sys.stderr)
             stats.sort_stats("tottime").print_stats(lines)
 
-        Connection._run = profiled  # type: ignore[method-assign]
+        wrap_connection_threads(profiled)
 
 
 def version() -> str:

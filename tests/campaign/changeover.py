@@ -18,9 +18,9 @@ from tests.campaign.catalogue import (
 from tests.campaign.rig import Rig, loopback
 from tests.peers import Server
 from tests.peers import wait_for_end as silent
+from tests.support.internals import pool_of
 
 from okex_ws import State
-from okex_ws.options import find_plan
 
 
 def _announced(rig: Rig) -> bool:
@@ -31,7 +31,7 @@ def _announced(rig: Rig) -> bool:
 def _over(rig: Rig) -> Callable[[], bool]:
     """Whether every connection was replaced since now, and the old ones went."""
     assert rig.feed is not None
-    plan, there = find_plan(rig.feed), rig.exchange.clients
+    plan, there = pool_of(rig.feed), rig.exchange.clients
     old = set(plan.routes)
     return lambda: not old & set(plan.routes) and rig.exchange.clients <= there
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -34,22 +34,22 @@ def tell(path: Path) -> Told:
             feed.subscribe([name], market, channels)
         for moment in replay:
             said.update(f"{moment} {feed.health()}\n".encode())
-            items += _say(said, updates, feed)
-        items += _say(said, updates, feed)
+            items += _say(said.update, updates, feed)
+        items += _say(said.update, updates, feed)
         stats = feed.stats()
     said.update(str(stats).encode())
     return Told(items, sum(stats.reconnects.values()), said.hexdigest())
 
 
-def _say(said: hashlib._Hash, updates: Updates, feed: Feed) -> int:
+def _say(say: Callable[[bytes], object], updates: Updates, feed: Feed) -> int:
     """Take down what has come, and what can be read; how many items there were."""
     items = 0
     for item in _waiting(updates):
         items += 1
-        said.update(f"{item!r}\n".encode())
+        say(f"{item!r}\n".encode())
     if items:
         for one in feed.subscriptions:
-            said.update(f"{one.state} {one.best_bid_ask()}\n".encode())
+            say(f"{one.state} {one.best_bid_ask()}\n".encode())
     return items
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from tests.support.internals import page_backwards
 
 from okex_ws.cli import history, main
 from okex_ws.cli.exits import FAILED, GOOD, USAGE
@@ -177,10 +178,6 @@ def test_the_past_ends_where_there_is_no_more(
         asked.append((before, limit))
         return next(pages)
 
-    history_page, history._PAGE = history._PAGE, 2
-    try:
-        assert history._backwards(page, 100) == [0, 1, 2, 3, 4]
-    finally:
-        history._PAGE = history_page
+    assert page_backwards(page, 100, 2) == [0, 1, 2, 3, 4]
     assert asked == [(None, 2), (3, 2), (1, 2)]
     assert "there are no more: 5 of 100" in capsys.readouterr().err

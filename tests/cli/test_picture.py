@@ -9,9 +9,10 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 from tests.cli.made import AT, depth, trade
+from tests.support.internals import draw_book, dress
 
 from okex_ws import Gap, Item, State, StateChange
-from okex_ws.cli.picture import _draw_book, _dress, draw
+from okex_ws.cli.picture import draw
 from okex_ws.cli.story import Story
 
 HOSTILE = "$x^2$ \\frac [red] \x1b[2J <b>&"
@@ -71,7 +72,7 @@ def test_the_bands_have_the_colours_of_the_legend() -> None:
     rows = tuple((str(60004 + n), "1") for n in range(16))
     story.tell([change(0.0, State.LIVE), depth(asks=rows, bids=(("60003", "9"),))])
     axes = Figure().add_subplot()
-    _draw_book(axes, story)
+    draw_book(axes, story)
 
     spans = [each.get_datalim(axes.transData).intervaly for each in axes.collections]
     asks = [tuple(span) for span in spans[1::2]]
@@ -84,10 +85,10 @@ def test_a_deep_book_leaves_room_for_its_prices() -> None:
     rows = (("60004", "1"), ("90000", "100"))
     story.tell([change(0.0, State.LIVE), depth(asks=rows, bids=(("60000", "9"),))])
     axes = Figure().add_subplot()
-    _draw_book(axes, story)
+    draw_book(axes, story)
     assert axes.get_ylim()[1] > 80000
 
-    _dress(axes, story)
+    dress(axes, story)
 
     assert axes.get_ylim()[1] == 60008
 

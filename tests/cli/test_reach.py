@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trustme
@@ -202,12 +203,19 @@ def test_a_closed_port_is_said() -> None:
 def test_a_dead_address_before_a_live_one_is_a_warning(
     exchange: LocalExchange, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    look_up = socket.getaddrinfo
+
+    def two(_: str, *about: Any, **more: Any) -> list[Any]:
+        addresses = ("127.0.0.2", "127.0.0.1")
+        return [each for name in addresses for each in look_up(name, *about, **more)]
+
     place = Place(venue_at(exchange.url_v5))
     one = Reach(place, exchange.url_v5, 5.0)
     with closing(one):
         one.find_proxy()
-        one.look_up()
-        one._addresses.insert(0, "127.0.0.2")
+        with monkeypatch.context() as patch:
+            patch.setattr(reach.socket, "getaddrinfo", two)
+            one.look_up()
         found = one.connect()
 
     assert found.grade is Grade.WARN

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from tests.cli.running import start
 from tests.programs import Start, end_of
+from tests.support.internals import make_serving, replace_serving
 
 from okex_ws import WSSubscription
 from okex_ws.cli import main, serve
@@ -31,11 +32,11 @@ def served(monkeypatch: pytest.MonkeyPatch) -> Callable[[Meanwhile], None]:
     """Has the desk do something with the exchange, and then end as by Ctrl-C."""
 
     def do(meanwhile: Meanwhile) -> None:
-        def work(desk: Any) -> None:
-            meanwhile(desk._exchange)
+        def work(exchange: LocalExchange) -> None:
+            meanwhile(exchange)
             raise KeyboardInterrupt
 
-        monkeypatch.setattr(serve._Desk, "work", work)
+        replace_serving(monkeypatch, work)
 
     return do
 
@@ -153,8 +154,8 @@ def typed(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     os.close(write)
 
 
-def desk(exchange: Any, *plan: tuple[float, str]) -> serve._Desk:
-    return serve._Desk(exchange, list(plan))
+def desk(exchange: Any, *plan: tuple[float, str]) -> Any:
+    return make_serving(exchange, plan)
 
 
 def test_what_is_typed_is_done_and_said(

@@ -10,6 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.internals import (
+    book_faults_of,
+    followed_books_of,
+    holds_back,
+    instrument_markets_of,
+    sides_of,
+    watches_of,
+)
 
 from okex_ws.book import OrderBook
 from okex_ws.local_exchange import BOOK_FAULTS, LocalExchange, Said
@@ -202,10 +210,11 @@ def test_a_book_that_nobody_asked_for_is_not_followed() -> None:
     market = SyntheticMarket(2, [SPOT], pace=100.0)
     opened(market, f"books5:{SPOT}")
     list(moved(market, {BOOKS}, 20))
-    floor = market._stands[0].floor
+    (floor,) = instrument_markets_of(market)
+    bids, _ = sides_of(floor)
 
-    assert floor._depths == {}
-    assert floor._bids._watches == []
+    assert followed_books_of(floor) == []
+    assert watches_of(bids) == []
 
 
 def test_v5_says_once_a_minute_that_a_book_is_idle_and_v3_does_not() -> None:
@@ -528,8 +537,7 @@ def hold_back(exchange: LocalExchange) -> None:
     """Have a message be held back, and the market stand still behind it."""
     # Every second one is, until the next: one alone could come and go unseen.
     exchange.spoil(BOOKS_TICKS, "reorder", times=1_000_000)
-    spoiler = exchange._hub._spoilers[BOOKS_TICKS]
-    while spoiler._held is None:
+    while not holds_back(exchange, BOOKS_TICKS):
         exchange.pace = 100.0
         time.sleep(0.003)
         exchange.pace = 0.0
@@ -596,7 +604,7 @@ def test_how_often_is_checked_too() -> None:
         for how in BOOK_FAULTS:
             exchange.spoil(BOOKS, how, times=None)
             exchange.spoil(BOOKS, how, times=0)
-        assert exchange._hub.faults.books == {BOOKS: {}}
+        assert book_faults_of(exchange) == {BOOKS: {}}
 
 
 # --- Recordings ---------------------------------------------------------------------

@@ -6,6 +6,7 @@ from decimal import Decimal
 from itertools import groupby, pairwise
 
 import pytest
+from tests.support.internals import best_rows_of, sides_of
 
 from okex_ws.local_exchange import INSTRUMENTS, Instrument
 from okex_ws.local_exchange.floor import (
@@ -38,7 +39,7 @@ def book(floor: Floor) -> dict[str, dict[int, int]]:
     """Every price of the whole book with its size, in ticks and lots."""
     return {
         name: {price: lots for price, (lots, _) in side.resting.items()}
-        for name, side in (("bids", floor._bids), ("asks", floor._asks))
+        for name, side in zip(("bids", "asks"), sides_of(floor), strict=True)
     }
 
 
@@ -58,8 +59,8 @@ def test_a_book_never_crosses_and_its_levels_are_sorted(instrument: Instrument) 
         whole = book(floor)
         if whole["bids"] and whole["asks"]:
             assert max(whole["bids"]) < min(whole["asks"])
-        assert floor._bids.prices == sorted(whole["bids"])
-        assert floor._asks.prices == sorted(whole["asks"])
+        for name, side in zip(("bids", "asks"), sides_of(floor), strict=True):
+            assert side.prices == sorted(whole[name])
         assert all(lots > 0 for side in whole.values() for lots in side.values())
 
 
@@ -196,7 +197,8 @@ def test_nothing_is_said_twice_or_unasked() -> None:
 
 def test_an_empty_side_has_neither_price_nor_size() -> None:
     floor = Floor(OPTION, 3, 0.0)
-    while floor._asks.prices:
+    _, asks = sides_of(floor)
+    while asks.prices:
         floor.step(0.0, ())
     floor.cut(1.0, ())
     ticker: Summary = floor.present("ticker", 1.0)
@@ -216,9 +218,10 @@ def test_the_trade_before_the_opening_is_an_old_one() -> None:
 
 def test_prices_stay_above_zero() -> None:
     floor = Floor(Instrument("spot", "SHIB-USDT", "3", "1"), 0, 0.0)
+    bids, _ = sides_of(floor)
     for step in range(2000):
         floor.step(float(step), ())
-        assert all(price > 0 for price in floor._bids.prices)
+        assert all(price > 0 for price in bids.prices)
 
 
 @pytest.mark.parametrize("instrument", [SPOT, SWAP])
@@ -284,8 +287,7 @@ def test_all_books_have_the_number_and_the_levels_of_the_floor() -> None:
             if topic in said:
                 assert said[topic].seq == floor.seq
                 whole = floor.present(topic, 0.0)
-                assert whole.bids == floor._rows(floor._bids.top(count))
-                assert whole.asks == floor._rows(floor._asks.top(count))
+                assert (whole.bids, whole.asks) == best_rows_of(floor, count)
 
 
 def test_a_tiny_price_and_size_have_all_their_digits() -> None:

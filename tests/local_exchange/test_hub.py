@@ -10,6 +10,7 @@ from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit
 
 import pytest
+from tests.support.internals import clients_of, market_is_started, on_loop_of
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
@@ -174,7 +175,7 @@ def test_nothing_is_written_to_a_connection_that_is_gone(
     tls: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     with LocalExchange(pace=0.0, tls=tls) as exchange, dial(exchange) as peer:
-        clients = exchange._hub.clients
+        clients = clients_of(exchange)
 
         def drop_and_send() -> list[int]:
             clients.drop()
@@ -182,7 +183,7 @@ def test_nothing_is_written_to_a_connection_that_is_gone(
             return sent + [clients.send_text_bytes(b"x") for _ in range(10)]
 
         # In one step of the loop, which has not told the connection of its end.
-        assert exchange._thread.call(drop_and_send) == [0] * 20
+        assert on_loop_of(exchange, drop_and_send) == [0] * 20
         assert peer.end()[0] == 1006
     assert [record for record in caplog.records if record.name == "asyncio"] == []
 
@@ -209,9 +210,9 @@ def test_what_is_no_part_of_the_market_does_not_start_it() -> None:
     with LocalExchange() as exchange, dial_v5(exchange) as peer:
         peer.ask("subscribe", {"channel": "status"})
         assert peer.event()["event"] == "subscribe"
-        assert exchange._hub._starts is None
+        assert not market_is_started(exchange)
         peer.ask("subscribe", about("trades"))
-        assert exchange.wait_for(lambda: exchange._hub._starts is not None, TIMEOUT)
+        assert exchange.wait_for(lambda: market_is_started(exchange), TIMEOUT)
 
 
 def test_a_market_that_breaks_down_ends_the_exchange(

@@ -21,10 +21,11 @@ RIGHT = Login("mine", "open", TIMESTAMP, SIGN)
 NOW = 1538054050.0
 
 
-def signed(timestamp: str) -> Login:
+def signed(timestamp: str, who: Credentials = MINE) -> Login:
     text = f"{timestamp}GET/users/self/verify".encode()
-    sign = base64.b64encode(hmac.digest(SECRET.encode(), text, hashlib.sha256))
-    return Login("mine", "open", timestamp, sign.decode())
+    digest = hmac.digest(who.secret_key.encode(), text, hashlib.sha256)
+    sign = base64.b64encode(digest).decode()
+    return Login(who.api_key, who.passphrase, timestamp, sign)
 
 
 def test_the_published_signature_passes() -> None:
@@ -62,7 +63,8 @@ def test_a_clock_may_be_half_a_minute_wrong(timestamp: str) -> None:
 
 def test_every_account_has_a_number_of_its_own() -> None:
     accounts = Accounts([MINE, YOURS])
-    numbers = {account.uid for account in accounts._accounts.values()}
+    found = [accounts.check(signed(TIMESTAMP, who), NOW) for who in (MINE, YOURS)]
+    numbers = {each.uid for each in found if isinstance(each, Account)}
 
     assert len(numbers) == 2
     assert all(number.isdigit() for number in numbers)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from tests.support.internals import instrument_markets_of
 
 from okex_ws.local_exchange import Instrument
 from okex_ws.local_exchange.market import SyntheticMarket
@@ -94,17 +95,17 @@ def test_only_what_is_wanted_is_pushed() -> None:
 
 def test_an_instrument_that_nobody_asked_for_costs_nothing() -> None:
     market, name = SyntheticMarket(0, MANY, pace=100.0), "books5:T0007-USDT"
-    assert market._stands == []
+    assert instrument_markets_of(market) == []
     opened(market, name)
 
-    assert len(market._stands) == 1
+    assert len(instrument_markets_of(market)) == 1
     assert list(market.advance(0.2, 0.0, {name}))
 
 
 def test_of_many_instruments_only_a_few_move_at_once() -> None:
     market = SyntheticMarket(0, MANY[:80], pace=10.0, interval=0.1)
-    opened(market, *(f"books5:{each.instrument_id}" for each in MANY[:80]))
-    wanted = set(market._lines)
+    wanted = {f"books5:{each.instrument_id}" for each in MANY[:80]}
+    opened(market, *sorted(wanted))
     counts = [len(list(market.advance(0.01, 1.0, wanted))) for _ in range(400)]
 
     assert max(counts) <= 8
@@ -114,11 +115,13 @@ def test_of_many_instruments_only_a_few_move_at_once() -> None:
 def test_every_instrument_has_its_turn_once_an_interval() -> None:
     names = [f"bbo-tbt:{each.instrument_id}" for each in MANY[:20]]
     market = opened(SyntheticMarket(0, MANY[:20], pace=10.0), *names)
-    moved = {id(stand): stand.floor.seq for stand in market._stands}
+    floors = instrument_markets_of(market)
+    before = [floor.seq for floor in floors]
     for _ in range(10):
         list(market.advance(0.1, 1.0, ()))
 
-    assert all(stand.floor.seq > moved[id(stand)] for stand in market._stands)
+    assert len(floors) == 20
+    assert all(floor.seq > seq for floor, seq in zip(floors, before, strict=True))
 
 
 def test_it_says_when_something_can_happen_next() -> None:

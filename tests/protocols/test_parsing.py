@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.fuzz import frames
 from tests.fuzz.corpus import corpus
+from tests.support.internals import find_fast_json
 
 from okex_ws.errors import WireError
 from okex_ws.protocols import Wire, parsing
@@ -99,9 +100,9 @@ def test_the_fast_reader_is_orjson_where_it_is_installed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setitem(sys.modules, "orjson", None)
-    assert parsing._find_fast() is exact
+    assert find_fast_json() is exact
     monkeypatch.setitem(sys.modules, "orjson", SimpleNamespace(loads=as_numbers))
-    assert parsing._find_fast() is as_numbers
+    assert find_fast_json() is as_numbers
 
 
 def _as_text(value: Any) -> Any:

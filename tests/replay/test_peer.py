@@ -27,23 +27,23 @@ class Talk:
     ) -> None:
         self.cast = Cast(Script(entries, "day.rec.gz", None))
         self.peer = Peer(self.cast, self, "public", "ws://example.test", late)
-        self._client = ClientProtocol(parse_uri("ws://example.test/ws/v5/public"))
-        self._client.send_request(self._client.connect())
+        self.client = ClientProtocol(parse_uri("ws://example.test/ws/v5/public"))
+        self.client.send_request(self.client.connect())
         if bind:
             (session, *_) = self.cast.candidates(self, "public", now)
             self.cast.take(self, session, 0.0)
             self.peer.bind(session, now)
-        self._ship(now)
+        self.ship(now)
         self.hear(now)
 
-    def _ship(self, now: float) -> None:
-        for data in self._client.data_to_send():
+    def ship(self, now: float) -> None:
+        for data in self.client.data_to_send():
             self.peer.receive(data, now, now)
 
     def say(self, text: str, now: float) -> list[str]:
         """Say *text*: what is answered at once."""
-        self._client.send_text(text.encode())
-        self._ship(now)
+        self.client.send_text(text.encode())
+        self.ship(now)
         return self.hear(now)
 
     def ask(self, *names: str, now: float, op: str = "subscribe") -> list[str]:
@@ -54,10 +54,10 @@ class Talk:
     def hear(self, now: float) -> list[str]:
         """What is said by *now*."""
         self.peer.advance(now)
-        self._client.receive_data(bytes(self.peer.outbox))
+        self.client.receive_data(bytes(self.peer.outbox))
         self.peer.outbox.clear()
         found = []
-        for event in self._client.events_received():
+        for event in self.client.events_received():
             opcode = getattr(event, "opcode", None)
             if opcode is Opcode.TEXT:
                 found.append(bytes(event.data).decode())  # type: ignore[union-attr]
@@ -289,8 +289,8 @@ def test_an_end_comes_behind_all_that_was_said(
 
 def test_a_goodbye_is_answered_by_one() -> None:
     talk = Talk(*session(*PUSHES))
-    talk._client.send_close(1000)
-    talk._ship(1.0)
+    talk.client.send_close(1000)
+    talk.ship(1.0)
 
     assert talk.hear(1.0) == ["CLOSE"]
     assert talk.peer.end is not None

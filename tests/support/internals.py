@@ -1,0 +1,657 @@
+"""Private parts of the library, for the tests: the only file that names them.
+
+A test first looks for a public way. Where there is none it asks here, by the name that
+the thing has in the field. When a private part of the library gets another name, this
+file changes and no test does; `test_internals.py` sees to that.
+
+Only what ``import okex_ws`` loads is imported at run time: benchmarks and programs that
+tests start use this file too, and are not to load more than a user's program does.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Union
+
+from okex_ws.connection import HOST_GAP, Connection, Settings
+from okex_ws.dispatcher import Dispatcher
+from okex_ws.isolation import IsolatedPlan
+from okex_ws.keeper import Keeper
+from okex_ws.plan import Plan
+from okex_ws.relay import SharedLink
+from okex_ws.shared import HEADER, Memory, Place, Slot
+from okex_ws.updates import Inbox
+
+if TYPE_CHECKING:
+    import socket
+    import subprocess
+    from collections import deque
+
+    import pytest
+    from matplotlib.axes import Axes
+
+    from okex_ws import Credentials, Feed, Item, Reconnect, Updates
+    from okex_ws._reader import Post, Reader
+    from okex_ws.backlog import Backlog
+    from okex_ws.callbacks import Callbacks, Caller, OnError
+    from okex_ws.channel import Channel, DepthChannel
+    from okex_ws.child import Child
+    from okex_ws.cli.story import Story
+    from okex_ws.conversation import Conversation
+    from okex_ws.events import Event
+    from okex_ws.filler import Filler
+    from okex_ws.following import Following
+    from okex_ws.holding import Store
+    from okex_ws.limiter import Limiter
+    from okex_ws.local_exchange import LocalExchange
+    from okex_ws.local_exchange.clients import Clients
+    from okex_ws.local_exchange.floor import Floor
+    from okex_ws.local_exchange.market import Market, SyntheticMarket
+    from okex_ws.local_exchange.side import Side
+    from okex_ws.local_exchange.values import Row, Topic
+    from okex_ws.mirror import AnyMirror, RemoteLink, RemoteLinks
+    from okex_ws.pages import Found
+    from okex_ws.proxy import Proxy
+    from okex_ws.recorder import Recorder
+    from okex_ws.rest import Rest
+    from okex_ws.route import Route
+    from okex_ws.series import SeriesChannel, TradeChannel
+    from okex_ws.session import Session
+    from okex_ws.stream import Network, TcpNetwork
+    from okex_ws.succession import Succession
+    from okex_ws.tcp import TcpStream
+    from okex_ws.timing import Budget, HostGap
+    from okex_ws.view import View
+    from okex_ws.wire import Path
+
+    User = Union[Following, Feed]
+    Join = Callable[[Route, View, list[Channel]], None]
+
+
+# --- Subscriptions ------------------------------------------------------------------
+
+
+def reading_of(subscription: Following) -> View:
+    """What *subscription* reads from: its channels, and the verdict on them."""
+    return subscription._view
+
+
+def callbacks_of(subscription: Following) -> Callbacks:
+    """The callbacks of *subscription*."""
+    return reading_of(subscription).callbacks
+
+
+def set_on_error(subscription: Following, on_error: OnError | None) -> None:
+    """Give *subscription* an *on_error* that it was not made with."""
+    callbacks_of(subscription)._on_error = on_error
+
+
+def is_ready(subscription: Following) -> bool:
+    """Whether ``wait_live()`` would return at this moment; raises what it would."""
+    return reading_of(subscription)._is_ready()
+
+
+def depth_channel_of(subscription: Following) -> DepthChannel:
+    """The first depth channel of *subscription*."""
+    return reading_of(subscription)._depths[0]
+
+
+def answering_connection_of(subscription: Following, topic: str) -> Connection:
+    """The connection on whose thread the past of *topic* is joined."""
+    reading: Any = reading_of(subscription)
+    connection = reading._submits[topic].__self__
+    assert isinstance(connection, Connection)
+    return connection
+
+
+# --- The pool: which channel lives on which connection ------------------------------
+
+
+def pool_of(user: User) -> Plan:
+    """The pool of connections behind a subscription or a feed."""
+    pool = user._plan
+    assert isinstance(pool, Plan)
+    return pool
+
+
+def isolated_pool_of(user: User) -> IsolatedPlan:
+    """The same of one with ``isolate=True``."""
+    pool = user._plan
+    assert isinstance(pool, IsolatedPlan)
+    return pool
+
+
+def caller_of(user: User) -> Caller:
+    """What runs the callbacks of a feed, or of a subscription that has its own."""
+    return pool_of(user).caller
+
+
+def readings_of(feed: Feed) -> tuple[View, ...]:
+    """What the subscriptions of *feed* read from, of those that are not closed."""
+    return feed._plan.views
+
+
+def readings_with_own_counts(feed: Feed) -> list[View]:
+    """The readings whose counts are not added up with those of closed ones yet."""
+    return list(pool_of(feed)._present)
+
+
+def set_history_worker(feed: Feed, worker: Filler) -> None:
+    """Have *worker* fetch the past for the subscriptions of *feed*."""
+    pool_of(feed).filler = worker
+
+
+def settings_of(pool: Plan | IsolatedPlan) -> Settings:
+    """How the connections of *pool* behave."""
+    assert isinstance(pool, Plan)
+    return pool._settings
+
+
+def change_settings(pool: Plan, **changes: Any) -> None:
+    """Have the next connections of *pool* behave otherwise."""
+    pool._settings = pool._settings._replace(**changes)
+
+
+def credentials_of(feed: Feed) -> Credentials | None:
+    """The key with which *feed* logs in."""
+    return pool_of(feed)._credentials
+
+
+def closing_connections_of(pool: Plan) -> tuple[Connection, ...]:
+    """The connections that no channel lives on and that have not ended."""
+    return pool._parting
+
+
+def set_closing_connections(pool: Plan, *connections: Connection) -> None:
+    """Have *connections* be those that are about to end."""
+    pool._parting = connections
+
+
+def replace_join(pool: Plan, make: Callable[[Join], Join]) -> Callable[[], None]:
+    """Have *make*, given how a reading joins a connection, say how it is done instead.
+
+    Returns what takes that back.
+    """
+    join = pool._join
+    pool._join = make(join)  # type: ignore[assignment,method-assign]
+
+    def undo() -> None:
+        pool._join = join  # type: ignore[method-assign]
+
+    return undo
+
+
+def make_connection(pool: Plan, path: Path, key: str) -> Route:
+    """One more connection, on which no channel lives yet."""
+    return pool._make_route(path, key)
+
+
+def hand_over(pool: Plan, handover: Succession) -> None:
+    """Have the standby of *handover* take the place of the old connection."""
+    pool._install(handover)
+
+
+def connections_per_reading(pool: Plan) -> list[int]:
+    """Over how many connections each reading of *pool* has its channels."""
+    return [len(channels) for channels in pool._holdings.values()]
+
+
+def take_over(handover: Succession) -> None:
+    """Have the standby take over now, on the thread of the old connection."""
+    handover._release()
+
+
+# --- A connection -------------------------------------------------------------------
+
+
+def thread_of(owner: Connection | Dispatcher | Post) -> threading.Thread | None:
+    """The thread of a connection, of callbacks, or of what the worker says."""
+    return owner._thread
+
+
+def network_of(connection: Connection) -> Network:
+    """Where *connection* opens its sockets."""
+    return connection._network
+
+
+def wrap_connection_threads(
+    around: Callable[[Callable[[Connection], None], Connection], None],
+) -> None:
+    """Have each connection's thread call *around*, with what it does, and itself.
+
+    For good: of the process.
+    """
+    run = Connection._run
+
+    def wrapped(connection: Connection) -> None:
+        around(run, connection)
+
+    Connection._run = wrapped  # type: ignore[assignment,method-assign]
+
+
+def give_every_host_a_turn(patch: pytest.MonkeyPatch) -> None:
+    """Forget when connections to each host were opened last, and remember it after."""
+    patch.setattr(HOST_GAP, "_next", {})
+
+
+def waiting_frames(loop: Conversation) -> int:
+    """How many frames were read that the connection's *loop* has not taken in."""
+    return len(loop._frames)
+
+
+def take_in(loop: Conversation, event: Event, now: float, wall: float) -> None:
+    """Have the connection's *loop* act on what the session says happened."""
+    loop._handle(event, now, wall)
+
+
+def unsent_of(stream: TcpStream) -> int:
+    """How many bytes wait until the socket takes them."""
+    return len(stream._output)
+
+
+def socket_of(stream: TcpStream) -> socket.socket:
+    """The socket below *stream*."""
+    return stream._socket
+
+
+def proxy_of(network: TcpNetwork, scheme: str, host: str, port: int) -> Proxy | None:
+    """The proxy through which *network* connects to a host."""
+    return network._find_proxy(scheme, host, port)
+
+
+# --- A session ----------------------------------------------------------------------
+
+
+def subscriptions_due(session: Session[Any]) -> float:
+    """When *session* looks at its subscriptions again."""
+    return session._lines_due
+
+
+def set_subscriptions_due(session: Session[Any], moment: float) -> None:
+    """Have *session* look at its subscriptions at that moment."""
+    session._lines_due = moment
+
+
+def open_request_of(session: Session[Any]) -> Any:
+    """The request that is not answered yet, with its *op* and *channels*; or None."""
+    return session._request
+
+
+def spend_resubscription(session: Session[Any], now: float) -> None:
+    """Take one request of the share of the budget that resubscribing has."""
+    session._allowance.spend_share(now)
+
+
+def forget_pings(session: Session[Any]) -> None:
+    """Have *session* wait for no pong."""
+    session._heartbeat._in_flight.clear()
+
+
+def set_spent(budget: Budget, spent: deque[float]) -> None:
+    """Have *budget* keep the moments of its requests in *spent*."""
+    budget._spent = spent
+
+
+def spent_of(budget: Budget) -> deque[float]:
+    """Where *budget* keeps the moments of its requests."""
+    return budget._spent
+
+
+# --- Channels -----------------------------------------------------------------------
+
+
+def items_of(channel: SeriesChannel[Any]) -> deque[Any]:
+    """Where *channel* keeps its items."""
+    return channel._items
+
+
+def set_items(channel: SeriesChannel[Any], items: deque[Any]) -> None:
+    """Have *channel* keep its items in *items*."""
+    channel._items = items
+
+
+def known_ids_of(channel: TradeChannel) -> list[str]:
+    """The ids of trades that *channel* would know again."""
+    return list(channel._known)
+
+
+def found_of(found: Found[Any]) -> dict[int, Any]:
+    """What was found so far, by its place."""
+    return found._found
+
+
+# --- Delivery -----------------------------------------------------------------------
+
+
+def queue_of(updates: Updates) -> Inbox:
+    """The update queue of an iterator."""
+    return updates._inbox
+
+
+def take_without_waiting(queue: Inbox) -> list[Item]:
+    """All items that wait, without a look at the clock."""
+    taken = []
+    with queue._changed:
+        while (item := queue._pop()) is not None:
+            taken.append(item)
+    return taken
+
+
+def waiting_in(queue: Inbox | Backlog | Post) -> list[Any]:
+    """What waits in an update queue, in a callback queue, or to be said."""
+    return list(queue._waiting)
+
+
+def counted_in(queue: Backlog) -> int:
+    """How many entries of a callback queue count against its bound."""
+    return queue._counted
+
+
+# --- Locks --------------------------------------------------------------------------
+
+
+def lock_of(
+    owner: Inbox | Caller | Keeper | Memory | Limiter | HostGap | TcpNetwork,
+) -> Any:
+    """The lock under which *owner* is changed; a condition where it is waited on."""
+    if isinstance(owner, (Inbox, Dispatcher)):
+        return owner._changed
+    locked: Any = owner
+    return locked._lock
+
+
+def request_lock_of(rest: Rest) -> threading.Lock:
+    """Held while one request of *rest* is under way."""
+    return rest._fetcher.lock
+
+
+# --- Isolation: the supervisor and its process --------------------------------------
+
+
+def supervisor_of(user: User) -> Keeper:
+    """What keeps the process of an isolated feed alive."""
+    supervisor = isolated_pool_of(user)._keeper
+    assert supervisor is not None
+    return supervisor
+
+
+def process_of(owner: User | Keeper) -> Child | None:
+    """The process that reads for a subscription or a feed, once it is started."""
+    supervisor = owner if isinstance(owner, Keeper) else supervisor_of(owner)
+    return supervisor._child
+
+
+def popen_of(process: Child) -> subprocess.Popen[bytes]:
+    """What the system knows of *process*."""
+    return process._process
+
+
+def set_backoff(supervisor: Keeper, policy: Reconnect) -> None:
+    """Have *supervisor* start its process again by *policy*."""
+    supervisor._policy = policy
+
+
+def wakers_of(supervisor: Keeper) -> tuple[socket.socket, socket.socket]:
+    """The two sockets with which the thread of *supervisor* is woken."""
+    return supervisor._sender, supervisor._receiver
+
+
+def close_wakers(supervisor: Keeper) -> None:
+    """Close those, of a *supervisor* that was never started."""
+    supervisor._close_wakers()
+
+
+def replace_answers(pool: IsolatedPlan, hear: Callable[[int, Any], None]) -> None:
+    """Have *hear* be called with each answer of the process, on its own thread."""
+    pool._on_answer = hear  # type: ignore[assignment,method-assign]
+
+
+def leaves_slots(pool: IsolatedPlan) -> bool:
+    """Whether the process may yet write to slots of closed subscriptions."""
+    return bool(pool._leaving)
+
+
+def memory_of(owner: IsolatedPlan | Store) -> Memory:
+    """The memory that is shared with the process."""
+    store = owner._store if isinstance(owner, IsolatedPlan) else owner
+    assert store._memory is not None
+    return store._memory
+
+
+# --- Isolation: the worker, in that process -----------------------------------------
+
+
+def set_pool_of_worker(worker: Reader, pool: Any, writers: Mapping[int, Any]) -> None:
+    """Have *worker* read by *pool*, and write by *writers*, each with its number."""
+    worker._plan = pool
+    worker._relays.update(writers)
+
+
+def unsubscribe(worker: Reader, number: int) -> None:
+    """Have *worker* do what it does when it is told to unsubscribe."""
+    worker._unsubscribe(number)
+
+
+def close_selector(worker: Reader) -> None:
+    """Close what the process's end closes."""
+    worker._selector.close()
+
+
+# --- Shared memory ------------------------------------------------------------------
+
+
+def slot_of(channel: AnyMirror | DepthChannel) -> Slot:
+    """The slot from which a shared *channel* is read."""
+    shared: Any = channel
+    assert isinstance(shared._slot, Slot)
+    return shared._slot
+
+
+def link_slots_of(links: RemoteLinks) -> list[Slot]:
+    """The slots in which connections show their signs of life."""
+    return links._slots
+
+
+def link_number_of(link: RemoteLink) -> int:
+    """The number by which a link is told from an earlier one in its slot."""
+    return link._number
+
+
+def forget_value(slot: Slot) -> None:
+    """Have the next read of *slot* be from the memory, as after every write."""
+    slot._seen = (0, None)
+
+
+def version_of(slot: Slot) -> int:
+    """How often *slot* was written."""
+    return slot._words[slot._word]
+
+
+def set_version(slot: Slot, version: int) -> None:
+    """Say that *slot* was written so often."""
+    slot._words[slot._word] = version
+
+
+def bytes_in(slot: Slot, start: int, length: int, buffer: int = 0) -> bytes:
+    """What is in the memory of one of the two buffers of *slot*."""
+    at = slot._at + buffer * slot._stride + start
+    return bytes(slot._bytes[at : at + length])
+
+
+def flip_bits(slot: Slot, at: int, mask: int = 1, buffer: int = 0) -> None:
+    """Spoil the byte at *at* of one of the two buffers of *slot*."""
+    slot._bytes[slot._at + buffer * slot._stride + at] ^= mask
+
+
+def slot_that_tells(
+    memory: Memory, slot: Slot, copies: Callable[[int], object]
+) -> Slot:
+    """The place of *slot* again; *copies* is told each version before it is copied."""
+
+    class Telling(Slot):
+        __slots__ = ()
+
+        def _copy(self, version: int) -> bytes | None:
+            copies(version)
+            return super()._copy(version)
+
+    place = Place(0, slot._at - HEADER, slot.capacity)
+    return Telling(memory._chunks[0], place, bytes)
+
+
+def chunk_sizes(memory: Memory) -> list[int]:
+    """How long each mapped part of *memory* is."""
+    return [chunk.size for chunk in memory._chunks]
+
+
+def sizes_given_back(memory: Memory) -> list[int]:
+    """For which capacities there was ever a slot that was given back."""
+    return list(memory._free)
+
+
+def around_link_writes(
+    patch: pytest.MonkeyPatch, around: Callable[[Callable[[], None]], None]
+) -> None:
+    """Have *around* be called, with the write itself, when a link is written."""
+    write = SharedLink._write
+
+    def wrapped(link: SharedLink) -> None:
+        around(lambda: write(link))
+
+    patch.setattr(SharedLink, "_write", wrapped)
+
+
+def message_head(length: int) -> bytes:
+    """How a message of *length* bytes begins, between two processes."""
+    from okex_ws import ipc
+
+    return ipc._PREFIX.pack(ipc._MAGIC, length, 0)
+
+
+# --- Recording ----------------------------------------------------------------------
+
+
+def file_of(recorder: Recorder) -> int:
+    """The descriptor that *recorder* writes to."""
+    return recorder._parts._file
+
+
+def set_file(recorder: Recorder, descriptor: int) -> None:
+    """Have *recorder* write to *descriptor*."""
+    recorder._parts._file = descriptor
+
+
+# --- Parsing ------------------------------------------------------------------------
+
+
+def find_fast_json() -> Callable[[Any], Any]:
+    """The quickest way to read JSON that is installed."""
+    from okex_ws.protocols import parsing
+
+    return parsing._find_fast()
+
+
+# --- The local exchange -------------------------------------------------------------
+
+
+def market_of(exchange: LocalExchange) -> Market:
+    """The market that *exchange* runs."""
+    return exchange._market
+
+
+def instrument_markets_of(market: SyntheticMarket) -> list[Floor]:
+    """The instruments of *market* that some client has asked for."""
+    return [stand.floor for stand in market._stands]
+
+
+def on_loop_of(exchange: LocalExchange, do: Callable[[], Any]) -> Any:
+    """What *do* returns, called in one step of the event loop of *exchange*."""
+    return exchange._thread.call(do)
+
+
+def clients_of(exchange: LocalExchange) -> Clients:
+    """The clients of *exchange*; to be touched on its loop alone."""
+    return exchange._hub.clients
+
+
+def market_is_started(exchange: LocalExchange) -> bool:
+    """Whether the market of *exchange* moves, or will in a moment."""
+    return exchange._hub._starts is not None
+
+
+def book_faults_of(exchange: LocalExchange) -> dict[str, dict[str, int | None]]:
+    """Of each book of *exchange*, what goes wrong about it and how often."""
+    return exchange._hub.faults.books
+
+
+def holds_back(exchange: LocalExchange, channel: str) -> bool:
+    """Whether a message of *channel* is kept to be sent behind the next one."""
+    return exchange._hub._spoilers[channel]._held is not None
+
+
+def sides_of(market: Floor) -> tuple[Side, Side]:
+    """The bids and the asks of one instrument."""
+    return market._bids, market._asks
+
+
+def best_rows_of(market: Floor, count: int) -> tuple[list[Row], list[Row]]:
+    """The best *count* rows of bids and of asks, as a whole book says them."""
+    bids, asks = (market._rows(side.top(count)) for side in sides_of(market))
+    return bids, asks
+
+
+def followed_books_of(market: Floor) -> list[Topic]:
+    """The whole books of one instrument that are followed change by change."""
+    return list(market._depths)
+
+
+def watches_of(side: Side) -> list[set[int]]:
+    """What is told of each change of *side*."""
+    return side._watches
+
+
+# --- The command line ---------------------------------------------------------------
+
+
+def replace_serving(
+    patch: pytest.MonkeyPatch, serve: Callable[[LocalExchange], object]
+) -> None:
+    """Have ``okex-ws serve`` call *serve* in place of what it does until its end."""
+    from okex_ws.cli.serve import _Desk
+
+    patch.setattr(_Desk, "work", lambda desk: serve(desk._exchange))
+
+
+def make_serving(exchange: Any, plan: Sequence[tuple[float, str]]) -> Any:
+    """What ``okex-ws serve`` runs: *plan* are its faults, each with its second."""
+    from okex_ws.cli.serve import _Desk
+
+    return _Desk(exchange, list(plan))
+
+
+def page_backwards(
+    page: Callable[[Any, int], Sequence[Any]], limit: int, size: int
+) -> list[Any]:
+    """The newest *limit* of what *page* gives, asked for *size* at a time."""
+    from okex_ws.cli import history
+
+    before, history._PAGE = history._PAGE, size
+    try:
+        return history._backwards(page, limit)
+    finally:
+        history._PAGE = before
+
+
+def draw_book(axes: Axes, story: Story) -> None:
+    """Draw the bids and asks of *story*."""
+    from okex_ws.cli.picture import _draw_book
+
+    _draw_book(axes, story)
+
+
+def dress(axes: Axes, story: Story) -> None:
+    """Draw the legend, the title and the scales of *story*."""
+    from okex_ws.cli.picture import _dress
+
+    _dress(axes, story)
