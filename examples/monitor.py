@@ -54,7 +54,7 @@ PRICES = ("bid", "bid_size", "ask", "ask_size", "spread")
 # --- What there is to show ----------------------------------------------------------
 
 
-def look(subscription: WSSubscription) -> tuple[BestBidAsk | None, Health]:
+def read_prices(subscription: WSSubscription) -> tuple[BestBidAsk | None, Health]:
     """Prices and health that agree: there are prices if and only if it is LIVE."""
     for _ in range(3):
         best, health = subscription.best_bid_ask(), subscription.health()
@@ -297,7 +297,7 @@ def watch(
         if ended():
             print(ENDED, file=sys.stderr if options.json else sys.stdout)
             return 0
-        best, health = look(subscription)
+        best, health = read_prices(subscription)
         if options.json:
             print(as_json(name, best, health), flush=True)
         else:

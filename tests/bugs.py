@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 
-class _Ear(logging.Handler):
+class _InternalErrorHandler(logging.Handler):
     def __init__(self, tell: Callable[[str], object]) -> None:
         super().__init__(logging.WARNING)
         self._tell = tell
@@ -22,11 +22,11 @@ class _Ear(logging.Handler):
 @contextmanager
 def bugs_told(tell: Callable[[str], object]) -> Iterator[None]:
     """Each internal error is told inside, and nothing else of the log is heard."""
-    log, ear = logging.getLogger("okex_ws"), _Ear(tell)
+    log, handler = logging.getLogger("okex_ws"), _InternalErrorHandler(tell)
     propagated, log.propagate = log.propagate, False
-    log.addHandler(ear)
+    log.addHandler(handler)
     try:
         yield
     finally:
-        log.removeHandler(ear)
+        log.removeHandler(handler)
         log.propagate = propagated

@@ -243,7 +243,7 @@ def thread_or_shared(
 ) -> str:
     """The same test twice: the second time every read goes through shared memory."""
     if request.param == "shared":
-        monkeypatch.setattr(okex_ws.plan.Plan, "make_view", make_shared_view)
+        monkeypatch.setattr(okex_ws.plan.Pool, "make_view", make_shared_view)
     return str(request.param)
 
 

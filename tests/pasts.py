@@ -14,7 +14,7 @@ from typing import Any
 from tests.world import START, World
 
 from okex_ws import Candle, ConnectionLost, Gap, PastBook, Trade
-from okex_ws.filler import Answer, Filler, Question
+from okex_ws.filler import HistoryQuery, HistoryWorker, QueryCallback
 from okex_ws.history import History
 from okex_ws.timing import utc
 
@@ -121,7 +121,7 @@ class Past:
         self.closed += 1
 
 
-class WorldFiller(Filler):
+class WorldHistoryWorker(HistoryWorker):
     """Asks in the world's own time: an answer is a look at the list, half way."""
 
     def __init__(
@@ -136,7 +136,9 @@ class WorldFiller(Filler):
         self.times = 1
         self.jitter: random.Random | None = None
 
-    def ask(self, question: Question, answer: Answer, wait: float = 0.0) -> None:
+    def ask(
+        self, question: HistoryQuery, answer: QueryCallback, wait: float = 0.0
+    ) -> None:
         half = self.latency / 2
         if self.jitter is not None:
             half *= self.jitter.uniform(0.1, 3.0)

@@ -9,7 +9,7 @@ from typing import Any
 import hypothesis.strategies as st
 
 from okex_ws.errors import RequestRejected, WireError
-from okex_ws.rest_wire import Dialect
+from okex_ws.rest_wire import RestProtocol
 
 
 def json_of(names: Iterable[str]) -> st.SearchStrategy[Any]:
@@ -36,7 +36,7 @@ READING = (WireError, RequestRejected)
 
 
 def read_by_all(
-    dialect: Dialect,
+    dialect: RestProtocol,
     read: Callable[[], Any],
     errors: tuple[type[Exception], ...] = READING,
 ) -> None:

@@ -12,14 +12,21 @@ from typing import Any
 
 from tests.support.internals import change_settings
 
-from okex_ws.mirror import LINK_ROOM, LINKS, RemoteLinks, decode_link, make_mirror, room
-from okex_ws.plan import Plan
+from okex_ws.mirror import (
+    LINK_CAPACITY,
+    LINKS,
+    RemoteLinks,
+    decode_link,
+    make_mirror,
+    slot_capacity,
+)
+from okex_ws.plan import Pool
 from okex_ws.relay import Relay, SharedLinks
 from okex_ws.shared import FIRST_CHUNK, Chunk, Memory, Slot
 from okex_ws.view import View
 
 
-class HereMemory(Memory):
+class LocalMemory(Memory):
     """Memory of this process alone, which needs no descriptor."""
 
     def __init__(self) -> None:
@@ -29,20 +36,20 @@ class HereMemory(Memory):
         self._chunks.append(Chunk(mmap.mmap(-1, FIRST_CHUNK << len(self._chunks))))
 
 
-class Desk:
+class SharedMemoryRig:
     """The memory of one plan, seen from both sides, and who writes there."""
 
-    def __init__(self, plan: Plan) -> None:
-        self.wire = plan.wire
-        self.memory = HereMemory()
+    def __init__(self, pool: Pool) -> None:
+        self.wire = pool.wire
+        self.memory = LocalMemory()
         self.views: weakref.WeakSet[SharedView] = weakref.WeakSet()
-        places = [self.memory.take(LINK_ROOM) for _ in range(LINKS)]
-        theirs = [self.memory.slot(place, decode_link) for place in places]
+        addresses = [self.memory.allocate(LINK_CAPACITY) for _ in range(LINKS)]
+        theirs = [self.memory.slot(address, decode_link) for address in addresses]
         self.remote = RemoteLinks(theirs, lambda: True)
         self.remote.lose()
-        ours = [self.memory.slot(place) for place in places]
+        ours = [self.memory.slot(address) for address in addresses]
         self.links = SharedLinks(ours, 1, self.flush)
-        change_settings(plan, link=self.links.make)
+        change_settings(pool, link=self.links.make)
 
     def flush(self) -> None:
         for view in self.views:
@@ -53,25 +60,31 @@ class SharedView(Relay):
     """Tells as any view, and reads what it told through the memory."""
 
     def __init__(
-        self, desk: Desk, owner: Any, label: str, limits: Any, clock: Any, calls: Any
+        self,
+        memory_rig: SharedMemoryRig,
+        subscription: Any,
+        label: str,
+        limits: Any,
+        clock: Any,
+        calls: Any,
     ) -> None:
         super().__init__(0, label, clock, calls, {}, self._told)
-        self.owner, self.limits = owner, limits
-        self.desk = desk
-        self.reads = View(owner, label, limits, clock, calls)
+        self.subscription, self.limits = subscription, limits
+        self.memory_rig = memory_rig
+        self.reads = View(subscription, label, limits, clock, calls)
 
     def carry(self, channels: Any) -> None:
         mirrors, slots = {}, {}
         for topic, channel in channels.items():
-            place = self.desk.memory.take(room(channel.described))
-            slot = self.desk.memory.slot(place, self.desk.remote.decode)
-            mirrors[topic] = make_mirror(self.desk.wire, channel.described, slot)
-            ours: Slot = self.desk.memory.slot(place)
+            address = self.memory_rig.memory.allocate(slot_capacity(channel.described))
+            slot = self.memory_rig.memory.slot(address, self.memory_rig.remote.decode)
+            mirrors[topic] = make_mirror(self.memory_rig.wire, channel.described, slot)
+            ours: Slot = self.memory_rig.memory.slot(address)
             slots[topic] = (ours, 0)
         self._slots = slots
         self.reads.carry(mirrors)
         super().carry(channels)
-        self.desk.views.add(self)
+        self.memory_rig.views.add(self)
 
     def _told(self, kind: str, *rest: Any) -> None:
         if kind == "woken":
@@ -108,9 +121,9 @@ class SharedView(Relay):
 
 
 def make_shared_view(
-    plan: Plan, owner: Any, label: str, limits: Any, callbacks: Any
+    pool: Pool, subscription: Any, label: str, limits: Any, callbacks: Any
 ) -> View:
-    """In place of `Plan.make_view`."""
-    desk = vars(plan).setdefault("desk", None) or Desk(plan)
-    plan.desk = desk  # type: ignore[attr-defined]
-    return SharedView(desk, owner, label, limits, plan.clock, callbacks)
+    """In place of `Pool.make_view`."""
+    memory_rig = vars(pool).setdefault("memory_rig", None) or SharedMemoryRig(pool)
+    pool.memory_rig = memory_rig  # type: ignore[attr-defined]
+    return SharedView(memory_rig, subscription, label, limits, pool.clock, callbacks)

@@ -28,20 +28,20 @@ from tests.support.internals import (
 )
 
 from okex_ws import ConnectionLost, Stats, SubscriptionRejected, Timeouts
-from okex_ws._reader import Forward, Post, Reader
-from okex_ws.child import Child
+from okex_ws._reader import LogForwarder, ParentSender, Worker
+from okex_ws.child import WorkerProcess
 from okex_ws.ipc import Unpacker, pack
 from okex_ws.local_exchange import LocalExchange
 from okex_ws.mirror import (
-    LINK_ROOM,
+    LINK_CAPACITY,
     AnyMirror,
     RemoteLinks,
     decode_link,
     make_mirror,
-    room,
+    slot_capacity,
 )
 from okex_ws.protocols.v5 import PROTOCOL as V5
-from okex_ws.relay import Spot
+from okex_ws.relay import SlotAssignment
 from okex_ws.shared import Memory
 
 LIMIT = 30.0
@@ -55,11 +55,11 @@ class Parent:
     def __init__(self, exchange: LocalExchange) -> None:
         self.exchange = exchange
         self.memory = Memory()
-        self.places = [self.memory.take(LINK_ROOM) for _ in range(4)]
-        slots = [self.memory.slot(place, decode_link) for place in self.places]
+        self.addresses = [self.memory.allocate(LINK_CAPACITY) for _ in range(4)]
+        slots = [self.memory.slot(address, decode_link) for address in self.addresses]
         self.remote = RemoteLinks(slots, lambda: True)
         self.remote.lose()
-        self.child = Child(self.memory.key)
+        self.child = WorkerProcess(self.memory.key)
         self._unpacker = Unpacker()
         self._said: list[Any] = []
 
@@ -75,17 +75,22 @@ class Parent:
             "timeouts": Timeouts(),
             "probe_interval": 1.0,
         }
-        memory = self.memory.key, self.places, 100
+        memory = self.memory.key, self.addresses, 100
         self.tell("start", options, *memory, os.getpid() if pid is None else pid)
 
     def subscribe(self, number: int, *topics: str, epoch: int = 0) -> list[AnyMirror]:
         names = {t: V5.channel(t, "spot", "BTC-USDT") for t in topics}
-        spots = {t: Spot(self.memory.take(room(n)), epoch) for t, n in names.items()}
+        assignments = {
+            t: SlotAssignment(self.memory.allocate(slot_capacity(n)), epoch)
+            for t, n in names.items()
+        }
         mirrors = [
-            make_mirror(V5, n, self.memory.slot(spots[t].place, self.remote.decode))
+            make_mirror(
+                V5, n, self.memory.slot(assignments[t].address, self.remote.decode)
+            )
             for t, n in names.items()
         ]
-        self.tell("subscribe", number, "BTC-USDT", names, spots)
+        self.tell("subscribe", number, "BTC-USDT", names, assignments)
         return mirrors
 
     def hear(self, kind: str) -> Any:
@@ -278,26 +283,26 @@ def received(sock: socket.socket) -> list[Any]:
 def test_nobody_waits_for_a_parent_that_does_not_listen(ends: Any) -> None:
     """What can be said again is said once, and what may be lost has a bound."""
     ours, theirs = ends
-    post = Post(ours)
+    sender = ParentSender(ours)
     try:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("okex_ws._reader.MOST_WAITING", 5)
-            post.say("log", "x" * 10_000_000)  # more than the socket takes
+            patch.setattr("okex_ws._reader.MAX_QUEUED", 5)
+            sender.say("log", "x" * 10_000_000)  # more than the socket takes
             deadline = time.monotonic() + LIMIT
-            while waiting_in(post):
+            while waiting_in(sender):
                 assert time.monotonic() < deadline
                 time.sleep(0.001)
             lost, other = ConnectionLost("ws://x", "gone"), ConnectionLost("ws://y", "")
             for number in range(1000):
-                post.say("trouble", [number], lost)
-            post.say("trouble", [7], other)
+                sender.say("trouble", [number], lost)
+            sender.say("trouble", [7], other)
             for _ in range(1000):
-                post.say("woken")
+                sender.say("woken")
             for number in range(100):
-                post.say("log", {"number": number})
-            post.say("left", 1, None)
+                sender.say("log", {"number": number})
+            sender.say("left", 1, None)
     finally:
-        threading.Thread(target=lambda: (post.close(LIMIT), ours.close())).start()
+        threading.Thread(target=lambda: (sender.close(LIMIT), ours.close())).start()
     first, *rest = received(theirs)
 
     assert first[0] == "log"
@@ -310,7 +315,7 @@ def test_nobody_waits_for_a_parent_that_does_not_listen(ends: Any) -> None:
 def test_a_place_is_left_before_that_is_said(ends: Any) -> None:
     """Whoever has it next is written over by nobody."""
     ours, theirs = ends
-    reader, steps = Reader(ours), []  # type: ignore[var-annotated]
+    worker, steps = Worker(ours), []  # type: ignore[var-annotated]
 
     class Relay:
         def leave(self) -> None:
@@ -323,12 +328,12 @@ def test_a_place_is_left_before_that_is_said(ends: Any) -> None:
         def stats(self, relays: Any) -> Stats:
             return Stats(messages=7)
 
-    say = reader.post.say
-    reader.post.say = lambda kind, *rest: (steps.append(kind), say(kind, *rest))  # type: ignore[assignment,func-returns-value,method-assign]
-    set_pool_of_worker(reader, Plan(), {1: Relay()})
-    unsubscribe(reader, 1)
-    reader.post.close(LIMIT)
-    close_selector(reader)
+    say = worker.sender.say
+    worker.sender.say = lambda kind, *rest: (steps.append(kind), say(kind, *rest))  # type: ignore[assignment,func-returns-value,method-assign]
+    set_pool_of_worker(worker, Plan(), {1: Relay()})
+    unsubscribe(worker, 1)
+    worker.sender.close(LIMIT)
+    close_selector(worker)
     ours.close()
 
     assert steps == ["leave", "detach", "left"]
@@ -337,27 +342,27 @@ def test_a_place_is_left_before_that_is_said(ends: Any) -> None:
 
 def test_what_is_said_to_nobody_ends_the_thread(ends: Any) -> None:
     ours, theirs = ends
-    post = Post(ours)
+    sender = ParentSender(ours)
     theirs.close()
-    post.say("woken")
-    thread = thread_of(post)
+    sender.say("woken")
+    thread = thread_of(sender)
     assert thread is not None
     thread.join(LIMIT)
     assert not thread.is_alive()
-    post.say("woken")
-    post.close(LIMIT)
+    sender.say("woken")
+    sender.close(LIMIT)
 
 
 def test_a_record_goes_as_text_with_its_traceback(ends: Any) -> None:
     ours, theirs = ends
-    post = Post(ours)
+    sender = ParentSender(ours)
     logger = logging.Logger("okex_ws")
-    logger.addHandler(Forward(post))
+    logger.addHandler(LogForwarder(sender))
     try:
         raise ValueError("odd")
     except ValueError:
         logger.exception("%s went wrong", object, extra={"event": "dropped"})
-    post.close(LIMIT)
+    sender.close(LIMIT)
     ours.close()
     ((_, fields),) = received(theirs)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from okex_ws.agreement import Agreement, disagree
+from okex_ws.agreement import CrossCheck, disagree
 from okex_ws.channel import DepthChannel
 from okex_ws.messages import State
 from okex_ws.protocols.v5 import PROTOCOL as V5
@@ -69,7 +69,7 @@ def test_two_depths_of_one_number_have_one_top(
 def test_what_was_pushed_is_compared_with_each_of_the_others() -> None:
     pushed = channel("depth", shown())
     others = [channel("bbo-tbt", shown(OTHER)), channel("depth5", shown(OTHER))]
-    agreement = Agreement("BTC-USDT")
+    agreement = CrossCheck("BTC-USDT")
 
     agreement.check(pushed, [pushed, *others], 0.0)
 
@@ -82,7 +82,7 @@ def test_it_is_said_once_a_minute_and_counted_each_time(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     pushed, other = channel("depth", shown()), channel("bbo-tbt", shown(OTHER))
-    agreement = Agreement("BTC-USDT")
+    agreement = CrossCheck("BTC-USDT")
 
     for now in (0.0, 1.0, 59.999, 60.0, 61.0):
         agreement.check(pushed, [pushed, other], now)
@@ -99,7 +99,7 @@ def test_it_is_said_once_a_minute_and_counted_each_time(
 
 
 def test_what_agrees_is_not_spoken_of(caplog: pytest.LogCaptureFixture) -> None:
-    agreement = Agreement("BTC-USDT")
+    agreement = CrossCheck("BTC-USDT")
     one, other = channel("depth", shown()), channel("bbo-tbt", shown())
 
     agreement.check(one, [one, other], 0.0)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from okex_ws.allowance import Allowance
+from okex_ws.allowance import RequestBudget
 from okex_ws.timing import Budget
 
 
-def spent(requests: int, limit: int = 8) -> Allowance:
+def spent(requests: int, limit: int = 8) -> RequestBudget:
     """An allowance of 8 an hour, of which some were spent at 0, 1, 2, ..."""
-    allowance = Allowance(Budget(limit, 3600.0))
+    allowance = RequestBudget(Budget(limit, 3600.0))
     for now in range(requests):
         allowance.spend(float(now))
     return allowance
@@ -51,19 +51,19 @@ def test_the_broken_have_half_of_the_hour_in_pairs() -> None:
     allowance, gap = spent(0, limit=96), 3600.0 / 22
 
     for now in (1.0, 2.0):
-        assert allowance.may_mend(now)
+        assert allowance.may_resubscribe(now)
         allowance.spend_share(now)
 
-    assert not allowance.may_mend(3.0)
+    assert not allowance.may_resubscribe(3.0)
     ready_at, (words,) = allowance.wait_for_share(5, 3.0)
     assert ready_at == pytest.approx(1.0 + gap)
     assert (words.op, words.channels) == ("resynchronising", 5)
     assert allowance.wait_for_share(5, 4.0) == (ready_at, [])
     # Everybody else goes on.
     assert allowance.wait("subscribe", 1, 4.0) == (4.0, [])
-    assert allowance.may_mend(ready_at)
+    assert allowance.may_resubscribe(ready_at)
     allowance.spend_share(ready_at)
-    assert not allowance.may_mend(ready_at + gap / 2)
+    assert not allowance.may_resubscribe(ready_at + gap / 2)
 
 
 def test_in_no_hour_the_broken_have_more_than_half() -> None:
@@ -71,7 +71,7 @@ def test_in_no_hour_the_broken_have_more_than_half() -> None:
     times = []
     now = 0.0
     while now < 7200.0:
-        if allowance.may_mend(now):
+        if allowance.may_resubscribe(now):
             allowance.spend_share(now)
             times.append(now)
         now += 0.5
@@ -90,6 +90,6 @@ def test_nobody_who_waits_hears_nothing() -> None:
 def test_the_smallest_budget_mends_one_at_a_time() -> None:
     allowance = spent(0, limit=1)
 
-    assert allowance.may_mend(1.0)
+    assert allowance.may_resubscribe(1.0)
     allowance.spend_share(1.0)
-    assert not allowance.may_mend(2.0)
+    assert not allowance.may_resubscribe(2.0)

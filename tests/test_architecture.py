@@ -109,7 +109,7 @@ EXTRAS = {
     "httpcore": {"http_pool"},
 }
 
-MAX_MODULE_LINES = 400
+MAX_MODULE_LINES = 500
 # Of its body: the keywords of a constructor and its docstring are as many as they are.
 MAX_FUNCTION_LINES = 40
 

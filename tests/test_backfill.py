@@ -8,11 +8,11 @@ import pytest
 from tests.pasts import NAME, Past, bar_ms, make_candle, make_trade
 
 from okex_ws import Candle, Trade
-from okex_ws.backfill import CHUNK, MOST_MISSED, Bars, Trades, Walk
+from okex_ws.backfill import CHUNK, MOST_MISSED, CandleSeries, GapFill, TradeSeries
 from okex_ws.items import iso
 
-TRADES = Trades(NAME, "spot")
-BARS = Bars(NAME, "spot", "candle60s")
+TRADES = TradeSeries(NAME, "spot")
+BARS = CandleSeries(NAME, "spot", "candle60s")
 
 
 def trades(*numbers: int) -> list[Trade]:
@@ -23,7 +23,7 @@ def bars(*minutes: int) -> list[Candle]:
     return [make_candle(minute) for minute in minutes]
 
 
-def told(walk: Walk[Any]) -> list[Any]:
+def told(walk: GapFill[Any]) -> list[Any]:
     """What it found: ids or minutes, and the ends of what is missing."""
     found: list[Any] = []
     for item in walk.result():
@@ -36,14 +36,14 @@ def told(walk: Walk[Any]) -> list[Any]:
     return found
 
 
-def outage(after: int, before: int | None) -> Walk[Trade]:
+def outage(after: int, before: int | None) -> GapFill[Trade]:
     behind = None if before is None else make_trade(before)
-    return Walk(TRADES, make_trade(after), behind, 0)
+    return GapFill(TRADES, make_trade(after), behind, 0)
 
 
-def past(before: int | None, wanted: int) -> Walk[Trade]:
+def past(before: int | None, wanted: int) -> GapFill[Trade]:
     behind = None if before is None else make_trade(before)
-    return Walk(TRADES, None, behind, wanted)
+    return GapFill(TRADES, None, behind, wanted)
 
 
 # --- Trades -------------------------------------------------------------------------
@@ -214,11 +214,11 @@ def test_ids_that_began_anew_cannot_be_asked_for(after: int, before: int) -> Non
 def test_ids_that_are_no_numbers_cannot_be_asked_for() -> None:
     odd = Trade(**{**_fields(make_trade(1)), "id": "a-1"})
 
-    assert not Walk(TRADES, None, odd, 5).is_possible
-    walk = Walk(TRADES, make_trade(1), odd, 5)
+    assert not GapFill(TRADES, None, odd, 5).is_possible
+    walk = GapFill(TRADES, make_trade(1), odd, 5)
     assert not walk.is_possible
     assert told(walk) == [("1", None)]
-    assert not Walk(TRADES, odd, make_trade(1), 5).is_possible
+    assert not GapFill(TRADES, odd, make_trade(1), 5).is_possible
 
 
 def _fields(trade: Trade) -> dict[str, Any]:
@@ -236,7 +236,7 @@ def test_trades_touch_where_no_number_is_between_them() -> None:
 
 def test_the_newest_closed_candle_has_to_end_where_the_live_one_begins() -> None:
     live = make_candle(9, closed=False)
-    walk = Walk(BARS, None, live, 3)
+    walk = GapFill(BARS, None, live, 3)
 
     assert not walk.take(bars(5, 6, 7), last=False)
     assert walk.take(bars(5, 6, 7, 8), last=False)
@@ -246,7 +246,7 @@ def test_the_newest_closed_candle_has_to_end_where_the_live_one_begins() -> None
 
 
 def test_a_bar_that_was_open_when_it_was_lost_is_completed() -> None:
-    walk = Walk(BARS, make_candle(4, closed=False), make_candle(7, closed=False), 0)
+    walk = GapFill(BARS, make_candle(4, closed=False), make_candle(7, closed=False), 0)
 
     walk.take(bars(4, 5, 6), last=False)
 
@@ -259,13 +259,13 @@ def test_a_bar_that_is_open_is_none_of_the_past() -> None:
         def candles(self, *args: Any, **keywords: Any) -> Any:
             return (make_candle(4), make_candle(5, closed=False))
 
-    walk = Walk(BARS, make_candle(3), None, 0)
+    walk = GapFill(BARS, make_candle(3), None, 0)
 
     assert walk.ask(Eager()) == (make_candle(4),)
 
 
 def test_one_that_was_closed_is_not_told_twice() -> None:
-    walk = Walk(BARS, make_candle(4), make_candle(7, closed=False), 0)
+    walk = GapFill(BARS, make_candle(4), make_candle(7, closed=False), 0)
 
     walk.take(bars(4, 5, 6), last=False)
 
@@ -273,7 +273,7 @@ def test_one_that_was_closed_is_not_told_twice() -> None:
 
 
 def test_a_bar_that_is_not_known_yet_is_a_gap_at_last() -> None:
-    walk = Walk(BARS, make_candle(4), make_candle(7, closed=False), 0)
+    walk = GapFill(BARS, make_candle(4), make_candle(7, closed=False), 0)
 
     walk.take(bars(4, 5), last=True)
 
@@ -281,7 +281,7 @@ def test_a_bar_that_is_not_known_yet_is_a_gap_at_last() -> None:
 
 
 def test_a_gap_may_be_all_there_is() -> None:
-    walk = Walk(BARS, make_candle(4), make_candle(7, closed=False), 0)
+    walk = GapFill(BARS, make_candle(4), make_candle(7, closed=False), 0)
 
     walk.take(bars(4), last=True)
 
@@ -316,7 +316,7 @@ def test_bars_touch_where_one_ends_as_the_other_begins() -> None:
 def test_a_bar_is_as_long_as_its_name_says(
     topic: str, days: float, follows: bool
 ) -> None:
-    series = Bars(NAME, "spot", topic)
+    series = CandleSeries(NAME, "spot", topic)
 
     assert series.follows(0, round(days * 86_400_000)) is follows
 
@@ -328,4 +328,4 @@ def test_a_past_of_anything_else_is_refused_where_it_was_asked(wrong: Any) -> No
             return wrong
 
     with pytest.raises(TypeError, match="a past of Trades"):
-        Walk(Trades(NAME, "spot"), None, None, 3).ask(Wrong())
+        GapFill(TradeSeries(NAME, "spot"), None, None, 3).ask(Wrong())

@@ -27,7 +27,7 @@ from okex_ws import (
     WSSubscription,
 )
 from okex_ws.book_channel import BookChannel
-from okex_ws.protocols import Wire
+from okex_ws.protocols import WireProtocol
 from okex_ws.protocols.v3 import PROTOCOL as V3
 from okex_ws.protocols.v5 import PROTOCOL as V5
 from okex_ws.trust import Link
@@ -36,7 +36,7 @@ from okex_ws.wire import Push
 # Every read a second time, through shared memory.
 pytestmark = pytest.mark.usefixtures("thread_or_shared")
 
-WIRES: dict[str, Wire] = {"v3": V3, "v5": V5}
+WIRES: dict[str, WireProtocol] = {"v3": V3, "v5": V5}
 BTC, ETH = "BTC-USDT", "ETH-USDT"
 
 
@@ -216,7 +216,7 @@ def test_it_resynchronises_until_the_new_snapshot_and_is_nothing_else_meanwhile(
     bench: Bench,
 ) -> None:
     bench.begin()
-    bench.channel.spoiled("it failed", 1.0)
+    bench.channel.invalidated("it failed", 1.0)
     shown = bench.channel.shown
     assert (shown.state, shown.cause, shown.data) == (
         State.RESYNCING,
@@ -247,14 +247,14 @@ def test_a_book_that_is_spoiled_before_its_snapshot_says_why_there_is_none(
     bench: Bench,
 ) -> None:
     """It is subscribed anew like any other; to add up there was nothing yet."""
-    bench.channel.spoiled("not JSON", 1.0)
+    bench.channel.invalidated("not JSON", 1.0)
 
     assert bench.state == (State.RESYNCING, 0)
     assert bench.channel.shown.cause == "not JSON"
     assert bench.channel.counts == {"resyncs": 1}
     assert bench.follower.take() == ["tell"]
     # Another one changes nothing, and is no second withdrawal.
-    bench.channel.spoiled("not JSON either", 2.0)
+    bench.channel.invalidated("not JSON either", 2.0)
     assert bench.channel.shown.cause == "not JSON"
     assert bench.channel.counts == {"resyncs": 1}
     assert bench.follower.take() == []
@@ -268,7 +268,7 @@ def test_a_book_that_nobody_acknowledged_has_nothing_to_withdraw(bench: Bench) -
     before = bench.channel.shown
     bench.follower.take()
 
-    bench.channel.spoiled("not JSON", 1.0)
+    bench.channel.invalidated("not JSON", 1.0)
 
     assert bench.channel.shown is before
     assert bench.channel.counts == {}
@@ -292,7 +292,7 @@ def test_a_book_that_is_lost_while_it_is_whole_is_a_gap_and_told_once(
 def test_a_book_that_was_broken_when_it_was_lost_is_one_gap(bench: Bench) -> None:
     bench.begin()
 
-    bench.channel.spoiled("it failed", 1.0)
+    bench.channel.invalidated("it failed", 1.0)
     bench.channel.lost("reset by peer", 2.0)
 
     assert bench.channel.counts == {"resyncs": 1, "gaps": 1}
@@ -300,7 +300,7 @@ def test_a_book_that_was_broken_when_it_was_lost_is_one_gap(bench: Bench) -> Non
 
 def test_after_a_loss_it_is_as_any_other_channel(bench: Bench) -> None:
     bench.begin()
-    bench.channel.spoiled("it failed", 1.0)
+    bench.channel.invalidated("it failed", 1.0)
     bench.channel.lost("reset by peer", 2.0)
     assert bench.state == (State.RECONNECTING, 1)
     link = bench.link = Link(3.0)
@@ -366,7 +366,7 @@ def test_what_fails_its_proof_is_never_shown(bench: Bench, bad: Bad) -> None:
         negative: BookError,
     }
     assert type(caught.value) is expected.get(bad, WireError)
-    bench.channel.spoiled("it failed", 1.0)
+    bench.channel.invalidated("it failed", 1.0)
     # From here on nothing is held to which anything could be added.
     assert not bench.push(bench.ladder.size("7"))
     assert bench.state == (State.RESYNCING, 1)
@@ -381,7 +381,7 @@ def test_what_came_before_a_bad_message_in_one_push_was_shown(bench: Bench) -> N
         bench.push(good, shapeless(bench))
 
     assert bench.book[0] == shown
-    bench.channel.spoiled("it failed", 1.0)
+    bench.channel.invalidated("it failed", 1.0)
     assert bench.state == (State.RESYNCING, 1)
 
 

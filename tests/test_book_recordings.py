@@ -23,7 +23,7 @@ import pytest
 
 from okex_ws.book import BookBuilder, OrderBook, Side
 from okex_ws.errors import BookError, ChecksumMismatch, SequenceGap
-from okex_ws.protocols import Wire
+from okex_ws.protocols import WireProtocol
 from okex_ws.protocols.v3 import PROTOCOL as V3
 from okex_ws.protocols.v5 import PROTOCOL as V5
 from okex_ws.wire import BookData, Push
@@ -37,7 +37,7 @@ WS_57 = "cryptofeed/v3_OKEX.ws.57_20210417.deflate.b64"
 V5_OF_2022 = "cryptofeed/v5_OKX.ws.1_20220513.recv.jsonl"
 TICKVAULT = "tickvault/okx_books.jsonl"
 # The recordings that carry a checksum, and how many frames of books each has.
-FRAMES: dict[str, tuple[Wire, int]] = {
+FRAMES: dict[str, tuple[WireProtocol, int]] = {
     WS_56: (V3, 2398),
     WS_57: (V3, 2338),
     "cryptofeed/v3_OKCOIN.ws.1_20210722.deflate.b64": (V3, 1031),
@@ -55,7 +55,7 @@ Sides = tuple[Side, Side]
 class Recorded(NamedTuple):
     """One message of a book, and the book before and after it."""
 
-    wire: Wire
+    wire: WireProtocol
     channel: str
     text: str
     data: BookData
@@ -63,7 +63,7 @@ class Recorded(NamedTuple):
     after: Sides
 
 
-def pushes(name: str, wire: Wire) -> Iterator[Push]:
+def pushes(name: str, wire: WireProtocol) -> Iterator[Push]:
     """Those of books, read from the binary frames where there are any."""
     binary = name.endswith(".b64")
     for line in (CAPTURES / name).read_text().splitlines():
@@ -74,7 +74,7 @@ def pushes(name: str, wire: Wire) -> Iterator[Push]:
 
 
 @cache
-def replay(name: str, wire: Wire) -> tuple[Recorded, ...]:
+def replay(name: str, wire: WireProtocol) -> tuple[Recorded, ...]:
     """The whole recording; a `BookError` where one of its books is not proven."""
     builders: dict[str, BookBuilder] = defaultdict(BookBuilder)
     held: dict[str, Sides] = defaultdict(lambda: ((), ()))

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import pytest
-from tests.pasts import NAME, Past, WorldFiller
+from tests.pasts import NAME, Past, WorldHistoryWorker
 from tests.support.internals import queue_of, set_history_worker, take_without_waiting
 from tests.world import Ladder, World
 
@@ -22,30 +22,30 @@ from okex_ws import (
     StateChange,
     WSSubscription,
 )
-from okex_ws.bootstrap import FETCHES, MOST_WAITING, Bootstrap, Said
+from okex_ws.bootstrap import FETCHES, MOST_WAITING, BookMessage, SnapshotJoin
 from okex_ws.timing import utc
 from okex_ws.wire import BookData
 
 TIME = 1_600_000_000.0
 
 
-def said(prev_seq: int | None, seq: int | None) -> Said:
+def said(prev_seq: int | None, seq: int | None) -> BookMessage:
     rows = [["100.0", str(seq), "0", "1"]]
-    return Said(BookData(False, rows, [], 0, seq, prev_seq, 0), f"to {seq}")
+    return BookMessage(BookData(False, rows, [], 0, seq, prev_seq, 0), f"to {seq}")
 
 
 def book(seq: int | None) -> PastBook:
     return PastBook((("99", "1", "0", "1"),), (("101", "2", "0", "1"),), seq, utc(TIME))
 
 
-def waiting(*steps: tuple[int, int]) -> Bootstrap:
-    bootstrap = Bootstrap()
+def waiting(*steps: tuple[int, int]) -> SnapshotJoin:
+    snapshot_join = SnapshotJoin()
     for step in steps:
-        bootstrap.add(said(*step))
-    return bootstrap
+        snapshot_join.add(said(*step))
+    return snapshot_join
 
 
-def seqs(steps: Iterable[Said]) -> list[tuple[int | None, int | None, str]]:
+def seqs(steps: Iterable[BookMessage]) -> list[tuple[int | None, int | None, str]]:
     return [(s.change.prev_seq, s.change.seq, s.text) for s in steps]
 
 
@@ -73,11 +73,11 @@ CHAIN = ((10, 15), (15, 22), (22, 30))
 def test_the_first_update_that_is_not_in_the_book_follows_it(
     seq: int, joined: list[tuple[int, int, str]]
 ) -> None:
-    bootstrap = waiting(*CHAIN)
+    snapshot_join = waiting(*CHAIN)
 
-    bootstrap.fetched(book(seq))
+    snapshot_join.fetched(book(seq))
 
-    steps = bootstrap.joined()
+    steps = snapshot_join.joined()
     assert seqs(steps)[1:] == joined[1:]
     assert seqs(steps)[0][:2] == joined[0][:2]
     assert steps[0].change.whole
@@ -86,54 +86,54 @@ def test_the_first_update_that_is_not_in_the_book_follows_it(
 
 
 def test_a_book_that_is_ahead_waits_for_its_update() -> None:
-    bootstrap = waiting(*CHAIN)
-    bootstrap.fetched(book(33))
+    snapshot_join = waiting(*CHAIN)
+    snapshot_join.fetched(book(33))
 
-    assert bootstrap.joined() == []
-    assert not bootstrap.is_behind
-    bootstrap.add(said(30, 31))
-    assert bootstrap.joined() == []
-    bootstrap.add(said(31, 35))
+    assert snapshot_join.joined() == []
+    assert not snapshot_join.is_behind
+    snapshot_join.add(said(30, 31))
+    assert snapshot_join.joined() == []
+    snapshot_join.add(said(31, 35))
 
-    assert seqs(bootstrap.joined())[1:] == [(33, 35, "to 35")]
+    assert seqs(snapshot_join.joined())[1:] == [(33, 35, "to 35")]
 
 
 def test_one_that_the_stream_comes_to_is_the_book() -> None:
-    bootstrap = waiting(*CHAIN)
-    bootstrap.fetched(book(33))
-    assert bootstrap.joined() == []
+    snapshot_join = waiting(*CHAIN)
+    snapshot_join.fetched(book(33))
+    assert snapshot_join.joined() == []
 
-    bootstrap.add(said(30, 33))
+    snapshot_join.add(said(30, 33))
 
-    assert seqs(bootstrap.joined()) == [(-1, 33, "to 33")]
+    assert seqs(snapshot_join.joined()) == [(-1, 33, "to 33")]
 
 
 def test_a_book_that_is_older_than_the_first_update_is_fetched_anew() -> None:
-    bootstrap = waiting(*CHAIN)
+    snapshot_join = waiting(*CHAIN)
 
-    bootstrap.fetched(book(9))
+    snapshot_join.fetched(book(9))
 
-    assert bootstrap.is_behind
-    assert bootstrap.fetches == 1
-    assert bootstrap.joined() == []
-    bootstrap.fetched(book(10))
-    assert not bootstrap.is_behind
-    assert len(bootstrap.joined()) == 4
+    assert snapshot_join.is_behind
+    assert snapshot_join.fetches == 1
+    assert snapshot_join.joined() == []
+    snapshot_join.fetched(book(10))
+    assert not snapshot_join.is_behind
+    assert len(snapshot_join.joined()) == 4
 
 
 def test_an_idle_update_changes_nothing() -> None:
-    bootstrap = waiting((10, 10))
+    snapshot_join = waiting((10, 10))
 
-    bootstrap.fetched(book(10))
+    snapshot_join.fetched(book(10))
 
-    assert seqs(bootstrap.joined()) == [(-1, 10, "to 10")]
+    assert seqs(snapshot_join.joined()) == [(-1, 10, "to 10")]
 
 
 def test_a_lost_update_is_seen() -> None:
-    bootstrap = waiting((10, 15))
+    snapshot_join = waiting((10, 15))
 
     with pytest.raises(SequenceGap):
-        bootstrap.add(said(16, 22))
+        snapshot_join.add(said(16, 22))
 
 
 def test_numbers_that_begin_anew_prove_nothing() -> None:
@@ -143,17 +143,17 @@ def test_numbers_that_begin_anew_prove_nothing() -> None:
 
 def test_what_has_no_number_cannot_be_joined() -> None:
     with pytest.raises(BookError, match="without a number"):
-        Bootstrap().add(said(None, 15))
-    bootstrap = waiting((10, 15))
+        SnapshotJoin().add(said(None, 15))
+    snapshot_join = waiting((10, 15))
     with pytest.raises(BookError, match="has no number"):
-        bootstrap.fetched(book(None))
+        snapshot_join.fetched(book(None))
 
 
 def test_no_more_wait_than_there_is_room_for() -> None:
-    bootstrap = waiting(*((n, n + 1) for n in range(MOST_WAITING)))
+    snapshot_join = waiting(*((n, n + 1) for n in range(MOST_WAITING)))
 
     with pytest.raises(BookError, match="5000 updates came, and no book"):
-        bootstrap.add(said(MOST_WAITING, MOST_WAITING + 1))
+        snapshot_join.add(said(MOST_WAITING, MOST_WAITING + 1))
 
 
 # --- In the world: the exchange has dropped the snapshot ----------------------------
@@ -190,10 +190,10 @@ class Stand:
         self.past = Mirror(self.ladder)
         source = {"history_source": lambda: self.past} if opted else {}
         self.feed = self.world.feed(**source)
-        filler = WorldFiller(self.world, lambda: self.past, 0.3)
-        filler.in_use = opted
-        set_history_worker(self.feed, filler)
-        self.filler = filler
+        history_worker = WorldHistoryWorker(self.world, lambda: self.past, 0.3)
+        history_worker.in_use = opted
+        set_history_worker(self.feed, history_worker)
+        self.history_worker = history_worker
         self.changes: list[StateChange] = []
         self.errors: list[Exception] = []
         self.texts: list[str] = []
@@ -372,7 +372,7 @@ def test_one_that_is_lost_between_the_two_leaves_no_book() -> None:
 
 def test_a_snapshot_that_comes_after_all_is_taken() -> None:
     stand = Stand()
-    stand.filler.is_deaf = True
+    stand.history_worker.is_deaf = True
     stand.world.at(0.5, stand.move)
     stand.world.at(0.9, lambda: stand.ladder.send(stand.ladder.snapshot()))
     stand.world.at(1.2, stand.move)
@@ -385,7 +385,7 @@ def test_a_snapshot_that_comes_after_all_is_taken() -> None:
 
 def test_a_connection_that_ends_meanwhile_begins_anew() -> None:
     stand = Stand()
-    stand.filler.latency = 1.0
+    stand.history_worker.latency = 1.0
     stand.market(0.5, 6.0)
     for peer_at in (1.0, 2.2):
         stand.world.at(peer_at, lambda: stand.world.peers[-1].drop())

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from tests.clocks import FakeClock
 
-from okex_ws.callbacks import SLOW, Callbacks, Caller, check_callables
+from okex_ws.callbacks import SLOW, CallbackRunner, Callbacks, check_callables
 from okex_ws.errors import Stalled
 from okex_ws.messages import State, StateChange
 from okex_ws.timing import utc
@@ -147,21 +147,23 @@ def test_what_cannot_be_called_is_named() -> None:
 def test_they_are_called_at_once_and_there_is_no_thread_to_wait_for(
     clock: FakeClock,
 ) -> None:
-    caller, seen = Caller(), list[object]()
-    callbacks = caller.callbacks("it", clock, seen.append, [seen.append], seen.append)
+    callback_runner, seen = CallbackRunner(), list[object]()
+    callbacks = callback_runner.callbacks(
+        "it", clock, seen.append, [seen.append], seen.append
+    )
 
-    caller.start()
+    callback_runner.start()
     callbacks.begin()
     callbacks.message("text", TRADES)
     callbacks.mute()
     callbacks.after(lambda: seen.append("after"))
-    caller.close()
+    callback_runner.close()
 
     assert seen == ["text", "after"]
     assert type(callbacks) is Callbacks
-    assert not caller.running
-    assert caller.join(0)
-    caller.forked()
+    assert not callback_runner.running
+    assert callback_runner.join(0)
+    callback_runner.forked()
 
 
 def test_how_they_behaved_is_counted_by_name(clock: FakeClock) -> None:

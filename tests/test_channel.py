@@ -35,7 +35,7 @@ NAMES = {
 class Follower:
     """Writes down what it is told, in order."""
 
-    quiet = sated = False
+    wants_pushes = wants_every_push = True
 
     def __init__(self) -> None:
         self.heard: list[Any] = []
@@ -122,7 +122,9 @@ def test_a_channel_is_its_wire_name_and_begins_with_nothing(kind: str) -> None:
 def test_a_push_is_owed_where_the_protocol_says_so(wire: Any) -> None:
     for topic in ("depth5", "trade", "ticker"):
         name = wire.channel(wire.topic(topic), *SPOT)
-        assert KINDS[name.kind](wire, name).owes is wire.needs_snapshot(name.topic)
+        assert KINDS[name.kind](wire, name).needs_snapshot is wire.needs_snapshot(
+            name.topic
+        )
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -181,7 +183,7 @@ def test_whatever_builds_on_nothing_is_of_use_at_once(
     channel.subscribed(link, 0.0)
     first = Push(channel.name, elements, "text", None)
 
-    assert not channel.chained
+    assert not channel.incremental
     assert channel.push(first, True, link, 1.0, WALL) is True
 
 
@@ -219,7 +221,7 @@ def test_the_age_is_that_of_the_last_push_on_whatever_connection() -> None:
 
 def test_a_spoiled_snapshot_is_withdrawn_until_the_next_good_one() -> None:
     channel, follower, link = flowing("depth", depth())
-    channel.spoiled("not JSON", 2.0)
+    channel.invalidated("not JSON", 2.0)
     shown = channel.shown
     assert (shown.state, shown.cause, shown.data) == (
         State.RESYNCING,
@@ -228,7 +230,7 @@ def test_a_spoiled_snapshot_is_withdrawn_until_the_next_good_one() -> None:
     )
     assert (shown.epoch, channel.counts["resyncs"]) == (1, 1)
     assert follower.take() == ["tell"]
-    channel.spoiled("not JSON", 3.0)
+    channel.invalidated("not JSON", 3.0)
     assert channel.counts["resyncs"] == 1
     assert follower.take() == []
     push(channel, depth(), link=link)
@@ -302,9 +304,9 @@ def test_a_depth_that_goes_back_in_time_is_of_another_epoch() -> None:
 def test_no_read_goes_back_to_a_twin_that_is_behind() -> None:
     """The same channel, over the connection that takes over."""
     channel, follower, _ = flowing("depth", depth("1", TIME_MS + 1000))
-    twin, _, link = flowing("depth", depth("2", TIME_MS))
+    standby, _, link = flowing("depth", depth("2", TIME_MS))
 
-    channel.go_on_as(twin, proven=True)
+    channel.switch_to(standby, proven=True)
 
     shown = channel.shown
     assert (shown.depth.bids, shown.link, shown.epoch) == ([["1", "2", "1"]], link, 1)
@@ -321,10 +323,10 @@ def test_no_read_goes_back_to_a_twin_that_is_behind() -> None:
 
 def test_a_twin_that_was_lost_meanwhile_withdraws() -> None:
     channel, _, _ = flowing("depth", depth("1", TIME_MS))
-    twin, _, _ = flowing("depth", depth("1", TIME_MS))
-    twin.lost("reset by peer", 9.0)
+    standby, _, _ = flowing("depth", depth("1", TIME_MS))
+    standby.lost("reset by peer", 9.0)
 
-    channel.go_on_as(twin, proven=False)
+    channel.switch_to(standby, proven=False)
 
     assert (channel.shown.state, channel.shown.cause) == (
         State.RECONNECTING,

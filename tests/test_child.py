@@ -17,7 +17,7 @@ import pytest
 from tests.support.internals import popen_of
 
 from okex_ws import child as module
-from okex_ws.child import Child, check_can_start, command, environment
+from okex_ws.child import WorkerProcess, check_can_start, command, environment
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="POSIX: Windows is untried")
 
@@ -35,14 +35,14 @@ DEFIES = "signal.signal(signal.SIGTERM, signal.SIG_IGN); sock.sendall(b'!');" + 
 
 
 @pytest.fixture
-def start(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Child]]:
+def start(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], WorkerProcess]]:
     """A child that runs a program of the test's."""
-    made: list[Child] = []
+    made: list[WorkerProcess] = []
 
-    def start(program: str) -> Child:
+    def start(program: str) -> WorkerProcess:
         words = [sys.executable, "-c", TALKS + program]
         monkeypatch.setattr(module, "command", lambda: words)
-        made.append(Child("no memory"))
+        made.append(WorkerProcess("no memory"))
         return made[-1]
 
     yield start
@@ -52,7 +52,7 @@ def start(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Child]]:
         child.end()
 
 
-def heard(child: Child, words: bytes) -> None:
+def heard(child: WorkerProcess, words: bytes) -> None:
     """Wait until it has said so much."""
     said, deadline = b"", time.monotonic() + LIMIT
     while said != words:
@@ -61,7 +61,7 @@ def heard(child: Child, words: bytes) -> None:
         time.sleep(0.001)
 
 
-def dead(child: Child) -> None:
+def dead(child: WorkerProcess) -> None:
     """Wait until the system has it dead, without reaping it."""
     assert os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT) is not None
 
@@ -71,7 +71,7 @@ def dead(child: Child) -> None:
 
 @pytest.mark.parametrize("way", ["ctypes", "without ctypes"])
 def test_its_death_is_known_to_who_asks_next(
-    start: Callable[[str], Child], way: str, monkeypatch: pytest.MonkeyPatch
+    start: Callable[[str], WorkerProcess], way: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if way != "ctypes":
         monkeypatch.delattr(ctypes, "PyDLL")
@@ -91,7 +91,7 @@ def test_its_death_is_known_to_who_asks_next(
 
 
 def test_a_child_that_somebody_else_reaped_does_not_run(
-    start: Callable[[str], Child],
+    start: Callable[[str], WorkerProcess],
 ) -> None:
     """A program may wait for any child of its."""
     child = start("")
@@ -115,7 +115,7 @@ def test_a_child_that_somebody_else_reaped_does_not_run(
     ],
 )
 def test_it_is_told_then_asked_and_then_made_to_end(
-    start: Callable[[str], Child], program: str, how: str
+    start: Callable[[str], WorkerProcess], program: str, how: str
 ) -> None:
     child = start(program)
     heard(child, b"hello!" if program is DEFIES else b"hello")
@@ -123,7 +123,9 @@ def test_it_is_told_then_asked_and_then_made_to_end(
     assert child.end() == how
 
 
-def test_one_that_is_stopped_can_be_ended(start: Callable[[str], Child]) -> None:
+def test_one_that_is_stopped_can_be_ended(
+    start: Callable[[str], WorkerProcess],
+) -> None:
     child = start(OBEYS)
     heard(child, b"hello")
     os.kill(child.pid, signal.SIGSTOP)
@@ -131,7 +133,9 @@ def test_one_that_is_stopped_can_be_ended(start: Callable[[str], Child]) -> None
     assert child.end() == "SIGKILL"
 
 
-def test_nothing_is_waited_for_in_talking_to_it(start: Callable[[str], Child]) -> None:
+def test_nothing_is_waited_for_in_talking_to_it(
+    start: Callable[[str], WorkerProcess],
+) -> None:
     child = start(IGNORES)
     heard(child, b"hello")
     sent = 0
@@ -147,7 +151,7 @@ def test_nothing_is_waited_for_in_talking_to_it(start: Callable[[str], Child]) -
     assert child.receive() == b""
 
 
-def test_in_a_forked_child_it_is_nobodys(start: Callable[[str], Child]) -> None:
+def test_in_a_forked_child_it_is_nobodys(start: Callable[[str], WorkerProcess]) -> None:
     child = start(OBEYS)
     heard(child, b"hello")
     mine = socket.socket(fileno=os.dup(child.sock.fileno()))
@@ -170,7 +174,7 @@ def test_what_cannot_be_started_leaves_nothing(
 ) -> None:
     monkeypatch.setattr(module, "command", lambda: ["/nowhere/python"])
     with pytest.raises(FileNotFoundError):
-        Child("no memory")
+        WorkerProcess("no memory")
 
 
 def test_a_frozen_program_has_no_python(monkeypatch: pytest.MonkeyPatch) -> None:

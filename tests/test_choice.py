@@ -238,7 +238,7 @@ def test_no_read_of_an_epoch_is_older_than_an_earlier_one(
             feeds.newest[which] = max(1, feeds.newest[which] + amount)
             feeds.push(which, feeds.newest[which])
         elif event == "spoil":
-            feeds.channels[which].spoiled("not JSON", feeds.clock.now)
+            feeds.channels[which].invalidated("not JSON", feeds.clock.now)
         elif event == "wait":
             feeds.clock.advance(amount)
         else:
@@ -281,7 +281,7 @@ def test_a_read_is_of_the_newest_that_carries_its_levels(
             feeds.newest[which] = max(1, feeds.newest[which] + amount)
             feeds.push(which, feeds.newest[which])
         elif event == "spoil":
-            feeds.channels[which].spoiled("not JSON", feeds.clock.now)
+            feeds.channels[which].invalidated("not JSON", feeds.clock.now)
     now, wall = feeds.clock.now, feeds.clock.wall()
     live = [
         one for one in feeds.channels if judge(one.shown, NO_LIMITS, now, wall) is LIVE

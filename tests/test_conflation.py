@@ -14,8 +14,8 @@ from tests.world import World, depth, listen
 from okex_ws import WSSubscription
 from okex_ws.conflation import MOST_HELD, Conflation
 from okex_ws.counters import Counts
-from okex_ws.line import Line, Phase
-from okex_ws.protocols import Wire
+from okex_ws.line import Phase, SubscriptionState
+from okex_ws.protocols import WireProtocol
 from okex_ws.protocols.v3 import PROTOCOL as V3
 from okex_ws.protocols.v5 import PROTOCOL as V5
 
@@ -179,13 +179,13 @@ def test_the_channels_that_are_known_are_bounded(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("okex_ws.conflation._MOST_KNOWN", 3)
-    lines: dict[str, Line[Any]] = {}
+    subscriptions: dict[str, SubscriptionState[Any]] = {}
     target: Any = type("Target", (), {"conflates": True, "topic": "depth5"})
-    conflation = Conflation(V5, lines, Counts())
+    conflation = Conflation(V5, subscriptions, Counts())
     names = [f"books5:{coin}-USDT" for coin in "ABCDE"]
     for name in names:
-        lines[name] = Line(name, target, True)
-        lines[name].phase = Phase.FLOWING
+        subscriptions[name] = SubscriptionState(name, target, True)
+        subscriptions[name].phase = Phase.FLOWING
         conflation.learn(name, push(name, "1"))
 
     for name in [*reversed(names), "books5:Z-USDT"]:
@@ -200,7 +200,7 @@ def test_the_channels_that_are_known_are_bounded(
 # --- By their heads -----------------------------------------------------------------
 
 
-def head(wire: Wire, message: object) -> bytes | None:
+def head(wire: WireProtocol, message: object) -> bytes | None:
     text = message if isinstance(message, str) else json.dumps(message)
     return wire.head(text.encode())
 

@@ -39,7 +39,7 @@ from okex_ws.protocols.v5 import PROTOCOL as V5
 from okex_ws.session import Session
 from okex_ws.stream import TcpNetwork
 from okex_ws.timing import Ping, Timeouts
-from okex_ws.wire import Path
+from okex_ws.wire import SocketPath
 
 KEY = Credentials("the key", "the secret", "the passphrase")
 SHORT = Reconnect(first=0.1, cap=0.1, host_gap=0.0)
@@ -310,8 +310,8 @@ def test_an_internal_error_is_logged_and_ends_no_thread(
         talk = connection(sub).conversation
         assert talk is not None
         session = talk.session
-        session.lines.clear()
-        session.lines["x"] = None  # type: ignore[assignment]
+        session.subscriptions.clear()
+        session.subscriptions["x"] = None  # type: ignore[assignment]
         set_subscriptions_due(session, 0.0)
 
     world.at(2, break_it)
@@ -652,7 +652,7 @@ def test_the_date_of_a_handshake_is_the_time_of_the_login(
     heard: queue.Queue[str] = queue.Queue()
     with Server(answering(headers, heard)) as server:
         venue = Venue("raw", "v5", (f"ws://localhost:{server.port}/ws/v5",))
-        path = Path("private", True)
+        path = SocketPath("private", True)
         holder: Any = Holder()
         one = Connection(venue, V5, path, holder, settings, "raw", KEY)
         one.start()

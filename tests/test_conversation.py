@@ -13,7 +13,7 @@ import pytest
 from tests.clocks import WALL, FakeClock
 from tests.support.internals import forget_pings, take_in, waiting_frames
 
-from okex_ws.conversation import FULL_READ, Conversation, Side
+from okex_ws.conversation import FULL_READ, ConnectionContext, Conversation
 from okex_ws.counters import Counts
 from okex_ws.errors import (
     BookError,
@@ -38,8 +38,8 @@ from okex_ws.events import (
 from okex_ws.heartbeat import Renewed
 from okex_ws.line import Phase
 from okex_ws.login import Login
-from okex_ws.outage import OnceAMinute, Outage
-from okex_ws.protocols import Wire
+from okex_ws.outage import LogThrottle, OutageLog
+from okex_ws.protocols import WireProtocol
 from okex_ws.protocols.v3 import PROTOCOL as V3
 from okex_ws.protocols.v5 import PROTOCOL as V5
 from okex_ws.session import Session
@@ -161,21 +161,21 @@ class Line:
 class Bench:
     """A conversation, and everything around it."""
 
-    def __init__(self, wire: Wire = V5, login: Login | None = None) -> None:
+    def __init__(self, wire: WireProtocol = V5, login: Login | None = None) -> None:
         self.clock = FakeClock()
         self.handler = Listener()
         self.line = Line(self.clock)
         self.counts = Counts()
         self.closing = False
-        self.outage = Outage()
-        side: Any = Side(
+        self.outage_log = OutageLog()
+        context: Any = ConnectionContext(
             wire,
             self.handler,
             self.clock,
             self.line,  # type: ignore[arg-type]
             self.counts,
-            self.outage,
-            OnceAMinute(),
+            self.outage_log,
+            LogThrottle(),
             lambda: self.closing,
         )
         budget = Budget(239, HOUR)
@@ -184,13 +184,13 @@ class Bench:
             wire, Ping(), Timeouts(), budget, now, login
         )
         line: Any = self.line
-        self.talk = Conversation(side, line, self.session, now, ENDPOINT)
+        self.talk = Conversation(context, line, self.session, now, ENDPOINT)
         self.targets: dict[str, Target] = {}
 
-    def want(self, name: str = BOOK, chained: bool = False) -> Target:
+    def want(self, name: str = BOOK, incremental: bool = False) -> Target:
         target = self.targets[name] = Target(self)
-        owes = name.startswith("books")
-        self.session.want(name, target, owes, self.clock.now, chained)
+        needs_snapshot = name.startswith("books")
+        self.session.want(name, target, needs_snapshot, self.clock.now, incremental)
         return target
 
     def hear(self, *texts: str) -> None:
@@ -200,9 +200,9 @@ class Bench:
         while waiting_frames(self.talk):
             self.talk.turn()
 
-    def subscribed(self, name: str = BOOK, chained: bool = False) -> Target:
+    def subscribed(self, name: str = BOOK, incremental: bool = False) -> Target:
         """A channel that is acknowledged, on a line whose ping was answered."""
-        target = self.want(name, chained)
+        target = self.want(name, incremental)
         self.talk.turn()
         self.hear(*["pong"] * self.line.sent.count("ping"), ack(name))
         self.handler.words()
@@ -361,7 +361,7 @@ def test_an_unreadable_first_push_is_owed_still_where_one_is_owed(
 
     bench.hear(push(name, "a"))
 
-    assert bench.session.lines[name].phase is phase
+    assert bench.session.subscriptions[name].phase is phase
 
 
 def test_what_is_no_message_may_have_been_of_any_channel(bench: Bench) -> None:
@@ -386,7 +386,7 @@ def test_what_is_no_message_may_have_been_of_any_channel(bench: Bench) -> None:
 
 def broken(bench: Bench, name: str = WHOLE, error: BookError | None = None) -> Target:
     """A book that was pushed once, and then failed its proof."""
-    target = bench.subscribed(name, chained=True)
+    target = bench.subscribed(name, incremental=True)
     bench.hear(push(name, "a"))
     bench.handler.words()
     target.error = error or SequenceGap(7, 9)
@@ -407,7 +407,7 @@ def broken(bench: Bench, name: str = WHOLE, error: BookError | None = None) -> T
 def test_a_book_that_fails_is_withdrawn_before_anything_else_and_left(
     bench: Bench, error: WireError | BookError, kind: str
 ) -> None:
-    target = bench.subscribed(WHOLE, chained=True)
+    target = bench.subscribed(WHOLE, incremental=True)
     bench.hear(push(WHOLE, "a"))
     bench.handler.words()
     target.error = error
@@ -418,7 +418,7 @@ def test_a_book_that_fails_is_withdrawn_before_anything_else_and_left(
     assert (first, second) == ("unreadable", "troubled")
     assert given is told is error
     assert error.channel == WHOLE
-    assert bench.session.lines[WHOLE].phase is Phase.BROKEN
+    assert bench.session.subscriptions[WHOLE].phase is Phase.BROKEN
     assert bench.counts.dropped == {kind: 1}
     bench.talk.turn()
     assert json.loads(bench.line.sent[-1])["op"] == "unsubscribe"
@@ -430,11 +430,11 @@ def test_what_comes_of_a_book_that_is_broken_is_dropped_and_counted(
 ) -> None:
     target = broken(bench)
     bench.hear(push(WHOLE, "broken"))
-    assert bench.session.lines[WHOLE].phase is Phase.LEAVING
+    assert bench.session.subscriptions[WHOLE].phase is Phase.LEAVING
     bench.hear(push(WHOLE, "leaving"))
     bench.hear(ack(WHOLE, "unsubscribe"))
     bench.talk.turn()
-    assert bench.session.lines[WHOLE].phase is Phase.ASKED
+    assert bench.session.subscriptions[WHOLE].phase is Phase.ASKED
     bench.hear(push(WHOLE, "asked"))
 
     assert target.take() == [("a", True)]
@@ -444,27 +444,27 @@ def test_what_comes_of_a_book_that_is_broken_is_dropped_and_counted(
 
 
 def test_a_push_that_is_of_no_use_yet_is_no_first_push(bench: Bench) -> None:
-    target = bench.subscribed(WHOLE, chained=True)
+    target = bench.subscribed(WHOLE, incremental=True)
     target.used = False
     bench.hear(push(WHOLE, "of the old stream"))
-    assert bench.session.lines[WHOLE].phase is Phase.ACKED
+    assert bench.session.subscriptions[WHOLE].phase is Phase.ACKED
     target.used = True
 
     bench.hear(push(WHOLE, "snapshot"), push(WHOLE, "update"))
 
     pushes = target.take()
     assert [first for _, first in pushes] == [True, True, False]
-    assert bench.session.lines[WHOLE].phase is Phase.FLOWING
+    assert bench.session.subscriptions[WHOLE].phase is Phase.FLOWING
 
 
 def test_no_use_after_the_first_push_takes_nothing_back(bench: Bench) -> None:
-    target = bench.subscribed(WHOLE, chained=True)
+    target = bench.subscribed(WHOLE, incremental=True)
     bench.hear(push(WHOLE, "a"))
     target.used = False
 
     bench.hear(push(WHOLE, "b"))
 
-    assert bench.session.lines[WHOLE].phase is Phase.FLOWING
+    assert bench.session.subscriptions[WHOLE].phase is Phase.FLOWING
 
 
 def test_what_is_no_message_breaks_every_book_and_no_other_is_left(
@@ -472,7 +472,7 @@ def test_what_is_no_message_breaks_every_book_and_no_other_is_left(
 ) -> None:
     names = [WHOLE, "books:ETH-USDT"]
     for name in names:
-        bench.subscribed(name, chained=True)
+        bench.subscribed(name, incremental=True)
     other = bench.subscribed(TRADES)
     bench.hear(*(push(name, "a") for name in (*names, TRADES)))
 
@@ -718,9 +718,9 @@ def test_no_event_passes_without_a_trace(
 
 
 def test_a_pong_begins_a_lease_and_ends_an_outage(bench: Bench) -> None:
-    bench.outage.say(ENDPOINT, ConnectionLost(ENDPOINT, "reset"), 0.0)
+    bench.outage_log.log_loss(ENDPOINT, ConnectionLost(ENDPOINT, "reset"), 0.0)
     bench.talk.turn()
-    assert bench.outage.note(bench.clock.now) != ""
+    assert bench.outage_log.note(bench.clock.now) != ""
     bench.clock.advance(0.25)
 
     bench.hear("pong")
@@ -728,7 +728,7 @@ def test_a_pong_begins_a_lease_and_ends_an_outage(bench: Bench) -> None:
     assert bench.talk.link.lease == Lease(1015.0, WALL - 1000.0)
     assert (bench.counts.last_pong, bench.counts.round_trip) == (WALL + 0.25, 0.25)
     assert bench.handler.heard == [("look_again", 1000.25)]
-    assert bench.outage.note(bench.clock.now) == ""
+    assert bench.outage_log.note(bench.clock.now) == ""
 
 
 def test_the_end_of_a_lease_is_told_once_and_at_its_moment(bench: Bench) -> None:

@@ -239,7 +239,7 @@ def test_a_literal_address_needs_no_look_up() -> None:
 
 
 def test_the_system_knows_the_loopback() -> None:
-    assert ("127.0.0.1", 0) in [place for _, place in system_resolve("127.0.0.1")]
+    assert ("127.0.0.1", 0) in [sockaddr for _, sockaddr in system_resolve("127.0.0.1")]
 
 
 def test_the_families_are_tried_in_turn() -> None:

@@ -19,13 +19,13 @@ from okex_ws.errors import (
     Stalled,
     WireError,
 )
-from okex_ws.fetching import CAP, MAX_BODY, Fetcher, Tries
+from okex_ws.fetching import CAP, MAX_BODY, Fetcher, RetryPolicy
 from okex_ws.limiter import Limiter
-from okex_ws.rest_wire import Answer, Ask, Rule
+from okex_ws.rest_wire import HttpResponse, RestRequest, Rule
 
 ORIGIN = "https://rest.invalid"
 RULE = Rule("trades", 3, 2.0)
-ASK = Ask("/api/v5/market/trades", {"instId": "BTC-USDT"}, RULE)
+ASK = RestRequest("/api/v5/market/trades", {"instId": "BTC-USDT"}, RULE)
 GOOD = '{"code":"0","msg":"","data":[]}'
 CROWDED = '{"code":"50011","msg":"Too Many Requests"}'
 
@@ -47,8 +47,8 @@ class World:
         self.fetcher = Fetcher(
             ORIGIN,
             self.client,
-            Tries(**tries),
-            rest_v5.DIALECT,
+            RetryPolicy(**tries),
+            rest_v5.REST_PROTOCOL,
             begin=lambda seconds: None,
             pause=lambda seconds: self.pause(seconds),
             closing=lambda: self.closed,
@@ -70,7 +70,9 @@ class World:
         self.clock.advance(seconds)
 
     def get(self) -> Any:
-        return self.fetcher.get(ASK, lambda answer: rest_v5.DIALECT.data(ASK, answer))
+        return self.fetcher.get(
+            ASK, lambda answer: rest_v5.REST_PROTOCOL.data(ASK, answer)
+        )
 
 
 def good() -> httpx.Response:
@@ -256,4 +258,4 @@ def test_an_answer_is_what_came() -> None:
 
     got = world.fetcher.get(ASK, lambda answer: answer)
 
-    assert got == Answer(418, b"tea", None)
+    assert got == HttpResponse(418, b"tea", None)

@@ -11,7 +11,7 @@ from tests.clocks import FakeClock
 from tests.pasts import NAME, Past
 
 from okex_ws import ConnectionLost, PastBook
-from okex_ws.filler import Filler, ask_book
+from okex_ws.filler import HistoryWorker, ask_book
 from okex_ws.library import on_library_thread
 from okex_ws.timing import SystemClock, utc
 
@@ -48,16 +48,16 @@ def names(history: Any) -> tuple[str, bool]:
 
 
 def test_a_question_is_put_on_a_thread_of_its_own(answers: queue.Queue[Any]) -> None:
-    filler = Filler("the-filler", SystemClock(), Past)
-    assert not filler.running
+    history_worker = HistoryWorker("the-filler", SystemClock(), Past)
+    assert not history_worker.running
 
-    filler.ask(names, answers.put)
+    history_worker.ask(names, answers.put)
 
     assert answers.get(timeout=WAIT) == ("the-filler", True)
-    assert filler.running
-    filler.close()
-    assert filler.join(WAIT)
-    assert not filler.running
+    assert history_worker.running
+    history_worker.close()
+    assert history_worker.join(WAIT)
+    assert not history_worker.running
 
 
 def test_questions_are_put_in_turn_and_one_source_is_made(
@@ -69,84 +69,84 @@ def test_questions_are_put_in_turn_and_one_source_is_made(
         made.append(Past())
         return made[-1]
 
-    filler = Filler("", SystemClock(), make)
+    history_worker = HistoryWorker("", SystemClock(), make)
     for number in range(5):
-        filler.ask(lambda history, number=number: number, answers.put)
+        history_worker.ask(lambda history, number=number: number, answers.put)
 
     assert [answers.get(timeout=WAIT) for _ in range(5)] == [0, 1, 2, 3, 4]
-    filler.close()
-    assert filler.join(WAIT)
+    history_worker.close()
+    assert history_worker.join(WAIT)
     assert len(made) == 1
     assert made[0].closed
 
 
 def test_one_that_waits_lets_others_go_first(answers: queue.Queue[Any]) -> None:
     clock = FakeClock()
-    filler = Filler("", clock, Past)
+    history_worker = HistoryWorker("", clock, Past)
 
-    filler.ask(lambda history: "late", answers.put, 5.0)
-    filler.ask(lambda history: "now", answers.put)
+    history_worker.ask(lambda history: "late", answers.put, 5.0)
+    history_worker.ask(lambda history: "now", answers.put)
     assert answers.get(timeout=WAIT) == "now"
     clock.advance(5.0)
-    filler.ask(lambda history: "later", answers.put)
+    history_worker.ask(lambda history: "later", answers.put)
 
     assert answers.get(timeout=WAIT) == "late"
     assert answers.get(timeout=WAIT) == "later"
-    filler.close()
-    assert filler.join(WAIT)
+    history_worker.close()
+    assert history_worker.join(WAIT)
 
 
 def test_what_is_raised_is_an_answer(answers: queue.Queue[Any]) -> None:
     source = Past(failing=1)
-    filler = Filler("", SystemClock(), lambda: source)
+    history_worker = HistoryWorker("", SystemClock(), lambda: source)
 
     for _ in range(2):
-        filler.ask(lambda history: history.trades(NAME, "spot"), answers.put)
+        history_worker.ask(lambda history: history.trades(NAME, "spot"), answers.put)
 
     assert answers.get(timeout=WAIT) is source.error
     assert answers.get(timeout=WAIT) == ()
-    filler.close()
-    assert filler.join(WAIT)
+    history_worker.close()
+    assert history_worker.join(WAIT)
 
 
 def test_a_source_that_cannot_be_made_is_an_answer(answers: queue.Queue[Any]) -> None:
-    filler = Filler("", SystemClock())
+    history_worker = HistoryWorker("", SystemClock())
 
-    filler.ask(names, answers.put)
+    history_worker.ask(names, answers.put)
 
     assert isinstance(answers.get(timeout=WAIT), ValueError)
     with pytest.raises(ValueError, match="history_source"):
-        filler.use()
-    assert not filler.in_use
-    filler.close()
-    assert filler.join(WAIT)
+        history_worker.use()
+    assert not history_worker.in_use
+    history_worker.close()
+    assert history_worker.join(WAIT)
 
 
 def test_closing_ends_the_question_and_nothing_is_answered(
     answers: queue.Queue[Any],
 ) -> None:
     source = Blocking()
-    filler = Filler("", SystemClock(), lambda: source)
-    filler.ask(lambda history: history.trades(NAME, "spot"), answers.put)
-    filler.ask(names, answers.put)
+    history_worker = HistoryWorker("", SystemClock(), lambda: source)
+    history_worker.ask(lambda history: history.trades(NAME, "spot"), answers.put)
+    history_worker.ask(names, answers.put)
     assert source.entered.wait(WAIT)
 
-    filler.close()
+    history_worker.close()
 
-    assert filler.join(WAIT)
+    assert history_worker.join(WAIT)
     assert source.closings == 1
-    filler.ask(names, answers.put)
+    history_worker.ask(names, answers.put)
     assert answers.empty()
 
 
 def test_its_own_thread_does_not_wait_for_itself(answers: queue.Queue[Any]) -> None:
-    filler = Filler("", SystemClock(), Past)
+    history_worker = HistoryWorker("", SystemClock(), Past)
 
-    filler.ask(lambda history: filler.join(None), answers.put)
+    history_worker.ask(lambda history: history_worker.join(None), answers.put)
 
     assert answers.get(timeout=WAIT) is False
-    filler.close()
-    assert filler.join(WAIT)
+    history_worker.close()
+    assert history_worker.join(WAIT)
 
 
 def test_without_a_thread_the_answer_is_that_there_is_none(
@@ -155,22 +155,22 @@ def test_without_a_thread_the_answer_is_that_there_is_none(
     def refuse(thread: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
 
-    filler = Filler("", SystemClock(), Past)
+    history_worker = HistoryWorker("", SystemClock(), Past)
     monkeypatch.setattr(threading.Thread, "start", refuse)
 
-    filler.ask(names, answers.put)
+    history_worker.ask(names, answers.put)
 
     assert "can't start" in str(answers.get_nowait())
-    assert filler.join(0)
+    assert history_worker.join(0)
 
 
 def test_a_forked_child_has_none(answers: queue.Queue[Any]) -> None:
-    filler = Filler("", SystemClock(), Past)
+    history_worker = HistoryWorker("", SystemClock(), Past)
 
-    filler.forked()
-    filler.ask(names, answers.put)
+    history_worker.forked()
+    history_worker.ask(names, answers.put)
 
-    assert not filler.running
+    assert not history_worker.running
     assert answers.empty()
 
 
@@ -190,11 +190,11 @@ def test_a_source_that_ends_its_thread_ends_no_other_question(
     def leave(history: Any) -> None:
         raise SystemExit(3)
 
-    filler = Filler("the-filler", SystemClock(), Past)
-    filler.ask(leave, answers.put)
-    filler.ask(names, answers.put)
+    history_worker = HistoryWorker("the-filler", SystemClock(), Past)
+    history_worker.ask(leave, answers.put)
+    history_worker.ask(names, answers.put)
 
     assert isinstance(answers.get(timeout=WAIT), RuntimeError)
     assert answers.get(timeout=WAIT) == ("the-filler", True)
-    filler.close()
-    assert filler.join(WAIT)
+    history_worker.close()
+    assert history_worker.join(WAIT)

@@ -22,10 +22,10 @@ from okex_ws import (
     SubscriptionRejected,
     WSSubscription,
 )
-from okex_ws.following import Following
+from okex_ws.following import BaseSubscription
 
 STATUS = {"v3": "system/status", "v5": "status"}
-Make = Callable[..., Following]
+Make = Callable[..., BaseSubscription]
 
 
 @pytest.fixture(params=["v3", "v5"])
@@ -41,11 +41,11 @@ def world(request: pytest.FixtureRequest) -> World:
 def make(request: pytest.FixtureRequest, world: World) -> Make:
     """Makes a subscription of either kind on a feed."""
 
-    def typed(feed: Feed, **keywords: Any) -> Following:
+    def typed(feed: Feed, **keywords: Any) -> BaseSubscription:
         keywords.setdefault("channels", ("depth5",))
         return WSSubscription("BTC-USDT", "spot", feed=feed, **keywords)
 
-    def raw(feed: Feed, **keywords: Any) -> Following:
+    def raw(feed: Feed, **keywords: Any) -> BaseSubscription:
         return RawSubscription([STATUS[world.protocol]], feed=feed, **keywords)
 
     return typed if request.param == "typed" else raw

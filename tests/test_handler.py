@@ -7,7 +7,7 @@ import inspect
 import pytest
 
 from okex_ws.handler import Handler
-from okex_ws.route import Route
+from okex_ws.route import ConnectionChannels
 
 SAID = [name for name in vars(Handler) if not name.startswith("_")]
 
@@ -15,7 +15,7 @@ SAID = [name for name in vars(Handler) if not name.startswith("_")]
 @pytest.mark.parametrize("name", SAID)
 def test_a_route_hears_what_a_connection_says(name: str) -> None:
     told = inspect.signature(getattr(Handler, name))
-    heard = inspect.signature(getattr(Route, name))
+    heard = inspect.signature(getattr(ConnectionChannels, name))
 
     assert list(heard.parameters) == list(told.parameters)
 

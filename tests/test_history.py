@@ -11,10 +11,10 @@ from okex_ws import History
 from okex_ws.history import MOST, check_history, is_joinable
 from okex_ws.protocols.v3 import PROTOCOL as V3
 from okex_ws.protocols.v5 import PROTOCOL as V5
-from okex_ws.wire import Name
+from okex_ws.wire import ChannelName
 
 
-def names(*topics: str, wire: Any = V5) -> dict[str, Name]:
+def names(*topics: str, wire: Any = V5) -> dict[str, ChannelName]:
     return {topic: wire.channel(topic, "spot", "BTC-USDT") for topic in topics}
 
 

@@ -49,10 +49,10 @@ def exchange() -> Iterator[LocalExchange]:
 def truth(exchange: LocalExchange) -> list[Trade]:
     """Every trade that the exchange knows of, oldest first: its own list."""
     market: Any = market_of(exchange)
-    floor = market.floor(MARKET, NAME, time.time())
+    instrument_market = market.instrument_market(MARKET, NAME, time.time())
     found = []
     for deal in reversed(
-        on_loop_of(exchange, lambda: floor.trades_before(None, 10**6))
+        on_loop_of(exchange, lambda: instrument_market.trades_before(None, 10**6))
     ):
         at = utc(int(milliseconds(deal.at)) / 1000)
         exact, own = (Decimal(deal.price), Decimal(deal.size)), str(deal.id)

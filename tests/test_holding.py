@@ -13,7 +13,7 @@ from tests.test_mirror import LEVELS
 
 from okex_ws.callbacks import Callbacks
 from okex_ws.errors import OkexWSError
-from okex_ws.holding import Holding, Store
+from okex_ws.holding import Store, SubscriptionSlots
 from okex_ws.messages import State, Stats
 from okex_ws.mirror import encode, encode_link
 from okex_ws.protocols.v5 import PROTOCOL as V5
@@ -32,35 +32,37 @@ def store() -> Iterator[Store]:
     store.close()
 
 
-def make(store: Store, number: int = 1) -> Holding:
+def make(store: Store, number: int = 1) -> SubscriptionSlots:
     clock = SystemClock()
     view = View(None, "BTC-USDT", NO_LIMITS, clock, Callbacks("BTC-USDT", clock))
-    holding = Holding(view, number, NAMES)
-    store.furnish(holding)
-    return holding
+    slots = SubscriptionSlots(view, number, NAMES)
+    store.allocate(slots)
+    return slots
 
 
-def write(store: Store, holding: Holding, epoch: int = 3) -> None:
+def write(store: Store, slots: SubscriptionSlots, epoch: int = 3) -> None:
     """As the child does: a depth, over a link with a lease."""
     theirs = Memory(store.key)
     link = Link(1.0)
     link.lease = Lease(1e12, 0.0)
-    theirs.slot(store.link_places[0]).put(encode_link(link, 5))
+    theirs.slot(store.link_addresses[0]).put(encode_link(link, 5))
     shown = Published(State.LIVE, "", epoch, None, LEVELS, 1.0, 2.0)
-    theirs.slot(holding.places["depth5"]).put(encode(shown, True, 0, 5))
+    theirs.slot(slots.addresses["depth5"]).put(encode(shown, True, 0, 5))
 
 
-def seen(holding: Holding) -> Any:
-    return judge(holding.mirrors["depth5"].shown, NO_LIMITS, 5.0, 5.0)
+def seen(slots: SubscriptionSlots) -> Any:
+    return judge(slots.mirrors["depth5"].shown, NO_LIMITS, 5.0, 5.0)
 
 
 def test_what_the_child_writes_is_shown(store: Store) -> None:
-    holding = make(store)
-    assert seen(holding).state is State.CONNECTING
-    write(store, holding)
+    slots = make(store)
+    assert seen(slots).state is State.CONNECTING
+    write(store, slots)
 
-    assert seen(holding) is LIVE
-    assert {topic: spot.epoch for topic, spot in holding.spots().items()} == {
+    assert seen(slots) is LIVE
+    assert {
+        topic: assignment.epoch for topic, assignment in slots.assignments().items()
+    } == {
         "depth5": 3,
         "trade": 0,
     }
@@ -68,14 +70,14 @@ def test_what_the_child_writes_is_shown(store: Store) -> None:
 
 def test_a_place_is_taken_again_and_shows_nothing_of_who_had_it(store: Store) -> None:
     first = make(store)
-    places = dict(first.places)
+    addresses = dict(first.addresses)
     write(store, first)
     first.freeze()
     store.clear(first)
 
     second = make(store)
 
-    assert set(second.places.values()) == set(places.values())
+    assert set(second.addresses.values()) == set(addresses.values())
     assert seen(second).state is State.CONNECTING
     write(store, second, epoch=9)
     assert first.mirrors["depth5"].shown.epoch == 3
@@ -83,24 +85,24 @@ def test_a_place_is_taken_again_and_shows_nothing_of_who_had_it(store: Store) ->
 
 
 def test_a_child_that_ended_shows_nothing_and_its_epoch_goes_on(store: Store) -> None:
-    holding = make(store)
-    write(store, holding)
-    held = holding.mirrors["depth5"].shown
-    holding.last = Stats(messages=7, resyncs=2)
+    slots = make(store)
+    write(store, slots)
+    held = slots.mirrors["depth5"].shown
+    slots.last = Stats(messages=7, resyncs=2)
 
     store.lose()
-    assert seen(holding).state is State.RECONNECTING
-    holding.withdraw("it ended")
+    assert seen(slots).state is State.RECONNECTING
+    slots.withdraw("it ended")
 
-    shown = holding.mirrors["depth5"].shown
+    shown = slots.mirrors["depth5"].shown
     assert (shown.state, shown.cause) == (State.RECONNECTING, "it ended")
     assert (shown.epoch, shown.received, shown.data) == (3, 1.0, None)
-    assert holding.spots()["depth5"].epoch == 3
+    assert slots.assignments()["depth5"].epoch == 3
     # Of what it counted a subscription's own stays; the connections' is the feed's.
-    assert (holding.past, holding.last) == (Stats(resyncs=2), Stats())
+    assert (slots.past, slots.last) == (Stats(resyncs=2), Stats())
     # Whoever holds a price of it is told no, whatever the next child writes.
-    write(store, holding)
-    theirs = Memory(store.key).slot(store.link_places[0])
+    write(store, slots)
+    theirs = Memory(store.key).slot(store.link_addresses[0])
     link = Link(1.0)
     link.lease = Lease(1e12, 0.0)
     theirs.put(encode_link(link, 6))
@@ -108,13 +110,13 @@ def test_a_child_that_ended_shows_nothing_and_its_epoch_goes_on(store: Store) ->
 
 
 def test_a_channel_that_was_refused_stays_so(store: Store) -> None:
-    holding = make(store)
-    holding.mirrors["trade"].shown = Published(State.FAILED, "refused", 0)
-    holding.mirrors["trade"].error = OkexWSError("refused")
-    holding.withdraw("it ended")
+    slots = make(store)
+    slots.mirrors["trade"].shown = Published(State.FAILED, "refused", 0)
+    slots.mirrors["trade"].error = OkexWSError("refused")
+    slots.withdraw("it ended")
 
-    assert holding.mirrors["trade"].shown.state is State.FAILED
-    assert [*holding.spots()] == ["depth5"]
+    assert slots.mirrors["trade"].shown.state is State.FAILED
+    assert [*slots.assignments()] == ["depth5"]
 
 
 def test_without_memory_nothing_is_kept(
@@ -134,21 +136,21 @@ def test_without_memory_nothing_is_kept(
 def test_the_memory_is_given_back_with_the_last_mirror() -> None:
     store = Store(V5, lambda: True)
     store.close()  # nothing was there yet
-    holding = make(store := Store(V5, lambda: True))
-    write(store, holding)
-    holding.freeze()
+    slots = make(store := Store(V5, lambda: True))
+    write(store, slots)
+    slots.freeze()
     store.close()
 
-    assert seen(holding).state is State.RECONNECTING  # and the suite sees what is left
+    assert seen(slots).state is State.RECONNECTING  # and the suite sees what is left
 
 
 def test_in_a_forked_child_nothing_is_read_or_waited_for(store: Store) -> None:
-    holding = make(store)
-    write(store, holding)
+    slots = make(store)
+    write(store, slots)
     lock = lock_of(memory_of(store))
     lock.acquire()
-    holding.forked()
+    slots.forked()
     store.forked()
     lock.release()
 
-    assert seen(holding).state is State.CLOSED
+    assert seen(slots).state is State.CLOSED

@@ -14,7 +14,7 @@ from tests.http_proxy import HttpProxy
 from tests.peers import Server, read_head, wait_for_end
 
 from okex_ws.errors import ConnectionLost, HandshakeFailed, Stalled
-from okex_ws.http_pool import Pool
+from okex_ws.http_pool import HttpPool
 from okex_ws.stream import TcpNetwork
 from okex_ws.timing import SystemClock
 
@@ -22,13 +22,13 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
 
 
 class Client:
-    """A `Pool` on a real network, and httpx on it."""
+    """A `HttpPool` on a real network, and httpx on it."""
 
     def __init__(self, origin: str, **network: object) -> None:
         self.cancelled = False
         clock = SystemClock()
         self.network = TcpNetwork(clock, **network)  # type: ignore[arg-type]
-        self.pool = Pool(origin, self.network, clock, lambda: self.cancelled)
+        self.pool = HttpPool(origin, self.network, clock, lambda: self.cancelled)
         self.httpx = httpx.Client(transport=self.pool, trust_env=False)
         self.origin = origin
 

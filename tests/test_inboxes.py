@@ -4,58 +4,58 @@ from __future__ import annotations
 
 import gc
 
-from okex_ws.inboxes import Inboxes
+from okex_ws.inboxes import UpdateQueues
 from okex_ws.timing import SystemClock
-from okex_ws.updates import Inbox
+from okex_ws.updates import UpdateQueue
 
 
-def inbox(**skipped: int) -> Inbox:
-    made = Inbox(SystemClock(), True, 10, None)
+def queue(**skipped: int) -> UpdateQueue:
+    made = UpdateQueue(SystemClock(), True, 10, None)
     made.skipped.update(skipped)
     return made
 
 
 def test_those_that_are_held_are_there_in_order() -> None:
-    inboxes, first, second = Inboxes(), inbox(), inbox()
-    assert list(inboxes) == []
+    queues, first, second = UpdateQueues(), queue(), queue()
+    assert list(queues) == []
 
-    inboxes.add(first)
-    inboxes.add(second)
+    queues.add(first)
+    queues.add(second)
 
-    assert list(inboxes) == [first, second]
+    assert list(queues) == [first, second]
 
 
 def test_one_that_nobody_holds_is_gone() -> None:
-    inboxes, kept, dropped = Inboxes(), inbox(), inbox()
-    inboxes.add(kept)
-    inboxes.add(dropped)
+    queues, kept, dropped = UpdateQueues(), queue(), queue()
+    queues.add(kept)
+    queues.add(dropped)
 
     del dropped
     gc.collect()
 
-    assert list(inboxes) == [kept]
+    assert list(queues) == [kept]
 
 
 def test_what_was_skipped_is_counted_for_ever_and_once() -> None:
-    inboxes, kept, dropped = Inboxes(), inbox(depth5=2), inbox(depth5=3, trade=1)
-    inboxes.add(kept)
-    inboxes.add(dropped)
+    queues, kept, dropped = UpdateQueues(), queue(depth5=2), queue(depth5=3, trade=1)
+    queues.add(kept)
+    queues.add(dropped)
     expected = {"skipped depth5": 5, "skipped trade": 1}
-    assert inboxes.skipped() == expected
+    assert queues.skipped() == expected
 
     del dropped
     gc.collect()
-    assert inboxes.skipped() == expected
-    later = inbox(depth5=1)
-    inboxes.add(later)
+    assert queues.skipped() == expected
+    later = queue(depth5=1)
+    queues.add(later)
 
-    assert inboxes.skipped() == {"skipped depth5": 6, "skipped trade": 1}
+    assert queues.skipped() == {"skipped depth5": 6, "skipped trade": 1}
 
 
 def test_what_another_source_counts_is_not_counted_here() -> None:
-    inboxes, shared = Inboxes(), inbox(depth5=2)
+    queues, shared = UpdateQueues(), queue(depth5=2)
 
-    inboxes.add(shared, counted=False)
+    queues.add(shared, counted=False)
 
-    assert list(inboxes) == [shared]
-    assert inboxes.skipped() == {}
+    assert list(queues) == [shared]
+    assert queues.skipped() == {}

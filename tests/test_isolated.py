@@ -12,8 +12,8 @@ from tests.support.internals import supervisor_of
 
 from okex_ws import Feed, NotLive, RawSubscription, SystemClock, WSSubscription
 from okex_ws.isolated import check_isolated
-from okex_ws.isolation import IsolatedPlan
-from okex_ws.options import make_plan
+from okex_ws.isolation import IsolatedPool
+from okex_ws.options import make_pool
 
 BTC: Any = ("BTC-USDT", "spot")
 INSTEAD = r"read those \(GetDepth\(\)|or leave isolate=True"
@@ -60,11 +60,11 @@ def test_it_is_asked_for_by_yes_or_no(value: Any) -> None:
 
 def test_other_keywords_are_checked_as_ever() -> None:
     with pytest.raises(ValueError, match="ping_interval"):
-        make_plan("okx", isolate=True, ping_interval=60)
+        make_pool("okx", isolate=True, ping_interval=60)
     with pytest.raises(ValueError, match="unknown venue"):
-        make_plan("okex3", isolate=True)
+        make_pool("okex3", isolate=True)
     with pytest.raises(TypeError, match="reconnect is a Reconnect"):
-        make_plan("okx", isolate=True, reconnect=5)  # type: ignore[arg-type]
+        make_pool("okx", isolate=True, reconnect=5)  # type: ignore[arg-type]
 
 
 def test_a_frozen_program_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,11 +74,11 @@ def test_a_frozen_program_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_nothing_is_started_before_somebody_subscribes() -> None:
-    plan = make_plan("okx", isolate=True)
+    pool = make_pool("okx", isolate=True)
 
-    assert isinstance(plan, IsolatedPlan)
-    assert plan.has_ended
-    assert plan.reports() == ()
+    assert isinstance(pool, IsolatedPool)
+    assert pool.has_ended
+    assert pool.reports() == ()
     with Feed("okx", isolate=True) as feed:
         assert (feed.state, feed.subscriptions) == ("CONNECTING", ())
         assert feed.connections() == ()
@@ -97,7 +97,7 @@ def okx(monkeypatch: pytest.MonkeyPatch) -> Iterator[WSSubscription]:
     def spawn(key: Any) -> Any:
         raise OSError("not in this test")
 
-    monkeypatch.setattr(IsolatedPlan.__init__, "__defaults__", (spawn,))
+    monkeypatch.setattr(IsolatedPool.__init__, "__defaults__", (spawn,))
     channels = ("depth5", "depth", "trade", "ticker", "candle60s")
     with WSSubscription(*BTC, venue="okj", channels=channels, isolate=True) as okx:
         yield okx

@@ -110,9 +110,9 @@ def until(is_so: Callable[[], object]) -> None:
 def pid_of(user: WSSubscription | Feed) -> int:
     """The number of its process, once there is one."""
     until(lambda: process_of(user) is not None)
-    child = process_of(user)
-    assert child is not None
-    return child.pid
+    process = process_of(user)
+    assert process is not None
+    return process.pid
 
 
 def kill(user: WSSubscription | Feed, number: int = signal.SIGKILL) -> None:
@@ -351,16 +351,16 @@ def test_a_dead_process_gives_no_price_to_the_very_next_read(
     okx: WSSubscription, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whether the thread that keeps it has noticed or not: here it cannot have."""
-    child, held, goes_on = process_of(okx), threading.Event(), threading.Event()
-    assert child is not None
-    receive = child.receive
+    process, held, goes_on = process_of(okx), threading.Event(), threading.Event()
+    assert process is not None
+    receive = process.receive
 
     def hold() -> bytes | None:
         held.set()
         assert goes_on.wait(LIMIT)
         return receive()
 
-    monkeypatch.setattr(child, "receive", hold)
+    monkeypatch.setattr(process, "receive", hold)
     okx.stats()  # which makes it answer
     assert held.wait(LIMIT)
     assert okx.GetDepth()
@@ -500,10 +500,10 @@ def test_one_that_is_stopped_is_closed_in_bounded_time(
 
 
 def test_a_process_that_raves_is_replaced(okx: WSSubscription) -> None:
-    child = process_of(okx)
-    assert child is not None
-    first, receive = child.pid, child.receive
-    child.receive = lambda: receive() and b"garbage!" * 4  # type: ignore[method-assign]
+    process = process_of(okx)
+    assert process is not None
+    first, receive = process.pid, process.receive
+    process.receive = lambda: receive() and b"garbage!" * 4  # type: ignore[method-assign]
     okx.stats()
 
     until(lambda: callbacks_of(okx).last_error)

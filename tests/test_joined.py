@@ -18,7 +18,7 @@ from tests.pasts import (
     NAME,
     Past,
     RandomPast,
-    WorldFiller,
+    WorldHistoryWorker,
     bar_ms,
     check_candles,
     check_trades,
@@ -44,10 +44,10 @@ from okex_ws import (
     WSSubscription,
 )
 from okex_ws.callbacks import Callbacks
-from okex_ws.filler import Filler
+from okex_ws.filler import HistoryWorker
 from okex_ws.history import MOST
+from okex_ws.joined import HistoryOptions as Wanted
 from okex_ws.joined import JoinedView
-from okex_ws.joined import Past as Wanted
 from okex_ws.joining import LONGEST_HOLD, PATIENCE
 from okex_ws.protocols.v5 import PROTOCOL
 from okex_ws.series import KINDS
@@ -65,8 +65,8 @@ class Stand:
         self.world = World("v5")
         self.past = past or Past()
         self.feed = self.world.feed(history_source=lambda: self.past)
-        self.filler = WorldFiller(self.world, lambda: self.past, latency)
-        set_history_worker(self.feed, self.filler)
+        self.history_worker = WorldHistoryWorker(self.world, lambda: self.past, latency)
+        set_history_worker(self.feed, self.history_worker)
         self.errors: list[Exception] = []
         self.changes: list[StateChange] = []
         self.texts: list[str] = []
@@ -501,7 +501,7 @@ def test_what_the_venue_keeps_no_more_is_a_gap() -> None:
 
 def test_an_answer_that_never_comes_holds_nothing_up_for_long() -> None:
     stand = Stand()
-    stand.filler.is_deaf = True
+    stand.history_worker.is_deaf = True
     updates = stand.subscribe(5).updates()
     stand.steadily(0.3, 40.0)
     shown: list[int] = []
@@ -520,7 +520,7 @@ def test_an_answer_that_never_comes_holds_nothing_up_for_long() -> None:
 
 def test_an_answer_that_comes_twice_counts_once() -> None:
     stand = Stand()
-    stand.filler.times = 3
+    stand.history_worker.times = 3
     updates = stand.subscribe(50).updates()
     stand.steadily(0.3, 20.0)
     stand.drop_at(5.0, 10.0)
@@ -613,7 +613,7 @@ def test_one_connection_takes_over_from_another_during_a_fill() -> None:
 def test_callbacks_on_a_thread_of_their_own_are_told_as_well() -> None:
     stand = Stand(Past(failing=10**9))
     feed = stand.world.feed(history_source=Past, callbacks="thread")
-    set_history_worker(feed, stand.filler)
+    set_history_worker(feed, stand.history_worker)
     errors: list[Exception] = []
     sub = WSSubscription(
         NAME, "spot", feed=feed, channels=[ALL], history=5, on_error=errors.append
@@ -685,7 +685,7 @@ class Campaign(Stand):
     def __init__(self, seed: int, past: Past) -> None:
         super().__init__(past)
         self.random = random.Random(seed)
-        self.filler.jitter = random.Random(seed + 1)
+        self.history_worker.jitter = random.Random(seed + 1)
 
     def begin(self, seconds: float) -> None:
         uniform = self.random.uniform
@@ -779,10 +779,10 @@ def test_a_channel_that_another_connection_has_yet_to_carry_is_not_asked_about()
     None
 ):
     # Its thread is busy with a callback; another subscription has the channel live.
-    clock, filler = FakeClock(), Filler("", FakeClock(), Past)
+    clock, history_worker = FakeClock(), HistoryWorker("", FakeClock(), Past)
     callbacks = Callbacks(NAME, clock)
     view = JoinedView(
-        None, NAME, NO_LIMITS, clock, callbacks, Wanted(5, "spot", filler)
+        None, NAME, NO_LIMITS, clock, callbacks, Wanted(5, "spot", history_worker)
     )
     channel = KINDS["trade"](PROTOCOL, PROTOCOL.channel(ALL, "spot", NAME))
     channel.acknowledged, channel.openings = True, 1
@@ -803,13 +803,13 @@ def test_after_a_rotation_the_present_connection_is_the_one_that_answers() -> No
 
     stand.world.run(20.0)
 
-    (route,) = pool_of(stand.feed).routes
-    assert answering_connection_of(sub, ALL) is route.connection
+    (group,) = pool_of(stand.feed).groups
+    assert answering_connection_of(sub, ALL) is group.connection
 
 
 def test_what_a_closed_subscription_wanted_is_not_asked_any_more() -> None:
     stand = Stand()
-    stand.filler.latency = 2.0
+    stand.history_worker.latency = 2.0
     sub = stand.subscribe(5)
     stand.trade()
     stand.at(0.5, stand.trade)
@@ -824,7 +824,7 @@ def test_an_iterator_that_comes_later_is_told_what_is_missing_before_it() -> Non
     stand = Stand()
     sub = stand.subscribe(0)
     stand.steadily(0.3, 20.0)
-    stand.at(2.0, lambda: setattr(stand.filler, "is_deaf", True))
+    stand.at(2.0, lambda: setattr(stand.history_worker, "is_deaf", True))
     stand.drop_at(2.1)
     later: list[Any] = []
     stand.at(60.0, lambda: later.append(sub.updates()))

@@ -10,7 +10,7 @@ import pytest
 from tests.pasts import NAME, Past, bar_ms, make_candle, make_trade
 
 from okex_ws import Candle, ConnectionLost, Gap, RequestRejected, Trade
-from okex_ws.backfill import Bars, Series, Trades
+from okex_ws.backfill import CandleSeries, Series, TradeSeries
 from okex_ws.errors import BackfillFailed
 from okex_ws.history import MOST
 from okex_ws.items import iso
@@ -20,7 +20,7 @@ from okex_ws.joining import (
     MOST_HELD,
     PATIENCE,
     TRIES,
-    Join,
+    GapJoin,
 )
 from okex_ws.series import KEPT
 from okex_ws.timing import utc
@@ -39,11 +39,11 @@ class Bench:
         self.errors: list[BackfillFailed] = []
         self.questions: list[tuple[Any, object, float]] = []
         self.present_epoch = 1
-        series: Series[Any] = Trades(NAME, "spot")
+        series: Series[Any] = TradeSeries(NAME, "spot")
         self.topic = "trades-all"
         if kind == "bars":
-            series, self.topic = Bars(NAME, "spot", "candle60s"), "candle60s"
-        self.join: Join[Any] = Join(series, self.topic, NAME, past, self)
+            series, self.topic = CandleSeries(NAME, "spot", "candle60s"), "candle60s"
+        self.join: GapJoin[Any] = GapJoin(series, self.topic, NAME, past, self)
 
     # What it tells its owner.
 

@@ -1,4 +1,4 @@
-"""A child is started, listened to, and started again, until its keeper is closed."""
+"""A process is started, listened to, started again, until its supervisor is closed."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from tests.support.internals import (
 
 from okex_ws import Reconnect
 from okex_ws.ipc import Unpacker, pack
-from okex_ws.keeper import Keeper
+from okex_ws.keeper import Supervisor
 
 LIMIT = 20.0
 
 
-class FakeChild:
+class FakeProcess:
     """In place of a process: the other end of its socket is *theirs*."""
 
     def __init__(self) -> None:
@@ -82,105 +82,105 @@ class FakeChild:
 
 
 class Stand:
-    """A keeper, its children, and what its owner hears."""
+    """A supervisor, its children, and what its owner hears."""
 
     def __init__(self) -> None:
-        self.children: queue.SimpleQueue[FakeChild] = queue.SimpleQueue()
+        self.processes: queue.SimpleQueue[FakeProcess] = queue.SimpleQueue()
         self.events: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self.fails: list[BaseException] = []
         self.begins: Callable[[], None] = lambda: None
         self.hears: Callable[[Any], None] = lambda message: None
-        self.keeper = Keeper(
+        self.supervisor = Supervisor(
             self, "okex_ws:keeper", Reconnect(0.01, 0.01), 0.2, self._spawn
         )
 
     def _spawn(self) -> Any:
         if self.fails:
             raise self.fails.pop()
-        child = FakeChild()
-        self.children.put(child)
-        return child
+        process = FakeProcess()
+        self.processes.put(process)
+        return process
 
-    def begin(self) -> None:
+    def process_started(self) -> None:
         self.begins()
         self.events.put("begin")
 
-    def heard(self, message: Any) -> None:
+    def message_received(self, message: Any) -> None:
         self.hears(message)
         self.events.put(message)
 
-    def ended(self, why: str) -> None:
+    def process_ended(self, why: str) -> None:
         self.events.put(why)
 
-    def over(self) -> None:
+    def supervisor_stopped(self) -> None:
         self.events.put("over")
 
     def next(self) -> Any:
         return self.events.get(timeout=LIMIT)
 
-    def child(self) -> FakeChild:
-        return self.children.get(timeout=LIMIT)
+    def process(self) -> FakeProcess:
+        return self.processes.get(timeout=LIMIT)
 
-    def start(self) -> FakeChild:
-        self.keeper.start()
+    def start(self) -> FakeProcess:
+        self.supervisor.start()
         assert self.next() == "begin"
-        return self.child()
+        return self.process()
 
 
 @pytest.fixture
 def stand() -> Iterator[Stand]:
     stand = Stand()
     yield stand
-    stand.keeper.close()
-    if stand.keeper.running:
-        assert stand.keeper.join(LIMIT)
-    close_wakers(stand.keeper)
+    stand.supervisor.close()
+    if stand.supervisor.running:
+        assert stand.supervisor.join(LIMIT)
+    close_wakers(stand.supervisor)
 
 
 def test_it_is_told_in_order_and_heard_in_order(stand: Stand) -> None:
-    stand.begins = lambda: stand.keeper.tell("start", 1)
-    child = stand.start()
-    assert stand.keeper.works
-    stand.keeper.tell("more", "x" * 1_000_000)
-    stand.keeper.tell("last")
+    stand.begins = lambda: stand.supervisor.send("start", 1)
+    process = stand.start()
+    assert stand.supervisor.process_runs
+    stand.supervisor.send("more", "x" * 1_000_000)
+    stand.supervisor.send("last")
 
-    assert child.told() == ("start", 1)
-    assert child.told()[0] == "more"
-    assert child.told() == ("last",)
+    assert process.told() == ("start", 1)
+    assert process.told()[0] == "more"
+    assert process.told() == ("last",)
     for number in range(3):
-        child.say("word", number)
+        process.say("word", number)
     assert [stand.next() for _ in range(3)] == [("word", n) for n in range(3)]
 
 
 def test_nothing_is_kept_for_one_that_is_not_there(stand: Stand) -> None:
-    stand.keeper.tell("lost")
-    stand.begins = lambda: stand.keeper.tell("start")
-    child = stand.start()
+    stand.supervisor.send("lost")
+    stand.begins = lambda: stand.supervisor.send("start")
+    process = stand.start()
 
-    assert child.told() == ("start",)
+    assert process.told() == ("start",)
 
 
 def test_what_was_told_can_be_forgotten(stand: Stand) -> None:
     def begin() -> None:
-        stand.keeper.tell("early")
-        stand.keeper.untell()
-        stand.keeper.tell("start")
+        stand.supervisor.send("early")
+        stand.supervisor.discard_unsent()
+        stand.supervisor.send("start")
 
     stand.begins = begin
     assert stand.start().told() == ("start",)
 
 
-def ends(child: FakeChild) -> None:
-    child.theirs.shutdown(socket.SHUT_RDWR)
+def ends(process: FakeProcess) -> None:
+    process.theirs.shutdown(socket.SHUT_RDWR)
 
 
-def dies(child: FakeChild) -> None:
+def dies(process: FakeProcess) -> None:
     """Though somebody who was forked off holds its end of the socket open."""
-    child.alive = False
+    process.alive = False
 
 
-def raves(child: FakeChild) -> None:
-    child.theirs.sendall(b"Traceback (most recent call last):\n")
+def raves(process: FakeProcess) -> None:
+    process.theirs.sendall(b"Traceback (most recent call last):\n")
 
 
 @pytest.mark.parametrize(
@@ -192,7 +192,7 @@ def raves(child: FakeChild) -> None:
     ],
 )
 def test_one_that_ends_is_followed_by_another(
-    stand: Stand, end: Callable[[FakeChild], None], why: str
+    stand: Stand, end: Callable[[FakeProcess], None], why: str
 ) -> None:
     first = stand.start()
     end(first)
@@ -200,33 +200,33 @@ def test_one_that_ends_is_followed_by_another(
     assert stand.next().startswith(why)
     assert first.ended.is_set()
     assert stand.next() == "begin"
-    second = stand.child()
+    second = stand.process()
     assert second is not first
-    stand.keeper.tell("again")
+    stand.supervisor.send("again")
     assert second.told() == ("again",)
 
 
 def test_what_it_said_last_is_heard(stand: Stand) -> None:
-    child = stand.start()
+    process = stand.start()
     for number in range(100):
-        child.say("word", number, "x" * 1000)
-    ends(child)
+        process.say("word", number, "x" * 1000)
+    ends(process)
 
     assert [stand.next()[1] for _ in range(100)] == [*range(100)]
     assert stand.next().startswith("the reading process ended")
 
 
 def test_it_does_not_work_from_the_moment_that_it_is_ended(stand: Stand) -> None:
-    child = stand.start()
+    process = stand.start()
     seen: list[bool] = []
-    end = child.end
+    end = process.end
 
     def ending() -> str:
-        seen.append(stand.keeper.works)
+        seen.append(stand.supervisor.process_runs)
         return end()
 
-    child.end = ending  # type: ignore[method-assign]
-    ends(child)
+    process.end = ending  # type: ignore[method-assign]
+    ends(process)
     stand.next()
 
     assert seen == [False]
@@ -237,10 +237,10 @@ def test_one_that_cannot_be_started_is_tried_again(
     stand: Stand, error: Exception
 ) -> None:
     stand.fails = [error]
-    stand.keeper.start()
+    stand.supervisor.start()
 
     assert stand.next() == f"the reading process cannot be started: {error}"
-    assert not stand.keeper.works
+    assert not stand.supervisor.process_runs
     assert stand.next() == "begin"
 
 
@@ -253,10 +253,10 @@ def test_an_error_of_our_own_ends_the_child_and_nothing_else(
         raise RuntimeError("a bug")
 
     setattr(stand, where, fail)
-    stand.keeper.start()
+    stand.supervisor.start()
     if where == "hears":
         assert stand.next() == "begin"
-        stand.child().say("word")
+        stand.process().say("word")
 
     assert "internal error: RuntimeError('a bug')" in stand.next()
     assert [r.levelno for r in caplog.records] == [logging.ERROR]
@@ -277,17 +277,17 @@ def test_the_waits_grow_and_a_healthy_life_resets_them(
     monkeypatch.setattr("okex_ws.keeper.backoff", backoff)
     stand.start()
     stand.fails = [OSError("no"), OSError("no")]
-    set_backoff(stand.keeper, Reconnect(0.01, 0.01, healthy_after=1e6))
-    child = process_of(stand.keeper)
-    assert isinstance(child, FakeChild)
-    ends(child)
+    set_backoff(stand.supervisor, Reconnect(0.01, 0.01, healthy_after=1e6))
+    process = process_of(stand.supervisor)
+    assert isinstance(process, FakeProcess)
+    ends(process)
     for _ in range(3):
         assert stand.next().startswith("the reading process")
     assert stand.next() == "begin"
     assert waits == ["new", 0, 1, 2]
-    set_backoff(stand.keeper, Reconnect(0.01, 0.01, healthy_after=0.0))
-    again = process_of(stand.keeper)
-    assert isinstance(again, FakeChild)
+    set_backoff(stand.supervisor, Reconnect(0.01, 0.01, healthy_after=0.0))
+    again = process_of(stand.supervisor)
+    assert isinstance(again, FakeProcess)
     ends(again)
     assert stand.next().startswith("the reading process")
     assert stand.next() == "begin"
@@ -298,42 +298,44 @@ def test_the_waits_grow_and_a_healthy_life_resets_them(
 
 
 def test_it_is_asked_to_end_and_heard_until_it_has(stand: Stand) -> None:
-    child = stand.start()
-    stand.keeper.tell("before")
-    stand.keeper.close()
+    process = stand.start()
+    stand.supervisor.send("before")
+    stand.supervisor.close()
 
-    assert child.told() == ("before",)
-    assert child.told() == ("close",)
-    child.say("goodbye")
-    ends(child)
-    assert stand.keeper.join(LIMIT)
+    assert process.told() == ("before",)
+    assert process.told() == ("close",)
+    process.say("goodbye")
+    ends(process)
+    assert stand.supervisor.join(LIMIT)
     assert [stand.next(), stand.next()] == [("goodbye",), "over"]
-    assert not stand.keeper.works
+    assert not stand.supervisor.process_runs
 
 
 def test_one_that_does_not_listen_is_ended_in_bounded_time(stand: Stand) -> None:
-    child = stand.start()
-    stand.keeper.tell("x" * 10_000_000)  # more than anything takes that nobody reads
-    stand.keeper.close()
+    process = stand.start()
+    stand.supervisor.send(
+        "x" * 10_000_000
+    )  # more than anything takes that nobody reads
+    stand.supervisor.close()
 
-    assert stand.keeper.join(LIMIT)
-    assert child.ended.is_set()
+    assert stand.supervisor.join(LIMIT)
+    assert process.ended.is_set()
 
 
 def test_a_wait_for_the_next_one_is_cut_short(stand: Stand) -> None:
-    set_backoff(stand.keeper, Reconnect(1000.0, 1000.0))
+    set_backoff(stand.supervisor, Reconnect(1000.0, 1000.0))
     stand.fails = [OSError("no")]
-    stand.keeper.start()
+    stand.supervisor.start()
     stand.next()
-    stand.keeper.close()
+    stand.supervisor.close()
 
-    assert stand.keeper.join(LIMIT)
+    assert stand.supervisor.join(LIMIT)
     assert stand.next() == "over"
 
 
 def test_it_is_not_waited_for_on_its_own_thread(stand: Stand) -> None:
     seen: list[bool] = []
-    stand.begins = lambda: seen.append(stand.keeper.join(LIMIT))
+    stand.begins = lambda: seen.append(stand.supervisor.join(LIMIT))
     stand.start()
 
     assert seen == [False]
@@ -348,32 +350,32 @@ def test_without_a_thread_nothing_is_left(
     with monkeypatch.context() as patch:
         patch.setattr(threading.Thread, "start", start)
         with pytest.raises(RuntimeError, match="new thread"):
-            stand.keeper.start()
-    stand.keeper.tell("nobody")
-    assert not stand.keeper.running
+            stand.supervisor.start()
+    stand.supervisor.send("nobody")
+    assert not stand.supervisor.running
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
 def test_in_a_forked_child_its_descriptors_are_closed_without_a_word(
     stand: Stand,
 ) -> None:
-    child = stand.start()
-    numbers = [s.fileno() for s in (child.sock, *wakers_of(stand.keeper))]
-    lock_of(stand.keeper).acquire()  # as a thread may have, that is not there then
+    process = stand.start()
+    numbers = [s.fileno() for s in (process.sock, *wakers_of(stand.supervisor))]
+    lock_of(stand.supervisor).acquire()  # as a thread may have, that is not there then
     pid = os.fork()
     if pid == 0:
-        stand.keeper.forked()
+        stand.supervisor.forked()
         closed = 0
         for number in numbers:
             with contextlib.suppress(OSError):
                 os.fstat(number)
                 continue
             closed += 1
-        stand.keeper.tell("nobody")
-        os._exit(closed + 10 * stand.keeper.works)
+        stand.supervisor.send("nobody")
+        os._exit(closed + 10 * stand.supervisor.process_runs)
     _, status = os.waitpid(pid, 0)
-    lock_of(stand.keeper).release()
+    lock_of(stand.supervisor).release()
 
     assert os.waitstatus_to_exitcode(status) == 3
-    stand.keeper.tell("still here")
-    assert child.told() == ("still here",)
+    stand.supervisor.send("still here")
+    assert process.told() == ("still here",)

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from okex_ws.lifecycle import Closing, tell_forks
+from okex_ws.lifecycle import Closing, register_for_fork
 
 
 class Door(Closing):
@@ -45,7 +45,7 @@ class Told:
 def test_those_that_are_there_at_a_fork_are_told_in_the_child_alone() -> None:
     first, later = Told(), Told()
     objects = [first]
-    tell_forks(objects)
+    register_for_fork(objects)
     objects.append(later)
 
     child = os.fork()

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from okex_ws.line import STEADY, TRANSITIONS, Line, Phase, Step
+from okex_ws.line import STEADY, TRANSITIONS, Phase, Step, SubscriptionState
 from okex_ws.timing import Timeouts
 
 TIMEOUTS = Timeouts()
@@ -31,7 +31,7 @@ LEGAL = {
     (Phase.FLOWING, Step.LEAVE): Phase.LEAVING,
     (Phase.FLOWING, Step.LEFT): Phase.IDLE,
     # What cannot be read is owed again.
-    (Phase.FLOWING, Step.SPOIL): Phase.ACKED,
+    (Phase.FLOWING, Step.INVALIDATE): Phase.ACKED,
     (Phase.FLOWING, Step.REFUSE): Phase.REFUSED,
     (Phase.FLOWING, Step.BREAK): Phase.BROKEN,
     # No push and no second acknowledgement mends it: it is left, or it was ended.
@@ -45,8 +45,8 @@ LEGAL = {
 }
 
 
-def line(phase: Phase = Phase.IDLE) -> Line[str]:
-    made = Line("spot/depth5:BTC-USDT", "target", owes=True)
+def subscription(phase: Phase = Phase.IDLE) -> SubscriptionState[str]:
+    made = SubscriptionState("spot/depth5:BTC-USDT", "target", needs_snapshot=True)
     made.phase = phase
     return made
 
@@ -55,10 +55,10 @@ def line(phase: Phase = Phase.IDLE) -> Line[str]:
 def test_a_step_does_what_the_table_says_and_nothing_else(
     phase: Phase, step: Step
 ) -> None:
-    one = line(phase)
-    before = {name: getattr(one, name) for name in Line.__slots__}
+    one = subscription(phase)
+    before = {name: getattr(one, name) for name in SubscriptionState.__slots__}
     taken = one.step(step)
-    after = {name: getattr(one, name) for name in Line.__slots__}
+    after = {name: getattr(one, name) for name in SubscriptionState.__slots__}
     assert taken is ((phase, step) in LEGAL)
     assert after == before | {"phase": LEGAL.get((phase, step), phase)}
 
@@ -69,22 +69,22 @@ def test_the_table_has_a_row_for_every_phase() -> None:
 
 @pytest.mark.parametrize("phase", Phase)
 def test_data_was_asked_for_only_between_ack_and_leaving(phase: Phase) -> None:
-    assert line(phase).acknowledged is (phase in (Phase.ACKED, Phase.FLOWING))
+    assert subscription(phase).acknowledged is (phase in (Phase.ACKED, Phase.FLOWING))
 
 
 def test_a_new_line_is_wanted_and_may_be_asked_for_at_once() -> None:
-    one = line()
+    one = subscription()
     assert (one.phase, one.wanted) == (Phase.IDLE, True)
     # With any number of others.
-    assert (one.crowd, one.in_doubt) == (math.inf, False)
+    assert (one.max_batch, one.in_doubt) == (math.inf, False)
     assert (one.attempts, one.not_before, one.silent_at) == (0, -math.inf, math.inf)
-    assert (one.chained, one.breaks, one.flows_since) == (False, 0, math.inf)
+    assert (one.incremental, one.breaks, one.flows_since) == (False, 0, math.inf)
     assert not one.suspect
     assert one.calls_for(-1e9) is Step.ASK
 
 
 def test_a_first_push_settles_all_that_was_owed() -> None:
-    one = line(Phase.ACKED)
+    one = subscription(Phase.ACKED)
     one.attempts, one.silent_at = 3, 99.0
     one.flows(5.0)
     assert (one.phase, one.attempts, one.silent_at) == (Phase.FLOWING, 0, math.inf)
@@ -95,7 +95,7 @@ def test_a_first_push_settles_all_that_was_owed() -> None:
 def test_a_line_is_forgotten_when_neither_end_may_yet_speak_of_it(
     phase: Phase, in_doubt: bool
 ) -> None:
-    one = line(phase)
+    one = subscription(phase)
     one.in_doubt = in_doubt
     assert not one.forgettable
     one.wanted = False
@@ -106,22 +106,24 @@ def test_a_line_is_forgotten_when_neither_end_may_yet_speak_of_it(
 # --- What its pushes are worth ------------------------------------------------------
 
 
-def book(phase: Phase = Phase.FLOWING) -> Line[str]:
+def book(phase: Phase = Phase.FLOWING) -> SubscriptionState[str]:
     """A line whose pushes build on each other, flowing since the second 0."""
-    made = Line("spot/depth:BTC-USDT", "target", owes=True, chained=True)
+    made = SubscriptionState(
+        "spot/depth:BTC-USDT", "target", needs_snapshot=True, incremental=True
+    )
     made.phase, made.flows_since = phase, 0.0
     return made
 
 
 def test_a_snapshot_that_was_spoiled_is_owed_from_then_on() -> None:
-    one = line(Phase.FLOWING)
+    one = subscription(Phase.FLOWING)
 
-    one.spoil(7.0, TIMEOUTS)
+    one.invalidate(7.0, TIMEOUTS)
 
     assert (one.phase, one.silent_at) == (Phase.ACKED, 7.0 + TIMEOUTS.first_push)
     assert (one.due, one.calls_for(one.due)) == (one.silent_at, Step.LEAVE)
     # A second one puts nothing off.
-    one.spoil(9.0, TIMEOUTS)
+    one.invalidate(9.0, TIMEOUTS)
     assert one.silent_at == 7.0 + TIMEOUTS.first_push
 
 
@@ -129,10 +131,10 @@ def test_a_snapshot_that_was_spoiled_is_owed_from_then_on() -> None:
 def test_what_owes_no_snapshot_is_not_moved_by_a_push_that_was_lost(
     phase: Phase,
 ) -> None:
-    one = Line("spot/trade:BTC-USDT", "target", owes=False)
+    one = SubscriptionState("spot/trade:BTC-USDT", "target", needs_snapshot=False)
     one.phase = phase
 
-    one.spoil(7.0, TIMEOUTS)
+    one.invalidate(7.0, TIMEOUTS)
     one.await_push(7.0, TIMEOUTS)
 
     assert (one.phase, one.silent_at) == (phase, math.inf)
@@ -144,11 +146,11 @@ def test_a_book_that_lost_a_push_is_broken_and_left_at_once_the_first_time(
 ) -> None:
     one = book(phase)
 
-    one.spoil(7.0, TIMEOUTS)
+    one.invalidate(7.0, TIMEOUTS)
 
     assert one.phase is Phase.BROKEN
     assert (one.due, one.calls_for(7.0)) == (7.0, Step.LEAVE)
-    assert one.mends
+    assert one.resubscribing
     assert not one.acknowledged
 
 
@@ -157,14 +159,14 @@ def test_a_book_that_lost_a_push_is_broken_and_left_at_once_the_first_time(
 )
 def test_what_is_not_subscribed_cannot_break(phase: Phase) -> None:
     one = book(phase)
-    before = {name: getattr(one, name) for name in Line.__slots__}
+    before = {name: getattr(one, name) for name in SubscriptionState.__slots__}
 
-    one.spoil(7.0, TIMEOUTS)
+    one.invalidate(7.0, TIMEOUTS)
 
-    assert {name: getattr(one, name) for name in Line.__slots__} == before
+    assert {name: getattr(one, name) for name in SubscriptionState.__slots__} == before
 
 
-def resubscribed(one: Line[str], now: float, flows: bool = True) -> None:
+def resubscribed(one: SubscriptionState[str], now: float, flows: bool = True) -> None:
     for step in (Step.LEAVE, Step.LEFT, Step.ASK, Step.ACK):
         assert one.step(step)
     if flows:
@@ -178,7 +180,7 @@ def test_a_book_that_breaks_again_and_again_waits_twice_as_long_each_time(
     """Whether it had a snapshot in between, or broke with it."""
     one, now, waits = book(), 0.0, []
     for _ in range(13):
-        one.spoil(now, TIMEOUTS)
+        one.invalidate(now, TIMEOUTS)
         waits.append(one.not_before - now)
         now = one.not_before
         resubscribed(one, now, flows)
@@ -191,26 +193,26 @@ def test_a_book_that_breaks_again_and_again_waits_twice_as_long_each_time(
 def test_a_book_that_was_whole_for_long_enough_is_left_at_once_again() -> None:
     one, now = book(), 0.0
     for _ in range(3):
-        one.spoil(now, TIMEOUTS)
+        one.invalidate(now, TIMEOUTS)
         now = one.not_before
         resubscribed(one, now)
     now += STEADY
 
-    one.spoil(now, TIMEOUTS)
+    one.invalidate(now, TIMEOUTS)
 
     assert one.not_before == now
     resubscribed(one, now)
-    one.spoil(now + 1, TIMEOUTS)
+    one.invalidate(now + 1, TIMEOUTS)
     assert one.not_before == now + 2
 
 
 def test_only_time_in_which_it_flows_makes_a_book_steady() -> None:
     one = book()
-    one.spoil(0.0, TIMEOUTS)
+    one.invalidate(0.0, TIMEOUTS)
     # The snapshot never comes, and what comes in its place is spoiled.
     resubscribed(one, 0.0, flows=False)
 
-    one.spoil(1000.0, TIMEOUTS)
+    one.invalidate(1000.0, TIMEOUTS)
 
     assert one.not_before == 1001.0
 
@@ -221,7 +223,7 @@ def test_only_time_in_which_it_flows_makes_a_book_steady() -> None:
 def test_a_broken_book_waits_for_its_moment() -> None:
     one = book()
     one.breaks = 3
-    one.spoil(7.0, TIMEOUTS)
+    one.invalidate(7.0, TIMEOUTS)
 
     assert one.due == 11.0
     assert one.calls_for(math.nextafter(11.0, 0)) is None
@@ -231,11 +233,11 @@ def test_a_broken_book_waits_for_its_moment() -> None:
 def test_a_broken_book_that_nobody_wants_is_left_at_once() -> None:
     one = book()
     one.breaks = 3
-    one.spoil(7.0, TIMEOUTS)
+    one.invalidate(7.0, TIMEOUTS)
     one.wanted = False
 
     assert one.calls_for(7.0) is Step.LEAVE
-    assert not one.mends
+    assert not one.resubscribing
     assert not one.forgettable
 
 
@@ -245,7 +247,7 @@ def test_only_what_is_broken_and_wanted_mends(phase: Phase, wanted: bool) -> Non
     one = book(phase)
     one.wanted = wanted
 
-    assert one.mends is (wanted and phase is Phase.BROKEN)
+    assert one.resubscribing is (wanted and phase is Phase.BROKEN)
 
 
 @pytest.mark.parametrize("wanted", [True, False])
@@ -266,7 +268,7 @@ def test_a_line_calls_for_what_it_is_not_yet(phase: Phase, wanted: bool) -> None
 
 
 def test_asking_again_waits_twice_as_long_each_time_up_to_a_cap() -> None:
-    one, waits = line(), []
+    one, waits = subscription(), []
     for _ in range(12):
         one.retry_later(100.0, TIMEOUTS)
         waits.append(one.not_before - 100.0)
@@ -280,7 +282,7 @@ def test_asking_again_waits_twice_as_long_each_time_up_to_a_cap() -> None:
 
 @pytest.mark.parametrize("phase", [Phase.ASKED, Phase.LEAVING])
 def test_what_had_no_answer_is_taken_as_not_subscribed(phase: Phase) -> None:
-    one = line(phase)
+    one = subscription(phase)
 
     assert one.unanswered()
 
@@ -291,7 +293,7 @@ def test_what_had_no_answer_is_taken_as_not_subscribed(phase: Phase) -> None:
     "phase", [one for one in Phase if one not in (Phase.ASKED, Phase.LEAVING)]
 )
 def test_what_was_not_asked_for_goes_unanswered_without_a_change(phase: Phase) -> None:
-    for one in (line(phase), book(phase)):
+    for one in (subscription(phase), book(phase)):
         assert not one.unanswered()
         assert one.phase is phase
 
@@ -301,7 +303,7 @@ def test_a_book_is_told_to_end_a_second_time_and_not_a_third() -> None:
     one = book(Phase.LEAVING)
 
     assert one.unanswered()
-    assert (one.phase, one.mends) == (Phase.BROKEN, True)
+    assert (one.phase, one.resubscribing) == (Phase.BROKEN, True)
 
     one.attempts += 1
     assert one.step(Step.LEAVE)
@@ -330,9 +332,9 @@ def test_a_book_whose_subscribe_had_no_answer_has_nothing_to_be_left() -> None:
 # --- What an idle channel repeats ---------------------------------------------------
 
 
-@pytest.mark.parametrize("chained", [False, True])
-def test_a_line_that_misses_its_repeat_is_subscribed_anew(chained: bool) -> None:
-    one = book() if chained else line(Phase.FLOWING)
+@pytest.mark.parametrize("incremental", [False, True])
+def test_a_line_that_misses_its_repeat_is_subscribed_anew(incremental: bool) -> None:
+    one = book() if incremental else subscription(Phase.FLOWING)
 
     assert one.miss(0.0, 75.0, TIMEOUTS)
 
@@ -386,4 +388,4 @@ def test_a_line_that_was_never_silent_before_is_not_dead() -> None:
 
 @pytest.mark.parametrize("phase", [Phase.ASKED, Phase.FLOWING, Phase.LEAVING])
 def test_time_alone_moves_nothing_that_waits_for_the_exchange(phase: Phase) -> None:
-    assert line(phase).due == math.inf
+    assert subscription(phase).due == math.inf

@@ -23,7 +23,7 @@ def test_each_login_waits_twice_as_long_up_to_the_cap() -> None:
     login = Login(str, CAP)
     waits = []
     for now in range(0, 13_000, 1000):
-        login.again(now)
+        login.retry_later(now)
         waits.append(login.due - now)
 
     assert waits[:4] == [1, 2, 4, 8]
@@ -32,9 +32,9 @@ def test_each_login_waits_twice_as_long_up_to_the_cap() -> None:
 
 def test_a_refused_key_is_never_due() -> None:
     login = Login(str, CAP)
-    login.again(5.0)
+    login.retry_later(5.0)
 
-    login.never()
+    login.refuse()
 
     assert login.due == math.inf
 

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.sharing import HereMemory
+from tests.sharing import LocalMemory
 from tests.support.internals import flip_bits, forget_value, link_slots_of
 
 from okex_ws.messages import State
 from okex_ws.mirror import (
-    LINK_ROOM,
+    LINK_CAPACITY,
     BookMirror,
     DepthMirror,
     RemoteLinks,
@@ -24,12 +24,12 @@ from okex_ws.mirror import (
     encode,
     encode_link,
     make_mirror,
-    room,
+    slot_capacity,
 )
 from okex_ws.protocols.v5 import PROTOCOL as V5
 from okex_ws.shared import Slot
 from okex_ws.trust import LIVE, NO_LIMITS, Lease, Link, Published, judge
-from okex_ws.wire import BookData, DepthData, Name
+from okex_ws.wire import BookData, ChannelName, DepthData
 
 DEPTH = V5.channel("depth5", "spot", "BTC-USDT")
 BOOK = V5.channel("depth", "spot", "BTC-USDT")
@@ -42,13 +42,16 @@ LEVELS = DepthData([["100.1", "1", "0", "1"]], [], 1_600_000_000_123, 7)
 class Stand:
     """One channel and one link, written on one side and read on the other."""
 
-    def __init__(self, name: Name = DEPTH) -> None:
-        self.works = True
-        memory = HereMemory()
-        link_place, place = memory.take(LINK_ROOM), memory.take(room(name))
+    def __init__(self, name: ChannelName = DEPTH) -> None:
+        self.process_runs = True
+        memory = LocalMemory()
+        link_place, place = (
+            memory.allocate(LINK_CAPACITY),
+            memory.allocate(slot_capacity(name)),
+        )
         self.link_slot = memory.slot(link_place)
         self.remote = RemoteLinks(
-            [memory.slot(link_place, decode_link)], lambda: self.works
+            [memory.slot(link_place, decode_link)], lambda: self.process_runs
         )
         self.remote.lose()
         self.slot = memory.slot(place)
@@ -120,7 +123,7 @@ def test_a_book_comes_out_as_a_whole_one() -> None:
 
 
 @pytest.mark.parametrize("name", [DEPTH, BOOK])
-def test_the_largest_value_has_room(name: Name) -> None:
+def test_the_largest_value_has_room(name: ChannelName) -> None:
     stand = Stand(name)
     # Each another text: of those that are the same only one would be written.
     numbers = (f"{number:064}" for number in itertools.count())
@@ -139,9 +142,9 @@ def test_the_largest_value_has_room(name: Name) -> None:
 
 
 def test_a_depth_takes_a_few_kilobytes() -> None:
-    assert room(DEPTH) <= 4096
-    assert room(TRADE) <= 4096
-    assert room(BOOK) < 256 * 1024
+    assert slot_capacity(DEPTH) <= 4096
+    assert slot_capacity(TRADE) <= 4096
+    assert slot_capacity(BOOK) < 256 * 1024
 
 
 def test_what_has_no_form_is_refused() -> None:
@@ -153,7 +156,7 @@ def test_what_has_no_form_is_refused() -> None:
 @pytest.mark.parametrize(
     ("name", "kind"), [(DEPTH, DepthMirror), (BOOK, BookMirror), (TRADE, StateMirror)]
 )
-def test_a_mirror_is_a_channel_of_the_same_kind(name: Name, kind: type) -> None:
+def test_a_mirror_is_a_channel_of_the_same_kind(name: ChannelName, kind: type) -> None:
     mirror = Stand(name).mirror
 
     assert type(mirror) is kind
@@ -193,7 +196,7 @@ def taken_by_a_later_one(stand: Stand) -> None:
 
 
 def dead(stand: Stand) -> None:
-    stand.works = False
+    stand.process_runs = False
 
 
 def lost_with_all(stand: Stand) -> None:

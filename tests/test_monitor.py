@@ -348,7 +348,7 @@ class Flapping:
 
 
 def test_prices_are_never_shown_beside_a_state_that_is_not_live() -> None:
-    prices, found = monitor.look(Flapping())
+    prices, found = monitor.read_prices(Flapping())
 
     assert prices is None
     assert found.state is State.STALE

@@ -10,9 +10,9 @@ import pytest
 from tests.support.internals import proxy_of, settings_of
 
 from okex_ws import VENUES, Credentials, Reconnect, SystemClock, Timeouts, Venue
-from okex_ws.callbacks import Caller
+from okex_ws.callbacks import CallbackRunner
 from okex_ws.dispatcher import Dispatcher
-from okex_ws.options import ConnectionOptions, make_plan
+from okex_ws.options import ConnectionOptions, make_pool
 from okex_ws.protocols.v3 import PROTOCOL as V3
 from okex_ws.protocols.v5 import PROTOCOL as V5
 from okex_ws.stream import TcpNetwork
@@ -22,12 +22,12 @@ KEY = Credentials("the-api-key", "the-secret-key", "the-passphrase")
 
 @pytest.mark.parametrize(("venue", "wire"), [("okj-v3", V3), ("okx", V5), ("okj", V5)])
 def test_a_venue_is_spoken_to_in_its_own_protocol(venue: str, wire: object) -> None:
-    plan = make_plan(venue)
+    pool = make_pool(venue)
 
-    assert plan.wire is wire
-    assert plan.venue is VENUES[venue]
+    assert pool.wire is wire
+    assert pool.venue is VENUES[venue]
     # Nothing is connected, and nothing is open, before somebody subscribes.
-    assert plan.connections == ()
+    assert pool.connections == ()
 
 
 @pytest.mark.parametrize(
@@ -47,62 +47,62 @@ def test_a_keyword_of_the_wrong_kind_is_refused_by_its_name(
     keywords: dict[str, Any], says: str
 ) -> None:
     with pytest.raises(TypeError, match=says):
-        make_plan("okx", **keywords)
+        make_pool("okx", **keywords)
 
 
 @pytest.mark.parametrize("secret", ["the-secret-key", ("k", "the-secret-key", "p")])
 def test_what_is_given_in_place_of_credentials_is_not_repeated(secret: Any) -> None:
     with pytest.raises(TypeError) as caught:
-        make_plan("okx", credentials=secret)
+        make_pool("okx", credentials=secret)
     assert "the-secret-key" not in str(caught.value)
 
 
 def test_a_key_is_sent_to_no_venue_that_was_retired() -> None:
     with pytest.raises(ValueError, match="not sent to venue 'okex'") as caught:
-        make_plan("okex", credentials=KEY)
+        make_pool("okex", credentials=KEY)
     assert "secret" not in str(caught.value)
     mine = Venue("mine", "v5", ("wss://localhost/ws/v5",), retired="gone since 2024")
     with pytest.raises(ValueError, match="gone since 2024"):
-        make_plan(mine, credentials=KEY)
+        make_pool(mine, credentials=KEY)
     # Nor to its host under another name.
     host = Venue("mine", "v3", ("wss://real.okex.com:8443/ws/v3",))
     with pytest.raises(ValueError, match="not sent to venue 'mine'"):
-        make_plan(host, credentials=KEY)
-    make_plan(host)
-    make_plan("okex")
+        make_pool(host, credentials=KEY)
+    make_pool(host)
+    make_pool("okex")
 
 
 @pytest.mark.parametrize("value", ["threads", "", None, True, 1])
 def test_callbacks_run_in_one_of_two_ways(value: Any) -> None:
     with pytest.raises(ValueError, match="callbacks is 'inline' or 'thread', got"):
-        make_plan("okx", callbacks=value)
-    assert type(make_plan("okx").caller) is Caller
-    assert type(make_plan("okx", callbacks="inline").caller) is Caller
-    assert type(make_plan("okx", callbacks="thread").caller) is Dispatcher
+        make_pool("okx", callbacks=value)
+    assert type(make_pool("okx").callback_runner) is CallbackRunner
+    assert type(make_pool("okx", callbacks="inline").callback_runner) is CallbackRunner
+    assert type(make_pool("okx", callbacks="thread").callback_runner) is Dispatcher
 
 
 def test_a_context_that_does_not_verify_is_refused() -> None:
     loose = ssl.create_default_context()
     loose.check_hostname = False
     with pytest.raises(ValueError, match="must verify"):
-        make_plan("okx", ssl_context=loose)
+        make_pool("okx", ssl_context=loose)
 
 
 def test_a_proxy_that_cannot_be_one_is_refused_before_anything_is_connected() -> None:
     with pytest.raises(ValueError, match="socks5:// proxies are not supported"):
-        make_plan("okx", proxy="socks5://me:the-secret-key@localhost:1080")
+        make_pool("okx", proxy="socks5://me:the-secret-key@localhost:1080")
     with pytest.raises(ValueError, match="a proxy is a URL like") as caught:
-        make_plan("okx", proxy="http://me:the-secret-key@localhost:x")
+        make_pool("okx", proxy="http://me:the-secret-key@localhost:x")
     assert "the-secret-key" not in str(caught.value)
     for good in (None, "", "http://localhost:3128", "http://me:it@localhost:3128"):
-        make_plan("okx", proxy=good)
+        make_pool("okx", proxy=good)
 
 
 @pytest.mark.parametrize(
     ("proxy", "found"), [("", None), ("http://me:it@there.test:3128", "there.test")]
 )
 def test_every_connection_goes_through_the_proxy(proxy: str, found: str | None) -> None:
-    network = settings_of(make_plan("okx", proxy=proxy)).network()
+    network = settings_of(make_pool("okx", proxy=proxy)).network()
     assert isinstance(network, TcpNetwork)
     network.close()
 
@@ -112,7 +112,7 @@ def test_every_connection_goes_through_the_proxy(proxy: str, found: str | None) 
 
 def test_what_is_injected_is_what_every_connection_lives_by() -> None:
     clock, rng = SystemClock(), random.Random(7)
-    plan = make_plan(
+    pool = make_pool(
         "okx",
         clock=clock,
         rng=rng,
@@ -122,7 +122,7 @@ def test_what_is_injected_is_what_every_connection_lives_by() -> None:
         ping_interval=20,
         probe_interval=None,
     )
-    settings = settings_of(plan)
+    settings = settings_of(pool)
 
     assert (settings.clock, settings.rng, settings.network) == (clock, rng, int)
     assert (settings.reconnect.cap, settings.timeouts.ack) == (5, 3)
@@ -130,7 +130,7 @@ def test_what_is_injected_is_what_every_connection_lives_by() -> None:
 
 
 def test_the_keywords_that_are_passed_on_are_those_that_are_taken() -> None:
-    code = make_plan.__code__
+    code = make_pool.__code__
     names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
 
     own = {"venue", "on_state", "link"}

@@ -7,7 +7,7 @@ import logging
 import pytest
 
 from okex_ws.errors import ConnectionLost, OkexWSError, Stalled
-from okex_ws.outage import OnceAMinute, Outage
+from okex_ws.outage import LogThrottle, OutageLog
 
 URL = "wss://localhost/ws/v3"
 REFUSED = ConnectionLost(URL, "refused")
@@ -24,9 +24,9 @@ def levels(said: pytest.LogCaptureFixture) -> list[str]:
 
 
 def test_a_kind_of_thing_is_said_once_a_minute() -> None:
-    once = OnceAMinute()
+    once = LogThrottle()
     moments = [0.0, 0.1, 59.9, 60.0, 119.9, 120.0]
-    assert [once.may_say("json", now) for now in moments] == [
+    assert [once.allows("json", now) for now in moments] == [
         True,
         False,
         False,
@@ -37,22 +37,22 @@ def test_a_kind_of_thing_is_said_once_a_minute() -> None:
 
 
 def test_each_kind_has_its_own_minute() -> None:
-    once = OnceAMinute()
-    assert once.may_say("json", 0.0)
-    assert once.may_say("inflate", 1.0)
-    assert not once.may_say("json", 2.0)
+    once = LogThrottle()
+    assert once.allows("json", 0.0)
+    assert once.allows("inflate", 1.0)
+    assert not once.allows("json", 2.0)
 
 
 def test_the_first_thing_ever_may_be_said_on_a_clock_that_just_began() -> None:
-    assert OnceAMinute().may_say("json", 0.0)
+    assert LogThrottle().allows("json", 0.0)
 
 
 def test_a_loss_is_warned_of_at_once_and_then_once_a_minute(
     said: pytest.LogCaptureFixture,
 ) -> None:
-    outage = Outage()
+    outage = OutageLog()
     for now in (100.0, 101.0, 159.9, 160.0, 161.0, 220.0):
-        outage.say(URL, REFUSED, now)
+        outage.log_loss(URL, REFUSED, now)
     assert levels(said) == [
         "WARNING",
         "DEBUG",
@@ -77,29 +77,29 @@ def test_a_loss_is_warned_of_at_once_and_then_once_a_minute(
 def test_the_endpoint_is_named_once(
     said: pytest.LogCaptureFixture, error: OkexWSError, text: str
 ) -> None:
-    Outage().say(URL, error, 0.0)
+    OutageLog().log_loss(URL, error, 0.0)
     assert said.records[0].getMessage() == f"{text}; trying again"
 
 
 def test_the_word_of_a_connection_says_how_long_it_took(
     said: pytest.LogCaptureFixture,
 ) -> None:
-    outage = Outage()
+    outage = OutageLog()
     assert outage.note(5.0) == ""
-    outage.say(URL, REFUSED, 10.0)
-    outage.say(URL, REFUSED, 11.0)
+    outage.log_loss(URL, REFUSED, 10.0)
+    outage.log_loss(URL, REFUSED, 11.0)
     assert outage.note(12.5) == " 2.5 s after the loss"
     # A connection that is lost again at once is no new outage: no warning each time.
-    outage.say(URL, REFUSED, 14.0)
+    outage.log_loss(URL, REFUSED, 14.0)
     assert levels(said) == ["WARNING", "DEBUG", "DEBUG"]
 
 
 def test_after_a_healthy_connection_the_next_loss_is_a_new_one(
     said: pytest.LogCaptureFixture,
 ) -> None:
-    outage = Outage()
-    outage.say(URL, REFUSED, 10.0)
+    outage = OutageLog()
+    outage.log_loss(URL, REFUSED, 10.0)
     outage.over()
     assert outage.note(12.0) == ""
-    outage.say(URL, REFUSED, 14.0)
+    outage.log_loss(URL, REFUSED, 14.0)
     assert levels(said) == ["WARNING", "WARNING"]

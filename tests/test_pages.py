@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from tests.support.internals import found_of
 
-from okex_ws.pages import Found, Source, collect
+from okex_ws.pages import Found, PageSource, collect
 
 Page = list[tuple[int, int]]
 # What a request is here: the cursor, and how many.
-Ask = tuple[int | None, int]
+PageRequest = tuple[int | None, int]
 
 
 class Peer:
@@ -26,9 +26,9 @@ class Peer:
     ) -> None:
         self.places = sorted(places, reverse=True)
         self.spoil = spoil
-        self.asked: list[Ask] = []
+        self.asked: list[PageRequest] = []
 
-    def __call__(self, ask: Ask) -> Page:
+    def __call__(self, ask: PageRequest) -> Page:
         cursor, count = ask
         self.asked.append(ask)
         assert len(self.asked) < 10_000
@@ -37,8 +37,8 @@ class Peer:
         return self.spoil(len(self.asked), page)
 
 
-def paged(size: int = 10) -> Source[Ask]:
-    return Source(size, lambda cursor, count: (cursor, count))
+def paged(size: int = 10) -> PageSource[PageRequest]:
+    return PageSource(size, lambda cursor, count: (cursor, count))
 
 
 def all_of(
@@ -46,7 +46,7 @@ def all_of(
     limit: int,
     after: int | None = None,
     before: int | None = None,
-    sources: list[Source[Ask]] | None = None,
+    sources: list[PageSource[PageRequest]] | None = None,
 ) -> list[int]:
     found: Found[int] = Found(after, before, limit)
     got = collect(sources or [paged()], peer, found)
@@ -118,7 +118,9 @@ def test_a_peer_that_repeats_itself_for_ever_is_left() -> None:
 
 
 def test_the_newest_are_of_one_source_and_older_ones_of_the_next() -> None:
-    newest: Source[Ask] = Source(20, lambda _, count: (None, count), pages=False)
+    newest: PageSource[PageRequest] = PageSource(
+        20, lambda _, count: (None, count), pages=False
+    )
     peer = Peer(range(1, 101))
 
     assert all_of(peer, 40, sources=[newest, paged()]) == list(range(61, 101))
@@ -132,12 +134,12 @@ def test_a_short_page_of_one_source_leads_to_the_next() -> None:
     recent = Peer(range(81, 101))
     old = Peer(range(1, 101))
 
-    def fetch(ask: tuple[str, Ask]) -> Page:
+    def fetch(ask: tuple[str, PageRequest]) -> Page:
         return (recent if ask[0] == "recent" else old)(ask[1])
 
-    sources: list[Source[tuple[str, Ask]]] = [
-        Source(15, lambda cursor, count: ("recent", (cursor, count))),
-        Source(15, lambda cursor, count: ("old", (cursor, count))),
+    sources: list[PageSource[tuple[str, PageRequest]]] = [
+        PageSource(15, lambda cursor, count: ("recent", (cursor, count))),
+        PageSource(15, lambda cursor, count: ("old", (cursor, count))),
     ]
     found: Found[int] = Found(None, None, 40)
 
@@ -173,7 +175,7 @@ def test_no_pages_hold_it_for_ever_or_make_it_break_its_bounds(
     found: Found[int] = Found(after, before, limit)
     count = 0
 
-    def fetch(ask: Ask) -> Page:
+    def fetch(ask: PageRequest) -> Page:
         nonlocal count
         count += 1
         assert count <= 200

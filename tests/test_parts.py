@@ -12,7 +12,7 @@ import pytest
 from tests.clocks import FakeClock
 from tests.tapes import heard, opened, readable
 
-from okex_ws.parts import Parts
+from okex_ws.parts import RotatingFiles
 from okex_ws.recording import read, write_line
 
 LINES = [write_line(heard(float(n), f"message {n}")) for n in range(20)]
@@ -32,7 +32,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def test_each_batch_can_be_read_before_the_file_is_whole(path: Path) -> None:
-    parts = Parts(str(path), "0.1.0", repeated)
+    parts = RotatingFiles(str(path), "0.1.0", repeated)
     for n in range(3):
         parts.write(LINES[n : n + 1])
         found, damage = readable(path)
@@ -52,7 +52,7 @@ def test_what_is_there_is_not_touched(path: Path, name: str) -> None:
     there.write_text("mine")
 
     with pytest.raises(FileExistsError):
-        Parts(str(path), "0.1.0", repeated)
+        RotatingFiles(str(path), "0.1.0", repeated)
 
     assert there.read_text() == "mine"
     assert os.listdir(path.parent) == [name]
@@ -60,7 +60,7 @@ def test_what_is_there_is_not_touched(path: Path, name: str) -> None:
 
 def test_a_full_file_is_followed_by_another(path: Path) -> None:
     clock = FakeClock()
-    parts = Parts(str(path), "0.1.0", repeated, None, 60.0, clock.monotonic)
+    parts = RotatingFiles(str(path), "0.1.0", repeated, None, 60.0, clock.monotonic)
     for n in range(4):
         parts.write(LINES[n : n + 1])
         clock.now += 30.0
@@ -78,7 +78,7 @@ def test_a_full_file_is_followed_by_another(path: Path) -> None:
 
 
 def test_it_is_full_by_its_bytes_on_the_disk(path: Path) -> None:
-    parts = Parts(str(path), "0.1.0", repeated, max_bytes=400)
+    parts = RotatingFiles(str(path), "0.1.0", repeated, max_bytes=400)
     written = 0
     while not parts.is_full:
         parts.write(LINES[written : written + 1])
@@ -109,7 +109,7 @@ def full_disk(monkeypatch: pytest.MonkeyPatch, room: list[int]) -> None:
 def test_what_was_written_in_half_is_taken_back(
     path: Path, monkeypatch: pytest.MonkeyPatch, left: int
 ) -> None:
-    parts, room = Parts(str(path), "0.1.0", repeated), [10_000]
+    parts, room = RotatingFiles(str(path), "0.1.0", repeated), [10_000]
     full_disk(monkeypatch, room)
     parts.write(LINES[:1])
     room[0] = left
@@ -125,7 +125,7 @@ def test_what_was_written_in_half_is_taken_back(
 
 def test_where_no_other_file_can_be_begun_it_goes_on_in_this_one(path: Path) -> None:
     clock = FakeClock()
-    parts = Parts(str(path), "0.1.0", repeated, 1, None, clock.monotonic)
+    parts = RotatingFiles(str(path), "0.1.0", repeated, 1, None, clock.monotonic)
     parts.write(LINES[:1])
     # What came there meanwhile is somebody's.
     there = path.with_name("day.1.rec.gz")
@@ -149,7 +149,7 @@ def test_where_no_other_file_can_be_begun_it_goes_on_in_this_one(path: Path) -> 
 def test_a_disk_that_is_full_at_the_end_of_a_file_keeps_it(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    parts, room = Parts(str(path), "0.1.0", repeated, 1), [10_000]
+    parts, room = RotatingFiles(str(path), "0.1.0", repeated, 1), [10_000]
     full_disk(monkeypatch, room)
     parts.write(LINES[:1])
     room[0] = 3
@@ -169,13 +169,13 @@ def test_nothing_is_left_where_nothing_can_be_written(
     full_disk(monkeypatch, [5])
 
     with pytest.raises(OSError, match="No space"):
-        Parts(str(path), "0.1.0", repeated)
+        RotatingFiles(str(path), "0.1.0", repeated)
 
     assert not path.exists()
 
 
 def test_a_forked_child_writes_nothing(path: Path) -> None:
-    parts = Parts(str(path), "0.1.0", repeated)
+    parts = RotatingFiles(str(path), "0.1.0", repeated)
     before = path.read_bytes()
 
     parts.discard()

@@ -657,22 +657,22 @@ def test_one_that_could_not_be_had_leaves_nothing_on_a_connection_that_is_there(
 def test_what_an_ended_connection_counted_is_counted_whenever_it_ends(
     v5: World,
 ) -> None:
-    plan = pool_of(v5.feed())
+    pool = pool_of(v5.feed())
     answers = iter([False, True, True, True])
     counts = Counts()
     counts.messages = 7
     parted: Any = SimpleNamespace(
         counts=counts, conversation=None, join=lambda timeout: next(answers)
     )
-    parting: Any = SimpleNamespace(
+    draining: Any = SimpleNamespace(
         counts=Counts(), conversation=None, join=lambda timeout: True, close=lambda: 0
     )
-    set_closing_connections(plan, parted)
+    set_closing_connections(pool, parted)
 
-    route: Any = SimpleNamespace(connection=parting, succession=None)
-    plan.retire(route, OkexWSError("x"))
+    group: Any = SimpleNamespace(connection=draining, handover=None)
+    pool.retire(group, OkexWSError("x"))
 
-    assert plan.stats().messages == 7
+    assert pool.stats().messages == 7
 
 
 # --- The exchange's limits ----------------------------------------------------------
@@ -797,7 +797,7 @@ def test_a_subscription_may_come_at_the_moment_of_a_change_over(v5: World) -> No
     def take_over_first(join: Callable[..., None]) -> Callable[..., None]:
         def joins(*what: Any) -> None:
             undo()
-            for old in pool.routes:
+            for old in pool.groups:
                 new = make_connection(pool, old.path, "books5:ETH-USDT")
                 new.channels = {}
                 change: Any = SimpleNamespace(old=old, new=new, views=(), again=False)

@@ -29,7 +29,7 @@ from okex_ws import (
 from okex_ws import recorder as module
 from okex_ws.local_exchange import LocalExchange
 from okex_ws.recording import read
-from okex_ws.tape import Tape
+from okex_ws.tape import RecordingTap
 
 URL = "wss://ws.example.test:443/ws/v5/public"
 FACTS = {key: opened().facts[key] for key in ("path", "venue")}
@@ -40,13 +40,15 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "day.rec.gz"
 
 
-def tape_of(recorder: Recorder, tell: Callable[[OkexWSError], object] = print) -> Tape:
+def tape_of(
+    recorder: Recorder, tell: Callable[[OkexWSError], object] = print
+) -> RecordingTap:
     tape = recorder.tape(FakeClock(), FACTS, None, tell)
     tape.opened(URL)
     return tape
 
 
-def hear(tape: Tape, *texts: str) -> None:
+def hear(tape: RecordingTap, *texts: str) -> None:
     tape.received([(text.encode(), False) for text in texts])
 
 

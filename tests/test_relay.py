@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from tests.sharing import Desk, HereMemory
+from tests.sharing import LocalMemory, SharedMemoryRig
 from tests.support.internals import around_link_writes, pool_of
 from tests.world import World
 
@@ -16,16 +16,16 @@ from okex_ws import ConnectionLost, Feed, OkexWSError, State
 from okex_ws.callbacks import Callbacks
 from okex_ws.channel import Channel, DepthChannel
 from okex_ws.mirror import (
-    LINK_ROOM,
+    LINK_CAPACITY,
     AnyMirror,
     RemoteLinks,
     decode_link,
     make_mirror,
-    room,
+    slot_capacity,
 )
 from okex_ws.protocols.v5 import PROTOCOL as V5
-from okex_ws.relay import Berth, Relay, SharedLinks
-from okex_ws.shared import Memory, Place
+from okex_ws.relay import Relay, SharedLinks, SlotWriter
+from okex_ws.shared import Memory, SlotAddress
 from okex_ws.timing import SystemClock
 from okex_ws.trust import LIVE, NO_LIMITS, Lease, Published, judge
 from okex_ws.wire import DepthData
@@ -38,32 +38,32 @@ class Stand:
     """A channel as its connection has it, and as another process sees it."""
 
     def __init__(self, links: int = 2, base: int = 0) -> None:
-        memory = HereMemory()
-        places = [memory.take(LINK_ROOM) for _ in range(links)]
+        memory = LocalMemory()
+        addresses = [memory.allocate(LINK_CAPACITY) for _ in range(links)]
         self.flushed = 0
         self.links = SharedLinks(
-            [memory.slot(place) for place in places], 1, self._flush
+            [memory.slot(address) for address in addresses], 1, self._flush
         )
         remote = RemoteLinks(
-            [memory.slot(place, decode_link) for place in places], lambda: True
+            [memory.slot(address, decode_link) for address in addresses], lambda: True
         )
         remote.lose()
-        place = memory.take(room(NAME))
+        address = memory.allocate(slot_capacity(NAME))
         self.mirror: AnyMirror = make_mirror(
-            V5, NAME, memory.slot(place, remote.decode)
+            V5, NAME, memory.slot(address, remote.decode)
         )
-        self.slot = memory.slot(place)
+        self.slot = memory.slot(address)
         self.channel: Channel = DepthChannel(V5, NAME)
-        self.berth = Berth(self.channel, self.slot, base)
+        self.writer = SlotWriter(self.channel, self.slot, base)
 
     def _flush(self) -> None:
         self.flushed += 1
-        self.berth.flush()
+        self.writer.flush()
 
     def show(self, bid: str, link: Any, epoch: int = 1) -> None:
         data = DepthData([[bid, "1", "0", "1"]], [], 1, None)
         self.channel.shown = Published(State.LIVE, "", epoch, link, data, 1.0, 2.0)
-        self.berth.flush()
+        self.writer.flush()
 
     def seen(self) -> Any:
         shown = self.mirror.shown
@@ -113,7 +113,7 @@ def test_what_was_withdrawn_is_so_before_a_new_lease() -> None:
 
     assert seen == [State.STALE]
     stand.channel.renewed()
-    stand.berth.flush()
+    stand.writer.flush()
     assert (stand.seen(), stand.mirror.shown.epoch) == ("100.1", 2)
 
 
@@ -173,7 +173,7 @@ def test_what_cannot_be_written_is_withdrawn_counted_and_said(
 
     for _ in range(3):
         stand.channel.shown = stand.channel.shown._replace(data=data(stand))
-        stand.berth.flush()
+        stand.writer.flush()
 
     assert stand.seen() is State.RESYNCING
     assert "does not fit in shared memory" in stand.mirror.shown.cause
@@ -191,7 +191,7 @@ def test_who_has_left_writes_nothing_more() -> None:
     link = stand.links.make(1.0)
     link.lease = LEASE
     stand.show("100.1", link)
-    stand.berth.leave()
+    stand.writer.leave()
     stand.show("100.2", link)
 
     assert stand.seen() == "100.1"
@@ -206,7 +206,7 @@ def test_two_threads_write_one_channel_in_its_own_order() -> None:
 
     def other() -> None:
         while not stop.is_set():
-            stand.berth.flush()
+            stand.writer.flush()
 
     thread = threading.Thread(target=other)
     thread.start()
@@ -227,10 +227,10 @@ class Told(list[Any]):
         self.append((kind, *rest))
 
 
-def relay(memory: Memory, places: dict[str, Place], told: Told) -> Relay:
+def relay(memory: Memory, addresses: dict[str, SlotAddress], told: Told) -> Relay:
     clock = SystemClock()
     callbacks = Callbacks("BTC-USDT", clock)
-    slots = {topic: (memory.slot(place), 0) for topic, place in places.items()}
+    slots = {topic: (memory.slot(address), 0) for topic, address in addresses.items()}
     return Relay(7, "BTC-USDT", clock, callbacks, slots, told.say)
 
 
@@ -242,21 +242,26 @@ def told() -> Told:
 def attached(world: World, told: Told) -> tuple[Feed, Relay, dict[str, AnyMirror]]:
     """A relay of two channels in *world*, and what is read of them."""
     feed = world.feed()
-    plan: Any = pool_of(feed)
-    desk = Desk(plan)
+    pool: Any = pool_of(feed)
+    memory_rig = SharedMemoryRig(pool)
     names = {
-        topic: plan.wire.channel(topic, "spot", "BTC-USDT")
+        topic: pool.wire.channel(topic, "spot", "BTC-USDT")
         for topic in ("depth5", "trade")
     }
-    places = {topic: desk.memory.take(room(name)) for topic, name in names.items()}
+    addresses = {
+        topic: memory_rig.memory.allocate(slot_capacity(name))
+        for topic, name in names.items()
+    }
     mirrors = {
         topic: make_mirror(
-            plan.wire, name, desk.memory.slot(places[topic], desk.remote.decode)
+            pool.wire,
+            name,
+            memory_rig.memory.slot(addresses[topic], memory_rig.remote.decode),
         )
         for topic, name in names.items()
     }
-    one = relay(desk.memory, places, told)
-    plan.attach(one, names)
+    one = relay(memory_rig.memory, addresses, told)
+    pool.attach(one, names)
     return feed, one, mirrors
 
 

@@ -15,10 +15,10 @@ from tests.rest_bodies import read_by_all
 from tests.test_rest_v5 import Json
 
 from okex_ws.errors import RequestRejected, WireError
-from okex_ws.rest_v3 import DIALECT
-from okex_ws.rest_wire import Answer, Ask, Rule
+from okex_ws.rest_v3 import REST_PROTOCOL
+from okex_ws.rest_wire import HttpResponse, RestRequest, Rule
 
-ASK = Ask("/api/spot/v3/instruments", {}, Rule("spot/instruments", 20))
+ASK = RestRequest("/api/spot/v3/instruments", {}, Rule("spot/instruments", 20))
 SPOT_TRADE = {
     "time": "2021-04-17T16:50:02.084Z",
     "timestamp": "2021-04-17T16:50:02.084Z",
@@ -78,7 +78,7 @@ FUTURE = {
 
 
 def read(body: Any, status: int = 200) -> Any:
-    return DIALECT.data(ASK, Answer(status, json.dumps(body).encode()))
+    return REST_PROTOCOL.data(ASK, HttpResponse(status, json.dumps(body).encode()))
 
 
 def test_a_body_is_bare() -> None:
@@ -106,14 +106,16 @@ def test_what_says_no_is_a_refusal(body: Any, status: int, code: int) -> None:
 def test_the_time() -> None:
     said = {"iso": "2015-01-07T23:47:25.201Z", "epoch": "1420674445.201"}
 
-    assert DIALECT.read_time(read(said)) == 1420674445201
+    assert REST_PROTOCOL.read_time(read(said)) == 1420674445201
     for wrong in (read([]), read({}), read({"iso": "today"})):
         with pytest.raises(WireError):
-            DIALECT.read_time(wrong)
+            REST_PROTOCOL.read_time(wrong)
 
 
 def test_trades_of_every_market() -> None:
-    spot, future = DIALECT.read_trades(read([SPOT_TRADE, FUTURES_TRADE]), "RNT-USDT")
+    spot, future = REST_PROTOCOL.read_trades(
+        read([SPOT_TRADE, FUTURES_TRADE]), "RNT-USDT"
+    )
 
     assert (spot.id, spot.size) == ("3175832", Decimal("100.71"))
     assert (future.id, future.size) == ("5430565", Decimal(20))
@@ -123,7 +125,7 @@ def test_candles_are_rows_and_were_objects() -> None:
     said = dict(
         zip(("time", "open", "high", "low", "close", "volume"), ROW, strict=True)
     )
-    row, element = DIALECT.read_candles(read([ROW, said]))
+    row, element = REST_PROTOCOL.read_candles(read([ROW, said]))
 
     assert row == element
     assert (row.start_ms, row.high, row.closed) == (
@@ -136,19 +138,21 @@ def test_candles_are_rows_and_were_objects() -> None:
 def test_books_of_every_market() -> None:
     swap = {"asks": BOOK["asks"], "bids": BOOK["bids"], "time": BOOK["timestamp"]}
 
-    assert DIALECT.read_book(read(BOOK)) == DIALECT.read_book(read(swap))
-    assert DIALECT.read_book(read(BOOK)).seq is None
-    assert DIALECT.book("BTC-USD-SWAP", "swap", 9).path.endswith("BTC-USD-SWAP/depth")
-    assert DIALECT.book("BTC-USDT", "spot", 9).path.endswith("BTC-USDT/book")
+    assert REST_PROTOCOL.read_book(read(BOOK)) == REST_PROTOCOL.read_book(read(swap))
+    assert REST_PROTOCOL.read_book(read(BOOK)).seq is None
+    assert REST_PROTOCOL.book("BTC-USD-SWAP", "swap", 9).path.endswith(
+        "BTC-USD-SWAP/depth"
+    )
+    assert REST_PROTOCOL.book("BTC-USDT", "spot", 9).path.endswith("BTC-USDT/book")
     for wrong in (read([]), read({}), read({"asks": [], "bids": []})):
         with pytest.raises(WireError):
-            DIALECT.read_book(wrong)
+            REST_PROTOCOL.read_book(wrong)
 
 
 def test_instruments_of_every_market() -> None:
-    (spot,) = DIALECT.read_instruments(read([SPOT]), "spot")
-    (swap,) = DIALECT.read_instruments(read([SWAP]), "swap")
-    (future,) = DIALECT.read_instruments(read([FUTURE]), "futures")
+    (spot,) = REST_PROTOCOL.read_instruments(read([SPOT]), "spot")
+    (swap,) = REST_PROTOCOL.read_instruments(read([SWAP]), "swap")
+    (future,) = REST_PROTOCOL.read_instruments(read([FUTURE]), "futures")
 
     assert (spot.base, spot.quote, spot.tick) == ("DASH", "BTC", Decimal("1E-8"))
     assert (spot.lot, spot.min_size) == (Decimal("0.000001"), Decimal("0.001"))
@@ -161,47 +165,47 @@ def test_instruments_of_every_market() -> None:
     assert future.listed == datetime(2019, 5, 3, tzinfo=timezone.utc)
     assert future.expiry == datetime(2019, 5, 17, 8, tzinfo=timezone.utc)
     with pytest.raises(WireError, match="no steps"):
-        DIALECT.read_instruments(read([SPOT | {"tick_size": "0"}]), "spot")
+        REST_PROTOCOL.read_instruments(read([SPOT | {"tick_size": "0"}]), "spot")
 
 
 def test_options_are_listed_by_underlying() -> None:
-    families = DIALECT.families("option")
+    families = REST_PROTOCOL.families("option")
     assert families is not None
-    assert DIALECT.families("futures") is None
-    assert DIALECT.read_families(read(["BTC-USD"])) == ["BTC-USD"]
-    path = DIALECT.instruments("option", "BTC-USD").path
+    assert REST_PROTOCOL.families("futures") is None
+    assert REST_PROTOCOL.read_families(read(["BTC-USD"])) == ["BTC-USD"]
+    path = REST_PROTOCOL.instruments("option", "BTC-USD").path
     assert path == "/api/option/v3/instruments/BTC-USD"
 
 
 def test_trades_are_paged_but_on_spot() -> None:
-    (spot,) = DIALECT.trades("BTC-USDT", "spot", None, 10)
-    (swap,) = DIALECT.trades("BTC-USD-SWAP", "swap", 5, 10)
+    (spot,) = REST_PROTOCOL.trades("BTC-USDT", "spot", None, 10)
+    (swap,) = REST_PROTOCOL.trades("BTC-USD-SWAP", "swap", 5, 10)
 
-    assert (spot.size, spot.pages, spot.ask(5, 10).params) == (
+    assert (spot.size, spot.pages, spot.request(5, 10).params) == (
         60,
         False,
         {"limit": "10"},
     )
     assert (swap.size, swap.pages) == (100, True)
-    assert swap.ask(5, 10).params == {"limit": "10", "after": "5"}
+    assert swap.request(5, 10).params == {"limit": "10", "after": "5"}
     # What is older than something is perhaps among the newest that there are.
-    (bounded,) = DIALECT.trades("BTC-USDT", "spot", 5, 10)
-    assert bounded.ask(5, 10).params == {"limit": "60"}
+    (bounded,) = REST_PROTOCOL.trades("BTC-USDT", "spot", 5, 10)
+    assert bounded.request(5, 10).params == {"limit": "60"}
 
 
 def test_candles_are_asked_for_by_windows_of_time() -> None:
-    (source,) = DIALECT.candles("BTC-USDT", "spot", "candle60s")
-    ask = source.ask(1555411740000, 3)
+    (source,) = REST_PROTOCOL.candles("BTC-USDT", "spot", "candle60s")
+    request = source.request(1555411740000, 3)
 
     assert source.size == 200
-    assert ask.path == "/api/spot/v3/instruments/BTC-USDT/candles"
-    assert ask.params == {
+    assert request.path == "/api/spot/v3/instruments/BTC-USDT/candles"
+    assert request.params == {
         "granularity": "60",
         "start": "2019-04-16T10:46:00.000Z",
         # Whether the end belongs to it is not documented.
         "end": "2019-04-16T10:49:01.000Z",
     }
-    assert DIALECT.seconds_of("candle604800s") == 604800
+    assert REST_PROTOCOL.seconds_of("candle604800s") == 604800
 
 
 @given(Json, st.sampled_from([200, 400, 429, 500]))
@@ -209,7 +213,7 @@ def test_any_json_is_read_or_refused_by_one_of_two_errors(
     body: Any, status: int
 ) -> None:
     for envelope in (body, [body], {"code": body}, {"error_code": body}):
-        read_by_all(DIALECT, partial(read, envelope, status))
+        read_by_all(REST_PROTOCOL, partial(read, envelope, status))
 
 
 @given(
@@ -222,4 +226,4 @@ def test_a_field_that_is_anything_breaks_no_reader(
 ) -> None:
     name = draw.draw(st.sampled_from(sorted(element)))
     for body in (element | {name: value}, [element | {name: value}]):
-        read_by_all(DIALECT, partial(read, body))
+        read_by_all(REST_PROTOCOL, partial(read, body))

@@ -14,10 +14,10 @@ from hypothesis import given
 from tests.rest_bodies import json_of, read_by_all
 
 from okex_ws.errors import RequestRejected, WireError
-from okex_ws.rest_v5 import DIALECT
-from okex_ws.rest_wire import Answer, Ask, Rule
+from okex_ws.rest_v5 import REST_PROTOCOL
+from okex_ws.rest_wire import HttpResponse, RestRequest, Rule
 
-ASK = Ask("/api/v5/market/trades", {}, Rule("trades", 100))
+ASK = RestRequest("/api/v5/market/trades", {}, Rule("trades", 100))
 # The documentation's own examples.
 TRADE = {
     "instId": "BTC-USDT",
@@ -77,7 +77,7 @@ OPTION = SWAP | {
 
 def read(body: Any, status: int = 200) -> Any:
     """What an answer's envelope holds."""
-    return DIALECT.data(ASK, Answer(status, json.dumps(body).encode()))
+    return REST_PROTOCOL.data(ASK, HttpResponse(status, json.dumps(body).encode()))
 
 
 def data(*elements: Any) -> Any:
@@ -125,25 +125,25 @@ def test_another_envelope_is_unreadable(body: Any) -> None:
 
 
 def test_the_time() -> None:
-    assert DIALECT.time().path == "/api/v5/public/time"
-    assert DIALECT.read_time(data({"ts": "1790133322254"})) == 1790133322254
+    assert REST_PROTOCOL.time().path == "/api/v5/public/time"
+    assert REST_PROTOCOL.read_time(data({"ts": "1790133322254"})) == 1790133322254
     for wrong in (data(), data({"ts": "x"}), data({"ts": "1"}), data({}, {})):
         with pytest.raises(WireError):
-            DIALECT.read_time(wrong)
+            REST_PROTOCOL.read_time(wrong)
 
 
 def test_a_trade_is_read_as_the_channels_is() -> None:
-    (trade,) = DIALECT.read_trades(data(TRADE), "BTC-USDT")
+    (trade,) = REST_PROTOCOL.read_trades(data(TRADE), "BTC-USDT")
 
     assert (trade.id, trade.count, trade.side) == ("242720720", 1, "sell")
     assert (trade.price, trade.size) == (Decimal("29963.2"), Decimal("0.00001"))
     assert trade.time_ms == 1654161646974
     with pytest.raises(WireError, match="ETH-USDT"):
-        DIALECT.read_trades(data(TRADE | {"instId": "ETH-USDT"}), "BTC-USDT")
+        REST_PROTOCOL.read_trades(data(TRADE | {"instId": "ETH-USDT"}), "BTC-USDT")
 
 
 def test_candles_say_whether_they_are_over() -> None:
-    closed, open_one = DIALECT.read_candles(data(CANDLE, [*CANDLE[:-1], "0"]))
+    closed, open_one = REST_PROTOCOL.read_candles(data(CANDLE, [*CANDLE[:-1], "0"]))
 
     assert (closed.start_ms, closed.closed, open_one.closed) == (
         1597026383085,
@@ -154,19 +154,19 @@ def test_candles_say_whether_they_are_over() -> None:
 
 
 def test_the_book_has_its_number() -> None:
-    depth = DIALECT.read_book(data(BOOK))
+    depth = REST_PROTOCOL.read_book(data(BOOK))
 
     assert depth.asks == [["41006.8", "0.60038921", "0", "1"]]
     assert (depth.seq, depth.time_ms) == (3235851742, 1629966436396)
     old = {name: value for name, value in BOOK.items() if name != "seqId"}
-    assert DIALECT.read_book(data(old)).seq is None
+    assert REST_PROTOCOL.read_book(data(old)).seq is None
     for wrong in (data(), data(BOOK, BOOK), data(BOOK | {"asks": [["1", "0", "0"]]})):
         with pytest.raises(WireError):
-            DIALECT.read_book(wrong)
+            REST_PROTOCOL.read_book(wrong)
 
 
 def test_instruments_are_read() -> None:
-    swap, option = DIALECT.read_instruments(data(SWAP, OPTION), "swap")
+    swap, option = REST_PROTOCOL.read_instruments(data(SWAP, OPTION), "swap")
 
     assert (swap.base, swap.quote, swap.settle_currency) == ("BTC", "USDT", "USDT")
     assert (swap.tick, swap.lot) == (Decimal("0.1"), Decimal("0.01"))
@@ -182,31 +182,34 @@ def test_instruments_are_read() -> None:
 def test_what_is_not_traded_yet_has_no_steps_and_is_left_out() -> None:
     early = SWAP | {"tickSz": "", "state": "preopen"}
 
-    assert DIALECT.read_instruments(data(early), "swap") == []
+    assert REST_PROTOCOL.read_instruments(data(early), "swap") == []
     with pytest.raises(WireError, match="has no steps"):
-        DIALECT.read_instruments(data(SWAP | {"tickSz": ""}), "swap")
+        REST_PROTOCOL.read_instruments(data(SWAP | {"tickSz": ""}), "swap")
 
 
 def test_options_are_listed_by_family() -> None:
-    families = DIALECT.families("option")
+    families = REST_PROTOCOL.families("option")
     assert families is not None
-    assert DIALECT.families("spot") is None
-    assert DIALECT.read_families(data(["BTC-USD", "ETH-USD"])) == ["BTC-USD", "ETH-USD"]
-    assert DIALECT.instruments("option", "BTC-USD").params == {
+    assert REST_PROTOCOL.families("spot") is None
+    assert REST_PROTOCOL.read_families(data(["BTC-USD", "ETH-USD"])) == [
+        "BTC-USD",
+        "ETH-USD",
+    ]
+    assert REST_PROTOCOL.instruments("option", "BTC-USD").params == {
         "instType": "OPTION",
         "instFamily": "BTC-USD",
     }
     with pytest.raises(WireError):
-        DIALECT.read_families(data(["BTC/../USD"]))
+        REST_PROTOCOL.read_families(data(["BTC/../USD"]))
 
 
 def asked(sources: list[Any], place: int | None, count: int) -> list[tuple[str, Any]]:
-    asks = [source.ask(place, count) for source in sources]
-    return [(ask.path.rpartition("/")[2], ask.params) for ask in asks]
+    asks = [source.request(place, count) for source in sources]
+    return [(request.path.rpartition("/")[2], request.params) for request in asks]
 
 
 def test_the_newest_trades_are_one_request_and_older_ones_pages() -> None:
-    sources = DIALECT.trades("BTC-USDT", "spot", None, 800)
+    sources = REST_PROTOCOL.trades("BTC-USDT", "spot", None, 800)
 
     assert [(source.size, source.pages) for source in sources] == [
         (500, False),
@@ -220,9 +223,9 @@ def test_the_newest_trades_are_one_request_and_older_ones_pages() -> None:
         ),
     ]
     # What is older than something is perhaps not among the newest: one page finds it.
-    assert len(DIALECT.trades("BTC-USDT", "spot", 77, 98)) == 1
-    many = DIALECT.trades("BTC-USDT", "spot", 77, 101)
-    assert many[0].ask(77, 101).params["limit"] == "500"
+    assert len(REST_PROTOCOL.trades("BTC-USDT", "spot", 77, 98)) == 1
+    many = REST_PROTOCOL.trades("BTC-USDT", "spot", 77, 101)
+    assert many[0].request(77, 101).params["limit"] == "500"
 
 
 @pytest.mark.parametrize(
@@ -253,12 +256,12 @@ def test_the_newest_trades_are_one_request_and_older_ones_pages() -> None:
 def test_candles_are_asked_for_by_their_kind(
     own_name: str, paths: list[str], bar: str, limits: list[tuple[int, int]]
 ) -> None:
-    sources = DIALECT.candles("BTC-USDT", "spot", own_name)
+    sources = REST_PROTOCOL.candles("BTC-USDT", "spot", own_name)
 
     params = {"instId": "BTC-USDT", "bar": bar, "limit": "9", "after": "1597026383085"}
     assert asked(sources, 1597026383085, 9) == [(path, params) for path in paths]
-    assert [(s.size, s.ask(None, 1).rule.limit) for s in sources] == limits
-    assert "after" not in sources[0].ask(None, 1).params
+    assert [(s.size, s.request(None, 1).rule.limit) for s in sources] == limits
+    assert "after" not in sources[0].request(None, 1).params
 
 
 Json = json_of([*TRADE, *BOOK, *SWAP])
@@ -269,7 +272,7 @@ def test_any_json_is_read_or_refused_by_one_of_two_errors(
     body: Any, status: int
 ) -> None:
     for envelope in (body, {"code": "0", "data": body}, {"code": body}):
-        read_by_all(DIALECT, partial(read, envelope, status))
+        read_by_all(REST_PROTOCOL, partial(read, envelope, status))
 
 
 @given(
@@ -281,4 +284,4 @@ def test_a_field_that_is_anything_breaks_no_reader(
     element: dict[str, Any], draw: st.DataObject, value: Any
 ) -> None:
     name = draw.draw(st.sampled_from(sorted(element)))
-    read_by_all(DIALECT, partial(data, element | {name: value}), (WireError,))
+    read_by_all(REST_PROTOCOL, partial(data, element | {name: value}), (WireError,))

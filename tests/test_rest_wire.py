@@ -9,13 +9,23 @@ import pytest
 from hypothesis import given
 
 from okex_ws.errors import RequestRejected, WireError
-from okex_ws.rest_wire import Answer, Ask, Rule, body_of, name, read_each, refused
+from okex_ws.rest_wire import (
+    HttpResponse,
+    RestRequest,
+    Rule,
+    body_of,
+    name,
+    read_each,
+    refused,
+)
 
-ASK = Ask("/api/v5/market/trades", {"instId": "BTC-USDT"}, Rule("trades", 100))
+ASK = RestRequest("/api/v5/market/trades", {"instId": "BTC-USDT"}, Rule("trades", 100))
 
 
 def test_a_body_keeps_its_numbers_as_they_were_written() -> None:
-    answer = Answer(200, b' {"seqId":123456789012345678901,"px":"1.10","n":3690.10}\n')
+    answer = HttpResponse(
+        200, b' {"seqId":123456789012345678901,"px":"1.10","n":3690.10}\n'
+    )
 
     assert body_of(ASK, answer) == {
         "seqId": "123456789012345678901",
@@ -29,7 +39,7 @@ def test_a_body_keeps_its_numbers_as_they_were_written() -> None:
 )
 def test_what_is_no_json_is_unreadable(body: bytes) -> None:
     with pytest.raises(WireError) as caught:
-        body_of(ASK, Answer(200, body))
+        body_of(ASK, HttpResponse(200, body))
 
     assert caught.value.kind == "json"
     assert caught.value.channel == ASK.path
@@ -46,7 +56,7 @@ def test_what_is_no_json_is_unreadable(body: bytes) -> None:
 )
 def test_of_a_page_of_html_the_status_speaks(status: int, said: str) -> None:
     with pytest.raises(RequestRejected) as caught:
-        body_of(ASK, Answer(status, b"<html>", 7.0))
+        body_of(ASK, HttpResponse(status, b"<html>", 7.0))
 
     assert (caught.value.code, caught.value.status) == (status, status)
     assert caught.value.retry_after == 7.0
@@ -54,21 +64,21 @@ def test_of_a_page_of_html_the_status_speaks(status: int, said: str) -> None:
 
 
 def test_a_refusal_has_the_exchanges_code_and_words() -> None:
-    no = refused(ASK, Answer(200, b""), "51001", "does not exist\x1b[31m")
+    no = refused(ASK, HttpResponse(200, b""), "51001", "does not exist\x1b[31m")
 
     assert no.code == "51001"
     assert "\x1b" not in str(no)
     assert str(no).endswith("(error 51001)")
-    assert refused(ASK, Answer(400, b""), "30032", None, int).code == 30032
-    said = str(refused(ASK, Answer(429, b""), "50011", None))
+    assert refused(ASK, HttpResponse(400, b""), "30032", None, int).code == 30032
+    said = str(refused(ASK, HttpResponse(429, b""), "50011", None))
     assert said.endswith("no reason was given (error 50011, HTTP 429)")
 
 
 @pytest.mark.parametrize("code", [None, {}, "x", "1" * 10, "٣"])
 def test_a_code_that_is_none_leaves_the_status_or_is_unreadable(code: object) -> None:
-    assert refused(ASK, Answer(500, b""), code, "").code == 500
+    assert refused(ASK, HttpResponse(500, b""), code, "").code == 500
     with pytest.raises(WireError):
-        refused(ASK, Answer(200, b""), code, "")
+        refused(ASK, HttpResponse(200, b""), code, "")
 
 
 def test_elements_are_read_one_by_one() -> None:
@@ -91,4 +101,4 @@ def test_a_body_of_any_bytes_is_json_or_one_of_two_errors(
     body: bytes, status: int
 ) -> None:
     with contextlib.suppress(WireError, RequestRejected):
-        body_of(ASK, Answer(status, body))
+        body_of(ASK, HttpResponse(status, body))

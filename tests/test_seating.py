@@ -11,9 +11,9 @@ import pytest
 from okex_ws import VENUES, OkexWSError
 from okex_ws.channel import Channel
 from okex_ws.protocols.v5 import PROTOCOL
-from okex_ws.route import Route
-from okex_ws.seating import REPEAT_GRACE, Seat, Seating
-from okex_ws.wire import Name, Path
+from okex_ws.route import ConnectionChannels
+from okex_ws.seating import REPEAT_GRACE, PlacedChannel, Placement
+from okex_ws.wire import ChannelName, SocketPath
 
 OKX = VENUES["okx"]
 
@@ -33,30 +33,30 @@ class Table:
     def __init__(self, **facts: Any) -> None:
         self.made: list[Any] = []
         self.room = 99
-        self.seating = Seating(replace(OKX, **facts), PROTOCOL, self.make_route)
+        self.placement = Placement(replace(OKX, **facts), PROTOCOL, self.make_group)
 
-    def make_route(self, path: Path, key: str) -> Route:
+    def make_group(self, path: SocketPath, key: str) -> ConnectionChannels:
         if len(self.made) >= self.room:
             raise RuntimeError("can't start new thread")
-        owner: Any = None
+        pool: Any = None
         clock: Any = None
-        route: Any = Route(owner, path, clock)
-        route.connection = Connection()
-        self.made.append(route)
-        return route  # type: ignore[no-any-return]
+        group: Any = ConnectionChannels(pool, path, clock)
+        group.connection = Connection()
+        self.made.append(group)
+        return group  # type: ignore[no-any-return]
 
-    def take(self, *names: Name) -> list[Seat]:
-        return list(self.seating.take({each.key: each for each in names}).values())
+    def take(self, *names: ChannelName) -> list[PlacedChannel]:
+        return list(self.placement.take({each.key: each for each in names}).values())
 
     def sits(self) -> list[tuple[str, list[str], int]]:
         """Of each connection its path, its channels, and how many are deep."""
         return [
-            (route.path.name, list(route.channels), route.depths)
-            for route in self.seating.routes
+            (group.path.name, list(group.channels), group.depths)
+            for group in self.placement.groups
         ]
 
 
-def name(topic: str, instrument: str = "BTC-USDT") -> Name:
+def name(topic: str, instrument: str = "BTC-USDT") -> ChannelName:
     return PROTOCOL.channel(topic, "spot", instrument)
 
 
@@ -77,7 +77,7 @@ def test_a_channel_that_is_known_is_the_same_channel() -> None:
     (first,), (second,) = table.take(name("depth5")), table.take(name("depth5"))
 
     assert first.channel is second.channel
-    assert list(table.seating.living) == [first.channel]
+    assert list(table.placement.living) == [first.channel]
 
 
 def test_deep_books_beyond_the_advised_number_have_a_connection_of_their_own() -> None:
@@ -100,74 +100,76 @@ def test_a_venue_may_bound_the_channels_of_a_connection() -> None:
 
 def test_who_leaves_makes_room() -> None:
     table = Table(depths_per_connection=1)
-    seat, other = table.take(name("depth", "A-USDT"), name("depth", "B-USDT"))
+    placed, other = table.take(name("depth", "A-USDT"), name("depth", "B-USDT"))
 
-    assert table.seating.leave(*seat)
-    assert not table.seating.leave(*seat)
+    assert table.placement.leave(*placed)
+    assert not table.placement.leave(*placed)
     table.take(name("depth", "C-USDT"))
 
     assert [channels for _, channels, _ in table.sits()] == [
         ["books:C-USDT"],
         ["books:B-USDT"],
     ]
-    assert seat.channel not in table.seating.living
-    assert other.channel in table.seating.living
+    assert placed.channel not in table.placement.living
+    assert other.channel in table.placement.living
 
 
-@pytest.mark.parametrize("where", ["channel", "route"])
+@pytest.mark.parametrize("where", ["channel", "group"])
 def test_what_was_refused_is_seated_anew(where: str) -> None:
     table = Table()
-    (seat,) = table.take(name("depth5"))
-    getattr(seat, where).error = OkexWSError("no")
-    if where == "route":
-        table.seating.close(seat.route)
+    (placed,) = table.take(name("depth5"))
+    getattr(placed, where).error = OkexWSError("no")
+    if where == "group":
+        table.placement.close(placed.group)
 
     (again,) = table.take(name("depth5"))
 
-    assert again.channel is not seat.channel
-    assert (again.route is seat.route) is (where == "channel")
+    assert again.channel is not placed.channel
+    assert (again.group is placed.group) is (where == "channel")
     # The old one leaves later, and takes nobody's seat with it.
-    assert table.seating.leave(*seat)
-    assert again.route.channels == {"books5:BTC-USDT": again.channel}
+    assert table.placement.leave(*placed)
+    assert again.group.channels == {"books5:BTC-USDT": again.channel}
 
 
 def test_all_have_a_seat_or_nothing_has_changed() -> None:
     table = Table(depths_per_connection=1)
     table.take(name("depth", "A-USDT"), name("depth5", "A-USDT"))
     table.room, before = 2, table.sits()
-    living = list(table.seating.living)
+    living = list(table.placement.living)
 
     with pytest.raises(RuntimeError, match="thread"):
         # The first has room, the second has a new connection, the third has none.
         table.take(name("ticker", "A-USDT"), *deep("BC"))
 
     assert table.sits() == before
-    assert list(table.seating.living) == living
-    assert [route.connection.discarded for route in table.made] == [False, True]
+    assert list(table.placement.living) == living
+    assert [group.connection.discarded for group in table.made] == [False, True]
     table.room = 3
     table.take(*deep("B"))
     assert [depths for _, _, depths in table.sits()] == [1, 1]
 
 
-def deep(letters: str) -> list[Name]:
+def deep(letters: str) -> list[ChannelName]:
     return [name("depth", f"{letter}-USDT") for letter in letters]
 
 
 def test_a_connection_that_takes_over_has_every_seat_of_the_old_one() -> None:
     table = Table()
-    old, other = (seat.route for seat in table.take(name("depth"), name("candle60s")))
-    new: Any = table.make_route(old.path, "books:BTC-USDT")
-    twin: Channel = table.seating.make_channel(name("depth"))
-    new.channels = {twin.name: twin}
+    old, other = (
+        placed.group for placed in table.take(name("depth"), name("candle60s"))
+    )
+    new: Any = table.make_group(old.path, "books:BTC-USDT")
+    standby: Channel = table.placement.make_channel(name("depth"))
+    new.channels = {standby.name: standby}
 
-    own = table.seating.replace(old, new)
+    own = table.placement.replace(old, new)
 
-    assert own == {"books:BTC-USDT": twin}
-    assert table.seating.routes == (new, other)
+    assert own == {"books:BTC-USDT": standby}
+    assert table.placement.groups == (new, other)
     assert (old.channels, old.depths, new.depths) == ({}, 0, 1)
-    (seat,) = table.take(name("depth"))
-    assert seat.route is new
-    assert seat.channel is not twin
+    (placed,) = table.take(name("depth"))
+    assert placed.group is new
+    assert placed.channel is not standby
 
 
 @pytest.mark.parametrize(
@@ -178,8 +180,8 @@ def test_where_an_idle_book_is_repeated_it_may_be_late_by_a_lease(
 ) -> None:
     table = Table(idle_repeat=repeat)
 
-    depth: Any = table.seating.make_channel(name("depth5"))
-    trade = table.seating.make_channel(name("trade"))
+    depth: Any = table.placement.make_channel(name("depth5"))
+    trade = table.placement.make_channel(name("trade"))
 
     assert depth.repeats_within == within
     assert trade.repeats_within == math.inf

@@ -14,12 +14,12 @@ from tests.support.internals import items_of, known_ids_of, set_items
 from okex_ws.channel import Channel
 from okex_ws.errors import WireError
 from okex_ws.messages import Candle, Data, Gap, Item, State, Trade
-from okex_ws.protocols import Wire
+from okex_ws.protocols import WireProtocol
 from okex_ws.protocols.v3 import PROTOCOL as V3
 from okex_ws.protocols.v5 import PROTOCOL as V5
 from okex_ws.series import KEPT, KINDS, SeriesChannel
 from okex_ws.trust import Link
-from okex_ws.wire import Name, Push
+from okex_ws.wire import ChannelName, Push
 
 TIME_MS = 1645747201032
 WALL = 1645747201.5
@@ -36,7 +36,7 @@ ALL_TRADES = V5.channel("trades-all", *SPOT)
 class Follower:
     """Writes down what it is told, in order."""
 
-    quiet = sated = False
+    wants_pushes = wants_every_push = True
 
     def __init__(self) -> None:
         self.heard: list[Any] = []
@@ -54,7 +54,9 @@ class Follower:
 class Bench:
     """One channel of items, its connection, and who follows it."""
 
-    def __init__(self, kind: str, wire: Wire = V3, name: Name | None = None) -> None:
+    def __init__(
+        self, kind: str, wire: WireProtocol = V3, name: ChannelName | None = None
+    ) -> None:
         self.channel: Any = KINDS[kind](wire, name or NAMES[kind])
         self.topic = self.channel.topic
         self.follower = Follower()
@@ -474,8 +476,8 @@ def test_what_could_not_be_read_may_have_been_an_item(
     bench.push(element)
     bench.take()
 
-    bench.channel.spoiled("not JSON", 2.0)
-    bench.channel.spoiled("not JSON either", 3.0)
+    bench.channel.invalidated("not JSON", 2.0)
+    bench.channel.invalidated("not JSON either", 3.0)
 
     # One gap, and open until the next item; nothing that is shown is wrong.
     name = bench.channel.instrument_id
@@ -493,11 +495,11 @@ def test_what_could_not_be_read_may_have_been_an_item(
 def test_after_the_next_item_a_gap_is_another(kind: str, one: Any, other: Any) -> None:
     bench = Bench(kind)
     bench.push(one)
-    bench.channel.spoiled("not JSON", 2.0)
+    bench.channel.invalidated("not JSON", 2.0)
     bench.push(other)
     bench.take()
 
-    bench.channel.spoiled("not JSON", 2.0)
+    bench.channel.invalidated("not JSON", 2.0)
 
     (gap,) = bench.items()
     assert isinstance(gap, Gap)
@@ -512,7 +514,7 @@ def test_an_unreadable_message_says_nothing_of_a_channel_that_is_not_live(
     bench.channel.lost("reset by peer", 1.0)
     bench.take()
 
-    bench.channel.spoiled("not JSON", 2.0)
+    bench.channel.invalidated("not JSON", 2.0)
 
     assert bench.take() == []
     assert bench.counts == {}

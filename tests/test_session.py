@@ -46,7 +46,7 @@ from okex_ws.events import (
 from okex_ws.heartbeat import Renewed
 from okex_ws.line import STEADY, Phase
 from okex_ws.login import Login
-from okex_ws.protocols import Wire
+from okex_ws.protocols import WireProtocol
 from okex_ws.protocols.v3 import PROTOCOL as V3
 from okex_ws.protocols.v5 import PROTOCOL as V5
 from okex_ws.session import GRACE, Session
@@ -95,7 +95,7 @@ class Talk:
 
     def __init__(
         self,
-        wire: Wire = V3,
+        wire: WireProtocol = V3,
         *,
         limit: int = 239,
         probe: float | None = 5.0,
@@ -120,8 +120,10 @@ class Talk:
 
     def want(self, *names: str) -> None:
         for name in names:
-            owes, chained = "trade" not in name, name in CHAINED
-            self.session.want(name, f"target of {name}", owes, self.now, chained)
+            needs_snapshot, incremental = "trade" not in name, name in CHAINED
+            self.session.want(
+                name, f"target of {name}", needs_snapshot, self.now, incremental
+            )
 
     def tick(self) -> tuple[list[Event], list[str]]:
         read_at = self.now if self.drained else -math.inf
@@ -182,12 +184,12 @@ class Talk:
         assert self.session.receive(LoggedIn(), self.now) == []
 
     def push(self, name: str) -> None:
-        line = self.session.pushed(name)
-        assert line is not None
-        line.flows(self.now)
+        subscription = self.session.pushed(name)
+        assert subscription is not None
+        subscription.flows(self.now)
 
     def phase(self, name: str) -> Phase:
-        return self.session.lines[name].phase
+        return self.session.subscriptions[name].phase
 
     def subscribe(self, *names: str) -> None:
         """Want them, ask, and have all of them acknowledged."""
@@ -256,9 +258,9 @@ def test_data_belongs_to_nobody_before_its_acknowledgement(talk: Talk) -> None:
     assert talk.session.pushed(DEPTH) is None
     assert talk.session.pushed("spot/depth5:ETH-USDT") is None
     talk.ack(DEPTH)
-    line = talk.session.pushed(DEPTH)
-    assert line is not None
-    assert line.target == f"target of {DEPTH}"
+    subscription = talk.session.pushed(DEPTH)
+    assert subscription is not None
+    assert subscription.target == f"target of {DEPTH}"
 
 
 def test_one_request_is_outstanding_at_a_time(talk: Talk) -> None:
@@ -286,9 +288,9 @@ def test_wanting_again_changes_only_whose_it_is(talk: Talk) -> None:
     talk.subscribe(DEPTH)
     talk.session.want(DEPTH, "another", True, talk.now)
     assert talk.asked() == []
-    line = talk.session.pushed(DEPTH)
-    assert line is not None
-    assert line.target == "another"
+    subscription = talk.session.pushed(DEPTH)
+    assert subscription is not None
+    assert subscription.target == "another"
 
 
 @pytest.mark.parametrize("name", [DEPTH, "spot/depth5:NEVER-WANTED"])
@@ -398,7 +400,9 @@ def test_a_thousand_channels_and_one_silence_cost_few_requests() -> None:
     # What did not fit into the first goes before what stayed unanswered.
     assert sizes(asked)[:2] == [1000 - len(first), (len(first) + 1) // 2]
     assert len(asked) == 3
-    assert {line.phase for line in talk.session.lines.values()} == {Phase.FLOWING}
+    assert {
+        subscription.phase for subscription in talk.session.subscriptions.values()
+    } == {Phase.FLOWING}
     assert talk.budget.outlook(talk.now)[0] == 239 - 1 - len(asked)
 
 
@@ -627,7 +631,7 @@ def test_a_refused_channel_that_is_dropped_and_wanted_is_asked_for_anew(
     talk.asked()
     talk.refuse(NO_CHANNEL)
     talk.session.drop(DEPTH)
-    assert talk.session.lines == {}
+    assert talk.session.subscriptions == {}
     talk.subscribe(DEPTH)
 
 
@@ -636,7 +640,7 @@ def test_a_refusal_of_what_nobody_wants_any_more_forgets_it(talk: Talk) -> None:
     talk.asked()
     talk.session.drop(DEPTH)
     assert blamed(talk.refuse(NO_CHANNEL)) == [DEPTH]
-    assert talk.session.lines == {}
+    assert talk.session.subscriptions == {}
 
 
 # --- Ids ----------------------------------------------------------------------------
@@ -719,7 +723,7 @@ def test_an_end_with_another_requests_id_lets_the_open_one_wait() -> None:
 
     # The answer stays away, and what it was about is forgotten already.
     assert talk.wait(HOUR)[1] == []
-    assert talk.session.lines == {}
+    assert talk.session.subscriptions == {}
 
 
 def test_an_error_after_such_an_end_means_nobody() -> None:
@@ -772,7 +776,7 @@ def test_a_kind_may_end_before_it_was_acknowledged() -> None:
 
     assert blamed(terminate(talk)) == [ORDERS]
     talk.session.drop(ORDERS)
-    assert talk.session.lines == {}
+    assert talk.session.subscriptions == {}
     # No acknowledgement will come, and nothing breaks when it is given up.
     assert talk.wait(HOUR)[1] == []
 
@@ -800,7 +804,7 @@ def test_what_nobody_wants_of_a_kind_that_ended_is_forgotten(
 
     assert blamed(terminate(talk)) == [ORDERS]
 
-    assert talk.session.lines == {}
+    assert talk.session.subscriptions == {}
     assert talk.wait(HOUR)[1] == []
 
 
@@ -905,7 +909,7 @@ def test_a_key_that_is_refused_is_not_offered_again(guest: Talk) -> None:
     assert guest.wait(HOUR) == ([], [])
     guest.session.drop(ORDERS)
     guest.session.drop(TRADES)
-    assert guest.session.lines == {}
+    assert guest.session.subscriptions == {}
 
 
 @pytest.mark.parametrize("code", [NO_KEY, EXPIRED])
@@ -1060,7 +1064,7 @@ def test_a_first_push_in_time_ends_the_back_off(talk: Talk) -> None:
     talk.ack(DEPTH)
     talk.push(DEPTH)
     assert talk.wait(HOUR) == ([], [])
-    assert talk.session.lines[DEPTH].attempts == 0
+    assert talk.session.subscriptions[DEPTH].attempts == 0
 
 
 def test_a_channel_that_owes_nothing_may_be_silent_for_ever(talk: Talk) -> None:
@@ -1108,7 +1112,7 @@ def test_dropping_unsubscribes_and_then_forgets(talk: Talk) -> None:
     assert talk.asked() == [("unsubscribe", [DEPTH])]
     assert talk.session.pushed(DEPTH) is None
     assert talk.left(DEPTH) == []
-    assert set(talk.session.lines) == {TRADE}
+    assert set(talk.session.subscriptions) == {TRADE}
     assert talk.wait(HOUR) == ([], [])
 
 
@@ -1117,7 +1121,7 @@ def test_dropping_what_was_never_asked_for_asks_nothing(talk: Talk) -> None:
     talk.session.drop(DEPTH)
     talk.session.drop(TRADE)
     assert talk.asked() == []
-    assert talk.session.lines == {}
+    assert talk.session.subscriptions == {}
 
 
 def test_leaving_goes_before_asking(talk: Talk) -> None:
@@ -1188,7 +1192,7 @@ def test_dropped_and_its_leaving_refused_is_forgotten(talk: Talk) -> None:
     talk.tick()
     (event,) = talk.refuse(NO_CHANNEL)
     assert isinstance(event, Trouble)
-    assert talk.session.lines == {}
+    assert talk.session.subscriptions == {}
 
 
 # --- Unasked endings ----------------------------------------------------------------
@@ -1239,7 +1243,7 @@ def test_after_an_unreadable_push_the_next_is_owed(
     talk.subscribe(DEPTH, TRADE)
     talk.push(DEPTH)
     talk.now = 5.0
-    talk.session.spoiled(name, talk.now)
+    talk.session.invalidated(name, talk.now)
     assert (talk.phase(DEPTH), talk.phase(TRADE)) == (Phase.ACKED, Phase.ACKED)
     assert talk.wait(FIRST_PUSH - 0.001) == ([], [])
     talk.now = 5.0 + FIRST_PUSH
@@ -1249,7 +1253,7 @@ def test_after_an_unreadable_push_the_next_is_owed(
 def test_a_good_push_after_an_unreadable_one_settles_it(talk: Talk) -> None:
     talk.subscribe(DEPTH)
     talk.push(DEPTH)
-    talk.session.spoiled(DEPTH, talk.now)
+    talk.session.invalidated(DEPTH, talk.now)
     talk.push(DEPTH)
     assert talk.wait(HOUR) == ([], [])
 
@@ -1257,9 +1261,9 @@ def test_a_good_push_after_an_unreadable_one_settles_it(talk: Talk) -> None:
 def test_more_unreadable_pushes_do_not_put_off_the_moment(talk: Talk) -> None:
     talk.subscribe(DEPTH)
     talk.push(DEPTH)
-    talk.session.spoiled(DEPTH, 0.0)
+    talk.session.invalidated(DEPTH, 0.0)
     talk.now = FIRST_PUSH - 1
-    talk.session.spoiled(DEPTH, talk.now)
+    talk.session.invalidated(DEPTH, talk.now)
     talk.now = FIRST_PUSH
     assert talk.asked() == [("unsubscribe", [DEPTH])]
 
@@ -1267,7 +1271,7 @@ def test_more_unreadable_pushes_do_not_put_off_the_moment(talk: Talk) -> None:
 def test_an_unreadable_push_of_a_stranger_changes_nothing(talk: Talk) -> None:
     talk.subscribe(DEPTH)
     talk.push(DEPTH)
-    talk.session.spoiled("spot/depth5:NEVER-WANTED", talk.now)
+    talk.session.invalidated("spot/depth5:NEVER-WANTED", talk.now)
     assert talk.phase(DEPTH) is Phase.FLOWING
 
 
@@ -1276,7 +1280,7 @@ def test_a_channel_that_owes_no_snapshot_owes_nothing_for_an_unreadable_push(
 ) -> None:
     talk.subscribe(TRADE)
     talk.push(TRADE)
-    talk.session.spoiled(None, talk.now)
+    talk.session.invalidated(None, talk.now)
     assert talk.phase(TRADE) is Phase.FLOWING
 
 
@@ -1314,7 +1318,7 @@ def test_a_broken_book_is_left_and_asked_for_again_alone(talk: Talk) -> None:
     talk.subscribe(TRADE)
     before = {n: talk.phase(n) for n in (OTHER, TRADE)}
 
-    talk.session.spoiled(WHOLE, talk.now)
+    talk.session.invalidated(WHOLE, talk.now)
 
     assert talk.session.due == -math.inf
     assert talk.phase(WHOLE) is Phase.BROKEN
@@ -1330,7 +1334,7 @@ def test_books_that_break_together_are_left_in_one_request(talk: Talk) -> None:
     talk.subscribe(DEPTH, TRADE)
 
     # Whose the message was cannot be told.
-    talk.session.spoiled(None, talk.now)
+    talk.session.invalidated(None, talk.now)
 
     assert talk.wait(5, mends(talk))[1] == [
         ("unsubscribe", [WHOLE, OTHER]),
@@ -1343,7 +1347,7 @@ def test_nothing_of_a_broken_book_is_used_before_it_is_acknowledged_anew(
     talk: Talk,
 ) -> None:
     whole(talk, WHOLE)
-    talk.session.spoiled(WHOLE, talk.now)
+    talk.session.invalidated(WHOLE, talk.now)
     assert talk.session.pushed(WHOLE) is None
     assert talk.asked() == [("unsubscribe", [WHOLE])]
     assert talk.session.pushed(WHOLE) is None
@@ -1355,17 +1359,17 @@ def test_nothing_of_a_broken_book_is_used_before_it_is_acknowledged_anew(
     assert talk.asked() == [("subscribe", [WHOLE])]
     assert talk.session.pushed(WHOLE) is None
     talk.ack(WHOLE)
-    line = talk.session.pushed(WHOLE)
-    assert line is not None
-    assert line.phase is Phase.ACKED
+    subscription = talk.session.pushed(WHOLE)
+    assert subscription is not None
+    assert subscription.phase is Phase.ACKED
 
 
 def test_a_broken_book_that_breaks_again_changes_nothing(talk: Talk) -> None:
     whole(talk, WHOLE)
     for _ in range(5):
-        talk.session.spoiled(WHOLE, talk.now)
+        talk.session.invalidated(WHOLE, talk.now)
     assert talk.asked() == [("unsubscribe", [WHOLE])]
-    talk.session.spoiled(None, talk.now)
+    talk.session.invalidated(None, talk.now)
     talk.left(WHOLE)
     assert talk.asked() == [("subscribe", [WHOLE])]
 
@@ -1374,7 +1378,7 @@ def test_a_leaving_that_is_never_acknowledged_is_sent_once_more_and_then_taken_a
     talk: Talk,
 ) -> None:
     whole(talk, WHOLE)
-    talk.session.spoiled(WHOLE, talk.now)
+    talk.session.invalidated(WHOLE, talk.now)
     for _ in range(2):
         assert talk.asked() == [("unsubscribe", [WHOLE])]
         talk.now += ACK
@@ -1397,7 +1401,7 @@ def test_a_leaving_that_is_never_acknowledged_is_sent_once_more_and_then_taken_a
 
 def test_a_second_leaving_that_is_acknowledged_brings_a_snapshot(talk: Talk) -> None:
     whole(talk, WHOLE)
-    talk.session.spoiled(WHOLE, talk.now)
+    talk.session.invalidated(WHOLE, talk.now)
     assert talk.asked() == [("unsubscribe", [WHOLE])]
 
     _, asked = talk.wait(ACK + 5, mends(talk))
@@ -1411,7 +1415,7 @@ def test_of_books_that_are_left_together_in_vain_each_is_left_once_more(
     talk: Talk,
 ) -> None:
     whole(talk, WHOLE, OTHER)
-    talk.session.spoiled(None, talk.now)
+    talk.session.invalidated(None, talk.now)
     assert talk.asked() == [("unsubscribe", [WHOLE, OTHER])]
 
     _, asked = talk.wait(ACK + 5, mends(talk))
@@ -1431,10 +1435,10 @@ def test_a_snapshot_that_stays_away_after_a_break_is_owed_for_the_first_time(
 ) -> None:
     """To be left for its break is no attempt that was in vain."""
     whole(talk, WHOLE)
-    talk.session.spoiled(WHOLE, talk.now)
+    talk.session.invalidated(WHOLE, talk.now)
     assert len(talk.wait(1, mends(talk, snapshots=False))[1]) == 2
-    line = talk.session.lines[WHOLE]
-    assert (line.phase, line.attempts) == (Phase.ACKED, 0)
+    subscription = talk.session.subscriptions[WHOLE]
+    assert (subscription.phase, subscription.attempts) == (Phase.ACKED, 0)
 
     _, asked = talk.wait(FIRST_PUSH - 1.001, mends(talk))
     assert asked == []
@@ -1447,7 +1451,7 @@ def test_a_snapshot_that_never_comes_is_asked_for_again_ever_more_rarely(
     talk: Talk,
 ) -> None:
     whole(talk, WHOLE)
-    talk.session.spoiled(WHOLE, talk.now)
+    talk.session.invalidated(WHOLE, talk.now)
     sent: list[float] = []
 
     def answer(op: str, names: list[str]) -> list[Event]:
@@ -1471,7 +1475,7 @@ def test_a_book_that_breaks_again_and_again_is_asked_for_ever_more_rarely() -> N
     waits = []
     for _ in range(5):
         broken = talk.now
-        talk.session.spoiled(WHOLE, talk.now)
+        talk.session.invalidated(WHOLE, talk.now)
         while talk.phase(WHOLE) is Phase.BROKEN:
             talk.tick()
             if talk.phase(WHOLE) is Phase.BROKEN:
@@ -1489,7 +1493,7 @@ def test_a_book_that_holds_for_a_minute_is_mended_at_once_when_it_breaks(
 ) -> None:
     whole(talk, WHOLE)
     for _ in range(4):
-        talk.session.spoiled(WHOLE, talk.now)
+        talk.session.invalidated(WHOLE, talk.now)
         asked = talk.wait(STEADY + 8, mends(talk))[1]
         assert asked == [("unsubscribe", [WHOLE]), ("subscribe", [WHOLE])]
 
@@ -1498,8 +1502,8 @@ def test_a_book_that_is_ended_unasked_while_it_is_broken_is_asked_for_again(
     talk: Talk,
 ) -> None:
     whole(talk, WHOLE)
-    talk.session.lines[WHOLE].breaks = 3
-    talk.session.spoiled(WHOLE, talk.now)
+    talk.session.subscriptions[WHOLE].breaks = 3
+    talk.session.invalidated(WHOLE, talk.now)
 
     assert talk.left(WHOLE) == [Ended(WHOLE)]
 
@@ -1512,23 +1516,23 @@ def test_a_broken_book_that_is_closed_is_left_at_once(spent: bool) -> None:
     """Neither its back-off nor the share of the broken holds that up."""
     talk = Talk(limit=8)
     whole(talk, WHOLE, OTHER)
-    talk.session.lines[WHOLE].breaks = 0 if spent else 9
+    talk.session.subscriptions[WHOLE].breaks = 0 if spent else 9
     if spent:
         spend_share(talk, OTHER)
-    talk.session.spoiled(WHOLE, talk.now)
+    talk.session.invalidated(WHOLE, talk.now)
     assert talk.asked() == []
 
     talk.session.drop(WHOLE)
 
     assert talk.asked() == [("unsubscribe", [WHOLE])]
     assert talk.left(WHOLE) == []
-    assert WHOLE not in talk.session.lines
+    assert WHOLE not in talk.session.subscriptions
 
 
 def test_a_broken_book_that_is_closed_and_wanted_again_is_mended(talk: Talk) -> None:
     whole(talk, WHOLE)
-    talk.session.lines[WHOLE].breaks = 3
-    talk.session.spoiled(WHOLE, talk.now)
+    talk.session.subscriptions[WHOLE].breaks = 3
+    talk.session.invalidated(WHOLE, talk.now)
     talk.session.drop(WHOLE)
     talk.session.want(WHOLE, "another", True, talk.now, True)
 
@@ -1536,16 +1540,16 @@ def test_a_broken_book_that_is_closed_and_wanted_again_is_mended(talk: Talk) -> 
         ("unsubscribe", [WHOLE]),
         ("subscribe", [WHOLE]),
     ]
-    assert talk.session.lines[WHOLE].target == "another"
+    assert talk.session.subscriptions[WHOLE].target == "another"
 
 
 def test_a_flowing_book_that_another_wants_is_subscribed_anew(talk: Talk) -> None:
     """The new holder has no snapshot, and no update brings it one."""
     whole(talk, WHOLE)
 
-    line = talk.session.want(WHOLE, "another", True, talk.now, True)
+    subscription = talk.session.want(WHOLE, "another", True, talk.now, True)
 
-    assert not line.acknowledged
+    assert not subscription.acknowledged
     assert talk.wait(5, mends(talk))[1] == [
         ("unsubscribe", [WHOLE]),
         ("subscribe", [WHOLE]),
@@ -1555,7 +1559,7 @@ def test_a_flowing_book_that_another_wants_is_subscribed_anew(talk: Talk) -> Non
 def test_a_book_that_the_exchange_ends_for_good_while_it_is_broken_is_refused() -> None:
     talk = Talk(V5)
     talk.subscribe(BOOKS)
-    talk.session.spoiled(BOOKS, 0.0)
+    talk.session.invalidated(BOOKS, 0.0)
 
     assert blamed(terminate(talk, "books")) == [BOOKS]
     assert talk.wait(HOUR) == ([], [])
@@ -1565,8 +1569,8 @@ def spend_share(talk: Talk, name: str) -> int:
     """Break *name* until no more may be mended at once; how often that was."""
     mended = 0
     while True:
-        talk.session.lines[name].breaks = 0
-        talk.session.spoiled(name, talk.now)
+        talk.session.subscriptions[name].breaks = 0
+        talk.session.invalidated(name, talk.now)
         asked = talk.asked()
         if not asked:
             return mended
@@ -1593,7 +1597,7 @@ def test_who_broke_late_is_mended_with_the_one_who_spent_it_all() -> None:
     talk = Talk(limit=480)
     whole(talk, WHOLE, OTHER)
     spend_share(talk, WHOLE)
-    talk.session.spoiled(OTHER, talk.now)
+    talk.session.invalidated(OTHER, talk.now)
 
     _, asked = talk.wait(60, mends(talk))
 
@@ -1610,11 +1614,11 @@ def test_no_hour_has_more_than_its_half_of_them(talk: Talk) -> None:
         sent.append(talk.now)
         mends(talk, latency=3.0)(op, names)
         if op == "subscribe":
-            talk.session.lines[WHOLE].breaks = 0
-            talk.session.spoiled(WHOLE, talk.now)
+            talk.session.subscriptions[WHOLE].breaks = 0
+            talk.session.invalidated(WHOLE, talk.now)
         return []
 
-    talk.session.spoiled(WHOLE, talk.now)
+    talk.session.invalidated(WHOLE, talk.now)
     talk.wait(4 * HOUR, break_again)
 
     pairs = sent[::2]
@@ -1628,7 +1632,7 @@ def test_when_their_share_is_spent_they_wait_and_say_so_once(talk: Talk) -> None
     talk.now = 100.0
     spend_share(talk, WHOLE)
     talk.now = 120.0
-    talk.session.spoiled(OTHER, talk.now)
+    talk.session.invalidated(OTHER, talk.now)
 
     assert talk.troubles() == []  # said already, by the one that waits
     assert talk.session.pushed(OTHER) is None
@@ -1642,7 +1646,7 @@ def test_that_they_wait_is_said_with_how_many_and_how_long(talk: Talk) -> None:
     for _ in range(BURST):
         spend_resubscription(talk.session, 0.0)
     talk.now = 10.0
-    talk.session.spoiled(None, talk.now)
+    talk.session.invalidated(None, talk.now)
 
     (trouble,) = talk.troubles()
 
@@ -1660,7 +1664,7 @@ def test_it_is_said_again_when_they_wait_another_time(talk: Talk) -> None:
     for _ in range(2):
         for _ in range(BURST):
             spend_resubscription(talk.session, talk.now)
-        talk.session.spoiled(WHOLE, talk.now)
+        talk.session.invalidated(WHOLE, talk.now)
         events, _ = talk.wait(REFILL + 1, mends(talk))
         assert talk.phase(WHOLE) is Phase.FLOWING
         said += len(events)
@@ -1694,7 +1698,7 @@ def test_a_share_that_is_left_is_no_leave_to_pass_the_budget() -> None:
         talk.subscribe(name)
         talk.push(name)
     talk.now = 60.0
-    talk.session.spoiled(WHOLE, talk.now)
+    talk.session.invalidated(WHOLE, talk.now)
 
     (trouble,) = talk.troubles()
 
@@ -1837,12 +1841,12 @@ def test_a_missing_pong_is_waited_for_behind_a_backlog() -> None:
 
 # --- Any order of anything ----------------------------------------------------------
 
-NAMES: dict[Wire, list[str]] = {
+NAMES: dict[WireProtocol, list[str]] = {
     V3: [DEPTH, TRADE, TICKER, OTHER],
     V5: [BOOK, TRADES, ORDERS, BOOKS],
 }
 # One that is for good, then two that pass.
-CODES: dict[Wire, list[int | str]] = {
+CODES: dict[WireProtocol, list[int | str]] = {
     V3: [NO_CHANNEL, TOO_FREQUENT, INTERNAL],
     V5: [NO_SUCH, BUSY, EXPIRED],
 }
@@ -1864,7 +1868,7 @@ LIMIT = 12
 class Conversation(RuleBasedStateMachine):
     """An exchange and a user that do whatever they like, in any order."""
 
-    def __init__(self, wire: Wire, login: bool) -> None:
+    def __init__(self, wire: WireProtocol, login: bool) -> None:
         super().__init__()
         self.talk = Talk(wire, limit=LIMIT, probe=None, login=login)
         self.wire = wire
@@ -1939,14 +1943,14 @@ class Conversation(RuleBasedStateMachine):
 
     @rule(place=PLACES)
     def push(self, place: int) -> None:
-        line = self.talk.session.pushed(self.names[place])
-        if line is not None:
-            line.flows(self.talk.now)
+        subscription = self.talk.session.pushed(self.names[place])
+        if subscription is not None:
+            subscription.flows(self.talk.now)
 
     @rule(place=st.none() | PLACES)
     def spoil(self, place: int | None) -> None:
         name = None if place is None else self.names[place]
-        self.talk.session.spoiled(name, self.talk.now)
+        self.talk.session.invalidated(name, self.talk.now)
 
     @rule(seconds=st.sampled_from([0.0, 0.5, 3.0, 9.0]), drained=st.booleans())
     def pass_time(self, seconds: float, drained: bool) -> None:
@@ -1970,9 +1974,9 @@ class Conversation(RuleBasedStateMachine):
     def whoever_waits_waits_for_the_open_request(self) -> None:
         request = open_request_of(self.talk.session)
         waiting = {
-            line.name: line.phase
-            for line in self.talk.session.lines.values()
-            if line.phase in (Phase.ASKED, Phase.LEAVING)
+            subscription.name: subscription.phase
+            for subscription in self.talk.session.subscriptions.values()
+            if subscription.phase in (Phase.ASKED, Phase.LEAVING)
         }
         if request is None or request.op == "login":
             assert waiting == {}
@@ -1986,11 +1990,11 @@ class Conversation(RuleBasedStateMachine):
 
     @invariant()
     def nothing_of_a_broken_book_is_used(self) -> None:
-        for line in self.talk.session.lines.values():
-            assert line.chained is (line.name in CHAINED)
-            if line.phase is Phase.BROKEN:
-                assert line.chained
-                assert self.talk.session.pushed(line.name) is None
+        for subscription in self.talk.session.subscriptions.values():
+            assert subscription.incremental is (subscription.name in CHAINED)
+            if subscription.phase is Phase.BROKEN:
+                assert subscription.incremental
+                assert self.talk.session.pushed(subscription.name) is None
 
     @invariant()
     def the_budget_is_kept(self) -> None:
@@ -1999,37 +2003,47 @@ class Conversation(RuleBasedStateMachine):
 
     @invariant()
     def everything_wanted_is_known(self) -> None:
-        lines = self.talk.session.lines
-        assert {n for n, line in lines.items() if line.wanted} == self.wanted
+        subscriptions = self.talk.session.subscriptions
+        assert {
+            n for n, subscription in subscriptions.items() if subscription.wanted
+        } == self.wanted
 
     def teardown(self) -> None:
         """A cooperative exchange answers from here on: all ends as it was wanted."""
         talk, session = self.talk, self.talk.session
         talk.drained = True
-        refused = {n for n, x in session.lines.items() if x.phase is Phase.REFUSED}
+        refused = {
+            n for n, x in session.subscriptions.items() if x.phase is Phase.REFUSED
+        }
         end = talk.now + 3 * HOUR
         while talk.now < end:
             self.tick()
             self.the_budget_is_kept()
             while self.open:
                 self.answer()
-            for line in list(session.lines.values()):
-                if line.acknowledged:
-                    talk.push(line.name)
+            for subscription in list(session.subscriptions.values()):
+                if subscription.acknowledged:
+                    talk.push(subscription.name)
             if session.due > talk.now:
                 talk.now = min(session.due, end)
         assert open_request_of(session) is None
         if self.locked_out:
             return
-        acknowledged = {n for n, line in session.lines.items() if line.acknowledged}
+        acknowledged = {
+            n
+            for n, subscription in session.subscriptions.items()
+            if subscription.acknowledged
+        }
         assert acknowledged == self.wanted - refused
         # Of what nobody wants, only what the exchange may yet acknowledge is kept.
-        others = [x for n, x in session.lines.items() if n not in self.wanted]
-        assert all(line.in_doubt for line in others)
+        others = [x for n, x in session.subscriptions.items() if n not in self.wanted]
+        assert all(subscription.in_doubt for subscription in others)
 
 
 @pytest.mark.parametrize(("wire", "login"), [(V3, False), (V5, False), (V5, True)])
-def test_no_order_of_events_breaks_the_conversation(wire: Wire, login: bool) -> None:
+def test_no_order_of_events_breaks_the_conversation(
+    wire: WireProtocol, login: bool
+) -> None:
     run_state_machine_as_test(
         functools.partial(Conversation, wire, login),  # type: ignore[arg-type]
         settings=settings(max_examples=60, stateful_step_count=40),

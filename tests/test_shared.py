@@ -28,7 +28,7 @@ from tests.support.internals import (
 )
 
 from okex_ws import shared
-from okex_ws.shared import Memory, Place, Slot, TornError, reserve
+from okex_ws.shared import Memory, Slot, SlotAddress, TornError, reserve
 
 LIMIT = 30.0
 
@@ -44,8 +44,8 @@ def memory() -> Iterator[Memory]:
 
 def both(memory: Memory, capacity: int = 256) -> tuple[Slot, Slot]:
     """A slot of a writer and of a reader, which share nothing but the memory."""
-    place = memory.take(capacity)
-    return memory.slot(place), memory.slot(place, bytes)
+    address = memory.allocate(capacity)
+    return memory.slot(address), memory.slot(address, bytes)
 
 
 # --- One value ------------------------------------------------------------------------
@@ -65,10 +65,10 @@ def test_a_reader_has_what_was_written_last(payloads: list[bytes]) -> None:
 
 
 def test_a_value_is_what_its_payload_is_decoded_to(memory: Memory) -> None:
-    place = memory.take(100)
-    memory.slot(place).put(marshal.dumps(("a", 1.5, None)))
+    address = memory.allocate(100)
+    memory.slot(address).put(marshal.dumps(("a", 1.5, None)))
 
-    assert memory.slot(place).get() == ("a", 1.5, None)
+    assert memory.slot(address).get() == ("a", 1.5, None)
 
 
 def test_what_has_no_room_is_refused_and_the_value_stays(memory: Memory) -> None:
@@ -92,14 +92,14 @@ def test_the_pulse_is_apart_from_the_value(memory: Memory) -> None:
 
 @posix
 def test_another_process_opens_it_by_its_key(memory: Memory) -> None:
-    place = memory.take(100)
+    address = memory.allocate(100)
     other = Memory(memory.key)
-    memory.slot(place).put(b"here")
+    memory.slot(address).put(b"here")
 
-    assert other.slot(place, bytes).get() == b"here"
+    assert other.slot(address, bytes).get() == b"here"
     # It is not closed by who did not make it: the two keys are one descriptor.
     del other
-    memory.slot(place).put(b"still here")
+    memory.slot(address).put(b"still here")
 
 
 # --- What is torn ---------------------------------------------------------------------
@@ -155,19 +155,19 @@ def test_an_empty_slot_has_no_value(
 WRITER = """
 import os, signal, sys, time, zlib
 from okex_ws import shared
-from okex_ws.shared import Memory, Place
+from okex_ws.shared import Memory, SlotAddress
 
-slot = Memory(int(sys.argv[1])).slot(Place(*map(int, sys.argv[2].split(","))))
+slot = Memory(int(sys.argv[1])).slot(SlotAddress(*map(int, sys.argv[2].split(","))))
 """
 
 
-def write(memory: Memory, place: Place, program: str) -> subprocess.Popen[str]:
-    """Another process, which has the slot at *place* as ``slot``."""
+def write(memory: Memory, address: SlotAddress, program: str) -> subprocess.Popen[str]:
+    """Another process, which has the slot at *address* as ``slot``."""
     assert isinstance(memory.key, int)
     return subprocess.Popen(
         [
             *(sys.executable, "-c", WRITER + textwrap.dedent(program)),
-            *(str(memory.key), ",".join(map(str, place))),
+            *(str(memory.key), ",".join(map(str, address))),
         ],
         pass_fds=(memory.key,),
         stdin=subprocess.PIPE,
@@ -183,8 +183,8 @@ def test_a_writer_that_stops_half_way_holds_up_nobody(
     memory: Memory, how: signal.Signals
 ) -> None:
     """At the very moment when its buffer is written, and its checksum is not."""
-    place = memory.take(100)
-    theirs = memory.slot(place, bytes)
+    address = memory.allocate(100)
+    theirs = memory.slot(address, bytes)
     program = f"""
     slot.put(b"whole")
     checksum = zlib.crc32
@@ -194,7 +194,7 @@ def test_a_writer_that_stops_half_way_holds_up_nobody(
     zlib.crc32 = stop
     slot.put(b"never")
     """
-    process = write(memory, place, program)
+    process = write(memory, address, program)
     options = os.WEXITED | os.WSTOPPED | os.WNOWAIT
     assert os.waitid(os.P_PID, process.pid, options) is not None
 
@@ -204,16 +204,16 @@ def test_a_writer_that_stops_half_way_holds_up_nobody(
     process.kill()
     process.communicate(timeout=LIMIT)
     # Whoever writes next is seen, too.
-    memory.slot(place).put(b"after")
+    memory.slot(address).put(b"after")
     assert theirs.get() == b"after"
 
 
 @posix
 def test_no_value_is_ever_torn_however_fast_it_changes(memory: Memory) -> None:
     """Values of all lengths, each of one letter and its number, for a second."""
-    place = memory.take(20_000)
-    memory.slot(place).put(b"%20d" % 0)
-    theirs = memory.slot(place, bytes)
+    address = memory.allocate(20_000)
+    memory.slot(address).put(b"%20d" % 0)
+    theirs = memory.slot(address, bytes)
     program = """
     number = 0
     until = time.monotonic() + 1.0
@@ -222,7 +222,7 @@ def test_no_value_is_ever_torn_however_fast_it_changes(memory: Memory) -> None:
         slot.put(b"%20d" % number + bytes([number % 251]) * (number * 7919 % 19_000))
     print(number)
     """
-    process = write(memory, place, program)
+    process = write(memory, address, program)
     newest, distinct = 0, 0
     while process.poll() is None:
         value = theirs.get()
@@ -241,9 +241,9 @@ def test_no_value_is_ever_torn_however_fast_it_changes(memory: Memory) -> None:
 def test_a_writer_that_is_killed_at_any_moment_leaves_a_whole_value(
     memory: Memory,
 ) -> None:
-    place = memory.take(20_000)
-    memory.slot(place).put(b"%20d" % 0)
-    theirs = memory.slot(place, bytes)
+    address = memory.allocate(20_000)
+    memory.slot(address).put(b"%20d" % 0)
+    theirs = memory.slot(address, bytes)
     program = """
     number = 0
     print("ready", flush=True)
@@ -252,7 +252,7 @@ def test_a_writer_that_is_killed_at_any_moment_leaves_a_whole_value(
         slot.put(b"%20d" % number + bytes([number % 251]) * 19_000)
     """
     for _ in range(5):
-        process = write(memory, place, program)
+        process = write(memory, address, program)
         assert process.stdout is not None
         process.stdout.readline()
         process.kill()
@@ -284,23 +284,23 @@ def test_it_grows_and_the_other_side_with_it(
 ) -> None:
     monkeypatch.setattr(shared, "FIRST_CHUNK", 1 << 16)
     other = Memory(memory.key)
-    places = [memory.take(10_000) for _ in range(40)]
+    addresses = [memory.allocate(10_000) for _ in range(40)]
     # The newest first: all chunks before it are there as well.
-    for number, place in reversed([*enumerate(places)]):
-        memory.slot(place).put(b"%d" % number)
-        assert other.slot(place, bytes).get() == b"%d" % number
+    for number, address in reversed([*enumerate(addresses)]):
+        memory.slot(address).put(b"%d" % number)
+        assert other.slot(address, bytes).get() == b"%d" % number
 
-    assert {place.chunk for place in places} == {0, 1, 2, 3}
+    assert {address.chunk for address in addresses} == {0, 1, 2, 3}
     assert chunk_sizes(memory) == [1 << n for n in range(16, 20)]
 
 
 def test_a_place_that_was_given_back_is_taken_again(memory: Memory) -> None:
-    first, second = memory.take(100), memory.take(200)
-    memory.give_back(second)
-    memory.give_back(first)
+    first, second = memory.allocate(100), memory.allocate(200)
+    memory.free(second)
+    memory.free(first)
 
-    assert (memory.take(100), memory.take(200)) == (first, second)
-    assert memory.take(100) not in (first, second)
+    assert (memory.allocate(100), memory.allocate(200)) == (first, second)
+    assert memory.allocate(100) not in (first, second)
 
 
 @posix
@@ -310,12 +310,12 @@ def test_without_memory_there_is_an_error_and_no_signal(
     def full(file: int, start: int, size: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    memory.take(100)
+    memory.allocate(100)
     monkeypatch.setattr(os, "posix_fallocate", full, raising=False)
     with pytest.raises(OSError, match="No space left"):
-        memory.take(100)
+        memory.allocate(100)
     monkeypatch.undo()
-    memory.take(100)
+    memory.allocate(100)
 
 
 @posix
@@ -325,10 +325,10 @@ def test_a_file_that_may_not_grow_is_an_error(memory: Memory) -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, hard))
     try:
         with pytest.raises(OSError, match="large"):
-            memory.take(100)
+            memory.allocate(100)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    memory.take(100)
+    memory.allocate(100)
 
 
 def without_memfd(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -393,7 +393,7 @@ def test_the_memory_goes_with_its_last_slot() -> None:
 
 @posix
 def test_in_a_forked_child_nothing_is_waited_for(memory: Memory) -> None:
-    memory.take(10)
+    memory.allocate(10)
     lock = lock_of(memory)
     lock.acquire()  # by a thread that is not there
     child = os.fork()

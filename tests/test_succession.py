@@ -32,7 +32,7 @@ from okex_ws import (
 )
 from okex_ws.protocols.v5 import PROTOCOL
 from okex_ws.series import KINDS
-from okex_ws.succession import Succession
+from okex_ws.succession import Handover
 from okex_ws.trust import Lease, Link
 
 # Every read a second time, through shared memory.
@@ -254,18 +254,18 @@ def test_whoever_comes_and_goes_at_the_very_moment_is_served() -> None:
     leaves, comes = stand.subscribe("D-USDT", ("depth5",)), list[Any]()
 
     def swap() -> None:
-        (route,) = pool_of(stand.feed).routes
-        succession = route.succession
-        assert succession is not None
+        (group,) = pool_of(stand.feed).groups
+        handover = group.handover
+        assert handover is not None
         # One whose channel has no twin yet, one whose twins are nobody's any more.
         comes.append(stand.subscribe("C-USDT", ("depth5",)))
         stand.subscriptions[1].close()
 
         def release() -> None:
-            take_over(succession)
+            take_over(handover)
             leaves.close()  # of the old connection, which hands that over
 
-        route.connection.submit(release)
+        group.connection.submit(release)
 
     stand.world.at(12, swap)
     seen: list[Any] = []
@@ -500,35 +500,35 @@ def test_a_wall_of_channels_lives_on_its_own_connections_again() -> None:
 class Wired:
     """A route with one live channel, whose connection only notes what it is told."""
 
-    def __init__(self, twin: Any) -> None:
-        self.channels = {twin.name: twin}
+    def __init__(self, standby: Any) -> None:
+        self.channels = {standby.name: standby}
         self.connection: Any = self
         self.conversation: Any = None
         self.work: list[Any] = []
-        self.heir: Any = None
+        self.successor: Any = None
         self.closed = False
 
     def submit(self, work: Any) -> None:
         self.work.append(work)
 
-    def hand_over_to(self, heir: Any) -> None:
-        self.heir = heir
+    def hand_over_to(self, successor: Any) -> None:
+        self.successor = successor
 
     def close(self) -> None:
         self.closed = True
 
-    def resign(self) -> tuple[Any, ...]:
+    def release_views(self) -> tuple[Any, ...]:
         return ("view",)
 
 
-def ready() -> tuple[Succession, Wired, Wired, list[Any]]:
+def ready() -> tuple[Handover, Wired, Wired, list[Any]]:
     """A succession between two of them, the old one without a conversation."""
     old, new = (Wired(live_channel()) for _ in range(2))
     installed: list[Any] = []
     maker: Any = None
-    routes: Any = (old, new)
-    succession = Succession(*routes, maker, installed.append)
-    return succession, old, new, installed
+    groups: Any = (old, new)
+    handover = Handover(*groups, maker, installed.append)
+    return handover, old, new, installed
 
 
 def live_channel() -> Any:
@@ -543,9 +543,9 @@ def link() -> Link:
     return found
 
 
-def see(succession: Succession, old: Wired, new: Wired) -> None:
+def see(handover: Handover, old: Wired, new: Wired) -> None:
     """The new connection looks, and what that asks of the old one is done."""
-    succession.look(list(old.channels.values()), link(), 2.0)  # type: ignore[arg-type]
+    handover.look(list(old.channels.values()), link(), 2.0)  # type: ignore[arg-type]
     for work in old.work:
         work()
     for work in new.work:
@@ -553,25 +553,25 @@ def see(succession: Succession, old: Wired, new: Wired) -> None:
 
 
 def test_it_is_done_for_an_old_one_that_is_gone_already() -> None:
-    succession, old, new, installed = ready()
+    handover, old, new, installed = ready()
 
-    see(succession, old, new)
+    see(handover, old, new)
 
-    assert installed == [succession]
-    assert succession.views == ("view",)
-    assert (old.heir, old.closed, new.closed) == (new, True, False)
+    assert installed == [handover]
+    assert handover.views == ("view",)
+    assert (old.successor, old.closed, new.closed) == (new, True, False)
 
 
 def test_what_was_called_off_is_not_done_after_all() -> None:
     """The old one was lost at the very moment at which the new one was ready."""
-    succession, old, new, installed = ready()
+    handover, old, new, installed = ready()
 
-    assert not succession.lost()
-    see(succession, old, new)
+    assert not handover.lost()
+    see(handover, old, new)
 
     assert installed == []
-    assert (old.heir, old.closed) == (None, False)
-    assert not succession.lost()
+    assert (old.successor, old.closed) == (None, False)
+    assert not handover.lost()
 
 
 # --- What a hostile review found ----------------------------------------------------
@@ -696,8 +696,8 @@ def test_without_a_thread_for_the_new_one_the_old_one_serves_on(
                 if how == "rotate":
                     stand.feed.rotate()
                 else:
-                    (route,) = pool_of(stand.feed).routes
-                    route.ending()
+                    (group,) = pool_of(stand.feed).groups
+                    group.ending()
             except RuntimeError as error:
                 refused.append(str(error))
 

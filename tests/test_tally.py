@@ -12,7 +12,7 @@ from tests.world import World
 
 from okex_ws import Credentials, RawSubscription, Stats, WSSubscription
 from okex_ws.counters import Counts
-from okex_ws.tally import add, of_connections, own, tally
+from okex_ws.tally import add, collect_stats, of_connections, of_subscription
 from okex_ws.timing import utc
 
 KEY = Credentials("the-api-key", "the-secret-key", "the-passphrase")
@@ -48,7 +48,7 @@ def view(counts: dict[str, int], *channels: tuple[str, dict[str, int]]) -> Any:
 
 
 def test_nothing_is_nothing() -> None:
-    assert tally((), (), Counter(), Counts()) == Stats()
+    assert collect_stats((), (), Counter(), Counts()) == Stats()
 
 
 def test_what_connections_counted_is_added_up_with_those_that_are_gone() -> None:
@@ -58,7 +58,7 @@ def test_what_connections_counted_is_added_up_with_those_that_are_gone() -> None
         2, 20, reconnects=Counter(Stalled=2, ConnectionLost=1), dropped=Counter(json=3)
     )
 
-    stats = tally((one, two), (), Counter(), before)
+    stats = collect_stats((one, two), (), Counter(), before)
 
     assert stats.messages == 8
     assert stats.bytes == 180
@@ -69,7 +69,7 @@ def test_what_connections_counted_is_added_up_with_those_that_are_gone() -> None
 def test_of_several_health_checks_the_worst_is_told() -> None:
     quick, slow = connection(pong=(100.0, 0.1)), connection(pong=(90.0, 0.05))
 
-    stats = tally((quick, connection(), slow), (), Counter(), Counts())
+    stats = collect_stats((quick, connection(), slow), (), Counter(), Counts())
 
     assert (stats.last_pong, stats.ping_round_trip) == (utc(90.0), 0.1)
 
@@ -77,7 +77,7 @@ def test_of_several_health_checks_the_worst_is_told() -> None:
 def test_what_each_subscription_found_to_differ_is_added_up() -> None:
     views = [view({"mismatches": number}) for number in (2, 0, 3)]
 
-    stats = tally((), views, Counter(mismatches=1), Counts())
+    stats = collect_stats((), views, Counter(mismatches=1), Counts())
 
     assert stats.mismatches == 6
 
@@ -89,7 +89,9 @@ def test_a_channel_that_is_shared_is_counted_once() -> None:
     two.channels["books5:BTC-USDT"] = one.channels["books5:BTC-USDT"]
     two.channels["x"] = SimpleNamespace(name="x", counts=Counter(gaps=3))
 
-    stats = tally((), (one, two), Counter({"gaps": 1, "skipped depth5": 1}), Counts())
+    stats = collect_stats(
+        (), (one, two), Counter({"gaps": 1, "skipped depth5": 1}), Counts()
+    )
 
     assert (stats.resyncs, stats.gaps) == (2, 4)
     assert (stats.callback_errors, stats.callback_stalls) == (3, 1)
@@ -100,7 +102,7 @@ def test_two_channels_of_one_name_are_two() -> None:
     """One was refused and is still held; the other was asked for after that."""
     old, new = view({}, ("orders", {"gaps": 1})), view({}, ("orders", {"gaps": 2}))
 
-    assert tally((), (old, new), Counter(), Counts()).gaps == 3
+    assert collect_stats((), (old, new), Counter(), Counts()).gaps == 3
 
 
 @pytest.mark.parametrize("close", [False, True])
@@ -208,5 +210,5 @@ def test_every_count_is_a_subscriptions_own_or_its_connections() -> None:
         )  # type: ignore[arg-type]
     )
 
-    assert own(full) != full != of_connections(full)
-    assert add(own(full), of_connections(full)) == full
+    assert of_subscription(full) != full != of_connections(full)
+    assert add(of_subscription(full), of_connections(full)) == full

@@ -21,7 +21,7 @@ from okex_ws import (
 from okex_ws.protocols.v3 import PROTOCOL as V3
 from okex_ws.protocols.v5 import PROTOCOL as V5
 from okex_ws.recording import Entry, write_line
-from okex_ws.tape import Frame, Redaction, Tape, describe
+from okex_ws.tape import Frame, RecordingTap, Redaction, describe
 
 KEY = Credentials("key-1234-abcd", 'se"cret/ümlaut', "pass phräse")
 URL = "wss://ws.example.test:443/ws/v5/private"
@@ -54,21 +54,23 @@ class Sink:
         return "".join(map(write_line, self.entries))
 
 
-def make(credentials: Credentials | None = None) -> tuple[Tape, Sink, FakeClock]:
+def make(
+    credentials: Credentials | None = None,
+) -> tuple[RecordingTap, Sink, FakeClock]:
     sink, clock = Sink(), FakeClock()
     facts: dict[str, Any] = {"path": "private", "venue": {}}
-    return Tape(sink, 5, clock, facts, credentials, print), sink, clock
+    return RecordingTap(sink, 5, clock, facts, credentials, print), sink, clock
 
 
 def test_each_opening_has_a_number_and_all_of_them_one_line() -> None:
-    tape, sink, clock = make()
+    tap, sink, clock = make()
     for _ in range(2):
-        tape.opened(URL)
+        tap.opened(URL)
         clock.advance(1.0)
-        tape.received([(b"a", False), (b"b", True)])
-        tape.sent("ping")
-        tape.control(9, b"x")
-        tape.ended(URL, ConnectionLost(URL, "reset by peer", 1006))
+        tap.received([(b"a", False), (b"b", True)])
+        tap.sent("ping")
+        tap.control(9, b"x")
+        tap.ended(URL, ConnectionLost(URL, "reset by peer", 1006))
 
     kinds = ["open", "in", "in", "out", "control", "end"]
     assert [entry.kind for entry in sink.entries] == kinds * 2
@@ -102,9 +104,9 @@ def test_each_opening_has_a_number_and_all_of_them_one_line() -> None:
 def test_an_attempt_that_failed_is_told(
     error: OkexWSError, facts: dict[str, Any]
 ) -> None:
-    tape, sink, _ = make()
+    tap, sink, _ = make()
 
-    tape.ended(URL, error)
+    tap.ended(URL, error)
 
     (entry,) = sink.entries
     assert (entry.kind, entry.connection) == ("failed", 0)
@@ -114,11 +116,11 @@ def test_an_attempt_that_failed_is_told(
 
 
 def test_an_end_of_our_own_has_no_cause_and_an_attempt_given_up_is_none() -> None:
-    tape, sink, _ = make()
-    tape.ended(URL, None)
-    tape.opened(URL)
-    tape.parting(1000)
-    tape.ended(URL, None)
+    tap, sink, _ = make()
+    tap.ended(URL, None)
+    tap.opened(URL)
+    tap.close_frame_sent(1000)
+    tap.ended(URL, None)
 
     assert [entry.kind for entry in sink.entries] == ["open", "control", "end"]
     assert sink.entries[1].facts == {"opcode": 8, "sent": True}
@@ -141,7 +143,7 @@ def forms(secret: str) -> list[str]:
 def test_no_secret_is_written_however_it_is_repeated(
     wire: Any, pack: Callable[[str], bytes]
 ) -> None:
-    tape, sink, _ = make(KEY)
+    tap, sink, _ = make(KEY)
     login = wire.login(KEY, 1_700_000_000.0)
     args = json.loads(login)["args"]
     said = list(args[0].values()) if isinstance(args[0], dict) else args
@@ -150,12 +152,12 @@ def test_no_secret_is_written_however_it_is_repeated(
     assert len(secrets) == 4
     binary = pack is deflate
 
-    tape.opened(URL)
-    tape.sent(login)
-    tape.received([(pack(form), binary) for one in secrets for form in forms(one)])
-    tape.received([(pack(json.dumps({"msg": login})), binary)])
-    tape.control(8, KEY.passphrase.encode())
-    tape.ended(URL, ConnectionLost(URL, f"no: {KEY.passphrase}"))
+    tap.opened(URL)
+    tap.sent(login)
+    tap.received([(pack(form), binary) for one in secrets for form in forms(one)])
+    tap.received([(pack(json.dumps({"msg": login})), binary)])
+    tap.control(8, KEY.passphrase.encode())
+    tap.ended(URL, ConnectionLost(URL, f"no: {KEY.passphrase}"))
 
     written = sink.text
     for entry in sink.entries:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from okex_ws.messages import State
-from okex_ws.telling import LIMIT_TOLD_EVERY, Telling
+from okex_ws.telling import LIMIT_TOLD_EVERY, StateChangeFilter
 from okex_ws.trust import LIVE, Verdict
 
 LATE = Verdict(State.STALE, "no push for 1 s (max_age)", 0.0, True)
@@ -21,18 +21,20 @@ def verdict(state: State) -> Verdict:
     return LIVE if state is State.LIVE else Verdict(state, "why")
 
 
-def told(telling: Telling, *verdicts: Verdict, now: float = 0.0) -> list[bool]:
+def told(
+    telling: StateChangeFilter, *verdicts: Verdict, now: float = 0.0
+) -> list[bool]:
     return [telling.may_tell(one, now) for one in verdicts]
 
 
 def test_the_beginning_is_known_and_not_told() -> None:
-    telling = Telling()
+    telling = StateChangeFilter()
     assert (telling.state, telling.again) == (State.CONNECTING, math.inf)
     assert told(telling, verdict(State.CONNECTING)) == [False]
 
 
 def test_every_change_that_no_limit_made_is_told_at_once() -> None:
-    telling = Telling()
+    telling = StateChangeFilter()
     states = [State.SYNCING, State.LIVE, State.STALE, State.LIVE, State.RESYNCING]
 
     assert told(telling, *map(verdict, states * 3)) == [True] * 15
@@ -40,7 +42,7 @@ def test_every_change_that_no_limit_made_is_told_at_once() -> None:
 
 
 def test_what_was_told_is_not_told_again() -> None:
-    telling = Telling()
+    telling = StateChangeFilter()
     assert told(telling, LIVE, LIVE, LAPSED, LATE, LAPSED) == [
         *(True, False, True, False, False)
     ]
@@ -48,7 +50,7 @@ def test_what_was_told_is_not_told_again() -> None:
 
 @pytest.mark.parametrize("end", [State.FAILED, State.CLOSED])
 def test_after_the_end_nothing_is_told(end: State) -> None:
-    telling = Telling()
+    telling = StateChangeFilter()
     telling.may_tell(verdict(end), 0.0)
 
     assert told(telling, *map(verdict, State)) == [False] * len(State)
@@ -56,12 +58,12 @@ def test_after_the_end_nothing_is_told(end: State) -> None:
 
 
 def test_a_limit_that_is_crossed_the_first_time_is_told_at_once() -> None:
-    telling = Telling()
+    telling = StateChangeFilter()
     assert told(telling, LIVE, LATE) == [True, True]
 
 
 def test_crossing_it_again_waits_a_second_from_the_last_time_each_way() -> None:
-    telling = Telling()
+    telling = StateChangeFilter()
     telling.may_tell(LIVE, 0.0)
     telling.may_tell(LATE, 0.3)
 
@@ -77,7 +79,7 @@ def test_crossing_it_again_waits_a_second_from_the_last_time_each_way() -> None:
 
 
 def test_what_is_held_back_and_over_again_is_never_told() -> None:
-    telling = Telling()
+    telling = StateChangeFilter()
     telling.may_tell(LIVE, 0.0)
     telling.may_tell(LATE, 0.1)
     telling.may_tell(LIVE, 0.2)
@@ -87,7 +89,7 @@ def test_what_is_held_back_and_over_again_is_never_told() -> None:
 
 
 def test_another_reason_does_not_wait_for_a_limit() -> None:
-    telling = Telling()
+    telling = StateChangeFilter()
     telling.may_tell(LIVE, 0.0)
     telling.may_tell(LATE, 0.1)
 
@@ -97,7 +99,7 @@ def test_another_reason_does_not_wait_for_a_limit() -> None:
 
 
 def test_a_limit_is_not_told_where_the_state_was_told_for_another_reason() -> None:
-    telling = Telling()
+    telling = StateChangeFilter()
     telling.may_tell(LIVE, 0.0)
     telling.may_tell(LAPSED, 0.1)
 
@@ -113,7 +115,7 @@ STEPS = st.tuples(st.sampled_from([LIVE, LATE]), st.sampled_from([0.01, 0.3, 0.5
 def test_a_limit_is_told_once_a_second_each_way_and_the_last_word_is_told(
     steps: list[tuple[Verdict, float]],
 ) -> None:
-    telling, now = Telling(), 0.0
+    telling, now = StateChangeFilter(), 0.0
     spoken: dict[State, list[float]] = {State.LIVE: [], State.STALE: []}
     telling.may_tell(LIVE, now)
     for one, passed in steps:

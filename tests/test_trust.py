@@ -19,9 +19,9 @@ from okex_ws.trust import (
     Link,
     Published,
     Verdict,
-    how_well,
     judge,
-    turns_at,
+    live_until,
+    state_rank,
 )
 from okex_ws.wire import DepthData
 
@@ -57,7 +57,7 @@ def at(
 def test_what_the_thread_knows_to_be_dead_is_dead_on_any_lease(state: State) -> None:
     shown = live()._replace(state=state, cause="because")
     assert at(NOW, shown, Limits(max_age=9)) == Verdict(state, "because")
-    assert turns_at(shown, NO_LIMITS) == math.inf
+    assert live_until(shown, NO_LIMITS) == math.inf
 
 
 def test_a_push_within_the_lease_is_live() -> None:
@@ -76,7 +76,7 @@ def test_before_the_first_pong_nothing_is_live() -> None:
     over = link()
     over.lease = None
     assert at(NOW, live(over)).state is State.SYNCING
-    assert turns_at(live(over), NO_LIMITS) == math.inf
+    assert live_until(live(over), NO_LIMITS) == math.inf
 
 
 def test_the_lease_ends_at_its_very_moment() -> None:
@@ -190,7 +190,7 @@ def test_live_ends_exactly_when_it_was_said_to(
 ) -> None:
     shown = live(link(until, heard), received)
     limits = Limits(max_age, max_silence)
-    end = turns_at(shown, limits)
+    end = live_until(shown, limits)
     assert at(math.nextafter(end, -math.inf), shown, limits) is LIVE
     verdict = at(end, shown, limits)
     assert verdict.state is State.STALE
@@ -199,8 +199,8 @@ def test_live_ends_exactly_when_it_was_said_to(
 
 def test_what_has_no_connection_yet_never_turns() -> None:
     shown = Published(State.CONNECTING, "not connected yet", 0)
-    assert turns_at(shown, Limits(max_age=1)) == math.inf
-    assert turns_at(shown._replace(state=State.LIVE), NO_LIMITS) == math.inf
+    assert live_until(shown, Limits(max_age=1)) == math.inf
+    assert live_until(shown._replace(state=State.LIVE), NO_LIMITS) == math.inf
 
 
 # --- Lag ----------------------------------------------------------------------------
@@ -293,8 +293,8 @@ def test_the_data_of_a_live_depth_is_its_depth() -> None:
 
 
 def test_every_state_has_its_place_between_worst_and_best() -> None:
-    assert sorted(State, key=how_well)[0] is State.FAILED
-    assert sorted(State, key=how_well)[-1] is State.LIVE
+    assert sorted(State, key=state_rank)[0] is State.FAILED
+    assert sorted(State, key=state_rank)[-1] is State.LIVE
 
 
 def test_limits_that_many_share_cannot_be_changed() -> None:

@@ -35,7 +35,7 @@ from okex_ws.protocols.v5 import PROTOCOL
 from okex_ws.series import KINDS
 from okex_ws.timing import SystemClock, utc
 from okex_ws.trust import NO_LIMITS, Lease, Published
-from okex_ws.updates import Inbox, Updates
+from okex_ws.updates import UpdateQueue, Updates
 from okex_ws.view import View
 from okex_ws.wire import Push
 
@@ -122,7 +122,7 @@ class Bench:
         endless: bool = False,
     ) -> None:
         self.clock = FakeClock()
-        self.updates = Inbox(self.clock, latest, max_queue, timeout, endless)
+        self.updates = UpdateQueue(self.clock, latest, max_queue, timeout, endless)
         self.source = Source()
         self.updates.follow(self.source, State.LIVE)
         self.waits: list[float] = []
@@ -308,7 +308,7 @@ class Script:
         self.channel.followers = self.five.followers = (self.view,)
         self.five.opened(self.bench.link, 0.0)
         self.renew()
-        self.inbox = Inbox(clock, latest, max_queue, 0.0)
+        self.queue = UpdateQueue(clock, latest, max_queue, 0.0)
         self.kept = OrderBook()
         self.starts_anew = True
 
@@ -342,14 +342,14 @@ class Script:
         self.five.push(push, False, link, clock.now, clock.wall())
 
     def follow(self) -> None:
-        self.view.follow(self.inbox)
+        self.view.follow(self.queue)
 
     def take(self, count: int = 1000) -> list[tuple[str, int]]:
         """Take items; of books, what they were and how many rows they had."""
         found = []
         for _ in range(count):
             try:
-                item = self.inbox.take()
+                item = self.queue.take()
             except TimeoutError:
                 break
             if isinstance(item, BookUpdate):
@@ -392,7 +392,7 @@ def test_a_book_that_breaks_beside_five_levels_is_given_whole_when_it_is_back() 
     script.take()
     script.push_five()
     script.change(90, 1)
-    script.channel.spoiled("it failed its proof", script.clock.now)
+    script.channel.invalidated("it failed its proof", script.clock.now)
     assert script.view.state is State.LIVE
 
     assert script.take() == []
@@ -421,7 +421,7 @@ def test_a_slow_script_is_given_the_newest_whole_in_place_of_what_it_missed() ->
 
     assert script.take() == [("snapshot", 19)]
     assert script.is_right
-    assert script.inbox.skipped == {"depth": 2}
+    assert script.queue.skipped == {"depth": 2}
     script.change(93, 1)
     assert script.take() == [("update", 1)]
 
@@ -433,13 +433,13 @@ def test_every_change_is_kept_on_request_up_to_the_bound() -> None:
     for price in (90, 91):
         script.change(price, 1)
     assert script.take() == [("snapshot", 16), ("update", 1), ("update", 1)]
-    assert script.inbox.skipped == {}
+    assert script.queue.skipped == {}
     for price in (92, 93, 94, 95):
         script.change(price, 1)
     # The newest never gives way, and what was missed before it is made up for.
     assert script.take() == [("update", 1), ("update", 1), ("snapshot", 22)]
     assert script.is_right
-    assert script.inbox.skipped == {"depth": 1}
+    assert script.queue.skipped == {"depth": 1}
 
 
 @pytest.mark.parametrize("latest", [True, False])
@@ -449,7 +449,7 @@ def test_a_book_that_was_withdrawn_is_given_whole_when_it_is_back(latest: bool) 
     script.follow()
     script.take()
     script.change(90, 1)
-    script.channel.spoiled("it failed its proof", script.clock.now)
+    script.channel.invalidated("it failed its proof", script.clock.now)
     # What waited is no longer true.
     assert script.take() == []
     script.change(91, 1)
@@ -510,7 +510,7 @@ def test_the_items_of_a_book_always_make_it(
         elif event == "snapshot":
             script.snapshot()
         elif event == "spoil":
-            script.channel.spoiled("it failed its proof", script.clock.now)
+            script.channel.invalidated("it failed its proof", script.clock.now)
         elif event == "resync":
             script.channel.subscribed(script.bench.link, script.clock.now)
             script.snapshot()
@@ -1018,7 +1018,7 @@ def test_what_is_told_after_the_end_opens_nothing_again() -> None:
 
 
 def test_a_close_wakes_the_thread_that_waits() -> None:
-    updates = Inbox(SystemClock(), True, 10, LIMIT, endless=True)
+    updates = UpdateQueue(SystemClock(), True, 10, LIMIT, endless=True)
     got: list[Item] = []
     thread = threading.Thread(target=lambda: got.extend(Updates(updates)))
     thread.start()
@@ -1074,7 +1074,7 @@ def test_the_librarys_own_thread_takes_what_is_there_and_waits_for_nothing() -> 
 
 
 def test_a_thread_that_waits_is_woken_by_the_one_that_puts() -> None:
-    updates, source = Inbox(SystemClock(), True, 10, LIMIT), Source()
+    updates, source = UpdateQueue(SystemClock(), True, 10, LIMIT), Source()
     updates.follow(source, State.CONNECTING)
     got: list[Item] = []
     thread = threading.Thread(target=lambda: got.extend(Updates(updates)))
@@ -1089,7 +1089,7 @@ def test_a_thread_that_waits_is_woken_by_the_one_that_puts() -> None:
 
 
 def test_between_two_threads_nothing_is_lost_without_a_word() -> None:
-    updates, source = Inbox(SystemClock(), True, 8, LIMIT), Source()
+    updates, source = UpdateQueue(SystemClock(), True, 8, LIMIT), Source()
     updates.follow(source, State.LIVE)
     count = 20_000
 
@@ -1122,10 +1122,10 @@ def test_between_two_threads_nothing_is_lost_without_a_word() -> None:
 
 
 def test_after_a_fork_the_end_of_a_feed_does_not_begin_it_anew() -> None:
-    inbox = Inbox(SystemClock(), True, 10, 1.0, endless=True)
-    inbox.follow(Source(), State.SYNCING)
-    inbox.forked()
+    queue = UpdateQueue(SystemClock(), True, 10, 1.0, endless=True)
+    queue.follow(Source(), State.SYNCING)
+    queue.forked()
 
-    inbox.close()
+    queue.close()
 
-    assert list(Updates(inbox)) == []
+    assert list(Updates(queue)) == []

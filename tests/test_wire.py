@@ -72,7 +72,13 @@ def test_the_levels_of_a_depth_are_called_as_in_the_depth_of_a_script() -> None:
 
 
 def test_every_kind_of_message_is_a_message() -> None:
-    others = {wire.Name, wire.Path, wire.Request, wire.BookData, wire.DepthData}
+    others = {
+        wire.ChannelName,
+        wire.SocketPath,
+        wire.Request,
+        wire.BookData,
+        wire.DepthData,
+    }
 
     assert set(get_args(wire.Message)) == set(kinds(tuple)) - others
 
@@ -95,4 +101,4 @@ def test_a_depth_of_its_own_comes_of_no_change() -> None:
 
 
 def test_a_channel_of_neither_depth_nor_book_has_no_levels() -> None:
-    assert wire.Name("status", "status", "", "data").levels == 0
+    assert wire.ChannelName("status", "status", "", "data").levels == 0

@@ -38,7 +38,7 @@ from websockets.server import ServerProtocol
 from okex_ws import Feed, OkexWSError, Reconnect, Venue, WSSubscription
 from okex_ws.connection import Connection
 from okex_ws.errors import ConnectionLost
-from okex_ws.plan import Plan
+from okex_ws.plan import Pool
 from okex_ws.timing import Clock
 
 # Each world its own host: the gap between connections to one host is the process's.
@@ -72,7 +72,7 @@ def listen(sub: WSSubscription, on_message: Callable[[str], object] | None) -> N
     """Give it an *on_message* that it was not made with."""
     reading = reading_of(sub)
     reading.callbacks.on_message = on_message
-    reading.quiet = reading.sated = False
+    reading.wants_pushes = reading.wants_every_push = True
 
 
 # --- What the exchange speaks -------------------------------------------------------
@@ -394,7 +394,7 @@ class Peer:
         self._ship()
 
 
-class Said(NamedTuple):
+class ClientMessage(NamedTuple):
     """What a client said, when and where."""
 
     at: float
@@ -408,7 +408,7 @@ class Exchange:
     def __init__(self, world: World) -> None:
         self._world = world
         self._dialect = world.dialect
-        self.log: list[Said] = []
+        self.log: list[ClientMessage] = []
         self.answers_pings = True
         self.acknowledges = True
         self.answers_logins = True
@@ -429,7 +429,7 @@ class Exchange:
 
     def asked(self, peer: Peer, text: str) -> None:
         """A client said *text*; the answer takes its time."""
-        self.log.append(Said(self._world.clock.now, text, peer))
+        self.log.append(ClientMessage(self._world.clock.now, text, peer))
         self._world.after(LATENCY, lambda: self._answer(peer, text))
 
     def _answer(self, peer: Peer, text: str) -> None:
@@ -740,7 +740,7 @@ class World:
         self.failure: Callable[[str], OkexWSError | None] = lambda url: None
         self._events: list[tuple[float, int, Callable[[], object]]] = []
         self._count = itertools.count()
-        self._plans: list[Plan] = []
+        self._pools: list[Pool] = []
         self._broken: BaseException | None = None
         # The test's own thread: nothing happens before it waits in `run`.
         self._test = Player()
@@ -786,7 +786,7 @@ class World:
     def feed(self, venue: Venue | None = None, **keywords: Any) -> Feed:
         """A feed in this world."""
         feed = Feed(venue or self.venue(), **{**self.options(), **keywords})
-        self._plans.append(pool_of(feed))
+        self._pools.append(pool_of(feed))
         return feed
 
     def subscribe(
@@ -800,7 +800,7 @@ class World:
         if "feed" not in keywords:
             keywords = {"venue": self.venue(), **self.options(), **keywords}
         subscription = WSSubscription(instrument_id, market, *args, **keywords)
-        self._plans.append(pool_of(subscription))
+        self._pools.append(pool_of(subscription))
         return subscription
 
     # --- The run --------------------------------------------------------------------
@@ -812,8 +812,8 @@ class World:
         """
         self._end = self._test.until = self.t0 + seconds
         self.hand_on(self._test)
-        for plan in self._plans:
-            plan.close()
+        for pool in self._pools:
+            pool.close()
         self._test.until = math.inf
         self.hand_on(self._test)
         for network in self.networks:

@@ -24,25 +24,25 @@ from .errors import OkexWSError
 from .ipc import Unpacker, pack
 from .library import mark_library_thread
 from .messages import Stats
-from .options import make_plan
-from .plan import Plan
-from .relay import Relay, SharedLinks, Spot
-from .shared import Memory, Place
+from .options import make_pool
+from .plan import Pool
+from .relay import Relay, SharedLinks, SlotAssignment
+from .shared import Memory, SlotAddress
 from .stream import Selector
 from .timing import Timeouts
-from .wire import Name
+from .wire import ChannelName
 
 log = logging.getLogger("okex_ws")
 
 # What is said that may be lost, if the parent does not take it, is lost beyond this.
-MOST_WAITING = 10_000
+MAX_QUEUED = 10_000
 # Seconds between two words on what was counted, which a parent keeps if this is killed.
-COUNTS_EVERY = 5.0
+STATS_INTERVAL = 5.0
 # Seconds that a thread which computes (a count, say) has before one that reads.
-SWITCH_EVERY = 0.0005
+SWITCH_INTERVAL = 0.0005
 
 
-class Post:
+class ParentSender:
     """What there is to say to the parent, sent on a thread that may wait for it.
 
     The threads of the connections never do.
@@ -54,7 +54,7 @@ class Post:
         self._there = threading.Condition(threading.RLock())
         self._closing = False
         self._thread = threading.Thread(
-            target=self._run, name="okex_ws:post", daemon=True
+            target=self._run, name="okex_ws:sender", daemon=True
         )
         self._thread.start()
 
@@ -74,7 +74,7 @@ class Post:
             # One loss is that of all subscriptions of a connection.
             last[1].extend(rest[0])
             return True
-        return kind in ("log", "trouble") and len(self._waiting) > MOST_WAITING
+        return kind in ("log", "trouble") and len(self._waiting) > MAX_QUEUED
 
     def close(self, timeout: float) -> None:
         """Wait until all was sent, if it can be."""
@@ -98,30 +98,30 @@ class Post:
                 return  # nobody is there any more: the main thread sees it too
 
 
-class Forward(logging.Handler):
+class LogForwarder(logging.Handler):
     """Records of the library go to the parent: levels and handlers are the user's."""
 
-    def __init__(self, post: Post) -> None:
+    def __init__(self, sender: ParentSender) -> None:
         super().__init__()
-        self._post = post
+        self._sender = sender
 
     def emit(self, record: logging.LogRecord) -> None:
         """As text: what a record holds need not pickle."""
         fields = dict(vars(record), msg=record.getMessage(), args=None, exc_info=None)
         if record.exc_info and not record.exc_text:
             fields["exc_text"] = logging.Formatter().formatException(record.exc_info)
-        self._post.say("log", fields)
+        self._sender.say("log", fields)
 
 
-class Reader:
+class Worker:
     """One feed, as its parent wants it: on the main thread, but for the feed's own."""
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
         self._selector = Selector()
         self._selector.register(sock, selectors.EVENT_READ)
-        self.post = Post(sock)
-        self._plan: Plan | None = None
+        self.sender = ParentSender(sock)
+        self._pool: Pool | None = None
         self._memory: Memory | None = None
         self._relays: dict[int, Relay] = {}
         self._patience = 0.0
@@ -129,14 +129,14 @@ class Reader:
 
     def run(self) -> None:
         """Do what the parent says until it says no more."""
-        unpacker, due = Unpacker(), time.monotonic() + COUNTS_EVERY
+        unpacker, due = Unpacker(), time.monotonic() + STATS_INTERVAL
         while True:
             if not self._selector.select(max(0.0, due - time.monotonic())):
                 # A fork of the parent may hold its end of the socket open after it.
                 if self._parent not in (0, os.getppid()):
                     return
                 self._count(())
-                due = time.monotonic() + COUNTS_EVERY
+                due = time.monotonic() + STATS_INTERVAL
                 continue
             try:
                 data = self._sock.recv(1 << 16)
@@ -151,11 +151,11 @@ class Reader:
 
     def end(self) -> None:
         """Say goodbye to the exchange, and what was counted to the parent."""
-        if self._plan is not None:
-            self._plan.close()
-            self._plan.join(self._patience)
+        if self._pool is not None:
+            self._pool.close()
+            self._pool.join(self._patience)
             self._count(tuple(self._relays.values()))
-        self.post.close(1.0)
+        self.sender.close(1.0)
 
     # --- What the parent says -------------------------------------------------------
 
@@ -163,18 +163,18 @@ class Reader:
         self,
         options: Mapping[str, Any],
         key: int | str,
-        links: list[Place],
+        links: list[SlotAddress],
         first: int,
         parent: int,
     ) -> None:
         self._parent = parent
         self._memory = memory = Memory(key)
-        slots = [memory.slot(place) for place in links]
+        slots = [memory.slot(address) for address in links]
         shared = SharedLinks(slots, first, self._flush)
         self._patience = (options["timeouts"] or Timeouts()).goodbye + 1.0
-        plan = make_plan(**options, link=shared.make)
-        assert isinstance(plan, Plan)
-        self._plan = plan
+        pool = make_pool(**options, link=shared.make)
+        assert isinstance(pool, Pool)
+        self._pool = pool
 
     def _flush(self) -> None:
         for relay in list(self._relays.values()):
@@ -184,55 +184,60 @@ class Reader:
         self,
         number: int,
         instrument_id: str,
-        names: Mapping[str, Name],
-        spots: Mapping[str, Spot],
+        names: Mapping[str, ChannelName],
+        assignments: Mapping[str, SlotAssignment],
     ) -> None:
-        plan, memory = self._plan, self._memory
-        assert plan is not None
+        pool, memory = self._pool, self._memory
+        assert pool is not None
         assert memory is not None
-        slots = {t: (memory.slot(spot.place), spot.epoch) for t, spot in spots.items()}
-        callbacks = plan.caller.callbacks(instrument_id, plan.clock, None, (), None)
+        slots = {
+            t: (memory.slot(assignment.address), assignment.epoch)
+            for t, assignment in assignments.items()
+        }
+        callbacks = pool.callback_runner.callbacks(
+            instrument_id, pool.clock, None, (), None
+        )
         relay = Relay(
-            number, instrument_id, plan.clock, callbacks, slots, self.post.say
+            number, instrument_id, pool.clock, callbacks, slots, self.sender.say
         )
         self._relays[number] = relay
         try:
-            plan.attach(relay, names)
+            pool.attach(relay, names)
         except (RuntimeError, ValueError) as error:
             # No thread to be had; what cannot be had at all the parent has refused.
-            self.post.say("failed", number, OkexWSError(str(error)))
+            self.sender.say("failed", number, OkexWSError(str(error)))
 
     def _unsubscribe(self, number: int) -> None:
         relay, last = self._relays.pop(number, None), Stats()
-        assert self._plan is not None
+        assert self._pool is not None
         if relay is not None:
             # In this order: its slots may be written by others once it is said.
             relay.leave()
-            last = self._plan.stats((relay,))
-            self._plan.detach(relay)
-        self.post.say("left", number, last)
+            last = self._pool.stats((relay,))
+            self._pool.detach(relay)
+        self.sender.say("left", number, last)
 
     def _rotate(self) -> None:
-        assert self._plan is not None
+        assert self._pool is not None
         try:
-            self._plan.rotate()
+            self._pool.rotate()
         except RuntimeError as error:
             log.warning("no connection to take over: %s", error)
 
     def _ask(self, request: int, what: str, number: int | None) -> None:
-        assert self._plan is not None
+        assert self._pool is not None
         answer: Any
         if what == "connections":
-            answer = self._plan.reports()
+            answer = self._pool.reports()
         else:
             relay = None if number is None else self._relays.get(number)
-            answer = self._plan.stats(None if relay is None else (relay,))
-        self.post.say("answer", request, answer)
+            answer = self._pool.stats(None if relay is None else (relay,))
+        self.sender.say("answer", request, answer)
 
     def _count(self, relays: tuple[Relay, ...]) -> None:
-        if self._plan is not None:
-            own: dict[int, Stats] = {r.number: self._plan.stats((r,)) for r in relays}
-            self.post.say("counts", self._plan.stats(), own)
+        if self._pool is not None:
+            own: dict[int, Stats] = {r.number: self._pool.stats((r,)) for r in relays}
+            self.sender.say("counts", self._pool.stats(), own)
 
 
 def main() -> None:
@@ -241,19 +246,19 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _leave)
     # No thread waits for another one for long, nor for what is never garbage.
-    sys.setswitchinterval(SWITCH_EVERY)
+    sys.setswitchinterval(SWITCH_INTERVAL)
     gc.freeze()
-    reader = Reader(_parent())
+    worker = Worker(_parent())
     log.setLevel(logging.DEBUG)
-    log.addHandler(Forward(reader.post))
+    log.addHandler(LogForwarder(worker.sender))
     log.propagate = False
     try:
-        reader.run()
+        worker.run()
     except SystemExit:
         pass
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        reader.end()
+        worker.end()
 
 
 def _leave(number: int, frame: FrameType | None) -> None:

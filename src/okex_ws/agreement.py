@@ -10,20 +10,20 @@ from collections.abc import Iterable
 
 from .channel import DepthChannel
 from .messages import State
-from .outage import OnceAMinute
+from .outage import LogThrottle
 from .trust import Published
 from .wire import DepthData
 
 log = logging.getLogger("okex_ws")
 
 
-class Agreement:
+class CrossCheck:
     """How often two depths of one sequence number had different best levels."""
 
     def __init__(self, instrument_id: str) -> None:
         self.mismatches = 0
         self._instrument_id = instrument_id
-        self._quiet = OnceAMinute()
+        self._throttle = LogThrottle()
 
     def check(
         self, channel: DepthChannel, others: Iterable[DepthChannel], now: float
@@ -33,7 +33,7 @@ class Agreement:
             if other is channel or not disagree(channel.shown, other.shown):
                 continue
             self.mismatches += 1
-            if self._quiet.may_say("tops", now):
+            if self._throttle.allows("tops", now):
                 log.warning(
                     "%s: of one sequence number, %s and %s have different best levels",
                     self._instrument_id,

@@ -11,7 +11,7 @@ from .errors import BudgetSpent
 from .timing import Bucket, Budget
 
 
-class Allowance:
+class RequestBudget:
     """The budget of one connection, and the share of those that are mended."""
 
     def __init__(self, budget: Budget) -> None:
@@ -31,7 +31,7 @@ class Allowance:
         """Count that channels are left *now*, to be subscribed anew."""
         self._share.spend(now)
 
-    def may_mend(self, now: float) -> bool:
+    def may_resubscribe(self, now: float) -> bool:
         """Whether the share of the broken is not spent."""
         return self._share.ready_at(now) <= now
 

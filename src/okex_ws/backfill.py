@@ -76,7 +76,7 @@ class Series(ABC, Generic[T]):
         return same or (self.follows(first, last) and self.is_final(older))
 
 
-class Trades(Series[Trade]):
+class TradeSeries(Series[Trade]):
     """Single trades, by their ids."""
 
     kind = Trade
@@ -123,7 +123,7 @@ _LENGTHS = {
 _BAR = re.compile(r"candle([0-9]+)([smHDWMY])(?:utc)?$")
 
 
-class Bars(Series[Candle]):
+class CandleSeries(Series[Candle]):
     """The candles of one channel, by their starts in epoch milliseconds."""
 
     kind = Candle
@@ -176,7 +176,7 @@ class _Run(Generic[T]):
     joined: bool
 
 
-class Walk(Generic[T]):
+class GapFill(Generic[T]):
     """The way back from *before*, or from the newest there is, to *after*.
 
     Where nothing stands in front, *wanted* items are the end of it.

@@ -35,7 +35,7 @@ What = Union[str, StateChange, Exception, Lost, Callable[[], None]]
 class Waiting:
     """Something that is to be told to the callbacks of one subscription."""
 
-    lane: Lane
+    subscriber: Subscriber
     what: What
     topic: str = ""
     # What may be put in its place as long as it waits.
@@ -46,7 +46,7 @@ class Waiting:
     passed: bool = False
 
 
-class Lane:
+class Subscriber:
     """What waits for one subscription; *tell* calls its callbacks."""
 
     def __init__(self, tell: Callable[[What], None]) -> None:
@@ -67,7 +67,7 @@ class Lane:
         return [waiting for waiting in list(self.texts) if waiting.slot is not None]
 
 
-class Backlog:
+class CallbackQueue:
     """All that waits for the callbacks of one feed, first come first told."""
 
     def __init__(self, bound: int = BOUND) -> None:
@@ -75,92 +75,92 @@ class Backlog:
         self._waiting: OrderedDict[Waiting, None] = OrderedDict()
         self._counted = 0
         # The subscriptions that were not told their final state yet.
-        self._open: set[Lane] = set()
+        self._open: set[Subscriber] = set()
 
     @property
     def is_done(self) -> bool:
         """Whether nothing waits, and nobody is owed his final state."""
         return not (self._waiting or self._open)
 
-    def begin(self, lane: Lane) -> None:
-        """*lane* will be told a final state some day."""
-        self._open.add(lane)
+    def begin(self, subscriber: Subscriber) -> None:
+        """*subscriber* will be told a final state some day."""
+        self._open.add(subscriber)
 
-    def value(self, lane: Lane, topic: str, text: str) -> None:
+    def value(self, subscriber: Subscriber, topic: str, text: str) -> None:
         """A text of which only the newest counts: it takes the place of another."""
         slot = ("value", topic)
-        before = lane.slots.get(slot)
-        if lane.muted:
-            lane.skip(topic)
+        before = subscriber.slots.get(slot)
+        if subscriber.muted:
+            subscriber.skip(topic)
         elif before is None:
-            self._put(Waiting(lane, text, topic, slot, counted=False))
+            self._put(Waiting(subscriber, text, topic, slot, counted=False))
         else:
             # It keeps its turn: else a busy market would never be told.
-            lane.skip(topic)
+            subscriber.skip(topic)
             before.what = text
             if before.passed:
                 before.passed = False
                 self._waiting.move_to_end(before)
 
-    def single(self, lane: Lane, topic: str, text: str) -> None:
+    def single(self, subscriber: Subscriber, topic: str, text: str) -> None:
         """A text that counts by itself."""
         slot = ("lost", topic)
-        if lane.muted:
-            lane.skip(topic)
+        if subscriber.muted:
+            subscriber.skip(topic)
         elif not self._is_full:
             # What is lost from here on is another run.
-            lane.slots.pop(slot, None)
-            self._put(Waiting(lane, text, topic))
+            subscriber.slots.pop(slot, None)
+            self._put(Waiting(subscriber, text, topic))
         else:
-            lane.skip(topic)
-            run = lane.slots.get(slot)
+            subscriber.skip(topic)
+            run = subscriber.slots.get(slot)
             if run is None:
-                run = Waiting(lane, Lost(topic), topic, slot, counted=False)
+                run = Waiting(subscriber, Lost(topic), topic, slot, counted=False)
                 self._put(run)
             assert isinstance(run.what, Lost)
             run.what.count += 1
 
-    def state(self, lane: Lane, change: StateChange) -> None:
+    def state(self, subscriber: Subscriber, change: StateChange) -> None:
         """A change of state, behind all that came before it and is still true."""
         if change.new is State.CLOSED:
-            self.mute(lane)
+            self.mute(subscriber)
         elif change.old is State.LIVE:
-            self._discard(lane.values)
-        for waiting in lane.values:
+            self._discard(subscriber.values)
+        for waiting in subscriber.values:
             waiting.passed = True
         if change.new.final:
-            lane.muted = True
-            self._open.discard(lane)
+            subscriber.muted = True
+            self._open.discard(subscriber)
         slot = ("state", "")
-        before = self._merge(lane, slot)
+        before = self._merge(subscriber, slot)
         if before is not None:
             assert isinstance(before.what, StateChange)
             change = replace(change, old=before.what.old)
-        self._put(Waiting(lane, change, slot=slot))
+        self._put(Waiting(subscriber, change, slot=slot))
 
-    def error(self, lane: Lane, error: Exception) -> None:
+    def error(self, subscriber: Subscriber, error: Exception) -> None:
         """Something went wrong."""
         slot = ("error", "")
-        if self._merge(lane, slot) is not None:
-            lane.skip(ON_ERROR)
-        self._put(Waiting(lane, error, slot=slot))
+        if self._merge(subscriber, slot) is not None:
+            subscriber.skip(ON_ERROR)
+        self._put(Waiting(subscriber, error, slot=slot))
 
-    def _merge(self, lane: Lane, slot: tuple[str, str]) -> Waiting | None:
+    def _merge(self, subscriber: Subscriber, slot: tuple[str, str]) -> Waiting | None:
         """Past the bound they become one: nothing is hidden, and nothing grows."""
-        before = lane.slots.get(slot)
+        before = subscriber.slots.get(slot)
         if before is None or not self._is_full:
             return None
         self._remove(before)
         return before
 
-    def work(self, lane: Lane, work: Callable[[], None]) -> None:
+    def work(self, subscriber: Subscriber, work: Callable[[], None]) -> None:
         """Something to be done after all that."""
-        self._put(Waiting(lane, work, counted=False))
+        self._put(Waiting(subscriber, work, counted=False))
 
-    def mute(self, lane: Lane) -> None:
-        """Tell *lane* no message any more, whether it waits or is to come."""
-        lane.muted = True
-        self._discard(list(lane.texts))
+    def mute(self, subscriber: Subscriber) -> None:
+        """Tell *subscriber* no message any more, whether it waits or is to come."""
+        subscriber.muted = True
+        self._discard(list(subscriber.texts))
 
     def take(self) -> Waiting | None:
         """What is to be told next."""
@@ -174,23 +174,23 @@ class Backlog:
         return self._counted >= self._bound
 
     def _put(self, waiting: Waiting) -> None:
-        lane = waiting.lane
+        subscriber = waiting.subscriber
         self._waiting[waiting] = None
         self._counted += waiting.counted
         if isinstance(waiting.what, str):
-            lane.texts[waiting] = None
+            subscriber.texts[waiting] = None
         if waiting.slot is not None:
-            lane.slots[waiting.slot] = waiting
+            subscriber.slots[waiting.slot] = waiting
 
     def _remove(self, waiting: Waiting) -> None:
-        lane, slot = waiting.lane, waiting.slot
+        subscriber, slot = waiting.subscriber, waiting.slot
         del self._waiting[waiting]
         self._counted -= waiting.counted
-        lane.texts.pop(waiting, None)
-        if slot is not None and lane.slots.get(slot) is waiting:
-            del lane.slots[slot]
+        subscriber.texts.pop(waiting, None)
+        if slot is not None and subscriber.slots.get(slot) is waiting:
+            del subscriber.slots[slot]
 
     def _discard(self, texts: Sequence[Waiting]) -> None:
         for waiting in texts:
-            waiting.lane.skip(waiting.topic)
+            waiting.subscriber.skip(waiting.topic)
             self._remove(waiting)

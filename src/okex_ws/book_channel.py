@@ -5,29 +5,29 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from .book import BookBuilder
-from .bootstrap import FETCHES, FIRST_WAIT, Bootstrap, Said
+from .bootstrap import FETCHES, FIRST_WAIT, BookMessage, SnapshotJoin
 from .channel import Channel, DepthChannel
 from .errors import BookError
 from .items import make_book_update
 from .messages import Item, PastBook, State
-from .protocols import Wire
+from .protocols import WireProtocol
 from .trust import Link, Published
-from .wire import BookData, DepthData, Name, Push
+from .wire import BookData, ChannelName, DepthData, Push
 
 
 class BookChannel(DepthChannel):
     """A book that is snapshot once, and then changed by every push."""
 
-    chained = True
+    incremental = True
 
-    def __init__(self, wire: Wire, name: Name) -> None:
+    def __init__(self, wire: WireProtocol, name: ChannelName) -> None:
         super().__init__(wire, name)
         self._read_book = wire.book
         self._builder = BookBuilder()
         self._version = 0
         # Updates that came without a snapshot, and who fetches one in so many seconds;
         # False if that cannot be.
-        self._bootstrap: Bootstrap | None = None
+        self._snapshot_join: SnapshotJoin | None = None
         self.fetch: Callable[[float], bool] = lambda wait: False
 
     def subscribed(self, link: Link, now: float) -> None:
@@ -37,7 +37,7 @@ class BookChannel(DepthChannel):
 
     def _clear(self) -> None:
         self._builder.clear()
-        self._bootstrap = None
+        self._snapshot_join = None
 
     def _sync(self, cause: str, link: Link) -> None:
         # Whoever was told that it is resynchronised hears no more until it is.
@@ -46,19 +46,19 @@ class BookChannel(DepthChannel):
         else:
             super()._sync(cause, link)
 
-    def go_on_as(self, twin: Channel, proven: bool) -> None:
+    def switch_to(self, standby: Channel, proven: bool) -> None:
         """The book is the twin's; to an iterator it begins anew, with a snapshot."""
-        assert isinstance(twin, BookChannel)
-        if twin.shown.state is not State.LIVE:
-            self._is_missing(twin.shown.cause)
-        super().go_on_as(twin, proven)
-        self._builder = twin._builder
+        assert isinstance(standby, BookChannel)
+        if standby.shown.state is not State.LIVE:
+            self._is_missing(standby.shown.cause)
+        super().switch_to(standby, proven)
+        self._builder = standby._builder
         self._version += 1
         if self.shown.state is State.LIVE:
             data = self.shown.depth._replace(version=self._version)
             self.shown = self.shown._replace(data=data)
 
-    def spoiled(self, cause: str, now: float) -> None:
+    def invalidated(self, cause: str, now: float) -> None:
         """A message of this book was lost: it is not the exchange's any more."""
         self._clear()
         if self.acknowledged and self.shown.state in (State.LIVE, State.SYNCING):
@@ -83,10 +83,10 @@ class BookChannel(DepthChannel):
         for element in push.elements:
             change = self._read_book(element, push.action, push.exact)
             if change.whole:
-                self._bootstrap = None
+                self._snapshot_join = None
             if change.whole or self._builder.stands:
                 self._take(change, first, link, now, wall, push.text)
-            elif not self._may_wait(Said(change, push.text)):
+            elif not self._may_wait(BookMessage(change, push.text)):
                 # Of the stream before, or ahead of the snapshot.
                 self.counts["skipped before the snapshot"] += 1
             else:
@@ -109,16 +109,16 @@ class BookChannel(DepthChannel):
 
     # --- Begun without a snapshot ---------------------------------------------------
 
-    def _may_wait(self, said: Said) -> bool:
+    def _may_wait(self, message: BookMessage) -> bool:
         """Whether an update is kept for a book that is being fetched."""
-        if self._bootstrap is None:
+        if self._snapshot_join is None:
             # The book that can be fetched, and its number, are those of this channel:
             # another one may have other orders in it, under the same numbers.
-            proven = said.change.prev_seq is not None and self.topic == "depth"
+            proven = message.change.prev_seq is not None and self.topic == "depth"
             if not (proven and self.fetch(0.0)):
                 return False
-            self._bootstrap = Bootstrap()
-        self._bootstrap.add(said)
+            self._snapshot_join = SnapshotJoin()
+        self._snapshot_join.add(message)
         return True
 
     def fetched(
@@ -128,27 +128,27 @@ class BookChannel(DepthChannel):
 
         `BookError` leaves no book.
         """
-        bootstrap = self._bootstrap
-        if bootstrap is None:
+        snapshot_join = self._snapshot_join
+        if snapshot_join is None:
             return False
         if isinstance(book, Exception):
-            bootstrap.fetches += 1
+            snapshot_join.fetches += 1
         else:
-            bootstrap.fetched(book)
-        if bootstrap.is_behind:
-            if bootstrap.fetches >= FETCHES:
+            snapshot_join.fetched(book)
+        if snapshot_join.is_behind:
+            if snapshot_join.fetches >= FETCHES:
                 why = book if isinstance(book, Exception) else "each was too old"
                 raise BookError(f"no snapshot came, and none could be fetched: {why}")
-            self.fetch(FIRST_WAIT * 2.0 ** (bootstrap.fetches - 1))
+            self.fetch(FIRST_WAIT * 2.0 ** (snapshot_join.fetches - 1))
             return False
         return self._join(link, now, wall)
 
     def _join(self, link: Link, now: float, wall: float) -> bool:
-        assert self._bootstrap is not None
-        steps = self._bootstrap.joined()
+        assert self._snapshot_join is not None
+        steps = self._snapshot_join.joined()
         if not steps:
             return False
-        self._bootstrap, (whole, *rest) = None, steps
+        self._snapshot_join, (whole, *rest) = None, steps
         if rest:
             # Nobody was sent the book by itself: it is shown as of the first update.
             self._builder.merge(whole.change)

@@ -23,19 +23,19 @@ FETCHES = 6
 FIRST_WAIT = 0.25
 
 
-class Said(NamedTuple):
+class BookMessage(NamedTuple):
     """A change of a book, and the venue's own text that said it."""
 
     change: BookData
     text: str
 
 
-class Bootstrap:
+class SnapshotJoin:
     """The updates that wait for the book that they change, and that book."""
 
     def __init__(self) -> None:
-        self._waiting: deque[Said] = deque()
-        self._last: Said | None = None
+        self._waiting: deque[BookMessage] = deque()
+        self._last: BookMessage | None = None
         self._book: PastBook | None = None
         # How often it was fetched in vain.
         self.fetches = 0
@@ -45,9 +45,9 @@ class Bootstrap:
         """Whether a book has to be fetched that is newer than any yet."""
         return self._book is None
 
-    def add(self, said: Said) -> None:
+    def add(self, message: BookMessage) -> None:
         """One more update; `BookError` if it is not the one after the last."""
-        change, last = said.change, self._last
+        change, last = message.change, self._last
         if last is not None and change.prev_seq != last.change.seq:
             raise SequenceGap(last.change.seq, change.prev_seq)
         if change.seq is None or change.prev_seq is None:
@@ -56,8 +56,8 @@ class Bootstrap:
             raise BookError("the numbers began anew before the book was there")
         if len(self._waiting) >= MOST_WAITING:
             raise BookError(f"{MOST_WAITING} updates came, and no book")
-        self._waiting.append(said)
-        self._last = said
+        self._waiting.append(message)
+        self._last = message
 
     def fetched(self, book: PastBook) -> None:
         """A *book* was fetched; it is of no use if it is older than the first update.
@@ -71,7 +71,7 @@ class Bootstrap:
         self._book = None if is_older else book
         self.fetches += is_older
 
-    def joined(self) -> list[Said]:
+    def joined(self) -> list[BookMessage]:
         """The whole book and the updates that follow it; nothing while that is open.
 
         The first has the text of the last update that is in it.
@@ -83,7 +83,7 @@ class Bootstrap:
             passed = self._waiting.popleft()
         if not self._waiting and self._last.change.seq != book.seq:
             return []  # it is ahead of the stream
-        whole = Said(_whole(book), (passed or self._last).text)
+        whole = BookMessage(_whole(book), (passed or self._last).text)
         rest = list(self._waiting)
         if rest:
             change = rest[0].change._replace(prev_seq=book.seq)

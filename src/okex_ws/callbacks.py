@@ -35,13 +35,13 @@ class Callbacks:
 
     def __init__(
         self,
-        owner: str,
+        label: str,
         clock: Clock,
         on_message: OnMessage | None = None,
         on_state: Sequence[OnState] = (),
         on_error: OnError | None = None,
     ) -> None:
-        self._owner = owner
+        self._label = label
         self._clock = clock
         self.on_message = on_message
         self._on_state = tuple(on_state)
@@ -92,7 +92,7 @@ class Callbacks:
         # SystemExit and the like too: a callback cannot end its thread.
         except BaseException as error:
             self.errors += 1
-            log.exception("%s of %s raised", name, self._owner)
+            log.exception("%s of %s raised", name, self._label)
             if name != "on_error" and isinstance(error, Exception):
                 # Here and now, wherever errors of the world are told.
                 self.last_error = error
@@ -100,22 +100,22 @@ class Callbacks:
         took = self._clock.monotonic() - before
         if took >= SLOW:
             self.stalls += 1
-            log.warning("%s of %s took %.1f s", name, self._owner, took)
+            log.warning("%s of %s took %.1f s", name, self._label, took)
 
 
-class Caller:
+class CallbackRunner:
     """Where the callbacks of one feed run: here, on its connections' own threads."""
 
     def callbacks(
         self,
-        owner: str,
+        label: str,
         clock: Clock,
         on_message: OnMessage | None,
         on_state: Sequence[OnState],
         on_error: OnError | None,
     ) -> Callbacks:
         """Those of one more subscription."""
-        return Callbacks(owner, clock, on_message, on_state, on_error)
+        return Callbacks(label, clock, on_message, on_state, on_error)
 
     @property
     def running(self) -> bool:

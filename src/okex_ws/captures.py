@@ -18,7 +18,7 @@ from typing import NamedTuple
 TEXTS, FRAMES, TIMES = "recv.jsonl", "deflate.b64", "recv.times"
 
 
-class Damage(Exception):
+class CaptureDamaged(Exception):
     """The *line* of the file *path* is not what it should be, and *why*."""
 
     def __init__(self, path: str, line: int, why: str) -> None:
@@ -28,7 +28,7 @@ class Damage(Exception):
         self.why = why
 
 
-class Message(NamedTuple):
+class CapturedFrame(NamedTuple):
     """A frame: when it came, in epoch seconds, its payload, and what it was."""
 
     at: float
@@ -41,8 +41,8 @@ def is_capture(name: str) -> bool:
     return not Path(name).exists() and Path(f"{name}.{TEXTS}").is_file()
 
 
-def read(name: str) -> Iterator[Message]:
-    """The messages of a capture; `Damage` behind the last that is good."""
+def read(name: str) -> Iterator[CapturedFrame]:
+    """The messages of a capture; `CaptureDamaged` behind the last that is good."""
     packed = Path(f"{name}.{FRAMES}").is_file()
     source = f"{name}.{FRAMES if packed else TEXTS}"
     before = 0.0
@@ -55,18 +55,18 @@ def read(name: str) -> Iterator[Message]:
         for number, (line, time) in enumerate(pairs, 1):
             before = _time(f"{name}.{TIMES}", number, time, before)
             if not line.endswith(b"\n"):
-                raise Damage(source, number, "it is cut off here")
+                raise CaptureDamaged(source, number, "it is cut off here")
             payload = _unpacked(source, number, line) if packed else line[:-1]
-            yield Message(before, payload, packed)
+            yield CapturedFrame(before, payload, packed)
 
 
 def _time(path: str, number: int, line: bytes, before: float) -> float:
     try:
         at = float(line)
     except ValueError:
-        raise Damage(path, number, "it is no time") from None
+        raise CaptureDamaged(path, number, "it is no time") from None
     if not before <= at < float("inf"):
-        raise Damage(path, number, "it is before the one before")
+        raise CaptureDamaged(path, number, "it is before the one before")
     return at
 
 
@@ -74,4 +74,4 @@ def _unpacked(path: str, number: int, line: bytes) -> bytes:
     try:
         return base64.b64decode(line[:-1], validate=True)
     except ValueError as error:
-        raise Damage(path, number, f"no base64: {error}") from error
+        raise CaptureDamaged(path, number, f"no base64: {error}") from error

@@ -15,20 +15,20 @@ from typing import Any, Protocol
 from .errors import OkexWSError
 from .items import make_depth, make_funding, make_ticker
 from .messages import Gap, Item, State
-from .protocols import Wire
+from .protocols import WireProtocol
 from .trust import Link, Published, publish
-from .wire import NO_DEPTH, DepthData, FundingData, Name, Push, TickerData
+from .wire import NO_DEPTH, ChannelName, DepthData, FundingData, Push, TickerData
 
 
 class Follower(Protocol):
     """Who is told what a channel does; always on the connection's thread.
 
-    A follower that is *quiet* is told of no push; one that is *sated* has no use for
-    each of them, if a newer one has come already.
+    A follower without *wants_pushes* is told of no push; one without
+    *wants_every_push* has no use for a push once a newer one has come.
     """
 
-    quiet: bool
-    sated: bool
+    wants_pushes: bool
+    wants_every_push: bool
 
     def pushed(self, channel: Channel, text: str, now: float) -> None:
         """A push was published; *text* is the venue's own."""
@@ -53,17 +53,17 @@ class Channel(ABC):
     """What all channels have in common: a state that follows the connection."""
 
     # Whether each push builds on the one before, as those of a whole book.
-    chained = False
+    incremental = False
     # Seconds within which something is pushed, be it the same; the plan knows.
     repeats_within = math.inf
 
-    def __init__(self, wire: Wire, name: Name) -> None:
+    def __init__(self, wire: WireProtocol, name: ChannelName) -> None:
         self._wire = wire
         self.described = name
         self.name = name.key
         self.topic = name.topic
         self.instrument_id = name.instrument_id
-        self.owes = wire.needs_snapshot(name.topic)
+        self.needs_snapshot = wire.needs_snapshot(name.topic)
         self.acknowledged = False
         self.error: OkexWSError | None = None
         self.shown = Published(State.CONNECTING, "not connected yet", 0)
@@ -87,7 +87,7 @@ class Channel(ABC):
         """The exchange acknowledged the channel."""
         self.acknowledged = True
         self._sync("waiting for the first push", link)
-        if not self.owes:
+        if not self.needs_snapshot:
             self._begin_epoch()
         self._tell(now)
 
@@ -101,7 +101,7 @@ class Channel(ABC):
         self._withdraw(State.RECONNECTING, cause)
         self._tell(now)
 
-    def spoiled(self, cause: str, now: float) -> None:
+    def invalidated(self, cause: str, now: float) -> None:
         """A message that may have been this channel's could not be read."""
         if self.shown.state is State.LIVE:
             self._resync(cause, now)
@@ -130,31 +130,31 @@ class Channel(ABC):
         self.error = error
         self._withdraw(State.FAILED, str(error))
 
-    def take_over(self, other: Channel) -> None:
+    def copy_state(self, other: Channel) -> None:
         """Go on where *other* stands, in the same stream: nothing was missed."""
         own = ("followers", "users", "counts")
         state = {name: value for name, value in vars(other).items() if name not in own}
         vars(self).update(state)
 
-    def go_on_as(self, twin: Channel, proven: bool) -> None:
-        """Go on with the stream of *twin*, the same channel on another connection.
+    def switch_to(self, standby: Channel, proven: bool) -> None:
+        """Go on with the stream of *standby*, the same channel on another connection.
 
         *proven*: whatever the exchange sent before the twin was subscribed has come.
         """
-        self.acknowledged = twin.acknowledged
-        news = self.shown.state is not State.LIVE and twin.shown.state is State.LIVE
-        self.shown = twin.shown._replace(epoch=self.shown.epoch + news)
+        self.acknowledged = standby.acknowledged
+        news = self.shown.state is not State.LIVE and standby.shown.state is State.LIVE
+        self.shown = standby.shown._replace(epoch=self.shown.epoch + news)
 
     @property
     def conflates(self) -> bool:
         """Whether a push may be passed over for a newer one that is there already."""
         return False
 
-    def _are_sated(self) -> bool:
-        return all(follower.sated for follower in self.followers)
+    def _wants_every_push(self) -> bool:
+        return any(follower.wants_every_push for follower in self.followers)
 
     @property
-    def has_holes(self) -> bool:
+    def has_gaps(self) -> bool:
         """Whether something was missed since it was asked for, or is not had yet."""
         return bool(self.counts["gaps"]) or not self.acknowledged or self.openings > 1
 
@@ -211,14 +211,14 @@ class Channel(ABC):
         for follower in self.followers:
             if not live:
                 follower.tell(now)
-            if not follower.quiet:
+            if follower.wants_pushes:
                 follower.pushed(self, text, now)
 
 
 class DepthChannel(Channel):
     """Snapshots of a book's best levels; the newest replaces the one before."""
 
-    def __init__(self, wire: Wire, name: Name) -> None:
+    def __init__(self, wire: WireProtocol, name: ChannelName) -> None:
         super().__init__(wire, name)
         self.levels = name.levels
         self._read = wire.depth
@@ -262,12 +262,12 @@ class DepthChannel(Channel):
         older = back or (time_ms < before and not first)
         self._publish(data, lag, link, now, wall, text, older)
 
-    def go_on_as(self, twin: Channel, proven: bool) -> None:
+    def switch_to(self, standby: Channel, proven: bool) -> None:
         """No read goes back: what is newer here stays until the twin has caught up."""
-        assert isinstance(twin, DepthChannel)
-        mine, its = self.shown, twin.shown
-        super().go_on_as(twin, proven)
-        self._last = twin._last
+        assert isinstance(standby, DepthChannel)
+        mine, its = self.shown, standby.shown
+        super().switch_to(standby, proven)
+        self._last = standby._last
         both = mine.state is its.state is State.LIVE
         if both and its.depth.time_ms < mine.depth.time_ms:
             self.shown = mine._replace(link=its.link, overdue=its.overdue)
@@ -276,7 +276,7 @@ class DepthChannel(Channel):
     @property
     def conflates(self) -> bool:
         """Each is whole; a whole book's are not."""
-        return not self.chained and self._are_sated()
+        return not self.incremental and not self._wants_every_push()
 
     def item(
         self, shown: Published, levels: int | None, before: Published | None = None
@@ -288,7 +288,7 @@ class DepthChannel(Channel):
 class ValueChannel(Channel):
     """Values of which only the newest counts: a ticker, a funding rate."""
 
-    def __init__(self, wire: Wire, name: Name) -> None:
+    def __init__(self, wire: WireProtocol, name: ChannelName) -> None:
         super().__init__(wire, name)
         readers: dict[str, Callable[[object], object]] = {
             "ticker": wire.ticker,
@@ -309,7 +309,7 @@ class ValueChannel(Channel):
     @property
     def conflates(self) -> bool:
         """Each has all there is to say."""
-        return self._are_sated()
+        return not self._wants_every_push()
 
     def item(
         self, shown: Published, levels: int | None, before: Published | None = None

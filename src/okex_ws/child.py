@@ -22,7 +22,7 @@ _BEFORE_3_11 = (
     " run_name='__main__', alter_sys=True)"
 )
 # Seconds that a process has to end, by itself and then once a signal told it so.
-ENDS = 0.5
+END_TIMEOUT = 0.5
 
 
 def check_can_start() -> None:
@@ -54,7 +54,7 @@ def environment() -> dict[str, str]:
     return env
 
 
-class Child:
+class WorkerProcess:
     """A process, and the socket to it; one thread has it, any may ask if it `runs`."""
 
     def __init__(self, memory: int | str) -> None:
@@ -79,7 +79,7 @@ class Child:
             raise
         finally:
             theirs.close()
-        self._is_over = _asker(self._process)
+        self._is_over = _exit_check(self._process)
 
     def _share(self, theirs: Any) -> None:
         # Nobody has tried this.
@@ -120,9 +120,9 @@ class Child:
         self.sock.close()
         for push in (self._process.terminate, self._process.kill):
             with contextlib.suppress(subprocess.TimeoutExpired):
-                return _said(self._process.wait(ENDS))
+                return _exit_text(self._process.wait(END_TIMEOUT))
             push()
-        return _said(self._process.wait())
+        return _exit_text(self._process.wait())
 
     def forked(self) -> None:
         """In a forked child: it is no child of ours."""
@@ -131,7 +131,7 @@ class Child:
         self._process.returncode = 0
 
 
-def _said(code: int) -> str:
+def _exit_text(code: int) -> str:
     if code >= 0:
         return f"exit code {code}"
     try:
@@ -140,7 +140,7 @@ def _said(code: int) -> str:
         return f"signal {-code}"
 
 
-def _asker(process: subprocess.Popen[bytes]) -> Callable[[], bool]:
+def _exit_check(process: subprocess.Popen[bytes]) -> Callable[[], bool]:
     """A function that tells whether *process* ended, without letting go of the GIL.
 
     A read asks at each call. To let go would be to wait for its turn again, for as long

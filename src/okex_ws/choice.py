@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from .channel import Channel, DepthChannel
-from .trust import LIVE, Published, Verdict, how_well
+from .trust import LIVE, Published, Verdict, state_rank
 
 # Of a whole book a read has so many a side, unless it asks for more.
 LEVELS = 5
@@ -34,7 +34,7 @@ def choose(looks: Sequence[Look], levels: int) -> Look:
     if trusted:
         chosen = _newest(trusted, levels)
     else:
-        chosen = max(looks, key=lambda look: how_well(look.verdict.state))
+        chosen = max(looks, key=lambda look: state_rank(look.verdict.state))
     if len(looks) == 1:
         return chosen
     # Within an epoch the same channels are trusted: else the choice might go back.
@@ -44,7 +44,7 @@ def choose(looks: Sequence[Look], levels: int) -> Look:
 
 def worst(looks: Sequence[Look]) -> Look:
     """The channel that is worst off."""
-    return min(looks, key=lambda look: how_well(look.verdict.state))
+    return min(looks, key=lambda look: state_rank(look.verdict.state))
 
 
 def _newest(trusted: Sequence[Look], levels: int) -> Look:

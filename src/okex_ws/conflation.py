@@ -13,8 +13,8 @@ from collections.abc import Mapping
 
 from .channel import Channel
 from .counters import Counts
-from .line import Line, Phase
-from .protocols import Wire
+from .line import Phase, SubscriptionState
+from .protocols import WireProtocol
 from .transport import Frame
 
 # What waits is read after so many frames at the latest: tenths of a millisecond.
@@ -27,11 +27,14 @@ class Conflation:
     """The frames of one connection that wait, and the newest of each channel."""
 
     def __init__(
-        self, wire: Wire, lines: Mapping[str, Line[Channel]], counts: Counts
+        self,
+        wire: WireProtocol,
+        subscriptions: Mapping[str, SubscriptionState[Channel]],
+        counts: Counts,
     ) -> None:
         self._unpack = wire.unpack
         self._head = wire.head
-        self._lines = lines
+        self._subscriptions = subscriptions
         self._counts = counts
         # Read, and not taken yet.
         self.frames: deque[Frame] = deque()
@@ -69,8 +72,12 @@ class Conflation:
             self._counts.messages += taken
 
     def _may_wait(self, name: str) -> bool:
-        line = self._lines.get(name)
-        if line is not None and line.phase is Phase.FLOWING and line.target.conflates:
+        subscription = self._subscriptions.get(name)
+        if (
+            subscription is not None
+            and subscription.phase is Phase.FLOWING
+            and subscription.target.conflates
+        ):
             return True
         # Whoever came to want each of them mostly stays.
         self._names = {h: n for h, n in self._names.items() if n != name}
@@ -90,7 +97,7 @@ class Conflation:
             self._names.clear()
         self._known.add(name)
         head = self._head(text.encode())
-        if head is not None and self._lines[name].target.conflates:
+        if head is not None and self._subscriptions[name].target.conflates:
             self._names[head] = name
 
     def supersede(self, name: str) -> None:
@@ -107,5 +114,7 @@ class Conflation:
         return [said for said, _ in held.values()]
 
     def _count(self, name: str, passed_over: int) -> None:
-        if passed_over and (line := self._lines.get(name)) is not None:
-            line.target.counts[f"skipped {line.target.topic}"] += passed_over
+        if passed_over and (subscription := self._subscriptions.get(name)) is not None:
+            subscription.target.counts[f"skipped {subscription.target.topic}"] += (
+                passed_over
+            )

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from .channel import Channel
-from .conversation import Conversation, Side
+from .conversation import ConnectionContext, Conversation
 from .counters import Counts, cause_of
 from .credentials import Credentials
 from .endpoints import Endpoints
@@ -31,18 +31,18 @@ from .http_answer import MAX_RETRY_AFTER
 from .library import mark_library_thread
 from .login import Login
 from .messages import ConnectionReport
-from .outage import OnceAMinute, Outage
-from .protocols import Wire
+from .outage import LogThrottle, OutageLog
+from .protocols import WireProtocol
 from .recorder import Recorder
 from .session import Session
 from .stream import Network, Staged, public_endpoint
-from .tape import Tape, describe
+from .tape import RecordingTap, describe
 from .taped import open_transport
 from .timing import Budget, Clock, HostGap, Ping, Reconnect, Timeouts, backoff
 from .transport import Transport
 from .trust import Link
 from .venues import Venue
-from .wire import Path
+from .wire import SocketPath
 
 log = logging.getLogger("okex_ws")
 
@@ -65,7 +65,7 @@ class Settings(NamedTuple):
 
 
 def fatal(
-    error: ConnectionLost, awaits_login: bool, wire: Wire
+    error: ConnectionLost, awaits_login: bool, wire: WireProtocol
 ) -> LoginRejected | None:
     """What of a loss will not pass: the refusal of a key, by the code of the close.
 
@@ -84,8 +84,8 @@ class Connection:
     def __init__(
         self,
         venue: Venue,
-        wire: Wire,
-        path: Path,
+        wire: WireProtocol,
+        path: SocketPath,
         handler: Handler,
         settings: Settings,
         name: str,
@@ -103,28 +103,28 @@ class Connection:
         self._network = settings.network()
         self._work: deque[Callable[[], None]] = deque()
         # Who does that work, if it is not done here any more.
-        self._heir: Connection | None = None
+        self._successor: Connection | None = None
         self._closing = False
         self._ended = False
         self._endpoints = Endpoints(venue.endpoints)
         self._waits = self._new_waits()
         self._not_before = -math.inf
-        self._outage = Outage()
-        self._quiet = OnceAMinute()
+        self._outage_log = OutageLog()
+        self._throttle = LogThrottle()
         self.conversation: Conversation | None = None
         self.counts = Counts()
-        self._side = Side(
+        self._context = ConnectionContext(
             self._wire,
             self._handler,
             self._clock,
             self._network,
             self.counts,
-            self._outage,
-            self._quiet,
+            self._outage_log,
+            self._throttle,
             self._is_closing,
             settings.link,
         )
-        self._tape = self._make_tape(settings.recorder)
+        self._tap = self._make_tap(settings.recorder)
         # A world of its own has its own turns and threads: one in virtual time.
         staged = self._network if isinstance(self._network, Staged) else None
         self._turns = HOST_GAP if staged is None else staged.turns
@@ -136,7 +136,7 @@ class Connection:
         # A daemon: a script that ends without close() is not kept alive by its feed.
         return threading.Thread(target=self._run, name=name, daemon=True)
 
-    def _make_tape(self, recorder: Recorder | None) -> Tape | None:
+    def _make_tap(self, recorder: Recorder | None) -> RecordingTap | None:
         if recorder is None:
             return None
         facts = describe(self._venue, self._path.name)
@@ -156,9 +156,9 @@ class Connection:
         if self._ended:
             self._do_work()
 
-    def hand_over_to(self, heir: Connection) -> None:
-        """On its own thread: have *heir* do all that was or will be submitted."""
-        self._heir = heir
+    def hand_over_to(self, successor: Connection) -> None:
+        """On its own thread: have *successor* do all that was or will be submitted."""
+        self._successor = successor
 
     def close(self) -> None:
         """Have the thread end; returns at once."""
@@ -227,16 +227,16 @@ class Connection:
         try:
             deadline = started + self._settings.timeouts.connect
             transport = open_transport(
-                self._network, url, deadline, self._is_closing, self._tape
+                self._network, url, deadline, self._is_closing, self._tap
             )
             opened_at = self._clock.monotonic()
             log.info(
                 "connected to %s%s",
                 public_endpoint(url),
-                self._outage.note(opened_at),
+                self._outage_log.note(opened_at),
             )
             self._converse(transport, opened_at, url)
-            self._end_tape(url, None)
+            self._end_tap(url, None)
         except OkexWSError as error:
             self._lost(url, error, opened_at)
         except Exception as bug:
@@ -277,10 +277,10 @@ class Connection:
                 work = self._work.popleft()
             except IndexError:  # at the end, `submit` may have done it
                 return
-            if self._heir is None:
+            if self._successor is None:
                 work()
             else:
-                self._heir.submit(work)
+                self._successor.submit(work)
 
     def _new_waits(self) -> Iterator[float]:
         policy = self._settings.reconnect
@@ -296,14 +296,14 @@ class Connection:
             self._wire, settings.ping, settings.timeouts, budget, now, login
         )
         endpoint = public_endpoint(url)
-        talk = Conversation(self._side, transport, session, now, endpoint)
+        talk = Conversation(self._context, transport, session, now, endpoint)
         self.conversation = talk
         try:
             self._handler.opened(session, talk.link, now)
             while not self._closing:
                 self._do_work()
                 talk.turn()
-            self._part(transport)
+            self._say_goodbye(transport)
         except ConnectionLost as error:
             # Without a word before it: else it would be tried again and again.
             error.redact(session.clean)
@@ -333,15 +333,15 @@ class Connection:
 
     # --- The end --------------------------------------------------------------------
 
-    def _end_tape(self, url: str, error: OkexWSError | None) -> None:
-        if self._tape is not None:
-            self._tape.ended(public_endpoint(url), error)
+    def _end_tap(self, url: str, error: OkexWSError | None) -> None:
+        if self._tap is not None:
+            self._tap.ended(public_endpoint(url), error)
 
     def _tell_trouble(self, error: OkexWSError) -> None:
         if not self._ended:
             self.submit(lambda: self._handler.troubled(error))
 
-    def _part(self, transport: Transport) -> None:
+    def _say_goodbye(self, transport: Transport) -> None:
         """Say goodbye as the protocol asks, in bounded time."""
         transport.begin_close()
         deadline = self._clock.monotonic() + self._settings.timeouts.goodbye
@@ -349,7 +349,7 @@ class Connection:
 
     def _lost(self, url: str, error: OkexWSError, opened_at: float | None) -> None:
         """Withdraw, say so, and choose when and where to try again."""
-        self._end_tape(url, None if self._closing else error)
+        self._end_tap(url, None if self._closing else error)
         if self._closing:
             return
         now = self._clock.monotonic()
@@ -361,7 +361,7 @@ class Connection:
         healthy = opened_at is not None and now - opened_at >= enough
         if healthy:
             self._waits = self._new_waits()
-        self._outage.say(public_endpoint(url), error, now)
+        self._outage_log.log_loss(public_endpoint(url), error, now)
         self._handler.troubled(error)
         self._endpoints.lost(healthy)
         wish = error.retry_after if isinstance(error, HandshakeFailed) else None

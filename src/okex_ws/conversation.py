@@ -30,8 +30,8 @@ from .handler import Handler
 from .heartbeat import Renewed
 from .line import Phase
 from .messages import PastBook
-from .outage import OnceAMinute, Outage
-from .protocols import Wire
+from .outage import LogThrottle, OutageLog
+from .protocols import WireProtocol
 from .session import Session
 from .stream import Network
 from .timing import Clock
@@ -45,16 +45,16 @@ log = logging.getLogger("okex_ws")
 FULL_READ = 128 * 1024
 
 
-class Side(NamedTuple):
+class ConnectionContext(NamedTuple):
     """What outlives a conversation: it belongs to the connection that has it."""
 
-    wire: Wire
+    wire: WireProtocol
     handler: Handler
     clock: Clock
     network: Network
     counts: Counts
-    outage: Outage
-    quiet: OnceAMinute
+    outage_log: OutageLog
+    throttle: LogThrottle
     is_closing: Callable[[], bool]
     link: Callable[[float], Link] = Link
 
@@ -64,23 +64,25 @@ class Conversation:
 
     def __init__(
         self,
-        side: Side,
+        context: ConnectionContext,
         transport: Transport,
         session: Session[Channel],
         now: float,
         endpoint: str,
     ) -> None:
-        self._side = side
-        self._handler = side.handler
-        self._clock = side.clock
-        self._counts = side.counts
+        self._context = context
+        self._handler = context.handler
+        self._clock = context.clock
+        self._counts = context.counts
         self._endpoint = endpoint
         self.transport = transport
         self.session = session
-        self.link = side.link(now)
+        self.link = context.link(now)
         # Read and not taken in yet; what had come by *read_at* has been taken in, and
         # what had come by *read_to* will have been once no frame is left.
-        self._conflation = Conflation(side.wire, session.lines, side.counts)
+        self._conflation = Conflation(
+            context.wire, session.subscriptions, context.counts
+        )
         self._frames = self._conflation.frames
         self._read_at = self._read_to = now
         self._lapse_told = False
@@ -96,7 +98,7 @@ class Conversation:
                 transport.send(text)
         due = min(session.due, self._look(now, wall))
         if not self._frames:
-            self._side.network.wait(max(0.0, due - now), transport.stream)
+            self._context.network.wait(max(0.0, due - now), transport.stream)
             self._read(due)
         self._take_some()
 
@@ -119,7 +121,7 @@ class Conversation:
         is taken however late it is.
         """
         frames, due, now = self._frames, math.inf, self._clock.monotonic()
-        while frames and now < due and not self._side.is_closing():
+        while frames and now < due and not self._context.is_closing():
             try:
                 self._take(self._conflation.next(), now)
             except WireError as error:
@@ -145,7 +147,7 @@ class Conversation:
     def _take(self, said: bytes, now: float) -> None:
         """Bring each message in what a frame says to where it belongs."""
         wall = self._clock.wall()
-        for message in self._side.wire.read(said):
+        for message in self._context.wire.read(said):
             if type(message) is Push:
                 self._conflation.supersede(message.channel)
                 self._push(message, now, wall)
@@ -169,41 +171,44 @@ class Conversation:
         return due if lease is None or lapsed else min(due, lease.until)
 
     def _push(self, push: Push, now: float, wall: float) -> None:
-        line = self.session.pushed(push.channel)
-        if line is None:
-            asked = self.session.lines.get(push.channel)
+        subscription = self.session.pushed(push.channel)
+        if subscription is None:
+            asked = self.session.subscriptions.get(push.channel)
             mending = asked is not None and asked.breaks > 0
             self._counts.dropped["resynchronising" if mending else "unasked"] += 1
             return
-        first, used = line.phase is Phase.ACKED, True
+        first, used = subscription.phase is Phase.ACKED, True
         try:
             try:
-                used = line.target.push(push, first, self.link, now, wall)
+                used = subscription.target.push(push, first, self.link, now, wall)
             except WireError:
                 # Perhaps for a number where the wire's own characters are wanted.
-                if (exact := self._side.wire.exactly(push)) is None:
+                if (exact := self._context.wire.exactly(push)) is None:
                     raise
-                used = line.target.push(exact, first, self.link, now, wall)
+                used = subscription.target.push(exact, first, self.link, now, wall)
         except (WireError, BookError) as error:
             error.channel = push.channel
             self._unreadable(error, now)
-            if line.owes:
+            if subscription.needs_snapshot:
                 return
         if not first:
-            line.suspect = False
-            self._conflation.learn(line.name, push.text)
+            subscription.suspect = False
+            self._conflation.learn(subscription.name, push.text)
         elif used:
-            line.flows(now)
+            subscription.flows(now)
 
     def fetched(self, channel: BookChannel, book: PastBook | Exception) -> None:
         """A book came of *channel*, whose stream did not begin with one, or did not."""
-        line = self.session.lines.get(channel.name)
-        if self.link.lost or line is None or line.target is not channel:
+        subscription = self.session.subscriptions.get(channel.name)
+        if self.link.lost or subscription is None or subscription.target is not channel:
             return
         now, wall = self._clock.monotonic(), self._clock.wall()
         try:
-            if channel.fetched(book, self.link, now, wall) and line.acknowledged:
-                line.flows(now)
+            if (
+                channel.fetched(book, self.link, now, wall)
+                and subscription.acknowledged
+            ):
+                subscription.flows(now)
         except BookError as error:
             error.channel = channel.name
             self._unreadable(error, now)
@@ -215,7 +220,7 @@ class Conversation:
         """
         error.redact(self.session.clean)
         self._handler.unreadable(error, now)
-        self.session.spoiled(error.channel, now)
+        self.session.invalidated(error.channel, now)
         self._drop(error.kind, str(error), now, error)
 
     def _handle(self, event: Event, now: float, wall: float) -> None:
@@ -243,7 +248,7 @@ class Conversation:
         level = logging.INFO if event.code == "channel-conn-count" else logging.WARNING
         code, said = printable(event.code), printable(event.message)
         log.log(level, "%s: notice %s: %s", self._endpoint, code, said)
-        if self._side.wire.announces_end(event.code):
+        if self._context.wire.announces_end(event.code):
             self._handler.ending()
 
     def _renew(self, event: Renewed, now: float, wall: float) -> None:
@@ -258,7 +263,7 @@ class Conversation:
         if lapsed:
             self._handler.renewed()
         self._lapse_told = False
-        self._side.outage.over()
+        self._context.outage_log.over()
         self._counts.last_pong, self._counts.round_trip = wall, event.round_trip
         self._handler.look_again(now)
         for name, received in self._handler.overdue(now):
@@ -277,8 +282,8 @@ class Conversation:
         """
         self._counts.dropped[kind] += 1
         named = error.channel if error is not None else None
-        whose = named if named in self.session.lines else ""
-        if self._side.quiet.may_say(f"{kind} {whose}", now):
+        whose = named if named in self.session.subscriptions else ""
+        if self._context.throttle.allows(f"{kind} {whose}", now):
             log.warning("%s", sentence, extra={"event": "dropped"})
             if error is not None:
                 self._handler.troubled(error)

@@ -24,13 +24,13 @@ STAGGER = 0.25
 
 
 class Address(NamedTuple):
-    """Where to connect: a *family* of sockets, and a *place* as it takes them.
+    """Where to connect: a *family* of sockets, and a *sockaddr* as it takes them.
 
     Port 0 stands for the URL's own.
     """
 
     family: int
-    place: tuple[Any, ...]
+    sockaddr: tuple[Any, ...]
 
 
 Resolve = Callable[[str], Iterable[Address]]
@@ -55,7 +55,7 @@ class Pause(Protocol):
 def system_resolve(host: str) -> list[Address]:
     """Every address of *host*, in the system's order of preference. Blocks."""
     found = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)
-    return [Address(family, place) for family, _, _, _, place in found]
+    return [Address(family, sockaddr) for family, _, _, _, sockaddr in found]
 
 
 def find_addresses(
@@ -243,7 +243,7 @@ def _start(address: Address, port: int) -> socket.socket:
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        host, own_port, *scope = address.place
+        host, own_port, *scope = address.sockaddr
         code = sock.connect_ex((host, own_port or port, *scope))
         if code not in _BEGUN:
             raise OSError(code, os.strerror(code))

@@ -12,8 +12,8 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Concatenate, ParamSpec
 
-from .backlog import BOUND, ON_ERROR, Backlog, Lane, Lost, Waiting, What
-from .callbacks import Callbacks, Caller, OnError, OnMessage, OnState
+from .backlog import BOUND, ON_ERROR, CallbackQueue, Lost, Subscriber, Waiting, What
+from .callbacks import CallbackRunner, Callbacks, OnError, OnMessage, OnState
 from .channel import Channel, DepthChannel, ValueChannel
 from .errors import MessagesLost
 from .library import mark_library_thread
@@ -25,7 +25,7 @@ log = logging.getLogger("okex_ws")
 P = ParamSpec("P")
 
 
-class Dispatcher(Caller):
+class Dispatcher(CallbackRunner):
     """The thread that runs the callbacks of one feed, and what waits for it.
 
     It ends once it was closed and every subscription was told its final state.
@@ -35,21 +35,21 @@ class Dispatcher(Caller):
         self._name = name
         # Re-entrant: a signal handler, or the collector, may close in the middle.
         self._changed = threading.Condition(threading.RLock())
-        self._backlog = Backlog(bound)
+        self._queue = CallbackQueue(bound)
         self._thread: threading.Thread | None = None
         self._closing = False
         self._ended = False
 
     def callbacks(
         self,
-        owner: str,
+        label: str,
         clock: Clock,
         on_message: OnMessage | None,
         on_state: Sequence[OnState],
         on_error: OnError | None,
     ) -> Callbacks:
         """Those of one more subscription, all on this thread."""
-        return QueuedCallbacks(self, owner, clock, on_message, on_state, on_error)
+        return QueuedCallbacks(self, label, clock, on_message, on_state, on_error)
 
     # --- From any thread ------------------------------------------------------------
 
@@ -70,15 +70,15 @@ class Dispatcher(Caller):
 
     def put(
         self,
-        rule: Callable[Concatenate[Backlog, Lane, P], None],
-        lane: Lane,
+        rule: Callable[Concatenate[CallbackQueue, Subscriber, P], None],
+        subscriber: Subscriber,
         *what: P.args,
         **none: P.kwargs,
     ) -> bool:
         """Put *what* by a *rule* of the backlog; False if the thread has ended."""
         with self._changed:
             if not self._ended:
-                rule(self._backlog, lane, *what, **none)
+                rule(self._queue, subscriber, *what, **none)
                 self._changed.notify()
             return not self._ended
 
@@ -112,16 +112,16 @@ class Dispatcher(Caller):
             return False
         # What a callback raised is logged already: this is of the script's own log.
         with suppress(BaseException):
-            waiting.lane.tell(waiting.what)
+            waiting.subscriber.tell(waiting.what)
         return True
 
     def _next(self) -> Waiting | None:
         with self._changed:
             while not self._ended:
-                waiting = self._backlog.take()
+                waiting = self._queue.take()
                 if waiting is not None:
                     return waiting
-                if self._closing and self._backlog.is_done:
+                if self._closing and self._queue.is_done:
                     self._ended = True
                 else:
                     self._changed.wait()
@@ -134,49 +134,49 @@ class QueuedCallbacks(Callbacks):
     def __init__(
         self,
         dispatcher: Dispatcher,
-        owner: str,
+        label: str,
         clock: Clock,
         on_message: OnMessage | None = None,
         on_state: Sequence[OnState] = (),
         on_error: OnError | None = None,
     ) -> None:
-        super().__init__(owner, clock, on_message, on_state, on_error)
+        super().__init__(label, clock, on_message, on_state, on_error)
         self._dispatcher = dispatcher
-        self._lane = Lane(self._tell)
+        self._subscriber = Subscriber(self._tell)
 
     def begin(self) -> None:
         """It will be told a final state, before which the thread does not end."""
-        self._dispatcher.put(Backlog.begin, self._lane)
+        self._dispatcher.put(CallbackQueue.begin, self._subscriber)
 
     def message(self, text: str, channel: Channel) -> None:
         """Queue the venue's own text, or put it in the place of an older one."""
-        rule = Backlog.value if _is_value(channel) else Backlog.single
-        if not self._dispatcher.put(rule, self._lane, channel.topic, text):
-            self._lane.skip(channel.topic)
+        rule = CallbackQueue.value if _is_value(channel) else CallbackQueue.single
+        if not self._dispatcher.put(rule, self._subscriber, channel.topic, text):
+            self._subscriber.skip(channel.topic)
 
     def state(self, change: StateChange) -> None:
         """Queue a change of state."""
-        self._dispatcher.put(Backlog.state, self._lane, change)
+        self._dispatcher.put(CallbackQueue.state, self._subscriber, change)
 
     def error(self, error: Exception) -> None:
         """Queue an error; it is the newest from now on."""
         self.last_error = error
-        if not self._dispatcher.put(Backlog.error, self._lane, error):
-            self._lane.skip(ON_ERROR)
+        if not self._dispatcher.put(CallbackQueue.error, self._subscriber, error):
+            self._subscriber.skip(ON_ERROR)
 
     def mute(self) -> None:
         """It was closed: no message is told, nor one that waits."""
-        self._dispatcher.put(Backlog.mute, self._lane)
+        self._dispatcher.put(CallbackQueue.mute, self._subscriber)
 
     def after(self, work: Callable[[], None]) -> None:
         """Do *work* on the thread, once all was told that came before it."""
-        self._dispatcher.put(Backlog.work, self._lane, work)
+        self._dispatcher.put(CallbackQueue.work, self._subscriber, work)
 
     def counts(self) -> Counter[str]:
         """How they behaved, and what gave way to newer things."""
         counts = super().counts()
         # A copy: another thread may count at this very moment.
-        for name, count in dict(self._lane.skipped).items():
+        for name, count in dict(self._subscriber.skipped).items():
             counts[f"skipped {name}"] = count
         return counts
 
@@ -187,7 +187,7 @@ class QueuedCallbacks(Callbacks):
         elif isinstance(what, StateChange):
             super().state(what)
         elif isinstance(what, Lost):
-            lost = MessagesLost(self._owner, what.topic, what.count)
+            lost = MessagesLost(self._label, what.topic, what.count)
             log.warning("%s", lost, extra={"event": "messages lost"})
             self._tell_error(lost)
         elif isinstance(what, Exception):
@@ -199,5 +199,5 @@ class QueuedCallbacks(Callbacks):
 def _is_value(channel: Channel) -> bool:
     """Whether only the newest push of *channel* counts."""
     if isinstance(channel, DepthChannel):
-        return not channel.chained
+        return not channel.incremental
     return isinstance(channel, ValueChannel)

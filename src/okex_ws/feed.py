@@ -11,19 +11,19 @@ from typing import TYPE_CHECKING, Literal
 from .callbacks import OnState
 from .credentials import Credentials
 from .errors import NotLive
-from .following import Following
+from .following import BaseSubscription
 from .history import History
 from .items import make_best
 from .library import on_library_thread
 from .lifecycle import Closing
 from .messages import BestBidAsk, ConnectionReport, Health, State, Stats
-from .options import make_plan
+from .options import make_pool
 from .recorder import Recorder
 from .stream import Network
 from .subscription import WSSubscription
 from .timing import Clock, Reconnect, Timeouts, check_seconds
-from .trust import LIVE, Limits, how_well, judge
-from .updates import Inbox, Updates
+from .trust import LIVE, Limits, judge, state_rank
+from .updates import UpdateQueue, Updates
 from .venues import Venue
 from .view import View
 
@@ -114,7 +114,7 @@ class Feed(Closing):
         # What is kept of it
         recorder: Recorder | None = None,
     ) -> None:
-        self._plan = make_plan(
+        self._pool = make_pool(
             venue,
             on_state,
             credentials=credentials,
@@ -136,7 +136,7 @@ class Feed(Closing):
     @property
     def venue(self) -> Venue:
         """Where it is connected to."""
-        return self._plan.venue
+        return self._pool.venue
 
     # --- Subscriptions --------------------------------------------------------------
 
@@ -174,29 +174,29 @@ class Feed(Closing):
         return tuple(made)
 
     @property
-    def subscriptions(self) -> tuple[Following, ...]:
+    def subscriptions(self) -> tuple[BaseSubscription, ...]:
         """Those that are not closed; one that failed is there until it is."""
-        return tuple(view.owner for view in self._plan.views)
+        return tuple(view.subscription for view in self._pool.views)
 
     def wait_live(self, timeout: float | None = 30.0) -> None:
         """Return when every subscription is live; see ``WSSubscription.wait_live``.
 
         Raises the error of one that failed, and `NotLive` once the feed is closed.
         """
-        if self._plan.closed:
+        if self._pool.closed:
             raise NotLive(State.CLOSED, "closed")
-        clock = self._plan.clock
+        clock = self._pool.clock
         give_up = None if timeout is None else clock.monotonic() + timeout
-        for view in self._plan.views:
+        for view in self._pool.views:
             try:
                 view.wait_live(timeout, give_up, self._check)
             except NotLive:
                 # Closed meanwhile, by itself: nobody waits for it any more.
-                if self._plan.closed:
+                if self._pool.closed:
                     raise
 
     def _check(self) -> None:
-        for view in self._plan.views:
+        for view in self._pool.views:
             view.check()
 
     def updates(
@@ -212,9 +212,9 @@ class Feed(Closing):
         subscription that fails or is closed is told by its `StateChange` and ends
         nothing: the iterator ends when the feed is closed.
         """
-        inbox = Inbox(self._plan.clock, latest, max_queue, timeout, endless=True)
-        self._plan.follow(inbox)
-        return Updates(inbox)
+        queue = UpdateQueue(self._pool.clock, latest, max_queue, timeout, endless=True)
+        self._pool.follow(queue)
+        return Updates(queue)
 
     # --- Reads ----------------------------------------------------------------------
 
@@ -241,7 +241,7 @@ class Feed(Closing):
         if max_skew is not None:
             check_seconds("max_skew", max_skew)
         limits = Limits(max_age, max_silence, max_lag)
-        best = _best_at_once(self._carriers(instrument_ids), limits, self._plan.clock)
+        best = _best_at_once(self._carriers(instrument_ids), limits, self._pool.clock)
         times = [one.timestamp for one in best.values()]
         if max_skew is None or not times:
             return best
@@ -250,7 +250,7 @@ class Feed(Closing):
 
     def _carriers(self, instrument_ids: Iterable[str]) -> list[View]:
         known: dict[str, View] = {}
-        for view in reversed(self._plan.views):
+        for view in reversed(self._pool.views):
             name = view.instrument_id
             # The first of several, but one that failed stands before nobody.
             if view.has_depth and not (view.ended and name in known):
@@ -269,23 +269,23 @@ class Feed(Closing):
 
     def health(self) -> Health:
         """The health of the subscription that is worst off."""
-        if self._plan.closed or not self._plan.views:
-            state = State.CLOSED if self._plan.closed else State.CONNECTING
-            cause = "closed" if self._plan.closed else "no subscription"
+        if self._pool.closed or not self._pool.views:
+            state = State.CLOSED if self._pool.closed else State.CONNECTING
+            cause = "closed" if self._pool.closed else "no subscription"
             return Health(state, cause, math.inf, math.inf, None, 0, {})
-        healths: Sequence[Health] = [view.health() for view in self._plan.views]
-        return min(healths, key=lambda health: how_well(health.state))
+        healths: Sequence[Health] = [view.health() for view in self._pool.views]
+        return min(healths, key=lambda health: state_rank(health.state))
 
     def stats(self) -> Stats:
         """What its connections and all of its subscriptions counted, closed ones too.
 
         Of several connections *last_pong* is the oldest, *ping_round_trip* the longest.
         """
-        return self._plan.stats()
+        return self._pool.stats()
 
     def connections(self) -> tuple[ConnectionReport, ...]:
         """How each connection stands, and what the exchange's limits leave it."""
-        return self._plan.reports()
+        return self._pool.reports()
 
     def rotate(self) -> None:
         """Replace every connection by a new one, without a gap; returns at once.
@@ -297,7 +297,7 @@ class Feed(Closing):
         told apart (`Data`) a `Gap` says so. `on_message` alone hands over what each
         connection says: around the swap a text may be missing there, or come twice.
         """
-        self._plan.rotate()
+        self._pool.rotate()
 
     # --- The end --------------------------------------------------------------------
 
@@ -307,13 +307,13 @@ class Feed(Closing):
         Returns True when the threads have ended; False if they had not within *timeout*
         seconds, or when called from a callback (they end after that).
         """
-        self._plan.close()
-        if self._plan.has_ended:
+        self._pool.close()
+        if self._pool.has_ended:
             return True
-        return False if on_library_thread() else self._plan.join(timeout)
+        return False if on_library_thread() else self._pool.join(timeout)
 
     def __repr__(self) -> str:
-        count = len(self._plan.views)
+        count = len(self._pool.views)
         return f"<Feed {self.venue.name} {self.state}, {count} subscriptions>"
 
 

@@ -24,7 +24,7 @@ from .errors import (
 )
 from .http_answer import retry_after
 from .limiter import Limiter
-from .rest_wire import Answer, Ask, Dialect
+from .rest_wire import HttpResponse, RestProtocol, RestRequest
 from .timing import Clock, backoff
 
 T = TypeVar("T")
@@ -35,7 +35,7 @@ MAX_BODY = 8 << 20
 FIRST, CAP = 0.5, 8.0
 
 
-class Tries(NamedTuple):
+class RetryPolicy(NamedTuple):
     """Seconds of one try, how many follow a first one, seconds of all of them."""
 
     timeout: float
@@ -54,8 +54,8 @@ class Fetcher:
         self,
         origin: str,
         client: httpx.Client,
-        tries: Tries,
-        dialect: Dialect,
+        retry_policy: RetryPolicy,
+        protocol: RestProtocol,
         *,
         begin: Callable[[float], None],
         pause: Callable[[float], object],
@@ -66,38 +66,39 @@ class Fetcher:
         rng: random.Random,
     ) -> None:
         self._origin, self._client = origin, client
-        self._tries, self._dialect = tries, dialect
+        self._retry_policy, self._protocol = retry_policy, protocol
         self._begin, self._pause, self._closing = begin, pause, closing
         self._limiter, self._share = limiter, share
         self._clock, self._rng = clock, rng
         self.lock = threading.Lock()
 
-    def get(self, ask: Ask, read: Callable[[Answer], T]) -> T:
+    def get(self, request: RestRequest, read: Callable[[HttpResponse], T]) -> T:
         """What *read* makes of the answer; of an answer that passes, of a later one."""
         with self.lock:
-            ends = self._clock.monotonic() + self._tries.patience
+            ends = self._clock.monotonic() + self._retry_policy.patience
             waits = backoff(FIRST, CAP, self._rng)
-            for left in range(self._tries.retries, -1, -1):
-                self._take_turn(ask, ends)
+            for left in range(self._retry_policy.retries, -1, -1):
+                self._take_turn(request, ends)
                 try:
-                    return read(self._send(ask))
+                    return read(self._send(request))
                 except OkexWSError as failure:
-                    wait = self._until_next(ask, failure, next(waits))
+                    wait = self._until_next(request, failure, next(waits))
                     now = self._clock.monotonic()
                     if wait is None or not left or now + wait > ends:
                         raise
                 self._wait(wait)
             raise AssertionError("the last try returns or raises")
 
-    def _take_turn(self, ask: Ask, ends: float) -> None:
+    def _take_turn(self, request: RestRequest, ends: float) -> None:
         while True:
             now = self._clock.monotonic()
-            wait = self._limiter.take(self._origin, ask.rule, self._share, now)
+            wait = self._limiter.take(self._origin, request.rule, self._share, now)
             if not wait:
                 return
             if now + wait > ends:
-                what = f"{self._origin}{ask.path}: no turn within the exchange's budget"
-                raise Stalled(what, self._tries.patience)
+                what = f"{self._origin}{request.path}"
+                what += ": no turn within the exchange's budget"
+                raise Stalled(what, self._retry_policy.patience)
             self._wait(wait)
 
     def _wait(self, seconds: float) -> None:
@@ -109,7 +110,9 @@ class Fetcher:
         if self._closing():
             raise ConnectionLost(self._origin, "the client was closed")
 
-    def _until_next(self, ask: Ask, failure: OkexWSError, wait: float) -> float | None:
+    def _until_next(
+        self, request: RestRequest, failure: OkexWSError, wait: float
+    ) -> float | None:
         """Seconds until the next try, or ``None`` for what does not pass."""
         if isinstance(failure, ConnectionLost | Stalled):
             return None if self._closing() else wait
@@ -118,30 +121,32 @@ class Fetcher:
         wish = max(wait, failure.retry_after or 0.0)
         status = failure.status or 0
         code = str(getattr(failure, "code", ""))
-        if status == 429 or code in self._dialect.crowded:
-            wish = max(wish, failure.retry_after or ask.rule.period)
+        if status == 429 or code in self._protocol.rate_limited:
+            wish = max(wish, failure.retry_after or request.rule.period)
             until = self._clock.monotonic() + wish
-            self._limiter.hold(self._origin, ask.rule, until)
+            self._limiter.hold(self._origin, request.rule, until)
             return wish
-        return wish if status >= 500 or code in self._dialect.passing else None
+        return wish if status >= 500 or code in self._protocol.transient else None
 
-    def _send(self, ask: Ask) -> Answer:
+    def _send(self, request: RestRequest) -> HttpResponse:
         self._check_open()
-        self._begin(self._tries.timeout)
-        url = f"{self._origin}{ask.path}"
-        request = self._client.build_request(
-            "GET", url, params=dict(ask.params) or None
+        self._begin(self._retry_policy.timeout)
+        url = f"{self._origin}{request.path}"
+        http_request = self._client.build_request(
+            "GET", url, params=dict(request.params) or None
         )
         try:
-            response = self._client.send(request, stream=True)
+            response = self._client.send(http_request, stream=True)
             try:
-                return Answer(response.status_code, _body(response), _wish(response))
+                return HttpResponse(
+                    response.status_code, _body(response), _wish(response)
+                )
             finally:
                 response.close()
         except httpx.TimeoutException as error:
-            raise Stalled(f"{url}: no answer", self._tries.timeout) from error
+            raise Stalled(f"{url}: no answer", self._retry_policy.timeout) from error
         except httpx.ProtocolError as error:
-            raise WireError("http", printable(str(error)), ask.path) from error
+            raise WireError("http", printable(str(error)), request.path) from error
         except httpx.HTTPError as error:
             reason = printable(str(error)) or type(error).__name__
             raise ConnectionLost(self._origin, reason) from error

@@ -22,9 +22,9 @@ from .venues import market_of
 
 log = logging.getLogger("okex_ws")
 
-Question = Callable[[History], Any]
+HistoryQuery = Callable[[History], Any]
 # What was given, or the exception that was raised.
-Answer = Callable[[Any], None]
+QueryCallback = Callable[[Any], None]
 
 
 def _no_history() -> NoReturn:
@@ -39,7 +39,7 @@ def ask_book(instrument_id: str, levels: int, history: History) -> PastBook:
     return book
 
 
-class Filler:
+class HistoryWorker:
     """The thread that asks the `History` that *source* makes.
 
     *check* raises ``ValueError`` or ``ImportError`` where there will be none.
@@ -61,7 +61,7 @@ class Filler:
         # Re-entrant: a signal handler, or the collector, may close in the middle.
         self._changed = threading.Condition(threading.RLock())
         self._numbers = itertools.count()
-        self._waiting: list[tuple[float, int, Question, Answer]] = []
+        self._waiting: list[tuple[float, int, HistoryQuery, QueryCallback]] = []
         self._thread: threading.Thread | None = None
         self._history: History | None = None
         self._closing = False
@@ -73,7 +73,9 @@ class Filler:
         self._check()
         self.in_use = True
 
-    def ask(self, question: Question, answer: Answer, wait: float = 0.0) -> None:
+    def ask(
+        self, question: HistoryQuery, answer: QueryCallback, wait: float = 0.0
+    ) -> None:
         """Have *question* put in *wait* seconds, and *answer* called with what came.
 
         On the filler's thread, or here, if there is no thread to be had. Once it is
@@ -136,7 +138,7 @@ class Filler:
                 answer(given)
         self._end()
 
-    def _next(self) -> tuple[Question, Answer] | None:
+    def _next(self) -> tuple[HistoryQuery, QueryCallback] | None:
         with self._changed:
             while not self._closing:
                 left = 60.0
@@ -148,7 +150,7 @@ class Filler:
                 self._changed.wait(min(left, 60.0))
         return None
 
-    def _put(self, question: Question) -> Any:
+    def _put(self, question: HistoryQuery) -> Any:
         try:
             history = self._history = self._history or self._source()
             return question(history)

@@ -5,51 +5,53 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from .callbacks import OnError, OnMessage, OnState
-from .joined import JoinedView, Past
+from .joined import HistoryOptions, JoinedView
 from .library import on_library_thread
 from .lifecycle import Closing
 from .messages import Health, State, Stats
-from .options import AnyPlan
+from .options import AnyPool
 from .trust import Limits
-from .updates import Inbox, Updates
+from .updates import UpdateQueue, Updates
 from .venues import Venue
-from .wire import Name
+from .wire import ChannelName
 
 
-class Following(Closing):
+class BaseSubscription(Closing):
     """A subscription; `WSSubscription` and `RawSubscription` are the two there are."""
 
     def __init__(
         self,
-        plan: AnyPlan,
+        pool: AnyPool,
         own: bool,
         label: str,
         limits: Limits,
         on_message: OnMessage | None,
         on_state: OnState | None,
         on_error: OnError | None,
-        past: Past | None = None,
+        past: HistoryOptions | None = None,
     ) -> None:
         # A plan of its own ends with it; that of a feed stays.
-        self._plan = plan
+        self._pool = pool
         self._own = own
-        told = [on for on in (on_state, plan.on_state) if on is not None]
-        callbacks = plan.caller.callbacks(label, plan.clock, on_message, told, on_error)
+        told = [on for on in (on_state, pool.on_state) if on is not None]
+        callbacks = pool.callback_runner.callbacks(
+            label, pool.clock, on_message, told, on_error
+        )
         self._view = (
-            plan.make_view(self, label, limits, callbacks)
+            pool.make_view(self, label, limits, callbacks)
             if past is None
-            else JoinedView(self, label, limits, plan.clock, callbacks, past)
+            else JoinedView(self, label, limits, pool.clock, callbacks, past)
         )
 
-    def _begin(self, names: Mapping[str, Name]) -> None:
+    def _begin(self, names: Mapping[str, ChannelName]) -> None:
         """Subscribe. Last in a constructor: from here on callbacks may fire."""
-        self._plan.private = self._own
-        self._plan.attach(self._view, names)
+        self._pool.closes_with_subscription = self._own
+        self._pool.attach(self._view, names)
 
     @property
     def venue(self) -> Venue:
         """Where it lives."""
-        return self._plan.venue
+        return self._pool.venue
 
     @property
     def state(self) -> State:
@@ -64,7 +66,7 @@ class Following(Closing):
         """Counts since the start; on a shared feed, *messages*, *bytes*,
         *reconnects*, *dropped* and the pongs are those of all of its connections.
         """
-        return self._plan.stats((self._view,))
+        return self._pool.stats((self._view,))
 
     def updates(
         self,
@@ -96,9 +98,9 @@ class Following(Closing):
         Raises:
             OkexWSError: while iterating, the error with which the subscription failed.
         """
-        inbox = Inbox(self._plan.clock, latest, max_queue, timeout)
-        self._view.follow(inbox)
-        return Updates(inbox)
+        queue = UpdateQueue(self._pool.clock, latest, max_queue, timeout)
+        self._view.follow(queue)
+        return Updates(queue)
 
     def wait_live(self, timeout: float | None = 30.0) -> None:
         """Return when depth is live and every other channel is acknowledged or failed.
@@ -124,8 +126,8 @@ class Following(Closing):
         is told a moment later.
         """
         self._view.closed = True
-        self._plan.detach(self._view)
+        self._pool.detach(self._view)
         if not self._own:
             return True
-        self._plan.close()
-        return False if on_library_thread() else self._plan.join(timeout)
+        self._pool.close()
+        return False if on_library_thread() else self._pool.join(timeout)

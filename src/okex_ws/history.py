@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Protocol
 
 from .messages import Candle, PastBook, Trade
-from .wire import Name
+from .wire import ChannelName
 
 # The most that `history=` may ask for: a hundred pages of trades.
 MOST = 10_000
@@ -62,12 +62,12 @@ class History(Protocol):
         ...
 
 
-def is_joinable(name: Name) -> bool:
+def is_joinable(name: ChannelName) -> bool:
     """Whether a channel can be joined to its past: every item has its place there."""
     return name.kind == "candle" or name.topic == SINGLE_TRADES
 
 
-def check_history(history: object, names: Mapping[str, Name]) -> None:
+def check_history(history: object, names: Mapping[str, ChannelName]) -> None:
     """``TypeError`` or ``ValueError`` for a *history* that these channels cannot have.
 
     With ``history=0`` no trades are asked for, and an outage of aggregated ones stays
@@ -84,11 +84,11 @@ def check_history(history: object, names: Mapping[str, Name]) -> None:
         raise ValueError(_not_exactly(aggregated[0], f"history={history}"))
 
 
-def _is_aggregated(name: Name) -> bool:
+def _is_aggregated(name: ChannelName) -> bool:
     return name.kind == "trade" and name.topic != SINGLE_TRADES
 
 
-def _not_exactly(name: Name, asked: str) -> str:
+def _not_exactly(name: ChannelName, asked: str) -> str:
     return (
         f"{asked} cannot be had of channel {name.topic!r}: the exchange puts several"
         " trades together there as it likes, and the past has them one by one, so the"
@@ -97,7 +97,7 @@ def _not_exactly(name: Name, asked: str) -> str:
     )
 
 
-def _nothing(names: Iterable[Name]) -> str:
+def _nothing(names: Iterable[ChannelName]) -> str:
     for name in names:
         if _is_aggregated(name):
             return _not_exactly(name, "history=")

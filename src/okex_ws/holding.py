@@ -9,47 +9,49 @@ from collections.abc import Callable, Mapping
 
 from .messages import State, Stats
 from .mirror import (
-    LINK_ROOM,
+    LINK_CAPACITY,
     LINKS,
     AnyMirror,
     RemoteLinks,
     decode_link,
     make_mirror,
-    room,
+    slot_capacity,
 )
-from .protocols import Wire
-from .relay import Spot
-from .shared import Memory, Place
-from .tally import add, own
+from .protocols import WireProtocol
+from .relay import SlotAssignment
+from .shared import Memory, SlotAddress
+from .tally import add, of_subscription
 from .trust import Published
 from .view import View
-from .wire import Name
+from .wire import ChannelName
 
 
-class Holding:
+class SubscriptionSlots:
     """One subscription: its channels, where they are shown, and what it counted."""
 
-    def __init__(self, view: View, number: int, names: Mapping[str, Name]) -> None:
+    def __init__(
+        self, view: View, number: int, names: Mapping[str, ChannelName]
+    ) -> None:
         self.view = view
         self.number = number
         self.names = names
-        self.places: dict[str, Place] = {}
+        self.addresses: dict[str, SlotAddress] = {}
         self.mirrors: dict[str, AnyMirror] = {}
         # Of the children before, and of this one as far as it is known.
         self.past = Stats()
         self.last = Stats()
 
-    def spots(self) -> dict[str, Spot]:
+    def assignments(self) -> dict[str, SlotAssignment]:
         """Where each channel is shown that was not refused, and from which epoch on."""
         return {
-            topic: Spot(self.places[topic], mirror.shown.epoch)
+            topic: SlotAssignment(self.addresses[topic], mirror.shown.epoch)
             for topic, mirror in self.mirrors.items()
             if mirror.error is None
         }
 
     def withdraw(self, cause: str) -> None:
         """The child ended: nothing is shown until another one does."""
-        self.past, self.last = own(add(self.past, self.last)), Stats()
+        self.past, self.last = of_subscription(add(self.past, self.last)), Stats()
         for mirror in self.mirrors.values():
             if mirror.error is None:
                 before = mirror.shown
@@ -73,14 +75,14 @@ class Holding:
 
 
 class Store:
-    """The memory of one feed; *works* tells whether its child did not end."""
+    """The memory of one feed; *process_runs* tells whether its child did not end."""
 
-    def __init__(self, wire: Wire, works: Callable[[], bool]) -> None:
+    def __init__(self, wire: WireProtocol, process_runs: Callable[[], bool]) -> None:
         self._wire = wire
-        self._works = works
+        self._process_runs = process_runs
         self._memory: Memory | None = None
-        self._links = RemoteLinks([], works)
-        self.link_places: list[Place] = []
+        self._links = RemoteLinks([], process_runs)
+        self.link_addresses: list[SlotAddress] = []
 
     @property
     def key(self) -> int | str:
@@ -91,30 +93,30 @@ class Store:
         if self._memory is None:
             memory = Memory()
             try:
-                places = [memory.take(LINK_ROOM) for _ in range(LINKS)]
+                addresses = [memory.allocate(LINK_CAPACITY) for _ in range(LINKS)]
             except OSError:
                 memory.close()
                 raise
-            slots = [memory.slot(place, decode_link) for place in places]
-            self._links = RemoteLinks(slots, self._works)
+            slots = [memory.slot(address, decode_link) for address in addresses]
+            self._links = RemoteLinks(slots, self._process_runs)
             self._links.lose()
-            self._memory, self.link_places = memory, places
+            self._memory, self.link_addresses = memory, addresses
         return self._memory
 
-    def furnish(self, holding: Holding) -> None:
+    def allocate(self, slots: SubscriptionSlots) -> None:
         """Have a mirror for each of its channels; ``OSError`` without the memory."""
         memory = self._open()
-        for topic, name in holding.names.items():
-            place = holding.places[topic] = memory.take(room(name))
-            slot = memory.slot(place, self._links.decode)
-            holding.mirrors[topic] = make_mirror(self._wire, name, slot)
+        for topic, name in slots.names.items():
+            address = slots.addresses[topic] = memory.allocate(slot_capacity(name))
+            slot = memory.slot(address, self._links.decode)
+            slots.mirrors[topic] = make_mirror(self._wire, name, slot)
 
-    def clear(self, holding: Holding) -> None:
+    def clear(self, slots: SubscriptionSlots) -> None:
         """Others may have its place: nobody reads or writes it there any more."""
         if self._memory is not None:
-            for place in holding.places.values():
-                self._memory.give_back(place)
-        holding.places.clear()
+            for address in slots.addresses.values():
+                self._memory.free(address)
+        slots.addresses.clear()
 
     def lose(self) -> None:
         """The child ended, and all of its connections with it."""
@@ -122,7 +124,7 @@ class Store:
 
     def close(self) -> None:
         """Give back what no mirror holds any more."""
-        self._links = RemoteLinks([], self._works)
+        self._links = RemoteLinks([], self._process_runs)
         if self._memory is not None:
             self._memory.close()
 

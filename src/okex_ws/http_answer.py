@@ -42,22 +42,22 @@ def refusal(
     endpoint: str,
     answer: bytes,
     yes: range = SWITCHING,
-    way: str = "",
+    via: str = "",
     quoted: bool = True,
 ) -> HandshakeFailed | None:
     """What the peer's *answer* says, unless it says *yes* or nothing yet.
 
-    *way* stands before the reason. Without *quoted* no text of the peer is repeated.
+    *via* stands before the reason. Without *quoted* no text of the peer is repeated.
     """
     match = _STATUS_LINE.match(answer)
     if match is None:
         begun = answer.startswith(b"HTTP/"[: len(answer)]) and b"\n" not in answer
-        return None if begun else HandshakeFailed(endpoint, f"{way}{_NOT_HTTP}")
+        return None if begun else HandshakeFailed(endpoint, f"{via}{_NOT_HTTP}")
     status = int(match[1])
     if status in yes:
         return None
     said = (match[2] or b"").decode("latin-1") if quoted else _phrase(status)
-    reason = printable(f"{way}HTTP {status} {said}")
+    reason = printable(f"{via}HTTP {status} {said}")
     found = _RETRY_AFTER.search(answer)
     wait = retry_after(found[1].decode("latin-1").strip()) if found else None
     return HandshakeFailed(endpoint, reason, status, wait)

@@ -25,7 +25,7 @@ from .timing import Clock
 KEEP = 15.0
 
 
-class Pool(httpx.BaseTransport):
+class HttpPool(httpx.BaseTransport):
     """One connection to *origin*, made when it is needed; one request at a time.
 
     `begin` gives each request its seconds. *cancelled* is asked whenever something was
@@ -144,7 +144,7 @@ class Pool(httpx.BaseTransport):
 
 
 class _Backend(httpcore.NetworkBackend):
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: HttpPool) -> None:
         self._pool = pool
 
     def connect_tcp(
@@ -156,11 +156,11 @@ class _Backend(httpcore.NetworkBackend):
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.NetworkStream:
         self._pool.open()
-        return _Line(self._pool)
+        return _HttpStream(self._pool)
 
 
-class _Line(httpcore.NetworkStream):
-    def __init__(self, pool: Pool) -> None:
+class _HttpStream(httpcore.NetworkStream):
+    def __init__(self, pool: HttpPool) -> None:
         self._pool = pool
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
@@ -177,7 +177,7 @@ class _Line(httpcore.NetworkStream):
 
 
 class _Body(httpx.SyncByteStream):
-    def __init__(self, pool: Pool, answer: httpcore.Response) -> None:
+    def __init__(self, pool: HttpPool, answer: httpcore.Response) -> None:
         self._pool, self._answer = pool, answer
 
     def __iter__(self) -> Iterator[bytes]:

@@ -9,29 +9,29 @@ import weakref
 from collections import Counter
 from collections.abc import Iterator
 
-from .updates import Inbox
+from .updates import UpdateQueue
 
 
-class Inboxes:
+class UpdateQueues:
     """Iterators that are held by scripts alone; what they skipped is kept for ever."""
 
     def __init__(self) -> None:
-        self._held: tuple[tuple[weakref.ref[Inbox], dict[str, int]], ...] = ()
+        self._held: tuple[tuple[weakref.ref[UpdateQueue], dict[str, int]], ...] = ()
         self._past: Counter[str] = Counter()
 
-    def add(self, inbox: Inbox, *, counted: bool = True) -> None:
-        """Follow with *inbox* too; *counted* unless another source counts it."""
+    def add(self, queue: UpdateQueue, *, counted: bool = True) -> None:
+        """Follow with *queue* too; *counted* unless another source counts it."""
         for ref, skipped in self._held:
             if ref() is None:
                 self._past.update(skipped)
         alive = tuple(pair for pair in self._held if pair[0]() is not None)
-        self._held = (*alive, (weakref.ref(inbox), inbox.skipped if counted else {}))
+        self._held = (*alive, (weakref.ref(queue), queue.skipped if counted else {}))
 
-    def __iter__(self) -> Iterator[Inbox]:
+    def __iter__(self) -> Iterator[UpdateQueue]:
         # Most sources have none, and every push asks.
         if not self._held:
             return iter(())
-        return iter([inbox for ref, _ in self._held if (inbox := ref()) is not None])
+        return iter([queue for ref, _ in self._held if (queue := ref()) is not None])
 
     def skipped(self) -> Counter[str]:
         """Good items that gave way to newer ones, as ``tally`` names them."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from .callbacks import Callbacks, Caller, OnError, OnMessage, OnState
+from .callbacks import CallbackRunner, Callbacks, OnError, OnMessage, OnState
 from .child import check_can_start
-from .holding import Holding
+from .holding import SubscriptionSlots
 from .messages import Candle, Item, Trade
 from .timing import Clock
-from .updates import Inbox
+from .updates import UpdateQueue
 from .view import View
 
 _INSTEAD = (
@@ -45,12 +45,12 @@ def check_isolated(
     check_can_start()
 
 
-class Silent(Caller):
+class NoCallbacks(CallbackRunner):
     """There are no callbacks: what they would be told is told in another process."""
 
     def callbacks(
         self,
-        owner: str,
+        label: str,
         clock: Clock,
         on_message: OnMessage | None,
         on_state: Sequence[OnState],
@@ -61,16 +61,16 @@ class Silent(Caller):
         for name, callback in given.items():
             if callback:
                 raise refuse(name)
-        return super().callbacks(owner, clock, None, (), None)
+        return super().callbacks(label, clock, None, (), None)
 
 
 class IsolatedView(View):
     """A view of mirrors: what is not in the shared memory is not to be had."""
 
     # Once it is attached.
-    holding: Holding | None = None
+    slots: SubscriptionSlots | None = None
 
-    def follow(self, inbox: Inbox, *, own: bool = True) -> None:
+    def follow(self, queue: UpdateQueue, *, own: bool = True) -> None:
         """Not to be had."""
         raise refuse("what updates() gives")
 

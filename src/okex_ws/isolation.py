@@ -15,35 +15,35 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
 from .callbacks import Callbacks, OnState
-from .child import Child
+from .child import WorkerProcess
 from .counters import Counts
 from .credentials import Credentials
 from .errors import OkexWSError
-from .holding import Holding, Store
-from .isolated import IsolatedView, Silent, refuse
-from .keeper import Keeper
-from .lifecycle import tell_forks
+from .holding import Store, SubscriptionSlots
+from .isolated import IsolatedView, NoCallbacks, refuse
+from .keeper import Supervisor
+from .lifecycle import register_for_fork
 from .login import check_logins
 from .messages import ConnectionReport, Stats
-from .outage import Outage
-from .protocols import Wire
-from .tally import add, of_connections, own
+from .outage import OutageLog
+from .protocols import WireProtocol
+from .tally import add, of_connections, of_subscription
 from .timing import Reconnect, SystemClock, Timeouts
 from .trust import Limits
-from .updates import Inbox
+from .updates import UpdateQueue
 from .venues import Venue
 from .view import View
-from .wire import Name
+from .wire import ChannelName
 
 log = logging.getLogger("okex_ws")
 
 # Seconds that an answer of the child is waited for.
-ANSWERS = 1.0
+ANSWER_TIMEOUT = 1.0
 # Seconds that it may take over its goodbye to the exchange, whatever it was told.
 LONGEST_GOODBYE = 10.0
 
 
-class IsolatedPlan:
+class IsolatedPool:
     """The subscriptions of one feed, as the process sees them that reads the prices.
 
     *options* are the keywords with which the child makes the plan that connects.
@@ -55,53 +55,55 @@ class IsolatedPlan:
     def __init__(
         self,
         venue: Venue,
-        wire: Wire,
+        wire: WireProtocol,
         options: dict[str, Any],
-        spawn: Callable[[int | str], Child] = Child,
+        spawn: Callable[[int | str], WorkerProcess] = WorkerProcess,
     ) -> None:
         self.venue = venue
         self.wire = wire
         self.clock = SystemClock()
-        self.caller = Silent()
-        self.private = False
+        self.callback_runner = NoCallbacks()
+        self.closes_with_subscription = False
         self.closed = False
         self.views: tuple[View, ...] = ()
         self._options = {"venue": venue, **options}
         self._spawn = spawn
-        self._keeper: Keeper | None = None
-        self._store = Store(wire, self._works)
+        self._supervisor: Supervisor | None = None
+        self._store = Store(wire, self._process_runs)
         # The first of the numbers that the links of the next child have.
         self._first = 0
-        self._holdings: dict[int, Holding] = {}
+        self._slots: dict[int, SubscriptionSlots] = {}
         # Left by their subscription, and perhaps written to by the child.
-        self._leaving: dict[int, Holding] = {}
+        self._leaving: dict[int, SubscriptionSlots] = {}
         self._numbers = itertools.count(1)
         self._asked: dict[int, tuple[threading.Event, list[Any]]] = {}
         self._counts = Counts()
         self._past, self._last = Stats(), Stats()
         self._reports: tuple[ConnectionReport, ...] = ()
-        self._outage = Outage()
+        self._outage_log = OutageLog()
         # Re-entrant: a signal handler, or the collector, may close in the middle.
         self._lock = threading.RLock()
-        _plans.add(self)
+        _pools.add(self)
 
     # --- On any thread --------------------------------------------------------------
 
-    def _works(self) -> bool:
-        keeper = self._keeper
-        return keeper is not None and keeper.works
+    def _process_runs(self) -> bool:
+        supervisor = self._supervisor
+        return supervisor is not None and supervisor.process_runs
 
     def make_view(
-        self, owner: object, label: str, limits: Limits, callbacks: Callbacks
+        self, subscription: object, label: str, limits: Limits, callbacks: Callbacks
     ) -> View:
-        """What *owner* reads, once it is attached."""
-        return IsolatedView(owner, label, limits, self.clock, callbacks)
+        """What *subscription* reads, once it is attached."""
+        return IsolatedView(subscription, label, limits, self.clock, callbacks)
 
-    def history(self, items: int, market: str, names: Mapping[str, Name]) -> NoReturn:
+    def history(
+        self, items: int, market: str, names: Mapping[str, ChannelName]
+    ) -> NoReturn:
         """Not to be had."""
         raise refuse("what history= fetches")
 
-    def attach(self, view: View, names: Mapping[str, Name]) -> None:
+    def attach(self, view: View, names: Mapping[str, ChannelName]) -> None:
         """Have *view* carry these channels, by topic; `Plan.attach` in the child.
 
         ``ValueError`` if the feed is closed, or a channel cannot be had as asked;
@@ -112,27 +114,27 @@ class IsolatedPlan:
                 raise ValueError("the feed is closed")
             credentials: Credentials | None = self._options["credentials"]
             check_logins(self.wire, names.values(), credentials)
-            holding = Holding(view, next(self._numbers), names)
+            slots = SubscriptionSlots(view, next(self._numbers), names)
             try:
-                self._store.furnish(holding)
-                self._keep().tell(*self._word(holding))
+                self._store.allocate(slots)
+                self._keep().send(*self._subscribe_message(slots))
             except BaseException:
-                self._store.clear(holding)
-                if self.private:
-                    self.over()
+                self._store.clear(slots)
+                if self.closes_with_subscription:
+                    self.supervisor_stopped()
                 raise
             assert isinstance(view, IsolatedView)
-            view.holding = holding
-            view.carry(holding.mirrors)
+            view.slots = slots
+            view.carry(slots.mirrors)
             view.callbacks.begin()
-            self._holdings[holding.number] = holding
+            self._slots[slots.number] = slots
             self.views = (*self.views, view)
 
-    def _keep(self) -> Keeper:
+    def _keep(self) -> Supervisor:
         """The keeper, which is started with the first subscription."""
-        if self._keeper is None:
+        if self._supervisor is None:
             goodbye = (self._options["timeouts"] or Timeouts()).goodbye
-            self._keeper = Keeper(
+            self._supervisor = Supervisor(
                 self,
                 f"okex_ws:{self.venue.name}:isolated",
                 self._options["reconnect"] or Reconnect(),
@@ -140,18 +142,18 @@ class IsolatedPlan:
                 lambda: self._spawn(self._store.key),
             )
             try:
-                self._keeper.start()
+                self._supervisor.start()
             except RuntimeError:
-                self._keeper = None
+                self._supervisor = None
                 raise
-        return self._keeper
+        return self._supervisor
 
     @staticmethod
-    def _word(holding: Holding) -> tuple[Any, ...]:
-        spots = holding.spots()
-        names = {topic: holding.names[topic] for topic in spots}
-        name = holding.view.instrument_id
-        return "subscribe", holding.number, name, names, spots
+    def _subscribe_message(slots: SubscriptionSlots) -> tuple[Any, ...]:
+        assignments = slots.assignments()
+        names = {topic: slots.names[topic] for topic in assignments}
+        name = slots.view.instrument_id
+        return "subscribe", slots.number, name, names, assignments
 
     def detach(self, view: View) -> None:
         """*view* is closed."""
@@ -160,27 +162,27 @@ class IsolatedPlan:
         with self._lock:
             self.views = tuple(other for other in self.views if other is not view)
             assert isinstance(view, IsolatedView)
-            if view.holding is not None and view.holding.number in self._holdings:
-                self._leave(view.holding)
+            if view.slots is not None and view.slots.number in self._slots:
+                self._leave(view.slots)
         view.wake()
-        if self.private:
+        if self.closes_with_subscription:
             self.close()
 
-    def _leave(self, holding: Holding) -> None:
-        del self._holdings[holding.number]
-        holding.freeze()
+    def _leave(self, slots: SubscriptionSlots) -> None:
+        del self._slots[slots.number]
+        slots.freeze()
         # Until the child has left too, it may write there.
-        self._leaving[holding.number] = holding
-        self._keep().tell("unsubscribe", holding.number)
+        self._leaving[slots.number] = slots
+        self._keep().send("unsubscribe", slots.number)
 
-    def follow(self, inbox: Inbox) -> None:
+    def follow(self, queue: UpdateQueue) -> None:
         """Not to be had."""
         raise refuse("what updates() gives")
 
     def rotate(self) -> None:
         """Have every connection be replaced by a new one, without a gap."""
-        if self._keeper is not None:
-            self._keeper.tell("rotate")
+        if self._supervisor is not None:
+            self._supervisor.send("rotate")
 
     def stats(self, views: Sequence[View] | None = None) -> Stats:
         """What `Plan.stats` has in the child, and what the ones before it had."""
@@ -190,11 +192,11 @@ class IsolatedPlan:
         connections, mine = self._last, Stats()
         for view in views:
             assert isinstance(view, IsolatedView)
-            if (holding := view.holding) is None:
+            if (slots := view.slots) is None:
                 continue
-            if answer := self._ask("stats", holding.number):
-                holding.last = connections = answer
-            mine = add(mine, own(add(holding.past, holding.last)))
+            if answer := self._ask("stats", slots.number):
+                slots.last = connections = answer
+            mine = add(mine, of_subscription(add(slots.past, slots.last)))
         return add(
             add(of_connections(self._before()), of_connections(connections)), mine
         )
@@ -213,12 +215,12 @@ class IsolatedPlan:
         """The child's answer; ``None`` if it has none in time."""
         answered, answer = threading.Event(), [None]
         with self._lock:
-            if self._keeper is None or not self._keeper.works:
+            if self._supervisor is None or not self._supervisor.process_runs:
                 return None
             request = next(self._numbers)
             self._asked[request] = answered, answer
-            self._keeper.tell("ask", request, what, number)
-        answered.wait(ANSWERS)
+            self._supervisor.send("ask", request, what, number)
+        answered.wait(ANSWER_TIMEOUT)
         self._asked.pop(request, None)
         return answer[0]
 
@@ -226,88 +228,90 @@ class IsolatedPlan:
         """Have everything end; returns at once."""
         with self._lock:
             self.closed = True
-            views, keeper = self.views, self._keeper
+            views, supervisor = self.views, self._supervisor
         for view in views:
             view.closed = True
             view.callbacks.mute()
             view.wake()
-        if keeper is not None:
-            keeper.close()
+        if supervisor is not None:
+            supervisor.close()
         else:
-            self.over()
+            self.supervisor_stopped()
 
     @property
     def has_ended(self) -> bool:
         """Whether neither thread nor process is left, or was ever started."""
-        return self._keeper is None or not self._keeper.running
+        return self._supervisor is None or not self._supervisor.running
 
     def join(self, timeout: float | None) -> bool:
         """Wait for the end of the child; False if it has not come in time."""
-        return self._keeper is None or self._keeper.join(timeout)
+        return self._supervisor is None or self._supervisor.join(timeout)
 
     def forked(self) -> None:
         """In a forked child: closed, without a word to the peer or a lock taken."""
         self._lock = threading.RLock()
         self.closed = True
-        if self._keeper is not None:
-            self._keeper.forked()
-        for holding in self._holdings.values():
-            holding.view.forked()
-            holding.forked()
+        if self._supervisor is not None:
+            self._supervisor.forked()
+        for slots in self._slots.values():
+            slots.view.forked()
+            slots.forked()
         self._store.forked()
 
     # --- On the keeper's thread -----------------------------------------------------
 
-    def begin(self) -> None:
+    def process_started(self) -> None:
         """See `keeper.Owner`."""
-        assert self._keeper is not None
+        assert self._supervisor is not None
         with self._lock:
             # Whatever was told since it runs is among this, or was of the one before.
-            self._keeper.untell()
+            self._supervisor.discard_unsent()
             self._forget(*self._leaving)
-            tell, store = self._keeper.tell, self._store
-            memory = store.key, store.link_places, self._first
-            tell("start", self._options, *memory, os.getpid())
+            send, store = self._supervisor.send, self._store
+            memory = store.key, store.link_addresses, self._first
+            send("start", self._options, *memory, os.getpid())
             self._first += 1 << 32
-            for holding in self._holdings.values():
-                if holding.view.error is None:
-                    tell(*self._word(holding))
+            for slots in self._slots.values():
+                if slots.view.error is None:
+                    send(*self._subscribe_message(slots))
 
-    def heard(self, message: Any) -> None:
+    def message_received(self, message: Any) -> None:
         """See `keeper.Owner`."""
         kind, *rest = message
         getattr(self, f"_on_{kind}")(*rest)
 
-    def ended(self, why: str) -> None:
+    def process_ended(self, why: str) -> None:
         """See `keeper.Owner`."""
         error = OkexWSError(why)
         self._counts.reconnects["reader"] += 1
         with self._lock:
             self._past, self._last = add(self._past, self._last), Stats()
-            holdings = list(self._holdings.values())
+            all_slots = list(self._slots.values())
             self._store.lose()
-            for holding in holdings:
-                holding.withdraw(why)
+            for slots in all_slots:
+                slots.withdraw(why)
             asked = list(self._asked.values())
         for answered, _ in asked:
             answered.set()
-        self._outage.say(f"isolated feed of {self.venue.name}", error, self._now())
-        for holding in holdings:
-            holding.view.trouble(error)
-            holding.view.wake()
+        self._outage_log.log_loss(
+            f"isolated feed of {self.venue.name}", error, self._now()
+        )
+        for slots in all_slots:
+            slots.view.trouble(error)
+            slots.view.wake()
 
-    def over(self) -> None:
+    def supervisor_stopped(self) -> None:
         """See `keeper.Owner`."""
         with self._lock:
             self.closed = True
-            holdings = list(self._holdings.values())
-            for holding in holdings:
+            all_slots = list(self._slots.values())
+            for slots in all_slots:
                 # One may have come while it was closed, in a signal handler.
-                holding.view.closed = True
-                holding.freeze()
+                slots.view.closed = True
+                slots.freeze()
             self._store.close()
-        for holding in holdings:
-            holding.view.wake()
+        for slots in all_slots:
+            slots.view.wake()
 
     def _now(self) -> float:
         return self.clock.monotonic()
@@ -321,23 +325,23 @@ class IsolatedPlan:
             view.wake()
 
     def _on_refused(self, number: int, topic: str, error: OkexWSError) -> None:
-        holding = self._holdings.get(number)
-        if holding is not None:
-            holding.mirrors[topic].error = error
-            holding.view.wake()
+        slots = self._slots.get(number)
+        if slots is not None:
+            slots.mirrors[topic].error = error
+            slots.view.wake()
 
     def _on_failed(self, number: int, error: OkexWSError) -> None:
-        holding = self._holdings.get(number)
-        if holding is not None:
+        slots = self._slots.get(number)
+        if slots is not None:
             # The child has said so in the log.
-            holding.view.error = error
-            holding.view.wake()
+            slots.view.error = error
+            slots.view.wake()
 
     def _on_trouble(self, numbers: list[int], error: OkexWSError) -> None:
         for number in numbers:
-            holding = self._holdings.get(number)
-            if holding is not None:
-                holding.view.trouble(error)
+            slots = self._slots.get(number)
+            if slots is not None:
+                slots.view.trouble(error)
 
     def _on_left(self, number: int, last: Stats) -> None:
         with self._lock:
@@ -354,11 +358,11 @@ class IsolatedPlan:
 
     def _on_counts(self, total: Stats, of_each: Mapping[int, Stats]) -> None:
         self._last = total
-        self._outage.over()
+        self._outage_log.over()
         for number, stats in of_each.items():
-            holding = self._holdings.get(number) or self._leaving.get(number)
-            if holding is not None:
-                holding.last = stats
+            slots = self._slots.get(number) or self._leaving.get(number)
+            if slots is not None:
+                slots.last = stats
 
     def _on_log(self, fields: dict[str, Any]) -> None:
         record = logging.makeLogRecord(fields)
@@ -366,7 +370,7 @@ class IsolatedPlan:
             log.handle(record)
 
 
-_plans: weakref.WeakSet[IsolatedPlan] = weakref.WeakSet()
+_pools: weakref.WeakSet[IsolatedPool] = weakref.WeakSet()
 
 
-tell_forks(_plans)
+register_for_fork(_pools)

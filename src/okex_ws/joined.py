@@ -14,31 +14,31 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from .backfill import MOST_MISSED, Bars, T, Trades
+from .backfill import MOST_MISSED, CandleSeries, T, TradeSeries
 from .callbacks import Callbacks
 from .channel import Channel
 from .errors import BackfillFailed
-from .filler import Filler
+from .filler import HistoryWorker
 from .history import SINGLE_TRADES, History
-from .joining import MOST_HELD, Join, Question
+from .joining import MOST_HELD, GapJoin, HistoryQuery
 from .library import Submit
 from .messages import Candle, Gap, Item, Trade
 from .series import CandleChannel, TradeChannel, copied
 from .timing import Clock, utc
 from .trust import Limits
-from .updates import Inbox
+from .updates import UpdateQueue
 from .view import View
 
 log = logging.getLogger("okex_ws")
 
 
-class Past:
+class HistoryOptions:
     """What a subscription wants of the past: so many *items*, of that *market*."""
 
-    def __init__(self, items: int, market: str, filler: Filler) -> None:
+    def __init__(self, items: int, market: str, history_worker: HistoryWorker) -> None:
         self.items = items
         self.market = market
-        self.filler = filler
+        self.history_worker = history_worker
 
 
 class JoinedView(View):
@@ -46,16 +46,16 @@ class JoinedView(View):
 
     def __init__(
         self,
-        owner: Any,
+        subscription: Any,
         instrument_id: str,
         limits: Limits,
         clock: Clock,
         callbacks: Callbacks,
-        past: Past,
+        past: HistoryOptions,
     ) -> None:
-        super().__init__(owner, instrument_id, limits, clock, callbacks)
+        super().__init__(subscription, instrument_id, limits, clock, callbacks)
         self._past = past
-        self._joins: dict[str, Join[Any]] = {}
+        self._joins: dict[str, GapJoin[Any]] = {}
         # By topic: how many connections it was acknowledged on, and the present one.
         self._openings: Counter[str] = Counter()
         self._submits: dict[str, Submit] = {}
@@ -77,14 +77,14 @@ class JoinedView(View):
                 self._joins[topic] = join
         super().carry(channels)
 
-    def _make_join(self, topic: str, channel: Channel) -> Join[Any] | None:
+    def _make_join(self, topic: str, channel: Channel) -> GapJoin[Any] | None:
         past, name = self._past, self.instrument_id
         if isinstance(channel, CandleChannel):
-            bars = Bars(name, past.market, topic)
-            return Join(bars, topic, name, past.items, self)
+            bars = CandleSeries(name, past.market, topic)
+            return GapJoin(bars, topic, name, past.items, self)
         if topic == SINGLE_TRADES:
-            trades = Trades(name, past.market)
-            return Join(trades, topic, name, past.items, self)
+            trades = TradeSeries(name, past.market)
+            return GapJoin(trades, topic, name, past.items, self)
         return None
 
     # --- What a script reads --------------------------------------------------------
@@ -101,19 +101,19 @@ class JoinedView(View):
         join = self._join_of(CandleChannel)
         return super().candles if join is None else copied(join.items)
 
-    def _join_of(self, kind: type[Channel]) -> Join[Any] | None:
+    def _join_of(self, kind: type[Channel]) -> GapJoin[Any] | None:
         """That of the first channel of a *kind*, if it has one."""
         topics = (t for t, c in self.channels.items() if isinstance(c, kind))
         return self._joins.get(next(topics, ""))
 
-    def follow(self, inbox: Inbox, *, own: bool = True) -> None:
+    def follow(self, queue: UpdateQueue, *, own: bool = True) -> None:
         """An iterator that comes later finds what there is of the series, too."""
         with self._joining:
-            inbox.widen(len(self._joins) * (self._past.items + MOST_MISSED + MOST_HELD))
-            super().follow(inbox, own=own)
+            queue.widen(len(self._joins) * (self._past.items + MOST_MISSED + MOST_HELD))
+            super().follow(queue, own=own)
             for topic, join in self._joins.items():
                 for item in join.told():
-                    inbox.add(topic, item, spare=True)
+                    queue.add(topic, item, spare=True)
 
     def counts(self) -> Counter[str]:
         """See `View.counts`."""
@@ -176,11 +176,11 @@ class JoinedView(View):
 
     def hand_over(self, topic: str, item: Item, burst: bool) -> None:
         """Bring it to every iterator."""
-        for inbox in self._inboxes:
-            inbox.add(topic, item, spare=burst)
+        for queue in self._queues:
+            queue.add(topic, item, spare=burst)
 
     def ask(
-        self, topic: str, question: Question[T], ticket: object, wait: float
+        self, topic: str, question: HistoryQuery[T], ticket: object, wait: float
     ) -> None:
         """Have it asked, and answered on the thread of the channel's connection."""
         submit = self._submits[topic]
@@ -194,7 +194,7 @@ class JoinedView(View):
             # Others wait for their turn.
             return question(history) if wanted else ()
 
-        self._past.filler.ask(put, answer, wait)
+        self._past.history_worker.ask(put, answer, wait)
 
     def _answer(self, topic: str, ticket: object, given: Any) -> None:
         if self.ended:

@@ -15,7 +15,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Generic, Protocol
 
-from .backfill import MOST_MISSED, Missing, Series, T, Walk
+from .backfill import MOST_MISSED, GapFill, Missing, Series, T
 from .errors import BackfillFailed, OkexWSError, RequestRejected
 from .history import MOST, History
 from .messages import Candle, Gap, Item
@@ -34,10 +34,10 @@ FIRST_WAIT = 0.5
 # Ids that were filled in, by which one that comes late is known.
 _MOST_KNOWN = MOST + MOST_MISSED
 
-Question = Callable[[History], Sequence[T]]
+HistoryQuery = Callable[[History], Sequence[T]]
 
 
-class Owner(Protocol):
+class GapJoinDelegate(Protocol):
     """Whose series it is: told what to hand over, and what to ask for."""
 
     def hand_over(self, topic: str, item: Item, burst: bool) -> None:
@@ -45,9 +45,9 @@ class Owner(Protocol):
         ...
 
     def ask(
-        self, topic: str, question: Question[T], ticket: object, wait: float
+        self, topic: str, question: HistoryQuery[T], ticket: object, wait: float
     ) -> None:
-        """Have *question* answered in *wait* seconds: `Join.answer`, with *ticket*."""
+        """Have *question* answered in *wait* seconds: `GapJoin.answer`, *ticket*."""
         ...
 
     def failed(self, error: BackfillFailed) -> None:
@@ -86,7 +86,7 @@ class _Hole(Generic[T]):
         # Since when something waits behind it.
         self.held_since = math.inf
         # While it is filled: what there is, whose answer counts, and until when.
-        self.walk: Walk[T] | None = None
+        self.gap_fill: GapFill[T] | None = None
         self.ticket: object = None
         self.tries = 0
         self.give_up_at = math.inf
@@ -94,17 +94,22 @@ class _Hole(Generic[T]):
         self.is_told = False
 
 
-class Join(Generic[T]):
+class GapJoin(Generic[T]):
     """One series of a subscription, with *past* items before its first live one."""
 
     def __init__(
-        self, series: Series[T], topic: str, instrument_id: str, past: int, owner: Owner
+        self,
+        series: Series[T],
+        topic: str,
+        instrument_id: str,
+        past: int,
+        delegate: GapJoinDelegate,
     ) -> None:
         self._series: Series[T] = series
         self._topic = topic
         self._instrument_id = instrument_id
         self._past = past
-        self._owner = owner
+        self._delegate = delegate
         # What was handed over, newest last.
         self.items: deque[T] = deque(maxlen=KEPT + past)
         # The gaps in front of them, by key, and one with nothing behind it yet.
@@ -114,11 +119,11 @@ class Join(Generic[T]):
         self.settled = not past
         self.repeats = 0
         # What waits; it begins with a hole, or is empty.
-        self._line: deque[_Hole[T] | T] = deque()
+        self._queue: deque[_Hole[T] | T] = deque()
         self._newest: T | None = None
         self._filled: dict[int, None] = {}
         if past:
-            self._line.append(_Hole(math.inf, "history"))
+            self._queue.append(_Hole(math.inf, "history"))
 
     # --- What comes -----------------------------------------------------------------
 
@@ -131,16 +136,16 @@ class Join(Generic[T]):
         """Something may be missing between the last item and the next."""
         if not self._open(gap.cause, now):
             self._gap = gap
-            self._owner.hand_over(self._topic, gap, False)
+            self._delegate.hand_over(self._topic, gap, False)
 
     def _open(self, cause: str, now: float) -> bool:
         """A hole at the end of the line; False if nothing is in front of it."""
-        tail = self._line[-1] if self._line else self._newest
+        tail = self._queue[-1] if self._queue else self._newest
         if tail is None:
             return False
         if not isinstance(tail, _Hole):
             tail = _Hole(math.inf, cause)
-            self._line.append(tail)
+            self._queue.append(tail)
         tail.ask_at = min(tail.ask_at, now + PATIENCE)
         return True
 
@@ -149,16 +154,16 @@ class Join(Generic[T]):
         if self._series.key(item) in self._filled:
             self.repeats += 1
             return
-        if not self._line:
+        if not self._queue:
             self._give(item)
             return
-        tail = self._line[-1]
+        tail = self._queue[-1]
         if isinstance(tail, _Hole):
             tail.before, tail.held_since = item, now
             # Whatever is asked at the moment, more is known now.
-            tail.walk = tail.ticket = None
-        self._line.append(item)
-        if len(self._line) > MOST_HELD:
+            tail.gap_fill = tail.ticket = None
+        self._queue.append(item)
+        if len(self._queue) > MOST_HELD:
             hole = self._front
             assert hole is not None
             self._close(hole, f"more than {MOST_HELD} came before they were had")
@@ -168,7 +173,7 @@ class Join(Generic[T]):
 
     @property
     def _front(self) -> _Hole[T] | None:
-        front = self._line[0] if self._line else None
+        front = self._queue[0] if self._queue else None
         return front if isinstance(front, _Hole) else None
 
     @property
@@ -177,14 +182,14 @@ class Join(Generic[T]):
         hole = self._front
         if hole is None:
             return math.inf
-        return hole.ask_at if hole.walk is None else hole.give_up_at
+        return hole.ask_at if hole.gap_fill is None else hole.give_up_at
 
     def work(self, now: float) -> None:
         """Fill the first hole, as far as that is possible now."""
         while (hole := self._front) is not None:
-            if hole.walk is not None and now < hole.give_up_at:
+            if hole.gap_fill is not None and now < hole.give_up_at:
                 return
-            if hole.walk is not None:
+            if hole.gap_fill is not None:
                 self._close(hole, f"they were not had within {LONGEST_HOLD:g} s")
             elif hole.before is None and now < hole.ask_at:
                 return
@@ -204,25 +209,25 @@ class Join(Generic[T]):
         return touches
 
     def _begin(self, hole: _Hole[T], now: float) -> None:
-        hole.walk = Walk(self._series, hole.after, hole.before, self._past)
+        hole.gap_fill = GapFill(self._series, hole.after, hole.before, self._past)
         hole.tries, hole.ask_at = 0, math.inf
         # What waits behind it may have waited for other holes before.
         hole.give_up_at = min(now, hole.held_since) + LONGEST_HOLD
-        if not hole.walk.is_possible:
+        if not hole.gap_fill.is_possible:
             self._close(hole, "their ids do not tell their order")
         elif now < hole.give_up_at:
             self._ask(hole)
 
     def _ask(self, hole: _Hole[T]) -> None:
-        assert hole.walk is not None
+        assert hole.gap_fill is not None
         hole.ticket = object()
         wait = FIRST_WAIT * 2.0 ** (hole.tries - 1) if hole.tries else 0.0
-        self._owner.ask(self._topic, hole.walk.ask, hole.ticket, wait)
+        self._delegate.ask(self._topic, hole.gap_fill.ask, hole.ticket, wait)
 
     def awaits(self, ticket: object) -> bool:
         """Whether the answer to a question is still of use."""
         hole = self._front
-        return hole is not None and hole.walk is not None and hole.ticket is ticket
+        return hole is not None and hole.gap_fill is not None and hole.ticket is ticket
 
     def answer(
         self, ticket: object, answer: Sequence[T] | Exception, now: float
@@ -248,10 +253,10 @@ class Join(Generic[T]):
     @staticmethod
     def _take(hole: _Hole[T], answer: Sequence[T], last: bool) -> tuple[bool, bool]:
         """Whether *answer* was of use, and whether it is the last one."""
-        walk = hole.walk
-        assert walk is not None
+        gap_fill = hole.gap_fill
+        assert gap_fill is not None
         try:
-            return walk.take(answer, last), walk.done
+            return gap_fill.take(answer, last), gap_fill.done
         except Exception as error:
             # Whoever wrote the source: it is not our thread's fault.
             hole.error = error
@@ -261,21 +266,21 @@ class Join(Generic[T]):
 
     def _close(self, hole: _Hole[T], why: str = "") -> None:
         """Hand over what was found of a hole, and what was held behind it."""
-        walk, hole.walk = hole.walk, None
-        assert walk is not None
-        found = list(walk.result())
+        gap_fill, hole.gap_fill = hole.gap_fill, None
+        assert gap_fill is not None
+        found = list(gap_fill.result())
         some = any(not isinstance(item, Missing) for item in found)
         missing = any(isinstance(item, Missing) for item in found)
-        why = why or (walk.why if hole.error is None else str(hole.error))
+        why = why or (gap_fill.why if hole.error is None else str(hole.error))
         cause = f"{hole.cause}: {why}"
-        tries_again = walk.is_open and not some
+        tries_again = gap_fill.is_open and not some
         if missing and not (tries_again and hole.after is not None):
             self._tell(hole, cause)
         if tries_again:
             # Once something has come behind it.
             self.settled = True
             return
-        epoch = self._owner.epoch(self._topic)
+        epoch = self._delegate.epoch(self._topic)
         if hole.before is not None:
             epoch = hole.before.epoch
         for item in found:
@@ -284,9 +289,9 @@ class Join(Generic[T]):
             else:
                 self._remember(self._series.key(item))
                 self._give(replace(item, epoch=epoch, backfilled=True), burst=True)
-        if walk.is_open:
+        if gap_fill.is_open:
             # All there was; whether the next live item is the next one is not known.
-            self._line[0] = _Hole(hole.ask_at, hole.cause)
+            self._queue[0] = _Hole(hole.ask_at, hole.cause)
             self.settled = True
         else:
             self._release()
@@ -296,11 +301,11 @@ class Join(Generic[T]):
             hole.is_told = True
             error = BackfillFailed(self._instrument_id, self._topic, cause)
             error.__cause__ = hole.error
-            self._owner.failed(error)
+            self._delegate.failed(error)
 
     def _release(self) -> None:
         """The first hole is none any more: what was held behind it, up to the next."""
-        self._line.popleft()
+        self._queue.popleft()
         for item in self._held():
             if self._series.key(item) in self._filled:
                 self.repeats += 1
@@ -310,8 +315,8 @@ class Join(Generic[T]):
         self.settled = True
 
     def _held(self) -> Iterator[T]:
-        while self._line and not isinstance(self._line[0], _Hole):
-            item = self._line.popleft()
+        while self._queue and not isinstance(self._queue[0], _Hole):
+            item = self._queue.popleft()
             assert not isinstance(item, _Hole)
             yield item
 
@@ -333,7 +338,7 @@ class Join(Generic[T]):
             self._gaps[key(item)], self._gap = self._gap, None
             if len(self._gaps) > KEPT:
                 del self._gaps[next(iter(self._gaps))]
-        self._owner.hand_over(self._topic, item, burst)
+        self._delegate.hand_over(self._topic, item, burst)
 
     def told(self) -> Iterator[T | Gap]:
         """What was handed over, as far as it is kept, and what is missing in it."""
@@ -346,6 +351,6 @@ class Join(Generic[T]):
             yield self._gap
 
     def _give_gap(self, missing: Missing, cause: str) -> None:
-        name, at = self._instrument_id, self._owner.moment()
+        name, at = self._instrument_id, self._delegate.moment()
         gap = self._gap = Gap(self._topic, *missing, cause, name, at)
-        self._owner.hand_over(self._topic, gap, True)
+        self._delegate.hand_over(self._topic, gap, True)

@@ -18,7 +18,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
-from .child import Child
+from .child import WorkerProcess
 from .ipc import GarbageError, Unpacker, pack
 from .library import mark_library_thread
 from .stream import Selector
@@ -27,48 +27,48 @@ from .timing import Reconnect, backoff
 log = logging.getLogger("okex_ws")
 
 # How often a child is looked at that says nothing.
-LOOK_EVERY = 1.0
+CHECK_INTERVAL = 1.0
 
 
-class Owner(Protocol):
+class ProcessObserver(Protocol):
     """Whose child it is. All of it is called on the keeper's thread."""
 
-    def begin(self) -> None:
-        """A child runs: `Keeper.tell` it everything."""
+    def process_started(self) -> None:
+        """A child runs: `Supervisor.send` it everything."""
         ...
 
-    def heard(self, message: Any) -> None:
+    def message_received(self, message: Any) -> None:
         """It said something."""
         ...
 
-    def ended(self, why: str) -> None:
+    def process_ended(self, why: str) -> None:
         """It ended, or could not be started; it is started again in a while."""
         ...
 
-    def over(self) -> None:
+    def supervisor_stopped(self) -> None:
         """No child will be started any more."""
         ...
 
 
-class Keeper:
-    """A child that *owner* wants, until it is closed.
+class Supervisor:
+    """A child that *observer* wants, until it is closed.
 
     *patience* is how many seconds a child has for its goodbye. *spawn* makes one.
     """
 
     def __init__(
         self,
-        owner: Owner,
+        observer: ProcessObserver,
         name: str,
         policy: Reconnect,
         patience: float,
-        spawn: Callable[[], Child],
+        spawn: Callable[[], WorkerProcess],
     ) -> None:
-        self._owner = owner
+        self._observer = observer
         self._policy = policy
         self._patience = patience
         self._spawn = spawn
-        self._child: Child | None = None
+        self._process: WorkerProcess | None = None
         self._outgoing: deque[object] = deque()
         self._closing = False
         # Re-entrant: a signal handler may wake in the middle of a wake-up.
@@ -89,24 +89,24 @@ class Keeper:
             raise
 
     @property
-    def works(self) -> bool:
+    def process_runs(self) -> bool:
         """Whether there is a child that did not end: asked of the system, each time."""
-        child = self._child
-        return child is not None and child.runs
+        process = self._process
+        return process is not None and process.runs
 
     @property
     def running(self) -> bool:
         """Whether the thread has not ended."""
         return self._thread.is_alive()
 
-    def tell(self, *message: object) -> None:
+    def send(self, *message: object) -> None:
         """Have the child told, in order; nothing if there is none."""
         with self._lock:
-            if self._child is not None:
+            if self._process is not None:
                 self._outgoing.append(message)
         self._wake()
 
-    def untell(self) -> None:
+    def discard_unsent(self) -> None:
         """Forget what was to be told."""
         with self._lock:
             self._outgoing.clear()
@@ -127,9 +127,9 @@ class Keeper:
         """In a forked child: nothing is said to anybody, nothing is left open."""
         self._lock = threading.RLock()
         self._closing = True
-        if self._child is not None:
-            self._child.forked()
-            self._child = None
+        if self._process is not None:
+            self._process.forked()
+            self._process = None
         self._close_wakers()
 
     def _wake(self) -> None:
@@ -155,12 +155,12 @@ class Keeper:
                 why = self._serve()
                 if self._closing:
                     return
-                self._owner.ended(why)
+                self._observer.process_ended(why)
                 if time.monotonic() - began >= self._policy.healthy_after:
                     waits = self._new_waits()
                 self._idle(next(waits))
         finally:
-            self._owner.over()
+            self._observer.supervisor_stopped()
             self._close_wakers()
 
     def _new_waits(self) -> Iterator[float]:
@@ -182,17 +182,17 @@ class Keeper:
     def _serve(self) -> str:
         """The life of one child, from its start to its end; why it ended."""
         try:
-            child = self._spawn()
+            process = self._spawn()
         except Exception as error:
             # The system's refusal, or what else there is between us and a process.
             return f"the reading process cannot be started: {error}"
-        self._child = child
+        self._process = process
         why = ""
         try:
-            self._owner.begin()
+            self._observer.process_started()
             with Selector() as selector:
                 selector.register(self._receiver, selectors.EVENT_READ)
-                self._converse(child, selector)
+                self._converse(process, selector)
         except GarbageError as error:
             why = f", as it said what makes no sense: {error}"
         except Exception as bug:
@@ -200,35 +200,35 @@ class Keeper:
             why = f", after an internal error: {bug!r}"
         finally:
             # From here on it works no more, whatever it does until it is gone.
-            self._child = None
-            how = child.end()
+            self._process = None
+            how = process.end()
         return f"the reading process ended ({how}){why}"
 
-    def _converse(self, child: Child, selector: Any) -> None:
+    def _converse(self, process: WorkerProcess, selector: Any) -> None:
         """Until either side has no more to say."""
         unpacker, unsent = Unpacker(), bytearray()
         give_up, events = math.inf, 0
         while True:
             if self._closing and give_up == math.inf:
-                self.tell("close")
+                self.send("close")
                 give_up = time.monotonic() + self._patience
             unsent += self._packed()
             wanted = selectors.EVENT_READ | (selectors.EVENT_WRITE if unsent else 0)
             if wanted != events:
                 if events:
-                    selector.unregister(child.sock)
-                selector.register(child.sock, events := wanted)
-            left = min(give_up - time.monotonic(), LOOK_EVERY)
+                    selector.unregister(process.sock)
+                selector.register(process.sock, events := wanted)
+            left = min(give_up - time.monotonic(), CHECK_INTERVAL)
             if left <= 0:
                 return
             selector.select(left)
             self._drain()
-            runs = child.runs
+            runs = process.runs
             if unsent:
-                del unsent[: child.send(unsent)]
-            data = child.receive()
+                del unsent[: process.send(unsent)]
+            data = process.receive()
             for message in unpacker.feed(data or b""):
-                self._owner.heard(message)
+                self._observer.message_received(message)
             # Whoever was forked off may hold its end of the socket open.
             if data == b"" or (data is None and not runs):
                 return

@@ -30,7 +30,7 @@ class Closing(ABC):
         self.close()
 
 
-class Forked(Protocol):
+class ForkAware(Protocol):
     """What has to be told that it is in a forked child."""
 
     def forked(self) -> None:
@@ -40,7 +40,7 @@ class Forked(Protocol):
         ...
 
 
-def tell_forks(objects: Iterable[Forked]) -> None:
+def register_for_fork(objects: Iterable[ForkAware]) -> None:
     """Have each of *objects*, as they are at a fork, told of it in the child."""
 
     def forked() -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 
-from .lifecycle import tell_forks
+from .lifecycle import register_for_fork
 from .rest_wire import Rule
 from .timing import Budget
 
@@ -51,4 +51,4 @@ class Limiter:
 
 # Of the machine's own clock.
 PROCESS = Limiter()
-tell_forks([PROCESS])
+register_for_fork([PROCESS])

@@ -38,7 +38,7 @@ class Step(Enum):
     SILENT = "no answer came"
     UNHEARD = "no answer came to an unsubscribe that has to be"
     REFUSE = "the exchange refused the channel"
-    SPOIL = "a push could not be read"
+    INVALIDATE = "a push could not be read"
     BREAK = "a push that others build on was lost, or failed its proof"
 
 
@@ -61,7 +61,7 @@ TRANSITIONS: dict[Phase, dict[Step, Phase]] = {
         Step.PUSH: Phase.FLOWING,
         Step.LEAVE: Phase.LEAVING,
         Step.LEFT: Phase.IDLE,
-        Step.SPOIL: Phase.ACKED,
+        Step.INVALIDATE: Phase.ACKED,
         Step.BREAK: Phase.BROKEN,
         Step.REFUSE: Phase.REFUSED,
     },
@@ -81,19 +81,19 @@ TRANSITIONS: dict[Phase, dict[Step, Phase]] = {
 Target = TypeVar("Target")
 
 
-class Line(Generic[Target]):
+class SubscriptionState(Generic[Target]):
     """One channel of the conversation; *target* is whatever its data is for."""
 
     __slots__ = (
         "attempts",
         "breaks",
-        "chained",
-        "crowd",
         "flows_since",
         "in_doubt",
+        "incremental",
+        "max_batch",
         "name",
+        "needs_snapshot",
         "not_before",
-        "owes",
         "phase",
         "silent_at",
         "suspect",
@@ -102,19 +102,19 @@ class Line(Generic[Target]):
     )
 
     def __init__(
-        self, name: str, target: Target, owes: bool, chained: bool = False
+        self, name: str, target: Target, needs_snapshot: bool, incremental: bool = False
     ) -> None:
         self.name = name
         self.target = target
         # Whether a push is owed right after the acknowledgement (a snapshot channel).
-        self.owes = owes
+        self.needs_snapshot = needs_snapshot
         # Whether each push builds on the one before: one that is lost breaks it.
-        self.chained = chained
+        self.incremental = incremental
         self.phase = Phase.IDLE
         self.wanted = True
         # How many it is asked together with, at the most: fewer after each failure, and
         # alone in the end, so that an error can mean nobody else.
-        self.crowd = math.inf
+        self.max_batch = math.inf
         # A subscribe went unanswered, and may yet be acknowledged.
         self.in_doubt = False
         self.attempts = 0
@@ -140,7 +140,7 @@ class Line(Generic[Target]):
         carry it, and would answer a subscribe without a snapshot.
         """
         first = self.phase is Phase.LEAVING and self.attempts == 0
-        unheard = first and self.chained and self.wanted
+        unheard = first and self.incremental and self.wanted
         return self.step(Step.UNHEARD if unheard else Step.SILENT)
 
     # --- What its pushes are worth --------------------------------------------------
@@ -150,16 +150,16 @@ class Line(Generic[Target]):
         self.step(Step.PUSH)
         self.attempts, self.silent_at, self.flows_since = 0, math.inf, now
 
-    def spoil(self, now: float, timeouts: Timeouts) -> None:
+    def invalidate(self, now: float, timeouts: Timeouts) -> None:
         """A push was lost: the next one is owed, or the channel as it was is over."""
-        if self.chained:
-            self.renew(now, timeouts)
-        elif self.owes and self.step(Step.SPOIL):
+        if self.incremental:
+            self.resubscribe(now, timeouts)
+        elif self.needs_snapshot and self.step(Step.INVALIDATE):
             self.await_push(now, timeouts)
 
     def await_push(self, now: float, timeouts: Timeouts) -> None:
         """If a push is owed, it is owed from *now*, and not for ever."""
-        if self.owes:
+        if self.needs_snapshot:
             self.silent_at = now + doubled(
                 timeouts.first_push, self.attempts, timeouts.retry_cap
             )
@@ -174,10 +174,10 @@ class Line(Generic[Target]):
         if self.suspect and received <= self.flows_since:
             return False
         self.suspect = True
-        self.renew(now, timeouts)
+        self.resubscribe(now, timeouts)
         return True
 
-    def renew(self, now: float, timeouts: Timeouts) -> None:
+    def resubscribe(self, now: float, timeouts: Timeouts) -> None:
         """Have it subscribed anew: at once, or later if it broke lately."""
         if not self.step(Step.BREAK):
             return
@@ -216,12 +216,12 @@ class Line(Generic[Target]):
     @property
     def due(self) -> float:
         """When time alone will have it call for something."""
-        if self.mends or (self.phase is Phase.IDLE and self.wanted):
+        if self.resubscribing or (self.phase is Phase.IDLE and self.wanted):
             return self.not_before
         return self.silent_at if self.phase is Phase.ACKED else math.inf
 
     @property
-    def mends(self) -> bool:
+    def resubscribing(self) -> bool:
         """Whether it is broken, and will be left only to be asked for again."""
         return self.phase is Phase.BROKEN and self.wanted
 

@@ -13,8 +13,8 @@ from .timing import doubled
 
 if TYPE_CHECKING:
     from .credentials import Credentials
-    from .protocols import Wire
-    from .wire import Name
+    from .protocols import WireProtocol
+    from .wire import ChannelName
 
 
 class Login:
@@ -43,12 +43,12 @@ class Login:
         self.asked = True
         return self._text(wall)
 
-    def again(self, now: float) -> None:
+    def retry_later(self, now: float) -> None:
         """No answer came, or one that may be another the next time."""
         self.due = now + doubled(1.0, self._attempts, self._retry_cap)
         self._attempts += 1
 
-    def never(self) -> None:
+    def refuse(self) -> None:
         """The key is refused."""
         self.due, self.asked = math.inf, False
 
@@ -64,7 +64,7 @@ class Login:
 
 
 def check_logins(
-    wire: Wire, names: Iterable[Name], credentials: Credentials | None
+    wire: WireProtocol, names: Iterable[ChannelName], credentials: Credentials | None
 ) -> None:
     """``ValueError`` for a channel that needs a login where there is no key."""
     for name in names:

@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 from .book_channel import BookChannel
 from .channel import Channel, DepthChannel
 from .messages import Item, State
-from .protocols import Wire
+from .protocols import WireProtocol
 from .shared import Slot, TornError
 from .trust import Lease, Link, Published
-from .wire import BookData, DepthData, Name, Push
+from .wire import BookData, ChannelName, DepthData, Push
 
 # Of a row: price, size, and two more numbers of at most 64 characters.
 _ROW = 4 * (64 + 2) + 6
@@ -26,13 +26,13 @@ _CAUSE = 300
 
 # Links that are open at the same time: each is a connection, with a thread of its own.
 LINKS = 256
-LINK_ROOM = 64
+LINK_CAPACITY = 64
 
 _STATES = {state.value: state for state in State}
 _NAMES = {state: state.value for state in State}
 
 
-def room(name: Name) -> int:
+def slot_capacity(name: ChannelName) -> int:
     """How many bytes the largest value of a channel takes."""
     return _REST + 2 * max(5, name.levels) * _ROW
 
@@ -40,7 +40,7 @@ def room(name: Name) -> int:
 # --- The two ways of a value ----------------------------------------------------------
 
 
-class Shown(NamedTuple):
+class SlotContent(NamedTuple):
     """What is in the slot of a channel."""
 
     shown: Published
@@ -91,12 +91,14 @@ class RemoteLink:
     number is there no more is lost. So is all that came from a process that ended.
     """
 
-    __slots__ = ("_number", "_slot", "_works")
+    __slots__ = ("_number", "_process_runs", "_slot")
 
-    def __init__(self, slot: Slot, number: int, works: Callable[[], bool]) -> None:
+    def __init__(
+        self, slot: Slot, number: int, process_runs: Callable[[], bool]
+    ) -> None:
         self._slot = slot
         self._number = number
-        self._works = works
+        self._process_runs = process_runs
 
     def _seen(self) -> _LinkSeen:
         try:
@@ -107,27 +109,27 @@ class RemoteLink:
 
     @property
     def lease(self) -> Lease | None:
-        """See `trust.Signs`."""
+        """See `trust.SignsOfLife`."""
         return self._seen().lease
 
     @property
     def lost(self) -> bool:
-        """See `trust.Signs`."""
+        """See `trust.SignsOfLife`."""
         number, lost, _ = self._seen()
-        return lost or number != self._number or not self._works()
+        return lost or number != self._number or not self._process_runs()
 
     @property
     def heard(self) -> float:
-        """See `trust.Signs`."""
+        """See `trust.SignsOfLife`."""
         return self._slot.pulse
 
 
 class RemoteLinks:
-    """All links of another process; *works* tells whether that one has not ended."""
+    """All links of another process; *process_runs* tells whether it has not ended."""
 
-    def __init__(self, slots: list[Slot], works: Callable[[], bool]) -> None:
+    def __init__(self, slots: list[Slot], process_runs: Callable[[], bool]) -> None:
         self._slots = slots
-        self._works = works
+        self._process_runs = process_runs
         self._newest: dict[int, RemoteLink] = {}
 
     def lose(self) -> None:
@@ -139,11 +141,11 @@ class RemoteLinks:
         """The link of that *number*, if it is (still) at *place*."""
         known = self._newest.get(place)
         if known is None or known._number != number:
-            known = RemoteLink(self._slots[place], number, self._works)
+            known = RemoteLink(self._slots[place], number, self._process_runs)
             self._newest[place] = known
         return known
 
-    def decode(self, payload: bytes) -> Shown:
+    def decode(self, payload: bytes) -> SlotContent:
         """What a channel shows."""
         head, data, (received, wall, lag, overdue) = marshal.loads(payload)  # noqa: S302
         state, cause, epoch, place, number, acknowledged = head
@@ -156,18 +158,18 @@ class RemoteLinks:
         shown = Published(
             _STATES[state], cause, epoch, link, data, received, wall, lag, overdue
         )
-        return Shown(shown, acknowledged)
+        return SlotContent(shown, acknowledged)
 
 
 # --- Channels that are read alone -----------------------------------------------------
 
 
-class _Still(NamedTuple):
+class _FrozenSlot(NamedTuple):
     """In place of a slot that is not this channel's any more."""
 
-    value: Shown
+    value: SlotContent
 
-    def get(self) -> Shown:
+    def get(self) -> SlotContent:
         return self.value
 
 
@@ -177,13 +179,13 @@ class Mirror:
     To set what it shows is to write there: only while no other process does.
     """
 
-    _slot: Slot | _Still
+    _slot: Slot | _FrozenSlot
 
-    def _get(self) -> Shown:
+    def _get(self) -> SlotContent:
         try:
-            shown: Shown = self._slot.get()
+            shown: SlotContent = self._slot.get()
         except TornError as error:
-            return Shown(Published(State.RESYNCING, str(error), 0), False)
+            return SlotContent(Published(State.RESYNCING, str(error), 0), False)
         return shown
 
     @property
@@ -212,18 +214,20 @@ class Mirror:
         link = None if signs is None else Link(signs.heard)
         if link is not None:
             link.lost = True
-        self._slot = _Still(Shown(shown._replace(link=link, data=None), False))
+        self._slot = _FrozenSlot(
+            SlotContent(shown._replace(link=link, data=None), False)
+        )
 
     def forked(self) -> None:
         """In a forked child: the same, and nothing is read."""
         shown = Published(State.CLOSED, "closed in a forked process", 0)
-        self._slot = _Still(Shown(shown, False))
+        self._slot = _FrozenSlot(SlotContent(shown, False))
 
 
 class DepthMirror(Mirror, DepthChannel):
     """Snapshots of the best levels."""
 
-    def __init__(self, wire: Wire, name: Name, slot: Slot) -> None:
+    def __init__(self, wire: WireProtocol, name: ChannelName, slot: Slot) -> None:
         self._slot = slot
         super().__init__(wire, name)
 
@@ -231,7 +235,7 @@ class DepthMirror(Mirror, DepthChannel):
 class BookMirror(Mirror, BookChannel):
     """A whole book."""
 
-    def __init__(self, wire: Wire, name: Name, slot: Slot) -> None:
+    def __init__(self, wire: WireProtocol, name: ChannelName, slot: Slot) -> None:
         self._slot = slot
         super().__init__(wire, name)
 
@@ -239,7 +243,7 @@ class BookMirror(Mirror, BookChannel):
 class StateMirror(Mirror, Channel):
     """Any other channel: its state is shared, and what comes over it is not."""
 
-    def __init__(self, wire: Wire, name: Name, slot: Slot) -> None:
+    def __init__(self, wire: WireProtocol, name: ChannelName, slot: Slot) -> None:
         self._slot = slot
         super().__init__(wire, name)
 
@@ -257,12 +261,12 @@ class StateMirror(Mirror, Channel):
 
 
 AnyMirror = DepthMirror | BookMirror | StateMirror
-_KINDS: dict[str, Callable[[Wire, Name, Slot], AnyMirror]] = {
+_KINDS: dict[str, Callable[[WireProtocol, ChannelName, Slot], AnyMirror]] = {
     "depth": DepthMirror,
     "book": BookMirror,
 }
 
 
-def make_mirror(wire: Wire, name: Name, slot: Slot) -> AnyMirror:
+def make_mirror(wire: WireProtocol, name: ChannelName, slot: Slot) -> AnyMirror:
     """The mirror of a channel; it writes its first word into *slot*."""
     return _KINDS.get(name.kind, StateMirror)(wire, name, slot)

@@ -7,16 +7,16 @@ import ssl
 from collections.abc import Callable
 from typing import Literal, TypedDict
 
-from .callbacks import Caller, OnState, check_callables
+from .callbacks import CallbackRunner, OnState, check_callables
 from .connection import Settings
 from .credentials import Credentials
 from .dispatcher import Dispatcher
-from .filler import Filler
+from .filler import HistoryWorker
 from .history import History
 from .isolated import check_isolated
-from .isolation import IsolatedPlan
-from .plan import Plan
-from .protocols import Wire
+from .isolation import IsolatedPool
+from .plan import Pool
+from .protocols import WireProtocol
 from .protocols.v3 import PROTOCOL as V3
 from .protocols.v5 import PROTOCOL as V5
 from .proxy import proxy_finder
@@ -26,7 +26,7 @@ from .timing import Clock, Ping, Reconnect, SystemClock, Timeouts
 from .trust import Link
 from .venues import Venue, find_venue, retired
 
-WIRES: dict[str, Wire] = {"v3": V3, "v5": V5}
+WIRE_PROTOCOLS: dict[str, WireProtocol] = {"v3": V3, "v5": V5}
 
 
 class ConnectionOptions(TypedDict, total=False):
@@ -48,18 +48,18 @@ class ConnectionOptions(TypedDict, total=False):
     recorder: Recorder | None
 
 
-AnyPlan = Plan | IsolatedPlan
+AnyPool = Pool | IsolatedPool
 
 
-def find_plan(feed: object) -> AnyPlan:
+def find_pool(feed: object) -> AnyPool:
     """The plan behind a ``Feed``."""
-    plan = getattr(feed, "_plan", None)
-    if not isinstance(plan, (Plan, IsolatedPlan)):
+    pool = getattr(feed, "_pool", None)
+    if not isinstance(pool, (Pool, IsolatedPool)):
         raise TypeError(f"feed is a Feed, got {feed!r}")
-    return plan
+    return pool
 
 
-def make_plan(
+def make_pool(
     venue: str | Venue,
     on_state: OnState | None = None,
     *,
@@ -78,7 +78,7 @@ def make_plan(
     isolate: bool = False,
     recorder: Recorder | None = None,
     link: Callable[[float], Link] = Link,
-) -> AnyPlan:
+) -> AnyPool:
     """The plan of a feed to *venue*; keywords and errors as of `Feed`.
 
     *link* makes the signs of life of each of its connections.
@@ -93,7 +93,7 @@ def make_plan(
     _check_type("recorder", recorder, Recorder)
     check_callables(history_source=history_source)
     _check_credentials(credentials, where)
-    ping, wire = Ping(ping_interval, probe_interval), WIRES[where.protocol]
+    ping, wire = Ping(ping_interval, probe_interval), WIRE_PROTOCOLS[where.protocol]
     if isolate:
         here: dict[str, object] = {"clock": clock, "network": network, "rng": rng}
         here |= {"recorder": recorder, "history_source": history_source}
@@ -101,7 +101,7 @@ def make_plan(
         pings = {"ping_interval": ping_interval, "probe_interval": probe_interval}
         others = {"proxy": proxy, "reconnect": reconnect, "timeouts": timeouts}
         options = {"credentials": credentials, **pings, **others}
-        return IsolatedPlan(where, wire, options)
+        return IsolatedPool(where, wire, options)
     ticking = clock or SystemClock()
     settings = Settings(
         ticking,
@@ -114,14 +114,17 @@ def make_plan(
         recorder,
     )
     inline = callbacks == "inline"
-    caller = Caller() if inline else Dispatcher(f"okex_ws:{where.name}:callbacks")
-    past = _Past(where, proxy, ssl_context, history_source)
-    filler = Filler(f"okex_ws:{where.name}:history", ticking, past, past.check)
-    filler.in_use = history_source is not None
-    return Plan(where, wire, settings, credentials, on_state, caller, filler)
+    runner = (
+        CallbackRunner() if inline else Dispatcher(f"okex_ws:{where.name}:callbacks")
+    )
+    source = _HistorySource(where, proxy, ssl_context, history_source)
+    name = f"okex_ws:{where.name}:history"
+    worker = HistoryWorker(name, ticking, source, source.check)
+    worker.in_use = history_source is not None
+    return Pool(where, wire, settings, credentials, on_state, runner, worker)
 
 
-class _Past:
+class _HistorySource:
     """The past of a *venue*: what *given* makes, or its own REST interface."""
 
     def __init__(

@@ -11,13 +11,13 @@ log = logging.getLogger("okex_ws")
 MINUTE = 60.0
 
 
-class OnceAMinute:
+class LogThrottle:
     """Leave to speak of a kind of thing, once a minute each."""
 
     def __init__(self) -> None:
         self._said: dict[str, float] = {}
 
-    def may_say(self, kind: str, now: float) -> bool:
+    def allows(self, kind: str, now: float) -> bool:
         """Whether *kind* was not spoken of for a minute; then it is now."""
         if now < self._said.get(kind, -MINUTE) + MINUTE:
             return False
@@ -25,7 +25,7 @@ class OnceAMinute:
         return True
 
 
-class Outage:
+class OutageLog:
     """The time from a loss until a connection has proven itself by a pong."""
 
     def __init__(self) -> None:
@@ -33,7 +33,7 @@ class Outage:
         self._said = 0.0
         self._losses = 0
 
-    def say(self, endpoint: str, error: OkexWSError, now: float) -> None:
+    def log_loss(self, endpoint: str, error: OkexWSError, now: float) -> None:
         """Log a loss or a failed attempt, as a warning if it is time for one."""
         self._losses += 1
         if self._since is None:

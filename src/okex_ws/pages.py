@@ -13,20 +13,20 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-Ask = TypeVar("Ask")
+PageRequest = TypeVar("PageRequest")
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Source(Generic[Ask]):
+class PageSource(Generic[PageRequest]):
     """A way to ask for what is older than a place, newest first, at most *size*.
 
-    *ask* is given that place (``None`` for the newest) and how many. One without
+    *request* is given that place (``None`` for the newest) and how many. One without
     *pages* knows the newest alone, whatever the place.
     """
 
     size: int
-    ask: Callable[[int | None, int], Ask]
+    request: Callable[[int | None, int], PageRequest]
     pages: bool = True
 
 
@@ -94,8 +94,8 @@ class Found(Generic[T]):
 
 
 def collect(
-    sources: Sequence[Source[Ask]],
-    fetch: Callable[[Ask], Sequence[tuple[int, T]]],
+    sources: Sequence[PageSource[PageRequest]],
+    fetch: Callable[[PageRequest], Sequence[tuple[int, T]]],
     found: Found[T],
     keep: Callable[[T], bool] = lambda thing: True,
 ) -> list[T]:
@@ -111,7 +111,7 @@ def collect(
             # Two more than are missing: the last one again, and the newest candle may
             # still be open.
             count = min(source.size, found.missing + 2)
-            page = fetch(source.ask(older_than, count))
+            page = fetch(source.request(older_than, count))
             if not source.pages:
                 doubts += 1
                 if found.reaches(page) or doubts == 2:

@@ -22,7 +22,7 @@ _LEVEL = 6
 _AGAIN = 1.0
 
 
-class Parts:
+class RotatingFiles:
     """A recording at *path*, a new file whenever one is *max_bytes* or *max_seconds*.
 
     *repeated* gives the lines with which each further part begins. *clock* is seconds

@@ -12,65 +12,65 @@ import weakref
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
-from .callbacks import Callbacks, Caller, OnState
+from .callbacks import CallbackRunner, Callbacks, OnState
 from .channel import Channel
 from .connection import HOST_GAP, Connection, Settings
 from .counters import Counts
 from .credentials import Credentials
 from .errors import OkexWSError
-from .filler import Filler
+from .filler import HistoryWorker
 from .history import check_history
-from .inboxes import Inboxes
-from .joined import Past
-from .lifecycle import tell_forks
+from .inboxes import UpdateQueues
+from .joined import HistoryOptions
+from .lifecycle import register_for_fork
 from .login import check_logins
 from .messages import ConnectionReport, Stats
-from .protocols import Wire
-from .route import Route
-from .seating import Seating
-from .succession import Succession
-from .tally import tally
+from .protocols import WireProtocol
+from .route import ConnectionChannels
+from .seating import Placement
+from .succession import Handover
+from .tally import collect_stats
 from .trust import Limits
-from .updates import Inbox
+from .updates import UpdateQueue
 from .venues import Venue
 from .view import View
-from .wire import Name, Path
+from .wire import ChannelName, SocketPath
 
 
-class Plan:
+class Pool:
     """The connections of one feed, its channels and their holders."""
 
     def __init__(
         self,
         venue: Venue,
-        wire: Wire,
+        wire: WireProtocol,
         settings: Settings,
         credentials: Credentials | None = None,
         on_state: OnState | None = None,
-        caller: Caller | None = None,
-        filler: Filler | None = None,
+        callback_runner: CallbackRunner | None = None,
+        history_worker: HistoryWorker | None = None,
     ) -> None:
         self.venue = venue
         self.wire = wire
         self.clock = settings.clock
         self.on_state = on_state
-        self.caller = caller or Caller()
-        self.filler = filler or Filler("", self.clock)
+        self.callback_runner = callback_runner or CallbackRunner()
+        self.history_worker = history_worker or HistoryWorker("", self.clock)
         self._settings = settings
         self._credentials = credentials
         # Whether what comes over its channels is in another process.
         self.isolated = False
         # A feed that a subscription made for itself ends with it.
-        self.private = False
+        self.closes_with_subscription = False
         self.closed = False
         # Those not closed, and what each of them holds that did not fail.
         self.views: tuple[View, ...] = ()
-        self._holdings: dict[View, dict[Route, list[Channel]]] = {}
-        self._seating = Seating(venue, wire, self._make_route)
+        self._held: dict[View, dict[ConnectionChannels, list[Channel]]] = {}
+        self._placement = Placement(venue, wire, self._make_group)
         # Iterators over all there is, and will be.
-        self._inboxes = Inboxes()
+        self._queues = UpdateQueues()
         # Connections over which nothing could be had, until they have ended.
-        self._parting: tuple[Connection, ...] = ()
+        self._draining: tuple[Connection, ...] = ()
         # Whose counts are not folded into the past yet, and what is.
         self._present: dict[View, None] = {}
         self.past: Counter[str] = Counter()
@@ -78,87 +78,91 @@ class Plan:
         self._leaving: Counter[View] = Counter()
         # Re-entrant: a signal handler, or the collector, may close in the middle.
         self._lock = threading.RLock()
-        _plans.add(self)
+        _pools.add(self)
 
     # --- On any thread --------------------------------------------------------------
 
     def make_view(
-        self, owner: object, label: str, limits: Limits, callbacks: Callbacks
+        self, subscription: object, label: str, limits: Limits, callbacks: Callbacks
     ) -> View:
-        """What *owner* reads, once it is attached."""
-        return View(owner, label, limits, self.clock, callbacks)
+        """What *subscription* reads, once it is attached."""
+        return View(subscription, label, limits, self.clock, callbacks)
 
-    def history(self, items: int, market: str, names: Mapping[str, Name]) -> Past:
+    def history(
+        self, items: int, market: str, names: Mapping[str, ChannelName]
+    ) -> HistoryOptions:
         """So much of the past of these channels; ``ValueError`` if they have none."""
         check_history(items, names)
-        self.filler.use()
-        return Past(items, market, self.filler)
+        self.history_worker.use()
+        return HistoryOptions(items, market, self.history_worker)
 
-    def attach(self, view: View, names: Mapping[str, Name]) -> None:
+    def attach(self, view: View, names: Mapping[str, ChannelName]) -> None:
         """Have *view* carry these channels, by topic; connect where nobody did yet.
 
         ``ValueError`` if the feed is closed, or a channel cannot be had as asked.
         """
         with self._lock:
             self._check(names.values())
-            before = self.routes
-            seats = self._seating.take(names)
-            holding: dict[Route, list[Channel]] = {}
-            for channel, route in seats.values():
+            before = self.groups
+            placed_channels = self._placement.take(names)
+            held: dict[ConnectionChannels, list[Channel]] = {}
+            for channel, group in placed_channels.values():
                 channel.users += 1
-                holding.setdefault(route, []).append(channel)
-            view.carry({topic: seat.channel for topic, seat in seats.items()})
+                held.setdefault(group, []).append(channel)
+            view.carry(
+                {topic: placed.channel for topic, placed in placed_channels.items()}
+            )
             view.callbacks.begin()
             self.views = (*self.views, view)
-            self._holdings[view], self._present[view] = holding, None
+            self._held[view], self._present[view] = held, None
             # A connection that is taken over from changes its name in there.
-            joining, inboxes = tuple(holding.items()), tuple(self._inboxes)
-        for inbox in inboxes:
-            view.follow(inbox, own=False)
-        for route, carried in joining:
-            self._join(route, view, carried)
-        self._start([route for route, _ in joining if route not in before], view)
+            joining, queues = tuple(held.items()), tuple(self._queues)
+        for queue in queues:
+            view.follow(queue, own=False)
+        for group, carried in joining:
+            self._join(group, view, carried)
+        self._start([group for group, _ in joining if group not in before], view)
 
     @staticmethod
-    def _join(route: Route, view: View, channels: list[Channel]) -> None:
-        route.connection.submit(lambda: route.join(view, channels))
+    def _join(group: ConnectionChannels, view: View, channels: list[Channel]) -> None:
+        group.connection.submit(lambda: group.join(view, channels))
 
-    def _check(self, names: Iterable[Name]) -> None:
+    def _check(self, names: Iterable[ChannelName]) -> None:
         if self.closed:
             raise ValueError("the feed is closed")
         check_logins(self.wire, names, self._credentials)
 
-    def _make_route(self, path: Path, key: str) -> Route:
-        route = Route(self, path, self.clock)
+    def _make_group(self, path: SocketPath, key: str) -> ConnectionChannels:
+        group = ConnectionChannels(self, path, self.clock)
         name = f"okex_ws:{self.venue.name}:{key}"
         credentials = self._credentials if path.login else None
-        route.connection = Connection(
-            self.venue, self.wire, path, route, self._settings, name, credentials
+        group.connection = Connection(
+            self.venue, self.wire, path, group, self._settings, name, credentials
         )
-        return route
+        return group
 
     @property
-    def routes(self) -> tuple[Route, ...]:
+    def groups(self) -> tuple[ConnectionChannels, ...]:
         """The connections that channels live on."""
-        return self._seating.routes
+        return self._placement.groups
 
-    def _start(self, routes: list[Route], view: View) -> None:
-        for number, route in enumerate(routes):
+    def _start(self, groups: list[ConnectionChannels], view: View) -> None:
+        for number, group in enumerate(groups):
             try:
-                self.caller.start()
-                route.connection.start()
+                self.callback_runner.start()
+                group.connection.start()
             except RuntimeError as error:
                 # No thread to be had: as if it had never been asked for.
-                self._abandon(routes[number:], OkexWSError(str(error)))
+                self._abandon(groups[number:], OkexWSError(str(error)))
                 self.detach(view)
                 raise
 
-    def _abandon(self, routes: list[Route], error: OkexWSError) -> None:
+    def _abandon(self, groups: list[ConnectionChannels], error: OkexWSError) -> None:
         with self._lock:
-            self._seating.close(*routes)
-            for route in routes:
-                route.error = error
-                route.connection.discard()
+            self._placement.close(*groups)
+            for group in groups:
+                group.error = error
+                group.connection.discard()
 
     def detach(self, view: View) -> None:
         """*view* is closed."""
@@ -166,7 +170,7 @@ class Plan:
         view.callbacks.mute()
         with self._lock:
             self.views = tuple(other for other in self.views if other is not view)
-            if view not in self._holdings and view not in self._leaving:
+            if view not in self._held and view not in self._leaving:
                 self._fold(view)  # it failed, and left then
         self.release(view)
 
@@ -185,81 +189,92 @@ class Plan:
         with self._lock:
             if self.closed:
                 return  # every route tells its own end
-            holding = self._holdings.pop(view, {})
-            for channels in holding.values():
+            held = self._held.pop(view, {})
+            for channels in held.values():
                 for channel in channels:
                     channel.users -= 1
-            if holding:
-                self._leaving[view] = len(holding)
-        for route, channels in holding.items():
-            self._leave(route, view, channels)
-        if self.private:
+            if held:
+                self._leaving[view] = len(held)
+        for group, channels in held.items():
+            self._leave(group, view, channels)
+        if self.closes_with_subscription:
             for connection in self.connections:
                 connection.close()
-            self.caller.close()
-            self.filler.close()
+            self.callback_runner.close()
+            self.history_worker.close()
 
     @staticmethod
-    def _leave(route: Route, view: View, channels: list[Channel]) -> None:
-        route.connection.submit(lambda: route.leave(view, channels))
+    def _leave(group: ConnectionChannels, view: View, channels: list[Channel]) -> None:
+        group.connection.submit(lambda: group.leave(view, channels))
 
-    def follow(self, inbox: Inbox) -> None:
-        """Bring all that is told, now and of what comes later, into *inbox* too."""
+    def follow(self, queue: UpdateQueue) -> None:
+        """Bring all that is told, now and of what comes later, into *queue* too."""
         with self._lock:
-            self._inboxes.add(inbox)
+            self._queues.add(queue)
             views, closed = self.views, self.closed
         for view in views:
-            view.follow(inbox, own=False)
+            view.follow(queue, own=False)
         if closed:
-            inbox.close()
+            queue.close()
 
     def stats(self, views: Sequence[View] | None = None) -> Stats:
         """The counts of its connections, and of *views*; of all, and of the past."""
         with self._lock:
             if views is not None:
-                return tally(self.connections, views, Counter(), self.past_counts)
-            present, living = tuple(self._present), tuple(self._seating.living)
-            past = self.past + self._inboxes.skipped()
-            return tally(self.connections, present, past, self.past_counts, living)
+                return collect_stats(
+                    self.connections, views, Counter(), self.past_counts
+                )
+            present, living = tuple(self._present), tuple(self._placement.living)
+            past = self.past + self._queues.skipped()
+            return collect_stats(
+                self.connections, present, past, self.past_counts, living
+            )
 
     def close(self) -> None:
         """Have everything end; returns at once."""
         with self._lock:
             self.closed = True
-            connections, inboxes = self.connections, tuple(self._inboxes)
+            connections, queues = self.connections, tuple(self._queues)
         for view in self.views:
             view.closed = True
             view.callbacks.mute()
         for connection in connections:
             connection.close()
-        self.caller.close()
-        self.filler.close()
-        for inbox in inboxes:
-            inbox.close()
+        self.callback_runner.close()
+        self.history_worker.close()
+        for queue in queues:
+            queue.close()
 
     @property
     def connections(self) -> tuple[Connection, ...]:
         """All that have not ended."""
-        return (*(route.connection for route in self.routes), *self._parting)
+        return (*(group.connection for group in self.groups), *self._draining)
 
     def reports(self) -> tuple[ConnectionReport, ...]:
         """How each connection stands."""
         return tuple(
-            route.connection.report(len(route.channels), route.depths)
-            for route in self.routes
+            group.connection.report(len(group.channels), group.depths)
+            for group in self.groups
         )
 
     @property
     def has_ended(self) -> bool:
         """Whether no thread is left, or was ever started."""
-        return not (self.connections or self.caller.running or self.filler.running)
+        return not (
+            self.connections
+            or self.callback_runner.running
+            or self.history_worker.running
+        )
 
     def join(self, timeout: float | None) -> bool:
         """Wait for the end of every thread; False if it has not come in time."""
         give_up = None if timeout is None else self.clock.monotonic() + timeout
         ended = True
-        threads: list[Connection | Caller | Filler] = [*self.connections, self.caller]
-        for thread in (*threads, self.filler):
+        threads: list[Connection | CallbackRunner | HistoryWorker] = [
+            *self.connections,
+            self.callback_runner,
+        ]
+        for thread in (*threads, self.history_worker):
             left = None if give_up is None else give_up - self.clock.monotonic()
             ended &= thread.join(None if left is None else max(0.0, left))
         return ended
@@ -268,8 +283,8 @@ class Plan:
         """In a forked child: closed, without a word to the peer or a lock taken."""
         self._lock = threading.RLock()
         self.closed = True
-        self.caller.forked()
-        self.filler.forked()
+        self.callback_runner.forked()
+        self.history_worker.forked()
         for view in self.views:
             view.forked()
         for connection in self.connections:
@@ -277,18 +292,18 @@ class Plan:
 
     # --- On the connections' threads ------------------------------------------------
 
-    def wanted(self, route: Route) -> list[Channel]:
+    def wanted(self, group: ConnectionChannels) -> list[Channel]:
         """See `route.Owner`."""
         with self._lock:
-            channels = list(route.channels.values())
+            channels = list(group.channels.values())
         return [channel for channel in channels if channel.error is None]
 
-    def forget(self, channel: Channel, route: Route) -> bool:
+    def forget(self, channel: Channel, group: ConnectionChannels) -> bool:
         """See `route.Owner`."""
         with self._lock:
             if channel.users:
                 return False
-            if self._seating.leave(channel, route):
+            if self._placement.leave(channel, group):
                 self.past += channel.counts
         return True
 
@@ -301,99 +316,99 @@ class Plan:
                 if view not in self.views:
                     self._fold(view)
 
-    def retire(self, route: Route, error: OkexWSError) -> None:
+    def retire(self, group: ConnectionChannels, error: OkexWSError) -> None:
         """See `route.Owner`."""
         with self._lock:
-            route.error = error
-            self._seating.close(route)
-            self._part(route.connection)
-            succession = self._end_succession(route)
-        route.connection.close()
-        if succession is not None and succession.new is route:
-            succession.old.troubled(error)
-        elif succession is not None:
-            succession.new.connection.close()
+            group.error = error
+            self._placement.close(group)
+            self._drain(group.connection)
+            handover = self._end_handover(group)
+        group.connection.close()
+        if handover is not None and handover.new is group:
+            handover.old.troubled(error)
+        elif handover is not None:
+            handover.new.connection.close()
 
     @staticmethod
-    def _end_succession(route: Route) -> Succession | None:
-        succession = route.succession
-        if succession is not None:
-            succession.old.succession = succession.new.succession = None
-        return succession
+    def _end_handover(group: ConnectionChannels) -> Handover | None:
+        handover = group.handover
+        if handover is not None:
+            handover.old.handover = handover.new.handover = None
+        return handover
 
-    def _part(self, *leaving: Connection) -> None:
+    def _drain(self, *leaving: Connection) -> None:
         """Keep *leaving* in sight until they have ended."""
-        parting = list(leaving)
-        for connection in self._parting:
+        draining = list(leaving)
+        for connection in self._draining:
             if connection in leaving:
                 continue
             if connection.join(0):
                 self.past_counts.absorb(connection.counts)
             else:
-                parting.append(connection)
-        self._parting = tuple(parting)
+                draining.append(connection)
+        self._draining = tuple(draining)
 
-    def _unpart(self, staying: Connection) -> None:
-        self._parting = tuple(c for c in self._parting if c is not staying)
+    def _undrain(self, staying: Connection) -> None:
+        self._draining = tuple(c for c in self._draining if c is not staying)
 
     # --- One connection after another -----------------------------------------------
 
     def rotate(self) -> None:
         """Have every connection be replaced by a new one, without a gap; any thread."""
-        for route in self.routes:
-            self.succeed(route)
+        for group in self.groups:
+            self.start_handover(group)
 
-    def succeed(self, route: Route) -> None:
+    def start_handover(self, group: ConnectionChannels) -> None:
         """See `route.Owner`."""
         with self._lock:
-            if route.succession is not None:
+            if group.handover is not None:
                 # Of one that is to take over itself: it will, and is followed then.
-                route.succession.again |= route.succession.new is route
+                group.handover.again |= group.handover.new is group
                 return
-            if self.closed or route not in self.routes or not route.channels:
+            if self.closed or group not in self.groups or not group.channels:
                 return
-            new = self._make_route(route.path, next(iter(route.channels)))
-            succession = Succession(route, new, self._seating, self._install)
-            route.succession = new.succession = succession
-            self._part(new.connection)
+            new = self._make_group(group.path, next(iter(group.channels)))
+            handover = Handover(group, new, self._placement, self._install)
+            group.handover = new.handover = handover
+            self._drain(new.connection)
         try:
             new.connection.start()
         except RuntimeError:
             # No thread to be had: as if it had never been asked for.
             with self._lock:
-                self._end_succession(route)
-                self._unpart(new.connection)
+                self._end_handover(group)
+                self._undrain(new.connection)
             new.connection.discard()
             raise
 
-    def _install(self, succession: Succession) -> None:
+    def _install(self, handover: Handover) -> None:
         """The new route has the place of the old one, its channels and its views."""
-        old, new = succession.old, succession.new
+        old, new = handover.old, handover.new
         with self._lock:
-            if old not in self.routes:  # it was retired meanwhile
+            if old not in self.groups:  # it was retired meanwhile
                 new.connection.close()
                 return
-            twins = self._seating.replace(old, new)
-            old.heir, new.succession = new, None
-            for holding in self._holdings.values():
-                if old in holding:
-                    holding[new] = holding.pop(old)
-            self._unpart(new.connection)
-            self._part(old.connection)
-        new.take_over(twins, succession)
-        if succession.again:
+            standbys = self._placement.replace(old, new)
+            old.successor, new.handover = new, None
+            for held in self._held.values():
+                if old in held:
+                    held[new] = held.pop(old)
+            self._undrain(new.connection)
+            self._drain(old.connection)
+        new.take_over(standbys, handover)
+        if handover.again:
             new.ending()
 
-    def abandon(self, route: Route) -> None:
+    def cancel_handover(self, group: ConnectionChannels) -> None:
         """See `route.Owner`."""
         with self._lock:
-            succession = self._end_succession(route)
-        if succession is not None:
-            succession.new.connection.close()
+            handover = self._end_handover(group)
+        if handover is not None:
+            handover.new.connection.close()
 
 
-_plans: weakref.WeakSet[Plan] = weakref.WeakSet()
+_pools: weakref.WeakSet[Pool] = weakref.WeakSet()
 
 
-tell_forks([HOST_GAP])
-tell_forks(_plans)
+register_for_fork([HOST_GAP])
+register_for_fork(_pools)

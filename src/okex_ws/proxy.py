@@ -42,7 +42,7 @@ class Proxy:
 FindProxy = Callable[[str, str, int], "Proxy | None"]
 
 
-class Talk(Protocol):
+class TunnelStream(Protocol):
     """The connection to a proxy, as far as its handshake needs it."""
 
     def send(self, data: bytes) -> int:
@@ -143,25 +143,27 @@ def authority(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def open_tunnel(talk: Talk, proxy: Proxy, host: str, port: int, endpoint: str) -> None:
-    """Have *proxy* connect *talk* to a target; what comes behind its yes is left there.
+def open_tunnel(
+    stream: TunnelStream, proxy: Proxy, host: str, port: int, endpoint: str
+) -> None:
+    """Have *proxy* connect *stream* to a target; what follows its answer is left there.
 
-    Raises `HandshakeFailed` for every other answer, and what *talk* raises.
+    Raises `HandshakeFailed` for every other answer, and what *stream* raises.
     """
-    way, answer = f"{proxy}: ", bytearray()
+    via, answer = f"{proxy}: ", bytearray()
     try:
-        talk.send(_request(proxy, authority(host, port)))
+        stream.send(_request(proxy, authority(host, port)))
     except UnicodeError as error:
-        raise ConnectionLost(endpoint, f"{way}no such name: {error}") from error
+        raise ConnectionLost(endpoint, f"{via}no such name: {error}") from error
     try:
-        whole = read_head(lambda size: talk.recv(size, "answer to CONNECT"), answer)
+        whole = read_head(lambda size: stream.recv(size, "answer to CONNECT"), answer)
     except OkexWSError as failure:
         refused = _refusal(endpoint, answer, proxy)
         if refused is None:
             raise
         raise refused from failure
     if not whole:
-        reason = f"{way}an answer of more than {MAX_HANDSHAKE} bytes"
+        reason = f"{via}an answer of more than {MAX_HANDSHAKE} bytes"
         raise HandshakeFailed(endpoint, reason)
     if (refused := _refusal(endpoint, answer, proxy)) is not None:
         raise refused

@@ -80,7 +80,7 @@ def local_exchange(request: pytest.FixtureRequest) -> Iterator[LocalExchange]:
         pytest.fail(str(missing), pytrace=False)  # it says what to install
     exchange = LocalExchange(**_keywords(request.node, LocalExchange))
     with pytest.MonkeyPatch.context() as patch, exchange:
-        _go_there_directly(patch)
+        _bypass_proxy(patch)
         yield exchange
     if not exchange.close():
         pytest.fail("the local exchange did not end", pytrace=False)
@@ -100,8 +100,8 @@ def okx_is_local(local_exchange: LocalExchange) -> Iterator[LocalExchange]:
     ):
         for name, venue in list(VENUES.items()):
             patch.setitem(VENUES, name, _moved(venue, local_exchange))
-        _give_a_key(local_exchange, patch)
-        _have_it_trusted(local_exchange, os.path.join(folder, "trusted.pem"), patch)
+        _set_credentials(local_exchange, patch)
+        _trust_certificate(local_exchange, os.path.join(folder, "trusted.pem"), patch)
         yield local_exchange
 
 
@@ -136,7 +136,7 @@ def _moved(venue: Venue, exchange: LocalExchange) -> Venue:
     )
 
 
-def _go_there_directly(patch: pytest.MonkeyPatch) -> None:
+def _bypass_proxy(patch: pytest.MonkeyPatch) -> None:
     """No proxy of the environment leads to this machine."""
     from urllib.request import getproxies_environment
 
@@ -145,7 +145,7 @@ def _go_there_directly(patch: pytest.MonkeyPatch) -> None:
         patch.setenv("no_proxy", f"{spared},127.0.0.1".lstrip(","))
 
 
-def _give_a_key(exchange: LocalExchange, patch: pytest.MonkeyPatch) -> None:
+def _set_credentials(exchange: LocalExchange, patch: pytest.MonkeyPatch) -> None:
     # Where nobody may log in, whoever runs the tests keeps his own key to himself.
     key = exchange.credentials[0] if exchange.credentials else None
     for field in ("api_key", "secret_key", "passphrase"):
@@ -154,7 +154,7 @@ def _give_a_key(exchange: LocalExchange, patch: pytest.MonkeyPatch) -> None:
             patch.setenv(f"OKX_{field.upper()}", getattr(key, field))
 
 
-def _have_it_trusted(
+def _trust_certificate(
     exchange: LocalExchange, path: str, patch: pytest.MonkeyPatch
 ) -> None:
     if exchange.ssl_context is None:

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Union
 
 from .callbacks import OnError, OnMessage, OnState, check_callables
-from .following import Following
+from .following import BaseSubscription
 from .messages import Data
-from .options import find_plan
+from .options import find_pool
 from .series import DataChannel
 from .trust import NO_LIMITS
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 Argument = Union[str, Mapping[str, str]]
 
 
-class RawSubscription(Following):
+class RawSubscription(BaseSubscription):
     """Channels that are not about one instrument, each push a `Data`.
 
         RawSubscription([{"channel": "orders", "instType": "ANY"}], feed=feed)  # v5
@@ -53,17 +53,17 @@ class RawSubscription(Following):
         check_callables(on_message=on_message, on_state=on_state, on_error=on_error)
         if isinstance(args, (str, Mapping)) or not isinstance(args, Iterable):
             raise TypeError(f"args is a sequence of channels, like [{args!r}]")
-        plan = find_plan(feed)
-        if plan.isolated:
+        pool = find_pool(feed)
+        if pool.isolated:
             raise ValueError(
                 "a feed with isolate=True shares the newest depth alone: give a"
                 " RawSubscription a Feed without it"
             )
-        names = {name.key: name for name in map(plan.wire.raw, args)}
+        names = {name.key: name for name in map(pool.wire.raw, args)}
         if not names:
             raise ValueError("args is empty: name at least one channel")
         label = ", ".join(names)
-        super().__init__(plan, False, label, NO_LIMITS, on_message, on_state, on_error)
+        super().__init__(pool, False, label, NO_LIMITS, on_message, on_state, on_error)
         self._begin(names)
 
     @property
@@ -84,7 +84,7 @@ class RawSubscription(Following):
         Raises:
             ValueError: *argument* is not subscribed here, or left out of several.
         """
-        key = self._only() if argument is None else self._plan.wire.raw(argument).key
+        key = self._only() if argument is None else self._pool.wire.raw(argument).key
         item = self._view.latest(key)
         assert item is None or isinstance(item, Data)
         return item

@@ -22,11 +22,11 @@ from typing import Any
 from .credentials import Credentials
 from .errors import OkexWSError, RecordingFailed
 from .library import mark_library_thread
-from .lifecycle import Closing, tell_forks
-from .outage import OnceAMinute
-from .parts import Parts
+from .lifecycle import Closing, register_for_fork
+from .outage import LogThrottle
+from .parts import RotatingFiles
 from .recording import Entry, write_line
-from .tape import Frame, Tape
+from .tape import Frame, RecordingTap
 from .timing import Clock, check_number, check_whole
 
 log = logging.getLogger("okex_ws")
@@ -85,7 +85,7 @@ class Recorder(Closing):
         self._closing = False
         # What each open connection began with.
         self._open: dict[int, Entry] = {}
-        self._parts = Parts(
+        self._files = RotatingFiles(
             self._path, _library(), self._repeated, max_bytes, max_seconds
         )
         self._numbers, self._lines = itertools.count(1), itertools.count(1)
@@ -95,10 +95,10 @@ class Recorder(Closing):
         self._size = 0
         # Entries that are missing at the end of the queue, and how many ever were.
         self._missing = self._lost = 0
-        self._tapes: weakref.WeakSet[Tape] = weakref.WeakSet()
+        self._taps: weakref.WeakSet[RecordingTap] = weakref.WeakSet()
         # Entries that could not be written, and why; the writer's.
         self._unwritten, self._why = 0, ""
-        self._quiet = OnceAMinute()
+        self._throttle = LogThrottle()
         self._thread: threading.Thread | None = None
         self._ended = False
         _recorders.add(self)
@@ -143,12 +143,12 @@ class Recorder(Closing):
         facts: Mapping[str, Any],
         credentials: Credentials | None,
         tell: Tell,
-    ) -> Tape:
+    ) -> RecordingTap:
         """That of one more connection; *tell* is given what goes wrong, any thread."""
-        tape = Tape(self, next(self._lines), clock, facts, credentials, tell)
+        tap = RecordingTap(self, next(self._lines), clock, facts, credentials, tell)
         with self._changed:
-            self._tapes.add(tape)
-        return tape
+            self._taps.add(tap)
+        return tap
 
     def number(self) -> int:
         """See `tape.Sink`."""
@@ -201,7 +201,7 @@ class Recorder(Closing):
         self._changed = threading.Condition(threading.RLock())
         self._waiting = deque()
         if not self._ended:
-            self._parts.discard()
+            self._files.discard()
         self._closing = self._ended = True
 
     # --- The writer's thread --------------------------------------------------------
@@ -236,16 +236,16 @@ class Recorder(Closing):
             missing = _lost(wall, mono, self._unwritten, self._why)
             lines.insert(0, write_line(missing))
         try:
-            self._parts.write(lines)
+            self._files.write(lines)
         except OSError as error:
             self._unwritten += len(entries)
             self._lost += len(entries)
             self._failed(error)
             return
         self._unwritten = 0
-        if self._parts.is_full:
+        if self._files.is_full:
             try:
-                self._parts.rotate()
+                self._files.rotate()
             except OSError as error:
                 self._failed(error)
 
@@ -263,15 +263,15 @@ class Recorder(Closing):
     def _failed(self, error: OSError) -> None:
         """Say that something could not be written: at once, then once a minute."""
         self._why = error.strerror or str(error)
-        if not self._quiet.may_say("failed", time.monotonic()):
+        if not self._throttle.allows("failed", time.monotonic()):
             return
-        failure = RecordingFailed(self._parts.name, self._why, self._lost)
+        failure = RecordingFailed(self._files.name, self._why, self._lost)
         failure.__cause__ = error
         log.warning("%s", failure, extra={"event": "recording failed"})
         with self._changed:
-            tapes = list(self._tapes)
-        for tape in tapes:
-            tape.tell(failure)
+            taps = list(self._taps)
+        for tap in taps:
+            tap.tell(failure)
 
     def _end(self) -> None:
         with self._changed:
@@ -284,9 +284,9 @@ class Recorder(Closing):
         ]
         try:
             try:
-                self._parts.write(lines)
+                self._files.write(lines)
             finally:
-                self._parts.close()
+                self._files.close()
         except OSError as error:
             self._failed(error)
         self._ended = True
@@ -323,4 +323,4 @@ def _check(max_bytes: int | None, max_seconds: float | None) -> None:
 _recorders: weakref.WeakSet[Recorder] = weakref.WeakSet()
 
 
-tell_forks(_recorders)
+register_for_fork(_recorders)

@@ -268,7 +268,7 @@ def _read_capture(name: str) -> Iterator[Entry]:
     try:
         for at, payload, binary in captures.read(name):
             yield Entry(at, at, 1, "in", payload, binary)
-    except captures.Damage as damage:
+    except captures.CaptureDamaged as damage:
         raise RecordingDamaged(damage.path, damage.line, damage.why) from damage
 
 

@@ -18,8 +18,8 @@ from .channel import Channel
 from .errors import ConnectionLost, OkexWSError
 from .messages import State
 from .mirror import encode, encode_link
-from .outage import OnceAMinute
-from .shared import Place, Slot
+from .outage import LogThrottle
+from .shared import Slot, SlotAddress
 from .timing import Clock
 from .trust import NO_LIMITS, Link, Published
 from .view import View
@@ -103,7 +103,7 @@ class SharedLinks:
         return SharedLink(now, slot, place, number, self._before_lease, free)
 
 
-class Berth:
+class SlotWriter:
     """Where one channel of one subscription is written; any of the threads."""
 
     def __init__(self, channel: Channel, slot: Slot, base: int) -> None:
@@ -112,7 +112,7 @@ class Berth:
         # What the epoch had come to before this process.
         self._base = base
         self._written: object = None
-        self._quiet = OnceAMinute()
+        self._throttle = LogThrottle()
         self._lock = threading.Lock()
 
     def flush(self, now: float = 0.0) -> None:
@@ -141,7 +141,7 @@ class Berth:
         """In place of what cannot be written; whatever follows is a new epoch."""
         channel, cause = self.channel, f"it does not fit in shared memory: {error}"
         channel.counts["skipped too large"] += 1
-        if self._quiet.may_say("too large", now):
+        if self._throttle.allows("too large", now):
             log.warning("%s: %s", channel.name, cause, extra={"event": "dropped"})
         none = shown._replace(state=State.RESYNCING, cause=cause, data=None, lag=None)
         payload = self._encode(none)
@@ -154,10 +154,10 @@ class Berth:
             self._slot = None
 
 
-class Spot(NamedTuple):
+class SlotAssignment(NamedTuple):
     """Where a channel is to be shown, and the epoch that it had come to."""
 
-    place: Place
+    address: SlotAddress
     epoch: int
 
 
@@ -180,25 +180,24 @@ class Relay(View):
         self.number = number
         self._slots = slots
         self._say = tell
-        self._berths: dict[Channel, Berth] = {}
+        self._writers: dict[Channel, SlotWriter] = {}
         self._refused: set[str] = set()
 
     def carry(self, channels: Mapping[str, Channel]) -> None:
         """See `View.carry`."""
         super().carry(channels)
-        self.quiet = (
-            False  # each push is written; of those that wait, the newest will do
-        )
-        self._berths = {c: Berth(c, *self._slots[t]) for t, c in channels.items()}
+        # Each push is written; of those that wait, the newest will do.
+        self.wants_pushes = True
+        self._writers = {c: SlotWriter(c, *self._slots[t]) for t, c in channels.items()}
 
     @property
-    def berths(self) -> Iterable[Berth]:
+    def writers(self) -> Iterable[SlotWriter]:
         """Where its channels are written."""
-        return self._berths.values()
+        return self._writers.values()
 
     def pushed(self, channel: Channel, text: str, now: float) -> None:
         """See `View.pushed`."""
-        self._berths[channel].flush(now)
+        self._writers[channel].flush(now)
         super().pushed(channel, text, now)
 
     def tell(self, now: float) -> None:
@@ -212,8 +211,8 @@ class Relay(View):
 
     def flush(self, now: float = 0.0) -> None:
         """Write whatever its channels show that is not there yet."""
-        for berth in self._berths.values():
-            berth.flush(now)
+        for writer in self._writers.values():
+            writer.flush(now)
 
     def wake(self) -> None:
         """See `View.wake`."""
@@ -231,5 +230,5 @@ class Relay(View):
 
     def leave(self) -> None:
         """Write nothing more."""
-        for berth in self._berths.values():
-            berth.leave()
+        for writer in self._writers.values():
+            writer.leave()

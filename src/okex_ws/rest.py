@@ -25,18 +25,18 @@ except ImportError as _missing:
 
 from . import rest_v3, rest_v5
 from .errors import WireError
-from .fetching import Fetcher, Tries
-from .http_pool import Pool
+from .fetching import Fetcher, RetryPolicy
+from .http_pool import HttpPool
 from .instrument import Instrument
 from .items import make_candle, make_trade
-from .lifecycle import Closing, tell_forks
+from .lifecycle import Closing, register_for_fork
 from .limiter import PROCESS, Limiter
 from .messages import Candle, PastBook, Trade
-from .pages import Found, Source, collect
-from .protocols import Wire, v3, v5
+from .pages import Found, PageSource, collect
+from .protocols import WireProtocol, v3, v5
 from .protocols.names import KNOWN
 from .proxy import proxy_finder
-from .rest_wire import Ask, Dialect
+from .rest_wire import RestProtocol, RestRequest
 from .stream import TcpNetwork, check_ssl_context
 from .timing import Clock, SystemClock, check_seconds, check_whole, utc
 from .venues import Venue, check_instrument, find_venue
@@ -44,9 +44,9 @@ from .wire import CandleData, TradeData
 
 T = TypeVar("T")
 
-_WIRES: dict[str, tuple[Wire, Dialect]] = {
-    "v3": (v3.PROTOCOL, rest_v3.DIALECT),
-    "v5": (v5.PROTOCOL, rest_v5.DIALECT),
+_PROTOCOLS: dict[str, tuple[WireProtocol, RestProtocol]] = {
+    "v3": (v3.PROTOCOL, rest_v3.REST_PROTOCOL),
+    "v5": (v5.PROTOCOL, rest_v5.REST_PROTOCOL),
 }
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _MILLISECOND = timedelta(milliseconds=1)
@@ -109,11 +109,11 @@ class Rest(Closing):
         check_seconds("timeout", timeout)
         check_seconds("patience", patience)
         check_whole("retries", retries, least=0)
-        self._wire, self._dialect = _WIRES[self.venue.protocol]
+        self._wire, self._protocol = _PROTOCOLS[self.venue.protocol]
         self._clock = clock or SystemClock()
         self._closing = threading.Event()
         self._network: TcpNetwork | None = None
-        self._pool: Pool | None = None
+        self._pool: HttpPool | None = None
         begin: Callable[[float], None] = lambda seconds: None  # noqa: E731
         if transport is None:
             transport = self._pool = self._make_pool(ssl_context, proxy)
@@ -124,8 +124,8 @@ class Rest(Closing):
         self._fetcher = Fetcher(
             self.venue.rest,
             self._client,
-            Tries(timeout, retries, patience),
-            self._dialect,
+            RetryPolicy(timeout, retries, patience),
+            self._protocol,
             begin=begin,
             pause=pause or self._closing.wait,
             closing=self._is_closing,
@@ -136,11 +136,13 @@ class Rest(Closing):
         )
         _opened.add(self)
 
-    def _make_pool(self, ssl_context: ssl.SSLContext | None, proxy: str | None) -> Pool:
+    def _make_pool(
+        self, ssl_context: ssl.SSLContext | None, proxy: str | None
+    ) -> HttpPool:
         assert self.venue.rest is not None
         clock = self._clock
         self._network = TcpNetwork(clock, ssl_context=ssl_context, proxy=proxy)
-        return Pool(self.venue.rest, self._network, clock, self._is_closing)
+        return HttpPool(self.venue.rest, self._network, clock, self._is_closing)
 
     def _is_closing(self) -> bool:
         return self._closing.is_set()
@@ -182,15 +184,15 @@ class Rest(Closing):
                 f" not {market!r:.80}"
             )
         families: Sequence[str | None] = (None,)
-        by_family = self._dialect.families(market)
+        by_family = self._protocol.families(market)
         if by_family is not None:
-            families = self._get(by_family, self._dialect.read_families)
+            families = self._get(by_family, self._protocol.read_families)
         return tuple(
             each
             for family in families
             for each in self._get(
-                self._dialect.instruments(market, family),
-                lambda data: self._dialect.read_instruments(data, market),
+                self._protocol.instruments(market, family),
+                lambda data: self._protocol.read_instruments(data, market),
             )
         )
 
@@ -202,9 +204,9 @@ class Rest(Closing):
         """
         self._check(instrument_id, market, "depth")
         check_whole("levels", levels)
-        many = min(levels, self._dialect.levels)
-        ask = self._dialect.book(instrument_id, market, many)
-        depth = self._get(ask, self._dialect.read_book)
+        many = min(levels, self._protocol.levels)
+        request = self._protocol.book(instrument_id, market, many)
+        depth = self._get(request, self._protocol.read_book)
         bids, asks = (
             tuple(tuple(row) for row in side[:many])
             for side in (depth.bids, depth.asks)
@@ -227,13 +229,13 @@ class Rest(Closing):
         self._check(instrument_id, market, topic)
         check_whole("limit", limit)
         after, before = _number("after_id", after_id), _number("before_id", before_id)
-        dialect = self._dialect
+        protocol = self._protocol
 
         def page(data: Any) -> list[tuple[int, TradeData]]:
-            found = dialect.read_trades(data, instrument_id)
+            found = protocol.read_trades(data, instrument_id)
             return [(_place(each), each) for each in found]
 
-        sources = dialect.trades(instrument_id, market, before, limit)
+        sources = protocol.trades(instrument_id, market, before, limit)
         found: Found[TradeData] = Found(after, before, limit, exact=True)
         single = self._collect(sources, page, found, lambda each: True)
         wall = self._clock.wall()
@@ -265,16 +267,16 @@ class Rest(Closing):
         own_name = KNOWN[topic].of(self.venue.protocol, market)
         assert own_name is not None
         oldest, newest = _after_ms(after), _before_ms(before)
-        if (seconds := self._dialect.seconds_of(own_name)) is not None:
+        if (seconds := self._protocol.seconds_of(own_name)) is not None:
             # Asked for before the candles, so that those were closed already.
             closed = self._time_ms() - 1000 * seconds + 1
             newest = closed if newest is None else min(newest, closed)
 
         def page(data: Any) -> list[tuple[int, CandleData]]:
-            found = self._dialect.read_candles(data)
+            found = self._protocol.read_candles(data)
             return [(each.start_ms, each) for each in found]
 
-        sources = self._dialect.candles(instrument_id, market, own_name)
+        sources = self._protocol.candles(instrument_id, market, own_name)
         found: Found[CandleData] = Found(oldest, newest, limit)
         untold = seconds is not None
         closed_ones = self._collect(
@@ -294,20 +296,20 @@ class Rest(Closing):
 
     def _collect(
         self,
-        sources: Sequence[Source[Ask]],
+        sources: Sequence[PageSource[RestRequest]],
         page: Callable[[Any], list[tuple[int, T]]],
         found: Found[T],
         keep: Callable[[T], bool],
     ) -> list[T]:
-        return collect(sources, lambda ask: self._get(ask, page), found, keep)
+        return collect(sources, lambda request: self._get(request, page), found, keep)
 
-    def _get(self, ask: Ask, read: Callable[[Any], T]) -> T:
+    def _get(self, request: RestRequest, read: Callable[[Any], T]) -> T:
         return self._fetcher.get(
-            ask, lambda answer: read(self._dialect.data(ask, answer))
+            request, lambda answer: read(self._protocol.data(request, answer))
         )
 
     def _time_ms(self) -> int:
-        return self._get(self._dialect.time(), self._dialect.read_time)
+        return self._get(self._protocol.time(), self._protocol.read_time)
 
     def _check(self, instrument_id: str, market: str, topic: str) -> None:
         check_instrument(instrument_id, market, self.venue)
@@ -320,7 +322,7 @@ class Rest(Closing):
 _opened: weakref.WeakSet[Rest] = weakref.WeakSet()
 
 
-tell_forks(_opened)
+register_for_fork(_opened)
 
 
 def _no_rest(venue: Venue) -> str:

@@ -13,12 +13,12 @@ from typing import Any
 from .errors import WireError
 from .instrument import Instrument
 from .numerals import decimal, quote
-from .pages import Source
+from .pages import PageSource
 from .protocols import v3
 from .protocols.values import given, iso_ms, optional
 from .rest_wire import (
-    Answer,
-    Ask,
+    HttpResponse,
+    RestRequest,
     Rule,
     body_of,
     by_status,
@@ -38,28 +38,28 @@ _PRICES = ("open", "high", "low", "close")
 
 
 class RestV3:
-    """OKEX v3, and OKJ's v3 of today. Stateless: one instance, `DIALECT`, does."""
+    """OKEX v3, and OKJ's v3 of today. Stateless; `REST_PROTOCOL` is one."""
 
     levels = 200
     # ccxt's table: system error, endpoint failed, timed out; too frequent.
-    passing = frozenset(("30009", "30030", "30044"))
-    crowded = frozenset(("30014", "30026"))
+    transient = frozenset(("30009", "30030", "30044"))
+    rate_limited = frozenset(("30014", "30026"))
 
-    def data(self, ask: Ask, answer: Answer) -> Any:
+    def data(self, request: RestRequest, answer: HttpResponse) -> Any:
         """The body itself, unless it is an object with a code."""
-        body = body_of(ask, answer)
+        body = body_of(request, answer)
         if type(body) is dict:
             code = body.get("error_code") or body.get("code")
             if code not in (None, "", "0"):
                 said = body.get("error_message") or body.get("message")
-                raise refused(ask, answer, code, said, int)
+                raise refused(request, answer, code, said, int)
         if answer.status != 200:
-            raise by_status(ask, answer)
+            raise by_status(request, answer)
         return body
 
-    def time(self) -> Ask:
+    def time(self) -> RestRequest:
         """``{"iso": "...", "epoch": "..."}``."""
-        return Ask("/api/general/v3/time", {}, Rule("time", _LIMIT))
+        return RestRequest("/api/general/v3/time", {}, Rule("time", _LIMIT))
 
     def read_time(self, data: Any) -> int:
         """Epoch milliseconds."""
@@ -67,17 +67,19 @@ class RestV3:
 
     # --- What there is --------------------------------------------------------------
 
-    def instruments(self, market: str, family: str | None) -> Ask:
+    def instruments(self, market: str, family: str | None) -> RestRequest:
         """Options are listed by their underlying."""
         below = f"/{family}" if family is not None else ""
         rule = Rule(f"{market}/instruments", _LIMIT)
-        return Ask(f"/api/{market}/v3/instruments{below}", {}, rule)
+        return RestRequest(f"/api/{market}/v3/instruments{below}", {}, rule)
 
-    def families(self, market: str) -> Ask | None:
+    def families(self, market: str) -> RestRequest | None:
         """Of options."""
         if market != "option":
             return None
-        return Ask("/api/option/v3/underlying", {}, Rule("option/underlying", _LIMIT))
+        return RestRequest(
+            "/api/option/v3/underlying", {}, Rule("option/underlying", _LIMIT)
+        )
 
     def read_families(self, data: Any) -> list[str]:
         """A list of names."""
@@ -87,7 +89,7 @@ class RestV3:
         """All of them."""
         return read_each("instrument", data, lambda each: _instrument(each, market))
 
-    def book(self, instrument_id: str, market: str, levels: int) -> Ask:
+    def book(self, instrument_id: str, market: str, levels: int) -> RestRequest:
         """Called ``depth`` on swap."""
         what = "depth" if market == "swap" else "book"
         return _about(instrument_id, market, what, {"size": str(levels)})
@@ -103,17 +105,17 @@ class RestV3:
 
     def trades(
         self, instrument_id: str, market: str, before: int | None, limit: int
-    ) -> list[Source[Ask]]:
+    ) -> list[PageSource[RestRequest]]:
         """The newest alone on spot; pages of a hundred elsewhere."""
         size, pages = _TRADES[market], market != "spot"
 
-        def ask(older_than: int | None, count: int) -> Ask:
+        def request(older_than: int | None, count: int) -> RestRequest:
             params = {"limit": str(count if pages or before is None else size)}
             if pages and older_than is not None:
                 params["after"] = str(older_than)
             return _about(instrument_id, market, "trades", params)
 
-        return [Source(size, ask, pages)]
+        return [PageSource(size, request, pages)]
 
     def read_trades(self, data: Any, instrument_id: str) -> list[TradeData]:
         """Elements that name no instrument."""
@@ -121,18 +123,18 @@ class RestV3:
 
     def candles(
         self, instrument_id: str, market: str, own_name: str
-    ) -> list[Source[Ask]]:
+    ) -> list[PageSource[RestRequest]]:
         """By windows of time, as long as a page at the most."""
         seconds = self.seconds_of(own_name)
 
-        def ask(older_than: int | None, count: int) -> Ask:
+        def request(older_than: int | None, count: int) -> RestRequest:
             assert older_than is not None
             end = older_than / 1000
             window = {"start": _iso(end - count * seconds), "end": _iso(end + 1)}
             params = {"granularity": str(seconds), **window}
             return _about(instrument_id, market, "candles", params)
 
-        return [Source(_CANDLES[market], ask)]
+        return [PageSource(_CANDLES[market], request)]
 
     def seconds_of(self, own_name: str) -> int:
         """Of ``candle60s``; an answer does not tell whether a candle is over."""
@@ -143,12 +145,16 @@ class RestV3:
         return read_each("candle", data, _candle)
 
 
-DIALECT = RestV3()
+REST_PROTOCOL = RestV3()
 
 
-def _about(instrument_id: str, market: str, what: str, params: dict[str, str]) -> Ask:
+def _about(
+    instrument_id: str, market: str, what: str, params: dict[str, str]
+) -> RestRequest:
     rule = Rule(f"{market}/{what}", _LIMIT)
-    return Ask(f"/api/{market}/v3/instruments/{instrument_id}/{what}", params, rule)
+    return RestRequest(
+        f"/api/{market}/v3/instruments/{instrument_id}/{what}", params, rule
+    )
 
 
 def _iso(seconds: float) -> str:

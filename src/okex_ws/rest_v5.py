@@ -16,12 +16,12 @@ from typing import Any
 from .errors import WireError
 from .instrument import Instrument
 from .numerals import decimal, quote
-from .pages import Source
+from .pages import PageSource
 from .protocols import v5
 from .protocols.values import epoch_ms, given, optional
 from .rest_wire import (
-    Answer,
-    Ask,
+    HttpResponse,
+    RestRequest,
     Rule,
     body_of,
     by_status,
@@ -45,30 +45,30 @@ _CANDLE = re.compile(r"(mark-price-|index-)?candle(\w+)")
 
 
 class RestV5:
-    """OKX v5, and OKJ's. Stateless: one instance, `DIALECT`, does."""
+    """OKX v5, and OKJ's. Stateless: one instance, `REST_PROTOCOL`, does."""
 
     levels = 400
     # Unavailable, timed out, busy, system error: "Error Code" of the documentation.
-    passing = frozenset(("50001", "50004", "50013", "50026"))
-    crowded = frozenset(("50011", "50061"))
+    transient = frozenset(("50001", "50004", "50013", "50026"))
+    rate_limited = frozenset(("50011", "50061"))
 
-    def data(self, ask: Ask, answer: Answer) -> Any:
+    def data(self, request: RestRequest, answer: HttpResponse) -> Any:
         """The ``data`` of the envelope; a code that is not 0 is a no, at any status."""
-        body = body_of(ask, answer)
+        body = body_of(request, answer)
         if type(body) is not dict:
-            raise WireError("shape", f"not an object: {quote(body)}", ask.path)
+            raise WireError("shape", f"not an object: {quote(body)}", request.path)
         code = body.get("code")
         if code != "0":
-            raise refused(ask, answer, code, body.get("msg"))
+            raise refused(request, answer, code, body.get("msg"))
         if answer.status != 200:
-            raise by_status(ask, answer)
+            raise by_status(request, answer)
         if type(body.get("data")) is not list:
-            raise WireError("shape", f"data is {quote(body.get('data'))}", ask.path)
+            raise WireError("shape", f"data is {quote(body.get('data'))}", request.path)
         return body["data"]
 
-    def time(self) -> Ask:
+    def time(self) -> RestRequest:
         """``{"ts": "..."}``."""
-        return Ask("/api/v5/public/time", {}, _TIME)
+        return RestRequest("/api/v5/public/time", {}, _TIME)
 
     def read_time(self, data: Any) -> int:
         """Epoch milliseconds."""
@@ -79,21 +79,23 @@ class RestV5:
 
     # --- What there is --------------------------------------------------------------
 
-    def instruments(self, market: str, family: str | None) -> Ask:
+    def instruments(self, market: str, family: str | None) -> RestRequest:
         """Options are listed by family alone (50015 without one)."""
         kind = _TYPES[market]
         params = {"instType": kind}
         if family is not None:
             params["instFamily"] = family
-        return Ask(
+        return RestRequest(
             "/api/v5/public/instruments", params, Rule(f"instruments {kind}", 20)
         )
 
-    def families(self, market: str) -> Ask | None:
+    def families(self, market: str) -> RestRequest | None:
         """Of options."""
         if market != "option":
             return None
-        return Ask("/api/v5/public/underlying", {"instType": "OPTION"}, _UNDERLYING)
+        return RestRequest(
+            "/api/v5/public/underlying", {"instType": "OPTION"}, _UNDERLYING
+        )
 
     def read_families(self, data: Any) -> list[str]:
         """A list in a list."""
@@ -105,10 +107,10 @@ class RestV5:
         listed = read_each("instrument", data, lambda each: _instrument(each, market))
         return [each for each in listed if each is not None]
 
-    def book(self, instrument_id: str, market: str, levels: int) -> Ask:
+    def book(self, instrument_id: str, market: str, levels: int) -> RestRequest:
         """Of a cache that is 50 ms old at most."""
         params = {"instId": instrument_id, "sz": str(levels)}
-        return Ask("/api/v5/market/books", params, _BOOK)
+        return RestRequest("/api/v5/market/books", params, _BOOK)
 
     def read_book(self, data: Any) -> DepthData:
         """One element."""
@@ -120,24 +122,24 @@ class RestV5:
 
     def trades(
         self, instrument_id: str, market: str, before: int | None, limit: int
-    ) -> list[Source[Ask]]:
+    ) -> list[PageSource[RestRequest]]:
         """The newest 500 by one request, and the last three months by the hundred."""
 
-        def newest(older_than: int | None, count: int) -> Ask:
+        def newest(older_than: int | None, count: int) -> RestRequest:
             many = count if before is None else 500
             params = {"instId": instrument_id, "limit": str(many)}
-            return Ask("/api/v5/market/trades", params, _TRADES)
+            return RestRequest("/api/v5/market/trades", params, _TRADES)
 
-        def older(older_than: int | None, count: int) -> Ask:
+        def older(older_than: int | None, count: int) -> RestRequest:
             params = {"instId": instrument_id, "type": "1", "limit": str(count)}
             if older_than is not None:
                 params["after"] = str(older_than)
-            return Ask("/api/v5/market/history-trades", params, _OLD_TRADES)
+            return RestRequest("/api/v5/market/history-trades", params, _OLD_TRADES)
 
-        history = Source(100, older)
+        history = PageSource(100, older)
         if before is not None and limit < history.size - 1:
             return [history]
-        return [Source(500, newest, pages=False), history]
+        return [PageSource(500, newest, pages=False), history]
 
     def read_trades(self, data: Any, instrument_id: str) -> list[TradeData]:
         """Each of the instrument that was asked for."""
@@ -151,7 +153,7 @@ class RestV5:
 
     def candles(
         self, instrument_id: str, market: str, own_name: str
-    ) -> list[Source[Ask]]:
+    ) -> list[PageSource[RestRequest]]:
         """The last 1,440 by 300, and those before by the hundred.
 
         Bars of a second are in the second list alone, for three months.
@@ -160,16 +162,16 @@ class RestV5:
         assert match is not None, own_name
         kind, bar = match[1] or "", match[2]
 
-        def source(which: str, size: int, limit: int) -> Source[Ask]:
+        def source(which: str, size: int, limit: int) -> PageSource[RestRequest]:
             rule = Rule(which, limit // 2 if kind else limit)
 
-            def ask(older_than: int | None, count: int) -> Ask:
+            def request(older_than: int | None, count: int) -> RestRequest:
                 params = {"instId": instrument_id, "bar": bar, "limit": str(count)}
                 if older_than is not None:
                     params["after"] = str(older_than)
-                return Ask(f"/api/v5/market/{which}", params, rule)
+                return RestRequest(f"/api/v5/market/{which}", params, rule)
 
-            return Source(size, ask)
+            return PageSource(size, request)
 
         last = source(f"{kind}candles", 100 if kind else 300, _CANDLES)
         old = source(f"history-{kind}candles", 100, _OLD_CANDLES)
@@ -184,7 +186,7 @@ class RestV5:
         return read_each("candle", data, v5.PROTOCOL.candle)
 
 
-DIALECT = RestV5()
+REST_PROTOCOL = RestV5()
 
 
 def _instrument(element: Any, market: str) -> Instrument | None:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, Protocol
 from .errors import RequestRejected, WireError
 from .instrument import Instrument
 from .numerals import quote
-from .pages import Source
+from .pages import PageSource
 from .protocols.parsing import exact
 from .protocols.values import why
 from .wire import CandleData, DepthData, TradeData
@@ -38,7 +38,7 @@ class Rule(NamedTuple):
     period: float = 2.0
 
 
-class Ask(NamedTuple):
+class RestRequest(NamedTuple):
     """One GET: its path, its parameters, and the budget that it is from."""
 
     path: str
@@ -46,28 +46,28 @@ class Ask(NamedTuple):
     rule: Rule
 
 
-class Answer(NamedTuple):
-    """What came for an `Ask`: status, body, and ``Retry-After`` in seconds."""
+class HttpResponse(NamedTuple):
+    """What came for an `RestRequest`: status, body, and ``Retry-After`` in seconds."""
 
     status: int
     body: bytes
     retry_after: float | None = None
 
 
-class Dialect(Protocol):
+class RestProtocol(Protocol):
     """What a protocol's REST interface is asked, and how its answers are read."""
 
     # Levels of a book that one request can have.
     levels: int
     # Codes of errors that go away by themselves, and of too many requests.
-    passing: frozenset[str]
-    crowded: frozenset[str]
+    transient: frozenset[str]
+    rate_limited: frozenset[str]
 
-    def data(self, ask: Ask, answer: Answer) -> Any:
+    def data(self, request: RestRequest, answer: HttpResponse) -> Any:
         """What an answer holds, its numbers as the characters they were written in."""
         ...
 
-    def time(self) -> Ask:
+    def time(self) -> RestRequest:
         """The exchange's clock."""
         ...
 
@@ -75,11 +75,11 @@ class Dialect(Protocol):
         """Its epoch milliseconds."""
         ...
 
-    def instruments(self, market: str, family: str | None) -> Ask:
+    def instruments(self, market: str, family: str | None) -> RestRequest:
         """The instruments of a market, or of a family of one."""
         ...
 
-    def families(self, market: str) -> Ask | None:
+    def families(self, market: str) -> RestRequest | None:
         """What lists the families of a market that is only listed by them."""
         ...
 
@@ -91,7 +91,7 @@ class Dialect(Protocol):
         """Those that can be traded, or say what they are."""
         ...
 
-    def book(self, instrument_id: str, market: str, levels: int) -> Ask:
+    def book(self, instrument_id: str, market: str, levels: int) -> RestRequest:
         """The present book."""
         ...
 
@@ -101,7 +101,7 @@ class Dialect(Protocol):
 
     def trades(
         self, instrument_id: str, market: str, before: int | None, limit: int
-    ) -> list[Source[Ask]]:
+    ) -> list[PageSource[RestRequest]]:
         """The ways to the trades of an instrument, in order."""
         ...
 
@@ -111,7 +111,7 @@ class Dialect(Protocol):
 
     def candles(
         self, instrument_id: str, market: str, own_name: str
-    ) -> list[Source[Ask]]:
+    ) -> list[PageSource[RestRequest]]:
         """The ways to the candles of a channel, by the protocol's *own_name* of it."""
         ...
 
@@ -124,29 +124,29 @@ class Dialect(Protocol):
         ...
 
 
-def body_of(ask: Ask, answer: Answer) -> Any:
+def body_of(request: RestRequest, answer: HttpResponse) -> Any:
     """The JSON of an answer; of one that is no JSON its status speaks."""
     try:
         return exact(answer.body.decode().strip(" \t\r\n"))
     except (ValueError, RecursionError) as error:
         if answer.status != 200:
-            raise by_status(ask, answer) from error
-        raise WireError("json", why(error)[:200], ask.path) from error
+            raise by_status(request, answer) from error
+        raise WireError("json", why(error)[:200], request.path) from error
 
 
-def by_status(ask: Ask, answer: Answer) -> RequestRejected:
+def by_status(request: RestRequest, answer: HttpResponse) -> RequestRejected:
     """A no of which only the HTTP status is known."""
     known = {each.value: each.phrase for each in HTTPStatus}
     said = known.get(answer.status, "an unknown HTTP status")
     if 300 <= answer.status < 400:
         said = f"{said}: redirects are not followed"
     status = answer.status
-    return RequestRejected(status, said, ask.path, status, answer.retry_after)
+    return RequestRejected(status, said, request.path, status, answer.retry_after)
 
 
 def refused(
-    ask: Ask,
-    answer: Answer,
+    request: RestRequest,
+    answer: HttpResponse,
     code: Any,
     message: Any,
     kind: Callable[[str], int | str] = str,
@@ -154,11 +154,11 @@ def refused(
     """The exchange's own no; *kind* is what its codes are."""
     if not isinstance(code, str) or not _CODE.fullmatch(code):
         if answer.status != 200:
-            return by_status(ask, answer)
-        raise WireError("shape", f"code {quote(code)}", ask.path)
+            return by_status(request, answer)
+        raise WireError("shape", f"code {quote(code)}", request.path)
     said = message[:MAX_MESSAGE] if isinstance(message, str) else ""
     status, wish = answer.status, answer.retry_after
-    return RequestRejected(kind(code), said, ask.path, status, wish)
+    return RequestRejected(kind(code), said, request.path, status, wish)
 
 
 def name(value: Any) -> str:

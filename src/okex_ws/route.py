@@ -15,28 +15,28 @@ from .book_channel import BookChannel
 from .channel import Channel, DepthChannel
 from .connection import Connection
 from .errors import BookError, LoginRejected, OkexWSError, WireError
-from .filler import Filler, ask_book
-from .line import Line, Phase
+from .filler import HistoryWorker, ask_book
+from .line import Phase, SubscriptionState
 from .messages import PastBook, State
 from .session import Session
-from .succession import Succession
+from .succession import Handover
 from .timing import Clock
 from .trust import Link
 from .view import View
-from .wire import Path
+from .wire import SocketPath
 
 
-class Owner(Protocol):
+class PoolControl(Protocol):
     """The plan, as its routes see it."""
 
     closed: bool
-    filler: Filler
+    history_worker: HistoryWorker
 
     def release(self, view: View) -> None:
         """*view* failed: it wants nothing more, on any connection."""
         ...
 
-    def forget(self, channel: Channel, route: Route) -> bool:
+    def forget(self, channel: Channel, group: ConnectionChannels) -> bool:
         """Whether nobody wants *channel* any more; then the plan forgot it too."""
         ...
 
@@ -44,29 +44,29 @@ class Owner(Protocol):
         """*view* has left one of its connections."""
         ...
 
-    def wanted(self, route: Route) -> list[Channel]:
-        """The channels that live on *route*, the refused ones apart."""
+    def wanted(self, group: ConnectionChannels) -> list[Channel]:
+        """The channels that live on *group*, the refused ones apart."""
         ...
 
-    def retire(self, route: Route, error: OkexWSError) -> None:
-        """Nothing can be had over *route*, for this reason."""
+    def retire(self, group: ConnectionChannels, error: OkexWSError) -> None:
+        """Nothing can be had over *group*, for this reason."""
         ...
 
-    def succeed(self, route: Route) -> None:
-        """*route* will end soon: have another one take over, without a gap."""
+    def start_handover(self, group: ConnectionChannels) -> None:
+        """*group* will end soon: have another one take over, without a gap."""
         ...
 
-    def abandon(self, route: Route) -> None:
-        """*route* is gone before another one could take over."""
+    def cancel_handover(self, group: ConnectionChannels) -> None:
+        """*group* is gone before another one could take over."""
         ...
 
 
-class Route:
+class ConnectionChannels:
     """The channels of one connection; it is what the connection reports to."""
 
     connection: Connection
 
-    def __init__(self, owner: Owner, path: Path, clock: Clock) -> None:
+    def __init__(self, pool: PoolControl, path: SocketPath, clock: Clock) -> None:
         self.path = path
         # The plan's, under its lock: what lives here, how many deep books are among
         # it, and why nothing can be had here, if so.
@@ -74,9 +74,9 @@ class Route:
         self.depths = 0
         self.error: OkexWSError | None = None
         # Who takes over, or from whom; and who did.
-        self.succession: Succession | None = None
-        self.heir: Route | None = None
-        self._owner = owner
+        self.handover: Handover | None = None
+        self.successor: ConnectionChannels | None = None
+        self._pool = pool
         self._clock = clock
         self._views: tuple[View, ...] = ()
         # Of these the few that have limits, or a past: to no other does time matter.
@@ -86,8 +86,8 @@ class Route:
 
     def join(self, view: View, channels: Sequence[Channel]) -> None:
         """*view* wants *channels*, which live here."""
-        if self.heir is not None:
-            self.heir.join(view, channels)
+        if self.successor is not None:
+            self.successor.join(view, channels)
             return
         now = self._clock.monotonic()
         if view.ended:
@@ -109,17 +109,17 @@ class Route:
 
     def leave(self, view: View, channels: Sequence[Channel]) -> None:
         """*view* wants *channels* no more; those that nobody else wants are left."""
-        if self.heir is not None:
-            self.heir.leave(view, channels)
+        if self.successor is not None:
+            self.successor.leave(view, channels)
             return
         view.tell(self._clock.monotonic())
         self._hold(tuple(other for other in self._views if other is not view))
         talk = self.connection.conversation
         for channel in channels:
             channel.followers = tuple(f for f in channel.followers if f is not view)
-            if self._owner.forget(channel, self) and talk is not None:
+            if self._pool.forget(channel, self) and talk is not None:
                 self._drop(talk.session, channel)
-        self._owner.left(view)
+        self._pool.left(view)
 
     def _hold(self, views: tuple[View, ...]) -> None:
         self._views = views
@@ -129,24 +129,30 @@ class Route:
         talk = self.connection.conversation
         if talk is None:
             return
-        line = talk.session.lines.get(channel.name)
-        if line is not None and line.target is channel and line.wanted:
+        subscription = talk.session.subscriptions.get(channel.name)
+        if (
+            subscription is not None
+            and subscription.target is channel
+            and subscription.wanted
+        ):
             return
-        if line is not None and line.phase is Phase.FLOWING:
+        if subscription is not None and subscription.phase is Phase.FLOWING:
             # Nobody wanted it any more, but the exchange was not told yet.
-            channel.take_over(line.target)
-            line.target = channel
+            channel.copy_state(subscription.target)
+            subscription.target = channel
             self._ask(talk.session, channel, now)
             return
         channel.opened(talk.link, now)
-        line = self._ask(talk.session, channel, now)
-        if line.acknowledged:
+        subscription = self._ask(talk.session, channel, now)
+        if subscription.acknowledged:
             channel.subscribed(talk.link, now)
 
     @staticmethod
     def _drop(session: Session[Channel], channel: Channel) -> None:
-        line: Line[Channel] | None = session.lines.get(channel.name)
-        if line is not None and line.target is channel:
+        subscription: SubscriptionState[Channel] | None = session.subscriptions.get(
+            channel.name
+        )
+        if subscription is not None and subscription.target is channel:
             session.drop(channel.name)
 
     # --- What the connection says ---------------------------------------------------
@@ -159,10 +165,10 @@ class Route:
 
     def _ask(
         self, session: Session[Channel], channel: Channel, now: float
-    ) -> Line[Channel]:
+    ) -> SubscriptionState[Channel]:
         self._serve(channel)
-        owes, chained = channel.owes, channel.chained
-        return session.want(channel.name, channel, owes, now, chained)
+        needs_snapshot, incremental = channel.needs_snapshot, channel.incremental
+        return session.want(channel.name, channel, needs_snapshot, now, incremental)
 
     def _serve(self, channel: Channel) -> None:
         """What *channel* has fetched comes to this connection."""
@@ -172,26 +178,26 @@ class Route:
     def _fetch_book(self, channel: BookChannel, wait: float) -> bool:
         """Have the book fetched that the stream did not begin with, if it can be."""
         talk = self.connection.conversation
-        if talk is None or not self._owner.filler.in_use:
+        if talk is None or not self._pool.history_worker.in_use:
             return False
 
         def came(book: PastBook | Exception) -> None:
             self.connection.submit(lambda: talk.fetched(channel, book))
 
         question = partial(ask_book, channel.instrument_id, channel.levels)
-        self._owner.filler.ask(question, came, wait)
+        self._pool.history_worker.ask(question, came, wait)
         return True
 
     def _wanted(self) -> list[Channel]:
-        succession = self.succession
-        if succession is not None and succession.new is self:
-            return succession.rehearse(self._cast(succession))
-        if succession is not None and succession.released:
+        handover = self.handover
+        if handover is not None and handover.new is self:
+            return handover.make_standbys(self._wanted_of_old(handover))
+        if handover is not None and handover.released:
             return []  # they are the other one's by now
-        return [c for c in self._owner.wanted(self) if c.followers]
+        return [c for c in self._pool.wanted(self) if c.followers]
 
-    def _cast(self, succession: Succession) -> list[Channel]:
-        return [c for c in self._owner.wanted(succession.old) if c.followers]
+    def _wanted_of_old(self, handover: Handover) -> list[Channel]:
+        return [c for c in self._pool.wanted(handover.old) if c.followers]
 
     def acknowledged(self, channel: str, link: Link, now: float) -> None:
         """See `handler.Handler`."""
@@ -214,10 +220,10 @@ class Route:
     def rejected(self, channel: str, error: OkexWSError, now: float) -> None:
         """See `handler.Handler`."""
         target = self.channels.get(channel)
-        succession = self.succession
-        rehearsing = succession is not None and succession.new is self
+        handover = self.handover
+        is_standby = handover is not None and handover.new is self
         # One that nobody joined yet was not asked for: the refusal is of another.
-        if target is not None and (target.followers or rehearsing):
+        if target is not None and (target.followers or is_standby):
             target.refused(error)
             for view in self._following(target):
                 self._refuse(view, target, error, now)
@@ -232,13 +238,13 @@ class Route:
             alive = [c for c in alive if isinstance(c, DepthChannel)]
         if not alive:
             view.fail(error, now)
-            self._owner.release(view)
+            self._pool.release(view)
         view.tell(now)
         view.wake()
 
     def locked_out(self, error: LoginRejected, now: float) -> None:
         """See `handler.Handler`."""
-        self._owner.retire(self, error)
+        self._pool.retire(self, error)
         for name in list(self.channels):
             self.rejected(name, error, now)
 
@@ -257,51 +263,53 @@ class Route:
         for view in self._views:
             view.tell(now)
             view.wake()
-        if self.succession is not None:
-            self._further(self.succession, now)
+        if self.handover is not None:
+            self._further(self.handover, now)
 
-    def _further(self, succession: Succession, now: float) -> None:
+    def _further(self, handover: Handover, now: float) -> None:
         """A pong came: see how far another connection is with taking over."""
         talk = self.connection.conversation
         if talk is None:
             return
-        if succession.old is self:
-            succession.prove(talk.link)
+        if handover.old is self:
+            handover.prove(talk.link)
             return
-        for twin in self._wanted():
-            if twin.name not in talk.session.lines:  # it came after the opening
-                twin.opened(talk.link, now)
-                self._ask(talk.session, twin, now)
-        cast = self._cast(succession)
-        for name in self.channels.keys() - {channel.name for channel in cast}:
+        for standby in self._wanted():
+            if (
+                standby.name not in talk.session.subscriptions
+            ):  # it came after the opening
+                standby.opened(talk.link, now)
+                self._ask(talk.session, standby, now)
+        wanted = self._wanted_of_old(handover)
+        for name in self.channels.keys() - {channel.name for channel in wanted}:
             talk.session.drop(name)  # it left after that
             del self.channels[name]
-        succession.look(cast, talk.link, now)
+        handover.look(wanted, talk.link, now)
 
-    def take_over(self, twins: Mapping[str, Channel], succession: Succession) -> None:
-        """Have the channels go on that came from another route, as their *twins*."""
+    def take_over(self, standbys: Mapping[str, Channel], handover: Handover) -> None:
+        """Have the channels go on that came from another route, as their *standbys*."""
         now, talk = self._clock.monotonic(), self.connection.conversation
-        self._hold(succession.views)
+        self._hold(handover.views)
         for name, channel in list(self.channels.items()):
-            twin = twins.get(name)
-            if twin is not None and twin.error is not None:
-                self.rejected(name, twin.error, now)
+            standby = standbys.get(name)
+            if standby is not None and standby.error is not None:
+                self.rejected(name, standby.error, now)
                 continue
             self._serve(channel)
             for view in self._following(channel):
                 view.arrived(channel, self.connection.submit)
-            if twin is not None and channel.error is None:
-                channel.go_on_as(twin, succession.proves(name))
-            if talk is not None and name in talk.session.lines:
-                talk.session.lines[name].target = channel
+            if standby is not None and channel.error is None:
+                channel.switch_to(standby, handover.proves(name))
+            if talk is not None and name in talk.session.subscriptions:
+                talk.session.subscriptions[name].target = channel
             elif talk is not None and channel.followers and channel.error is None:
                 self._want(channel, now)
-        for name in twins.keys() - self.channels.keys():
+        for name in standbys.keys() - self.channels.keys():
             if talk is not None:
                 talk.session.drop(name)
         self.look_again(now)
 
-    def resign(self) -> tuple[View, ...]:
+    def release_views(self) -> tuple[View, ...]:
         """Hold nobody any more; those it held."""
         views, self._views, self._limited = self._views, (), ()
         return views
@@ -309,7 +317,7 @@ class Route:
     def ending(self) -> None:
         """See `handler.Handler`."""
         try:
-            self._owner.succeed(self)
+            self._pool.start_handover(self)
         except (OSError, RuntimeError) as error:
             self.troubled(OkexWSError(f"no connection to take over: {error}"))
 
@@ -326,15 +334,15 @@ class Route:
         due = math.inf
         if self._limited:
             due = min(view.due() for view in self._limited)
-        if self.succession is not None:
-            due = min(due, self.succession.due(self))
+        if self.handover is not None:
+            due = min(due, self.handover.due(self))
         return due
 
     def unreadable(self, error: WireError | BookError, now: float) -> None:
         """See `handler.Handler`."""
         for channel in self._wanted():
             if error.channel is None or error.channel == channel.name:
-                channel.spoiled(str(error), now)
+                channel.invalidated(str(error), now)
 
     def troubled(self, error: OkexWSError) -> None:
         """See `handler.Handler`."""
@@ -344,27 +352,27 @@ class Route:
             view.trouble(error)
 
     def _held(self) -> tuple[View, ...]:
-        return self._views or (() if self.succession is None else self.succession.views)
+        return self._views or (() if self.handover is None else self.handover.views)
 
     def lost(self, error: OkexWSError, now: float) -> None:
         """See `handler.Handler`."""
-        if self.succession is not None and self._is_covered(self.succession):
+        if self.handover is not None and self._is_covered(self.handover):
             return
         for channel in self._wanted():
             channel.lost(str(error), now)
 
-    def _is_covered(self, succession: Succession) -> bool:
+    def _is_covered(self, handover: Handover) -> bool:
         """Whether another connection takes over at this very moment."""
-        if succession.new is self:
-            succession.fell()
+        if handover.new is self:
+            handover.standby_lost()
             return False
-        if succession.lost():
+        if handover.lost():
             return True
-        self._owner.abandon(self)
+        self._pool.cancel_handover(self)
         return False
 
     def ended(self, now: float) -> None:
         """See `handler.Handler`."""
-        for view in self._views if self._owner.closed else ():
+        for view in self._views if self._pool.closed else ():
             view.closed = True
             view.tell(now)

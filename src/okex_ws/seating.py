@@ -6,113 +6,122 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from .channel import Channel, DepthChannel
-from .protocols import Wire
-from .route import Route
+from .protocols import WireProtocol
+from .route import ConnectionChannels
 from .series import KINDS
 from .venues import Venue
-from .wire import Name, Path
+from .wire import ChannelName, SocketPath
 
 # How much later than documented ("about every 60 s") an idle book may be repeated: as
 # long as a lease lasts.
 REPEAT_GRACE = 15.0
 
 
-class Seat(NamedTuple):
+class PlacedChannel(NamedTuple):
     """A channel, and where it lives."""
 
     channel: Channel
-    route: Route
+    group: ConnectionChannels
 
 
-class Seating:
+class Placement:
     """The routes of a feed, and the channels that sit there.
 
-    A channel lives on one connection. One more is opened, by *make_route*, when a
+    A channel lives on one connection. One more is opened, by *make_group*, when a
     channel has another path, or when those of its path carry as many as the venue
     advises.
     """
 
     def __init__(
-        self, venue: Venue, wire: Wire, make_route: Callable[[Path, str], Route]
+        self,
+        venue: Venue,
+        wire: WireProtocol,
+        make_group: Callable[[SocketPath, str], ConnectionChannels],
     ) -> None:
         self._venue = venue
         self._wire = wire
-        self._make_route = make_route
-        self._seats: dict[str, Seat] = {}
-        self.routes: tuple[Route, ...] = ()
+        self._make_group = make_group
+        self._placed: dict[str, PlacedChannel] = {}
+        self.groups: tuple[ConnectionChannels, ...] = ()
         # Those that are followed, or were and are not forgotten yet.
         self.living: dict[Channel, None] = {}
 
-    def take(self, names: Mapping[str, Name]) -> dict[str, Seat]:
+    def take(self, names: Mapping[str, ChannelName]) -> dict[str, PlacedChannel]:
         """A seat for each, or nothing has changed."""
-        routes, seats, living = self.routes, dict(self._seats), dict(self.living)
-        there = [(route, dict(route.channels), route.depths) for route in routes]
+        groups, placed_channels, living = (
+            self.groups,
+            dict(self._placed),
+            dict(self.living),
+        )
+        there = [(group, dict(group.channels), group.depths) for group in groups]
         try:
-            return {topic: self._seat(name) for topic, name in names.items()}
+            return {topic: self._placed_channel(name) for topic, name in names.items()}
         except BaseException:
-            for route in self.routes:
-                if route not in routes:
-                    route.connection.discard()
-            self.routes, self._seats, self.living = routes, seats, living
-            for route, channels, depths in there:
-                route.channels, route.depths = channels, depths
+            for group in self.groups:
+                if group not in groups:
+                    group.connection.discard()
+            self.groups, self._placed, self.living = groups, placed_channels, living
+            for group, channels, depths in there:
+                group.channels, group.depths = channels, depths
             raise
 
-    def _seat(self, name: Name) -> Seat:
+    def _placed_channel(self, name: ChannelName) -> PlacedChannel:
         """The channel of that name that is known, unless it cannot be had there."""
-        seat = self._seats.get(name.key)
-        if seat is None or seat.channel.error or seat.route.error:
-            route = self._place(name.key)
-            seat = Seat(self.make_channel(name), route)
-            self._seats[name.key], self.living[seat.channel] = seat, None
-            if name.key not in route.channels:
-                route.depths += self._wire.is_deep(name.key)
-            route.channels[name.key] = seat.channel
-        return seat
+        placed = self._placed.get(name.key)
+        if placed is None or placed.channel.error or placed.group.error:
+            group = self._place(name.key)
+            placed = PlacedChannel(self.make_channel(name), group)
+            self._placed[name.key], self.living[placed.channel] = placed, None
+            if name.key not in group.channels:
+                group.depths += self._wire.is_deep(name.key)
+            group.channels[name.key] = placed.channel
+        return placed
 
-    def make_channel(self, name: Name) -> Channel:
+    def make_channel(self, name: ChannelName) -> Channel:
         """A channel of that name, which sits nowhere."""
         channel = KINDS[name.kind](self._wire, name)
         if isinstance(channel, DepthChannel) and self._venue.idle_repeat is not None:
             channel.repeats_within = self._venue.idle_repeat + REPEAT_GRACE
         return channel
 
-    def _place(self, key: str) -> Route:
+    def _place(self, key: str) -> ConnectionChannels:
         """A connection that has room for one more channel."""
         path, deep = self._wire.path(key), self._wire.is_deep(key)
-        for route in self.routes:
-            if route.path == path and self._has_room(route, deep):
-                return route
-        route = self._make_route(path, key)
-        self.routes = (*self.routes, route)
-        return route
+        for group in self.groups:
+            if group.path == path and self._has_room(group, deep):
+                return group
+        group = self._make_group(path, key)
+        self.groups = (*self.groups, group)
+        return group
 
-    def _has_room(self, route: Route, deep: bool) -> bool:
+    def _has_room(self, group: ConnectionChannels, deep: bool) -> bool:
         most = self._venue.channels_per_connection
-        if most is not None and len(route.channels) >= most:
+        if most is not None and len(group.channels) >= most:
             return False
-        return not deep or route.depths < self._venue.depths_per_connection
+        return not deep or group.depths < self._venue.depths_per_connection
 
-    def leave(self, channel: Channel, route: Route) -> bool:
+    def leave(self, channel: Channel, group: ConnectionChannels) -> bool:
         """*channel* sits nowhere any more; False if it did not before."""
         name = channel.name
-        if name in self._seats and self._seats[name].channel is channel:
-            del self._seats[name]
-        if route.channels.get(name) is channel:
-            del route.channels[name]
-            route.depths -= self._wire.is_deep(name)
+        if name in self._placed and self._placed[name].channel is channel:
+            del self._placed[name]
+        if group.channels.get(name) is channel:
+            del group.channels[name]
+            group.depths -= self._wire.is_deep(name)
         return self.living.pop(channel, self) is None
 
-    def close(self, *gone: Route) -> None:
+    def close(self, *gone: ConnectionChannels) -> None:
         """Nobody is to be seated on these any more."""
-        self.routes = tuple(route for route in self.routes if route not in gone)
+        self.groups = tuple(group for group in self.groups if group not in gone)
 
-    def replace(self, old: Route, new: Route) -> Mapping[str, Channel]:
+    def replace(
+        self, old: ConnectionChannels, new: ConnectionChannels
+    ) -> Mapping[str, Channel]:
         """Have all of *old* sit on *new*; the channels that *new* had by itself."""
         own, new.channels, new.depths = new.channels, old.channels, old.depths
         old.channels, old.depths = {}, 0
-        self.routes = tuple(new if each is old else each for each in self.routes)
-        for key, seat in self._seats.items():
-            if seat.route is old:
-                self._seats[key] = seat._replace(route=new)
+        self.groups = tuple(new if each is old else each for each in self.groups)
+        for key, placed in self._placed.items():
+            if placed.group is old:
+                self._placed[key] = placed._replace(group=new)
         return own

@@ -14,10 +14,10 @@ from .book_channel import BookChannel
 from .channel import Channel, DepthChannel, ValueChannel
 from .items import iso, make_candle, make_trade
 from .messages import Candle, Data, Item, State, Trade
-from .protocols import Wire
+from .protocols import WireProtocol
 from .timing import utc
 from .trust import Link, Published
-from .wire import CandleData, Name, Push, TradeData
+from .wire import CandleData, ChannelName, Push, TradeData
 
 # How many items are kept to be looked at, and how many ids to know a repeat by.
 KEPT = 1000
@@ -37,7 +37,7 @@ def copied(items: deque[T]) -> tuple[T, ...]:
 class SeriesChannel(Channel, Generic[T]):
     """Items in order, the newest of them kept."""
 
-    def __init__(self, wire: Wire, name: Name) -> None:
+    def __init__(self, wire: WireProtocol, name: ChannelName) -> None:
         super().__init__(wire, name)
         self._items: deque[T] = deque(maxlen=KEPT)
         # A gap is open, and said, until the next item.
@@ -55,7 +55,7 @@ class SeriesChannel(Channel, Generic[T]):
         newest = self.items[-1:]
         return newest[0] if newest and newest[0].epoch == shown.epoch else None
 
-    def spoiled(self, cause: str, now: float) -> None:
+    def invalidated(self, cause: str, now: float) -> None:
         """Nothing shown is wrong, but an item may be missing."""
         if self.shown.state is State.LIVE and not self._in_gap:
             self._in_gap = True
@@ -74,7 +74,7 @@ class SeriesChannel(Channel, Generic[T]):
 class TradeChannel(SeriesChannel[Trade]):
     """Trades without repeats."""
 
-    def __init__(self, wire: Wire, name: Name) -> None:
+    def __init__(self, wire: WireProtocol, name: ChannelName) -> None:
         super().__init__(wire, name)
         self._read: Callable[[object], TradeData] = wire.trade
         self._replays = wire.replays_last(name.topic)
@@ -120,18 +120,18 @@ class TradeChannel(SeriesChannel[Trade]):
             self._items.append(trade)
         self._hand_over(trade)
 
-    def go_on_as(self, twin: Channel, proven: bool) -> None:
+    def switch_to(self, standby: Channel, proven: bool) -> None:
         """Whatever came over the other connection alone is handed over."""
-        assert isinstance(twin, TradeChannel)
-        super().go_on_as(twin, proven)
-        its = twin.items
+        assert isinstance(standby, TradeChannel)
+        super().switch_to(standby, proven)
+        its = standby.items
         # The memory of ids is as long as that of trades: what stands before a known one
         # was told long ago.
         known = [at for at, trade in enumerate(its) if trade.id in self._known]
         news = its[known[-1] + 1 :] if known else its
         # Nothing is missing between the two if the last one here came there too.
         meets = proven or any(trade.id == self._newest_id for trade in its)
-        if twin.has_holes or self._after_loss or not meets:
+        if standby.has_gaps or self._after_loss or not meets:
             before = news[0].first_id if news else None
             self._after_loss, self._in_gap = False, not news
             self._missing(self._newest_id, before, "trades as a connection took over")
@@ -151,7 +151,7 @@ class TradeChannel(SeriesChannel[Trade]):
 class CandleChannel(SeriesChannel[Candle]):
     """Candles, one a start: each push of the same one replaces it."""
 
-    def __init__(self, wire: Wire, name: Name) -> None:
+    def __init__(self, wire: WireProtocol, name: ChannelName) -> None:
         super().__init__(wire, name)
         self._read: Callable[[object], CandleData] = wire.candle
         self._newest_ms: int | None = None
@@ -199,12 +199,12 @@ class CandleChannel(SeriesChannel[Candle]):
         self._newest_ms, self._in_gap = start_ms, False
         self._hand_over(candle)
 
-    def go_on_as(self, twin: Channel, proven: bool) -> None:
+    def switch_to(self, standby: Channel, proven: bool) -> None:
         """Whatever came later over the other connection is handed over."""
-        assert isinstance(twin, CandleChannel)
-        super().go_on_as(twin, proven)
-        self._after_loss |= twin.has_holes or not proven
-        for candle in twin.items:
+        assert isinstance(standby, CandleChannel)
+        super().switch_to(standby, proven)
+        self._after_loss |= standby.has_gaps or not proven
+        for candle in standby.items:
             newest = self._items[-1] if self._items else None
             if newest is None or candle.received > newest.received:
                 start_ms = round(candle.start.timestamp() * 1000)
@@ -222,9 +222,9 @@ class DataChannel(SeriesChannel[Data]):
         if self.openings > 1:
             self._missing(None, None, "pushes while not connected")
 
-    def go_on_as(self, twin: Channel, proven: bool) -> None:
+    def switch_to(self, standby: Channel, proven: bool) -> None:
         """Nothing tells two pushes apart: some may be missing, or come twice."""
-        super().go_on_as(twin, proven)
+        super().switch_to(standby, proven)
         self._missing(None, None, "pushes at a change of the connection")
 
     def push(
@@ -242,7 +242,7 @@ class DataChannel(SeriesChannel[Data]):
         return True
 
 
-KINDS: dict[str, Callable[[Wire, Name], Channel]] = {
+KINDS: dict[str, Callable[[WireProtocol, ChannelName], Channel]] = {
     "depth": DepthChannel,
     "book": BookChannel,
     "ticker": ValueChannel,

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Iterable
 from typing import Generic, NamedTuple
 
-from .allowance import Allowance
+from .allowance import RequestBudget
 from .errors import (
     LoginRejected,
     Stalled,
@@ -32,9 +32,9 @@ from .events import (
     Unasked,
 )
 from .heartbeat import Heartbeat
-from .line import Line, Phase, Step, Target
+from .line import Phase, Step, SubscriptionState, Target
 from .login import Login
-from .protocols import Wire
+from .protocols import WireProtocol
 from .timing import Budget, Ping, Timeouts
 from .wire import (
     LoggedIn,
@@ -51,7 +51,7 @@ from .wire import (
 GRACE = 1.0
 
 
-class _Request(NamedTuple):
+class _OpenRequest(NamedTuple):
     op: str
     id: str
     channels: set[str]  # those not answered yet
@@ -63,7 +63,7 @@ class Session(Generic[Target]):
 
     def __init__(
         self,
-        wire: Wire,
+        wire: WireProtocol,
         ping: Ping,
         timeouts: Timeouts,
         budget: Budget,
@@ -74,57 +74,68 @@ class Session(Generic[Target]):
         self._timeouts = timeouts
         self._heartbeat = Heartbeat(ping, timeouts.pong, now)
         self.budget = budget
-        self._allowance = Allowance(budget)
+        self._request_budget = RequestBudget(budget)
         self._login = login
         self._requests = 0
-        self.lines: dict[str, Line[Target]] = {}
-        self._request: _Request | None = None
-        self._lines_due = math.inf
+        self.subscriptions: dict[str, SubscriptionState[Target]] = {}
+        self._request: _OpenRequest | None = None
+        self._subscriptions_due = math.inf
         self._outgoing: deque[str] = deque()
 
     # --- What is wanted -------------------------------------------------------------
 
     def want(
-        self, name: str, target: Target, owes: bool, now: float, chained: bool = False
-    ) -> Line[Target]:
-        """Have channel *name* subscribed; *owes* if a push follows its ack.
+        self,
+        name: str,
+        target: Target,
+        needs_snapshot: bool,
+        now: float,
+        incremental: bool = False,
+    ) -> SubscriptionState[Target]:
+        """Have channel *name* subscribed; *needs_snapshot* if a push follows its ack.
 
-        *chained* if each push builds on the one before, as those of a whole book.
+        *incremental* if each push builds on the one before, as those of a whole book.
         """
-        line = self.lines.get(name)
-        if line is None or line.phase is Phase.REFUSED:
+        subscription = self.subscriptions.get(name)
+        if subscription is None or subscription.phase is Phase.REFUSED:
             # Whoever is new is told that requests wait, if they do.
-            self._allowance.tell_again()
-            line = self.lines[name] = Line(name, target, owes, chained)
-        if line.target is not target:
+            self._request_budget.tell_again()
+            subscription = self.subscriptions[name] = SubscriptionState(
+                name, target, needs_snapshot, incremental
+            )
+        if subscription.target is not target:
             # Subscribed already, but for another: the new one knows no snapshot yet.
-            line.spoil(now, self._timeouts)
-        line.target, line.wanted = target, True
-        self._lines_due = -math.inf
-        return line
+            subscription.invalidate(now, self._timeouts)
+        subscription.target, subscription.wanted = target, True
+        self._subscriptions_due = -math.inf
+        return subscription
 
     def drop(self, name: str) -> None:
         """Have channel *name* unsubscribed."""
-        line = self.lines.get(name)
-        if line is not None:
-            line.wanted = False
-            self._forget(line)
-            self._lines_due = -math.inf
+        subscription = self.subscriptions.get(name)
+        if subscription is not None:
+            subscription.wanted = False
+            self._forget(subscription)
+            self._subscriptions_due = -math.inf
 
-    def _forget(self, line: Line[Target]) -> None:
-        if line.forgettable:
-            del self.lines[line.name]
+    def _forget(self, subscription: SubscriptionState[Target]) -> None:
+        if subscription.forgettable:
+            del self.subscriptions[subscription.name]
 
     # --- What the exchange says -----------------------------------------------------
 
-    def pushed(self, name: str) -> Line[Target] | None:
+    def pushed(self, name: str) -> SubscriptionState[Target] | None:
         """The line that a push belongs to, or ``None`` if it was not acknowledged.
 
         While its phase is ``ACKED`` this is the first push after a subscribe; the
-        caller says so with `Line.flows` once the push has proven readable.
+        caller says so with `SubscriptionState.flows` once the push has proven readable.
         """
-        line = self.lines.get(name)
-        return line if line is not None and line.acknowledged else None
+        subscription = self.subscriptions.get(name)
+        return (
+            subscription
+            if subscription is not None and subscription.acknowledged
+            else None
+        )
 
     def receive(self, message: Message, now: float) -> list[Event]:
         """Take in any message but a `Push`."""
@@ -147,30 +158,30 @@ class Session(Generic[Target]):
     def _acknowledged(self, message: Subscribed, now: float) -> list[Event]:
         name = message.channel
         self._answered("subscribe", name, message.id)
-        line = self.lines.get(name)
-        if line is None or not line.step(Step.ACK):
+        subscription = self.subscriptions.get(name)
+        if subscription is None or not subscription.step(Step.ACK):
             return [Unasked("ack")]
-        line.crowd, line.in_doubt = math.inf, False
-        line.await_push(now, self._timeouts)
+        subscription.max_batch, subscription.in_doubt = math.inf, False
+        subscription.await_push(now, self._timeouts)
         return [Acknowledged(name)]
 
     def _left(self, message: Unsubscribed, now: float) -> list[Event]:
         name = message.channel
         asked = self._answered("unsubscribe", name, message.id)
-        line = self.lines.get(name)
-        if line is None or not line.step(Step.LEFT):
+        subscription = self.subscriptions.get(name)
+        if subscription is None or not subscription.step(Step.LEFT):
             return [Unasked("ack")]
-        self._forget(line)
+        self._forget(subscription)
         if asked:
             return []
         # Not in a tight loop, should the exchange end it again and again.
-        line.retry_later(now, self._timeouts)
+        subscription.retry_later(now, self._timeouts)
         return [Ended(name)]
 
     def _answered(self, op: str, name: str, answer_to: str | None = None) -> bool:
         """Note that *name* is answered, if the open request asked it."""
         request = self._request
-        self._lines_due = -math.inf
+        self._subscriptions_due = -math.inf
         if request is None or request.op != op or name not in request.channels:
             return False
         if answer_to is not None and answer_to != request.id:
@@ -183,7 +194,9 @@ class Session(Generic[Target]):
     def _refused(self, message: Refused, now: float) -> list[Event]:
         """Find whom an error means: the channel it names, else the open request."""
         request = self._request
-        named = [n for n in self._wire.mentioned(message.message) if n in self.lines]
+        named = [
+            n for n in self._wire.mentioned(message.message) if n in self.subscriptions
+        ]
         message = message._replace(message=self.clean(message.message))
         if self._wire.repeats_login(message.code) and self._login is not None:
             # The answer to a login that had none in time, and was sent once more.
@@ -196,14 +209,14 @@ class Session(Generic[Target]):
         if len(named) == 1 and named[0] not in request.channels:
             return [Trouble(self._rejection(message, named[0]))]
         meant = named if len(named) == 1 else sorted(request.channels)
-        if self._wire.is_passing(message.code):
+        if self._wire.is_transient(message.code):
             self._give_up(request, meant, now, answered=True)
         elif len(meant) == 1:
             return self._refuse(request.op, meant[0], message)
         elif message.id is not None:
             # Refused as a whole, or for one: what is good has its answer on the way.
             self._request = request._replace(due=min(request.due, now + GRACE))
-            self._lines_due = -math.inf
+            self._subscriptions_due = -math.inf
         # Else one of them is bad: those that are not will be acknowledged by and by.
         return [Trouble(self._rejection(message, listed(meant)))]
 
@@ -214,21 +227,26 @@ class Session(Generic[Target]):
     def _terminated(self, message: Terminated) -> list[Event]:
         """The exchange ended all channels of one kind, whatever they are about."""
         ended = []
-        for name, line in list(self.lines.items()):
-            if name.partition(":")[0] == message.kind and line.step(Step.REFUSE):
+        for name, subscription in list(self.subscriptions.items()):
+            if name.partition(":")[0] == message.kind and subscription.step(
+                Step.REFUSE
+            ):
                 ended.append(name)
-                self._forget(line)
+                self._forget(subscription)
         refused = Refused("channel-conn-count-error", message.message)
         return [Rejected(name, self._rejection(refused, name)) for name in ended]
 
     def _refuse(self, op: str, name: str, message: Refused) -> list[Event]:
         self._answered(op, name)
-        line, error = self.lines.get(name), self._rejection(message, name)
+        subscription, error = (
+            self.subscriptions.get(name),
+            self._rejection(message, name),
+        )
         subscribe = op == "subscribe"
-        if line is not None:
-            line.step(Step.REFUSE if subscribe else Step.SILENT)
-            self._forget(line)
-        return [Rejected(name, error) if line and subscribe else Trouble(error)]
+        if subscription is not None:
+            subscription.step(Step.REFUSE if subscribe else Step.SILENT)
+            self._forget(subscription)
+        return [Rejected(name, error) if subscription and subscribe else Trouble(error)]
 
     @staticmethod
     def _rejection(message: Refused, channel: str) -> SubscriptionRejected:
@@ -236,7 +254,7 @@ class Session(Generic[Target]):
 
     def _give_up(
         self,
-        request: _Request,
+        request: _OpenRequest,
         names: Iterable[str],
         now: float,
         *,
@@ -250,27 +268,31 @@ class Session(Generic[Target]):
         names = list(names)
         for name in names:
             self._answered(request.op, name)
-            line = self.lines.get(name)
-            if line is None:
+            subscription = self.subscriptions.get(name)
+            if subscription is None:
                 continue  # ended and forgotten, by an answer to something else
-            if line.unanswered() and not answered:
-                line.crowd = (len(names) + 1) // 2
-                line.in_doubt = request.op == "subscribe"
+            if subscription.unanswered() and not answered:
+                subscription.max_batch = (len(names) + 1) // 2
+                subscription.in_doubt = request.op == "subscribe"
             if answered or len(names) == 1:
-                line.retry_later(now, self._timeouts)
-            self._forget(line)
+                subscription.retry_later(now, self._timeouts)
+            self._forget(subscription)
 
-    def spoiled(self, name: str | None, now: float) -> None:
+    def invalidated(self, name: str | None, now: float) -> None:
         """A push of *name*, or of any channel, is lost: unreadable, or proven wrong."""
-        self._lines_due = -math.inf
-        for line in self.lines.values() if name is None else [self.lines.get(name)]:
-            if line is not None:
-                line.spoil(now, self._timeouts)
+        self._subscriptions_due = -math.inf
+        for subscription in (
+            self.subscriptions.values()
+            if name is None
+            else [self.subscriptions.get(name)]
+        ):
+            if subscription is not None:
+                subscription.invalidate(now, self._timeouts)
 
     def overdue(self, name: str, received: float, now: float) -> None:
         """*name* missed what an idle channel repeats; `Stalled` if it did so before."""
-        self._lines_due = -math.inf
-        if not self.lines[name].miss(received, now, self._timeouts):
+        self._subscriptions_due = -math.inf
+        if not self.subscriptions[name].miss(received, now, self._timeouts):
             raise Stalled(f"nothing of {name} came", now - received)
 
     @property
@@ -285,7 +307,7 @@ class Session(Generic[Target]):
         """When `tick` must be called next; ``-inf`` for now."""
         if self._outgoing:
             return -math.inf
-        return min(self._lines_due, self._heartbeat.due)
+        return min(self._subscriptions_due, self._heartbeat.due)
 
     def tick(self, now: float, wall: float, read_at: float) -> list[Event]:
         """Do what is due. Raises `Stalled` if the pong stayed away.
@@ -296,7 +318,7 @@ class Session(Generic[Target]):
         if self._heartbeat.tick(now, wall, read_at):
             self._outgoing.append(self._wire.PING)
         events: list[Event] = []
-        if now >= self._lines_due:
+        if now >= self._subscriptions_due:
             events += self._check_request(now, read_at)
             events += self._close_difference(now, wall)
         return events
@@ -313,7 +335,7 @@ class Session(Generic[Target]):
         names = sorted(request.channels)
         if request.op == "login" and self._login is not None:
             self._request = None
-            self._login.again(now)
+            self._login.retry_later(now)
         self._give_up(request, names, now)
         what = f"no acknowledgement of {request.op} {listed(names)}".rstrip()
         return [Trouble(Stalled(f"{what} came", self._timeouts.ack))]
@@ -321,64 +343,79 @@ class Session(Generic[Target]):
     def _close_difference(self, now: float, wall: float) -> list[Event]:
         """Send the next request, if one is called for, and say when to look again."""
         if self._request is not None:
-            self._lines_due = self._request.due
+            self._subscriptions_due = self._request.due
             return []
         if self._login is not None and not self._login.accepted:
             return self._log_in(self._login, now, wall)
-        if dead := [line.name for line in self.lines.values() if line.is_dead(now)]:
+        if dead := [
+            subscription.name
+            for subscription in self.subscriptions.values()
+            if subscription.is_dead(now)
+        ]:
             raise Stalled(f"nothing of {listed(dead)} came", self._timeouts.first_push)
         for op, step in (("unsubscribe", Step.LEAVE), ("subscribe", Step.ASK)):
             ready = self._next_batch(step, now)
             if ready:
                 return self._ask(op, step, ready, now)
-        dues = [line.due for line in self.lines.values()]
+        dues = [subscription.due for subscription in self.subscriptions.values()]
         # Of those that are due, only the broken are left: they wait for their share.
         held = sum(due <= now for due in dues)
-        ready_at, words = self._allowance.wait_for_share(held, now)
+        ready_at, words = self._request_budget.wait_for_share(held, now)
         later = [due for due in dues if due > now]
-        self._lines_due = min([*later, ready_at] if held else later, default=math.inf)
+        self._subscriptions_due = min(
+            [*later, ready_at] if held else later, default=math.inf
+        )
         return list(map(Trouble, words))
 
     def _next_batch(self, step: Step, now: float) -> list[str]:
-        may_mend = self._allowance.may_mend(now)
+        may_resubscribe = self._request_budget.may_resubscribe(now)
         ready = [
-            line
-            for line in self.lines.values()
-            if line.calls_for(now) is step and (may_mend or not line.mends)
+            subscription
+            for subscription in self.subscriptions.values()
+            if subscription.calls_for(now) is step
+            and (may_resubscribe or not subscription.resubscribing)
         ]
-        crowd = max((line.crowd for line in ready), default=0)
-        together = [line.name for line in ready if line.crowd == crowd]
-        return together if crowd == math.inf else together[: int(crowd)]
+        max_batch = max((subscription.max_batch for subscription in ready), default=0)
+        together = [
+            subscription.name
+            for subscription in ready
+            if subscription.max_batch == max_batch
+        ]
+        return together if max_batch == math.inf else together[: int(max_batch)]
 
     def _ask(self, op: str, step: Step, names: list[str], now: float) -> list[Event]:
-        self._lines_due, words = self._allowance.wait(op, len(names), now)
-        if self._lines_due > now:
+        self._subscriptions_due, words = self._request_budget.wait(op, len(names), now)
+        if self._subscriptions_due > now:
             return list(map(Trouble, words))
         text, carried = self._wire.request(op, names, self._requests + 1)
         self._send(op, text, carried, now)
-        lines = [self.lines[name] for name in carried]
-        if any(line.mends for line in lines):
-            self._allowance.spend_share(now)
-        for line in lines:
+        subscriptions = [self.subscriptions[name] for name in carried]
+        if any(subscription.resubscribing for subscription in subscriptions):
+            self._request_budget.spend_share(now)
+        for subscription in subscriptions:
             # Left for its silence, in vain so far; a broken one is not silent.
-            if step is Step.LEAVE and line.wanted and not line.mends:
-                line.attempts += 1
-            line.step(step)
+            if (
+                step is Step.LEAVE
+                and subscription.wanted
+                and not subscription.resubscribing
+            ):
+                subscription.attempts += 1
+            subscription.step(step)
         return []
 
     def _send(self, op: str, text: str, carried: Iterable[str], now: float) -> None:
-        self._allowance.spend(now)
+        self._request_budget.spend(now)
         self._requests += 1
         self._outgoing.append(text)
-        due = self._lines_due = now + self._timeouts.ack
-        self._request = _Request(op, str(self._requests), set(carried), due)
+        due = self._subscriptions_due = now + self._timeouts.ack
+        self._request = _OpenRequest(op, str(self._requests), set(carried), due)
 
     def _log_in(self, login: Login, now: float, wall: float) -> list[Event]:
         if now < login.due:
-            self._lines_due = login.due
+            self._subscriptions_due = login.due
             return []
-        self._lines_due, words = self._allowance.wait("login", 1, now)
-        if self._lines_due <= now:
+        self._subscriptions_due, words = self._request_budget.wait("login", 1, now)
+        if self._subscriptions_due <= now:
             self._send("login", login.ask(wall), (), now)
         return list(map(Trouble, words))
 
@@ -386,15 +423,15 @@ class Session(Generic[Target]):
         if self._login is None or not self._login.asked:
             return [Unasked("login")]
         self._login.accept()
-        self._request, self._lines_due = None, -math.inf
+        self._request, self._subscriptions_due = None, -math.inf
         return []
 
     def _login_refused(self, login: Login, message: Refused, now: float) -> list[Event]:
         error = LoginRejected(message.code, message.message)
-        self._request, self._lines_due = None, -math.inf
-        if self._wire.is_passing(message.code):
+        self._request, self._subscriptions_due = None, -math.inf
+        if self._wire.is_transient(message.code):
             # An expired timestamp, say: the next one is made anew.
-            login.again(now)
+            login.retry_later(now)
             return [Trouble(error)]
-        login.never()
+        login.refuse()
         return [LockedOut(error)]

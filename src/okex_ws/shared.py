@@ -40,7 +40,7 @@ class TornError(Exception):
     """A slot that does not hold what its writer left there: the memory is broken."""
 
 
-class Place(NamedTuple):
+class SlotAddress(NamedTuple):
     """Where a slot is: the number of its chunk, its offset in there, and its room."""
 
     chunk: int
@@ -98,16 +98,16 @@ class Slot:
     def __init__(
         self,
         chunk: Chunk,
-        place: Place,
+        address: SlotAddress,
         decode: Decode = marshal.loads,
     ) -> None:
-        self.capacity = place.capacity
+        self.capacity = address.capacity
         self._bytes = chunk.bytes
         self._words = chunk.words
         self._doubles = chunk.doubles
-        self._word = place.at // _WORD
-        self._at = place.at + HEADER
-        self._stride = _stride(place.capacity)
+        self._word = address.at // _WORD
+        self._at = address.at + HEADER
+        self._stride = _stride(address.capacity)
         self._decode = decode
         self._seen: tuple[int, Any] = (0, None)
 
@@ -176,10 +176,10 @@ class Memory:
         self._own = key is None
         self._chunks: list[Chunk] = []
         self._used = 0
-        self._free: dict[int, list[Place]] = {}
+        self._free: dict[int, list[SlotAddress]] = {}
         self._lock = threading.RLock()
 
-    def take(self, capacity: int) -> Place:
+    def allocate(self, capacity: int) -> SlotAddress:
         """A place for *capacity* bytes; ``OSError`` if there is no memory for it."""
         with self._lock:
             if left := self._free.get(capacity):
@@ -187,22 +187,22 @@ class Memory:
             size = _size(capacity)
             if not self._chunks or self._used + size > self._chunks[-1].size:
                 self._grow()
-            place = Place(len(self._chunks) - 1, self._used, capacity)
-            self._reserve(place, size)
+            address = SlotAddress(len(self._chunks) - 1, self._used, capacity)
+            self._reserve(address, size)
             self._used += size
-            return place
+            return address
 
-    def give_back(self, place: Place) -> None:
-        """Have somebody else take *place*: nobody writes there any more."""
+    def free(self, address: SlotAddress) -> None:
+        """Have somebody else take *address*: nobody writes there any more."""
         with self._lock:
-            self._free.setdefault(place.capacity, []).append(place)
+            self._free.setdefault(address.capacity, []).append(address)
 
-    def slot(self, place: Place, decode: Decode = marshal.loads) -> Slot:
-        """The slot at *place*."""
+    def slot(self, address: SlotAddress, decode: Decode = marshal.loads) -> Slot:
+        """The slot at *address*."""
         with self._lock:
-            while len(self._chunks) <= place.chunk:
+            while len(self._chunks) <= address.chunk:
                 self._map()
-            return Slot(self._chunks[place.chunk], place, decode)
+            return Slot(self._chunks[address.chunk], address, decode)
 
     def close(self) -> None:
         """Take no more; the memory itself goes with the last slot."""
@@ -233,9 +233,9 @@ class Memory:
             mapped = _map_named(f"{self.key}-{number}", size)
         self._chunks.append(Chunk(mapped))
 
-    def _reserve(self, place: Place, size: int) -> None:
+    def _reserve(self, address: SlotAddress, size: int) -> None:
         if isinstance(self.key, int):
-            reserve(self.key, _chunk(place.chunk)[0] + place.at, size)
+            reserve(self.key, _chunk(address.chunk)[0] + address.at, size)
 
 
 def _chunk(number: int) -> tuple[int, int]:

@@ -214,7 +214,7 @@ class TcpNetwork:
         try:
             if proxy is not None:
                 open_tunnel(stream, proxy, host, port, attempt.endpoint)
-                stream.way = attempt.way = f"through {attempt.way}"
+                stream.via = attempt.via = f"through {attempt.via}"
             if secure:
                 self._check_again(attempt.endpoint)
                 stream.start_tls(self._ssl_context, host)
@@ -295,7 +295,7 @@ class TcpNetwork:
     ) -> TcpStream:
         """A stream to the target, or to the proxy in its place."""
         if proxy is not None:
-            host, port, attempt.way = proxy.host, proxy.port, f"{proxy}: "
+            host, port, attempt.via = proxy.host, proxy.port, f"{proxy}: "
         what = "name look-up failed"
         try:
             found = find_addresses(host, self._resolve, self.wake, attempt.pause)
@@ -305,10 +305,10 @@ class TcpNetwork:
             raise
         # RuntimeError: no thread can be started. ValueError: a name that cannot be one.
         except (RuntimeError, ValueError, OSError) as error:
-            reason = f"{attempt.way}{what}: {sentence(error)}"
+            reason = f"{attempt.via}{what}: {sentence(error)}"
             raise ConnectionLost(attempt.endpoint, reason) from error
         clock, endpoint = self._clock, attempt.endpoint
-        return TcpStream(sock, clock, endpoint, attempt.pause, attempt.way)
+        return TcpStream(sock, clock, endpoint, attempt.pause, attempt.via)
 
 
 class _Attempt:
@@ -324,7 +324,7 @@ class _Attempt:
     ) -> None:
         self.endpoint = public_endpoint(url)
         # Said before what went wrong: who is in between.
-        self.way = ""
+        self.via = ""
         self._network = network
         self._clock = clock
         self._deadline = deadline
@@ -342,6 +342,6 @@ class _Attempt:
             raise ConnectionLost(self.endpoint, "closed while connecting")
         now = self._clock.monotonic()
         if now >= self._deadline:
-            raise Stalled(f"{self.endpoint}: {self.way}no {missing}", self._limit)
+            raise Stalled(f"{self.endpoint}: {self.via}no {missing}", self._limit)
         until = self._deadline if until is None else min(until, self._deadline)
         return self._network.select(descriptors or {}, until - now)

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 from .book import OrderBook
 from .callbacks import OnError, OnMessage, OnState, check_callables
-from .following import Following
+from .following import BaseSubscription
 from .messages import BestBidAsk, Candle, Depth, Item, Trade
-from .options import AnyPlan, ConnectionOptions, find_plan, make_plan
+from .options import AnyPool, ConnectionOptions, find_pool, make_pool
 from .timing import utc
 from .trust import NO_LIMITS, Limits
 from .venues import Venue, check_instrument, delivery, find_venue
-from .wire import Name
+from .wire import ChannelName
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -38,7 +38,7 @@ class SubscriptionOptions(TypedDict, total=False):
     on_error: OnError | None
 
 
-class WSSubscription(Following):
+class WSSubscription(BaseSubscription):
     """The live order book of one instrument, or the word that it is not live.
 
     Connects at once on a daemon thread and never blocks; a callback may fire before
@@ -118,13 +118,13 @@ class WSSubscription(Following):
             raise ValueError(f"to be given to Feed(...), not beside feed=: {names}")
         where = _choose_venue(venue, feed)
         check_instrument(instrument_id, market, where)
-        plan = make_plan(where, **connection) if feed is None else find_plan(feed)
-        told = _names(plan, instrument_id, market, channels, raw_channels)
-        past = None if history is None else plan.history(history, market, told)
+        pool = make_pool(where, **connection) if feed is None else find_pool(feed)
+        told = _names(pool, instrument_id, market, channels, raw_channels)
+        past = None if history is None else pool.history(history, market, told)
         on = (on_message, on_state, on_error)
-        super().__init__(plan, feed is None, instrument_id, limits, *on, past)
+        super().__init__(pool, feed is None, instrument_id, limits, *on, past)
         self._market = market
-        _warn(where, instrument_id, plan.clock.wall())
+        _warn(where, instrument_id, pool.clock.wall())
         self._begin(told)
 
     @property
@@ -240,7 +240,7 @@ class WSSubscription(Following):
         """
         topics = self._view.channels
         known = channel in topics
-        return self._view.latest(channel if known else self._plan.wire.topic(channel))
+        return self._view.latest(channel if known else self._pool.wire.topic(channel))
 
     def __repr__(self) -> str:
         reconnects = sum(self.stats().reconnects.values())
@@ -265,7 +265,7 @@ def _limits(
 def _choose_venue(venue: str | Venue | None, feed: Feed | None) -> Venue:
     if feed is None:
         return find_venue("okex" if venue is None else venue)
-    where = find_plan(feed).venue
+    where = find_pool(feed).venue
     if venue is not None and find_venue(venue) != where:
         other = find_venue(venue).name
         raise ValueError(f"the feed is one of venue {where.name!r}, not of {other!r}")
@@ -273,16 +273,16 @@ def _choose_venue(venue: str | Venue | None, feed: Feed | None) -> Venue:
 
 
 def _names(
-    plan: AnyPlan,
+    pool: AnyPool,
     instrument_id: str,
     market: str,
     channels: Iterable[str],
     raw_channels: Iterable[str],
-) -> dict[str, Name]:
+) -> dict[str, ChannelName]:
     for given in (channels, raw_channels):
         if isinstance(given, str) or not isinstance(given, Iterable):
             raise TypeError(f"channels are a sequence of names, got {given!r}")
-    wire = plan.wire
+    wire = pool.wire
     found = [wire.channel(wire.topic(name), market, instrument_id) for name in channels]
     found += [wire.raw_channel(name, market, instrument_id) for name in raw_channels]
     if not found:

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Protocol
 from .channel import Channel
 from .messages import State
 from .trust import Link
-from .wire import Name
+from .wire import ChannelName
 
 if TYPE_CHECKING:
-    from .route import Route
+    from .route import ConnectionChannels
     from .view import View
 
 log = logging.getLogger("okex_ws")
@@ -32,20 +32,20 @@ LOOK_EVERY = 0.25
 class ChannelMaker(Protocol):
     """The seating of the feed."""
 
-    def make_channel(self, name: Name) -> Channel:
+    def make_channel(self, name: ChannelName) -> Channel:
         """A channel of that name, which sits nowhere."""
         ...
 
 
-class Succession:
+class Handover:
     """*new* takes over from *old*, and *install* puts it into its place."""
 
     def __init__(
         self,
-        old: Route,
-        new: Route,
+        old: ConnectionChannels,
+        new: ConnectionChannels,
         maker: ChannelMaker,
-        install: Callable[[Succession], None],
+        install: Callable[[Handover], None],
     ) -> None:
         self.old = old
         self.new = new
@@ -69,17 +69,17 @@ class Succession:
 
     # --- On the thread of the new connection ----------------------------------------
 
-    def rehearse(self, wanted: list[Channel]) -> list[Channel]:
+    def make_standbys(self, wanted: list[Channel]) -> list[Channel]:
         """Twins of the channels that are *wanted* of the old one, each made once."""
-        twins = self.new.channels
+        standbys = self.new.channels
         for channel in wanted:
-            if channel.name not in twins:
-                twins[channel.name] = self._maker.make_channel(channel.described)
-        return [twins[channel.name] for channel in wanted]
+            if channel.name not in standbys:
+                standbys[channel.name] = self._maker.make_channel(channel.described)
+        return [standbys[channel.name] for channel in wanted]
 
-    def due(self, route: Route) -> float:
+    def due(self, group: ConnectionChannels) -> float:
         """When *route* is to be looked at again."""
-        waits = route is self.new and self._ready_at is None
+        waits = group is self.new and self._ready_at is None
         return self._look_at if waits else math.inf
 
     def look(self, wanted: list[Channel], link: Link, now: float) -> None:
@@ -87,12 +87,12 @@ class Succession:
         self._look_at = now + LOOK_EVERY
         if self._ready_at is not None or link.lease is None or not wanted:
             return
-        twins = self.new.channels
-        if all(_equals(channel, twins.get(channel.name)) for channel in wanted):
-            self._ready, self._ready_at = frozenset(twins), now
+        standbys = self.new.channels
+        if all(_equals(channel, standbys.get(channel.name)) for channel in wanted):
+            self._ready, self._ready_at = frozenset(standbys), now
             self.old.connection.submit(self._ask)
 
-    def fell(self) -> None:
+    def standby_lost(self) -> None:
         """The new connection is gone, for now: its twins have missed something."""
         with self._lock:
             if self.released:
@@ -140,20 +140,20 @@ class Succession:
             if proven is not None and proven < ready_at:
                 return
             self.released, self._proven = True, proven is not None
-        self.views = self.old.resign()
+        self.views = self.old.release_views()
         talk = self.old.connection.conversation
         if talk is not None:
             # What it still says is said by the other one too.
-            talk.session.lines.clear()
+            talk.session.subscriptions.clear()
         self.new.connection.submit(self._take)
         self.old.connection.hand_over_to(self.new.connection)
 
 
-def _equals(channel: Channel, twin: Channel | None) -> bool:
-    """Whether *twin* has all that *channel* has."""
-    if twin is None or twin.error is not None:
+def _equals(channel: Channel, standby: Channel | None) -> bool:
+    """Whether *standby* has all that *channel* has."""
+    if standby is None or standby.error is not None:
         # What is refused for good there is not worth waiting for.
-        return twin is not None
-    if not twin.acknowledged:
+        return standby is not None
+    if not standby.acknowledged:
         return False
-    return channel.shown.state is not State.LIVE or twin.shown.state is State.LIVE
+    return channel.shown.state is not State.LIVE or standby.shown.state is State.LIVE

@@ -17,7 +17,7 @@ from .view import View
 _SKIPPED = "skipped "
 
 
-def tally(
+def collect_stats(
     connections: Iterable[Connection],
     views: Sequence[View],
     past: Counter[str],
@@ -80,7 +80,7 @@ def add(one: Stats, other: Stats) -> Stats:
     return Stats(**sums)
 
 
-def own(stats: Stats) -> Stats:
+def of_subscription(stats: Stats) -> Stats:
     """What of *stats* is a subscription's own, and not its connections'."""
     return replace(stats, **_OF_CONNECTIONS)
 

@@ -45,7 +45,7 @@ class Sink(Protocol):
         ...
 
 
-class Tape:
+class RecordingTap:
     """The recording of one `Connection`, through all of its openings.
 
     *line* is its number; *facts* is what is known of it: ``venue`` and ``path``.
@@ -94,7 +94,7 @@ class Tape:
             payload = self._redaction.payload(payload, False)
         self._put("control", {"opcode": opcode}, payload)
 
-    def parting(self, code: int) -> None:
+    def close_frame_sent(self, code: int) -> None:
         """A close frame is sent: what still comes nobody reads."""
         payload = code.to_bytes(2, "big")
         self._put("control", {"opcode": 8, "sent": True}, payload)

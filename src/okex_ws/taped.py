@@ -6,14 +6,14 @@ from collections.abc import Callable
 from functools import partial
 
 from .stream import Network, public_endpoint
-from .tape import Tape
+from .tape import RecordingTap
 from .transport import NORMAL, Frame, Transport
 
 
-class TapedTransport(Transport):
+class RecordingTransport(Transport):
     """A `Transport` whose every message is recorded before anybody reads it."""
 
-    tape: Tape
+    tap: RecordingTap
     # Control frames of the present read: behind the messages of it, as a close frame
     # is, and their time is the same.
     _held: list[Callable[[], None]] | None = None
@@ -26,23 +26,23 @@ class TapedTransport(Transport):
         finally:
             held, self._held = self._held, None
             if frames:
-                self.tape.received(frames)
+                self.tap.received(frames)
             for tell in held:
                 tell()
         return frames
 
     def send(self, text: str) -> None:
         """See `Transport.send`."""
-        self.tape.sent(text)
+        self.tap.sent(text)
         super().send(text)
 
     def begin_close(self, code: int = NORMAL) -> None:
         """See `Transport.begin_close`."""
-        self._tell(partial(self.tape.parting, code))
+        self._tell(partial(self.tap.close_frame_sent, code))
         super().begin_close(code)
 
     def _control(self, frame: bytes, payload: bytes) -> None:
-        self._tell(partial(self.tape.control, frame[0] & 0x0F, payload))
+        self._tell(partial(self.tap.control, frame[0] & 0x0F, payload))
         super()._control(frame, payload)
 
     def _tell(self, tell: Callable[[], None]) -> None:
@@ -57,12 +57,12 @@ def open_transport(
     url: str,
     deadline: float,
     cancelled: Callable[[], bool],
-    tape: Tape | None,
+    tap: RecordingTap | None,
 ) -> Transport:
     """`Transport.open`, and recorded if there is a *tape*."""
-    if tape is None:
+    if tap is None:
         return Transport.open(network, url, deadline, cancelled)
-    transport = TapedTransport.open(network, url, deadline, cancelled)
-    transport.tape = tape
-    tape.opened(public_endpoint(url))
+    transport = RecordingTransport.open(network, url, deadline, cancelled)
+    transport.tap = tap
+    tap.opened(public_endpoint(url))
     return transport

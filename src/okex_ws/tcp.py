@@ -31,7 +31,7 @@ MAX_OUTPUT = 1 << 20
 class TcpStream:
     """The real `stream.Stream`. *pause* waits during the handshake, or raises.
 
-    *way* is what an error says before its reason: which proxy is in between, if any.
+    *via* is what an error says before its reason: which proxy is in between, if any.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class TcpStream:
         clock: Clock,
         endpoint: str,
         pause: Pause,
-        way: str = "",
+        via: str = "",
     ) -> None:
         self.received = bytearray()
         self.heard = clock.monotonic()
@@ -49,7 +49,7 @@ class TcpStream:
         self._socket = sock
         self._clock = clock
         self._endpoint = endpoint
-        self.way = way
+        self.via = via
         self._pause = pause
         # What the kernel and TLS hand over goes through it: made once.
         self._buffer = memoryview(bytearray(_CHUNK))
@@ -79,10 +79,10 @@ class TcpStream:
                 self._pause_for("TLS handshake")
                 self._pull()
         except ssl.SSLCertVerificationError as error:
-            reason = f"{self.way}certificate refused: {error.verify_message}"
+            reason = f"{self.via}certificate refused: {error.verify_message}"
             raise HandshakeFailed(self._endpoint, reason) from error
         except (ssl.SSLError, ValueError) as error:
-            reason = f"{self.way}TLS handshake failed: {_reason(error)}"
+            reason = f"{self.via}TLS handshake failed: {_reason(error)}"
             raise HandshakeFailed(self._endpoint, reason) from error
 
     def _shake_hands(self, tls: ssl.SSLObject) -> bool:
@@ -168,7 +168,7 @@ class TcpStream:
     def _stop(self, reason: str, cause: Exception | None) -> None:
         """Remember the first end; `fill` raises it behind the data before it."""
         if self._end is None:
-            self._end = ConnectionLost(self._endpoint, f"{self.way}{reason}")
+            self._end = ConnectionLost(self._endpoint, f"{self.via}{reason}")
             self._end.__cause__ = cause
             self.ready = True
 
@@ -193,7 +193,7 @@ class TcpStream:
         if self._end is not None:
             raise self._end
         if len(self._output) + len(data) > MAX_OUTPUT:
-            reason = f"{self.way}the peer takes no data any more"
+            reason = f"{self.via}the peer takes no data any more"
             raise ConnectionLost(self._endpoint, reason)
         if self._tls is None:
             self._output += data

@@ -12,7 +12,7 @@ from .trust import LIVE, Verdict
 LIMIT_TOLD_EVERY = 1.0
 
 
-class Telling:
+class StateChangeFilter:
     """The state that was told last, and what is held back."""
 
     def __init__(self) -> None:

@@ -37,7 +37,7 @@ class Lease(NamedTuple):
         return now < self.until and abs(wall - now - self.offset) <= MAX_CLOCK_JUMP
 
 
-class Signs(Protocol):
+class SignsOfLife(Protocol):
     """The signs of life of a connection, as a reader needs them."""
 
     @property
@@ -120,7 +120,7 @@ class Published(NamedTuple):
     state: State
     cause: str
     epoch: int
-    link: Signs | None = None
+    link: SignsOfLife | None = None
     data: object | None = None
     received: float = -math.inf
     wall: float = 0.0
@@ -208,7 +208,7 @@ _WORST_FIRST = (
     State.STALE,
     State.LIVE,
 )
-how_well = _WORST_FIRST.index
+state_rank = _WORST_FIRST.index
 
 
 def judge(shown: Published, limits: Limits, now: float, wall: float) -> Verdict:
@@ -237,7 +237,7 @@ def _lapsed(lease: Lease, now: float) -> Verdict:
     return Verdict(State.STALE, "the clock jumped: the lease ended", now)
 
 
-def _within(shown: Published, link: Signs, limits: Limits, now: float) -> Verdict:
+def _within(shown: Published, link: SignsOfLife, limits: Limits, now: float) -> Verdict:
     if limits is NO_LIMITS:
         return LIVE
     age, silence, lag = limits.max_age, limits.max_silence, limits.max_lag
@@ -255,7 +255,7 @@ def _within(shown: Published, link: Signs, limits: Limits, now: float) -> Verdic
     return LIVE
 
 
-def turns_at(shown: Published, limits: Limits) -> float:
+def live_until(shown: Published, limits: Limits) -> float:
     """When time alone will end this ``LIVE``: monotonic, ``inf`` if never."""
     if shown.state is not State.LIVE or shown.link is None:
         return math.inf

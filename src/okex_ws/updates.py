@@ -20,7 +20,7 @@ from .timing import Clock, check_seconds, utc, wait_on
 from .trust import Published
 
 
-class Source(Protocol):
+class ItemSource(Protocol):
     """A subscription, as seen by those who wait for its items."""
 
     instrument_id: str
@@ -43,7 +43,7 @@ class _Note:
     """A depth or ticker that waits: the newest of its channel, or one of them all."""
 
     kind: str
-    source: Source
+    source: ItemSource
     shown: Published
     make: Make
 
@@ -79,7 +79,7 @@ _Single = Union[Trade, Candle, Data]
 _Waiting = Union[_Note, _Lost, _Spare, Trade, Candle, Data, Gap, StateChange]
 
 
-class Inbox:
+class UpdateQueue:
     """The queue of one iterator, between two threads."""
 
     def __init__(
@@ -104,7 +104,7 @@ class Inbox:
         self._waiting: deque[_Waiting] = deque()
         self._notes: dict[object, _Note] = {}
         # What was handed over last, of those whose items build on each other.
-        self._handed: dict[Source, dict[str, Published]] = {}
+        self._handed: dict[ItemSource, dict[str, Published]] = {}
         self._queued = 0
         # Those that the market did not make now have room of their own.
         self._spare = self._most_spare = 0
@@ -112,11 +112,11 @@ class Inbox:
         self._seeds: dict[tuple[str, str], Data] = {}
         self._last_ids: dict[tuple[str, str], str] = {}
         self._lost: dict[tuple[str, str], _Lost] = {}
-        self._states: dict[Source, State] = {}
+        self._states: dict[ItemSource, State] = {}
         # When a lease may end, at the earliest: there are many to look at.
         self._look_at = math.inf
         # The last change of each that waits, or did.
-        self._told: dict[Source, StateChange] = {}
+        self._told: dict[ItemSource, StateChange] = {}
         # A feed's goes on when one source, or the last one, has ended.
         self._endless = endless
         self._ended = False
@@ -126,20 +126,20 @@ class Inbox:
 
     # --- The connection's thread ----------------------------------------------------
 
-    def follow(self, source: Source, state: State) -> None:
+    def follow(self, source: ItemSource, state: State) -> None:
         """Items of *source* will come; it is in *state*."""
         with self._changed:
             self._states[source] = state
             self._watch(source, state)
 
-    def _watch(self, source: Source, state: State) -> None:
+    def _watch(self, source: ItemSource, state: State) -> None:
         if state is State.LIVE:
             self._look_at = min(self._look_at, source.lease_end())
 
     def note(
         self,
         kind: str,
-        source: Source,
+        source: ItemSource,
         shown: Published,
         make: Make,
         *,
@@ -197,12 +197,12 @@ class Inbox:
                 self._queue_single(series, item)
                 self._seeds[series] = item
 
-    def change(self, source: Source, change: StateChange) -> None:
+    def change(self, source: ItemSource, change: StateChange) -> None:
         """The state of *source* changed."""
         with self._changed:
             self._change(source, change)
 
-    def end(self, source: Source, error: Exception | None) -> None:
+    def end(self, source: ItemSource, error: Exception | None) -> None:
         """*source* will bring nothing more; the last one ends the iteration."""
         with self._changed:
             self._states.pop(source, None)
@@ -260,7 +260,7 @@ class Inbox:
     def _moment(self) -> datetime:
         return utc(self._clock.wall())
 
-    def _change(self, source: Source, change: StateChange) -> None:
+    def _change(self, source: ItemSource, change: StateChange) -> None:
         before = self._states.get(source)
         if before is None or before is change.new:
             return  # told already: the lease's end is seen from both sides
@@ -279,7 +279,7 @@ class Inbox:
             self._states.pop(source)
             self._ended = self._ended or not (self._states or self._endless)
 
-    def _discard(self, source: Source) -> None:
+    def _discard(self, source: ItemSource) -> None:
         """Depths that wait are no longer true."""
         kept: deque[_Waiting] = deque()
         for item in self._waiting:
@@ -375,8 +375,8 @@ def _ids(item: _Single) -> tuple[str | None, str | None]:
 class Updates(Iterator[Item]):
     """An iterator of items; see ``WSSubscription.updates``."""
 
-    def __init__(self, inbox: Inbox) -> None:
-        self._inbox = inbox
+    def __init__(self, queue: UpdateQueue) -> None:
+        self._queue = queue
 
     def __next__(self) -> Item:
-        return self._inbox.take()
+        return self._queue.take()

@@ -14,22 +14,22 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from .agreement import Agreement
+from .agreement import CrossCheck
 from .book import OrderBook
 from .book_channel import BookChannel
 from .callbacks import Callbacks
 from .channel import Channel, DepthChannel
 from .choice import LEVELS, Look, choose, worst
 from .errors import NotLive, OkexWSError
-from .inboxes import Inboxes
+from .inboxes import UpdateQueues
 from .items import make_best, make_book, make_depth, make_dict
 from .library import Submit, on_library_thread
 from .messages import BestBidAsk, Candle, Depth, Health, Item, State, StateChange, Trade
 from .series import CandleChannel, DataChannel, SeriesChannel, T, TradeChannel
-from .telling import Telling
+from .telling import StateChangeFilter
 from .timing import Clock, utc, wait_on
-from .trust import LIVE, NO_LIMITS, Limits, Published, Verdict, judge, turns_at
-from .updates import Inbox
+from .trust import LIVE, NO_LIMITS, Limits, Published, Verdict, judge, live_until
+from .updates import UpdateQueue
 
 log = logging.getLogger("okex_ws")
 
@@ -39,28 +39,31 @@ class View:
 
     def __init__(
         self,
-        owner: Any,
+        subscription: Any,
         instrument_id: str,
         limits: Limits,
         clock: Clock,
         callbacks: Callbacks,
     ) -> None:
         # The script's own object: it lives as long as it is subscribed.
-        self.owner, self.instrument_id = owner, instrument_id
+        self.subscription, self.instrument_id = subscription, instrument_id
         self.limits, self.callbacks = limits, callbacks
         self._clock = clock
         # By topic, and those of a depth apart.
         self.channels: Mapping[str, Channel] = {}
         self._depths: tuple[DepthChannel, ...] = ()
         # Whether pushes are of use to nobody; see `channel.Follower`.
-        self.quiet = self.sated = False
+        self.wants_pushes = self.wants_every_push = True
         self.error: OkexWSError | None = None  # set once and for ever, as the next
         self.closed = False
-        self._telling, self._agreement = Telling(), Agreement(instrument_id)
+        self._change_filter, self._cross_check = (
+            StateChangeFilter(),
+            CrossCheck(instrument_id),
+        )
         self._changed = threading.Condition()
         # Held by a thread that tells something; a callback may tell more.
         self.turn = threading.RLock()
-        self._inboxes = Inboxes()
+        self._queues = UpdateQueues()
 
     def carry(self, channels: Mapping[str, Channel]) -> None:
         """The channels of this subscription, by topic; called once, by the plan."""
@@ -68,7 +71,7 @@ class View:
         depths = (c for c in channels.values() if isinstance(c, DepthChannel))
         self._depths = tuple(depths)
         heard = self.callbacks.on_message is not None or self.limits is not NO_LIMITS
-        self.quiet = self.sated = not (heard or len(self._depths) > 1)
+        self.wants_pushes = self.wants_every_push = heard or len(self._depths) > 1
 
     @property
     def timed(self) -> bool:
@@ -254,18 +257,18 @@ class View:
 
     # --- Iterators ------------------------------------------------------------------
 
-    def follow(self, inbox: Inbox, *, own: bool = True) -> None:
-        """Bring all that is told into *inbox* too, and what is there already first.
+    def follow(self, queue: UpdateQueue, *, own: bool = True) -> None:
+        """Bring all that is told into *queue* too, and what is there already first.
 
         *own* unless it follows a whole feed, which counts it.
         """
         with self._changed:
-            self._inboxes.add(inbox, counted=own)
-        self.quiet = self.sated = False
+            self._queues.add(queue, counted=own)
+        self.wants_pushes = self.wants_every_push = True
         look = self.look(self.limits)
-        inbox.follow(self, look.verdict.state)
+        queue.follow(self, look.verdict.state)
         if look.verdict.state.final:
-            inbox.end(self, self.error)
+            queue.end(self, self.error)
             return
         # The depth that a read is given is the first item, if there is one.
         others = (c for c in self.channels.values() if c is not look.channel)
@@ -273,14 +276,14 @@ class View:
             shown = channel.shown
             usable = self._usable(channel, shown)
             if usable and isinstance(channel, DataChannel):
-                inbox.seed(channel.topic, channel.item(shown, None))
+                queue.seed(channel.topic, channel.item(shown, None))
             elif usable and shown.data is not None:
-                self._note(inbox, channel, seed=True)
+                self._note(queue, channel, seed=True)
 
     def counts(self) -> Counter[str]:
         """What it counted by itself, apart from its channels."""
-        counts = self._inboxes.skipped()
-        counts["mismatches"] = self._agreement.mismatches
+        counts = self._queues.skipped()
+        counts["mismatches"] = self._cross_check.mismatches
         return counts + self.callbacks.counts()
 
     def lapse(self) -> StateChange | None:
@@ -290,14 +293,14 @@ class View:
 
     def lease_end(self) -> float:
         """When the present ``LIVE`` ends by itself; ``inf`` if it is not live."""
-        return self._turns(NO_LIMITS)
+        return self._live_until(NO_LIMITS)
 
-    def _turns(self, limits: Limits) -> float:
+    def _live_until(self, limits: Limits) -> float:
         if len(self._depths) == 1:
-            return turns_at(self._depths[0].shown, limits)
+            return live_until(self._depths[0].shown, limits)
         if self._depths:
-            return turns_at(self.look(limits).shown, limits)
-        return min(turns_at(channel.shown, limits) for channel in self._others())
+            return live_until(self.look(limits).shown, limits)
+        return min(live_until(channel.shown, limits) for channel in self._others())
 
     def _usable(self, channel: Channel, shown: Published) -> bool:
         """Whether a value may be given that was the newest when it was put aside."""
@@ -312,16 +315,16 @@ class View:
     def pushed(self, channel: Channel, text: str, now: float) -> None:
         """A push of *channel* was published."""
         if len(self._depths) > 1 and isinstance(channel, DepthChannel):
-            self._agreement.check(channel, self._depths, now)
+            self._cross_check.check(channel, self._depths, now)
         if self.limits is not NO_LIMITS:
             self.tell(now)
-        for inbox in self._inboxes:
-            self._note(inbox, channel)
+        for queue in self._queues:
+            self._note(queue, channel)
         if self.callbacks.on_message is not None and not self.closed:
             with self.turn:
                 self.callbacks.message(text, channel)
 
-    def _note(self, inbox: Inbox, channel: Channel, seed: bool = False) -> None:
+    def _note(self, queue: UpdateQueue, channel: Channel, seed: bool = False) -> None:
         if isinstance(channel, SeriesChannel):
             return
 
@@ -335,15 +338,15 @@ class View:
                 shown = shown._replace(epoch=self.look(NO_LIMITS).shown.epoch)
             return channel.item(shown, self.limits.levels, known)
 
-        inbox.note(channel.topic, self, channel.shown, make, seed=seed)
+        queue.note(channel.topic, self, channel.shown, make, seed=seed)
 
     def arrived(self, channel: Channel, submit: Submit) -> None:
         """*channel* is carried; *submit* has things done on its connection's thread."""
 
     def add(self, topic: str, item: Item) -> None:
         """An item came that counts by itself, or is known to be missing."""
-        for inbox in self._inboxes:
-            inbox.add(topic, item)
+        for queue in self._queues:
+            queue.add(topic, item)
 
     def tell(self, now: float) -> None:
         """Tell the state to all who asked for it, if it is another one."""
@@ -351,8 +354,8 @@ class View:
             self._tell(now)
 
     def _tell(self, now: float) -> None:
-        old, look = self._telling.state, self.look(self.limits)
-        if self._telling.may_tell(look.verdict, now):
+        old, look = self._change_filter.state, self.look(self.limits)
+        if self._change_filter.may_tell(look.verdict, now):
             self._announce(self._change(old, look))
 
     def _change(self, old: State, look: Look) -> StateChange:
@@ -367,26 +370,26 @@ class View:
         if change.new is State.FAILED:
             log.error("%s failed: %s", self.instrument_id, change.cause)
         self.wake()
-        for inbox in self._inboxes:
-            inbox.change(self, change)
+        for queue in self._queues:
+            queue.change(self, change)
             if change.new.final:
-                inbox.end(self, self.error)
+                queue.end(self, self.error)
         self.callbacks.state(change)
 
     def due(self) -> float:
         """When time alone crosses a limit that is to be told."""
-        again = self._telling.again
-        live = self._telling.state is State.LIVE
+        again = self._change_filter.again
+        live = self._change_filter.state is State.LIVE
         if again < math.inf or not (live and self.limits.timed):
             return again
-        return self._turns(self.limits)
+        return self._live_until(self.limits)
 
     def forked(self) -> None:
         """In a forked child: closed, and no lock that another thread may have held."""
         self._changed, self.turn = threading.Condition(), threading.RLock()
         self.closed = True
-        for inbox in self._inboxes:
-            inbox.forked()
+        for queue in self._queues:
+            queue.forked()
 
     def fail(self, error: OkexWSError, now: float) -> None:
         """End in ``FAILED``."""

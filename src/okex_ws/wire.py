@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any, NamedTuple, Union
 
 
-class Name(NamedTuple):
+class ChannelName(NamedTuple):
     """One channel: its key, and what the library calls what comes over it.
 
     *kind* is what its items are: ``'depth'``, ``'book'``, ``'trade'``, ``'ticker'``,
@@ -29,7 +29,7 @@ class Name(NamedTuple):
     levels: int = 0
 
 
-class Path(NamedTuple):
+class SocketPath(NamedTuple):
     """Which of a venue's sockets carries a channel, and whether one logs in there."""
 
     name: str = ""  # v5's 'public', 'business' or 'private'; v3 has one socket for all

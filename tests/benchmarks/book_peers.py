@@ -32,7 +32,7 @@ class Refused(Exception):
     """A peer says that a message is not proven."""
 
 
-class Keeper(ABC):
+class BookPeer(ABC):
     """The books of some instruments, as one library keeps them.
 
     *verified* counts the messages that passed the proof which was asked for. Every
@@ -71,7 +71,7 @@ class Keeper(ABC):
 # --- Ours ---------------------------------------------------------------------------
 
 
-class Ours(Keeper):
+class Ours(BookPeer):
     """What the library does with a decoded element, up to the version it publishes."""
 
     name = "okex_ws"
@@ -115,7 +115,7 @@ _strings = json.JSONDecoder(parse_int=str, parse_float=str).decode
 # --- The whole handlers of two libraries --------------------------------------------
 
 
-class Ccxt(Keeper):
+class Ccxt(BookPeer):
     """ccxt's `pro` handler of OKX books, with markets that it knows beforehand.
 
     Whoever watches gets the one book that goes on changing, so no copy is made.
@@ -169,7 +169,7 @@ class Ccxt(Keeper):
         )
 
 
-class Cryptofeed(Keeper):
+class Cryptofeed(BookPeer):
     """cryptofeed's handler of OKX books and its callback; C does the sorting."""
 
     name = "cryptofeed"
@@ -224,7 +224,7 @@ class Cryptofeed(Keeper):
 # --- Books on a container -----------------------------------------------------------
 
 
-class _Element(Keeper):
+class _Element(BookPeer):
     """Those that get an element: the rest of the message is decoded, and not read."""
 
     def read(self, frame: Frame) -> Any:
@@ -361,7 +361,7 @@ def _crc(bids: Any, asks: Any) -> int:
     return crc - (1 << 32) if crc >= 1 << 31 else crc
 
 
-PEERS: tuple[type[Keeper], ...] = (
+PEERS: tuple[type[BookPeer], ...] = (
     Ccxt,
     Cryptofeed,
     OrderBookC,

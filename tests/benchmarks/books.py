@@ -33,7 +33,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tests.benchmarks.book_peers import PEERS, Keeper, Ours, Top
+from tests.benchmarks.book_peers import PEERS, BookPeer, Ours, Top
 from tests.benchmarks.recordings import (
     CHECKSUM,
     LEVELS,
@@ -80,7 +80,7 @@ def measure(rounds: int) -> dict[str, Any]:
     return found
 
 
-def installed() -> tuple[list[type[Keeper]], list[str]]:
+def installed() -> tuple[list[type[BookPeer]], list[str]]:
     """The peers that can be imported, and the packages that cannot."""
     peers, missing = [], dict[str, None]()
     for peer in PEERS:
@@ -121,45 +121,50 @@ class Round(NamedTuple):
 
 
 def compare(
-    updates: Updates, proof: str, peers: Sequence[type[Keeper]], rounds: int
+    updates: Updates, proof: str, peers: Sequence[type[BookPeer]], rounds: int
 ) -> dict[str, Any]:
     """Ours and the *peers* by turns, *rounds* times; medians, quartiles, ratios."""
     frames = updates.frames(proof)
-    keepers: list[type[Keeper]] = [Ours, *peers]
-    failures = {k.name: failing(k, updates, frames, proof) for k in keepers}
+    contenders: list[type[BookPeer]] = [Ours, *peers]
+    failures = {k.name: failing(k, updates, frames, proof) for k in contenders}
     assert not failures[Ours.name], failures[Ours.name]
     left_out = {n: why for n, why in failures.items() if why and proof == CHECKSUM}
-    keepers = [keeper for keeper in keepers if keeper.name not in left_out]
-    times: dict[str, list[Round]] = {keeper.name: [] for keeper in keepers}
+    contenders = [
+        contender for contender in contenders if contender.name not in left_out
+    ]
+    times: dict[str, list[Round]] = {contender.name: [] for contender in contenders}
     for turn in range(rounds):
-        first = turn % len(keepers)
+        first = turn % len(contenders)
         played = {}
-        for keeper in keepers[first:] + keepers[:first]:
-            kept, took = play(keeper, updates, frames, proof)
-            assert kept.verified == len(updates.messages), keeper.name
-            played[keeper.name] = tops(kept, updates)
-            times[keeper.name].append(took)
-        for keeper in keepers:
-            ours = as_numbers(played[Ours.name], keeper.number)
-            theirs = as_numbers(played[keeper.name], keeper.number)
-            assert theirs == ours, f"{keeper.name} has another book"
+        for contender in contenders[first:] + contenders[:first]:
+            kept, took = play(contender, updates, frames, proof)
+            assert kept.verified == len(updates.messages), contender.name
+            played[contender.name] = tops(kept, updates)
+            times[contender.name].append(took)
+        for contender in contenders:
+            ours = as_numbers(played[Ours.name], contender.number)
+            theirs = as_numbers(played[contender.name], contender.number)
+            assert theirs == ours, f"{contender.name} has another book"
     return {
         **updates.described(),
         "proof": proof,
         "left_out": left_out,
-        "who": [_row(keeper, times, not failures[keeper.name]) for keeper in keepers],
+        "who": [
+            _row(contender, times, not failures[contender.name])
+            for contender in contenders
+        ],
     }
 
 
 def _row(
-    keeper: type[Keeper], times: dict[str, list[Round]], proves: bool
+    contender: type[BookPeer], times: dict[str, list[Round]], proves: bool
 ) -> dict[str, Any]:
-    ours, theirs = times[Ours.name], times[keeper.name]
+    ours, theirs = times[Ours.name], times[contender.name]
     updates = [took.update for took in theirs]
     ratios = [us.update / them.update for us, them in zip(ours, theirs, strict=True)]
     return {
-        "name": keeper.name,
-        "pure": keeper.pure,
+        "name": contender.name,
+        "pure": contender.pure,
         "proves": proves,
         "update_us": spread(updates),
         "ratio": spread(ratios),
@@ -179,10 +184,10 @@ Frames = tuple[list[Frame], list[Frame]]
 
 
 def play(
-    keeper: type[Keeper], updates: Updates, frames: Frames, proof: str
-) -> tuple[Keeper, Round]:
+    contender: type[BookPeer], updates: Updates, frames: Frames, proof: str
+) -> tuple[BookPeer, Round]:
     """One round of one: new books, and newly decoded messages."""
-    kept = keeper(updates.instruments, proof)
+    kept = contender(updates.instruments, proof)
     snapshots, rest = ([kept.read(frame) for frame in part] for part in frames)
     gc.collect()
     # What was made so far is not the work of who keeps the books.
@@ -199,10 +204,12 @@ def play(
     return kept, Round(first * 1e6, then * 1e6)
 
 
-def failing(keeper: type[Keeper], updates: Updates, frames: Frames, proof: str) -> str:
+def failing(
+    contender: type[BookPeer], updates: Updates, frames: Frames, proof: str
+) -> str:
     """Why this one cannot be said to prove messages, or ``''``."""
     try:
-        kept, _ = play(keeper, updates, frames, proof)
+        kept, _ = play(contender, updates, frames, proof)
     except Exception as error:  # each has its own
         return f"refuses what is right: {type(error).__name__} {error}".rstrip()
     # The last update once more: it changes nothing, and its proof is wrong now.
@@ -222,7 +229,7 @@ def failing(keeper: type[Keeper], updates: Updates, frames: Frames, proof: str) 
     return f"takes a wrong {proof}"
 
 
-def tops(kept: Keeper, updates: Updates) -> dict[str, tuple[Top, Top]]:
+def tops(kept: BookPeer, updates: Updates) -> dict[str, tuple[Top, Top]]:
     """The best levels of every book."""
     return {name: kept.top(name) for name in updates.instruments}
 

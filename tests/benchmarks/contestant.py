@@ -35,7 +35,7 @@ QUIET = 0.3
 LIMIT = 10.0
 
 # What it may be told to measure, and what does so: a module and a function.
-WAYS = {
+MEASUREMENTS = {
     "throughput": ("tests.benchmarks.contestant", "throughput"),
     "limit": ("tests.benchmarks.limit", "limit"),
     "lateness": ("tests.benchmarks.reading", "lateness"),
@@ -47,7 +47,8 @@ class Spec(NamedTuple):
 
     *maker* is module and class; *parser* is ``'json'``, ``'orjson'`` or, where it is
     the contestant's own affair, ``''``. *url* is the whole address under v3, and under
-    v5 up to ``/ws/v5``. *options* are the contestant's, *way* and *how* the measure's.
+    v5 up to ``/ws/v5``. *options* are the contestant's, *measurement*
+    and *how* the measure's.
     """
 
     maker: tuple[str, str]
@@ -58,7 +59,7 @@ class Spec(NamedTuple):
     channel: str
     url: str
     options: dict[str, Any]
-    way: str
+    measurement: str
     how: dict[str, Any]
 
 
@@ -238,7 +239,7 @@ def main() -> None:
     if (interval := spec.how.pop("interval", None)) is not None:
         sys.setswitchinterval(interval)
     beside = spec.how.pop("beside", False)
-    module, function = WAYS[spec.way]
+    module, function = MEASUREMENTS[spec.measurement]
     measure = getattr(import_module(module), function)
     module, name = spec.maker
     contestant = getattr(import_module(module), name)(spec)

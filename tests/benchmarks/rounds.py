@@ -97,7 +97,7 @@ class Turn(NamedTuple):
         """As a row says it."""
         return f"{self.entry.name} [{self.parser}]" if self.parser else self.entry.name
 
-    def spec(self, where: Server, way: str, **how: Any) -> Spec:
+    def spec(self, where: Server, measurement: str, **how: Any) -> Spec:
         """What its process is told."""
         stream, entry = self.stream, self.entry
         options = dict(entry.options)
@@ -114,7 +114,7 @@ class Turn(NamedTuple):
             entry.channels.get(stream.name, stream.channel),
             where.url(self.transport, stream.protocol),
             options,
-            way,
+            measurement,
             how,
         )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 
 import pytest
-from tests.benchmarks.book_peers import PEERS, Keeper, Ours
+from tests.benchmarks.book_peers import PEERS, BookPeer, Ours
 from tests.benchmarks.books import compare, publishing
 from tests.benchmarks.recordings import CHECKSUM, SEQUENCE, Updates, generated
 
@@ -32,7 +32,7 @@ def test_a_round_of_ours_alone_proves_every_message(
 @proofs
 @pytest.mark.parametrize("peer", PEERS, ids=lambda peer: peer.__name__)
 def test_a_round_beside_a_peer_ends_with_the_same_books(
-    updates: Updates, proof: str, peer: type[Keeper]
+    updates: Updates, proof: str, peer: type[BookPeer]
 ) -> None:
     for package, module in peer.needs:
         if importlib.util.find_spec(module.partition(".")[0]) is None:

@@ -14,7 +14,7 @@ from typing import Any
 
 from tests.campaign.resources import grown, use_one_arena
 from tests.campaign.run import WARM_UP, run
-from tests.campaign.stands import PLANS
+from tests.campaign.stands import SETUPS
 
 import okex_ws
 
@@ -30,8 +30,8 @@ def main() -> int:
     parser.add_argument("--tapes", type=Path, metavar="DIR", help="record, and replay")
     args = parser.parse_args()
     use_one_arena()
-    plans = [plan for plan in PLANS if re.search(args.stands, plan.name)]
-    result = run(args.seconds, args.seed, plans, args.faults, args.tapes)
+    setups = [setup for setup in SETUPS if re.search(args.stands, setup.name)]
+    result = run(args.seconds, args.seed, setups, args.faults, args.tapes)
     assert result.before is not None
     assert result.after is not None
     if args.seconds >= 4 * WARM_UP:

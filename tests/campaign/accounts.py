@@ -37,7 +37,7 @@ def passing_login(rig: Rig) -> Iterator[Noticed]:
 
 def _has_no_account(rig: Rig) -> bool:
     """Else a refusal could meet the stand's own login, for good."""
-    return rig.plan.protocol == "v5" and not rig.plan.credentials
+    return rig.setup.protocol == "v5" and not rig.setup.credentials
 
 
 @fault("login that is refused for good", "guest", PUSH, _has_no_account)

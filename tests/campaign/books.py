@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from tests.campaign.catalogue import BOOK, PUSH, Noticed, fault, in_turn, with_books
 from tests.campaign.judge import Judge
 from tests.campaign.rig import Rig
-from tests.campaign.stands import GUEST, Follow
+from tests.campaign.stands import GUEST, SubscriptionSetup
 
 from okex_ws import State
 from okex_ws.local_exchange import BOOK_FAULTS
@@ -26,13 +26,13 @@ _TIMES = {"lose": 20, "reorder": 20}
 
 def _breaks(rig: Rig, how: str) -> bool:
     # A checksum of 0 proves nothing, and so nothing shows that a digit is wrong.
-    signed = how == "flip" and rig.plan.checksums
-    return how in _BREAKS[rig.plan.protocol] or signed
+    signed = how == "flip" and rig.setup.checksums
+    return how in _BREAKS[rig.setup.protocol] or signed
 
 
 def _fits(how: str) -> Callable[[Rig], bool]:
     def fits(rig: Rig) -> bool:
-        has = rig.plan.protocol == "v5" or how not in _OF_A_SEQUENCE
+        has = rig.setup.protocol == "v5" or how not in _OF_A_SEQUENCE
         told = how != "flip" or _breaks(rig, how)
         return rig.book_key is not None and has and told
 
@@ -90,7 +90,7 @@ def _left(rig: Rig, since: float) -> int:
 @fault("book closed while it resynchronises, and opened again", "guest", PUSH)
 def reopened(rig: Rig) -> Iterator[Noticed]:
     """What was asked for anew is wanted no more, and then wanted again."""
-    follow = Follow(GUEST, ("depth",))
+    follow = SubscriptionSetup(GUEST, ("depth",))
     visits = [rig.visit(follow)]
 
     def spoil() -> bool:

@@ -17,7 +17,7 @@ SLACK = 2.0
 # an attempt; through a pong that does not come, and then the same.
 PUSH = 0.5 + SLACK
 DIAL = 2 * (TIMEOUTS.connect + RECONNECT.cap) + SLACK
-LINE = TIMEOUTS.pong + DIAL
+CONNECTION_LOSS = TIMEOUTS.pong + DIAL
 # A whole book that breaks again within a minute waits before it is asked for anew; the
 # answer may be its silence, and then it waits once more.
 BOOK = 2 * TIMEOUTS.retry_cap + 2 * TIMEOUTS.first_push + PUSH
@@ -79,12 +79,12 @@ def fault(
 
 def over_tls(rig: Rig) -> bool:
     """For faults of certificates."""
-    return rig.plan.tls
+    return rig.setup.tls
 
 
 def in_the_clear(rig: Rig) -> bool:
     """For faults that put bytes between frames, which TLS would not let through."""
-    return not rig.plan.tls and rig.proxy is not None
+    return not rig.setup.tls and rig.proxy is not None
 
 
 def proxied(rig: Rig) -> bool:
@@ -94,12 +94,12 @@ def proxied(rig: Rig) -> bool:
 
 def with_v3(rig: Rig) -> bool:
     """For faults of what is deflated."""
-    return rig.plan.protocol == "v3"
+    return rig.setup.protocol == "v3"
 
 
 def with_v5(rig: Rig) -> bool:
     """For faults of what only v5 has."""
-    return rig.plan.protocol == "v5"
+    return rig.setup.protocol == "v5"
 
 
 def on_a_feed(rig: Rig) -> bool:

@@ -31,9 +31,9 @@ def _announced(rig: Rig) -> bool:
 def _over(rig: Rig) -> Callable[[], bool]:
     """Whether every connection was replaced since now, and the old ones went."""
     assert rig.feed is not None
-    plan, there = pool_of(rig.feed), rig.exchange.clients
-    old = set(plan.routes)
-    return lambda: not old & set(plan.routes) and rig.exchange.clients <= there
+    pool, there = pool_of(rig.feed), rig.exchange.clients
+    old = set(pool.groups)
+    return lambda: not old & set(pool.groups) and rig.exchange.clients <= there
 
 
 class _Planned:

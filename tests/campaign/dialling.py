@@ -131,7 +131,7 @@ def dripping_handshake(rig: Rig) -> Iterator[Noticed]:
         while not over.wait(0.05):
             sock.sendall(b"x")
 
-    tls = server_tls(HOST) if rig.plan.tls else None
+    tls = server_tls(HOST) if rig.setup.tls else None
     with Server(drip, tls) as server, rig.route(server.port):
         yield rig.error("Stalled.*handshake")
         over.set()

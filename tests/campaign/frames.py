@@ -82,8 +82,8 @@ def in_fragments(rig: Rig) -> Iterator[Noticed]:
     """What a server may do: it is one message, and harms nobody."""
     assert rig.proxy is not None
     dropped = rig.dropped("unknown")
-    payload = rig.speech.spoken({"event": "party"})
-    kind = Opcode.BINARY if rig.plan.protocol == "v3" else Opcode.TEXT
+    payload = rig.dialect.spoken({"event": "party"})
+    kind = Opcode.BINARY if rig.setup.protocol == "v3" else Opcode.TEXT
     cut = rig.rng.randrange(len(payload) + 1)
     rig.proxy.inject(
         frame(kind, payload[:cut], fin=False)

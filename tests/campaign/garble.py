@@ -38,11 +38,11 @@ def _push(rig: Rig) -> dict[str, Any]:
     """The newest depth of the first instrument, ready to be spoiled."""
     newest = rig.exchange.newest(rig.depth_key)
     assert newest is not None
-    return rig.speech.push(rig.depth_key, copy.deepcopy(newest[1]))
+    return rig.dialect.push(rig.depth_key, copy.deepcopy(newest[1]))
 
 
 def _packed(rig: Rig) -> bytes:
-    return rig.speech.spoken(_push(rig))
+    return rig.dialect.spoken(_push(rig))
 
 
 _BOMB = deflate(b" " * (16 << 20))
@@ -142,7 +142,7 @@ def _harmless(
 def _unasked(rig: Rig) -> dict[str, Any]:
     # Under v3 the data says whose it is, under v5 the message does.
     of_guest = {"instrument_id": GUEST[1]}
-    return rig.speech.push(rig.speech.key("mystery", *GUEST), of_guest)
+    return rig.dialect.push(rig.dialect.key("mystery", *GUEST), of_guest)
 
 
 _harmless(
@@ -154,7 +154,7 @@ _harmless(
 _harmless("data of a channel that nobody asked for", _unasked, "unasked", "harmless")
 _harmless(
     "acknowledgement that nobody waits for",
-    lambda rig: rig.speech.event("subscribe", rig.speech.key("mystery", *GUEST)),
+    lambda rig: rig.dialect.event("subscribe", rig.dialect.key("mystery", *GUEST)),
     "unasked ack",
     "harmless",
 )

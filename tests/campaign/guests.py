@@ -6,7 +6,15 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator
 
-from tests.campaign.catalogue import ALONE, DIAL, LINE, PUSH, Noticed, fault, with_v5
+from tests.campaign.catalogue import (
+    ALONE,
+    CONNECTION_LOSS,
+    DIAL,
+    PUSH,
+    Noticed,
+    fault,
+    with_v5,
+)
 from tests.campaign.rig import LEASE, Rig
 from tests.campaign.stands import GUEST
 from tests.peers import closed_port
@@ -22,14 +30,14 @@ _PASSING = {"v3": (30026, 30043), "v5": (60014, 63999, 64007)}
 
 
 def _channel(rig: Rig, topic: str) -> str:
-    return rig.speech.key(topic, _MARKET, _ID)
+    return rig.dialect.key(topic, _MARKET, _ID)
 
 
 def _fatal(kind: str, fits: Callable[[Rig], bool], named: bool) -> None:
     @fault(kind, "guest", PUSH, fits)
     def reject(rig: Rig) -> Iterator[Noticed]:
         """A guest's extra channel fails; its depth lives, and so do the others'."""
-        code = rig.rng.choice(_REASONS[rig.plan.protocol])
+        code = rig.rng.choice(_REASONS[rig.setup.protocol])
         key = _channel(rig, "ticker")
         message = f"Channel {key} is not to be had" if named else "Not to be had."
         rig.exchange.reject(key, code, message, named=named)
@@ -55,7 +63,7 @@ _fatal("error event that tells its channel by the id", with_v5, named=False)
 def fatal_subscription(rig: Rig) -> Iterator[Noticed]:
     """A guest asks for what does not exist and fails; the others go on."""
     guest = rig.guest("NONE-USDT", "spot")
-    code = {"v3": "30040", "v5": "60018"}[rig.plan.protocol]
+    code = {"v3": "30040", "v5": "60018"}[rig.setup.protocol]
     try:
         yield (
             lambda: (
@@ -72,7 +80,7 @@ def fatal_subscription(rig: Rig) -> Iterator[Noticed]:
 @fault("error event that passes", "passing", DIAL + 2.0)
 def passing(rig: Rig) -> Iterator[Noticed]:
     """The exchange was asked too often, or is out of order; it is asked again."""
-    code = rig.rng.choice(_PASSING[rig.plan.protocol])
+    code = rig.rng.choice(_PASSING[rig.setup.protocol])
     rig.exchange.reject(rig.depth_key, code, "Come back later.", times=1)
     rig.exchange.drop()
     try:
@@ -86,12 +94,12 @@ def passing(rig: Rig) -> Iterator[Noticed]:
 def stray_error(rig: Rig) -> Iterator[Noticed]:
     """It is counted, said once a minute, and changes nothing."""
     dropped = rig.dropped("unasked error")
-    code = {"v3": 30099, "v5": 60012}[rig.plan.protocol]
-    rig.exchange.send_event(rig.speech.error(code, "a stray error"))
+    code = {"v3": 30099, "v5": 60012}[rig.setup.protocol]
+    rig.exchange.send_event(rig.dialect.error(code, "a stray error"))
     yield lambda: dropped() and rig.untouched()
 
 
-@fault("subscribe without an answer", "passing", LINE)
+@fault("subscribe without an answer", "passing", CONNECTION_LOSS)
 def no_answer(rig: Rig) -> Iterator[Noticed]:
     """Neither an acknowledgement nor an error comes; asked for again, it does."""
     rig.exchange.ignore_subscribe(rig.depth_key)
@@ -147,7 +155,7 @@ def _callback_errors(rig: Rig) -> int:
     return sum(s.stats().callback_errors for s in rig.subscriptions)
 
 
-@fault("callback that blocks", "callback", LINE)
+@fault("callback that blocks", "callback", CONNECTION_LOSS)
 def blocking(rig: Rig) -> Iterator[Noticed]:
     """The connection's thread is kept longer than the lease lasts."""
     seconds = LEASE + rig.rng.uniform(0.5, 2.0)
@@ -155,7 +163,7 @@ def blocking(rig: Rig) -> Iterator[Noticed]:
 
     def mischief() -> None:
         # On a thread of its own it keeps nobody from reading.
-        if not rig.plan.threaded:
+        if not rig.setup.threaded:
             rig.die(of_one=True)
         time.sleep(seconds)
         rig.dead_since = None

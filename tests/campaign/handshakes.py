@@ -62,7 +62,7 @@ def _answer(kind: str, pattern: str, answer: Callable[[socket.socket], object]) 
 
     @fault(kind, "dial", DIAL)
     def offer(rig: Rig) -> Iterator[Noticed]:
-        tls = server_tls(HOST) if rig.plan.tls else None
+        tls = server_tls(HOST) if rig.setup.tls else None
         with Server(answer, tls) as server, rig.route(server.port):
             yield rig.error(pattern)
 

@@ -37,7 +37,7 @@ Given = Union[dict[str, Any], Depth, BestBidAsk, OrderBook]
 Placed = tuple[Truth, int]
 
 
-class Told(NamedTuple):
+class LastState(NamedTuple):
     """The newest change of state that a subscription told, or the start."""
 
     state: State
@@ -75,7 +75,7 @@ class Judge:
         dead_since: Callable[[], float | None],
     ) -> None:
         self.found = Findings()
-        self.told = Told(State.CONNECTING, -1, 0.0)
+        self.told = LastState(State.CONNECTING, -1, 0.0)
         self.changes: list[StateChange] = []
         self.subscription = subscription
         self.truths = truths
@@ -84,38 +84,38 @@ class Judge:
         # By how many levels were asked for: each is a choice among channels.
         self._newest: dict[int, tuple[int, datetime]] = {}
         self._books = [t for t in truths.values() if isinstance(t, BookTruth)]
-        self._ways = WAYS + WHOLE_WAYS if self._books else WAYS
+        self._reads = READS + BOOK_READS if self._books else READS
         self._turn = 0
 
     def state_changed(self, change: StateChange) -> None:
         """The subscription's ``on_state``."""
-        self.told = Told(change.new, change.epoch, time.monotonic())
+        self.told = LastState(change.new, change.epoch, time.monotonic())
         self.changes.append(change)
 
     def read(self) -> None:
         """One read and its verdict."""
-        way = self._ways[self._turn % len(self._ways)]
+        via = self._reads[self._turn % len(self._reads)]
         self._turn += 1
         for truth in self.truths.values():
             truth.keep_up(time.monotonic())
         told, dead_since = self.told, self._dead_since()
         start, wall = time.monotonic(), datetime.now(timezone.utc)
-        given = _ask(self.subscription, way)
+        given = _ask(self.subscription, via)
         self.found.reads += 1
-        self.found.by_way[way] += 1
+        self.found.by_way[via] += 1
         if given is None:
             return
         self.found.prices += 1
-        self.found.books += way in WHOLE_WAYS
-        placed = self._recognise(given, way in WHOLE_WAYS, start)
+        self.found.books += via in BOOK_READS
+        placed = self._recognise(given, via in BOOK_READS, start)
         if placed is None:
-            wrong = self.found.wrong_books if way in WHOLE_WAYS else self.found.wrong
-            wrong.append(f"{way} gave what was never sent: {given!r:.2000}")
+            wrong = self.found.wrong_books if via in BOOK_READS else self.found.wrong
+            wrong.append(f"{via} gave what was never sent: {given!r:.2000}")
             return
-        self._check_age(way, placed, start, dead_since)
+        self._check_age(via, placed, start, dead_since)
         if isinstance(given, (Depth, BestBidAsk)):
-            self._check_epoch(way, given, told)
-        if way == "max_age" and isinstance(given, Depth):
+            self._check_epoch(via, given, told)
+        if via == "max_age" and isinstance(given, Depth):
             age = (wall - given.received).total_seconds()
             if age > MAX_AGE + CLOCKS:
                 self.found.stale.append(f"{age:.3f} s old, with max_age {MAX_AGE:g}")
@@ -164,27 +164,29 @@ class Judge:
     # --- Whether it may be given ----------------------------------------------------
 
     def _check_age(
-        self, way: str, placed: Placed, start: float, dead_since: float | None
+        self, via: str, placed: Placed, start: float, dead_since: float | None
     ) -> None:
         truth, place = placed
         if place < truth.sent_before(start - self._lease):
-            self.found.stale.append(f"{way}: a newer push is {self._lease:g} s old")
+            self.found.stale.append(f"{via}: a newer push is {self._lease:g} s old")
         if dead_since is not None and start > dead_since + self._lease:
             late = start - dead_since
-            self.found.stale.append(f"{way}: the line was dead for {late:.3f} s")
+            self.found.stale.append(f"{via}: the line was dead for {late:.3f} s")
         if dead_since is not None:
             self.found.oldest = max(self.found.oldest, start - dead_since)
 
-    def _check_epoch(self, way: str, given: Depth | BestBidAsk, told: Told) -> None:
+    def _check_epoch(
+        self, via: str, given: Depth | BestBidAsk, told: LastState
+    ) -> None:
         """What was withdrawn before the read began cannot come back in it."""
         if told.state is not State.LIVE and given.epoch <= told.epoch:
             self.found.stale.append(
-                f"{way}: epoch {given.epoch} after {told.state} of epoch {told.epoch}"
+                f"{via}: epoch {given.epoch} after {told.state} of epoch {told.epoch}"
             )
-        levels = _LEVELS.get(way, 5)
+        levels = _LEVELS.get(via, 5)
         epoch, newest = self._newest.get(levels, (-1, given.timestamp))
         if epoch == given.epoch and given.timestamp < newest:
-            self.found.stale.append(f"{way}: went back within epoch {epoch}")
+            self.found.stale.append(f"{via}: went back within epoch {epoch}")
         self._newest[levels] = given.epoch, given.timestamp
 
 
@@ -193,22 +195,22 @@ def _at(truth: Truth, place: int | None) -> Placed | None:
 
 
 # The dict and the value by turns; one in four with a limit of its own.
-WAYS = ("GetDepth", "depth", "best_bid_ask", "max_age")
-WHOLE_WAYS = ("book", "GetDepth(levels=400)", "depth(levels=400)")
+READS = ("GetDepth", "depth", "best_bid_ask", "max_age")
+BOOK_READS = ("book", "GetDepth(levels=400)", "depth(levels=400)")
 _LEVELS = {"best_bid_ask": 1, "depth(levels=400)": WHOLE}
 
 
-def _ask(subscription: WSSubscription, way: str) -> Given | None:
-    if way == "book":
+def _ask(subscription: WSSubscription, via: str) -> Given | None:
+    if via == "book":
         return subscription.book
-    if way == "GetDepth":
+    if via == "GetDepth":
         return subscription.GetDepth() or None
-    if way == "GetDepth(levels=400)":
+    if via == "GetDepth(levels=400)":
         return subscription.GetDepth(levels=WHOLE) or None
-    if way == "best_bid_ask":
+    if via == "best_bid_ask":
         return subscription.best_bid_ask()
-    levels = WHOLE if way in WHOLE_WAYS else None
-    max_age = MAX_AGE if way == "max_age" else None
+    levels = WHOLE if via in BOOK_READS else None
+    max_age = MAX_AGE if via == "max_age" else None
     try:
         return subscription.depth(max_age=max_age, levels=levels)
     except NotLive:

@@ -40,7 +40,7 @@ def run(times: int, protocol: str = "v5") -> Iterator[Count]:
     policy = Reconnect(first=0.001, cap=0.001, host_gap=0.0)
     with LocalExchange(tls=True, history=50, pace=50) as exchange:
         venue = exchange.venue if protocol == "v3" else exchange.venue_v5
-        ways = _ways(exchange)
+        ways = _endings(exchange)
         with WSSubscription(
             "BTC-USDT",
             "spot",
@@ -58,7 +58,7 @@ def run(times: int, protocol: str = "v5") -> Iterator[Count]:
                     took.clear()
 
 
-def _ways(exchange: LocalExchange) -> list[Callable[[], object]]:
+def _endings(exchange: LocalExchange) -> list[Callable[[], object]]:
     return [
         exchange.drop,
         lambda: exchange.close_clients(1001, "service upgrade"),

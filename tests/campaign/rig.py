@@ -17,12 +17,12 @@ from typing import Any
 
 from tests.campaign.judge import Findings, Judge
 from tests.campaign.readers import Listener, Reader, Series
-from tests.campaign.speech import Speech
-from tests.campaign.stands import GUEST, Follow, Plan
+from tests.campaign.speech import WireDialect
+from tests.campaign.stands import GUEST, Setup, SubscriptionSetup
 from tests.campaign.traded import Trades
 from tests.campaign.truth import Truth
 from tests.campaign.watch import Watch
-from tests.campaign.ways import Ways
+from tests.campaign.ways import ProxyPair
 from tests.campaign.whole import BookTruth
 from tests.peers import client_tls, server_tls
 
@@ -67,26 +67,26 @@ class Rig(Watch):
     true comes.
     """
 
-    def __init__(self, plan: Plan, seed: int, tape: Path | None = None) -> None:
+    def __init__(self, setup: Setup, seed: int, recording: Path | None = None) -> None:
         super().__init__()
-        self.name = plan.name
-        self.plan = plan
-        self.speech = Speech(plan.protocol)
-        self.rng = random.Random(f"{seed}:{plan.name}")
+        self.name = setup.name
+        self.setup = setup
+        self.dialect = WireDialect(setup.protocol)
+        self.rng = random.Random(f"{seed}:{setup.name}")
         self.dead_since: float | None = None
         self._of_one = False
         self.mischief: Callable[[], None] | None = None
-        names = dict.fromkeys(follow.instrument for follow in plan.follows)
+        names = dict.fromkeys(follow.instrument for follow in setup.follows)
         self.exchange = LocalExchange(
             seed,
             instruments=[*names, GUEST],
-            tls=server_tls(HOST) if plan.tls else False,
-            checksums=plan.checksums,
+            tls=server_tls(HOST) if setup.tls else False,
+            checksums=setup.checksums,
             history=HISTORY,
         )
-        self.proxy: Ways | None = None
+        self.proxy: ProxyPair | None = None
         self.feed: Feed | None = None
-        self._tape = tape
+        self._recording = recording
         self._recorder: Recorder | None = None
         self.listeners: list[Listener] = []
         self.visits: list[Findings] = []
@@ -94,7 +94,7 @@ class Rig(Watch):
         self._clients = 1
         self._resolve: Resolve | None = None
         self._stack = contextlib.ExitStack()
-        self._reader = Reader(plan.name)
+        self._reader = Reader(setup.name)
 
     # --- Its life -------------------------------------------------------------------
 
@@ -102,23 +102,25 @@ class Rig(Watch):
         with contextlib.ExitStack() as stack:
             stack.enter_context(self.exchange)
             self._port = int(self.exchange.url.rpartition(":")[2].partition("/")[0])
-            if self.plan.proxied:
-                self.proxy = stack.enter_context(contextlib.closing(Ways(self._port)))
+            if self.setup.proxied:
+                self.proxy = stack.enter_context(
+                    contextlib.closing(ProxyPair(self._port))
+                )
             self._subscribe(stack)
             self._stack = stack.pop_all()
         return self
 
     def _subscribe(self, stack: contextlib.ExitStack) -> None:
-        if self._tape is not None:
-            self._recorder = stack.enter_context(Recorder(self._tape))
+        if self._recording is not None:
+            self._recorder = stack.enter_context(Recorder(self._recording))
         stack.callback(lambda: [listener.join() for listener in self.listeners])
-        if self.plan.shared:
+        if self.setup.shared:
             self.feed = stack.enter_context(Feed(self.venue(), **self.options()))
-        made = [self._follow(follow, stack) for follow in self.plan.follows]
+        made = [self._follow(follow, stack) for follow in self.setup.follows]
         self.judges = [judge for judge in made if judge is not None]
-        if self.plan.wide:
+        if self.setup.wide:
             assert self.feed is not None
-            self._listen(self.feed.updates(), *self.plan.follows)
+            self._listen(self.feed.updates(), *self.setup.follows)
         self._reader.judges = self.judges
         self._reader.start()
         stack.callback(self._reader.stop)
@@ -127,15 +129,17 @@ class Rig(Watch):
         if self.feed is not None:
             self._clients = len(self.feed.connections())
 
-    def _follow(self, follow: Follow, stack: contextlib.ExitStack) -> Judge | None:
+    def _follow(
+        self, follow: SubscriptionSetup, stack: contextlib.ExitStack
+    ) -> Judge | None:
         """Subscribe; what judges it, unless there is nothing to be read."""
         subscription, judge = self.judged(follow)
         stack.callback(subscription.close)
-        if not self.plan.wide:
+        if not self.setup.wide:
             self._listen(subscription.updates(), follow)
         return judge if judge.truths else None
 
-    def judged(self, follow: Follow) -> tuple[WSSubscription, Judge]:
+    def judged(self, follow: SubscriptionSetup) -> tuple[WSSubscription, Judge]:
         """One more subscription, and a judge that it tells its changes."""
         judges: list[Judge] = []
 
@@ -161,19 +165,19 @@ class Rig(Watch):
         if "trade" in follow.channels and follow.instrument != GUEST:
             self.traders.append(subscription)
         # Where one logs in for it, its connection is another one than that of the rest.
-        apart = self.plan.credentials and "depth_l2_tbt" in follow.channels
+        apart = self.setup.credentials and "depth_l2_tbt" in follow.channels
         judge = Judge(subscription, truths, LEASE, lambda: self._dead_since(apart))
         judges.append(judge)
         return subscription, judge
 
-    def visit(self, follow: Follow) -> Judge:
+    def visit(self, follow: SubscriptionSetup) -> Judge:
         """A guest for a while, which the caller has read, and closes."""
         _, judge = self.judged(follow)
         # The judge itself, with all that it knows, goes when the guest goes.
         self.visits.append(judge.found)
         return judge
 
-    def _listen(self, items: Iterator[Any], *follows: Follow) -> None:
+    def _listen(self, items: Iterator[Any], *follows: SubscriptionSetup) -> None:
         truths: dict[Series, Truth] = {}
         trades: dict[Series, Trades] = {}
         for follow in follows:
@@ -201,19 +205,19 @@ class Rig(Watch):
         """Those that are read."""
         return [judge.subscription for judge in self.judges]
 
-    def key(self, follow: Follow, topic: str) -> str:
+    def key(self, follow: SubscriptionSetup, topic: str) -> str:
         """A channel, as the exchange calls it."""
-        return self.speech.key(topic, *follow.instrument)
+        return self.dialect.key(topic, *follow.instrument)
 
     @property
     def depth_key(self) -> str:
         """The channel of the first subscription."""
-        return self.key(self.plan.follows[0], "depth5")
+        return self.key(self.setup.follows[0], "depth5")
 
     @property
     def book_key(self) -> str | None:
         """The channel of a whole book that has a subscription for itself, if any."""
-        follow = self.plan.follows[1] if len(self.plan.follows) > 1 else None
+        follow = self.setup.follows[1] if len(self.setup.follows) > 1 else None
         topic = follow.channels[0] if follow is not None else ""
         if follow is None or topic not in ("depth", "depth_l2_tbt"):
             return None
@@ -226,13 +230,13 @@ class Rig(Watch):
 
     def venue(self, *first: int) -> Venue:
         """The exchange by its name, behind endpoints at the ports *first*."""
-        scheme = "wss" if self.plan.tls else "ws"
-        url = self.exchange.url if self.plan.protocol == "v3" else self.exchange.url_v5
+        scheme = "wss" if self.setup.tls else "ws"
+        url = self.exchange.url if self.setup.protocol == "v3" else self.exchange.url_v5
         path = url.partition("//")[2].partition("/")[2]
         ports = tuple(f"{scheme}://127.0.0.1:{port}/{path}" for port in first)
         return Venue(
             f"rig-{self.name.replace(' ', '-')}",
-            self.plan.protocol,
+            self.setup.protocol,
             (*ports, url.replace("127.0.0.1", HOST)),
             connections_per_second=1000.0,
             requests_per_hour=1_000_000,
@@ -240,15 +244,15 @@ class Rig(Watch):
 
     def options(self) -> dict[str, Any]:
         """How a feed of this stand connects."""
-        trust: ssl.SSLContext | None = client_tls() if self.plan.tls else None
-        key = self.exchange.credentials[0] if self.plan.credentials else None
+        trust: ssl.SSLContext | None = client_tls() if self.setup.tls else None
+        key = self.exchange.credentials[0] if self.setup.credentials else None
         return {
             "network": lambda: TcpNetwork(ssl_context=trust, resolve=self._look_up),
             "rng": random.Random(self.rng.random()),
             "timeouts": TIMEOUTS,
             "reconnect": RECONNECT,
             "probe_interval": PROBE,
-            "callbacks": "thread" if self.plan.threaded else "inline",
+            "callbacks": "thread" if self.setup.threaded else "inline",
             "credentials": key,
             "recorder": self._recorder,
         }
@@ -319,5 +323,5 @@ class Rig(Watch):
 
     def say(self, message: str | bytes) -> None:
         """Have the exchange send a message, of bytes that may be no text."""
-        payload = self.speech.payload(message)
-        self.exchange.send_raw(payload, text=self.plan.protocol == "v5")
+        payload = self.dialect.payload(message)
+        self.exchange.send_raw(payload, text=self.setup.protocol == "v5")

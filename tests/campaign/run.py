@@ -34,8 +34,8 @@ from tests.campaign.judge import Findings
 from tests.campaign.metronome import Metronome
 from tests.campaign.results import Result, Tally
 from tests.campaign.rig import Rig
-from tests.campaign.stands import PLANS, Plan
-from tests.campaign.tape import tape_of
+from tests.campaign.stands import SETUPS, Setup
+from tests.campaign.tape import recording_path
 
 __all__ = ["Result", "run"]
 
@@ -54,7 +54,7 @@ WARM_UP = 75.0
 def run(
     seconds: float,
     seed: int,
-    plans: Sequence[Plan] = PLANS,
+    setups: Sequence[Setup] = SETUPS,
     only: str = "",
     tapes: Path | None = None,
 ) -> Result:
@@ -65,19 +65,21 @@ def run(
     """
     with Metronome() as metronome:
         result = Result(seed, seconds, metronome)
-        _run(result, plans, only, tapes)
+        _run(result, setups, only, tapes)
         result.rests += [end - start for start, end in metronome.rests]
     return result
 
 
-def _run(result: Result, plans: Sequence[Plan], only: str, tapes: Path | None) -> None:
+def _run(
+    result: Result, setups: Sequence[Setup], only: str, tapes: Path | None
+) -> None:
     seconds, seed = result.seconds, result.seed
     with _watched(result):
         # What is made once and kept, by Python and by us, is no leak.
         warm_up = Result(seed, 0, result.metronome)
-        _campaign(min(WARM_UP, seconds / 4), seed, warm_up, plans, only)
+        _campaign(min(WARM_UP, seconds / 4), seed, warm_up, setups, only)
         result.before = resources.count()
-        _campaign(seconds, seed, result, plans, only, tapes)
+        _campaign(seconds, seed, result, setups, only, tapes)
         result.after = resources.settled(result.before)
     for leak in resources.leaks(result.before, result.after):
         result.violate(leak)
@@ -87,16 +89,16 @@ def _campaign(
     seconds: float,
     seed: int,
     result: Result,
-    plans: Sequence[Plan],
+    setups: Sequence[Setup],
     only: str,
     tapes: Path | None = None,
 ) -> None:
     with contextlib.ExitStack() as stack:
         rigs = [
             stack.enter_context(
-                Rig(plan, seed + n, tapes and tape_of(tapes, plan.name))
+                Rig(setup, seed + n, tapes and recording_path(tapes, setup.name))
             )
-            for n, plan in enumerate(plans)
+            for n, setup in enumerate(setups)
         ]
         end = time.monotonic() + seconds
         drivers = [

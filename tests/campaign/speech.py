@@ -21,7 +21,7 @@ _V5 = {
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
-class Speech(NamedTuple):
+class WireDialect(NamedTuple):
     """One protocol, ``'v3'`` or ``'v5'``."""
 
     protocol: str

@@ -14,14 +14,14 @@ _BEST, _WHOLE = ("depth5", "trade"), ("depth", "trade")
 _ALL_DEPTHS = ("bbo-tbt", "depth5", "depth", "trade")
 
 
-class Follow(NamedTuple):
+class SubscriptionSetup(NamedTuple):
     """A subscription: its instrument as (market, id), and its channels."""
 
     instrument: tuple[str, str]
     channels: tuple[str, ...]
 
 
-class Plan(NamedTuple):
+class Setup(NamedTuple):
     """What a stand is.
 
     *shared* is whether the subscriptions live on one `Feed`; those without a depth are
@@ -29,7 +29,7 @@ class Plan(NamedTuple):
     """
 
     name: str
-    follows: tuple[Follow, ...]
+    follows: tuple[SubscriptionSetup, ...]
     protocol: str = "v3"
     tls: bool = False
     proxied: bool = True
@@ -44,43 +44,49 @@ class Plan(NamedTuple):
         return len(self.follows) > 10
 
 
-_ALONE = (Follow(BTC, _BEST),)
-_THREE = tuple(Follow(each, _BEST) for each in (BTC, ETH, SWAP))
+_ALONE = (SubscriptionSetup(BTC, _BEST),)
+_THREE = tuple(SubscriptionSetup(each, _BEST) for each in (BTC, ETH, SWAP))
 _BOOKS_V3 = (
-    Follow(BTC, _BEST),
-    Follow(ETH, ("depth_l2_tbt", "trade")),
-    Follow(SWAP, ("depth5", "depth", "trade")),
+    SubscriptionSetup(BTC, _BEST),
+    SubscriptionSetup(ETH, ("depth_l2_tbt", "trade")),
+    SubscriptionSetup(SWAP, ("depth5", "depth", "trade")),
 )
-_BOOKS_V5 = (Follow(BTC, _BEST), Follow(ETH, _WHOLE), Follow(SWAP, _ALL_DEPTHS))
+_BOOKS_V5 = (
+    SubscriptionSetup(BTC, _BEST),
+    SubscriptionSetup(ETH, _WHOLE),
+    SubscriptionSetup(SWAP, _ALL_DEPTHS),
+)
 _FAST_V5 = (
-    Follow(BTC, _BEST),
-    Follow(ETH, ("depth_l2_tbt", "trade")),
-    Follow(SWAP, ("bbo-tbt", "depth5", "trade")),
+    SubscriptionSetup(BTC, _BEST),
+    SubscriptionSetup(ETH, ("depth_l2_tbt", "trade")),
+    SubscriptionSetup(SWAP, ("bbo-tbt", "depth5", "trade")),
 )
 
 
-def _many() -> tuple[Follow, ...]:
+def _many() -> tuple[SubscriptionSetup, ...]:
     """Over /public and /business; a trade tells its instrument, and not its channel."""
     names = [("spot", f"{letter}{letter}A-USDT") for letter in "ABCDEFGHIJ"]
-    best = [Follow(name, _BEST) for name in (BTC, *names[:5])]
-    whole = [Follow(ETH, _WHOLE), Follow(SWAP, _ALL_DEPTHS)]
-    others = [Follow(name, ("trades-all", "candle60s")) for name in names[5:]]
-    depths = [Follow(name, ("bbo-tbt", "depth5")) for name in names[5:]]
-    bars = [Follow(each.instrument, ("ticker", "candle1s")) for each in best]
+    best = [SubscriptionSetup(name, _BEST) for name in (BTC, *names[:5])]
+    whole = [SubscriptionSetup(ETH, _WHOLE), SubscriptionSetup(SWAP, _ALL_DEPTHS)]
+    others = [
+        SubscriptionSetup(name, ("trades-all", "candle60s")) for name in names[5:]
+    ]
+    depths = [SubscriptionSetup(name, ("bbo-tbt", "depth5")) for name in names[5:]]
+    bars = [SubscriptionSetup(each.instrument, ("ticker", "candle1s")) for each in best]
     return (best[0], *whole, *best[1:], *depths, *others, *bars)
 
 
-PLANS = (
-    Plan("v3 plain", _ALONE),
-    Plan("v3 TLS", _ALONE, tls=True),
-    Plan("v3 feed", _THREE, tls=True, shared=True),
-    Plan("v3 direct feed", _THREE, proxied=False, shared=True),
-    Plan("v3 books", _BOOKS_V3, shared=True),
-    Plan("v3 books TLS", _BOOKS_V3, shared=True, tls=True, threaded=True),
-    Plan("v5 plain", _ALONE, "v5"),
-    Plan("v5 TLS", _ALONE, "v5", tls=True, threaded=True),
-    Plan("v5 books", _BOOKS_V5, "v5", shared=True, checksums=True),
-    Plan("v5 books TLS", _BOOKS_V5, "v5", tls=True, shared=True),
-    Plan("v5 fast books", _FAST_V5, "v5", tls=True, shared=True, credentials=True),
-    Plan("v5 wide", _many(), "v5", tls=True, shared=True),
+SETUPS = (
+    Setup("v3 plain", _ALONE),
+    Setup("v3 TLS", _ALONE, tls=True),
+    Setup("v3 feed", _THREE, tls=True, shared=True),
+    Setup("v3 direct feed", _THREE, proxied=False, shared=True),
+    Setup("v3 books", _BOOKS_V3, shared=True),
+    Setup("v3 books TLS", _BOOKS_V3, shared=True, tls=True, threaded=True),
+    Setup("v5 plain", _ALONE, "v5"),
+    Setup("v5 TLS", _ALONE, "v5", tls=True, threaded=True),
+    Setup("v5 books", _BOOKS_V5, "v5", shared=True, checksums=True),
+    Setup("v5 books TLS", _BOOKS_V5, "v5", tls=True, shared=True),
+    Setup("v5 fast books", _FAST_V5, "v5", tls=True, shared=True, credentials=True),
+    Setup("v5 wide", _many(), "v5", tls=True, shared=True),
 )

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from okex_ws import Feed, Item, Replay, Updates
 
 
-class Told(NamedTuple):
+class ReplayDigest(NamedTuple):
     """What came of a replay: how many items, and the SHA-256 of all that was said."""
 
     items: int
@@ -19,12 +19,12 @@ class Told(NamedTuple):
     digest: str
 
 
-def tape_of(directory: Path, stand: str) -> Path:
-    """Where the recording of a *stand* is."""
-    return directory / f"{stand.replace(' ', '-')}.rec.gz"
+def recording_path(directory: Path, setup: str) -> Path:
+    """Where the recording of a *setup* is."""
+    return directory / f"{setup.replace(' ', '-')}.rec.gz"
 
 
-def tell(path: Path) -> Told:
+def digest_of(path: Path) -> ReplayDigest:
     """Replay all of it: every item, and what every subscription reads at each."""
     said, items = hashlib.sha256(), 0
     with Replay(path, speed=math.inf) as replay:
@@ -38,7 +38,7 @@ def tell(path: Path) -> Told:
         items += _say(said.update, updates, feed)
         stats = feed.stats()
     said.update(str(stats).encode())
-    return Told(items, sum(stats.reconnects.values()), said.hexdigest())
+    return ReplayDigest(items, sum(stats.reconnects.values()), said.hexdigest())
 
 
 def _say(say: Callable[[bytes], object], updates: Updates, feed: Feed) -> int:

@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 from tests.campaign import reconnects
 from tests.campaign.resources import leaks
-from tests.campaign.tape import tape_of, tell
+from tests.campaign.tape import digest_of, recording_path
 from tests.peers import untraced
 
 ROOT = Path(__file__).parents[2]
 # Half of them, of each protocol: all share one lock of Python, and CI has two cores.
-STANDS = "v3 plain|v3 books TLS|v5 TLS|v5 books$|v5 fast books|v5 wide"
+SETUPS = "v3 plain|v3 books TLS|v5 TLS|v5 books$|v5 fast books|v5 wide"
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,7 @@ def found(tapes: Path) -> dict[str, Any]:
     out = tapes / "found.json"
     ended = subprocess.run(
         [
-            *(sys.executable, "-m", "tests.campaign", "--stands", STANDS),
+            *(sys.executable, "-m", "tests.campaign", "--stands", SETUPS),
             *("--seconds", "40", "--seed", "20"),
             *("--json", str(out), "--tapes", str(tapes)),
         ],
@@ -66,13 +66,13 @@ def test_whatever_happens_no_price_is_stale_or_wrong_and_nothing_is_left(
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("found")
-@pytest.mark.parametrize("stand", STANDS.replace("$", "").split("|"))
-def test_its_recording_is_told_twice_in_the_same_words(tapes: Path, stand: str) -> None:
-    tape = tape_of(tapes, stand)
+@pytest.mark.parametrize("setup", SETUPS.replace("$", "").split("|"))
+def test_its_recording_is_told_twice_in_the_same_words(tapes: Path, setup: str) -> None:
+    recording = recording_path(tapes, setup)
 
-    first = tell(tape)
+    first = digest_of(recording)
 
-    assert first == tell(tape)
+    assert first == digest_of(recording)
     assert first.items > 100
     assert first.reconnects > 2
 
@@ -82,8 +82,8 @@ def test_its_recording_is_told_twice_in_the_same_words(tapes: Path, stand: str) 
 def test_a_digit_of_a_recording_makes_it_another_one(
     tapes: Path, tmp_path: Path
 ) -> None:
-    tape, changed = tape_of(tapes, "v5 books"), tmp_path / "changed.rec.gz"
-    said = gzip.decompress(tape.read_bytes())
+    recording, changed = recording_path(tapes, "v5 books"), tmp_path / "changed.rec.gz"
+    said = gzip.decompress(recording.read_bytes())
     # The price of a trade, which no proof is about.
     price = re.search(rb'px\\":\\"(\d)', said[len(said) // 3 :])
     assert price is not None
@@ -91,7 +91,7 @@ def test_a_digit_of_a_recording_makes_it_another_one(
     digit = b"%d" % ((int(price[1]) + 1) % 10)
     changed.write_bytes(gzip.compress(said[:at] + digit + said[at + 1 :]))
 
-    one, other = tell(tape), tell(changed)
+    one, other = digest_of(recording), digest_of(changed)
 
     assert one.items == other.items
     assert one.digest != other.digest

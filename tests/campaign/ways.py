@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from tests.proxy import Proxy
 
 
-class Ways:
+class ProxyPair:
     """Two proxies to *target_port*; every fault strikes both."""
 
     def __init__(self, target_port: int) -> None:

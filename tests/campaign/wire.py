@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from tests.campaign.catalogue import (
     BOOK,
+    CONNECTION_LOSS,
     DIAL,
-    LINE,
     PUSH,
     Noticed,
     fault,
@@ -43,7 +43,7 @@ def reset(rig: Rig) -> Iterator[Noticed]:
     yield rig.told(*_DOWN)
 
 
-@fault("stall", "line", LINE, proxied)
+@fault("stall", "line", CONNECTION_LOSS, proxied)
 def stall(rig: Rig) -> Iterator[Noticed]:
     """Nothing moves and nothing is closed."""
     assert rig.proxy is not None
@@ -55,7 +55,7 @@ def stall(rig: Rig) -> Iterator[Noticed]:
         rig.proxy.heal()
 
 
-@fault("slow throttle", "line", LINE, proxied)
+@fault("slow throttle", "line", CONNECTION_LOSS, proxied)
 def throttle(rig: Rig) -> Iterator[Noticed]:
     """The line takes much less than the exchange has to say."""
     assert rig.proxy is not None
@@ -86,7 +86,7 @@ def garbage(rig: Rig) -> Iterator[Noticed]:
     yield rig.told(*_DOWN)
 
 
-@fault("no pongs", "line", LINE)
+@fault("no pongs", "line", CONNECTION_LOSS)
 def mute(rig: Rig) -> Iterator[Noticed]:
     """The exchange says nothing at all any more."""
     rig.exchange.mute()
@@ -119,7 +119,7 @@ def _close(rig: Rig, code: int) -> Iterator[Noticed]:
 @fault("close frame", "line", DIAL, instant=True)
 def close_frame(rig: Rig) -> Iterator[Noticed]:
     """The exchange closes, with one of the codes that it may send."""
-    own = _CODES_V3 if rig.plan.protocol == "v3" else ()
+    own = _CODES_V3 if rig.setup.protocol == "v3" else ()
     yield from _close(rig, rig.rng.choice(_CODES + own))
 
 

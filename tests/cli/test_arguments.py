@@ -18,17 +18,17 @@ def options(**given: Any) -> argparse.Namespace:
     return argparse.Namespace(**{**usual, **given})
 
 
-def place(**given: Any) -> arguments.Place:
+def find_destination(**given: Any) -> arguments.Destination:
     with ExitStack() as stack:
-        return arguments.place(options(**given), stack)
+        return arguments.find_destination(options(**given), stack)
 
 
 def test_the_usual_place_is_todays_exchange() -> None:
-    found = place()
+    found = find_destination()
 
     assert found.venue == VENUES["okx"]
     assert found.instrument == "BTC-USDT"
-    assert place(venue="okj").instrument == "BTC-JPY"
+    assert find_destination(venue="okj").instrument == "BTC-JPY"
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,7 @@ def test_the_usual_place_is_todays_exchange() -> None:
     ],
 )
 def test_an_url_is_a_place(url: str, protocol: str) -> None:
-    assert place(url=url).venue.protocol == protocol
+    assert find_destination(url=url).venue.protocol == protocol
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def test_an_url_is_a_place(url: str, protocol: str) -> None:
 )
 def test_what_is_no_place_is_refused(given: dict[str, str], said: str) -> None:
     with pytest.raises(Failure, match=said) as failed:
-        place(**given)
+        find_destination(**given)
 
     assert failed.value.code == USAGE
 
@@ -63,7 +63,7 @@ def test_a_local_exchange_speaks_as_the_venue_in_whose_place_it_is(
     venue: str, protocol: str
 ) -> None:
     with ExitStack() as stack:
-        found = arguments.place(options(venue=venue, local=True), stack)
+        found = arguments.find_destination(options(venue=venue, local=True), stack)
 
         assert found.venue.protocol == protocol
         assert found.ssl_context is not None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from okex_ws.cli.checks import Bad, Check, Checklist, Finding, Grade
+from okex_ws.cli.checks import Check, CheckFailed, Checklist, Finding, Grade
 
 
 def test_behind_a_failure_nothing_is_tried() -> None:
@@ -12,7 +12,7 @@ def test_behind_a_failure_nothing_is_tried() -> None:
     found = Checklist(begun.append, told.append, lambda: next(times))
 
     def fail() -> Finding:
-        raise Bad("refused", "ask")
+        raise CheckFailed("refused", "ask")
 
     def never() -> Finding:
         raise AssertionError("tried")

@@ -12,8 +12,8 @@ import pytest
 
 from okex_ws import VENUES, Venue
 from okex_ws.cli import doctor, main
-from okex_ws.cli.arguments import Place
-from okex_ws.cli.checks import Bad, Checklist, Finding
+from okex_ws.cli.arguments import Destination
+from okex_ws.cli.checks import CheckFailed, Checklist, Finding
 from okex_ws.cli.exits import FAILED, GOOD, USAGE
 from okex_ws.local_exchange import LocalExchange
 
@@ -120,10 +120,10 @@ def test_what_is_known_of_an_endpoint_is_the_advice(venue: Venue, said: str) -> 
     found = Checklist(lambda name: None, lambda check: None)
 
     def fail() -> Finding:
-        raise Bad("no answer in time", "look around")
+        raise CheckFailed("no answer in time", "look around")
 
     found.check("TCP", fail)
-    where = Place(venue)
+    where = Destination(venue)
     grade, sentence = doctor.verdict(where, venue.endpoints[0], found)
 
     assert grade == "bad"

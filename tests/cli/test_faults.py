@@ -12,7 +12,7 @@ from okex_ws.local_exchange import LocalExchange
 
 
 def test_each_word_is_a_control_of_the_exchange() -> None:
-    for name, word in faults.WORDS.items():
+    for name, word in faults.FAULT_COMMANDS.items():
         method = getattr(LocalExchange, name)
         parameters = list(inspect.signature(method).parameters.values())[1:]
         needed = [each for each in parameters if each.default is each.empty]
@@ -62,4 +62,4 @@ def test_a_word_does_what_it_says() -> None:
 def test_the_help_has_them_all() -> None:
     lines = "\n".join(faults.usage())
 
-    assert all(name in lines for name in faults.WORDS)
+    assert all(name in lines for name in faults.FAULT_COMMANDS)

@@ -27,8 +27,8 @@ def market() -> Iterator[LocalExchange]:
 @pytest.fixture
 def exchange(market: LocalExchange, monkeypatch: pytest.MonkeyPatch) -> LocalExchange:
     monkeypatch.setattr(
-        "okex_ws.cli.history.find_place",
-        lambda options, stack: history.Place(market.venue_v5),
+        "okex_ws.cli.history.find_destination",
+        lambda options, stack: history.Destination(market.venue_v5),
     )
     return market
 

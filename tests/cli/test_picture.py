@@ -13,7 +13,7 @@ from tests.support.internals import draw_book, dress
 
 from okex_ws import Gap, Item, State, StateChange
 from okex_ws.cli.picture import draw
-from okex_ws.cli.story import Story
+from okex_ws.cli.story import ChartData
 
 HOSTILE = "$x^2$ \\frac [red] \x1b[2J <b>&"
 
@@ -35,8 +35,8 @@ def text_of(path: Path) -> str:
 
 
 def test_everything_is_on_it(tmp_path: Path) -> None:
-    story = Story("BTC-USDT", AT, AT + timedelta(seconds=100))
-    story.tell(
+    chart = ChartData("BTC-USDT", AT, AT + timedelta(seconds=100))
+    chart.add(
         [
             change(1.0, State.LIVE),
             *pushes(2, 30),
@@ -52,8 +52,8 @@ def test_everything_is_on_it(tmp_path: Path) -> None:
             ),
         ]
     )
-    draw(story, str(tmp_path / "x.svg"))
-    draw(story, str(tmp_path / "x.png"))
+    draw(chart, str(tmp_path / "x.svg"))
+    draw(chart, str(tmp_path / "x.png"))
 
     words = text_of(tmp_path / "x.svg")
     for said in ("BTC-USDT", "best bid", "best ask", "buy: 1", "sell: 1"):
@@ -68,11 +68,11 @@ def test_everything_is_on_it(tmp_path: Path) -> None:
 
 
 def test_the_bands_have_the_colours_of_the_legend() -> None:
-    story = Story("BTC-USDT", AT, AT + timedelta(seconds=9))
+    chart = ChartData("BTC-USDT", AT, AT + timedelta(seconds=9))
     rows = tuple((str(60004 + n), "1") for n in range(16))
-    story.tell([change(0.0, State.LIVE), depth(asks=rows, bids=(("60003", "9"),))])
+    chart.add([change(0.0, State.LIVE), depth(asks=rows, bids=(("60003", "9"),))])
     axes = Figure().add_subplot()
-    draw_book(axes, story)
+    draw_book(axes, chart)
 
     spans = [each.get_datalim(axes.transData).intervaly for each in axes.collections]
     asks = [tuple(span) for span in spans[1::2]]
@@ -81,27 +81,27 @@ def test_the_bands_have_the_colours_of_the_legend() -> None:
 
 
 def test_a_deep_book_leaves_room_for_its_prices() -> None:
-    story = Story("BTC-USDT", AT, AT + timedelta(seconds=9))
+    chart = ChartData("BTC-USDT", AT, AT + timedelta(seconds=9))
     rows = (("60004", "1"), ("90000", "100"))
-    story.tell([change(0.0, State.LIVE), depth(asks=rows, bids=(("60000", "9"),))])
+    chart.add([change(0.0, State.LIVE), depth(asks=rows, bids=(("60000", "9"),))])
     axes = Figure().add_subplot()
-    draw_book(axes, story)
+    draw_book(axes, chart)
     assert axes.get_ylim()[1] > 80000
 
-    dress(axes, story)
+    dress(axes, chart)
 
     assert axes.get_ylim()[1] == 60008
 
 
 def test_one_price_can_be_drawn(tmp_path: Path) -> None:
-    story = Story("BTC-USDT", AT, AT)
-    story.tell([change(0.0, State.LIVE), depth()])
+    chart = ChartData("BTC-USDT", AT, AT)
+    chart.add([change(0.0, State.LIVE), depth()])
 
-    draw(story, str(tmp_path / "x.png"))
+    draw(chart, str(tmp_path / "x.png"))
 
 
 def test_an_empty_side_can_be_drawn(tmp_path: Path) -> None:
-    story = Story("BTC-USDT", AT, AT + timedelta(seconds=9))
-    story.tell([change(0.0, State.LIVE), depth(bids=()), depth(asks=())])
+    chart = ChartData("BTC-USDT", AT, AT + timedelta(seconds=9))
+    chart.add([change(0.0, State.LIVE), depth(bids=()), depth(asks=())])
 
-    draw(story, str(tmp_path / "x.png"))
+    draw(chart, str(tmp_path / "x.png"))

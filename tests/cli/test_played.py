@@ -13,7 +13,7 @@ from tests.cli import tape
 
 from okex_ws import Depth, RecordingDamaged, State, StateChange
 from okex_ws.cli.exits import USAGE, Failure
-from okex_ws.cli.played import chosen, moment, opened, played
+from okex_ws.cli.played import chosen, moment, open_recording, played
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def path(tmp_path: Path) -> Path:
 
 def test_every_item_comes_once_and_the_end_is_none(path: Path) -> None:
     tape.whole(path)
-    with opened(str(path), None, None) as replay:
+    with open_recording(str(path), None, None) as replay:
         items = list(played(replay, chosen(replay, ["BTC-USDT"]), None))
 
     assert len([each for each in items if isinstance(each, Depth)]) == len(tape.PUSHES)
@@ -33,7 +33,7 @@ def test_every_item_comes_once_and_the_end_is_none(path: Path) -> None:
 
 def test_a_damage_is_told_after_all_that_is_good(path: Path) -> None:
     tape.cut(path)
-    with opened(str(path), None, None) as replay:
+    with open_recording(str(path), None, None) as replay:
         items = played(replay, chosen(replay, ["BTC-USDT"]), None)
         good = list(itertools.islice(items, 5))
         with pytest.raises(RecordingDamaged, match="cut off"):
@@ -46,7 +46,7 @@ def test_what_is_long_past_is_no_warning(
     path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     tape.broken(path)
-    with opened(str(path), None, None) as replay:
+    with open_recording(str(path), None, None) as replay:
         states = [
             item.new
             for item in played(replay, chosen(replay, ["BTC-USDT"]), None)
@@ -60,7 +60,7 @@ def test_what_is_long_past_is_no_warning(
 
 def test_what_was_not_recorded_is_the_users_mistake(path: Path) -> None:
     tape.whole(path)
-    replay = opened(str(path), None, None)
+    replay = open_recording(str(path), None, None)
     with replay, pytest.raises(Failure, match="did you mean 'BTC-USDT'") as failed:
         chosen(replay, ["BTC-USDC"])
 
@@ -70,17 +70,17 @@ def test_what_was_not_recorded_is_the_users_mistake(path: Path) -> None:
 def test_a_start_outside_is_the_users_mistake(path: Path) -> None:
     tape.whole(path)
     with pytest.raises(Failure, match="start is within the recording") as failed:
-        opened(str(path), 1000.0, None)
+        open_recording(str(path), 1000.0, None)
 
     assert failed.value.code == USAGE
     with pytest.raises(Failure, match=r"got 2020-01-01T00:00:00\+00:00"):
-        opened(str(path), moment("2020-01-01"), None)
+        open_recording(str(path), moment("2020-01-01"), None)
 
 
 def test_a_foreign_file_is_no_mistake_of_the_user(path: Path) -> None:
     path.write_bytes(b"hello")
     with pytest.raises(RecordingDamaged):
-        opened(str(path), None, None)
+        open_recording(str(path), None, None)
 
 
 def test_a_moment_is_seconds_or_a_time_of_utc() -> None:

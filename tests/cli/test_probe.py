@@ -9,8 +9,8 @@ from contextlib import closing
 import pytest
 
 from okex_ws.cli import probe
-from okex_ws.cli.arguments import Place
-from okex_ws.cli.checks import Bad, Grade
+from okex_ws.cli.arguments import Destination
+from okex_ws.cli.checks import CheckFailed, Grade
 from okex_ws.cli.probe import Probe
 from okex_ws.local_exchange import LocalExchange
 
@@ -25,7 +25,7 @@ def exchange() -> Iterator[LocalExchange]:
 
 def probing(exchange: LocalExchange, v3: bool = False, name: str = NAME) -> Probe:
     venue = exchange.venue if v3 else exchange.venue_v5
-    return Probe(Place(venue), venue.endpoints[0], name, "spot")
+    return Probe(Destination(venue), venue.endpoints[0], name, "spot")
 
 
 @pytest.mark.parametrize(("v3", "proof"), [(True, "checksum"), (False, "sequence")])
@@ -48,7 +48,7 @@ def test_a_refused_instrument_is_told_with_the_exchanges_code(
     exchange: LocalExchange,
 ) -> None:
     wrong = closing(probing(exchange, name="XXX-YYY"))
-    with wrong as one, pytest.raises(Bad, match="60018") as bad:
+    with wrong as one, pytest.raises(CheckFailed, match="60018") as bad:
         one.subscribe()
 
     assert "does XXX-YYY exist there?" in bad.value.advice
@@ -56,7 +56,10 @@ def test_a_refused_instrument_is_told_with_the_exchanges_code(
 
 def test_a_lost_connection_is_not_tried_again(exchange: LocalExchange) -> None:
     exchange.respond(503)
-    with closing(probing(exchange)) as one, pytest.raises(Bad, match="HTTP 503"):
+    with (
+        closing(probing(exchange)) as one,
+        pytest.raises(CheckFailed, match="HTTP 503"),
+    ):
         one.subscribe()
 
     assert exchange.handshakes == 1

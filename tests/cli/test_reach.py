@@ -15,8 +15,8 @@ import trustme
 from tests.http_proxy import HttpProxy
 
 from okex_ws.cli import reach
-from okex_ws.cli.arguments import Place, venue_at
-from okex_ws.cli.checks import Bad, Finding, Grade
+from okex_ws.cli.arguments import Destination, venue_at
+from okex_ws.cli.checks import CheckFailed, Finding, Grade
 from okex_ws.cli.reach import Reach
 from okex_ws.local_exchange import LocalExchange
 
@@ -26,9 +26,9 @@ Steps = dict[str, Finding]
 def examine(
     url: str, proxy: str | None = None, clock: list[float] | None = None
 ) -> Steps:
-    """Every step, as far as they go; the last one raises `Bad` as it is."""
+    """Every step, as far as they go; the last one raises `CheckFailed` as it is."""
     found: Steps = {}
-    one = Reach(Place(venue_at(url), proxy=proxy), url, 5.0)
+    one = Reach(Destination(venue_at(url), proxy=proxy), url, 5.0)
     with closing(one):
         found["proxy"] = one.find_proxy()
         found["DNS"] = one.look_up()
@@ -36,8 +36,8 @@ def examine(
         if one.proxied:
             found["tunnel"] = one.tunnel()
         if one.secure:
-            found["TLS"] = one.secure_it()
-        found["handshake"] = one.shake_hands()
+            found["TLS"] = one.start_tls()
+        found["handshake"] = one.handshake()
         if clock is not None and one.ahead is not None:
             clock.append(one.ahead)
     return found
@@ -122,7 +122,9 @@ def test_a_certificate_that_ends_soon_is_a_warning(
 def test_an_unknown_issuer_is_named_with_the_remedy(
     served: Callable[..., LocalExchange],
 ) -> None:
-    with pytest.raises(Bad, match="unable to get local issuer certificate") as bad:
+    with pytest.raises(
+        CheckFailed, match="unable to get local issuer certificate"
+    ) as bad:
         examine(served(trusted=False).url_v5)
 
     assert "it is of the exchange, issued by " in bad.value.said
@@ -135,7 +137,7 @@ def test_a_trust_store_that_is_not_there_is_said(
 ) -> None:
     exchange = served()
     monkeypatch.setenv("SSL_CERT_FILE", "/nonexistent/ca.pem")
-    with pytest.raises(Bad) as bad:
+    with pytest.raises(CheckFailed) as bad:
         examine(exchange.url_v5)
 
     assert "/nonexistent/ca.pem, which is not there" in bad.value.advice
@@ -144,7 +146,7 @@ def test_a_trust_store_that_is_not_there_is_said(
 def test_a_certificate_of_another_host_is_something_else(
     served: Callable[..., LocalExchange],
 ) -> None:
-    with pytest.raises(Bad, match="mismatch") as bad:
+    with pytest.raises(CheckFailed, match="mismatch") as bad:
         examine(served("other.example").url_v5)
 
     assert "something else answers" in bad.value.advice
@@ -153,14 +155,14 @@ def test_a_certificate_of_another_host_is_something_else(
 def test_an_expired_certificate_asks_for_the_clock(
     served: Callable[..., LocalExchange],
 ) -> None:
-    with pytest.raises(Bad, match="certificate has expired") as bad:
+    with pytest.raises(CheckFailed, match="certificate has expired") as bad:
         examine(served(ends=-timedelta(days=1)).url_v5)
 
     assert "is this machine's clock right" in bad.value.advice
 
 
 def test_what_does_not_speak_tls_is_said(exchange: LocalExchange) -> None:
-    with pytest.raises(Bad, match="no TLS: ") as bad:
+    with pytest.raises(CheckFailed, match="no TLS: ") as bad:
         examine(exchange.url_v5.replace("ws://", "wss://"))
 
     assert "ws:// in place of wss://" in bad.value.advice
@@ -174,7 +176,7 @@ def test_an_answer_that_is_no_is_told_with_what_to_do(
     status: int, advice: str, exchange: LocalExchange
 ) -> None:
     exchange.respond(status)
-    with pytest.raises(Bad, match=f"HTTP {status} ") as bad:
+    with pytest.raises(CheckFailed, match=f"HTTP {status} ") as bad:
         examine(exchange.url_v5)
 
     assert advice in bad.value.advice
@@ -186,7 +188,7 @@ def test_an_answer_that_is_no_is_told_with_what_to_do(
 )
 def test_what_is_no_exchange_is_said(answer: bytes, said: str) -> None:
     foreign = HttpProxy(answer=answer, closes=True)
-    with foreign as peer, pytest.raises(Bad, match=said):
+    with foreign as peer, pytest.raises(CheckFailed, match=said):
         examine(f"ws://127.0.0.1:{peer.port}/ws/v5")
 
 
@@ -194,7 +196,7 @@ def test_a_closed_port_is_said() -> None:
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))
         port = held.getsockname()[1]
-        with pytest.raises(Bad, match="Connection refused") as bad:
+        with pytest.raises(CheckFailed, match="Connection refused") as bad:
             examine(f"ws://127.0.0.1:{port}/ws/v5")
 
     assert f"port {port} is closed" in bad.value.advice
@@ -209,7 +211,7 @@ def test_a_dead_address_before_a_live_one_is_a_warning(
         addresses = ("127.0.0.2", "127.0.0.1")
         return [each for name in addresses for each in look_up(name, *about, **more)]
 
-    place = Place(venue_at(exchange.url_v5))
+    place = Destination(venue_at(exchange.url_v5))
     one = Reach(place, exchange.url_v5, 5.0)
     with closing(one):
         one.find_proxy()
@@ -227,7 +229,7 @@ def test_a_name_without_an_address_is_said(monkeypatch: pytest.MonkeyPatch) -> N
         raise socket.gaierror(-2, "Name or service not known")
 
     monkeypatch.setattr(reach.socket, "getaddrinfo", fail)
-    with pytest.raises(Bad, match=r"no\.where has no address: Name or service"):
+    with pytest.raises(CheckFailed, match=r"no\.where has no address: Name or service"):
         examine("ws://no.where/ws/v5")
 
 
@@ -268,12 +270,15 @@ def test_the_environments_proxy_is_told_as_such(
 def test_a_proxy_that_refuses_is_told_with_what_to_do(
     answer: bytes, advice: str
 ) -> None:
-    with HttpProxy(answer=answer, closes=True) as proxy, pytest.raises(Bad) as bad:
+    with (
+        HttpProxy(answer=answer, closes=True) as proxy,
+        pytest.raises(CheckFailed) as bad,
+    ):
         examine("wss://ws.example/ws/v5", proxy=proxy.url)
 
     assert advice in bad.value.advice
 
 
 def test_a_proxy_that_is_none_is_refused() -> None:
-    with pytest.raises(Bad, match="socks5:// proxies are not supported"):
+    with pytest.raises(CheckFailed, match="socks5:// proxies are not supported"):
         examine("ws://ws.example/ws/v5", proxy="socks5://h")

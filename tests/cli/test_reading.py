@@ -8,7 +8,7 @@ import pytest
 from tests.cli.made import AT, depth, health, lost
 
 from okex_ws import Depth, Health, NotLive, State, Ticker
-from okex_ws.cli.reading import Looker, top
+from okex_ws.cli.reading import SubscriptionReader, top
 
 
 class Script:
@@ -29,20 +29,20 @@ class Script:
         return health(next(self._states))
 
 
-def looker(depths: list[Depth | None], states: list[State]) -> Looker:
+def reader(depths: list[Depth | None], states: list[State]) -> SubscriptionReader:
     script: Any = Script(depths, states)
-    return Looker(script)
+    return SubscriptionReader(script)
 
 
 def test_prices_are_never_beside_a_state_that_is_not_live() -> None:
-    reading = looker([depth()] * 3, [State.STALE] * 4).look()
+    reading = reader([depth()] * 3, [State.STALE] * 4).read()
 
     assert reading.depth is None
     assert not reading.live
 
 
 def test_a_change_between_two_looks_is_looked_at_again() -> None:
-    reading = looker([depth(), depth()], [State.STALE, State.STALE, State.LIVE]).look()
+    reading = reader([depth(), depth()], [State.STALE, State.STALE, State.LIVE]).read()
 
     assert reading.live
     assert reading.depth == depth()
@@ -50,9 +50,9 @@ def test_a_change_between_two_looks_is_looked_at_again() -> None:
 
 
 def test_the_last_prices_are_remembered_and_marked_as_such() -> None:
-    looks = looker([depth(), None], [State.LIVE, State.LIVE, State.STALE, State.STALE])
-    looks.look()
-    reading = looks.look()
+    looks = reader([depth(), None], [State.LIVE, State.LIVE, State.STALE, State.STALE])
+    looks.read()
+    reading = looks.read()
 
     assert reading.depth is None
     assert reading.shown == reading.last == depth()

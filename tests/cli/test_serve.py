@@ -154,8 +154,8 @@ def typed(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     os.close(write)
 
 
-def desk(exchange: Any, *plan: tuple[float, str]) -> Any:
-    return make_serving(exchange, plan)
+def command_loop(exchange: Any, *schedule: tuple[float, str]) -> Any:
+    return make_serving(exchange, schedule)
 
 
 def test_what_is_typed_is_done_and_said(
@@ -164,7 +164,7 @@ def test_what_is_typed_is_done_and_said(
     os.write(typed, b"help\ndrip\nsilence 1\n\nresume\ndr")
     os.write(typed, b"op\n")
     exchange = Exchange()
-    desk(exchange).work()
+    command_loop(exchange).work()
 
     said = capsys.readouterr().out
     assert exchange.told == ["silence", "resume", "drop"]
@@ -176,7 +176,7 @@ def test_what_is_typed_is_done_and_said(
 @pytest.mark.usefixtures("typed")
 def test_what_is_scheduled_is_done_in_its_order() -> None:
     exchange = Exchange()
-    desk(exchange, (0.05, "drop"), (0.0, "silence 0.01")).work()
+    command_loop(exchange, (0.05, "drop"), (0.0, "silence 0.01")).work()
 
     assert exchange.told == ["silence", "resume", "drop"]
 
@@ -188,7 +188,7 @@ def test_when_nobody_types_any_more_it_goes_on(
     os.close(write)
     monkeypatch.setattr(serve, "_readable_stdin", lambda: read)
     exchange = Exchange()
-    desk(exchange, (0.05, "drop")).work()
+    command_loop(exchange, (0.05, "drop")).work()
     os.close(read)
 
     assert exchange.told == ["drop"]

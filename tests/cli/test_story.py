@@ -11,7 +11,7 @@ from tests.cli.made import AT, depth, trade
 
 from okex_ws import BookUpdate, Gap, Item, OrderBook, State, StateChange
 from okex_ws.cli import story
-from okex_ws.cli.story import Story, price_of
+from okex_ws.cli.story import ChartData, price_of
 
 
 def later(seconds: float, item: Item) -> Item:
@@ -25,9 +25,9 @@ def change(seconds: float, new: State, cause: str = "") -> Item:
     return later(seconds, StateChange(State.LIVE, new, cause, 1, AT, "BTC-USDT"))
 
 
-def told(*items: Item) -> Story:
-    found = Story("BTC-USDT", AT, AT + timedelta(seconds=100))
-    found.tell(items)
+def told(*items: Item) -> ChartData:
+    found = ChartData("BTC-USDT", AT, AT + timedelta(seconds=100))
+    found.add(items)
     return found
 
 

@@ -20,7 +20,7 @@ from tests.fuzz.mutators import spoiled
 
 from okex_ws.book import MAX_LEVELS, BookBuilder, OrderBook
 from okex_ws.errors import BookError, WireError
-from okex_ws.protocols import Wire, v3, v5
+from okex_ws.protocols import WireProtocol, v3, v5
 from okex_ws.wire import BookData
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 NUMBER = re.compile(r"(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,2})?")
 _RECORDED = 12
 _LINKS = 12
-_WIRES: dict[str, Wire] = {"v3": v3.PROTOCOL, "v5": v5.PROTOCOL}
+_WIRES: dict[str, WireProtocol] = {"v3": v3.PROTOCOL, "v5": v5.PROTOCOL}
 
 
 class Link(NamedTuple):

@@ -32,7 +32,7 @@ from tests.fuzz.promises import (
 )
 
 from okex_ws.errors import WireError
-from okex_ws.protocols import Wire, v3, v5
+from okex_ws.protocols import WireProtocol, v3, v5
 from okex_ws.protocols.names import argument_of, key_of
 from okex_ws.wire import (
     NO_DEPTH,
@@ -46,7 +46,7 @@ from okex_ws.wire import (
     Unsubscribed,
 )
 
-WIRES: dict[str, Wire] = {"v3": v3.PROTOCOL, "v5": v5.PROTOCOL}
+WIRES: dict[str, WireProtocol] = {"v3": v3.PROTOCOL, "v5": v5.PROTOCOL}
 MAX_DETAIL = 300
 # With the key of a channel of the longest name and id, each character escaped.
 MAX_SENTENCE = 4000
@@ -154,7 +154,7 @@ def make_sentence(rng: Random, corpus: Corpus) -> str:
     return data.decode("utf-8", "replace")
 
 
-def _depth(wire: Wire, element: Any, before: DepthData | None = None) -> Any:
+def _depth(wire: WireProtocol, element: Any, before: DepthData | None = None) -> Any:
     try:
         return wire.depth(element, before or NO_DEPTH)
     except WireError:
@@ -213,7 +213,7 @@ def check_error(error: WireError) -> str:
     return "WireError"
 
 
-def _check_push(wire: Wire, protocol: str, push: Push, text: bytes) -> None:
+def _check_push(wire: WireProtocol, protocol: str, push: Push, text: bytes) -> None:
     assert push.text.encode() == text
     assert type(push.elements) is list
     assert push.action is None or isinstance(push.action, str)
@@ -230,11 +230,11 @@ def _check_push(wire: Wire, protocol: str, push: Push, text: bytes) -> None:
     wire.path(push.channel)
 
 
-def _check_event(wire: Wire, protocol: str, message: Any) -> None:
+def _check_event(wire: WireProtocol, protocol: str, message: Any) -> None:
     if isinstance(message, Refused):
         assert len(message.message) <= 1000
         check_sentence(message.message)
-        wire.is_passing(message.code)
+        wire.is_transient(message.code)
         wire.repeats_login(message.code)
     elif isinstance(message, (Notice, Terminated)):
         assert len(message.message) <= 1000

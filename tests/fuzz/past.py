@@ -20,7 +20,7 @@ from tests.rest_bodies import READING
 from tests.tapes import at, depth, heard, lines, session
 
 from okex_ws import RecordingDamaged, Replay
-from okex_ws.rest_wire import Answer
+from okex_ws.rest_wire import HttpResponse
 
 # --- Answers of the REST interface --------------------------------------------------
 
@@ -30,7 +30,7 @@ class Body(NamedTuple):
 
     protocol: str
     reader: str
-    answer: Answer
+    answer: HttpResponse
 
 
 _ROWS: dict[str, dict[str, list[Any]]] = {
@@ -72,7 +72,9 @@ def make_body(rng: Random, corpus: Corpus) -> Body:
     body = written(tree)
     if not rng.randrange(8):
         body = mangled(rng, body, written(other))
-    return Body(protocol, reader, Answer(rng.choice((200, 200, 200, 400, 503)), body))
+    return Body(
+        protocol, reader, HttpResponse(rng.choice((200, 200, 200, 400, 503)), body)
+    )
 
 
 def check_body(given: Body) -> str:
@@ -80,9 +82,9 @@ def check_body(given: Body) -> str:
     protocol, reader, answer = given
     module = v5 if protocol == "v5" else v3
     try:
-        data = module.DIALECT.data(module.ASK, answer)
+        data = module.REST_PROTOCOL.data(module.ASK, answer)
         more = {"read_trades": ("BTC-USDT",), "read_instruments": ("swap",)}
-        getattr(module.DIALECT, reader)(data, *more.get(reader, ()))
+        getattr(module.REST_PROTOCOL, reader)(data, *more.get(reader, ()))
     except READING as error:
         said = error
     else:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from okex_ws.local_exchange.bars import KEPT, MOST_UNSEEN, Bar, Bars
+from okex_ws.local_exchange.bars import KEPT, MOST_UNSEEN, Bar, BarBuilder
 from okex_ws.local_exchange.values import Period
 
 MINUTE = Period(60)
 
 
 def test_a_bar_is_what_was_traded_in_it() -> None:
-    bars = Bars(MINUTE, 100, 60.0)
+    bars = BarBuilder(MINUTE, 100, 60.0)
     for price, lots in ((101, 2), (98, 1), (99, 3)):
         bars.trade(price, lots, 61.0)
 
@@ -19,13 +19,13 @@ def test_a_bar_is_what_was_traded_in_it() -> None:
 
 
 def test_a_bar_that_has_not_changed_is_not_said() -> None:
-    bars = Bars(MINUTE, 100, 60.0)
+    bars = BarBuilder(MINUTE, 100, 60.0)
 
     assert bars.said(70.0) == []
 
 
 def test_a_bar_is_said_once_a_second_at_most() -> None:
-    bars, said = Bars(MINUTE, 100, 60.0), []
+    bars, said = BarBuilder(MINUTE, 100, 60.0), []
     for tenth in range(1, 41):
         bars.trade(100, 1, 60.0 + tenth / 10)
         said += bars.said(60.0 + tenth / 10)
@@ -34,7 +34,7 @@ def test_a_bar_is_said_once_a_second_at_most() -> None:
 
 
 def test_a_bar_closes_by_the_clock_and_the_next_opens_where_it_closed() -> None:
-    bars = Bars(MINUTE, 100, 60.0)
+    bars = BarBuilder(MINUTE, 100, 60.0)
     bars.trade(101, 2, 119.9)
     bars.said(119.95)
     (closed,) = bars.said(120.0)
@@ -45,7 +45,7 @@ def test_a_bar_closes_by_the_clock_and_the_next_opens_where_it_closed() -> None:
 
 
 def test_a_trade_of_the_next_minute_is_not_in_the_last_bar() -> None:
-    bars = Bars(MINUTE, 100, 60.0)
+    bars = BarBuilder(MINUTE, 100, 60.0)
     bars.trade(101, 2, 120.0)
 
     assert [(bar.start, bar.lots, bar.closed) for bar in bars.said(120.0)] == [
@@ -56,7 +56,7 @@ def test_a_trade_of_the_next_minute_is_not_in_the_last_bar() -> None:
 
 
 def test_a_clock_that_is_set_back_keeps_no_bar_back() -> None:
-    bars = Bars(MINUTE, 100, 70.0)
+    bars = BarBuilder(MINUTE, 100, 70.0)
     bars.trade(101, 2, 10.0)
 
     assert [bar.lots for bar in bars.said(10.0)] == [2]
@@ -74,11 +74,11 @@ def test_a_clock_that_is_set_back_keeps_no_bar_back() -> None:
 def test_a_bar_begins_where_its_period_does(
     period: Period, wall: float, start: int
 ) -> None:
-    assert Bars(period, 1, wall).open.start == start
+    assert BarBuilder(period, 1, wall).open.start == start
 
 
 def test_bars_that_nobody_looked_at_are_there_without_a_gap() -> None:
-    bars = Bars(MINUTE, 100, 60.0)
+    bars = BarBuilder(MINUTE, 100, 60.0)
     bars.trade(105, 2, 61.0)
 
     assert [(bar.start, bar.close, bar.lots) for bar in bars.said(250.0)] == [
@@ -92,7 +92,7 @@ def test_bars_that_nobody_looked_at_are_there_without_a_gap() -> None:
 
 
 def test_after_a_very_long_time_the_bars_begin_anew() -> None:
-    bars = Bars(MINUTE, 100, 60.0)
+    bars = BarBuilder(MINUTE, 100, 60.0)
     bars.trade(105, 2, 61.0)
     then = 60.0 * (MOST_UNSEEN + 10)
 
@@ -103,7 +103,7 @@ def test_after_a_very_long_time_the_bars_begin_anew() -> None:
 
 
 def test_so_many_are_kept_and_the_oldest_are_forgotten() -> None:
-    bars = Bars(MINUTE, 100, 0.0)
+    bars = BarBuilder(MINUTE, 100, 0.0)
     for minute in range(1, KEPT + 2):
         bars.said(60.0 * minute)
 

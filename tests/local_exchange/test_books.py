@@ -23,8 +23,8 @@ from okex_ws.book import OrderBook
 from okex_ws.local_exchange import BOOK_FAULTS, LocalExchange, Said
 from okex_ws.local_exchange.depth import IDLE
 from okex_ws.local_exchange.market import SyntheticMarket
-from okex_ws.local_exchange.v3 import Dialect
-from okex_ws.local_exchange.values import Push
+from okex_ws.local_exchange.v3 import V3Format
+from okex_ws.local_exchange.values import EncodedPush
 
 from .merging import Merged
 from .peer import Peer, PeerV5, about, dial, dial_v5, login_v5
@@ -39,12 +39,14 @@ EVERY = [DEPTH, TICKS, BOOKS, BOOKS_TICKS, BOOKS_50]
 THIN = [each.replace("spot/", "option/").replace(SPOT, OPTION) for each in EVERY]
 
 
-def moved(market: SyntheticMarket, wanted: set[str], steps: int) -> Iterator[Push]:
+def moved(
+    market: SyntheticMarket, wanted: set[str], steps: int
+) -> Iterator[EncodedPush]:
     for step in range(steps):
         yield from market.advance(0.05, 1000.0 + step / 20, wanted)
 
 
-def opened(market: SyntheticMarket, *channels: str) -> dict[str, Push]:
+def opened(market: SyntheticMarket, *channels: str) -> dict[str, EncodedPush]:
     """The snapshots of channels that are asked for now."""
     found = {channel: market.present(channel, 1000.0) for channel in channels}
     return {channel: push for channel, push in found.items() if push}
@@ -61,7 +63,7 @@ def test_a_merged_book_is_the_books_and_every_proof_stands(
     market = SyntheticMarket(
         3,
         pace=300.0,
-        dialect=Dialect(numbers_2018=numbers_2018),
+        v3_format=V3Format(numbers_2018=numbers_2018),
         checksums=True,
     )
     merged = Merged()
@@ -98,7 +100,7 @@ def test_at_one_number_the_best_levels_of_all_agree() -> None:
     books = {name: Merged() for name in names[:3]}
     best: dict[str, dict[str, Any]] = {name: {} for name in names}
 
-    def note(push: Push) -> None:
+    def note(push: EncodedPush) -> None:
         element = push.element
         for name in set(books) & {push.channel}:
             books[name].take(push.text)
@@ -210,10 +212,10 @@ def test_a_book_that_nobody_asked_for_is_not_followed() -> None:
     market = SyntheticMarket(2, [SPOT], pace=100.0)
     opened(market, f"books5:{SPOT}")
     list(moved(market, {BOOKS}, 20))
-    (floor,) = instrument_markets_of(market)
-    bids, _ = sides_of(floor)
+    (instrument_market,) = instrument_markets_of(market)
+    bids, _ = sides_of(instrument_market)
 
-    assert followed_books_of(floor) == []
+    assert followed_books_of(instrument_market) == []
     assert watches_of(bids) == []
 
 

@@ -15,8 +15,8 @@ import pytest
 from okex_ws.book import OrderBook
 from okex_ws.local_exchange import deflate
 from okex_ws.local_exchange.capture import RecordedMarket
-from okex_ws.local_exchange.v3 import Dialect
-from okex_ws.local_exchange.values import Push
+from okex_ws.local_exchange.v3 import V3Format
+from okex_ws.local_exchange.values import EncodedPush
 
 from .recorded import (
     BOOK,
@@ -59,11 +59,11 @@ def record(tmp_path: Path) -> Callable[..., Path]:
 
 def play(
     market: RecordedMarket, seconds: float, wanted: Any = EVERYTHING
-) -> list[Push]:
+) -> list[EncodedPush]:
     return list(market.advance(seconds, 0.0, wanted))
 
 
-def levels(push: Push) -> tuple[Any, Any]:
+def levels(push: EncodedPush) -> tuple[Any, Any]:
     return push.element["bids"], push.element["asks"]
 
 
@@ -180,7 +180,7 @@ def test_the_busiest_instrument_has_a_book(record: Callable[..., Path]) -> None:
 def test_a_recorded_depth5_is_not_derived_a_second_time(
     record: Callable[..., Path],
 ) -> None:
-    depth5 = Dialect().depth5("option", ETH, [], [], "2021-04-17T16:50:00.000Z").text
+    depth5 = V3Format().depth5("option", ETH, [], [], "2021-04-17T16:50:00.000Z").text
     market = RecordedMarket(record([PARTIAL, depth5, UPDATE]))
 
     assert [push.text for push in play(market, 9.0, {DEPTH5})] == [depth5]
@@ -189,7 +189,7 @@ def test_a_recorded_depth5_is_not_derived_a_second_time(
 def test_levels_of_the_derived_depth5_follow_the_dialect(
     record: Callable[..., Path],
 ) -> None:
-    market = RecordedMarket(record(), dialect=Dialect(3))
+    market = RecordedMarket(record(), v3_format=V3Format(3))
     push = play(market, 9.0, {DEPTH5})[-1]
 
     assert push.element["asks"][0] == ["0.063", "1005", "2"]
@@ -355,7 +355,7 @@ def test_the_derived_depth5_is_that_of_an_independent_book(
     captures: Callable[[str], Path], name: str
 ) -> None:
     path = captures(f"cryptofeed/{name}")
-    market = RecordedMarket(path, dialect=Dialect(4))
+    market = RecordedMarket(path, v3_format=V3Format(4))
     texts = Path(f"{path}.recv.jsonl").read_text().splitlines()
     pushes = play(market, 60.0, everything(market))
     for market_name, instrument_id in market.instruments:

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from websockets.protocol import State as WebSocketState
 
-from okex_ws.local_exchange.clients import Client, Clients
-from okex_ws.local_exchange.voices import Voice, voice
+from okex_ws.local_exchange.clients import Clients, ConnectedClient
+from okex_ws.local_exchange.voices import ClientDialect, dialect
 
 
-def voiced() -> Voice:
-    found = voice("/ws/v3")
+def voiced() -> ClientDialect:
+    found = dialect("/ws/v3")
     assert found
     return found
 
@@ -47,12 +47,12 @@ def test_a_connection_whose_tcp_has_ended_is_not_open(
     protocol = SimpleNamespace(state=WebSocketState.OPEN)
     connection: Any = SimpleNamespace(protocol=protocol, transport=transport)
 
-    assert Client(connection, voiced(), 0.0).is_open is is_open
+    assert ConnectedClient(connection, voiced(), 0.0).is_open is is_open
 
 
-def client() -> Client:
+def client() -> ConnectedClient:
     connection: Any = SimpleNamespace()
-    return Client(connection, voiced(), 0.0)
+    return ConnectedClient(connection, voiced(), 0.0)
 
 
 def test_a_subscription_is_noted_once() -> None:

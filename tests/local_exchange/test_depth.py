@@ -6,8 +6,8 @@ import random
 
 import pytest
 
-from okex_ws.local_exchange.depth import IDLE, Depth
-from okex_ws.local_exchange.side import Side
+from okex_ws.local_exchange.depth import IDLE, IncrementalBook
+from okex_ws.local_exchange.side import BookSide
 from okex_ws.local_exchange.values import Change, Row
 
 
@@ -15,18 +15,18 @@ def word(price: int, lots: int, orders: int) -> Row:
     return (str(price), str(lots), str(orders))
 
 
-def filled(is_bid: bool, *prices: int) -> Side:
-    side = Side(is_bid)
+def filled(is_bid: bool, *prices: int) -> BookSide:
+    side = BookSide(is_bid)
     for price in prices:
         side.add(price, 5)
     return side
 
 
-def rows(side: Side, count: int) -> list[Row]:
+def rows(side: BookSide, count: int) -> list[Row]:
     return [word(*level) for level in side.top(count)]
 
 
-def stir(side: Side, chance: random.Random) -> None:
+def stir(side: BookSide, chance: random.Random) -> None:
     """Any of what can happen on a side."""
     price = chance.choice(side.prices) if side.prices else 1
     kind = chance.choice(["add", "add", "add new", "remove", "take", "shed", "all"])
@@ -55,7 +55,7 @@ def test_what_was_said_merged_is_the_best_of_the_book(
 ) -> None:
     chance = random.Random(seed)
     bids, asks = filled(True, 4, 5, 6), filled(False, 10, 11)
-    depth = Depth(bids, asks, count, word, 0, 0.0)
+    depth = IncrementalBook(bids, asks, count, word, 0, 0.0)
     merged = {
         name: {row[0]: row for row in said}
         for name, said in (("bids", depth.whole().bids), ("asks", depth.whole().asks))
@@ -79,7 +79,7 @@ def test_what_was_said_merged_is_the_best_of_the_book(
 
 def test_a_change_lists_what_came_in_and_what_is_gone_best_first() -> None:
     bids, asks = filled(True, 1, 2, 3, 4), filled(False, 11, 12, 13)
-    depth = Depth(bids, asks, 2, word, 7, 1.0)
+    depth = IncrementalBook(bids, asks, 2, word, 7, 1.0)
     bids.remove(4, 5)
     bids.add(3, 1)
     asks.add(10, 2)
@@ -97,7 +97,7 @@ def test_a_change_lists_what_came_in_and_what_is_gone_best_first() -> None:
 
 def test_nothing_is_said_of_what_is_beyond_the_window_or_as_it_was() -> None:
     bids, asks = filled(True, 1, 2, 3), filled(False, 11)
-    depth = Depth(bids, asks, 2, word, 7, 1.0)
+    depth = IncrementalBook(bids, asks, 2, word, 7, 1.0)
     assert depth.change(7, 1.5) is None
     bids.add(1, 9)
     bids.add(3, 1)
@@ -111,7 +111,7 @@ def test_nothing_is_said_of_what_is_beyond_the_window_or_as_it_was() -> None:
 
 def test_the_whole_book_is_that_of_the_last_change() -> None:
     bids, asks = filled(True, 1), filled(False, 11)
-    depth = Depth(bids, asks, 400, word, 7, 1.0)
+    depth = IncrementalBook(bids, asks, 400, word, 7, 1.0)
     before = depth.whole()
     bids.add(2, 5)
 
@@ -126,14 +126,14 @@ def test_the_whole_book_is_that_of_the_last_change() -> None:
 
 def test_a_checksum_is_over_the_best_25() -> None:
     bids, asks = filled(True, *range(1, 31)), filled(False, *range(40, 43))
-    tops = Depth(bids, asks, 400, word, 7, 1.0).whole().tops
+    tops = IncrementalBook(bids, asks, 400, word, 7, 1.0).whole().tops
 
     assert tops == (rows(bids, 25), rows(asks, 25))
 
 
 def test_a_book_that_does_not_change_says_so_once_a_minute() -> None:
     bids, asks = filled(True, 1), filled(False, 11)
-    depth = Depth(bids, asks, 400, word, 7, 1.0)
+    depth = IncrementalBook(bids, asks, 400, word, 7, 1.0)
     said = [depth.idle(now, 100.0 + now) for now in (5.0, 5.0 + IDLE / 2, 5.0 + IDLE)]
     assert said[:2] == [None, None]
     assert said[2]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from okex_ws.local_exchange.faults import Answer, Faults, Rejection
+from okex_ws.local_exchange.faults import Faults, HandshakeResponse, Rejection
 
 
 def test_without_a_fault_nothing_is_wrong() -> None:
@@ -27,7 +27,7 @@ def test_one_channel_is_silent_or_all_are() -> None:
 
 
 def test_what_counts_down_heals_by_itself() -> None:
-    answer = Answer(503, {}, "", 2)
+    answer = HandshakeResponse(503, {}, "", 2)
     slow = Rejection(30026, "slow", 1)
     faults = Faults(answer=answer, rejections={"a": slow}, login=Rejection("1", "", 1))
 
@@ -38,7 +38,7 @@ def test_what_counts_down_heals_by_itself() -> None:
 
 
 def test_what_does_not_count_down_lasts() -> None:
-    answer = Answer(503, {}, "", None)
+    answer = HandshakeResponse(503, {}, "", None)
     faults = Faults(answer=answer, rejections={"a": Rejection(30040, "no", None)})
 
     assert [faults.http_answer() for _ in range(3)] == [answer] * 3
@@ -60,13 +60,13 @@ def test_the_faults_of_a_book_stand_in_line_and_count_down() -> None:
     for how, times in (("lose", 2), ("flip", 1), ("retire", None)):
         faults.spoil("a", how, times)
 
-    assert faults.spoiled("b", ("lose",)) is None
-    assert faults.spoiled("a", ("flip", "lose")) == "lose"
-    assert faults.spoiled("a", ("flip", "lose")) == "lose"
+    assert faults.active_fault("b", ("lose",)) is None
+    assert faults.active_fault("a", ("flip", "lose")) == "lose"
+    assert faults.active_fault("a", ("flip", "lose")) == "lose"
     for _ in range(2):
-        faults.spent("a", "lose")
-    assert faults.spoiled("a", ("flip", "lose")) == "flip"
+        faults.count_down("a", "lose")
+    assert faults.active_fault("a", ("flip", "lose")) == "flip"
     faults.spoil("a", "flip", 0)
-    assert faults.spoiled("a", ("flip", "lose")) is None
-    faults.spent("a", "retire")
-    assert faults.spoiled("a", ("retire",)) == "retire"
+    assert faults.active_fault("a", ("flip", "lose")) is None
+    faults.count_down("a", "retire")
+    assert faults.active_fault("a", ("retire",)) == "retire"

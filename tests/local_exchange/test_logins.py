@@ -10,22 +10,28 @@ from typing import Any
 import pytest
 
 from okex_ws import Credentials
-from okex_ws.local_exchange.logins import MADE_UP, Account, Accounts, Flaw, Login
+from okex_ws.local_exchange.logins import (
+    MADE_UP,
+    Account,
+    Accounts,
+    Flaw,
+    LoginArguments,
+)
 
 # The computed example of the wire page.
 SECRET, TIMESTAMP = "22582BD0CFF14C41EDBF1AB98506286D", "1538054050"
 SIGN = "+LdIr8lkkvhr5hoA3g9TMC0+uQJ849ftAcocA/ouu4M="
 MINE = Credentials("mine", SECRET, "open")
 YOURS = Credentials("yours", "other", "sesame")
-RIGHT = Login("mine", "open", TIMESTAMP, SIGN)
+RIGHT = LoginArguments("mine", "open", TIMESTAMP, SIGN)
 NOW = 1538054050.0
 
 
-def signed(timestamp: str, who: Credentials = MINE) -> Login:
+def signed(timestamp: str, who: Credentials = MINE) -> LoginArguments:
     text = f"{timestamp}GET/users/self/verify".encode()
     digest = hmac.digest(who.secret_key.encode(), text, hashlib.sha256)
     sign = base64.b64encode(digest).decode()
-    return Login(who.api_key, who.passphrase, timestamp, sign)
+    return LoginArguments(who.api_key, who.passphrase, timestamp, sign)
 
 
 def test_the_published_signature_passes() -> None:
@@ -52,7 +58,7 @@ def test_the_published_signature_passes() -> None:
         (signed("1538054050000"), Flaw.EXPIRED),
     ],
 )
-def test_what_is_wrong_is_told(login: Login, flaw: Flaw) -> None:
+def test_what_is_wrong_is_told(login: LoginArguments, flaw: Flaw) -> None:
     assert Accounts([MINE, YOURS]).check(login, NOW) is flaw
 
 

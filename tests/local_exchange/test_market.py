@@ -7,7 +7,7 @@ from tests.support.internals import instrument_markets_of
 
 from okex_ws.local_exchange import Instrument
 from okex_ws.local_exchange.market import SyntheticMarket
-from okex_ws.local_exchange.values import Push
+from okex_ws.local_exchange.values import EncodedPush
 
 DEPTH5, TRADE = "spot/depth5:BTC-USDT", "spot/trade:BTC-USDT"
 BOOKS5, TRADES = "books5:BTC-USDT", "trades:BTC-USDT"
@@ -20,7 +20,7 @@ def opened(market: SyntheticMarket, *channels: str) -> SyntheticMarket:
     return market
 
 
-def run(market: SyntheticMarket, steps: int, seconds: float) -> list[Push]:
+def run(market: SyntheticMarket, steps: int, seconds: float) -> list[EncodedPush]:
     every = [
         f"{m}/{t}:{i}"
         for m, i in market.instruments
@@ -116,12 +116,15 @@ def test_every_instrument_has_its_turn_once_an_interval() -> None:
     names = [f"bbo-tbt:{each.instrument_id}" for each in MANY[:20]]
     market = opened(SyntheticMarket(0, MANY[:20], pace=10.0), *names)
     floors = instrument_markets_of(market)
-    before = [floor.seq for floor in floors]
+    before = [instrument_market.seq for instrument_market in floors]
     for _ in range(10):
         list(market.advance(0.1, 1.0, ()))
 
     assert len(floors) == 20
-    assert all(floor.seq > seq for floor, seq in zip(floors, before, strict=True))
+    assert all(
+        instrument_market.seq > seq
+        for instrument_market, seq in zip(floors, before, strict=True)
+    )
 
 
 def test_it_says_when_something_can_happen_next() -> None:

@@ -110,8 +110,8 @@ def test_an_account_of_v3_is_present_too(catalogue: Catalogue) -> None:
 
 
 def test_what_was_told_of_an_account_is_what_is_present(catalogue: Catalogue) -> None:
-    catalogue.tell("account", {"totalEq": "3"})
-    catalogue.tell("orders:instType=ANY", {"px": "1"})
+    catalogue.set_state("account", {"totalEq": "3"})
+    catalogue.set_state("orders:instType=ANY", {"px": "1"})
 
     assert present(catalogue, "account")["data"] == [{"totalEq": "3"}]
     assert catalogue.present("orders:instType=ANY", 0.0, "7") is None

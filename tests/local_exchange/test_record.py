@@ -5,13 +5,13 @@ from __future__ import annotations
 import threading
 
 from okex_ws.local_exchange.record import MAX_REQUESTS, Record
-from okex_ws.local_exchange.values import Push
+from okex_ws.local_exchange.values import EncodedPush
 
 
 def test_pushes_are_kept_a_channel_to_a_bound() -> None:
     record = Record(2)
     for number in range(3):
-        record.note_push(Push("a", f'{{"data":[{{"n":{number}}}]}}'))
+        record.note_push(EncodedPush("a", f'{{"data":[{{"n":{number}}}]}}'))
     times = [push.at for push in record.pushed("a")]
 
     assert [push.element["n"] for push in record.pushed("a")] == ["1", "2"]
@@ -23,7 +23,7 @@ def test_pushes_are_kept_a_channel_to_a_bound() -> None:
 
 def test_a_push_of_two_elements_is_two_entries() -> None:
     record = Record(2)
-    record.note_push(Push("a", '{"data":["1","2"]}'))
+    record.note_push(EncodedPush("a", '{"data":["1","2"]}'))
     first, second = record.pushed("a")
 
     assert (first.element, second.element) == ("1", "2")
@@ -33,7 +33,7 @@ def test_a_push_of_two_elements_is_two_entries() -> None:
 
 def test_without_a_history_nothing_is_kept() -> None:
     record = Record(0)
-    record.note_push(Push("a", '{"data":["1"]}'))
+    record.note_push(EncodedPush("a", '{"data":["1"]}'))
 
     assert record.pushed("a") == ()
     assert record.newest("a") is None

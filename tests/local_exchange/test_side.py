@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from okex_ws.local_exchange.side import Side
+from okex_ws.local_exchange.side import BookSide
 
 
-def filled(is_bid: bool) -> Side:
-    side = Side(is_bid)
+def filled(is_bid: bool) -> BookSide:
+    side = BookSide(is_bid)
     for price, lots in ((10, 4), (12, 3), (11, 1), (12, 2)):
         side.add(price, lots)
     return side
@@ -32,8 +32,8 @@ def test_orders_at_one_price_add_up() -> None:
 
 
 def test_an_empty_side_has_no_best() -> None:
-    assert Side(is_bid=True).best is None
-    assert Side(is_bid=True).top(5) == []
+    assert BookSide(is_bid=True).best is None
+    assert BookSide(is_bid=True).top(5) == []
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ def test_a_taker_matches_what_is_there_order_by_order(
 
 
 def test_a_match_has_a_lot_at_least() -> None:
-    side = Side(is_bid=False)
+    side = BookSide(is_bid=False)
     for _ in range(3):
         side.add(10, 1)
     side.remove(10, 2)
@@ -88,4 +88,4 @@ def test_an_edge_is_the_last_of_the_best(is_bid: bool, edge: int, beyond: int) -
     assert not side.is_beyond(beyond, None)
     assert side.between(edge, None) == side.between(None, edge) == sorted((11, beyond))
     assert side.between(11, 11) == [11]
-    assert Side(is_bid).between(11, None) == []
+    assert BookSide(is_bid).between(11, None) == []

@@ -10,20 +10,20 @@ import pytest
 from okex_ws.local_exchange import BOOK_FAULTS
 from okex_ws.local_exchange.faults import Faults
 from okex_ws.local_exchange.spoiling import GAP, RESET, SEQUENCE_FAULTS, Spoiler
-from okex_ws.local_exchange.values import Push
+from okex_ws.local_exchange.values import EncodedPush
 
 from .recorded import BOOK, PARTIAL, UPDATE
 
 V5 = "books:BTC-USDT"
 
 
-def push(prev: int, seq: int, bids: Any, action: str = "update") -> Push:
+def push(prev: int, seq: int, bids: Any, action: str = "update") -> EncodedPush:
     arg = {"channel": "books", "instId": "BTC-USDT"}
     element = {"asks": [], "bids": bids, "ts": "1", "checksum": 77}
     element |= {"prevSeqId": prev, "seqId": seq}
     message = {"arg": arg, "action": action, "data": [element]}
     text = json.dumps(message, separators=(",", ":"))
-    return Push(V5, text, text)
+    return EncodedPush(V5, text, text)
 
 
 WHOLE = push(-1, 5000, [["10.5", "3.9", "0", "2"], ["10.4", "1", "0", "1"]], "snapshot")
@@ -35,16 +35,19 @@ ALL = [FIRST, SECOND, THIRD]
 
 
 def spoiled(
-    pushes: list[Push], how: str, times: int | None = 1, present: Push = WHOLE
-) -> list[list[Push]]:
+    pushes: list[EncodedPush],
+    how: str,
+    times: int | None = 1,
+    present: EncodedPush = WHOLE,
+) -> list[list[EncodedPush]]:
     """What is sent in place of each of *pushes*, with one fault in force."""
     faults, spoiler = Faults(), Spoiler(V5, lambda: present)
     faults.spoil(V5, how, times)
-    spoiler.look(faults)
+    spoiler.keep_book(faults)
     return [spoiler.sent(each, faults) for each in pushes]
 
 
-def numbers(pushes: list[list[Push]]) -> list[tuple[str, str]]:
+def numbers(pushes: list[list[EncodedPush]]) -> list[tuple[str, str]]:
     elements = [each.element for sent in pushes for each in sent]
     return [(each["prevSeqId"], each["seqId"]) for each in elements]
 
@@ -112,11 +115,11 @@ def test_a_flip_without_a_book_waits() -> None:
     faults, spoiler = Faults(), Spoiler(V5, lambda: None)
     faults.spoil(V5, "flip", 1)
     faults.spoil(V5, "second snapshot", 1)
-    spoiler.look(faults)
+    spoiler.keep_book(faults)
     assert spoiler.sent(FIRST, faults) == [FIRST]
     faults.spoil(V5, "flip", 0)
     assert spoiler.sent(FIRST, faults) == [FIRST]
-    assert faults.spoiled(V5, BOOK_FAULTS) == "second snapshot"
+    assert faults.active_fault(V5, BOOK_FAULTS) == "second snapshot"
 
 
 def test_a_gap_is_a_number_that_nobody_was_sent() -> None:
@@ -165,15 +168,15 @@ def test_a_second_snapshot_is_of_the_moment_before() -> None:
     spoiler = Spoiler(V5, lambda: next(present))
     faults.spoil(V5, "gap", 1)
     faults.spoil(V5, "second snapshot", 1)
-    spoiler.look(faults)
+    spoiler.keep_book(faults)
     assert numbers([spoiler.sent(FIRST, faults)]) == [("5001", "5011")]
-    spoiler.look(faults)
+    spoiler.keep_book(faults)
     assert numbers([spoiler.sent(SECOND, faults)]) == [
         ("-1", "5011"),
         ("5011", "5021"),
     ]
     # Nobody needs it any more.
-    spoiler.look(faults)
+    spoiler.keep_book(faults)
 
 
 def test_a_negative_size_has_a_minus_sign() -> None:
@@ -216,29 +219,33 @@ def test_faults_come_one_after_the_other() -> None:
 
 
 def test_a_message_of_v3_is_to_be_deflated_anew_only_if_it_is_changed() -> None:
-    recorded = Push(BOOK, UPDATE, b"as recorded")
-    whole = Push(BOOK, PARTIAL, b"too")
+    recorded = EncodedPush(BOOK, UPDATE, b"as recorded")
+    whole = EncodedPush(BOOK, PARTIAL, b"too")
     faults, spoiler = Faults(), Spoiler(BOOK, lambda: whole)
     assert spoiler.sent(recorded, faults)[0] is recorded
     for how in ("repeat", "second snapshot", "negative"):
         faults.spoil(BOOK, how, 1)
-    spoiler.look(faults)
+    spoiler.keep_book(faults)
 
     assert spoiler.sent(recorded, faults) == [recorded, recorded]
     assert spoiler.sent(recorded, faults) == [whole, recorded]
     changed = UPDATE.replace('"451"', '"-451"')
-    assert spoiler.sent(recorded, faults) == [Push(BOOK, changed, None)]
+    assert spoiler.sent(recorded, faults) == [EncodedPush(BOOK, changed, None)]
 
 
 def test_bare_numbers_of_2018_are_spoiled_too() -> None:
     text = '{"action":"update","data":[{"asks":[[10.5,3,0,1]],"checksum":1}]}'
     whole = '{"data":[{"asks":[["10.5","3","0","1"]],"bids":[]}]}'
-    faults, spoiler = Faults(), Spoiler("f", lambda: Push("f", whole))
+    faults, spoiler = Faults(), Spoiler("f", lambda: EncodedPush("f", whole))
     faults.spoil("f", "flip", 1)
     faults.spoil("f", "negative", 1)
 
-    assert spoiler.sent(Push("f", text), faults)[0].text == text.replace(",3,", ",4,")
-    assert spoiler.sent(Push("f", text), faults)[0].text == text.replace(",3,", ",-3,")
+    assert spoiler.sent(EncodedPush("f", text), faults)[0].text == text.replace(
+        ",3,", ",4,"
+    )
+    assert spoiler.sent(EncodedPush("f", text), faults)[0].text == text.replace(
+        ",3,", ",-3,"
+    )
 
 
 def test_the_faults_of_a_sequence_are_faults() -> None:

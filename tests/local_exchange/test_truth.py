@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 
 from okex_ws.book import OrderBook
-from okex_ws.local_exchange.truth import NOTHING, Said, said
-from okex_ws.local_exchange.values import Push
+from okex_ws.local_exchange.truth import NOTHING, Said, read_snapshot
+from okex_ws.local_exchange.values import EncodedPush
 
 from .recorded import PARTIAL, SNAPSHOT_V5
 
 
 def test_a_snapshot_of_v3_has_a_book_and_a_time() -> None:
-    found = said(Push("any", PARTIAL))
+    found = read_snapshot(EncodedPush("any", PARTIAL))
 
     assert found.book.checksum() == 1815367951
     assert found.book.asks[0] == ("0.063", "1005", "0", "2")
@@ -21,13 +21,13 @@ def test_a_snapshot_of_v3_has_a_book_and_a_time() -> None:
 
 def test_a_snapshot_of_v5_has_a_number_where_it_has_one() -> None:
     message = json.loads(SNAPSHOT_V5)
-    assert said(Push("any", SNAPSHOT_V5)).seq is None
+    assert read_snapshot(EncodedPush("any", SNAPSHOT_V5)).seq is None
     message["data"][0]["seqId"] = 12345678901234567
-    found = said(Push("any", json.dumps(message)))
+    found = read_snapshot(EncodedPush("any", json.dumps(message)))
 
     assert found.seq == 12345678901234567
     assert (found.at, found.book.checksum()) == (1618678199.279, 1815367951)
 
 
 def test_nothing_is_an_empty_book() -> None:
-    assert said(None) == NOTHING == Said(OrderBook(), None, 0.0)
+    assert read_snapshot(None) == NOTHING == Said(OrderBook(), None, 0.0)

@@ -11,7 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from okex_ws.local_exchange import v3
-from okex_ws.local_exchange.values import Candle, Change, Deal, Funding, Mark, Summary
+from okex_ws.local_exchange.values import (
+    Change,
+    Deal,
+    Funding,
+    Mark,
+    MarketCandle,
+    Summary,
+)
 
 ACK = bytes.fromhex(
     "ab564a2d4bcd2b51b2522a2e4d2a4e2eca4c4a55d2514ace48cccb4bcd018916e497e8971425"
@@ -69,15 +76,15 @@ def test_a_request_that_makes_no_sense_is_repeated_in_the_error() -> None:
     ],
 )
 def test_a_wrong_request_is_not_recognised(message: str | bytes) -> None:
-    assert v3.read_request(message) == v3.Request("")
+    assert v3.read_request(message) == v3.V3Request("")
 
 
 def test_requests_are_read() -> None:
     assert v3.read_request("ping").op == "ping"
-    assert v3.read_request('{"op":"unsubscribe","args":["a","b"]}') == v3.Request(
+    assert v3.read_request('{"op":"unsubscribe","args":["a","b"]}') == v3.V3Request(
         "unsubscribe", ("a", "b")
     )
-    assert v3.read_request('{"op":"login","args":["k","p","t","s"]}') == v3.Request(
+    assert v3.read_request('{"op":"login","args":["k","p","t","s"]}') == v3.V3Request(
         "login", ("k", "p", "t", "s")
     )
 
@@ -105,9 +112,9 @@ ISO = "2018-12-30T15:34:44.707Z"
 
 
 def said(channel: str, value: Any) -> dict[str, Any]:
-    line = v3.OWN_FORM.line(channel, KNOWN)
-    assert line
-    push = line.say(value)
+    encoder = v3.DEFAULT_FORMAT.encoder(channel, KNOWN)
+    assert encoder
+    push = encoder.to_push(value)
     assert push
     assert (push.channel, push.frame) == (channel, None)
     message: dict[str, Any] = json.loads(push.text)
@@ -120,16 +127,16 @@ WHOLE = Change(ASKS, BIDS, 1618678199.279, 9, -1, (BIDS, ASKS))
 OPTION = "X-Y-301227-1-C"
 
 
-def worded(dialect: v3.Dialect, channel: str, value: Any) -> str:
-    line = dialect.line(channel, KNOWN)
-    assert line
-    push = line.say(value)
+def worded(v3_format: v3.V3Format, channel: str, value: Any) -> str:
+    encoder = v3_format.encoder(channel, KNOWN)
+    assert encoder
+    push = encoder.to_push(value)
     assert push
     return push.text
 
 
 def test_a_book_is_the_recorded_one() -> None:
-    assert worded(v3.OWN_FORM, f"option/depth_l2_tbt:{OPTION}", WHOLE) == (
+    assert worded(v3.DEFAULT_FORMAT, f"option/depth_l2_tbt:{OPTION}", WHOLE) == (
         '{"table":"option/depth_l2_tbt","action":"partial","data":[{"instrument_id":'
         f'"{OPTION}","asks":[["0.063","1005","0","2"],["0.0635","451","0","1"]],"bids":'
         '[["0.0565","500","0","1"],["0.056","505","0","1"],["0.055","451","0","1"]],'
@@ -138,7 +145,7 @@ def test_a_book_is_the_recorded_one() -> None:
     after = ([*BIDS[:2], ("0.0555", "451", "1")], ASKS)
     changes = [("0.0555", "451", "1"), ("0.055", "0", "0")]
     update = Change([], changes, 1618678202.482, 10, 9, after)
-    assert worded(v3.OWN_FORM, f"option/depth_l2_tbt:{OPTION}", update) == (
+    assert worded(v3.DEFAULT_FORMAT, f"option/depth_l2_tbt:{OPTION}", update) == (
         '{"table":"option/depth_l2_tbt","action":"update","data":[{"instrument_id":'
         f'"{OPTION}","asks":[],"bids":[["0.0555","451","0","1"],["0.055","0","0","0"]],'
         '"timestamp":"2021-04-17T16:50:02.482Z","checksum":338594214}]}'
@@ -147,9 +154,11 @@ def test_a_book_is_the_recorded_one() -> None:
 
 def test_a_book_has_the_levels_and_the_numbers_of_its_dialect() -> None:
     gone = Change([], [("0.055", "0", "0")], 0.0, 10, 9, (BIDS, ASKS))
-    old = v3.Dialect(numbers_2018=True)
+    old = v3.V3Format(numbers_2018=True)
 
-    assert '"bids":[["0.055","0","0"]]' in worded(v3.OWN_FORM, "spot/depth:X-Y", gone)
+    assert '"bids":[["0.055","0","0"]]' in worded(
+        v3.DEFAULT_FORMAT, "spot/depth:X-Y", gone
+    )
     assert '"bids":[["0.055","0",0]]' in worded(old, "spot/depth:X-Y", gone)
     bare = worded(old, "futures/depth:X-Y-301227", gone)
     assert '"asks":[],"bids":[[0.055,0,0,0]]' in bare
@@ -158,9 +167,9 @@ def test_a_book_has_the_levels_and_the_numbers_of_its_dialect() -> None:
 
 
 def test_that_a_book_is_idle_is_not_said() -> None:
-    line = v3.OWN_FORM.line("spot/depth:X-Y", KNOWN)
-    assert line
-    assert line.say(Change([], [], 0.0, 9, 9, ([], []))) is None
+    encoder = v3.DEFAULT_FORMAT.encoder("spot/depth:X-Y", KNOWN)
+    assert encoder
+    assert encoder.to_push(Change([], [], 0.0, 9, 9, ([], []))) is None
 
 
 @pytest.mark.parametrize(
@@ -175,7 +184,7 @@ def test_that_a_book_is_idle_is_not_said() -> None:
 def test_a_candle_has_its_volume_in_coins_elsewhere_than_on_spot(
     channel: str, items: int
 ) -> None:
-    candle = Candle(1546184040, "1", "4", "0.5", "2", "10", "20", "30", False)
+    candle = MarketCandle(1546184040, "1", "4", "0.5", "2", "10", "20", "30", False)
     message = said(channel, candle)
 
     assert message["table"] == channel.partition(":")[0]
@@ -208,7 +217,7 @@ def test_a_mark_price_is_one_of_futures_and_swaps() -> None:
     assert said("futures/mark_price:X-Y-301227", Mark("1.5", AT))["data"] == [
         {"instrument_id": "X-Y-301227", "mark_price": "1.5", "timestamp": ISO}
     ]
-    assert v3.OWN_FORM.line("spot/mark_price:X-Y", KNOWN) is None
+    assert v3.DEFAULT_FORMAT.encoder("spot/mark_price:X-Y", KNOWN) is None
 
 
 @pytest.mark.parametrize(
@@ -249,7 +258,7 @@ def test_an_empty_side_is_left_out_of_a_ticker() -> None:
 def test_every_name_is_a_line() -> None:
     for market, instrument_id in KNOWN:
         names = list(v3.names(market, instrument_id))
-        assert all(v3.OWN_FORM.line(name, KNOWN) for name in names)
+        assert all(v3.DEFAULT_FORMAT.encoder(name, KNOWN) for name in names)
 
 
 def test_times_are_written_as_v3_writes_them() -> None:
@@ -268,20 +277,20 @@ def test_times_are_written_as_v3_writes_them() -> None:
 def test_levels_have_three_or_four_elements(
     fields: int | None, market: str, level: list[str]
 ) -> None:
-    push = v3.Dialect(fields).depth5(market, "X-Y", FOUR, (), "now")
+    push = v3.V3Format(fields).depth5(market, "X-Y", FOUR, (), "now")
 
     assert json.loads(push.text)["data"][0]["asks"][0] == level
     assert json.loads(push.text)["data"][0] == push.element
 
 
 def test_levels_of_three_become_four_with_the_zero_of_the_wire() -> None:
-    assert v3.Dialect(4).levels("spot", [("1", "2", "3")]) == [["1", "2", "0", "3"]]
+    assert v3.V3Format(4).levels("spot", [("1", "2", "3")]) == [["1", "2", "0", "3"]]
 
 
 def test_futures_of_2018_are_bare_numbers_that_keep_their_zeros() -> None:
-    dialect = v3.Dialect(numbers_2018=True)
-    push = dialect.depth5("futures", "BTC-USD-190329", FOUR, FOUR[1:], "now")
-    trade = dialect.trade(
+    v3_format = v3.V3Format(numbers_2018=True)
+    push = v3_format.depth5("futures", "BTC-USD-190329", FOUR, FOUR[1:], "now")
+    trade = v3_format.trade(
         "futures", {"price": "4.10", "qty": "2", "instrument_id": "X"}
     )
 
@@ -297,11 +306,11 @@ def test_futures_of_2018_are_bare_numbers_that_keep_their_zeros() -> None:
 
 
 def test_spot_and_swap_of_2018_have_integers_for_orders_only() -> None:
-    dialect = v3.Dialect(numbers_2018=True)
+    v3_format = v3.V3Format(numbers_2018=True)
 
-    assert '[["3690.10","11",2]' in dialect.depth5("spot", "X-Y", FOUR, (), "t").text
-    assert '[["3690.10","11",0,2]' in dialect.depth5("swap", "X", FOUR, (), "t").text
+    assert '[["3690.10","11",2]' in v3_format.depth5("spot", "X-Y", FOUR, (), "t").text
+    assert '[["3690.10","11",0,2]' in v3_format.depth5("swap", "X", FOUR, (), "t").text
     assert (
         '"price":"1"'
-        in dialect.trade("spot", {"price": "1", "instrument_id": "X"}).text
+        in v3_format.trade("spot", {"price": "1", "instrument_id": "X"}).text
     )

@@ -77,10 +77,10 @@ def test_requests_are_read() -> None:
     request = {"id": "1512", "op": "subscribe", "args": [BOOKS5]}
 
     assert v5.read_request("ping").op == "ping"
-    assert v5.read_request(json.dumps(request)) == v5.Request(
+    assert v5.read_request(json.dumps(request)) == v5.V5Request(
         "subscribe", (v5.Arg("books5:BTC-USDT", BOOKS5),), "1512"
     )
-    assert v5.read_request('{"op":"login","args":[{"apiKey":""}]}') == v5.Request(
+    assert v5.read_request('{"op":"login","args":[{"apiKey":""}]}') == v5.V5Request(
         "login", ({"apiKey": ""},)
     )
 
@@ -107,7 +107,7 @@ def test_requests_are_read() -> None:
 def test_a_wrong_request_is_not_understood(
     message: str | bytes, named: str | None, wrong: str
 ) -> None:
-    assert v5.read_request(message) == v5.Request("", (), named, wrong)
+    assert v5.read_request(message) == v5.V5Request("", (), named, wrong)
 
 
 @given(st.one_of(st.text(st.characters()), st.binary()))

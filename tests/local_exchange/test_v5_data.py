@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from okex_ws.local_exchange import v3, v5_data
 from okex_ws.local_exchange.values import (
     Best,
-    Candle,
     Change,
     Deal,
     Funding,
     Mark,
+    MarketCandle,
     Summary,
 )
 
@@ -26,13 +26,13 @@ AT = 1786541241.006
 BEST = Best([("63921.5", "790.41", "42")], [("63921.4", "1.10", "3")], AT, 333794734980)
 DEAL = Deal(123, 3, "63913.5", "1", "buy", AT, 333793117432)
 SUMMARY = Summary("5", "1", "", "", "4", "2", "4.5", "6", "3", "100", "500", AT)
-CANDLE = Candle(1786541220, "1", "4", "0.5", "2", "10", "20", "20", False)
+CANDLE = MarketCandle(1786541220, "1", "4", "0.5", "2", "10", "20", "20", False)
 
 
 def said(channel: str, value: Any) -> Any:
-    line = v5_data.line(channel, MARKETS)
-    assert line
-    push = line.say(value)
+    encoder = v5_data.encoder(channel, MARKETS)
+    assert encoder
+    push = encoder.to_push(value)
     assert push
     assert push.channel == channel
     assert push.frame == push.text
@@ -40,10 +40,10 @@ def said(channel: str, value: Any) -> Any:
 
 
 def test_best_levels_are_those_of_a_recorded_frame_of_today() -> None:
-    line = v5_data.line(f"books5:{SPOT}", MARKETS)
-    assert line
+    encoder = v5_data.encoder(f"books5:{SPOT}", MARKETS)
+    assert encoder
 
-    push = line.say(BEST)
+    push = encoder.to_push(BEST)
     assert push
     assert push.text == (
         '{"arg":{"channel":"books5","instId":"BTC-USDT"},"data":[{"asks":[["63921.5",'
@@ -70,9 +70,9 @@ WHOLE = Change(
 
 
 def test_a_book_is_that_of_the_documentation() -> None:
-    line = v5_data.line(f"books:{SPOT}", MARKETS)
-    assert line
-    push = line.say(WHOLE)
+    encoder = v5_data.encoder(f"books:{SPOT}", MARKETS)
+    assert encoder
+    push = encoder.to_push(WHOLE)
     assert push
 
     assert (
@@ -106,9 +106,9 @@ def test_an_update_names_the_number_before_and_a_price_that_is_gone() -> None:
 
 
 def test_a_checksum_is_real_on_request() -> None:
-    line = v5_data.line(f"books-l2-tbt:{SPOT}", MARKETS, checksums=True)
-    assert line
-    push = line.say(WHOLE)
+    encoder = v5_data.encoder(f"books-l2-tbt:{SPOT}", MARKETS, checksums=True)
+    assert encoder
+    push = encoder.to_push(WHOLE)
     assert push
 
     assert json.loads(push.text)["data"][0]["checksum"] == WHOLE.checksum() != 0
@@ -175,13 +175,13 @@ def test_funding_and_mark_price() -> None:
     "channel", ["books5:NEO-USDT", "depth5:BTC-USDT", f"funding-rate:{SPOT}", "trades"]
 )
 def test_what_there_is_not_is_no_line(channel: str) -> None:
-    assert v5_data.line(channel, MARKETS) is None
+    assert v5_data.encoder(channel, MARKETS) is None
 
 
 def test_every_name_is_a_line() -> None:
     for instrument_id, market in MARKETS.items():
         names = list(v5_data.names(market, instrument_id))
-        assert all(v5_data.line(name, MARKETS) for name in names)
+        assert all(v5_data.encoder(name, MARKETS) for name in names)
         assert (f"funding-rate:{instrument_id}" in names) is (market == "swap")
 
 

@@ -6,11 +6,11 @@ import json
 
 import pytest
 
-from okex_ws.local_exchange.values import Change, Push, to_json
+from okex_ws.local_exchange.values import Change, EncodedPush, to_json
 
 
 def test_the_numbers_of_an_element_are_their_characters() -> None:
-    push = Push("a", '{"data":[{"px":4.10,"seqId":7},["1"]]}')
+    push = EncodedPush("a", '{"data":[{"px":4.10,"seqId":7},["1"]]}')
 
     assert push.elements == [{"px": "4.10", "seqId": "7"}, ["1"]]
     assert push.element == {"px": "4.10", "seqId": "7"}

@@ -8,21 +8,32 @@ import pytest
 
 from okex_ws.local_exchange import others
 from okex_ws.local_exchange.faults import Rejection
-from okex_ws.local_exchange.logins import Flaw, Login
-from okex_ws.local_exchange.voices import Error, Voice, Wanted, voice
+from okex_ws.local_exchange.logins import Flaw, LoginArguments
+from okex_ws.local_exchange.voices import (
+    ClientDialect,
+    Error,
+    RequestedChannel,
+    dialect,
+)
 
-BOOKS5 = Wanted("books5:BTC-USDT", {"channel": "books5", "instId": "BTC-USDT"})
-CANDLE = Wanted("candle1m:BTC-USDT", {"channel": "candle1m", "instId": "BTC-USDT"})
-ACCOUNT = Wanted("account", {"channel": "account"})
-ALGO = Wanted("orders-algo:instType=ANY", {"channel": "orders-algo", "instType": "ANY"})
+BOOKS5 = RequestedChannel(
+    "books5:BTC-USDT", {"channel": "books5", "instId": "BTC-USDT"}
+)
+CANDLE = RequestedChannel(
+    "candle1m:BTC-USDT", {"channel": "candle1m", "instId": "BTC-USDT"}
+)
+ACCOUNT = RequestedChannel("account", {"channel": "account"})
+ALGO = RequestedChannel(
+    "orders-algo:instType=ANY", {"channel": "orders-algo", "instType": "ANY"}
+)
 DEPTH5, SPOT_ACCOUNT, STATUS = (
-    Wanted(name, name)
+    RequestedChannel(name, name)
     for name in ("spot/depth5:BTC-USDT", "spot/account:BTC", "system/status")
 )
 
 
-def at(path: str) -> Voice:
-    found = voice(path)
+def at(path: str) -> ClientDialect:
+    found = dialect(path)
     assert found
     return found
 
@@ -42,7 +53,7 @@ def at(path: str) -> Voice:
     ],
 )
 def test_a_path_has_its_protocol(path: str, protocol: str | None) -> None:
-    found = voice(path)
+    found = dialect(path)
 
     assert (found and found.protocol) == protocol
 
@@ -59,7 +70,7 @@ def test_a_blank_in_a_login_of_v3_is_named(field: int, code: int) -> None:
 
 
 def test_logins_are_read() -> None:
-    login = Login("key", "open", "1538054050", "sign")
+    login = LoginArguments("key", "open", "1538054050", "sign")
     v3 = at("/ws/v3").read(json.dumps({"op": "login", "args": list(login)}))
     said = dict(zip(("apiKey", "passphrase", "timestamp", "sign"), login, strict=True))
     v5 = at("/ws/v5/private").read(json.dumps({"op": "login", "args": [said]}))
@@ -115,7 +126,7 @@ def test_a_pong_is_deflated_unless_it_is_to_be_plain() -> None:
         ("/ws/v5/business", ACCOUNT, "64002"),
         ("/ws/v5/private", ACCOUNT, "60011"),
         ("/ws/v5/business", ALGO, "60011"),
-        ("/ws/v5/public", Wanted(DEPTH5.channel, {"channel": "x"}), "60018"),
+        ("/ws/v5/public", RequestedChannel(DEPTH5.channel, {"channel": "x"}), "60018"),
         ("/ws/v3", DEPTH5, None),
         ("/ws/v3", STATUS, None),
         ("/ws/v3", SPOT_ACCOUNT, 30041),
@@ -123,7 +134,7 @@ def test_a_pong_is_deflated_unless_it_is_to_be_plain() -> None:
     ],
 )
 def test_a_channel_can_be_had_on_its_own_path(
-    path: str, wanted: Wanted, code: int | str | None
+    path: str, wanted: RequestedChannel, code: int | str | None
 ) -> None:
     open_to_all = not others.is_private(wanted.channel)
     refusal = at(path).refusal(wanted, is_known=True, is_allowed=open_to_all)
@@ -142,7 +153,9 @@ def test_a_channel_can_be_had_on_its_own_path(
         ("/ws/v3", SPOT_ACCOUNT),
     ],
 )
-def test_after_a_login_private_channels_can_be_had(path: str, wanted: Wanted) -> None:
+def test_after_a_login_private_channels_can_be_had(
+    path: str, wanted: RequestedChannel
+) -> None:
     assert at(path).refusal(wanted, is_known=True, is_allowed=True) is None
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 from okex_ws.errors import WireError
-from okex_ws.protocols import Wire
+from okex_ws.protocols import WireProtocol
 from okex_ws.wire import Push
 
 # How many of a frame's characters are changed, one at a time.
@@ -19,7 +19,7 @@ Place = tuple["str | int", ...]
 
 
 def assert_changes_show(
-    wire: Wire,
+    wire: WireProtocol,
     text: str,
     typed: Callable[[Push], list[Any]],
     unread: Collection[str] = (),
@@ -44,7 +44,9 @@ def assert_changes_show(
     return len(chosen)
 
 
-def _meaning(wire: Wire, message: Any, typed: Callable[[Push], list[Any]]) -> Any:
+def _meaning(
+    wire: WireProtocol, message: Any, typed: Callable[[Push], list[Any]]
+) -> Any:
     pushes = wire.decode(json.dumps(message).encode(), False)
     return [(p.channel, typed(p)) for p in pushes if isinstance(p, Push)]
 

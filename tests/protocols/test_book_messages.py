@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.protocols import v3_frames, v5_frames
 
 from okex_ws.errors import WireError
-from okex_ws.protocols import Wire
+from okex_ws.protocols import WireProtocol
 from okex_ws.protocols.v3 import PROTOCOL as V3
 from okex_ws.protocols.v5 import PROTOCOL as V5
 from okex_ws.wire import BookData, Push
@@ -36,7 +36,7 @@ V5_ELEMENT: dict[str, Any] = {
 }
 AT = 1618678199279
 # The protocol, one element of it, and its word for a whole book.
-BOTH: list[tuple[Wire, dict[str, Any], str]] = [
+BOTH: list[tuple[WireProtocol, dict[str, Any], str]] = [
     (V3, V3_ELEMENT, "partial"),
     (V5, V5_ELEMENT, "snapshot"),
 ]
@@ -44,7 +44,7 @@ EACH = pytest.mark.parametrize(("wire", "element", "whole"), BOTH)
 REFUSAL: Callable[..., WireError] = v3_frames.refusal
 
 
-def refused(wire: Wire, element: Any, action: Any) -> None:
+def refused(wire: WireProtocol, element: Any, action: Any) -> None:
     assert REFUSAL(wire.book, element, action).kind == "book"
 
 
@@ -86,7 +86,7 @@ def test_the_documented_frame_is_an_update() -> None:
 
 @EACH
 def test_only_the_own_words_of_a_protocol_are_actions(
-    wire: Wire, element: dict[str, Any], whole: str
+    wire: WireProtocol, element: dict[str, Any], whole: str
 ) -> None:
     assert wire.book(element, whole).whole is True
     assert wire.book(element, "update").whole is False
@@ -110,7 +110,7 @@ def test_only_the_own_words_of_a_protocol_are_actions(
 
 @EACH
 def test_a_book_without_an_action_says_so(
-    wire: Wire, element: dict[str, Any], whole: str
+    wire: WireProtocol, element: dict[str, Any], whole: str
 ) -> None:
     assert REFUSAL(wire.book, element, None).detail == "no ''"
     assert REFUSAL(wire.book, element, "x").detail == "no 'x'"
@@ -118,7 +118,7 @@ def test_a_book_without_an_action_says_so(
 
 @EACH
 def test_both_sides_of_a_book_may_be_empty(
-    wire: Wire, element: dict[str, Any], whole: str
+    wire: WireProtocol, element: dict[str, Any], whole: str
 ) -> None:
     for action in (whole, "update"):
         data = wire.book({**element, "bids": [], "asks": []}, action)
@@ -127,7 +127,7 @@ def test_both_sides_of_a_book_may_be_empty(
 
 @EACH
 def test_the_rows_are_handed_on_as_they_came(
-    wire: Wire, element: dict[str, Any], whole: str
+    wire: WireProtocol, element: dict[str, Any], whole: str
 ) -> None:
     # Where they are merged they are checked.
     rows = [["x"], "abc", None, {"1": "2"}, [["1"]], ["1", "-1", "0"]]
@@ -178,7 +178,7 @@ def test_the_numbers_of_2018_and_2019_keep_their_characters(
     ],
 )
 def test_a_checksum_has_a_sign_or_is_not_there(
-    wire: Wire,
+    wire: WireProtocol,
     element: dict[str, Any],
     whole: str,
     written: str | None,
@@ -200,7 +200,7 @@ def test_a_checksum_has_a_sign_or_is_not_there(
     ],
 )
 def test_what_is_no_checksum_is_a_wire_error(
-    wire: Wire, element: dict[str, Any], whole: str, checksum: Any
+    wire: WireProtocol, element: dict[str, Any], whole: str, checksum: Any
 ) -> None:
     refused(wire, {**element, "checksum": checksum}, whole)
 
@@ -275,7 +275,7 @@ def test_only_what_an_update_follows_may_be_negative() -> None:
     "value", [None, True, 5, 5.5, "", "x", [], ["bids", "asks"], [[]]]
 )
 def test_what_is_no_object_is_a_wire_error(
-    wire: Wire, element: dict[str, Any], whole: str, value: Any
+    wire: WireProtocol, element: dict[str, Any], whole: str, value: Any
 ) -> None:
     refused(wire, value, whole)
 
@@ -284,14 +284,14 @@ def test_what_is_no_object_is_a_wire_error(
 @pytest.mark.parametrize("side", ["bids", "asks"])
 @pytest.mark.parametrize("levels", [None, "", "bids", 5, True, {}, {"10": "1"}, ()])
 def test_what_is_no_side_is_a_wire_error(
-    wire: Wire, element: dict[str, Any], whole: str, side: str, levels: Any
+    wire: WireProtocol, element: dict[str, Any], whole: str, side: str, levels: Any
 ) -> None:
     refused(wire, {**element, side: levels}, whole)
 
 
 @EACH
 def test_a_book_without_a_side_or_its_time_is_a_wire_error(
-    wire: Wire, element: dict[str, Any], whole: str
+    wire: WireProtocol, element: dict[str, Any], whole: str
 ) -> None:
     time = "timestamp" if wire is V3 else "ts"
     for missing in ("bids", "asks", time):
@@ -302,7 +302,7 @@ def test_a_book_without_a_side_or_its_time_is_a_wire_error(
 @EACH
 @pytest.mark.parametrize("value", [None, "", "x", 5, True, [], {}, "16186781992790"])
 def test_a_book_of_no_time_is_a_wire_error(
-    wire: Wire, element: dict[str, Any], whole: str, value: Any
+    wire: WireProtocol, element: dict[str, Any], whole: str, value: Any
 ) -> None:
     time = "timestamp" if wire is V3 else "ts"
     refused(wire, {**element, time: value}, whole)
@@ -310,7 +310,7 @@ def test_a_book_of_no_time_is_a_wire_error(
 
 @EACH
 def test_however_long_a_value_is_its_error_is_short(
-    wire: Wire, element: dict[str, Any], whole: str
+    wire: WireProtocol, element: dict[str, Any], whole: str
 ) -> None:
     text = "\x1b" * 100_000
     for name in ("bids", "asks", "checksum", "ts" if wire is V5 else "timestamp"):

@@ -11,14 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from okex_ws.errors import WireError
-from okex_ws.protocols import Wire
+from okex_ws.protocols import WireProtocol
 from okex_ws.protocols.common import group, load, reading, to_json
 from okex_ws.protocols.names import KNOWN
 from okex_ws.protocols.v3 import PROTOCOL as V3
 from okex_ws.protocols.v5 import PROTOCOL as V5
 from okex_ws.wire import Push
 
-WIRES: list[Wire] = [V3, V5]
+WIRES: list[WireProtocol] = [V3, V5]
 INSTRUMENTS = {
     "spot": "BTC-USDT",
     "futures": "BTC-USD-190517",
@@ -28,7 +28,7 @@ INSTRUMENTS = {
 }
 
 
-def every_channel(wire: Wire) -> list[Any]:
+def every_channel(wire: WireProtocol) -> list[Any]:
     """The channels of one instrument a market that *wire* has."""
     names = []
     for topic in KNOWN:
@@ -39,7 +39,7 @@ def every_channel(wire: Wire) -> list[Any]:
 
 
 @pytest.mark.parametrize(("wire", "count"), [(V3, 87), (V5, 318)])
-def test_every_channel_has_a_key_of_its_own(wire: Wire, count: int) -> None:
+def test_every_channel_has_a_key_of_its_own(wire: WireProtocol, count: int) -> None:
     names = every_channel(wire)
 
     assert len({name.key for name in names}) == len(names) == count
@@ -47,7 +47,7 @@ def test_every_channel_has_a_key_of_its_own(wire: Wire, count: int) -> None:
 
 
 @pytest.mark.parametrize("wire", WIRES)
-def test_a_key_has_one_name_whoever_asks(wire: Wire) -> None:
+def test_a_key_has_one_name_whoever_asks(wire: WireProtocol) -> None:
     for name in every_channel(wire):
         text, _ = wire.request("subscribe", [name.key], 1)
         (argument,) = json.loads(text)["args"]
@@ -59,7 +59,7 @@ def test_a_key_has_one_name_whoever_asks(wire: Wire) -> None:
 
 
 @pytest.mark.parametrize("wire", WIRES)
-def test_an_error_that_quotes_a_channel_names_it(wire: Wire) -> None:
+def test_an_error_that_quotes_a_channel_names_it(wire: WireProtocol) -> None:
     for name in every_channel(wire):
         text, _ = wire.request("subscribe", [name.key], 1)
 
@@ -67,7 +67,7 @@ def test_an_error_that_quotes_a_channel_names_it(wire: Wire) -> None:
 
 
 @pytest.mark.parametrize("wire", WIRES)
-def test_depths_books_and_tickers_push_at_once(wire: Wire) -> None:
+def test_depths_books_and_tickers_push_at_once(wire: WireProtocol) -> None:
     books = ("depth", "depth_l2_tbt", "books50-l2-tbt", "books-rpi")
     for topic in ("depth5", "bbo-tbt", "ticker", *books):
         assert wire.needs_snapshot(topic)
@@ -77,14 +77,14 @@ def test_depths_books_and_tickers_push_at_once(wire: Wire) -> None:
 
 
 @pytest.mark.parametrize("wire", WIRES)
-def test_the_last_trade_comes_again_and_nothing_else(wire: Wire) -> None:
+def test_the_last_trade_comes_again_and_nothing_else(wire: WireProtocol) -> None:
     assert wire.replays_last("trade")
     for topic in ("trades-all", "depth5", "ticker", "candle60s", "option-trades"):
         assert not wire.replays_last(topic)
 
 
 @pytest.mark.parametrize("wire", WIRES)
-def test_an_unknown_topic_is_no_channel(wire: Wire) -> None:
+def test_an_unknown_topic_is_no_channel(wire: WireProtocol) -> None:
     with pytest.raises(ValueError, match="unknown channel 'nothing'"):
         wire.channel("nothing", "spot", "A-B")
     with pytest.raises(ValueError, match="market 'index' has no channel 'depth5'"):
@@ -92,7 +92,7 @@ def test_an_unknown_topic_is_no_channel(wire: Wire) -> None:
 
 
 @pytest.mark.parametrize("wire", WIRES)
-def test_a_request_asks_something_of_something(wire: Wire) -> None:
+def test_a_request_asks_something_of_something(wire: WireProtocol) -> None:
     with pytest.raises(ValueError, match="'subscribe' or 'unsubscribe', got 'login'"):
         wire.request("login", ["status"], 1)
     with pytest.raises(ValueError, match="no request can carry a channel of 0"):
@@ -154,7 +154,7 @@ def test_what_is_no_json_is_a_wire_error(text: str) -> None:
 
 
 @pytest.mark.parametrize("wire", WIRES)
-def test_bytes_are_text_or_a_wire_error(wire: Wire) -> None:
+def test_bytes_are_text_or_a_wire_error(wire: WireProtocol) -> None:
     assert wire.unpack("é".encode(), False) == "é".encode()
     with pytest.raises(WireError) as caught:
         wire.read(b"\xff")

@@ -19,8 +19,8 @@ from tests.fuzz.corpus import corpus
 from tests.support.internals import find_fast_json
 
 from okex_ws.errors import WireError
-from okex_ws.protocols import Wire, parsing
-from okex_ws.protocols.names import KNOWN, Known
+from okex_ws.protocols import WireProtocol, parsing
+from okex_ws.protocols.names import KNOWN, ChannelSpec
 from okex_ws.protocols.parsing import exact
 from okex_ws.protocols.v3 import V3
 from okex_ws.protocols.v5 import V5
@@ -143,12 +143,12 @@ def test_what_is_read_fast_is_read_exactly_too(
 # --- What comes of it ---------------------------------------------------------------
 
 
-def _known(push: Push) -> Known | None:
+def _known(push: Push) -> ChannelSpec | None:
     name = push.channel.partition(":")[0].rpartition("/")[2]
     return next((k for k in KNOWN.values() if name in (k.v3, k.v5)), None)
 
 
-def _typed(wire: Wire, push: Push) -> Any:
+def _typed(wire: WireProtocol, push: Push) -> Any:
     """What the channel of a push makes of it, as a connection's thread does."""
     known = _known(push)
     readers: dict[str, Callable[[Any], Any]] = {
@@ -168,7 +168,7 @@ def _typed(wire: Wire, push: Push) -> Any:
         return str(error) if again is None else _typed(wire, again)
 
 
-def meaning(wire: Wire, text: str) -> Any:
+def meaning(wire: WireProtocol, text: str) -> Any:
     """All that a text says, down to the last field."""
     try:
         messages = wire.read(text.encode())

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from okex_ws.errors import WireError
-from okex_ws.protocols import Wire
+from okex_ws.protocols import WireProtocol
 from okex_ws.protocols.v3 import PROTOCOL as V3
 from okex_ws.protocols.v5 import PROTOCOL as V5
-from okex_ws.wire import BookData, Name, Path, Push
+from okex_ws.wire import BookData, ChannelName, Push, SocketPath
 
 AT = "1786541241006"
 AT_V3 = "2021-04-17T16:49:46.174Z"
@@ -115,45 +115,45 @@ ABOUT_ONE_OF_A_TYPE: list[tuple[str, str, str, str, str, Any]] = [
     ),
 ]
 # The object of a RawSubscription, its path, and one element of a push.
-WHOLESALE: list[tuple[dict[str, str], Path, Any]] = [
+WHOLESALE: list[tuple[dict[str, str], SocketPath, Any]] = [
     (
         {"channel": "instruments", "instType": "SPOT"},
-        Path("public"),
+        SocketPath("public"),
         {"instId": "BTC-USDT", "instType": "SPOT", "tickSz": "0.1", "state": "live"},
     ),
     (
         {"channel": "liquidation-orders", "instType": "SWAP"},
-        Path("public"),
+        SocketPath("public"),
         {"instType": "SWAP", "details": [{"side": "buy", "bkPx": "1", "ts": AT}]},
     ),
     (
         {"channel": "opt-summary", "instFamily": "BTC-USD"},
-        Path("public"),
+        SocketPath("public"),
         {"instId": "BTC-USD-270326-90000-C", "uly": "BTC-USD", **GREEKS},
     ),
     (
         {"channel": "adl-warning", "instType": "FUTURES", "instFamily": "BTC-USD"},
-        Path("public"),
+        SocketPath("public"),
         {"instType": "FUTURES", "state": "normal", "ts": AT},
     ),
     (
         {"channel": "status"},
-        Path("public"),
+        SocketPath("public"),
         {"title": "Maintenance", "state": "scheduled", "begin": AT, "ts": AT},
     ),
     (
         {"channel": "sprd-books5", "sprdId": "BTC-USDT_BTC-USDT-SWAP"},
-        Path("business"),
+        SocketPath("business"),
         {**SIDES, "ts": AT, "seqId": 3},
     ),
     (
         {"channel": "public-block-trades", "instId": "BTC-USDT-SWAP"},
-        Path("business"),
+        SocketPath("business"),
         {"instId": "BTC-USDT-SWAP", "tradeId": "9", "px": "1", "ts": AT},
     ),
     (
         {"channel": "block-tickers", "instId": "BTC-USDT"},
-        Path("business"),
+        SocketPath("business"),
         {"instType": "SPOT", "instId": "BTC-USDT", "vol24h": "3", "ts": AT},
     ),
 ]
@@ -194,7 +194,7 @@ V3_TABLES: list[tuple[str, str, str, str, Any]] = [
 ]
 
 
-def pushed(wire: Wire, name: Name, text: str) -> list[Any]:
+def pushed(wire: WireProtocol, name: ChannelName, text: str) -> list[Any]:
     """The items of a push that must be the one of *name*."""
     (message,) = wire.decode(text.encode(), False)
     assert isinstance(message, Push)
@@ -283,7 +283,7 @@ def test_a_channel_of_v5_may_be_asked_for_with_its_type(
 
 @pytest.mark.parametrize(("argument", "path", "element"), WHOLESALE)
 def test_what_is_about_many_is_answered_as_it_was_asked(
-    argument: dict[str, str], path: Path, element: Any
+    argument: dict[str, str], path: SocketPath, element: Any
 ) -> None:
     channel = V5.raw(argument)
 
@@ -310,7 +310,7 @@ def test_a_channel_of_v3_is_answered_as_it_was_asked(
 
 
 @pytest.mark.parametrize("wire", [V3, V5])
-def test_a_name_of_no_topic_is_refused(wire: Wire) -> None:
+def test_a_name_of_no_topic_is_refused(wire: WireProtocol) -> None:
     with pytest.raises(ValueError, match=r"did you mean 'depth5'\?"):
         wire.topic("dept5")
 

@@ -16,10 +16,10 @@ from okex_ws.protocols.v3 import MAX_INFLATED, PROTOCOL
 from okex_ws.wire import (
     LoggedIn,
     Message,
-    Path,
     Pong,
     Push,
     Refused,
+    SocketPath,
     Subscribed,
     Unknown,
     Unsubscribed,
@@ -170,15 +170,15 @@ def test_an_argument_of_v3_is_a_name(argument: object) -> None:
 
 def test_what_is_private_logs_in_on_a_connection_of_its_own() -> None:
     for name in ("account", "margin_account", "position", "order", "order_algo"):
-        assert PROTOCOL.path(f"futures/{name}:A-B-190517") == Path("", login=True)
+        assert PROTOCOL.path(f"futures/{name}:A-B-190517") == SocketPath("", login=True)
     for key in ("futures/depth5:A-B-190517", "system/status", "spot/orders:A-B"):
-        assert PROTOCOL.path(key) == Path("", login=False)
+        assert PROTOCOL.path(key) == SocketPath("", login=False)
 
 
 def test_the_endpoint_is_the_whole_url() -> None:
     url = "wss://connect.okj.com:443/ws/v3"
 
-    assert PROTOCOL.url(url, Path()) == url
+    assert PROTOCOL.url(url, SocketPath()) == url
 
 
 def test_books_of_400_levels_are_deep() -> None:
@@ -314,9 +314,9 @@ def test_no_close_frame_of_v3_refuses_a_login() -> None:
 
 def test_three_codes_pass_and_all_else_stays() -> None:
     for code in (30026, 30043, "30043", 30008):
-        assert PROTOCOL.is_passing(code)
+        assert PROTOCOL.is_transient(code)
     for code in (30040, 30013, 30005, ""):
-        assert not PROTOCOL.is_passing(code)
+        assert not PROTOCOL.is_transient(code)
 
 
 # --- Frames -------------------------------------------------------------------------

@@ -15,10 +15,10 @@ from okex_ws.wire import (
     LoggedIn,
     Message,
     Notice,
-    Path,
     Pong,
     Push,
     Refused,
+    SocketPath,
     Subscribed,
     Terminated,
     Unknown,
@@ -236,7 +236,7 @@ def test_what_is_no_argument_of_v5_is_a_value_error(argument: object) -> None:
     ("path", "names"),
     [
         (
-            Path("public"),
+            SocketPath("public"),
             [
                 *("books5", "bbo-tbt", "books", "books-rpi", "trades", "tickers"),
                 *("funding-rate", "mark-price", "price-limit", "index-tickers"),
@@ -245,7 +245,7 @@ def test_what_is_no_argument_of_v5_is_a_value_error(argument: object) -> None:
             ],
         ),
         (
-            Path("business"),
+            SocketPath("business"),
             [
                 *("candle1m", "candle1Dutc", "mark-price-candle1m", "index-candle1m"),
                 *("trades-all", "sprd-tickers", "sprd-candle1D", "public-block-trades"),
@@ -253,24 +253,24 @@ def test_what_is_no_argument_of_v5_is_a_value_error(argument: object) -> None:
             ],
         ),
         (
-            Path("private", login=True),
+            SocketPath("private", login=True),
             [
                 *("account", "positions", "balance_and_position", "orders", "fills"),
                 *("account-greeks", "liquidation-warning"),
             ],
         ),
         (
-            Path("business", login=True),
+            SocketPath("business", login=True),
             [
                 *("orders-algo", "algo-advance", "grid-orders-spot", "grid-positions"),
                 *("deposit-info", "withdrawal-info", "sprd-orders", "sprd-trades"),
                 *("rfqs", "quotes", "algo-recurring-buy", "economic-calendar"),
             ],
         ),
-        (Path("public", login=True), ["books-l2-tbt", "books50-l2-tbt"]),
+        (SocketPath("public", login=True), ["books-l2-tbt", "books50-l2-tbt"]),
     ],
 )
-def test_a_channel_has_its_path(path: Path, names: list[str]) -> None:
+def test_a_channel_has_its_path(path: SocketPath, names: list[str]) -> None:
     for name in names:
         for key in (name, f"{name}:BTC-USDT", f"{name}:instType=ANY"):
             assert PROTOCOL.path(key) == path
@@ -295,7 +295,7 @@ def test_books_of_50_levels_and_more_are_deep() -> None:
 def test_the_fast_books_ask_for_a_fee_tier_and_a_login(name: str, tier: str) -> None:
     for key in (name, f"{name}:BTC-USDT", f"{name}:instType=ANY"):
         assert PROTOCOL.tier(key) == tier
-        assert PROTOCOL.path(key) == Path("public", login=bool(tier))
+        assert PROTOCOL.path(key) == SocketPath("public", login=bool(tier))
 
 
 # --- What is asked ------------------------------------------------------------------
@@ -464,9 +464,9 @@ def test_one_close_frame_refuses_a_login() -> None:
 
 def test_five_codes_pass_and_all_else_stays() -> None:
     for code in ("60014", "64007", "63999", "60023", "60006", 60014):
-        assert PROTOCOL.is_passing(code)
+        assert PROTOCOL.is_transient(code)
     for code in ("60018", "60012", "60004", "60009", "64008", "30026", ""):
-        assert not PROTOCOL.is_passing(code)
+        assert not PROTOCOL.is_transient(code)
 
 
 # --- Frames -------------------------------------------------------------------------

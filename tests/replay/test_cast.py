@@ -8,18 +8,18 @@ from typing import Any
 from tests.tapes import URL, at, depth, heard, opened, venue
 
 from okex_ws.recording import Entry
-from okex_ws.replay.cast import Cast
-from okex_ws.replay.script import Script, Session
+from okex_ws.replay.cast import ConnectionMatcher
+from okex_ws.replay.script import RecordedConnection, Script
 
 BTC, ETH = "books5:BTC-USDT", "books5:ETH-USDT"
 
 
-def cast(*entries: Entry) -> Cast:
-    return Cast(Script(entries, "day.rec.gz", None))
+def matcher(*entries: Entry) -> ConnectionMatcher:
+    return ConnectionMatcher(Script(entries, "day.rec.gz", None))
 
 
-def numbers(sessions: list[Session]) -> list[int]:
-    return [each.number for each in sessions]
+def numbers(connections: list[RecordedConnection]) -> list[int]:
+    return [each.number for each in connections]
 
 
 def ended(mono: float, number: int) -> Entry:
@@ -40,14 +40,14 @@ TWO = [
 
 
 def test_at_the_beginning_all_of_the_path_are_candidates() -> None:
-    found = cast(*TWO)
+    found = matcher(*TWO)
 
     assert numbers(found.candidates("me", "public", 0.0)) == [1, 2, 3]
     assert found.candidates("me", "business", 0.0) == []
 
 
 def test_the_one_that_carries_what_is_asked_for_is_chosen() -> None:
-    found = cast(*TWO)
+    found = matcher(*TWO)
 
     first = found.choose("me", "public", [ETH], 0.0)
     second = found.choose("other", "public", [ETH], 0.0)
@@ -58,11 +58,11 @@ def test_the_one_that_carries_what_is_asked_for_is_chosen() -> None:
     assert second is not None
     assert second.number == 1
     # One that will be open much later is not meant.
-    assert cast(*TWO[5:]).choose("me", "public", [BTC], 0.0) is None
+    assert matcher(*TWO[5:]).choose("me", "public", [BTC], 0.0) is None
 
 
 def test_a_line_goes_on_with_its_own_next() -> None:
-    found = cast(*TWO)
+    found = matcher(*TWO)
     found.choose("me", "public", [BTC], 0.0)
 
     assert numbers(found.candidates("me", "public", 10.0)) == [3]
@@ -70,7 +70,7 @@ def test_a_line_goes_on_with_its_own_next() -> None:
 
 
 def test_who_left_before_the_end_may_come_back_until_nothing_more_is_said() -> None:
-    found = cast(*TWO)
+    found = matcher(*TWO)
     found.choose("me", "public", [BTC], 0.0)
 
     assert numbers(found.candidates("me", "public", 1.9)) == [1, 3]
@@ -78,7 +78,7 @@ def test_who_left_before_the_end_may_come_back_until_nothing_more_is_said() -> N
 
 
 def test_where_none_is_free_those_of_others_are_shared() -> None:
-    found = cast(*TWO)
+    found = matcher(*TWO)
     found.choose("me", "public", [BTC], 0.0)
     found.choose("other", "public", [ETH], 0.0)
 
@@ -94,7 +94,7 @@ def test_where_none_is_free_those_of_others_are_shared() -> None:
 def test_a_failed_attempt_is_nobody_elses_and_passes() -> None:
     about: dict[str, Any] = {"url": URL, "path": "public", "line": 1, "venue": venue()}
     failed = at(1.0, "failed", 0, **about, cause="ConnectionLost", why="refused")
-    found = cast(opened(0.0, 1), ended(0.5, 1), failed, opened(2.0, 2))
+    found = matcher(opened(0.0, 1), ended(0.5, 1), failed, opened(2.0, 2))
     (first, second, third) = found.candidates("me", "public", 0.0)
     assert second.failure is not None
 
@@ -106,7 +106,7 @@ def test_a_failed_attempt_is_nobody_elses_and_passes() -> None:
 
 
 def test_a_channel_may_be_had_where_somebody_else_carries_it() -> None:
-    found = cast(*TWO)
+    found = matcher(*TWO)
 
     other = found.elsewhere("public", ETH, 3.0)
 
@@ -118,13 +118,13 @@ def test_a_channel_may_be_had_where_somebody_else_carries_it() -> None:
 
 def test_who_left_may_come_back_once_more_is_said() -> None:
     """Else one that is thrown out at once would come back for ever, at one moment."""
-    found = cast(opened(0.0), heard(1.0, depth(1.0)), heard(9.0, depth(9.0)))
-    (session,) = found.candidates("me", "public", 0.5)
-    assert found.opens_at(session) == 0.0
+    found = matcher(opened(0.0), heard(1.0, depth(1.0)), heard(9.0, depth(9.0)))
+    (connection,) = found.candidates("me", "public", 0.5)
+    assert found.opens_at(connection) == 0.0
 
-    found.take("me", session, 1.0)
+    found.take("me", connection, 1.0)
 
-    assert found.candidates("me", "public", 1.5) == [session]
-    assert found.opens_at(session) == 9.0
-    found.take("me", session, 9.0)
-    assert found.opens_at(session) == math.inf
+    assert found.candidates("me", "public", 1.5) == [connection]
+    assert found.opens_at(connection) == 9.0
+    found.take("me", connection, 9.0)
+    assert found.opens_at(connection) == math.inf

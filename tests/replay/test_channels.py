@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from okex_ws.replay.channels import WIRES, About, Dialect
+from okex_ws.replay.channels import WIRE_PROTOCOLS, ChannelInfo, ReplayDialect
 from okex_ws.wire import LoggedIn, Refused, Subscribed, Unsubscribed
 
 KEYS = {"v3": "spot/depth5:BTC-USDT", "v5": "books5:BTC-USDT"}
@@ -15,22 +15,30 @@ KEYS = {"v3": "spot/depth5:BTC-USDT", "v5": "books5:BTC-USDT"}
 @pytest.mark.parametrize(
     ("protocol", "key", "about"),
     [
-        ("v3", KEYS["v3"], About("spot", "BTC-USDT", "depth5", "depth")),
+        ("v3", KEYS["v3"], ChannelInfo("spot", "BTC-USDT", "depth5", "depth")),
         ("v3", "swap/depth_l2_tbt:BTC-USD-SWAP", ("swap", "BTC-USD-SWAP", "", "book")),
-        ("v3", "index/ticker:BTC-USD", About("index", "BTC-USD", "ticker", "ticker")),
-        ("v3", "spot/other:BTC-USDT", About("spot", "BTC-USDT", "other", "data")),
-        ("v5", KEYS["v5"], About("spot", "BTC-USDT", "depth5", "depth")),
-        ("v5", "books:BTC-USD-SWAP", About("swap", "BTC-USD-SWAP", "depth", "book")),
+        (
+            "v3",
+            "index/ticker:BTC-USD",
+            ChannelInfo("index", "BTC-USD", "ticker", "ticker"),
+        ),
+        ("v3", "spot/other:BTC-USDT", ChannelInfo("spot", "BTC-USDT", "other", "data")),
+        ("v5", KEYS["v5"], ChannelInfo("spot", "BTC-USDT", "depth5", "depth")),
+        (
+            "v5",
+            "books:BTC-USD-SWAP",
+            ChannelInfo("swap", "BTC-USD-SWAP", "depth", "book"),
+        ),
         ("v5", "index-tickers:BTC-USD", ("index", "BTC-USD", "ticker", "ticker")),
         ("v5", "candle1m:BTC-USDT", ("spot", "BTC-USDT", "candle60s", "candle")),
-        ("v5", "account", About("", "", "account", "data")),
-        ("v5", "orders:instType=ANY", About("", "", "orders", "data")),
+        ("v5", "account", ChannelInfo("", "", "account", "data")),
+        ("v5", "orders:instType=ANY", ChannelInfo("", "", "orders", "data")),
     ],
 )
 def test_a_key_tells_what_the_library_calls_it(
     protocol: str, key: str, about: tuple[str, ...]
 ) -> None:
-    found = Dialect(protocol).about(key)
+    found = ReplayDialect(protocol).channel_info(key)
 
     assert (found.market, found.instrument_id, found.kind) == (*about[:2], about[3])
     assert about[2] in ("", found.topic)
@@ -38,7 +46,11 @@ def test_a_key_tells_what_the_library_calls_it(
 
 @pytest.mark.parametrize("protocol", ["v3", "v5"])
 def test_what_is_made_up_is_read_as_the_exchanges(protocol: str) -> None:
-    dialect, wire, key = Dialect(protocol), WIRES[protocol], KEYS[protocol]
+    dialect, wire, key = (
+        ReplayDialect(protocol),
+        WIRE_PROTOCOLS[protocol],
+        KEYS[protocol],
+    )
     number = "7" if protocol == "v5" else None
 
     def read(message: tuple[bytes, bool]) -> object:
@@ -52,14 +64,14 @@ def test_what_is_made_up_is_read_as_the_exchanges(protocol: str) -> None:
     assert isinstance(refused, Refused)
     assert refused.id == number
     assert wire.mentioned(refused.message) == (key,)
-    assert not wire.is_passing(refused.code)
+    assert not wire.is_transient(refused.code)
 
 
 @pytest.mark.parametrize("protocol", ["v3", "v5"])
 def test_the_arguments_of_a_request_are_its_channels(protocol: str) -> None:
-    request = WIRES[protocol].request("subscribe", [KEYS[protocol]], 1)
+    request = WIRE_PROTOCOLS[protocol].request("subscribe", [KEYS[protocol]], 1)
 
-    found = Dialect(protocol).keys(json.loads(request.text)["args"])
+    found = ReplayDialect(protocol).keys(json.loads(request.text)["args"])
 
     assert found == [KEYS[protocol]]
 
@@ -67,11 +79,11 @@ def test_the_arguments_of_a_request_are_its_channels(protocol: str) -> None:
 def test_a_recorded_answer_has_the_present_number_and_nothing_else_is_changed() -> None:
     recorded = b'{"id" : "3","event":"error","msg":"no \\"id\\":\\"3\\""}'
 
-    renumbered = Dialect("v5").renumbered(recorded, "12")
+    renumbered = ReplayDialect("v5").renumbered(recorded, "12")
 
     assert renumbered == b'{"id" : "12","event":"error","msg":"no \\"id\\":\\"3\\""}'
-    assert Dialect("v5").renumbered(recorded, None) == recorded
-    assert Dialect("v3").renumbered(recorded, "12") == recorded
-    assert Dialect("v5").renumbered(b'{"event":"subscribe"}', "1") == (
+    assert ReplayDialect("v5").renumbered(recorded, None) == recorded
+    assert ReplayDialect("v3").renumbered(recorded, "12") == recorded
+    assert ReplayDialect("v5").renumbered(b'{"event":"subscribe"}', "1") == (
         b'{"event":"subscribe"}'
     )

@@ -7,12 +7,23 @@ from websockets.client import ClientProtocol
 from websockets.frames import Opcode
 from websockets.uri import parse_uri
 
-from okex_ws.replay.framing import BINARY, CLOSE, PONG, TEXT, Client, close, frame
+from okex_ws.replay.framing import (
+    BINARY,
+    CLOSE,
+    PONG,
+    TEXT,
+    ClientFrameParser,
+    close,
+    frame,
+)
 
 
-def greeted() -> tuple[Client, ClientProtocol]:
+def greeted() -> tuple[ClientFrameParser, ClientProtocol]:
     """A client of the `websockets` package that has shaken hands."""
-    mine, theirs = Client(), ClientProtocol(parse_uri("ws://example.test/ws/v5"))
+    mine, theirs = (
+        ClientFrameParser(),
+        ClientProtocol(parse_uri("ws://example.test/ws/v5")),
+    )
     theirs.send_request(theirs.connect())
     (request,) = theirs.data_to_send()
     # Byte by byte: an answer comes with the last one, and not before.
@@ -25,7 +36,7 @@ def greeted() -> tuple[Client, ClientProtocol]:
 
 
 def test_the_handshake_is_accepted_and_carries_the_date() -> None:
-    mine = Client()
+    mine = ClientFrameParser()
     request = b"GET / HTTP/1.1\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
 
     answer = mine.handshake(request, 1_700_000_000.0)

@@ -11,11 +11,11 @@ from tests.tapes import URL, at, depth, heard, opened, session, venue
 
 from okex_ws import ConnectionLost, Stalled
 from okex_ws.recording import Entry
-from okex_ws.replay.cast import Cast
+from okex_ws.replay.cast import ConnectionMatcher
 from okex_ws.replay.clocks import ScaledClock, VirtualClock
-from okex_ws.replay.network import ReplayNetwork, ReplayStream, ScaledWorld, StageWorld
+from okex_ws.replay.network import ReplayNetwork, ReplayStream, ScaledTime, VirtualTime
 from okex_ws.replay.script import Script
-from okex_ws.replay.stage import Stage
+from okex_ws.replay.stage import VirtualScheduler
 from okex_ws.stream import Staged
 from okex_ws.timing import HostGap
 from okex_ws.transport import Transport
@@ -29,8 +29,10 @@ class Rig:
     def __init__(self, *entries: Entry, now: float = 0.0) -> None:
         script = Script(entries, "day.rec.gz", None)
         self.clock = VirtualClock(script.moments, now)
-        self.stage = Stage(self.clock)
-        self.network = ReplayNetwork(StageWorld(self.stage), Cast(script), HostGap())
+        self.scheduler = VirtualScheduler(self.clock)
+        self.network = ReplayNetwork(
+            VirtualTime(self.scheduler), ConnectionMatcher(script), HostGap()
+        )
         self.result: Any = None
 
     def open(self, deadline: float = math.inf, until: float = 100.0) -> Any:
@@ -43,9 +45,9 @@ class Rig:
                 self.result = error
 
         self.network.thread(run, "okex_ws:test").start()
-        self.stage.settle()
-        while (due := self.stage.due()) <= until:
-            self.stage.move(due)
+        self.scheduler.settle()
+        while (due := self.scheduler.due()) <= until:
+            self.scheduler.move(due)
         return self.result
 
 
@@ -57,7 +59,7 @@ def test_a_connection_is_open_when_it_was() -> None:
     rig = Rig(opened(30.0), heard(31.0, depth(31.0)))
 
     assert rig.open(until=29.0) is None
-    rig.stage.move(30.0)
+    rig.scheduler.move(30.0)
 
     assert isinstance(rig.result, Transport)
     assert rig.clock.now == 30.0
@@ -96,10 +98,10 @@ def test_who_is_called_off_opens_nothing() -> None:
             rig.result = error
 
     rig.network.thread(run, "okex_ws:test").start()
-    rig.stage.settle()
+    rig.scheduler.settle()
     called[0] = True
     rig.network.wake()
-    rig.stage.settle()
+    rig.scheduler.settle()
 
     assert isinstance(rig.result, ConnectionLost)
     assert rig.result.reason == "closed while connecting"
@@ -121,7 +123,7 @@ def test_a_closed_stream_hears_nothing() -> None:
 def test_in_scaled_time_a_wait_is_as_much_shorter() -> None:
     script = Script(session(PUSH), "day.rec.gz", None)
     clock = ScaledClock(script.moments, 0.0, 1000.0)
-    network = ReplayNetwork(ScaledWorld(clock), Cast(script), HostGap())
+    network = ReplayNetwork(ScaledTime(clock), ConnectionMatcher(script), HostGap())
     thread = network.thread(lambda: network.wait(20.0), "okex_ws:test")
     thread.start()
     thread.join()
@@ -133,7 +135,7 @@ def test_in_scaled_time_a_wait_is_as_much_shorter() -> None:
 def test_a_call_ends_a_wait_in_scaled_time() -> None:
     script = Script(session(PUSH), "day.rec.gz", None)
     clock = ScaledClock(script.moments, 0.0, 1e-6)
-    network = ReplayNetwork(ScaledWorld(clock), Cast(script), HostGap())
+    network = ReplayNetwork(ScaledTime(clock), ConnectionMatcher(script), HostGap())
     thread = threading.Thread(target=lambda: network.wait(None))
     thread.start()
     network.wake()

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from okex_ws.replay.channels import Dialect
+from okex_ws.replay.channels import ReplayDialect
 from okex_ws.replay.outstanding import Outstanding
 from okex_ws.wire import Refused
 
@@ -23,14 +23,14 @@ def asking(*keys: str, number: str = "1", op: str = "subscribe") -> bytes:
 
 @pytest.fixture
 def outstanding() -> Outstanding:
-    return Outstanding(Dialect("v5"))
+    return Outstanding(ReplayDialect("v5"))
 
 
 def test_an_acknowledgement_is_that_of_what_was_asked_once(
     outstanding: Outstanding,
 ) -> None:
-    outstanding.asked(b"ping")
-    outstanding.asked(asking(A, B))
+    outstanding.note_sent(b"ping")
+    outstanding.note_sent(asking(A, B))
 
     assert outstanding.acknowledged("unsubscribe", A) == []
     assert outstanding.acknowledged("subscribe", A) == [A]
@@ -49,8 +49,8 @@ def test_where_nobody_knows_what_was_asked_each_is_an_answer(
 def test_an_error_means_whom_it_names_else_the_request_of_its_number(
     outstanding: Outstanding,
 ) -> None:
-    outstanding.asked(asking(A, B, number="1"))
-    outstanding.asked(asking(C, number="2", op="unsubscribe"))
+    outstanding.note_sent(asking(A, B, number="1"))
+    outstanding.note_sent(asking(C, number="2", op="unsubscribe"))
     named = "channel:books5,instId:B-USDT doesn't exist"
 
     assert outstanding.refused(Refused("60018", "no", "9")) == ("subscribe", [])
@@ -63,17 +63,17 @@ def test_an_error_means_whom_it_names_else_the_request_of_its_number(
 def test_without_a_number_it_means_what_was_asked_first(
     outstanding: Outstanding,
 ) -> None:
-    outstanding.asked(asking(A))
-    outstanding.asked(asking(B))
+    outstanding.note_sent(asking(A))
+    outstanding.note_sent(asking(B))
 
     assert outstanding.refused(Refused(30040, "no")) == ("subscribe", [A])
 
 
 def test_a_login_is_answered_once(outstanding: Outstanding) -> None:
-    outstanding.asked(b'{"op":"login","args":"redacted"}')
+    outstanding.note_sent(b'{"op":"login","args":"redacted"}')
 
     assert outstanding.refuses_login()
     assert not outstanding.refuses_login()
-    outstanding.asked(b'{"op":"login","args":"redacted"}')
+    outstanding.note_sent(b'{"op":"login","args":"redacted"}')
     outstanding.logged_in()
     assert not outstanding.refuses_login()

@@ -14,7 +14,7 @@ from websockets.uri import parse_uri
 
 from okex_ws import ConnectionLost
 from okex_ws.recording import Entry
-from okex_ws.replay.cast import Cast
+from okex_ws.replay.cast import ConnectionMatcher
 from okex_ws.replay.peer import Peer
 from okex_ws.replay.script import Script
 
@@ -25,14 +25,14 @@ class Talk:
     def __init__(
         self, *entries: Entry, now: float = 0.0, bind: bool = True, late: float = 0.0
     ) -> None:
-        self.cast = Cast(Script(entries, "day.rec.gz", None))
-        self.peer = Peer(self.cast, self, "public", "ws://example.test", late)
+        self.matcher = ConnectionMatcher(Script(entries, "day.rec.gz", None))
+        self.peer = Peer(self.matcher, self, "public", "ws://example.test", late)
         self.client = ClientProtocol(parse_uri("ws://example.test/ws/v5/public"))
         self.client.send_request(self.client.connect())
         if bind:
-            (session, *_) = self.cast.candidates(self, "public", now)
-            self.cast.take(self, session, 0.0)
-            self.peer.bind(session, now)
+            (connection, *_) = self.matcher.candidates(self, "public", now)
+            self.matcher.take(self, connection, 0.0)
+            self.peer.bind(connection, now)
         self.ship(now)
         self.hear(now)
 
@@ -306,4 +306,6 @@ def test_a_connection_is_that_which_has_what_it_asks_for_first() -> None:
     talk.ask("ETH-USDT", now=0.0)
 
     assert talk.hear(2.0) == [eth.payload.decode()]
-    assert [each.number for each in talk.cast.candidates("other", "public", 0.0)] == [1]
+    assert [
+        each.number for each in talk.matcher.candidates("other", "public", 0.0)
+    ] == [1]

@@ -23,7 +23,7 @@ from tests.tapes import (
 
 from okex_ws import ConnectionLost, HandshakeFailed
 from okex_ws.recording import Entry, RecordingDamaged
-from okex_ws.replay.script import End, Script, Session
+from okex_ws.replay.script import End, RecordedConnection, Script
 
 KEY = "books5:BTC-USDT"
 
@@ -32,8 +32,8 @@ def script(*entries: Entry, venue: str | None = None) -> Script:
     return Script(entries, "day.rec.gz", venue)
 
 
-def only(*entries: Entry) -> Session:
-    (found,) = script(*entries).sessions
+def only(*entries: Entry) -> RecordedConnection:
+    (found,) = script(*entries).connections
     return found
 
 
@@ -52,12 +52,12 @@ def test_each_message_has_its_role() -> None:
         heard(0.9, '{"event":"login","code":"0","msg":""}'),
     )
 
-    roles = [each.role for each in found.said]
+    roles = [each.role for each in found.recorded]
     # An acknowledgement that nobody asked for is a word like any other.
     assert roles == [
         *("answer", "data", "pong", "word", "word", "word", "word", "login")
     ]
-    assert found.said[1].channels == (KEY,)
+    assert found.recorded[1].channels == (KEY,)
     assert found.snapshots == {1}
     assert found.answers == {("subscribe", KEY): [0]}
     assert found.data == {KEY: [1]}
@@ -70,11 +70,11 @@ def test_each_message_has_its_role() -> None:
 def test_what_was_refused_was_not_had() -> None:
     error = '{"id":"1","event":"error","code":"60018","msg":"no"}'
     made = script(opened(), asked(0.1, SUBSCRIBE), heard(0.2, error))
-    (found,) = made.sessions
+    (found,) = made.connections
 
     assert found.carries(KEY)
     assert (found.refusals, found.granted) == ({0}, set())
-    assert made.abouts == {}
+    assert made.channel_infos == {}
     assert made.keys == {KEY}
 
 
@@ -105,7 +105,7 @@ def test_what_ended_with_the_recording_has_no_end_but_what_was_closed_before() -
         at(3.0, "end", 2, **own),
     )
 
-    first, second = made.sessions
+    first, second = made.connections
     assert (first.end.how, first.ends_at) == ("own", 1.0)
     assert (second.end.how, second.ends_at) == ("silence", math.inf)
 
@@ -118,7 +118,7 @@ def test_what_came_behind_a_goodbye_is_nobodys() -> None:
         heard(2.1, depth(2.1)),
     )
 
-    assert len(found.said) == 1
+    assert len(found.recorded) == 1
 
 
 def test_a_failed_attempt_is_a_session_that_fails() -> None:
@@ -130,7 +130,7 @@ def test_a_failed_attempt_is_a_session_that_fails() -> None:
         opened(2.0),
     )
 
-    first, second, third = (each.failure for each in made.sessions)
+    first, second, third = (each.failure for each in made.connections)
     assert isinstance(first, ConnectionLost)
     assert str(first) == f"{URL}: refused"
     assert isinstance(second, HandshakeFailed)
@@ -162,7 +162,7 @@ def test_of_several_venues_one_is_named() -> None:
     with pytest.raises(ValueError, match="'mine' is not recorded, only 'example'"):
         script(*entries, venue="mine")
     made = script(*entries, venue="other")
-    assert [each.number for each in made.sessions] == [2]
+    assert [each.number for each in made.connections] == [2]
     assert [moment.mono for moment in made.moments] == [0.5, 2.0]
 
 
@@ -174,7 +174,7 @@ def test_a_capture_is_one_connection(v3: bool) -> None:
     )
     made = script(heard(1.0, trade if v3 else depth(1.0), v3=v3))
 
-    (found,) = made.sessions
+    (found,) = made.connections
     assert made.venue.protocol == ("v3" if v3 else "v5")
     assert found.path == ("" if v3 else "public")
     assert list(found.data) == ["spot/trade:BTC-USDT" if v3 else KEY]
@@ -197,7 +197,7 @@ def test_of_a_damaged_one_all_before_is_there_and_of_an_empty_one_nothing() -> N
 
     made = Script(damaged(opened(), heard(1.0, depth(1.0))), "day.rec.gz", None)
     assert made.damage is damage
-    assert len(made.sessions[0].said) == 1
+    assert len(made.connections[0].recorded) == 1
     with pytest.raises(RecordingDamaged, match="cut off"):
         Script(damaged(), "day.rec.gz", None)
     with pytest.raises(RecordingDamaged, match="it has no data"):
@@ -209,9 +209,9 @@ def test_of_a_damaged_one_all_before_is_there_and_of_an_empty_one_nothing() -> N
 def test_a_clock_that_goes_back_ends_nothing_before_it_began() -> None:
     early = at(-5.0, "end", cause="ConnectionLost", why="reset")
 
-    session = only(opened(0.0), heard(1.0, depth(1.0)), early)
+    connection = only(opened(0.0), heard(1.0, depth(1.0)), early)
 
-    assert session.ends_at == session.last_at == 1.0
+    assert connection.ends_at == connection.last_at == 1.0
 
 
 @pytest.mark.parametrize(

@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any, Union
 
 from okex_ws.connection import HOST_GAP, Connection, Settings
 from okex_ws.dispatcher import Dispatcher
-from okex_ws.isolation import IsolatedPlan
-from okex_ws.keeper import Keeper
-from okex_ws.plan import Plan
+from okex_ws.isolation import IsolatedPool
+from okex_ws.keeper import Supervisor
+from okex_ws.plan import Pool
 from okex_ws.relay import SharedLink
-from okex_ws.shared import HEADER, Memory, Place, Slot
-from okex_ws.updates import Inbox
+from okex_ws.shared import HEADER, Memory, Slot, SlotAddress
+from okex_ws.updates import UpdateQueue
 
 if TYPE_CHECKING:
     import socket
@@ -32,72 +32,72 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from okex_ws import Credentials, Feed, Item, Reconnect, Updates
-    from okex_ws._reader import Post, Reader
-    from okex_ws.backlog import Backlog
-    from okex_ws.callbacks import Callbacks, Caller, OnError
+    from okex_ws._reader import ParentSender, Worker
+    from okex_ws.backlog import CallbackQueue
+    from okex_ws.callbacks import CallbackRunner, Callbacks, OnError
     from okex_ws.channel import Channel, DepthChannel
-    from okex_ws.child import Child
-    from okex_ws.cli.story import Story
+    from okex_ws.child import WorkerProcess
+    from okex_ws.cli.story import ChartData
     from okex_ws.conversation import Conversation
     from okex_ws.events import Event
-    from okex_ws.filler import Filler
-    from okex_ws.following import Following
+    from okex_ws.filler import HistoryWorker
+    from okex_ws.following import BaseSubscription
     from okex_ws.holding import Store
     from okex_ws.limiter import Limiter
     from okex_ws.local_exchange import LocalExchange
     from okex_ws.local_exchange.clients import Clients
-    from okex_ws.local_exchange.floor import Floor
+    from okex_ws.local_exchange.floor import InstrumentMarket
     from okex_ws.local_exchange.market import Market, SyntheticMarket
-    from okex_ws.local_exchange.side import Side
+    from okex_ws.local_exchange.side import BookSide
     from okex_ws.local_exchange.values import Row, Topic
     from okex_ws.mirror import AnyMirror, RemoteLink, RemoteLinks
     from okex_ws.pages import Found
     from okex_ws.proxy import Proxy
     from okex_ws.recorder import Recorder
     from okex_ws.rest import Rest
-    from okex_ws.route import Route
+    from okex_ws.route import ConnectionChannels
     from okex_ws.series import SeriesChannel, TradeChannel
     from okex_ws.session import Session
     from okex_ws.stream import Network, TcpNetwork
-    from okex_ws.succession import Succession
+    from okex_ws.succession import Handover
     from okex_ws.tcp import TcpStream
     from okex_ws.timing import Budget, HostGap
     from okex_ws.view import View
-    from okex_ws.wire import Path
+    from okex_ws.wire import SocketPath
 
-    User = Union[Following, Feed]
-    Join = Callable[[Route, View, list[Channel]], None]
+    User = Union[BaseSubscription, Feed]
+    Joining = Callable[[ConnectionChannels, View, list[Channel]], None]
 
 
 # --- Subscriptions ------------------------------------------------------------------
 
 
-def reading_of(subscription: Following) -> View:
+def reading_of(subscription: BaseSubscription) -> View:
     """What *subscription* reads from: its channels, and the verdict on them."""
     return subscription._view
 
 
-def callbacks_of(subscription: Following) -> Callbacks:
+def callbacks_of(subscription: BaseSubscription) -> Callbacks:
     """The callbacks of *subscription*."""
     return reading_of(subscription).callbacks
 
 
-def set_on_error(subscription: Following, on_error: OnError | None) -> None:
+def set_on_error(subscription: BaseSubscription, on_error: OnError | None) -> None:
     """Give *subscription* an *on_error* that it was not made with."""
     callbacks_of(subscription)._on_error = on_error
 
 
-def is_ready(subscription: Following) -> bool:
+def is_ready(subscription: BaseSubscription) -> bool:
     """Whether ``wait_live()`` would return at this moment; raises what it would."""
     return reading_of(subscription)._is_ready()
 
 
-def depth_channel_of(subscription: Following) -> DepthChannel:
+def depth_channel_of(subscription: BaseSubscription) -> DepthChannel:
     """The first depth channel of *subscription*."""
     return reading_of(subscription)._depths[0]
 
 
-def answering_connection_of(subscription: Following, topic: str) -> Connection:
+def answering_connection_of(subscription: BaseSubscription, topic: str) -> Connection:
     """The connection on whose thread the past of *topic* is joined."""
     reading: Any = reading_of(subscription)
     connection = reading._submits[topic].__self__
@@ -108,28 +108,28 @@ def answering_connection_of(subscription: Following, topic: str) -> Connection:
 # --- The pool: which channel lives on which connection ------------------------------
 
 
-def pool_of(user: User) -> Plan:
+def pool_of(user: User) -> Pool:
     """The pool of connections behind a subscription or a feed."""
-    pool = user._plan
-    assert isinstance(pool, Plan)
+    pool = user._pool
+    assert isinstance(pool, Pool)
     return pool
 
 
-def isolated_pool_of(user: User) -> IsolatedPlan:
+def isolated_pool_of(user: User) -> IsolatedPool:
     """The same of one with ``isolate=True``."""
-    pool = user._plan
-    assert isinstance(pool, IsolatedPlan)
+    pool = user._pool
+    assert isinstance(pool, IsolatedPool)
     return pool
 
 
-def caller_of(user: User) -> Caller:
+def caller_of(user: User) -> CallbackRunner:
     """What runs the callbacks of a feed, or of a subscription that has its own."""
-    return pool_of(user).caller
+    return pool_of(user).callback_runner
 
 
 def readings_of(feed: Feed) -> tuple[View, ...]:
     """What the subscriptions of *feed* read from, of those that are not closed."""
-    return feed._plan.views
+    return feed._pool.views
 
 
 def readings_with_own_counts(feed: Feed) -> list[View]:
@@ -137,18 +137,18 @@ def readings_with_own_counts(feed: Feed) -> list[View]:
     return list(pool_of(feed)._present)
 
 
-def set_history_worker(feed: Feed, worker: Filler) -> None:
+def set_history_worker(feed: Feed, worker: HistoryWorker) -> None:
     """Have *worker* fetch the past for the subscriptions of *feed*."""
-    pool_of(feed).filler = worker
+    pool_of(feed).history_worker = worker
 
 
-def settings_of(pool: Plan | IsolatedPlan) -> Settings:
+def settings_of(pool: Pool | IsolatedPool) -> Settings:
     """How the connections of *pool* behave."""
-    assert isinstance(pool, Plan)
+    assert isinstance(pool, Pool)
     return pool._settings
 
 
-def change_settings(pool: Plan, **changes: Any) -> None:
+def change_settings(pool: Pool, **changes: Any) -> None:
     """Have the next connections of *pool* behave otherwise."""
     pool._settings = pool._settings._replace(**changes)
 
@@ -158,17 +158,17 @@ def credentials_of(feed: Feed) -> Credentials | None:
     return pool_of(feed)._credentials
 
 
-def closing_connections_of(pool: Plan) -> tuple[Connection, ...]:
+def closing_connections_of(pool: Pool) -> tuple[Connection, ...]:
     """The connections that no channel lives on and that have not ended."""
-    return pool._parting
+    return pool._draining
 
 
-def set_closing_connections(pool: Plan, *connections: Connection) -> None:
+def set_closing_connections(pool: Pool, *connections: Connection) -> None:
     """Have *connections* be those that are about to end."""
-    pool._parting = connections
+    pool._draining = connections
 
 
-def replace_join(pool: Plan, make: Callable[[Join], Join]) -> Callable[[], None]:
+def replace_join(pool: Pool, make: Callable[[Joining], Joining]) -> Callable[[], None]:
     """Have *make*, given how a reading joins a connection, say how it is done instead.
 
     Returns what takes that back.
@@ -182,22 +182,22 @@ def replace_join(pool: Plan, make: Callable[[Join], Join]) -> Callable[[], None]
     return undo
 
 
-def make_connection(pool: Plan, path: Path, key: str) -> Route:
+def make_connection(pool: Pool, path: SocketPath, key: str) -> ConnectionChannels:
     """One more connection, on which no channel lives yet."""
-    return pool._make_route(path, key)
+    return pool._make_group(path, key)
 
 
-def hand_over(pool: Plan, handover: Succession) -> None:
+def hand_over(pool: Pool, handover: Handover) -> None:
     """Have the standby of *handover* take the place of the old connection."""
     pool._install(handover)
 
 
-def connections_per_reading(pool: Plan) -> list[int]:
+def connections_per_reading(pool: Pool) -> list[int]:
     """Over how many connections each reading of *pool* has its channels."""
-    return [len(channels) for channels in pool._holdings.values()]
+    return [len(channels) for channels in pool._held.values()]
 
 
-def take_over(handover: Succession) -> None:
+def take_over(handover: Handover) -> None:
     """Have the standby take over now, on the thread of the old connection."""
     handover._release()
 
@@ -205,7 +205,7 @@ def take_over(handover: Succession) -> None:
 # --- A connection -------------------------------------------------------------------
 
 
-def thread_of(owner: Connection | Dispatcher | Post) -> threading.Thread | None:
+def thread_of(owner: Connection | Dispatcher | ParentSender) -> threading.Thread | None:
     """The thread of a connection, of callbacks, or of what the worker says."""
     return owner._thread
 
@@ -265,12 +265,12 @@ def proxy_of(network: TcpNetwork, scheme: str, host: str, port: int) -> Proxy | 
 
 def subscriptions_due(session: Session[Any]) -> float:
     """When *session* looks at its subscriptions again."""
-    return session._lines_due
+    return session._subscriptions_due
 
 
 def set_subscriptions_due(session: Session[Any], moment: float) -> None:
     """Have *session* look at its subscriptions at that moment."""
-    session._lines_due = moment
+    session._subscriptions_due = moment
 
 
 def open_request_of(session: Session[Any]) -> Any:
@@ -280,7 +280,7 @@ def open_request_of(session: Session[Any]) -> Any:
 
 def spend_resubscription(session: Session[Any], now: float) -> None:
     """Take one request of the share of the budget that resubscribing has."""
-    session._allowance.spend_share(now)
+    session._request_budget.spend_share(now)
 
 
 def forget_pings(session: Session[Any]) -> None:
@@ -324,12 +324,12 @@ def found_of(found: Found[Any]) -> dict[int, Any]:
 # --- Delivery -----------------------------------------------------------------------
 
 
-def queue_of(updates: Updates) -> Inbox:
+def queue_of(updates: Updates) -> UpdateQueue:
     """The update queue of an iterator."""
-    return updates._inbox
+    return updates._queue
 
 
-def take_without_waiting(queue: Inbox) -> list[Item]:
+def take_without_waiting(queue: UpdateQueue) -> list[Item]:
     """All items that wait, without a look at the clock."""
     taken = []
     with queue._changed:
@@ -338,12 +338,12 @@ def take_without_waiting(queue: Inbox) -> list[Item]:
     return taken
 
 
-def waiting_in(queue: Inbox | Backlog | Post) -> list[Any]:
+def waiting_in(queue: UpdateQueue | CallbackQueue | ParentSender) -> list[Any]:
     """What waits in an update queue, in a callback queue, or to be said."""
     return list(queue._waiting)
 
 
-def counted_in(queue: Backlog) -> int:
+def counted_in(queue: CallbackQueue) -> int:
     """How many entries of a callback queue count against its bound."""
     return queue._counted
 
@@ -352,10 +352,16 @@ def counted_in(queue: Backlog) -> int:
 
 
 def lock_of(
-    owner: Inbox | Caller | Keeper | Memory | Limiter | HostGap | TcpNetwork,
+    owner: UpdateQueue
+    | CallbackRunner
+    | Supervisor
+    | Memory
+    | Limiter
+    | HostGap
+    | TcpNetwork,
 ) -> Any:
     """The lock under which *owner* is changed; a condition where it is waited on."""
-    if isinstance(owner, (Inbox, Dispatcher)):
+    if isinstance(owner, (UpdateQueue, Dispatcher)):
         return owner._changed
     locked: Any = owner
     return locked._lock
@@ -369,52 +375,52 @@ def request_lock_of(rest: Rest) -> threading.Lock:
 # --- Isolation: the supervisor and its process --------------------------------------
 
 
-def supervisor_of(user: User) -> Keeper:
+def supervisor_of(user: User) -> Supervisor:
     """What keeps the process of an isolated feed alive."""
-    supervisor = isolated_pool_of(user)._keeper
+    supervisor = isolated_pool_of(user)._supervisor
     assert supervisor is not None
     return supervisor
 
 
-def process_of(owner: User | Keeper) -> Child | None:
+def process_of(owner: User | Supervisor) -> WorkerProcess | None:
     """The process that reads for a subscription or a feed, once it is started."""
-    supervisor = owner if isinstance(owner, Keeper) else supervisor_of(owner)
-    return supervisor._child
+    supervisor = owner if isinstance(owner, Supervisor) else supervisor_of(owner)
+    return supervisor._process
 
 
-def popen_of(process: Child) -> subprocess.Popen[bytes]:
+def popen_of(process: WorkerProcess) -> subprocess.Popen[bytes]:
     """What the system knows of *process*."""
     return process._process
 
 
-def set_backoff(supervisor: Keeper, policy: Reconnect) -> None:
+def set_backoff(supervisor: Supervisor, policy: Reconnect) -> None:
     """Have *supervisor* start its process again by *policy*."""
     supervisor._policy = policy
 
 
-def wakers_of(supervisor: Keeper) -> tuple[socket.socket, socket.socket]:
+def wakers_of(supervisor: Supervisor) -> tuple[socket.socket, socket.socket]:
     """The two sockets with which the thread of *supervisor* is woken."""
     return supervisor._sender, supervisor._receiver
 
 
-def close_wakers(supervisor: Keeper) -> None:
+def close_wakers(supervisor: Supervisor) -> None:
     """Close those, of a *supervisor* that was never started."""
     supervisor._close_wakers()
 
 
-def replace_answers(pool: IsolatedPlan, hear: Callable[[int, Any], None]) -> None:
+def replace_answers(pool: IsolatedPool, hear: Callable[[int, Any], None]) -> None:
     """Have *hear* be called with each answer of the process, on its own thread."""
     pool._on_answer = hear  # type: ignore[assignment,method-assign]
 
 
-def leaves_slots(pool: IsolatedPlan) -> bool:
+def leaves_slots(pool: IsolatedPool) -> bool:
     """Whether the process may yet write to slots of closed subscriptions."""
     return bool(pool._leaving)
 
 
-def memory_of(owner: IsolatedPlan | Store) -> Memory:
+def memory_of(owner: IsolatedPool | Store) -> Memory:
     """The memory that is shared with the process."""
-    store = owner._store if isinstance(owner, IsolatedPlan) else owner
+    store = owner._store if isinstance(owner, IsolatedPool) else owner
     assert store._memory is not None
     return store._memory
 
@@ -422,18 +428,18 @@ def memory_of(owner: IsolatedPlan | Store) -> Memory:
 # --- Isolation: the worker, in that process -----------------------------------------
 
 
-def set_pool_of_worker(worker: Reader, pool: Any, writers: Mapping[int, Any]) -> None:
+def set_pool_of_worker(worker: Worker, pool: Any, writers: Mapping[int, Any]) -> None:
     """Have *worker* read by *pool*, and write by *writers*, each with its number."""
-    worker._plan = pool
+    worker._pool = pool
     worker._relays.update(writers)
 
 
-def unsubscribe(worker: Reader, number: int) -> None:
+def unsubscribe(worker: Worker, number: int) -> None:
     """Have *worker* do what it does when it is told to unsubscribe."""
     worker._unsubscribe(number)
 
 
-def close_selector(worker: Reader) -> None:
+def close_selector(worker: Worker) -> None:
     """Close what the process's end closes."""
     worker._selector.close()
 
@@ -489,15 +495,15 @@ def slot_that_tells(
 ) -> Slot:
     """The place of *slot* again; *copies* is told each version before it is copied."""
 
-    class Telling(Slot):
+    class ObservedSlot(Slot):
         __slots__ = ()
 
         def _copy(self, version: int) -> bytes | None:
             copies(version)
             return super()._copy(version)
 
-    place = Place(0, slot._at - HEADER, slot.capacity)
-    return Telling(memory._chunks[0], place, bytes)
+    place = SlotAddress(0, slot._at - HEADER, slot.capacity)
+    return ObservedSlot(memory._chunks[0], place, bytes)
 
 
 def chunk_sizes(memory: Memory) -> list[int]:
@@ -534,12 +540,12 @@ def message_head(length: int) -> bytes:
 
 def file_of(recorder: Recorder) -> int:
     """The descriptor that *recorder* writes to."""
-    return recorder._parts._file
+    return recorder._files._file
 
 
 def set_file(recorder: Recorder, descriptor: int) -> None:
     """Have *recorder* write to *descriptor*."""
-    recorder._parts._file = descriptor
+    recorder._files._file = descriptor
 
 
 # --- Parsing ------------------------------------------------------------------------
@@ -560,9 +566,9 @@ def market_of(exchange: LocalExchange) -> Market:
     return exchange._market
 
 
-def instrument_markets_of(market: SyntheticMarket) -> list[Floor]:
+def instrument_markets_of(market: SyntheticMarket) -> list[InstrumentMarket]:
     """The instruments of *market* that some client has asked for."""
-    return [stand.floor for stand in market._stands]
+    return [active.instrument_market for active in market._active_instruments]
 
 
 def on_loop_of(exchange: LocalExchange, do: Callable[[], Any]) -> Any:
@@ -590,23 +596,23 @@ def holds_back(exchange: LocalExchange, channel: str) -> bool:
     return exchange._hub._spoilers[channel]._held is not None
 
 
-def sides_of(market: Floor) -> tuple[Side, Side]:
+def sides_of(market: InstrumentMarket) -> tuple[BookSide, BookSide]:
     """The bids and the asks of one instrument."""
     return market._bids, market._asks
 
 
-def best_rows_of(market: Floor, count: int) -> tuple[list[Row], list[Row]]:
+def best_rows_of(market: InstrumentMarket, count: int) -> tuple[list[Row], list[Row]]:
     """The best *count* rows of bids and of asks, as a whole book says them."""
     bids, asks = (market._rows(side.top(count)) for side in sides_of(market))
     return bids, asks
 
 
-def followed_books_of(market: Floor) -> list[Topic]:
+def followed_books_of(market: InstrumentMarket) -> list[Topic]:
     """The whole books of one instrument that are followed change by change."""
-    return list(market._depths)
+    return list(market._incremental_books)
 
 
-def watches_of(side: Side) -> list[set[int]]:
+def watches_of(side: BookSide) -> list[set[int]]:
     """What is told of each change of *side*."""
     return side._watches
 
@@ -618,16 +624,16 @@ def replace_serving(
     patch: pytest.MonkeyPatch, serve: Callable[[LocalExchange], object]
 ) -> None:
     """Have ``okex-ws serve`` call *serve* in place of what it does until its end."""
-    from okex_ws.cli.serve import _Desk
+    from okex_ws.cli.serve import _CommandLoop
 
-    patch.setattr(_Desk, "work", lambda desk: serve(desk._exchange))
+    patch.setattr(_CommandLoop, "work", lambda desk: serve(desk._exchange))
 
 
 def make_serving(exchange: Any, plan: Sequence[tuple[float, str]]) -> Any:
     """What ``okex-ws serve`` runs: *plan* are its faults, each with its second."""
-    from okex_ws.cli.serve import _Desk
+    from okex_ws.cli.serve import _CommandLoop
 
-    return _Desk(exchange, list(plan))
+    return _CommandLoop(exchange, list(plan))
 
 
 def page_backwards(
@@ -643,15 +649,15 @@ def page_backwards(
         history._PAGE = before
 
 
-def draw_book(axes: Axes, story: Story) -> None:
-    """Draw the bids and asks of *story*."""
+def draw_book(axes: Axes, chart: ChartData) -> None:
+    """Draw the bids and asks of *chart*."""
     from okex_ws.cli.picture import _draw_book
 
-    _draw_book(axes, story)
+    _draw_book(axes, chart)
 
 
-def dress(axes: Axes, story: Story) -> None:
-    """Draw the legend, the title and the scales of *story*."""
+def dress(axes: Axes, chart: ChartData) -> None:
+    """Draw the legend, the title and the scales of *chart*."""
     from okex_ws.cli.picture import _dress
 
-    _dress(axes, story)
+    _dress(axes, chart)

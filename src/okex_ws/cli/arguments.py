@@ -22,7 +22,7 @@ _INSTRUMENT = "BTC-USDT"
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Destination:
     """Where a command connects to: a venue, and the exchange behind it if it is ours.
 
     *own* is the exchange that ``--local`` started.
@@ -149,22 +149,22 @@ def ask_limits(parser: argparse.ArgumentParser) -> None:
         )
 
 
-def place(options: argparse.Namespace, stack: ExitStack) -> Place:
+def find_destination(options: argparse.Namespace, stack: ExitStack) -> Destination:
     """Where *options* lead; what was started for it ends with *stack*."""
     local = getattr(options, "local", False)
     if options.url is not None and (local or options.venue is not None):
         raise Failure("--url is another place than --venue and --local", USAGE)
     with refusing():
         if options.url is not None:
-            return Place(venue_at(options.url), proxy=options.proxy)
+            return Destination(venue_at(options.url), proxy=options.proxy)
         venue = find_venue(VENUE if options.venue is None else options.venue)
     if not local:
-        return Place(venue, proxy=options.proxy)
+        return Destination(venue, proxy=options.proxy)
     from ..local_exchange import LocalExchange
 
     own = stack.enter_context(LocalExchange(tls=True))
     here = own.venue if venue.protocol == "v3" else own.venue_v5
-    return Place(here, own.ssl_context, options.proxy, own)
+    return Destination(here, own.ssl_context, options.proxy, own)
 
 
 def venue_at(url: str) -> Venue:

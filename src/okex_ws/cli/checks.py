@@ -40,7 +40,7 @@ class Check:
     seconds: float | None = None
 
 
-class Bad(Exception):
+class CheckFailed(Exception):
     """A check failed, and those behind it cannot be tried."""
 
     def __init__(self, said: str, advice: str = "") -> None:
@@ -82,7 +82,7 @@ class Checklist:
         began = self._clock()
         try:
             found = do()
-        except Bad as bad:
+        except CheckFailed as bad:
             found = Finding(bad.said, Grade.BAD, bad.advice)
         took = self._clock() - began
         self._note(Check(name, found.said, found.grade, found.advice, took))

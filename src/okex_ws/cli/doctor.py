@@ -11,8 +11,14 @@ import textwrap
 from contextlib import ExitStack
 
 from .. import check_instrument
-from .arguments import Place, ask_where, command, duration, market
-from .arguments import place as find_place
+from .arguments import (
+    Destination,
+    ask_where,
+    command,
+    duration,
+    find_destination,
+    market,
+)
 from .checks import Check, Checklist, Grade
 from .exits import FAILED, GOOD, USAGE, Failure, refusing
 from .probe import Probe
@@ -56,32 +62,32 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 def run(options: argparse.Namespace) -> int:
     """Examine every endpoint; the exit code: good if one of them is."""
     with ExitStack() as stack:
-        where = find_place(options, stack)
+        where = find_destination(options, stack)
         name = options.instrument or where.instrument
         kind = market(name, options.market)
         with refusing():
             check_instrument(name, kind, where.venue)
         if kind == "index":
             raise Failure("an index has no book: name what is traded", USAGE)
-        paper = _Json() if options.json else _Paper()
+        report = _JsonReport() if options.json else _TextReport()
         failed = []
         for endpoint in where.venue.endpoints:
-            paper.begin_endpoint(where.venue.name, endpoint)
-            found = _examine(where, endpoint, (name, kind), options.timeout, paper)
-            paper.verdict(*verdict(where, endpoint, found))
+            report.begin_endpoint(where.venue.name, endpoint)
+            found = _examine(where, endpoint, (name, kind), options.timeout, report)
+            report.verdict(*verdict(where, endpoint, found))
             failed.append(found.failed is not None)
     return FAILED if all(failed) else GOOD
 
 
 def _examine(
-    where: Place,
+    where: Destination,
     endpoint: str,
     instrument: tuple[str, str],
     timeout: float,
-    paper: _Paper,
+    report: _TextReport,
 ) -> Checklist:
     """The checks of one endpoint, in the order in which they need each other."""
-    found = Checklist(paper.begin, paper.tell)
+    found = Checklist(report.begin, report.tell)
     reach = Reach(where, endpoint, timeout)
     probe = Probe(where, endpoint, *instrument)
     try:
@@ -91,8 +97,8 @@ def _examine(
         if reach.proxied:
             found.check("tunnel", reach.tunnel)
         if reach.secure:
-            found.check("TLS", reach.secure_it)
-        found.check("handshake", reach.shake_hands)
+            found.check("TLS", reach.start_tls)
+        found.check("handshake", reach.handshake)
         reach.close()
         found.check("subscribe", probe.subscribe)
         found.check("snapshot", probe.snapshot)
@@ -105,7 +111,7 @@ def _examine(
     return found
 
 
-def verdict(where: Place, endpoint: str, found: Checklist) -> tuple[Grade, str]:
+def verdict(where: Destination, endpoint: str, found: Checklist) -> tuple[Grade, str]:
     """In a sentence: how it is, and what to do."""
     bad = found.failed
     if bad is not None:
@@ -119,7 +125,7 @@ def verdict(where: Place, endpoint: str, found: Checklist) -> tuple[Grade, str]:
     return Grade.GOOD, "all is well: prices come, and prove themselves"
 
 
-class _Paper:
+class _TextReport:
     """The check list for people, a line at a time."""
 
     def __init__(self) -> None:
@@ -166,7 +172,7 @@ class _Paper:
         return f"  {word}{text[6:]}"
 
 
-class _Json(_Paper):
+class _JsonReport(_TextReport):
     """The same for programs."""
 
     def __init__(self) -> None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 Undo = Callable[[], object]
 
 
-class Word(NamedTuple):
+class FaultCommand(NamedTuple):
     """One command: how it is written, what it does, and which method does it.
 
     *kinds* make its arguments, of which *least* have to be there. *undo* ends what the
@@ -32,7 +32,7 @@ class Word(NamedTuple):
     undo: Callable[[LocalExchange], object] | None = None
 
 
-class Done(NamedTuple):
+class FaultResult(NamedTuple):
     """What a command said, and what ends it after *seconds*, if anything does."""
 
     said: str
@@ -40,55 +40,59 @@ class Done(NamedTuple):
     undo: Undo | None = None
 
 
-WORDS: dict[str, Word] = {
-    "drop": Word("drop", "abort the TCP of every connection"),
-    "close_clients": Word(
+FAULT_COMMANDS: dict[str, FaultCommand] = {
+    "drop": FaultCommand("drop", "abort the TCP of every connection"),
+    "close_clients": FaultCommand(
         "close_clients [CODE] [REASON]", "send every client a close frame", (int, str)
     ),
-    "notice": Word("notice", "announce to v5 clients that the connection will close"),
-    "refuse": Word(
+    "notice": FaultCommand(
+        "notice", "announce to v5 clients that the connection will close"
+    ),
+    "refuse": FaultCommand(
         "refuse [SECONDS]",
         "refuse new connections",
         undo=lambda exchange: exchange.refuse(False),
     ),
-    "slow_handshake": Word(
+    "slow_handshake": FaultCommand(
         "slow_handshake SECONDS", "answer handshakes so much later", (float,), 1
     ),
-    "respond": Word("respond STATUS", "answer handshakes with an HTTP page", (int,), 1),
-    "silence": Word(
+    "respond": FaultCommand(
+        "respond STATUS", "answer handshakes with an HTTP page", (int,), 1
+    ),
+    "silence": FaultCommand(
         "silence [SECONDS]",
         "push nothing: to a client, a market that became quiet",
         undo=lambda exchange: exchange.resume(),
     ),
-    "mute": Word(
+    "mute": FaultCommand(
         "mute [SECONDS]",
         "send nothing at all, no pong either",
         undo=lambda exchange: exchange.resume(),
     ),
-    "resume": Word("resume", "end silence and mute"),
-    "spoil": Word(
+    "resume": FaultCommand("resume", "end silence and mute"),
+    "spoil": FaultCommand(
         "spoil CHANNEL HOW",
         "go wrong about a whole book: spoil books:BTC-USDT lose",
         (str, str),
         2,
     ),
-    "reject": Word(
+    "reject": FaultCommand(
         "reject CHANNEL CODE MESSAGE",
         "refuse subscribes of a channel",
         (str, int, str),
         3,
     ),
-    "ignore_subscribe": Word(
+    "ignore_subscribe": FaultCommand(
         "ignore_subscribe CHANNEL", "do not react to a subscribe", (str,), 1
     ),
-    "send_error": Word(
+    "send_error": FaultCommand(
         "send_error CODE MESSAGE", "send every client an error event", (int, str), 2
     ),
-    "heal": Word("heal", "end every fault"),
+    "heal": FaultCommand("heal", "end every fault"),
 }
 
 
-def perform(exchange: LocalExchange, text: str) -> Done:
+def perform(exchange: LocalExchange, text: str) -> FaultResult:
     """Do what *text* says.
 
     Raises:
@@ -103,9 +107,9 @@ def perform(exchange: LocalExchange, text: str) -> Done:
     answer = getattr(exchange, name)(*values)
     said = f"{text}: {answer} clients" if isinstance(answer, int) else text
     if not seconds or word.undo is None:
-        return Done(said)
+        return FaultResult(said)
     undo = word.undo
-    return Done(f"{said} seconds", seconds, lambda: undo(exchange))
+    return FaultResult(f"{said} seconds", seconds, lambda: undo(exchange))
 
 
 def check(text: str) -> None:
@@ -122,17 +126,19 @@ def check(text: str) -> None:
 
 def usage() -> list[str]:
     """A line for each command."""
-    width = max(len(word.usage) for word in WORDS.values())
-    return [f"{word.usage:{width}}  {word.meaning}" for word in WORDS.values()]
+    width = max(len(word.usage) for word in FAULT_COMMANDS.values())
+    return [f"{word.usage:{width}}  {word.meaning}" for word in FAULT_COMMANDS.values()]
 
 
-def _find(name: str) -> Word:
-    if name not in WORDS:
-        raise ValueError(f"unknown fault {name!r}{nearest(name, WORDS)}; try 'help'")
-    return WORDS[name]
+def _find(name: str) -> FaultCommand:
+    if name not in FAULT_COMMANDS:
+        raise ValueError(
+            f"unknown fault {name!r}{nearest(name, FAULT_COMMANDS)}; try 'help'"
+        )
+    return FAULT_COMMANDS[name]
 
 
-def _values(word: Word, arguments: Sequence[str]) -> list[Any]:
+def _values(word: FaultCommand, arguments: Sequence[str]) -> list[Any]:
     if not word.least <= len(arguments) <= len(word.kinds):
         raise ValueError(f"it is written: {word.usage}")
     try:

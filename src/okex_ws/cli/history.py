@@ -13,8 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from .. import MARKETS, Candle, Trade, check_instrument
-from .arguments import Place, ask_where, command, count, market
-from .arguments import place as find_place
+from .arguments import Destination, ask_where, command, count, find_destination, market
 from .exits import FAILED, GOOD, USAGE, Failure, refusing, say
 from .lines import plain
 from .logs import progress
@@ -57,7 +56,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         metavar="INSTRUMENT",
         help="the exchange's id; for instruments also a market: " + ", ".join(MARKETS),
     )
-    option("what", choices=tuple(_WAYS), help="what is wanted of it")
+    option("what", choices=tuple(_QUERIES), help="what is wanted of it")
     option("--market", help="spot, futures, ... (default: what the id tells)")
     option("--bar", default="1m", help="of candles: 1m, 5m, 1H, 1D, ... (default: 1m)")
     option(
@@ -77,7 +76,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 def run(options: argparse.Namespace) -> int:
     """Ask and print, oldest first; the exit code."""
     with ExitStack() as stack:
-        where = find_place(options, stack)
+        where = find_destination(options, stack)
         try:
             from ..rest import Rest
         except ImportError as missing:
@@ -91,14 +90,14 @@ def run(options: argparse.Namespace) -> int:
             rest = stack.enter_context(
                 Rest(venue, proxy=where.proxy, ssl_context=where.ssl_context)
             )
-            columns, ask = _WAYS[options.what]
+            columns, ask = _QUERIES[options.what]
             found = ask(rest, _market(options, where), options)
         progress("")
         _print(found, columns, options)
     return GOOD
 
 
-def _market(options: argparse.Namespace, where: Place) -> str:
+def _market(options: argparse.Namespace, where: Destination) -> str:
     """That of the instrument, which can be one there; or the one that is asked for."""
     if options.what == "instruments" and options.instrument in MARKETS:
         return str(options.instrument)
@@ -153,7 +152,7 @@ def _instruments(rest: Rest, kind: str, options: argparse.Namespace) -> list[Row
     return found
 
 
-_WAYS: dict[str, tuple[Sequence[str], Callable[[Rest, str, Any], list[Row]]]] = {
+_QUERIES: dict[str, tuple[Sequence[str], Callable[[Rest, str, Any], list[Row]]]] = {
     "trades": (_TRADE, _trades),
     "candles": (_CANDLE, _candles),
     "book": (_BOOK, _book),

@@ -12,7 +12,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from .. import State
-from .story import Outage, Sample, Story, price_of
+from .story import ChartData, OutageSpan, Sample, price_of
 from .text import clean, seconds
 
 if TYPE_CHECKING:
@@ -40,27 +40,27 @@ def check_form(path: str) -> None:
         raise ValueError(f"no picture is a {form!r}: take .png, .svg or .pdf")
 
 
-def draw(story: Story, path: str) -> None:
+def draw(chart: ChartData, path: str) -> None:
     """Write the picture of *story* to *path*; its suffix says in which form."""
-    named = len(story.named[:_NAMED])
+    named = len(chart.named[:_NAMED])
     below = 0.17 * (named + 1) + 0.15 if named else 0.0
     figure = Figure(figsize=(14, 7 + below), dpi=110, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
-    _draw_book(axes, story)
-    _draw_trades(axes, story)
-    _draw_outages(axes, story)
-    _dress(axes, story)
+    _draw_book(axes, chart)
+    _draw_trades(axes, chart)
+    _draw_outages(axes, chart)
+    _dress(axes, chart)
     if named:
-        figure.text(0.01, 0.0, _causes(story), fontsize=8.5, va="bottom", wrap=False)
+        figure.text(0.01, 0.0, _causes(chart), fontsize=8.5, va="bottom", wrap=False)
         engine: Any = figure.get_layout_engine()
         engine.set(rect=(0, below / (7 + below), 1, 7 / (7 + below)))
     figure.savefig(path)
 
 
-def _steps(story: Story) -> _Steps:
-    ends = [*(each.begins for each in story.outages), story.ends]
-    every: _Steps = [*((each.at, each) for each in story.samples)]
+def _steps(chart: ChartData) -> _Steps:
+    ends = [*(each.begins for each in chart.outages), chart.ends]
+    every: _Steps = [*((each.at, each) for each in chart.samples)]
     return sorted([*every, *((at, None) for at in ends)], key=lambda pair: pair[0])
 
 
@@ -85,10 +85,10 @@ def _lines(steps: _Steps, size: float) -> _Lines:
     return times, bids, asks
 
 
-def _draw_book(axes: Axes, story: Story) -> None:
-    steps = _steps(story)
+def _draw_book(axes: Axes, chart: ChartData) -> None:
+    steps = _steps(chart)
     top = _lines(steps, 0.0)
-    _draw_depth(axes, story.bands(), steps, top)
+    _draw_depth(axes, chart.bands(), steps, top)
     _draw_top(axes, top)
 
 
@@ -119,10 +119,10 @@ def _draw_top(axes: Axes, top: _Lines) -> None:
         axes.step(times, prices, where="post", color=colour, linewidth=1.1, label=name)
 
 
-def _draw_trades(axes: Axes, story: Story) -> None:
-    most = max((dot.size for dot in story.dots), default=1.0) or 1.0
+def _draw_trades(axes: Axes, chart: ChartData) -> None:
+    most = max((dot.size for dot in chart.dots), default=1.0) or 1.0
     for side, colour, marker in (("buy", _BID, "^"), ("sell", _ASK, "v")):
-        dots = [dot for dot in story.dots if dot.side == side]
+        dots = [dot for dot in chart.dots if dot.side == side]
         if dots:
             times: Any = [dot.at for dot in dots]
             axes.scatter(
@@ -140,14 +140,14 @@ def _draw_trades(axes: Axes, story: Story) -> None:
             )
 
 
-def _draw_outages(axes: Axes, story: Story) -> None:
+def _draw_outages(axes: Axes, chart: ChartData) -> None:
     """Shaded bands where there was no price, numbered as the causes below."""
-    least = (story.ends - story.begins) / 800
-    for outage in story.outages:
+    least = (chart.ends - chart.begins) / 800
+    for outage in chart.outages:
         span: Any = outage.begins, max(outage.ends, outage.begins + least)
         colour = _STATES.get(outage.state, _OTHER)
         axes.axvspan(*span, color=colour, alpha=0.25, linewidth=0, zorder=0)
-    for number, outage in enumerate(story.named[:_NAMED], 1):
+    for number, outage in enumerate(chart.named[:_NAMED], 1):
         middle: Any = outage.begins + max(outage.ends - outage.begins, least) / 2
         axes.annotate(
             str(number),
@@ -160,24 +160,24 @@ def _draw_outages(axes: Axes, story: Story) -> None:
             color=_STATES.get(outage.state, _OTHER),
             fontweight="bold",
         )
-    gaps: Any = story.gaps
+    gaps: Any = chart.gaps
     for at in gaps:
         axes.axvline(at, color=_OTHER, linestyle=":", linewidth=1.2, zorder=1)
 
 
-def _causes(story: Story) -> str:
+def _causes(chart: ChartData) -> str:
     """What the numbers over the bands mean."""
-    first, more = story.named[:_NAMED], len(story.named[_NAMED:])
+    first, more = chart.named[:_NAMED], len(chart.named[_NAMED:])
     lines = [f"  {number}  {_told(each)}" for number, each in enumerate(first, 1)]
     if more:
         lines[-1] += f"   (and {more} more)"
-    if story.gaps:
-        gaps = f"{len(story.gaps)} gap" + ("s" if len(story.gaps) > 1 else "")
+    if chart.gaps:
+        gaps = f"{len(chart.gaps)} gap" + ("s" if len(chart.gaps) > 1 else "")
         lines.append(f"  dotted: {gaps}, where items are missing")
     return "\n".join(lines)
 
 
-def _told(outage: Outage) -> str:
+def _told(outage: OutageSpan) -> str:
     took = seconds((outage.ends - outage.begins).total_seconds())
     text = clean(f"{outage.begins:%H:%M:%S}  {outage.state} for {took}: {outage.cause}")
     text = text if len(text) <= _LINE else text[: _LINE - 3] + "..."
@@ -185,9 +185,9 @@ def _told(outage: Outage) -> str:
     return text.replace("$", r"\$")
 
 
-def _dress(axes: Axes, story: Story) -> None:
-    name = story.instrument_id
-    span = f"{story.begins:%Y-%m-%d %H:%M:%S} to {story.ends:%Y-%m-%d %H:%M:%S} UTC"
+def _dress(axes: Axes, chart: ChartData) -> None:
+    name = chart.instrument_id
+    span = f"{chart.begins:%Y-%m-%d %H:%M:%S} to {chart.ends:%Y-%m-%d %H:%M:%S} UTC"
     axes.set_title(f"{name}   {span}", loc="left", fontsize=12, pad=18)
     locator = _dates.AutoDateLocator(tz=timezone.utc)
     axes.xaxis.set_major_locator(locator)
@@ -196,11 +196,11 @@ def _dress(axes: Axes, story: Story) -> None:
     )
     prices_form: Any = axes.yaxis.get_major_formatter()
     prices_form.set_useOffset(False)
-    margin = (story.ends - story.begins) / 200 or timedelta(milliseconds=1)
-    limits: tuple[Any, Any] = (story.begins - margin, story.ends + margin)
+    margin = (chart.ends - chart.begins) / 200 or timedelta(milliseconds=1)
+    limits: tuple[Any, Any] = (chart.begins - margin, chart.ends + margin)
     axes.set_xlim(*limits)
     axes.set_ylabel("price")
-    if (prices := story.prices()) is not None:
+    if (prices := chart.prices()) is not None:
         # A deep book would make a flat line of the prices; its bands are cut off.
         lowest, highest = prices
         near, far = axes.get_ylim()

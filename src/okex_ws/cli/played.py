@@ -51,7 +51,9 @@ def moment(text: str) -> datetime | float:
     return at if at.tzinfo else at.replace(tzinfo=timezone.utc)
 
 
-def opened(path: str, start: datetime | float | None, venue: str | None) -> Replay:
+def open_recording(
+    path: str, start: datetime | float | None, venue: str | None
+) -> Replay:
     """The recording in *path*, in virtual time: nothing of it is lost."""
     with refusing():
         return Replay(path, speed=math.inf, start=start, venue=venue)

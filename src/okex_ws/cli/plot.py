@@ -13,8 +13,8 @@ from .. import Item, RecordingDamaged, Replay
 from .arguments import command
 from .exits import FAILED, GOOD, Failure, refusing, say
 from .logs import progress
-from .played import Recorded, ask_recording, chosen, opened, played
-from .story import Story
+from .played import Recorded, ask_recording, chosen, open_recording, played
+from .story import ChartData
 
 # Items between two words of progress.
 _EVERY = 2000
@@ -61,21 +61,21 @@ def run(options: argparse.Namespace) -> int:
     with refusing():
         check_form(path)
     code = GOOD
-    with opened(options.recording, options.start, options.venue) as tape:
-        recorded = _chosen(tape, options.instrument)
-        begins = _begins(tape, options.start)
-        story = Story(recorded[1], begins, tape.ends)
+    with open_recording(options.recording, options.start, options.venue) as recording:
+        recorded = _chosen(recording, options.instrument)
+        begins = _begins(recording, options.start)
+        chart = ChartData(recorded[1], begins, recording.ends)
         try:
-            story.tell(_progressing(played(tape, [recorded], None), story))
+            chart.add(_progressing(played(recording, [recorded], None), chart))
         except RecordingDamaged as damage:
             say(str(damage))
             code = FAILED
         progress("")
-    if not (story.samples or story.dots):
+    if not (chart.samples or chart.dots):
         raise Failure(f"there is no price of {recorded[1]} in it that can be trusted")
     there = os.path.exists(path)
     try:
-        draw(story, path)
+        draw(chart, path)
     except OSError as error:
         if not there:
             with suppress(OSError):
@@ -98,29 +98,29 @@ def _stem(path: str) -> str:
     return name
 
 
-def _chosen(tape: Replay, wanted: str | None) -> Recorded:
+def _chosen(recording: Replay, wanted: str | None) -> Recorded:
     if wanted is not None:
-        return chosen(tape, [wanted])[0]
-    for each in tape.instruments:
+        return chosen(recording, [wanted])[0]
+    for each in recording.instruments:
         if set(each[2]) & set(_DEPTHS):
             return each
     raise Failure("no instrument with a book is recorded")
 
 
-def _begins(tape: Replay, start: datetime | float | None) -> datetime:
+def _begins(recording: Replay, start: datetime | float | None) -> datetime:
     if start is None:
-        return tape.begins
+        return recording.begins
     if isinstance(start, datetime):
         return start
-    return tape.begins + timedelta(seconds=start)
+    return recording.begins + timedelta(seconds=start)
 
 
-def _progressing(items: Iterable[Item], story: Story) -> Iterator[Item]:
+def _progressing(items: Iterable[Item], chart: ChartData) -> Iterator[Item]:
     """The same items, with a word now and then of how far it is."""
-    span = (story.ends - story.begins).total_seconds() or 1.0
+    span = (chart.ends - chart.begins).total_seconds() or 1.0
     for number, item in enumerate(items):
         at = getattr(item, "received", None)
         if number % _EVERY == 0 and at is not None:
-            done = (at - story.begins).total_seconds() / span
-            progress(f"{story.instrument_id}: {100 * min(done, 1.0):.0f} %")
+            done = (at - chart.begins).total_seconds() / span
+            progress(f"{chart.instrument_id}: {100 * min(done, 1.0):.0f} %")
         yield item

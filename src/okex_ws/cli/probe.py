@@ -19,8 +19,8 @@ from .. import (
     SubscriptionRejected,
     WSSubscription,
 )
-from .arguments import Place
-from .checks import Bad, Finding, Grade
+from .arguments import Destination
+from .checks import CheckFailed, Finding, Grade
 from .text import milliseconds, seconds
 
 # So many messages of a whole book are a proof; a quiet market has fewer.
@@ -37,7 +37,7 @@ class Probe:
     """One endpoint of a venue, and the instrument that is asked for there."""
 
     def __init__(
-        self, where: Place, endpoint: str, instrument_id: str, market: str
+        self, where: Destination, endpoint: str, instrument_id: str, market: str
     ) -> None:
         self._venue = dataclasses.replace(where.venue, endpoints=(endpoint,))
         self._name, self._market = instrument_id, market
@@ -110,7 +110,9 @@ class Probe:
                 break
             time.sleep(_TICK)
         if found is None:
-            raise Bad("no pong", "the exchange does not answer: data may be stuck")
+            raise CheckFailed(
+                "no pong", "the exchange does not answer: data may be stuck"
+            )
         said = f"{milliseconds(found)} round trip"
         if found > _SLOW_PING:
             return Finding(said, Grade.WARN, "the line is slow, or there is a backlog")
@@ -170,10 +172,10 @@ class Probe:
             self._error = error
             self._feed.close()
 
-    def _bad(self, error: BaseException) -> Bad:
+    def _bad(self, error: BaseException) -> CheckFailed:
         why = self._error or error
         if isinstance(why, SubscriptionRejected):
             advice = f"does {self._name} exist there? see --instrument"
         else:
             advice = "it was reached just now: try again, and look for what is between"
-        return Bad(str(why), advice)
+        return CheckFailed(str(why), advice)

@@ -20,8 +20,8 @@ from urllib.parse import urlsplit
 from .. import HandshakeFailed, OkexWSError
 from ..proxy import Proxy, authority, open_tunnel, proxy_finder
 from . import certificates
-from .arguments import Place
-from .checks import Bad, Finding, Grade
+from .arguments import Destination
+from .checks import CheckFailed, Finding, Grade
 from .text import clean, listed
 
 _SLOW_LOOK_UP = 1.0
@@ -50,7 +50,7 @@ _PROXY_ADVICE = {
 class Reach:
     """One endpoint; each step needs the one before it, and `close` the end."""
 
-    def __init__(self, where: Place, endpoint: str, timeout: float) -> None:
+    def __init__(self, where: Destination, endpoint: str, timeout: float) -> None:
         parts = urlsplit(endpoint)
         self._secure = parts.scheme == "wss"
         self._host = parts.hostname or ""
@@ -93,7 +93,9 @@ class Reach:
             find = proxy_finder(self._asked)
             self._proxy = find(self._scheme, self._host, self._port)
         except ValueError as error:
-            raise Bad(str(error), "mend --proxy or the environment's proxy") from error
+            raise CheckFailed(
+                str(error), "mend --proxy or the environment's proxy"
+            ) from error
         if self._proxy is None:
             return Finding("none")
         source = "the environment" if self._asked is None else "--proxy"
@@ -106,7 +108,7 @@ class Reach:
         try:
             found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         except (OSError, UnicodeError) as error:
-            raise Bad(
+            raise CheckFailed(
                 f"{host} has no address: {_sentence(error)}",
                 "look at the name, at the network, and at /etc/resolv.conf",
             ) from error
@@ -134,7 +136,7 @@ class Reach:
             advice = "some of its addresses do not answer"
             return Finding(f"{said}; {listed(dead)}", Grade.WARN, advice)
         what = "the proxy" if self._proxy else "port"
-        raise Bad(
+        raise CheckFailed(
             f"cannot connect to port {port}: {listed(dead)}",
             f"{what} {'is not there' if self._proxy else f'{port} is closed'}, or a"
             " firewall is in between",
@@ -143,20 +145,20 @@ class Reach:
     def tunnel(self) -> Finding:
         """The proxy's answer to CONNECT."""
         assert self._proxy is not None
-        talk = _Talk(self._connected())
+        talk = _TunnelStream(self._connected())
         target = authority(self._host, self._port)
         try:
             open_tunnel(talk, self._proxy, self._host, self._port, self._endpoint)
         except OkexWSError as error:
             status = error.status if isinstance(error, HandshakeFailed) else None
             advice = _PROXY_ADVICE.get(status or 0, f"{self._proxy} refuses")
-            raise Bad(getattr(error, "reason", str(error)), advice) from error
+            raise CheckFailed(getattr(error, "reason", str(error)), advice) from error
         except OSError as error:
             said = f"no answer to CONNECT: {_sentence(error)}"
-            raise Bad(said, f"is {self._proxy} an HTTP proxy?") from error
+            raise CheckFailed(said, f"is {self._proxy} an HTTP proxy?") from error
         return Finding(f"a tunnel to {target}")
 
-    def secure_it(self) -> Finding:
+    def start_tls(self) -> Finding:
         """TLS: version, cipher, whose certificate, and who vouches for it."""
         context = self._context or ssl.create_default_context()
         try:
@@ -164,7 +166,7 @@ class Reach:
         except ssl.SSLCertVerificationError as error:
             raise self._distrust(error) from error
         except OSError as error:
-            raise Bad(
+            raise CheckFailed(
                 f"no TLS: {_sentence(error)}",
                 "what answers there may not be the exchange, or not speak TLS"
                 " (ws:// in place of wss://)",
@@ -181,7 +183,7 @@ class Reach:
             return Finding(said, Grade.WARN, "the certificate ends soon")
         return Finding(said)
 
-    def shake_hands(self) -> Finding:
+    def handshake(self) -> Finding:
         """The answer to the request for a WebSocket: 101, or no."""
         sent = time.time()
         try:
@@ -189,17 +191,19 @@ class Reach:
             head = self._head()
         except OSError as error:
             said = f"no answer to the handshake: {_sentence(error)}"
-            raise Bad(said, "the exchange, or something before it, hangs up") from error
+            raise CheckFailed(
+                said, "the exchange, or something before it, hangs up"
+            ) from error
         self._note_date(head, (sent + time.time()) / 2)
         match = _STATUS_LINE.match(head)
         if match is None:
             said = "the answer is not HTTP" if head else "the connection was closed"
-            raise Bad(said, "what answers there is no exchange") from None
+            raise CheckFailed(said, "what answers there is no exchange") from None
         status, phrase = int(match[1]), match[2].decode("latin-1").strip()
         said = clean(f"HTTP {status} {phrase}".strip())
         if status != 101:
             wait = "the exchange has a problem: wait" if status >= 500 else ""
-            raise Bad(said, _STATUS_ADVICE.get(status, wait))
+            raise CheckFailed(said, _STATUS_ADVICE.get(status, wait))
         return Finding(said)
 
     # --- How ------------------------------------------------------------------------
@@ -256,7 +260,7 @@ class Reach:
         paths = ssl.get_default_verify_paths()
         return f"the system's CAs ({paths.cafile or paths.capath or 'none found'})"
 
-    def _distrust(self, error: ssl.SSLCertVerificationError) -> Bad:
+    def _distrust(self, error: ssl.SSLCertVerificationError) -> CheckFailed:
         """Why the certificate was refused, and whose it is."""
         shown = self._shown_certificate()
         said = f"the certificate is refused: {error.verify_message}"
@@ -264,7 +268,7 @@ class Reach:
         if shown is not None:
             said = f"{said}; it is of {_told(shown)}"
             issuer = f"its issuer, {shown.issuer},"
-        return Bad(clean(said), clean(self._remedy(error.verify_code, issuer)))
+        return CheckFailed(clean(said), clean(self._remedy(error.verify_code, issuer)))
 
     def _remedy(self, code: int, issuer: str) -> str:
         # X509_V_ERR_...: CERT_NOT_YET_VALID, CERT_HAS_EXPIRED, HOSTNAME_MISMATCH, and
@@ -285,7 +289,7 @@ class Reach:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
         self.close()
-        with suppress(OSError, Bad):
+        with suppress(OSError, CheckFailed):
             self.connect()
             if self._proxy is not None:
                 self.tunnel()
@@ -296,7 +300,7 @@ class Reach:
         return None
 
 
-class _Talk:
+class _TunnelStream:
     """A socket, as the CONNECT of a proxy needs it."""
 
     def __init__(self, sock: socket.socket) -> None:

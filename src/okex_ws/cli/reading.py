@@ -79,7 +79,7 @@ def top(depth: Depth | Ticker | None) -> Top:
     return Top(*numbers)
 
 
-class Looker:
+class SubscriptionReader:
     """Looks at one subscription again and again, and remembers what it saw last."""
 
     def __init__(
@@ -89,7 +89,7 @@ class Looker:
         self._ticker = "ticker" in channels or "tickers" in channels
         self._last: Depth | None = None
 
-    def look(self, levels: int = 1) -> Reading:
+    def read(self, levels: int = 1) -> Reading:
         """What there is now, with at most so many *levels* a side."""
         one = self.subscription
         found = Reading(one.instrument_id, one.market, one.health())

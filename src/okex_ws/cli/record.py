@@ -13,16 +13,16 @@ from datetime import datetime, timezone
 
 from .. import Feed, Recorder, State, WSSubscription
 from .arguments import (
-    Place,
+    Destination,
     ask_instruments,
     ask_where,
     command,
     count,
     duration,
+    find_destination,
     market,
     names,
 )
-from .arguments import place as find_place
 from .exits import FAILED, GOOD, Failure, refusing
 from .logs import progress
 from .text import clean, seconds, size
@@ -88,7 +88,7 @@ def amount(text: str) -> int:
 def run(options: argparse.Namespace) -> int:
     """Record until it is over; the exit code."""
     with ExitStack() as stack:
-        where = find_place(options, stack)
+        where = find_destination(options, stack)
         now = datetime.now(timezone.utc)
         path = options.file or f"{where.venue.name}-{now:%Y%m%d-%H%M%S}.rec.gz"
         with refusing():
@@ -113,7 +113,7 @@ def run(options: argparse.Namespace) -> int:
         return _record(feed, recorder, options.seconds)
 
 
-def _subscribe(feed: Feed, options: argparse.Namespace, where: Place) -> None:
+def _subscribe(feed: Feed, options: argparse.Namespace, where: Destination) -> None:
     with refusing():
         for name in dict.fromkeys(options.instruments or [where.instrument]):
             kind = market(name, options.market)

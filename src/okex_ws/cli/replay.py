@@ -11,7 +11,7 @@ from .. import Replay, State, StateChange
 from .arguments import command, names
 from .exits import FAILED, GOOD, say
 from .lines import item_json, item_line
-from .played import ask_recording, chosen, opened, played
+from .played import ask_recording, chosen, open_recording, played
 from .text import clean, seconds
 from .text import moment as said_moment
 
@@ -71,36 +71,38 @@ def speed(text: str) -> float:
 def run(options: argparse.Namespace) -> int:
     """Tell it; the exit code: failed if a channel was refused."""
     told = bool(options.instruments or options.all)
-    with opened(options.recording, options.start, options.venue) as tape:
-        if not tape.instruments:
+    with open_recording(options.recording, options.start, options.venue) as recording:
+        if not recording.instruments:
             say(f"no channel of an instrument is recorded in {options.recording}")
         if not told:
-            _tell_contents(tape, options.json)
-            tape.run()  # nobody listens, but a damage is told
+            _tell_contents(recording, options.json)
+            recording.run()  # nobody listens, but a damage is told
             return GOOD
-        wanted = options.instruments or [each[1] for each in tape.instruments]
+        wanted = options.instruments or [each[1] for each in recording.instruments]
         width = max([14, *map(len, wanted)])
         line = item_json if options.json else partial(item_line, width=width)
         code = GOOD
-        recorded = chosen(tape, wanted)
-        for item in played(tape, recorded, options.channels, options.speed):
+        recorded = chosen(recording, wanted)
+        for item in played(recording, recorded, options.channels, options.speed):
             print(line(item), flush=options.speed < math.inf)
             if isinstance(item, StateChange) and item.new is State.FAILED:
                 code = FAILED
         return code
 
 
-def _tell_contents(tape: Replay, as_json: bool) -> None:
-    begins, ends = said_moment(tape.begins), said_moment(tape.ends)
-    took = (tape.ends - tape.begins).total_seconds()
+def _tell_contents(recording: Replay, as_json: bool) -> None:
+    begins, ends = said_moment(recording.begins), said_moment(recording.ends)
+    took = (recording.ends - recording.begins).total_seconds()
     if as_json:
-        for market, name, channels in tape.instruments:
-            about = {"venue": tape.venue.name, "begins": begins, "ends": ends}
+        for market, name, channels in recording.instruments:
+            about = {"venue": recording.venue.name, "begins": begins, "ends": ends}
             own = {"instrument_id": name, "market": market, "channels": channels}
             print(json.dumps({"type": "recorded", **about, **own}))
         return
-    print(clean(f"{tape.venue.name} ({tape.venue.protocol})  {seconds(took)}"))
+    print(
+        clean(f"{recording.venue.name} ({recording.venue.protocol})  {seconds(took)}")
+    )
     print(f"{begins} to {ends}")
-    width = max([14, *(len(each[1]) for each in tape.instruments)])
-    for market, name, channels in tape.instruments:
+    width = max([14, *(len(each[1]) for each in recording.instruments)])
+    for market, name, channels in recording.instruments:
         print(clean(f"  {name:{width}}  {market:8}  {', '.join(channels)}"))

@@ -122,7 +122,7 @@ def run(options: argparse.Namespace) -> int:
         for line in _welcome(exchange, authority and authority[1]):
             print(line, flush=True)
         with suppress(KeyboardInterrupt):  # how it is meant to end
-            _Desk(exchange, options.fault).work()
+            _CommandLoop(exchange, options.fault).work()
     print("closed")
     return GOOD
 
@@ -183,29 +183,31 @@ def _welcome(exchange: LocalExchange, trusted: Path | None) -> list[str]:
 # --- What it does -------------------------------------------------------------------
 
 
-class _Desk:
+class _CommandLoop:
     """Performs what was scheduled, and what is typed, until all is over."""
 
-    def __init__(self, exchange: LocalExchange, plan: list[tuple[float, str]]) -> None:
+    def __init__(
+        self, exchange: LocalExchange, schedule: list[tuple[float, str]]
+    ) -> None:
         self._exchange = exchange
         self._numbers = itertools.count()
-        self._plan: list[tuple[float, int, Callable[[], object]]] = []
+        self._schedule: list[tuple[float, int, Callable[[], object]]] = []
         self._typed: int | None = _readable_stdin()
         self._begun = b""
         now = time.monotonic()
-        for seconds, fault in plan:
+        for seconds, fault in schedule:
             self._at(now + seconds, partial(self._obey, fault))
 
     def _at(self, when: float, do: Callable[[], object]) -> None:
-        heapq.heappush(self._plan, (when, next(self._numbers), do))
+        heapq.heappush(self._schedule, (when, next(self._numbers), do))
 
     def work(self) -> None:
         """Until the market is over, or for ever."""
         while not self._exchange.ended:
             now = time.monotonic()
-            while self._plan and self._plan[0][0] <= now:
-                heapq.heappop(self._plan)[2]()
-            due = self._plan[0][0] - now if self._plan else _TICK
+            while self._schedule and self._schedule[0][0] <= now:
+                heapq.heappop(self._schedule)[2]()
+            due = self._schedule[0][0] - now if self._schedule else _TICK
             self._read(min(max(due, 0.0), _TICK))
         print("the recording is over", flush=True)
 
@@ -239,7 +241,7 @@ class _Desk:
         if done.undo is not None:
             self._at(time.monotonic() + done.seconds, lambda: self._end(text, done))
 
-    def _end(self, text: str, done: faults.Done) -> None:
+    def _end(self, text: str, done: faults.FaultResult) -> None:
         assert done.undo is not None
         done.undo()
         print(clean(f"  {time.strftime('%H:%M:%S')}  {text}: over"), flush=True)

@@ -23,19 +23,19 @@ _TRADES = 4000
 _BEGINNING = 50
 
 # Prices and, at each, the size up to it, best first.
-Side = tuple[tuple[float, float], ...]
+CumulativeSide = tuple[tuple[float, float], ...]
 
 
 class Sample(NamedTuple):
     """The book at one moment."""
 
     at: datetime
-    bids: Side
-    asks: Side
+    bids: CumulativeSide
+    asks: CumulativeSide
 
 
 @dataclass(slots=True)
-class Outage:
+class OutageSpan:
     """From *begins* to *ends* there was no price; *state* and *cause* are the first."""
 
     begins: datetime
@@ -54,7 +54,7 @@ class Dot(NamedTuple):
 
 
 @dataclass(slots=True)
-class Story:
+class ChartData:
     """An instrument between two moments."""
 
     instrument_id: str
@@ -62,16 +62,16 @@ class Story:
     ends: datetime
     samples: list[Sample] = field(default_factory=list)
     dots: list[Dot] = field(default_factory=list)
-    outages: list[Outage] = field(default_factory=list)
+    outages: list[OutageSpan] = field(default_factory=list)
     # When each was noticed.
     gaps: list[datetime] = field(default_factory=list)
 
-    def tell(self, items: Iterable[Item]) -> None:
+    def add(self, items: Iterable[Item]) -> None:
         """Take in every item, in order."""
         step = (self.ends - self.begins) / SAMPLES or timedelta(microseconds=1)
         due = self.begins
         # Until the first price there is none.
-        outage: Outage | None = Outage(due, due, State.CONNECTING, "")
+        outage: OutageSpan | None = OutageSpan(due, due, State.CONNECTING, "")
         for item in items:
             if isinstance(item, StateChange):
                 outage = self._change(outage, item)
@@ -88,7 +88,9 @@ class Story:
         if outage is not None:
             self._end(outage, self.ends)
 
-    def _change(self, outage: Outage | None, change: StateChange) -> Outage | None:
+    def _change(
+        self, outage: OutageSpan | None, change: StateChange
+    ) -> OutageSpan | None:
         if change.new is State.LIVE:
             if outage is not None:
                 self._end(outage, change.at)
@@ -97,9 +99,9 @@ class Story:
             # Of the first one it is not known before.
             outage.state, outage.cause = change.new, change.cause
         # What an outage turns into is still the same one.
-        return outage or Outage(change.at, change.at, change.new, change.cause)
+        return outage or OutageSpan(change.at, change.at, change.new, change.cause)
 
-    def _end(self, outage: Outage, at: datetime) -> None:
+    def _end(self, outage: OutageSpan, at: datetime) -> None:
         outage.ends = at
         first = outage.begins == self.begins
         if first and at - self.begins < (self.ends - self.begins) / _BEGINNING:
@@ -116,7 +118,7 @@ class Story:
             heapq.heappushpop(self.dots, dot)
 
     @property
-    def named(self) -> list[Outage]:
+    def named(self) -> list[OutageSpan]:
         """The outages that have a cause to be told."""
         return [each for each in self.outages if each.cause]
 
@@ -141,7 +143,7 @@ class Story:
         return [_rounded(usual * part) for part in (0.0625, 0.125, 0.25)]
 
 
-def price_of(side: Side, size: float) -> float:
+def price_of(side: CumulativeSide, size: float) -> float:
     """The worst price that so much costs; that of the last level if there is less."""
     for price, total in side:
         if total >= size:
@@ -154,7 +156,7 @@ def _sample(item: Depth | BookUpdate) -> Sample:
     return Sample(item.received, _side(held.bids), _side(held.asks))
 
 
-def _side(levels: tuple[Level, ...]) -> Side:
+def _side(levels: tuple[Level, ...]) -> CumulativeSide:
     rows, total = [], 0.0
     for level in levels[:_LEVELS]:
         total += float(level[1])

@@ -14,19 +14,19 @@ from typing import TYPE_CHECKING
 
 from .. import Feed, Item, OkexWSError, State, Updates, WSSubscription
 from .arguments import (
-    Place,
+    Destination,
     ask_instruments,
     ask_limits,
     ask_where,
     command,
     duration,
+    find_destination,
     market,
     names,
 )
-from .arguments import place as find_place
 from .exits import FAILED, GOOD, STALE, Failure, refusing
 from .lines import item_json, item_line, reading_json, reading_line
-from .reading import Looker
+from .reading import SubscriptionReader
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -78,7 +78,7 @@ def run(options: argparse.Namespace) -> int:
     lines = options.json or options.once or not sys.stdout.isatty()
     lines = lines or os.environ.get("TERM") == "dumb"
     with ExitStack() as stack:
-        watched = _Watched(options, find_place(options, stack), stack, lines)
+        watched = _Watched(options, find_destination(options, stack), stack, lines)
         try:
             if options.once:
                 return watched.once()
@@ -93,7 +93,7 @@ class _Watched:
     def __init__(
         self,
         options: argparse.Namespace,
-        where: Place,
+        where: Destination,
         stack: ExitStack,
         lines: bool,
     ) -> None:
@@ -115,11 +115,11 @@ class _Watched:
             )
             # Before the first subscription: it is to miss nothing of any.
             self._updates = self._feed.updates(timeout=_TICK)
-            self._lookers = [self._subscribe(name, options, ladder) for name in wanted]
+            self._readers = [self._subscribe(name, options, ladder) for name in wanted]
 
     def _subscribe(
         self, name: str, options: argparse.Namespace, ladder: bool
-    ) -> Looker:
+    ) -> SubscriptionReader:
         where = market(name, options.market)
         usual = ("ticker",) if where == "index" else ("depth5", "trade")
         # A ladder of more rows than five wants the whole book.
@@ -129,11 +129,11 @@ class _Watched:
             for limit in ("max_age", "max_silence", "max_lag")
         }
         one = WSSubscription(name, where, feed=self._feed, channels=channels, **limits)
-        return Looker(one, channels)
+        return SubscriptionReader(one, channels)
 
     @property
     def _subscriptions(self) -> list[WSSubscription]:
-        return [looker.subscription for looker in self._lookers]
+        return [reader.subscription for reader in self._readers]
 
     def _over(self) -> bool:
         """Whether the time is up, or nothing more will come."""
@@ -166,8 +166,8 @@ class _Watched:
 
     def _say_readings(self) -> None:
         say = reading_json if self._json else reading_line
-        for looker in self._lookers:
-            print(say(looker.look()), flush=True)
+        for reader in self._readers:
+            print(say(reader.read()), flush=True)
 
     # --- As lines -------------------------------------------------------------------
 
@@ -201,15 +201,15 @@ class _Watched:
         from .board import Board
         from .ladder import Ladder
 
-        lookers = self._lookers
-        if len(lookers) > 1:
+        readers = self._readers
+        if len(readers) > 1:
             board = Board(self._where)
             return lambda sheet: board.lines(
-                [looker.look() for looker in lookers], sheet, utc_now()
+                [reader.read() for reader in readers], sheet, utc_now()
             )
         ladder = Ladder(self._where)
         return lambda sheet: ladder.lines(
-            lookers[0].look(ladder.levels(sheet)), sheet, utc_now()
+            readers[0].read(ladder.levels(sheet)), sheet, utc_now()
         )
 
 

@@ -29,7 +29,8 @@ except ImportError as _missing:
         name=_missing.name,
     ) from _missing
 
-from .instruments import INSTRUMENTS, Instrument
+from .instruments import INSTRUMENTS
+from .instruments import SyntheticInstrument as Instrument
 from .record import Asked, Pushed
 from .rest_faults import REST_FAULTS
 from .server import LocalExchange

@@ -28,7 +28,7 @@ class Bar:
     closed: bool = False
 
 
-class Bars:
+class BarBuilder:
     """A bar after the other; the first begins with the first look.
 
     `kept` are the closed ones since the *first*, oldest first; *is_whole* is whether

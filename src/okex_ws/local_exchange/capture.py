@@ -14,10 +14,10 @@ from typing import Any
 
 from .. import OrderBook
 from . import v3, v5_data
-from .instruments import Instrument
+from .instruments import SyntheticInstrument
 from .recording import TEXTS, Frame, damage, read
-from .v3 import OWN_FORM, Dialect
-from .values import Push
+from .v3 import DEFAULT_FORMAT, V3Format
+from .values import EncodedPush
 
 
 @dataclass(slots=True)
@@ -30,7 +30,7 @@ class _Book:
     derives: bool
     book: OrderBook = field(default_factory=OrderBook)
     top: OrderBook | None = None
-    said: Push | None = None
+    said: EncodedPush | None = None
 
     @property
     def is_v5(self) -> bool:
@@ -52,7 +52,7 @@ class _Book:
             raise ValueError("a book without its time")
         int(element.get("seqId", 0))
 
-    def cut(self, dialect: Dialect) -> tuple[Push, ...]:
+    def derived_pushes(self, v3_format: V3Format) -> tuple[EncodedPush, ...]:
         """The best five levels, if they are not those of the last time."""
         if not self.derives:
             return ()
@@ -65,7 +65,7 @@ class _Book:
             element["ts"] = frame.element["ts"]
             self.said = v5_data.book(self.best_levels, None, element)
         else:
-            self.said = dialect.depth5(
+            self.said = v3_format.depth5(
                 frame.market,
                 frame.instrument_id,
                 top.asks,
@@ -74,7 +74,7 @@ class _Book:
             )
         return (self.said,)
 
-    def whole(self) -> Push:
+    def whole(self) -> EncodedPush:
         """The book as it stands, for whoever comes late."""
         sides, checksum = _sides(self.book), {"checksum": self.book.checksum()}
         if self.is_v5:
@@ -101,19 +101,19 @@ class RecordedMarket:
     """
 
     # Recorded of an instrument is what happened there, not what it is.
-    listed: tuple[Instrument, ...] = ()
+    listed: tuple[SyntheticInstrument, ...] = ()
 
     def __init__(
         self,
         path: str | os.PathLike[str],
         *,
         repeat: bool = False,
-        dialect: Dialect = OWN_FORM,
+        v3_format: V3Format = DEFAULT_FORMAT,
     ) -> None:
         name, protocol, self._frames = read(path)
         self.protocols: tuple[str, ...] = (protocol,)
         self._repeat = repeat
-        self._dialect = dialect
+        self._v3_format = v3_format
         self._recorded = dict.fromkeys(frame.push.channel for frame in self._frames)
         self._rewind()
         for frame in self._frames:
@@ -139,7 +139,7 @@ class RecordedMarket:
         self._elapsed = 0.0
         self._books: dict[str, _Book] = {}
         self._derived: dict[str, _Book] = {}
-        self._last: dict[str, Push] = {}
+        self._last: dict[str, EncodedPush] = {}
 
     @property
     def ended(self) -> bool:
@@ -163,7 +163,7 @@ class RecordedMarket:
         """Nothing of the market does: what was recorded was so without one."""
         return False
 
-    def present(self, channel: str, wall: float) -> Push | None:
+    def present(self, channel: str, wall: float) -> EncodedPush | None:
         """The book as it stands, or the last push; ``None`` before the first."""
         if channel in self._books:
             return self._books[channel].whole()
@@ -179,7 +179,7 @@ class RecordedMarket:
 
     def advance(
         self, seconds: float, wall: float, wanted: Container[str]
-    ) -> Iterator[Push]:
+    ) -> Iterator[EncodedPush]:
         """Move on by *seconds*; recorded and derived pushes of that time, in order.
 
         The recording has its own timestamps; *wall* is not used.
@@ -196,7 +196,7 @@ class RecordedMarket:
                 self._next, self._elapsed = 0, 0.0
                 return
 
-    def _play(self, frame: Frame) -> list[Push]:
+    def _play(self, frame: Frame) -> list[EncodedPush]:
         channel = frame.push.channel
         if frame.action is None:
             self._last[channel] = frame.push
@@ -205,7 +205,7 @@ class RecordedMarket:
             self._books[channel] = self._open_book(frame)
         book = self._books[channel]
         book.apply(frame)
-        return [frame.push, *book.cut(self._dialect)]
+        return [frame.push, *book.derived_pushes(self._v3_format)]
 
     def _open_book(self, frame: Frame) -> _Book:
         name = frame.instrument_id

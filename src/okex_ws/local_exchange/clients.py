@@ -15,18 +15,20 @@ from websockets.asyncio.server import ServerConnection, broadcast
 from websockets.protocol import State
 
 from .logins import Account
-from .voices import Voice
+from .voices import ClientDialect
 
 # How long a peer may take to answer our close frame before its TCP is aborted.
 CLOSE_TIMEOUT = 1.0
 
 
-class Client:
+class ConnectedClient:
     """One open WebSocket, how it is spoken to, what it subscribed, and who it is."""
 
-    def __init__(self, connection: ServerConnection, voice: Voice, now: float) -> None:
+    def __init__(
+        self, connection: ServerConnection, dialect: ClientDialect, now: float
+    ) -> None:
         self.connection = connection
-        self.voice = voice
+        self.dialect = dialect
         self.channels: set[str] = set()
         self.account: Account | None = None
         self.active = now
@@ -42,52 +44,55 @@ class Client:
         )
 
 
-class Listed(ServerConnection):
+class TrackedConnection(ServerConnection):
     """A connection that is listed from its first byte, before any handshake."""
 
     def __init__(
-        self, listed: dict[Listed, asyncio.Transport], *args: Any, **kwargs: Any
+        self,
+        tracked: dict[TrackedConnection, asyncio.Transport],
+        *args: Any,
+        **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
-        self._listed = listed
+        self._tracked = tracked
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The first byte may come now."""
         super().connection_made(transport)
-        self._listed[self] = self.transport
+        self._tracked[self] = self.transport
 
     def connection_lost(self, exc: Exception | None) -> None:
         """No byte will come any more."""
         super().connection_lost(exc)
-        self._listed.pop(self, None)
+        self._tracked.pop(self, None)
 
 
 class Clients:
     """All clients; one whose buffer holds more than *buffer_limit* bytes is closed."""
 
     def __init__(self, buffer_limit: int) -> None:
-        self.subscribers: dict[str, dict[Client, None]] = {}
-        self.listed: dict[Listed, asyncio.Transport] = {}
+        self.subscribers: dict[str, dict[ConnectedClient, None]] = {}
+        self.tracked: dict[TrackedConnection, asyncio.Transport] = {}
         self._buffer_limit = buffer_limit
-        self._clients: dict[Client, None] = {}
+        self._clients: dict[ConnectedClient, None] = {}
         self._closing: set[asyncio.Task[None]] = set()
 
-    def __iter__(self) -> Iterator[Client]:
+    def __iter__(self) -> Iterator[ConnectedClient]:
         return iter(tuple(self._clients))
 
     # --- Who they are ---------------------------------------------------------------
 
-    def add(self, client: Client) -> None:
+    def add(self, client: ConnectedClient) -> None:
         """A client came."""
         self._clients[client] = None
 
-    def remove(self, client: Client) -> None:
+    def remove(self, client: ConnectedClient) -> None:
         """A client is gone, and its subscriptions with it."""
         for channel in tuple(client.channels):
             self.forget(client, channel)
         del self._clients[client]
 
-    def note(self, client: Client, channel: str) -> bool:
+    def note(self, client: ConnectedClient, channel: str) -> bool:
         """*client* subscribed *channel*; whether it had not before."""
         if channel in client.channels:
             return False
@@ -95,7 +100,7 @@ class Clients:
         self.subscribers.setdefault(channel, {})[client] = None
         return True
 
-    def forget(self, client: Client, channel: str) -> None:
+    def forget(self, client: ConnectedClient, channel: str) -> None:
         """*client* is subscribed to *channel* no more."""
         client.channels.discard(channel)
         subscribers = self.subscribers.get(channel, {})
@@ -105,12 +110,12 @@ class Clients:
 
     # --- Sending --------------------------------------------------------------------
 
-    def open_ones(self, clients: Iterable[Client]) -> list[Client]:
+    def open_ones(self, clients: Iterable[ConnectedClient]) -> list[ConnectedClient]:
         """Those of *clients* to whom a frame can still be sent."""
         return [client for client in clients if client.is_open]
 
     def send(
-        self, payload: str | bytes, clients: Collection[Client] | None = None
+        self, payload: str | bytes, clients: Collection[ConnectedClient] | None = None
     ) -> int:
         """Send a text or a binary frame to *clients*, or to all; how many they are."""
         to = self.open_ones(self._clients if clients is None else clients)
@@ -127,17 +132,17 @@ class Clients:
         self._sent(to)
         return len(to)
 
-    def _sent(self, clients: Collection[Client]) -> None:
+    def _sent(self, clients: Collection[ConnectedClient]) -> None:
         now = time.monotonic()
         for client in self.open_ones(clients):
             client.active = now
             held = client.connection.transport.get_write_buffer_size()
             if held > self._buffer_limit:
-                self.close(client, client.voice.BUFFER_FULL, "buffer full")
+                self.close(client, client.dialect.BUFFER_FULL, "buffer full")
 
     # --- The end --------------------------------------------------------------------
 
-    def close(self, client: Client, code: int, reason: str) -> None:
+    def close(self, client: ConnectedClient, code: int, reason: str) -> None:
         """Send *client* a close frame, and end its TCP if it does not answer."""
         if client.closing:
             return
@@ -157,11 +162,11 @@ class Clients:
         for client in self._clients:
             if now - client.active > timeout:
                 reason = f"No data received in {timeout:g}s"
-                self.close(client, client.voice.NO_DATA_RECEIVED, reason)
+                self.close(client, client.dialect.NO_DATA_RECEIVED, reason)
 
     def drop(self) -> int:
         """Abort every TCP connection without a word; how many they are."""
-        transports = tuple(self.listed.values())
+        transports = tuple(self.tracked.values())
         for transport in transports:
             transport.abort()
         return len(transports)
@@ -172,7 +177,7 @@ class Clients:
             await asyncio.wait(self._closing)
         self.drop()
         deadline = time.monotonic() + CLOSE_TIMEOUT
-        while self.listed and time.monotonic() < deadline:
+        while self.tracked and time.monotonic() < deadline:
             await asyncio.sleep(0.001)
 
 

@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from . import checks, v5
-from .clients import Client
-from .faults import Answer, Rejection
+from .clients import ConnectedClient
+from .faults import HandshakeResponse, Rejection
 from .hub import Hub
 from .others import protocol
 from .spoiling import BOOK_FAULTS, SEQUENCE_FAULTS
@@ -58,10 +58,10 @@ class Controls:
         checks.code("code", code)
         checks.text("message", message)
 
-        def word(client: Client) -> str | None:
-            return client.voice.event("notice", code=str(code), msg=message)
+        def word(client: ConnectedClient) -> str | None:
+            return client.dialect.event("notice", code=str(code), msg=message)
 
-        return self._say(word)
+        return self._send_each(word)
 
     def channel_conn_count(
         self, channel: str, count: int, *, error: bool = False
@@ -76,15 +76,15 @@ class Controls:
         checks.flag("error", error)
         name = "channel-conn-count-error" if error else "channel-conn-count"
 
-        def word(client: Client) -> str | None:
+        def word(client: ConnectedClient) -> str | None:
             mine = [key for key in client.channels if key.partition(":")[0] == channel]
             for key in mine if error else ():
                 self._hub.clients.forget(client, key)
             if not mine:
                 return None
-            return client.voice.event(name, channel=channel, connCount=str(count))
+            return client.dialect.event(name, channel=channel, connCount=str(count))
 
-        return self._say(word)
+        return self._send_each(word)
 
     # --- Faults of the connection ---------------------------------------------------
 
@@ -136,7 +136,7 @@ class Controls:
             raise ValueError(
                 f"status is an HTTP status from 200 to 599, got {status!r}"
             )
-        self._set("answer", Answer(status, dict(headers or {}), body, times))
+        self._set("answer", HandshakeResponse(status, dict(headers or {}), body, times))
 
     # --- Faults of the data ---------------------------------------------------------
 
@@ -257,7 +257,7 @@ class Controls:
         """Send every client an error event of its own protocol; how many there were."""
         checks.whole("code", code)
         checks.text("message", message)
-        return self._say(lambda client: client.voice.error((code, message)))
+        return self._send_each(lambda client: client.dialect.error((code, message)))
 
     def send_event(self, event: Mapping[str, Any] | str) -> int:
         """Send every client any message, a dict as JSON; how many there were.
@@ -265,7 +265,7 @@ class Controls:
         It is deflated for clients of v3, and plain text for those of v5.
         """
         text = event if isinstance(event, str) else to_json(event)
-        return self._say(lambda _: text)
+        return self._send_each(lambda _: text)
 
     def send_raw(self, payload: bytes, *, text: bool = False) -> int:
         """Send every client a frame with this very payload; how many there were.
@@ -286,8 +286,8 @@ class Controls:
         """
         self._thread.run(self._hub.heal())
 
-    def _say(self, word: Callable[[Client], str | None]) -> int:
-        return self._thread.call(lambda: self._hub.say(word))
+    def _send_each(self, word: Callable[[ConnectedClient], str | None]) -> int:
+        return self._thread.call(lambda: self._hub.send_each(word))
 
     def _set(self, fault: str, value: object) -> None:
         self._thread.call(lambda: setattr(self._hub.faults, fault, value))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from collections.abc import Callable
 
-from .side import Side
+from .side import BookSide
 from .values import Change, Row
 
 # The checksum is over this many levels of each side.
@@ -23,7 +23,7 @@ Word = Callable[[int, int, int], Row]
 class _Window:
     """The best *count* levels of one side, as they were last said."""
 
-    def __init__(self, side: Side, count: int, word: Word) -> None:
+    def __init__(self, side: BookSide, count: int, word: Word) -> None:
         self._side, self._count, self._word = side, count, word
         self._touched = side.watch()
         self._edge = side.edge(count)
@@ -72,11 +72,17 @@ class _Window:
         return [self._rows[price] for price in best]
 
 
-class Depth:
+class IncrementalBook:
     """A book of *count* levels a side, said whole and then by its changes."""
 
     def __init__(
-        self, bids: Side, asks: Side, count: int, word: Word, seq: int, wall: float
+        self,
+        bids: BookSide,
+        asks: BookSide,
+        count: int,
+        word: Word,
+        seq: int,
+        wall: float,
     ) -> None:
         self._count = count
         self._bids = _Window(bids, count, word)

@@ -24,7 +24,7 @@ class Rejection:
 
 
 @dataclass(slots=True)
-class Answer:
+class HandshakeResponse:
     """An HTTP answer that the next *times* handshakes get; all, if ``None``."""
 
     status: int
@@ -33,7 +33,7 @@ class Answer:
     times: int | None
 
 
-_Counted = TypeVar("_Counted", Rejection, Answer)
+_Counted = TypeVar("_Counted", Rejection, HandshakeResponse)
 
 
 @dataclass(slots=True)
@@ -41,7 +41,7 @@ class Faults:
     """The faults in force; a new one has none."""
 
     handshake_delay: float = 0.0
-    answer: Answer | None = None
+    answer: HandshakeResponse | None = None
     silent_channels: set[str] = field(default_factory=set)
     silent: bool = False
     mute: bool = False
@@ -85,24 +85,24 @@ class Faults:
 
     def spoil(self, channel: str, how: str, times: int | None) -> None:
         """Have *how* go wrong about a book, after what is in force already."""
-        line = self.books.setdefault(channel, {})
-        line[how] = times
+        waiting = self.books.setdefault(channel, {})
+        waiting[how] = times
         if times == 0:
-            del line[how]
+            del waiting[how]
 
-    def spoiled(self, channel: str, kinds: Container[str]) -> str | None:
+    def active_fault(self, channel: str, kinds: Container[str]) -> str | None:
         """The first of the faults of a book that is one of *kinds*; not counted."""
-        line = self.books.get(channel, ())
-        return next((how for how in line if how in kinds), None)
+        waiting = self.books.get(channel, ())
+        return next((how for how in waiting if how in kinds), None)
 
-    def spent(self, channel: str, how: str) -> None:
+    def count_down(self, channel: str, how: str) -> None:
         """*how* has gone wrong about a book once more: counted down."""
-        line = self.books[channel]
-        times = line[how]
+        waiting = self.books[channel]
+        times = waiting[how]
         if times is not None:
             self.spoil(channel, how, times - 1)
 
-    def http_answer(self) -> Answer | None:
+    def http_answer(self) -> HandshakeResponse | None:
         """The answer that a handshake gets now in place of a yes, counted down."""
         return _counted(self.answer)
 

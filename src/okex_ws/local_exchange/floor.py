@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from .bars import Bar, Bars
-from .depth import Depth
-from .instruments import Instrument
+from .bars import Bar, BarBuilder
+from .depth import IncrementalBook
+from .instruments import SyntheticInstrument
 from .past import Match, bars_before, trades_before
-from .side import Level, Side
-from .values import Best, Candle, Deal, Funding, Mark, Period, Row, Summary, Topic
+from .side import BookSide, Level
+from .values import Best, Deal, Funding, Mark, MarketCandle, Period, Row, Summary, Topic
 
 LEVELS = 200  # a side of a liquid instrument, about; a thin one has a handful
 THIN_LEVELS = 4
@@ -38,7 +38,7 @@ BOOKS: dict[Topic, int] = {**TICK_BY_TICK, "book": 400}
 KEPT_TRADES = 30_000
 
 # What is said: its topic, and the value of that topic.
-Said = tuple[Topic, Any]
+TopicValue = tuple[Topic, Any]
 
 
 @dataclass(slots=True)
@@ -52,13 +52,13 @@ class _Top:
     seq: int = 0
 
 
-class Floor:
+class InstrumentMarket:
     """One instrument: its book, its last trades, and what was last said of both.
 
     `seq` numbers the changes of the book, as v5's ``seqId`` does.
     """
 
-    def __init__(self, instrument: Instrument, seed: int, wall: float) -> None:
+    def __init__(self, instrument: SyntheticInstrument, seed: int, wall: float) -> None:
         self.market = instrument.market
         self.instrument_id = instrument.instrument_id
         self._thin = instrument.thin
@@ -70,16 +70,16 @@ class Floor:
         # For what is no part of the book.
         self._others = random.Random(f"{self._name}/others")
         self._middle = int(Decimal(instrument.price) / self._tick)
-        self._bids, self._asks = Side(is_bid=True), Side(is_bid=False)
+        self._bids, self._asks = BookSide(is_bid=True), BookSide(is_bid=False)
         self._trade_id = self._random.randrange(1_000_000, 9_000_000)
         self.seq = self._seen = self._others.randrange(1_000_000, 9_000_000)
         self._traded_lots = self._traded_value = 0
         self._high = self._low = self._last = self._middle
-        self._bars: dict[Period, Bars] = {}
+        self._bars: dict[Period, BarBuilder] = {}
         self._matches: deque[Match] = deque(maxlen=KEPT_TRADES)
         self._before: list[Match] | None = None
         self._bars_before: dict[tuple[Period, int], list[Bar]] = {}
-        self._depths: dict[Topic, Depth] = {}
+        self._incremental_books: dict[Topic, IncrementalBook] = {}
         for _ in range(2 * self._levels):
             self._place(self._bids, self._levels / 2)
             self._place(self._asks, self._levels / 2)
@@ -88,11 +88,11 @@ class Floor:
         self._summed_up: tuple[Any, ...] = ()
         self._marked = 0.0
         self._funding = self._fund(wall)
-        self._look(wall)
+        self._changed_topics(wall)
 
     # --- The order book -------------------------------------------------------------
 
-    def step(self, wall: float, topics: Container[Topic]) -> list[Said]:
+    def step(self, wall: float, topics: Container[Topic]) -> list[TopicValue]:
         """One update of the book; what is to be said of it at once."""
         said = self._act(wall)
         if "bbo" in topics and self._renew(self._touch, wall):
@@ -102,13 +102,13 @@ class Floor:
 
     def _changes(
         self, books: Iterable[Topic], wall: float, topics: Container[Topic]
-    ) -> Iterator[Said]:
+    ) -> Iterator[TopicValue]:
         for topic in books:
-            depth = self._depths.get(topic) if topic in topics else None
+            depth = self._incremental_books.get(topic) if topic in topics else None
             if depth and (change := depth.change(self.seq, wall)):
                 yield topic, change
 
-    def _act(self, wall: float) -> list[Said]:
+    def _act(self, wall: float) -> list[TopicValue]:
         chance = self._random.random()
         side = self._random.choice((self._bids, self._asks))
         if self._thin and chance < 0.8:
@@ -128,7 +128,7 @@ class Floor:
             return list(self._take(side, wall))
         return []
 
-    def _place(self, side: Side, depth: float) -> None:
+    def _place(self, side: BookSide, depth: float) -> None:
         other = self._asks if side is self._bids else self._bids
         away = 1 + int(self._random.expovariate(1.0) * depth)
         from_price = self._last if other.best is None else other.best
@@ -139,13 +139,13 @@ class Floor:
         if len(side.prices) > 2 * self._levels:
             side.shed()
 
-    def _cancel(self, side: Side) -> None:
+    def _cancel(self, side: BookSide) -> None:
         if side.prices:
             price = self._random.choice(side.prices)
             side.remove(price, self._random.randint(1, side.resting[price][0]))
             self.seq += 1
 
-    def _take(self, side: Side, wall: float) -> Iterator[Said]:
+    def _take(self, side: BookSide, wall: float) -> Iterator[TopicValue]:
         """A taker takes from *side*, order after order, the best price first."""
         wanted = 1 + int(self._random.expovariate(0.05))
         taker = "sell" if side is self._bids else "buy"
@@ -208,7 +208,7 @@ class Floor:
             found += self._before[skipped : skipped + count - len(found)]
         return [self._deal(match) for match in found]
 
-    def candles(self, period: Period, wall: float) -> list[Candle]:
+    def candles(self, period: Period, wall: float) -> list[MarketCandle]:
         """The bar of this moment, and all closed ones, newest first."""
         self.present(period, wall)
         bars = self._bars[period]
@@ -222,13 +222,13 @@ class Floor:
 
     # --- What is said of it ---------------------------------------------------------
 
-    def cut(self, wall: float, topics: Container[Topic]) -> list[Said]:
+    def sample(self, wall: float, topics: Container[Topic]) -> list[TopicValue]:
         """What is said now and then: what has changed of *topics*."""
-        changed = self._look(wall) if self.seq != self._seen else []
+        changed = self._changed_topics(wall) if self.seq != self._seen else []
         if "funding" in topics and not 0 <= wall - self._funding.at < FUNDING_GAP:
             self._funding = self._fund(wall)
             changed.append("funding")
-        said: list[Said] = list(self._changes(("book",), wall, topics))
+        said: list[TopicValue] = list(self._changes(("book",), wall, topics))
         said += [
             (topic, self.present(topic, wall)) for topic in changed if topic in topics
         ]
@@ -236,14 +236,14 @@ class Floor:
             said += [(period, self._candle(bar)) for bar in bars.said(wall)]
         return said
 
-    def idle(self, now: float, wall: float) -> Iterator[Said]:
+    def idle(self, now: float, wall: float) -> Iterator[TopicValue]:
         """That a book has not changed for long; *now* is the market's own time."""
         for topic in BOOKS:
-            depth = self._depths.get(topic)
+            depth = self._incremental_books.get(topic)
             if depth and (change := depth.idle(now, wall)):
                 yield topic, change
 
-    def _look(self, wall: float) -> list[Topic]:
+    def _changed_topics(self, wall: float) -> list[Topic]:
         """What is no more as it was last seen."""
         self._seen = self.seq
         changed: list[Topic] = []
@@ -272,7 +272,7 @@ class Floor:
     def present(self, topic: Topic, wall: float) -> Any:
         """What was last said on *topic*, so that everyone has the same."""
         if topic in BOOKS:
-            return self._depth(topic, wall).whole()
+            return self._incremental_book(topic, wall).whole()
         if topic == "depth5":
             return self._best(self._five)
         if topic == "bbo":
@@ -284,7 +284,7 @@ class Floor:
             return Mark(str(self._tick * Decimal(self._marked)), self._marked_at)
         if isinstance(topic, Period):
             if topic not in self._bars:
-                self._bars[topic] = Bars(topic, self._last, wall)
+                self._bars[topic] = BarBuilder(topic, self._last, wall)
             return self._candle(self._bars[topic].open)
         return {
             "trade": self._last_trade,
@@ -295,13 +295,13 @@ class Floor:
     def _best(self, top: _Top) -> Best:
         return Best(self._rows(top.asks), self._rows(top.bids), top.at, top.seq)
 
-    def _depth(self, topic: Topic, wall: float) -> Depth:
+    def _incremental_book(self, topic: Topic, wall: float) -> IncrementalBook:
         """A book that is followed from the first time that somebody asks for it."""
-        if topic not in self._depths:
-            self._depths[topic] = Depth(
+        if topic not in self._incremental_books:
+            self._incremental_books[topic] = IncrementalBook(
                 self._bids, self._asks, BOOKS[topic], self._row, self.seq, wall
             )
-        return self._depths[topic]
+        return self._incremental_books[topic]
 
     def _rows(self, levels: Sequence[Level]) -> list[Row]:
         return [self._row(*level) for level in levels]
@@ -329,8 +329,8 @@ class Floor:
             self._summed_up_at,
         )
 
-    def _candle(self, bar: Bar) -> Candle:
-        return Candle(
+    def _candle(self, bar: Bar) -> MarketCandle:
+        return MarketCandle(
             bar.start,
             self._price(bar.open),
             self._price(bar.high),

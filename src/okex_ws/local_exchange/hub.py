@@ -20,8 +20,8 @@ from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
 from . import handshake, others, rest, truth, v3, voices
-from .clients import CLOSE_TIMEOUT, Client, Clients, Listed, close
-from .desk import Desk
+from .clients import CLOSE_TIMEOUT, Clients, ConnectedClient, TrackedConnection, close
+from .desk import WebSocketRequestHandler
 from .faults import Faults
 from .logins import Accounts
 from .market import Market, SyntheticMarket
@@ -29,7 +29,7 @@ from .others import Catalogue
 from .record import Record
 from .rest_faults import RestFaults
 from .spoiling import Spoiler
-from .values import Push
+from .values import EncodedPush
 
 HOST = "127.0.0.1"
 # The limit that the exchange enforced in October 2021, with close code 1009, and the
@@ -72,13 +72,13 @@ class Hub:
         self.faults = Faults()
         self.clock_offset = clock_offset
         self.port = port
-        self._desk = Desk(self)
+        self._request_handler = WebSocketRequestHandler(self)
         self._spoilers: dict[str, Spoiler] = {}
         self.record = record
         self.rest_faults = RestFaults()
-        self._rest: rest.Desk | None = None
+        self._rest: rest.RestRequestHandler | None = None
         if isinstance(market, SyntheticMarket):
-            self._rest = rest.Desk(market, self._present)
+            self._rest = rest.RestRequestHandler(market, self._present)
         self._tls = tls
         self._speed = speed
         self._idle_timeout = idle_timeout
@@ -109,12 +109,12 @@ class Hub:
         if self._reserved is None:
             return
         reserved, self._reserved = self._reserved, None
-        listed = functools.partial(Listed, self.clients.listed)
+        tracked = functools.partial(TrackedConnection, self.clients.tracked)
         self._server = await serve(
             self._serve_client,
             sock=reserved,
             ssl=self._tls,
-            create_connection=cast("type[ServerConnection]", listed),
+            create_connection=cast("type[ServerConnection]", tracked),
             process_request=self._shake_hands,
             process_response=self._date,
             compression=None,
@@ -169,7 +169,7 @@ class Hub:
             return handshake.response(
                 answer.status, answer.headers, answer.body, self.wall()
             )
-        if voices.voice(request.path) is None:
+        if voices.dialect(request.path) is None:
             return handshake.response(404, {}, "not found\n", self.wall())
         return None
 
@@ -201,9 +201,9 @@ class Hub:
             await close(connection, *ENDED)
             return
         assert connection.request is not None
-        voice = voices.voice(connection.request.path)
-        assert voice is not None
-        client = Client(connection, voice, time.monotonic())
+        dialect = voices.dialect(connection.request.path)
+        assert dialect is not None
+        client = ConnectedClient(connection, dialect, time.monotonic())
         self.clients.add(client)
         self.record.count_clients(+1)
         try:
@@ -211,23 +211,23 @@ class Hub:
                 message = await connection.recv()
                 client.active = time.monotonic()
                 self.record.note_request(message)
-                self._desk.answer(client, message)
+                self._request_handler.answer(client, message)
         except ConnectionClosed:
             pass  # the only way out
         finally:
             self.clients.remove(client)
             self.record.count_clients(-1)
 
-    def open(self, channel: str, client: Client) -> None:
+    def open(self, channel: str, client: ConnectedClient) -> None:
         """Push to *client* what a new subscriber of *channel* gets at once."""
         if self._starts is None and channel in self.market.channels:
             self._starts = time.monotonic() + LEAD
         present = self.catalogue.present(channel, self.wall(), _uid(client))
-        if present and self.faults.spoiled(channel, ("no snapshot",)):
-            self.faults.spent(channel, "no snapshot")
+        if present and self.faults.active_fault(channel, ("no snapshot",)):
+            self.faults.count_down(channel, "no snapshot")
         elif present:
             self._push(present, (client,))
-        self._look(channel)
+        self._keep_book(channel)
 
     # --- The market -----------------------------------------------------------------
 
@@ -251,12 +251,12 @@ class Hub:
         subscribers = self.clients.subscribers
         for push in self.market.advance(seconds, self.wall(), subscribers):
             self._push(push, subscribers.get(push.channel, ()))
-            self._look(push.channel)
+            self._keep_book(push.channel)
         if self.market.ended:
             self.clients.close_all(*ENDED)
             self.record.note_change()
 
-    def _push(self, push: Push, clients: Collection[Client]) -> None:
+    def _push(self, push: EncodedPush, clients: Collection[ConnectedClient]) -> None:
         clients = self.clients.open_ones(clients)
         if not clients or self.faults.silences(push.channel):
             return
@@ -264,17 +264,19 @@ class Hub:
         sent = [push] if spoiler is None else spoiler.sent(push, self.faults)
         self._deliver(sent, clients)
 
-    def _deliver(self, pushes: Iterable[Push], clients: Collection[Client]) -> None:
+    def _deliver(
+        self, pushes: Iterable[EncodedPush], clients: Collection[ConnectedClient]
+    ) -> None:
         for push in pushes:
             self.record.note_push(push)
             self._send(push, clients)
 
-    def _look(self, channel: str) -> None:
+    def _keep_book(self, channel: str) -> None:
         """A book was said: its next change may need to know what it was before."""
         if spoiler := self._spoilers.get(channel):
-            spoiler.look(self.faults)
+            spoiler.keep_book(self.faults)
 
-    def _send(self, push: Push, clients: Collection[Client]) -> int:
+    def _send(self, push: EncodedPush, clients: Collection[ConnectedClient]) -> int:
         frame = v3.deflate(push.text) if push.frame is None else push.frame
         return self.clients.send(frame, clients)
 
@@ -282,7 +284,7 @@ class Hub:
 
     def push(self, channel: str, element: Any) -> int:
         """Push *element* to the subscribers of *channel*; how many they are."""
-        self.catalogue.tell(channel, element)
+        self.catalogue.set_state(channel, element)
         clients = self.clients.open_ones(self.clients.subscribers.get(channel, ()))
         if not clients or self.faults.silences(channel):
             return 0
@@ -298,17 +300,17 @@ class Hub:
         self.faults.spoil(channel, how, times)
         if channel not in self._spoilers:
 
-            def present() -> Push | None:
+            def present() -> EncodedPush | None:
                 return self.market.present(channel, self.wall())
 
             self._spoilers[channel] = Spoiler(channel, present)
-        self._look(channel)
+        self._keep_book(channel)
 
-    def said(self, channel: str) -> truth.Said:
+    def last_book(self, channel: str) -> truth.Said:
         """A book as it was last said, whatever was sent in place of it."""
-        return truth.said(self._present(channel, self.wall()))
+        return truth.read_snapshot(self._present(channel, self.wall()))
 
-    def _present(self, channel: str, wall: float) -> Push | None:
+    def _present(self, channel: str, wall: float) -> EncodedPush | None:
         """A book as it was last said, with the numbers that its subscribers know."""
         present = self.market.present(channel, wall)
         spoiler = self._spoilers.get(channel)
@@ -324,15 +326,15 @@ class Hub:
                 self._deliver(late, clients)
         await self.listen()
 
-    def say(self, word: Callable[[Client], str | None]) -> int:
+    def send_each(self, word: Callable[[ConnectedClient], str | None]) -> int:
         """Send every client what *word* has for it, if anything; how many got it."""
         told = 0
         for client in self.clients.open_ones(self.clients):
             text = word(client)
             if text is not None:
-                told += self.clients.send(client.voice.frame(text), (client,))
+                told += self.clients.send(client.dialect.frame(text), (client,))
         return told
 
 
-def _uid(client: Client) -> str | None:
+def _uid(client: ConnectedClient) -> str | None:
     return client.account.uid if client.account else None

@@ -11,7 +11,7 @@ from .v3 import SIZE_KEYS
 
 
 @dataclass(frozen=True, slots=True)
-class Instrument:
+class SyntheticInstrument:
     """One instrument: where it opens, its *tick* and its *lot*, all as decimal text.
 
     *lot* is the step of its sizes, in base currency on spot and in contracts elsewhere.
@@ -27,20 +27,22 @@ class Instrument:
 
 
 INSTRUMENTS = (
-    Instrument("spot", "BTC-USDT", "60000.0", "0.1", "0.0001"),
-    Instrument("spot", "ETH-USDT", "2500.00", "0.01", "0.001"),
-    Instrument("futures", "BTC-USD-190517", "7900.00", "0.01"),
-    Instrument("futures", "BTC-USD-301227", "61000.0", "0.1"),
-    Instrument("swap", "BTC-USD-SWAP", "60000.0", "0.1"),
-    Instrument("option", "BTC-USD-301227-60000-C", "0.0500", "0.0005", thin=True),
+    SyntheticInstrument("spot", "BTC-USDT", "60000.0", "0.1", "0.0001"),
+    SyntheticInstrument("spot", "ETH-USDT", "2500.00", "0.01", "0.001"),
+    SyntheticInstrument("futures", "BTC-USD-190517", "7900.00", "0.01"),
+    SyntheticInstrument("futures", "BTC-USD-301227", "61000.0", "0.1"),
+    SyntheticInstrument("swap", "BTC-USD-SWAP", "60000.0", "0.1"),
+    SyntheticInstrument(
+        "option", "BTC-USD-301227-60000-C", "0.0500", "0.0005", thin=True
+    ),
 )
 
-AnyInstrument = Union[str, tuple[str, str], Instrument]
+AnyInstrument = Union[str, tuple[str, str], SyntheticInstrument]
 
 
-def as_instrument(given: AnyInstrument) -> Instrument:
-    """An `Instrument` of an id or a (market, id) pair; the shipped one where known."""
-    if isinstance(given, Instrument):
+def as_instrument(given: AnyInstrument) -> SyntheticInstrument:
+    """The instrument of an id or a (market, id) pair; the shipped one where known."""
+    if isinstance(given, SyntheticInstrument):
         return given
     if isinstance(given, str):
         given = (_market_of(given), given)
@@ -56,12 +58,12 @@ def as_instrument(given: AnyInstrument) -> Instrument:
     for known in INSTRUMENTS:
         if (known.market, known.instrument_id) == (market, instrument_id):
             return known
-    return Instrument(market, instrument_id)
+    return SyntheticInstrument(market, instrument_id)
 
 
-def as_instruments(given: Iterable[AnyInstrument]) -> list[Instrument]:
-    """Each of *given* as an `Instrument`; one alone is no market."""
-    if isinstance(given, (str, Instrument)) or not isinstance(given, Iterable):
+def as_instruments(given: Iterable[AnyInstrument]) -> list[SyntheticInstrument]:
+    """Each of *given* as an `SyntheticInstrument`; one alone is no market."""
+    if isinstance(given, (str, SyntheticInstrument)) or not isinstance(given, Iterable):
         raise TypeError(f"instruments is a sequence, like [{given!r}]")
     found = [as_instrument(each) for each in given]
     if not found:

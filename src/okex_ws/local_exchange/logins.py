@@ -23,7 +23,7 @@ MADE_UP = Credentials("local-api-key", "local-secret-key", "local-passphrase")
 _FIRST_UID = 44_705_892_343_619_584
 
 
-class Login(NamedTuple):
+class LoginArguments(NamedTuple):
     """What a client says of itself."""
 
     api_key: str
@@ -74,7 +74,7 @@ class Accounts:
         if len(self._accounts) != len(self.credentials):
             raise ValueError("two of the credentials have the same api_key")
 
-    def check(self, login: Login, wall: float) -> Account | Flaw:
+    def check(self, login: LoginArguments, wall: float) -> Account | Flaw:
         """The account of *login*, or what is wrong with it at *wall*."""
         try:
             away = abs(float(login.timestamp) - wall)

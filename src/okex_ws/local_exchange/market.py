@@ -12,10 +12,10 @@ from collections.abc import Callable, Collection, Container, Iterable, Iterator
 from typing import Protocol
 
 from . import checks, v3, v5, v5_data
-from .floor import BOOKS, Floor, Said
-from .instruments import INSTRUMENTS, AnyInstrument, Instrument, as_instruments
-from .v3 import OWN_FORM, Dialect
-from .values import Line, Push, Topic
+from .floor import BOOKS, InstrumentMarket, TopicValue
+from .instruments import INSTRUMENTS, AnyInstrument, SyntheticInstrument, as_instruments
+from .v3 import DEFAULT_FORMAT, V3Format
+from .values import ChannelEncoder, EncodedPush, Topic
 
 # Countdowns are sums of floats: what is this near is due.
 _EPSILON = 1e-9
@@ -30,7 +30,7 @@ class Market(Protocol):
     busiest: tuple[str, str]
     protocols: tuple[str, ...]
     # What is known of the instruments themselves, if anything is.
-    listed: tuple[Instrument, ...]
+    listed: tuple[SyntheticInstrument, ...]
 
     @property
     def ended(self) -> bool:
@@ -54,7 +54,7 @@ class Market(Protocol):
         """Whether *channel* is only for those who have logged in."""
         ...
 
-    def present(self, channel: str, wall: float) -> Push | None:
+    def present(self, channel: str, wall: float) -> EncodedPush | None:
         """What a new subscriber of *channel* is sent at once, if anything."""
         ...
 
@@ -64,7 +64,7 @@ class Market(Protocol):
 
     def advance(
         self, seconds: float, wall: float, wanted: Container[str]
-    ) -> Iterable[Push]:
+    ) -> Iterable[EncodedPush]:
         """Move on by *seconds*; the pushes of that time on the *wanted* channels.
 
         Of channels that were asked for once, by `present`. *wall* is the time of day
@@ -74,25 +74,29 @@ class Market(Protocol):
         ...
 
 
-class _Stand:
+class _ActiveInstrument:
     """One instrument that somebody has asked for, and the channels that speak of it."""
 
-    def __init__(self, floor: Floor) -> None:
-        self.floor = floor
-        self.lines: dict[Topic, list[Line]] = {}
+    def __init__(self, instrument_market: InstrumentMarket) -> None:
+        self.instrument_market = instrument_market
+        self.encoders: dict[Topic, list[ChannelEncoder]] = {}
 
-    def pushes(self, said: Iterable[Said], wanted: Container[str]) -> Iterator[Push]:
+    def pushes(
+        self, said: Iterable[TopicValue], wanted: Container[str]
+    ) -> Iterator[EncodedPush]:
         for topic, value in said:
-            for line in self.lines.get(topic, ()):
-                if line.channel in wanted and (push := line.say(value)):
+            for encoder in self.encoders.get(topic, ()):
+                if encoder.channel in wanted and (push := encoder.to_push(value)):
                     yield push
 
 
-class _Rota:
+class _RoundRobin:
     """Whose turn it is: everybody's once a period, a few at a time."""
 
-    def __init__(self, stands: list[_Stand], period: float, turns: int) -> None:
-        self._stands = stands
+    def __init__(
+        self, instruments_in_turn: list[_ActiveInstrument], period: float, turns: int
+    ) -> None:
+        self._active_instruments = instruments_in_turn
         self._turns, self._turn = turns, 0
         self.set(period)
 
@@ -100,13 +104,13 @@ class _Rota:
         """Begin again, with another *period* in seconds."""
         self._gap = self.left = period / self._turns
 
-    def take(self) -> list[_Stand]:
+    def take(self) -> list[_ActiveInstrument]:
         """Those whose turn it is, if it is time."""
         if self.left > _EPSILON:
             return []
         self.left = self._gap
         self._turn = (self._turn + 1) % self._turns
-        return self._stands[self._turn :: self._turns]
+        return self._active_instruments[self._turn :: self._turns]
 
 
 class SyntheticMarket:
@@ -127,13 +131,13 @@ class SyntheticMarket:
         *,
         pace: float = 20.0,
         interval: float = 0.1,
-        dialect: Dialect = OWN_FORM,
+        v3_format: V3Format = DEFAULT_FORMAT,
         checksums: bool = False,
     ) -> None:
         checks.number("interval", interval, positive=True)
         checks.flag("checksums", checksums)
         self._seed = seed
-        self._dialect = dialect
+        self._v3_format = v3_format
         self._checksums = checksums
         self._elapsed = 0.0
         self.listed = tuple(as_instruments(instruments))
@@ -141,13 +145,13 @@ class SyntheticMarket:
         self._markets = {each.instrument_id: each.market for each in self.listed}
         self.instruments = tuple(self._known)
         self.busiest = self.instruments[0]
-        self.channels = _Names(self.instruments, lambda name: bool(self._line(name)))
-        self._lines: dict[str, Line] = {}
-        self._by_instrument: dict[tuple[str, str], _Stand] = {}
-        self._stands: list[_Stand] = []
+        self.channels = _Names(self.instruments, lambda name: bool(self._encoder(name)))
+        self._encoders: dict[str, ChannelEncoder] = {}
+        self._by_instrument: dict[tuple[str, str], _ActiveInstrument] = {}
+        self._active_instruments: list[_ActiveInstrument] = []
         turns = -(-len(self.listed) // _AT_ONCE)
-        self._cuts = _Rota(self._stands, interval, turns)
-        self._steps = _Rota(self._stands, float("inf"), turns)
+        self._samples = _RoundRobin(self._active_instruments, interval, turns)
+        self._steps = _RoundRobin(self._active_instruments, float("inf"), turns)
         self.pace = pace
 
     @property
@@ -163,8 +167,8 @@ class SyntheticMarket:
 
     def is_book(self, channel: str) -> bool:
         """Whether *channel* says a book by its changes."""
-        line = self._line(channel)
-        return line is not None and line.topic in BOOKS
+        encoder = self._encoder(channel)
+        return encoder is not None and encoder.topic in BOOKS
 
     def has_sequence(self, channel: str) -> bool:
         """Whether *channel* is a book of v5."""
@@ -174,60 +178,72 @@ class SyntheticMarket:
         """Whether *channel* is one of v5 tick by tick."""
         return v5.is_gated(channel)
 
-    def present(self, channel: str, wall: float) -> Push | None:
+    def present(self, channel: str, wall: float) -> EncodedPush | None:
         """The last best levels, trade or ticker, just as everyone has it."""
-        line = self._lines.get(channel) or self._open(channel, wall)
-        floor = self._by_instrument[line.market, line.instrument_id].floor
-        return line.say(floor.present(line.topic, wall))
+        encoder = self._encoders.get(channel) or self._open(channel, wall)
+        instrument_market = self._by_instrument[
+            encoder.market, encoder.instrument_id
+        ].instrument_market
+        return encoder.to_push(instrument_market.present(encoder.topic, wall))
 
-    def _open(self, channel: str, wall: float) -> Line:
-        line = self._line(channel)
-        assert line is not None, channel
-        stand = self._stand((line.market, line.instrument_id), wall)
-        stand.lines.setdefault(line.topic, []).append(line)
-        self._lines[channel] = line
-        return line
+    def _open(self, channel: str, wall: float) -> ChannelEncoder:
+        encoder = self._encoder(channel)
+        assert encoder is not None, channel
+        active = self._activate((encoder.market, encoder.instrument_id), wall)
+        active.encoders.setdefault(encoder.topic, []).append(encoder)
+        self._encoders[channel] = encoder
+        return encoder
 
-    def floor(self, market: str, instrument_id: str, wall: float) -> Floor | None:
+    def instrument_market(
+        self, market: str, instrument_id: str, wall: float
+    ) -> InstrumentMarket | None:
         """Where an instrument is traded, if there is such a one."""
         where = market, instrument_id
-        return self._stand(where, wall).floor if where in self._known else None
+        return (
+            self._activate(where, wall).instrument_market
+            if where in self._known
+            else None
+        )
 
-    def _stand(self, where: tuple[str, str], wall: float) -> _Stand:
+    def _activate(self, where: tuple[str, str], wall: float) -> _ActiveInstrument:
         if where not in self._by_instrument:
-            floor = Floor(self._known[where], self._seed, wall)
-            self._by_instrument[where] = _Stand(floor)
-            self._stands.append(self._by_instrument[where])
+            instrument_market = InstrumentMarket(self._known[where], self._seed, wall)
+            self._by_instrument[where] = _ActiveInstrument(instrument_market)
+            self._active_instruments.append(self._by_instrument[where])
         return self._by_instrument[where]
 
-    def _line(self, channel: str) -> Line | None:
-        return self._dialect.line(channel, self._known) or v5_data.line(
+    def _encoder(self, channel: str) -> ChannelEncoder | None:
+        return self._v3_format.encoder(channel, self._known) or v5_data.encoder(
             channel, self._markets, self._checksums
         )
 
     def due(self) -> float:
         """Seconds until the next update or the next look at the best levels."""
-        return min(self._steps.left, self._cuts.left)
+        return min(self._steps.left, self._samples.left)
 
     def advance(
         self, seconds: float, wall: float, wanted: Container[str]
-    ) -> Iterator[Push]:
+    ) -> Iterator[EncodedPush]:
         """Move on by *seconds*; the pushes of that time on the *wanted* channels."""
         while (wait := self.due()) <= seconds + _EPSILON:
             seconds -= wait
             self._pass(wait)
-            for stand in self._steps.take():
-                yield from stand.pushes(stand.floor.step(wall, stand.lines), wanted)
-            for stand in self._cuts.take():
-                yield from stand.pushes(stand.floor.cut(wall, stand.lines), wanted)
-                idle = stand.floor.idle(self._elapsed, wall)
-                yield from stand.pushes(idle, wanted)
+            for active in self._steps.take():
+                yield from active.pushes(
+                    active.instrument_market.step(wall, active.encoders), wanted
+                )
+            for active in self._samples.take():
+                yield from active.pushes(
+                    active.instrument_market.sample(wall, active.encoders), wanted
+                )
+                idle = active.instrument_market.idle(self._elapsed, wall)
+                yield from active.pushes(idle, wanted)
         self._pass(max(0.0, seconds))
 
     def _pass(self, seconds: float) -> None:
         self._elapsed += seconds
         self._steps.left -= seconds
-        self._cuts.left -= seconds
+        self._samples.left -= seconds
 
 
 class _Names(Collection[str]):

@@ -11,10 +11,10 @@ from typing import Any
 
 from ..venues import delivery
 from . import v3, v5, v5_data
-from .instruments import Instrument
+from .instruments import SyntheticInstrument
 from .market import Market
 from .v5_data import INST_TYPES, milliseconds
-from .values import Push, to_json
+from .values import EncodedPush, to_json
 
 # Of each the parameters that it must have, and may have (v5 documentation).
 _V5 = {
@@ -54,13 +54,13 @@ def is_private(channel: str) -> bool:
     return channel != "system/status" and _V3.fullmatch(channel) is not None
 
 
-def push(channel: str, element: Any, uid: str | None = None) -> Push:
+def push(channel: str, element: Any, uid: str | None = None) -> EncodedPush:
     """One element of any channel, private ones under v5 with the account's number."""
     if protocol(channel) == "v5":
         named = {"uid": uid} if uid and v5.is_private(channel) else {}
         return v5_data.push(channel, [element], **named)
     table = channel.partition(":")[0]
-    return Push(channel, to_json({"table": table, "data": [element]}))
+    return EncodedPush(channel, to_json({"table": table, "data": [element]}))
 
 
 class Catalogue(Collection[str]):
@@ -69,7 +69,7 @@ class Catalogue(Collection[str]):
     def __init__(self, market: Market) -> None:
         self._market = market
         # The newest state of accounts, as a script said it.
-        self._told: dict[str, Any] = {}
+        self._states: dict[str, Any] = {}
 
     def __contains__(self, channel: object) -> bool:
         if not isinstance(channel, str):
@@ -101,12 +101,12 @@ class Catalogue(Collection[str]):
         """Whether *channel* says a book by its changes."""
         return channel in self._market.channels and self._market.is_book(channel)
 
-    def tell(self, channel: str, element: Any) -> None:
+    def set_state(self, channel: str, element: Any) -> None:
         """*element* is now the state of *channel*, if that has one."""
         if _has_state(channel):
-            self._told[channel] = element
+            self._states[channel] = element
 
-    def present(self, channel: str, wall: float, uid: str | None) -> Push | None:
+    def present(self, channel: str, wall: float, uid: str | None) -> EncodedPush | None:
         """What a new subscriber of *channel* is sent at once, if anything."""
         if channel in self._market.channels:
             return self._market.present(channel, wall)
@@ -114,10 +114,10 @@ class Catalogue(Collection[str]):
             return self._instruments(channel)
         if not _has_state(channel):
             return None
-        element = self._told.get(channel) or _balance(channel, wall)
+        element = self._states.get(channel) or _balance(channel, wall)
         return push(channel, element, uid)
 
-    def _instruments(self, channel: str) -> Push | None:
+    def _instruments(self, channel: str) -> EncodedPush | None:
         wanted = v5.arg_of(channel)["instType"]
         found = [
             instrument(each)
@@ -171,7 +171,7 @@ def _balance(channel: str, wall: float) -> dict[str, Any]:
     return {"uTime": now, "totalEq": _TOTAL, "isoEq": "0", "details": details}
 
 
-def instrument(each: Instrument) -> dict[str, str]:
+def instrument(each: SyntheticInstrument) -> dict[str, str]:
     """What v5 says of an instrument: of its some forty fields those known here."""
     first, second, *rest = each.instrument_id.split("-")
     spot, option = each.market == "spot", each.market == "option"

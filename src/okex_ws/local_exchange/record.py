@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from .values import Push
+from .values import EncodedPush
 
 MAX_REQUESTS = 10_000
 
@@ -39,7 +39,7 @@ class _Kept:
 
     __slots__ = ("_at", "_push", "_read")
 
-    def __init__(self, at: float, push: Push) -> None:
+    def __init__(self, at: float, push: EncodedPush) -> None:
         self._at = at
         self._push = push
         self._read: tuple[Pushed, ...] | None = None
@@ -90,7 +90,7 @@ class Record:
             self._rest_requests.append(Asked(time.monotonic(), target))
             self._changed.notify_all()
 
-    def note_push(self, push: Push) -> None:
+    def note_push(self, push: EncodedPush) -> None:
         """*push* is about to be sent."""
         if not self._history:
             return

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 from .. import market_of
 from . import v5
-from .values import Push
+from .values import EncodedPush
 
 # The largest recorded message inflates to 19 kB.
 MAX_TEXT = 1 << 22
@@ -34,7 +34,7 @@ class Frame(NamedTuple):
 
     at: float
     line: int
-    push: Push
+    push: EncodedPush
     element: Any
     action: str | None
     market: str
@@ -151,5 +151,5 @@ def _frame(at: float, line: int, text: str, frame: str | bytes) -> Frame | None:
         market = message["table"].partition("/")[0]
     if not (market and isinstance(instrument_id, str)):
         raise ValueError(f"{instrument_id!r} is no instrument id")
-    push = Push(channel, text, frame)
+    push = EncodedPush(channel, text, frame)
     return Frame(at, line, push, element, message.get("action"), market, instrument_id)

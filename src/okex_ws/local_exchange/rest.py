@@ -14,13 +14,13 @@ from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, unquote
 
 from . import v3, v5_data
-from .floor import Floor
-from .instruments import Instrument
+from .floor import InstrumentMarket
+from .instruments import SyntheticInstrument
 from .market import SyntheticMarket
 from .others import instrument
 from .rest_faults import RestFault, RestFaults
 from .v5_data import INST_TYPES, milliseconds
-from .values import Deal, Period, Push, to_json
+from .values import Deal, EncodedPush, Period, to_json
 
 PREFIX = "/api/"
 # Of v5, in one request (documentation of August 2025); and the bars that the first of
@@ -44,7 +44,7 @@ _ABOUT_V3 = re.compile(
 _WHOLE = re.compile("[0-9]{1,19}")
 
 
-class Answer(NamedTuple):
+class RestResponse(NamedTuple):
     """An HTTP answer; *length* is what it says that its body has, if that is a lie."""
 
     status: int
@@ -61,41 +61,41 @@ class Refusal(Exception):
         self.status, self.code, self.message = status, code, message
 
 
-class Desk:
+class RestRequestHandler:
     """Answers for one *market*; *book* gives a channel's book to a late subscriber."""
 
     def __init__(
-        self, market: SyntheticMarket, book: Callable[[str, float], Push | None]
+        self, market: SyntheticMarket, book: Callable[[str, float], EncodedPush | None]
     ) -> None:
         self._market, self._book = market, book
         self._markets = {each.instrument_id: each.market for each in market.listed}
 
     def answer(
         self, target: str, wall: float, faults: RestFaults, fault: RestFault | None
-    ) -> Answer:
+    ) -> RestResponse:
         """What a GET of *target* gets, if *fault* is what goes wrong about it."""
         path, _, query = target.partition("?")
         how = fault.how if fault is not None else ""
         is_v5 = path.startswith("/api/v5/")
         if fault is not None and fault.answer is not None:
             status, headers, body = fault.answer
-            return Answer(status, body, headers)
+            return RestResponse(status, body, headers)
         if how in _SAID:
             status, code, message = _SAID[how]
-            return Answer(status, _error(is_v5, code, message))
+            return RestResponse(status, _error(is_v5, code, message))
         params = dict(parse_qsl(query))
         try:
             page = (self._v5 if is_v5 else self._v3)(path, params, wall)
         except Refusal as no:
-            return Answer(no.status, _error(is_v5, no.code, no.message))
+            return RestResponse(no.status, _error(is_v5, no.code, no.message))
         if isinstance(page, list):
             page = faults.page(f"{path} {params.get('instId')}", page, how)
         body = to_json({"code": "0", "msg": "", "data": page} if is_v5 else page)
         if how == "garbage":
-            return Answer(200, f"<html>{body[:40]}</html>")
+            return RestResponse(200, f"<html>{body[:40]}</html>")
         if how == "cut":
-            return Answer(200, body[: len(body) // 2], length=len(body.encode()))
-        return Answer(200, body)
+            return RestResponse(200, body[: len(body) // 2], length=len(body.encode()))
+        return RestResponse(200, body)
 
     # --- v5 -------------------------------------------------------------------------
 
@@ -111,16 +111,20 @@ class Desk:
             raise Refusal(404, 404, "Not Found")
         instrument_id = params.get("instId", "")
         market = self._markets.get(instrument_id)
-        floor = market and self._market.floor(market, instrument_id, wall)
-        if not floor:
+        instrument_market = market and self._market.instrument_market(
+            market, instrument_id, wall
+        )
+        if not instrument_market:
             raise Refusal(200, "51001", "Instrument ID does not exist.")
         if what == "books":
             return [self._book_v5(instrument_id, params, wall)]
         count = _count(params, "limit", MOST[what])
         if what.endswith("trades"):
             paged = what.startswith("history")
-            return _trades_v5(floor, _place(params, "after") if paged else None, count)
-        return _candles_v5(floor, what, params, count, wall)
+            return _trades_v5(
+                instrument_market, _place(params, "after") if paged else None, count
+            )
+        return _candles_v5(instrument_market, what, params, count, wall)
 
     def _families(self) -> list[str]:
         options = [each for each in self._market.listed if each.market == "option"]
@@ -171,15 +175,15 @@ class Desk:
                 for each in self._market.listed
                 if each.market == market and about in ("", _family(each))
             ]
-        floor = self._market.floor(market, about, wall)
-        if floor is None:
+        instrument_market = self._market.instrument_market(market, about, wall)
+        if instrument_market is None:
             raise Refusal(400, 30032, "The currency pair does not exist")
         if what == ("depth" if market == "swap" else "book"):
             return self._book_v3(market, about, params, wall)
         if what == "trades":
-            return _trades_v3(floor, params)
+            return _trades_v3(instrument_market, params)
         if what == "candles":
-            return _candles_v3(floor, params, wall)
+            return _candles_v3(instrument_market, params, wall)
         raise Refusal(404, 30000, "bad URL path")
 
     def _book_v3(
@@ -223,37 +227,51 @@ def _place(params: dict[str, str], name: str) -> int | None:
     return int(said)
 
 
-def _family(each: Instrument) -> str:
+def _family(each: SyntheticInstrument) -> str:
     return "-".join(each.instrument_id.split("-")[:2])
 
 
-def _trades_v5(floor: Floor, after: int | None, count: int) -> list[Any]:
+def _trades_v5(
+    instrument_market: InstrumentMarket, after: int | None, count: int
+) -> list[Any]:
     return [
-        json.loads(v5_data.trades_all(floor.instrument_id, floor.market, deal))
-        for deal in floor.trades_before(after, count)
+        json.loads(
+            v5_data.trades_all(
+                instrument_market.instrument_id, instrument_market.market, deal
+            )
+        )
+        for deal in instrument_market.trades_before(after, count)
     ]
 
 
 def _candles_v5(
-    floor: Floor, what: str, params: dict[str, str], count: int, wall: float
+    instrument_market: InstrumentMarket,
+    what: str,
+    params: dict[str, str],
+    count: int,
+    wall: float,
 ) -> list[Any]:
     bar = params.get("bar", "1m")
     period = v5_data.TOPICS.get(f"candle{bar}")
     if not isinstance(period, Period) or (what == "candles" and bar == "1s"):
         raise Refusal(200, "51000", "Parameter bar error.")
     after, before = _place(params, "after"), _place(params, "before")
-    bars = floor.candles(period, wall)
+    bars = instrument_market.candles(period, wall)
     if what == "candles":
         bars = bars[:RECENT_BARS]
     older = [each for each in bars if after is None or each.start * 1000 < after]
     newer = [each for each in older if before is None or each.start * 1000 > before]
     return [
-        json.loads(v5_data.candle(floor.instrument_id, floor.market, each))
+        json.loads(
+            v5_data.candle(
+                instrument_market.instrument_id, instrument_market.market, each
+            )
+        )
         for each in newer[:count]
     ]
 
 
-def _instrument_v3(each: Instrument) -> dict[str, Any]:
+def _instrument_v3(each: SyntheticInstrument) -> dict[str, Any]:
     said = instrument(each)
     family = _family(each)
     base, quote = family.split("-")
@@ -277,30 +295,40 @@ def _instrument_v3(each: Instrument) -> dict[str, Any]:
     }
 
 
-def _trades_v3(floor: Floor, params: dict[str, str]) -> list[Any]:
-    most, kept = TRADES_V3.get(floor.market, (100, 300))
+def _trades_v3(
+    instrument_market: InstrumentMarket, params: dict[str, str]
+) -> list[Any]:
+    most, kept = TRADES_V3.get(instrument_market.market, (100, 300))
     count = _count(params, "limit", most, most)
-    after = _place(params, "after") if floor.market != "spot" else None
-    last: list[Deal] = floor.trades_before(None, kept)
+    after = _place(params, "after") if instrument_market.market != "spot" else None
+    last: list[Deal] = instrument_market.trades_before(None, kept)
     older = [deal for deal in last if after is None or deal.id < after]
-    return [_trade_v3(floor, deal) for deal in older[:count]]
+    return [_trade_v3(instrument_market, deal) for deal in older[:count]]
 
 
-def _trade_v3(floor: Floor, deal: Deal) -> dict[str, str]:
-    said = v3.trade_element(floor.market, floor.instrument_id, deal)
+def _trade_v3(instrument_market: InstrumentMarket, deal: Deal) -> dict[str, str]:
+    said = v3.trade_element(
+        instrument_market.market, instrument_market.instrument_id, deal
+    )
     del said["instrument_id"]
-    return {"time": said["timestamp"], **said} if floor.market == "spot" else said
+    return (
+        {"time": said["timestamp"], **said}
+        if instrument_market.market == "spot"
+        else said
+    )
 
 
-def _candles_v3(floor: Floor, params: dict[str, str], wall: float) -> list[Any]:
+def _candles_v3(
+    instrument_market: InstrumentMarket, params: dict[str, str], wall: float
+) -> list[Any]:
     period = v3.TOPICS.get(f"candle{params.get('granularity', '60')}s")
     if not isinstance(period, Period):
         raise Refusal(400, 30024, "invalid granularity")
-    most, kept = BARS_V3.get(floor.market, (200, 1440))
+    most, kept = BARS_V3.get(instrument_market.market, (200, 1440))
     begin, end = _moment(params.get("start")), _moment(params.get("end"))
     return [
-        v3.candle_row(floor.market, each)
-        for each in floor.candles(period, wall)[:kept]
+        v3.candle_row(instrument_market.market, each)
+        for each in instrument_market.candles(period, wall)[:kept]
         if (begin is None or each.start >= begin) and (end is None or each.start <= end)
     ][:most]
 

@@ -117,7 +117,7 @@ class LocalExchange(Controls, RestControls):
         checks.whole("buffer_limit", buffer_limit, least=1)
         checks.whole("history", history, least=0)
         checks.offset("clock_offset", clock_offset)
-        dialect = v3.Dialect(level_fields, numbers_2018)
+        v3_format = v3.V3Format(level_fields, numbers_2018)
         self._market: Market
         if capture is None:
             self._market = SyntheticMarket(
@@ -125,11 +125,11 @@ class LocalExchange(Controls, RestControls):
                 instruments,
                 pace=pace,
                 interval=interval,
-                dialect=dialect,
+                v3_format=v3_format,
                 checksums=checksums,
             )
         else:
-            self._market = RecordedMarket(capture, repeat=repeat, dialect=dialect)
+            self._market = RecordedMarket(capture, repeat=repeat, v3_format=v3_format)
         self._ssl_context: ssl.SSLContext | None = None
         self._record = Record(history)
         self._hub = Hub(
@@ -331,7 +331,7 @@ class LocalExchange(Controls, RestControls):
         a recording. ``ValueError`` for a channel that is no incremental book.
         """
         self._check_book(channel)
-        return self._thread.call(lambda: self._hub.said(channel))
+        return self._thread.call(lambda: self._hub.last_book(channel))
 
     def wait_for(self, predicate: Callable[[], object], timeout: float = 10.0) -> bool:
         """Whether *predicate* came true within *timeout* seconds.

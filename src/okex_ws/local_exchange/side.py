@@ -8,7 +8,7 @@ from bisect import bisect_left, bisect_right, insort
 Level = tuple[int, int, int]
 
 
-class Side:
+class BookSide:
     """Prices in ticks, ascending, and what rests at each: (lots, orders)."""
 
     def __init__(self, is_bid: bool) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Container, Iterator
 
 from .depth import SIGNED_LEVELS
 from .faults import Faults
-from .values import Push
+from .values import EncodedPush
 
 # What can go wrong about a book, as `LocalExchange.spoil` explains.
 BOOK_FAULTS = (
@@ -46,44 +46,44 @@ class Spoiler:
     part of their sequence from then on, and is healed by nothing.
     """
 
-    def __init__(self, channel: str, present: Callable[[], Push | None]) -> None:
+    def __init__(self, channel: str, present: Callable[[], EncodedPush | None]) -> None:
         self._channel, self._present = channel, present
         self._shift = 0
-        self._held: Push | None = None
-        self._whole: Push | None = None
+        self._held: EncodedPush | None = None
+        self._whole: EncodedPush | None = None
 
-    def look(self, faults: Faults) -> None:
+    def keep_book(self, faults: Faults) -> None:
         """Keep the book as it is now, if a fault needs it before its next change."""
-        if faults.spoiled(self._channel, ("second snapshot",)):
+        if faults.active_fault(self._channel, ("second snapshot",)):
             self._whole = self._present()
 
-    def sent(self, push: Push, faults: Faults) -> list[Push]:
+    def sent(self, push: EncodedPush, faults: Faults) -> list[EncodedPush]:
         """What is sent in place of *push*."""
-        how = faults.spoiled(self._channel, _OF_UPDATES)
+        how = faults.active_fault(self._channel, _OF_UPDATES)
         # One that was held back goes first, if what it was held back for has ended.
         late = [] if how == "reorder" else self.release()
         pushes = None
         if how and '"action":"update"' in push.text and _LEVEL.search(push.text):
             pushes = self._spoiled(how, push)
             if pushes is not None and self._held is None:
-                faults.spent(self._channel, how)
+                faults.count_down(self._channel, how)
         sent = late + ([self.numbered(push)] if pushes is None else pushes)
-        if faults.spoiled(self._channel, ("retire",)):
+        if faults.active_fault(self._channel, ("retire",)):
             sent = [
                 _reworded(each, _CHECKSUM.sub(_RETIRED, each.text)) for each in sent
             ]
         return sent
 
-    def release(self) -> list[Push]:
+    def release(self) -> list[EncodedPush]:
         """A message that was held back, if one was."""
         late, self._held = self._held, None
         return [late] if late else []
 
-    def numbered(self, push: Push) -> Push:
+    def numbered(self, push: EncodedPush) -> EncodedPush:
         """*push* with the numbers of the sequence as its receivers know it."""
         return _renumbered(push, self._shift, self._shift)
 
-    def _spoiled(self, how: str, push: Push) -> list[Push] | None:
+    def _spoiled(self, how: str, push: EncodedPush) -> list[EncodedPush] | None:
         """An update with that fault; ``None`` for one that cannot have it."""
         if how == "reset":
             before = self._shift
@@ -106,7 +106,7 @@ class Spoiler:
             return _flipped(push, self._best())
         return _negative(push) if how == "negative" else [push]
 
-    def _turned(self, push: Push) -> list[Push]:
+    def _turned(self, push: EncodedPush) -> list[EncodedPush]:
         late = self.release()
         if late:
             return [push, *late]
@@ -125,7 +125,7 @@ class Spoiler:
 _RETIRED = '"checksum":0'
 
 
-def _flipped(push: Push, best: Container[str]) -> list[Push] | None:
+def _flipped(push: EncodedPush, best: Container[str]) -> list[EncodedPush] | None:
     """The last digit of one size among the *best* is another, and the size not zero."""
     for level in _resting(push.text):
         if level[1] in best:
@@ -136,7 +136,7 @@ def _flipped(push: Push, best: Container[str]) -> list[Push] | None:
     return None
 
 
-def _negative(push: Push) -> list[Push] | None:
+def _negative(push: EncodedPush) -> list[EncodedPush] | None:
     """One size has a minus sign."""
     for level in _resting(push.text):
         at = level.start(2)
@@ -149,7 +149,7 @@ def _resting(text: str) -> Iterator[re.Match[str]]:
     return (level for level in _LEVEL.finditer(text) if level[2].strip("0."))
 
 
-def _renumbered(push: Push, before: int, after: int) -> Push:
+def _renumbered(push: EncodedPush, before: int, after: int) -> EncodedPush:
     """*push* with so much more as ``prevSeqId``, and so much as ``seqId``."""
     more = {"prevSeqId": before, "seqId": after}
 
@@ -161,8 +161,10 @@ def _renumbered(push: Push, before: int, after: int) -> Push:
     return _reworded(push, _NUMBERS.sub(number, push.text))
 
 
-def _reworded(push: Push, text: str) -> Push:
+def _reworded(push: EncodedPush, text: str) -> EncodedPush:
     """*push* with another text; of v3 as one that is still to be deflated."""
     if text == push.text:
         return push
-    return Push(push.channel, text, text if isinstance(push.frame, str) else None)
+    return EncodedPush(
+        push.channel, text, text if isinstance(push.frame, str) else None
+    )

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from .. import OrderBook
-from .values import Push
+from .values import EncodedPush
 
 
 class Said(NamedTuple):
@@ -24,7 +24,7 @@ class Said(NamedTuple):
 NOTHING = Said(OrderBook(), None, 0.0)
 
 
-def said(snapshot: Push | None) -> Said:
+def read_snapshot(snapshot: EncodedPush | None) -> Said:
     """What a snapshot says; nothing, if there is none."""
     if snapshot is None:
         return NOTHING

@@ -15,14 +15,14 @@ from typing import Any, NamedTuple
 
 from .values import (
     Best,
-    Candle,
     Change,
+    ChannelEncoder,
     Deal,
+    EncodedPush,
     Funding,
-    Line,
     Mark,
+    MarketCandle,
     Period,
-    Push,
     Row,
     Summary,
     Topic,
@@ -72,7 +72,7 @@ TOPICS: dict[str, Topic] = {
 _MARKETS = {"funding_rate": ("swap",), "mark_price": ("futures", "swap")}
 
 
-class Request(NamedTuple):
+class V3Request(NamedTuple):
     """What a client asked: *op* is ``'ping'``, ``'subscribe'``, ``'unsubscribe'``.
 
     Or ``'login'``, whose *args* are key, passphrase, timestamp and signature. *op* is
@@ -91,24 +91,24 @@ def deflate(text: str | bytes) -> bytes:
     return packer.compress(data) + packer.flush()
 
 
-def read_request(message: str | bytes) -> Request:
+def read_request(message: str | bytes) -> V3Request:
     """What *message* asks for; never raises, whatever a client sends."""
     if message == "ping":
-        return Request("ping")
+        return V3Request("ping")
     try:
         request = json.loads(message) if isinstance(message, str) else None
     except (ValueError, RecursionError):
         request = None
     if not isinstance(request, dict):
-        return Request("")
+        return V3Request("")
     op, args = request.get("op"), request.get("args")
     if op not in ("subscribe", "unsubscribe", "login") or not isinstance(args, list):
-        return Request("")
+        return V3Request("")
     if not args or not all(isinstance(each, str) for each in args):
-        return Request("")
+        return V3Request("")
     if op == "login" and len(args) != 4:
-        return Request("")
-    return Request(op, tuple(args))
+        return V3Request("")
+    return V3Request(op, tuple(args))
 
 
 def acknowledgement(op: str, channel: str) -> str:
@@ -145,7 +145,7 @@ def names(market: str, instrument_id: str) -> Iterable[str]:
             yield f"{market}/{topic}:{instrument_id}"
 
 
-class Dialect(NamedTuple):
+class V3Format(NamedTuple):
     """How books and trades are written: levels of three or four, and numbers.
 
     *level_fields* ``None`` is each market's own form. *numbers_2018* writes numbers as
@@ -156,9 +156,9 @@ class Dialect(NamedTuple):
     level_fields: int | None = None
     numbers_2018: bool = False
 
-    def line(
+    def encoder(
         self, channel: str, instruments: Collection[tuple[str, str]]
-    ) -> Line | None:
+    ) -> ChannelEncoder | None:
         """What *channel* says, if it is about one of *instruments*: (market, id)."""
         table, _, instrument_id = channel.partition(":")
         market, _, topic = table.partition("/")
@@ -167,14 +167,14 @@ class Dialect(NamedTuple):
         if market not in _MARKETS.get(topic, (market,)):
             return None
 
-        def say(value: Any) -> Push | None:
-            return self._say(market, topic, instrument_id, value)
+        def to_push(value: Any) -> EncodedPush | None:
+            return self._to_push(market, topic, instrument_id, value)
 
-        return Line(channel, TOPICS[topic], instrument_id, market, say)
+        return ChannelEncoder(channel, TOPICS[topic], instrument_id, market, to_push)
 
-    def _say(
+    def _to_push(
         self, market: str, topic: str, instrument_id: str, value: Any
-    ) -> Push | None:
+    ) -> EncodedPush | None:
         if isinstance(value, Change):
             # That a book is idle is said under v5 only.
             if value.is_idle:
@@ -188,7 +188,7 @@ class Dialect(NamedTuple):
         table, named = f"{market}/{topic}", {"instrument_id": instrument_id}
         if isinstance(value, Summary):
             return push(table, _ticker(market, instrument_id, value))
-        if isinstance(value, Candle):
+        if isinstance(value, MarketCandle):
             return push(table, {"candle": candle_row(market, value), **named})
         if isinstance(value, Funding):
             return push(table, _funding(instrument_id, value))
@@ -212,15 +212,17 @@ class Dialect(NamedTuple):
         asks: Iterable[Row],
         bids: Iterable[Row],
         timestamp: str,
-    ) -> Push:
+    ) -> EncodedPush:
         """A push of the best levels; the caller gives five of each side at most."""
         text = (
             f'{{"table":"{market}/depth5","data":[{{{self._sides(market, asks, bids)},'
             f'"instrument_id":"{instrument_id}","timestamp":{to_json(timestamp)}}}]}}'
         )
-        return Push(f"{market}/depth5:{instrument_id}", text)
+        return EncodedPush(f"{market}/depth5:{instrument_id}", text)
 
-    def book(self, market: str, topic: str, instrument_id: str, book: Change) -> Push:
+    def book(
+        self, market: str, topic: str, instrument_id: str, book: Change
+    ) -> EncodedPush:
         """A push of a book, whole or changed, with its checksum."""
         action = "partial" if book.is_snapshot else "update"
         text = (
@@ -229,7 +231,7 @@ class Dialect(NamedTuple):
             f"{self._sides(market, book.asks, book.bids)},"
             f'"timestamp":"{iso(book.at)}","checksum":{book.checksum()}}}]}}'
         )
-        return Push(f"{market}/{topic}:{instrument_id}", text)
+        return EncodedPush(f"{market}/{topic}:{instrument_id}", text)
 
     def _sides(self, market: str, asks: Iterable[Row], bids: Iterable[Row]) -> str:
         sides = {"asks": self.levels(market, asks), "bids": self.levels(market, bids)}
@@ -241,7 +243,7 @@ class Dialect(NamedTuple):
             for side, rows in sides.items()
         )
 
-    def trade(self, market: str, element: Mapping[str, str]) -> Push:
+    def trade(self, market: str, element: Mapping[str, str]) -> EncodedPush:
         """A push of one trade, whose *element* is in the wire's order of keys."""
         if not (self.numbers_2018 and market == "futures"):
             return push(f"{market}/trade", element)
@@ -251,10 +253,10 @@ class Dialect(NamedTuple):
             for key, value in element.items()
         )
         text = f'{{"table":"{market}/trade","data":[{{{fields}}}]}}'
-        return Push(f"{market}/trade:{element['instrument_id']}", text)
+        return EncodedPush(f"{market}/trade:{element['instrument_id']}", text)
 
 
-OWN_FORM = Dialect()
+DEFAULT_FORMAT = V3Format()
 
 
 def _bare(row: Row, quoted: int) -> str:
@@ -300,7 +302,7 @@ def _ticker(market: str, instrument_id: str, summary: Summary) -> dict[str, str]
     return ticker
 
 
-def candle_row(market: str, candle: Candle) -> list[str]:
+def candle_row(market: str, candle: MarketCandle) -> list[str]:
     """Six items on spot, and elsewhere the volume in coins as the seventh."""
     items = [iso(candle.start), *candle[1:6], candle.volume_ccy]
     return items[:6] if market == "spot" else items
@@ -318,10 +320,12 @@ def _funding(instrument_id: str, funding: Funding) -> dict[str, str]:
     }
 
 
-def push(table: str, element: Mapping[str, Any], action: str | None = None) -> Push:
+def push(
+    table: str, element: Mapping[str, Any], action: str | None = None
+) -> EncodedPush:
     """A push of one element, as all 7,148 recorded data messages are."""
     message: dict[str, Any] = {"table": table}
     if action:
         message["action"] = action
     message["data"] = [element]
-    return Push(f"{table}:{element['instrument_id']}", to_json(message))
+    return EncodedPush(f"{table}:{element['instrument_id']}", to_json(message))

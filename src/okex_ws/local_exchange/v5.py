@@ -57,7 +57,7 @@ class Arg(NamedTuple):
     said: Mapping[str, str]
 
 
-class Request(NamedTuple):
+class V5Request(NamedTuple):
     """What a client asked: *op* is ``'ping'``, ``'subscribe'``, ``'unsubscribe'``.
 
     Or ``'login'``, whose *args* are the objects as they came. *op* is ``''`` for what
@@ -70,26 +70,26 @@ class Request(NamedTuple):
     wrong: str = INVALID_REQUEST
 
 
-def read_request(message: str | bytes) -> Request:
+def read_request(message: str | bytes) -> V5Request:
     """What *message* asks for; never raises, whatever a client sends."""
     if message == "ping":
-        return Request("ping")
+        return V5Request("ping")
     try:
         request = json.loads(message) if isinstance(message, str) else None
     except (ValueError, RecursionError):
         request = None
     if not isinstance(request, dict):
-        return Request("")
+        return V5Request("")
     named = request.get("id")
     if named is not None and not (isinstance(named, str) and _ID.fullmatch(named)):
-        return Request("")
+        return V5Request("")
     op, args = request.get("op"), request.get("args")
     if op not in ("subscribe", "unsubscribe", "login") or not isinstance(args, list):
-        return Request("", (), named)
+        return V5Request("", (), named)
     read = args if op == "login" else [_arg(each) for each in args]
     if not read or None in read:
-        return Request("", (), named, INVALID_ARGS)
-    return Request(op, tuple(read), named)
+        return V5Request("", (), named, INVALID_ARGS)
+    return V5Request(op, tuple(read), named)
 
 
 def _arg(said: object) -> Arg | None:

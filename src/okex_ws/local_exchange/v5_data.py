@@ -11,14 +11,14 @@ from typing import Any
 from . import v5
 from .values import (
     Best,
-    Candle,
     Change,
+    ChannelEncoder,
     Deal,
+    EncodedPush,
     Funding,
-    Line,
     Mark,
+    MarketCandle,
     Period,
-    Push,
     Row,
     Summary,
     Topic,
@@ -72,9 +72,9 @@ def names(market: str, instrument_id: str) -> Iterable[str]:
             yield f"{name}:{instrument_id}"
 
 
-def line(
+def encoder(
     channel: str, markets: Mapping[str, str], checksums: bool = False
-) -> Line | None:
+) -> ChannelEncoder | None:
     """What *channel* says, if its instrument is one of *markets*: its market by id.
 
     The checksum of a book is 0, as it is since June 2026, or with *checksums* real.
@@ -88,32 +88,32 @@ def line(
     head = f'{{"arg":{to_json(v5.arg_of(channel))},"data":['
     words = _WORDS.get(name, candle)
 
-    def say(value: Any) -> Push:
+    def to_push(value: Any) -> EncodedPush:
         if isinstance(value, Change):
             return _book(channel, value, value.checksum() if checksums else 0)
         text = f"{head}{words(instrument_id, market, value)}]}}"
-        return Push(channel, text, text)
+        return EncodedPush(channel, text, text)
 
-    return Line(channel, TOPICS[name], instrument_id, market, say)
+    return ChannelEncoder(channel, TOPICS[name], instrument_id, market, to_push)
 
 
-def push(channel: str, elements: Sequence[Any], **arg: str) -> Push:
+def push(channel: str, elements: Sequence[Any], **arg: str) -> EncodedPush:
     """A push of any channel; *arg* is what its argument says besides."""
     message = {"arg": {**v5.arg_of(channel), **arg}, "data": elements}
     text = to_json(message)
-    return Push(channel, text, text)
+    return EncodedPush(channel, text, text)
 
 
-def book(channel: str, action: str | None, element: Mapping[str, Any]) -> Push:
+def book(channel: str, action: str | None, element: Mapping[str, Any]) -> EncodedPush:
     """A push of a book, whole or changed."""
     message: dict[str, Any] = {"arg": v5.arg_of(channel)}
     if action:
         message["action"] = action
     text = to_json({**message, "data": [element]})
-    return Push(channel, text, text)
+    return EncodedPush(channel, text, text)
 
 
-def _book(channel: str, change: Change, checksum: int) -> Push:
+def _book(channel: str, change: Change, checksum: int) -> EncodedPush:
     action = "snapshot" if change.is_snapshot else "update"
     text = (
         f'{{"arg":{to_json(v5.arg_of(channel))},"action":"{action}","data":[{{'
@@ -121,7 +121,7 @@ def _book(channel: str, change: Change, checksum: int) -> Push:
         f'"ts":"{milliseconds(change.at)}","checksum":{checksum},'
         f'"prevSeqId":{change.prev_seq},"seqId":{change.seq}}}]}}'
     )
-    return Push(channel, text, text)
+    return EncodedPush(channel, text, text)
 
 
 def milliseconds(seconds: float) -> str:
@@ -190,7 +190,7 @@ def _tickers(instrument_id: str, market: str, summary: Summary) -> str:
     )
 
 
-def candle(instrument_id: str, market: str, candle: Candle) -> str:
+def candle(instrument_id: str, market: str, candle: MarketCandle) -> str:
     """One bar."""
     start, *texts, closed = candle
     return to_json([milliseconds(start), *texts, "1" if closed else "0"])

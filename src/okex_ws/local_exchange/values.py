@@ -105,7 +105,7 @@ class Summary(NamedTuple):
     at: float
 
 
-class Candle(NamedTuple):
+class MarketCandle(NamedTuple):
     """One bar, open or closed; *volume_ccy* as the *value* of a `Summary`."""
 
     start: int
@@ -136,7 +136,7 @@ class Mark(NamedTuple):
     at: float
 
 
-class Push(NamedTuple):
+class EncodedPush(NamedTuple):
     """One data message: its channel by key, its text, and its frame.
 
     *frame* is what goes over the wire: text under v5, the recorded bytes of v3, and
@@ -159,7 +159,7 @@ class Push(NamedTuple):
         return self.elements[0]
 
 
-class Line(NamedTuple):
+class ChannelEncoder(NamedTuple):
     """A channel about one instrument: its key, its topic, and how it is worded.
 
     What its protocol has no words for is said as ``None``.
@@ -169,7 +169,7 @@ class Line(NamedTuple):
     topic: Topic
     instrument_id: str
     market: str
-    say: Callable[[Any], Push | None]
+    to_push: Callable[[Any], EncodedPush | None]
 
 
 def to_json(value: object) -> str:

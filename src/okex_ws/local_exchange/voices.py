@@ -11,20 +11,20 @@ from typing import Any, ClassVar, NamedTuple, Protocol, Union
 
 from . import others, v3, v5
 from .faults import Rejection
-from .logins import Flaw, Login
+from .logins import Flaw, LoginArguments
 
 # The code and the words of an error.
 Error = tuple[Union[int, str], str]
 
 
-class Wanted(NamedTuple):
+class RequestedChannel(NamedTuple):
     """One channel that a client asks for: its key, and its name as it was given."""
 
     channel: str
     said: Any
 
 
-class Heard(NamedTuple):
+class ParsedRequest(NamedTuple):
     """What a client asked, whatever its protocol.
 
     *op* is ``'ping'``, ``'subscribe'``, ``'unsubscribe'``, ``'login'`` or, with an
@@ -32,13 +32,13 @@ class Heard(NamedTuple):
     """
 
     op: str
-    channels: tuple[Wanted, ...] = ()
+    channels: tuple[RequestedChannel, ...] = ()
     id: str | None = None
-    login: Login | None = None
+    login: LoginArguments | None = None
     error: Error = (0, "")
 
 
-class Voice(Protocol):
+class ClientDialect(Protocol):
     """One protocol on one connection."""
 
     protocol: str
@@ -47,7 +47,7 @@ class Voice(Protocol):
     REPEATED_LOGIN: Error
     FLAWS: ClassVar[Mapping[Flaw, Error]]
 
-    def read(self, message: str | bytes) -> Heard:
+    def read(self, message: str | bytes) -> ParsedRequest:
         """What *message* asks for; never raises."""
         ...
 
@@ -59,7 +59,9 @@ class Voice(Protocol):
         """The payload that answers ``ping``; *plain* is a text frame in any case."""
         ...
 
-    def acknowledgement(self, op: str, wanted: Wanted, named: str | None) -> str:
+    def acknowledgement(
+        self, op: str, wanted: RequestedChannel, named: str | None
+    ) -> str:
         """The event for one channel of the request of id *named*."""
         ...
 
@@ -75,7 +77,9 @@ class Voice(Protocol):
         """An event that nobody asked for, which v3 has not."""
         ...
 
-    def refusal(self, wanted: Wanted, is_known: bool, is_allowed: bool) -> Error | None:
+    def refusal(
+        self, wanted: RequestedChannel, is_known: bool, is_allowed: bool
+    ) -> Error | None:
         """Why a channel cannot be had on this connection, if that is so.
 
         *is_allowed* is whether this client may have it, be it for all or for those who
@@ -83,12 +87,12 @@ class Voice(Protocol):
         """
         ...
 
-    def rejection(self, rejection: Rejection, wanted: Wanted) -> Error:
+    def rejection(self, rejection: Rejection, wanted: RequestedChannel) -> Error:
         """The error for a channel that is rejected on purpose."""
         ...
 
 
-class _V3:
+class _V3Dialect:
     """v3: deflated frames, errors that are numbers."""
 
     protocol = "v3"
@@ -110,17 +114,17 @@ class _V3:
         (v3.SIGN_BLANK, "Sign cannot be blank"),
     )
 
-    def read(self, message: str | bytes) -> Heard:
+    def read(self, message: str | bytes) -> ParsedRequest:
         request = v3.read_request(message)
         if not request.op:
-            return Heard("", error=(v3.UNRECOGNISED, v3.unrecognised(message)))
+            return ParsedRequest("", error=(v3.UNRECOGNISED, v3.unrecognised(message)))
         if request.op != "login":
-            wanted = tuple(Wanted(each, each) for each in request.args)
-            return Heard(request.op, wanted)
+            wanted = tuple(RequestedChannel(each, each) for each in request.args)
+            return ParsedRequest(request.op, wanted)
         for text, error in zip(request.args, self._BLANK, strict=True):
             if not text:
-                return Heard("", error=error)
-        return Heard("login", login=Login(*request.args))
+                return ParsedRequest("", error=error)
+        return ParsedRequest("login", login=LoginArguments(*request.args))
 
     def frame(self, text: str) -> str | bytes:
         return v3.deflate(text)
@@ -128,7 +132,9 @@ class _V3:
     def pong(self, plain: bool) -> str | bytes:
         return "pong" if plain else _PONG
 
-    def acknowledgement(self, op: str, wanted: Wanted, named: str | None) -> str:
+    def acknowledgement(
+        self, op: str, wanted: RequestedChannel, named: str | None
+    ) -> str:
         return v3.acknowledgement(op, wanted.channel)
 
     def error(self, error: Error, named: str | None = None) -> str:
@@ -140,7 +146,9 @@ class _V3:
     def event(self, name: str, **fields: object) -> str | None:
         return None
 
-    def refusal(self, wanted: Wanted, is_known: bool, is_allowed: bool) -> Error | None:
+    def refusal(
+        self, wanted: RequestedChannel, is_known: bool, is_allowed: bool
+    ) -> Error | None:
         channel = wanted.channel
         if others.protocol(channel) != "v3" or not is_known:
             return v3.NO_SUCH_CHANNEL, v3.no_such_channel(channel)
@@ -148,11 +156,11 @@ class _V3:
             return v3.NOT_LOGGED_IN, f"Channel {channel} needs a login"
         return None
 
-    def rejection(self, rejection: Rejection, wanted: Wanted) -> Error:
+    def rejection(self, rejection: Rejection, wanted: RequestedChannel) -> Error:
         return rejection.code, rejection.message
 
 
-class _V5:
+class _V5Dialect:
     """v5: text frames, errors with text codes, and an id for the connection itself."""
 
     protocol = "v5"
@@ -174,21 +182,23 @@ class _V5:
         self.path = path
         self.connection_id = secrets.token_hex(4)
 
-    def read(self, message: str | bytes) -> Heard:
+    def read(self, message: str | bytes) -> ParsedRequest:
         request = v5.read_request(message)
         named = request.id
         if not request.op:
             error = (request.wrong, v5.unrecognised(message))
-            return Heard("", id=named, error=error)
+            return ParsedRequest("", id=named, error=error)
         if request.op != "login":
-            wanted = tuple(Wanted(each.channel, each.said) for each in request.args)
-            return Heard(request.op, wanted, named)
+            wanted = tuple(
+                RequestedChannel(each.channel, each.said) for each in request.args
+            )
+            return ParsedRequest(request.op, wanted, named)
         if len(request.args) > 1:
-            return Heard("", id=named, error=self.REPEATED_LOGIN)
+            return ParsedRequest("", id=named, error=self.REPEATED_LOGIN)
         login = _login(request.args[0])
         if login is None:
-            return Heard("", id=named, error=(v5.INVALID_ARGS, "Invalid args"))
-        return Heard("login", (), named, login)
+            return ParsedRequest("", id=named, error=(v5.INVALID_ARGS, "Invalid args"))
+        return ParsedRequest("login", (), named, login)
 
     def frame(self, text: str) -> str | bytes:
         # A client can make us repeat a lone surrogate to it, as under v3.
@@ -197,7 +207,9 @@ class _V5:
     def pong(self, plain: bool) -> str | bytes:
         return "pong"
 
-    def acknowledgement(self, op: str, wanted: Wanted, named: str | None) -> str:
+    def acknowledgement(
+        self, op: str, wanted: RequestedChannel, named: str | None
+    ) -> str:
         return v5.event(op, self.connection_id, named, arg=wanted.said)
 
     def error(self, error: Error, named: str | None = None) -> str:
@@ -210,7 +222,9 @@ class _V5:
     def event(self, name: str, **fields: object) -> str | None:
         return v5.event(name, self.connection_id, None, **fields)
 
-    def refusal(self, wanted: Wanted, is_known: bool, is_allowed: bool) -> Error | None:
+    def refusal(
+        self, wanted: RequestedChannel, is_known: bool, is_allowed: bool
+    ) -> Error | None:
         channel, home = wanted.channel, v5.home(wanted.channel)
         if others.protocol(channel) != "v5" or not is_known:
             return v5.NO_SUCH_CHANNEL, v5.no_such_channel(wanted.said)
@@ -224,7 +238,7 @@ class _V5:
             return v5.NOT_LOGGED_IN, "Please log in"
         return None
 
-    def rejection(self, rejection: Rejection, wanted: Wanted) -> Error:
+    def rejection(self, rejection: Rejection, wanted: RequestedChannel) -> Error:
         named = f"{v5.words(wanted.said)} " if rejection.named else ""
         return rejection.code, named + rejection.message
 
@@ -232,12 +246,14 @@ class _V5:
 _PONG = v3.deflate("pong")
 
 
-def _login(said: object) -> Login | None:
+def _login(said: object) -> LoginArguments | None:
     if not isinstance(said, dict):
         return None
     names = ("apiKey", "passphrase", "timestamp", "sign")
     fields = [each for name in names if isinstance(each := said.get(name), str)]
-    return Login(*fields) if len(fields) == len(names) and all(fields) else None
+    return (
+        LoginArguments(*fields) if len(fields) == len(names) and all(fields) else None
+    )
 
 
 PATH_V3 = "/ws/v3"
@@ -245,9 +261,9 @@ BASE_V5 = "/ws/v5"
 _PATHS_V5 = {f"{BASE_V5}/{name}": name for name in (v5.PUBLIC, v5.BUSINESS, v5.PRIVATE)}
 
 
-def voice(target: str) -> Voice | None:
+def dialect(target: str) -> ClientDialect | None:
     """Who speaks on a path; a query after it means nothing. ``None`` for no path."""
     path = target.partition("?")[0]
     if path == PATH_V3:
-        return _V3()
-    return _V5(_PATHS_V5[path]) if path in _PATHS_V5 else None
+        return _V3Dialect()
+    return _V5Dialect(_PATHS_V5[path]) if path in _PATHS_V5 else None

@@ -9,19 +9,19 @@ from ..credentials import Credentials
 from ..wire import (
     BookData,
     CandleData,
+    ChannelName,
     DepthData,
     FundingData,
     Message,
-    Name,
-    Path,
     Push,
     Request,
+    SocketPath,
     TickerData,
     TradeData,
 )
 
 
-class Wire(Protocol):
+class WireProtocol(Protocol):
     """What the library needs to know of a protocol. Pure and stateless.
 
     Raises `WireError`, and nothing else, for whatever a peer may send; ``ValueError``
@@ -36,26 +36,26 @@ class Wire(Protocol):
         """The library's one name of what a user calls *name*."""
         ...
 
-    def channel(self, topic: str, market: str, instrument_id: str) -> Name:
+    def channel(self, topic: str, market: str, instrument_id: str) -> ChannelName:
         """The channel of a *topic* (not any name) for one instrument."""
         ...
 
-    def raw_channel(self, name: str, market: str, instrument_id: str) -> Name:
+    def raw_channel(self, name: str, market: str, instrument_id: str) -> ChannelName:
         """The channel that the venue calls *name*, known or not, as decoded data."""
         ...
 
-    def raw(self, argument: object) -> Name:
+    def raw(self, argument: object) -> ChannelName:
         """The channel that is the *argument* of a subscribe request, as decoded data.
 
         A ``str`` under v3, a mapping (or the bare name of a channel) under v5.
         """
         ...
 
-    def path(self, channel: str) -> Path:
+    def path(self, channel: str) -> SocketPath:
         """Where a channel lives."""
         ...
 
-    def url(self, endpoint: str, path: Path) -> str:
+    def url(self, endpoint: str, path: SocketPath) -> str:
         """The URL of a *path* at one of the venue's endpoints."""
         ...
 
@@ -94,7 +94,7 @@ class Wire(Protocol):
         """The channels that an error's text names."""
         ...
 
-    def is_passing(self, code: int | str) -> bool:
+    def is_transient(self, code: int | str) -> bool:
         """Whether an error with this code goes away by itself."""
         ...
 

@@ -13,12 +13,12 @@ from typing import Any, ClassVar, ParamSpec, TypeVar
 
 from ..errors import WireError
 from ..numerals import quote
-from ..wire import Message, Name, Push, Request
+from ..wire import ChannelName, Message, Push, Request
 from .names import (
     ALIASES,
     BOOKS,
     KNOWN,
-    Known,
+    ChannelSpec,
     check_market,
     check_name,
     find,
@@ -38,15 +38,15 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class Common(ABC):
-    """The half of a `Wire` that does not depend on the protocol."""
+class ProtocolBase(ABC):
+    """The half of a `WireProtocol` that does not depend on the protocol."""
 
     name: ClassVar[str]
     PING = "ping"
     # Bytes of a request.
     max_request: ClassVar[int]
     # Codes of errors that go away by themselves.
-    passing: ClassVar[frozenset[str]]
+    transient: ClassVar[frozenset[str]]
     # Codes that say that one is logged in already.
     repeated_login: ClassVar[frozenset[str]]
 
@@ -61,16 +61,16 @@ class Common(ABC):
         """The library's one name of what a user calls *name*."""
         return find(name, self.name).topic
 
-    def channel(self, topic: str, market: str, instrument_id: str) -> Name:
+    def channel(self, topic: str, market: str, instrument_id: str) -> ChannelName:
         """The channel of a *topic* for one instrument."""
         known = find(topic, self.name)
         check_market(known, self.name, market)
         own = known.of(self.name, market)
         assert own is not None
         key = self._key(own, market, instrument_id, known.by_type)
-        return Name(key, known.topic, instrument_id, known.kind, known.levels)
+        return ChannelName(key, known.topic, instrument_id, known.kind, known.levels)
 
-    def raw_channel(self, name: str, market: str, instrument_id: str) -> Name:
+    def raw_channel(self, name: str, market: str, instrument_id: str) -> ChannelName:
         """The channel that the venue calls *name*, known or not, as decoded data.
 
         What has a type of its own is a ``ValueError``: it is given in ``channels=``.
@@ -80,10 +80,12 @@ class Common(ABC):
             known = self._known_as(name) or find(name, self.name)
             self._refuse_typed(known, name, "name it in channels=")
             return self.channel(known.topic, market, instrument_id)
-        return Name(self._key(name, market, instrument_id), name, instrument_id, "data")
+        return ChannelName(
+            self._key(name, market, instrument_id), name, instrument_id, "data"
+        )
 
     @abstractmethod
-    def _known_as(self, name: str) -> Known | None:
+    def _known_as(self, name: str) -> ChannelSpec | None:
         """What the protocol itself calls *name*, if that is known."""
 
     def _check_size(self, key: str) -> None:
@@ -91,21 +93,21 @@ class Common(ABC):
         self.request("unsubscribe", [key], 10**9)
 
     @staticmethod
-    def _refuse_typed(known: Known, name: str, instead: str) -> None:
+    def _refuse_typed(known: ChannelSpec, name: str, instead: str) -> None:
         if known.kind != "data":
             raise ValueError(f"channel {name!r} has a type of its own: {instead}")
 
-    def _raw(self, key: str, name: str, instrument_id: str, whole: bool) -> Name:
-        """The `Name` of a raw *key*: that of `channel`, where one has the same key.
+    def _raw(self, key: str, name: str, instrument_id: str, whole: bool) -> ChannelName:
+        """The name of a raw *key*: that of `channel`, where one has the same key.
 
         *whole* is whether what a channel of *name* wants was given, and nothing else.
         """
         self._check_size(key)
         known = self._known_as(name)
         if known is None:
-            return Name(key, key, instrument_id, "data")
+            return ChannelName(key, key, instrument_id, "data")
         self._refuse_typed(known, name, "WSSubscription(..., channels=...) gives it")
-        return Name(key, known.topic if whole else key, instrument_id, "data")
+        return ChannelName(key, known.topic if whole else key, instrument_id, "data")
 
     @abstractmethod
     def _key(
@@ -217,9 +219,9 @@ class Common(ABC):
         assert isinstance(again, Push)
         return again
 
-    def is_passing(self, code: int | str) -> bool:
+    def is_transient(self, code: int | str) -> bool:
         """Whether asking again may help."""
-        return str(code) in self.passing
+        return str(code) in self.transient
 
     def repeats_login(self, code: int | str) -> bool:
         """Whether one is logged in already."""

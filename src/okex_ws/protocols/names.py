@@ -23,7 +23,7 @@ _DERIVATIVES = ("futures", "swap", "option")
 _MAX_VALUE = 256
 
 
-class Known(NamedTuple):
+class ChannelSpec(NamedTuple):
     """One thing that is published of an instrument, and who calls it what.
 
     *kind* is what its items are, *markets* those that have it, *v3_markets* those that
@@ -63,46 +63,48 @@ _MORE_BARS = ("2D", "3D", "5D", "1M", "3M", "6M", "1Y")
 _UTC_BARS = ("6H", "12H", "1D", "2D", "3D", "5D", "1W", "1M", "3M", "1Y")
 
 
-def _candles() -> list[Known]:
+def _candles() -> list[ChannelSpec]:
     bars = [*_MORE_BARS, *(f"{bar}utc" for bar in _UTC_BARS)]
     own = [f"candle{bar}" for bar in bars]
     marks = [f"mark-price-candle{bar}" for bar in (*(bar for _, bar in _BARS), *bars)]
     both = [(f"candle{seconds}s", f"candle{bar}") for seconds, bar in _BARS]
     return [
-        *(Known(v3, "candle", v3, v5, MARKETS) for v3, v5 in both),
-        *(Known(name, "candle", None, name, MARKETS) for name in own),
-        *(Known(name, "candle", None, name) for name in ("candle1s", *marks)),
+        *(ChannelSpec(v3, "candle", v3, v5, MARKETS) for v3, v5 in both),
+        *(ChannelSpec(name, "candle", None, name, MARKETS) for name in own),
+        *(ChannelSpec(name, "candle", None, name) for name in ("candle1s", *marks)),
     ]
 
 
-KNOWN: dict[str, Known] = {
+KNOWN: dict[str, ChannelSpec] = {
     known.topic: known
     for known in (
-        Known("depth5", "depth", "depth5", "books5", levels=5),
-        Known("bbo-tbt", "depth", None, "bbo-tbt", levels=1),
-        Known("depth", "book", "depth", "books", levels=400),
-        Known("depth_l2_tbt", "book", "depth_l2_tbt", "books-l2-tbt", levels=400),
-        Known("books50-l2-tbt", "book", None, "books50-l2-tbt", levels=50),
-        Known("books-rpi", "book", None, "books-rpi", levels=400),
-        Known("trade", "trade", "trade", "trades"),
-        Known("trades-all", "trade", None, "trades-all"),
-        Known("ticker", "ticker", "ticker", "tickers", MARKETS),
-        Known("funding_rate", "funding", "funding_rate", "funding-rate", ("swap",)),
-        Known(
+        ChannelSpec("depth5", "depth", "depth5", "books5", levels=5),
+        ChannelSpec("bbo-tbt", "depth", None, "bbo-tbt", levels=1),
+        ChannelSpec("depth", "book", "depth", "books", levels=400),
+        ChannelSpec("depth_l2_tbt", "book", "depth_l2_tbt", "books-l2-tbt", levels=400),
+        ChannelSpec("books50-l2-tbt", "book", None, "books50-l2-tbt", levels=50),
+        ChannelSpec("books-rpi", "book", None, "books-rpi", levels=400),
+        ChannelSpec("trade", "trade", "trade", "trades"),
+        ChannelSpec("trades-all", "trade", None, "trades-all"),
+        ChannelSpec("ticker", "ticker", "ticker", "tickers", MARKETS),
+        ChannelSpec(
+            "funding_rate", "funding", "funding_rate", "funding-rate", ("swap",)
+        ),
+        ChannelSpec(
             "mark_price",
             "data",
             "mark_price",
             "mark-price",
             v3_markets=("futures", "swap"),
         ),
-        Known(
+        ChannelSpec(
             "price_range",
             "data",
             "price_range",
             "price-limit",
             v3_markets=("futures", "swap"),
         ),
-        Known(
+        ChannelSpec(
             "estimated_price",
             "data",
             "estimated_price",
@@ -111,8 +113,10 @@ KNOWN: dict[str, Known] = {
             v3_markets=("futures",),
             by_type=True,
         ),
-        Known("open-interest", "data", None, "open-interest", _DERIVATIVES),
-        Known("option-trades", "data", None, "option-trades", ("option",), None, True),
+        ChannelSpec("open-interest", "data", None, "open-interest", _DERIVATIVES),
+        ChannelSpec(
+            "option-trades", "data", None, "option-trades", ("option",), None, True
+        ),
         *_candles(),
     )
 }
@@ -165,7 +169,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _PARAMETER = re.compile(r"[A-Za-z][A-Za-z0-9]{0,31}")
 
 
-def find(name: object, protocol: str) -> Known:
+def find(name: object, protocol: str) -> ChannelSpec:
     """What a user calls *name*, if *protocol* has it for one instrument."""
     checked = check_name(name)
     topic = ALIASES.get(checked)
@@ -186,7 +190,7 @@ def check_name(name: object) -> str:
     return name
 
 
-def check_market(known: Known, protocol: str, market: str) -> None:
+def check_market(known: ChannelSpec, protocol: str, market: str) -> None:
     """``ValueError`` if *market* has no such channel."""
     markets = known.on(protocol)
     if market not in markets:

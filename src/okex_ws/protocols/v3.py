@@ -23,15 +23,15 @@ from ..wire import (
     NO_DEPTH,
     BookData,
     CandleData,
+    ChannelName,
     DepthData,
     FundingData,
     LoggedIn,
     Message,
-    Name,
-    Path,
     Pong,
     Push,
     Refused,
+    SocketPath,
     Subscribed,
     TickerData,
     TradeData,
@@ -42,13 +42,13 @@ from ..wire import (
 from .common import (
     MAX_MESSAGE,
     UNREADABLE,
-    Common,
+    ProtocolBase,
     group,
     load,
     reading,
     to_json,
 )
-from .names import KNOWN, V3_PRIVATE, Known
+from .names import KNOWN, V3_PRIVATE, ChannelSpec
 from .values import (
     book,
     candle,
@@ -110,7 +110,7 @@ _SPOT_TICKER = (*_TICKER, "base_volume_24h", "quote_volume_24h")
 _OTHER_TICKER = (*_TICKER, "volume_24h", "volume_token_24h")
 
 
-class V3(Common):
+class V3(ProtocolBase):
     """OKEX v3, and OKJ's v3 of today. Stateless: one instance, `PROTOCOL`, does.
 
     A channel's key is the wire's own name, ``'futures/depth5:BTC-USD-190517'``.
@@ -120,12 +120,12 @@ class V3(Common):
     # The documentation's limit; the server of 2021 enforced 65,536.
     max_request = 4096
     # Too frequent, internal error, a timestamp that expired.
-    passing = frozenset(("30026", "30043", "30008"))
+    transient = frozenset(("30026", "30043", "30008"))
     repeated_login = frozenset(("30042",))
 
     # --- What things are called -----------------------------------------------------
 
-    def _known_as(self, name: str) -> Known | None:
+    def _known_as(self, name: str) -> ChannelSpec | None:
         return _KNOWN.get(name)
 
     def _key(
@@ -136,7 +136,7 @@ class V3(Common):
     def _own_name(self, channel: str) -> str:
         return channel.partition(":")[0].partition("/")[2]
 
-    def raw(self, argument: object) -> Name:
+    def raw(self, argument: object) -> ChannelName:
         """The channel that is the *argument* of a subscribe request, as decoded data.
 
         The wire's own name: ``'spot/order:BTC-USDT'``, ``'system/status'``.
@@ -153,11 +153,11 @@ class V3(Common):
         instrument_id = about if by_instrument else ""
         return self._raw(argument, self._own_name(argument), instrument_id, bool(about))
 
-    def path(self, channel: str) -> Path:
+    def path(self, channel: str) -> SocketPath:
         """One socket for all; what is private gets one of its own, and logs in."""
-        return Path(login=self._own_name(channel) in V3_PRIVATE)
+        return SocketPath(login=self._own_name(channel) in V3_PRIVATE)
 
-    def url(self, endpoint: str, path: Path) -> str:
+    def url(self, endpoint: str, path: SocketPath) -> str:
         """The endpoint, which is the whole URL."""
         return endpoint
 
@@ -204,7 +204,7 @@ class V3(Common):
         return inflated
 
     def head(self, said: bytes) -> bytes | None:
-        """What plain pushes of one channel have in common; see `Wire.head`.
+        """What plain pushes of one channel have in common; see `WireProtocol.head`.
 
         The instrument is named behind the levels, once if it is the only one.
         """

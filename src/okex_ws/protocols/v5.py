@@ -20,16 +20,16 @@ from ..wire import (
     NO_DEPTH,
     BookData,
     CandleData,
+    ChannelName,
     DepthData,
     FundingData,
     LoggedIn,
     Message,
-    Name,
     Notice,
-    Path,
     Pong,
     Push,
     Refused,
+    SocketPath,
     Subscribed,
     Terminated,
     TickerData,
@@ -40,7 +40,7 @@ from ..wire import (
 )
 from .common import (
     MAX_MESSAGE,
-    Common,
+    ProtocolBase,
     load,
     reading,
     to_json,
@@ -51,7 +51,7 @@ from .names import (
     KNOWN,
     PRIVATE_BUSINESS,
     V5_PRIVATE,
-    Known,
+    ChannelSpec,
     argument_of,
     key_of,
 )
@@ -96,7 +96,7 @@ _TICKER = (
 )
 
 
-class V5(Common):
+class V5(ProtocolBase):
     """OKX v5, and OKJ's. Stateless: one instance, `PROTOCOL`, does."""
 
     name = "v5"
@@ -104,12 +104,12 @@ class V5(Common):
     # exchange closes with 1009. Whether the rest counts is not said: half of it.
     max_request = 32_768
     # Too frequent, internal errors, bulk logins too frequent, a timestamp that expired.
-    passing = frozenset(("60014", "64007", "63999", "60023", "60006"))
+    transient = frozenset(("60014", "64007", "63999", "60023", "60006"))
     repeated_login = frozenset(("60031", "60010"))
 
     # --- What things are called -----------------------------------------------------
 
-    def _known_as(self, name: str) -> Known | None:
+    def _known_as(self, name: str) -> ChannelSpec | None:
         return _KNOWN.get(name)
 
     def _key(
@@ -121,7 +121,7 @@ class V5(Common):
     def _own_name(self, channel: str) -> str:
         return channel.partition(":")[0]
 
-    def raw(self, argument: object) -> Name:
+    def raw(self, argument: object) -> ChannelName:
         """The channel that is the *argument* of a subscribe request, as decoded data.
 
         A mapping of ``str``, with ``'channel'``, or the bare name of a channel. What
@@ -142,22 +142,22 @@ class V5(Common):
         instrument_id = given.get("instId", "")
         return self._raw(key, given["channel"], instrument_id, names == wanted)
 
-    def path(self, channel: str) -> Path:
+    def path(self, channel: str) -> SocketPath:
         """By the documentation's lists; what they do not name is public."""
         name = self._own_name(channel)
         if PRIVATE_BUSINESS.fullmatch(name):
-            return Path("business", login=True)
+            return SocketPath("business", login=True)
         if name in V5_PRIVATE:
-            return Path("private", login=True)
+            return SocketPath("private", login=True)
         if _BUSINESS.fullmatch(name):
-            return Path("business")
-        return Path("public", login=name in GATED)
+            return SocketPath("business")
+        return SocketPath("public", login=name in GATED)
 
     def tier(self, channel: str) -> str:
         """Since 2022-05-05, for the fast books."""
         return GATED.get(self._own_name(channel), "")
 
-    def url(self, endpoint: str, path: Path) -> str:
+    def url(self, endpoint: str, path: SocketPath) -> str:
         """The base of the venue and the name of the path."""
         return f"{endpoint}/{path.name}"
 
@@ -206,7 +206,7 @@ class V5(Common):
         return payload
 
     def head(self, said: bytes) -> bytes | None:
-        """What plain pushes of one channel have in common; see `Wire.head`."""
+        """What plain pushes of one channel have in common; see `WireProtocol.head`."""
         at = said.find(b'"data"')
         return said[:at] if at > 0 else None
 

@@ -9,7 +9,7 @@ import math
 import threading
 from collections.abc import Collection
 
-from .script import Script, Session
+from .script import RecordedConnection, Script
 
 # A connection that was opened so much later may be the one that is meant.
 SOON = 10.0
@@ -17,19 +17,21 @@ SOON = 10.0
 STALL = 40.0
 
 
-class Cast:
+class ConnectionMatcher:
     """The sessions of a script, and which line of them is whose."""
 
     def __init__(self, script: Script) -> None:
         self.script = script
-        self._sessions = sorted(script.sessions, key=lambda each: each.opens_at)
-        self._owners: dict[int, object] = {}
+        self._connections = sorted(script.connections, key=lambda each: each.opens_at)
+        self._claimants: dict[int, object] = {}
         # When each was taken last.
         self._used: dict[int, float] = {}
         self._lock = threading.Lock()
 
-    def candidates(self, owner: object, path: str, now: float) -> list[Session]:
-        """The sessions that *owner* may have next, the first first.
+    def candidates(
+        self, claimant: object, path: str, now: float
+    ) -> list[RecordedConnection]:
+        """The sessions that *claimant* may have next, the first first.
 
         Those of its own line; where it has none any more, those that are nobody's, and
         at last those of others, with whom it shares them.
@@ -37,68 +39,74 @@ class Cast:
         with self._lock:
             left = [
                 each
-                for each in self._sessions
+                for each in self._connections
                 if each.path == path and self._is_left(each, now)
             ]
-            own = [each for each in left if self._owners.get(each.line) is owner]
-            free = [each for each in left if each.line not in self._owners]
+            own = [each for each in left if self._claimants.get(each.line) is claimant]
+            free = [each for each in left if each.line not in self._claimants]
             return own or free or [each for each in left if each.failure is None]
 
-    def _is_left(self, session: Session, now: float) -> bool:
-        if id(session) in self._used:
+    def _is_left(self, connection: RecordedConnection, now: float) -> bool:
+        if id(connection) in self._used:
             # Who left it before its end may come back; but not into a stall that is
             # recorded, and was noticed a little earlier this time.
-            stalled = session.end.how == "silence" and session.ends_at < math.inf
+            stalled = connection.end.how == "silence" and connection.ends_at < math.inf
             least = now + STALL if stalled else now
-            return session.failure is None and session.last_at > least
-        return session.ends_at > now or session.opens_at >= now
+            return connection.failure is None and connection.last_at > least
+        return connection.ends_at > now or connection.opens_at >= now
 
-    def opens_at(self, session: Session) -> float:
-        """When *session* can be had. Who comes back gets it when more is said.
+    def opens_at(self, connection: RecordedConnection) -> float:
+        """When *connection* can be had. Who comes back gets it when more is said.
 
         So a recording that throws its client out does it once a message, not for ever.
         """
-        taken = self._used.get(id(session))
+        taken = self._used.get(id(connection))
         if taken is None:
-            return session.opens_at
-        place = session.place(taken)
-        return session.said[place].at if place < len(session.said) else math.inf
+            return connection.opens_at
+        place = connection.place(taken)
+        return (
+            connection.recorded[place].at
+            if place < len(connection.recorded)
+            else math.inf
+        )
 
     def choose(
-        self, owner: object, path: str, keys: Collection[str], now: float
-    ) -> Session | None:
-        """The session that carries most of *keys*; it is *owner*'s from now on."""
+        self, claimant: object, path: str, keys: Collection[str], now: float
+    ) -> RecordedConnection | None:
+        """The session that carries most of *keys*; it is *claimant*'s from now on."""
         near = [
             each
-            for each in self.candidates(owner, path, now)
+            for each in self.candidates(claimant, path, now)
             if each.failure is None and self.opens_at(each) <= now + SOON
         ]
         if not near:
             return None
         best = max(near, key=lambda each: sum(map(each.carries, keys)))
-        self.take(owner, best, now)
+        self.take(claimant, best, now)
         return best
 
-    def take(self, owner: object, session: Session, now: float) -> None:
-        """*session* is *owner*'s, and its whole line with it, unless it is taken."""
+    def take(
+        self, claimant: object, connection: RecordedConnection, now: float
+    ) -> None:
+        """Give *claimant* *connection* with its whole line, unless it is taken."""
         with self._lock:
-            self._used[id(session)] = now
-            if session.line not in self._owners:
-                self._drop(owner)
-                self._owners[session.line] = owner
+            self._used[id(connection)] = now
+            if connection.line not in self._claimants:
+                self._drop(claimant)
+                self._claimants[connection.line] = claimant
 
-    def drop(self, owner: object) -> None:
-        """*owner* is gone."""
+    def drop(self, claimant: object) -> None:
+        """*claimant* is gone."""
         with self._lock:
-            self._drop(owner)
+            self._drop(claimant)
 
-    def _drop(self, owner: object) -> None:
-        for line in [line for line, who in self._owners.items() if who is owner]:
-            del self._owners[line]
+    def _drop(self, claimant: object) -> None:
+        for line in [line for line, who in self._claimants.items() if who is claimant]:
+            del self._claimants[line]
 
-    def elsewhere(self, path: str, key: str, now: float) -> Session | None:
+    def elsewhere(self, path: str, key: str, now: float) -> RecordedConnection | None:
         """An open session of anybody on this *path* that carries channel *key*."""
-        for each in self._sessions:
+        for each in self._connections:
             is_open = each.opens_at <= now < each.ends_at and each.failure is None
             if each.path == path and is_open and each.carries(key):
                 return each

@@ -7,8 +7,8 @@ import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from ..options import WIRES
-from ..protocols.names import INDEX_ALIASES, KNOWN, Known, argument_of, key_of
+from ..options import WIRE_PROTOCOLS
+from ..protocols.names import INDEX_ALIASES, KNOWN, ChannelSpec, argument_of, key_of
 from ..protocols.v3 import deflate
 from ..venues import market_of
 
@@ -18,7 +18,7 @@ _OF_INDEX = {name: KNOWN[topic] for name, topic in INDEX_ALIASES.items()}
 _ID = re.compile(rb'("id"\s*:\s*)"[^"]*"')
 
 
-class About(NamedTuple):
+class ChannelInfo(NamedTuple):
     """What a channel is about: *topic* is the library's name, *kind* as of `wire.Name`.
 
     *market* and *instrument_id* are ``''`` for what is not about one.
@@ -30,30 +30,32 @@ class About(NamedTuple):
     kind: str
 
 
-class Dialect:
+class ReplayDialect:
     """How the exchange says what a recording has no text for."""
 
     def __init__(self, protocol: str) -> None:
         self.is_v5 = protocol == "v5"
-        self.wire = WIRES[protocol]
+        self.wire = WIRE_PROTOCOLS[protocol]
 
-    def about(self, key: str) -> About:
+    def channel_info(self, key: str) -> ChannelInfo:
         """What the channel with this *key* is about."""
         if self.is_v5:
             argument = argument_of(key)
             name, about = argument["channel"], argument.get("instId", "")
             market = "index" if name in _OF_INDEX else market_of(about) or ""
-            return self._about(
+            return self._channel_info(
                 _V5.get(name) or _OF_INDEX.get(name), market, about, name
             )
         table, _, about = key.partition(":")
         market, _, name = table.partition("/")
-        return self._about(_V3.get(name), market, about, name)
+        return self._channel_info(_V3.get(name), market, about, name)
 
     @staticmethod
-    def _about(known: Known | None, market: str, about: str, name: str) -> About:
+    def _channel_info(
+        known: ChannelSpec | None, market: str, about: str, name: str
+    ) -> ChannelInfo:
         topic, kind = (name, "data") if known is None else (known.topic, known.kind)
-        return About(market, about, topic, kind)
+        return ChannelInfo(market, about, topic, kind)
 
     def keys(self, arguments: Sequence[Any]) -> list[str]:
         """The keys of the arguments of a request."""

@@ -34,7 +34,7 @@ def close(code: int | None, reason: str = "") -> bytes:
     return frame(CLOSE, said)
 
 
-class Client:
+class ClientFrameParser:
     """What a client sends, from its handshake on: bytes in, frames out."""
 
     def __init__(self) -> None:

@@ -10,17 +10,17 @@ from typing import Any, Protocol
 from ..errors import ConnectionLost, Stalled
 from ..stream import public_endpoint
 from ..timing import Clock, HostGap
-from .cast import Cast
+from .cast import ConnectionMatcher
 from .clocks import ScaledClock
 from .peer import Peer
-from .script import Session
-from .stage import Player, Stage
+from .script import RecordedConnection
+from .stage import ScheduledThread, VirtualScheduler
 
 # What a busy machine may be late, in seconds of its own.
 LATE = 0.1
 
 
-class World(Protocol):
+class ReplayTime(Protocol):
     """Whose time it is, and how one waits in it."""
 
     @property
@@ -33,8 +33,8 @@ class World(Protocol):
         """Seconds of that time by which a thread may be late through no fault."""
         ...
 
-    def waiter(self, part: ReplayNetwork) -> Waiter:
-        """How the thread that owns *part* waits."""
+    def waiter(self, source: ReplayNetwork) -> Waiter:
+        """How the thread that owns *source* waits."""
         ...
 
 
@@ -118,12 +118,14 @@ class ReplayStream:
 class ReplayNetwork:
     """A `stream.Network`, and a `stream.Staged` one, of one connection's thread."""
 
-    def __init__(self, world: World, cast: Cast, turns: HostGap) -> None:
+    def __init__(
+        self, replay_time: ReplayTime, matcher: ConnectionMatcher, turns: HostGap
+    ) -> None:
         self.turns = turns
-        self._cast = cast
-        self._clock = world.clock
-        self._lateness = world.lateness
-        self._waiter = world.waiter(self)
+        self._matcher = matcher
+        self._clock = replay_time.clock
+        self._lateness = replay_time.lateness
+        self._waiter = replay_time.waiter(self)
         self._stream: ReplayStream | None = None
         # When the connection will be open that it waits for.
         self._opens_at = math.inf
@@ -141,18 +143,18 @@ class ReplayNetwork:
     ) -> ReplayStream:
         """See `Network.open`: wait for the next recorded connection of its path."""
         endpoint = public_endpoint(url)
-        is_v5 = self._cast.script.dialect.is_v5
+        is_v5 = self._matcher.script.dialect.is_v5
         path = endpoint.rpartition("/")[2] if is_v5 else ""
-        session = self._await(path, endpoint, deadline, cancelled)
+        connection = self._await(path, endpoint, deadline, cancelled)
         now = self._clock.monotonic()
-        if session.failure is not None:
-            self._cast.take(self, session, now)
-            raise session.failure.with_traceback(None)
-        peer = Peer(self._cast, self, path, endpoint, self._lateness)
-        if len({each.line for each in self._cast.candidates(self, path, now)}) <= 1:
+        if connection.failure is not None:
+            self._matcher.take(self, connection, now)
+            raise connection.failure.with_traceback(None)
+        peer = Peer(self._matcher, self, path, endpoint, self._lateness)
+        if len({each.line for each in self._matcher.candidates(self, path, now)}) <= 1:
             # Else what it asks for will tell which one it is.
-            self._cast.take(self, session, now)
-            peer.bind(session, now)
+            self._matcher.take(self, connection, now)
+            peer.bind(connection, now)
         return ReplayStream(self._clock, peer, endpoint)
 
     def _await(
@@ -161,20 +163,20 @@ class ReplayNetwork:
         endpoint: str,
         deadline: float,
         cancelled: Callable[[], bool],
-    ) -> Session:
+    ) -> RecordedConnection:
         """The next session of *path*, once it has begun."""
-        began, session, opens_at = self._clock.monotonic(), None, math.inf
+        began, connection, opens_at = self._clock.monotonic(), None, math.inf
         try:
             while not cancelled():
                 now = self._clock.monotonic()
                 if opens_at > now:
-                    found = self._cast.candidates(self, path, now)
+                    found = self._matcher.candidates(self, path, now)
                     opens_at = math.inf
                     if found:
-                        session = min(found, key=self._cast.opens_at)
-                        opens_at = self._cast.opens_at(session)
-                if session is not None and opens_at <= now:
-                    return session
+                        connection = min(found, key=self._matcher.opens_at)
+                        opens_at = self._matcher.opens_at(connection)
+                if connection is not None and opens_at <= now:
+                    return connection
                 if now >= deadline:
                     what = f"{endpoint}: no connection in the recording"
                     raise Stalled(what, round(now - began, 3))
@@ -198,41 +200,41 @@ class ReplayNetwork:
 
     def close(self) -> None:
         """See `Network.close`."""
-        self._cast.drop(self)
+        self._matcher.drop(self)
 
     discard = close
 
 
-class StageWorld:
+class VirtualTime:
     """Virtual time."""
 
     lateness = 0.0
 
-    def __init__(self, stage: Stage) -> None:
-        self.stage = stage
-        self.clock: Clock = stage.clock
+    def __init__(self, scheduler: VirtualScheduler) -> None:
+        self.scheduler = scheduler
+        self.clock: Clock = scheduler.clock
 
-    def waiter(self, part: ReplayNetwork) -> Waiter:
-        """See `World.waiter`."""
-        return _OnStage(self.stage, part)
+    def waiter(self, source: ReplayNetwork) -> Waiter:
+        """See `ReplayTime.waiter`."""
+        return _VirtualWaiter(self.scheduler, source)
 
 
-class _OnStage:
-    def __init__(self, stage: Stage, part: ReplayNetwork) -> None:
-        self._stage = stage
-        self._player = Player(part)
+class _VirtualWaiter:
+    def __init__(self, scheduler: VirtualScheduler, source: ReplayNetwork) -> None:
+        self._scheduler = scheduler
+        self._scheduled = ScheduledThread(source)
 
     def thread(self, run: Callable[[], None], name: str) -> threading.Thread:
-        return self._stage.thread(self._player, run, name)
+        return self._scheduler.thread(self._scheduled, run, name)
 
     def wait(self, seconds: float) -> None:
-        self._stage.pause(self._player, seconds)
+        self._scheduler.pause(self._scheduled, seconds)
 
     def wake(self) -> None:
-        self._player.woken = True
+        self._scheduled.woken = True
 
 
-class ScaledWorld:
+class ScaledTime:
     """The machine's time, *speed* times as fast."""
 
     def __init__(self, clock: ScaledClock) -> None:
@@ -240,15 +242,15 @@ class ScaledWorld:
         self.clock: Clock = clock
         self.lateness = LATE * clock.speed
 
-    def waiter(self, part: ReplayNetwork) -> Waiter:
-        """See `World.waiter`."""
-        return _Scaled(self._scaled, part)
+    def waiter(self, source: ReplayNetwork) -> Waiter:
+        """See `ReplayTime.waiter`."""
+        return _ScaledWaiter(self._scaled, source)
 
 
-class _Scaled:
-    def __init__(self, clock: ScaledClock, part: ReplayNetwork) -> None:
+class _ScaledWaiter:
+    def __init__(self, clock: ScaledClock, source: ReplayNetwork) -> None:
         self._clock = clock
-        self._part = part
+        self._source = source
         self._woken = threading.Event()
 
     def thread(self, run: Callable[[], None], name: str) -> threading.Thread:
@@ -256,7 +258,7 @@ class _Scaled:
         return threading.Thread(target=run, name=name, daemon=True)
 
     def wait(self, seconds: float) -> None:
-        left = min(seconds, self._part.due() - self._clock.monotonic())
+        left = min(seconds, self._source.due() - self._clock.monotonic())
         # Looked at again each minute, as a condition cannot be waited for without end.
         self._woken.wait(min(max(left, 0.0) / self._clock.speed, 60.0))
         self._woken.clear()

@@ -6,10 +6,10 @@ import json
 from typing import Any, NamedTuple
 
 from ..wire import Refused
-from .channels import Dialect
+from .channels import ReplayDialect
 
 
-class _Request(NamedTuple):
+class _RecordedRequest(NamedTuple):
     op: str
     number: str | None
     keys: list[str]
@@ -18,14 +18,14 @@ class _Request(NamedTuple):
 class Outstanding:
     """What one connection asked for, and was not answered yet."""
 
-    def __init__(self, dialect: Dialect) -> None:
+    def __init__(self, dialect: ReplayDialect) -> None:
         # Nobody wrote down what was asked: every answer is one.
         self.unknown = False
         self._dialect = dialect
-        self._requests: list[_Request] = []
+        self._requests: list[_RecordedRequest] = []
         self._logging_in = False
 
-    def asked(self, payload: bytes) -> None:
+    def note_sent(self, payload: bytes) -> None:
         """A text was sent."""
         try:
             said: dict[str, Any] = json.loads(payload)
@@ -36,7 +36,7 @@ class Outstanding:
             keys = self._dialect.keys(said["args"])
         except (ValueError, LookupError, TypeError, AttributeError):
             return  # a ping, or what no request is
-        self._requests.append(_Request(op, number, keys))
+        self._requests.append(_RecordedRequest(op, number, keys))
 
     def acknowledged(self, op: str, key: str) -> list[str]:
         """The channel, if this is the answer to a request *op* of it."""
@@ -58,7 +58,7 @@ class Outstanding:
                 return request.op, keys
         return "subscribe", []
 
-    def _answer(self, request: _Request, keys: list[str]) -> None:
+    def _answer(self, request: _RecordedRequest, keys: list[str]) -> None:
         for key in keys:
             request.keys.remove(key)
         if not request.keys:

@@ -12,9 +12,9 @@ from collections import Counter
 from typing import Any, NamedTuple
 
 from ..errors import ConnectionLost
-from .cast import Cast
-from .framing import BINARY, CLOSE, PING, PONG, TEXT, Client, close, frame
-from .script import Said, Session
+from .cast import ConnectionMatcher
+from .framing import BINARY, CLOSE, PING, PONG, TEXT, ClientFrameParser, close, frame
+from .script import RecordedConnection, RecordedFrame
 
 # An answer that was recorded so much later is another one's.
 PATIENCE = 10.0
@@ -25,46 +25,48 @@ GRACE = 1.0
 _VALUES = ("depth", "ticker", "funding")
 
 
-class _Asked(NamedTuple):
+class _PendingRequest(NamedTuple):
     op: str
     number: str | None
     keys: list[str]
 
 
-class _Track:
+class _Playback:
     """One session as it is played: what of it is still to come, and wanted."""
 
-    def __init__(self, session: Session, place: int, own: bool) -> None:
-        self.session = session
+    def __init__(self, connection: RecordedConnection, place: int, own: bool) -> None:
+        self.connection = connection
         # Whether what is for everybody comes from here, and pongs.
         self.own = own
         self.place = place
         self.wanted: set[str] = set()
-        self.asked: dict[int, _Asked] = {}
+        self.pending: dict[int, _PendingRequest] = {}
         self._found: int | None = None
 
-    def look_again(self) -> None:
+    def rescan(self) -> None:
         """Something else is wanted."""
         self._found = None
 
     def next(self, awaits_pong: bool) -> int:
         """Where the next of it is that is to be said; past its end, if none is."""
         if self._found is None or self._found < self.place:
-            said, place = self.session.said, self.place
-            while place < len(said) and not self._is_wanted(
-                place, said[place], awaits_pong
+            recorded, place = self.connection.recorded, self.place
+            while place < len(recorded) and not self._is_wanted(
+                place, recorded[place], awaits_pong
             ):
                 place += 1
             self._found = place
         return self._found
 
-    def _is_wanted(self, place: int, said: Said, awaits_pong: bool) -> bool:
-        if said.role == "data":
-            return not self.wanted.isdisjoint(said.channels)
-        if said.role == "answer":
-            return place in self.asked
+    def _is_wanted(
+        self, place: int, recorded: RecordedFrame, awaits_pong: bool
+    ) -> bool:
+        if recorded.role == "data":
+            return not self.wanted.isdisjoint(recorded.channels)
+        if recorded.role == "answer":
+            return place in self.pending
         return self.own and (
-            said.role == "word" or (said.role == "pong" and awaits_pong)
+            recorded.role == "word" or (recorded.role == "pong" and awaits_pong)
         )
 
 
@@ -75,101 +77,114 @@ class Peer:
     """
 
     def __init__(
-        self, cast: Cast, owner: object, path: str, endpoint: str, late: float = 0.0
+        self,
+        matcher: ConnectionMatcher,
+        claimant: object,
+        path: str,
+        endpoint: str,
+        late: float = 0.0,
     ) -> None:
         self.outbox = bytearray()
         # Raised to the client behind all that was said.
         self.end: ConnectionLost | None = None
-        self._cast = cast
-        self._owner = owner
+        self._matcher = matcher
+        self._claimant = claimant
         self._path = path
         self._endpoint = endpoint
-        self._dialect = cast.script.dialect
-        self._client = Client()
-        self._session: Session | None = None
-        self._tracks: list[_Track] = []
+        self._dialect = matcher.script.dialect
+        self._client = ClientFrameParser()
+        self._connection: RecordedConnection | None = None
+        self._playbacks: list[_Playback] = []
         self._pings = 0
         self._late = late
         # Where the last pong was that it said.
         self._ponged = -1
         self._answered: Counter[tuple[str, str]] = Counter()
 
-    def bind(self, session: Session, now: float) -> None:
-        """*session* is the one that it plays."""
-        self._session = session
-        track = _Track(session, session.place(now - GRACE), own=True)
-        self._tracks.insert(0, track)
-        if not self._cast.script.has_pongs:
+    def bind(self, connection: RecordedConnection, now: float) -> None:
+        """*connection* is the one that it plays."""
+        self._connection = connection
+        playback = _Playback(connection, connection.place(now - GRACE), own=True)
+        self._playbacks.insert(0, playback)
+        if not self._matcher.script.has_pongs:
             for _ in range(self._pings):
-                self._tell(self._dialect.payload("pong"))
+                self._send_message(self._dialect.payload("pong"))
             self._pings = 0
 
     # --- What comes by itself -------------------------------------------------------
 
     def due(self) -> float:
         """When `advance` has something to do."""
-        found = [self._at(track) for track in self._tracks]
+        found = [self._at(playback) for playback in self._playbacks]
         return min([*found, self._ends_at()], default=math.inf)
 
     def _ends_at(self) -> float:
-        session = self._session
-        if session is None or session.end.how == "silence" or self.end is not None:
+        connection = self._connection
+        if (
+            connection is None
+            or connection.end.how == "silence"
+            or self.end is not None
+        ):
             return math.inf
         # What the recorded program closed this one is about to close as well.
-        return session.ends_at + (GRACE if session.end.how == "own" else 0.0)
+        return connection.ends_at + (GRACE if connection.end.how == "own" else 0.0)
 
-    def _at(self, track: _Track) -> float:
-        place = track.next(self._pings > 0)
-        said = track.session.said
-        return said[place].at if place < len(said) and self.end is None else math.inf
+    def _at(self, playback: _Playback) -> float:
+        place = playback.next(self._pings > 0)
+        recorded = playback.connection.recorded
+        return (
+            recorded[place].at
+            if place < len(recorded) and self.end is None
+            else math.inf
+        )
 
     def advance(self, now: float) -> None:
         """Say what is due by *now*."""
-        while self._tracks and self.end is None:
-            track = min(self._tracks, key=self._at)
-            if self._at(track) > min(now, self._ends_at()):
+        while self._playbacks and self.end is None:
+            playback = min(self._playbacks, key=self._at)
+            if self._at(playback) > min(now, self._ends_at()):
                 break
-            place = track.next(self._pings > 0)
-            track.place = place + 1
-            self._say(track, place)
+            place = playback.next(self._pings > 0)
+            playback.place = place + 1
+            self._play(playback, place)
         if now >= self._ends_at():
             self._finish()
 
-    def _say(self, track: _Track, place: int) -> None:
-        said = track.session.said[place]
-        asked = track.asked.pop(place, None)
-        payload = said.payload
-        if said.role == "pong":
+    def _play(self, playback: _Playback, place: int) -> None:
+        recorded = playback.connection.recorded[place]
+        pending = playback.pending.pop(place, None)
+        payload = recorded.payload
+        if recorded.role == "pong":
             self._pings -= 1
             self._ponged = place
-            self._look_again()
-        elif asked is not None:
-            payload = self._dialect.renumbered(payload, asked.number)
-            self._grant(track, asked, place)
-        self._send(said.opcode, payload)
+            self._rescan()
+        elif pending is not None:
+            payload = self._dialect.renumbered(payload, pending.number)
+            self._grant(playback, pending, place)
+        self._send(recorded.opcode, payload)
 
-    def _grant(self, track: _Track, asked: _Asked, place: int) -> None:
-        if asked.op == "unsubscribe":
-            track.wanted.difference_update(asked.keys)
-        elif place not in track.session.refusals:
-            track.wanted.update(asked.keys)
-        self._look_again()
+    def _grant(self, playback: _Playback, pending: _PendingRequest, place: int) -> None:
+        if pending.op == "unsubscribe":
+            playback.wanted.difference_update(pending.keys)
+        elif place not in playback.connection.refusals:
+            playback.wanted.update(pending.keys)
+        self._rescan()
 
     def _finish(self) -> None:
-        assert self._session is not None
-        how, reason, code = self._session.end
+        assert self._connection is not None
+        how, reason, code = self._connection.end
         if how == "close":
             self.outbox += close(code, reason)
         self.end = ConnectionLost(self._endpoint, reason)
 
-    def _look_again(self) -> None:
-        for track in self._tracks:
-            track.look_again()
+    def _rescan(self) -> None:
+        for playback in self._playbacks:
+            playback.rescan()
 
     def _send(self, opcode: int, payload: bytes) -> None:
         self.outbox += frame(opcode, payload)
 
-    def _tell(self, message: tuple[bytes, bool]) -> None:
+    def _send_message(self, message: tuple[bytes, bool]) -> None:
         payload, binary = message
         self._send(BINARY if binary else TEXT, payload)
 
@@ -180,127 +195,139 @@ class Peer:
         self.outbox += self._client.handshake(data, wall)
         for opcode, payload in self._client.frames():
             if opcode == TEXT:
-                self._asked(payload.decode(), now)
+                self._handle_text(payload.decode(), now)
             elif opcode == PING:
                 self._send(PONG, payload)
             elif opcode == CLOSE and self.end is None:
                 self._send(CLOSE, payload)
                 self.end = ConnectionLost(self._endpoint, "closed")
 
-    def _asked(self, text: str, now: float) -> None:
+    def _handle_text(self, text: str, now: float) -> None:
         # What is due by now was said before this was asked, or was not wanted.
         self.advance(now)
-        for track in self._tracks:
-            track.place = max(track.place, track.session.place(now))
+        for playback in self._playbacks:
+            playback.place = max(playback.place, playback.connection.place(now))
         if text == self._dialect.wire.PING:
             self._ping(now)
             return
         request: dict[str, Any] = json.loads(text)
         op, number = request["op"], request.get("id")
         if op == "login":
-            self._tell(self._dialect.logged_in(number))
+            self._send_message(self._dialect.logged_in(number))
             return
         keys = self._dialect.keys(request["args"])
-        if self._session is None:
-            session = self._cast.choose(self._owner, self._path, keys, now)
-            if session is not None:
-                self.bind(session, now)
-                self._tracks[0].place = session.place(now)
-                self._catch_up(session, now)
+        if self._connection is None:
+            connection = self._matcher.choose(self._claimant, self._path, keys, now)
+            if connection is not None:
+                self.bind(connection, now)
+                self._playbacks[0].place = connection.place(now)
+                self._catch_up(connection, now)
         for key in keys:
-            self._answer(_Asked(op, number, [key]), key, now)
-        self._look_again()
+            self._answer(_PendingRequest(op, number, [key]), key, now)
+        self._rescan()
 
     def _ping(self, now: float) -> None:
-        if not self._cast.script.has_pongs:
-            self._tell(self._dialect.payload("pong"))
+        if not self._matcher.script.has_pongs:
+            self._send_message(self._dialect.payload("pong"))
             return
         self._pings += 1
-        if self._session is not None:
-            self._catch_up(self._session, now)
-        self._look_again()
+        if self._connection is not None:
+            self._catch_up(self._connection, now)
+        self._rescan()
 
-    def _catch_up(self, session: Session, now: float) -> None:
+    def _catch_up(self, connection: RecordedConnection, now: float) -> None:
         """The pong that has just gone by answers a ping that is late."""
         if not self._pings:
             return
-        for place in range(session.place(now) - 1, self._ponged, -1):
-            said = session.said[place]
-            if said.at <= now - self._late:
+        for place in range(connection.place(now) - 1, self._ponged, -1):
+            recorded = connection.recorded[place]
+            if recorded.at <= now - self._late:
                 return
-            if said.role == "pong":
+            if recorded.role == "pong":
                 self._ponged = place
                 self._pings -= 1
-                self._send(said.opcode, said.payload)
+                self._send(recorded.opcode, recorded.payload)
                 return
 
-    def _answer(self, asked: _Asked, key: str, now: float) -> None:
-        track = self._track(key, now)
-        if track is None:
-            if asked.op == "subscribe" and key not in self._cast.script.keys:
-                self._tell(self._dialect.refusal(key, asked.number))
+    def _answer(self, pending: _PendingRequest, key: str, now: float) -> None:
+        playback = self._playback(key, now)
+        if playback is None:
+            if pending.op == "subscribe" and key not in self._matcher.script.keys:
+                self._send_message(self._dialect.refusal(key, pending.number))
             else:
-                self._tell(self._dialect.answer(asked.op, key, asked.number))
+                self._send_message(
+                    self._dialect.answer(pending.op, key, pending.number)
+                )
             return
-        if any(key in other.keys for other in track.asked.values()):
+        if any(key in other.keys for other in playback.pending.values()):
             return  # its answer is on the way
-        answers = track.session.answers.get((asked.op, key), [])
-        nth = self._answered[asked.op, key]
-        self._answered[asked.op, key] += 1
+        answers = playback.connection.answers.get((pending.op, key), [])
+        nth = self._answered[pending.op, key]
+        self._answered[pending.op, key] += 1
         place = answers[min(nth, len(answers) - 1)] if answers else None
-        if place is not None and place >= track.place and nth < len(answers):
-            at = track.session.said[place].at
-            if asked.op == "subscribe" or at <= now + PATIENCE:
-                self._later(track, place, asked)
+        if place is not None and place >= playback.place and nth < len(answers):
+            at = playback.connection.recorded[place].at
+            if pending.op == "subscribe" or at <= now + PATIENCE:
+                self._later(playback, place, pending)
                 return
-        self._at_once(track, place, asked, now)
+        self._at_once(playback, place, pending, now)
 
-    def _later(self, track: _Track, place: int, asked: _Asked) -> None:
+    def _later(self, playback: _Playback, place: int, pending: _PendingRequest) -> None:
         # One refusal may be that of a whole request.
-        same = track.asked.get(place)
-        keys = asked.keys if same is None else [*same.keys, *asked.keys]
-        track.asked[place] = asked._replace(keys=keys)
+        same = playback.pending.get(place)
+        keys = pending.keys if same is None else [*same.keys, *pending.keys]
+        playback.pending[place] = pending._replace(keys=keys)
 
     def _at_once(
-        self, track: _Track, place: int | None, asked: _Asked, now: float
+        self,
+        playback: _Playback,
+        place: int | None,
+        pending: _PendingRequest,
+        now: float,
     ) -> None:
-        session, (key,) = track.session, asked.keys
-        since = session.opens_at
+        connection, (key,) = playback.connection, pending.keys
+        since = connection.opens_at
         if place is None:
-            self._tell(self._dialect.answer(asked.op, key, asked.number))
+            self._send_message(self._dialect.answer(pending.op, key, pending.number))
         else:
-            said = session.said[place]
-            since = said.at
-            payload = self._dialect.renumbered(said.payload, asked.number)
-            self._send(said.opcode, payload)
-        if asked.op == "unsubscribe":
-            track.wanted.discard(key)
-        elif place not in session.refusals:
-            track.wanted.add(key)
+            recorded = connection.recorded[place]
+            since = recorded.at
+            payload = self._dialect.renumbered(recorded.payload, pending.number)
+            self._send(recorded.opcode, payload)
+        if pending.op == "unsubscribe":
+            playback.wanted.discard(key)
+        elif place not in connection.refusals:
+            playback.wanted.add(key)
             behind = -1 if place is None else place
-            for at in self._missed(track, key, behind, now > since + GRACE):
-                self._send(session.said[at].opcode, session.said[at].payload)
+            for at in self._missed(playback, key, behind, now > since + GRACE):
+                self._send(
+                    connection.recorded[at].opcode, connection.recorded[at].payload
+                )
 
-    def _missed(self, track: _Track, key: str, since: int, late: bool) -> list[int]:
+    def _missed(
+        self, playback: _Playback, key: str, since: int, late: bool
+    ) -> list[int]:
         """What still matters of a channel that was said behind *since*."""
-        session = track.session
-        past = [at for at in session.data.get(key, ()) if since < at < track.place]
+        connection = playback.connection
+        past = [
+            at for at in connection.data.get(key, ()) if since < at < playback.place
+        ]
         if not late:
             return past
-        kind = self._dialect.about(key).kind
+        kind = self._dialect.channel_info(key).kind
         if kind == "book":
-            whole = [n for n, at in enumerate(past) if at in session.snapshots]
+            whole = [n for n, at in enumerate(past) if at in connection.snapshots]
             return past[whole[-1] :] if whole else []
         return past[-1:] if kind in _VALUES else []
 
-    def _track(self, key: str, now: float) -> _Track | None:
+    def _playback(self, key: str, now: float) -> _Playback | None:
         """The session that carries a channel, as it is played."""
-        for track in self._tracks:
-            if track.session.carries(key):
-                return track
-        other = self._cast.elsewhere(self._path, key, now)
+        for playback in self._playbacks:
+            if playback.connection.carries(key):
+                return playback
+        other = self._matcher.elsewhere(self._path, key, now)
         if other is None:
             return None
-        track = _Track(other, other.place(now), own=False)
-        self._tracks.append(track)
-        return track
+        playback = _Playback(other, other.place(now), own=False)
+        self._playbacks.append(playback)
+        return playback

@@ -17,11 +17,11 @@ from ..protocols.names import KNOWN
 from ..recording import read
 from ..timing import HostGap, Reconnect, Timeouts, check_number, utc
 from ..venues import Venue, retired
-from .cast import Cast
+from .cast import ConnectionMatcher
 from .clocks import RecordedClock, ScaledClock, VirtualClock
-from .network import ReplayNetwork, ScaledWorld, StageWorld, World
+from .network import ReplayNetwork, ReplayTime, ScaledTime, VirtualTime
 from .script import Moment, Script
-from .stage import Stage
+from .stage import VirtualScheduler
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -103,23 +103,23 @@ class Replay(Closing):
         self._next = next(
             (n for n, each in enumerate(moments) if each.mono >= now), len(moments)
         )
-        self._cast = Cast(script)
+        self._matcher = ConnectionMatcher(script)
         self._turns = HostGap()
         self._feeds: list[Feed] = []
         self._closed = threading.Event()
         # One thread at a time lets time pass.
         self._directing = threading.RLock()
-        self._stage: Stage | None = None
-        self._world: World
+        self._scheduler: VirtualScheduler | None = None
+        self._replay_time: ReplayTime
         self._clock: RecordedClock
         if speed == math.inf:
             self._clock = clock = VirtualClock(moments, now)
             clock.pass_time = self._wait
-            self._stage = Stage(clock)
-            self._world = StageWorld(self._stage)
+            self._scheduler = VirtualScheduler(clock)
+            self._replay_time = VirtualTime(self._scheduler)
         else:
             self._clock = scaled = ScaledClock(moments, now, speed)
-            self._world = ScaledWorld(scaled)
+            self._replay_time = ScaledTime(scaled)
 
     # --- What it is -----------------------------------------------------------------
 
@@ -136,10 +136,16 @@ class Replay(Closing):
         a subscription takes; what came by ``raw_channels=`` is not among them.
         """
         found: dict[tuple[str, str], list[str]] = {}
-        for about in self._script.abouts.values():
-            if about.market and about.instrument_id and about.topic in KNOWN:
-                topics = found.setdefault((about.market, about.instrument_id), [])
-                topics.append(about.topic)
+        for channel_info in self._script.channel_infos.values():
+            if (
+                channel_info.market
+                and channel_info.instrument_id
+                and channel_info.topic in KNOWN
+            ):
+                topics = found.setdefault(
+                    (channel_info.market, channel_info.instrument_id), []
+                )
+                topics.append(channel_info.topic)
         return tuple((*key, tuple(sorted(topics))) for key, topics in found.items())
 
     @property
@@ -164,7 +170,7 @@ class Replay(Closing):
         own = {"clock", "network", "rng"} & keywords.keys()
         if own:
             raise ValueError(f"a replay has its own {', '.join(sorted(own))}")
-        if self._stage is not None and keywords.get("callbacks") == "thread":
+        if self._scheduler is not None and keywords.get("callbacks") == "thread":
             raise ValueError(
                 "callbacks='thread' has a time of its own, and speed=math.inf none:"
                 " leave one of them out"
@@ -182,7 +188,7 @@ class Replay(Closing):
         return feed
 
     def _network(self) -> ReplayNetwork:
-        return ReplayNetwork(self._world, self._cast, self._turns)
+        return ReplayNetwork(self._replay_time, self._matcher, self._turns)
 
     # --- Its time -------------------------------------------------------------------
 
@@ -191,7 +197,7 @@ class Replay(Closing):
 
         A loop that was left may be gone on with, by another one.
         """
-        advance = self._await if self._stage is None else self._advance
+        advance = self._await if self._scheduler is None else self._advance
         while not self._is_over:
             moment = advance()
             if moment is not None:
@@ -221,17 +227,17 @@ class Replay(Closing):
 
         The next recorded moment, if it has come; at most *seconds* pass.
         """
-        stage = self._stage
-        assert stage is not None
+        scheduler = self._scheduler
+        assert scheduler is not None
         with self._directing:
-            stage.settle()
-            due = min(stage.due(), stage.clock.now + seconds)
+            scheduler.settle()
+            due = min(scheduler.due(), scheduler.clock.now + seconds)
             moments = self._script.moments
             moment = moments[self._next] if self._next < len(moments) else None
             if moment is None or due < moment.mono:
-                stage.move(due if due < math.inf else stage.clock.now)
+                scheduler.move(due if due < math.inf else scheduler.clock.now)
                 return None
-            stage.move(moment.mono)
+            scheduler.move(moment.mono)
             self._next += 1
             return moment
 
@@ -255,8 +261,8 @@ class Replay(Closing):
         feeds, self._feeds = self._feeds, []
         for feed in feeds:
             feed.close()
-        if self._stage is not None:
-            self._stage.end()
+        if self._scheduler is not None:
+            self._scheduler.end()
 
     def __repr__(self) -> str:
         at = utc(self._clock.wall()).isoformat(timespec="seconds")

@@ -24,7 +24,7 @@ from ..wire import (
     Subscribed,
     Unsubscribed,
 )
-from .channels import About, Dialect
+from .channels import ChannelInfo, ReplayDialect
 from .framing import CLOSE, PING, PONG
 from .outstanding import Outstanding
 
@@ -36,7 +36,7 @@ _CAPTURES = {
 }
 
 
-class Said(NamedTuple):
+class RecordedFrame(NamedTuple):
     """A frame of a session: *channels* are those that it pushes, if it does.
 
     *role* is ``'data'``, ``'answer'`` (to a request), ``'pong'``, ``'login'`` or
@@ -67,7 +67,7 @@ _OWN = "the program that was recorded closed this connection here"
 
 
 @dataclass
-class Session:
+class RecordedConnection:
     """One recorded connection, from its opening to its end."""
 
     number: int
@@ -77,8 +77,8 @@ class Session:
     failure: OkexWSError | None = None
     ends_at: float = math.inf
     end: End = _SILENCE
-    said: list[Said] = field(default_factory=list)
-    # By operation and channel where in `said` its answers are; by channel its data.
+    recorded: list[RecordedFrame] = field(default_factory=list)
+    # By operation and channel where in `recorded` its answers are; by channel its data.
     answers: dict[tuple[str, str], list[int]] = field(
         default_factory=lambda: defaultdict(list)
     )
@@ -104,11 +104,11 @@ class Session:
     @property
     def last_at(self) -> float:
         """When the last of it was said."""
-        return self.said[-1].at if self.said else self.opens_at
+        return self.recorded[-1].at if self.recorded else self.opens_at
 
     def place(self, now: float) -> int:
-        """Where in `said` what comes after *now* begins."""
-        return bisect.bisect_right(self.said, now, key=lambda each: each.at)
+        """Where in `recorded` what comes after *now* begins."""
+        return bisect.bisect_right(self.recorded, now, key=lambda each: each.at)
 
 
 class Moment(NamedTuple):
@@ -125,7 +125,7 @@ class Script:
     """
 
     def __init__(self, entries: Iterable[Entry], path: str, venue: str | None) -> None:
-        self.sessions: list[Session] = []
+        self.connections: list[RecordedConnection] = []
         self.moments: list[Moment] = []
         self.damage: RecordingDamaged | None = None
         self._wanted = venue
@@ -161,16 +161,16 @@ class Script:
             self._open_capture(entry)
         reader = self._open[entry.connection]
         # Written by one thread; a clock that goes back is a damage like any other.
-        entry = entry._replace(mono=max(entry.mono, reader.session.last_at))
+        entry = entry._replace(mono=max(entry.mono, reader.connection.last_at))
         if entry.kind == "in":
             reader.heard(entry)
             self._last_in = max(self._last_in, entry.mono)
         elif entry.kind == "control":
             reader.controlled(entry)
         elif entry.kind == "out":
-            reader.outstanding.asked(entry.payload)
+            reader.outstanding.note_sent(entry.payload)
         elif entry.kind in ("end", "failed"):
-            _end(reader.session, entry)
+            _end(reader.connection, entry)
         if not self.moments or self.moments[-1].mono != entry.mono:
             self.moments.append(Moment(entry.mono, entry.wall))
 
@@ -183,9 +183,13 @@ class Script:
             return False
         if entry.kind == "open" and entry.connection in self._open:
             return True  # it was open when the part of a recording began
-        session = Session(entry.connection, facts["line"], facts["path"], entry.mono)
-        self.sessions.append(session)
-        self._open[entry.connection] = _Reader(session, Dialect(about["protocol"]))
+        connection = RecordedConnection(
+            entry.connection, facts["line"], facts["path"], entry.mono
+        )
+        self.connections.append(connection)
+        self._open[entry.connection] = _Reader(
+            connection, ReplayDialect(about["protocol"])
+        )
         return True
 
     def _open_capture(self, entry: Entry) -> None:
@@ -196,9 +200,9 @@ class Script:
         about = {"name": "capture", "protocol": protocol, "url": _CAPTURES[protocol]}
         self._facts["capture"] = about
         path = "public" if is_v5 else ""
-        session = Session(entry.connection, 1, path, entry.mono)
-        self.sessions.append(session)
-        reader = _Reader(session, Dialect(protocol))
+        connection = RecordedConnection(entry.connection, 1, path, entry.mono)
+        self.connections.append(connection)
+        reader = _Reader(connection, ReplayDialect(protocol))
         reader.outstanding.unknown = True
         self._open[entry.connection] = reader
 
@@ -211,11 +215,11 @@ class Script:
         if self._wanted is None and len(self._facts) > 1:
             raise ValueError(f"several venues are recorded, so name one: {known}")
 
-    def _dialect(self) -> Dialect:
+    def _dialect(self) -> ReplayDialect:
         name = self._wanted or next(iter(self._facts))
         facts = dict(self._facts[name])
         url = facts.pop("url")
-        dialect = Dialect(facts["protocol"])
+        dialect = ReplayDialect(facts["protocol"])
         base = url.rpartition("/")[0] if dialect.is_v5 else url
         known = VENUES.get(name)
         if known is not None and "markets" not in facts:
@@ -230,12 +234,12 @@ class Script:
 
     def _settle(self) -> None:
         """Whatever ended with the recording itself has no end in it."""
-        for session in self.sessions:
-            if session.end.how == "own" and session.ends_at >= self._last_in:
-                session.ends_at, session.end = math.inf, _SILENCE
-        self.has_pongs = any(session.pongs for session in self.sessions)
-        self.keys = {key for each in self.sessions for key in each.data}
-        self.keys |= {key for each in self.sessions for _, key in each.answers}
+        for connection in self.connections:
+            if connection.end.how == "own" and connection.ends_at >= self._last_in:
+                connection.ends_at, connection.end = math.inf, _SILENCE
+        self.has_pongs = any(connection.pongs for connection in self.connections)
+        self.keys = {key for each in self.connections for key in each.data}
+        self.keys |= {key for each in self.connections for _, key in each.answers}
 
     @property
     def begins(self) -> Moment:
@@ -248,17 +252,17 @@ class Script:
         return self.moments[-1]
 
     @property
-    def abouts(self) -> dict[str, About]:
+    def channel_infos(self) -> dict[str, ChannelInfo]:
         """What each channel is about that was had, by its key."""
-        found = {key for session in self.sessions for key in session.granted}
-        return {key: self.dialect.about(key) for key in sorted(found)}
+        found = {key for connection in self.connections for key in connection.granted}
+        return {key: self.dialect.channel_info(key) for key in sorted(found)}
 
 
 class _Reader:
     """Reads what one connection heard into its session."""
 
-    def __init__(self, session: Session, dialect: Dialect) -> None:
-        self.session = session
+    def __init__(self, connection: RecordedConnection, dialect: ReplayDialect) -> None:
+        self.connection = connection
         self.outstanding = Outstanding(dialect)
         self._wire = dialect.wire
         # Somebody has said goodbye: the rest is told to nobody.
@@ -268,20 +272,22 @@ class _Reader:
         """A message came."""
         if self._parting:
             return
-        session = self.session
-        place = len(session.said)
+        connection = self.connection
+        place = len(connection.recorded)
         role = "word"
         channels: tuple[str, ...] = ()
         for message in self._messages(entry):
             if isinstance(message, Push):
                 role, channels = "data", (*channels, message.channel)
-                session.data[message.channel].append(place)
+                connection.data[message.channel].append(place)
                 if message.action in _SNAPSHOTS:
-                    session.snapshots.add(place)
+                    connection.snapshots.add(place)
             else:
                 role = self._answer(message, place)
         opcode = 2 if entry.binary else 1
-        session.said.append(Said(entry.mono, role, entry.payload, opcode, channels))
+        connection.recorded.append(
+            RecordedFrame(entry.mono, role, entry.payload, opcode, channels)
+        )
 
     def _messages(self, entry: Entry) -> tuple[Message, ...]:
         try:
@@ -290,9 +296,9 @@ class _Reader:
             return ()
 
     def _answer(self, message: Message, place: int) -> str:
-        answers, outstanding = self.session.answers, self.outstanding
+        answers, outstanding = self.connection.answers, self.outstanding
         if isinstance(message, Pong):
-            self.session.pongs += 1
+            self.connection.pongs += 1
             return "pong"
         if isinstance(message, LoggedIn):
             outstanding.logged_in()
@@ -301,7 +307,7 @@ class _Reader:
             if outstanding.refuses_login():
                 return "login"
             op, keys = outstanding.refused(message)
-            self.session.refusals.add(place)
+            self.connection.refusals.add(place)
         elif isinstance(message, (Subscribed, Unsubscribed)):
             op = "subscribe" if isinstance(message, Subscribed) else "unsubscribe"
             keys = outstanding.acknowledged(op, message.channel)
@@ -316,21 +322,21 @@ class _Reader:
         opcode = entry.facts.get("opcode")
         self._parting |= opcode == CLOSE
         if opcode in (PING, PONG):
-            said = Said(entry.mono, "word", entry.payload, opcode)
-            self.session.said.append(said)
+            recorded = RecordedFrame(entry.mono, "word", entry.payload, opcode)
+            self.connection.recorded.append(recorded)
 
 
-def _end(session: Session, entry: Entry) -> None:
+def _end(connection: RecordedConnection, entry: Entry) -> None:
     facts = entry.facts
     cause, why, code = facts.get("cause"), str(facts.get("why")), facts.get("code")
-    session.ends_at = entry.mono
+    connection.ends_at = entry.mono
     if entry.kind == "failed":
         if cause == "HandshakeFailed":
             status, wish = facts.get("status"), facts.get("retry_after")
-            session.failure = HandshakeFailed(facts["url"], why, status, wish)
+            connection.failure = HandshakeFailed(facts["url"], why, status, wish)
         else:
-            session.failure = ConnectionLost(facts["url"], why)
+            connection.failure = ConnectionLost(facts["url"], why)
     elif not cause:
-        session.end = End("own", _OWN)
+        connection.end = End("own", _OWN)
     elif cause == "ConnectionLost":
-        session.end = End("reset" if code is None else "close", why, code)
+        connection.end = End("reset" if code is None else "close", why, code)

@@ -20,7 +20,7 @@ from .clocks import VirtualClock
 _SPINS = 100
 
 
-class Part(Protocol):
+class EventSource(Protocol):
     """What a player waits for, beside time and a call."""
 
     def due(self) -> float:
@@ -28,12 +28,12 @@ class Part(Protocol):
         ...
 
 
-class Player:
+class ScheduledThread:
     """A thread of the stage: it runs while it has the baton."""
 
-    def __init__(self, part: Part) -> None:
-        self.part = part
-        self.baton = threading.Semaphore(0)
+    def __init__(self, source: EventSource) -> None:
+        self.source = source
+        self.turn = threading.Semaphore(0)
         # Has nothing to do before; its first step comes at once.
         self.until = -math.inf
         self.woken = False
@@ -42,15 +42,15 @@ class Player:
 
     def is_ready(self, now: float) -> bool:
         """Whether it has anything to do."""
-        return self.woken or self.until <= now or self.part.due() <= now
+        return self.woken or self.until <= now or self.source.due() <= now
 
 
-class Stage:
+class VirtualScheduler:
     """The players, in the order in which their threads were made, and their clock."""
 
     def __init__(self, clock: VirtualClock) -> None:
         self.clock = clock
-        self._players: list[Player] = []
+        self._threads: list[ScheduledThread] = []
         self._back = threading.Semaphore(0)
         # Nobody waits for anything any more.
         self._over = False
@@ -59,19 +59,19 @@ class Stage:
 
     def settle(self) -> None:
         """Let everyone go on until none has anything to do at this moment."""
-        while not self._over and (player := self._ready()) is not None:
-            player.baton.release()
+        while not self._over and (scheduled := self._ready()) is not None:
+            scheduled.turn.release()
             self._back.acquire()
 
-    def _ready(self) -> Player | None:
+    def _ready(self) -> ScheduledThread | None:
         now = self.clock.now
-        self._players = [player for player in self._players if not player.gone]
-        return next((each for each in self._players if each.is_ready(now)), None)
+        self._threads = [scheduled for scheduled in self._threads if not scheduled.gone]
+        return next((each for each in self._threads if each.is_ready(now)), None)
 
     def due(self) -> float:
         """When somebody has something to do, once all is settled."""
         return min(
-            (min(each.until, each.part.due()) for each in self._players),
+            (min(each.until, each.source.due()) for each in self._threads),
             default=math.inf,
         )
 
@@ -83,66 +83,70 @@ class Stage:
     def end(self) -> None:
         """Let everyone go at once, and for good."""
         self._over = True
-        for player in list(self._players):
-            player.baton.release()
+        for scheduled in list(self._threads):
+            scheduled.turn.release()
 
     # --- The players ----------------------------------------------------------------
 
     def thread(
-        self, player: Player, run: Callable[[], None], name: str
+        self, scheduled: ScheduledThread, run: Callable[[], None], name: str
     ) -> threading.Thread:
-        """The thread of *player*, not started yet."""
-        return _PlayerThread(self, player, run, name)
+        """The thread of *scheduled*, not started yet."""
+        return _TurnThread(self, scheduled, run, name)
 
-    def enter(self, player: Player) -> None:
+    def enter(self, scheduled: ScheduledThread) -> None:
         """Its thread was started, and waits for its first turn."""
-        self._players.append(player)
+        self._threads.append(scheduled)
 
-    def pause(self, player: Player, seconds: float) -> None:
-        """*player* has nothing to do for so long, unless something comes for it."""
+    def pause(self, scheduled: ScheduledThread, seconds: float) -> None:
+        """*scheduled* has nothing to do for so long, unless something comes for it."""
         now = self.clock.now
-        player.spins = 0 if seconds > 0 else player.spins + 1
+        scheduled.spins = 0 if seconds > 0 else scheduled.spins + 1
         least = math.nextafter(now, math.inf) if seconds > 0 else now
-        if player.spins > _SPINS:
+        if scheduled.spins > _SPINS:
             least = now + 1e-6
-        player.until = max(now + seconds, least)
+        scheduled.until = max(now + seconds, least)
         self._back.release()
         if not self._over:
-            player.baton.acquire()
-        player.woken = False
+            scheduled.turn.acquire()
+        scheduled.woken = False
 
-    def leave(self, player: Player) -> None:
+    def leave(self, scheduled: ScheduledThread) -> None:
         """Its thread is about to end."""
-        player.gone = True
+        scheduled.gone = True
         self._back.release()
 
 
-class _PlayerThread(threading.Thread):
+class _TurnThread(threading.Thread):
     """A thread that runs when it is its turn."""
 
     def __init__(
-        self, stage: Stage, player: Player, run: Callable[[], None], name: str
+        self,
+        scheduler: VirtualScheduler,
+        scheduled: ScheduledThread,
+        run: Callable[[], None],
+        name: str,
     ) -> None:
         super().__init__(name=name, daemon=True)
-        self._stage = stage
-        self._player = player
+        self._scheduler = scheduler
+        self._scheduled = scheduled
         self._work = run
 
     def start(self) -> None:
         super().start()
-        self._stage.enter(self._player)
+        self._scheduler.enter(self._scheduled)
 
     def run(self) -> None:
-        self._player.baton.acquire()
+        self._scheduled.turn.acquire()
         try:
             self._work()
         finally:
-            self._stage.leave(self._player)
+            self._scheduler.leave(self._scheduled)
 
     def join(self, timeout: float | None = None) -> None:
         """Let it end, if it can without that time passes."""
         # A look without waiting may be under a lock that a player needs.
-        if not (self._player.gone or timeout == 0 or on_library_thread()):
-            self._stage.settle()
-        if self._player.gone:
+        if not (self._scheduled.gone or timeout == 0 or on_library_thread()):
+            self._scheduler.settle()
+        if self._scheduled.gone:
             super().join(timeout)
