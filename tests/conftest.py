@@ -28,10 +28,10 @@ from typing import Any
 
 import hypothesis
 import pytest
-from tests.sharing import make_shared_view
-from tests.support.internals import give_every_host_a_turn
 
-import okex_ws.plan
+import okex_ws.pool.pool
+from tests.support.internals import give_every_host_a_turn
+from tests.support.shared_memory import make_shared_view
 
 CAPTURES = Path(__file__).parents[2] / "shared" / "captures"
 
@@ -243,7 +243,7 @@ def thread_or_shared(
 ) -> str:
     """The same test twice: the second time every read goes through shared memory."""
     if request.param == "shared":
-        monkeypatch.setattr(okex_ws.plan.Pool, "make_view", make_shared_view)
+        monkeypatch.setattr(okex_ws.pool.pool.Pool, "make_view", make_shared_view)
     return str(request.param)
 
 

@@ -91,13 +91,13 @@ PUBLIC_MODULES = {"", "rest"}
 # needs them: `okex-ws doctor` opens a proxy's tunnel step by step, and `nearest` words
 # an error message.
 TAKEN_FROM_INSIDE = {
-    ("cli.faults", "okex_ws.venues", "nearest"),
-    ("cli.played", "okex_ws.venues", "nearest"),
-    ("cli.reach", "okex_ws.proxy", "Proxy"),
-    ("cli.reach", "okex_ws.proxy", "authority"),
-    ("cli.reach", "okex_ws.proxy", "open_tunnel"),
-    ("cli.reach", "okex_ws.proxy", "proxy_finder"),
-    ("local_exchange.others", "okex_ws.venues", "delivery"),
+    ("cli.faults", "okex_ws.model.venues", "nearest"),
+    ("cli.played", "okex_ws.model.venues", "nearest"),
+    ("cli.reach", "okex_ws.net.proxy", "Proxy"),
+    ("cli.reach", "okex_ws.net.proxy", "authority"),
+    ("cli.reach", "okex_ws.net.proxy", "open_tunnel"),
+    ("cli.reach", "okex_ws.net.proxy", "proxy_finder"),
+    ("local_exchange.others", "okex_ws.model.venues", "delivery"),
 }
 # What needs an extra, and may import it.
 EXTRAS = {
@@ -206,7 +206,7 @@ def test_a_module_imports_only_from_the_groups_above_its_own(module: str) -> Non
 
 def test_an_import_that_points_up_is_seen() -> None:
     tree = ast.parse(
-        "from .protocols import v3\nfrom . import feed\nimport okex_ws.view"
+        "from .protocols import v3\nfrom . import feed\nimport okex_ws.delivery.view"
     )
     found = {own(*imported) for imported in imports("messages", tree, False)}
 

@@ -1,8 +1,7 @@
 """The live OKEX/OKX order book in one object, or the word that it is not live."""
 
-from .book import OrderBook, Sweep
-from .credentials import Credentials
-from .errors import (
+from .base.clock import Clock, Reconnect, SystemClock, Timeouts
+from .base.errors import (
     BackfillFailed,
     BookError,
     BudgetSpent,
@@ -20,10 +19,15 @@ from .errors import (
     SubscriptionRejected,
     WireError,
 )
-from .feed import Feed
-from .history import History
-from .instrument import Instrument
-from .messages import (
+from .client.feed import Feed
+from .client.raw import RawSubscription
+from .client.subscription import WSSubscription
+from .delivery.updates import Updates
+from .history.source import History
+from .model.book import OrderBook, Sweep
+from .model.credentials import Credentials
+from .model.instrument import Instrument
+from .model.items import (
     BestBidAsk,
     BookUpdate,
     Candle,
@@ -42,14 +46,7 @@ from .messages import (
     Ticker,
     Trade,
 )
-from .raw import RawSubscription
-from .recorder import Recorder
-from .recording import RecordingDamaged
-from .replay import Replay
-from .subscription import WSSubscription
-from .timing import Clock, Reconnect, SystemClock, Timeouts
-from .updates import Updates
-from .venues import (
+from .model.venues import (
     MARKETS,
     VENUES,
     Venue,
@@ -57,6 +54,9 @@ from .venues import (
     find_venue,
     market_of,
 )
+from .recording.format import RecordingDamaged
+from .recording.recorder import Recorder
+from .replay import Replay
 
 __version__ = "0.1.0"
 

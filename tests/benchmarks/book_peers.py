@@ -17,12 +17,11 @@ from decimal import Decimal
 from itertools import islice
 from typing import Any, ClassVar
 
+from okex_ws.model.book import CHECKSUM_LEVELS, BookBuilder, Side
+from okex_ws.model.numbers import NUMBERS
+from okex_ws.protocol.v3 import PROTOCOL as V3
+from okex_ws.protocol.v5 import PROTOCOL as V5
 from tests.benchmarks.recordings import CHECKSUM, Frame
-
-from okex_ws.book import CHECKSUM_LEVELS, BookBuilder, Side
-from okex_ws.numerals import NUMBERS
-from okex_ws.protocols.v3 import PROTOCOL as V3
-from okex_ws.protocols.v5 import PROTOCOL as V5
 
 Top = list[tuple[Any, Any]]
 Number = type[Decimal] | type[float]

@@ -33,6 +33,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import okex_ws
+from okex_ws.model.book import BookBuilder
+from okex_ws.protocol.messages import BookData
 from tests.benchmarks.book_peers import PEERS, BookPeer, Ours, Top
 from tests.benchmarks.recordings import (
     CHECKSUM,
@@ -45,10 +48,6 @@ from tests.benchmarks.recordings import (
     make_size,
     recordings,
 )
-
-import okex_ws
-from okex_ws.book import BookBuilder
-from okex_ws.wire import BookData
 
 
 def main() -> int:

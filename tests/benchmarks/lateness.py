@@ -26,14 +26,7 @@ from typing import Any, NamedTuple
 from tests.benchmarks.reading import IDLE, LOOP, NUMPY, READING
 from tests.benchmarks.report import from_to, median
 from tests.benchmarks.roster import OURS, PLAIN, TLS, Entry, has_orjson
-from tests.benchmarks.rounds import (
-    Server,
-    Turn,
-    alternate,
-    ratios,
-    spread,
-    take,
-)
+from tests.benchmarks.rounds import Server, Turn, alternate, ratios, spread, take
 from tests.benchmarks.streams import V3_DEPTH5, V5_BOOKS5, stream
 
 PERCENTILES = (50.0, 99.0, 99.9)

@@ -19,17 +19,16 @@ import zlib
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from okex_ws.model.book import BookBuilder
+from okex_ws.protocol.messages import NO_DEPTH
+from okex_ws.protocol.v3 import MAX_INFLATED
+from okex_ws.protocol.v3 import PROTOCOL as V3
+from okex_ws.protocol.v5 import PROTOCOL as V5
 from tests.benchmarks.contestant import Spec, Steps, Threaded
 from tests.benchmarks.report import from_to, median
 from tests.benchmarks.roster import LIMIT, PLAIN, has_orjson
 from tests.benchmarks.rounds import Server, Turn, alternate, spread, take
 from tests.benchmarks.streams import V5_BOOKS, pack, stream
-
-from okex_ws.book import BookBuilder
-from okex_ws.protocols.v3 import MAX_INFLATED
-from okex_ws.protocols.v3 import PROTOCOL as V3
-from okex_ws.protocols.v5 import PROTOCOL as V5
-from okex_ws.wire import NO_DEPTH
 
 # Raw deflate cannot grow anything more.
 GROWTH = 1032

@@ -7,12 +7,11 @@ import pstats
 import sys
 from collections.abc import Callable
 
-from tests.benchmarks.contestant import Spec, Threaded
-from tests.support.internals import wrap_connection_threads
-
 import okex_ws
 from okex_ws import Venue, WSSubscription
-from okex_ws.connection import Connection
+from okex_ws.pool.connection import Connection
+from tests.benchmarks.contestant import Spec, Threaded
+from tests.support.internals import wrap_connection_threads
 
 
 class Ours(Threaded):

@@ -14,7 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from okex_ws.book import CHECKSUM_LEVELS
+from okex_ws.model.book import CHECKSUM_LEVELS
 
 CAPTURES = Path(__file__).parents[3] / "shared" / "captures" / "cryptofeed"
 RECORDINGS = (

@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from importlib import metadata
 from typing import Any, NamedTuple
 
+from okex_ws.pool.options import ConnectionOptions
 from tests.benchmarks.streams import NAMES, V3_DEPTH5, V5_BOOKS, V5_BOOKS5
-
-from okex_ws.options import ConnectionOptions
 
 TLS, PLAIN = "TLS", "plain"
 

@@ -35,7 +35,7 @@ import trustme
 
 from okex_ws import Feed
 from okex_ws.local_exchange import Instrument, LocalExchange
-from okex_ws.venues import find_venue
+from okex_ws.model.venues import find_venue
 
 CHANNELS = ("depth5", "trade")
 COUNTS = (1, 100, 1000)

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from typing import Any
 
 import websocket
+
 from tests.benchmarks.contestant import Threaded
 
 last_pong = 0.0

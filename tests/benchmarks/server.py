@@ -29,8 +29,9 @@ from itertools import cycle
 from typing import Any, NamedTuple
 
 import trustme
+
 from tests.benchmarks.streams import NUMBER, STAMP, joined, pack, stamped, stream
-from tests.peers import accept_head, read_head
+from tests.support.loopback_servers import accept_head, read_head
 
 # Bytes of a write: as large as a record of TLS, and the library's read is larger.
 WRITE = 16 * 1024

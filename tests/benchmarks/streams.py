@@ -21,9 +21,8 @@ from datetime import datetime, timezone
 from functools import cache
 from typing import Any, NamedTuple
 
+from okex_ws.model.venues import market_of
 from tests.benchmarks.recordings import CAPTURES, generated, recorded
-
-from okex_ws.venues import market_of
 
 V3_DEPTH5, V5_BOOKS5, V5_BOOKS = "v3 depth5", "v5 books5", "v5 books"
 NAMES = (V3_DEPTH5, V5_BOOKS5, V5_BOOKS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 
 import pytest
+
 from tests.benchmarks.book_peers import PEERS, BookPeer, Ours
 from tests.benchmarks.books import compare, publishing
 from tests.benchmarks.recordings import CHECKSUM, SEQUENCE, Updates, generated

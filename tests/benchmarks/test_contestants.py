@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from tests.benchmarks import lateness, throughput
 from tests.benchmarks.lateness import Setting
 from tests.benchmarks.reading import IDLE, LOOP, READING

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from tests.benchmarks import goals, lateness, limit, plot, report, scale, throughput
 from tests.benchmarks.__main__ import main
 from tests.benchmarks.lateness import (

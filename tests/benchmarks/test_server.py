@@ -12,10 +12,11 @@ from itertools import cycle, islice
 from typing import Any
 
 import pytest
+from websockets.sync.client import ClientConnection, connect
+
 from tests.benchmarks.roster import PLAIN, TLS
 from tests.benchmarks.rounds import Server
 from tests.benchmarks.streams import NAMES, V3_DEPTH5, V5_BOOKS5, stream
-from websockets.sync.client import ClientConnection, connect
 
 # Each is a process or two.
 pytestmark = pytest.mark.slow

@@ -8,6 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from okex_ws.model.book import BookBuilder
+from okex_ws.protocol.v5 import PROTOCOL
 from tests.benchmarks import streams
 from tests.benchmarks.streams import (
     NAMES,
@@ -23,9 +26,6 @@ from tests.benchmarks.streams import (
     stamped,
     stream,
 )
-
-from okex_ws.book import BookBuilder
-from okex_ws.protocols.v5 import PROTOCOL
 
 every = pytest.mark.parametrize("name", NAMES)
 

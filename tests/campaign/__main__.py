@@ -12,11 +12,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import okex_ws
 from tests.campaign.resources import grown, use_one_arena
 from tests.campaign.run import WARM_UP, run
-from tests.campaign.stands import SETUPS
-
-import okex_ws
+from tests.campaign.setups import SETUPS
 
 
 def main() -> int:

@@ -13,9 +13,6 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any, NamedTuple, Union
 
-from tests.campaign.truth import Content, Truth, content
-from tests.campaign.whole import BookTruth
-
 from okex_ws import (
     BestBidAsk,
     Depth,
@@ -26,6 +23,8 @@ from okex_ws import (
     WSSubscription,
 )
 from okex_ws.local_exchange import LocalExchange
+from tests.campaign.book_truth import BookTruth
+from tests.campaign.truth import Content, Truth, content
 
 # Receipt and limit are measured on two clocks by two threads.
 CLOCKS = 0.05

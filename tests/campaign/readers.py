@@ -10,21 +10,11 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 
+from okex_ws import BookUpdate, Depth, Gap, Item, NotLive, OkexWSError, OrderBook, Trade
+from tests.campaign.book_truth import BookTruth
 from tests.campaign.judge import Judge
-from tests.campaign.traded import Trades
+from tests.campaign.trade_order import Trades
 from tests.campaign.truth import Content, Truth
-from tests.campaign.whole import BookTruth
-
-from okex_ws import (
-    BookUpdate,
-    Depth,
-    Gap,
-    Item,
-    NotLive,
-    OkexWSError,
-    OrderBook,
-    Trade,
-)
 
 
 class Reader:

@@ -14,10 +14,9 @@ import time
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from tests.campaign.resources import Resources, count, leaks, use_one_arena
-
 from okex_ws import Reconnect, WSSubscription
 from okex_ws.local_exchange import LocalExchange
+from tests.campaign.resources import Resources, count, leaks, use_one_arena
 
 # A count of what is held, this often; the first ones are of a heap that still fills.
 COUNTS = 10

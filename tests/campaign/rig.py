@@ -15,17 +15,6 @@ from pathlib import Path
 from socket import AF_INET
 from typing import Any
 
-from tests.campaign.judge import Findings, Judge
-from tests.campaign.readers import Listener, Reader, Series
-from tests.campaign.speech import WireDialect
-from tests.campaign.stands import GUEST, Setup, SubscriptionSetup
-from tests.campaign.traded import Trades
-from tests.campaign.truth import Truth
-from tests.campaign.watch import Watch
-from tests.campaign.ways import ProxyPair
-from tests.campaign.whole import BookTruth
-from tests.peers import client_tls, server_tls
-
 from okex_ws import (
     Feed,
     Reconnect,
@@ -35,9 +24,19 @@ from okex_ws import (
     Venue,
     WSSubscription,
 )
-from okex_ws.dial import Address
 from okex_ws.local_exchange import LocalExchange
-from okex_ws.stream import TcpNetwork
+from okex_ws.net.dial import Address
+from okex_ws.net.stream import TcpNetwork
+from tests.campaign.book_truth import BookTruth
+from tests.campaign.dialect import WireDialect
+from tests.campaign.judge import Findings, Judge
+from tests.campaign.proxy_pair import ProxyPair
+from tests.campaign.readers import Listener, Reader, Series
+from tests.campaign.setups import GUEST, Setup, SubscriptionSetup
+from tests.campaign.trade_order import Trades
+from tests.campaign.truth import Truth
+from tests.campaign.watch import Watch
+from tests.support.loopback_servers import client_tls, server_tls
 
 HOST = "exchange.test"
 PROBE = 0.5

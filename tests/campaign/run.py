@@ -16,26 +16,24 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.bugs import bugs_told
-from tests.campaign import (
-    accounts,
-    books,
-    changeover,
-    dialling,
-    frames,
-    garble,
-    guests,
-    handshakes,
-    resources,
-    wire,
-)
+from tests.campaign import account_faults as accounts
+from tests.campaign import book_faults as books
+from tests.campaign import channel_faults as guests
+from tests.campaign import connection_faults as wire
+from tests.campaign import dial_faults as dialling
+from tests.campaign import frame_faults as frames
+from tests.campaign import handover_faults as changeover
+from tests.campaign import handshake_faults as handshakes
+from tests.campaign import message_faults as garble
+from tests.campaign import resources
 from tests.campaign.catalogue import ALONE, CATALOGUE, Fault
 from tests.campaign.judge import Findings
 from tests.campaign.metronome import Metronome
+from tests.campaign.replay_digest import recording_path
 from tests.campaign.results import Result, Tally
 from tests.campaign.rig import Rig
-from tests.campaign.stands import SETUPS, Setup
-from tests.campaign.tape import recording_path
+from tests.campaign.setups import SETUPS, Setup
+from tests.support.internal_errors import bugs_told
 
 __all__ = ["Result", "run"]
 

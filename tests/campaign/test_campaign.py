@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from tests.campaign import reconnects
+from tests.campaign.replay_digest import digest_of, recording_path
 from tests.campaign.resources import leaks
-from tests.campaign.tape import digest_of, recording_path
-from tests.peers import untraced
+from tests.support.loopback_servers import untraced
 
 ROOT = Path(__file__).parents[2]
 # Half of them, of each protocol: all share one lock of Python, and CI has two cores.

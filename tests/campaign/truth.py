@@ -12,10 +12,9 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from tests.campaign.speech import said_at
-
 from okex_ws import BestBidAsk
 from okex_ws.local_exchange import LocalExchange
+from tests.campaign.dialect import said_at
 
 # The record is read this often, and looked up in between.
 REFRESH = 0.2

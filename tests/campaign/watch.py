@@ -8,9 +8,8 @@ from collections import deque
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 
-from tests.campaign.judge import Judge
-
 from okex_ws import State, WSSubscription
+from tests.campaign.judge import Judge
 
 
 class Watch:

@@ -7,7 +7,6 @@ import signal
 import time
 
 import pytest
-from tests.cli.made import HOSTILE
 
 from okex_ws import ConnectionLost
 from okex_ws.cli.exits import (
@@ -19,6 +18,7 @@ from okex_ws.cli.exits import (
     ending,
     refusing,
 )
+from tests.support.cli_samples import HOSTILE
 
 
 def raising(error: BaseException) -> int:

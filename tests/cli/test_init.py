@@ -6,10 +6,10 @@ import subprocess
 import sys
 
 import pytest
-from tests.cli.running import environment
 
 import okex_ws
 from okex_ws.cli import main, parser
+from tests.support.cli_running import environment
 
 COMMANDS = [
     name

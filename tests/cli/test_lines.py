@@ -9,7 +9,6 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from tests.cli.made import AT, HOSTILE, depth, live, lost, trade
 
 from okex_ws import (
     BookUpdate,
@@ -24,6 +23,7 @@ from okex_ws import (
     Ticker,
 )
 from okex_ws.cli.lines import item_json, item_line, reading_json, reading_line
+from tests.support.cli_samples import AT, HOSTILE, depth, live, lost, trade
 
 ONE = Decimal(1)
 BOOK = BookUpdate(

@@ -6,9 +6,9 @@ import logging
 import sys
 
 import pytest
-from tests.cli.made import HOSTILE
 
 from okex_ws.cli.logs import held_back, logged
+from tests.support.cli_samples import HOSTILE
 
 log = logging.getLogger("okex_ws")
 

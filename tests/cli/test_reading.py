@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.cli.made import AT, depth, health, lost
 
 from okex_ws import Depth, Health, NotLive, State, Ticker
 from okex_ws.cli.reading import SubscriptionReader, top
+from tests.support.cli_samples import AT, depth, health, lost
 
 
 class Script:

@@ -6,9 +6,9 @@ import math
 from decimal import Decimal
 
 import pytest
-from tests.cli.made import AT, HOSTILE
 
 from okex_ws.cli import text
+from tests.support.cli_samples import AT, HOSTILE
 
 
 def test_nothing_commands_a_terminal() -> None:

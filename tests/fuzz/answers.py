@@ -16,22 +16,21 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from okex_ws.base.errors import ConnectionLost, HandshakeFailed, OkexWSError, Stalled
+from okex_ws.channels.convert import iso
+from okex_ws.local_exchange.market.capture import RecordedMarket
+from okex_ws.model.credentials import Credentials
+from okex_ws.model.numbers import decimal, quote, to_float
+from okex_ws.net import http_head as http_answer
+from okex_ws.net.transport import Transport
+from okex_ws.protocol import v3, v5, values
+from okex_ws.protocol.catalogue import argument_of, key_of
+from okex_ws.session.login import Login
 from tests.fuzz.books import is_number
 from tests.fuzz.corpus import Corpus
 from tests.fuzz.mutators import deflated, free_tree, leaf, mangled, spoiled, written
-from tests.peers import accept_head
-from tests.test_transport import ScriptedNetwork, ScriptedStream
-
-from okex_ws import http_answer
-from okex_ws.credentials import Credentials
-from okex_ws.errors import ConnectionLost, HandshakeFailed, OkexWSError, Stalled
-from okex_ws.items import iso
-from okex_ws.local_exchange.capture import RecordedMarket
-from okex_ws.login import Login
-from okex_ws.numerals import decimal, quote, to_float
-from okex_ws.protocols import v3, v5, values
-from okex_ws.protocols.names import argument_of, key_of
-from okex_ws.transport import Transport
+from tests.net.test_transport import ScriptedNetwork, ScriptedStream
+from tests.support.loopback_servers import accept_head
 
 _ENDPOINT = "ws://venue.test/ws/v3"
 

@@ -16,12 +16,12 @@ from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from okex_ws.base.errors import BookError, WireError
+from okex_ws.model.book import MAX_LEVELS, BookBuilder, OrderBook
+from okex_ws.protocol import v3, v5
+from okex_ws.protocol.interface import WireProtocol
+from okex_ws.protocol.messages import BookData
 from tests.fuzz.mutators import spoiled
-
-from okex_ws.book import MAX_LEVELS, BookBuilder, OrderBook
-from okex_ws.errors import BookError, WireError
-from okex_ws.protocols import WireProtocol, v3, v5
-from okex_ws.wire import BookData
 
 if TYPE_CHECKING:
     from tests.fuzz.corpus import Corpus

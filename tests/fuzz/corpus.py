@@ -15,7 +15,7 @@ from random import Random
 from typing import Any, NamedTuple
 
 from tests.fuzz.books import Chain, generated_chains, recorded_chains
-from tests.protocols import v3_frames, v5_frames
+from tests.support import v3_frames, v5_frames
 
 CAPTURES = Path(__file__).parents[3] / "shared" / "captures"
 # Of each kind of frame; of the longest, which are slow, there is one.

@@ -12,6 +12,21 @@ from collections.abc import Callable
 from random import Random
 from typing import Any
 
+from okex_ws.base.errors import WireError
+from okex_ws.protocol import v3, v5
+from okex_ws.protocol.catalogue import argument_of, key_of
+from okex_ws.protocol.interface import WireProtocol
+from okex_ws.protocol.messages import (
+    NO_DEPTH,
+    DepthData,
+    Notice,
+    Push,
+    Refused,
+    Subscribed,
+    Terminated,
+    Unknown,
+    Unsubscribed,
+)
 from tests.fuzz.corpus import Corpus
 from tests.fuzz.mutators import (
     free_tree,
@@ -29,21 +44,6 @@ from tests.fuzz.promises import (
     check_funding,
     check_ticker,
     check_trade,
-)
-
-from okex_ws.errors import WireError
-from okex_ws.protocols import WireProtocol, v3, v5
-from okex_ws.protocols.names import argument_of, key_of
-from okex_ws.wire import (
-    NO_DEPTH,
-    DepthData,
-    Notice,
-    Push,
-    Refused,
-    Subscribed,
-    Terminated,
-    Unknown,
-    Unsubscribed,
 )
 
 WIRES: dict[str, WireProtocol] = {"v3": v3.PROTOCOL, "v5": v5.PROTOCOL}

@@ -12,8 +12,6 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 from unittest import mock
 
-from tests.fuzz.streams import Chunks
-from tests.test_transport import ScriptedNetwork, ScriptedStream
 from websockets.client import ClientProtocol
 from websockets.exceptions import PayloadTooBig, ProtocolError
 from websockets.frames import CTRL_OPCODES, Close, Opcode
@@ -22,8 +20,10 @@ from websockets.protocol import State
 from websockets.server import ServerProtocol
 from websockets.uri import parse_uri
 
-from okex_ws import transport
-from okex_ws.errors import ConnectionLost, WireError, printable
+from okex_ws.base.errors import ConnectionLost, WireError, printable
+from okex_ws.net import transport
+from tests.fuzz.streams import Chunks
+from tests.net.test_transport import ScriptedNetwork, ScriptedStream
 
 URL = "ws://venue.test/ws/v3"
 # The limits of the library, and small ones that any stream runs into.

@@ -7,11 +7,9 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from tests.fuzz.books import is_number
-
-from okex_ws.items import iso
-from okex_ws.timing import utc
-from okex_ws.wire import (
+from okex_ws.base.clock import utc
+from okex_ws.channels.convert import iso
+from okex_ws.protocol.messages import (
     BookData,
     CandleData,
     DepthData,
@@ -19,6 +17,7 @@ from okex_ws.wire import (
     TickerData,
     TradeData,
 )
+from tests.fuzz.books import is_number
 
 Check = Callable[[str, Any, Any], None]
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import itertools
 from random import Random
 
+from okex_ws.net import transport
 from tests.fuzz.corpus import Corpus
 from tests.fuzz.mutators import mangled
-
-from okex_ws import transport
 
 Chunks = list[bytes]
 

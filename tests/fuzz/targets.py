@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterator
 from random import Random
 from typing import Any, NamedTuple
 
-from tests.fuzz import answers, books, frames, framing, past, streams
-from tests.fuzz.corpus import Corpus
-
 import okex_ws
-from okex_ws.numerals import NUMBERS
+from okex_ws.model.numbers import NUMBERS
+from tests.fuzz import answers, books, frames, framing, streams
+from tests.fuzz import history as past
+from tests.fuzz.corpus import Corpus
 
 
 class Target(NamedTuple):

@@ -17,6 +17,11 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
+
+from okex_ws.base.errors import WireError
+from okex_ws.model.book import BookBuilder
+from okex_ws.model.numbers import NUMBERS
+from okex_ws.protocol import v5
 from tests.fuzz import books, framing
 from tests.fuzz.__main__ import main
 from tests.fuzz.corpus import corpus
@@ -24,12 +29,7 @@ from tests.fuzz.frames import check_error, check_frame, check_reading
 from tests.fuzz.mutators import BOMBS, deflated
 from tests.fuzz.promises import check_trade
 from tests.fuzz.targets import TARGETS, Target, check_memories
-from tests.protocols import v3_frames, v5_frames
-
-from okex_ws.book import BookBuilder
-from okex_ws.errors import WireError
-from okex_ws.numerals import NUMBERS
-from okex_ws.protocols import v5
+from tests.support import v3_frames, v5_frames
 
 _NAMES = [target.name for target in TARGETS]
 _BY_NAME = dict(zip(_NAMES, TARGETS, strict=True))

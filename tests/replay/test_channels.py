@@ -6,8 +6,8 @@ import json
 
 import pytest
 
+from okex_ws.protocol.messages import LoggedIn, Refused, Subscribed, Unsubscribed
 from okex_ws.replay.channels import WIRE_PROTOCOLS, ChannelInfo, ReplayDialect
-from okex_ws.wire import LoggedIn, Refused, Subscribed, Unsubscribed
 
 KEYS = {"v3": "spot/depth5:BTC-USDT", "v5": "books5:BTC-USDT"}
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import threading
 
 import pytest
-from tests.clocks import FakeClock
 
+from okex_ws.base.clock import wait_on
 from okex_ws.replay.clocks import RecordedClock, ScaledClock, VirtualClock
 from okex_ws.replay.script import Moment
-from okex_ws.timing import wait_on
+from tests.support.clocks import FakeClock
 
 # The wall clock was set back between the second and the third.
 MOMENTS = [Moment(10.0, 1000.1), Moment(12.0, 1002.1), Moment(14.0, 954.0)]

@@ -7,16 +7,26 @@ import math
 from typing import Any
 
 import pytest
-from tests.tapes import ACK, BOOKS5, SUBSCRIBE, asked, at, depth, heard, opened, session
 from websockets.client import ClientProtocol
 from websockets.frames import Opcode
 from websockets.uri import parse_uri
 
 from okex_ws import ConnectionLost
-from okex_ws.recording import Entry
-from okex_ws.replay.cast import ConnectionMatcher
+from okex_ws.recording.format import Entry
+from okex_ws.replay.matching import ConnectionMatcher
 from okex_ws.replay.peer import Peer
 from okex_ws.replay.script import Script
+from tests.support.recordings import (
+    ACK,
+    BOOKS5,
+    SUBSCRIBE,
+    asked,
+    at,
+    depth,
+    heard,
+    opened,
+    session,
+)
 
 
 class Talk:

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.tapes import SUBSCRIBE, WALL, asked, at, depth, heard, opened, session, write
 
 from okex_ws import (
     ChecksumMismatch,
@@ -33,7 +32,18 @@ from okex_ws import (
     WSSubscription,
 )
 from okex_ws.local_exchange import LocalExchange, deflate
-from okex_ws.recording import Entry
+from okex_ws.recording.format import Entry
+from tests.support.recordings import (
+    SUBSCRIBE,
+    WALL,
+    asked,
+    at,
+    depth,
+    heard,
+    opened,
+    session,
+    write,
+)
 
 BTC = ("BTC-USDT", "spot")
 

@@ -6,7 +6,11 @@ import math
 from typing import Any
 
 import pytest
-from tests.tapes import (
+
+from okex_ws import ConnectionLost, HandshakeFailed
+from okex_ws.recording.format import Entry, RecordingDamaged
+from okex_ws.replay.script import End, RecordedConnection, Script
+from tests.support.recordings import (
     ACK,
     BOOKS5,
     SUBSCRIBE,
@@ -20,10 +24,6 @@ from tests.tapes import (
     session,
     venue,
 )
-
-from okex_ws import ConnectionLost, HandshakeFailed
-from okex_ws.recording import Entry, RecordingDamaged
-from okex_ws.replay.script import End, RecordedConnection, Script
 
 KEY = "books5:BTC-USDT"
 

@@ -6,6 +6,8 @@ import re
 from typing import Any
 
 import pytest
+
+import okex_ws
 from tests.scenarios.public_surface import (
     MODULES,
     RECORDED,
@@ -14,8 +16,6 @@ from tests.scenarios.public_surface import (
     member,
     render,
 )
-
-import okex_ws
 
 HINT = "if this is meant: python -m tests.scenarios.public_surface --write"
 

@@ -14,14 +14,14 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Union
 
-from okex_ws.connection import HOST_GAP, Connection, Settings
-from okex_ws.dispatcher import Dispatcher
-from okex_ws.isolation import IsolatedPool
-from okex_ws.keeper import Supervisor
-from okex_ws.plan import Pool
-from okex_ws.relay import SharedLink
-from okex_ws.shared import HEADER, Memory, Slot, SlotAddress
-from okex_ws.updates import UpdateQueue
+from okex_ws.delivery.dispatcher import Dispatcher
+from okex_ws.delivery.updates import UpdateQueue
+from okex_ws.isolation.pool import IsolatedPool
+from okex_ws.isolation.shared_memory import HEADER, Memory, Slot, SlotAddress
+from okex_ws.isolation.slot_writer import SharedLink
+from okex_ws.isolation.supervisor import Supervisor
+from okex_ws.pool.connection import HOST_GAP, Connection, Settings
+from okex_ws.pool.pool import Pool
 
 if TYPE_CHECKING:
     import socket
@@ -32,38 +32,38 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from okex_ws import Credentials, Feed, Item, Reconnect, Updates
-    from okex_ws._reader import ParentSender, Worker
-    from okex_ws.backlog import CallbackQueue
-    from okex_ws.callbacks import CallbackRunner, Callbacks, OnError
-    from okex_ws.channel import Channel, DepthChannel
-    from okex_ws.child import WorkerProcess
-    from okex_ws.cli.story import ChartData
-    from okex_ws.conversation import Conversation
-    from okex_ws.events import Event
-    from okex_ws.filler import HistoryWorker
-    from okex_ws.following import BaseSubscription
-    from okex_ws.holding import Store
-    from okex_ws.limiter import Limiter
+    from okex_ws.base.clock import Budget, HostGap
+    from okex_ws.channels.base import Channel, DepthChannel
+    from okex_ws.channels.series import SeriesChannel, TradeChannel
+    from okex_ws.cli.recordings.story import ChartData
+    from okex_ws.client.base import BaseSubscription
+    from okex_ws.delivery.callback_queue import CallbackQueue
+    from okex_ws.delivery.callbacks import CallbackRunner, Callbacks, OnError
+    from okex_ws.delivery.view import View
+    from okex_ws.history.worker import HistoryWorker
+    from okex_ws.isolation.mirror import AnyMirror, RemoteLink, RemoteLinks
+    from okex_ws.isolation.process import WorkerProcess
+    from okex_ws.isolation.slots import Store
+    from okex_ws.isolation.worker import ParentSender, Worker
     from okex_ws.local_exchange import LocalExchange
-    from okex_ws.local_exchange.clients import Clients
-    from okex_ws.local_exchange.floor import InstrumentMarket
-    from okex_ws.local_exchange.market import Market, SyntheticMarket
-    from okex_ws.local_exchange.side import BookSide
-    from okex_ws.local_exchange.values import Row, Topic
-    from okex_ws.mirror import AnyMirror, RemoteLink, RemoteLinks
-    from okex_ws.pages import Found
-    from okex_ws.proxy import Proxy
-    from okex_ws.recorder import Recorder
-    from okex_ws.rest import Rest
-    from okex_ws.route import ConnectionChannels
-    from okex_ws.series import SeriesChannel, TradeChannel
-    from okex_ws.session import Session
-    from okex_ws.stream import Network, TcpNetwork
-    from okex_ws.succession import Handover
-    from okex_ws.tcp import TcpStream
-    from okex_ws.timing import Budget, HostGap
-    from okex_ws.view import View
-    from okex_ws.wire import SocketPath
+    from okex_ws.local_exchange.market.instrument_market import InstrumentMarket
+    from okex_ws.local_exchange.market.market import Market, SyntheticMarket
+    from okex_ws.local_exchange.market.side import BookSide
+    from okex_ws.local_exchange.server.clients import Clients
+    from okex_ws.local_exchange.wire.values import Row, Topic
+    from okex_ws.net.proxy import Proxy
+    from okex_ws.net.stream import Network, TcpNetwork
+    from okex_ws.net.tcp import TcpStream
+    from okex_ws.pool.connection_channels import ConnectionChannels
+    from okex_ws.pool.conversation import Conversation
+    from okex_ws.pool.handover import Handover
+    from okex_ws.protocol.messages import SocketPath
+    from okex_ws.recording.recorder import Recorder
+    from okex_ws.rest.client import Rest
+    from okex_ws.rest.limiter import Limiter
+    from okex_ws.rest.pages import Found
+    from okex_ws.session.events import Event
+    from okex_ws.session.session import Session
 
     User = Union[BaseSubscription, Feed]
     Joining = Callable[[ConnectionChannels, View, list[Channel]], None]
@@ -530,7 +530,7 @@ def around_link_writes(
 
 def message_head(length: int) -> bytes:
     """How a message of *length* bytes begins, between two processes."""
-    from okex_ws import ipc
+    from okex_ws.isolation import ipc
 
     return ipc._PREFIX.pack(ipc._MAGIC, length, 0)
 
@@ -553,7 +553,7 @@ def set_file(recorder: Recorder, descriptor: int) -> None:
 
 def find_fast_json() -> Callable[[Any], Any]:
     """The quickest way to read JSON that is installed."""
-    from okex_ws.protocols import parsing
+    from okex_ws.protocol import json_text as parsing
 
     return parsing._find_fast()
 
@@ -624,14 +624,14 @@ def replace_serving(
     patch: pytest.MonkeyPatch, serve: Callable[[LocalExchange], object]
 ) -> None:
     """Have ``okex-ws serve`` call *serve* in place of what it does until its end."""
-    from okex_ws.cli.serve import _CommandLoop
+    from okex_ws.cli.commands.serve import _CommandLoop
 
     patch.setattr(_CommandLoop, "work", lambda desk: serve(desk._exchange))
 
 
 def make_serving(exchange: Any, plan: Sequence[tuple[float, str]]) -> Any:
     """What ``okex-ws serve`` runs: *plan* are its faults, each with its second."""
-    from okex_ws.cli.serve import _CommandLoop
+    from okex_ws.cli.commands.serve import _CommandLoop
 
     return _CommandLoop(exchange, list(plan))
 
@@ -640,7 +640,7 @@ def page_backwards(
     page: Callable[[Any, int], Sequence[Any]], limit: int, size: int
 ) -> list[Any]:
     """The newest *limit* of what *page* gives, asked for *size* at a time."""
-    from okex_ws.cli import history
+    from okex_ws.cli.commands import history
 
     before, history._PAGE = history._PAGE, size
     try:
@@ -651,13 +651,13 @@ def page_backwards(
 
 def draw_book(axes: Axes, chart: ChartData) -> None:
     """Draw the bids and asks of *chart*."""
-    from okex_ws.cli.picture import _draw_book
+    from okex_ws.cli.recordings.picture import _draw_book
 
     _draw_book(axes, chart)
 
 
 def dress(axes: Axes, chart: ChartData) -> None:
     """Draw the legend, the title and the scales of *chart*."""
-    from okex_ws.cli.picture import _dress
+    from okex_ws.cli.recordings.picture import _dress
 
     _dress(axes, chart)

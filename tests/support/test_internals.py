@@ -24,7 +24,7 @@ TREES = {name: ast.parse(text) for name, text in TEXTS.items()}
 # What a named tuple gives its users.
 PUBLIC = {"_replace", "_asdict", "_fields", "_make", "_field_defaults"}
 # The worker is a module of the library, and is started by its name.
-MODULES = {"okex_ws._reader"}
+MODULES = {"okex_ws.isolation.worker"}
 # Of others than the library, by file; `*` is every file.
 FOREIGN = {
     # Documented by Python under these very names.
@@ -113,7 +113,7 @@ def test_a_test_reaches_for_private_parts_by_the_helpers_alone() -> None:
         ("make()._plan = 1", ["make()._plan"]),
         ("self.feed._plan", ["self.feed._plan"]),
         ("Connection._run = 1", ["Connection._run"]),
-        ("from okex_ws.plan import _plans", ["okex_ws.plan._plans"]),
+        ("from okex_ws.pool.pool import _plans", ["okex_ws.pool.pool._plans"]),
         ("patch.setattr(Slot, '_copy', f)", ["_copy"]),
         ("getattr(feed, '_plan')", ["_plan"]),
         ("run('x = okx._plan')", ["okx._plan"]),
@@ -121,7 +121,7 @@ def test_a_test_reaches_for_private_parts_by_the_helpers_alone() -> None:
         ("self._plan, cls._made, super()._give()", []),
         ("found._replace(a=1)._asdict(), it.__dict__", []),
         ("os._exit(0), sys._current_frames()", []),
-        ("from okex_ws._reader import Post", []),
+        ("from okex_ws.isolation.worker import Post", []),
         ("patch.setattr(feed, 'venue', f), get('_plan')", []),
         ("patch.setattr(serve, '_PAGE', 1)", []),
     ],

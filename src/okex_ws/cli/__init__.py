@@ -6,8 +6,8 @@ import argparse
 from collections.abc import Sequence
 
 from .. import __version__
-from . import doctor, history, plot, record, replay, serve, watch
 from .arguments import Command
+from .commands import doctor, history, plot, record, replay, serve, watch
 from .exits import MEANING, ending
 from .logs import logged
 

@@ -29,14 +29,14 @@ except ImportError as _missing:
         name=_missing.name,
     ) from _missing
 
-from .instruments import INSTRUMENTS
-from .instruments import SyntheticInstrument as Instrument
-from .record import Asked, Pushed
-from .rest_faults import REST_FAULTS
-from .server import LocalExchange
-from .spoiling import BOOK_FAULTS
-from .truth import Said
-from .v3 import deflate
+from .control.exchange import LocalExchange
+from .faults.rest_faults import REST_FAULTS
+from .faults.spoiling import BOOK_FAULTS
+from .market.instruments import INSTRUMENTS
+from .market.instruments import SyntheticInstrument as Instrument
+from .market.truth import Said
+from .server.record import Asked, Pushed
+from .wire.v3 import deflate
 
 __all__ = [
     "BOOK_FAULTS",

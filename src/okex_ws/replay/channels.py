@@ -7,10 +7,10 @@ import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from ..options import WIRE_PROTOCOLS
-from ..protocols.names import INDEX_ALIASES, KNOWN, ChannelSpec, argument_of, key_of
-from ..protocols.v3 import deflate
-from ..venues import market_of
+from ..model.venues import market_of
+from ..pool.options import WIRE_PROTOCOLS
+from ..protocol.catalogue import INDEX_ALIASES, KNOWN, ChannelSpec, argument_of, key_of
+from ..protocol.v3 import deflate
 
 _V3 = {known.v3: known for known in KNOWN.values() if known.v3 is not None}
 _V5 = {known.v5: known for known in KNOWN.values() if known.v5 is not None}

@@ -7,14 +7,14 @@ import threading
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from ..errors import ConnectionLost, Stalled
-from ..stream import public_endpoint
-from ..timing import Clock, HostGap
-from .cast import ConnectionMatcher
+from ..base.clock import Clock, HostGap
+from ..base.errors import ConnectionLost, Stalled
+from ..net.stream import public_endpoint
 from .clocks import ScaledClock
+from .matching import ConnectionMatcher
 from .peer import Peer
 from .script import RecordedConnection
-from .stage import ScheduledThread, VirtualScheduler
+from .virtual_time import ScheduledThread, VirtualScheduler
 
 # What a busy machine may be late, in seconds of its own.
 LATE = 0.1

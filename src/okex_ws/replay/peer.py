@@ -11,9 +11,9 @@ import math
 from collections import Counter
 from typing import Any, NamedTuple
 
-from ..errors import ConnectionLost
-from .cast import ConnectionMatcher
+from ..base.errors import ConnectionLost
 from .framing import BINARY, CLOSE, PING, PONG, TEXT, ClientFrameParser, close, frame
+from .matching import ConnectionMatcher
 from .script import RecordedConnection, RecordedFrame
 
 # An answer that was recorded so much later is another one's.

@@ -10,24 +10,24 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from ..credentials import Credentials
-from ..feed import Feed
-from ..lifecycle import Closing
-from ..protocols.names import KNOWN
-from ..recording import read
-from ..timing import HostGap, Reconnect, Timeouts, check_number, utc
-from ..venues import Venue, retired
-from .cast import ConnectionMatcher
+from ..base.clock import HostGap, Reconnect, Timeouts, check_number, utc
+from ..base.threads import Closing
+from ..client.feed import Feed
+from ..model.credentials import Credentials
+from ..model.venues import Venue, retired
+from ..protocol.catalogue import KNOWN
+from ..recording.format import read
 from .clocks import RecordedClock, ScaledClock, VirtualClock
+from .matching import ConnectionMatcher
 from .network import ReplayNetwork, ReplayTime, ScaledTime, VirtualTime
 from .script import Moment, Script
-from .stage import VirtualScheduler
+from .virtual_time import VirtualScheduler
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from ..callbacks import OnState
-    from ..options import ConnectionOptions
+    from ..delivery.callbacks import OnState
+    from ..pool.options import ConnectionOptions
 
 # A lost connection is tried again at once: the recording says when there is another.
 _AT_ONCE = Reconnect(first=1e-6, cap=1e-6, host_gap=0.0)

@@ -12,10 +12,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from ..errors import ConnectionLost, HandshakeFailed, OkexWSError, WireError
-from ..recording import Entry, RecordingDamaged
-from ..venues import VENUES, Venue
-from ..wire import (
+from ..base.errors import ConnectionLost, HandshakeFailed, OkexWSError, WireError
+from ..model.venues import VENUES, Venue
+from ..protocol.messages import (
     LoggedIn,
     Message,
     Pong,
@@ -24,9 +23,10 @@ from ..wire import (
     Subscribed,
     Unsubscribed,
 )
+from ..recording.format import Entry, RecordingDamaged
 from .channels import ChannelInfo, ReplayDialect
 from .framing import CLOSE, PING, PONG
-from .outstanding import Outstanding
+from .requests import Outstanding
 
 _SNAPSHOTS = ("snapshot", "partial")
 # Of a capture, whose address nobody wrote down.

@@ -1,0 +1,1 @@
+"""Errors, states, clocks, retry and rate limits, threads and forks, log helpers."""

@@ -1,0 +1,1 @@
+"""What each kind of channel keeps: depth, book, trades, candles, values."""

@@ -1,0 +1,166 @@
+"""A whole book: merged and proven message by message, and withdrawn when it is not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ..base.errors import BookError
+from ..model.book import BookBuilder
+from ..model.items import Item, PastBook, State
+from ..protocol.interface import WireProtocol
+from ..protocol.messages import BookData, ChannelName, DepthData, Push
+from ..trust.verdict import Link, Published
+from .base import Channel, DepthChannel
+from .book_snapshot import FETCHES, FIRST_WAIT, BookMessage, SnapshotJoin
+from .convert import make_book_update
+
+
+class BookChannel(DepthChannel):
+    """A book that is snapshot once, and then changed by every push."""
+
+    incremental = True
+
+    def __init__(self, wire: WireProtocol, name: ChannelName) -> None:
+        super().__init__(wire, name)
+        self._read_book = wire.book
+        self._builder = BookBuilder()
+        self._version = 0
+        # Updates that came without a snapshot, and who fetches one in so many seconds;
+        # False if that cannot be.
+        self._snapshot_join: SnapshotJoin | None = None
+        self.fetch: Callable[[float], bool] = lambda wait: False
+
+    def subscribed(self, link: Link, now: float) -> None:
+        """The exchange acknowledged the channel: a new stream, with a new snapshot."""
+        self._clear()
+        super().subscribed(link, now)
+
+    def _clear(self) -> None:
+        self._builder.clear()
+        self._snapshot_join = None
+
+    def _sync(self, cause: str, link: Link) -> None:
+        # Whoever was told that it is resynchronised hears no more until it is.
+        if self.shown.state is State.RESYNCING:
+            self.shown = self.shown._replace(link=link)
+        else:
+            super()._sync(cause, link)
+
+    def switch_to(self, standby: Channel, proven: bool) -> None:
+        """The book is the twin's; to an iterator it begins anew, with a snapshot."""
+        assert isinstance(standby, BookChannel)
+        if standby.shown.state is not State.LIVE:
+            self._is_missing(standby.shown.cause)
+        super().switch_to(standby, proven)
+        self._builder = standby._builder
+        self._version += 1
+        if self.shown.state is State.LIVE:
+            data = self.shown.depth._replace(version=self._version)
+            self.shown = self.shown._replace(data=data)
+
+    def invalidated(self, cause: str, now: float) -> None:
+        """A message of this book was lost: it is not the exchange's any more."""
+        self._clear()
+        if self.acknowledged and self.shown.state in (State.LIVE, State.SYNCING):
+            self._is_missing(cause)
+            self._resync(cause, now)
+
+    def lost(self, cause: str, now: float) -> None:
+        """The connection is gone, and with it all that came over it."""
+        self._is_missing(cause)
+        super().lost(cause, now)
+
+    def _is_missing(self, cause: str) -> None:
+        """Tell those who add up updates: beside another depth no state may change."""
+        if self.shown.state is State.LIVE:
+            seq = self.shown.depth.seq
+            self._missing(None if seq is None else str(seq), None, cause)
+
+    def push(
+        self, push: Push, first: bool, link: Link, now: float, wall: float
+    ) -> bool:
+        """Merge, prove and publish. `WireError` and `BookError` leave no book."""
+        for element in push.elements:
+            change = self._read_book(element, push.action, push.exact)
+            if change.whole:
+                self._snapshot_join = None
+            if change.whole or self._builder.stands:
+                self._take(change, first, link, now, wall, push.text)
+            elif not self._may_wait(BookMessage(change, push.text)):
+                # Of the stream before, or ahead of the snapshot.
+                self.counts["skipped before the snapshot"] += 1
+            else:
+                self._join(link, now, wall)
+        return self._builder.stands
+
+    def _take(
+        self,
+        change: BookData,
+        first: bool,
+        link: Link,
+        now: float,
+        wall: float,
+        text: str,
+    ) -> None:
+        bids, asks = self._builder.take(change)
+        self._version += 1
+        data = DepthData(bids, asks, change.time_ms, change.seq, change, self._version)
+        self._show(data, first, link, now, wall, text)
+
+    # --- Begun without a snapshot ---------------------------------------------------
+
+    def _may_wait(self, message: BookMessage) -> bool:
+        """Whether an update is kept for a book that is being fetched."""
+        if self._snapshot_join is None:
+            # The book that can be fetched, and its number, are those of this channel:
+            # another one may have other orders in it, under the same numbers.
+            proven = message.change.prev_seq is not None and self.topic == "depth"
+            if not (proven and self.fetch(0.0)):
+                return False
+            self._snapshot_join = SnapshotJoin()
+        self._snapshot_join.add(message)
+        return True
+
+    def fetched(
+        self, book: PastBook | Exception, link: Link, now: float, wall: float
+    ) -> bool:
+        """A book was fetched, or could not be; False if the channel is not live yet.
+
+        `BookError` leaves no book.
+        """
+        snapshot_join = self._snapshot_join
+        if snapshot_join is None:
+            return False
+        if isinstance(book, Exception):
+            snapshot_join.fetches += 1
+        else:
+            snapshot_join.fetched(book)
+        if snapshot_join.is_behind:
+            if snapshot_join.fetches >= FETCHES:
+                why = book if isinstance(book, Exception) else "each was too old"
+                raise BookError(f"no snapshot came, and none could be fetched: {why}")
+            self.fetch(FIRST_WAIT * 2.0 ** (snapshot_join.fetches - 1))
+            return False
+        return self._join(link, now, wall)
+
+    def _join(self, link: Link, now: float, wall: float) -> bool:
+        assert self._snapshot_join is not None
+        steps = self._snapshot_join.joined()
+        if not steps:
+            return False
+        self._snapshot_join, (whole, *rest) = None, steps
+        if rest:
+            # Nobody was sent the book by itself: it is shown as of the first update.
+            self._builder.merge(whole.change)
+        for change, text in rest or steps:
+            self._take(change, True, link, now, wall, text)
+        return True
+
+    def item(
+        self, shown: Published, levels: int | None, before: Published | None = None
+    ) -> Item | None:
+        """A `BookUpdate`: the change alone for who has the version before it."""
+        follows = before is not None and (
+            before.depth.version == shown.depth.version - 1
+        )
+        return make_book_update(self.instrument_id, self.topic, shown, follows)

@@ -1,0 +1,177 @@
+"""From what a channel shows to what a script is given: made when it is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import fields
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from ..base.clock import utc
+from ..model.book import OrderBook
+from ..model.items import (
+    BestBidAsk,
+    BookUpdate,
+    Candle,
+    Depth,
+    FundingRate,
+    Ticker,
+    Trade,
+)
+from ..protocol.messages import CandleData, FundingData, TickerData, TradeData
+from ..trust.verdict import Published
+
+
+def iso(time_ms: int) -> str:
+    """Epoch milliseconds as the exchange writes them: ISO-8601 UTC."""
+    seconds, ms = divmod(time_ms, 1000)
+    return f"{utc(seconds):%Y-%m-%dT%H:%M:%S}.{ms:03}Z"
+
+
+def make_dict(
+    instrument_id: str, shown: Published, levels: int | None
+) -> dict[str, Any]:
+    """The four keys of ``GetDepth()``, fresh lists each time."""
+    depth = shown.depth
+    return {
+        "instrument_id": instrument_id,
+        "asks": [list(level) for level in depth.asks[:levels]],
+        "bids": [list(level) for level in depth.bids[:levels]],
+        "timestamp": iso(depth.time_ms),
+    }
+
+
+def _origin(shown: Published, topic: str) -> tuple[Any, ...]:
+    """What every depth says of itself: when, how late, its place, and where from."""
+    at, received = utc(shown.depth.time_ms / 1000), utc(shown.wall)
+    return at, received, shown.lag, shown.depth.seq, shown.epoch, topic
+
+
+def make_depth(
+    instrument_id: str, topic: str, shown: Published, levels: int | None
+) -> Depth:
+    """A `Depth` of the best *levels* a side."""
+    depth = shown.depth
+    return Depth(
+        instrument_id,
+        tuple(tuple(level) for level in depth.bids[:levels]),
+        tuple(tuple(level) for level in depth.asks[:levels]),
+        *_origin(shown, topic),
+    )
+
+
+def make_best(instrument_id: str, topic: str, shown: Published) -> BestBidAsk:
+    """The top of a depth."""
+    depth = shown.depth
+    return BestBidAsk(
+        instrument_id,
+        *_top(depth.bids),
+        *_top(depth.asks),
+        *_origin(shown, topic),
+    )
+
+
+def _top(side: Sequence[Sequence[str]]) -> tuple[Decimal | None, Decimal | None]:
+    return (Decimal(side[0][0]), Decimal(side[0][1])) if side else (None, None)
+
+
+def make_book(shown: Published) -> OrderBook:
+    """The version of a whole book that is shown."""
+    # Made of tuples by its `BookBuilder`.
+    bids: Any = shown.depth.bids
+    asks: Any = shown.depth.asks
+    return OrderBook(bids, asks)
+
+
+def make_book_update(
+    instrument_id: str, topic: str, shown: Published, follows: bool
+) -> BookUpdate:
+    """What changed; the whole book, unless it *follows* the version before it."""
+    change = shown.depth.change
+    assert change is not None
+    book, whole = make_book(shown), change.whole or not follows
+    return BookUpdate(
+        instrument_id,
+        "snapshot" if whole else "update",
+        book.bids if whole else tuple(map(tuple, change.bids)),
+        book.asks if whole else tuple(map(tuple, change.asks)),
+        book,
+        *_origin(shown, topic),
+    )
+
+
+def make_ticker(instrument_id: str, shown: Published) -> Ticker:
+    """The exchange's summary."""
+    data = shown.data
+    assert isinstance(data, TickerData)
+    return Ticker(
+        instrument_id=instrument_id,
+        timestamp=utc(data.time_ms / 1000),
+        received=utc(shown.wall),
+        epoch=shown.epoch,
+        **{name: getattr(data, name) for name in _SAME},
+    )
+
+
+_SAME = [field.name for field in fields(TickerData) if field.name != "time_ms"]
+
+
+def make_funding(instrument_id: str, shown: Published) -> FundingRate:
+    """What a perpetual pays."""
+    data = shown.data
+    assert isinstance(data, FundingData)
+    return FundingRate(
+        instrument_id,
+        data.rate,
+        utc(data.funding_time_ms / 1000),
+        data.next_rate,
+        _maybe(data.next_funding_time_ms),
+        _maybe(data.time_ms),
+        utc(shown.wall),
+        shown.epoch,
+    )
+
+
+def _maybe(time_ms: int | None) -> datetime | None:
+    return None if time_ms is None else utc(time_ms / 1000)
+
+
+def make_trade(
+    instrument_id: str, data: TradeData, wall: float, epoch: int, replayed: bool
+) -> Trade:
+    """One trade that came at *wall*."""
+    return Trade(
+        instrument_id,
+        data.id,
+        data.first_id,
+        data.count,
+        data.price,
+        data.size,
+        data.side,
+        utc(data.time_ms / 1000),
+        utc(wall),
+        epoch,
+        replayed,
+    )
+
+
+def make_candle(
+    instrument_id: str, topic: str, data: CandleData, wall: float, epoch: int
+) -> Candle:
+    """One candle, as it stood at *wall*."""
+    return Candle(
+        instrument_id,
+        topic,
+        utc(data.start_ms / 1000),
+        data.open,
+        data.high,
+        data.low,
+        data.close,
+        data.volume,
+        data.volume_ccy,
+        data.volume_quote,
+        data.closed,
+        utc(wall),
+        epoch,
+    )

@@ -1,0 +1,253 @@
+"""Channels whose every item counts: trades, candles, data of any kind.
+
+Each item is handed over once and in order; what is missing is said as a `Gap`.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Generic, TypeVar
+
+from ..base.clock import utc
+from ..model.items import Candle, Data, Item, State, Trade
+from ..protocol.interface import WireProtocol
+from ..protocol.messages import CandleData, ChannelName, Push, TradeData
+from ..trust.verdict import Link, Published
+from .base import Channel, DepthChannel, ValueChannel
+from .book import BookChannel
+from .convert import iso, make_candle, make_trade
+
+# How many items are kept to be looked at, and how many ids to know a repeat by.
+KEPT = 1000
+
+T = TypeVar("T", Trade, Candle, Data)
+
+
+def copied(items: deque[T]) -> tuple[T, ...]:
+    """What is in *items* at this moment, to which another thread may append."""
+    while True:
+        try:
+            return tuple(items)
+        except RuntimeError:  # appended to meanwhile; an append takes no time
+            continue
+
+
+class SeriesChannel(Channel, Generic[T]):
+    """Items in order, the newest of them kept."""
+
+    def __init__(self, wire: WireProtocol, name: ChannelName) -> None:
+        super().__init__(wire, name)
+        self._items: deque[T] = deque(maxlen=KEPT)
+        # A gap is open, and said, until the next item.
+        self._in_gap = False
+
+    @property
+    def items(self) -> tuple[T, ...]:
+        """The newest items, newest last; from any thread."""
+        return copied(self._items)
+
+    def item(
+        self, shown: Published, levels: int | None, before: Published | None = None
+    ) -> Item | None:
+        """The newest, if it is of the epoch of *shown*."""
+        newest = self.items[-1:]
+        return newest[0] if newest and newest[0].epoch == shown.epoch else None
+
+    def invalidated(self, cause: str, now: float) -> None:
+        """Nothing shown is wrong, but an item may be missing."""
+        if self.shown.state is State.LIVE and not self._in_gap:
+            self._in_gap = True
+            self._missing(self._last_id, None, cause)
+
+    @property
+    def _last_id(self) -> str | None:
+        """What the next gap comes after."""
+        return None
+
+    def _hand_over(self, item: T) -> None:
+        for follower in self.followers:
+            follower.add(self.topic, item)
+
+
+class TradeChannel(SeriesChannel[Trade]):
+    """Trades without repeats."""
+
+    def __init__(self, wire: WireProtocol, name: ChannelName) -> None:
+        super().__init__(wire, name)
+        self._read: Callable[[object], TradeData] = wire.trade
+        self._replays = wire.replays_last(name.topic)
+        self._known: dict[str, None] = {}
+        self._newest_id: str | None = None
+        self._after_loss = False
+
+    def subscribed(self, link: Link, now: float) -> None:
+        """The exchange acknowledged the channel; after a loss trades are missing."""
+        super().subscribed(link, now)
+        self._after_loss |= self.openings > 1
+
+    @property
+    def _last_id(self) -> str | None:
+        return self._newest_id
+
+    def push(
+        self, push: Push, first: bool, link: Link, now: float, wall: float
+    ) -> bool:
+        """Publish that data came, then each trade that is new."""
+        read = [self._read(element) for element in push.elements]
+        self._publish(None, None, link, now, wall, push.text)
+        for place, data in enumerate(read):
+            # Only the last trade is sent again; what stands beside it is news.
+            self._take(data, first and self._replays and not place, wall)
+        return True
+
+    def _take(self, data: TradeData, replayed: bool, wall: float) -> None:
+        after_loss, self._after_loss = self._after_loss, False
+        if data.id in self._known:
+            self.counts["skipped repeat"] += 1
+            return
+        before, self._newest_id = self._newest_id, data.id
+        self._in_gap = False
+        self._remember(data.id)
+        old = replayed and self.openings == 1
+        if after_loss:
+            # The exchange's last trade is none of ours: some came while we were away.
+            self._missing(before, data.first_id, "trades while not connected")
+        epoch = self.shown.epoch
+        trade = make_trade(self.instrument_id, data, wall, epoch, old)
+        if not trade.replayed:
+            self._items.append(trade)
+        self._hand_over(trade)
+
+    def switch_to(self, standby: Channel, proven: bool) -> None:
+        """Whatever came over the other connection alone is handed over."""
+        assert isinstance(standby, TradeChannel)
+        super().switch_to(standby, proven)
+        its = standby.items
+        # The memory of ids is as long as that of trades: what stands before a known one
+        # was told long ago.
+        known = [at for at, trade in enumerate(its) if trade.id in self._known]
+        news = its[known[-1] + 1 :] if known else its
+        # Nothing is missing between the two if the last one here came there too.
+        meets = proven or any(trade.id == self._newest_id for trade in its)
+        if standby.has_gaps or self._after_loss or not meets:
+            before = news[0].first_id if news else None
+            self._after_loss, self._in_gap = False, not news
+            self._missing(self._newest_id, before, "trades as a connection took over")
+        for trade in news:
+            self._newest_id, self._in_gap = trade.id, False
+            self._remember(trade.id)
+            own = replace(trade, epoch=self.shown.epoch)
+            self._items.append(own)
+            self._hand_over(own)
+
+    def _remember(self, trade_id: str) -> None:
+        self._known[trade_id] = None
+        if len(self._known) > KEPT:
+            del self._known[next(iter(self._known))]
+
+
+class CandleChannel(SeriesChannel[Candle]):
+    """Candles, one a start: each push of the same one replaces it."""
+
+    def __init__(self, wire: WireProtocol, name: ChannelName) -> None:
+        super().__init__(wire, name)
+        self._read: Callable[[object], CandleData] = wire.candle
+        self._newest_ms: int | None = None
+        self._after_loss = False
+
+    def subscribed(self, link: Link, now: float) -> None:
+        """The exchange acknowledged the channel; after a loss bars may be missing."""
+        super().subscribed(link, now)
+        self._after_loss |= self.openings > 1
+
+    @property
+    def _last_id(self) -> str | None:
+        return None if self._newest_ms is None else iso(self._newest_ms)
+
+    def push(
+        self, push: Push, first: bool, link: Link, now: float, wall: float
+    ) -> bool:
+        """Publish that data came, then each candle."""
+        read = [self._read(element) for element in push.elements]
+        self._publish(None, None, link, now, wall, push.text)
+        for data in read:
+            self._take(data, wall)
+        return True
+
+    def _take(self, data: CandleData, wall: float) -> None:
+        before = self._newest_ms
+        if before is not None and data.start_ms < before:
+            self.counts["skipped old"] += 1
+            return
+        epoch = self.shown.epoch
+        candle = make_candle(self.instrument_id, self.topic, data, wall, epoch)
+        self._keep(candle, data.start_ms)
+
+    def _keep(self, candle: Candle, start_ms: int) -> None:
+        before = self._newest_ms
+        after_loss, self._after_loss = self._after_loss, False
+        if after_loss and before is not None and start_ms > before:
+            # A candle is cumulative: only those in between are unknown.
+            text = "candles while not connected"
+            self._missing(iso(before), iso(start_ms), text)
+        if start_ms == before:
+            self._items[-1] = candle
+        else:
+            self._items.append(candle)
+        self._newest_ms, self._in_gap = start_ms, False
+        self._hand_over(candle)
+
+    def switch_to(self, standby: Channel, proven: bool) -> None:
+        """Whatever came later over the other connection is handed over."""
+        assert isinstance(standby, CandleChannel)
+        super().switch_to(standby, proven)
+        self._after_loss |= standby.has_gaps or not proven
+        for candle in standby.items:
+            newest = self._items[-1] if self._items else None
+            if newest is None or candle.received > newest.received:
+                start_ms = round(candle.start.timestamp() * 1000)
+                if start_ms >= (self._newest_ms or 0):
+                    own = replace(candle, epoch=self.shown.epoch)
+                    self._keep(own, start_ms)
+
+
+class DataChannel(SeriesChannel[Data]):
+    """Pushes as they come, decoded: nothing in them is known, so each one counts."""
+
+    def subscribed(self, link: Link, now: float) -> None:
+        """The exchange acknowledged the channel; after a loss pushes are missing."""
+        super().subscribed(link, now)
+        if self.openings > 1:
+            self._missing(None, None, "pushes while not connected")
+
+    def switch_to(self, standby: Channel, proven: bool) -> None:
+        """Nothing tells two pushes apart: some may be missing, or come twice."""
+        super().switch_to(standby, proven)
+        self._missing(None, None, "pushes at a change of the connection")
+
+    def push(
+        self, push: Push, first: bool, link: Link, now: float, wall: float
+    ) -> bool:
+        """Publish a push."""
+        self._publish(None, None, link, now, wall, push.text)
+        self._in_gap = False
+        received, epoch = utc(wall), self.shown.epoch
+        elements = tuple((self._wire.exactly(push) or push).elements)
+        name = self.instrument_id
+        data = Data(self.topic, elements, push.action, received, epoch, name)
+        self._items.append(data)
+        self._hand_over(data)
+        return True
+
+
+KINDS: dict[str, Callable[[WireProtocol, ChannelName], Channel]] = {
+    "depth": DepthChannel,
+    "book": BookChannel,
+    "ticker": ValueChannel,
+    "funding": ValueChannel,
+    "trade": TradeChannel,
+    "candle": CandleChannel,
+    "data": DataChannel,
+}

@@ -1,0 +1,157 @@
+"""Faults of the local exchange as words: ``drop``, ``silence 5``, ``respond 503``.
+
+Each word is a control method of `LocalExchange`, with its arguments behind it. What
+lasts may be given so many seconds, after which it ends by itself.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ...model.venues import nearest
+
+if TYPE_CHECKING:
+    from ...local_exchange import LocalExchange
+
+Undo = Callable[[], object]
+
+
+class FaultCommand(NamedTuple):
+    """One command: how it is written, what it does, and which method does it.
+
+    *kinds* make its arguments, of which *least* have to be there. *undo* ends what the
+    method began, and then a number of seconds may stand behind.
+    """
+
+    usage: str
+    meaning: str
+    kinds: tuple[Callable[[str], Any], ...] = ()
+    least: int = 0
+    undo: Callable[[LocalExchange], object] | None = None
+
+
+class FaultResult(NamedTuple):
+    """What a command said, and what ends it after *seconds*, if anything does."""
+
+    said: str
+    seconds: float = 0.0
+    undo: Undo | None = None
+
+
+FAULT_COMMANDS: dict[str, FaultCommand] = {
+    "drop": FaultCommand("drop", "abort the TCP of every connection"),
+    "close_clients": FaultCommand(
+        "close_clients [CODE] [REASON]", "send every client a close frame", (int, str)
+    ),
+    "notice": FaultCommand(
+        "notice", "announce to v5 clients that the connection will close"
+    ),
+    "refuse": FaultCommand(
+        "refuse [SECONDS]",
+        "refuse new connections",
+        undo=lambda exchange: exchange.refuse(False),
+    ),
+    "slow_handshake": FaultCommand(
+        "slow_handshake SECONDS", "answer handshakes so much later", (float,), 1
+    ),
+    "respond": FaultCommand(
+        "respond STATUS", "answer handshakes with an HTTP page", (int,), 1
+    ),
+    "silence": FaultCommand(
+        "silence [SECONDS]",
+        "push nothing: to a client, a market that became quiet",
+        undo=lambda exchange: exchange.resume(),
+    ),
+    "mute": FaultCommand(
+        "mute [SECONDS]",
+        "send nothing at all, no pong either",
+        undo=lambda exchange: exchange.resume(),
+    ),
+    "resume": FaultCommand("resume", "end silence and mute"),
+    "spoil": FaultCommand(
+        "spoil CHANNEL HOW",
+        "go wrong about a whole book: spoil books:BTC-USDT lose",
+        (str, str),
+        2,
+    ),
+    "reject": FaultCommand(
+        "reject CHANNEL CODE MESSAGE",
+        "refuse subscribes of a channel",
+        (str, int, str),
+        3,
+    ),
+    "ignore_subscribe": FaultCommand(
+        "ignore_subscribe CHANNEL", "do not react to a subscribe", (str,), 1
+    ),
+    "send_error": FaultCommand(
+        "send_error CODE MESSAGE", "send every client an error event", (int, str), 2
+    ),
+    "heal": FaultCommand("heal", "end every fault"),
+}
+
+
+def perform(exchange: LocalExchange, text: str) -> FaultResult:
+    """Do what *text* says.
+
+    Raises:
+        ValueError, TypeError: it says nothing that can be done.
+    """
+    name, *arguments = shlex.split(text)
+    word = _find(name)
+    seconds = 0.0
+    if word.undo is not None and arguments:
+        seconds = _seconds(arguments.pop())
+    values = _values(word, arguments)
+    answer = getattr(exchange, name)(*values)
+    said = f"{text}: {answer} clients" if isinstance(answer, int) else text
+    if not seconds or word.undo is None:
+        return FaultResult(said)
+    undo = word.undo
+    return FaultResult(f"{said} seconds", seconds, lambda: undo(exchange))
+
+
+def check(text: str) -> None:
+    """Raise what `perform` would, as far as the words tell."""
+    parts = shlex.split(text)
+    if not parts:
+        raise ValueError("a fault has a name")
+    word = _find(parts[0])
+    arguments = parts[1:]
+    if word.undo is not None and arguments:
+        _seconds(arguments.pop())
+    _values(word, arguments)
+
+
+def usage() -> list[str]:
+    """A line for each command."""
+    width = max(len(word.usage) for word in FAULT_COMMANDS.values())
+    return [f"{word.usage:{width}}  {word.meaning}" for word in FAULT_COMMANDS.values()]
+
+
+def _find(name: str) -> FaultCommand:
+    if name not in FAULT_COMMANDS:
+        raise ValueError(
+            f"unknown fault {name!r}{nearest(name, FAULT_COMMANDS)}; try 'help'"
+        )
+    return FAULT_COMMANDS[name]
+
+
+def _values(word: FaultCommand, arguments: Sequence[str]) -> list[Any]:
+    if not word.least <= len(arguments) <= len(word.kinds):
+        raise ValueError(f"it is written: {word.usage}")
+    try:
+        return [kind(text) for kind, text in zip(word.kinds, arguments, strict=False)]
+    except ValueError as error:
+        raise ValueError(f"it is written: {word.usage} ({error})") from None
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 < seconds < 1e9:
+        raise ValueError(f"{text!r} is no number of seconds more than zero")
+    return seconds

@@ -1,0 +1,213 @@
+"""``okex-ws history``: what was, and what there is, by the REST interface."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import re
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from ... import MARKETS, Candle, Trade, check_instrument
+from ..arguments import Destination, ask_where, command, count, find_destination, market
+from ..exits import FAILED, GOOD, USAGE, Failure, refusing, say
+from ..lines import plain
+from ..logs import progress
+from ..text import NOTHING, clean
+
+if TYPE_CHECKING:
+    from ...rest.client import Rest
+
+# Between two words of progress.
+_PAGE = 500
+_BAR = re.compile("[0-9]+[smHDWMY](utc)?")
+
+Row = dict[str, Any]
+
+_TRADE = ("timestamp", "id", "side", "price", "size")
+_CANDLE = ("start", "open", "high", "low", "close", "volume")
+_BOOK = ("side", "price", "size")
+_INSTRUMENT = (
+    *("instrument_id", "market", "tick", "lot", "min_size", "contract_value"),
+    *("contract_currency", "expiry", "state"),
+)
+
+_EXAMPLES = """\
+  okex-ws history BTC-USDT trades                     the last 100
+  okex-ws history BTC-USDT candles --bar 1H --limit 720 --csv > month.csv
+  okex-ws history BTC-USDT book --limit 10
+  okex-ws history BTC-USD-SWAP instruments            tick, lot, contract, ...
+  okex-ws history swap instruments --json             of a whole market"""
+
+
+def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command."""
+    parser = command(
+        commands, "history", "past trades and candles, the book, instruments", _EXAMPLES
+    )
+    parser.set_defaults(run=run)
+    option = parser.add_argument
+    option(
+        "instrument",
+        metavar="INSTRUMENT",
+        help="the exchange's id; for instruments also a market: " + ", ".join(MARKETS),
+    )
+    option("what", choices=tuple(_QUERIES), help="what is wanted of it")
+    option("--market", help="spot, futures, ... (default: what the id tells)")
+    option("--bar", default="1m", help="of candles: 1m, 5m, 1H, 1D, ... (default: 1m)")
+    option(
+        "--limit",
+        type=count,
+        default=100,
+        metavar="N",
+        help="how many, of a book levels a side (default: 100)",
+    )
+    option("--rest", metavar="URL", help="its origin, http(s)://HOST, beside --url")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--csv", action="store_true", help="with a header")
+    form.add_argument("--json", action="store_true", help="one JSON object a line")
+    ask_where(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Ask and print, oldest first; the exit code."""
+    with ExitStack() as stack:
+        where = find_destination(options, stack)
+        try:
+            from ...rest.client import Rest
+        except ImportError as missing:
+            raise Failure(str(missing), FAILED) from missing
+        with refusing():
+            venue = where.venue
+            if options.rest is not None:
+                venue = replace(venue, rest=options.rest)
+            elif options.url is not None and venue.rest is None:
+                raise Failure("where to ask, --url does not tell: add --rest", USAGE)
+            rest = stack.enter_context(
+                Rest(venue, proxy=where.proxy, ssl_context=where.ssl_context)
+            )
+            columns, ask = _QUERIES[options.what]
+            found = ask(rest, _market(options, where), options)
+        progress("")
+        _print(found, columns, options)
+    return GOOD
+
+
+def _market(options: argparse.Namespace, where: Destination) -> str:
+    """That of the instrument, which can be one there; or the one that is asked for."""
+    if options.what == "instruments" and options.instrument in MARKETS:
+        return str(options.instrument)
+    kind = market(options.instrument, options.market)
+    check_instrument(options.instrument, kind, where.venue)
+    return kind
+
+
+# --- What is asked for --------------------------------------------------------------
+
+
+def _trades(rest: Rest, kind: str, options: argparse.Namespace) -> list[Row]:
+    def page(before: Trade | None, limit: int) -> Sequence[Trade]:
+        oldest = None if before is None else before.id
+        return rest.trades(options.instrument, kind, before_id=oldest, limit=limit)
+
+    return [_row(each) for each in _backwards(page, options.limit)]
+
+
+def _candles(rest: Rest, kind: str, options: argparse.Namespace) -> list[Row]:
+    channel = f"candle{options.bar}"
+    if not _BAR.fullmatch(options.bar):
+        raise Failure(
+            f"{options.bar!r} is no bar, like 1m, 5m, 1H, 1D, 1W or 1M", USAGE
+        )
+
+    def page(before: Candle | None, limit: int) -> Sequence[Candle]:
+        oldest = None if before is None else before.start
+        return rest.candles(
+            options.instrument, kind, channel, before=oldest, limit=limit
+        )
+
+    return [_row(each) for each in _backwards(page, options.limit)]
+
+
+def _book(rest: Rest, kind: str, options: argparse.Namespace) -> list[Row]:
+    found = rest.book(options.instrument, kind, options.limit)
+    # As a ladder stands: the worst ask on top.
+    sides = (("ask", tuple(reversed(found.asks))), ("bid", found.bids))
+    return [
+        {"side": side, "price": row[0], "size": row[1]}
+        for side, rows in sides
+        for row in rows
+    ]
+
+
+def _instruments(rest: Rest, kind: str, options: argparse.Namespace) -> list[Row]:
+    name, listed = options.instrument, rest.instruments(kind)
+    found = [_row(each) for each in listed if name in (kind, each.instrument_id)]
+    if not found and name != kind:
+        raise Failure(f"{name!r} is not listed by venue {rest.venue.name!r}")
+    return found
+
+
+_QUERIES: dict[str, tuple[Sequence[str], Callable[[Rest, str, Any], list[Row]]]] = {
+    "trades": (_TRADE, _trades),
+    "candles": (_CANDLE, _candles),
+    "book": (_BOOK, _book),
+    "instruments": (_INSTRUMENT, _instruments),
+}
+
+
+def _backwards(page: Callable[[Any, int], Sequence[Any]], limit: int) -> list[Any]:
+    """The newest *limit* items, oldest first, asked for part by part."""
+    found: list[Any] = []
+    while len(found) < limit:
+        wanted = min(_PAGE, limit - len(found))
+        older = page(found[0] if found else None, wanted)
+        found = [*older, *found]
+        progress(f"{len(found):,} of {limit:,}")
+        if len(older) < wanted:
+            progress("")
+            say(f"there are no more: {len(found):,} of {limit:,}")
+            break
+    return found
+
+
+def _row(value: Any) -> Row:
+    return {name: getattr(value, name) for name in value.__slots__}
+
+
+# --- How it is printed --------------------------------------------------------------
+
+
+def _print(
+    rows: Sequence[Row], columns: Sequence[str], options: argparse.Namespace
+) -> None:
+    if options.json:
+        for row in rows:
+            print(json.dumps({name: plain(value) for name, value in row.items()}))
+        return
+    told = [[_cell(row[name]) for name in columns] for row in rows]
+    if options.csv:
+        writer = csv.writer(sys.stdout, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows(told)
+        return
+    for line in _table([list(columns), *told]):
+        print(line)
+
+
+def _cell(value: Any) -> str:
+    told = plain(value)
+    return "" if told is None else clean(str(told))
+
+
+def _table(rows: Iterable[Sequence[str]]) -> Iterator[str]:
+    """Columns under each other; what is not known is `NOTHING`."""
+    shown = [[cell or NOTHING for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
+    for row in shown:
+        cells = (cell.rjust(width) for cell, width in zip(row, widths, strict=True))
+        yield "  ".join(cells)

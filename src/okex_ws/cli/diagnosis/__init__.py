@@ -1,0 +1,1 @@
+"""What okex-ws doctor tries: names, TCP, TLS, handshake, ping and prices."""

@@ -1,0 +1,351 @@
+"""From a name to a WebSocket, a step at a time: proxy, DNS, TCP, TLS, handshake.
+
+It sends nothing but what opens a WebSocket, and trusts nothing that it is told.
+"""
+
+from __future__ import annotations
+
+import base64
+import ipaddress
+import os
+import re
+import socket
+import ssl
+import time
+from contextlib import suppress
+from datetime import datetime, timedelta, timezone
+from email.utils import parsedate_to_datetime
+from urllib.parse import urlsplit
+
+from ... import HandshakeFailed, OkexWSError
+from ...net.proxy import Proxy, authority, open_tunnel, proxy_finder
+from ..arguments import Destination
+from ..text import clean, listed
+from . import certificates
+from .checks import CheckFailed, Finding, Grade
+
+_SLOW_LOOK_UP = 1.0
+# A certificate that ends so soon should have been renewed.
+_ENDS_SOON = timedelta(days=3)
+_MAX_HEAD = 16 << 10
+_STATUS_LINE = re.compile(rb"HTTP/\d\.\d (\d{3})([^\r\n]*)")
+_DATE = re.compile(rb"^date:[ \t]*([^\r\n]+)", re.I | re.M)
+
+_STATUS_ADVICE = {
+    401: "there is something in front of the exchange that wants a login",
+    403: "the exchange does not serve this address: a region, or an IP that is banned",
+    404: "no WebSocket is at this path: look at the URL",
+    429: "too many connections: wait some minutes, and open fewer",
+    451: "the exchange does not serve this region",
+}
+_PROXY_ADVICE = {
+    407: "a proxy answers 407: it wants a user and a password, as in"
+    " --proxy http://user:password@host:port",
+    403: "the proxy forbids it: ask whoever runs it",
+    502: "the proxy cannot reach the exchange",
+    504: "the proxy cannot reach the exchange",
+}
+
+
+class Reach:
+    """One endpoint; each step needs the one before it, and `close` the end."""
+
+    def __init__(self, where: Destination, endpoint: str, timeout: float) -> None:
+        parts = urlsplit(endpoint)
+        self._secure = parts.scheme == "wss"
+        self._host = parts.hostname or ""
+        self._port = parts.port or (443 if self._secure else 80)
+        self._path = parts.path + ("/public" if where.venue.protocol == "v5" else "")
+        if parts.query:
+            self._path += f"?{parts.query}"
+        self._endpoint = endpoint
+        self._scheme = parts.scheme
+        self._asked = where.proxy
+        self._context = where.ssl_context
+        self._timeout = timeout
+        self._proxy: Proxy | None = None
+        self._addresses: list[str] = []
+        self._socket: socket.socket | None = None
+        # How far this machine's clock is ahead by the answer's Date, in seconds.
+        self.ahead: float | None = None
+
+    @property
+    def secure(self) -> bool:
+        """Whether there is TLS."""
+        return self._secure
+
+    @property
+    def proxied(self) -> bool:
+        """Whether it leads through a proxy."""
+        return self._proxy is not None
+
+    def close(self) -> None:
+        """Close what is open."""
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
+    # --- The steps ------------------------------------------------------------------
+
+    def find_proxy(self) -> Finding:
+        """Which proxy leads there."""
+        try:
+            find = proxy_finder(self._asked)
+            self._proxy = find(self._scheme, self._host, self._port)
+        except ValueError as error:
+            raise CheckFailed(
+                str(error), "mend --proxy or the environment's proxy"
+            ) from error
+        if self._proxy is None:
+            return Finding("none")
+        source = "the environment" if self._asked is None else "--proxy"
+        return Finding(f"{self._proxy}, from {source}")
+
+    def look_up(self) -> Finding:
+        """The addresses of the host, or of the proxy in its place."""
+        host, port = self._next_hop()
+        began = time.monotonic()
+        try:
+            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        except (OSError, UnicodeError) as error:
+            raise CheckFailed(
+                f"{host} has no address: {_sentence(error)}",
+                "look at the name, at the network, and at /etc/resolv.conf",
+            ) from error
+        self._addresses = list(dict.fromkeys(str(each[4][0]) for each in found))
+        said = listed(self._addresses)
+        if _is_literal(host):
+            return Finding(f"{said} (an address needs no look-up)")
+        if time.monotonic() - began > _SLOW_LOOK_UP:
+            return Finding(said, Grade.WARN, "the name server is slow")
+        return Finding(f"{host} is {said}")
+
+    def connect(self) -> Finding:
+        """TCP to the first address that answers."""
+        _, port = self._next_hop()
+        dead: list[str] = []
+        for address in self._addresses:
+            try:
+                self._socket = self._open(address, port)
+            except OSError as error:
+                dead.append(f"{address}: {_sentence(error)}")
+                continue
+            said = f"connected to {authority(address, port)}"
+            if not dead:
+                return Finding(said)
+            advice = "some of its addresses do not answer"
+            return Finding(f"{said}; {listed(dead)}", Grade.WARN, advice)
+        what = "the proxy" if self._proxy else "port"
+        raise CheckFailed(
+            f"cannot connect to port {port}: {listed(dead)}",
+            f"{what} {'is not there' if self._proxy else f'{port} is closed'}, or a"
+            " firewall is in between",
+        )
+
+    def tunnel(self) -> Finding:
+        """The proxy's answer to CONNECT."""
+        assert self._proxy is not None
+        talk = _TunnelStream(self._connected())
+        target = authority(self._host, self._port)
+        try:
+            open_tunnel(talk, self._proxy, self._host, self._port, self._endpoint)
+        except OkexWSError as error:
+            status = error.status if isinstance(error, HandshakeFailed) else None
+            advice = _PROXY_ADVICE.get(status or 0, f"{self._proxy} refuses")
+            raise CheckFailed(getattr(error, "reason", str(error)), advice) from error
+        except OSError as error:
+            said = f"no answer to CONNECT: {_sentence(error)}"
+            raise CheckFailed(said, f"is {self._proxy} an HTTP proxy?") from error
+        return Finding(f"a tunnel to {target}")
+
+    def start_tls(self) -> Finding:
+        """TLS: version, cipher, whose certificate, and who vouches for it."""
+        context = self._context or ssl.create_default_context()
+        try:
+            wrapped = context.wrap_socket(self._connected(), server_hostname=self._host)
+        except ssl.SSLCertVerificationError as error:
+            raise self._distrust(error) from error
+        except OSError as error:
+            raise CheckFailed(
+                f"no TLS: {_sentence(error)}",
+                "what answers there may not be the exchange, or not speak TLS"
+                " (ws:// in place of wss://)",
+            ) from error
+        self._socket = wrapped
+        cipher = wrapped.cipher()
+        words = [wrapped.version() or "TLS", cipher[0] if cipher else ""]
+        shown = certificates.parse(wrapped.getpeercert(binary_form=True) or b"")
+        said = f"{' '.join(words)}; trusted by {self._trust()}"
+        if shown is None:
+            return Finding(said)
+        said = f"{said}; certificate of {_told(shown)}{_chain(wrapped)}"
+        if shown.expires - datetime.now(timezone.utc) < _ENDS_SOON:
+            return Finding(said, Grade.WARN, "the certificate ends soon")
+        return Finding(said)
+
+    def handshake(self) -> Finding:
+        """The answer to the request for a WebSocket: 101, or no."""
+        sent = time.time()
+        try:
+            self._connected().sendall(self._request())
+            head = self._head()
+        except OSError as error:
+            said = f"no answer to the handshake: {_sentence(error)}"
+            raise CheckFailed(
+                said, "the exchange, or something before it, hangs up"
+            ) from error
+        self._note_date(head, (sent + time.time()) / 2)
+        match = _STATUS_LINE.match(head)
+        if match is None:
+            said = "the answer is not HTTP" if head else "the connection was closed"
+            raise CheckFailed(said, "what answers there is no exchange") from None
+        status, phrase = int(match[1]), match[2].decode("latin-1").strip()
+        said = clean(f"HTTP {status} {phrase}".strip())
+        if status != 101:
+            wait = "the exchange has a problem: wait" if status >= 500 else ""
+            raise CheckFailed(said, _STATUS_ADVICE.get(status, wait))
+        return Finding(said)
+
+    # --- How ------------------------------------------------------------------------
+
+    def _next_hop(self) -> tuple[str, int]:
+        if self._proxy is not None:
+            return self._proxy.host, self._proxy.port
+        return self._host, self._port
+
+    def _open(self, address: str, port: int) -> socket.socket:
+        return socket.create_connection((address, port), timeout=self._timeout)
+
+    def _connected(self) -> socket.socket:
+        assert self._socket is not None
+        return self._socket
+
+    def _request(self) -> bytes:
+        lines = (
+            f"GET {self._path} HTTP/1.1",
+            f"Host: {authority(self._host, self._port)}",
+            "Upgrade: websocket",
+            "Connection: Upgrade",
+            f"Sec-WebSocket-Key: {base64.b64encode(os.urandom(16)).decode()}",
+            "Sec-WebSocket-Version: 13",
+        )
+        return "\r\n".join([*lines, "", ""]).encode("ascii")
+
+    def _head(self) -> bytes:
+        head = b""
+        while b"\r\n\r\n" not in head and len(head) < _MAX_HEAD:
+            data = self._connected().recv(4096)
+            if not data:
+                break
+            head += data
+        return head
+
+    def _note_date(self, head: bytes, now: float) -> None:
+        found = _DATE.search(head)
+        # What is no date says nothing about a clock.
+        with suppress(ValueError, TypeError, IndexError, OverflowError):
+            if found:
+                date = parsedate_to_datetime(found[1].decode("latin-1").strip())
+                # It is of whole seconds: on average half a second is cut off.
+                self.ahead = now - date.timestamp() - 0.5
+
+    def _trust(self) -> str:
+        if self._context is not None:
+            return "the local exchange's own CA"
+        for name in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
+            path = os.environ.get(name)
+            if path:
+                gone = "" if os.path.exists(path) else ", which is not there"
+                return f"{name}={path}{gone}"
+        paths = ssl.get_default_verify_paths()
+        return f"the system's CAs ({paths.cafile or paths.capath or 'none found'})"
+
+    def _distrust(self, error: ssl.SSLCertVerificationError) -> CheckFailed:
+        """Why the certificate was refused, and whose it is."""
+        shown = self._shown_certificate()
+        said = f"the certificate is refused: {error.verify_message}"
+        issuer = "its issuer"
+        if shown is not None:
+            said = f"{said}; it is of {_told(shown)}"
+            issuer = f"its issuer, {shown.issuer},"
+        return CheckFailed(clean(said), clean(self._remedy(error.verify_code, issuer)))
+
+    def _remedy(self, code: int, issuer: str) -> str:
+        # X509_V_ERR_...: CERT_NOT_YET_VALID, CERT_HAS_EXPIRED, HOSTNAME_MISMATCH, and
+        # IP_ADDRESS_MISMATCH; the others are about who vouches for it.
+        if code in (9, 10):
+            now = f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M} UTC"
+            return f"is this machine's clock right ({now})? else the exchange must act"
+        if code in (62, 64):
+            return "something else answers in the exchange's place, or the URL is wrong"
+        return (
+            f"{issuer} is not known to {self._trust()}: if it is right that it stands"
+            " between you and the exchange, name its CA file in SSL_CERT_FILE"
+        )
+
+    def _shown_certificate(self) -> certificates.Certificate | None:
+        """What the peer shows, looked at on a connection over which nothing is said."""
+        context = ssl.create_default_context()
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        self.close()
+        with suppress(OSError, CheckFailed):
+            self.connect()
+            if self._proxy is not None:
+                self.tunnel()
+            with context.wrap_socket(
+                self._connected(), server_hostname=self._host
+            ) as wrapped:
+                return certificates.parse(wrapped.getpeercert(binary_form=True) or b"")
+        return None
+
+
+class _TunnelStream:
+    """A socket, as the CONNECT of a proxy needs it."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._socket = sock
+
+    def send(self, data: bytes) -> int:
+        self._socket.sendall(data)
+        return len(data)
+
+    def recv(self, size: int, missing: str = "answer") -> bytes:
+        data = self._socket.recv(size)
+        if not data:
+            raise ConnectionResetError("it closed the connection")
+        return data
+
+
+def _is_literal(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _sentence(error: BaseException) -> str:
+    """Why, in the system's words without its numbers."""
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    if isinstance(error, ssl.SSLError):
+        return (error.reason or str(error)).replace("_", " ").lower()
+    text = error.strerror if isinstance(error, OSError) else None
+    return text or str(error) or type(error).__name__
+
+
+def _told(shown: certificates.Certificate) -> str:
+    return clean(
+        f"{shown.subject}, issued by {shown.issuer}, until {shown.expires:%Y-%m-%d}"
+    )
+
+
+def _chain(wrapped: ssl.SSLSocket) -> str:
+    """Who vouches for the issuer, up to the root; Python 3.13 and later can tell."""
+    verified = getattr(wrapped, "get_verified_chain", None)
+    if verified is None:
+        return ""
+    above = [certificates.parse(der) for der in verified()[1:]]
+    found = [each.issuer for each in above if each is not None]
+    return clean("".join(f", vouched for by {name}" for name in found[:5]))

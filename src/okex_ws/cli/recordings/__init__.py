@@ -1,0 +1,1 @@
+"""What the commands about recordings share: playing, telling and drawing one."""

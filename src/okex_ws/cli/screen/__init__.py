@@ -1,0 +1,1 @@
+"""What okex-ws watch draws: order books on a terminal."""

@@ -1,0 +1,1 @@
+"""Feed, WSSubscription and RawSubscription: wiring and documentation."""

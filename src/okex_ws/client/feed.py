@@ -1,0 +1,336 @@
+"""`Feed`: the connections to one venue, as their user sees them."""
+
+from __future__ import annotations
+
+import math
+import random
+import ssl
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Literal
+
+from ..base.clock import Clock, Reconnect, Timeouts, check_seconds
+from ..base.errors import NotLive
+from ..base.library import on_library_thread
+from ..base.threads import Closing
+from ..channels.convert import make_best
+from ..delivery.callbacks import OnState
+from ..delivery.updates import UpdateQueue, Updates
+from ..delivery.view import View
+from ..history.source import History
+from ..model.credentials import Credentials
+from ..model.items import BestBidAsk, ConnectionReport, Health, State, Stats
+from ..model.venues import Venue
+from ..net.stream import Network
+from ..pool.options import make_pool
+from ..recording.recorder import Recorder
+from ..trust.verdict import LIVE, Limits, judge, state_rank
+from .base import BaseSubscription
+from .subscription import WSSubscription
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from .subscription import SubscriptionOptions
+
+
+class Feed(Closing):
+    """The connections to one venue, shared by many subscriptions.
+
+    ``feed.subscribe(ids, market)``, ``WSSubscription(..., feed=feed)`` and
+    ``RawSubscription(..., feed=feed)`` live on it. It connects with its first
+    subscription, opens one more connection where the exchange wants one (v5's business
+    and private channels, books of 50 and more levels beyond a connection's advised
+    number), and stays open until `close`.
+
+    Args:
+        venue: a name of `okex_ws.VENUES`, or a `Venue`.
+        credentials: a key, for private channels and those that need a login. It is sent
+            only on connections that carry one, and never to a retired venue.
+        on_state: called with every `StateChange` of every subscription, where
+            *callbacks* says.
+        callbacks: where the callbacks of all of its subscriptions run. ``'inline'``: on
+            the thread of the connection that has something to tell, which is least
+            late; until one returns, that connection reads nothing more. ``'thread'``:
+            on one thread of their own, so that nothing they do holds up reading, pings
+            or another feed. Of a depth, ticker or funding rate only the newest text
+            waits for it; other texts, those of whole books among them, wait one by one,
+            10,000 a feed, and those beyond are told to *on_error* as a `MessagesLost`,
+            once a run. Leaving ``LIVE`` discards the depths and values that wait, and
+            `close` every text. What was not told is counted in ``stats().skipped``.
+            A `StateChange` and an error are never dropped; beyond the bound successive
+            ones of a subscription become one.
+        proxy: the URL of an HTTP proxy, ``'http://host:port'`` or
+            ``'http://user:password@host:port'``, through which every connection is made
+            (CONNECT; TLS is with the exchange, inside). ``None`` takes what the
+            environment names when a connection is made: ``HTTPS_PROXY`` (for ``ws://``
+            ``HTTP_PROXY``), else ``ALL_PROXY``, unless ``NO_PROXY`` lists the host;
+            ``''`` is no proxy, whatever it names.
+        ssl_context: in place of the system's trust store; it must verify.
+        reconnect: the back-off after a loss.
+        ping_interval: at most so many seconds between two pings, 10 to 30.
+        probe_interval: the health check: the same ping, that often; ``None`` leaves
+            the keep-alive alone, and makes the lease of every price as long.
+        isolate: run in a process of its own, so that nothing that this one computes
+            makes a price late: the newest depths are shared through memory. Reads
+            (`GetDepth`, ``depth``, ``best_bid_ask``, ``book``, ``state``, ``health()``,
+            ``wait_live``, ``stats()``) are the same, the proof included. If that
+            process ends, every read says no at once, and it is started again. It takes
+            the environment of the moment at which it is started, keeps the gap between
+            connections to a host by itself, and ends with this one. What is told, or
+            kept beside the depth, stays there: callbacks, ``updates()``, ``trades``,
+            ``candles``, ``latest`` of other channels and a `RawSubscription` are a
+            ``ValueError``, and so are *ssl_context* (a private CA can be named in
+            ``SSL_CERT_FILE``), *recorder*, *clock*, *network* and *rng*.
+        recorder: a `Recorder`, which writes down all that is received and sent.
+
+    *clock*, *network* (a factory), *rng* and *timeouts* are for tests and replays.
+    *history_source* makes the `History` that ``history=`` asks, on first use and on a
+    thread of its own; ``None`` takes the venue's REST interface (``okex_ws.rest.Rest``,
+    with *proxy* and *ssl_context*; the extra ``okex-ws[history]``).
+    """
+
+    def __init__(
+        self,
+        venue: str | Venue = "okex",
+        *,
+        credentials: Credentials | None = None,
+        # What is told
+        on_state: OnState | None = None,
+        callbacks: Literal["inline", "thread"] = "inline",
+        # How to connect
+        proxy: str | None = None,
+        ssl_context: ssl.SSLContext | None = None,
+        reconnect: Reconnect | None = None,
+        ping_interval: float = 30.0,
+        probe_interval: float | None = 5.0,
+        # Injection
+        clock: Clock | None = None,
+        network: Callable[[], Network] | None = None,
+        rng: random.Random | None = None,
+        timeouts: Timeouts | None = None,
+        history_source: Callable[[], History] | None = None,
+        # Where it runs
+        isolate: bool = False,
+        # What is kept of it
+        recorder: Recorder | None = None,
+    ) -> None:
+        self._pool = make_pool(
+            venue,
+            on_state,
+            credentials=credentials,
+            callbacks=callbacks,
+            proxy=proxy,
+            ssl_context=ssl_context,
+            reconnect=reconnect,
+            ping_interval=ping_interval,
+            probe_interval=probe_interval,
+            clock=clock,
+            network=network,
+            rng=rng,
+            timeouts=timeouts,
+            history_source=history_source,
+            isolate=isolate,
+            recorder=recorder,
+        )
+
+    @property
+    def venue(self) -> Venue:
+        """Where it is connected to."""
+        return self._pool.venue
+
+    # --- Subscriptions --------------------------------------------------------------
+
+    def subscribe(
+        self,
+        instrument_ids: Iterable[str],
+        market: str,
+        channels: Iterable[str] = ("depth5", "trade"),
+        **keywords: Unpack[SubscriptionOptions],
+    ) -> tuple[WSSubscription, ...]:
+        """One `WSSubscription` an instrument, all or none; any thread, any time.
+
+        *keywords* are those of `WSSubscription` (``on_message``, ``max_age``, ...), the
+        same for each. A request carries as many of them as the exchange takes.
+        """
+        if isinstance(instrument_ids, str) or not isinstance(instrument_ids, Iterable):
+            raise TypeError(f"instrument_ids is a sequence, like [{instrument_ids!r}]")
+        # An iterator would be empty after the first instrument.
+        if not isinstance(channels, str):
+            channels = tuple(channels)
+        raw = keywords.get("raw_channels", ())
+        if not isinstance(raw, str):
+            keywords["raw_channels"] = tuple(raw)
+        made: list[WSSubscription] = []
+        try:
+            for name in instrument_ids:
+                one = WSSubscription(
+                    name, market, channels=channels, feed=self, **keywords
+                )
+                made.append(one)
+        except BaseException:
+            for one in made:
+                one.close()
+            raise
+        return tuple(made)
+
+    @property
+    def subscriptions(self) -> tuple[BaseSubscription, ...]:
+        """Those that are not closed; one that failed is there until it is."""
+        return tuple(view.subscription for view in self._pool.views)
+
+    def wait_live(self, timeout: float | None = 30.0) -> None:
+        """Return when every subscription is live; see ``WSSubscription.wait_live``.
+
+        Raises the error of one that failed, and `NotLive` once the feed is closed.
+        """
+        if self._pool.closed:
+            raise NotLive(State.CLOSED, "closed")
+        clock = self._pool.clock
+        give_up = None if timeout is None else clock.monotonic() + timeout
+        for view in self._pool.views:
+            try:
+                view.wait_live(timeout, give_up, self._check)
+            except NotLive:
+                # Closed meanwhile, by itself: nobody waits for it any more.
+                if self._pool.closed:
+                    raise
+
+    def _check(self) -> None:
+        for view in self._pool.views:
+            view.check()
+
+    def updates(
+        self,
+        *,
+        latest: bool = True,
+        max_queue: int = 10_000,
+        timeout: float | None = None,
+    ) -> Updates:
+        """An iterator of the items of all subscriptions, present and to come.
+
+        As ``WSSubscription.updates``; an item tells whose it is by *instrument_id*. One
+        subscription that fails or is closed is told by its `StateChange` and ends
+        nothing: the iterator ends when the feed is closed.
+        """
+        queue = UpdateQueue(self._pool.clock, latest, max_queue, timeout, endless=True)
+        self._pool.follow(queue)
+        return Updates(queue)
+
+    # --- Reads ----------------------------------------------------------------------
+
+    def best_bid_asks(
+        self,
+        instrument_ids: Iterable[str],
+        *,
+        max_age: float | None = None,
+        max_silence: float | None = None,
+        max_lag: float | None = None,
+        max_skew: float | None = None,
+    ) -> dict[str, BestBidAsk]:
+        """Best bid and ask of several instruments, at one moment: all, or ``{}``.
+
+        Limits as of ``WSSubscription.GetDepth``, and the subscriptions' own. *max_skew*
+        is how many seconds the exchange's timestamps of any two may be apart; it
+        answers "did these markets move together?": a quiet market is old and right.
+
+        Raises:
+            ValueError: an instrument has no depth channel on this feed.
+        """
+        if isinstance(instrument_ids, str) or not isinstance(instrument_ids, Iterable):
+            raise TypeError(f"instrument_ids is a sequence, like [{instrument_ids!r}]")
+        if max_skew is not None:
+            check_seconds("max_skew", max_skew)
+        limits = Limits(max_age, max_silence, max_lag)
+        best = _best_at_once(self._carriers(instrument_ids), limits, self._pool.clock)
+        times = [one.timestamp for one in best.values()]
+        if max_skew is None or not times:
+            return best
+        apart = (max(times) - min(times)).total_seconds()
+        return best if apart <= max_skew else {}
+
+    def _carriers(self, instrument_ids: Iterable[str]) -> list[View]:
+        known: dict[str, View] = {}
+        for view in reversed(self._pool.views):
+            name = view.instrument_id
+            # The first of several, but one that failed stands before nobody.
+            if view.has_depth and not (view.ended and name in known):
+                known[name] = view
+        names = list(dict.fromkeys(instrument_ids))
+        missing = [name for name in names if name not in known]
+        if missing:
+            listed = ", ".join(map(repr, missing))
+            raise ValueError(f"no depth is subscribed on this feed of {listed}")
+        return [known[name] for name in names]
+
+    @property
+    def state(self) -> State:
+        """The worst state of a subscription; ``CLOSED`` once closed."""
+        return self.health().state
+
+    def health(self) -> Health:
+        """The health of the subscription that is worst off."""
+        if self._pool.closed or not self._pool.views:
+            state = State.CLOSED if self._pool.closed else State.CONNECTING
+            cause = "closed" if self._pool.closed else "no subscription"
+            return Health(state, cause, math.inf, math.inf, None, 0, {})
+        healths: Sequence[Health] = [view.health() for view in self._pool.views]
+        return min(healths, key=lambda health: state_rank(health.state))
+
+    def stats(self) -> Stats:
+        """What its connections and all of its subscriptions counted, closed ones too.
+
+        Of several connections *last_pong* is the oldest, *ping_round_trip* the longest.
+        """
+        return self._pool.stats()
+
+    def connections(self) -> tuple[ConnectionReport, ...]:
+        """How each connection stands, and what the exchange's limits leave it."""
+        return self._pool.reports()
+
+    def rotate(self) -> None:
+        """Replace every connection by a new one, without a gap; returns at once.
+
+        Each new one is opened, subscribed and proven while the old one still serves,
+        and takes over in one swap: prices go on, and trades are neither lost nor
+        doubled. The same is done by itself when the exchange announces that it will
+        close a connection (v5's notice 64008). Where the pushes of a channel cannot be
+        told apart (`Data`) a `Gap` says so. `on_message` alone hands over what each
+        connection says: around the swap a text may be missing there, or come twice.
+        """
+        self._pool.rotate()
+
+    # --- The end --------------------------------------------------------------------
+
+    def close(self, timeout: float | None = 5.0) -> bool:
+        """End every connection and every subscription on it; any thread, any time.
+
+        Returns True when the threads have ended; False if they had not within *timeout*
+        seconds, or when called from a callback (they end after that).
+        """
+        self._pool.close()
+        if self._pool.has_ended:
+            return True
+        return False if on_library_thread() else self._pool.join(timeout)
+
+    def __repr__(self) -> str:
+        count = len(self._pool.views)
+        return f"<Feed {self.venue.name} {self.state}, {count} subscriptions>"
+
+
+def _best_at_once(
+    views: Sequence[View], limits: Limits, clock: Clock
+) -> dict[str, BestBidAsk]:
+    """The tops of all *views*, if at one moment each can be trusted; else nothing."""
+    asked = [limits.over(view.limits) for view in views]
+    looks = [view.look(own, 1) for view, own in zip(views, asked, strict=True)]
+    # Each was good when it was looked at; all of them are, if all still are now.
+    now, wall = clock.monotonic(), clock.wall()
+    for look, own in zip(looks, asked, strict=True):
+        if look.verdict is not LIVE or judge(look.shown, own, now, wall) is not LIVE:
+            return {}
+    return {
+        view.instrument_id: make_best(
+            view.instrument_id, look.channel.topic, look.shown
+        )
+        for view, look in zip(views, looks, strict=True)
+    }

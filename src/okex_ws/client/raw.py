@@ -1,0 +1,98 @@
+"""`RawSubscription`: any channel of the venue, private ones too, as decoded data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Union
+
+from ..channels.series import DataChannel
+from ..delivery.callbacks import OnError, OnMessage, OnState, check_callables
+from ..model.items import Data
+from ..pool.options import find_pool
+from ..trust.verdict import NO_LIMITS
+from .base import BaseSubscription
+
+if TYPE_CHECKING:
+    from .feed import Feed
+
+Argument = Union[str, Mapping[str, str]]
+
+
+class RawSubscription(BaseSubscription):
+    """Channels that are not about one instrument, each push a `Data`.
+
+        RawSubscription([{"channel": "orders", "instType": "ANY"}], feed=feed)  # v5
+        RawSubscription(["spot/order:BTC-USDT"], feed=feed)  # v3
+
+    A private channel needs a feed with *credentials*. After each reconnect a `Gap` says
+    that pushes may be missing: ask the exchange over REST what came of your orders.
+
+    Args:
+        args: the arguments of a subscribe request, as the venue documents them: under
+            v5 mappings (or the bare name of a channel), under v3 strings.
+        feed: the `Feed` to live on.
+        on_message: called with the venue's own JSON text of every push, in order, on a
+            thread of the library.
+        on_state, on_error: as of `WSSubscription`.
+
+    Raises:
+        ValueError, TypeError: for what cannot be a channel, for a channel with a type
+            (`WSSubscription` has those), for a private one without credentials, for a
+            feed with *isolate*.
+    """
+
+    def __init__(
+        self,
+        args: Iterable[Argument],
+        *,
+        feed: Feed,
+        on_message: OnMessage | None = None,
+        on_state: OnState | None = None,
+        on_error: OnError | None = None,
+    ) -> None:
+        check_callables(on_message=on_message, on_state=on_state, on_error=on_error)
+        if isinstance(args, (str, Mapping)) or not isinstance(args, Iterable):
+            raise TypeError(f"args is a sequence of channels, like [{args!r}]")
+        pool = find_pool(feed)
+        if pool.isolated:
+            raise ValueError(
+                "a feed with isolate=True shares the newest depth alone: give a"
+                " RawSubscription a Feed without it"
+            )
+        names = {name.key: name for name in map(pool.wire.raw, args)}
+        if not names:
+            raise ValueError("args is empty: name at least one channel")
+        label = ", ".join(names)
+        super().__init__(pool, False, label, NO_LIMITS, on_message, on_state, on_error)
+        self._begin(names)
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """Its channels, as errors and ``health().failed`` name them."""
+        return tuple(self._view.channels)
+
+    @property
+    def data(self) -> tuple[Data, ...]:
+        """The newest pushes (1,000 of each channel at most), newest last."""
+        channels = self._view.channels.values()
+        kept = [c.items for c in channels if isinstance(c, DataChannel)]
+        return tuple(sorted(sum(kept, ()), key=lambda item: item.received))
+
+    def latest(self, argument: Argument | None = None) -> Data | None:
+        """The newest push of a channel, ``None`` if it cannot be trusted, or none came.
+
+        Raises:
+            ValueError: *argument* is not subscribed here, or left out of several.
+        """
+        key = self._only() if argument is None else self._pool.wire.raw(argument).key
+        item = self._view.latest(key)
+        assert item is None or isinstance(item, Data)
+        return item
+
+    def _only(self) -> str:
+        if len(self.channels) > 1:
+            raise ValueError(f"which of {', '.join(self.channels)}?")
+        return self.channels[0]
+
+    def __repr__(self) -> str:
+        return f"<RawSubscription {self._view.instrument_id} {self.state}>"

@@ -1,0 +1,1 @@
+"""How a script gets it: reads, callbacks, iterators, queues."""

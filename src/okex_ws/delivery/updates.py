@@ -1,0 +1,382 @@
+"""What waits for a script: items in order, bounded, on the script's own thread.
+
+The connection's thread puts, the script's takes. A depth is only a note that there is
+one: what is handed over is made, and its trust decided, when the script asks for it.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Protocol, Union
+
+from ..base.clock import Clock, check_seconds, utc, wait_on
+from ..base.library import on_library_thread
+from ..model.items import Candle, Data, Gap, Item, State, StateChange, Trade
+from ..trust.verdict import Published
+
+
+class ItemSource(Protocol):
+    """A subscription, as seen by those who wait for its items."""
+
+    instrument_id: str
+
+    def lapse(self) -> StateChange | None:
+        """The change that is due because the lease ended, told by nobody yet."""
+        ...
+
+    def lease_end(self) -> float:
+        """When that will be; ``inf`` if nothing is live."""
+        ...
+
+
+# The item of a value, for a script that was given another one last, if any.
+Make = Callable[[Published, Union[Published, None]], Union[Item, None]]
+
+
+@dataclass(slots=True, eq=False)
+class _Note:
+    """A depth or ticker that waits: the newest of its channel, or one of them all."""
+
+    kind: str
+    source: ItemSource
+    shown: Published
+    make: Make
+
+
+@dataclass(slots=True, eq=False)
+class _Lost:
+    """Items of one series that found the queue full, between two that did not."""
+
+    series: tuple[str, str]  # instrument and channel
+    after: str | None
+    at: datetime
+    cause: str = ""
+    before: str | None = None
+    count: int = 0
+
+    def gap(self) -> Gap:
+        instrument_id, topic = self.series
+        cause = self.cause
+        if self.count:
+            cause = f"{self.count} of {topic} not taken in time (max_queue)"
+        return Gap(topic, self.after, self.before, cause, instrument_id, self.at)
+
+
+@dataclass(slots=True, eq=False)
+class _Spare:
+    """An item that does not count against the bound of the queue."""
+
+    item: Trade | Candle
+
+
+# What is handed over one by one, and never replaced by a newer one.
+_Single = Union[Trade, Candle, Data]
+_Waiting = Union[_Note, _Lost, _Spare, Trade, Candle, Data, Gap, StateChange]
+
+
+class UpdateQueue:
+    """The queue of one iterator, between two threads."""
+
+    def __init__(
+        self,
+        clock: Clock,
+        latest: bool,
+        max_queue: int,
+        timeout: float | None,
+        endless: bool = False,
+    ) -> None:
+        if isinstance(max_queue, bool) or not isinstance(max_queue, int):
+            raise TypeError(f"max_queue is a whole number, got {max_queue!r}")
+        if max_queue < 1:
+            raise ValueError(f"max_queue is at least 1, got {max_queue!r}")
+        if timeout is not None:
+            check_seconds("timeout", timeout)
+        self._clock = clock
+        self._latest = latest
+        self._max_queue = max_queue
+        self._timeout = timeout
+        self._changed = threading.Condition()
+        self._waiting: deque[_Waiting] = deque()
+        self._notes: dict[object, _Note] = {}
+        # What was handed over last, of those whose items build on each other.
+        self._handed: dict[ItemSource, dict[str, Published]] = {}
+        self._queued = 0
+        # Those that the market did not make now have room of their own.
+        self._spare = self._most_spare = 0
+        # What was there before the iterator, and may yet be brought to it.
+        self._seeds: dict[tuple[str, str], Data] = {}
+        self._last_ids: dict[tuple[str, str], str] = {}
+        self._lost: dict[tuple[str, str], _Lost] = {}
+        self._states: dict[ItemSource, State] = {}
+        # When a lease may end, at the earliest: there are many to look at.
+        self._look_at = math.inf
+        # The last change of each that waits, or did.
+        self._told: dict[ItemSource, StateChange] = {}
+        # A feed's goes on when one source, or the last one, has ended.
+        self._endless = endless
+        self._ended = False
+        self._error: Exception | None = None
+        # Good items that gave way to newer ones, by name.
+        self.skipped: dict[str, int] = {}
+
+    # --- The connection's thread ----------------------------------------------------
+
+    def follow(self, source: ItemSource, state: State) -> None:
+        """Items of *source* will come; it is in *state*."""
+        with self._changed:
+            self._states[source] = state
+            self._watch(source, state)
+
+    def _watch(self, source: ItemSource, state: State) -> None:
+        if state is State.LIVE:
+            self._look_at = min(self._look_at, source.lease_end())
+
+    def note(
+        self,
+        kind: str,
+        source: ItemSource,
+        shown: Published,
+        make: Make,
+        *,
+        seed: bool = False,
+    ) -> None:
+        """There is a newer value of a *kind*; a *seed* gives way to one that waits."""
+        with self._changed:
+            key = (source, kind)
+            waiting = self._notes.get(key)
+            if waiting is not None and (seed or waiting.shown is shown):
+                return
+            full = self._queued >= self._max_queue
+            if waiting is not None and (self._latest or full):
+                # The newest is never the one that gives way.
+                waiting.shown = shown
+                self._skip(kind)
+                return
+            note = self._notes[key] = _Note(kind, source, shown, make)
+            self._put(note)
+
+    def widen(self, room: int) -> None:
+        """Have *room* for items beside those that the market makes now."""
+        with self._changed:
+            self._most_spare += room
+
+    def add(self, topic: str, item: Item, *, spare: bool = False) -> None:
+        """An item came that counts by itself, or is known to be missing.
+
+        A *spare* one is of many at once, which no iterator could have taken in time.
+        """
+        with self._changed:
+            if isinstance(item, Gap):
+                self._queue_gap(item if item.at else replace(item, at=self._moment()))
+            elif spare and self._spare < self._most_spare:
+                assert isinstance(item, (Trade, Candle))
+                self._spare += 1
+                self._queue_single((item.instrument_id, topic), item, _Spare(item))
+            elif isinstance(item, (Trade, Candle, Data)):
+                series = item.instrument_id, topic
+                if self._seeds and self._seeds.pop(series, None) is item:
+                    return
+                if self._queued < self._max_queue:
+                    self._queue_single(series, item)
+                else:
+                    self._lose(series, self._last_ids.get(series)).count += 1
+                    self._skip(topic)
+
+    def seed(self, topic: str, item: Item | None) -> None:
+        """An item that came before the iterator did, unless it is here already."""
+        with self._changed:
+            if isinstance(item, Data) and all(
+                each is not item for each in self._waiting
+            ):
+                series = item.instrument_id, topic
+                self._queue_single(series, item)
+                self._seeds[series] = item
+
+    def change(self, source: ItemSource, change: StateChange) -> None:
+        """The state of *source* changed."""
+        with self._changed:
+            self._change(source, change)
+
+    def end(self, source: ItemSource, error: Exception | None) -> None:
+        """*source* will bring nothing more; the last one ends the iteration."""
+        with self._changed:
+            self._states.pop(source, None)
+            self._told.pop(source, None)
+            self._handed.pop(source, None)
+            if not self._endless:
+                self._ended, self._error = not self._states, error
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """No other source will come: the end of the last one is the end."""
+        with self._changed:
+            # In a forked child it may have ended before.
+            self._endless, self._ended = False, self._ended or not self._states
+            self._changed.notify_all()
+
+    def forked(self) -> None:
+        """In a forked child: ended, and no lock that another thread may have held."""
+        self._changed = threading.Condition()
+        self._ended = True
+
+    def _put(self, item: _Waiting) -> None:
+        self._waiting.append(item)
+        self._queued += isinstance(item, (_Note, Trade, Candle, Data))
+        self._changed.notify_all()
+
+    def _queue_single(
+        self, series: tuple[str, str], item: _Single, put: _Spare | None = None
+    ) -> None:
+        first, last = _ids(item)
+        lost = self._lost.pop(series, None)
+        if lost is not None:
+            lost.before = first
+        if last is not None:
+            self._last_ids[series] = last
+        self._put(item if put is None else put)
+
+    def _queue_gap(self, gap: Gap) -> None:
+        # Past the bound gaps become one: nothing is hidden, and nothing grows.
+        if self._queued < self._max_queue:
+            self._put(gap)
+        else:
+            self._lose((gap.instrument_id, gap.channel), gap.after, gap.cause)
+
+    def _lose(
+        self, series: tuple[str, str], after: str | None, cause: str = ""
+    ) -> _Lost:
+        """The gap that is open at the end of the queue."""
+        lost = self._lost.get(series)
+        if lost is None:
+            lost = self._lost[series] = _Lost(series, after, self._moment(), cause)
+            self._put(lost)
+        return lost
+
+    def _moment(self) -> datetime:
+        return utc(self._clock.wall())
+
+    def _change(self, source: ItemSource, change: StateChange) -> None:
+        before = self._states.get(source)
+        if before is None or before is change.new:
+            return  # told already: the lease's end is seen from both sides
+        if before is State.LIVE:
+            self._discard(source)
+        self._states[source] = change.new
+        self._watch(source, change.new)
+        told = self._told.pop(source, None)
+        if told is not None and len(self._waiting) >= self._max_queue:
+            # Past the bound changes become one, from the first old to the last new.
+            self._waiting = deque(each for each in self._waiting if each is not told)
+            before = told.old
+        merged = self._told[source] = replace(change, old=before)
+        self._put(merged)
+        if change.new is State.CLOSED:
+            self._states.pop(source)
+            self._ended = self._ended or not (self._states or self._endless)
+
+    def _discard(self, source: ItemSource) -> None:
+        """Depths that wait are no longer true."""
+        kept: deque[_Waiting] = deque()
+        for item in self._waiting:
+            if isinstance(item, _Note) and item.source is source:
+                self._skip(item.kind)
+                self._queued -= 1
+            else:
+                kept.append(item)
+        self._waiting = kept
+        self._notes = {k: n for k, n in self._notes.items() if n.source is not source}
+
+    def _skip(self, kind: str, count: int = 1) -> None:
+        self.skipped[kind] = self.skipped.get(kind, 0) + count
+
+    # --- The script's thread --------------------------------------------------------
+
+    def take(self) -> Item:
+        """The next item, waited for; raises as ``WSSubscription.updates`` says."""
+        now = self._clock.monotonic()
+        give_up = None if self._timeout is None else now + self._timeout
+        with self._changed:
+            while True:
+                if now >= self._look_at:
+                    self._see_lapses()
+                item = self._pop()
+                if item is not None:
+                    return item
+                if self._ended and self._error is not None:
+                    # One error for all who ask: it must not collect their traces.
+                    raise self._error.with_traceback(None)
+                if self._ended:
+                    raise StopIteration
+                if give_up is not None and now >= give_up:
+                    raise TimeoutError(f"no item within {self._timeout:g} s")
+                if on_library_thread():
+                    raise RuntimeError("an iterator would wait for its own thread")
+                wait_on(self._clock, self._changed, self._patience(now, give_up))
+                now = self._clock.monotonic()
+
+    def _see_lapses(self) -> None:
+        self._look_at = math.inf
+        for source, state in list(self._states.items()):
+            if state is State.LIVE:
+                change = source.lapse()
+                if change is not None:
+                    self._change(source, change)
+                else:
+                    self._watch(source, state)
+
+    def _pop(self) -> Item | None:
+        while self._waiting:
+            item = self._waiting.popleft()
+            if isinstance(item, _Lost):
+                # What is lost from here on is another gap.
+                self._lost.pop(item.series, None)
+                return item.gap()
+            if isinstance(item, (StateChange, Gap)):
+                return item
+            if isinstance(item, _Spare):
+                self._spare -= 1
+                return item.item
+            self._queued -= 1
+            if not isinstance(item, _Note):
+                return item
+            self._notes = {k: n for k, n in self._notes.items() if n is not item}
+            # Of a source that has ended nothing more is kept.
+            known = item.source in self._states
+            handed = self._handed.setdefault(item.source, {}) if known else {}
+            made = item.make(item.shown, handed.get(item.kind))
+            if made is not None:
+                handed[item.kind] = item.shown
+                return made
+            self._skip(item.kind)
+        return None
+
+    def _patience(self, now: float, give_up: float | None) -> float:
+        soonest = self._look_at if give_up is None else min(self._look_at, give_up)
+        # A condition cannot wait longer than threading.TIMEOUT_MAX, or for ever late:
+        # the end of a lease may be moved while it waits, so look again each minute.
+        return min(max(soonest - now, 0.0), 60.0)
+
+
+def _ids(item: _Single) -> tuple[str | None, str | None]:
+    """The first and the last id of an item, as a `Gap` tells them."""
+    if isinstance(item, Trade):
+        return item.first_id, item.id
+    if isinstance(item, Candle):
+        start = item.start.strftime("%Y-%m-%dT%H:%M:%S.000Z")
+        return start, start
+    return None, None
+
+
+class Updates(Iterator[Item]):
+    """An iterator of items; see ``WSSubscription.updates``."""
+
+    def __init__(self, queue: UpdateQueue) -> None:
+        self._queue = queue
+
+    def __next__(self) -> Item:
+        return self._queue.take()

@@ -1,0 +1,420 @@
+"""What one subscription publishes: the newest of everything, and whether to trust it.
+
+Reads come from any thread, compute their verdict at the call and never wait. All that
+is told (states, pushes, errors) is told by the thread of a connection that carries one
+of its channels; where these are several, by one at a time.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import threading
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from ..base.clock import Clock, utc, wait_on
+from ..base.errors import NotLive, OkexWSError
+from ..base.library import Submit, on_library_thread
+from ..channels.base import Channel, DepthChannel
+from ..channels.book import BookChannel
+from ..channels.convert import make_best, make_book, make_depth, make_dict
+from ..channels.series import CandleChannel, DataChannel, SeriesChannel, T, TradeChannel
+from ..model.book import OrderBook
+from ..model.items import (
+    BestBidAsk,
+    Candle,
+    Depth,
+    Health,
+    Item,
+    State,
+    StateChange,
+    Trade,
+)
+from ..trust.verdict import (
+    LIVE,
+    NO_LIMITS,
+    Limits,
+    Published,
+    Verdict,
+    judge,
+    live_until,
+)
+from .agreement import CrossCheck
+from .callbacks import Callbacks
+from .depth_selection import LEVELS, Look, choose, worst
+from .inboxes import UpdateQueues
+from .telling import StateChangeFilter
+from .updates import UpdateQueue
+
+log = logging.getLogger("okex_ws")
+
+
+class View:
+    """The read surface of one subscription, over the channels that it shares."""
+
+    def __init__(
+        self,
+        subscription: Any,
+        instrument_id: str,
+        limits: Limits,
+        clock: Clock,
+        callbacks: Callbacks,
+    ) -> None:
+        # The script's own object: it lives as long as it is subscribed.
+        self.subscription, self.instrument_id = subscription, instrument_id
+        self.limits, self.callbacks = limits, callbacks
+        self._clock = clock
+        # By topic, and those of a depth apart.
+        self.channels: Mapping[str, Channel] = {}
+        self._depths: tuple[DepthChannel, ...] = ()
+        # Whether pushes are of use to nobody; see `channel.Follower`.
+        self.wants_pushes = self.wants_every_push = True
+        self.error: OkexWSError | None = None  # set once and for ever, as the next
+        self.closed = False
+        self._change_filter, self._cross_check = (
+            StateChangeFilter(),
+            CrossCheck(instrument_id),
+        )
+        self._changed = threading.Condition()
+        # Held by a thread that tells something; a callback may tell more.
+        self.turn = threading.RLock()
+        self._queues = UpdateQueues()
+
+    def carry(self, channels: Mapping[str, Channel]) -> None:
+        """The channels of this subscription, by topic; called once, by the plan."""
+        self.channels = channels
+        depths = (c for c in channels.values() if isinstance(c, DepthChannel))
+        self._depths = tuple(depths)
+        heard = self.callbacks.on_message is not None or self.limits is not NO_LIMITS
+        self.wants_pushes = self.wants_every_push = heard or len(self._depths) > 1
+
+    @property
+    def timed(self) -> bool:
+        """Whether the clock alone may have it tell anything."""
+        return self.limits is not NO_LIMITS
+
+    @property
+    def ended(self) -> bool:
+        """Whether it has come to its end, be it told or not."""
+        return self.closed or self.error is not None
+
+    # --- Trust ----------------------------------------------------------------------
+
+    def look(self, limits: Limits, levels: int | None = None) -> Look:
+        """The state at this moment: of the depth that a read of *levels* is of.
+
+        Without a depth channel it is that of the worst channel.
+        """
+        return self._look_at(self._depths, limits, levels or limits.levels or LEVELS)
+
+    def _look_at(
+        self, depths: Sequence[DepthChannel], limits: Limits, levels: int
+    ) -> Look:
+        carriers: Sequence[Channel] = depths or self._others()
+        # What is shown is read before the clock: every doubt falls on "too old".
+        shown = [(channel, channel.shown) for channel in carriers]
+        now, wall = self._clock.monotonic(), self._clock.wall()
+        looks = [Look(judge(s, NO_LIMITS, now, wall), c, s) for c, s in shown]
+        best = choose(looks, levels) if depths else worst(looks)
+        if limits is not NO_LIMITS and best.verdict is LIVE:
+            best = best._replace(verdict=judge(best.shown, limits, now, wall))
+        if self.error is not None:
+            return best._replace(verdict=Verdict(State.FAILED, str(self.error)))
+        if self.closed:
+            return best._replace(verdict=Verdict(State.CLOSED, "closed"))
+        if any(channel.shown.epoch != value.epoch for channel, value in shown):
+            # The lease is newer than the value: a new epoch began in between.
+            return self._look_at(depths, limits, levels)
+        return best
+
+    def _others(self) -> list[Channel]:
+        channels = self.channels.values()
+        return [c for c in channels if c.error is None] or list(channels)
+
+    # --- Reads ----------------------------------------------------------------------
+
+    def depth_dict(self, limits: Limits) -> dict[str, Any]:
+        """``GetDepth()``: the newest depth that can be trusted, else ``{}``."""
+        limits = limits.over(self.limits)
+        look = self.look(limits)
+        if look.verdict is not LIVE or not self._depths:
+            return {}
+        return make_dict(self.instrument_id, look.shown, limits.levels or LEVELS)
+
+    def depth(self, limits: Limits) -> Depth:
+        """The same as a value; raises `NotLive` where that is ``{}``."""
+        limits = limits.over(self.limits)
+        verdict, channel, shown = self.look(limits)
+        if not self._depths:
+            raise NotLive(verdict.state, "no depth channel is subscribed")
+        if verdict is not LIVE:
+            raise NotLive(verdict.state, verdict.cause)
+        levels = limits.levels or LEVELS
+        return make_depth(self.instrument_id, channel.topic, shown, levels)
+
+    def best_bid_ask(self, limits: Limits) -> BestBidAsk | None:
+        """The top of that depth, or ``None``."""
+        # The top is in every depth, so it is that of the newest.
+        look = self.look(limits.over(self.limits), limits.levels or 1)
+        if look.verdict is not LIVE or not self._depths:
+            return None
+        return make_best(self.instrument_id, look.channel.topic, look.shown)
+
+    @property
+    def book(self) -> OrderBook | None:
+        """The present version of the whole book, or ``None``."""
+        books = [c for c in self._depths if isinstance(c, BookChannel)]
+        if not books:
+            return None
+        most = max(channel.levels for channel in books)
+        look = self._look_at(books, self.limits, most)
+        return make_book(look.shown) if look.verdict is LIVE else None
+
+    @property
+    def has_depth(self) -> bool:
+        """Whether a depth channel is among its channels."""
+        return bool(self._depths)
+
+    @property
+    def trades(self) -> tuple[Trade, ...]:
+        """The newest trades of the first channel of trades, newest last."""
+        return self._items(TradeChannel)
+
+    @property
+    def candles(self) -> tuple[Candle, ...]:
+        """The newest candles of the first channel of candles, newest last."""
+        return self._items(CandleChannel)
+
+    def _items(self, kind: type[SeriesChannel[T]]) -> tuple[T, ...]:
+        found = (c.items for c in self.channels.values() if isinstance(c, kind))
+        return next(found, ())
+
+    def latest(self, topic: str) -> Item | None:
+        """The newest item of a subscribed channel, if it can be trusted."""
+        channel = self.channels.get(topic)
+        if channel is None:
+            known = ", ".join(map(repr, self.channels))
+            raise ValueError(f"channel {topic!r} is not subscribed, only {known}")
+        shown = channel.shown
+        if self.closed or self.error is not None or not self._usable(channel, shown):
+            return None
+        return channel.item(shown, self.limits.levels)
+
+    @property
+    def state(self) -> State:
+        """The state at this moment."""
+        return self.look(self.limits).verdict.state
+
+    def health(self) -> Health:
+        """One consistent look."""
+        (verdict, _, shown), now = self.look(self.limits), self._clock.monotonic()
+        failed = {t: c.error for t, c in self.channels.items() if c.error is not None}
+        return Health(
+            verdict.state,
+            verdict.cause,
+            now - shown.received,
+            now - shown.link.heard if shown.link is not None else math.inf,
+            shown.lag,
+            shown.epoch,
+            failed,
+        )
+
+    # --- Waiting --------------------------------------------------------------------
+
+    def wait_live(
+        self,
+        timeout: float | None,
+        give_up: float | None = None,
+        check: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Return when live; see ``WSSubscription.wait_live``.
+
+        *give_up* is the moment at which *timeout* is over, if it began before; *check*
+        is called now and then, and may raise.
+        """
+        if on_library_thread():
+            raise RuntimeError("wait_live() would wait for its own thread")
+        if give_up is None:
+            now = self._clock.monotonic()
+            give_up = math.inf if timeout is None else now + timeout
+        with self._changed:
+            while not self._is_ready():
+                check()
+                left = give_up - self._clock.monotonic()
+                if left <= 0:
+                    why = f"{self.instrument_id} is {self.state} after {timeout:g} s"
+                    raise TimeoutError(why) from self.callbacks.last_error
+                # A lease may run out with nobody to tell: look again each second.
+                wait_on(self._clock, self._changed, min(left, 1.0))
+
+    def _is_ready(self) -> bool:
+        live = not self._depths or self.look(self.limits).verdict is LIVE
+        # Each of several depths, as a read may be of any.
+        live &= all(c.shown.state is State.LIVE or c.error for c in self._depths)
+        self.check()
+        if self.closed:
+            raise NotLive(State.CLOSED, "closed")
+        return live and all(
+            channel.acknowledged or channel.error is not None
+            for channel in self.channels.values()
+        )
+
+    def check(self) -> None:
+        """Raise the error with which it failed, if it did."""
+        if self.error is not None:
+            # One error for all who wait: it must not collect their traces.
+            raise self.error.with_traceback(None)
+
+    def wake(self) -> None:
+        """Something that `wait_live` waits for may have come."""
+        with self._changed:
+            self._changed.notify_all()
+
+    # --- Iterators ------------------------------------------------------------------
+
+    def follow(self, queue: UpdateQueue, *, own: bool = True) -> None:
+        """Bring all that is told into *queue* too, and what is there already first.
+
+        *own* unless it follows a whole feed, which counts it.
+        """
+        with self._changed:
+            self._queues.add(queue, counted=own)
+        self.wants_pushes = self.wants_every_push = True
+        look = self.look(self.limits)
+        queue.follow(self, look.verdict.state)
+        if look.verdict.state.final:
+            queue.end(self, self.error)
+            return
+        # The depth that a read is given is the first item, if there is one.
+        others = (c for c in self.channels.values() if c is not look.channel)
+        for channel in (look.channel, *others):
+            shown = channel.shown
+            usable = self._usable(channel, shown)
+            if usable and isinstance(channel, DataChannel):
+                queue.seed(channel.topic, channel.item(shown, None))
+            elif usable and shown.data is not None:
+                self._note(queue, channel, seed=True)
+
+    def counts(self) -> Counter[str]:
+        """What it counted by itself, apart from its channels."""
+        counts = self._queues.skipped()
+        counts["mismatches"] = self._cross_check.mismatches
+        return counts + self.callbacks.counts()
+
+    def lapse(self) -> StateChange | None:
+        """The change that is due because the lease ended; see `updates.Source`."""
+        look = self.look(NO_LIMITS)
+        return None if look.verdict is LIVE else self._change(State.LIVE, look)
+
+    def lease_end(self) -> float:
+        """When the present ``LIVE`` ends by itself; ``inf`` if it is not live."""
+        return self._live_until(NO_LIMITS)
+
+    def _live_until(self, limits: Limits) -> float:
+        if len(self._depths) == 1:
+            return live_until(self._depths[0].shown, limits)
+        if self._depths:
+            return live_until(self.look(limits).shown, limits)
+        return min(live_until(channel.shown, limits) for channel in self._others())
+
+    def _usable(self, channel: Channel, shown: Published) -> bool:
+        """Whether a value may be given that was the newest when it was put aside."""
+        now, wall = self._clock.monotonic(), self._clock.wall()
+        if judge(shown, self.limits, now, wall) is not LIVE:
+            return False
+        newest = channel.shown
+        return newest.state is State.LIVE and newest.epoch == shown.epoch
+
+    # --- What the connection's thread tells -----------------------------------------
+
+    def pushed(self, channel: Channel, text: str, now: float) -> None:
+        """A push of *channel* was published."""
+        if len(self._depths) > 1 and isinstance(channel, DepthChannel):
+            self._cross_check.check(channel, self._depths, now)
+        if self.limits is not NO_LIMITS:
+            self.tell(now)
+        for queue in self._queues:
+            self._note(queue, channel)
+        if self.callbacks.on_message is not None and not self.closed:
+            with self.turn:
+                self.callbacks.message(text, channel)
+
+    def _note(self, queue: UpdateQueue, channel: Channel, seed: bool = False) -> None:
+        if isinstance(channel, SeriesChannel):
+            return
+
+        def make(shown: Published, before: Published | None) -> Item | None:
+            if not self._usable(channel, shown):
+                return None
+            # Of an epoch that ended a script may have kept nothing.
+            known = before if before and before.epoch == shown.epoch else None
+            if len(self._depths) > 1 and isinstance(channel, DepthChannel):
+                # The epoch of the subscription, as every read has it.
+                shown = shown._replace(epoch=self.look(NO_LIMITS).shown.epoch)
+            return channel.item(shown, self.limits.levels, known)
+
+        queue.note(channel.topic, self, channel.shown, make, seed=seed)
+
+    def arrived(self, channel: Channel, submit: Submit) -> None:
+        """*channel* is carried; *submit* has things done on its connection's thread."""
+
+    def add(self, topic: str, item: Item) -> None:
+        """An item came that counts by itself, or is known to be missing."""
+        for queue in self._queues:
+            queue.add(topic, item)
+
+    def tell(self, now: float) -> None:
+        """Tell the state to all who asked for it, if it is another one."""
+        with self.turn:
+            self._tell(now)
+
+    def _tell(self, now: float) -> None:
+        old, look = self._change_filter.state, self.look(self.limits)
+        if self._change_filter.may_tell(look.verdict, now):
+            self._announce(self._change(old, look))
+
+    def _change(self, old: State, look: Look) -> StateChange:
+        now, at = self._clock.monotonic(), self._clock.wall()
+        if look.verdict.since is not None:
+            at -= max(0.0, now - look.verdict.since)
+        state, cause, *_ = look.verdict
+        epoch = look.shown.epoch
+        return StateChange(old, state, cause, epoch, utc(at), self.instrument_id)
+
+    def _announce(self, change: StateChange) -> None:
+        if change.new is State.FAILED:
+            log.error("%s failed: %s", self.instrument_id, change.cause)
+        self.wake()
+        for queue in self._queues:
+            queue.change(self, change)
+            if change.new.final:
+                queue.end(self, self.error)
+        self.callbacks.state(change)
+
+    def due(self) -> float:
+        """When time alone crosses a limit that is to be told."""
+        again = self._change_filter.again
+        live = self._change_filter.state is State.LIVE
+        if again < math.inf or not (live and self.limits.timed):
+            return again
+        return self._live_until(self.limits)
+
+    def forked(self) -> None:
+        """In a forked child: closed, and no lock that another thread may have held."""
+        self._changed, self.turn = threading.Condition(), threading.RLock()
+        self.closed = True
+        for queue in self._queues:
+            queue.forked()
+
+    def fail(self, error: OkexWSError, now: float) -> None:
+        """End in ``FAILED``."""
+        if self.error is None and not self.closed:
+            self.error = error
+            self.tell(now)
+
+    def trouble(self, error: OkexWSError) -> None:
+        """Something went wrong: a connection, a channel, a message."""
+        with self.turn:
+            self.callbacks.error(error)

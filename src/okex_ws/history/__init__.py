@@ -1,0 +1,1 @@
+"""The past, fetched over REST and joined to live streams."""

@@ -1,0 +1,292 @@
+"""One hole in a series, filled backwards from what stands behind it. Pure.
+
+What proves that nothing is missing: the exchange's own list is complete, and an answer
+is a run of it. What an answer may lack is at its ends: the older part, which a limit or
+the venue's memory cut off, and the newest, which its servers for the past do not know
+yet. So each question includes the items at both ends of what it is about. An answer
+that has the one behind is joined to it, and then the same is asked of what stands in
+front of the answer, until one has the item in front of the hole. That ids are
+consecutive is not used, for nobody promised it; that they grow is. Of candles the one
+behind is not closed and in no list: the newest in the list has to end where it begins.
+"""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Generic, NamedTuple, TypeVar
+
+from ..base.clock import utc
+from ..channels.convert import iso
+from ..model.items import Candle, Trade
+from .source import History
+
+# So many are asked for at once: holes of other channels have their turn in between.
+CHUNK = 500
+# And so many at the most of what an outage took.
+MOST_MISSED = 10_000
+
+T = TypeVar("T", Trade, Candle)
+
+
+class Missing(NamedTuple):
+    """Between these two ids something is missing, or may be: those of a `Gap`."""
+
+    after: str | None
+    before: str | None
+
+
+class Series(ABC, Generic[T]):
+    """What is known of the items of one channel: their order, and how they are had."""
+
+    kind: type[T]
+
+    @abstractmethod
+    def key(self, item: T) -> int:
+        """The place of *item* in the series; -1 if it has none."""
+
+    @abstractmethod
+    def name(self, key: int) -> str:
+        """How a `Gap` names the item of this *key*."""
+
+    @abstractmethod
+    def ask(
+        self, history: History, after: int | None, before: int | None, limit: int
+    ) -> Sequence[T]:
+        """Those from *after* to *before*, both included: the newest *limit*."""
+
+    @abstractmethod
+    def follows(self, older: int, newer: int) -> bool:
+        """Whether nothing can be between these two keys."""
+
+    def is_past(self, item: T) -> bool:
+        """Whether *item* is what a past consists of."""
+        return True
+
+    def is_final(self, item: T) -> bool:
+        """Whether *item* will never be told again as something else."""
+        return True
+
+    def touch(self, older: T, newer: T) -> bool:
+        """Whether nothing is missing between two items that came."""
+        first, last = self.key(older), self.key(newer)
+        same = first == last != -1
+        return same or (self.follows(first, last) and self.is_final(older))
+
+
+class TradeSeries(Series[Trade]):
+    """Single trades, by their ids."""
+
+    kind = Trade
+
+    def __init__(self, instrument_id: str, market: str) -> None:
+        self._whose = instrument_id, market
+
+    def key(self, item: Trade) -> int:
+        """Its id, if that is a number."""
+        decimal = item.id.isascii() and item.id.isdecimal()
+        return int(item.id) if decimal else -1
+
+    def name(self, key: int) -> str:
+        """The id."""
+        return str(key)
+
+    def ask(
+        self, history: History, after: int | None, before: int | None, limit: int
+    ) -> Sequence[Trade]:
+        """By ids that are one further apart."""
+        return history.trades(
+            *self._whose,
+            after_id=None if after is None else str(after - 1),
+            before_id=None if before is None else str(before + 1),
+            limit=limit,
+        )
+
+    def follows(self, older: int, newer: int) -> bool:
+        """Whether there is no number between the two."""
+        return newer == older + 1
+
+
+_DAY = 86_400
+# The least and the most seconds of each unit.
+_LENGTHS = {
+    "s": (1, 1),
+    "m": (60, 60),
+    "H": (3600, 3600),
+    "D": (_DAY, _DAY),
+    "W": (7 * _DAY, 7 * _DAY),
+    "M": (28 * _DAY, 31 * _DAY),
+    "Y": (365 * _DAY, 366 * _DAY),
+}
+_BAR = re.compile(r"candle([0-9]+)([smHDWMY])(?:utc)?$")
+
+
+class CandleSeries(Series[Candle]):
+    """The candles of one channel, by their starts in epoch milliseconds."""
+
+    kind = Candle
+
+    def __init__(self, instrument_id: str, market: str, topic: str) -> None:
+        self._whose = instrument_id, market, topic
+        found = _BAR.search(topic)
+        assert found is not None, topic
+        least, most = _LENGTHS[found[2]]
+        count = int(found[1])
+        self._least, self._most = 1000 * count * least, 1000 * count * most
+
+    def key(self, item: Candle) -> int:
+        """Its start."""
+        return round(item.start.timestamp() * 1000)
+
+    def name(self, key: int) -> str:
+        """The start as the exchange writes it."""
+        return iso(key)
+
+    def ask(
+        self, history: History, after: int | None, before: int | None, limit: int
+    ) -> Sequence[Candle]:
+        """By starts that are a millisecond further apart."""
+        return history.candles(
+            *self._whose,
+            after=None if after is None else utc((after - 1) / 1000),
+            before=None if before is None else utc((before + 1) / 1000),
+            limit=limit,
+        )
+
+    def follows(self, older: int, newer: int) -> bool:
+        """Whether the one ends where the other begins."""
+        return self._least <= newer - older <= self._most
+
+    def is_past(self, item: Candle) -> bool:
+        """Whether it is not open: what is, the stream tells, and how it ends."""
+        return item.closed is not False
+
+    def is_final(self, item: Candle) -> bool:
+        """Whether it is closed; what came from the past is."""
+        return item.closed is True or item.backfilled
+
+
+@dataclass(frozen=True, slots=True)
+class _Run(Generic[T]):
+    """Items without a hole, oldest first; *joined* to what stands behind them."""
+
+    items: list[T]
+    joined: bool
+
+
+class GapFill(Generic[T]):
+    """The way back from *before*, or from the newest there is, to *after*.
+
+    Where nothing stands in front, *wanted* items are the end of it.
+    """
+
+    def __init__(
+        self, series: Series[T], after: T | None, before: T | None, wanted: int
+    ) -> None:
+        self._series: Series[T] = series
+        self._after: T | None = after
+        self._bottom = None if after is None else series.key(after)
+        self._behind = self._top = None if before is None else series.key(before)
+        self._wanted = wanted if after is None else MOST_MISSED
+        # The newest run first.
+        self._runs: list[_Run[T]] = []
+        self._count = 0
+        self._reached = False
+        self.done = False
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it began at the newest there was, with nothing known behind it."""
+        return self._behind is None
+
+    @property
+    def is_possible(self) -> bool:
+        """Whether the two ends are known to be in order."""
+        bottom, behind = self._bottom, self._behind
+        if bottom is None or behind is None:
+            return bottom != -1 and behind != -1
+        return 0 <= bottom < behind
+
+    def ask(self, history: History) -> Sequence[T]:
+        """The next question; to be asked on whatever thread."""
+        limit = min(CHUNK, self._wanted - self._count) + 2
+        series: Series[T] = self._series
+        # On this thread: a lazy answer may block, too.
+        answer = tuple(series.ask(history, self._bottom, self._top, limit))
+        for item in answer:
+            if not isinstance(item, series.kind):
+                wanted, got = series.kind.__name__, type(item).__name__
+                raise TypeError(f"a past of {wanted}s, got a {got}")
+        return tuple(filter(series.is_past, answer))
+
+    def take(self, answer: Iterable[T], last: bool) -> bool:
+        """Put an answer in front of what there is; False if it is to be asked again.
+
+        That is what an answer gets which is joined to nothing, or brings nothing. If it
+        is the *last* that will come, it has to do, with a gap behind it.
+        """
+        by_key = {self._series.key(item): item for item in answer}
+        bottom, top = self._bottom, self._top
+        keys = [
+            key
+            for key in sorted(by_key)
+            if key >= (bottom or 0) and (top is None or key < top)
+        ]
+        joined = top is None or top in by_key
+        joined |= bool(keys) and top is not None and self._series.follows(keys[-1], top)
+        if keys and (joined or last):
+            self._runs.append(_Run([by_key[key] for key in keys], joined))
+            self._top = keys[0]
+            self._count += len(keys)
+            self._reached = keys[0] == bottom
+            self.done = self._reached or self._count >= self._wanted
+            return True
+        # It has the one behind and nothing before: there is no more to be had.
+        self.done = last or (joined and top is not None and not keys)
+        return self.done
+
+    @property
+    def why(self) -> str:
+        """Why it did not get to its end, if nothing else stood in its way."""
+        if self._after is None:
+            return f"the venue gave {min(self._count, self._wanted)} of {self._wanted}"
+        if self._count >= self._wanted:
+            return f"more than {self._wanted} were missed"
+        return "the venue does not give them all"
+
+    def result(self) -> Iterator[T | Missing]:
+        """What was found, oldest first, and where something is missing."""
+        key: Callable[[T], int] = self._series.key
+        found: list[tuple[T, bool]] = self._found()
+        keys = [*(key(item) for item, _ in found), self._behind]
+        enough = self._reached or (self._after is None and len(found) >= self._wanted)
+        if not enough:
+            yield self._missing(self._bottom, keys[0])
+        for (item, joined), behind in zip(found, keys[1:], strict=True):
+            if not self._is_there(key(item)):
+                yield item
+            if not joined:
+                yield self._missing(key(item), behind)
+
+    def _found(self) -> list[tuple[T, bool]]:
+        """Each item, and whether it is joined to the one behind it."""
+        found = []
+        for run in reversed(self._runs):
+            found += [(item, True) for item in run.items[:-1]]
+            found.append((run.items[-1], run.joined))
+        # Of a past no more than was asked for.
+        return found[-self._wanted :] if self._after is None else found
+
+    def _is_there(self, key: int) -> bool:
+        after = self._after
+        return (
+            after is not None and key == self._bottom and self._series.is_final(after)
+        )
+
+    def _missing(self, after: int | None, before: int | None) -> Missing:
+        return Missing(self._name(after), self._name(before))
+
+    def _name(self, key: int | None) -> str | None:
+        return None if key is None or key < 0 else self._series.name(key)

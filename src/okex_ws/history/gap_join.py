@@ -1,0 +1,356 @@
+"""The past and what was missed, joined to one live series. Pure: *now* is an argument.
+
+A series is a row of live items with holes in it: one before its first item, where a
+past was asked for, and one wherever something may have been missed. What came behind a
+hole is held until the hole is filled, or known to stay one, and then follows in order;
+while there is no hole items pass. Holding is bounded in number and in time.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Generic, Protocol
+
+from ..base.errors import BackfillFailed, OkexWSError, RequestRejected
+from ..channels.series import KEPT
+from ..model.items import Candle, Gap, Item
+from .backfill import MOST_MISSED, GapFill, Missing, Series, T
+from .source import MOST, History
+
+# Live items that are held behind a hole, and for how many seconds: less than the 30
+# that a script waits in `wait_live`, which ends after the past was had or given up.
+MOST_HELD = 10_000
+LONGEST_HOLD = 20.0
+# How long the next live item is waited for, before the past is asked for without it.
+PATIENCE = 2.0
+# How often a question is put that has no answer yet, and the first wait in between:
+# what is asked was traded a moment ago, and the servers for the past may be behind.
+TRIES = 5
+FIRST_WAIT = 0.5
+# Ids that were filled in, by which one that comes late is known.
+_MOST_KNOWN = MOST + MOST_MISSED
+
+HistoryQuery = Callable[[History], Sequence[T]]
+
+
+class GapJoinDelegate(Protocol):
+    """Whose series it is: told what to hand over, and what to ask for."""
+
+    def hand_over(self, topic: str, item: Item, burst: bool) -> None:
+        """The next item or `Gap`; one of a *burst* was not made by the market now."""
+        ...
+
+    def ask(
+        self, topic: str, question: HistoryQuery[T], ticket: object, wait: float
+    ) -> None:
+        """Have *question* answered in *wait* seconds: `GapJoin.answer`, *ticket*."""
+        ...
+
+    def failed(self, error: BackfillFailed) -> None:
+        """Something is missing, and a gap says where."""
+        ...
+
+    def epoch(self, topic: str) -> int:
+        """The channel's present one."""
+        ...
+
+    def moment(self) -> datetime:
+        """The time of day."""
+        ...
+
+
+def _may_pass(error: Exception) -> bool:
+    """Whether it is of any use to ask again."""
+    if isinstance(error, RequestRejected):
+        # Too many requests, or a fault of the server's: no word about the question.
+        return error.status == 429 or error.status >= 500
+    return isinstance(error, OkexWSError)
+
+
+class _Hole(Generic[T]):
+    """Between *after*, if anything was there, and *before*, once it has come.
+
+    *after* may be replaced until the hole is the first one: it is known from then on.
+    """
+
+    def __init__(self, ask_at: float, cause: str) -> None:
+        self.after: T | None = None
+        self.before: T | None = None
+        self.cause = cause
+        # When to fill it, should nothing come behind it.
+        self.ask_at = ask_at
+        # Since when something waits behind it.
+        self.held_since = math.inf
+        # While it is filled: what there is, whose answer counts, and until when.
+        self.gap_fill: GapFill[T] | None = None
+        self.ticket: object = None
+        self.tries = 0
+        self.give_up_at = math.inf
+        self.error: Exception | None = None
+        self.is_told = False
+
+
+class GapJoin(Generic[T]):
+    """One series of a subscription, with *past* items before its first live one."""
+
+    def __init__(
+        self,
+        series: Series[T],
+        topic: str,
+        instrument_id: str,
+        past: int,
+        delegate: GapJoinDelegate,
+    ) -> None:
+        self._series: Series[T] = series
+        self._topic = topic
+        self._instrument_id = instrument_id
+        self._past = past
+        self._delegate = delegate
+        # What was handed over, newest last.
+        self.items: deque[T] = deque(maxlen=KEPT + past)
+        # The gaps in front of them, by key, and one with nothing behind it yet.
+        self._gaps: dict[int, Gap] = {}
+        self._gap: Gap | None = None
+        # Whether the past was joined, or will not be.
+        self.settled = not past
+        self.repeats = 0
+        # What waits; it begins with a hole, or is empty.
+        self._queue: deque[_Hole[T] | T] = deque()
+        self._newest: T | None = None
+        self._filled: dict[int, None] = {}
+        if past:
+            self._queue.append(_Hole(math.inf, "history"))
+
+    # --- What comes -----------------------------------------------------------------
+
+    def acknowledged(self, now: float) -> None:
+        """The exchange will send the series; perhaps it did so before."""
+        self._open("while not connected", now)
+        self.work(now)
+
+    def gap(self, gap: Gap, now: float) -> None:
+        """Something may be missing between the last item and the next."""
+        if not self._open(gap.cause, now):
+            self._gap = gap
+            self._delegate.hand_over(self._topic, gap, False)
+
+    def _open(self, cause: str, now: float) -> bool:
+        """A hole at the end of the line; False if nothing is in front of it."""
+        tail = self._queue[-1] if self._queue else self._newest
+        if tail is None:
+            return False
+        if not isinstance(tail, _Hole):
+            tail = _Hole(math.inf, cause)
+            self._queue.append(tail)
+        tail.ask_at = min(tail.ask_at, now + PATIENCE)
+        return True
+
+    def add(self, item: T, now: float) -> None:
+        """A live item came."""
+        if self._series.key(item) in self._filled:
+            self.repeats += 1
+            return
+        if not self._queue:
+            self._give(item)
+            return
+        tail = self._queue[-1]
+        if isinstance(tail, _Hole):
+            tail.before, tail.held_since = item, now
+            # Whatever is asked at the moment, more is known now.
+            tail.gap_fill = tail.ticket = None
+        self._queue.append(item)
+        if len(self._queue) > MOST_HELD:
+            hole = self._front
+            assert hole is not None
+            self._close(hole, f"more than {MOST_HELD} came before they were had")
+        self.work(now)
+
+    # --- What time brings -----------------------------------------------------------
+
+    @property
+    def _front(self) -> _Hole[T] | None:
+        front = self._queue[0] if self._queue else None
+        return front if isinstance(front, _Hole) else None
+
+    @property
+    def due(self) -> float:
+        """When `work` has something to do, if nothing comes before."""
+        hole = self._front
+        if hole is None:
+            return math.inf
+        return hole.ask_at if hole.gap_fill is None else hole.give_up_at
+
+    def work(self, now: float) -> None:
+        """Fill the first hole, as far as that is possible now."""
+        while (hole := self._front) is not None:
+            if hole.gap_fill is not None and now < hole.give_up_at:
+                return
+            if hole.gap_fill is not None:
+                self._close(hole, f"they were not had within {LONGEST_HOLD:g} s")
+            elif hole.before is None and now < hole.ask_at:
+                return
+            else:
+                hole.after = self._newest
+                if self._is_none(hole):
+                    self._release()
+                else:
+                    self._begin(hole, now)
+
+    def _is_none(self, hole: _Hole[T]) -> bool:
+        """Whether what came behind the hole shows that nothing is missing there."""
+        after, before = hole.after, hole.before
+        if after is None or before is None:
+            return False
+        touches: bool = self._series.touch(after, before)
+        return touches
+
+    def _begin(self, hole: _Hole[T], now: float) -> None:
+        hole.gap_fill = GapFill(self._series, hole.after, hole.before, self._past)
+        hole.tries, hole.ask_at = 0, math.inf
+        # What waits behind it may have waited for other holes before.
+        hole.give_up_at = min(now, hole.held_since) + LONGEST_HOLD
+        if not hole.gap_fill.is_possible:
+            self._close(hole, "their ids do not tell their order")
+        elif now < hole.give_up_at:
+            self._ask(hole)
+
+    def _ask(self, hole: _Hole[T]) -> None:
+        assert hole.gap_fill is not None
+        hole.ticket = object()
+        wait = FIRST_WAIT * 2.0 ** (hole.tries - 1) if hole.tries else 0.0
+        self._delegate.ask(self._topic, hole.gap_fill.ask, hole.ticket, wait)
+
+    def awaits(self, ticket: object) -> bool:
+        """Whether the answer to a question is still of use."""
+        hole = self._front
+        return hole is not None and hole.gap_fill is not None and hole.ticket is ticket
+
+    def answer(
+        self, ticket: object, answer: Sequence[T] | Exception, now: float
+    ) -> None:
+        """What became of a question; of one that nobody waits for any more, nothing."""
+        hole = self._front
+        if hole is None or not self.awaits(ticket):
+            return
+        hole.ticket, last = None, hole.tries + 1 >= TRIES
+        if isinstance(answer, Exception):
+            hole.error = answer
+            given_up, progress = last or not _may_pass(answer), False
+        else:
+            hole.error = None
+            progress, given_up = self._take(hole, answer, last)
+        if given_up:
+            self._close(hole)
+        elif now < hole.give_up_at:
+            hole.tries = 0 if progress else hole.tries + 1
+            self._ask(hole)
+        self.work(now)
+
+    @staticmethod
+    def _take(hole: _Hole[T], answer: Sequence[T], last: bool) -> tuple[bool, bool]:
+        """Whether *answer* was of use, and whether it is the last one."""
+        gap_fill = hole.gap_fill
+        assert gap_fill is not None
+        try:
+            return gap_fill.take(answer, last), gap_fill.done
+        except Exception as error:
+            # Whoever wrote the source: it is not our thread's fault.
+            hole.error = error
+            return False, True
+
+    # --- What is handed over --------------------------------------------------------
+
+    def _close(self, hole: _Hole[T], why: str = "") -> None:
+        """Hand over what was found of a hole, and what was held behind it."""
+        gap_fill, hole.gap_fill = hole.gap_fill, None
+        assert gap_fill is not None
+        found = list(gap_fill.result())
+        some = any(not isinstance(item, Missing) for item in found)
+        missing = any(isinstance(item, Missing) for item in found)
+        why = why or (gap_fill.why if hole.error is None else str(hole.error))
+        cause = f"{hole.cause}: {why}"
+        tries_again = gap_fill.is_open and not some
+        if missing and not (tries_again and hole.after is not None):
+            self._tell(hole, cause)
+        if tries_again:
+            # Once something has come behind it.
+            self.settled = True
+            return
+        epoch = self._delegate.epoch(self._topic)
+        if hole.before is not None:
+            epoch = hole.before.epoch
+        for item in found:
+            if isinstance(item, Missing):
+                self._give_gap(item, cause)
+            else:
+                self._remember(self._series.key(item))
+                self._give(replace(item, epoch=epoch, backfilled=True), burst=True)
+        if gap_fill.is_open:
+            # All there was; whether the next live item is the next one is not known.
+            self._queue[0] = _Hole(hole.ask_at, hole.cause)
+            self.settled = True
+        else:
+            self._release()
+
+    def _tell(self, hole: _Hole[T], cause: str) -> None:
+        if not hole.is_told:
+            hole.is_told = True
+            error = BackfillFailed(self._instrument_id, self._topic, cause)
+            error.__cause__ = hole.error
+            self._delegate.failed(error)
+
+    def _release(self) -> None:
+        """The first hole is none any more: what was held behind it, up to the next."""
+        self._queue.popleft()
+        for item in self._held():
+            if self._series.key(item) in self._filled:
+                self.repeats += 1
+            else:
+                self._give(item, burst=True)
+        # Last: whoever waited for it finds it all.
+        self.settled = True
+
+    def _held(self) -> Iterator[T]:
+        while self._queue and not isinstance(self._queue[0], _Hole):
+            item = self._queue.popleft()
+            assert not isinstance(item, _Hole)
+            yield item
+
+    def _remember(self, key: int) -> None:
+        self._filled[key] = None
+        if len(self._filled) > _MOST_KNOWN:
+            del self._filled[next(iter(self._filled))]
+
+    def _give(self, item: T, burst: bool = False) -> None:
+        """Hand over the next item: of one start a candle is kept once."""
+        before, self._newest = self._newest, item
+        key = self._series.key
+        is_bar = isinstance(item, Candle)
+        if is_bar and before is not None and key(before) == key(item):
+            self.items[-1] = item
+        else:
+            self.items.append(item)
+        if self._gap is not None:
+            self._gaps[key(item)], self._gap = self._gap, None
+            if len(self._gaps) > KEPT:
+                del self._gaps[next(iter(self._gaps))]
+        self._delegate.hand_over(self._topic, item, burst)
+
+    def told(self) -> Iterator[T | Gap]:
+        """What was handed over, as far as it is kept, and what is missing in it."""
+        for item in self.items:
+            gap = self._gaps.get(self._series.key(item))
+            if gap is not None:
+                yield gap
+            yield item
+        if self._gap is not None:
+            yield self._gap
+
+    def _give_gap(self, missing: Missing, cause: str) -> None:
+        name, at = self._instrument_id, self._delegate.moment()
+        gap = self._gap = Gap(self._topic, *missing, cause, name, at)
+        self._delegate.hand_over(self._topic, gap, True)

@@ -1,0 +1,1 @@
+"""A feed in a process of its own, read through shared memory."""

@@ -1,0 +1,234 @@
+"""What a feed shows, written where another process reads it, at once and in order.
+
+All of it is done on the threads of the connections. A lease is written after everything
+that was withdrawn before it: no reader finds what is old under what is new.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from typing import NamedTuple
+
+from ..base.clock import Clock
+from ..base.errors import ConnectionLost, OkexWSError
+from ..base.throttled_log import LogThrottle
+from ..channels.base import Channel
+from ..delivery.callbacks import Callbacks
+from ..delivery.view import View
+from ..model.items import State
+from ..trust.verdict import NO_LIMITS, Link, Published
+from .mirror import encode, encode_link
+from .shared_memory import Slot, SlotAddress
+
+log = logging.getLogger("okex_ws")
+
+Tell = Callable[..., None]
+
+
+class SharedLink(Link):
+    """A link whose signs of life are written as they are set."""
+
+    __slots__ = ("_before_lease", "_give_back", "_slot", "number", "place")
+
+    number: int
+    place: int
+    _slot: Slot
+    _before_lease: Callable[[], None]
+    _give_back: Callable[[int], None]
+
+    def __init__(
+        self,
+        now: float,
+        slot: Slot,
+        place: int,
+        number: int,
+        before_lease: Callable[[], None],
+        give_back: Callable[[int], None],
+    ) -> None:
+        keep = super().__setattr__
+        keep("place", place)
+        keep("number", number)
+        keep("_slot", slot)
+        keep("_before_lease", before_lease)
+        keep("_give_back", give_back)
+        for name, value in (("lease", None), ("lost", False), ("heard", now)):
+            keep(name, value)
+        super().__init__(now)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if name == "heard":
+            super().__setattr__(name, value)
+            self._slot.beat(self.heard)
+        elif name == "lease":
+            self._before_lease()
+            super().__setattr__(name, value)
+            self._write()
+        elif name == "lost":
+            super().__setattr__(name, value)
+            self._write()
+            if value:
+                # A later link may have the slot: of this one nothing more is written.
+                self._give_back(self.place)
+        else:
+            super().__setattr__(name, value)
+
+    def _write(self) -> None:
+        self._slot.put(encode_link(self, self.number))
+
+
+class SharedLinks:
+    """The slots of links; each link has one of its own until it is lost."""
+
+    def __init__(
+        self, slots: list[Slot], first: int, before_lease: Callable[[], None]
+    ) -> None:
+        self._slots = slots
+        self._free = deque(range(len(slots)))
+        self._numbers = itertools.count(first)
+        self._before_lease = before_lease
+
+    def make(self, now: float) -> Link:
+        """The link of a connection that was opened *now*."""
+        try:
+            place = self._free.popleft()
+        except IndexError:
+            many = f"{len(self._slots)} connections of one isolated feed are open"
+            raise ConnectionLost("one more connection", many) from None
+        number = next(self._numbers)
+        slot, free = self._slots[place], self._free.append
+        return SharedLink(now, slot, place, number, self._before_lease, free)
+
+
+class SlotWriter:
+    """Where one channel of one subscription is written; any of the threads."""
+
+    def __init__(self, channel: Channel, slot: Slot, base: int) -> None:
+        self.channel = channel
+        self._slot: Slot | None = slot
+        # What the epoch had come to before this process.
+        self._base = base
+        self._written: object = None
+        self._throttle = LogThrottle()
+        self._lock = threading.Lock()
+
+    def flush(self, now: float = 0.0) -> None:
+        """Write what the channel shows, if that is not there yet."""
+        if self.channel.shown is self._written:
+            return
+        with self._lock:
+            shown = self.channel.shown
+            if self._slot is None or shown is self._written:
+                return
+            try:
+                self._slot.put(self._encode(shown))
+            except ValueError as error:
+                # No room for it, or no form.
+                self._slot.put(self._withdraw(shown, error, now))
+            self._written = shown
+
+    def _encode(self, shown: Published) -> bytes:
+        # Whoever changes both changes what is shown last.
+        acknowledged, link = self.channel.acknowledged, shown.link
+        if isinstance(link, SharedLink):
+            return encode(shown, acknowledged, link.place, link.number, self._base)
+        return encode(shown, acknowledged, base=self._base)
+
+    def _withdraw(self, shown: Published, error: ValueError, now: float) -> bytes:
+        """In place of what cannot be written; whatever follows is a new epoch."""
+        channel, cause = self.channel, f"it does not fit in shared memory: {error}"
+        channel.counts["skipped too large"] += 1
+        if self._throttle.allows("too large", now):
+            log.warning("%s: %s", channel.name, cause, extra={"event": "dropped"})
+        none = shown._replace(state=State.RESYNCING, cause=cause, data=None, lag=None)
+        payload = self._encode(none)
+        self._base += 1
+        return payload
+
+    def leave(self) -> None:
+        """Write nothing more: the slot is somebody else's from now on."""
+        with self._lock:
+            self._slot = None
+
+
+class SlotAssignment(NamedTuple):
+    """Where a channel is to be shown, and the epoch that it had come to."""
+
+    address: SlotAddress
+    epoch: int
+
+
+class Relay(View):
+    """A subscription of another process: what it shows is written, what it says told.
+
+    *tell* is called with the kind of what there is to say, and the rest of it.
+    """
+
+    def __init__(
+        self,
+        number: int,
+        instrument_id: str,
+        clock: Clock,
+        callbacks: Callbacks,
+        slots: Mapping[str, tuple[Slot, int]],
+        tell: Tell,
+    ) -> None:
+        super().__init__(self, instrument_id, NO_LIMITS, clock, callbacks)
+        self.number = number
+        self._slots = slots
+        self._say = tell
+        self._writers: dict[Channel, SlotWriter] = {}
+        self._refused: set[str] = set()
+
+    def carry(self, channels: Mapping[str, Channel]) -> None:
+        """See `View.carry`."""
+        super().carry(channels)
+        # Each push is written; of those that wait, the newest will do.
+        self.wants_pushes = True
+        self._writers = {c: SlotWriter(c, *self._slots[t]) for t, c in channels.items()}
+
+    @property
+    def writers(self) -> Iterable[SlotWriter]:
+        """Where its channels are written."""
+        return self._writers.values()
+
+    def pushed(self, channel: Channel, text: str, now: float) -> None:
+        """See `View.pushed`."""
+        self._writers[channel].flush(now)
+        super().pushed(channel, text, now)
+
+    def tell(self, now: float) -> None:
+        """See `View.tell`."""
+        self.flush(now)
+        for topic, channel in self.channels.items():
+            if channel.error is not None and topic not in self._refused:
+                self._refused.add(topic)
+                self._say("refused", self.number, topic, channel.error)
+        super().tell(now)
+
+    def flush(self, now: float = 0.0) -> None:
+        """Write whatever its channels show that is not there yet."""
+        for writer in self._writers.values():
+            writer.flush(now)
+
+    def wake(self) -> None:
+        """See `View.wake`."""
+        self._say("woken")
+
+    def fail(self, error: OkexWSError, now: float) -> None:
+        """See `View.fail`."""
+        super().fail(error, now)
+        self._say("failed", self.number, error)
+
+    def trouble(self, error: OkexWSError) -> None:
+        """See `View.trouble`."""
+        super().trouble(error)
+        self._say("trouble", [self.number], error)
+
+    def leave(self) -> None:
+        """Write nothing more."""
+        for writer in self._writers.values():
+            writer.leave()

@@ -1,0 +1,308 @@
+"""What a script can make the local exchange do: say something, and go wrong.
+
+Every method may be called from any thread, and takes effect before it returns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ..faults.faults import HandshakeResponse, Rejection
+from ..faults.spoiling import BOOK_FAULTS, SEQUENCE_FAULTS
+from ..server.clients import ConnectedClient
+from ..server.hub import Hub
+from ..server.listing import protocol
+from ..wire import checks, v5
+from ..wire.values import to_json
+from .thread import LoopThread
+
+
+class Controls:
+    """The part of `LocalExchange` that talks, and misbehaves, on request.
+
+    Channels are named by their key: under v3 the wire's own name,
+    ``'spot/depth5:BTC-USDT'``; under v5 ``'books5:BTC-USDT'``, ``'account'``, or with
+    parameters by name ``'orders:instFamily=BTC-USD,instType=SWAP'``.
+    """
+
+    _hub: Hub
+    _thread: LoopThread
+
+    # --- What the exchange says of itself -------------------------------------------
+
+    def push(self, channel: str, element: Any) -> int:
+        """Push *element* to the subscribers of *channel*; how many got it.
+
+        ``push('orders:instType=ANY', {...})``, ``push('spot/order:BTC-USDT', {...})``:
+        any channel, private ones as to their accounts. What is pushed of an account
+        (``account``, ``spot/account:BTC``) is what its next subscriber gets at once.
+        """
+        self._check_channel(channel)
+        if not isinstance(element, (Mapping, list, tuple)):
+            raise TypeError(f"element is an object or an array, got {element!r}")
+        return self._thread.call(lambda: self._hub.push(channel, element))
+
+    def notice(
+        self,
+        code: str = v5.SERVICE_UPGRADE,
+        message: str = (
+            "The connection will soon be closed for a service upgrade. Please"
+            " reconnect."
+        ),
+    ) -> int:
+        """Send every client of v5 a notice, as before a restart; how many there were.
+
+        Nothing follows by itself: `close_clients` is the restart.
+        """
+        checks.code("code", code)
+        checks.text("message", message)
+
+        def word(client: ConnectedClient) -> str | None:
+            return client.dialect.event("notice", code=str(code), msg=message)
+
+        return self._send_each(word)
+
+    def channel_conn_count(
+        self, channel: str, count: int, *, error: bool = False
+    ) -> int:
+        """Tell v5 clients how many connections have a private *channel*; how many.
+
+        ``channel_conn_count('orders', 2)``, to every client with a subscription of that
+        name. With *error* it is one too many, and their subscriptions of it end.
+        """
+        checks.text("channel", channel)
+        checks.whole("count", count, least=0)
+        checks.flag("error", error)
+        name = "channel-conn-count-error" if error else "channel-conn-count"
+
+        def word(client: ConnectedClient) -> str | None:
+            mine = [key for key in client.channels if key.partition(":")[0] == channel]
+            for key in mine if error else ():
+                self._hub.clients.forget(client, key)
+            if not mine:
+                return None
+            return client.dialect.event(name, channel=channel, connCount=str(count))
+
+        return self._send_each(word)
+
+    # --- Faults of the connection ---------------------------------------------------
+
+    def drop(self) -> int:
+        """Abort the TCP of every connection, without a close frame; how many."""
+        return self._thread.call(self._hub.clients.drop)
+
+    def close_clients(self, code: int = 1001, reason: str = "") -> int:
+        """Send every client a close frame; how many there were."""
+        checks.whole("code", code)
+        checks.text("reason", reason)
+        if not (code in _CLOSE_CODES or 3000 <= code < 5000):
+            raise ValueError(f"{code!r} is no close code that can be sent")
+        if len(reason.encode()) > 123:
+            raise ValueError("the reason of a close frame has 123 bytes at most")
+        return self._thread.call(lambda: self._hub.clients.close_all(code, reason))
+
+    def refuse(self, on: bool = True) -> None:
+        """Refuse new connections, as a port where nobody listens.
+
+        The listening socket is closed, and one bound to the same port without
+        listening keeps the port for the way back. Open connections stay.
+        """
+        checks.flag("on", on)
+        self._thread.run(self._hub.refuse() if on else self._hub.listen())
+
+    def slow_handshake(self, seconds: float) -> None:
+        """Answer handshakes only after *seconds*; 0 ends it."""
+        checks.number("seconds", seconds)
+        self._set("handshake_delay", seconds)
+
+    def respond(
+        self,
+        status: int,
+        headers: Mapping[str, str] | None = None,
+        *,
+        body: str = "<html>no WebSocket here</html>\n",
+        times: int | None = None,
+    ) -> None:
+        """Answer handshakes with an HTTP page: 301, 403, 404, 429, 503, or a plain 200.
+
+        The next *times* of them, or all until `heal`. A 429 with a wish is
+        ``respond(429, {'Retry-After': '2'})``.
+        """
+        checks.whole("status", status)
+        checks.text("body", body)
+        checks.times(times)
+        if not 200 <= status <= 599:
+            raise ValueError(
+                f"status is an HTTP status from 200 to 599, got {status!r}"
+            )
+        self._set("answer", HandshakeResponse(status, dict(headers or {}), body, times))
+
+    # --- Faults of the data ---------------------------------------------------------
+
+    def silence(self, channel: str | None = None) -> None:
+        """Push nothing on *channel*, or on any: ``silence('spot/depth5:BTC-USDT')``.
+
+        Acknowledgements and pongs go on, and so does the market: to a client it is one
+        that became quiet.
+        """
+        if channel is not None:
+            self._check_channel(channel)
+        self._thread.call(lambda: self._hub.faults.silence(channel))
+
+    def mute(self) -> None:
+        """Send nothing at all: no data, no pong, no acknowledgement."""
+        self._set("mute", True)
+
+    def resume(self) -> None:
+        """End `silence` and `mute`. What was withheld is lost."""
+        self._thread.call(lambda: self._hub.faults.resume())
+
+    def plain_pong(self, on: bool = True) -> None:
+        """Answer v3's ``ping`` in a plain text frame, as some clients have seen it."""
+        checks.flag("on", on)
+        self._set("plain_pong", on)
+
+    def spoil(self, channel: str, how: str, times: int | None = 1) -> None:
+        """Go wrong about a whole book, the next *times* or, with ``None``, always.
+
+        ``spoil('spot/depth_l2_tbt:BTC-USDT', 'lose')``. *how* is one of `BOOK_FAULTS`,
+        and is about the next update that can have it:
+
+        - ``'lose'``: it is not sent.
+        - ``'flip'``: the last digit of a size among the 25 best prices is another one.
+        - ``'repeat'``: it is sent twice.
+        - ``'reorder'``: it is sent after the one that follows.
+        - ``'gap'`` (v5): its numbers, and all later ones, are as if before it there had
+          been a message that nobody was sent. What it says is right.
+        - ``'reset'`` (v5): its number is lower than the one before, and the sequence
+          goes on from there. That is no fault, but what v5 does after maintenance.
+        - ``'second snapshot'``: before it comes the whole book, right and unasked.
+        - ``'negative'``: one of its sizes has a minus sign.
+
+        Or it is about what comes with an update or without:
+
+        - ``'no snapshot'``: the next subscribe is acknowledged and gets no snapshot.
+        - ``'retire'``: every checksum is 0, until `heal`, whatever *times* is. Under v5
+          that is what the exchange does since June 2026.
+
+        Checksum and sequence are those of the true messages, but where it says
+        otherwise, and so is `book`. Several faults of one book come one after the
+        other; *times* 0 ends one. An update without levels is never spoiled, and
+        nothing that nobody receives counts.
+        """
+        self._check_book(channel)
+        checks.text("how", how)
+        if how not in BOOK_FAULTS:
+            raise ValueError(f"how is one of {BOOK_FAULTS}, got {how!r}")
+        if how in SEQUENCE_FAULTS and not self._hub.market.has_sequence(channel):
+            raise ValueError(
+                f"{how!r} is about the sequence of a book, and {channel!r} has none"
+            )
+        checks.times(times)
+        self._thread.call(lambda: self._hub.spoil(channel, how, times))
+
+    def reject(
+        self,
+        channel: str,
+        code: int | str,
+        message: str,
+        *,
+        times: int | None = None,
+        named: bool = True,
+    ) -> None:
+        """Answer the next *times* subscribes of *channel*, or all, with an error.
+
+        ``reject('spot/depth5:BTC-USDT', 30026, 'too frequent', times=1)``; *times* 0
+        ends it. v3's 30026 ("too frequent") and 30043 ("internal error") pass.
+
+        Under v5 the channel stands before the *message* (``channel:books5,...``),
+        unless *named* is ``False``: then only the request's id tells what it is about.
+        """
+        self._check_channel(channel)
+        if protocol(channel) == "v3":
+            checks.whole("code", code)
+        else:
+            checks.code("code", code)
+        checks.text("message", message)
+        checks.times(times)
+        checks.flag("named", named)
+        rejection = Rejection(code, message, times, named)
+        self._thread.call(
+            lambda: self._hub.faults.rejections.update({channel: rejection})
+        )
+
+    def reject_login(
+        self, code: int | str, message: str, times: int | None = None
+    ) -> None:
+        """Answer the next *times* logins, or all, with an error, whatever they hold.
+
+        ``reject_login(60009, 'Login failed.', times=1)``; *times* 0 ends it.
+        """
+        checks.code("code", code)
+        checks.text("message", message)
+        checks.times(times)
+        self._set("login", Rejection(code, message, times))
+
+    def ignore_subscribe(self, channel: str, on: bool = True) -> None:
+        """Do not react to a subscribe: ``ignore_subscribe('spot/trade:BTC-USDT')``.
+
+        *on* ``False`` ends it for this channel.
+        """
+        self._check_channel(channel)
+        checks.flag("on", on)
+        self._thread.call(lambda: self._hub.faults.ignore(channel, on))
+
+    def send_error(self, code: int, message: str) -> int:
+        """Send every client an error event of its own protocol; how many there were."""
+        checks.whole("code", code)
+        checks.text("message", message)
+        return self._send_each(lambda client: client.dialect.error((code, message)))
+
+    def send_event(self, event: Mapping[str, Any] | str) -> int:
+        """Send every client any message, a dict as JSON; how many there were.
+
+        It is deflated for clients of v3, and plain text for those of v5.
+        """
+        text = event if isinstance(event, str) else to_json(event)
+        return self._send_each(lambda _: text)
+
+    def send_raw(self, payload: bytes, *, text: bool = False) -> int:
+        """Send every client a frame with this very payload; how many there were.
+
+        A binary frame, or a text frame whatever the payload is. `deflate` packs one
+        that the exchange could have sent.
+        """
+        if not isinstance(payload, (bytes, bytearray)):
+            raise TypeError(f"payload is bytes, got {payload!r}")
+        clients = self._hub.clients
+        send = clients.send_text_bytes if text else clients.send
+        return self._thread.call(lambda: send(payload))
+
+    def heal(self) -> None:
+        """End every fault. Connections that are gone stay gone.
+
+        What a ``'reorder'`` held back is sent, and a sequence that has jumped goes on.
+        """
+        self._thread.run(self._hub.heal())
+
+    def _send_each(self, word: Callable[[ConnectedClient], str | None]) -> int:
+        return self._thread.call(lambda: self._hub.send_each(word))
+
+    def _set(self, fault: str, value: object) -> None:
+        self._thread.call(lambda: setattr(self._hub.faults, fault, value))
+
+    def _check_channel(self, channel: object) -> None:
+        checks.channel(channel, self._hub.catalogue)
+
+    def _check_book(self, channel: str) -> None:
+        self._check_channel(channel)
+        if not self._hub.catalogue.is_book(channel):
+            raise ValueError(
+                f"{channel!r} is no incremental book: those are 'books', 'books-l2-tbt'"
+                " and 'books50-l2-tbt' under v5, 'depth' and 'depth_l2_tbt' under v3"
+            )
+
+
+# RFC 6455, section 7.4: the others are reserved, or never sent.
+_CLOSE_CODES = frozenset((1000, 1001, 1002, 1003, *range(1007, 1015)))

@@ -1,0 +1,346 @@
+"""The local exchange as a script holds it: one object, one daemon thread.
+
+Every method may be called from any thread, and takes effect before it returns.
+"""
+
+from __future__ import annotations
+
+import os
+import ssl
+from collections.abc import Callable, Iterable
+from types import TracebackType
+
+import trustme
+
+from ... import Credentials, Venue
+from ..market.capture import RecordedMarket
+from ..market.instruments import INSTRUMENTS, AnyInstrument
+from ..market.market import Market, SyntheticMarket
+from ..market.truth import Said
+from ..server.dialects import BASE_V5, PATH_V3
+from ..server.hub import HOST, Hub
+from ..server.logins import Accounts, AnyCredentials
+from ..server.record import Asked, Pushed, Record
+from ..wire import checks, v3
+from .controls import Controls
+from .rest_controls import RestControls
+from .thread import LoopThread
+
+
+class LocalExchange(Controls, RestControls):
+    """An exchange that speaks v3 and v5 on 127.0.0.1 and misbehaves on request.
+
+    It is a context manager; `start` and `close` do the same without ``with``. Its
+    market starts at the first subscription and is one for all clients, whatever they
+    speak.
+
+    Its channels are, under v3, ``depth5``, ``depth``, ``depth_l2_tbt``, ``trade``,
+    ``ticker``, ``candle60s`` and the like, ``mark_price`` and ``funding_rate``; under
+    v5 ``books5``, ``bbo-tbt``, ``books``, ``books-l2-tbt`` and ``books50-l2-tbt`` (both
+    after a login), ``trades``, ``trades-all``, ``tickers``, ``candle1s`` to
+    ``candle1W``, ``mark-price``, ``funding-rate``, ``instruments`` and ``status``;
+    under both accounts, orders and positions, after a login.
+
+    A whole book (``depth`` and ``books``: 400 levels a side, every *interval*; the
+    others at every change, ``books50-l2-tbt`` with 50 levels) begins with a snapshot
+    and goes on by its changes: under v3 with the checksum of the book after each, under
+    v5 in a sequence of ``seqId`` and ``prevSeqId``, and with a word of itself after a
+    minute without change. v5's checksum is 0, as OKX has it since June 2026; with
+    *checksums* it is real, as OKJ has it. `book` is what a client should have.
+
+    The same port answers its REST interface (`rest_url`) of both protocols: trades,
+    candles, books, instruments and the time, of the same market, which has a past of
+    1,000 trades and 3,000 bars from before its start. A recorded market has none.
+
+    *seed* decides the synthetic market of *instruments* (ids, (market, id) pairs or
+    `Instrument`): *pace* updates a second each, best levels every *interval* seconds.
+    *capture* is the path of a recorded market without its suffix, played in place of
+    the synthetic one *speed* times as fast, and with *repeat* again and again; without
+    it, at the end every client is closed with 1001, and whoever comes later. Only the
+    protocol that was recorded has channels then.
+
+    *credentials*, one or several, may log in; without them one made-up key does.
+    *clock_offset* seconds is its own clock ahead of this machine's: in what it says of
+    the market, in the check of a login, and in the ``Date`` of a handshake.
+
+    *level_fields* is 3 or 4 to give every level of a book that form; ``None`` is each
+    market's own (three on spot, four elsewhere). *numbers_2018* writes numbers as of
+    December 2018 (on futures bare JSON numbers). Both are about v3.
+
+    *port* is where it listens; 0 is any that is free.
+
+    *tls* ``True`` makes a certificate on the fly, which `ssl_context` trusts; a server
+    ``ssl.SSLContext`` is used as it is. A client is closed with 4001 (v5: 4004) when
+    neither side has sent anything for *idle_timeout* seconds (the exchange's rule is
+    30 s; ping earlier), and with 4002 (v5: 4005) when more than *buffer_limit* bytes
+    wait for it. *history* pushes of each channel are kept.
+
+    ``ValueError`` and ``TypeError`` for arguments that cannot be right, the former for
+    a damaged capture too, ``OSError`` for one that cannot be read.
+    """
+
+    def __init__(
+        self,
+        seed: int = 0,
+        *,
+        # The market
+        instruments: Iterable[AnyInstrument] = INSTRUMENTS,
+        pace: float = 20.0,
+        interval: float = 0.1,
+        # A recorded market in its place
+        capture: str | os.PathLike[str] | None = None,
+        speed: float = 1.0,
+        repeat: bool = False,
+        # The exchange
+        credentials: AnyCredentials = None,
+        clock_offset: float = 0.0,
+        # The wire
+        checksums: bool = False,
+        level_fields: int | None = None,
+        numbers_2018: bool = False,
+        port: int = 0,
+        tls: bool | ssl.SSLContext = False,
+        # Limits
+        idle_timeout: float = 30.0,
+        buffer_limit: int = 1 << 20,
+        history: int = 5000,
+    ) -> None:
+        checks.whole("seed", seed)
+        if level_fields not in (None, 3, 4):
+            raise ValueError(f"level_fields is 3, 4 or None, got {level_fields!r}")
+        checks.number("speed", speed, positive=True)
+        checks.flag("repeat", repeat)
+        checks.flag("checksums", checksums)
+        checks.flag("numbers_2018", numbers_2018)
+        checks.number("idle_timeout", idle_timeout, positive=True, endless=True)
+        checks.port("port", port)
+        checks.whole("buffer_limit", buffer_limit, least=1)
+        checks.whole("history", history, least=0)
+        checks.offset("clock_offset", clock_offset)
+        v3_format = v3.V3Format(level_fields, numbers_2018)
+        self._market: Market
+        if capture is None:
+            self._market = SyntheticMarket(
+                seed,
+                instruments,
+                pace=pace,
+                interval=interval,
+                v3_format=v3_format,
+                checksums=checksums,
+            )
+        else:
+            self._market = RecordedMarket(capture, repeat=repeat, v3_format=v3_format)
+        self._ssl_context: ssl.SSLContext | None = None
+        self._record = Record(history)
+        self._hub = Hub(
+            self._market,
+            self._record,
+            Accounts(credentials),
+            port=port,
+            tls=self._make_tls(tls),
+            speed=speed,
+            idle_timeout=idle_timeout,
+            buffer_limit=buffer_limit,
+            clock_offset=clock_offset,
+        )
+        self._scheme = "wss" if tls else "ws"
+        self._thread = LoopThread(self._hub.run, "okex_ws:local")
+
+    def _make_tls(self, tls: bool | ssl.SSLContext) -> ssl.SSLContext | None:
+        if isinstance(tls, ssl.SSLContext):
+            return tls
+        checks.flag("tls", tls)
+        if not tls:
+            return None
+        authority = trustme.CA()
+        server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        authority.issue_cert(HOST, "localhost").configure_cert(server)
+        self._ssl_context = ssl.create_default_context()
+        authority.configure_trust(self._ssl_context)
+        return server
+
+    def __repr__(self) -> str:
+        state = self._thread.state
+        where = self.url if state == "running" else state
+        return f"<LocalExchange {where}, {self.clients} clients>"
+
+    # --- Its life -------------------------------------------------------------------
+
+    def start(self) -> LocalExchange:
+        """Listen; returns itself, once clients can come. ``OSError`` if it cannot."""
+        self._thread.start()
+        return self
+
+    def close(self, timeout: float = 5.0) -> bool:
+        """Close every client with 1001 and end the thread; whether it has ended.
+
+        A client that does not answer within a second is aborted. Idempotent.
+        """
+        return self._thread.close(timeout)
+
+    def __enter__(self) -> LocalExchange:
+        return self.start()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    # --- What it is -----------------------------------------------------------------
+
+    @property
+    def url(self) -> str:
+        """Where it speaks v3: ``ws://127.0.0.1:PORT/ws/v3``, or ``wss://``."""
+        return self._address(PATH_V3)
+
+    @property
+    def url_v5(self) -> str:
+        """Where it speaks v5: the base, without ``/public`` and the like."""
+        return self._address(BASE_V5)
+
+    @property
+    def rest_url(self) -> str:
+        """The origin of its REST interface: ``http://127.0.0.1:PORT``, or https."""
+        return self._address("").replace("ws", "http", 1)
+
+    @property
+    def venue(self) -> Venue:
+        """Itself as a `Venue` of v3, without limits that only slow a test down."""
+        return self._venue("v3", self.url)
+
+    @property
+    def venue_v5(self) -> Venue:
+        """The same exchange as a `Venue` of v5."""
+        return self._venue("v5", self.url_v5)
+
+    def _address(self, path: str) -> str:
+        if not self._hub.port:
+            raise RuntimeError("the local exchange is not started")
+        return f"{self._scheme}://{HOST}:{self._hub.port}{path}"
+
+    def _venue(self, protocol: str, url: str) -> Venue:
+        return Venue(
+            "local",
+            protocol,
+            (url,),
+            connections_per_second=1000.0,
+            requests_per_hour=1_000_000,
+            known="an okex_ws.local_exchange on this machine",
+            rest=self.rest_url if isinstance(self._market, SyntheticMarket) else None,
+            rest_share=1000.0,
+        )
+
+    @property
+    def credentials(self) -> tuple[Credentials, ...]:
+        """Who may log in."""
+        return self._hub.accounts.credentials
+
+    @property
+    def clock_offset(self) -> float:
+        """Seconds that its clock is ahead of this machine's; negative is behind."""
+        return self._hub.clock_offset
+
+    @clock_offset.setter
+    def clock_offset(self, seconds: float) -> None:
+        checks.offset("clock_offset", seconds)
+        self._hub.clock_offset = seconds
+
+    @property
+    def ssl_context(self) -> ssl.SSLContext | None:
+        """What a client has to trust with ``tls=True``: pass it on as ``ssl_context=``.
+
+        ``None`` without TLS, and with a server context of your own.
+        """
+        return self._ssl_context
+
+    @property
+    def instruments(self) -> tuple[tuple[str, str], ...]:
+        """Every (market, instrument_id)."""
+        return self._market.instruments
+
+    @property
+    def busiest(self) -> tuple[str, str]:
+        """The (market, instrument_id) where most happens."""
+        return self._market.busiest
+
+    @property
+    def pace(self) -> float:
+        """Updates a second of each synthetic instrument; 0 is a quiet market.
+
+        On that only the clock brings anything: the end of a candle, a funding rate.
+        """
+        return self._synthetic().pace
+
+    @pace.setter
+    def pace(self, pace: float) -> None:
+        market = self._synthetic()
+        self._thread.call(lambda: setattr(market, "pace", pace))
+
+    # --- What it saw and said -------------------------------------------------------
+
+    @property
+    def clients(self) -> int:
+        """How many WebSockets are open."""
+        return self._record.clients
+
+    @property
+    def handshakes(self) -> int:
+        """How many handshakes were asked for, refused ones among them."""
+        return self._record.handshakes
+
+    @property
+    def requests(self) -> tuple[Asked, ...]:
+        """What clients said, oldest first: (at, text), *at* on the monotonic clock."""
+        return self._record.requests
+
+    @property
+    def subscribed(self) -> tuple[str, ...]:
+        """The channels that some client is subscribed to at the moment."""
+        return tuple(self._hub.clients.subscribers)
+
+    @property
+    def ended(self) -> bool:
+        """Whether a recorded market is over."""
+        return self._market.ended
+
+    def pushed(self, channel: str) -> tuple[Pushed, ...]:
+        """What was really sent on *channel*, oldest first: (at, element).
+
+        ``pushed('spot/depth5:BTC-USDT')``, ``pushed('books5:BTC-USDT')``; nothing for
+        what nobody subscribed.
+
+        *at* is the monotonic time just before the send, *element* the element of
+        ``data`` with every number as the ``str`` of its characters. One entry an
+        element, of which few pushes have two, however many clients got it.
+        """
+        return self._record.pushed(channel)
+
+    def newest(self, channel: str) -> Pushed | None:
+        """The last of `pushed`, or ``None``."""
+        return self._record.newest(channel)
+
+    def book(self, channel: str) -> Said:
+        """A whole book as it was last said, truthfully: (book, seq, at).
+
+        ``book('books:BTC-USDT')``, ``book('spot/depth:BTC-USDT')``: what the client of
+        an exchange without faults has, once it has read everything. While a market goes
+        on that is soon another one: see `pace`. It is empty before the first message of
+        a recording. ``ValueError`` for a channel that is no incremental book.
+        """
+        self._check_book(channel)
+        return self._thread.call(lambda: self._hub.last_book(channel))
+
+    def wait_for(self, predicate: Callable[[], object], timeout: float = 10.0) -> bool:
+        """Whether *predicate* came true within *timeout* seconds.
+
+        It is called on your thread: ``lambda: exchange.clients == 0``.
+        """
+        return self._record.wait_for(predicate, timeout)
+
+    def _synthetic(self) -> SyntheticMarket:
+        if not isinstance(self._market, SyntheticMarket):
+            raise RuntimeError("a recorded market has the pace that was recorded")
+        return self._market

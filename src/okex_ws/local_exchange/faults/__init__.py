@@ -1,0 +1,1 @@
+"""What the local exchange can be told to do wrong."""

@@ -1,0 +1,1 @@
+"""The market of the local exchange: made by a seed, or recorded."""

@@ -1,0 +1,101 @@
+"""The bars of one instrument and period, from its trades. Ticks, lots, no clock."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+from ..wire.values import Period
+
+# A candle that changes is pushed so often at most (v5 documentation).
+LEAST_GAP = 1.0
+# Closed bars that are remembered, and how many may pass without a look: after more the
+# bars begin anew.
+KEPT, MOST_UNSEEN = 5000, 1000
+
+
+@dataclass(slots=True)
+class Bar:
+    """One bar: prices in ticks, *lots* traded, and the sum of lots times ticks."""
+
+    start: int
+    open: int
+    high: int
+    low: int
+    close: int
+    lots: int = 0
+    value: int = 0
+    closed: bool = False
+
+
+class BarBuilder:
+    """A bar after the other; the first begins with the first look.
+
+    `kept` are the closed ones since the *first*, oldest first; *is_whole* is whether
+    they are all remembered.
+    """
+
+    def __init__(self, period: Period, price: int, wall: float) -> None:
+        self._period = period
+        self._closed: list[Bar] = []
+        self._said_at = wall
+        self._changed = False
+        self.open = self._new(price, wall)
+        self.first = self.open
+        self.kept: deque[Bar] = deque(maxlen=KEPT)
+        self.is_whole = True
+
+    def trade(self, price: int, lots: int, wall: float) -> None:
+        """*lots* were traded at *price*."""
+        self._roll(wall)
+        bar = self.open
+        bar.high, bar.low = max(bar.high, price), min(bar.low, price)
+        bar.close = price
+        bar.lots += lots
+        bar.value += lots * price
+        self._changed = True
+
+    def said(self, wall: float) -> list[Bar]:
+        """What is to be said now: every bar that has closed, and a changed open one.
+
+        A bar closes by the clock, whether anything was traded in it or not.
+        """
+        self._roll(wall)
+        said, self._closed = self._closed, []
+        # A clock that was set back is no reason to wait.
+        late = not 0 <= wall - self._said_at < LEAST_GAP
+        if self._changed and late and not said:
+            said = [self.open]
+            self._changed = False
+        if said:
+            self._said_at = wall
+        return said
+
+    def closed(self, wall: float) -> list[Bar]:
+        """Those that are kept, newest first."""
+        self._roll(wall)
+        return list(reversed(self.kept))
+
+    def _roll(self, wall: float) -> None:
+        seconds = self._period.seconds
+        passed = int((wall - self.open.start) // seconds)
+        if passed > MOST_UNSEEN:
+            self._close(self._new(self.open.close, wall))
+            self.kept.clear()
+            self.first, self.is_whole = self.open, True
+            return
+        for _ in range(passed):
+            start, price = self.open.start + seconds, self.open.close
+            self._close(Bar(start, price, price, price, price))
+
+    def _close(self, following: Bar) -> None:
+        self.open.closed, self._changed = True, False
+        self._closed.append(self.open)
+        self.is_whole = self.is_whole and len(self.kept) < KEPT
+        self.kept.append(self.open)
+        self.open = following
+
+    def _new(self, price: int, wall: float) -> Bar:
+        seconds, offset = self._period
+        start = int((wall - offset) // seconds) * seconds + offset
+        return Bar(start, price, price, price, price)

@@ -1,0 +1,81 @@
+"""What is traded on the synthetic market. Values, no behaviour."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Union
+
+from ... import market_of
+from ..wire.v3 import SIZE_KEYS
+
+
+@dataclass(frozen=True, slots=True)
+class SyntheticInstrument:
+    """One instrument: where it opens, its *tick* and its *lot*, all as decimal text.
+
+    *lot* is the step of its sizes, in base currency on spot and in contracts elsewhere.
+    A *thin* one trades rarely, has a handful of levels, and at times an empty side.
+    """
+
+    market: str
+    instrument_id: str
+    price: str = "100.00"
+    tick: str = "0.01"
+    lot: str = "1"
+    thin: bool = False
+
+
+INSTRUMENTS = (
+    SyntheticInstrument("spot", "BTC-USDT", "60000.0", "0.1", "0.0001"),
+    SyntheticInstrument("spot", "ETH-USDT", "2500.00", "0.01", "0.001"),
+    SyntheticInstrument("futures", "BTC-USD-190517", "7900.00", "0.01"),
+    SyntheticInstrument("futures", "BTC-USD-301227", "61000.0", "0.1"),
+    SyntheticInstrument("swap", "BTC-USD-SWAP", "60000.0", "0.1"),
+    SyntheticInstrument(
+        "option", "BTC-USD-301227-60000-C", "0.0500", "0.0005", thin=True
+    ),
+)
+
+AnyInstrument = Union[str, tuple[str, str], SyntheticInstrument]
+
+
+def as_instrument(given: AnyInstrument) -> SyntheticInstrument:
+    """The instrument of an id or a (market, id) pair; the shipped one where known."""
+    if isinstance(given, SyntheticInstrument):
+        return given
+    if isinstance(given, str):
+        given = (_market_of(given), given)
+    try:
+        market, instrument_id = given
+    except (TypeError, ValueError):
+        raise TypeError(
+            "an instrument is an id, a (market, id) pair or an Instrument,"
+            f" got {given!r}"
+        ) from None
+    if market not in SIZE_KEYS or market_of(instrument_id) != market:
+        raise ValueError(f"{instrument_id!r} is no instrument id of {market!r}")
+    for known in INSTRUMENTS:
+        if (known.market, known.instrument_id) == (market, instrument_id):
+            return known
+    return SyntheticInstrument(market, instrument_id)
+
+
+def as_instruments(given: Iterable[AnyInstrument]) -> list[SyntheticInstrument]:
+    """Each of *given* as an `SyntheticInstrument`; one alone is no market."""
+    if isinstance(given, (str, SyntheticInstrument)) or not isinstance(given, Iterable):
+        raise TypeError(f"instruments is a sequence, like [{given!r}]")
+    found = [as_instrument(each) for each in given]
+    if not found:
+        raise ValueError("a market needs at least one instrument")
+    return found
+
+
+def _market_of(instrument_id: str) -> str:
+    market = market_of(instrument_id)
+    if market is None:
+        raise ValueError(
+            f"{instrument_id!r} is no instrument id: expected a form like 'BTC-USDT',"
+            " 'BTC-USD-SWAP', 'BTC-USD-190517' or 'BTC-USD-200327-11000-C'"
+        )
+    return market

@@ -1,0 +1,267 @@
+"""A synthetic market: seeded, and moved by its caller alone. No clock, no I/O.
+
+The same seed and the same calls give the same market. Each instrument is a real order
+book on a grid of ticks: orders are placed and cancelled, a trade takes what rests on
+the other side, best price first, and the book never crosses. An instrument exists from
+the first time that somebody asks for it, and then goes on for good.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Container, Iterable, Iterator
+from typing import Protocol
+
+from ..wire import checks, v3, v5, v5_data
+from ..wire.v3 import DEFAULT_FORMAT, V3Format
+from ..wire.values import ChannelEncoder, EncodedPush, Topic
+from .instrument_market import BOOKS, InstrumentMarket, TopicValue
+from .instruments import INSTRUMENTS, AnyInstrument, SyntheticInstrument, as_instruments
+
+# Countdowns are sums of floats: what is this near is due.
+_EPSILON = 1e-9
+# Of a larger market so many have their turn at once, so that it has no bursts.
+_AT_ONCE = 8
+
+
+class Market(Protocol):
+    """What the local exchange runs: a synthetic market or a recorded one."""
+
+    instruments: tuple[tuple[str, str], ...]
+    busiest: tuple[str, str]
+    protocols: tuple[str, ...]
+    # What is known of the instruments themselves, if anything is.
+    listed: tuple[SyntheticInstrument, ...]
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing will ever happen again."""
+        ...
+
+    @property
+    def channels(self) -> Collection[str]:
+        """Every channel that there is, by its key."""
+        ...
+
+    def is_book(self, channel: str) -> bool:
+        """Whether *channel*, one that there is, says a book by its changes."""
+        ...
+
+    def has_sequence(self, channel: str) -> bool:
+        """Whether the messages of a book have a ``seqId``."""
+        ...
+
+    def needs_login(self, channel: str) -> bool:
+        """Whether *channel* is only for those who have logged in."""
+        ...
+
+    def present(self, channel: str, wall: float) -> EncodedPush | None:
+        """What a new subscriber of *channel* is sent at once, if anything."""
+        ...
+
+    def due(self) -> float:
+        """Seconds of the market's own time until something can happen next."""
+        ...
+
+    def advance(
+        self, seconds: float, wall: float, wanted: Container[str]
+    ) -> Iterable[EncodedPush]:
+        """Move on by *seconds*; the pushes of that time on the *wanted* channels.
+
+        Of channels that were asked for once, by `present`. *wall* is the time of day
+        for timestamps, in epoch seconds. It moves as its pushes are taken, and at each
+        `present` has what was said on that channel so far.
+        """
+        ...
+
+
+class _ActiveInstrument:
+    """One instrument that somebody has asked for, and the channels that speak of it."""
+
+    def __init__(self, instrument_market: InstrumentMarket) -> None:
+        self.instrument_market = instrument_market
+        self.encoders: dict[Topic, list[ChannelEncoder]] = {}
+
+    def pushes(
+        self, said: Iterable[TopicValue], wanted: Container[str]
+    ) -> Iterator[EncodedPush]:
+        for topic, value in said:
+            for encoder in self.encoders.get(topic, ()):
+                if encoder.channel in wanted and (push := encoder.to_push(value)):
+                    yield push
+
+
+class _RoundRobin:
+    """Whose turn it is: everybody's once a period, a few at a time."""
+
+    def __init__(
+        self, instruments_in_turn: list[_ActiveInstrument], period: float, turns: int
+    ) -> None:
+        self._active_instruments = instruments_in_turn
+        self._turns, self._turn = turns, 0
+        self.set(period)
+
+    def set(self, period: float) -> None:
+        """Begin again, with another *period* in seconds."""
+        self._gap = self.left = period / self._turns
+
+    def take(self) -> list[_ActiveInstrument]:
+        """Those whose turn it is, if it is time."""
+        if self.left > _EPSILON:
+            return []
+        self.left = self._gap
+        self._turn = (self._turn + 1) % self._turns
+        return self._active_instruments[self._turn :: self._turns]
+
+
+class SyntheticMarket:
+    """Several instruments, *pace* updates a second each; best levels every *interval*.
+
+    ``pace = 0`` is a quiet market: nothing is traded, and nothing but the clock brings
+    a push (the end of a bar, a funding rate, the word that a book is idle). It may be
+    set at any time. *checksums* gives the books of v5 a checksum.
+    """
+
+    ended = False
+    protocols: tuple[str, ...] = ("v3", "v5")
+
+    def __init__(
+        self,
+        seed: int = 0,
+        instruments: Iterable[AnyInstrument] = INSTRUMENTS,
+        *,
+        pace: float = 20.0,
+        interval: float = 0.1,
+        v3_format: V3Format = DEFAULT_FORMAT,
+        checksums: bool = False,
+    ) -> None:
+        checks.number("interval", interval, positive=True)
+        checks.flag("checksums", checksums)
+        self._seed = seed
+        self._v3_format = v3_format
+        self._checksums = checksums
+        self._elapsed = 0.0
+        self.listed = tuple(as_instruments(instruments))
+        self._known = {(each.market, each.instrument_id): each for each in self.listed}
+        self._markets = {each.instrument_id: each.market for each in self.listed}
+        self.instruments = tuple(self._known)
+        self.busiest = self.instruments[0]
+        self.channels = _Names(self.instruments, lambda name: bool(self._encoder(name)))
+        self._encoders: dict[str, ChannelEncoder] = {}
+        self._by_instrument: dict[tuple[str, str], _ActiveInstrument] = {}
+        self._active_instruments: list[_ActiveInstrument] = []
+        turns = -(-len(self.listed) // _AT_ONCE)
+        self._samples = _RoundRobin(self._active_instruments, interval, turns)
+        self._steps = _RoundRobin(self._active_instruments, float("inf"), turns)
+        self.pace = pace
+
+    @property
+    def pace(self) -> float:
+        """Updates a second of each instrument."""
+        return self._pace
+
+    @pace.setter
+    def pace(self, pace: float) -> None:
+        checks.number("pace", pace)
+        self._pace = pace
+        self._steps.set(1.0 / pace if pace else float("inf"))
+
+    def is_book(self, channel: str) -> bool:
+        """Whether *channel* says a book by its changes."""
+        encoder = self._encoder(channel)
+        return encoder is not None and encoder.topic in BOOKS
+
+    def has_sequence(self, channel: str) -> bool:
+        """Whether *channel* is a book of v5."""
+        return self.is_book(channel) and "/" not in channel
+
+    def needs_login(self, channel: str) -> bool:
+        """Whether *channel* is one of v5 tick by tick."""
+        return v5.is_gated(channel)
+
+    def present(self, channel: str, wall: float) -> EncodedPush | None:
+        """The last best levels, trade or ticker, just as everyone has it."""
+        encoder = self._encoders.get(channel) or self._open(channel, wall)
+        instrument_market = self._by_instrument[
+            encoder.market, encoder.instrument_id
+        ].instrument_market
+        return encoder.to_push(instrument_market.present(encoder.topic, wall))
+
+    def _open(self, channel: str, wall: float) -> ChannelEncoder:
+        encoder = self._encoder(channel)
+        assert encoder is not None, channel
+        active = self._activate((encoder.market, encoder.instrument_id), wall)
+        active.encoders.setdefault(encoder.topic, []).append(encoder)
+        self._encoders[channel] = encoder
+        return encoder
+
+    def instrument_market(
+        self, market: str, instrument_id: str, wall: float
+    ) -> InstrumentMarket | None:
+        """Where an instrument is traded, if there is such a one."""
+        where = market, instrument_id
+        return (
+            self._activate(where, wall).instrument_market
+            if where in self._known
+            else None
+        )
+
+    def _activate(self, where: tuple[str, str], wall: float) -> _ActiveInstrument:
+        if where not in self._by_instrument:
+            instrument_market = InstrumentMarket(self._known[where], self._seed, wall)
+            self._by_instrument[where] = _ActiveInstrument(instrument_market)
+            self._active_instruments.append(self._by_instrument[where])
+        return self._by_instrument[where]
+
+    def _encoder(self, channel: str) -> ChannelEncoder | None:
+        return self._v3_format.encoder(channel, self._known) or v5_data.encoder(
+            channel, self._markets, self._checksums
+        )
+
+    def due(self) -> float:
+        """Seconds until the next update or the next look at the best levels."""
+        return min(self._steps.left, self._samples.left)
+
+    def advance(
+        self, seconds: float, wall: float, wanted: Container[str]
+    ) -> Iterator[EncodedPush]:
+        """Move on by *seconds*; the pushes of that time on the *wanted* channels."""
+        while (wait := self.due()) <= seconds + _EPSILON:
+            seconds -= wait
+            self._pass(wait)
+            for active in self._steps.take():
+                yield from active.pushes(
+                    active.instrument_market.step(wall, active.encoders), wanted
+                )
+            for active in self._samples.take():
+                yield from active.pushes(
+                    active.instrument_market.sample(wall, active.encoders), wanted
+                )
+                idle = active.instrument_market.idle(self._elapsed, wall)
+                yield from active.pushes(idle, wanted)
+        self._pass(max(0.0, seconds))
+
+    def _pass(self, seconds: float) -> None:
+        self._elapsed += seconds
+        self._steps.left -= seconds
+        self._samples.left -= seconds
+
+
+class _Names(Collection[str]):
+    """The channels of all instruments, under both protocols; not kept, but made."""
+
+    def __init__(
+        self, instruments: Collection[tuple[str, str]], known: Callable[[str], bool]
+    ) -> None:
+        self._instruments = instruments
+        self._known = known
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and self._known(name)
+
+    def __iter__(self) -> Iterator[str]:
+        for market, instrument_id in self._instruments:
+            yield from v3.names(market, instrument_id)
+            yield from v5_data.names(market, instrument_id)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)

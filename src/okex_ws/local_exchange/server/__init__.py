@@ -1,0 +1,1 @@
+"""The server of the local exchange: its clients, their requests, REST."""

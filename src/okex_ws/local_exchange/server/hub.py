@@ -1,0 +1,344 @@
+"""The server: its socket, its clients, and the market's pushes to them.
+
+Everything here runs on its one event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+import os
+import socket
+import ssl
+import time
+from collections.abc import Callable, Collection, Iterable
+from typing import Any, cast
+
+from websockets.asyncio.server import Server, ServerConnection, serve
+from websockets.exceptions import ConnectionClosed
+from websockets.http11 import Request, Response
+
+from ..faults.faults import Faults
+from ..faults.rest_faults import RestFaults
+from ..faults.spoiling import Spoiler
+from ..market import truth
+from ..market.market import Market, SyntheticMarket
+from ..wire import v3
+from ..wire.values import EncodedPush
+from . import dialects as voices
+from . import handshake, rest
+from . import listing as others
+from .clients import CLOSE_TIMEOUT, Clients, ConnectedClient, TrackedConnection, close
+from .listing import Catalogue
+from .logins import Accounts
+from .record import Record
+from .request_handler import WebSocketRequestHandler
+
+HOST = "127.0.0.1"
+# The limit that the exchange enforced in October 2021, with close code 1009, and the
+# one that v5 documents.
+MAX_REQUEST = 65_536
+# A loop that was starved for longer lets the market stand still for the rest.
+MAX_STEP = 0.25
+MIN_NAP, MAX_NAP = 0.001, 0.05
+# How long after the first subscription the market starts: a client may need a second
+# request, and is to miss nothing of a recorded one.
+LEAD = 0.05
+
+# What clients do wrong is what a test provokes: no news for anybody's log.
+_QUIET = logging.Logger("okex_ws.local_exchange")
+_QUIET.disabled = True
+
+ENDED = (1001, "the recording is over")
+
+
+class Hub:
+    """One exchange: who is connected, and what is sent to whom."""
+
+    def __init__(
+        self,
+        market: Market,
+        record: Record,
+        accounts: Accounts,
+        *,
+        port: int,
+        tls: ssl.SSLContext | None,
+        speed: float,
+        idle_timeout: float,
+        buffer_limit: int,
+        clock_offset: float,
+    ) -> None:
+        self.market = market
+        self.accounts = accounts
+        self.catalogue = Catalogue(market)
+        self.clients = Clients(buffer_limit)
+        self.faults = Faults()
+        self.clock_offset = clock_offset
+        self.port = port
+        self._request_handler = WebSocketRequestHandler(self)
+        self._spoilers: dict[str, Spoiler] = {}
+        self.record = record
+        self.rest_faults = RestFaults()
+        self._rest: rest.RestRequestHandler | None = None
+        if isinstance(market, SyntheticMarket):
+            self._rest = rest.RestRequestHandler(market, self._present)
+        self._tls = tls
+        self._speed = speed
+        self._idle_timeout = idle_timeout
+        self._starts: float | None = None
+        self._server: Server | None = None
+        self._reserved: socket.socket | None = None
+
+    def wall(self) -> float:
+        """The exchange's own time of day."""
+        return time.time() + self.clock_offset
+
+    # --- Coming and going -----------------------------------------------------------
+
+    async def run(self, ready: Callable[[], None], stop: asyncio.Event) -> None:
+        """Serve until *stop*; *ready* is called once clients can come."""
+        self._reserve()
+        await self.listen()
+        stopped = asyncio.create_task(stop.wait())
+        market = asyncio.create_task(self._run_market())
+        ready()
+        await asyncio.wait((stopped, market), return_when=asyncio.FIRST_COMPLETED)
+        await self._shut()
+        if market.done():
+            market.result()  # it never ends by itself: this raises why it did
+
+    async def listen(self) -> None:
+        """Accept connections, on the port that was held in reserve."""
+        if self._reserved is None:
+            return
+        reserved, self._reserved = self._reserved, None
+        tracked = functools.partial(TrackedConnection, self.clients.tracked)
+        self._server = await serve(
+            self._serve_client,
+            sock=reserved,
+            ssl=self._tls,
+            create_connection=cast("type[ServerConnection]", tracked),
+            process_request=self._shake_hands,
+            process_response=self._date,
+            compression=None,
+            open_timeout=None,
+            ping_interval=None,
+            close_timeout=CLOSE_TIMEOUT,
+            max_size=MAX_REQUEST,
+            logger=_QUIET,
+        )
+
+    async def refuse(self) -> None:
+        """Stop listening, and hold the port: a connection is refused by the system."""
+        if self._server is None:
+            return
+        server, self._server = self._server, None
+        server.close(close_connections=False)
+        while server.is_serving():
+            await asyncio.sleep(0)
+        self._reserve()
+
+    def _reserve(self) -> None:
+        """Bind without listening; the same port as before, if there was one."""
+        held = socket.socket()
+        try:
+            if os.name != "nt":  # where it means something else
+                held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            held.bind((HOST, self.port))
+        except OSError:
+            held.close()
+            raise
+        self.port = held.getsockname()[1]
+        self._reserved = held
+
+    async def _shut(self) -> None:
+        await self.refuse()
+        if self._reserved is not None:
+            self._reserved.close()
+        self.clients.close_all(1001, "the local exchange is closing")
+        await self.clients.end()
+
+    # --- One client -----------------------------------------------------------------
+
+    async def _shake_hands(
+        self, connection: ServerConnection, request: Request
+    ) -> Response | None:
+        if request.path.startswith(rest.PREFIX):
+            return await self._answer(connection, request.path)
+        self.record.count_handshake()
+        if self.faults.handshake_delay:
+            await asyncio.sleep(self.faults.handshake_delay)
+        if answer := self.faults.http_answer():
+            return handshake.response(
+                answer.status, answer.headers, answer.body, self.wall()
+            )
+        if voices.dialect(request.path) is None:
+            return handshake.response(404, {}, "not found\n", self.wall())
+        return None
+
+    async def _answer(self, connection: ServerConnection, target: str) -> Response:
+        """What is asked by plain HTTP; the past of a recorded market is not known."""
+        self.record.note_rest_request(target)
+        if self._rest is None:
+            return handshake.response(404, {}, "not found\n", self.wall())
+        fault = self.rest_faults.take(target)
+        said = self._rest.answer(target, self.wall(), self.rest_faults, fault)
+        if fault is not None and fault.seconds:
+            await asyncio.sleep(fault.seconds)
+        if fault is not None and fault.how == "drop":
+            connection.transport.abort()
+        headers = {"Content-Type": "application/json", **said.headers}
+        if said.length is not None:
+            headers["Content-Length"] = str(said.length)
+        return handshake.response(said.status, headers, said.body, self.wall())
+
+    def _date(
+        self, connection: ServerConnection, request: Request, response: Response
+    ) -> None:
+        if response.status_code == 101:
+            handshake.set_date(response.headers, self.wall())
+
+    async def _serve_client(self, connection: ServerConnection) -> None:
+        if self.market.ended:
+            # There is nothing to serve but the end of a market of long ago.
+            await close(connection, *ENDED)
+            return
+        assert connection.request is not None
+        dialect = voices.dialect(connection.request.path)
+        assert dialect is not None
+        client = ConnectedClient(connection, dialect, time.monotonic())
+        self.clients.add(client)
+        self.record.count_clients(+1)
+        try:
+            while True:
+                message = await connection.recv()
+                client.active = time.monotonic()
+                self.record.note_request(message)
+                self._request_handler.answer(client, message)
+        except ConnectionClosed:
+            pass  # the only way out
+        finally:
+            self.clients.remove(client)
+            self.record.count_clients(-1)
+
+    def open(self, channel: str, client: ConnectedClient) -> None:
+        """Push to *client* what a new subscriber of *channel* gets at once."""
+        if self._starts is None and channel in self.market.channels:
+            self._starts = time.monotonic() + LEAD
+        present = self.catalogue.present(channel, self.wall(), _uid(client))
+        if present and self.faults.active_fault(channel, ("no snapshot",)):
+            self.faults.count_down(channel, "no snapshot")
+        elif present:
+            self._push(present, (client,))
+        self._keep_book(channel)
+
+    # --- The market -----------------------------------------------------------------
+
+    async def _run_market(self) -> None:
+        then = time.monotonic()
+        while True:
+            await asyncio.sleep(self._nap())
+            now = time.monotonic()
+            if self._starts is not None and now >= self._starts:
+                passed = now - max(then, self._starts)
+                self._move(min(passed, MAX_STEP) * self._speed)
+            then = now
+            self.clients.close_idle(now, self._idle_timeout)
+
+    def _nap(self) -> float:
+        if self._starts is None:
+            return MAX_NAP
+        return min(max(self.market.due() / self._speed, MIN_NAP), MAX_NAP)
+
+    def _move(self, seconds: float) -> None:
+        subscribers = self.clients.subscribers
+        for push in self.market.advance(seconds, self.wall(), subscribers):
+            self._push(push, subscribers.get(push.channel, ()))
+            self._keep_book(push.channel)
+        if self.market.ended:
+            self.clients.close_all(*ENDED)
+            self.record.note_change()
+
+    def _push(self, push: EncodedPush, clients: Collection[ConnectedClient]) -> None:
+        clients = self.clients.open_ones(clients)
+        if not clients or self.faults.silences(push.channel):
+            return
+        spoiler = self._spoilers.get(push.channel)
+        sent = [push] if spoiler is None else spoiler.sent(push, self.faults)
+        self._deliver(sent, clients)
+
+    def _deliver(
+        self, pushes: Iterable[EncodedPush], clients: Collection[ConnectedClient]
+    ) -> None:
+        for push in pushes:
+            self.record.note_push(push)
+            self._send(push, clients)
+
+    def _keep_book(self, channel: str) -> None:
+        """A book was said: its next change may need to know what it was before."""
+        if spoiler := self._spoilers.get(channel):
+            spoiler.keep_book(self.faults)
+
+    def _send(self, push: EncodedPush, clients: Collection[ConnectedClient]) -> int:
+        frame = v3.deflate(push.text) if push.frame is None else push.frame
+        return self.clients.send(frame, clients)
+
+    # --- What a script says ---------------------------------------------------------
+
+    def push(self, channel: str, element: Any) -> int:
+        """Push *element* to the subscribers of *channel*; how many they are."""
+        self.catalogue.set_state(channel, element)
+        clients = self.clients.open_ones(self.clients.subscribers.get(channel, ()))
+        if not clients or self.faults.silences(channel):
+            return 0
+        self.record.note_push(others.push(channel, element))
+        # Every account is told its own number.
+        return sum(
+            self._send(others.push(channel, element, _uid(client)), (client,))
+            for client in clients
+        )
+
+    def spoil(self, channel: str, how: str, times: int | None) -> None:
+        """Have something go wrong about a book from now on."""
+        self.faults.spoil(channel, how, times)
+        if channel not in self._spoilers:
+
+            def present() -> EncodedPush | None:
+                return self.market.present(channel, self.wall())
+
+            self._spoilers[channel] = Spoiler(channel, present)
+        self._keep_book(channel)
+
+    def last_book(self, channel: str) -> truth.Said:
+        """A book as it was last said, whatever was sent in place of it."""
+        return truth.read_snapshot(self._present(channel, self.wall()))
+
+    def _present(self, channel: str, wall: float) -> EncodedPush | None:
+        """A book as it was last said, with the numbers that its subscribers know."""
+        present = self.market.present(channel, wall)
+        spoiler = self._spoilers.get(channel)
+        return spoiler.numbered(present) if present and spoiler else present
+
+    async def heal(self) -> None:
+        """End every fault."""
+        self.faults = Faults()
+        self.rest_faults.heal()
+        for channel, spoiler in self._spoilers.items():
+            late = spoiler.release()
+            if clients := self.clients.subscribers.get(channel):
+                self._deliver(late, clients)
+        await self.listen()
+
+    def send_each(self, word: Callable[[ConnectedClient], str | None]) -> int:
+        """Send every client what *word* has for it, if anything; how many got it."""
+        told = 0
+        for client in self.clients.open_ones(self.clients):
+            text = word(client)
+            if text is not None:
+                told += self.clients.send(client.dialect.frame(text), (client,))
+        return told
+
+
+def _uid(client: ConnectedClient) -> str | None:
+    return client.account.uid if client.account else None

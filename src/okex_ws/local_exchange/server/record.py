@@ -1,0 +1,149 @@
+"""What the local exchange has seen and said: written by its thread, read by any.
+
+Every collection is bounded, and every reading is a copy. What was pushed is kept as its
+text, and read only if somebody asks.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from ..wire.values import EncodedPush
+
+MAX_REQUESTS = 10_000
+
+
+class Asked(NamedTuple):
+    """A message of a client: the monotonic time of its receipt, and the message."""
+
+    at: float
+    text: str | bytes
+
+
+class Pushed(NamedTuple):
+    """A data message: the monotonic time just before it was sent, and its element.
+
+    Every number of *element* is a ``str`` with the wire's characters.
+    """
+
+    at: float
+    element: Any
+
+
+class _Kept:
+    """A push that is read at most once."""
+
+    __slots__ = ("_at", "_push", "_read")
+
+    def __init__(self, at: float, push: EncodedPush) -> None:
+        self._at = at
+        self._push = push
+        self._read: tuple[Pushed, ...] | None = None
+
+    def read(self) -> tuple[Pushed, ...]:
+        """An entry for each of its elements; all but a few pushes have one."""
+        if self._read is None:
+            # Two readers may both do this, and find the same.
+            self._read = tuple(Pushed(self._at, each) for each in self._push.elements)
+        return self._read
+
+
+class Record:
+    """The memory of one exchange: *history* pushes of each channel."""
+
+    def __init__(self, history: int) -> None:
+        self._history = history
+        self._changed = threading.Condition()
+        self._requests: deque[Asked] = deque(maxlen=MAX_REQUESTS)
+        self._rest_requests: deque[Asked] = deque(maxlen=MAX_REQUESTS)
+        self._pushed: dict[str, deque[_Kept]] = {}
+        self.handshakes = 0
+        self.clients = 0
+
+    # --- Written by the thread of the exchange --------------------------------------
+
+    def count_handshake(self) -> None:
+        """A client asked for a WebSocket."""
+        with self._changed:
+            self.handshakes += 1
+            self._changed.notify_all()
+
+    def count_clients(self, change: int) -> None:
+        """*change* clients came, or went."""
+        with self._changed:
+            self.clients += change
+            self._changed.notify_all()
+
+    def note_request(self, text: str | bytes) -> None:
+        """A client said *text*."""
+        with self._changed:
+            self._requests.append(Asked(time.monotonic(), text))
+            self._changed.notify_all()
+
+    def note_rest_request(self, target: str) -> None:
+        """Somebody asked for *target* by plain HTTP."""
+        with self._changed:
+            self._rest_requests.append(Asked(time.monotonic(), target))
+            self._changed.notify_all()
+
+    def note_push(self, push: EncodedPush) -> None:
+        """*push* is about to be sent."""
+        if not self._history:
+            return
+        with self._changed:
+            if push.channel not in self._pushed:
+                self._pushed[push.channel] = deque(maxlen=self._history)
+            self._pushed[push.channel].append(_Kept(time.monotonic(), push))
+            self._changed.notify_all()
+
+    def note_change(self) -> None:
+        """Something else that a reader may wait for has changed."""
+        with self._changed:
+            self._changed.notify_all()
+
+    # --- Read by anyone -------------------------------------------------------------
+
+    @property
+    def requests(self) -> tuple[Asked, ...]:
+        """What clients said, oldest first."""
+        with self._changed:
+            return tuple(self._requests)
+
+    @property
+    def rest_requests(self) -> tuple[Asked, ...]:
+        """What was asked by plain HTTP, oldest first."""
+        with self._changed:
+            return tuple(self._rest_requests)
+
+    def pushed(self, channel: str) -> tuple[Pushed, ...]:
+        """What was sent on *channel*, oldest first."""
+        with self._changed:
+            kept = tuple(self._pushed.get(channel, ()))
+        return tuple(pushed for each in kept for pushed in each.read())
+
+    def newest(self, channel: str) -> Pushed | None:
+        """The last that was sent on *channel*."""
+        with self._changed:
+            kept = self._pushed.get(channel)
+            last = kept[-1] if kept else None
+        return last.read()[-1] if last else None
+
+    def wait_for(self, predicate: Callable[[], object], timeout: float) -> bool:
+        """Whether *predicate* came true within *timeout* seconds.
+
+        It is called again after everything that is recorded here.
+        """
+        deadline = time.monotonic() + timeout
+        while not predicate():
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return False
+            with self._changed:
+                # Short, for a change between the look and the wait, and for what
+                # is not recorded here.
+                self._changed.wait(min(left, 0.02))
+        return True

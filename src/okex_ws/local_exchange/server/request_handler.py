@@ -1,0 +1,95 @@
+"""Where requests are answered: who may have which channel, and what comes first.
+
+Everything here runs on the exchange's event loop, a whole request at once: nothing of
+the market comes between the channels of one request.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .clients import ConnectedClient
+from .dialects import ParsedRequest, RequestedChannel
+from .logins import Account
+
+if TYPE_CHECKING:
+    from .hub import Hub
+
+
+class WebSocketRequestHandler:
+    """Answers the clients of one exchange."""
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+
+    def answer(self, client: ConnectedClient, message: str | bytes) -> None:
+        """Do what *message* asks for, and reply."""
+        request = client.dialect.read(message)
+        if request.op == "ping":
+            self._send(client, client.dialect.pong(self._hub.faults.plain_pong))
+        elif request.op == "login":
+            self._log_in(client, request)
+        elif request.op == "subscribe":
+            for wanted in request.channels:
+                self._subscribe(client, wanted, request.id)
+        elif request.op == "unsubscribe":
+            for wanted in request.channels:
+                self._unsubscribe(client, wanted, request.id)
+        else:
+            self._reply(client, client.dialect.error(request.error, request.id))
+
+    def _log_in(self, client: ConnectedClient, request: ParsedRequest) -> None:
+        """Check a login; one that is refused is answered, and nothing more."""
+        dialect, hub = client.dialect, self._hub
+        assert request.login is not None
+        if rejection := hub.faults.login_rejection():
+            error = rejection.code, rejection.message
+        elif client.account is not None:
+            error = dialect.REPEATED_LOGIN
+        else:
+            found = hub.accounts.check(request.login, hub.wall())
+            if isinstance(found, Account):
+                client.account = found
+                self._reply(client, dialect.logged_in(request.id))
+                return
+            error = dialect.FLAWS[found]
+        self._reply(client, dialect.error(error, request.id))
+
+    def _subscribe(
+        self, client: ConnectedClient, wanted: RequestedChannel, named: str | None
+    ) -> None:
+        dialect, hub, channel = client.dialect, self._hub, wanted.channel
+        if channel in hub.faults.ignored:
+            return
+        if rejection := hub.faults.rejection(channel):
+            error = dialect.rejection(rejection, wanted)
+            self._reply(client, dialect.error(error, named))
+            return
+        is_known = channel in hub.catalogue
+        is_allowed = client.account is not None or not hub.catalogue.needs_login(
+            channel
+        )
+        if refusal := dialect.refusal(wanted, is_known, is_allowed):
+            self._reply(client, dialect.error(refusal, named))
+            return
+        self._reply(client, dialect.acknowledgement("subscribe", wanted, named))
+        # A second subscribe is acknowledged and brings no second snapshot (OKJ, 2026).
+        if hub.clients.note(client, channel):
+            hub.open(channel, client)
+
+    def _unsubscribe(
+        self, client: ConnectedClient, wanted: RequestedChannel, named: str | None
+    ) -> None:
+        dialect, is_known = client.dialect, wanted.channel in self._hub.catalogue
+        if refusal := dialect.refusal(wanted, is_known, is_allowed=True):
+            self._reply(client, dialect.error(refusal, named))
+            return
+        self._hub.clients.forget(client, wanted.channel)
+        self._reply(client, dialect.acknowledgement("unsubscribe", wanted, named))
+
+    def _reply(self, client: ConnectedClient, text: str) -> None:
+        self._send(client, client.dialect.frame(text))
+
+    def _send(self, client: ConnectedClient, frame: str | bytes) -> None:
+        if not self._hub.faults.mute:
+            self._hub.clients.send(frame, (client,))

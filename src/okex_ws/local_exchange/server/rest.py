@@ -1,0 +1,343 @@
+"""The REST interface of the local exchange: what is asked, in its protocol's words.
+
+Pages are of the very market that the channels speak of: the same trades by the same
+ids, the same bars, the book as it was last said. No I/O.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any, NamedTuple
+from urllib.parse import parse_qsl, unquote
+
+from ..faults.rest_faults import RestFault, RestFaults
+from ..market.instrument_market import InstrumentMarket
+from ..market.instruments import SyntheticInstrument
+from ..market.market import SyntheticMarket
+from ..wire import v3, v5_data
+from ..wire.v5_data import INST_TYPES, milliseconds
+from ..wire.values import Deal, EncodedPush, Period, to_json
+from .listing import instrument
+
+PREFIX = "/api/"
+# Of v5, in one request (documentation of August 2025); and the bars that the first of
+# the two lists has.
+MOST = {
+    "trades": 500,
+    "history-trades": 100,
+    "candles": 300,
+    "history-candles": 100,
+    "books": 400,
+}
+RECENT_BARS = 1440
+# Of v3 (OKEx.Net): trades in one request, and altogether; bars likewise.
+TRADES_V3 = {"spot": (60, 60), "futures": (100, 300), "swap": (100, 300)}
+BARS_V3 = {"spot": (200, 2000), "futures": (300, 1440), "swap": (200, 1440)}
+BOOK_V3 = 200
+
+_ABOUT_V3 = re.compile(
+    r"/api/(spot|futures|swap|option)/v3/instruments(?:/([^/]+)(?:/([a-z]+))?)?"
+)
+_WHOLE = re.compile("[0-9]{1,19}")
+
+
+class RestResponse(NamedTuple):
+    """An HTTP answer; *length* is what it says that its body has, if that is a lie."""
+
+    status: int
+    body: str
+    headers: Mapping[str, str] = {}
+    length: int | None = None
+
+
+class Refusal(Exception):
+    """A no, in the words of a protocol."""
+
+    def __init__(self, status: int, code: int | str, message: str) -> None:
+        super().__init__(status, code, message)
+        self.status, self.code, self.message = status, code, message
+
+
+class RestRequestHandler:
+    """Answers for one *market*; *book* gives a channel's book to a late subscriber."""
+
+    def __init__(
+        self, market: SyntheticMarket, book: Callable[[str, float], EncodedPush | None]
+    ) -> None:
+        self._market, self._book = market, book
+        self._markets = {each.instrument_id: each.market for each in market.listed}
+
+    def answer(
+        self, target: str, wall: float, faults: RestFaults, fault: RestFault | None
+    ) -> RestResponse:
+        """What a GET of *target* gets, if *fault* is what goes wrong about it."""
+        path, _, query = target.partition("?")
+        how = fault.how if fault is not None else ""
+        is_v5 = path.startswith("/api/v5/")
+        if fault is not None and fault.answer is not None:
+            status, headers, body = fault.answer
+            return RestResponse(status, body, headers)
+        if how in _SAID:
+            status, code, message = _SAID[how]
+            return RestResponse(status, _error(is_v5, code, message))
+        params = dict(parse_qsl(query))
+        try:
+            page = (self._v5 if is_v5 else self._v3)(path, params, wall)
+        except Refusal as no:
+            return RestResponse(no.status, _error(is_v5, no.code, no.message))
+        if isinstance(page, list):
+            page = faults.page(f"{path} {params.get('instId')}", page, how)
+        body = to_json({"code": "0", "msg": "", "data": page} if is_v5 else page)
+        if how == "garbage":
+            return RestResponse(200, f"<html>{body[:40]}</html>")
+        if how == "cut":
+            return RestResponse(200, body[: len(body) // 2], length=len(body.encode()))
+        return RestResponse(200, body)
+
+    # --- v5 -------------------------------------------------------------------------
+
+    def _v5(self, path: str, params: dict[str, str], wall: float) -> list[Any]:
+        if path == "/api/v5/public/time":
+            return [{"ts": milliseconds(wall)}]
+        if path == "/api/v5/public/underlying":
+            return [self._families()]
+        if path == "/api/v5/public/instruments":
+            return self._instruments(params)
+        what = path.removeprefix("/api/v5/market/")
+        if what not in MOST:
+            raise Refusal(404, 404, "Not Found")
+        instrument_id = params.get("instId", "")
+        market = self._markets.get(instrument_id)
+        instrument_market = market and self._market.instrument_market(
+            market, instrument_id, wall
+        )
+        if not instrument_market:
+            raise Refusal(200, "51001", "Instrument ID does not exist.")
+        if what == "books":
+            return [self._book_v5(instrument_id, params, wall)]
+        count = _count(params, "limit", MOST[what])
+        if what.endswith("trades"):
+            paged = what.startswith("history")
+            return _trades_v5(
+                instrument_market, _place(params, "after") if paged else None, count
+            )
+        return _candles_v5(instrument_market, what, params, count, wall)
+
+    def _families(self) -> list[str]:
+        options = [each for each in self._market.listed if each.market == "option"]
+        return sorted({_family(each) for each in options})
+
+    def _instruments(self, params: dict[str, str]) -> list[Any]:
+        kind, family = params.get("instType"), params.get("instFamily")
+        if not kind:
+            raise Refusal(400, "50014", "Parameter instType can not be empty.")
+        if kind == "OPTION" and not family:
+            raise Refusal(
+                400, "50015", "Either parameter uly or instFamily is required"
+            )
+        return [
+            instrument(each)
+            for each in self._market.listed
+            if INST_TYPES[each.market] == kind and family in (None, _family(each))
+        ]
+
+    def _book_v5(
+        self, instrument_id: str, params: dict[str, str], wall: float
+    ) -> dict[str, Any]:
+        size = _count(params, "sz", MOST["books"], 1)
+        push = self._book(f"books:{instrument_id}", wall)
+        assert push is not None
+        said = push.element
+        return {
+            "asks": said["asks"][:size],
+            "bids": said["bids"][:size],
+            "ts": said["ts"],
+            "seqId": int(said["seqId"]),
+        }
+
+    # --- v3 -------------------------------------------------------------------------
+
+    def _v3(self, path: str, params: dict[str, str], wall: float) -> Any:
+        if path == "/api/general/v3/time":
+            return {"iso": v3.iso(wall), "epoch": f"{wall:.3f}"}
+        if path == "/api/option/v3/underlying":
+            return self._families()
+        match = _ABOUT_V3.fullmatch(path)
+        if match is None:
+            raise Refusal(404, 30000, "bad URL path")
+        market, about, what = match[1], unquote(match[2] or ""), match[3]
+        if what is None:
+            return [
+                _instrument_v3(each)
+                for each in self._market.listed
+                if each.market == market and about in ("", _family(each))
+            ]
+        instrument_market = self._market.instrument_market(market, about, wall)
+        if instrument_market is None:
+            raise Refusal(400, 30032, "The currency pair does not exist")
+        if what == ("depth" if market == "swap" else "book"):
+            return self._book_v3(market, about, params, wall)
+        if what == "trades":
+            return _trades_v3(instrument_market, params)
+        if what == "candles":
+            return _candles_v3(instrument_market, params, wall)
+        raise Refusal(404, 30000, "bad URL path")
+
+    def _book_v3(
+        self, market: str, instrument_id: str, params: dict[str, str], wall: float
+    ) -> dict[str, Any]:
+        size = _count(params, "size", BOOK_V3, BOOK_V3)
+        push = self._book(f"{market}/depth:{instrument_id}", wall)
+        assert push is not None
+        said = push.element
+        at = "time" if market in ("swap", "option") else "timestamp"
+        sides = {side: said[side][:size] for side in ("asks", "bids")}
+        return {**sides, at: said["timestamp"]}
+
+
+_SAID: dict[str, tuple[int, int | str, str]] = {
+    "crowded": (429, "50011", "Too Many Requests"),
+    "busy": (503, "50013", "Systems are busy. Please try again later."),
+}
+_NUMBERS_V3 = {"50011": 30014, "50013": 30030}
+
+
+def _error(is_v5: bool, code: int | str, message: str) -> str:
+    if is_v5:
+        return to_json({"code": code, "msg": message, "data": []})
+    return to_json({"code": _NUMBERS_V3.get(str(code), code), "message": message})
+
+
+def _count(params: dict[str, str], name: str, most: int, default: int = 100) -> int:
+    said = params.get(name, str(min(default, most)))
+    if not _WHOLE.fullmatch(said) or not 1 <= int(said) <= most:
+        raise Refusal(200, "51000", f"Parameter {name} error.")
+    return int(said)
+
+
+def _place(params: dict[str, str], name: str) -> int | None:
+    said = params.get(name)
+    if said is None:
+        return None
+    if not _WHOLE.fullmatch(said):
+        raise Refusal(200, "51000", f"Parameter {name} error.")
+    return int(said)
+
+
+def _family(each: SyntheticInstrument) -> str:
+    return "-".join(each.instrument_id.split("-")[:2])
+
+
+def _trades_v5(
+    instrument_market: InstrumentMarket, after: int | None, count: int
+) -> list[Any]:
+    return [
+        json.loads(
+            v5_data.trades_all(
+                instrument_market.instrument_id, instrument_market.market, deal
+            )
+        )
+        for deal in instrument_market.trades_before(after, count)
+    ]
+
+
+def _candles_v5(
+    instrument_market: InstrumentMarket,
+    what: str,
+    params: dict[str, str],
+    count: int,
+    wall: float,
+) -> list[Any]:
+    bar = params.get("bar", "1m")
+    period = v5_data.TOPICS.get(f"candle{bar}")
+    if not isinstance(period, Period) or (what == "candles" and bar == "1s"):
+        raise Refusal(200, "51000", "Parameter bar error.")
+    after, before = _place(params, "after"), _place(params, "before")
+    bars = instrument_market.candles(period, wall)
+    if what == "candles":
+        bars = bars[:RECENT_BARS]
+    older = [each for each in bars if after is None or each.start * 1000 < after]
+    newer = [each for each in older if before is None or each.start * 1000 > before]
+    return [
+        json.loads(
+            v5_data.candle(
+                instrument_market.instrument_id, instrument_market.market, each
+            )
+        )
+        for each in newer[:count]
+    ]
+
+
+def _instrument_v3(each: SyntheticInstrument) -> dict[str, Any]:
+    said = instrument(each)
+    family = _family(each)
+    base, quote = family.split("-")
+    element = {
+        "instrument_id": each.instrument_id,
+        "base_currency": base,
+        "quote_currency": quote,
+        "tick_size": each.tick,
+    }
+    if each.market == "spot":
+        return {**element, "size_increment": each.lot, "min_size": each.lot}
+    step = "trade_increment" if each.market == "futures" else "size_increment"
+    return {
+        **element,
+        "underlying": family,
+        step: each.lot,
+        "contract_val": said["ctVal"],
+        "contract_val_currency": said["ctValCcy"],
+        "settlement_currency": said["settleCcy"],
+        "is_inverse": str(said["ctType"] == "inverse").lower(),
+    }
+
+
+def _trades_v3(
+    instrument_market: InstrumentMarket, params: dict[str, str]
+) -> list[Any]:
+    most, kept = TRADES_V3.get(instrument_market.market, (100, 300))
+    count = _count(params, "limit", most, most)
+    after = _place(params, "after") if instrument_market.market != "spot" else None
+    last: list[Deal] = instrument_market.trades_before(None, kept)
+    older = [deal for deal in last if after is None or deal.id < after]
+    return [_trade_v3(instrument_market, deal) for deal in older[:count]]
+
+
+def _trade_v3(instrument_market: InstrumentMarket, deal: Deal) -> dict[str, str]:
+    said = v3.trade_element(
+        instrument_market.market, instrument_market.instrument_id, deal
+    )
+    del said["instrument_id"]
+    return (
+        {"time": said["timestamp"], **said}
+        if instrument_market.market == "spot"
+        else said
+    )
+
+
+def _candles_v3(
+    instrument_market: InstrumentMarket, params: dict[str, str], wall: float
+) -> list[Any]:
+    period = v3.TOPICS.get(f"candle{params.get('granularity', '60')}s")
+    if not isinstance(period, Period):
+        raise Refusal(400, 30024, "invalid granularity")
+    most, kept = BARS_V3.get(instrument_market.market, (200, 1440))
+    begin, end = _moment(params.get("start")), _moment(params.get("end"))
+    return [
+        v3.candle_row(instrument_market.market, each)
+        for each in instrument_market.candles(period, wall)[:kept]
+        if (begin is None or each.start >= begin) and (end is None or each.start <= end)
+    ][:most]
+
+
+def _moment(said: str | None) -> float | None:
+    if said is None:
+        return None
+    try:
+        # Python 3.10 does not know what Z is.
+        return datetime.fromisoformat(said.replace("Z", "+00:00")).timestamp()
+    except ValueError:
+        raise Refusal(400, 30024, f"invalid time {said}") from None

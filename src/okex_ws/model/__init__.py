@@ -1,0 +1,1 @@
+"""What a script is given: depth, trades, book, reports, instruments, venues."""

@@ -1,0 +1,369 @@
+"""Where to connect, and what an instrument is called there: dated facts, no I/O."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from urllib.parse import SplitResult, urlsplit
+
+from ..base.clock import check_seconds, check_whole
+
+PROTOCOLS = ("v3", "v5")
+MARKETS = ("spot", "futures", "swap", "option", "index")
+
+# The id alone tells the market (github crypto-crawler, okex): an id of spot and of an
+# index look the same. A futures or option id carries its delivery day as YYMMDD.
+_NAME = r"[A-Z0-9]+-[A-Z0-9_]+"
+_FORMS = {
+    "swap": re.compile(rf"{_NAME}-SWAP"),
+    "option": re.compile(rf"{_NAME}-([0-9]{{6}})-[0-9]+(?:\.[0-9]+)?-[CP]"),
+    "futures": re.compile(rf"{_NAME}-([0-9]{{6}})"),
+    "spot": re.compile(_NAME),
+}
+# More than twice the longest id recorded.
+_LONGEST_ID = 64
+# Futures and options are delivered at 08:00 UTC of that day.
+_DELIVERY_HOUR = 8
+
+# What every list of v5 addresses before 2026-10-31 names with port 8443, and what still
+# answers on 443 (nautilus_trader, OKX.Net; ccxt 4.5.90). Not wsaws.okx.com, which was
+# withdrawn in 2025.
+_OKX_HOSTS = frozenset(
+    f"{name}.okx.com"
+    for name in ("ws", "wsus", "wseea", "wspap", "wsuspap", "wseeapap")
+)
+_CLOSED_PORT = 8443
+
+
+@dataclass(frozen=True, slots=True)
+class Venue:
+    """One exchange site: where it listens and what is known of it.
+
+    For protocol ``'v3'`` an endpoint is the whole URL; for ``'v5'`` it is the base that
+    ends in ``/ws/v5``, to which the protocol appends ``/public``, ``/business`` or
+    ``/private``. Endpoints are tried in order, the next one after a failed attempt or
+    an early loss; a good one is tried again first.
+
+    The site allows *connections_per_second* to one IP address and *requests_per_hour*
+    to one connection. *idle_repeat* is after how many seconds an idle book repeats
+    itself, or ``None`` where it is not known to. *depths_per_connection* is how many
+    books of 50 or 400 levels one connection should carry at most (v5 documentation:
+    fewer than 30), *channels_per_connection* how many channels of any kind; no number
+    is published, and ``None`` is no bound. *retired* says when the site was last seen,
+    if it is gone; *known* is where this knowledge comes from.
+
+    *rest* is the origin of its REST interface, ``'https://www.okx.com'``, or ``None``
+    where it has none. *rest_share* is how much of the documented REST budgets, which
+    are by IP address, one process takes: 0.5 leaves half of each to others. *simulated*
+    marks demo trading, which REST requests name in a header.
+
+    Raises:
+        TypeError, ValueError: for what no exchange site can be.
+    """
+
+    name: str
+    protocol: str
+    endpoints: tuple[str, ...]
+    markets: tuple[str, ...] = MARKETS
+    connections_per_second: float = 1.0
+    requests_per_hour: int = 240
+    idle_repeat: float | None = None
+    retired: str | None = None
+    known: str = ""
+    depths_per_connection: int = 29
+    channels_per_connection: int | None = None
+    rest: str | None = None
+    rest_share: float = 1.0
+    simulated: bool = False
+
+    def __post_init__(self) -> None:
+        if self.protocol not in PROTOCOLS:
+            raise ValueError(
+                f"venue {self.name!r} speaks protocol {self.protocol!r}; known are"
+                f" {' and '.join(map(repr, PROTOCOLS))}"
+            )
+        if not self.endpoints or isinstance(self.endpoints, str):
+            raise ValueError(f"venue {self.name!r} needs a tuple of endpoint URLs")
+        checked = tuple(_checked(each, self.protocol) for each in self.endpoints)
+        object.__setattr__(self, "endpoints", checked)
+        if self.rest is not None:
+            object.__setattr__(self, "rest", _checked_origin(self.rest))
+        unknown = [market for market in self.markets if market not in MARKETS]
+        if isinstance(self.markets, str) or not self.markets or unknown:
+            raise ValueError(
+                f"markets is a tuple out of {MARKETS}, not {self.markets!r}"
+            )
+        self._check_limits()
+
+    def _check_limits(self) -> None:
+        if not (self.connections_per_second > 0 and self.requests_per_hour > 0):
+            raise ValueError(f"the limits of venue {self.name!r} must be positive")
+        if self.idle_repeat is not None:
+            check_seconds("idle_repeat", self.idle_repeat)
+        check_whole("depths_per_connection", self.depths_per_connection)
+        if self.channels_per_connection is not None:
+            check_whole("channels_per_connection", self.channels_per_connection)
+        _check_share(self.rest_share)
+
+    @property
+    def host_gap(self) -> float:
+        """Least seconds between two connection attempts to one host."""
+        return 1.0 / self.connections_per_second
+
+    def advice(self, endpoint: str) -> str:
+        """What a user whose connection to *endpoint* fails should know, or ``''``.
+
+        *endpoint* is one of this venue, with or without a path appended.
+        """
+        if self.retired is not None:
+            alive = [each.name for each in VENUES.values() if each.retired is None]
+            return (
+                f"the exchange retired {self.protocol} ({self.retired});"
+                f" alive are {', '.join(map(repr, alive))}"
+            )
+        parts = urlsplit(endpoint)
+        if parts.port == _CLOSED_PORT and parts.hostname in _OKX_HOSTS:
+            return (
+                f"OKX stopped accepting WebSocket connections on port {_CLOSED_PORT} on"
+                f" 2026-10-31; port 443 of {parts.hostname} answers"
+            )
+        return ""
+
+
+def _check_share(value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"rest_share is a number, got {value!r}")
+    if not 0 < value < float("inf"):
+        raise ValueError(f"rest_share is more than 0, got {value!r:.80}")
+
+
+def _parts(endpoint: str, what: str, schemes: tuple[str, str]) -> SplitResult:
+    """The parts of the URL of *what*, if it can be one."""
+    if not isinstance(endpoint, str):
+        raise TypeError(f"{what} is a URL, got {endpoint!r}")
+    # First of all, since every other refusal, urlsplit's own too, repeats the URL.
+    if "@" in endpoint:
+        raise ValueError(f"{what} URL cannot carry credentials, nor any '@'")
+    # All of this passes urlsplit. A fragment is forbidden (RFC 6455, section 3).
+    if " " in endpoint or not endpoint.isprintable() or "#" in endpoint:
+        raise ValueError(f"{what} is a URL without spaces and '#', got {endpoint!r}")
+    parts = urlsplit(endpoint)
+    if parts.scheme not in schemes or not parts.hostname:
+        raise ValueError(
+            f"{what} is a {schemes[0]}:// or {schemes[1]}:// URL, got {endpoint!r}"
+        )
+    # Reading the port is what makes urlsplit check it.
+    if parts.port == 0:
+        raise ValueError(f"{what} needs a port from 1 to 65535, got {endpoint!r}")
+    return parts
+
+
+def _checked_origin(url: str) -> str:
+    parts = _parts(url, "rest", ("http", "https"))
+    if parts.path.strip("/") or "?" in url:
+        raise ValueError(f"rest is an origin, without a path, got {url!r}")
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+def _checked(endpoint: str, protocol: str) -> str:
+    parts = _parts(endpoint, "an endpoint", ("ws", "wss"))
+    if protocol != "v5":
+        return endpoint
+    # A query would swallow the path that is appended, even if it ends like one.
+    if "?" in endpoint or not parts.path.removesuffix("/").endswith("/ws/v5"):
+        raise ValueError(
+            "an endpoint of protocol v5 ends in '/ws/v5', and '/public', '/business' or"
+            f" '/private' is appended to it; got {endpoint!r}"
+        )
+    return endpoint.removesuffix("/")
+
+
+def _v5(
+    name: str,
+    host: str,
+    rest: str,
+    known: str,
+    markets: tuple[str, ...] = MARKETS,
+    idle_repeat: float | None = 60.0,
+    simulated: bool = False,
+) -> Venue:
+    """A site of OKX, or of its v5, with the limits that the v5 documentation gives."""
+    return Venue(
+        name,
+        "v5",
+        (f"wss://{host}:443/ws/v5",),
+        markets=markets,
+        connections_per_second=3.0,
+        requests_per_hour=480,
+        idle_repeat=idle_repeat,
+        known=f"{known}. Limits as documented for v5, not probed",
+        rest=f"https://{rest}",
+        simulated=simulated,
+    )
+
+
+# In the order in which a user should consider them. Origins of REST: OKX's by its
+# documentation of August 2026, nautilus_trader (urls.rs) and ccxt 4.5.90; OKJ's
+# answered under both protocols on 2026-09-22 and 23 (a survey's probes).
+VENUES = {
+    venue.name: venue
+    for venue in (
+        _v5(
+            "okx",
+            "ws.okx.com",
+            "www.okx.com",
+            "live in a capture of 2026-08-26; port 443 is the one that ccxt 4.5.90 of"
+            " 2026-10-23 dials, and the only one since 2026-10-31. A key of another"
+            " region does not work here",
+        ),
+        _v5(
+            "okx-us",
+            "wsus.okx.com",
+            "us.okx.com",
+            "dialled by ccxt 4.5.90 of 2026-10-23, on port 443; no capture of it is"
+            " known. For keys of the US site (app.okx.com), which work here only",
+        ),
+        _v5(
+            "okx-eea",
+            "wseea.okx.com",
+            "eea.okx.com",
+            "dialled by ccxt 4.5.90 of 2026-10-23, on port 443; no capture of it is"
+            " known. For keys of the EEA site (my.okx.com), which work here only",
+        ),
+        _v5(
+            "okx-demo",
+            "wspap.okx.com",
+            "www.okx.com",
+            "dialled by ccxt 4.5.90 of 2026-10-23, on port 443. Demo trading: how real"
+            " its data is has not been confirmed. A key of another region does not work"
+            " here",
+            simulated=True,
+        ),
+        _v5(
+            "okj",
+            "ws.okj.com",
+            "api.okj.com",
+            "live since 2026-09-16 and probed on 2026-09-22 and 23: spot only, a copy"
+            " of v5 whose books still carry a checksum (7,641 of 7,641 right). A quiet"
+            " pair sent nothing for 45 s, so that its idle repeat is not proven",
+            markets=("spot",),
+            idle_repeat=None,
+        ),
+        Venue(
+            "okj-v3",
+            "v3",
+            ("wss://connect.okj.com:443/ws/v3",),
+            markets=("spot",),
+            known="live on 2026-09-23: binary raw-deflate frames, spot only; limits as"
+            " documented for v3, not probed",
+            rest="https://www.okj.com",
+        ),
+        Venue(
+            "okex",
+            "v3",
+            (
+                "wss://real.okex.com:10442/ws/v3",
+                "wss://real.okex.com:8443/ws/v3",
+            ),
+            retired="last seen on 2022-02-25",
+            known="the address of the user's seed; the last dated frame is of"
+            " 2022-02-25, and the okex.com names were discontinued in October 2022."
+            " Limits: ccxws, 1 connection a second and 240 requests an hour",
+        ),
+    )
+}
+
+
+# Hosts of the retired: who listens there now is not known.
+_RETIRED_HOSTS = {
+    urlsplit(endpoint).hostname: venue.retired
+    for venue in VENUES.values()
+    for endpoint in venue.endpoints
+    if venue.retired is not None
+}
+
+
+def retired(venue: Venue) -> str | None:
+    """Why nothing secret may be told to *venue*, itself retired or a host of one."""
+    hosts = (urlsplit(endpoint).hostname for endpoint in venue.endpoints)
+    found = (_RETIRED_HOSTS[host] for host in hosts if host in _RETIRED_HOSTS)
+    return venue.retired or next(found, None)
+
+
+def find_venue(venue: str | Venue) -> Venue:
+    """The venue of that name, or *venue* itself; a ``ValueError`` names those known."""
+    if isinstance(venue, Venue):
+        return venue
+    if not isinstance(venue, str):
+        raise TypeError(f"venue is a name or a Venue, got {venue!r}")
+    if venue in VENUES:
+        return VENUES[venue]
+    known = ", ".join(map(repr, VENUES))
+    raise ValueError(
+        f"unknown venue {venue!r}{nearest(venue, VENUES)}; known are {known}"
+    )
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """``"; did you mean 'x'?"`` for the closest of *known*, or nothing."""
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def check_instrument(instrument_id: str, market: str, venue: Venue) -> None:
+    """Raise ``ValueError`` unless *instrument_id* can exist on *market* of *venue*."""
+    if not isinstance(instrument_id, str) or not isinstance(market, str):
+        raise TypeError("instrument_id and market are strings")
+    if market not in MARKETS:
+        raise ValueError(
+            f"unknown market {market!r}{nearest(market, MARKETS)};"
+            f" known are {', '.join(map(repr, MARKETS))}"
+        )
+    form = market_of(instrument_id)
+    if form is None:
+        raise ValueError(
+            f"{instrument_id!r} is not an instrument id{_upper_case(instrument_id)}:"
+            " expected a form like 'BTC-USDT', 'BTC-USD-SWAP', 'BTC-USD-190517' or"
+            " 'BTC-USD-200327-11000-C'"
+        )
+    if form != ("spot" if market == "index" else market):
+        raise ValueError(
+            f"{instrument_id!r} is an id of market {form!r}, not of {market!r}:"
+            f" pass market={form!r}"
+        )
+    if market in ("futures", "option") and delivery(instrument_id) is None:
+        raise ValueError(f"{instrument_id!r} is delivered on no day: YYMMDD is none")
+    if market not in venue.markets:
+        raise ValueError(
+            f"venue {venue.name!r} has no market {market!r}, only"
+            f" {', '.join(map(repr, venue.markets))}"
+        )
+
+
+def _upper_case(name: str) -> str:
+    upper = name.upper()
+    return f"; did you mean {upper!r}?" if upper != name and market_of(upper) else ""
+
+
+def market_of(instrument_id: str) -> str | None:
+    """The market that the form of an id tells, or ``None`` for no id at all."""
+    for market, form in _FORMS.items():
+        if len(instrument_id) <= _LONGEST_ID and form.fullmatch(instrument_id):
+            return market
+    return None
+
+
+def delivery(instrument_id: str) -> datetime | None:
+    """When a futures or option instrument is delivered, or ``None`` for all others."""
+    for market in ("futures", "option"):
+        match = _FORMS[market].fullmatch(instrument_id)
+        if match:
+            try:
+                day = datetime.strptime(match[1], "%y%m%d")
+            except ValueError:
+                return None
+            return day.replace(hour=_DELIVERY_HOUR, tzinfo=timezone.utc)
+    return None

@@ -1,0 +1,1 @@
+"""Bytes: TCP, TLS, proxies, HTTP heads and WebSocket frames, under one deadline."""

@@ -1,0 +1,259 @@
+"""From a host's name to a connected TCP socket. Waiting is the caller's `pause`.
+
+Every address of a host is tried, staggered as RFC 8305 asks, so that a dead one before
+a live one costs a quarter of a second and not the whole deadline.
+"""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+import os
+import selectors
+import socket
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable
+from itertools import zip_longest
+from typing import Any, NamedTuple, Protocol
+
+from ..base.clock import Clock
+
+# Seconds until the next address is tried beside the last one (RFC 8305, section 5).
+STAGGER = 0.25
+
+
+class Address(NamedTuple):
+    """Where to connect: a *family* of sockets, and a *sockaddr* as it takes them.
+
+    Port 0 stands for the URL's own.
+    """
+
+    family: int
+    sockaddr: tuple[Any, ...]
+
+
+Resolve = Callable[[str], Iterable[Address]]
+
+
+class Pause(Protocol):
+    """Wait for *descriptors*, a wake-up or the time *until*: those that are ready.
+
+    Raises when the attempt is over; *missing* then says what did not happen.
+    """
+
+    def __call__(
+        self,
+        missing: str,
+        descriptors: dict[int, int] | None = None,
+        until: float | None = None,
+    ) -> set[int]:
+        """As the class says."""
+        ...
+
+
+def system_resolve(host: str) -> list[Address]:
+    """Every address of *host*, in the system's order of preference. Blocks."""
+    found = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)
+    return [Address(family, sockaddr) for family, _, _, _, sockaddr in found]
+
+
+def find_addresses(
+    host: str, resolve: Resolve, wake: Callable[[], None], pause: Pause
+) -> list[Address]:
+    """Every address of *host*, the families in turn; a literal one needs no look-up.
+
+    *wake* must cut *pause* short. Raises whatever *resolve* raised, or `OSError`.
+    """
+    if _is_literal(host):
+        found = system_resolve(host)
+    else:
+        found = _looked_up(host, resolve, wake, pause)
+    first = [address for address in found if address.family == found[0].family]
+    others = [address for address in found if address.family != found[0].family]
+    pairs = zip_longest(first, others)
+    return [address for pair in pairs for address in pair if address is not None]
+
+
+def _is_literal(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+class _LookUp:
+    """A name look-up on a thread of its own, and who asked for it."""
+
+    def __init__(self) -> None:
+        self.asking: set[Callable[[], None]] = set()
+        self.addresses: list[Address] = []
+        self.error: Exception | None = None
+        self.done = False
+
+
+class _Pending:
+    """The look-ups that did not end yet.
+
+    Nothing can interrupt the system's look-up. So that retries against dead name
+    servers do not pile threads up, a process has at most one pending for a host.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._look_ups: dict[tuple[Resolve, str], _LookUp] = {}
+
+    def ask(self, resolve: Resolve, host: str, wake: Callable[[], None]) -> _LookUp:
+        with self._lock:
+            look_up = self._look_ups.get((resolve, host))
+            if look_up is None:
+                look_up = _LookUp()
+                # A daemon: an interpreter that ends does not wait for name servers.
+                threading.Thread(
+                    target=self._run,
+                    args=(look_up, resolve, host),
+                    name=f"okex_ws:resolve:{host}",
+                    daemon=True,
+                ).start()
+                self._look_ups[resolve, host] = look_up
+            look_up.asking.add(wake)
+        return look_up
+
+    def leave(self, look_up: _LookUp, wake: Callable[[], None]) -> None:
+        with self._lock:
+            look_up.asking.discard(wake)
+
+    def _run(self, look_up: _LookUp, resolve: Resolve, host: str) -> None:
+        try:
+            look_up.addresses = list(resolve(host))
+        except Exception as error:
+            # Mapped and chained by whoever asked.
+            look_up.error = error
+        with self._lock:
+            self._look_ups.pop((resolve, host), None)
+            look_up.done = True
+            asking = tuple(look_up.asking)
+        for wake in asking:
+            wake()
+
+
+_pending = _Pending()
+
+
+def _forget() -> None:
+    """A forked child has the list of the pending look-ups, but not their threads."""
+    global _pending
+    _pending = _Pending()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)
+
+
+def _looked_up(
+    host: str, resolve: Resolve, wake: Callable[[], None], pause: Pause
+) -> list[Address]:
+    pending = _pending
+    look_up = pending.ask(resolve, host, wake)
+    try:
+        while not look_up.done:
+            pause("answer to the name look-up")
+    finally:
+        pending.leave(look_up, wake)
+    if look_up.error is not None:
+        raise look_up.error
+    if not look_up.addresses:
+        raise OSError("the name has no address")
+    return look_up.addresses
+
+
+def connect(
+    addresses: Iterable[Address], port: int, clock: Clock, pause: Pause
+) -> socket.socket:
+    """Race for a connection: the first address that answers wins, losers are closed.
+
+    Raises the `OSError` of the last one that failed, if all do.
+    """
+    race = _Race(addresses, port, clock)
+    try:
+        while True:
+            race.start_next()
+            ready = pause("TCP connection", race.descriptors(), race.next_at())
+            winner = race.winner(ready)
+            if winner is not None:
+                return winner
+    finally:
+        race.close()
+
+
+class _Race:
+    def __init__(self, addresses: Iterable[Address], port: int, clock: Clock) -> None:
+        self._waiting = deque(addresses)
+        self._running: dict[int, socket.socket] = {}
+        self._port = port
+        self._clock = clock
+        self._next_at = clock.monotonic()
+        self._failure: OSError | None = None
+
+    def descriptors(self) -> dict[int, int]:
+        return dict.fromkeys(self._running, selectors.EVENT_WRITE)
+
+    def next_at(self) -> float | None:
+        return self._next_at if self._waiting else None
+
+    def start_next(self) -> None:
+        """Start the next address, if it is its turn; raise if all have failed."""
+        while self._waiting and (
+            not self._running or self._clock.monotonic() >= self._next_at
+        ):
+            try:
+                sock = _start(self._waiting.popleft(), self._port)
+            except OSError as error:
+                self._failure = error
+                continue
+            self._running[sock.fileno()] = sock
+            self._next_at = self._clock.monotonic() + STAGGER
+        if not self._running:
+            raise self._failure or OSError("the host has no address")
+
+    def winner(self, ready: set[int]) -> socket.socket | None:
+        for descriptor in ready & self._running.keys():
+            sock = self._running.pop(descriptor)
+            code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            if not code:
+                return sock
+            sock.close()
+            self._failure = OSError(code, os.strerror(code))
+            self._next_at = self._clock.monotonic()
+        return None
+
+    def close(self) -> None:
+        for sock in self._running.values():
+            sock.close()
+
+
+# What a non-blocking connect says when it has begun; the second is Windows' word.
+_BEGUN = (0, errno.EINPROGRESS, errno.EWOULDBLOCK)
+
+
+def _start(address: Address, port: int) -> socket.socket:
+    sock = socket.socket(address.family, socket.SOCK_STREAM)
+    try:
+        sock.setblocking(False)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        host, own_port, *scope = address.sockaddr
+        code = sock.connect_ex((host, own_port or port, *scope))
+        if code not in _BEGUN:
+            raise OSError(code, os.strerror(code))
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def sentence(error: BaseException) -> str:
+    """Why a look-up or a socket failed, in the system's words without its numbers."""
+    text = error.strerror if isinstance(error, OSError) else None
+    return text or str(error) or type(error).__name__

@@ -1,0 +1,389 @@
+"""WebSocket frames over a stream: the only file that imports websocket-client.
+
+The library gets whole frames only, and only the odd ones (control frames, fragments);
+a whole message in one frame is taken straight out of the stream's buffer. What breaks
+framing ends the connection: a `ConnectionLost` whose cause is a `WireError('frame')`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Callable
+from typing import NoReturn, TypeVar
+from urllib.parse import urlsplit
+
+import websocket
+
+from ..base.clock import Clock
+from ..base.errors import (
+    ConnectionLost,
+    HandshakeFailed,
+    OkexWSError,
+    WireError,
+    printable,
+)
+from .http_head import COOKIES, MAX_HANDSHAKE, read_head, refusal, server_date
+from .stream import Network, Stream, public_endpoint
+
+# The largest recorded message is of 19 kB.
+MAX_FRAME = 1 << 20
+MAX_MESSAGE = 4 << 20
+# Fragments of one message: a storm of tiny ones must not eat the CPU.
+MAX_FRAGMENTS = 1024
+# Pings and pongs that are taken in one read, of 256 KiB at most.
+MAX_CONTROL_FRAMES = 1024
+
+# The first byte of a frame: FIN, three reserved bits, opcode.
+_TEXT = 0x81
+_BINARY = 0x82
+_WHOLE = (_TEXT, _BINARY)
+_CLOSE = 0x88
+_FIN = 0x80
+_OPCODE = 0x0F
+_OPCODES = (0, 1, 2, 8, 9, 10)
+_CONTROL = 0x08
+_MAX_CONTROL_PAYLOAD = 125
+# Close codes (RFC 6455, section 7.4): those of this library end of ours.
+NORMAL = 1000
+_PROTOCOL_ERROR = 1002
+_TOO_BIG = 1009
+
+
+# One whole message: its payload, and whether it is binary. That of a text message is
+# still undecoded UTF-8. A plain tuple: one is made for every message.
+Frame = tuple[bytes, bool]
+
+Opened = TypeVar("Opened", bound="Transport")
+
+
+class Transport:
+    """A WebSocket connection, for the one thread that owns *network*.
+
+    `read` after each `Network.wait` on `stream`. To part as friends: `begin_close`,
+    `finish_close` under a deadline, then `close`; `close` alone is always allowed.
+    """
+
+    def __init__(
+        self, network: Network, stream: Stream, endpoint: str, socket: _WebSocket
+    ) -> None:
+        self.stream = stream
+        self._network = network
+        self._endpoint = endpoint
+        self._socket = socket
+        self._bytes = len(stream.received)
+        self._needed = 0
+        self._message: _Message | None = None
+        self._closing = False
+        self._end: ConnectionLost | None = None
+        # The exchange's clock at the handshake, in epoch seconds, if it told it.
+        self.server_date = socket.server_date
+
+    @classmethod
+    def open(
+        cls: type[Opened],
+        network: Network,
+        url: str,
+        deadline: float,
+        cancelled: Callable[[], bool],
+    ) -> Opened:
+        """Connect, and do the WebSocket handshake, all until *deadline*.
+
+        Raises `ConnectionLost`, `HandshakeFailed` or `Stalled`.
+        """
+        stream = network.open(url, deadline, cancelled)
+        endpoint = public_endpoint(url)
+        try:
+            socket = _shake_hands(stream, url, endpoint)
+        except BaseException:
+            stream.close()
+            raise
+        return cls(network, stream, endpoint, socket)
+
+    @property
+    def heard(self) -> float:
+        """The monotonic clock at the last bytes that came."""
+        return self.stream.heard
+
+    @property
+    def bytes_received(self) -> int:
+        """Bytes that came since the handshake, frame headers included."""
+        return self._bytes
+
+    def read(self) -> list[Frame]:
+        """Every message that is wholly here now; never waits.
+
+        What came before an end is returned first, the end is raised by the next call:
+        `ConnectionLost`, with the code and reason of the peer's close frame if it sent
+        one. The stream is `ready` while an end waits to be raised.
+        """
+        if self._end is not None:
+            raise self._end
+        self._bytes += self.stream.fill()
+        frames: list[Frame] = []
+        received = self.stream.received
+        if len(received) < self._needed:
+            return frames
+        try:
+            self._take(received, frames)
+        except ConnectionLost as end:
+            self._end = end
+            if not frames:
+                raise
+            self.stream.ready = True
+        return frames
+
+    def send(self, text: str) -> None:
+        """Queue a text message; `ConnectionLost` if the peer takes nothing any more."""
+        self._socket.send(text)
+
+    def begin_close(self, code: int = NORMAL) -> None:
+        """Send the close frame, once; an end that this meets is told by `read`."""
+        if not self._closing:
+            self._closing = True
+            with contextlib.suppress(ConnectionLost):
+                self._socket.answer()
+                self._socket.send_close(code)
+
+    def finish_close(self, clock: Clock, deadline: float) -> None:
+        """Drop what still comes, until the peer's close frame, an end or *deadline*."""
+        with contextlib.suppress(ConnectionLost):
+            while (left := deadline - clock.monotonic()) > 0:
+                self.read()
+                self._network.wait(left, self.stream)
+
+    def close(self) -> None:
+        """Close TLS and TCP without waiting; any number of times."""
+        self.stream.close()
+
+    def discard(self) -> None:
+        """Close the descriptor without a word to the peer, as a forked child must."""
+        self.stream.discard()
+
+    def _take(self, received: bytearray, frames: list[Frame]) -> None:
+        # The hot path. One copy of the buffer, then one slice a frame. A frame that is
+        # not whole is looked at again only once it is (`_needed`): no byte is copied
+        # over and over.
+        data = bytes(received)
+        size = len(data)
+        at = controls = self._needed = 0
+        try:
+            while size - at >= 2:
+                first, length, start = data[at], data[at + 1], at + 2
+                if length < 126:
+                    end = start + length
+                elif length == 126 and size - at >= 4:
+                    start = at + 4
+                    end = start + (data[at + 2] << 8 | data[at + 3])
+                    if end - start > MAX_FRAME:
+                        self._bounds(data, at)
+                else:
+                    start, end = self._bounds(data, at)
+                if end > size:
+                    self._needed = end - at
+                    break
+                if first in _WHOLE and self._message is None:
+                    frames.append((data[start:end], first == _BINARY))
+                elif first & _CONTROL:
+                    controls += 1
+                    if controls > MAX_CONTROL_FRAMES:
+                        self._refuse("a flood of control frames")
+                    self._control(data[at:end], data[start:end])
+                else:
+                    self._fragment(data[at:end], frames)
+                at = end
+        finally:
+            del received[:at]
+        self._socket.answer()
+
+    def _bounds(self, data: bytes, at: int) -> tuple[int, int]:
+        """Where the payload of the longer frame at *at* starts and ends."""
+        length = data[at + 1]
+        if length >= 0x80:
+            self._refuse("the server masked a frame (RFC 6455, section 5.1)")
+        start = at + (4 if length == 126 else 10)
+        if len(data) < start:
+            return start, start
+        length = int.from_bytes(data[at + 2 : start], "big")
+        if length > MAX_FRAME:
+            self._refuse(f"a frame of {length} bytes", _TOO_BIG)
+        return start, start + length
+
+    def _control(self, frame: bytes, payload: bytes) -> None:
+        if len(payload) > _MAX_CONTROL_PAYLOAD or not frame[0] & _FIN:
+            self._refuse("a control frame that is fragmented or over-long")
+        if frame[0] == _CLOSE:
+            self._closed_by_peer(payload)
+        self._library(frame)
+
+    def _closed_by_peer(self, payload: bytes) -> NoReturn:
+        # By hand: 0.46 takes the codes 1012 and 1013, restart and overload, for errors.
+        code = int.from_bytes(payload[:2], "big") if payload else None
+        if code is not None and not _is_close_code(code):
+            self._refuse(f"an invalid close frame: {payload[:2]!r}")
+        self.begin_close(code or NORMAL)
+        reason = printable(payload[2:].decode("utf-8", "replace"))
+        raise ConnectionLost(self._endpoint, reason or "closed by the peer", code)
+
+    def _fragment(self, frame: bytes, frames: list[Frame]) -> None:
+        payload = self._library(frame)
+        if self._message is None:
+            self._message = _Message(frame[0] & _OPCODE == _BINARY & _OPCODE)
+        message = self._message
+        message.parts.append(payload)
+        message.size += len(payload)
+        if message.size > MAX_MESSAGE or len(message.parts) > MAX_FRAGMENTS:
+            many = f"{len(message.parts)} fragments of {message.size} bytes"
+            self._refuse(f"a message of more than {many}", _TOO_BIG)
+        if frame[0] & _FIN:
+            frames.append((b"".join(message.parts), message.binary))
+            self._message = None
+
+    def _library(self, frame: bytes) -> bytes:
+        """Let websocket-client check one whole frame, and answer it if it is a ping."""
+        if frame[0] & _OPCODE not in _OPCODES:
+            self._refuse(f"the unknown opcode {frame[0] & _OPCODE}")
+        try:
+            return self._socket.take(frame)
+        except websocket.WebSocketException as error:
+            self._refuse(str(error), cause=error)
+
+    def _refuse(
+        self, detail: str, code: int = _PROTOCOL_ERROR, cause: Exception | None = None
+    ) -> NoReturn:
+        wire = WireError("frame", detail)
+        wire.__cause__ = cause
+        self.begin_close(code)
+        raise ConnectionLost(self._endpoint, str(wire)) from wire
+
+
+class _Message:
+    """A message that is still coming, in fragments."""
+
+    def __init__(self, binary: bool) -> None:
+        self.binary = binary
+        self.parts: list[bytes] = []
+        self.size = 0
+
+
+def _is_close_code(code: int) -> bool:
+    # RFC 6455, section 7.4, and the IANA registry; the rest never goes over the wire.
+    return 1000 <= code <= 1003 or 1007 <= code <= 1014 or 3000 <= code <= 4999
+
+
+class _WebSocket(websocket.WebSocket):  # type: ignore[misc]
+    """The library's framing, fed with one whole frame at a time."""
+
+    stream: Stream
+    server_date: float | None
+    _frame: io.BytesIO | None = None
+    _answers = b""
+
+    def take(self, frame: bytes) -> bytes:
+        """Check *frame*: its payload. A ping is answered by the next `answer`."""
+        self._frame = io.BytesIO(frame)
+        try:
+            payload: bytes = self.recv_data_frame(True)[1].data
+        finally:
+            self._frame = None
+        return payload
+
+    def answer(self) -> None:
+        """Send what the frames ask for that were taken: one write for all of them."""
+        answers, self._answers = self._answers, b""
+        if answers:
+            self.stream.send(answers)
+
+    def _recv(self, size: int) -> bytes:
+        data = b"" if self._frame is None else self._frame.read(size)
+        if not data:
+            # The library would ask for ever.
+            raise websocket.WebSocketProtocolException("Frame ends early")
+        return data
+
+    def _send(self, data: bytes) -> int:
+        if self._frame is None:
+            return self.stream.send(data)
+        self._answers += data
+        return len(data)
+
+
+class _Handshake:
+    """The face of a socket for the library's handshake; keeps what the peer answers.
+
+    The library's own exceptions tell too little, and differ between its versions.
+    """
+
+    def __init__(self, stream: Stream, endpoint: str) -> None:
+        self.answer = bytearray()
+        self.failure: OkexWSError | None = None
+        self._head: io.BytesIO | None = None
+        self._stream = stream
+        self._endpoint = endpoint
+
+    def recv(self, size: int) -> bytes:
+        """The head of the answer, and then an end.
+
+        1.x reads the body of a refusal, which may take the whole deadline to come.
+        """
+        if self._head is None:
+            try:
+                self._read_head()
+            except OkexWSError as failure:
+                self.failure = failure
+                raise
+            # The library keeps cookies for the whole process, for ever; two of them
+            # whose domains both match a host end every later handshake with it.
+            self._head = io.BytesIO(COOKIES.sub(b"", bytes(self.answer)))
+        return self._head.read(size)
+
+    def _read_head(self) -> None:
+        if not read_head(self._stream.recv, self.answer):
+            reason = f"a handshake of more than {MAX_HANDSHAKE} bytes"
+            raise HandshakeFailed(self._endpoint, reason)
+
+    def send(self, data: bytes) -> int:
+        return self._stream.send(data)
+
+    def fileno(self) -> int:
+        return self._stream.fileno()
+
+    def gettimeout(self) -> float | None:
+        return None  # time is the stream's business
+
+    def settimeout(self, timeout: float | None) -> None:
+        """Time is the stream's business."""
+
+    def shutdown(self, how: int) -> None:
+        """The transport closes the stream."""
+
+    def close(self) -> None:
+        """The transport closes the stream."""
+
+
+def _shake_hands(stream: Stream, url: str, endpoint: str) -> _WebSocket:
+    face = _Handshake(stream, endpoint)
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2]
+    try:
+        socket: _WebSocket = websocket.create_connection(
+            url,
+            class_=_WebSocket,
+            socket=face,
+            # The library always sends one, and 0.46 says http: of a wss: URL.
+            origin=f"{'https' if parts.scheme == 'wss' else 'http'}://{host}",
+            # A redirect would be followed on a socket without our TLS and deadline.
+            redirect_limit=0,
+            # Fragments are joined here, within bounds.
+            fire_cont_frame=True,
+            # Pure Python, and decoding validates anyway.
+            skip_utf8_validation=True,
+        )
+    except Exception as error:
+        refused = refusal(endpoint, bytes(face.answer))
+        if refused is None and face.failure is not None:
+            raise face.failure from face.failure.__cause__
+        reason = "the answer is no WebSocket handshake"
+        raise refused or HandshakeFailed(endpoint, reason, 101) from error
+    socket.stream, socket.server_date = stream, server_date(bytes(face.answer))
+    return socket

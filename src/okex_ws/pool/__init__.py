@@ -1,0 +1,1 @@
+"""Connections, their threads, and which channel lives on which connection."""

@@ -1,0 +1,364 @@
+"""The thread of one connection: connect, converse, back off, repeat.
+
+All socket I/O of a connection happens on its thread; others hand it work and wake it.
+It never gives up, never spins, and ends for one reason only: it was closed.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import random
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from ..base.clock import Budget, Clock, HostGap, Ping, Reconnect, Timeouts, backoff
+from ..base.counts import Counts, cause_of
+from ..base.errors import ConnectionLost, HandshakeFailed, LoginRejected, OkexWSError
+from ..base.library import mark_library_thread
+from ..base.throttled_log import LogThrottle, OutageLog
+from ..channels.base import Channel
+from ..model.credentials import Credentials
+from ..model.items import ConnectionReport
+from ..model.venues import Venue
+from ..net.http_head import MAX_RETRY_AFTER
+from ..net.stream import Network, Staged, public_endpoint
+from ..net.transport import Transport
+from ..protocol.interface import WireProtocol
+from ..protocol.messages import SocketPath
+from ..recording.recorder import Recorder
+from ..recording.tap import RecordingTap, describe
+from ..recording.taped import open_transport
+from ..session.login import Login
+from ..session.session import Session
+from ..trust.verdict import Link
+from .conversation import ConnectionContext, Conversation
+from .endpoints import Endpoints
+from .handler import Handler
+
+log = logging.getLogger("okex_ws")
+
+# Connection attempts to one host are a gap apart, over all feeds of the process.
+HOST_GAP = HostGap()
+HOUR = 3600.0
+
+
+class Settings(NamedTuple):
+    """How a connection behaves, and what is injected into it."""
+
+    clock: Clock
+    network: Callable[[], Network]
+    rng: random.Random
+    ping: Ping
+    timeouts: Timeouts
+    reconnect: Reconnect
+    link: Callable[[float], Link] = Link
+    recorder: Recorder | None = None
+
+
+def fatal(
+    error: ConnectionLost, awaits_login: bool, wire: WireProtocol
+) -> LoginRejected | None:
+    """What of a loss will not pass: the refusal of a key, by the code of the close.
+
+    It fails the channels that need the key, and never the connection: whatever else
+    ends one (a refused handshake, a proxy, a name, a certificate) may be mended from
+    outside at any time, and is tried again at a bounded rate.
+    """
+    if awaits_login and wire.ends_login(error.code):
+        return LoginRejected(error.code or 0, error.reason)
+    return None
+
+
+class Connection:
+    """One connection to a *path* of *venue*, for as long as it is not closed."""
+
+    def __init__(
+        self,
+        venue: Venue,
+        wire: WireProtocol,
+        path: SocketPath,
+        handler: Handler,
+        settings: Settings,
+        name: str,
+        credentials: Credentials | None = None,
+    ) -> None:
+        self._venue = venue
+        self._path = path
+        # Stay below the limit: the venue's hour need not begin where ours does.
+        self._requests_per_hour = max(1, venue.requests_per_hour - 1)
+        self._credentials = credentials
+        self._wire = wire
+        self._handler = handler
+        self._settings = settings
+        self._clock = settings.clock
+        self._network = settings.network()
+        self._work: deque[Callable[[], None]] = deque()
+        # Who does that work, if it is not done here any more.
+        self._successor: Connection | None = None
+        self._closing = False
+        self._ended = False
+        self._endpoints = Endpoints(venue.endpoints)
+        self._waits = self._new_waits()
+        self._not_before = -math.inf
+        self._outage_log = OutageLog()
+        self._throttle = LogThrottle()
+        self.conversation: Conversation | None = None
+        self.counts = Counts()
+        self._context = ConnectionContext(
+            self._wire,
+            self._handler,
+            self._clock,
+            self._network,
+            self.counts,
+            self._outage_log,
+            self._throttle,
+            self._is_closing,
+            settings.link,
+        )
+        self._tap = self._make_tap(settings.recorder)
+        # A world of its own has its own turns and threads: one in virtual time.
+        staged = self._network if isinstance(self._network, Staged) else None
+        self._turns = HOST_GAP if staged is None else staged.turns
+        self._thread = self._make_thread(name, staged)
+
+    def _make_thread(self, name: str, staged: Staged | None) -> threading.Thread:
+        if staged is not None:
+            return staged.thread(self._run, name)
+        # A daemon: a script that ends without close() is not kept alive by its feed.
+        return threading.Thread(target=self._run, name=name, daemon=True)
+
+    def _make_tap(self, recorder: Recorder | None) -> RecordingTap | None:
+        if recorder is None:
+            return None
+        facts = describe(self._venue, self._path.name)
+        tell = self._tell_trouble
+        return recorder.tape(self._clock, facts, self._credentials, tell)
+
+    # --- From any thread ------------------------------------------------------------
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def submit(self, work: Callable[[], None]) -> None:
+        """Have *work* done on the connection's thread, in order; here, if it ended."""
+        self._work.append(work)
+        self._network.wake()
+        if self._ended:
+            self._do_work()
+
+    def hand_over_to(self, successor: Connection) -> None:
+        """On its own thread: have *successor* do all that was or will be submitted."""
+        self._successor = successor
+
+    def close(self) -> None:
+        """Have the thread end; returns at once."""
+        self._closing = True
+        self._network.wake()
+
+    def join(self, timeout: float | None) -> bool:
+        """Wait for the thread's end; False if it has not come in time, or is ours."""
+        if self._thread is threading.current_thread():
+            return False
+        if self._thread.ident is not None:
+            self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    def report(self, channels: int, depths: int) -> ConnectionReport:
+        """How it stands, and what the exchange's limits leave it."""
+        now, talk = self._clock.monotonic(), self.conversation
+        url = self._wire.url(self._endpoints.present, self._path)
+        left, wait = (
+            (self._requests_per_hour, 0.0)
+            if talk is None
+            else talk.session.budget.outlook(now)
+        )
+        return ConnectionReport(
+            public_endpoint(url),
+            talk is not None,
+            channels,
+            depths,
+            left,
+            wait,
+            self._turns.wait(urlsplit(url).hostname or "", now),
+        )
+
+    def discard(self) -> None:
+        """Close the descriptors without a word to the peer, as a forked child must."""
+        self._closing = True
+        # What is submitted to a thread that never was is done by whoever submits it.
+        self._ended = self._thread.ident is None
+        if self.conversation is not None:
+            self.conversation.transport.stream.discard()
+        self._network.discard()
+
+    # --- The thread -----------------------------------------------------------------
+
+    def _run(self) -> None:
+        mark_library_thread()
+        try:
+            while not self._closing:
+                self._attempt()
+        finally:
+            self._ended = True
+            self._handler.ended(self._clock.monotonic())
+            self._do_work()
+            self._network.close()
+
+    def _is_closing(self) -> bool:
+        return self._closing
+
+    def _attempt(self) -> None:
+        """One connection, from its turn to its end."""
+        url = self._wire.url(self._endpoints.present, self._path)
+        if not self._await_turn(url):
+            return
+        started = self._clock.monotonic()
+        opened_at = None
+        try:
+            deadline = started + self._settings.timeouts.connect
+            transport = open_transport(
+                self._network, url, deadline, self._is_closing, self._tap
+            )
+            opened_at = self._clock.monotonic()
+            log.info(
+                "connected to %s%s",
+                public_endpoint(url),
+                self._outage_log.note(opened_at),
+            )
+            self._converse(transport, opened_at, url)
+            self._end_tap(url, None)
+        except OkexWSError as error:
+            self._lost(url, error, opened_at)
+        except Exception as bug:
+            endpoint = public_endpoint(url)
+            log.exception("internal error on the connection to %s", endpoint)
+            lost = ConnectionLost(endpoint, f"internal error: {bug!r}")
+            lost.__cause__ = bug
+            self._lost(url, lost, opened_at)
+
+    def _await_turn(self, url: str) -> bool:
+        """Wait out the back-off, then for the host's turn; False if closed."""
+        if not self._idle_until(self._not_before):
+            return False
+        gap = self._settings.reconnect.host_gap
+        if gap is None:
+            gap = self._venue.host_gap
+        host = urlsplit(url).hostname or ""
+        # A turn is taken when it has come: one who is closed meanwhile keeps no other.
+        turns = self._turns
+        while (turn := turns.take(host, gap, self._clock.monotonic())) is not None:
+            if not self._idle_until(turn):
+                return False
+        return True
+
+    def _idle_until(self, moment: float) -> bool:
+        while not self._closing:
+            self._do_work()
+            left = moment - self._clock.monotonic()
+            if left <= 0:
+                return True
+            self._network.wait(left)
+        return False
+
+    def _do_work(self) -> None:
+        # What the work itself submits is for the next turn: nobody holds the line up.
+        for _ in range(len(self._work)):
+            try:
+                work = self._work.popleft()
+            except IndexError:  # at the end, `submit` may have done it
+                return
+            if self._successor is None:
+                work()
+            else:
+                self._successor.submit(work)
+
+    def _new_waits(self) -> Iterator[float]:
+        policy = self._settings.reconnect
+        return backoff(policy.first, policy.cap, self._settings.rng)
+
+    # --- The conversation -----------------------------------------------------------
+
+    def _converse(self, transport: Transport, now: float, url: str) -> None:
+        budget = Budget(self._requests_per_hour, HOUR)
+        settings = self._settings
+        login = self._login(transport)
+        session: Session[Channel] = Session(
+            self._wire, settings.ping, settings.timeouts, budget, now, login
+        )
+        endpoint = public_endpoint(url)
+        talk = Conversation(self._context, transport, session, now, endpoint)
+        self.conversation = talk
+        try:
+            self._handler.opened(session, talk.link, now)
+            while not self._closing:
+                self._do_work()
+                talk.turn()
+            self._say_goodbye(transport)
+        except ConnectionLost as error:
+            # Without a word before it: else it would be tried again and again.
+            error.redact(session.clean)
+            if (refused := fatal(error, session.awaits_login, self._wire)) is not None:
+                self._handler.locked_out(refused, self._clock.monotonic())
+            raise
+        finally:
+            # The one store that withdraws everything that came over this connection.
+            talk.link.lost = True
+            self.counts.bytes += transport.bytes_received
+            self.conversation = None
+            transport.close()
+
+    def _login(self, transport: Transport) -> Login | None:
+        credentials = self._credentials
+        if credentials is None:
+            return None
+        # A login is good within 30 s of the exchange's clock, which need not be ours.
+        date = transport.server_date
+        ahead = 0.0 if date is None else date - self._clock.wall()
+
+        def text(wall: float) -> str:
+            return self._wire.login(credentials, wall + ahead)
+
+        secrets = [getattr(credentials, name) for name in credentials.__slots__]
+        return Login(text, self._settings.timeouts.retry_cap, secrets)
+
+    # --- The end --------------------------------------------------------------------
+
+    def _end_tap(self, url: str, error: OkexWSError | None) -> None:
+        if self._tap is not None:
+            self._tap.ended(public_endpoint(url), error)
+
+    def _tell_trouble(self, error: OkexWSError) -> None:
+        if not self._ended:
+            self.submit(lambda: self._handler.troubled(error))
+
+    def _say_goodbye(self, transport: Transport) -> None:
+        """Say goodbye as the protocol asks, in bounded time."""
+        transport.begin_close()
+        deadline = self._clock.monotonic() + self._settings.timeouts.goodbye
+        transport.finish_close(self._clock, deadline)
+
+    def _lost(self, url: str, error: OkexWSError, opened_at: float | None) -> None:
+        """Withdraw, say so, and choose when and where to try again."""
+        self._end_tap(url, None if self._closing else error)
+        if self._closing:
+            return
+        now = self._clock.monotonic()
+        self.counts.reconnects[cause_of(error)] += 1
+        if opened_at is None:
+            error.advice = self._venue.advice(self._endpoints.present)
+        self._handler.lost(error, now)
+        enough = self._settings.reconnect.healthy_after
+        healthy = opened_at is not None and now - opened_at >= enough
+        if healthy:
+            self._waits = self._new_waits()
+        self._outage_log.log_loss(public_endpoint(url), error, now)
+        self._handler.troubled(error)
+        self._endpoints.lost(healthy)
+        wish = error.retry_after if isinstance(error, HandshakeFailed) else None
+        wait = max(next(self._waits), min(wish or 0.0, MAX_RETRY_AFTER))
+        self._not_before = now + wait

@@ -1,0 +1,378 @@
+"""One connection of a feed, the channels that live on it, and who follows them.
+
+The `handler.Handler` of that connection: everything here is done on its thread, but
+for what the plan counts of it under its own lock.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Protocol
+
+from ..base.clock import Clock
+from ..base.errors import BookError, LoginRejected, OkexWSError, WireError
+from ..channels.base import Channel, DepthChannel
+from ..channels.book import BookChannel
+from ..delivery.view import View
+from ..history.worker import HistoryWorker, ask_book
+from ..model.items import PastBook, State
+from ..protocol.messages import SocketPath
+from ..session.session import Session
+from ..session.subscription_state import Phase, SubscriptionState
+from ..trust.verdict import Link
+from .connection import Connection
+from .handover import Handover
+
+
+class PoolControl(Protocol):
+    """The plan, as its routes see it."""
+
+    closed: bool
+    history_worker: HistoryWorker
+
+    def release(self, view: View) -> None:
+        """*view* failed: it wants nothing more, on any connection."""
+        ...
+
+    def forget(self, channel: Channel, group: ConnectionChannels) -> bool:
+        """Whether nobody wants *channel* any more; then the plan forgot it too."""
+        ...
+
+    def left(self, view: View) -> None:
+        """*view* has left one of its connections."""
+        ...
+
+    def wanted(self, group: ConnectionChannels) -> list[Channel]:
+        """The channels that live on *group*, the refused ones apart."""
+        ...
+
+    def retire(self, group: ConnectionChannels, error: OkexWSError) -> None:
+        """Nothing can be had over *group*, for this reason."""
+        ...
+
+    def start_handover(self, group: ConnectionChannels) -> None:
+        """*group* will end soon: have another one take over, without a gap."""
+        ...
+
+    def cancel_handover(self, group: ConnectionChannels) -> None:
+        """*group* is gone before another one could take over."""
+        ...
+
+
+class ConnectionChannels:
+    """The channels of one connection; it is what the connection reports to."""
+
+    connection: Connection
+
+    def __init__(self, pool: PoolControl, path: SocketPath, clock: Clock) -> None:
+        self.path = path
+        # The plan's, under its lock: what lives here, how many deep books are among
+        # it, and why nothing can be had here, if so.
+        self.channels: dict[str, Channel] = {}
+        self.depths = 0
+        self.error: OkexWSError | None = None
+        # Who takes over, or from whom; and who did.
+        self.handover: Handover | None = None
+        self.successor: ConnectionChannels | None = None
+        self._pool = pool
+        self._clock = clock
+        self._views: tuple[View, ...] = ()
+        # Of these the few that have limits, or a past: to no other does time matter.
+        self._limited: tuple[View, ...] = ()
+
+    # --- Coming and going -----------------------------------------------------------
+
+    def join(self, view: View, channels: Sequence[Channel]) -> None:
+        """*view* wants *channels*, which live here."""
+        if self.successor is not None:
+            self.successor.join(view, channels)
+            return
+        now = self._clock.monotonic()
+        if view.ended:
+            # Refused or closed meanwhile: it may have left before it came.
+            view.tell(now)
+            return
+        self._hold((*self._views, view))
+        for channel in channels:
+            channel.followers = (*channel.followers, view)
+            view.arrived(channel, self.connection.submit)
+            if self.error is not None:
+                self.rejected(channel.name, self.error, now)
+            elif channel.error is not None:
+                self._refuse(view, channel, channel.error, now)
+            else:
+                self._want(channel, now)
+        view.tell(now)
+        view.wake()
+
+    def leave(self, view: View, channels: Sequence[Channel]) -> None:
+        """*view* wants *channels* no more; those that nobody else wants are left."""
+        if self.successor is not None:
+            self.successor.leave(view, channels)
+            return
+        view.tell(self._clock.monotonic())
+        self._hold(tuple(other for other in self._views if other is not view))
+        talk = self.connection.conversation
+        for channel in channels:
+            channel.followers = tuple(f for f in channel.followers if f is not view)
+            if self._pool.forget(channel, self) and talk is not None:
+                self._drop(talk.session, channel)
+        self._pool.left(view)
+
+    def _hold(self, views: tuple[View, ...]) -> None:
+        self._views = views
+        self._limited = tuple(view for view in views if view.timed)
+
+    def _want(self, channel: Channel, now: float) -> None:
+        talk = self.connection.conversation
+        if talk is None:
+            return
+        subscription = talk.session.subscriptions.get(channel.name)
+        if (
+            subscription is not None
+            and subscription.target is channel
+            and subscription.wanted
+        ):
+            return
+        if subscription is not None and subscription.phase is Phase.FLOWING:
+            # Nobody wanted it any more, but the exchange was not told yet.
+            channel.copy_state(subscription.target)
+            subscription.target = channel
+            self._ask(talk.session, channel, now)
+            return
+        channel.opened(talk.link, now)
+        subscription = self._ask(talk.session, channel, now)
+        if subscription.acknowledged:
+            channel.subscribed(talk.link, now)
+
+    @staticmethod
+    def _drop(session: Session[Channel], channel: Channel) -> None:
+        subscription: SubscriptionState[Channel] | None = session.subscriptions.get(
+            channel.name
+        )
+        if subscription is not None and subscription.target is channel:
+            session.drop(channel.name)
+
+    # --- What the connection says ---------------------------------------------------
+
+    def opened(self, session: Session[Channel], link: Link, now: float) -> None:
+        """See `handler.Handler`."""
+        for channel in self._wanted():
+            channel.opened(link, now)
+            self._ask(session, channel, now)
+
+    def _ask(
+        self, session: Session[Channel], channel: Channel, now: float
+    ) -> SubscriptionState[Channel]:
+        self._serve(channel)
+        needs_snapshot, incremental = channel.needs_snapshot, channel.incremental
+        return session.want(channel.name, channel, needs_snapshot, now, incremental)
+
+    def _serve(self, channel: Channel) -> None:
+        """What *channel* has fetched comes to this connection."""
+        if isinstance(channel, BookChannel):
+            channel.fetch = partial(self._fetch_book, channel)
+
+    def _fetch_book(self, channel: BookChannel, wait: float) -> bool:
+        """Have the book fetched that the stream did not begin with, if it can be."""
+        talk = self.connection.conversation
+        if talk is None or not self._pool.history_worker.in_use:
+            return False
+
+        def came(book: PastBook | Exception) -> None:
+            self.connection.submit(lambda: talk.fetched(channel, book))
+
+        question = partial(ask_book, channel.instrument_id, channel.levels)
+        self._pool.history_worker.ask(question, came, wait)
+        return True
+
+    def _wanted(self) -> list[Channel]:
+        handover = self.handover
+        if handover is not None and handover.new is self:
+            return handover.make_standbys(self._wanted_of_old(handover))
+        if handover is not None and handover.released:
+            return []  # they are the other one's by now
+        return [c for c in self._pool.wanted(self) if c.followers]
+
+    def _wanted_of_old(self, handover: Handover) -> list[Channel]:
+        return [c for c in self._pool.wanted(handover.old) if c.followers]
+
+    def acknowledged(self, channel: str, link: Link, now: float) -> None:
+        """See `handler.Handler`."""
+        target = self.channels.get(channel)
+        if target is not None:
+            target.subscribed(link, now)
+            for view in self._following(target):
+                view.wake()
+
+    def unsubscribed(self, channel: str, link: Link, now: float) -> None:
+        """See `handler.Handler`."""
+        target = self.channels.get(channel)
+        if target is not None:
+            target.opened(link, now)
+
+    def _following(self, channel: Channel) -> list[View]:
+        # A view that failed, or was closed, may not have left yet.
+        return [v for v in channel.followers if isinstance(v, View) and not v.ended]
+
+    def rejected(self, channel: str, error: OkexWSError, now: float) -> None:
+        """See `handler.Handler`."""
+        target = self.channels.get(channel)
+        handover = self.handover
+        is_standby = handover is not None and handover.new is self
+        # One that nobody joined yet was not asked for: the refusal is of another.
+        if target is not None and (target.followers or is_standby):
+            target.refused(error)
+            for view in self._following(target):
+                self._refuse(view, target, error, now)
+
+    def _refuse(
+        self, view: View, channel: Channel, error: OkexWSError, now: float
+    ) -> None:
+        """A channel of *view* is refused; the view with it, if its depth or last."""
+        view.trouble(error)
+        alive = [c for c in view.channels.values() if c.error is None]
+        if isinstance(channel, DepthChannel):
+            alive = [c for c in alive if isinstance(c, DepthChannel)]
+        if not alive:
+            view.fail(error, now)
+            self._pool.release(view)
+        view.tell(now)
+        view.wake()
+
+    def locked_out(self, error: LoginRejected, now: float) -> None:
+        """See `handler.Handler`."""
+        self._pool.retire(self, error)
+        for name in list(self.channels):
+            self.rejected(name, error, now)
+
+    def lapsed(self) -> None:
+        """See `handler.Handler`."""
+        for channel in self._wanted():
+            channel.lapsed()
+
+    def renewed(self) -> None:
+        """See `handler.Handler`."""
+        for channel in self._wanted():
+            channel.renewed()
+
+    def look_again(self, now: float) -> None:
+        """See `handler.Handler`."""
+        for view in self._views:
+            view.tell(now)
+            view.wake()
+        if self.handover is not None:
+            self._further(self.handover, now)
+
+    def _further(self, handover: Handover, now: float) -> None:
+        """A pong came: see how far another connection is with taking over."""
+        talk = self.connection.conversation
+        if talk is None:
+            return
+        if handover.old is self:
+            handover.prove(talk.link)
+            return
+        for standby in self._wanted():
+            if (
+                standby.name not in talk.session.subscriptions
+            ):  # it came after the opening
+                standby.opened(talk.link, now)
+                self._ask(talk.session, standby, now)
+        wanted = self._wanted_of_old(handover)
+        for name in self.channels.keys() - {channel.name for channel in wanted}:
+            talk.session.drop(name)  # it left after that
+            del self.channels[name]
+        handover.look(wanted, talk.link, now)
+
+    def take_over(self, standbys: Mapping[str, Channel], handover: Handover) -> None:
+        """Have the channels go on that came from another route, as their *standbys*."""
+        now, talk = self._clock.monotonic(), self.connection.conversation
+        self._hold(handover.views)
+        for name, channel in list(self.channels.items()):
+            standby = standbys.get(name)
+            if standby is not None and standby.error is not None:
+                self.rejected(name, standby.error, now)
+                continue
+            self._serve(channel)
+            for view in self._following(channel):
+                view.arrived(channel, self.connection.submit)
+            if standby is not None and channel.error is None:
+                channel.switch_to(standby, handover.proves(name))
+            if talk is not None and name in talk.session.subscriptions:
+                talk.session.subscriptions[name].target = channel
+            elif talk is not None and channel.followers and channel.error is None:
+                self._want(channel, now)
+        for name in standbys.keys() - self.channels.keys():
+            if talk is not None:
+                talk.session.drop(name)
+        self.look_again(now)
+
+    def release_views(self) -> tuple[View, ...]:
+        """Hold nobody any more; those it held."""
+        views, self._views, self._limited = self._views, (), ()
+        return views
+
+    def ending(self) -> None:
+        """See `handler.Handler`."""
+        try:
+            self._pool.start_handover(self)
+        except (OSError, RuntimeError) as error:
+            self.troubled(OkexWSError(f"no connection to take over: {error}"))
+
+    def overdue(self, now: float) -> list[tuple[str, float]]:
+        """See `handler.Handler`."""
+        return [
+            (channel.name, channel.shown.received)
+            for channel in self._wanted()
+            if channel.shown.state is State.LIVE and now >= channel.shown.overdue
+        ]
+
+    def due(self) -> float:
+        """See `handler.Handler`."""
+        due = math.inf
+        if self._limited:
+            due = min(view.due() for view in self._limited)
+        if self.handover is not None:
+            due = min(due, self.handover.due(self))
+        return due
+
+    def unreadable(self, error: WireError | BookError, now: float) -> None:
+        """See `handler.Handler`."""
+        for channel in self._wanted():
+            if error.channel is None or error.channel == channel.name:
+                channel.invalidated(str(error), now)
+
+    def troubled(self, error: OkexWSError) -> None:
+        """See `handler.Handler`."""
+        channel = self.channels.get(getattr(error, "channel", None) or "")
+        # What happened to one channel is told to those who follow it.
+        for view in self._held() if channel is None else self._following(channel):
+            view.trouble(error)
+
+    def _held(self) -> tuple[View, ...]:
+        return self._views or (() if self.handover is None else self.handover.views)
+
+    def lost(self, error: OkexWSError, now: float) -> None:
+        """See `handler.Handler`."""
+        if self.handover is not None and self._is_covered(self.handover):
+            return
+        for channel in self._wanted():
+            channel.lost(str(error), now)
+
+    def _is_covered(self, handover: Handover) -> bool:
+        """Whether another connection takes over at this very moment."""
+        if handover.new is self:
+            handover.standby_lost()
+            return False
+        if handover.lost():
+            return True
+        self._pool.cancel_handover(self)
+        return False
+
+    def ended(self, now: float) -> None:
+        """See `handler.Handler`."""
+        for view in self._views if self._pool.closed else ():
+            view.closed = True
+            view.tell(now)

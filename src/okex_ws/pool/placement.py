@@ -1,0 +1,127 @@
+"""Which wire channel lives on which connection. Under the lock of its plan, always."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+from ..channels.base import Channel, DepthChannel
+from ..channels.series import KINDS
+from ..model.venues import Venue
+from ..protocol.interface import WireProtocol
+from ..protocol.messages import ChannelName, SocketPath
+from .connection_channels import ConnectionChannels
+
+# How much later than documented ("about every 60 s") an idle book may be repeated: as
+# long as a lease lasts.
+REPEAT_GRACE = 15.0
+
+
+class PlacedChannel(NamedTuple):
+    """A channel, and where it lives."""
+
+    channel: Channel
+    group: ConnectionChannels
+
+
+class Placement:
+    """The routes of a feed, and the channels that sit there.
+
+    A channel lives on one connection. One more is opened, by *make_group*, when a
+    channel has another path, or when those of its path carry as many as the venue
+    advises.
+    """
+
+    def __init__(
+        self,
+        venue: Venue,
+        wire: WireProtocol,
+        make_group: Callable[[SocketPath, str], ConnectionChannels],
+    ) -> None:
+        self._venue = venue
+        self._wire = wire
+        self._make_group = make_group
+        self._placed: dict[str, PlacedChannel] = {}
+        self.groups: tuple[ConnectionChannels, ...] = ()
+        # Those that are followed, or were and are not forgotten yet.
+        self.living: dict[Channel, None] = {}
+
+    def take(self, names: Mapping[str, ChannelName]) -> dict[str, PlacedChannel]:
+        """A seat for each, or nothing has changed."""
+        groups, placed_channels, living = (
+            self.groups,
+            dict(self._placed),
+            dict(self.living),
+        )
+        there = [(group, dict(group.channels), group.depths) for group in groups]
+        try:
+            return {topic: self._placed_channel(name) for topic, name in names.items()}
+        except BaseException:
+            for group in self.groups:
+                if group not in groups:
+                    group.connection.discard()
+            self.groups, self._placed, self.living = groups, placed_channels, living
+            for group, channels, depths in there:
+                group.channels, group.depths = channels, depths
+            raise
+
+    def _placed_channel(self, name: ChannelName) -> PlacedChannel:
+        """The channel of that name that is known, unless it cannot be had there."""
+        placed = self._placed.get(name.key)
+        if placed is None or placed.channel.error or placed.group.error:
+            group = self._place(name.key)
+            placed = PlacedChannel(self.make_channel(name), group)
+            self._placed[name.key], self.living[placed.channel] = placed, None
+            if name.key not in group.channels:
+                group.depths += self._wire.is_deep(name.key)
+            group.channels[name.key] = placed.channel
+        return placed
+
+    def make_channel(self, name: ChannelName) -> Channel:
+        """A channel of that name, which sits nowhere."""
+        channel = KINDS[name.kind](self._wire, name)
+        if isinstance(channel, DepthChannel) and self._venue.idle_repeat is not None:
+            channel.repeats_within = self._venue.idle_repeat + REPEAT_GRACE
+        return channel
+
+    def _place(self, key: str) -> ConnectionChannels:
+        """A connection that has room for one more channel."""
+        path, deep = self._wire.path(key), self._wire.is_deep(key)
+        for group in self.groups:
+            if group.path == path and self._has_room(group, deep):
+                return group
+        group = self._make_group(path, key)
+        self.groups = (*self.groups, group)
+        return group
+
+    def _has_room(self, group: ConnectionChannels, deep: bool) -> bool:
+        most = self._venue.channels_per_connection
+        if most is not None and len(group.channels) >= most:
+            return False
+        return not deep or group.depths < self._venue.depths_per_connection
+
+    def leave(self, channel: Channel, group: ConnectionChannels) -> bool:
+        """*channel* sits nowhere any more; False if it did not before."""
+        name = channel.name
+        if name in self._placed and self._placed[name].channel is channel:
+            del self._placed[name]
+        if group.channels.get(name) is channel:
+            del group.channels[name]
+            group.depths -= self._wire.is_deep(name)
+        return self.living.pop(channel, self) is None
+
+    def close(self, *gone: ConnectionChannels) -> None:
+        """Nobody is to be seated on these any more."""
+        self.groups = tuple(group for group in self.groups if group not in gone)
+
+    def replace(
+        self, old: ConnectionChannels, new: ConnectionChannels
+    ) -> Mapping[str, Channel]:
+        """Have all of *old* sit on *new*; the channels that *new* had by itself."""
+        own, new.channels, new.depths = new.channels, old.channels, old.depths
+        old.channels, old.depths = {}, 0
+        self.groups = tuple(new if each is old else each for each in self.groups)
+        for key, placed in self._placed.items():
+            if placed.group is old:
+                self._placed[key] = placed._replace(group=new)
+        return own

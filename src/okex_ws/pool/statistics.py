@@ -1,0 +1,103 @@
+"""What a feed, or one subscription of it, counted: put together when asked for."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields, replace
+from typing import Any
+
+from ..base.clock import utc
+from ..base.counts import Counts
+from ..channels.base import Channel
+from ..delivery.view import View
+from ..model.items import Stats
+from .connection import Connection
+
+_SKIPPED = "skipped "
+
+
+def collect_stats(
+    connections: Iterable[Connection],
+    views: Sequence[View],
+    past: Counter[str],
+    before: Counts,
+    channels: Iterable[Channel] | None = None,
+) -> Stats:
+    """The counts of *connections* and *views*, and of those that are no more.
+
+    *channels* are those of the *views*, unless they are given.
+    """
+    mine = Counter(past)
+    if channels is None:
+        channels = {id(c): c for v in views for c in v.channels.values()}.values()
+    for view in views:
+        mine += view.counts()
+    for channel in channels:
+        # A copy: its own thread may count at this very moment.
+        mine += Counter(dict(channel.counts))
+    counts, open_bytes, pongs, trips = Counts(), 0, [], []
+    counts.absorb(before)
+    for connection in connections:
+        one, talk = connection.counts, connection.conversation
+        counts.absorb(one)
+        open_bytes += talk.transport.bytes_received if talk is not None else 0
+        if one.last_pong is not None and one.round_trip is not None:
+            pongs.append(one.last_pong)
+            trips.append(one.round_trip)
+    return Stats(
+        messages=counts.messages,
+        bytes=counts.bytes + open_bytes,
+        reconnects=dict(counts.reconnects),
+        resyncs=mine["resyncs"],
+        gaps=mine["gaps"],
+        mismatches=mine["mismatches"],
+        dropped=dict(counts.dropped),
+        skipped={
+            kind[len(_SKIPPED) :]: count
+            for kind, count in mine.items()
+            if kind.startswith(_SKIPPED)
+        },
+        callback_errors=mine["callback_errors"],
+        callback_stalls=mine["callback_stalls"],
+        # Of several connections, what is worst.
+        last_pong=utc(min(pongs)) if pongs else None,
+        ping_round_trip=max(trips) if trips else None,
+    )
+
+
+def add(one: Stats, other: Stats) -> Stats:
+    """The counts of both; of a pong those of *other*, if there are any."""
+    sums: dict[str, Any] = {}
+    for field in fields(Stats):
+        mine, its = getattr(one, field.name), getattr(other, field.name)
+        if isinstance(mine, int):
+            sums[field.name] = mine + its
+        elif isinstance(mine, Mapping):
+            sums[field.name] = dict(Counter(mine) + Counter(its))
+        else:
+            sums[field.name] = mine if its is None else its
+    return Stats(**sums)
+
+
+def of_subscription(stats: Stats) -> Stats:
+    """What of *stats* is a subscription's own, and not its connections'."""
+    return replace(stats, **_OF_CONNECTIONS)
+
+
+def of_connections(stats: Stats) -> Stats:
+    """What of *stats* is its connections', and not of one of the subscriptions."""
+    return Stats(**{name: getattr(stats, name) for name in _OF_CONNECTIONS})
+
+
+_OF_CONNECTIONS: dict[str, Any] = {
+    name: getattr(Stats(), name)
+    for name in (
+        "messages",
+        "bytes",
+        "reconnects",
+        "dropped",
+        "last_pong",
+        "ping_round_trip",
+    )
+}

@@ -1,0 +1,267 @@
+"""What a channel is called: by the library, by v3 and by v5, in one table.
+
+The library's own name, the topic, is v3's wherever v3 has the thing. At every venue a
+user may write any of the three; a venue that has no such channel says so.
+
+On the wire a channel of v3 is a string and is its own key. One of v5 is an object: its
+key is ``'books5:BTC-USDT'`` where it has an ``instId`` alone, its bare name where it
+has nothing, and else ``'orders:instFamily=BTC-USD,instType=SWAP'``, sorted by name.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import NamedTuple
+from urllib.parse import quote, unquote
+
+from ..model.venues import MARKETS, nearest
+
+_TRADED = tuple(market for market in MARKETS if market != "index")
+_DERIVATIVES = ("futures", "swap", "option")
+# The longest recorded value has 24 characters.
+_MAX_VALUE = 256
+
+
+class ChannelSpec(NamedTuple):
+    """One thing that is published of an instrument, and who calls it what.
+
+    *kind* is what its items are, *markets* those that have it, *v3_markets* those that
+    have it under v3, if not the same. *by_type* is whether v5 wants the type of the
+    instrument beside its id. *levels* is how many a side a depth or a book has.
+    """
+
+    topic: str
+    kind: str
+    v3: str | None
+    v5: str | None
+    markets: tuple[str, ...] = _TRADED
+    v3_markets: tuple[str, ...] | None = None
+    by_type: bool = False
+    levels: int = 0
+
+    def of(self, protocol: str, market: str = "") -> str | None:
+        """The name under *protocol*, if it has the thing; v5 has others for indices."""
+        if protocol == "v3":
+            return self.v3
+        return f"index-{self.v5}" if market == "index" else self.v5
+
+    def on(self, protocol: str) -> tuple[str, ...]:
+        """The markets that have it under *protocol*."""
+        return self.v3_markets or self.markets if protocol == "v3" else self.markets
+
+
+# Seconds of v3's bars and v5's name for each (a day of v3 begins at 00:00 UTC+8, as
+# v5's "1D" does); what v5 has beside them, and what it has at UTC too. Only what is
+# traded has bars of a second.
+_BARS = (
+    *((60, "1m"), (180, "3m"), (300, "5m"), (900, "15m"), (1800, "30m")),
+    *((3600, "1H"), (7200, "2H"), (14400, "4H"), (21600, "6H"), (43200, "12H")),
+    *((86400, "1D"), (604800, "1W")),
+)
+_MORE_BARS = ("2D", "3D", "5D", "1M", "3M", "6M", "1Y")
+_UTC_BARS = ("6H", "12H", "1D", "2D", "3D", "5D", "1W", "1M", "3M", "1Y")
+
+
+def _candles() -> list[ChannelSpec]:
+    bars = [*_MORE_BARS, *(f"{bar}utc" for bar in _UTC_BARS)]
+    own = [f"candle{bar}" for bar in bars]
+    marks = [f"mark-price-candle{bar}" for bar in (*(bar for _, bar in _BARS), *bars)]
+    both = [(f"candle{seconds}s", f"candle{bar}") for seconds, bar in _BARS]
+    return [
+        *(ChannelSpec(v3, "candle", v3, v5, MARKETS) for v3, v5 in both),
+        *(ChannelSpec(name, "candle", None, name, MARKETS) for name in own),
+        *(ChannelSpec(name, "candle", None, name) for name in ("candle1s", *marks)),
+    ]
+
+
+KNOWN: dict[str, ChannelSpec] = {
+    known.topic: known
+    for known in (
+        ChannelSpec("depth5", "depth", "depth5", "books5", levels=5),
+        ChannelSpec("bbo-tbt", "depth", None, "bbo-tbt", levels=1),
+        ChannelSpec("depth", "book", "depth", "books", levels=400),
+        ChannelSpec("depth_l2_tbt", "book", "depth_l2_tbt", "books-l2-tbt", levels=400),
+        ChannelSpec("books50-l2-tbt", "book", None, "books50-l2-tbt", levels=50),
+        ChannelSpec("books-rpi", "book", None, "books-rpi", levels=400),
+        ChannelSpec("trade", "trade", "trade", "trades"),
+        ChannelSpec("trades-all", "trade", None, "trades-all"),
+        ChannelSpec("ticker", "ticker", "ticker", "tickers", MARKETS),
+        ChannelSpec(
+            "funding_rate", "funding", "funding_rate", "funding-rate", ("swap",)
+        ),
+        ChannelSpec(
+            "mark_price",
+            "data",
+            "mark_price",
+            "mark-price",
+            v3_markets=("futures", "swap"),
+        ),
+        ChannelSpec(
+            "price_range",
+            "data",
+            "price_range",
+            "price-limit",
+            v3_markets=("futures", "swap"),
+        ),
+        ChannelSpec(
+            "estimated_price",
+            "data",
+            "estimated_price",
+            "estimated-price",
+            _DERIVATIVES,
+            v3_markets=("futures",),
+            by_type=True,
+        ),
+        ChannelSpec("open-interest", "data", None, "open-interest", _DERIVATIVES),
+        ChannelSpec(
+            "option-trades", "data", None, "option-trades", ("option",), None, True
+        ),
+        *_candles(),
+    )
+}
+# Every name of each of them.
+ALIASES: dict[str, str] = {
+    name: known.topic
+    for known in KNOWN.values()
+    for name in (known.topic, known.v3, known.v5)
+    if name is not None
+}
+# v5's names for the same of an index.
+INDEX_ALIASES: dict[str, str] = {
+    f"index-{known.v5}": known.topic
+    for known in KNOWN.values()
+    if "index" in known.markets
+}
+
+# Whole books, of 50 levels and more, by either protocol's name of them.
+BOOKS = frozenset(
+    name
+    for known in KNOWN.values()
+    for name in (known.v3, known.v5)
+    if known.kind == "book" and name is not None
+)
+# What v5 asks for the fast ones, since 2022-05-05, beside a login.
+GATED = {"books-l2-tbt": "VIP5", "books50-l2-tbt": "VIP4"}
+# Channels that are not about one instrument.
+_WHOLESALE = frozenset(
+    (
+        *("instruments", "status", "summary", "opt-summary", "liquidation-orders"),
+        *("adl-warning", "public-block-trades", "public-struc-block-trades"),
+        *("block-tickers", "economic-calendar"),
+    )
+)
+V3_PRIVATE = frozenset(("account", "margin_account", "position", "order", "order_algo"))
+V5_PRIVATE = frozenset(
+    (
+        *("account", "positions", "balance_and_position", "orders", "fills"),
+        *("account-greeks", "liquidation-warning", "position-risk"),
+    )
+)
+# Those of v5 that want a login on the path /business. The calendar is public, but for
+# the fee tier VIP1 only.
+PRIVATE_BUSINESS = re.compile(
+    r"orders-algo|algo-advance|grid-[\w-]+|algo-recurring-buy|deposit-info"
+    r"|withdrawal-info|sprd-orders|sprd-trades|rfqs|quotes|struc-block-trades"
+    r"|copytrading-lead-notification|economic-calendar"
+)
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+_PARAMETER = re.compile(r"[A-Za-z][A-Za-z0-9]{0,31}")
+
+
+def find(name: object, protocol: str) -> ChannelSpec:
+    """What a user calls *name*, if *protocol* has it for one instrument."""
+    checked = check_name(name)
+    topic = ALIASES.get(checked)
+    if topic is None:
+        raise ValueError(_why_not(checked, protocol))
+    if KNOWN[topic].of(protocol) is None:
+        raise ValueError(f"{protocol} has no channel {name!r}")
+    return KNOWN[topic]
+
+
+def check_name(name: object) -> str:
+    """*name*, or ``TypeError`` or ``ValueError`` for what is no name at all."""
+    if not isinstance(name, str):
+        # Not its repr: what a peer sent may be as deep as it likes.
+        raise TypeError(f"a channel is a name, not {type(name).__name__}")
+    if not _NAME.fullmatch(name):
+        raise ValueError(f"{name!r:.80} is no name of a channel")
+    return name
+
+
+def check_market(known: ChannelSpec, protocol: str, market: str) -> None:
+    """``ValueError`` if *market* has no such channel."""
+    markets = known.on(protocol)
+    if market not in markets:
+        has = " and ".join(map(repr, markets))
+        raise ValueError(
+            f"market {market!r} has no channel {known.topic!r} under {protocol}:"
+            f" it is one of {has}"
+        )
+
+
+def _why_not(name: str, protocol: str) -> str:
+    if name in INDEX_ALIASES:
+        return f"{name!r} is channel {INDEX_ALIASES[name]!r} of market 'index'"
+    if name in _WHOLESALE or (name.startswith("sprd-") and not is_private(name)):
+        return (
+            f"channel {name!r} is not about one instrument: RawSubscription carries it"
+        )
+    if is_private(name):
+        return (
+            f"channel {name!r} is private: RawSubscription carries it, on a feed with"
+            " credentials"
+        )
+    known = [a for a, topic in ALIASES.items() if KNOWN[topic].of(protocol)]
+    common = "'depth5', 'depth', 'trade', 'ticker', 'candle60s', 'funding_rate'"
+    return (
+        f"unknown channel {name!r}{nearest(name, known)}; known are {common},"
+        " 'mark_price', ..."
+    )
+
+
+def is_private(name: str) -> bool:
+    """Whether a channel called *name* needs a login under either protocol."""
+    if name in V3_PRIVATE or name in V5_PRIVATE:
+        return True
+    return PRIVATE_BUSINESS.fullmatch(name) is not None
+
+
+# --- Keys of v5 ---------------------------------------------------------------------
+
+
+def key_of(argument: Mapping[str, str]) -> str:
+    """The key of a channel's object; `argument_of` is its inverse.
+
+    ``ValueError`` or ``TypeError`` for what names no channel.
+    """
+    rest = dict(argument)
+    channel = check_name(rest.pop("channel", None))
+    for name, value in rest.items():
+        if not isinstance(name, str) or not isinstance(value, str):
+            raise TypeError(f"a channel has only str, not {type(value).__name__}")
+        if not _PARAMETER.fullmatch(name) or len(value) > _MAX_VALUE:
+            raise ValueError(f"a channel cannot have {name!r:.80}: {value!r:.80}")
+    if not rest:
+        return channel
+    if rest.keys() == {"instId"}:
+        return f"{channel}:{_escape(rest['instId'])}"
+    pairs = (f"{name}={_escape(value)}" for name, value in sorted(rest.items()))
+    return f"{channel}:{','.join(pairs)}"
+
+
+def argument_of(key: str) -> dict[str, str]:
+    """The object on the wire of a channel with this key."""
+    channel, colon, rest = key.partition(":")
+    if not colon:
+        return {"channel": channel}
+    if "=" not in rest:
+        return {"channel": channel, "instId": unquote(rest)}
+    pairs = (part.partition("=") for part in rest.split(","))
+    return {"channel": channel, **{name: unquote(value) for name, _, value in pairs}}
+
+
+def _escape(text: str) -> str:
+    # What an id is made of stays as it is; a separator of the key never does.
+    return quote(text, safe="")

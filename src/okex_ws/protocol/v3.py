@@ -1,0 +1,377 @@
+"""OKEX v3: bytes to vocabulary and back. Pure, and total over hostile bytes.
+
+Every server message is a binary frame that holds one complete raw deflate stream; a
+text frame is taken as it is, since whether v3 ever sent one is not known. Every JSON
+number is read as the characters it was written in, so that the books of 2018 and 2019,
+whose levels were numbers, keep the exchange's own ``3690.10`` like all later ones.
+
+Whatever a peer sends, `V3.decode` and the readers raise `WireError` or nothing.
+"""
+
+from __future__ import annotations
+
+import re
+import zlib
+from functools import lru_cache
+from typing import Any
+
+from ..base.errors import WireError
+from ..model.credentials import Credentials
+from ..model.numbers import quote
+from ..model.venues import MARKETS, market_of
+from .catalogue import KNOWN, V3_PRIVATE, ChannelSpec
+from .common import MAX_MESSAGE, UNREADABLE, ProtocolBase, group, load, reading, to_json
+from .messages import (
+    NO_DEPTH,
+    BookData,
+    CandleData,
+    ChannelName,
+    DepthData,
+    FundingData,
+    LoggedIn,
+    Message,
+    Pong,
+    Push,
+    Refused,
+    SocketPath,
+    Subscribed,
+    TickerData,
+    TradeData,
+    Unknown,
+    Unsubscribed,
+    push,
+)
+from .values import book, candle, given, iso_ms, signed, snapshot, ticker, trade
+
+# The largest message recorded is 19,003 bytes, a book of 400 and 271 levels.
+MAX_INFLATED = 4 * 1024 * 1024
+
+
+def deflate(data: bytes) -> bytes:
+    """*data* as the exchange packs it: one raw-deflate stream, without a header."""
+    packer = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    return packer.compress(data) + packer.flush()
+
+
+_KNOWN = {known.v3: known for known in KNOWN.values() if known.v3 is not None}
+# The documented tables, and what a channel of each is about.
+_ABOUT = (
+    dict.fromkeys(
+        (f"{market}/{topic}" for market in MARKETS for topic in (*_KNOWN, *V3_PRIVATE)),
+        "instrument_id",
+    )
+    | {"spot/account": "currency", "futures/account": "key"}
+    | {
+        f"option/{topic}": "underlying"
+        for topic in ("summary", "instruments", "position", "account", "order")
+    }
+    | {"futures/instruments": "", "system/status": ""}
+)
+# A variant of March 2021, and the table that it stands for.
+_VARIANTS = {"option/trades": "option/trade"}
+# Names are kept by the thousand, and none is longer than what could be asked for.
+_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+_TABLE = re.compile(rf"({'|'.join(MARKETS)}|system)/[a-z0-9_]{{1,32}}")
+_CHANNEL = re.compile(rf"{_TABLE.pattern}(:{_ID.pattern})?")
+# A dot or a colon ends a name only where no word character follows: an option's strike
+# may be 8.00, and "spot/ticker" is not named by "spot/ticker:BTC-USDT".
+_SAID = re.compile(
+    r"(?<![\w/:.-])[a-z]{1,16}/[a-z0-9_]{1,32}"
+    r"(?::[A-Za-z0-9_-]{1,64}(?:\.[A-Za-z0-9_-]{1,64}){0,4})?(?![\w-]|[./:]\w)"
+)
+_WHOLE = {"partial": True, "update": False}
+_ACTIONS = (None, *_WHOLE)
+# v3 gives no code with a login that failed; this is its code for that.
+_LOGIN_FAILURE = 30027
+
+_TICKER = (
+    *("last_qty", "best_bid", "best_bid_size", "best_ask", "best_ask_size"),
+    *("open_24h", "high_24h", "low_24h"),
+)
+# Spot names its volumes by currency.
+_SPOT_TICKER = (*_TICKER, "base_volume_24h", "quote_volume_24h")
+_OTHER_TICKER = (*_TICKER, "volume_24h", "volume_token_24h")
+
+
+class V3(ProtocolBase):
+    """OKEX v3, and OKJ's v3 of today. Stateless: one instance, `PROTOCOL`, does.
+
+    A channel's key is the wire's own name, ``'futures/depth5:BTC-USD-190517'``.
+    """
+
+    name = "v3"
+    # The documentation's limit; the server of 2021 enforced 65,536.
+    max_request = 4096
+    # Too frequent, internal error, a timestamp that expired.
+    transient = frozenset(("30026", "30043", "30008"))
+    repeated_login = frozenset(("30042",))
+
+    # --- What things are called -----------------------------------------------------
+
+    def _known_as(self, name: str) -> ChannelSpec | None:
+        return _KNOWN.get(name)
+
+    def _key(
+        self, name: str, market: str, instrument_id: str, by_type: bool = False
+    ) -> str:
+        return f"{market}/{name}:{instrument_id}"
+
+    def _own_name(self, channel: str) -> str:
+        return channel.partition(":")[0].partition("/")[2]
+
+    def raw(self, argument: object) -> ChannelName:
+        """The channel that is the *argument* of a subscribe request, as decoded data.
+
+        The wire's own name: ``'spot/order:BTC-USDT'``, ``'system/status'``.
+        """
+        if not isinstance(argument, str):
+            raise TypeError(f"a channel of v3 is a name, got {argument!r:.80}")
+        if not _CHANNEL.fullmatch(argument):
+            raise ValueError(
+                f"{argument!r:.80} is no channel of v3, like 'spot/order:BTC-USDT' or"
+                " 'system/status'"
+            )
+        table, _, about = argument.partition(":")
+        by_instrument = _ABOUT.get(table, "instrument_id") == "instrument_id"
+        instrument_id = about if by_instrument else ""
+        return self._raw(argument, self._own_name(argument), instrument_id, bool(about))
+
+    def path(self, channel: str) -> SocketPath:
+        """One socket for all; what is private gets one of its own, and logs in."""
+        return SocketPath(login=self._own_name(channel) in V3_PRIVATE)
+
+    def url(self, endpoint: str, path: SocketPath) -> str:
+        """The endpoint, which is the whole URL."""
+        return endpoint
+
+    # --- What is asked --------------------------------------------------------------
+
+    def _argument(self, channel: str) -> object:
+        return channel
+
+    def login(self, credentials: Credentials, now: float) -> str:
+        """The text of a login: four positional arguments, milliseconds in the third."""
+        timestamp = f"{now:.3f}"
+        arguments = [
+            credentials.api_key,
+            credentials.passphrase,
+            timestamp,
+            credentials.sign(timestamp),
+        ]
+        return to_json({"op": "login", "args": arguments})
+
+    def mentioned(self, message: str) -> tuple[str, ...]:
+        """The channels that an error's text names as whole words."""
+        return tuple(dict.fromkeys(_SAID.findall(message[:MAX_MESSAGE])))
+
+    def announces_end(self, code: str) -> bool:
+        """It has no notices."""
+        return False
+
+    def ends_login(self, code: int | None) -> bool:
+        """None is known: 4001 is "no data received in 30s"."""
+        return False
+
+    def unpack(self, payload: bytes, binary: bool) -> bytes:
+        """What the one deflate stream holds that a binary payload is."""
+        if not binary:
+            return payload
+        stream = zlib.decompressobj(-zlib.MAX_WBITS)
+        try:
+            # One byte more than allowed, so that a full buffer always means too much.
+            inflated = stream.decompress(payload, MAX_INFLATED + 1)
+        except zlib.error as error:
+            raise WireError("inflate", str(error)) from error
+        if len(inflated) > MAX_INFLATED or not stream.eof or stream.unused_data:
+            raise _no_stream(payload, inflated, stream)
+        return inflated
+
+    def head(self, said: bytes) -> bytes | None:
+        """What plain pushes of one channel have in common; see `WireProtocol.head`.
+
+        The instrument is named behind the levels, once if it is the only one.
+        """
+        at, name = said.find(b'"data"'), said.find(b'"instrument_id"')
+        if at < 0 or name < 0 or said.find(b'"instrument_id"', name + 1) > 0:
+            return None
+        return said[:at] + said[name : said.find(b",", name)]
+
+    def _plain(self, message: Any, text: str) -> Push:
+        table, data, action = message["table"], message["data"], message.get("action")
+        (element,) = data
+        key = _plain_channel(table, element["instrument_id"])
+        if type(data) is not list or action not in _ACTIONS:
+            raise ValueError
+        return push((key, data, text, action, self._is_exact))
+
+    def _read(self, text: str) -> tuple[Message, ...]:
+        if text == "pong":
+            return (Pong(),)
+        message = load(text)
+        table = message.get("table")
+        if not isinstance(table, str):
+            return (_event(message),)
+        return _pushes(table, message, text)
+
+    @reading("depth")
+    def depth(self, element: Any, before: DepthData = NO_DEPTH) -> DepthData:
+        """Read a snapshot of levels; see `values.snapshot`."""
+        return snapshot(element, before, iso_ms(element["timestamp"]), None)
+
+    @reading("book")
+    def book(self, element: Any, action: str | None, exact: bool = True) -> BookData:
+        """Read a message of a whole book; its proof is the ``checksum``."""
+        at = iso_ms(element["timestamp"])
+        return book(element, _WHOLE[action or ""], at, exact=exact)
+
+    @reading("trade")
+    def trade(self, element: Any) -> TradeData:
+        """Read one trade, in any of v3's dialects."""
+        size = element["size"] if "size" in element else element["qty"]
+        side = element["side"] if "side" in element else element["trade_side"]
+        at = iso_ms(element["timestamp"])
+        return trade(element["trade_id"], 1, element["price"], size, side, at)
+
+    @reading("ticker")
+    def ticker(self, element: Any) -> TickerData:
+        """Read one ticker: what the exchange left out, or empty, is ``None``.
+
+        The sizes were absent on futures in 2019, and an index has no quotes.
+        """
+        fields = _SPOT_TICKER if "base_volume_24h" in element else _OTHER_TICKER
+        at = iso_ms(element["timestamp"])
+        return ticker(element["last"], map(element.get, fields), at)
+
+    @reading("candle")
+    def candle(self, element: Any) -> CandleData:
+        """Read one candle: ``[time, open, high, low, close, volume]``.
+
+        All markets but spot and index add the volume in currency.
+        """
+        items = element["candle"]
+        if type(items) is not list or len(items) not in (6, 7):
+            raise ValueError(f"a candle is {quote(items)} of 6 or 7 items")
+        return candle(iso_ms(items[0]), items[1:5], items[5:], None)
+
+    @reading("funding")
+    def funding(self, element: Any) -> FundingData:
+        """Read one funding rate; the exchange puts no timestamp to it."""
+        return FundingData(
+            signed(element["funding_rate"]),
+            iso_ms(element["funding_time"]),
+            given(signed, element.get("estimated_rate")),
+            given(iso_ms, element.get("settlement_time")),
+            None,
+        )
+
+
+PROTOCOL = V3()
+
+
+def _no_stream(payload: bytes, inflated: bytes, stream: Any) -> WireError:
+    """Why what was inflated is not the whole of one stream, and no more."""
+    if len(inflated) > MAX_INFLATED:
+        return WireError("inflate", f"more than {MAX_INFLATED} bytes")
+    if not stream.eof:
+        return WireError("inflate", f"stream of {len(payload)} bytes ends early")
+    return WireError("inflate", f"{len(stream.unused_data)} bytes after the stream")
+
+
+def _event(message: dict[str, Any]) -> Message:
+    event, channel = message.get("event"), message.get("channel")
+    if event in ("subscribe", "unsubscribe") and isinstance(channel, str):
+        return Subscribed(channel) if event == "subscribe" else Unsubscribed(channel)
+    code, text = message.get("errorCode"), message.get("message", "")
+    if event == "error" and isinstance(code, str) and isinstance(text, str):
+        if re.fullmatch("[0-9]{1,9}", code):
+            return Refused(int(code), text[:MAX_MESSAGE])
+    elif event == "login":
+        # A boolean as recorded, a string in the documentation.
+        success = message.get("success") in (True, "true")
+        return LoggedIn() if success else Refused(_LOGIN_FAILURE, "login failure")
+    elif isinstance(event, str) and event not in ("subscribe", "unsubscribe", "error"):
+        return Unknown("event")
+    raise WireError("shape", f"event {quote(event)} of channel {quote(channel)}")
+
+
+def _pushes(table: str, message: dict[str, Any], text: str) -> tuple[Message, ...]:
+    name = _VARIANTS.get(table, table)
+    about = _ABOUT.get(name)
+    if about is None:
+        return _undocumented(table, message, text)
+    data, action = message.get("data"), message.get("action")
+    if type(data) is not list or not data:
+        raise WireError("shape", f"data of {table} is {quote(data)}")
+    try:
+        keys = [_key_of(name, about, element) for element in data]
+    except UNREADABLE as error:
+        raise WireError("shape", f"no {about} in {table}") from error
+    if action not in _ACTIONS:
+        channel = keys[0] if len(keys) == 1 else None
+        raise WireError("shape", f"action {quote(action)}", channel)
+    return group(keys, data, text, action)
+
+
+def _undocumented(
+    table: str, message: dict[str, Any], text: str
+) -> tuple[Message, ...]:
+    """Of a table that raw_channels= may have asked for all that is known is its form.
+
+    Anything else is counted under one name, which is never the network's own.
+    """
+    data, action = message.get("data"), message.get("action")
+    if not _TABLE.fullmatch(table) or type(data) is not list or not data:
+        return (Unknown("table"),)
+    try:
+        keys = [_channel(table, element["instrument_id"]) for element in data]
+    except (WireError, TypeError, LookupError):
+        return (Unknown("table"),)
+    return group(keys, data, text, action if isinstance(action, str) else None)
+
+
+def _key_of(name: str, about: str, element: Any) -> str:
+    """The key of the channel that an element of table *name* belongs to."""
+    if about == "instrument_id":
+        return _channel(name, element["instrument_id"])
+    return _channel(name, _READ[about](element)) if about else name
+
+
+def _account(element: Any) -> Any:
+    """``{"BTC": {...}}``, or flat with the name of what it is about."""
+    flat = element.get("underlying") or element.get("currency")
+    (own,) = (flat,) if flat else element
+    return own
+
+
+def _underlying(element: Any) -> Any:
+    """By its name, or as the front of an option's id; instruments come as lists."""
+    first = element[0] if type(element) is list else element
+    if first.get("underlying"):
+        return first["underlying"]
+    if market_of(first["instrument_id"]) != "option":
+        raise ValueError(f"no option: {quote(first['instrument_id'])}")
+    return "-".join(first["instrument_id"].split("-")[:2])
+
+
+_READ = {
+    "currency": lambda element: element["currency"],
+    "key": _account,
+    "underlying": _underlying,
+}
+
+
+# Bounded like every memory of network text; a process follows fewer instruments.
+@lru_cache(maxsize=4096)
+def _plain_channel(table: Any, instrument_id: Any) -> str:
+    """The key of a channel whose elements are each about one instrument."""
+    name = _VARIANTS.get(table, table)
+    if _ABOUT.get(name) != "instrument_id":
+        raise ValueError
+    return _channel(name, instrument_id)
+
+
+@lru_cache(maxsize=4096)
+def _channel(name: str, about: Any) -> str:
+    if not isinstance(about, str) or not _ID.fullmatch(about):
+        raise WireError("shape", f"{name} of {quote(about)}")
+    return f"{name}:{about}"

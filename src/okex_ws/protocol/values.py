@@ -1,0 +1,231 @@
+"""Values of the wire: numbers, times and levels, exact and total over any JSON.
+
+Everything here raises ``ValueError`` for what it cannot read, and quotes no more of it
+than a log can bear. What is made of several values is here where v3 and v5 check it
+alike: there an element that is no object is a ``TypeError``, and a missing field a
+``KeyError``.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from decimal import Decimal
+from functools import lru_cache
+from typing import Any, TypeVar
+
+from ..model.numbers import NUMBERS, decimal, quote
+from .messages import (
+    BookData,
+    CandleData,
+    DepthData,
+    TickerData,
+    TradeData,
+    book_data,
+    depth_data,
+)
+
+T = TypeVar("T")
+
+_TRADE_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+# How many trades of one taker at one price may come as one; no number is documented.
+_MOST_TRADES = 1_000_000
+_MILLISECONDS = {f".{ms:03}Z": ms for ms in range(1000)}
+
+
+def check_side(levels: Any, sign: float) -> None:
+    """Raise unless *levels*, by price times *sign*, strictly ascend.
+
+    The hot path: some twenty numbers of every push, most of them seen before.
+    """
+    if type(levels) is not list:
+        raise ValueError(f"a side is {quote(levels)}")
+    number = NUMBERS
+    before = -math.inf
+    for level in levels:
+        if type(level) is not list:
+            raise ValueError(f"a level is {quote(level)}")
+        if len(level) == 4:
+            price, size, more, orders = level
+            number[more]
+        else:
+            price, size, orders = level
+        number[orders]
+        rank = number[price] * sign
+        if not (rank and number[size] and before < rank):
+            raise ValueError(f"{quote(size)} at {quote(price)} is zero or unordered")
+        before = rank
+
+
+def signed(value: Any) -> Decimal:
+    """A number of either sign, exact from the wire's own characters."""
+    if isinstance(value, str) and value.startswith("-"):
+        # A minus sign in front would round to the precision of the context.
+        return decimal(value[1:]).copy_negate()
+    return decimal(value)
+
+
+def _is_whole(value: Any) -> bool:
+    """Whether it is text of 1 to 20 digits."""
+    return (
+        isinstance(value, str)
+        and value.isdecimal()
+        and value.isascii()
+        and len(value) <= 20
+    )
+
+
+def whole(value: Any) -> int:
+    """A number without sign, point or exponent."""
+    if _is_whole(value):
+        return int(value)
+    raise ValueError(f"not a whole number: {quote(value)}")
+
+
+def integer(value: Any) -> int:
+    """A whole number of either sign."""
+    if _is_whole(value) or (
+        isinstance(value, str) and value[:1] == "-" and _is_whole(value[1:])
+    ):
+        return int(value)
+    raise ValueError(f"not an integer: {quote(value)}")
+
+
+def optional(value: Any) -> Decimal | None:
+    """A number, or ``None`` for what the exchange left out or sent empty."""
+    return given(decimal, value)
+
+
+def given(read: Callable[[Any], T], value: Any) -> T | None:
+    """What *read* makes of a value; ``None`` for one that was left out or is empty."""
+    return None if value is None or value == "" else read(value)
+
+
+def iso_ms(value: Any) -> int:
+    """Epoch milliseconds of ``YYYY-MM-DDTHH:MM:SS.mmmZ`` and of no other form."""
+    try:
+        return _second_ms(value[:19]) + _MILLISECONDS[value[19:]]
+    except (TypeError, KeyError, ValueError) as error:
+        raise ValueError(f"not a timestamp: {quote(value)}") from error
+
+
+def epoch_ms(value: Any) -> int:
+    """Epoch milliseconds from the text that they are on the wire: 13 digits.
+
+    That is from September 2001 to the year 2286.
+    """
+    if (
+        type(value) is str
+        and len(value) == 13
+        and value.isdecimal()
+        and value.isascii()
+        and value[0] != "0"
+    ):
+        return int(value)
+    raise ValueError(f"not a timestamp: {quote(value)}")
+
+
+# Many pushes come in the same second.
+@lru_cache(maxsize=256)
+def _second_ms(second: str) -> int:
+    text = f"{second}+00:00"
+    moment = datetime.fromisoformat(text)
+    if moment.isoformat() != text or moment.year < 2000:  # 3.11 reads more forms
+        raise ValueError(text)
+    return int(moment.timestamp()) * 1000
+
+
+# --- What is made of several --------------------------------------------------------
+
+
+def snapshot(
+    element: Any, before: DepthData, time_ms: int, seq: int | None
+) -> DepthData:
+    """A snapshot: positive prices and sizes, best first, strictly ordered.
+
+    A level of size zero is unreadable: a snapshot lists what can be traded, and a best
+    price without a size would be a lie. A side that is the same as *before* is not
+    checked again; in the recordings that is three of four.
+    """
+    bids, asks = element["bids"], element["asks"]
+    if bids != before.bids:
+        check_side(bids, -1.0)
+    if asks != before.asks:
+        check_side(asks, 1.0)
+    return depth_data((bids, asks, time_ms, seq, None, 0))
+
+
+def book(
+    element: Any,
+    whole: bool,
+    time_ms: int,
+    seq: int | None = None,
+    prev_seq: int | None = None,
+    exact: bool = True,
+) -> BookData:
+    """A message of a whole book; its rows are checked where they are merged.
+
+    Where it was not read exactly, what is no text in one is a ``TypeError`` here.
+    """
+    bids, asks = element["bids"], element["asks"]
+    if type(bids) is not list or type(asks) is not list:
+        raise ValueError(f"sides are {quote(bids)} and {quote(asks)}")
+    if not exact:
+        "".join(map("".join, bids))
+        "".join(map("".join, asks))
+    checksum = element.get("checksum")
+    if type(checksum) is not int:
+        checksum = given(integer, checksum)
+    return book_data((whole, bids, asks, time_ms, seq, prev_seq, checksum))
+
+
+def trade(
+    trade_id: Any, count: int, price: Any, size: Any, side: Any, time_ms: int
+) -> TradeData:
+    """*count* trades that a taker made at one price; *trade_id* is that of the last."""
+    exact_price, exact_size = decimal(price), decimal(size)
+    if side not in ("buy", "sell") or not (exact_price and exact_size):
+        raise ValueError(f"{quote(side)} of {exact_size} at {exact_price}")
+    first = _first_id(trade_id, count)
+    return TradeData(trade_id, first, count, exact_price, exact_size, side, time_ms)
+
+
+def _first_id(trade_id: Any, count: int) -> str:
+    if not isinstance(trade_id, str) or not _TRADE_ID.fullmatch(trade_id):
+        raise ValueError(f"trade id {quote(trade_id)}")
+    if not 1 <= count <= _MOST_TRADES:
+        raise ValueError(f"{count} trades in one")
+    if count == 1 or not _is_whole(trade_id):
+        return trade_id
+    first = int(trade_id) - count + 1
+    if first < 0:
+        raise ValueError(f"{count} trades up to {trade_id}")
+    return str(first)
+
+
+def ticker(last: Any, fields: Iterable[Any], time_ms: int) -> TickerData:
+    """A ticker of a last price, and of its ten other fields as they came, in order.
+
+    An instrument that was never traded has ``""`` for its last price.
+    """
+    values: Any = [*map(optional, (last, *fields)), time_ms]
+    return TickerData(*values)
+
+
+def candle(start_ms: int, prices: Any, volumes: Any, closed: bool | None) -> CandleData:
+    """A candle of four prices and of up to three volumes."""
+    first, high, low, last = map(decimal, prices)
+    if not low <= min(first, last) <= max(first, last) <= high:
+        raise ValueError(f"prices {first}, {high}, {low}, {last}")
+    volume, ccy, quoted = [*map(decimal, volumes), None, None, None][:3]
+    return CandleData(start_ms, first, high, low, last, volume, ccy, quoted, closed)
+
+
+# --- For errors ---------------------------------------------------------------------
+
+
+def why(error: BaseException) -> str:
+    """What is wrong, for a `WireError`: a missing key is named, or the front of it."""
+    return f"no {error}"[:80] if isinstance(error, KeyError) else str(error)

@@ -1,0 +1,330 @@
+"""The lines of a recording: written, and read up to the first damage."""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+import os
+import re
+import zlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ..model.venues import PROTOCOLS
+from . import recorded_frames as captures
+
+FORMAT = "okex_ws recording"
+VERSION = 1
+SUFFIX = ".rec.gz"
+# A message of 4 MiB in which every byte is escaped is the longest that is written.
+MAX_LINE = 32 << 20
+_CHUNK = 1 << 16
+_GZIP = zlib.MAX_WBITS | 16
+# The year 10000, which no `datetime` reaches.
+_END_OF_TIME = 253_402_300_800
+# What may come of a line that nobody wrote.
+_UNREADABLE = (ValueError, LookupError, AttributeError, RecursionError, OverflowError)
+SAID = ("in", "out", "control")
+KINDS = (*SAID, "open", "end", "failed", "lost")
+
+
+class Entry(NamedTuple):
+    """One thing that was said or happened on one connection.
+
+    *wall* is epoch seconds, *mono* the recording machine's monotonic clock. *payload*
+    is that of the frame of an ``in`` or ``control``, and the text of an ``out``, in
+    UTF-8; *binary* tells that an ``in`` was a binary frame. *facts* is what the line
+    has besides.
+    """
+
+    wall: float
+    mono: float
+    connection: int
+    kind: str
+    payload: bytes = b""
+    binary: bool = False
+    facts: Mapping[str, Any] = {}
+
+
+class RecordingDamaged(ValueError):
+    """A recording cannot be read beyond *line* of *path*, and *why*.
+
+    What stands before was read, and is good.
+    """
+
+    def __init__(self, path: str, line: int, why: str) -> None:
+        super().__init__(path, line, why)
+        self.path = path
+        self.line = line
+        self.why = why
+
+    def __str__(self) -> str:
+        return f"recording {self.path} is damaged in line {self.line}: {self.why}"
+
+
+# --- Lines --------------------------------------------------------------------------
+
+
+def write_line(entry: Entry) -> str:
+    """The line of *entry*, its end included."""
+    said: dict[str, Any] = {
+        "wall": entry.wall,
+        "mono": entry.mono,
+        "connection": entry.connection,
+        "kind": entry.kind,
+        **entry.facts,
+    }
+    if entry.kind in SAID:
+        said |= _said(entry)
+    return json.dumps(said, separators=(",", ":")) + "\n"
+
+
+def _said(entry: Entry) -> dict[str, str]:
+    if not entry.binary and entry.kind != "control":
+        try:
+            return {"text": entry.payload.decode()}
+        except UnicodeDecodeError:
+            pass
+    name = "binary" if entry.binary else "bytes"
+    return {name: base64.b64encode(entry.payload).decode()}
+
+
+def read_line(line: bytes) -> Entry:
+    """The entry of a line; ``ValueError`` says why it has none."""
+    said = _object(line)
+    wall, mono, number, kind = map(said.pop, ("wall", "mono", "connection", "kind"))
+    for time in (wall, mono):
+        if type(time) not in (int, float) or not math.isfinite(time):
+            raise ValueError("a time is no number")
+    if not 0 <= wall < _END_OF_TIME:
+        raise ValueError("its time is none of this era")
+    if type(number) is not int or kind not in KINDS:
+        raise ValueError(f"no entry has kind {kind!r:.40}")
+    if kind in ("open", "failed"):
+        _check_opening(said)
+    if kind in ("end", "failed"):
+        _check_ending(said)
+    if kind not in SAID:
+        return Entry(wall, mono, number, kind, facts=said)
+    binary = "binary" in said
+    if "text" in said:
+        payload = said.pop("text").encode()
+    else:
+        packed = said.pop("binary" if binary else "bytes")
+        payload = base64.b64decode(packed, validate=True)
+    return Entry(wall, mono, number, kind, payload, binary, said)
+
+
+def _check_opening(facts: Mapping[str, Any]) -> None:
+    """What a replay needs to know of a connection."""
+    forms = {"url": str, "path": str, "line": int, "venue": dict}
+    for name, form in forms.items():
+        if type(facts[name]) is not form:
+            raise ValueError(f"{name} is no {form.__name__}")
+    if facts["venue"]["protocol"] not in PROTOCOLS:
+        raise ValueError("the protocol is not known")
+    if type(facts["venue"]["name"]) is not str:
+        raise ValueError("the venue has no name")
+
+
+def _check_ending(facts: Mapping[str, Any]) -> None:
+    """What may be known of an end: a code of closing, or what an HTTP answer said."""
+    limits = {"code": 0xFFFF, "status": 999, "retry_after": math.inf}
+    for name, most in limits.items():
+        value = facts.get(name)
+        if value is None:
+            continue
+        form = (int, float) if name == "retry_after" else (int,)
+        if type(value) not in form or not 0 <= value <= most:
+            raise ValueError(f"{name} is none")
+
+
+def _object(line: bytes) -> dict[str, Any]:
+    said = json.loads(line)
+    if not isinstance(said, dict):
+        raise ValueError("it is no JSON object")
+    return said
+
+
+def write_header(recording: str, part: int, made: str, library: str) -> str:
+    """The first line of a file, its end included."""
+    said = {
+        "format": FORMAT,
+        "version": VERSION,
+        "library": library,
+        "made": made,
+        "recording": recording,
+        "part": part,
+    }
+    return json.dumps(said, separators=(",", ":")) + "\n"
+
+
+class _Header(NamedTuple):
+    recording: object
+    part: int
+
+
+def _read_header(line: bytes) -> _Header:
+    said = _object(line)
+    if said.get("format") != FORMAT:
+        raise ValueError("it is no recording of okex_ws")
+    if said.get("version") != VERSION:
+        known = f"this library reads {VERSION}"
+        raise ValueError(f"its form has version {said.get('version')!r:.20}, {known}")
+    part = said.get("part")
+    if type(part) is not int:
+        raise ValueError("it has no part")
+    return _Header(said.get("recording"), part)
+
+
+# --- Files --------------------------------------------------------------------------
+
+
+def part_name(path: str, part: int) -> str:
+    """The file of a *part*: ``day.rec.gz``, ``day.1.rec.gz``, ``day.2.rec.gz``, ..."""
+    if not part:
+        return path
+    suffix = SUFFIX if path.endswith(SUFFIX) else os.path.splitext(path)[1]
+    return f"{path[: len(path) - len(suffix)]}.{part}{suffix}"
+
+
+def last_part(path: str) -> int:
+    """The highest number of a part beside *path*; 0 without any."""
+    before, _, behind = part_name(path, 10**9).rpartition(f".{10**9}")
+    folder, stem = os.path.split(before)
+    form = re.compile(rf"{re.escape(stem)}\.([1-9][0-9]{{0,8}}){re.escape(behind)}")
+    found = (form.fullmatch(name) for name in _names(folder or "."))
+    return max((int(match[1]) for match in found if match), default=0)
+
+
+def _names(folder: str) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except OSError:
+        return []
+
+
+def read(path: str | os.PathLike[str]) -> Iterator[Entry]:
+    """The entries of a recording, in order, all its parts one after the other.
+
+    *path* is that of its first file; a later part is read alone. It may also be that of
+    a capture, ``NAME.recv.jsonl`` with or without its suffix, which lies beside
+    ``NAME.recv.times`` and, of v3, ``NAME.deflate.b64``: one connection, and no entry
+    but of its messages.
+
+    ``OSError`` for what cannot be opened. `RecordingDamaged` is raised where a file is
+    cut off, foreign or broken, after everything before it was given.
+    """
+    name = os.fspath(path)
+    stem = name.removesuffix(f".{captures.TEXTS}")
+    if captures.is_capture(stem):
+        name = stem
+        yield from _read_capture(name)
+        return
+    first = None
+    for part in range(last_part(name) + 1):
+        own = part_name(name, part)
+        try:
+            lines = _lines(own)
+            header = _checked_header(own, lines)
+        except FileNotFoundError:
+            if not part:
+                raise
+            raise RecordingDamaged(own, 1, "this part is missing") from None
+        if first is not None and header != first._replace(part=part):
+            raise RecordingDamaged(own, 1, "it is no part of the recording before it")
+        first = first or header
+        yield from _entries(own, lines, inner=part > 0)
+        if first.part:
+            return  # a later part, which was asked for by its own name
+
+
+def _read_capture(name: str) -> Iterator[Entry]:
+    try:
+        for at, payload, binary in captures.read(name):
+            yield Entry(at, at, 1, "in", payload, binary)
+    except captures.CaptureDamaged as damage:
+        raise RecordingDamaged(damage.path, damage.line, damage.why) from damage
+
+
+def _checked_header(name: str, lines: Iterator[tuple[int, bytes]]) -> _Header:
+    number, line = next(lines, (1, b""))
+    if not line:
+        raise RecordingDamaged(name, 1, "it is empty")
+    try:
+        return _read_header(line)
+    except (ValueError, RecursionError) as error:
+        raise RecordingDamaged(name, number, str(error)) from error
+
+
+def _entries(
+    name: str, lines: Iterator[tuple[int, bytes]], inner: bool
+) -> Iterator[Entry]:
+    for number, line in lines:
+        try:
+            entry = read_line(line)
+        except _UNREADABLE as error:
+            raise RecordingDamaged(name, number, _why(error)) from error
+        # What a part repeats for whoever has it alone.
+        if not (inner and entry.facts.get("again")):
+            yield entry
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, KeyError):
+        return f"it has no {error.args[0]!r}"
+    return str(error)[:200] or type(error).__name__
+
+
+def _lines(name: str) -> Iterator[tuple[int, bytes]]:
+    """The whole lines of a file with their numbers; `RecordingDamaged` behind them."""
+    rest, number = b"", 1
+    for data, why in _inflated(name):
+        *whole, rest = (rest + data).split(b"\n")
+        for line in whole:
+            yield number, line
+            number += 1
+        if len(rest) > MAX_LINE:
+            why = "a line without end"
+        if why:
+            raise RecordingDamaged(name, number, why)
+    if rest:
+        raise RecordingDamaged(name, number, "its last line is not whole")
+
+
+def _inflated(name: str) -> Iterator[tuple[bytes, str]]:
+    """What a file holds, a piece at a time, the last one with what is wrong then."""
+    unpacker = zlib.decompressobj(_GZIP)
+    begun = False
+    with Path(name).open("rb") as file:
+        while packed := file.read(_CHUNK):
+            while packed:
+                if unpacker.eof:
+                    unpacker = zlib.decompressobj(_GZIP)
+                before = unpacker.copy()
+                try:
+                    data = unpacker.decompress(packed, _CHUNK)
+                except zlib.error as error:
+                    data = _up_to_damage(before, packed)
+                    packs = begun or data
+                    yield data, str(error) if packs else "it is no recording of okex_ws"
+                    return
+                yield data, ""
+                begun = True
+                packed = unpacker.unconsumed_tail or unpacker.unused_data
+    if begun and not unpacker.eof:
+        data = unpacker.flush()
+        yield data, "" if unpacker.eof else "it is cut off here"
+
+
+def _up_to_damage(unpacker: Any, packed: bytes) -> bytes:
+    """What can be read of a piece in which something is wrong."""
+    data = b""
+    try:
+        for at in range(len(packed)):
+            data += unpacker.decompress(packed[at : at + 1])
+    except zlib.error:
+        pass
+    return data

@@ -1,0 +1,10 @@
+"""The exchange's REST interface, typed: past trades and candles, books, instruments.
+
+It needs the extra ``history``: ``pip install 'okex-ws[history]'``.
+"""
+
+from __future__ import annotations
+
+from .client import Rest
+
+__all__ = ["Rest"]

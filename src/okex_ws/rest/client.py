@@ -1,0 +1,375 @@
+"""The past, and the present as a whole: the exchange's REST interface, typed.
+
+It needs the extra ``history``: ``pip install 'okex-ws[history]'``.
+"""
+
+from __future__ import annotations
+
+import random
+import ssl
+import threading
+import weakref
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta, timezone
+from typing import Any, TypeVar
+
+try:
+    import httpx
+except ImportError as _missing:
+    raise ImportError(
+        "okex_ws.rest needs the extra 'history':"
+        f" pip install 'okex-ws[history]' ({_missing})",
+        name=_missing.name,
+    ) from _missing
+
+from ..base.clock import Clock, SystemClock, check_seconds, check_whole, utc
+from ..base.errors import WireError
+from ..base.threads import Closing, register_for_fork
+from ..channels.convert import make_candle, make_trade
+from ..model.instrument import Instrument
+from ..model.items import Candle, PastBook, Trade
+from ..model.venues import Venue, check_instrument, find_venue
+from ..net.proxy import proxy_finder
+from ..net.stream import TcpNetwork, check_ssl_context
+from ..protocol import v3, v5
+from ..protocol.catalogue import KNOWN
+from ..protocol.interface import WireProtocol
+from ..protocol.messages import CandleData, TradeData
+from . import v3 as rest_v3
+from . import v5 as rest_v5
+from .dialect import RestProtocol, RestRequest
+from .fetch import Fetcher, RetryPolicy
+from .http_pool import HttpPool
+from .limiter import PROCESS, Limiter
+from .pages import Found, PageSource, collect
+
+T = TypeVar("T")
+
+_PROTOCOLS: dict[str, tuple[WireProtocol, RestProtocol]] = {
+    "v3": (v3.PROTOCOL, rest_v3.REST_PROTOCOL),
+    "v5": (v5.PROTOCOL, rest_v5.REST_PROTOCOL),
+}
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_MILLISECOND = timedelta(milliseconds=1)
+
+
+class Rest(Closing):
+    """Past trades and candles, the present book, instruments and time of a *venue*.
+
+        with Rest("okx") as rest:
+            rest.candles("BTC-USDT", "spot", "candle1m", limit=500)
+
+    Everything that it returns is typed as what channels bring is, with *backfilled*
+    set, *received* now and *epoch* 0, oldest first. It blocks, and may be called from
+    any thread; one request goes out at a time. `close` may be called meanwhile: what is
+    under way then ends with a `ConnectionLost`.
+
+    What a venue keeps. v5 (documentation of August 2025): trades of three months, bars
+    of one second of three months, others of years; books of 400 levels a side that are
+    50 ms old at most. v3 (the official SDKs; alive at OKJ): the newest 60 trades on
+    spot and 300 elsewhere, 2,000 candles on spot and 1,440 elsewhere, 200 levels.
+    **What the venue does not have is not made up and not an error**: the answer is what
+    there is, and its ids or starts say what is missing.
+
+    The documented budget of each kind of request is kept, by all clients of a process
+    together (`Venue.rest_share`). A request that fails in passing (no line, no answer
+    in *timeout* seconds, 5xx, too many requests) is tried *retries* times more, after a
+    back-off or as long as ``Retry-After`` says, for *patience* seconds altogether.
+
+    *proxy* and *ssl_context* as of `Feed`. An answer has 8 MiB at most; redirects are
+    not followed. *clock*, *pause* (waits so many seconds), *rng* and *transport* are
+    for tests; with a clock of one's own the budgets are its own, too.
+
+    Raises:
+        ValueError, TypeError: for what can never be had: a venue without REST, an
+            instrument or a channel that cannot be.
+        RequestRejected: the exchange said no; ``'51001'`` is an unknown instrument.
+        ConnectionLost, Stalled, HandshakeFailed: no answer came.
+        WireError: an answer that is not what the exchange documents.
+    """
+
+    def __init__(
+        self,
+        venue: str | Venue,
+        *,
+        proxy: str | None = None,
+        ssl_context: ssl.SSLContext | None = None,
+        timeout: float = 10.0,
+        retries: int = 4,
+        patience: float = 60.0,
+        clock: Clock | None = None,
+        pause: Callable[[float], object] | None = None,
+        rng: random.Random | None = None,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
+        self.venue = find_venue(venue)
+        if self.venue.rest is None:
+            raise ValueError(_no_rest(self.venue))
+        check_ssl_context(ssl_context)
+        proxy_finder(proxy)
+        check_seconds("timeout", timeout)
+        check_seconds("patience", patience)
+        check_whole("retries", retries, least=0)
+        self._wire, self._protocol = _PROTOCOLS[self.venue.protocol]
+        self._clock = clock or SystemClock()
+        self._closing = threading.Event()
+        self._network: TcpNetwork | None = None
+        self._pool: HttpPool | None = None
+        begin: Callable[[float], None] = lambda seconds: None  # noqa: E731
+        if transport is None:
+            transport = self._pool = self._make_pool(ssl_context, proxy)
+            begin = self._pool.begin
+        self._client = httpx.Client(
+            transport=transport, trust_env=False, headers=_headers(self.venue)
+        )
+        self._fetcher = Fetcher(
+            self.venue.rest,
+            self._client,
+            RetryPolicy(timeout, retries, patience),
+            self._protocol,
+            begin=begin,
+            pause=pause or self._closing.wait,
+            closing=self._is_closing,
+            limiter=PROCESS if clock is None else Limiter(),
+            share=self.venue.rest_share,
+            clock=self._clock,
+            rng=rng or random.Random(),
+        )
+        _opened.add(self)
+
+    def _make_pool(
+        self, ssl_context: ssl.SSLContext | None, proxy: str | None
+    ) -> HttpPool:
+        assert self.venue.rest is not None
+        clock = self._clock
+        self._network = TcpNetwork(clock, ssl_context=ssl_context, proxy=proxy)
+        return HttpPool(self.venue.rest, self._network, clock, self._is_closing)
+
+    def _is_closing(self) -> bool:
+        return self._closing.is_set()
+
+    def forked(self) -> None:
+        """In a forked child: closed, without a word to the peer or a parent's lock."""
+        self._closing = threading.Event()
+        self._closing.set()
+        self._fetcher.lock = threading.Lock()
+        if self._pool is not None and self._network is not None:
+            self._pool.discard()
+            self._network.discard()
+
+    def close(self) -> None:
+        """End what is under way, and the connection; idempotent, from any thread."""
+        self._closing.set()
+        if self._network is not None:
+            self._network.wake()
+        with self._fetcher.lock:
+            self._client.close()
+            if self._network is not None:
+                self._network.close()
+
+    # --- What there is --------------------------------------------------------------
+
+    def time(self) -> datetime:
+        """The exchange's own clock."""
+        return utc(self._time_ms() / 1000)
+
+    def instruments(self, market: str) -> tuple[Instrument, ...]:
+        """Every instrument of a *market*; options by one request an underlying.
+
+        What is not traded yet and has no tick so far is left out.
+        """
+        if market not in self.venue.markets or market == "index":
+            traded = [each for each in self.venue.markets if each != "index"]
+            raise ValueError(
+                f"venue {self.venue.name!r} lists {' and '.join(map(repr, traded))},"
+                f" not {market!r:.80}"
+            )
+        families: Sequence[str | None] = (None,)
+        by_family = self._protocol.families(market)
+        if by_family is not None:
+            families = self._get(by_family, self._protocol.read_families)
+        return tuple(
+            each
+            for family in families
+            for each in self._get(
+                self._protocol.instruments(market, family),
+                lambda data: self._protocol.read_instruments(data, market),
+            )
+        )
+
+    def book(self, instrument_id: str, market: str, levels: int = 400) -> PastBook:
+        """The book as it is now: at most *levels* a side, and at most what there are.
+
+        Rows are the wire's, best first: price, size, and what follows. *seq* is that
+        of the channel ``depth`` under v5, and ``None`` under v3.
+        """
+        self._check(instrument_id, market, "depth")
+        check_whole("levels", levels)
+        many = min(levels, self._protocol.levels)
+        request = self._protocol.book(instrument_id, market, many)
+        depth = self._get(request, self._protocol.read_book)
+        bids, asks = (
+            tuple(tuple(row) for row in side[:many])
+            for side in (depth.bids, depth.asks)
+        )
+        return PastBook(bids, asks, depth.seq, utc(depth.time_ms / 1000))
+
+    # --- What was -------------------------------------------------------------------
+
+    def trades(
+        self,
+        instrument_id: str,
+        market: str,
+        *,
+        after_id: str | None = None,
+        before_id: str | None = None,
+        limit: int = 100,
+    ) -> tuple[Trade, ...]:
+        """Single trades with ids strictly between: the newest *limit*, oldest first."""
+        topic = "trades-all" if self.venue.protocol == "v5" else "trade"
+        self._check(instrument_id, market, topic)
+        check_whole("limit", limit)
+        after, before = _number("after_id", after_id), _number("before_id", before_id)
+        protocol = self._protocol
+
+        def page(data: Any) -> list[tuple[int, TradeData]]:
+            found = protocol.read_trades(data, instrument_id)
+            return [(_place(each), each) for each in found]
+
+        sources = protocol.trades(instrument_id, market, before, limit)
+        found: Found[TradeData] = Found(after, before, limit, exact=True)
+        single = self._collect(sources, page, found, lambda each: True)
+        wall = self._clock.wall()
+        return tuple(
+            replace(make_trade(instrument_id, each, wall, 0, False), backfilled=True)
+            for each in single
+        )
+
+    def candles(
+        self,
+        instrument_id: str,
+        market: str,
+        channel: str,
+        *,
+        after: datetime | None = None,
+        before: datetime | None = None,
+        limit: int = 100,
+    ) -> tuple[Candle, ...]:
+        """Closed candles that start strictly between: the newest *limit*, oldest first.
+
+        ``candles('BTC-USDT', 'spot', 'candle60s')``, or by v5's name ``'candle1m'``.
+        v3 does not say whether one is closed: it is by the exchange's own clock.
+        """
+        topic = self._wire.topic(channel)
+        self._check(instrument_id, market, topic)
+        if KNOWN[topic].kind != "candle":
+            raise ValueError(f"channel {channel!r} has no candles")
+        check_whole("limit", limit)
+        own_name = KNOWN[topic].of(self.venue.protocol, market)
+        assert own_name is not None
+        oldest, newest = _after_ms(after), _before_ms(before)
+        if (seconds := self._protocol.seconds_of(own_name)) is not None:
+            # Asked for before the candles, so that those were closed already.
+            closed = self._time_ms() - 1000 * seconds + 1
+            newest = closed if newest is None else min(newest, closed)
+
+        def page(data: Any) -> list[tuple[int, CandleData]]:
+            found = self._protocol.read_candles(data)
+            return [(each.start_ms, each) for each in found]
+
+        sources = self._protocol.candles(instrument_id, market, own_name)
+        found: Found[CandleData] = Found(oldest, newest, limit)
+        untold = seconds is not None
+        closed_ones = self._collect(
+            sources, page, found, lambda each: untold or each.closed is True
+        )
+        wall = self._clock.wall()
+        return tuple(
+            replace(
+                make_candle(instrument_id, topic, each, wall, 0),
+                closed=True,
+                backfilled=True,
+            )
+            for each in closed_ones
+        )
+
+    # --- How ------------------------------------------------------------------------
+
+    def _collect(
+        self,
+        sources: Sequence[PageSource[RestRequest]],
+        page: Callable[[Any], list[tuple[int, T]]],
+        found: Found[T],
+        keep: Callable[[T], bool],
+    ) -> list[T]:
+        return collect(sources, lambda request: self._get(request, page), found, keep)
+
+    def _get(self, request: RestRequest, read: Callable[[Any], T]) -> T:
+        return self._fetcher.get(
+            request, lambda answer: read(self._protocol.data(request, answer))
+        )
+
+    def _time_ms(self) -> int:
+        return self._get(self._protocol.time(), self._protocol.read_time)
+
+    def _check(self, instrument_id: str, market: str, topic: str) -> None:
+        check_instrument(instrument_id, market, self.venue)
+        self._wire.channel(topic, market, instrument_id)
+        if market == "index" and self.venue.protocol == "v3":
+            raise ValueError("v3 has no REST interface of the market 'index'")
+
+
+# Those of a forked child are its parent's.
+_opened: weakref.WeakSet[Rest] = weakref.WeakSet()
+
+
+register_for_fork(_opened)
+
+
+def _no_rest(venue: Venue) -> str:
+    if venue.retired is not None:
+        return f"venue {venue.name!r} has no REST interface: it was {venue.retired}"
+    return f"venue {venue.name!r} has no REST interface: give it one, Venue(rest=...)"
+
+
+def _headers(venue: Venue) -> dict[str, str]:
+    own = {"x-simulated-trading": "1"} if venue.simulated else {}
+    # Not packed: a bound on what comes is a bound on what it holds.
+    return {"accept-encoding": "identity", "user-agent": "okex-ws", **own}
+
+
+def _number(name: str, trade_id: str | None) -> int | None:
+    if trade_id is None:
+        return None
+    if not isinstance(trade_id, str):
+        raise TypeError(f"{name} is the id of a trade, got {trade_id!r}")
+    if not (trade_id.isascii() and trade_id.isdecimal() and len(trade_id) <= 20):
+        raise ValueError(
+            f"{name} is the id of a trade, in digits, got {trade_id!r:.80}"
+        )
+    return int(trade_id)
+
+
+def _place(trade: TradeData) -> int:
+    if not (trade.id.isascii() and trade.id.isdecimal()):
+        raise WireError("trade", f"id {trade.id!r} has no order")
+    return int(trade.id)
+
+
+def _after_ms(moment: datetime | None) -> int | None:
+    return None if moment is None else _since_epoch("after", moment) // _MILLISECOND
+
+
+def _before_ms(moment: datetime | None) -> int | None:
+    if moment is None:
+        return None
+    return -(-_since_epoch("before", moment) // _MILLISECOND)
+
+
+def _since_epoch(name: str, moment: datetime) -> timedelta:
+    if not isinstance(moment, datetime):
+        raise TypeError(f"{name} is a datetime, got {moment!r}")
+    if moment.tzinfo is None:
+        raise ValueError(f"{name} is a datetime with its time zone, got {moment!r}")
+    return moment - _EPOCH

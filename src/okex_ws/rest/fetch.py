@@ -1,0 +1,170 @@
+"""One GET until it is answered: its turn, its tries, its bounds, and whose fault.
+
+Whatever the world does is an `OkexWSError` here, and what passes is tried again, a
+bounded number of times in a bounded time.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Callable
+from typing import NamedTuple, TypeVar
+
+import httpx
+
+from ..base.clock import Clock, backoff
+from ..base.errors import (
+    ConnectionLost,
+    HandshakeFailed,
+    OkexWSError,
+    RequestRejected,
+    Stalled,
+    WireError,
+    printable,
+)
+from ..net.http_head import retry_after
+from .dialect import HttpResponse, RestProtocol, RestRequest
+from .limiter import Limiter
+
+T = TypeVar("T")
+
+# A list of instruments has half a megabyte, a page of trades some ten kilobytes.
+MAX_BODY = 8 << 20
+# Seconds of the back-off between tries, with full jitter.
+FIRST, CAP = 0.5, 8.0
+
+
+class RetryPolicy(NamedTuple):
+    """Seconds of one try, how many follow a first one, seconds of all of them."""
+
+    timeout: float
+    retries: int
+    patience: float
+
+
+class Fetcher:
+    """GETs to one *origin*, one at a time, whichever thread asks.
+
+    *begin* is told the seconds that a try has, before each. *pause* waits; a true
+    *closing* afterwards ends everything with a `ConnectionLost`.
+    """
+
+    def __init__(
+        self,
+        origin: str,
+        client: httpx.Client,
+        retry_policy: RetryPolicy,
+        protocol: RestProtocol,
+        *,
+        begin: Callable[[float], None],
+        pause: Callable[[float], object],
+        closing: Callable[[], bool],
+        limiter: Limiter,
+        share: float,
+        clock: Clock,
+        rng: random.Random,
+    ) -> None:
+        self._origin, self._client = origin, client
+        self._retry_policy, self._protocol = retry_policy, protocol
+        self._begin, self._pause, self._closing = begin, pause, closing
+        self._limiter, self._share = limiter, share
+        self._clock, self._rng = clock, rng
+        self.lock = threading.Lock()
+
+    def get(self, request: RestRequest, read: Callable[[HttpResponse], T]) -> T:
+        """What *read* makes of the answer; of an answer that passes, of a later one."""
+        with self.lock:
+            ends = self._clock.monotonic() + self._retry_policy.patience
+            waits = backoff(FIRST, CAP, self._rng)
+            for left in range(self._retry_policy.retries, -1, -1):
+                self._take_turn(request, ends)
+                try:
+                    return read(self._send(request))
+                except OkexWSError as failure:
+                    wait = self._until_next(request, failure, next(waits))
+                    now = self._clock.monotonic()
+                    if wait is None or not left or now + wait > ends:
+                        raise
+                self._wait(wait)
+            raise AssertionError("the last try returns or raises")
+
+    def _take_turn(self, request: RestRequest, ends: float) -> None:
+        while True:
+            now = self._clock.monotonic()
+            wait = self._limiter.take(self._origin, request.rule, self._share, now)
+            if not wait:
+                return
+            if now + wait > ends:
+                what = f"{self._origin}{request.path}"
+                what += ": no turn within the exchange's budget"
+                raise Stalled(what, self._retry_policy.patience)
+            self._wait(wait)
+
+    def _wait(self, seconds: float) -> None:
+        self._check_open()
+        self._pause(seconds)
+        self._check_open()
+
+    def _check_open(self) -> None:
+        if self._closing():
+            raise ConnectionLost(self._origin, "the client was closed")
+
+    def _until_next(
+        self, request: RestRequest, failure: OkexWSError, wait: float
+    ) -> float | None:
+        """Seconds until the next try, or ``None`` for what does not pass."""
+        if isinstance(failure, ConnectionLost | Stalled):
+            return None if self._closing() else wait
+        if not isinstance(failure, HandshakeFailed | RequestRejected):
+            return None
+        wish = max(wait, failure.retry_after or 0.0)
+        status = failure.status or 0
+        code = str(getattr(failure, "code", ""))
+        if status == 429 or code in self._protocol.rate_limited:
+            wish = max(wish, failure.retry_after or request.rule.period)
+            until = self._clock.monotonic() + wish
+            self._limiter.hold(self._origin, request.rule, until)
+            return wish
+        return wish if status >= 500 or code in self._protocol.transient else None
+
+    def _send(self, request: RestRequest) -> HttpResponse:
+        self._check_open()
+        self._begin(self._retry_policy.timeout)
+        url = f"{self._origin}{request.path}"
+        http_request = self._client.build_request(
+            "GET", url, params=dict(request.params) or None
+        )
+        try:
+            response = self._client.send(http_request, stream=True)
+            try:
+                return HttpResponse(
+                    response.status_code, _body(response), _wish(response)
+                )
+            finally:
+                response.close()
+        except httpx.TimeoutException as error:
+            raise Stalled(f"{url}: no answer", self._retry_policy.timeout) from error
+        except httpx.ProtocolError as error:
+            raise WireError("http", printable(str(error)), request.path) from error
+        except httpx.HTTPError as error:
+            reason = printable(str(error)) or type(error).__name__
+            raise ConnectionLost(self._origin, reason) from error
+
+
+def _body(response: httpx.Response) -> bytes:
+    encoding = response.headers.get("content-encoding", "identity")
+    if encoding.lower() != "identity":
+        # What is small on the wire could be of any size.
+        raise WireError("http", "an answer that is packed, which nobody asked for")
+    body = bytearray()
+    for chunk in response.iter_bytes():
+        body += chunk
+        if len(body) > MAX_BODY:
+            raise WireError("http", f"an answer of more than {MAX_BODY} bytes")
+    return bytes(body)
+
+
+def _wish(response: httpx.Response) -> float | None:
+    text = response.headers.get("retry-after")
+    return retry_after(text.strip()) if text is not None else None

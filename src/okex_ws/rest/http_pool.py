@@ -1,0 +1,188 @@
+"""HTTP over the library's own sockets, for httpx: their proxies, TLS and deadline.
+
+A connection is that of a feed: names, addresses, proxy and trust store are looked up
+anew for each, and everything between a request and the end of its answer happens by one
+deadline. It is kept for the next request while the peer keeps it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpcore
+import httpx
+
+from ..base.clock import Clock
+from ..base.errors import ConnectionLost, Stalled
+from ..net.proxy import authority
+from ..net.stream import Network, Stream
+
+# Seconds that an idle connection is kept: less than a front end would.
+KEEP = 15.0
+
+
+class HttpPool(httpx.BaseTransport):
+    """One connection to *origin*, made when it is needed; one request at a time.
+
+    `begin` gives each request its seconds. *cancelled* is asked whenever something was
+    waited for, and ends the wait with a `ConnectionLost`.
+    """
+
+    def __init__(
+        self,
+        origin: str,
+        network: Network,
+        clock: Clock,
+        cancelled: Callable[[], bool],
+    ) -> None:
+        parts = urlsplit(origin)
+        assert parts.hostname is not None
+        self._origin, self._host = origin, parts.hostname
+        self._port = parts.port or (443 if parts.scheme == "https" else 80)
+        self._network, self._clock, self._cancelled = network, clock, cancelled
+        self._deadline, self._limit = math.inf, math.inf
+        self._stream: Stream | None = None
+        self.has_ended = False
+        # It is told of plain HTTP: TLS is the stream's.
+        self._pool = httpcore.ConnectionPool(
+            max_connections=1, keepalive_expiry=KEEP, network_backend=_Backend(self)
+        )
+
+    def begin(self, seconds: float) -> None:
+        """The next request, and its answer, have so many *seconds*."""
+        self._limit, self._deadline = seconds, self._clock.monotonic() + seconds
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """See `httpx.BaseTransport`."""
+        target = request.url.raw_path
+        url = httpcore.URL(
+            scheme=b"http", host=self._host.encode(), port=self._port, target=target
+        )
+        raw = httpcore.Request(request.method, url, headers=request.headers.raw)
+        with self.mapped():
+            answer = self._pool.handle_request(raw)
+        headers, stream = answer.headers, _Body(self, answer)
+        return httpx.Response(answer.status, headers=headers, stream=stream)
+
+    def close(self) -> None:
+        """Say goodbye, if there is somebody to say it to."""
+        self._pool.close()
+
+    def discard(self) -> None:
+        """Close the descriptor without a word, as a forked child must."""
+        if self._stream is not None:
+            self._stream.discard()
+
+    @contextlib.contextmanager
+    def mapped(self) -> Iterator[None]:
+        """What is no HTTP is httpx's error; an answer that was cut is the line's."""
+        try:
+            yield
+        except httpcore.RemoteProtocolError as error:
+            if self.has_ended:
+                reason = "the peer closed the connection before its answer was whole"
+                raise ConnectionLost(self._origin, reason) from error
+            raise httpx.RemoteProtocolError(str(error)) from error
+
+    # --- What the connection stands on ----------------------------------------------
+
+    def open(self) -> None:
+        """Connect, by the deadline."""
+        url = f"{urlsplit(self._origin).scheme}://{authority(self._host, self._port)}"
+        self.has_ended = False
+        self._stream = self._network.open(url, self._deadline, self._cancelled)
+
+    def read(self, size: int) -> bytes:
+        """Wait for 1 to *size* bytes; none at an orderly end."""
+        stream = self._stream
+        assert stream is not None
+        while not stream.received and not self._fill(stream):
+            if self.has_ended:
+                return b""
+            if self._cancelled():
+                raise ConnectionLost(self._origin, "the client was closed")
+            left = self._deadline - self._clock.monotonic()
+            if left <= 0:
+                raise Stalled(f"{self._origin}: no whole answer", self._limit)
+            self._network.wait(left, stream)
+        data = bytes(stream.received[:size])
+        del stream.received[:size]
+        return data
+
+    def _fill(self, stream: Stream) -> int:
+        try:
+            return stream.fill()
+        except ConnectionLost as end:
+            if end.__cause__ is not None:
+                raise
+            self.has_ended = True
+            return 0
+
+    def write(self, data: bytes) -> None:
+        """Queue it; the wait for the answer sends what is left."""
+        assert self._stream is not None
+        self._stream.send(data)
+
+    def hang_up(self) -> None:
+        """Close the connection."""
+        if self._stream is not None:
+            self._stream.close()
+
+    def is_over(self) -> bool:
+        """Whether an idle connection has ended, or says what nobody asked."""
+        stream = self._stream
+        if stream is None:
+            return True
+        try:
+            return stream.fill() > 0 or bool(stream.received)
+        except ConnectionLost:
+            return True
+
+
+class _Backend(httpcore.NetworkBackend):
+    def __init__(self, pool: HttpPool) -> None:
+        self._pool = pool
+
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore.NetworkStream:
+        self._pool.open()
+        return _HttpStream(self._pool)
+
+
+class _HttpStream(httpcore.NetworkStream):
+    def __init__(self, pool: HttpPool) -> None:
+        self._pool = pool
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        return self._pool.read(max_bytes)
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        self._pool.write(buffer)
+
+    def close(self) -> None:
+        self._pool.hang_up()
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._pool.is_over() if info == "is_readable" else None
+
+
+class _Body(httpx.SyncByteStream):
+    def __init__(self, pool: HttpPool, answer: httpcore.Response) -> None:
+        self._pool, self._answer = pool, answer
+
+    def __iter__(self) -> Iterator[bytes]:
+        with self._pool.mapped():
+            yield from self._answer.iter_stream()
+
+    def close(self) -> None:
+        self._answer.close()

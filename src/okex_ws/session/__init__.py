@@ -1,0 +1,1 @@
+"""What is said on one connection: subscriptions, login, request budget. Pure."""

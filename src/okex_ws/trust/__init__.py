@@ -1,0 +1,1 @@
+"""The lease of a connection, its heartbeat, and the verdict on a read. Pure."""

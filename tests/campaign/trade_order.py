@@ -1,0 +1,126 @@
+"""Whether trades are handed over once and in order: by the exchange's own record.
+
+What was pushed between two that were handed over, and was not, has to be in a `Gap`.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+from okex_ws import Gap, Trade
+from okex_ws.local_exchange import LocalExchange
+from tests.campaign.dialect import said_at
+
+# Seconds from a trade to its push, at the most, unless it was withheld.
+FRESH = 0.25
+# Trades that are remembered, of one channel: of more than ten seconds.
+KEPT = 400
+
+
+class Trades:
+    """The trades of one channel, as they were pushed and as they are handed over."""
+
+    def __init__(
+        self,
+        exchange: LocalExchange,
+        channel: str,
+        around: Callable[[float], list[str]],
+    ) -> None:
+        self.counts: Counter[str] = Counter()
+        self._exchange = exchange
+        self._channel = channel
+        # What was done to the stand at a moment, for a violation.
+        self._around = around
+        self._lock = threading.Lock()
+        self._read_to = 0.0
+        # By id: its number in the order in which they were pushed, and what it says.
+        # One that was withheld, and pushed to a new subscriber alone, has none.
+        self._pushed: dict[str, tuple[int, dict[str, Any], float]] = {}
+        self._count = 0
+        self._given: dict[str, None] = {}
+        self._last: int | None = None
+        self._in_gap = False
+
+    def refresh(self) -> None:
+        """Read what came to the record since the last time; any thread."""
+        with self._lock:
+            for at, element in self._exchange.pushed(self._channel):
+                if at > self._read_to:
+                    self._read_to = at
+                    self._note(element, at)
+            while len(self._pushed) > KEPT:
+                del self._pushed[next(iter(self._pushed))]
+
+    def _note(self, element: dict[str, Any], at: float) -> None:
+        number = element.get("tradeId") or element["trade_id"]
+        # The last one is pushed again to each new subscriber.
+        if number not in self._pushed:
+            ago = time.time() - time.monotonic() + at - said_at(element).timestamp()
+            self._pushed[number] = self._count if ago < FRESH else -1, element, at
+            self._count += ago < FRESH
+
+    def gap(self, gap: Gap) -> None:
+        """A gap was handed over: whatever is missing here is told."""
+        self.counts["gaps"] += 1
+        self._in_gap = True
+
+    def take(self, trade: Trade) -> str | None:
+        """A trade was handed over; what is wrong about that, if anything."""
+        if trade.id not in self._pushed:
+            self.refresh()
+        if trade.id not in self._pushed:
+            return f"a trade that was never pushed: {trade!r}"
+        number, element, _ = self._pushed[trade.id]
+        if not _same(trade, element):
+            return f"{trade!r} was pushed as {element}"
+        if trade.replayed or number < 0:
+            return None
+        self.counts["handed over"] += 1
+        before, in_gap = self._last, self._in_gap
+        self._last, self._in_gap = number, False
+        if trade.id in self._given:
+            self.counts["doubled"] += 1
+            return f"trade {trade.id} of {self._channel} was handed over twice"
+        self._remember(trade.id)
+        return None if before is None else self._follow(before, number, in_gap)
+
+    def _follow(self, before: int, number: int, in_gap: bool) -> str | None:
+        """Whether the trade of that *number* follows on the one *before*."""
+        if number < before:
+            return f"trades of {self._channel} are not in order: {before}, {number}"
+        missing = number - before - 1
+        if in_gap:
+            self.counts["in gaps"] += missing
+        elif missing:
+            self.counts["missed"] += missing
+            ats = [at for n, _, at in self._pushed.values() if before < n < number]
+            done = self._around(ats[0]) if ats else []
+            what = f"{missing} trades of {self._channel} are missing, and no gap"
+            return f"{what}, {done}"
+        return None
+
+    def _remember(self, trade_id: str) -> None:
+        self._given[trade_id] = None
+        if len(self._given) > KEPT:
+            del self._given[next(iter(self._given))]
+
+    @property
+    def settled(self) -> bool:
+        """Whether the last that was pushed is handed over; of another thread."""
+        self.refresh()
+        return self._last is None or self._last == self._count - 1
+
+
+def _same(trade: Trade, element: dict[str, Any]) -> bool:
+    price = element["px"] if "px" in element else element["price"]
+    size = next(element[name] for name in ("sz", "size", "qty") if name in element)
+    return (trade.price, trade.size, trade.side) == (
+        Decimal(price),
+        Decimal(size),
+        element["side"],
+    )

@@ -1,0 +1,156 @@
+"""What a subscription has in the shared memory, from its start to its end."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from okex_ws.base.clock import SystemClock
+from okex_ws.base.errors import OkexWSError
+from okex_ws.delivery.callbacks import Callbacks
+from okex_ws.delivery.view import View
+from okex_ws.isolation.mirror import encode, encode_link
+from okex_ws.isolation.shared_memory import Memory
+from okex_ws.isolation.slots import Store, SubscriptionSlots
+from okex_ws.model.items import State, Stats
+from okex_ws.protocol.v5 import PROTOCOL as V5
+from okex_ws.trust.verdict import LIVE, NO_LIMITS, Lease, Link, Published, judge
+from tests.isolation.test_mirror import LEVELS
+from tests.support.internals import lock_of, memory_of
+
+NAMES = {t: V5.channel(t, "spot", "BTC-USDT") for t in ("depth5", "trade")}
+
+
+@pytest.fixture
+def store() -> Iterator[Store]:
+    store = Store(V5, lambda: True)
+    yield store
+    store.close()
+
+
+def make(store: Store, number: int = 1) -> SubscriptionSlots:
+    clock = SystemClock()
+    view = View(None, "BTC-USDT", NO_LIMITS, clock, Callbacks("BTC-USDT", clock))
+    slots = SubscriptionSlots(view, number, NAMES)
+    store.allocate(slots)
+    return slots
+
+
+def write(store: Store, slots: SubscriptionSlots, epoch: int = 3) -> None:
+    """As the child does: a depth, over a link with a lease."""
+    theirs = Memory(store.key)
+    link = Link(1.0)
+    link.lease = Lease(1e12, 0.0)
+    theirs.slot(store.link_addresses[0]).put(encode_link(link, 5))
+    shown = Published(State.LIVE, "", epoch, None, LEVELS, 1.0, 2.0)
+    theirs.slot(slots.addresses["depth5"]).put(encode(shown, True, 0, 5))
+
+
+def seen(slots: SubscriptionSlots) -> Any:
+    return judge(slots.mirrors["depth5"].shown, NO_LIMITS, 5.0, 5.0)
+
+
+def test_what_the_child_writes_is_shown(store: Store) -> None:
+    slots = make(store)
+    assert seen(slots).state is State.CONNECTING
+    write(store, slots)
+
+    assert seen(slots) is LIVE
+    assert {
+        topic: assignment.epoch for topic, assignment in slots.assignments().items()
+    } == {
+        "depth5": 3,
+        "trade": 0,
+    }
+
+
+def test_a_place_is_taken_again_and_shows_nothing_of_who_had_it(store: Store) -> None:
+    first = make(store)
+    addresses = dict(first.addresses)
+    write(store, first)
+    first.freeze()
+    store.clear(first)
+
+    second = make(store)
+
+    assert set(second.addresses.values()) == set(addresses.values())
+    assert seen(second).state is State.CONNECTING
+    write(store, second, epoch=9)
+    assert first.mirrors["depth5"].shown.epoch == 3
+    assert seen(first).state is State.RECONNECTING
+
+
+def test_a_child_that_ended_shows_nothing_and_its_epoch_goes_on(store: Store) -> None:
+    slots = make(store)
+    write(store, slots)
+    held = slots.mirrors["depth5"].shown
+    slots.last = Stats(messages=7, resyncs=2)
+
+    store.lose()
+    assert seen(slots).state is State.RECONNECTING
+    slots.withdraw("it ended")
+
+    shown = slots.mirrors["depth5"].shown
+    assert (shown.state, shown.cause) == (State.RECONNECTING, "it ended")
+    assert (shown.epoch, shown.received, shown.data) == (3, 1.0, None)
+    assert slots.assignments()["depth5"].epoch == 3
+    # Of what it counted a subscription's own stays; the connections' is the feed's.
+    assert (slots.past, slots.last) == (Stats(resyncs=2), Stats())
+    # Whoever holds a price of it is told no, whatever the next child writes.
+    write(store, slots)
+    theirs = Memory(store.key).slot(store.link_addresses[0])
+    link = Link(1.0)
+    link.lease = Lease(1e12, 0.0)
+    theirs.put(encode_link(link, 6))
+    assert judge(held, NO_LIMITS, 5.0, 5.0).state is State.RECONNECTING
+
+
+def test_a_channel_that_was_refused_stays_so(store: Store) -> None:
+    slots = make(store)
+    slots.mirrors["trade"].shown = Published(State.FAILED, "refused", 0)
+    slots.mirrors["trade"].error = OkexWSError("refused")
+    slots.withdraw("it ended")
+
+    assert slots.mirrors["trade"].shown.state is State.FAILED
+    assert [*slots.assignments()] == ["depth5"]
+
+
+def test_without_memory_nothing_is_kept(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(store)
+
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("okex_ws.isolation.shared_memory.reserve", full)
+    with pytest.raises(OSError, match="No space left"):
+        make(store)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a descriptor")
+def test_the_memory_is_given_back_with_the_last_mirror() -> None:
+    store = Store(V5, lambda: True)
+    store.close()  # nothing was there yet
+    slots = make(store := Store(V5, lambda: True))
+    write(store, slots)
+    slots.freeze()
+    store.close()
+
+    assert seen(slots).state is State.RECONNECTING  # and the suite sees what is left
+
+
+def test_in_a_forked_child_nothing_is_read_or_waited_for(store: Store) -> None:
+    slots = make(store)
+    write(store, slots)
+    lock = lock_of(memory_of(store))
+    lock.acquire()
+    slots.forked()
+    store.forked()
+    lock.release()
+
+    assert seen(slots).state is State.CLOSED

@@ -1,0 +1,64 @@
+"""What may stand for an instrument, and what each is taken for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from okex_ws.local_exchange import INSTRUMENTS, Instrument
+from okex_ws.local_exchange.market.instruments import (
+    AnyInstrument,
+    as_instrument,
+    as_instruments,
+)
+from okex_ws.model.venues import market_of
+
+
+def test_the_shipped_instruments_are_of_every_market_and_of_the_seed() -> None:
+    ids = {each.instrument_id for each in INSTRUMENTS}
+
+    assert {each.market for each in INSTRUMENTS} == {
+        "spot",
+        "futures",
+        "swap",
+        "option",
+    }
+    assert "BTC-USD-190517" in ids
+    assert all(market_of(each.instrument_id) == each.market for each in INSTRUMENTS)
+
+
+def test_an_id_a_pair_and_an_instrument_mean_the_same() -> None:
+    known = INSTRUMENTS[0]
+
+    assert as_instrument("BTC-USDT") is known
+    assert as_instrument(("spot", "BTC-USDT")) is known
+    assert as_instrument(known) is known
+    assert as_instrument("LTC-BTC") == Instrument("spot", "LTC-BTC")
+
+
+def test_several_are_taken_in_their_order() -> None:
+    swap = Instrument("swap", "LTC-USD-SWAP")
+
+    assert as_instruments(each for each in ("BTC-USDT", swap)) == [
+        INSTRUMENTS[0],
+        swap,
+    ]
+
+
+@pytest.mark.parametrize("wrong", ["BTC-USDT", INSTRUMENTS[0], 5, None])
+def test_one_alone_is_no_market(wrong: Any) -> None:
+    with pytest.raises(TypeError, match="instruments is a sequence"):
+        as_instruments(wrong)
+
+
+@pytest.mark.parametrize("wrong", [5, ("spot",), None])
+def test_what_is_of_another_kind_is_a_type_error(wrong: Any) -> None:
+    with pytest.raises(TypeError, match="an instrument is an id"):
+        as_instrument(wrong)
+
+
+@pytest.mark.parametrize("wrong", ["btc", ("swap", "BTC-USDT"), ("index", "BTC-USD")])
+def test_what_is_no_instrument_is_a_value_error(wrong: AnyInstrument) -> None:
+    with pytest.raises(ValueError, match="no instrument id"):
+        as_instrument(wrong)

@@ -1,0 +1,652 @@
+"""What happens on one connection, to those who live on it alone, in virtual time."""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import Any
+
+import pytest
+
+from okex_ws import (
+    ConnectionLost,
+    Credentials,
+    Data,
+    Feed,
+    Gap,
+    LoginRejected,
+    RawSubscription,
+    State,
+    StateChange,
+    SubscriptionRejected,
+    WSSubscription,
+)
+from tests.support.internals import credentials_of, is_ready, set_on_error
+from tests.support.virtual_world import V5, Ladder, World
+
+KEY = Credentials("the-api-key", "the-secret-key", "the-passphrase")
+ORDERS = {"channel": "orders", "instType": "ANY"}
+# A private channel of each protocol, and a push of it.
+PRIVATE: dict[str, Any] = {"v3": "spot/order:BTC-USDT", "v5": ORDERS}
+PUSHES: dict[str, Any] = {
+    "v3": {"table": "spot/order", "data": [{"instrument_id": "BTC-USDT"}]},
+    "v5": {"arg": {**ORDERS, "uid": "77982378738415879"}, "data": [{"ordId": "1"}]},
+}
+
+
+@pytest.fixture
+def v5() -> World:
+    return filled(World("v5"))
+
+
+@pytest.fixture(params=["v3", "v5"])
+def world(request: pytest.FixtureRequest) -> World:
+    return filled(World(request.param))
+
+
+def filled(world: World) -> World:
+    for topic in ("depth5", "candle60s"):
+        make = getattr(world.dialect, topic.rstrip("56s0"))
+        world.exchange.first_pushes[world.dialect.channel(topic)] = make(0)
+    return world
+
+
+def private(feed: Feed, world: World, **keywords: Any) -> RawSubscription:
+    return RawSubscription([PRIVATE[world.protocol]], feed=feed, **keywords)
+
+
+def public(feed: Feed, **keywords: Any) -> WSSubscription:
+    keywords.setdefault("channels", ("depth5",))
+    return WSSubscription("BTC-USDT", "spot", feed=feed, **keywords)
+
+
+def where(world: World) -> str:
+    """The path of private channels."""
+    return {"v3": "", "v5": "private"}[world.protocol]
+
+
+def said(world: World) -> list[str]:
+    """What was asked on the connections that log in, in order."""
+    peers = [peer for peer in world.peers if peer.logged_in]
+    logins = [s for s in world.exchange.log if '"login"' in s.text]
+    peers += [s.peer for s in logins]
+    log = [s.text for s in world.exchange.log if s.peer in peers and s.text != "ping"]
+    return [str(json.loads(text)["op"]) for text in log]
+
+
+# --- Two connections, one subscription ----------------------------------------------
+
+
+def test_losing_the_business_connection_leaves_the_depth_live(v5: World) -> None:
+    changes: list[StateChange] = []
+    sub = v5.subscribe(channels=("depth5", "candle60s"), on_state=changes.append)
+    seen: list[Any] = []
+
+    def cut() -> None:
+        v5.failure = lambda url: (
+            ConnectionLost(url, "refused") if "business" in url else None
+        )
+        v5.peer_on("business").drop()
+
+    v5.at(1, lambda: seen.append((sub.state, sub.latest("candle1m") is not None)))
+    v5.at(2, cut)
+    v5.at(2.001, lambda: seen.append((sub.state, sub.latest("candle60s"))))
+    v5.at(60, lambda: seen.append((sub.state, bool(sub.GetDepth()))))
+
+    v5.run(61)
+
+    assert seen == [(State.LIVE, True), (State.LIVE, None), (State.LIVE, True)]
+    assert [c.new for c in changes] == [State.SYNCING, State.LIVE, State.CLOSED]
+
+
+def test_losing_the_public_connection_leaves_the_candles_and_no_price(
+    v5: World,
+) -> None:
+    sub = v5.subscribe(channels=("depth5", "candle60s"))
+    seen: list[Any] = []
+
+    def cut() -> None:
+        v5.failure = lambda url: (
+            ConnectionLost(url, "refused") if "public" in url else None
+        )
+        v5.peer_on("public").drop()
+
+    v5.at(2, cut)
+    v5.at(3, lambda: v5.peer_on("business").send(V5.candle(0, "100.5")))
+    v5.at(4, lambda: seen.extend([sub.state, sub.GetDepth(), sub.candles[-1].close]))
+    v5.at(4, lambda: seen.append(sub.latest("candle60s") == sub.candles[-1]))
+
+    v5.run(5)
+
+    assert seen[:2] == [State.RECONNECTING, {}]
+    assert str(seen[2]) == "100.5"
+    assert seen[3] is True
+
+
+def test_it_is_ready_when_the_channels_of_every_connection_are(v5: World) -> None:
+    sub = v5.subscribe(channels=("depth5", "candle60s"))
+    v5.failure = lambda url: (
+        ConnectionLost(url, "refused") if "business" in url else None
+    )
+    seen: list[Any] = []
+    v5.at(1, lambda: seen.append((sub.state, is_ready(sub))))
+    v5.at(2, lambda: setattr(v5, "failure", lambda url: None))
+    v5.at(40, lambda: seen.append((sub.state, is_ready(sub))))
+
+    v5.run(41)
+
+    assert seen == [(State.LIVE, False), (State.LIVE, True)]
+
+
+def test_a_refused_top_leaves_the_five_levels_of_the_same_instrument(
+    v5: World,
+) -> None:
+    v5.exchange.unknown.add("bbo-tbt:BTC-USDT")
+    feed = v5.feed()
+    five, top = public(feed), public(feed, channels=("bbo-tbt", "trade"))
+    seen: list[Any] = []
+    v5.at(1, lambda: seen.extend([five.state, top.state, top.GetDepth()]))
+    v5.at(2, lambda: seen.append(list(v5.peer_on("public").subscribed)))
+
+    v5.run(3)
+
+    assert seen[:3] == [State.LIVE, State.FAILED, {}]
+    assert seen[3] == ["books5:BTC-USDT"]
+
+
+def test_a_refused_extra_channel_leaves_the_depth(v5: World) -> None:
+    v5.exchange.unknown.add("candle1m:BTC-USDT")
+    errors: list[Exception] = []
+    channels = ("candle60s", "depth5")
+    sub = v5.subscribe(channels=channels, on_error=errors.append)
+    seen: list[Any] = []
+    v5.at(1, lambda: seen.extend([sub.state, is_ready(sub)]))
+
+    v5.run(2)
+
+    assert seen == [State.LIVE, True]
+    assert sub.health().failed == {"candle60s": errors[0]}
+
+
+def test_all_of_several_channels_refused_is_the_end_of_it(v5: World) -> None:
+    v5.exchange.unknown.update(["trades:BTC-USDT", "candle1m:BTC-USDT"])
+    sub = v5.subscribe(channels=("trade", "candle60s"))
+
+    v5.run(60)
+
+    assert sub.state is State.FAILED
+    assert v5.clock.now < v5.t0 + 10
+
+
+def test_a_channel_of_a_wrong_path_would_be_refused(v5: World) -> None:
+    """The exchange of these tests knows its paths, as the real one does."""
+    sub = v5.subscribe(channels=("depth5",), raw_channels=("sprd-tickers",))
+    other = v5.subscribe(channels=("depth5",), raw_channels=("candle9m",))
+    seen: list[Any] = []
+    v5.at(1, lambda: seen.extend([sub.health().failed, other.health().failed]))
+
+    v5.run(2)
+
+    assert seen == [{}, {}]
+    objection = V5.objection("public", {"channel": "candle1m", "instId": "X"}, False)
+    assert objection is not None
+    assert objection[0] == "60018"
+
+
+# --- What the exchange ends, or says ------------------------------------------------
+
+
+def test_a_kind_of_channel_that_the_exchange_terminates_fails_for_good(
+    v5: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    feed = v5.feed(credentials=KEY)
+    sub, other = private(feed, v5), RawSubscription(["account"], feed=feed)
+    depth = public(feed)
+    ended = {
+        "event": "channel-conn-count-error",
+        "channel": "orders",
+        "connCount": "20",
+        "connId": "a4d3ae55",
+    }
+    v5.at(1, lambda: v5.peer_on("private").send(ended))
+    seen: list[Any] = []
+    v5.at(2, lambda: seen.extend(s.state for s in (sub, other, depth)))
+
+    v5.run(60)
+
+    assert seen == [State.FAILED, State.LIVE, State.LIVE]
+    (error,) = sub.health().failed.values()
+    assert isinstance(error, SubscriptionRejected)
+    assert error.code == "channel-conn-count-error"
+    assert said(v5) == ["login", "subscribe"]
+
+
+def test_a_notice_is_logged_and_ends_nothing(
+    v5: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    sub = v5.subscribe(channels=("depth5",))
+    notice = {"event": "notice", "code": "64008", "msg": "closing\nsoon", "connId": "x"}
+    count = {"event": "channel-conn-count", "channel": "orders", "connCount": "2"}
+    seen: list[Any] = []
+    v5.at(1, lambda: v5.peer_on("public").send(notice))
+    v5.at(1, lambda: v5.peer_on("public").send(count))
+    v5.at(2, lambda: seen.append(sub.state))
+
+    v5.run(3)
+
+    assert seen == [State.LIVE]
+    warned = [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
+    assert warned == [f"{v5.url}/public: notice 64008: closing\ufffdsoon"]
+
+
+def test_a_channel_that_ends_unasked_is_taken_from_all_who_share_it(
+    world: World,
+) -> None:
+    feed = world.feed()
+    subs = [public(feed), public(feed)]
+    key = world.dialect.channel("depth5")
+    seen: list[Any] = []
+    world.at(1, lambda: world.peer and world.peer.end(key))
+    world.at(1.5, lambda: seen.append([(s.state, s.GetDepth()) for s in subs]))
+    world.at(4, lambda: seen.append([s.state for s in subs]))
+
+    world.run(5)
+
+    assert seen == [[(State.SYNCING, {})] * 2, [State.LIVE] * 2]
+
+
+# --- A connection that logs in ------------------------------------------------------
+
+
+def test_it_logs_in_before_anything_private_is_asked(world: World) -> None:
+    feed = world.feed(credentials=KEY)
+    sub = private(feed, world)
+    seen: list[Any] = []
+    world.at(1, lambda: world.peer and world.peer.send(PUSHES[world.protocol]))
+    world.at(2, lambda: seen.extend([sub.state, sub.latest()]))
+
+    world.run(3)
+
+    assert seen[0] is State.LIVE
+    assert isinstance(seen[1], Data)
+    assert said(world) == ["login", "subscribe"]
+
+
+def test_a_close_in_place_of_an_answer_refuses_the_key_as_well(v5: World) -> None:
+    """v5 closes with 4001, "login failed": the key is not offered again and again."""
+    v5.exchange.login_close = 4001
+    sub = private(v5.feed(credentials=KEY), v5)
+
+    v5.run(60)
+
+    assert sub.state is State.FAILED
+    assert "login failed" in sub.health().cause
+    assert len(v5.opened) == 1
+
+
+def test_the_time_of_a_login_is_the_exchanges_own(world: World) -> None:
+    world.exchange.ahead = 3600.0
+    private(world.feed(credentials=KEY), world)
+
+    world.run(1)
+
+    (arg, *rest) = world.exchange.requests[0]["args"]
+    timestamp = rest[1] if rest else arg["timestamp"]
+    sign = rest[2] if rest else arg["sign"]
+    assert float(timestamp) == pytest.approx(1_600_003_600, abs=1)
+    assert sign == KEY.sign(timestamp)
+
+
+def test_after_each_reconnect_it_logs_in_first_and_says_that_pushes_may_be_missing(
+    world: World,
+) -> None:
+    sub = private(world.feed(credentials=KEY), world)
+    updates = sub.updates()
+    for second in (2, 12):
+        world.at(second, lambda: world.peer and world.peer.drop())
+
+    world.run(20)
+
+    assert said(world) == ["login", "subscribe"] * 3
+    told = [item for item in updates if isinstance(item, (Gap, StateChange))]
+    words = ["Gap" if isinstance(i, Gap) else i.new.value for i in told]
+    lost = ["RECONNECTING", "SYNCING", "LIVE", "Gap"]
+    assert words == ["SYNCING", "LIVE", *lost, *lost, "CLOSED"]
+    assert sub.stats().gaps == 2
+
+
+def test_a_rejected_key_fails_what_is_private_and_nothing_else(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    world.exchange.login_refusal = (30013, "Invalid sign")
+    if world.protocol == "v5":
+        world.exchange.login_refusal = ("60009", "Login failed.")
+    errors: list[Exception] = []
+    feed = world.feed(credentials=KEY)
+    sub = private(feed, world, on_error=errors.append)
+    depth = public(feed)
+    seen: list[Any] = []
+    world.at(1, lambda: seen.extend([sub.state, depth.state, world.closed_networks]))
+    world.at(100, lambda: seen.extend([depth.state, len(feed.connections())]))
+
+    world.run(101)
+
+    assert seen == [State.FAILED, State.LIVE, 1, State.LIVE, 1]
+    (failed,) = sub.health().failed.values()
+    assert isinstance(failed, LoginRejected)
+    assert failed.code == world.exchange.login_refusal[0]
+    assert errors == [failed]
+    with pytest.raises(LoginRejected):
+        sub.wait_live(0)
+    assert said(world) == ["login"]
+    assert len(world.opened) == 2
+
+
+def test_a_later_private_subscription_tries_the_key_once_again(world: World) -> None:
+    world.exchange.login_refusal = world.dialect.unknown({"key": "bad"})
+    feed = world.feed(credentials=KEY)
+    public(feed)
+    subs = [private(feed, world)]
+    world.at(10, lambda: subs.append(private(feed, world)))
+    world.at(20, lambda: setattr(world.exchange, "login_refusal", None))
+    world.at(30, lambda: subs.append(private(feed, world)))
+    seen: list[Any] = []
+    world.at(31, lambda: seen.extend(sub.state for sub in subs))
+
+    world.run(32)
+
+    assert seen == [State.FAILED, State.FAILED, State.LIVE]
+    assert said(world) == ["login", "login", "login", "subscribe"]
+
+
+def test_who_comes_while_a_key_is_being_rejected_is_told_too(world: World) -> None:
+    """The login was sent when it came; it is told once the connection has parted."""
+    world.exchange.login_refusal = world.dialect.unknown({"key": "bad"})
+    feed = world.feed(credentials=KEY)
+    subs = [private(feed, world)]
+
+    def again(error: Exception) -> None:
+        # The route is given up by now, and not yet gone.
+        subs.append(private(feed, world))
+
+    first = subs[0]
+    set_on_error(first, again)
+    world.at(0.04, lambda: subs.append(private(feed, world)))
+    # Together with the refusal, which is read before the newcomer is let in.
+    world.at(0.05, lambda: subs.append(private(feed, world)))
+    seen: list[Any] = []
+    world.at(1, lambda: seen.extend(sub.state for sub in subs))
+
+    world.run(2)
+
+    assert seen == [State.FAILED] * 4
+    for sub in subs:
+        with pytest.raises(LoginRejected):
+            sub.wait_live(0)
+    assert said(world) == ["login", "login"]
+
+
+def test_an_error_that_passes_is_no_rejected_key(v5: World) -> None:
+    v5.exchange.login_refusal = ("60006", "Timestamp request expired")
+    errors: list[Exception] = []
+    sub = private(v5.feed(credentials=KEY), v5, on_error=errors.append)
+    v5.at(0.5, lambda: setattr(v5.exchange, "login_refusal", None))
+    seen: list[Any] = []
+    v5.at(5, lambda: seen.append(sub.state))
+
+    v5.run(6)
+
+    assert seen == [State.LIVE]
+    assert [type(error) for error in errors] == [LoginRejected]
+    assert said(v5) == ["login", "login", "subscribe"]
+    assert len(v5.opened) == 1
+
+
+def test_a_login_that_is_not_answered_is_sent_again_not_in_a_loop(world: World) -> None:
+    world.exchange.answers_logins = False
+    sub = private(world.feed(credentials=KEY), world)
+    world.at(100, lambda: setattr(world.exchange, "answers_logins", True))
+    seen: list[Any] = []
+    world.at(99, lambda: seen.extend([sub.state, len(world.exchange.requests)]))
+    world.at(200, lambda: seen.append(sub.state))
+
+    world.run(201)
+
+    assert seen[0] is State.SYNCING
+    assert 3 <= seen[1] <= 8
+    assert seen[2] is State.LIVE
+
+
+def test_a_channel_behind_a_login_has_its_own_connection_on_a_public_path(
+    v5: World,
+) -> None:
+    v5.exchange.login_refusal = ("60009", "Login failed.")
+    feed = v5.feed(credentials=KEY)
+    sub = public(feed, channels=("depth5", "books-l2-tbt"))
+    seen: list[Any] = []
+    v5.at(1, lambda: seen.extend([sub.state, list(sub.health().failed)]))
+
+    v5.run(2)
+
+    assert seen == [State.LIVE, ["depth_l2_tbt"]]
+    assert [url.rpartition("/")[2] for _, url in v5.opened] == ["public", "public"]
+
+
+def test_no_secret_is_in_any_text(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, "okex_ws")
+    errors: list[Exception] = []
+    feed = world.feed(credentials=KEY)
+    sub = private(feed, world, on_error=errors.append)
+    world.at(2, lambda: world.peer and world.peer.drop())
+    world.at(9, lambda: world.peer and world.peer.close(4001, "login failed"))
+    refusal = world.dialect.unknown({"key": "bad"})
+    world.at(9, lambda: setattr(world.exchange, "login_refusal", refusal))
+
+    world.run(30)
+
+    assert sub.state is State.FAILED
+    texts = [caplog.text, repr(feed), repr(sub), repr(credentials_of(feed))]
+    texts += [repr(each) for each in (*errors, feed.connections(), feed.stats())]
+    texts += [str(each) for each in (*errors, sub.health())]
+    for secret in (KEY.api_key, KEY.secret_key, KEY.passphrase):
+        assert not [text for text in texts if secret in text]
+
+
+def test_a_secret_that_the_exchange_echoes_is_in_no_text(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Both protocols answer what they cannot read with the whole request in a text."""
+    caplog.set_level(logging.DEBUG, "okex_ws")
+    errors: list[Exception] = []
+    sub = private(world.feed(credentials=KEY), world, on_error=errors.append)
+
+    def echo() -> None:
+        request = world.exchange.log[0].text
+        if request == "ping":
+            request = world.exchange.log[1].text
+        code = {"v3": 30039, "v5": "60012"}[world.protocol]
+        refusal = (code, f"Invalid request: {request}")
+        world.exchange.login_refusal = refusal
+
+    world.at(0.04, echo)
+
+    world.run(2)
+
+    assert sub.state is State.FAILED
+    assert errors
+    texts = [caplog.text, *map(str, errors), *map(repr, errors), str(sub.health())]
+    for secret in (KEY.api_key, KEY.secret_key, KEY.passphrase):
+        assert not [text for text in texts if secret in text]
+
+
+# --- What happened to one channel ---------------------------------------------------
+
+
+def bad_depth(world: World, name: str) -> Any:
+    message = world.dialect.depth(2000, name=name)
+    message["data"][0]["bids"] = "none"
+    return message
+
+
+def test_what_is_wrong_with_a_channel_is_told_to_those_who_follow_it(
+    world: World,
+) -> None:
+    errors: dict[str, list[Any]] = {"one": [], "same": [], "other": []}
+    feed = world.feed()
+    names = {"one": "BTC-USDT", "same": "BTC-USDT", "other": "ETH-USDT"}
+    for name in set(names.values()):
+        key = world.dialect.channel("depth5", name)
+        world.exchange.first_pushes[key] = world.dialect.depth(0, name=name)
+    for label, name in names.items():
+        WSSubscription(
+            name,
+            "spot",
+            feed=feed,
+            channels=("depth5",),
+            on_error=errors[label].append,
+        )
+    peer: list[Any] = []
+    world.at(1, lambda: peer.append(world.peers[0]))
+    world.at(2, lambda: peer[0].send(bad_depth(world, "BTC-USDT")))
+
+    world.run(3)
+
+    (one,), (same,) = errors["one"], errors["same"]
+    assert one is same
+    assert one.channel == world.dialect.channel("depth5")
+    assert errors["other"] == []
+
+
+def test_each_of_two_channels_with_a_bad_message_is_told_of_its_own(
+    world: World,
+) -> None:
+    """Within a minute of each other: what one was told the other was not."""
+    errors: dict[str, list[Any]] = {"BTC-USDT": [], "ETH-USDT": []}
+    feed = world.feed()
+    for name, told in errors.items():
+        key = world.dialect.channel("depth5", name)
+        world.exchange.first_pushes[key] = world.dialect.depth(0, name=name)
+        channels = ("depth5",)
+        WSSubscription(name, "spot", feed=feed, channels=channels, on_error=told.append)
+    for second, name in ((2, "BTC-USDT"), (3, "ETH-USDT"), (4, "BTC-USDT")):
+        world.at(second, lambda name=name: world.peers[0].send(bad_depth(world, name)))
+
+    world.run(5)
+
+    assert {name: len(told) for name, told in errors.items()} == dict.fromkeys(
+        errors, 1
+    )
+
+
+def test_what_is_wrong_with_no_channel_of_its_own_is_told_to_all(world: World) -> None:
+    errors: dict[str, list[Any]] = {"BTC-USDT": [], "ETH-USDT": []}
+    feed = world.feed()
+    for name, told in errors.items():
+        channels = ("depth5",)
+        WSSubscription(name, "spot", feed=feed, channels=channels, on_error=told.append)
+    world.at(2, lambda: world.peers[0].send("garbage"))
+
+    world.run(3)
+
+    assert {name: len(told) for name, told in errors.items()} == dict.fromkeys(
+        errors, 1
+    )
+
+
+def test_a_book_that_another_joins_is_taken_as_it_is(world: World) -> None:
+    """The two share one channel, one book, and no request more."""
+    ladder = Ladder(world)
+    feed = world.feed()
+    subs = [public(feed, channels=("depth",))]
+    world.at(1, lambda: ladder.send(ladder.size("3")))
+    world.at(2, lambda: subs.append(public(feed, channels=("depth",))))
+    seen: list[Any] = []
+    world.at(2.001, lambda: seen.extend([sub.book for sub in subs]))
+
+    world.run(3)
+
+    one, other = seen
+    assert one == other
+    assert one.bids[0][:2] == ("100.0", "3")
+    assert len(world.exchange.requests) == 1
+
+
+def test_a_book_that_all_have_closed_and_one_wants_again_begins_anew(
+    world: World,
+) -> None:
+    """Its new holder is given nothing before its own snapshot."""
+    ladder = Ladder(world)
+    feed = world.feed()
+    keeper = public(feed)
+    subs = [public(feed, channels=("depth",))]
+    world.at(2, subs[0].close)
+    world.at(2.01, lambda: subs.append(public(feed, channels=("depth",))))
+    seen: list[Any] = []
+    world.at(2.04, lambda: ladder.send(ladder.size("4")))
+    world.at(2.045, lambda: seen.append((subs[1].book, keeper.state)))
+    world.at(3, lambda: seen.append((subs[1].book is not None, keeper.state)))
+
+    world.run(4)
+
+    assert seen == [(None, State.LIVE), (True, State.LIVE)]
+    ops = [request["op"] for request in world.exchange.requests]
+    assert ops == ["subscribe", "unsubscribe", "subscribe"]
+
+
+def test_a_book_that_is_wanted_again_before_the_exchange_was_told_goes_on(
+    world: World,
+) -> None:
+    """It could not be left meanwhile, and nothing of it was missed."""
+    ladder = Ladder(world)
+    feed = world.feed()
+    first = public(feed, channels=("depth",))
+    subs: list[Any] = []
+    seen: list[Any] = []
+
+    def look() -> None:
+        book = subs[0].book
+        seen.append(book is not None and [row[:2] for row in book.bids] == ladder.bids)
+
+    world.at(1, lambda: public(feed, channels=("trade",)))
+    world.at(1.01, first.close)
+    world.at(1.02, lambda: ladder.send(ladder.size("3")))
+    world.at(1.03, lambda: subs.append(public(feed, channels=("depth",))))
+    world.at(1.031, look)
+    world.at(2, lambda: ladder.send(ladder.change(price="99.5", size="0")))
+    world.at(2.1, look)
+
+    world.run(3)
+
+    assert seen == [True, True]
+    assert [r["op"] for r in world.exchange.requests] == ["subscribe"] * 2
+
+
+def test_a_broken_book_that_is_wanted_again_before_it_is_left_begins_anew(
+    world: World,
+) -> None:
+    ladder = Ladder(world)
+    feed = world.feed()
+    first = public(feed, channels=("depth",))
+    subs: list[Any] = []
+    seen: list[Any] = []
+
+    def breaks() -> None:
+        message = ladder.size("5")
+        message["data"][0]["bids"] = "none"
+        ladder.send(message)
+
+    world.at(1, lambda: public(feed, channels=("trade",)))
+    world.at(1.01, breaks)
+    world.at(1.02, first.close)
+    world.at(1.03, lambda: subs.append(public(feed, channels=("depth",))))
+    world.at(1.04, lambda: ladder.send(ladder.size("6")))
+    world.at(1.045, lambda: seen.append((subs[0].book, subs[0].state)))
+    world.at(2, lambda: seen.append((subs[0].book is not None, subs[0].state)))
+
+    world.run(3)
+
+    assert seen == [(None, State.SYNCING), (True, State.LIVE)]
+    ops = [r["op"] for r in world.exchange.requests]
+    assert ops == ["subscribe", "subscribe", "unsubscribe", "subscribe"]

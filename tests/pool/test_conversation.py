@@ -1,0 +1,891 @@
+"""One open connection, a turn at a time, in virtual time and without a socket."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+from collections import Counter, deque
+from collections.abc import Callable
+from typing import Any, get_args
+
+import pytest
+
+from okex_ws.base.clock import Budget, Ping, Timeouts
+from okex_ws.base.counts import Counts
+from okex_ws.base.errors import (
+    BookError,
+    ChecksumMismatch,
+    ConnectionLost,
+    LoginRejected,
+    SequenceGap,
+    Stalled,
+    SubscriptionRejected,
+    WireError,
+)
+from okex_ws.base.throttled_log import LogThrottle, OutageLog
+from okex_ws.net.transport import Frame
+from okex_ws.pool.conversation import FULL_READ, ConnectionContext, Conversation
+from okex_ws.protocol.interface import WireProtocol
+from okex_ws.protocol.messages import Push
+from okex_ws.protocol.v3 import PROTOCOL as V3
+from okex_ws.protocol.v5 import PROTOCOL as V5
+from okex_ws.session.events import (
+    Acknowledged,
+    Ended,
+    Event,
+    LockedOut,
+    Noted,
+    Rejected,
+    Trouble,
+    Unasked,
+)
+from okex_ws.session.login import Login
+from okex_ws.session.session import Session
+from okex_ws.session.subscription_state import Phase
+from okex_ws.trust.heartbeat import Renewed
+from okex_ws.trust.verdict import Lease, Link
+from tests.support.clocks import WALL, FakeClock
+from tests.support.internals import forget_pings, take_in, waiting_frames
+
+ENDPOINT = "wss://venue.test/ws/v5/public"
+BOOK, TRADES = "books5:BTC-USDT", "trades:BTC-USDT"
+WHOLE = "books:BTC-USDT"
+HOUR = 3600.0
+
+
+class Listener:
+    """A handler that writes down what it is told; each word is a call's name."""
+
+    def __init__(self) -> None:
+        self.heard: list[tuple[Any, ...]] = []
+        self.next_look = math.inf
+        self.missed: list[tuple[str, float]] = []
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        def told(*arguments: Any) -> None:
+            self.heard.append((name, *arguments))
+
+        return told
+
+    def due(self) -> float:
+        return self.next_look
+
+    def overdue(self, now: float) -> list[tuple[str, float]]:
+        found, self.missed = self.missed, []
+        return found
+
+    def look_again(self, now: float) -> None:
+        self.next_look = math.inf
+        self.heard.append(("look_again", now))
+
+    def words(self) -> list[str]:
+        """The names of what was told since the last time."""
+        heard, self.heard = self.heard, []
+        return [call[0] for call in heard]
+
+
+class Target:
+    """What pushes are for."""
+
+    topic = "depth5"
+    conflates = False
+
+    def __init__(self, bench: Bench) -> None:
+        self.counts: Counter[str] = Counter()
+        self._bench = bench
+        self.pushes: list[tuple[Any, bool]] = []
+        # How long it takes to handle one, and why it cannot be read.
+        self.takes = 0.0
+        self.error: WireError | BookError | None = None
+        # Whether what comes is of use.
+        self.used = True
+
+    def push(
+        self, push: Push, first: bool, link: Link, now: float, wall: float
+    ) -> bool:
+        assert link is self._bench.talk.link
+        assert wall - now == WALL - 1000.0
+        if self.error is not None:
+            raise self.error
+        self.pushes.append((push.elements[0], first))
+        self._bench.handler.heard.append(("push", now))
+        self._bench.clock.advance(self.takes)
+        return self.used
+
+    def take(self) -> list[tuple[Any, bool]]:
+        pushes, self.pushes = self.pushes, []
+        return pushes
+
+
+class Line:
+    """A transport and its network: what comes, what is sent, and how long is waited."""
+
+    stream = None
+
+    def __init__(self, clock: FakeClock) -> None:
+        self._clock = clock
+        self._reads: deque[tuple[list[Frame], int]] = deque()
+        self.bytes_received = 0
+        self.heard = clock.now
+        self.sent: list[str] = []
+        self.waits: list[float] = []
+        # How much time passes while it waits.
+        self.passing = 0.0
+        self.end: ConnectionLost | None = None
+
+    def say(self, *texts: str, size: int = 0) -> None:
+        """Have the next read bring these, as if it had been of so many bytes."""
+        frames = [(text.encode(), False) for text in texts]
+        self._reads.append((frames, size or sum(map(len, texts))))
+
+    def wait(self, timeout: float, stream: object) -> None:
+        assert stream is self.stream
+        self.waits.append(timeout)
+        self._clock.advance(min(timeout, self.passing))
+
+    def read(self) -> list[Frame]:
+        if not self._reads:
+            if self.end is not None:
+                raise self.end
+            return []
+        frames, size = self._reads.popleft()
+        self.bytes_received += size
+        self.heard = self._clock.now
+        return frames
+
+    def send(self, text: str) -> None:
+        self.sent.append(text)
+
+
+class Bench:
+    """A conversation, and everything around it."""
+
+    def __init__(self, wire: WireProtocol = V5, login: Login | None = None) -> None:
+        self.clock = FakeClock()
+        self.handler = Listener()
+        self.line = Line(self.clock)
+        self.counts = Counts()
+        self.closing = False
+        self.outage_log = OutageLog()
+        context: Any = ConnectionContext(
+            wire,
+            self.handler,
+            self.clock,
+            self.line,  # type: ignore[arg-type]
+            self.counts,
+            self.outage_log,
+            LogThrottle(),
+            lambda: self.closing,
+        )
+        budget = Budget(239, HOUR)
+        now = self.clock.now
+        self.session: Session[Any] = Session(
+            wire, Ping(), Timeouts(), budget, now, login
+        )
+        line: Any = self.line
+        self.talk = Conversation(context, line, self.session, now, ENDPOINT)
+        self.targets: dict[str, Target] = {}
+
+    def want(self, name: str = BOOK, incremental: bool = False) -> Target:
+        target = self.targets[name] = Target(self)
+        needs_snapshot = name.startswith("books")
+        self.session.want(name, target, needs_snapshot, self.clock.now, incremental)
+        return target
+
+    def hear(self, *texts: str) -> None:
+        """Read and take in all of *texts*."""
+        self.line.say(*texts)
+        self.talk.turn()
+        while waiting_frames(self.talk):
+            self.talk.turn()
+
+    def subscribed(self, name: str = BOOK, incremental: bool = False) -> Target:
+        """A channel that is acknowledged, on a line whose ping was answered."""
+        target = self.want(name, incremental)
+        self.talk.turn()
+        self.hear(*["pong"] * self.line.sent.count("ping"), ack(name))
+        self.handler.words()
+        self.line.sent.clear()
+        self.line.waits.clear()
+        return target
+
+
+def argument(name: str) -> dict[str, str]:
+    return dict(zip(("channel", "instId"), name.split(":"), strict=True))
+
+
+def ack(name: str, event: str = "subscribe") -> str:
+    return json.dumps({"event": event, "arg": argument(name)})
+
+
+def push(name: str, *elements: Any) -> str:
+    return json.dumps({"arg": argument(name), "data": list(elements)})
+
+
+def error(code: str, message: str = "no") -> str:
+    return json.dumps({"event": "error", "code": code, "msg": message})
+
+
+@pytest.fixture
+def bench() -> Bench:
+    return Bench()
+
+
+def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
+
+
+# --- A turn -------------------------------------------------------------------------
+
+
+def test_a_turn_sends_what_is_due_and_waits_for_the_next(bench: Bench) -> None:
+    bench.want()
+
+    bench.talk.turn()
+
+    ping, request = bench.line.sent
+    assert ping == "ping"
+    assert json.loads(request)["args"] == [argument(BOOK)]
+    # For the acknowledgement, and the pong.
+    assert bench.line.waits == [10.0]
+
+
+def test_nothing_is_sent_before_it_is_due(bench: Bench) -> None:
+    bench.subscribed()
+    for _ in range(3):
+        bench.talk.turn()
+
+    assert bench.line.sent == []
+    assert bench.line.waits == [5.0] * 3
+
+
+def test_a_look_that_is_due_sooner_cuts_the_wait_short(bench: Bench) -> None:
+    bench.subscribed()
+    bench.handler.next_look = bench.clock.now + 2
+    bench.line.passing = math.inf
+
+    bench.talk.turn()
+
+    assert bench.line.waits == [2.0]
+    assert bench.handler.words() == ["look_again"]
+
+
+def test_what_breaks_is_raised(bench: Bench) -> None:
+    bench.line.end = ConnectionLost(ENDPOINT, "reset by peer")
+
+    with pytest.raises(ConnectionLost, match="reset by peer"):
+        bench.talk.turn()
+
+
+def test_the_time_of_the_last_bytes_is_that_of_the_transport(bench: Bench) -> None:
+    bench.line.passing = 3.0
+
+    bench.hear("pong")
+
+    assert bench.talk.link.heard == bench.clock.now == 1003.0
+
+
+def test_what_came_is_counted_by_the_frame(bench: Bench) -> None:
+    bench.hear("pong", "pong", "{")
+
+    assert bench.counts.messages == 3
+
+
+# --- Pushes -------------------------------------------------------------------------
+
+
+def test_a_push_goes_to_its_own_channel_and_the_first_is_marked(bench: Bench) -> None:
+    book, trades = bench.want(), bench.want(TRADES)
+    bench.talk.turn()
+
+    bench.hear(ack(BOOK), ack(TRADES), push(BOOK, "a"), push(TRADES, "b"))
+    bench.hear(push(BOOK, "c"), push(TRADES, "d"))
+
+    assert book.take() == [("a", True), ("c", False)]
+    assert trades.take() == [("b", True), ("d", False)]
+
+
+def test_a_frame_of_several_instruments_is_one_push_each() -> None:
+    bench = Bench(V3)
+    names = [f"spot/ticker:{coin}-USDT" for coin in ("BTC", "ETH")]
+    targets = [bench.want(name) for name in names]
+    bench.talk.turn()
+    bench.hear(*(json.dumps({"event": "subscribe", "channel": n}) for n in names))
+
+    elements = [{"instrument_id": f"{coin}-USDT"} for coin in ("BTC", "ETH")]
+    bench.hear(json.dumps({"table": "spot/ticker", "data": elements}))
+
+    assert [target.take() for target in targets] == [[(e, True)] for e in elements]
+    assert bench.counts.messages == 3
+
+
+def test_data_that_nobody_asked_for_is_counted(bench: Bench) -> None:
+    """So is what comes of a channel that is not acknowledged yet."""
+    target = bench.want()
+    bench.talk.turn()
+
+    bench.hear(push(BOOK, "early"), push(TRADES, "strange"))
+
+    assert target.take() == []
+    assert bench.counts.dropped == {"unasked": 2}
+
+
+def test_an_unreadable_push_withdraws_its_channel_and_the_next_one_is_owed(
+    bench: Bench,
+) -> None:
+    target = bench.subscribed()
+    bench.hear(push(BOOK, "a"))
+    target.error = WireError("depth", "no bids")
+    bench.handler.words()
+
+    bench.hear(push(BOOK, "b"))
+
+    (unreadable,) = [c for c in bench.handler.heard if c[0] == "unreadable"]
+    assert unreadable[1] is target.error
+    assert target.error.channel == BOOK
+    assert bench.counts.dropped == {"depth": 1}
+    target.error = None
+    bench.hear(push(BOOK, "c"), push(BOOK, "d"))
+    assert target.take() == [("a", True), ("c", True), ("d", False)]
+
+
+@pytest.mark.parametrize(
+    ("name", "phase"), [(BOOK, Phase.ACKED), (TRADES, Phase.FLOWING)]
+)
+def test_an_unreadable_first_push_is_owed_still_where_one_is_owed(
+    bench: Bench, name: str, phase: Phase
+) -> None:
+    target = bench.subscribed(name)
+    target.error = WireError("trade", "no price")
+
+    bench.hear(push(name, "a"))
+
+    assert bench.session.subscriptions[name].phase is phase
+
+
+def test_what_is_no_message_may_have_been_of_any_channel(bench: Bench) -> None:
+    book, trades = bench.subscribed(), bench.subscribed(TRADES)
+    bench.hear(push(BOOK, "a"), push(TRADES, "a"))
+    bench.handler.words()
+
+    bench.hear("{")
+
+    (name, wire_error, _), (then, told) = bench.handler.heard
+    assert (name, wire_error.channel) == ("unreadable", None)
+    # Whoever is told of it finds everything withdrawn.
+    assert (then, told) == ("troubled", wire_error)
+    assert bench.counts.dropped == {"json": 1}
+    bench.hear(push(BOOK, "b"), push(TRADES, "b"))
+    assert book.take()[1:] == [("b", True)]
+    assert trades.take()[1:] == [("b", False)]
+
+
+# --- Books ---------------------------------------------------------------------------
+
+
+def broken(bench: Bench, name: str = WHOLE, error: BookError | None = None) -> Target:
+    """A book that was pushed once, and then failed its proof."""
+    target = bench.subscribed(name, incremental=True)
+    bench.hear(push(name, "a"))
+    bench.handler.words()
+    target.error = error or SequenceGap(7, 9)
+    bench.hear(push(name, "b"))
+    target.error = None
+    return target
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (ChecksumMismatch(1, 2), "checksum"),
+        (SequenceGap(7, 9), "sequence"),
+        (BookError("a negative size"), "book"),
+        (WireError("book", "no asks"), "book"),
+    ],
+)
+def test_a_book_that_fails_is_withdrawn_before_anything_else_and_left(
+    bench: Bench, error: WireError | BookError, kind: str
+) -> None:
+    target = bench.subscribed(WHOLE, incremental=True)
+    bench.hear(push(WHOLE, "a"))
+    bench.handler.words()
+    target.error = error
+
+    bench.hear(push(WHOLE, "b"))
+
+    (first, given, _), (second, told) = bench.handler.heard
+    assert (first, second) == ("unreadable", "troubled")
+    assert given is told is error
+    assert error.channel == WHOLE
+    assert bench.session.subscriptions[WHOLE].phase is Phase.BROKEN
+    assert bench.counts.dropped == {kind: 1}
+    bench.talk.turn()
+    assert json.loads(bench.line.sent[-1])["op"] == "unsubscribe"
+    assert json.loads(bench.line.sent[-1])["args"] == [argument(WHOLE)]
+
+
+def test_what_comes_of_a_book_that_is_broken_is_dropped_and_counted(
+    bench: Bench,
+) -> None:
+    target = broken(bench)
+    bench.hear(push(WHOLE, "broken"))
+    assert bench.session.subscriptions[WHOLE].phase is Phase.LEAVING
+    bench.hear(push(WHOLE, "leaving"))
+    bench.hear(ack(WHOLE, "unsubscribe"))
+    bench.talk.turn()
+    assert bench.session.subscriptions[WHOLE].phase is Phase.ASKED
+    bench.hear(push(WHOLE, "asked"))
+
+    assert target.take() == [("a", True)]
+    assert bench.counts.dropped == {"sequence": 1, "resynchronising": 3}
+    bench.hear(ack(WHOLE), push(WHOLE, "anew"), push(WHOLE, "next"))
+    assert target.take() == [("anew", True), ("next", False)]
+
+
+def test_a_push_that_is_of_no_use_yet_is_no_first_push(bench: Bench) -> None:
+    target = bench.subscribed(WHOLE, incremental=True)
+    target.used = False
+    bench.hear(push(WHOLE, "of the old stream"))
+    assert bench.session.subscriptions[WHOLE].phase is Phase.ACKED
+    target.used = True
+
+    bench.hear(push(WHOLE, "snapshot"), push(WHOLE, "update"))
+
+    pushes = target.take()
+    assert [first for _, first in pushes] == [True, True, False]
+    assert bench.session.subscriptions[WHOLE].phase is Phase.FLOWING
+
+
+def test_no_use_after_the_first_push_takes_nothing_back(bench: Bench) -> None:
+    target = bench.subscribed(WHOLE, incremental=True)
+    bench.hear(push(WHOLE, "a"))
+    target.used = False
+
+    bench.hear(push(WHOLE, "b"))
+
+    assert bench.session.subscriptions[WHOLE].phase is Phase.FLOWING
+
+
+def test_what_is_no_message_breaks_every_book_and_no_other_is_left(
+    bench: Bench,
+) -> None:
+    names = [WHOLE, "books:ETH-USDT"]
+    for name in names:
+        bench.subscribed(name, incremental=True)
+    other = bench.subscribed(TRADES)
+    bench.hear(*(push(name, "a") for name in (*names, TRADES)))
+
+    bench.hear("{")
+    bench.talk.turn()
+
+    request = json.loads(bench.line.sent[-1])
+    assert request["op"] == "unsubscribe"
+    assert request["args"] == [argument(name) for name in names]
+    bench.hear(push(TRADES, "b"))
+    assert other.take() == [("a", True), ("b", False)]
+
+
+def test_each_book_that_fails_is_said_once_a_minute(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in (WHOLE, "books:ETH-USDT"):
+        broken(bench, name)
+        assert bench.handler.words().count("troubled") == 1
+    bench.hear(ack(WHOLE, "unsubscribe"))
+    bench.talk.turn()
+    bench.hear(ack(WHOLE), push(WHOLE, "c"))
+    bench.targets[WHOLE].error = SequenceGap(7, 9)
+
+    bench.hear(push(WHOLE, "d"))
+
+    assert bench.handler.words().count("troubled") == 0
+    assert bench.counts.dropped == {"sequence": 3}
+    assert len(warnings(caplog)) == 2
+
+
+def test_each_channel_whose_message_cannot_be_read_is_told_of_it(
+    bench: Bench,
+) -> None:
+    """What happened to one is told to its followers alone: no other speaks for it."""
+    for name in (BOOK, "books5:ETH-USDT"):
+        target = bench.subscribed(name)
+        bench.hear(push(name, "a"))
+        bench.handler.words()
+        target.error = WireError("depth", "no bids")
+
+        bench.hear(push(name, "b"))
+
+        told = [
+            call[1].channel for call in bench.handler.heard if call[0] == "troubled"
+        ]
+        assert told == [name]
+
+
+def test_what_cannot_be_used_is_said_once_a_minute_and_kind(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench.subscribed()
+    for _ in range(3):
+        bench.hear("{", '{"event":"hello"}')
+    assert bench.handler.words().count("troubled") == 1
+    bench.hear("pong")
+    bench.clock.advance(61)
+    forget_pings(bench.session)
+
+    bench.hear("{")
+
+    assert bench.handler.words().count("troubled") == 1
+    said = [text.split(":")[0] for text in warnings(caplog)]
+    json_said = "unreadable message (json)"
+    assert said == [json_said, "unknown message (event)", json_said]
+    assert bench.counts.dropped["json"] == 4
+    assert bench.counts.dropped["unknown"] == 3
+
+
+# --- What the exchange says ---------------------------------------------------------
+
+
+def test_an_acknowledgement_is_told_with_its_link(bench: Bench) -> None:
+    bench.want()
+    bench.talk.turn()
+
+    bench.hear(ack(BOOK))
+
+    assert bench.handler.heard == [
+        ("acknowledged", BOOK, bench.talk.link, bench.clock.now)
+    ]
+
+
+def test_an_end_that_nobody_asked_for_is_told(bench: Bench) -> None:
+    bench.subscribed()
+
+    bench.hear(ack(BOOK, "unsubscribe"))
+
+    assert bench.handler.heard == [
+        ("unsubscribed", BOOK, bench.talk.link, bench.clock.now)
+    ]
+
+
+def test_a_refusal_is_told_of_its_channel(bench: Bench) -> None:
+    bench.want()
+    bench.talk.turn()
+
+    bench.hear(error("60018", "doesn't exist"))
+
+    ((word, channel, refused, now),) = bench.handler.heard
+    assert (word, channel, now) == ("rejected", BOOK, bench.clock.now)
+    assert (refused.code, refused.message) == ("60018", "doesn't exist")
+
+
+def test_the_end_of_a_kind_of_channel_is_told_of_each_of_them(bench: Bench) -> None:
+    names = ["orders:BTC-USDT", "orders:ETH-USDT"]
+    for name in names:
+        bench.subscribed(name)
+    said = {"event": "channel-conn-count-error", "channel": "orders"}
+
+    bench.hear(json.dumps({**said, "connCount": "31"}))
+
+    assert [call[:2] for call in bench.handler.heard] == [
+        ("rejected", name) for name in names
+    ]
+
+
+def test_trouble_that_passes_is_a_warning(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench.want()
+    bench.talk.turn()
+
+    bench.hear(error("60014", "Requests too frequent"))
+
+    ((word, trouble),) = bench.handler.heard
+    assert word == "troubled"
+    assert warnings(caplog) == [str(trouble)]
+    assert "Requests too frequent" in str(trouble)
+
+
+def test_an_answer_that_stays_away_is_a_warning(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench.want(TRADES)
+    bench.talk.turn()
+    bench.clock.advance(9)
+    bench.hear("pong")
+    bench.handler.words()
+    bench.clock.advance(1)
+    bench.talk.turn()
+
+    bench.talk.turn()
+
+    said = f"no acknowledgement of subscribe {TRADES} came within 10 s"
+    assert warnings(caplog) == [said]
+    assert bench.handler.words() == ["troubled"]
+
+
+def test_a_key_that_is_refused_is_told() -> None:
+    bench = Bench(login=Login("log in at {:.0f}".format, 600.0))
+    bench.want()
+    bench.talk.turn()
+
+    bench.hear(error("60005", "Invalid apiKey"))
+
+    assert bench.line.sent == ["ping", f"log in at {WALL:.0f}"]
+    ((word, refused, _),) = bench.handler.heard
+    assert word == "locked_out"
+    assert isinstance(refused, LoginRejected)
+
+
+@pytest.mark.parametrize(
+    ("said", "level", "sentence"),
+    [
+        (
+            {"event": "notice", "code": "64007", "msg": "is getting slow\x1b[31m"},
+            logging.WARNING,
+            "notice 64007: is getting slow\ufffd[31m",
+        ),
+        (
+            {"event": "channel-conn-count", "channel": "orders", "connCount": "2"},
+            logging.INFO,
+            "notice channel-conn-count: 2 connections have 'orders'",
+        ),
+    ],
+)
+def test_a_notice_is_logged_and_its_end_handed_on(
+    bench: Bench,
+    caplog: pytest.LogCaptureFixture,
+    said: dict[str, str],
+    level: int,
+    sentence: str,
+) -> None:
+    caplog.set_level(logging.DEBUG, "okex_ws")
+    bench.subscribed()
+
+    bench.hear(json.dumps(said))
+
+    assert [(r.levelno, r.getMessage()) for r in caplog.records] == [
+        (level, f"{ENDPOINT}: {sentence}")
+    ]
+    # Only one of the two says that the connection will be closed.
+    expected = ["ending"] if "64008" in sentence else []
+    assert bench.handler.words() == expected
+    assert bench.counts.dropped == {}
+
+
+def test_an_answer_to_nothing_is_counted_and_an_error_is_said_too(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench.subscribed()
+    bench.hear(push(BOOK, "a"))
+
+    bench.hear("pong", ack(BOOK), error("60012", "what?"))
+    bench.hear('{"event":"login","code":"0"}')
+
+    assert bench.counts.dropped == {
+        f"unasked {kind}": 1 for kind in ("pong", "ack", "error", "login")
+    }
+    assert warnings(caplog) == ["an error that answers no request: what? (error 60012)"]
+
+
+SAMPLES: list[Event] = [
+    Acknowledged(BOOK),
+    Ended(BOOK),
+    Rejected(BOOK, SubscriptionRejected("1", "no", BOOK)),
+    LockedOut(LoginRejected("1", "no")),
+    Noted("1", "said"),
+    Trouble(Stalled("no pong came", 10.0)),
+    Renewed(Lease(1015.0, WALL), 0.1),
+    Unasked("ack"),
+]
+
+
+def test_there_is_a_sample_of_every_event() -> None:
+    assert {type(event) for event in SAMPLES} == set(get_args(Event))
+
+
+@pytest.mark.parametrize("event", SAMPLES, ids=lambda event: type(event).__name__)
+def test_no_event_passes_without_a_trace(
+    bench: Bench, caplog: pytest.LogCaptureFixture, event: Event
+) -> None:
+    caplog.set_level(logging.INFO, "okex_ws")
+
+    take_in(bench.talk, event, bench.clock.now, bench.clock.wall())
+
+    assert bench.handler.heard or caplog.records or bench.counts.dropped
+
+
+# --- The lease ----------------------------------------------------------------------
+
+
+def test_a_pong_begins_a_lease_and_ends_an_outage(bench: Bench) -> None:
+    bench.outage_log.log_loss(ENDPOINT, ConnectionLost(ENDPOINT, "reset"), 0.0)
+    bench.talk.turn()
+    assert bench.outage_log.note(bench.clock.now) != ""
+    bench.clock.advance(0.25)
+
+    bench.hear("pong")
+
+    assert bench.talk.link.lease == Lease(1015.0, WALL - 1000.0)
+    assert (bench.counts.last_pong, bench.counts.round_trip) == (WALL + 0.25, 0.25)
+    assert bench.handler.heard == [("look_again", 1000.25)]
+    assert bench.outage_log.note(bench.clock.now) == ""
+
+
+def test_the_end_of_a_lease_is_told_once_and_at_its_moment(bench: Bench) -> None:
+    bench.subscribed(TRADES)
+    bench.clock.advance(5)
+    bench.talk.turn()
+    bench.line.passing = math.inf
+    bench.line.waits.clear()
+    # The pong is still on the way, and something else in front of it.
+    bench.line.say(size=FULL_READ)
+
+    bench.talk.turn()
+    bench.talk.turn()
+
+    assert bench.line.waits[0] == 10.0
+    assert bench.handler.heard == [("look_again", 1015.0)]
+
+
+def test_the_end_of_a_lease_is_told_before_what_came_after_it(bench: Bench) -> None:
+    bench.subscribed(TRADES)
+    bench.clock.advance(14)
+    bench.line.passing = 3.0
+    bench.line.say(push(TRADES, "a"))
+
+    bench.talk.turn()
+
+    assert bench.handler.words()[:2] == ["look_again", "push"]
+
+
+def test_a_new_epoch_begins_before_a_lease_that_follows_a_lapse(bench: Bench) -> None:
+    bench.subscribed()
+    bench.clock.advance(5)
+    bench.talk.turn()
+    bench.clock.advance(11)
+
+    bench.hear("pong")
+
+    assert bench.handler.words() == [
+        "look_again",
+        "lapsed",
+        "renewed",
+        "look_again",
+    ]
+    assert bench.talk.link.lease == Lease(1020.0, WALL - 1000.0)
+
+
+def test_the_end_of_each_lease_is_told(bench: Bench) -> None:
+    bench.subscribed(TRADES)
+    ends = []
+    for _ in range(2):
+        bench.clock.advance(5)
+        bench.talk.turn()
+        bench.hear("pong")
+        bench.handler.words()
+        # From the sending of the ping; a backlog may hide the next pong.
+        bench.clock.advance(15)
+        bench.line.say(size=FULL_READ)
+        bench.talk.turn()
+        ends.append(bench.handler.words())
+        bench.hear("pong")
+
+    assert ends == [["look_again"]] * 2
+
+
+def test_a_lease_that_is_renewed_in_time_begins_no_epoch(bench: Bench) -> None:
+    bench.subscribed()
+    bench.clock.advance(5)
+    bench.talk.turn()
+    bench.clock.advance(1)
+
+    bench.hear("pong")
+
+    assert bench.handler.words() == ["look_again"]
+
+
+def test_a_jump_of_the_wall_clock_ends_the_lease(bench: Bench) -> None:
+    bench.subscribed()
+    bench.clock.step_wall(2.0)
+
+    bench.talk.turn()
+
+    assert bench.handler.words() == ["look_again"]
+    bench.talk.turn()
+    assert bench.handler.words() == []
+
+
+# --- A backlog ----------------------------------------------------------------------
+
+
+def test_a_backlog_of_slow_pushes_does_not_hold_the_ping_back(bench: Bench) -> None:
+    target = bench.subscribed()
+    target.takes = 2.0
+    bench.line.say(*(push(BOOK, number) for number in range(10)))
+
+    bench.talk.turn()
+
+    # The next ping is due after five seconds.
+    assert [element for element, _ in target.take()] == ["0", "1", "2"]
+    assert bench.line.sent == []
+    bench.line.waits.clear()
+    bench.talk.turn()
+    assert bench.line.sent == ["ping"]
+    assert bench.line.waits == []
+
+
+def test_one_push_a_turn_is_taken_however_late_it_is(bench: Bench) -> None:
+    target = bench.subscribed()
+    target.takes = 30.0
+    bench.line.say(*(push(BOOK, number) for number in range(3)))
+
+    for count in (1, 2):
+        bench.talk.turn()
+        assert len(target.pushes) == count
+
+
+def test_a_pong_behind_a_backlog_is_waited_for(bench: Bench) -> None:
+    """What had come in time counts, however late it is taken in."""
+    target = bench.subscribed()
+    bench.clock.advance(5)
+    bench.talk.turn()
+    target.takes = 6.0
+    bench.line.say(push(BOOK, "a"), push(BOOK, "b"), "pong")
+    for _ in range(3):
+        bench.talk.turn()
+
+    assert bench.clock.now - 1005 > 10
+    assert bench.talk.link.lease == Lease(1020.0, WALL - 1000.0)
+
+
+def test_a_pong_that_is_in_no_backlog_is_missing(bench: Bench) -> None:
+    bench.subscribed()
+    bench.clock.advance(5)
+    bench.line.say(push(BOOK, "a"), size=FULL_READ)
+    bench.talk.turn()
+    bench.clock.advance(10)
+    # A full read may not have been all; a smaller one was.
+    bench.line.say(push(BOOK, "b"), size=FULL_READ)
+    bench.talk.turn()
+    bench.line.say(push(BOOK, "c"), size=FULL_READ - 1)
+    bench.talk.turn()
+
+    with pytest.raises(Stalled, match="no pong came"):
+        bench.talk.turn()
+
+
+def test_once_it_is_closed_nothing_more_is_taken_in(bench: Bench) -> None:
+    target = bench.subscribed()
+    bench.want(TRADES)
+    bench.talk.turn()
+
+    def close(*_: Any) -> None:
+        bench.closing = True
+
+    vars(bench.handler)["acknowledged"] = close
+    bench.line.say(push(BOOK, "a"), ack(TRADES), push(BOOK, "b"))
+
+    bench.talk.turn()
+    bench.talk.turn()
+
+    assert target.take() == [("a", True)]

@@ -1,0 +1,732 @@
+"""One connection takes over from another, and no reader or iterator notices.
+
+Virtual time. The exchange announces its restart, goes on for a minute, and closes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import threading
+from typing import Any
+
+import pytest
+from websockets.exceptions import InvalidState
+
+from okex_ws import (
+    BookUpdate,
+    Candle,
+    ConnectionLost,
+    Credentials,
+    Data,
+    Feed,
+    Gap,
+    OrderBook,
+    RawSubscription,
+    State,
+    StateChange,
+    Trade,
+    WSSubscription,
+)
+from okex_ws.channels.series import KINDS
+from okex_ws.pool.handover import Handover
+from okex_ws.protocol.v5 import PROTOCOL
+from okex_ws.trust.verdict import Lease, Link
+from tests.support.internals import closing_connections_of, pool_of, take_over
+from tests.support.virtual_world import Ladder, World
+
+# Every read a second time, through shared memory.
+pytestmark = pytest.mark.usefixtures("thread_or_shared")
+
+NOTICE = {
+    "event": "notice",
+    "code": "64008",
+    "msg": "The connection will soon be closed for a service upgrade.",
+    "connId": "a4d3ae55",
+}
+NAMES = ("BTC-USDT", "ETH-USDT")
+KEY = Credentials("the-api-key", "the-secret-key", "the-passphrase")
+
+
+class Stand:
+    """A market that never rests, and everything that a feed tells of it."""
+
+    def __init__(self, **facts: Any) -> None:
+        self.world = World("v5")
+        self.ladders = [Ladder(self.world, "depth", name) for name in NAMES]
+        for ladder in self.ladders:
+            key = self.world.dialect.channel("depth5", ladder.name)
+            depth = lambda name=ladder.name: self.world.dialect.depth(  # noqa: E731
+                self.now_ms, name=name
+            )
+            self.world.exchange.first_pushes[key] = depth
+        self.feed = self.world.feed(self.world.venue(**facts))
+        self.changes: list[StateChange] = []
+        self.errors: list[Exception] = []
+        self.subscriptions = [
+            self.subscribe(name, ("depth", "depth5", "trade")) for name in NAMES
+        ]
+        self.traded = 0
+        self.reads: list[tuple[float, int, str]] = []
+        self.refused: list[float] = []
+
+    @property
+    def now_ms(self) -> int:
+        return round((self.world.clock.now - self.world.t0) * 1000)
+
+    def subscribe(self, name: str, channels: tuple[str, ...]) -> WSSubscription:
+        return WSSubscription(
+            name,
+            "spot",
+            feed=self.feed,
+            channels=channels,
+            on_state=self.changes.append,
+            on_error=self.errors.append,
+        )
+
+    def every(self, seconds: float, until: float, act: Any, start: float = 2.0) -> None:
+        for step in range(int((until - start) / seconds)):
+            self.world.at(start + step * seconds, act)
+
+    def trade(self) -> None:
+        """A trade, told to everybody who asked for it."""
+        self.traded += 1
+        key = self.world.dialect.channel("trade")
+        element = {
+            "instId": "BTC-USDT",
+            "tradeId": str(self.traded),
+            "px": "100.1",
+            "sz": "1",
+            "side": "buy",
+            "ts": self.world.dialect.stamp(self.now_ms),
+            "count": "1",
+        }
+        push = {"arg": {"channel": "trades", "instId": "BTC-USDT"}, "data": [element]}
+        for peer in self.world.peers:
+            if key in peer.subscribed:
+                peer.send(push)
+
+    def move(self) -> None:
+        """Another size at the best bid, in both books."""
+        for ladder in self.ladders:
+            size = "3" if ladder.bids[0][1] == "2" else "2"
+            ladder.send(ladder.size(size))
+
+    def read(self) -> None:
+        """What a script sees at this moment."""
+        for subscription in self.subscriptions:
+            best = subscription.best_bid_ask()
+            if best is None or subscription.book is None:
+                self.refused.append(self.world.clock.now - self.world.t0)
+            else:
+                at = best.timestamp.timestamp()
+                self.reads.append((at, best.epoch, subscription.instrument_id))
+
+    def notice(self, at: float, close_at: float) -> None:
+        old = self.world.peers
+
+        def say() -> None:
+            for peer in list(old):
+                peer.send(NOTICE)
+
+        def close() -> None:
+            if old[0].is_open:
+                old[0].close(1001, "service upgrade")
+
+        self.world.at(at, say)
+        self.world.at(close_at, close)
+
+
+def asked(world: World) -> list[tuple[int, str]]:
+    """What each connection asked for, in order."""
+    return [
+        (world.peers.index(said.peer), json.loads(said.text)["op"])
+        for said in world.exchange.log
+        if said.text != "ping"
+    ]
+
+
+def test_an_announced_restart_is_no_gap_at_all() -> None:
+    stand = Stand()
+    items = stand.feed.updates(max_queue=100_000)
+    stand.every(0.013, 90, stand.trade)
+    stand.every(0.1, 90, stand.move)
+    stand.every(0.05, 90, stand.read)
+    stand.notice(10, 70)
+
+    stand.world.run(95)
+
+    assert len(stand.world.opened) == 2
+    # No script was told of anything.
+    assert {c.new for c in stand.changes} == {State.SYNCING, State.LIVE, State.CLOSED}
+    assert len(stand.changes) == 2 * 3
+    assert stand.refused == []
+    told = list(items)
+    trades = [int(item.id) for item in told if isinstance(item, Trade)]
+    assert trades == list(range(1, stand.traded + 1))
+    assert not [item for item in told if isinstance(item, Gap)]
+    # Nothing goes back, and no epoch begins.
+    for name in NAMES:
+        times = [at for at, _, whose in stand.reads if whose == name]
+        assert times == sorted(times)
+    assert len({(epoch, whose) for _, epoch, whose in stand.reads}) == 2
+    # It unsubscribes nothing and asks for everything once.
+    assert asked(stand.world) == [(0, "subscribe"), (1, "subscribe")]
+
+
+def test_the_items_of_a_book_add_up_over_the_change() -> None:
+    stand = Stand()
+    items = stand.subscriptions[0].updates(latest=False, timeout=0.0)
+    told: list[BookUpdate] = []
+
+    def take() -> None:
+        """Leaving LIVE, at the end of the world, discards what waits."""
+        with contextlib.suppress(TimeoutError):
+            while True:
+                if isinstance(item := next(items), BookUpdate):
+                    told.append(item)
+
+    stand.every(0.1, 40, stand.move)
+    stand.every(1.0, 42, take)
+    stand.notice(10, 30)
+
+    stand.world.run(42)
+
+    held = OrderBook()
+    for item in told:
+        held = held.apply(item.action, item.bids, item.asks)
+        assert held == item.book
+    assert [row[:2] for row in held.bids] == stand.ladders[0].bids
+    # At the beginning, and where the other connection went on.
+    assert [item.action for item in told].count("snapshot") == 2
+    assert len(told) > 300
+
+
+def test_a_feed_can_be_rotated_by_its_script() -> None:
+    stand = Stand()
+    stand.every(0.05, 60, stand.read)
+    stand.every(0.1, 60, stand.move)
+    for at in (10, 30, 31):  # the last one finds a change under way
+        stand.world.at(at, stand.feed.rotate)
+
+    stand.world.run(62)
+
+    assert len(stand.world.opened) == 3
+    assert stand.refused == []
+    assert len(stand.feed.connections()) == 1
+
+
+def test_whoever_comes_and_goes_meanwhile_is_served() -> None:
+    stand = Stand()
+    stand.every(0.1, 40, stand.move)
+    late: list[Any] = []
+    # The notice, the new connection's opening, its pong, and the swap are in between.
+    for number, at in enumerate((10.01, 10.06, 10.12, 10.3, 12.0, 15.0, 15.2, 16.0)):
+        key = stand.world.dialect.channel("depth5", f"C{number}-USDT")
+        name = f"C{number}-USDT"
+        stand.world.exchange.first_pushes[key] = stand.world.dialect.depth(0, name=name)
+        stand.world.at(
+            at, lambda name=name: late.append(stand.subscribe(name, ("depth5",)))
+        )
+    stand.world.at(10.2, lambda: stand.subscriptions[1].close())
+    seen: list[Any] = []
+    stand.world.at(39, lambda: seen.extend(each.state for each in late))
+    stand.world.at(39, lambda: seen.append(len(stand.world.peers[-1].subscribed)))
+    stand.notice(10, 30)
+
+    stand.world.run(40)
+
+    assert seen == [State.LIVE] * 8 + [3 + 8]
+    assert stand.subscriptions[0].state is State.CLOSED  # by the end of the world
+    assert [c.new for c in stand.changes if c.instrument_id == "BTC-USDT"] == [
+        State.SYNCING,
+        State.LIVE,
+        State.CLOSED,
+    ]
+
+
+def test_whoever_comes_and_goes_at_the_very_moment_is_served() -> None:
+    stand = Stand()
+    stand.every(0.1, 40, stand.move)
+    for name in ("C-USDT", "D-USDT"):
+        key = stand.world.dialect.channel("depth5", name)
+        stand.world.exchange.first_pushes[key] = stand.world.dialect.depth(0, name=name)
+    leaves, comes = stand.subscribe("D-USDT", ("depth5",)), list[Any]()
+
+    def swap() -> None:
+        (group,) = pool_of(stand.feed).groups
+        handover = group.handover
+        assert handover is not None
+        # One whose channel has no twin yet, one whose twins are nobody's any more.
+        comes.append(stand.subscribe("C-USDT", ("depth5",)))
+        stand.subscriptions[1].close()
+
+        def release() -> None:
+            take_over(handover)
+            leaves.close()  # of the old connection, which hands that over
+
+        group.connection.submit(release)
+
+    stand.world.at(12, swap)
+    seen: list[Any] = []
+    stand.world.at(20, lambda: seen.append(comes[0].state))
+    stand.world.at(20, lambda: seen.append(stand.subscriptions[0].book is not None))
+    stand.world.at(20, lambda: seen.append(sorted(stand.world.peers[-1].subscribed)))
+    stand.notice(10, 30)
+
+    stand.world.run(40)
+
+    channels = ["books5:BTC-USDT", "books5:C-USDT", "books:BTC-USDT", "trades:BTC-USDT"]
+    assert seen == [State.LIVE, True, channels]
+    assert leaves.state is State.CLOSED
+    assert len(stand.world.opened) == 2
+
+
+def test_if_the_exchange_closes_at_once_it_is_a_loss_like_any_other() -> None:
+    stand = Stand()
+    stand.notice(10, 10.01)
+    seen: list[Any] = []
+    stand.world.at(40, lambda: seen.append([s.state for s in stand.subscriptions]))
+
+    stand.world.run(41)
+
+    assert seen == [[State.LIVE, State.LIVE]]
+    assert State.RECONNECTING in {c.new for c in stand.changes}
+    assert len(closing_connections_of(pool_of(stand.feed))) <= 1
+
+
+def test_if_it_closes_when_the_new_one_is_ready_that_one_takes_over() -> None:
+    """Before the old one has proven that nothing was left on its way."""
+    stand = Stand()
+    stand.every(0.05, 60, stand.trade)
+    stand.notice(10, 10.9)
+    items = stand.subscriptions[0].updates(max_queue=100_000)
+
+    stand.world.run(62)
+
+    assert len(stand.world.opened) == 2
+    trades = [int(item.id) for item in items if isinstance(item, Trade)]
+    assert trades == list(range(1, stand.traded + 1))
+    # That nothing is missing does not make the loss a secret.
+    assert [type(error) for error in stand.errors] == [ConnectionLost] * 2
+
+
+def withhold_trades(stand: Stand, peer: int) -> None:
+    """From now on none comes over that connection, and nobody says so."""
+    to = stand.world.peers[peer]
+    send = to.send
+
+    def selective(message: Any) -> None:
+        data = isinstance(message, dict) and "data" in message
+        if not (data and message["arg"]["channel"] == "trades"):
+            send(message)
+
+    to.send = selective  # type: ignore[method-assign]
+
+
+def told_or_missing(items: list[Any]) -> list[int]:
+    """The numbers of all trades that were handed over, or said to be missing."""
+    found: list[int] = []
+    for item in items:
+        if isinstance(item, Trade):
+            found.append(int(item.id))
+        elif isinstance(item, Gap) and item.after and item.before:
+            found.extend(range(int(item.after) + 1, int(item.before)))
+    return found
+
+
+def test_what_was_on_its_way_when_the_old_one_was_lost_is_a_gap() -> None:
+    """The new one was ready, but what it was too late for came to nobody."""
+    stand = Stand()
+    items = stand.subscriptions[0].updates(max_queue=100_000)
+    stand.every(0.013, 60, stand.trade)
+    stand.world.at(9.99, lambda: withhold_trades(stand, 0))
+    stand.notice(10, 10.9)
+
+    stand.world.run(62)
+
+    assert len(stand.world.opened) == 2
+    given = list(items)
+    assert told_or_missing(given) == list(range(1, stand.traded + 1))
+    (gap,) = [item for item in given if isinstance(item, Gap) and item.after]
+    assert gap.cause == "trades as a connection took over"
+
+
+def test_what_the_new_one_could_not_read_is_a_gap() -> None:
+    """It may have been a trade that came too late over the old one."""
+    stand = Stand()
+    items = stand.subscriptions[0].updates(max_queue=100_000)
+    stand.every(0.013, 60, stand.trade)
+    stand.notice(10, 50)
+    stand.world.at(10.3, lambda: stand.world.peers[1].send("{no JSON"))
+
+    stand.world.run(62)
+
+    assert len(stand.world.opened) == 2
+    given = list(items)
+    assert told_or_missing(given) == list(range(1, stand.traded + 1))
+    assert [i.cause for i in given if isinstance(i, Gap) and i.channel == "trade"] == [
+        "trades as a connection took over"
+    ]
+
+
+@pytest.mark.parametrize("lag", [0.0, 1.5])
+def test_thousands_of_trades_are_neither_lost_nor_doubled(lag: float) -> None:
+    """More than are remembered, and the new connection may be far behind."""
+    stand = Stand()
+    items = stand.subscriptions[0].updates(max_queue=100_000)
+    stand.every(0.003, 24, stand.trade, start=8.0)
+
+    def hold_back() -> None:
+        """What the new connection is told of trades comes late from now on."""
+        peer = stand.world.peers[-1]
+        send = peer.send
+
+        def later(message: Any) -> None:
+            late = lag and isinstance(message, dict) and "data" in message
+            if late and message["arg"]["channel"] == "trades":
+                stand.world.after(lag, lambda: send(message))
+            else:
+                send(message)
+
+        peer.send = later  # type: ignore[method-assign]
+
+    stand.notice(10, 30)
+    stand.world.at(10.001, hold_back)
+
+    stand.world.run(40)
+
+    trades = [int(item.id) for item in items if isinstance(item, Trade)]
+    assert trades == list(range(1, stand.traded + 1))
+
+
+def test_if_the_new_one_falls_meanwhile_the_old_one_serves_on() -> None:
+    stand = Stand()
+    stand.every(0.05, 60, stand.read)
+    stand.every(0.1, 60, stand.move)
+    stand.notice(10, 50)
+    stand.world.at(10.4, lambda: stand.world.peers[-1].drop())
+
+    stand.world.run(62)
+
+    # It tried again, and took over in time.
+    assert len(stand.world.opened) == 3
+    assert stand.refused == []
+
+
+def test_a_new_one_that_is_refused_a_channel_never_takes_over() -> None:
+    stand = Stand()
+    stand.world.at(9, lambda: stand.world.exchange.unknown.add("books:ETH-USDT"))
+    stand.notice(10, 40)
+    seen: list[Any] = []
+    stand.world.at(39, lambda: seen.extend(s.state for s in stand.subscriptions))
+
+    stand.world.run(41)
+
+    assert seen == [State.LIVE, State.LIVE]
+
+
+def test_a_feed_that_is_closed_meanwhile_leaves_nothing() -> None:
+    for moment in (10.01, 10.06, 10.2, 10.6, 14.0, 15.3):
+        stand = Stand()
+        stand.notice(10, 40)
+        stand.world.at(moment, stand.feed.close)
+
+        stand.world.run(20)  # which joins every thread
+
+        assert stand.feed.state is State.CLOSED
+
+
+def test_pushes_that_nothing_tells_apart_are_a_gap() -> None:
+    world = World("v5")
+    world.exchange.first_pushes["account"] = {
+        "arg": {"channel": "account"},
+        "data": [{"totalEq": "1"}],
+    }
+    feed: Feed = world.feed(credentials=KEY)
+    account = RawSubscription(["account"], feed=feed)
+    items = account.updates()
+    world.at(10, feed.rotate)
+    push = {"arg": {"channel": "account"}, "data": [{"totalEq": "2"}]}
+    world.at(30, lambda: world.peers[-1].send(push))
+
+    world.run(31)
+
+    told = [item for item in items if isinstance(item, (Data, Gap))]
+    assert [type(item) for item in told] == [Data, Gap, Data]
+    assert told[1] == Gap("account", None, None, "pushes at a change of the connection")
+    assert account.data[-1].elements == ({"totalEq": "2"},)
+
+
+@pytest.mark.parametrize("closes_on", [0, 1])
+def test_a_bar_that_closes_during_the_change_is_told(closes_on: int) -> None:
+    """On whichever of the two connections its last push comes first."""
+    world = World("v5")
+    feed = world.feed()
+    candles = WSSubscription("BTC-USDT", "spot", feed=feed, channels=("candle1m",))
+    items = candles.updates()
+
+    def bar(peer: int, start: int, close: str, confirm: str) -> None:
+        row = [world.dialect.stamp(start), "1", "9", "1", close, "1", "1", "1", confirm]
+        arg = {"channel": "candle1m", "instId": "BTC-USDT"}
+        world.peers[peer].send({"arg": arg, "data": [row]})
+
+    world.at(9, lambda: bar(0, 0, "2", "0"))
+    world.at(10, feed.rotate)
+    world.at(10.5, lambda: bar(closes_on, 0, "3", "1"))
+    world.at(30, lambda: bar(-1, 60_000, "4", "0"))
+
+    world.run(31)
+
+    told = [(str(i.close), i.closed) for i in items if isinstance(i, Candle)]
+    assert told == [("2", False), ("3", True), ("4", False)]
+    assert [str(each.close) for each in candles.candles] == ["3", "4"]
+
+
+def test_a_wall_of_channels_lives_on_its_own_connections_again() -> None:
+    """Each connection of a feed is replaced by itself."""
+    stand = Stand(depths_per_connection=1)
+    stand.every(0.05, 60, stand.read)
+    stand.every(0.1, 60, stand.move)
+    stand.world.at(10, stand.feed.rotate)
+
+    stand.world.run(62)
+
+    assert len(stand.world.opened) == 4
+    assert stand.refused == []
+    assert [report.depths for report in stand.feed.connections()] == [1, 1]
+
+
+class Wired:
+    """A route with one live channel, whose connection only notes what it is told."""
+
+    def __init__(self, standby: Any) -> None:
+        self.channels = {standby.name: standby}
+        self.connection: Any = self
+        self.conversation: Any = None
+        self.work: list[Any] = []
+        self.successor: Any = None
+        self.closed = False
+
+    def submit(self, work: Any) -> None:
+        self.work.append(work)
+
+    def hand_over_to(self, successor: Any) -> None:
+        self.successor = successor
+
+    def close(self) -> None:
+        self.closed = True
+
+    def release_views(self) -> tuple[Any, ...]:
+        return ("view",)
+
+
+def ready() -> tuple[Handover, Wired, Wired, list[Any]]:
+    """A succession between two of them, the old one without a conversation."""
+    old, new = (Wired(live_channel()) for _ in range(2))
+    installed: list[Any] = []
+    maker: Any = None
+    groups: Any = (old, new)
+    handover = Handover(*groups, maker, installed.append)
+    return handover, old, new, installed
+
+
+def live_channel() -> Any:
+    channel: Any = KINDS["trade"](PROTOCOL, PROTOCOL.channel("trade", "spot", "A-B"))
+    channel.subscribed(link(), 1.0)
+    return channel
+
+
+def link() -> Link:
+    found = Link(0.0)
+    found.lease = Lease(100.0, 100.0)
+    return found
+
+
+def see(handover: Handover, old: Wired, new: Wired) -> None:
+    """The new connection looks, and what that asks of the old one is done."""
+    handover.look(list(old.channels.values()), link(), 2.0)  # type: ignore[arg-type]
+    for work in old.work:
+        work()
+    for work in new.work:
+        work()
+
+
+def test_it_is_done_for_an_old_one_that_is_gone_already() -> None:
+    handover, old, new, installed = ready()
+
+    see(handover, old, new)
+
+    assert installed == [handover]
+    assert handover.views == ("view",)
+    assert (old.successor, old.closed, new.closed) == (new, True, False)
+
+
+def test_what_was_called_off_is_not_done_after_all() -> None:
+    """The old one was lost at the very moment at which the new one was ready."""
+    handover, old, new, installed = ready()
+
+    assert not handover.lost()
+    see(handover, old, new)
+
+    assert installed == []
+    assert (old.successor, old.closed) == (None, False)
+    assert not handover.lost()
+
+
+# --- What a hostile review found ----------------------------------------------------
+
+
+ACCOUNT = {"arg": {"channel": "account"}, "data": [{"totalEq": "2"}]}
+TOO_MANY = {
+    "event": "channel-conn-count-error",
+    "channel": "account",
+    "connCount": "31",
+    "connId": "a4d3ae55",
+}
+
+
+def of_account() -> tuple[World, Feed, RawSubscription, list[Exception]]:
+    """A private channel on a feed of its own connection."""
+    world, errors = World("v5"), list[Exception]()
+    world.exchange.first_pushes["account"] = ACCOUNT
+    feed = world.feed(credentials=KEY)
+    account = RawSubscription(["account"], feed=feed, on_error=errors.append)
+    return world, feed, account, errors
+
+
+def test_a_channel_that_the_new_one_lost_again_is_not_taken_for_live() -> None:
+    world, feed, account, errors = of_account()
+    world.at(10, feed.rotate)
+
+    def terminate() -> None:
+        world.peers[1].subscribed.pop("account")
+        world.peers[1].send(TOO_MANY)
+
+    world.at(10.6, terminate)
+    seen: list[State] = []
+    world.at(30, lambda: seen.append(account.state))
+
+    world.run(31)
+
+    assert seen == [State.FAILED]
+    assert "channel-conn-count-error" in str(errors[0])
+
+
+def test_a_new_one_that_may_not_log_in_is_given_up_and_the_old_one_serves_on() -> None:
+    world, feed, account, errors = of_account()
+    refusal = ("60009", "Login failed.")
+    world.at(9, lambda: setattr(world.exchange, "login_refusal", refusal))
+    world.at(10, feed.rotate)
+    world.at(20, lambda: setattr(world.exchange, "login_refusal", None))
+    seen: list[Any] = []
+    world.at(29, lambda: seen.append((account.state, len(world.opened))))
+    world.at(30, feed.rotate)
+
+    world.run(60)
+
+    # It was offered once, and the next rotation is not in the way of the first.
+    assert seen == [(State.LIVE, 2)]
+    assert len(world.opened) == 3
+    assert [str(error) for error in errors] == [
+        "login was refused: Login failed. (error 60009)"
+    ]
+
+
+def test_a_new_one_ends_with_an_old_one_whose_key_is_refused() -> None:
+    world, feed, account, _ = of_account()
+
+    def answer(peer: Any, request: Any) -> None:
+        if peer is world.peers[0]:
+            peer.send(world.dialect.error("60009", "Login failed.", request))
+        else:
+            peer.logged_in = True
+            peer.send(world.dialect.logged_in())
+
+    world.exchange.answer_login = answer  # type: ignore[method-assign]
+    world.at(0.02, feed.rotate)
+    seen: list[Any] = []
+    world.at(20, lambda: seen.append([peer.is_open for peer in world.peers]))
+
+    world.run(21)
+
+    assert seen == [[False, False]]
+    assert account.state is State.FAILED
+
+
+def test_a_time_that_was_ahead_freezes_no_price_for_long() -> None:
+    """Of one bad push, or of another endpoint's clock, just before the change."""
+    stand = Stand()
+    world = stand.world
+    seen: list[str] = []
+
+    def push() -> None:
+        second = int(world.clock.now - world.t0)
+        for number, peer in enumerate(world.peers):
+            if "books5:BTC-USDT" in peer.subscribed:
+                at = stand.now_ms + (600_000 if number == 0 else 0)
+                bid, ask = str(100 + second), str(200 + second)
+                peer.send(world.dialect.depth(at, bid=bid, ask=ask))
+
+    only = WSSubscription("BTC-USDT", "spot", feed=stand.feed, channels=("depth5",))
+    stand.every(1.0, 59, push, start=2.5)
+    world.at(10, stand.feed.rotate)
+    for at in (9.0, 40.0):
+        world.at(at, lambda: seen.append(only.depth().bids[0][0]))
+
+    world.run(60)
+
+    assert seen == ["108", "139"]
+
+
+@pytest.mark.parametrize("how", ["notice", "rotate"])
+def test_without_a_thread_for_the_new_one_the_old_one_serves_on(
+    monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    stand = Stand()
+    refused: list[str] = []
+
+    def no_thread(self: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    def begin() -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(threading.Thread, "start", no_thread)
+            try:
+                if how == "rotate":
+                    stand.feed.rotate()
+                else:
+                    (group,) = pool_of(stand.feed).groups
+                    group.ending()
+            except RuntimeError as error:
+                refused.append(str(error))
+
+    stand.every(0.1, 30, stand.read)
+    stand.world.at(10, begin)
+    stand.world.at(20, stand.feed.rotate)
+
+    world = stand.world
+    world.run(40)
+
+    assert stand.refused == []
+    assert len(world.opened) == 2
+    told = [str(error) for error in stand.errors]
+    if how == "rotate":
+        assert refused == ["can't start new thread"]
+    else:
+        assert told == ["no connection to take over: can't start new thread"] * 2
+
+
+def test_a_notice_to_the_new_one_is_heeded_once_it_has_taken_over() -> None:
+    stand = Stand()
+    stand.every(0.1, 60, stand.move)
+    stand.every(0.1, 60, stand.read)
+    stand.world.at(10, stand.feed.rotate)
+    stand.world.at(12, lambda: [peer.send(NOTICE) for peer in stand.world.peers])
+    stand.world.at(50, lambda: stand.world.peers[1].close(1001, "service upgrade"))
+
+    with contextlib.suppress(InvalidState):  # it has gone by then, as it should
+        stand.world.run(62)
+
+    assert len(stand.world.opened) == 3
+    assert stand.refused == []

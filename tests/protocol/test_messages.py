@@ -1,0 +1,105 @@
+"""The vocabulary of the wire, and that of a script: one says what the other said."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, get_args
+
+import pytest
+
+from okex_ws.model import items as messages
+from okex_ws.protocol import messages as wire
+
+# What the wire's data becomes, and what that has to itself.
+TWINS = [
+    (wire.TradeData, messages.Trade, {"replayed", "backfilled"}),
+    (wire.TickerData, messages.Ticker, set()),
+    (wire.CandleData, messages.Candle, {"channel", "backfilled"}),
+    (wire.FundingData, messages.FundingRate, set()),
+]
+OWN = {"instrument_id", "received", "epoch"}
+
+
+def fields(kind: Any) -> dict[str, str]:
+    return {field.name: str(field.type) for field in dataclasses.fields(kind)}
+
+
+def as_given(name: str, annotation: str) -> tuple[str, str]:
+    """How a script is given a field of the wire: a time has another name and type."""
+    if not name.endswith("_ms"):
+        return name, annotation
+    given = "timestamp" if name == "time_ms" else name.removesuffix("_ms")
+    return given, annotation.replace("int", "datetime")
+
+
+def kinds(base: type) -> list[type]:
+    return [
+        kind
+        for kind in vars(wire).values()
+        if isinstance(kind, type)
+        and issubclass(kind, base)
+        and kind.__module__ == wire.__name__
+    ]
+
+
+@pytest.mark.parametrize(("data", "item", "own"), TWINS)
+def test_a_script_is_given_what_the_wire_said_field_for_field(
+    data: type, item: type, own: set[str]
+) -> None:
+    said = [as_given(*field) for field in fields(data).items()]
+    given = [field for field in fields(item).items() if field[0] not in OWN | own]
+
+    assert said == given
+    assert OWN | own <= set(fields(item))
+
+
+def test_all_the_data_of_the_wire_has_its_twin() -> None:
+    data = [kind for kind in kinds(object) if dataclasses.is_dataclass(kind)]
+
+    assert data == [twin for twin, _, _ in TWINS]
+
+
+@pytest.mark.parametrize("kind", [twin for twin, _, _ in TWINS])
+def test_the_data_of_the_wire_is_frozen_and_slotted(kind: Any) -> None:
+    assert kind.__dataclass_params__.frozen
+    assert "__dict__" not in dir(kind)
+
+
+def test_the_levels_of_a_depth_are_called_as_in_the_depth_of_a_script() -> None:
+    shared = {"bids", "asks", "seq"}
+
+    assert set(wire.DepthData._fields) == shared | {"time_ms", "change", "version"}
+    assert shared <= set(fields(messages.Depth))
+
+
+def test_every_kind_of_message_is_a_message() -> None:
+    others = {
+        wire.ChannelName,
+        wire.SocketPath,
+        wire.Request,
+        wire.BookData,
+        wire.DepthData,
+    }
+
+    assert set(get_args(wire.Message)) == set(kinds(tuple)) - others
+
+
+def test_an_answer_that_names_no_request_has_none() -> None:
+    assert wire.Subscribed("c").id is None
+    assert wire.Unsubscribed("c").id is None
+    assert wire.Refused(30040, "no").id is None
+
+
+def test_a_depth_before_the_first_has_no_levels_and_is_older_than_any() -> None:
+    assert (wire.NO_DEPTH.bids, wire.NO_DEPTH.asks) == ([], [])
+    assert (wire.NO_DEPTH.time_ms, wire.NO_DEPTH.seq) == (0, None)
+
+
+def test_a_depth_of_its_own_comes_of_no_change() -> None:
+    data = wire.DepthData([], [], 7, None)
+
+    assert (data.change, data.version) == (None, 0)
+
+
+def test_a_channel_of_neither_depth_nor_book_has_no_levels() -> None:
+    assert wire.ChannelName("status", "status", "", "data").levels == 0

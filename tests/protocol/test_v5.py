@@ -1,0 +1,694 @@
+"""Protocol v5: what is asked, and what each answer says."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from okex_ws.model.credentials import Credentials
+from okex_ws.protocol.catalogue import argument_of
+from okex_ws.protocol.messages import (
+    LoggedIn,
+    Message,
+    Notice,
+    Pong,
+    Push,
+    Refused,
+    SocketPath,
+    Subscribed,
+    Terminated,
+    Unknown,
+    Unsubscribed,
+)
+from okex_ws.protocol.v5 import PROTOCOL
+from tests.support.v5_frames import BOOKS, BOOKS5, decode, push, refusal
+
+# How many a side; everything else has none.
+LEVELS = {
+    "bbo-tbt": 1,
+    "depth5": 5,
+    "books50-l2-tbt": 50,
+    **dict.fromkeys(("depth", "depth_l2_tbt", "books-rpi"), 400),
+}
+
+# --- What things are called ---------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("topic", "market", "instrument_id", "key", "kind"),
+    [
+        ("depth5", "spot", "BTC-USDT", "books5:BTC-USDT", "depth"),
+        ("depth", "spot", "BTC-USDT", "books:BTC-USDT", "book"),
+        ("depth_l2_tbt", "spot", "BTC-USDT", "books-l2-tbt:BTC-USDT", "book"),
+        ("books50-l2-tbt", "spot", "BTC-USDT", "books50-l2-tbt:BTC-USDT", "book"),
+        ("books-rpi", "spot", "BTC-USDT", "books-rpi:BTC-USDT", "book"),
+        ("bbo-tbt", "swap", "BTC-USD-SWAP", "bbo-tbt:BTC-USD-SWAP", "depth"),
+        ("trade", "spot", "BTC-USDT", "trades:BTC-USDT", "trade"),
+        ("trades-all", "spot", "BTC-USDT", "trades-all:BTC-USDT", "trade"),
+        ("ticker", "spot", "BTC-USDT", "tickers:BTC-USDT", "ticker"),
+        ("ticker", "index", "BTC-USD", "index-tickers:BTC-USD", "ticker"),
+        ("candle3600s", "spot", "BTC-USDT", "candle1H:BTC-USDT", "candle"),
+        ("candle3600s", "index", "BTC-USD", "index-candle1H:BTC-USD", "candle"),
+        ("candle1Dutc", "index", "BTC-USD", "index-candle1Dutc:BTC-USD", "candle"),
+        (
+            *("mark-price-candle1m", "swap", "BTC-USD-SWAP"),
+            *("mark-price-candle1m:BTC-USD-SWAP", "candle"),
+        ),
+        (
+            "funding_rate",
+            "swap",
+            "BTC-USD-SWAP",
+            "funding-rate:BTC-USD-SWAP",
+            "funding",
+        ),
+        ("mark_price", "spot", "BTC-USDT", "mark-price:BTC-USDT", "data"),
+        ("price_range", "spot", "BTC-USDT", "price-limit:BTC-USDT", "data"),
+        ("open-interest", "swap", "BTC-USD-SWAP", "open-interest:BTC-USD-SWAP", "data"),
+        *(
+            (
+                *("estimated_price", market, name),
+                *(f"estimated-price:instId={name},instType={kind}", "data"),
+            )
+            for market, name, kind in (
+                ("futures", "BTC-USD-270326", "FUTURES"),
+                ("swap", "BTC-USD-SWAP", "SWAP"),
+                ("option", "BTC-USD-270326-90000-C", "OPTION"),
+            )
+        ),
+        (
+            *("option-trades", "option", "BTC-USD-270326-90000-C"),
+            *("option-trades:instId=BTC-USD-270326-90000-C,instType=OPTION", "data"),
+        ),
+    ],
+)
+def test_a_channel_is_the_key_of_its_object(
+    topic: str, market: str, instrument_id: str, key: str, kind: str
+) -> None:
+    name = PROTOCOL.channel(topic, market, instrument_id)
+
+    assert name == (key, topic, instrument_id, kind, LEVELS.get(topic, 0))
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "topic"),
+    [
+        ("books-new", "books-new:BTC-USDT", None),
+        ("call-auction-details", "call-auction-details:BTC-USDT", None),
+        ("mark-price", "mark-price:BTC-USDT", "mark_price"),
+        ("mark_price", "mark-price:BTC-USDT", "mark_price"),
+    ],
+)
+def test_a_raw_channel_is_called_as_the_venue_calls_it(
+    name: str, key: str, topic: str | None
+) -> None:
+    assert PROTOCOL.raw_channel(name, "spot", "BTC-USDT") == (
+        *(key, topic or name, "BTC-USDT", "data", 0),
+    )
+
+
+def test_a_raw_channel_of_an_index_has_the_name_that_was_given() -> None:
+    assert PROTOCOL.raw_channel("new", "index", "BTC-USD").key == "new:BTC-USD"
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        *((name, "type of its own: name it in channels=") for name in ("books5",)),
+        *((name, "has a type of its own") for name in ("depth5", "candle1m", "trades")),
+        *(
+            (name, f"^channel '{name}' has a type of its own: name it in channels=$")
+            for name in (
+                *("depth", "books", "depth_l2_tbt", "books-l2-tbt"),
+                *("books50-l2-tbt", "books-rpi"),
+            )
+        ),
+        *(
+            (name, "has a type of its own")
+            for name in ("index-tickers", "funding-rate")
+        ),
+        ("open-interest", "market 'spot' has no channel 'open-interest' under v5"),
+        ("a:b", "'a:b' is no name of a channel"),
+    ],
+)
+def test_a_raw_channel_that_cannot_be_says_why(name: str, reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        PROTOCOL.raw_channel(name, "spot", "BTC-USDT")
+
+
+@pytest.mark.parametrize(
+    ("argument", "key", "topic", "instrument_id"),
+    [
+        ("status", "status", None, ""),
+        ({"channel": "status"}, "status", None, ""),
+        (
+            *({"channel": "orders", "instType": "ANY"}, "orders:instType=ANY"),
+            *(None, ""),
+        ),
+        (
+            {"channel": "orders", "instType": "SWAP", "instId": "A-B-SWAP"},
+            *("orders:instId=A-B-SWAP,instType=SWAP", None, "A-B-SWAP"),
+        ),
+        ({"channel": "books-new", "instId": "A-B"}, "books-new:A-B", None, "A-B"),
+        (
+            *({"channel": "mark-price", "instId": "A-B"}, "mark-price:A-B"),
+            *("mark_price", "A-B"),
+        ),
+        (
+            {"channel": "option-trades", "instType": "OPTION", "instFamily": "A-B"},
+            *("option-trades:instFamily=A-B,instType=OPTION", None, ""),
+        ),
+        (
+            {"channel": "option-trades", "instType": "OPTION", "instId": "A-B-C"},
+            *("option-trades:instId=A-B-C,instType=OPTION", "option-trades", "A-B-C"),
+        ),
+        (
+            {"channel": "mark-price", "instId": "A-B", "instType": "SWAP"},
+            *("mark-price:instId=A-B,instType=SWAP", None, "A-B"),
+        ),
+    ],
+)
+def test_an_argument_of_a_request_is_a_channel(
+    argument: Any, key: str, topic: str | None, instrument_id: str
+) -> None:
+    assert PROTOCOL.raw(argument) == (key, topic or key, instrument_id, "data", 0)
+
+
+@pytest.mark.parametrize(
+    "argument",
+    [
+        *("books5", "index-tickers", {"channel": "tickers", "instId": "BTC-USDT"}),
+        {"channel": "index-candle1m", "instId": "BTC-USD"},
+        {"channel": "candle1m", "instId": "BTC-USDT", "more": "x"},
+        {"channel": "mark-price-candle1m", "instId": "BTC-USDT"},
+        *(
+            {"channel": name, "instId": "BTC-USDT"}
+            for name in ("books", "books-l2-tbt", "books50-l2-tbt", "books-rpi")
+        ),
+    ],
+)
+def test_an_argument_that_has_a_type_belongs_to_another_subscription(
+    argument: Any,
+) -> None:
+    with pytest.raises(ValueError, match=r"type of its own: WSSubscription\(.*chann"):
+        PROTOCOL.raw(argument)
+
+
+def test_an_argument_that_no_request_can_carry_is_a_value_error() -> None:
+    long = {f"p{number}": "x" * 256 for number in range(130)}
+
+    with pytest.raises(ValueError, match="no request can carry a channel of"):
+        PROTOCOL.raw({"channel": "new", **long})
+
+
+@pytest.mark.parametrize("name", ["uid", "extraParams"])
+def test_what_the_exchange_adds_or_leaves_out_is_no_argument(name: str) -> None:
+    with pytest.raises(ValueError, match=f"{name!r} is not in both request and answer"):
+        PROTOCOL.raw({"channel": "positions", "instType": "ANY", name: "1"})
+
+
+@pytest.mark.parametrize(
+    "argument",
+    [
+        *(None, 5, ["status"], {}, {"channel": None}, {"instId": "A-B"}),
+        *({"channel": "x", "instId": 5}, {"channel": "x", 5: "y"}),
+    ],
+)
+def test_an_argument_of_v5_is_made_of_text(argument: object) -> None:
+    with pytest.raises(TypeError):
+        PROTOCOL.raw(argument)
+
+
+@pytest.mark.parametrize(
+    "argument",
+    [
+        *("", "orders:instType=ANY", "a b", {"channel": "a b"}),
+        *({"channel": "x", "a b": "y"}, {"channel": "x", "instId": "A" * 257}),
+    ],
+)
+def test_what_is_no_argument_of_v5_is_a_value_error(argument: object) -> None:
+    with pytest.raises(ValueError, match=r"is no name of a channel|cannot have"):
+        PROTOCOL.raw(argument)
+
+
+@pytest.mark.parametrize(
+    ("path", "names"),
+    [
+        (
+            SocketPath("public"),
+            [
+                *("books5", "bbo-tbt", "books", "books-rpi", "trades", "tickers"),
+                *("funding-rate", "mark-price", "price-limit", "index-tickers"),
+                *("open-interest", "estimated-price", "opt-summary", "option-trades"),
+                *("liquidation-orders", "adl-warning", "instruments", "status", "new"),
+            ],
+        ),
+        (
+            SocketPath("business"),
+            [
+                *("candle1m", "candle1Dutc", "mark-price-candle1m", "index-candle1m"),
+                *("trades-all", "sprd-tickers", "sprd-candle1D", "public-block-trades"),
+                *("public-struc-block-trades", "block-tickers"),
+            ],
+        ),
+        (
+            SocketPath("private", login=True),
+            [
+                *("account", "positions", "balance_and_position", "orders", "fills"),
+                *("account-greeks", "liquidation-warning"),
+            ],
+        ),
+        (
+            SocketPath("business", login=True),
+            [
+                *("orders-algo", "algo-advance", "grid-orders-spot", "grid-positions"),
+                *("deposit-info", "withdrawal-info", "sprd-orders", "sprd-trades"),
+                *("rfqs", "quotes", "algo-recurring-buy", "economic-calendar"),
+            ],
+        ),
+        (SocketPath("public", login=True), ["books-l2-tbt", "books50-l2-tbt"]),
+    ],
+)
+def test_a_channel_has_its_path(path: SocketPath, names: list[str]) -> None:
+    for name in names:
+        for key in (name, f"{name}:BTC-USDT", f"{name}:instType=ANY"):
+            assert PROTOCOL.path(key) == path
+        base = "wss://ws.okx.com:443/ws/v5"
+        assert PROTOCOL.url(base, path) == f"{base}/{path.name}"
+
+
+def test_books_of_50_levels_and_more_are_deep() -> None:
+    for name in ("books", "books-l2-tbt", "books50-l2-tbt", "books-rpi"):
+        assert PROTOCOL.is_deep(f"{name}:BTC-USDT")
+    for key in ("books5:BTC-USDT", "bbo-tbt:BTC-USDT", "books5", "orders:instType=ANY"):
+        assert not PROTOCOL.is_deep(key)
+
+
+@pytest.mark.parametrize(
+    ("name", "tier"),
+    [
+        *(("books-l2-tbt", "VIP5"), ("books50-l2-tbt", "VIP4")),
+        *((name, "") for name in ("books", "books-rpi", "books5", "bbo-tbt", "trades")),
+    ],
+)
+def test_the_fast_books_ask_for_a_fee_tier_and_a_login(name: str, tier: str) -> None:
+    for key in (name, f"{name}:BTC-USDT", f"{name}:instType=ANY"):
+        assert PROTOCOL.tier(key) == tier
+        assert PROTOCOL.path(key) == SocketPath("public", login=bool(tier))
+
+
+# --- What is asked ------------------------------------------------------------------
+
+
+def test_a_request_has_an_id_and_objects() -> None:
+    channels = ["books5:BTC-USDT", "orders:instType=ANY", "status"]
+
+    assert PROTOCOL.request("subscribe", channels, 17) == (
+        '{"id":"17","op":"subscribe","args":[{"channel":"books5","instId":"BTC-USDT"},'
+        '{"channel":"orders","instType":"ANY"},{"channel":"status"}]}',
+        tuple(channels),
+    )
+    assert PROTOCOL.request("unsubscribe", ["status"], 1).text == (
+        '{"id":"1","op":"unsubscribe","args":[{"channel":"status"}]}'
+    )
+
+
+def test_a_request_stays_within_half_of_the_documented_limit() -> None:
+    channels = [f"books5:{number:04}-USDT" for number in range(1000)]
+
+    text, carried = PROTOCOL.request("subscribe", channels, 123456)
+
+    assert carried == tuple(channels[: len(carried)])
+    assert json.loads(text)["args"] == [argument_of(key) for key in carried]
+    one_more = len(',{"channel":"books5","instId":"0000-USDT"}')
+    assert 32_768 - one_more < len(text) <= 32_768 == PROTOCOL.max_request
+
+
+def test_a_channel_that_no_request_can_carry_is_refused() -> None:
+    with pytest.raises(ValueError, match="carry a channel of 40007 characters"):
+        PROTOCOL.request("subscribe", ["books5:" + "A" * 40_000], 1)
+
+
+def test_a_login_signs_whole_seconds() -> None:
+    key = Credentials("key", "22582BD0CFF14C41EDBF1AB98506286D", "pass phrase")
+
+    asked = json.loads(PROTOCOL.login(key, 1538054050.987))
+
+    assert asked == {
+        "op": "login",
+        "args": [
+            {
+                "apiKey": "key",
+                "passphrase": "pass phrase",
+                "timestamp": "1538054050",
+                "sign": "+LdIr8lkkvhr5hoA3g9TMC0+uQJ849ftAcocA/ouu4M=",
+            }
+        ],
+    }
+
+
+def test_another_second_is_another_signature() -> None:
+    key = Credentials("key", "22582BD0CFF14C41EDBF1AB98506286D", "pass phrase")
+
+    signs = {
+        json.loads(PROTOCOL.login(key, now))["args"][0]["sign"]
+        for now in (1538054050, 1538054051)
+    }
+
+    assert len(signs) == 2
+
+
+# --- Whose error it is --------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("message", "named"),
+    [
+        ("channel:ticker,instId:BTC-USDT doesn't exist", ["ticker:BTC-USDT"]),
+        (
+            "Wrong URL or channel:books,instId:IRYS-USDT-SWAP doesn't exist. Please use"
+            " the correct URL, channel and parameters referring to API document.",
+            ["books:IRYS-USDT-SWAP"],
+        ),
+        (
+            "Subscribe failed, wrong URL or channel:candle1m,instId:BTC-USDT doesn't",
+            ["candle1m:BTC-USDT"],
+        ),
+        (
+            "Wrong URL or channel:orders-algo,instType:SWAP doesn't exist.",
+            ["orders-algo:instType=SWAP"],
+        ),
+        (
+            "channel:estimated-price,instType:FUTURES,instId:A-B-1 doesn't exist",
+            ["estimated-price:instId=A-B-1,instType=FUTURES"],
+        ),
+        (
+            "channel:orders,instType:SWAP,instFamily:BTC-USD doesn't exist",
+            ["orders:instFamily=BTC-USD,instType=SWAP"],
+        ),
+        ("channel:account,ccy:BTC doesn't exist", ["account:ccy=BTC"]),
+        ("channel:status doesn't exist", ["status"]),
+        ("no channel:trades,instId:EOS-8.00-C.", ["trades:EOS-8.00-C"]),
+        ("no channel:trades,instId:A-B, and no more", ["trades:A-B"]),
+        ("channel:status; channel:status", ["status"]),
+        ("channel:a,instId:A channel:b,instId:B", ["a:A", "b:B"]),
+        ("channel:a.b doesn't exist", []),
+        ("xchannel:a doesn't exist", []),
+        ("channel : a, channel:", []),
+        ("Please log in", []),
+        ("", []),
+    ],
+)
+def test_an_error_names_its_channel_in_a_sentence(
+    message: str, named: list[str]
+) -> None:
+    assert list(PROTOCOL.mentioned(message)) == named
+
+
+@pytest.mark.parametrize(
+    ("message", "named"),
+    [
+        (
+            'Invalid request: {"op": "subscribe", "argss":[{ "channel" : "trades",'
+            ' "instId" : "BTC-USD-191227"}]}',
+            ["trades:BTC-USD-191227"],
+        ),
+        (
+            'Invalid request: {"id":"1","op":"subscribe","args":[{"channel":"a",'
+            '"instId":"A"},{"instType":"ANY","channel":"orders"},{"channel":"a",'
+            '"instId":"A"}]}, sorry',
+            ["a:A", "orders:instType=ANY"],
+        ),
+        ('{"args":[{"channel":"a:b"},{"channel":5},{},[],5,null,"x"]}', ["5"]),
+        ('{"args":{"channel":"a"}}', []),
+        ('{"op":"subscribe","args":[{"channel":"a"},{"channel":"b"', []),
+        ('{{{"args":[{"channel":"a"}]}', []),
+        ("[" * 1000, []),
+        ('{"a":' * 1000, []),
+    ],
+)
+def test_an_error_names_the_channels_of_the_request_that_it_repeats(
+    message: str, named: list[str]
+) -> None:
+    assert list(PROTOCOL.mentioned(message)) == named
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(
+            "channel:a,",
+            "channel:" * 3,
+            "channel:a,b:c",
+            ",a:b",
+            "a.",
+            "channel:a,b:c.",
+        ),
+        *('{"', '{"a":[', '{"a":[{"channel":"b"},'),
+    ],
+)
+def test_only_the_front_of_a_long_error_is_read(text: str) -> None:
+    assert len(PROTOCOL.mentioned(text * 50_000)) <= 100
+
+
+def test_two_codes_say_that_one_is_logged_in_already() -> None:
+    assert all(map(PROTOCOL.repeats_login, ("60031", "60010", 60031)))
+    assert not any(map(PROTOCOL.repeats_login, ("60009", "60011", "30042", "", 0)))
+
+
+def test_one_close_frame_refuses_a_login() -> None:
+    assert PROTOCOL.ends_login(4001)
+    assert not any(map(PROTOCOL.ends_login, (None, 1000, 1006, 4004, 400)))
+
+
+def test_five_codes_pass_and_all_else_stays() -> None:
+    for code in ("60014", "64007", "63999", "60023", "60006", 60014):
+        assert PROTOCOL.is_transient(code)
+    for code in ("60018", "60012", "60004", "60009", "64008", "30026", ""):
+        assert not PROTOCOL.is_transient(code)
+
+
+# --- Frames -------------------------------------------------------------------------
+
+
+def test_a_pong_is_text() -> None:
+    assert decode("pong") == (Pong(),)
+
+
+@pytest.mark.parametrize("payload", [b"", b"pong", BOOKS5.encode()])
+def test_a_binary_frame_is_none_of_v5(payload: bytes) -> None:
+    error = refusal(PROTOCOL.decode, payload, True)
+
+    assert (error.kind, error.channel) == ("frame", None)
+
+
+@pytest.mark.parametrize(
+    ("payload", "kind"),
+    [
+        (b"\xff", "utf-8"),
+        *((text, "json") for text in (b"", b"ping", b"pong ", b"{", b'{"a":NaN}')),
+        *((text, "json") for text in (b"[" * 100_000, b'{"arg":' * 100_000)),
+        (b'{"event":"error","msg":"\\ud800"}', "json"),
+        *((text, "shape") for text in (b"[]", b'"pong"', b"12", b"null", b"{}")),
+        *((b'{"event":%s}' % event, "shape") for event in (b"null", b"[]", b"{}")),
+        (b'{"event":"subscribe"}', "shape"),
+        (b'{"event":"subscribe","arg":"books5:BTC-USDT"}', "shape"),
+        (b'{"event":"unsubscribe","arg":{"instId":"A-B"}}', "shape"),
+        (b'{"event":"subscribe","arg":{"channel":"status"},"id":[]}', "shape"),
+        (b'{"event":"error","msg":"x"}', "shape"),
+        (b'{"event":"error","msg":"x","code":true}', "shape"),
+        (b'{"event":"error","msg":"x","code":"6e4"}', "shape"),
+        (b'{"event":"error","msg":[],"code":"60012"}', "shape"),
+        (b'{"event":"login","msg":""}', "shape"),
+        (b'{"event":"notice","msg":"x"}', "shape"),
+        (b'{"event":"channel-conn-count","channel":"orders"}', "shape"),
+        (b'{"event":"channel-conn-count-error","connCount":"2"}', "shape"),
+        (b'{"data":[]}', "shape"),
+        *(
+            (b'{"arg":%s,"data":[{}]}' % arg, "shape")
+            for arg in (
+                *(b"null", b"[]", b"5", b'"ab"', b'["channel","instId"]', b"{}"),
+                *(b'{"instId":"A-B"}', b'{"channel":null,"instId":"A-B"}'),
+                *(b'{"channel":"books5","instId":null}',),
+                *(b'{"channel":"books5","instId":["A-B"]}',),
+                *(b'{"channel":["books5"],"instId":"A-B"}',),
+                *(b'{"channel":"books5:BTC-USDT"}', b'{"channel":"","instId":"A-B"}'),
+                *(b'{"channel":"a","b":{}}', b'{"channel":"a","a b":"c"}'),
+                *(b'{"channel":"a","instId":"%s"}' % (b"A" * 257),),
+            )
+        ),
+    ],
+)
+def test_hostile_bytes_have_a_name(payload: bytes, kind: str) -> None:
+    error = refusal(PROTOCOL.decode, payload, False)
+
+    assert (error.kind, error.channel) == (kind, None)
+
+
+# --- Events -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            '{"id":"1512","event":"subscribe","arg":{"channel":"books5","instId":'
+            '"BTC-USDT"},"connId":"a4d3ae55"}',
+            Subscribed("books5:BTC-USDT", "1512"),
+        ),
+        (
+            '{"event":"subscribe","arg":{"channel":"books5","instId":"BTC-USDT"}}',
+            Subscribed("books5:BTC-USDT"),
+        ),
+        (
+            '{"event":"unsubscribe","arg":{"instType":"ANY","channel":"orders","uid":'
+            '"7"},"id":"2"}',
+            Unsubscribed("orders:instType=ANY", "2"),
+        ),
+        (
+            '{"id":"3","event":"error","code":"60012","msg":"Invalid request: {}",'
+            '"connId":"a4d3ae55"}',
+            Refused("60012", "Invalid request: {}", "3"),
+        ),
+        (
+            '{"event":"error","msg":"channel:ticker,instId:BTC-USDT doesn\'t exist",'
+            '"code":"60018"}',
+            Refused("60018", "channel:ticker,instId:BTC-USDT doesn't exist"),
+        ),
+        ('{"event":"error","code":60018}', Refused("60018", "")),
+        ('{"event":"login","code":"0","msg":"","connId":"a4d3ae55"}', LoggedIn()),
+        (
+            '{"event":"login","code":"60009","msg":"Login failed."}',
+            Refused("60009", "Login failed."),
+        ),
+        (
+            '{"event":"notice","code":"64008","msg":"The connection will soon be closed'
+            ' for a service upgrade. Please reconnect.","connId":"a4d3ae55"}',
+            Notice(
+                "64008",
+                "The connection will soon be closed for a service upgrade. Please"
+                " reconnect.",
+            ),
+        ),
+        (
+            '{"event":"channel-conn-count","channel":"orders","connCount":"2",'
+            '"connId":"abcd1234"}',
+            Notice("channel-conn-count", "2 connections have 'orders'"),
+        ),
+        (
+            '{"event":"channel-conn-count-error","channel":"orders","connCount":"20",'
+            '"connId":"a4d3ae55"}',
+            Terminated("orders", "20 connections have 'orders'"),
+        ),
+        ('{"event":"fireworks","arg":5}', Unknown("event")),
+        (
+            '{"id":"1","op":"order","code":"0","msg":"","data":[{"ordId":"5"}],'
+            '"inTime":"1","outTime":"2"}',
+            Unknown("op"),
+        ),
+    ],
+)
+def test_each_event_is_read(text: str, message: Message) -> None:
+    assert decode(text) == (message,)
+
+
+def test_the_text_of_an_error_is_bounded() -> None:
+    (refused,) = decode(json.dumps({"event": "error", "code": "1", "msg": "x" * 9999}))
+
+    assert refused == Refused("1", "x" * 1000)
+
+
+# --- Pushes -------------------------------------------------------------------------
+
+
+def test_a_push_is_of_the_channel_in_its_argument() -> None:
+    assert push(BOOKS) == Push(
+        "books:AB-USDT",
+        [
+            {
+                "asks": [["8476.98", "0", "0", "0"]],
+                "bids": [],
+                "ts": "1597026383085",
+                "checksum": "0",
+                "prevSeqId": "123456",
+                "seqId": "123457",
+            }
+        ],
+        BOOKS,
+        "update",
+    )
+    assert push(BOOKS.replace("update", "snapshot")).action == "snapshot"
+    assert push(BOOKS5).action is None
+
+
+@pytest.mark.parametrize(
+    ("argument", "key"),
+    [
+        ({"channel": "status"}, "status"),
+        ({"channel": "orders", "instType": "ANY", "uid": "77"}, "orders:instType=ANY"),
+        ({"channel": "account", "uid": "77"}, "account"),
+        ({"channel": "x", "uid": "77", "instId": "A-B"}, "x:A-B"),
+        ({"instId": "A-B", "channel": "x"}, "x:A-B"),
+        (
+            {"channel": "y", "instType": "SWAP", "instFamily": "A-B"},
+            "y:instFamily=A-B,instType=SWAP",
+        ),
+    ],
+)
+def test_a_users_id_is_no_part_of_a_key(argument: dict[str, str], key: str) -> None:
+    assert push(json.dumps({"arg": argument, "data": [{}]})).channel == key
+
+
+@pytest.mark.parametrize("data", [None, {}, "x", []])
+def test_data_that_is_no_list_is_a_wire_error_of_its_channel(data: object) -> None:
+    text = json.dumps({"arg": {"channel": "books5", "instId": "A-B"}, "data": data})
+
+    error = refusal(decode, text)
+
+    assert (error.kind, error.channel) == ("shape", "books5:A-B")
+
+
+@pytest.mark.parametrize("other", ["A-C", "", "a-b", None, 5, [], {}, True])
+def test_data_of_another_instrument_is_a_wire_error_of_its_channel(
+    other: object,
+) -> None:
+    argument = {"channel": "books", "instId": "A-B"}
+    text = json.dumps({"arg": argument, "data": [{"instId": other}]})
+
+    error = refusal(decode, text)
+
+    assert (error.kind, error.channel) == ("shape", "books:A-B")
+
+
+@pytest.mark.parametrize(
+    ("argument", "element"),
+    [
+        ({"channel": "books5", "instId": "A-B"}, {"instId": "A-B"}),
+        ({"channel": "books5", "instId": "A-B"}, {}),
+        ({"channel": "candle1m", "instId": "A-B"}, ["1", "2"]),
+        ({"channel": "orders", "instType": "ANY"}, {"instId": "A-B"}),
+        ({"channel": "status"}, {"instId": "A-B"}),
+    ],
+)
+def test_data_of_the_own_instrument_or_of_none_is_read(
+    argument: dict[str, str], element: object
+) -> None:
+    assert len(push(json.dumps({"arg": argument, "data": [element]})).elements) == 1
+
+
+def test_a_private_channel_may_have_nothing_to_say() -> None:
+    argument = {"channel": "positions", "instType": "ANY", "uid": "77"}
+
+    message = push(json.dumps({"arg": argument, "data": []}))
+
+    assert (message.channel, message.elements) == ("positions:instType=ANY", [])
+
+
+@pytest.mark.parametrize("action", ["partial", "", 5, [], {}, True])
+def test_an_unknown_action_is_a_wire_error_of_its_channel(action: object) -> None:
+    text = json.dumps({**json.loads(BOOKS), "action": action})
+
+    error = refusal(decode, text)
+
+    assert (error.kind, error.channel) == ("shape", "books:AB-USDT")

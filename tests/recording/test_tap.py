@@ -1,0 +1,192 @@
+"""What a tape puts down of one connection, and what it must never put down."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+
+from okex_ws import (
+    ConnectionLost,
+    Credentials,
+    HandshakeFailed,
+    OkexWSError,
+    Stalled,
+    Venue,
+)
+from okex_ws.protocol.v3 import PROTOCOL as V3
+from okex_ws.protocol.v5 import PROTOCOL as V5
+from okex_ws.recording.format import Entry, write_line
+from okex_ws.recording.tap import Frame, RecordingTap, Redaction, describe
+from tests.support.clocks import FakeClock
+from tests.support.virtual_world import deflate
+
+KEY = Credentials("key-1234-abcd", 'se"cret/ümlaut', "pass phräse")
+URL = "wss://ws.example.test:443/ws/v5/private"
+
+
+class Sink:
+    """Keeps what it is given."""
+
+    def __init__(self) -> None:
+        self.entries: list[Entry] = []
+        self._last = 0
+
+    def number(self) -> int:
+        self._last += 1
+        return self._last
+
+    def frames(
+        self, wall: float, mono: float, number: int, frames: Sequence[Frame]
+    ) -> None:
+        self.entries += [
+            Entry(wall, mono, number, "in", payload, binary)
+            for payload, binary in frames
+        ]
+
+    def put(self, entry: Entry) -> None:
+        self.entries.append(entry)
+
+    @property
+    def text(self) -> str:
+        return "".join(map(write_line, self.entries))
+
+
+def make(
+    credentials: Credentials | None = None,
+) -> tuple[RecordingTap, Sink, FakeClock]:
+    sink, clock = Sink(), FakeClock()
+    facts: dict[str, Any] = {"path": "private", "venue": {}}
+    return RecordingTap(sink, 5, clock, facts, credentials, print), sink, clock
+
+
+def test_each_opening_has_a_number_and_all_of_them_one_line() -> None:
+    tap, sink, clock = make()
+    for _ in range(2):
+        tap.opened(URL)
+        clock.advance(1.0)
+        tap.received([(b"a", False), (b"b", True)])
+        tap.sent("ping")
+        tap.control(9, b"x")
+        tap.ended(URL, ConnectionLost(URL, "reset by peer", 1006))
+
+    kinds = ["open", "in", "in", "out", "control", "end"]
+    assert [entry.kind for entry in sink.entries] == kinds * 2
+    assert [entry.connection for entry in sink.entries] == [1] * 6 + [2] * 6
+    opening, first, second, out, control, end = sink.entries[:6]
+    assert opening.facts == {"url": URL, "line": 5, "path": "private", "venue": {}}
+    assert (first.payload, first.binary) == (b"a", False)
+    assert (second.payload, second.binary) == (b"b", True)
+    assert (first.mono, first.wall) == (1001.0, clock.wall() - 1.0)
+    assert (out.payload, control.payload, control.facts) == (
+        *(b"ping", b"x"),
+        {"opcode": 9},
+    )
+    assert end.facts == {
+        "cause": "ConnectionLost",
+        "why": "reset by peer",
+        "code": 1006,
+    }
+
+
+@pytest.mark.parametrize(
+    ("error", "facts"),
+    [
+        (Stalled("no pong came", 10.0), {"why": "no pong came within 10 s"}),
+        (
+            HandshakeFailed(URL, "HTTP 429", 429, 2.0),
+            {"why": "HTTP 429", "status": 429, "retry_after": 2.0},
+        ),
+    ],
+)
+def test_an_attempt_that_failed_is_told(
+    error: OkexWSError, facts: dict[str, Any]
+) -> None:
+    tap, sink, _ = make()
+
+    tap.ended(URL, error)
+
+    (entry,) = sink.entries
+    assert (entry.kind, entry.connection) == ("failed", 0)
+    assert facts.items() <= entry.facts.items()
+    assert entry.facts["cause"] == type(error).__name__
+    assert entry.facts["url"] == URL
+
+
+def test_an_end_of_our_own_has_no_cause_and_an_attempt_given_up_is_none() -> None:
+    tap, sink, _ = make()
+    tap.ended(URL, None)
+    tap.opened(URL)
+    tap.close_frame_sent(1000)
+    tap.ended(URL, None)
+
+    assert [entry.kind for entry in sink.entries] == ["open", "control", "end"]
+    assert sink.entries[1].facts == {"opcode": 8, "sent": True}
+    assert sink.entries[2].facts["cause"] == ""
+
+
+def forms(secret: str) -> list[str]:
+    once = json.dumps(secret)[1:-1]
+    return [
+        secret,
+        once,
+        json.dumps(once)[1:-1],
+        json.dumps(secret, ensure_ascii=False)[1:-1],
+        secret.replace("/", "\\/"),
+    ]
+
+
+@pytest.mark.parametrize("wire", [V3, V5])
+@pytest.mark.parametrize("pack", [str.encode, deflate])
+def test_no_secret_is_written_however_it_is_repeated(
+    wire: Any, pack: Callable[[str], bytes]
+) -> None:
+    tap, sink, _ = make(KEY)
+    login = wire.login(KEY, 1_700_000_000.0)
+    args = json.loads(login)["args"]
+    said = list(args[0].values()) if isinstance(args[0], dict) else args
+    secrets = [*said, KEY.secret_key]
+    secrets = [each for each in secrets if not each.replace(".", "").isdigit()]
+    assert len(secrets) == 4
+    binary = pack is deflate
+
+    tap.opened(URL)
+    tap.sent(login)
+    tap.received([(pack(form), binary) for one in secrets for form in forms(one)])
+    tap.received([(pack(json.dumps({"msg": login})), binary)])
+    tap.control(8, KEY.passphrase.encode())
+    tap.ended(URL, ConnectionLost(URL, f"no: {KEY.passphrase}"))
+
+    written = sink.text
+    for entry in sink.entries:
+        if entry.kind == "in":
+            written += V3.unpack(entry.payload, entry.binary).decode()
+    for secret in secrets:
+        for form in forms(secret):
+            assert form not in written
+    assert '"op":"login"' in sink.entries[1].payload.decode()
+
+
+def test_what_is_no_secret_stays_as_it_was() -> None:
+    redaction = Redaction(KEY)
+    text = '{"arg":{"channel":"account"},"data":[{"ts":"1700000000000"}]}'
+    redaction.request(V5.login(KEY, 1_700_000_000.0))
+
+    assert redaction.payload(text.encode(), False) == text.encode()
+    packed = deflate(text)
+    assert redaction.payload(packed, True) == packed
+    assert redaction.payload(b"\xff garbage", True) == b"\xff garbage"
+    assert redaction.request('{"op":"subscribe"}') == '{"op":"subscribe"}'
+
+
+def test_a_venue_is_described_by_what_a_replay_needs() -> None:
+    venue = Venue("mine", "v3", ("ws://127.0.0.1/ws/v3",), idle_repeat=60.0)
+
+    facts = describe(venue, "")
+
+    assert facts["path"] == ""
+    assert facts["venue"]["idle_repeat"] == 60.0
+    assert facts["venue"]["name"] == "mine"
+    assert json.loads(json.dumps(facts))["venue"]["protocol"] == "v3"

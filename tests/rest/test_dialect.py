@@ -1,0 +1,104 @@
+"""What every answer is read by: JSON or a status, a code, elements, and one error."""
+
+from __future__ import annotations
+
+import contextlib
+
+import hypothesis.strategies as st
+import pytest
+from hypothesis import given
+
+from okex_ws.base.errors import RequestRejected, WireError
+from okex_ws.rest.dialect import (
+    HttpResponse,
+    RestRequest,
+    Rule,
+    body_of,
+    name,
+    read_each,
+    refused,
+)
+
+ASK = RestRequest("/api/v5/market/trades", {"instId": "BTC-USDT"}, Rule("trades", 100))
+
+
+def test_a_body_keeps_its_numbers_as_they_were_written() -> None:
+    answer = HttpResponse(
+        200, b' {"seqId":123456789012345678901,"px":"1.10","n":3690.10}\n'
+    )
+
+    assert body_of(ASK, answer) == {
+        "seqId": "123456789012345678901",
+        "px": "1.10",
+        "n": "3690.10",
+    }
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"<html>", b"\xff\xfe", b"[1,2", b'{"a":NaN}', b"[" * 100_000]
+)
+def test_what_is_no_json_is_unreadable(body: bytes) -> None:
+    with pytest.raises(WireError) as caught:
+        body_of(ASK, HttpResponse(200, body))
+
+    assert caught.value.kind == "json"
+    assert caught.value.channel == ASK.path
+
+
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        (403, "Forbidden"),
+        (503, "Service Unavailable"),
+        (302, "Found: redirects are not followed"),
+        (499, "an unknown HTTP status"),
+    ],
+)
+def test_of_a_page_of_html_the_status_speaks(status: int, said: str) -> None:
+    with pytest.raises(RequestRejected) as caught:
+        body_of(ASK, HttpResponse(status, b"<html>", 7.0))
+
+    assert (caught.value.code, caught.value.status) == (status, status)
+    assert caught.value.retry_after == 7.0
+    assert str(caught.value) == f"{ASK.path} was refused: {said} (error {status})"
+
+
+def test_a_refusal_has_the_exchanges_code_and_words() -> None:
+    no = refused(ASK, HttpResponse(200, b""), "51001", "does not exist\x1b[31m")
+
+    assert no.code == "51001"
+    assert "\x1b" not in str(no)
+    assert str(no).endswith("(error 51001)")
+    assert refused(ASK, HttpResponse(400, b""), "30032", None, int).code == 30032
+    said = str(refused(ASK, HttpResponse(429, b""), "50011", None))
+    assert said.endswith("no reason was given (error 50011, HTTP 429)")
+
+
+@pytest.mark.parametrize("code", [None, {}, "x", "1" * 10, "٣"])
+def test_a_code_that_is_none_leaves_the_status_or_is_unreadable(code: object) -> None:
+    assert refused(ASK, HttpResponse(500, b""), code, "").code == 500
+    with pytest.raises(WireError):
+        refused(ASK, HttpResponse(200, b""), code, "")
+
+
+def test_elements_are_read_one_by_one() -> None:
+    assert read_each("n", ["1", "2"], int) == [1, 2]
+    with pytest.raises(WireError, match="not a list"):
+        read_each("n", {"a": 1}, int)
+    with pytest.raises(WireError) as caught:
+        read_each("trade", [{}], lambda element: element["px"])
+    assert caught.value.kind == "trade"
+
+
+@pytest.mark.parametrize("value", [None, 1, "", "a b", "a" * 65, "a/b", "\n"])
+def test_what_names_nothing_is_refused(value: object) -> None:
+    with pytest.raises(ValueError, match="not a name"):
+        name(value)
+
+
+@given(st.binary(max_size=40), st.integers(100, 599))
+def test_a_body_of_any_bytes_is_json_or_one_of_two_errors(
+    body: bytes, status: int
+) -> None:
+    with contextlib.suppress(WireError, RequestRejected):
+        body_of(ASK, HttpResponse(status, body))

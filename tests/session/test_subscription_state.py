@@ -1,0 +1,397 @@
+"""A channel's phases are a table, and nothing but the table moves them."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from okex_ws.base.clock import Timeouts
+from okex_ws.session.subscription_state import (
+    STEADY,
+    TRANSITIONS,
+    Phase,
+    Step,
+    SubscriptionState,
+)
+
+TIMEOUTS = Timeouts()
+EVERY_PAIR = [(phase, step) for phase in Phase for step in Step]
+
+# The conversation as the exchange defines it, written down a second time.
+LEGAL = {
+    (Phase.IDLE, Step.ASK): Phase.ASKED,
+    # An acknowledgement that came after we gave up on it.
+    (Phase.IDLE, Step.ACK): Phase.ACKED,
+    (Phase.ASKED, Step.ACK): Phase.ACKED,
+    (Phase.ASKED, Step.SILENT): Phase.IDLE,
+    (Phase.ASKED, Step.REFUSE): Phase.REFUSED,
+    (Phase.ACKED, Step.PUSH): Phase.FLOWING,
+    (Phase.ACKED, Step.LEAVE): Phase.LEAVING,
+    (Phase.ACKED, Step.LEFT): Phase.IDLE,
+    # All of a kind were ended at once.
+    (Phase.ACKED, Step.REFUSE): Phase.REFUSED,
+    # What builds on a message that was lost is of no use, the first one included.
+    (Phase.ACKED, Step.BREAK): Phase.BROKEN,
+    (Phase.FLOWING, Step.PUSH): Phase.FLOWING,
+    (Phase.FLOWING, Step.LEAVE): Phase.LEAVING,
+    (Phase.FLOWING, Step.LEFT): Phase.IDLE,
+    # What cannot be read is owed again.
+    (Phase.FLOWING, Step.INVALIDATE): Phase.ACKED,
+    (Phase.FLOWING, Step.REFUSE): Phase.REFUSED,
+    (Phase.FLOWING, Step.BREAK): Phase.BROKEN,
+    # No push and no second acknowledgement mends it: it is left, or it was ended.
+    (Phase.BROKEN, Step.LEAVE): Phase.LEAVING,
+    (Phase.BROKEN, Step.LEFT): Phase.IDLE,
+    (Phase.BROKEN, Step.REFUSE): Phase.REFUSED,
+    (Phase.LEAVING, Step.LEFT): Phase.IDLE,
+    (Phase.LEAVING, Step.SILENT): Phase.IDLE,
+    # It may not have been left, and must be: it is told so once more.
+    (Phase.LEAVING, Step.UNHEARD): Phase.BROKEN,
+}
+
+
+def subscription(phase: Phase = Phase.IDLE) -> SubscriptionState[str]:
+    made = SubscriptionState("spot/depth5:BTC-USDT", "target", needs_snapshot=True)
+    made.phase = phase
+    return made
+
+
+@pytest.mark.parametrize(("phase", "step"), EVERY_PAIR)
+def test_a_step_does_what_the_table_says_and_nothing_else(
+    phase: Phase, step: Step
+) -> None:
+    one = subscription(phase)
+    before = {name: getattr(one, name) for name in SubscriptionState.__slots__}
+    taken = one.step(step)
+    after = {name: getattr(one, name) for name in SubscriptionState.__slots__}
+    assert taken is ((phase, step) in LEGAL)
+    assert after == before | {"phase": LEGAL.get((phase, step), phase)}
+
+
+def test_the_table_has_a_row_for_every_phase() -> None:
+    assert set(TRANSITIONS) == set(Phase)
+
+
+@pytest.mark.parametrize("phase", Phase)
+def test_data_was_asked_for_only_between_ack_and_leaving(phase: Phase) -> None:
+    assert subscription(phase).acknowledged is (phase in (Phase.ACKED, Phase.FLOWING))
+
+
+def test_a_new_line_is_wanted_and_may_be_asked_for_at_once() -> None:
+    one = subscription()
+    assert (one.phase, one.wanted) == (Phase.IDLE, True)
+    # With any number of others.
+    assert (one.max_batch, one.in_doubt) == (math.inf, False)
+    assert (one.attempts, one.not_before, one.silent_at) == (0, -math.inf, math.inf)
+    assert (one.incremental, one.breaks, one.flows_since) == (False, 0, math.inf)
+    assert not one.suspect
+    assert one.calls_for(-1e9) is Step.ASK
+
+
+def test_a_first_push_settles_all_that_was_owed() -> None:
+    one = subscription(Phase.ACKED)
+    one.attempts, one.silent_at = 3, 99.0
+    one.flows(5.0)
+    assert (one.phase, one.attempts, one.silent_at) == (Phase.FLOWING, 0, math.inf)
+
+
+@pytest.mark.parametrize("in_doubt", [False, True])
+@pytest.mark.parametrize("phase", Phase)
+def test_a_line_is_forgotten_when_neither_end_may_yet_speak_of_it(
+    phase: Phase, in_doubt: bool
+) -> None:
+    one = subscription(phase)
+    one.in_doubt = in_doubt
+    assert not one.forgettable
+    one.wanted = False
+    ended = phase is Phase.REFUSED or (phase is Phase.IDLE and not in_doubt)
+    assert one.forgettable is ended
+
+
+# --- What its pushes are worth ------------------------------------------------------
+
+
+def book(phase: Phase = Phase.FLOWING) -> SubscriptionState[str]:
+    """A line whose pushes build on each other, flowing since the second 0."""
+    made = SubscriptionState(
+        "spot/depth:BTC-USDT", "target", needs_snapshot=True, incremental=True
+    )
+    made.phase, made.flows_since = phase, 0.0
+    return made
+
+
+def test_a_snapshot_that_was_spoiled_is_owed_from_then_on() -> None:
+    one = subscription(Phase.FLOWING)
+
+    one.invalidate(7.0, TIMEOUTS)
+
+    assert (one.phase, one.silent_at) == (Phase.ACKED, 7.0 + TIMEOUTS.first_push)
+    assert (one.due, one.calls_for(one.due)) == (one.silent_at, Step.LEAVE)
+    # A second one puts nothing off.
+    one.invalidate(9.0, TIMEOUTS)
+    assert one.silent_at == 7.0 + TIMEOUTS.first_push
+
+
+@pytest.mark.parametrize("phase", Phase)
+def test_what_owes_no_snapshot_is_not_moved_by_a_push_that_was_lost(
+    phase: Phase,
+) -> None:
+    one = SubscriptionState("spot/trade:BTC-USDT", "target", needs_snapshot=False)
+    one.phase = phase
+
+    one.invalidate(7.0, TIMEOUTS)
+    one.await_push(7.0, TIMEOUTS)
+
+    assert (one.phase, one.silent_at) == (phase, math.inf)
+
+
+@pytest.mark.parametrize("phase", [Phase.ACKED, Phase.FLOWING])
+def test_a_book_that_lost_a_push_is_broken_and_left_at_once_the_first_time(
+    phase: Phase,
+) -> None:
+    one = book(phase)
+
+    one.invalidate(7.0, TIMEOUTS)
+
+    assert one.phase is Phase.BROKEN
+    assert (one.due, one.calls_for(7.0)) == (7.0, Step.LEAVE)
+    assert one.resubscribing
+    assert not one.acknowledged
+
+
+@pytest.mark.parametrize(
+    "phase", [Phase.IDLE, Phase.ASKED, Phase.BROKEN, Phase.LEAVING, Phase.REFUSED]
+)
+def test_what_is_not_subscribed_cannot_break(phase: Phase) -> None:
+    one = book(phase)
+    before = {name: getattr(one, name) for name in SubscriptionState.__slots__}
+
+    one.invalidate(7.0, TIMEOUTS)
+
+    assert {name: getattr(one, name) for name in SubscriptionState.__slots__} == before
+
+
+def resubscribed(one: SubscriptionState[str], now: float, flows: bool = True) -> None:
+    for step in (Step.LEAVE, Step.LEFT, Step.ASK, Step.ACK):
+        assert one.step(step)
+    if flows:
+        one.flows(now)
+
+
+@pytest.mark.parametrize("flows", [True, False])
+def test_a_book_that_breaks_again_and_again_waits_twice_as_long_each_time(
+    flows: bool,
+) -> None:
+    """Whether it had a snapshot in between, or broke with it."""
+    one, now, waits = book(), 0.0, []
+    for _ in range(13):
+        one.invalidate(now, TIMEOUTS)
+        waits.append(one.not_before - now)
+        now = one.not_before
+        resubscribed(one, now, flows)
+        now = math.nextafter(now + STEADY, 0)
+
+    assert waits == [0, *(min(2.0**n, TIMEOUTS.retry_cap) for n in range(12))]
+    assert TIMEOUTS.retry_cap in waits
+
+
+def test_a_book_that_was_whole_for_long_enough_is_left_at_once_again() -> None:
+    one, now = book(), 0.0
+    for _ in range(3):
+        one.invalidate(now, TIMEOUTS)
+        now = one.not_before
+        resubscribed(one, now)
+    now += STEADY
+
+    one.invalidate(now, TIMEOUTS)
+
+    assert one.not_before == now
+    resubscribed(one, now)
+    one.invalidate(now + 1, TIMEOUTS)
+    assert one.not_before == now + 2
+
+
+def test_only_time_in_which_it_flows_makes_a_book_steady() -> None:
+    one = book()
+    one.invalidate(0.0, TIMEOUTS)
+    # The snapshot never comes, and what comes in its place is spoiled.
+    resubscribed(one, 0.0, flows=False)
+
+    one.invalidate(1000.0, TIMEOUTS)
+
+    assert one.not_before == 1001.0
+
+
+# --- What it calls for --------------------------------------------------------------
+
+
+def test_a_broken_book_waits_for_its_moment() -> None:
+    one = book()
+    one.breaks = 3
+    one.invalidate(7.0, TIMEOUTS)
+
+    assert one.due == 11.0
+    assert one.calls_for(math.nextafter(11.0, 0)) is None
+    assert one.calls_for(11.0) is Step.LEAVE
+
+
+def test_a_broken_book_that_nobody_wants_is_left_at_once() -> None:
+    one = book()
+    one.breaks = 3
+    one.invalidate(7.0, TIMEOUTS)
+    one.wanted = False
+
+    assert one.calls_for(7.0) is Step.LEAVE
+    assert not one.resubscribing
+    assert not one.forgettable
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+@pytest.mark.parametrize("phase", Phase)
+def test_only_what_is_broken_and_wanted_mends(phase: Phase, wanted: bool) -> None:
+    one = book(phase)
+    one.wanted = wanted
+
+    assert one.resubscribing is (wanted and phase is Phase.BROKEN)
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+@pytest.mark.parametrize("phase", Phase)
+def test_a_line_calls_for_what_it_is_not_yet(phase: Phase, wanted: bool) -> None:
+    one = book(phase)
+    one.wanted = wanted
+    there = phase in (Phase.ACKED, Phase.FLOWING)
+
+    called = one.calls_for(0.0)
+
+    expected = None
+    if wanted and phase is Phase.IDLE:
+        expected = Step.ASK
+    elif phase is Phase.BROKEN or (there and not wanted):
+        expected = Step.LEAVE
+    assert called is expected
+
+
+def test_asking_again_waits_twice_as_long_each_time_up_to_a_cap() -> None:
+    one, waits = subscription(), []
+    for _ in range(12):
+        one.retry_later(100.0, TIMEOUTS)
+        waits.append(one.not_before - 100.0)
+        assert (one.due, one.calls_for(100.0)) == (one.not_before, None)
+
+    assert waits == [min(2.0**n, TIMEOUTS.retry_cap) for n in range(12)]
+
+
+# --- What had no answer -------------------------------------------------------------
+
+
+@pytest.mark.parametrize("phase", [Phase.ASKED, Phase.LEAVING])
+def test_what_had_no_answer_is_taken_as_not_subscribed(phase: Phase) -> None:
+    one = subscription(phase)
+
+    assert one.unanswered()
+
+    assert (one.phase, one.wanted) == (Phase.IDLE, True)
+
+
+@pytest.mark.parametrize(
+    "phase", [one for one in Phase if one not in (Phase.ASKED, Phase.LEAVING)]
+)
+def test_what_was_not_asked_for_goes_unanswered_without_a_change(phase: Phase) -> None:
+    for one in (subscription(phase), book(phase)):
+        assert not one.unanswered()
+        assert one.phase is phase
+
+
+def test_a_book_is_told_to_end_a_second_time_and_not_a_third() -> None:
+    """The exchange may carry it yet, and would answer a subscribe with no snapshot."""
+    one = book(Phase.LEAVING)
+
+    assert one.unanswered()
+    assert (one.phase, one.resubscribing) == (Phase.BROKEN, True)
+
+    one.attempts += 1
+    assert one.step(Step.LEAVE)
+    assert one.unanswered()
+    assert one.phase is Phase.IDLE
+
+
+def test_a_book_that_nobody_wants_any_more_is_told_to_end_once() -> None:
+    one = book(Phase.LEAVING)
+    one.wanted = False
+
+    assert one.unanswered()
+
+    assert one.phase is Phase.IDLE
+    assert one.forgettable
+
+
+def test_a_book_whose_subscribe_had_no_answer_has_nothing_to_be_left() -> None:
+    one = book(Phase.ASKED)
+
+    assert one.unanswered()
+
+    assert one.phase is Phase.IDLE
+
+
+# --- What an idle channel repeats ---------------------------------------------------
+
+
+@pytest.mark.parametrize("incremental", [False, True])
+def test_a_line_that_misses_its_repeat_is_subscribed_anew(incremental: bool) -> None:
+    one = book() if incremental else subscription(Phase.FLOWING)
+
+    assert one.miss(0.0, 75.0, TIMEOUTS)
+
+    assert (one.phase, one.suspect) == (Phase.BROKEN, True)
+    assert one.calls_for(75.0) is Step.LEAVE
+
+
+def test_a_line_that_brought_a_first_push_and_no_other_missed_it_for_good() -> None:
+    one = book()
+    one.miss(0.0, 75.0, TIMEOUTS)
+    resubscribed(one, 76.0)
+
+    assert not one.miss(76.0, 151.0, TIMEOUTS)
+
+    assert one.phase is Phase.FLOWING
+
+
+def test_a_line_that_moved_again_may_miss_again() -> None:
+    one = book()
+    one.miss(0.0, 75.0, TIMEOUTS)
+    resubscribed(one, 76.0)
+
+    assert one.miss(80.0, 155.0, TIMEOUTS)
+
+    assert one.phase is Phase.BROKEN
+
+
+def test_a_line_is_dead_that_owes_a_snapshot_too_long_after_it_was_silent() -> None:
+    one = book()
+    one.miss(0.0, 75.0, TIMEOUTS)
+    resubscribed(one, 76.0, flows=False)
+    one.await_push(76.0, TIMEOUTS)
+
+    assert one.silent_at == 76.0 + TIMEOUTS.first_push
+    assert [one.is_dead(now) for now in (76.0, 85.9, 86.0, 99.0)] == [
+        False,
+        False,
+        True,
+        True,
+    ]
+    one.flows(87.0)
+    assert not one.is_dead(99.0)
+
+
+def test_a_line_that_was_never_silent_before_is_not_dead() -> None:
+    one = book(Phase.ACKED)
+    one.await_push(0.0, TIMEOUTS)
+
+    assert not one.is_dead(99.0)
+
+
+@pytest.mark.parametrize("phase", [Phase.ASKED, Phase.FLOWING, Phase.LEAVING])
+def test_time_alone_moves_nothing_that_waits_for_the_exchange(phase: Phase) -> None:
+    assert subscription(phase).due == math.inf

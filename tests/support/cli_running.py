@@ -1,0 +1,106 @@
+"""The program as a process of its own, and a terminal for it."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import pty
+import select
+import signal
+import struct
+import subprocess
+import sys
+import termios
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.programs import TIMEOUT, Program, Start, programs
+
+SOURCE = Path(__file__).parents[2] / "src"
+
+
+def environment(**more: str) -> dict[str, str]:
+    found = {k: v for k, v in os.environ.items() if k not in ("NO_COLOR", "COLUMNS")}
+    return {**found, "PYTHONPATH": str(SOURCE), **more}
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """Starts ``python -m okex_ws`` with these arguments; none outlives the test."""
+    with programs() as run:
+
+        def start(
+            *arguments: str, stdin: int = subprocess.DEVNULL, **more: str
+        ) -> Program:
+            return run(
+                "-m", "okex_ws", *arguments, stdin=stdin, env=environment(**more)
+            )
+
+        yield start
+
+
+class Terminal:
+    """A pseudo terminal with the program on it; everything it was sent is kept."""
+
+    def __init__(self, *arguments: str, columns: int = 100, rows: int = 30) -> None:
+        self._master, slave = pty.openpty()
+        self.sent = ""
+        self.resize(columns, rows)
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "okex_ws", *arguments],
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+            start_new_session=True,
+            env=environment(TERM="xterm-256color", LANG="C.UTF-8"),
+        )
+        os.close(slave)
+
+    def resize(self, columns: int, rows: int) -> None:
+        size = struct.pack("HHHH", rows, columns, 0, 0)
+        fcntl.ioctl(self._master, termios.TIOCSWINSZ, size)
+
+    def read_until(self, seen: Callable[[str], object]) -> str:
+        """What was sent since the last time, once it holds what was waited for."""
+        begun, give_up = len(self.sent), time.monotonic() + TIMEOUT
+        while not seen(self.sent[begun:]):
+            assert time.monotonic() < give_up, self.sent[begun:]
+            if not self._read():
+                break
+        assert seen(self.sent[begun:]), self.sent[begun:]
+        return self.sent[begun:]
+
+    def _read(self) -> bool:
+        if not select.select([self._master], [], [], 0.1)[0]:
+            return True
+        try:
+            data = os.read(self._master, 65536)
+        except OSError:  # the other side is closed
+            return False
+        self.sent += data.decode("utf-8", "replace")
+        return bool(data)
+
+    def interrupt(self) -> None:
+        self.process.send_signal(signal.SIGINT)
+
+    def end(self) -> int:
+        """The exit code, with all that was sent read."""
+        give_up = time.monotonic() + TIMEOUT
+        while self._read() and self.process.poll() is None:
+            assert time.monotonic() < give_up, self.sent[-2000:]
+        while self._read() and select.select([self._master], [], [], 0)[0]:
+            pass
+        return self.process.wait(TIMEOUT)
+
+    def __enter__(self) -> Terminal:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            self.process.kill()
+        self.process.wait(TIMEOUT)
+        os.close(self._master)

@@ -1,0 +1,128 @@
+"""A feed whose reads go through shared memory, in one process and any time.
+
+What is shown is written and read by the library's own code, as between two processes,
+so that every test of a read is one of `isolate=True` too, in virtual time.
+"""
+
+from __future__ import annotations
+
+import mmap
+import weakref
+from typing import Any
+
+from okex_ws.delivery.view import View
+from okex_ws.isolation.mirror import (
+    LINK_CAPACITY,
+    LINKS,
+    RemoteLinks,
+    decode_link,
+    make_mirror,
+    slot_capacity,
+)
+from okex_ws.isolation.shared_memory import FIRST_CHUNK, Chunk, Memory, Slot
+from okex_ws.isolation.slot_writer import Relay, SharedLinks
+from okex_ws.pool.pool import Pool
+from tests.support.internals import change_settings
+
+
+class LocalMemory(Memory):
+    """Memory of this process alone, which needs no descriptor."""
+
+    def __init__(self) -> None:
+        super().__init__("here")
+
+    def _map(self) -> None:
+        self._chunks.append(Chunk(mmap.mmap(-1, FIRST_CHUNK << len(self._chunks))))
+
+
+class SharedMemoryRig:
+    """The memory of one plan, seen from both sides, and who writes there."""
+
+    def __init__(self, pool: Pool) -> None:
+        self.wire = pool.wire
+        self.memory = LocalMemory()
+        self.views: weakref.WeakSet[SharedView] = weakref.WeakSet()
+        addresses = [self.memory.allocate(LINK_CAPACITY) for _ in range(LINKS)]
+        theirs = [self.memory.slot(address, decode_link) for address in addresses]
+        self.remote = RemoteLinks(theirs, lambda: True)
+        self.remote.lose()
+        ours = [self.memory.slot(address) for address in addresses]
+        self.links = SharedLinks(ours, 1, self.flush)
+        change_settings(pool, link=self.links.make)
+
+    def flush(self) -> None:
+        for view in self.views:
+            view.flush()
+
+
+class SharedView(Relay):
+    """Tells as any view, and reads what it told through the memory."""
+
+    def __init__(
+        self,
+        memory_rig: SharedMemoryRig,
+        subscription: Any,
+        label: str,
+        limits: Any,
+        clock: Any,
+        calls: Any,
+    ) -> None:
+        super().__init__(0, label, clock, calls, {}, self._told)
+        self.subscription, self.limits = subscription, limits
+        self.memory_rig = memory_rig
+        self.reads = View(subscription, label, limits, clock, calls)
+
+    def carry(self, channels: Any) -> None:
+        mirrors, slots = {}, {}
+        for topic, channel in channels.items():
+            address = self.memory_rig.memory.allocate(slot_capacity(channel.described))
+            slot = self.memory_rig.memory.slot(address, self.memory_rig.remote.decode)
+            mirrors[topic] = make_mirror(self.memory_rig.wire, channel.described, slot)
+            ours: Slot = self.memory_rig.memory.slot(address)
+            slots[topic] = (ours, 0)
+        self._slots = slots
+        self.reads.carry(mirrors)
+        super().carry(channels)
+        self.memory_rig.views.add(self)
+
+    def _told(self, kind: str, *rest: Any) -> None:
+        if kind == "woken":
+            View.wake(self)
+        elif kind == "refused":
+            _, topic, error = rest
+            self.reads.channels[topic].error = error
+
+    def _read(self) -> View:
+        self.reads.error, self.reads.closed = self.error, self.closed
+        return self.reads
+
+    # --- Reads of a script ----------------------------------------------------------
+
+    def depth_dict(self, limits: Any) -> Any:
+        return self._read().depth_dict(limits)
+
+    def depth(self, limits: Any) -> Any:
+        return self._read().depth(limits)
+
+    def best_bid_ask(self, limits: Any) -> Any:
+        return self._read().best_bid_ask(limits)
+
+    @property
+    def book(self) -> Any:
+        return self._read().book
+
+    @property
+    def state(self) -> Any:
+        return self._read().state
+
+    def health(self) -> Any:
+        return self._read().health()
+
+
+def make_shared_view(
+    pool: Pool, subscription: Any, label: str, limits: Any, callbacks: Any
+) -> View:
+    """In place of `Pool.make_view`."""
+    memory_rig = vars(pool).setdefault("memory_rig", None) or SharedMemoryRig(pool)
+    pool.memory_rig = memory_rig  # type: ignore[attr-defined]
+    return SharedView(memory_rig, subscription, label, limits, pool.clock, callbacks)

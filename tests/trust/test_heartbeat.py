@@ -1,0 +1,122 @@
+"""The ping and its lease, in virtual time."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from okex_ws.base.clock import Ping
+from okex_ws.base.errors import Stalled
+from okex_ws.trust.heartbeat import Heartbeat, Renewed
+from okex_ws.trust.verdict import Lease
+
+PONG = 10.0
+WALL = 1_700_000_000.0
+
+
+def tick(beat: Heartbeat, now: float, drained: bool = True) -> bool:
+    return beat.tick(now, now + WALL, now if drained else -math.inf)
+
+
+def just_before(moment: float) -> float:
+    return math.nextafter(moment, -math.inf)
+
+
+@pytest.fixture
+def beat() -> Heartbeat:
+    return Heartbeat(Ping(), PONG, 0.0)
+
+
+def test_the_first_ping_goes_out_at_the_opening(beat: Heartbeat) -> None:
+    assert beat.due == 0.0
+    assert tick(beat, 0.0)
+
+
+def test_one_ping_is_in_flight_at_a_time(beat: Heartbeat) -> None:
+    assert tick(beat, 0.0)
+    assert beat.due == PONG
+    assert not any(tick(beat, now) for now in (0.0, 5.0, just_before(PONG)))
+
+
+def test_a_ping_goes_out_every_probe(beat: Heartbeat) -> None:
+    sent = []
+    for now in range(16):
+        if tick(beat, now):
+            sent.append(now)
+            beat.ponged(now)
+    assert sent == [0, 5, 10, 15]
+
+
+def test_a_ping_after_a_late_pong_goes_out_at_once(beat: Heartbeat) -> None:
+    tick(beat, 0.0)
+    beat.ponged(8.0)
+    assert beat.due <= 8.0
+    assert tick(beat, 8.0)
+
+
+def test_without_a_probe_the_keep_alive_is_five_seconds_early() -> None:
+    beat = Heartbeat(Ping(30.0, None), PONG, 0.0)
+    assert tick(beat, 0.0)
+    beat.ponged(0.1)
+    assert beat.due == 25.0
+    assert not tick(beat, just_before(25.0))
+    assert tick(beat, 25.0)
+
+
+@pytest.mark.parametrize(("probe", "until"), [(5.0, 15.0), (1.0, 11.0), (None, 40.0)])
+def test_the_lease_runs_from_the_sending_of_the_ping(
+    probe: float | None, until: float
+) -> None:
+    beat = Heartbeat(Ping(30.0, probe), PONG, 100.0)
+    assert tick(beat, 100.0)
+    assert beat.ponged(107.0) == Renewed(Lease(100.0 + until, WALL), round_trip=7.0)
+
+
+def test_the_clocks_are_compared_with_those_of_the_sending(beat: Heartbeat) -> None:
+    """A jump while the pong was under way shows in the new lease."""
+    beat.tick(0.0, WALL, True)
+    renewed = beat.ponged(1.0)
+    assert renewed is not None
+    assert renewed.lease.holds(1.0, WALL + 1.0)
+    assert not renewed.lease.holds(1.0, WALL + 3600.0)
+
+
+def test_a_pong_that_nobody_asked_for_renews_nothing(beat: Heartbeat) -> None:
+    assert beat.ponged(0.0) is None
+    tick(beat, 0.0)
+    assert beat.ponged(0.1) is not None
+    assert beat.ponged(0.2) is None
+
+
+def test_a_missing_pong_is_a_stall_at_its_very_moment(beat: Heartbeat) -> None:
+    tick(beat, 0.0)
+    assert not tick(beat, just_before(PONG))
+    with pytest.raises(Stalled, match="no pong came within 10 s"):
+        tick(beat, PONG)
+
+
+def test_a_pong_may_wait_behind_a_backlog_but_not_for_ever(beat: Heartbeat) -> None:
+    tick(beat, 0.0)
+    tick(beat, just_before(6 * PONG), drained=False)
+    with pytest.raises(Stalled):
+        tick(beat, 6 * PONG, drained=False)
+
+
+def test_the_end_of_the_backlog_ends_the_patience(beat: Heartbeat) -> None:
+    tick(beat, 0.0)
+    tick(beat, 30.0, drained=False)
+    with pytest.raises(Stalled):
+        tick(beat, 30.0, drained=True)
+
+
+def test_a_late_pong_does_not_hold_the_keep_alive_back() -> None:
+    """A ping in flight stops the probes, but 25 seconds after it the next one goes."""
+    beat = Heartbeat(Ping(30.0, 5.0), PONG, 0.0)
+    sent = [now / 10 for now in range(590) if tick(beat, now / 10, drained=False)]
+    assert sent == [0.0, 25.0, 50.0]
+    # Pongs answer in order, and each vouches from the sending of its own ping.
+    leases = [beat.ponged(59.0) for _ in range(3)]
+    assert [renewed and renewed.lease.until for renewed in leases] == [15.0, 40.0, 65.0]
+    assert beat.ponged(59.0) is None
+    assert beat.due == 55.0
