@@ -1,6 +1,6 @@
 """The live OKEX/OKX order book in one object, or the word that it is not live."""
 
-from .base.clock import Clock, Reconnect, SystemClock, Timeouts
+from .base.clock import Clock, SystemClock
 from .base.errors import (
     BackfillFailed,
     BookError,
@@ -19,33 +19,30 @@ from .base.errors import (
     SubscriptionRejected,
     WireError,
 )
+from .base.retry import Reconnect, Timeouts
+from .base.state import State
 from .client.feed import Feed
 from .client.raw import RawSubscription
 from .client.subscription import WSSubscription
 from .delivery.updates import Updates
 from .history.source import History
-from .model.book import OrderBook, Sweep
+from .model.book import Level, OrderBook, Sweep
 from .model.credentials import Credentials
 from .model.instrument import Instrument
 from .model.items import (
     BestBidAsk,
     BookUpdate,
     Candle,
-    ConnectionReport,
     Data,
     Depth,
     FundingRate,
     Gap,
-    Health,
     Item,
-    Level,
     PastBook,
-    State,
-    StateChange,
-    Stats,
     Ticker,
     Trade,
 )
+from .model.reports import ConnectionReport, Health, StateChange, Stats
 from .model.venues import (
     MARKETS,
     VENUES,

@@ -15,18 +15,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from okex_ws.base.clock import (
-    Bucket,
-    Budget,
-    HostGap,
-    Ping,
-    Reconnect,
-    SystemClock,
-    Timeouts,
-    backoff,
-    doubled,
-    utc,
-)
+from okex_ws.base.clock import SystemClock, utc
+from okex_ws.base.rates import Bucket, Budget, HostGap
+from okex_ws.base.retry import Ping, Reconnect, Timeouts, backoff, doubled
 from tests.support.internals import lock_of, set_spent, spent_of
 
 HOUR = 3600.0

@@ -25,7 +25,7 @@ from okex_ws.base.errors import (
     WireError,
     printable,
 )
-from okex_ws.model.items import State
+from okex_ws.base.state import State
 
 URL = "wss://example.invalid/ws/v3"
 

@@ -17,7 +17,8 @@ from decimal import Decimal
 from itertools import islice
 from typing import Any, ClassVar
 
-from okex_ws.model.book import CHECKSUM_LEVELS, BookBuilder, Side
+from okex_ws.channels.book_builder import BookBuilder
+from okex_ws.model.book import CHECKSUM_LEVELS, Side
 from okex_ws.model.numbers import NUMBERS
 from okex_ws.protocol.v3 import PROTOCOL as V3
 from okex_ws.protocol.v5 import PROTOCOL as V5

@@ -34,7 +34,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import okex_ws
-from okex_ws.model.book import BookBuilder
+from okex_ws.channels.book_builder import BookBuilder
 from okex_ws.protocol.messages import BookData
 from tests.benchmarks.book_peers import PEERS, BookPeer, Ours, Top
 from tests.benchmarks.recordings import (

@@ -19,7 +19,7 @@ import zlib
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from okex_ws.model.book import BookBuilder
+from okex_ws.channels.book_builder import BookBuilder
 from okex_ws.protocol.messages import NO_DEPTH
 from okex_ws.protocol.v3 import MAX_INFLATED
 from okex_ws.protocol.v3 import PROTOCOL as V3

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from okex_ws.model.book import BookBuilder
+from okex_ws.channels.book_builder import BookBuilder
 from okex_ws.protocol.v5 import PROTOCOL
 from tests.benchmarks import streams
 from tests.benchmarks.streams import (

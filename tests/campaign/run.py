@@ -16,16 +16,18 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.campaign import account_faults as accounts
-from tests.campaign import book_faults as books
-from tests.campaign import channel_faults as guests
-from tests.campaign import connection_faults as wire
-from tests.campaign import dial_faults as dialling
-from tests.campaign import frame_faults as frames
-from tests.campaign import handover_faults as changeover
-from tests.campaign import handshake_faults as handshakes
-from tests.campaign import message_faults as garble
-from tests.campaign import resources
+from tests.campaign import (
+    account_faults,
+    book_faults,
+    channel_faults,
+    connection_faults,
+    dial_faults,
+    frame_faults,
+    handover_faults,
+    handshake_faults,
+    message_faults,
+    resources,
+)
 from tests.campaign.catalogue import ALONE, CATALOGUE, Fault
 from tests.campaign.judge import Findings
 from tests.campaign.metronome import Metronome
@@ -38,8 +40,16 @@ from tests.support.internal_errors import bugs_told
 __all__ = ["Result", "run"]
 
 # Importing them lists their faults.
-_LISTED = (accounts, books, changeover, dialling, frames, garble, guests)
-_LISTED += (handshakes, wire)
+_LISTED = (
+    account_faults,
+    book_faults,
+    handover_faults,
+    dial_faults,
+    frame_faults,
+    message_faults,
+    channel_faults,
+)
+_LISTED += (handshake_faults, connection_faults)
 # How long a fault may stay unnoticed, and a recovery be waited for.
 PATIENCE = 12.0
 # How long the second of two may take to be noticed; one may hide the other.

@@ -10,13 +10,15 @@ from typing import Any
 import pytest
 
 from okex_ws.base.errors import SubscriptionRejected, WireError
-from okex_ws.channels.base import Channel, ValueChannel
+from okex_ws.base.state import State
+from okex_ws.channels.base import Channel
+from okex_ws.channels.depth import ValueChannel
 from okex_ws.channels.series import KINDS
-from okex_ws.model.items import Depth, FundingRate, Item, State, Ticker
+from okex_ws.model.items import Depth, FundingRate, Item, Ticker
 from okex_ws.protocol.messages import Push, TickerData
 from okex_ws.protocol.v3 import PROTOCOL as V3
 from okex_ws.protocol.v5 import PROTOCOL as V5
-from okex_ws.trust.verdict import Link
+from okex_ws.trust.lease import Link
 
 TIME_MS = 1645747201032
 WALL = 1645747201.5

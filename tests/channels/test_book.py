@@ -28,7 +28,7 @@ from okex_ws.protocol.interface import WireProtocol
 from okex_ws.protocol.messages import Push
 from okex_ws.protocol.v3 import PROTOCOL as V3
 from okex_ws.protocol.v5 import PROTOCOL as V5
-from okex_ws.trust.verdict import Link
+from okex_ws.trust.lease import Link
 from tests.channels.test_base import Follower
 from tests.support.internals import set_on_error
 from tests.support.virtual_world import Ladder, World, listen

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from okex_ws.base.state import State
 from okex_ws.channels.convert import (
     iso,
     make_best,
@@ -28,7 +29,6 @@ from okex_ws.model.items import (
     Candle,
     Depth,
     FundingRate,
-    State,
     Ticker,
     Trade,
 )

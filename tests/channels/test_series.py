@@ -11,14 +11,15 @@ from typing import Any
 import pytest
 
 from okex_ws.base.errors import WireError
+from okex_ws.base.state import State
 from okex_ws.channels.base import Channel
 from okex_ws.channels.series import KEPT, KINDS, SeriesChannel
-from okex_ws.model.items import Candle, Data, Gap, Item, State, Trade
+from okex_ws.model.items import Candle, Data, Gap, Item, Trade
 from okex_ws.protocol.interface import WireProtocol
 from okex_ws.protocol.messages import ChannelName, Push
 from okex_ws.protocol.v3 import PROTOCOL as V3
 from okex_ws.protocol.v5 import PROTOCOL as V5
-from okex_ws.trust.verdict import Link
+from okex_ws.trust.lease import Link
 from tests.support.internals import items_of, known_ids_of, set_items
 
 TIME_MS = 1645747201032

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from okex_ws.base.clock import utc
+from okex_ws.base.state import State
 from okex_ws.delivery.callback_queue import (
     BOUND,
     ON_ERROR,
@@ -17,7 +18,7 @@ from okex_ws.delivery.callback_queue import (
     Subscriber,
     Waiting,
 )
-from okex_ws.model.items import State, StateChange
+from okex_ws.model.reports import StateChange
 from tests.support.internals import counted_in, waiting_in
 
 S = State

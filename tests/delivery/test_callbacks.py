@@ -9,8 +9,9 @@ import pytest
 
 from okex_ws.base.clock import utc
 from okex_ws.base.errors import Stalled
+from okex_ws.base.state import State
 from okex_ws.delivery.callbacks import SLOW, CallbackRunner, Callbacks, check_callables
-from okex_ws.model.items import State, StateChange
+from okex_ws.model.reports import StateChange
 from tests.support.clocks import FakeClock
 
 CHANGE = StateChange(State.CONNECTING, State.LIVE, "", 1, utc(0), "BTC-USDT")

@@ -9,25 +9,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from okex_ws.channels.base import Channel, DepthChannel
+from okex_ws.base.state import State
+from okex_ws.channels.base import Channel
 from okex_ws.channels.book import BookChannel
+from okex_ws.channels.depth import DepthChannel
 from okex_ws.channels.series import KINDS
 from okex_ws.delivery.callbacks import Callbacks
 from okex_ws.delivery.depth_selection import LEVELS, Look, choose, worst
 from okex_ws.delivery.view import View
-from okex_ws.model.items import State
 from okex_ws.protocol.messages import DepthData, Push
 from okex_ws.protocol.v5 import PROTOCOL as V5
-from okex_ws.trust.verdict import (
-    LIVE,
-    NO_LIMITS,
-    Lease,
-    Limits,
-    Link,
-    Published,
-    Verdict,
-    judge,
-)
+from okex_ws.trust.lease import Lease, Link
+from okex_ws.trust.verdict import LIVE, NO_LIMITS, Limits, Published, Verdict, judge
 from tests.support.clocks import FakeClock
 
 SPOT = ("spot", "BTC-USDT")

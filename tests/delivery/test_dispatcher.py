@@ -20,7 +20,7 @@ import pytest
 from okex_ws import Feed, NotLive, RawSubscription, State, StateChange, WSSubscription
 from okex_ws.base.clock import utc
 from okex_ws.base.errors import MessagesLost
-from okex_ws.base.library import on_library_thread
+from okex_ws.base.threads import on_library_thread
 from okex_ws.channels.series import KINDS
 from okex_ws.delivery.dispatcher import Dispatcher
 from okex_ws.protocol.v5 import PROTOCOL

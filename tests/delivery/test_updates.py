@@ -15,26 +15,19 @@ from hypothesis import strategies as st
 
 from okex_ws.base.clock import SystemClock, utc
 from okex_ws.base.errors import Stalled
-from okex_ws.base.library import mark_library_thread
+from okex_ws.base.state import State
+from okex_ws.base.threads import mark_library_thread
 from okex_ws.channels.series import KINDS
 from okex_ws.delivery.callbacks import Callbacks
 from okex_ws.delivery.updates import UpdateQueue, Updates
 from okex_ws.delivery.view import View
 from okex_ws.model.book import OrderBook
-from okex_ws.model.items import (
-    BookUpdate,
-    Candle,
-    Data,
-    Depth,
-    Gap,
-    Item,
-    State,
-    StateChange,
-    Trade,
-)
+from okex_ws.model.items import BookUpdate, Candle, Data, Depth, Gap, Item, Trade
+from okex_ws.model.reports import StateChange
 from okex_ws.protocol.messages import Push
 from okex_ws.protocol.v5 import PROTOCOL
-from okex_ws.trust.verdict import NO_LIMITS, Lease, Published
+from okex_ws.trust.lease import Lease
+from okex_ws.trust.verdict import NO_LIMITS, Published
 from tests.channels.test_book import Bench as BookBench
 from tests.support.clocks import FakeClock
 from tests.support.internals import lock_of, waiting_in

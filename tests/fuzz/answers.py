@@ -21,7 +21,7 @@ from okex_ws.channels.convert import iso
 from okex_ws.local_exchange.market.capture import RecordedMarket
 from okex_ws.model.credentials import Credentials
 from okex_ws.model.numbers import decimal, quote, to_float
-from okex_ws.net import http_head as http_answer
+from okex_ws.net import http_head
 from okex_ws.net.transport import Transport
 from okex_ws.protocol import v3, v5, values
 from okex_ws.protocol.catalogue import argument_of, key_of
@@ -146,18 +146,18 @@ def make_answer(rng: Random, corpus: Corpus) -> bytes:
 
 def check_answer(answer: bytes) -> str:
     """A refusal with facts in bounds, or nothing yet."""
-    date = http_answer.server_date(answer)
+    date = http_head.server_date(answer)
     assert date is None or abs(date) < 1e12
-    kept = http_answer.COOKIES.sub(b"", answer)
+    kept = http_head.COOKIES.sub(b"", answer)
     assert len(kept) <= len(answer)
-    http_answer.retry_after(answer.decode("latin-1"))
+    http_head.retry_after(answer.decode("latin-1"))
     _check_head(answer)
     # A proxy's, of which no text is repeated.
-    quiet = http_answer.refusal(_ENDPOINT, answer, http_answer.TUNNEL, "proxy: ", False)
+    quiet = http_head.refusal(_ENDPOINT, answer, http_head.TUNNEL, "proxy: ", False)
     if quiet is not None:
         _check_failed(quiet)
         assert quiet.status is None or quiet.reason in _phrases(quiet.status)
-    error = http_answer.refusal(_ENDPOINT, answer)
+    error = http_head.refusal(_ENDPOINT, answer)
     return "nothing yet" if error is None else _check_failed(error)
 
 
@@ -172,14 +172,14 @@ def _check_head(answer: bytes) -> None:
 
     whole = None
     with contextlib.suppress(ConnectionLost):
-        whole = http_answer.read_head(recv, head)
+        whole = http_head.read_head(recv, head)
     assert answer.startswith(head)
-    assert len(head) <= http_answer.MAX_HANDSHAKE
+    assert len(head) <= http_head.MAX_HANDSHAKE
     ends = [at + len(end) for end in _ENDS if (at := answer.find(end)) >= 0]
     if whole:
         assert len(head) == min(ends)
     elif whole is None:
-        assert not ends or min(ends) > http_answer.MAX_HANDSHAKE
+        assert not ends or min(ends) > http_head.MAX_HANDSHAKE
 
 
 _ENDS = (b"\r\n\r\n", b"\n\n")

@@ -17,7 +17,8 @@ from random import Random
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from okex_ws.base.errors import BookError, WireError
-from okex_ws.model.book import MAX_LEVELS, BookBuilder, OrderBook
+from okex_ws.channels.book_builder import BookBuilder
+from okex_ws.model.book import MAX_LEVELS, OrderBook
 from okex_ws.protocol import v3, v5
 from okex_ws.protocol.interface import WireProtocol
 from okex_ws.protocol.messages import BookData
@@ -280,7 +281,7 @@ def check_book(given: tuple[str, list[Link]]) -> str:
             outcome = _refusal(builder, data)
             continue
         sides = builder.take(data)
-        assert builder.stands
+        assert builder.is_proven
         rows = ledger.rows()
         assert (list(sides[0]), list(sides[1])) == rows
         book = book.apply("snapshot" if data.whole else "update", data.bids, data.asks)
@@ -308,7 +309,7 @@ def _refusal(builder: BookBuilder, data: BookData) -> str:
         builder.take(data)
     except BookError as error:
         _is_line(str(error))
-        assert not builder.stands
+        assert not builder.is_proven
         empty = BookData(False, [], [], 0, 1, None, None)
         for nothing in (empty, empty._replace(seq=None, checksum=0)):
             assert not _is_taken(builder, nothing), "by a book that is not held"

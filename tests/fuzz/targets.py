@@ -11,8 +11,7 @@ from typing import Any, NamedTuple
 
 import okex_ws
 from okex_ws.model.numbers import NUMBERS
-from tests.fuzz import answers, books, frames, framing, streams
-from tests.fuzz import history as past
+from tests.fuzz import answers, books, frames, framing, history, streams
 from tests.fuzz.corpus import Corpus
 
 
@@ -50,8 +49,8 @@ TARGETS: tuple[Target, ...] = (
     Target("arguments", answers.make_argument, answers.check_argument),
     Target("secrets", answers.make_secret, answers.check_secret),
     Target("captures", answers.make_capture, answers.check_capture),
-    Target("REST bodies", past.make_body, past.check_body),
-    Target("recordings", past.make_recording, past.check_recording),
+    Target("REST bodies", history.make_body, history.check_body),
+    Target("recordings", history.make_recording, history.check_recording),
 )
 
 

@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 
 from okex_ws.base.errors import WireError
-from okex_ws.model.book import BookBuilder
+from okex_ws.channels.book_builder import BookBuilder
 from okex_ws.model.numbers import NUMBERS
 from okex_ws.protocol import v5
 from tests.fuzz import books, framing

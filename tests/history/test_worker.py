@@ -10,7 +10,7 @@ import pytest
 
 from okex_ws import ConnectionLost, PastBook
 from okex_ws.base.clock import SystemClock, utc
-from okex_ws.base.library import on_library_thread
+from okex_ws.base.threads import on_library_thread
 from okex_ws.history.worker import HistoryWorker, ask_book
 from tests.support.clocks import FakeClock
 from tests.support.fake_history import NAME, Past

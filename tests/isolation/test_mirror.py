@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from okex_ws.base.state import State
 from okex_ws.isolation.mirror import (
     LINK_CAPACITY,
     BookMirror,
@@ -24,10 +25,10 @@ from okex_ws.isolation.mirror import (
     slot_capacity,
 )
 from okex_ws.isolation.shared_memory import Slot
-from okex_ws.model.items import State
 from okex_ws.protocol.messages import BookData, ChannelName, DepthData
 from okex_ws.protocol.v5 import PROTOCOL as V5
-from okex_ws.trust.verdict import LIVE, NO_LIMITS, Lease, Link, Published, judge
+from okex_ws.trust.lease import Lease, Link
+from okex_ws.trust.verdict import LIVE, NO_LIMITS, Published, judge
 from tests.support.internals import flip_bits, forget_value, link_slots_of
 from tests.support.shared_memory import LocalMemory
 

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from okex_ws.isolation import shared_memory as shared
+from okex_ws.isolation import shared_memory
 from okex_ws.isolation.shared_memory import (
     Memory,
     Slot,
@@ -115,7 +115,7 @@ def test_another_process_opens_it_by_its_key(memory: Memory) -> None:
 def test_a_value_that_is_not_whole_is_not_given(
     memory: Memory, where: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shared, "TRIES", 3)
+    monkeypatch.setattr(shared_memory, "TRIES", 3)
     ours, theirs = both(memory)
     ours.put(b"first")
     ours.put(b"second")  # an even version: its buffer is the first of the two
@@ -150,7 +150,7 @@ def test_a_version_that_is_seen_before_its_value_is_waited_for(memory: Memory) -
 def test_an_empty_slot_has_no_value(
     memory: Memory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shared, "TRIES", 3)
+    monkeypatch.setattr(shared_memory, "TRIES", 3)
     _, theirs = both(memory)
     set_version(theirs, 1)
 
@@ -288,7 +288,7 @@ def test_no_two_places_overlap(capacities: list[int]) -> None:
 def test_it_grows_and_the_other_side_with_it(
     memory: Memory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shared, "FIRST_CHUNK", 1 << 16)
+    monkeypatch.setattr(shared_memory, "FIRST_CHUNK", 1 << 16)
     other = Memory(memory.key)
     addresses = [memory.allocate(10_000) for _ in range(40)]
     # The newest first: all chunks before it are there as well.

@@ -11,7 +11,8 @@ import pytest
 
 from okex_ws import ConnectionLost, Feed, OkexWSError, State
 from okex_ws.base.clock import SystemClock
-from okex_ws.channels.base import Channel, DepthChannel
+from okex_ws.channels.base import Channel
+from okex_ws.channels.depth import DepthChannel
 from okex_ws.delivery.callbacks import Callbacks
 from okex_ws.isolation.mirror import (
     LINK_CAPACITY,
@@ -25,7 +26,8 @@ from okex_ws.isolation.shared_memory import Memory, SlotAddress
 from okex_ws.isolation.slot_writer import Relay, SharedLinks, SlotWriter
 from okex_ws.protocol.messages import DepthData
 from okex_ws.protocol.v5 import PROTOCOL as V5
-from okex_ws.trust.verdict import LIVE, NO_LIMITS, Lease, Published, judge
+from okex_ws.trust.lease import Lease
+from okex_ws.trust.verdict import LIVE, NO_LIMITS, Published, judge
 from tests.support.internals import around_link_writes, pool_of
 from tests.support.shared_memory import LocalMemory, SharedMemoryRig
 from tests.support.virtual_world import World

@@ -11,14 +11,16 @@ import pytest
 
 from okex_ws.base.clock import SystemClock
 from okex_ws.base.errors import OkexWSError
+from okex_ws.base.state import State
 from okex_ws.delivery.callbacks import Callbacks
 from okex_ws.delivery.view import View
 from okex_ws.isolation.mirror import encode, encode_link
 from okex_ws.isolation.shared_memory import Memory
 from okex_ws.isolation.slots import Store, SubscriptionSlots
-from okex_ws.model.items import State, Stats
+from okex_ws.model.reports import Stats
 from okex_ws.protocol.v5 import PROTOCOL as V5
-from okex_ws.trust.verdict import LIVE, NO_LIMITS, Lease, Link, Published, judge
+from okex_ws.trust.lease import Lease, Link
+from okex_ws.trust.verdict import LIVE, NO_LIMITS, Published, judge
 from tests.isolation.test_mirror import LEVELS
 from tests.support.internals import lock_of, memory_of
 

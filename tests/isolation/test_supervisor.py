@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from okex_ws import Reconnect
-from okex_ws.isolation.ipc import Unpacker, pack
+from okex_ws.isolation.process import Unpacker, pack
 from okex_ws.isolation.supervisor import Supervisor
 from tests.support.internals import (
     close_wakers,

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from okex_ws import Feed, NotLive, RawSubscription, SystemClock, WSSubscription
+from okex_ws.client.base import make_pool
 from okex_ws.isolation.pool import IsolatedPool
 from okex_ws.isolation.view import check_isolated
-from okex_ws.pool.options import make_pool
 from tests.support.internals import supervisor_of
 
 BTC: Any = ("BTC-USDT", "spot")

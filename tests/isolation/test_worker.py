@@ -17,7 +17,6 @@ from typing import Any
 import pytest
 
 from okex_ws import ConnectionLost, Stats, SubscriptionRejected, Timeouts
-from okex_ws.isolation.ipc import Unpacker, pack
 from okex_ws.isolation.mirror import (
     LINK_CAPACITY,
     AnyMirror,
@@ -26,7 +25,7 @@ from okex_ws.isolation.mirror import (
     make_mirror,
     slot_capacity,
 )
-from okex_ws.isolation.process import WorkerProcess
+from okex_ws.isolation.process import Unpacker, WorkerProcess, pack
 from okex_ws.isolation.shared_memory import Memory
 from okex_ws.isolation.slot_writer import SlotAssignment
 from okex_ws.isolation.worker import LogForwarder, ParentSender, Worker

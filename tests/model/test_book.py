@@ -16,7 +16,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from okex_ws.base.errors import BookError, ChecksumMismatch, SequenceGap
-from okex_ws.model.book import BookBuilder, OrderBook, Side, Sweep
+from okex_ws.channels.book_builder import BookBuilder
+from okex_ws.model.book import OrderBook, Side, Sweep
 from okex_ws.protocol.messages import BookData
 
 
@@ -158,7 +159,7 @@ def test_a_recorded_sequence_verifies_at_each_step(
         assert book.checksum() == element["checksum"]
         sides = builder.take(said(element, action == "partial"))
         assert OrderBook(*sides) == book
-        assert builder.stands
+        assert builder.is_proven
 
 
 @EACH_SEQUENCE
@@ -171,7 +172,7 @@ def test_a_lost_update_fails_the_checksum(
         builder.take(nothing)
     assert caught.value.expected == update["checksum"]
     assert caught.value.actual == partial["checksum"]
-    assert not builder.stands
+    assert not builder.is_proven
 
 
 @EACH_SEQUENCE
@@ -191,7 +192,7 @@ def test_any_digit_of_a_recorded_sequence_is_proven(
                     builder.take(said(partial, True))
                     with pytest.raises(BookError):
                         builder.take(said({**update, side: levels}, False))
-                    assert not builder.stands
+                    assert not builder.is_proven
                     changed += 1
     assert changed >= 100
 
@@ -406,20 +407,20 @@ def standing(bids: Any = (), asks: Any = (), seq: int | None = None) -> BookBuil
     best_first = OrderBook().apply("partial", bids, asks)
     checksum = book_sum(best_first.bids, best_first.asks) if seq is None else None
     builder.take(message(True, bids, asks, checksum, -1, seq))
-    assert builder.stands
+    assert builder.is_proven
     return builder
 
 
 def assert_holds_nothing(builder: BookBuilder) -> None:
     """No update is taken, and a new snapshot brings nothing of the old book back."""
-    assert not builder.stands
+    assert not builder.is_proven
     for proof in ({"checksum": 0}, {"checksum": 5}, {"prev_seq": 10, "seq": 12}):
         with pytest.raises(BookError, match="an update of a book that is not held"):
             builder.take(message(False, **proof))
-        assert not builder.stands
+        assert not builder.is_proven
     new = rows("5:5"), rows("50:5")
     assert builder.take(message(True, *new, book_sum(*new))) == new
-    assert builder.stands
+    assert builder.is_proven
 
 
 def test_a_new_builder_holds_nothing() -> None:
@@ -469,7 +470,7 @@ def test_a_row_below_the_top_25_is_not_proven_by_the_checksum() -> None:
 def test_a_checksum_of_zero_is_the_sum_of_an_empty_book_under_v3() -> None:
     builder = BookBuilder()
     assert builder.take(message(True, checksum=0)) == ((), ())
-    assert builder.stands
+    assert builder.is_proven
     one = rows("9:1")
     builder.take(message(False, one, (), book_sum(one, ())))
     assert builder.take(message(False, rows("9:0"), (), 0)) == ((), ())
@@ -505,7 +506,7 @@ def test_a_snapshot_follows_minus_one_and_updates_follow_each_other() -> None:
     for size, (prev_seq, seq) in enumerate(itertools.pairwise(steps), 2):
         sides = builder.take(message(False, rows(f"9:{size}"), (), 0, prev_seq, seq))
         assert sides == (rows(f"9:{size}"), rows("11:1"))
-    assert builder.stands
+    assert builder.is_proven
 
 
 @pytest.mark.parametrize("checksum", [0, None])
@@ -643,7 +644,7 @@ def test_a_crossed_book_whose_proof_stands_is_given_and_says_so() -> None:
     sides = builder.take(message(False, rows("11:1"), (), 0, 1, 2))
     assert sides == (rows("11:1", "9:1"), rows("10:1"))
     assert OrderBook(*sides).crossed
-    assert builder.stands
+    assert builder.is_proven
     sides = builder.take(message(False, rows("11:0"), (), 0, 2, 3))
     assert not OrderBook(*sides).crossed
 
@@ -956,7 +957,7 @@ def test_a_builder_agrees_with_a_dict_sorted_each_time(
     expected = proven(stream, proof)
     for data, sides in expected:
         given_out.append(builder.take(data))
-        assert builder.stands
+        assert builder.is_proven
         assert given_out[-1] == sides
         assert OrderBook(*given_out[-1]).checksum() == book_sum(*sides)
     # And none of them changed later.
@@ -983,15 +984,15 @@ def test_any_single_wrong_proof_is_caught(
         assert builder.take(each) == sides
     with pytest.raises(ChecksumMismatch if by_sum else SequenceGap):
         builder.take(wrong)
-    assert not builder.stands
+    assert not builder.is_proven
 
     for each, sides in found[at + 1 :]:
-        if each.whole or builder.stands:
+        if each.whole or builder.is_proven:
             assert builder.take(each) == sides
         else:
             with pytest.raises(BookError, match="not held"):
                 builder.take(each)
-    assert builder.stands is any(each.whole for each, _ in found[at + 1 :])
+    assert builder.is_proven is any(each.whole for each, _ in found[at + 1 :])
 
 
 def _spoiled(right: BookData, bit: int, by_sum: bool) -> BookData:
@@ -1026,5 +1027,5 @@ def test_whatever_is_in_a_message_its_book_stands_proven_or_holds_nothing(
     except BookError:
         assert_holds_nothing(builder)
     else:
-        assert builder.stands
+        assert builder.is_proven
         assert all(len(row) in (3, 4) for row in rows_of_it)

@@ -9,8 +9,10 @@ from typing import get_args
 import pytest
 
 from okex_ws.base.clock import utc
-from okex_ws.model import items as messages
-from okex_ws.model.items import BestBidAsk, Item, State, Stats
+from okex_ws.base.state import State
+from okex_ws.model import items
+from okex_ws.model.items import BestBidAsk, Item
+from okex_ws.model.reports import Stats
 
 
 def best(bid: str | None, ask: str | None) -> BestBidAsk:
@@ -60,7 +62,7 @@ def test_only_failed_and_closed_are_final() -> None:
 def dataclasses_of_the_vocabulary() -> list[type]:
     return [
         kind
-        for kind in vars(messages).values()
+        for kind in vars(items).values()
         if isinstance(kind, type) and dataclasses.is_dataclass(kind)
     ]
 

@@ -29,8 +29,8 @@ from okex_ws import (
     Venue,
     WSSubscription,
 )
-from okex_ws.base.clock import Ping, Timeouts
-from okex_ws.base.library import on_library_thread
+from okex_ws.base.retry import Ping, Timeouts
+from okex_ws.base.threads import on_library_thread
 from okex_ws.net.stream import TcpNetwork
 from okex_ws.pool.connection import Connection, Settings, fatal
 from okex_ws.protocol.messages import SocketPath

@@ -11,7 +11,6 @@ from typing import Any, get_args
 
 import pytest
 
-from okex_ws.base.clock import Budget, Ping, Timeouts
 from okex_ws.base.counts import Counts
 from okex_ws.base.errors import (
     BookError,
@@ -23,6 +22,8 @@ from okex_ws.base.errors import (
     SubscriptionRejected,
     WireError,
 )
+from okex_ws.base.rates import Budget
+from okex_ws.base.retry import Ping, Timeouts
 from okex_ws.base.throttled_log import LogThrottle, OutageLog
 from okex_ws.net.transport import Frame
 from okex_ws.pool.conversation import FULL_READ, ConnectionContext, Conversation
@@ -44,7 +45,7 @@ from okex_ws.session.login import Login
 from okex_ws.session.session import Session
 from okex_ws.session.subscription_state import Phase
 from okex_ws.trust.heartbeat import Renewed
-from okex_ws.trust.verdict import Lease, Link
+from okex_ws.trust.lease import Lease, Link
 from tests.support.clocks import WALL, FakeClock
 from tests.support.internals import forget_pings, take_in, waiting_frames
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import random
 import ssl
+from dataclasses import fields
 from typing import Any
 
 import pytest
 
 from okex_ws import VENUES, Credentials, Reconnect, SystemClock, Timeouts, Venue
+from okex_ws.client.base import make_pool
 from okex_ws.delivery.callbacks import CallbackRunner
 from okex_ws.delivery.dispatcher import Dispatcher
 from okex_ws.net.stream import TcpNetwork
-from okex_ws.pool.options import ConnectionOptions, make_pool
+from okex_ws.pool.options import ConnectionOptions, PoolOptions
 from okex_ws.protocol.v3 import PROTOCOL as V3
 from okex_ws.protocol.v5 import PROTOCOL as V5
 from tests.support.internals import proxy_of, settings_of
@@ -130,8 +132,10 @@ def test_what_is_injected_is_what_every_connection_lives_by() -> None:
 
 
 def test_the_keywords_that_are_passed_on_are_those_that_are_taken() -> None:
-    code = make_pool.__code__
-    names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+    names = {field.name for field in fields(PoolOptions)}
 
-    own = {"venue", "on_state", "link"}
-    assert set(ConnectionOptions.__annotations__) == {*names} - own
+    assert set(ConnectionOptions.__annotations__) == names - {
+        "venue",
+        "on_state",
+        "link",
+    } | {"isolate"}

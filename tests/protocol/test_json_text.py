@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from okex_ws.base.errors import WireError
-from okex_ws.protocol import json_text as parsing
+from okex_ws.protocol import json_text
 from okex_ws.protocol.catalogue import KNOWN, ChannelSpec
 from okex_ws.protocol.interface import WireProtocol
 from okex_ws.protocol.json_text import exact
@@ -46,8 +46,8 @@ def as_numbers(text: str) -> Any:
 
 # The one that is installed, if one is, is tried beside it.
 FAST: dict[str, Callable[[str], Any]] = {"numbers": as_numbers}
-if parsing.fast is not exact:
-    FAST["orjson"] = parsing.fast
+if json_text.fast is not exact:
+    FAST["orjson"] = json_text.fast
 each = pytest.mark.parametrize("loads", FAST.values(), ids=FAST)
 
 SNAPSHOT_V5 = {

@@ -7,15 +7,15 @@ from typing import Any, get_args
 
 import pytest
 
-from okex_ws.model import items as messages
-from okex_ws.protocol import messages as wire
+from okex_ws.model import items
+from okex_ws.protocol import messages
 
 # What the wire's data becomes, and what that has to itself.
 TWINS = [
-    (wire.TradeData, messages.Trade, {"replayed", "backfilled"}),
-    (wire.TickerData, messages.Ticker, set()),
-    (wire.CandleData, messages.Candle, {"channel", "backfilled"}),
-    (wire.FundingData, messages.FundingRate, set()),
+    (messages.TradeData, items.Trade, {"replayed", "backfilled"}),
+    (messages.TickerData, items.Ticker, set()),
+    (messages.CandleData, items.Candle, {"channel", "backfilled"}),
+    (messages.FundingData, items.FundingRate, set()),
 ]
 OWN = {"instrument_id", "received", "epoch"}
 
@@ -35,10 +35,10 @@ def as_given(name: str, annotation: str) -> tuple[str, str]:
 def kinds(base: type) -> list[type]:
     return [
         kind
-        for kind in vars(wire).values()
+        for kind in vars(messages).values()
         if isinstance(kind, type)
         and issubclass(kind, base)
-        and kind.__module__ == wire.__name__
+        and kind.__module__ == messages.__name__
     ]
 
 
@@ -68,38 +68,38 @@ def test_the_data_of_the_wire_is_frozen_and_slotted(kind: Any) -> None:
 def test_the_levels_of_a_depth_are_called_as_in_the_depth_of_a_script() -> None:
     shared = {"bids", "asks", "seq"}
 
-    assert set(wire.DepthData._fields) == shared | {"time_ms", "change", "version"}
-    assert shared <= set(fields(messages.Depth))
+    assert set(messages.DepthData._fields) == shared | {"time_ms", "change", "version"}
+    assert shared <= set(fields(items.Depth))
 
 
 def test_every_kind_of_message_is_a_message() -> None:
     others = {
-        wire.ChannelName,
-        wire.SocketPath,
-        wire.Request,
-        wire.BookData,
-        wire.DepthData,
+        messages.ChannelName,
+        messages.SocketPath,
+        messages.Request,
+        messages.BookData,
+        messages.DepthData,
     }
 
-    assert set(get_args(wire.Message)) == set(kinds(tuple)) - others
+    assert set(get_args(messages.Message)) == set(kinds(tuple)) - others
 
 
 def test_an_answer_that_names_no_request_has_none() -> None:
-    assert wire.Subscribed("c").id is None
-    assert wire.Unsubscribed("c").id is None
-    assert wire.Refused(30040, "no").id is None
+    assert messages.Subscribed("c").id is None
+    assert messages.Unsubscribed("c").id is None
+    assert messages.Refused(30040, "no").id is None
 
 
 def test_a_depth_before_the_first_has_no_levels_and_is_older_than_any() -> None:
-    assert (wire.NO_DEPTH.bids, wire.NO_DEPTH.asks) == ([], [])
-    assert (wire.NO_DEPTH.time_ms, wire.NO_DEPTH.seq) == (0, None)
+    assert (messages.NO_DEPTH.bids, messages.NO_DEPTH.asks) == ([], [])
+    assert (messages.NO_DEPTH.time_ms, messages.NO_DEPTH.seq) == (0, None)
 
 
 def test_a_depth_of_its_own_comes_of_no_change() -> None:
-    data = wire.DepthData([], [], 7, None)
+    data = messages.DepthData([], [], 7, None)
 
     assert (data.change, data.version) == (None, 0)
 
 
 def test_a_channel_of_neither_depth_nor_book_has_no_levels() -> None:
-    assert wire.ChannelName("status", "status", "", "data").levels == 0
+    assert messages.ChannelName("status", "status", "", "data").levels == 0

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from okex_ws.local_exchange import deflate
-from okex_ws.recording import recorded_frames as captures
+from okex_ws.recording import recorded_frames
 from okex_ws.recording.format import RecordingDamaged, read
 from tests.support.capture_files import TEXTS, TEXTS_V5, write
 from tests.support.recordings import readable
@@ -17,10 +17,10 @@ from tests.support.recordings import readable
 def test_one_of_v3_has_its_frames(tmp_path: Path) -> None:
     path = str(write(tmp_path / "mine", TEXTS))
 
-    found = list(captures.read(path))
+    found = list(recorded_frames.read(path))
 
-    assert captures.is_capture(path)
-    assert not captures.is_capture(f"{path}.recv.jsonl")
+    assert recorded_frames.is_capture(path)
+    assert not recorded_frames.is_capture(f"{path}.recv.jsonl")
     assert [each.payload for each in found] == [deflate(text) for text in TEXTS]
     assert {each.binary for each in found} == {True}
     assert [each.at for each in found] == [1000.5 + n for n in range(len(TEXTS))]

@@ -43,7 +43,7 @@ def path(tmp_path: Path) -> Path:
 def tape_of(
     recorder: Recorder, tell: Callable[[OkexWSError], object] = print
 ) -> RecordingTap:
-    tape = recorder.tape(FakeClock(), FACTS, None, tell)
+    tape = recorder.tap(FakeClock(), FACTS, None, tell)
     tape.opened(URL)
     return tape
 

@@ -9,15 +9,14 @@ from typing import Any
 import pytest
 
 from okex_ws import ConnectionLost, Stalled
-from okex_ws.base.clock import HostGap
+from okex_ws.base.rates import HostGap
 from okex_ws.net.stream import Staged
 from okex_ws.net.transport import Transport
 from okex_ws.recording.format import Entry
-from okex_ws.replay.clocks import ScaledClock, VirtualClock
 from okex_ws.replay.matching import ConnectionMatcher
 from okex_ws.replay.network import ReplayNetwork, ReplayStream, ScaledTime, VirtualTime
 from okex_ws.replay.script import Script
-from okex_ws.replay.virtual_time import VirtualScheduler
+from okex_ws.replay.virtual_time import ScaledClock, VirtualClock, VirtualScheduler
 from tests.support.recordings import URL, at, depth, heard, opened, session, venue
 
 PUSH = heard(1.0, depth(1.0))

@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from okex_ws.protocol.messages import Refused
-from okex_ws.replay.channels import ReplayDialect
-from okex_ws.replay.requests import Outstanding
+from okex_ws.replay.requests import Outstanding, ReplayDialect
 
 A, B, C = (f"books5:{name}-USDT" for name in "ABC")
 

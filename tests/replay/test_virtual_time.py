@@ -8,10 +8,9 @@ from collections.abc import Callable
 
 import pytest
 
-from okex_ws.base.library import mark_library_thread
-from okex_ws.replay.clocks import VirtualClock
+from okex_ws.base.threads import mark_library_thread
 from okex_ws.replay.script import Moment
-from okex_ws.replay.virtual_time import ScheduledThread, VirtualScheduler
+from okex_ws.replay.virtual_time import ScheduledThread, VirtualClock, VirtualScheduler
 
 
 class Part:

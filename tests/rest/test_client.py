@@ -28,7 +28,7 @@ from okex_ws import (
     WireError,
 )
 from okex_ws.local_exchange import REST_FAULTS, Instrument, LocalExchange
-from okex_ws.rest.client import Rest
+from okex_ws.rest import Rest
 from tests.support.clocks import WALL, FakeClock
 from tests.support.exchange_peer import about, dial_v5
 from tests.support.http_proxy import HttpProxy

@@ -22,7 +22,8 @@ from typing import NamedTuple
 import pytest
 
 from okex_ws.base.errors import BookError, ChecksumMismatch, SequenceGap
-from okex_ws.model.book import BookBuilder, OrderBook, Side
+from okex_ws.channels.book_builder import BookBuilder
+from okex_ws.model.book import OrderBook, Side
 from okex_ws.protocol.interface import WireProtocol
 from okex_ws.protocol.messages import BookData, Push
 from okex_ws.protocol.v3 import PROTOCOL as V3
@@ -85,7 +86,7 @@ def replay(name: str, wire: WireProtocol) -> tuple[Recorded, ...]:
         after = builders[channel].take(data)
         found.append(Recorded(wire, channel, push.text, data, held[channel], after))
         held[channel] = after
-    assert all(builder.stands for builder in builders.values())
+    assert all(builder.is_proven for builder in builders.values())
     return tuple(found)
 
 
@@ -275,10 +276,10 @@ def caught(stream: Sequence[Recorded], first: BookData) -> tuple[int, BookError]
         try:
             builder.take(first if number == 0 else each.data)
         except BookError as error:
-            assert not builder.stands
+            assert not builder.is_proven
             assert_nothing_follows(builder, stream[number + 1 :])
             return number, error
-        assert builder.stands
+        assert builder.is_proven
     return None
 
 
@@ -289,7 +290,7 @@ def assert_nothing_follows(builder: BookBuilder, rest: Sequence[Recorded]) -> No
             return
         with pytest.raises(BookError, match="not held"):
             builder.take(each.data)
-        assert not builder.stands
+        assert not builder.is_proven
 
 
 def following(messages: Sequence[Recorded], number: int) -> list[Recorded]:
@@ -394,7 +395,7 @@ def first_error(messages: Sequence[BookData]) -> tuple[int, BookError] | None:
         try:
             builder.take(data)
         except BookError as error:
-            assert not builder.stands
+            assert not builder.is_proven
             for later in messages[number + 1 :]:
                 if later.whole:
                     break

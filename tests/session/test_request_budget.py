@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from okex_ws.base.clock import Budget
+from okex_ws.base.rates import Budget
 from okex_ws.session.request_budget import RequestBudget
 
 

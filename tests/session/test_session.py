@@ -21,7 +21,6 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from okex_ws.base.clock import Budget, Ping, Timeouts
 from okex_ws.base.errors import (
     BudgetSpent,
     LoginRejected,
@@ -29,6 +28,8 @@ from okex_ws.base.errors import (
     Stalled,
     SubscriptionRejected,
 )
+from okex_ws.base.rates import Budget
+from okex_ws.base.retry import Ping, Timeouts
 from okex_ws.protocol.interface import WireProtocol
 from okex_ws.protocol.messages import (
     LoggedIn,
@@ -56,7 +57,7 @@ from okex_ws.session.login import Login
 from okex_ws.session.session import GRACE, Session
 from okex_ws.session.subscription_state import STEADY, Phase
 from okex_ws.trust.heartbeat import Renewed
-from okex_ws.trust.verdict import Lease
+from okex_ws.trust.lease import Lease
 from tests.support.internals import (
     open_request_of,
     spend_resubscription,

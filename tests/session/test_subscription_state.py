@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from okex_ws.base.clock import Timeouts
+from okex_ws.base.retry import Timeouts
 from okex_ws.session.subscription_state import (
     STEADY,
     TRANSITIONS,

@@ -32,8 +32,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from okex_ws import Credentials, Feed, Item, Reconnect, Updates
-    from okex_ws.base.clock import Budget, HostGap
-    from okex_ws.channels.base import Channel, DepthChannel
+    from okex_ws.base.rates import Budget, HostGap
+    from okex_ws.channels.base import Channel
+    from okex_ws.channels.depth import DepthChannel
     from okex_ws.channels.series import SeriesChannel, TradeChannel
     from okex_ws.cli.recordings.story import ChartData
     from okex_ws.client.base import BaseSubscription
@@ -59,7 +60,7 @@ if TYPE_CHECKING:
     from okex_ws.pool.handover import Handover
     from okex_ws.protocol.messages import SocketPath
     from okex_ws.recording.recorder import Recorder
-    from okex_ws.rest.client import Rest
+    from okex_ws.rest import Rest
     from okex_ws.rest.limiter import Limiter
     from okex_ws.rest.pages import Found
     from okex_ws.session.events import Event
@@ -530,9 +531,9 @@ def around_link_writes(
 
 def message_head(length: int) -> bytes:
     """How a message of *length* bytes begins, between two processes."""
-    from okex_ws.isolation import ipc
+    from okex_ws.isolation import process
 
-    return ipc._PREFIX.pack(ipc._MAGIC, length, 0)
+    return process._PREFIX.pack(process._MAGIC, length, 0)
 
 
 # --- Recording ----------------------------------------------------------------------
@@ -553,9 +554,9 @@ def set_file(recorder: Recorder, descriptor: int) -> None:
 
 def find_fast_json() -> Callable[[Any], Any]:
     """The quickest way to read JSON that is installed."""
-    from okex_ws.protocol import json_text as parsing
+    from okex_ws.protocol import json_text
 
-    return parsing._find_fast()
+    return json_text._find_fast()
 
 
 # --- The local exchange -------------------------------------------------------------

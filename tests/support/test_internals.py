@@ -100,7 +100,7 @@ def reaches(name: str, tree: ast.Module) -> list[str]:
 
 
 def test_a_test_reaches_for_private_parts_by_the_helpers_alone() -> None:
-    assert TREES["world.py"]
+    assert TREES["support/virtual_world.py"]
     found = {name: reaches(name, tree) for name, tree in TREES.items()}
 
     assert {name: parts for name, parts in found.items() if parts} == {}

@@ -6,10 +6,10 @@ import math
 
 import pytest
 
-from okex_ws.base.clock import Ping
 from okex_ws.base.errors import Stalled
+from okex_ws.base.retry import Ping
 from okex_ws.trust.heartbeat import Heartbeat, Renewed
-from okex_ws.trust.verdict import Lease
+from okex_ws.trust.lease import Lease
 
 PONG = 10.0
 WALL = 1_700_000_000.0

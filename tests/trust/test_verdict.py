@@ -9,15 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from okex_ws.model.items import State
+from okex_ws.base.state import State
 from okex_ws.protocol.messages import DepthData
+from okex_ws.trust.lease import MAX_CLOCK_JUMP, Lease, Link
 from okex_ws.trust.verdict import (
     LIVE,
-    MAX_CLOCK_JUMP,
     NO_LIMITS,
-    Lease,
     Limits,
-    Link,
     Published,
     Verdict,
     judge,

@@ -65,7 +65,7 @@ from okex_ws import (
     market_of,
 )
 from okex_ws.local_exchange import LocalExchange
-from okex_ws.rest.client import Rest
+from okex_ws.rest import Rest
 
 assert_type(__version__, str)
 

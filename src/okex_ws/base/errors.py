@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ..model.items import State
+    from .state import State
 
 
 def printable(text: str) -> str:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import threading
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Protocol, TypeVar
 
@@ -49,3 +50,20 @@ def register_for_fork(objects: Iterable[ForkAware]) -> None:
 
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=forked)
+
+
+# Has work done on the thread that it belongs to, in order.
+Submit = Callable[[Callable[[], None]], None]
+
+
+_here = threading.local()
+
+
+def mark_library_thread() -> None:
+    """Say that the calling thread is one of the library's."""
+    _here.ours = True
+
+
+def on_library_thread() -> bool:
+    """Whether the calling thread is one of the library's."""
+    return getattr(_here, "ours", False)

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..base.errors import BookError
-from ..model.book import BookBuilder
-from ..model.items import Item, PastBook, State
+from ..base.state import State
+from ..model.items import Item, PastBook
 from ..protocol.interface import WireProtocol
 from ..protocol.messages import BookData, ChannelName, DepthData, Push
-from ..trust.verdict import Link, Published
-from .base import Channel, DepthChannel
+from ..trust.lease import Link
+from ..trust.verdict import Published
+from .base import Channel
+from .book_builder import BookBuilder
 from .book_snapshot import FETCHES, FIRST_WAIT, BookMessage, SnapshotJoin
 from .convert import make_book_update
+from .depth import DepthChannel
 
 
 class BookChannel(DepthChannel):
@@ -84,14 +87,14 @@ class BookChannel(DepthChannel):
             change = self._read_book(element, push.action, push.exact)
             if change.whole:
                 self._snapshot_join = None
-            if change.whole or self._builder.stands:
+            if change.whole or self._builder.is_proven:
                 self._take(change, first, link, now, wall, push.text)
             elif not self._may_wait(BookMessage(change, push.text)):
                 # Of the stream before, or ahead of the snapshot.
                 self.counts["skipped before the snapshot"] += 1
             else:
                 self._join(link, now, wall)
-        return self._builder.stands
+        return self._builder.is_proven
 
     def _take(
         self,

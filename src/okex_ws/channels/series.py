@@ -11,13 +11,16 @@ from dataclasses import replace
 from typing import Generic, TypeVar
 
 from ..base.clock import utc
-from ..model.items import Candle, Data, Item, State, Trade
+from ..base.state import State
+from ..model.items import Candle, Data, Item, Trade
 from ..protocol.interface import WireProtocol
 from ..protocol.messages import CandleData, ChannelName, Push, TradeData
-from ..trust.verdict import Link, Published
-from .base import Channel, DepthChannel, ValueChannel
+from ..trust.lease import Link
+from ..trust.verdict import Published
+from .base import Channel
 from .book import BookChannel
 from .convert import iso, make_candle, make_trade
+from .depth import DepthChannel, ValueChannel
 
 # How many items are kept to be looked at, and how many ids to know a repeat by.
 KEPT = 1000

@@ -1,4 +1,4 @@
-"""The command line, ``okex-ws``: one module a command, built like a user's program."""
+"""The command line, ``okex-ws``, built like a user's program."""
 
 from __future__ import annotations
 

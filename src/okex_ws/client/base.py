@@ -3,17 +3,96 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
-from ..base.library import on_library_thread
-from ..base.threads import Closing
+from ..base.state import State
+from ..base.threads import Closing, on_library_thread
 from ..delivery.callbacks import OnError, OnMessage, OnState
 from ..delivery.updates import UpdateQueue, Updates
 from ..history.view import HistoryOptions, JoinedView
-from ..model.items import Health, State, Stats
-from ..model.venues import Venue
-from ..pool.options import AnyPool
+from ..isolation.pool import IsolatedPool
+from ..isolation.pool import isolate as isolated
+from ..model.reports import ConnectionReport, Health, Stats
+from ..model.venues import Venue, find_venue
+from ..pool.options import PoolOptions, check_type
+from ..pool.pool import Pool
 from ..protocol.messages import ChannelName
 from ..trust.verdict import Limits
+
+AnyPool = Pool | IsolatedPool
+
+
+def make_pool(
+    venue: str | Venue,
+    on_state: OnState | None = None,
+    *,
+    isolate: bool = False,
+    **keywords: Any,
+) -> AnyPool:
+    """The pool of a feed to *venue*, on threads or in a process; errors as of `Feed`.
+
+    *keywords* are those of `PoolOptions`.
+    """
+    options = PoolOptions(find_venue(venue), on_state, **keywords)
+    check_type("isolate", isolate, bool)
+    return isolated(options) if isolate else options.make_pool()
+
+
+class SharedConnections(Closing):
+    """The connections to one venue that subscriptions share; `Feed` is one.
+
+    This is what a subscription needs of its feed, so that `Feed` can give
+    subscriptions and a subscription can be given a feed.
+    """
+
+    def __init__(self, pool: AnyPool) -> None:
+        self._pool = pool
+
+    @property
+    def venue(self) -> Venue:
+        """Where it is connected to."""
+        return self._pool.venue
+
+    def stats(self) -> Stats:
+        """What its connections and all of its subscriptions counted, closed ones too.
+
+        Of several connections *last_pong* is the oldest, *ping_round_trip* the longest.
+        """
+        return self._pool.stats()
+
+    def connections(self) -> tuple[ConnectionReport, ...]:
+        """How each connection stands, and what the exchange's limits leave it."""
+        return self._pool.reports()
+
+    def rotate(self) -> None:
+        """Replace every connection by a new one, without a gap; returns at once.
+
+        Each new one is opened, subscribed and proven while the old one still serves,
+        and takes over in one swap: prices go on, and trades are neither lost nor
+        doubled. The same is done by itself when the exchange announces that it will
+        close a connection (v5's notice 64008). Where the pushes of a channel cannot be
+        told apart (`Data`) a `Gap` says so. `on_message` alone hands over what each
+        connection says: around the swap a text may be missing there, or come twice.
+        """
+        self._pool.rotate()
+
+    def close(self, timeout: float | None = 5.0) -> bool:
+        """End every connection and every subscription on it; any thread, any time.
+
+        Returns True when the threads have ended; False if they had not within *timeout*
+        seconds, or when called from a callback (they end after that).
+        """
+        self._pool.close()
+        if self._pool.has_ended:
+            return True
+        return False if on_library_thread() else self._pool.join(timeout)
+
+
+def find_pool(feed: object) -> AnyPool:
+    """The pool behind a ``Feed``."""
+    if not isinstance(feed, SharedConnections):
+        raise TypeError(f"feed is a Feed, got {feed!r}")
+    return feed._pool
 
 
 class BaseSubscription(Closing):

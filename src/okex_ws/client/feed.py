@@ -8,23 +8,24 @@ import ssl
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Literal
 
-from ..base.clock import Clock, Reconnect, Timeouts, check_seconds
+from ..base.checks import check_seconds
+from ..base.clock import Clock
 from ..base.errors import NotLive
-from ..base.library import on_library_thread
-from ..base.threads import Closing
+from ..base.retry import Reconnect, Timeouts
+from ..base.state import State
 from ..channels.convert import make_best
 from ..delivery.callbacks import OnState
 from ..delivery.updates import UpdateQueue, Updates
 from ..delivery.view import View
 from ..history.source import History
 from ..model.credentials import Credentials
-from ..model.items import BestBidAsk, ConnectionReport, Health, State, Stats
+from ..model.items import BestBidAsk
+from ..model.reports import Health
 from ..model.venues import Venue
 from ..net.stream import Network
-from ..pool.options import make_pool
 from ..recording.recorder import Recorder
 from ..trust.verdict import LIVE, Limits, judge, state_rank
-from .base import BaseSubscription
+from .base import BaseSubscription, SharedConnections, make_pool
 from .subscription import WSSubscription
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from .subscription import SubscriptionOptions
 
 
-class Feed(Closing):
+class Feed(SharedConnections):
     """The connections to one venue, shared by many subscriptions.
 
     ``feed.subscribe(ids, market)``, ``WSSubscription(..., feed=feed)`` and
@@ -114,7 +115,7 @@ class Feed(Closing):
         # What is kept of it
         recorder: Recorder | None = None,
     ) -> None:
-        self._pool = make_pool(
+        pool = make_pool(
             venue,
             on_state,
             credentials=credentials,
@@ -132,11 +133,7 @@ class Feed(Closing):
             isolate=isolate,
             recorder=recorder,
         )
-
-    @property
-    def venue(self) -> Venue:
-        """Where it is connected to."""
-        return self._pool.venue
+        super().__init__(pool)
 
     # --- Subscriptions --------------------------------------------------------------
 
@@ -275,42 +272,6 @@ class Feed(Closing):
             return Health(state, cause, math.inf, math.inf, None, 0, {})
         healths: Sequence[Health] = [view.health() for view in self._pool.views]
         return min(healths, key=lambda health: state_rank(health.state))
-
-    def stats(self) -> Stats:
-        """What its connections and all of its subscriptions counted, closed ones too.
-
-        Of several connections *last_pong* is the oldest, *ping_round_trip* the longest.
-        """
-        return self._pool.stats()
-
-    def connections(self) -> tuple[ConnectionReport, ...]:
-        """How each connection stands, and what the exchange's limits leave it."""
-        return self._pool.reports()
-
-    def rotate(self) -> None:
-        """Replace every connection by a new one, without a gap; returns at once.
-
-        Each new one is opened, subscribed and proven while the old one still serves,
-        and takes over in one swap: prices go on, and trades are neither lost nor
-        doubled. The same is done by itself when the exchange announces that it will
-        close a connection (v5's notice 64008). Where the pushes of a channel cannot be
-        told apart (`Data`) a `Gap` says so. `on_message` alone hands over what each
-        connection says: around the swap a text may be missing there, or come twice.
-        """
-        self._pool.rotate()
-
-    # --- The end --------------------------------------------------------------------
-
-    def close(self, timeout: float | None = 5.0) -> bool:
-        """End every connection and every subscription on it; any thread, any time.
-
-        Returns True when the threads have ended; False if they had not within *timeout*
-        seconds, or when called from a callback (they end after that).
-        """
-        self._pool.close()
-        if self._pool.has_ended:
-            return True
-        return False if on_library_thread() else self._pool.join(timeout)
 
     def __repr__(self) -> str:
         count = len(self._pool.views)

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Union
+from typing import Union
 
 from ..channels.series import DataChannel
 from ..delivery.callbacks import OnError, OnMessage, OnState, check_callables
 from ..model.items import Data
-from ..pool.options import find_pool
 from ..trust.verdict import NO_LIMITS
-from .base import BaseSubscription
-
-if TYPE_CHECKING:
-    from .feed import Feed
+from .base import BaseSubscription, SharedConnections, find_pool
 
 Argument = Union[str, Mapping[str, str]]
 
@@ -45,7 +41,7 @@ class RawSubscription(BaseSubscription):
         self,
         args: Iterable[Argument],
         *,
-        feed: Feed,
+        feed: SharedConnections,
         on_message: OnMessage | None = None,
         on_state: OnState | None = None,
         on_error: OnError | None = None,

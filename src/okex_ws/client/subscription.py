@@ -11,15 +11,14 @@ from ..delivery.callbacks import OnError, OnMessage, OnState, check_callables
 from ..model.book import OrderBook
 from ..model.items import BestBidAsk, Candle, Depth, Item, Trade
 from ..model.venues import Venue, check_instrument, delivery, find_venue
-from ..pool.options import AnyPool, ConnectionOptions, find_pool, make_pool
+from ..pool.options import ConnectionOptions
 from ..protocol.messages import ChannelName
 from ..trust.verdict import NO_LIMITS, Limits
-from .base import BaseSubscription
+from .base import AnyPool, BaseSubscription, SharedConnections, find_pool, make_pool
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from .feed import Feed
 
 log = logging.getLogger("okex_ws")
 
@@ -99,7 +98,7 @@ class WSSubscription(BaseSubscription):
         channels: Iterable[str] = ("depth5", "trade"),
         raw_channels: Iterable[str] = (),
         history: int | None = None,
-        feed: Feed | None = None,
+        feed: SharedConnections | None = None,
         # Limits
         max_age: float | None = None,
         max_silence: float | None = None,
@@ -262,7 +261,7 @@ def _limits(
     return Limits(max_age, max_silence, max_lag, levels)
 
 
-def _choose_venue(venue: str | Venue | None, feed: Feed | None) -> Venue:
+def _choose_venue(venue: str | Venue | None, feed: SharedConnections | None) -> Venue:
     if feed is None:
         return find_venue("okex" if venue is None else venue)
     where = find_pool(feed).venue

@@ -11,7 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Union
 
-from ..model.items import State, StateChange
+from ..base.state import State
+from ..model.reports import StateChange
 
 # How many things wait for the callbacks of one feed, the newest of a value apart.
 BOUND = 10_000

@@ -14,9 +14,10 @@ from typing import Concatenate, ParamSpec
 
 from ..base.clock import Clock
 from ..base.errors import MessagesLost
-from ..base.library import mark_library_thread
-from ..channels.base import Channel, DepthChannel, ValueChannel
-from ..model.items import StateChange
+from ..base.threads import mark_library_thread
+from ..channels.base import Channel
+from ..channels.depth import DepthChannel, ValueChannel
+from ..model.reports import StateChange
 from .callback_queue import (
     BOUND,
     ON_ERROR,

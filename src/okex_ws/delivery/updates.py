@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import math
 import threading
-from collections import deque
+import weakref
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol, Union
 
-from ..base.clock import Clock, check_seconds, utc, wait_on
-from ..base.library import on_library_thread
-from ..model.items import Candle, Data, Gap, Item, State, StateChange, Trade
+from ..base.checks import check_seconds
+from ..base.clock import Clock, utc, wait_on
+from ..base.state import State
+from ..base.threads import on_library_thread
+from ..model.items import Candle, Data, Gap, Item, Trade
+from ..model.reports import StateChange
 from ..trust.verdict import Published
 
 
@@ -380,3 +384,32 @@ class Updates(Iterator[Item]):
 
     def __next__(self) -> Item:
         return self._queue.take()
+
+
+class UpdateQueues:
+    """Iterators that are held by scripts alone; what they skipped is kept for ever."""
+
+    def __init__(self) -> None:
+        self._held: tuple[tuple[weakref.ref[UpdateQueue], dict[str, int]], ...] = ()
+        self._past: Counter[str] = Counter()
+
+    def add(self, queue: UpdateQueue, *, counted: bool = True) -> None:
+        """Follow with *queue* too; *counted* unless another source counts it."""
+        for ref, skipped in self._held:
+            if ref() is None:
+                self._past.update(skipped)
+        alive = tuple(pair for pair in self._held if pair[0]() is not None)
+        self._held = (*alive, (weakref.ref(queue), queue.skipped if counted else {}))
+
+    def __iter__(self) -> Iterator[UpdateQueue]:
+        # Most sources have none, and every push asks.
+        if not self._held:
+            return iter(())
+        return iter([queue for ref, _ in self._held if (queue := ref()) is not None])
+
+    def skipped(self) -> Counter[str]:
+        """Good items that gave way to newer ones, as ``tally`` names them."""
+        counts = Counter(self._past)
+        for _, skipped in self._held:
+            counts.update(dict(skipped))
+        return Counter({f"skipped {kind}": n for kind, n in counts.items()})

@@ -16,22 +16,16 @@ from typing import Any
 
 from ..base.clock import Clock, utc, wait_on
 from ..base.errors import NotLive, OkexWSError
-from ..base.library import Submit, on_library_thread
-from ..channels.base import Channel, DepthChannel
+from ..base.state import State
+from ..base.threads import Submit, on_library_thread
+from ..channels.base import Channel
 from ..channels.book import BookChannel
 from ..channels.convert import make_best, make_book, make_depth, make_dict
+from ..channels.depth import DepthChannel
 from ..channels.series import CandleChannel, DataChannel, SeriesChannel, T, TradeChannel
 from ..model.book import OrderBook
-from ..model.items import (
-    BestBidAsk,
-    Candle,
-    Depth,
-    Health,
-    Item,
-    State,
-    StateChange,
-    Trade,
-)
+from ..model.items import BestBidAsk, Candle, Depth, Item, Trade
+from ..model.reports import Health, StateChange
 from ..trust.verdict import (
     LIVE,
     NO_LIMITS,
@@ -41,12 +35,9 @@ from ..trust.verdict import (
     judge,
     live_until,
 )
-from .agreement import CrossCheck
-from .callbacks import Callbacks
-from .depth_selection import LEVELS, Look, choose, worst
-from .inboxes import UpdateQueues
-from .telling import StateChangeFilter
-from .updates import UpdateQueue
+from .callbacks import Callbacks, StateChangeFilter
+from .depth_selection import LEVELS, CrossCheck, Look, choose, worst
+from .updates import UpdateQueue, UpdateQueues
 
 log = logging.getLogger("okex_ws")
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from ..base.clock import Clock, utc
 from ..base.errors import BackfillFailed
-from ..base.library import Submit
+from ..base.threads import Submit
 from ..channels.base import Channel
 from ..channels.series import CandleChannel, TradeChannel, copied
 from ..delivery.callbacks import Callbacks
@@ -61,7 +61,7 @@ class JoinedView(View):
         self._submits: dict[str, Submit] = {}
         # Held while anything goes in or out: channels may be on several connections.
         # Nothing is told to a callback under it, and it is taken after `turn`, if so.
-        self._joining = threading.RLock()
+        self._joins_lock = threading.RLock()
         self._failures: deque[BackfillFailed] = deque()
 
     @property
@@ -108,7 +108,7 @@ class JoinedView(View):
 
     def follow(self, queue: UpdateQueue, *, own: bool = True) -> None:
         """An iterator that comes later finds what there is of the series, too."""
-        with self._joining:
+        with self._joins_lock:
             queue.widen(len(self._joins) * (self._past.items + MOST_MISSED + MOST_HELD))
             super().follow(queue, own=own)
             for topic, join in self._joins.items():
@@ -141,7 +141,7 @@ class JoinedView(View):
             super().add(topic, item)
             return
         now = self._clock.monotonic()
-        with self._joining:
+        with self._joins_lock:
             if isinstance(item, Gap):
                 join.gap(replace(item, at=self.moment()), now)
             else:
@@ -150,7 +150,7 @@ class JoinedView(View):
 
     def tell(self, now: float) -> None:
         """See `View.tell`; and what time, or an acknowledgement, brings the series."""
-        with self._joining:
+        with self._joins_lock:
             for topic, join in () if self.ended else self._joins.items():
                 if topic not in self._submits:
                     continue  # the thread of another connection has not carried it yet
@@ -169,7 +169,7 @@ class JoinedView(View):
 
     def forked(self) -> None:
         """See `View.forked`."""
-        self._joining = threading.RLock()
+        self._joins_lock = threading.RLock()
         super().forked()
 
     # --- What a series asks for: `joining.Owner` ------------------------------------
@@ -189,7 +189,7 @@ class JoinedView(View):
             submit(lambda: self._answer(topic, ticket, given))
 
         def put(history: History) -> Sequence[T]:
-            with self._joining:
+            with self._joins_lock:
                 wanted = not self.ended and self._joins[topic].awaits(ticket)
             # Others wait for their turn.
             return question(history) if wanted else ()
@@ -199,7 +199,7 @@ class JoinedView(View):
     def _answer(self, topic: str, ticket: object, given: Any) -> None:
         if self.ended:
             return
-        with self._joining:
+        with self._joins_lock:
             self._joins[topic].answer(ticket, given, self._clock.monotonic())
         self._say()
         self.wake()

@@ -15,7 +15,7 @@ from contextlib import suppress
 from typing import Any, NoReturn
 
 from ..base.clock import Clock
-from ..base.library import mark_library_thread
+from ..base.threads import mark_library_thread
 from ..model.items import PastBook
 from ..model.venues import market_of
 from .source import History

@@ -10,12 +10,15 @@ import marshal
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from ..channels.base import Channel, DepthChannel
+from ..base.state import State
+from ..channels.base import Channel
 from ..channels.book import BookChannel
-from ..model.items import Item, State
+from ..channels.depth import DepthChannel
+from ..model.items import Item
 from ..protocol.interface import WireProtocol
 from ..protocol.messages import BookData, ChannelName, DepthData, Push
-from ..trust.verdict import Lease, Link, Published
+from ..trust.lease import Lease, Link
+from ..trust.verdict import Published
 from .shared_memory import Slot, TornError
 
 # Of a row: price, size, and two more numbers of at most 64 characters.

@@ -14,17 +14,19 @@ import weakref
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
-from ..base.clock import Reconnect, SystemClock, Timeouts
+from ..base.clock import SystemClock
 from ..base.counts import Counts
 from ..base.errors import OkexWSError
+from ..base.retry import Reconnect, Timeouts
 from ..base.threads import register_for_fork
 from ..base.throttled_log import OutageLog
 from ..delivery.callbacks import Callbacks, OnState
 from ..delivery.updates import UpdateQueue
 from ..delivery.view import View
 from ..model.credentials import Credentials
-from ..model.items import ConnectionReport, Stats
+from ..model.reports import ConnectionReport, Stats
 from ..model.venues import Venue
+from ..pool.options import PoolOptions
 from ..pool.statistics import add, of_connections, of_subscription
 from ..protocol.interface import WireProtocol
 from ..protocol.messages import ChannelName
@@ -33,7 +35,7 @@ from ..trust.verdict import Limits
 from .process import WorkerProcess
 from .slots import Store, SubscriptionSlots
 from .supervisor import Supervisor
-from .view import IsolatedView, NoCallbacks, refuse
+from .view import IsolatedView, NoCallbacks, check_isolated, refuse
 
 log = logging.getLogger("okex_ws")
 
@@ -41,6 +43,19 @@ log = logging.getLogger("okex_ws")
 ANSWER_TIMEOUT = 1.0
 # Seconds that it may take over its goodbye to the exchange, whatever it was told.
 LONGEST_GOODBYE = 10.0
+
+
+def isolate(options: PoolOptions) -> IsolatedPool:
+    """A pool in a process of its own; ``ValueError`` for what cannot be had there."""
+    here: dict[str, object] = {
+        name: getattr(options, name)
+        for name in ("clock", "network", "rng", "recorder", "history_source")
+    }
+    check_isolated(options.on_state, options.callbacks, options.ssl_context, here)
+    pings = ["ping_interval", "probe_interval"]
+    crossing = ["credentials", *pings, "proxy", "reconnect", "timeouts"]
+    keywords = {name: getattr(options, name) for name in crossing}
+    return IsolatedPool(options.venue, options.wire_protocol, keywords)
 
 
 class IsolatedPool:

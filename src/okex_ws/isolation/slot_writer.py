@@ -15,12 +15,13 @@ from typing import NamedTuple
 
 from ..base.clock import Clock
 from ..base.errors import ConnectionLost, OkexWSError
+from ..base.state import State
 from ..base.throttled_log import LogThrottle
 from ..channels.base import Channel
 from ..delivery.callbacks import Callbacks
 from ..delivery.view import View
-from ..model.items import State
-from ..trust.verdict import NO_LIMITS, Link, Published
+from ..trust.lease import Link
+from ..trust.verdict import NO_LIMITS, Published
 from .mirror import encode, encode_link
 from .shared_memory import Slot, SlotAddress
 

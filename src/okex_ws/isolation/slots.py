@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from ..base.state import State
 from ..delivery.view import View
-from ..model.items import State, Stats
+from ..model.reports import Stats
 from ..pool.statistics import add, of_subscription
 from ..protocol.interface import WireProtocol
 from ..protocol.messages import ChannelName

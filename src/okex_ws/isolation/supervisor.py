@@ -18,11 +18,10 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
-from ..base.clock import Reconnect, backoff
-from ..base.library import mark_library_thread
+from ..base.retry import Reconnect, backoff
+from ..base.threads import mark_library_thread
 from ..net.stream import Selector
-from .ipc import GarbageError, Unpacker, pack
-from .process import WorkerProcess
+from .process import GarbageError, Unpacker, WorkerProcess, pack
 
 log = logging.getLogger("okex_ws")
 

@@ -20,15 +20,15 @@ from collections.abc import Mapping
 from types import FrameType
 from typing import Any
 
-from ..base.clock import Timeouts
 from ..base.errors import OkexWSError
-from ..base.library import mark_library_thread
-from ..model.items import Stats
+from ..base.retry import Timeouts
+from ..base.threads import mark_library_thread
+from ..model.reports import Stats
 from ..net.stream import Selector
-from ..pool.options import make_pool
+from ..pool.options import PoolOptions
 from ..pool.pool import Pool
 from ..protocol.messages import ChannelName
-from .ipc import Unpacker, pack
+from .process import Unpacker, pack
 from .shared_memory import Memory, SlotAddress
 from .slot_writer import Relay, SharedLinks, SlotAssignment
 
@@ -172,7 +172,7 @@ class Worker:
         slots = [memory.slot(address) for address in links]
         shared = SharedLinks(slots, first, self._flush)
         self._patience = (options["timeouts"] or Timeouts()).goodbye + 1.0
-        pool = make_pool(**options, link=shared.make)
+        pool = PoolOptions(**options, link=shared.make).make_pool()
         assert isinstance(pool, Pool)
         self._pool = pool
 

@@ -13,9 +13,6 @@ from dataclasses import dataclass
 from decimal import Context, Decimal
 from typing import Any, NamedTuple
 
-from ..base.errors import BookError, ChecksumMismatch, SequenceGap
-from ..protocol.messages import BookData
-from .items import Level
 from .numbers import NUMBERS, decimal, quote, to_float
 
 # The exchange's checksum covers this many levels of each side.
@@ -28,6 +25,10 @@ MAX_LEVELS = 5000
 _EXACT = Context(prec=400)
 _ROUNDED = Context(prec=28)
 
+# A level of a book: price, size, then what the wire adds (liquidated orders on v3
+# derivatives, "0" where the field is retired, and last the number of orders).
+Level = tuple[str, ...]
+# One side of a book, best first.
 Side = tuple[Level, ...]
 
 
@@ -76,7 +77,7 @@ class OrderBook:
                 f"action is 'partial', 'snapshot' or 'update', got {action!r}"
             )
         held = self if action == "update" else OrderBook()
-        merged = _Merged(-1.0, held.bids), _Merged(1.0, held.asks)
+        merged = MergedSide(-1.0, held.bids), MergedSide(1.0, held.asks)
         try:
             merged[0].merge(bids)
             merged[1].merge(asks)
@@ -90,7 +91,7 @@ class OrderBook:
         The longer side goes on alone. An empty book gives 0.
         """
         sides = self.bids[:CHECKSUM_LEVELS], self.asks[:CHECKSUM_LEVELS]
-        return _checksum(*(list(map(_said, side)) for side in sides))
+        return checksum_of(*(list(map(_said, side)) for side in sides))
 
     # --- What it says ---------------------------------------------------------------
 
@@ -172,70 +173,7 @@ def _size(size: object) -> Decimal:
     return number
 
 
-class BookBuilder:
-    """The book of one channel as its messages come, and what proves each of them.
-
-    For one thread. What it gives out is made of tuples and never changes.
-    """
-
-    def __init__(self) -> None:
-        self.clear()
-
-    def clear(self) -> None:
-        """Hold nothing: the next message has to be a whole book."""
-        self._bids, self._asks = _Merged(-1.0), _Merged(1.0)
-        self._seq: int | None = None
-        # Whether a whole book came, and everything after it was proven.
-        self.stands = False
-
-    def take(self, data: BookData) -> tuple[Side, Side]:
-        """Merge and prove one message; the sides of the next version.
-
-        Raises:
-            BookError: the proof failed, and nothing is held any more.
-        """
-        self.merge(data)
-        return self._bids.version(), self._asks.version()
-
-    def merge(self, data: BookData) -> None:
-        """`take` without the version; the hot path of every book."""
-        seq = data.seq
-        try:
-            if data.whole:
-                self._bids, self._asks = _Merged(-1.0), _Merged(1.0)
-            elif not self.stands:
-                raise BookError("an update of a book that is not held")
-            # Only identity counts: the steps are of any size, an idle book repeats
-            # itself with the same id, and after a maintenance the ids begin anew, below
-            # the last.
-            elif seq is not None and (
-                data.prev_seq is None or data.prev_seq != self._seq
-            ):
-                raise SequenceGap(self._seq, data.prev_seq)
-            if data.bids:
-                self._bids.merge(data.bids)
-            if data.asks:
-                self._asks.merge(data.asks)
-            # Retired: v5 of 2026 sends a checksum of 0 beside its sequence, or none.
-            if seq is None or data.checksum:
-                self._check_sum(data.checksum)
-        except BookError:
-            self.clear()
-            raise
-        except (TypeError, ValueError) as error:
-            self.clear()
-            raise BookError(str(error)) from error
-        self._seq, self.stands = seq, True
-
-    def _check_sum(self, expected: int | None) -> None:
-        if expected is None:
-            raise BookError("neither a checksum nor a sequence")
-        actual = _checksum(self._bids.top(), self._asks.top())
-        if actual != expected:
-            raise ChecksumMismatch(expected, actual)
-
-
-class _Merged:
+class MergedSide:
     """One side while it is merged: what stands at each price, best first.
 
     *sign* makes a better price a lower key. The keys are floats: two prices of more
@@ -323,7 +261,7 @@ def _said(row: Sequence[str]) -> str:
     return f"{row[0]}:{row[1]}"
 
 
-def _checksum(bids: list[str], asks: list[str]) -> int:
+def checksum_of(bids: list[str], asks: list[str]) -> int:
     """Of "price:size" texts: bid and ask by turns, then the longer side alone."""
     both = min(len(bids), len(asks))
     parts = [""] * (2 * both)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from urllib.parse import SplitResult, urlsplit
 
-from ..base.clock import check_seconds, check_whole
+from ..base.checks import check_seconds, check_whole
 
 PROTOCOLS = ("v3", "v5")
 MARKETS = ("spot", "futures", "swap", "option", "index")

@@ -18,8 +18,9 @@ from collections.abc import Callable
 from typing import Any, Protocol, runtime_checkable
 from urllib.parse import urlsplit
 
-from ..base.clock import Clock, HostGap, SystemClock
+from ..base.clock import Clock, SystemClock
 from ..base.errors import ConnectionLost, HandshakeFailed, Stalled
+from ..base.rates import HostGap
 from .dial import Resolve, connect, find_addresses, sentence, system_resolve
 from .proxy import Proxy, open_tunnel, proxy_finder
 from .tcp import TcpStream

@@ -7,15 +7,17 @@ Ciphertext goes through memory, so that every frame of a TLS record is there at 
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import os
 import selectors
 import socket
 import ssl
+from collections.abc import Callable
 from typing import Any
 
 from ..base.clock import Clock
 from ..base.errors import ConnectionLost, HandshakeFailed
 from .dial import Pause, sentence
-from .receive import receive
 
 _READ = selectors.EVENT_READ
 _WRITE = selectors.EVENT_WRITE
@@ -250,3 +252,31 @@ def _reason(error: Exception) -> str:
     """OpenSSL's own word for it, ``WRONG_VERSION_NUMBER``, in small letters."""
     word = error.reason if isinstance(error, ssl.SSLError) else None
     return word.replace("_", " ").lower() if word else str(error)
+
+
+Receive = Callable[[socket.socket, memoryview], int]
+
+
+def find_receive() -> Receive:
+    """The one that this system has."""
+    try:
+        # Of this process itself; its functions are called with the lock held.
+        system: Any = ctypes.PyDLL(None, use_errno=True).recv
+    except (AttributeError, OSError, TypeError):
+        return socket.socket.recv_into
+    system.argtypes = ctypes.c_int, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int
+    system.restype = ctypes.c_ssize_t
+    array = ctypes.c_char
+
+    def receive(sock: socket.socket, buffer: memoryview) -> int:
+        place = ctypes.addressof(array.from_buffer(buffer))
+        size: int = system(sock.fileno(), place, len(buffer), 0)
+        if size < 0:
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number))
+        return size
+
+    return receive
+
+
+receive = find_receive()

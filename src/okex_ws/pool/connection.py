@@ -11,18 +11,20 @@ import math
 import random
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from ..base.clock import Budget, Clock, HostGap, Ping, Reconnect, Timeouts, backoff
+from ..base.clock import Clock
 from ..base.counts import Counts, cause_of
 from ..base.errors import ConnectionLost, HandshakeFailed, LoginRejected, OkexWSError
-from ..base.library import mark_library_thread
+from ..base.rates import Budget, HostGap
+from ..base.retry import Ping, Reconnect, Timeouts, backoff
+from ..base.threads import mark_library_thread
 from ..base.throttled_log import LogThrottle, OutageLog
 from ..channels.base import Channel
 from ..model.credentials import Credentials
-from ..model.items import ConnectionReport
+from ..model.reports import ConnectionReport
 from ..model.venues import Venue
 from ..net.http_head import MAX_RETRY_AFTER
 from ..net.stream import Network, Staged, public_endpoint
@@ -30,14 +32,11 @@ from ..net.transport import Transport
 from ..protocol.interface import WireProtocol
 from ..protocol.messages import SocketPath
 from ..recording.recorder import Recorder
-from ..recording.tap import RecordingTap, describe
-from ..recording.taped import open_transport
+from ..recording.tap import RecordingTap, describe, open_transport
 from ..session.login import Login
 from ..session.session import Session
-from ..trust.verdict import Link
-from .conversation import ConnectionContext, Conversation
-from .endpoints import Endpoints
-from .handler import Handler
+from ..trust.lease import Link
+from .conversation import ConnectionContext, Conversation, Handler
 
 log = logging.getLogger("okex_ws")
 
@@ -136,7 +135,7 @@ class Connection:
             return None
         facts = describe(self._venue, self._path.name)
         tell = self._tell_trouble
-        return recorder.tape(self._clock, facts, self._credentials, tell)
+        return recorder.tap(self._clock, facts, self._credentials, tell)
 
     # --- From any thread ------------------------------------------------------------
 
@@ -362,3 +361,25 @@ class Connection:
         wish = error.retry_after if isinstance(error, HandshakeFailed) else None
         wait = max(next(self._waits), min(wish or 0.0, MAX_RETRY_AFTER))
         self._not_before = now + wait
+
+
+class Endpoints:
+    """The endpoints of one connection's venue, in the order in which they are tried.
+
+    One that was healthy is tried again first when it is lost. One that failed is put
+    behind the others, and has its next turn when they have failed too: nothing else
+    leaves an endpoint, the venue's first one included.
+    """
+
+    def __init__(self, endpoints: Iterable[str]) -> None:
+        self._order = deque(endpoints)
+
+    @property
+    def present(self) -> str:
+        """The one that is in use, or tried next; any thread may ask."""
+        return self._order[0]
+
+    def lost(self, healthy: bool) -> None:
+        """The present one was lost: *healthy* until then, or it never became so."""
+        if not healthy:
+            self._order.rotate(-1)

@@ -13,15 +13,17 @@ from typing import Protocol
 
 from ..base.clock import Clock
 from ..base.errors import BookError, LoginRejected, OkexWSError, WireError
-from ..channels.base import Channel, DepthChannel
+from ..base.state import State
+from ..channels.base import Channel
 from ..channels.book import BookChannel
+from ..channels.depth import DepthChannel
 from ..delivery.view import View
 from ..history.worker import HistoryWorker, ask_book
-from ..model.items import PastBook, State
+from ..model.items import PastBook
 from ..protocol.messages import SocketPath
 from ..session.session import Session
 from ..session.subscription_state import Phase, SubscriptionState
-from ..trust.verdict import Link
+from ..trust.lease import Link
 from .connection import Connection
 from .handover import Handover
 
@@ -74,7 +76,7 @@ class ConnectionChannels:
         self.depths = 0
         self.error: OkexWSError | None = None
         # Who takes over, or from whom; and who did.
-        self.handover: Handover | None = None
+        self.handover: Handover[ConnectionChannels] | None = None
         self.successor: ConnectionChannels | None = None
         self._pool = pool
         self._clock = clock
@@ -196,7 +198,7 @@ class ConnectionChannels:
             return []  # they are the other one's by now
         return [c for c in self._pool.wanted(self) if c.followers]
 
-    def _wanted_of_old(self, handover: Handover) -> list[Channel]:
+    def _wanted_of_old(self, handover: Handover[ConnectionChannels]) -> list[Channel]:
         return [c for c in self._pool.wanted(handover.old) if c.followers]
 
     def acknowledged(self, channel: str, link: Link, now: float) -> None:
@@ -266,7 +268,7 @@ class ConnectionChannels:
         if self.handover is not None:
             self._further(self.handover, now)
 
-    def _further(self, handover: Handover, now: float) -> None:
+    def _further(self, handover: Handover[ConnectionChannels], now: float) -> None:
         """A pong came: see how far another connection is with taking over."""
         talk = self.connection.conversation
         if talk is None:
@@ -286,7 +288,9 @@ class ConnectionChannels:
             del self.channels[name]
         handover.look(wanted, talk.link, now)
 
-    def take_over(self, standbys: Mapping[str, Channel], handover: Handover) -> None:
+    def take_over(
+        self, standbys: Mapping[str, Channel], handover: Handover[ConnectionChannels]
+    ) -> None:
         """Have the channels go on that came from another route, as their *standbys*."""
         now, talk = self._clock.monotonic(), self.connection.conversation
         self._hold(handover.views)
@@ -361,7 +365,7 @@ class ConnectionChannels:
         for channel in self._wanted():
             channel.lost(str(error), now)
 
-    def _is_covered(self, handover: Handover) -> bool:
+    def _is_covered(self, handover: Handover[ConnectionChannels]) -> bool:
         """Whether another connection takes over at this very moment."""
         if handover.new is self:
             handover.standby_lost()

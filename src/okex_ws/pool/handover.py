@@ -12,16 +12,14 @@ import logging
 import math
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol
+from typing import Generic, Protocol, TypeVar
 
+from ..base.state import State
 from ..channels.base import Channel
-from ..model.items import State
+from ..delivery.view import View
 from ..protocol.messages import ChannelName
-from ..trust.verdict import Link
-
-if TYPE_CHECKING:
-    from ..delivery.view import View
-    from .connection_channels import ConnectionChannels
+from ..trust.lease import Link
+from .connection import Connection
 
 log = logging.getLogger("okex_ws")
 
@@ -37,15 +35,29 @@ class ChannelMaker(Protocol):
         ...
 
 
-class Handover:
+class Party(Protocol):
+    """The channels of a connection, as a handover from or to it needs them."""
+
+    connection: Connection
+    channels: dict[str, Channel]
+
+    def release_views(self) -> tuple[View, ...]:
+        """Let go of the views that follow these channels, and return them."""
+        ...
+
+
+P = TypeVar("P", bound=Party)
+
+
+class Handover(Generic[P]):
     """*new* takes over from *old*, and *install* puts it into its place."""
 
     def __init__(
         self,
-        old: ConnectionChannels,
-        new: ConnectionChannels,
+        old: P,
+        new: P,
         maker: ChannelMaker,
-        install: Callable[[Handover], None],
+        install: Callable[[Handover[P]], None],
     ) -> None:
         self.old = old
         self.new = new
@@ -77,7 +89,7 @@ class Handover:
                 standbys[channel.name] = self._maker.make_channel(channel.described)
         return [standbys[channel.name] for channel in wanted]
 
-    def due(self, group: ConnectionChannels) -> float:
+    def due(self, group: P) -> float:
         """When *route* is to be looked at again."""
         waits = group is self.new and self._ready_at is None
         return self._look_at if waits else math.inf

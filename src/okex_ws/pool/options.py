@@ -5,24 +5,24 @@ from __future__ import annotations
 import random
 import ssl
 from collections.abc import Callable
+from dataclasses import KW_ONLY, dataclass
 from typing import Literal, TypedDict
 
-from ..base.clock import Clock, Ping, Reconnect, SystemClock, Timeouts
+from ..base.clock import Clock, SystemClock
+from ..base.retry import Ping, Reconnect, Timeouts
 from ..delivery.callbacks import CallbackRunner, OnState, check_callables
 from ..delivery.dispatcher import Dispatcher
 from ..history.source import History
 from ..history.worker import HistoryWorker
-from ..isolation.pool import IsolatedPool
-from ..isolation.view import check_isolated
 from ..model.credentials import Credentials
-from ..model.venues import Venue, find_venue, retired
+from ..model.venues import Venue, retired
 from ..net.proxy import proxy_finder
 from ..net.stream import Network, TcpNetwork, check_ssl_context
 from ..protocol.interface import WireProtocol
 from ..protocol.v3 import PROTOCOL as V3
 from ..protocol.v5 import PROTOCOL as V5
 from ..recording.recorder import Recorder
-from ..trust.verdict import Link
+from ..trust.lease import Link
 from .connection import Settings
 from .pool import Pool
 
@@ -48,80 +48,87 @@ class ConnectionOptions(TypedDict, total=False):
     recorder: Recorder | None
 
 
-AnyPool = Pool | IsolatedPool
+@dataclass(frozen=True, repr=False)
+class PoolOptions:
+    """How the connections of a feed to *venue* are made: the keywords of `Feed`.
 
+    *link* makes the signs of life of each connection.
 
-def find_pool(feed: object) -> AnyPool:
-    """The plan behind a ``Feed``."""
-    pool = getattr(feed, "_pool", None)
-    if not isinstance(pool, (Pool, IsolatedPool)):
-        raise TypeError(f"feed is a Feed, got {feed!r}")
-    return pool
-
-
-def make_pool(
-    venue: str | Venue,
-    on_state: OnState | None = None,
-    *,
-    credentials: Credentials | None = None,
-    callbacks: Literal["inline", "thread"] = "inline",
-    proxy: str | None = None,
-    ssl_context: ssl.SSLContext | None = None,
-    reconnect: Reconnect | None = None,
-    ping_interval: float = 30.0,
-    probe_interval: float | None = 5.0,
-    clock: Clock | None = None,
-    network: Callable[[], Network] | None = None,
-    rng: random.Random | None = None,
-    timeouts: Timeouts | None = None,
-    history_source: Callable[[], History] | None = None,
-    isolate: bool = False,
-    recorder: Recorder | None = None,
-    link: Callable[[float], Link] = Link,
-) -> AnyPool:
-    """The plan of a feed to *venue*; keywords and errors as of `Feed`.
-
-    *link* makes the signs of life of each of its connections.
+    Raises:
+        ValueError, TypeError: for a keyword that cannot be right.
     """
-    where = find_venue(venue)
-    _check_told(on_state, callbacks)
-    check_ssl_context(ssl_context)
-    proxy_finder(proxy)
-    _check_type("reconnect", reconnect, Reconnect)
-    _check_type("timeouts", timeouts, Timeouts)
-    _check_type("isolate", isolate, bool)
-    _check_type("recorder", recorder, Recorder)
-    check_callables(history_source=history_source)
-    _check_credentials(credentials, where)
-    ping, wire = Ping(ping_interval, probe_interval), WIRE_PROTOCOLS[where.protocol]
-    if isolate:
-        here: dict[str, object] = {"clock": clock, "network": network, "rng": rng}
-        here |= {"recorder": recorder, "history_source": history_source}
-        check_isolated(on_state, callbacks, ssl_context, here)
-        pings = {"ping_interval": ping_interval, "probe_interval": probe_interval}
-        others = {"proxy": proxy, "reconnect": reconnect, "timeouts": timeouts}
-        options = {"credentials": credentials, **pings, **others}
-        return IsolatedPool(where, wire, options)
-    ticking = clock or SystemClock()
-    settings = Settings(
-        ticking,
-        network or (lambda: TcpNetwork(ticking, ssl_context=ssl_context, proxy=proxy)),
-        rng or random.Random(),
-        ping,
-        timeouts or Timeouts(),
-        reconnect or Reconnect(),
-        link,
-        recorder,
-    )
-    inline = callbacks == "inline"
-    runner = (
-        CallbackRunner() if inline else Dispatcher(f"okex_ws:{where.name}:callbacks")
-    )
-    source = _HistorySource(where, proxy, ssl_context, history_source)
-    name = f"okex_ws:{where.name}:history"
-    worker = HistoryWorker(name, ticking, source, source.check)
-    worker.in_use = history_source is not None
-    return Pool(where, wire, settings, credentials, on_state, runner, worker)
+
+    venue: Venue
+    on_state: OnState | None = None
+    _: KW_ONLY
+    credentials: Credentials | None = None
+    callbacks: Literal["inline", "thread"] = "inline"
+    proxy: str | None = None
+    ssl_context: ssl.SSLContext | None = None
+    reconnect: Reconnect | None = None
+    ping_interval: float = 30.0
+    probe_interval: float | None = 5.0
+    clock: Clock | None = None
+    network: Callable[[], Network] | None = None
+    rng: random.Random | None = None
+    timeouts: Timeouts | None = None
+    history_source: Callable[[], History] | None = None
+    recorder: Recorder | None = None
+    link: Callable[[float], Link] = Link
+
+    def __post_init__(self) -> None:
+        _check_told(self.on_state, self.callbacks)
+        check_ssl_context(self.ssl_context)
+        proxy_finder(self.proxy)
+        check_type("reconnect", self.reconnect, Reconnect)
+        check_type("timeouts", self.timeouts, Timeouts)
+        check_type("recorder", self.recorder, Recorder)
+        check_callables(history_source=self.history_source)
+        _check_credentials(self.credentials, self.venue)
+        self._ping()
+
+    def _ping(self) -> Ping:
+        return Ping(self.ping_interval, self.probe_interval)
+
+    @property
+    def wire_protocol(self) -> WireProtocol:
+        """The protocol that the venue speaks."""
+        return WIRE_PROTOCOLS[self.venue.protocol]
+
+    def make_pool(self) -> Pool:
+        """A pool whose connections live on threads of this process."""
+        clock = self.clock or SystemClock()
+        inline, name = self.callbacks == "inline", f"okex_ws:{self.venue.name}"
+        runner = CallbackRunner() if inline else Dispatcher(f"{name}:callbacks")
+        source = _HistorySource(
+            self.venue, self.proxy, self.ssl_context, self.history_source
+        )
+        worker = HistoryWorker(f"{name}:history", clock, source, source.check)
+        worker.in_use = self.history_source is not None
+        return Pool(
+            self.venue,
+            self.wire_protocol,
+            self._settings(clock),
+            self.credentials,
+            self.on_state,
+            runner,
+            worker,
+        )
+
+    def _settings(self, clock: Clock) -> Settings:
+        def network() -> Network:
+            return TcpNetwork(clock, ssl_context=self.ssl_context, proxy=self.proxy)
+
+        return Settings(
+            clock,
+            self.network or network,
+            self.rng or random.Random(),
+            self._ping(),
+            self.timeouts or Timeouts(),
+            self.reconnect or Reconnect(),
+            self.link,
+            self.recorder,
+        )
 
 
 class _HistorySource:
@@ -153,7 +160,7 @@ class _HistorySource:
         if self._given is not None:
             return self._given()
         # Here alone: it needs the extra.
-        from ..rest.client import Rest
+        from ..rest import Rest
 
         # Others wait for their turn meanwhile, and whoever got no answer asks again.
         return Rest(
@@ -174,7 +181,7 @@ def _check_told(on_state: object, callbacks: object) -> None:
 
 
 def _check_credentials(credentials: Credentials | None, where: Venue) -> None:
-    _check_type("credentials", credentials, Credentials)
+    check_type("credentials", credentials, Credentials)
     if credentials is not None and retired(where) is not None:
         raise ValueError(
             f"credentials are not sent to venue {where.name!r}, which was retired"
@@ -182,7 +189,8 @@ def _check_credentials(credentials: Credentials | None, where: Venue) -> None:
         )
 
 
-def _check_type(name: str, value: object, kind: type) -> None:
+def check_type(name: str, value: object, kind: type) -> None:
+    """``TypeError`` unless *value* is ``None`` or a *kind*."""
     if value is not None and not isinstance(value, kind):
         # Not its repr: it may be a secret in the wrong place.
         raise TypeError(f"{name} is a {kind.__name__}, not a {type(value).__name__}")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from ..channels.base import Channel, DepthChannel
+from ..channels.base import Channel
+from ..channels.depth import DepthChannel
 from ..channels.series import KINDS
 from ..model.venues import Venue
 from ..protocol.interface import WireProtocol

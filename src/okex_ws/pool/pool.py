@@ -17,14 +17,13 @@ from ..base.errors import OkexWSError
 from ..base.threads import register_for_fork
 from ..channels.base import Channel
 from ..delivery.callbacks import CallbackRunner, Callbacks, OnState
-from ..delivery.inboxes import UpdateQueues
-from ..delivery.updates import UpdateQueue
+from ..delivery.updates import UpdateQueue, UpdateQueues
 from ..delivery.view import View
 from ..history.source import check_history
 from ..history.view import HistoryOptions
 from ..history.worker import HistoryWorker
 from ..model.credentials import Credentials
-from ..model.items import ConnectionReport, Stats
+from ..model.reports import ConnectionReport, Stats
 from ..model.venues import Venue
 from ..protocol.interface import WireProtocol
 from ..protocol.messages import ChannelName, SocketPath
@@ -330,7 +329,7 @@ class Pool:
             handover.new.connection.close()
 
     @staticmethod
-    def _end_handover(group: ConnectionChannels) -> Handover | None:
+    def _end_handover(group: ConnectionChannels) -> Handover[ConnectionChannels] | None:
         handover = group.handover
         if handover is not None:
             handover.old.handover = handover.new.handover = None
@@ -381,7 +380,7 @@ class Pool:
             new.connection.discard()
             raise
 
-    def _install(self, handover: Handover) -> None:
+    def _install(self, handover: Handover[ConnectionChannels]) -> None:
         """The new route has the place of the old one, its channels and its views."""
         old, new = handover.old, handover.new
         with self._lock:

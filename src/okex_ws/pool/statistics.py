@@ -11,7 +11,7 @@ from ..base.clock import utc
 from ..base.counts import Counts
 from ..channels.base import Channel
 from ..delivery.view import View
-from ..model.items import Stats
+from ..model.reports import Stats
 from .connection import Connection
 
 _SKIPPED = "skipped "

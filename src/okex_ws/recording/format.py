@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..model.venues import PROTOCOLS
-from . import recorded_frames as captures
+from . import recorded_frames
 
 FORMAT = "okex_ws recording"
 VERSION = 1
@@ -218,8 +218,8 @@ def read(path: str | os.PathLike[str]) -> Iterator[Entry]:
     cut off, foreign or broken, after everything before it was given.
     """
     name = os.fspath(path)
-    stem = name.removesuffix(f".{captures.TEXTS}")
-    if captures.is_capture(stem):
+    stem = name.removesuffix(f".{recorded_frames.TEXTS}")
+    if recorded_frames.is_capture(stem):
         name = stem
         yield from _read_capture(name)
         return
@@ -243,9 +243,9 @@ def read(path: str | os.PathLike[str]) -> Iterator[Entry]:
 
 def _read_capture(name: str) -> Iterator[Entry]:
     try:
-        for at, payload, binary in captures.read(name):
+        for at, payload, binary in recorded_frames.read(name):
             yield Entry(at, at, 1, "in", payload, binary)
-    except captures.CaptureDamaged as damage:
+    except recorded_frames.CaptureDamaged as damage:
         raise RecordingDamaged(damage.path, damage.line, damage.why) from damage
 
 

@@ -19,15 +19,16 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from ..base.clock import Clock, check_number, check_whole
+from ..base.checks import check_number, check_whole
+from ..base.clock import Clock
 from ..base.errors import OkexWSError, RecordingFailed
-from ..base.library import mark_library_thread
-from ..base.threads import Closing, register_for_fork
+from ..base.threads import Closing, mark_library_thread, register_for_fork
 from ..base.throttled_log import LogThrottle
 from ..model.credentials import Credentials
+from ..net.transport import Frame
 from .format import Entry, write_line
 from .rotating_files import RotatingFiles
-from .tap import Frame, RecordingTap
+from .tap import RecordingTap
 
 log = logging.getLogger("okex_ws")
 
@@ -137,7 +138,7 @@ class Recorder(Closing):
 
     # --- What connections tell, on their threads ------------------------------------
 
-    def tape(
+    def tap(
         self,
         clock: Clock,
         facts: Mapping[str, Any],

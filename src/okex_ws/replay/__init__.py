@@ -1,4 +1,4 @@
-"""A recording as a venue: what was heard once is heard again, by the same classes."""
+"""A recording as a venue: the same classes receive again what was recorded."""
 
 from __future__ import annotations
 

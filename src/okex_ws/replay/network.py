@@ -7,14 +7,14 @@ import threading
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from ..base.clock import Clock, HostGap
+from ..base.clock import Clock
 from ..base.errors import ConnectionLost, Stalled
+from ..base.rates import HostGap
 from ..net.stream import public_endpoint
-from .clocks import ScaledClock
 from .matching import ConnectionMatcher
 from .peer import Peer
 from .script import RecordedConnection
-from .virtual_time import ScheduledThread, VirtualScheduler
+from .virtual_time import ScaledClock, ScheduledThread, VirtualScheduler
 
 # What a busy machine may be late, in seconds of its own.
 LATE = 0.1

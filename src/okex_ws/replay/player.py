@@ -10,18 +10,20 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from ..base.clock import HostGap, Reconnect, Timeouts, check_number, utc
+from ..base.checks import check_number
+from ..base.clock import utc
+from ..base.rates import HostGap
+from ..base.retry import Reconnect, Timeouts
 from ..base.threads import Closing
 from ..client.feed import Feed
 from ..model.credentials import Credentials
 from ..model.venues import Venue, retired
 from ..protocol.catalogue import KNOWN
 from ..recording.format import read
-from .clocks import RecordedClock, ScaledClock, VirtualClock
 from .matching import ConnectionMatcher
 from .network import ReplayNetwork, ReplayTime, ScaledTime, VirtualTime
 from .script import Moment, Script
-from .virtual_time import VirtualScheduler
+from .virtual_time import RecordedClock, ScaledClock, VirtualClock, VirtualScheduler
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from ..model.venues import market_of
+from ..pool.options import WIRE_PROTOCOLS
+from ..protocol.catalogue import INDEX_ALIASES, KNOWN, ChannelSpec, argument_of, key_of
 from ..protocol.messages import Refused
-from .channels import ReplayDialect
+from ..protocol.v3 import deflate
 
 
 class _RecordedRequest(NamedTuple):
@@ -72,3 +77,111 @@ class Outstanding:
         """Whether an error is the answer to a login."""
         asked, self._logging_in = self._logging_in, False
         return asked
+
+
+_V3 = {known.v3: known for known in KNOWN.values() if known.v3 is not None}
+
+
+_V5 = {known.v5: known for known in KNOWN.values() if known.v5 is not None}
+
+
+_OF_INDEX = {name: KNOWN[topic] for name, topic in INDEX_ALIASES.items()}
+
+
+_ID = re.compile(rb'("id"\s*:\s*)"[^"]*"')
+
+
+class ChannelInfo(NamedTuple):
+    """What a channel is about: *topic* is the library's name, *kind* as of `wire.Name`.
+
+    *market* and *instrument_id* are ``''`` for what is not about one.
+    """
+
+    market: str
+    instrument_id: str
+    topic: str
+    kind: str
+
+
+class ReplayDialect:
+    """How the exchange says what a recording has no text for."""
+
+    def __init__(self, protocol: str) -> None:
+        self.is_v5 = protocol == "v5"
+        self.wire = WIRE_PROTOCOLS[protocol]
+
+    def channel_info(self, key: str) -> ChannelInfo:
+        """What the channel with this *key* is about."""
+        if self.is_v5:
+            argument = argument_of(key)
+            name, about = argument["channel"], argument.get("instId", "")
+            market = "index" if name in _OF_INDEX else market_of(about) or ""
+            return self._channel_info(
+                _V5.get(name) or _OF_INDEX.get(name), market, about, name
+            )
+        table, _, about = key.partition(":")
+        market, _, name = table.partition("/")
+        return self._channel_info(_V3.get(name), market, about, name)
+
+    @staticmethod
+    def _channel_info(
+        known: ChannelSpec | None, market: str, about: str, name: str
+    ) -> ChannelInfo:
+        topic, kind = (name, "data") if known is None else (known.topic, known.kind)
+        return ChannelInfo(market, about, topic, kind)
+
+    def keys(self, arguments: Sequence[Any]) -> list[str]:
+        """The keys of the arguments of a request."""
+        return [key_of(each) if self.is_v5 else each for each in arguments]
+
+    def payload(self, text: str) -> tuple[bytes, bool]:
+        """A message as a frame's payload, and whether the frame is binary."""
+        if self.is_v5:
+            return text.encode(), False
+        return deflate(text.encode()), True
+
+    def answer(self, op: str, key: str, number: str | None) -> tuple[bytes, bool]:
+        """The acknowledgement of a request *op* of channel *key*."""
+        said: dict[str, Any]
+        if self.is_v5:
+            said = {"event": op, "arg": argument_of(key), "connId": "replay"}
+        else:
+            said = {"event": op, "channel": key}
+        return self._event(said, number)
+
+    def refusal(self, key: str, number: str | None) -> tuple[bytes, bool]:
+        """The answer to a subscribe of a channel that does not exist."""
+        said: dict[str, Any]
+        if self.is_v5:
+            named = ",".join(f"{n}:{value}" for n, value in argument_of(key).items())
+            said = {
+                "event": "error",
+                "code": "60018",
+                "msg": f"{named} doesn't exist in the recording.",
+                "connId": "replay",
+            }
+        else:
+            text = f"Channel {key} doesn't exist in the recording"
+            said = {"event": "error", "message": text, "errorCode": 30040}
+        return self._event(said, number)
+
+    def logged_in(self, number: str | None) -> tuple[bytes, bool]:
+        """The answer to a login."""
+        said: dict[str, Any]
+        if self.is_v5:
+            said = {"event": "login", "code": "0", "msg": "", "connId": "replay"}
+        else:
+            said = {"event": "login", "success": True}
+        return self._event(said, number)
+
+    def _event(self, said: dict[str, Any], number: str | None) -> tuple[bytes, bool]:
+        if self.is_v5 and number is not None:
+            said = {"id": number, **said}
+        return self.payload(json.dumps(said, separators=(",", ":")))
+
+    def renumbered(self, payload: bytes, number: str | None) -> bytes:
+        """A recorded answer, as one to the request of this *number*."""
+        if not self.is_v5 or number is None:
+            return payload
+        own = b'\\g<1>"' + number.encode() + b'"'
+        return _ID.sub(own, payload, count=1)

@@ -24,9 +24,8 @@ from ..protocol.messages import (
     Unsubscribed,
 )
 from ..recording.format import Entry, RecordingDamaged
-from .channels import ChannelInfo, ReplayDialect
 from .framing import CLOSE, PING, PONG
-from .requests import Outstanding
+from .requests import ChannelInfo, Outstanding, ReplayDialect
 
 _SNAPSHOTS = ("snapshot", "partial")
 # Of a capture, whose address nobody wrote down.

@@ -23,7 +23,8 @@ except ImportError as _missing:
         name=_missing.name,
     ) from _missing
 
-from ..base.clock import Clock, SystemClock, check_seconds, check_whole, utc
+from ..base.checks import check_seconds, check_whole
+from ..base.clock import Clock, SystemClock, utc
 from ..base.errors import WireError
 from ..base.threads import Closing, register_for_fork
 from ..channels.convert import make_candle, make_trade

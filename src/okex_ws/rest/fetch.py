@@ -13,7 +13,7 @@ from typing import NamedTuple, TypeVar
 
 import httpx
 
-from ..base.clock import Clock, backoff
+from ..base.clock import Clock
 from ..base.errors import (
     ConnectionLost,
     HandshakeFailed,
@@ -23,6 +23,7 @@ from ..base.errors import (
     WireError,
     printable,
 )
+from ..base.retry import backoff
 from ..net.http_head import retry_after
 from .dialect import HttpResponse, RestProtocol, RestRequest
 from .limiter import Limiter

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 
-from ..base.clock import Budget
+from ..base.rates import Budget
 from ..base.threads import register_for_fork
 from .dialect import Rule
 

@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from ..base.clock import doubled
+from ..base.retry import doubled
 
 if TYPE_CHECKING:
     from ..model.credentials import Credentials

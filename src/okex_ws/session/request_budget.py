@@ -7,8 +7,8 @@ breaks late waits for half a minute or a minute, and not for the hour to be over
 
 from __future__ import annotations
 
-from ..base.clock import Bucket, Budget
 from ..base.errors import BudgetSpent
+from ..base.rates import Bucket, Budget
 
 
 class RequestBudget:

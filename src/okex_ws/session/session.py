@@ -13,7 +13,6 @@ from collections import deque
 from collections.abc import Iterable
 from typing import Generic, NamedTuple
 
-from ..base.clock import Budget, Ping, Timeouts
 from ..base.errors import (
     LoginRejected,
     Stalled,
@@ -21,6 +20,8 @@ from ..base.errors import (
     listed,
     printable,
 )
+from ..base.rates import Budget
+from ..base.retry import Ping, Timeouts
 from ..protocol.interface import WireProtocol
 from ..protocol.messages import (
     LoggedIn,

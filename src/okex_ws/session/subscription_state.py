@@ -9,7 +9,7 @@ import math
 from enum import Enum
 from typing import Generic, TypeVar
 
-from ..base.clock import Timeouts, doubled
+from ..base.retry import Timeouts, doubled
 
 # A channel that broke is asked for again at once if it was whole for so long.
 STEADY = 60.0

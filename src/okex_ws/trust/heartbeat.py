@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections import deque
 from typing import NamedTuple
 
-from ..base.clock import Ping
 from ..base.errors import Stalled
-from .verdict import Lease
+from ..base.retry import Ping
+from .lease import Lease
 
 # A pong may wait behind a backlog that a slow callback built; behind six times its
 # time-out of data that never ends it is not waiting, it is missing.

@@ -10,7 +10,7 @@ import pytest
 
 from okex_ws.cli import main
 from okex_ws.cli.exits import FAILED, GOOD, USAGE
-from tests.support import cli_recordings as tape
+from tests.support import cli_recordings
 
 
 @pytest.fixture(autouse=True)
@@ -26,7 +26,7 @@ def path(tmp_path: Path) -> Path:
 def test_the_picture_is_named_as_the_recording(
     path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["plot", str(tape.broken(path))]) == GOOD
+    assert main(["plot", str(cli_recordings.broken(path))]) == GOOD
 
     assert capsys.readouterr() == ("day.png\n", "")
     assert Path("day.png").read_bytes().startswith(b"\x89PNG")
@@ -35,7 +35,7 @@ def test_the_picture_is_named_as_the_recording(
 def test_it_is_of_what_is_asked_for(
     path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    command = ["plot", str(tape.broken(path)), "BTC-USDT", "--start", "12"]
+    command = ["plot", str(cli_recordings.broken(path)), "BTC-USDT", "--start", "12"]
     assert main([*command, "-o", "x.svg"]) == GOOD
 
     assert "22:13:32 to 2023-11-14" in Path("x.svg").read_text()
@@ -46,7 +46,7 @@ def test_it_is_of_what_is_asked_for(
 def test_a_damaged_one_is_drawn_up_to_the_damage(
     path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["plot", str(tape.cut(path))]) == FAILED
+    assert main(["plot", str(cli_recordings.cut(path))]) == FAILED
 
     assert "is damaged in line" in capsys.readouterr().err
     assert Path("day.png").exists()
@@ -55,7 +55,7 @@ def test_a_damaged_one_is_drawn_up_to_the_damage(
 def test_without_a_price_there_is_no_picture(
     path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    tape.write(path, *tape.session(end=3.0))
+    cli_recordings.write(path, *cli_recordings.session(end=3.0))
     assert main(["plot", str(path)]) == FAILED
 
     assert "no price of BTC-USDT" in capsys.readouterr().err
@@ -65,14 +65,14 @@ def test_without_a_price_there_is_no_picture(
 def test_a_form_that_is_none_is_refused(
     path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["plot", str(tape.whole(path)), "-o", "x.foo"]) == USAGE
+    assert main(["plot", str(cli_recordings.whole(path)), "-o", "x.foo"]) == USAGE
     assert "no picture is a 'foo': take .png" in capsys.readouterr().err
 
 
 def test_without_a_form_it_names_the_file_that_it_made(
     path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["plot", str(tape.whole(path)), "-o", "x"]) == GOOD
+    assert main(["plot", str(cli_recordings.whole(path)), "-o", "x"]) == GOOD
     assert capsys.readouterr().out == "x.png\n"
     assert Path("x.png").exists()
 
@@ -85,7 +85,7 @@ def test_a_full_disk_leaves_no_part_of_a_picture(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr("okex_ws.cli.recordings.picture.draw", draw)
-    assert main(["plot", str(tape.whole(path))]) == FAILED
+    assert main(["plot", str(cli_recordings.whole(path))]) == FAILED
     assert capsys.readouterr().err == "okex-ws: day.png: No space left on device\n"
     assert not Path("day.png").exists()
 
@@ -96,7 +96,7 @@ def test_without_matplotlib_it_names_the_extra(
     monkeypatch.delitem(sys.modules, "okex_ws.cli.recordings.picture", raising=False)
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
 
-    assert main(["plot", str(tape.whole(path))]) == FAILED
+    assert main(["plot", str(cli_recordings.whole(path))]) == FAILED
     assert "pip install 'okex-ws[plot]'" in capsys.readouterr().err
 
 
@@ -105,6 +105,6 @@ def test_on_a_terminal_it_says_how_far_it_is(
 ) -> None:
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     monkeypatch.setattr("okex_ws.cli.commands.plot._EVERY", 5)
-    assert main(["plot", str(tape.whole(path))]) == GOOD
+    assert main(["plot", str(cli_recordings.whole(path))]) == GOOD
 
     assert " %" in capsys.readouterr().err

@@ -14,7 +14,7 @@ import pytest
 from okex_ws.cli import main
 from okex_ws.cli.commands import replay
 from okex_ws.cli.exits import FAILED, GOOD, USAGE
-from tests.support import cli_recordings as tape
+from tests.support import cli_recordings
 from tests.support.recordings import depth
 
 
@@ -34,7 +34,7 @@ def told(
 def test_without_an_instrument_it_says_what_is_in_it(
     path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    code, said = told(capsys, tape.whole(path))
+    code, said = told(capsys, cli_recordings.whole(path))
 
     assert code == GOOD
     assert (
@@ -54,7 +54,7 @@ def test_without_an_instrument_it_says_what_is_in_it(
 def test_twice_is_the_same_bytes(
     form: list[str], path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    tape.broken(path)
+    cli_recordings.broken(path)
     first = told(capsys, path, "BTC-USDT", *form)
     second = told(capsys, path, "--all", *form)
 
@@ -66,9 +66,12 @@ def test_twice_is_the_same_bytes(
 def test_another_digit_is_other_bytes(
     path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    first = told(capsys, tape.whole(path), "--all")
-    pushes = [tape.heard(1.0, tape.depth(1.0, "100.3")), *tape.PUSHES[1:]]
-    tape.write(path, *tape.session(*pushes, end=20.0))
+    first = told(capsys, cli_recordings.whole(path), "--all")
+    pushes = [
+        cli_recordings.heard(1.0, cli_recordings.depth(1.0, "100.3")),
+        *cli_recordings.PUSHES[1:],
+    ]
+    cli_recordings.write(path, *cli_recordings.session(*pushes, end=20.0))
     second = told(capsys, path, "--all")
 
     assert first != second
@@ -80,7 +83,7 @@ def test_another_digit_is_other_bytes(
 def test_an_outage_is_told_in_plain_text(
     path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    _, said = told(capsys, tape.broken(path), "BTC-USDT")
+    _, said = told(capsys, cli_recordings.broken(path), "BTC-USDT")
 
     assert "LIVE -> RECONNECTING" in said
     assert "cut [red]\ufffd[2J" in said
@@ -90,7 +93,7 @@ def test_an_outage_is_told_in_plain_text(
 def test_it_begins_where_it_is_told(
     path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    _, whole = told(capsys, tape.whole(path), "--all")
+    _, whole = told(capsys, cli_recordings.whole(path), "--all")
     _, part = told(capsys, path, "--all", "--start", "10")
 
     assert 0 < part.count(" depth ") < whole.count(" depth ")
@@ -98,7 +101,7 @@ def test_it_begins_where_it_is_told(
 
 
 def test_it_has_a_pace(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    tape.whole(path)
+    cli_recordings.whole(path)
     assert main(["replay", str(path), "--all", "--speed", "200"]) == GOOD
 
     assert capsys.readouterr().out.count(" depth ") > 0
@@ -108,7 +111,7 @@ def test_it_has_a_pace(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_damaged_one_is_told_up_to_the_damage(
     instruments: list[str], path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    command = ["replay", str(tape.cut(path)), *instruments]
+    command = ["replay", str(cli_recordings.cut(path)), *instruments]
     assert main([*command, "--speed", "max"]) == FAILED
 
     out, err = capsys.readouterr()
@@ -120,7 +123,9 @@ def test_a_damaged_one_is_told_up_to_the_damage(
 def test_a_channel_that_was_not_recorded_fails(
     path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    code, said = told(capsys, tape.whole(path), "--all", "--channels", "trade")
+    code, said = told(
+        capsys, cli_recordings.whole(path), "--all", "--channels", "trade"
+    )
 
     assert code == FAILED
     assert "FAILED" in said
@@ -149,7 +154,7 @@ def test_what_is_no_recording_is_one_sentence(
 def test_what_was_not_recorded_is_refused(
     path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["replay", str(tape.whole(path)), "ETH-USDT"]) == USAGE
+    assert main(["replay", str(cli_recordings.whole(path)), "ETH-USDT"]) == USAGE
     assert "recorded are BTC-USDT" in capsys.readouterr().err
 
 
@@ -165,7 +170,11 @@ def test_without_a_recording_nothing_else_is_missed(
 def test_one_without_an_instrument_says_so(
     path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    tape.write(path, tape.opened(0.0), tape.at(1.0, "end", cause="", why="", code=None))
+    cli_recordings.write(
+        path,
+        cli_recordings.opened(0.0),
+        cli_recordings.at(1.0, "end", cause="", why="", code=None),
+    )
     assert main(["replay", str(path), "--all"]) == GOOD
 
     said = capsys.readouterr()
@@ -193,7 +202,7 @@ def test_at_whatever_speed_it_is_the_same_to_the_byte(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Time that is waited for, and none of it really."""
-    path, waits = tape.broken(tmp_path / "day.rec.gz"), list[float]()
+    path, waits = cli_recordings.broken(tmp_path / "day.rec.gz"), list[float]()
     outputs, now = {}, [0.0]
 
     def sleep(seconds: float) -> None:
@@ -247,7 +256,7 @@ def test_a_capture_can_be_told(
 def test_names_and_options_come_in_any_order(
     path: Path, capsys: pytest.CaptureFixture[str], order: list[str]
 ) -> None:
-    tape.whole(path)
+    cli_recordings.whole(path)
 
     assert main(["replay", *(word.format(path) for word in order)]) == GOOD
     assert "depth" in capsys.readouterr().out

@@ -13,7 +13,7 @@ import pytest
 from okex_ws import Depth, RecordingDamaged, State, StateChange
 from okex_ws.cli.exits import USAGE, Failure
 from okex_ws.cli.recordings.played import chosen, moment, open_recording, played
-from tests.support import cli_recordings as tape
+from tests.support import cli_recordings
 
 
 @pytest.fixture
@@ -22,17 +22,19 @@ def path(tmp_path: Path) -> Path:
 
 
 def test_every_item_comes_once_and_the_end_is_none(path: Path) -> None:
-    tape.whole(path)
+    cli_recordings.whole(path)
     with open_recording(str(path), None, None) as replay:
         items = list(played(replay, chosen(replay, ["BTC-USDT"]), None))
 
-    assert len([each for each in items if isinstance(each, Depth)]) == len(tape.PUSHES)
+    assert len([each for each in items if isinstance(each, Depth)]) == len(
+        cli_recordings.PUSHES
+    )
     changes = [each.new for each in items if isinstance(each, StateChange)]
     assert changes == [State.SYNCING, State.LIVE]
 
 
 def test_a_damage_is_told_after_all_that_is_good(path: Path) -> None:
-    tape.cut(path)
+    cli_recordings.cut(path)
     with open_recording(str(path), None, None) as replay:
         items = played(replay, chosen(replay, ["BTC-USDT"]), None)
         good = list(itertools.islice(items, 5))
@@ -45,7 +47,7 @@ def test_a_damage_is_told_after_all_that_is_good(path: Path) -> None:
 def test_what_is_long_past_is_no_warning(
     path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    tape.broken(path)
+    cli_recordings.broken(path)
     with open_recording(str(path), None, None) as replay:
         states = [
             item.new
@@ -59,7 +61,7 @@ def test_what_is_long_past_is_no_warning(
 
 
 def test_what_was_not_recorded_is_the_users_mistake(path: Path) -> None:
-    tape.whole(path)
+    cli_recordings.whole(path)
     replay = open_recording(str(path), None, None)
     with replay, pytest.raises(Failure, match="did you mean 'BTC-USDT'") as failed:
         chosen(replay, ["BTC-USDC"])
@@ -68,7 +70,7 @@ def test_what_was_not_recorded_is_the_users_mistake(path: Path) -> None:
 
 
 def test_a_start_outside_is_the_users_mistake(path: Path) -> None:
-    tape.whole(path)
+    cli_recordings.whole(path)
     with pytest.raises(Failure, match="start is within the recording") as failed:
         open_recording(str(path), 1000.0, None)
 

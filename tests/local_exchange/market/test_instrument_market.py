@@ -8,6 +8,7 @@ from itertools import groupby, pairwise
 import pytest
 
 from okex_ws.local_exchange import INSTRUMENTS, Instrument
+from okex_ws.local_exchange.market.bars import BARS, TRADES
 from okex_ws.local_exchange.market.instrument_market import (
     BOOKS,
     FUNDING_INTERVAL,
@@ -15,7 +16,6 @@ from okex_ws.local_exchange.market.instrument_market import (
     InstrumentMarket,
     TopicValue,
 )
-from okex_ws.local_exchange.market.past import BARS, TRADES
 from okex_ws.local_exchange.wire.values import (
     Best,
     Change,

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from okex_ws.local_exchange.faults.faults import Rejection
-from okex_ws.local_exchange.server import listing as others
+from okex_ws.local_exchange.server import listing
 from okex_ws.local_exchange.server.dialects import (
     ClientDialect,
     Error,
@@ -136,7 +136,7 @@ def test_a_pong_is_deflated_unless_it_is_to_be_plain() -> None:
 def test_a_channel_can_be_had_on_its_own_path(
     path: str, wanted: RequestedChannel, code: int | str | None
 ) -> None:
-    open_to_all = not others.is_private(wanted.channel)
+    open_to_all = not listing.is_private(wanted.channel)
     refusal = at(path).refusal(wanted, is_known=True, is_allowed=open_to_all)
     unknown = at(path).refusal(wanted, is_known=False, is_allowed=True)
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from okex_ws.local_exchange.market.market import Market, SyntheticMarket
-from okex_ws.local_exchange.server import listing as others
+from okex_ws.local_exchange.server import listing
 from okex_ws.local_exchange.server.listing import Catalogue
 
 
@@ -59,7 +59,7 @@ def test_it_knows_which_there_are_and_which_need_a_login(
     catalogue: Catalogue, channel: str, exists: bool, private: bool
 ) -> None:
     assert (channel in catalogue) is exists
-    assert others.is_private(channel) is private
+    assert listing.is_private(channel) is private
 
 
 def test_what_is_named_exists(catalogue: Catalogue) -> None:
@@ -140,8 +140,8 @@ def test_instruments_are_present(
 
 
 def test_a_push_is_in_the_words_of_its_protocol() -> None:
-    v3 = others.push("spot/order:BTC-USDT", {"price": "1"}, "7")
-    status = others.push("status", {"state": "ongoing"}, "7")
+    v3 = listing.push("spot/order:BTC-USDT", {"price": "1"}, "7")
+    status = listing.push("status", {"state": "ongoing"}, "7")
 
     assert v3.text == '{"table":"spot/order","data":[{"price":"1"}]}'
     assert v3.frame is None

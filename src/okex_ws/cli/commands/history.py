@@ -20,7 +20,7 @@ from ..logs import progress
 from ..text import NOTHING, clean
 
 if TYPE_CHECKING:
-    from ...rest.client import Rest
+    from ...rest import Rest
 
 # Between two words of progress.
 _PAGE = 500
@@ -78,7 +78,7 @@ def run(options: argparse.Namespace) -> int:
     with ExitStack() as stack:
         where = find_destination(options, stack)
         try:
-            from ...rest.client import Rest
+            from ...rest import Rest
         except ImportError as missing:
             raise Failure(str(missing), FAILED) from missing
         with refusing():

@@ -185,7 +185,7 @@ class _Watched:
         try:
             from rich.console import Console
 
-            from ..screen.screen import drawn
+            from ..screen.sheet import drawn
         except ImportError as missing:
             raise Failure(
                 "the live screen needs the extra 'cli': pip install 'okex-ws[cli]'"

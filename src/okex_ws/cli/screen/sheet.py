@@ -6,14 +6,17 @@ The only place that knows what the terminal can show. Needs the extra ``cli``.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+import threading
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from rich.cells import cell_len
 from rich.console import Console
+from rich.live import Live
 from rich.text import Text
 
 from ... import State
+from ..logs import held_back
 from ..reading import Reading
 from ..text import clean
 
@@ -118,3 +121,41 @@ def columns_that_fit(
         left_out = set(each)
         shown = [n for n in shown if n not in left_out]
     return shown
+
+
+# Seconds between two drawings; a change of state is drawn at once.
+FRAME = 0.25
+
+
+Draw = Callable[[Sheet], list[Text]]
+
+
+def drawn(
+    draw: Draw,
+    over: Callable[[], bool],
+    changed: threading.Event,
+    console: Console,
+) -> None:
+    """Show what *draw* draws until it is *over*; *changed* asks for a drawing.
+
+    The size of the terminal is asked each time, so that it may change. However this
+    ends, the terminal is as it was.
+    """
+    with (
+        held_back(),
+        Live(
+            console=console,
+            screen=True,
+            auto_refresh=False,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        ) as live,
+    ):
+        while True:
+            changed.clear()
+            text = Text("\n").join(draw(sheet_of(console)))
+            text.no_wrap, text.overflow = True, "crop"
+            live.update(text, refresh=True)
+            if over():
+                return
+            changed.wait(FRAME)

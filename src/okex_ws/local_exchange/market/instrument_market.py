@@ -25,10 +25,9 @@ from ..wire.values import (
     Summary,
     Topic,
 )
-from .bars import Bar, BarBuilder
+from .bars import Bar, BarBuilder, Match, bars_before, trades_before
 from .instruments import SyntheticInstrument
 from .levels import IncrementalBook
-from .past import Match, bars_before, trades_before
 from .side import BookSide, Level
 
 LEVELS = 200  # a side of a liquid instrument, about; a thin one has a handful

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol, Union
 
 from ..faults.faults import Rejection
 from ..wire import v3, v5
-from . import listing as others
+from . import listing
 from .logins import Flaw, LoginArguments
 
 # The code and the words of an error.
@@ -151,7 +151,7 @@ class _V3Dialect:
         self, wanted: RequestedChannel, is_known: bool, is_allowed: bool
     ) -> Error | None:
         channel = wanted.channel
-        if others.protocol(channel) != "v3" or not is_known:
+        if listing.protocol(channel) != "v3" or not is_known:
             return v3.NO_SUCH_CHANNEL, v3.no_such_channel(channel)
         if not is_allowed:
             return v3.NOT_LOGGED_IN, f"Channel {channel} needs a login"
@@ -227,7 +227,7 @@ class _V5Dialect:
         self, wanted: RequestedChannel, is_known: bool, is_allowed: bool
     ) -> Error | None:
         channel, home = wanted.channel, v5.home(wanted.channel)
-        if others.protocol(channel) != "v5" or not is_known:
+        if listing.protocol(channel) != "v5" or not is_known:
             return v5.NO_SUCH_CHANNEL, v5.no_such_channel(wanted.said)
         if home != self.path:
             if home == v5.BUSINESS:

@@ -6,16 +6,19 @@ Everything here runs on its one event loop.
 from __future__ import annotations
 
 import asyncio
+import email.utils
 import functools
+import http
 import logging
 import os
 import socket
 import ssl
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, cast
 
 from websockets.asyncio.server import Server, ServerConnection, serve
+from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
@@ -26,9 +29,7 @@ from ..market import truth
 from ..market.market import Market, SyntheticMarket
 from ..wire import v3
 from ..wire.values import EncodedPush
-from . import dialects as voices
-from . import handshake, rest
-from . import listing as others
+from . import dialects, listing, rest
 from .clients import CLOSE_TIMEOUT, Clients, ConnectedClient, TrackedConnection, close
 from .listing import Catalogue
 from .logins import Accounts
@@ -170,18 +171,16 @@ class Hub:
         if self.faults.handshake_delay:
             await asyncio.sleep(self.faults.handshake_delay)
         if answer := self.faults.http_answer():
-            return handshake.response(
-                answer.status, answer.headers, answer.body, self.wall()
-            )
-        if voices.dialect(request.path) is None:
-            return handshake.response(404, {}, "not found\n", self.wall())
+            return response(answer.status, answer.headers, answer.body, self.wall())
+        if dialects.dialect(request.path) is None:
+            return response(404, {}, "not found\n", self.wall())
         return None
 
     async def _answer(self, connection: ServerConnection, target: str) -> Response:
         """What is asked by plain HTTP; the past of a recorded market is not known."""
         self.record.note_rest_request(target)
         if self._rest is None:
-            return handshake.response(404, {}, "not found\n", self.wall())
+            return response(404, {}, "not found\n", self.wall())
         fault = self.rest_faults.take(target)
         said = self._rest.answer(target, self.wall(), self.rest_faults, fault)
         if fault is not None and fault.seconds:
@@ -191,13 +190,13 @@ class Hub:
         headers = {"Content-Type": "application/json", **said.headers}
         if said.length is not None:
             headers["Content-Length"] = str(said.length)
-        return handshake.response(said.status, headers, said.body, self.wall())
+        return response(said.status, headers, said.body, self.wall())
 
     def _date(
         self, connection: ServerConnection, request: Request, response: Response
     ) -> None:
         if response.status_code == 101:
-            handshake.set_date(response.headers, self.wall())
+            set_date(response.headers, self.wall())
 
     async def _serve_client(self, connection: ServerConnection) -> None:
         if self.market.ended:
@@ -205,7 +204,7 @@ class Hub:
             await close(connection, *ENDED)
             return
         assert connection.request is not None
-        dialect = voices.dialect(connection.request.path)
+        dialect = dialects.dialect(connection.request.path)
         assert dialect is not None
         client = ConnectedClient(connection, dialect, time.monotonic())
         self.clients.add(client)
@@ -292,10 +291,10 @@ class Hub:
         clients = self.clients.open_ones(self.clients.subscribers.get(channel, ()))
         if not clients or self.faults.silences(channel):
             return 0
-        self.record.note_push(others.push(channel, element))
+        self.record.note_push(listing.push(channel, element))
         # Every account is told its own number.
         return sum(
-            self._send(others.push(channel, element, _uid(client)), (client,))
+            self._send(listing.push(channel, element, _uid(client)), (client,))
             for client in clients
         )
 
@@ -342,3 +341,31 @@ class Hub:
 
 def _uid(client: ConnectedClient) -> str | None:
     return client.account.uid if client.account else None
+
+
+_STATUSES = frozenset(map(int, http.HTTPStatus))
+
+
+def response(
+    status: int, headers: Mapping[str, str], body: str, wall: float
+) -> Response:
+    """A page, and no WebSocket."""
+    phrase = http.HTTPStatus(status).phrase if status in _STATUSES else "Unknown"
+    data = body.encode()
+    own = Headers(
+        {
+            "Date": email.utils.formatdate(wall, usegmt=True),
+            "Content-Type": "text/html; charset=utf-8",
+            "Content-Length": str(len(data)),
+            "Connection": "close",
+            **headers,
+        }
+    )
+    return Response(status, phrase, own, data)
+
+
+def set_date(headers: Headers, wall: float) -> None:
+    """Put the exchange's own time in the place of this machine's."""
+    if "Date" in headers:
+        del headers["Date"]
+    headers["Date"] = email.utils.formatdate(wall, usegmt=True)

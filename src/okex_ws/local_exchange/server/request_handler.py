@@ -6,20 +6,36 @@ the market comes between the channels of one request.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Protocol
 
-from .clients import ConnectedClient
+from ..faults.faults import Faults
+from .clients import Clients, ConnectedClient
 from .dialects import ParsedRequest, RequestedChannel
-from .logins import Account
+from .listing import Catalogue
+from .logins import Account, Accounts
 
-if TYPE_CHECKING:
-    from .hub import Hub
+
+class Served(Protocol):
+    """The exchange whose clients are answered."""
+
+    faults: Faults
+    clients: Clients
+    accounts: Accounts
+    catalogue: Catalogue
+
+    def wall(self) -> float:
+        """The exchange's own time of day, in epoch seconds."""
+        ...
+
+    def open(self, channel: str, client: ConnectedClient) -> None:
+        """Push to *client* what a new subscriber of *channel* gets at once."""
+        ...
 
 
 class WebSocketRequestHandler:
     """Answers the clients of one exchange."""
 
-    def __init__(self, hub: Hub) -> None:
+    def __init__(self, hub: Served) -> None:
         self._hub = hub
 
     def answer(self, client: ConnectedClient, message: str | bytes) -> None:

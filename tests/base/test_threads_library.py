@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from okex_ws.base.library import mark_library_thread, on_library_thread
+from okex_ws.base.threads import mark_library_thread, on_library_thread
 
 
 def test_a_thread_is_the_librarys_once_it_said_so_and_alone() -> None:

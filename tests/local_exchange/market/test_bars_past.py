@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from okex_ws.local_exchange.market.bars import Bar
-from okex_ws.local_exchange.market.past import (
+from okex_ws.local_exchange.market.bars import (
     BARS,
     TRADES,
+    Bar,
     Match,
     bars_before,
     trades_before,

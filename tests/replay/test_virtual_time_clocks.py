@@ -7,8 +7,8 @@ import threading
 import pytest
 
 from okex_ws.base.clock import wait_on
-from okex_ws.replay.clocks import RecordedClock, ScaledClock, VirtualClock
 from okex_ws.replay.script import Moment
+from okex_ws.replay.virtual_time import RecordedClock, ScaledClock, VirtualClock
 from tests.support.clocks import FakeClock
 
 # The wall clock was set back between the second and the third.

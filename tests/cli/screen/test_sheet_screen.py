@@ -10,8 +10,7 @@ import pytest
 from rich.console import Console
 from rich.text import Text
 
-from okex_ws.cli.screen.screen import drawn
-from okex_ws.cli.screen.sheet import Sheet
+from okex_ws.cli.screen.sheet import Sheet, drawn
 
 OPENED, LEFT = "\x1b[?1049h", "\x1b[?1049l"
 

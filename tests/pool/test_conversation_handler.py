@@ -7,7 +7,7 @@ import inspect
 import pytest
 
 from okex_ws.pool.connection_channels import ConnectionChannels
-from okex_ws.pool.handler import Handler
+from okex_ws.pool.conversation import Handler
 
 SAID = [name for name in vars(Handler) if not name.startswith("_")]
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from okex_ws.delivery.telling import LIMIT_TOLD_EVERY, StateChangeFilter
-from okex_ws.model.items import State
+from okex_ws.base.state import State
+from okex_ws.delivery.callbacks import LIMIT_TOLD_EVERY, StateChangeFilter
 from okex_ws.trust.verdict import LIVE, Verdict
 
 LATE = Verdict(State.STALE, "no push for 1 s (max_age)", 0.0, True)

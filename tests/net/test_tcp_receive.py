@@ -10,7 +10,7 @@ from contextlib import suppress
 
 import pytest
 
-from okex_ws.net.receive import Receive, find_receive
+from okex_ws.net.tcp import Receive, find_receive
 
 FALLBACK = socket.socket.recv_into
 

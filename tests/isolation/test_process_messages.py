@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from okex_ws.base import errors
-from okex_ws.isolation import ipc
-from okex_ws.isolation.ipc import GarbageError, Unpacker, pack
-from okex_ws.model.items import State
+from okex_ws.base.state import State
+from okex_ws.isolation import process
+from okex_ws.isolation.process import GarbageError, Unpacker, pack
 from tests.support.internals import message_head
 
 MESSAGES = st.recursive(
@@ -54,7 +54,7 @@ def test_words_that_are_no_message_are_refused_at_once(data: bytes) -> None:
 
 
 def test_a_message_without_an_end_is_not_waited_for() -> None:
-    head = message_head(ipc.MAX_MESSAGE + 1)
+    head = message_head(process.MAX_MESSAGE + 1)
     with pytest.raises(GarbageError):
         list(Unpacker().feed(head))
 

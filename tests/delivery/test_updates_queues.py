@@ -5,8 +5,7 @@ from __future__ import annotations
 import gc
 
 from okex_ws.base.clock import SystemClock
-from okex_ws.delivery.inboxes import UpdateQueues
-from okex_ws.delivery.updates import UpdateQueue
+from okex_ws.delivery.updates import UpdateQueue, UpdateQueues
 
 
 def queue(**skipped: int) -> UpdateQueue:

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from okex_ws.channels.base import DepthChannel
+from okex_ws.base.state import State
+from okex_ws.channels.depth import DepthChannel
 from okex_ws.channels.series import KINDS
-from okex_ws.delivery.agreement import CrossCheck, disagree
-from okex_ws.model.items import State
+from okex_ws.delivery.depth_selection import CrossCheck, disagree
 from okex_ws.protocol.messages import DepthData
 from okex_ws.protocol.v5 import PROTOCOL as V5
 from okex_ws.trust.verdict import Published

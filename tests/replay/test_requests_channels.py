@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 
 import pytest
+from okex_ws.replay.channels import WIRE_PROTOCOLS
 
 from okex_ws.protocol.messages import LoggedIn, Refused, Subscribed, Unsubscribed
-from okex_ws.replay.channels import WIRE_PROTOCOLS, ChannelInfo, ReplayDialect
+from okex_ws.replay.requests import ChannelInfo, ReplayDialect
 
 KEYS = {"v3": "spot/depth5:BTC-USDT", "v5": "books5:BTC-USDT"}
 

@@ -1,0 +1,132 @@
+"""Channels of which only the newest push counts: depths, tickers, funding rates."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ..base.state import State
+from ..model.items import Item
+from ..protocol.interface import WireProtocol
+from ..protocol.messages import (
+    NO_DEPTH,
+    ChannelName,
+    DepthData,
+    FundingData,
+    Push,
+    TickerData,
+)
+from ..trust.lease import Link
+from ..trust.verdict import Published
+from .base import Channel
+from .convert import make_depth, make_funding, make_ticker
+
+# Pushes of a twin that may be older than what was shown before: a second of most books.
+CATCH_UP = 10
+
+
+class DepthChannel(Channel):
+    """Snapshots of a book's best levels; the newest replaces the one before."""
+
+    def __init__(self, wire: WireProtocol, name: ChannelName) -> None:
+        super().__init__(wire, name)
+        self.levels = name.levels
+        self._read = wire.depth
+        self._last = NO_DEPTH
+        # After a change-over: what the connection before had shown already.
+        self._shown_until = 0
+        self._patience = 0
+
+    def push(
+        self, push: Push, first: bool, link: Link, now: float, wall: float
+    ) -> bool:
+        """Publish the newest element."""
+        data = self._last
+        for element in push.elements:
+            data = self._read(element, data)
+        self._show(data, first, link, now, wall, push.text)
+        return True
+
+    def _show(
+        self,
+        data: DepthData,
+        first: bool,
+        link: Link,
+        now: float,
+        wall: float,
+        text: str,
+    ) -> None:
+        before, self._last = self._last.time_ms, data
+        time_ms = data.time_ms
+        back = time_ms < self._shown_until
+        if back and self._patience > 0:
+            self._patience -= 1
+            self.counts["skipped old"] += 1
+            return
+        self._shown_until = 0
+        # The first push after a subscribe carries the time of the last change, and a
+        # repeated one its old time: neither says how late the line is.
+        newer = time_ms > before and not first
+        lag = link.lag(wall - time_ms / 1000, now) if newer else None
+        # Back in time (never recorded): what is older belongs to another epoch.
+        older = back or (time_ms < before and not first)
+        self._publish(data, lag, link, now, wall, text, older)
+
+    def switch_to(self, standby: Channel, proven: bool) -> None:
+        """No read goes back: what is newer here stays until the twin has caught up."""
+        assert isinstance(standby, DepthChannel)
+        mine, its = self.shown, standby.shown
+        super().switch_to(standby, proven)
+        self._last = standby._last
+        both = mine.state is its.state is State.LIVE
+        if both and its.depth.time_ms < mine.depth.time_ms:
+            self.shown = mine._replace(link=its.link, overdue=its.overdue)
+            self._shown_until, self._patience = mine.depth.time_ms, CATCH_UP
+
+    @property
+    def conflates(self) -> bool:
+        """Each is whole; a whole book's are not."""
+        return not self.incremental and not self._wants_every_push()
+
+    def item(
+        self, shown: Published, levels: int | None, before: Published | None = None
+    ) -> Item | None:
+        """A `Depth`."""
+        return make_depth(self.instrument_id, self.topic, shown, levels)
+
+
+class ValueChannel(Channel):
+    """Values of which only the newest counts: a ticker, a funding rate."""
+
+    def __init__(self, wire: WireProtocol, name: ChannelName) -> None:
+        super().__init__(wire, name)
+        readers: dict[str, Callable[[object], object]] = {
+            "ticker": wire.ticker,
+            "funding": wire.funding,
+        }
+        self._read = readers[name.kind]
+
+    def push(
+        self, push: Push, first: bool, link: Link, now: float, wall: float
+    ) -> bool:
+        """Publish the newest element."""
+        data: Any = None
+        for element in push.elements:
+            data = self._read(element)
+        self._publish(data, None, link, now, wall, push.text)
+        return True
+
+    @property
+    def conflates(self) -> bool:
+        """Each has all there is to say."""
+        return not self._wants_every_push()
+
+    def item(
+        self, shown: Published, levels: int | None, before: Published | None = None
+    ) -> Item | None:
+        """A `Ticker` or a `FundingRate`."""
+        if isinstance(shown.data, TickerData):
+            return make_ticker(self.instrument_id, shown)
+        if isinstance(shown.data, FundingData):
+            return make_funding(self.instrument_id, shown)
+        return None
