@@ -8,7 +8,6 @@ import itertools
 import json
 import os
 import ssl
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta, timezone
@@ -32,6 +31,7 @@ from okex_ws.rest import Rest
 from tests.support.clocks import WALL, FakeClock
 from tests.support.exchange_peer import about, dial_v5
 from tests.support.http_proxy import HttpProxy
+from tests.support.imports import forget_import
 from tests.support.internals import request_lock_of
 
 PAIR = ("BTC-USDT", "spot")
@@ -563,7 +563,7 @@ def test_without_the_extra_the_error_names_it(monkeypatch: pytest.MonkeyPatch) -
             raise ImportError("No module named 'httpx'", name="httpx")
         return real(name, *args, **kwargs)
 
-    monkeypatch.delitem(sys.modules, "okex_ws.rest")
+    forget_import(monkeypatch, "okex_ws.rest")
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(ImportError, match=r"okex-ws\[history\]") as caught:
         importlib.import_module("okex_ws.rest")

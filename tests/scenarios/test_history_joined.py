@@ -16,7 +16,6 @@ from typing import Any
 
 import pytest
 
-import okex_ws
 from okex_ws import (
     BackfillFailed,
     BookUpdate,
@@ -33,6 +32,7 @@ from okex_ws.base.clock import utc
 from okex_ws.local_exchange import LocalExchange
 from okex_ws.local_exchange.wire.v5_data import milliseconds
 from tests.support.fake_history import check_trades
+from tests.support.imports import forget_import
 from tests.support.internals import market_of, on_loop_of
 
 NAME, MARKET = "BTC-USDT", "spot"
@@ -201,8 +201,7 @@ def test_without_the_extra_the_constructor_says_what_to_install(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     venue = Venue("here", "v5", ("ws://127.0.0.1:9/ws/v5",), rest="http://127.0.0.1:9")
-    monkeypatch.delattr(okex_ws, "rest", raising=False)
-    monkeypatch.delitem(sys.modules, "okex_ws.rest", raising=False)
+    forget_import(monkeypatch, "okex_ws.rest")
     monkeypatch.setitem(sys.modules, "httpx", None)
 
     with pytest.raises(ImportError, match=r"okex-ws\[history\]"):

@@ -16,8 +16,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-ROOT = str(Path(__file__).parents[1])
-MODULE = f"{__package__}._reader"
+ROOT = str(Path(__file__).parents[2])
+MODULE = f"{__package__}.worker"
 # Where the folder of the program is not kept out of the path by an option, the first
 # thing that is done is to take it out: a json.py there is the user's.
 _BEFORE_3_11 = (

@@ -15,6 +15,7 @@ from okex_ws.cli import main
 from okex_ws.cli.commands import history
 from okex_ws.cli.exits import FAILED, GOOD, USAGE
 from okex_ws.local_exchange import LocalExchange
+from tests.support.imports import forget_import
 from tests.support.internals import page_backwards
 
 
@@ -151,7 +152,7 @@ def test_without_httpx_it_names_the_extra(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.delitem(sys.modules, "okex_ws.rest", raising=False)
+    forget_import(monkeypatch, "okex_ws.rest")
     monkeypatch.setitem(sys.modules, "httpx", None)
 
     assert main(["history", "BTC-USDT", "trades"]) == FAILED
