@@ -10,8 +10,7 @@ from ..base.threads import Closing, on_library_thread
 from ..delivery.callbacks import OnError, OnMessage, OnState
 from ..delivery.updates import UpdateQueue, Updates
 from ..history.view import HistoryOptions, JoinedView
-from ..isolation.pool import IsolatedPool
-from ..isolation.pool import isolate as isolated
+from ..isolation.pool import IsolatedPool, make_isolated_pool
 from ..model.reports import ConnectionReport, Health, Stats
 from ..model.venues import Venue, find_venue
 from ..pool.options import PoolOptions, check_type
@@ -35,7 +34,7 @@ def make_pool(
     """
     options = PoolOptions(find_venue(venue), on_state, **keywords)
     check_type("isolate", isolate, bool)
-    return isolated(options) if isolate else options.make_pool()
+    return make_isolated_pool(options) if isolate else options.make_pool()
 
 
 class SharedConnections(Closing):

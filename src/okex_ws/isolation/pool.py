@@ -45,7 +45,7 @@ ANSWER_TIMEOUT = 1.0
 LONGEST_GOODBYE = 10.0
 
 
-def isolate(options: PoolOptions) -> IsolatedPool:
+def make_isolated_pool(options: PoolOptions) -> IsolatedPool:
     """A pool in a process of its own; ``ValueError`` for what cannot be had there."""
     here: dict[str, object] = {
         name: getattr(options, name)
