@@ -160,8 +160,8 @@ def test_an_empty_slot_has_no_value(
 
 WRITER = """
 import os, signal, sys, time, zlib
-from okex_ws import shared
-from okex_ws.shared import Memory, SlotAddress
+from okex_ws.isolation import shared_memory
+from okex_ws.isolation.shared_memory import Memory, SlotAddress
 
 slot = Memory(int(sys.argv[1])).slot(SlotAddress(*map(int, sys.argv[2].split(","))))
 """
