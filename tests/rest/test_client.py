@@ -175,6 +175,7 @@ def test_the_newest_closed_one_is_there(rest: Rest) -> None:
     assert now - 2 * MINUTE < candle.start <= then - MINUTE
 
 
+@pytest.mark.usefixtures("exchange")  # before the rules of the suite begin
 @pytest.mark.parametrize("name", ["rest", "rest_v3"])
 def test_starts_are_strictly_between(name: str, request: pytest.FixtureRequest) -> None:
     rest: Rest = request.getfixturevalue(name)
@@ -284,6 +285,7 @@ def test_v3_books_of_every_market(
     assert Decimal(book.bids[0][0]) < Decimal(book.asks[0][0])
 
 
+@pytest.mark.usefixtures("exchange")  # before the rules of the suite begin
 @pytest.mark.parametrize("name", ["rest", "rest_v3"])
 def test_instruments_of_every_market(name: str, request: pytest.FixtureRequest) -> None:
     rest: Rest = request.getfixturevalue(name)
@@ -304,6 +306,7 @@ def test_instruments_of_every_market(name: str, request: pytest.FixtureRequest) 
     assert option.expiry == datetime(2030, 12, 27, 8, tzinfo=UTC)
 
 
+@pytest.mark.usefixtures("exchange")  # before the rules of the suite begin
 @pytest.mark.parametrize("name", ["rest", "rest_v3"])
 def test_the_time(name: str, request: pytest.FixtureRequest) -> None:
     rest: Rest = request.getfixturevalue(name)
