@@ -29,8 +29,8 @@ _LONGEST_ID = 64
 _DELIVERY_HOUR = 8
 
 # Hosts that every list of v5 addresses before 2026-10-31 names with port 8443, and that
-# still answer on 443 (nautilus_trader, OKX.Net; ccxt 4.5.90). wsaws.okx.com is left out,
-# because it was withdrawn in 2025.
+# still answer on 443 (nautilus_trader, OKX.Net; ccxt 4.5.90). wsaws.okx.com is not one
+# of them, because it was withdrawn in 2025.
 _OKX_HOSTS = frozenset(
     f"{name}.okx.com"
     for name in ("ws", "wsus", "wseea", "wspap", "wsuspap", "wseeapap")
