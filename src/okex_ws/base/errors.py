@@ -10,7 +10,7 @@
     │   └── SequenceGap
     ├── SubscriptionRejected     the exchange refused a channel
     ├── RequestRejected          the exchange refused a REST request
-    ├── BudgetSpent              requests wait: the hour's number is used up
+    ├── BudgetSpent              requests wait: an hourly limit is used up
     ├── LoginRejected            the exchange refused a key
     ├── MessagesLost             callbacks were too slow, messages were dropped
     ├── RecordingFailed          a recording could not be written
@@ -62,8 +62,8 @@ class OkexWSError(Exception):
     def redact(self, clean: Callable[[str], str]) -> None:
         """Replace every text in the exception by what *clean* makes of it.
 
-        The library calls it with a function that removes secrets. Arguments and
-        attributes are cleaned, those that quote the network included.
+        The library calls it with a function that removes secrets. All arguments and
+        attributes are cleaned.
         """
         self.args = tuple(clean(a) if isinstance(a, str) else a for a in self.args)
         for name, value in vars(self).items():
@@ -264,7 +264,8 @@ class BudgetSpent(OkexWSError):
     """Requests wait, because the exchange allows only so many an hour.
 
     *op* is the operation that waits, *channels* how many channels it is for, *wait* how
-    many seconds it waits. The requests are sent after that.
+    many seconds it waits. The requests are sent after that. Resubscribing broken
+    channels (``'resynchronising'``) waits earlier, when it has used half of the limit.
     """
 
     def __init__(self, op: str, channels: int, wait: float) -> None:

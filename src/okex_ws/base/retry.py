@@ -84,7 +84,7 @@ class Ping:
 
 @dataclass(frozen=True, slots=True)
 class Reconnect:
-    """How a feed reconnects: exponential back-off with full jitter, without an end.
+    """How a feed reconnects: exponential back-off with full jitter, for ever.
 
     All in seconds. The longest wait doubles from *first* to *cap*. After a connection
     that lasted for *healthy_after* the back-off starts again at *first*. *host_gap* is

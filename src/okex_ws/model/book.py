@@ -147,8 +147,8 @@ class OrderBook:
         """The fill that a market order would get, level after level, as a `Sweep`.
 
         *side* is the taker's side as in a `Trade`: ``'buy'`` takes from the asks,
-        ``'sell'`` from the bids. *size* is in the unit of the book's sizes. It is not a
-        ``float``, because few decimal sizes are exact as one.
+        ``'sell'`` from the bids. *size* is in the unit of the book's sizes. A
+        ``float`` is refused, because few decimal sizes are exact as one.
 
         Raises:
             ValueError, TypeError: another side, or a size that is no positive number.

@@ -30,8 +30,8 @@ class Health:
 
     *age* is the seconds since the depth channel's last push (``inf`` before the first).
     *silence* is the seconds since the last byte on the channel's connection. *lag* and
-    *epoch* are as in `Depth`. *failed* holds the channels that failed, each with its
-    error: the exchange refused them, for example.
+    *epoch* are as in `Depth`. *failed* maps each channel that failed to its error; the
+    exchange refused it, for example.
     """
 
     state: State

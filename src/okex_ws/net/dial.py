@@ -1,8 +1,8 @@
 """From a host's name to a connected TCP socket.
 
-The addresses of a host are tried in parallel, each started a quarter of a second after
-the one before (RFC 8305), so that a dead address does not use up the deadline of a live
-one. The functions wait only by calling the `Pause` of their caller.
+The addresses of a host are tried in parallel. Each is started a quarter of a second
+after the one before, or when one has failed (RFC 8305), so that a dead address before a
+live one does not use up the deadline. The functions wait only by the caller's `Pause`.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ Resolve = Callable[[str], Iterable[Address]]
 
 
 class Pause(Protocol):
-    """A function with which a connection attempt waits, and by which it is ended.
+    """A function with which a connection attempt waits.
 
-    It raises when the attempt was cancelled or its deadline is over.
+    It raises, and so ends the attempt, if that was cancelled or its deadline is over.
     """
 
     def __call__(

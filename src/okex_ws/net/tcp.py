@@ -126,9 +126,9 @@ class TcpStream:
             self.ready = True
         elif count >= _STREAMING:
             # A poll would return at once. It would also release the interpreter's lock
-            # for less time than another thread needs to wake up and take it. A thread
-            # that is woken in vain like that starts its 5 ms of waiting again, after
-            # which it may ask for the lock.
+            # for less time than another thread needs to wake up and take it. Woken in
+            # vain again and again, that thread would never wait for the 5 ms after
+            # which it may demand the lock.
             self.ready = True
         return count
 

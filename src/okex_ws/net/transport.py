@@ -149,7 +149,7 @@ class Transport:
         self._socket.send(text)
 
     def begin_close(self, code: int = NORMAL) -> None:
-        """Send the close frame, once. If the connection has ended, `read` says so."""
+        """Send the close frame, once. If the connection has ended, `read` raises it."""
         if not self._closing:
             self._closing = True
             with contextlib.suppress(ConnectionLost):
@@ -252,7 +252,7 @@ class Transport:
             self._message = None
 
     def _library(self, frame: bytes) -> bytes:
-        """Let websocket-client check one whole frame and answer a ping; the payload."""
+        """Have websocket-client check a frame and answer a ping; return the payload."""
         if frame[0] & _OPCODE not in _OPCODES:
             self._refuse(f"the unknown opcode {frame[0] & _OPCODE}")
         try:
@@ -279,7 +279,7 @@ class _Message:
 
 
 def _is_close_code(code: int) -> bool:
-    # RFC 6455, section 7.4, and the IANA registry. A peer never sends other codes.
+    # RFC 6455, section 7.4, and the IANA registry. Other codes are never sent.
     return 1000 <= code <= 1003 or 1007 <= code <= 1014 or 3000 <= code <= 4999
 
 
