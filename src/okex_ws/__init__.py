@@ -1,4 +1,4 @@
-"""The live OKEX/OKX order book in one object, or the word that it is not live."""
+"""The live OKEX/OKX order book in one object, which says when it is not live."""
 
 from .base.clock import Clock, SystemClock
 from .base.errors import (
@@ -118,5 +118,6 @@ __all__ = [
 
 
 def __dir__() -> list[str]:
-    # `rest`, `local_exchange` and the other modules are imported by their full names.
+    # `dir` shows the public names alone. Submodules such as `okex_ws.rest` and
+    # `okex_ws.local_exchange` are imported by their full names.
     return list(__all__)

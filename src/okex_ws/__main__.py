@@ -1,4 +1,4 @@
-"""``python -m okex_ws`` is ``okex-ws``."""
+"""``python -m okex_ws`` runs the command ``okex-ws``."""
 
 from __future__ import annotations
 

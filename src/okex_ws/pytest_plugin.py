@@ -1,6 +1,6 @@
-"""For pytest: an exchange on this machine, for the length of one test.
+"""A pytest plugin: two fixtures that run an exchange on this machine for one test.
 
-A bot that quotes while there is a price that can be trusted, and else does not:
+This bot quotes only while there is a price that can be trusted:
 
     # bot.py
     from threading import Event
@@ -18,7 +18,7 @@ A bot that quotes while there is a price that can be trusted, and else does not:
             (self.pulled if live else self.quoting).clear()
             (self.quoting if live else self.pulled).set()
 
-Its test against a stall. The bot connects to "okx", as it always does:
+And this is its test against a stall. The bot connects to "okx", as it always does:
 
     # test_bot.py
     from bot import Bot
@@ -29,18 +29,21 @@ Its test against a stall. The bot connects to "okx", as it always does:
             okx_is_local.silence()  # it answers pings, and pushes no book
             assert bot.pulled.wait(10)
 
-`local_exchange` is a running `okex_ws.local_exchange.LocalExchange`, whose methods are
-the faults: `drop`, `silence`, `mute`, `refuse`, `respond`, `spoil` and all the others.
-A marker gives the keywords of its constructor, on a test, a class or a module, the
-nearest first: ``@pytest.mark.local_exchange(tls=True, pace=50)``. No proxy of the
-environment is asked for the way there.
+The fixture `local_exchange` is a running `okex_ws.local_exchange.LocalExchange`, whose
+methods cause faults: `drop`, `silence`, `mute`, `refuse`, `respond`, `spoil` and more.
+A marker on a test, a class or a module gives keywords of the constructor:
+``@pytest.mark.local_exchange(tls=True, pace=50)``. If several markers give the same
+keyword, the one nearest to the test wins. No proxy of the environment is used to reach
+the exchange.
 
-`okx_is_local` is the same object; and meanwhile the name of every shipped venue means
-it, over that venue's protocol, ``OKX_API_KEY`` and the like are a key that it knows,
-and with ``tls=True`` its certificate is trusted by whoever trusts the system's.
+The fixture `okx_is_local` is the same object. While a test uses it, the name of each
+venue that the library ships leads to it, over that venue's protocol. ``OKX_API_KEY``,
+``OKX_SECRET_KEY`` and ``OKX_PASSPHRASE`` hold a key that the exchange accepts, or are
+unset if it accepts none. With ``tls=True``, code that trusts the system's certificates
+also trusts the exchange's.
 
-Both need the extra ``local``: ``pip install 'okex-ws[local]'``. ``-p no:okex_ws`` does
-without the plugin.
+Both fixtures need the extra ``local``: ``pip install 'okex-ws[local]'``. The option
+``-p no:okex_ws`` of pytest switches the plugin off.
 """
 
 from __future__ import annotations
@@ -58,12 +61,12 @@ if TYPE_CHECKING:
     from . import Venue
     from .local_exchange import LocalExchange
 
-# pytest imports this module for everybody in whose environment the library is. What a
-# fixture needs is imported by the fixture.
+# pytest imports this module in every environment where the library is installed, so a
+# fixture imports what it needs itself.
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Make the marker known."""
+    """Register the marker ``local_exchange``, which strict runs of pytest require."""
     config.addinivalue_line(
         "markers",
         "local_exchange(**keywords): how the local_exchange fixture makes its"
@@ -73,7 +76,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture
 def local_exchange(request: pytest.FixtureRequest) -> Iterator[LocalExchange]:
-    """A running `LocalExchange`, made as ``@pytest.mark.local_exchange(...)`` says."""
+    """A running `LocalExchange`, made with the keywords of the test's markers."""
     try:
         from .local_exchange import LocalExchange
     except ImportError as missing:
@@ -88,9 +91,9 @@ def local_exchange(request: pytest.FixtureRequest) -> Iterator[LocalExchange]:
 
 @pytest.fixture
 def okx_is_local(local_exchange: LocalExchange) -> Iterator[LocalExchange]:
-    """The local exchange, in the place of every venue that has a name.
+    """The local exchange, to which the names of all shipped venues lead in the test.
 
-    A `Venue` that a module took out of ``VENUES`` before the test stays what it was.
+    A `Venue` object that a module took out of ``VENUES`` before the test is unchanged.
     """
     from . import VENUES
 
@@ -106,7 +109,11 @@ def okx_is_local(local_exchange: LocalExchange) -> Iterator[LocalExchange]:
 
 
 def _keywords(node: Any, make: Callable[..., object]) -> dict[str, Any]:
-    """What the markers of a test say, the nearest last."""
+    """The keywords of a test's markers; of one given twice, the nearest marker's.
+
+    It fails the test if a marker has positional arguments or a keyword that *make* has
+    not.
+    """
     given: dict[str, Any] = {}
     for mark in reversed([*node.iter_markers("local_exchange")]):
         if mark.args:
@@ -124,7 +131,10 @@ def _refuse(why: str) -> None:
 
 
 def _moved(venue: Venue, exchange: LocalExchange) -> Venue:
-    """*venue* at *exchange*: what is known of its books and markets stays true."""
+    """*venue* with the address and limits of *exchange*.
+
+    Its other facts, such as its markets, stay the same.
+    """
     here = exchange.venue if venue.protocol == "v3" else exchange.venue_v5
     return dataclasses.replace(
         venue,
@@ -137,7 +147,7 @@ def _moved(venue: Venue, exchange: LocalExchange) -> Venue:
 
 
 def _bypass_proxy(patch: pytest.MonkeyPatch) -> None:
-    """No proxy of the environment leads to this machine."""
+    """Make the environment name no proxy for this machine."""
     from urllib.request import getproxies_environment
 
     spared = getproxies_environment().get("no", "")
@@ -146,7 +156,8 @@ def _bypass_proxy(patch: pytest.MonkeyPatch) -> None:
 
 
 def _set_credentials(exchange: LocalExchange, patch: pytest.MonkeyPatch) -> None:
-    # Where nobody may log in, whoever runs the tests keeps his own key to himself.
+    # If the exchange accepts no key, the variables are removed, so that a test does not
+    # send it the key of the person who runs the tests.
     key = exchange.credentials[0] if exchange.credentials else None
     for field in ("api_key", "secret_key", "passphrase"):
         patch.delenv(f"OKX_{field.upper()}", raising=False)
@@ -161,7 +172,7 @@ def _trust_certificate(
         return
     import ssl
 
-    # The system's own are among them.
+    # The context also has the system's own certificates.
     trusted = exchange.ssl_context.get_ca_certs(binary_form=True)
     with open(path, "w", encoding="ascii") as file:
         file.writelines(map(ssl.DER_cert_to_PEM_cert, trusted))

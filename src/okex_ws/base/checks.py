@@ -6,21 +6,26 @@ import math
 
 
 def check_number(name: str, value: object) -> None:
-    """``TypeError`` unless *value* is a number."""
+    """Raise ``TypeError`` unless *value* is an ``int`` or ``float`` and no ``bool``."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise TypeError(f"{name} is a number of seconds, got {value!r}")
 
 
 def check_seconds(name: str, value: float) -> None:
-    """``TypeError`` or ``ValueError`` unless *value* is seconds from 0 up."""
+    """Raise ``TypeError`` or ``ValueError`` unless *value* is seconds from 0 up."""
     check_number(name, value)
-    # A whole number can be larger than any float.
+    # An int can be larger than any float, and cannot be converted to one then.
     if not value >= 0 or (value > 1e300 and value != math.inf):
         raise ValueError(f"{name} is a number of seconds from 0 up, got {value!r:.80}")
 
 
 def check_whole(name: str, value: object, least: int = 1) -> None:
-    """``TypeError`` or ``ValueError`` unless *value* is a whole number from *least*."""
+    """Raise unless *value* is a whole number of at least *least*.
+
+    Raises:
+        TypeError: *value* is no ``int``, or is a ``bool``.
+        ValueError: *value* is less than *least*.
+    """
     if isinstance(value, bool) or not isinstance(value, int):
         raise TypeError(f"{name} is a whole number, got {value!r}")
     if value < least:

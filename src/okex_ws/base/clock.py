@@ -1,6 +1,7 @@
-"""Clock, back-off and budgets. Nothing here sleeps or waits.
+"""The clocks that the library reads, and how it waits on a condition by one of them.
 
-Every duration is ``float`` seconds; ``now`` is the monotonic clock's reading.
+Everywhere in the library a duration is ``float`` seconds, and an argument ``now`` is a
+reading of the monotonic clock.
 """
 
 from __future__ import annotations
@@ -12,36 +13,51 @@ from typing import Protocol, runtime_checkable
 
 
 class Clock(Protocol):
-    """Two clocks: one that only runs forward, one that people and exchanges use."""
+    """A monotonic clock to measure durations, and a wall clock to compare with others.
+
+    A feed takes its clock as an argument, so that tests and replays can set the time.
+    Any thread calls it.
+    """
 
     def monotonic(self) -> float:
-        """Seconds that only grow; comparable with each other alone."""
+        """Seconds that never decrease, from an arbitrary start."""
         ...
 
     def wall(self) -> float:
-        """Seconds since 1970 in UTC, as the machine believes."""
+        """Seconds since 1970 in UTC, as the machine's clock is set."""
         ...
 
 
 class SystemClock:
-    """The machine's own clocks."""
+    """The machine's own clocks: `time.monotonic` and `time.time`."""
 
-    # Bound once: these two are called for every message and every read.
+    # Not methods, which would cost one more call for every message and every read.
     monotonic = staticmethod(time.monotonic)
     wall = staticmethod(time.time)
 
 
 @runtime_checkable
 class Timekeeper(Protocol):
-    """What a `Clock` may be beside: one that stands while nobody waits."""
+    """A `Clock` in virtual time, which advances only while a thread waits on it.
+
+    A replay uses one: `wait_on` then advances the clock instead of blocking for real
+    seconds.
+    """
 
     def wait(self, changed: threading.Condition, seconds: float) -> None:
-        """Let so much time pass, or less; *changed* is held, but not meanwhile."""
+        """Advance the clock by *seconds* at the most.
+
+        The caller holds *changed*. The method releases it, and takes it again at its
+        end.
+        """
         ...
 
 
 def wait_on(clock: Clock, changed: threading.Condition, seconds: float) -> None:
-    """Wait on a condition that is held, for *seconds* of *clock* at the most."""
+    """Wait until *changed* is notified, or for *seconds* of *clock* at the most.
+
+    The caller holds *changed*.
+    """
     if isinstance(clock, Timekeeper):
         clock.wait(changed, seconds)
     else:

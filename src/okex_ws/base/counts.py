@@ -1,4 +1,4 @@
-"""What one thread counts and any thread may read; every key is one of few."""
+"""What a connection counts, and the names under which losses are counted."""
 
 from __future__ import annotations
 
@@ -8,7 +8,11 @@ from .errors import ConnectionLost, HandshakeFailed, OkexWSError
 
 
 class Counts:
-    """What one thread counts and any thread may read."""
+    """The counts of one connection: its thread writes them, any thread may read them.
+
+    The keys of *reconnects* and *dropped* come from bounded sets, so the counters do
+    not grow with the traffic.
+    """
 
     def __init__(self) -> None:
         self.messages = 0
@@ -19,16 +23,16 @@ class Counts:
         self.round_trip: float | None = None
 
     def absorb(self, other: Counts) -> None:
-        """Take over what another connection counted, which is gone."""
+        """Add the counts of *other* to these."""
         self.messages += other.messages
         self.bytes += other.bytes
-        # Copies: the thread of the other may count at this very moment.
+        # Copies, because the thread that writes *other* may count at this moment.
         self.reconnects += Counter(dict(other.reconnects))
         self.dropped += Counter(dict(other.dropped))
 
 
 def cause_of(error: OkexWSError) -> str:
-    """A short stable name for a loss, as ``stats().reconnects`` counts it."""
+    """The stable name under which ``stats().reconnects`` counts a loss by *error*."""
     name = type(error).__name__
     if isinstance(error, ConnectionLost) and error.code is not None:
         return f"{name} {error.code}"

@@ -1,25 +1,26 @@
-"""What can go wrong. Nothing here does anything.
+"""The exceptions of the library: what the network and the exchange can do to a feed.
 
-    OkexWSError                  everything the world can do to a feed
+    OkexWSError                  base class of all that follow
     ├── ConnectionLost           TCP or TLS ended or never came up (a ConnectionError)
-    ├── HandshakeFailed          the peer answered, and the answer was no
-    ├── Stalled                  something did not come in time (a TimeoutError)
-    ├── WireError                bytes that are not what the exchange documents
-    ├── BookError                an order book that failed its proof
+    ├── HandshakeFailed          the peer answered a handshake with a refusal
+    ├── Stalled                  an answer did not come in time (a TimeoutError)
+    ├── WireError                a message that cannot be read
+    ├── BookError                an order book failed its proof
     │   ├── ChecksumMismatch
     │   └── SequenceGap
     ├── SubscriptionRejected     the exchange refused a channel
     ├── RequestRejected          the exchange refused a REST request
-    ├── BudgetSpent              requests wait: the exchange allows so many an hour
+    ├── BudgetSpent              requests wait: an hourly limit is used up
     ├── LoginRejected            the exchange refused a key
-    ├── MessagesLost             callbacks were too slow for what each counts
+    ├── MessagesLost             callbacks were too slow, messages were dropped
     ├── RecordingFailed          a recording could not be written
-    ├── BackfillFailed           the past, or what was missed, could not be had
-    └── NotLive                  there is no price that can be trusted now
+    ├── BackfillFailed           missed or past items could not be fetched
+    └── NotLive                  no price can be trusted at this moment
 
-Misuse of the library is a ``ValueError`` or a ``TypeError`` and never one of these:
-the type says whose fault it was. The facts are attributes; the sentence is ``str()``,
-in which text of the network is made fit for a log.
+Misuse of the library raises ``ValueError`` or ``TypeError`` and never one of these, so
+that the type says whether the caller or the network was at fault. An exception's
+attributes hold the facts; its ``str()`` is a sentence, in which text that came from the
+network is made printable.
 """
 
 from __future__ import annotations
@@ -33,12 +34,15 @@ if TYPE_CHECKING:
 
 
 def printable(text: str) -> str:
-    """Text of the network, fit for a log and a terminal: one short plain line."""
+    """*text* from the network as one line that a log or a terminal can show.
+
+    At most 200 characters; each character that is not printable is replaced.
+    """
     return "".join(c if c.isprintable() else "\ufffd" for c in text[:200]).strip()
 
 
 def listed(names: list[str]) -> str:
-    """Names for a sentence, which a thousand of them would not make clearer."""
+    """The first five of *names* and the number of the others, for a sentence."""
     return ", ".join([*names[:5], f"{len(names) - 5} more"][: len(names)])
 
 
@@ -47,15 +51,20 @@ def _behind(advice: str) -> str:
 
 
 class OkexWSError(Exception):
-    """Anything that the network or the exchange did to a feed.
+    """The base class of every error that the network or the exchange causes.
 
-    *advice* is what the library itself knows of it (`Venue.advice`), or ``''``.
+    *advice* is a sentence of the library's own about the endpoint (`Venue.advice`), or
+    ``''``.
     """
 
     advice = ""
 
     def redact(self, clean: Callable[[str], str]) -> None:
-        """Have no text in it that *clean* would not leave, whoever wrote it."""
+        """Replace every text in the exception by what *clean* makes of it.
+
+        The library calls it with a function that removes secrets. All arguments and
+        attributes are cleaned.
+        """
         self.args = tuple(clean(a) if isinstance(a, str) else a for a in self.args)
         for name, value in vars(self).items():
             if isinstance(value, str):
@@ -65,9 +74,10 @@ class OkexWSError(Exception):
 class ConnectionLost(OkexWSError, ConnectionError):
     """A connection ended, or could not be made.
 
-    *endpoint* is the URL without credentials; *code* and *reason* are those of the
-    WebSocket close frame, where the peer sent one (RFC 6455, section 7.4). *advice* is
-    the library's own sentence about that endpoint (`Venue.advice`), or ``''``.
+    *endpoint* is the URL without credentials. *code* and *reason* are those of the
+    peer's WebSocket close frame, if it sent one (RFC 6455, section 7.4); else *code* is
+    ``None`` and *reason* says what happened. *advice* is a sentence of the library's
+    own about that endpoint (`Venue.advice`), or ``''``.
     """
 
     def __init__(
@@ -86,11 +96,11 @@ class ConnectionLost(OkexWSError, ConnectionError):
 
 
 class HandshakeFailed(OkexWSError):
-    """The peer answered the TLS or the WebSocket handshake, but not with a yes.
+    """The peer answered, but the TLS, proxy or WebSocket handshake did not succeed.
 
-    *status* is the HTTP status, or ``None`` where the answer was not HTTP (a refused
-    certificate, say). *retry_after* is the peer's own wish in seconds, if it sent one;
-    *advice* as in `ConnectionLost`.
+    *status* is the HTTP status of the answer, or ``None`` if the answer was not HTTP
+    (the certificate was refused, for example). *retry_after* is the ``Retry-After`` of
+    the answer in seconds, or ``None``. *advice* is as in `ConnectionLost`.
     """
 
     def __init__(
@@ -132,11 +142,12 @@ class Stalled(OkexWSError, TimeoutError):
 
 
 class WireError(OkexWSError):
-    """A message that is not what the exchange documents.
+    """A message could not be read: it is not what the exchange documents.
 
     *kind* is a short stable name (``'inflate'``, ``'json'``, ``'depth'``, ...) under
-    which the message is counted in ``stats().dropped``. *channel* is the wire's name
-    of the channel it belongs to, or ``None`` where that cannot be read.
+    which the message is counted in ``stats().dropped``. *channel* is the exchange's
+    name of the channel that the message belongs to, or ``None`` if the message does not
+    tell.
     """
 
     def __init__(self, kind: str, detail: str, channel: str | None = None) -> None:
@@ -151,10 +162,11 @@ class WireError(OkexWSError):
 
 
 class BookError(OkexWSError):
-    """An order book that failed its proof, and is not shown until it has a new one.
+    """An order book failed its proof, the exchange's checksum or sequence.
 
-    *channel* is the wire's name of its channel, *kind* the short stable name under
-    which the message is counted in ``stats().dropped``.
+    The library gives no price of that book until a new snapshot has come. *channel* is
+    the exchange's name of the book's channel, *kind* the short stable name under which
+    the message is counted in ``stats().dropped``.
     """
 
     kind = "book"
@@ -169,7 +181,10 @@ class BookError(OkexWSError):
 
 
 class ChecksumMismatch(BookError):
-    """The CRC32 of the merged book is not the one that the exchange sent."""
+    """The CRC32 of the merged book differs from the one that the exchange sent.
+
+    *expected* is the exchange's, *actual* the library's own.
+    """
 
     kind = "checksum"
 
@@ -185,8 +200,9 @@ class ChecksumMismatch(BookError):
 class SequenceGap(BookError):
     """An update does not follow the one before it.
 
-    *expected* is the id of the last update, *actual* the one that the update follows;
-    either is ``None`` where there was none.
+    *expected* is the sequence number of the last update that was merged, *actual* the
+    number that the new update names as the one before it. Either is ``None`` if the
+    exchange sent none.
     """
 
     kind = "sequence"
@@ -201,7 +217,7 @@ class SequenceGap(BookError):
 
 
 class SubscriptionRejected(OkexWSError):
-    """The exchange refused a channel with its *code* and *message*."""
+    """The exchange refused *channel*; *code* and *message* are the exchange's."""
 
     def __init__(self, code: int | str, message: str, channel: str) -> None:
         super().__init__(code, message, channel)
@@ -215,11 +231,12 @@ class SubscriptionRejected(OkexWSError):
 
 
 class RequestRejected(OkexWSError):
-    """The exchange, or who stands before it, refused a REST request.
+    """The exchange, or a server in front of it, refused a REST request.
 
-    *code* is the exchange's own: ``'51001'`` (v5), ``30032`` (v3; both are "there is no
-    such instrument"); the HTTP *status*, where the answer named none. *path* is what
-    was asked for, without parameters. *retry_after* is the peer's own wish in seconds.
+    *code* is the exchange's error code, ``'51001'`` under v5 and ``30032`` under v3 for
+    an instrument that does not exist; if the answer has no error code, *code* is the
+    HTTP *status*. *path* is the path of the request without parameters. *retry_after*
+    is the ``Retry-After`` of the answer in seconds, or ``None``.
     """
 
     def __init__(
@@ -244,7 +261,12 @@ class RequestRejected(OkexWSError):
 
 
 class BudgetSpent(OkexWSError):
-    """Requests wait for their turn: the exchange allows only so many an hour."""
+    """Requests wait, because the exchange allows only so many an hour.
+
+    *op* is the operation that waits, *channels* how many channels it is for, *wait* how
+    many seconds it waits. The requests are sent after that. Resubscribing broken
+    channels (``'resynchronising'``) waits earlier, when it has used half of the limit.
+    """
 
     def __init__(self, op: str, channels: int, wait: float) -> None:
         super().__init__(op, channels, wait)
@@ -258,7 +280,7 @@ class BudgetSpent(OkexWSError):
 
 
 class LoginRejected(OkexWSError):
-    """The exchange refused the credentials with its *code* and *message*."""
+    """The exchange refused the credentials; *code* and *message* are the exchange's."""
 
     def __init__(self, code: int | str, message: str) -> None:
         super().__init__(code, message)
@@ -270,10 +292,11 @@ class LoginRejected(OkexWSError):
 
 
 class MessagesLost(OkexWSError):
-    """*count* messages of *channel* in a row came while too many waited for callbacks.
+    """*count* consecutive messages of *channel* were dropped before their callback.
 
-    They are in no `on_message`, and counted in ``stats().skipped``. Reads and
-    ``updates()`` have them.
+    They came while the queue of ``callbacks='thread'`` was full, because the callbacks
+    were too slow. `on_message` is not called with them, and ``stats().skipped`` counts
+    them. Reads and ``updates()`` are not affected.
     """
 
     def __init__(self, instrument_id: str, channel: str, count: int) -> None:
@@ -290,9 +313,10 @@ class MessagesLost(OkexWSError):
 
 
 class RecordingFailed(OkexWSError):
-    """The recording in *path* cannot be written at the moment, for this *reason*.
+    """The recording in *path* cannot be written at the moment, because of *reason*.
 
-    *lost* is how many entries are missing in it so far. The feed goes on.
+    *lost* is how many entries are missing in the recording so far. The feed goes on
+    without them.
     """
 
     def __init__(self, path: str, reason: str, lost: int) -> None:
@@ -306,11 +330,11 @@ class RecordingFailed(OkexWSError):
 
 
 class BackfillFailed(OkexWSError):
-    """Items of *channel* that were to be fetched are missing (``history=``).
+    """Items of *channel* could not be fetched over REST (``history=``).
 
-    *why* says what was to be had, and what stood in the way; that is its cause, too,
-    if it was an exception. A `Gap` among the items says which ones are missing. Told
-    once for each place.
+    *why* says which items were wanted and what prevented it; if that was an exception,
+    it is the ``__cause__``. A `Gap` among the items says which ones are missing. The
+    error is reported once for each place where items are missing.
     """
 
     def __init__(self, instrument_id: str, channel: str, why: str) -> None:
@@ -324,7 +348,7 @@ class BackfillFailed(OkexWSError):
 
 
 class NotLive(OkexWSError):
-    """No depth can be trusted at this moment; *state* and *cause* say why."""
+    """No depth can be trusted at this moment. *state* and *cause* say why."""
 
     def __init__(self, state: State, cause: str) -> None:
         super().__init__(state, cause)

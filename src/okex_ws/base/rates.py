@@ -1,4 +1,7 @@
-"""Rate limits: a budget over a period, a token bucket, turns at one host."""
+"""Rate limits: requests in a period, a token bucket, connection attempts to a host.
+
+Nothing here waits: each class says when its caller may act, in monotonic seconds.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,10 @@ from collections import deque
 
 
 class Budget:
-    """At most *limit* requests in any *period* seconds, counted from the start."""
+    """At most *limit* requests in any *period* seconds: a sliding window.
+
+    One thread sends and counts; any thread may call `outlook`.
+    """
 
     def __init__(self, limit: int, period: float) -> None:
         self.limit = limit
@@ -16,7 +22,7 @@ class Budget:
         self._spent: deque[float] = deque()
 
     def ready_at(self, now: float) -> float:
-        """When the next request may be sent: *now*, or later."""
+        """When the next request may be sent: *now* or a later time."""
         self._forget(now)
         if len(self._spent) < self.limit:
             return now
@@ -36,7 +42,7 @@ class Budget:
         while True:
             try:
                 return tuple(self._spent)
-            except RuntimeError:  # spent meanwhile; that takes no time
+            except RuntimeError:  # the sending thread changed it: copy again
                 continue
 
     def _forget(self, now: float) -> None:
@@ -45,36 +51,39 @@ class Budget:
 
 
 class Bucket:
-    """At most *burst* at once, and one more each *every* seconds."""
+    """A token bucket: *burst* actions at once, then one more each *every* seconds."""
 
     def __init__(self, burst: int, every: float) -> None:
         self._burst = burst
         self._every = every
-        # When it will be full again.
+        # When the bucket will be full again. It is full at the start.
         self._full_at = -math.inf
 
     def ready_at(self, now: float) -> float:
-        """When the next one may go: *now*, or later."""
+        """When the next action is allowed: *now* or a later time."""
         return max(now, self._full_at - (self._burst - 1) * self._every)
 
     def spend(self, now: float) -> None:
-        """Count one that goes *now*."""
+        """Count an action that is taken *now*."""
         self._full_at = max(self._full_at, now) + self._every
 
 
 class HostGap:
-    """Turns at connecting to one host, at least a gap apart."""
+    """Connection attempts to each host, at least a given gap apart. Any thread."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._next: dict[str, float] = {}
 
     def forked(self) -> None:
-        """In a forked child: no lock that another thread may have held."""
+        """Replace the lock in a forked child: a parent's thread may have held it."""
         self._lock = threading.Lock()
 
     def take(self, host: str, gap: float, now: float) -> float | None:
-        """Take the turn at *host*, if it has come; else returns when to ask again."""
+        """Allow an attempt at *host* now (``None``), or return when to ask again.
+
+        After an attempt the next one at *host* waits until *gap* seconds later.
+        """
         with self._lock:
             turn = self._next.get(host, now)
             if turn > now:
@@ -83,5 +92,5 @@ class HostGap:
             return None
 
     def wait(self, host: str, now: float) -> float:
-        """Seconds until the next turn at *host*."""
+        """Seconds until the next attempt at *host* is allowed."""
         return max(0.0, self._next.get(host, now) - now)

@@ -1,4 +1,4 @@
-"""When to try again: time-outs, pings, reconnects, and exponential back-off."""
+"""Time-outs, ping intervals, and how long to wait before another attempt."""
 
 from __future__ import annotations
 
@@ -12,11 +12,14 @@ from .checks import check_number, check_seconds
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """How long each answer may take, in seconds.
+    """How long the library waits for each answer, in seconds.
 
-    *connect* covers TCP, TLS and the handshake together; *first_push* is how long an
-    acknowledged channel that owes a snapshot may stay silent before it is asked again;
-    *retry_cap* bounds the back-off of whatever is asked again on one connection.
+    *connect* covers the name look-up, TCP, TLS and the WebSocket handshake together.
+    *ack* is for the acknowledgement of a request, *pong* for the answer to a ping.
+    *first_push* is how long an acknowledged channel that needs a snapshot may stay
+    silent before it is subscribed again. *retry_cap* is the longest back-off between
+    requests that are repeated on one connection. *goodbye* is how long `close` waits
+    for the exchange's close frame.
     """
 
     connect: float = 10.0
@@ -33,12 +36,13 @@ class Timeouts:
 
 @dataclass(frozen=True, slots=True)
 class Ping:
-    """When the text ``ping`` goes out, and how long its pong vouches for a connection.
+    """When the text ``ping`` is sent, and how long its pong proves a connection good.
 
-    *interval* is the keep-alive: the exchange closes a connection on which nothing came
-    for 30 s, so it is from 10 to 30 s, and sent `EARLY` (five seconds), since exactly
-    30.0 s loses the race on a quiet market. *probe* is the health check: the same ping,
-    that often; ``None`` leaves the keep-alive alone.
+    *interval* is the keep-alive, from 10 to 30 s, because the exchange closes a
+    connection after 30 s without data. The ping is sent `EARLY` (five) seconds before
+    *interval* is over: on a quiet market a ping after exactly 30.0 s would be too late.
+    *probe* is the health check: how often the same ping is sent while pongs come; with
+    ``None`` only the keep-alive is sent.
     """
 
     interval: float = 30.0
@@ -62,7 +66,7 @@ class Ping:
 
     @property
     def keep_alive(self) -> float:
-        """Seconds from one ping to the next, at the most, whatever else goes on."""
+        """The most seconds from one ping to the next, even while a pong is missing."""
         return self.interval - self.EARLY
 
     @property
@@ -74,17 +78,18 @@ class Ping:
 
     @property
     def lease(self) -> float:
-        """Seconds that a pong vouches for beyond the pong's own time-out."""
+        """Seconds that a pong's lease lasts beyond the pong time-out."""
         return self.interval if self.probe is None else self.probe
 
 
 @dataclass(frozen=True, slots=True)
 class Reconnect:
-    """How to come back: exponential back-off with full jitter, and never give up.
+    """How a feed reconnects: exponential back-off with full jitter, for ever.
 
-    *first* and *cap* bound the wait; the back-off starts again after a connection that
-    was healthy for *healthy_after*. *host_gap* is the least time between two connection
-    attempts to one host, over all feeds of the process; ``None`` takes the venue's.
+    All in seconds. The longest wait doubles from *first* to *cap*. After a connection
+    that lasted for *healthy_after* the back-off starts again at *first*. *host_gap* is
+    the least time between two connection attempts to one host by all feeds of the
+    process; ``None`` takes the venue's limit.
     """
 
     first: float = 0.5
@@ -103,17 +108,18 @@ class Reconnect:
 
 
 def doubled(first: float, attempts: int, cap: float) -> float:
-    """*first* seconds, doubled by each of *attempts*, and *cap* at the most."""
-    # 2 ** 20 seconds are past any cap, and the power stays a small number.
+    """*first* seconds, doubled *attempts* times, and *cap* at the most."""
+    # 2 ** 20 seconds exceed any cap. Larger powers would overflow a float.
     return min(cap, first * 2.0 ** min(attempts, 20))
 
 
 def backoff(
     first: float, cap: float, rng: random.Random | None = None
 ) -> Iterator[float]:
-    """Waits whose ceiling doubles from *first* to *cap*, each drawn evenly below it.
+    """Waits in seconds, each drawn at random from 0 to a ceiling that doubles.
 
-    Full jitter stays at the cap, so that a thousand clients do not come back in step.
+    The ceiling starts at *first* and stays at *cap*. The waits stay random there, so
+    that a thousand clients do not reconnect at the same moments.
     """
     draw = (rng or random).uniform
     ceiling = first

@@ -1,4 +1,4 @@
-"""The states of a subscription."""
+"""The states of a subscription: `State`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from enum import Enum
 
 
 class State(str, Enum):
-    """Whether prices can be trusted. Only `LIVE` gives prices."""
+    """The state of a subscription. Only in `LIVE` does a read give prices."""
 
     CONNECTING = "CONNECTING"
     SYNCING = "SYNCING"
@@ -25,5 +25,5 @@ class State(str, Enum):
 
     @property
     def final(self) -> bool:
-        """True for the two states that nothing leaves: `FAILED` and `CLOSED`."""
+        """True for `FAILED` and `CLOSED`, after which no other state comes."""
         return self is State.FAILED or self is State.CLOSED

@@ -1,4 +1,4 @@
-"""How what is open ends: at the end of its ``with``, and in a forked child."""
+"""Closing by ``with``, repair after a fork, and marks of the library's threads."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ T = TypeVar("T", bound="Closing")
 
 
 class Closing(ABC):
-    """What a ``with`` closes, however it is left."""
+    """A context manager that calls `close` at the end of its ``with``."""
 
     @abstractmethod
     def close(self) -> object:
-        """End it; any number of times."""
+        """Close the object. A second call does nothing."""
 
     def __enter__(self: T) -> T:
         return self
@@ -32,17 +32,22 @@ class Closing(ABC):
 
 
 class ForkAware(Protocol):
-    """What has to be told that it is in a forked child."""
+    """An object that has to repair itself in a forked child process."""
 
     def forked(self) -> None:
-        """In a forked child: no thread of the parent's is here, and each lock may be
-        held for ever.
+        """Repair the object in the child.
+
+        None of the parent's threads runs in the child, so that a lock which one of them
+        held at the fork is never released.
         """
         ...
 
 
 def register_for_fork(objects: Iterable[ForkAware]) -> None:
-    """Have each of *objects*, as they are at a fork, told of it in the child."""
+    """Call `ForkAware.forked` on each of *objects* in every forked child.
+
+    *objects* is read at the fork, so that it may grow and shrink before.
+    """
 
     def forked() -> None:
         for each in list(objects):
@@ -52,7 +57,7 @@ def register_for_fork(objects: Iterable[ForkAware]) -> None:
         os.register_at_fork(after_in_child=forked)
 
 
-# Has work done on the thread that it belongs to, in order.
+# A function that queues a job for one connection's thread, which runs jobs in order.
 Submit = Callable[[Callable[[], None]], None]
 
 
@@ -60,10 +65,10 @@ _here = threading.local()
 
 
 def mark_library_thread() -> None:
-    """Say that the calling thread is one of the library's."""
+    """Mark the calling thread as one that the library started."""
     _here.ours = True
 
 
 def on_library_thread() -> bool:
-    """Whether the calling thread is one of the library's."""
+    """Whether the calling thread is one that the library started."""
     return getattr(_here, "ours", False)

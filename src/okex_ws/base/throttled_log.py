@@ -1,4 +1,4 @@
-"""What is said of an outage, and how often: at once, and then once a minute."""
+"""Warnings that are logged at once, and then once a minute while the trouble lasts."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ MINUTE = 60.0
 
 
 class LogThrottle:
-    """Leave to speak of a kind of thing, once a minute each."""
+    """Allows one log record a minute for each kind of event."""
 
     def __init__(self) -> None:
         self._said: dict[str, float] = {}
 
     def allows(self, kind: str, now: float) -> bool:
-        """Whether *kind* was not spoken of for a minute; then it is now."""
+        """Whether *kind* may be logged *now*; if so, not again for a minute."""
         if now < self._said.get(kind, -MINUTE) + MINUTE:
             return False
         self._said[kind] = now
@@ -26,7 +26,10 @@ class LogThrottle:
 
 
 class OutageLog:
-    """The time from a loss until a connection has proven itself by a pong."""
+    """Logs the losses of one connection, throttled during an outage.
+
+    An outage lasts from a loss until a later connection has received a pong.
+    """
 
     def __init__(self) -> None:
         self._since: float | None = None
@@ -34,7 +37,11 @@ class OutageLog:
         self._losses = 0
 
     def log_loss(self, endpoint: str, error: OkexWSError, now: float) -> None:
-        """Log a loss or a failed attempt, as a warning if it is time for one."""
+        """Log a loss or a failed attempt to connect.
+
+        It is a warning for the first one of an outage and then once a minute, with the
+        number of failures since; the others are logged at level DEBUG.
+        """
         self._losses += 1
         if self._since is None:
             self._since = self._said = now
@@ -53,13 +60,13 @@ class OutageLog:
             )
 
     def note(self, now: float) -> str:
-        """What to add to the word that a connection is open."""
+        """How long the outage lasted, as an addition to the log record of a connect."""
         if self._since is None:
             return ""
         return f" {now - self._since:.1f} s after the loss"
 
     def over(self) -> None:
-        """The connection has proven itself: the next loss is a new one."""
+        """End the outage: the next loss is logged as a warning at once."""
         self._since, self._losses = None, 0
 
 

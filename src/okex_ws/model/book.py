@@ -1,7 +1,8 @@
-"""The order book: versions that never change, merged as the exchange says, and proven.
+"""The order book: immutable versions, the merging of updates, and the checksum.
 
-A row is a tuple of the wire's own ``str``, price and size first. Prices are compared
-as numbers and kept as written, because the checksum is over the characters.
+A level is a tuple of ``str``, the exchange's own characters, price and size first.
+Prices are compared as numbers and kept as they were sent, because the checksum is
+computed over the characters.
 """
 
 from __future__ import annotations
@@ -17,27 +18,30 @@ from .numbers import NUMBERS, decimal, quote, to_float
 
 # The exchange's checksum covers this many levels of each side.
 CHECKSUM_LEVELS = 25
-# The exchange keeps 400 a side, and gives 5,000 over REST: more is no book.
+# A channel of the exchange has 400 levels a side, its REST interface gives 5,000. A
+# message that leads to more is refused, so that memory stays bounded.
 MAX_LEVELS = 5000
 
-# Whatever a script's own context is. What the wire can say has 64 digits, and so a
-# product of two less than this; an exponent of two digits, and so a sum too.
+# Contexts of the module's own: the result must not depend on the script's decimal
+# context. A number of the exchange has at most 64 digits and an exponent of two digits,
+# so that 400 digits hold the product and the sum of two of them exactly.
 _EXACT = Context(prec=400)
 _ROUNDED = Context(prec=28)
 
-# A level of a book: price, size, then what the wire adds (liquidated orders on v3
-# derivatives, "0" where the field is retired, and last the number of orders).
+# A level of a book: price, size, and what the exchange adds. v3 derivatives have the
+# number of liquidated orders next, v5 a retired field that is "0"; v3 spot has neither.
+# Last comes the number of orders at the price.
 Level = tuple[str, ...]
 # One side of a book, best first.
 Side = tuple[Level, ...]
 
 
 class Sweep(NamedTuple):
-    """What an order of a size would meet in a book, if nothing else moved.
+    """The fill that a market order of a given size would get from a book as it is.
 
-    *average* is the price weighted by size, to 28 digits, *worst* the last price that
-    is needed; both are ``None`` where nothing can be had. *filled* and *remaining* add
-    up to the size.
+    *average* is the mean price weighted by size, to 28 digits. *worst* is the last
+    price that is needed. Both are ``None`` if that side of the book is empty.
+    *filled* and *remaining* add up to the size of the order.
     """
 
     average: Decimal | None
@@ -48,10 +52,11 @@ class Sweep(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class OrderBook:
-    """One version of a book: *bids* and *asks*, best first; either may be empty.
+    """One version of an order book: *bids* and *asks*, best first; either may be empty.
 
-    A row is ``(price, size, ..., orders)`` in the wire's own characters. Sizes are in
-    base currency on spot and in contracts on every other market.
+    A level is ``(price, size, ..., orders)`` in the exchange's own characters. Sizes
+    are in base currency on spot and in contracts on every other market. A version never
+    changes, so that any thread may keep and read it; `apply` makes the next one.
     """
 
     bids: Side = ()
@@ -63,14 +68,15 @@ class OrderBook:
         bids: Iterable[Sequence[str]],
         asks: Iterable[Sequence[str]],
     ) -> OrderBook:
-        """The next version, after one message of the exchange.
+        """The next version of the book, after one message of the exchange.
 
-        *action* is ``'partial'`` (v3) or ``'snapshot'`` (v5), which replaces the book,
-        or ``'update'``, whose rows replace, insert or, with a size of zero, delete
-        their price; deleting a price that is not held is normal (it left the window).
+        With *action* ``'partial'`` (v3) or ``'snapshot'`` (v5) the levels replace the
+        whole book. With ``'update'`` each level replaces or inserts the level at its
+        price, or deletes it if the size is zero. The exchange also deletes prices that
+        this book does not hold, because they have left its window; that is no error.
 
         Raises:
-            ValueError: another action, or a row that is not made of numbers.
+            ValueError: another action, or a level that is not made of numbers.
         """
         if action not in ("partial", "snapshot", "update"):
             raise ValueError(
@@ -86,17 +92,18 @@ class OrderBook:
         return OrderBook(merged[0].version(), merged[1].version())
 
     def checksum(self) -> int:
-        """Signed CRC32 of the top 25 a side, bid and ask by turns, as the wire has it.
+        """The exchange's checksum: a signed CRC32 of the best 25 levels of each side.
 
-        The longer side goes on alone. An empty book gives 0.
+        It covers the texts ``price:size``, bid and ask in turn, then the rest of the
+        longer side. An empty book gives 0.
         """
         sides = self.bids[:CHECKSUM_LEVELS], self.asks[:CHECKSUM_LEVELS]
         return checksum_of(*(list(map(_said, side)) for side in sides))
 
-    # --- What it says ---------------------------------------------------------------
+    # --- Reading it ------------------------------------------------------------------
 
     def top(self, levels: int) -> OrderBook:
-        """The book of the best *levels* of each side."""
+        """A book of the best *levels* of each side."""
         if levels < 0:
             raise ValueError(f"levels cannot be negative, got {levels}")
         return OrderBook(self.bids[:levels], self.asks[:levels])
@@ -111,7 +118,7 @@ class OrderBook:
 
     @property
     def mid(self) -> Decimal | None:
-        """Half-way between best bid and best ask; ``None`` while a side is empty."""
+        """The mean of best bid and best ask; ``None`` if a side is empty."""
         bid, ask = self._prices()
         if bid is None or ask is None:
             return None
@@ -119,13 +126,13 @@ class OrderBook:
 
     @property
     def spread(self) -> Decimal | None:
-        """Best ask less best bid; ``None`` while a side is empty."""
+        """Best ask minus best bid; ``None`` if a side is empty."""
         bid, ask = self._prices()
         return None if bid is None or ask is None else _EXACT.subtract(ask, bid)
 
     @property
     def crossed(self) -> bool:
-        """Whether the best bid is not below the best ask, as in an auction."""
+        """Whether the best bid is at or above the best ask, as in an auction."""
         bid, ask = self._prices()
         return bid is not None and ask is not None and bid >= ask
 
@@ -137,11 +144,11 @@ class OrderBook:
         )
 
     def sweep(self, side: str, size: Decimal | int | str) -> Sweep:
-        """What a taker of *side* would pay who takes *size*, level after level.
+        """The fill that a market order would get, level after level, as a `Sweep`.
 
-        *side* is the taker's, as of a `Trade`: ``'buy'`` takes from the asks and
-        ``'sell'`` from the bids. *size* is in the unit of the book's sizes, and a
-        ``float`` is no exact one.
+        *side* is the taker's side as in a `Trade`: ``'buy'`` takes from the asks,
+        ``'sell'`` from the bids. *size* is in the unit of the book's sizes. A
+        ``float`` is refused, because few decimal sizes are exact as one.
 
         Raises:
             ValueError, TypeError: another side, or a size that is no positive number.
@@ -174,10 +181,12 @@ def _size(size: object) -> Decimal:
 
 
 class MergedSide:
-    """One side while it is merged: what stands at each price, best first.
+    """One side of a book, mutable, into which updates are merged; best level first.
 
-    *sign* makes a better price a lower key. The keys are floats: two prices of more
-    than 15 digits may share one, and are then told apart exactly.
+    It keeps sorted float keys beside the levels, to find a price by bisection. A key is
+    the price times *sign*, which is -1.0 for bids and 1.0 for asks, so that a better
+    price has a lower key. Two prices of more than 15 digits may share a key; they are
+    then compared as exact decimals. For one thread.
     """
 
     __slots__ = ("_keys", "_rows", "_said", "_sign", "_version")
@@ -186,26 +195,28 @@ class MergedSide:
         self._sign = sign
         self._keys = [NUMBERS[row[0]] * sign for row in rows]
         self._rows = list(rows)
-        # What the checksum has of each row, kept from the first one on.
+        # The checksum's text of each level, made at the first checksum and then kept.
         self._said: list[str] | None = None
         self._version: Side | None = rows
 
     def version(self) -> Side:
-        """The rows as they are now, which is made once."""
+        """The levels as an immutable tuple, which is made once between two merges."""
         if self._version is None:
             self._version = tuple(self._rows)
         return self._version
 
     def top(self) -> list[str]:
-        """What the checksum is over, of this side."""
+        """The texts ``price:size`` of this side's levels that the checksum covers."""
         if self._said is None:
             self._said = list(map(_said, self._rows))
         return self._said[:CHECKSUM_LEVELS]
 
     def merge(self, changes: Iterable[Sequence[Any]]) -> None:
-        """Replace, insert or delete; the hot path of every book.
+        """Replace, insert or delete the level of each change; a book's hot path.
 
-        ``ValueError`` or ``TypeError``, in the middle of it, for what is no level.
+        Raises:
+            ValueError, TypeError: for a change that is no level. The changes before it
+                are merged then, so that the caller has to give the book up.
         """
         self._version = None
         keys, rows, said, sign = self._keys, self._rows, self._said, self._sign
@@ -225,7 +236,7 @@ class MergedSide:
             if held and rows[at][0] != price:
                 at, held = self._find_exactly(at, key, price)
             if size == "0" or not to_float(size):
-                # "0", "0.0" and "0.00000000" all say that the price is gone.
+                # A size of "0", "0.0" or "0.00000000" deletes the level.
                 if held:
                     del keys[at], rows[at]
                     if said is not None:
@@ -245,7 +256,11 @@ class MergedSide:
             raise ValueError(f"{len(keys)} levels, of {MAX_LEVELS} at the most")
 
     def _find_exactly(self, at: int, key: float, price: str) -> tuple[int, bool]:
-        """Where *price* is or belongs among those of the same *key*, and if it is."""
+        """The index of *price* among the levels of the same *key*, from *at* on.
+
+        Also whether a level of exactly that price is there; if not, the index is the
+        one at which to insert it.
+        """
         exact = Decimal(price)
         while at < len(self._keys) and self._keys[at] == key:
             held = Decimal(self._rows[at][0])
@@ -262,7 +277,10 @@ def _said(row: Sequence[str]) -> str:
 
 
 def checksum_of(bids: list[str], asks: list[str]) -> int:
-    """Of "price:size" texts: bid and ask by turns, then the longer side alone."""
+    """The exchange's checksum over the ``price:size`` texts of both sides.
+
+    A signed CRC32, bid and ask in turn, then the rest of the longer side.
+    """
     both = min(len(bids), len(asks))
     parts = [""] * (2 * both)
     parts[::2], parts[1::2] = bids[:both], asks[:both]

@@ -1,4 +1,4 @@
-"""A key of the exchange, and what it signs. No secret leaves it but in a signature."""
+"""An API key of the exchange and the signature of a login. No repr has a secret."""
 
 from __future__ import annotations
 
@@ -8,19 +8,20 @@ import hmac
 import os
 from dataclasses import dataclass, field
 
-# Both protocols sign the same call, which was v3's way to check a key over REST.
+# Both protocols sign this request, with which v3 checked a key over REST.
 _SIGNED = "GET/users/self/verify"
 _VARIABLES = ("API_KEY", "SECRET_KEY", "PASSPHRASE")
 
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """What the exchange gave with a key: all three texts, kept out of every repr.
+    """The three texts of an API key, as the exchange gave them. No repr contains them.
 
     A key works only at the venue, and in the region, where it was made.
 
     Raises:
-        TypeError, ValueError: for what is no text, is empty, or cannot be sent.
+        TypeError: one of them is no ``str``.
+        ValueError: one is empty, has spaces around it, or an unprintable character.
     """
 
     api_key: str = field(repr=False)
@@ -30,7 +31,7 @@ class Credentials:
     def __post_init__(self) -> None:
         for name in self.__slots__:
             value = getattr(self, name)
-            # Never say the value: it is, or may be meant to be, a secret.
+            # The messages leave the value out, because it may be a secret.
             if not isinstance(value, str):
                 raise TypeError(f"{name} is a string")
             if not value or value != value.strip() or not value.isprintable():
@@ -41,10 +42,12 @@ class Credentials:
 
     @classmethod
     def from_env(cls, prefix: str = "OKX_") -> Credentials:
-        """From ``OKX_API_KEY``, ``OKX_SECRET_KEY`` and ``OKX_PASSPHRASE``.
+        """Read ``OKX_API_KEY``, ``OKX_SECRET_KEY`` and ``OKX_PASSPHRASE``.
+
+        *prefix* replaces ``OKX_`` in the names of the environment variables.
 
         Raises:
-            ValueError: naming the variables that are not set.
+            ValueError: a variable is not set; the message names those that are missing.
         """
         names = [prefix + name for name in _VARIABLES]
         missing = [name for name in names if not os.environ.get(name)]
@@ -55,8 +58,9 @@ class Credentials:
     def sign(self, timestamp: str) -> str:
         """The signature of a login at *timestamp*, which is Unix seconds as text.
 
-        Base64 of the HMAC-SHA256 of ``timestamp + 'GET' + '/users/self/verify'``, under
-        v3 and v5 alike (official v3 SDKs; v5 documentation, "Login").
+        It is the Base64 of the HMAC-SHA256 of ``timestamp + 'GET' +
+        '/users/self/verify'`` under v3 and v5 alike (official v3 SDKs; v5
+        documentation, "Login").
         """
         message = (timestamp + _SIGNED).encode()
         digest = hmac.digest(self.secret_key.encode(), message, hashlib.sha256)

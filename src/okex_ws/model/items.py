@@ -1,9 +1,10 @@
-"""The vocabulary: what a script is given. Values, no behaviour.
+"""The items that a script receives: `Depth`, `Trade`, `Candle` and the others.
 
-Shapes and units, everywhere in the library: prices and sizes are the wire's own
-characters (``str``) in `Depth` and ``GetDepth()`` and ``Decimal`` elsewhere; a size is
-in base currency on spot and in contracts on every other market; a time that a user
-sees is an aware UTC ``datetime``; a duration is ``float`` seconds.
+They are immutable values without behaviour. Shapes and units are the same everywhere in
+the library: prices and sizes are the exchange's own characters (``str``) in `Depth`,
+`BookUpdate` and ``GetDepth()``, and ``Decimal`` elsewhere; a size is in base currency
+on spot and in contracts on every other market; a time is an aware UTC ``datetime``; a
+duration is ``float`` seconds.
 """
 
 from __future__ import annotations
@@ -22,12 +23,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Depth:
-    """The levels of one side-by-side snapshot, best first; either side may be empty.
+    """One depth of an order book: *bids* and *asks*, best first; either may be empty.
 
-    *timestamp* is the exchange's, *received* ours. *lag* is how much later than the
-    best of its connection's last ten minutes the message came, or ``None`` where that
-    is unknown. *epoch* grows whenever averaging over the change would be wrong; of
-    several depth channels, whenever one of them begins or ceases to be trusted.
+    *timestamp* is the exchange's time, *received* the time at which this machine
+    received it. *lag* is how many seconds later the message came than the fastest one
+    of its connection in the last ten minutes, or ``None`` if that is unknown. *seq* is
+    the exchange's sequence number, if it sends one. *epoch* grows whenever the prices
+    before and after must not be averaged, as after a reconnect; with several depth
+    channels also whenever one of them begins or ceases to be trusted. *channel* is the
+    channel that the depth came from.
     """
 
     instrument_id: str
@@ -43,7 +47,10 @@ class Depth:
 
 @dataclass(frozen=True, slots=True)
 class BestBidAsk:
-    """The top of a trusted book. The prices and sizes of an empty side are ``None``."""
+    """Best bid and best ask of a trusted book.
+
+    Price and size of an empty side are ``None``. The rest is as in `Depth`.
+    """
 
     instrument_id: str
     bid: Decimal | None
@@ -59,14 +66,14 @@ class BestBidAsk:
 
     @property
     def mid(self) -> Decimal | None:
-        """Half-way between bid and ask, or ``None`` while a side is empty."""
+        """The mean of bid and ask, or ``None`` if a side is empty."""
         if self.bid is None or self.ask is None:
             return None
         return (self.bid + self.ask) / 2
 
     @property
     def spread(self) -> Decimal | None:
-        """Ask less bid, or ``None`` while a side is empty."""
+        """Ask minus bid, or ``None`` if a side is empty."""
         if self.bid is None or self.ask is None:
             return None
         return self.ask - self.bid
@@ -74,12 +81,13 @@ class BestBidAsk:
 
 @dataclass(frozen=True, slots=True)
 class BookUpdate:
-    """What one message changed in a whole book, and the book after it.
+    """What one message changed in a whole order book, and the book after the change.
 
-    *action* is ``'snapshot'``, and then *bids* and *asks* are the whole book, or
-    ``'update'``: rows that replace, insert or, with a size of zero, delete their price
-    in the book of the item before. Whatever was missed in between is made up for by a
-    snapshot. *book* is the version after it, an `OrderBook`. The rest is as in `Depth`.
+    With *action* ``'snapshot'``, *bids* and *asks* are the whole book. With
+    ``'update'`` they are levels that replace or insert the level at their price in the
+    book of the item before, or delete it if their size is zero. After an update was
+    missed, the next item is a snapshot. *book* is the version after the change, an
+    `OrderBook`. The rest is as in `Depth`.
     """
 
     instrument_id: str
@@ -97,12 +105,13 @@ class BookUpdate:
 
 @dataclass(frozen=True, slots=True)
 class Trade:
-    """One trade, or several that the exchange put together.
+    """One trade, or several consecutive ones that the exchange put together.
 
-    *side* is the taker's, ``'buy'`` or ``'sell'``. *id* is the last id, *first_id* the
-    first, *count* how many. *replayed* marks the trade that v3 sends again after every
-    subscribe, however old it is; *backfilled* one that did not come over the stream but
-    was fetched (``history=``): *received* is when that was.
+    *side* is the taker's, ``'buy'`` or ``'sell'``. *id* is the last trade's id,
+    *first_id* the first one's, *count* the number of trades. *replayed* marks the last
+    trade from before the subscription, of any age, which v3 and v5's ``trades`` send
+    once the channel is subscribed. *backfilled* marks a trade that was fetched over
+    REST (``history=``); *received* is then when it was fetched.
     """
 
     instrument_id: str
@@ -121,10 +130,10 @@ class Trade:
 
 @dataclass(frozen=True, slots=True)
 class Ticker:
-    """The exchange's own summary of one instrument; a field it left out is ``None``.
+    """The exchange's own summary of one instrument.
 
-    So is *last* before the first trade of an instrument.
-
+    A field that the exchange left out is ``None``, and so is *last* before the first
+    trade of the instrument. *last* and *last_size* are those of the last trade.
     *volume_24h* is in base currency on spot and in contracts elsewhere,
     *volume_ccy_24h* in quote currency on spot and in base currency elsewhere.
     """
@@ -148,14 +157,14 @@ class Ticker:
 
 @dataclass(frozen=True, slots=True)
 class Candle:
-    """One bar of a candle channel: prices from *start* on, for as long as it is long.
+    """One bar of a candle channel: the prices from *start* to the end of the bar.
 
-    *channel* tells how long (``'candle60s'``). *volume* is in base currency on spot and
-    in contracts elsewhere; *volume_ccy* in quote currency on spot and in base currency
-    elsewhere, *volume_quote* in quote currency. What a protocol does not send is
-    ``None``; so is *closed* under v3, which does not say whether a bar is complete.
-    *backfilled* marks one that was fetched (``history=``): it is complete, and
-    *received* is when it was fetched.
+    *channel* tells how long a bar is (``'candle60s'``). *volume* is in base currency on
+    spot and in contracts elsewhere, *volume_ccy* in quote currency on spot and in base
+    currency elsewhere, *volume_quote* in quote currency. A field that the protocol does
+    not send is ``None``. *closed* tells whether the bar is complete; it is ``None``
+    under v3, which does not say. *backfilled* marks a bar that was fetched over REST
+    (``history=``): it is complete, and *received* is when it was fetched.
     """
 
     instrument_id: str
@@ -175,9 +184,10 @@ class Candle:
 
 
 class PastBook(NamedTuple):
-    """A whole book as it was fetched, best first; rows as in `BookUpdate`.
+    """A whole book as it was fetched over REST, best first; levels as in `BookUpdate`.
 
-    *seq* is the exchange's sequence number of it, if it has one.
+    *seq* is the exchange's sequence number of the book, if it sent one. *timestamp* is
+    the exchange's time.
     """
 
     bids: tuple[Level, ...]
@@ -188,10 +198,11 @@ class PastBook(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class FundingRate:
-    """What a perpetual's longs pay its shorts at *funding_time*: a fraction, signed.
+    """The funding rate of a perpetual swap.
 
-    *next_rate* is the exchange's estimate for *next_funding_time*; either may be
-    ``None``, and so is *timestamp* where the exchange sends none.
+    *rate* is the signed fraction of their position that longs pay to shorts at
+    *funding_time*. *next_rate* is the exchange's estimate for *next_funding_time*; both
+    and *timestamp* are ``None`` if the exchange does not send them.
     """
 
     instrument_id: str
@@ -206,11 +217,12 @@ class FundingRate:
 
 @dataclass(frozen=True, slots=True)
 class Data:
-    """A push of a channel that the library has no type for: its JSON, decoded.
+    """A push of a channel for which the library has no type of its own: decoded JSON.
 
-    *elements* is the content of ``data``; every JSON number in it is the ``str`` of its
-    own characters. *action* is the wire's (``'snapshot'``, ``'update'``), if it said
-    any. *instrument_id* is ``''`` for a channel that is not about one.
+    *elements* is the list under the key ``data``. Every JSON number in it is a ``str``
+    of the exchange's own characters. *action* is the exchange's (``'snapshot'``,
+    ``'update'``), or ``None`` if the message has none. *instrument_id* is ``''`` for a
+    channel that is not about one instrument.
     """
 
     channel: str
@@ -223,10 +235,11 @@ class Data:
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """Items of *channel* between the ids *after* and *before* are missing.
+    """Items of *channel* are missing after the id *after* and before the id *before*.
 
-    Either id is ``None`` where it is not known (yet). *at* is when it was noticed, of
-    every gap that the library tells; two are equal whenever that was.
+    An id is ``None`` if it is not known, or not yet. *cause* says why they are missing.
+    *at* is when the library noticed the gap, and is set in every gap that it delivers;
+    two gaps are equal even if their *at* differs.
     """
 
     channel: str

@@ -1,4 +1,4 @@
-"""What a script is told about a subscription and its connections."""
+"""Reports on a subscription and its connections: state changes, health, counts."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from ..base.state import State
 
 @dataclass(frozen=True, slots=True)
 class StateChange:
-    """The subscription of *instrument_id* went from *old* to *new* at *at*."""
+    """The subscription of *instrument_id* changed its state at *at*.
+
+    *cause* says why; *epoch* is as in `Depth`.
+    """
 
     old: State
     new: State
@@ -23,11 +26,12 @@ class StateChange:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """One consistent look at a subscription or a feed.
+    """The condition of a subscription or a feed: all fields are of the same moment.
 
-    *age* is seconds since the depth channel's last push (``inf`` before the first),
-    *silence* seconds since any byte on its connection, *lag* as in `Depth`, *failed*
-    the channels that the exchange refused, each with its error.
+    *age* is the seconds since the depth channel's last push (``inf`` before the first).
+    *silence* is the seconds since the last byte on the channel's connection. *lag* and
+    *epoch* are as in `Depth`. *failed* maps each channel that failed to its error; the
+    exchange refused it, for example.
     """
 
     state: State
@@ -41,13 +45,14 @@ class Health:
 
 @dataclass(frozen=True, slots=True)
 class ConnectionReport:
-    """One connection of a feed, and what the exchange's limits leave it.
+    """One connection of a feed, and what the exchange's limits still allow it.
 
-    *endpoint* is where it is, or tries to be; *channels* how many it carries, *depths*
-    how many of those are books of 50 or more levels, which the exchange advises to keep
-    below 30. *requests_left* is how many requests may be sent now, out of the venue's
-    hour; *requests_wait* seconds until the next one may, *connect_wait* seconds until
-    the next attempt at this host may be made, by any feed of the process.
+    *endpoint* is the URL to which it is connected, or is trying to connect. *channels*
+    is how many channels it carries, *depths* how many of those are books of 50 or more
+    levels; the exchange advises fewer than 30 of them on a connection. *requests_left*
+    is how many requests the hourly limit allows at this moment, *requests_wait* the
+    seconds until it allows one. *connect_wait* is the seconds until any feed of the
+    process may connect to the host again.
     """
 
     endpoint: str
@@ -61,49 +66,55 @@ class ConnectionReport:
 
 @dataclass(frozen=True, slots=True)
 class Stats:
-    """Counts since the start, over every reconnect; the names in it are stable.
+    """Counts since the start, across reconnects. The names of the counts are stable.
 
-    A count is there once it is not 0. What `updates` and a slow callback passed over is
-    counted for each of them.
+    A mapping holds a name once its count is not 0. An item that several iterators
+    (`updates`) or a slow callback skipped is counted for each of them.
 
     Attributes:
-        messages: that were received whole, of any kind, pongs too.
-        bytes: that were received after the handshakes, frame headers included; under
-            TLS what was in it.
+        messages: complete messages received, of any kind, pongs included.
+        bytes: bytes received after the handshakes, frame headers included; under TLS
+            those inside the encryption.
         reconnects: losses and failed attempts, by cause: ``'ConnectionLost'`` (TCP or
             TLS ended, or never came up), ``'ConnectionLost 1001'`` (with that close
-            code), ``'HandshakeFailed'`` (a certificate that is refused, an answer that
-            is no HTTP), ``'HandshakeFailed 503'`` (with that status), ``'Stalled'`` (no
-            pong, or nothing in the time there is to connect), ``'reader'`` (the process
-            of an isolated feed ended, or could not be started; what it had counted in
-            its last seconds is lost).
-        resyncs: withdrawals of one channel, for a message that could not be read or a
-            book that failed its proof.
-        gaps: places where trades, candles or data were missed with the connection, be
-            it that they were fetched since (``history=``).
-        mismatches: depths of one sequence number whose best levels were not the same.
-        dropped: messages that could not be used, by kind, which is that of the error if
-            there is one. Broken as such: ``'frame'`` (a binary one under v5),
-            ``'utf-8'``, ``'inflate'`` (the deflated stream of v3), ``'json'``,
-            ``'shape'`` (no message of the protocol). An element that could not be read:
-            ``'depth'``, ``'book'``, ``'trade'``, ``'ticker'``, ``'candle'``,
-            ``'funding'``. A book that failed its proof: ``'checksum'``, ``'sequence'``,
-            and ``'book'`` for what neither is; ``'resynchronising'``: its pushes until
-            it is subscribed anew. Not asked for: ``'unasked'`` (a push of a channel
-            that is not subscribed), ``'unasked pong'``, and answers to no request:
-            ``'unasked ack'``, ``'unasked error'``, ``'unasked login'``. Not known:
-            ``'unknown'`` (an event, or an answer to an order), ``'unasked unknown'``.
-        skipped: items that were good and not handed over. By the topic of their channel
-            (``depth5``, ``trade``; v3's name where there is one): those that gave way
-            to newer ones, or found too many waiting (a `Gap` tells that). And
-            ``'repeat'``: trades that are known; ``'old'``: candles before the newest;
-            ``'before the snapshot'``: changes of a whole book that is not there yet;
-            ``'too large'``: depths that an isolated feed has no room to share;
-            ``'on_error'``: errors that gave way to newer ones.
-        callback_errors: exceptions out of callbacks.
+            code), ``'HandshakeFailed'`` (the certificate was refused, or the answer was
+            no HTTP), ``'HandshakeFailed 503'`` (with that status), ``'Stalled'`` (no
+            pong came, or connecting took too long), ``'reader'`` (the process of an
+            isolated feed ended, or could not be started; what it counted in its last
+            seconds is missing here).
+        resyncs: how often one channel was withdrawn, because a message could not be
+            read or a book failed its proof.
+        gaps: places where trades, candles or data were missed during a loss of the
+            connection, also those that were fetched since (``history=``).
+        mismatches: how often two depth channels had the same sequence number and
+            different best levels.
+        dropped: messages that could not be used, by kind; if there was an error, it is
+            the error's *kind*. The whole message was broken: ``'frame'`` (a binary one
+            under v5), ``'utf-8'``, ``'inflate'`` (the deflated stream of v3),
+            ``'json'``, ``'shape'`` (no message of the protocol). An element of it could
+            not be read: ``'depth'``, ``'book'``, ``'trade'``, ``'ticker'``,
+            ``'candle'``, ``'funding'``. A book failed its proof: ``'checksum'``,
+            ``'sequence'``, and ``'book'`` for any other fault;
+            ``'resynchronising'``: pushes of that book until it is subscribed again. The
+            library did not ask for the message: ``'unasked'`` (a push of a channel that
+            is not subscribed), ``'unasked pong'``, and answers that belong to no
+            request: ``'unasked ack'``, ``'unasked error'``, ``'unasked login'``. The
+            library does not know the message: ``'unknown'`` (an event, or an answer to
+            an order), ``'unasked unknown'``.
+        skipped: good items that were not handed over. Under the topic of their channel
+            (``depth5``, ``trade``; v3's name if there is one): items that a newer one
+            replaced, or that came while the queue was full (a `Gap` tells that).
+            Under names of their own: ``'repeat'`` (trades that came before), ``'old'``
+            (candles older than the newest), ``'before the snapshot'`` (updates of a
+            whole book whose snapshot has not come), ``'too large'`` (depths that did
+            not fit into the shared memory of an isolated feed), ``'on_error'`` (errors
+            that newer ones replaced).
+        callback_errors: exceptions that callbacks raised.
         callback_stalls: callbacks that took a second or more.
-        last_pong: when the last pong came; of several connections the oldest.
-        ping_round_trip: seconds that it took; of several connections the longest.
+        last_pong: when the last pong came; with several connections, the oldest of
+            their last pongs.
+        ping_round_trip: seconds from the last ping to its pong; with several
+            connections, the longest.
     """
 
     messages: int = 0

@@ -1,4 +1,4 @@
-"""Where to connect, and what an instrument is called there: dated facts, no I/O."""
+"""The exchange sites (venues), their limits, and the form of instrument ids. No I/O."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from ..base.checks import check_seconds, check_whole
 PROTOCOLS = ("v3", "v5")
 MARKETS = ("spot", "futures", "swap", "option", "index")
 
-# The id alone tells the market (github crypto-crawler, okex): an id of spot and of an
-# index look the same. A futures or option id carries its delivery day as YYMMDD.
+# The form of an id tells its market (github crypto-crawler, okex), but spot and index
+# share one form. A futures or option id has its delivery day as YYMMDD.
 _NAME = r"[A-Z0-9]+-[A-Z0-9_]+"
 _FORMS = {
     "swap": re.compile(rf"{_NAME}-SWAP"),
@@ -28,9 +28,9 @@ _LONGEST_ID = 64
 # Futures and options are delivered at 08:00 UTC of that day.
 _DELIVERY_HOUR = 8
 
-# What every list of v5 addresses before 2026-10-31 names with port 8443, and what still
-# answers on 443 (nautilus_trader, OKX.Net; ccxt 4.5.90). Not wsaws.okx.com, which was
-# withdrawn in 2025.
+# Hosts that every list of v5 addresses before 2026-10-31 names with port 8443, and that
+# still answer on 443 (nautilus_trader, OKX.Net; ccxt 4.5.90). wsaws.okx.com is not one
+# of them, because it was withdrawn in 2025.
 _OKX_HOSTS = frozenset(
     f"{name}.okx.com"
     for name in ("ws", "wsus", "wseea", "wspap", "wsuspap", "wseeapap")
@@ -40,28 +40,32 @@ _CLOSED_PORT = 8443
 
 @dataclass(frozen=True, slots=True)
 class Venue:
-    """One exchange site: where it listens and what is known of it.
+    """One exchange site: its addresses, its limits, and where these facts come from.
 
-    For protocol ``'v3'`` an endpoint is the whole URL; for ``'v5'`` it is the base that
-    ends in ``/ws/v5``, to which the protocol appends ``/public``, ``/business`` or
-    ``/private``. Endpoints are tried in order, the next one after a failed attempt or
-    an early loss; a good one is tried again first.
+    *name* is the name by which a feed finds it, *protocol* ``'v3'`` or ``'v5'``,
+    *markets* those that it trades. For ``'v3'`` an endpoint is the whole URL. For
+    ``'v5'`` it is the base that ends in ``/ws/v5``, to which the protocol appends
+    ``/public``, ``/business`` or ``/private``. A feed tries the endpoints in order, the
+    next one after a failed attempt or an early loss; it tries an endpoint that was
+    healthy again first.
 
-    The site allows *connections_per_second* to one IP address and *requests_per_hour*
-    to one connection. *idle_repeat* is after how many seconds an idle book repeats
-    itself, or ``None`` where it is not known to. *depths_per_connection* is how many
-    books of 50 or 400 levels one connection should carry at most (v5 documentation:
-    fewer than 30), *channels_per_connection* how many channels of any kind; no number
-    is published, and ``None`` is no bound. *retired* says when the site was last seen,
-    if it is gone; *known* is where this knowledge comes from.
+    The site allows *connections_per_second* from one IP address and *requests_per_hour*
+    on one connection. *idle_repeat* is how often the exchange repeats an idle book, in
+    seconds, or ``None`` if it is not known to repeat it. *depths_per_connection* is the
+    most books of 50 or 400 levels that the library puts on one connection (v5
+    documentation: fewer than 30); *channels_per_connection* is the same for channels
+    of any kind: the exchange publishes no number, and ``None`` is no bound. *retired*
+    says when a site that no longer exists was last seen, else it is ``None``. *known*
+    says where these facts come from.
 
-    *rest* is the origin of its REST interface, ``'https://www.okx.com'``, or ``None``
-    where it has none. *rest_share* is how much of the documented REST budgets, which
-    are by IP address, one process takes: 0.5 leaves half of each to others. *simulated*
-    marks demo trading, which REST requests name in a header.
+    *rest* is the origin of the site's REST interface (``'https://www.okx.com'``), or
+    ``None`` if it has none. *rest_share* is the part of the documented REST limits that
+    this process uses: the limits are by IP address, and 0.5 leaves half of each to
+    other processes. *simulated* marks demo trading, which REST requests name in a
+    header.
 
     Raises:
-        TypeError, ValueError: for what no exchange site can be.
+        TypeError, ValueError: an argument cannot describe an exchange site.
     """
 
     name: str
@@ -110,13 +114,13 @@ class Venue:
 
     @property
     def host_gap(self) -> float:
-        """Least seconds between two connection attempts to one host."""
+        """The least seconds between two connection attempts to one host."""
         return 1.0 / self.connections_per_second
 
     def advice(self, endpoint: str) -> str:
-        """What a user whose connection to *endpoint* fails should know, or ``''``.
+        """What to tell a user whose connection to *endpoint* fails, or ``''``.
 
-        *endpoint* is one of this venue, with or without a path appended.
+        *endpoint* is one of this venue's, with or without a path appended.
         """
         if self.retired is not None:
             alive = [each.name for each in VENUES.values() if each.retired is None]
@@ -141,13 +145,20 @@ def _check_share(value: object) -> None:
 
 
 def _parts(endpoint: str, what: str, schemes: tuple[str, str]) -> SplitResult:
-    """The parts of the URL of *what*, if it can be one."""
+    """The parts of *endpoint*, if it is a URL with one of *schemes*.
+
+    *what* is the subject of the error's sentence.
+
+    Raises:
+        TypeError, ValueError: it is no such URL.
+    """
     if not isinstance(endpoint, str):
         raise TypeError(f"{what} is a URL, got {endpoint!r}")
-    # First of all, since every other refusal, urlsplit's own too, repeats the URL.
+    # Checked first: the messages below and urlsplit's own repeat the URL, which may
+    # hold a password.
     if "@" in endpoint:
         raise ValueError(f"{what} URL cannot carry credentials, nor any '@'")
-    # All of this passes urlsplit. A fragment is forbidden (RFC 6455, section 3).
+    # urlsplit accepts all of these. A fragment is forbidden (RFC 6455, section 3).
     if " " in endpoint or not endpoint.isprintable() or "#" in endpoint:
         raise ValueError(f"{what} is a URL without spaces and '#', got {endpoint!r}")
     parts = urlsplit(endpoint)
@@ -155,7 +166,7 @@ def _parts(endpoint: str, what: str, schemes: tuple[str, str]) -> SplitResult:
         raise ValueError(
             f"{what} is a {schemes[0]}:// or {schemes[1]}:// URL, got {endpoint!r}"
         )
-    # Reading the port is what makes urlsplit check it.
+    # urlsplit checks the port only when it is read, which raises ValueError.
     if parts.port == 0:
         raise ValueError(f"{what} needs a port from 1 to 65535, got {endpoint!r}")
     return parts
@@ -172,7 +183,7 @@ def _checked(endpoint: str, protocol: str) -> str:
     parts = _parts(endpoint, "an endpoint", ("ws", "wss"))
     if protocol != "v5":
         return endpoint
-    # A query would swallow the path that is appended, even if it ends like one.
+    # The path that the protocol appends would become a part of a query.
     if "?" in endpoint or not parts.path.removesuffix("/").endswith("/ws/v5"):
         raise ValueError(
             "an endpoint of protocol v5 ends in '/ws/v5', and '/public', '/business' or"
@@ -190,7 +201,7 @@ def _v5(
     idle_repeat: float | None = 60.0,
     simulated: bool = False,
 ) -> Venue:
-    """A site of OKX, or of its v5, with the limits that the v5 documentation gives."""
+    """A site that speaks v5, on port 443, with the limits of the v5 documentation."""
     return Venue(
         name,
         "v5",
@@ -205,9 +216,9 @@ def _v5(
     )
 
 
-# In the order in which a user should consider them. Origins of REST: OKX's by its
-# documentation of August 2026, nautilus_trader (urls.rs) and ccxt 4.5.90; OKJ's
-# answered under both protocols on 2026-09-22 and 23 (a survey's probes).
+# In the order in which a user should consider them. Sources of the REST origins: for
+# OKX its documentation of August 2026, nautilus_trader (urls.rs) and ccxt 4.5.90; those
+# of OKJ answered under both protocols on 2026-09-22 and 23 (probes of a survey).
 VENUES = {
     venue.name: venue
     for venue in (
@@ -277,7 +288,7 @@ VENUES = {
 }
 
 
-# Hosts of the retired: who listens there now is not known.
+# Hosts of retired sites. It is not known who listens there now.
 _RETIRED_HOSTS = {
     urlsplit(endpoint).hostname: venue.retired
     for venue in VENUES.values()
@@ -287,14 +298,23 @@ _RETIRED_HOSTS = {
 
 
 def retired(venue: Venue) -> str | None:
-    """Why nothing secret may be told to *venue*, itself retired or a host of one."""
+    """Why no secret may be sent to *venue*, or ``None`` if one may.
+
+    A venue is refused if it is retired itself, or if one of its endpoints is on the
+    host of a retired one.
+    """
     hosts = (urlsplit(endpoint).hostname for endpoint in venue.endpoints)
     found = (_RETIRED_HOSTS[host] for host in hosts if host in _RETIRED_HOSTS)
     return venue.retired or next(found, None)
 
 
 def find_venue(venue: str | Venue) -> Venue:
-    """The venue of that name, or *venue* itself; a ``ValueError`` names those known."""
+    """The venue of that name, or *venue* itself.
+
+    Raises:
+        TypeError: *venue* is neither a name nor a `Venue`.
+        ValueError: no venue has that name; the message lists the known names.
+    """
     if isinstance(venue, Venue):
         return venue
     if not isinstance(venue, str):
@@ -308,13 +328,19 @@ def find_venue(venue: str | Venue) -> Venue:
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """``"; did you mean 'x'?"`` for the closest of *known*, or nothing."""
+    """``"; did you mean 'x'?"`` with the closest name of *known*, or ``''``."""
     close = difflib.get_close_matches(name, list(known), n=1)
     return f"; did you mean {close[0]!r}?" if close else ""
 
 
 def check_instrument(instrument_id: str, market: str, venue: Venue) -> None:
-    """Raise ``ValueError`` unless *instrument_id* can exist on *market* of *venue*."""
+    """Raise unless *instrument_id* can exist on *market* of *venue*.
+
+    Raises:
+        TypeError: one of the first two is no string.
+        ValueError: the id has no known form, or another market's, or the venue lacks
+            that market.
+    """
     if not isinstance(instrument_id, str) or not isinstance(market, str):
         raise TypeError("instrument_id and market are strings")
     if market not in MARKETS:
@@ -349,7 +375,10 @@ def _upper_case(name: str) -> str:
 
 
 def market_of(instrument_id: str) -> str | None:
-    """The market that the form of an id tells, or ``None`` for no id at all."""
+    """The market that the form of an id tells, or ``None`` if it is no id.
+
+    An index id has the form of a spot id and counts as ``'spot'``.
+    """
     for market, form in _FORMS.items():
         if len(instrument_id) <= _LONGEST_ID and form.fullmatch(instrument_id):
             return market
@@ -357,7 +386,10 @@ def market_of(instrument_id: str) -> str | None:
 
 
 def delivery(instrument_id: str) -> datetime | None:
-    """When a futures or option instrument is delivered, or ``None`` for all others."""
+    """When a futures or option instrument is delivered.
+
+    ``None`` for any other id, and for one whose YYMMDD is no date.
+    """
     for market in ("futures", "option"):
         match = _FORMS[market].fullmatch(instrument_id)
         if match:

@@ -1,7 +1,8 @@
-"""From a host's name to a connected TCP socket. Waiting is the caller's `pause`.
+"""From a host's name to a connected TCP socket.
 
-Every address of a host is tried, staggered as RFC 8305 asks, so that a dead one before
-a live one costs a quarter of a second and not the whole deadline.
+The addresses of a host are tried in parallel. Each is started a quarter of a second
+after the one before, or when one has failed (RFC 8305), so that a dead address before a
+live one does not use up the deadline. The functions wait only by the caller's `Pause`.
 """
 
 from __future__ import annotations
@@ -24,9 +25,9 @@ STAGGER = 0.25
 
 
 class Address(NamedTuple):
-    """Where to connect: a *family* of sockets, and a *sockaddr* as it takes them.
+    """An address to connect to: a socket *family*, and a *sockaddr* of that family.
 
-    Port 0 stands for the URL's own.
+    A *sockaddr* with port 0 means the port of the URL.
     """
 
     family: int
@@ -37,9 +38,9 @@ Resolve = Callable[[str], Iterable[Address]]
 
 
 class Pause(Protocol):
-    """Wait for *descriptors*, a wake-up or the time *until*: those that are ready.
+    """A function with which a connection attempt waits.
 
-    Raises when the attempt is over; *missing* then says what did not happen.
+    It raises, and so ends the attempt, if that was cancelled or its deadline is over.
     """
 
     def __call__(
@@ -48,12 +49,16 @@ class Pause(Protocol):
         descriptors: dict[int, int] | None = None,
         until: float | None = None,
     ) -> set[int]:
-        """As the class says."""
+        """Wait for an event on *descriptors*, a wake-up, or the time *until*.
+
+        Returns the descriptors that are ready. *missing* is the answer that is waited
+        for, for the sentence of the error.
+        """
         ...
 
 
 def system_resolve(host: str) -> list[Address]:
-    """Every address of *host*, in the system's order of preference. Blocks."""
+    """Every address of *host*, in the system's order of preference. It blocks."""
     found = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)
     return [Address(family, sockaddr) for family, _, _, _, sockaddr in found]
 
@@ -61,9 +66,13 @@ def system_resolve(host: str) -> list[Address]:
 def find_addresses(
     host: str, resolve: Resolve, wake: Callable[[], None], pause: Pause
 ) -> list[Address]:
-    """Every address of *host*, the families in turn; a literal one needs no look-up.
+    """Every address of *host*, the IPv6 and IPv4 ones in alternation.
 
-    *wake* must cut *pause* short. Raises whatever *resolve* raised, or `OSError`.
+    *resolve* runs on a thread of its own. At its end *wake* is called, which must cut
+    *pause* short. If *host* is an IP address, no look-up is needed.
+
+    Raises:
+        OSError: the name has no address; also any error of *resolve* and *pause*.
     """
     if _is_literal(host):
         found = system_resolve(host)
@@ -84,7 +93,10 @@ def _is_literal(host: str) -> bool:
 
 
 class _LookUp:
-    """A name look-up on a thread of its own, and who asked for it."""
+    """A name look-up on a thread of its own.
+
+    *asking* holds a wake-up function for each connection that waits for the result.
+    """
 
     def __init__(self) -> None:
         self.asking: set[Callable[[], None]] = set()
@@ -94,10 +106,11 @@ class _LookUp:
 
 
 class _Pending:
-    """The look-ups that did not end yet.
+    """The name look-ups that have not ended. Any thread may use it.
 
-    Nothing can interrupt the system's look-up. So that retries against dead name
-    servers do not pile threads up, a process has at most one pending for a host.
+    The system's look-up cannot be interrupted. A process therefore has at most one
+    pending look-up for a host, so that retries against dead name servers do not pile up
+    threads.
     """
 
     def __init__(self) -> None:
@@ -109,7 +122,7 @@ class _Pending:
             look_up = self._look_ups.get((resolve, host))
             if look_up is None:
                 look_up = _LookUp()
-                # A daemon: an interpreter that ends does not wait for name servers.
+                # A daemon: the interpreter can exit before name servers answer.
                 threading.Thread(
                     target=self._run,
                     args=(look_up, resolve, host),
@@ -128,7 +141,7 @@ class _Pending:
         try:
             look_up.addresses = list(resolve(host))
         except Exception as error:
-            # Mapped and chained by whoever asked.
+            # Each connection that asked for it raises it on its own thread.
             look_up.error = error
         with self._lock:
             self._look_ups.pop((resolve, host), None)
@@ -142,7 +155,10 @@ _pending = _Pending()
 
 
 def _forget() -> None:
-    """A forked child has the list of the pending look-ups, but not their threads."""
+    """Start anew in a forked child.
+
+    The child inherits the list of pending look-ups, but not their threads.
+    """
     global _pending
     _pending = _Pending()
 
@@ -171,9 +187,12 @@ def _looked_up(
 def connect(
     addresses: Iterable[Address], port: int, clock: Clock, pause: Pause
 ) -> socket.socket:
-    """Race for a connection: the first address that answers wins, losers are closed.
+    """Connect to several addresses in parallel: the first that answers is returned.
 
-    Raises the `OSError` of the last one that failed, if all do.
+    The sockets of the others are closed. *pause* waits for them.
+
+    Raises:
+        OSError: every address failed; it is the error of the last one.
     """
     race = _Race(addresses, port, clock)
     try:
@@ -203,7 +222,7 @@ class _Race:
         return self._next_at if self._waiting else None
 
     def start_next(self) -> None:
-        """Start the next address, if it is its turn; raise if all have failed."""
+        """Start the next address if it is due; raise if all have failed."""
         while self._waiting and (
             not self._running or self._clock.monotonic() >= self._next_at
         ):
@@ -233,7 +252,7 @@ class _Race:
             sock.close()
 
 
-# What a non-blocking connect says when it has begun; the second is Windows' word.
+# Codes of a non-blocking connect that has begun; EWOULDBLOCK is Windows'.
 _BEGUN = (0, errno.EINPROGRESS, errno.EWOULDBLOCK)
 
 
@@ -254,6 +273,6 @@ def _start(address: Address, port: int) -> socket.socket:
 
 
 def sentence(error: BaseException) -> str:
-    """Why a look-up or a socket failed, in the system's words without its numbers."""
+    """Why a look-up or a socket failed: the system's text without the error number."""
     text = error.strerror if isinstance(error, OSError) else None
     return text or str(error) or type(error).__name__

@@ -1,7 +1,8 @@
-"""What an HTTP answer to a handshake says: pure, and total over any bytes.
+"""The head of an HTTP answer to a handshake: reading it, and why it is a refusal.
 
-The handshakes are the WebSocket's, whose yes is 101, and a proxy's CONNECT, whose yes
-is any 2xx (RFC 9110, section 9.3.6).
+The WebSocket handshake is accepted with status 101, a proxy's CONNECT with any 2xx (RFC
+9110, section 9.3.6). Any bytes are accepted as input; apart from `read_head` the
+functions do no I/O.
 """
 
 from __future__ import annotations
@@ -21,15 +22,16 @@ _RETRY_AFTER = re.compile(rb"^retry-after:[ \t]*([^\r\n]+)", re.I | re.M)
 _DATE = re.compile(rb"^date:[ \t]*([^\r\n]+)", re.I | re.M)
 MAX_RETRY_AFTER = 600.0
 MAX_HANDSHAKE = 16 << 10
-# What the peer answers if it agrees.
+# The status codes with which the peer accepts a WebSocket handshake and a CONNECT.
 SWITCHING = range(101, 102)
 TUNNEL = range(200, 300)
 
 
 def read_head(recv: Callable[[int], bytes], answer: bytearray) -> bool:
-    """Add to *answer* up to its blank line; False if that is too far away.
+    """Read the head of an HTTP answer, up to its blank line, into *answer*.
 
-    Byte by byte: what stands behind the blank line is not the answer's.
+    Returns False if there is no blank line within `MAX_HANDSHAKE` bytes. It reads byte
+    by byte, because the bytes behind the blank line belong to the next protocol.
     """
     while not answer.endswith((b"\r\n\r\n", b"\n\n")):
         if len(answer) >= MAX_HANDSHAKE:
@@ -45,9 +47,11 @@ def refusal(
     via: str = "",
     quoted: bool = True,
 ) -> HandshakeFailed | None:
-    """What the peer's *answer* says, unless it says *yes* or nothing yet.
+    """The error for an *answer* that refuses the handshake, else ``None``.
 
-    *via* stands before the reason. Without *quoted* no text of the peer is repeated.
+    It is ``None`` if the status is in *yes*, or if the status line has not come whole.
+    *via* is put before the reason. Unless *quoted* is true, the error repeats no text
+    of the peer.
     """
     match = _STATUS_LINE.match(answer)
     if match is None:
@@ -69,9 +73,10 @@ def _phrase(status: int) -> str:
 
 
 def retry_after(text: str) -> float | None:
-    """Seconds of a ``Retry-After`` header (RFC 9110, section 10.2.3), 600 at most.
+    """The seconds of a ``Retry-After`` header (RFC 9110, section 10.2.3), at most 600.
 
-    Both forms are read, seconds and a date; what is neither, or past, is ``None``.
+    The header holds seconds or a date. A text that is neither, and a date in the past,
+    give ``None``.
     """
     if re.fullmatch("[0-9]{1,15}", text):
         return min(float(text), MAX_RETRY_AFTER)
@@ -83,7 +88,7 @@ def retry_after(text: str) -> float | None:
 
 
 def server_date(answer: bytes) -> float | None:
-    """Epoch seconds of the ``Date`` header (RFC 9110, section 6.6.1), if it has one."""
+    """Epoch seconds of the ``Date`` header (RFC 9110, section 6.6.1), or ``None``."""
     found = _DATE.search(answer)
     when = _moment(found[1].decode("latin-1").strip()) if found else None
     return None if when is None else when.timestamp()

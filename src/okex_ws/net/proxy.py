@@ -1,7 +1,7 @@
-"""Which HTTP proxy leads to a target, and the CONNECT that opens a tunnel there.
+"""Which HTTP proxy to use for a target, and the CONNECT that opens a tunnel to it.
 
-A proxy's user and password go into one header, and nowhere else: no error, no repr and
-no log repeats them, nor anything of a URL that could not be read.
+A proxy's user and password go into one header and nowhere else: no error, repr or log
+record contains them. If a proxy's URL cannot be read, no part of it is repeated.
 """
 
 from __future__ import annotations
@@ -21,14 +21,15 @@ _FORM = (
     "a proxy is a URL like 'http://host:port' or 'http://user:password@host:port', in"
     " which every special character of user and password is percent-encoded"
 )
-# What variables are known to hold; any other scheme may be half of a secret.
+# Schemes that an error may name, because environments use them. Any other scheme may be
+# a part of a secret.
 _UNSUPPORTED = ("https", "socks", "socks4", "socks4a", "socks5", "socks5h")
 _DEFAULT_PORT = 80
 
 
 @dataclass(frozen=True, slots=True)
 class Proxy:
-    """An HTTP proxy, and the value of its ``Proxy-Authorization``, if it wants one."""
+    """An HTTP proxy: its address, and the ``Proxy-Authorization`` to send or ``''``."""
 
     host: str
     port: int
@@ -38,32 +39,36 @@ class Proxy:
         return f"proxy http://{authority(self.host, self.port)}"
 
 
-# The proxy of a target, which is a scheme (``'ws'`` or ``'wss'``), a host and a port.
+# A function that returns the proxy for a target, or ``None`` for none. The target is a
+# scheme (``'ws'`` or ``'wss'``), a host and a port.
 FindProxy = Callable[[str, str, int], "Proxy | None"]
 
 
 class TunnelStream(Protocol):
-    """The connection to a proxy, as far as its handshake needs it."""
+    """The part of a stream that the CONNECT handshake with a proxy needs."""
 
     def send(self, data: bytes) -> int:
-        """Queue *data*."""
+        """Queue *data* to be sent to the proxy."""
         ...
 
     def recv(self, size: int, missing: str = ...) -> bytes:
-        """Wait for 1 to *size* bytes; *missing* is what did not come in time."""
+        """Wait for 1 to *size* bytes; an error names *missing* if they do not come."""
         ...
 
 
 def proxy_finder(proxy: str | None) -> FindProxy:
-    """What finds the proxy: *proxy* itself, none for ``''``, ``None`` looks around.
+    """A function that returns the proxy for each target.
+
+    If *proxy* is a URL, the function always returns that proxy; if ``''``, never one;
+    if ``None``, it reads the environment each time (`environments_proxy`).
 
     Raises:
-        ValueError, TypeError: for what cannot be a proxy.
+        ValueError, TypeError: *proxy* is neither of these.
     """
     if proxy is None:
         return environments_proxy
     if not isinstance(proxy, str):
-        # Not its repr: it may hold a password.
+        # Its repr is left out, because it may hold a password.
         raise TypeError(
             "proxy is a URL, '' for none, or None for that of the environment, not a"
             f" {type(proxy).__name__}"
@@ -75,19 +80,22 @@ def proxy_finder(proxy: str | None) -> FindProxy:
 def environments_proxy(scheme: str, host: str, port: int) -> Proxy | None:
     """The proxy that the environment names at this moment, by urllib's rules.
 
-    ``https_proxy`` for ``wss``, ``http_proxy`` for ``ws``, else ``all_proxy``; in small
-    or capital letters, but in a CGI program (``REQUEST_METHOD`` is set) no capital
-    ``HTTP_PROXY``, which a client could have sent. ``no_proxy`` lists hosts and domains
-    that are reached without, ``*`` is all. This machine itself is reached without,
-    which is not urllib's rule: nobody else could reach it. A `ValueError` if what it
-    names cannot be a proxy.
+    ``https_proxy`` is used for ``wss``, ``http_proxy`` for ``ws``, and ``all_proxy`` if
+    that is not set; the names may be in small or capital letters. In a CGI program
+    (``REQUEST_METHOD`` is set) ``HTTP_PROXY`` is ignored, because a client could have
+    set it with a header. ``no_proxy`` lists hosts and domains that are reached without
+    a proxy; ``*`` means all. Unlike urllib, the library reaches this machine without a
+    proxy, because a proxy on another machine cannot reach it.
+
+    Raises:
+        ValueError: the environment names something that cannot be a proxy.
     """
     if _is_this_machine(host):
         return None
     found = getproxies_environment()
     url = found.get("https" if scheme == "wss" else "http") or found.get("all")
-    # With a variable set it is asked of the environment on every system, and of no
-    # registry, which would look the host's name up.
+    # A variable is set, so `proxy_bypass` reads the environment on every system, never
+    # a registry, for which it would look up the host's name.
     if not url or proxy_bypass(authority(host, port)):
         return None
     return parse_proxy(url)
@@ -101,10 +109,10 @@ def _is_this_machine(host: str) -> bool:
 
 
 def parse_proxy(url: str) -> Proxy:
-    """The proxy of a URL, whose scheme may be left out, as in many environments.
+    """Read a proxy's URL, whose scheme may be missing, as in many environments.
 
     Raises:
-        ValueError: it is no ``http://`` URL of a host and perhaps a port and a user.
+        ValueError: *url* is no ``http://`` URL of a host, optional port and user.
     """
     scheme = url.partition("://")[0].lower()
     if scheme in _UNSUPPORTED:
@@ -116,9 +124,11 @@ def parse_proxy(url: str) -> Proxy:
 
 
 def _split(url: str) -> SplitResult | None:
-    """The parts of *url* if they can be a proxy's: a password may have cut it in two.
+    """The parts of *url*, or ``None`` if it has parts that a proxy's URL has not.
 
-    No error of urllib leaves it, not even as a context: they repeat what they refuse.
+    A password that is not percent-encoded can put its end into the path, for example.
+    No error of urllib leaves this function, not even as the context of another error,
+    because such errors repeat the URL.
     """
     try:
         parts = urlsplit(url)
@@ -131,7 +141,7 @@ def _split(url: str) -> SplitResult | None:
 
 
 def _basic(parts: SplitResult) -> str:
-    """The user info for ``Proxy-Authorization`` (RFC 7617), or ``''``."""
+    """The value of ``Proxy-Authorization`` for a URL's user (RFC 7617), or ``''``."""
     if not (parts.username or parts.password):
         return ""
     pair = [unquote_to_bytes(part or "") for part in (parts.username, parts.password)]
@@ -139,16 +149,21 @@ def _basic(parts: SplitResult) -> str:
 
 
 def authority(host: str, port: int) -> str:
-    """Host and port as in a URL: an IPv6 address is in brackets."""
+    """Host and port as in a URL, with an IPv6 address in brackets."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def open_tunnel(
     stream: TunnelStream, proxy: Proxy, host: str, port: int, endpoint: str
 ) -> None:
-    """Have *proxy* connect *stream* to a target; what follows its answer is left there.
+    """Make *proxy* connect *stream* to *host*:*port*, by CONNECT.
 
-    Raises `HandshakeFailed` for every other answer, and what *stream* raises.
+    The bytes behind the proxy's answer stay in *stream*: they belong to the tunnel.
+
+    Raises:
+        HandshakeFailed: the proxy refused, or answered something else.
+        ConnectionLost: *host* cannot be written as a host name.
+        OkexWSError: any error of *stream*.
     """
     via, answer = f"{proxy}: ", bytearray()
     try:
@@ -178,6 +193,6 @@ def _request(proxy: Proxy, target: str) -> bytes:
 
 
 def _refusal(endpoint: str, answer: bytearray, proxy: Proxy) -> HandshakeFailed | None:
-    # Who was told a password is not quoted: it may say it.
+    # A proxy that was sent a password may repeat it in its answer: no text is quoted.
     quoted = not proxy.authorization
     return refusal(endpoint, bytes(answer), TUNNEL, f"{proxy}: ", quoted)

@@ -1,8 +1,9 @@
-"""TCP and TLS with a wake-up and one deadline. Nothing here knows what it carries.
+"""Byte streams over TCP and TLS, the wait for them, and its interruption from outside.
 
-One thread owns a network and its stream, and does all the socket's I/O; other threads
-only call `wake`. Nothing blocks but `Network.open`, `Network.wait` and `Stream.recv`,
-and a wake-up cuts each of them short.
+One thread owns a `Network` and its `Stream`, and does all I/O of the socket; other
+threads call `Network.wake` alone. Only `Network.open`, `Network.wait` and `Stream.recv`
+block, and `wake` cuts each of them short. One deadline covers everything from the name
+look-up to the end of the WebSocket handshake.
 """
 
 from __future__ import annotations
@@ -25,16 +26,17 @@ from .dial import Resolve, connect, find_addresses, sentence, system_resolve
 from .proxy import Proxy, open_tunnel, proxy_finder
 from .tcp import TcpStream
 
-# `poll` takes milliseconds in an int; returning early is always right.
+# `poll` takes milliseconds as a C int, which a longer wait would overflow. A wait may
+# always return early.
 _LONGEST_WAIT = 3600.0
-# Whose URLs ask for TLS.
+# The schemes of URLs that need TLS.
 _SECURE = ("wss", "https")
 _READ = selectors.EVENT_READ
 _WRITE = selectors.EVENT_WRITE
 
 
 class _Select:
-    """`select.poll` for Windows, which has none."""
+    """The part of `select.poll` that is used here, for Windows, which has no `poll`."""
 
     def __init__(self) -> None:
         self._selector = selectors.SelectSelector()
@@ -50,8 +52,9 @@ class _Select:
         return [(key.fd, events) for key, events in self._selector.select(timeout)]
 
 
-# Both keep their list in user space: no descriptor that a fork would share. `select`,
-# with its limit of 512 sockets, is the last resort.
+# Both keep their list of sockets in user space. They have no descriptor that a forked
+# child would share, as epoll has. `select`, with its limit of 512 sockets, is used only
+# where there is no `poll`.
 Selector: type[Any] = getattr(selectors, "PollSelector", selectors.SelectSelector)
 _poll: Callable[[], Any] = getattr(select, "poll", _Select)
 _EVENTS = (
@@ -66,12 +69,13 @@ _EVENTS = (
 
 
 class Stream(Protocol):
-    """What a transport reads and writes; only the connection's thread touches it.
+    """An open byte stream to the exchange. Only the connection's thread uses it.
 
-    *received* holds decrypted bytes that nobody consumed yet: the reader deletes what
-    it took. *heard* is the monotonic clock at the last bytes that came. *ready* says
-    that a `fill` is due whether or not a byte comes (an end to be told, the rest of a
-    flood): `Network.wait` then returns at once, and `fill` sets it anew.
+    *received* holds decrypted bytes that came and were not read yet; the reader deletes
+    the bytes that it took. *heard* is the monotonic time at which the last bytes came.
+    *ready* says that `fill` has something to do without further bytes (it raises the
+    end of the stream, or takes the rest of a large input). `Network.wait` then returns
+    at once, and `fill` sets *ready* again.
     """
 
     received: bytearray
@@ -79,30 +83,42 @@ class Stream(Protocol):
     ready: bool
 
     def fill(self) -> int:
-        """Move what is there now into `received`: how many bytes; never blocks.
+        """Move the bytes that are there into `received`; return how many. Never blocks.
 
-        Raises `ConnectionLost` at the end, after all that came before was handed over.
+        Raises:
+            ConnectionLost: the stream has ended, and an earlier call has moved every
+                byte that came before its end.
         """
         ...
 
     def flush(self) -> None:
-        """Hand queued output to the kernel, as far as it takes it; never blocks."""
+        """Send queued output, as much of it as the kernel takes. Never blocks."""
         ...
 
     def recv(self, size: int) -> bytes:
-        """Wait for 1 to *size* bytes; for the handshake, under its one deadline."""
+        """Wait for 1 to *size* bytes. Only for the handshake, under its deadline."""
         ...
 
     def send(self, data: bytes) -> int:
-        """Queue *data* and flush; `ConnectionLost` if the queue outgrows 1 MiB."""
+        """Queue *data* and flush; return its length.
+
+        Raises:
+            ConnectionLost: the stream has ended, or more than 1 MiB would be queued.
+        """
         ...
 
     def close(self) -> None:
-        """Say goodbye, as far as that needs no waiting, and close; idempotent."""
+        """End TLS and TCP properly, as far as that needs no waiting, and close.
+
+        A second call does nothing.
+        """
         ...
 
     def discard(self) -> None:
-        """Close the descriptor without a word to the peer, as a forked child must."""
+        """Close the descriptor and send nothing to the peer.
+
+        A forked child must do so, since the connection is still the parent's.
+        """
         ...
 
     def fileno(self) -> int:
@@ -111,53 +127,68 @@ class Stream(Protocol):
 
 
 class Network(Protocol):
-    """Opens streams and waits on them: one object for each connection's thread."""
+    """Opens streams and waits on them: one object for each connection's thread.
+
+    Only `wake` may be called by other threads.
+    """
 
     def open(self, url: str, deadline: float, cancelled: Callable[[], bool]) -> Stream:
-        """Look up, connect, by a proxy or not, and do TLS, for ``wss`` and ``https``.
+        """Look up the host, connect, through a proxy if need be, and do TLS.
 
-        All by *deadline*. *cancelled* is asked whenever the thread was woken: a true
-        answer ends the attempt with a `ConnectionLost`, also later in `Stream.recv`.
+        TLS is for ``wss`` and ``https``. All of it must end by *deadline*. *cancelled*
+        is called after each wake-up: if it returns true, `open`, and later
+        `Stream.recv`, raises a `ConnectionLost`.
         """
         ...
 
     def wait(self, timeout: float | None, stream: Stream | None = None) -> None:
-        """Return when *stream* is ready, when woken, or after *timeout* seconds."""
+        """Return when *stream* is ready, on a `wake`, or after *timeout* seconds."""
         ...
 
     def wake(self) -> None:
-        """Cut the present or the next wait short; any thread, even after `close`."""
+        """End the present or the next wait. Any thread, even after `close`."""
         ...
 
     def close(self) -> None:
-        """Give the wake-up's descriptors back; streams are closed by their owner."""
+        """Close the descriptors of the wake-up. Streams are closed by their owner."""
         ...
 
     def discard(self) -> None:
-        """`close` in a forked child, where another thread's lock is held for ever."""
+        """`close` for a forked child, where a lock may be held for ever."""
         ...
 
 
 @runtime_checkable
 class Staged(Protocol):
-    """What a `Network` may be beside: part of a world that has a time of its own."""
+    """A `Network` in virtual time, which makes its threads and has its own limits.
 
-    # At connecting: those of the process go by the machine's clock.
+    The network of a `Replay` is one.
+    """
+
+    # Its limit on connection attempts to a host. That of the process uses the machine's
+    # clock, which is another time.
     turns: HostGap
 
     def thread(self, run: Callable[[], None], name: str) -> threading.Thread:
-        """The thread, not started yet, that will *run* what owns this network."""
+        """A thread, not started yet, that will *run* the owner of this network."""
         ...
 
 
 def public_endpoint(url: str) -> str:
-    """*url* without user, password, query and fragment: fit for logs and errors."""
+    """*url* without user, password, query and fragment, for logs and errors."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
 def check_ssl_context(context: ssl.SSLContext | None) -> None:
-    """Refuse what would turn verification off: nothing does."""
+    """Raise unless *context* verifies certificates and host names.
+
+    The library never connects without that verification.
+
+    Raises:
+        TypeError: *context* is no `ssl.SSLContext` (``None`` passes).
+        ValueError: it does not verify both.
+    """
     if context is None:
         return
     if not isinstance(context, ssl.SSLContext):
@@ -167,12 +198,16 @@ def check_ssl_context(context: ssl.SSLContext | None) -> None:
 
 
 class TcpNetwork:
-    """The real network.
+    """The `Network` of real sockets.
 
-    *ssl_context* replaces the system's trust store, which is read anew for each
-    connection (and so is ``SSL_CERT_FILE``); a context that does not verify both
-    certificate and host name is a `ValueError`. *resolve* replaces the system's names.
-    *proxy* as of `Feed`: the environment, too, is read anew for each connection.
+    *ssl_context* replaces the system's trust store. Without it the trust store and
+    ``SSL_CERT_FILE`` are read again for each connection. *resolve* replaces the
+    system's name look-up. *proxy* is as in `Feed`: a URL, ``''`` for none, or ``None``
+    for that of the environment, which is read again for each connection.
+
+    Raises:
+        ValueError: *ssl_context* does not verify both certificate and host name, or
+            *proxy* is no URL of an HTTP proxy.
     """
 
     def __init__(
@@ -188,7 +223,7 @@ class TcpNetwork:
         self._clock = clock or SystemClock()
         self._ssl_context = ssl_context
         self._resolve = resolve
-        # Re-entrant: a signal handler may call `wake` in the middle of `wake`.
+        # Re-entrant, because a signal handler may call `wake` while `wake` runs.
         self._lock = threading.RLock()
         self._woken = False
         self._watched: dict[int, int] = {}
@@ -202,7 +237,11 @@ class TcpNetwork:
     def open(
         self, url: str, deadline: float, cancelled: Callable[[], bool]
     ) -> TcpStream:
-        """See `Network.open`."""
+        """Look up the host, connect, through a proxy if need be, and do TLS.
+
+        All of it must end by *deadline*. It raises `ConnectionLost` if *cancelled*
+        returns true.
+        """
         parts = urlsplit(url)
         attempt = _Attempt(self, self._clock, url, deadline, cancelled)
         host = parts.hostname
@@ -225,14 +264,17 @@ class TcpNetwork:
         return stream
 
     def _check_again(self, endpoint: str) -> None:
-        """A context can be loosened after it was given; then it is not used."""
+        """Raise if the user has changed the context since, so that it verifies less."""
         try:
             check_ssl_context(self._ssl_context)
         except ValueError as error:
             raise HandshakeFailed(endpoint, str(error)) from error
 
     def wait(self, timeout: float | None, stream: Stream | None = None) -> None:
-        """See `Network.wait`."""
+        """Return when *stream* is ready, on a `wake`, or after *timeout* seconds.
+
+        It also sends queued output of *stream*.
+        """
         watched = {}
         if stream is not None and stream.fileno() >= 0:
             blocked = isinstance(stream, TcpStream) and stream.blocked
@@ -244,27 +286,29 @@ class TcpNetwork:
         self._woken = False
 
     def wake(self) -> None:
-        """See `Network.wake`."""
-        # A full pipe is a wake-up that is still unread; a closed one wakes nobody. The
-        # lock keeps the byte out of a descriptor that was closed and given to another.
+        """End the present or the next wait. Any thread, even after `close`."""
+        # OSError is ignored: if the socket is full, a wake-up is still unread, and if
+        # it is closed, no thread waits. The lock keeps `close` out until the byte is
+        # sent, which else could go to another file that got the same descriptor.
         with self._lock, contextlib.suppress(OSError):
             self._sender.send(b"\0")
 
     def close(self) -> None:
-        """See `Network.close`."""
+        """Close the descriptors of the wake-up."""
         with self._lock:
             self._receiver.close()
             self._sender.close()
 
     def discard(self) -> None:
-        """See `Network.discard`."""
+        """`close` for a forked child, where a lock may be held for ever."""
         self._lock = threading.RLock()
         self.close()
 
     def select(self, watched: dict[int, int], timeout: float | None) -> set[int]:
-        """Wait on the wake-up and the *watched* descriptors: which are ready.
+        """Wait on the wake-up and the *watched* descriptors; return the ready ones.
 
-        A wake-up is remembered until the next `wait` has returned for it.
+        *watched* maps a descriptor to the events of `selectors`. A wake-up is
+        remembered until a `wait` has returned for it.
         """
         if watched != self._watched:
             for descriptor in self._watched:
@@ -273,7 +317,7 @@ class TcpNetwork:
                 self._poll.register(descriptor, _EVENTS[events])
             self._watched = watched
         if timeout is not None:
-            # Rounded up, as a wait that is too short is one more turn.
+            # Rounded up: a wait that ends too early costs one more pass of the caller.
             timeout = math.ceil(min(max(timeout, 0.0), _LONGEST_WAIT) * 1000)
         ready = {descriptor for descriptor, _ in self._poll.poll(timeout)}
         if self._wake_up in ready:
@@ -286,7 +330,7 @@ class TcpNetwork:
     ) -> Proxy | None:
         try:
             return self._find_proxy(scheme, host, port)
-        # The keyword's were raised to the caller; the environment may be set any time.
+        # The environment may have changed. A wrong *proxy* was refused by `__init__`.
         except ValueError as error:
             reason = f"the environment's proxy is of no use: {error}"
             raise ConnectionLost(attempt.endpoint, reason) from error
@@ -294,7 +338,7 @@ class TcpNetwork:
     def _connected(
         self, host: str, port: int, attempt: _Attempt, proxy: Proxy | None
     ) -> TcpStream:
-        """A stream to the target, or to the proxy in its place."""
+        """Connect to the target, or to the proxy if there is one."""
         if proxy is not None:
             host, port, attempt.via = proxy.host, proxy.port, f"{proxy}: "
         what = "name look-up failed"
@@ -304,7 +348,7 @@ class TcpNetwork:
             sock = connect(found, port, self._clock, attempt.pause)
         except (ConnectionLost, Stalled):
             raise
-        # RuntimeError: no thread can be started. ValueError: a name that cannot be one.
+        # RuntimeError: no thread can be started. ValueError: *host* is no valid name.
         except (RuntimeError, ValueError, OSError) as error:
             reason = f"{attempt.via}{what}: {sentence(error)}"
             raise ConnectionLost(attempt.endpoint, reason) from error
@@ -313,7 +357,10 @@ class TcpNetwork:
 
 
 class _Attempt:
-    """One deadline over everything between the URL and the first frame."""
+    """One attempt to connect, with one deadline from the URL to the first frame.
+
+    *pause* is its `dial.Pause`: the only place where the attempt waits.
+    """
 
     def __init__(
         self,
@@ -324,7 +371,7 @@ class _Attempt:
         cancelled: Callable[[], bool],
     ) -> None:
         self.endpoint = public_endpoint(url)
-        # Said before what went wrong: who is in between.
+        # Put before the reason of an error: the proxy that is in between, if any.
         self.via = ""
         self._network = network
         self._clock = clock
@@ -338,7 +385,14 @@ class _Attempt:
         descriptors: dict[int, int] | None = None,
         until: float | None = None,
     ) -> set[int]:
-        """See `dial.Pause`."""
+        """Wait for an event on *descriptors*, a wake-up, or the time *until*.
+
+        Returns the descriptors that are ready, and the wake-up's own.
+
+        Raises:
+            ConnectionLost: the attempt was cancelled.
+            Stalled: its deadline is over; *missing* is the answer that did not come.
+        """
         if self._cancelled():
             raise ConnectionLost(self.endpoint, "closed while connecting")
         now = self._clock.monotonic()

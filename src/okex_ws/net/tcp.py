@@ -1,7 +1,8 @@
-"""A non-blocking socket, and TLS over it that never touches the socket itself.
+"""A byte stream over a non-blocking socket, with TLS on top of it.
 
-Ciphertext goes through memory, so that every frame of a TLS record is there at once:
-`select` on a socket says nothing of what TLS has already decrypted.
+TLS works on buffers in memory and never reads the socket itself. All decrypted bytes
+are therefore taken at once; `poll` on the socket could not tell of bytes that are
+already inside a TLS object.
 """
 
 from __future__ import annotations
@@ -21,19 +22,22 @@ from .dial import Pause, sentence
 
 _READ = selectors.EVENT_READ
 _WRITE = selectors.EVENT_WRITE
-# One `fill` takes at most 256 KiB off the socket: bounded work a call.
+# One `fill` takes at most 256 KiB off the socket, so that a call has bounded work.
 _CHUNK = 1 << 16
 _CHUNKS = 4
-# After a read of so much there is more as a rule: it is taken without asking first.
+# After a `fill` of at least so many bytes there are usually more, and the next `fill`
+# comes without a poll before it.
 _STREAMING = 1 << 13
-# Output that the peer does not take. Requests are of 100 bytes: 1 MiB is a dead peer.
+# The most output that waits. A request has about 100 bytes: a peer that leaves 1 MiB
+# unread is dead.
 MAX_OUTPUT = 1 << 20
 
 
 class TcpStream:
-    """The real `stream.Stream`. *pause* waits during the handshake, or raises.
+    """The `stream.Stream` of a real socket.
 
-    *via* is what an error says before its reason: which proxy is in between, if any.
+    Only the connection's thread uses it. *pause* waits during the handshakes. *via* is
+    put before the reason of an error: the proxy that is in between, if any.
     """
 
     def __init__(
@@ -46,14 +50,15 @@ class TcpStream:
     ) -> None:
         self.received = bytearray()
         self.heard = clock.monotonic()
-        # Frames may come on the heels of the handshake: the first wait returns.
+        # Frames may have come with the end of the handshake: the first wait returns at
+        # once.
         self.ready = True
         self._socket = sock
         self._clock = clock
         self._endpoint = endpoint
         self.via = via
         self._pause = pause
-        # What the kernel and TLS hand over goes through it: made once.
+        # The kernel and TLS write into this buffer. It is made once and used again.
         self._buffer = memoryview(bytearray(_CHUNK))
         self._output = bytearray()
         self._tls: ssl.SSLObject | None = None
@@ -63,16 +68,21 @@ class TcpStream:
 
     @property
     def blocked(self) -> bool:
-        """Whether output is queued that the kernel did not take yet."""
+        """Whether output is queued that the kernel has not taken yet."""
         return bool(self._output)
 
     def start_tls(self, context: ssl.SSLContext | None, host: str) -> None:
-        """Do the TLS handshake; without *context* on the system's trust store."""
+        """Do the TLS handshake with *context*, or with the system's trust store.
+
+        Raises:
+            HandshakeFailed: the certificate was refused, or TLS failed.
+            ConnectionLost: the connection ended before.
+        """
         try:
             self._tls = (context or ssl.create_default_context()).wrap_bio(
                 self._from_peer, self._to_peer, server_hostname=host
             )
-            # What came on the heels of a proxy's answer is the tunnel's.
+            # Bytes that came behind a proxy's answer are the first ones of TLS.
             self._from_peer.write(self.received)
             self.received.clear()
             while not self._shake_hands(self._tls):
@@ -93,13 +103,16 @@ class TcpStream:
         except ssl.SSLWantReadError:
             return False
         finally:
-            # After a failure too: the peer is told why, in an alert.
+            # Also after a failure: TLS sends the peer an alert that names the reason.
             self._queue_ciphertext()
             self.flush()
         return True
 
     def fill(self) -> int:
-        """See `Stream.fill`."""
+        """Move the bytes that are there into `received`; return how many. Never blocks.
+
+        It raises `ConnectionLost` at the end, after all bytes before it were moved.
+        """
         self.ready = False
         before = len(self.received)
         if self._end is None:
@@ -112,14 +125,15 @@ class TcpStream:
                 raise self._end
             self.ready = True
         elif count >= _STREAMING:
-            # A wait would return at once. It would give the interpreter away for less
-            # time than another thread needs to wake up, and call it in vain: so called,
-            # that thread never waits the 5 ms after which it may ask for its turn.
+            # A poll would return at once. It would also release the interpreter's lock
+            # for less time than another thread needs to wake up and take it. Woken in
+            # vain again and again, that thread would never wait for the 5 ms after
+            # which it may demand the lock.
             self.ready = True
         return count
 
     def _pull(self) -> None:
-        """Take what the kernel has, up to the bound."""
+        """Take the bytes that the kernel has, at most `_CHUNKS` times `_CHUNK`."""
         for _ in range(_CHUNKS):
             try:
                 size = receive(self._socket, self._buffer)
@@ -140,22 +154,23 @@ class TcpStream:
                 return
 
     def _decrypt(self, tls: ssl.SSLObject) -> None:
-        """Leave nothing decrypted inside the TLS object."""
+        """Decrypt every whole TLS record that came into `received`."""
         try:
-            # A read takes a whole record: nothing decrypted stays behind, and asking
-            # for it (`pending`) would give the interpreter away once more.
+            # A read takes a whole record, so that no decrypted byte stays inside.
+            # Asking for such bytes (`SSLObject.pending`) would release the
+            # interpreter's lock once more.
             while self._from_peer.pending:
-                # Into a buffer typeshed does not know of: the size that was read.
+                # Reads into the buffer, returns the size: typeshed lacks this form.
                 size: Any = tls.read(_CHUNK, self._buffer)
                 if not size:
                     self._stop("the peer closed the TLS session", None)
                     break
                 self.received += self._buffer[:size]
         except ssl.SSLWantReadError:
-            pass  # the rest of a record is still on its way
+            pass  # the rest of a record has not come yet
         except ssl.SSLError as error:
             self._stop(f"TLS failed: {_reason(error)}", error)
-        # Answers of TLS itself: key updates, alerts.
+        # Output of TLS itself, such as key updates and alerts.
         self._queue_ciphertext()
         self.flush()
 
@@ -163,12 +178,12 @@ class TcpStream:
         if self._to_peer.pending:
             self._output += self._to_peer.read()
         if len(self._output) > 2 * MAX_OUTPUT:
-            # Only TLS itself can get here: a flood of requests to change the key.
+            # Only TLS itself queues so much: the peer floods it with key updates.
             self._output.clear()
             self._stop("the peer takes no data any more", None)
 
     def _stop(self, reason: str, cause: Exception | None) -> None:
-        """Remember the first end; `fill` raises it behind the data before it."""
+        """Store the end of the stream, unless there is one. `fill` raises it later."""
         if self._end is None:
             self._end = ConnectionLost(self._endpoint, f"{self.via}{reason}")
             self._end.__cause__ = cause
@@ -181,7 +196,10 @@ class TcpStream:
     def recv(
         self, size: int, missing: str = "answer to the WebSocket handshake"
     ) -> bytes:
-        """See `Stream.recv`; *missing* is what did not come by the deadline."""
+        """Wait for 1 to *size* bytes, under the deadline of the handshake.
+
+        *missing* is the answer that is waited for, for the sentence of an error.
+        """
         while not self.received and not self.fill():
             self._pause_for(missing)
             self.flush()
@@ -191,7 +209,11 @@ class TcpStream:
         return data
 
     def send(self, data: bytes) -> int:
-        """See `Stream.send`."""
+        """Queue *data* and flush; return its length.
+
+        Raises:
+            ConnectionLost: the stream has ended, or more than 1 MiB would be queued.
+        """
         if self._end is not None:
             raise self._end
         if len(self._output) + len(data) > MAX_OUTPUT:
@@ -209,20 +231,20 @@ class TcpStream:
         return len(data)
 
     def flush(self) -> None:
-        """See `Stream.flush`."""
+        """Send queued output, as much of it as the kernel takes. Never blocks."""
         while self._output:
             try:
                 sent = self._socket.send(self._output)
             except (BlockingIOError, InterruptedError):
                 return
             except OSError:
-                # The end shows when reading, behind what the peer said before it.
+                # `fill` finds the end, after the bytes that the peer sent before it.
                 self._output.clear()
                 return
             del self._output[:sent]
 
     def close(self) -> None:
-        """See `Stream.close`."""
+        """End TLS and TCP properly, as far as that needs no waiting, and close."""
         if self.fileno() < 0:
             return
         with contextlib.suppress(OSError, ValueError):
@@ -233,23 +255,23 @@ class TcpStream:
         self.discard()
 
     def discard(self) -> None:
-        """See `Stream.discard`."""
+        """Close the descriptor and send nothing to the peer."""
         self._socket.close()
         self._stop("the connection is closed", None)
 
     def fileno(self) -> int:
-        """See `Stream.fileno`."""
+        """The socket's descriptor, or -1 once it is closed."""
         return self._socket.fileno()
 
     def _say_goodbye(self, tls: ssl.SSLObject) -> None:
-        # Without waiting for the peer's own goodbye, which is what it asks to do.
+        # `unwrap` asks to wait for the peer's own close, by SSLWantReadError: ignored.
         with contextlib.suppress(ssl.SSLWantReadError):
             tls.unwrap()
         self._queue_ciphertext()
 
 
 def _reason(error: Exception) -> str:
-    """OpenSSL's own word for it, ``WRONG_VERSION_NUMBER``, in small letters."""
+    """OpenSSL's name of an error, ``WRONG_VERSION_NUMBER``, as lower-case words."""
     word = error.reason if isinstance(error, ssl.SSLError) else None
     return word.replace("_", " ").lower() if word else str(error)
 
@@ -258,9 +280,13 @@ Receive = Callable[[socket.socket, memoryview], int]
 
 
 def find_receive() -> Receive:
-    """The one that this system has."""
+    """The function that receives from a socket into a buffer.
+
+    It is the system's `recv`, called by ctypes without releasing the interpreter's
+    lock. Where ctypes cannot call it, it is the socket's own `recv_into`.
+    """
     try:
-        # Of this process itself; its functions are called with the lock held.
+        # `recv` of this process itself. PyDLL keeps the interpreter's lock in a call.
         system: Any = ctypes.PyDLL(None, use_errno=True).recv
     except (AttributeError, OSError, TypeError):
         return socket.socket.recv_into

@@ -1,8 +1,9 @@
-"""WebSocket frames over a stream: the only file that imports websocket-client.
+"""WebSocket messages over a byte stream: the only module that imports websocket-client.
 
-The library gets whole frames only, and only the odd ones (control frames, fragments);
-a whole message in one frame is taken straight out of the stream's buffer. What breaks
-framing ends the connection: a `ConnectionLost` whose cause is a `WireError('frame')`.
+websocket-client does the handshake and gets control frames and fragments, each as a
+whole frame. A message that is one frame is taken straight out of the stream's buffer. A
+fault in the framing ends the connection with a `ConnectionLost` whose cause is a
+`WireError('frame')`.
 """
 
 from __future__ import annotations
@@ -26,12 +27,12 @@ from ..base.errors import (
 from .http_head import COOKIES, MAX_HANDSHAKE, read_head, refusal, server_date
 from .stream import Network, Stream, public_endpoint
 
-# The largest recorded message is of 19 kB.
+# Bounds in bytes. The largest recorded message has 19 kB.
 MAX_FRAME = 1 << 20
 MAX_MESSAGE = 4 << 20
-# Fragments of one message: a storm of tiny ones must not eat the CPU.
+# The most fragments of one message: a flood of tiny ones must not use up the CPU.
 MAX_FRAGMENTS = 1024
-# Pings and pongs that are taken in one read, of 256 KiB at most.
+# The most pings and pongs in one read, which is of 256 KiB at most.
 MAX_CONTROL_FRAMES = 1024
 
 # The first byte of a frame: FIN, three reserved bits, opcode.
@@ -44,24 +45,25 @@ _OPCODE = 0x0F
 _OPCODES = (0, 1, 2, 8, 9, 10)
 _CONTROL = 0x08
 _MAX_CONTROL_PAYLOAD = 125
-# Close codes (RFC 6455, section 7.4): those of this library end of ours.
+# Close codes that this module sends (RFC 6455, section 7.4).
 NORMAL = 1000
 _PROTOCOL_ERROR = 1002
 _TOO_BIG = 1009
 
 
-# One whole message: its payload, and whether it is binary. That of a text message is
-# still undecoded UTF-8. A plain tuple: one is made for every message.
+# One whole message: its payload, and whether it is binary. The payload of a text
+# message is UTF-8, not decoded yet. A plain tuple, since one is made for every message.
 Frame = tuple[bytes, bool]
 
 Opened = TypeVar("Opened", bound="Transport")
 
 
 class Transport:
-    """A WebSocket connection, for the one thread that owns *network*.
+    """A WebSocket connection. Only the thread that owns *network* calls it.
 
-    `read` after each `Network.wait` on `stream`. To part as friends: `begin_close`,
-    `finish_close` under a deadline, then `close`; `close` alone is always allowed.
+    The thread calls `read` after each `Network.wait` on `stream`. To close as the
+    protocol asks, it calls `begin_close`, `finish_close` with a deadline, and `close`;
+    `close` alone is always allowed.
     """
 
     def __init__(
@@ -76,7 +78,7 @@ class Transport:
         self._message: _Message | None = None
         self._closing = False
         self._end: ConnectionLost | None = None
-        # The exchange's clock at the handshake, in epoch seconds, if it told it.
+        # The exchange's clock at the handshake, in epoch seconds, or None.
         self.server_date = socket.server_date
 
     @classmethod
@@ -87,9 +89,12 @@ class Transport:
         deadline: float,
         cancelled: Callable[[], bool],
     ) -> Opened:
-        """Connect, and do the WebSocket handshake, all until *deadline*.
+        """Connect and do the WebSocket handshake, all by *deadline*.
 
-        Raises `ConnectionLost`, `HandshakeFailed` or `Stalled`.
+        *cancelled* is as in `Network.open`.
+
+        Raises:
+            ConnectionLost, HandshakeFailed, Stalled: there is no connection.
         """
         stream = network.open(url, deadline, cancelled)
         endpoint = public_endpoint(url)
@@ -102,20 +107,22 @@ class Transport:
 
     @property
     def heard(self) -> float:
-        """The monotonic clock at the last bytes that came."""
+        """The monotonic time at which the last bytes came."""
         return self.stream.heard
 
     @property
     def bytes_received(self) -> int:
-        """Bytes that came since the handshake, frame headers included."""
+        """The number of bytes since the handshake, frame headers included."""
         return self._bytes
 
     def read(self) -> list[Frame]:
-        """Every message that is wholly here now; never waits.
+        """Every message that has come whole by now. Never waits.
 
-        What came before an end is returned first, the end is raised by the next call:
-        `ConnectionLost`, with the code and reason of the peer's close frame if it sent
-        one. The stream is `ready` while an end waits to be raised.
+        Raises:
+            ConnectionLost: the connection has ended; it has the code and reason of the
+                peer's close frame, if there was one. Messages from before the end are
+                returned first, and the next call raises. Until then the stream is
+                `ready`.
         """
         if self._end is not None:
             raise self._end
@@ -134,11 +141,15 @@ class Transport:
         return frames
 
     def send(self, text: str) -> None:
-        """Queue a text message; `ConnectionLost` if the peer takes nothing any more."""
+        """Queue a text message.
+
+        Raises:
+            ConnectionLost: the connection has ended, or the peer takes no data.
+        """
         self._socket.send(text)
 
     def begin_close(self, code: int = NORMAL) -> None:
-        """Send the close frame, once; an end that this meets is told by `read`."""
+        """Send the close frame, once. If the connection has ended, `read` raises it."""
         if not self._closing:
             self._closing = True
             with contextlib.suppress(ConnectionLost):
@@ -146,24 +157,24 @@ class Transport:
                 self._socket.send_close(code)
 
     def finish_close(self, clock: Clock, deadline: float) -> None:
-        """Drop what still comes, until the peer's close frame, an end or *deadline*."""
+        """Drop messages until the peer's close frame, another end, or *deadline*."""
         with contextlib.suppress(ConnectionLost):
             while (left := deadline - clock.monotonic()) > 0:
                 self.read()
                 self._network.wait(left, self.stream)
 
     def close(self) -> None:
-        """Close TLS and TCP without waiting; any number of times."""
+        """Close TLS and TCP without waiting. A second call does nothing."""
         self.stream.close()
 
     def discard(self) -> None:
-        """Close the descriptor without a word to the peer, as a forked child must."""
+        """Close the descriptor and send nothing to the peer, as a forked child must."""
         self.stream.discard()
 
     def _take(self, received: bytearray, frames: list[Frame]) -> None:
-        # The hot path. One copy of the buffer, then one slice a frame. A frame that is
-        # not whole is looked at again only once it is (`_needed`): no byte is copied
-        # over and over.
+        # The hot path. One copy of the buffer, then one slice a frame. `read` calls
+        # this only once the first frame is whole (`_needed`), so that its bytes are not
+        # copied at each read.
         data = bytes(received)
         size = len(data)
         at = controls = self._needed = 0
@@ -217,7 +228,8 @@ class Transport:
         self._library(frame)
 
     def _closed_by_peer(self, payload: bytes) -> NoReturn:
-        # By hand: 0.46 takes the codes 1012 and 1013, restart and overload, for errors.
+        # Read here, because websocket-client 0.46 refuses the codes 1012 and 1013,
+        # restart and overload.
         code = int.from_bytes(payload[:2], "big") if payload else None
         if code is not None and not _is_close_code(code):
             self._refuse(f"an invalid close frame: {payload[:2]!r}")
@@ -240,7 +252,7 @@ class Transport:
             self._message = None
 
     def _library(self, frame: bytes) -> bytes:
-        """Let websocket-client check one whole frame, and answer it if it is a ping."""
+        """Have websocket-client check a frame and answer a ping; return the payload."""
         if frame[0] & _OPCODE not in _OPCODES:
             self._refuse(f"the unknown opcode {frame[0] & _OPCODE}")
         try:
@@ -258,7 +270,7 @@ class Transport:
 
 
 class _Message:
-    """A message that is still coming, in fragments."""
+    """A fragmented message whose last fragment has not come."""
 
     def __init__(self, binary: bool) -> None:
         self.binary = binary
@@ -267,12 +279,12 @@ class _Message:
 
 
 def _is_close_code(code: int) -> bool:
-    # RFC 6455, section 7.4, and the IANA registry; the rest never goes over the wire.
+    # RFC 6455, section 7.4, and the IANA registry. Other codes are never sent.
     return 1000 <= code <= 1003 or 1007 <= code <= 1014 or 3000 <= code <= 4999
 
 
 class _WebSocket(websocket.WebSocket):  # type: ignore[misc]
-    """The library's framing, fed with one whole frame at a time."""
+    """websocket-client's framing, fed with one whole frame at a time."""
 
     stream: Stream
     server_date: float | None
@@ -280,7 +292,7 @@ class _WebSocket(websocket.WebSocket):  # type: ignore[misc]
     _answers = b""
 
     def take(self, frame: bytes) -> bytes:
-        """Check *frame*: its payload. A ping is answered by the next `answer`."""
+        """Check *frame* and return its payload. `answer` then answers a ping."""
         self._frame = io.BytesIO(frame)
         try:
             payload: bytes = self.recv_data_frame(True)[1].data
@@ -289,7 +301,7 @@ class _WebSocket(websocket.WebSocket):  # type: ignore[misc]
         return payload
 
     def answer(self) -> None:
-        """Send what the frames ask for that were taken: one write for all of them."""
+        """Send the answers to all frames taken since the last call, in one write."""
         answers, self._answers = self._answers, b""
         if answers:
             self.stream.send(answers)
@@ -297,7 +309,7 @@ class _WebSocket(websocket.WebSocket):  # type: ignore[misc]
     def _recv(self, size: int) -> bytes:
         data = b"" if self._frame is None else self._frame.read(size)
         if not data:
-            # The library would ask for ever.
+            # websocket-client would ask again for ever.
             raise websocket.WebSocketProtocolException("Frame ends early")
         return data
 
@@ -309,9 +321,10 @@ class _WebSocket(websocket.WebSocket):  # type: ignore[misc]
 
 
 class _Handshake:
-    """The face of a socket for the library's handshake; keeps what the peer answers.
+    """A socket, to websocket-client's handshake, that keeps the peer's answer.
 
-    The library's own exceptions tell too little, and differ between its versions.
+    The reason of a refusal is read from that answer, because websocket-client's
+    exceptions tell too little and differ between its versions.
     """
 
     def __init__(self, stream: Stream, endpoint: str) -> None:
@@ -322,9 +335,10 @@ class _Handshake:
         self._endpoint = endpoint
 
     def recv(self, size: int) -> bytes:
-        """The head of the answer, and then an end.
+        """The head of the answer, and after it the end of the input.
 
-        1.x reads the body of a refusal, which may take the whole deadline to come.
+        websocket-client 1.x reads the body of a refusal as well, which may take the
+        whole deadline to come.
         """
         if self._head is None:
             try:
@@ -332,8 +346,8 @@ class _Handshake:
             except OkexWSError as failure:
                 self.failure = failure
                 raise
-            # The library keeps cookies for the whole process, for ever; two of them
-            # whose domains both match a host end every later handshake with it.
+            # Cookies are removed: websocket-client keeps them for the whole process,
+            # and two whose domains match a host end every later handshake with it.
             self._head = io.BytesIO(COOKIES.sub(b"", bytes(self.answer)))
         return self._head.read(size)
 
@@ -349,16 +363,16 @@ class _Handshake:
         return self._stream.fileno()
 
     def gettimeout(self) -> float | None:
-        return None  # time is the stream's business
+        return None  # the stream has the deadline
 
     def settimeout(self, timeout: float | None) -> None:
-        """Time is the stream's business."""
+        """Do nothing: the stream has the deadline."""
 
     def shutdown(self, how: int) -> None:
-        """The transport closes the stream."""
+        """Do nothing: the transport closes the stream."""
 
     def close(self) -> None:
-        """The transport closes the stream."""
+        """Do nothing: the transport closes the stream."""
 
 
 def _shake_hands(stream: Stream, url: str, endpoint: str) -> _WebSocket:
@@ -370,13 +384,13 @@ def _shake_hands(stream: Stream, url: str, endpoint: str) -> _WebSocket:
             url,
             class_=_WebSocket,
             socket=face,
-            # The library always sends one, and 0.46 says http: of a wss: URL.
+            # websocket-client always sends an origin, and 0.46 sends http: for wss:.
             origin=f"{'https' if parts.scheme == 'wss' else 'http'}://{host}",
-            # A redirect would be followed on a socket without our TLS and deadline.
+            # A redirect would be followed on a socket without this TLS and deadline.
             redirect_limit=0,
-            # Fragments are joined here, within bounds.
+            # `Transport` joins fragments, within bounds.
             fire_cont_frame=True,
-            # Pure Python, and decoding validates anyway.
+            # The validation is slow pure Python, and decoding validates anyway.
             skip_utf8_validation=True,
         )
     except Exception as error:
