@@ -1,11 +1,14 @@
-"""What a channel is called: by the library, by v3 and by v5, in one table.
+"""The names of every channel in one table: the library's name, v3's and v5's.
 
-The library's own name, the topic, is v3's wherever v3 has the thing. At every venue a
-user may write any of the three; a venue that has no such channel says so.
+The library's name is the topic. It is v3's name wherever v3 has the channel. A user may
+write any of the three names at every venue; `find` refuses a channel that the venue's
+protocol does not have.
 
-On the wire a channel of v3 is a string and is its own key. One of v5 is an object: its
-key is ``'books5:BTC-USDT'`` where it has an ``instId`` alone, its bare name where it
-has nothing, and else ``'orders:instFamily=BTC-USD,instType=SWAP'``, sorted by name.
+A channel is identified by its key. In messages of v3 a channel is a string, and that
+string is the key. In messages of v5 a channel is an object. Its key is
+``'books5:BTC-USDT'`` if the object has only an ``instId``, the bare name if it has no
+parameter, and otherwise ``'orders:instFamily=BTC-USD,instType=SWAP'``, sorted by the
+parameters' names.
 """
 
 from __future__ import annotations
@@ -19,16 +22,17 @@ from ..model.venues import MARKETS, nearest
 
 _TRADED = tuple(market for market in MARKETS if market != "index")
 _DERIVATIVES = ("futures", "swap", "option")
-# The longest recorded value has 24 characters.
+# Characters of a parameter's value, at the most. The longest recorded value has 24.
 _MAX_VALUE = 256
 
 
 class ChannelSpec(NamedTuple):
-    """One thing that is published of an instrument, and who calls it what.
+    """One kind of channel: its names, its markets, and what its items are.
 
-    *kind* is what its items are, *markets* those that have it, *v3_markets* those that
-    have it under v3, if not the same. *by_type* is whether v5 wants the type of the
-    instrument beside its id. *levels* is how many a side a depth or a book has.
+    *kind* is the type of its items. *markets* are the markets that have the channel;
+    *v3_markets* are those that have it under v3, if they differ. *by_type* is whether
+    v5 wants the type of the instrument beside its id. *levels* is the greatest number
+    of levels on one side of a depth or a book.
     """
 
     topic: str
@@ -41,24 +45,27 @@ class ChannelSpec(NamedTuple):
     levels: int = 0
 
     def of(self, protocol: str, market: str = "") -> str | None:
-        """The name under *protocol*, if it has the thing; v5 has others for indices."""
+        """The channel's name under *protocol*; ``None`` if *protocol* does not have it.
+
+        For the market ``'index'`` v5 puts ``index-`` before the name.
+        """
         if protocol == "v3":
             return self.v3
         return f"index-{self.v5}" if market == "index" else self.v5
 
     def on(self, protocol: str) -> tuple[str, ...]:
-        """The markets that have it under *protocol*."""
+        """The markets that have the channel under *protocol*."""
         return self.v3_markets or self.markets if protocol == "v3" else self.markets
 
 
-# Seconds of v3's bars and v5's name for each (a day of v3 begins at 00:00 UTC+8, as
-# v5's "1D" does); what v5 has beside them, and what it has at UTC too. Only what is
-# traded has bars of a second.
+# The bars of v3 in seconds, and v5's name for each. A day of v3 begins at 00:00 UTC+8,
+# as v5's "1D" does.
 _BARS = (
     *((60, "1m"), (180, "3m"), (300, "5m"), (900, "15m"), (1800, "30m")),
     *((3600, "1H"), (7200, "2H"), (14400, "4H"), (21600, "6H"), (43200, "12H")),
     *((86400, "1D"), (604800, "1W")),
 )
+# Bars that v5 alone has, and bars that v5 offers with days that begin at 00:00 UTC too.
 _MORE_BARS = ("2D", "3D", "5D", "1M", "3M", "6M", "1Y")
 _UTC_BARS = ("6H", "12H", "1D", "2D", "3D", "5D", "1W", "1M", "3M", "1Y")
 
@@ -68,6 +75,7 @@ def _candles() -> list[ChannelSpec]:
     own = [f"candle{bar}" for bar in bars]
     marks = [f"mark-price-candle{bar}" for bar in (*(bar for _, bar in _BARS), *bars)]
     both = [(f"candle{seconds}s", f"candle{bar}") for seconds, bar in _BARS]
+    # An index has no candle1s: v5 makes bars of one second of traded instruments only.
     return [
         *(ChannelSpec(v3, "candle", v3, v5, MARKETS) for v3, v5 in both),
         *(ChannelSpec(name, "candle", None, name, MARKETS) for name in own),
@@ -120,28 +128,28 @@ KNOWN: dict[str, ChannelSpec] = {
         *_candles(),
     )
 }
-# Every name of each of them.
+# The topic of each channel, by every name of the channel.
 ALIASES: dict[str, str] = {
     name: known.topic
     for known in KNOWN.values()
     for name in (known.topic, known.v3, known.v5)
     if name is not None
 }
-# v5's names for the same of an index.
+# The topic of each channel of an index, by v5's name.
 INDEX_ALIASES: dict[str, str] = {
     f"index-{known.v5}": known.topic
     for known in KNOWN.values()
     if "index" in known.markets
 }
 
-# Whole books, of 50 levels and more, by either protocol's name of them.
+# Whole books, which have 50 levels and more, by their names under v3 and v5.
 BOOKS = frozenset(
     name
     for known in KNOWN.values()
     for name in (known.v3, known.v5)
     if known.kind == "book" and name is not None
 )
-# What v5 asks for the fast ones, since 2022-05-05, beside a login.
+# The fee tier that v5 demands for each fast book, beside a login, since 2022-05-05.
 GATED = {"books-l2-tbt": "VIP5", "books50-l2-tbt": "VIP4"}
 # Channels that are not about one instrument.
 _WHOLESALE = frozenset(
@@ -158,8 +166,8 @@ V5_PRIVATE = frozenset(
         *("account-greeks", "liquidation-warning", "position-risk"),
     )
 )
-# Those of v5 that want a login on the path /business. The calendar is public, but for
-# the fee tier VIP1 only.
+# Channels of v5 that need a login on the path /business. The economic calendar holds no
+# account data, but the exchange gives it to the fee tier VIP1 only.
 PRIVATE_BUSINESS = re.compile(
     r"orders-algo|algo-advance|grid-[\w-]+|algo-recurring-buy|deposit-info"
     r"|withdrawal-info|sprd-orders|sprd-trades|rfqs|quotes|struc-block-trades"
@@ -170,7 +178,10 @@ _PARAMETER = re.compile(r"[A-Za-z][A-Za-z0-9]{0,31}")
 
 
 def find(name: object, protocol: str) -> ChannelSpec:
-    """What a user calls *name*, if *protocol* has it for one instrument."""
+    """The channel that a user calls *name*.
+
+    ``ValueError`` if *protocol* does not have it, or it is not about one instrument.
+    """
     checked = check_name(name)
     topic = ALIASES.get(checked)
     if topic is None:
@@ -181,9 +192,9 @@ def find(name: object, protocol: str) -> ChannelSpec:
 
 
 def check_name(name: object) -> str:
-    """*name*, or ``TypeError`` or ``ValueError`` for what is no name at all."""
+    """*name* itself; ``TypeError`` or ``ValueError`` if no channel has such a name."""
     if not isinstance(name, str):
-        # Not its repr: what a peer sent may be as deep as it likes.
+        # The type, not the repr: an object that a peer sent may be nested too deep.
         raise TypeError(f"a channel is a name, not {type(name).__name__}")
     if not _NAME.fullmatch(name):
         raise ValueError(f"{name!r:.80} is no name of a channel")
@@ -191,7 +202,7 @@ def check_name(name: object) -> str:
 
 
 def check_market(known: ChannelSpec, protocol: str, market: str) -> None:
-    """``ValueError`` if *market* has no such channel."""
+    """Raise ``ValueError`` if *market* has no such channel under *protocol*."""
     markets = known.on(protocol)
     if market not in markets:
         has = " and ".join(map(repr, markets))
@@ -222,7 +233,10 @@ def _why_not(name: str, protocol: str) -> str:
 
 
 def is_private(name: str) -> bool:
-    """Whether a channel called *name* needs a login under either protocol."""
+    """Whether *name* is a channel that v3 or v5 lists as private.
+
+    The books of `GATED` need a login too, but are not private.
+    """
     if name in V3_PRIVATE or name in V5_PRIVATE:
         return True
     return PRIVATE_BUSINESS.fullmatch(name) is not None
@@ -232,9 +246,10 @@ def is_private(name: str) -> bool:
 
 
 def key_of(argument: Mapping[str, str]) -> str:
-    """The key of a channel's object; `argument_of` is its inverse.
+    """The key of the channel that *argument*, an object of v5, names.
 
-    ``ValueError`` or ``TypeError`` for what names no channel.
+    `argument_of` is the inverse. ``ValueError`` or ``TypeError`` if *argument* names no
+    channel.
     """
     rest = dict(argument)
     channel = check_name(rest.pop("channel", None))
@@ -252,7 +267,7 @@ def key_of(argument: Mapping[str, str]) -> str:
 
 
 def argument_of(key: str) -> dict[str, str]:
-    """The object on the wire of a channel with this key."""
+    """The object that names the channel *key* in messages of v5."""
     channel, colon, rest = key.partition(":")
     if not colon:
         return {"channel": channel}
@@ -263,5 +278,5 @@ def argument_of(key: str) -> dict[str, str]:
 
 
 def _escape(text: str) -> str:
-    # What an id is made of stays as it is; a separator of the key never does.
+    # The characters of an id stay as they are; the separators of a key are escaped.
     return quote(text, safe="")

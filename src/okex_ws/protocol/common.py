@@ -1,6 +1,6 @@
-"""What v3 and v5 have in common: names, batches of a request, JSON that is bounded.
+"""What v3 and v5 share: names of channels, batched requests, and reading JSON.
 
-Total over hostile bytes: what comes from a peer raises `WireError` or nothing.
+Reading the bytes of a peer raises `WireError` or nothing, however hostile they are.
 """
 
 from __future__ import annotations
@@ -26,10 +26,11 @@ from .json_text import exact, fast
 from .messages import ChannelName, Message, Push, Request
 from .values import why
 
-# Characters of an error that are read; the longest that could name a channel has 160.
+# Characters of an error's text that are read. The longest text that could name a
+# channel has 160.
 MAX_MESSAGE = 1000
 
-# What reading JSON of any shape as if it had the right one may raise.
+# What code raises that reads any JSON as if it had the documented shape.
 UNREADABLE = (AttributeError, TypeError, LookupError, ValueError)
 
 _ODD = (*UNREADABLE, RecursionError)
@@ -39,30 +40,33 @@ T = TypeVar("T")
 
 
 class ProtocolBase(ABC):
-    """The half of a `WireProtocol` that does not depend on the protocol."""
+    """The part of a `WireProtocol` that v3 and v5 share.
+
+    Stateless: any thread may call it.
+    """
 
     name: ClassVar[str]
     PING = "ping"
-    # Bytes of a request.
+    # Bytes of a request, at the most.
     max_request: ClassVar[int]
-    # Codes of errors that go away by themselves.
+    # Codes of errors after which the same request may succeed later.
     transient: ClassVar[frozenset[str]]
-    # Codes that say that one is logged in already.
+    # Codes of errors which say that the connection is logged in already.
     repeated_login: ClassVar[frozenset[str]]
 
     def __init__(self, loads: Callable[[str], Any] = fast) -> None:
-        # What reads a plain push: one that fails is read again, exactly.
+        # Reads the JSON of a plain push. If that fails, `_read` reads the text exactly.
         self._loads = loads
         self._is_exact = loads is exact
 
-    # --- What things are called -----------------------------------------------------
+    # --- Names of channels ----------------------------------------------------------
 
     def topic(self, name: str) -> str:
-        """The library's one name of what a user calls *name*."""
+        """The topic of the channel that a user calls *name*."""
         return find(name, self.name).topic
 
     def channel(self, topic: str, market: str, instrument_id: str) -> ChannelName:
-        """The channel of a *topic* for one instrument."""
+        """The channel *topic* of one instrument."""
         known = find(topic, self.name)
         check_market(known, self.name, market)
         own = known.of(self.name, market)
@@ -71,9 +75,10 @@ class ProtocolBase(ABC):
         return ChannelName(key, known.topic, instrument_id, known.kind, known.levels)
 
     def raw_channel(self, name: str, market: str, instrument_id: str) -> ChannelName:
-        """The channel that the venue calls *name*, known or not, as decoded data.
+        """The channel that the venue calls *name*, as decoded data.
 
-        What has a type of its own is a ``ValueError``: it is given in ``channels=``.
+        The library's tables need not know *name*. A channel whose items have a type of
+        their own is a ``ValueError``: the user names it in ``channels=``.
         """
         check_name(name)
         if name in ALIASES or self._known_as(name) is not None:
@@ -86,10 +91,10 @@ class ProtocolBase(ABC):
 
     @abstractmethod
     def _known_as(self, name: str) -> ChannelSpec | None:
-        """What the protocol itself calls *name*, if that is known."""
+        """The known channel that the protocol itself calls *name*, or ``None``."""
 
     def _check_size(self, key: str) -> None:
-        """``ValueError`` for a channel that no request could carry."""
+        """Raise ``ValueError`` if the channel *key* is too long for any request."""
         self.request("unsubscribe", [key], 10**9)
 
     @staticmethod
@@ -98,9 +103,9 @@ class ProtocolBase(ABC):
             raise ValueError(f"channel {name!r} has a type of its own: {instead}")
 
     def _raw(self, key: str, name: str, instrument_id: str, whole: bool) -> ChannelName:
-        """The name of a raw *key*: that of `channel`, where one has the same key.
+        """The raw channel *key*; if `channel` gives the same key, the topics are equal.
 
-        *whole* is whether what a channel of *name* wants was given, and nothing else.
+        *whole* is whether *key* has exactly the parameters that a channel *name* takes.
         """
         self._check_size(key)
         known = self._known_as(name)
@@ -113,47 +118,47 @@ class ProtocolBase(ABC):
     def _key(
         self, name: str, market: str, instrument_id: str, by_type: bool = False
     ) -> str:
-        """The key of the protocol's own *name* for one instrument."""
+        """The key of the channel that the protocol calls *name*, for one instrument."""
 
     @abstractmethod
     def _own_name(self, channel: str) -> str:
-        """The protocol's own name in a key."""
+        """The protocol's own name of the channel that has the key *channel*."""
 
     def is_deep(self, channel: str) -> bool:
-        """Whether it is a book of 50 levels or more."""
+        """Whether *channel* is a book of 50 levels or more."""
         return self._own_name(channel) in BOOKS
 
     def tier(self, channel: str) -> str:
-        """The fee tier that the exchange asks for, or ``''``; v3 never did."""
+        """The fee tier that the exchange demands, or ``''``; v3 never demanded one."""
         return ""
 
     def needs_snapshot(self, topic: str) -> bool:
-        """Whether the channel pushes at once, and is not live before it has."""
+        """Whether the channel pushes right after a subscribe, and is live only then."""
         return topic in KNOWN and KNOWN[topic].kind in ("depth", "book", "ticker")
 
     def replays_last(self, topic: str) -> bool:
-        """Whether a subscribe brings the last push again, however old.
+        """Whether the exchange repeats the last push after a subscribe, however old.
 
         In the recordings of 2021 and 2022 every channel of trades that pushed at all
-        did so first: 27 of 27 under v3, 12 of 12 under v5. No recording has a
-        ``trades-all``, and its documentation names no repeat: none is expected.
+        began with a repeat: 27 of 27 under v3, 12 of 12 under v5. No recording has a
+        ``trades-all``, and its documentation names no repeat, so none is expected.
         """
         return topic == "trade"
 
-    # --- What is asked --------------------------------------------------------------
+    # --- Requests -------------------------------------------------------------------
 
     def request(self, op: str, channels: Sequence[str], number: int) -> Request:
-        """One request *op* for as many of *channels* as fit, at least one.
+        """One request *op* for the first of *channels*, as many as fit.
 
-        ``ValueError`` for none, and for a channel that is longer than a request.
+        ``ValueError`` if *channels* is empty, or if not even the first channel fits.
         """
         if op not in ("subscribe", "unsubscribe"):
             raise ValueError(f"op is 'subscribe' or 'unsubscribe', got {op!r}")
-        # One comma less than there are channels.
+        # Each channel is counted with a comma, but the last one has none.
         room = self.max_request - len(self._request(op, (), number)) + 1
         carried: list[str] = []
         for channel in channels:
-            # ASCII, as json.dumps writes: a character is a byte.
+            # json.dumps writes ASCII, so a character is a byte.
             room -= len(to_json(self._argument(channel))) + 1
             if room < 0:
                 break
@@ -172,64 +177,70 @@ class ProtocolBase(ABC):
 
     @abstractmethod
     def _argument(self, channel: str) -> object:
-        """What stands for *channel* in a request."""
+        """The JSON value that names *channel* in a request."""
 
-    # --- What is answered -----------------------------------------------------------
+    # --- Messages of the exchange ---------------------------------------------------
 
     def decode(self, payload: bytes, binary: bool) -> tuple[Message, ...]:
-        """The messages in one frame, read exactly. `WireError` and nothing else.
+        """The messages in one frame, read exactly. Raises only `WireError`.
 
-        A data frame gives one `Push` a channel, all with the frame's text. Every JSON
-        number in it has become the ``str`` of its own characters.
+        A data frame gives one `Push` for each channel in it, each with the text of the
+        whole frame. Every JSON number in it becomes the ``str`` of its characters.
         """
         return self._read(_decoded(self.unpack(payload, binary)))
 
     @abstractmethod
     def unpack(self, payload: bytes, binary: bool) -> bytes:
-        """What a frame says, UTF-8 as it should be; `WireError` if nothing."""
+        """The text of a frame as bytes, which should be UTF-8.
+
+        `WireError` if the frame cannot be unpacked.
+        """
 
     def read(self, said: bytes) -> tuple[Message, ...]:
-        """The messages of `decode`, fast: numbers in a push may be numbers.
+        """The messages that `decode` gives, read fast: a push may hold JSON numbers.
 
-        *said* is what `unpack` gave. Whoever meets a number where it matters asks for
-        the push `exactly`.
+        *said* is what `unpack` gave. A caller that needs the characters of a number
+        calls `exactly` for the push.
         """
         text = _decoded(said)
         try:
-            # The hot path: one element of one instrument. What is not as plain as
-            # that, or not right, goes the long way.
+            # The hot path: a push of one element of one instrument. Any other message,
+            # and any that is malformed, is read by `_read`.
             return (self._plain(self._loads(text), text),)
         except _ODD:
             return self._read(text)
 
     @abstractmethod
     def _plain(self, message: Any, text: str) -> Push:
-        """The push that a *message* is, if it is a plain one; any of `UNREADABLE`."""
+        """The push that *message* is, if it is plain: one element of one instrument.
+
+        Otherwise raises one of `UNREADABLE`, or `WireError`.
+        """
 
     @abstractmethod
     def _read(self, text: str) -> tuple[Message, ...]:
-        """The messages in a frame, whatever they are; read exactly."""
+        """All messages in the text of a frame, of any kind, read exactly."""
 
     def exactly(self, push: Push) -> Push | None:
-        """*push* read again, exactly; ``None`` if it was."""
+        """*push* read again, exactly; ``None`` if it was read exactly before."""
         if push.exact:
             return None
-        # A plain push is the only one of its frame.
+        # A plain push is the only message of its frame.
         (again,) = self._read(push.text)
         assert isinstance(again, Push)
         return again
 
     def is_transient(self, code: int | str) -> bool:
-        """Whether asking again may help."""
+        """Whether the same request may succeed later, after an error *code*."""
         return str(code) in self.transient
 
     def repeats_login(self, code: int | str) -> bool:
-        """Whether one is logged in already."""
+        """Whether an error *code* says that the connection is logged in already."""
         return str(code) in self.repeated_login
 
 
 def reading(kind: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
-    """Have a reader of elements raise `WireError`, of this *kind*, and nothing else."""
+    """Have a reader of elements raise only `WireError`, of this *kind*."""
 
     def decorate(read: Callable[P, T]) -> Callable[P, T]:
         @wraps(read)
@@ -252,12 +263,15 @@ def _decoded(said: bytes) -> str:
 
 
 def to_json(value: object) -> str:
-    """Compact ASCII."""
+    """*value* as compact JSON in ASCII."""
     return json.dumps(value, separators=(",", ":"))
 
 
 def load(text: str) -> dict[str, Any]:
-    """The one JSON object that *text* is; its numbers stay the wire's characters."""
+    """The JSON object in *text*; each number is the ``str`` of its characters.
+
+    `WireError` if *text* is not exactly one object.
+    """
     try:
         message = exact(text.strip(" \t\r\n"))
     except (ValueError, RecursionError) as error:
@@ -270,7 +284,7 @@ def load(text: str) -> dict[str, Any]:
 def group(
     keys: Sequence[str], data: list[Any], text: str, action: str | None
 ) -> tuple[Push, ...]:
-    """One push a channel, all with the text of their frame."""
+    """One push for each channel, each with the *text* of the whole frame."""
     if len(keys) == 1:
         return (Push(keys[0], data, text, action),)
     groups: dict[str, list[Any]] = {key: [] for key in keys}

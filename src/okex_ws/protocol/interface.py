@@ -1,4 +1,4 @@
-"""One module a wire protocol, all behind one interface."""
+"""The interface of a protocol module. `V3` and `V5` implement it."""
 
 from __future__ import annotations
 
@@ -24,35 +24,39 @@ from .messages import (
 class WireProtocol(Protocol):
     """What the library needs to know of a protocol. Pure and stateless.
 
-    Raises `WireError`, and nothing else, for whatever a peer may send; ``ValueError``
-    and ``TypeError`` for what a user cannot mean.
+    Any thread may call it. Anything that a peer may send raises `WireError` or nothing.
+    An argument of a user that makes no sense raises ``ValueError`` or ``TypeError``.
     """
 
     PING: str
 
-    # --- What things are called -----------------------------------------------------
+    # --- Names of channels ----------------------------------------------------------
 
     def topic(self, name: str) -> str:
-        """The library's one name of what a user calls *name*."""
+        """The topic of the channel that a user calls *name*."""
         ...
 
     def channel(self, topic: str, market: str, instrument_id: str) -> ChannelName:
-        """The channel of a *topic* (not any name) for one instrument."""
+        """The channel *topic* of one instrument."""
         ...
 
     def raw_channel(self, name: str, market: str, instrument_id: str) -> ChannelName:
-        """The channel that the venue calls *name*, known or not, as decoded data."""
+        """The channel that the venue calls *name*, as decoded data.
+
+        The library's tables need not know *name*.
+        """
         ...
 
     def raw(self, argument: object) -> ChannelName:
-        """The channel that is the *argument* of a subscribe request, as decoded data.
+        """The channel that *argument* names in a subscribe request, as decoded data.
 
-        A ``str`` under v3, a mapping (or the bare name of a channel) under v5.
+        *argument* is a ``str`` under v3, and a mapping or the bare name of a channel
+        under v5.
         """
         ...
 
     def path(self, channel: str) -> SocketPath:
-        """Where a channel lives."""
+        """Which of the venue's sockets carries *channel*."""
         ...
 
     def url(self, endpoint: str, path: SocketPath) -> str:
@@ -60,81 +64,90 @@ class WireProtocol(Protocol):
         ...
 
     def is_deep(self, channel: str) -> bool:
-        """Whether it counts against a connection's advised number of depth channels."""
+        """Whether *channel* counts as one of a connection's depth channels.
+
+        The exchange advises how many of them a connection should carry.
+        """
         ...
 
     def tier(self, channel: str) -> str:
-        """The fee tier that the exchange asks for, or ``''``."""
+        """The fee tier that the exchange demands for *channel*, or ``''``."""
         ...
 
     def needs_snapshot(self, topic: str) -> bool:
-        """Whether a channel is live with its first push, or with its ack already."""
+        """Whether a channel becomes live with its first push.
+
+        Otherwise it is live once the exchange has acknowledged it.
+        """
         ...
 
     def replays_last(self, topic: str) -> bool:
-        """Whether the first push after a subscribe repeats an old one."""
+        """Whether the first push after a subscribe repeats an earlier push."""
         ...
 
-    # --- What is asked --------------------------------------------------------------
+    # --- Requests -------------------------------------------------------------------
 
     def request(self, op: str, channels: Sequence[str], number: int) -> Request:
-        """One request *op* for as many of *channels* as fit into it, at least one.
+        """One request *op* for the first of *channels*, as many as fit.
 
-        *number* is what answers are matched by, under v5.
+        Under v5 the exchange's answers repeat *number*.
         """
         ...
 
     def login(self, credentials: Credentials, now: float) -> str:
-        """The text of a login at *now*, the exchange's epoch seconds."""
+        """The text of a login at *now*, in epoch seconds of the exchange's clock."""
         ...
 
-    # --- What is answered -----------------------------------------------------------
+    # --- Messages of the exchange ---------------------------------------------------
 
     def mentioned(self, message: str) -> tuple[str, ...]:
-        """The channels that an error's text names."""
+        """The keys of the channels that an error's text names."""
         ...
 
     def is_transient(self, code: int | str) -> bool:
-        """Whether an error with this code goes away by itself."""
+        """Whether the same request may succeed later, after an error *code*."""
         ...
 
     def repeats_login(self, code: int | str) -> bool:
-        """Whether an error with this code says that one is logged in already."""
+        """Whether an error *code* says that the connection is logged in already."""
         ...
 
     def announces_end(self, code: str) -> bool:
-        """Whether a notice with this code says that the connection will be closed."""
+        """Whether a notice *code* says that the exchange will close the connection."""
         ...
 
     def ends_login(self, code: int | None) -> bool:
-        """Whether a close frame with this code says that a login was refused."""
+        """Whether the *code* of a close frame says that a login was refused."""
         ...
 
     def unpack(self, payload: bytes, binary: bool) -> bytes:
-        """What one frame says, as UTF-8."""
+        """The text of one frame, as UTF-8."""
         ...
 
     def read(self, said: bytes) -> tuple[Message, ...]:
-        """The messages in what a frame says."""
+        """The messages in the text of a frame, read fast."""
         ...
 
     def head(self, said: bytes) -> bytes | None:
-        """What the frames of one channel's pushes have in common, and no other's.
+        """Bytes that are in every push of one channel and in no push of another.
 
-        Found without reading them; ``None`` where it cannot be.
+        They are found without parsing the JSON; ``None`` if they cannot be found.
         """
         ...
 
     def exactly(self, push: Push) -> Push | None:
-        """*push* with its numbers as the wire's characters; ``None`` if it is so."""
+        """*push* read again, each number as its characters.
+
+        ``None`` if *push* was read that way before.
+        """
         ...
 
     def depth(self, element: object, before: DepthData) -> DepthData:
-        """Read a snapshot of levels; what is as *before* needs no check."""
+        """Read a snapshot of levels; a side that equals *before*'s is not checked."""
         ...
 
     def book(self, element: object, action: str | None, exact: bool) -> BookData:
-        """Read a message of a whole book, of a push that was *exact* or not."""
+        """Read a message of a whole book; *exact* is that of its `Push`."""
         ...
 
     def trade(self, element: object) -> TradeData:

@@ -1,9 +1,9 @@
-"""JSON text to Python: exactly, or fast where ``orjson`` is installed.
+"""JSON text to Python values: exactly, or fast where ``orjson`` is installed.
 
-The exact reading keeps every number as the characters that it was written in. The fast
-one takes nothing that the exact one refuses, and gives the same but for numbers, which
-it makes an ``int`` or a ``float``: whoever meets one where it matters has the text read
-again, exactly.
+`exact` keeps each number as the ``str`` of its characters. `fast` accepts nothing that
+`exact` refuses, and gives the same values, except that a number becomes an ``int`` or a
+``float``. A caller of `fast` that needs the characters of a number reads the text again
+with `exact`.
 """
 
 from __future__ import annotations
@@ -15,27 +15,27 @@ from typing import Any
 
 from ..model.numbers import decimal
 
-# NaN and Infinity, which JSON has not, are refused.
+# NaN and Infinity are not JSON: `decimal` refuses them.
 _decoder = json.JSONDecoder(parse_float=str, parse_int=str, parse_constant=decimal)
 _make: Any = make_scanner
 _scan: Callable[[str, int], tuple[Any, int]] = _make(_decoder)
-# A value, and where it ends.
+# Gives the value that begins at a position of a text, and the position behind it.
 parse = _decoder.raw_decode
 
 
 def exact(text: str) -> Any:
-    """The one JSON value that *text* is, without white space around it.
+    """The JSON value that *text* is, which has no white space around it.
 
-    ``ValueError`` or ``RecursionError`` for what is none.
+    ``ValueError`` or ``RecursionError`` if *text* is not exactly one JSON value.
     """
     try:
         value, end = _scan(text, 0)
     except StopIteration:
-        value, end = parse(text)  # which says what is wrong
+        value, end = parse(text)  # raises an error that says what is wrong
     if end != len(text):
         raise ValueError("more than one value")
     if "\\" in text:
-        # A lone surrogate can only come as an escape; it cannot be encoded.
+        # Only an escape can give a lone surrogate. Encoding it fails, which refuses it.
         json.dumps(value, ensure_ascii=False).encode()
     return value
 

@@ -1,8 +1,8 @@
-"""What the wire says, in one vocabulary for every protocol. Values, no behaviour.
+"""The messages of the exchange and the data in them: the same types for v3 and v5.
 
-Tuples, because one is made for every message. A channel is named by its key: the wire's
-own name of it under v3, ``'futures/depth5:BTC-USD-190517'``, and under v5, where it is
-an object, ``'books5:BTC-USDT'``.
+They are values without behaviour, and tuples because one is made for every message. A
+channel is named by its key (see `catalogue`): ``'futures/depth5:BTC-USD-190517'`` under
+v3, ``'books5:BTC-USDT'`` under v5.
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ from typing import Any, NamedTuple, Union
 
 
 class ChannelName(NamedTuple):
-    """One channel: its key, and what the library calls what comes over it.
+    """One channel: its key, its topic, its instrument, and what its items are.
 
-    *kind* is what its items are: ``'depth'``, ``'book'``, ``'trade'``, ``'ticker'``,
-    ``'candle'``, ``'funding'`` or ``'data'``. *instrument_id* is ``''`` for what is not
-    about one. *levels* is how many a side a depth or a book has, at the most.
+    *kind* is the type of its items: ``'depth'``, ``'book'``, ``'trade'``, ``'ticker'``,
+    ``'candle'``, ``'funding'`` or ``'data'``. *instrument_id* is ``''`` for a channel
+    that is not about one instrument. *levels* is the greatest number of levels on one
+    side of a depth or a book.
     """
 
     key: str
@@ -30,9 +31,9 @@ class ChannelName(NamedTuple):
 
 
 class SocketPath(NamedTuple):
-    """Which of a venue's sockets carries a channel, and whether one logs in there."""
+    """Which of a venue's sockets carries a channel, and whether that needs a login."""
 
-    name: str = ""  # v5's 'public', 'business' or 'private'; v3 has one socket for all
+    name: str = ""  # v5's 'public', 'business' or 'private'; v3 has one socket: ''
     login: bool = False
 
 
@@ -44,9 +45,9 @@ class Request(NamedTuple):
 
 
 class Push(NamedTuple):
-    """Data of one channel: its elements as decoded JSON, and the wire's own text.
+    """Data of one channel: its elements as decoded JSON, and the text of its frame.
 
-    *exact* is whether each JSON number in it is the ``str`` of its own characters.
+    *exact* is whether each JSON number in it is the ``str`` of its characters.
     """
 
     channel: str
@@ -56,28 +57,28 @@ class Push(NamedTuple):
     exact: bool = True
 
 
-# A `Push` of all its fields, in order: one is made for every message.
+# Makes a `Push` of all its fields, in order. Fast, because every message needs one.
 push: Callable[[tuple[Any, ...]], Push] = partial(tuple.__new__, Push)
 
 
 class Subscribed(NamedTuple):
-    """The exchange acknowledged a subscribe; *id* is the request's, under v5."""
+    """The exchange acknowledged a subscribe; under v5 *id* is the request's."""
 
     channel: str
     id: str | None = None
 
 
 class Unsubscribed(NamedTuple):
-    """The exchange acknowledged an unsubscribe; *id* is the request's, under v5."""
+    """The exchange acknowledged an unsubscribe; under v5 *id* is the request's."""
 
     channel: str
     id: str | None = None
 
 
 class Refused(NamedTuple):
-    """An error event. It has no field for the channel; *message* may name one.
+    """An error event. It has no field for the channel, but *message* may name one.
 
-    *id* is that of the request that it answers, under v5.
+    Under v5 *id* is that of the request that it answers.
     """
 
     code: int | str
@@ -90,14 +91,14 @@ class LoggedIn(NamedTuple):
 
 
 class Notice(NamedTuple):
-    """The exchange says something about the connection; v5's 64008: it will close."""
+    """A notice about the connection: v5's code 64008 says that it will be closed."""
 
     code: str
     message: str
 
 
 class Terminated(NamedTuple):
-    """The exchange ended every subscription of this kind of channel, for good."""
+    """The exchange ended every subscription to channels named *kind*, for good."""
 
     kind: str
     message: str
@@ -108,7 +109,10 @@ class Pong(NamedTuple):
 
 
 class Unknown(NamedTuple):
-    """A well-formed event or table that this protocol module does not know."""
+    """A well-formed message that the protocol module does not know.
+
+    *name* says what is unknown in it: ``'event'``, ``'table'`` or ``'op'``.
+    """
 
     name: str
 
@@ -129,8 +133,9 @@ Message = Union[
 class BookData(NamedTuple):
     """One message of a whole book: its rows, not checked yet, and what proves them.
 
-    *whole* is whether it replaces the book, or changes it. *checksum* is the wire's,
-    ``None`` where it sent none; *seq* and *prev_seq* are so under v3.
+    *whole* is True if the rows replace the book, and False if they change it.
+    *checksum* is ``None`` where the exchange sent none; *seq* and *prev_seq* are always
+    ``None`` under v3.
     """
 
     whole: bool
@@ -142,15 +147,15 @@ class BookData(NamedTuple):
     checksum: int | None
 
 
-# A `BookData` of all its fields, in order: one is made for every change.
+# Makes a `BookData` of all its fields, in order. Fast, because every change needs one.
 book_data: Callable[[tuple[Any, ...]], BookData] = partial(tuple.__new__, BookData)
 
 
 class DepthData(NamedTuple):
-    """Levels that are checked and best first, price and size ``str``.
+    """Checked levels, best first; price and size are ``str``.
 
-    Those of a whole book are tuples, and have the *change* that they come of and its
-    number: *version* counts up by one with each.
+    The levels of a whole book are tuples. *change* is the message that made this state
+    of the book, and *version* counts these states: each one has the next number.
     """
 
     bids: Sequence[Sequence[Any]]
@@ -161,16 +166,20 @@ class DepthData(NamedTuple):
     version: int = 0
 
 
-# A `DepthData` of all its fields, in order: one is made for every snapshot.
+# Makes a `DepthData` of all its fields, in order. Fast: every snapshot needs one.
 depth_data: Callable[[tuple[Any, ...]], DepthData] = partial(tuple.__new__, DepthData)
 
-# What came before the first snapshot: two sides that are checked already.
+# Stands for the depth before the first snapshot: two empty sides.
 NO_DEPTH = DepthData([], [], 0, None)
 
 
 @dataclass(frozen=True, slots=True)
 class TradeData:
-    """A checked trade element."""
+    """A checked trade element.
+
+    It stands for *count* trades, from *first_id* to *id*. *time_ms* is in epoch
+    milliseconds.
+    """
 
     id: str
     first_id: str
@@ -183,7 +192,7 @@ class TradeData:
 
 @dataclass(frozen=True, slots=True)
 class TickerData:
-    """A checked ticker element; field for field as in `Ticker`."""
+    """A checked ticker element; field for field as in `Ticker`, times in epoch ms."""
 
     last: Decimal | None
     last_size: Decimal | None

@@ -1,11 +1,11 @@
-"""OKEX v3: bytes to vocabulary and back. Pure, and total over hostile bytes.
+"""OKEX v3: frames to messages, and requests to text. Pure.
 
-Every server message is a binary frame that holds one complete raw deflate stream; a
-text frame is taken as it is, since whether v3 ever sent one is not known. Every JSON
-number is read as the characters it was written in, so that the books of 2018 and 2019,
-whose levels were numbers, keep the exchange's own ``3690.10`` like all later ones.
+Every server message is a binary frame that holds one complete raw-deflate stream. A
+text frame is read as it is, because it is not known whether v3 ever sent one. Every
+JSON number is read as its characters: the books of 2018 and 2019, whose levels were
+numbers, keep the exchange's own ``3690.10`` like all later books.
 
-Whatever a peer sends, `V3.decode` and the readers raise `WireError` or nothing.
+`V3.decode` and the readers raise `WireError` or nothing, for any bytes of a peer.
 """
 
 from __future__ import annotations
@@ -43,18 +43,19 @@ from .messages import (
 )
 from .values import book, candle, given, iso_ms, signed, snapshot, ticker, trade
 
-# The largest message recorded is 19,003 bytes, a book of 400 and 271 levels.
+# Bytes, at the most. The largest recorded message is 19,003 bytes, a book of 400 and
+# 271 levels.
 MAX_INFLATED = 4 * 1024 * 1024
 
 
 def deflate(data: bytes) -> bytes:
-    """*data* as the exchange packs it: one raw-deflate stream, without a header."""
+    """*data* compressed as the exchange does: one raw-deflate stream, no header."""
     packer = zlib.compressobj(wbits=-zlib.MAX_WBITS)
     return packer.compress(data) + packer.flush()
 
 
 _KNOWN = {known.v3: known for known in KNOWN.values() if known.v3 is not None}
-# The documented tables, and what a channel of each is about.
+# The documented tables, and what the channels of each are about; `_READ` has the keys.
 _ABOUT = (
     dict.fromkeys(
         (f"{market}/{topic}" for market in MARKETS for topic in (*_KNOWN, *V3_PRIVATE)),
@@ -67,46 +68,49 @@ _ABOUT = (
     }
     | {"futures/instruments": "", "system/status": ""}
 )
-# A variant of March 2021, and the table that it stands for.
+# The name of a table in March 2021, and the documented table that it stands for.
 _VARIANTS = {"option/trades": "option/trade"}
-# Names are kept by the thousand, and none is longer than what could be asked for.
+# Bounds the ids in keys, because keys are cached by the thousand. No channel that a
+# user can subscribe has a longer id.
 _ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _TABLE = re.compile(rf"({'|'.join(MARKETS)}|system)/[a-z0-9_]{{1,32}}")
 _CHANNEL = re.compile(rf"{_TABLE.pattern}(:{_ID.pattern})?")
-# A dot or a colon ends a name only where no word character follows: an option's strike
-# may be 8.00, and "spot/ticker" is not named by "spot/ticker:BTC-USDT".
+# A channel in the text of an error. A dot or a colon ends the channel only where no
+# word character follows: an option's strike may be 8.00, and "spot/ticker:BTC-USDT"
+# does not name the channel "spot/ticker".
 _SAID = re.compile(
     r"(?<![\w/:.-])[a-z]{1,16}/[a-z0-9_]{1,32}"
     r"(?::[A-Za-z0-9_-]{1,64}(?:\.[A-Za-z0-9_-]{1,64}){0,4})?(?![\w-]|[./:]\w)"
 )
 _WHOLE = {"partial": True, "update": False}
 _ACTIONS = (None, *_WHOLE)
-# v3 gives no code with a login that failed; this is its code for that.
+# v3 sends a failed login without a code. 30027 is the documented code for it.
 _LOGIN_FAILURE = 30027
 
 _TICKER = (
     *("last_qty", "best_bid", "best_bid_size", "best_ask", "best_ask_size"),
     *("open_24h", "high_24h", "low_24h"),
 )
-# Spot names its volumes by currency.
+# Spot has other names for the two volumes: by base and by quote currency.
 _SPOT_TICKER = (*_TICKER, "base_volume_24h", "quote_volume_24h")
 _OTHER_TICKER = (*_TICKER, "volume_24h", "volume_token_24h")
 
 
 class V3(ProtocolBase):
-    """OKEX v3, and OKJ's v3 of today. Stateless: one instance, `PROTOCOL`, does.
+    """The `WireProtocol` of OKEX v3, and of OKJ, whose v3 is alive today.
 
-    A channel's key is the wire's own name, ``'futures/depth5:BTC-USD-190517'``.
+    Stateless: everything shares the one instance `PROTOCOL`. A channel's key is the
+    exchange's own name, ``'futures/depth5:BTC-USD-190517'``.
     """
 
     name = "v3"
-    # The documentation's limit; the server of 2021 enforced 65,536.
+    # Bytes; the documented limit. The server of 2021 enforced 65,536.
     max_request = 4096
-    # Too frequent, internal error, a timestamp that expired.
+    # Too many requests, an internal error, an expired timestamp.
     transient = frozenset(("30026", "30043", "30008"))
     repeated_login = frozenset(("30042",))
 
-    # --- What things are called -----------------------------------------------------
+    # --- Names of channels ----------------------------------------------------------
 
     def _known_as(self, name: str) -> ChannelSpec | None:
         return _KNOWN.get(name)
@@ -120,9 +124,10 @@ class V3(ProtocolBase):
         return channel.partition(":")[0].partition("/")[2]
 
     def raw(self, argument: object) -> ChannelName:
-        """The channel that is the *argument* of a subscribe request, as decoded data.
+        """The channel that *argument* names in a subscribe request, as decoded data.
 
-        The wire's own name: ``'spot/order:BTC-USDT'``, ``'system/status'``.
+        *argument* is the exchange's own name: ``'spot/order:BTC-USDT'`` or
+        ``'system/status'``.
         """
         if not isinstance(argument, str):
             raise TypeError(f"a channel of v3 is a name, got {argument!r:.80}")
@@ -137,20 +142,23 @@ class V3(ProtocolBase):
         return self._raw(argument, self._own_name(argument), instrument_id, bool(about))
 
     def path(self, channel: str) -> SocketPath:
-        """One socket for all; what is private gets one of its own, and logs in."""
+        """The one socket of v3; private channels get connections that log in."""
         return SocketPath(login=self._own_name(channel) in V3_PRIVATE)
 
     def url(self, endpoint: str, path: SocketPath) -> str:
-        """The endpoint, which is the whole URL."""
+        """The endpoint itself: under v3 it is the whole URL."""
         return endpoint
 
-    # --- What is asked --------------------------------------------------------------
+    # --- Requests -------------------------------------------------------------------
 
     def _argument(self, channel: str) -> object:
         return channel
 
     def login(self, credentials: Credentials, now: float) -> str:
-        """The text of a login: four positional arguments, milliseconds in the third."""
+        """The text of a login: four positional arguments.
+
+        The third one is the time in seconds with three decimals.
+        """
         timestamp = f"{now:.3f}"
         arguments = [
             credentials.api_key,
@@ -161,24 +169,28 @@ class V3(ProtocolBase):
         return to_json({"op": "login", "args": arguments})
 
     def mentioned(self, message: str) -> tuple[str, ...]:
-        """The channels that an error's text names as whole words."""
+        """The keys of the channels that an error's text names as whole words."""
         return tuple(dict.fromkeys(_SAID.findall(message[:MAX_MESSAGE])))
 
     def announces_end(self, code: str) -> bool:
-        """It has no notices."""
+        """False: v3 has no notices."""
         return False
 
     def ends_login(self, code: int | None) -> bool:
-        """None is known: 4001 is "no data received in 30s"."""
+        """False: no such code is known; v3's 4001 is "no data received in 30s"."""
         return False
 
     def unpack(self, payload: bytes, binary: bool) -> bytes:
-        """What the one deflate stream holds that a binary payload is."""
+        """The content of the one deflate stream that a binary payload is.
+
+        The payload of a text frame is returned as it is. `WireError` if the content has
+        more than `MAX_INFLATED` bytes, or the payload is not exactly one stream.
+        """
         if not binary:
             return payload
         stream = zlib.decompressobj(-zlib.MAX_WBITS)
         try:
-            # One byte more than allowed, so that a full buffer always means too much.
+            # One byte more than allowed: a full buffer then always means too much.
             inflated = stream.decompress(payload, MAX_INFLATED + 1)
         except zlib.error as error:
             raise WireError("inflate", str(error)) from error
@@ -187,9 +199,10 @@ class V3(ProtocolBase):
         return inflated
 
     def head(self, said: bytes) -> bytes | None:
-        """What plain pushes of one channel have in common; see `WireProtocol.head`.
+        """Bytes that are in every plain push of one channel and of no other channel.
 
-        The instrument is named behind the levels, once if it is the only one.
+        They are the text before the data and the id of the instrument, which stands
+        behind the levels. ``None`` unless the push names exactly one instrument.
         """
         at, name = said.find(b'"data"'), said.find(b'"instrument_id"')
         if at < 0 or name < 0 or said.find(b'"instrument_id"', name + 1) > 0:
@@ -215,7 +228,7 @@ class V3(ProtocolBase):
 
     @reading("depth")
     def depth(self, element: Any, before: DepthData = NO_DEPTH) -> DepthData:
-        """Read a snapshot of levels; see `values.snapshot`."""
+        """Read a snapshot of levels, as `values.snapshot` does."""
         return snapshot(element, before, iso_ms(element["timestamp"]), None)
 
     @reading("book")
@@ -226,7 +239,7 @@ class V3(ProtocolBase):
 
     @reading("trade")
     def trade(self, element: Any) -> TradeData:
-        """Read one trade, in any of v3's dialects."""
+        """Read one trade; v3 has two names for its size and two for its side."""
         size = element["size"] if "size" in element else element["qty"]
         side = element["side"] if "side" in element else element["trade_side"]
         at = iso_ms(element["timestamp"])
@@ -234,9 +247,9 @@ class V3(ProtocolBase):
 
     @reading("ticker")
     def ticker(self, element: Any) -> TickerData:
-        """Read one ticker: what the exchange left out, or empty, is ``None``.
+        """Read one ticker; a field that is absent or empty is ``None``.
 
-        The sizes were absent on futures in 2019, and an index has no quotes.
+        Futures had no sizes in 2019, and an index has no best bid and ask.
         """
         fields = _SPOT_TICKER if "base_volume_24h" in element else _OTHER_TICKER
         at = iso_ms(element["timestamp"])
@@ -246,7 +259,7 @@ class V3(ProtocolBase):
     def candle(self, element: Any) -> CandleData:
         """Read one candle: ``[time, open, high, low, close, volume]``.
 
-        All markets but spot and index add the volume in currency.
+        All markets but spot and index add a seventh item, the volume in currency.
         """
         items = element["candle"]
         if type(items) is not list or len(items) not in (6, 7):
@@ -255,7 +268,7 @@ class V3(ProtocolBase):
 
     @reading("funding")
     def funding(self, element: Any) -> FundingData:
-        """Read one funding rate; the exchange puts no timestamp to it."""
+        """Read one funding rate; under v3 it has no timestamp."""
         return FundingData(
             signed(element["funding_rate"]),
             iso_ms(element["funding_time"]),
@@ -269,7 +282,7 @@ PROTOCOL = V3()
 
 
 def _no_stream(payload: bytes, inflated: bytes, stream: Any) -> WireError:
-    """Why what was inflated is not the whole of one stream, and no more."""
+    """The error for a payload that is not exactly one stream of allowed size."""
     if len(inflated) > MAX_INFLATED:
         return WireError("inflate", f"more than {MAX_INFLATED} bytes")
     if not stream.eof:
@@ -286,7 +299,7 @@ def _event(message: dict[str, Any]) -> Message:
         if re.fullmatch("[0-9]{1,9}", code):
             return Refused(int(code), text[:MAX_MESSAGE])
     elif event == "login":
-        # A boolean as recorded, a string in the documentation.
+        # Recordings have a boolean, the documentation has a string.
         success = message.get("success") in (True, "true")
         return LoggedIn() if success else Refused(_LOGIN_FAILURE, "login failure")
     elif isinstance(event, str) and event not in ("subscribe", "unsubscribe", "error"):
@@ -315,9 +328,11 @@ def _pushes(table: str, message: dict[str, Any], text: str) -> tuple[Message, ..
 def _undocumented(
     table: str, message: dict[str, Any], text: str
 ) -> tuple[Message, ...]:
-    """Of a table that raw_channels= may have asked for all that is known is its form.
+    """The pushes of an undocumented table, which ``raw_channels=`` may have subscribed.
 
-    Anything else is counted under one name, which is never the network's own.
+    Only the form of its message can be checked. A message of another form is
+    `Unknown`, under a name of the library: text of a peer never becomes the name of a
+    count.
     """
     data, action = message.get("data"), message.get("action")
     if not _TABLE.fullmatch(table) or type(data) is not list or not data:
@@ -337,14 +352,21 @@ def _key_of(name: str, about: str, element: Any) -> str:
 
 
 def _account(element: Any) -> Any:
-    """``{"BTC": {...}}``, or flat with the name of what it is about."""
+    """The currency or the underlying that an account element is about.
+
+    The element is ``{"BTC": {...}}``, or flat with a field ``underlying`` or
+    ``currency``.
+    """
     flat = element.get("underlying") or element.get("currency")
     (own,) = (flat,) if flat else element
     return own
 
 
 def _underlying(element: Any) -> Any:
-    """By its name, or as the front of an option's id; instruments come as lists."""
+    """The underlying that an element is about: a field, or the start of an option's id.
+
+    An element of ``option/instruments`` is a list; its first instrument is read.
+    """
     first = element[0] if type(element) is list else element
     if first.get("underlying"):
         return first["underlying"]
@@ -360,10 +382,10 @@ _READ = {
 }
 
 
-# Bounded like every memory of network text; a process follows fewer instruments.
+# Bounded, like every cache of a peer's text; a process subscribes fewer instruments.
 @lru_cache(maxsize=4096)
 def _plain_channel(table: Any, instrument_id: Any) -> str:
-    """The key of a channel whose elements are each about one instrument."""
+    """The key of a channel of one instrument; an error for tables of another kind."""
     name = _VARIANTS.get(table, table)
     if _ABOUT.get(name) != "instrument_id":
         raise ValueError

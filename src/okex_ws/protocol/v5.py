@@ -1,9 +1,9 @@
-"""OKX v5: bytes to vocabulary and back. Pure, and total over hostile bytes.
+"""OKX v5: frames to messages, and requests to text. Pure.
 
-Every server message is a text frame. A channel is an object on the wire, and its key is
-that of `names.key_of`.
+Every server message is a text frame. A channel is an object in it; `catalogue.key_of`
+gives the channel's key.
 
-Whatever a peer sends, `V5.decode` and the readers raise `WireError` or nothing.
+`V5.decode` and the readers raise `WireError` or nothing, for any bytes of a peer.
 """
 
 from __future__ import annotations
@@ -72,8 +72,8 @@ _BUSINESS = re.compile(
     r"(mark-price-|index-)?candle\w+|trades-all|sprd-[\w-]+|public-block-trades"
     r"|public-struc-block-trades|block-tickers"
 )
-# An argument in the sentence of an error, "channel:ticker,instId:BTC-USDT doesn't
-# exist". A full stop is no part of it, and one inside an id is.
+# A channel in the text of an error, "channel:ticker,instId:BTC-USDT doesn't exist". A
+# dot inside an id belongs to the channel; a full stop behind it does not.
 _SAID = re.compile(
     r"(?<![\w-])channel:([\w-]{1,64})"
     r"((?:,(?!channel:)[A-Za-z0-9]{1,32}:[\w-]{1,64}(?:\.[\w-]{1,64}){0,4})*)"
@@ -91,17 +91,21 @@ _TICKER = (
 
 
 class V5(ProtocolBase):
-    """OKX v5, and OKJ's. Stateless: one instance, `PROTOCOL`, does."""
+    """The `WireProtocol` of OKX v5, and of OKJ's v5.
+
+    Stateless: everything shares the one instance `PROTOCOL`.
+    """
 
     name = "v5"
-    # The documented limit is 64 KB for "the total length of channels", beyond which the
-    # exchange closes with 1009. Whether the rest counts is not said: half of it.
+    # Bytes. The documented limit is 64 KB for "the total length of channels"; beyond it
+    # the exchange closes with 1009. The documentation does not say whether the rest of
+    # a request counts, so the library uses half.
     max_request = 32_768
-    # Too frequent, internal errors, bulk logins too frequent, a timestamp that expired.
+    # Too many requests, internal errors, too many logins, an expired timestamp.
     transient = frozenset(("60014", "64007", "63999", "60023", "60006"))
     repeated_login = frozenset(("60031", "60010"))
 
-    # --- What things are called -----------------------------------------------------
+    # --- Names of channels ----------------------------------------------------------
 
     def _known_as(self, name: str) -> ChannelSpec | None:
         return _KNOWN.get(name)
@@ -116,12 +120,12 @@ class V5(ProtocolBase):
         return channel.partition(":")[0]
 
     def raw(self, argument: object) -> ChannelName:
-        """The channel that is the *argument* of a subscribe request, as decoded data.
+        """The channel that *argument* names in a subscribe request, as decoded data.
 
-        A mapping of ``str``, with ``'channel'``, or the bare name of a channel. What
-        the exchange adds to its answers (``uid``) or leaves out of them
-        (``extraParams``: github ccxt, pull request 23704) could not be told apart
-        there, and is a ``ValueError``.
+        *argument* is a mapping of ``str`` that has ``'channel'``, or the bare name of a
+        channel. A ``uid``, which the exchange adds to its answers, or ``extraParams``,
+        which it leaves out of them (github ccxt, pull request 23704), is a
+        ``ValueError``: answers could not be assigned to such a channel.
         """
         given = {"channel": argument} if isinstance(argument, str) else argument
         if not isinstance(given, Mapping):
@@ -137,7 +141,7 @@ class V5(ProtocolBase):
         return self._raw(key, given["channel"], instrument_id, names == wanted)
 
     def path(self, channel: str) -> SocketPath:
-        """By the documentation's lists; what they do not name is public."""
+        """The socket by the documentation's lists; else the public one."""
         name = self._own_name(channel)
         if PRIVATE_BUSINESS.fullmatch(name):
             return SocketPath("business", login=True)
@@ -148,14 +152,14 @@ class V5(ProtocolBase):
         return SocketPath("public", login=name in GATED)
 
     def tier(self, channel: str) -> str:
-        """Since 2022-05-05, for the fast books."""
+        """The fee tier that the fast books need since 2022-05-05, else ``''``."""
         return GATED.get(self._own_name(channel), "")
 
     def url(self, endpoint: str, path: SocketPath) -> str:
-        """The base of the venue and the name of the path."""
+        """The venue's endpoint and, behind a slash, the name of the path."""
         return f"{endpoint}/{path.name}"
 
-    # --- What is asked --------------------------------------------------------------
+    # --- Requests -------------------------------------------------------------------
 
     def _argument(self, channel: str) -> object:
         return argument_of(channel)
@@ -175,7 +179,10 @@ class V5(ProtocolBase):
         return to_json({"op": "login", "args": [arguments]})
 
     def mentioned(self, message: str) -> tuple[str, ...]:
-        """The channels that an error's text names, in a sentence or by an echo."""
+        """The keys of the channels that an error's text names.
+
+        The text may be a sentence, or contain an echo of the request.
+        """
         text = message[:MAX_MESSAGE]
         found: dict[str, None] = {}
         for argument in (*_said(text), *_echoed(text)):
@@ -186,21 +193,21 @@ class V5(ProtocolBase):
         return tuple(found)
 
     def announces_end(self, code: str) -> bool:
-        """64008 comes about 60 s before a service upgrade (since 2026-06-11)."""
+        """True for 64008: it comes about 60 s before an upgrade (since 2026-06-11)."""
         return code == "64008"
 
     def ends_login(self, code: int | None) -> bool:
-        """4001 is "login failed"."""
+        """True for 4001, "login failed"."""
         return code == 4001
 
     def unpack(self, payload: bytes, binary: bool) -> bytes:
-        """The payload as it is."""
+        """The payload of a text frame as it is; `WireError` for a binary frame."""
         if binary:
             raise WireError("frame", "a binary frame, where v5 sends text")
         return payload
 
     def head(self, said: bytes) -> bytes | None:
-        """What plain pushes of one channel have in common; see `WireProtocol.head`."""
+        """The text before the data: the same in all plain pushes of one channel."""
         at = said.find(b'"data"')
         return said[:at] if at > 0 else None
 
@@ -222,7 +229,7 @@ class V5(ProtocolBase):
         if "event" in message:
             return (_event(message),)
         if "arg" not in message and "op" in message:
-            # An answer to an order, which this library does not send.
+            # The answer to an order. The library sends no orders.
             return (Unknown("op"),)
         return (_push(message, text),)
 
@@ -237,7 +244,7 @@ class V5(ProtocolBase):
         """Read a message of a whole book.
 
         Its proof is ``prevSeqId`` and ``seqId``, which were absent until 2022, or the
-        ``checksum``: 0 since June 2026 at OKX, and a real one at OKJ.
+        ``checksum``, which is 0 at OKX since June 2026 and a real checksum at OKJ.
         """
         seq, prev_seq = _sequence(element.get("seqId")), element.get("prevSeqId")
         if type(prev_seq) is not int:
@@ -247,9 +254,10 @@ class V5(ProtocolBase):
 
     @reading("trade")
     def trade(self, element: Any) -> TradeData:
-        """Read one trade, or several that a taker made at one price.
+        """Read one trade, or several trades of one taker at one price.
 
-        ``tradeId`` is the last id of ``count``: 123 of 3 are 121, 122 and 123.
+        ``tradeId`` is the last of ``count`` ids: 123 with a count of 3 stands for 121,
+        122 and 123.
         """
         count = given(whole, element.get("count"))
         price, size, side = element["px"], element["sz"], element["side"]
@@ -260,16 +268,17 @@ class V5(ProtocolBase):
 
     @reading("ticker")
     def ticker(self, element: Any) -> TickerData:
-        """Read one ticker, or that of an index: what it has not is ``None``."""
+        """Read one ticker, of an index too; a field that is absent is ``None``."""
         last = element["idxPx"] if "idxPx" in element else element["last"]
         return ticker(last, map(element.get, _TICKER), epoch_ms(element["ts"]))
 
     @reading("candle")
     def candle(self, element: Any) -> CandleData:
-        """Read one candle: of 9 items, of 7 as in 2022, or of 6 of a mark or an index.
+        """Read one candle, of 9, 7 or 6 items.
 
-        ``[ts, open, high, low, close, volume, volCcy, volCcyQuote, confirm]``; the six
-        are without volumes, the seven without the last two.
+        ``[ts, open, high, low, close, volume, volCcy, volCcyQuote, confirm]``. The
+        candles of 2022 had 7 items, without the last two. Those of a mark price or an
+        index have 6, without the three volumes.
         """
         if type(element) is not list or len(element) not in (6, 7, 9):
             raise ValueError(f"a candle is {quote(element)} of 6, 7 or 9 items")
@@ -280,7 +289,7 @@ class V5(ProtocolBase):
 
     @reading("funding")
     def funding(self, element: Any) -> FundingData:
-        """Read one funding rate; some of it was absent until 2022."""
+        """Read one funding rate; some of its fields were absent until 2022."""
         return FundingData(
             signed(element["fundingRate"]),
             epoch_ms(element["fundingTime"]),
@@ -294,24 +303,28 @@ PROTOCOL = V5()
 
 
 def _sequence(value: Any) -> int | None:
-    """A ``seqId``: its characters, or the number. 0 may have been -0: read exactly."""
+    """A ``seqId`` from its characters, or from a positive number of a fast reading.
+
+    Any other number is an error, so that the push is read again, exactly: what `fast`
+    reads as 0 may have been -0.
+    """
     if type(value) is int and value > 0:
         return value
     return given(whole, value)
 
 
-# Bounded like every memory of network text; a process follows fewer instruments.
+# Bounded, like every cache of a peer's text; a process subscribes fewer instruments.
 @lru_cache(maxsize=8192)
 def _instrument_key(channel: Any, inst_id: Any) -> str:
     return key_of({"channel": channel, "instId": inst_id})
 
 
 def _key_of(argument: Any) -> str:
-    """The key of what a peer sent as a channel."""
+    """The key of the channel that a peer's *argument* names, else `WireError`."""
     try:
         if len(argument) == 2 and "instId" in argument:
             return _instrument_key(argument["channel"], argument["instId"])
-        # Private channels are pushed with the user's id beside what was asked for.
+        # The exchange adds the user's id to the channel in pushes of private channels.
         return key_of({name: argument[name] for name in argument if name != "uid"})
     except (TypeError, LookupError, ValueError) as error:
         raise WireError("shape", f"arg is {quote(argument)}: {why(error)}") from error
@@ -323,7 +336,7 @@ def _push(message: dict[str, Any], text: str) -> Push:
     assert argument is not None
     data, action = message.get("data"), message.get("action")
     if type(data) is not list or not (data or PROTOCOL.path(key).login):
-        # Nothing is what a private channel has to say of no positions.
+        # A private channel pushes empty data if the user has, say, no positions.
         raise WireError("shape", f"data is {quote(data)}", key)
     if action not in _ACTIONS:
         raise WireError("shape", f"action {quote(action)}", key)
@@ -372,14 +385,14 @@ def _counted(event: str, message: dict[str, Any]) -> Message:
 
 
 def _said(text: str) -> Iterator[dict[str, str]]:
-    """The arguments in a sentence."""
+    """The objects of the channels that a sentence names."""
     for channel, rest in _SAID.findall(text):
         pairs = (part.partition(":") for part in rest.split(",") if part)
         yield {**{name: value for name, _, value in pairs}, "channel": channel}
 
 
 def _echoed(text: str) -> Iterator[Any]:
-    """The arguments in the echo of a request, unless it was cut short."""
+    """The values in the lists of an echoed request, unless the echo was cut short."""
     start = text.find("{")
     if start < 0:
         return

@@ -1,9 +1,9 @@
-"""Values of the wire: numbers, times and levels, exact and total over any JSON.
+"""Numbers, times and levels in messages of the exchange, read exactly from any JSON.
 
-Everything here raises ``ValueError`` for what it cannot read, and quotes no more of it
-than a log can bear. What is made of several values is here where v3 and v5 check it
-alike: there an element that is no object is a ``TypeError``, and a missing field a
-``KeyError``.
+A reader raises ``ValueError`` for what it cannot read, with a bounded part of it in the
+text, so that a log can bear the text. The readers of several values (a snapshot, a
+trade, ...) are those that v3 and v5 share. They also raise ``TypeError`` if an element
+is not an object, and ``KeyError`` if a field is missing.
 """
 
 from __future__ import annotations
@@ -30,15 +30,16 @@ from .messages import (
 T = TypeVar("T")
 
 _TRADE_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
-# How many trades of one taker at one price may come as one; no number is documented.
+# How many trades of one taker at one price one element may stand for. The exchange
+# documents no number.
 _MOST_TRADES = 1_000_000
 _MILLISECONDS = {f".{ms:03}Z": ms for ms in range(1000)}
 
 
 def check_side(levels: Any, sign: float) -> None:
-    """Raise unless *levels*, by price times *sign*, strictly ascend.
+    """Raise unless *levels* strictly ascend by price times *sign*, without a zero.
 
-    The hot path: some twenty numbers of every push, most of them seen before.
+    The hot path: every push has some twenty numbers, and `NUMBERS` remembers most.
     """
     if type(levels) is not list:
         raise ValueError(f"a side is {quote(levels)}")
@@ -60,15 +61,15 @@ def check_side(levels: Any, sign: float) -> None:
 
 
 def signed(value: Any) -> Decimal:
-    """A number of either sign, exact from the wire's own characters."""
+    """A number of either sign, exact from its characters."""
     if isinstance(value, str) and value.startswith("-"):
-        # A minus sign in front would round to the precision of the context.
+        # Not ``-decimal(...)``, which rounds to the precision of the decimal context.
         return decimal(value[1:]).copy_negate()
     return decimal(value)
 
 
 def _is_whole(value: Any) -> bool:
-    """Whether it is text of 1 to 20 digits."""
+    """Whether *value* is a ``str`` of 1 to 20 ASCII digits."""
     return (
         isinstance(value, str)
         and value.isdecimal()
@@ -78,14 +79,14 @@ def _is_whole(value: Any) -> bool:
 
 
 def whole(value: Any) -> int:
-    """A number without sign, point or exponent."""
+    """A whole number without a sign, of at most 20 digits."""
     if _is_whole(value):
         return int(value)
     raise ValueError(f"not a whole number: {quote(value)}")
 
 
 def integer(value: Any) -> int:
-    """A whole number of either sign."""
+    """A whole number of either sign, of at most 20 digits."""
     if _is_whole(value) or (
         isinstance(value, str) and value[:1] == "-" and _is_whole(value[1:])
     ):
@@ -94,12 +95,12 @@ def integer(value: Any) -> int:
 
 
 def optional(value: Any) -> Decimal | None:
-    """A number, or ``None`` for what the exchange left out or sent empty."""
+    """A number, or ``None`` if the exchange left it out or sent an empty text."""
     return given(decimal, value)
 
 
 def given(read: Callable[[Any], T], value: Any) -> T | None:
-    """What *read* makes of a value; ``None`` for one that was left out or is empty."""
+    """What *read* makes of *value*, or ``None`` if *value* is ``None`` or empty."""
     return None if value is None or value == "" else read(value)
 
 
@@ -112,9 +113,9 @@ def iso_ms(value: Any) -> int:
 
 
 def epoch_ms(value: Any) -> int:
-    """Epoch milliseconds from the text that they are on the wire: 13 digits.
+    """Epoch milliseconds from a text of 13 digits, as v5 sends them.
 
-    That is from September 2001 to the year 2286.
+    13 digits reach from September 2001 to the year 2286.
     """
     if (
         type(value) is str
@@ -132,12 +133,12 @@ def epoch_ms(value: Any) -> int:
 def _second_ms(second: str) -> int:
     text = f"{second}+00:00"
     moment = datetime.fromisoformat(text)
-    if moment.isoformat() != text or moment.year < 2000:  # 3.11 reads more forms
+    if moment.isoformat() != text or moment.year < 2000:  # Python 3.11 reads more forms
         raise ValueError(text)
     return int(moment.timestamp()) * 1000
 
 
-# --- What is made of several --------------------------------------------------------
+# --- Readers of several values ------------------------------------------------------
 
 
 def snapshot(
@@ -145,9 +146,9 @@ def snapshot(
 ) -> DepthData:
     """A snapshot: positive prices and sizes, best first, strictly ordered.
 
-    A level of size zero is unreadable: a snapshot lists what can be traded, and a best
-    price without a size would be a lie. A side that is the same as *before* is not
-    checked again; in the recordings that is three of four.
+    A level of size zero raises ``ValueError``: a snapshot lists what can be traded, and
+    a best price without a size would be a lie. A side that equals that of *before* is
+    not checked again; in the recordings three of four sides do.
     """
     bids, asks = element["bids"], element["asks"]
     if bids != before.bids:
@@ -165,9 +166,10 @@ def book(
     prev_seq: int | None = None,
     exact: bool = True,
 ) -> BookData:
-    """A message of a whole book; its rows are checked where they are merged.
+    """A message of a whole book. Its rows are checked later, when they are merged.
 
-    Where it was not read exactly, what is no text in one is a ``TypeError`` here.
+    Unless it was read exactly (*exact*), a value in a row that is not a ``str`` is a
+    ``TypeError``, so that the caller reads the message again, exactly.
     """
     bids, asks = element["bids"], element["asks"]
     if type(bids) is not list or type(asks) is not list:
@@ -184,7 +186,7 @@ def book(
 def trade(
     trade_id: Any, count: int, price: Any, size: Any, side: Any, time_ms: int
 ) -> TradeData:
-    """*count* trades that a taker made at one price; *trade_id* is that of the last."""
+    """*count* trades of one taker at one price; *trade_id* is the id of the last."""
     exact_price, exact_size = decimal(price), decimal(size)
     if side not in ("buy", "sell") or not (exact_price and exact_size):
         raise ValueError(f"{quote(side)} of {exact_size} at {exact_price}")
@@ -206,16 +208,16 @@ def _first_id(trade_id: Any, count: int) -> str:
 
 
 def ticker(last: Any, fields: Iterable[Any], time_ms: int) -> TickerData:
-    """A ticker of a last price, and of its ten other fields as they came, in order.
+    """A ticker of the price *last* and ten more *fields*, in the order of `TickerData`.
 
-    An instrument that was never traded has ``""`` for its last price.
+    The exchange sends ``""`` as the last price of an instrument that was never traded.
     """
     values: Any = [*map(optional, (last, *fields)), time_ms]
     return TickerData(*values)
 
 
 def candle(start_ms: int, prices: Any, volumes: Any, closed: bool | None) -> CandleData:
-    """A candle of four prices and of up to three volumes."""
+    """A candle of four prices (open, high, low, close) and up to three volumes."""
     first, high, low, last = map(decimal, prices)
     if not low <= min(first, last) <= max(first, last) <= high:
         raise ValueError(f"prices {first}, {high}, {low}, {last}")
@@ -227,5 +229,5 @@ def candle(start_ms: int, prices: Any, volumes: Any, closed: bool | None) -> Can
 
 
 def why(error: BaseException) -> str:
-    """What is wrong, for a `WireError`: a missing key is named, or the front of it."""
+    """The text for a `WireError`; it names at most 80 characters of a missing key."""
     return f"no {error}"[:80] if isinstance(error, KeyError) else str(error)

@@ -1,26 +1,32 @@
 """The recording format, its files, and what writes them.
 
-A recording is gzip (``zcat day.rec.gz``), and each line of it is one JSON object. The
-first one is the header: ``format`` (`FORMAT`), ``version``, ``library``, ``made``,
-``recording`` (a number drawn for it) and ``part`` (0, 1, ... where it was rotated). All
-others have ``wall`` (epoch seconds), ``mono`` (the monotonic clock of that machine, in
-seconds), ``connection`` (a number, 0 for what is of none) and ``kind``:
+A recording is a gzip file (``zcat day.rec.gz``), and each of its lines is one JSON
+object. The first line is the header: ``format`` (`FORMAT`), ``version``, ``library``
+(the version of okex_ws), ``made`` (when the file was begun), ``recording`` (a random
+number, the same in all parts of a recording) and ``part`` (0, 1, ... where the
+recording was rotated). Every other line is an entry. It has ``wall`` (epoch seconds),
+``mono`` (the recording machine's monotonic clock, in seconds), ``connection`` (a
+number, or 0 if the entry belongs to no connection) and ``kind``:
 
-- ``open``: a connection is open. ``url`` without credentials and query, ``path``
-  (v5's), ``line`` (which reconnects share), ``venue``; ``again`` at the beginning of a
-  part whose connections were opened before it.
-- ``in``: a message, as received. ``text``; ``binary`` is a binary frame in base64, and
-  ``bytes`` a text frame that is no UTF-8. Of several of one read the time is the same.
-- ``out``: a ``text`` that was sent; of a login nothing but that it was one.
-- ``control``: a ping, pong or close frame, its ``opcode`` and payload (``bytes``); a
-  close frame of our own is ``sent``, and behind it nobody was told what came.
-- ``end``: why a connection ended: ``cause``, ``why`` and, of a close frame, ``code``.
-  The ``cause`` is empty where the library closed it.
-- ``failed``: an attempt at one failed; as ``open`` and ``end``, and ``status`` and
-  ``retry_after`` of an HTTP answer.
-- ``lost``: so many entries (``count``) are missing here, and ``why``.
+- ``open``: a connection was opened. ``url`` is without credentials and query, ``path``
+  is v5's (empty under v3), ``line`` is a number that a connection keeps over its
+  reconnects, and ``venue`` describes the site. ``again`` is set at the beginning of a
+  part, for each connection that was opened in an earlier part.
+- ``in``: a message as received. ``text`` is a text frame, ``binary`` a binary frame in
+  base64, and ``bytes`` a text frame that is not UTF-8, in base64. All messages that the
+  library read at once have the same times.
+- ``out``: a ``text`` that was sent. Of a login it says only that it was a login.
+- ``control``: a ping, pong or close frame, with its ``opcode`` and its payload in
+  base64 (``bytes``). ``sent`` marks the library's own close frame. Messages that come
+  after it are recorded, but the library discards them.
+- ``end``: why a connection ended: ``cause``, ``why`` and the ``code`` of a close frame.
+  The ``cause`` is empty if the library closed the connection.
+- ``failed``: an attempt to connect failed. It has the fields of ``open`` and ``end``,
+  and the ``status`` and ``retry_after`` of an HTTP answer.
+- ``lost``: ``count`` entries are missing here, and ``why``.
 
-Times and texts are what they were; nothing that is secret is in it.
+Times and texts are unchanged, but no secret is in a recording: each one that the
+exchange repeated is replaced by dots.
 """
 
 from __future__ import annotations

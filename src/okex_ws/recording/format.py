@@ -1,4 +1,4 @@
-"""The lines of a recording: written, and read up to the first damage."""
+"""The lines of a recording: how they are written, and how they are read."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ from . import recorded_frames
 FORMAT = "okex_ws recording"
 VERSION = 1
 SUFFIX = ".rec.gz"
-# A message of 4 MiB in which every byte is escaped is the longest that is written.
+# Bytes. The longest line that is written has a message of 4 MiB, every byte escaped.
 MAX_LINE = 32 << 20
 _CHUNK = 1 << 16
 _GZIP = zlib.MAX_WBITS | 16
 # The year 10000, which no `datetime` reaches.
 _END_OF_TIME = 253_402_300_800
-# What may come of a line that nobody wrote.
+# What `read_line` may raise for a line that no `Recorder` wrote.
 _UNREADABLE = (ValueError, LookupError, AttributeError, RecursionError, OverflowError)
 SAID = ("in", "out", "control")
 KINDS = (*SAID, "open", "end", "failed", "lost")
 
 
 class Entry(NamedTuple):
-    """One thing that was said or happened on one connection.
+    """One entry of a recording: a frame of a connection, or an event of it.
 
-    *wall* is epoch seconds, *mono* the recording machine's monotonic clock. *payload*
-    is that of the frame of an ``in`` or ``control``, and the text of an ``out``, in
-    UTF-8; *binary* tells that an ``in`` was a binary frame. *facts* is what the line
-    has besides.
+    *wall* is epoch seconds, *mono* the recording machine's monotonic clock in seconds.
+    *payload* is the payload of the frame of an ``in`` or ``control``, or the text of an
+    ``out`` in UTF-8. *binary* is True if an ``in`` was a binary frame. *facts* are the
+    remaining fields of the line.
     """
 
     wall: float
@@ -49,9 +49,9 @@ class Entry(NamedTuple):
 
 
 class RecordingDamaged(ValueError):
-    """A recording cannot be read beyond *line* of *path*, and *why*.
+    """A recording cannot be read from *line* of the file *path* on; *why* says why not.
 
-    What stands before was read, and is good.
+    All entries before that line are good, and were given before this error.
     """
 
     def __init__(self, path: str, line: int, why: str) -> None:
@@ -68,7 +68,7 @@ class RecordingDamaged(ValueError):
 
 
 def write_line(entry: Entry) -> str:
-    """The line of *entry*, its end included."""
+    """The line of *entry*, with the line feed."""
     said: dict[str, Any] = {
         "wall": entry.wall,
         "mono": entry.mono,
@@ -92,7 +92,7 @@ def _said(entry: Entry) -> dict[str, str]:
 
 
 def read_line(line: bytes) -> Entry:
-    """The entry of a line; ``ValueError`` says why it has none."""
+    """The entry of a line; raises one of `_UNREADABLE` if the line has none."""
     said = _object(line)
     wall, mono, number, kind = map(said.pop, ("wall", "mono", "connection", "kind"))
     for time in (wall, mono):
@@ -118,7 +118,7 @@ def read_line(line: bytes) -> Entry:
 
 
 def _check_opening(facts: Mapping[str, Any]) -> None:
-    """What a replay needs to know of a connection."""
+    """Raise unless *facts* have what a replay needs to know of a connection."""
     forms = {"url": str, "path": str, "line": int, "venue": dict}
     for name, form in forms.items():
         if type(facts[name]) is not form:
@@ -130,7 +130,7 @@ def _check_opening(facts: Mapping[str, Any]) -> None:
 
 
 def _check_ending(facts: Mapping[str, Any]) -> None:
-    """What may be known of an end: a code of closing, or what an HTTP answer said."""
+    """Raise unless the close code and the fields of an HTTP answer are in range."""
     limits = {"code": 0xFFFF, "status": 999, "retry_after": math.inf}
     for name, most in limits.items():
         value = facts.get(name)
@@ -149,7 +149,7 @@ def _object(line: bytes) -> dict[str, Any]:
 
 
 def write_header(recording: str, part: int, made: str, library: str) -> str:
-    """The first line of a file, its end included."""
+    """The first line of a file, with the line feed."""
     said = {
         "format": FORMAT,
         "version": VERSION,
@@ -191,7 +191,7 @@ def part_name(path: str, part: int) -> str:
 
 
 def last_part(path: str) -> int:
-    """The highest number of a part beside *path*; 0 without any."""
+    """The highest number of a part that lies beside the file *path*; 0 if none does."""
     before, _, behind = part_name(path, 10**9).rpartition(f".{10**9}")
     folder, stem = os.path.split(before)
     form = re.compile(rf"{re.escape(stem)}\.([1-9][0-9]{{0,8}}){re.escape(behind)}")
@@ -207,15 +207,17 @@ def _names(folder: str) -> list[str]:
 
 
 def read(path: str | os.PathLike[str]) -> Iterator[Entry]:
-    """The entries of a recording, in order, all its parts one after the other.
+    """The entries of a recording in order, all its parts one after another.
 
-    *path* is that of its first file; a later part is read alone. It may also be that of
-    a capture, ``NAME.recv.jsonl`` with or without its suffix, which lies beside
-    ``NAME.recv.times`` and, of v3, ``NAME.deflate.b64``: one connection, and no entry
-    but of its messages.
+    *path* is the first file of the recording. With the file of a later part, that part
+    alone is read. *path* may also name a capture, ``NAME.recv.jsonl`` with or without
+    its suffix, beside ``NAME.recv.times`` and, under v3, ``NAME.deflate.b64``. A
+    capture is one connection, and gives entries for its messages only.
 
-    ``OSError`` for what cannot be opened. `RecordingDamaged` is raised where a file is
-    cut off, foreign or broken, after everything before it was given.
+    Raises:
+        OSError: a file cannot be opened.
+        RecordingDamaged: a file is cut off, broken, or no recording. Every entry before
+            the damage has been given by then.
     """
     name = os.fspath(path)
     stem = name.removesuffix(f".{recorded_frames.TEXTS}")
@@ -238,7 +240,7 @@ def read(path: str | os.PathLike[str]) -> Iterator[Entry]:
         first = first or header
         yield from _entries(own, lines, inner=part > 0)
         if first.part:
-            return  # a later part, which was asked for by its own name
+            return  # *path* names a later part, which is read alone
 
 
 def _read_capture(name: str) -> Iterator[Entry]:
@@ -267,7 +269,7 @@ def _entries(
             entry = read_line(line)
         except _UNREADABLE as error:
             raise RecordingDamaged(name, number, _why(error)) from error
-        # What a part repeats for whoever has it alone.
+        # A later part repeats the open connections, for a reader that has it alone.
         if not (inner and entry.facts.get("again")):
             yield entry
 
@@ -279,7 +281,10 @@ def _why(error: Exception) -> str:
 
 
 def _lines(name: str) -> Iterator[tuple[int, bytes]]:
-    """The whole lines of a file with their numbers; `RecordingDamaged` behind them."""
+    """The whole lines of a file, each with its number.
+
+    If the file is damaged, `RecordingDamaged` is raised after the last whole line.
+    """
     rest, number = b"", 1
     for data, why in _inflated(name):
         *whole, rest = (rest + data).split(b"\n")
@@ -295,7 +300,10 @@ def _lines(name: str) -> Iterator[tuple[int, bytes]]:
 
 
 def _inflated(name: str) -> Iterator[tuple[bytes, str]]:
-    """What a file holds, a piece at a time, the last one with what is wrong then."""
+    """The decompressed content of a file in pieces, each with the text of an error.
+
+    The text is ``''``, except beside the last piece of a file that is damaged.
+    """
     unpacker = zlib.decompressobj(_GZIP)
     begun = False
     with Path(name).open("rb") as file:
@@ -320,7 +328,7 @@ def _inflated(name: str) -> Iterator[tuple[bytes, str]]:
 
 
 def _up_to_damage(unpacker: Any, packed: bytes) -> bytes:
-    """What can be read of a piece in which something is wrong."""
+    """The content of *packed* up to the byte that cannot be decompressed."""
     data = b""
     try:
         for at in range(len(packed)):

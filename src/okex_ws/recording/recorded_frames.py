@@ -1,9 +1,9 @@
-"""A capture: what one connection received, as another program wrote it down.
+"""A capture: the messages that one connection received, recorded by another program.
 
-``NAME.recv.jsonl`` has a message a line, as text, ``NAME.recv.times`` the local times
-of their receipt in epoch seconds, and ``NAME.deflate.b64``, where it was v3, the frames
-in base64. All have as many lines. A message is given as it was received; what it says
-is for others to see.
+Each line of ``NAME.recv.jsonl`` is one message as text. ``NAME.recv.times`` has the
+local time of its receipt in epoch seconds. Under v3 ``NAME.deflate.b64`` has its frame
+in base64. All files have the same number of lines. `read` gives each message as it was
+received and does not parse it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ TEXTS, FRAMES, TIMES = "recv.jsonl", "deflate.b64", "recv.times"
 
 
 class CaptureDamaged(Exception):
-    """The *line* of the file *path* is not what it should be, and *why*."""
+    """A capture cannot be read from *line* of its file *path* on, and *why*."""
 
     def __init__(self, path: str, line: int, why: str) -> None:
         super().__init__(path, line, why)
@@ -29,7 +29,7 @@ class CaptureDamaged(Exception):
 
 
 class CapturedFrame(NamedTuple):
-    """A frame: when it came, in epoch seconds, its payload, and what it was."""
+    """A frame: when it was received, in epoch seconds, its payload and its type."""
 
     at: float
     payload: bytes
@@ -42,7 +42,7 @@ def is_capture(name: str) -> bool:
 
 
 def read(name: str) -> Iterator[CapturedFrame]:
-    """The messages of a capture; `CaptureDamaged` behind the last that is good."""
+    """The messages of a capture; `CaptureDamaged` after the last good one."""
     packed = Path(f"{name}.{FRAMES}").is_file()
     source = f"{name}.{FRAMES if packed else TEXTS}"
     before = 0.0

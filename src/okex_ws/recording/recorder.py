@@ -1,7 +1,7 @@
-"""`Recorder`: what goes over the wire, written to a file by a thread of its own.
+"""`Recorder`: all traffic of connections, written to a file by a thread of its own.
 
-The connections' threads put and go on, whatever becomes of the disk. What cannot be
-kept is counted, and the recording itself says where it is missing.
+A connection's thread puts an entry into a queue and never waits for the disk. An entry
+that cannot be queued or written is counted, and the recording says where it is missing.
 """
 
 from __future__ import annotations
@@ -32,46 +32,49 @@ from .tap import RecordingTap
 
 log = logging.getLogger("okex_ws")
 
-# What waits for the disk, in bytes of payload: a minute of a thousand books.
+# Bytes of payload that may wait for the disk: a minute of a thousand books.
 MOST_WAITING = 64 << 20
-# What an entry takes beside its payload.
+# Bytes that an entry takes in the queue beside its payload.
 _OVERHEAD = 200
-# Seconds in which entries come together that are written at once.
+# Seconds for which entries are gathered and then written at once.
 BATCH = 0.2
-# Entries that are made into lines at once.
+# Entries that are turned into lines and written at once, at the most.
 _SLICE = 1000
 
-# Messages of one read: wall clock, monotonic clock, connection, frames.
+# The messages of one read: wall clock, monotonic clock, connection's number, frames.
 _Frames = tuple[float, float, int, Sequence[Frame]]
 Tell = Callable[[OkexWSError], object]
 
 
 class Recorder(Closing):
-    """Records all that goes over the connections of the feeds that it is given to.
+    """Records everything that the connections of one or more feeds send and receive.
 
-    ``Feed(..., recorder=recorder)``, any number of feeds. Every message as received
-    and every text sent, with its times and connection, into gzipped JSON lines that
-    ``zcat`` shows and `okex_ws.recording` documents. No key, signature or passphrase is
-    written: not in a login, nor where the exchange repeats one. A `Replay` plays it.
+    ``Feed(..., recorder=recorder)``. Every message as received and every text as sent
+    is written, with its times and its connection, as gzipped JSON lines. ``zcat`` shows
+    them, `okex_ws.recording` documents them, and a `Replay` plays them. No key,
+    signature or passphrase is written: not in a login, and not where the exchange
+    repeats one.
 
-    It is a context manager; `close` does the same. Feeds that outlive it go on, and
-    what comes over them is not recorded any more. What came is in the file within half
-    a second, and readable there, whatever becomes of the process.
+    A ``with`` block closes the recorder, as `close` does. Feeds that are still open
+    then go on unrecorded. Each message is in the file within half a second, and stays
+    readable there even if the process dies.
 
     Args:
-        path: ``'day.rec.gz'``; what is there is never overwritten.
-        max_bytes: a file that has so many is the last but one: the recording goes on in
-            ``day.1.rec.gz``, ``day.2.rec.gz``, ... Each can be read alone.
-        max_seconds: likewise for one that was begun so long ago.
+        path: the file, ``'day.rec.gz'``. An existing file is never overwritten.
+        max_bytes: a file that has reached so many bytes is ended, and the recording
+            continues in ``day.1.rec.gz``, ``day.2.rec.gz``, ... Each file can be read
+            alone.
+        max_seconds: a file that was begun so many seconds ago is ended likewise.
 
-    A disk that is full, or anything else that keeps it from writing, ends no feed: a
-    `RecordingFailed` is logged and told to *on_error*, once a minute while it lasts.
-    It goes on as soon as it can, and says in the recording what is missing.
+    A full disk, or anything else that prevents writing, ends no feed. A
+    `RecordingFailed` is logged and given to the feeds' *on_error*, at once and then
+    once a minute while it lasts. The recorder continues as soon as it can write, and
+    the recording says how many entries are missing.
 
     Raises:
         FileExistsError: there is a recording, or a part of one.
-        OSError: the file cannot be made.
-        ValueError, TypeError: limits that are none.
+        OSError: the file cannot be created.
+        ValueError, TypeError: *max_bytes* or *max_seconds* is not a valid limit.
     """
 
     def __init__(
@@ -84,20 +87,20 @@ class Recorder(Closing):
         _check(max_bytes, max_seconds)
         self._path = os.fspath(path)
         self._closing = False
-        # What each open connection began with.
+        # The `open` entry of each open connection, by the connection's number.
         self._open: dict[int, Entry] = {}
         self._files = RotatingFiles(
             self._path, _library(), self._repeated, max_bytes, max_seconds
         )
         self._numbers, self._lines = itertools.count(1), itertools.count(1)
-        # Re-entrant: a signal handler may close in the middle.
+        # Re-entrant: a signal handler may call `close` while its thread holds the lock.
         self._changed = threading.Condition(threading.RLock())
         self._waiting: deque[_Frames | Entry] = deque()
         self._size = 0
-        # Entries that are missing at the end of the queue, and how many ever were.
+        # Entries that found no place since the last queued one, and all that were lost.
         self._missing = self._lost = 0
         self._taps: weakref.WeakSet[RecordingTap] = weakref.WeakSet()
-        # Entries that could not be written, and why; the writer's.
+        # Entries that could not be written, and why; for the recorder's thread alone.
         self._unwritten, self._why = 0, ""
         self._throttle = LogThrottle()
         self._thread: threading.Thread | None = None
@@ -105,23 +108,23 @@ class Recorder(Closing):
         _recorders.add(self)
         atexit.register(self.close)
 
-    # --- What a user asks -----------------------------------------------------------
+    # --- For users ------------------------------------------------------------------
 
     @property
     def path(self) -> str:
-        """The first file, as given."""
+        """The path of the first file, as given."""
         return self._path
 
     @property
     def lost(self) -> int:
-        """How many entries are not in the recording that came while it was open."""
+        """How many entries that came before `close` are missing in the recording."""
         return self._lost
 
     def close(self, timeout: float | None = 5.0) -> bool:
-        """Write what waits and end; any thread, any number of times.
+        """Write the queued entries and end; any thread, any number of times.
 
-        Returns True when all is in the file, False if it was not within *timeout*
-        seconds (it goes on, unless the process ends).
+        Returns True when all entries are in the file, and False if that took longer
+        than *timeout* seconds. Writing then goes on, unless the process ends.
         """
         with self._changed:
             thread, self._closing = self._thread, True
@@ -136,7 +139,7 @@ class Recorder(Closing):
         state = "closed" if self._closing else "recording"
         return f"<Recorder {self._path} {state}, {self._lost} lost>"
 
-    # --- What connections tell, on their threads ------------------------------------
+    # --- For connections, on their threads ------------------------------------------
 
     def tap(
         self,
@@ -145,25 +148,28 @@ class Recorder(Closing):
         credentials: Credentials | None,
         tell: Tell,
     ) -> RecordingTap:
-        """That of one more connection; *tell* is given what goes wrong, any thread."""
+        """The recording tap of one more connection.
+
+        *tell* is called with each `RecordingFailed`, on any thread.
+        """
         tap = RecordingTap(self, next(self._lines), clock, facts, credentials, tell)
         with self._changed:
             self._taps.add(tap)
         return tap
 
     def number(self) -> int:
-        """See `tape.Sink`."""
+        """The number of the next opening of a connection."""
         return next(self._numbers)
 
     def frames(
         self, wall: float, mono: float, number: int, frames: Sequence[Frame]
     ) -> None:
-        """See `tape.Sink`."""
+        """Queue the messages of one read, which share their times."""
         size = sum(len(payload) + _OVERHEAD for payload, _ in frames)
         self._put((wall, mono, number, frames), len(frames), size)
 
     def put(self, entry: Entry) -> None:
-        """See `tape.Sink`."""
+        """Queue any other entry."""
         self._put(entry, 1, len(entry.payload) + _OVERHEAD)
 
     def _put(self, what: _Frames | Entry, count: int, size: int) -> None:
@@ -182,12 +188,13 @@ class Recorder(Closing):
             self._waiting.append(what)
             self._size += size
             if idle:
-                # While more comes in the writer is not woken: it looks by itself.
+                # Only the first entry wakes the recorder's thread. The thread gathers
+                # the entries of the next `BATCH` seconds without being woken.
                 self._changed.notify()
 
     def _has_thread(self) -> bool:
         if self._thread is None:
-            # A daemon, as the connections are; `atexit` waits for the last entries.
+            # A daemon, as the connections' threads are: at exit `close` waits for it.
             name = f"okex_ws:recorder:{os.path.basename(self._path)}"
             thread = threading.Thread(target=self._run, name=name, daemon=True)
             try:
@@ -198,14 +205,14 @@ class Recorder(Closing):
         return True
 
     def forked(self) -> None:
-        """In a forked child: closed, and not a byte is written."""
+        """In a forked child: become closed, and write nothing."""
         self._changed = threading.Condition(threading.RLock())
         self._waiting = deque()
         if not self._ended:
             self._files.discard()
         self._closing = self._ended = True
 
-    # --- The writer's thread --------------------------------------------------------
+    # --- The recorder's thread ------------------------------------------------------
 
     def _run(self) -> None:
         mark_library_thread()
@@ -216,12 +223,12 @@ class Recorder(Closing):
         self._end()
 
     def _next(self) -> deque[_Frames | Entry] | None:
-        """What has come; ``None`` at the end."""
+        """Wait for entries, and take all that are queued; ``None`` at the end."""
         with self._changed:
             while not (self._waiting or self._closing):
                 self._changed.wait()
             if not self._closing:
-                # What comes in a while is written at once with it.
+                # Gather entries for a while, to write them at once.
                 due = time.monotonic() + BATCH
                 while not self._closing and (left := due - time.monotonic()) > 0:
                     self._changed.wait(left)
@@ -257,12 +264,12 @@ class Recorder(Closing):
             self._open.pop(entry.connection, None)
 
     def _repeated(self) -> Iterator[str]:
-        """What the next part says of the connections that are open."""
+        """The lines that tell the next part which connections are open."""
         for entry in self._open.values():
             yield write_line(entry._replace(facts={**entry.facts, "again": True}))
 
     def _failed(self, error: OSError) -> None:
-        """Say that something could not be written: at once, then once a minute."""
+        """Log a failed write and tell the taps: at once, then once a minute."""
         self._why = error.strerror or str(error)
         if not self._throttle.allows("failed", time.monotonic()):
             return

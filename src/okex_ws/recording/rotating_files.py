@@ -1,8 +1,8 @@
-"""The files of one recording: what was written stays readable, whatever happens next.
+"""The files of one recording: what was written once stays readable.
 
-A batch is written as a whole and can be read from then on, or it is not there: where
-the disk is full in the middle of it, the file is cut back to its end before. On the
-writer's thread alone.
+A batch of lines is written as a whole and can be read from then on, or it is not in the
+file: if the disk is full in the middle of a batch, the file is cut back to its end
+before the batch.
 """
 
 from __future__ import annotations
@@ -18,15 +18,16 @@ from typing import Any
 from .format import last_part, part_name, write_header
 
 _LEVEL = 6
-# Seconds after which another file is tried again that could not be begun.
+# If the next file cannot be begun, seconds until it is tried again.
 _AGAIN = 1.0
 
 
 class RotatingFiles:
-    """A recording at *path*, a new file whenever one is *max_bytes* or *max_seconds*.
+    """A recording at *path*, with a next file after *max_bytes* or *max_seconds*.
 
-    *repeated* gives the lines with which each further part begins. *clock* is seconds
-    that only grow. ``FileExistsError`` where there is a recording already.
+    *repeated* gives the lines with which each part but the first begins. *clock* is a
+    monotonic clock in seconds. ``FileExistsError`` if there is a recording already.
+    It has no lock: one thread at a time uses it.
     """
 
     def __init__(
@@ -53,19 +54,19 @@ class RotatingFiles:
         try:
             self.write(())
         except OSError:
-            # Nothing of a recording is there, and nothing is in the way of the next.
+            # An empty file would be in the way of the next attempt to record here.
             os.close(self._file)
             os.unlink(path)
             raise
 
     @property
     def name(self) -> str:
-        """The file that is written to."""
+        """The path of the file that is written at present."""
         return part_name(self._path, self._part)
 
     def _open(self, part: int) -> None:
-        """Begin a file, in which nothing is yet."""
-        # Never over another one.
+        """Create the empty file of *part*; its first lines are written by `write`."""
+        # O_EXCL: an existing file is never overwritten.
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
         self._file = os.open(part_name(self._path, part), flags, 0o644)
         self._size = 0
@@ -73,11 +74,14 @@ class RotatingFiles:
         self._packer = self._new_packer()
         made = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
         header = write_header(self._recording, part, made, self._library)
-        # Whatever is written first comes behind them.
+        # The first `write` puts these lines before its own.
         self._head = [header, *(self._repeated() if part else ())]
 
     def write(self, lines: Iterable[str]) -> None:
-        """Write *lines*, readable from then on; on ``OSError`` they are not there."""
+        """Write *lines*, which can be read from then on.
+
+        On ``OSError`` none of them is in the file.
+        """
         text = "".join((*self._head, *lines)).encode()
         if not text:
             return
@@ -101,39 +105,43 @@ class RotatingFiles:
         self._size += len(data)
 
     def _cut_back(self) -> None:
-        # A device has no end; nothing of it can be taken back.
+        # A device cannot be truncated: bytes that it took cannot be removed.
         with contextlib.suppress(OSError):
             os.ftruncate(self._file, self._size)
             os.lseek(self._file, self._size, os.SEEK_SET)
 
     @property
     def is_full(self) -> bool:
-        """Whether it is time for another file."""
+        """Whether it is time for the next file."""
         now = self._clock()
         large = self._max_bytes is not None and self._size >= self._max_bytes
         long = self._max_seconds is not None and now >= self._began + self._max_seconds
         return (large or long) and now >= self._not_before
 
     def rotate(self) -> None:
-        """Go on in another file; on ``OSError`` in this one, and again in a while."""
+        """Continue in the next file.
+
+        ``OSError`` if it cannot be begun. Lines then still go to the present file, and
+        after a second `is_full` asks for the next file again.
+        """
         self._not_before = self._clock() + _AGAIN
         self._end()
         before = self._file
         self._open(self._part + 1)
         self._part += 1
         os.close(before)
-        # Else by the next one: nothing of the file before is missing.
+        # If this fails, the next `write` writes the header: no line is lost.
         self.write(())
 
     def _end(self) -> None:
-        """End what is compressed: it says that nothing was cut off."""
+        """End the gzip stream, which tells a reader that the file is complete."""
         before = self._packer.copy()
         try:
             self._put(self._packer.flush())
         except BaseException:
             self._packer = before
             raise
-        # What may still come into this file begins anew.
+        # Lines that are still written to this file begin a new gzip stream.
         self._packer = self._new_packer()
 
     @staticmethod
@@ -141,13 +149,16 @@ class RotatingFiles:
         return zlib.compressobj(_LEVEL, wbits=zlib.MAX_WBITS | 16)
 
     def close(self) -> None:
-        """End the file; ``OSError`` if not even that can be written."""
+        """End the gzip stream and close the file.
+
+        ``OSError`` if the end cannot be written; the file is closed all the same.
+        """
         try:
             self._end()
         finally:
             os.close(self._file)
 
     def discard(self) -> None:
-        """Close the descriptor and nothing else, as a forked child must."""
+        """Close the descriptor and write nothing, as a forked child must."""
         with contextlib.suppress(OSError):
             os.close(self._file)

@@ -1,7 +1,7 @@
-"""One connection as it is recorded: all that is received and sent, and no secret.
+"""The recording tap of a connection: records all traffic, and no secret.
 
-On the connection's thread alone, which it never keeps waiting: whatever it is told is
-put into a queue, as it is.
+A tap is called on the connection's thread, which it never keeps waiting: it removes
+secrets and puts an entry into the recorder's queue.
 """
 
 from __future__ import annotations
@@ -21,34 +21,35 @@ from ..net.transport import NORMAL, Frame, Transport
 from ..protocol.v3 import deflate
 from .format import Entry
 
-# How a login begins, as both protocols write it; and what is recorded in its place.
+# What marks a login, as v3 and v5 write it, and the text that is recorded instead.
 _LOGIN = '"op":"login"'
 _REDACTED = '{"op":"login","args":"redacted"}'
 _MOST_INFLATED = 4 << 20
 
 
 class Sink(Protocol):
-    """Where entries go; none of it waits."""
+    """Where taps put their entries: a `Recorder`. No method waits for the disk."""
 
     def number(self) -> int:
-        """The number of the next connection."""
+        """The number of the next opening of a connection."""
         ...
 
     def frames(
         self, wall: float, mono: float, number: int, frames: Sequence[Frame]
     ) -> None:
-        """Messages of one read came."""
+        """Take the messages of one read, which share their times."""
         ...
 
     def put(self, entry: Entry) -> None:
-        """Anything else."""
+        """Take any other entry."""
         ...
 
 
 class RecordingTap:
-    """The recording of one `Connection`, through all of its openings.
+    """Records one `Connection`, through all its reconnects.
 
-    *line* is its number; *facts* is what is known of it: ``venue`` and ``path``.
+    *line* is a number that the reconnects share. *facts* is what `describe` says of the
+    connection: ``venue`` and ``path``. Only the connection's thread calls the methods.
     """
 
     def __init__(
@@ -60,22 +61,22 @@ class RecordingTap:
         credentials: Credentials | None,
         tell: Callable[[OkexWSError], object],
     ) -> None:
-        # Given what goes wrong with the recording, on any thread.
+        # The recorder calls it, on any thread, if the recording cannot be written.
         self.tell = tell
         self._sink = sink
         self._clock = clock
         self._facts = {"line": line, **facts}
         self._redaction = None if credentials is None else Redaction(credentials)
-        # 0 while there is none.
+        # The number of the present opening; 0 while the connection is not open.
         self._number = 0
 
     def opened(self, url: str) -> None:
-        """A connection is open; *url* is fit for logs."""
+        """Record that the connection was opened; *url* holds no secret."""
         self._number = self._sink.number()
         self._put("open", {"url": url, **self._facts})
 
     def received(self, frames: Sequence[Frame]) -> None:
-        """Messages came, as they are."""
+        """Record the messages of one read."""
         wall, mono = self._clock.wall(), self._clock.monotonic()
         if self._redaction is not None:
             clean = self._redaction.payload
@@ -83,24 +84,27 @@ class RecordingTap:
         self._sink.frames(wall, mono, self._number, frames)
 
     def sent(self, text: str) -> None:
-        """A text is sent."""
+        """Record a text that is about to be sent."""
         if self._redaction is not None:
             text = self._redaction.request(text)
         self._put("out", payload=text.encode())
 
     def control(self, opcode: int, payload: bytes) -> None:
-        """A ping, a pong or a close frame came."""
+        """Record a ping, pong or close frame that came."""
         if self._redaction is not None:
             payload = self._redaction.payload(payload, False)
         self._put("control", {"opcode": opcode}, payload)
 
     def close_frame_sent(self, code: int) -> None:
-        """A close frame is sent: what still comes nobody reads."""
+        """Record the library's own close frame. Messages after it are discarded."""
         payload = code.to_bytes(2, "big")
         self._put("control", {"opcode": 8, "sent": True}, payload)
 
     def ended(self, url: str, error: OkexWSError | None) -> None:
-        """The connection, or an attempt at one, ended; *error* unless we closed it."""
+        """Record that the connection, or an attempt to connect, ended.
+
+        *error* is ``None`` if the library closed the connection.
+        """
         number, self._number = self._number, 0
         if number:
             self._put("end", self._why(error), number=number)
@@ -135,7 +139,7 @@ class RecordingTap:
 
 
 def describe(venue: Venue, path: str) -> dict[str, Any]:
-    """What a recording says of the site of a connection: what a replay needs of it."""
+    """The facts of *venue* and *path* that a replay of the recording needs."""
     return {
         "path": path,
         "venue": {
@@ -151,7 +155,10 @@ def describe(venue: Venue, path: str) -> dict[str, Any]:
 
 
 class Redaction:
-    """What of one connection is not written: the key, and what was signed with it."""
+    """Removes the secrets of one connection from all that is recorded.
+
+    The secrets are the fields of the credentials and what a login derives from them.
+    """
 
     def __init__(self, credentials: Credentials) -> None:
         self._secrets: dict[str, bytes] = {}
@@ -163,20 +170,24 @@ class Redaction:
                 self._secrets[form] = form.encode()
 
     def request(self, text: str) -> str:
-        """*text* as it may be written: of a login that it was one."""
+        """*text* without a secret; a login is replaced as a whole."""
         if _LOGIN not in text:
             return self.text(text)
         self._learn(_signed(text))
         return _REDACTED
 
     def text(self, text: str) -> str:
-        """*text* without a secret: the exchange may repeat what it was told."""
+        """*text* without a secret: the exchange may repeat what was sent to it."""
         for secret in self._secrets:
             text = text.replace(secret, "...")
         return text
 
     def payload(self, payload: bytes, binary: bool) -> bytes:
-        """A frame's payload without a secret; one of v3 is inflated to see."""
+        """A frame's payload without a secret.
+
+        A binary payload of v3 is inflated to look for secrets. If it has one, the
+        cleaned text is compressed again; otherwise the payload stays as received.
+        """
         if not binary:
             return self._clean(payload)
         stream = zlib.decompressobj(-zlib.MAX_WBITS)
@@ -195,7 +206,7 @@ class Redaction:
 
 
 def _signed(text: str) -> Iterable[str]:
-    """What a login says, but for its time."""
+    """The arguments of a login, without its time, which is a number."""
     for argument in json.loads(text)["args"]:
         values = argument.values() if isinstance(argument, dict) else (argument,)
         yield from (value for value in values if not _is_number(value))
@@ -206,7 +217,7 @@ def _is_number(value: str) -> bool:
 
 
 def _forms(secret: str) -> Iterable[str]:
-    """*secret*, and as it looks inside JSON, and inside JSON inside JSON."""
+    """*secret* as it is, as it is inside JSON, and as it is inside JSON in JSON."""
     forms = {secret}
     quotes: tuple[Callable[[str], str], ...] = (
         lambda text: json.dumps(text)[1:-1],
@@ -215,20 +226,23 @@ def _forms(secret: str) -> Iterable[str]:
     )
     for _ in range(2):
         forms |= {quote(form) for form in forms for quote in quotes}
-    # The longest first: the others may be a part of it.
+    # The longest first: a shorter form may be a part of a longer one.
     return sorted(forms, key=len, reverse=True)
 
 
 class RecordingTransport(Transport):
-    """A `Transport` whose every message is recorded before anybody reads it."""
+    """A `Transport` that records each message before `read` returns it.
+
+    Only the thread that owns the transport calls it.
+    """
 
     tap: RecordingTap
-    # Control frames of the present read: behind the messages of it, as a close frame
-    # is, and their time is the same.
+    # What to record of the control frames of the present `read`: after its messages,
+    # because a close frame comes after them. ``None`` outside of `read`.
     _held: list[Callable[[], None]] | None = None
 
     def read(self) -> list[Frame]:
-        """See `Transport.read`."""
+        """The messages that have come, as `Transport.read` gives them, recorded."""
         self._held, frames = [], []
         try:
             frames = super().read()
@@ -241,12 +255,12 @@ class RecordingTransport(Transport):
         return frames
 
     def send(self, text: str) -> None:
-        """See `Transport.send`."""
+        """Record *text*, then send it."""
         self.tap.sent(text)
         super().send(text)
 
     def begin_close(self, code: int = NORMAL) -> None:
-        """See `Transport.begin_close`."""
+        """Record the close frame, then send it."""
         self._tell(partial(self.tap.close_frame_sent, code))
         super().begin_close(code)
 
@@ -268,7 +282,7 @@ def open_transport(
     cancelled: Callable[[], bool],
     tap: RecordingTap | None,
 ) -> Transport:
-    """`Transport.open`, and recorded if there is a *tape*."""
+    """A transport as `Transport.open` gives it; *tap*, if any, records it."""
     if tap is None:
         return Transport.open(network, url, deadline, cancelled)
     transport = RecordingTransport.open(network, url, deadline, cancelled)

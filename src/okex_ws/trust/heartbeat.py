@@ -1,8 +1,8 @@
-"""The text ping, its pong, and the lease that the pong renews: pure, time an argument.
+"""The text ping, its pong, and the lease that the pong renews. Pure: no clock, no I/O.
 
-One probe is in flight at a time; beside it only the keep-alive is sent, which nothing
-may hold back. The lease runs from the *sending* of the ping: when its pong has been
-handled, so has everything that the exchange had sent before it.
+While a ping is unanswered, no other ping is sent but the keep-alive, without which the
+exchange closes the connection after 30 s. The lease runs from the *sending* of the
+ping: once its pong has been handled, so has everything that the exchange sent before.
 """
 
 from __future__ import annotations
@@ -14,13 +14,17 @@ from ..base.errors import Stalled
 from ..base.retry import Ping
 from .lease import Lease
 
-# A pong may wait behind a backlog that a slow callback built; behind six times its
-# time-out of data that never ends it is not waiting, it is missing.
+# A slow callback leaves messages unread, and a pong may wait behind them. After six
+# times its time-out the pong counts as missing, even if unread messages remain.
 _BACKLOG_PATIENCE = 6
 
 
 class Renewed(NamedTuple):
-    """A pong was handled: the connection may be trusted until the lease's end."""
+    """A pong was handled: the connection may be trusted until *lease* ends.
+
+    *round_trip* is the seconds from the sending of the ping to the handling of the
+    pong.
+    """
 
     lease: Lease
     round_trip: float
@@ -32,27 +36,31 @@ class _Sent(NamedTuple):
 
 
 class Heartbeat:
-    """When to ping one connection, and what its pongs are worth."""
+    """When to ping one connection, and the lease that each pong grants.
+
+    Only the connection's thread calls it. It never waits and reads no clock: every time
+    is an argument, in monotonic seconds unless it is called *wall*.
+    """
 
     def __init__(self, ping: Ping, pong_timeout: float, now: float) -> None:
         self._ping = ping
         self._pong_timeout = pong_timeout
-        # Sent and not answered, oldest first: the exchange answers in order.
+        # Pings that have no pong yet, oldest first: the exchange answers in order.
         self._in_flight: deque[_Sent] = deque()
         self._next = now
 
     @property
     def due(self) -> float:
-        """When `tick` has something to do."""
+        """When `tick` must be called next, in monotonic seconds."""
         if not self._in_flight:
             return self._next
         return min(self._next, self._in_flight[0].at + self._pong_timeout)
 
     def tick(self, now: float, wall: float, read_at: float) -> bool:
-        """True if a ping is to be sent now. Raises `Stalled` if a pong stayed away.
+        """True if a ping is to be sent now. Raises `Stalled` if a pong is missing.
 
-        *read_at*: what had come by then has been taken in. A pong that came later may
-        still wait to be read, behind a slow callback or a backlog.
+        Everything that came before *read_at* has been handled. A pong that came later
+        may still be unread, because a callback is slow or many messages wait.
         """
         if self._in_flight:
             oldest = self._in_flight[0].at
@@ -62,12 +70,12 @@ class Heartbeat:
         if now < self._next:
             return False
         self._in_flight.append(_Sent(now, wall - now))
-        # Until its pong comes the next one is only the keep-alive.
+        # Until the pong of this ping comes, the next ping is the keep-alive.
         self._next = now + self._ping.keep_alive
         return True
 
     def ponged(self, now: float) -> Renewed | None:
-        """Take in a pong; ``None`` if no ping is in flight."""
+        """Handle a pong: the lease that it grants, or ``None`` if no ping waits."""
         if not self._in_flight:
             return None
         sent = self._in_flight.popleft()

@@ -1,4 +1,4 @@
-"""The lease of a connection: until when its pongs vouch for what came over it."""
+"""The lease of a connection: until when its pongs vouch for the data from it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import math
 from collections import deque
 from typing import NamedTuple, Protocol
 
-# NTP slews by at most 0.5 ms a second: a second within one lease is a step or a sleep.
+# Seconds. NTP slews by at most 0.5 ms a second, so a difference of a second within one
+# lease means that a clock was set or that the machine slept.
 MAX_CLOCK_JUMP = 1.0
 
 
@@ -22,34 +23,38 @@ class Lease(NamedTuple):
     offset: float
 
     def holds(self, now: float, wall: float) -> bool:
-        """Whether the lease stands at this reading of the two clocks."""
+        """Whether the lease still runs at this reading of the two clocks."""
         return now < self.until and abs(wall - now - self.offset) <= MAX_CLOCK_JUMP
 
 
 class SignsOfLife(Protocol):
-    """The signs of life of a connection, as a reader needs them."""
+    """What a read needs to know of the connection that a value came over.
+
+    The connection's thread writes it; any thread may read it at any time.
+    """
 
     @property
     def lease(self) -> Lease | None:
-        """Until when it may be trusted; ``None`` before its first pong."""
+        """Until when the connection may be trusted; ``None`` before its first pong."""
         ...
 
     @property
     def lost(self) -> bool:
-        """Whether it is gone, and with it all that came over it."""
+        """Whether the connection ended, which withdraws all that came over it."""
         ...
 
     @property
     def heard(self) -> float:
-        """When the last bytes came (monotonic)."""
+        """When the connection's last bytes came, in monotonic seconds."""
         ...
 
 
 class Link:
-    """The signs of life of one connection, from its opening to its end.
+    """The `SignsOfLife` of one connection, from its opening to its end.
 
-    Every published value points to the link that it came over, so that setting *lost*
-    withdraws all of them in one store, and none can come back with a later connection.
+    Every published value points to the link of its connection. One store of *lost*
+    withdraws all these values, and no later connection can bring one back. Only the
+    connection's thread changes a link.
     """
 
     __slots__ = (
@@ -67,18 +72,19 @@ class Link:
         self.lease: Lease | None = None
         self.lost = False
         self.heard = now
-        # What the exchange had sent by then has been taken in.
+        # Everything that the exchange sent before this moment has been handled.
         self.proven = -math.inf
-        # By the minute, and those of the present one and of all ten.
+        # The least delay of each minute with the minute's number, for ten minutes. The
+        # least of the present minute and of all ten are kept beside it.
         self._lags: deque[tuple[int, float]] = deque()
         self._minute_ends = -math.inf
         self._minute_least = self._least = math.inf
 
     def lag(self, delay: float, now: float) -> float:
-        """How much later than the best of ten minutes a push with *delay* came.
+        """Seconds by which *delay* exceeds the least delay of the last ten minutes.
 
-        *delay* is receipt less the exchange's timestamp: the offset of the two clocks
-        is in every one of them and cancels. The minimum is kept by the minute.
+        *delay* is the wall clock at the receipt less the exchange's timestamp. Every
+        delay contains the offset between the two clocks, so the difference does not.
         """
         if delay < self._minute_least or now >= self._minute_ends:
             self._keep(delay, int(now // 60))

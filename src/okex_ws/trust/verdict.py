@@ -1,7 +1,8 @@
-"""Whether a reading may be given: decided when it is read, on the reader's clock.
+"""Whether a value may be given to a script: decided at the read, on the reader's clock.
 
-Pure. A connection's thread writes a `Link` and swaps `Published` values whole; any
-thread may hand both to `judge`. Nothing here waits, locks or remembers a verdict.
+Pure. The connection's thread writes a `Link`, and replaces a channel's `Published` as a
+whole. Any thread may pass a `Published` to `judge`. Nothing here waits, takes a lock or
+remembers a verdict.
 """
 
 from __future__ import annotations
@@ -19,13 +20,15 @@ from .lease import Lease, SignsOfLife
 
 
 class Published(NamedTuple):
-    """All that a channel shows at one moment; swapped whole, never changed.
+    """The current value of a channel, and what `judge` needs to know of it.
 
-    *state* is what its connection's thread knows; time may have overtaken it, which is
-    for `judge` to say. *data* is ``None`` unless *state* is ``LIVE``. *received* is
-    monotonic seconds of the last push (``-inf`` before the first), *wall* the same in
-    epoch seconds. At *overdue* the exchange should have pushed again, whatever happened
-    in the market (``inf`` where it repeats nothing).
+    It is never changed: the connection's thread replaces it as a whole. *state* is what
+    that thread knew; time may have made it false since, which `judge` decides. *data*
+    is ``None`` unless *state* is ``LIVE``. *received* is the receipt of the last push
+    in monotonic seconds (``-inf`` before the first), *wall* the same in epoch seconds.
+    At *overdue* (monotonic) the exchange should have pushed again, even in a quiet
+    market (``inf`` where it does not repeat an idle book). *lag* is how many seconds
+    later than usual the last push came (`Link.lag`), ``None`` if that is not known.
     """
 
     state: State
@@ -40,22 +43,23 @@ class Published(NamedTuple):
 
     @property
     def depth(self) -> DepthData:
-        """The data of a depth channel that is ``LIVE``."""
+        """The data of a depth channel whose *state* is ``LIVE``."""
         assert isinstance(self.data, DepthData)
         return self.data
 
 
-# A `Published` of all its fields, in order: one is made for every push.
+# Makes a `Published` of all its fields, in order. Fast, because every push needs one.
 publish: Callable[[tuple[Any, ...]], Published] = partial(tuple.__new__, Published)
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a caller asks of a reading, each in seconds and ``None`` for any.
+    """The limits that a caller sets to a read; ``None`` is no limit.
 
-    *max_age*: since the channel's last push (a quiet market is old and right).
-    *max_silence*: since any byte on its connection. *max_lag*: how much later than
-    usual the push came (an unknown lag passes). *levels*: how many levels a side.
+    *max_age* is seconds since the channel's last push (in a quiet market an old value
+    is right). *max_silence* is seconds since the last byte on its connection. *max_lag*
+    is how many seconds later than usual the last push came (an unknown lag passes).
+    *levels* is how many levels a side are read.
     """
 
     max_age: float | None = None
@@ -75,11 +79,11 @@ class Limits:
 
     @property
     def timed(self) -> bool:
-        """True if the mere passing of time can cross one of them."""
+        """True if a limit can be exceeded by the mere passing of time."""
         return self.max_age is not None or self.max_silence is not None
 
     def over(self, other: Limits) -> Limits:
-        """These limits, with those of *other* where these are ``None``."""
+        """These limits; a limit that is ``None`` here is taken from *other*."""
         if other is NO_LIMITS:
             return self
         if self is NO_LIMITS:
@@ -96,9 +100,11 @@ NO_LIMITS = Limits()
 
 
 class Verdict(NamedTuple):
-    """What a channel is at one moment, why, and since when (monotonic, if time did it).
+    """The state of a channel at one moment, and the *cause* of it.
 
-    *limit* tells that only the caller's own limit stands between him and ``LIVE``.
+    *since* is when the state began, in monotonic seconds, if the passing of time or a
+    limit ended ``LIVE``; otherwise ``None``. *limit* is True if the value is good and
+    only a limit that the caller set refuses it.
     """
 
     state: State
@@ -123,7 +129,11 @@ state_rank = _WORST_FIRST.index
 
 
 def judge(shown: Published, limits: Limits, now: float, wall: float) -> Verdict:
-    """What *shown* is worth at this moment: `LIVE` if all that trust asks holds."""
+    """The verdict on *shown* at this reading of the two clocks.
+
+    It is `LIVE` if the value is live on its connection, the connection stands, its
+    lease runs, no repeat of an idle book is overdue, and *limits* allow the value.
+    """
     if shown.state is not State.LIVE:
         return Verdict(shown.state, shown.cause)
     link = shown.link
@@ -154,7 +164,7 @@ def _within(shown: Published, link: SignsOfLife, limits: Limits, now: float) -> 
     age, silence, lag = limits.max_age, limits.max_silence, limits.max_lag
     if age is not None and now >= (since := shown.received + age):
         cause = f"no push for {age:g} s (max_age)"
-        # A channel that was never pushed has no moment at which it became old.
+        # A channel on which no push came has no moment at which it became old.
         moment = since if math.isfinite(since) else None
         return Verdict(State.STALE, cause, moment, True)
     if silence is not None and now >= (since := link.heard + silence):
@@ -167,7 +177,7 @@ def _within(shown: Published, link: SignsOfLife, limits: Limits, now: float) -> 
 
 
 def live_until(shown: Published, limits: Limits) -> float:
-    """When time alone will end this ``LIVE``: monotonic, ``inf`` if never."""
+    """When time alone will end the ``LIVE`` of *shown*: monotonic, ``inf`` if never."""
     if shown.state is not State.LIVE or shown.link is None:
         return math.inf
     lease = shown.link.lease
