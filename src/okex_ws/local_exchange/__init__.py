@@ -11,8 +11,8 @@ Test your bot against it:
             feed.wait_live()
             exchange.drop()         # and see what your bot does
 
-`LocalExchange.venue` is the same exchange under v3; whoever speaks v5 and whoever
-speaks v3 see one market.
+`LocalExchange.venue` is the same exchange under v3. Clients of both protocols see the
+same market.
 
 It needs the extra ``local``: ``pip install 'okex-ws[local]'``.
 """

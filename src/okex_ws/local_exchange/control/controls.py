@@ -1,4 +1,4 @@
-"""What a script can make the local exchange do: say something, and go wrong.
+"""What a script can make the local exchange do: send messages, and go wrong.
 
 Every method may be called from any thread, and takes effect before it returns.
 """
@@ -19,24 +19,27 @@ from .thread import LoopThread
 
 
 class Controls:
-    """The part of `LocalExchange` that talks, and misbehaves, on request.
+    """The methods of `LocalExchange` that send messages, and that make faults.
 
-    Channels are named by their key: under v3 the wire's own name,
-    ``'spot/depth5:BTC-USDT'``; under v5 ``'books5:BTC-USDT'``, ``'account'``, or with
-    parameters by name ``'orders:instFamily=BTC-USD,instType=SWAP'``.
+    A channel is named by its key. Under v3 that is the protocol's own name,
+    ``'spot/depth5:BTC-USDT'``. Under v5 it is ``'books5:BTC-USDT'``, ``'account'``, or
+    with parameters sorted by name ``'orders:instFamily=BTC-USD,instType=SWAP'``.
     """
 
     _hub: Hub
     _thread: LoopThread
 
-    # --- What the exchange says of itself -------------------------------------------
+    # --- Messages of the exchange ---------------------------------------------------
 
     def push(self, channel: str, element: Any) -> int:
-        """Push *element* to the subscribers of *channel*; how many got it.
+        """Push *element* to the subscribers of *channel*; returns how many got it.
 
-        ``push('orders:instType=ANY', {...})``, ``push('spot/order:BTC-USDT', {...})``:
-        any channel, private ones as to their accounts. What is pushed of an account
-        (``account``, ``spot/account:BTC``) is what its next subscriber gets at once.
+        *channel* is any channel, public or private:
+        ``push('orders:instType=ANY', {...})``, ``push('spot/order:BTC-USDT', {...})``.
+        An element of ``account`` or of ``spot/account:BTC`` is also what the channel's
+        next subscriber gets at once.
+
+        Under v5 a push of a private channel carries the number of the client's account.
         """
         self._check_channel(channel)
         if not isinstance(element, (Mapping, list, tuple)):
@@ -51,9 +54,9 @@ class Controls:
             " reconnect."
         ),
     ) -> int:
-        """Send every client of v5 a notice, as before a restart; how many there were.
+        """Send every v5 client a notice, as before a restart; returns how many got it.
 
-        Nothing follows by itself: `close_clients` is the restart.
+        The connections stay open: the restart itself is `close_clients`.
         """
         checks.code("code", code)
         checks.text("message", message)
@@ -66,10 +69,11 @@ class Controls:
     def channel_conn_count(
         self, channel: str, count: int, *, error: bool = False
     ) -> int:
-        """Tell v5 clients how many connections have a private *channel*; how many.
+        """Tell clients of v5 how many connections have a private channel.
 
-        ``channel_conn_count('orders', 2)``, to every client with a subscription of that
-        name. With *error* it is one too many, and their subscriptions of it end.
+        ``channel_conn_count('orders', 2)`` goes to every client with a subscription of
+        a channel of that name; returns how many got it. With *error* the event says
+        that *count* is one too many, and those subscriptions end.
         """
         checks.text("channel", channel)
         checks.whole("count", count, least=0)
@@ -89,11 +93,11 @@ class Controls:
     # --- Faults of the connection ---------------------------------------------------
 
     def drop(self) -> int:
-        """Abort the TCP of every connection, without a close frame; how many."""
+        """Abort every TCP connection without a close frame; returns how many."""
         return self._thread.call(self._hub.clients.drop)
 
     def close_clients(self, code: int = 1001, reason: str = "") -> int:
-        """Send every client a close frame; how many there were."""
+        """Send every client a close frame; returns how many clients there were."""
         checks.whole("code", code)
         checks.text("reason", reason)
         if not (code in _CLOSE_CODES or 3000 <= code < 5000):
@@ -103,16 +107,16 @@ class Controls:
         return self._thread.call(lambda: self._hub.clients.close_all(code, reason))
 
     def refuse(self, on: bool = True) -> None:
-        """Refuse new connections, as a port where nobody listens.
+        """Refuse new connections, as a port does on which no program listens.
 
-        The listening socket is closed, and one bound to the same port without
-        listening keeps the port for the way back. Open connections stay.
+        The listening socket is closed, and another socket keeps the port: it is bound
+        to it without listening, until *on* is ``False``. Open connections stay.
         """
         checks.flag("on", on)
         self._thread.run(self._hub.refuse() if on else self._hub.listen())
 
     def slow_handshake(self, seconds: float) -> None:
-        """Answer handshakes only after *seconds*; 0 ends it."""
+        """Delay the answer to each handshake by *seconds*; 0 ends it."""
         checks.number("seconds", seconds)
         self._set("handshake_delay", seconds)
 
@@ -126,8 +130,8 @@ class Controls:
     ) -> None:
         """Answer handshakes with an HTTP page: 301, 403, 404, 429, 503, or a plain 200.
 
-        The next *times* of them, or all until `heal`. A 429 with a wish is
-        ``respond(429, {'Retry-After': '2'})``.
+        The next *times* handshakes get it, or all until `heal`. A 429 that asks the
+        client to wait is ``respond(429, {'Retry-After': '2'})``.
         """
         checks.whole("status", status)
         checks.text("body", body)
@@ -141,10 +145,10 @@ class Controls:
     # --- Faults of the data ---------------------------------------------------------
 
     def silence(self, channel: str | None = None) -> None:
-        """Push nothing on *channel*, or on any: ``silence('spot/depth5:BTC-USDT')``.
+        """Push nothing on *channel*, or on all: ``silence('spot/depth5:BTC-USDT')``.
 
-        Acknowledgements and pongs go on, and so does the market: to a client it is one
-        that became quiet.
+        Acknowledgements and pongs go on, and so does the market. To a client it looks
+        like a market that became quiet.
         """
         if channel is not None:
             self._check_channel(channel)
@@ -155,7 +159,7 @@ class Controls:
         self._set("mute", True)
 
     def resume(self) -> None:
-        """End `silence` and `mute`. What was withheld is lost."""
+        """End `silence` and `mute`. Messages withheld meanwhile are lost."""
         self._thread.call(lambda: self._hub.faults.resume())
 
     def plain_pong(self, on: bool = True) -> None:
@@ -164,32 +168,33 @@ class Controls:
         self._set("plain_pong", on)
 
     def spoil(self, channel: str, how: str, times: int | None = 1) -> None:
-        """Go wrong about a whole book, the next *times* or, with ``None``, always.
+        """Spoil a whole book the next *times* times, or with ``None`` always.
 
-        ``spoil('spot/depth_l2_tbt:BTC-USDT', 'lose')``. *how* is one of `BOOK_FAULTS`,
-        and is about the next update that can have it:
+        ``spoil('spot/depth_l2_tbt:BTC-USDT', 'lose')``. *how* is one of `BOOK_FAULTS`.
+        These spoil the next update that can have the fault:
 
-        - ``'lose'``: it is not sent.
-        - ``'flip'``: the last digit of a size among the 25 best prices is another one.
-        - ``'repeat'``: it is sent twice.
-        - ``'reorder'``: it is sent after the one that follows.
-        - ``'gap'`` (v5): its numbers, and all later ones, are as if before it there had
-          been a message that nobody was sent. What it says is right.
-        - ``'reset'`` (v5): its number is lower than the one before, and the sequence
-          goes on from there. That is no fault, but what v5 does after maintenance.
-        - ``'second snapshot'``: before it comes the whole book, right and unasked.
-        - ``'negative'``: one of its sizes has a minus sign.
+        - ``'lose'``: the update is not sent.
+        - ``'flip'``: the last digit of a size among the 25 best prices is changed.
+        - ``'repeat'``: the update is sent twice.
+        - ``'reorder'``: the update is sent after the one that follows it.
+        - ``'gap'`` (v5): the sequence numbers of the update, and of all later ones, are
+          as if a message before it had been lost. Its levels are right.
+        - ``'reset'`` (v5): the ``seqId`` of the update is lower than the one before,
+          and the sequence goes on from there. That is no fault, but what v5 does after
+          maintenance.
+        - ``'second snapshot'``: the whole book, as it is, is sent before the update.
+        - ``'negative'``: one size of the update has a minus sign.
 
-        Or it is about what comes with an update or without:
+        These do not need an update:
 
         - ``'no snapshot'``: the next subscribe is acknowledged and gets no snapshot.
-        - ``'retire'``: every checksum is 0, until `heal`, whatever *times* is. Under v5
-          that is what the exchange does since June 2026.
+        - ``'retire'``: every checksum is 0 until `heal`, for any *times* but 0. Under
+          v5 the exchange has done that since June 2026.
 
-        Checksum and sequence are those of the true messages, but where it says
-        otherwise, and so is `book`. Several faults of one book come one after the
-        other; *times* 0 ends one. An update without levels is never spoiled, and
-        nothing that nobody receives counts.
+        Checksum and sequence stay those of the true messages unless the fault is about
+        them; so does `book`. Several faults of one book happen one after the other;
+        *times* 0 ends a fault. An update without levels is never spoiled. A message
+        that no client receives does not count.
         """
         self._check_book(channel)
         checks.text("how", how)
@@ -216,8 +221,9 @@ class Controls:
         ``reject('spot/depth5:BTC-USDT', 30026, 'too frequent', times=1)``; *times* 0
         ends it. v3's 30026 ("too frequent") and 30043 ("internal error") pass.
 
-        Under v5 the channel stands before the *message* (``channel:books5,...``),
-        unless *named* is ``False``: then only the request's id tells what it is about.
+        Under v5 the channel stands before the *message* (``channel:books5,...``). If
+        *named* is ``False`` it does not: then only the request's id tells which request
+        failed.
         """
         self._check_channel(channel)
         if protocol(channel) == "v3":
@@ -235,7 +241,7 @@ class Controls:
     def reject_login(
         self, code: int | str, message: str, times: int | None = None
     ) -> None:
-        """Answer the next *times* logins, or all, with an error, whatever they hold.
+        """Answer the next *times* logins, or all, with an error, without checking them.
 
         ``reject_login(60009, 'Login failed.', times=1)``; *times* 0 ends it.
         """
@@ -245,7 +251,7 @@ class Controls:
         self._set("login", Rejection(code, message, times))
 
     def ignore_subscribe(self, channel: str, on: bool = True) -> None:
-        """Do not react to a subscribe: ``ignore_subscribe('spot/trade:BTC-USDT')``.
+        """Do not answer a subscribe: ``ignore_subscribe('spot/trade:BTC-USDT')``.
 
         *on* ``False`` ends it for this channel.
         """
@@ -254,24 +260,24 @@ class Controls:
         self._thread.call(lambda: self._hub.faults.ignore(channel, on))
 
     def send_error(self, code: int, message: str) -> int:
-        """Send every client an error event of its own protocol; how many there were."""
+        """Send every client an error event of its protocol; returns how many got it."""
         checks.whole("code", code)
         checks.text("message", message)
         return self._send_each(lambda client: client.dialect.error((code, message)))
 
     def send_event(self, event: Mapping[str, Any] | str) -> int:
-        """Send every client any message, a dict as JSON; how many there were.
+        """Send every client any message, a dict as JSON; returns how many got it.
 
-        It is deflated for clients of v3, and plain text for those of v5.
+        Clients of v3 get it deflated, and clients of v5 as plain text.
         """
         text = event if isinstance(event, str) else to_json(event)
         return self._send_each(lambda _: text)
 
     def send_raw(self, payload: bytes, *, text: bool = False) -> int:
-        """Send every client a frame with this very payload; how many there were.
+        """Send every client a frame with exactly this payload; returns how many got it.
 
-        A binary frame, or a text frame whatever the payload is. `deflate` packs one
-        that the exchange could have sent.
+        It is a binary frame, or with *text* a text frame, even if the payload is not
+        UTF-8. `deflate` makes a payload that the exchange could have sent.
         """
         if not isinstance(payload, (bytes, bytearray)):
             raise TypeError(f"payload is bytes, got {payload!r}")
@@ -280,9 +286,10 @@ class Controls:
         return self._thread.call(lambda: send(payload))
 
     def heal(self) -> None:
-        """End every fault. Connections that are gone stay gone.
+        """End every fault. Connections that have ended stay ended.
 
-        What a ``'reorder'`` held back is sent, and a sequence that has jumped goes on.
+        An update that ``'reorder'`` held back is sent. A sequence that has jumped goes
+        on from where it is.
         """
         self._thread.run(self._hub.heal())
 
@@ -304,5 +311,5 @@ class Controls:
             )
 
 
-# RFC 6455, section 7.4: the others are reserved, or never sent.
+# RFC 6455, section 7.4: all other codes are reserved, or never sent.
 _CLOSE_CODES = frozenset((1000, 1001, 1002, 1003, *range(1007, 1015)))

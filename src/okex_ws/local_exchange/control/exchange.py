@@ -31,52 +31,59 @@ class LocalExchange(Controls, RestControls):
     """An exchange that speaks v3 and v5 on 127.0.0.1 and misbehaves on request.
 
     It is a context manager; `start` and `close` do the same without ``with``. Its
-    market starts at the first subscription and is one for all clients, whatever they
-    speak.
+    market starts at the first subscription, and all clients see the same market under
+    both protocols.
 
-    Its channels are, under v3, ``depth5``, ``depth``, ``depth_l2_tbt``, ``trade``,
-    ``ticker``, ``candle60s`` and the like, ``mark_price`` and ``funding_rate``; under
-    v5 ``books5``, ``bbo-tbt``, ``books``, ``books-l2-tbt`` and ``books50-l2-tbt`` (both
-    after a login), ``trades``, ``trades-all``, ``tickers``, ``candle1s`` to
-    ``candle1W``, ``mark-price``, ``funding-rate``, ``instruments`` and ``status``;
-    under both accounts, orders and positions, after a login.
+    Its channels under v3 are ``depth5``, ``depth``, ``depth_l2_tbt``, ``trade``,
+    ``ticker``, ``candle60s`` and the like, ``mark_price`` and ``funding_rate``. Under
+    v5 they are ``books5``, ``bbo-tbt``, ``books``, ``books-l2-tbt`` and
+    ``books50-l2-tbt`` (both after a login), ``trades``, ``trades-all``, ``tickers``,
+    ``candle1s`` to ``candle1W``, ``mark-price``, ``funding-rate``, ``instruments`` and
+    ``status``. Both protocols also have channels of accounts, orders and positions,
+    which need a login.
 
-    A whole book (``depth`` and ``books``: 400 levels a side, every *interval*; the
-    others at every change, ``books50-l2-tbt`` with 50 levels) begins with a snapshot
-    and goes on by its changes: under v3 with the checksum of the book after each, under
-    v5 in a sequence of ``seqId`` and ``prevSeqId``, and with a word of itself after a
-    minute without change. v5's checksum is 0, as OKX has it since June 2026; with
+    A whole book begins with a snapshot and goes on by its changes. ``depth`` and
+    ``books`` have 400 levels a side and are published every *interval*; the other books
+    are published at every change, ``books50-l2-tbt`` with 50 levels. Under v3 each
+    message has the checksum of the book after it. Under v5 messages are in a sequence
+    of ``seqId`` and ``prevSeqId``, and a book without a change for a minute sends a
+    message that says so. v5's checksum is 0, as OKX has it since June 2026; with
     *checksums* it is real, as OKJ has it. `book` is what a client should have.
 
-    The same port answers its REST interface (`rest_url`) of both protocols: trades,
-    candles, books, instruments and the time, of the same market, which has a past of
-    1,000 trades and 3,000 bars from before its start. A recorded market has none.
+    The same port answers the REST interface (`rest_url`) of both protocols, about the
+    same market: trades, candles, books, instruments and the time. The market has a past
+    of 1,000 trades and 3,000 bars from before its start. A recorded market has no REST
+    interface.
 
     *seed* decides the synthetic market of *instruments* (ids, (market, id) pairs or
-    `Instrument`): *pace* updates a second each, best levels every *interval* seconds.
-    *capture* is the path of a recorded market without its suffix, played in place of
-    the synthetic one *speed* times as fast, and with *repeat* again and again; without
-    it, at the end every client is closed with 1001, and whoever comes later. Only the
-    protocol that was recorded has channels then.
+    `Instrument`). Each instrument has *pace* updates a second; best levels are
+    published every *interval* seconds.
 
-    *credentials*, one or several, may log in; without them one made-up key does.
-    *clock_offset* seconds is its own clock ahead of this machine's: in what it says of
-    the market, in the check of a login, and in the ``Date`` of a handshake.
+    *capture* is the path, without suffix, of a recorded market that is played in place
+    of the synthetic one, *speed* times as fast. With *repeat* it is played again and
+    again. Without, every client is closed with 1001 at its end, and so is every later
+    client. Only the protocol that was recorded has channels then.
 
-    *level_fields* is 3 or 4 to give every level of a book that form; ``None`` is each
-    market's own (three on spot, four elsewhere). *numbers_2018* writes numbers as of
-    December 2018 (on futures bare JSON numbers). Both are about v3.
+    *credentials*, one or several, may log in; without them one made-up key may.
+    *clock_offset* is by how many seconds the exchange's own clock is ahead of this
+    machine's: in the timestamps of the market, in the check of a login, and in the
+    ``Date`` of a handshake.
 
-    *port* is where it listens; 0 is any that is free.
+    *level_fields* is 3 or 4 to give every level of a book so many items; ``None`` is
+    each market's own number (three on spot, four elsewhere). *numbers_2018* writes
+    numbers as of December 2018 (on futures as bare JSON numbers). Both concern v3
+    alone.
 
-    *tls* ``True`` makes a certificate on the fly, which `ssl_context` trusts; a server
-    ``ssl.SSLContext`` is used as it is. A client is closed with 4001 (v5: 4004) when
-    neither side has sent anything for *idle_timeout* seconds (the exchange's rule is
-    30 s; ping earlier), and with 4002 (v5: 4005) when more than *buffer_limit* bytes
-    wait for it. *history* pushes of each channel are kept.
+    *port* is where it listens; 0 is any free port.
 
-    ``ValueError`` and ``TypeError`` for arguments that cannot be right, the former for
-    a damaged capture too, ``OSError`` for one that cannot be read.
+    *tls* ``True`` makes a certificate on the fly, which `ssl_context` trusts; a
+    server's ``ssl.SSLContext`` is used as it is. A client is closed with 4001 (v5:
+    4004) when neither side has sent anything for *idle_timeout* seconds (the exchange's
+    rule is 30 s; ping earlier), and with 4002 (v5: 4005) when more than *buffer_limit*
+    bytes wait for it. The last *history* pushes of each channel are kept.
+
+    ``ValueError`` and ``TypeError`` for arguments that cannot be right, ``ValueError``
+    also for a damaged capture, ``OSError`` for a capture that cannot be read.
     """
 
     def __init__(
@@ -164,15 +171,18 @@ class LocalExchange(Controls, RestControls):
         where = self.url if state == "running" else state
         return f"<LocalExchange {where}, {self.clients} clients>"
 
-    # --- Its life -------------------------------------------------------------------
+    # --- Start and end --------------------------------------------------------------
 
     def start(self) -> LocalExchange:
-        """Listen; returns itself, once clients can come. ``OSError`` if it cannot."""
+        """Listen, and return this object once clients can connect.
+
+        ``OSError`` if the port cannot be used.
+        """
         self._thread.start()
         return self
 
     def close(self, timeout: float = 5.0) -> bool:
-        """Close every client with 1001 and end the thread; whether it has ended.
+        """Close every client with 1001, end the thread, and return whether it ended.
 
         A client that does not answer within a second is aborted. Idempotent.
         """
@@ -189,7 +199,7 @@ class LocalExchange(Controls, RestControls):
     ) -> None:
         self.close()
 
-    # --- What it is -----------------------------------------------------------------
+    # --- Addresses and settings -----------------------------------------------------
 
     @property
     def url(self) -> str:
@@ -208,7 +218,7 @@ class LocalExchange(Controls, RestControls):
 
     @property
     def venue(self) -> Venue:
-        """Itself as a `Venue` of v3, without limits that only slow a test down."""
+        """This exchange as a `Venue` of v3, without the limits that slow tests down."""
         return self._venue("v3", self.url)
 
     @property
@@ -235,7 +245,7 @@ class LocalExchange(Controls, RestControls):
 
     @property
     def credentials(self) -> tuple[Credentials, ...]:
-        """Who may log in."""
+        """The credentials that may log in."""
         return self._hub.accounts.credentials
 
     @property
@@ -250,7 +260,7 @@ class LocalExchange(Controls, RestControls):
 
     @property
     def ssl_context(self) -> ssl.SSLContext | None:
-        """What a client has to trust with ``tls=True``: pass it on as ``ssl_context=``.
+        """The context that trusts its certificate: pass it on as ``ssl_context=``.
 
         ``None`` without TLS, and with a server context of your own.
         """
@@ -263,14 +273,15 @@ class LocalExchange(Controls, RestControls):
 
     @property
     def busiest(self) -> tuple[str, str]:
-        """The (market, instrument_id) where most happens."""
+        """The (market, instrument_id) on which most happens."""
         return self._market.busiest
 
     @property
     def pace(self) -> float:
         """Updates a second of each synthetic instrument; 0 is a quiet market.
 
-        On that only the clock brings anything: the end of a candle, a funding rate.
+        On a quiet market only the clock brings a push: the end of a candle, a funding
+        rate. ``RuntimeError`` for a recorded market.
         """
         return self._synthetic().pace
 
@@ -279,7 +290,7 @@ class LocalExchange(Controls, RestControls):
         market = self._synthetic()
         self._thread.call(lambda: setattr(market, "pace", pace))
 
-    # --- What it saw and said -------------------------------------------------------
+    # --- What it has received and sent ----------------------------------------------
 
     @property
     def clients(self) -> int:
@@ -288,12 +299,15 @@ class LocalExchange(Controls, RestControls):
 
     @property
     def handshakes(self) -> int:
-        """How many handshakes were asked for, refused ones among them."""
+        """How many handshakes clients have asked for, including refused ones."""
         return self._record.handshakes
 
     @property
     def requests(self) -> tuple[Asked, ...]:
-        """What clients said, oldest first: (at, text), *at* on the monotonic clock."""
+        """The messages of clients, oldest first: (at, text).
+
+        *at* is on the monotonic clock.
+        """
         return self._record.requests
 
     @property
@@ -309,12 +323,13 @@ class LocalExchange(Controls, RestControls):
     def pushed(self, channel: str) -> tuple[Pushed, ...]:
         """What was really sent on *channel*, oldest first: (at, element).
 
-        ``pushed('spot/depth5:BTC-USDT')``, ``pushed('books5:BTC-USDT')``; nothing for
-        what nobody subscribed.
+        ``pushed('spot/depth5:BTC-USDT')``, ``pushed('books5:BTC-USDT')``; empty for a
+        channel that no client has subscribed.
 
-        *at* is the monotonic time just before the send, *element* the element of
-        ``data`` with every number as the ``str`` of its characters. One entry an
-        element, of which few pushes have two, however many clients got it.
+        *at* is the monotonic time just before the send. *element* is an element of
+        ``data``, with every number as the ``str`` of its characters. A push has one
+        entry for each of its elements, of which few pushes have two, for any number of
+        clients.
         """
         return self._record.pushed(channel)
 
@@ -323,12 +338,12 @@ class LocalExchange(Controls, RestControls):
         return self._record.newest(channel)
 
     def book(self, channel: str) -> Said:
-        """A whole book as it was last said, truthfully: (book, seq, at).
+        """The true state of a whole book as it was last published: (book, seq, at).
 
-        ``book('books:BTC-USDT')``, ``book('spot/depth:BTC-USDT')``: what the client of
-        an exchange without faults has, once it has read everything. While a market goes
-        on that is soon another one: see `pace`. It is empty before the first message of
-        a recording. ``ValueError`` for a channel that is no incremental book.
+        ``book('books:BTC-USDT')``, ``book('spot/depth:BTC-USDT')``: what a client of an
+        exchange without faults has after it has read every message. On a running market
+        the book soon changes: see `pace`. It is empty before the first message of a
+        recording. ``ValueError`` for a channel that is not an incremental book.
         """
         self._check_book(channel)
         return self._thread.call(lambda: self._hub.last_book(channel))

@@ -15,7 +15,7 @@ from .thread import LoopThread
 
 
 class RestControls:
-    """The part of `LocalExchange` about what is asked by plain HTTP."""
+    """The methods of `LocalExchange` about its REST interface."""
 
     _hub: Hub
     _thread: LoopThread
@@ -23,22 +23,25 @@ class RestControls:
     def spoil_rest(
         self, how: str, times: int | None = 1, *, path: str = "", seconds: float = 0.0
     ) -> None:
-        """Go wrong about the next *times* requests, or with ``None`` about all.
+        """Spoil the responses to the next *times* requests, or to all with ``None``.
 
-        ``spoil_rest('empty', path='history-trades')``: about those whose path (or
-        query) *path* is part of. *how* is one of `REST_FAULTS`:
+        ``spoil_rest('empty', path='history-trades')``: to requests whose path or query
+        contains *path*. *how* is one of `REST_FAULTS`:
 
-        - ``'crowded'``: 429 and the exchange's code for too many requests (50011).
-        - ``'busy'``: 503 and its code for that (50013).
-        - ``'slow'``: the answer, as of the question, comes *seconds* later.
-        - ``'empty'``, ``'repeat'``, ``'overlap'``, ``'reorder'``: a page without
-          elements, once more the one before, with the end of that one at its front, or
-          backwards.
+        - ``'crowded'``: status 429 and the exchange's code for too many requests
+          (50011).
+        - ``'busy'``: status 503 and the exchange's code for a busy system (50013).
+        - ``'slow'``: the response comes *seconds* later, with the data as of the
+          request.
+        - ``'empty'``: a page without elements.
+        - ``'repeat'``: the page before, once more.
+        - ``'overlap'``: a page that begins with the end of the page before.
+        - ``'reorder'``: a page in reverse order.
         - ``'cut'``: the connection ends in the middle of the body.
-        - ``'garbage'``: a body that is no JSON.
-        - ``'drop'``: the connection is aborted in place of an answer.
+        - ``'garbage'``: a body that is not JSON.
+        - ``'drop'``: the connection is aborted without a response.
 
-        Several faults are met one after the other; `heal` ends them.
+        Several faults apply one after the other. `heal` ends them all.
         """
         checks.text("how", how)
         if how not in REST_FAULTS:
@@ -57,7 +60,10 @@ class RestControls:
         times: int | None = 1,
         path: str = "",
     ) -> None:
-        """Answer the next *times* requests so: ``(429, {'Retry-After': '2'})``."""
+        """Answer the next *times* requests, or all with ``None``, with this response.
+
+        ``respond_rest(429, {'Retry-After': '2'})``. *path* is as in `spoil_rest`.
+        """
         checks.whole("status", status)
         checks.text("body", body)
         checks.times(times)
@@ -71,7 +77,10 @@ class RestControls:
 
     @property
     def rest_requests(self) -> tuple[Asked, ...]:
-        """What was asked by plain HTTP, oldest first: (at, path and query)."""
+        """The requests by plain HTTP, oldest first: (at, path and query).
+
+        *at* is on the monotonic clock.
+        """
         return self._hub.record.rest_requests
 
     def _add(self, fault: RestFault) -> None:

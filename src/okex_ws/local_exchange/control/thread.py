@@ -13,14 +13,17 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 Main = Callable[[Callable[[], None], asyncio.Event], Coroutine[Any, Any, None]]
 
-# How long the loop may take for what another thread asks of it.
+# Seconds that another thread waits for a job that it gave to the loop.
 CALL_TIMEOUT = 10.0
 
 _log = logging.getLogger("okex_ws.local_exchange")
 
 
 class LoopThread:
-    """Runs ``main(ready, stop)`` once: it calls *ready*, and ends after *stop*."""
+    """Runs ``main(ready, stop)`` once, on an event loop in a daemon thread.
+
+    *main* calls *ready* when it can be used, and ends after *stop* is set.
+    """
 
     def __init__(self, main: Main, name: str) -> None:
         self._main = main
@@ -28,7 +31,7 @@ class LoopThread:
         self._failure: BaseException | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Event
-        # Daemon: a script that forgets to close can still end.
+        # A daemon thread, so that a script that forgets to close can still end.
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._started = self._closed = False
 
@@ -40,7 +43,7 @@ class LoopThread:
         return "running" if self._started else "not started"
 
     def start(self) -> None:
-        """Return once *main* is ready, or raise what it raised before."""
+        """Start the thread; return when *main* is ready, or raise its error."""
         if self._started or self._closed:
             raise RuntimeError("a local exchange starts once")
         self._started = True
@@ -52,19 +55,19 @@ class LoopThread:
             raise self._failure
 
     def close(self, timeout: float) -> bool:
-        """Stop *main* and wait for its end; whether the thread has ended."""
+        """Stop *main* and wait for the thread; returns whether the thread has ended."""
         self._closed = True
         if not self._started:
             return True
         loop = self._loop
         if loop is not None:
-            with contextlib.suppress(RuntimeError):  # it ended in between
+            with contextlib.suppress(RuntimeError):  # the loop ended in between
                 loop.call_soon_threadsafe(self._stop.set)
         self._thread.join(timeout)
         return not self._thread.is_alive()
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """What *work* returns, done on the loop."""
+        """Run *work* on the loop, and return its result."""
         loop = self._loop
         if self._closed or loop is None:
             work.close()
@@ -77,7 +80,7 @@ class LoopThread:
             raise RuntimeError("the local exchange is closed") from ended
 
     def call(self, do: Callable[[], T]) -> T:
-        """What *do* returns, called on the loop."""
+        """Call *do* on the loop, and return its result."""
 
         async def work() -> T:
             return do()

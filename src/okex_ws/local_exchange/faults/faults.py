@@ -1,6 +1,7 @@
-"""What is wrong with the exchange at the moment: state and decisions. No I/O.
+"""The faults that are in force, apart from REST: state and decisions. No I/O.
 
-A fault that counts down heals by itself; all others last until they are taken back.
+A fault with a count ends by itself after it has happened that many times. All others
+last until a script ends them.
 """
 
 from __future__ import annotations
@@ -12,9 +13,10 @@ from typing import TypeVar
 
 @dataclass(slots=True)
 class Rejection:
-    """An error that the next *times* requests get; all, if ``None``.
+    """An error that answers the next *times* requests, or all if ``None``.
 
-    *named* says whether it names the channel, under v5; v3 says what it is given.
+    *named* is whether the error names the channel under v5; under v3 the *message* is
+    sent as it is.
     """
 
     code: int | str
@@ -25,7 +27,7 @@ class Rejection:
 
 @dataclass(slots=True)
 class HandshakeResponse:
-    """An HTTP answer that the next *times* handshakes get; all, if ``None``."""
+    """An HTTP response to the next *times* handshakes, or to all if ``None``."""
 
     status: int
     headers: Mapping[str, str]
@@ -38,7 +40,7 @@ _Counted = TypeVar("_Counted", Rejection, HandshakeResponse)
 
 @dataclass(slots=True)
 class Faults:
-    """The faults in force; a new one has none."""
+    """The faults in force; a new object has none."""
 
     handshake_delay: float = 0.0
     answer: HandshakeResponse | None = None
@@ -49,22 +51,23 @@ class Faults:
     ignored: set[str] = field(default_factory=set)
     rejections: dict[str, Rejection] = field(default_factory=dict)
     login: Rejection | None = None
-    # Of each book what goes wrong about it, and how often; all the time, if ``None``.
+    # The faults of each book, by its channel, and how often each is still to happen;
+    # ``None`` is always.
     books: dict[str, dict[str, int | None]] = field(default_factory=dict)
 
     def silences(self, channel: str) -> bool:
-        """Whether nothing is pushed on *channel*."""
+        """Whether pushes on *channel* are withheld."""
         return self.mute or self.silent or channel in self.silent_channels
 
     def silence(self, channel: str | None) -> None:
-        """Push nothing on *channel*, or on any."""
+        """Withhold pushes on *channel*, or on all channels if ``None``."""
         if channel is None:
             self.silent = True
         else:
             self.silent_channels.add(channel)
 
     def ignore(self, channel: str, on: bool) -> None:
-        """Do not react to a subscribe of *channel*, or do again."""
+        """Ignore subscribes of *channel*; with *on* ``False`` answer them again."""
         if on:
             self.ignored.add(channel)
         else:
@@ -76,34 +79,34 @@ class Faults:
         self.silent_channels.clear()
 
     def rejection(self, channel: str) -> Rejection | None:
-        """The error that a subscribe of *channel* gets now, counted down."""
+        """The error for this subscribe of *channel*, if any; counts it down."""
         return _counted(self.rejections.get(channel))
 
     def login_rejection(self) -> Rejection | None:
-        """The error that a login gets now in place of a check, counted down."""
+        """The error that answers this login unchecked, if any; counts it down."""
         return _counted(self.login)
 
     def spoil(self, channel: str, how: str, times: int | None) -> None:
-        """Have *how* go wrong about a book, after what is in force already."""
+        """Add the fault *how* to a book, after those in force; *times* 0 ends it."""
         waiting = self.books.setdefault(channel, {})
         waiting[how] = times
         if times == 0:
             del waiting[how]
 
     def active_fault(self, channel: str, kinds: Container[str]) -> str | None:
-        """The first of the faults of a book that is one of *kinds*; not counted."""
+        """The first fault of a book that is one of *kinds*; not counted down."""
         waiting = self.books.get(channel, ())
         return next((how for how in waiting if how in kinds), None)
 
     def count_down(self, channel: str, how: str) -> None:
-        """*how* has gone wrong about a book once more: counted down."""
+        """Count down the fault *how* of a book, which has happened once more."""
         waiting = self.books[channel]
         times = waiting[how]
         if times is not None:
             self.spoil(channel, how, times - 1)
 
     def http_answer(self) -> HandshakeResponse | None:
-        """The answer that a handshake gets now in place of a yes, counted down."""
+        """The HTTP response to this handshake, if any; counts it down."""
         return _counted(self.answer)
 
 

@@ -1,7 +1,7 @@
-"""What goes wrong about the REST interface: which request, how, and how often. No I/O.
+"""The faults of the REST interface: which request, how, and how often. No I/O.
 
-A fault is about the next requests whose path it is part of, and heals by itself once it
-has been *times*; several are met in the order in which they were made.
+A fault applies to the requests whose path or query contains its *path*, and ends after
+it has happened *times* times. Of several faults, the one added first applies first.
 """
 
 from __future__ import annotations
@@ -22,13 +22,16 @@ REST_FAULTS = (
     "garbage",
     "drop",
 )
-# Elements of the page before that a page reaches back over.
+# How many elements of the page before it an overlapping page repeats.
 OVERLAP = 10
 
 
 @dataclass(slots=True)
 class RestFault:
-    """One fault; *how* is one of `REST_FAULTS`, or ``'answer'``: as *answer* says."""
+    """One fault of the next *times* requests, or of all if ``None``.
+
+    *how* is one of `REST_FAULTS`, or ``'answer'``, which sends *answer*.
+    """
 
     how: str
     path: str
@@ -39,23 +42,23 @@ class RestFault:
 
 @dataclass(slots=True)
 class RestFaults:
-    """The faults in force, and the last pages that were given, by what they are of."""
+    """The faults in force, and the last page of each list, by path and instrument."""
 
     waiting: list[RestFault] = field(default_factory=list)
     pages: dict[str, list[Any]] = field(default_factory=dict)
 
     def add(self, fault: RestFault) -> None:
-        """Have this go wrong after what is in force already."""
+        """Add a fault, after those that are in force."""
         if fault.times != 0:
             self.waiting.append(fault)
 
     def heal(self) -> None:
-        """End all of them."""
+        """End all faults."""
         self.waiting.clear()
         self.pages.clear()
 
     def take(self, target: str) -> RestFault | None:
-        """What goes wrong about a request for *target* now, counted down."""
+        """The fault of this request for *target*, if any; counts it down."""
         for fault in self.waiting:
             if fault.path in target:
                 if fault.times is not None:
@@ -66,7 +69,11 @@ class RestFaults:
         return None
 
     def page(self, of: str, page: list[Any], how: str) -> list[Any]:
-        """A page as it is given, if this is wrong about it; the right one is kept."""
+        """Return *page* with the fault *how*, and keep the right page.
+
+        *of* names the list of the page. Its right pages are kept because ``'repeat'``
+        and ``'overlap'`` send elements of the page before.
+        """
         before = self.pages.get(of, [])
         self.pages[of] = page
         if how == "empty":

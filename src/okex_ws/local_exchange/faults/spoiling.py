@@ -1,7 +1,7 @@
-"""How the exchange goes wrong about a book: one true message in, what is sent out.
+"""Faults of a book's messages: one true message in, the messages sent instead out.
 
-A message is changed in its text, so that everything else about it stays as it was. What
-is in force, and how often, is kept by `Faults`; no I/O.
+Only the text of a message is changed, so that everything else about it stays right.
+`Faults` has the faults in force and their counts. No I/O.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from ..market.levels import SIGNED_LEVELS
 from ..wire.values import EncodedPush
 from .faults import Faults
 
-# What can go wrong about a book, as `LocalExchange.spoil` explains.
+# The faults of a book, which `LocalExchange.spoil` explains.
 BOOK_FAULTS = (
     "lose",
     "flip",
@@ -26,24 +26,24 @@ BOOK_FAULTS = (
     "negative",
     "retire",
 )
-# Those that only a numbered message can have.
+# The faults of sequence numbers, which only v5's messages have.
 SEQUENCE_FAULTS = ("gap", "reset")
 _OF_UPDATES = frozenset(BOOK_FAULTS) - {"no snapshot", "retire"}
 
-# How far the numbers of a book jump: over one message, and back.
+# How far sequence numbers jump: forward at a gap, and below the last number at a reset.
 GAP, RESET = 1, 1000
 
-# Price and size of a level, which is quoted but in the dialect of 2018.
+# Price and size of a level: quoted, except in the number format of 2018.
 _LEVEL = re.compile(r'\["?([0-9][0-9.]*)"?,"?([0-9][0-9.]*)"?,')
 _CHECKSUM = re.compile(r'"checksum":-?[0-9]+')
 _NUMBERS = re.compile(r'"(seqId|prevSeqId)":(-?[0-9]+)')
 
 
 class Spoiler:
-    """One book: true messages in, what is sent in their place out.
+    """Spoils the messages of one book: a true message in, what is sent instead out.
 
-    *present* gives the whole book as it was last said. What numbers have jumped is
-    part of their sequence from then on, and is healed by nothing.
+    *present* gives the whole book as last published. A jump of the sequence numbers is
+    for good: all later messages continue from it, and `heal` does not undo it.
     """
 
     def __init__(self, channel: str, present: Callable[[], EncodedPush | None]) -> None:
@@ -53,14 +53,14 @@ class Spoiler:
         self._whole: EncodedPush | None = None
 
     def keep_book(self, faults: Faults) -> None:
-        """Keep the book as it is now, if a fault needs it before its next change."""
+        """Keep the present book, if a fault will send it before the next change."""
         if faults.active_fault(self._channel, ("second snapshot",)):
             self._whole = self._present()
 
     def sent(self, push: EncodedPush, faults: Faults) -> list[EncodedPush]:
-        """What is sent in place of *push*."""
+        """The messages to send in place of *push*."""
         how = faults.active_fault(self._channel, _OF_UPDATES)
-        # One that was held back goes first, if what it was held back for has ended.
+        # A message that was held back goes first if its fault, a reorder, has ended.
         late = [] if how == "reorder" else self.release()
         pushes = None
         if how and '"action":"update"' in push.text and _LEVEL.search(push.text):
@@ -75,16 +75,16 @@ class Spoiler:
         return sent
 
     def release(self) -> list[EncodedPush]:
-        """A message that was held back, if one was."""
+        """Take out the message that was held back, if there is one."""
         late, self._held = self._held, None
         return [late] if late else []
 
     def numbered(self, push: EncodedPush) -> EncodedPush:
-        """*push* with the numbers of the sequence as its receivers know it."""
+        """*push* with its sequence numbers shifted by all jumps so far."""
         return _renumbered(push, self._shift, self._shift)
 
     def _spoiled(self, how: str, push: EncodedPush) -> list[EncodedPush] | None:
-        """An update with that fault; ``None`` for one that cannot have it."""
+        """The messages of an update with this fault; ``None`` if it cannot have it."""
         if how == "reset":
             before = self._shift
             numbers = dict(_NUMBERS.findall(push.text))
@@ -114,7 +114,7 @@ class Spoiler:
         return []
 
     def _best(self) -> Container[str]:
-        """The prices that the checksum is over."""
+        """The prices that the checksum covers."""
         whole = self._present()
         if whole is None:
             return ()
@@ -126,7 +126,7 @@ _RETIRED = '"checksum":0'
 
 
 def _flipped(push: EncodedPush, best: Container[str]) -> list[EncodedPush] | None:
-    """The last digit of one size among the *best* is another, and the size not zero."""
+    """Change the last digit of one size at a *best* price; the size never is zero."""
     for level in _resting(push.text):
         if level[1] in best:
             at, digit = level.end(2) - 1, int(level[2][-1])
@@ -137,7 +137,7 @@ def _flipped(push: EncodedPush, best: Container[str]) -> list[EncodedPush] | Non
 
 
 def _negative(push: EncodedPush) -> list[EncodedPush] | None:
-    """One size has a minus sign."""
+    """Put a minus sign before one size."""
     for level in _resting(push.text):
         at = level.start(2)
         return [_reworded(push, f"{push.text[:at]}-{push.text[at:]}")]
@@ -145,24 +145,24 @@ def _negative(push: EncodedPush) -> list[EncodedPush] | None:
 
 
 def _resting(text: str) -> Iterator[re.Match[str]]:
-    """Every level whose size is not zero."""
+    """The levels whose size is not zero."""
     return (level for level in _LEVEL.finditer(text) if level[2].strip("0."))
 
 
 def _renumbered(push: EncodedPush, before: int, after: int) -> EncodedPush:
-    """*push* with so much more as ``prevSeqId``, and so much as ``seqId``."""
+    """*push* with *before* added to its ``prevSeqId``, and *after* to its ``seqId``."""
     more = {"prevSeqId": before, "seqId": after}
 
     def number(found: re.Match[str]) -> str:
         name, value = found[1], int(found[2])
-        # Before a snapshot there is nothing.
+        # A ``prevSeqId`` of -1 marks a snapshot, and stays.
         return found[0] if value == -1 else f'"{name}":{value + more[name]}'
 
     return _reworded(push, _NUMBERS.sub(number, push.text))
 
 
 def _reworded(push: EncodedPush, text: str) -> EncodedPush:
-    """*push* with another text; of v3 as one that is still to be deflated."""
+    """*push* with another text, which under v3 is deflated when it is sent."""
     if text == push.text:
         return push
     return EncodedPush(

@@ -1,4 +1,7 @@
-"""The bars of one instrument and period, from its trades. Ticks, lots, no clock."""
+"""The candles of one instrument, and a made-up past of candles and trades. No clock.
+
+Prices are whole ticks, and sizes whole lots.
+"""
 
 from __future__ import annotations
 
@@ -11,16 +14,16 @@ from typing import NamedTuple
 
 from ..wire.values import Period
 
-# A candle that changes is pushed so often at most (v5 documentation).
+# Seconds between two pushes of a changing candle, at least (v5 documentation).
 LEAST_GAP = 1.0
-# Closed bars that are remembered, and how many may pass without a look: after more the
-# bars begin anew.
+# How many closed bars are kept, and how many may end between two calls. If more end,
+# the builder starts anew and drops the bars that it kept.
 KEPT, MOST_UNSEEN = 5000, 1000
 
 
 @dataclass(slots=True)
 class Bar:
-    """One bar: prices in ticks, *lots* traded, and the sum of lots times ticks."""
+    """One bar: prices in ticks; *value* is the sum of its trades, lots times ticks."""
 
     start: int
     open: int
@@ -33,10 +36,10 @@ class Bar:
 
 
 class BarBuilder:
-    """A bar after the other; the first begins with the first look.
+    """Builds the bars of one instrument and period, one after the other.
 
-    `kept` are the closed ones since the *first*, oldest first; *is_whole* is whether
-    they are all remembered.
+    *first* is the bar with which the builder started. *kept* has the closed bars from
+    *first* on, oldest first; *is_whole* is whether none of them had to be dropped.
     """
 
     def __init__(self, period: Period, price: int, wall: float) -> None:
@@ -50,7 +53,7 @@ class BarBuilder:
         self.is_whole = True
 
     def trade(self, price: int, lots: int, wall: float) -> None:
-        """*lots* were traded at *price*."""
+        """Add a trade of *lots* at *price* to the open bar."""
         self._roll(wall)
         bar = self.open
         bar.high, bar.low = max(bar.high, price), min(bar.low, price)
@@ -60,13 +63,14 @@ class BarBuilder:
         self._changed = True
 
     def said(self, wall: float) -> list[Bar]:
-        """What is to be said now: every bar that has closed, and a changed open one.
+        """The bars to publish now: those that closed, else the open one if it changed.
 
-        A bar closes by the clock, whether anything was traded in it or not.
+        The open bar is published again after `LEAST_GAP` at the earliest. A bar closes
+        by the clock, with or without a trade in it.
         """
         self._roll(wall)
         said, self._closed = self._closed, []
-        # A clock that was set back is no reason to wait.
+        # If the clock was set back, the open bar does not wait for it.
         late = not 0 <= wall - self._said_at < LEAST_GAP
         if self._changed and late and not said:
             said = [self.open]
@@ -76,7 +80,7 @@ class BarBuilder:
         return said
 
     def closed(self, wall: float) -> list[Bar]:
-        """Those that are kept, newest first."""
+        """The closed bars that are kept, newest first."""
         self._roll(wall)
         return list(reversed(self.kept))
 
@@ -105,12 +109,12 @@ class BarBuilder:
         return Bar(start, price, price, price, price)
 
 
-# So much there is of each, and no more.
+# How long the made-up past is: this many trades, and this many bars of a period.
 TRADES, BARS = 1000, 3000
 
 
 class Match(NamedTuple):
-    """One trade: *price* in ticks, its size in *lots*, and the book's number then."""
+    """One match: *price* in ticks, its size in *lots*; *seq* numbers the book then."""
 
     id: int
     price: int
@@ -121,7 +125,7 @@ class Match(NamedTuple):
 
 
 def trades_before(first: Match, name: str) -> list[Match]:
-    """The trades that led up to the *first*, newest first."""
+    """Make up the trades before the *first*, newest first; *name* is the seed."""
     return list(islice(_trades(first, random.Random(f"{name}/past")), TRADES))
 
 
@@ -136,7 +140,7 @@ def _trades(later: Match, rng: random.Random) -> Iterator[Match]:
 
 
 def bars_before(first: Bar, seconds: int, name: str) -> list[Bar]:
-    """The closed bars that led up to the *first*, newest first."""
+    """Make up the closed bars before the *first*, newest first; *name* is the seed."""
     return list(islice(_bars(first, seconds, random.Random(f"{name}/past")), BARS))
 
 

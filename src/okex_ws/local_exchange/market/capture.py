@@ -1,7 +1,7 @@
-"""A recorded market: read and proved at once, played as its caller says. No clock.
+"""A recorded market: read and proved when made, then moved by its caller. No clock.
 
-Frames are played byte for byte; what is made here is ``depth5`` (v5: ``books5``) and
-the book of whoever subscribes late, both from the recorded book.
+Recorded frames are played byte for byte. Two things are made here from the recorded
+book: ``depth5`` (v5: ``books5``), and the snapshot for a client that subscribes late.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from .instruments import SyntheticInstrument
 
 @dataclass(slots=True)
 class _Book:
-    """The recorded book of one instrument, and what its best levels last were."""
+    """The recorded book of one instrument, and its best levels as last published."""
 
     channel: str
     best_levels: str
@@ -47,13 +47,13 @@ class _Book:
                 f"the book has checksum {self.book.checksum()}, not"
                 f" {element['checksum']}"
             )
-        # What a late subscriber's snapshot is made of.
+        # A late subscriber's snapshot needs the time and, if there is one, ``seqId``.
         if not isinstance(element["ts" if self.is_v5 else "timestamp"], str):
             raise ValueError("a book without its time")
         int(element.get("seqId", 0))
 
     def derived_pushes(self, v3_format: V3Format) -> tuple[EncodedPush, ...]:
-        """The best five levels, if they are not those of the last time."""
+        """A push of the best five levels, if they changed since the last one."""
         if not self.derives:
             return ()
         top = self.book.top(5)
@@ -75,7 +75,7 @@ class _Book:
         return (self.said,)
 
     def whole(self) -> EncodedPush:
-        """The book as it stands, for whoever comes late."""
+        """The book as it stands, as a snapshot for a late subscriber."""
         sides, checksum = _sides(self.book), {"checksum": self.book.checksum()}
         if self.is_v5:
             element = {**sides, "ts": self.frame.element["ts"], **checksum}
@@ -93,14 +93,15 @@ def _sides(book: OrderBook) -> dict[str, Any]:
 
 
 class RecordedMarket:
-    """A capture as a market: it starts when first moved, and is one for everyone.
+    """A capture as a market: it starts at the first `advance`, once for all clients.
 
-    With *repeat* it starts again at its end, trade ids and all; the whole books at its
-    beginning then replace the books. Constructing it plays it once, and so proves that
-    every book has the recorded checksums: ``ValueError`` if not.
+    With *repeat* it starts again at its end, with the same trade ids; the snapshots at
+    its beginning then replace the books. The constructor plays the capture once, and so
+    proves that every book has the recorded checksums. It raises ``ValueError`` if one
+    has not.
     """
 
-    # Recorded of an instrument is what happened there, not what it is.
+    # A recording holds what happened on an instrument, and not its tick or its lot.
     listed: tuple[SyntheticInstrument, ...] = ()
 
     def __init__(
@@ -124,7 +125,7 @@ class RecordedMarket:
         self._rewind()
 
     def _survey(self) -> None:
-        """Count what there is: the busiest instrument is the one to watch a book of."""
+        """Find the instruments, the books, and the busiest instrument with a book."""
         counts = Counter((each.market, each.instrument_id) for each in self._frames)
         self.instruments = tuple(instrument for instrument, _ in counts.most_common())
         last = [book.frame for book in self._books.values()]
@@ -143,12 +144,12 @@ class RecordedMarket:
 
     @property
     def ended(self) -> bool:
-        """Whether the last message is played, and nothing will follow."""
+        """Whether the last message was played, so that no message will follow."""
         return self._next == len(self._frames)
 
     @property
     def channels(self) -> Collection[str]:
-        """What was recorded, and the best levels of every recorded book."""
+        """The recorded channels, and for each recorded book one of its best levels."""
         return self._channels.keys()
 
     def is_book(self, channel: str) -> bool:
@@ -156,15 +157,15 @@ class RecordedMarket:
         return channel in self._sequenced
 
     def has_sequence(self, channel: str) -> bool:
-        """Whether *channel* was recorded as one, with a ``seqId``."""
+        """Whether *channel* was recorded as a book whose messages have a ``seqId``."""
         return self._sequenced.get(channel, False)
 
     def needs_login(self, channel: str) -> bool:
-        """Nothing of the market does: what was recorded was so without one."""
+        """Always ``False``: every channel was recorded without a login."""
         return False
 
     def present(self, channel: str, wall: float) -> EncodedPush | None:
-        """The book as it stands, or the last push; ``None`` before the first."""
+        """The book as it stands, or the last push; ``None`` before the first push."""
         if channel in self._books:
             return self._books[channel].whole()
         if channel in self._derived:
@@ -180,9 +181,9 @@ class RecordedMarket:
     def advance(
         self, seconds: float, wall: float, wanted: Container[str]
     ) -> Iterator[EncodedPush]:
-        """Move on by *seconds*; recorded and derived pushes of that time, in order.
+        """Move on by *seconds*; yield the recorded and derived pushes of that time.
 
-        The recording has its own timestamps; *wall* is not used.
+        The recording has its own timestamps, so *wall* is not used.
         """
         self._elapsed += seconds
         while not self.ended and self._frames[self._next].at <= self._elapsed:
@@ -192,7 +193,7 @@ class RecordedMarket:
                 if each.channel in wanted:
                     yield each
             if self.ended and self._repeat:
-                # The rest of a long step is lost: better than a flood.
+                # The rest of a long step is dropped: to play it would flood clients.
                 self._next, self._elapsed = 0, 0.0
                 return
 

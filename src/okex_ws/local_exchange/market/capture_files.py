@@ -1,8 +1,8 @@
-"""A recorded market as its files have it, checked line by line. No books, no clock.
+"""Reads the files of a recorded market, and checks each line. No books, no clock.
 
-A capture ``NAME`` is ``NAME.recv.jsonl``, the messages as received, and
-``NAME.recv.times``, the local times of their receipt in epoch seconds; one of v3 has
-``NAME.deflate.b64`` too, their frames in base64. All have as many lines.
+A capture ``NAME`` has the files ``NAME.recv.jsonl``, the messages as received, and
+``NAME.recv.times``, the local times of their receipt in epoch seconds. A capture of v3
+also has ``NAME.deflate.b64``, the frames in base64. All have as many lines.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ... import market_of
 from ..wire import v5
 from ..wire.values import EncodedPush
 
-# The largest recorded message inflates to 19 kB.
+# Most bytes that a frame may inflate to; the largest recorded message has 19 kB.
 MAX_TEXT = 1 << 22
 TEXTS, FRAMES, TIMES = "recv.jsonl", "deflate.b64", "recv.times"
 
@@ -29,7 +29,8 @@ TEXTS, FRAMES, TIMES = "recv.jsonl", "deflate.b64", "recv.times"
 class Frame(NamedTuple):
     """A recorded data message: *at* seconds after the capture's first message.
 
-    *element* is its one element, with every number as the ``str`` of its characters.
+    *line* is its line in the files. *element* is its one element, with every number as
+    the ``str`` of its characters.
     """
 
     at: float
@@ -42,7 +43,7 @@ class Frame(NamedTuple):
 
 
 class Recording(NamedTuple):
-    """The data messages of a capture: *protocol* is ``'v3'`` or ``'v5'``."""
+    """The data messages of a capture; *protocol* is ``'v3'`` or ``'v5'``."""
 
     path: str
     protocol: str
@@ -51,7 +52,7 @@ class Recording(NamedTuple):
 
 @contextmanager
 def damage(path: str, suffix: str, line: int) -> Iterator[None]:
-    """What goes wrong in here is the fault of that *line* of a capture's file."""
+    """Turn an error inside into a ``ValueError`` that names the file and *line*."""
     try:
         yield
     except (
@@ -69,14 +70,14 @@ def damage(path: str, suffix: str, line: int) -> Iterator[None]:
 
 
 def read(path: str | os.PathLike[str]) -> Recording:
-    """The data messages of a capture, by its path without suffix.
+    """Read and check the data messages of a capture; *path* has no suffix.
 
-    ``FileNotFoundError`` for a file that is missing, and ``ValueError`` with file and
-    line for one that is damaged.
+    Raises ``FileNotFoundError`` for a file that is missing, and ``ValueError`` with
+    file and line for one that is damaged.
     """
     name = os.fspath(path)
     texts = _lines(name, TEXTS)
-    # What has a table under v3 has an argument under v5.
+    # A data message names its channel in ``table`` under v3, in ``arg`` under v5.
     is_v5 = '"arg":' in next((text for text in texts if '"data":' in text), "")
     packed = None if is_v5 else _lines(name, FRAMES)
     times = list(_times(name))
@@ -123,7 +124,7 @@ def _times(name: str) -> Iterator[float]:
 
 
 def _unpacked(packed: str, text: str) -> bytes:
-    """A frame of v3, which has to hold *text*."""
+    """Decode a frame of v3, and check that it holds *text*."""
     try:
         frame = base64.b64decode(packed, validate=True)
     except ValueError as error:
@@ -137,7 +138,7 @@ def _unpacked(packed: str, text: str) -> bytes:
 
 def _frame(at: float, line: int, text: str, frame: str | bytes) -> Frame | None:
     """A checked data message, or ``None`` for an event."""
-    # Numbers keep their characters.
+    # Numbers stay text, so that each keeps the exchange's characters.
     message = json.loads(text, parse_float=str, parse_int=str)
     if "event" in message:
         return None

@@ -1,8 +1,8 @@
 """One instrument of the synthetic market: its order book and what happens there.
 
-Prices are whole ticks and sizes whole lots inside, so that nothing is rounded; they
-become text at the edge. Nothing here knows of other instruments, of a protocol, or of
-the time.
+Inside, prices are whole ticks and sizes whole lots, so that nothing is rounded; they
+become text when they are published. The module knows no other instrument, no protocol,
+and no clock.
 """
 
 from __future__ import annotations
@@ -30,29 +30,32 @@ from .instruments import SyntheticInstrument
 from .levels import IncrementalBook
 from .side import BookSide, Level
 
-LEVELS = 200  # a side of a liquid instrument, about; a thin one has a handful
+# About how many prices a side has, on a liquid instrument and on a thin one.
+LEVELS = 200
 THIN_LEVELS = 4
-# A recorded option trade was ten hours old when v3 sent it on subscribing.
+# The age of the opening trade, in seconds. When v3 sent an option's last trade on
+# subscribing, that recorded trade was ten hours old.
 OPENING_TRADE_AGE = 3600.0
-# How often a funding rate is said (v3's documentation), and how often it is paid.
+# Seconds between two pushes of a funding rate (v3's documentation), and between two
+# payments.
 FUNDING_GAP = 60.0
 FUNDING_INTERVAL = 8 * 3600
 
-# Whole books, each of so many levels a side: those said at every change, and the one
-# that is said with the best levels. In the order in which v5 has them.
+# The number of levels a side of each whole book: of those published at every change,
+# and of the one published with the best levels. In v5's order of pushes.
 TICK_BY_TICK: dict[Topic, int] = {"book tbt": 400, "book50 tbt": 50}
 BOOKS: dict[Topic, int] = {**TICK_BY_TICK, "book": 400}
 
-# Trades that are remembered, for whoever asks what was.
+# How many trades are kept for requests for past trades.
 KEPT_TRADES = 30_000
 
-# What is said: its topic, and the value of that topic.
+# What is published: a topic, and the value of that topic.
 TopicValue = tuple[Topic, Any]
 
 
 @dataclass(slots=True)
 class _Top:
-    """The best *count* levels as they were last said, and since when they are so."""
+    """The best *count* levels as last published, and the time of their last change."""
 
     count: int
     asks: Sequence[Level] = ()
@@ -62,9 +65,9 @@ class _Top:
 
 
 class InstrumentMarket:
-    """One instrument: its book, its last trades, and what was last said of both.
+    """One instrument: its book, its last trades, and what was last published of both.
 
-    `seq` numbers the changes of the book, as v5's ``seqId`` does.
+    *seq* numbers the changes of the book, as v5's ``seqId`` does.
     """
 
     def __init__(self, instrument: SyntheticInstrument, seed: int, wall: float) -> None:
@@ -76,7 +79,7 @@ class InstrumentMarket:
         self._lot = Decimal(instrument.lot)
         self._name = f"{seed}/{self.market}/{self.instrument_id}"
         self._random = random.Random(self._name)
-        # For what is no part of the book.
+        # Another generator for what is not the book, such as funding rates.
         self._others = random.Random(f"{self._name}/others")
         self._middle = int(Decimal(instrument.price) / self._tick)
         self._bids, self._asks = BookSide(is_bid=True), BookSide(is_bid=False)
@@ -102,7 +105,10 @@ class InstrumentMarket:
     # --- The order book -------------------------------------------------------------
 
     def step(self, wall: float, topics: Container[Topic]) -> list[TopicValue]:
-        """One update of the book; what is to be said of it at once."""
+        """Make one update of the book; return what is published at every change.
+
+        That is each trade and, of *topics*, ``bbo`` and the tick-by-tick books.
+        """
         said = self._act(wall)
         if "bbo" in topics and self._renew(self._touch, wall):
             said.append(("bbo", self.present("bbo", wall)))
@@ -129,7 +135,7 @@ class InstrumentMarket:
             return []
         kind = self._random.random() * 2 * self._levels
         if kind > len(side.prices) + self._levels // 4:
-            # Most orders are placed near the market, the rest fill the book behind it.
+            # Half of the orders are placed near the market, the rest fill the book.
             self._place(side, self._random.choice((2, self._levels / 2)))
         elif self._random.random() < 0.5:
             self._cancel(side)
@@ -155,7 +161,7 @@ class InstrumentMarket:
             self.seq += 1
 
     def _take(self, side: BookSide, wall: float) -> Iterator[TopicValue]:
-        """A taker takes from *side*, order after order, the best price first."""
+        """A taker's order matches what rests on *side*, the best price first."""
         wanted = 1 + int(self._random.expovariate(0.05))
         taker = "sell" if side is self._bids else "buy"
         while wanted and (price := side.best) is not None:
@@ -169,7 +175,7 @@ class InstrumentMarket:
     def _match(
         self, price: int, lots: int, count: int, taker: str, wall: float
     ) -> list[Deal]:
-        """*lots* change hands at *price*, in *count* trades of about one size."""
+        """*lots* change hands at *price*, in *count* matches of about one size."""
         self._last = price
         self._high, self._low = max(self._high, price), min(self._low, price)
         self._traded_lots += lots
@@ -199,13 +205,13 @@ class InstrumentMarket:
         price, size = self._price(match.price), self._size(match.lots)
         return Deal(match.id, 1, price, size, match.side, match.at, match.seq)
 
-    # --- What was -------------------------------------------------------------------
+    # --- The past -------------------------------------------------------------------
 
     def trades_before(self, trade_id: int | None, count: int) -> list[Deal]:
-        """The newest *count* trades older than *trade_id*, newest first."""
+        """The newest *count* trades older than *trade_id* (or all), newest first."""
         if self._before is None:
             self._before = trades_before(self._matches[0], self._name)
-        # Ids are consecutive, and so the id is the place.
+        # Ids are consecutive, so the place of a trade follows from its id.
         newest, oldest = self._matches[-1].id, self._matches[0].id
         begin = newest if trade_id is None else min(newest, trade_id - 1)
         found = [
@@ -218,7 +224,7 @@ class InstrumentMarket:
         return [self._deal(match) for match in found]
 
     def candles(self, period: Period, wall: float) -> list[MarketCandle]:
-        """The bar of this moment, and all closed ones, newest first."""
+        """The open candle and all closed ones, newest first; the oldest are made up."""
         self.present(period, wall)
         bars = self._bars[period]
         closed, since = bars.closed(wall), (period, bars.first.start)
@@ -229,10 +235,10 @@ class InstrumentMarket:
         before = self._bars_before[since] if bars.is_whole else []
         return [self._candle(bar) for bar in (bars.open, *closed, *before)]
 
-    # --- What is said of it ---------------------------------------------------------
+    # --- What is published ----------------------------------------------------------
 
     def sample(self, wall: float, topics: Container[Topic]) -> list[TopicValue]:
-        """What is said now and then: what has changed of *topics*."""
+        """What is published at intervals: the values of *topics* that have changed."""
         changed = self._changed_topics(wall) if self.seq != self._seen else []
         if "funding" in topics and not 0 <= wall - self._funding.at < FUNDING_GAP:
             self._funding = self._fund(wall)
@@ -246,14 +252,17 @@ class InstrumentMarket:
         return said
 
     def idle(self, now: float, wall: float) -> Iterator[TopicValue]:
-        """That a book has not changed for long; *now* is the market's own time."""
+        """The messages that are due now that a book has not changed for long.
+
+        *now* is the market's own time in seconds.
+        """
         for topic in BOOKS:
             depth = self._incremental_books.get(topic)
             if depth and (change := depth.idle(now, wall)):
                 yield topic, change
 
     def _changed_topics(self, wall: float) -> list[Topic]:
-        """What is no more as it was last seen."""
+        """The topics, of depth5, ticker and mark, that changed since the last call."""
         self._seen = self.seq
         changed: list[Topic] = []
         five = self._five
@@ -279,7 +288,7 @@ class InstrumentMarket:
         return True
 
     def present(self, topic: Topic, wall: float) -> Any:
-        """What was last said on *topic*, so that everyone has the same."""
+        """What was last published on *topic*, so that every client gets the same."""
         if topic in BOOKS:
             return self._incremental_book(topic, wall).whole()
         if topic == "depth5":
@@ -305,7 +314,7 @@ class InstrumentMarket:
         return Best(self._rows(top.asks), self._rows(top.bids), top.at, top.seq)
 
     def _incremental_book(self, topic: Topic, wall: float) -> IncrementalBook:
-        """A book that is followed from the first time that somebody asks for it."""
+        """The book of *topic*, which is kept from the first request for it on."""
         if topic not in self._incremental_books:
             self._incremental_books[topic] = IncrementalBook(
                 self._bids, self._asks, BOOKS[topic], self._row, self.seq, wall
@@ -357,7 +366,7 @@ class InstrumentMarket:
         return Funding(rates[0], rates[1], paid, paid + FUNDING_INTERVAL, wall)
 
     def _value(self, lots: int, value: int) -> str:
-        # The face value of a contract is not part of this market: one coin each.
+        # This market has no face values: each contract counts as one coin.
         return self._quote(value) if self.market == "spot" else self._size(lots)
 
     def _quote(self, value: int) -> str:

@@ -1,4 +1,4 @@
-"""What is traded on the synthetic market. Values, no behaviour."""
+"""The instruments of the synthetic market, and how a script names them."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from ..wire.v3 import SIZE_KEYS
 
 @dataclass(frozen=True, slots=True)
 class SyntheticInstrument:
-    """One instrument: where it opens, its *tick* and its *lot*, all as decimal text.
+    """An instrument of the synthetic market; its numbers are decimal text.
 
-    *lot* is the step of its sizes, in base currency on spot and in contracts elsewhere.
-    A *thin* one trades rarely, has a handful of levels, and at times an empty side.
+    *price* is where it opens, *tick* the step of its prices, *lot* the step of its
+    sizes, in base currency on spot and in contracts elsewhere. A *thin* instrument
+    trades rarely, has a handful of levels, and at times an empty side.
     """
 
     market: str
@@ -41,7 +42,10 @@ AnyInstrument = Union[str, tuple[str, str], SyntheticInstrument]
 
 
 def as_instrument(given: AnyInstrument) -> SyntheticInstrument:
-    """The instrument of an id or a (market, id) pair; the shipped one where known."""
+    """The instrument of an id or a (market, id) pair.
+
+    It is the one of `INSTRUMENTS` if it is listed there.
+    """
     if isinstance(given, SyntheticInstrument):
         return given
     if isinstance(given, str):
@@ -62,7 +66,11 @@ def as_instrument(given: AnyInstrument) -> SyntheticInstrument:
 
 
 def as_instruments(given: Iterable[AnyInstrument]) -> list[SyntheticInstrument]:
-    """Each of *given* as an `SyntheticInstrument`; one alone is no market."""
+    """Each of *given* as a `SyntheticInstrument`.
+
+    ``TypeError`` for a single instrument in place of a sequence, ``ValueError`` for
+    none.
+    """
     if isinstance(given, (str, SyntheticInstrument)) or not isinstance(given, Iterable):
         raise TypeError(f"instruments is a sequence, like [{given!r}]")
     found = [as_instrument(each) for each in given]

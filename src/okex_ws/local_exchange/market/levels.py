@@ -1,7 +1,7 @@
-"""The best levels of a book as they were last said, and what is to be said of them.
+"""The best levels of a book as last published, and the changes to publish next.
 
-A book is followed by the prices that change: what did not change costs nothing. No
-protocol and no clock, and what happens on the book is not decided here.
+A window is told which prices change, so a level that does not change costs nothing. No
+protocol and no clock; orders and trades are made elsewhere.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from .side import BookSide
 
 # The checksum is over this many levels of each side.
 SIGNED_LEVELS = 25
-# v5 says of a book that it has not changed after about so many seconds.
+# After about this many seconds without a change, v5 sends a message that says so.
 IDLE = 60.0
 
 Word = Callable[[int, int, int], Row]
 
 
 class _Window:
-    """The best *count* levels of one side, as they were last said."""
+    """The best *count* levels of one side, as last published."""
 
     def __init__(self, side: BookSide, count: int, word: Word) -> None:
         self._side, self._count, self._word = side, count, word
@@ -31,13 +31,16 @@ class _Window:
         self._rows = {price: self._row(price) for price in self._prices}
 
     def changes(self) -> list[Row]:
-        """What has changed since the last time, best first: said from now on."""
+        """The rows that have changed since the last call; they now count as published.
+
+        The best price comes first.
+        """
         side, touched = self._side, self._touched
         if not touched:
             return []
         edge = side.edge(self._count)
         if edge != self._edge:
-            # What rests between the two has come into the window, or has left it.
+            # Each price between the old and the new edge entered or left the window.
             touched.update(side.between(edge, self._edge))
             self._edge = edge
         prices = sorted(touched, reverse=side.is_bid)
@@ -45,7 +48,7 @@ class _Window:
         return [row for price in prices if (row := self._renew(price))]
 
     def _renew(self, price: int) -> Row | None:
-        """The row that *price* has now, if it was said to have another."""
+        """The row of *price*, which is now published; ``None`` if it is unchanged."""
         said = self._rows.get(price)
         gone = price not in self._side.resting
         if gone or self._side.is_beyond(price, self._edge):
@@ -66,14 +69,17 @@ class _Window:
         return self._word(price, *self._side.resting[price])
 
     def top(self, count: int) -> list[Row]:
-        """The best *count* rows that were said, best first."""
+        """The best *count* published rows, best first."""
         prices = self._prices
         best = prices[: -count - 1 : -1] if self._side.is_bid else prices[:count]
         return [self._rows[price] for price in best]
 
 
 class IncrementalBook:
-    """A book of *count* levels a side, said whole and then by its changes."""
+    """A book of *count* levels a side, published once whole and then by its changes.
+
+    *word* makes the row of a level.
+    """
 
     def __init__(
         self,
@@ -91,12 +97,15 @@ class IncrementalBook:
         self._is_fresh, self._since = True, 0.0
 
     def whole(self) -> Change:
-        """What was last said, as a snapshot."""
+        """The book as last published, as a snapshot."""
         bids, asks = self._top(self._count)
         return Change(asks, bids, self._at, self._seq, -1, self._top(SIGNED_LEVELS))
 
     def change(self, seq: int, wall: float) -> Change | None:
-        """What has changed since the last time, if anything; said from now on."""
+        """What has changed since the last call; ``None`` if nothing has.
+
+        The changes count as published from then on.
+        """
         bids, asks = self._bids.changes(), self._asks.changes()
         if not (bids or asks):
             return None
@@ -104,9 +113,10 @@ class IncrementalBook:
         return self._said(bids, asks, seq, wall)
 
     def idle(self, now: float, wall: float) -> Change | None:
-        """That nothing has changed for long, if so; *now* is in seconds of any clock.
+        """The message that nothing has changed for `IDLE` seconds, if it is due.
 
-        What was said between two calls counts as said at the later one.
+        *now* is in seconds of any clock. A change between two calls counts as made at
+        the later call.
         """
         if self._is_fresh:
             self._is_fresh, self._since = False, now

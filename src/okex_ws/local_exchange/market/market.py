@@ -1,9 +1,9 @@
-"""A synthetic market: seeded, and moved by its caller alone. No clock, no I/O.
+"""A synthetic market: made by a seed, moved on by its caller alone. No clock, no I/O.
 
 The same seed and the same calls give the same market. Each instrument is a real order
-book on a grid of ticks: orders are placed and cancelled, a trade takes what rests on
-the other side, best price first, and the book never crosses. An instrument exists from
-the first time that somebody asks for it, and then goes on for good.
+book on a grid of ticks: orders are placed and cancelled, a taker takes what rests on
+the opposite side, best price first, and the book never crosses. An instrument starts
+when a client first asks for it, and then goes on for good.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ from ..wire.values import ChannelEncoder, EncodedPush, Topic
 from .instrument_market import BOOKS, InstrumentMarket, TopicValue
 from .instruments import INSTRUMENTS, AnyInstrument, SyntheticInstrument, as_instruments
 
-# Countdowns are sums of floats: what is this near is due.
+# Countdowns are sums of floats: one that is this near to its end, in seconds, is due.
 _EPSILON = 1e-9
-# Of a larger market so many have their turn at once, so that it has no bursts.
+# At most this many instruments of a market have their turn at once, so that the pushes
+# of a large market come without bursts.
 _AT_ONCE = 8
 
 
@@ -29,33 +30,33 @@ class Market(Protocol):
     instruments: tuple[tuple[str, str], ...]
     busiest: tuple[str, str]
     protocols: tuple[str, ...]
-    # What is known of the instruments themselves, if anything is.
+    # The properties of the instruments; empty if they are not known.
     listed: tuple[SyntheticInstrument, ...]
 
     @property
     def ended(self) -> bool:
-        """Whether nothing will ever happen again."""
+        """Whether the market is over, so that nothing more will happen."""
         ...
 
     @property
     def channels(self) -> Collection[str]:
-        """Every channel that there is, by its key."""
+        """The keys of all channels of the market."""
         ...
 
     def is_book(self, channel: str) -> bool:
-        """Whether *channel*, one that there is, says a book by its changes."""
+        """Whether *channel*, which has to exist, publishes a book by its changes."""
         ...
 
     def has_sequence(self, channel: str) -> bool:
-        """Whether the messages of a book have a ``seqId``."""
+        """Whether *channel* is a book whose messages have a ``seqId``."""
         ...
 
     def needs_login(self, channel: str) -> bool:
-        """Whether *channel* is only for those who have logged in."""
+        """Whether *channel* is only for clients that have logged in."""
         ...
 
     def present(self, channel: str, wall: float) -> EncodedPush | None:
-        """What a new subscriber of *channel* is sent at once, if anything."""
+        """The push that a new subscriber of *channel* gets at once, if any."""
         ...
 
     def due(self) -> float:
@@ -65,17 +66,18 @@ class Market(Protocol):
     def advance(
         self, seconds: float, wall: float, wanted: Container[str]
     ) -> Iterable[EncodedPush]:
-        """Move on by *seconds*; the pushes of that time on the *wanted* channels.
+        """Move on by *seconds*; yield the pushes of that time on the *wanted* channels.
 
-        Of channels that were asked for once, by `present`. *wall* is the time of day
-        for timestamps, in epoch seconds. It moves as its pushes are taken, and at each
-        `present` has what was said on that channel so far.
+        The caller has called `present` for each of these channels before. *wall* is the
+        time of day for timestamps, in epoch seconds. The market moves while its pushes
+        are taken: at each push, `present` gives what was published on that channel so
+        far.
         """
         ...
 
 
 class _ActiveInstrument:
-    """One instrument that somebody has asked for, and the channels that speak of it."""
+    """An instrument that a client has asked for, and the encoders of its channels."""
 
     def __init__(self, instrument_market: InstrumentMarket) -> None:
         self.instrument_market = instrument_market
@@ -91,7 +93,7 @@ class _ActiveInstrument:
 
 
 class _RoundRobin:
-    """Whose turn it is: everybody's once a period, a few at a time."""
+    """Gives every active instrument one turn in each *period*, a few at a time."""
 
     def __init__(
         self, instruments_in_turn: list[_ActiveInstrument], period: float, turns: int
@@ -101,11 +103,11 @@ class _RoundRobin:
         self.set(period)
 
     def set(self, period: float) -> None:
-        """Begin again, with another *period* in seconds."""
+        """Restart the countdown, with another *period* in seconds."""
         self._gap = self.left = period / self._turns
 
     def take(self) -> list[_ActiveInstrument]:
-        """Those whose turn it is, if it is time."""
+        """The instruments whose turn it is now; none before the countdown ends."""
         if self.left > _EPSILON:
             return []
         self.left = self._gap
@@ -114,11 +116,12 @@ class _RoundRobin:
 
 
 class SyntheticMarket:
-    """Several instruments, *pace* updates a second each; best levels every *interval*.
+    """Several instruments, each with *pace* updates a second.
 
-    ``pace = 0`` is a quiet market: nothing is traded, and nothing but the clock brings
-    a push (the end of a bar, a funding rate, the word that a book is idle). It may be
-    set at any time. *checksums* gives the books of v5 a checksum.
+    The best levels are published every *interval* seconds if they changed. ``pace = 0``
+    is a quiet market: nothing is traded, and only the clock brings a push (the end of a
+    bar, a funding rate, the message that a book is idle). *pace* may be set at any
+    time. With *checksums* the books of v5 have a checksum.
     """
 
     ended = False
@@ -166,20 +169,20 @@ class SyntheticMarket:
         self._steps.set(1.0 / pace if pace else float("inf"))
 
     def is_book(self, channel: str) -> bool:
-        """Whether *channel* says a book by its changes."""
+        """Whether *channel* publishes a book by its changes."""
         encoder = self._encoder(channel)
         return encoder is not None and encoder.topic in BOOKS
 
     def has_sequence(self, channel: str) -> bool:
-        """Whether *channel* is a book of v5."""
+        """Whether *channel* is a book of v5, whose messages have a ``seqId``."""
         return self.is_book(channel) and "/" not in channel
 
     def needs_login(self, channel: str) -> bool:
-        """Whether *channel* is one of v5 tick by tick."""
+        """Whether *channel* is one of v5's tick-by-tick books."""
         return v5.is_gated(channel)
 
     def present(self, channel: str, wall: float) -> EncodedPush | None:
-        """The last best levels, trade or ticker, just as everyone has it."""
+        """A push of what was last published on *channel*; all clients get the same."""
         encoder = self._encoders.get(channel) or self._open(channel, wall)
         instrument_market = self._by_instrument[
             encoder.market, encoder.instrument_id
@@ -197,7 +200,7 @@ class SyntheticMarket:
     def instrument_market(
         self, market: str, instrument_id: str, wall: float
     ) -> InstrumentMarket | None:
-        """Where an instrument is traded, if there is such a one."""
+        """The market of one instrument; ``None`` if it is not traded here."""
         where = market, instrument_id
         return (
             self._activate(where, wall).instrument_market
@@ -218,13 +221,13 @@ class SyntheticMarket:
         )
 
     def due(self) -> float:
-        """Seconds until the next update or the next look at the best levels."""
+        """Seconds until the next update, or the next check of the best levels."""
         return min(self._steps.left, self._samples.left)
 
     def advance(
         self, seconds: float, wall: float, wanted: Container[str]
     ) -> Iterator[EncodedPush]:
-        """Move on by *seconds*; the pushes of that time on the *wanted* channels."""
+        """Move on by *seconds*; yield that time's pushes on the *wanted* channels."""
         while (wait := self.due()) <= seconds + _EPSILON:
             seconds -= wait
             self._pass(wait)
@@ -247,7 +250,10 @@ class SyntheticMarket:
 
 
 class _Names(Collection[str]):
-    """The channels of all instruments, under both protocols; not kept, but made."""
+    """The keys of all channels of all instruments, under both protocols.
+
+    They are not stored: each is made, or checked, when it is asked for.
+    """
 
     def __init__(
         self, instruments: Collection[tuple[str, str]], known: Callable[[str], bool]

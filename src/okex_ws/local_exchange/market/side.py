@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
 
-# A price in ticks, the lots that rest there, in how many orders.
+# A price in ticks, the lots that rest there, and the number of their orders.
 Level = tuple[int, int, int]
 
 
 class BookSide:
-    """Prices in ticks, ascending, and what rests at each: (lots, orders)."""
+    """One side of a book: prices in ticks, ascending, with (lots, orders) at each."""
 
     def __init__(self, is_bid: bool) -> None:
         self.is_bid = is_bid
@@ -20,11 +20,11 @@ class BookSide:
 
     @property
     def best(self) -> int | None:
-        """The best price, if there is any."""
+        """The best price; ``None`` if the side is empty."""
         return self.prices[self._best] if self.prices else None
 
     def add(self, price: int, lots: int) -> None:
-        """One order more."""
+        """Add one order of *lots* at *price*."""
         held = self.resting.get(price)
         if held is None:
             insort(self.prices, price)
@@ -33,7 +33,7 @@ class BookSide:
         self._changed(price)
 
     def remove(self, price: int, lots: int) -> None:
-        """Take *lots* away, and with the last of them the price."""
+        """Remove *lots* at *price*; without lots left, the price is removed too."""
         held, orders = self.resting[price]
         self._changed(price)
         if lots < held:
@@ -43,7 +43,10 @@ class BookSide:
         del self.prices[bisect_left(self.prices, price)]
 
     def take(self, price: int, lots: int) -> tuple[int, int]:
-        """Match *lots* at *price*, or what is there: how many, with how many orders."""
+        """Match *lots* at *price*, or all that rest there.
+
+        Returns how many lots were matched, and with how many orders, in proportion.
+        """
         held, orders = self.resting[price]
         lots = min(lots, held)
         self.remove(price, lots)
@@ -56,14 +59,14 @@ class BookSide:
         return [(price, *resting[price]) for price in prices]
 
     def shed(self) -> None:
-        """Drop the price that is furthest from the market."""
+        """Drop the worst price, with all that rests there."""
         worst = self.prices[self._worst]
         self.remove(worst, self.resting[worst][0])
 
-    # --- For whoever follows it -----------------------------------------------------
+    # --- For windows of the best levels ---------------------------------------------
 
     def watch(self) -> set[int]:
-        """A set that every price is added to from now on when it changes."""
+        """A new set, to which each price is added from now on when it changes."""
         watch: set[int] = set()
         self._watches.append(watch)
         return watch
@@ -73,19 +76,19 @@ class BookSide:
             watch.add(price)
 
     def edge(self, count: int) -> int | None:
-        """The last of the best *count* prices; ``None`` if there are no others."""
+        """The worst of the best *count* prices; ``None`` if no price is worse."""
         if len(self.prices) <= count:
             return None
         return self.prices[-count if self.is_bid else count - 1]
 
     def is_beyond(self, price: int, edge: int | None) -> bool:
-        """Whether *price* is worse than *edge*; nothing is, if there is none."""
+        """Whether *price* is worse than *edge*; ``False`` if *edge* is ``None``."""
         if edge is None:
             return False
         return price < edge if self.is_bid else price > edge
 
     def between(self, *edges: int | None) -> list[int]:
-        """The prices from one of two edges to the other; ``None`` is the far end."""
+        """The prices between two edges, both included; ``None`` is the worst price."""
         if not self.prices:
             return []
         worst = self.prices[self._worst]

@@ -1,4 +1,4 @@
-"""What was said of a book, truthfully: what a client's own book is compared with."""
+"""The true state of a book as last published, to compare a client's own book with."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from ..wire.values import EncodedPush
 
 
 class Said(NamedTuple):
-    """A book as it was last said on a channel, in the rows of that channel.
+    """A book as it was last published on a channel, with the levels of that channel.
 
-    *seq* is the ``seqId`` of that message, ``None`` where there is none (under v3, and
-    in old recordings), and *at* its timestamp in epoch seconds.
+    *seq* is the ``seqId`` of the last message, ``None`` where messages have none (under
+    v3, and in old recordings). *at* is its timestamp in epoch seconds.
     """
 
     book: OrderBook
@@ -25,7 +25,7 @@ NOTHING = Said(OrderBook(), None, 0.0)
 
 
 def read_snapshot(snapshot: EncodedPush | None) -> Said:
-    """What a snapshot says; nothing, if there is none."""
+    """The book in a snapshot; `NOTHING` if there is no snapshot."""
     if snapshot is None:
         return NOTHING
     element = snapshot.element
@@ -37,6 +37,6 @@ def read_snapshot(snapshot: EncodedPush | None) -> Said:
 def _seconds(element: dict[str, str]) -> float:
     if "ts" in element:
         return int(element["ts"]) / 1000
-    # Python 3.10 does not know what Z is.
+    # ``fromisoformat`` of Python 3.10 does not accept the Z of UTC.
     stamp = element["timestamp"].replace("Z", "+00:00")
     return datetime.fromisoformat(stamp).timestamp()

@@ -1,7 +1,7 @@
-"""The open WebSockets: who they are, what they subscribed, and how they are sent to.
+"""The open WebSockets: their subscriptions, and how frames are sent to them.
 
-One write goes to all subscribers of a push at once, and never waits: a client whose
-buffer fills up is dropped, as the exchange does, and holds up nobody else.
+A push is written to all its subscribers at once, and never waits. A client whose buffer
+fills up is closed, as the exchange does, so that it delays no other client.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from websockets.protocol import State
 from .dialects import ClientDialect
 from .logins import Account
 
-# How long a peer may take to answer our close frame before its TCP is aborted.
+# Seconds in which a peer has to answer a close frame, else its TCP is aborted.
 CLOSE_TIMEOUT = 1.0
 
 
 class ConnectedClient:
-    """One open WebSocket, how it is spoken to, what it subscribed, and who it is."""
+    """One open WebSocket: its dialect, its subscriptions, its account after a login."""
 
     def __init__(
         self, connection: ServerConnection, dialect: ClientDialect, now: float
@@ -36,7 +36,7 @@ class ConnectedClient:
 
     @property
     def is_open(self) -> bool:
-        """Whether a frame can still be sent. asyncio logs what comes after the end."""
+        """Whether a frame can still be sent; asyncio logs each write after the end."""
         return (
             not self.closing
             and self.connection.protocol.state is State.OPEN
@@ -45,7 +45,7 @@ class ConnectedClient:
 
 
 class TrackedConnection(ServerConnection):
-    """A connection that is listed from its first byte, before any handshake."""
+    """A connection that is in *tracked* from its first byte, before any handshake."""
 
     def __init__(
         self,
@@ -57,18 +57,21 @@ class TrackedConnection(ServerConnection):
         self._tracked = tracked
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """The first byte may come now."""
+        """Track the connection: its TCP is open."""
         super().connection_made(transport)
         self._tracked[self] = self.transport
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """No byte will come any more."""
+        """Track the connection no more: its TCP has ended."""
         super().connection_lost(exc)
         self._tracked.pop(self, None)
 
 
 class Clients:
-    """All clients; one whose buffer holds more than *buffer_limit* bytes is closed."""
+    """All clients; one whose buffer holds more than *buffer_limit* bytes is closed.
+
+    Its methods are called on the exchange's event loop alone.
+    """
 
     def __init__(self, buffer_limit: int) -> None:
         self.subscribers: dict[str, dict[ConnectedClient, None]] = {}
@@ -80,20 +83,20 @@ class Clients:
     def __iter__(self) -> Iterator[ConnectedClient]:
         return iter(tuple(self._clients))
 
-    # --- Who they are ---------------------------------------------------------------
+    # --- Clients and subscriptions --------------------------------------------------
 
     def add(self, client: ConnectedClient) -> None:
-        """A client came."""
+        """List a client that has connected."""
         self._clients[client] = None
 
     def remove(self, client: ConnectedClient) -> None:
-        """A client is gone, and its subscriptions with it."""
+        """Remove a client that is gone, and its subscriptions."""
         for channel in tuple(client.channels):
             self.forget(client, channel)
         del self._clients[client]
 
     def note(self, client: ConnectedClient, channel: str) -> bool:
-        """*client* subscribed *channel*; whether it had not before."""
+        """Add a subscription of *client*; returns whether it is new."""
         if channel in client.channels:
             return False
         client.channels.add(channel)
@@ -101,7 +104,7 @@ class Clients:
         return True
 
     def forget(self, client: ConnectedClient, channel: str) -> None:
-        """*client* is subscribed to *channel* no more."""
+        """Remove the subscription of *channel* by *client*."""
         client.channels.discard(channel)
         subscribers = self.subscribers.get(channel, {})
         subscribers.pop(client, None)
@@ -111,20 +114,23 @@ class Clients:
     # --- Sending --------------------------------------------------------------------
 
     def open_ones(self, clients: Iterable[ConnectedClient]) -> list[ConnectedClient]:
-        """Those of *clients* to whom a frame can still be sent."""
+        """Those of *clients* to which a frame can still be sent."""
         return [client for client in clients if client.is_open]
 
     def send(
         self, payload: str | bytes, clients: Collection[ConnectedClient] | None = None
     ) -> int:
-        """Send a text or a binary frame to *clients*, or to all; how many they are."""
+        """Send a text or binary frame to *clients*, or to all; returns to how many."""
         to = self.open_ones(self._clients if clients is None else clients)
         broadcast([client.connection for client in to], payload)
         self._sent(to)
         return len(to)
 
     def send_text_bytes(self, payload: bytes) -> int:
-        """Send *payload* to all as a text frame, be it UTF-8 or not."""
+        """Send *payload* to all as a text frame, even if it is not UTF-8.
+
+        Returns to how many.
+        """
         to = self.open_ones(self._clients)
         for client in to:
             client.connection.protocol.send_text(payload)
@@ -143,7 +149,7 @@ class Clients:
     # --- The end --------------------------------------------------------------------
 
     def close(self, client: ConnectedClient, code: int, reason: str) -> None:
-        """Send *client* a close frame, and end its TCP if it does not answer."""
+        """Send *client* a close frame; abort its TCP if it does not answer."""
         if client.closing:
             return
         client.closing = True
@@ -152,27 +158,27 @@ class Clients:
         task.add_done_callback(self._closing.discard)
 
     def close_all(self, code: int, reason: str) -> int:
-        """Send every client a close frame; how many they are."""
+        """Send every client a close frame; returns how many clients there are."""
         for client in self._clients:
             self.close(client, code, reason)
         return len(self._clients)
 
     def close_idle(self, now: float, timeout: float) -> None:
-        """Close those who neither said nor were sent anything for *timeout* seconds."""
+        """Close clients that sent and received nothing for *timeout* seconds."""
         for client in self._clients:
             if now - client.active > timeout:
                 reason = f"No data received in {timeout:g}s"
                 self.close(client, client.dialect.NO_DATA_RECEIVED, reason)
 
     def drop(self) -> int:
-        """Abort every TCP connection without a word; how many they are."""
+        """Abort every TCP connection without a close frame; returns how many."""
         transports = tuple(self.tracked.values())
         for transport in transports:
             transport.abort()
         return len(transports)
 
     async def end(self) -> None:
-        """Wait for those that are being closed, and drop what is left."""
+        """Wait for the clients that are being closed, then drop all that are left."""
         if self._closing:
             await asyncio.wait(self._closing)
         self.drop()
@@ -182,15 +188,15 @@ class Clients:
 
 
 def _is_closing(transport: asyncio.Transport) -> bool:
-    # A TLS transport of asyncio does not say that the TCP below it has ended, and that
-    # of Python 3.10 breaks when asked after that end: ask the one below, if one is.
+    # asyncio's TLS transport does not tell that the TCP below it has ended, and in
+    # Python 3.10 it raises if asked after that end. So the TCP transport is asked too.
     tls = getattr(transport, "_ssl_protocol", None)
     tcp = transport if tls is None else getattr(tls, "_transport", transport)
     return tcp is None or tcp.is_closing() or transport.is_closing()
 
 
 async def close(connection: ServerConnection, code: int, reason: str) -> None:
-    """Close *connection*, and abort its TCP if the peer takes its time."""
+    """Close *connection*; abort its TCP if the peer does not answer in time."""
     closing = asyncio.ensure_future(connection.close(code, reason))
     await asyncio.wait((closing,), timeout=CLOSE_TIMEOUT)
     connection.transport.abort()

@@ -1,6 +1,7 @@
 """How the exchange speaks to one client: requests in, replies out. No I/O.
 
-A voice words what is decided elsewhere, for one protocol and on one connection.
+A dialect puts decisions that are made elsewhere into the texts of one protocol, for one
+connection.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from ..wire import v3, v5
 from . import listing
 from .logins import Flaw, LoginArguments
 
-# The code and the words of an error.
+# The code and the message of an error.
 Error = tuple[Union[int, str], str]
 
 
@@ -26,10 +27,10 @@ class RequestedChannel(NamedTuple):
 
 
 class ParsedRequest(NamedTuple):
-    """What a client asked, whatever its protocol.
+    """A request of a client, the same under both protocols.
 
-    *op* is ``'ping'``, ``'subscribe'``, ``'unsubscribe'``, ``'login'`` or, with an
-    *error*, ``''``.
+    *op* is ``'ping'``, ``'subscribe'``, ``'unsubscribe'``, ``'login'``, or ``''`` for a
+    request that is answered with *error*.
     """
 
     op: str
@@ -40,7 +41,7 @@ class ParsedRequest(NamedTuple):
 
 
 class ClientDialect(Protocol):
-    """One protocol on one connection."""
+    """One protocol on one connection: reads requests, and writes replies."""
 
     protocol: str
     NO_DATA_RECEIVED: int
@@ -49,7 +50,7 @@ class ClientDialect(Protocol):
     FLAWS: ClassVar[Mapping[Flaw, Error]]
 
     def read(self, message: str | bytes) -> ParsedRequest:
-        """What *message* asks for; never raises."""
+        """The request in *message*; never raises."""
         ...
 
     def frame(self, text: str) -> str | bytes:
@@ -57,44 +58,44 @@ class ClientDialect(Protocol):
         ...
 
     def pong(self, plain: bool) -> str | bytes:
-        """The payload that answers ``ping``; *plain* is a text frame in any case."""
+        """The payload that answers ``ping``; with *plain* it is always a text frame."""
         ...
 
     def acknowledgement(
         self, op: str, wanted: RequestedChannel, named: str | None
     ) -> str:
-        """The event for one channel of the request of id *named*."""
+        """The event for one channel of the request whose id is *named*."""
         ...
 
     def error(self, error: Error, named: str | None = None) -> str:
-        """An error event."""
+        """An error event; *named* is the id of the request that it answers."""
         ...
 
     def logged_in(self, named: str | None) -> str:
-        """The event for a login."""
+        """The event that acknowledges the login whose id is *named*."""
         ...
 
     def event(self, name: str, **fields: object) -> str | None:
-        """An event that nobody asked for, which v3 has not."""
+        """An event that no request asked for; ``None`` under v3, which has none."""
         ...
 
     def refusal(
         self, wanted: RequestedChannel, is_known: bool, is_allowed: bool
     ) -> Error | None:
-        """Why a channel cannot be had on this connection, if that is so.
+        """Why *wanted* is refused on this connection; ``None`` if it is not.
 
-        *is_allowed* is whether this client may have it, be it for all or for those who
-        have logged in.
+        *is_known* is whether the exchange has the channel. *is_allowed* is whether this
+        client may have it: the channel needs no login, or the client has logged in.
         """
         ...
 
     def rejection(self, rejection: Rejection, wanted: RequestedChannel) -> Error:
-        """The error for a channel that is rejected on purpose."""
+        """The error for a channel that a script has told the exchange to reject."""
         ...
 
 
 class _V3Dialect:
-    """v3: deflated frames, errors that are numbers."""
+    """v3: deflated frames, and errors with numbers as codes."""
 
     protocol = "v3"
     NO_DATA_RECEIVED = v3.NO_DATA_RECEIVED
@@ -107,7 +108,7 @@ class _V3Dialect:
         Flaw.PASSPHRASE: (v3.LOGIN_FAILURE, "Login failure"),
         Flaw.SIGN: (v3.INVALID_SIGN, "Invalid sign"),
     }
-    # In the order of a login's arguments.
+    # The errors for blank arguments of a login, in the order of its arguments.
     _BLANK: ClassVar[tuple[Error, ...]] = (
         (v3.KEY_BLANK, "Access key cannot be blank"),
         (v3.PASSPHRASE_BLANK, "Passphrase cannot be blank"),
@@ -162,7 +163,7 @@ class _V3Dialect:
 
 
 class _V5Dialect:
-    """v5: text frames, errors with text codes, and an id for the connection itself."""
+    """v5: text frames, errors with texts as codes, and an id of the connection."""
 
     protocol = "v5"
     NO_DATA_RECEIVED = v5.NO_DATA_RECEIVED
@@ -202,7 +203,7 @@ class _V5Dialect:
         return ParsedRequest("login", (), named, login)
 
     def frame(self, text: str) -> str | bytes:
-        # A client can make us repeat a lone surrogate to it, as under v3.
+        # A reply may repeat a client's lone surrogate, which UTF-8 cannot encode.
         return text.encode("utf-8", "replace").decode()
 
     def pong(self, plain: bool) -> str | bytes:
@@ -263,7 +264,7 @@ _PATHS_V5 = {f"{BASE_V5}/{name}": name for name in (v5.PUBLIC, v5.BUSINESS, v5.P
 
 
 def dialect(target: str) -> ClientDialect | None:
-    """Who speaks on a path; a query after it means nothing. ``None`` for no path."""
+    """The dialect of a path, whose query is ignored; ``None`` for an unknown path."""
     path = target.partition("?")[0]
     if path == PATH_V3:
         return _V3Dialect()

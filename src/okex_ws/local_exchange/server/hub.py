@@ -1,6 +1,6 @@
 """The server: its socket, its clients, and the market's pushes to them.
 
-Everything here runs on its one event loop.
+Everything here runs on the one event loop of the exchange.
 """
 
 from __future__ import annotations
@@ -37,17 +37,18 @@ from .record import Record
 from .request_handler import WebSocketRequestHandler
 
 HOST = "127.0.0.1"
-# The limit that the exchange enforced in October 2021, with close code 1009, and the
-# one that v5 documents.
+# Most bytes of a client's message: the limit that the exchange enforced in October
+# 2021, with close code 1009, and that v5 documents.
 MAX_REQUEST = 65_536
-# A loop that was starved for longer lets the market stand still for the rest.
+# Most seconds of one step of the market. If the loop was blocked for longer, the market
+# stands still for the rest.
 MAX_STEP = 0.25
 MIN_NAP, MAX_NAP = 0.001, 0.05
-# How long after the first subscription the market starts: a client may need a second
-# request, and is to miss nothing of a recorded one.
+# Seconds from the first subscription to the start of the market. A client may need a
+# second request, and is to miss nothing of a recorded market.
 LEAD = 0.05
 
-# What clients do wrong is what a test provokes: no news for anybody's log.
+# A test makes clients and servers fail on purpose, so websockets' log is turned off.
 _QUIET = logging.Logger("okex_ws.local_exchange")
 _QUIET.disabled = True
 
@@ -55,7 +56,7 @@ ENDED = (1001, "the recording is over")
 
 
 class Hub:
-    """One exchange: who is connected, and what is sent to whom."""
+    """One exchange: its socket, its clients, and what is sent to which of them."""
 
     def __init__(
         self,
@@ -92,13 +93,13 @@ class Hub:
         self._reserved: socket.socket | None = None
 
     def wall(self) -> float:
-        """The exchange's own time of day."""
+        """The exchange's own time of day, in epoch seconds."""
         return time.time() + self.clock_offset
 
-    # --- Coming and going -----------------------------------------------------------
+    # --- Start, listening and end ---------------------------------------------------
 
     async def run(self, ready: Callable[[], None], stop: asyncio.Event) -> None:
-        """Serve until *stop*; *ready* is called once clients can come."""
+        """Serve until *stop* is set; call *ready* when clients can connect."""
         self._reserve()
         await self.listen()
         stopped = asyncio.create_task(stop.wait())
@@ -107,10 +108,10 @@ class Hub:
         await asyncio.wait((stopped, market), return_when=asyncio.FIRST_COMPLETED)
         await self._shut()
         if market.done():
-            market.result()  # it never ends by itself: this raises why it did
+            market.result()  # the market's task ends only by an error: raise it
 
     async def listen(self) -> None:
-        """Accept connections, on the port that was held in reserve."""
+        """Accept connections, on the port that a bound socket has reserved."""
         if self._reserved is None:
             return
         reserved, self._reserved = self._reserved, None
@@ -131,7 +132,10 @@ class Hub:
         )
 
     async def refuse(self) -> None:
-        """Stop listening, and hold the port: a connection is refused by the system."""
+        """Stop listening but keep the port: new connections are refused.
+
+        The operating system refuses them, as on a port where no program listens.
+        """
         if self._server is None:
             return
         server, self._server = self._server, None
@@ -141,10 +145,10 @@ class Hub:
         self._reserve()
 
     def _reserve(self) -> None:
-        """Bind without listening; the same port as before, if there was one."""
+        """Bind a socket without listening, to the same port as before if any."""
         held = socket.socket()
         try:
-            if os.name != "nt":  # where it means something else
+            if os.name != "nt":  # on Windows the option lets two sockets share a port
                 held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             held.bind((HOST, self.port))
         except OSError:
@@ -177,7 +181,7 @@ class Hub:
         return None
 
     async def _answer(self, connection: ServerConnection, target: str) -> Response:
-        """What is asked by plain HTTP; the past of a recorded market is not known."""
+        """The response to plain HTTP; 404 for a recorded market, which has no REST."""
         self.record.note_rest_request(target)
         if self._rest is None:
             return response(404, {}, "not found\n", self.wall())
@@ -200,7 +204,7 @@ class Hub:
 
     async def _serve_client(self, connection: ServerConnection) -> None:
         if self.market.ended:
-            # There is nothing to serve but the end of a market of long ago.
+            # A recorded market has ended; there is nothing more to serve.
             await close(connection, *ENDED)
             return
         assert connection.request is not None
@@ -216,7 +220,7 @@ class Hub:
                 self.record.note_request(message)
                 self._request_handler.answer(client, message)
         except ConnectionClosed:
-            pass  # the only way out
+            pass  # the loop ends in no other way
         finally:
             self.clients.remove(client)
             self.record.count_clients(-1)
@@ -275,7 +279,7 @@ class Hub:
             self._send(push, clients)
 
     def _keep_book(self, channel: str) -> None:
-        """A book was said: its next change may need to know what it was before."""
+        """Let a spoiler keep the book that was just sent, before its next change."""
         if spoiler := self._spoilers.get(channel):
             spoiler.keep_book(self.faults)
 
@@ -283,23 +287,23 @@ class Hub:
         frame = v3.deflate(push.text) if push.frame is None else push.frame
         return self.clients.send(frame, clients)
 
-    # --- What a script says ---------------------------------------------------------
+    # --- What a script asks for -----------------------------------------------------
 
     def push(self, channel: str, element: Any) -> int:
-        """Push *element* to the subscribers of *channel*; how many they are."""
+        """Push *element* to the subscribers of *channel*; returns how many got it."""
         self.catalogue.set_state(channel, element)
         clients = self.clients.open_ones(self.clients.subscribers.get(channel, ()))
         if not clients or self.faults.silences(channel):
             return 0
         self.record.note_push(listing.push(channel, element))
-        # Every account is told its own number.
+        # Each client's push carries the number of its own account.
         return sum(
             self._send(listing.push(channel, element, _uid(client)), (client,))
             for client in clients
         )
 
     def spoil(self, channel: str, how: str, times: int | None) -> None:
-        """Have something go wrong about a book from now on."""
+        """Add the fault *how* to the book of *channel*."""
         self.faults.spoil(channel, how, times)
         if channel not in self._spoilers:
 
@@ -310,17 +314,17 @@ class Hub:
         self._keep_book(channel)
 
     def last_book(self, channel: str) -> truth.Said:
-        """A book as it was last said, whatever was sent in place of it."""
+        """The book as it was last published, regardless of what was sent instead."""
         return truth.read_snapshot(self._present(channel, self.wall()))
 
     def _present(self, channel: str, wall: float) -> EncodedPush | None:
-        """A book as it was last said, with the numbers that its subscribers know."""
+        """What was last published on *channel*, numbered as its subscribers know it."""
         present = self.market.present(channel, wall)
         spoiler = self._spoilers.get(channel)
         return spoiler.numbered(present) if present and spoiler else present
 
     async def heal(self) -> None:
-        """End every fault."""
+        """End every fault, send the messages held back, and listen again."""
         self.faults = Faults()
         self.rest_faults.heal()
         for channel, spoiler in self._spoilers.items():
@@ -330,7 +334,11 @@ class Hub:
         await self.listen()
 
     def send_each(self, word: Callable[[ConnectedClient], str | None]) -> int:
-        """Send every client what *word* has for it, if anything; how many got it."""
+        """Send every client the text that *word* gives for it.
+
+        *word* gives ``None`` for a client that is to get nothing. Returns how many got
+        a text.
+        """
         told = 0
         for client in self.clients.open_ones(self.clients):
             text = word(client)
@@ -349,7 +357,7 @@ _STATUSES = frozenset(map(int, http.HTTPStatus))
 def response(
     status: int, headers: Mapping[str, str], body: str, wall: float
 ) -> Response:
-    """A page, and no WebSocket."""
+    """An HTTP response that opens no WebSocket."""
     phrase = http.HTTPStatus(status).phrase if status in _STATUSES else "Unknown"
     data = body.encode()
     own = Headers(
@@ -365,7 +373,7 @@ def response(
 
 
 def set_date(headers: Headers, wall: float) -> None:
-    """Put the exchange's own time in the place of this machine's."""
+    """Put the exchange's own time into the ``Date`` header."""
     if "Date" in headers:
         del headers["Date"]
     headers["Date"] = email.utils.formatdate(wall, usegmt=True)

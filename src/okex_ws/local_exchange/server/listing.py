@@ -1,6 +1,6 @@
-"""The channels that are not about one instrument: accounts and orders, the exchange.
+"""The list of all channels, and those of no instrument: accounts, orders, status.
 
-Which there are, and what a new subscriber of one is sent at once. No I/O.
+Which of them exist, and what a new subscriber of one is sent at once. No I/O.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from ..wire import v3, v5, v5_data
 from ..wire.v5_data import INST_TYPES, milliseconds
 from ..wire.values import EncodedPush, to_json
 
-# Of each the parameters that it must have, and may have (v5 documentation).
+# The parameters that each channel must have, and those that it may have (v5
+# documentation).
 _V5 = {
     "account": ((), ("ccy",)),
     "positions": (("instType",), ("instFamily", "instId")),
@@ -27,7 +28,7 @@ _V5 = {
     "status": ((), ()),
 }
 _INST_TYPES = (*INST_TYPES.values(), "MARGIN")
-# Topics of the official v3 SDK's example; all but the last need a login.
+# Channels of the official v3 SDK's example; all but the last need a login.
 _V3 = re.compile(
     r"spot/(account|margin_account|order|order_algo):[A-Z0-9-]+"
     r"|(futures|swap)/(position|account|order|order_algo):[A-Z0-9-]+"
@@ -37,25 +38,25 @@ _V3 = re.compile(
 _EXAMPLES = ("account", "orders:instType=ANY", "status", "instruments:instType=SPOT")
 _V3_EXAMPLES = ("spot/account:BTC", "spot/order:BTC-USDT", "system/status")
 
-# What everyone has until a script says otherwise.
+# What every account holds until a script pushes something else.
 _HELD = {"USDT": "5000", "BTC": "0.05"}
 _TOTAL = "10000"
 
 
 def protocol(channel: str) -> str:
-    """Which protocol has channels that are called so."""
+    """The protocol that names channels in this form: ``'v3'`` or ``'v5'``."""
     return "v3" if "/" in channel.partition(":")[0] else "v5"
 
 
 def is_private(channel: str) -> bool:
-    """Whether a channel is about an account, and needs a login therefore."""
+    """Whether a channel is about an account, and therefore needs a login."""
     if protocol(channel) == "v5":
         return v5.is_private(channel)
     return channel != "system/status" and _V3.fullmatch(channel) is not None
 
 
 def push(channel: str, element: Any, uid: str | None = None) -> EncodedPush:
-    """One element of any channel, private ones under v5 with the account's number."""
+    """A push of one element on any channel; under v5 private ones carry the *uid*."""
     if protocol(channel) == "v5":
         named = {"uid": uid} if uid and v5.is_private(channel) else {}
         return v5_data.push(channel, [element], **named)
@@ -64,11 +65,14 @@ def push(channel: str, element: Any, uid: str | None = None) -> EncodedPush:
 
 
 class Catalogue(Collection[str]):
-    """Every channel of an exchange: those of its *market*, and all others."""
+    """Every channel of an exchange: those of its *market*, and all others.
+
+    Iterating over it gives only examples of the others, which have too many names.
+    """
 
     def __init__(self, market: Market) -> None:
         self._market = market
-        # The newest state of accounts, as a script said it.
+        # The newest state of each account channel that a script pushed.
         self._states: dict[str, Any] = {}
 
     def __contains__(self, channel: object) -> bool:
@@ -94,20 +98,23 @@ class Catalogue(Collection[str]):
         return name[1] in _V5 and _has_what_it_needs(name[1], dict(named))
 
     def needs_login(self, channel: str) -> bool:
-        """Whether *channel* is only for those who have logged in."""
+        """Whether *channel* is only for clients that have logged in."""
         return is_private(channel) or self._market.needs_login(channel)
 
     def is_book(self, channel: str) -> bool:
-        """Whether *channel* says a book by its changes."""
+        """Whether *channel* publishes a book by its changes."""
         return channel in self._market.channels and self._market.is_book(channel)
 
     def set_state(self, channel: str, element: Any) -> None:
-        """*element* is now the state of *channel*, if that has one."""
+        """Keep *element* as the state of *channel*, if that channel has a state."""
         if _has_state(channel):
             self._states[channel] = element
 
     def present(self, channel: str, wall: float, uid: str | None) -> EncodedPush | None:
-        """What a new subscriber of *channel* is sent at once, if anything."""
+        """The push that a new subscriber of *channel* gets at once, if any.
+
+        *uid* is the number of the subscriber's account.
+        """
         if channel in self._market.channels:
             return self._market.present(channel, wall)
         if channel.startswith("instruments:"):
@@ -141,7 +148,7 @@ def _has_state(channel: str) -> bool:
 
 
 def _balance(channel: str, wall: float) -> dict[str, Any]:
-    """What an account holds: all of it, or of one currency."""
+    """The state of an account channel: all currencies, or one of them."""
     name, _, rest = channel.partition(":")
     if name == "spot/account":
         held = _HELD.get(rest, "0")
@@ -172,7 +179,7 @@ def _balance(channel: str, wall: float) -> dict[str, Any]:
 
 
 def instrument(each: SyntheticInstrument) -> dict[str, str]:
-    """What v5 says of an instrument: of its some forty fields those known here."""
+    """An instrument as v5 describes it: of some forty fields, those known here."""
     first, second, *rest = each.instrument_id.split("-")
     spot, option = each.market == "spot", each.market == "option"
     due = delivery(each.instrument_id)

@@ -1,7 +1,7 @@
-"""Who may log in: keys that are really checked, under both protocols. No clock.
+"""The accounts that may log in, and the check of a login, for v3 and v5. No clock.
 
-The signature is computed here and not by the library's own code, which is what a test
-of a login is about.
+The signature is computed here and not by the library's own code, because a test of a
+login tests that code.
 """
 
 from __future__ import annotations
@@ -15,16 +15,17 @@ from typing import NamedTuple, Union
 
 from ... import Credentials
 
-# Seconds that a timestamp may be away from the exchange's clock (v5 documentation).
+# Seconds by which a timestamp may differ from the exchange's clock (v5 documentation).
 TOLERANCE = 30.0
 
 MADE_UP = Credentials("local-api-key", "local-secret-key", "local-passphrase")
-# The first of as many numbers; that of an account stands in its pushes under v5.
+# The number of the first account; the next one has the next number. Under v5 the pushes
+# of an account carry its number.
 _FIRST_UID = 44_705_892_343_619_584
 
 
 class LoginArguments(NamedTuple):
-    """What a client says of itself."""
+    """The arguments of a client's login."""
 
     api_key: str
     passphrase: str
@@ -35,15 +36,15 @@ class LoginArguments(NamedTuple):
 class Flaw(Enum):
     """Why a login is refused."""
 
-    TIMESTAMP = auto()  # it is no number
-    EXPIRED = auto()  # it is too far from the exchange's clock
-    KEY = auto()  # there is no such key
-    PASSPHRASE = auto()  # it is not the key's
-    SIGN = auto()  # the secret key makes another one of the timestamp
+    TIMESTAMP = auto()  # the timestamp is no number
+    EXPIRED = auto()  # the timestamp is too far from the exchange's clock
+    KEY = auto()  # no account has the key
+    PASSPHRASE = auto()  # the passphrase is not the account's
+    SIGN = auto()  # the signature is not made with the account's secret key
 
 
 class Account(NamedTuple):
-    """One who may log in; *uid* is the number that the exchange has for them."""
+    """An account that may log in; *uid* is the number that the exchange gave it."""
 
     credentials: Credentials
     uid: str
@@ -53,7 +54,7 @@ AnyCredentials = Union[Credentials, Iterable[Credentials], None]
 
 
 class Accounts:
-    """All who may log in: with *credentials*, or with one made-up key."""
+    """All accounts that may log in: of *credentials*, or one with a made-up key."""
 
     def __init__(self, credentials: AnyCredentials = None) -> None:
         if credentials is None:
@@ -61,7 +62,7 @@ class Accounts:
         if isinstance(credentials, Credentials):
             credentials = (credentials,)
         wrong = "credentials is a Credentials or a sequence of them"
-        # What was given is not repeated: it may hold a secret.
+        # The error does not repeat the argument, which may hold a secret.
         if isinstance(credentials, str) or not isinstance(credentials, Iterable):
             raise TypeError(wrong)
         self.credentials = tuple(credentials)
@@ -75,7 +76,7 @@ class Accounts:
             raise ValueError("two of the credentials have the same api_key")
 
     def check(self, login: LoginArguments, wall: float) -> Account | Flaw:
-        """The account of *login*, or what is wrong with it at *wall*."""
+        """The account of *login*, or its flaw; *wall* is the time in epoch seconds."""
         try:
             away = abs(float(login.timestamp) - wall)
         except ValueError:
@@ -90,7 +91,7 @@ class Accounts:
         if login.passphrase != account.credentials.passphrase:
             return Flaw.PASSPHRASE
         sign = _sign(account.credentials.secret_key, login.timestamp)
-        # As bytes: a sign that is not ASCII is a wrong one, and no TypeError.
+        # Compared as bytes: as text, a sign that is not ASCII would be a TypeError.
         if not hmac.compare_digest(sign, login.sign.encode("utf-8", "replace")):
             return Flaw.SIGN
         return account

@@ -1,7 +1,7 @@
-"""What the local exchange has seen and said: written by its thread, read by any.
+"""What the local exchange has received and sent: written by its thread, read by any.
 
-Every collection is bounded, and every reading is a copy. What was pushed is kept as its
-text, and read only if somebody asks.
+Every collection is bounded, and every read gives a copy. A push is kept as its text,
+and parsed only if a script reads it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Asked(NamedTuple):
 class Pushed(NamedTuple):
     """A data message: the monotonic time just before it was sent, and its element.
 
-    Every number of *element* is a ``str`` with the wire's characters.
+    Every number of *element* is a ``str`` of the exchange's characters.
     """
 
     at: float
@@ -35,7 +35,7 @@ class Pushed(NamedTuple):
 
 
 class _Kept:
-    """A push that is read at most once."""
+    """A push that is parsed when it is first read."""
 
     __slots__ = ("_at", "_push", "_read")
 
@@ -45,15 +45,18 @@ class _Kept:
         self._read: tuple[Pushed, ...] | None = None
 
     def read(self) -> tuple[Pushed, ...]:
-        """An entry for each of its elements; all but a few pushes have one."""
+        """An entry for each element of the push; few pushes have more than one."""
         if self._read is None:
-            # Two readers may both do this, and find the same.
+            # Two threads may both parse the push; they get the same.
             self._read = tuple(Pushed(self._at, each) for each in self._push.elements)
         return self._read
 
 
 class Record:
-    """The memory of one exchange: *history* pushes of each channel."""
+    """The memory of one exchange: the last *history* pushes of each channel.
+
+    It also has the requests, and the counts of handshakes and clients.
+    """
 
     def __init__(self, history: int) -> None:
         self._history = history
@@ -67,31 +70,31 @@ class Record:
     # --- Written by the thread of the exchange --------------------------------------
 
     def count_handshake(self) -> None:
-        """A client asked for a WebSocket."""
+        """Count a handshake that a client asked for."""
         with self._changed:
             self.handshakes += 1
             self._changed.notify_all()
 
     def count_clients(self, change: int) -> None:
-        """*change* clients came, or went."""
+        """Add *change* to the number of connected clients."""
         with self._changed:
             self.clients += change
             self._changed.notify_all()
 
     def note_request(self, text: str | bytes) -> None:
-        """A client said *text*."""
+        """Record *text*, a message of a client."""
         with self._changed:
             self._requests.append(Asked(time.monotonic(), text))
             self._changed.notify_all()
 
     def note_rest_request(self, target: str) -> None:
-        """Somebody asked for *target* by plain HTTP."""
+        """Record a request for *target* by plain HTTP."""
         with self._changed:
             self._rest_requests.append(Asked(time.monotonic(), target))
             self._changed.notify_all()
 
     def note_push(self, push: EncodedPush) -> None:
-        """*push* is about to be sent."""
+        """Record *push*, which is about to be sent."""
         if not self._history:
             return
         with self._changed:
@@ -101,21 +104,21 @@ class Record:
             self._changed.notify_all()
 
     def note_change(self) -> None:
-        """Something else that a reader may wait for has changed."""
+        """Wake waiting threads after a change that is not recorded here."""
         with self._changed:
             self._changed.notify_all()
 
-    # --- Read by anyone -------------------------------------------------------------
+    # --- Read by any thread ---------------------------------------------------------
 
     @property
     def requests(self) -> tuple[Asked, ...]:
-        """What clients said, oldest first."""
+        """The messages of clients, oldest first."""
         with self._changed:
             return tuple(self._requests)
 
     @property
     def rest_requests(self) -> tuple[Asked, ...]:
-        """What was asked by plain HTTP, oldest first."""
+        """The requests by plain HTTP, oldest first."""
         with self._changed:
             return tuple(self._rest_requests)
 
@@ -126,7 +129,7 @@ class Record:
         return tuple(pushed for each in kept for pushed in each.read())
 
     def newest(self, channel: str) -> Pushed | None:
-        """The last that was sent on *channel*."""
+        """What was last sent on *channel*; ``None`` if nothing was."""
         with self._changed:
             kept = self._pushed.get(channel)
             last = kept[-1] if kept else None
@@ -135,7 +138,7 @@ class Record:
     def wait_for(self, predicate: Callable[[], object], timeout: float) -> bool:
         """Whether *predicate* came true within *timeout* seconds.
 
-        It is called again after everything that is recorded here.
+        It is called again after each change that is recorded here, and every 20 ms.
         """
         deadline = time.monotonic() + timeout
         while not predicate():
@@ -143,7 +146,7 @@ class Record:
             if left <= 0:
                 return False
             with self._changed:
-                # Short, for a change between the look and the wait, and for what
-                # is not recorded here.
+                # Short, for a change between the call and the wait, and for a change
+                # that is not recorded here.
                 self._changed.wait(min(left, 0.02))
         return True

@@ -1,7 +1,7 @@
-"""Where requests are answered: who may have which channel, and what comes first.
+"""Answers the requests of clients: who may have which channel, and what is sent first.
 
-Everything here runs on the exchange's event loop, a whole request at once: nothing of
-the market comes between the channels of one request.
+Everything here runs on the exchange's event loop. A request is answered as a whole, so
+that no push of the market comes between the channels of one request.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from .logins import Account, Accounts
 
 
 class Served(Protocol):
-    """The exchange whose clients are answered."""
+    """The exchange whose clients are answered, as the request handler needs it."""
 
     faults: Faults
     clients: Clients
@@ -33,7 +33,7 @@ class Served(Protocol):
 
 
 class WebSocketRequestHandler:
-    """Answers the clients of one exchange."""
+    """Answers the WebSocket clients of one exchange."""
 
     def __init__(self, hub: Served) -> None:
         self._hub = hub
@@ -55,7 +55,7 @@ class WebSocketRequestHandler:
             self._reply(client, client.dialect.error(request.error, request.id))
 
     def _log_in(self, client: ConnectedClient, request: ParsedRequest) -> None:
-        """Check a login; one that is refused is answered, and nothing more."""
+        """Check a login and reply; a client that is refused stays connected."""
         dialect, hub = client.dialect, self._hub
         assert request.login is not None
         if rejection := hub.faults.login_rejection():

@@ -1,7 +1,7 @@
-"""The REST interface of the local exchange: what is asked, in its protocol's words.
+"""The REST interface of the local exchange: requests of v3 and v5, and the responses.
 
-Pages are of the very market that the channels speak of: the same trades by the same
-ids, the same bars, the book as it was last said. No I/O.
+A response is about the same market as the channels: the same trades with the same ids,
+the same bars, the book as it was last published. No I/O.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from ..wire.values import Deal, EncodedPush, Period, to_json
 from .listing import instrument
 
 PREFIX = "/api/"
-# Of v5, in one request (documentation of August 2025); and the bars that the first of
-# the two lists has.
+# v5: the most elements in one request (documentation of August 2025), and how many bars
+# ``candles`` has, which is the shorter one of the two lists of bars.
 MOST = {
     "trades": 500,
     "history-trades": 100,
@@ -33,7 +33,8 @@ MOST = {
     "books": 400,
 }
 RECENT_BARS = 1440
-# Of v3 (OKEx.Net): trades in one request, and altogether; bars likewise.
+# v3 (OKEx.Net): the most trades in one request, and altogether; the same of bars; and
+# the most levels of a book.
 TRADES_V3 = {"spot": (60, 60), "futures": (100, 300), "swap": (100, 300)}
 BARS_V3 = {"spot": (200, 2000), "futures": (300, 1440), "swap": (200, 1440)}
 BOOK_V3 = 200
@@ -45,7 +46,7 @@ _WHOLE = re.compile("[0-9]{1,19}")
 
 
 class RestResponse(NamedTuple):
-    """An HTTP answer; *length* is what it says that its body has, if that is a lie."""
+    """An HTTP response; *length* is its ``Content-Length``, if that is to be wrong."""
 
     status: int
     body: str
@@ -54,7 +55,7 @@ class RestResponse(NamedTuple):
 
 
 class Refusal(Exception):
-    """A no, in the words of a protocol."""
+    """A request is refused, with the status, code and message of its protocol."""
 
     def __init__(self, status: int, code: int | str, message: str) -> None:
         super().__init__(status, code, message)
@@ -62,7 +63,11 @@ class Refusal(Exception):
 
 
 class RestRequestHandler:
-    """Answers for one *market*; *book* gives a channel's book to a late subscriber."""
+    """Answers the REST requests for one *market*.
+
+    *book* gives the snapshot that a late subscriber of a channel gets, at a time of
+    day.
+    """
 
     def __init__(
         self, market: SyntheticMarket, book: Callable[[str, float], EncodedPush | None]
@@ -73,7 +78,7 @@ class RestRequestHandler:
     def answer(
         self, target: str, wall: float, faults: RestFaults, fault: RestFault | None
     ) -> RestResponse:
-        """What a GET of *target* gets, if *fault* is what goes wrong about it."""
+        """The response to a GET of *target*, spoiled by *fault* if there is one."""
         path, _, query = target.partition("?")
         how = fault.how if fault is not None else ""
         is_v5 = path.startswith("/api/v5/")
@@ -337,7 +342,7 @@ def _moment(said: str | None) -> float | None:
     if said is None:
         return None
     try:
-        # Python 3.10 does not know what Z is.
+        # ``fromisoformat`` of Python 3.10 does not accept the Z of UTC.
         return datetime.fromisoformat(said.replace("Z", "+00:00")).timestamp()
     except ValueError:
         raise Refusal(400, 30024, f"invalid time {said}") from None

@@ -1,6 +1,7 @@
-"""What a script may give the local exchange: one check for each kind. No state.
+"""Checks of the arguments that a script gives the local exchange, one for each kind.
 
-``TypeError`` for what is of the wrong kind, ``ValueError`` for what cannot be right.
+Each check raises ``TypeError`` for a value of the wrong kind, and ``ValueError`` for a
+value that cannot be right. No state.
 """
 
 from __future__ import annotations
@@ -12,19 +13,19 @@ from itertools import islice
 
 
 def flag(name: str, value: object) -> None:
-    """*value* is ``True`` or ``False``, and nothing that only looks like it."""
+    """Raise unless *value* is ``True`` or ``False``; 0 and 1 are refused too."""
     if not isinstance(value, bool):
         raise TypeError(f"{name} is True or False, got {value!r}")
 
 
 def text(name: str, value: object) -> None:
-    """*value* is a ``str``."""
+    """Raise unless *value* is a ``str``."""
     if not isinstance(value, str):
         raise TypeError(f"{name} is a string, got {value!r}")
 
 
 def whole(name: str, value: object, least: int | None = None) -> None:
-    """*value* is an ``int``, and not less than *least*."""
+    """Raise unless *value* is an ``int`` (no ``bool``), and *least* or more."""
     if isinstance(value, bool) or not isinstance(value, int):
         raise TypeError(f"{name} is a whole number, got {value!r}")
     if least is not None and value < least:
@@ -32,7 +33,7 @@ def whole(name: str, value: object, least: int | None = None) -> None:
 
 
 def port(name: str, value: object) -> None:
-    """*value* is a port to listen on, or 0 for any."""
+    """Raise unless *value* is a port to listen on, or 0 for any free port."""
     whole(name, value, least=0)
     if isinstance(value, int) and value > 65535:
         raise ValueError(f"{name} is 65535 at the most, got {value!r}")
@@ -41,7 +42,10 @@ def port(name: str, value: object) -> None:
 def number(
     name: str, value: object, *, positive: bool = False, endless: bool = False
 ) -> None:
-    """*value* is zero or more; *positive*: more than that; *endless*: or ``inf``."""
+    """Raise unless *value* is a number, zero or more.
+
+    With *positive*, zero is refused; with *endless*, ``inf`` is allowed.
+    """
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise TypeError(f"{name} is a number, got {value!r}")
     enough = value > 0 if positive else value >= 0
@@ -51,7 +55,7 @@ def number(
 
 
 def offset(name: str, value: object) -> None:
-    """*value* is a number of seconds, before or after."""
+    """Raise unless *value* is a finite number of seconds; it may be negative."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise TypeError(f"{name} is a number, got {value!r}")
     if not math.isfinite(value):
@@ -59,7 +63,7 @@ def offset(name: str, value: object) -> None:
 
 
 def code(name: str, value: object) -> None:
-    """*value* is the code of an error: an ``int``, or one as v5 writes it."""
+    """Raise unless *value* is an error code: an ``int``, or a ``str`` of digits."""
     if isinstance(value, str):
         if not (value.isascii() and value.isdigit()):
             raise ValueError(f"{name} is a number, got {value!r}")
@@ -68,13 +72,16 @@ def code(name: str, value: object) -> None:
 
 
 def times(value: object) -> None:
-    """*value* says how often: ``None`` is always."""
+    """Raise unless *value* is a count, zero or more, or ``None`` for always."""
     if value is not None:
         whole("times", value, least=0)
 
 
 def channel(name: object, known: Collection[str]) -> None:
-    """*name* is one of the *known* channels, by its key."""
+    """Raise unless *name* is the key of one of the *known* channels.
+
+    The error names the known channel that is most like *name*.
+    """
     if isinstance(name, str) and name in known:
         return
     close = _nearest(str(name), list(islice(known, _MOST)))
@@ -85,12 +92,12 @@ def channel(name: object, known: Collection[str]) -> None:
 
 
 def _nearest(name: str, channels: list[str]) -> str:
-    """The first of *channels* with *name* in it, or the one that looks most like it."""
+    """The first of *channels* that contains *name*, else the one spelt most like it."""
     for each in channels:
         if name in each:
             return each
     return difflib.get_close_matches(name, channels, n=1, cutoff=0.0)[0]
 
 
-# Channels that are looked at for the one that was meant: a look takes its time.
+# A wrong name is compared with this many channels at most: each comparison takes time.
 _MOST = 1000

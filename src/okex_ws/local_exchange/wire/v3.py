@@ -1,7 +1,7 @@
 """The exchange's side of protocol v3: requests in, texts and frames out. No I/O.
 
-Every message of the server is a binary WebSocket frame holding one complete
-raw-deflate stream (9,008 of 9,008 recorded frames); every message of the client is a
+Every message of the server is a binary WebSocket frame that holds one complete
+raw-deflate stream (9,008 of 9,008 recorded frames). Every message of the client is a
 plain text frame: JSON, or the four bytes ``ping``.
 """
 
@@ -42,7 +42,7 @@ UNRECOGNISED = 30039
 NO_SUCH_CHANNEL = 30040
 NOT_LOGGED_IN = 30041
 ALREADY_LOGGED_IN = 30042
-# ccxt's table of v3 close codes; the only two it lists.
+# Close codes: the only two of v3 that ccxt's table lists.
 NO_DATA_RECEIVED = 4001
 BUFFER_FULL = 4002
 
@@ -54,7 +54,7 @@ SIZE_KEYS = {"spot": "size", "swap": "size", "futures": "qty", "option": "qty"}
 # price, size, liquidated orders, orders elsewhere.
 LEVEL_FIELDS = {"spot": 3, "swap": 4, "futures": 4, "option": 4}
 
-# What each table is about. Bars of six hours and more begin at midnight in Hong Kong.
+# The topic of each table. Candles of six hours and more begin at midnight in Hong Kong.
 TOPICS: dict[str, Topic] = {
     "depth5": "depth5",
     "depth": "book",
@@ -65,18 +65,19 @@ TOPICS: dict[str, Topic] = {
     "mark_price": "mark",
     **{f"candle{n}s": Period(n) for n in (60, 180, 300, 900, 1800, 3600, 7200, 14400)},
     **{f"candle{n}s": Period(n, -8 * 3600) for n in (21600, 43200, 86400)},
-    # And a week on a Monday.
+    # A week begins on a Monday.
     "candle604800s": Period(604_800, 4 * 86_400 - 8 * 3600),
 }
-# Where some of them are; all others are on every market.
+# The markets of those tables that not every market has.
 _MARKETS = {"funding_rate": ("swap",), "mark_price": ("futures", "swap")}
 
 
 class V3Request(NamedTuple):
-    """What a client asked: *op* is ``'ping'``, ``'subscribe'``, ``'unsubscribe'``.
+    """A request of a client.
 
-    Or ``'login'``, whose *args* are key, passphrase, timestamp and signature. *op* is
-    ``''`` for anything that the exchange does not understand.
+    *op* is ``'ping'``, ``'subscribe'``, ``'unsubscribe'``, ``'login'``, or ``''`` for a
+    message that the exchange does not understand. *args* are the channels, or for a
+    login the key, passphrase, timestamp and signature.
     """
 
     op: str
@@ -84,15 +85,16 @@ class V3Request(NamedTuple):
 
 
 def deflate(text: str | bytes) -> bytes:
-    """*text* as the exchange packs it: one raw-deflate stream, without a header."""
-    # A client can make us repeat a lone surrogate to it; nothing must break for that.
+    """Compress *text* as the exchange does: one raw-deflate stream without a header."""
+    # An error repeats the client's text, in which JSON can hide a lone surrogate: that
+    # is sent as a question mark, because UTF-8 has no bytes for it.
     data = text.encode("utf-8", "replace") if isinstance(text, str) else text
     packer = zlib.compressobj(wbits=-zlib.MAX_WBITS)
     return packer.compress(data) + packer.flush()
 
 
 def read_request(message: str | bytes) -> V3Request:
-    """What *message* asks for; never raises, whatever a client sends."""
+    """The request in *message*; never raises, for any text or bytes."""
     if message == "ping":
         return V3Request("ping")
     try:
@@ -112,45 +114,46 @@ def read_request(message: str | bytes) -> V3Request:
 
 
 def acknowledgement(op: str, channel: str) -> str:
-    """The event for one channel of a subscribe or an unsubscribe."""
+    """The event that acknowledges a subscribe or unsubscribe (*op*) of one channel."""
     return to_json({"event": op, "channel": channel})
 
 
 def error(code: int, message: str) -> str:
-    """An error event; v3 has no field for the channel that it is about."""
+    """An error event. v3 has no field for the channel that the error is about."""
     return to_json({"event": "error", "message": message, "errorCode": code})
 
 
 def no_such_channel(channel: str) -> str:
-    """What is said of an unknown channel, in the words that were recorded."""
+    """The error message for an unknown channel, as it was recorded."""
     return f"Channel {channel} doesn't exist"
 
 
 def unrecognised(message: str | bytes) -> str:
-    """What is said of a request that makes no sense, in the recorded words."""
+    """The error message for a request that makes no sense, as it was recorded."""
     text = message if isinstance(message, str) else message.decode("utf-8", "replace")
     return f"Unrecognized request: {text}"
 
 
 def iso(seconds: float) -> str:
-    """Epoch seconds in the form of v3: ``2018-12-30T15:34:44.707Z``."""
+    """Epoch seconds as v3 writes a time: ``2018-12-30T15:34:44.707Z``."""
     stamp = datetime.fromtimestamp(seconds, timezone.utc)
     return f"{stamp:%Y-%m-%dT%H:%M:%S}.{stamp.microsecond // 1000:03}Z"
 
 
 def names(market: str, instrument_id: str) -> Iterable[str]:
-    """Every channel about one instrument."""
+    """The keys of all channels about one instrument."""
     for topic in TOPICS:
         if market in _MARKETS.get(topic, (market,)):
             yield f"{market}/{topic}:{instrument_id}"
 
 
 class V3Format(NamedTuple):
-    """How books and trades are written: levels of three or four, and numbers.
+    """How books and trades are written under v3.
 
-    *level_fields* ``None`` is each market's own form. *numbers_2018* writes numbers as
-    the recordings of December 2018 have them: the orders of spot and swap as integers,
-    and on futures every price and size a bare JSON number.
+    *level_fields* is how many items each level has, 3 or 4; ``None`` is each market's
+    own number. *numbers_2018* writes numbers as in the recordings of December 2018: the
+    orders of spot and swap as integers, and on futures every price and size as a bare
+    JSON number.
     """
 
     level_fields: int | None = None
@@ -159,7 +162,10 @@ class V3Format(NamedTuple):
     def encoder(
         self, channel: str, instruments: Collection[tuple[str, str]]
     ) -> ChannelEncoder | None:
-        """What *channel* says, if it is about one of *instruments*: (market, id)."""
+        """The encoder of *channel*, or ``None`` if there is no such channel.
+
+        *instruments* are the (market, instrument id) pairs that are traded.
+        """
         table, _, instrument_id = channel.partition(":")
         market, _, topic = table.partition("/")
         if topic not in TOPICS or (market, instrument_id) not in instruments:
@@ -176,7 +182,7 @@ class V3Format(NamedTuple):
         self, market: str, topic: str, instrument_id: str, value: Any
     ) -> EncodedPush | None:
         if isinstance(value, Change):
-            # That a book is idle is said under v5 only.
+            # Only v5 has a message for a book that is idle.
             if value.is_idle:
                 return None
             return self.book(market, topic, instrument_id, value)
@@ -197,7 +203,7 @@ class V3Format(NamedTuple):
         return push(table, named | said)
 
     def levels(self, market: str, rows: Iterable[Row]) -> list[list[str]]:
-        """Rows of a book (price, size, ..., orders) in the form of *market*."""
+        """Rows of a book (price, size, ..., orders) as levels in *market*'s form."""
         fields = self.level_fields or LEVEL_FIELDS[market]
         if fields == 3:
             return [[row[0], row[1], row[-1]] for row in rows]
@@ -213,7 +219,7 @@ class V3Format(NamedTuple):
         bids: Iterable[Row],
         timestamp: str,
     ) -> EncodedPush:
-        """A push of the best levels; the caller gives five of each side at most."""
+        """A push of the best levels of a book; the caller gives at most five a side."""
         text = (
             f'{{"table":"{market}/depth5","data":[{{{self._sides(market, asks, bids)},'
             f'"instrument_id":"{instrument_id}","timestamp":{to_json(timestamp)}}}]}}'
@@ -223,7 +229,7 @@ class V3Format(NamedTuple):
     def book(
         self, market: str, topic: str, instrument_id: str, book: Change
     ) -> EncodedPush:
-        """A push of a book, whole or changed, with its checksum."""
+        """A push of a whole book or of its changes, with the checksum of the book."""
         action = "partial" if book.is_snapshot else "update"
         text = (
             f'{{"table":"{market}/{topic}","action":"{action}","data":[{{'
@@ -244,7 +250,7 @@ class V3Format(NamedTuple):
         )
 
     def trade(self, market: str, element: Mapping[str, str]) -> EncodedPush:
-        """A push of one trade, whose *element* is in the wire's order of keys."""
+        """A push of one trade; *element* has its keys in the exchange's order."""
         if not (self.numbers_2018 and market == "futures"):
             return push(f"{market}/trade", element)
         bare = ("price", SIZE_KEYS[market])
@@ -260,13 +266,13 @@ DEFAULT_FORMAT = V3Format()
 
 
 def _bare(row: Row, quoted: int) -> str:
-    """One level whose first *quoted* fields are strings and the rest numbers."""
+    """One level: its first *quoted* fields are strings, the rest JSON numbers."""
     fields = [f'"{field}"' for field in row[:quoted]] + list(row[quoted:])
     return f"[{','.join(fields)}]"
 
 
 def trade_element(market: str, instrument_id: str, deal: Deal) -> dict[str, str]:
-    """A single trade."""
+    """One trade as an element of ``data``."""
     return {
         "side": deal.side,
         "trade_id": str(deal.id),
@@ -294,7 +300,7 @@ def _ticker(market: str, instrument_id: str, summary: Summary) -> dict[str, str]
         "timestamp": iso(summary.at),
         "last_qty": summary.last_size,
     }
-    # What the exchange says of an empty side is not recorded; it is left out.
+    # No recorded ticker has an empty side. The fields of an empty side are left out.
     if summary.ask:
         ticker |= {"best_ask": summary.ask, "best_ask_size": summary.ask_size}
     if summary.bid:
@@ -303,13 +309,13 @@ def _ticker(market: str, instrument_id: str, summary: Summary) -> dict[str, str]
 
 
 def candle_row(market: str, candle: MarketCandle) -> list[str]:
-    """Six items on spot, and elsewhere the volume in coins as the seventh."""
+    """One candle: six items on spot; elsewhere a seventh, the volume in coins."""
     items = [iso(candle.start), *candle[1:6], candle.volume_ccy]
     return items[:6] if market == "spot" else items
 
 
 def _funding(instrument_id: str, funding: Funding) -> dict[str, str]:
-    """A funding rate, which has no timestamp of its own."""
+    """A funding rate, which has no timestamp of its own under v3."""
     return {
         "estimated_rate": funding.next_rate,
         "funding_rate": funding.rate,
@@ -323,7 +329,7 @@ def _funding(instrument_id: str, funding: Funding) -> dict[str, str]:
 def push(
     table: str, element: Mapping[str, Any], action: str | None = None
 ) -> EncodedPush:
-    """A push of one element, as all 7,148 recorded data messages are."""
+    """A push of one element; each of the 7,148 recorded data messages has one."""
     message: dict[str, Any] = {"table": table}
     if action:
         message["action"] = action

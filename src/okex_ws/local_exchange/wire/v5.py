@@ -1,9 +1,9 @@
-"""The exchange's side of protocol v5: requests in, events out, keys. No I/O.
+"""The exchange's side of protocol v5: requests in, events out, channel keys. No I/O.
 
-Every message is a text frame: JSON, or ``ping`` and ``pong``. A channel is an object
-there, and a key here: ``'books5:BTC-USDT'`` for one with ``instId`` alone,
-``'account'`` for one without any parameter, else ``'orders:instType=ANY'``, parameters
-by name and with commas between.
+Every message is a text frame: JSON, or ``ping`` and ``pong``. The protocol names a
+channel by an object, and the local exchange by a key: ``'books5:BTC-USDT'`` if the
+object has ``instId`` alone, ``'account'`` if it has no parameter, else
+``'orders:instType=ANY'``, with the parameters sorted by name and separated by commas.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from .values import to_json
 
-# Documentation of v5, "Error Code", WebSocket.
+# Error codes: documentation of v5, "Error Code", WebSocket.
 INVALID_TIMESTAMP = "60004"
 INVALID_KEY = "60005"
 TIMESTAMP_EXPIRED = "60006"
@@ -29,39 +29,42 @@ REPEATED_LOGIN = "60031"
 NOW_ON_BUSINESS = "64001"
 NOT_ON_BUSINESS = "64002"
 SERVICE_UPGRADE = "64008"
-# And its close codes.
+# Close codes: the same documentation.
 NO_DATA_RECEIVED = 4004
 BUFFER_FULL = 4005
 
 PUBLIC, BUSINESS, PRIVATE = "public", "business", "private"
 
-# Where channels live, but those of /public.
+# The path of each channel that is not on /public. `_CANDLE` matches more of /business.
 _HOMES = {
     **dict.fromkeys(
         ("account", "positions", "balance_and_position", "orders"), PRIVATE
     ),
     **dict.fromkeys(("orders-algo", "trades-all"), BUSINESS),
 }
-# Of /public, for those who have logged in (and, which is not checked here, pay well).
+# Channels of /public that need a login. The exchange also requires a VIP fee tier,
+# which is not checked here.
 _GATED = ("books-l2-tbt", "books50-l2-tbt")
 _CANDLE = re.compile(r"(mark-price-|index-)?candle\w+")
 _ID = re.compile(r"[A-Za-z0-9]{1,32}")
-# What would make two channels out of one key, or none.
+# The separators of a key: a value that contains one would make the key ambiguous.
 _NO_VALUE = re.compile(r"[,=:\s]")
 
 
 class Arg(NamedTuple):
-    """A channel as a client names it: its key, and the object itself."""
+    """A channel that a client names: its key, and *said*, the object that came."""
 
     channel: str
     said: Mapping[str, str]
 
 
 class V5Request(NamedTuple):
-    """What a client asked: *op* is ``'ping'``, ``'subscribe'``, ``'unsubscribe'``.
+    """A request of a client.
 
-    Or ``'login'``, whose *args* are the objects as they came. *op* is ``''`` for what
-    the exchange does not understand, for the reason *wrong*.
+    *op* is ``'ping'``, ``'subscribe'`` or ``'unsubscribe'`` (*args* are `Arg`),
+    ``'login'`` (*args* are the objects as they came), or ``''`` for a message that the
+    exchange does not understand, with the error code *wrong*. *id* is the request's own
+    id, if the client gave one.
     """
 
     op: str
@@ -71,7 +74,7 @@ class V5Request(NamedTuple):
 
 
 def read_request(message: str | bytes) -> V5Request:
-    """What *message* asks for; never raises, whatever a client sends."""
+    """The request in *message*; never raises, for any text or bytes."""
     if message == "ping":
         return V5Request("ping")
     try:
@@ -101,9 +104,10 @@ def _arg(said: object) -> Arg | None:
 
 
 def key(arg: Mapping[str, str]) -> str:
-    """The key of a channel.
+    """The key of the channel that *arg* names.
 
-    Objects that no channel can have share one that there is not: the empty one.
+    An object with a separator of keys in its names or values gets the empty key, which
+    no channel has.
     """
     rest = {name: value for name, value in arg.items() if name != "channel"}
     if any(_NO_VALUE.search(each) for each in (*rest, *arg.values())):
@@ -115,7 +119,7 @@ def key(arg: Mapping[str, str]) -> str:
 
 
 def arg_of(channel: str) -> dict[str, str]:
-    """The object of a channel's key."""
+    """The object that names the channel of this key."""
     name, _, rest = channel.partition(":")
     arg = {"channel": name}
     if rest and "=" not in rest:
@@ -126,7 +130,10 @@ def arg_of(channel: str) -> dict[str, str]:
 
 
 def home(channel: str) -> str:
-    """Which of the three paths a channel lives on, be there such a channel or not."""
+    """The path of a channel: ``'public'``, ``'business'`` or ``'private'``.
+
+    An unknown name counts as ``'public'``, unless it has the form of a candle's.
+    """
     name = channel.partition(":")[0]
     if _CANDLE.fullmatch(name):
         return BUSINESS
@@ -134,28 +141,28 @@ def home(channel: str) -> str:
 
 
 def is_gated(channel: str) -> bool:
-    """Whether a channel of the market needs a login (since May 2022)."""
+    """Whether a market's channel needs a login, as two books do since May 2022."""
     return channel.partition(":")[0] in _GATED
 
 
 def is_private(channel: str) -> bool:
-    """Whether a channel is about an account, and needs a login therefore."""
+    """Whether a channel is about an account, and therefore needs a login."""
     return home(channel) == PRIVATE or channel.partition(":")[0] == "orders-algo"
 
 
 def words(arg: Mapping[str, str]) -> str:
-    """A channel as errors name it: ``channel:books5,instId:BTC-USDT``."""
+    """A channel as error messages name it: ``channel:books5,instId:BTC-USDT``."""
     return ",".join(f"{name}:{value}" for name, value in arg.items())
 
 
 def event(name: str, connection_id: str, named: str | None, **fields: object) -> str:
-    """An event with its fields, and the id of the request that it answers, if any."""
+    """An event with its *fields*; *named* is the id of the request that it answers."""
     head = {} if named is None else {"id": named}
     return to_json({**head, "event": name, **fields, "connId": connection_id})
 
 
 def no_such_channel(arg: Mapping[str, str]) -> str:
-    """What is said of an unknown channel, or of one on the wrong path."""
+    """The error message for an unknown channel, or for a channel of another path."""
     return (
         f"Wrong URL or {words(arg)} doesn't exist. Please use the correct URL, channel"
         " and parameters referring to API document."
@@ -163,6 +170,6 @@ def no_such_channel(arg: Mapping[str, str]) -> str:
 
 
 def unrecognised(message: str | bytes) -> str:
-    """What is said of a request that makes no sense."""
+    """The error message for a request that the exchange does not understand."""
     text = message if isinstance(message, str) else message.decode("utf-8", "replace")
     return f"Invalid request: {text}"

@@ -1,6 +1,6 @@
-"""The market in the words of v5: every value as the text of its push. No I/O.
+"""The market's values as the texts of v5's pushes. No I/O.
 
-All prices, sizes, times and counts are strings, and ``seqId`` is a JSON integer.
+All prices, sizes, times and counts are strings; ``seqId`` is a JSON integer.
 """
 
 from __future__ import annotations
@@ -59,14 +59,14 @@ TOPICS: dict[str, Topic] = {
     "funding-rate": "funding",
     "mark-price": "mark",
     **{f"candle{bar}": Period(seconds) for bar, seconds in _SECONDS.items()},
-    # A day begins in Hong Kong, or with the suffix in Greenwich.
+    # A day begins at midnight in Hong Kong, or with the suffix ``utc`` at midnight UTC.
     **{f"candle{bar}": _long(seconds, 8 * 3600) for bar, seconds in _LONG.items()},
     **{f"candle{bar}utc": _long(seconds, 0) for bar, seconds in _LONG.items()},
 }
 
 
 def names(market: str, instrument_id: str) -> Iterable[str]:
-    """Every channel about one instrument."""
+    """The keys of all channels about one instrument."""
     for name in TOPICS:
         if name != "funding-rate" or market == "swap":
             yield f"{name}:{instrument_id}"
@@ -75,9 +75,10 @@ def names(market: str, instrument_id: str) -> Iterable[str]:
 def encoder(
     channel: str, markets: Mapping[str, str], checksums: bool = False
 ) -> ChannelEncoder | None:
-    """What *channel* says, if its instrument is one of *markets*: its market by id.
+    """The encoder of *channel*, or ``None`` if there is no such channel.
 
-    The checksum of a book is 0, as it is since June 2026, or with *checksums* real.
+    *markets* is the market of each instrument id. With *checksums* a book has its real
+    checksum; without, its checksum is 0, as it is since June 2026.
     """
     name, _, instrument_id = channel.partition(":")
     market = markets.get(instrument_id)
@@ -98,14 +99,14 @@ def encoder(
 
 
 def push(channel: str, elements: Sequence[Any], **arg: str) -> EncodedPush:
-    """A push of any channel; *arg* is what its argument says besides."""
+    """A push of *elements* on any channel; *arg* is added to the channel's object."""
     message = {"arg": {**v5.arg_of(channel), **arg}, "data": elements}
     text = to_json(message)
     return EncodedPush(channel, text, text)
 
 
 def book(channel: str, action: str | None, element: Mapping[str, Any]) -> EncodedPush:
-    """A push of a book, whole or changed."""
+    """A push of one *element* of a book; ``books5`` has no *action* (``None``)."""
     message: dict[str, Any] = {"arg": v5.arg_of(channel)}
     if action:
         message["action"] = action
@@ -125,13 +126,14 @@ def _book(channel: str, change: Change, checksum: int) -> EncodedPush:
 
 
 def milliseconds(seconds: float) -> str:
-    """Epoch seconds as v5 writes a time."""
-    # As a datetime has it, and so v3: to the microsecond first.
+    """Epoch seconds as v5 writes a time: whole milliseconds, as text."""
+    # Rounded to the microsecond first, as ``datetime`` rounds the times of v3, so that
+    # both protocols give one moment the same millisecond.
     return str(round(seconds * 1_000_000) // 1000)
 
 
 def _levels(rows: Iterable[Row]) -> str:
-    """Levels of four strings, of which the third has been ``"0"`` since long."""
+    """Levels of four strings; the third, a retired field, is always ``"0"``."""
     return ",".join([f'["{row[0]}","{row[1]}","0","{row[-1]}"]' for row in rows])
 
 
@@ -150,7 +152,7 @@ def _bbo(instrument_id: str, market: str, best: Best) -> str:
 
 
 def trades_all(instrument_id: str, market: str, deal: Deal) -> str:
-    """A single trade."""
+    """One trade, as ``trades-all`` and the REST interface write it."""
     return (
         f'{{"instId":"{instrument_id}","tradeId":"{deal.id}","px":"{deal.price}",'
         f'"sz":"{deal.size}","side":"{deal.side}","ts":"{milliseconds(deal.at)}",'
@@ -167,7 +169,7 @@ def _trades(instrument_id: str, market: str, deal: Deal) -> str:
 
 
 def _tickers(instrument_id: str, market: str, summary: Summary) -> str:
-    # Where each day began is not part of this market: it opened at that price.
+    # This market keeps no price of each day's start; the opening price stands in.
     return to_json(
         {
             "instType": INST_TYPES[market],
@@ -191,7 +193,7 @@ def _tickers(instrument_id: str, market: str, summary: Summary) -> str:
 
 
 def candle(instrument_id: str, market: str, candle: MarketCandle) -> str:
-    """One bar."""
+    """One candle, as an array."""
     start, *texts, closed = candle
     return to_json([milliseconds(start), *texts, "1" if closed else "0"])
 
@@ -217,7 +219,7 @@ def _funding(instrument_id: str, market: str, funding: Funding) -> str:
 
 
 def _mark(instrument_id: str, market: str, mark: Mark) -> str:
-    # A pair of spot has a mark price for those who trade it on margin.
+    # v5 gives a spot pair a mark price for margin trading, under the type MARGIN.
     inst_type = "MARGIN" if market == "spot" else INST_TYPES[market]
     return to_json(
         {

@@ -1,6 +1,7 @@
-"""What happens on a market, in no protocol's words, and what is said of it. Values.
+"""What a market publishes, as values of no protocol, and the pushes made of them.
 
-Prices and sizes are text with the instrument's own digits, times are epoch seconds.
+A market publishes a value under a topic; an encoder makes a protocol's push of it.
+Prices and sizes are text with the instrument's own digits; times are epoch seconds.
 """
 
 from __future__ import annotations
@@ -11,25 +12,29 @@ from collections.abc import Callable, Sequence
 from itertools import chain, zip_longest
 from typing import Any, NamedTuple, Union
 
-# Price, size and number of orders; in recordings the retired field before the last too.
+# Price, size and number of orders. In recordings a retired field precedes the last one.
 Row = Sequence[str]
 
 
 class Period(NamedTuple):
-    """How long a candle is, in seconds, and how long after the epoch one begins."""
+    """The length of a candle in *seconds*, and its *offset*.
+
+    A candle begins *offset* seconds after a multiple of its length, from the epoch.
+    """
 
     seconds: int
     offset: int = 0
 
 
-# What can be said of an instrument: 'depth5', 'bbo', 'trade' (every match), 'trades'
-# (a taker's matches at one price together), 'ticker', 'funding', 'mark', candles, or a
-# whole book by its changes: 'book tbt' and 'book50 tbt' at once, 'book' now and then.
+# What a market publishes about an instrument: 'depth5', 'bbo', 'trade' (every match),
+# 'trades' (a taker's matches at one price as one), 'ticker', 'funding', 'mark', the
+# candles of a `Period`, or a whole book by its changes: 'book tbt' and 'book50 tbt' at
+# every change, 'book' at intervals.
 Topic = Union[str, Period]
 
 
 class Best(NamedTuple):
-    """The best levels of a book, best first, and the number of its last change."""
+    """The best levels of a book, best first; *seq* numbers the book's last change."""
 
     asks: Sequence[Row]
     bids: Sequence[Row]
@@ -38,12 +43,12 @@ class Best(NamedTuple):
 
 
 class Change(NamedTuple):
-    """A book as it has changed: of each price that has, what rests there now.
+    """The changes of a book: each price that changed, with what rests there now.
 
-    A size of ``'0'`` is a price that is gone, or too far from the best one. A snapshot
-    has every level, and -1 as *prev_seq*; *seq* is the number of the book's last
-    change, *prev_seq* that of the `Change` before. *tops* are the best bids and the
-    best asks after it, as many as a checksum is over.
+    A size of ``'0'`` means that the price is gone, or too far from the best one. A
+    snapshot has every level, and -1 as *prev_seq*. *seq* is the number of the book's
+    last change, *prev_seq* the number of the `Change` before. *tops* are the best bids
+    and the best asks after the change, as many as the checksum covers.
     """
 
     asks: Sequence[Row]
@@ -55,18 +60,19 @@ class Change(NamedTuple):
 
     @property
     def is_snapshot(self) -> bool:
-        """Whether it is the whole book."""
+        """Whether the rows are the whole book."""
         return self.prev_seq == -1
 
     @property
     def is_idle(self) -> bool:
-        """Whether it says only that nothing has changed."""
+        """Whether the message only says that nothing has changed."""
         return self.prev_seq == self.seq
 
     def checksum(self) -> int:
-        """The signed CRC32 that goes with it, over the characters that are sent.
+        """The signed CRC32 of the book after the change, over the characters sent.
 
-        Computed here and not by the library's own code, which it is a test of.
+        It is computed here and not by the library's own code, because it tests that
+        code.
         """
         by_turns = (row[:2] for pair in zip_longest(*self.tops) for row in pair if row)
         crc = zlib.crc32(":".join(chain.from_iterable(by_turns)).encode())
@@ -74,7 +80,7 @@ class Change(NamedTuple):
 
 
 class Deal(NamedTuple):
-    """*matches* of one taker at one price, of which *id* is the last."""
+    """A trade: the *matches* of one taker at one price; *id* is the last match's."""
 
     id: int
     matches: int
@@ -86,7 +92,7 @@ class Deal(NamedTuple):
 
 
 class Summary(NamedTuple):
-    """A ticker; an empty side of the book has neither price nor size (``''``).
+    """A ticker; an empty side of the book has ``''`` as price and as size.
 
     *value* is the volume in quote currency on spot, in coins elsewhere.
     """
@@ -106,7 +112,7 @@ class Summary(NamedTuple):
 
 
 class MarketCandle(NamedTuple):
-    """One bar, open or closed; *volume_ccy* as the *value* of a `Summary`."""
+    """One candle, open or closed; *volume_ccy* has the unit of *value* in `Summary`."""
 
     start: int
     open: str
@@ -120,7 +126,7 @@ class MarketCandle(NamedTuple):
 
 
 class Funding(NamedTuple):
-    """The rate that is paid at *time*, and what the one at *next_time* may be."""
+    """The rate that is paid at *time*, and an estimate of the rate at *next_time*."""
 
     rate: str
     next_rate: str
@@ -137,10 +143,10 @@ class Mark(NamedTuple):
 
 
 class EncodedPush(NamedTuple):
-    """One data message: its channel by key, its text, and its frame.
+    """One data message: the key of its channel, its text, and its frame.
 
-    *frame* is what goes over the wire: text under v5, the recorded bytes of v3, and
-    ``None`` for v3's text that is still to be deflated.
+    *frame* is what is sent: a text under v5, the recorded bytes under v3, or ``None``
+    for a text of v3 that is deflated when it is sent.
     """
 
     channel: str
@@ -149,20 +155,21 @@ class EncodedPush(NamedTuple):
 
     @property
     def elements(self) -> list[Any]:
-        """Its data, with every number as the ``str`` of its characters."""
+        """The elements of ``data``; every number is a ``str`` of its characters."""
         found: list[Any] = json.loads(self.text, parse_float=str, parse_int=str)["data"]
         return found
 
     @property
     def element(self) -> Any:
-        """The first of `elements`; few messages have another."""
+        """The first of `elements`; few messages have more than one."""
         return self.elements[0]
 
 
 class ChannelEncoder(NamedTuple):
-    """A channel about one instrument: its key, its topic, and how it is worded.
+    """A channel about one instrument: key, topic, and how its pushes are made.
 
-    What its protocol has no words for is said as ``None``.
+    *to_push* makes a push of a value of the topic. It gives ``None`` for a value that
+    the protocol has no message for.
     """
 
     channel: str
@@ -173,5 +180,5 @@ class ChannelEncoder(NamedTuple):
 
 
 def to_json(value: object) -> str:
-    """JSON as the exchange writes it, without spaces and without escapes of UTF-8."""
+    """JSON as the exchange writes it: no spaces, and no escapes of UTF-8 characters."""
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
