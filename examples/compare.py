@@ -1,13 +1,13 @@
-"""Two instruments at one moment: how far the second stands above the first.
+"""Two instruments at one moment: how far the second's price is above the first's.
 
     python examples/compare.py                           BTC-USDT and its swap, on OKX
     python examples/compare.py ETH-USDT ETH-USDT-SWAP    your own
     python examples/compare.py --local                   on an exchange on this machine
 
-Once a second it prints the basis, the second mid less the first, or why there is none.
-The difference of a fresh price and a late one would be worse than none: both have to be
-trusted at the same moment, and neither may be later than MAX_LAG. It ends when the
-exchange has refused one of them, or with Ctrl-C.
+Once a second it prints the basis, which is the second mid price minus the first, or why
+there is none. The difference of a fresh price and a late one would be worse than none:
+both must be trusted at the same moment, and neither may be later than MAX_LAG. The
+program ends when the exchange has refused one of them, or with Ctrl-C.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from contextlib import ExitStack, suppress
 from okex_ws import Feed, State, Venue, WSSubscription, market_of
 
 FIRST, SECOND = "BTC-USDT", "BTC-USDT-SWAP"
-# Seconds that a push may be later than the best of the last ten minutes.
+# Seconds that a push may be later than the fastest push of the last ten minutes.
 MAX_LAG = 0.5
 
 
 def follow(name: str, feed: Feed) -> WSSubscription:
-    """The book of *name*, on the market that its id tells."""
+    """Subscribe to the book of *name*, on the market that its id tells."""
     market = market_of(name) or "spot"
     return WSSubscription(name, market, channels=["depth5"], feed=feed)
 
 
 def basis(feed: Feed, pair: Sequence[WSSubscription]) -> str:
-    """The difference of the two mids, or why there is none."""
+    """The second mid price minus the first, or why there is none."""
     first, second = (one.instrument_id for one in pair)
     best = feed.best_bid_asks((first, second), max_lag=MAX_LAG)
     if not best:
@@ -44,17 +44,17 @@ def basis(feed: Feed, pair: Sequence[WSSubscription]) -> str:
 
 
 def why_not(pair: Sequence[WSSubscription]) -> str:
-    """What keeps the two from being compared."""
+    """Why the two cannot be compared."""
     for one in pair:
         health = one.health()
         if health.state is not State.LIVE:
             return f"{one.instrument_id} is {health.state}: {health.cause}"
-    # The state knows nothing of a limit that was given to one read.
+    # MAX_LAG is a limit of each read, so the state does not depend on it.
     return f"a price is more than {MAX_LAG} s late"
 
 
 def main() -> int:
-    """Run; returns the exit code: 1 when one of the two was refused."""
+    """Run the program; return the exit code, 1 if an instrument was refused."""
     parser = argparse.ArgumentParser(description="The basis of two instruments.")
     parser.add_argument("first", nargs="?", default=FIRST, help="default: %(default)s")
     parser.add_argument(
@@ -80,7 +80,7 @@ def main() -> int:
 
 
 def local(ids: Sequence[str], stack: ExitStack) -> Venue:
-    """An exchange where *ids* open at one price, until *stack* is closed."""
+    """Start an exchange where *ids* open at one price; *stack* closes it."""
     from okex_ws.local_exchange import Instrument, LocalExchange
 
     traded = [Instrument(market_of(n) or "spot", n, "60000.0", "0.1") for n in ids]

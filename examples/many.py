@@ -4,9 +4,9 @@
     python examples/many.py BTC-USDT BTC-USDT-SWAP      your own
     python examples/many.py --local                     on an exchange on this machine
 
-However many they are, they share their connections. A price is printed only while it
-can be trusted: after any state but LIVE there is none until it is LIVE again. It ends
-when the exchange has refused every one, or with Ctrl-C.
+All instruments share the connections of the feed. A price is printed only while it can
+be trusted: after any state but LIVE there is none until the state is LIVE again. The
+program ends when the exchange has refused every instrument, or with Ctrl-C.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def top(side: tuple[Level, ...]) -> str:
 
 
 def changes(items: Iterable[Item]) -> Iterator[tuple[str, str]]:
-    """Whose change it is, and what is so now."""
+    """Yield the id of each instrument that has changed, and its new prices or state."""
     told: dict[str, str] = {}
     for item in items:
         if isinstance(item, Depth):
@@ -51,7 +51,7 @@ def changes(items: Iterable[Item]) -> Iterator[tuple[str, str]]:
 
 
 def main() -> int:
-    """Run; returns the exit code: 1 when all were refused."""
+    """Run the program; return the exit code, 1 if all instruments were refused."""
     parser = argparse.ArgumentParser(description="Every change of many best prices.")
     parser.add_argument(
         "ids", nargs="*", default=IDS, metavar="ID", help=f"default: {' '.join(IDS)}"
@@ -64,7 +64,7 @@ def main() -> int:
         try:
             venue = local(options.ids, stack) if options.local else "okx"
             feed = stack.enter_context(Feed(venue))
-            updates = feed.updates()  # first of all, so that it misses nothing
+            updates = feed.updates()  # before any subscription: it misses nothing
             for name in options.ids:
                 market = market_of(name) or "spot"
                 WSSubscription(name, market, channels=["depth5"], feed=feed)
@@ -78,7 +78,7 @@ def main() -> int:
 
 
 def local(ids: Iterable[str], stack: ExitStack) -> Venue:
-    """An exchange that has *ids*, until *stack* is closed."""
+    """Start an exchange that trades *ids*; *stack* closes it."""
     from okex_ws.local_exchange import LocalExchange
 
     return stack.enter_context(LocalExchange(instruments=ids)).venue_v5

@@ -2,8 +2,8 @@
 
     python examples/metrics.py [--local] BTC-USDT ETH-USDT    of OKX, or on this machine
 
-It needs no package. A program that exports by prometheus_client already (pip install
-prometheus-client) has the same by REGISTRY.register(Collector(feed)).
+It needs no further package. A program that exports with prometheus_client already (pip
+install prometheus-client) calls REGISTRY.register(Collector(feed)) instead.
 """
 
 import argparse
@@ -16,13 +16,13 @@ from okex_ws import Feed, State, Venue, WSSubscription, market_of
 
 
 class Collector:
-    """All that *feed* tells, read when Prometheus asks for it."""
+    """The health and the counts of *feed* as metrics, read at each scrape."""
 
     def __init__(self, feed: Feed) -> None:
         self.feed = feed
 
     def read(self) -> Iterator[tuple[str, str, str, Mapping[str, float]]]:
-        """Name, type and label of a metric, and its values; label ``''`` is as none."""
+        """Yield each metric's name, type, label and values; ``''`` means no label."""
         books = [s for s in self.feed.subscriptions if isinstance(s, WSSubscription)]
         health = {book.instrument_id: book.health() for book in books}
         live = {name: float(one.state is State.LIVE) for name, one in health.items()}
@@ -35,7 +35,7 @@ class Collector:
                 yield f"okex_ws_{field}_total", "counter", "kind", by_kind
 
     def collect(self) -> Iterator[object]:
-        """For the registry of prometheus_client, which calls it at each scrape."""
+        """Yield the metrics for prometheus_client, whose registry calls this."""
         from prometheus_client import Metric
 
         for name, kind, label, values in self.read():
@@ -45,7 +45,7 @@ class Collector:
             yield metric
 
     def answer(self, _: object, start: Callable[..., object]) -> Iterator[bytes]:
-        """The same without it, as a WSGI application."""
+        """The same metrics without prometheus_client, as a WSGI application."""
         start("200 OK", [("Content-Type", "text/plain; version=0.0.4")])
         for name, kind, label, values in self.read():
             yield f"# TYPE {name} {kind}\n".encode()

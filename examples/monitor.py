@@ -8,8 +8,8 @@
     python examples/monitor.py ETH-USDT --json | jq .bid
 
 A price is printed only while it can be trusted. When the feed is lost, the line says so
-and why, and shows dashes where the prices were. On a terminal every line is as wide as
-the terminal at the most. Ctrl-C ends the program.
+and why, and shows dashes where the prices were. No line is wider than the terminal.
+Ctrl-C ends the program.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ from okex_ws import (
 INSTRUMENT, VENUE = "BTC-USDT", "okx"
 ENDED = "the recording is over"
 NOTHING = "-"
-# The first line waits so long for prices, that most often it has them.
+# The first line waits up to so many seconds for prices, and mostly has them.
 FIRST_WAIT = 1.0
 NO_BIDS, NO_ASKS = "no bids", "no asks"
 PRICES = ("bid", "bid_size", "ask", "ask_size", "spread")
@@ -55,17 +55,17 @@ PRICES = ("bid", "bid_size", "ask", "ask_size", "spread")
 
 
 def read_prices(subscription: WSSubscription) -> tuple[BestBidAsk | None, Health]:
-    """Prices and health that agree: there are prices if and only if it is LIVE."""
+    """Read prices and health that agree: there are prices if and only if it is LIVE."""
     for _ in range(3):
         best, health = subscription.best_bid_ask(), subscription.health()
         if (best is not None) == (health.state is State.LIVE):
             return best, health
-    # It changes faster than it can be looked at. No prices is always true.
+    # Prices and health disagreed three times. To show no prices is always right.
     return None, health
 
 
 def as_json(instrument_id: str, best: BestBidAsk | None, health: Health) -> str:
-    """One JSON object; numbers of the exchange are strings, ``null`` is not known."""
+    """A reading as a JSON object: exact numbers are strings, unknown is ``null``."""
 
     def text(value: Decimal | None) -> str | None:
         return None if value is None else f"{value:f}"
@@ -90,7 +90,7 @@ def as_json(instrument_id: str, best: BestBidAsk | None, health: Health) -> str:
 
 
 class Column:
-    """Numbers whose decimal points stand under each other. It widens, never narrows."""
+    """A column of numbers with aligned decimal points; it widens, and never narrows."""
 
     def __init__(self, title: str, least: int) -> None:
         self.title = title
@@ -99,11 +99,11 @@ class Column:
 
     @property
     def width(self) -> int:
-        """Characters of every entry."""
+        """The characters of every entry."""
         return self.whole + (1 + self.fraction if self.fraction else 0)
 
     def show(self, value: Decimal | None, missing: str = NOTHING) -> str:
-        """*value* in its place, or what is said where there is none."""
+        """*value* padded to the column, or *missing* if there is no value."""
         if value is None:
             return self._place(missing, "")
         whole, point, fraction = f"{value:f}".partition(".")
@@ -116,10 +116,10 @@ class Column:
 
 
 class Table:
-    """Lines under a header; the header comes again when a column has changed.
+    """Lines under a header, which is printed again when a column has changed.
 
-    What does not fit is left out column by column, the sizes first. A cause that does
-    not fit beside the dashes takes their place, but for the first; then it is cut.
+    Columns that do not fit are left out, the sizes first. A cause that does not fit
+    beside the dashes replaces all of them but the first; a cause still too long is cut.
     """
 
     def __init__(self, instrument_id: str, colour: bool = False) -> None:
@@ -137,9 +137,9 @@ class Table:
         health: Health,
         width: int | None = None,
     ) -> list[str]:
-        """The line of this moment, under a header where one is due.
+        """The line of this moment, after a header if one is due.
 
-        *width* is how many characters a line may have, ``None`` any number.
+        *width* is the most characters of a line; ``None`` is no limit.
         """
         start = f"{now:8}  {self.name}  {health.state:12}"
         cells = [start, *self._prices(best), f"{age(health.age):>7}"]
@@ -184,12 +184,12 @@ class Table:
 
 
 def fits(cells: list[str], width: int | None) -> bool:
-    """Whether a line of *cells* has *width* characters at the most."""
+    """Whether the line of *cells* has at most *width* characters."""
     return width is None or len("  ".join(cells)) <= width
 
 
 def _columns_that_fit(titles: list[str], width: int | None) -> list[int]:
-    """The columns to show: a price is left out rather than cut."""
+    """The columns to show: a price that does not fit is left out rather than cut."""
     shown = list(range(len(titles)))
     for gone in ((2, 4), (5,), (6,), (3,), (1,)):
         if fits([titles[each] for each in shown], width):
@@ -205,12 +205,12 @@ def _with_cause(cells: list[str], cause: str, width: int | None) -> list[str]:
 
 
 def brief(cause: str) -> str:
-    """*cause* without the address, which the log has, and fit for a terminal."""
+    """*cause* safe for a terminal, and without the address, which the log has."""
     return printable(re.sub(r"\bwss?://\S+: ", "", cause))
 
 
 def cut(text: str, width: int | None) -> str:
-    """*text*, with an ellipsis for what is over *width* characters."""
+    """*text* cut to *width* characters, with an ellipsis for what is cut off."""
     if width is None or len(text) <= width:
         return text
     return text[: max(0, width - 3)] + "..."
@@ -222,25 +222,25 @@ def age(seconds: float) -> str:
 
 
 def printable(text: str) -> str:
-    """*text* with everything escaped that a terminal could take for an order."""
+    """*text* with everything escaped that a terminal could act on."""
     return text.encode("unicode_escape").decode("ascii")
 
 
 def wants_colour() -> bool:
-    """On a terminal only, and not against the reader's wish (no-color.org)."""
+    """Whether to use colours: only on a terminal without NO_COLOR (no-color.org)."""
     return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
 
 
 def terminal_width(stream: TextIO) -> int | None:
-    """The characters of a line of the terminal; ``None`` where there is no terminal."""
+    """The characters of a line of the terminal; ``None`` if *stream* is no terminal."""
     return shutil.get_terminal_size().columns if stream.isatty() else None
 
 
 class Folded(logging.Formatter):
-    """The library's warnings; on a terminal they are folded between words."""
+    """Formats the library's warnings; for a terminal it folds them between words."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
-        """The line of *record*, or as many lines as it takes."""
+        """*record* as a line, or as several lines on a terminal."""
         text = super().formatMessage(record)
         width = terminal_width(sys.stderr)
         if width is None:
@@ -258,10 +258,10 @@ class Folded(logging.Formatter):
 
 
 def ticks(seconds: float | None) -> Iterator[None]:
-    """Now and every second from now, for *seconds* or for ever.
+    """Yield now and every second from now, for *seconds* or for ever.
 
-    The seconds are counted from the start, so they do not drift; one that passed while
-    the machine slept is left out.
+    The seconds are counted from the start, so they do not drift. Seconds that passed
+    while the machine slept are left out.
     """
     start = time.monotonic()
     tick = 0
@@ -276,7 +276,7 @@ def ticks(seconds: float | None) -> Iterator[None]:
 
 
 def never() -> bool:
-    """Whether a market that is not recorded is over."""
+    """Return false: a market that is not recorded has no end."""
     return False
 
 
@@ -286,7 +286,7 @@ def watch(
     options: argparse.Namespace,
     ended: Callable[[], bool] = never,
 ) -> int:
-    """Print until the time is up, the feed has failed or the market has *ended*.
+    """Print lines until the time is up, the feed has failed or the market has *ended*.
 
     Returns the exit code.
     """
@@ -310,23 +310,23 @@ def watch(
 
 
 def venue_at(url: str) -> Venue:
-    """The exchange at *url*: of v5 where its path says so, else of v3."""
+    """Return a venue whose endpoint is *url*: v5 if its path says so, else v3."""
     if "/ws/v5" in url:
         return Venue("url", "v5", (url.rstrip("/").removesuffix("/public"),))
     return Venue("url", "v3", (url,))
 
 
 def recorded_over_v3(path: str | None) -> bool:
-    """Whether there is a recording, and one of v3: only those have frames."""
+    """Whether *path* is a recording of v3: only those have a file of frames."""
     return path is not None and os.path.exists(f"{path}.deflate.b64")
 
 
 def open_feed(
     options: argparse.Namespace, stack: ExitStack
 ) -> tuple[WSSubscription, str, Callable[[], bool]]:
-    """The subscription that the options ask for, its name, and whether all is over.
+    """Open the subscription that the options ask for; *stack* closes it.
 
-    It is closed with *stack*.
+    Returns it, its instrument's id, and a function that tells when the market is over.
     """
     name, trust, ended = options.instrument or INSTRUMENT, None, never
     if options.url is not None:
@@ -345,7 +345,7 @@ def open_feed(
         def ended() -> bool:
             return exchange.ended
 
-    # What is no id at all, the subscription refuses in its own words.
+    # A text that is no id counts as spot; the subscription then refuses it by name.
     market = options.market or market_of(name) or "spot"
     feed = WSSubscription(
         name, market, venue=venue, channels=("depth5",), ssl_context=trust
@@ -354,7 +354,7 @@ def open_feed(
 
 
 def duration(text: str) -> float:
-    """A positive number of seconds, as an argument."""
+    """Parse an argument as a number of seconds above zero."""
     seconds = float(text)
     if not 0 < seconds < math.inf:
         raise ValueError(text)
@@ -362,7 +362,7 @@ def duration(text: str) -> float:
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command line."""
+    """Build the parser of the command line."""
     result = argparse.ArgumentParser(description="Best bid and ask, once a second.")
     add = result.add_argument
     add(
@@ -397,7 +397,10 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run; returns the exit code: 0, 1 for a feed that failed, 2 for bad arguments."""
+    """Run the program; return the exit code: 0, or 1 for a feed that failed.
+
+    Bad arguments end it with the exit code 2.
+    """
     command = parser()
     options = command.parse_args(arguments)
     options.local = options.local or options.capture is not None
@@ -420,9 +423,9 @@ if __name__ == "__main__":
     try:
         code = main()
     except KeyboardInterrupt:
-        code = 0  # how a monitor is meant to end
+        code = 0  # the usual way to end
     except BrokenPipeError:
-        # The reader has seen enough. What is buffered has nowhere to go any more.
+        # The reader of the pipe has left, as ``head`` does: discard what is buffered.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
     sys.exit(code)

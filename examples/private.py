@@ -1,4 +1,4 @@
-"""What the exchange tells an account: its balance, and what becomes of its orders.
+"""An account's private channels: its balance, and what becomes of its orders.
 
     export OKX_API_KEY=... OKX_SECRET_KEY=... OKX_PASSPHRASE=...
     python examples/private.py                          on OKX
@@ -6,9 +6,10 @@
     python examples/private.py --local                  a made-up account, made-up key
     python examples/private.py --wrong-key              the same, and it is refused
 
-A key needs no right but to read. Nothing here shows it or places an order. After a loss
-it logs in again by itself, and says that pushes may be missing. It ends when the
-exchange refuses the key or the channels, or with Ctrl-C.
+The key needs only the right to read. The program never shows the key and places no
+order. After a lost connection the library logs in again, and the program says that
+pushes may be missing. It ends when the exchange refuses the key or the channels, or
+with Ctrl-C.
 """
 
 from __future__ import annotations
@@ -34,12 +35,12 @@ from okex_ws import (
 )
 
 CHANNELS = ({"channel": "account"}, {"channel": "orders", "instType": "ANY"})
-# What is shown of a push, where it has it.
+# The fields of a push that are shown, if it has them.
 FIELDS = ("totalEq", "instId", "ordId", "side", "px", "sz", "accFillSz", "state")
 
 
 def lines(items: Iterable[Item]) -> Iterator[str]:
-    """What there is to say of each item; the error at the end says itself."""
+    """Yield the lines for *items*; the error at the end replaces the final state."""
     for item in items:
         if isinstance(item, StateChange) and not item.new.final:
             yield f"{item.new} {item.cause}".rstrip()
@@ -54,10 +55,10 @@ def lines(items: Iterable[Item]) -> Iterator[str]:
 
 
 def main() -> int:
-    """Run; returns the exit code: 1 when the exchange refused the key or a channel."""
+    """Run the program; return the exit code, 1 if the key or a channel was refused."""
     command = parser()
     options = command.parse_args()
-    # Whatever it would warn of is a state here, or the error at the end.
+    # The program shows each warning as a state, or as the error at the end.
     logging.getLogger("okex_ws").setLevel(logging.CRITICAL)
     with ExitStack() as stack:
         try:
@@ -82,7 +83,10 @@ def main() -> int:
 
 
 def local(stack: ExitStack) -> tuple[Venue, Credentials]:
-    """An exchange with an account, until *stack* is closed, and the account's key."""
+    """Start an exchange with an account; return its venue and the account's key.
+
+    *stack* closes the exchange.
+    """
     from okex_ws.local_exchange import LocalExchange
 
     exchange = stack.enter_context(LocalExchange())
@@ -90,7 +94,7 @@ def local(stack: ExitStack) -> tuple[Venue, Credentials]:
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command line."""
+    """Build the parser of the command line."""
     result = argparse.ArgumentParser(description="An account's balance and orders.")
     names = [name for name, venue in VENUES.items() if venue.protocol == "v5"]
     result.add_argument(

@@ -1,11 +1,11 @@
 """The rules of the suite, enforced on every test.
 
 1. Nothing leaves the loopback, not even a name look-up.
-2. No test runs longer than its limit, whatever it waits for.
+2. No test runs longer than its limit.
 3. No test leaves a thread, a socket or a file open behind it.
-4. A replay of recordings is skipped visibly where there are none.
-5. No test waits for a turn at a host that another one took, by a clock of its own.
-6. No proxy that this machine's environment names is any test's.
+4. A replay of recordings is skipped visibly where there are no recordings.
+5. No test waits because an earlier test connected to the same host.
+6. No test uses a proxy that the environment of this machine names.
 """
 
 from __future__ import annotations
@@ -37,15 +37,17 @@ CAPTURES = Path(__file__).parents[2] / "shared" / "captures"
 
 TIME_LIMIT = 60.0
 SLOW_TIME_LIMIT = 180.0
-# What a closing thread or socket may take on a busy machine before it counts as left.
+# Seconds that a thread or socket may take to close before it counts as left behind. A
+# busy machine needs them.
 GRACE = 5.0
-# But of a run whose leftovers stay anyway, no more than so many tests wait that long:
-# one leak in a fixture once cost a hundred graces, and with them ten minutes.
+# So many tests of a run wait `GRACE` in vain, and later ones a tenth of it: a leak in
+# one fixture once cost a hundred graces, and with them ten minutes.
 PATIENCE = 3
-# A look-up that the system cannot interrupt is abandoned on purpose.
+# Threads of this name are left on purpose: the system cannot interrupt a look-up.
 ABANDONED = "okex_ws:resolve"
 
-# Deadlines would assert durations on the real clock; CI always tries the same examples.
+# There are no deadlines: they would assert durations on the real clock. CI always tries
+# the same examples.
 hypothesis.settings.register_profile(
     "okex_ws",
     deadline=None,
@@ -90,10 +92,11 @@ sys.addaudithook(_watch_sockets)
 
 
 class _PatientSys:
-    """`sys` as `threading` sees it, under coverage.
+    """`sys` as `threading` sees it under coverage; its `settrace` tries again.
 
-    Each new thread installs the tracer. That asks the audit hook above, which may let
-    another thread in; CPython 3.11 refuses that one its tracer, and it never runs.
+    Each new thread installs coverage's tracer. That runs the audit hook above, in which
+    another thread may get its turn. CPython 3.11 refuses that other thread its tracer,
+    and the thread would never run.
     """
 
     def __getattr__(self, name: str) -> Any:
@@ -118,13 +121,17 @@ if threading.gettrace() is not None:
 
 @pytest.fixture(autouse=True)
 def _turns_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The gap between connections to one host is the process's; clocks are not."""
+    """Forget when each host was last connected to.
+
+    The gap between connections to one host is kept for the process, but each test has
+    its own clock.
+    """
     give_every_host_a_turn(monkeypatch)
 
 
 @pytest.fixture(autouse=True)
 def _no_proxy_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever the environment says of proxies is the test's own word."""
+    """Remove the environment's proxies, so that a test sees only those that it sets."""
     for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
@@ -144,7 +151,10 @@ def _all_stacks() -> str:
 
 @contextmanager
 def _limited(seconds: float) -> Iterator[None]:
-    """Fail the test in the middle of whatever it waits for; else end the run."""
+    """Fail the test after *seconds*, even in the middle of a wait.
+
+    A system without ``setitimer`` ends the whole run instead.
+    """
     if not hasattr(signal, "setitimer"):
         faulthandler.dump_traceback_later(seconds, exit=True)
         try:
@@ -169,16 +179,16 @@ def _limited(seconds: float) -> Iterator[None]:
 
 
 def pytest_collection_finish() -> None:
-    """What the tests themselves are made of is no garbage: a collection is for theirs.
+    """Keep the garbage collector away from the objects that the tests are made of.
 
-    There are a million objects of it, and going through them takes half a second.
+    There are a million of them, and to go through them takes half a second each time.
     """
     gc.collect()
     gc.freeze()
 
 
 def _open_files() -> set[str]:
-    """The open descriptors with what they are, where the system tells."""
+    """The open descriptors and the files behind them, where the system tells."""
     try:
         numbers = os.listdir("/proc/self/fd")
     except OSError:
@@ -189,7 +199,7 @@ def _open_files() -> set[str]:
             target = os.readlink(f"/proc/self/fd/{number}")
         except OSError:
             continue
-        # What the tools of the suite themselves keep open, and matplotlib its fonts.
+        # Files that the tools of the suite keep open, and the fonts of matplotlib.
         tools = (".coverage", "coverage.", ".hypothesis", "mpl-data")
         if not any(tool in target for tool in tools):
             found.add(f"{number} -> {target}")
@@ -213,7 +223,8 @@ def _left_for_good(threads: set[threading.Thread], files: set[str]) -> list[str]
     patient = _waited_in_vain < PATIENCE
     deadline = time.monotonic() + (GRACE if patient else GRACE / 10)
     while (left := _left(threads, files)) and time.monotonic() < deadline:
-        # What only a cycle keeps open is closed here, with a ResourceWarning.
+        # An object that only a reference cycle keeps open is closed here, with a
+        # ResourceWarning.
         gc.collect()
         time.sleep(0.01)
     _waited_in_vain += bool(left)
@@ -222,7 +233,7 @@ def _left_for_good(threads: set[threading.Thread], files: set[str]) -> list[str]
 
 @pytest.fixture(autouse=True)
 def _rules_of_the_suite(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Set up before and torn down after every other fixture of the test itself."""
+    """Enforce the rules; it begins before and ends after all other fixtures."""
     slow = request.node.get_closest_marker("slow")
     threads, files = set(threading.enumerate()), _open_files()
     _strays.clear()
@@ -241,7 +252,7 @@ def _rules_of_the_suite(request: pytest.FixtureRequest) -> Iterator[None]:
 def thread_or_shared(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> str:
-    """The same test twice: the second time every read goes through shared memory."""
+    """Run the test twice: the second time every read goes through shared memory."""
     if request.param == "shared":
         monkeypatch.setattr(okex_ws.pool.pool.Pool, "make_view", make_shared_view)
     return str(request.param)
@@ -249,7 +260,7 @@ def thread_or_shared(
 
 @pytest.fixture(params=["thread", "isolate"])
 def where(request: pytest.FixtureRequest) -> dict[str, bool]:
-    """The same test twice, with real sockets: on a thread, and in a process."""
+    """Run the test twice with real sockets: on a thread, and in its own process."""
     return {"isolate": True} if request.param == "isolate" else {}
 
 
@@ -258,7 +269,7 @@ def where(request: pytest.FixtureRequest) -> dict[str, bool]:
 
 @pytest.fixture(scope="session")
 def captures() -> Callable[[str], Path]:
-    """The path of a recording by its name under the captures, or a visible skip."""
+    """A function that finds a recording by name; without recordings it skips."""
 
     def find(name: str) -> Path:
         if not CAPTURES.is_dir():

@@ -1,4 +1,4 @@
-"""How fast the default path is, beside the seed's class: `python -m tests.benchmarks`.
+"""Benchmarks of the library beside the seed's class: `python -m tests.benchmarks`.
 
-Not collected by pytest but for a smoke test: nothing here asserts a duration.
+pytest collects only tests that the benchmarks work: no test asserts a duration.
 """

@@ -1,9 +1,9 @@
 """The command: `python -m tests.benchmarks [WHAT ...] [options]`; see ``--help``.
 
-It shows tables, and keeps all rounds, versions and the machine in JSON (``--json``),
-and a picture (``--plot``). *WHAT* is any of ``throughput``, ``limit``, ``lateness``,
-``scale``, ``books``, ``all`` (the default), or ``profile``, which shows the hot spots
-of our own path instead.
+It prints tables. ``--json`` keeps all rounds, the versions and a description of the
+machine, and ``--plot`` draws a picture. *WHAT* is any of ``throughput``, ``limit``,
+``lateness``, ``scale``, ``books``, ``all`` (the default), or ``profile``, which shows
+the hot spots of the library's own path instead.
 """
 
 from __future__ import annotations

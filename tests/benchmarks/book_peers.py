@@ -1,8 +1,8 @@
-"""Those who keep a book: ours and its peers, each in its own way, behind one interface.
+"""The library's book and the books of its peers, behind one interface.
 
-A peer is run from its released package, through what it gives its own users, and gets
-the messages in the shape that it expects, with the wire's own characters in them. What
-is imported is what is installed: the packages are those of the extra ``bench``.
+A peer is run from its released package, by what it offers its own users. It gets the
+messages in the shape that it expects, with the exchange's own characters in them. Only
+installed packages are imported; they are those of the extra ``bench``.
 """
 
 from __future__ import annotations

@@ -1,20 +1,23 @@
 """Whole books: `python -m tests.benchmarks.books [--rounds N] [--json OUT]`.
 
-Ours beside its peers on the same recorded updates, by turns, in one process. A message
-is timed from the decoded JSON on: ours reads it, merges it, proves it and publishes a
-version that never changes; a peer does what it does for its own users. Everyone looks
-at the best bid and ask after each message, because some sort only then.
+The library and its peers take the same recorded updates, by turns, in one process. The
+time of a message begins when its JSON is decoded. The library reads the message, merges
+it, proves it and publishes a version that never changes; a peer does what it does for
+its own users. The best bid and ask are read after each message, because some peers sort
+only then.
 
-Two proofs: ``checksum`` is the recorded CRC32; ``sequence`` is the same updates as OKX
-has sent them since 2026, with a checksum of 0 beside ``seqId``, so that nobody has a
-checksum to compute, and who checks sequences does. Before its rounds each replays all
-of it once. That shows who proves what: a right message must pass, and a wrong one must
-not. Who fails that with the checksum is left out there, and the table says so.
+There are two proofs. ``checksum`` is the recorded CRC32. ``sequence`` is the same
+updates as OKX has sent them since 2026, with a checksum of 0 beside ``seqId``: no
+library has a checksum to compute, and those that check sequences do so. Before the
+rounds each library replays all messages once, which shows what it proves: a right
+message must pass, and a wrong one must not. A library that fails this with the checksum
+is left out there, and the table says so.
 
-Each round begins with new books and strings, and with our memory of numbers empty. The
-first snapshots are timed apart. The collector is on, but does not see the messages. The
-clock is the CPU's, so that another process on the machine disturbs less. After a round
-all books must have the same 25 best levels as ours. Ratios are of the same round.
+Each round begins with new books and strings, and with the library's memory of numbers
+empty. The first snapshots are timed apart. The garbage collector is on, but does not
+see the messages. The clock is the CPU's, so that another process on the machine
+disturbs less. After a round all books must have the same 25 best levels as the
+library's. Ratios compare runs of the same round.
 """
 
 from __future__ import annotations

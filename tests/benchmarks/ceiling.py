@@ -1,4 +1,4 @@
-"""Who receives and does nothing else: the server is no faster for anybody."""
+"""A contestant that only receives: it shows how fast the server is at most."""
 
 from __future__ import annotations
 

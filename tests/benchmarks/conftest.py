@@ -1,4 +1,4 @@
-"""One server for all tests of the benchmarks, which ends with the last of them."""
+"""One server that all tests of the benchmarks share; it ends after the last of them."""
 
 from __future__ import annotations
 

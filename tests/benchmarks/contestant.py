@@ -1,15 +1,16 @@
 """One contestant in a process of its own: `… -m tests.benchmarks.contestant SPEC OUT`.
 
-SPEC is a `Spec` in JSON; what was measured is written to OUT as JSON. Nothing of
-another contestant is imported. A contestant follows one channel of the server and keeps
-the newest depth for a script that reads it: the main thread. Those on asyncio have
-their loop on the main thread, as their own examples do, and the script is a task there.
-Only where the script computes, or reads by itself, is the loop on a thread beside it.
+SPEC is a `Spec` in JSON; the measurements are written to OUT as JSON. The process
+imports no code of another contestant. A contestant follows one channel of the server
+and keeps the newest depth for a script that reads it on the main thread. A contestant
+on asyncio has its loop on the main thread, as its own examples do, and the script is a
+task there. Only if the script computes, or reads by itself, does the loop run on a
+thread beside it.
 
-*Throughput*: the script reads 20 times a second for so many seconds after a warm-up.
-What counts is the messages in that time, and the CPU of the whole process. Then the
-server stops, all that is under way is taken in, and the depth that is left is told, so
-that it can be compared with the last that was sent.
+*Throughput*: after a warm-up the script reads 20 times a second for some seconds. What
+counts is the messages in that time, and the CPU of the whole process. Then the server
+stops, the contestant takes in all that is under way, and reports the depth that is
+left, so that it can be compared with the last that was sent.
 """
 
 from __future__ import annotations

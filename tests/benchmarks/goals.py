@@ -1,7 +1,8 @@
-"""Where it must get to: each number of a run beside the number that it has to reach.
+"""The goals of a run: each measured number beside the number that it has to reach.
 
-Throughput and lateness are ratios of the same rounds, by their medians: of throughput
-ours over its, of lateness the best peer's over ours, so that more is better in both.
+Throughput and lateness are medians of ratios within one round. Throughput is the
+library's over the peer's, lateness the best peer's over the library's, so that more is
+better in both.
 """
 
 from __future__ import annotations

@@ -1,17 +1,18 @@
-"""Lateness: from the server's send until a read by the script gives the message.
+"""Lateness: the time from the server's send until a read by the script has the message.
 
-Every message has the moment of its sending and its number in it (`server`), by the
-system's monotonic clock, which all processes share. The contestant tells at which
-moment it first had which number (`reading`). Message *i* is as late as the first moment
-at which *i*, or a later one, could be had, less its sending: what a newer one replaced
-before anybody looked is not lost, but it counts as late as its replacement. A message
-that never came counts with all the time until the end, and as *behind*.
+Every message carries its number and the moment of its sending (`server`), by the
+system's monotonic clock, which all processes share. The contestant reports at which
+moment it first had which number (`reading`). The lateness of message *i* is the first
+moment at which *i* or a later message could be read, minus the sending of *i*. A
+message that was replaced before a read is not lost, but counts as late as its
+replacement. A message that never came counts with all the time until the end, and as
+*behind*.
 
-So the measure is the same for all: for one that publishes on a thread, for one on an
-event loop, and for one that publishes in another process.
+So the measure is the same for a library that publishes on a thread, on an event loop,
+or in another process.
 
 The first half second is not counted. *noted* is for the callback, *read* for the
-script; *backlog* is how many messages had been sent and could not be had yet when the
+script; *backlog* is how many messages had been sent and could not be read yet when the
 last was sent.
 """
 

@@ -1,9 +1,9 @@
-"""Three released libraries for OKX, each as its own examples use it.
+"""Three released libraries for OKX, each used as its own examples do.
 
-What is given to them is an address, the authority that they trust and the one market;
-nobody asks the exchange's REST for anything. `python-okx` and `cryptofeed` speak TLS
-only. `cryptofeed` follows the channel ``books`` and nothing else: where everyone else
-has ``books5``, it is sent each depth as a snapshot of that.
+Each is given an address, the authority to trust and the one market; none asks the
+exchange's REST interface. `python-okx` and `cryptofeed` speak TLS only. `cryptofeed`
+follows only the channel ``books``: in place of ``books5`` it is sent each depth as a
+snapshot of ``books``.
 """
 
 from __future__ import annotations

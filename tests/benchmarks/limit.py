@@ -1,13 +1,12 @@
 """The limit: the same frames inflated, parsed and checked in a loop without a socket.
 
-Nothing that verifies a message can cost less, whatever it reads from: raw deflate into
-a bounded buffer (a frame so short that it cannot grow past the library's bound is
-inflated whole), the parser as it comes, and the library's own check of levels; of a
-book the merge, the sequence and the version too. Messages are dropped, and nothing is
-told.
+No program that verifies a message can cost less: raw deflate into a bounded buffer (a
+frame so short that it cannot grow past the library's bound is inflated whole), the JSON
+parser alone, and the library's own check of levels; for a book also the merge, the
+sequence and the version. The messages are dropped, and no callback gets them.
 
-Its steps are measured one on top of the other: what is inflated, then parsed as well,
-then checked as well.
+The steps are measured one on top of the other: inflate; inflate and parse; inflate,
+parse and check.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """What a user writes by hand on a WebSocket library: inflate, parse, keep the latest.
 
-As little as will do: no check of a level, no bound, no reconnect, and no ping, since no
-round is as long as the exchange waits for one. Of a whole book each change is merged by
-its sequence into two dicts, and sorted when it is read.
+The loops do no more than they must: no check of levels, no bound, no reconnect, and no
+ping, since no round is as long as the exchange waits for one. The changes of a whole
+book are merged by their sequence into two dicts, which are sorted when they are read.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The library itself, as its user has it: a `WSSubscription` with its defaults."""
+"""The library itself, as a user has it: a `WSSubscription` with its defaults."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""One picture of a run: a panel for each table, bars with the least and the most.
+"""Draws a run as one picture: a panel for each table, bars with the least and the most.
 
-`matplotlib` draws it; where that is not installed there is no picture, and a word. From
-a JSON file that was kept: `python -m tests.benchmarks.plot FOUND.json OUT.png`.
+`matplotlib` draws it; without matplotlib there is a message and no picture. To draw a
+JSON file that was kept: `python -m tests.benchmarks.plot FOUND.json OUT.png`.
 """
 
 from __future__ import annotations

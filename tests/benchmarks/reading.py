@@ -1,15 +1,15 @@
-"""What a script sees of a paced stream, and when: the contestant's half of `lateness`.
+"""The contestant's half of `lateness`: what a script reads of a paced stream, and when.
 
-*Noted*: on the thread that reads the socket, right behind the publication, where a
+*Noted*: on the thread that reads the socket, right after the publication, where a
 callback runs: the moment, and the number of the message that a read gives there.
 
-*Read*: on the main thread, the script reads as scripts do, between two pieces of work
-of some 200 us each (a loop of Python, or calls of numpy), or between two sleeps of 100
-us. The moment is taken behind the read, when the script has the price. So the steps of
-the script are in what is found, and they are the same for everyone.
+*Read*: on the main thread. The script reads between two pieces of work of some 200 us
+each (a loop of Python, or calls of numpy), or between two sleeps of 100 us. The moment
+is taken after the read, when the script has the price. So the time between its reads
+counts too, and it is the same for every contestant.
 
-Only a number that was not seen before is kept. It ends when the last message has been
-seen, or a while after the server has stopped.
+Only a number that was not seen before is kept. The script ends when it has seen the
+last message, or a while after the server has stopped.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Whole books as they were recorded, or made up where no recording lies beside.
+"""Whole books from recordings, or made up where there are no recordings.
 
-One form for both protocols: an instrument's first message is a snapshot, each later one
-changes some levels, and every one has the checksum that the exchange sent or would.
+Both protocols have one form: an instrument's first message is a snapshot, each later
+one changes some levels, and each has the checksum that the exchange sent or would send.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What is kept of a run and how numbers are written: JSON, and text for the tables."""
+"""Keeps a run as JSON, and writes its numbers as text for the tables."""
 
 from __future__ import annotations
 

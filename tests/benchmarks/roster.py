@@ -1,4 +1,4 @@
-"""Who takes part: every contestant by name, and what each can follow."""
+"""The roster of contestants by name, and which streams each can follow."""
 
 from __future__ import annotations
 

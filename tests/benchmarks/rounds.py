@@ -1,7 +1,7 @@
 """Rounds: the server, contestants by turns, each in a new process, and their ratios.
 
-Every round gives every contestant one process, and begins with another of them. Ratios
-are of the same round, so that what else the machine did meanwhile is in both halves.
+Every round gives every contestant one process, and begins with another contestant.
+Ratios compare runs of the same round, so that other load on the machine is in both.
 """
 
 from __future__ import annotations

@@ -1,16 +1,16 @@
-"""How it grows with the instruments: `python -m tests.benchmarks.scale`.
+"""Growth with the number of instruments: `python -m tests.benchmarks.scale`.
 
-For 1, 100 and 1,000 instruments of one feed: CPU a message, memory, threads, and
-seconds until all are live. The local exchange runs in a process of its own, and so does
-each client: this module with ``--serve`` and ``--follow``. TLS is verified as by
+For 1, 100 and 1,000 instruments of one feed it measures CPU a message, memory, threads,
+and seconds until all are live. The local exchange runs in a process of its own, and so
+does each client: this module with ``--serve`` and ``--follow``. TLS is verified as by
 default, by the system's trust store. The exchange sends as many messages a second in
-all, however many instruments they are of, but no more than 50 of one.
+all for any number of instruments, but no more than 50 of one.
 
-Memory is what is resident, and *an instrument's* is the difference to the feed with
-one. Its growth is what a straight line through a sample a second says of the last third
-of the time. A channel of trades keeps the newest thousand: until these have come, some
-seven minutes at the default rate, it has to grow. ``--channels depth5`` leaves these
-out.
+Memory is the resident size. *An instrument's* memory is the difference to the feed with
+one instrument, for each further one. The growth of memory is the slope of a straight
+line through a sample a second of the last third of the time. A channel of trades keeps
+the newest thousand: until these have come, some seven minutes at the default rate,
+memory has to grow. ``--channels depth5`` leaves trades out.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The class that this project began with, rebuilt from its description.
 
-What the benchmark adds is an address to connect to, a count, and a way to end it. For
-TLS the pin takes its authorities from WEBSOCKET_CLIENT_CA_BUNDLE.
+The benchmark adds an address to connect to, a count, and a way to end it. For TLS
+websocket-client takes its authorities from WEBSOCKET_CLIENT_CA_BUNDLE.
 """
 
 from __future__ import annotations

@@ -1,16 +1,15 @@
 """The exchange of the benchmarks: one client at a time, in a process of its own.
 
-It prints one line of JSON with its ports and its authority, takes a line of JSON for
-each round (`Job`) and answers it, and ends with its stdin. Two manners:
+It prints one line of JSON with its ports and its authority, reads a line of JSON for
+each round (`Job`) and answers it, and ends when its stdin ends. It sends in two ways:
 
 *As fast as the socket takes*: frames are made beforehand and joined to writes of 16 kB
-or more, for as many seconds as the job says. So the server is never what one waits for.
+or more, for as many seconds as the job says. So a client never waits for the server.
 
-*Paced*: one message at a time, by an absolute schedule, each with the moment at which
-it was sent and its number in it, and deflated then. The moment is the system's
-monotonic clock. A client that is slow does not slow the schedule: what the socket does
-not take waits in a queue here, as an exchange's would, so that all it is late is
-counted.
+*Paced*: one message at a time, by an absolute schedule. Each message carries its number
+and the moment of its sending, by the system's monotonic clock, and is deflated then. A
+slow client does not slow the schedule: what the socket does not take waits in a queue
+here, as in an exchange, so that all of the client's lateness counts.
 """
 
 from __future__ import annotations

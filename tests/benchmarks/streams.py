@@ -2,14 +2,14 @@
 
 ``v3 depth5`` is the five best levels a side, to be deflated into binary frames; ``v5
 books5`` is the same in text frames; ``v5 books`` is a whole book, a snapshot and then
-changes, with the sequence that proves them. All are cut from recordings where these lie
-beside the project, and from a book that is made up elsewhere; each message has its
-neighbour in life before it, so that what does not change is as much as it is there.
+changes, with the sequence that proves them. The streams are cut from recordings if
+these lie beside the project, and else from a made-up book. Messages keep their recorded
+order, so that two neighbours differ as little as they did at the exchange.
 
-A circle needs its end to meet its beginning. A depth is whole each time. The changes of
-a book set levels to what they are, so that their second turn, and each after it, ends
-with the same book as the first; its ids begin anew, below the last, as after the
-maintenance that OKX documents.
+The end of a circle must meet its beginning. A depth is whole each time. The changes of
+a book set levels to absolute sizes, so that each turn ends with the same book as the
+first. In each turn the ids begin anew, below the last, as after the maintenance that
+OKX documents.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Everyone who takes part has the newest depth in the end, or has failed."""
+"""Every contestant has the newest depth in the end, or has failed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is made of results that were made up: medians, ratios, tables, a picture."""
+"""What the benchmarks make of made-up results: medians, ratios, tables, a picture."""
 
 from __future__ import annotations
 

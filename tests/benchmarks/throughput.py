@@ -1,8 +1,8 @@
-"""Throughput: messages a second and CPU a message, of everyone on the same frames.
+"""Throughput: messages a second and CPU a message, of all on the same frames.
 
-A row's ratios are ours over its: above 1 ours is faster, or cheaper. Each is the median
-of the ratios of single rounds, beside the least and the most of them. Its *looks* are
-how many of the reads that were due the script got to do, in the worst round.
+In a contestant's row a ratio above 1 means that the library is faster, or cheaper. Each
+ratio is the median of the ratios of single rounds, beside the least and the most of
+them. *looks* is the share of the due reads that the script did, in the worst round.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A seeded campaign of faults: every price that is given meanwhile is judged.
+"""A seeded campaign of faults: every price that is read meanwhile is judged.
 
 `python -m tests.campaign --seconds 180 --seed 1 --json FILE`, from the repository.
 """

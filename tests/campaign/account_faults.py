@@ -1,6 +1,6 @@
 """Faults of private channels under v5: logins that fail, and too many connections.
 
-Each is that of a guest with a key of its own; the others are none the wiser.
+Each fault strikes a guest with a key of its own; other subscriptions notice nothing.
 """
 
 from __future__ import annotations

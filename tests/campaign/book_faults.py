@@ -1,4 +1,4 @@
-"""Faults of a whole book: it is withdrawn and asked for anew, alone; or nothing is."""
+"""Faults of a whole book: that book alone is withdrawn and resubscribed, or none is."""
 
 from __future__ import annotations
 

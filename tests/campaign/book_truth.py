@@ -1,7 +1,7 @@
-"""What a whole book was by what the exchange sent: merged here, by other means.
+"""What a whole book really was, merged from what the exchange sent by code of its own.
 
-A branch is what a client has that got a snapshot and everything since. It ends with the
-first message that does not follow on it, as a client's own book must.
+A branch is the book of a client that got a snapshot and everything since. It ends with
+the first message that does not follow on it, as a client's own book must.
 """
 
 from __future__ import annotations

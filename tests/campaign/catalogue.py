@@ -1,6 +1,6 @@
-"""What a fault is to the campaign: a name, where it strikes, and how it is done.
+"""The form of a fault of the campaign: a name, where it strikes, and how it is done.
 
-A fault injects, yields how to tell that it was noticed, and takes itself back.
+A fault injects, yields a function that says whether it was noticed, and is taken back.
 """
 
 from __future__ import annotations

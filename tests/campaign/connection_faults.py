@@ -1,4 +1,4 @@
-"""Faults of lines: TCP that ends, stalls or is cut up, and silence."""
+"""Faults of connections: TCP that ends, stalls or is cut into pieces, and silence."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""What the exchange would say, in the words of one protocol: channels and messages.
+"""What the exchange would send under one protocol: channels and messages.
 
-The topics are the library's own, which are v3's where v3 has the thing.
+The topics have the library's own names, which are v3's where v3 has the thing.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Faults of WebSocket frames: bytes between those of the exchange, in the clear."""
+"""Faults of WebSocket frames: bytes put between the exchange's own, without TLS."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Faults of a planned end: a connection takes over from another, or is kept from it."""
+"""Faults of a handover: a standby takes over from a connection, or is kept from it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Faults of the WebSocket handshake: statuses, and answers that are none."""
+"""Faults of the WebSocket handshake: HTTP statuses, and answers that open nothing."""
 
 from __future__ import annotations
 

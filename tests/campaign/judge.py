@@ -1,7 +1,7 @@
-"""Whether a price was right to give: judged against what the exchange really sent.
+"""Judges whether a price was right to give, by what the exchange really sent.
 
-Nothing here asks the library what it thinks: the exchange's own record, the monotonic
-clock and the changes of state that were told before the read began are the evidence.
+The judge does not ask the library for its opinion. Its evidence is the exchange's own
+record, the monotonic clock, and the state changes that came before the read began.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Faults of messages: whole frames that say nothing, or nothing that can be right."""
+"""Faults of messages: whole frames whose content means nothing, or cannot be right."""
 
 from __future__ import annotations
 

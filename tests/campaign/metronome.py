@@ -1,4 +1,4 @@
-"""Whether the machine stood still: then nobody could have kept a bound of a second."""
+"""Notes when the machine stood still: no program can keep a bound of a second then."""
 
 from __future__ import annotations
 

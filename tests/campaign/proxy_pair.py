@@ -1,6 +1,6 @@
-"""The way to an exchange: two proxies side by side, of which one takes who comes.
+"""Two proxies before one exchange; new connections go through one of them.
 
-So what was connected before a moment can be ended, and what came since be spared.
+So a fault can end the connections from before a moment, and spare those since.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The threads that use a stand as a script would: one that reads, others that iterate.
+"""The threads that use a rig as a script would: one that reads, others that iterate.
 
 What an iterator gives is judged too: trades once and in order, books that add up.
 """

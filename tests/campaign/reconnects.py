@@ -1,7 +1,7 @@
 """The command: `python -m tests.campaign.reconnects --times 1000`.
 
-One subscription over TLS loses its connection again and again, by turns in every way in
-which one ends; what the process holds is counted on the way. Nothing may grow.
+One subscription over TLS loses its connection again and again, by turns in each way in
+which a connection ends. The command counts what the process holds; it must not grow.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The campaign on tape: told twice, a stand's recording is the same, to the byte."""
+"""A digest of a rig's replayed recording: every replay must give the same one."""
 
 from __future__ import annotations
 

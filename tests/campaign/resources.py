@@ -1,4 +1,4 @@
-"""What a process holds: threads, descriptors, memory, and the library's own objects."""
+"""Counts what a process holds: threads, descriptors, memory, the library's objects."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a campaign found: its counts, its times, and what must not be."""
+"""What a campaign found: its counts, its times, and its violations."""
 
 from __future__ import annotations
 

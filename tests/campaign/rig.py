@@ -1,7 +1,7 @@
-"""One stand of the campaign: an exchange, a way to it, and subscriptions that are used.
+"""One rig of the campaign: an exchange, the way to it, and subscriptions that are used.
 
-The subscriptions name a host that only the stand's own resolver knows, so that a fault
-can send them anywhere; every wait that the library lets be injected is short.
+The subscriptions name a host that only the rig's own resolver knows, so that a fault
+can send them anywhere. Every wait that the library lets a test inject is short.
 """
 
 from __future__ import annotations
@@ -62,8 +62,9 @@ def loopback(port: int) -> Resolve:
 
 
 class Rig(Watch):
-    """A stand; a context manager. `dead_since` is set by a fault after which nothing
-    true comes.
+    """A rig, used as a context manager.
+
+    A fault sets `dead_since` if after it no true message comes.
     """
 
     def __init__(self, setup: Setup, seed: int, recording: Path | None = None) -> None:

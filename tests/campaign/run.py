@@ -1,6 +1,6 @@
-"""The campaign: each stand has a thread that picks faults by its seed, one by one.
+"""The campaign: each rig has a thread that picks faults by its seed, one by one.
 
-A violation is a stale or a wrong price, a fault that nobody noticed, a recovery that
+A violation is a stale or a wrong price, a fault that was not noticed, a recovery that
 did not come within its bound, an internal error of the library, or something left.
 """
 

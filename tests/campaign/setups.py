@@ -1,7 +1,7 @@
-"""The stands of the campaign: what each of them speaks, over what, and what it follows.
+"""The setups of the rigs: protocol, transport, and the subscriptions of each.
 
-The first that a stand follows is a book's best levels alone; faults of one channel are
-about that one. A whole book alone, if there is one, is the second.
+A setup's first subscription has only a book's best levels; faults of one channel strike
+that one. A whole book alone, if there is one, is the second.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Whether trades are handed over once and in order: by the exchange's own record.
+"""Judges whether trades were delivered once and in order, by the exchange's own record.
 
-What was pushed between two that were handed over, and was not, has to be in a `Gap`.
+A trade that was pushed between two delivered ones, and was not, must be in a `Gap`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """What an exchange really sent of the best levels of a book: by content and by time.
 
-Read from the exchange's own record, by whatever thread asks; kept for twenty seconds.
+Any thread may ask. The answer comes from the exchange's own record, and is kept for
+twenty seconds.
 """
 
 from __future__ import annotations

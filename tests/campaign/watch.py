@@ -1,4 +1,4 @@
-"""What a stand's subscriptions told since a mark: how a fault is seen to be noticed."""
+"""What a rig's subscriptions reported since a mark, and so whether a fault showed."""
 
 from __future__ import annotations
 

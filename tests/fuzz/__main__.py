@@ -1,6 +1,6 @@
-"""`python -m tests.fuzz --seconds N --seed S [--json OUT] [--target NAME]`.
+"""The command: `python -m tests.fuzz --seconds N --seed S`, with ``--help`` for more.
 
-Ends with 1 if anything failed; the input is printed so that Python can read it again.
+It ends with 1 if any input failed, and prints that input so that Python can read it.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""What else is read: numbers, the answer to a handshake, channels, errors and captures.
+"""Targets for small readers: numbers, handshakes, channels, errors and captures.
 
-Each check is the docstring of what it calls, in code.
+Each check states in code what the docstring of the called function promises.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""Whole books against a ledger that knows no floats and keeps nothing but prices.
+"""A target for whole books, judged by a ledger without floats that keeps only prices.
 
-The ledger is the slow and obvious book: a dictionary by exact price. It says of every
-message whether it must be taken, and what the book is then; `BookBuilder` must agree.
+The ledger is the slow and obvious book: a dictionary by exact price. For every message
+it says whether the book must take it, and what the book is then; `BookBuilder` must
+agree.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What is spoiled: good frames of both protocols, recorded ones among them.
+"""The good frames that mutators spoil, of both protocols, recorded ones among them.
 
-Recordings are read where they lie, ``../shared/captures``; where they are not, what is
-generated here has a frame of every kind that the library reads.
+Recordings are read in place, in ``../shared/captures``. Without recordings, what is
+generated here still has a frame of every kind that the library reads.
 """
 
 from __future__ import annotations

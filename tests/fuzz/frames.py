@@ -1,7 +1,7 @@
-"""Frames of both protocols through `decode`, every reader, and `mentioned`.
+"""A target for frames of both protocols: `decode`, every reader, and `mentioned`.
 
-A frame is unreadable, which is a `WireError`, or it is messages that a second look at
-the same text agrees with, number for number.
+A frame is unreadable, which is a `WireError`, or gives messages that agree, number for
+number, with a second reading of the same text.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""The read buffer of `Transport` against the `websockets` package, the judge.
+"""A target for the read buffer of `Transport`, judged by the `websockets` package.
 
-The same bytes, in the same pieces, go to both. They must agree on every message, on the
-answer to every ping, and on whether, where and with which code the stream ends. Where
-they do not, `DIFFERENCES` has the reason; there is no other.
+Both get the same bytes in the same pieces. They must agree on every message, on the
+answer to every ping, and on whether, where and with which code the stream ends.
+`DIFFERENCES` lists the only exceptions, each with its reason.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What tells the past: answers of the REST interface, and recordings."""
+"""Targets for readers of the past: answers of the REST interface, and recordings."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""How an input is spoiled: trees of JSON, texts, bytes and deflate streams.
+"""Mutators of inputs: trees of JSON, texts, bytes and deflate streams.
 
-All chance comes from the given `random.Random`; nothing here keeps or shares state, and
-no tree is changed in place.
+All chance comes from the given `random.Random`. No mutator keeps or shares state, and
+none changes a tree in place.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a value of a reader promises, held against the element that it is of."""
+"""Checks what a reader's value promises against the element that it was read from."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Streams of WebSocket frames, mostly good ones, cut anywhere."""
+"""Makes streams of WebSocket frames, mostly good ones, cut anywhere."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every target: how its inputs are made, what judges them, and its memory of them."""
+"""The list of targets: how each makes inputs, judges them, and what it remembers."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""A short run of every target, and what shows that the targets see anything at all.
+"""A short run of every target, and tests that the targets see faults at all.
 
-Hypothesis makes the chances of an input here, so that a failure shrinks to few of them;
-the seeded run beside it makes more, of the very inputs that the command makes.
+Hypothesis makes the random choices of an input here, so that a failure shrinks to few
+of them. The seeded run beside it makes more inputs, of the same kind as the command's.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""What the tests are built from."""
+"""Helpers that the tests share: peers, clocks, frames and recordings."""

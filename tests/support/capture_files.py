@@ -1,4 +1,4 @@
-"""Small captures that are written for a test, in both protocols."""
+"""Small captures in both protocols, written for a test."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from okex_ws.local_exchange import deflate
 
-# The complete real sequence of one option: the whole book, an insert, a delete.
+# The complete recorded sequence of one option: the whole book, an insert, a delete.
 ETH = "ETH-USD-210430-2440-P"
 BOOK, DEPTH5, TRADE = (f"option/{t}:{ETH}" for t in ("depth_l2_tbt", "depth5", "trade"))
 BOOK_V5, BOOKS5, TRADES = (f"{t}:{ETH}" for t in ("books-l2-tbt", "books5", "trades"))
@@ -65,7 +65,11 @@ def write(
     times: list[str] | None = None,
     v5: bool = False,
 ) -> Path:
-    """Write a capture: its texts, and what is to be different in its other files."""
+    """Write a capture of *texts*.
+
+    *frames* and *times* replace the content of its other files, where these should
+    differ.
+    """
     times = [f"{1000 + i}.5" for i in range(len(texts))] if times is None else times
     files = {"recv.jsonl": texts, "recv.times": times}
     if not v5:

@@ -1,4 +1,4 @@
-"""A drawing as the terminal gets it: by rich, on so many columns."""
+"""A drawing as rich sends it to a terminal."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from rich.text import Text
 
 
 def plain(lines: Sequence[Text]) -> list[str]:
-    """The characters of each line."""
+    """The characters of each line, without colours."""
     return [line.plain for line in lines]
 
 
 def sent(lines: Sequence[Text], width: int) -> str:
-    """What the terminal is sent, colours and all."""
+    """What a terminal of *width* columns is sent, with colours."""
     console = Console(
         file=io.StringIO(), force_terminal=True, color_system="standard", width=width
     )

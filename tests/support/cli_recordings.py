@@ -1,4 +1,4 @@
-"""A recording with everything that a command has to tell, written by hand."""
+"""Hand-written recordings for the commands: one whole, one interrupted, one cut."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ PUSHES = [heard(float(n), depth(float(n), f"{100 + n / 10:.1f}")) for n in range
 
 
 def whole(path: Path) -> Path:
-    """Twenty seconds of a book of one level a side."""
+    """Write twenty seconds of a book of one level a side."""
     return write(path, *session(*PUSHES, end=20.0))
 
 
 def broken(path: Path) -> Path:
-    """Ten seconds, an outage of five, and some more."""
+    """Write ten seconds of a book, an outage of five seconds, and 13 more pushes."""
     first = session(*PUSHES[:10], end=10.0)
     lost = at(11.0, "end", cause="ConnectionLost", why="cut [red]\x1b[2J", code=None)
     second = [
@@ -31,7 +31,7 @@ def broken(path: Path) -> Path:
 
 
 def cut(path: Path) -> Path:
-    """One that ends in the middle of a line."""
+    """Write a recording that ends in the middle of a line."""
     data = whole(path).read_bytes()
     path.write_bytes(data[: 2 * len(data) // 3])
     return path

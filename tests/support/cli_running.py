@@ -1,4 +1,4 @@
-"""The program as a process of its own, and a terminal for it."""
+"""Runs the command line as a process of its own, with or without a terminal."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def environment(**more: str) -> dict[str, str]:
 
 @pytest.fixture
 def start() -> Iterator[Start]:
-    """Starts ``python -m okex_ws`` with these arguments; none outlives the test."""
+    """Starts ``python -m okex_ws`` with arguments; no process outlives the test."""
     with programs() as run:
 
         def start(
@@ -44,7 +44,7 @@ def start() -> Iterator[Start]:
 
 
 class Terminal:
-    """A pseudo terminal with the program on it; everything it was sent is kept."""
+    """A pseudo terminal on which the program runs; all of its output is kept."""
 
     def __init__(self, *arguments: str, columns: int = 100, rows: int = 30) -> None:
         self._master, slave = pty.openpty()
@@ -65,7 +65,7 @@ class Terminal:
         fcntl.ioctl(self._master, termios.TIOCSWINSZ, size)
 
     def read_until(self, seen: Callable[[str], object]) -> str:
-        """What was sent since the last time, once it holds what was waited for."""
+        """Read until *seen* is true of what was read by this call, and return that."""
         begun, give_up = len(self.sent), time.monotonic() + TIMEOUT
         while not seen(self.sent[begun:]):
             assert time.monotonic() < give_up, self.sent[begun:]
@@ -79,7 +79,7 @@ class Terminal:
             return True
         try:
             data = os.read(self._master, 65536)
-        except OSError:  # the other side is closed
+        except OSError:  # the program has closed its side
             return False
         self.sent += data.decode("utf-8", "replace")
         return bool(data)
@@ -88,7 +88,7 @@ class Terminal:
         self.process.send_signal(signal.SIGINT)
 
     def end(self) -> int:
-        """The exit code, with all that was sent read."""
+        """Read all that the program still writes; return its exit code."""
         give_up = time.monotonic() + TIMEOUT
         while self._read() and self.process.poll() is None:
             assert time.monotonic() < give_up, self.sent[-2000:]

@@ -1,4 +1,4 @@
-"""What the command line is given to show, made up."""
+"""Made-up readings for the command line to show."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from okex_ws import Depth, Health, State, Trade
 from okex_ws.cli.reading import Reading
 
 AT = datetime(2026, 11, 26, 8, 45, 0, 123456, tzinfo=timezone.utc)
-# Orders to a terminal, and to rich.
+# Control sequences for a terminal, and markup for rich.
 HOSTILE = "60018: \x1b[2J\x1b]0;title\x07 [red]\u202egnp.[/]\r\n08:45:00 LIVE 1"
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-# A moment of 2023 on the wall; the two clocks have nothing to do with each other.
+# The wall clock begins in 2023; the monotonic clock is independent of it.
 WALL = 1_700_000_000.0
 
 
 class FakeClock:
-    """Both clocks at the test's command; *wall* may be stepped by itself."""
+    """A monotonic and a wall clock that stand still until a test moves them."""
 
     def __init__(self, now: float = 1000.0, wall: float = WALL) -> None:
         self.now = now
@@ -20,9 +20,9 @@ class FakeClock:
         return self.now + self.offset
 
     def advance(self, seconds: float) -> None:
-        """Let time pass on both clocks."""
+        """Let *seconds* pass on both clocks."""
         self.now += seconds
 
     def step_wall(self, seconds: float) -> None:
-        """Set the wall clock, as NTP or an operator does."""
+        """Step the wall clock by *seconds*, as NTP or an operator does."""
         self.offset += seconds

@@ -1,4 +1,7 @@
-"""An independent client: websockets' own, with zlib and json, and nothing of ours."""
+"""An independent client of the exchange: websockets, zlib and json.
+
+It uses no protocol code of the library.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ TIMEOUT = 10.0
 
 
 class Peer:
-    """One connection; every wait on it ends with a ``TimeoutError``."""
+    """One connection that speaks v3; every wait on it ends with a ``TimeoutError``."""
 
     def __init__(self, socket: ClientConnection) -> None:
         self.socket = socket
@@ -35,7 +38,7 @@ class Peer:
         return frame
 
     def text(self) -> str:
-        """The next message; one complete raw-deflate stream, and nothing after it."""
+        """The next message: one complete raw-deflate stream, with nothing after it."""
         unpacker = zlib.decompressobj(-zlib.MAX_WBITS)
         text = unpacker.decompress(self.frame())
         assert unpacker.eof
@@ -48,7 +51,7 @@ class Peer:
         return message
 
     def until(self, **wanted: object) -> dict[str, Any]:
-        """The next message with these fields; others are passed over."""
+        """The next message with these fields; the messages before it are dropped."""
         while True:
             message = self.text()
             if message == "pong":
@@ -58,7 +61,7 @@ class Peer:
                 return found
 
     def end(self) -> tuple[int | None, str]:
-        """The close code and reason, once the connection has ended."""
+        """Wait for the end of the connection; return its close code and reason."""
         try:
             while True:
                 self.socket.recv(TIMEOUT)
@@ -83,13 +86,13 @@ class PeerV5(Peer):
         return text
 
     def event(self) -> dict[str, Any]:
-        """The next message, which is an event, without the id of the connection."""
+        """The next message, which must be an event, without the connection's id."""
         event = self.message()
         assert len(bytes.fromhex(event.pop("connId"))) == 4
         return event
 
     def data(self, channel: str) -> dict[str, Any]:
-        """The next element that is pushed on a channel of that name."""
+        """The next element that is pushed on *channel*."""
         while True:
             message = self.message()
             if "data" in message and message["arg"]["channel"] == channel:
@@ -98,7 +101,7 @@ class PeerV5(Peer):
 
 
 def about(channel: str, instrument_id: str = "BTC-USDT") -> dict[str, str]:
-    """The argument of v5 for a channel about one instrument."""
+    """The v5 argument of *channel* for one instrument."""
     return {"channel": channel, "instId": instrument_id}
 
 
@@ -129,7 +132,7 @@ def _socket(exchange: LocalExchange, url: str) -> Iterator[ClientConnection]:
         open_timeout=TIMEOUT,
         close_timeout=TIMEOUT,
         max_size=None,
-        # Reads on while a test does not, or a full queue would hold up the end.
+        # The client reads on while a test does not: a full queue would delay the close.
         max_queue=None,
     ) as socket:
         yield socket

@@ -1,4 +1,4 @@
-"""The exchange's whole list, a source of the past over it, and one in virtual time."""
+"""A history source over made-up trades and candles, and a worker in virtual time."""
 
 from __future__ import annotations
 
@@ -22,14 +22,17 @@ MINUTE = 60.0
 
 
 def make_trade(number: int, seconds: float = 0.0) -> Trade:
-    """A trade of the world, *seconds* after its beginning."""
+    """A trade, *seconds* after the beginning of the virtual world."""
     at, price = utc(START + round(seconds, 3)), Decimal(f"{100 + number % 7}.1")
     name = str(number)
     return Trade(NAME, name, name, 1, price, Decimal(3), "buy", at, at, 0)
 
 
 def make_candle(minute: int, closed: bool = True, close: str = "100.1") -> Candle:
-    """The bar of a minute of the world, which begins at a whole one."""
+    """The one-minute candle that begins *minute* minutes into the virtual world.
+
+    Minute 0 is the whole minute in which the world begins.
+    """
     prices = (Decimal(99), Decimal(101), Decimal(98), Decimal(close))
     volumes = (Decimal(7), Decimal(700), Decimal(700))
     at = start_of(minute)
@@ -37,21 +40,21 @@ def make_candle(minute: int, closed: bool = True, close: str = "100.1") -> Candl
 
 
 def start_of(minute: int) -> datetime:
-    """When that bar begins."""
+    """When the candle of *minute* begins."""
     return utc(bar_ms(minute) / 1000)
 
 
 def bar_ms(minute: int) -> int:
-    """The same in epoch milliseconds."""
+    """When the candle of *minute* begins, in epoch milliseconds."""
     return int(START // MINUTE * MINUTE + minute * MINUTE) * 1000
 
 
 @dataclass
 class Past:
-    """A truthful `History`, as far as it is not told to be otherwise.
+    """A `History` that answers truthfully, unless a test sets it to do otherwise.
 
-    *all_trades* and *all_candles* are the exchange's own lists; what it knows of them
-    is up to *behind* items less than there is, and no more than the *kept* newest.
+    *all_trades* and *all_candles* are the exchange's full lists. An answer lacks the
+    newest *behind* items, and comes from the *kept* newest of the others.
     """
 
     all_trades: list[Trade] = field(default_factory=list)
@@ -121,7 +124,11 @@ class Past:
 
 
 class WorldHistoryWorker(HistoryWorker):
-    """Asks in the world's own time: an answer is a look at the list, half way."""
+    """A history worker in virtual time.
+
+    Half of *latency* after the query it reads the list; after the other half it
+    answers.
+    """
 
     def __init__(
         self, world: World, source: Callable[[], History], latency: float = 0.2
@@ -129,9 +136,9 @@ class WorldHistoryWorker(HistoryWorker):
         super().__init__("", world.clock, source)
         self._world = world
         self.latency = latency
-        # Put, and never answered.
+        # If true, queries get no answer.
         self.is_deaf = False
-        # Each answer is given so often.
+        # How often each answer is given.
         self.times = 1
         self.jitter: random.Random | None = None
 
@@ -155,7 +162,7 @@ class WorldHistoryWorker(HistoryWorker):
 
 
 class RandomPast(Past):
-    """As truthful, and as unreliable as the world can be: all of it by a seed."""
+    """A `Past` that fails, lags, repeats items and mixes their order, by a seed."""
 
     def __init__(self, seed: int) -> None:
         super().__init__()
@@ -177,10 +184,10 @@ class RandomPast(Past):
 
 
 def check_trades(told: Sequence[Any], truth: Sequence[Trade]) -> list[Gap]:
-    """Each trade of *truth*, from the first that was told, once and in order.
+    """Check that each trade of *truth* was delivered once and in order.
 
-    Where any is missing there is exactly one `Gap`, with the trades on both sides of
-    it; returned are all there are.
+    The first trade that was delivered begins the check. Where trades are missing there
+    must be exactly one `Gap`, which names the trades on both sides. Returns all gaps.
     """
     by_id = {trade.id: trade for trade in truth}
     numbers = sorted(map(int, by_id))
@@ -201,7 +208,10 @@ def check_trades(told: Sequence[Any], truth: Sequence[Trade]) -> list[Gap]:
 
 
 def check_candles(told: Sequence[Any], truth: Sequence[Candle]) -> list[Gap]:
-    """Each bar that closed, from the first that was told, once closed and in order."""
+    """Check that each closed bar was delivered once, closed and in order.
+
+    The first bar that was delivered begins the check. Returns all gaps.
+    """
     starts = [candle.start for candle in truth]
     for before, gap, item in _pairs(told):
         if before is not None:
@@ -219,7 +229,10 @@ def check_candles(told: Sequence[Any], truth: Sequence[Candle]) -> list[Gap]:
 
 
 def _pairs(told: Sequence[Any]) -> Iterator[tuple[Any, Gap | None, Any]]:
-    """Each item, with the one before it and the gap between them; never two gaps."""
+    """Yield each item, with the one before it and the gap between them.
+
+    Two gaps between the same items are an error.
+    """
     before, gap = None, None
     for item in told:
         if isinstance(item, Gap):

@@ -1,8 +1,8 @@
 """A TCP proxy on the loopback that does to bytes what networks do.
 
-It knows nothing of TLS or WebSocket: what it cuts, stalls or spoils falls anywhere in a
-record or a frame. One thread serves every connection; a fault holds for those that are
-there and those that come, until `heal`.
+It knows nothing of TLS or WebSocket: what it cuts, stalls or injects may fall anywhere
+in a record or a frame. One thread serves every connection. A fault holds for present
+and for later connections, until `heal`.
 
     with Proxy(server_port) as proxy:
         proxy.stall()             # connect to proxy.port; nothing moves, either way
@@ -27,13 +27,17 @@ from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
 
 _CHUNK = 65536
-# Behind a stalled reader, so that a fast sender meets back-pressure as in life.
+# Bytes that are held for a slow reader at most: a fast sender then meets back-pressure,
+# as it would on a network.
 _HELD = 1 << 20
 _LINGER_0 = struct.pack("ii", 1, 0)
 
 
 class _Link:
-    """One client and its server; `down` goes to the client, `up` to the server."""
+    """A client's connection and the one to its server.
+
+    `down` holds bytes for the client, `up` bytes for the server.
+    """
 
     def __init__(self, client: socket.socket, server: socket.socket) -> None:
         self.client = client
@@ -44,7 +48,7 @@ class _Link:
         self.shut: set[socket.socket] = set()
 
     def sides(self) -> Iterator[tuple[socket.socket, socket.socket, bytearray]]:
-        """Source, destination, and what is on its way between them."""
+        """For each direction its source, its destination and the bytes in between."""
         yield self.server, self.client, self.down
         yield self.client, self.server, self.up
 
@@ -52,7 +56,7 @@ class _Link:
 class Proxy:
     """Listens on `port` of 127.0.0.1 and passes everything on to *target_port* there.
 
-    `accepted` counts connections, `passed` the bytes that were handed to clients.
+    `accepted` counts connections, `passed` the bytes that were sent to clients.
     """
 
     def __init__(self, target_port: int) -> None:
@@ -74,28 +78,28 @@ class Proxy:
         self._thread.start()
 
     def heal(self) -> None:
-        """Pass everything through again, what was held back first."""
+        """Pass everything through again, first the bytes that were held back."""
         self._order(self._set)
 
     def stall(self) -> None:
-        """Move nothing, either way, and close nothing: a cable that was pulled."""
+        """Pass nothing in either direction, and close nothing: a pulled cable."""
         self._order(lambda: self._set(stalled=True))
 
     def throttle(self, bytes_per_second: float) -> None:
-        """Let only so many bytes a second through to the clients."""
+        """Send at most so many bytes a second to the clients."""
         self._order(lambda: self._set(rate=bytes_per_second))
 
     def cut(self, sizes: Iterable[int]) -> None:
-        """Hand clients one segment of each of *sizes*, again and again."""
+        """Send to clients in segments of these *sizes*, again and again."""
         segments = itertools.cycle([*sizes])
         self._order(lambda: self._set(sizes=segments))
 
     def one_byte(self) -> None:
-        """Hand clients one byte a segment."""
+        """Send to clients one byte a segment."""
         self.cut([1])
 
     def inject(self, garbage: bytes) -> None:
-        """Send *garbage* to every client, behind what is on its way to it."""
+        """Send *garbage* to every client, after the bytes that are held for it."""
         self._order(lambda: self._inject(garbage))
 
     def reset(self) -> None:
@@ -103,7 +107,7 @@ class Proxy:
         self._order(self._reset)
 
     def close(self) -> None:
-        """Close everything; the thread has ended when this returns."""
+        """Close everything, and wait for the thread to end."""
         self._order(self._stop)
         self._thread.join(10)
         if self._thread.is_alive():
@@ -121,7 +125,7 @@ class Proxy:
         self.close()
 
     def _order(self, order: Callable[[], None]) -> None:
-        """Have *order* done by the thread, and wait until it is."""
+        """Have the thread run *order*, and wait until it has."""
         done = threading.Event()
         self._orders.put(order)
         self._orders.put(done.set)
@@ -230,7 +234,7 @@ class Proxy:
                     link.shut.add(destination)
                     destination.shutdown(socket.SHUT_WR)
         except OSError:
-            # One end is gone: the other sees it as it would without the proxy.
+            # One end is gone: close the other end, as would happen without the proxy.
             link.ended = {link.client, link.server}
             link.shut = link.ended
         if len(link.shut) == 2:
@@ -258,7 +262,7 @@ class Proxy:
 
     def _segment(self) -> int:
         if self._rate is not None:
-            # A tenth of a second's worth at a time.
+            # Bytes for a tenth of a second at a time.
             size = max(1, int(self._rate / 10))
             self._next_at = time.monotonic() + size / self._rate
             return size

@@ -1,7 +1,7 @@
-"""An HTTP proxy on the loopback: it answers CONNECT as it is told, and then relays.
+"""An HTTP proxy on the loopback: it answers CONNECT as the test says, then relays.
 
-Whatever name a client asks for, the tunnel ends at one port of this machine: names that
-only the proxy can look up exist in no test otherwise.
+Every tunnel ends at one port of this machine, for any name that a client asks for. So a
+test can use names that only its proxy can look up.
 
     with HttpProxy(server_port) as proxy:
         Feed(venue, proxy=proxy.url)
@@ -22,9 +22,9 @@ YES = b"HTTP/1.1 200 Connection established\r\nVia: 1.1 test\r\n\r\n"
 class HttpProxy:
     """Listens on `port`; `heads` are the requests that it got, first to last.
 
-    *answer* is what it says to each; *behind* follows in the same segment, and *then*
-    happens. Without a *target_port* it only listens from there on, and *closes* makes
-    it leave instead.
+    *answer* is its answer to each request. *behind* is sent in the same segment, and
+    then *then* is called. Without a *target_port* it relays nothing and waits for the
+    client to leave; with *closes* it closes the connection after its answer.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class HttpProxy:
         self.url = f"http://127.0.0.1:{self.port}"
 
     def drop(self) -> None:
-        """End every tunnel that there is."""
+        """End every open tunnel."""
         for sock in self._links:
             sock.shutdown(socket.SHUT_RDWR)
         self._links.clear()
@@ -79,7 +79,7 @@ class HttpProxy:
 
 
 def _relay(client: socket.socket, server: socket.socket) -> None:
-    """Pass everything on, either way, until one of them leaves."""
+    """Pass bytes on in both directions, until one of the two closes."""
     other = {client: server, server: client}
     while ready := select.select(list(other), [], [], LIMIT)[0]:
         for source in ready:

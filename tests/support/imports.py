@@ -1,4 +1,4 @@
-"""A package as if it had never been imported, for tests of what its import says."""
+"""Forgets that a package was imported, for tests of its import."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 
 def forget_import(patch: pytest.MonkeyPatch, package: str) -> None:
-    """Have the next import of *package*, and of all modules in it, run them anew."""
+    """Have the next import of *package* run it and all of its modules anew."""
     parent, _, name = package.rpartition(".")
     patch.delattr(sys.modules[parent], name, raising=False)
     for loaded in list(sys.modules):

@@ -1,4 +1,4 @@
-"""What the library itself calls an internal error in its log, heard by a test."""
+"""Collects what the library logs as an internal error."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class _InternalErrorHandler(logging.Handler):
 
 @contextmanager
 def bugs_told(tell: Callable[[str], object]) -> Iterator[None]:
-    """Each internal error is told inside, and nothing else of the log is heard."""
+    """Inside, *tell* is called with each internal error; other records go nowhere."""
     log, handler = logging.getLogger("okex_ws"), _InternalErrorHandler(tell)
     propagated, log.propagate = log.propagate, False
     log.addHandler(handler)

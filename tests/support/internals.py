@@ -1,11 +1,11 @@
 """Private parts of the library, for the tests: the only file that names them.
 
-A test first looks for a public way. Where there is none it asks here, by the name that
-the thing has in the field. When a private part of the library gets another name, this
-file changes and no test does; `test_internals.py` sees to that.
+A test uses a public way where there is one. Else it uses a function of this file, whose
+name is the field's term. When a private part of the library is renamed, this file
+changes and no test does; `test_internals.py` checks that.
 
 Only what ``import okex_ws`` loads is imported at run time: benchmarks and programs that
-tests start use this file too, and are not to load more than a user's program does.
+tests start use this file too, and must not load more than a user's program does.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ if TYPE_CHECKING:
 
 
 def reading_of(subscription: BaseSubscription) -> View:
-    """What *subscription* reads from: its channels, and the verdict on them."""
+    """The `View` through which *subscription* reads and judges its channels."""
     return subscription._view
 
 
@@ -84,12 +84,12 @@ def callbacks_of(subscription: BaseSubscription) -> Callbacks:
 
 
 def set_on_error(subscription: BaseSubscription, on_error: OnError | None) -> None:
-    """Give *subscription* an *on_error* that it was not made with."""
+    """Set the *on_error* callback of *subscription* after it was made."""
     callbacks_of(subscription)._on_error = on_error
 
 
 def is_ready(subscription: BaseSubscription) -> bool:
-    """Whether ``wait_live()`` would return at this moment; raises what it would."""
+    """Whether ``wait_live()`` would return now; raises what it would raise."""
     return reading_of(subscription)._is_ready()
 
 
@@ -99,7 +99,7 @@ def depth_channel_of(subscription: BaseSubscription) -> DepthChannel:
 
 
 def answering_connection_of(subscription: BaseSubscription, topic: str) -> Connection:
-    """The connection on whose thread the past of *topic* is joined."""
+    """The connection whose thread joins the history of *topic* to its live items."""
     reading: Any = reading_of(subscription)
     connection = reading._submits[topic].__self__
     assert isinstance(connection, Connection)
@@ -117,62 +117,63 @@ def pool_of(user: User) -> Pool:
 
 
 def isolated_pool_of(user: User) -> IsolatedPool:
-    """The same of one with ``isolate=True``."""
+    """The pool behind a subscription or a feed with ``isolate=True``."""
     pool = user._pool
     assert isinstance(pool, IsolatedPool)
     return pool
 
 
 def caller_of(user: User) -> CallbackRunner:
-    """What runs the callbacks of a feed, or of a subscription that has its own."""
+    """The runner of the callbacks of a feed, or of a subscription without a feed."""
     return pool_of(user).callback_runner
 
 
 def readings_of(feed: Feed) -> tuple[View, ...]:
-    """What the subscriptions of *feed* read from, of those that are not closed."""
+    """The views of those subscriptions of *feed* that are not closed."""
     return feed._pool.views
 
 
 def readings_with_own_counts(feed: Feed) -> list[View]:
-    """The readings whose counts are not added up with those of closed ones yet."""
+    """The views whose counts are not yet added to the counts of closed ones."""
     return list(pool_of(feed)._present)
 
 
 def set_history_worker(feed: Feed, worker: HistoryWorker) -> None:
-    """Have *worker* fetch the past for the subscriptions of *feed*."""
+    """Have *worker* fetch the history for the subscriptions of *feed*."""
     pool_of(feed).history_worker = worker
 
 
 def settings_of(pool: Pool | IsolatedPool) -> Settings:
-    """How the connections of *pool* behave."""
+    """The settings of the connections of *pool*."""
     assert isinstance(pool, Pool)
     return pool._settings
 
 
 def change_settings(pool: Pool, **changes: Any) -> None:
-    """Have the next connections of *pool* behave otherwise."""
+    """Change the settings of the next connections of *pool*."""
     pool._settings = pool._settings._replace(**changes)
 
 
 def credentials_of(feed: Feed) -> Credentials | None:
-    """The key with which *feed* logs in."""
+    """The credentials with which *feed* logs in."""
     return pool_of(feed)._credentials
 
 
 def closing_connections_of(pool: Pool) -> tuple[Connection, ...]:
-    """The connections that no channel lives on and that have not ended."""
+    """The connections on which no channel lives any more and that have not ended."""
     return pool._draining
 
 
 def set_closing_connections(pool: Pool, *connections: Connection) -> None:
-    """Have *connections* be those that are about to end."""
+    """Set the connections on which no channel lives and that are about to end."""
     pool._draining = connections
 
 
 def replace_join(pool: Pool, make: Callable[[Joining], Joining]) -> Callable[[], None]:
-    """Have *make*, given how a reading joins a connection, say how it is done instead.
+    """Replace how the channels of a view join a connection.
 
-    Returns what takes that back.
+    *make* is given the original function, and returns its replacement. Returns a
+    function that restores the original.
     """
     join = pool._join
     pool._join = make(join)  # type: ignore[assignment,method-assign]
@@ -184,7 +185,7 @@ def replace_join(pool: Pool, make: Callable[[Joining], Joining]) -> Callable[[],
 
 
 def make_connection(pool: Pool, path: SocketPath, key: str) -> ConnectionChannels:
-    """One more connection, on which no channel lives yet."""
+    """Make one more connection, on which no channel lives yet."""
     return pool._make_group(path, key)
 
 
@@ -194,12 +195,12 @@ def hand_over(pool: Pool, handover: Handover) -> None:
 
 
 def connections_per_reading(pool: Pool) -> list[int]:
-    """Over how many connections each reading of *pool* has its channels."""
+    """The number of connections that carry the channels of each view of *pool*."""
     return [len(channels) for channels in pool._held.values()]
 
 
 def take_over(handover: Handover) -> None:
-    """Have the standby take over now, on the thread of the old connection."""
+    """End the old connection's part in *handover* now: the standby takes over."""
     handover._release()
 
 
@@ -207,21 +208,21 @@ def take_over(handover: Handover) -> None:
 
 
 def thread_of(owner: Connection | Dispatcher | ParentSender) -> threading.Thread | None:
-    """The thread of a connection, of callbacks, or of what the worker says."""
+    """The thread of a connection, of a dispatcher, or of the worker's sender."""
     return owner._thread
 
 
 def network_of(connection: Connection) -> Network:
-    """Where *connection* opens its sockets."""
+    """The network by which *connection* opens its sockets."""
     return connection._network
 
 
 def wrap_connection_threads(
     around: Callable[[Callable[[Connection], None], Connection], None],
 ) -> None:
-    """Have each connection's thread call *around*, with what it does, and itself.
+    """Have each connection's thread call *around* with its own loop and its connection.
 
-    For good: of the process.
+    This lasts until the process ends.
     """
     run = Connection._run
 
@@ -232,17 +233,17 @@ def wrap_connection_threads(
 
 
 def give_every_host_a_turn(patch: pytest.MonkeyPatch) -> None:
-    """Forget when connections to each host were opened last, and remember it after."""
+    """Forget when each host was last connected to; *patch* restores that later."""
     patch.setattr(HOST_GAP, "_next", {})
 
 
 def waiting_frames(loop: Conversation) -> int:
-    """How many frames were read that the connection's *loop* has not taken in."""
+    """How many frames were read that *loop* has not handled yet."""
     return len(loop._frames)
 
 
 def take_in(loop: Conversation, event: Event, now: float, wall: float) -> None:
-    """Have the connection's *loop* act on what the session says happened."""
+    """Have a connection's *loop* handle an event of its session."""
     loop._handle(event, now, wall)
 
 
@@ -252,7 +253,7 @@ def unsent_of(stream: TcpStream) -> int:
 
 
 def socket_of(stream: TcpStream) -> socket.socket:
-    """The socket below *stream*."""
+    """The socket that *stream* reads and writes."""
     return stream._socket
 
 
@@ -265,37 +266,37 @@ def proxy_of(network: TcpNetwork, scheme: str, host: str, port: int) -> Proxy | 
 
 
 def subscriptions_due(session: Session[Any]) -> float:
-    """When *session* looks at its subscriptions again."""
+    """When *session* next checks its subscriptions."""
     return session._subscriptions_due
 
 
 def set_subscriptions_due(session: Session[Any], moment: float) -> None:
-    """Have *session* look at its subscriptions at that moment."""
+    """Have *session* check its subscriptions at *moment*."""
     session._subscriptions_due = moment
 
 
 def open_request_of(session: Session[Any]) -> Any:
-    """The request that is not answered yet, with its *op* and *channels*; or None."""
+    """The request that awaits its answer, with its *op* and *channels*; or ``None``."""
     return session._request
 
 
 def spend_resubscription(session: Session[Any], now: float) -> None:
-    """Take one request of the share of the budget that resubscribing has."""
+    """Spend one request of the resubscriptions' share of the request budget."""
     session._request_budget.spend_share(now)
 
 
 def forget_pings(session: Session[Any]) -> None:
-    """Have *session* wait for no pong."""
+    """Have *session* forget its unanswered pings, so that it waits for no pong."""
     session._heartbeat._in_flight.clear()
 
 
 def set_spent(budget: Budget, spent: deque[float]) -> None:
-    """Have *budget* keep the moments of its requests in *spent*."""
+    """Have *budget* keep the times of its requests in *spent*."""
     budget._spent = spent
 
 
 def spent_of(budget: Budget) -> deque[float]:
-    """Where *budget* keeps the moments of its requests."""
+    """The times of the requests that *budget* counts."""
     return budget._spent
 
 
@@ -303,7 +304,7 @@ def spent_of(budget: Budget) -> deque[float]:
 
 
 def items_of(channel: SeriesChannel[Any]) -> deque[Any]:
-    """Where *channel* keeps its items."""
+    """The items that *channel* keeps."""
     return channel._items
 
 
@@ -313,12 +314,12 @@ def set_items(channel: SeriesChannel[Any], items: deque[Any]) -> None:
 
 
 def known_ids_of(channel: TradeChannel) -> list[str]:
-    """The ids of trades that *channel* would know again."""
+    """The trade ids by which *channel* recognises a trade that it has."""
     return list(channel._known)
 
 
 def found_of(found: Found[Any]) -> dict[int, Any]:
-    """What was found so far, by its place."""
+    """The items that a search over pages has found, by their order at the exchange."""
     return found._found
 
 
@@ -331,7 +332,7 @@ def queue_of(updates: Updates) -> UpdateQueue:
 
 
 def take_without_waiting(queue: UpdateQueue) -> list[Item]:
-    """All items that wait, without a look at the clock."""
+    """All items that wait, taken without reading the clock."""
     taken = []
     with queue._changed:
         while (item := queue._pop()) is not None:
@@ -340,7 +341,7 @@ def take_without_waiting(queue: UpdateQueue) -> list[Item]:
 
 
 def waiting_in(queue: UpdateQueue | CallbackQueue | ParentSender) -> list[Any]:
-    """What waits in an update queue, in a callback queue, or to be said."""
+    """What waits in an update queue, in a callback queue, or in the worker's sender."""
     return list(queue._waiting)
 
 
@@ -361,7 +362,7 @@ def lock_of(
     | HostGap
     | TcpNetwork,
 ) -> Any:
-    """The lock under which *owner* is changed; a condition where it is waited on."""
+    """The lock that guards *owner*; a condition if threads wait on it."""
     if isinstance(owner, (UpdateQueue, Dispatcher)):
         return owner._changed
     locked: Any = owner
@@ -369,7 +370,7 @@ def lock_of(
 
 
 def request_lock_of(rest: Rest) -> threading.Lock:
-    """Held while one request of *rest* is under way."""
+    """The lock that is held while a request of *rest* is under way."""
     return rest._fetcher.lock
 
 
@@ -377,45 +378,45 @@ def request_lock_of(rest: Rest) -> threading.Lock:
 
 
 def supervisor_of(user: User) -> Supervisor:
-    """What keeps the process of an isolated feed alive."""
+    """The supervisor that keeps the process of an isolated feed alive."""
     supervisor = isolated_pool_of(user)._supervisor
     assert supervisor is not None
     return supervisor
 
 
 def process_of(owner: User | Supervisor) -> WorkerProcess | None:
-    """The process that reads for a subscription or a feed, once it is started."""
+    """The process of an isolated subscription or feed; ``None`` before its start."""
     supervisor = owner if isinstance(owner, Supervisor) else supervisor_of(owner)
     return supervisor._process
 
 
 def popen_of(process: WorkerProcess) -> subprocess.Popen[bytes]:
-    """What the system knows of *process*."""
+    """The ``Popen`` object of *process*."""
     return process._process
 
 
 def set_backoff(supervisor: Supervisor, policy: Reconnect) -> None:
-    """Have *supervisor* start its process again by *policy*."""
+    """Set the *policy* by which *supervisor* restarts its process."""
     supervisor._policy = policy
 
 
 def wakers_of(supervisor: Supervisor) -> tuple[socket.socket, socket.socket]:
-    """The two sockets with which the thread of *supervisor* is woken."""
+    """The two sockets that wake the thread of *supervisor*."""
     return supervisor._sender, supervisor._receiver
 
 
 def close_wakers(supervisor: Supervisor) -> None:
-    """Close those, of a *supervisor* that was never started."""
+    """Close the waking sockets of a *supervisor* that was never started."""
     supervisor._close_wakers()
 
 
 def replace_answers(pool: IsolatedPool, hear: Callable[[int, Any], None]) -> None:
-    """Have *hear* be called with each answer of the process, on its own thread."""
+    """Have the supervisor's thread call *hear* with each answer of the process."""
     pool._on_answer = hear  # type: ignore[assignment,method-assign]
 
 
 def leaves_slots(pool: IsolatedPool) -> bool:
-    """Whether the process may yet write to slots of closed subscriptions."""
+    """Whether the process may still write to slots of closed subscriptions."""
     return bool(pool._leaving)
 
 
@@ -430,18 +431,18 @@ def memory_of(owner: IsolatedPool | Store) -> Memory:
 
 
 def set_pool_of_worker(worker: Worker, pool: Any, writers: Mapping[int, Any]) -> None:
-    """Have *worker* read by *pool*, and write by *writers*, each with its number."""
+    """Give *worker* a pool, and slot *writers* by the numbers of subscriptions."""
     worker._pool = pool
     worker._relays.update(writers)
 
 
 def unsubscribe(worker: Worker, number: int) -> None:
-    """Have *worker* do what it does when it is told to unsubscribe."""
+    """Have *worker* unsubscribe the subscription *number*, as if its parent asked."""
     worker._unsubscribe(number)
 
 
 def close_selector(worker: Worker) -> None:
-    """Close what the process's end closes."""
+    """Close the selector of *worker*, which otherwise the end of its process closes."""
     worker._selector.close()
 
 
@@ -449,52 +450,52 @@ def close_selector(worker: Worker) -> None:
 
 
 def slot_of(channel: AnyMirror | DepthChannel) -> Slot:
-    """The slot from which a shared *channel* is read."""
+    """The slot from which *channel* is read in shared memory."""
     shared: Any = channel
     assert isinstance(shared._slot, Slot)
     return shared._slot
 
 
 def link_slots_of(links: RemoteLinks) -> list[Slot]:
-    """The slots in which connections show their signs of life."""
+    """The slots in which connections write their signs of life."""
     return links._slots
 
 
 def link_number_of(link: RemoteLink) -> int:
-    """The number by which a link is told from an earlier one in its slot."""
+    """The number that tells *link* from an earlier one in the same slot."""
     return link._number
 
 
 def forget_value(slot: Slot) -> None:
-    """Have the next read of *slot* be from the memory, as after every write."""
+    """Have the next read of *slot* copy from the memory, as after every write."""
     slot._seen = (0, None)
 
 
 def version_of(slot: Slot) -> int:
-    """How often *slot* was written."""
+    """The version of *slot*, which every write raises."""
     return slot._words[slot._word]
 
 
 def set_version(slot: Slot, version: int) -> None:
-    """Say that *slot* was written so often."""
+    """Set the version of *slot*."""
     slot._words[slot._word] = version
 
 
 def bytes_in(slot: Slot, start: int, length: int, buffer: int = 0) -> bytes:
-    """What is in the memory of one of the two buffers of *slot*."""
+    """*length* bytes from *start* on, of one of the two buffers of *slot*."""
     at = slot._at + buffer * slot._stride + start
     return bytes(slot._bytes[at : at + length])
 
 
 def flip_bits(slot: Slot, at: int, mask: int = 1, buffer: int = 0) -> None:
-    """Spoil the byte at *at* of one of the two buffers of *slot*."""
+    """Damage the byte at *at* of one of the two buffers of *slot*."""
     slot._bytes[slot._at + buffer * slot._stride + at] ^= mask
 
 
 def slot_that_tells(
     memory: Memory, slot: Slot, copies: Callable[[int], object]
 ) -> Slot:
-    """The place of *slot* again; *copies* is told each version before it is copied."""
+    """A second reader of *slot*; *copies* is given each version before it is copied."""
 
     class ObservedSlot(Slot):
         __slots__ = ()
@@ -508,19 +509,19 @@ def slot_that_tells(
 
 
 def chunk_sizes(memory: Memory) -> list[int]:
-    """How long each mapped part of *memory* is."""
+    """The size of each mapped chunk of *memory*."""
     return [chunk.size for chunk in memory._chunks]
 
 
 def sizes_given_back(memory: Memory) -> list[int]:
-    """For which capacities there was ever a slot that was given back."""
+    """The capacities of which at least one slot was given back."""
     return list(memory._free)
 
 
 def around_link_writes(
     patch: pytest.MonkeyPatch, around: Callable[[Callable[[], None]], None]
 ) -> None:
-    """Have *around* be called, with the write itself, when a link is written."""
+    """Have *around* called for each write of a link; it is given the write itself."""
     write = SharedLink._write
 
     def wrapped(link: SharedLink) -> None:
@@ -530,7 +531,7 @@ def around_link_writes(
 
 
 def message_head(length: int) -> bytes:
-    """How a message of *length* bytes begins, between two processes."""
+    """The first bytes of a message of *length* bytes between two processes."""
     from okex_ws.isolation import process
 
     return process._PREFIX.pack(process._MAGIC, length, 0)
@@ -540,7 +541,7 @@ def message_head(length: int) -> bytes:
 
 
 def file_of(recorder: Recorder) -> int:
-    """The descriptor that *recorder* writes to."""
+    """The descriptor of the file that *recorder* writes to."""
     return recorder._files._file
 
 
@@ -553,7 +554,7 @@ def set_file(recorder: Recorder, descriptor: int) -> None:
 
 
 def find_fast_json() -> Callable[[Any], Any]:
-    """The quickest way to read JSON that is installed."""
+    """The fastest JSON reader that is installed."""
     from okex_ws.protocol import json_text
 
     return json_text._find_fast()
@@ -568,32 +569,32 @@ def market_of(exchange: LocalExchange) -> Market:
 
 
 def instrument_markets_of(market: SyntheticMarket) -> list[InstrumentMarket]:
-    """The instruments of *market* that some client has asked for."""
+    """The instruments of *market* that at least one client has asked for."""
     return [active.instrument_market for active in market._active_instruments]
 
 
 def on_loop_of(exchange: LocalExchange, do: Callable[[], Any]) -> Any:
-    """What *do* returns, called in one step of the event loop of *exchange*."""
+    """Call *do* in one step of the event loop of *exchange*, and return its result."""
     return exchange._thread.call(do)
 
 
 def clients_of(exchange: LocalExchange) -> Clients:
-    """The clients of *exchange*; to be touched on its loop alone."""
+    """The clients of *exchange*; only its event loop may use them."""
     return exchange._hub.clients
 
 
 def market_is_started(exchange: LocalExchange) -> bool:
-    """Whether the market of *exchange* moves, or will in a moment."""
+    """Whether the market of *exchange* moves, or starts to in a moment."""
     return exchange._hub._starts is not None
 
 
 def book_faults_of(exchange: LocalExchange) -> dict[str, dict[str, int | None]]:
-    """Of each book of *exchange*, what goes wrong about it and how often."""
+    """The faults of each book of *exchange*, and how often each is still to happen."""
     return exchange._hub.faults.books
 
 
 def holds_back(exchange: LocalExchange, channel: str) -> bool:
-    """Whether a message of *channel* is kept to be sent behind the next one."""
+    """Whether a message of *channel* is held back until the next one is sent."""
     return exchange._hub._spoilers[channel]._held is not None
 
 
@@ -603,18 +604,18 @@ def sides_of(market: InstrumentMarket) -> tuple[BookSide, BookSide]:
 
 
 def best_rows_of(market: InstrumentMarket, count: int) -> tuple[list[Row], list[Row]]:
-    """The best *count* rows of bids and of asks, as a whole book says them."""
+    """The best *count* rows of bids and of asks, in the form of a push."""
     bids, asks = (market._rows(side.top(count)) for side in sides_of(market))
     return bids, asks
 
 
 def followed_books_of(market: InstrumentMarket) -> list[Topic]:
-    """The whole books of one instrument that are followed change by change."""
+    """The incremental books of one instrument that clients follow."""
     return list(market._incremental_books)
 
 
 def watches_of(side: BookSide) -> list[set[int]]:
-    """What is told of each change of *side*."""
+    """The sets to which *side* adds each price that changes."""
     return side._watches
 
 
@@ -624,14 +625,14 @@ def watches_of(side: BookSide) -> list[set[int]]:
 def replace_serving(
     patch: pytest.MonkeyPatch, serve: Callable[[LocalExchange], object]
 ) -> None:
-    """Have ``okex-ws serve`` call *serve* in place of what it does until its end."""
+    """Have ``okex-ws serve`` call *serve* instead of its own loop."""
     from okex_ws.cli.commands.serve import _CommandLoop
 
     patch.setattr(_CommandLoop, "work", lambda desk: serve(desk._exchange))
 
 
 def make_serving(exchange: Any, plan: Sequence[tuple[float, str]]) -> Any:
-    """What ``okex-ws serve`` runs: *plan* are its faults, each with its second."""
+    """The command loop of ``okex-ws serve``; *plan* has faults and their seconds."""
     from okex_ws.cli.commands.serve import _CommandLoop
 
     return _CommandLoop(exchange, list(plan))
@@ -640,7 +641,7 @@ def make_serving(exchange: Any, plan: Sequence[tuple[float, str]]) -> Any:
 def page_backwards(
     page: Callable[[Any, int], Sequence[Any]], limit: int, size: int
 ) -> list[Any]:
-    """The newest *limit* of what *page* gives, asked for *size* at a time."""
+    """The newest *limit* items of *page*, fetched *size* at a time."""
     from okex_ws.cli.commands import history
 
     before, history._PAGE = history._PAGE, size
@@ -658,7 +659,7 @@ def draw_book(axes: Axes, chart: ChartData) -> None:
 
 
 def dress(axes: Axes, chart: ChartData) -> None:
-    """Draw the legend, the title and the scales of *chart*."""
+    """Draw the title, the scales and the legend of *chart*."""
     from okex_ws.cli.recordings.picture import _dress
 
     _dress(axes, chart)

@@ -1,7 +1,6 @@
-"""Servers on the loopback that say exactly what a test wants, and their certificates.
+"""Servers on the loopback that send exactly the bytes of a test, and certificates.
 
-Bytes only: the frames of a test are made by the `websockets` package, which also judges
-what the library sends.
+The `websockets` package makes the frames; it also judges what the library sends.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from types import TracebackType
 import trustme
 from websockets.frames import Frame, Opcode
 
-# No test waits longer than this for its peer.
+# Seconds that a test waits for its peer at most.
 LIMIT = 20.0
 _GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, section 1.3
 
@@ -30,8 +29,8 @@ _GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, section 1.3
 class Server:
     """Calls *handler* with each connection's socket, on a thread of its own.
 
-    `port` is where it listens; *tls* is the server's context. Sockets are closed when
-    the handler returns; `closing` is set when the server wants its handlers to end.
+    `port` is where it listens; *tls* is the server's context. A socket is closed when
+    its handler returns. `closing` is set when the server wants its handlers to end.
     """
 
     def __init__(
@@ -90,7 +89,7 @@ class Server:
             socket.create_connection(("127.0.0.1", self.port), LIMIT).close()
         for sock in self._sockets:
             with contextlib.suppress(OSError):
-                # Not the method of SSLSocket, which drops its TLS under the reader.
+                # The method of SSLSocket would end TLS while a handler still reads.
                 socket.socket.shutdown(sock, socket.SHUT_RDWR)
         for thread in self._threads:
             thread.join(LIMIT)
@@ -98,7 +97,7 @@ class Server:
 
 
 def read_head(sock: socket.socket) -> bytes:
-    """The request of a handshake, up to its empty line."""
+    """Read the request of a handshake, up to its empty line."""
     head = b""
     while not head.endswith(b"\r\n\r\n"):
         data = sock.recv(1)
@@ -109,7 +108,7 @@ def read_head(sock: socket.socket) -> bytes:
 
 
 def accept_head(request: bytes) -> bytes:
-    """The answer that opens a WebSocket."""
+    """The answer to *request* that opens a WebSocket."""
     found = re.search(rb"Sec-WebSocket-Key: (\S+)", request)
     assert found is not None
     digest = hashlib.sha1(found[1] + _GUID.encode()).digest()
@@ -122,12 +121,12 @@ def accept_head(request: bytes) -> bytes:
 
 
 def open_websocket(sock: socket.socket) -> None:
-    """Answer the client's handshake with a yes."""
+    """Answer the client's handshake, and accept it."""
     sock.sendall(accept_head(read_head(sock)))
 
 
 def wait_for_end(sock: socket.socket) -> bytes:
-    """All that the client still says, until it leaves."""
+    """Read until the client closes, and return what it sent."""
     said = b""
     with contextlib.suppress(OSError):
         while data := sock.recv(65536):
@@ -136,19 +135,22 @@ def wait_for_end(sock: socket.socket) -> bytes:
 
 
 def text(payload: bytes | str, fin: bool = True) -> bytes:
-    """A server's text frame."""
+    """A text frame of a server."""
     data = payload.encode() if isinstance(payload, str) else payload
     return frame(Opcode.TEXT, data, fin)
 
 
 def frame(opcode: Opcode, payload: bytes = b"", fin: bool = True) -> bytes:
-    """A server's frame, as the `websockets` package makes it."""
+    """A frame of a server, made by the `websockets` package."""
     return Frame(opcode, payload, fin).serialize(mask=False, extensions=[])
 
 
 @contextlib.contextmanager
 def black_hole() -> Iterator[int]:
-    """A port that answers nothing: a listener whose queue is full drops every SYN."""
+    """A port that answers nothing: the queue of its listener is full.
+
+    The system drops every further SYN.
+    """
     with contextlib.ExitStack() as stack:
         listener = stack.enter_context(socket.socket())
         listener.bind(("127.0.0.1", 0))
@@ -161,7 +163,7 @@ def black_hole() -> Iterator[int]:
 
 
 def closed_port() -> int:
-    """A port on which nobody listens."""
+    """A port on which no program listens."""
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         port: int = sock.getsockname()[1]
@@ -173,7 +175,7 @@ TRUSTED = "the one that is trusted"
 
 @functools.cache
 def authority(name: str) -> trustme.CA:
-    """A certificate authority, one for each *name*."""
+    """The certificate authority called *name*, made at the first call."""
     return trustme.CA(organization_name=name)
 
 
@@ -191,13 +193,13 @@ def server_tls(
 
 
 def client_tls(ca: str = TRUSTED) -> ssl.SSLContext:
-    """A client's context that trusts *ca* and nobody else."""
+    """A client's context that trusts only the authority *ca*."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     authority(ca).configure_trust(context)
     return context
 
 
 def untraced() -> dict[str, str]:
-    """The environment for a Python of its own that coverage leaves alone."""
+    """The environment for a Python process that coverage does not measure."""
     traced = "COVERAGE_PROCESS_START"
     return {name: value for name, value in os.environ.items() if name != traced}

@@ -1,4 +1,4 @@
-"""A client's book by brute force, with nothing of ours, and what it finds wrong."""
+"""A client's book by brute force, without the library's code, that notes every flaw."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Row = tuple[str, ...]
 
 
 class Merged:
-    """One channel's book, merged from its messages; *flaws* is what they disprove."""
+    """One channel's book, merged from its messages; *flaws* is what these get wrong."""
 
     def __init__(self) -> None:
         self.sides: dict[str, dict[Decimal, Row]] = {"bids": {}, "asks": {}}
@@ -20,7 +20,7 @@ class Merged:
         self.actions: list[str] = []
 
     def take(self, text: str) -> dict[str, Any]:
-        """Merge one message; its element, with every number as its characters."""
+        """Merge one message; return its element, with its numbers as they came."""
         message = json.loads(text, parse_float=str, parse_int=str)
         (element,) = message["data"]
         action = message["action"]
@@ -50,23 +50,23 @@ class Merged:
             if (prev != -1) if whole else (self.seq is not None and prev != self.seq):
                 self.flaws.append("sequence")
             self.seq = int(element["seqId"])
-        # v5 has retired it.
+        # v5 has retired the checksum: it sends 0.
         provided = "seqId" not in element or element["checksum"] != "0"
         if provided and int(element["checksum"]) != self.checksum():
             self.flaws.append("checksum")
 
     def side(self, name: str) -> tuple[Row, ...]:
-        """One side, best first."""
+        """One side of the book, best level first."""
         held = self.sides[name]
         return tuple(held[price] for price in sorted(held, reverse=name == "bids"))
 
     @property
     def book(self) -> tuple[tuple[Row, ...], tuple[Row, ...]]:
-        """Bids and asks."""
+        """The bids and the asks, best level first."""
         return self.side("bids"), self.side("asks")
 
     def checksum(self) -> int:
-        """As the wire's description has it."""
+        """The signed CRC32 of the best 25 levels a side, as the exchange defines it."""
         bids, asks = self.book
         parts: list[str] = []
         for i in range(25):

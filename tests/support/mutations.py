@@ -1,4 +1,7 @@
-"""The twin of every replay: one character of a frame changed, and it shows."""
+"""The mutation beside every replay: one character of a frame is changed, and it shows.
+
+A replay proves nothing if a changed frame would pass too.
+"""
 
 from __future__ import annotations
 
@@ -24,9 +27,10 @@ def assert_changes_show(
     typed: Callable[[Push], list[Any]],
     unread: Collection[str] = (),
 ) -> int:
-    """Each change of *text* is an error or another value; returns how many were made.
+    """Assert that each change of *text* gives an error or another value.
 
-    *unread* are the fields that no reader looks at.
+    *unread* are the fields that no reader uses; these are not changed. Returns how many
+    changes were made.
     """
     message = json.loads(text)
     truth = _meaning(wire, message, typed)

@@ -1,4 +1,4 @@
-"""Programs as processes of their own: none outlives the test that started it."""
+"""Programs as processes of their own; no process outlives the test that started it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ Start = Callable[..., Program]
 
 @contextmanager
 def programs() -> Iterator[Callable[..., Program]]:
-    """Starts Python with these arguments, in this environment; its output is piped."""
+    """Give a function that starts Python with arguments and an environment.
+
+    The output is piped. At the end every process is killed.
+    """
     started: list[Program] = []
 
     def start(
@@ -41,6 +44,6 @@ def programs() -> Iterator[Callable[..., Program]]:
 
 
 def end_of(process: Program) -> tuple[int, str]:
-    """The exit code, and what was said on stderr."""
+    """Wait for *process* to end; return its exit code and what it wrote to stderr."""
     _, errors = process.communicate(timeout=TIMEOUT)
     return process.returncode, errors

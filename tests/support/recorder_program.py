@@ -1,5 +1,6 @@
-"""A program of its own that records, for `test_recorder`: what it does is its second
-argument, and where it records its first.
+"""A program that records, as a process of its own, for `test_recorder`.
+
+Its first argument is the path of the recording, its second what the program does.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from tests.support.recordings import readable
 
 
 def crash(path: str) -> None:
-    """Say what is in the file, and go on until killed."""
+    """Record until killed; once the file has a message, print the newest one."""
     tape, n, last = tape_of(Recorder(path)), 0, -1
     pause = threading.Event()
     while True:
@@ -38,14 +39,14 @@ def _last(path: str) -> int:
 
 
 def end(path: str) -> None:
-    """Just end."""
+    """Record a hundred messages, and end without closing the recorder."""
     tape = tape_of(Recorder(path))
     for n in range(100):
         hear(tape, str(n))
 
 
 def fork(path: str) -> None:
-    """A child that records and closes too."""
+    """Record before and after a fork; the child records and closes the recorder too."""
     warnings.simplefilter("ignore", DeprecationWarning)
     recorder = Recorder(path)
     tape = tape_of(recorder)
@@ -60,7 +61,7 @@ def fork(path: str) -> None:
 
 
 def fill(path: str) -> None:
-    """A whole feed, whose recording may not outgrow 8 KiB."""
+    """Record a feed into a file that may not outgrow 8 KiB; count its failures."""
     import resource
 
     from okex_ws import Feed, RecordingFailed

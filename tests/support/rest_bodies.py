@@ -1,4 +1,4 @@
-"""Answers of a REST interface that nobody documents, and all that reads them."""
+"""REST answers of any shape, documented or not, and all readers of such answers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from okex_ws.rest.dialect import RestProtocol
 
 
 def json_of(names: Iterable[str]) -> st.SearchStrategy[Any]:
-    """JSON of any shape, whose objects have fields of these *names* and others."""
+    """JSON of any shape; the fields of its objects have these *names* and others."""
     return st.recursive(
         st.none()
         | st.booleans()
@@ -31,7 +31,7 @@ def json_of(names: Iterable[str]) -> st.SearchStrategy[Any]:
     )
 
 
-# What reading an answer may come to, and nothing else.
+# The only errors that reading an answer may raise.
 READING = (WireError, RequestRejected)
 
 
@@ -40,7 +40,7 @@ def read_by_all(
     read: Callable[[], Any],
     errors: tuple[type[Exception], ...] = READING,
 ) -> None:
-    """Have every reader take what *read* makes of an answer; only *errors* may come."""
+    """Give what *read* returns to every reader; only *errors* may be raised."""
     readers: list[Callable[[Any], object]] = [
         dialect.read_time,
         dialect.read_families,

@@ -1,7 +1,7 @@
-"""A feed whose reads go through shared memory, in one process and any time.
+"""Feeds whose reads go through shared memory, within one process and in any time.
 
-What is shown is written and read by the library's own code, as between two processes,
-so that every test of a read is one of `isolate=True` too, in virtual time.
+The library's own code writes and reads that memory, as it does between two processes.
+So every test of a read tests ``isolate=True`` too, in virtual time.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from tests.support.internals import change_settings
 
 
 class LocalMemory(Memory):
-    """Memory of this process alone, which needs no descriptor."""
+    """Shared memory of this process alone, which needs no descriptor."""
 
     def __init__(self) -> None:
         super().__init__("here")
@@ -36,7 +36,7 @@ class LocalMemory(Memory):
 
 
 class SharedMemoryRig:
-    """The memory of one plan, seen from both sides, and who writes there."""
+    """The memory of one pool, with the side that writes and the side that reads."""
 
     def __init__(self, pool: Pool) -> None:
         self.wire = pool.wire
@@ -56,7 +56,7 @@ class SharedMemoryRig:
 
 
 class SharedView(Relay):
-    """Tells as any view, and reads what it told through the memory."""
+    """Delivers as a `View` does, but reads what it wrote to the shared memory."""
 
     def __init__(
         self,
@@ -122,7 +122,7 @@ class SharedView(Relay):
 def make_shared_view(
     pool: Pool, subscription: Any, label: str, limits: Any, callbacks: Any
 ) -> View:
-    """In place of `Pool.make_view`."""
+    """Replaces `Pool.make_view`: the new view reads through shared memory."""
     memory_rig = vars(pool).setdefault("memory_rig", None) or SharedMemoryRig(pool)
     pool.memory_rig = memory_rig  # type: ignore[attr-defined]
     return SharedView(memory_rig, subscription, label, limits, pool.clock, callbacks)

@@ -1,6 +1,6 @@
-"""Private parts of the library have one place in the tests: `internals.py`.
+"""Only one file of the tests names private parts of the library: `internals.py`.
 
-A part that gets another name is renamed there, and no test has to change.
+When a private part is renamed, that file changes and no test does.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ TEXTS = {
 }
 TREES = {name: ast.parse(text) for name, text in TEXTS.items()}
 
-# What a named tuple gives its users.
+# The public methods of a named tuple.
 PUBLIC = {"_replace", "_asdict", "_fields", "_make", "_field_defaults"}
-# The worker is a module of the library, and is started by its name.
+# The module of the worker process, which is started by this name.
 MODULES = {"okex_ws.isolation.worker"}
-# Of others than the library, by file; `*` is every file.
+# Private parts of other packages, by the file that uses them; `*` is every file.
 FOREIGN = {
-    # Documented by Python under these very names.
+    # Python documents these under their names.
     ("*", "os._exit"),
     ("*", "sys._current_frames"),
-    # Under coverage a thread of CPython 3.11 may not run; see there.
+    # Under coverage a thread of CPython 3.11 may not run; conftest.py says why.
     ("conftest.py", "threading._sys"),
     # argparse lists the commands of a parser nowhere else.
     ("cli/test_init.py", "parser()._actions"),
@@ -38,13 +38,13 @@ FOREIGN = {
     ("scenarios/public_surface.py", "group._group_actions"),
     ("scenarios/public_surface.py", "parser._actions"),
     ("scenarios/public_surface.py", "parser._mutually_exclusive_groups"),
-    # cryptofeed's own: its book is measured without its connection.
+    # The book of cryptofeed is measured without its connection.
     ("benchmarks/book_peers.py", "self._feed._book"),
 }
-# A function of a module that a test puts another one in place of.
+# Private functions of a module that a test replaces.
 PATCHED = {("cli/test_serve.py", "_readable_stdin")}
 
-# In a string: a program that a test starts.
+# A private name in a string, which is a program that a test starts.
 IN_A_PROGRAM = re.compile(r"\b(\w+)\._([a-z]\w*)")
 
 
@@ -53,7 +53,7 @@ def is_private(name: str) -> bool:
 
 
 def is_own(value: ast.expr) -> bool:
-    """Whether an attribute of *value* is of the class in which it stands."""
+    """Whether *value* is ``self``, ``cls`` or ``super()``: its parts are its own."""
     if isinstance(value, ast.Call):
         value = value.func
         return isinstance(value, ast.Name) and value.id == "super"
@@ -61,9 +61,9 @@ def is_own(value: ast.expr) -> bool:
 
 
 def named_by_string(call: ast.Call) -> Iterator[str]:
-    """What ``setattr(x, "_name", ...)``, getattr or a patch's setattr is told.
+    """Yield the private name that a ``setattr`` or ``getattr`` call is given.
 
-    Not a constant of a module: that one is patched where it is.
+    A constant of a module does not count: a test may patch it where it is.
     """
     if "attr" not in ast.unparse(call.func):
         return
@@ -75,7 +75,7 @@ def named_by_string(call: ast.Call) -> Iterator[str]:
 
 
 def names_in(node: ast.AST) -> Iterator[str]:
-    """The private parts of anything that *node* names."""
+    """Yield the private names that *node* uses."""
     if isinstance(node, ast.Attribute) and is_private(node.attr):
         if not is_own(node.value):
             yield ast.unparse(node)
@@ -92,7 +92,7 @@ def names_in(node: ast.AST) -> Iterator[str]:
 
 
 def reaches(name: str, tree: ast.Module) -> list[str]:
-    """The private parts of others that the file of that *name* reaches for."""
+    """The private names of other classes and modules that file *name* must not use."""
     allowed = MODULES | {what for where, what in FOREIGN if where in (name, "*")}
     allowed |= {what for where, what in PATCHED if where == name}
     found = (each for node in ast.walk(tree) for each in names_in(node))

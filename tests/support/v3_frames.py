@@ -1,4 +1,4 @@
-"""A frame of each kind of channel of v3, and both ways to read one."""
+"""A frame of each kind of channel of v3, and readers for deflated and plain frames."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def deflate(data: str | bytes) -> bytes:
 
 
 def decode(text: str) -> tuple[Message, ...]:
-    """Read *text* deflated, as the exchange sends it, and plain, to the same end."""
+    """Decode *text* deflated, as the exchange sends it, and plain; both must agree."""
     messages = PROTOCOL.decode(deflate(text), True)
     assert PROTOCOL.decode(text.encode(), False) == messages
     return messages

@@ -1,4 +1,4 @@
-"""A frame of each kind of channel of v5, as documented, and how to read one."""
+"""A frame of each kind of channel of v5, as documented, and functions that read one."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def push(text: str) -> Push:
 
 
 def element(text: str, **changes: Any) -> Any:
-    """The one element of a frame, decoded, with some of it changed."""
+    """The only element of a frame, decoded, with *changes* made to it."""
     (decoded,) = push(text).elements
     return {**decoded, **changes} if isinstance(decoded, dict) else decoded
 

@@ -1,12 +1,11 @@
-"""A world in virtual time: one exchange, one clock, and nothing that waits.
+"""A world in virtual time: one exchange, one clock, and nothing that really waits.
 
-Every connection has a thread of its own, and one of them runs at a time: the one that
-has the baton. `FakeNetwork.wait` hands it on, to the first connection, in the order in
-which they were started, that has anything to do; when none has, the clock moves to the
-next event or to the end of the earliest wait, and what is due then happens on the
-thread that moved it. A test schedules its readings with `World.at` and looks at the
-results after `World.run`. The server side of the framing is the ``websockets``
-package's, without its I/O.
+Every connection has a thread of its own, and only the thread with the baton runs.
+`FakeNetwork.wait` hands the baton to the first connection, in the order of their
+starts, that has anything to do. If no connection has, the clock moves to the next event
+or to the end of the earliest wait; the thread that moved it runs what is due then. A
+test schedules its readings with `World.at` and looks at the results after `World.run`.
+The server side of the framing is the ``websockets`` package's, without its I/O.
 """
 
 from __future__ import annotations
@@ -41,11 +40,12 @@ from tests.support.internals import (
     wrap_connection_threads,
 )
 
-# Each world its own host: the gap between connections to one host is the process's.
+# Each world has a host of its own: the gap between connections to one host is kept for
+# the whole process.
 _WORLDS = itertools.count()
 START = 1_600_000_000.0
 LATENCY = 0.05
-# Real seconds after which a world that stands still is given up.
+# Real seconds after which a thread that still waits for the baton fails.
 LIMIT = 30.0
 
 
@@ -55,7 +55,7 @@ def deflate(text: str) -> bytes:
 
 
 class FakeClock:
-    """Both clocks; *wall* can be stepped on its own."""
+    """A monotonic and a wall clock; the wall clock can be stepped by *offset* alone."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -69,7 +69,7 @@ class FakeClock:
 
 
 def listen(sub: WSSubscription, on_message: Callable[[str], object] | None) -> None:
-    """Give it an *on_message* that it was not made with."""
+    """Give *sub* an *on_message* that it was not made with."""
     reading = reading_of(sub)
     reading.callbacks.on_message = on_message
     reading.wants_pushes = reading.wants_every_push = True
@@ -79,18 +79,18 @@ def listen(sub: WSSubscription, on_message: Callable[[str], object] | None) -> N
 
 
 def stamp(time_ms: int) -> str:
-    """*time_ms* after the world's beginning, as v3 writes it."""
+    """The time *time_ms* after the world's beginning, as v3 writes it."""
     seconds, ms = divmod(int(START * 1000) + time_ms, 1000)
     moment = datetime.fromtimestamp(seconds, timezone.utc)
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{ms:03}Z"
 
 
-# Price and size of levels.
+# Levels, each with its price and its size.
 Rows = Iterable[tuple[str, str]]
 
 
 class Proof(NamedTuple):
-    """Whose book it is, and what proves a message of it."""
+    """The instrument of a book's message, and what proves the message."""
 
     name: str
     checksum: int
@@ -99,7 +99,7 @@ class Proof(NamedTuple):
 
 
 class V3:
-    """Deflated binary frames; a channel is a string, and so is its key."""
+    """Speaks v3: deflated binary frames; a channel is a string, and its own key."""
 
     base = "/ws/v3"
 
@@ -113,7 +113,7 @@ class V3:
 
     @staticmethod
     def channel(topic: str, name: str = "BTC-USDT") -> str:
-        """The key of a *topic*, as the library calls it, of one instrument."""
+        """The key of *topic*, which is the library's name, for one instrument."""
         return f"spot/{topic}:{name}"
 
     @staticmethod
@@ -126,7 +126,7 @@ class V3:
 
     @staticmethod
     def unknown(arg: Any) -> tuple[int, str]:
-        """The answer to a channel that does not exist."""
+        """The error for a channel that does not exist."""
         return 30040, f"Channel {arg} doesn't exist"
 
     @staticmethod
@@ -135,7 +135,7 @@ class V3:
 
     @staticmethod
     def objection(path: str, arg: Any, logged_in: bool) -> tuple[int, str] | None:
-        """Why the exchange will not have *arg* on this connection."""
+        """The error with which the exchange refuses *arg* here, or ``None``."""
         topic = arg.partition("/")[2].partition(":")[0]
         private = topic in ("account", "margin_account", "order", "position")
         return (30041, "User not logged in") if private and not logged_in else None
@@ -157,7 +157,7 @@ class V3:
     def book(
         whole: bool, bids: Rows, asks: Rows, time_ms: int, proof: Proof, topic: str
     ) -> dict[str, Any]:
-        """A push of a whole book of spot; it is proven by its checksum."""
+        """A push of a whole book of spot, which its checksum proves."""
         element = {
             "instrument_id": proof.name,
             "asks": [[price, size, "1"] for price, size in asks],
@@ -192,7 +192,7 @@ class V3:
 
 
 class V5:
-    """Text frames; a channel is an object, its key what stands in it, in order."""
+    """Speaks v5: text frames; a channel is an object, its key the joined values."""
 
     base = "/ws/v5"
     BUSINESS = ("candle", "mark-price-candle", "index-candle", "trades-all", "sprd-")
@@ -208,7 +208,7 @@ class V5:
 
     @staticmethod
     def channel(topic: str, name: str = "BTC-USDT") -> str:
-        """The key of a *topic*, as the library calls it, of one instrument."""
+        """The key of *topic*, which is the library's name, for one instrument."""
         own = {"depth5": "books5", "trade": "trades", "candle60s": "candle1m"}
         own |= {"depth": "books", "depth_l2_tbt": "books-l2-tbt"}
         return f"{own.get(topic, topic)}:{name}"
@@ -228,7 +228,7 @@ class V5:
 
     @staticmethod
     def unknown(arg: Any) -> tuple[str, str]:
-        """The answer to a channel that does not exist."""
+        """The error for a channel that does not exist."""
         told = ",".join(f"{name}:{value}" for name, value in arg.items())
         return "60018", f"Wrong URL or {told} doesn't exist."
 
@@ -238,7 +238,7 @@ class V5:
 
     @staticmethod
     def objection(path: str, arg: Any, logged_in: bool) -> tuple[str, str] | None:
-        """Why the exchange will not have *arg* on this connection."""
+        """The error with which the exchange refuses *arg* here, or ``None``."""
         name = arg["channel"]
         where = "public"
         if name.startswith(V5.BUSINESS) or name == "orders-algo":
@@ -280,7 +280,7 @@ class V5:
     def book(
         whole: bool, bids: Rows, asks: Rows, time_ms: int, proof: Proof, topic: str
     ) -> dict[str, Any]:
-        """A push of a whole book; it is proven by its sequence."""
+        """A push of a whole book, which its sequence proves."""
         element = {
             "asks": [[price, size, "0", "1"] for price, size in asks],
             "bids": [[price, size, "0", "1"] for price, size in bids],
@@ -318,7 +318,7 @@ class V5:
 
     @staticmethod
     def stamp(time_ms: int) -> str:
-        """*time_ms* after the world's beginning, as v5 writes it."""
+        """The time *time_ms* after the world's beginning, as v5 writes it."""
         return str(int(START * 1000) + time_ms)
 
 
@@ -331,12 +331,12 @@ trade = V3.trade
 
 
 class Peer:
-    """The exchange's end of one connection; *path* is v5's, ``''`` under v3."""
+    """The exchange's end of one connection; *path* is v5's path, ``''`` under v3."""
 
     def __init__(self, world: World, stream: FakeStream, url: str) -> None:
         self.url = url
         self.path = urlsplit(url).path.removeprefix(world.dialect.base).strip("/")
-        # What it carries: the arguments of their subscribes, by the channels' keys.
+        # The channels that are subscribed: the argument of each, by its key.
         self.subscribed: dict[str, Any] = {}
         self.logged_in = False
         self.outbox = bytearray()
@@ -346,11 +346,11 @@ class Peer:
 
     @property
     def is_open(self) -> bool:
-        """Whether the client has not closed it."""
+        """Whether the client has not closed the connection."""
         return not self._stream.closed
 
     def take(self, data: bytes) -> None:
-        """Bytes of the client."""
+        """Handle bytes that the client sent."""
         self._protocol.receive_data(data)
         for event in self._protocol.events_received():
             if isinstance(event, Request):
@@ -364,7 +364,7 @@ class Peer:
         self._ship()
 
     def send(self, message: object) -> None:
-        """Send a message as the exchange does: JSON, or a text as it is."""
+        """Send *message* as the exchange does: as JSON, or a text as it is."""
         if self.is_open:
             text = message if isinstance(message, str) else json.dumps(message)
             self._world.dialect.send(self._protocol, text)
@@ -379,12 +379,12 @@ class Peer:
         self.outbox += b"".join(self._protocol.data_to_send())
 
     def end(self, key: str) -> None:
-        """End a channel unasked, as if it had been unsubscribed."""
+        """End a channel unasked, by the acknowledgement of an unsubscribe."""
         arg = self.subscribed.pop(key)
         self.send(self._world.dialect.ack("unsubscribe", arg, {}))
 
     def drop(self, reason: str = "reset by peer") -> None:
-        """Have the connection end without a word."""
+        """End the connection without a close frame."""
         self._stream.end = ConnectionLost(self.url, reason)
         self._stream.ready = True
 
@@ -395,7 +395,7 @@ class Peer:
 
 
 class ClientMessage(NamedTuple):
-    """What a client said, when and where."""
+    """A text that a client sent, with its time and its connection."""
 
     at: float
     text: str
@@ -403,7 +403,7 @@ class ClientMessage(NamedTuple):
 
 
 class Exchange:
-    """What the exchange does: acknowledge, answer pings, and push when told to."""
+    """The exchange: it acknowledges, answers pings, and pushes what the test says."""
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -412,15 +412,15 @@ class Exchange:
         self.answers_pings = True
         self.acknowledges = True
         self.answers_logins = True
-        # By their keys: channels that do not exist, and those refused otherwise.
+        # By their keys: channels that do not exist, and errors for other channels.
         self.unknown: set[str] = set()
         self.refusals: dict[str, tuple[Any, str]] = {}
         self.login_refusal: tuple[Any, str] | None = None
         self.login_close: int | None = None
-        # Sent right after the acknowledgement of their channel; made then, if it is
-        # a function.
+        # Pushes that follow the acknowledgement of their channel; a function is called
+        # to make its push.
         self.first_pushes: dict[str, Any] = {}
-        # How much later its clock is than ours.
+        # Seconds that the exchange's clock is ahead of the client's.
         self.ahead = 0.0
 
     def wall(self) -> float:
@@ -428,7 +428,7 @@ class Exchange:
         return self._world.clock.wall() + self.ahead
 
     def asked(self, peer: Peer, text: str) -> None:
-        """A client said *text*; the answer takes its time."""
+        """Note the *text* of a client, and answer it after `LATENCY`."""
         self.log.append(ClientMessage(self._world.clock.now, text, peer))
         self._world.after(LATENCY, lambda: self._answer(peer, text))
 
@@ -463,7 +463,7 @@ class Exchange:
             if op == "unsubscribe":
                 peer.subscribed.pop(key, None)
                 return
-            # A second subscribe is acknowledged and brings no second first push.
+            # A repeated subscribe is acknowledged, but brings no second first push.
             if key not in peer.subscribed and key in self.first_pushes:
                 first = self.first_pushes[key]
                 peer.send(first() if callable(first) else first)
@@ -478,17 +478,17 @@ class Exchange:
 
     @property
     def requests(self) -> list[dict[str, Any]]:
-        """Every request, on whatever connection, in order."""
+        """Every request but the pings, of all connections, in order."""
         return [json.loads(said.text) for said in self.log if said.text != "ping"]
 
     @property
     def pings(self) -> list[float]:
-        """When each ping came, on whatever connection."""
+        """When each ping came, of all connections."""
         return [said.at for said in self.log if said.text == "ping"]
 
 
 def checksum(bids: Rows, asks: Rows) -> int:
-    """The exchange's, of sides that are best first."""
+    """The exchange's checksum of a book whose sides are best first."""
     sides = [[*bids][:25], [*asks][:25]]
     turns = itertools.zip_longest(*sides)
     said = [f"{row[0]}:{row[1]}" for pair in turns for row in pair if row]
@@ -497,10 +497,10 @@ def checksum(bids: Rows, asks: Rows) -> int:
 
 
 class Ladder:
-    """The exchange's own book of one instrument, and the messages that tell of it.
+    """The exchange's own book of one instrument, and the messages about it.
 
-    A snapshot is sent to whoever subscribes; what is sent after that is the test's to
-    say. Its times are those of the world.
+    Each new subscriber is sent a snapshot; the test sends everything after that.
+    Timestamps are in the world's time.
     """
 
     def __init__(
@@ -519,21 +519,24 @@ class Ladder:
 
     @property
     def bids(self) -> list[tuple[str, str]]:
-        """Best first."""
+        """The bids, best first."""
         rows = self.sides["bids"].items()
         return sorted(rows, key=lambda row: -float(row[0]))
 
     @property
     def asks(self) -> list[tuple[str, str]]:
-        """Best first."""
+        """The asks, best first."""
         return sorted(self.sides["asks"].items(), key=lambda row: float(row[0]))
 
     def snapshot(self) -> dict[str, Any]:
-        """The whole book as it is."""
+        """The message of the whole book as it is."""
         return self.message(True, self.bids, self.asks, -1)
 
     def change(self, side: str = "bids", **sizes: str) -> dict[str, Any]:
-        """The message of a change of one *side*: ``price="100.0", size="2"``."""
+        """Change one level of one *side*, and return the message of that.
+
+        The level is given as ``price="100.0", size="2"``.
+        """
         price, size = sizes["price"], sizes["size"]
         if float(size):
             self.sides[side][price] = size
@@ -545,11 +548,11 @@ class Ladder:
         return self.message(False, rows["bids"], rows["asks"], before)
 
     def idle(self) -> dict[str, Any]:
-        """What v5 says of a book that nothing has changed for a minute."""
+        """The message that v5 sends when nothing has changed for a minute."""
         return self.message(False, [], [], self.seq)
 
     def size(self, size: str) -> dict[str, Any]:
-        """The message of another size at the best bid."""
+        """Change the size at the best bid, and return the message of that."""
         return self.change(price=self.bids[0][0], size=size)
 
     def message(
@@ -562,7 +565,7 @@ class Ladder:
         return made
 
     def send(self, message: object) -> None:
-        """Send it to all who subscribed."""
+        """Send *message* to every peer that has subscribed to this book."""
         for peer in self._world.peers:
             if self.key in peer.subscribed:
                 peer.send(message)
@@ -572,7 +575,7 @@ class Ladder:
 
 
 class FakeStream:
-    """The client's end; what the client sends goes to the peer at once."""
+    """The client's end of a connection; what it sends reaches the peer at once."""
 
     def __init__(self, world: World, url: str) -> None:
         self._world = world
@@ -587,7 +590,7 @@ class FakeStream:
         self.received += self.peer.outbox
         count = len(self.peer.outbox)
         self.peer.outbox.clear()
-        # An end waits until all that came before it was handed over.
+        # The end comes after all bytes that came before it.
         self.ready = bool(count) and self.end is not None
         if count:
             self.heard = self._world.clock.now
@@ -616,11 +619,11 @@ class FakeStream:
 
 
 class Player:
-    """A thread of the world: it runs while it has the baton."""
+    """A thread of the world, which runs only while it has the baton."""
 
     def __init__(self) -> None:
         self.baton = threading.Semaphore(0)
-        # Has nothing to do before; nothing at all comes first.
+        # When its wait ends; before its first wait it is due at once.
         self.until = -math.inf
 
     def take_baton(self) -> None:
@@ -634,7 +637,7 @@ class FakeNetwork(Player):
     def __init__(self, world: World) -> None:
         super().__init__()
         self.gone = False
-        # Hears nothing, as a thread does not that is in a callback.
+        # Whether its thread is blocked in a callback, and notices nothing.
         self.asleep = False
         self._world = world
         self._woken = False
@@ -672,19 +675,19 @@ class FakeNetwork(Player):
 
     @property
     def is_ready(self) -> bool:
-        """Whether it has anything to do now."""
+        """Whether its thread has anything to do now."""
         stream = self._stream
         heard = stream is not None and bool(stream.ready or stream.peer.outbox)
         called = not self.asleep and (self._woken or heard)
         return called or self.until <= self._world.clock.now
 
     def join(self, thread: threading.Thread) -> None:
-        """Its thread was started, and waits for the baton."""
+        """Enter the world; *thread* was started and waits for the baton."""
         self.thread = thread
         self._world.networks.append(self)
 
     def leave(self) -> None:
-        """Its thread is about to end."""
+        """Leave the world; its thread is about to end."""
         self.gone = True
         self._world.hand_on(None)
 
@@ -707,7 +710,7 @@ def _run_in_the_world(
     if not isinstance(network, FakeNetwork):
         run(connection)
         return
-    # Before its first step: what the thread that started it does comes first.
+    # This thread waits first: the thread that started it runs on until it waits itself.
     network.take_baton()
     try:
         run(connection)
@@ -723,7 +726,7 @@ wrap_connection_threads(_run_in_the_world)
 
 
 class World:
-    """Clock, exchange, and what is to happen when."""
+    """The clock, the exchange, and the events that are scheduled."""
 
     def __init__(self, protocol: str = "v3") -> None:
         self.protocol = protocol
@@ -732,7 +735,7 @@ class World:
         self.host = f"world-{next(_WORLDS)}.invalid"
         self.url = f"ws://{self.host}{self.dialect.base}"
         self.exchange = Exchange(self)
-        # All there ever were, in the order in which their threads were started.
+        # All networks so far, in the order in which their threads were started.
         self.networks: list[FakeNetwork] = []
         self.peers: list[Peer] = []
         self.opened: list[tuple[float, str]] = []
@@ -770,7 +773,7 @@ class World:
         heapq.heappush(self._events, (moment, next(self._count), action))
 
     def options(self) -> dict[str, Any]:
-        """The injected keywords of a `Feed`."""
+        """The keywords of a `Feed` that inject this world's clock and network."""
         clock: Clock = self.clock
         return {
             "clock": clock,
@@ -780,7 +783,7 @@ class World:
         }
 
     def venue(self, *urls: str, **facts: Any) -> Venue:
-        """This world's exchange, at *urls* if given."""
+        """This world's exchange as a venue, at *urls* if given."""
         return Venue("fake", self.protocol, urls or (self.url,), **facts)
 
     def feed(self, venue: Venue | None = None, **keywords: Any) -> Feed:
@@ -806,9 +809,9 @@ class World:
     # --- The run --------------------------------------------------------------------
 
     def run(self, seconds: float) -> None:
-        """Let the world go on for *seconds*, and end every feed in it.
+        """Let *seconds* pass in the world, then close every feed in it.
 
-        It ends earlier where no connection is left and nothing more is to happen.
+        It ends earlier if no connection is left and no event is scheduled.
         """
         self._end = self._test.until = self.t0 + seconds
         self.hand_on(self._test)
@@ -823,7 +826,10 @@ class World:
             raise self._broken
 
     def sleep(self, seconds: float) -> None:
-        """In a callback: block its thread for so long, while the world goes on."""
+        """Block the thread of the callback that calls this for *seconds*.
+
+        The world goes on meanwhile.
+        """
         sleeper = next(
             network
             for network in self.networks
@@ -834,15 +840,18 @@ class World:
         sleeper.asleep = False
 
     def pass_time(self, player: FakeNetwork, seconds: float) -> None:
-        """*player* has nothing to do for so long, unless something comes for it."""
-        # The world did not stand still while a callback was slow.
+        """Have *player* wait for *seconds*, or less if anything comes for it."""
+        # A slow callback may have moved the clock: first run what became due.
         self.catch_up()
-        # A wait of nothing lets time pass too: who spins does not stop the clock.
+        # A wait of no seconds lets time pass too: a busy loop cannot stop the clock.
         player.until = self.clock.now + max(seconds, 1e-6)
         self.hand_on(player)
 
     def hand_on(self, player: Player | None) -> None:
-        """Let the next one go, and return when it is the turn of *player* again."""
+        """Hand the baton to the next player; return when *player* has it again.
+
+        Without a *player* it returns at once.
+        """
         while (following := self._next()) is None:
             self._move_clock()
         if following is not player:
@@ -855,7 +864,10 @@ class World:
         return [network for network in self.networks if not network.gone]
 
     def _next(self) -> Player | None:
-        """Who can go on at this moment: the test, once its time is up, before all."""
+        """The player that can go on now; the test comes first once its time is up.
+
+        ``None`` means that all of them wait.
+        """
         present = self._present
         if self._test.until <= self.clock.now or not (present or self._has_events):
             return self._test
@@ -866,7 +878,7 @@ class World:
         return bool(self._events) and self._events[0][0] <= self._end
 
     def _move_clock(self) -> None:
-        """Nobody has anything to do before the next event, or the end of a wait."""
+        """Move the clock to the next event or end of a wait, and run what is due."""
         moments = [player.until for player in (self._test, *self._present)]
         if self._has_events:
             moments.append(self._events[0][0])
@@ -875,12 +887,12 @@ class World:
         self.catch_up()
 
     def catch_up(self) -> None:
-        """Have all happen that is due by now."""
+        """Run all events that are due by now."""
         while self._has_events and self._events[0][0] <= self.clock.now:
             action = heapq.heappop(self._events)[2]
             try:
                 action()
             except BaseException as error:
-                # The test's own, not the library's: `run` raises it.
+                # The error is the test's own, not the library's: `run` raises it.
                 self._broken = self._broken or error
                 self._end = self._test.until = self.clock.now

@@ -11,7 +11,7 @@ from .commands import doctor, history, plot, record, replay, serve, watch
 from .exits import MEANING, ending
 from .logs import logged
 
-# In the order in which a newcomer needs them.
+# The help lists the commands in this order: first those that a newcomer needs.
 _COMMANDS = (watch, doctor, record, replay, plot, history, serve)
 
 _EXAMPLES = """\
@@ -24,7 +24,7 @@ examples:
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command line."""
+    """Build the parser of ``okex-ws`` with all its commands."""
     result = argparse.ArgumentParser(
         prog="okex-ws",
         description="The live OKEX/OKX order book in a terminal, or the word that it is"
@@ -48,7 +48,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; the exit code, as of ``okex-ws --help``.
+    """Run one command; return its exit code, as ``okex-ws --help`` lists them.
 
     Raises:
         SystemExit: by argparse, for ``--help`` and for arguments that it refuses.

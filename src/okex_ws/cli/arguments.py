@@ -1,4 +1,4 @@
-"""What several commands are asked alike: where to connect, how long, how strictly."""
+"""Arguments that several commands share: instruments, destination, price limits."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
     from ..local_exchange import LocalExchange
 
 VENUE = "okx"
-# Japan has no dollars.
+# The Japanese venues trade against yen, not dollars.
 _INSTRUMENTS = {"okj": "BTC-JPY", "okj-v3": "BTC-JPY"}
 _INSTRUMENT = "BTC-USDT"
 
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """Where a command connects to: a venue, and the exchange behind it if it is ours.
+    """Where a command connects to: a venue, or the local exchange in the venue's place.
 
-    *own* is the exchange that ``--local`` started.
+    *own* is the local exchange that ``--local`` started, else ``None``.
     """
 
     venue: Venue
@@ -35,14 +35,14 @@ class Destination:
 
     @property
     def instrument(self) -> str:
-        """What most people there would look at."""
+        """The instrument that a command uses if its user names none."""
         if self.own is not None:
             return self.own.busiest[1]
         return _INSTRUMENTS.get(self.venue.name, _INSTRUMENT)
 
 
 def duration(text: str) -> float:
-    """A positive number of seconds, as an argument."""
+    """Parse an argument as a number of seconds above zero."""
     try:
         value = float(text)
     except ValueError:
@@ -55,14 +55,14 @@ def duration(text: str) -> float:
 
 
 def count(text: str) -> int:
-    """A whole number from 1 up, as an argument."""
+    """Parse an argument as a whole number from 1 up."""
     if not (text.isascii() and text.isdigit() and int(text) > 0):
         raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1 up")
     return int(text)
 
 
 def names(text: str) -> list[str]:
-    """Names between commas, as an argument."""
+    """Parse an argument as names that are separated by commas."""
     found = [each.strip() for each in text.split(",") if each.strip()]
     if not found:
         raise argparse.ArgumentTypeError(f"{text!r} has no name")
@@ -70,14 +70,21 @@ def names(text: str) -> list[str]:
 
 
 class Command(argparse.ArgumentParser):
-    """Takes names and options in any order, which argparse does on request alone."""
+    """A parser that takes names and options in any order.
+
+    argparse does that only in its method `parse_known_intermixed_args`.
+    """
 
     _mixes = False
 
     def parse_known_args(
         self, args: Any = None, namespace: Any = None
     ) -> tuple[Any, list[str]]:
-        """See `argparse`, whose other way ends here too."""
+        """Parse names and options in any order.
+
+        argparse's `parse_known_intermixed_args` calls this method again; that inner
+        call parses as argparse does by itself.
+        """
         if self._mixes:
             return super().parse_known_args(args, namespace)
         self._mixes = True
@@ -93,7 +100,10 @@ def command(
     rule: str,
     examples: str,
 ) -> argparse.ArgumentParser:
-    """A parser for the command *name*, whose help ends with *examples*."""
+    """Add a parser for the command *name*.
+
+    *rule* is its one line in the list of commands; its own help ends with *examples*.
+    """
     return commands.add_parser(
         name,
         help=rule,
@@ -104,7 +114,7 @@ def command(
 
 
 def ask_instruments(parser: argparse.ArgumentParser) -> None:
-    """Add the instruments, as many as one likes, and ``--market``."""
+    """Add the argument INSTRUMENT, which may be repeated, and ``--market``."""
     parser.add_argument(
         "instruments",
         nargs="*",
@@ -150,7 +160,7 @@ def ask_limits(parser: argparse.ArgumentParser) -> None:
 
 
 def find_destination(options: argparse.Namespace, stack: ExitStack) -> Destination:
-    """Where *options* lead; what was started for it ends with *stack*."""
+    """Return where *options* lead; *stack* closes a local exchange that it starts."""
     local = getattr(options, "local", False)
     if options.url is not None and (local or options.venue is not None):
         raise Failure("--url is another place than --venue and --local", USAGE)
@@ -168,13 +178,13 @@ def find_destination(options: argparse.Namespace, stack: ExitStack) -> Destinati
 
 
 def venue_at(url: str) -> Venue:
-    """The exchange at *url*: of v5 where its path says so, else of v3."""
+    """Return a venue whose endpoint is *url*: v5 if its path says so, else v3."""
     if "/ws/v5" in url:
         return Venue("url", "v5", (url.rstrip("/").removesuffix("/public"),))
     return Venue("url", "v3", (url,))
 
 
 def market(name: str, wanted: str | None) -> str:
-    """The market of an instrument: what was *wanted*, else what its id tells."""
-    # What is no id at all, the subscription refuses in its own words.
+    """Return the market of an instrument: *wanted* if given, else that of its id."""
+    # A text that is no id counts as spot; the subscription then refuses it by name.
     return wanted or market_of(name) or "spot"

@@ -1,4 +1,4 @@
-"""How a command ends: its exit code and, if not well, one sentence on stderr."""
+"""How a command ends: its exit code and, after a failure, one sentence on stderr."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .. import OkexWSError, RecordingDamaged
 from .text import clean
 
 GOOD, FAILED, USAGE, STALE = 0, 1, 2, 3
-# Ended by Ctrl-C, as shells count it.
+# The exit code of shells for a program that Ctrl-C has ended: 128 and SIGINT's number.
 INTERRUPTED = 130
 
 MEANING = """\
@@ -23,7 +23,7 @@ exit codes: 0 good (also at Ctrl-C, where that is how it is meant to end), 1 fai
 
 
 class Failure(Exception):
-    """A command cannot go on: *sentence* is for its user, *code* for the shell."""
+    """A command cannot go on. *sentence* is for its user, *code* is the exit code."""
 
     def __init__(self, sentence: str, code: int = FAILED) -> None:
         super().__init__(sentence)
@@ -32,24 +32,30 @@ class Failure(Exception):
 
 @contextmanager
 def refusing() -> Iterator[None]:
-    """What the library refuses inside is the user's mistake, in the library's words."""
+    """Turn what the library refuses into a `Failure` with the library's own message.
+
+    A ``ValueError`` or ``TypeError`` inside means that the user's arguments are wrong.
+    """
     try:
         yield
     except RecordingDamaged:
-        raise  # a ValueError too, but no mistake of the user
+        raise  # also a ValueError, but not the user's mistake
     except (ValueError, TypeError) as error:
         raise Failure(str(error), USAGE) from error
 
 
 def say(text: str) -> None:
-    """One line on stderr, in which nothing commands the terminal."""
+    """Write one line to stderr, with control characters replaced."""
     print(f"okex-ws: {clean(text)}", file=sys.stderr)
 
 
 def ending(run: Callable[[], int]) -> int:
-    """The exit code of *run*, however it ends: no traceback for what is no bug."""
+    """Run a command and return its exit code.
+
+    An expected error ends with one sentence on stderr. Only a bug shows a traceback.
+    """
     if isinstance(sys.stdout, io.TextIOWrapper):
-        # A terminal that has no such character shows its number.
+        # A character that the terminal's encoding lacks is printed as its escape code.
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         with _terminable():
@@ -61,7 +67,7 @@ def ending(run: Callable[[], int]) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
-        # The reader has seen enough. What is buffered has nowhere to go any more.
+        # The reader of the pipe has left, as ``head`` does: discard what is buffered.
         _discard_output()
         return GOOD
     except (OkexWSError, RecordingDamaged, ImportError) as error:
@@ -74,16 +80,17 @@ def ending(run: Callable[[], int]) -> int:
 
 
 def _in_words(error: OSError) -> str:
-    """What the system says, without its numbers."""
+    """The system's message of *error*, with the file's name and without the number."""
     about = f"{error.filename}: " if error.filename is not None else ""
     return f"{about}{error.strerror or error}"
 
 
 @contextmanager
 def _terminable() -> Iterator[None]:
-    """A polite end is like Ctrl-C: the terminal and files are left well.
+    """Have SIGTERM and SIGHUP act like Ctrl-C, so that terminal and files end in order.
 
-    It is SIGTERM, or SIGHUP of a terminal that was closed, unless they are ignored.
+    The system sends SIGHUP when the terminal is closed. A signal that is ignored or
+    handled already stays as it is. Only the main thread can set handlers.
     """
     mine = threading.current_thread() is threading.main_thread()
     names = ("SIGTERM", "SIGHUP") if mine else ()

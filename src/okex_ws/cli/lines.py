@@ -1,7 +1,7 @@
-"""Items and readings as lines: for people, or one JSON object each.
+"""Items and readings as lines: text for people, or one JSON object each.
 
-A line depends on what it is about and on nothing else, so that the same items are the
-same bytes. Numbers of the exchange are strings in JSON; ``null`` is not known.
+A line depends only on the item or reading that it shows, so equal items give equal
+bytes. In JSON the exchange's numbers are strings, and ``null`` means unknown.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from .. import (
 from .reading import Reading, Top, top
 from .text import NOTHING, clean, moment, number, seconds
 
-# What each item is called in a line.
+# The name of each type of item in a line.
 KINDS: dict[type, str] = {
     Depth: "depth",
     BookUpdate: "book",
@@ -41,7 +41,7 @@ KINDS: dict[type, str] = {
     StateChange: "state",
     Gap: "gap",
 }
-# What a line of JSON leaves out: each version of a whole book is in its updates.
+# A field that JSON lines leave out: the changes of a `BookUpdate` are there already.
 _LEFT_OUT = "book"
 
 
@@ -59,7 +59,7 @@ def item_json(item: Item) -> str:
 
 
 def reading_json(reading: Reading) -> str:
-    """*reading* as one JSON object."""
+    """*reading* as one JSON object: its prices, its health and the exchange's time."""
     health, best = reading.health, top(reading.depth or reading.ticker)
     fields = {
         "type": "reading",
@@ -81,7 +81,10 @@ def reading_json(reading: Reading) -> str:
 
 
 def plain(value: Any) -> Any:
-    """*value* as JSON has it: numbers and moments as strings, `None` if not known."""
+    """Convert *value* for JSON: exact numbers and moments become strings.
+
+    A float that is not finite becomes ``None``.
+    """
     if isinstance(value, datetime):
         return moment(value)
     if isinstance(value, Decimal):
@@ -92,7 +95,7 @@ def plain(value: Any) -> Any:
         return [plain(each) for each in value]
     if isinstance(value, dict):
         return {str(name): plain(each) for name, each in value.items()}
-    # A state is a string of its own kind.
+    # A `State` is a subclass of `str`; JSON gets a plain string.
     return str(value) if isinstance(value, str) else value
 
 
@@ -100,7 +103,7 @@ def plain(value: Any) -> Any:
 
 
 def item_line(item: Item, width: int = 14) -> str:
-    """*item* as a line with its moment; names have *width* columns, or more."""
+    """*item* as a line that begins with its time; ids are padded to *width* columns."""
     at = item.at if isinstance(item, (StateChange, Gap)) else item.received
     name, said = item.instrument_id or NOTHING, _WORDS[type(item)](item)
     when = NOTHING if at is None else moment(at)
@@ -109,7 +112,7 @@ def item_line(item: Item, width: int = 14) -> str:
 
 
 def reading_line(reading: Reading) -> str:
-    """*reading* as a line: prices if it is live, else why it is not."""
+    """*reading* as a line: prices if it is live, else the cause why it is not."""
     health = reading.health
     start = f"{reading.instrument_id:14}  {health.state:12}"
     if not reading.live:

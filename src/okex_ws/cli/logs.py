@@ -1,6 +1,7 @@
-"""What stderr gets while a command runs: the library's log, and a line of progress.
+"""What a command writes to stderr while it runs: the library's log, and its progress.
 
-Neither writes into the other, and neither into a live screen.
+A log record is never mixed into the progress line, and neither of them is written into
+a live screen.
 """
 
 from __future__ import annotations
@@ -14,19 +15,19 @@ from contextlib import contextmanager
 
 from .text import clean
 
-# Of what a screen hid, the last lines are told.
+# The most log lines that are kept while a live screen is shown; older ones are dropped.
 _KEPT = 200
 
 
 class _Lines(logging.Formatter):
-    """A line a record, but for the traceback of a bug."""
+    """Formats a record as one line; only the traceback of a bug takes more lines."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
         return clean(super().formatMessage(record))
 
 
 class _Stderr(logging.Handler):
-    """Writes to the stderr of the moment; while it is held, it keeps what comes."""
+    """Writes log lines to the present ``sys.stderr``; on hold it keeps them."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -45,7 +46,7 @@ class _Stderr(logging.Handler):
         self._show(progress)
 
     def progress(self, text: str) -> None:
-        """Write *text* over the line of progress that is there; ``''`` is none."""
+        """Replace the progress line by *text*; ``''`` removes it."""
         self.acquire()
         self._show(text)
         self.release()
@@ -57,13 +58,13 @@ class _Stderr(logging.Handler):
         self._progress = text
 
     def hold(self) -> None:
-        """Keep what comes from now on."""
+        """Keep log lines from now on, instead of writing them."""
         self.acquire()
         self._held = deque(maxlen=_KEPT)
         self.release()
 
     def tell(self) -> None:
-        """Write what was kept, and what comes from now on."""
+        """Write the lines that were kept, and write new lines at once from now on."""
         self.acquire()
         held, self._held = self._held or (), None
         self.release()
@@ -76,7 +77,7 @@ _handler = _Stderr()
 
 @contextmanager
 def logged(verbose: bool = False) -> Iterator[None]:
-    """The library's warnings go to stderr inside; *verbose* tells connects too."""
+    """Inside, the library's warnings go to stderr; with *verbose* also its connects."""
     log = logging.getLogger("okex_ws")
     log.addHandler(_handler)
     try:
@@ -88,7 +89,10 @@ def logged(verbose: bool = False) -> Iterator[None]:
 
 @contextmanager
 def unsaid() -> Iterator[None]:
-    """Inside, nothing is told that is told as an item: what is long past is no news."""
+    """Inside, the library logs nothing below critical errors.
+
+    A replay delivers the same facts as items, and warnings about the past are no news.
+    """
     with _at_level(logging.CRITICAL):
         yield
 
@@ -106,7 +110,7 @@ def _at_level(level: int) -> Iterator[None]:
 
 @contextmanager
 def held_back() -> Iterator[None]:
-    """Inside, stderr is left alone, if it is the terminal that a screen is drawn on."""
+    """Inside, log lines are kept if stderr is a terminal, where the screen is."""
     if not sys.stderr.isatty():
         yield
         return
@@ -118,7 +122,7 @@ def held_back() -> Iterator[None]:
 
 
 def progress(text: str) -> None:
-    """Say how far it is, on a terminal, over what was said last; ``''`` ends it."""
+    """Show *text* as the progress line on a terminal; ``''`` removes the line."""
     if sys.stderr.isatty():
         width = shutil.get_terminal_size().columns
         _handler.progress(clean(text)[: max(width - 1, 0)])

@@ -1,4 +1,4 @@
-"""One look at a subscription: prices and health that agree. No I/O, no text."""
+"""One reading of a subscription: prices and health that agree. No I/O, no text."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from .. import Depth, Health, NotLive, State, Ticker, Trade, WSSubscription
 class Reading:
     """What there is to show of one instrument at one moment.
 
-    *depth* is there if and only if it can be trusted. *last* is the newest that could,
-    for those who show it greyed out: `best` and the like are of it.
+    *depth* is ``None`` unless it can be trusted. *last* is the newest depth that could
+    be trusted when it was read; a screen may show it greyed out.
     """
 
     instrument_id: str
@@ -28,7 +28,7 @@ class Reading:
 
     @property
     def live(self) -> bool:
-        """Whether what it shows can be trusted."""
+        """Whether the prices can be trusted: the state is LIVE."""
         return self.health.state is State.LIVE
 
     @property
@@ -38,14 +38,14 @@ class Reading:
 
     @property
     def since(self) -> datetime | None:
-        """When the exchange said what is shown."""
+        """The exchange's time of the present depth, else of the ticker."""
         shown = self.depth or self.ticker
         return None if shown is None else shown.timestamp
 
 
 @dataclass(frozen=True, slots=True)
 class Top:
-    """Best bid and ask of a depth or a ticker; what is not there is ``None``."""
+    """Best bid and ask of a depth or a ticker; a missing price or size is ``None``."""
 
     bid: Decimal | None = None
     bid_size: Decimal | None = None
@@ -54,21 +54,21 @@ class Top:
 
     @property
     def spread(self) -> Decimal | None:
-        """Ask less bid."""
+        """Ask minus bid; ``None`` if a side is empty."""
         if self.bid is None or self.ask is None:
             return None
         return self.ask - self.bid
 
     @property
     def mid(self) -> Decimal | None:
-        """Half-way between bid and ask."""
+        """The middle between bid and ask; ``None`` if a side is empty."""
         if self.bid is None or self.ask is None:
             return None
         return (self.bid + self.ask) / 2
 
 
 def top(depth: Depth | Ticker | None) -> Top:
-    """The best levels of *depth*."""
+    """The best levels of a depth or a ticker; of ``None`` an empty `Top`."""
     if depth is None:
         return Top()
     if isinstance(depth, Ticker):
@@ -80,7 +80,7 @@ def top(depth: Depth | Ticker | None) -> Top:
 
 
 class SubscriptionReader:
-    """Looks at one subscription again and again, and remembers what it saw last."""
+    """Reads one subscription again and again, and remembers the last trusted depth."""
 
     def __init__(
         self, subscription: WSSubscription, channels: Iterable[str] = ()
@@ -90,7 +90,7 @@ class SubscriptionReader:
         self._last: Depth | None = None
 
     def read(self, levels: int = 1) -> Reading:
-        """What there is now, with at most so many *levels* a side."""
+        """Read prices and health now, with at most *levels* levels a side."""
         one = self.subscription
         found = Reading(one.instrument_id, one.market, one.health())
         for _ in range(3):
@@ -99,7 +99,7 @@ class SubscriptionReader:
             if depth is None or health.state is State.LIVE:
                 break
         else:
-            # It changes faster than it can be looked at. No prices is always true.
+            # Depth and health disagreed three times. To show no prices is always right.
             found = replace(found, depth=None)
         self._last = found.depth or self._last
         ticker = one.latest("ticker") if self._ticker else None

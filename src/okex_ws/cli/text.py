@@ -1,4 +1,4 @@
-"""Values as text for people: nothing in it commands a terminal, numbers are whole."""
+"""Values as text for people: no control characters, and numbers in full."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ NOTHING = "-"
 
 
 def clean(text: str) -> str:
-    """*text* with every character replaced that a terminal could take for an order."""
+    """Replace each character that is not printable: a terminal could act on it."""
     return "".join(c if c.isprintable() else "\ufffd" for c in text)
 
 
 def number(value: Decimal | str | None) -> str:
-    """A number without an exponent; `NOTHING` where there is none."""
+    """A number in full, without an exponent; `NOTHING` for ``None``."""
     if value is None:
         return NOTHING
     return value if isinstance(value, str) else f"{value:f}"
@@ -35,7 +35,7 @@ def seconds(value: float | None) -> str:
 
 
 def milliseconds(value: float | None) -> str:
-    """A short duration: ``0.8 ms``, ``12 ms``; more than a second as `seconds`."""
+    """A short duration: ``0.8 ms``, ``12 ms``; from one second on like `seconds`."""
     if value is None or not math.isfinite(value) or value >= 1:
         return seconds(value)
     return f"{value * 1e3:.1f} ms" if value < 0.00995 else f"{value * 1e3:.0f} ms"
@@ -66,7 +66,7 @@ def clock(at: datetime) -> str:
 
 
 def aligned(numbers: Iterable[str]) -> list[str]:
-    """*numbers* with their decimal points under each other, all of one width."""
+    """Pad *numbers* to one width, so that their decimal points stand in one column."""
     parts = [text.partition(".") for text in numbers]
     whole = max((len(each[0]) for each in parts), default=0)
     rest = max((len(each[1] + each[2]) for each in parts), default=0)
@@ -74,6 +74,6 @@ def aligned(numbers: Iterable[str]) -> list[str]:
 
 
 def listed(names: Iterable[str], most: int = 5) -> str:
-    """Names for a sentence, which a thousand of them would not make clearer."""
+    """Join names for a sentence: the first *most* by name, the others as a count."""
     every = list(names)
     return ", ".join([*every[:most], f"{len(every) - most} more"][: len(every)])

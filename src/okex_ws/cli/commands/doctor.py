@@ -60,7 +60,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Examine every endpoint; the exit code: good if one of them is."""
+    """Check every endpoint of the venue; return the exit code: good if one is good."""
     with ExitStack() as stack:
         where = find_destination(options, stack)
         name = options.instrument or where.instrument
@@ -86,7 +86,7 @@ def _examine(
     timeout: float,
     report: _TextReport,
 ) -> Checklist:
-    """The checks of one endpoint, in the order in which they need each other."""
+    """Run the checks of one endpoint, each after the checks that it depends on."""
     found = Checklist(report.begin, report.tell)
     reach = Reach(where, endpoint, timeout)
     probe = Probe(where, endpoint, *instrument)
@@ -112,10 +112,10 @@ def _examine(
 
 
 def verdict(where: Destination, endpoint: str, found: Checklist) -> tuple[Grade, str]:
-    """In a sentence: how it is, and what to do."""
+    """The result for one endpoint: its grade, and a sentence that says what to do."""
     bad = found.failed
     if bad is not None:
-        # What is known of the endpoint explains more than what was seen of it.
+        # A known fact about the endpoint explains more than the check that failed.
         advice = where.venue.advice(endpoint) or bad.advice
         behind = f"; {advice}" if advice else ""
         return Grade.BAD, f"no prices, for {bad.name} failed: {bad.said}{behind}"
@@ -126,7 +126,7 @@ def verdict(where: Destination, endpoint: str, found: Checklist) -> tuple[Grade,
 
 
 class _TextReport:
-    """The check list for people, a line at a time."""
+    """Prints the check list for people: a line for each check."""
 
     def __init__(self) -> None:
         self._terminal = sys.stdout.isatty()
@@ -136,7 +136,7 @@ class _TextReport:
         print(clean(f"{venue}  {endpoint}"), flush=True)
 
     def begin(self, name: str) -> None:
-        """Show that *name* is being done, where that can be taken back."""
+        """Show that the check *name* is running; only a terminal can take that back."""
         if self._terminal:
             print(f"  ....  {name}", end="\r", flush=True)
 
@@ -152,7 +152,11 @@ class _TextReport:
         print(self._graded(grade, f"  {'':4}  {lines}") + "\n", flush=True)
 
     def _folded(self, text: str, indent: int) -> str:
-        """*text* between words, as the terminal is wide; the first line has a start."""
+        """Fold *text* between words to the width of the terminal.
+
+        The first line follows a prefix of *indent* columns; each other line is
+        indented.
+        """
         if not self._terminal:
             return text
         width = max(shutil.get_terminal_size().columns, indent + 20)
@@ -173,7 +177,7 @@ class _TextReport:
 
 
 class _JsonReport(_TextReport):
-    """The same for programs."""
+    """Prints the check list for programs: one JSON object for each check."""
 
     def __init__(self) -> None:
         self._where = {"venue": "", "endpoint": ""}

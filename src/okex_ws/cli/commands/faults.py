@@ -1,7 +1,7 @@
-"""Faults of the local exchange as words: ``drop``, ``silence 5``, ``respond 503``.
+"""Commands that cause faults of the local exchange: ``drop``, ``silence 5``.
 
-Each word is a control method of `LocalExchange`, with its arguments behind it. What
-lasts may be given so many seconds, after which it ends by itself.
+A command is the name of a control method of `LocalExchange` and its arguments. A fault
+that lasts may be given a number of seconds, after which it ends by itself.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ Undo = Callable[[], object]
 
 
 class FaultCommand(NamedTuple):
-    """One command: how it is written, what it does, and which method does it.
+    """How a command is written, what it means, and how its arguments are read.
 
-    *kinds* make its arguments, of which *least* have to be there. *undo* ends what the
-    method began, and then a number of seconds may stand behind.
+    *kinds* convert the arguments, of which the first *least* must be given. *undo* ends
+    the fault; a command that has it takes a number of seconds as its last argument.
     """
 
     usage: str
@@ -33,7 +33,10 @@ class FaultCommand(NamedTuple):
 
 
 class FaultResult(NamedTuple):
-    """What a command said, and what ends it after *seconds*, if anything does."""
+    """What to print about a command, and what ends its fault after *seconds*.
+
+    Without an *undo* nothing ends the fault.
+    """
 
     said: str
     seconds: float = 0.0
@@ -93,10 +96,10 @@ FAULT_COMMANDS: dict[str, FaultCommand] = {
 
 
 def perform(exchange: LocalExchange, text: str) -> FaultResult:
-    """Do what *text* says.
+    """Run the command *text* on *exchange*.
 
     Raises:
-        ValueError, TypeError: it says nothing that can be done.
+        ValueError, TypeError: *text* is no command, or its arguments do not fit.
     """
     name, *arguments = shlex.split(text)
     word = _find(name)
@@ -113,7 +116,7 @@ def perform(exchange: LocalExchange, text: str) -> FaultResult:
 
 
 def check(text: str) -> None:
-    """Raise what `perform` would, as far as the words tell."""
+    """Raise what `perform` would raise for the words of *text*, but run nothing."""
     parts = shlex.split(text)
     if not parts:
         raise ValueError("a fault has a name")
@@ -125,7 +128,7 @@ def check(text: str) -> None:
 
 
 def usage() -> list[str]:
-    """A line for each command."""
+    """A line of help for each command."""
     width = max(len(word.usage) for word in FAULT_COMMANDS.values())
     return [f"{word.usage:{width}}  {word.meaning}" for word in FAULT_COMMANDS.values()]
 

@@ -1,4 +1,4 @@
-"""``okex-ws history``: what was, and what there is, by the REST interface."""
+"""``okex-ws history``: past trades and candles, the book and instruments, over REST."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from ..text import NOTHING, clean
 if TYPE_CHECKING:
     from ...rest import Rest
 
-# Between two words of progress.
+# Items that are asked for at a time; then the progress line is updated.
 _PAGE = 500
 _BAR = re.compile("[0-9]+[smHDWMY](utc)?")
 
@@ -74,7 +74,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Ask and print, oldest first; the exit code."""
+    """Ask over REST and print the answer, oldest item first; return the exit code."""
     with ExitStack() as stack:
         where = find_destination(options, stack)
         try:
@@ -98,7 +98,10 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _market(options: argparse.Namespace, where: Destination) -> str:
-    """That of the instrument, which can be one there; or the one that is asked for."""
+    """The market of the instrument, or the one that INSTRUMENT names.
+
+    Only a list of instruments can be asked for by its market.
+    """
     if options.what == "instruments" and options.instrument in MARKETS:
         return str(options.instrument)
     kind = market(options.instrument, options.market)
@@ -135,7 +138,7 @@ def _candles(rest: Rest, kind: str, options: argparse.Namespace) -> list[Row]:
 
 def _book(rest: Rest, kind: str, options: argparse.Namespace) -> list[Row]:
     found = rest.book(options.instrument, kind, options.limit)
-    # As a ladder stands: the worst ask on top.
+    # In the order of a price ladder: the worst ask on top.
     sides = (("ask", tuple(reversed(found.asks))), ("bid", found.bids))
     return [
         {"side": side, "price": row[0], "size": row[1]}
@@ -161,7 +164,10 @@ _QUERIES: dict[str, tuple[Sequence[str], Callable[[Rest, str, Any], list[Row]]]]
 
 
 def _backwards(page: Callable[[Any, int], Sequence[Any]], limit: int) -> list[Any]:
-    """The newest *limit* items, oldest first, asked for part by part."""
+    """The newest *limit* items, oldest first, fetched page by page into the past.
+
+    *page* is given the oldest item so far, and how many older items to fetch.
+    """
     found: list[Any] = []
     while len(found) < limit:
         wanted = min(_PAGE, limit - len(found))
@@ -205,7 +211,7 @@ def _cell(value: Any) -> str:
 
 
 def _table(rows: Iterable[Sequence[str]]) -> Iterator[str]:
-    """Columns under each other; what is not known is `NOTHING`."""
+    """Yield the lines of a table with aligned columns; empty cells show `NOTHING`."""
     shown = [[cell or NOTHING for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
     for row in shown:

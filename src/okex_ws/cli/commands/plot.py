@@ -1,4 +1,4 @@
-"""``okex-ws plot``: a recording as a picture."""
+"""``okex-ws plot``: draws a recording as a picture."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ..logs import progress
 from ..recordings.played import Recorded, ask_recording, chosen, open_recording, played
 from ..recordings.story import ChartData
 
-# Items between two words of progress.
+# Items between two updates of the progress line.
 _EVERY = 2000
 _DEPTHS = ("depth", "depth_l2_tbt", "books50-l2-tbt", "books-rpi", "depth5", "bbo-tbt")
 
@@ -50,7 +50,10 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Draw it; the exit code: failed if the recording is damaged, after the picture."""
+    """Draw the recording; return the exit code.
+
+    A damaged recording is drawn up to the damage, and the exit code says failed.
+    """
     try:
         from ..recordings.picture import check_form, draw
     except ImportError as missing:
@@ -79,19 +82,19 @@ def run(options: argparse.Namespace) -> int:
     except OSError as error:
         if not there:
             with suppress(OSError):
-                os.unlink(path)  # a part of a picture is none
+                os.unlink(path)  # part of a picture is of no use
         raise OSError(error.errno, error.strerror, path) from error
     print(path)
     return code
 
 
 def _with_suffix(path: str) -> str:
-    """*path*, with the suffix that it is given where it has none."""
+    """*path*, with ``.png`` added if it has no suffix."""
     return path if Path(path).suffix.strip(".") else f"{path.rstrip('.')}.png"
 
 
 def _stem(path: str) -> str:
-    """The name of a recording without what says that it is one, in this folder."""
+    """The file name of a recording, without its folder, ``.rec.gz`` and ``.gz``."""
     name = os.path.basename(path)
     for suffix in (".rec.gz", ".gz"):
         name = name.removesuffix(suffix)
@@ -116,7 +119,7 @@ def _begins(recording: Replay, start: datetime | float | None) -> datetime:
 
 
 def _progressing(items: Iterable[Item], chart: ChartData) -> Iterator[Item]:
-    """The same items, with a word now and then of how far it is."""
+    """Pass *items* on, and show as progress how much of the time they have covered."""
     span = (chart.ends - chart.begins).total_seconds() or 1.0
     for number, item in enumerate(items):
         at = getattr(item, "received", None)

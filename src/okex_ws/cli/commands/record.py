@@ -1,4 +1,4 @@
-"""``okex-ws record``: what comes over the wire into a file, until it is told to end."""
+"""``okex-ws record``: writes what the exchange sends into a file, until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from ..exits import FAILED, GOOD, Failure, refusing
 from ..logs import progress
 from ..text import clean, seconds, size
 
-# How often it says how far it is.
+# Seconds between two updates of the progress line.
 _TICK = 1.0
 _UNITS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9}
 
@@ -78,7 +78,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 
 def amount(text: str) -> int:
-    """A number of bytes, as an argument: ``1000``, ``20k``, ``500M``, ``2G``."""
+    """Parse an argument as a number of bytes: ``1000``, ``20k``, ``500M``, ``2G``."""
     match = re.fullmatch("([0-9]+)([kMG]?)", text)
     if match is None:
         raise argparse.ArgumentTypeError(f"{text!r} is no number of bytes, like 500M")
@@ -86,7 +86,10 @@ def amount(text: str) -> int:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Record until it is over; the exit code."""
+    """Record until the time is up, Ctrl-C, or every subscription has ended.
+
+    Returns the exit code.
+    """
     with ExitStack() as stack:
         where = find_destination(options, stack)
         now = datetime.now(timezone.utc)
@@ -108,7 +111,7 @@ def run(options: argparse.Namespace) -> int:
             _subscribe(feed, options, where)
         except Failure:
             recorder.close(None)
-            os.unlink(path)  # nothing is in it, and it was not there before
+            os.unlink(path)  # it is empty, and this command has made it
             raise
         return _record(feed, recorder, options.seconds)
 
@@ -121,7 +124,7 @@ def _subscribe(feed: Feed, options: argparse.Namespace, where: Destination) -> N
 
 
 def _record(feed: Feed, recorder: Recorder, limit: float | None) -> int:
-    """Say how far it is until it is over; the exit code."""
+    """Show the progress until the recording ends; return the exit code."""
     began = time.monotonic()
 
     def said(how: str) -> str:
@@ -131,7 +134,7 @@ def _record(feed: Feed, recorder: Recorder, limit: float | None) -> int:
         for _ in _ticks(feed, limit):
             progress(said(_how(feed)))
     except KeyboardInterrupt:
-        pass  # how it is meant to end
+        pass  # the usual way to end a recording
     progress("")
     failed = any(one.state is State.FAILED for one in feed.subscriptions)
     how = _how(feed)
@@ -142,7 +145,7 @@ def _record(feed: Feed, recorder: Recorder, limit: float | None) -> int:
 
 
 def _ticks(feed: Feed, limit: float | None) -> Iterator[None]:
-    """Now and then, until the time is up or nothing more will come."""
+    """Yield each second until *limit* seconds are over or no subscription is left."""
     began = time.monotonic()
     while not all(one.state.final for one in feed.subscriptions):
         yield
@@ -166,7 +169,7 @@ def _said(feed: Feed, recorder: Recorder, took: float, how: str) -> str:
     stats = feed.stats()
     lost = f", {recorder.lost} lost" if recorder.lost else ""
     reconnects = sum(stats.reconnects.values())
-    # One for each connection that was lost, and for each that was not had.
+    # Each lost connection counts once, and so does each attempt to connect that failed.
     attempts = f"{reconnects} attempt" + ("s" if reconnects > 1 else "")
     again = f", {attempts} to reconnect" if reconnects else ""
     counts = f"{stats.messages:,} messages, {size(stats.bytes)}, {seconds(took)}"

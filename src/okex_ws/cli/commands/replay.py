@@ -1,4 +1,4 @@
-"""``okex-ws replay``: a recording told again, as ``watch`` would have told it."""
+"""``okex-ws replay``: prints a recording as ``watch`` would have printed it live."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     option(
         "instruments",
         nargs="*",
-        default=[],  # without one argparse calls it required
+        default=[],  # without a default argparse requires one
         metavar="INSTRUMENT",
         help="what is told of it (default: nothing but what there is)",
     )
@@ -58,7 +58,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 
 def speed(text: str) -> float:
-    """How many times as fast, as an argument: a number, or ``max``."""
+    """Parse an argument as a speed: a number above zero, or ``max``."""
     try:
         value = math.inf if text == "max" else float(text)
     except ValueError:
@@ -69,14 +69,17 @@ def speed(text: str) -> float:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Tell it; the exit code: failed if a channel was refused."""
+    """Print the recorded items, or what there is to print; return the exit code.
+
+    The code says failed if a channel was refused.
+    """
     told = bool(options.instruments or options.all)
     with open_recording(options.recording, options.start, options.venue) as recording:
         if not recording.instruments:
             say(f"no channel of an instrument is recorded in {options.recording}")
         if not told:
             _tell_contents(recording, options.json)
-            recording.run()  # nobody listens, but a damage is told
+            recording.run()  # without a subscription; it reports damage
             return GOOD
         wanted = options.instruments or [each[1] for each in recording.instruments]
         width = max([14, *map(len, wanted)])

@@ -1,4 +1,4 @@
-"""``okex-ws serve``: the local exchange for other programs, and faults on request."""
+"""``okex-ws serve``: runs the local exchange for other programs, with faults."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from . import faults
 if TYPE_CHECKING:
     from ...local_exchange import LocalExchange
 
-# Seconds between two looks whether a recorded market is over.
+# Seconds between two checks whether a recorded market has ended.
 _TICK = 0.5
 
 _EXAMPLES = """\
@@ -85,14 +85,14 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 
 def port(text: str) -> int:
-    """A port, as an argument."""
+    """Parse an argument as a port; 0 lets the system choose one."""
     if text != "0" and count(text) > 65535:
         raise argparse.ArgumentTypeError(f"{text!r} is no port: those end at 65535")
     return int(text)
 
 
 def scheduled(text: str) -> tuple[float, str]:
-    """``drop@10`` as (seconds, fault)."""
+    """Parse an argument like ``drop@10`` as (seconds, fault)."""
     fault, at, when = text.rpartition("@")
     try:
         seconds = float(when)
@@ -105,7 +105,7 @@ def scheduled(text: str) -> tuple[float, str]:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Serve until Ctrl-C or the end of a recording; the exit code."""
+    """Serve until Ctrl-C or the end of a recorded market; return the exit code."""
     from ...local_exchange import LocalExchange
 
     market: dict[str, Any] = {"pace": options.pace, "seed": options.seed}
@@ -121,7 +121,7 @@ def run(options: argparse.Namespace) -> int:
         stack.enter_context(exchange)
         for line in _welcome(exchange, authority and authority[1]):
             print(line, flush=True)
-        with suppress(KeyboardInterrupt):  # how it is meant to end
+        with suppress(KeyboardInterrupt):  # the usual way to end
             _CommandLoop(exchange, options.fault).work()
     print("closed")
     return GOOD
@@ -132,9 +132,9 @@ def run(options: argparse.Namespace) -> int:
 
 @contextmanager
 def _authority(options: argparse.Namespace) -> Iterator[tuple[Any, Path]]:
-    """A new certificate authority, and the file that a client has to trust.
+    """Make a certificate authority; yield it and the file that a client has to trust.
 
-    The file is gone at the end, but for one that was asked for by name.
+    At the end the file is deleted, unless the user has named it with ``--ca``.
     """
     import trustme
 
@@ -155,7 +155,7 @@ def _server_context(authority: tuple[Any, Path]) -> ssl.SSLContext:
 
 
 def _welcome(exchange: LocalExchange, trusted: Path | None) -> list[str]:
-    """How to connect."""
+    """The lines that tell how to connect to *exchange*."""
     market, name = exchange.busiest
     traded = ", ".join(f"{name} ({market})" for market, name in exchange.instruments)
     environment = f"SSL_CERT_FILE={shlex.quote(str(trusted))} " if trusted else ""
@@ -184,7 +184,7 @@ def _welcome(exchange: LocalExchange, trusted: Path | None) -> list[str]:
 
 
 class _CommandLoop:
-    """Performs what was scheduled, and what is typed, until all is over."""
+    """Runs scheduled faults and commands from stdin, until the exchange ends."""
 
     def __init__(
         self, exchange: LocalExchange, schedule: list[tuple[float, str]]
@@ -202,7 +202,7 @@ class _CommandLoop:
         heapq.heappush(self._schedule, (when, next(self._numbers), do))
 
     def work(self) -> None:
-        """Until the market is over, or for ever."""
+        """Run until the recorded market is over; a made-up market has no end."""
         while not self._exchange.ended:
             now = time.monotonic()
             while self._schedule and self._schedule[0][0] <= now:
@@ -212,7 +212,7 @@ class _CommandLoop:
         print("the recording is over", flush=True)
 
     def _read(self, timeout: float) -> None:
-        """Wait so long; obey the lines that were typed meanwhile."""
+        """Wait at most *timeout* seconds; run the lines that were typed meanwhile."""
         if self._typed is None or not _in_foreground(self._typed):
             time.sleep(timeout)
             return
@@ -220,13 +220,13 @@ class _CommandLoop:
             return
         data = os.read(self._typed, 4096)
         if not data:
-            self._typed = None  # nobody types any more
+            self._typed = None  # stdin has ended
         *lines, self._begun = (self._begun + data).split(b"\n")
         for line in lines:
             self._obey(line.decode("utf-8", "replace").strip())
 
     def _obey(self, text: str) -> None:
-        """Do what *text* says, and tell that it was done, or why not."""
+        """Run the command *text*, and print that it was done or why it was not."""
         if not text:
             return
         if text in ("help", "?"):
@@ -248,7 +248,7 @@ class _CommandLoop:
 
 
 def _readable_stdin() -> int | None:
-    """The descriptor of stdin, where it can be waited for."""
+    """The descriptor of stdin if `select` may wait for it, else ``None``."""
     if os.name == "nt" or sys.stdin is None:
         return None
     try:
@@ -258,7 +258,10 @@ def _readable_stdin() -> int | None:
 
 
 def _in_foreground(descriptor: int) -> bool:
-    """Whether what is typed is for us: reading in the background would stop us."""
+    """Whether this process may read the terminal without being stopped.
+
+    The system stops a process in the background that reads its terminal.
+    """
     if not os.isatty(descriptor):
         return True
     try:

@@ -33,9 +33,9 @@ if TYPE_CHECKING:
 
     from ..screen.sheet import Sheet
 
-# How long ``--once`` waits for prices, unless ``--for`` says.
+# Seconds that ``--once`` waits for prices, unless ``--for`` is given.
 _ONCE = 10.0
-# Seconds between two looks at the clock, where nothing comes.
+# Seconds after which the program looks at the clock if no item comes.
 _TICK = 0.2
 
 _EXAMPLES = """\
@@ -74,7 +74,10 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Watch until it is over; the exit code."""
+    """Watch until the time is up, Ctrl-C, or every subscription has ended.
+
+    Returns the exit code.
+    """
     lines = options.json or options.once or not sys.stdout.isatty()
     lines = lines or os.environ.get("TERM") == "dumb"
     with ExitStack() as stack:
@@ -84,11 +87,11 @@ def run(options: argparse.Namespace) -> int:
                 return watched.once()
             return watched.as_lines() if lines else watched.as_screen()
         except KeyboardInterrupt:
-            return GOOD  # how it is meant to end
+            return GOOD  # the usual way to end
 
 
 class _Watched:
-    """The subscriptions of one run, and the ways to show them."""
+    """The subscriptions of one run, and three ways to show them."""
 
     def __init__(
         self,
@@ -113,7 +116,7 @@ class _Watched:
                     on_state=lambda _: self._changed.set(),
                 )
             )
-            # Before the first subscription: it is to miss nothing of any.
+            # The iterator begins before any subscription, so that it misses no item.
             self._updates = self._feed.updates(timeout=_TICK)
             self._readers = [self._subscribe(name, options, ladder) for name in wanted]
 
@@ -122,7 +125,7 @@ class _Watched:
     ) -> SubscriptionReader:
         where = market(name, options.market)
         usual = ("ticker",) if where == "index" else ("depth5", "trade")
-        # A ladder of more rows than five wants the whole book.
+        # A ladder may have more than five rows, so it needs the whole book.
         channels = options.channels or (("depth", "trade") if ladder else usual)
         limits = {
             limit: getattr(options, limit)
@@ -136,7 +139,7 @@ class _Watched:
         return [reader.subscription for reader in self._readers]
 
     def _over(self) -> bool:
-        """Whether the time is up, or nothing more will come."""
+        """Whether the time is up, or every subscription has ended."""
         if self._seconds is not None and self._left() <= 0:
             return True
         return all(one.state.final for one in self._subscriptions)
@@ -145,7 +148,7 @@ class _Watched:
         return self._began + (self._seconds or 0.0) - time.monotonic()
 
     def _code(self) -> int:
-        """What the states of this moment come to."""
+        """The exit code for the present states of the subscriptions."""
         states = {one.state for one in self._subscriptions}
         if State.FAILED in states:
             return FAILED
@@ -154,10 +157,10 @@ class _Watched:
     # --- Once -----------------------------------------------------------------------
 
     def once(self) -> int:
-        """Say how each stands, as soon as all are live."""
+        """Print a reading of each subscription, once all are live or the time is up."""
         self._seconds = self._seconds or _ONCE
         for one in self._subscriptions:
-            # How it failed is in its reading.
+            # If it failed, its reading says how.
             with suppress(TimeoutError, OkexWSError):
                 one.wait_live(max(self._left(), 0.0))
         code = self._code()
@@ -172,7 +175,7 @@ class _Watched:
     # --- As lines -------------------------------------------------------------------
 
     def as_lines(self) -> int:
-        """Every item as a line, until it is over."""
+        """Print every item as a line until the end; return the exit code."""
         say = item_json if self._json else item_line
         for item in items(self._updates, self._over):
             print(say(item), flush=True)
@@ -181,7 +184,10 @@ class _Watched:
     # --- As a screen ----------------------------------------------------------------
 
     def as_screen(self) -> int:
-        """A ladder or a table, until it is over; then how each stood."""
+        """Draw a ladder or a table until the end, then print the last readings.
+
+        Returns the exit code.
+        """
         try:
             from rich.console import Console
 
@@ -214,7 +220,7 @@ class _Watched:
 
 
 def items(updates: Updates, over: Callable[[], bool]) -> Iterator[Item]:
-    """The items of *updates*, until it is *over*; a silence is no end."""
+    """Yield the items of *updates* until *over* returns true; silence ends nothing."""
     while not over():
         try:
             item = next(updates)
@@ -226,5 +232,5 @@ def items(updates: Updates, over: Callable[[], bool]) -> Iterator[Item]:
 
 
 def utc_now() -> datetime:
-    """The present moment."""
+    """The present moment in UTC."""
     return datetime.now(timezone.utc)

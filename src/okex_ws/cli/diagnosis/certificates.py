@@ -1,6 +1,7 @@
-"""What a certificate says of itself, out of its DER: total over any bytes.
+"""Reads a certificate's names and dates from its DER (RFC 5280, section 4.1).
 
-Only to be told, never to be trusted: OpenSSL decides that (RFC 5280, section 4.1).
+They are only shown to the user; OpenSSL decides whether a certificate is trusted.
+`parse` takes any bytes without an error.
 """
 
 from __future__ import annotations
@@ -11,14 +12,14 @@ from datetime import datetime, timezone
 
 _UTC_TIME, _GENERALIZED_TIME = 0x17, 0x18
 _VERSION = 0xA0
-# Of a name these are told, the first that there is: its common name (2.5.4.3), its
-# unit (2.5.4.11), its organisation (2.5.4.10).
+# The parts of a name that are shown; the first one that exists is taken: its common
+# name (2.5.4.3), its unit (2.5.4.11), its organisation (2.5.4.10).
 _TOLD = (b"\x55\x04\x03", b"\x55\x04\x0b", b"\x55\x04\x0a")
 
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
-    """Whose it is, who says so, and until when."""
+    """Whom a certificate is for, who issued it, and its first and last moment."""
 
     subject: str
     issuer: str
@@ -27,7 +28,7 @@ class Certificate:
 
 
 def parse(der: bytes) -> Certificate | None:
-    """The certificate of these bytes, or ``None`` if they are none."""
+    """Read the certificate in *der*; ``None`` if these bytes are no certificate."""
     try:
         (_, whole), *_ = _elements(der)
         (_, signed), *_ = _elements(whole)
@@ -43,7 +44,7 @@ def parse(der: bytes) -> Certificate | None:
 
 
 def _elements(der: bytes) -> Iterator[tuple[int, bytes]]:
-    """The elements that stand one behind the other: tag and content."""
+    """Yield the elements of *der*, one after the other, each as its tag and content."""
     at = 0
     while at < len(der):
         tag, length, at = der[at], der[at + 1], at + 2

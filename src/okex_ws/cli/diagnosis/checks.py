@@ -1,4 +1,4 @@
-"""A check list: what is found in which order, and that after a failure nothing is."""
+"""A check list: checks run in order, and after a failure the others are not tried."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from enum import Enum
 
 
 class Grade(str, Enum):
-    """How a check came out."""
+    """The result of a check."""
 
     GOOD = "good"
     WARN = "warn"
@@ -31,7 +31,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One line of the list; *seconds* is what it took, ``None`` if it was not tried."""
+    """One line of the list; *seconds* is what the check took, ``None`` if not tried."""
 
     name: str
     said: str
@@ -41,7 +41,7 @@ class Check:
 
 
 class CheckFailed(Exception):
-    """A check failed, and those behind it cannot be tried."""
+    """A check failed, so the checks after it cannot be tried."""
 
     def __init__(self, said: str, advice: str = "") -> None:
         super().__init__(said)
@@ -50,7 +50,11 @@ class CheckFailed(Exception):
 
 
 class Checklist:
-    """Does one check after the other; *tell* is told of each, before and after it."""
+    """Runs checks one after the other.
+
+    It calls *begin* with the name of each check that it tries, and *tell* with each
+    result.
+    """
 
     def __init__(
         self,
@@ -70,11 +74,11 @@ class Checklist:
 
     @property
     def warned(self) -> list[Check]:
-        """Those that are good enough, and no better."""
+        """The checks that passed with a warning."""
         return [each for each in self.checks if each.grade is Grade.WARN]
 
     def check(self, name: str, do: Callable[[], Finding]) -> None:
-        """Do it, unless one before failed."""
+        """Run the check *do*, unless an earlier check failed."""
         if self.failed is not None:
             self._note(Check(name, "not tried", Grade.NOT_TRIED))
             return

@@ -1,4 +1,4 @@
-"""What an endpoint sends once it is reached: asked through the library itself."""
+"""Checks of what an endpoint sends, made with a subscription of the library itself."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from ..arguments import Destination
 from ..text import milliseconds, seconds
 from .checks import CheckFailed, Finding, Grade
 
-# So many messages of a whole book are a proof; a quiet market has fewer.
+# Messages of a whole book that are checked; a quiet market sends fewer in the time.
 MESSAGES = 20
 _PATIENCE = 15.0
 _SLOW_PING = 1.0
@@ -34,7 +34,7 @@ _PROOFS = {"v3": "checksum", "v5": "sequence"}
 
 
 class Probe:
-    """One endpoint of a venue, and the instrument that is asked for there."""
+    """Checks one endpoint of a venue with subscriptions of one instrument."""
 
     def __init__(
         self, where: Destination, endpoint: str, instrument_id: str, market: str
@@ -46,19 +46,19 @@ class Probe:
         self._error: Exception | None = None
         self._connected_at = 0.0
         self._book: WSSubscription | None = None
-        # The least that a push came later than its timestamp says.
+        # The smallest delay of a push behind its own timestamp, in seconds.
         self._delay = math.inf
 
     def close(self) -> None:
-        """End the connection."""
+        """Close the feed and its connection."""
         if self._feed is not None:
             self._feed.close()
 
     # --- The steps ------------------------------------------------------------------
 
     def subscribe(self) -> Finding:
-        """The acknowledgement of a subscribe, on the library's own connection."""
-        # The exchange counts connections by the second, and one was opened just now.
+        """Subscribe to trades; report how long the acknowledgement took."""
+        # The exchange limits connections a second, and `Reach` has opened one just now.
         time.sleep(self._venue.host_gap)
         self._feed = Feed(self._venue, proxy=self._proxy, ssl_context=self._context)
         self._live("trade")
@@ -66,15 +66,15 @@ class Probe:
         return Finding(f"acknowledged {milliseconds(took)} after the connection")
 
     def snapshot(self) -> Finding:
-        """The first whole book."""
+        """Subscribe to the whole book; report how many levels its snapshot has."""
         self._book = self._live("depth")
-        # Its updates are proven one by one; it is live, so it has one.
+        # A live subscription has a book, unless it was withdrawn since.
         book = self._book.book
         rows = f"{len(book.bids)} bids, {len(book.asks)} asks" if book else "gone again"
         return Finding(f"{self._name}: {rows}")
 
     def prove(self) -> Finding:
-        """So many messages of the book, each of which has to follow the one before."""
+        """Take `MESSAGES` messages of the book, each proven to follow the last."""
         assert self._book is not None
         proof = _PROOFS[self._venue.protocol]
         began, count = time.monotonic(), 0
@@ -101,7 +101,7 @@ class Probe:
         return Finding(said)
 
     def ping(self) -> Finding:
-        """How long the exchange takes to answer a ping."""
+        """Report how long the exchange takes to answer a ping."""
         assert self._feed is not None
         found = None
         for _ in itertools.repeat(None, int(_PATIENCE / _TICK)):
@@ -119,9 +119,10 @@ class Probe:
         return Finding(said)
 
     def clock(self, ahead: float | None) -> Finding:
-        """How far this machine's clock is from the exchange's.
+        """Report how far this machine's clock is from the exchange's.
 
-        *ahead* is what the ``Date`` of the handshake says, to half a second.
+        *ahead* is how many seconds it is ahead by the handshake's ``Date``. The header
+        has whole seconds, so *ahead* may be wrong by half a second.
         """
         words = []
         if ahead is not None:
@@ -145,7 +146,7 @@ class Probe:
     # --- How ------------------------------------------------------------------------
 
     def _live(self, channel: str) -> WSSubscription:
-        """A subscription of *channel*, once it is live."""
+        """Subscribe to *channel*; return the subscription once it is live."""
         assert self._feed is not None
         one = WSSubscription(
             self._name,
@@ -166,7 +167,10 @@ class Probe:
             self._connected_at = time.monotonic()
 
     def _note_error(self, error: Exception) -> None:
-        """What ends this; the library would try again for ever."""
+        """Keep the first error that ends the check, and close the feed.
+
+        The library itself would try again for ever.
+        """
         fatal = (ConnectionLost, HandshakeFailed, Stalled, SubscriptionRejected)
         if self._error is None and isinstance(error, fatal) and self._feed is not None:
             self._error = error

@@ -1,6 +1,6 @@
-"""From a name to a WebSocket, a step at a time: proxy, DNS, TCP, TLS, handshake.
+"""Checks of the way to an endpoint, step by step: proxy, DNS, TCP, TLS, handshake.
 
-It sends nothing but what opens a WebSocket, and trusts nothing that it is told.
+It sends only what opens a WebSocket, and trusts nothing in an answer.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from . import certificates
 from .checks import CheckFailed, Finding, Grade
 
 _SLOW_LOOK_UP = 1.0
-# A certificate that ends so soon should have been renewed.
+# A certificate should have been renewed before it is valid for less than this.
 _ENDS_SOON = timedelta(days=3)
 _MAX_HEAD = 16 << 10
 _STATUS_LINE = re.compile(rb"HTTP/\d\.\d (\d{3})([^\r\n]*)")
@@ -48,7 +48,10 @@ _PROXY_ADVICE = {
 
 
 class Reach:
-    """One endpoint; each step needs the one before it, and `close` the end."""
+    """The way to one endpoint; each step needs the one before it.
+
+    The caller calls `close` at the end.
+    """
 
     def __init__(self, where: Destination, endpoint: str, timeout: float) -> None:
         parts = urlsplit(endpoint)
@@ -66,21 +69,21 @@ class Reach:
         self._proxy: Proxy | None = None
         self._addresses: list[str] = []
         self._socket: socket.socket | None = None
-        # How far this machine's clock is ahead by the answer's Date, in seconds.
+        # Seconds that this machine's clock is ahead of the answer's Date, if known.
         self.ahead: float | None = None
 
     @property
     def secure(self) -> bool:
-        """Whether there is TLS."""
+        """Whether the endpoint uses TLS."""
         return self._secure
 
     @property
     def proxied(self) -> bool:
-        """Whether it leads through a proxy."""
+        """Whether the connection leads through a proxy."""
         return self._proxy is not None
 
     def close(self) -> None:
-        """Close what is open."""
+        """Close the socket, if one is open."""
         if self._socket is not None:
             self._socket.close()
             self._socket = None
@@ -88,7 +91,7 @@ class Reach:
     # --- The steps ------------------------------------------------------------------
 
     def find_proxy(self) -> Finding:
-        """Which proxy leads there."""
+        """Find the proxy that leads to the endpoint, if there is one."""
         try:
             find = proxy_finder(self._asked)
             self._proxy = find(self._scheme, self._host, self._port)
@@ -102,7 +105,7 @@ class Reach:
         return Finding(f"{self._proxy}, from {source}")
 
     def look_up(self) -> Finding:
-        """The addresses of the host, or of the proxy in its place."""
+        """Look up the addresses of the host, or of the proxy in its place."""
         host, port = self._next_hop()
         began = time.monotonic()
         try:
@@ -121,7 +124,7 @@ class Reach:
         return Finding(f"{host} is {said}")
 
     def connect(self) -> Finding:
-        """TCP to the first address that answers."""
+        """Connect by TCP to the first address that answers."""
         _, port = self._next_hop()
         dead: list[str] = []
         for address in self._addresses:
@@ -143,7 +146,7 @@ class Reach:
         )
 
     def tunnel(self) -> Finding:
-        """The proxy's answer to CONNECT."""
+        """Ask the proxy by CONNECT for a tunnel to the endpoint."""
         assert self._proxy is not None
         talk = _TunnelStream(self._connected())
         target = authority(self._host, self._port)
@@ -159,7 +162,7 @@ class Reach:
         return Finding(f"a tunnel to {target}")
 
     def start_tls(self) -> Finding:
-        """TLS: version, cipher, whose certificate, and who vouches for it."""
+        """Start TLS; report version, cipher, certificate and who vouches for it."""
         context = self._context or ssl.create_default_context()
         try:
             wrapped = context.wrap_socket(self._connected(), server_hostname=self._host)
@@ -184,7 +187,7 @@ class Reach:
         return Finding(said)
 
     def handshake(self) -> Finding:
-        """The answer to the request for a WebSocket: 101, or no."""
+        """Ask for a WebSocket; only the status 101 is a success."""
         sent = time.time()
         try:
             self._connected().sendall(self._request())
@@ -242,11 +245,11 @@ class Reach:
 
     def _note_date(self, head: bytes, now: float) -> None:
         found = _DATE.search(head)
-        # What is no date says nothing about a clock.
+        # A header that is no date says nothing about a clock.
         with suppress(ValueError, TypeError, IndexError, OverflowError):
             if found:
                 date = parsedate_to_datetime(found[1].decode("latin-1").strip())
-                # It is of whole seconds: on average half a second is cut off.
+                # The header has whole seconds: on average half a second is cut off.
                 self.ahead = now - date.timestamp() - 0.5
 
     def _trust(self) -> str:
@@ -261,7 +264,7 @@ class Reach:
         return f"the system's CAs ({paths.cafile or paths.capath or 'none found'})"
 
     def _distrust(self, error: ssl.SSLCertVerificationError) -> CheckFailed:
-        """Why the certificate was refused, and whose it is."""
+        """The failure for a refused certificate: the reason, and whose it is."""
         shown = self._shown_certificate()
         said = f"the certificate is refused: {error.verify_message}"
         issuer = "its issuer"
@@ -271,8 +274,8 @@ class Reach:
         return CheckFailed(clean(said), clean(self._remedy(error.verify_code, issuer)))
 
     def _remedy(self, code: int, issuer: str) -> str:
-        # X509_V_ERR_...: CERT_NOT_YET_VALID, CERT_HAS_EXPIRED, HOSTNAME_MISMATCH, and
-        # IP_ADDRESS_MISMATCH; the others are about who vouches for it.
+        # OpenSSL's X509_V_ERR codes: CERT_NOT_YET_VALID (9), CERT_HAS_EXPIRED (10),
+        # HOSTNAME_MISMATCH (62), IP_ADDRESS_MISMATCH (64). Others are about the issuer.
         if code in (9, 10):
             now = f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M} UTC"
             return f"is this machine's clock right ({now})? else the exchange must act"
@@ -284,7 +287,10 @@ class Reach:
         )
 
     def _shown_certificate(self) -> certificates.Certificate | None:
-        """What the peer shows, looked at on a connection over which nothing is said."""
+        """The peer's certificate, read without verification on a connection of its own.
+
+        No request is sent to the peer over that connection.
+        """
         context = ssl.create_default_context()
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
@@ -301,7 +307,7 @@ class Reach:
 
 
 class _TunnelStream:
-    """A socket, as the CONNECT of a proxy needs it."""
+    """A socket with the methods that `open_tunnel` needs."""
 
     def __init__(self, sock: socket.socket) -> None:
         self._socket = sock
@@ -326,7 +332,7 @@ def _is_literal(host: str) -> bool:
 
 
 def _sentence(error: BaseException) -> str:
-    """Why, in the system's words without its numbers."""
+    """The system's message of *error*, without its number."""
     if isinstance(error, TimeoutError):
         return "no answer in time"
     if isinstance(error, ssl.SSLError):
@@ -342,7 +348,10 @@ def _told(shown: certificates.Certificate) -> str:
 
 
 def _chain(wrapped: ssl.SSLSocket) -> str:
-    """Who vouches for the issuer, up to the root; Python 3.13 and later can tell."""
+    """The issuers above the certificate's own, up to the root.
+
+    Before Python 3.13 they cannot be read, and the text is empty.
+    """
     verified = getattr(wrapped, "get_verified_chain", None)
     if verified is None:
         return ""

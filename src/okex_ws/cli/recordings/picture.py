@@ -1,4 +1,4 @@
-"""A story as a picture. Needs the extra ``plot``; no display."""
+"""Draws the chart of a recording as a picture. Needs the extra ``plot``, no display."""
 
 from __future__ import annotations
 
@@ -21,27 +21,27 @@ if TYPE_CHECKING:
 _BID, _ASK = "#1a7f4b", "#c0392b"
 _STATES = {State.RECONNECTING: "#e67e22", State.RESYNCING: "#8e44ad"}
 _OTHER = "#7f8c8d"
-# Causes that are named below; what is beyond is counted.
+# The most causes that are listed below the picture; further ones are only counted.
 _NAMED = 8
 _LINE = 120
 
-# Every sample with its moment, and ``None`` wherever a price ended.
+# The samples with their moments, and ``None`` at each moment at which a price ended.
 _Steps = list[tuple[datetime, "Sample | None"]]
-# Moments, and the prices of bids and asks at each. It draws moments, whatever its types
-# say of that; some of it has none.
+# Moments, and the prices of bids and asks at each. matplotlib draws moments, but its
+# type hints refuse them, and parts of it have no hints: hence ``Any``.
 _Lines = tuple[Any, list[float], list[float]]
 _dates: Any = dates
 
 
 def check_form(path: str) -> None:
-    """``ValueError`` for a *path* whose suffix is that of no picture."""
+    """Raise ``ValueError`` if the suffix of *path* names no format of pictures."""
     form = Path(path).suffix.removeprefix(".").lower()
     if form not in FigureCanvasAgg.get_supported_filetypes():
         raise ValueError(f"no picture is a {form!r}: take .png, .svg or .pdf")
 
 
 def draw(chart: ChartData, path: str) -> None:
-    """Write the picture of *story* to *path*; its suffix says in which form."""
+    """Write the picture of *chart* to *path*, in the format of its suffix."""
     named = len(chart.named[:_NAMED])
     below = 0.17 * (named + 1) + 0.15 if named else 0.0
     figure = Figure(figsize=(14, 7 + below), dpi=110, layout="constrained")
@@ -65,9 +65,9 @@ def _steps(chart: ChartData) -> _Steps:
 
 
 def _lines(steps: _Steps, size: float) -> _Lines:
-    """Moments, and on each side the price up to which so much is there.
+    """Moments, and for each side the price up to which *size* is offered.
 
-    A price stands until the next one, or until none can be trusted.
+    A price holds until the next sample, or until the book can no longer be trusted.
     """
     times: list[datetime] = []
     bids: list[float] = []
@@ -78,7 +78,7 @@ def _lines(steps: _Steps, size: float) -> _Lines:
             bids.append(price_of(sample.bids, size))
             asks.append(price_of(sample.asks, size))
             continue
-        # What stood there, and then nothing.
+        # The last price holds up to this moment, and ends there.
         times.append(at)
         bids += [bids[-1] if bids else math.nan, math.nan]
         asks += [asks[-1] if asks else math.nan, math.nan]
@@ -93,9 +93,13 @@ def _draw_book(axes: Axes, chart: ChartData) -> None:
 
 
 def _draw_depth(axes: Axes, sizes: list[float], steps: _Steps, top: _Lines) -> None:
-    """Bands from the best price to where so much is within reach: wide is thin."""
+    """Draw bands from the best price to where a size is reached.
+
+    A wide band means that the book is thin.
+    """
     _, *nearer = top
-    # Each band begins where the one before ends, so that it has its legend's colour.
+    # Each band begins where the one before ends: bands that overlap would mix colours,
+    # and would not look like the legend.
     for size, alpha in zip(sizes, (0.38, 0.2, 0.08), strict=False):
         times, *further = _lines(steps, size)
         label = f"the first {size:g}"
@@ -128,7 +132,7 @@ def _draw_trades(axes: Axes, chart: ChartData) -> None:
             axes.scatter(
                 times,
                 [dot.price for dot in dots],
-                # The area is the size.
+                # The area of the marker grows with the size of the trade.
                 s=[8 + 140 * dot.size / most for dot in dots],
                 c=colour,
                 marker=marker,
@@ -141,7 +145,7 @@ def _draw_trades(axes: Axes, chart: ChartData) -> None:
 
 
 def _draw_outages(axes: Axes, chart: ChartData) -> None:
-    """Shaded bands where there was no price, numbered as the causes below."""
+    """Shade the spans without a price, with the numbers of the causes below."""
     least = (chart.ends - chart.begins) / 800
     for outage in chart.outages:
         span: Any = outage.begins, max(outage.ends, outage.begins + least)
@@ -166,7 +170,7 @@ def _draw_outages(axes: Axes, chart: ChartData) -> None:
 
 
 def _causes(chart: ChartData) -> str:
-    """What the numbers over the bands mean."""
+    """The text below the picture: what the numbers over the bands mean."""
     first, more = chart.named[:_NAMED], len(chart.named[_NAMED:])
     lines = [f"  {number}  {_told(each)}" for number, each in enumerate(first, 1)]
     if more:
@@ -181,7 +185,7 @@ def _told(outage: OutageSpan) -> str:
     took = seconds((outage.ends - outage.begins).total_seconds())
     text = clean(f"{outage.begins:%H:%M:%S}  {outage.state} for {took}: {outage.cause}")
     text = text if len(text) <= _LINE else text[: _LINE - 3] + "..."
-    # A dollar sign would begin a formula.
+    # matplotlib reads a dollar sign as the beginning of a formula.
     return text.replace("$", r"\$")
 
 
@@ -201,7 +205,7 @@ def _dress(axes: Axes, chart: ChartData) -> None:
     axes.set_xlim(*limits)
     axes.set_ylabel("price")
     if (prices := chart.prices()) is not None:
-        # A deep book would make a flat line of the prices; its bands are cut off.
+        # A deep book would flatten the prices to a line, so its bands are cut off.
         lowest, highest = prices
         near, far = axes.get_ylim()
         high = highest - lowest

@@ -1,4 +1,4 @@
-"""A recording opened for a command: what is in it, and its items one by one."""
+"""Plays a recording for a command: opens it, picks instruments, yields their items."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Recorded = tuple[str, str, tuple[str, ...]]
 
 
 def ask_recording(parser: argparse.ArgumentParser) -> None:
-    """Add the recording, ``--start`` and ``--venue``."""
+    """Add the argument RECORDING, ``--start`` and ``--venue``."""
     option = parser.add_argument
     option("recording", metavar="RECORDING", help="its first file, or one part of it")
     option(
@@ -32,7 +32,7 @@ def ask_recording(parser: argparse.ArgumentParser) -> None:
 
 
 def moment(text: str) -> datetime | float:
-    """Seconds, or a moment like ``2026-11-26T08:45:00``, UTC, as an argument."""
+    """Parse an argument as seconds, or as a UTC moment like ``2026-11-26T08:45:00``."""
     try:
         seconds = float(text)
     except ValueError:
@@ -54,13 +54,13 @@ def moment(text: str) -> datetime | float:
 def open_recording(
     path: str, start: datetime | float | None, venue: str | None
 ) -> Replay:
-    """The recording in *path*, in virtual time: nothing of it is lost."""
+    """Open the recording in *path*; in virtual time, so that no item is lost."""
     with refusing():
         return Replay(path, speed=math.inf, start=start, venue=venue)
 
 
 def chosen(replay: Replay, wanted: Sequence[str]) -> list[Recorded]:
-    """What was recorded of the instruments that are *wanted*."""
+    """The instruments named in *wanted*, with the recorded channels of each."""
     found = {each[1]: each for each in replay.instruments}
     for name in wanted:
         if name not in found:
@@ -78,10 +78,12 @@ def played(
     channels: Sequence[str] | None,
     speed: float = math.inf,
 ) -> Iterator[Item]:
-    """Every item of *instruments*, *speed* times as fast; the end itself is none.
+    """Yield every item of *instruments*, *speed* times as fast as it came.
+
+    The state CLOSED at the end of the recording is left out.
 
     Raises:
-        RecordingDamaged: after all that stands before the damage.
+        RecordingDamaged: after all items that come before the damage.
     """
     with unsaid():
         with refusing():
@@ -101,7 +103,7 @@ def played(
 
 
 def _paced(replay: Iterable[datetime], speed: float) -> Iterator[datetime]:
-    """The same moments, *speed* times as fast as they came."""
+    """Yield the moments of *replay*, *speed* times as fast as they came."""
     began, first = time.monotonic(), None
     for moment in replay:
         first = first or moment
@@ -112,7 +114,7 @@ def _paced(replay: Iterable[datetime], speed: float) -> Iterator[datetime]:
 
 
 def _waiting(updates: Updates) -> Iterator[Item]:
-    """What has come and waits; of the end of a recording nothing is told."""
+    """Yield the items that wait, without the state CLOSED at the recording's end."""
     while True:
         try:
             item = next(updates)

@@ -1,7 +1,7 @@
-"""What a picture of a recording shows, collected item by item. No drawing.
+"""The data for a picture of a recording, collected item by item. It draws nothing.
 
-Of the book so many samples are kept as a picture can show: the first of each of
-`SAMPLES` equal spans of time, and none while it could not be trusted.
+Of the book only as many samples are kept as a picture can show: the first of each of
+`SAMPLES` equal spans of time, and none while the book could not be trusted.
 """
 
 from __future__ import annotations
@@ -16,13 +16,14 @@ from typing import NamedTuple
 from ... import BookUpdate, Depth, Gap, Item, Level, State, StateChange, Trade
 
 SAMPLES = 2000
-# Levels a side that make the depth, and trades that are drawn: the largest.
+# Levels of a side whose sizes are added up, and trades that are drawn: the largest.
 _LEVELS = 100
 _TRADES = 4000
-# Of a recording's time so small a part without a price is how it begins.
+# Each recording begins without a price. If that takes less than 1/50 of its time, the
+# picture tells no cause.
 _BEGINNING = 50
 
-# Prices and, at each, the size up to it, best first.
+# Levels of a side, best first: the price, and the total size up to it.
 CumulativeSide = tuple[tuple[float, float], ...]
 
 
@@ -36,7 +37,10 @@ class Sample(NamedTuple):
 
 @dataclass(slots=True)
 class OutageSpan:
-    """From *begins* to *ends* there was no price; *state* and *cause* are the first."""
+    """A span without a price, from *begins* to *ends*.
+
+    *state* and *cause* are those of its beginning.
+    """
 
     begins: datetime
     ends: datetime
@@ -45,7 +49,7 @@ class OutageSpan:
 
 
 class Dot(NamedTuple):
-    """A trade; the largest are kept, so its size comes first."""
+    """A trade to draw. Its size comes first, so that a heap drops the smallest."""
 
     size: float
     at: datetime
@@ -55,7 +59,7 @@ class Dot(NamedTuple):
 
 @dataclass(slots=True)
 class ChartData:
-    """An instrument between two moments."""
+    """What was collected about one instrument between two moments."""
 
     instrument_id: str
     begins: datetime
@@ -63,14 +67,14 @@ class ChartData:
     samples: list[Sample] = field(default_factory=list)
     dots: list[Dot] = field(default_factory=list)
     outages: list[OutageSpan] = field(default_factory=list)
-    # When each was noticed.
+    # When each `Gap` was noticed.
     gaps: list[datetime] = field(default_factory=list)
 
     def add(self, items: Iterable[Item]) -> None:
-        """Take in every item, in order."""
+        """Collect *items*, which come in order."""
         step = (self.ends - self.begins) / SAMPLES or timedelta(microseconds=1)
         due = self.begins
-        # Until the first price there is none.
+        # A recording begins with an outage, which the first price ends.
         outage: OutageSpan | None = OutageSpan(due, due, State.CONNECTING, "")
         for item in items:
             if isinstance(item, StateChange):
@@ -96,16 +100,16 @@ class ChartData:
                 self._end(outage, change.at)
             return None
         if outage is not None and not outage.cause:
-            # Of the first one it is not known before.
+            # The cause of the first outage is known only once its state changes.
             outage.state, outage.cause = change.new, change.cause
-        # What an outage turns into is still the same one.
+        # An outage whose state changes is still the same outage.
         return outage or OutageSpan(change.at, change.at, change.new, change.cause)
 
     def _end(self, outage: OutageSpan, at: datetime) -> None:
         outage.ends = at
         first = outage.begins == self.begins
         if first and at - self.begins < (self.ends - self.begins) / _BEGINNING:
-            outage.cause = ""  # how each recording begins needs no word
+            outage.cause = ""  # a normal beginning needs no cause
         self.outages.append(outage)
 
     def _trade(self, item: Trade) -> None:
@@ -119,11 +123,14 @@ class ChartData:
 
     @property
     def named(self) -> list[OutageSpan]:
-        """The outages that have a cause to be told."""
+        """The outages that have a cause to show."""
         return [each for each in self.outages if each.cause]
 
     def prices(self) -> tuple[float, float] | None:
-        """The lowest and the highest of the best prices and trades, if they differ."""
+        """The lowest and the highest of all best prices and trades.
+
+        It is ``None`` if there is none, or only one price.
+        """
         sides = (side for each in self.samples for side in (each.bids, each.asks))
         found = [side[0][0] for side in sides if side]
         found += [dot.price for dot in self.dots]
@@ -134,7 +141,7 @@ class ChartData:
     # --- Depth ----------------------------------------------------------------------
 
     def bands(self) -> list[float]:
-        """A sixteenth, an eighth and a quarter of what is usually on a side."""
+        """Sizes for three bands: 1/16, 1/8 and 1/4 of the median size of a side."""
         sides = (side for each in self.samples for side in (each.bids, each.asks))
         totals = sorted(side[-1][1] for side in sides if side)
         if not totals:
@@ -144,7 +151,10 @@ class ChartData:
 
 
 def price_of(side: CumulativeSide, size: float) -> float:
-    """The worst price that so much costs; that of the last level if there is less."""
+    """The worst price at which *size* can be had: the last level's if there is less.
+
+    It is ``nan`` for an empty side.
+    """
     for price, total in side:
         if total >= size:
             return price
@@ -165,5 +175,5 @@ def _side(levels: tuple[Level, ...]) -> CumulativeSide:
 
 
 def _rounded(size: float) -> float:
-    """*size* with two digits: it is named in the picture."""
+    """*size* rounded to two digits, for the legend of the picture."""
     return float(f"{size:.2g}")

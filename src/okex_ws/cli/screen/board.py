@@ -1,4 +1,4 @@
-"""Several instruments on a screen: a line each, with what is not live greyed out.
+"""Several instruments on a screen: a line each, greyed out while it is not live.
 
 Needs the extra ``cli``.
 """
@@ -26,12 +26,12 @@ from .sheet import (
 
 _TITLES = ("instrument", "state", "bid", "size", "ask", "size", "spread", "last", "age")
 _INSTRUMENT, _STATE, _BID, _ASK = 0, 1, 2, 4
-# What is left out first where the terminal is narrow.
+# The columns that a narrow terminal leaves out, in this order.
 _GONE = ((3, 5), (7,), (6,), (8,), (4,), (2,), (1,))
 
 
 class Board:
-    """The drawing of several instruments; its columns widen, and never narrow."""
+    """Draws several instruments as a table; its columns widen, and never narrow."""
 
     def __init__(self, where: str) -> None:
         self._where = where
@@ -39,13 +39,13 @@ class Board:
         self._widths[_STATE] = len("RECONNECTING")
 
     def levels(self, sheet: Sheet) -> int:
-        """How many levels a side are looked at."""
+        """How many levels a side a reading needs to have."""
         return 1
 
     def lines(
         self, readings: Sequence[Reading], sheet: Sheet, now: datetime
     ) -> list[Text]:
-        """The whole screen."""
+        """The lines of the whole screen."""
         live = sum(reading.live for reading in readings)
         title = apart(
             Text.assemble(
@@ -69,7 +69,7 @@ class Board:
         return [fitted(line, sheet.width) for line in lines[: sheet.height]]
 
     def _cells(self, readings: Sequence[Reading], sheet: Sheet) -> list[list[str]]:
-        """Every cell as text, in columns of one width each."""
+        """The texts of all cells; those of one column have one width."""
         rows = [_row_of(reading, sheet) for reading in readings]
         columns = [list(column) for column in zip(*rows, strict=True)]
         for place, column in enumerate(columns):
@@ -127,13 +127,13 @@ def _row_of(reading: Reading, sheet: Sheet) -> list[str]:
 
 
 def _small(reading: Reading) -> Text:
-    """Where there is no room for columns: which, and how it is."""
+    """The line of an instrument if no columns fit: its id and its state."""
     name = Text(reading.instrument_id, style="" if reading.live else DIM)
     return Text(" ").join((name, state_of(reading.health.state)))
 
 
 def _with_cause(parts: list[Text], cause: str, width: int) -> Text:
-    """A line of *parts*; a cause that does not fit beside them takes their place."""
+    """A line of *parts* and the cause; if it is too wide, only two *parts* stay."""
     line = Text("  ").join(parts)
     if not cause:
         return line

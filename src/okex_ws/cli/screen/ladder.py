@@ -27,28 +27,28 @@ from .sheet import (
     wrapped,
 )
 
-# Below this the book is its best levels, in words.
+# A smaller terminal shows only the best prices.
 LEAST_WIDTH, LEAST_HEIGHT = 44, 12
-# So much is left of the ladder when trades stand beside it.
+# The least width of a ladder with trades beside it, and the width of the trades.
 _BESIDE, _TRADES = 40, 36
 _MOST = 40
-# Header, status, rules, spread and footer.
+# The lines of header, status, rules, spread and footer.
 _FRAME = 6
 
 
 class Ladder:
-    """The drawing of one instrument; its rows become more, never fewer."""
+    """Draws one instrument; the number of its rows grows, and never shrinks."""
 
     def __init__(self, where: str) -> None:
         self._where = where
         self._rows = 1
 
     def levels(self, sheet: Sheet) -> int:
-        """How many levels a side there is room for."""
+        """How many levels a side fit on the screen."""
         return max(1, min(_MOST, (sheet.height - _FRAME - self._below(sheet)) // 2))
 
     def lines(self, reading: Reading, sheet: Sheet, now: datetime) -> list[Text]:
-        """The whole screen."""
+        """The lines of the whole screen."""
         if sheet.width < LEAST_WIDTH or sheet.height < LEAST_HEIGHT:
             return _small(reading, sheet)
         beside = sheet.width >= _BESIDE + _TRADES
@@ -71,7 +71,7 @@ class Ladder:
         return [*lines, Text("Ctrl-C ends", style=DIM)][: sheet.height]
 
     def _below(self, sheet: Sheet) -> int:
-        """Lines for trades below the book, where there is no room beside it."""
+        """How many lines trades get below the book if there is no room beside it."""
         if sheet.width >= _BESIDE + _TRADES:
             return 0
         return sheet.height // 4 if sheet.height >= 16 else 0
@@ -105,7 +105,7 @@ class Ladder:
 
 
 def _status(reading: Reading) -> list[tuple[str, str]]:
-    """Age, lag and the like; while it is not live, why."""
+    """The status line: age, lag, epoch and refusals, or why it is not live."""
     health = reading.health
     if not reading.live:
         cause = cause_of(reading) or "no prices yet"
@@ -133,7 +133,7 @@ def _sides(
 def _levels(
     levels: Sequence[Level | None], asks: int, sheet: Sheet, width: int, style: str
 ) -> list[Text]:
-    """A line a level: price, size and a bar; the first *asks* of them are asks."""
+    """A line for each level: price, size and a bar. The first *asks* lines are asks."""
     prices = aligned(NOTHING if row is None else row[0] for row in levels)
     sizes = aligned(NOTHING if row is None else row[1] for row in levels)
     volumes = [Decimal(0) if row is None else Decimal(row[1]) for row in levels]
@@ -152,7 +152,7 @@ def _levels(
 
 
 def _middle(reading: Reading, sheet: Sheet, width: int) -> list[Text]:
-    """Between the sides: the spread, or that there is no price."""
+    """The line between the sides: the spread, or that the book is not live."""
     if not reading.live:
         said = f" NOT LIVE: {reading.health.state} "
         dash = "-" if sheet.ascii else "─"
@@ -169,7 +169,7 @@ def _middle(reading: Reading, sheet: Sheet, width: int) -> list[Text]:
 
 
 def _trades(trades: Sequence[Trade], rows: int, width: int) -> list[Text]:
-    """The newest trades, newest first, under a title."""
+    """The newest trades, newest first, in *rows* lines; the first line is a title."""
     shown = list(reversed(trades))[: max(rows - 1, 0)]
     prices = aligned(number(trade.price) for trade in shown)
     sizes = aligned(number(trade.size) for trade in shown)
@@ -189,7 +189,10 @@ def _trades(trades: Sequence[Trade], rows: int, width: int) -> list[Text]:
 
 
 def _small(reading: Reading, sheet: Sheet) -> list[Text]:
-    """As much as fits of state, prices and cause; a number is whole or not there."""
+    """State, prices and cause, as far as they fit.
+
+    A line that does not fit becomes ``~``, because a number must not be cut.
+    """
     state = reading.health.state
     title = Text.assemble((reading.instrument_id, "bold"), " ", state_of(state))
     if title.cell_len > sheet.width:

@@ -1,6 +1,6 @@
-"""What is drawn on: lines of styled text, none wider than the terminal.
+"""The drawing area of a terminal: lines of styled text, none wider than the terminal.
 
-The only place that knows what the terminal can show. Needs the extra ``cli``.
+The only module that knows what the terminal can show. Needs the extra ``cli``.
 """
 
 from __future__ import annotations
@@ -29,9 +29,10 @@ _ADDRESS = re.compile(r"\bwss?://\S+: ")
 
 @dataclass(frozen=True, slots=True)
 class Sheet:
-    """So many cells wide and lines high; what has no *colour* cannot be greyed out.
+    """What a terminal can show: its width in cells, its height in lines, and colours.
 
-    *ascii* is whether the terminal's encoding has nothing else.
+    Without *colour* old prices cannot be greyed out. *ascii* is whether the terminal's
+    encoding has no other characters.
     """
 
     width: int
@@ -40,7 +41,7 @@ class Sheet:
     ascii: bool = False
 
     def bar(self, part: float, cells: int) -> str:
-        """A bar of *part* (0 to 1) of so many *cells*; not nothing for a little."""
+        """A bar that fills *part* (0 to 1) of *cells*; a little is still visible."""
         if self.ascii:
             return "#" * max(round(part * cells), 1 if part > 0 else 0)
         eighths = max(round(part * cells * 8), 1 if part > 0 else 0)
@@ -48,33 +49,33 @@ class Sheet:
         return "█" * whole + _BLOCKS[rest].strip()
 
     def rule(self, width: int) -> Text:
-        """A line across."""
+        """A horizontal line."""
         return Text(("-" if self.ascii else "─") * width, style=DIM)
 
     def hides(self, reading: Reading) -> bool:
-        """Whether old prices have to be left out, as nothing would tell them apart."""
+        """Whether to leave out old prices, which without colour look present."""
         return not (reading.live or self.colour)
 
 
 def sheet_of(console: Console) -> Sheet:
-    """What the terminal is like now: it may be another size each time."""
+    """The present size and colours of the terminal, which a user may resize."""
     colour = console.color_system is not None and not console.no_color
     width, height = console.size
     return Sheet(width, height, colour, console.options.ascii_only)
 
 
 def state_of(state: State) -> Text:
-    """A state in its colour."""
+    """The name of *state* in its colour."""
     return Text(str(state), style=_STATES.get(state, "bold yellow"))
 
 
 def cause_of(reading: Reading) -> str:
-    """Why it is not live, without the address, which the log has."""
+    """Why *reading* is not live, without the endpoint's address, which the log has."""
     return clean(_ADDRESS.sub("", reading.health.cause))
 
 
 def fitted(line: Text, width: int) -> Text:
-    """*line*, with an ellipsis for what is over *width* cells."""
+    """Cut *line* to *width* cells, with an ellipsis for what is cut off."""
     if width < 1:
         return Text()
     line.truncate(width, overflow="ellipsis")
@@ -82,7 +83,7 @@ def fitted(line: Text, width: int) -> Text:
 
 
 def apart(left: Text, right: Text, width: int) -> Text:
-    """*left* and *right* at the two ends of a line; *right* only if there is room."""
+    """*left* and *right* at the two ends of a line; *right* only if it fits."""
     room = width - left.cell_len - right.cell_len
     if room < 2:
         return fitted(left, width)
@@ -90,13 +91,13 @@ def apart(left: Text, right: Text, width: int) -> Text:
 
 
 def filled(line: Text, width: int) -> Text:
-    """*line* as wide as *width*."""
+    """*line*, cut or padded to *width* cells."""
     line = fitted(line, width)
     return Text.assemble(line, " " * (width - line.cell_len))
 
 
 def wrapped(text: str, width: int, most: int, style: str = "") -> list[Text]:
-    """*text* in at most so many lines, broken between words where there are any."""
+    """*text* in at most *most* lines of *width* cells, broken between words."""
     lines: list[str] = [""]
     for word in text.split():
         joined = f"{lines[-1]} {word}".lstrip()
@@ -113,7 +114,7 @@ def wrapped(text: str, width: int, most: int, style: str = "") -> list[Text]:
 def columns_that_fit(
     widths: Sequence[int], gone: Iterable[Iterable[int]], width: int, gap: int = 2
 ) -> list[int]:
-    """Which columns to show: whole ones are left out, in the order of *gone*."""
+    """The columns that fit into *width*; groups are left out in the order of *gone*."""
     shown = list(range(len(widths)))
     for each in gone:
         if sum(widths[n] + gap for n in shown) - gap <= width:
@@ -136,10 +137,11 @@ def drawn(
     changed: threading.Event,
     console: Console,
 ) -> None:
-    """Show what *draw* draws until it is *over*; *changed* asks for a drawing.
+    """Show the lines of *draw* on a screen until *over* returns true.
 
-    The size of the terminal is asked each time, so that it may change. However this
-    ends, the terminal is as it was.
+    *changed* asks for a new drawing at once. The terminal's size is read before each
+    drawing, because it may change. The terminal is restored at the end, also by an
+    error.
     """
     with (
         held_back(),
