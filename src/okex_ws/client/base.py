@@ -1,4 +1,4 @@
-"""What every subscription can do, whatever it is about: tell, wait, iterate and end."""
+"""Bases of feeds and of subscriptions: state, counts, iterators, waiting, closing."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ def make_pool(
     isolate: bool = False,
     **keywords: Any,
 ) -> AnyPool:
-    """The pool of a feed to *venue*, on threads or in a process; errors as of `Feed`.
+    """The pool of a feed to *venue*, on threads or, with *isolate*, in a process.
 
-    *keywords* are those of `PoolOptions`.
+    *keywords* are those of `PoolOptions`; errors are those of `Feed`.
     """
     options = PoolOptions(find_venue(venue), on_state, **keywords)
     check_type("isolate", isolate, bool)
@@ -40,8 +40,8 @@ def make_pool(
 class SharedConnections(Closing):
     """The connections to one venue that subscriptions share; `Feed` is one.
 
-    This is what a subscription needs of its feed, so that `Feed` can give
-    subscriptions and a subscription can be given a feed.
+    It is the part of a feed that a subscription needs. Because it is a class of its
+    own, a feed can make subscriptions, and a subscription can be given a feed.
     """
 
     def __init__(self, pool: AnyPool) -> None:
@@ -49,37 +49,38 @@ class SharedConnections(Closing):
 
     @property
     def venue(self) -> Venue:
-        """Where it is connected to."""
+        """The venue of the connections."""
         return self._pool.venue
 
     def stats(self) -> Stats:
-        """What its connections and all of its subscriptions counted, closed ones too.
+        """Counts of the connections and of all subscriptions, closed ones included.
 
         Of several connections *last_pong* is the oldest, *ping_round_trip* the longest.
         """
         return self._pool.stats()
 
     def connections(self) -> tuple[ConnectionReport, ...]:
-        """How each connection stands, and what the exchange's limits leave it."""
+        """The state of each connection, and what the exchange's limits leave it."""
         return self._pool.reports()
 
     def rotate(self) -> None:
         """Replace every connection by a new one, without a gap; returns at once.
 
-        Each new one is opened, subscribed and proven while the old one still serves,
-        and takes over in one swap: prices go on, and trades are neither lost nor
-        doubled. The same is done by itself when the exchange announces that it will
-        close a connection (v5's notice 64008). Where the pushes of a channel cannot be
-        told apart (`Data`) a `Gap` says so. `on_message` alone hands over what each
-        connection says: around the swap a text may be missing there, or come twice.
+        Each new connection is opened, subscribed and proven while the old one still
+        serves, and takes over in one swap: reads stay live, and no trade is lost or
+        delivered twice. The library does the same by itself when the exchange announces
+        that it will close a connection (v5's notice 64008). Where the pushes of a
+        channel cannot be told apart (`Data`), a `Gap` reports the swap. `on_message`
+        gets the texts of each connection as they come: around the swap a text may be
+        missing, or come twice.
         """
         self._pool.rotate()
 
     def close(self, timeout: float | None = 5.0) -> bool:
         """End every connection and every subscription on it; any thread, any time.
 
-        Returns True when the threads have ended; False if they had not within *timeout*
-        seconds, or when called from a callback (they end after that).
+        Returns True when the threads have ended. Returns False if they have not within
+        *timeout* seconds, or when called from a callback: the threads end after that.
         """
         self._pool.close()
         if self._pool.has_ended:
@@ -88,14 +89,18 @@ class SharedConnections(Closing):
 
 
 def find_pool(feed: object) -> AnyPool:
-    """The pool behind a ``Feed``."""
+    """The pool behind *feed*; ``TypeError`` if that is not a `Feed`."""
     if not isinstance(feed, SharedConnections):
         raise TypeError(f"feed is a Feed, got {feed!r}")
     return feed._pool
 
 
 class BaseSubscription(Closing):
-    """A subscription; `WSSubscription` and `RawSubscription` are the two there are."""
+    """What `WSSubscription` and `RawSubscription` have in common.
+
+    Any thread may call its methods, callbacks included. Only `wait_live`, `close` and
+    an iterator of `updates` wait.
+    """
 
     def __init__(
         self,
@@ -108,7 +113,7 @@ class BaseSubscription(Closing):
         on_error: OnError | None,
         past: HistoryOptions | None = None,
     ) -> None:
-        # A plan of its own ends with it; that of a feed stays.
+        # A pool that this subscription made ends with it; the pool of a feed stays.
         self._pool = pool
         self._own = own
         told = [on for on in (on_state, pool.on_state) if on is not None]
@@ -122,13 +127,13 @@ class BaseSubscription(Closing):
         )
 
     def _begin(self, names: Mapping[str, ChannelName]) -> None:
-        """Subscribe. Last in a constructor: from here on callbacks may fire."""
+        """Subscribe. A constructor calls it last: from here on callbacks may fire."""
         self._pool.closes_with_subscription = self._own
         self._pool.attach(self._view, names)
 
     @property
     def venue(self) -> Venue:
-        """Where it lives."""
+        """The venue that the subscription is at."""
         return self._pool.venue
 
     @property
@@ -137,12 +142,14 @@ class BaseSubscription(Closing):
         return self._view.state
 
     def health(self) -> Health:
-        """State, cause, age, silence, lag, epoch and failed channels, as one record."""
+        """State, cause, age, silence, lag, epoch and failed channels, in one record."""
         return self._view.health()
 
     def stats(self) -> Stats:
-        """Counts since the start; on a shared feed, *messages*, *bytes*,
-        *reconnects*, *dropped* and the pongs are those of all of its connections.
+        """Counts since the start.
+
+        On a shared feed *messages*, *bytes*, *reconnects*, *dropped* and the pongs are
+        those of all connections of the feed.
         """
         return self._pool.stats((self._view,))
 
@@ -155,23 +162,26 @@ class BaseSubscription(Closing):
     ) -> Updates:
         """An iterator of typed items, on the caller's own thread.
 
-        `Depth`, `BookUpdate`, `Trade`, `Ticker`, `Candle`, `FundingRate`, `Data`,
-        `StateChange` and `Gap`, from the moment of the call; the first item is the
-        present trusted depth, if there is one. A whole book begins with a snapshot, and
-        goes on with one where updates were passed over. Leaving ``LIVE`` discards the
-        depths that wait, before the `StateChange` is queued. Ends at `close`. Series
-        that are joined to their past (``history=``) begin with what ``trades`` or
-        ``candles`` hold at the moment of the call: no matter when that is, the past
-        comes first, and then all that came since.
+        It gives `Depth`, `BookUpdate`, `Trade`, `Ticker`, `Candle`, `FundingRate`,
+        `Data`, `StateChange` and `Gap`, from the moment of the call; the first item is
+        the present trusted depth, if there is one. A whole book begins with a snapshot,
+        and goes on with a snapshot after updates that were skipped. When the
+        subscription leaves ``LIVE``, the depths that wait are discarded before the
+        `StateChange` is queued. The iterator ends at `close`. Series that are joined to
+        their past (``history=``) begin with what ``trades`` or ``candles`` hold at the
+        moment of the call: whenever the call is made, the past comes first, and then
+        all that came since.
 
         Args:
             latest: keep only the newest depth, book, ticker and funding rate that waits
-                (counted in ``stats().skipped``); False keeps them all, up to
-                *max_queue*. Trades, candles and data are always kept one by one.
-            max_queue: how many items wait; what is beyond becomes a counted `Gap`.
-                A `StateChange` or `Gap` is never dropped. What was fetched, or held
-                back for it, comes all at once and has room of its own.
-            timeout: seconds after which ``TimeoutError`` is raised if nothing came.
+                (the skipped ones are counted in ``stats().skipped``); False keeps all
+                of them, up to *max_queue*. Trades, candles and data are always kept one
+                by one.
+            max_queue: how many items may wait; items beyond that become a counted
+                `Gap`. A `StateChange` or `Gap` is never dropped. Items that were
+                fetched, or held back while others were fetched, come all at once and
+                have room of their own.
+            timeout: seconds after which ``TimeoutError`` is raised if no item came.
 
         Raises:
             OkexWSError: while iterating, the error with which the subscription failed.
@@ -183,8 +193,8 @@ class BaseSubscription(Closing):
     def wait_live(self, timeout: float | None = 30.0) -> None:
         """Return when depth is live and every other channel is acknowledged or failed.
 
-        With ``history=`` also not before the past was joined, or could not be: then
-        *on_error* was told a `BackfillFailed`, and a `Gap` says what is missing.
+        With ``history=`` it also waits until the past was joined or given up. If it was
+        given up, *on_error* got a `BackfillFailed`, and a `Gap` says what is missing.
 
         Raises:
             TimeoutError: after *timeout* seconds; its cause is the last failure.
@@ -197,11 +207,11 @@ class BaseSubscription(Closing):
     def close(self, timeout: float | None = 5.0) -> bool:
         """End the subscription; any thread, any time, any number of times.
 
-        Returns True when its threads have ended, False if they had not within *timeout*
-        seconds, or when called from a callback. In a signal handler that interrupts an
-        iterator as it takes an item, they end once the handler has returned. On a
-        shared feed there is nothing to wait for: it is True at once, and the exchange
-        is told a moment later.
+        Returns True when its threads have ended. Returns False if they have not within
+        *timeout* seconds, or when called from a callback. In a signal handler that
+        interrupts an iterator as it takes an item, they end after the handler has
+        returned. On a shared feed there is nothing to wait for: the method returns True
+        at once, and the library unsubscribes a moment later.
         """
         self._view.closed = True
         self._pool.detach(self._view)

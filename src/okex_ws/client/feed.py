@@ -1,4 +1,4 @@
-"""`Feed`: the connections to one venue, as their user sees them."""
+"""`Feed`: the connections to one venue, shared by many subscriptions."""
 
 from __future__ import annotations
 
@@ -38,56 +38,63 @@ class Feed(SharedConnections):
     """The connections to one venue, shared by many subscriptions.
 
     ``feed.subscribe(ids, market)``, ``WSSubscription(..., feed=feed)`` and
-    ``RawSubscription(..., feed=feed)`` live on it. It connects with its first
-    subscription, opens one more connection where the exchange wants one (v5's business
-    and private channels, books of 50 and more levels beyond a connection's advised
-    number), and stays open until `close`.
+    ``RawSubscription(..., feed=feed)`` use them. The feed connects with its first
+    subscription. It opens a further connection where the exchange wants one: for v5's
+    business and private channels, and for books of 50 and more levels beyond a
+    connection's advised number. It stays open until `close`.
 
     Args:
         venue: a name of `okex_ws.VENUES`, or a `Venue`.
-        credentials: a key, for private channels and those that need a login. It is sent
-            only on connections that carry one, and never to a retired venue.
-        on_state: called with every `StateChange` of every subscription, where
-            *callbacks* says.
-        callbacks: where the callbacks of all of its subscriptions run. ``'inline'``: on
-            the thread of the connection that has something to tell, which is least
-            late; until one returns, that connection reads nothing more. ``'thread'``:
-            on one thread of their own, so that nothing they do holds up reading, pings
-            or another feed. Of a depth, ticker or funding rate only the newest text
-            waits for it; other texts, those of whole books among them, wait one by one,
-            10,000 a feed, and those beyond are told to *on_error* as a `MessagesLost`,
-            once a run. Leaving ``LIVE`` discards the depths and values that wait, and
-            `close` every text. What was not told is counted in ``stats().skipped``.
-            A `StateChange` and an error are never dropped; beyond the bound successive
-            ones of a subscription become one.
+        credentials: an API key, for private channels and those that need a login. It is
+            sent only on connections that carry such a channel, and never to a retired
+            venue.
+        on_state: called with every `StateChange` of every subscription, on the thread
+            that *callbacks* chooses.
+        callbacks: where the callbacks of all subscriptions of the feed run.
+            ``'inline'``: on the thread of the connection that calls them. This has the
+            least delay, but that connection reads nothing more until the callback
+            returns. ``'thread'``: on one thread of their own, so that no callback holds
+            up reading, pings or another feed. Of a depth, ticker or funding rate only
+            the newest text waits; other texts, those of whole books included, wait one
+            by one, 10,000 a feed. Texts beyond that are reported to *on_error* as one
+            `MessagesLost` for each run of them. Leaving ``LIVE`` discards the depths
+            and values that wait, and `close` discards every text. Discarded and skipped
+            texts are counted in ``stats().skipped``. A `StateChange` and an error are
+            never dropped; beyond the bound successive ones of a subscription become
+            one.
         proxy: the URL of an HTTP proxy, ``'http://host:port'`` or
             ``'http://user:password@host:port'``, through which every connection is made
-            (CONNECT; TLS is with the exchange, inside). ``None`` takes what the
-            environment names when a connection is made: ``HTTPS_PROXY`` (for ``ws://``
-            ``HTTP_PROXY``), else ``ALL_PROXY``, unless ``NO_PROXY`` lists the host;
-            ``''`` is no proxy, whatever it names.
-        ssl_context: in place of the system's trust store; it must verify.
-        reconnect: the back-off after a loss.
-        ping_interval: at most so many seconds between two pings, 10 to 30.
-        probe_interval: the health check: the same ping, that often; ``None`` leaves
-            the keep-alive alone, and makes the lease of every price as long.
-        isolate: run in a process of its own, so that nothing that this one computes
-            makes a price late: the newest depths are shared through memory. Reads
-            (`GetDepth`, ``depth``, ``best_bid_ask``, ``book``, ``state``, ``health()``,
-            ``wait_live``, ``stats()``) are the same, the proof included. If that
-            process ends, every read says no at once, and it is started again. It takes
-            the environment of the moment at which it is started, keeps the gap between
-            connections to a host by itself, and ends with this one. What is told, or
-            kept beside the depth, stays there: callbacks, ``updates()``, ``trades``,
-            ``candles``, ``latest`` of other channels and a `RawSubscription` are a
-            ``ValueError``, and so are *ssl_context* (a private CA can be named in
-            ``SSL_CERT_FILE``), *recorder*, *clock*, *network* and *rng*.
-        recorder: a `Recorder`, which writes down all that is received and sent.
+            (by CONNECT; TLS is with the exchange, inside the tunnel). ``None`` takes
+            the proxy that the environment names when a connection is made:
+            ``HTTPS_PROXY`` (for ``ws://`` ``HTTP_PROXY``), else ``ALL_PROXY``, unless
+            ``NO_PROXY`` lists the host. ``''`` means no proxy, even if the environment
+            names one.
+        ssl_context: used in place of the system's trust store; it must verify
+            certificates and host names.
+        reconnect: the back-off after a lost connection.
+        ping_interval: the most seconds between two pings, 10 to 30.
+        probe_interval: seconds between two health checks, which are the same pings.
+            ``None`` leaves only the keep-alive of *ping_interval*, and lengthens the
+            lease of every price accordingly.
+        isolate: run the connections in a process of their own, so that nothing that
+            this process computes makes a price late. The newest depths are shared
+            through memory. Reads (`GetDepth`, ``depth``, ``best_bid_ask``, ``book``,
+            ``state``, ``health()``, ``wait_live``, ``stats()``) are the same, with the
+            same proof. If that process ends, no read gives a price from then on, and
+            the process is started again. It takes the environment of the moment at
+            which it is started, keeps the gap between connections to a host by itself,
+            and ends with this process. What is delivered, or is kept beside the depth,
+            is not shared: callbacks, ``updates()``, ``trades``, ``candles``, ``latest``
+            of other channels and a `RawSubscription` raise ``ValueError``. So do
+            *ssl_context* (a private CA can be named in ``SSL_CERT_FILE``), *recorder*,
+            *clock*, *network* and *rng*.
+        recorder: a `Recorder`, which writes all that is received and sent.
 
     *clock*, *network* (a factory), *rng* and *timeouts* are for tests and replays.
-    *history_source* makes the `History` that ``history=`` asks, on first use and on a
-    thread of its own; ``None`` takes the venue's REST interface (``okex_ws.rest.Rest``,
-    with *proxy* and *ssl_context*; the extra ``okex-ws[history]``).
+    *history_source* makes the `History` that ``history=`` queries, on first use and on
+    the history worker's thread; ``None`` takes the venue's REST interface
+    (``okex_ws.rest.Rest``, with *proxy* and *ssl_context*; the extra
+    ``okex-ws[history]``).
     """
 
     def __init__(
@@ -95,10 +102,10 @@ class Feed(SharedConnections):
         venue: str | Venue = "okex",
         *,
         credentials: Credentials | None = None,
-        # What is told
+        # Callbacks
         on_state: OnState | None = None,
         callbacks: Literal["inline", "thread"] = "inline",
-        # How to connect
+        # Connecting
         proxy: str | None = None,
         ssl_context: ssl.SSLContext | None = None,
         reconnect: Reconnect | None = None,
@@ -110,9 +117,9 @@ class Feed(SharedConnections):
         rng: random.Random | None = None,
         timeouts: Timeouts | None = None,
         history_source: Callable[[], History] | None = None,
-        # Where it runs
+        # Process
         isolate: bool = False,
-        # What is kept of it
+        # Recording
         recorder: Recorder | None = None,
     ) -> None:
         pool = make_pool(
@@ -144,14 +151,14 @@ class Feed(SharedConnections):
         channels: Iterable[str] = ("depth5", "trade"),
         **keywords: Unpack[SubscriptionOptions],
     ) -> tuple[WSSubscription, ...]:
-        """One `WSSubscription` an instrument, all or none; any thread, any time.
+        """Make one `WSSubscription` an instrument, all or none; any thread, any time.
 
         *keywords* are those of `WSSubscription` (``on_message``, ``max_age``, ...), the
-        same for each. A request carries as many of them as the exchange takes.
+        same for each. A request carries as many channels as the exchange accepts.
         """
         if isinstance(instrument_ids, str) or not isinstance(instrument_ids, Iterable):
             raise TypeError(f"instrument_ids is a sequence, like [{instrument_ids!r}]")
-        # An iterator would be empty after the first instrument.
+        # Kept as a tuple: an iterator would be empty after the first instrument.
         if not isinstance(channels, str):
             channels = tuple(channels)
         raw = keywords.get("raw_channels", ())
@@ -172,13 +179,15 @@ class Feed(SharedConnections):
 
     @property
     def subscriptions(self) -> tuple[BaseSubscription, ...]:
-        """Those that are not closed; one that failed is there until it is."""
+        """The subscriptions that are not closed; failed ones are included."""
         return tuple(view.subscription for view in self._pool.views)
 
     def wait_live(self, timeout: float | None = 30.0) -> None:
-        """Return when every subscription is live; see ``WSSubscription.wait_live``.
+        """Return when every subscription is live.
 
-        Raises the error of one that failed, and `NotLive` once the feed is closed.
+        Live is as in ``WSSubscription.wait_live``. Raises the error of a subscription
+        that failed, ``TimeoutError`` after *timeout* seconds, and `NotLive` once the
+        feed is closed.
         """
         if self._pool.closed:
             raise NotLive(State.CLOSED, "closed")
@@ -188,7 +197,7 @@ class Feed(SharedConnections):
             try:
                 view.wait_live(timeout, give_up, self._check)
             except NotLive:
-                # Closed meanwhile, by itself: nobody waits for it any more.
+                # This subscription was closed meanwhile, and is not waited for.
                 if self._pool.closed:
                     raise
 
@@ -203,11 +212,11 @@ class Feed(SharedConnections):
         max_queue: int = 10_000,
         timeout: float | None = None,
     ) -> Updates:
-        """An iterator of the items of all subscriptions, present and to come.
+        """An iterator of the items of all subscriptions, later ones included.
 
-        As ``WSSubscription.updates``; an item tells whose it is by *instrument_id*. One
-        subscription that fails or is closed is told by its `StateChange` and ends
-        nothing: the iterator ends when the feed is closed.
+        It works as ``WSSubscription.updates``; *instrument_id* says which subscription
+        an item is from. If a subscription fails or is closed, the iterator gives its
+        `StateChange` and goes on; it ends when the feed is closed.
         """
         queue = UpdateQueue(self._pool.clock, latest, max_queue, timeout, endless=True)
         self._pool.follow(queue)
@@ -226,9 +235,10 @@ class Feed(SharedConnections):
     ) -> dict[str, BestBidAsk]:
         """Best bid and ask of several instruments, at one moment: all, or ``{}``.
 
-        Limits as of ``WSSubscription.GetDepth``, and the subscriptions' own. *max_skew*
-        is how many seconds the exchange's timestamps of any two may be apart; it
-        answers "did these markets move together?": a quiet market is old and right.
+        The limits are those of ``WSSubscription.GetDepth``, and the subscriptions' own
+        limits hold as well. *max_skew* is how many seconds the exchange's timestamps of
+        any two instruments may be apart. It answers "did these markets move together?":
+        a quiet market has an old timestamp and is right.
 
         Raises:
             ValueError: an instrument has no depth channel on this feed.
@@ -249,7 +259,8 @@ class Feed(SharedConnections):
         known: dict[str, View] = {}
         for view in reversed(self._pool.views):
             name = view.instrument_id
-            # The first of several, but one that failed stands before nobody.
+            # Of several subscriptions of an instrument the first counts, but one that
+            # has ended only if all have.
             if view.has_depth and not (view.ended and name in known):
                 known[name] = view
         names = list(dict.fromkeys(instrument_ids))
@@ -261,11 +272,11 @@ class Feed(SharedConnections):
 
     @property
     def state(self) -> State:
-        """The worst state of a subscription; ``CLOSED`` once closed."""
+        """The worst state of the subscriptions; ``CLOSED`` once the feed is closed."""
         return self.health().state
 
     def health(self) -> Health:
-        """The health of the subscription that is worst off."""
+        """The health of the subscription in the worst state."""
         if self._pool.closed or not self._pool.views:
             state = State.CLOSED if self._pool.closed else State.CONNECTING
             cause = "closed" if self._pool.closed else "no subscription"
@@ -281,10 +292,11 @@ class Feed(SharedConnections):
 def _best_at_once(
     views: Sequence[View], limits: Limits, clock: Clock
 ) -> dict[str, BestBidAsk]:
-    """The tops of all *views*, if at one moment each can be trusted; else nothing."""
+    """Best bid and ask of each view, if all are trusted at one moment; else ``{}``."""
     asked = [limits.over(view.limits) for view in views]
     looks = [view.look(own, 1) for view, own in zip(views, asked, strict=True)]
-    # Each was good when it was looked at; all of them are, if all still are now.
+    # Each reading was trusted when it was taken. If each still is now, all of them are
+    # trusted at this one moment.
     now, wall = clock.monotonic(), clock.wall()
     for look, own in zip(looks, asked, strict=True):
         if look.verdict is not LIVE or judge(look.shown, own, now, wall) is not LIVE:

@@ -1,4 +1,4 @@
-"""`RawSubscription`: any channel of the venue, private ones too, as decoded data."""
+"""`RawSubscription`: any channel of the venue, a private one too, as decoded data."""
 
 from __future__ import annotations
 
@@ -15,26 +15,27 @@ Argument = Union[str, Mapping[str, str]]
 
 
 class RawSubscription(BaseSubscription):
-    """Channels that are not about one instrument, each push a `Data`.
+    """Channels that are not about one instrument; each push becomes a `Data`.
 
         RawSubscription([{"channel": "orders", "instType": "ANY"}], feed=feed)  # v5
         RawSubscription(["spot/order:BTC-USDT"], feed=feed)  # v3
 
     A private channel needs a feed with *credentials*. After each reconnect a `Gap` says
-    that pushes may be missing: ask the exchange over REST what came of your orders.
+    that pushes may be missing: ask the exchange over REST what became of your orders.
 
     Args:
-        args: the arguments of a subscribe request, as the venue documents them: under
-            v5 mappings (or the bare name of a channel), under v3 strings.
-        feed: the `Feed` to live on.
+        args: the channels, as arguments of a subscribe request that the venue
+            documents: mappings (or the bare name of a channel) under v5, strings under
+            v3.
+        feed: the `Feed` whose connections carry the channels.
         on_message: called with the venue's own JSON text of every push, in order, on a
             thread of the library.
-        on_state, on_error: as of `WSSubscription`.
+        on_state, on_error: as for `WSSubscription`.
 
     Raises:
-        ValueError, TypeError: for what cannot be a channel, for a channel with a type
-            (`WSSubscription` has those), for a private one without credentials, for a
-            feed with *isolate*.
+        ValueError, TypeError: *args* has no channel, something that cannot be a
+            channel, a channel for which `WSSubscription` has a type, or a private
+            channel without credentials; or *feed* has *isolate*.
     """
 
     def __init__(
@@ -64,21 +65,22 @@ class RawSubscription(BaseSubscription):
 
     @property
     def channels(self) -> tuple[str, ...]:
-        """Its channels, as errors and ``health().failed`` name them."""
+        """The keys of the channels, as errors and ``health().failed`` name them."""
         return tuple(self._view.channels)
 
     @property
     def data(self) -> tuple[Data, ...]:
-        """The newest pushes (1,000 of each channel at most), newest last."""
+        """The newest pushes, newest last, at most 1,000 of each channel."""
         channels = self._view.channels.values()
         kept = [c.items for c in channels if isinstance(c, DataChannel)]
         return tuple(sorted(sum(kept, ()), key=lambda item: item.received))
 
     def latest(self, argument: Argument | None = None) -> Data | None:
-        """The newest push of a channel, ``None`` if it cannot be trusted, or none came.
+        """The newest push of a channel; ``None`` if none came or it is not trusted.
 
         Raises:
-            ValueError: *argument* is not subscribed here, or left out of several.
+            ValueError: *argument* is not subscribed here, or is left out though there
+                are several channels.
         """
         key = self._only() if argument is None else self._pool.wire.raw(argument).key
         item = self._view.latest(key)

@@ -1,4 +1,4 @@
-"""`WSSubscription`, one instrument in one object: wiring and documentation."""
+"""`WSSubscription`: the live order book of one instrument, in one object."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ log = logging.getLogger("okex_ws")
 
 
 class SubscriptionOptions(TypedDict, total=False):
-    """The keywords that ``Feed.subscribe`` passes on."""
+    """The keywords that ``Feed.subscribe`` passes to `WSSubscription`."""
 
     on_message: OnMessage | None
     raw_channels: Iterable[str]
@@ -38,53 +38,55 @@ class SubscriptionOptions(TypedDict, total=False):
 
 
 class WSSubscription(BaseSubscription):
-    """The live order book of one instrument, or the word that it is not live.
+    """The live order book of one instrument, or the answer that it is not live.
 
-    Connects at once on a daemon thread and never blocks; a callback may fire before
-    the constructor returns. An unclosed subscription lives on without references.
+    Connects at once on a daemon thread and never blocks; a callback may fire before the
+    constructor returns. An unclosed subscription lives on without references.
 
     Args:
         instrument_id: the exchange's id: ``'BTC-USDT'``, ``'BTC-USD-190517'``, ...
         market: ``'spot'``, ``'futures'``, ``'swap'``, ``'option'`` or ``'index'``.
         on_message: called with the venue's own JSON text of every data push, after the
-            snapshot is published; in order, never two at once, on a thread of the
+            push is published; in order, never two calls at once, on a thread of the
             library.
-        venue: a name (``'okx'``, ``'okj-v3'``, ...) or a `Venue`; default: the feed's,
-            else ``'okex'``.
+        venue: a name (``'okx'``, ``'okj-v3'``, ...) or a `Venue`; the default is the
+            feed's venue, else ``'okex'``.
         channels: ``'depth5'``, ``'bbo-tbt'``, the whole books ``'depth'``,
             ``'depth_l2_tbt'``, ``'books50-l2-tbt'`` and ``'books-rpi'``, ``'trade'``,
             ``'trades-all'``, ``'ticker'``, ``'candle60s'`` and the other bars,
-            ``'funding_rate'``, ``'mark_price'``, ...: v3's and v5's names of a thing
-            are the same. Of several depths each read is given the newest that can be
+            ``'funding_rate'``, ``'mark_price'``, ...: v3's and v5's names of a channel
+            are aliases. Of several depths each read is given the newest that can be
             trusted, out of those with as many levels as it asks for.
-        raw_channels: further channels of the instrument by the venue's own names,
-            known to the library or not: each push is a `Data`.
-        history: how much of the past to join to the stream, 0 to 10,000 items: so many
-            closed candles, or trades of ``'trades-all'``, come before the first live
-            one, in `candles` or `trades` and in ``updates()``, with nothing missing or
-            twice; and whatever an outage took is fetched after it and comes before what
-            is next. They are marked ``backfilled``; what cannot be had is a `Gap` where
-            it is missing. Meanwhile that series is held back (20 s and 10,000 items at
-            the most), and nothing else waits. Trades are joined by their ids; those of
-            ``'trade'``, which the exchange puts together, cannot be joined exactly:
-            more than 0 of them are a ``ValueError``. 0 fetches no past, but what
-            outages take. An instrument on which nothing happens for two seconds is
-            given the past that there is, and what follows is joined to that.
-        feed: a `Feed` to live on; without one the subscription makes its own.
+        raw_channels: further channels of the instrument by the venue's own names, known
+            to the library or not; each push is a `Data`.
+        history: how much of the past to join to the stream, 0 to 10,000 items: closed
+            candles, or trades of ``'trades-all'``. They come before the first live
+            item, in `candles` or `trades` and in ``updates()``, with nothing missing or
+            twice. Items that an outage took are fetched after it, and come before the
+            next live item. Fetched items are marked ``backfilled``; where items cannot
+            be had, there is a `Gap` in their place. Meanwhile that series is held back
+            (20 s and 10,000 items at the most), and other channels do not wait. Trades
+            are joined by their ids; those of ``'trade'``, which the exchange
+            aggregates, cannot be joined exactly: more than 0 of them are a
+            ``ValueError``. 0 fetches only what outages take. If no live item comes for
+            two seconds, the past is delivered without it, and the next live item is
+            joined to that.
+        feed: a `Feed` whose connections to use; without one the subscription makes its
+            own.
         max_age, max_silence, max_lag, levels: the default limits of every read (see
             `GetDepth`). Crossing one of the first three is a change to ``STALE``.
         on_state: called with each `StateChange`.
-        on_error: called with what went wrong: a lost connection or a failed attempt,
-            a refused channel, an unreadable message, an exception in a callback.
+        on_error: called with each error: a lost connection or a failed attempt, a
+            refused channel, an unreadable message, an exception in a callback.
         connection: the keywords of `Feed` (``credentials``, ``ssl_context``,
             ``reconnect``, ``ping_interval``, ``callbacks``, ``isolate``, ...), not
             together with *feed*.
 
     Raises:
-        ValueError, TypeError: arguments that cannot be right; the message says what
-            would be.
+        ValueError, TypeError: an argument cannot be right; the message says what would
+            be.
         ImportError: *history* needs the extra ``okex-ws[history]``.
-        OSError: with *isolate* alone, there is no memory to share.
+        OSError: only with *isolate*: there is no memory to share.
     """
 
     def __init__(
@@ -93,7 +95,7 @@ class WSSubscription(BaseSubscription):
         market: str = "futures",
         on_message: OnMessage | None = None,
         *,
-        # Where
+        # Venue and channels
         venue: str | Venue | None = None,
         channels: Iterable[str] = ("depth5", "trade"),
         raw_channels: Iterable[str] = (),
@@ -104,10 +106,10 @@ class WSSubscription(BaseSubscription):
         max_silence: float | None = None,
         max_lag: float | None = None,
         levels: int | None = None,
-        # What is told
+        # Callbacks
         on_state: OnState | None = None,
         on_error: OnError | None = None,
-        # How to connect
+        # Connecting
         **connection: Unpack[ConnectionOptions],
     ) -> None:
         check_callables(on_message=on_message, on_state=on_state, on_error=on_error)
@@ -149,24 +151,26 @@ class WSSubscription(BaseSubscription):
         """The newest depth that can be trusted at this moment, else ``{}``.
 
         Four keys: ``instrument_id``; ``asks`` and ``bids``, best first, each level a
-        list of ``str`` with price and size first in the wire's own characters, either
-        side perhaps empty; and ``timestamp``, the exchange's, ISO-8601 UTC. A fresh
-        object each call.
+        list of ``str`` with price and size first in the exchange's own characters,
+        either side perhaps empty; and ``timestamp``, the exchange's, ISO-8601 UTC. Each
+        call returns a new object.
 
         Args:
-            max_age: seconds since the channel's last push. Answers "did this market
-                move lately?": a quiet market is old and right. Measured, 0.3 s refuses
-                19 of 33 healthy instruments more than half the time.
-            max_silence: seconds since any byte on the connection. Answers "is the line
-                in use?".
-            max_lag: seconds that the push came later than the best of the connection's
-                last ten minutes. Answers "is a backlog building up?": healthy
-                connections were measured at 0.105 to 0.224 s (p99.9). An unknown lag
-                passes.
-            levels: at most so many levels a side; 5 unless more are asked for.
+            max_age: the most seconds since the channel's last push. Answers "did this
+                market move lately?": a quiet market is old and right. Measured, 0.3 s
+                refuses 19 of 33 healthy instruments more than half the time.
+            max_silence: the most seconds since any byte on the connection. Answers "is
+                the connection in use?".
+            max_lag: the most seconds that the push came later than the best of the
+                connection's last ten minutes. Answers "is a backlog building up?":
+                healthy connections were measured at 0.105 to 0.224 s (p99.9). An
+                unknown lag passes.
+            levels: the most levels a side; 5 if neither the call nor the subscription
+                says.
 
         Raises:
-            TypeError, ValueError: for a limit that is no number; nothing else, ever.
+            TypeError, ValueError: a limit is not a valid number; nothing else is ever
+                raised.
         """
         return self._view.depth_dict(_limits(max_age, max_silence, max_lag, levels))
 
@@ -178,7 +182,7 @@ class WSSubscription(BaseSubscription):
         max_lag: float | None = None,
         levels: int | None = None,
     ) -> Depth:
-        """What `GetDepth` gives, as an immutable `Depth`; limits as there.
+        """The depth of `GetDepth` as an immutable `Depth`, under the same limits.
 
         Raises:
             NotLive: where `GetDepth` gives ``{}``; it has *state* and *cause*.
@@ -193,19 +197,19 @@ class WSSubscription(BaseSubscription):
         max_lag: float | None = None,
         levels: int | None = None,
     ) -> BestBidAsk | None:
-        """Best bid and ask as ``Decimal``, or ``None``; limits as of `GetDepth`.
+        """Best bid and ask as ``Decimal``, or ``None``; limits as for `GetDepth`.
 
-        Of several depth channels it is that of the newest, be it of one level.
+        Of several depth channels the newest counts, even if it has only one level.
         """
         return self._view.best_bid_ask(_limits(max_age, max_silence, max_lag, levels))
 
     @property
     def book(self) -> OrderBook | None:
-        """The whole book at this moment: an immutable version, or ``None``.
+        """The whole book at this moment as an immutable version, or ``None``.
 
-        ``None`` without a channel that carries one (``'depth'``, ``'depth_l2_tbt'``,
-        ``'books50-l2-tbt'``, ``'books-rpi'``), while its proof does not stand, and
-        where the default limits of the subscription are crossed.
+        It is ``None`` without a channel that carries a whole book (``'depth'``,
+        ``'depth_l2_tbt'``, ``'books50-l2-tbt'``, ``'books-rpi'``), while the proof of
+        the book does not hold, and while one of the subscription's limits is crossed.
         """
         return self._view.book
 
@@ -213,10 +217,10 @@ class WSSubscription(BaseSubscription):
     def trades(self) -> tuple[Trade, ...]:
         """The newest trades (1,000 and *history* at most), newest last, no repeats.
 
-        Of the first of its trade channels. The exchange sends its last trade again
-        after every subscribe, however old: on the first connection that one is left
-        out (`updates` gives it, marked ``replayed``); later it is dropped if its id is
-        known, else it follows a `Gap`.
+        They are those of the first trade channel. The exchange sends its last trade
+        again after every subscribe, however old it is. On the first connection that
+        trade is left out here (`updates` gives it, marked ``replayed``). Later it is
+        dropped if its id is known; otherwise it follows a `Gap`.
         """
         return self._view.trades
 
@@ -224,15 +228,15 @@ class WSSubscription(BaseSubscription):
     def candles(self) -> tuple[Candle, ...]:
         """The newest candles (1,000 and *history* at most), newest last, one a start.
 
-        Of the first of its candle channels; the last one is mostly not complete yet.
+        They are those of the first candle channel; the last is mostly not complete yet.
         """
         return self._view.candles
 
     def latest(self, channel: str) -> Item | None:
-        """The newest item of a subscribed channel, ``None`` if it cannot be trusted.
+        """The newest item of a subscribed channel, or ``None`` if it cannot be trusted.
 
-        A `Depth`, `BookUpdate`, `Trade`, `Ticker`, `Candle`, `FundingRate` or `Data`;
-        ``None`` also before the first.
+        It is a `Depth`, `BookUpdate`, `Trade`, `Ticker`, `Candle`, `FundingRate` or
+        `Data`, and ``None`` also before the first one.
 
         Raises:
             ValueError: *channel* is not subscribed here.
@@ -290,7 +294,11 @@ def _names(
 
 
 def _warn(venue: Venue, instrument_id: str, wall: float) -> None:
-    """The seed's own defaults are gone: say so, and connect all the same."""
+    """Log the venue's advice (`Venue.advice`), and that the instrument was delivered.
+
+    The subscription connects all the same. The constructor's own defaults, which the
+    first version of the library had, lead to both.
+    """
     for advice in dict.fromkeys(map(venue.advice, venue.endpoints)):
         if advice:
             log.warning("venue %r: %s", venue.name, advice)

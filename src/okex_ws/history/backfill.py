@@ -1,13 +1,13 @@
-"""One hole in a series, filled backwards from what stands behind it. Pure.
+"""`GapFill`: fills one hole in a series, from the newer end back. Pure.
 
-What proves that nothing is missing: the exchange's own list is complete, and an answer
-is a run of it. What an answer may lack is at its ends: the older part, which a limit or
-the venue's memory cut off, and the newest, which its servers for the past do not know
-yet. So each question includes the items at both ends of what it is about. An answer
-that has the one behind is joined to it, and then the same is asked of what stands in
-front of the answer, until one has the item in front of the hole. That ids are
-consecutive is not used, for nobody promised it; that they grow is. Of candles the one
-behind is not closed and in no list: the newest in the list has to end where it begins.
+The exchange's own list is complete, and an answer is a run of it. So an answer can lack
+items only at its ends: a limit or the venue's memory cut off the older part, or the
+servers for the past do not know the newest items yet. Each query therefore includes the
+items at both ends of the hole. An answer with the item at the newer end is joined to
+it. The next query is for what is older, until an answer has the item at the older end.
+The proof needs trade ids that grow, and not consecutive ones, because the exchange does
+not promise those. The candle at the newer end is still open and in no list; the newest
+candle of the list must end where the open one begins.
 """
 
 from __future__ import annotations
@@ -23,23 +23,24 @@ from ..channels.convert import iso
 from ..model.items import Candle, Trade
 from .source import History
 
-# So many are asked for at once: holes of other channels have their turn in between.
+# The most items that one query asks for: few, so that holes of other channels have
+# their turn in between.
 CHUNK = 500
-# And so many at the most of what an outage took.
+# The most items of one outage that are fetched.
 MOST_MISSED = 10_000
 
 T = TypeVar("T", Trade, Candle)
 
 
 class Missing(NamedTuple):
-    """Between these two ids something is missing, or may be: those of a `Gap`."""
+    """A place where items are, or may be, missing: the two ids of a `Gap`."""
 
     after: str | None
     before: str | None
 
 
 class Series(ABC, Generic[T]):
-    """What is known of the items of one channel: their order, and how they are had."""
+    """How the items of one channel are ordered and fetched."""
 
     kind: type[T]
 
@@ -55,29 +56,29 @@ class Series(ABC, Generic[T]):
     def ask(
         self, history: History, after: int | None, before: int | None, limit: int
     ) -> Sequence[T]:
-        """Those from *after* to *before*, both included: the newest *limit*."""
+        """Fetch the newest *limit* items from *after* to *before*, both included."""
 
     @abstractmethod
     def follows(self, older: int, newer: int) -> bool:
-        """Whether nothing can be between these two keys."""
+        """Whether no item can be between these two keys."""
 
     def is_past(self, item: T) -> bool:
-        """Whether *item* is what a past consists of."""
+        """Whether *item* of an answer counts as past; an open candle does not."""
         return True
 
     def is_final(self, item: T) -> bool:
-        """Whether *item* will never be told again as something else."""
+        """Whether *item* will never be replaced by a newer version of itself."""
         return True
 
     def touch(self, older: T, newer: T) -> bool:
-        """Whether nothing is missing between two items that came."""
+        """Whether nothing is missing between two items of the series."""
         first, last = self.key(older), self.key(newer)
         same = first == last != -1
         return same or (self.follows(first, last) and self.is_final(older))
 
 
 class TradeSeries(Series[Trade]):
-    """Single trades, by their ids."""
+    """Single trades, ordered by their ids."""
 
     kind = Trade
 
@@ -85,18 +86,18 @@ class TradeSeries(Series[Trade]):
         self._whose = instrument_id, market
 
     def key(self, item: Trade) -> int:
-        """Its id, if that is a number."""
+        """The id as a number, or -1 if it is not one."""
         decimal = item.id.isascii() and item.id.isdecimal()
         return int(item.id) if decimal else -1
 
     def name(self, key: int) -> str:
-        """The id."""
+        """The id as text."""
         return str(key)
 
     def ask(
         self, history: History, after: int | None, before: int | None, limit: int
     ) -> Sequence[Trade]:
-        """By ids that are one further apart."""
+        """Fetch trades by ids one further out: `History` excludes its bounds."""
         return history.trades(
             *self._whose,
             after_id=None if after is None else str(after - 1),
@@ -105,12 +106,12 @@ class TradeSeries(Series[Trade]):
         )
 
     def follows(self, older: int, newer: int) -> bool:
-        """Whether there is no number between the two."""
+        """Whether there is no whole number between the two ids."""
         return newer == older + 1
 
 
 _DAY = 86_400
-# The least and the most seconds of each unit.
+# The least and the most seconds that each unit lasts.
 _LENGTHS = {
     "s": (1, 1),
     "m": (60, 60),
@@ -124,7 +125,7 @@ _BAR = re.compile(r"candle([0-9]+)([smHDWMY])(?:utc)?$")
 
 
 class CandleSeries(Series[Candle]):
-    """The candles of one channel, by their starts in epoch milliseconds."""
+    """The candles of one channel, ordered by their starts in epoch milliseconds."""
 
     kind = Candle
 
@@ -137,7 +138,7 @@ class CandleSeries(Series[Candle]):
         self._least, self._most = 1000 * count * least, 1000 * count * most
 
     def key(self, item: Candle) -> int:
-        """Its start."""
+        """The start in epoch milliseconds."""
         return round(item.start.timestamp() * 1000)
 
     def name(self, key: int) -> str:
@@ -147,7 +148,7 @@ class CandleSeries(Series[Candle]):
     def ask(
         self, history: History, after: int | None, before: int | None, limit: int
     ) -> Sequence[Candle]:
-        """By starts that are a millisecond further apart."""
+        """Fetch candles by starts 1 ms further out: `History` excludes its bounds."""
         return history.candles(
             *self._whose,
             after=None if after is None else utc((after - 1) / 1000),
@@ -156,30 +157,32 @@ class CandleSeries(Series[Candle]):
         )
 
     def follows(self, older: int, newer: int) -> bool:
-        """Whether the one ends where the other begins."""
+        """Whether the older candle ends where the newer one begins."""
         return self._least <= newer - older <= self._most
 
     def is_past(self, item: Candle) -> bool:
-        """Whether it is not open: what is, the stream tells, and how it ends."""
+        """Whether the candle is not open; the stream delivers an open one."""
         return item.closed is not False
 
     def is_final(self, item: Candle) -> bool:
-        """Whether it is closed; what came from the past is."""
+        """Whether the candle is closed; a fetched candle is."""
         return item.closed is True or item.backfilled
 
 
 @dataclass(frozen=True, slots=True)
 class _Run(Generic[T]):
-    """Items without a hole, oldest first; *joined* to what stands behind them."""
+    """Items without a hole, oldest first; *joined* if no hole is after them either."""
 
     items: list[T]
     joined: bool
 
 
 class GapFill(Generic[T]):
-    """The way back from *before*, or from the newest there is, to *after*.
+    """The items of one hole, fetched from *before* back to *after*.
 
-    Where nothing stands in front, *wanted* items are the end of it.
+    Without *before* the fetch begins at the newest item there is. Without *after* it
+    ends once *wanted* items were found. The history worker calls `ask`; the
+    connection's thread calls the rest.
     """
 
     def __init__(
@@ -190,7 +193,7 @@ class GapFill(Generic[T]):
         self._bottom = None if after is None else series.key(after)
         self._behind = self._top = None if before is None else series.key(before)
         self._wanted = wanted if after is None else MOST_MISSED
-        # The newest run first.
+        # Runs of items that were found, the newest run first.
         self._runs: list[_Run[T]] = []
         self._count = 0
         self._reached = False
@@ -198,7 +201,7 @@ class GapFill(Generic[T]):
 
     @property
     def is_open(self) -> bool:
-        """Whether it began at the newest there was, with nothing known behind it."""
+        """Whether the fetch began at the newest item there was, with no *before*."""
         return self._behind is None
 
     @property
@@ -210,10 +213,10 @@ class GapFill(Generic[T]):
         return 0 <= bottom < behind
 
     def ask(self, history: History) -> Sequence[T]:
-        """The next question; to be asked on whatever thread."""
+        """Run the next query on *history*; any thread may do it."""
         limit = min(CHUNK, self._wanted - self._count) + 2
         series: Series[T] = self._series
-        # On this thread: a lazy answer may block, too.
+        # Read on this thread: an answer that is an iterator may block, too.
         answer = tuple(series.ask(history, self._bottom, self._top, limit))
         for item in answer:
             if not isinstance(item, series.kind):
@@ -222,10 +225,10 @@ class GapFill(Generic[T]):
         return tuple(filter(series.is_past, answer))
 
     def take(self, answer: Iterable[T], last: bool) -> bool:
-        """Put an answer in front of what there is; False if it is to be asked again.
+        """Add an answer to what was found; False if the query is to be run again.
 
-        That is what an answer gets which is joined to nothing, or brings nothing. If it
-        is the *last* that will come, it has to do, with a gap behind it.
+        It is run again if the answer is not joined to what was found, or is empty. The
+        *last* answer is used as it is; if it is not joined, a hole stays after it.
         """
         by_key = {self._series.key(item): item for item in answer}
         bottom, top = self._bottom, self._top
@@ -243,13 +246,13 @@ class GapFill(Generic[T]):
             self._reached = keys[0] == bottom
             self.done = self._reached or self._count >= self._wanted
             return True
-        # It has the one behind and nothing before: there is no more to be had.
+        # The answer has the item at the newer end and none older: there are no more.
         self.done = last or (joined and top is not None and not keys)
         return self.done
 
     @property
     def why(self) -> str:
-        """Why it did not get to its end, if nothing else stood in its way."""
+        """Why the fetch did not reach its older end, if no error is the reason."""
         if self._after is None:
             return f"the venue gave {min(self._count, self._wanted)} of {self._wanted}"
         if self._count >= self._wanted:
@@ -257,7 +260,7 @@ class GapFill(Generic[T]):
         return "the venue does not give them all"
 
     def result(self) -> Iterator[T | Missing]:
-        """What was found, oldest first, and where something is missing."""
+        """The items found, oldest first, and a `Missing` where some are missing."""
         key: Callable[[T], int] = self._series.key
         found: list[tuple[T, bool]] = self._found()
         keys = [*(key(item) for item, _ in found), self._behind]
@@ -271,12 +274,12 @@ class GapFill(Generic[T]):
                 yield self._missing(key(item), behind)
 
     def _found(self) -> list[tuple[T, bool]]:
-        """Each item, and whether it is joined to the one behind it."""
+        """Each item, and whether nothing is missing between it and the next one."""
         found = []
         for run in reversed(self._runs):
             found += [(item, True) for item in run.items[:-1]]
             found.append((run.items[-1], run.joined))
-        # Of a past no more than was asked for.
+        # No more items of the past than were asked for.
         return found[-self._wanted :] if self._after is None else found
 
     def _is_there(self, key: int) -> bool:

@@ -1,9 +1,10 @@
-"""The past and what was missed, joined to one live series. Pure: *now* is an argument.
+"""`GapJoin`: one live series, joined to its past and to what outages took. Pure.
 
-A series is a row of live items with holes in it: one before its first item, where a
-past was asked for, and one wherever something may have been missed. What came behind a
-hole is held until the hole is filled, or known to stay one, and then follows in order;
-while there is no hole items pass. Holding is bounded in number and in time.
+A series is a queue of live items with holes in it. There is a hole before the first
+item if a past was asked for, and one at each place where items may have been missed.
+Items that come after a hole are held until the hole is filled, or is given up and
+becomes a `Gap`; then they follow in order. Without a hole an item passes at once. The
+number of held items and the time that they are held are bounded. *now* is an argument.
 """
 
 from __future__ import annotations
@@ -21,71 +22,76 @@ from ..model.items import Candle, Gap, Item
 from .backfill import MOST_MISSED, GapFill, Missing, Series, T
 from .source import MOST, History
 
-# Live items that are held behind a hole, and for how many seconds: less than the 30
-# that a script waits in `wait_live`, which ends after the past was had or given up.
+# How many live items are held after a hole, and for how many seconds: fewer than the 30
+# that a script waits in `wait_live`, which returns after the past was joined.
 MOST_HELD = 10_000
 LONGEST_HOLD = 20.0
-# How long the next live item is waited for, before the past is asked for without it.
+# Seconds to wait for the next live item before a hole is filled without it.
 PATIENCE = 2.0
-# How often a question is put that has no answer yet, and the first wait in between:
-# what is asked was traded a moment ago, and the servers for the past may be behind.
+# How often a query without a full answer is run, and the first wait in between. The
+# items were traded a moment ago, and the servers for the past may be behind.
 TRIES = 5
 FIRST_WAIT = 0.5
-# Ids that were filled in, by which one that comes late is known.
+# How many keys of filled-in items are kept, to recognise a live item that repeats one.
 _MOST_KNOWN = MOST + MOST_MISSED
 
 HistoryQuery = Callable[[History], Sequence[T]]
 
 
 class GapJoinDelegate(Protocol):
-    """Whose series it is: told what to hand over, and what to ask for."""
+    """What a `GapJoin` needs of its view: delivery, queries and clocks."""
 
     def hand_over(self, topic: str, item: Item, burst: bool) -> None:
-        """The next item or `Gap`; one of a *burst* was not made by the market now."""
+        """Deliver the next item or `Gap`.
+
+        *burst* says that the item was fetched or held, and is not news of this moment.
+        """
         ...
 
     def ask(
         self, topic: str, question: HistoryQuery[T], ticket: object, wait: float
     ) -> None:
-        """Have *question* answered in *wait* seconds: `GapJoin.answer`, *ticket*."""
+        """Run *question* in *wait* seconds; give `GapJoin.answer` its *ticket*."""
         ...
 
     def failed(self, error: BackfillFailed) -> None:
-        """Something is missing, and a gap says where."""
+        """Report that items are missing; a `Gap` says where."""
         ...
 
     def epoch(self, topic: str) -> int:
-        """The channel's present one."""
+        """The present epoch of the channel *topic*."""
         ...
 
     def moment(self) -> datetime:
-        """The time of day."""
+        """The wall-clock time."""
         ...
 
 
 def _may_pass(error: Exception) -> bool:
-    """Whether it is of any use to ask again."""
+    """Whether a query that failed with *error* may succeed later."""
     if isinstance(error, RequestRejected):
-        # Too many requests, or a fault of the server's: no word about the question.
+        # Too many requests and a fault of the server say nothing about the query.
         return error.status == 429 or error.status >= 500
     return isinstance(error, OkexWSError)
 
 
 class _Hole(Generic[T]):
-    """Between *after*, if anything was there, and *before*, once it has come.
+    """A place where items may be missing: between the items *after* and *before*.
 
-    *after* may be replaced until the hole is the first one: it is known from then on.
+    *after* is ``None`` if there was no item; *before* is ``None`` until the next live
+    item comes. *after* is final once the hole is the first of the queue.
     """
 
     def __init__(self, ask_at: float, cause: str) -> None:
         self.after: T | None = None
         self.before: T | None = None
         self.cause = cause
-        # When to fill it, should nothing come behind it.
+        # When to fill the hole if no live item comes after it.
         self.ask_at = ask_at
-        # Since when something waits behind it.
+        # Since when a live item is held after it.
         self.held_since = math.inf
-        # While it is filled: what there is, whose answer counts, and until when.
+        # While it is being filled: what was found, the ticket of the open query, the
+        # attempts since the last progress, and when to give up.
         self.gap_fill: GapFill[T] | None = None
         self.ticket: object = None
         self.tries = 0
@@ -95,7 +101,11 @@ class _Hole(Generic[T]):
 
 
 class GapJoin(Generic[T]):
-    """One series of a subscription, with *past* items before its first live one."""
+    """One series of a subscription, with *past* items before its first live one.
+
+    Its view calls it, one thread at a time. It never blocks; *delegate* delivers and
+    runs queries.
+    """
 
     def __init__(
         self,
@@ -110,36 +120,45 @@ class GapJoin(Generic[T]):
         self._instrument_id = instrument_id
         self._past = past
         self._delegate = delegate
-        # What was handed over, newest last.
+        # Delivered items, newest last.
         self.items: deque[T] = deque(maxlen=KEPT + past)
-        # The gaps in front of them, by key, and one with nothing behind it yet.
+        # Delivered gaps by the key of the item after them, and one that has no item
+        # after it yet.
         self._gaps: dict[int, Gap] = {}
         self._gap: Gap | None = None
-        # Whether the past was joined, or will not be.
+        # Whether the past was joined, or was given up.
         self.settled = not past
         self.repeats = 0
-        # What waits; it begins with a hole, or is empty.
+        # Holes and held items: it begins with a hole, or is empty.
         self._queue: deque[_Hole[T] | T] = deque()
         self._newest: T | None = None
         self._filled: dict[int, None] = {}
         if past:
             self._queue.append(_Hole(math.inf, "history"))
 
-    # --- What comes -----------------------------------------------------------------
+    # --- Live items -----------------------------------------------------------------
 
     def acknowledged(self, now: float) -> None:
-        """The exchange will send the series; perhaps it did so before."""
+        """The exchange acknowledged the channel.
+
+        Items may be missing since an earlier connection, so a hole is put after the
+        last item. It is filled, as is that of the past, once a live item comes, or
+        after `PATIENCE` s.
+        """
         self._open("while not connected", now)
         self.work(now)
 
     def gap(self, gap: Gap, now: float) -> None:
-        """Something may be missing between the last item and the next."""
+        """Items may be missing between the last item and the next, says *gap*.
+
+        If there was no item and there is no hole, *gap* is delivered as it is.
+        """
         if not self._open(gap.cause, now):
             self._gap = gap
             self._delegate.hand_over(self._topic, gap, False)
 
     def _open(self, cause: str, now: float) -> bool:
-        """A hole at the end of the line; False if nothing is in front of it."""
+        """Put a hole at the end of the queue; False if no item or hole is before it."""
         tail = self._queue[-1] if self._queue else self._newest
         if tail is None:
             return False
@@ -150,7 +169,10 @@ class GapJoin(Generic[T]):
         return True
 
     def add(self, item: T, now: float) -> None:
-        """A live item came."""
+        """Hold a live item if a hole is open, else deliver it.
+
+        An item that was filled in before is only counted.
+        """
         if self._series.key(item) in self._filled:
             self.repeats += 1
             return
@@ -160,7 +182,7 @@ class GapJoin(Generic[T]):
         tail = self._queue[-1]
         if isinstance(tail, _Hole):
             tail.before, tail.held_since = item, now
-            # Whatever is asked at the moment, more is known now.
+            # The open query is dropped: the newer end of the hole is known now.
             tail.gap_fill = tail.ticket = None
         self._queue.append(item)
         if len(self._queue) > MOST_HELD:
@@ -169,7 +191,7 @@ class GapJoin(Generic[T]):
             self._close(hole, f"more than {MOST_HELD} came before they were had")
         self.work(now)
 
-    # --- What time brings -----------------------------------------------------------
+    # --- Filling --------------------------------------------------------------------
 
     @property
     def _front(self) -> _Hole[T] | None:
@@ -178,7 +200,7 @@ class GapJoin(Generic[T]):
 
     @property
     def due(self) -> float:
-        """When `work` has something to do, if nothing comes before."""
+        """When `work` must be called if nothing comes before."""
         hole = self._front
         if hole is None:
             return math.inf
@@ -201,7 +223,7 @@ class GapJoin(Generic[T]):
                     self._begin(hole, now)
 
     def _is_none(self, hole: _Hole[T]) -> bool:
-        """Whether what came behind the hole shows that nothing is missing there."""
+        """Whether the items at both ends of *hole* prove that nothing is missing."""
         after, before = hole.after, hole.before
         if after is None or before is None:
             return False
@@ -211,7 +233,7 @@ class GapJoin(Generic[T]):
     def _begin(self, hole: _Hole[T], now: float) -> None:
         hole.gap_fill = GapFill(self._series, hole.after, hole.before, self._past)
         hole.tries, hole.ask_at = 0, math.inf
-        # What waits behind it may have waited for other holes before.
+        # Items after this hole may have been held for earlier holes already.
         hole.give_up_at = min(now, hole.held_since) + LONGEST_HOLD
         if not hole.gap_fill.is_possible:
             self._close(hole, "their ids do not tell their order")
@@ -225,14 +247,14 @@ class GapJoin(Generic[T]):
         self._delegate.ask(self._topic, hole.gap_fill.ask, hole.ticket, wait)
 
     def awaits(self, ticket: object) -> bool:
-        """Whether the answer to a question is still of use."""
+        """Whether the answer to the query of *ticket* is still needed."""
         hole = self._front
         return hole is not None and hole.gap_fill is not None and hole.ticket is ticket
 
     def answer(
         self, ticket: object, answer: Sequence[T] | Exception, now: float
     ) -> None:
-        """What became of a question; of one that nobody waits for any more, nothing."""
+        """Use the answer to a query, or its error, if it is still awaited."""
         hole = self._front
         if hole is None or not self.awaits(ticket):
             return
@@ -252,20 +274,23 @@ class GapJoin(Generic[T]):
 
     @staticmethod
     def _take(hole: _Hole[T], answer: Sequence[T], last: bool) -> tuple[bool, bool]:
-        """Whether *answer* was of use, and whether it is the last one."""
+        """Add *answer* to what fills *hole*.
+
+        Returns whether the answer was of use, and whether no further one is needed.
+        """
         gap_fill = hole.gap_fill
         assert gap_fill is not None
         try:
             return gap_fill.take(answer, last), gap_fill.done
         except Exception as error:
-            # Whoever wrote the source: it is not our thread's fault.
+            # A user's source may answer anything: the thread must survive it.
             hole.error = error
             return False, True
 
-    # --- What is handed over --------------------------------------------------------
+    # --- Delivery -------------------------------------------------------------------
 
     def _close(self, hole: _Hole[T], why: str = "") -> None:
-        """Hand over what was found of a hole, and what was held behind it."""
+        """Deliver what was found for *hole*, and what was held after it."""
         gap_fill, hole.gap_fill = hole.gap_fill, None
         assert gap_fill is not None
         found = list(gap_fill.result())
@@ -277,7 +302,7 @@ class GapJoin(Generic[T]):
         if missing and not (tries_again and hole.after is not None):
             self._tell(hole, cause)
         if tries_again:
-            # Once something has come behind it.
+            # The hole is filled again once a live item has come after it.
             self.settled = True
             return
         epoch = self._delegate.epoch(self._topic)
@@ -290,7 +315,8 @@ class GapJoin(Generic[T]):
                 self._remember(self._series.key(item))
                 self._give(replace(item, epoch=epoch, backfilled=True), burst=True)
         if gap_fill.is_open:
-            # All there was; whether the next live item is the next one is not known.
+            # These items are all there were. Whether the next live item follows them
+            # directly is not known, so another hole takes the place of this one.
             self._queue[0] = _Hole(hole.ask_at, hole.cause)
             self.settled = True
         else:
@@ -304,14 +330,14 @@ class GapJoin(Generic[T]):
             self._delegate.failed(error)
 
     def _release(self) -> None:
-        """The first hole is none any more: what was held behind it, up to the next."""
+        """Remove the first hole; deliver what it held back, up to the next hole."""
         self._queue.popleft()
         for item in self._held():
             if self._series.key(item) in self._filled:
                 self.repeats += 1
             else:
                 self._give(item, burst=True)
-        # Last: whoever waited for it finds it all.
+        # Set last, so that a thread that waits for it finds all of the past.
         self.settled = True
 
     def _held(self) -> Iterator[T]:
@@ -326,7 +352,7 @@ class GapJoin(Generic[T]):
             del self._filled[next(iter(self._filled))]
 
     def _give(self, item: T, burst: bool = False) -> None:
-        """Hand over the next item: of one start a candle is kept once."""
+        """Deliver the next item; in `items` a candle replaces one of the same start."""
         before, self._newest = self._newest, item
         key = self._series.key
         is_bar = isinstance(item, Candle)
@@ -341,7 +367,7 @@ class GapJoin(Generic[T]):
         self._delegate.hand_over(self._topic, item, burst)
 
     def told(self) -> Iterator[T | Gap]:
-        """What was handed over, as far as it is kept, and what is missing in it."""
+        """The delivered items that are kept, in order, and the gaps between them."""
         for item in self.items:
             gap = self._gaps.get(self._series.key(item))
             if gap is not None:

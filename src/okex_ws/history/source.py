@@ -1,4 +1,4 @@
-"""Where the past comes from: what a source is asked, and who may ask for how much."""
+"""`History`, the interface of a source of past data, and the checks of ``history=``."""
 
 from __future__ import annotations
 
@@ -9,20 +9,22 @@ from typing import Protocol
 from ..model.items import Candle, PastBook, Trade
 from ..protocol.messages import ChannelName
 
-# The most that `history=` may ask for: a hundred pages of trades.
+# The most items that ``history=`` may ask for: a hundred pages of trades.
 MOST = 10_000
-# The channel of which each trade is told by itself.
+# The channel that pushes each trade by itself; ``'trade'`` has aggregated ones.
 SINGLE_TRADES = "trades-all"
 
 
 class History(Protocol):
-    """Where the past comes from; ``okex_ws.rest.Rest`` is one.
+    """A source of past trades, candles and books; ``okex_ws.rest.Rest`` is one.
 
-    Called on a thread of its own, one question at a time; may block. What it gives is a
-    run of the exchange's own list, of which nothing is left out between the first and
-    the last. An `OkexWSError` is what the world did, and is asked again; a
-    ``ValueError`` says what can never be had. One that has a ``close()`` is closed by
-    the feed that made it, perhaps while it is being asked.
+    A feed's history worker calls it on a thread of its own, one query at a time; a
+    method may block. Its answer must be a run of the exchange's own list: nothing is
+    left out between its first item and its last. An `OkexWSError` says what the network
+    or the exchange did, and the query is repeated (after a `RequestRejected` only if
+    its HTTP status is 429, or 500 and above). A ``ValueError`` says that the data can
+    never be had. If the source has a ``close()``, the feed that made the source calls
+    it, perhaps while a query is running.
     """
 
     def trades(
@@ -34,9 +36,9 @@ class History(Protocol):
         before_id: str | None = None,
         limit: int = 100,
     ) -> tuple[Trade, ...]:
-        """Single trades, oldest first, with ids strictly between: the newest *limit*.
+        """The newest *limit* single trades, oldest first.
 
-        Ids compare as numbers.
+        Ids are strictly between *after_id* and *before_id*, compared as numbers.
         """
         ...
 
@@ -50,28 +52,31 @@ class History(Protocol):
         before: datetime | None = None,
         limit: int = 100,
     ) -> tuple[Candle, ...]:
-        """Closed candles of a topic, oldest first: the newest *limit*.
+        """The newest *limit* closed candles, oldest first.
 
-        *channel* is the library's name (``'candle60s'``). Their starts are strictly
-        between *after* and *before*.
+        They start strictly between *after* and *before*. *channel* is the library's
+        name (``'candle60s'``).
         """
         ...
 
     def book(self, instrument_id: str, market: str, levels: int = 400) -> PastBook:
-        """The book as it is now, with its sequence number where there is one."""
+        """The book at this moment, with its sequence number if it has one."""
         ...
 
 
 def is_joinable(name: ChannelName) -> bool:
-    """Whether a channel can be joined to its past: every item has its place there."""
+    """Whether the past of a channel can be joined to its stream.
+
+    That needs a place of its own for each item in the exchange's list of the past.
+    """
     return name.kind == "candle" or name.topic == SINGLE_TRADES
 
 
 def check_history(history: object, names: Mapping[str, ChannelName]) -> None:
-    """``TypeError`` or ``ValueError`` for a *history* that these channels cannot have.
+    """Check that *history* items of the channels in *names* can be had.
 
-    With ``history=0`` no trades are asked for, and an outage of aggregated ones stays
-    the `Gap` that it always was.
+    Raises ``TypeError`` or ``ValueError`` if not. Aggregated trades are allowed with
+    ``history=0``: none are fetched then, and what an outage took of them stays a `Gap`.
     """
     if isinstance(history, bool) or not isinstance(history, int):
         raise TypeError(f"history is a whole number or None, got {history!r}")

@@ -1,6 +1,7 @@
-"""What a subscription publishes that asked for the past: its series, joined to it.
+"""`JoinedView`: the view of a subscription that asked for past data (``history=``).
 
-Everything else is as in any view; the series alone wait for what was missed.
+Its trades and candles are joined to the past, and are held back while a hole in them is
+filled. Everything else works as in `View`.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ log = logging.getLogger("okex_ws")
 
 
 class HistoryOptions:
-    """What a subscription wants of the past: so many *items*, of that *market*."""
+    """How many *items* of the past a subscription asked for, and who fetches them."""
 
     def __init__(self, items: int, market: str, history_worker: HistoryWorker) -> None:
         self.items = items
@@ -42,7 +43,11 @@ class HistoryOptions:
 
 
 class JoinedView(View):
-    """A view of channels of which some are joined to their past."""
+    """A view in which trades and candles are joined to their past.
+
+    The threads of the connections call it, as they call any `View`. Answers of the
+    history worker are passed to those threads.
+    """
 
     def __init__(
         self,
@@ -56,21 +61,23 @@ class JoinedView(View):
         super().__init__(subscription, instrument_id, limits, clock, callbacks)
         self._past = past
         self._joins: dict[str, GapJoin[Any]] = {}
-        # By topic: how many connections it was acknowledged on, and the present one.
+        # By topic: how many openings of the channel its join knows of, and how a job
+        # gets to the thread of its present connection.
         self._openings: Counter[str] = Counter()
         self._submits: dict[str, Submit] = {}
-        # Held while anything goes in or out: channels may be on several connections.
-        # Nothing is told to a callback under it, and it is taken after `turn`, if so.
+        # Guards the joins, because channels of one subscription may be on several
+        # connections. No callback is called while it is held. A thread that needs
+        # `turn` as well takes `turn` first.
         self._joins_lock = threading.RLock()
         self._failures: deque[BackfillFailed] = deque()
 
     @property
     def timed(self) -> bool:
-        """Always: holes are given up by the clock."""
+        """True: a hole is given up when its time is over."""
         return True
 
     def carry(self, channels: Mapping[str, Channel]) -> None:
-        """See `View.carry`."""
+        """Take the channels, by topic, and make a join for each series among them."""
         for topic, channel in channels.items():
             join = self._make_join(topic, channel)
             if join is not None:
@@ -91,23 +98,26 @@ class JoinedView(View):
 
     @property
     def trades(self) -> tuple[Trade, ...]:
-        """The newest trades, the past among them."""
+        """The newest trades, past ones included."""
         join = self._join_of(TradeChannel)
         return super().trades if join is None else copied(join.items)
 
     @property
     def candles(self) -> tuple[Candle, ...]:
-        """The newest candles, the past among them."""
+        """The newest candles, past ones included."""
         join = self._join_of(CandleChannel)
         return super().candles if join is None else copied(join.items)
 
     def _join_of(self, kind: type[Channel]) -> GapJoin[Any] | None:
-        """That of the first channel of a *kind*, if it has one."""
+        """The join of the first channel of a *kind*, or ``None``."""
         topics = (t for t, c in self.channels.items() if isinstance(c, kind))
         return self._joins.get(next(topics, ""))
 
     def follow(self, queue: UpdateQueue, *, own: bool = True) -> None:
-        """An iterator that comes later finds what there is of the series, too."""
+        """Have *queue* get all items from now on, and those that each join keeps first.
+
+        So an iterator that is made later gets the past, too.
+        """
         with self._joins_lock:
             queue.widen(len(self._joins) * (self._past.items + MOST_MISSED + MOST_HELD))
             super().follow(queue, own=own)
@@ -116,26 +126,26 @@ class JoinedView(View):
                     queue.add(topic, item, spare=True)
 
     def counts(self) -> Counter[str]:
-        """See `View.counts`."""
+        """What `View` counts, and the repeated items that the joins left out."""
         repeats = sum(join.repeats for join in self._joins.values())
         return super().counts() + Counter({"skipped repeat": repeats})
 
     def _is_ready(self) -> bool:
-        """Live, and joined, as far as that will ever be."""
+        """Whether all is live, and each series is joined to its past or will not be."""
         ready = super()._is_ready()
         return ready and all(
             join.settled or self.channels[topic].error is not None
             for topic, join in self._joins.items()
         )
 
-    # --- What the connection's thread tells -----------------------------------------
+    # --- What the connections' threads call -----------------------------------------
 
     def arrived(self, channel: Channel, submit: Submit) -> None:
-        """See `View.arrived`."""
+        """Keep *submit*, which runs a job on the thread of *channel*'s connection."""
         self._submits[channel.topic] = submit
 
     def add(self, topic: str, item: Item) -> None:
-        """See `View.add`."""
+        """Pass *item* to the join of its series; without a join, deliver it."""
         join = self._joins.get(topic)
         if join is None:
             super().add(topic, item)
@@ -149,11 +159,11 @@ class JoinedView(View):
         self._say()
 
     def tell(self, now: float) -> None:
-        """See `View.tell`; and what time, or an acknowledgement, brings the series."""
+        """Pass acknowledgements and the time to the joins; deliver state changes."""
         with self._joins_lock:
             for topic, join in () if self.ended else self._joins.items():
                 if topic not in self._submits:
-                    continue  # the thread of another connection has not carried it yet
+                    continue  # its connection's thread has not called `arrived` yet
                 channel = self.channels[topic]
                 if channel.acknowledged and channel.openings != self._openings[topic]:
                     self._openings[topic] = channel.openings
@@ -163,26 +173,26 @@ class JoinedView(View):
         super().tell(now)
 
     def due(self) -> float:
-        """See `View.due`."""
+        """When `tell` must be called if nothing comes before."""
         dues = [] if self.ended else [join.due for join in self._joins.values()]
         return min([super().due(), *dues], default=math.inf)
 
     def forked(self) -> None:
-        """See `View.forked`."""
+        """Close the view in a forked child, and replace locks that may be held."""
         self._joins_lock = threading.RLock()
         super().forked()
 
-    # --- What a series asks for: `joining.Owner` ------------------------------------
+    # --- What a join calls: `GapJoinDelegate` ---------------------------------------
 
     def hand_over(self, topic: str, item: Item, burst: bool) -> None:
-        """Bring it to every iterator."""
+        """Put *item* into every iterator's queue; a *burst* has room of its own."""
         for queue in self._queues:
             queue.add(topic, item, spare=burst)
 
     def ask(
         self, topic: str, question: HistoryQuery[T], ticket: object, wait: float
     ) -> None:
-        """Have it asked, and answered on the thread of the channel's connection."""
+        """Run *question* on the history worker; answer on the connection's thread."""
         submit = self._submits[topic]
 
         def answer(given: Sequence[T] | Exception) -> None:
@@ -191,7 +201,7 @@ class JoinedView(View):
         def put(history: History) -> Sequence[T]:
             with self._joins_lock:
                 wanted = not self.ended and self._joins[topic].awaits(ticket)
-            # Others wait for their turn.
+            # A query that is no longer needed is not run: other queries wait.
             return question(history) if wanted else ()
 
         self._past.history_worker.ask(put, answer, wait)
@@ -205,22 +215,22 @@ class JoinedView(View):
         self.wake()
 
     def failed(self, error: BackfillFailed) -> None:
-        """To be told once nothing is held."""
+        """Keep *error*, to be reported once no lock is held."""
         self._failures.append(error)
 
     def epoch(self, topic: str) -> int:
-        """The channel's present one."""
+        """The present epoch of the channel *topic*."""
         return self.channels[topic].shown.epoch
 
     def moment(self) -> datetime:
-        """The time of day."""
+        """The wall-clock time."""
         return utc(self._clock.wall())
 
     def _say(self) -> None:
         while self._failures:
             try:
                 error = self._failures.popleft()
-            except IndexError:  # another connection's thread was quicker
+            except IndexError:  # another connection's thread took it
                 return
             log.warning("%s", error, extra={"event": "backfill failed"})
             self.trouble(error)

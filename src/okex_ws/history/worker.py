@@ -1,7 +1,7 @@
-"""One thread a feed that asks for the past: one question at a time, in their order.
+"""`HistoryWorker`: the thread of a feed that fetches past data, one query at a time.
 
-It is started by the first question. Nothing else of the library waits for an answer,
-and nothing but the questions is done on it: each answer is handed on.
+The first query starts the thread. No other thread of the library waits for an answer,
+and the thread does nothing but run queries: it passes each answer to a callback.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from .source import History
 log = logging.getLogger("okex_ws")
 
 HistoryQuery = Callable[[History], Any]
-# What was given, or the exception that was raised.
+# Called with the result of a query, or with the exception that it raised.
 QueryCallback = Callable[[Any], None]
 
 
@@ -32,7 +32,7 @@ def _no_history() -> NoReturn:
 
 
 def ask_book(instrument_id: str, levels: int, history: History) -> PastBook:
-    """The question for a whole book."""
+    """The query for a whole book."""
     book = history.book(instrument_id, market_of(instrument_id) or "", levels)
     if not isinstance(book, PastBook):
         raise TypeError(f"a book is a PastBook, got {type(book).__name__}")
@@ -40,9 +40,11 @@ def ask_book(instrument_id: str, levels: int, history: History) -> PastBook:
 
 
 class HistoryWorker:
-    """The thread that asks the `History` that *source* makes.
+    """A thread that runs queries against the `History` that *source* makes.
 
-    *check* raises ``ValueError`` or ``ImportError`` where there will be none.
+    *source* is called on that thread, by the first query. *check* raises ``ValueError``
+    or ``ImportError`` if the feed can have no past. Any thread may call `use`, `ask`,
+    `close` and `join`.
     """
 
     def __init__(
@@ -56,9 +58,11 @@ class HistoryWorker:
         self._clock = clock
         self._source = source or _no_history
         self._check = check if source is not None else _no_history
-        # Whether anybody wants a past of this feed.
+        # Whether past data may be fetched: a subscription asked for some, or the feed
+        # was given a source.
         self.in_use = False
-        # Re-entrant: a signal handler, or the collector, may close in the middle.
+        # Re-entrant: a signal handler or the garbage collector may call `close` on a
+        # thread that holds it.
         self._changed = threading.Condition(threading.RLock())
         self._numbers = itertools.count()
         self._waiting: list[tuple[float, int, HistoryQuery, QueryCallback]] = []
@@ -69,17 +73,18 @@ class HistoryWorker:
     # --- From any thread ------------------------------------------------------------
 
     def use(self) -> None:
-        """It will be asked; raises what *check* raises."""
+        """Say that the feed will fetch past data; raises what *check* raises."""
         self._check()
         self.in_use = True
 
     def ask(
         self, question: HistoryQuery, answer: QueryCallback, wait: float = 0.0
     ) -> None:
-        """Have *question* put in *wait* seconds, and *answer* called with what came.
+        """Run *question* in *wait* seconds, and call *answer* with its result.
 
-        On the filler's thread, or here, if there is no thread to be had. Once it is
-        closed nothing is asked, nor answered.
+        The worker's thread calls *answer*. If that thread cannot be started, the
+        caller's thread calls *answer* with the ``RuntimeError``, at once. After `close`
+        no query runs and no answer is passed on.
         """
         due = self._clock.monotonic() + wait
         with self._changed:
@@ -95,18 +100,22 @@ class HistoryWorker:
 
     def _start(self) -> None:
         if self._thread is None:
-            # A daemon: no script is kept alive by a question.
+            # A daemon, so that a running query does not keep a script alive.
             thread = threading.Thread(target=self._run, name=self._name, daemon=True)
             thread.start()
             self._thread = thread
 
     @property
     def running(self) -> bool:
-        """Whether its thread is there."""
+        """Whether the worker's thread is alive."""
         return self._thread is not None and self._thread.is_alive()
 
     def close(self) -> None:
-        """Have the thread end, and the question that it asks with it; at once."""
+        """Have the thread end; returns at once.
+
+        Waiting queries are dropped. The source is closed, so that a query that runs on
+        it can end, too.
+        """
         with self._changed:
             self._closing = True
             self._waiting.clear()
@@ -114,7 +123,10 @@ class HistoryWorker:
         self._end()
 
     def join(self, timeout: float | None) -> bool:
-        """Wait for the thread's end; False if it has not come in time, or is ours."""
+        """Wait for the thread to end.
+
+        Returns False if it did not within *timeout* seconds, or is the calling thread.
+        """
         if self._thread is threading.current_thread():
             return False
         if self._thread is not None:
@@ -122,7 +134,10 @@ class HistoryWorker:
         return not self.running
 
     def forked(self) -> None:
-        """In a forked child: ended, and no lock that another thread may have held."""
+        """Mark the worker as closed in a forked child, where its thread does not exist.
+
+        The lock is replaced, because another thread may have held it.
+        """
         self._changed = threading.Condition(threading.RLock())
         self._closing = True
         self._thread = None
@@ -146,7 +161,8 @@ class HistoryWorker:
                     left = self._waiting[0][0] - self._clock.monotonic()
                 if left <= 0:
                     return heapq.heappop(self._waiting)[2:]
-                # Nobody may tell it: the clock may be another one than the system's.
+                # An injected clock may reach the due time without a notification, so
+                # the thread looks at it at least each minute.
                 self._changed.wait(min(left, 60.0))
         return None
 
@@ -158,13 +174,14 @@ class HistoryWorker:
             log.debug("history: %r", error)
             return error
         except BaseException as end:
-            # Whoever wrote the source: others ask on this thread as well.
+            # A user's source may raise ``SystemExit``. The thread must survive that:
+            # other subscriptions query on it as well.
             raised = RuntimeError(f"the source of the past raised {end!r}")
             raised.__cause__ = end
             return raised
 
     def _end(self) -> None:
-        """Close the source, once; perhaps while it is being asked."""
+        """Close the source, once; a query may be running on it."""
         with self._changed:
             history, self._history = self._history, None
         close = getattr(history, "close", None)

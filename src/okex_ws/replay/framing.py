@@ -1,7 +1,7 @@
-"""The server's end of a WebSocket, for a client that speaks properly: bytes only.
+"""A WebSocket server's handshake and frames, for a well-behaved client. Pure.
 
-It is this library that it talks to, over no network: nothing is checked that its
-transport cannot do.
+The only client is this library, and no network lies between. So nothing is checked that
+the library's transport cannot do wrong.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, section 1.3
 
 
 def frame(opcode: int, payload: bytes) -> bytes:
-    """A whole frame of a server, which masks nothing."""
+    """A whole frame as a server sends it: a server does not mask frames."""
     size = len(payload)
     if size < 126:
         head = bytes((_FIN | opcode, size))
@@ -29,20 +29,23 @@ def frame(opcode: int, payload: bytes) -> bytes:
 
 
 def close(code: int | None, reason: str = "") -> bytes:
-    """A close frame."""
+    """A close frame with this *code* and *reason*."""
     said = b"" if code is None else code.to_bytes(2, "big") + reason.encode()[:123]
     return frame(CLOSE, said)
 
 
 class ClientFrameParser:
-    """What a client sends, from its handshake on: bytes in, frames out."""
+    """Reads what a client sends: the handshake, then frames. Bytes in, frames out."""
 
     def __init__(self) -> None:
         self._received = bytearray()
         self._greeted = False
 
     def handshake(self, data: bytes, wall: float) -> bytes:
-        """Take *data* in; the answer to the handshake, once it is whole."""
+        """Add *data*; returns the handshake's answer once that is whole, else no bytes.
+
+        *wall* is the time of its ``Date`` header in epoch seconds.
+        """
         self._received += data
         head, blank, rest = bytes(self._received).partition(b"\r\n\r\n")
         if self._greeted or not blank:
@@ -61,7 +64,7 @@ class ClientFrameParser:
         )
 
     def frames(self) -> Iterator[tuple[int, bytes]]:
-        """The whole frames that came since: opcode and payload of each."""
+        """The whole frames received since the last call: opcode and payload of each."""
         while self._greeted and (found := self._next()) is not None:
             yield found
 

@@ -1,6 +1,6 @@
-"""Which recorded connection a replayed one is: by its path, then by what it asks for.
+"""Which recorded connection a client gets: by its path, then by its channels.
 
-Shared by the threads of all connections of a replay, under its lock.
+The threads of all connections of a replay share one `ConnectionMatcher`.
 """
 
 from __future__ import annotations
@@ -11,30 +11,36 @@ from collections.abc import Collection
 
 from .script import RecordedConnection, Script
 
-# A connection that was opened so much later may be the one that is meant.
+# Seconds: a recorded connection that opens so much later may still be chosen.
 SOON = 10.0
-# What a stall takes to be noticed, at the most: a ping, and its pong's time-out.
+# The most seconds until a client notices a stall: a ping, and the time-out of its pong.
 STALL = 40.0
 
 
 class ConnectionMatcher:
-    """The sessions of a script, and which line of them is whose."""
+    """The recorded connections of a script, and which claimant has which line.
+
+    A line is a recorded connection with those that replaced it after a loss. A claimant
+    is the network of one client's connection: it plays a line, one recorded connection
+    after the other. Any thread may call; a lock guards the claims.
+    """
 
     def __init__(self, script: Script) -> None:
         self.script = script
         self._connections = sorted(script.connections, key=lambda each: each.opens_at)
         self._claimants: dict[int, object] = {}
-        # When each was taken last.
+        # When each recorded connection was taken last.
         self._used: dict[int, float] = {}
         self._lock = threading.Lock()
 
     def candidates(
         self, claimant: object, path: str, now: float
     ) -> list[RecordedConnection]:
-        """The sessions that *claimant* may have next, the first first.
+        """The recorded connections that *claimant* may play next, the first one first.
 
-        Those of its own line; where it has none any more, those that are nobody's, and
-        at last those of others, with whom it shares them.
+        They are those left of the line that *claimant* has. If none is left, they are
+        those of lines without a claimant; if there is none of those either, those of
+        all lines, which *claimant* then shares.
         """
         with self._lock:
             left = [
@@ -48,17 +54,19 @@ class ConnectionMatcher:
 
     def _is_left(self, connection: RecordedConnection, now: float) -> bool:
         if id(connection) in self._used:
-            # Who left it before its end may come back; but not into a stall that is
-            # recorded, and was noticed a little earlier this time.
+            # A client that left it before its end may come back, but not into a
+            # recorded stall that it noticed a little earlier this time.
             stalled = connection.end.how == "silence" and connection.ends_at < math.inf
             least = now + STALL if stalled else now
             return connection.failure is None and connection.last_at > least
         return connection.ends_at > now or connection.opens_at >= now
 
     def opens_at(self, connection: RecordedConnection) -> float:
-        """When *connection* can be had. Who comes back gets it when more is said.
+        """When a client can have *connection*.
 
-        So a recording that throws its client out does it once a message, not for ever.
+        One that was played before opens again with its next recorded frame. So a
+        recording that ends its client's connection does so once a frame, and not
+        endlessly.
         """
         taken = self._used.get(id(connection))
         if taken is None:
@@ -73,7 +81,10 @@ class ConnectionMatcher:
     def choose(
         self, claimant: object, path: str, keys: Collection[str], now: float
     ) -> RecordedConnection | None:
-        """The session that carries most of *keys*; it is *claimant*'s from now on."""
+        """Take the recorded connection with most of the channels *keys* for *claimant*.
+
+        Returns ``None`` if there is none that opens within `SOON` seconds.
+        """
         near = [
             each
             for each in self.candidates(claimant, path, now)
@@ -88,7 +99,7 @@ class ConnectionMatcher:
     def take(
         self, claimant: object, connection: RecordedConnection, now: float
     ) -> None:
-        """Give *claimant* *connection* with its whole line, unless it is taken."""
+        """Give *claimant* the *connection* and, unless another has it, its line."""
         with self._lock:
             self._used[id(connection)] = now
             if connection.line not in self._claimants:
@@ -96,7 +107,7 @@ class ConnectionMatcher:
                 self._claimants[connection.line] = claimant
 
     def drop(self, claimant: object) -> None:
-        """*claimant* is gone."""
+        """Release the line of *claimant*, whose connection is gone."""
         with self._lock:
             self._drop(claimant)
 
@@ -105,7 +116,7 @@ class ConnectionMatcher:
             del self._claimants[line]
 
     def elsewhere(self, path: str, key: str, now: float) -> RecordedConnection | None:
-        """An open session of anybody on this *path* that carries channel *key*."""
+        """An open recorded connection on *path*, of any line, with channel *key*."""
         for each in self._connections:
             is_open = each.opens_at <= now < each.ends_at and each.failure is None
             if each.path == path and is_open and each.carries(key):

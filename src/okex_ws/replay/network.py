@@ -1,4 +1,4 @@
-"""The network of a replay: connections are made to the script, and to no host."""
+"""`ReplayNetwork`: connects to recorded connections, and to no host."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ from .peer import Peer
 from .script import RecordedConnection
 from .virtual_time import ScaledClock, ScheduledThread, VirtualScheduler
 
-# What a busy machine may be late, in seconds of its own.
+# Seconds of the machine's time by which a thread may be late on a busy machine.
 LATE = 0.1
 
 
 class ReplayTime(Protocol):
-    """Whose time it is, and how one waits in it."""
+    """The time that a replay runs in, and how threads wait in it."""
 
     @property
     def clock(self) -> Clock:
-        """Both of its clocks."""
+        """The monotonic and the wall clock of that time."""
         ...
 
     @property
     def lateness(self) -> float:
-        """Seconds of that time by which a thread may be late through no fault."""
+        """Seconds of that time by which a busy machine may delay a thread."""
         ...
 
     def waiter(self, source: ReplayNetwork) -> Waiter:
-        """How the thread that owns *source* waits."""
+        """The `Waiter` for the thread that owns *source*."""
         ...
 
 
@@ -42,20 +42,20 @@ class Waiter(Protocol):
     """How one connection's thread waits."""
 
     def thread(self, run: Callable[[], None], name: str) -> threading.Thread:
-        """See `stream.Staged.thread`."""
+        """Make the thread, not started yet, that calls *run*."""
         ...
 
     def wait(self, seconds: float) -> None:
-        """Return when woken, when something is due, or after so long."""
+        """Return when woken, when an event is due, or after *seconds*."""
         ...
 
     def wake(self) -> None:
-        """Cut the present or the next wait short; any thread."""
+        """Cut the present or the next wait short; any thread may call it."""
         ...
 
 
 class ReplayStream:
-    """The client's end of a replayed connection: a `stream.Stream`."""
+    """The client's end of a replayed connection: a `Stream` without a socket."""
 
     def __init__(self, clock: Clock, peer: Peer, endpoint: str) -> None:
         self.received = bytearray()
@@ -67,7 +67,7 @@ class ReplayStream:
         self._closed = False
 
     def due(self) -> float:
-        """When a `fill` brings something."""
+        """When `fill` has something to do."""
         if self._closed:
             return math.inf
         if self.ready or self.peer.outbox or self.peer.end is not None:
@@ -75,7 +75,10 @@ class ReplayStream:
         return self.peer.due()
 
     def fill(self) -> int:
-        """See `Stream.fill`."""
+        """Move the bytes that are due by now into `received`; returns how many.
+
+        Raises the recorded end of the connection once all bytes before it were moved.
+        """
         now = self._clock.monotonic()
         self.peer.advance(now)
         count = len(self.peer.outbox)
@@ -91,32 +94,36 @@ class ReplayStream:
         return count
 
     def recv(self, size: int) -> bytes:
-        """See `Stream.recv`; what is asked for here is there at once."""
+        """Take up to *size* bytes of the handshake's answer, which is there at once."""
         data = bytes(self.peer.outbox[:size])
         del self.peer.outbox[:size]
         return data
 
     def send(self, data: bytes) -> int:
-        """See `Stream.send`."""
+        """Pass *data* to the peer at once; returns its size."""
         self.peer.receive(data, self._clock.monotonic(), self._clock.wall())
         return len(data)
 
     def flush(self) -> None:
-        """Nothing is ever queued."""
+        """Do nothing: no data is ever queued."""
 
     def close(self) -> None:
-        """See `Stream.close`."""
+        """Close the stream: `fill` then raises `ConnectionLost`."""
         self._closed = True
 
     discard = close
 
     def fileno(self) -> int:
-        """There is no descriptor."""
+        """-1: there is no descriptor."""
         return -1
 
 
 class ReplayNetwork:
-    """A `stream.Network`, and a `stream.Staged` one, of one connection's thread."""
+    """The `Network` of one connection's thread in a replay.
+
+    It is also `Staged`: it makes the thread, and has the replay's own turns at
+    connecting.
+    """
 
     def __init__(
         self, replay_time: ReplayTime, matcher: ConnectionMatcher, turns: HostGap
@@ -127,21 +134,24 @@ class ReplayNetwork:
         self._lateness = replay_time.lateness
         self._waiter = replay_time.waiter(self)
         self._stream: ReplayStream | None = None
-        # When the connection will be open that it waits for.
+        # When the recorded connection can be had that `open` waits for.
         self._opens_at = math.inf
 
     def thread(self, run: Callable[[], None], name: str) -> threading.Thread:
-        """See `stream.Staged.thread`."""
+        """Make the thread, not started yet, that owns this network and calls *run*."""
         return self._waiter.thread(run, name)
 
     def due(self) -> float:
-        """When something comes for its thread."""
+        """When the next event comes for the network's thread."""
         return self._opens_at if self._stream is None else self._stream.due()
 
     def open(
         self, url: str, deadline: float, cancelled: Callable[[], bool]
     ) -> ReplayStream:
-        """See `Network.open`: wait for the next recorded connection of its path."""
+        """Wait for the next recorded connection of the URL's path, and connect to it.
+
+        If that attempt failed in the recording, this one raises the same error.
+        """
         endpoint = public_endpoint(url)
         is_v5 = self._matcher.script.dialect.is_v5
         path = endpoint.rpartition("/")[2] if is_v5 else ""
@@ -152,7 +162,8 @@ class ReplayNetwork:
             raise connection.failure.with_traceback(None)
         peer = Peer(self._matcher, self, path, endpoint, self._lateness)
         if len({each.line for each in self._matcher.candidates(self, path, now)}) <= 1:
-            # Else what it asks for will tell which one it is.
+            # Only one line is left. With several, `Peer` chooses by the channels of the
+            # client's first request.
             self._matcher.take(self, connection, now)
             peer.bind(connection, now)
         return ReplayStream(self._clock, peer, endpoint)
@@ -164,7 +175,7 @@ class ReplayNetwork:
         deadline: float,
         cancelled: Callable[[], bool],
     ) -> RecordedConnection:
-        """The next session of *path*, once it has begun."""
+        """The next recorded connection of *path*, once it can be had."""
         began, connection, opens_at = self._clock.monotonic(), None, math.inf
         try:
             while not cancelled():
@@ -187,7 +198,7 @@ class ReplayNetwork:
         raise ConnectionLost(endpoint, "closed while connecting")
 
     def wait(self, timeout: float | None, stream: Any = None) -> None:
-        """See `Network.wait`."""
+        """Return when *stream* is due, when woken, or after *timeout* seconds."""
         self._stream = stream
         try:
             self._waiter.wait(math.inf if timeout is None else timeout)
@@ -195,18 +206,18 @@ class ReplayNetwork:
             self._stream = None
 
     def wake(self) -> None:
-        """See `Network.wake`."""
+        """Cut the present or the next wait short; any thread may call it."""
         self._waiter.wake()
 
     def close(self) -> None:
-        """See `Network.close`."""
+        """Release the recorded connections that this network has claimed."""
         self._matcher.drop(self)
 
     discard = close
 
 
 class VirtualTime:
-    """Virtual time."""
+    """Virtual time: the scheduler moves its clock."""
 
     lateness = 0.0
 
@@ -215,7 +226,7 @@ class VirtualTime:
         self.clock: Clock = scheduler.clock
 
     def waiter(self, source: ReplayNetwork) -> Waiter:
-        """See `ReplayTime.waiter`."""
+        """A `Waiter` that passes the turn back to the scheduler."""
         return _VirtualWaiter(self.scheduler, source)
 
 
@@ -235,7 +246,7 @@ class _VirtualWaiter:
 
 
 class ScaledTime:
-    """The machine's time, *speed* times as fast."""
+    """Time that runs *speed* times as fast as the machine's."""
 
     def __init__(self, clock: ScaledClock) -> None:
         self._scaled = clock
@@ -243,7 +254,7 @@ class ScaledTime:
         self.lateness = LATE * clock.speed
 
     def waiter(self, source: ReplayNetwork) -> Waiter:
-        """See `ReplayTime.waiter`."""
+        """A `Waiter` on the machine's clock; it waits *speed* times less."""
         return _ScaledWaiter(self._scaled, source)
 
 
@@ -259,7 +270,7 @@ class _ScaledWaiter:
 
     def wait(self, seconds: float) -> None:
         left = min(seconds, self._source.due() - self._clock.monotonic())
-        # Looked at again each minute, as a condition cannot be waited for without end.
+        # A minute at most, because a wait cannot be infinite; the caller waits again.
         self._woken.wait(min(max(left, 0.0) / self._clock.speed, 60.0))
         self._woken.clear()
 

@@ -1,7 +1,7 @@
-"""The exchange's end of one replayed connection: the script played to its client.
+"""`Peer`: the exchange's end of one replayed connection. Pure: bytes in, bytes out.
 
-What was recorded comes at its time, byte for byte, if it was asked for; what is asked
-is answered as it was then. Bytes in, bytes out, *now* is an argument.
+A recorded frame comes at its time, byte for byte, if the client subscribed to it. A
+request is answered as it was in the recording. *now* is an argument.
 """
 
 from __future__ import annotations
@@ -16,12 +16,13 @@ from .framing import BINARY, CLOSE, PING, PONG, TEXT, ClientFrameParser, close, 
 from .matching import ConnectionMatcher
 from .script import RecordedConnection, RecordedFrame
 
-# An answer that was recorded so much later is another one's.
+# Seconds: an answer to an unsubscribe that was recorded so much later belongs to
+# another request.
 PATIENCE = 10.0
-# Who asks so little after the recorded answer has missed nothing: clocks that run fast
-# are late by that.
+# Seconds: a client that subscribes so shortly after the recorded answer has missed
+# nothing. With a clock that runs fast, so much delay is normal.
 GRACE = 1.0
-# Of these channels the newest push says all that there is to say.
+# Kinds of channels whose newest push makes the older ones useless.
 _VALUES = ("depth", "ticker", "funding")
 
 
@@ -32,11 +33,11 @@ class _PendingRequest(NamedTuple):
 
 
 class _Playback:
-    """One session as it is played: what of it is still to come, and wanted."""
+    """One recorded connection as it is played: the frames that are still to be sent."""
 
     def __init__(self, connection: RecordedConnection, place: int, own: bool) -> None:
         self.connection = connection
-        # Whether what is for everybody comes from here, and pongs.
+        # Whether pongs and frames of no channel are taken from this connection.
         self.own = own
         self.place = place
         self.wanted: set[str] = set()
@@ -44,11 +45,11 @@ class _Playback:
         self._found: int | None = None
 
     def rescan(self) -> None:
-        """Something else is wanted."""
+        """Look for the next frame anew: other frames are wanted now."""
         self._found = None
 
     def next(self, awaits_pong: bool) -> int:
-        """Where the next of it is that is to be said; past its end, if none is."""
+        """The place of the next frame to send, past the end if there is none."""
         if self._found is None or self._found < self.place:
             recorded, place = self.connection.recorded, self.place
             while place < len(recorded) and not self._is_wanted(
@@ -71,9 +72,10 @@ class _Playback:
 
 
 class Peer:
-    """Whom one replayed connection talks to; *path* is v5's.
+    """The exchange's end of one replayed connection; *path* is v5's.
 
-    A ping may be *late* seconds behind the recorded one, and is answered all the same.
+    The thread of the client's connection calls all methods. A ping may come *late*
+    seconds after its pong in the recording, and is answered all the same.
     """
 
     def __init__(
@@ -85,7 +87,7 @@ class Peer:
         late: float = 0.0,
     ) -> None:
         self.outbox = bytearray()
-        # Raised to the client behind all that was said.
+        # Raised to the client after all that was sent before the end.
         self.end: ConnectionLost | None = None
         self._matcher = matcher
         self._claimant = claimant
@@ -97,12 +99,12 @@ class Peer:
         self._playbacks: list[_Playback] = []
         self._pings = 0
         self._late = late
-        # Where the last pong was that it said.
+        # The place of the last recorded pong that was sent.
         self._ponged = -1
         self._answered: Counter[tuple[str, str]] = Counter()
 
     def bind(self, connection: RecordedConnection, now: float) -> None:
-        """*connection* is the one that it plays."""
+        """Play *connection* to the client."""
         self._connection = connection
         playback = _Playback(connection, connection.place(now - GRACE), own=True)
         self._playbacks.insert(0, playback)
@@ -111,10 +113,10 @@ class Peer:
                 self._send_message(self._dialect.payload("pong"))
             self._pings = 0
 
-    # --- What comes by itself -------------------------------------------------------
+    # --- Recorded frames ------------------------------------------------------------
 
     def due(self) -> float:
-        """When `advance` has something to do."""
+        """When `advance` must be called next."""
         found = [self._at(playback) for playback in self._playbacks]
         return min([*found, self._ends_at()], default=math.inf)
 
@@ -126,7 +128,7 @@ class Peer:
             or self.end is not None
         ):
             return math.inf
-        # What the recorded program closed this one is about to close as well.
+        # If the recorded program closed the connection, this program is about to do so.
         return connection.ends_at + (GRACE if connection.end.how == "own" else 0.0)
 
     def _at(self, playback: _Playback) -> float:
@@ -139,7 +141,7 @@ class Peer:
         )
 
     def advance(self, now: float) -> None:
-        """Say what is due by *now*."""
+        """Send what is due by *now*, and end the connection if its end has come."""
         while self._playbacks and self.end is None:
             playback = min(self._playbacks, key=self._at)
             if self._at(playback) > min(now, self._ends_at()):
@@ -188,10 +190,10 @@ class Peer:
         payload, binary = message
         self._send(BINARY if binary else TEXT, payload)
 
-    # --- What is asked --------------------------------------------------------------
+    # --- Requests -------------------------------------------------------------------
 
     def receive(self, data: bytes, now: float, wall: float) -> None:
-        """Bytes of the client."""
+        """Take bytes that the client sent, and answer them."""
         self.outbox += self._client.handshake(data, wall)
         for opcode, payload in self._client.frames():
             if opcode == TEXT:
@@ -203,7 +205,7 @@ class Peer:
                 self.end = ConnectionLost(self._endpoint, "closed")
 
     def _handle_text(self, text: str, now: float) -> None:
-        # What is due by now was said before this was asked, or was not wanted.
+        # What is due by now came before this request, or was not wanted.
         self.advance(now)
         for playback in self._playbacks:
             playback.place = max(playback.place, playback.connection.place(now))
@@ -236,7 +238,7 @@ class Peer:
         self._rescan()
 
     def _catch_up(self, connection: RecordedConnection, now: float) -> None:
-        """The pong that has just gone by answers a ping that is late."""
+        """Answer a late ping with the recorded pong whose time has just passed."""
         if not self._pings:
             return
         for place in range(connection.place(now) - 1, self._ponged, -1):
@@ -273,7 +275,7 @@ class Peer:
         self._at_once(playback, place, pending, now)
 
     def _later(self, playback: _Playback, place: int, pending: _PendingRequest) -> None:
-        # One refusal may be that of a whole request.
+        # One recorded refusal may answer a request for several channels.
         same = playback.pending.get(place)
         keys = pending.keys if same is None else [*same.keys, *pending.keys]
         playback.pending[place] = pending._replace(keys=keys)
@@ -307,7 +309,11 @@ class Peer:
     def _missed(
         self, playback: _Playback, key: str, since: int, late: bool
     ) -> list[int]:
-        """What still matters of a channel that was said behind *since*."""
+        """The places of pushes of channel *key* after *since* that the client needs.
+
+        A client that is not *late* gets all of them. A *late* one gets the last whole
+        book and the changes after it, or the newest value; it gets no past trades.
+        """
         connection = playback.connection
         past = [
             at for at in connection.data.get(key, ()) if since < at < playback.place
@@ -321,7 +327,7 @@ class Peer:
         return past[-1:] if kind in _VALUES else []
 
     def _playback(self, key: str, now: float) -> _Playback | None:
-        """The session that carries a channel, as it is played."""
+        """The playback of the recorded connection that carries channel *key*."""
         for playback in self._playbacks:
             if playback.connection.carries(key):
                 return playback

@@ -31,19 +31,19 @@ if TYPE_CHECKING:
     from ..delivery.callbacks import OnState
     from ..pool.options import ConnectionOptions
 
-# A lost connection is tried again at once: the recording says when there is another.
+# Reconnect at once: the recording says when the next connection opens.
 _AT_ONCE = Reconnect(first=1e-6, cap=1e-6, host_gap=0.0)
-# Where a tenth of a second of a busy machine is as long as a connection may be silent.
+# At this speed 0.1 s on a busy machine is as long as a connection may be silent.
 MOST_SPEED = 100.0
-# What wants a login wants one again, and whose it was, no recording holds.
+# A channel that needed a login needs one again, and a recording holds no key.
 _NOBODY = Credentials("nobody", "no secret", "no passphrase")
 
 
 class Replay(Closing):
-    """A recording, or a capture, as an exchange that says what was said then.
+    """A recording, or a capture, as a venue that sends again what it sent then.
 
-    The same classes read it, and the same callbacks, books, proofs and states come of
-    it; nothing is connected to:
+    The same classes read it, and give the same callbacks, books, proofs and states; no
+    network connection is made:
 
         with Replay("day.rec.gz", speed=math.inf) as replay:
             feed = replay.feed()
@@ -51,37 +51,37 @@ class Replay(Closing):
             for at in replay:
                 print(at, btc.state, btc.GetDepth())
 
-    What is asked for comes at its recorded time, byte for byte. A connection that ended
-    ends again, in the same manner, and the next one is open when it was; a pong that
-    did not come does not come. A channel that is asked for later than it was then
-    begins with what still matters: a whole book with its last snapshot and the changes
-    since, a depth or ticker with its newest push; prices are live from the next pong
-    that was recorded. A channel that was never recorded is refused.
+    Data of subscribed channels come at their recorded time, byte for byte. A connection
+    that ended ends again, in the same manner, and the next one opens when it did; a
+    pong that did not come does not come. If a channel is subscribed later than it was
+    then, it begins with what still matters: a whole book with its last snapshot and the
+    changes since, a depth or ticker with its newest push. Prices are live from the next
+    recorded pong. A channel that was never recorded is refused.
 
-    With ``speed=math.inf`` time is virtual: nothing moves but inside ``for at in
-    replay`` (or `run`, which is that without a body), and there one thread at a time
-    does, in a fixed order: the same program makes the same output of the same
-    recording, to the byte. Each round is one recorded moment that has been handled
-    wholly; *at* is when it was, by the wall clock that was recorded. What waits
-    (`Feed.wait_live`, ``updates()``) lets time pass until it has what it waits for,
-    likewise, so that a program need not know that it is a replay. With any other
-    *speed* the clock is the machine's, so many times as fast, from the first
-    subscription on, and ``for at in replay`` waits for each moment.
+    With ``speed=math.inf`` time is virtual: it passes only inside ``for at in replay``
+    (or `run`, which is that without a body), and inside calls that wait. There, one
+    thread at a time runs, in a fixed order: the same program makes the same output of
+    the same recording, to the byte. Each round is one recorded moment that has been
+    handled wholly; *at* is that moment on the recorded wall clock. A call that waits
+    (`Feed.wait_live`, ``updates()``) lets time pass until it has what it waits for, so
+    that a program need not know that it is a replay. With any other *speed* the clock
+    is the machine's, that many times as fast, from the first subscription on, and ``for
+    at in replay`` waits for each moment.
 
-    At the end of the recording its feeds are closed, and reads say so. All of it is
-    held in memory meanwhile: of a long one replay a part (``day.3.rec.gz``).
+    At the end of the recording the replay closes its feeds. The whole recording is held
+    in memory meanwhile: of a long one replay a part (``day.3.rec.gz``).
 
     Args:
-        path: of a recording's first file, or of a capture.
-        speed: how many times as fast, 100 at the most, which threads can keep up with;
-            ``math.inf`` as fast as it goes.
-        start: where to begin, an aware ``datetime`` or seconds from the beginning.
-        venue: which one, if several were recorded.
+        path: the first file of a recording, or a capture.
+        speed: how many times as fast: 100 at the most, which threads can keep up with,
+            or ``math.inf`` for as fast as it goes.
+        start: where to begin: an aware ``datetime``, or seconds from the beginning.
+        venue: the name of the venue, if several were recorded.
 
     Raises:
-        OSError: it cannot be read.
-        RecordingDamaged: nothing of it can be read. Of one that is damaged further on,
-            all before that is played; the loop, or `run`, ends with this error.
+        OSError: the recording cannot be read.
+        RecordingDamaged: nothing of the recording can be read. If it is damaged further
+            on, all before that is played, and the loop, or `run`, ends with this error.
         ValueError, TypeError: *speed*, *start* or *venue* cannot be right.
     """
 
@@ -109,7 +109,7 @@ class Replay(Closing):
         self._turns = HostGap()
         self._feeds: list[Feed] = []
         self._closed = threading.Event()
-        # One thread at a time lets time pass.
+        # Held by the one thread that lets time pass.
         self._directing = threading.RLock()
         self._scheduler: VirtualScheduler | None = None
         self._replay_time: ReplayTime
@@ -123,11 +123,11 @@ class Replay(Closing):
             self._clock = scaled = ScaledClock(moments, now, speed)
             self._replay_time = ScaledTime(scaled)
 
-    # --- What it is -----------------------------------------------------------------
+    # --- The recording --------------------------------------------------------------
 
     @property
     def venue(self) -> Venue:
-        """The site that was recorded, with its own address, which nobody dials."""
+        """The venue that was recorded; the replay never connects to its address."""
         return self._script.venue
 
     @property
@@ -135,7 +135,7 @@ class Replay(Closing):
         """What was recorded: (market, instrument_id, channels) of each instrument.
 
         The channels are the library's own names (``'depth5'``, ``'trade'``, ...), which
-        a subscription takes; what came by ``raw_channels=`` is not among them.
+        a subscription takes. Channels of ``raw_channels=`` are not among them.
         """
         found: dict[tuple[str, str], list[str]] = {}
         for channel_info in self._script.channel_infos.values():
@@ -157,17 +157,17 @@ class Replay(Closing):
 
     @property
     def ends(self) -> datetime:
-        """When it ends."""
+        """When the recording ends."""
         return utc(self._script.ends.wall)
 
     def feed(
         self, *, on_state: OnState | None = None, **keywords: Unpack[ConnectionOptions]
     ) -> Feed:
-        """A `Feed` to the recorded venue; keywords as there.
+        """A `Feed` to the recorded venue; *keywords* are those of `Feed`.
 
-        It needs no key of yours: a login is answered as it was, whoever asks.
-        Clock, network and random numbers are the replay's own, and so is
-        ``callbacks='inline'`` in virtual time: a ``ValueError`` if they are given.
+        It needs no API key: every login is accepted, with any key. The clock, the
+        network and the random numbers are the replay's own; giving them is a
+        ``ValueError``, and so is ``callbacks='thread'`` in virtual time.
         """
         own = {"clock", "network", "rng"} & keywords.keys()
         if own:
@@ -192,12 +192,12 @@ class Replay(Closing):
     def _network(self) -> ReplayNetwork:
         return ReplayNetwork(self._replay_time, self._matcher, self._turns)
 
-    # --- Its time -------------------------------------------------------------------
+    # --- Playing --------------------------------------------------------------------
 
     def __iter__(self) -> Iterator[datetime]:
-        """The wall clock at each recorded moment, once all of it was handled.
+        """The wall clock at each recorded moment, once all of that moment was handled.
 
-        A loop that was left may be gone on with, by another one.
+        After a loop was left, another loop goes on from there.
         """
         advance = self._await if self._scheduler is None else self._advance
         while not self._is_over:
@@ -225,9 +225,9 @@ class Replay(Closing):
         return moment
 
     def _advance(self, seconds: float = math.inf) -> Moment | None:
-        """Let virtual time pass until something is done, or is to be done later.
+        """Let virtual time pass until the next event, for at most *seconds*.
 
-        The next recorded moment, if it has come; at most *seconds* pass.
+        Returns the next recorded moment if it has come, else ``None``.
         """
         scheduler = self._scheduler
         assert scheduler is not None
@@ -244,21 +244,21 @@ class Replay(Closing):
             return moment
 
     def _wait(self, seconds: float) -> None:
-        """The program waits for something: time passes for it."""
+        """Let time pass while the program waits for something; the clock calls this."""
         if self._is_over:
             self.close()
         else:
             self._advance(seconds)
 
     def run(self) -> None:
-        """Play it to its end; see ``for at in replay``."""
+        """Play the recording to its end, as ``for at in replay`` does."""
         for _ in self:
             pass
 
-    # --- The end --------------------------------------------------------------------
+    # --- Closing --------------------------------------------------------------------
 
     def close(self) -> None:
-        """Close every feed of it; any number of times."""
+        """Close every feed of the replay; any number of times."""
         self._closed.set()
         feeds, self._feeds = self._feeds, []
         for feed in feeds:
@@ -272,7 +272,7 @@ class Replay(Closing):
 
 
 def _begin(script: Script, start: datetime | float | None) -> float:
-    """Where *start* is, on the recording's monotonic clock."""
+    """*start* on the recording's monotonic clock."""
     first, last = script.begins, script.ends
     if start is None:
         return first.mono

@@ -1,4 +1,4 @@
-"""Which request of a recorded connection an answer is the answer to."""
+"""Which recorded request an answer belongs to, and answers that a recording lacks."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ class _RecordedRequest(NamedTuple):
 
 
 class Outstanding:
-    """What one connection asked for, and was not answered yet."""
+    """The requests of one recorded connection that are not answered yet."""
 
     def __init__(self, dialect: ReplayDialect) -> None:
-        # Nobody wrote down what was asked: every answer is one.
+        # Whether requests were not recorded: then each acknowledgement is an answer.
         self.unknown = False
         self._dialect = dialect
         self._requests: list[_RecordedRequest] = []
         self._logging_in = False
 
     def note_sent(self, payload: bytes) -> None:
-        """A text was sent."""
+        """Note a text that the recorded program sent."""
         try:
             said: dict[str, Any] = json.loads(payload)
             op, number = said["op"], said.get("id")
@@ -40,11 +40,11 @@ class Outstanding:
                 return
             keys = self._dialect.keys(said["args"])
         except (ValueError, LookupError, TypeError, AttributeError):
-            return  # a ping, or what no request is
+            return  # a ping, or text that is not a request
         self._requests.append(_RecordedRequest(op, number, keys))
 
     def acknowledged(self, op: str, key: str) -> list[str]:
-        """The channel, if this is the answer to a request *op* of it."""
+        """The channel, if a request *op* for it is unanswered; else no channel."""
         for request in self._requests:
             if request.op == op and key in request.keys:
                 self._answer(request, [key])
@@ -52,7 +52,10 @@ class Outstanding:
         return [key] if self.unknown else []
 
     def refused(self, message: Refused) -> tuple[str, list[str]]:
-        """Whom an error means, as `Session` finds it; nobody, if it answers nothing."""
+        """The operation and channels that an error answers, found as `Session` does.
+
+        There are no channels if the error answers no request.
+        """
         named = self._dialect.wire.mentioned(message.message)
         for request in self._requests:
             mine = [key for key in named if key in request.keys]
@@ -70,11 +73,11 @@ class Outstanding:
             self._requests.remove(request)
 
     def logged_in(self) -> None:
-        """A login was accepted."""
+        """Note that a login was accepted."""
         self._logging_in = False
 
     def refuses_login(self) -> bool:
-        """Whether an error is the answer to a login."""
+        """Whether an error answers a login, which then waits no longer."""
         asked, self._logging_in = self._logging_in, False
         return asked
 
@@ -92,9 +95,9 @@ _ID = re.compile(rb'("id"\s*:\s*)"[^"]*"')
 
 
 class ChannelInfo(NamedTuple):
-    """What a channel is about: *topic* is the library's name, *kind* as of `wire.Name`.
+    """What a channel is about; *topic* and *kind* are as in `ChannelName`.
 
-    *market* and *instrument_id* are ``''`` for what is not about one.
+    *market* and *instrument_id* are ``''`` for a channel that is not about one.
     """
 
     market: str
@@ -104,7 +107,7 @@ class ChannelInfo(NamedTuple):
 
 
 class ReplayDialect:
-    """How the exchange says what a recording has no text for."""
+    """The exchange's answers that a recording has no text for, in its protocol."""
 
     def __init__(self, protocol: str) -> None:
         self.is_v5 = protocol == "v5"
@@ -131,11 +134,11 @@ class ReplayDialect:
         return ChannelInfo(market, about, topic, kind)
 
     def keys(self, arguments: Sequence[Any]) -> list[str]:
-        """The keys of the arguments of a request."""
+        """The channel keys of the arguments of a request."""
         return [key_of(each) if self.is_v5 else each for each in arguments]
 
     def payload(self, text: str) -> tuple[bytes, bool]:
-        """A message as a frame's payload, and whether the frame is binary."""
+        """The payload of a frame with this *text*, and whether the frame is binary."""
         if self.is_v5:
             return text.encode(), False
         return deflate(text.encode()), True
@@ -150,7 +153,7 @@ class ReplayDialect:
         return self._event(said, number)
 
     def refusal(self, key: str, number: str | None) -> tuple[bytes, bool]:
-        """The answer to a subscribe of a channel that does not exist."""
+        """The answer to a subscribe for a channel that is not in the recording."""
         said: dict[str, Any]
         if self.is_v5:
             named = ",".join(f"{n}:{value}" for n, value in argument_of(key).items())
@@ -180,7 +183,7 @@ class ReplayDialect:
         return self.payload(json.dumps(said, separators=(",", ":")))
 
     def renumbered(self, payload: bytes, number: str | None) -> bytes:
-        """A recorded answer, as one to the request of this *number*."""
+        """A recorded answer with the id of the request *number* (under v5)."""
         if not self.is_v5 or number is None:
             return payload
         own = b'\\g<1>"' + number.encode() + b'"'

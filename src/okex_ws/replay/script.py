@@ -1,6 +1,6 @@
-"""What a recording has each connection hear, and when: read once, never changed.
+"""`Script`: what each recorded connection received, and when. Read once, never changed.
 
-Nothing here waits or knows of a client; `peer.Peer` is who plays it.
+Nothing here waits or knows a client; `peer.Peer` plays the script.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from .framing import CLOSE, PING, PONG
 from .requests import ChannelInfo, Outstanding, ReplayDialect
 
 _SNAPSHOTS = ("snapshot", "partial")
-# Of a capture, whose address nobody wrote down.
+# URLs for a capture, which does not say where it was received.
 _CAPTURES = {
     "v3": "wss://capture.invalid/ws/v3",
     "v5": "wss://capture.invalid/ws/v5/public",
@@ -36,10 +36,10 @@ _CAPTURES = {
 
 
 class RecordedFrame(NamedTuple):
-    """A frame of a session: *channels* are those that it pushes, if it does.
+    """A received frame of a recorded connection; *channels* are those of its data.
 
     *role* is ``'data'``, ``'answer'`` (to a request), ``'pong'``, ``'login'`` or
-    ``'word'``: whatever everybody hears.
+    ``'word'`` (any other frame, which every client gets).
     """
 
     at: float
@@ -50,10 +50,10 @@ class RecordedFrame(NamedTuple):
 
 
 class End(NamedTuple):
-    """How a session ended.
+    """How a recorded connection ended.
 
     *how* is ``'close'`` (with a close frame: *code* and *reason*), ``'reset'``,
-    ``'own'`` (who recorded it closed it), or ``'silence'``: nothing more is said.
+    ``'own'`` (the recorded program closed it), or ``'silence'``: nothing more came.
     """
 
     how: str = "silence"
@@ -67,7 +67,11 @@ _OWN = "the program that was recorded closed this connection here"
 
 @dataclass
 class RecordedConnection:
-    """One recorded connection, from its opening to its end."""
+    """One recorded connection, from its opening to its end.
+
+    *line* is a number that it shares with the connections that replaced it after a
+    loss. *failure* is the error of an attempt that failed.
+    """
 
     number: int
     line: int
@@ -77,18 +81,18 @@ class RecordedConnection:
     ends_at: float = math.inf
     end: End = _SILENCE
     recorded: list[RecordedFrame] = field(default_factory=list)
-    # By operation and channel where in `recorded` its answers are; by channel its data.
+    # Places in `recorded`: of answers, by operation and channel; of data, by channel.
     answers: dict[tuple[str, str], list[int]] = field(
         default_factory=lambda: defaultdict(list)
     )
     data: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
-    # Which of these are whole books, and which answers are a no.
+    # Places in `recorded` of whole books, and of answers that refuse.
     snapshots: set[int] = field(default_factory=set)
     refusals: set[int] = field(default_factory=set)
     pongs: int = 0
 
     def carries(self, key: str) -> bool:
-        """Whether it has data of a channel, or an answer to who asks for it."""
+        """Whether it has data of channel *key*, or an answer to a subscribe for it."""
         return key in self.data or ("subscribe", key) in self.answers
 
     @property
@@ -102,25 +106,25 @@ class RecordedConnection:
 
     @property
     def last_at(self) -> float:
-        """When the last of it was said."""
+        """When its last frame came; if none did, when it opened."""
         return self.recorded[-1].at if self.recorded else self.opens_at
 
     def place(self, now: float) -> int:
-        """Where in `recorded` what comes after *now* begins."""
+        """The place in `recorded` of the first frame after *now*."""
         return bisect.bisect_right(self.recorded, now, key=lambda each: each.at)
 
 
 class Moment(NamedTuple):
-    """Something was recorded at this reading of the two clocks."""
+    """A time of a recorded entry, on the recording machine's two clocks."""
 
     mono: float
     wall: float
 
 
 class Script:
-    """All of a recording's sessions of one venue, and its moments in order.
+    """The recorded connections of one venue, and all recorded moments in order.
 
-    *damage* is where it could not be read any further, if so.
+    *damage* says where the recording became unreadable; ``None`` if it did not.
     """
 
     def __init__(self, entries: Iterable[Entry], path: str, venue: str | None) -> None:
@@ -156,10 +160,11 @@ class Script:
                 return
         elif entry.connection not in self._open:
             if entry.kind != "in" or self._facts:
-                return  # of another venue, or of nobody
+                return  # of another venue, or of no connection
             self._open_capture(entry)
         reader = self._open[entry.connection]
-        # Written by one thread; a clock that goes back is a damage like any other.
+        # One thread wrote all entries of a connection, so a clock that goes back is
+        # damage, and is held at the entry before.
         entry = entry._replace(mono=max(entry.mono, reader.connection.last_at))
         if entry.kind == "in":
             reader.heard(entry)
@@ -181,7 +186,7 @@ class Script:
         if self._wanted not in (None, name):
             return False
         if entry.kind == "open" and entry.connection in self._open:
-            return True  # it was open when the part of a recording began
+            return True  # a part of a recording repeats what was open when it began
         connection = RecordedConnection(
             entry.connection, facts["line"], facts["path"], entry.mono
         )
@@ -205,7 +210,7 @@ class Script:
         reader.outstanding.unknown = True
         self._open[entry.connection] = reader
 
-    # --- What it is -----------------------------------------------------------------
+    # --- The venue and its channels -------------------------------------------------
 
     def _check_venue(self) -> None:
         known = ", ".join(map(repr, self._facts))
@@ -225,14 +230,14 @@ class Script:
             facts |= {"markets": known.markets, "idle_repeat": known.idle_repeat}
         if "markets" in facts:
             facts["markets"] = tuple(facts["markets"])
-        # Nothing of a recording is retired, and nobody is kept waiting for a turn.
+        # No recorded venue is retired, and its connections need not wait for a turn.
         self.venue = Venue(
             endpoints=(base,), connections_per_second=1000.0, known="recorded", **facts
         )
         return dialect
 
     def _settle(self) -> None:
-        """Whatever ended with the recording itself has no end in it."""
+        """Remove the end of a connection that ended only because the recording did."""
         for connection in self.connections:
             if connection.end.how == "own" and connection.ends_at >= self._last_in:
                 connection.ends_at, connection.end = math.inf, _SILENCE
@@ -242,33 +247,33 @@ class Script:
 
     @property
     def begins(self) -> Moment:
-        """The first moment."""
+        """The first recorded moment."""
         return self.moments[0]
 
     @property
     def ends(self) -> Moment:
-        """The last moment."""
+        """The last recorded moment."""
         return self.moments[-1]
 
     @property
     def channel_infos(self) -> dict[str, ChannelInfo]:
-        """What each channel is about that was had, by its key."""
+        """What each acknowledged or received channel is about, by its key."""
         found = {key for connection in self.connections for key in connection.granted}
         return {key: self.dialect.channel_info(key) for key in sorted(found)}
 
 
 class _Reader:
-    """Reads what one connection heard into its session."""
+    """Adds the entries of a recording that are of one connection to its record."""
 
     def __init__(self, connection: RecordedConnection, dialect: ReplayDialect) -> None:
         self.connection = connection
         self.outstanding = Outstanding(dialect)
         self._wire = dialect.wire
-        # Somebody has said goodbye: the rest is told to nobody.
+        # Set by a close frame, sent or received: later messages were not used.
         self._parting = False
 
     def heard(self, entry: Entry) -> None:
-        """A message came."""
+        """Add a message that came."""
         if self._parting:
             return
         connection = self.connection
@@ -317,7 +322,7 @@ class _Reader:
         return "answer" if keys else "word"
 
     def controlled(self, entry: Entry) -> None:
-        """A control frame came; that which ends a session is told by its end."""
+        """Add a ping or pong frame that came; a close frame only stops the reading."""
         opcode = entry.facts.get("opcode")
         self._parting |= opcode == CLOSE
         if opcode in (PING, PONG):

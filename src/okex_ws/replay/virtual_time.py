@@ -1,8 +1,8 @@
-"""Virtual time: one thread at a time, in a fixed order, and nothing that waits.
+"""Virtual time: threads run one at a time, in a fixed order, and none waits for real.
 
-The director's thread lets each of the others go that has something to do, one after
-the other, until none has; then it alone moves the clock. What a program reads between
-two moves is therefore the same every time.
+The director is the program's own thread. It lets each scheduled thread that has
+something to do run, one after the other, until none has; then the director alone moves
+the clock. So what a program reads between two moves is the same each time.
 """
 
 from __future__ import annotations
@@ -17,50 +17,50 @@ from typing import Protocol
 from ..base.threads import on_library_thread
 from .script import Moment
 
-# A wait of nothing, so often in a row, lets a microsecond pass: who spins does not stop
-# the clock.
+# After so many waits of 0 s in a row a wait takes a microsecond, so that a thread that
+# spins does not stop the clock.
 _SPINS = 100
 
 
 class EventSource(Protocol):
-    """What a player waits for, beside time and a call."""
+    """What a scheduled thread waits for, beside the clock and a wake-up."""
 
     def due(self) -> float:
-        """When something comes for it."""
+        """When the next event comes for the thread."""
         ...
 
 
 class ScheduledThread:
-    """A thread of the stage: it runs while it has the baton."""
+    """What the scheduler knows of one thread; the thread runs while it has the turn."""
 
     def __init__(self, source: EventSource) -> None:
         self.source = source
         self.turn = threading.Semaphore(0)
-        # Has nothing to do before; its first step comes at once.
+        # When the thread has something to do next. Its first step comes at once.
         self.until = -math.inf
         self.woken = False
         self.gone = False
         self.spins = 0
 
     def is_ready(self, now: float) -> bool:
-        """Whether it has anything to do."""
+        """Whether the thread has something to do at *now*."""
         return self.woken or self.until <= now or self.source.due() <= now
 
 
 class VirtualScheduler:
-    """The players, in the order in which their threads were made, and their clock."""
+    """The scheduled threads, in the order of their starts, and their clock."""
 
     def __init__(self, clock: VirtualClock) -> None:
         self.clock = clock
         self._threads: list[ScheduledThread] = []
         self._back = threading.Semaphore(0)
-        # Nobody waits for anything any more.
+        # Set by `end`: no thread waits for a turn any more.
         self._over = False
 
     # --- The director ---------------------------------------------------------------
 
     def settle(self) -> None:
-        """Let everyone go on until none has anything to do at this moment."""
+        """Let threads run, one at a time, until none has anything to do now."""
         while not self._over and (scheduled := self._ready()) is not None:
             scheduled.turn.release()
             self._back.acquire()
@@ -71,24 +71,24 @@ class VirtualScheduler:
         return next((each for each in self._threads if each.is_ready(now)), None)
 
     def due(self) -> float:
-        """When somebody has something to do, once all is settled."""
+        """When a thread next has something to do, once `settle` has returned."""
         return min(
             (min(each.until, each.source.due()) for each in self._threads),
             default=math.inf,
         )
 
     def move(self, now: float) -> None:
-        """Set the clock on to *now*, and let happen what is due."""
+        """Move the clock on to *now*, and let the threads run that are due."""
         self.clock.now = max(self.clock.now, now)
         self.settle()
 
     def end(self) -> None:
-        """Let everyone go at once, and for good."""
+        """Let all threads run at once, without turns, for good."""
         self._over = True
         for scheduled in list(self._threads):
             scheduled.turn.release()
 
-    # --- The players ----------------------------------------------------------------
+    # --- The scheduled threads ------------------------------------------------------
 
     def thread(
         self, scheduled: ScheduledThread, run: Callable[[], None], name: str
@@ -97,11 +97,11 @@ class VirtualScheduler:
         return _TurnThread(self, scheduled, run, name)
 
     def enter(self, scheduled: ScheduledThread) -> None:
-        """Its thread was started, and waits for its first turn."""
+        """Add the thread of *scheduled*, which starts and waits for its first turn."""
         self._threads.append(scheduled)
 
     def pause(self, scheduled: ScheduledThread, seconds: float) -> None:
-        """*scheduled* has nothing to do for so long, unless something comes for it."""
+        """Pass the turn back for *seconds*, or until an event or a wake-up comes."""
         now = self.clock.now
         scheduled.spins = 0 if seconds > 0 else scheduled.spins + 1
         least = math.nextafter(now, math.inf) if seconds > 0 else now
@@ -114,13 +114,13 @@ class VirtualScheduler:
         scheduled.woken = False
 
     def leave(self, scheduled: ScheduledThread) -> None:
-        """Its thread is about to end."""
+        """Remove the thread of *scheduled*, which is about to end."""
         scheduled.gone = True
         self._back.release()
 
 
 class _TurnThread(threading.Thread):
-    """A thread that runs when it is its turn."""
+    """A thread that runs only when the scheduler gives it the turn."""
 
     def __init__(
         self,
@@ -146,8 +146,9 @@ class _TurnThread(threading.Thread):
             self._scheduler.leave(self._scheduled)
 
     def join(self, timeout: float | None = None) -> None:
-        """Let it end, if it can without that time passes."""
-        # A look without waiting may be under a lock that a player needs.
+        """Wait for the thread to end, if it can end before any time passes."""
+        # The caller of a join with a time-out of 0 may hold a lock that a scheduled
+        # thread needs.
         if not (self._scheduled.gone or timeout == 0 or on_library_thread()):
             self._scheduler.settle()
         if self._scheduled.gone:
@@ -155,18 +156,21 @@ class _TurnThread(threading.Thread):
 
 
 class RecordedClock:
-    """A clock that stands at *now* (of the recording's monotonic clock) until moved."""
+    """A clock in the time of a recording that stands at *now* until it is moved.
+
+    *now* is of the monotonic clock of the machine that recorded.
+    """
 
     def __init__(self, moments: Sequence[Moment], now: float) -> None:
         self._moments = moments
         self.now = now
 
     def monotonic(self) -> float:
-        """Seconds of the clock of the machine that recorded."""
+        """Seconds of the monotonic clock of the machine that recorded."""
         return self.now
 
     def wall(self) -> float:
-        """Epoch seconds, as that machine believed."""
+        """Epoch seconds of the wall clock of the machine that recorded."""
         now = self.monotonic()
         place = bisect.bisect_right(self._moments, now, key=lambda each: each.mono)
         mono, wall = self._moments[max(0, place - 1)]
@@ -174,13 +178,13 @@ class RecordedClock:
 
 
 class VirtualClock(RecordedClock):
-    """One that only `pass_time` moves: time passes where somebody waits for it."""
+    """A clock that moves only while the program waits."""
 
-    # Lets at most so many seconds pass; set by whoever moves the clock.
+    # Lets at most so many seconds pass. The replay sets it.
     pass_time: Callable[[float], object]
 
     def wait(self, changed: threading.Condition, seconds: float) -> None:
-        """See `timing.Timekeeper`."""
+        """Let at most *seconds* of virtual time pass; release *changed* meanwhile."""
         changed.release()
         try:
             self.pass_time(seconds)
@@ -189,7 +193,7 @@ class VirtualClock(RecordedClock):
 
 
 class ScaledClock(RecordedClock):
-    """One that runs *speed* times as fast as the machine's, from `start` on."""
+    """A clock that runs *speed* times as fast as the machine's, from `start` on."""
 
     def __init__(
         self,
@@ -204,12 +208,12 @@ class ScaledClock(RecordedClock):
         self._started: float | None = None
 
     def start(self) -> None:
-        """Run, from now on."""
+        """Start the clock, unless it runs already."""
         if self._started is None:
             self._started = self._machine()
 
     def monotonic(self) -> float:
-        """Seconds of the clock of the machine that recorded."""
+        """Seconds of the monotonic clock of the machine that recorded."""
         if self._started is None:
             return self.now
         return self.now + (self._machine() - self._started) * self.speed

@@ -1,6 +1,6 @@
-"""The past, and the present as a whole: the exchange's REST interface, typed.
+"""`Rest`, the client of the exchange's REST interface: past and present data, typed.
 
-It needs the extra ``history``: ``pip install 'okex-ws[history]'``.
+This module needs the extra ``history``: ``pip install 'okex-ws[history]'``.
 """
 
 from __future__ import annotations
@@ -61,33 +61,37 @@ class Rest(Closing):
         with Rest("okx") as rest:
             rest.candles("BTC-USDT", "spot", "candle1m", limit=500)
 
-    Everything that it returns is typed as what channels bring is, with *backfilled*
-    set, *received* now and *epoch* 0, oldest first. It blocks, and may be called from
-    any thread; one request goes out at a time. `close` may be called meanwhile: what is
-    under way then ends with a `ConnectionLost`.
+    Trades and candles have the types that a subscription delivers, oldest first;
+    *backfilled* is true, *received* is when they were fetched and *epoch* is 0. Every
+    method blocks and may be called from any thread; the requests of all threads go out
+    one at a time. If `close` is called meanwhile, the request under way ends with a
+    `ConnectionLost`.
 
-    What a venue keeps. v5 (documentation of August 2025): trades of three months, bars
-    of one second of three months, others of years; books of 400 levels a side that are
-    50 ms old at most. v3 (the official SDKs; alive at OKJ): the newest 60 trades on
-    spot and 300 elsewhere, 2,000 candles on spot and 1,440 elsewhere, 200 levels.
-    **What the venue does not have is not made up and not an error**: the answer is what
-    there is, and its ids or starts say what is missing.
+    What a venue keeps. v5 (documentation of August 2025): trades of the last three
+    months; one-second candles of the last three months and other candles of years;
+    books of 400 levels a side that are at most 50 ms old. v3 (the official SDKs; alive
+    at OKJ): the newest 60 trades on spot and 300 elsewhere, 2,000 candles on spot and
+    1,440 elsewhere, books of 200 levels a side. **Data that the venue does not keep are
+    neither made up nor an error**: a method returns what the venue has, and ids or
+    start times show what is missing.
 
-    The documented budget of each kind of request is kept, by all clients of a process
-    together (`Venue.rest_share`). A request that fails in passing (no line, no answer
-    in *timeout* seconds, 5xx, too many requests) is tried *retries* times more, after a
-    back-off or as long as ``Retry-After`` says, for *patience* seconds altogether.
+    All clients of a process together keep the documented budget of each kind of request
+    (`Venue.rest_share` is the share of it that they use). A request that fails for a
+    passing reason (no connection, no answer in *timeout* seconds, HTTP 5xx, too many
+    requests) is retried up to *retries* times, after a back-off or the time that
+    ``Retry-After`` names, for *patience* seconds altogether.
 
-    *proxy* and *ssl_context* as of `Feed`. An answer has 8 MiB at most; redirects are
-    not followed. *clock*, *pause* (waits so many seconds), *rng* and *transport* are
-    for tests; with a clock of one's own the budgets are its own, too.
+    *proxy* and *ssl_context* are as for `Feed`. An answer may have 8 MiB at most;
+    redirects are not followed. *clock*, *pause* (waits so many seconds), *rng* and
+    *transport* are for tests; a client with its own *clock* has its own budgets.
 
     Raises:
-        ValueError, TypeError: for what can never be had: a venue without REST, an
-            instrument or a channel that cannot be.
-        RequestRejected: the exchange said no; ``'51001'`` is an unknown instrument.
+        ValueError, TypeError: the request can never succeed: the venue has no REST
+            interface, or the instrument or channel cannot exist.
+        RequestRejected: the exchange refused the request; ``'51001'`` is an unknown
+            instrument.
         ConnectionLost, Stalled, HandshakeFailed: no answer came.
-        WireError: an answer that is not what the exchange documents.
+        WireError: the answer is not what the exchange documents.
     """
 
     def __init__(
@@ -151,7 +155,10 @@ class Rest(Closing):
         return self._closing.is_set()
 
     def forked(self) -> None:
-        """In a forked child: closed, without a word to the peer or a parent's lock."""
+        """Close the client in a forked child.
+
+        It sends nothing to the peer and takes no lock that the parent may hold.
+        """
         self._closing = threading.Event()
         self._closing.set()
         self._fetcher.lock = threading.Lock()
@@ -160,7 +167,7 @@ class Rest(Closing):
             self._network.discard()
 
     def close(self) -> None:
-        """End what is under way, and the connection; idempotent, from any thread."""
+        """End the request under way and the connection; idempotent, from any thread."""
         self._closing.set()
         if self._network is not None:
             self._network.wake()
@@ -169,16 +176,16 @@ class Rest(Closing):
             if self._network is not None:
                 self._network.close()
 
-    # --- What there is --------------------------------------------------------------
+    # --- Present data ---------------------------------------------------------------
 
     def time(self) -> datetime:
-        """The exchange's own clock."""
+        """The time on the exchange's clock."""
         return utc(self._time_ms() / 1000)
 
     def instruments(self, market: str) -> tuple[Instrument, ...]:
-        """Every instrument of a *market*; options by one request an underlying.
+        """Every instrument of a *market*; options take one request for each underlying.
 
-        What is not traded yet and has no tick so far is left out.
+        Under v5 one that is not live and lacks a tick or lot size is left out.
         """
         if market not in self.venue.markets or market == "index":
             traded = [each for each in self.venue.markets if each != "index"]
@@ -200,10 +207,12 @@ class Rest(Closing):
         )
 
     def book(self, instrument_id: str, market: str, levels: int = 400) -> PastBook:
-        """The book as it is now: at most *levels* a side, and at most what there are.
+        """The book at this moment, at most *levels* a side.
 
-        Rows are the wire's, best first: price, size, and what follows. *seq* is that
-        of the channel ``depth`` under v5, and ``None`` under v3.
+        A side is shorter if the book is, or if the venue gives fewer (400 under v5, 200
+        under v3). Rows are the exchange's own, best first: price, size and the fields
+        that follow. *seq* is the sequence number of channel ``depth`` under v5, and
+        ``None`` under v3.
         """
         self._check(instrument_id, market, "depth")
         check_whole("levels", levels)
@@ -216,7 +225,7 @@ class Rest(Closing):
         )
         return PastBook(bids, asks, depth.seq, utc(depth.time_ms / 1000))
 
-    # --- What was -------------------------------------------------------------------
+    # --- Past data ------------------------------------------------------------------
 
     def trades(
         self,
@@ -227,7 +236,10 @@ class Rest(Closing):
         before_id: str | None = None,
         limit: int = 100,
     ) -> tuple[Trade, ...]:
-        """Single trades with ids strictly between: the newest *limit*, oldest first."""
+        """The newest *limit* single trades, oldest first.
+
+        Ids are strictly between *after_id* and *before_id*, compared as numbers.
+        """
         topic = "trades-all" if self.venue.protocol == "v5" else "trade"
         self._check(instrument_id, market, topic)
         check_whole("limit", limit)
@@ -257,10 +269,12 @@ class Rest(Closing):
         before: datetime | None = None,
         limit: int = 100,
     ) -> tuple[Candle, ...]:
-        """Closed candles that start strictly between: the newest *limit*, oldest first.
+        """The newest *limit* closed candles, oldest first.
 
-        ``candles('BTC-USDT', 'spot', 'candle60s')``, or by v5's name ``'candle1m'``.
-        v3 does not say whether one is closed: it is by the exchange's own clock.
+        They start strictly between *after* and *before*. *channel* is the library's
+        name, ``'candle60s'``, or v5's, ``'candle1m'``. v3 does not say whether a candle
+        is closed, so the client asks for the exchange's time and leaves out candles
+        that end later.
         """
         topic = self._wire.topic(channel)
         self._check(instrument_id, market, topic)
@@ -271,7 +285,8 @@ class Rest(Closing):
         assert own_name is not None
         oldest, newest = _after_ms(after), _before_ms(before)
         if (seconds := self._protocol.seconds_of(own_name)) is not None:
-            # Asked for before the candles, so that those were closed already.
+            # The time is requested before the candles, so that each candle that ended
+            # by then was closed already when the exchange answered.
             closed = self._time_ms() - 1000 * seconds + 1
             newest = closed if newest is None else min(newest, closed)
 
@@ -295,7 +310,7 @@ class Rest(Closing):
             for each in closed_ones
         )
 
-    # --- How ------------------------------------------------------------------------
+    # --- Requests -------------------------------------------------------------------
 
     def _collect(
         self,
@@ -321,7 +336,7 @@ class Rest(Closing):
             raise ValueError("v3 has no REST interface of the market 'index'")
 
 
-# Those of a forked child are its parent's.
+# A forked child closes its copies of these clients: the connections are the parent's.
 _opened: weakref.WeakSet[Rest] = weakref.WeakSet()
 
 
@@ -336,7 +351,7 @@ def _no_rest(venue: Venue) -> str:
 
 def _headers(venue: Venue) -> dict[str, str]:
     own = {"x-simulated-trading": "1"} if venue.simulated else {}
-    # Not packed: a bound on what comes is a bound on what it holds.
+    # Uncompressed, so that the limit on received bytes also limits the content.
     return {"accept-encoding": "identity", "user-agent": "okex-ws", **own}
 
 

@@ -1,7 +1,7 @@
-"""What a REST interface is asked and answers, whatever the protocol. Pure.
+"""What the REST modules of v3 and v5 implement and share: requests and answers. Pure.
 
-Total over hostile bodies: reading one raises `WireError`, or `RequestRejected` where it
-says no, and nothing else.
+Reading a hostile answer raises `WireError`, or `RequestRejected` if it is a refusal,
+and nothing else.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from ..protocol.messages import CandleData, DepthData, TradeData
 from ..protocol.values import why
 from .pages import PageSource
 
-# What reading JSON of any shape as if it had the right one may raise.
+# What reading JSON may raise if the JSON does not have the expected shape.
 UNREADABLE = (AttributeError, TypeError, LookupError, ValueError)
-# How much of the exchange's own words is kept.
+# Characters of the exchange's own message that an error keeps.
 MAX_MESSAGE = 1000
 _CODE = re.compile("-?[0-9]{1,9}")
 _NAME = re.compile("[A-Za-z0-9_.-]{1,64}")
 
 
 class Rule(NamedTuple):
-    """A documented budget: at most *limit* requests in *period* seconds.
+    """A documented request budget: at most *limit* requests in *period* seconds.
 
-    Requests of one *name* are counted together.
+    Requests of rules with the same *name* count against one budget.
     """
 
     name: str
@@ -39,7 +39,7 @@ class Rule(NamedTuple):
 
 
 class RestRequest(NamedTuple):
-    """One GET: its path, its parameters, and the budget that it is from."""
+    """One GET request: path, parameters, and the budget that it counts against."""
 
     path: str
     params: Mapping[str, str]
@@ -47,7 +47,7 @@ class RestRequest(NamedTuple):
 
 
 class HttpResponse(NamedTuple):
-    """What came for an `RestRequest`: status, body, and ``Retry-After`` in seconds."""
+    """The answer to a `RestRequest`: status, body, and ``Retry-After`` in seconds."""
 
     status: int
     body: bytes
@@ -55,77 +55,93 @@ class HttpResponse(NamedTuple):
 
 
 class RestProtocol(Protocol):
-    """What a protocol's REST interface is asked, and how its answers are read."""
+    """The REST interface of one protocol: its requests, and readers of the answers.
 
-    # Levels of a book that one request can have.
+    Pure: `Rest` sends the requests and passes the answers to the readers.
+    """
+
+    # The most levels a side that one request for a book can have.
     levels: int
-    # Codes of errors that go away by themselves, and of too many requests.
+    # The exchange's codes of errors that pass by themselves, and of too many requests.
     transient: frozenset[str]
     rate_limited: frozenset[str]
 
     def data(self, request: RestRequest, answer: HttpResponse) -> Any:
-        """What an answer holds, its numbers as the characters they were written in."""
+        """The content of an answer, each JSON number as the ``str`` of its characters.
+
+        A refusal raises `RequestRejected`.
+        """
         ...
 
     def time(self) -> RestRequest:
-        """The exchange's clock."""
+        """The request for the exchange's time."""
         ...
 
     def read_time(self, data: Any) -> int:
-        """Its epoch milliseconds."""
+        """The exchange's time in epoch milliseconds."""
         ...
 
     def instruments(self, market: str, family: str | None) -> RestRequest:
-        """The instruments of a market, or of a family of one."""
+        """The request for the instruments of a market, or of one *family* of it."""
         ...
 
     def families(self, market: str) -> RestRequest | None:
-        """What lists the families of a market that is only listed by them."""
+        """The request for the families of a *market*; ``None`` if it has none."""
         ...
 
     def read_families(self, data: Any) -> list[str]:
-        """Their names."""
+        """The names of the families."""
         ...
 
     def read_instruments(self, data: Any, market: str) -> list[Instrument]:
-        """Those that can be traded, or say what they are."""
+        """The instruments of an answer.
+
+        One that is not traded yet and has no tick or lot size yet may be left out.
+        """
         ...
 
     def book(self, instrument_id: str, market: str, levels: int) -> RestRequest:
-        """The present book."""
+        """The request for the present book, *levels* a side."""
         ...
 
     def read_book(self, data: Any) -> DepthData:
-        """Its levels, checked."""
+        """The levels of a book, checked."""
         ...
 
     def trades(
         self, instrument_id: str, market: str, before: int | None, limit: int
     ) -> list[PageSource[RestRequest]]:
-        """The ways to the trades of an instrument, in order."""
+        """The page sources for an instrument's trades, in the order to ask them."""
         ...
 
     def read_trades(self, data: Any, instrument_id: str) -> list[TradeData]:
-        """One page of trades."""
+        """The trades of one page."""
         ...
 
     def candles(
         self, instrument_id: str, market: str, own_name: str
     ) -> list[PageSource[RestRequest]]:
-        """The ways to the candles of a channel, by the protocol's *own_name* of it."""
+        """The page sources for the candles of a channel, in the order to ask them.
+
+        *own_name* is the protocol's own name of the channel.
+        """
         ...
 
     def seconds_of(self, own_name: str) -> int | None:
-        """How long a candle is, where the answer does not tell whether it is over."""
+        """Length of a candle in seconds; ``None`` if answers say which are closed."""
         ...
 
     def read_candles(self, data: Any) -> list[CandleData]:
-        """One page of candles."""
+        """The candles of one page."""
         ...
 
 
 def body_of(request: RestRequest, answer: HttpResponse) -> Any:
-    """The JSON of an answer; of one that is no JSON its status speaks."""
+    """The JSON of an answer.
+
+    A body that is not JSON raises `RequestRejected` if the HTTP status is not 200, else
+    `WireError`.
+    """
     try:
         return exact(answer.body.decode().strip(" \t\r\n"))
     except (ValueError, RecursionError) as error:
@@ -135,7 +151,7 @@ def body_of(request: RestRequest, answer: HttpResponse) -> Any:
 
 
 def by_status(request: RestRequest, answer: HttpResponse) -> RequestRejected:
-    """A no of which only the HTTP status is known."""
+    """The error for a refusal of which only the HTTP status is known."""
     known = {each.value: each.phrase for each in HTTPStatus}
     said = known.get(answer.status, "an unknown HTTP status")
     if 300 <= answer.status < 400:
@@ -151,7 +167,11 @@ def refused(
     message: Any,
     kind: Callable[[str], int | str] = str,
 ) -> RequestRejected:
-    """The exchange's own no; *kind* is what its codes are."""
+    """The error for a refusal by the exchange; *kind* converts *code* for it.
+
+    An answer without a readable code is judged by its HTTP status: at status 200 it
+    raises `WireError`.
+    """
     if not isinstance(code, str) or not _CODE.fullmatch(code):
         if answer.status != 200:
             return by_status(request, answer)
@@ -162,14 +182,18 @@ def refused(
 
 
 def name(value: Any) -> str:
-    """What names an instrument, a currency or a state."""
+    """*value*, if it can be the name of an instrument, a currency or a state."""
     if not isinstance(value, str) or not _NAME.fullmatch(value):
         raise ValueError(f"not a name: {quote(value)}")
     return value
 
 
 def read_each(kind: str, elements: Any, read: Callable[[Any], Any]) -> list[Any]:
-    """What *read* makes of each of a list's elements; `WireError` of this *kind*."""
+    """What *read* makes of each of a list's *elements*.
+
+    Raises `WireError`: of this *kind* if *read* fails, of kind ``'shape'`` if
+    *elements* is not a list.
+    """
     if type(elements) is not list:
         raise WireError("shape", f"not a list: {quote(elements)}")
     try:

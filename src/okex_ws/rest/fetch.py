@@ -1,7 +1,7 @@
-"""One GET until it is answered: its turn, its tries, its bounds, and whose fault.
+"""`Fetcher`: one GET request with its turn, its retries, its limits and its errors.
 
-Whatever the world does is an `OkexWSError` here, and what passes is tried again, a
-bounded number of times in a bounded time.
+Every fault of the network or the exchange is raised as an `OkexWSError`. A fault that
+may pass is retried, a limited number of times within a limited time.
 """
 
 from __future__ import annotations
@@ -30,14 +30,19 @@ from .limiter import Limiter
 
 T = TypeVar("T")
 
-# A list of instruments has half a megabyte, a page of trades some ten kilobytes.
+# Bytes of an answer. A list of instruments has half a megabyte, a page of trades some
+# ten kilobytes.
 MAX_BODY = 8 << 20
-# Seconds of the back-off between tries, with full jitter.
+# Seconds of back-off between attempts, with full jitter: first and last ceiling.
 FIRST, CAP = 0.5, 8.0
 
 
 class RetryPolicy(NamedTuple):
-    """Seconds of one try, how many follow a first one, seconds of all of them."""
+    """Limits of one request.
+
+    *timeout*: seconds of one attempt. *retries*: attempts after the first. *patience*:
+    seconds of all attempts together.
+    """
 
     timeout: float
     retries: int
@@ -45,10 +50,11 @@ class RetryPolicy(NamedTuple):
 
 
 class Fetcher:
-    """GETs to one *origin*, one at a time, whichever thread asks.
+    """Sends GET requests to one *origin*, one at a time, from any thread.
 
-    *begin* is told the seconds that a try has, before each. *pause* waits; a true
-    *closing* afterwards ends everything with a `ConnectionLost`.
+    *begin* is called before each attempt with the seconds that it has. *pause* waits so
+    many seconds. Once *closing* returns true, a request that is about to be sent, or
+    waits, raises `ConnectionLost`.
     """
 
     def __init__(
@@ -74,7 +80,10 @@ class Fetcher:
         self.lock = threading.Lock()
 
     def get(self, request: RestRequest, read: Callable[[HttpResponse], T]) -> T:
-        """What *read* makes of the answer; of an answer that passes, of a later one."""
+        """Send *request* and return what *read* makes of the answer, with retries.
+
+        An error that *read* raises, such as a refusal, counts as a failed attempt too.
+        """
         with self.lock:
             ends = self._clock.monotonic() + self._retry_policy.patience
             waits = backoff(FIRST, CAP, self._rng)
@@ -114,7 +123,7 @@ class Fetcher:
     def _until_next(
         self, request: RestRequest, failure: OkexWSError, wait: float
     ) -> float | None:
-        """Seconds until the next try, or ``None`` for what does not pass."""
+        """Seconds until the next attempt, or ``None`` if the failure will not pass."""
         if isinstance(failure, ConnectionLost | Stalled):
             return None if self._closing() else wait
         if not isinstance(failure, HandshakeFailed | RequestRejected):
@@ -156,7 +165,7 @@ class Fetcher:
 def _body(response: httpx.Response) -> bytes:
     encoding = response.headers.get("content-encoding", "identity")
     if encoding.lower() != "identity":
-        # What is small on the wire could be of any size.
+        # A small compressed answer could inflate to any size.
         raise WireError("http", "an answer that is packed, which nobody asked for")
     body = bytearray()
     for chunk in response.iter_bytes():

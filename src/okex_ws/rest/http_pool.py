@@ -1,8 +1,9 @@
-"""HTTP over the library's own sockets, for httpx: their proxies, TLS and deadline.
+"""`HttpPool`: HTTP for httpx over the library's own sockets, TLS and proxies.
 
-A connection is that of a feed: names, addresses, proxy and trust store are looked up
-anew for each, and everything between a request and the end of its answer happens by one
-deadline. It is kept for the next request while the peer keeps it.
+A connection is made as a feed makes one: the name, the addresses, the proxy and the
+trust store are looked up anew for each. One deadline bounds all that happens between a
+request and the end of its answer. The connection is kept for the next request while the
+peer keeps it, for 15 s at most.
 """
 
 from __future__ import annotations
@@ -21,15 +22,16 @@ from ..base.errors import ConnectionLost, Stalled
 from ..net.proxy import authority
 from ..net.stream import Network, Stream
 
-# Seconds that an idle connection is kept: less than a front end would.
+# Seconds that an idle connection is kept: fewer than an HTTP front end keeps it.
 KEEP = 15.0
 
 
 class HttpPool(httpx.BaseTransport):
-    """One connection to *origin*, made when it is needed; one request at a time.
+    """One connection to *origin*, opened on demand, for one request at a time.
 
-    `begin` gives each request its seconds. *cancelled* is asked whenever something was
-    waited for, and ends the wait with a `ConnectionLost`.
+    The caller's thread does all I/O. `begin` sets the seconds of the next request.
+    *cancelled* is called whenever a wait returns without data; if it is true, the wait
+    ends with a `ConnectionLost`.
     """
 
     def __init__(
@@ -47,17 +49,17 @@ class HttpPool(httpx.BaseTransport):
         self._deadline, self._limit = math.inf, math.inf
         self._stream: Stream | None = None
         self.has_ended = False
-        # It is told of plain HTTP: TLS is the stream's.
+        # httpcore is given plain HTTP, because the stream below does TLS.
         self._pool = httpcore.ConnectionPool(
             max_connections=1, keepalive_expiry=KEEP, network_backend=_Backend(self)
         )
 
     def begin(self, seconds: float) -> None:
-        """The next request, and its answer, have so many *seconds*."""
+        """Give the next request and its answer so many *seconds*."""
         self._limit, self._deadline = seconds, self._clock.monotonic() + seconds
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """See `httpx.BaseTransport`."""
+        """Send *request* and return its response; httpx calls this."""
         target = request.url.raw_path
         url = httpcore.URL(
             scheme=b"http", host=self._host.encode(), port=self._port, target=target
@@ -69,17 +71,21 @@ class HttpPool(httpx.BaseTransport):
         return httpx.Response(answer.status, headers=headers, stream=stream)
 
     def close(self) -> None:
-        """Say goodbye, if there is somebody to say it to."""
+        """Close the connection, if one is open, and say so to the peer."""
         self._pool.close()
 
     def discard(self) -> None:
-        """Close the descriptor without a word, as a forked child must."""
+        """Close the socket without sending anything, as a forked child must."""
         if self._stream is not None:
             self._stream.discard()
 
     @contextlib.contextmanager
     def mapped(self) -> Iterator[None]:
-        """What is no HTTP is httpx's error; an answer that was cut is the line's."""
+        """Map httpcore's protocol error inside the ``with``.
+
+        If the peer ended the connection, it is a `ConnectionLost`; otherwise it is
+        httpx's own error for an answer that is not HTTP.
+        """
         try:
             yield
         except httpcore.RemoteProtocolError as error:
@@ -88,16 +94,16 @@ class HttpPool(httpx.BaseTransport):
                 raise ConnectionLost(self._origin, reason) from error
             raise httpx.RemoteProtocolError(str(error)) from error
 
-    # --- What the connection stands on ----------------------------------------------
+    # --- What httpcore calls for its connection -------------------------------------
 
     def open(self) -> None:
-        """Connect, by the deadline."""
+        """Open the connection by the deadline of the request."""
         url = f"{urlsplit(self._origin).scheme}://{authority(self._host, self._port)}"
         self.has_ended = False
         self._stream = self._network.open(url, self._deadline, self._cancelled)
 
     def read(self, size: int) -> bytes:
-        """Wait for 1 to *size* bytes; none at an orderly end."""
+        """Wait for 1 to *size* bytes; returns no bytes at an orderly end."""
         stream = self._stream
         assert stream is not None
         while not stream.received and not self._fill(stream):
@@ -123,7 +129,7 @@ class HttpPool(httpx.BaseTransport):
             return 0
 
     def write(self, data: bytes) -> None:
-        """Queue it; the wait for the answer sends what is left."""
+        """Queue *data*; the wait for the answer sends what is left of it."""
         assert self._stream is not None
         self._stream.send(data)
 
@@ -133,7 +139,7 @@ class HttpPool(httpx.BaseTransport):
             self._stream.close()
 
     def is_over(self) -> bool:
-        """Whether an idle connection has ended, or says what nobody asked."""
+        """Whether an idle connection has ended, or has received unrequested bytes."""
         stream = self._stream
         if stream is None:
             return True

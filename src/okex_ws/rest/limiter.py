@@ -1,7 +1,7 @@
-"""Turns at the documented REST budgets of a host, for the whole process.
+"""`Limiter`: the documented request budgets of each REST host, for the whole process.
 
-Budgets are by IP address: every client of a process shares them, and who was told to
-wait tells the others.
+The exchange counts requests by IP address, so all clients of a process share one
+budget. A client that the exchange told to wait makes the other clients wait, too.
 """
 
 from __future__ import annotations
@@ -12,12 +12,13 @@ from ..base.rates import Budget
 from ..base.threads import register_for_fork
 from .dialect import Rule
 
-# What counts is when requests arrive, and some take longer on the way than others.
+# Seconds added to each period. The exchange counts requests when they arrive, and some
+# take longer on the way than others.
 SLACK = 0.1
 
 
 class Limiter:
-    """A `Budget` for each host and rule; any thread may ask."""
+    """A `Budget` for each host and rule; any thread may call it."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -25,7 +26,10 @@ class Limiter:
         self._held: dict[tuple[str, str], float] = {}
 
     def take(self, origin: str, rule: Rule, share: float, now: float) -> float:
-        """Take a turn, if it has come: 0.0; else the seconds until one may."""
+        """Count a request that may go now: 0.0; else return the seconds to wait.
+
+        *share* is the part of the documented budget that this process uses.
+        """
         key, limit = (origin, rule.name), max(1, int(rule.limit * share))
         with self._lock:
             if key not in self._budgets:
@@ -39,16 +43,16 @@ class Limiter:
             return 0.0
 
     def hold(self, origin: str, rule: Rule, until: float) -> None:
-        """Let nobody have a turn before *until*: the exchange said so."""
+        """Let no request of *rule* go before *until*, because the exchange said so."""
         with self._lock:
             key = (origin, rule.name)
             self._held[key] = max(until, self._held.get(key, until))
 
     def forked(self) -> None:
-        """In a forked child: no lock that another thread may have held."""
+        """Replace the lock in a forked child: another thread may have held it."""
         self._lock = threading.Lock()
 
 
-# Of the machine's own clock.
+# The budgets of this process, on the system's clock.
 PROCESS = Limiter()
 register_for_fork([PROCESS])

@@ -1,10 +1,10 @@
-"""The newest of what lies between two places, out of pages that lead back. No I/O.
+"""A search for the items between two places, in pages that lead back in time. No I/O.
 
-A place is a whole number by which things are ordered: the id of a trade, the start of a
-candle. What is known by its place is never there twice, and every page but the first
-must begin with the last thing of the page before it: that is asked for once more, and
-proves that nothing was left out in between. Every page that is believed leads further
-back, so that there is an end.
+A place is a whole number that orders the items: the id of a trade, or the start of a
+candle. `Found` keeps one item for each place, so no item is there twice. Each page
+after the first must begin with the last item of the page before it: `collect` asks for
+that item again, and its presence proves that nothing between the two pages was left
+out. Each accepted page leads further back, so the search ends.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class PageSource(Generic[PageRequest]):
-    """A way to ask for what is older than a place, newest first, at most *size*.
+    """Requests for items older than a place, newest first, at most *size* at once.
 
-    *request* is given that place (``None`` for the newest) and how many. One without
-    *pages* knows the newest alone, whatever the place.
+    *request* makes the request from that place (``None`` for the newest items) and a
+    count. A source without *pages* gives only the newest items, for every place.
     """
 
     size: int
@@ -31,9 +31,10 @@ class PageSource(Generic[PageRequest]):
 
 
 class Found(Generic[T]):
-    """What was found so far of *limit* things strictly between *after* and *before*.
+    """The items found so far; a search ends when it has *limit*.
 
-    With *exact* there should be a thing at *before* itself.
+    They are the newest strictly between *after* and *before*. With *exact* an item is
+    expected at the place *before* itself.
     """
 
     def __init__(
@@ -41,19 +42,19 @@ class Found(Generic[T]):
     ) -> None:
         self._after, self._before, self._limit = after, before, limit
         self._found: dict[int, T] = {}
-        # Everything newer has been looked at.
+        # The search has looked at every place from the newest down to this one.
         self.cursor = before
-        # Whether a thing is known to be there, or is likely to.
+        # Whether an item at the cursor is known to exist, or is only expected.
         self._is_known, self._is_likely = False, exact and before is not None
 
     @property
     def missing(self) -> int:
-        """How many of the *limit* are not there yet."""
+        """How many of the *limit* items are not found yet."""
         return self._limit - len(self._found)
 
     @property
     def is_done(self) -> bool:
-        """Whether there is nothing more to ask for."""
+        """Whether no further page is needed."""
         if self.missing <= 0:
             return True
         if self._after is None or self.cursor is None:
@@ -61,18 +62,23 @@ class Found(Generic[T]):
         return self.cursor <= self._after + 1
 
     def reaches(self, page: Iterable[tuple[int, T]]) -> bool:
-        """Whether a *page* of the newest reaches up to where there is to look."""
+        """Whether a *page* of the newest items includes items as new as *before*."""
         before = self._before
         return before is None or any(place >= before for place, _ in page)
 
     def follows(self, page: Sequence[tuple[int, T]], again: bool) -> bool:
-        """Whether nothing is left out before a *page*, asked for *again* or not."""
+        """Whether nothing is left out between the pages so far and *page*.
+
+        That is so if *page* includes the item at the cursor. If no item is known to be
+        there, a page that is not empty is enough. *again* says that the page was asked
+        for a second time; then an item that was only expected there is not required.
+        """
         if not (self._is_known or (self._is_likely and not again)):
             return bool(page)
         return any(place == self.cursor for place, _ in page)
 
     def take(self, page: Iterable[tuple[int, T]], keep: Callable[[T], bool]) -> bool:
-        """Add what a *page* has to add; whether it led further back."""
+        """Add the items of *page* that *keep* accepts; True if it led further back."""
         led = False
         for place, thing in sorted(page, key=lambda each: -each[0]):
             if self.cursor is None or place < self.cursor:
@@ -84,11 +90,11 @@ class Found(Generic[T]):
         return led
 
     def is_end(self, page: Sequence[tuple[int, T]]) -> bool:
-        """Whether *page* is as one behind which there is nothing."""
+        """Whether *page* has only the item at the cursor: nothing older exists."""
         return len(page) == 1 and page[0][0] == self.cursor
 
     def oldest_first(self) -> list[T]:
-        """The newest *limit*, as far as they were found."""
+        """The *limit* newest of the found items, oldest first."""
         places = sorted(self._found)[-self._limit :]
         return [self._found[place] for place in places]
 
@@ -99,17 +105,17 @@ def collect(
     found: Found[T],
     keep: Callable[[T], bool] = lambda thing: True,
 ) -> list[T]:
-    """Page back through *sources*, one after the other: what there is, oldest first.
+    """Search *sources* in their order; returns the items that were found, oldest first.
 
-    A page that does not follow, or leads nowhere, is asked for once more: then it is
-    the end.
+    A page that does not follow the pages before it, or leads no further back, is
+    requested once more. If the second one is no better, the search of that source ends.
     """
     for source in sources:
         is_last, doubts = source is sources[-1], 0
         while not found.is_done and doubts < 2:
             older_than = None if found.cursor is None else found.cursor + 1
-            # Two more than are missing: the last one again, and the newest candle may
-            # still be open.
+            # Two more than are missing: the item at the cursor comes again, and the
+            # newest candle may still be open.
             count = min(source.size, found.missing + 2)
             page = fetch(source.request(older_than, count))
             if not source.pages:

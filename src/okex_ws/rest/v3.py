@@ -1,8 +1,9 @@
-"""The REST interface of v3: what it is asked, and how its answers are read. Pure.
+"""The REST requests of v3, and the readers of their answers. Pure.
 
-Alive at OKJ, for spot. Limits are those of the official SDKs and of OKEx.Net: 20
-requests in 2 s for each kind of request, by IP address. Of trades it keeps the newest
-60 on spot and 300 elsewhere, of candles 2,000 and 1,440.
+The interface is alive at OKJ, for spot. Budgets are those of the official SDKs and of
+OKEx.Net: 20 requests in 2 s for each kind of request, by IP address. The exchange keeps
+the newest 60 trades on spot and 300 elsewhere, and the newest 2,000 candles on spot and
+1,440 elsewhere.
 """
 
 from __future__ import annotations
@@ -31,22 +32,26 @@ from .dialect import (
 from .pages import PageSource
 
 _LIMIT = 20
-# In one request, by market.
+# The most items of one request, by market.
 _TRADES = {"spot": 60, "futures": 100, "swap": 100, "option": 100}
 _CANDLES = {"spot": 200, "futures": 300, "swap": 200, "option": 200}
 _PRICES = ("open", "high", "low", "close")
 
 
 class RestV3:
-    """OKEX v3, and OKJ's v3 of today. Stateless; `REST_PROTOCOL` is one."""
+    """The REST interface of OKEX v3, and of OKJ's v3 of today.
+
+    Stateless; `REST_PROTOCOL` is the one instance.
+    """
 
     levels = 200
-    # ccxt's table: system error, endpoint failed, timed out; too frequent.
+    # From ccxt's table of errors: system error, endpoint failed, timed out; then the
+    # codes of requests that come too fast.
     transient = frozenset(("30009", "30030", "30044"))
     rate_limited = frozenset(("30014", "30026"))
 
     def data(self, request: RestRequest, answer: HttpResponse) -> Any:
-        """The body itself, unless it is an object with a code."""
+        """The body; a body with an error code raises `RequestRejected`."""
         body = body_of(request, answer)
         if type(body) is dict:
             code = body.get("error_code") or body.get("code")
@@ -58,23 +63,26 @@ class RestV3:
         return body
 
     def time(self) -> RestRequest:
-        """``{"iso": "...", "epoch": "..."}``."""
+        """The request for the exchange's time.
+
+        The answer is ``{"iso": "...", "epoch": "..."}``.
+        """
         return RestRequest("/api/general/v3/time", {}, Rule("time", _LIMIT))
 
     def read_time(self, data: Any) -> int:
-        """Epoch milliseconds."""
+        """The exchange's time in epoch milliseconds, from ``iso``."""
         return int(read_each("time", [data], lambda each: iso_ms(each["iso"]))[0])
 
-    # --- What there is --------------------------------------------------------------
+    # --- Present data ---------------------------------------------------------------
 
     def instruments(self, market: str, family: str | None) -> RestRequest:
-        """Options are listed by their underlying."""
+        """The request for the instruments of a market (options: of an underlying)."""
         below = f"/{family}" if family is not None else ""
         rule = Rule(f"{market}/instruments", _LIMIT)
         return RestRequest(f"/api/{market}/v3/instruments{below}", {}, rule)
 
     def families(self, market: str) -> RestRequest | None:
-        """Of options."""
+        """The request for the underlyings of options; ``None`` for any other market."""
         if market != "option":
             return None
         return RestRequest(
@@ -82,31 +90,31 @@ class RestV3:
         )
 
     def read_families(self, data: Any) -> list[str]:
-        """A list of names."""
+        """The names of the underlyings; the answer is a list of them."""
         return read_each("families", data, name)
 
     def read_instruments(self, data: Any, market: str) -> list[Instrument]:
-        """All of them."""
+        """All instruments of the answer."""
         return read_each("instrument", data, lambda each: _instrument(each, market))
 
     def book(self, instrument_id: str, market: str, levels: int) -> RestRequest:
-        """Called ``depth`` on swap."""
+        """The request for the book, which is called ``depth`` on swap."""
         what = "depth" if market == "swap" else "book"
         return _about(instrument_id, market, what, {"size": str(levels)})
 
     def read_book(self, data: Any) -> DepthData:
-        """Its time is called ``time`` on swap and option."""
+        """The levels of a book; its timestamp is called ``time`` on swap and option."""
         if type(data) is not dict:
             raise WireError("book", f"not an object: {quote(data)}")
         at = data.get("timestamp", data.get("time"))
         return v3.PROTOCOL.depth({**data, "timestamp": at})
 
-    # --- What was -------------------------------------------------------------------
+    # --- Past data ------------------------------------------------------------------
 
     def trades(
         self, instrument_id: str, market: str, before: int | None, limit: int
     ) -> list[PageSource[RestRequest]]:
-        """The newest alone on spot; pages of a hundred elsewhere."""
+        """One source: on spot only the newest 60 trades, elsewhere pages of 100."""
         size, pages = _TRADES[market], market != "spot"
 
         def request(older_than: int | None, count: int) -> RestRequest:
@@ -118,13 +126,13 @@ class RestV3:
         return [PageSource(size, request, pages)]
 
     def read_trades(self, data: Any, instrument_id: str) -> list[TradeData]:
-        """Elements that name no instrument."""
+        """The trades of one page; its elements do not name the instrument."""
         return read_each("trade", data, v3.PROTOCOL.trade)
 
     def candles(
         self, instrument_id: str, market: str, own_name: str
     ) -> list[PageSource[RestRequest]]:
-        """By windows of time, as long as a page at the most."""
+        """One source: each request is for a window of time, one page long at most."""
         seconds = self.seconds_of(own_name)
 
         def request(older_than: int | None, count: int) -> RestRequest:
@@ -137,11 +145,11 @@ class RestV3:
         return [PageSource(_CANDLES[market], request)]
 
     def seconds_of(self, own_name: str) -> int:
-        """Of ``candle60s``; an answer does not tell whether a candle is over."""
+        """60 for ``candle60s``: an answer does not say whether a candle is closed."""
         return int(own_name.removeprefix("candle").removesuffix("s"))
 
     def read_candles(self, data: Any) -> list[CandleData]:
-        """Rows as the channels have them; those of spot were objects in 2018."""
+        """The candles of one page: rows as in channels, or objects (spot in 2018)."""
         return read_each("candle", data, _candle)
 
 
@@ -194,7 +202,7 @@ def _instrument(element: Any, market: str) -> Instrument:
 
 
 def _listed(value: Any) -> datetime:
-    """A moment, or in 2019 a mere day."""
+    """The time of a listing; in 2019 the exchange sent only a date."""
     if isinstance(value, str) and len(value) == 10:
         return datetime.combine(date.fromisoformat(value), time(), timezone.utc)
     return utc(iso_ms(value) / 1000)

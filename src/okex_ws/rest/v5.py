@@ -1,8 +1,9 @@
-"""The REST interface of v5: what it is asked, and how its answers are read. Pure.
+"""The REST requests of v5, and the readers of their answers. Pure.
 
-Budgets and limits are the documentation's of August 2025; all are by IP address, that
-of `instruments` by IP address and market. ``after`` is older than, ``before`` newer
-than; *before* alone gives the newest and is not used.
+Budgets and page sizes are those of the documentation of August 2025. Budgets are by IP
+address; that of `instruments` is by IP address and market. The parameter ``after`` asks
+for items older than a place, ``before`` for newer ones; ``before`` alone gives the
+newest items and is not used.
 """
 
 from __future__ import annotations
@@ -39,21 +40,28 @@ _UNDERLYING = Rule("underlying", 20)
 _BOOK = Rule("books", 40)
 _TRADES = Rule("trades", 100)
 _OLD_TRADES = Rule("history-trades", 20)
-# Those of what is traded; those of a mark price or an index have half of it each.
+# Requests for candles of traded prices in 2 s. Candles of a mark price or of an index
+# have half of each.
 _CANDLES, _OLD_CANDLES = 40, 20
 _CANDLE = re.compile(r"(mark-price-|index-)?candle(\w+)")
 
 
 class RestV5:
-    """OKX v5, and OKJ's. Stateless: one instance, `REST_PROTOCOL`, does."""
+    """The REST interface of OKX v5, and of OKJ's v5.
+
+    Stateless; `REST_PROTOCOL` is the one instance.
+    """
 
     levels = 400
-    # Unavailable, timed out, busy, system error: "Error Code" of the documentation.
+    # "Error Code" of the documentation: unavailable, time-out, busy, system error.
     transient = frozenset(("50001", "50004", "50013", "50026"))
     rate_limited = frozenset(("50011", "50061"))
 
     def data(self, request: RestRequest, answer: HttpResponse) -> Any:
-        """The ``data`` of the envelope; a code that is not 0 is a no, at any status."""
+        """The ``data`` of the envelope.
+
+        A code other than 0 raises `RequestRejected`, at any HTTP status.
+        """
         body = body_of(request, answer)
         if type(body) is not dict:
             raise WireError("shape", f"not an object: {quote(body)}", request.path)
@@ -67,20 +75,26 @@ class RestV5:
         return body["data"]
 
     def time(self) -> RestRequest:
-        """``{"ts": "..."}``."""
+        """The request for the exchange's time.
+
+        The answer is ``[{"ts": "..."}]``.
+        """
         return RestRequest("/api/v5/public/time", {}, _TIME)
 
     def read_time(self, data: Any) -> int:
-        """Epoch milliseconds."""
+        """The exchange's time in epoch milliseconds."""
         found = read_each("time", data, lambda element: epoch_ms(element["ts"]))
         if len(found) != 1:
             raise WireError("time", f"{len(found)} times")
         return int(found[0])
 
-    # --- What there is --------------------------------------------------------------
+    # --- Present data ---------------------------------------------------------------
 
     def instruments(self, market: str, family: str | None) -> RestRequest:
-        """Options are listed by family alone (50015 without one)."""
+        """The request for the instruments of a market.
+
+        Options are listed only by family; without one the exchange answers error 50015.
+        """
         kind = _TYPES[market]
         params = {"instType": kind}
         if family is not None:
@@ -90,7 +104,7 @@ class RestV5:
         )
 
     def families(self, market: str) -> RestRequest | None:
-        """Of options."""
+        """The request for the underlyings of options; ``None`` for any other market."""
         if market != "option":
             return None
         return RestRequest(
@@ -98,32 +112,38 @@ class RestV5:
         )
 
     def read_families(self, data: Any) -> list[str]:
-        """A list in a list."""
+        """The names of the underlyings; the answer is a list of lists of them."""
         found = read_each("families", data, list)
         return read_each("families", functools.reduce(operator.iadd, found, []), name)
 
     def read_instruments(self, data: Any, market: str) -> list[Instrument]:
-        """Without those that are not traded yet and have no steps so far."""
+        """The instruments of the answer.
+
+        One that is not live and lacks a tick, lot or least size is left out.
+        """
         listed = read_each("instrument", data, lambda each: _instrument(each, market))
         return [each for each in listed if each is not None]
 
     def book(self, instrument_id: str, market: str, levels: int) -> RestRequest:
-        """Of a cache that is 50 ms old at most."""
+        """The request for the book, which the exchange caches for 50 ms at most."""
         params = {"instId": instrument_id, "sz": str(levels)}
         return RestRequest("/api/v5/market/books", params, _BOOK)
 
     def read_book(self, data: Any) -> DepthData:
-        """One element."""
+        """The levels of the book, which is the one element of the answer."""
         if len(data) != 1:
             raise WireError("book", f"{len(data)} books")
         return v5.PROTOCOL.depth(data[0])
 
-    # --- What was -------------------------------------------------------------------
+    # --- Past data ------------------------------------------------------------------
 
     def trades(
         self, instrument_id: str, market: str, before: int | None, limit: int
     ) -> list[PageSource[RestRequest]]:
-        """The newest 500 by one request, and the last three months by the hundred."""
+        """Two sources: the newest 500 trades at once; three months in pages of 100.
+
+        A search back from *before* for fewer than 99 trades uses the second alone.
+        """
 
         def newest(older_than: int | None, count: int) -> RestRequest:
             many = count if before is None else 500
@@ -142,7 +162,7 @@ class RestV5:
         return [PageSource(500, newest, pages=False), history]
 
     def read_trades(self, data: Any, instrument_id: str) -> list[TradeData]:
-        """Each of the instrument that was asked for."""
+        """The trades of one page, each checked to be of *instrument_id*."""
 
         def read(element: Any) -> TradeData:
             if element.get("instId", instrument_id) != instrument_id:
@@ -154,9 +174,10 @@ class RestV5:
     def candles(
         self, instrument_id: str, market: str, own_name: str
     ) -> list[PageSource[RestRequest]]:
-        """The last 1,440 by 300, and those before by the hundred.
+        """The last 1,440 candles in pages of 300, then older ones in pages of 100.
 
-        Bars of a second are in the second list alone, for three months.
+        Candles of a mark price or an index come in pages of 100 from both sources.
+        One-second candles are in the second source alone, for three months.
         """
         match = _CANDLE.fullmatch(own_name)
         assert match is not None, own_name
@@ -178,11 +199,11 @@ class RestV5:
         return [old] if bar == "1s" else [last, old]
 
     def seconds_of(self, own_name: str) -> int | None:
-        """An answer tells whether a candle is over."""
+        """``None``: the answer says whether a candle is closed."""
         return None
 
     def read_candles(self, data: Any) -> list[CandleData]:
-        """As the channels' elements."""
+        """The candles of one page; its elements are those of the channels."""
         return read_each("candle", data, v5.PROTOCOL.candle)
 
 
