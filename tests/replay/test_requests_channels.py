@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 
 import pytest
-from okex_ws.replay.channels import WIRE_PROTOCOLS
 
+from okex_ws.pool.options import WIRE_PROTOCOLS
 from okex_ws.protocol.messages import LoggedIn, Refused, Subscribed, Unsubscribed
 from okex_ws.replay.requests import ChannelInfo, ReplayDialect
 

@@ -42,7 +42,7 @@ FOREIGN = {
     ("benchmarks/book_peers.py", "self._feed._book"),
 }
 # A function of a module that a test puts another one in place of.
-PATCHED = {("cli/test_serve.py", "_readable_stdin")}
+PATCHED = {("cli/commands/test_serve.py", "_readable_stdin")}
 
 # In a string: a program that a test starts.
 IN_A_PROGRAM = re.compile(r"\b(\w+)\._([a-z]\w*)")
