@@ -46,7 +46,7 @@ def test_a_channel_is_its_wire_name_and_begins_with_nothing(kind: str) -> None:
 
 
 @pytest.mark.parametrize("wire", [V3, V5])
-def test_a_push_is_owed_where_the_protocol_says_so(wire: Any) -> None:
+def test_a_snapshot_is_needed_where_the_protocol_says_so(wire: Any) -> None:
     for topic in ("depth5", "trade", "ticker"):
         name = wire.channel(wire.topic(topic), *SPOT)
         assert KINDS[name.kind](wire, name).needs_snapshot is wire.needs_snapshot(
@@ -83,7 +83,7 @@ def test_a_snapshot_channel_is_live_with_its_first_push() -> None:
     assert channel.shown.epoch == 1
 
 
-def test_a_channel_that_owes_no_push_is_live_with_its_acknowledgement() -> None:
+def test_a_channel_that_needs_no_snapshot_is_live_with_its_acknowledgement() -> None:
     channel, follower, link = made("trade")
 
     channel.subscribed(link, 0.0)

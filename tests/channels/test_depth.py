@@ -69,7 +69,7 @@ def test_a_depth_that_goes_back_in_time_is_of_another_epoch() -> None:
     assert channel.shown.epoch == 2
 
 
-def test_no_read_goes_back_to_a_twin_that_is_behind() -> None:
+def test_no_read_goes_back_to_a_standby_that_is_behind() -> None:
     """The same channel, over the connection that takes over."""
     channel, follower, _ = flowing("depth", depth("1", TIME_MS + 1000))
     standby, _, link = flowing("depth", depth("2", TIME_MS))
@@ -89,7 +89,7 @@ def test_no_read_goes_back_to_a_twin_that_is_behind() -> None:
     assert channel.shown.depth.bids == [["5", "2", "1"]]
 
 
-def test_a_twin_that_was_lost_meanwhile_withdraws() -> None:
+def test_a_standby_that_was_lost_meanwhile_withdraws() -> None:
     channel, _, _ = flowing("depth", depth("1", TIME_MS))
     standby, _, _ = flowing("depth", depth("1", TIME_MS))
     standby.lost("reset by peer", 9.0)
