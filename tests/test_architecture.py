@@ -410,6 +410,15 @@ def test_a_test_file_is_named_after_its_module() -> None:
     assert strays == []
 
 
+def test_no_test_imports_from_a_test_file() -> None:
+    """What two test files share is a module of ``tests/support``."""
+    for path in sorted((ROOT / "tests").rglob("*.py")):
+        for origin, name in imports("", ast.parse(path.read_text("utf-8")), True):
+            parts = [*origin.split("."), name]
+            if parts[0] in ("okex_ws", "tests"):
+                assert not [part for part in parts if part.startswith("test_")], path
+
+
 def test_the_top_level_holds_only_what_it_should() -> None:
     allowed = {"pyproject.toml", "README.md", "src", "tests", "examples"}
     built = {"dist", "build"}

@@ -160,11 +160,11 @@ def test_an_error_is_a_sentence_over_its_facts(
 def test_an_error_survives_a_copy_and_a_process_border(
     error: OkexWSError, facts: dict[str, object], sentence: str
 ) -> None:
-    for twin in (copy.copy(error), pickle.loads(pickle.dumps(error))):
-        assert type(twin) is type(error)
-        assert str(twin) == sentence
-        assert twin.args == error.args
-        assert vars(twin) == vars(error)
+    for duplicate in (copy.copy(error), pickle.loads(pickle.dumps(error))):
+        assert type(duplicate) is type(error)
+        assert str(duplicate) == sentence
+        assert duplicate.args == error.args
+        assert vars(duplicate) == vars(error)
 
 
 def test_every_error_of_the_world_is_in_one_tree() -> None:
@@ -205,8 +205,8 @@ def test_a_failed_proof_is_counted_by_its_kind_and_names_its_book(
 ) -> None:
     assert error.kind == kind
     error.channel = "books:BTC-USDT"
-    for twin in (error, copy.copy(error), pickle.loads(pickle.dumps(error))):
-        assert str(twin) == f"book books:BTC-USDT failed its proof: {why}"
+    for duplicate in (error, copy.copy(error), pickle.loads(pickle.dumps(error))):
+        assert str(duplicate) == f"book books:BTC-USDT failed its proof: {why}"
     assert type(error)(*error.args).channel is None
 
 

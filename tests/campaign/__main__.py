@@ -63,11 +63,11 @@ def _versions() -> dict[str, str]:
 def _show(found: dict[str, Any]) -> None:
     width = max(map(len, found["kinds"]), default=0)
     print(f"{'fault':{width}}  times  mixed  seen  back  longest  bound")
-    for kind, tally in found["kinds"].items():
+    for kind, counts in found["kinds"].items():
         print(
-            f"{kind:{width}}  {tally['injected']:5}  {tally['mixed']:5}"
-            f"  {tally['noticed']:4}  {tally['recovered']:4}"
-            f"  {tally['longest_recovery']:6.2f}s  {tally['bound']:4.1f}s"
+            f"{kind:{width}}  {counts['injected']:5}  {counts['mixed']:5}"
+            f"  {counts['noticed']:4}  {counts['recovered']:4}"
+            f"  {counts['longest_recovery']:6.2f}s  {counts['bound']:4.1f}s"
         )
     times = found["recovery_seconds"]
     print(

@@ -17,8 +17,8 @@ from tests.support.loopback_servers import (
     closed_port,
     read_head,
     server_tls,
+    wait_for_end,
 )
-from tests.support.loopback_servers import wait_for_end as silent
 
 
 @fault("unknown host", "dial", DIAL)
@@ -50,7 +50,7 @@ def hanging_look_up(rig: Rig) -> Iterator[Noticed]:
 @fault("refused port", "dial", DIAL)
 def refused_port(rig: Rig) -> Iterator[Noticed]:
     """Nobody listens."""
-    with rig.route(closed_port()):
+    with rig.redirect(closed_port()):
         yield rig.error("refused")
 
 
@@ -94,23 +94,23 @@ def _dead_address() -> Iterator[Address]:
             return
         listener.listen(0)
         for _ in range(8):
-            filler = stack.enter_context(socket.socket(socket.AF_INET6))
-            filler.setblocking(False)
-            filler.connect_ex(listener.getsockname())
+            pending = stack.enter_context(socket.socket(socket.AF_INET6))
+            pending.setblocking(False)
+            pending.connect_ex(listener.getsockname())
         yield Address(socket.AF_INET6, tuple(listener.getsockname()))
 
 
 @fault("black hole", "dial", DIAL)
 def only_a_black_hole(rig: Rig) -> Iterator[Noticed]:
     """No SYN is ever answered."""
-    with black_hole() as port, rig.route(port):
+    with black_hole() as port, rig.redirect(port):
         yield rig.error("Stalled.*no TCP connection")
 
 
 @fault("silent handshake", "dial", DIAL)
 def silent_handshake(rig: Rig) -> Iterator[Noticed]:
     """TCP opens and nothing is ever said."""
-    with Server(silent) as server, rig.route(server.port):
+    with Server(wait_for_end) as server, rig.redirect(server.port):
         yield rig.error("Stalled.*handshake")
 
 
@@ -137,7 +137,7 @@ def dripping_handshake(rig: Rig) -> Iterator[Noticed]:
             sock.sendall(b"x")
 
     tls = server_tls(HOST) if rig.setup.tls else None
-    with Server(drip, tls) as server, rig.route(server.port):
+    with Server(drip, tls) as server, rig.redirect(server.port):
         yield rig.error("Stalled.*handshake")
         over.set()
 
@@ -152,7 +152,7 @@ def dripping_tls(rig: Rig) -> Iterator[Noticed]:
         while not over.wait(0.05):
             sock.sendall(b"\0")
 
-    with Server(drip) as server, rig.route(server.port):
+    with Server(drip) as server, rig.redirect(server.port):
         yield rig.error("Stalled.*handshake|TLS handshake failed")
         over.set()
 
@@ -164,7 +164,7 @@ def _certificate(
     def offer(rig: Rig) -> Iterator[Noticed]:
         trusted = {} if ca is None else {"ca": ca}
         tls = server_tls(host, expired=late, **trusted)
-        with Server(silent, tls) as server, rig.route(server.port):
+        with Server(wait_for_end, tls) as server, rig.redirect(server.port):
             yield rig.error(f"HandshakeFailed.*certificate refused: .*{pattern}")
 
 
@@ -179,7 +179,7 @@ def no_tls(rig: Rig) -> Iterator[Noticed]:
 
     def answer(sock: socket.socket) -> None:
         sock.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
-        silent(sock)
+        wait_for_end(sock)
 
-    with Server(answer) as server, rig.route(server.port):
+    with Server(answer) as server, rig.redirect(server.port):
         yield rig.error("HandshakeFailed.*TLS handshake failed")

@@ -18,8 +18,7 @@ from tests.campaign.catalogue import (
 )
 from tests.campaign.rig import Rig, loopback
 from tests.support.internals import pool_of
-from tests.support.loopback_servers import Server
-from tests.support.loopback_servers import wait_for_end as silent
+from tests.support.loopback_servers import Server, wait_for_end
 
 
 def _announced(rig: Rig) -> bool:
@@ -88,7 +87,7 @@ def rotate_and_drop(rig: Rig) -> Iterator[Noticed]:
 def rotate_in_vain(rig: Rig) -> Iterator[Noticed]:
     """The old connection serves on, until there is a new one."""
     assert rig.feed is not None
-    answer = rig.rng.choice((silent, lambda sock: None))
+    answer = rig.rng.choice((wait_for_end, lambda sock: None))
     planned = _Planned(rig, rig.feed.rotate)
     with Server(answer) as server, rig.answering(loopback(server.port)):
         # The second attempt says that the first one failed.

@@ -8,8 +8,13 @@ from collections.abc import Callable, Iterator
 
 from tests.campaign.catalogue import DIAL, Noticed, fault, over_tls
 from tests.campaign.rig import HOST, Rig
-from tests.support.loopback_servers import Server, open_websocket, read_head, server_tls
-from tests.support.loopback_servers import wait_for_end as silent
+from tests.support.loopback_servers import (
+    Server,
+    open_websocket,
+    read_head,
+    server_tls,
+    wait_for_end,
+)
 
 # --- Statuses -----------------------------------------------------------------------
 
@@ -63,7 +68,7 @@ def _answer(kind: str, pattern: str, answer: Callable[[socket.socket], object]) 
     @fault(kind, "dial", DIAL)
     def offer(rig: Rig) -> Iterator[Noticed]:
         tls = server_tls(HOST) if rig.setup.tls else None
-        with Server(answer, tls) as server, rig.route(server.port):
+        with Server(answer, tls) as server, rig.redirect(server.port):
             yield rig.error(pattern)
 
 
@@ -74,19 +79,19 @@ def _wrong_accept(sock: socket.socket) -> None:
         b"Connection: Upgrade\r\nSec-WebSocket-Accept: bm90IHRoaXMgb25lIGF0IGFsbA==\r\n"
         b"\r\n"
     )
-    silent(sock)
+    wait_for_end(sock)
 
 
 def _endless_head(sock: socket.socket) -> None:
     read_head(sock)
     sock.sendall(b"HTTP/1.1 101 Switching Protocols\r\nX-Long: " + b"x" * 40_000)
-    silent(sock)
+    wait_for_end(sock)
 
 
 def _no_http(sock: socket.socket) -> None:
     read_head(sock)
     sock.sendall(b"SSH-2.0-OpenSSH_9.6\r\n\r\n")
-    silent(sock)
+    wait_for_end(sock)
 
 
 def _cut_short(sock: socket.socket) -> None:
@@ -113,7 +118,7 @@ def aborted_tls(rig: Rig) -> Iterator[Noticed]:
         sock.recv(5)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
-    with Server(abort) as server, rig.route(server.port):
+    with Server(abort) as server, rig.redirect(server.port):
         yield rig.error("ConnectionLost|HandshakeFailed")
 
 
@@ -124,7 +129,7 @@ def tls_alert(rig: Rig) -> Iterator[Noticed]:
     def alert(sock: socket.socket) -> None:
         sock.recv(4096)
         sock.sendall(b"\x15\x03\x03\x00\x02\x02\x28")
-        silent(sock)
+        wait_for_end(sock)
 
-    with Server(alert) as server, rig.route(server.port):
+    with Server(alert) as server, rig.redirect(server.port):
         yield rig.error("HandshakeFailed.*TLS handshake failed")

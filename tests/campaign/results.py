@@ -12,7 +12,7 @@ from tests.campaign.metronome import Metronome
 
 
 @dataclass
-class Tally:
+class FaultCounts:
     """One kind of fault."""
 
     injected: int = 0
@@ -34,7 +34,9 @@ class Result:
     seed: int
     seconds: float
     metronome: Metronome
-    tallies: dict[str, Tally] = field(default_factory=lambda: defaultdict(Tally))
+    by_kind: dict[str, FaultCounts] = field(
+        default_factory=lambda: defaultdict(FaultCounts)
+    )
     violations: list[str] = field(default_factory=list)
     late: list[str] = field(default_factory=list)
     # Faults that nobody judged, since the machine stood still meanwhile.
@@ -61,7 +63,7 @@ class Result:
 
     def recoveries(self) -> list[float]:
         """Every time to recover, shortest first."""
-        return sorted(s for tally in self.tallies.values() for s in tally.seconds)
+        return sorted(s for counts in self.by_kind.values() for s in counts.seconds)
 
     def as_json(self) -> dict[str, Any]:
         """The result as a file keeps it."""
@@ -74,8 +76,8 @@ class Result:
             "ok": not self.violations and not self.late,
             "violations": self.violations,
             "late": self.late,
-            "faults": sum(t.injected for t in self.tallies.values()),
-            "recoveries": sum(t.recovered for t in self.tallies.values()),
+            "faults": sum(t.injected for t in self.by_kind.values()),
+            "recoveries": sum(t.recovered for t in self.by_kind.values()),
             "recovery_seconds": {
                 "median": round(statistics.median(times), 3),
                 "p90": round(times[int(len(times) * 0.9)], 3),
@@ -93,7 +95,7 @@ class Result:
             "items": dict(self.items),
             "trades": dict(self.trades),
             "oldest_after_the_line_died": round(self.oldest, 3),
-            "kinds": {kind: _kind(t) for kind, t in sorted(self.tallies.items())},
+            "kinds": {kind: _kind(t) for kind, t in sorted(self.by_kind.items())},
             "losses": dict(self.losses),
             "dropped": dict(self.dropped),
             "before": self.before.as_json(),
@@ -101,12 +103,12 @@ class Result:
         }
 
 
-def _kind(tally: Tally) -> dict[str, Any]:
+def _kind(counts: FaultCounts) -> dict[str, Any]:
     return {
-        "injected": tally.injected,
-        "mixed": tally.mixed,
-        "noticed": tally.noticed,
-        "recovered": tally.recovered,
-        "longest_recovery": round(max(tally.seconds, default=0.0), 3),
-        "bound": tally.bound,
+        "injected": counts.injected,
+        "mixed": counts.mixed,
+        "noticed": counts.noticed,
+        "recovered": counts.recovered,
+        "longest_recovery": round(max(counts.seconds, default=0.0), 3),
+        "bound": counts.bound,
     }

@@ -293,7 +293,7 @@ class Rig(Watch):
             self.exchange.drop()
             yield
 
-    def route(self, port: int) -> contextlib.AbstractContextManager[None]:
+    def redirect(self, port: int) -> contextlib.AbstractContextManager[None]:
         """Send who asks for the exchange to *port*; end what is connected."""
         return self.rename(loopback(port))
 

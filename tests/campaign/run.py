@@ -32,7 +32,7 @@ from tests.campaign.catalogue import ALONE, CATALOGUE, Fault
 from tests.campaign.judge import Findings
 from tests.campaign.metronome import Metronome
 from tests.campaign.replay_digest import recording_path
-from tests.campaign.results import Result, Tally
+from tests.campaign.results import FaultCounts, Result
 from tests.campaign.rig import Rig
 from tests.campaign.setups import SETUPS, Setup
 from tests.support.internal_errors import bugs_told
@@ -64,22 +64,22 @@ def run(
     seed: int,
     setups: Sequence[Setup] = SETUPS,
     only: str = "",
-    tapes: Path | None = None,
+    recordings: Path | None = None,
 ) -> Result:
-    """Run for about *seconds*; the schedule of each stand is that of *seed*.
+    """Run for about *seconds*; the schedule of each setup is that of *seed*.
 
-    Faults whose kind matches *only*, which is for a closer look at one. With *tapes*
-    each stand is recorded in that folder.
+    Only faults whose kind matches *only* are injected. With *recordings*
+    each setup is recorded in that folder.
     """
     with Metronome() as metronome:
         result = Result(seed, seconds, metronome)
-        _run(result, setups, only, tapes)
+        _run(result, setups, only, recordings)
         result.rests += [end - start for start, end in metronome.rests]
     return result
 
 
 def _run(
-    result: Result, setups: Sequence[Setup], only: str, tapes: Path | None
+    result: Result, setups: Sequence[Setup], only: str, recordings: Path | None
 ) -> None:
     seconds, seed = result.seconds, result.seed
     with _watched(result):
@@ -87,7 +87,7 @@ def _run(
         warm_up = Result(seed, 0, result.metronome)
         _campaign(min(WARM_UP, seconds / 4), seed, warm_up, setups, only)
         result.before = resources.count()
-        _campaign(seconds, seed, result, setups, only, tapes)
+        _campaign(seconds, seed, result, setups, only, recordings)
         result.after = resources.settled(result.before)
     for leak in resources.leaks(result.before, result.after):
         result.violate(leak)
@@ -99,12 +99,16 @@ def _campaign(
     result: Result,
     setups: Sequence[Setup],
     only: str,
-    tapes: Path | None = None,
+    recordings: Path | None = None,
 ) -> None:
     with contextlib.ExitStack() as stack:
         rigs = [
             stack.enter_context(
-                Rig(setup, seed + n, tapes and recording_path(tapes, setup.name))
+                Rig(
+                    setup,
+                    seed + n,
+                    recordings and recording_path(recordings, setup.name),
+                )
             )
             for n, setup in enumerate(setups)
         ]
@@ -192,7 +196,7 @@ def _strike(rig: Rig, faults: tuple[Fault, ...], result: Result) -> None:
         slow = f"in {took:.3f} s, not {bound:g} s"
         result.late.append(f"{rig.name}: recovered from {name} {slow}")
     for fault in faults:
-        _enter(result.tallies[fault.kind], fault, fault.kind in seen, took, rig.mixed)
+        _enter(result.by_kind[fault.kind], fault, fault.kind in seen, took, rig.mixed)
 
 
 def _wait_for_any(noticed: dict[str, Any], patience: float) -> set[str]:
@@ -216,16 +220,16 @@ _entering = threading.Lock()
 
 
 def _enter(
-    tally: Tally, fault: Fault, noticed: bool, took: float | None, mixed: bool
+    counts: FaultCounts, fault: Fault, noticed: bool, took: float | None, mixed: bool
 ) -> None:
     with _entering:
-        tally.bound = fault.bound
-        tally.injected += 1
-        tally.mixed += mixed
-        tally.noticed += noticed
+        counts.bound = fault.bound
+        counts.injected += 1
+        counts.mixed += mixed
+        counts.noticed += noticed
         if took is not None:
-            tally.recovered += 1
-            tally.seconds.append(took)
+            counts.recovered += 1
+            counts.seconds.append(took)
 
 
 def settle(rig: Rig, result: Result) -> None:

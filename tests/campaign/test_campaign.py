@@ -23,22 +23,22 @@ SETUPS = "v3 plain|v3 books TLS|v5 TLS|v5 books$|v5 fast books|v5 wide"
 
 
 @pytest.fixture(scope="module")
-def tapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where the campaign leaves its recordings."""
-    return tmp_path_factory.mktemp("tapes")
+    return tmp_path_factory.mktemp("recordings")
 
 
 @pytest.fixture(scope="module")
-def found(tapes: Path) -> dict[str, Any]:
+def found(recordings: Path) -> dict[str, Any]:
     """What it found, in a process of its own, which nobody traces: a hundred threads
     share it.
     """
-    out = tapes / "found.json"
+    out = recordings / "found.json"
     ended = subprocess.run(
         [
             *(sys.executable, "-m", "tests.campaign", "--stands", SETUPS),
             *("--seconds", "40", "--seed", "20"),
-            *("--json", str(out), "--tapes", str(tapes)),
+            *("--json", str(out), "--tapes", str(recordings)),
         ],
         cwd=ROOT,
         env=untraced(),
@@ -68,8 +68,10 @@ def test_whatever_happens_no_price_is_stale_or_wrong_and_nothing_is_left(
 @pytest.mark.slow
 @pytest.mark.usefixtures("found")
 @pytest.mark.parametrize("setup", SETUPS.replace("$", "").split("|"))
-def test_its_recording_is_told_twice_in_the_same_words(tapes: Path, setup: str) -> None:
-    recording = recording_path(tapes, setup)
+def test_its_recording_is_told_twice_in_the_same_words(
+    recordings: Path, setup: str
+) -> None:
+    recording = recording_path(recordings, setup)
 
     first = digest_of(recording)
 
@@ -81,9 +83,12 @@ def test_its_recording_is_told_twice_in_the_same_words(tapes: Path, setup: str) 
 @pytest.mark.slow
 @pytest.mark.usefixtures("found")
 def test_a_digit_of_a_recording_makes_it_another_one(
-    tapes: Path, tmp_path: Path
+    recordings: Path, tmp_path: Path
 ) -> None:
-    recording, changed = recording_path(tapes, "v5 books"), tmp_path / "changed.rec.gz"
+    recording, changed = (
+        recording_path(recordings, "v5 books"),
+        tmp_path / "changed.rec.gz",
+    )
     said = gzip.decompress(recording.read_bytes())
     # The price of a trade, which no proof is about.
     price = re.search(rb'px\\":\\"(\d)', said[len(said) // 3 :])

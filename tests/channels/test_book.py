@@ -24,87 +24,27 @@ from okex_ws import (
     WSSubscription,
 )
 from okex_ws.channels.book import BookChannel
-from okex_ws.protocol.interface import WireProtocol
-from okex_ws.protocol.messages import Push
 from okex_ws.protocol.v3 import PROTOCOL as V3
 from okex_ws.protocol.v5 import PROTOCOL as V5
 from okex_ws.trust.lease import Link
-from tests.channels.test_base import Follower
+from tests.support.book_channel_bench import BTC, ETH, BookChannelBench
 from tests.support.internals import set_on_error
 from tests.support.virtual_world import Ladder, World, listen
 
 # Every read a second time, through shared memory.
 pytestmark = pytest.mark.usefixtures("thread_or_shared")
 
-WIRES: dict[str, WireProtocol] = {"v3": V3, "v5": V5}
-BTC, ETH = "BTC-USDT", "ETH-USDT"
-
-
-class Bench:
-    """A book's channel on an open connection, and the exchange's own book."""
-
-    def __init__(self, protocol: str) -> None:
-        self.wire = WIRES[protocol]
-        self.world = World(protocol)
-        self.ladder = Ladder(self.world)
-        self.channel: Any = BookChannel(
-            self.wire, self.wire.channel("depth", "spot", BTC)
-        )
-        self.follower, self.link = Follower(), Link(0.0)
-        self.channel.followers = (self.follower,)
-        self.channel.opened(self.link, 0.0)
-        self.channel.subscribed(self.link, 0.0)
-        self.follower.take()
-
-    def read(self, *messages: dict[str, Any]) -> Push:
-        """Messages of the exchange as one push, with the text of the first."""
-        pushes: list[Any] = []
-        for message in messages:
-            pushes += self.wire.decode(json.dumps(message).encode(), False)
-        elements = [element for push in pushes for element in push.elements]
-        first: Push = pushes[0]
-        return first._replace(elements=elements)
-
-    def push(
-        self, *messages: dict[str, Any], first: bool = False, late: float = 0.0
-    ) -> bool:
-        clock, push = self.world.clock, self.read(*messages)
-        wall = clock.wall() + late
-        used: bool = self.channel.push(push, first, self.link, clock.now, wall)
-        return used
-
-    def pass_time(self, seconds: float = 1.0) -> None:
-        self.world.clock.now += seconds
-
-    def begin(self) -> None:
-        """Bring the first snapshot."""
-        assert self.push(self.ladder.snapshot(), first=True)
-        self.follower.take()
-
-    @property
-    def state(self) -> tuple[State, int]:
-        return self.channel.shown.state, self.channel.shown.epoch
-
-    @property
-    def book(self) -> tuple[list[tuple[str, ...]], list[tuple[str, ...]]]:
-        """Prices and sizes that are shown."""
-        depth = self.channel.shown.depth
-        return [row[:2] for row in depth.bids], [row[:2] for row in depth.asks]
-
-    def agrees(self) -> bool:
-        return self.book == (self.ladder.bids, self.ladder.asks)
-
 
 @pytest.fixture(params=["v3", "v5"])
-def bench(request: pytest.FixtureRequest) -> Bench:
-    return Bench(request.param)
+def bench(request: pytest.FixtureRequest) -> BookChannelBench:
+    return BookChannelBench(request.param)
 
 
 # --- Merging ------------------------------------------------------------------------
 
 
 def test_a_book_is_live_with_its_snapshot_and_follows_every_change(
-    bench: Bench,
+    bench: BookChannelBench,
 ) -> None:
     assert bench.state == (State.SYNCING, 0)
     assert bench.push(bench.ladder.snapshot(), first=True)
@@ -123,7 +63,7 @@ def test_a_book_is_live_with_its_snapshot_and_follows_every_change(
     assert bench.state == (State.LIVE, 1)
 
 
-def test_a_version_that_a_reader_holds_never_changes(bench: Bench) -> None:
+def test_a_version_that_a_reader_holds_never_changes(bench: BookChannelBench) -> None:
     bench.begin()
     held = bench.channel.shown
     bids, asks = held.depth.bids, held.depth.asks
@@ -137,7 +77,9 @@ def test_a_version_that_a_reader_holds_never_changes(bench: Bench) -> None:
     assert bench.channel.shown.depth.version == held.depth.version + 1
 
 
-def test_a_second_snapshot_replaces_the_book_and_ends_no_epoch(bench: Bench) -> None:
+def test_a_second_snapshot_replaces_the_book_and_ends_no_epoch(
+    bench: BookChannelBench,
+) -> None:
     bench.begin()
     bench.ladder.change(price="100.0", size="0")
     bench.pass_time()
@@ -150,7 +92,9 @@ def test_a_second_snapshot_replaces_the_book_and_ends_no_epoch(bench: Bench) -> 
     assert bench.agrees()
 
 
-def test_several_messages_in_one_push_are_one_version_each(bench: Bench) -> None:
+def test_several_messages_in_one_push_are_one_version_each(
+    bench: BookChannelBench,
+) -> None:
     bench.begin()
     version = bench.channel.shown.depth.version
 
@@ -161,7 +105,7 @@ def test_several_messages_in_one_push_are_one_version_each(bench: Bench) -> None
 
 
 def test_an_empty_repeat_of_v5_is_the_same_book_and_a_sign_of_life() -> None:
-    bench = Bench("v5")
+    bench = BookChannelBench("v5")
     bench.begin()
     bench.pass_time(60)
     repeat = bench.ladder.message(False, [], [], bench.ladder.seq)
@@ -173,7 +117,7 @@ def test_an_empty_repeat_of_v5_is_the_same_book_and_a_sign_of_life() -> None:
     assert bench.channel.shown.received == bench.world.clock.now
 
 
-def test_a_crossed_book_whose_proof_stands_is_shown(bench: Bench) -> None:
+def test_a_crossed_book_whose_proof_stands_is_shown(bench: BookChannelBench) -> None:
     """Auctions cross."""
     bench.begin()
     assert bench.push(bench.ladder.change(price="100.3", size="1"))
@@ -184,7 +128,9 @@ def test_a_crossed_book_whose_proof_stands_is_shown(bench: Bench) -> None:
 # --- Before the snapshot ------------------------------------------------------------
 
 
-def test_updates_before_the_snapshot_are_of_no_use_and_counted(bench: Bench) -> None:
+def test_updates_before_the_snapshot_are_of_no_use_and_counted(
+    bench: BookChannelBench,
+) -> None:
     for size in ("5", "6"):
         assert not bench.push(bench.ladder.size(size), first=True)
     assert bench.state == (State.SYNCING, 0)
@@ -198,7 +144,9 @@ def test_updates_before_the_snapshot_are_of_no_use_and_counted(bench: Bench) -> 
     assert bench.channel.counts == {"skipped before the snapshot": 2}
 
 
-def test_updates_of_the_old_stream_are_of_no_use_to_the_new_one(bench: Bench) -> None:
+def test_updates_of_the_old_stream_are_of_no_use_to_the_new_one(
+    bench: BookChannelBench,
+) -> None:
     bench.begin()
     bench.channel.subscribed(bench.link, 1.0)
 
@@ -213,7 +161,7 @@ def test_updates_of_the_old_stream_are_of_no_use_to_the_new_one(bench: Bench) ->
 
 
 def test_it_resynchronises_until_the_new_snapshot_and_is_nothing_else_meanwhile(
-    bench: Bench,
+    bench: BookChannelBench,
 ) -> None:
     bench.begin()
     bench.channel.invalidated("it failed", 1.0)
@@ -244,7 +192,7 @@ def test_it_resynchronises_until_the_new_snapshot_and_is_nothing_else_meanwhile(
 
 
 def test_a_book_that_is_spoiled_before_its_snapshot_says_why_there_is_none(
-    bench: Bench,
+    bench: BookChannelBench,
 ) -> None:
     """It is subscribed anew like any other; to add up there was nothing yet."""
     bench.channel.invalidated("not JSON", 1.0)
@@ -262,7 +210,9 @@ def test_a_book_that_is_spoiled_before_its_snapshot_says_why_there_is_none(
     assert bench.state == (State.LIVE, 1)
 
 
-def test_a_book_that_nobody_acknowledged_has_nothing_to_withdraw(bench: Bench) -> None:
+def test_a_book_that_nobody_acknowledged_has_nothing_to_withdraw(
+    bench: BookChannelBench,
+) -> None:
     link = Link(1.0)
     bench.channel.opened(link, 1.0)
     before = bench.channel.shown
@@ -276,7 +226,7 @@ def test_a_book_that_nobody_acknowledged_has_nothing_to_withdraw(bench: Bench) -
 
 
 def test_a_book_that_is_lost_while_it_is_whole_is_a_gap_and_told_once(
-    bench: Bench,
+    bench: BookChannelBench,
 ) -> None:
     bench.begin()
 
@@ -289,7 +239,9 @@ def test_a_book_that_is_lost_while_it_is_whole_is_a_gap_and_told_once(
     assert bench.channel.counts == {"gaps": 1}
 
 
-def test_a_book_that_was_broken_when_it_was_lost_is_one_gap(bench: Bench) -> None:
+def test_a_book_that_was_broken_when_it_was_lost_is_one_gap(
+    bench: BookChannelBench,
+) -> None:
     bench.begin()
 
     bench.channel.invalidated("it failed", 1.0)
@@ -298,7 +250,7 @@ def test_a_book_that_was_broken_when_it_was_lost_is_one_gap(bench: Bench) -> Non
     assert bench.channel.counts == {"resyncs": 1, "gaps": 1}
 
 
-def test_after_a_loss_it_is_as_any_other_channel(bench: Bench) -> None:
+def test_after_a_loss_it_is_as_any_other_channel(bench: BookChannelBench) -> None:
     bench.begin()
     bench.channel.invalidated("it failed", 1.0)
     bench.channel.lost("reset by peer", 2.0)
@@ -313,40 +265,40 @@ def test_after_a_loss_it_is_as_any_other_channel(bench: Bench) -> None:
     assert bench.state == (State.LIVE, 2)
 
 
-def gap(bench: Bench) -> dict[str, Any]:
+def gap(bench: BookChannelBench) -> dict[str, Any]:
     """The second of two messages."""
     bench.ladder.change(price="99.9", size="4")
     return bench.ladder.change(price="100.0", size="5")
 
 
-def flipped(bench: Bench) -> dict[str, Any]:
+def flipped(bench: BookChannelBench) -> dict[str, Any]:
     message = bench.ladder.size("5")
     message["data"][0]["bids"][0][1] = "6"
     return message
 
 
-def negative(bench: Bench) -> dict[str, Any]:
+def negative(bench: BookChannelBench) -> dict[str, Any]:
     message = bench.ladder.size("5")
     message["data"][0]["bids"][0][1] = "-5"
     return message
 
 
-def shapeless(bench: Bench) -> dict[str, Any]:
+def shapeless(bench: BookChannelBench) -> dict[str, Any]:
     message = bench.ladder.size("5")
     message["data"][0]["bids"] = 5
     return message
 
 
-def of_no_action(bench: Bench) -> dict[str, Any]:
+def of_no_action(bench: BookChannelBench) -> dict[str, Any]:
     return bench.ladder.size("5") | {"action": "surprise"}
 
 
 BAD = (gap, flipped, negative, shapeless, of_no_action)
-Bad = Callable[[Bench], dict[str, Any]]
+Bad = Callable[[BookChannelBench], dict[str, Any]]
 
 
 @pytest.mark.parametrize("bad", BAD)
-def test_what_fails_its_proof_is_never_shown(bench: Bench, bad: Bad) -> None:
+def test_what_fails_its_proof_is_never_shown(bench: BookChannelBench, bad: Bad) -> None:
     """A digit of v5 has no proof of its own: its checksum is retired."""
     bench.begin()
     before = bench.channel.shown
@@ -372,7 +324,9 @@ def test_what_fails_its_proof_is_never_shown(bench: Bench, bad: Bad) -> None:
     assert bench.state == (State.RESYNCING, 1)
 
 
-def test_what_came_before_a_bad_message_in_one_push_was_shown(bench: Bench) -> None:
+def test_what_came_before_a_bad_message_in_one_push_was_shown(
+    bench: BookChannelBench,
+) -> None:
     bench.begin()
     good = bench.ladder.size("5")
     shown = bench.ladder.bids
@@ -388,7 +342,9 @@ def test_what_came_before_a_bad_message_in_one_push_was_shown(bench: Bench) -> N
 # --- Time ---------------------------------------------------------------------------
 
 
-def test_a_book_that_goes_back_in_time_is_of_another_epoch(bench: Bench) -> None:
+def test_a_book_that_goes_back_in_time_is_of_another_epoch(
+    bench: BookChannelBench,
+) -> None:
     bench.pass_time(10)
     bench.begin()
     bench.pass_time(-5)
@@ -402,7 +358,9 @@ def test_a_book_that_goes_back_in_time_is_of_another_epoch(bench: Bench) -> None
     assert bench.state == (State.LIVE, 2)
 
 
-def test_lag_is_measured_on_newer_messages_and_not_on_the_first(bench: Bench) -> None:
+def test_lag_is_measured_on_newer_messages_and_not_on_the_first(
+    bench: BookChannelBench,
+) -> None:
     def lag(late: float, first: bool = False) -> float | None:
         message = bench.ladder.snapshot() if first else bench.ladder.size(f"{late}")
         bench.push(message, first=first, late=late)
@@ -422,7 +380,9 @@ def test_lag_is_measured_on_newer_messages_and_not_on_the_first(bench: Bench) ->
 # --- What a script is given ---------------------------------------------------------
 
 
-def test_an_item_is_the_change_for_who_has_the_version_before_it(bench: Bench) -> None:
+def test_an_item_is_the_change_for_who_has_the_version_before_it(
+    bench: BookChannelBench,
+) -> None:
     bench.begin()
     first = bench.channel.shown
     bench.push(bench.ladder.change(price="100.0", size="5"))
@@ -450,12 +410,14 @@ def test_an_item_is_the_change_for_who_has_the_version_before_it(bench: Bench) -
     assert whole.book.apply("update", change.bids, change.asks) == change.book
 
 
-def test_the_levels_of_a_subscription_cut_no_item_of_a_book(bench: Bench) -> None:
+def test_the_levels_of_a_subscription_cut_no_item_of_a_book(
+    bench: BookChannelBench,
+) -> None:
     bench.begin()
     assert len(bench.channel.item(bench.channel.shown, 1).bids) == 8
 
 
-def test_a_snapshot_is_whole_for_whoever_follows_too(bench: Bench) -> None:
+def test_a_snapshot_is_whole_for_whoever_follows_too(bench: BookChannelBench) -> None:
     bench.begin()
     before = bench.channel.shown
     bench.push(bench.ladder.snapshot())
@@ -634,7 +596,7 @@ def test_whoever_is_told_of_a_broken_book_finds_it_withdrawn(market: Market) -> 
     assert told == [(State.RESYNCING, None)]
 
 
-def test_garbage_of_no_channel_breaks_all_books_and_one_request_mends_them(
+def test_garbage_of_no_channel_breaks_all_books_and_one_request_resubscribes_them(
     market: Market,
 ) -> None:
     market.world.at(2, lambda: market.world.peers[0].send("garbage"))
@@ -941,7 +903,7 @@ def test_whatever_happens_no_book_is_shown_that_never_was(
 
 @pytest.mark.parametrize("topic", ["depth", "depth_l2_tbt", "books-rpi"])
 def test_only_the_book_that_can_be_fetched_is_fetched(topic: str) -> None:
-    bench, asked = Bench("v5"), []
+    bench, asked = BookChannelBench("v5"), []
     name = V5.channel(topic, "spot", BTC)
     channel: Any = BookChannel(V5, name)
     channel.fetch = lambda wait: asked.append(wait) or True

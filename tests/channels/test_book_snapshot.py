@@ -185,7 +185,7 @@ class Mirror(Past):
         return super().book(instrument_id, market, levels)
 
 
-class Stand:
+class BookWithoutSnapshots:
     """A book that is changed ten times a second, and said without a snapshot."""
 
     def __init__(self, opted: bool = True) -> None:
@@ -252,32 +252,32 @@ class Stand:
 
 @pytest.mark.parametrize("late", [0, 1, 2])
 def test_a_stream_without_a_snapshot_is_joined_to_a_fetched_book(late: int) -> None:
-    stand = Stand()
-    stand.past.late = late
-    stand.market(0.5, 5.0)
+    rig = BookWithoutSnapshots()
+    rig.past.late = late
+    rig.market(0.5, 5.0)
 
-    stand.world.run(6.0)
+    rig.world.run(6.0)
 
-    assert stand.states() == [State.SYNCING, State.LIVE, State.CLOSED]
-    updates = stand.told()
+    assert rig.states() == [State.SYNCING, State.LIVE, State.CLOSED]
+    updates = rig.told()
     assert [item.action for item in updates[:3]] == ["snapshot", "update", "update"]
-    assert updates[-1].seq == stand.ladder.seq
+    assert updates[-1].seq == rig.ladder.seq
     seqs = [item.seq for item in updates]
-    assert seqs == [*range(seqs[0], stand.ladder.seq + 1, 5)]
-    assert not stand.errors
+    assert seqs == [*range(seqs[0], rig.ladder.seq + 1, 5)]
+    assert not rig.errors
     # Each push that is in a book was told once, in order.
-    assert len(stand.texts) == len(set(stand.texts)) == len(updates)
+    assert len(rig.texts) == len(set(rig.texts)) == len(updates)
 
 
 def test_it_is_not_live_before_it_is_joined() -> None:
-    stand = Stand()
+    rig = BookWithoutSnapshots()
     seen: list[tuple[bool, int]] = []
     for turn in range(12):
-        look = lambda: seen.append((stand.sub.book is not None, len(stand.texts)))  # noqa: E731
-        stand.world.at(0.45 + turn / 10, look)
-    stand.market(0.5, 2.0)
+        look = lambda: seen.append((rig.sub.book is not None, len(rig.texts)))  # noqa: E731
+        rig.world.at(0.45 + turn / 10, look)
+    rig.market(0.5, 2.0)
 
-    stand.world.run(2.0)
+    rig.world.run(2.0)
 
     joined = [is_there for is_there, _ in seen]
     assert joined == [False] * 4 + [True] * 8
@@ -285,140 +285,138 @@ def test_it_is_not_live_before_it_is_joined() -> None:
 
 
 def test_a_quiet_book_is_live_once_it_was_fetched() -> None:
-    stand = Stand()
-    stand.world.at(0.5, stand.write_down)
-    stand.world.at(0.5, lambda: stand.ladder.send(stand.ladder.idle()))
+    rig = BookWithoutSnapshots()
+    rig.world.at(0.5, rig.write_down)
+    rig.world.at(0.5, lambda: rig.ladder.send(rig.ladder.idle()))
 
-    stand.world.run(30.0)
+    rig.world.run(30.0)
 
     # Nothing more came, and nobody asked for it anew.
-    assert stand.states() == [State.SYNCING, State.LIVE, State.CLOSED]
-    assert len(stand.told()) == 1
-    assert len(stand.world.exchange.requests) == 1
+    assert rig.states() == [State.SYNCING, State.LIVE, State.CLOSED]
+    assert len(rig.told()) == 1
+    assert len(rig.world.exchange.requests) == 1
 
 
 def test_a_book_that_is_too_old_is_fetched_again() -> None:
-    stand = Stand()
-    stand.past.late = 10**6
-    stand.market(0.0, 5.0)
-    stand.world.at(1.5, lambda: setattr(stand.past, "late", 0))
+    rig = BookWithoutSnapshots()
+    rig.past.late = 10**6
+    rig.market(0.0, 5.0)
+    rig.world.at(1.5, lambda: setattr(rig.past, "late", 0))
 
-    stand.world.run(6.0)
+    rig.world.run(6.0)
 
-    assert stand.states() == [State.SYNCING, State.LIVE, State.CLOSED]
-    assert len(stand.past.asked) > 1
-    assert stand.told()
+    assert rig.states() == [State.SYNCING, State.LIVE, State.CLOSED]
+    assert len(rig.past.asked) > 1
+    assert rig.told()
 
 
 def test_one_that_stays_too_old_is_resynchronised() -> None:
-    stand = Stand()
-    stand.past.late = 10**6
-    stand.market(0.0, 20.0)
+    rig = BookWithoutSnapshots()
+    rig.past.late = 10**6
+    rig.market(0.0, 20.0)
 
-    stand.world.run(20.0)
+    rig.world.run(20.0)
 
-    assert State.LIVE not in stand.states()
-    assert State.RESYNCING in stand.states()
-    assert "each was too old" in str(stand.errors[0])
-    assert len(stand.past.asked) >= FETCHES
-    ops = [request["op"] for request in stand.world.exchange.requests]
+    assert State.LIVE not in rig.states()
+    assert State.RESYNCING in rig.states()
+    assert "each was too old" in str(rig.errors[0])
+    assert len(rig.past.asked) >= FETCHES
+    ops = [request["op"] for request in rig.world.exchange.requests]
     assert ops[:3] == ["subscribe", "unsubscribe", "subscribe"]
 
 
 def test_a_past_that_fails_is_asked_again_and_given_up() -> None:
-    stand = Stand()
-    stand.past.failing = 2
-    stand.market(0.5, 8.0)
+    rig = BookWithoutSnapshots()
+    rig.past.failing = 2
+    rig.market(0.5, 8.0)
 
-    stand.world.run(8.0)
+    rig.world.run(8.0)
 
-    assert stand.states() == [State.SYNCING, State.LIVE, State.CLOSED]
-    stand = Stand()
-    stand.past.failing = 10**6
-    stand.market(0.5, 20.0)
+    assert rig.states() == [State.SYNCING, State.LIVE, State.CLOSED]
+    rig = BookWithoutSnapshots()
+    rig.past.failing = 10**6
+    rig.market(0.5, 20.0)
 
-    stand.world.run(20.0)
+    rig.world.run(20.0)
 
-    assert State.LIVE not in stand.states()
-    assert str(ConnectionLost("https://rest.invalid", "refused")) in str(
-        stand.errors[0]
-    )
+    assert State.LIVE not in rig.states()
+    assert str(ConnectionLost("https://rest.invalid", "refused")) in str(rig.errors[0])
 
 
 def test_an_update_that_is_lost_meanwhile_leaves_no_book() -> None:
-    stand = Stand()
-    stand.market(0.5, 5.0)
+    rig = BookWithoutSnapshots()
+    rig.market(0.5, 5.0)
     # The mutation of the first test: one update less, while the book is fetched.
-    stand.world.at(0.55, lambda: stand.move(is_sent=False))
+    rig.world.at(0.55, lambda: rig.move(is_sent=False))
 
-    stand.world.run(6.0)
+    rig.world.run(6.0)
 
-    assert stand.states()[:2] == [State.SYNCING, State.RESYNCING]
-    assert isinstance(stand.errors[0], SequenceGap)
+    assert rig.states()[:2] == [State.SYNCING, State.RESYNCING]
+    assert isinstance(rig.errors[0], SequenceGap)
     # It is joined anew, and right.
-    assert stand.states()[2:] == [State.LIVE, State.CLOSED]
-    assert stand.told()
+    assert rig.states()[2:] == [State.LIVE, State.CLOSED]
+    assert rig.told()
 
 
 def test_one_that_is_lost_between_the_two_leaves_no_book() -> None:
-    stand = Stand()
-    stand.world.at(0.5, stand.move)
+    rig = BookWithoutSnapshots()
+    rig.world.at(0.5, rig.move)
     # The book is fetched before it is changed, and the change is never told.
-    stand.world.at(0.75, lambda: stand.move(is_sent=False))
-    stand.world.at(1.5, stand.move)
+    rig.world.at(0.75, lambda: rig.move(is_sent=False))
+    rig.world.at(1.5, rig.move)
 
-    stand.world.run(6.0)
+    rig.world.run(6.0)
 
-    (snapshot, gap, *_) = stand.told()
+    (snapshot, gap, *_) = rig.told()
     assert snapshot.seq == 1005
     assert isinstance(gap, Gap)
-    assert State.RESYNCING in stand.states()
+    assert State.RESYNCING in rig.states()
 
 
 def test_a_snapshot_that_comes_after_all_is_taken() -> None:
-    stand = Stand()
-    stand.history_worker.is_deaf = True
-    stand.world.at(0.5, stand.move)
-    stand.world.at(0.9, lambda: stand.ladder.send(stand.ladder.snapshot()))
-    stand.world.at(1.2, stand.move)
+    rig = BookWithoutSnapshots()
+    rig.history_worker.is_deaf = True
+    rig.world.at(0.5, rig.move)
+    rig.world.at(0.9, lambda: rig.ladder.send(rig.ladder.snapshot()))
+    rig.world.at(1.2, rig.move)
 
-    stand.world.run(2.0)
+    rig.world.run(2.0)
 
-    assert stand.states() == [State.SYNCING, State.LIVE, State.CLOSED]
-    assert [item.action for item in stand.told()] == ["snapshot", "update"]
+    assert rig.states() == [State.SYNCING, State.LIVE, State.CLOSED]
+    assert [item.action for item in rig.told()] == ["snapshot", "update"]
 
 
 def test_a_connection_that_ends_meanwhile_begins_anew() -> None:
-    stand = Stand()
-    stand.history_worker.latency = 1.0
-    stand.market(0.5, 6.0)
+    rig = BookWithoutSnapshots()
+    rig.history_worker.latency = 1.0
+    rig.market(0.5, 6.0)
     for peer_at in (1.0, 2.2):
-        stand.world.at(peer_at, lambda: stand.world.peers[-1].drop())
+        rig.world.at(peer_at, lambda: rig.world.peers[-1].drop())
 
-    stand.world.run(8.0)
+    rig.world.run(8.0)
 
-    assert stand.states()[-2:] == [State.LIVE, State.CLOSED]
-    assert stand.told()[-1].seq == stand.ladder.seq
+    assert rig.states()[-2:] == [State.LIVE, State.CLOSED]
+    assert rig.told()[-1].seq == rig.ladder.seq
 
 
 def test_one_connection_takes_over_from_another_without_a_snapshot() -> None:
-    stand = Stand()
-    stand.market(0.5, 12.0)
-    stand.world.at(3.0, stand.feed.rotate)
+    rig = BookWithoutSnapshots()
+    rig.market(0.5, 12.0)
+    rig.world.at(3.0, rig.feed.rotate)
 
-    stand.world.run(13.0)
+    rig.world.run(13.0)
 
-    assert stand.states() == [State.SYNCING, State.LIVE, State.CLOSED]
-    assert len(stand.world.peers) == 2
-    assert stand.told()[-1].seq == stand.ladder.seq
+    assert rig.states() == [State.SYNCING, State.LIVE, State.CLOSED]
+    assert len(rig.world.peers) == 2
+    assert rig.told()[-1].seq == rig.ladder.seq
 
 
 def test_without_a_past_it_is_as_it_was() -> None:
-    stand = Stand(opted=False)
-    stand.market(0.5, 5.0)
+    rig = BookWithoutSnapshots(opted=False)
+    rig.market(0.5, 5.0)
 
-    stand.world.run(6.0)
+    rig.world.run(6.0)
 
-    assert stand.states() == [State.SYNCING, State.CLOSED]
-    assert not stand.past.asked
-    assert stand.sub.stats().skipped["before the snapshot"] > 10
+    assert rig.states() == [State.SYNCING, State.CLOSED]
+    assert not rig.past.asked
+    assert rig.sub.stats().skipped["before the snapshot"] > 10

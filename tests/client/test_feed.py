@@ -342,7 +342,7 @@ def test_a_price_of_what_has_no_depth_here_is_asked_in_vain(world: World) -> Non
     world.run(1)
 
 
-def test_one_that_failed_does_not_stand_before_one_that_is_live(world: World) -> None:
+def test_a_failed_subscription_does_not_hide_one_that_is_live(world: World) -> None:
     world.exchange.unknown.add(key(world))
     feed = world.feed()
     subscribe(feed)

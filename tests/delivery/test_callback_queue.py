@@ -36,7 +36,7 @@ FAILED = change(S.SYNCING, S.FAILED)
 
 
 @pytest.fixture
-def backlog() -> CallbackQueue:
+def callback_queue() -> CallbackQueue:
     return CallbackQueue()
 
 
@@ -46,109 +46,109 @@ def small() -> CallbackQueue:
     return CallbackQueue(3)
 
 
-def make_lane() -> Subscriber:
+def make_subscriber() -> Subscriber:
     return Subscriber(lambda what: None)
 
 
 @pytest.fixture
 def subscriber() -> Subscriber:
-    return make_lane()
+    return make_subscriber()
 
 
-def taken(backlog: CallbackQueue) -> list[Any]:
+def taken(callback_queue: CallbackQueue) -> list[Any]:
     """All that waits, by whom it is told to."""
     found: list[Waiting] = []
-    while (waiting := backlog.take()) is not None:
+    while (waiting := callback_queue.take()) is not None:
         found.append(waiting)
     return [waiting.what for waiting in found]
 
 
-def test_nothing_is_taken_where_nothing_waits(backlog: CallbackQueue) -> None:
-    assert backlog.take() is None
-    assert backlog.is_done
+def test_nothing_is_taken_where_nothing_waits(callback_queue: CallbackQueue) -> None:
+    assert callback_queue.take() is None
+    assert callback_queue.is_done
 
 
 def test_what_came_first_is_taken_first_whoever_it_is_for(
-    backlog: CallbackQueue,
+    callback_queue: CallbackQueue,
 ) -> None:
-    one, two = make_lane(), make_lane()
+    one, two = make_subscriber(), make_subscriber()
     error = OSError("x")
-    backlog.single(one, "trade", "1")
-    backlog.state(two, LIVE)
-    backlog.value(two, "depth5", "2")
-    backlog.error(one, error)
-    backlog.single(one, "trade", "3")
+    callback_queue.single(one, "trade", "1")
+    callback_queue.state(two, LIVE)
+    callback_queue.value(two, "depth5", "2")
+    callback_queue.error(one, error)
+    callback_queue.single(one, "trade", "3")
 
-    first = backlog.take()
+    first = callback_queue.take()
     assert first is not None
     assert (first.subscriber, first.what) == (one, "1")
-    assert taken(backlog) == [LIVE, "2", error, "3"]
+    assert taken(callback_queue) == [LIVE, "2", error, "3"]
     assert (one.skipped, two.skipped) == ({}, {})
 
 
 def test_of_a_value_only_the_newest_waits_and_keeps_its_turn(
-    backlog: CallbackQueue, subscriber: Subscriber
+    callback_queue: CallbackQueue, subscriber: Subscriber
 ) -> None:
-    other = make_lane()
-    backlog.value(subscriber, "depth5", "1")
-    backlog.value(subscriber, "ticker", "2")
-    backlog.value(other, "depth5", "3")
-    backlog.single(subscriber, "trade", "4")
-    backlog.value(subscriber, "depth5", "5")
-    backlog.value(subscriber, "depth5", "6")
+    other = make_subscriber()
+    callback_queue.value(subscriber, "depth5", "1")
+    callback_queue.value(subscriber, "ticker", "2")
+    callback_queue.value(other, "depth5", "3")
+    callback_queue.single(subscriber, "trade", "4")
+    callback_queue.value(subscriber, "depth5", "5")
+    callback_queue.value(subscriber, "depth5", "6")
 
-    assert taken(backlog) == ["6", "2", "3", "4"]
+    assert taken(callback_queue) == ["6", "2", "3", "4"]
     assert subscriber.skipped == {"depth5": 2}
     assert other.skipped == {}
 
 
 def test_a_value_that_was_taken_gives_way_to_nothing(
-    backlog: CallbackQueue, subscriber: Subscriber
+    callback_queue: CallbackQueue, subscriber: Subscriber
 ) -> None:
-    backlog.value(subscriber, "depth5", "1")
-    assert taken(backlog) == ["1"]
-    backlog.value(subscriber, "depth5", "2")
-    assert taken(backlog) == ["2"]
+    callback_queue.value(subscriber, "depth5", "1")
+    assert taken(callback_queue) == ["1"]
+    callback_queue.value(subscriber, "depth5", "2")
+    assert taken(callback_queue) == ["2"]
     assert subscriber.skipped == {}
 
 
 def test_a_change_is_told_after_what_came_before_it_and_before_what_came_after(
-    backlog: CallbackQueue, subscriber: Subscriber
+    callback_queue: CallbackQueue, subscriber: Subscriber
 ) -> None:
-    backlog.value(subscriber, "ticker", "1")
-    backlog.value(subscriber, "funding_rate", "2")
-    backlog.state(subscriber, LIVE)
-    backlog.single(subscriber, "trade", "3")
-    backlog.value(subscriber, "ticker", "4")
-    backlog.single(subscriber, "trade", "5")
-    backlog.value(subscriber, "ticker", "6")
+    callback_queue.value(subscriber, "ticker", "1")
+    callback_queue.value(subscriber, "funding_rate", "2")
+    callback_queue.state(subscriber, LIVE)
+    callback_queue.single(subscriber, "trade", "3")
+    callback_queue.value(subscriber, "ticker", "4")
+    callback_queue.single(subscriber, "trade", "5")
+    callback_queue.value(subscriber, "ticker", "6")
 
     # The newer ticker came after the change, and keeps the turn that it has there.
-    assert taken(backlog) == ["2", LIVE, "3", "6", "5"]
+    assert taken(callback_queue) == ["2", LIVE, "3", "6", "5"]
 
 
 def test_a_change_of_one_subscription_orders_nothing_of_another(
-    backlog: CallbackQueue, subscriber: Subscriber
+    callback_queue: CallbackQueue, subscriber: Subscriber
 ) -> None:
-    backlog.value(subscriber, "depth5", "1")
-    backlog.state(make_lane(), LOST)
-    backlog.value(subscriber, "depth5", "2")
+    callback_queue.value(subscriber, "depth5", "1")
+    callback_queue.state(make_subscriber(), LOST)
+    callback_queue.value(subscriber, "depth5", "2")
 
-    assert taken(backlog) == ["2", LOST]
+    assert taken(callback_queue) == ["2", LOST]
 
 
 def test_leaving_live_discards_the_values_that_wait_and_nothing_else(
-    backlog: CallbackQueue, subscriber: Subscriber
+    callback_queue: CallbackQueue, subscriber: Subscriber
 ) -> None:
-    other = make_lane()
-    backlog.value(subscriber, "depth5", "1")
-    backlog.single(subscriber, "trade", "2")
-    backlog.value(other, "depth5", "3")
-    backlog.value(subscriber, "ticker", "4")
-    backlog.state(subscriber, LOST)
-    backlog.value(subscriber, "depth5", "5")
+    other = make_subscriber()
+    callback_queue.value(subscriber, "depth5", "1")
+    callback_queue.single(subscriber, "trade", "2")
+    callback_queue.value(other, "depth5", "3")
+    callback_queue.value(subscriber, "ticker", "4")
+    callback_queue.state(subscriber, LOST)
+    callback_queue.value(subscriber, "depth5", "5")
 
-    assert taken(backlog) == ["2", "3", LOST, "5"]
+    assert taken(callback_queue) == ["2", "3", LOST, "5"]
     assert subscriber.skipped == {"depth5": 1, "ticker": 1}
 
 
@@ -174,7 +174,7 @@ def test_beyond_the_bound_texts_are_lost_and_said_to_be_once_a_run(
 def test_a_loss_that_was_told_is_not_added_to(
     small: CallbackQueue, subscriber: Subscriber
 ) -> None:
-    other = make_lane()
+    other = make_subscriber()
     small.single(subscriber, "trade", "1")
     small.single(subscriber, "trade", "2")
     small.single(other, "trade", "3")
@@ -191,7 +191,7 @@ def test_a_loss_that_was_told_is_not_added_to(
 def test_the_bound_is_free_again_when_what_waited_is_taken_or_discarded(
     small: CallbackQueue, subscriber: Subscriber
 ) -> None:
-    other = make_lane()
+    other = make_subscriber()
     for text in "123":
         small.single(subscriber, "trade", text)
     small.mute(subscriber)
@@ -207,7 +207,7 @@ def test_the_bound_is_free_again_when_what_waited_is_taken_or_discarded(
 def test_changes_are_never_dropped_and_past_the_bound_become_one(
     small: CallbackQueue, subscriber: Subscriber
 ) -> None:
-    other = make_lane()
+    other = make_subscriber()
     small.state(subscriber, LIVE)
     small.state(subscriber, LOST)
     small.single(subscriber, "trade", "1")
@@ -225,7 +225,7 @@ def test_errors_are_never_dropped_and_past_the_bound_the_newest_is_told(
     for error in errors:
         small.error(subscriber, error)
     last = OSError("of another")
-    small.error(make_lane(), last)
+    small.error(make_subscriber(), last)
 
     assert taken(small) == [errors[0], errors[1], errors[4], last]
     assert subscriber.skipped == {ON_ERROR: 2}
@@ -250,33 +250,33 @@ def test_who_was_closed_is_told_his_states_and_errors_and_no_message(
 
 
 def test_closed_discards_what_waits_and_failed_what_is_to_come(
-    backlog: CallbackQueue,
+    callback_queue: CallbackQueue,
 ) -> None:
-    closed, failed = make_lane(), make_lane()
+    closed, failed = make_subscriber(), make_subscriber()
     for each, final in ((closed, CLOSED), (failed, FAILED)):
-        backlog.single(each, "trade", "1")
-        backlog.value(each, "ticker", "2")
-        backlog.state(each, final)
-        backlog.single(each, "trade", "3")
+        callback_queue.single(each, "trade", "1")
+        callback_queue.value(each, "ticker", "2")
+        callback_queue.state(each, final)
+        callback_queue.single(each, "trade", "3")
 
-    assert taken(backlog) == [CLOSED, "1", "2", FAILED]
+    assert taken(callback_queue) == [CLOSED, "1", "2", FAILED]
     assert closed.skipped == {"trade": 2, "ticker": 1}
     assert failed.skipped == {"trade": 1}
 
 
 def test_it_is_done_when_everybody_was_told_his_final_state(
-    backlog: CallbackQueue,
+    callback_queue: CallbackQueue,
 ) -> None:
-    one, two = make_lane(), make_lane()
-    backlog.begin(one)
-    backlog.begin(two)
-    backlog.state(one, CLOSED)
-    assert taken(backlog) == [CLOSED]
-    assert not backlog.is_done
-    backlog.state(two, FAILED)
-    assert not backlog.is_done
-    assert taken(backlog) == [FAILED]
-    assert backlog.is_done
+    one, two = make_subscriber(), make_subscriber()
+    callback_queue.begin(one)
+    callback_queue.begin(two)
+    callback_queue.state(one, CLOSED)
+    assert taken(callback_queue) == [CLOSED]
+    assert not callback_queue.is_done
+    callback_queue.state(two, FAILED)
+    assert not callback_queue.is_done
+    assert taken(callback_queue) == [FAILED]
+    assert callback_queue.is_done
 
 
 def test_work_waits_its_turn_and_for_no_bound(
@@ -298,10 +298,10 @@ def test_the_bound_is_what_is_documented() -> None:
 
 # --- Whatever comes, in whatever order ----------------------------------------------
 
-LANES = 2
+SUBSCRIBERS = 2
 STEPS = st.lists(
     st.tuples(
-        st.integers(0, LANES - 1),
+        st.integers(0, SUBSCRIBERS - 1),
         st.sampled_from(["trade", "candle", "depth5", "ticker", "state", "error", ""]),
     ),
     max_size=60,
@@ -313,33 +313,39 @@ def test_every_message_is_told_in_order_or_counted(
     steps: list[tuple[int, str]], bound: int
 ) -> None:
     """An empty name takes what is next; all else is put, and told by its number."""
-    backlog, lanes = CallbackQueue(bound), [make_lane() for _ in range(LANES)]
-    states = [S.CONNECTING] * LANES
-    put: list[dict[str, int]] = [{} for _ in lanes]
+    callback_queue, subscribers = (
+        CallbackQueue(bound),
+        [make_subscriber() for _ in range(SUBSCRIBERS)],
+    )
+    states = [S.CONNECTING] * SUBSCRIBERS
+    put: list[dict[str, int]] = [{} for _ in subscribers]
     got: list[Waiting] = []
 
     for number, (place, name) in enumerate(steps):
-        subscriber = lanes[place]
+        subscriber = subscribers[place]
         put[place][name] = put[place].get(name, 0) + 1
         if name in ("trade", "candle"):
-            backlog.single(subscriber, name, str(number))
+            callback_queue.single(subscriber, name, str(number))
         elif name in ("depth5", "ticker"):
-            backlog.value(subscriber, name, str(number))
+            callback_queue.value(subscriber, name, str(number))
         elif name == "error":
-            backlog.error(subscriber, OSError(number))
+            callback_queue.error(subscriber, OSError(number))
         elif name == "state":
             new = S.STALE if states[place] is S.LIVE else S.LIVE
-            backlog.state(subscriber, change(states[place], new))
+            callback_queue.state(subscriber, change(states[place], new))
             states[place] = new
-        elif (waiting := backlog.take()) is not None:
+        elif (waiting := callback_queue.take()) is not None:
             got.append(waiting)
         # What grows without a bound is nothing.
-        assert len(waiting_in(backlog)) <= bound + LANES * (2 + 2 + 2) + LANES
-    while (waiting := backlog.take()) is not None:
+        assert (
+            len(waiting_in(callback_queue))
+            <= bound + SUBSCRIBERS * (2 + 2 + 2) + SUBSCRIBERS
+        )
+    while (waiting := callback_queue.take()) is not None:
         got.append(waiting)
 
-    assert counted_in(backlog) == 0
-    for place, subscriber in enumerate(lanes):
+    assert counted_in(callback_queue) == 0
+    for place, subscriber in enumerate(subscribers):
         mine = [waiting for waiting in got if waiting.subscriber is subscriber]
         assert not subscriber.texts
         assert not subscriber.slots

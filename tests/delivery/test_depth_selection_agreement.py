@@ -69,25 +69,25 @@ def test_two_depths_of_one_number_have_one_top(
 def test_what_was_pushed_is_compared_with_each_of_the_others() -> None:
     pushed = channel("depth", shown())
     others = [channel("bbo-tbt", shown(OTHER)), channel("depth5", shown(OTHER))]
-    agreement = CrossCheck("BTC-USDT")
+    cross_check = CrossCheck("BTC-USDT")
 
-    agreement.check(pushed, [pushed, *others], 0.0)
+    cross_check.check(pushed, [pushed, *others], 0.0)
 
-    assert agreement.mismatches == 2
-    agreement.check(pushed, [pushed], 0.0)
-    assert agreement.mismatches == 2
+    assert cross_check.mismatches == 2
+    cross_check.check(pushed, [pushed], 0.0)
+    assert cross_check.mismatches == 2
 
 
 def test_it_is_said_once_a_minute_and_counted_each_time(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     pushed, other = channel("depth", shown()), channel("bbo-tbt", shown(OTHER))
-    agreement = CrossCheck("BTC-USDT")
+    cross_check = CrossCheck("BTC-USDT")
 
     for now in (0.0, 1.0, 59.999, 60.0, 61.0):
-        agreement.check(pushed, [pushed, other], now)
+        cross_check.check(pushed, [pushed, other], now)
 
-    assert agreement.mismatches == 5
+    assert cross_check.mismatches == 5
     assert [(r.name, r.levelname, r.getMessage()) for r in caplog.records] == [
         (
             "okex_ws",
@@ -99,10 +99,10 @@ def test_it_is_said_once_a_minute_and_counted_each_time(
 
 
 def test_what_agrees_is_not_spoken_of(caplog: pytest.LogCaptureFixture) -> None:
-    agreement = CrossCheck("BTC-USDT")
+    cross_check = CrossCheck("BTC-USDT")
     one, other = channel("depth", shown()), channel("bbo-tbt", shown())
 
-    agreement.check(one, [one, other], 0.0)
+    cross_check.check(one, [one, other], 0.0)
 
-    assert agreement.mismatches == 0
+    assert cross_check.mismatches == 0
     assert caplog.records == []

@@ -237,8 +237,12 @@ def test_what_is_lost_is_told_once_a_run_and_logged(
 
 @pytest.mark.parametrize("copied", [copy.copy, lambda e: pickle.loads(pickle.dumps(e))])
 def test_the_error_can_be_copied(copied: Callable[[Any], Any]) -> None:
-    twin = copied(MessagesLost("BTC-USDT", "trade", 3))
-    assert (twin.instrument_id, twin.channel, twin.count) == ("BTC-USDT", "trade", 3)
+    duplicate = copied(MessagesLost("BTC-USDT", "trade", 3))
+    assert (duplicate.instrument_id, duplicate.channel, duplicate.count) == (
+        "BTC-USDT",
+        "trade",
+        3,
+    )
 
 
 # --- What a callback can do ----------------------------------------------------------
@@ -390,8 +394,8 @@ def test_what_comes_after_its_end_is_counted(dispatcher: Dispatcher) -> None:
 def test_in_a_forked_child_it_has_ended_whoever_held_its_lock(
     dispatcher: Dispatcher, gate: Gate
 ) -> None:
-    twin, seen = Dispatcher("of the child"), list[str]()
-    told = callbacks(twin, on_message=seen.append)
+    duplicate, seen = Dispatcher("of the child"), list[str]()
+    told = callbacks(duplicate, on_message=seen.append)
     held, go_on = threading.Event(), threading.Event()
 
     def hold() -> None:
@@ -399,15 +403,15 @@ def test_in_a_forked_child_it_has_ended_whoever_held_its_lock(
             held.set()
             assert go_on.wait(LIMIT)
 
-    lock = lock_of(twin)
+    lock = lock_of(duplicate)
     holder = threading.Thread(target=hold)
     holder.start()
     assert held.wait(LIMIT)
-    twin.forked()
+    duplicate.forked()
     told.message("1", TRADE)
     told.mute()
-    twin.close()
-    assert twin.join(0)
+    duplicate.close()
+    assert duplicate.join(0)
     go_on.set()
     holder.join(LIMIT)
     assert seen == []

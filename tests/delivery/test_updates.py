@@ -28,7 +28,7 @@ from okex_ws.protocol.messages import Push
 from okex_ws.protocol.v5 import PROTOCOL
 from okex_ws.trust.lease import Lease
 from okex_ws.trust.verdict import NO_LIMITS, Published
-from tests.channels.test_book import Bench as BookBench
+from tests.support.book_channel_bench import BookChannelBench
 from tests.support.clocks import FakeClock
 from tests.support.internals import lock_of, waiting_in
 
@@ -289,7 +289,7 @@ class Script:
     def __init__(
         self, latest: bool = True, max_queue: int = 1000, beside: bool = False
     ) -> None:
-        self.bench = BookBench("v5")
+        self.bench = BookChannelBench("v5")
         self.clock = clock = self.bench.world.clock
         self.channel, self.ladder = self.bench.channel, self.bench.ladder
         callbacks = Callbacks("BTC-USDT", clock)
@@ -803,7 +803,7 @@ def test_a_lease_that_was_renewed_meanwhile_is_waited_for_again(
     assert patient.waits == [15.0, 15.0, 15.0]
 
 
-class Crowd:
+class ManySources:
     """An iterator over many sources that are live."""
 
     def __init__(self, count: int = 200) -> None:
@@ -826,53 +826,53 @@ class Crowd:
 
 
 def test_many_sources_are_not_looked_at_for_each_item() -> None:
-    crowd = Crowd()
-    crowd.bench.trades(*range(1000))
+    many = ManySources()
+    many.bench.trades(*range(1000))
 
-    assert len(crowd.bench.taken()) == 1000
-    assert crowd.looks() == 0
+    assert len(many.bench.taken()) == 1000
+    assert many.looks() == 0
 
 
 def test_many_sources_are_looked_at_once_a_lease() -> None:
-    crowd = Crowd()
-    for source in crowd.sources:
+    many = ManySources()
+    for source in many.sources:
         source.end += 1
-    crowd.bench.clock.advance(15)
-    crowd.bench.trades(*range(1000))
+    many.bench.clock.advance(15)
+    many.bench.trades(*range(1000))
 
-    assert len(crowd.bench.taken()) == 1000
+    assert len(many.bench.taken()) == 1000
     # Whether it ended, and when it will.
-    assert crowd.looks() == 2 * len(crowd.sources)
+    assert many.looks() == 2 * len(many.sources)
 
 
 def test_the_one_lease_that_ends_is_seen_among_many() -> None:
-    crowd = Crowd()
-    late, crowd.bench.source = crowd.sources[7], crowd.sources[7]
-    crowd.bench.note(1)
-    crowd.bench.clock.advance(15)
-    for source in crowd.sources:
-        crowd.renew(source)
+    many = ManySources()
+    late, many.bench.source = many.sources[7], many.sources[7]
+    many.bench.note(1)
+    many.bench.clock.advance(15)
+    for source in many.sources:
+        many.renew(source)
     late.lapsed = late.change(State.STALE)
-    crowd.bench.trades(1)
+    many.bench.trades(1)
 
-    assert crowd.bench.taken() == ["1", State.STALE]
+    assert many.bench.taken() == ["1", State.STALE]
 
 
 def test_a_lease_that_ends_before_all_others_is_seen_in_time() -> None:
-    crowd = Crowd()
+    many = ManySources()
     soon = Source("SOON-USDT")
-    crowd.bench.updates.follow(soon, State.CONNECTING)
-    soon.end = crowd.bench.clock.now + 3
-    crowd.bench.updates.change(soon, soon.change(State.LIVE))
-    assert crowd.bench.taken() == [State.LIVE]
+    many.bench.updates.follow(soon, State.CONNECTING)
+    soon.end = many.bench.clock.now + 3
+    many.bench.updates.change(soon, soon.change(State.LIVE))
+    assert many.bench.taken() == [State.LIVE]
     soon.lapsed = soon.change(State.STALE)
-    crowd.bench.clock.advance(2.9)
-    crowd.bench.trades(1)
-    assert crowd.bench.taken() == ["1"]
-    crowd.bench.clock.advance(0.1)
-    crowd.bench.trades(2)
+    many.bench.clock.advance(2.9)
+    many.bench.trades(1)
+    assert many.bench.taken() == ["1"]
+    many.bench.clock.advance(0.1)
+    many.bench.trades(2)
 
-    assert crowd.bench.taken() == ["2", State.STALE]
+    assert many.bench.taken() == ["2", State.STALE]
 
 
 def test_a_lease_that_ends_after_others_puts_off_no_look(bench: Bench) -> None:

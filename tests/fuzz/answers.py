@@ -29,8 +29,8 @@ from okex_ws.session.login import Login
 from tests.fuzz.books import is_number
 from tests.fuzz.corpus import Corpus
 from tests.fuzz.mutators import deflated, free_tree, leaf, mangled, spoiled, written
-from tests.net.test_transport import ScriptedNetwork, ScriptedStream
 from tests.support.loopback_servers import accept_head
+from tests.support.scripted_network import ScriptedNetwork, ScriptedStream
 
 _ENDPOINT = "ws://venue.test/ws/v3"
 

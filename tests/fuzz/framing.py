@@ -23,7 +23,7 @@ from websockets.uri import parse_uri
 from okex_ws.base.errors import ConnectionLost, WireError, printable
 from okex_ws.net import transport
 from tests.fuzz.streams import Chunks
-from tests.net.test_transport import ScriptedNetwork, ScriptedStream
+from tests.support.scripted_network import ScriptedNetwork, ScriptedStream
 
 URL = "ws://venue.test/ws/v3"
 # The limits of the library, and small ones that any stream runs into.

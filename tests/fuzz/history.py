@@ -11,12 +11,12 @@ from random import Random
 from typing import Any, NamedTuple
 
 from okex_ws import RecordingDamaged, Replay
+from okex_ws.rest import v3, v5
 from okex_ws.rest.dialect import HttpResponse
 from tests.fuzz.answers import MEMORY
 from tests.fuzz.corpus import Corpus
 from tests.fuzz.mutators import mangled, spoiled, written
-from tests.rest import test_v3 as v3
-from tests.rest import test_v5 as v5
+from tests.support import rest_v3_samples, rest_v5_samples
 from tests.support.internal_errors import bugs_told
 from tests.support.recordings import at, depth, heard, lines, session
 from tests.support.rest_bodies import READING
@@ -34,20 +34,28 @@ class Body(NamedTuple):
 
 _ROWS: dict[str, dict[str, list[Any]]] = {
     "v5": {
-        "read_trades": [v5.TRADE],
-        "read_candles": [v5.CANDLE],
-        "read_book": [v5.BOOK],
-        "read_instruments": [v5.SWAP, v5.OPTION],
+        "read_trades": [rest_v5_samples.TRADE],
+        "read_candles": [rest_v5_samples.CANDLE],
+        "read_book": [rest_v5_samples.BOOK],
+        "read_instruments": [rest_v5_samples.SWAP, rest_v5_samples.OPTION],
         "read_families": [["BTC-USD", "ETH-USD"]],
         "read_time": [{"ts": "1597026383085"}],
     },
     "v3": {
-        "read_trades": [v3.SPOT_TRADE, v3.FUTURES_TRADE],
-        "read_candles": [v3.ROW],
-        "read_book": [v3.BOOK],
-        "read_instruments": [v3.SPOT, v3.SWAP, v3.FUTURE],
+        "read_trades": [rest_v3_samples.SPOT_TRADE, rest_v3_samples.FUTURES_TRADE],
+        "read_candles": [rest_v3_samples.ROW],
+        "read_book": [rest_v3_samples.BOOK],
+        "read_instruments": [
+            rest_v3_samples.SPOT,
+            rest_v3_samples.SWAP,
+            rest_v3_samples.FUTURE,
+        ],
         "read_time": [{"iso": "2019-03-20T03:55:37.888Z", "epoch": "1553054137.888"}],
     },
+}
+_MODULES: dict[str, tuple[Any, Any]] = {
+    "v3": (v3, rest_v3_samples),
+    "v5": (v5, rest_v5_samples),
 }
 # Those whose answer of v3 is no list.
 _SINGLE = ("read_book", "read_time")
@@ -79,9 +87,9 @@ def make_body(rng: Random, corpus: Corpus) -> Body:
 def check_body(given: Body) -> str:
     """A value, or an error that says whose fault it was."""
     protocol, reader, answer = given
-    module = v5 if protocol == "v5" else v3
+    module, samples = _MODULES[protocol]
     try:
-        data = module.REST_PROTOCOL.data(module.ASK, answer)
+        data = module.REST_PROTOCOL.data(samples.ASK, answer)
         more = {"read_trades": ("BTC-USDT",), "read_instruments": ("swap",)}
         getattr(module.REST_PROTOCOL, reader)(data, *more.get(reader, ()))
     except READING as error:

@@ -28,8 +28,7 @@ from okex_ws.channels.series import KINDS
 from okex_ws.delivery.callbacks import Callbacks
 from okex_ws.history.gap_join import LONGEST_HOLD, PATIENCE
 from okex_ws.history.source import MOST
-from okex_ws.history.view import HistoryOptions as Wanted
-from okex_ws.history.view import JoinedView
+from okex_ws.history.view import HistoryOptions, JoinedView
 from okex_ws.history.worker import HistoryWorker
 from okex_ws.protocol.v5 import PROTOCOL
 from okex_ws.trust.verdict import NO_LIMITS
@@ -56,7 +55,7 @@ from tests.support.virtual_world import START, Ladder, World
 ALL = "trades-all"
 
 
-class Stand:
+class MarketWithPast:
     """An exchange with a memory, and what a feed makes of it."""
 
     def __init__(
@@ -196,32 +195,32 @@ def ids(items: Iterable[Any]) -> list[Any]:
 
 @pytest.mark.parametrize("past", [0, 1, 5, 700])
 def test_exactly_so_many_trades_come_before_the_first_live_one(past: int) -> None:
-    stand = Stand()
-    sub = stand.subscribe(past)
+    rig = MarketWithPast()
+    sub = rig.subscribe(past)
     updates = sub.updates()
-    stand.steadily(0.3, 5.0)
+    rig.steadily(0.3, 5.0)
 
-    stand.world.run(6.0)
+    rig.world.run(6.0)
 
     told = series(updates, Trade)
-    assert check_trades(told, stand.past.all_trades) == []
+    assert check_trades(told, rig.past.all_trades) == []
     backfilled = [trade.backfilled for trade in told]
     assert backfilled == [True] * past + [False] * (len(told) - past)
     assert sub.trades == tuple(told)
-    assert not stand.errors
+    assert not rig.errors
 
 
 @pytest.mark.parametrize("past", [1, 500])
 def test_exactly_so_many_closed_candles_come_before_the_live_one(past: int) -> None:
-    stand = Stand()
-    sub = stand.subscribe(past, ["candle60s"])
+    rig = MarketWithPast()
+    sub = rig.subscribe(past, ["candle60s"])
     updates = sub.updates()
-    stand.bars(100)
+    rig.bars(100)
 
-    stand.world.run(100)
+    rig.world.run(100)
 
     told = series(updates, Candle)
-    assert check_candles(told, stand.past.all_candles) == []
+    assert check_candles(told, rig.past.all_candles) == []
     assert [c.backfilled for c in told[: past + 1]] == [True] * past + [False]
     assert all(candle.closed for candle in told[:past])
     assert told[past].closed is False
@@ -231,41 +230,41 @@ def test_exactly_so_many_closed_candles_come_before_the_live_one(past: int) -> N
 
 
 def test_an_iterator_that_comes_later_begins_with_the_past_too() -> None:
-    stand = Stand(traded=3000)
-    sub = stand.subscribe(2500)
-    stand.steadily(0.3, 8.0)
+    rig = MarketWithPast(traded=3000)
+    sub = rig.subscribe(2500)
+    rig.steadily(0.3, 8.0)
     later: list[Any] = []
-    stand.at(4.0, lambda: later.append(sub.updates()))
+    rig.at(4.0, lambda: later.append(sub.updates()))
 
-    stand.world.run(8.0)
+    rig.world.run(8.0)
 
     told = series(later[0], Trade)
-    assert check_trades(told, stand.past.all_trades) == []
+    assert check_trades(told, rig.past.all_trades) == []
     assert tuple(told) == sub.trades
     assert [t.backfilled for t in told][:2501] == [True] * 2500 + [False]
 
 
 def test_an_iterator_over_the_whole_feed_has_the_past_of_all() -> None:
-    stand = Stand()
-    early = stand.feed.updates(max_queue=5)
-    stand.subscribe(300)
+    rig = MarketWithPast()
+    early = rig.feed.updates(max_queue=5)
+    rig.subscribe(300)
     late: list[Any] = []
-    stand.at(3.0, lambda: late.append(stand.feed.updates(max_queue=5)))
-    stand.at(0.5, stand.trade)
+    rig.at(3.0, lambda: late.append(rig.feed.updates(max_queue=5)))
+    rig.at(0.5, rig.trade)
 
-    stand.world.run(4.0)
+    rig.world.run(4.0)
 
     for updates in (early, late[0]):
         assert ids(series(updates, Trade)) == [*range(701, 1002)]
 
 
 def test_the_queue_is_as_long_as_it_was_for_what_the_market_makes() -> None:
-    stand = Stand()
-    updates = stand.subscribe(10).updates(max_queue=5)
+    rig = MarketWithPast()
+    updates = rig.subscribe(10).updates(max_queue=5)
     for turn in range(8):
-        stand.at(3.0 + turn / 10, stand.trade)
+        rig.at(3.0 + turn / 10, rig.trade)
 
-    stand.world.run(5.0)
+    rig.world.run(5.0)
 
     told = series(updates, Trade)
     assert ids(told) == [*range(991, 1007), ("1006", None)]
@@ -273,26 +272,26 @@ def test_the_queue_is_as_long_as_it_was_for_what_the_market_makes() -> None:
 
 
 def test_without_history_everything_is_as_it_was() -> None:
-    stand = Stand()
-    sub = stand.subscribe(None)
+    rig = MarketWithPast()
+    sub = rig.subscribe(None)
     updates = sub.updates()
-    stand.at(0.5, stand.trade)
-    stand.drop_at(1.0)
-    stand.at(1.1, stand.miss)
-    stand.at(5.0, stand.trade)
+    rig.at(0.5, rig.trade)
+    rig.drop_at(1.0)
+    rig.at(1.1, rig.miss)
+    rig.at(5.0, rig.trade)
 
-    stand.world.run(6.0)
+    rig.world.run(6.0)
 
     assert ids(series(updates, Trade)) == [1001, ("1001", "1003"), 1003]
-    assert not stand.past.asked
+    assert not rig.past.asked
 
 
 def test_a_quiet_market_is_given_its_past_without_a_live_item() -> None:
-    stand = Stand()
-    sub = stand.subscribe(5, [ALL, "candle60s"])
+    rig = MarketWithPast()
+    sub = rig.subscribe(5, [ALL, "candle60s"])
     updates = sub.updates()
 
-    stand.world.run(PATIENCE + 1.0)
+    rig.world.run(PATIENCE + 1.0)
 
     assert ids(all_of(updates, Trade)) == [*range(996, 1001)]
     assert [candle.closed for candle in sub.candles] == [True] * 5
@@ -301,58 +300,58 @@ def test_a_quiet_market_is_given_its_past_without_a_live_item() -> None:
 # --- Waiting ------------------------------------------------------------------------
 
 
-def ready(stand: Stand, sub: WSSubscription, *seconds: float) -> list[bool]:
+def ready(rig: MarketWithPast, sub: WSSubscription, *seconds: float) -> list[bool]:
     """Whether `wait_live` would return at these moments."""
     seen: list[bool] = []
     for second in seconds:
-        stand.at(second, lambda: seen.append(is_ready(sub)))
+        rig.at(second, lambda: seen.append(is_ready(sub)))
     return seen
 
 
 def test_waiting_ends_once_the_past_is_joined() -> None:
-    stand = Stand(latency=1.0)
-    seen = ready(stand, stand.subscribe(5), 0.2, 0.6, 2.0)
-    stand.at(0.5, stand.trade)
+    rig = MarketWithPast(latency=1.0)
+    seen = ready(rig, rig.subscribe(5), 0.2, 0.6, 2.0)
+    rig.at(0.5, rig.trade)
 
-    stand.world.run(3.0)
+    rig.world.run(3.0)
 
     assert seen == [False, False, True]
 
 
 def test_waiting_ends_once_the_past_cannot_be_had() -> None:
-    stand = Stand(Past(failing=10**9))
-    sub = stand.subscribe(5)
+    rig = MarketWithPast(Past(failing=10**9))
+    sub = rig.subscribe(5)
     updates = sub.updates()
-    seen = ready(stand, sub, 5.0, 15.0)
-    stand.at(0.5, stand.trade)
+    seen = ready(rig, sub, 5.0, 15.0)
+    rig.at(0.5, rig.trade)
 
-    stand.world.run(16.0)
+    rig.world.run(16.0)
 
     assert seen == [False, True]
     assert ids(series(updates, Trade)) == [(None, "1001"), 1001]
-    (error,) = stand.errors
+    (error,) = rig.errors
     assert isinstance(error, BackfillFailed)
-    assert error.__cause__ is stand.past.error
+    assert error.__cause__ is rig.past.error
     assert sub.health().failed == {}
 
 
 def test_waiting_does_not_wait_where_no_past_is_asked_for() -> None:
-    stand = Stand()
-    seen = ready(stand, stand.subscribe(0), 0.2)
+    rig = MarketWithPast()
+    seen = ready(rig, rig.subscribe(0), 0.2)
 
-    stand.world.run(1.0)
+    rig.world.run(1.0)
 
     assert seen == [True]
 
 
 def test_waiting_does_not_wait_for_a_channel_that_is_refused() -> None:
-    stand = Stand()
-    stand.world.exchange.unknown.add(stand.world.dialect.channel("candle60s", NAME))
-    sub = stand.subscribe(5, [ALL, "candle60s"])
-    seen = ready(stand, sub, 5.0)
-    stand.at(0.5, stand.trade)
+    rig = MarketWithPast()
+    rig.world.exchange.unknown.add(rig.world.dialect.channel("candle60s", NAME))
+    sub = rig.subscribe(5, [ALL, "candle60s"])
+    seen = ready(rig, sub, 5.0)
+    rig.at(0.5, rig.trade)
 
-    stand.world.run(6.0)
+    rig.world.run(6.0)
 
     assert seen == [True]
     assert list(sub.health().failed) == ["candle60s"]
@@ -363,265 +362,263 @@ def test_waiting_does_not_wait_for_a_channel_that_is_refused() -> None:
 
 @pytest.mark.parametrize("past", [0, 50])
 def test_what_an_outage_took_comes_before_what_is_next(past: int) -> None:
-    stand = Stand()
-    updates = stand.subscribe(past).updates()
-    stand.steadily(0.3, 60.0, 0.1)
-    stand.drop_at(5.0, 15.0, 15.3, 30.0, 45.0)
+    rig = MarketWithPast()
+    updates = rig.subscribe(past).updates()
+    rig.steadily(0.3, 60.0, 0.1)
+    rig.drop_at(5.0, 15.0, 15.3, 30.0, 45.0)
 
-    stand.world.run(62.0)
+    rig.world.run(62.0)
 
     told = series(updates, Trade)
-    assert check_trades(told, stand.past.all_trades) == []
+    assert check_trades(told, rig.past.all_trades) == []
     assert int(told[0].id) == 1001 - past
-    assert int(told[-1].id) == stand.number
+    assert int(told[-1].id) == rig.number
     assert sum(trade.backfilled for trade in told) > past
-    assert not [e for e in stand.errors if isinstance(e, BackfillFailed)]
+    assert not [e for e in rig.errors if isinstance(e, BackfillFailed)]
     epochs = [trade.epoch for trade in told]
     assert epochs == sorted(epochs)
 
 
 def test_bars_that_an_outage_took_come_before_what_is_next() -> None:
-    stand = Stand()
-    sub = stand.subscribe(20, ["candle60s"])
+    rig = MarketWithPast()
+    sub = rig.subscribe(20, ["candle60s"])
     updates = sub.updates()
-    stand.bars(600)
-    stand.world.failure = lambda url: (
-        stand.past.error if 100 < stand.now < 300 else None
-    )
-    stand.drop_at(100, 380, 450)
+    rig.bars(600)
+    rig.world.failure = lambda url: rig.past.error if 100 < rig.now < 300 else None
+    rig.drop_at(100, 380, 450)
 
-    stand.world.run(600)
+    rig.world.run(600)
 
     told = series(updates, Candle)
-    assert check_candles(told, stand.past.all_candles) == []
+    assert check_candles(told, rig.past.all_candles) == []
     assert [candle.start for candle in told if candle.closed] == [
-        candle.start for candle in stand.past.all_candles[-30:]
+        candle.start for candle in rig.past.all_candles[-30:]
     ]
     assert len({candle.start for candle in sub.candles}) == len(sub.candles)
 
 
 def test_after_an_outage_of_a_quiet_market_nobody_waits() -> None:
-    stand = Stand()
-    updates = stand.subscribe(0).updates()
-    stand.at(0.5, stand.trade)
-    stand.drop_at(1.0)
-    stand.at(1.01, stand.miss)
+    rig = MarketWithPast()
+    updates = rig.subscribe(0).updates()
+    rig.at(0.5, rig.trade)
+    rig.drop_at(1.0)
+    rig.at(1.01, rig.miss)
 
-    stand.world.run(8.0)
+    rig.world.run(8.0)
 
     assert ids(series(updates, Trade)) == [1001, 1002]
 
 
 def test_a_message_that_could_not_be_read_is_made_good() -> None:
-    stand = Stand()
-    updates = stand.subscribe(0).updates()
-    stand.steadily(0.3, 3.0)
-    stand.at(1.0, stand.spoil)
+    rig = MarketWithPast()
+    updates = rig.subscribe(0).updates()
+    rig.steadily(0.3, 3.0)
+    rig.at(1.0, rig.spoil)
 
-    stand.world.run(5.0)
+    rig.world.run(5.0)
 
     told = series(updates, Trade)
-    assert check_trades(told, stand.past.all_trades) == []
+    assert check_trades(told, rig.past.all_trades) == []
     assert [trade.backfilled for trade in told].count(True) == 1
 
 
 def test_everything_else_goes_on_meanwhile() -> None:
-    stand = Stand(latency=4.0)
-    ladder = Ladder(stand.world, "depth", NAME)
+    rig = MarketWithPast(latency=4.0)
+    ladder = Ladder(rig.world, "depth", NAME)
     texts: list[str] = []
-    sub = stand.subscribe(10, [ALL, "depth"], on_message=texts.append)
+    sub = rig.subscribe(10, [ALL, "depth"], on_message=texts.append)
     updates = sub.updates()
     seen: list[tuple[int, int, bool]] = []
-    stand.steadily(0.5, 4.0)
+    rig.steadily(0.5, 4.0)
     for turn in range(7):
-        stand.at(0.5 + turn / 2, lambda: ladder.send(ladder.size(str(stand.now))))
+        rig.at(0.5 + turn / 2, lambda: ladder.send(ladder.size(str(rig.now))))
         look = lambda: seen.append(  # noqa: E731
             (len(texts), len(sub.trades), bool(sub.GetDepth()))
         )
-        stand.at(0.7 + turn / 2, look)
+        rig.at(0.7 + turn / 2, look)
 
-    stand.world.run(8.0)
+    rig.world.run(8.0)
 
     counts = [count for count, _, _ in seen]
     assert counts == sorted(set(counts))
     assert [(trades, live) for _, trades, live in seen] == [(0, True)] * 7
     assert len(sub.trades) == 17
-    assert check_trades(series(updates, Trade), stand.past.all_trades) == []
+    assert check_trades(series(updates, Trade), rig.past.all_trades) == []
 
 
 def test_a_second_outage_during_a_fill() -> None:
-    stand = Stand(latency=3.0)
-    updates = stand.subscribe(5).updates()
-    stand.steadily(0.3, 30.0, 0.2)
-    stand.drop_at(8.0, 9.5, 11.0)
+    rig = MarketWithPast(latency=3.0)
+    updates = rig.subscribe(5).updates()
+    rig.steadily(0.3, 30.0, 0.2)
+    rig.drop_at(8.0, 9.5, 11.0)
 
-    stand.world.run(40.0)
+    rig.world.run(40.0)
 
     told = series(updates, Trade)
-    assert check_trades(told, stand.past.all_trades) == []
-    assert int(told[-1].id) == stand.number
+    assert check_trades(told, rig.past.all_trades) == []
+    assert int(told[-1].id) == rig.number
 
 
 def test_a_past_that_fails_is_a_gap_where_it_is_missing() -> None:
-    stand = Stand()
-    updates = stand.subscribe(0).updates()
-    stand.steadily(0.3, 40.0)
-    stand.drop_at(5.0)
-    stand.at(5.01, stand.miss)
-    stand.at(4.0, lambda: setattr(stand.past, "failing", 10**9))
-    stand.at(20.0, lambda: setattr(stand.past, "failing", 0))
-    stand.drop_at(25.0)
-    stand.at(25.01, stand.miss)
+    rig = MarketWithPast()
+    updates = rig.subscribe(0).updates()
+    rig.steadily(0.3, 40.0)
+    rig.drop_at(5.0)
+    rig.at(5.01, rig.miss)
+    rig.at(4.0, lambda: setattr(rig.past, "failing", 10**9))
+    rig.at(20.0, lambda: setattr(rig.past, "failing", 0))
+    rig.drop_at(25.0)
+    rig.at(25.01, rig.miss)
 
-    stand.world.run(42.0)
+    rig.world.run(42.0)
 
     told = series(updates, Trade)
-    (gap,) = check_trades(told, stand.past.all_trades)
-    assert str(stand.past.error) in gap.cause
-    assert len([e for e in stand.errors if isinstance(e, BackfillFailed)]) == 1
+    (gap,) = check_trades(told, rig.past.all_trades)
+    assert str(rig.past.error) in gap.cause
+    assert len([e for e in rig.errors if isinstance(e, BackfillFailed)]) == 1
 
 
 def test_what_the_venue_keeps_no_more_is_a_gap() -> None:
-    stand = Stand()
-    updates = stand.subscribe(0).updates()
-    stand.at(0.5, stand.trade)
-    stand.drop_at(1.0)
+    rig = MarketWithPast()
+    updates = rig.subscribe(0).updates()
+    rig.at(0.5, rig.trade)
+    rig.drop_at(1.0)
     for turn in range(50):
-        stand.at(1.01 + turn / 1000, stand.miss)
-    stand.at(1.2, lambda: setattr(stand.past, "kept", 10))
-    stand.at(4.0, stand.trade)
+        rig.at(1.01 + turn / 1000, rig.miss)
+    rig.at(1.2, lambda: setattr(rig.past, "kept", 10))
+    rig.at(4.0, rig.trade)
 
-    stand.world.run(8.0)
+    rig.world.run(8.0)
 
     told = series(updates, Trade)
-    (gap,) = check_trades(told, stand.past.all_trades)
+    (gap,) = check_trades(told, rig.past.all_trades)
     assert (gap.after, gap.before) == ("1001", told[2].id)
     assert len(told) > 9
 
 
 def test_an_answer_that_never_comes_holds_nothing_up_for_long() -> None:
-    stand = Stand()
-    stand.history_worker.is_deaf = True
-    updates = stand.subscribe(5).updates()
-    stand.steadily(0.3, 40.0)
+    rig = MarketWithPast()
+    rig.history_worker.is_deaf = True
+    updates = rig.subscribe(5).updates()
+    rig.steadily(0.3, 40.0)
     shown: list[int] = []
-    sub = stand.feed.subscriptions[0]
+    sub = rig.feed.subscriptions[0]
     assert isinstance(sub, WSSubscription)
     for second in (LONGEST_HOLD - 1, LONGEST_HOLD + 2):
-        stand.at(second, lambda: shown.append(len(sub.trades)))
+        rig.at(second, lambda: shown.append(len(sub.trades)))
 
-    stand.world.run(41.0)
+    rig.world.run(41.0)
 
     assert shown[0] == 0
     assert shown[1] > 40
-    (gap,) = check_trades(series(updates, Trade), stand.past.all_trades)
+    (gap,) = check_trades(series(updates, Trade), rig.past.all_trades)
     assert (gap.after, gap.before) == (None, "1001")
 
 
 def test_an_answer_that_comes_twice_counts_once() -> None:
-    stand = Stand()
-    stand.history_worker.times = 3
-    updates = stand.subscribe(50).updates()
-    stand.steadily(0.3, 20.0)
-    stand.drop_at(5.0, 10.0)
+    rig = MarketWithPast()
+    rig.history_worker.times = 3
+    updates = rig.subscribe(50).updates()
+    rig.steadily(0.3, 20.0)
+    rig.drop_at(5.0, 10.0)
 
-    stand.world.run(22.0)
+    rig.world.run(22.0)
 
-    assert check_trades(series(updates, Trade), stand.past.all_trades) == []
+    assert check_trades(series(updates, Trade), rig.past.all_trades) == []
 
 
 # --- Comings and goings -------------------------------------------------------------
 
 
 def test_closing_during_a_fill_leaves_nothing() -> None:
-    stand = Stand(latency=3.0)
-    sub = stand.subscribe(5)
+    rig = MarketWithPast(latency=3.0)
+    sub = rig.subscribe(5)
     updates = sub.updates()
-    stand.at(0.5, stand.trade)
-    stand.at(1.0, sub.close)
+    rig.at(0.5, rig.trade)
+    rig.at(1.0, sub.close)
 
-    stand.world.run(10.0)
+    rig.world.run(10.0)
 
     assert all_of(updates, Trade, Gap) == []
     assert sub.trades == ()
-    assert not stand.errors
+    assert not rig.errors
 
 
 def test_a_channel_that_is_refused_during_a_fill_gives_what_it_held() -> None:
-    stand = Stand(latency=3.0)
-    stand.past.kept = 500
-    updates = stand.subscribe(5, [ALL, "candle60s"]).updates()
-    key = stand.world.dialect.channel(ALL, NAME)
-    stand.at(0.5, stand.trade)
-    stand.at(1.0, lambda: stand.world.exchange.unknown.add(key))
-    stand.at(1.1, lambda: stand.world.peer_on("business").end(key))
+    rig = MarketWithPast(latency=3.0)
+    rig.past.kept = 500
+    updates = rig.subscribe(5, [ALL, "candle60s"]).updates()
+    key = rig.world.dialect.channel(ALL, NAME)
+    rig.at(0.5, rig.trade)
+    rig.at(1.0, lambda: rig.world.exchange.unknown.add(key))
+    rig.at(1.1, lambda: rig.world.peer_on("business").end(key))
 
-    stand.world.run(10.0)
+    rig.world.run(10.0)
 
     assert ids(all_of(updates, Trade)) == [*range(996, 1002)]
 
 
 def test_a_subscription_that_leaves_takes_nothing_from_another() -> None:
-    stand = Stand(latency=3.0)
-    one, other = stand.subscribe(5), stand.subscribe(7)
+    rig = MarketWithPast(latency=3.0)
+    one, other = rig.subscribe(5), rig.subscribe(7)
     updates = other.updates()
-    stand.at(0.5, stand.trade)
-    stand.at(1.0, one.close)
+    rig.at(0.5, rig.trade)
+    rig.at(1.0, one.close)
 
-    stand.world.run(6.0)
+    rig.world.run(6.0)
 
     assert ids(series(updates, Trade)) == [*range(994, 1002)]
 
 
 def test_each_of_several_on_one_channel_has_the_past_it_asked_for() -> None:
-    stand = Stand()
-    plain, small = stand.subscribe(None), stand.subscribe(5)
+    rig = MarketWithPast()
+    plain, small = rig.subscribe(None), rig.subscribe(5)
     first = [plain.updates(), small.updates()]
     later: list[Any] = []
-    stand.steadily(0.3, 12.0)
-    stand.at(5.0, lambda: later.append(stand.subscribe(100)))
-    stand.at(5.01, lambda: later.append(later[0].updates()))
-    stand.drop_at(8.0)
+    rig.steadily(0.3, 12.0)
+    rig.at(5.0, lambda: later.append(rig.subscribe(100)))
+    rig.at(5.01, lambda: later.append(later[0].updates()))
+    rig.drop_at(8.0)
 
-    stand.world.run(14.0)
+    rig.world.run(14.0)
 
     told = [series(updates, Trade) for updates in (*first, later[1])]
-    assert len(check_trades(told[0], stand.past.all_trades)) == 1
+    assert len(check_trades(told[0], rig.past.all_trades)) == 1
     for found, past in zip(told[1:], (5, 100), strict=True):
-        assert check_trades(found, stand.past.all_trades) == []
+        assert check_trades(found, rig.past.all_trades) == []
         assert [t.backfilled for t in found[: past + 1]] == [True] * past + [False]
     assert later[0].trades == tuple(told[2])
-    assert len(stand.world.peers) == 2  # the one channel on the one connection
+    assert len(rig.world.peers) == 2  # the one channel on the one connection
 
 
 def test_one_connection_takes_over_from_another_during_a_fill() -> None:
-    stand = Stand(latency=2.0)
-    updates = stand.subscribe(5).updates()
-    stand.steadily(0.3, 60.0, 0.2)
-    stand.drop_at(5.0)
-    stand.at(6.2, stand.feed.rotate)
-    stand.at(30.0, stand.feed.rotate)
-    stand.at(30.1, stand.spoil)
+    rig = MarketWithPast(latency=2.0)
+    updates = rig.subscribe(5).updates()
+    rig.steadily(0.3, 60.0, 0.2)
+    rig.drop_at(5.0)
+    rig.at(6.2, rig.feed.rotate)
+    rig.at(30.0, rig.feed.rotate)
+    rig.at(30.1, rig.spoil)
 
-    stand.world.run(70.0)
+    rig.world.run(70.0)
 
     told = series(updates, Trade)
-    assert check_trades(told, stand.past.all_trades) == []
-    assert int(told[-1].id) == stand.number
+    assert check_trades(told, rig.past.all_trades) == []
+    assert int(told[-1].id) == rig.number
 
 
 def test_callbacks_on_a_thread_of_their_own_are_told_as_well() -> None:
-    stand = Stand(Past(failing=10**9))
-    feed = stand.world.feed(history_source=Past, callbacks="thread")
-    set_history_worker(feed, stand.history_worker)
+    rig = MarketWithPast(Past(failing=10**9))
+    feed = rig.world.feed(history_source=Past, callbacks="thread")
+    set_history_worker(feed, rig.history_worker)
     errors: list[Exception] = []
     sub = WSSubscription(
         NAME, "spot", feed=feed, channels=[ALL], history=5, on_error=errors.append
     )
     updates = sub.updates()
-    stand.at(0.5, stand.trade)
+    rig.at(0.5, rig.trade)
 
-    stand.world.run(16.0)
+    rig.world.run(16.0)
     feed.close()
 
     assert ids(series(updates, Trade)) == [(None, "1001"), 1001]
@@ -629,12 +626,12 @@ def test_callbacks_on_a_thread_of_their_own_are_told_as_well() -> None:
 
 
 def test_a_callback_may_read_and_follow_meanwhile() -> None:
-    stand = Stand()
+    rig = MarketWithPast()
     found: list[Any] = []
-    sub = stand.subscribe(5, on_message=lambda text: found.append(sub.updates()))
-    stand.steadily(0.3, 2.0)
+    sub = rig.subscribe(5, on_message=lambda text: found.append(sub.updates()))
+    rig.steadily(0.3, 2.0)
 
-    stand.world.run(4.0)
+    rig.world.run(4.0)
 
     assert ids(series(found[0], Trade)) == [*range(996, 1004)]
 
@@ -665,21 +662,21 @@ def test_a_venue_without_rest_has_no_past() -> None:
 
 
 def test_what_is_wrong_is_said_where_it_is_asked() -> None:
-    stand = Stand()
+    rig = MarketWithPast()
 
     with pytest.raises(ValueError, match="history is 0 to 10000"):
-        stand.subscribe(MOST + 1)
+        rig.subscribe(MOST + 1)
     with pytest.raises(ValueError, match="cannot be joined exactly"):
-        stand.subscribe(5, ["trade", "candle60s"])
-    (sub,) = stand.feed.subscribe([NAME], "spot", [ALL], history=5)
+        rig.subscribe(5, ["trade", "candle60s"])
+    (sub,) = rig.feed.subscribe([NAME], "spot", [ALL], history=5)
     assert sub.trades == ()
-    stand.world.run(0.1)
+    rig.world.run(0.1)
 
 
 # --- Campaigns ----------------------------------------------------------------------
 
 
-class Campaign(Stand):
+class Campaign(MarketWithPast):
     """Everything goes wrong at random, by one seed."""
 
     def __init__(self, seed: int, past: Past) -> None:
@@ -712,19 +709,19 @@ class Campaign(Stand):
 
 @pytest.mark.parametrize("seed", [0, 1, 2, 1005, 1019, 1023])
 def test_whatever_happens_nothing_is_missing_and_nothing_comes_twice(seed: int) -> None:
-    stand, past = Campaign(seed, Past()), seed % 40
-    sub = stand.subscribe(past, [ALL, "candle60s"])
+    rig, past = Campaign(seed, Past()), seed % 40
+    sub = rig.subscribe(past, [ALL, "candle60s"])
     updates = sub.updates(max_queue=10**6)
-    stand.begin(200.0)
+    rig.begin(200.0)
 
-    stand.world.run(250.0)
+    rig.world.run(250.0)
 
     items = list(updates)
     trades = [i for i in items if isinstance(i, Trade) or _is_gap(i, ALL)]
     candles = [i for i in items if isinstance(i, Candle) or _is_gap(i, "candle60s")]
-    assert check_trades(trades, stand.past.all_trades) == []
-    assert check_candles(candles, stand.past.all_candles) == []
-    assert int(trades[-1].id) == stand.number
+    assert check_trades(trades, rig.past.all_trades) == []
+    assert check_candles(candles, rig.past.all_candles) == []
+    assert int(trades[-1].id) == rig.number
     assert [t.backfilled for t in trades[:past]] == [True] * past
     # It would have been another matter without.
     assert sum(trade.backfilled for trade in trades) > past + 5
@@ -733,27 +730,27 @@ def test_whatever_happens_nothing_is_missing_and_nothing_comes_twice(seed: int) 
 
 @pytest.mark.parametrize("seed", [0, 1, 2, 1005, 1019, 1023])
 def test_whatever_the_past_does_each_miss_is_one_gap(seed: int) -> None:
-    stand = Campaign(seed, RandomPast(seed))
-    sub = stand.subscribe(30, [ALL, "candle60s"])
+    rig = Campaign(seed, RandomPast(seed))
+    sub = rig.subscribe(30, [ALL, "candle60s"])
     updates = sub.updates(max_queue=10**6)
-    stand.begin(200.0)
+    rig.begin(200.0)
 
-    stand.world.run(280.0)
+    rig.world.run(280.0)
 
     items = list(updates)
     trades = [i for i in items if isinstance(i, Trade) or _is_gap(i, ALL)]
     candles = [i for i in items if isinstance(i, Candle) or _is_gap(i, "candle60s")]
-    check_trades(trades, stand.past.all_trades)
-    check_candles(candles, stand.past.all_candles)
-    assert int(trades[-1].id) == stand.number
+    check_trades(trades, rig.past.all_trades)
+    check_candles(candles, rig.past.all_candles)
+    assert int(trades[-1].id) == rig.number
 
 
 def test_what_these_campaigns_compare_would_be_seen() -> None:
-    stand = Campaign(0, Past())
-    updates = stand.subscribe(20).updates(max_queue=10**6)
-    stand.begin(60.0)
-    stand.world.run(105.0)
-    told, truth = series(updates, Trade), stand.past.all_trades
+    rig = Campaign(0, Past())
+    updates = rig.subscribe(20).updates(max_queue=10**6)
+    rig.begin(60.0)
+    rig.world.run(105.0)
+    told, truth = series(updates, Trade), rig.past.all_trades
     gap = Gap(ALL, told[49].id, told[50].id, "", NAME)
     other = replace(told[50], price=told[50].price + 1)
     spoilt = [
@@ -782,7 +779,12 @@ def test_a_channel_that_another_connection_has_yet_to_carry_is_not_asked_about()
     clock, history_worker = FakeClock(), HistoryWorker("", FakeClock(), Past)
     callbacks = Callbacks(NAME, clock)
     view = JoinedView(
-        None, NAME, NO_LIMITS, clock, callbacks, Wanted(5, "spot", history_worker)
+        None,
+        NAME,
+        NO_LIMITS,
+        clock,
+        callbacks,
+        HistoryOptions(5, "spot", history_worker),
     )
     channel = KINDS["trade"](PROTOCOL, PROTOCOL.channel(ALL, "spot", NAME))
     channel.acknowledged, channel.openings = True, 1
@@ -796,40 +798,40 @@ def test_a_channel_that_another_connection_has_yet_to_carry_is_not_asked_about()
 
 
 def test_after_a_rotation_the_present_connection_is_the_one_that_answers() -> None:
-    stand = Stand()
-    sub = stand.subscribe(0)
-    stand.steadily(0.3, 20.0)
-    stand.at(2.0, stand.feed.rotate)
+    rig = MarketWithPast()
+    sub = rig.subscribe(0)
+    rig.steadily(0.3, 20.0)
+    rig.at(2.0, rig.feed.rotate)
 
-    stand.world.run(20.0)
+    rig.world.run(20.0)
 
-    (group,) = pool_of(stand.feed).groups
+    (group,) = pool_of(rig.feed).groups
     assert answering_connection_of(sub, ALL) is group.connection
 
 
 def test_what_a_closed_subscription_wanted_is_not_asked_any_more() -> None:
-    stand = Stand()
-    stand.history_worker.latency = 2.0
-    sub = stand.subscribe(5)
-    stand.trade()
-    stand.at(0.5, stand.trade)
-    stand.at(1.0, sub.close)
+    rig = MarketWithPast()
+    rig.history_worker.latency = 2.0
+    sub = rig.subscribe(5)
+    rig.trade()
+    rig.at(0.5, rig.trade)
+    rig.at(1.0, sub.close)
 
-    stand.world.run(5.0)
+    rig.world.run(5.0)
 
-    assert not stand.past.asked
+    assert not rig.past.asked
 
 
 def test_an_iterator_that_comes_later_is_told_what_is_missing_before_it() -> None:
-    stand = Stand()
-    sub = stand.subscribe(0)
-    stand.steadily(0.3, 20.0)
-    stand.at(2.0, lambda: setattr(stand.history_worker, "is_deaf", True))
-    stand.drop_at(2.1)
+    rig = MarketWithPast()
+    sub = rig.subscribe(0)
+    rig.steadily(0.3, 20.0)
+    rig.at(2.0, lambda: setattr(rig.history_worker, "is_deaf", True))
+    rig.drop_at(2.1)
     later: list[Any] = []
-    stand.at(60.0, lambda: later.append(sub.updates()))
-    stand.at(61.0, stand.trade)
+    rig.at(60.0, lambda: later.append(sub.updates()))
+    rig.at(61.0, rig.trade)
 
-    stand.world.run(62.0)
+    rig.world.run(62.0)
 
-    assert len(check_trades(series(later[0], Trade), stand.past.all_trades)) == 1
+    assert len(check_trades(series(later[0], Trade), rig.past.all_trades)) == 1

@@ -40,7 +40,7 @@ LEASE = Lease(15.0, 0.0)
 LEVELS = DepthData([["100.1", "1", "0", "1"]], [], 1_600_000_000_123, 7)
 
 
-class Stand:
+class MirroredChannel:
     """One channel and one link, written on one side and read on the other."""
 
     def __init__(self, name: ChannelName = DEPTH) -> None:
@@ -73,8 +73,8 @@ class Stand:
 
 
 @pytest.fixture
-def stand() -> Stand:
-    return Stand()
+def rig() -> MirroredChannel:
+    return MirroredChannel()
 
 
 # --- A value --------------------------------------------------------------------------
@@ -98,34 +98,34 @@ DEPTHS = st.builds(DepthData, ROWS, ROWS, NUMBER, st.none() | NUMBER, st.none(),
 def test_a_value_comes_out_as_it_went_in(
     state: State, cause: str, epoch: int, data: Any, moments: Any, acknowledged: bool
 ) -> None:
-    stand = Stand()
+    rig = MirroredChannel()
     shown = Published(state, cause, epoch, None, data, *moments)
 
-    stand.slot.put(encode(shown, acknowledged))
+    rig.slot.put(encode(shown, acknowledged))
 
-    assert stand.mirror.shown == shown
-    assert stand.mirror.shown.state is state
-    assert stand.mirror.acknowledged is acknowledged
+    assert rig.mirror.shown == shown
+    assert rig.mirror.shown.state is state
+    assert rig.mirror.acknowledged is acknowledged
 
 
 def test_a_book_comes_out_as_a_whole_one() -> None:
     """Of the change that it comes of nothing is told, and so it is a snapshot."""
-    stand = Stand(BOOK)
+    rig = MirroredChannel(BOOK)
     rows = (("100.1", "1", "0", "1"),)
     change = BookData(False, [["100.1", "1", "0", "1"]], [], 5, 7, 6, None)
-    stand.open()
-    stand.show(DepthData(rows, (), 5, 7, change, 12))
+    rig.open()
+    rig.show(DepthData(rows, (), 5, 7, change, 12))
 
-    shown = stand.mirror.shown
+    shown = rig.mirror.shown
     assert (shown.depth.bids, shown.depth.asks, shown.depth.seq) == (rows, (), 7)
     assert shown.depth.version == 12
-    item: Any = stand.mirror.item(shown, None)
+    item: Any = rig.mirror.item(shown, None)
     assert (item.action, item.bids, item.book.bids) == ("snapshot", rows, rows)
 
 
 @pytest.mark.parametrize("name", [DEPTH, BOOK])
 def test_the_largest_value_has_room(name: ChannelName) -> None:
-    stand = Stand(name)
+    rig = MirroredChannel(name)
     # Each another text: of those that are the same only one would be written.
     numbers = (f"{number:064}" for number in itertools.count())
     bids, asks = (
@@ -137,9 +137,9 @@ def test_the_largest_value_has_room(name: ChannelName) -> None:
         State.LIVE, "\U0001f600" * 5000, 1 << 60, None, data, math.pi, math.e, 1 / 3
     )
 
-    stand.slot.put(encode(shown, True, 0, 1 << 60))
+    rig.slot.put(encode(shown, True, 0, 1 << 60))
 
-    assert stand.mirror.shown.data == data
+    assert rig.mirror.shown.data == data
 
 
 def test_a_depth_takes_a_few_kilobytes() -> None:
@@ -158,7 +158,7 @@ def test_what_has_no_form_is_refused() -> None:
     ("name", "kind"), [(DEPTH, DepthMirror), (BOOK, BookMirror), (TRADE, StateMirror)]
 )
 def test_a_mirror_is_a_channel_of_the_same_kind(name: ChannelName, kind: type) -> None:
-    mirror = Stand(name).mirror
+    mirror = MirroredChannel(name).mirror
 
     assert type(mirror) is kind
     assert (mirror.topic, mirror.name, mirror.error) == (name.topic, name.key, None)
@@ -167,7 +167,7 @@ def test_a_mirror_is_a_channel_of_the_same_kind(name: ChannelName, kind: type) -
 
 
 def test_nothing_of_a_state_alone_is_given() -> None:
-    mirror = Stand(TRADE).mirror
+    mirror = MirroredChannel(TRADE).mirror
     with pytest.raises(AssertionError, match="a push of a mirror"):
         mirror.push(None, False, Link(0.0), 0.0, 0.0)  # type: ignore[arg-type]
     assert mirror.item(mirror.shown, None) is None
@@ -176,117 +176,119 @@ def test_nothing_of_a_state_alone_is_given() -> None:
 # --- Trust ----------------------------------------------------------------------------
 
 
-def test_a_value_lives_as_long_as_the_lease_of_its_link(stand: Stand) -> None:
-    stand.open()
-    stand.show()
+def test_a_value_lives_as_long_as_the_lease_of_its_link(rig: MirroredChannel) -> None:
+    rig.open()
+    rig.show()
 
-    assert stand.verdict() is LIVE
-    assert judge(stand.mirror.shown, NO_LIMITS, 15.0, 15.0).state is State.STALE
+    assert rig.verdict() is LIVE
+    assert judge(rig.mirror.shown, NO_LIMITS, 15.0, 15.0).state is State.STALE
     # The wall clock jumped.
-    assert judge(stand.mirror.shown, NO_LIMITS, 1.0, 3.0).state is State.STALE
+    assert judge(rig.mirror.shown, NO_LIMITS, 1.0, 3.0).state is State.STALE
 
 
-def lost(stand: Stand) -> None:
-    link = stand.open()
+def lost(rig: MirroredChannel) -> None:
+    link = rig.open()
     link.lost = True
-    stand.link_slot.put(encode_link(link, 1))
+    rig.link_slot.put(encode_link(link, 1))
 
 
-def taken_by_a_later_one(stand: Stand) -> None:
-    stand.open(number=2)
+def taken_by_a_later_one(rig: MirroredChannel) -> None:
+    rig.open(number=2)
 
 
-def dead(stand: Stand) -> None:
-    stand.process_runs = False
+def dead(rig: MirroredChannel) -> None:
+    rig.process_runs = False
 
 
-def lost_with_all(stand: Stand) -> None:
-    stand.remote.lose()
+def lost_with_all(rig: MirroredChannel) -> None:
+    rig.remote.lose()
 
 
-def torn(stand: Stand) -> None:
+def torn(rig: MirroredChannel) -> None:
     for buffer in (0, 1):
-        flip_bits(stand.link_slot, 8, buffer=buffer)
+        flip_bits(rig.link_slot, 8, buffer=buffer)
     # Nobody has read it yet.
-    forget_value(link_slots_of(stand.remote)[0])
+    forget_value(link_slots_of(rig.remote)[0])
 
 
 @pytest.mark.parametrize("end", [lost, taken_by_a_later_one, dead, lost_with_all, torn])
 @pytest.mark.parametrize("held", [False, True])
 def test_a_value_is_gone_with_its_link(
-    stand: Stand,
-    end: Callable[[Stand], None],
+    rig: MirroredChannel,
+    end: Callable[[MirroredChannel], None],
     held: bool,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Whoever *held* it from before sees that as whoever reads it now."""
     monkeypatch.setattr("okex_ws.isolation.shared_memory.TRIES", 3)
-    stand.open()
-    stand.show()
-    shown = stand.mirror.shown
+    rig.open()
+    rig.show()
+    shown = rig.mirror.shown
     assert judge(shown, NO_LIMITS, 1.0, 1.0) is LIVE
 
-    end(stand)
+    end(rig)
 
-    now = shown if held else stand.mirror.shown
+    now = shown if held else rig.mirror.shown
     assert judge(now, NO_LIMITS, 1.0, 1.0).state is State.RECONNECTING
 
 
-def test_a_link_that_had_no_pong_proves_nothing(stand: Stand) -> None:
-    stand.open(lease=None)
-    stand.show()
+def test_a_link_that_had_no_pong_proves_nothing(rig: MirroredChannel) -> None:
+    rig.open(lease=None)
+    rig.show()
 
-    assert stand.verdict().state is State.SYNCING
+    assert rig.verdict().state is State.SYNCING
 
 
-def test_the_last_byte_is_heard(stand: Stand) -> None:
-    stand.open()
-    stand.show()
-    stand.link_slot.beat(12.5)
+def test_the_last_byte_is_heard(rig: MirroredChannel) -> None:
+    rig.open()
+    rig.show()
+    rig.link_slot.beat(12.5)
 
-    link = stand.mirror.shown.link
+    link = rig.mirror.shown.link
     assert link is not None
     assert link.heard == 12.5
 
 
 def test_a_slot_that_cannot_be_read_gives_no_price(
-    stand: Stand, monkeypatch: pytest.MonkeyPatch
+    rig: MirroredChannel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("okex_ws.isolation.shared_memory.TRIES", 3)
-    stand.open()
-    stand.show()
+    rig.open()
+    rig.show()
     for buffer in (0, 1):
-        flip_bits(stand.slot, 9, buffer=buffer)
+        flip_bits(rig.slot, 9, buffer=buffer)
 
-    assert stand.verdict().state is State.RESYNCING
-    assert not stand.mirror.acknowledged
+    assert rig.verdict().state is State.RESYNCING
+    assert not rig.mirror.acknowledged
 
 
 # --- The slot is given back -----------------------------------------------------------
 
 
-def test_a_mirror_that_is_frozen_shows_no_price_and_reads_no_more(stand: Stand) -> None:
-    stand.open()
-    stand.show(epoch=3)
-    stand.mirror.freeze()
-    before = stand.mirror.shown
-    stand.show(epoch=9)  # somebody else's
+def test_a_mirror_that_is_frozen_shows_no_price_and_reads_no_more(
+    rig: MirroredChannel,
+) -> None:
+    rig.open()
+    rig.show(epoch=3)
+    rig.mirror.freeze()
+    before = rig.mirror.shown
+    rig.show(epoch=9)  # somebody else's
 
-    assert stand.mirror.shown is before
+    assert rig.mirror.shown is before
     assert (before.epoch, before.data, before.received) == (3, None, 1.0)
-    assert stand.verdict().state is State.RECONNECTING
-    stand.mirror.freeze()
-    assert stand.mirror.shown.epoch == 3
+    assert rig.verdict().state is State.RECONNECTING
+    rig.mirror.freeze()
+    assert rig.mirror.shown.epoch == 3
 
 
-def test_in_a_forked_child_nothing_is_read(stand: Stand) -> None:
-    stand.open()
-    stand.show()
+def test_in_a_forked_child_nothing_is_read(rig: MirroredChannel) -> None:
+    rig.open()
+    rig.show()
 
     def get(self: Slot) -> Any:
         pytest.fail("it was read")
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Slot, "get", get)
-        stand.mirror.forked()
-        assert stand.verdict().state is State.CLOSED
+        rig.mirror.forked()
+        assert rig.verdict().state is State.CLOSED

@@ -202,7 +202,7 @@ def test_a_book_that_stands_still_is_stale_by_the_callers_limit(
         okx.wait_live(LIMIT)
 
 
-def test_a_line_that_is_dead_is_stale_when_the_lease_ends(
+def test_a_connection_that_is_dead_is_stale_when_the_lease_ends(
     exchange: LocalExchange, where: Any
 ) -> None:
     with WSSubscription(

@@ -36,7 +36,7 @@ NAME = V5.channel("depth5", "spot", "BTC-USDT")
 LEASE = Lease(1e12, 0.0)
 
 
-class Stand:
+class WrittenChannel:
     """A channel as its connection has it, and as another process sees it."""
 
     def __init__(self, links: int = 2, base: int = 0) -> None:
@@ -77,19 +77,19 @@ class Stand:
 
 
 def test_the_signs_of_life_are_seen_as_they_are_set() -> None:
-    stand = Stand()
-    link = stand.links.make(3.0)
-    stand.show("100.1", link)
-    seen = [stand.seen()]
+    rig = WrittenChannel()
+    link = rig.links.make(3.0)
+    rig.show("100.1", link)
+    seen = [rig.seen()]
 
     link.lease = LEASE
-    seen.append(stand.seen())
+    seen.append(rig.seen())
     link.heard = 4.5
-    remote = stand.mirror.shown.link
+    remote = rig.mirror.shown.link
     assert remote is not None
     assert (remote.heard, remote.lease, remote.lost) == (4.5, LEASE, False)
     link.lost = True
-    seen.append(stand.seen())
+    seen.append(rig.seen())
 
     assert seen == [State.SYNCING, "100.1", State.RECONNECTING]
     # To its own process it is a link like any other.
@@ -97,70 +97,70 @@ def test_the_signs_of_life_are_seen_as_they_are_set() -> None:
 
 
 def test_what_was_withdrawn_is_so_before_a_new_lease() -> None:
-    stand = Stand()
-    link = stand.links.make(3.0)
+    rig = WrittenChannel()
+    link = rig.links.make(3.0)
     link.lease = Lease(4.0, 0.0)
-    stand.show("100.1", link)
-    assert stand.seen() is State.STALE
-    stand.channel.lapsed()
+    rig.show("100.1", link)
+    assert rig.seen() is State.STALE
+    rig.channel.lapsed()
     seen: list[Any] = []
 
     def look(write: Callable[[], None]) -> None:
         write()
-        seen.append(stand.seen())
+        seen.append(rig.seen())
 
     with pytest.MonkeyPatch.context() as patch:
         around_link_writes(patch, look)
         link.lease = LEASE
 
     assert seen == [State.STALE]
-    stand.channel.renewed()
-    stand.writer.flush()
-    assert (stand.seen(), stand.mirror.shown.epoch) == ("100.1", 2)
+    rig.channel.renewed()
+    rig.writer.flush()
+    assert (rig.seen(), rig.mirror.shown.epoch) == ("100.1", 2)
 
 
 def test_a_link_that_has_the_place_of_a_lost_one_is_another_one() -> None:
-    stand = Stand(links=1)
-    first = stand.links.make(1.0)
+    rig = WrittenChannel(links=1)
+    first = rig.links.make(1.0)
     first.lease = LEASE
-    stand.show("100.1", first)
-    old = stand.mirror.shown
+    rig.show("100.1", first)
+    old = rig.mirror.shown
     first.lost = True
 
-    second = stand.links.make(2.0)
+    second = rig.links.make(2.0)
     second.lease = LEASE
 
-    assert stand.seen() is State.RECONNECTING
+    assert rig.seen() is State.RECONNECTING
     assert judge(old, NO_LIMITS, 5.0, 5.0).state is State.RECONNECTING
-    stand.show("100.2", second)
-    assert stand.seen() == "100.2"
+    rig.show("100.2", second)
+    assert rig.seen() == "100.2"
     assert judge(old, NO_LIMITS, 5.0, 5.0).state is State.RECONNECTING
 
 
 def test_more_links_than_places_are_an_error_of_their_connection() -> None:
-    stand = Stand(links=2)
-    first, _ = stand.links.make(1.0), stand.links.make(1.0)
+    rig = WrittenChannel(links=2)
+    first, _ = rig.links.make(1.0), rig.links.make(1.0)
     with pytest.raises(ConnectionLost, match="2 connections of one isolated feed"):
-        stand.links.make(1.0)
+        rig.links.make(1.0)
     first.lost = True
-    stand.links.make(1.0)
+    rig.links.make(1.0)
 
 
 # --- Berths ---------------------------------------------------------------------------
 
 
 def test_epochs_go_on_from_those_of_the_process_before() -> None:
-    stand = Stand(base=41)
-    stand.show("100.1", stand.links.make(1.0))
+    rig = WrittenChannel(base=41)
+    rig.show("100.1", rig.links.make(1.0))
 
-    assert stand.mirror.shown.epoch == 42
+    assert rig.mirror.shown.epoch == 42
 
 
-def too_long(stand: Stand) -> DepthData:
+def too_long(rig: WrittenChannel) -> DepthData:
     return DepthData([["9" * 5000, "1"]], [], 1, None)
 
 
-def of_no_form(stand: Stand) -> DepthData:
+def of_no_form(rig: WrittenChannel) -> DepthData:
     return DepthData([[object(), "1"]], [], 1, None)
 
 
@@ -168,54 +168,54 @@ def of_no_form(stand: Stand) -> DepthData:
 def test_what_cannot_be_written_is_withdrawn_counted_and_said(
     data: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    stand = Stand()
-    link = stand.links.make(1.0)
+    rig = WrittenChannel()
+    link = rig.links.make(1.0)
     link.lease = LEASE
-    stand.show("100.1", link)
+    rig.show("100.1", link)
 
     for _ in range(3):
-        stand.channel.shown = stand.channel.shown._replace(data=data(stand))
-        stand.writer.flush()
+        rig.channel.shown = rig.channel.shown._replace(data=data(rig))
+        rig.writer.flush()
 
-    assert stand.seen() is State.RESYNCING
-    assert "does not fit in shared memory" in stand.mirror.shown.cause
-    assert stand.channel.counts == {"skipped too large": 3}
+    assert rig.seen() is State.RESYNCING
+    assert "does not fit in shared memory" in rig.mirror.shown.cause
+    assert rig.channel.counts == {"skipped too large": 3}
     assert [r.levelno for r in caplog.records] == [logging.WARNING]
     # What comes after it is another epoch: there was none in between.
-    before = stand.mirror.shown.epoch
-    stand.show("100.3", link)
-    assert stand.seen() == "100.3"
-    assert stand.mirror.shown.epoch > before
+    before = rig.mirror.shown.epoch
+    rig.show("100.3", link)
+    assert rig.seen() == "100.3"
+    assert rig.mirror.shown.epoch > before
 
 
 def test_who_has_left_writes_nothing_more() -> None:
-    stand = Stand()
-    link = stand.links.make(1.0)
+    rig = WrittenChannel()
+    link = rig.links.make(1.0)
     link.lease = LEASE
-    stand.show("100.1", link)
-    stand.writer.leave()
-    stand.show("100.2", link)
+    rig.show("100.1", link)
+    rig.writer.leave()
+    rig.show("100.2", link)
 
-    assert stand.seen() == "100.1"
+    assert rig.seen() == "100.1"
 
 
 def test_two_threads_write_one_channel_in_its_own_order() -> None:
     """Of two connections of one subscription, each writes what the other shows too."""
-    stand = Stand()
-    link = stand.links.make(1.0)
+    rig = WrittenChannel()
+    link = rig.links.make(1.0)
     link.lease = LEASE
     stop = threading.Event()
 
     def other() -> None:
         while not stop.is_set():
-            stand.writer.flush()
+            rig.writer.flush()
 
     thread = threading.Thread(target=other)
     thread.start()
     try:
         for number in range(3000):
-            stand.show(f"{number}", link)
-            assert stand.seen() == f"{number}"
+            rig.show(f"{number}", link)
+            assert rig.seen() == f"{number}"
     finally:
         stop.set()
         thread.join()

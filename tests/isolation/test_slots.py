@@ -18,12 +18,13 @@ from okex_ws.isolation.mirror import encode, encode_link
 from okex_ws.isolation.shared_memory import Memory
 from okex_ws.isolation.slots import Store, SubscriptionSlots
 from okex_ws.model.reports import Stats
+from okex_ws.protocol.messages import DepthData
 from okex_ws.protocol.v5 import PROTOCOL as V5
 from okex_ws.trust.lease import Lease, Link
 from okex_ws.trust.verdict import LIVE, NO_LIMITS, Published, judge
-from tests.isolation.test_mirror import LEVELS
 from tests.support.internals import lock_of, memory_of
 
+LEVELS = DepthData([["100.1", "1", "0", "1"]], [], 1_600_000_000_123, 7)
 NAMES = {t: V5.channel(t, "spot", "BTC-USDT") for t in ("depth5", "trade")}
 
 

@@ -81,7 +81,7 @@ class FakeProcess:
         self.theirs.sendall(pack(message))
 
 
-class Stand:
+class SupervisedProcesses:
     """A supervisor, its children, and what its owner hears."""
 
     def __init__(self) -> None:
@@ -91,7 +91,7 @@ class Stand:
         self.begins: Callable[[], None] = lambda: None
         self.hears: Callable[[Any], None] = lambda message: None
         self.supervisor = Supervisor(
-            self, "okex_ws:keeper", Reconnect(0.01, 0.01), 0.2, self._spawn
+            self, "okex_ws:supervisor", Reconnect(0.01, 0.01), 0.2, self._spawn
         )
 
     def _spawn(self) -> Any:
@@ -128,46 +128,46 @@ class Stand:
 
 
 @pytest.fixture
-def stand() -> Iterator[Stand]:
-    stand = Stand()
-    yield stand
-    stand.supervisor.close()
-    if stand.supervisor.running:
-        assert stand.supervisor.join(LIMIT)
-    close_wakers(stand.supervisor)
+def rig() -> Iterator[SupervisedProcesses]:
+    rig = SupervisedProcesses()
+    yield rig
+    rig.supervisor.close()
+    if rig.supervisor.running:
+        assert rig.supervisor.join(LIMIT)
+    close_wakers(rig.supervisor)
 
 
-def test_it_is_told_in_order_and_heard_in_order(stand: Stand) -> None:
-    stand.begins = lambda: stand.supervisor.send("start", 1)
-    process = stand.start()
-    assert stand.supervisor.process_runs
-    stand.supervisor.send("more", "x" * 1_000_000)
-    stand.supervisor.send("last")
+def test_it_is_told_in_order_and_heard_in_order(rig: SupervisedProcesses) -> None:
+    rig.begins = lambda: rig.supervisor.send("start", 1)
+    process = rig.start()
+    assert rig.supervisor.process_runs
+    rig.supervisor.send("more", "x" * 1_000_000)
+    rig.supervisor.send("last")
 
     assert process.told() == ("start", 1)
     assert process.told()[0] == "more"
     assert process.told() == ("last",)
     for number in range(3):
         process.say("word", number)
-    assert [stand.next() for _ in range(3)] == [("word", n) for n in range(3)]
+    assert [rig.next() for _ in range(3)] == [("word", n) for n in range(3)]
 
 
-def test_nothing_is_kept_for_one_that_is_not_there(stand: Stand) -> None:
-    stand.supervisor.send("lost")
-    stand.begins = lambda: stand.supervisor.send("start")
-    process = stand.start()
+def test_nothing_is_kept_for_one_that_is_not_there(rig: SupervisedProcesses) -> None:
+    rig.supervisor.send("lost")
+    rig.begins = lambda: rig.supervisor.send("start")
+    process = rig.start()
 
     assert process.told() == ("start",)
 
 
-def test_what_was_told_can_be_forgotten(stand: Stand) -> None:
+def test_what_was_told_can_be_forgotten(rig: SupervisedProcesses) -> None:
     def begin() -> None:
-        stand.supervisor.send("early")
-        stand.supervisor.discard_unsent()
-        stand.supervisor.send("start")
+        rig.supervisor.send("early")
+        rig.supervisor.discard_unsent()
+        rig.supervisor.send("start")
 
-    stand.begins = begin
-    assert stand.start().told() == ("start",)
+    rig.begins = begin
+    assert rig.start().told() == ("start",)
 
 
 def ends(process: FakeProcess) -> None:
@@ -192,79 +192,81 @@ def raves(process: FakeProcess) -> None:
     ],
 )
 def test_one_that_ends_is_followed_by_another(
-    stand: Stand, end: Callable[[FakeProcess], None], why: str
+    rig: SupervisedProcesses, end: Callable[[FakeProcess], None], why: str
 ) -> None:
-    first = stand.start()
+    first = rig.start()
     end(first)
 
-    assert stand.next().startswith(why)
+    assert rig.next().startswith(why)
     assert first.ended.is_set()
-    assert stand.next() == "begin"
-    second = stand.process()
+    assert rig.next() == "begin"
+    second = rig.process()
     assert second is not first
-    stand.supervisor.send("again")
+    rig.supervisor.send("again")
     assert second.told() == ("again",)
 
 
-def test_what_it_said_last_is_heard(stand: Stand) -> None:
-    process = stand.start()
+def test_what_it_said_last_is_heard(rig: SupervisedProcesses) -> None:
+    process = rig.start()
     for number in range(100):
         process.say("word", number, "x" * 1000)
     ends(process)
 
-    assert [stand.next()[1] for _ in range(100)] == [*range(100)]
-    assert stand.next().startswith("the reading process ended")
+    assert [rig.next()[1] for _ in range(100)] == [*range(100)]
+    assert rig.next().startswith("the reading process ended")
 
 
-def test_it_does_not_work_from_the_moment_that_it_is_ended(stand: Stand) -> None:
-    process = stand.start()
+def test_it_does_not_work_from_the_moment_that_it_is_ended(
+    rig: SupervisedProcesses,
+) -> None:
+    process = rig.start()
     seen: list[bool] = []
     end = process.end
 
     def ending() -> str:
-        seen.append(stand.supervisor.process_runs)
+        seen.append(rig.supervisor.process_runs)
         return end()
 
     process.end = ending  # type: ignore[method-assign]
     ends(process)
-    stand.next()
+    rig.next()
 
     assert seen == [False]
 
 
 @pytest.mark.parametrize("error", [FileNotFoundError("no python"), ValueError("odd")])
 def test_one_that_cannot_be_started_is_tried_again(
-    stand: Stand, error: Exception
+    rig: SupervisedProcesses, error: Exception
 ) -> None:
-    stand.fails = [error]
-    stand.supervisor.start()
+    rig.fails = [error]
+    rig.supervisor.start()
 
-    assert stand.next() == f"the reading process cannot be started: {error}"
-    assert not stand.supervisor.process_runs
-    assert stand.next() == "begin"
+    assert rig.next() == f"the reading process cannot be started: {error}"
+    assert not rig.supervisor.process_runs
+    assert rig.next() == "begin"
 
 
 @pytest.mark.parametrize("where", ["begins", "hears"])
 def test_an_error_of_our_own_ends_the_child_and_nothing_else(
-    stand: Stand, where: str, caplog: pytest.LogCaptureFixture
+    rig: SupervisedProcesses, where: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fail(*_: Any) -> None:
-        setattr(stand, where, lambda *_: None)
+        setattr(rig, where, lambda *_: None)
         raise RuntimeError("a bug")
 
-    setattr(stand, where, fail)
-    stand.supervisor.start()
+    setattr(rig, where, fail)
+    rig.supervisor.start()
     if where == "hears":
-        assert stand.next() == "begin"
-        stand.process().say("word")
+        assert rig.next() == "begin"
+        rig.process().say("word")
 
-    assert "internal error: RuntimeError('a bug')" in stand.next()
+    assert "internal error: RuntimeError('a bug')" in rig.next()
     assert [r.levelno for r in caplog.records] == [logging.ERROR]
-    assert stand.next() == "begin"
+    assert rig.next() == "begin"
 
 
 def test_the_waits_grow_and_a_healthy_life_resets_them(
-    stand: Stand, monkeypatch: pytest.MonkeyPatch
+    rig: SupervisedProcesses, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     waits: list[Any] = []
 
@@ -275,74 +277,74 @@ def test_the_waits_grow_and_a_healthy_life_resets_them(
             yield 0.0
 
     monkeypatch.setattr("okex_ws.isolation.supervisor.backoff", backoff)
-    stand.start()
-    stand.fails = [OSError("no"), OSError("no")]
-    set_backoff(stand.supervisor, Reconnect(0.01, 0.01, healthy_after=1e6))
-    process = process_of(stand.supervisor)
+    rig.start()
+    rig.fails = [OSError("no"), OSError("no")]
+    set_backoff(rig.supervisor, Reconnect(0.01, 0.01, healthy_after=1e6))
+    process = process_of(rig.supervisor)
     assert isinstance(process, FakeProcess)
     ends(process)
     for _ in range(3):
-        assert stand.next().startswith("the reading process")
-    assert stand.next() == "begin"
+        assert rig.next().startswith("the reading process")
+    assert rig.next() == "begin"
     assert waits == ["new", 0, 1, 2]
-    set_backoff(stand.supervisor, Reconnect(0.01, 0.01, healthy_after=0.0))
-    again = process_of(stand.supervisor)
+    set_backoff(rig.supervisor, Reconnect(0.01, 0.01, healthy_after=0.0))
+    again = process_of(rig.supervisor)
     assert isinstance(again, FakeProcess)
     ends(again)
-    assert stand.next().startswith("the reading process")
-    assert stand.next() == "begin"
+    assert rig.next().startswith("the reading process")
+    assert rig.next() == "begin"
     assert waits[-2:] == ["new", 0]
 
 
 # --- The end --------------------------------------------------------------------------
 
 
-def test_it_is_asked_to_end_and_heard_until_it_has(stand: Stand) -> None:
-    process = stand.start()
-    stand.supervisor.send("before")
-    stand.supervisor.close()
+def test_it_is_asked_to_end_and_heard_until_it_has(rig: SupervisedProcesses) -> None:
+    process = rig.start()
+    rig.supervisor.send("before")
+    rig.supervisor.close()
 
     assert process.told() == ("before",)
     assert process.told() == ("close",)
     process.say("goodbye")
     ends(process)
-    assert stand.supervisor.join(LIMIT)
-    assert [stand.next(), stand.next()] == [("goodbye",), "over"]
-    assert not stand.supervisor.process_runs
+    assert rig.supervisor.join(LIMIT)
+    assert [rig.next(), rig.next()] == [("goodbye",), "over"]
+    assert not rig.supervisor.process_runs
 
 
-def test_one_that_does_not_listen_is_ended_in_bounded_time(stand: Stand) -> None:
-    process = stand.start()
-    stand.supervisor.send(
-        "x" * 10_000_000
-    )  # more than anything takes that nobody reads
-    stand.supervisor.close()
+def test_one_that_does_not_listen_is_ended_in_bounded_time(
+    rig: SupervisedProcesses,
+) -> None:
+    process = rig.start()
+    rig.supervisor.send("x" * 10_000_000)  # more than anything takes that nobody reads
+    rig.supervisor.close()
 
-    assert stand.supervisor.join(LIMIT)
+    assert rig.supervisor.join(LIMIT)
     assert process.ended.is_set()
 
 
-def test_a_wait_for_the_next_one_is_cut_short(stand: Stand) -> None:
-    set_backoff(stand.supervisor, Reconnect(1000.0, 1000.0))
-    stand.fails = [OSError("no")]
-    stand.supervisor.start()
-    stand.next()
-    stand.supervisor.close()
+def test_a_wait_for_the_next_one_is_cut_short(rig: SupervisedProcesses) -> None:
+    set_backoff(rig.supervisor, Reconnect(1000.0, 1000.0))
+    rig.fails = [OSError("no")]
+    rig.supervisor.start()
+    rig.next()
+    rig.supervisor.close()
 
-    assert stand.supervisor.join(LIMIT)
-    assert stand.next() == "over"
+    assert rig.supervisor.join(LIMIT)
+    assert rig.next() == "over"
 
 
-def test_it_is_not_waited_for_on_its_own_thread(stand: Stand) -> None:
+def test_it_is_not_waited_for_on_its_own_thread(rig: SupervisedProcesses) -> None:
     seen: list[bool] = []
-    stand.begins = lambda: seen.append(stand.supervisor.join(LIMIT))
-    stand.start()
+    rig.begins = lambda: seen.append(rig.supervisor.join(LIMIT))
+    rig.start()
 
     assert seen == [False]
 
 
 def test_without_a_thread_nothing_is_left(
-    stand: Stand, monkeypatch: pytest.MonkeyPatch
+    rig: SupervisedProcesses, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def start(self: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
@@ -350,32 +352,32 @@ def test_without_a_thread_nothing_is_left(
     with monkeypatch.context() as patch:
         patch.setattr(threading.Thread, "start", start)
         with pytest.raises(RuntimeError, match="new thread"):
-            stand.supervisor.start()
-    stand.supervisor.send("nobody")
-    assert not stand.supervisor.running
+            rig.supervisor.start()
+    rig.supervisor.send("nobody")
+    assert not rig.supervisor.running
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
 def test_in_a_forked_child_its_descriptors_are_closed_without_a_word(
-    stand: Stand,
+    rig: SupervisedProcesses,
 ) -> None:
-    process = stand.start()
-    numbers = [s.fileno() for s in (process.sock, *wakers_of(stand.supervisor))]
-    lock_of(stand.supervisor).acquire()  # as a thread may have, that is not there then
+    process = rig.start()
+    numbers = [s.fileno() for s in (process.sock, *wakers_of(rig.supervisor))]
+    lock_of(rig.supervisor).acquire()  # as a thread may have, that is not there then
     pid = os.fork()
     if pid == 0:
-        stand.supervisor.forked()
+        rig.supervisor.forked()
         closed = 0
         for number in numbers:
             with contextlib.suppress(OSError):
                 os.fstat(number)
                 continue
             closed += 1
-        stand.supervisor.send("nobody")
-        os._exit(closed + 10 * stand.supervisor.process_runs)
+        rig.supervisor.send("nobody")
+        os._exit(closed + 10 * rig.supervisor.process_runs)
     _, status = os.waitpid(pid, 0)
-    lock_of(stand.supervisor).release()
+    lock_of(rig.supervisor).release()
 
     assert os.waitstatus_to_exitcode(status) == 3
-    stand.supervisor.send("still here")
+    rig.supervisor.send("still here")
     assert process.told() == ("still here",)

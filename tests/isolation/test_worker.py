@@ -320,7 +320,7 @@ def test_a_place_is_left_before_that_is_said(ends: Any) -> None:
         def leave(self) -> None:
             steps.append("leave")
 
-    class Plan:
+    class FakePool:
         def detach(self, relay: Any) -> None:
             steps.append("detach")
 
@@ -329,7 +329,7 @@ def test_a_place_is_left_before_that_is_said(ends: Any) -> None:
 
     say = worker.sender.say
     worker.sender.say = lambda kind, *rest: (steps.append(kind), say(kind, *rest))  # type: ignore[assignment,func-returns-value,method-assign]
-    set_pool_of_worker(worker, Plan(), {1: Relay()})
+    set_pool_of_worker(worker, FakePool(), {1: Relay()})
     unsubscribe(worker, 1)
     worker.sender.close(LIMIT)
     close_selector(worker)

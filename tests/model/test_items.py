@@ -9,10 +9,8 @@ from typing import get_args
 import pytest
 
 from okex_ws.base.clock import utc
-from okex_ws.base.state import State
 from okex_ws.model import items
 from okex_ws.model.items import BestBidAsk, Item
-from okex_ws.model.reports import Stats
 
 
 def best(bid: str | None, ask: str | None) -> BestBidAsk:
@@ -48,17 +46,6 @@ def test_an_empty_side_has_no_mid_and_no_spread(
     assert best(bid, ask).spread is None
 
 
-@pytest.mark.parametrize("state", State)
-def test_a_state_reads_as_its_name(state: State) -> None:
-    assert str(state) == f"{state}" == state.name == state.value
-    assert f"{state:>12}" == state.name.rjust(12)
-    assert state == state.name
-
-
-def test_only_failed_and_closed_are_final() -> None:
-    assert {state for state in State if state.final} == {State.FAILED, State.CLOSED}
-
-
 def dataclasses_of_the_vocabulary() -> list[type]:
     return [
         kind
@@ -76,10 +63,3 @@ def test_what_a_script_is_given_is_frozen_and_slotted(kind: type) -> None:
 @pytest.mark.parametrize("kind", get_args(Item))
 def test_every_item_of_an_iterator_names_its_instrument(kind: type) -> None:
     assert "instrument_id" in {field.name for field in dataclasses.fields(kind)}
-
-
-def test_stats_begin_at_nothing_and_share_nothing() -> None:
-    one, other = Stats(), Stats()
-    assert one == other
-    assert one.dropped is not other.dropped
-    assert (one.resyncs, one.gaps, one.mismatches) == (0, 0, 0)

@@ -16,7 +16,7 @@ from okex_ws.protocol.interface import WireProtocol
 from okex_ws.protocol.v3 import PROTOCOL as V3
 from okex_ws.protocol.v5 import PROTOCOL as V5
 from okex_ws.session.subscription_state import Phase, SubscriptionState
-from tests.pool.test_conversation import BOOK, TRADES, Bench, Target, push
+from tests.support.conversation_bench import BOOK, TRADES, Bench, Target, push
 from tests.support.virtual_world import World, depth, listen
 
 OTHER = "books5:ETH-USDT"
@@ -137,7 +137,7 @@ def test_a_pong_finds_all_that_came_before_it_read(bench: Bench) -> None:
     book = conflating(bench)
     bench.clock.advance(6)
     bench.talk.turn()
-    assert bench.line.sent == ["ping"]
+    assert bench.transport.sent == ["ping"]
     bench.handler.words()
 
     bench.hear(push(BOOK, "1"), push(BOOK, "2"), "pong", push(BOOK, "3"))

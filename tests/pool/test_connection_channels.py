@@ -579,14 +579,14 @@ def test_a_book_that_all_have_closed_and_one_wants_again_begins_anew(
     """Its new holder is given nothing before its own snapshot."""
     ladder = Ladder(world)
     feed = world.feed()
-    keeper = public(feed)
+    remaining = public(feed)
     subs = [public(feed, channels=("depth",))]
     world.at(2, subs[0].close)
     world.at(2.01, lambda: subs.append(public(feed, channels=("depth",))))
     seen: list[Any] = []
     world.at(2.04, lambda: ladder.send(ladder.size("4")))
-    world.at(2.045, lambda: seen.append((subs[1].book, keeper.state)))
-    world.at(3, lambda: seen.append((subs[1].book is not None, keeper.state)))
+    world.at(2.045, lambda: seen.append((subs[1].book, remaining.state)))
+    world.at(3, lambda: seen.append((subs[1].book is not None, remaining.state)))
 
     world.run(4)
 

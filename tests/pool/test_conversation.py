@@ -5,13 +5,10 @@ from __future__ import annotations
 import json
 import logging
 import math
-from collections import Counter, deque
-from collections.abc import Callable
 from typing import Any, get_args
 
 import pytest
 
-from okex_ws.base.counts import Counts
 from okex_ws.base.errors import (
     BookError,
     ChecksumMismatch,
@@ -22,15 +19,8 @@ from okex_ws.base.errors import (
     SubscriptionRejected,
     WireError,
 )
-from okex_ws.base.rates import Budget
-from okex_ws.base.retry import Ping, Timeouts
-from okex_ws.base.throttled_log import LogThrottle, OutageLog
-from okex_ws.net.transport import Frame
-from okex_ws.pool.conversation import FULL_READ, ConnectionContext, Conversation
-from okex_ws.protocol.interface import WireProtocol
-from okex_ws.protocol.messages import Push
+from okex_ws.pool.conversation import FULL_READ
 from okex_ws.protocol.v3 import PROTOCOL as V3
-from okex_ws.protocol.v5 import PROTOCOL as V5
 from okex_ws.session.events import (
     Acknowledged,
     Ended,
@@ -42,186 +32,23 @@ from okex_ws.session.events import (
     Unasked,
 )
 from okex_ws.session.login import Login
-from okex_ws.session.session import Session
 from okex_ws.session.subscription_state import Phase
 from okex_ws.trust.heartbeat import Renewed
-from okex_ws.trust.lease import Lease, Link
-from tests.support.clocks import WALL, FakeClock
-from tests.support.internals import forget_pings, take_in, waiting_frames
+from okex_ws.trust.lease import Lease
+from tests.support.clocks import WALL
+from tests.support.conversation_bench import (
+    BOOK,
+    ENDPOINT,
+    TRADES,
+    Bench,
+    Target,
+    ack,
+    argument,
+    push,
+)
+from tests.support.internals import forget_pings, take_in
 
-ENDPOINT = "wss://venue.test/ws/v5/public"
-BOOK, TRADES = "books5:BTC-USDT", "trades:BTC-USDT"
 WHOLE = "books:BTC-USDT"
-HOUR = 3600.0
-
-
-class Listener:
-    """A handler that writes down what it is told; each word is a call's name."""
-
-    def __init__(self) -> None:
-        self.heard: list[tuple[Any, ...]] = []
-        self.next_look = math.inf
-        self.missed: list[tuple[str, float]] = []
-
-    def __getattr__(self, name: str) -> Callable[..., None]:
-        def told(*arguments: Any) -> None:
-            self.heard.append((name, *arguments))
-
-        return told
-
-    def due(self) -> float:
-        return self.next_look
-
-    def overdue(self, now: float) -> list[tuple[str, float]]:
-        found, self.missed = self.missed, []
-        return found
-
-    def look_again(self, now: float) -> None:
-        self.next_look = math.inf
-        self.heard.append(("look_again", now))
-
-    def words(self) -> list[str]:
-        """The names of what was told since the last time."""
-        heard, self.heard = self.heard, []
-        return [call[0] for call in heard]
-
-
-class Target:
-    """What pushes are for."""
-
-    topic = "depth5"
-    conflates = False
-
-    def __init__(self, bench: Bench) -> None:
-        self.counts: Counter[str] = Counter()
-        self._bench = bench
-        self.pushes: list[tuple[Any, bool]] = []
-        # How long it takes to handle one, and why it cannot be read.
-        self.takes = 0.0
-        self.error: WireError | BookError | None = None
-        # Whether what comes is of use.
-        self.used = True
-
-    def push(
-        self, push: Push, first: bool, link: Link, now: float, wall: float
-    ) -> bool:
-        assert link is self._bench.talk.link
-        assert wall - now == WALL - 1000.0
-        if self.error is not None:
-            raise self.error
-        self.pushes.append((push.elements[0], first))
-        self._bench.handler.heard.append(("push", now))
-        self._bench.clock.advance(self.takes)
-        return self.used
-
-    def take(self) -> list[tuple[Any, bool]]:
-        pushes, self.pushes = self.pushes, []
-        return pushes
-
-
-class Line:
-    """A transport and its network: what comes, what is sent, and how long is waited."""
-
-    stream = None
-
-    def __init__(self, clock: FakeClock) -> None:
-        self._clock = clock
-        self._reads: deque[tuple[list[Frame], int]] = deque()
-        self.bytes_received = 0
-        self.heard = clock.now
-        self.sent: list[str] = []
-        self.waits: list[float] = []
-        # How much time passes while it waits.
-        self.passing = 0.0
-        self.end: ConnectionLost | None = None
-
-    def say(self, *texts: str, size: int = 0) -> None:
-        """Have the next read bring these, as if it had been of so many bytes."""
-        frames = [(text.encode(), False) for text in texts]
-        self._reads.append((frames, size or sum(map(len, texts))))
-
-    def wait(self, timeout: float, stream: object) -> None:
-        assert stream is self.stream
-        self.waits.append(timeout)
-        self._clock.advance(min(timeout, self.passing))
-
-    def read(self) -> list[Frame]:
-        if not self._reads:
-            if self.end is not None:
-                raise self.end
-            return []
-        frames, size = self._reads.popleft()
-        self.bytes_received += size
-        self.heard = self._clock.now
-        return frames
-
-    def send(self, text: str) -> None:
-        self.sent.append(text)
-
-
-class Bench:
-    """A conversation, and everything around it."""
-
-    def __init__(self, wire: WireProtocol = V5, login: Login | None = None) -> None:
-        self.clock = FakeClock()
-        self.handler = Listener()
-        self.line = Line(self.clock)
-        self.counts = Counts()
-        self.closing = False
-        self.outage_log = OutageLog()
-        context: Any = ConnectionContext(
-            wire,
-            self.handler,
-            self.clock,
-            self.line,  # type: ignore[arg-type]
-            self.counts,
-            self.outage_log,
-            LogThrottle(),
-            lambda: self.closing,
-        )
-        budget = Budget(239, HOUR)
-        now = self.clock.now
-        self.session: Session[Any] = Session(
-            wire, Ping(), Timeouts(), budget, now, login
-        )
-        line: Any = self.line
-        self.talk = Conversation(context, line, self.session, now, ENDPOINT)
-        self.targets: dict[str, Target] = {}
-
-    def want(self, name: str = BOOK, incremental: bool = False) -> Target:
-        target = self.targets[name] = Target(self)
-        needs_snapshot = name.startswith("books")
-        self.session.want(name, target, needs_snapshot, self.clock.now, incremental)
-        return target
-
-    def hear(self, *texts: str) -> None:
-        """Read and take in all of *texts*."""
-        self.line.say(*texts)
-        self.talk.turn()
-        while waiting_frames(self.talk):
-            self.talk.turn()
-
-    def subscribed(self, name: str = BOOK, incremental: bool = False) -> Target:
-        """A channel that is acknowledged, on a line whose ping was answered."""
-        target = self.want(name, incremental)
-        self.talk.turn()
-        self.hear(*["pong"] * self.line.sent.count("ping"), ack(name))
-        self.handler.words()
-        self.line.sent.clear()
-        self.line.waits.clear()
-        return target
-
-
-def argument(name: str) -> dict[str, str]:
-    return dict(zip(("channel", "instId"), name.split(":"), strict=True))
-
-
-def ack(name: str, event: str = "subscribe") -> str:
-    return json.dumps({"event": event, "arg": argument(name)})
-
-
-def push(name: str, *elements: Any) -> str:
-    return json.dumps({"arg": argument(name), "data": list(elements)})
 
 
 def error(code: str, message: str = "no") -> str:
@@ -245,11 +72,11 @@ def test_a_turn_sends_what_is_due_and_waits_for_the_next(bench: Bench) -> None:
 
     bench.talk.turn()
 
-    ping, request = bench.line.sent
+    ping, request = bench.transport.sent
     assert ping == "ping"
     assert json.loads(request)["args"] == [argument(BOOK)]
     # For the acknowledgement, and the pong.
-    assert bench.line.waits == [10.0]
+    assert bench.transport.waits == [10.0]
 
 
 def test_nothing_is_sent_before_it_is_due(bench: Bench) -> None:
@@ -257,30 +84,30 @@ def test_nothing_is_sent_before_it_is_due(bench: Bench) -> None:
     for _ in range(3):
         bench.talk.turn()
 
-    assert bench.line.sent == []
-    assert bench.line.waits == [5.0] * 3
+    assert bench.transport.sent == []
+    assert bench.transport.waits == [5.0] * 3
 
 
 def test_a_look_that_is_due_sooner_cuts_the_wait_short(bench: Bench) -> None:
     bench.subscribed()
     bench.handler.next_look = bench.clock.now + 2
-    bench.line.passing = math.inf
+    bench.transport.passing = math.inf
 
     bench.talk.turn()
 
-    assert bench.line.waits == [2.0]
+    assert bench.transport.waits == [2.0]
     assert bench.handler.words() == ["look_again"]
 
 
 def test_what_breaks_is_raised(bench: Bench) -> None:
-    bench.line.end = ConnectionLost(ENDPOINT, "reset by peer")
+    bench.transport.end = ConnectionLost(ENDPOINT, "reset by peer")
 
     with pytest.raises(ConnectionLost, match="reset by peer"):
         bench.talk.turn()
 
 
 def test_the_time_of_the_last_bytes_is_that_of_the_transport(bench: Bench) -> None:
-    bench.line.passing = 3.0
+    bench.transport.passing = 3.0
 
     bench.hear("pong")
 
@@ -422,8 +249,8 @@ def test_a_book_that_fails_is_withdrawn_before_anything_else_and_left(
     assert bench.session.subscriptions[WHOLE].phase is Phase.BROKEN
     assert bench.counts.dropped == {kind: 1}
     bench.talk.turn()
-    assert json.loads(bench.line.sent[-1])["op"] == "unsubscribe"
-    assert json.loads(bench.line.sent[-1])["args"] == [argument(WHOLE)]
+    assert json.loads(bench.transport.sent[-1])["op"] == "unsubscribe"
+    assert json.loads(bench.transport.sent[-1])["args"] == [argument(WHOLE)]
 
 
 def test_what_comes_of_a_book_that_is_broken_is_dropped_and_counted(
@@ -480,7 +307,7 @@ def test_what_is_no_message_breaks_every_book_and_no_other_is_left(
     bench.hear("{")
     bench.talk.turn()
 
-    request = json.loads(bench.line.sent[-1])
+    request = json.loads(bench.transport.sent[-1])
     assert request["op"] == "unsubscribe"
     assert request["args"] == [argument(name) for name in names]
     bench.hear(push(TRADES, "b"))
@@ -631,7 +458,7 @@ def test_a_key_that_is_refused_is_told() -> None:
 
     bench.hear(error("60005", "Invalid apiKey"))
 
-    assert bench.line.sent == ["ping", f"log in at {WALL:.0f}"]
+    assert bench.transport.sent == ["ping", f"log in at {WALL:.0f}"]
     ((word, refused, _),) = bench.handler.heard
     assert word == "locked_out"
     assert isinstance(refused, LoginRejected)
@@ -736,23 +563,23 @@ def test_the_end_of_a_lease_is_told_once_and_at_its_moment(bench: Bench) -> None
     bench.subscribed(TRADES)
     bench.clock.advance(5)
     bench.talk.turn()
-    bench.line.passing = math.inf
-    bench.line.waits.clear()
+    bench.transport.passing = math.inf
+    bench.transport.waits.clear()
     # The pong is still on the way, and something else in front of it.
-    bench.line.say(size=FULL_READ)
+    bench.transport.say(size=FULL_READ)
 
     bench.talk.turn()
     bench.talk.turn()
 
-    assert bench.line.waits[0] == 10.0
+    assert bench.transport.waits[0] == 10.0
     assert bench.handler.heard == [("look_again", 1015.0)]
 
 
 def test_the_end_of_a_lease_is_told_before_what_came_after_it(bench: Bench) -> None:
     bench.subscribed(TRADES)
     bench.clock.advance(14)
-    bench.line.passing = 3.0
-    bench.line.say(push(TRADES, "a"))
+    bench.transport.passing = 3.0
+    bench.transport.say(push(TRADES, "a"))
 
     bench.talk.turn()
 
@@ -786,7 +613,7 @@ def test_the_end_of_each_lease_is_told(bench: Bench) -> None:
         bench.handler.words()
         # From the sending of the ping; a backlog may hide the next pong.
         bench.clock.advance(15)
-        bench.line.say(size=FULL_READ)
+        bench.transport.say(size=FULL_READ)
         bench.talk.turn()
         ends.append(bench.handler.words())
         bench.hear("pong")
@@ -819,39 +646,39 @@ def test_a_jump_of_the_wall_clock_ends_the_lease(bench: Bench) -> None:
 # --- A backlog ----------------------------------------------------------------------
 
 
-def test_a_backlog_of_slow_pushes_does_not_hold_the_ping_back(bench: Bench) -> None:
+def test_waiting_frames_of_slow_pushes_do_not_hold_the_ping_back(bench: Bench) -> None:
     target = bench.subscribed()
     target.takes = 2.0
-    bench.line.say(*(push(BOOK, number) for number in range(10)))
+    bench.transport.say(*(push(BOOK, number) for number in range(10)))
 
     bench.talk.turn()
 
     # The next ping is due after five seconds.
     assert [element for element, _ in target.take()] == ["0", "1", "2"]
-    assert bench.line.sent == []
-    bench.line.waits.clear()
+    assert bench.transport.sent == []
+    bench.transport.waits.clear()
     bench.talk.turn()
-    assert bench.line.sent == ["ping"]
-    assert bench.line.waits == []
+    assert bench.transport.sent == ["ping"]
+    assert bench.transport.waits == []
 
 
 def test_one_push_a_turn_is_taken_however_late_it_is(bench: Bench) -> None:
     target = bench.subscribed()
     target.takes = 30.0
-    bench.line.say(*(push(BOOK, number) for number in range(3)))
+    bench.transport.say(*(push(BOOK, number) for number in range(3)))
 
     for count in (1, 2):
         bench.talk.turn()
         assert len(target.pushes) == count
 
 
-def test_a_pong_behind_a_backlog_is_waited_for(bench: Bench) -> None:
+def test_a_pong_behind_waiting_frames_is_waited_for(bench: Bench) -> None:
     """What had come in time counts, however late it is taken in."""
     target = bench.subscribed()
     bench.clock.advance(5)
     bench.talk.turn()
     target.takes = 6.0
-    bench.line.say(push(BOOK, "a"), push(BOOK, "b"), "pong")
+    bench.transport.say(push(BOOK, "a"), push(BOOK, "b"), "pong")
     for _ in range(3):
         bench.talk.turn()
 
@@ -859,16 +686,16 @@ def test_a_pong_behind_a_backlog_is_waited_for(bench: Bench) -> None:
     assert bench.talk.link.lease == Lease(1020.0, WALL - 1000.0)
 
 
-def test_a_pong_that_is_in_no_backlog_is_missing(bench: Bench) -> None:
+def test_a_pong_that_is_not_among_waiting_frames_is_missing(bench: Bench) -> None:
     bench.subscribed()
     bench.clock.advance(5)
-    bench.line.say(push(BOOK, "a"), size=FULL_READ)
+    bench.transport.say(push(BOOK, "a"), size=FULL_READ)
     bench.talk.turn()
     bench.clock.advance(10)
     # A full read may not have been all; a smaller one was.
-    bench.line.say(push(BOOK, "b"), size=FULL_READ)
+    bench.transport.say(push(BOOK, "b"), size=FULL_READ)
     bench.talk.turn()
-    bench.line.say(push(BOOK, "c"), size=FULL_READ - 1)
+    bench.transport.say(push(BOOK, "c"), size=FULL_READ - 1)
     bench.talk.turn()
 
     with pytest.raises(Stalled, match="no pong came"):
@@ -884,7 +711,7 @@ def test_once_it_is_closed_nothing_more_is_taken_in(bench: Bench) -> None:
         bench.closing = True
 
     vars(bench.handler)["acknowledged"] = close
-    bench.line.say(push(BOOK, "a"), ack(TRADES), push(BOOK, "b"))
+    bench.transport.say(push(BOOK, "a"), ack(TRADES), push(BOOK, "b"))
 
     bench.talk.turn()
     bench.talk.turn()

@@ -13,7 +13,7 @@ SAID = [name for name in vars(Handler) if not name.startswith("_")]
 
 
 @pytest.mark.parametrize("name", SAID)
-def test_a_route_hears_what_a_connection_says(name: str) -> None:
+def test_the_channels_of_a_connection_hear_what_it_says(name: str) -> None:
     told = inspect.signature(getattr(Handler, name))
     heard = inspect.signature(getattr(ConnectionChannels, name))
 

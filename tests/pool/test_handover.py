@@ -48,7 +48,7 @@ NAMES = ("BTC-USDT", "ETH-USDT")
 KEY = Credentials("the-api-key", "the-secret-key", "the-passphrase")
 
 
-class Stand:
+class BusyMarket:
     """A market that never rests, and everything that a feed tells of it."""
 
     def __init__(self, **facts: Any) -> None:
@@ -147,36 +147,36 @@ def asked(world: World) -> list[tuple[int, str]]:
 
 
 def test_an_announced_restart_is_no_gap_at_all() -> None:
-    stand = Stand()
-    items = stand.feed.updates(max_queue=100_000)
-    stand.every(0.013, 90, stand.trade)
-    stand.every(0.1, 90, stand.move)
-    stand.every(0.05, 90, stand.read)
-    stand.notice(10, 70)
+    rig = BusyMarket()
+    items = rig.feed.updates(max_queue=100_000)
+    rig.every(0.013, 90, rig.trade)
+    rig.every(0.1, 90, rig.move)
+    rig.every(0.05, 90, rig.read)
+    rig.notice(10, 70)
 
-    stand.world.run(95)
+    rig.world.run(95)
 
-    assert len(stand.world.opened) == 2
+    assert len(rig.world.opened) == 2
     # No script was told of anything.
-    assert {c.new for c in stand.changes} == {State.SYNCING, State.LIVE, State.CLOSED}
-    assert len(stand.changes) == 2 * 3
-    assert stand.refused == []
+    assert {c.new for c in rig.changes} == {State.SYNCING, State.LIVE, State.CLOSED}
+    assert len(rig.changes) == 2 * 3
+    assert rig.refused == []
     told = list(items)
     trades = [int(item.id) for item in told if isinstance(item, Trade)]
-    assert trades == list(range(1, stand.traded + 1))
+    assert trades == list(range(1, rig.traded + 1))
     assert not [item for item in told if isinstance(item, Gap)]
     # Nothing goes back, and no epoch begins.
     for name in NAMES:
-        times = [at for at, _, whose in stand.reads if whose == name]
+        times = [at for at, _, whose in rig.reads if whose == name]
         assert times == sorted(times)
-    assert len({(epoch, whose) for _, epoch, whose in stand.reads}) == 2
+    assert len({(epoch, whose) for _, epoch, whose in rig.reads}) == 2
     # It unsubscribes nothing and asks for everything once.
-    assert asked(stand.world) == [(0, "subscribe"), (1, "subscribe")]
+    assert asked(rig.world) == [(0, "subscribe"), (1, "subscribe")]
 
 
 def test_the_items_of_a_book_add_up_over_the_change() -> None:
-    stand = Stand()
-    items = stand.subscriptions[0].updates(latest=False, timeout=0.0)
+    rig = BusyMarket()
+    items = rig.subscriptions[0].updates(latest=False, timeout=0.0)
     told: list[BookUpdate] = []
 
     def take() -> None:
@@ -186,59 +186,59 @@ def test_the_items_of_a_book_add_up_over_the_change() -> None:
                 if isinstance(item := next(items), BookUpdate):
                     told.append(item)
 
-    stand.every(0.1, 40, stand.move)
-    stand.every(1.0, 42, take)
-    stand.notice(10, 30)
+    rig.every(0.1, 40, rig.move)
+    rig.every(1.0, 42, take)
+    rig.notice(10, 30)
 
-    stand.world.run(42)
+    rig.world.run(42)
 
     held = OrderBook()
     for item in told:
         held = held.apply(item.action, item.bids, item.asks)
         assert held == item.book
-    assert [row[:2] for row in held.bids] == stand.ladders[0].bids
+    assert [row[:2] for row in held.bids] == rig.ladders[0].bids
     # At the beginning, and where the other connection went on.
     assert [item.action for item in told].count("snapshot") == 2
     assert len(told) > 300
 
 
 def test_a_feed_can_be_rotated_by_its_script() -> None:
-    stand = Stand()
-    stand.every(0.05, 60, stand.read)
-    stand.every(0.1, 60, stand.move)
+    rig = BusyMarket()
+    rig.every(0.05, 60, rig.read)
+    rig.every(0.1, 60, rig.move)
     for at in (10, 30, 31):  # the last one finds a change under way
-        stand.world.at(at, stand.feed.rotate)
+        rig.world.at(at, rig.feed.rotate)
 
-    stand.world.run(62)
+    rig.world.run(62)
 
-    assert len(stand.world.opened) == 3
-    assert stand.refused == []
-    assert len(stand.feed.connections()) == 1
+    assert len(rig.world.opened) == 3
+    assert rig.refused == []
+    assert len(rig.feed.connections()) == 1
 
 
 def test_whoever_comes_and_goes_meanwhile_is_served() -> None:
-    stand = Stand()
-    stand.every(0.1, 40, stand.move)
+    rig = BusyMarket()
+    rig.every(0.1, 40, rig.move)
     late: list[Any] = []
     # The notice, the new connection's opening, its pong, and the swap are in between.
     for number, at in enumerate((10.01, 10.06, 10.12, 10.3, 12.0, 15.0, 15.2, 16.0)):
-        key = stand.world.dialect.channel("depth5", f"C{number}-USDT")
+        key = rig.world.dialect.channel("depth5", f"C{number}-USDT")
         name = f"C{number}-USDT"
-        stand.world.exchange.first_pushes[key] = stand.world.dialect.depth(0, name=name)
-        stand.world.at(
-            at, lambda name=name: late.append(stand.subscribe(name, ("depth5",)))
+        rig.world.exchange.first_pushes[key] = rig.world.dialect.depth(0, name=name)
+        rig.world.at(
+            at, lambda name=name: late.append(rig.subscribe(name, ("depth5",)))
         )
-    stand.world.at(10.2, lambda: stand.subscriptions[1].close())
+    rig.world.at(10.2, lambda: rig.subscriptions[1].close())
     seen: list[Any] = []
-    stand.world.at(39, lambda: seen.extend(each.state for each in late))
-    stand.world.at(39, lambda: seen.append(len(stand.world.peers[-1].subscribed)))
-    stand.notice(10, 30)
+    rig.world.at(39, lambda: seen.extend(each.state for each in late))
+    rig.world.at(39, lambda: seen.append(len(rig.world.peers[-1].subscribed)))
+    rig.notice(10, 30)
 
-    stand.world.run(40)
+    rig.world.run(40)
 
     assert seen == [State.LIVE] * 8 + [3 + 8]
-    assert stand.subscriptions[0].state is State.CLOSED  # by the end of the world
-    assert [c.new for c in stand.changes if c.instrument_id == "BTC-USDT"] == [
+    assert rig.subscriptions[0].state is State.CLOSED  # by the end of the world
+    assert [c.new for c in rig.changes if c.instrument_id == "BTC-USDT"] == [
         State.SYNCING,
         State.LIVE,
         State.CLOSED,
@@ -246,20 +246,20 @@ def test_whoever_comes_and_goes_meanwhile_is_served() -> None:
 
 
 def test_whoever_comes_and_goes_at_the_very_moment_is_served() -> None:
-    stand = Stand()
-    stand.every(0.1, 40, stand.move)
+    rig = BusyMarket()
+    rig.every(0.1, 40, rig.move)
     for name in ("C-USDT", "D-USDT"):
-        key = stand.world.dialect.channel("depth5", name)
-        stand.world.exchange.first_pushes[key] = stand.world.dialect.depth(0, name=name)
-    leaves, comes = stand.subscribe("D-USDT", ("depth5",)), list[Any]()
+        key = rig.world.dialect.channel("depth5", name)
+        rig.world.exchange.first_pushes[key] = rig.world.dialect.depth(0, name=name)
+    leaves, comes = rig.subscribe("D-USDT", ("depth5",)), list[Any]()
 
     def swap() -> None:
-        (group,) = pool_of(stand.feed).groups
+        (group,) = pool_of(rig.feed).groups
         handover = group.handover
         assert handover is not None
         # One whose channel has no twin yet, one whose twins are nobody's any more.
-        comes.append(stand.subscribe("C-USDT", ("depth5",)))
-        stand.subscriptions[1].close()
+        comes.append(rig.subscribe("C-USDT", ("depth5",)))
+        rig.subscriptions[1].close()
 
         def release() -> None:
             take_over(handover)
@@ -267,53 +267,53 @@ def test_whoever_comes_and_goes_at_the_very_moment_is_served() -> None:
 
         group.connection.submit(release)
 
-    stand.world.at(12, swap)
+    rig.world.at(12, swap)
     seen: list[Any] = []
-    stand.world.at(20, lambda: seen.append(comes[0].state))
-    stand.world.at(20, lambda: seen.append(stand.subscriptions[0].book is not None))
-    stand.world.at(20, lambda: seen.append(sorted(stand.world.peers[-1].subscribed)))
-    stand.notice(10, 30)
+    rig.world.at(20, lambda: seen.append(comes[0].state))
+    rig.world.at(20, lambda: seen.append(rig.subscriptions[0].book is not None))
+    rig.world.at(20, lambda: seen.append(sorted(rig.world.peers[-1].subscribed)))
+    rig.notice(10, 30)
 
-    stand.world.run(40)
+    rig.world.run(40)
 
     channels = ["books5:BTC-USDT", "books5:C-USDT", "books:BTC-USDT", "trades:BTC-USDT"]
     assert seen == [State.LIVE, True, channels]
     assert leaves.state is State.CLOSED
-    assert len(stand.world.opened) == 2
+    assert len(rig.world.opened) == 2
 
 
 def test_if_the_exchange_closes_at_once_it_is_a_loss_like_any_other() -> None:
-    stand = Stand()
-    stand.notice(10, 10.01)
+    rig = BusyMarket()
+    rig.notice(10, 10.01)
     seen: list[Any] = []
-    stand.world.at(40, lambda: seen.append([s.state for s in stand.subscriptions]))
+    rig.world.at(40, lambda: seen.append([s.state for s in rig.subscriptions]))
 
-    stand.world.run(41)
+    rig.world.run(41)
 
     assert seen == [[State.LIVE, State.LIVE]]
-    assert State.RECONNECTING in {c.new for c in stand.changes}
-    assert len(closing_connections_of(pool_of(stand.feed))) <= 1
+    assert State.RECONNECTING in {c.new for c in rig.changes}
+    assert len(closing_connections_of(pool_of(rig.feed))) <= 1
 
 
 def test_if_it_closes_when_the_new_one_is_ready_that_one_takes_over() -> None:
     """Before the old one has proven that nothing was left on its way."""
-    stand = Stand()
-    stand.every(0.05, 60, stand.trade)
-    stand.notice(10, 10.9)
-    items = stand.subscriptions[0].updates(max_queue=100_000)
+    rig = BusyMarket()
+    rig.every(0.05, 60, rig.trade)
+    rig.notice(10, 10.9)
+    items = rig.subscriptions[0].updates(max_queue=100_000)
 
-    stand.world.run(62)
+    rig.world.run(62)
 
-    assert len(stand.world.opened) == 2
+    assert len(rig.world.opened) == 2
     trades = [int(item.id) for item in items if isinstance(item, Trade)]
-    assert trades == list(range(1, stand.traded + 1))
+    assert trades == list(range(1, rig.traded + 1))
     # That nothing is missing does not make the loss a secret.
-    assert [type(error) for error in stand.errors] == [ConnectionLost] * 2
+    assert [type(error) for error in rig.errors] == [ConnectionLost] * 2
 
 
-def withhold_trades(stand: Stand, peer: int) -> None:
+def withhold_trades(rig: BusyMarket, peer: int) -> None:
     """From now on none comes over that connection, and nobody says so."""
-    to = stand.world.peers[peer]
+    to = rig.world.peers[peer]
     send = to.send
 
     def selective(message: Any) -> None:
@@ -337,34 +337,34 @@ def told_or_missing(items: list[Any]) -> list[int]:
 
 def test_what_was_on_its_way_when_the_old_one_was_lost_is_a_gap() -> None:
     """The new one was ready, but what it was too late for came to nobody."""
-    stand = Stand()
-    items = stand.subscriptions[0].updates(max_queue=100_000)
-    stand.every(0.013, 60, stand.trade)
-    stand.world.at(9.99, lambda: withhold_trades(stand, 0))
-    stand.notice(10, 10.9)
+    rig = BusyMarket()
+    items = rig.subscriptions[0].updates(max_queue=100_000)
+    rig.every(0.013, 60, rig.trade)
+    rig.world.at(9.99, lambda: withhold_trades(rig, 0))
+    rig.notice(10, 10.9)
 
-    stand.world.run(62)
+    rig.world.run(62)
 
-    assert len(stand.world.opened) == 2
+    assert len(rig.world.opened) == 2
     given = list(items)
-    assert told_or_missing(given) == list(range(1, stand.traded + 1))
+    assert told_or_missing(given) == list(range(1, rig.traded + 1))
     (gap,) = [item for item in given if isinstance(item, Gap) and item.after]
     assert gap.cause == "trades as a connection took over"
 
 
 def test_what_the_new_one_could_not_read_is_a_gap() -> None:
     """It may have been a trade that came too late over the old one."""
-    stand = Stand()
-    items = stand.subscriptions[0].updates(max_queue=100_000)
-    stand.every(0.013, 60, stand.trade)
-    stand.notice(10, 50)
-    stand.world.at(10.3, lambda: stand.world.peers[1].send("{no JSON"))
+    rig = BusyMarket()
+    items = rig.subscriptions[0].updates(max_queue=100_000)
+    rig.every(0.013, 60, rig.trade)
+    rig.notice(10, 50)
+    rig.world.at(10.3, lambda: rig.world.peers[1].send("{no JSON"))
 
-    stand.world.run(62)
+    rig.world.run(62)
 
-    assert len(stand.world.opened) == 2
+    assert len(rig.world.opened) == 2
     given = list(items)
-    assert told_or_missing(given) == list(range(1, stand.traded + 1))
+    assert told_or_missing(given) == list(range(1, rig.traded + 1))
     assert [i.cause for i in given if isinstance(i, Gap) and i.channel == "trade"] == [
         "trades as a connection took over"
     ]
@@ -373,68 +373,68 @@ def test_what_the_new_one_could_not_read_is_a_gap() -> None:
 @pytest.mark.parametrize("lag", [0.0, 1.5])
 def test_thousands_of_trades_are_neither_lost_nor_doubled(lag: float) -> None:
     """More than are remembered, and the new connection may be far behind."""
-    stand = Stand()
-    items = stand.subscriptions[0].updates(max_queue=100_000)
-    stand.every(0.003, 24, stand.trade, start=8.0)
+    rig = BusyMarket()
+    items = rig.subscriptions[0].updates(max_queue=100_000)
+    rig.every(0.003, 24, rig.trade, start=8.0)
 
     def hold_back() -> None:
         """What the new connection is told of trades comes late from now on."""
-        peer = stand.world.peers[-1]
+        peer = rig.world.peers[-1]
         send = peer.send
 
         def later(message: Any) -> None:
             late = lag and isinstance(message, dict) and "data" in message
             if late and message["arg"]["channel"] == "trades":
-                stand.world.after(lag, lambda: send(message))
+                rig.world.after(lag, lambda: send(message))
             else:
                 send(message)
 
         peer.send = later  # type: ignore[method-assign]
 
-    stand.notice(10, 30)
-    stand.world.at(10.001, hold_back)
+    rig.notice(10, 30)
+    rig.world.at(10.001, hold_back)
 
-    stand.world.run(40)
+    rig.world.run(40)
 
     trades = [int(item.id) for item in items if isinstance(item, Trade)]
-    assert trades == list(range(1, stand.traded + 1))
+    assert trades == list(range(1, rig.traded + 1))
 
 
 def test_if_the_new_one_falls_meanwhile_the_old_one_serves_on() -> None:
-    stand = Stand()
-    stand.every(0.05, 60, stand.read)
-    stand.every(0.1, 60, stand.move)
-    stand.notice(10, 50)
-    stand.world.at(10.4, lambda: stand.world.peers[-1].drop())
+    rig = BusyMarket()
+    rig.every(0.05, 60, rig.read)
+    rig.every(0.1, 60, rig.move)
+    rig.notice(10, 50)
+    rig.world.at(10.4, lambda: rig.world.peers[-1].drop())
 
-    stand.world.run(62)
+    rig.world.run(62)
 
     # It tried again, and took over in time.
-    assert len(stand.world.opened) == 3
-    assert stand.refused == []
+    assert len(rig.world.opened) == 3
+    assert rig.refused == []
 
 
 def test_a_new_one_that_is_refused_a_channel_never_takes_over() -> None:
-    stand = Stand()
-    stand.world.at(9, lambda: stand.world.exchange.unknown.add("books:ETH-USDT"))
-    stand.notice(10, 40)
+    rig = BusyMarket()
+    rig.world.at(9, lambda: rig.world.exchange.unknown.add("books:ETH-USDT"))
+    rig.notice(10, 40)
     seen: list[Any] = []
-    stand.world.at(39, lambda: seen.extend(s.state for s in stand.subscriptions))
+    rig.world.at(39, lambda: seen.extend(s.state for s in rig.subscriptions))
 
-    stand.world.run(41)
+    rig.world.run(41)
 
     assert seen == [State.LIVE, State.LIVE]
 
 
 def test_a_feed_that_is_closed_meanwhile_leaves_nothing() -> None:
     for moment in (10.01, 10.06, 10.2, 10.6, 14.0, 15.3):
-        stand = Stand()
-        stand.notice(10, 40)
-        stand.world.at(moment, stand.feed.close)
+        rig = BusyMarket()
+        rig.notice(10, 40)
+        rig.world.at(moment, rig.feed.close)
 
-        stand.world.run(20)  # which joins every thread
+        rig.world.run(20)  # which joins every thread
 
-        assert stand.feed.state is State.CLOSED
+        assert rig.feed.state is State.CLOSED
 
 
 def test_pushes_that_nothing_tells_apart_are_a_gap() -> None:
@@ -485,16 +485,16 @@ def test_a_bar_that_closes_during_the_change_is_told(closes_on: int) -> None:
 
 def test_a_wall_of_channels_lives_on_its_own_connections_again() -> None:
     """Each connection of a feed is replaced by itself."""
-    stand = Stand(depths_per_connection=1)
-    stand.every(0.05, 60, stand.read)
-    stand.every(0.1, 60, stand.move)
-    stand.world.at(10, stand.feed.rotate)
+    rig = BusyMarket(depths_per_connection=1)
+    rig.every(0.05, 60, rig.read)
+    rig.every(0.1, 60, rig.move)
+    rig.world.at(10, rig.feed.rotate)
 
-    stand.world.run(62)
+    rig.world.run(62)
 
-    assert len(stand.world.opened) == 4
-    assert stand.refused == []
-    assert [report.depths for report in stand.feed.connections()] == [1, 1]
+    assert len(rig.world.opened) == 4
+    assert rig.refused == []
+    assert [report.depths for report in rig.feed.connections()] == [1, 1]
 
 
 class Wired:
@@ -656,21 +656,21 @@ def test_a_new_one_ends_with_an_old_one_whose_key_is_refused() -> None:
 
 def test_a_time_that_was_ahead_freezes_no_price_for_long() -> None:
     """Of one bad push, or of another endpoint's clock, just before the change."""
-    stand = Stand()
-    world = stand.world
+    rig = BusyMarket()
+    world = rig.world
     seen: list[str] = []
 
     def push() -> None:
         second = int(world.clock.now - world.t0)
         for number, peer in enumerate(world.peers):
             if "books5:BTC-USDT" in peer.subscribed:
-                at = stand.now_ms + (600_000 if number == 0 else 0)
+                at = rig.now_ms + (600_000 if number == 0 else 0)
                 bid, ask = str(100 + second), str(200 + second)
                 peer.send(world.dialect.depth(at, bid=bid, ask=ask))
 
-    only = WSSubscription("BTC-USDT", "spot", feed=stand.feed, channels=("depth5",))
-    stand.every(1.0, 59, push, start=2.5)
-    world.at(10, stand.feed.rotate)
+    only = WSSubscription("BTC-USDT", "spot", feed=rig.feed, channels=("depth5",))
+    rig.every(1.0, 59, push, start=2.5)
+    world.at(10, rig.feed.rotate)
     for at in (9.0, 40.0):
         world.at(at, lambda: seen.append(only.depth().bids[0][0]))
 
@@ -683,7 +683,7 @@ def test_a_time_that_was_ahead_freezes_no_price_for_long() -> None:
 def test_without_a_thread_for_the_new_one_the_old_one_serves_on(
     monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
-    stand = Stand()
+    rig = BusyMarket()
     refused: list[str] = []
 
     def no_thread(self: threading.Thread) -> None:
@@ -694,23 +694,23 @@ def test_without_a_thread_for_the_new_one_the_old_one_serves_on(
             patch.setattr(threading.Thread, "start", no_thread)
             try:
                 if how == "rotate":
-                    stand.feed.rotate()
+                    rig.feed.rotate()
                 else:
-                    (group,) = pool_of(stand.feed).groups
+                    (group,) = pool_of(rig.feed).groups
                     group.ending()
             except RuntimeError as error:
                 refused.append(str(error))
 
-    stand.every(0.1, 30, stand.read)
-    stand.world.at(10, begin)
-    stand.world.at(20, stand.feed.rotate)
+    rig.every(0.1, 30, rig.read)
+    rig.world.at(10, begin)
+    rig.world.at(20, rig.feed.rotate)
 
-    world = stand.world
+    world = rig.world
     world.run(40)
 
-    assert stand.refused == []
+    assert rig.refused == []
     assert len(world.opened) == 2
-    told = [str(error) for error in stand.errors]
+    told = [str(error) for error in rig.errors]
     if how == "rotate":
         assert refused == ["can't start new thread"]
     else:
@@ -718,15 +718,15 @@ def test_without_a_thread_for_the_new_one_the_old_one_serves_on(
 
 
 def test_a_notice_to_the_new_one_is_heeded_once_it_has_taken_over() -> None:
-    stand = Stand()
-    stand.every(0.1, 60, stand.move)
-    stand.every(0.1, 60, stand.read)
-    stand.world.at(10, stand.feed.rotate)
-    stand.world.at(12, lambda: [peer.send(NOTICE) for peer in stand.world.peers])
-    stand.world.at(50, lambda: stand.world.peers[1].close(1001, "service upgrade"))
+    rig = BusyMarket()
+    rig.every(0.1, 60, rig.move)
+    rig.every(0.1, 60, rig.read)
+    rig.world.at(10, rig.feed.rotate)
+    rig.world.at(12, lambda: [peer.send(NOTICE) for peer in rig.world.peers])
+    rig.world.at(50, lambda: rig.world.peers[1].close(1001, "service upgrade"))
 
     with contextlib.suppress(InvalidState):  # it has gone by then, as it should
-        stand.world.run(62)
+        rig.world.run(62)
 
-    assert len(stand.world.opened) == 3
-    assert stand.refused == []
+    assert len(rig.world.opened) == 3
+    assert rig.refused == []

@@ -131,7 +131,7 @@ def test_what_was_refused_is_seated_anew(where: str) -> None:
     assert again.group.channels == {"books5:BTC-USDT": again.channel}
 
 
-def test_all_have_a_seat_or_nothing_has_changed() -> None:
+def test_all_channels_are_placed_or_nothing_has_changed() -> None:
     table = Table(depths_per_connection=1)
     table.take(name("depth", "A-USDT"), name("depth5", "A-USDT"))
     table.room, before = 2, table.sits()
@@ -153,7 +153,7 @@ def deep(letters: str) -> list[ChannelName]:
     return [name("depth", f"{letter}-USDT") for letter in letters]
 
 
-def test_a_connection_that_takes_over_has_every_seat_of_the_old_one() -> None:
+def test_a_connection_that_takes_over_has_every_channel_of_the_old_one() -> None:
     table = Table()
     old, other = (
         placed.group for placed in table.take(name("depth"), name("candle60s"))

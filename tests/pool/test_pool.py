@@ -253,7 +253,9 @@ def test_one_who_came_and_went_unseen_takes_nothing_from_the_next(world: World) 
     assert kept[1] is State.LIVE
 
 
-def test_subscribing_again_in_on_error_does_not_hold_the_line_up(world: World) -> None:
+def test_subscribing_again_in_on_error_does_not_block_the_connection(
+    world: World,
+) -> None:
     world.exchange.unknown.add(key(world, "ETH-USDT"))
     feed = world.feed()
     good = subscribe(feed)

@@ -11,7 +11,7 @@ from okex_ws.model import items
 from okex_ws.protocol import messages
 
 # What the wire's data becomes, and what that has to itself.
-TWINS = [
+DATA_AND_ITEMS = [
     (messages.TradeData, items.Trade, {"replayed", "backfilled"}),
     (messages.TickerData, items.Ticker, set()),
     (messages.CandleData, items.Candle, {"channel", "backfilled"}),
@@ -42,7 +42,7 @@ def kinds(base: type) -> list[type]:
     ]
 
 
-@pytest.mark.parametrize(("data", "item", "own"), TWINS)
+@pytest.mark.parametrize(("data", "item", "own"), DATA_AND_ITEMS)
 def test_a_script_is_given_what_the_wire_said_field_for_field(
     data: type, item: type, own: set[str]
 ) -> None:
@@ -53,13 +53,13 @@ def test_a_script_is_given_what_the_wire_said_field_for_field(
     assert OWN | own <= set(fields(item))
 
 
-def test_all_the_data_of_the_wire_has_its_twin() -> None:
+def test_all_data_of_the_protocols_has_its_item() -> None:
     data = [kind for kind in kinds(object) if dataclasses.is_dataclass(kind)]
 
-    assert data == [twin for twin, _, _ in TWINS]
+    assert data == [kind for kind, _, _ in DATA_AND_ITEMS]
 
 
-@pytest.mark.parametrize("kind", [twin for twin, _, _ in TWINS])
+@pytest.mark.parametrize("kind", [kind for kind, _, _ in DATA_AND_ITEMS])
 def test_the_data_of_the_wire_is_frozen_and_slotted(kind: Any) -> None:
     assert kind.__dataclass_params__.frozen
     assert "__dict__" not in dir(kind)

@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,30 +25,14 @@ from okex_ws import (
 from okex_ws.local_exchange import LocalExchange
 from okex_ws.recording import recorder as module
 from okex_ws.recording.format import read
-from okex_ws.recording.tap import RecordingTap
-from tests.support.clocks import FakeClock
 from tests.support.internals import file_of, set_file
-from tests.support.recordings import opened, readable
-
-URL = "wss://ws.example.test:443/ws/v5/public"
-FACTS = {key: opened().facts[key] for key in ("path", "venue")}
+from tests.support.recorder_taps import URL, hear, open_tap, until
+from tests.support.recordings import readable
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "day.rec.gz"
-
-
-def tape_of(
-    recorder: Recorder, tell: Callable[[OkexWSError], object] = print
-) -> RecordingTap:
-    tape = recorder.tap(FakeClock(), FACTS, None, tell)
-    tape.opened(URL)
-    return tape
-
-
-def hear(tape: RecordingTap, *texts: str) -> None:
-    tape.received([(text.encode(), False) for text in texts])
 
 
 def texts(path: Path) -> list[str]:
@@ -69,9 +52,9 @@ def losses(path: Path) -> list[tuple[int, str]]:
 
 def test_what_came_is_there_once_it_is_closed(path: Path) -> None:
     with Recorder(path) as recorder:
-        tape = tape_of(recorder)
+        tap = open_tap(recorder)
         for n in range(3000):
-            hear(tape, f"a {n}", f"b {n}")
+            hear(tap, f"a {n}", f"b {n}")
 
     assert texts(path) == [f"{name} {n}" for n in range(3000) for name in "ab"]
     assert (recorder.lost, recorder.path) == (0, str(path))
@@ -89,9 +72,9 @@ def test_one_that_heard_nothing_is_a_whole_recording(path: Path) -> None:
 
 def test_what_comes_after_its_end_is_nobodys(path: Path) -> None:
     recorder = Recorder(path)
-    tape = tape_of(recorder)
+    tap = open_tap(recorder)
     recorder.close()
-    hear(tape, "late")
+    hear(tap, "late")
 
     assert texts(path) == []
     assert recorder.lost == 0
@@ -101,9 +84,9 @@ def test_many_threads_may_put(path: Path) -> None:
     with Recorder(path) as recorder:
 
         def talk() -> None:
-            tape = tape_of(recorder)
+            tap = open_tap(recorder)
             for n in range(200):
-                hear(tape, str(n))
+                hear(tap, str(n))
 
         threads = [threading.Thread(target=talk) for _ in range(4)]
         for thread in threads:
@@ -119,7 +102,7 @@ def test_many_threads_may_put(path: Path) -> None:
 
 def test_it_is_one_file_after_the_other_each_with_who_is_open(path: Path) -> None:
     with Recorder(path, max_bytes=1) as recorder:
-        first, second = tape_of(recorder), tape_of(recorder)
+        first, second = open_tap(recorder), open_tap(recorder)
         until(lambda: path.with_name("day.1.rec.gz").exists())
         first.ended(URL, None)
         hear(second, "one")
@@ -130,12 +113,6 @@ def test_it_is_one_file_after_the_other_each_with_who_is_open(path: Path) -> Non
     assert [each.connection for each in part if each.facts.get("again")] == [2]
     assert texts(path) == ["one", "two"]
     assert not any(entry.facts.get("again") for entry in read(path))
-
-
-def until(true: Callable[[], object]) -> None:
-    pause = threading.Event()
-    while not true():
-        pause.wait(0.01)
 
 
 @pytest.mark.parametrize(
@@ -192,11 +169,11 @@ def test_what_no_queue_holds_is_counted_where_it_is_missing(
 ) -> None:
     monkeypatch.setattr(module, "MOST_WAITING", 1000)
     with Recorder(path) as recorder:
-        tape = tape_of(recorder)
-        hear(tape, "kept")
-        hear(tape, "x" * 1000, "lost too")
-        hear(tape, "kept as well")
-        hear(tape, "y" * 1000)
+        tap = open_tap(recorder)
+        hear(tap, "kept")
+        hear(tap, "x" * 1000, "lost too")
+        hear(tap, "kept as well")
+        hear(tap, "y" * 1000)
 
     assert texts(path) == ["kept", "kept as well"]
     assert losses(path) == [(2, "too slow"), (1, "too slow")]
@@ -214,14 +191,14 @@ def test_a_full_device_ends_nothing_and_is_told_once(
     good = file_of(recorder)
     full = os.open("/dev/full", os.O_WRONLY)
     set_file(recorder, full)
-    tape = tape_of(recorder, told.append)
+    tap = open_tap(recorder, told.append)
     until(lambda: told)
-    hear(tape, "lost", "as well")
+    hear(tap, "lost", "as well")
     until(lambda: recorder.lost == 3)
     # There is room again.
     set_file(recorder, good)
     os.close(full)
-    hear(tape, "kept")
+    hear(tap, "kept")
     assert recorder.close()
 
     assert texts(path) == ["kept"]

@@ -181,7 +181,7 @@ def test_too_many_requests_wait_for_the_budget_whoever_asks() -> None:
     assert sum(world.waits) == pytest.approx(35.0)
 
 
-def test_a_crowd_without_a_wish_waits_a_period() -> None:
+def test_too_many_requests_without_a_wish_wait_a_period() -> None:
     world = World(httpx.Response(200, text=CROWDED), good())
 
     world.get()

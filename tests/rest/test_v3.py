@@ -13,68 +13,20 @@ import pytest
 from hypothesis import given
 
 from okex_ws.base.errors import RequestRejected, WireError
-from okex_ws.rest.dialect import HttpResponse, RestRequest, Rule
+from okex_ws.rest.dialect import HttpResponse
 from okex_ws.rest.v3 import REST_PROTOCOL
-from tests.rest.test_v5 import Json
 from tests.support.rest_bodies import read_by_all
-
-ASK = RestRequest("/api/spot/v3/instruments", {}, Rule("spot/instruments", 20))
-SPOT_TRADE = {
-    "time": "2021-04-17T16:50:02.084Z",
-    "timestamp": "2021-04-17T16:50:02.084Z",
-    "trade_id": "3175832",
-    "price": "0.01529",
-    "size": "100.71",
-    "side": "buy",
-}
-FUTURES_TRADE = {
-    "trade_id": "5430565",
-    "side": "buy",
-    "price": "60059.7",
-    "qty": "20",
-    "timestamp": "2021-03-22T01:32:18.087Z",
-}
-ROW = ["2019-04-16T10:49:00.000Z", "162.03", "162.04", "161.96", "161.98", "336.452694"]
-BOOK = {
-    "asks": [["3993.2", "0.41600068", "1"]],
-    "bids": [["3993", "0.15149658", "2"]],
-    "timestamp": "2019-03-20T03:55:37.888Z",
-}
-SPOT = {
-    "base_currency": "DASH",
-    "instrument_id": "DASH-BTC",
-    "min_size": "0.001",
-    "quote_currency": "BTC",
-    "size_increment": "0.000001",
-    "category": "1",
-    "tick_size": "0.00000001",
-}
-SWAP = {
-    "instrument_id": "BTC-USD-SWAP",
-    "underlying_index": "BTC",
-    "quote_currency": "USD",
-    "coin": "BTC",
-    "contract_val": "100",
-    "listing": "2018-08-28T02:43:23.000Z",
-    "delivery": "2019-12-09T08:00:00.000Z",
-    "size_increment": "1",
-    "tick_size": "0.1",
-    "base_currency": "BTC",
-    "underlying": "BTC-USD",
-    "settlement_currency": "BTC",
-    "is_inverse": True,
-    "contract_val_currency": "USD",
-}
-FUTURE = {
-    "instrument_id": "BTC-USD-190517",
-    "underlying_index": "BTC",
-    "quote_currency": "USD",
-    "tick_size": "0.01",
-    "contract_val": "100",
-    "listing": "2019-05-03",
-    "delivery": "2019-05-17",
-    "trade_increment": "1",
-}
+from tests.support.rest_v3_samples import (
+    ASK,
+    BOOK,
+    FUTURE,
+    FUTURES_TRADE,
+    ROW,
+    SPOT,
+    SPOT_TRADE,
+    SWAP,
+)
+from tests.support.rest_v5_samples import ANY_JSON
 
 
 def read(body: Any, status: int = 200) -> Any:
@@ -208,7 +160,7 @@ def test_candles_are_asked_for_by_windows_of_time() -> None:
     assert REST_PROTOCOL.seconds_of("candle604800s") == 604800
 
 
-@given(Json, st.sampled_from([200, 400, 429, 500]))
+@given(ANY_JSON, st.sampled_from([200, 400, 429, 500]))
 def test_any_json_is_read_or_refused_by_one_of_two_errors(
     body: Any, status: int
 ) -> None:
@@ -219,7 +171,7 @@ def test_any_json_is_read_or_refused_by_one_of_two_errors(
 @given(
     st.sampled_from([SPOT_TRADE, FUTURES_TRADE, BOOK, SPOT, SWAP, FUTURE]),
     st.data(),
-    Json,
+    ANY_JSON,
 )
 def test_a_field_that_is_anything_breaks_no_reader(
     element: dict[str, Any], draw: st.DataObject, value: Any

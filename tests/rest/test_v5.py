@@ -13,66 +13,18 @@ import pytest
 from hypothesis import given
 
 from okex_ws.base.errors import RequestRejected, WireError
-from okex_ws.rest.dialect import HttpResponse, RestRequest, Rule
+from okex_ws.rest.dialect import HttpResponse
 from okex_ws.rest.v5 import REST_PROTOCOL
-from tests.support.rest_bodies import json_of, read_by_all
-
-ASK = RestRequest("/api/v5/market/trades", {}, Rule("trades", 100))
-# The documentation's own examples.
-TRADE = {
-    "instId": "BTC-USDT",
-    "side": "sell",
-    "sz": "0.00001",
-    "px": "29963.2",
-    "tradeId": "242720720",
-    "ts": "1654161646974",
-}
-CANDLE = [
-    *("1597026383085", "3.721", "3.743", "3.677", "3.708"),
-    *("8422410", "22698348.04828491", "12698348.04828491", "1"),
-]
-BOOK = {
-    "asks": [["41006.8", "0.60038921", "0", "1"]],
-    "bids": [["41006.3", "0.30178218", "0", "2"]],
-    "ts": "1629966436396",
-    "seqId": 3235851742,
-}
-SWAP = {
-    "instType": "SWAP",
-    "instId": "BTC-USDT-SWAP",
-    "uly": "BTC-USDT",
-    "instFamily": "BTC-USDT",
-    "baseCcy": "",
-    "quoteCcy": "",
-    "settleCcy": "USDT",
-    "ctVal": "0.01",
-    "ctMult": "1",
-    "ctValCcy": "BTC",
-    "optType": "",
-    "stk": "",
-    "listTime": "1597026383085",
-    "expTime": "",
-    "tickSz": "0.1",
-    "lotSz": "0.01",
-    "minSz": "0.01",
-    "ctType": "linear",
-    "state": "live",
-}
-OPTION = SWAP | {
-    "instType": "OPTION",
-    "instId": "BTC-USD-301227-60000-C",
-    "uly": "BTC-USD",
-    "instFamily": "BTC-USD",
-    "settleCcy": "BTC",
-    "ctVal": "1",
-    "ctMult": "0.01",
-    "optType": "C",
-    "stk": "60000",
-    "expTime": "1924588800000",
-    "tickSz": "0.0005",
-    "lotSz": "1",
-    "minSz": "1",
-}
+from tests.support.rest_bodies import read_by_all
+from tests.support.rest_v5_samples import (
+    ANY_JSON,
+    ASK,
+    BOOK,
+    CANDLE,
+    OPTION,
+    SWAP,
+    TRADE,
+)
 
 
 def read(body: Any, status: int = 200) -> Any:
@@ -264,10 +216,7 @@ def test_candles_are_asked_for_by_their_kind(
     assert "after" not in sources[0].request(None, 1).params
 
 
-Json = json_of([*TRADE, *BOOK, *SWAP])
-
-
-@given(Json, st.sampled_from([200, 400, 429, 500]))
+@given(ANY_JSON, st.sampled_from([200, 400, 429, 500]))
 def test_any_json_is_read_or_refused_by_one_of_two_errors(
     body: Any, status: int
 ) -> None:
@@ -278,7 +227,7 @@ def test_any_json_is_read_or_refused_by_one_of_two_errors(
 @given(
     st.sampled_from([TRADE, BOOK, SWAP, OPTION, {"ts": "1790133322254"}]),
     st.data(),
-    Json,
+    ANY_JSON,
 )
 def test_a_field_that_is_anything_breaks_no_reader(
     element: dict[str, Any], draw: st.DataObject, value: Any

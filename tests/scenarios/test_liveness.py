@@ -26,7 +26,7 @@ def world() -> World:
     return World("v5")
 
 
-class Stand:
+class WatchedBook:
     """One book, what is asked for it and what is told of it."""
 
     def __init__(self, world: World, idle: float | None = IDLE) -> None:
@@ -59,34 +59,34 @@ def deafen(world: World) -> None:
 
 
 def test_a_book_that_repeats_itself_is_live_for_ever(world: World) -> None:
-    stand = Stand(world)
+    rig = WatchedBook(world)
     for minute in range(1, 30):
-        stand.repeat(minute * IDLE + 10)
+        rig.repeat(minute * IDLE + 10)
 
     world.run(1800)
 
-    assert [c.new for c in stand.changes][:2] == [State.SYNCING, State.LIVE]
-    assert len(stand.changes) == 3  # and CLOSED
-    assert stand.requests() == ["subscribe"]
+    assert [c.new for c in rig.changes][:2] == [State.SYNCING, State.LIVE]
+    assert len(rig.changes) == 3  # and CLOSED
+    assert rig.requests() == ["subscribe"]
 
 
 def test_where_nothing_is_known_to_repeat_a_quiet_book_is_right(world: World) -> None:
-    stand = Stand(world, idle=None)
+    rig = WatchedBook(world, idle=None)
 
     world.run(3600)
 
-    assert [c.new for c in stand.changes] == [State.SYNCING, State.LIVE, State.CLOSED]
-    assert stand.requests() == ["subscribe"]
+    assert [c.new for c in rig.changes] == [State.SYNCING, State.LIVE, State.CLOSED]
+    assert rig.requests() == ["subscribe"]
 
 
 def test_a_book_that_misses_its_repeat_gives_no_price_from_that_moment(
     world: World,
 ) -> None:
-    stand = Stand(world)
+    rig = WatchedBook(world)
     deafen(world)
     seen: list[Any] = []
     for at in (OVERDUE - 1, OVERDUE + 1):
-        world.at(at, lambda: seen.append((stand.book.state, stand.book.book is None)))
+        world.at(at, lambda: seen.append((rig.book.state, rig.book.book is None)))
 
     world.run(OVERDUE + 1.1)
 
@@ -97,18 +97,18 @@ def test_it_is_asked_for_anew_and_then_its_connection_is_replaced(
     world: World,
 ) -> None:
     """The new subscription brought a snapshot, and nothing after it again."""
-    stand = Stand(world)
+    rig = WatchedBook(world)
     seen: list[Any] = []
-    world.at(OVERDUE + 7, lambda: seen.append((stand.book.state, stand.requests())))
+    world.at(OVERDUE + 7, lambda: seen.append((rig.book.state, rig.requests())))
     world.at(2 * OVERDUE + 20, lambda: seen.append(len(world.opened)))
 
     world.run(2 * OVERDUE + 21)
 
     once = ["subscribe", "unsubscribe", "subscribe"]
     assert seen == [(State.LIVE, once), 2]
-    (stalled,) = [error for error in stand.errors if isinstance(error, Stalled)]
+    (stalled,) = [error for error in rig.errors if isinstance(error, Stalled)]
     assert str(stalled).startswith("nothing of books:BTC-USDT came within")
-    news = [c.new for c in stand.changes]
+    news = [c.new for c in rig.changes]
     assert news[2:6] == [
         State.STALE,
         State.RESYNCING if State.RESYNCING in news else State.SYNCING,
@@ -121,7 +121,7 @@ def test_it_is_asked_for_anew_and_then_its_connection_is_replaced(
 def test_if_nothing_comes_of_it_its_connection_is_replaced_at_once(
     world: World,
 ) -> None:
-    stand = Stand(world)
+    rig = WatchedBook(world)
     world.at(1, lambda: world.exchange.first_pushes.clear())
     seen: list[Any] = []
     world.at(OVERDUE + 30, lambda: seen.append(len(world.opened)))
@@ -129,20 +129,20 @@ def test_if_nothing_comes_of_it_its_connection_is_replaced_at_once(
     world.run(OVERDUE + 31)
 
     assert seen == [2]
-    assert any(isinstance(error, Stalled) for error in stand.errors)
+    assert any(isinstance(error, Stalled) for error in rig.errors)
 
 
 def test_a_book_that_moves_again_after_a_miss_is_trusted_as_before(
     world: World,
 ) -> None:
-    stand = Stand(world)
+    rig = WatchedBook(world)
     again = OVERDUE + 20
-    world.at(again, lambda: stand.ladder.send(stand.ladder.size("3")))
+    world.at(again, lambda: rig.ladder.send(rig.ladder.size("3")))
 
     world.run(again + OVERDUE + 10)
 
     # Two misses, two times asked for anew, and one connection.
-    assert stand.requests().count("unsubscribe") == 2
+    assert rig.requests().count("unsubscribe") == 2
     assert len(world.opened) == 1
 
 
@@ -168,8 +168,8 @@ def test_snapshots_are_held_to_it_too_and_trades_are_not(
 
 
 def test_an_iterator_is_told_at_the_very_moment(world: World) -> None:
-    stand = Stand(world)
-    items = stand.book.updates()
+    rig = WatchedBook(world)
+    items = rig.book.updates()
     told: list[StateChange] = []
 
     def look() -> None:

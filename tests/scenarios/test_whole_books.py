@@ -50,7 +50,7 @@ HARMLESS = {
 }
 
 
-class Stand:
+class BrokenBook:
     """A broken book among others on one connection, and what was told of each."""
 
     def __init__(self, protocol: str) -> None:
@@ -117,87 +117,87 @@ class Stand:
 
 
 @pytest.fixture(params=["v3", "v5"])
-def stand(request: pytest.FixtureRequest) -> Iterator[Stand]:
-    stand = Stand(request.param)
-    yield stand
-    stand.feed.close()
-    stand.exchange.close()
+def rig(request: pytest.FixtureRequest) -> Iterator[BrokenBook]:
+    rig = BrokenBook(request.param)
+    yield rig
+    rig.feed.close()
+    rig.exchange.close()
 
 
 @pytest.mark.parametrize(
-    ("stand", "how"),
+    ("rig", "how"),
     [(protocol, how) for protocol in BREAKS for how in BREAKS[protocol]],
-    indirect=["stand"],
+    indirect=["rig"],
 )
 def test_a_book_that_is_spoiled_is_withdrawn_and_asked_for_anew_alone(
-    stand: Stand, how: str
+    rig: BrokenBook, how: str
 ) -> None:
     if how == "no snapshot":
         # Of the subscribe that follows a break.
-        stand.exchange.spoil(stand.key, how)
-        stand.exchange.spoil(stand.key, BREAKS_AT_ONCE[stand.protocol])
+        rig.exchange.spoil(rig.key, how)
+        rig.exchange.spoil(rig.key, BREAKS_AT_ONCE[rig.protocol])
     else:
         # The first lost change may be below what a checksum sees: not all of twenty.
-        stand.exchange.spoil(stand.key, how, times=20 if how == "lose" else 1)
+        rig.exchange.spoil(rig.key, how, times=20 if how == "lose" else 1)
 
-    assert stand.broke.wait(PATIENCE)
+    assert rig.broke.wait(PATIENCE)
     if how == "no snapshot":
-        stand.book.wait_live(PATIENCE)
-    stand.settle()
+        rig.book.wait_live(PATIENCE)
+    rig.settle()
 
-    first, back = (c.new for c in stand.changes[2:4])
+    first, back = (c.new for c in rig.changes[2:4])
     assert (first, back) == (State.RESYNCING, State.LIVE)
-    assert stand.changes[3].epoch > stand.changes[2].epoch
+    assert rig.changes[3].epoch > rig.changes[2].epoch
     # Nobody else noticed, and nothing else was asked for.
-    assert Counter(c.new for c in stand.others) == {State.SYNCING: 3, State.LIVE: 3}
-    wanted = stand.key
-    if stand.protocol == "v5":
-        channel, _, name = stand.key.partition(":")
+    assert Counter(c.new for c in rig.others) == {State.SYNCING: 3, State.LIVE: 3}
+    wanted = rig.key
+    if rig.protocol == "v5":
+        channel, _, name = rig.key.partition(":")
         wanted = {"channel": channel, "instId": name}  # type: ignore[assignment]
     pair = [("unsubscribe", [wanted]), ("subscribe", [wanted])]
-    asked = stand.requests()
+    asked = rig.requests()
     assert asked == pair * (len(asked) // 2)
     assert len(asked) >= (4 if how == "no snapshot" else 2)
-    assert stand.book.stats().resyncs >= 1
-    assert stand.errors
+    assert rig.book.stats().resyncs >= 1
+    assert rig.errors
 
 
 @pytest.mark.parametrize(
-    ("stand", "how"),
+    ("rig", "how"),
     [(protocol, how) for protocol in HARMLESS for how in HARMLESS[protocol]],
-    indirect=["stand"],
+    indirect=["rig"],
 )
-def test_what_breaks_no_proof_breaks_no_book(stand: Stand, how: str) -> None:
-    before = len(stand.exchange.pushed(stand.key))
-    stand.exchange.spoil(stand.key, how)
-    assert stand.exchange.wait_for(
-        lambda: len(stand.exchange.pushed(stand.key)) > before + 20, PATIENCE
+def test_what_breaks_no_proof_breaks_no_book(rig: BrokenBook, how: str) -> None:
+    before = len(rig.exchange.pushed(rig.key))
+    rig.exchange.spoil(rig.key, how)
+    assert rig.exchange.wait_for(
+        lambda: len(rig.exchange.pushed(rig.key)) > before + 20, PATIENCE
     )
 
-    stand.settle()
+    rig.settle()
 
-    assert [c.new for c in stand.changes] == [State.SYNCING, State.LIVE]
-    assert (stand.requests(), stand.errors) == ([], [])
-    assert not stand.book.stats().dropped
-
-
-def test_a_failed_proof_is_told_by_its_own_error(stand: Stand) -> None:
-    stand.exchange.spoil(stand.key, "lose", times=20)
-
-    assert stand.broke.wait(PATIENCE)
-    assert stand.exchange.wait_for(lambda: bool(stand.errors), PATIENCE)
-
-    kind = ChecksumMismatch if stand.protocol == "v3" else SequenceGap
-    assert isinstance(stand.errors[0], kind)
-    assert stand.errors[0].channel == stand.key
+    assert [c.new for c in rig.changes] == [State.SYNCING, State.LIVE]
+    assert (rig.requests(), rig.errors) == ([], [])
+    assert not rig.book.stats().dropped
 
 
-def test_updates_add_up_to_the_book_through_every_fault(stand: Stand) -> None:
-    items = stand.book.updates(timeout=PATIENCE, max_queue=50)
+def test_a_failed_proof_is_told_by_its_own_error(rig: BrokenBook) -> None:
+    rig.exchange.spoil(rig.key, "lose", times=20)
+
+    assert rig.broke.wait(PATIENCE)
+    assert rig.exchange.wait_for(lambda: bool(rig.errors), PATIENCE)
+
+    kind = ChecksumMismatch if rig.protocol == "v3" else SequenceGap
+    assert isinstance(rig.errors[0], kind)
+    assert rig.errors[0].channel == rig.key
+
+
+def test_updates_add_up_to_the_book_through_every_fault(rig: BrokenBook) -> None:
+    items = rig.book.updates(timeout=PATIENCE, max_queue=50)
     held, seen = OrderBook(), 0
-    for how in BREAKS[stand.protocol]:
+    for how in BREAKS[rig.protocol]:
         if how != "retire":  # which nothing ends
-            stand.exchange.spoil(stand.key, how)
+            rig.exchange.spoil(rig.key, how)
     for item in items:
         if not isinstance(item, BookUpdate):
             continue

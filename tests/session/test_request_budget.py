@@ -9,11 +9,11 @@ from okex_ws.session.request_budget import RequestBudget
 
 
 def spent(requests: int, limit: int = 8) -> RequestBudget:
-    """An allowance of 8 an hour, of which some were spent at 0, 1, 2, ..."""
-    allowance = RequestBudget(Budget(limit, 3600.0))
+    """A request budget of 8 an hour, of which some were spent at 0, 1, 2, ..."""
+    budget = RequestBudget(Budget(limit, 3600.0))
     for now in range(requests):
-        allowance.spend(float(now))
-    return allowance
+        budget.spend(float(now))
+    return budget
 
 
 def test_what_is_left_may_be_sent_now() -> None:
@@ -28,51 +28,51 @@ def test_beyond_the_budget_it_waits_for_the_oldest_to_be_an_hour_old() -> None:
 
 
 def test_it_is_said_once_a_wait() -> None:
-    allowance = spent(8)
+    budget = spent(8)
 
-    told = [allowance.wait("subscribe", 3, now)[1] for now in (10.0, 11.0)]
+    told = [budget.wait("subscribe", 3, now)[1] for now in (10.0, 11.0)]
     assert [len(words) for words in told] == [1, 0]
-    assert allowance.wait("subscribe", 3, 3600.0) == (3600.0, [])
-    allowance.spend(3600.0)
-    assert len(allowance.wait("subscribe", 3, 3600.5)[1]) == 1
+    assert budget.wait("subscribe", 3, 3600.0) == (3600.0, [])
+    budget.spend(3600.0)
+    assert len(budget.wait("subscribe", 3, 3600.5)[1]) == 1
 
 
 def test_whoever_is_new_hears_it_again() -> None:
-    allowance = spent(8)
-    allowance.wait("subscribe", 3, 10.0)
+    budget = spent(8)
+    budget.wait("subscribe", 3, 10.0)
 
-    allowance.tell_again()
+    budget.tell_again()
 
-    assert len(allowance.wait("subscribe", 4, 11.0)[1]) == 1
+    assert len(budget.wait("subscribe", 4, 11.0)[1]) == 1
 
 
 def test_the_broken_have_half_of_the_hour_in_pairs() -> None:
     # 96 an hour: 24 pairs, of which 2 at once, and 22 more over the hour.
-    allowance, gap = spent(0, limit=96), 3600.0 / 22
+    budget, gap = spent(0, limit=96), 3600.0 / 22
 
     for now in (1.0, 2.0):
-        assert allowance.may_resubscribe(now)
-        allowance.spend_share(now)
+        assert budget.may_resubscribe(now)
+        budget.spend_share(now)
 
-    assert not allowance.may_resubscribe(3.0)
-    ready_at, (words,) = allowance.wait_for_share(5, 3.0)
+    assert not budget.may_resubscribe(3.0)
+    ready_at, (words,) = budget.wait_for_share(5, 3.0)
     assert ready_at == pytest.approx(1.0 + gap)
     assert (words.op, words.channels) == ("resynchronising", 5)
-    assert allowance.wait_for_share(5, 4.0) == (ready_at, [])
+    assert budget.wait_for_share(5, 4.0) == (ready_at, [])
     # Everybody else goes on.
-    assert allowance.wait("subscribe", 1, 4.0) == (4.0, [])
-    assert allowance.may_resubscribe(ready_at)
-    allowance.spend_share(ready_at)
-    assert not allowance.may_resubscribe(ready_at + gap / 2)
+    assert budget.wait("subscribe", 1, 4.0) == (4.0, [])
+    assert budget.may_resubscribe(ready_at)
+    budget.spend_share(ready_at)
+    assert not budget.may_resubscribe(ready_at + gap / 2)
 
 
 def test_in_no_hour_the_broken_have_more_than_half() -> None:
-    allowance = spent(0, limit=240)
+    budget = spent(0, limit=240)
     times = []
     now = 0.0
     while now < 7200.0:
-        if allowance.may_resubscribe(now):
-            allowance.spend_share(now)
+        if budget.may_resubscribe(now):
+            budget.spend_share(now)
             times.append(now)
         now += 0.5
 
@@ -81,15 +81,15 @@ def test_in_no_hour_the_broken_have_more_than_half() -> None:
 
 
 def test_nobody_who_waits_hears_nothing() -> None:
-    allowance = spent(0, limit=4)
-    allowance.spend_share(1.0)
+    budget = spent(0, limit=4)
+    budget.spend_share(1.0)
 
-    assert allowance.wait_for_share(0, 2.0) == (2.0, [])
+    assert budget.wait_for_share(0, 2.0) == (2.0, [])
 
 
-def test_the_smallest_budget_mends_one_at_a_time() -> None:
-    allowance = spent(0, limit=1)
+def test_the_smallest_budget_resubscribes_one_at_a_time() -> None:
+    budget = spent(0, limit=1)
 
-    assert allowance.may_resubscribe(1.0)
-    allowance.spend_share(1.0)
-    assert not allowance.may_resubscribe(2.0)
+    assert budget.may_resubscribe(1.0)
+    budget.spend_share(1.0)
+    assert not budget.may_resubscribe(2.0)

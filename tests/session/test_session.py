@@ -72,7 +72,7 @@ NO_CHANNEL, TOO_FREQUENT, INTERNAL = 30040, 30026, 30043
 BOOK, TRADES, ORDERS = "books5:BTC-USDT", "trades:BTC-USDT", "orders:BTC-USDT"
 BOOKS = "books:ETH-USDT"
 # Whole books: each push builds on the one before.
-CHAINED = (WHOLE, OTHER, BOOKS)
+INCREMENTAL = (WHOLE, OTHER, BOOKS)
 NO_SUCH, BUSY, EXPIRED, NO_KEY = "60018", "60014", "60006", "60005"
 SECRET = "the passphrase"
 ACK, FIRST_PUSH = 10.0, 10.0
@@ -121,7 +121,7 @@ class Talk:
 
     def want(self, *names: str) -> None:
         for name in names:
-            needs_snapshot, incremental = "trade" not in name, name in CHAINED
+            needs_snapshot, incremental = "trade" not in name, name in INCREMENTAL
             self.session.want(
                 name, f"target of {name}", needs_snapshot, self.now, incremental
             )
@@ -432,7 +432,7 @@ def test_asking_again_waits_twice_as_long_each_time_up_to_a_cap(talk: Talk) -> N
     assert max(waits) == Timeouts().retry_cap
 
 
-def test_a_backlog_may_hold_the_acknowledgement(talk: Talk) -> None:
+def test_frames_that_wait_may_hold_the_acknowledgement(talk: Talk) -> None:
     talk.want(DEPTH)
     talk.asked()
     talk.now, talk.drained = 10.0, False
@@ -851,7 +851,7 @@ def test_a_login_that_is_not_answered_is_said_and_made_anew(guest: Talk) -> None
     assert guest.asked() == [("subscribe", [ORDERS])]
 
 
-def test_a_backlog_may_hold_the_answer_to_a_login(guest: Talk) -> None:
+def test_frames_that_wait_may_hold_the_answer_to_a_login(guest: Talk) -> None:
     guest.want(ORDERS)
     guest.tick()
     guest.now, guest.drained = ACK, False
@@ -1068,7 +1068,7 @@ def test_a_first_push_in_time_ends_the_back_off(talk: Talk) -> None:
     assert talk.session.subscriptions[DEPTH].attempts == 0
 
 
-def test_a_channel_that_owes_nothing_may_be_silent_for_ever(talk: Talk) -> None:
+def test_a_channel_that_needs_no_snapshot_may_be_silent_for_ever(talk: Talk) -> None:
     talk.subscribe(TRADE)
     assert talk.wait(2 * HOUR) == ([], [])
 
@@ -1093,7 +1093,9 @@ def test_a_leaving_that_is_refused_is_taken_as_left(talk: Talk) -> None:
     assert talk.asked() == [("subscribe", [DEPTH])]
 
 
-def test_a_flowing_channel_that_another_wants_owes_that_one_a_push(talk: Talk) -> None:
+def test_a_flowing_channel_that_another_wants_needs_a_snapshot_for_that_one(
+    talk: Talk,
+) -> None:
     """The new holder has no snapshot, and a quiet market would never send one."""
     talk.subscribe(DEPTH)
     talk.push(DEPTH)
@@ -1276,7 +1278,7 @@ def test_an_unreadable_push_of_a_stranger_changes_nothing(talk: Talk) -> None:
     assert talk.phase(DEPTH) is Phase.FLOWING
 
 
-def test_a_channel_that_owes_no_snapshot_owes_nothing_for_an_unreadable_push(
+def test_a_channel_that_needs_no_snapshot_needs_none_after_an_unreadable_push(
     talk: Talk,
 ) -> None:
     talk.subscribe(TRADE)
@@ -1295,7 +1297,7 @@ def whole(talk: Talk, *names: str) -> None:
         talk.push(name)
 
 
-def mends(
+def obedient_exchange(
     talk: Talk, snapshots: bool = True, latency: float = 0.0
 ) -> Callable[[str, list[str]], list[Event]]:
     """An exchange that does as it is asked, *latency* seconds later."""
@@ -1323,7 +1325,7 @@ def test_a_broken_book_is_left_and_asked_for_again_alone(talk: Talk) -> None:
 
     assert talk.session.due == -math.inf
     assert talk.phase(WHOLE) is Phase.BROKEN
-    events, asked = talk.wait(HOUR, mends(talk))
+    events, asked = talk.wait(HOUR, obedient_exchange(talk))
     assert asked == [("unsubscribe", [WHOLE]), ("subscribe", [WHOLE])]
     assert events == []
     assert talk.phase(WHOLE) is Phase.FLOWING
@@ -1337,7 +1339,7 @@ def test_books_that_break_together_are_left_in_one_request(talk: Talk) -> None:
     # Whose the message was cannot be told.
     talk.session.invalidated(None, talk.now)
 
-    assert talk.wait(5, mends(talk))[1] == [
+    assert talk.wait(5, obedient_exchange(talk))[1] == [
         ("unsubscribe", [WHOLE, OTHER]),
         ("subscribe", [WHOLE, OTHER]),
     ]
@@ -1392,9 +1394,11 @@ def test_a_leaving_that_is_never_acknowledged_is_sent_once_more_and_then_taken_a
         # Not at once, should nobody be there.
         talk.now = subscriptions_due(talk.session)
     # The exchange may still push the old stream, and sends no second snapshot then.
-    assert talk.wait(3, mends(talk, snapshots=False))[1] == [("subscribe", [WHOLE])]
+    assert talk.wait(3, obedient_exchange(talk, snapshots=False))[1] == [
+        ("subscribe", [WHOLE])
+    ]
     assert talk.phase(WHOLE) is Phase.ACKED
-    asked = talk.wait(10 * FIRST_PUSH, mends(talk))[1]
+    asked = talk.wait(10 * FIRST_PUSH, obedient_exchange(talk))[1]
     assert asked == [("unsubscribe", [WHOLE]), ("subscribe", [WHOLE])]
     assert talk.phase(WHOLE) is Phase.FLOWING
     assert talk.wait(HOUR) == ([], [])
@@ -1405,7 +1409,7 @@ def test_a_second_leaving_that_is_acknowledged_brings_a_snapshot(talk: Talk) -> 
     talk.session.invalidated(WHOLE, talk.now)
     assert talk.asked() == [("unsubscribe", [WHOLE])]
 
-    _, asked = talk.wait(ACK + 5, mends(talk))
+    _, asked = talk.wait(ACK + 5, obedient_exchange(talk))
 
     assert asked == [("unsubscribe", [WHOLE]), ("subscribe", [WHOLE])]
     assert talk.phase(WHOLE) is Phase.FLOWING
@@ -1419,7 +1423,7 @@ def test_of_books_that_are_left_together_in_vain_each_is_left_once_more(
     talk.session.invalidated(None, talk.now)
     assert talk.asked() == [("unsubscribe", [WHOLE, OTHER])]
 
-    _, asked = talk.wait(ACK + 5, mends(talk))
+    _, asked = talk.wait(ACK + 5, obedient_exchange(talk))
 
     # In halves, as all that had no answer.
     assert sorted(asked) == [
@@ -1437,13 +1441,13 @@ def test_a_snapshot_that_stays_away_after_a_break_is_owed_for_the_first_time(
     """To be left for its break is no attempt that was in vain."""
     whole(talk, WHOLE)
     talk.session.invalidated(WHOLE, talk.now)
-    assert len(talk.wait(1, mends(talk, snapshots=False))[1]) == 2
+    assert len(talk.wait(1, obedient_exchange(talk, snapshots=False))[1]) == 2
     subscription = talk.session.subscriptions[WHOLE]
     assert (subscription.phase, subscription.attempts) == (Phase.ACKED, 0)
 
-    _, asked = talk.wait(FIRST_PUSH - 1.001, mends(talk))
+    _, asked = talk.wait(FIRST_PUSH - 1.001, obedient_exchange(talk))
     assert asked == []
-    _, asked = talk.wait(0.002, mends(talk))
+    _, asked = talk.wait(0.002, obedient_exchange(talk))
 
     assert asked == [("unsubscribe", [WHOLE]), ("subscribe", [WHOLE])]
 
@@ -1457,7 +1461,7 @@ def test_a_snapshot_that_never_comes_is_asked_for_again_ever_more_rarely(
 
     def answer(op: str, names: list[str]) -> list[Event]:
         sent.append(talk.now)
-        return mends(talk, snapshots=False)(op, names)
+        return obedient_exchange(talk, snapshots=False)(op, names)
 
     events, asked = talk.wait(HOUR, answer)
 
@@ -1495,7 +1499,7 @@ def test_a_book_that_holds_for_a_minute_is_mended_at_once_when_it_breaks(
     whole(talk, WHOLE)
     for _ in range(4):
         talk.session.invalidated(WHOLE, talk.now)
-        asked = talk.wait(STEADY + 8, mends(talk))[1]
+        asked = talk.wait(STEADY + 8, obedient_exchange(talk))[1]
         assert asked == [("unsubscribe", [WHOLE]), ("subscribe", [WHOLE])]
 
 
@@ -1508,7 +1512,7 @@ def test_a_book_that_is_ended_unasked_while_it_is_broken_is_asked_for_again(
 
     assert talk.left(WHOLE) == [Ended(WHOLE)]
 
-    assert talk.wait(8, mends(talk))[1] == [("subscribe", [WHOLE])]
+    assert talk.wait(8, obedient_exchange(talk))[1] == [("subscribe", [WHOLE])]
     assert talk.phase(WHOLE) is Phase.FLOWING
 
 
@@ -1537,7 +1541,7 @@ def test_a_broken_book_that_is_closed_and_wanted_again_is_mended(talk: Talk) -> 
     talk.session.drop(WHOLE)
     talk.session.want(WHOLE, "another", True, talk.now, True)
 
-    assert talk.wait(5, mends(talk))[1] == [
+    assert talk.wait(5, obedient_exchange(talk))[1] == [
         ("unsubscribe", [WHOLE]),
         ("subscribe", [WHOLE]),
     ]
@@ -1551,7 +1555,7 @@ def test_a_flowing_book_that_another_wants_is_subscribed_anew(talk: Talk) -> Non
     subscription = talk.session.want(WHOLE, "another", True, talk.now, True)
 
     assert not subscription.acknowledged
-    assert talk.wait(5, mends(talk))[1] == [
+    assert talk.wait(5, obedient_exchange(talk))[1] == [
         ("unsubscribe", [WHOLE]),
         ("subscribe", [WHOLE]),
     ]
@@ -1600,7 +1604,7 @@ def test_who_broke_late_is_mended_with_the_one_who_spent_it_all() -> None:
     spend_share(talk, WHOLE)
     talk.session.invalidated(OTHER, talk.now)
 
-    _, asked = talk.wait(60, mends(talk))
+    _, asked = talk.wait(60, obedient_exchange(talk))
 
     both = [WHOLE, OTHER]
     assert asked == [("unsubscribe", both), ("subscribe", both)]
@@ -1613,7 +1617,7 @@ def test_no_hour_has_more_than_its_half_of_them(talk: Talk) -> None:
 
     def break_again(op: str, names: list[str]) -> list[Event]:
         sent.append(talk.now)
-        mends(talk, latency=3.0)(op, names)
+        obedient_exchange(talk, latency=3.0)(op, names)
         if op == "subscribe":
             talk.session.subscriptions[WHOLE].breaks = 0
             talk.session.invalidated(WHOLE, talk.now)
@@ -1666,10 +1670,10 @@ def test_it_is_said_again_when_they_wait_another_time(talk: Talk) -> None:
         for _ in range(BURST):
             spend_resubscription(talk.session, talk.now)
         talk.session.invalidated(WHOLE, talk.now)
-        events, _ = talk.wait(REFILL + 1, mends(talk))
+        events, _ = talk.wait(REFILL + 1, obedient_exchange(talk))
         assert talk.phase(WHOLE) is Phase.FLOWING
         said += len(events)
-        talk.wait(HOUR, mends(talk))
+        talk.wait(HOUR, obedient_exchange(talk))
     assert said == 2
 
 
@@ -1685,7 +1689,7 @@ def test_other_requests_go_while_broken_books_wait(talk: Talk) -> None:
     assert talk.asked() == [("unsubscribe", [TRADE])]
     talk.left(TRADE)
     # One that owes its snapshot too long is none of the broken.
-    assert talk.wait(FIRST_PUSH, mends(talk))[1] == [
+    assert talk.wait(FIRST_PUSH, obedient_exchange(talk))[1] == [
         ("unsubscribe", [DEPTH]),
         ("subscribe", [DEPTH]),
     ]
@@ -1720,7 +1724,7 @@ def test_what_missed_its_repeat_is_subscribed_anew(talk: Talk, name: str) -> Non
     talk.session.overdue(name, 0.0, talk.now)
 
     assert talk.session.due == -math.inf
-    assert talk.wait(5, mends(talk))[1] == [
+    assert talk.wait(5, obedient_exchange(talk))[1] == [
         ("unsubscribe", [name]),
         ("subscribe", [name]),
     ]
@@ -1734,7 +1738,7 @@ def test_what_brought_a_first_push_and_no_other_has_its_connection_replaced(
     whole(talk, WHOLE)
     talk.now = 75.0
     talk.session.overdue(WHOLE, 0.0, talk.now)
-    talk.wait(75, mends(talk))
+    talk.wait(75, obedient_exchange(talk))
 
     with pytest.raises(Stalled, match=f"nothing of {WHOLE} came within 75 s"):
         talk.session.overdue(WHOLE, 75.0, talk.now)
@@ -1747,7 +1751,7 @@ def test_what_brought_not_even_that_has_its_connection_replaced(talk: Talk) -> N
         talk.session.overdue(name, 0.0, talk.now)
 
     with pytest.raises(Stalled) as caught:
-        talk.wait(FIRST_PUSH + 1, mends(talk, snapshots=False))
+        talk.wait(FIRST_PUSH + 1, obedient_exchange(talk, snapshots=False))
 
     assert talk.now == 75.0 + FIRST_PUSH
     named = f"nothing of {WHOLE}, {OTHER} came within {FIRST_PUSH:g} s"
@@ -1759,7 +1763,7 @@ def test_what_moved_again_may_miss_again(talk: Talk) -> None:
     for moment in (75.0, 175.0, 275.0):
         talk.now = moment
         talk.session.overdue(WHOLE, moment - 75.0, talk.now)
-        asked = talk.wait(5, mends(talk))[1]
+        asked = talk.wait(5, obedient_exchange(talk))[1]
         assert asked == [("unsubscribe", [WHOLE]), ("subscribe", [WHOLE])]
 
 
@@ -1811,7 +1815,7 @@ def test_a_pong_renews_the_lease_from_the_sending_of_its_ping() -> None:
     assert talk.session.receive(Pong(), talk.now) == [Unasked("pong")]
 
 
-def test_pings_go_out_on_a_busy_line_too(talk: Talk) -> None:
+def test_pings_go_out_on_a_busy_connection_too(talk: Talk) -> None:
     sent = []
     talk.subscribe(DEPTH)
     while talk.now < 30:
@@ -1830,7 +1834,7 @@ def test_a_missing_pong_stalls_the_connection() -> None:
         talk.tick()
 
 
-def test_a_missing_pong_is_waited_for_behind_a_backlog() -> None:
+def test_a_missing_pong_is_waited_for_behind_waiting_frames() -> None:
     talk = Talk(pongs=False)
     talk.tick()
     talk.now, talk.drained = 59.9, False
@@ -1992,7 +1996,7 @@ class Conversation(RuleBasedStateMachine):
     @invariant()
     def nothing_of_a_broken_book_is_used(self) -> None:
         for subscription in self.talk.session.subscriptions.values():
-            assert subscription.incremental is (subscription.name in CHAINED)
+            assert subscription.incremental is (subscription.name in INCREMENTAL)
             if subscription.phase is Phase.BROKEN:
                 assert subscription.incremental
                 assert self.talk.session.pushed(subscription.name) is None

@@ -78,7 +78,7 @@ def test_data_was_asked_for_only_between_ack_and_leaving(phase: Phase) -> None:
     assert subscription(phase).acknowledged is (phase in (Phase.ACKED, Phase.FLOWING))
 
 
-def test_a_new_line_is_wanted_and_may_be_asked_for_at_once() -> None:
+def test_a_new_subscription_is_wanted_and_may_be_asked_for_at_once() -> None:
     one = subscription()
     assert (one.phase, one.wanted) == (Phase.IDLE, True)
     # With any number of others.
@@ -89,7 +89,7 @@ def test_a_new_line_is_wanted_and_may_be_asked_for_at_once() -> None:
     assert one.calls_for(-1e9) is Step.ASK
 
 
-def test_a_first_push_settles_all_that_was_owed() -> None:
+def test_a_first_push_settles_every_snapshot_that_was_needed() -> None:
     one = subscription(Phase.ACKED)
     one.attempts, one.silent_at = 3, 99.0
     one.flows(5.0)
@@ -98,7 +98,7 @@ def test_a_first_push_settles_all_that_was_owed() -> None:
 
 @pytest.mark.parametrize("in_doubt", [False, True])
 @pytest.mark.parametrize("phase", Phase)
-def test_a_line_is_forgotten_when_neither_end_may_yet_speak_of_it(
+def test_a_subscription_is_forgotten_when_neither_end_may_yet_speak_of_it(
     phase: Phase, in_doubt: bool
 ) -> None:
     one = subscription(phase)
@@ -121,7 +121,7 @@ def book(phase: Phase = Phase.FLOWING) -> SubscriptionState[str]:
     return made
 
 
-def test_a_snapshot_that_was_spoiled_is_owed_from_then_on() -> None:
+def test_a_snapshot_that_was_invalidated_is_needed_from_then_on() -> None:
     one = subscription(Phase.FLOWING)
 
     one.invalidate(7.0, TIMEOUTS)
@@ -134,7 +134,7 @@ def test_a_snapshot_that_was_spoiled_is_owed_from_then_on() -> None:
 
 
 @pytest.mark.parametrize("phase", Phase)
-def test_what_owes_no_snapshot_is_not_moved_by_a_push_that_was_lost(
+def test_what_needs_no_snapshot_is_not_moved_by_a_push_that_was_lost(
     phase: Phase,
 ) -> None:
     one = SubscriptionState("spot/trade:BTC-USDT", "target", needs_snapshot=False)
@@ -249,7 +249,9 @@ def test_a_broken_book_that_nobody_wants_is_left_at_once() -> None:
 
 @pytest.mark.parametrize("wanted", [True, False])
 @pytest.mark.parametrize("phase", Phase)
-def test_only_what_is_broken_and_wanted_mends(phase: Phase, wanted: bool) -> None:
+def test_only_what_is_broken_and_wanted_is_resubscribed(
+    phase: Phase, wanted: bool
+) -> None:
     one = book(phase)
     one.wanted = wanted
 
@@ -258,7 +260,9 @@ def test_only_what_is_broken_and_wanted_mends(phase: Phase, wanted: bool) -> Non
 
 @pytest.mark.parametrize("wanted", [True, False])
 @pytest.mark.parametrize("phase", Phase)
-def test_a_line_calls_for_what_it_is_not_yet(phase: Phase, wanted: bool) -> None:
+def test_a_subscription_calls_for_what_it_is_not_yet(
+    phase: Phase, wanted: bool
+) -> None:
     one = book(phase)
     one.wanted = wanted
     there = phase in (Phase.ACKED, Phase.FLOWING)
@@ -339,7 +343,9 @@ def test_a_book_whose_subscribe_had_no_answer_has_nothing_to_be_left() -> None:
 
 
 @pytest.mark.parametrize("incremental", [False, True])
-def test_a_line_that_misses_its_repeat_is_subscribed_anew(incremental: bool) -> None:
+def test_a_subscription_that_misses_its_repeat_is_subscribed_anew(
+    incremental: bool,
+) -> None:
     one = book() if incremental else subscription(Phase.FLOWING)
 
     assert one.miss(0.0, 75.0, TIMEOUTS)
@@ -348,7 +354,9 @@ def test_a_line_that_misses_its_repeat_is_subscribed_anew(incremental: bool) -> 
     assert one.calls_for(75.0) is Step.LEAVE
 
 
-def test_a_line_that_brought_a_first_push_and_no_other_missed_it_for_good() -> None:
+def test_a_subscription_that_brought_a_first_push_and_no_other_missed_it_for_good() -> (
+    None
+):
     one = book()
     one.miss(0.0, 75.0, TIMEOUTS)
     resubscribed(one, 76.0)
@@ -358,7 +366,7 @@ def test_a_line_that_brought_a_first_push_and_no_other_missed_it_for_good() -> N
     assert one.phase is Phase.FLOWING
 
 
-def test_a_line_that_moved_again_may_miss_again() -> None:
+def test_a_subscription_that_moved_again_may_miss_again() -> None:
     one = book()
     one.miss(0.0, 75.0, TIMEOUTS)
     resubscribed(one, 76.0)
@@ -368,7 +376,9 @@ def test_a_line_that_moved_again_may_miss_again() -> None:
     assert one.phase is Phase.BROKEN
 
 
-def test_a_line_is_dead_that_owes_a_snapshot_too_long_after_it_was_silent() -> None:
+def test_a_subscription_without_its_snapshot_is_dead_too_long_after_it_was_silent() -> (
+    None
+):
     one = book()
     one.miss(0.0, 75.0, TIMEOUTS)
     resubscribed(one, 76.0, flows=False)
@@ -385,7 +395,7 @@ def test_a_line_is_dead_that_owes_a_snapshot_too_long_after_it_was_silent() -> N
     assert not one.is_dead(99.0)
 
 
-def test_a_line_that_was_never_silent_before_is_not_dead() -> None:
+def test_a_subscription_that_was_never_silent_before_is_not_dead() -> None:
     one = book(Phase.ACKED)
     one.await_push(0.0, TIMEOUTS)
 

@@ -15,16 +15,16 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from okex_ws import Recorder
-from tests.recording.test_recorder import hear, tape_of, until
+from tests.support.recorder_taps import hear, open_tap, until
 from tests.support.recordings import readable
 
 
 def crash(path: str) -> None:
     """Record until killed; once the file has a message, print the newest one."""
-    tape, n, last = tape_of(Recorder(path)), 0, -1
+    tap, n, last = open_tap(Recorder(path)), 0, -1
     pause = threading.Event()
     while True:
-        hear(tape, str(n))
+        hear(tap, str(n))
         n += 1
         if last < 0 and n % 20 == 0:
             last = _last(path)
@@ -40,24 +40,24 @@ def _last(path: str) -> int:
 
 def end(path: str) -> None:
     """Record a hundred messages, and end without closing the recorder."""
-    tape = tape_of(Recorder(path))
+    tap = open_tap(Recorder(path))
     for n in range(100):
-        hear(tape, str(n))
+        hear(tap, str(n))
 
 
 def fork(path: str) -> None:
     """Record before and after a fork; the child records and closes the recorder too."""
     warnings.simplefilter("ignore", DeprecationWarning)
     recorder = Recorder(path)
-    tape = tape_of(recorder)
-    hear(tape, "before")
+    tap = open_tap(recorder)
+    hear(tap, "before")
     child = os.fork()
     if not child:
-        hear(tape, "in the child")
+        hear(tap, "in the child")
         assert recorder.close()
         os._exit(0)
     assert os.waitpid(child, 0)[1] == 0
-    hear(tape, "after")
+    hear(tap, "after")
 
 
 def fill(path: str) -> None:

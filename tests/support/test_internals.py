@@ -42,7 +42,7 @@ FOREIGN = {
     ("benchmarks/book_peers.py", "self._feed._book"),
 }
 # Private functions of a module that a test replaces.
-PATCHED = {("cli/test_serve.py", "_readable_stdin")}
+PATCHED = {("cli/commands/test_serve.py", "_readable_stdin")}
 
 # A private name in a string, which is a program that a test starts.
 IN_A_PROGRAM = re.compile(r"\b(\w+)\._([a-z]\w*)")

@@ -96,14 +96,16 @@ def test_a_missing_pong_is_a_stall_at_its_very_moment(beat: Heartbeat) -> None:
         tick(beat, PONG)
 
 
-def test_a_pong_may_wait_behind_a_backlog_but_not_for_ever(beat: Heartbeat) -> None:
+def test_a_pong_may_wait_behind_waiting_frames_but_not_for_ever(
+    beat: Heartbeat,
+) -> None:
     tick(beat, 0.0)
     tick(beat, just_before(6 * PONG), drained=False)
     with pytest.raises(Stalled):
         tick(beat, 6 * PONG, drained=False)
 
 
-def test_the_end_of_the_backlog_ends_the_patience(beat: Heartbeat) -> None:
+def test_the_end_of_the_waiting_frames_ends_the_patience(beat: Heartbeat) -> None:
     tick(beat, 0.0)
     tick(beat, 30.0, drained=False)
     with pytest.raises(Stalled):

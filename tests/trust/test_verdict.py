@@ -112,6 +112,7 @@ def test_clocks_that_only_drift_are_trusted(drift: float) -> None:
 
 # --- The caller's limits ------------------------------------------------------------
 
+
 # limits, what is read at NOW, whether it is live, and since when it is not
 EDGES: list[tuple[Limits, dict[str, Any], float | None]] = [
     (Limits(max_age=5), {"received": NOW - 5}, NOW),
@@ -199,41 +200,6 @@ def test_what_has_no_connection_yet_never_turns() -> None:
     shown = Published(State.CONNECTING, "not connected yet", 0)
     assert live_until(shown, Limits(max_age=1)) == math.inf
     assert live_until(shown._replace(state=State.LIVE), NO_LIMITS) == math.inf
-
-
-# --- Lag ----------------------------------------------------------------------------
-
-
-def test_lag_is_later_than_the_best_so_that_the_clocks_offset_cancels() -> None:
-    over = link()
-    assert over.lag(-3000.0, 0) == 0
-    assert over.lag(-2999.5, 1) == 0.5
-    assert over.lag(-3000.25, 2) == 0
-    assert over.lag(-3000.0, 3) == 0.25
-
-
-def test_the_best_delay_is_forgotten_after_ten_minutes() -> None:
-    over = link()
-    over.lag(0.125, 0)
-    for minute in range(1, 10):
-        assert over.lag(1.0, minute * 60) == 0.875
-    assert over.lag(1.0, 599.9) == 0.875
-    assert over.lag(1.0, 600) == 0
-
-
-@given(st.lists(st.tuples(st.floats(0, 50), st.floats(-5, 5)), max_size=80))
-def test_no_lag_is_negative_and_the_memory_is_ten_minutes(
-    steps: list[tuple[float, float]],
-) -> None:
-    over, now, seen = link(), 0.0, list[tuple[float, float]]()
-    for step, delay in steps:
-        now += step
-        seen.append((now, delay))
-        lag = over.lag(delay, now)
-        assert lag >= 0
-        # Minutes are kept whole: the window is nine minutes at least, ten at most.
-        assert lag >= delay - min(d for at, d in seen if at > now - 540)
-        assert lag <= delay - min(d for at, d in seen if at > now - 600)
 
 
 # --- Limits -------------------------------------------------------------------------

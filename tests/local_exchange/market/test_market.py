@@ -115,15 +115,15 @@ def test_of_many_instruments_only_a_few_move_at_once() -> None:
 def test_every_instrument_has_its_turn_once_an_interval() -> None:
     names = [f"bbo-tbt:{each.instrument_id}" for each in MANY[:20]]
     market = opened(SyntheticMarket(0, MANY[:20], pace=10.0), *names)
-    floors = instrument_markets_of(market)
-    before = [instrument_market.seq for instrument_market in floors]
+    instrument_markets = instrument_markets_of(market)
+    before = [instrument_market.seq for instrument_market in instrument_markets]
     for _ in range(10):
         list(market.advance(0.1, 1.0, ()))
 
-    assert len(floors) == 20
+    assert len(instrument_markets) == 20
     assert all(
         instrument_market.seq > seq
-        for instrument_market, seq in zip(floors, before, strict=True)
+        for instrument_market, seq in zip(instrument_markets, before, strict=True)
     )
 
 

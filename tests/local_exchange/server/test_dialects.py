@@ -183,8 +183,8 @@ def test_only_v5_has_events_that_nobody_asked_for() -> None:
 
 
 def test_every_connection_of_v5_has_an_id_of_its_own() -> None:
-    voices = [at("/ws/v5/public") for _ in range(20)]
-    ids = {json.loads(each.logged_in(None))["connId"] for each in voices}
+    dialects = [at("/ws/v5/public") for _ in range(20)]
+    ids = {json.loads(each.logged_in(None))["connId"] for each in dialects}
 
     assert len(ids) > 10
     assert all(len(bytes.fromhex(each)) == 4 for each in ids)

@@ -1,0 +1,67 @@
+"""A number that a user gives is refused by its name, if it is not what is asked for."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from okex_ws.base.checks import check_number, check_seconds, check_whole
+
+NOT_A_NUMBER = ["1", None, True, b"1", 1j, [1]]
+
+
+@pytest.mark.parametrize("value", [0, -1, 1.5, math.inf, math.nan, 10**400])
+def test_an_int_and_a_float_of_any_size_are_numbers(value: float) -> None:
+    check_number("speed", value)
+
+
+@pytest.mark.parametrize("value", NOT_A_NUMBER)
+def test_what_is_no_number_is_a_type_error_that_names_it(value: object) -> None:
+    with pytest.raises(TypeError, match="speed is a number of seconds, got"):
+        check_number("speed", value)
+
+
+@pytest.mark.parametrize("value", [0, 0.0, -0.0, 5, 1e300, math.inf])
+def test_seconds_are_any_number_from_zero_up(value: float) -> None:
+    check_seconds("timeout", value)
+
+
+@pytest.mark.parametrize("value", [-1, -1e-300, -math.inf, math.nan, 10**400, 1.1e300])
+def test_seconds_below_zero_or_beyond_a_float_are_a_value_error(value: float) -> None:
+    with pytest.raises(ValueError, match="timeout is a number of seconds from 0 up"):
+        check_seconds("timeout", value)
+
+
+@pytest.mark.parametrize("value", NOT_A_NUMBER)
+def test_seconds_that_are_no_number_are_a_type_error(value: float) -> None:
+    with pytest.raises(TypeError, match="timeout is a number of seconds, got"):
+        check_seconds("timeout", value)
+
+
+def test_a_whole_number_is_at_least_one_or_what_is_asked_for() -> None:
+    check_whole("levels", 1)
+    check_whole("levels", 10**400)
+    check_whole("retries", 0, least=0)
+    with pytest.raises(ValueError, match="levels is a whole number from 1 up, got 0"):
+        check_whole("levels", 0)
+    with pytest.raises(ValueError, match="retries is a whole number from 0 up, got -1"):
+        check_whole("retries", -1, least=0)
+
+
+@pytest.mark.parametrize("value", [*NOT_A_NUMBER, 1.0, math.inf])
+def test_what_is_no_whole_number_is_a_type_error(value: object) -> None:
+    with pytest.raises(TypeError, match="levels is a whole number, got"):
+        check_whole("levels", value)
+
+
+def test_the_message_of_an_error_has_at_most_80_characters_of_the_value() -> None:
+    with pytest.raises(ValueError, match="from 0 up") as seconds:
+        check_seconds("timeout", 10**400)
+    with pytest.raises(ValueError, match="from 1 up") as whole:
+        check_whole("levels", -(10**400))
+
+    assert [len(str(each.value).partition("got ")[2]) for each in (seconds, whole)] == [
+        80,
+        80,
+    ]
