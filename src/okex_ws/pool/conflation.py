@@ -1,9 +1,10 @@
-"""Of the snapshots of one channel that wait in line, only the newest is read.
+"""Conflation: of one channel's snapshots that wait unread, only the newest is parsed.
 
-A thread that was held up finds many of them: whoever wants the price wants the last,
-and is late by every one before it that is parsed. So a push waits for what is behind it
-if nobody has a use for each push of its channel. Nothing else may overtake it but data
-of other channels: a pong says that all before it was taken in.
+A connection's thread that was held up finds many of them. The script wants the newest
+price, and each older snapshot that is parsed first makes it later. So a push is held
+back until the frames behind it have been looked at, if no follower of its channel wants
+every push. Only data of other channels may overtake a held push. Any other message may
+not: a pong, for example, says that everything before it has been handled.
 """
 
 from __future__ import annotations
@@ -17,14 +18,17 @@ from ..net.transport import Frame
 from ..protocol.interface import WireProtocol
 from ..session.subscription_state import Phase, SubscriptionState
 
-# What waits is read after so many frames at the latest: tenths of a millisecond.
+# A held push is parsed after this many frames at the latest: tenths of a millisecond.
 MOST_HELD = 64
-# Channels that are known by the heads of their pushes; a connection has fewer.
+# The most channels to recognize by the heads of their pushes. A connection has fewer.
 _MOST_KNOWN = 4096
 
 
 class Conflation:
-    """The frames of one connection that wait, and the newest of each channel."""
+    """The unread frames of one connection, and the newest held push of each channel.
+
+    Only the connection's thread calls it.
+    """
 
     def __init__(
         self,
@@ -36,19 +40,21 @@ class Conflation:
         self._head = wire.head
         self._subscriptions = subscriptions
         self._counts = counts
-        # Read, and not taken yet.
+        # Frames that were read from the socket, but not handled yet.
         self.frames: deque[Frame] = deque()
-        # By the head of a push the channel that it is of, and which of these are known.
+        # The channel of each known head of a push, and the channels that `learn` has
+        # seen.
         self._names: dict[bytes | None, str] = {}
         self._known: set[str] = set()
-        # The newest push of a channel, and how many it stands for beside itself.
+        # By channel, the newest held push, and how many older pushes it replaced.
         self._held: dict[str, tuple[bytes, int]] = {}
         self._since = 0
 
     def next(self) -> bytes:
-        """Take frames up to one that does not wait for what is behind it: what it says.
+        """Take frames up to the first one that is not held back, and return its text.
 
-        `WireError` if that is nothing. The hot path of a line that is behind.
+        Raises `WireError` if a frame has no text. It is the hot path of a connection
+        that has fallen behind.
         """
         frames, names, held = self.frames, self._names, self._held
         unpack, head_of, taken = self._unpack, self._head, 0
@@ -79,17 +85,21 @@ class Conflation:
             and subscription.target.conflates
         ):
             return True
-        # Whoever came to want each of them mostly stays.
+        # A follower that began to want every push mostly stays: do not look up this
+        # channel's head again.
         self._names = {h: n for h, n in self._names.items() if n != name}
         return False
 
     @property
     def is_full(self) -> bool:
-        """Whether what waits has waited long enough."""
+        """Whether the held pushes have waited for `MOST_HELD` frames."""
         return self._since >= MOST_HELD
 
     def learn(self, name: str, text: str) -> None:
-        """*text* was a good push of channel *name*: later ones are told by its head."""
+        """Remember the head of *text*, a good push of channel *name*.
+
+        Later pushes of the channel are recognized by it without being parsed.
+        """
         if name in self._known:
             return
         if len(self._known) >= _MOST_KNOWN:
@@ -101,12 +111,12 @@ class Conflation:
             self._names[head] = name
 
     def supersede(self, name: str) -> None:
-        """A newer push of channel *name* is about to be read: none that waits is."""
+        """Drop the held push of channel *name*: a newer one is about to be used."""
         if self._held and (waiting := self._held.pop(name, None)) is not None:
             self._count(name, waiting[1] + 1)
 
     def release(self) -> list[bytes]:
-        """All that waits, oldest first."""
+        """Return all held pushes, oldest first, and hold none."""
         self._since = 0
         held, self._held = self._held, {}
         for name, (_, passed_over) in held.items():

@@ -1,7 +1,8 @@
-"""The thread of one connection: connect, converse, back off, repeat.
+"""One connection and its thread: connect, run the loop, back off, repeat.
 
-All socket I/O of a connection happens on its thread; others hand it work and wake it.
-It never gives up, never spins, and ends for one reason only: it was closed.
+All socket I/O of a connection happens on its thread. Other threads submit jobs to it
+and wake it. The thread retries for ever, at a bounded rate, and ends only when the
+connection is closed.
 """
 
 from __future__ import annotations
@@ -40,13 +41,13 @@ from .conversation import ConnectionContext, Conversation, Handler
 
 log = logging.getLogger("okex_ws")
 
-# Connection attempts to one host are a gap apart, over all feeds of the process.
+# All feeds of the process share it: connection attempts to one host are a gap apart.
 HOST_GAP = HostGap()
 HOUR = 3600.0
 
 
 class Settings(NamedTuple):
-    """How a connection behaves, and what is injected into it."""
+    """What a connection uses: clock, network, random numbers, timing, recorder."""
 
     clock: Clock
     network: Callable[[], Network]
@@ -61,11 +62,11 @@ class Settings(NamedTuple):
 def fatal(
     error: ConnectionLost, awaits_login: bool, wire: WireProtocol
 ) -> LoginRejected | None:
-    """What of a loss will not pass: the refusal of a key, by the code of the close.
+    """The refusal of the key, if the close code says so; else ``None``.
 
-    It fails the channels that need the key, and never the connection: whatever else
-    ends one (a refused handshake, a proxy, a name, a certificate) may be mended from
-    outside at any time, and is tried again at a bounded rate.
+    It fails the channels that need the key, not the connection. All other reasons for
+    which a connection ends (a refused handshake, a proxy, a name, a certificate) may be
+    mended from outside at any time, so the connection is tried again at a bounded rate.
     """
     if awaits_login and wire.ends_login(error.code):
         return LoginRejected(error.code or 0, error.reason)
@@ -73,7 +74,7 @@ def fatal(
 
 
 class Connection:
-    """One connection to a *path* of *venue*, for as long as it is not closed."""
+    """One connection to a *path* of *venue*, opened again until it is closed."""
 
     def __init__(
         self,
@@ -87,7 +88,8 @@ class Connection:
     ) -> None:
         self._venue = venue
         self._path = path
-        # Stay below the limit: the venue's hour need not begin where ours does.
+        # One below the limit, because the venue's hour may begin at another moment than
+        # ours.
         self._requests_per_hour = max(1, venue.requests_per_hour - 1)
         self._credentials = credentials
         self._wire = wire
@@ -96,7 +98,7 @@ class Connection:
         self._clock = settings.clock
         self._network = settings.network()
         self._work: deque[Callable[[], None]] = deque()
-        # Who does that work, if it is not done here any more.
+        # The connection that runs the submitted jobs after a handover.
         self._successor: Connection | None = None
         self._closing = False
         self._ended = False
@@ -119,7 +121,8 @@ class Connection:
             settings.link,
         )
         self._tap = self._make_tap(settings.recorder)
-        # A world of its own has its own turns and threads: one in virtual time.
+        # A network in virtual time has its own threads, and its own limit for each
+        # host.
         staged = self._network if isinstance(self._network, Staged) else None
         self._turns = HOST_GAP if staged is None else staged.turns
         self._thread = self._make_thread(name, staged)
@@ -127,7 +130,7 @@ class Connection:
     def _make_thread(self, name: str, staged: Staged | None) -> threading.Thread:
         if staged is not None:
             return staged.thread(self._run, name)
-        # A daemon: a script that ends without close() is not kept alive by its feed.
+        # A daemon thread, so that a script can end without closing its feed.
         return threading.Thread(target=self._run, name=name, daemon=True)
 
     def _make_tap(self, recorder: Recorder | None) -> RecordingTap | None:
@@ -144,23 +147,32 @@ class Connection:
         self._thread.start()
 
     def submit(self, work: Callable[[], None]) -> None:
-        """Have *work* done on the connection's thread, in order; here, if it ended."""
+        """Run *work* on the connection's thread, in order of submission.
+
+        If that thread has ended, `submit` runs the job itself.
+        """
         self._work.append(work)
         self._network.wake()
         if self._ended:
             self._do_work()
 
     def hand_over_to(self, successor: Connection) -> None:
-        """On its own thread: have *successor* do all that was or will be submitted."""
+        """Have *successor* run all jobs that were or will be submitted here.
+
+        Called on this connection's thread.
+        """
         self._successor = successor
 
     def close(self) -> None:
-        """Have the thread end; returns at once."""
+        """Ask the thread to end; returns at once."""
         self._closing = True
         self._network.wake()
 
     def join(self, timeout: float | None) -> bool:
-        """Wait for the thread's end; False if it has not come in time, or is ours."""
+        """Wait for the thread's end; False if it does not end in *timeout* seconds.
+
+        Also False on the connection's own thread, which cannot wait for itself.
+        """
         if self._thread is threading.current_thread():
             return False
         if self._thread.ident is not None:
@@ -168,7 +180,7 @@ class Connection:
         return not self._thread.is_alive()
 
     def report(self, channels: int, depths: int) -> ConnectionReport:
-        """How it stands, and what the exchange's limits leave it."""
+        """The connection's state, and what the exchange's limits still allow it."""
         now, talk = self._clock.monotonic(), self.conversation
         url = self._wire.url(self._endpoints.present, self._path)
         left, wait = (
@@ -187,9 +199,13 @@ class Connection:
         )
 
     def discard(self) -> None:
-        """Close the descriptors without a word to the peer, as a forked child must."""
+        """Close the descriptors without sending anything to the exchange.
+
+        For a forked child, whose parent still uses the connection, and for a connection
+        whose thread was not started.
+        """
         self._closing = True
-        # What is submitted to a thread that never was is done by whoever submits it.
+        # If the connection's thread was never started, `submit` runs the job itself.
         self._ended = self._thread.ident is None
         if self.conversation is not None:
             self.conversation.transport.stream.discard()
@@ -212,7 +228,7 @@ class Connection:
         return self._closing
 
     def _attempt(self) -> None:
-        """One connection, from its turn to its end."""
+        """Make one connection, from the wait for its turn to its end."""
         url = self._wire.url(self._endpoints.present, self._path)
         if not self._await_turn(url):
             return
@@ -241,14 +257,15 @@ class Connection:
             self._lost(url, lost, opened_at)
 
     def _await_turn(self, url: str) -> bool:
-        """Wait out the back-off, then for the host's turn; False if closed."""
+        """Wait for the back-off, then for the host's turn; False if closed."""
         if not self._idle_until(self._not_before):
             return False
         gap = self._settings.reconnect.host_gap
         if gap is None:
             gap = self._venue.host_gap
         host = urlsplit(url).hostname or ""
-        # A turn is taken when it has come: one who is closed meanwhile keeps no other.
+        # A turn is taken only when it has come, so that a connection that is closed
+        # while it waits delays no other connection.
         turns = self._turns
         while (turn := turns.take(host, gap, self._clock.monotonic())) is not None:
             if not self._idle_until(turn):
@@ -265,11 +282,12 @@ class Connection:
         return False
 
     def _do_work(self) -> None:
-        # What the work itself submits is for the next turn: nobody holds the line up.
+        # Jobs that are submitted while jobs run wait for the next pass, so that one job
+        # cannot starve the socket.
         for _ in range(len(self._work)):
             try:
                 work = self._work.popleft()
-            except IndexError:  # at the end, `submit` may have done it
+            except IndexError:  # after the thread's end `submit` may have run the job
                 return
             if self._successor is None:
                 work()
@@ -280,7 +298,7 @@ class Connection:
         policy = self._settings.reconnect
         return backoff(policy.first, policy.cap, self._settings.rng)
 
-    # --- The conversation -----------------------------------------------------------
+    # --- While it is open -----------------------------------------------------------
 
     def _converse(self, transport: Transport, now: float, url: str) -> None:
         budget = Budget(self._requests_per_hour, HOUR)
@@ -299,13 +317,14 @@ class Connection:
                 talk.turn()
             self._say_goodbye(transport)
         except ConnectionLost as error:
-            # Without a word before it: else it would be tried again and again.
+            # The exchange closed without an error message before. If the channels did
+            # not fail here, the refused key would be sent again and again.
             error.redact(session.clean)
             if (refused := fatal(error, session.awaits_login, self._wire)) is not None:
                 self._handler.locked_out(refused, self._clock.monotonic())
             raise
         finally:
-            # The one store that withdraws everything that came over this connection.
+            # This one store withdraws every value that came over this connection.
             talk.link.lost = True
             self.counts.bytes += transport.bytes_received
             self.conversation = None
@@ -315,7 +334,8 @@ class Connection:
         credentials = self._credentials
         if credentials is None:
             return None
-        # A login is good within 30 s of the exchange's clock, which need not be ours.
+        # The exchange accepts a login's time within 30 s of its own clock. The Date of
+        # its handshake tells how far that clock is ahead of ours.
         date = transport.server_date
         ahead = 0.0 if date is None else date - self._clock.wall()
 
@@ -336,13 +356,13 @@ class Connection:
             self.submit(lambda: self._handler.troubled(error))
 
     def _say_goodbye(self, transport: Transport) -> None:
-        """Say goodbye as the protocol asks, in bounded time."""
+        """Do the closing handshake of WebSocket, for `Timeouts.goodbye` at most."""
         transport.begin_close()
         deadline = self._clock.monotonic() + self._settings.timeouts.goodbye
         transport.finish_close(self._clock, deadline)
 
     def _lost(self, url: str, error: OkexWSError, opened_at: float | None) -> None:
-        """Withdraw, say so, and choose when and where to try again."""
+        """Report the loss to the channels; choose when and where to connect again."""
         self._end_tap(url, None if self._closing else error)
         if self._closing:
             return
@@ -366,9 +386,10 @@ class Connection:
 class Endpoints:
     """The endpoints of one connection's venue, in the order in which they are tried.
 
-    One that was healthy is tried again first when it is lost. One that failed is put
-    behind the others, and has its next turn when they have failed too: nothing else
-    leaves an endpoint, the venue's first one included.
+    After a healthy connection is lost, its endpoint is tried again first. An endpoint
+    that failed goes to the end of the order, and is tried again after the other
+    endpoints have failed. The endpoint changes for no other reason: the venue's first
+    endpoint is not preferred later.
     """
 
     def __init__(self, endpoints: Iterable[str]) -> None:
@@ -376,10 +397,13 @@ class Endpoints:
 
     @property
     def present(self) -> str:
-        """The one that is in use, or tried next; any thread may ask."""
+        """The endpoint that is in use, or tried next. Any thread may ask."""
         return self._order[0]
 
     def lost(self, healthy: bool) -> None:
-        """The present one was lost: *healthy* until then, or it never became so."""
+        """The connection to the present endpoint was lost.
+
+        *healthy*: it had lasted for `Reconnect.healthy_after` seconds.
+        """
         if not healthy:
             self._order.rotate(-1)

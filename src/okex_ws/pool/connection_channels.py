@@ -1,7 +1,7 @@
-"""One connection of a feed, the channels that live on it, and who follows them.
+"""The channels of one connection, and the views that follow them.
 
-The `handler.Handler` of that connection: everything here is done on its thread, but
-for what the plan counts of it under its own lock.
+`ConnectionChannels` is the `Handler` of its connection. It runs on the connection's
+thread, except for the attributes that the pool changes under its own lock.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ from .handover import Handover
 
 
 class PoolControl(Protocol):
-    """The plan, as its routes see it."""
+    """What the channels of a connection ask of the pool."""
 
     closed: bool
     history_worker: HistoryWorker
 
     def release(self, view: View) -> None:
-        """*view* failed: it wants nothing more, on any connection."""
+        """*view* has ended: unsubscribe its channels, unless other views use them."""
         ...
 
     def forget(self, channel: Channel, group: ConnectionChannels) -> bool:
-        """Whether nobody wants *channel* any more; then the plan forgot it too."""
+        """Take *channel* off *group* if no view uses it; False if one does."""
         ...
 
     def left(self, view: View) -> None:
@@ -47,53 +47,54 @@ class PoolControl(Protocol):
         ...
 
     def wanted(self, group: ConnectionChannels) -> list[Channel]:
-        """The channels that live on *group*, the refused ones apart."""
+        """The channels that live on *group*, without those that were refused."""
         ...
 
     def retire(self, group: ConnectionChannels, error: OkexWSError) -> None:
-        """Nothing can be had over *group*, for this reason."""
+        """Close the connection of *group* for good, because of *error*."""
         ...
 
     def start_handover(self, group: ConnectionChannels) -> None:
-        """*group* will end soon: have another one take over, without a gap."""
+        """Open a connection that takes over the channels of *group* without a gap."""
         ...
 
     def cancel_handover(self, group: ConnectionChannels) -> None:
-        """*group* is gone before another one could take over."""
+        """End the handover of *group*, whose connection was lost too early."""
         ...
 
 
 class ConnectionChannels:
-    """The channels of one connection; it is what the connection reports to."""
+    """The channels that live on one connection, which reports to this object."""
 
     connection: Connection
 
     def __init__(self, pool: PoolControl, path: SocketPath, clock: Clock) -> None:
         self.path = path
-        # The plan's, under its lock: what lives here, how many deep books are among
-        # it, and why nothing can be had here, if so.
+        # The pool changes these under its lock: the channels that live here, how many
+        # of them are deep books, and the error for which the connection was given up.
         self.channels: dict[str, Channel] = {}
         self.depths = 0
         self.error: OkexWSError | None = None
-        # Who takes over, or from whom; and who did.
+        # The handover that is under way, to or from here; and what took over from here.
         self.handover: Handover[ConnectionChannels] | None = None
         self.successor: ConnectionChannels | None = None
         self._pool = pool
         self._clock = clock
         self._views: tuple[View, ...] = ()
-        # Of these the few that have limits, or a past: to no other does time matter.
+        # The views that have limits or a history: only their state can change by time.
         self._limited: tuple[View, ...] = ()
 
     # --- Coming and going -----------------------------------------------------------
 
     def join(self, view: View, channels: Sequence[Channel]) -> None:
-        """*view* wants *channels*, which live here."""
+        """*view* begins to follow *channels*, which live here."""
         if self.successor is not None:
             self.successor.join(view, channels)
             return
         now = self._clock.monotonic()
         if view.ended:
-            # Refused or closed meanwhile: it may have left before it came.
+            # The view was refused or closed meanwhile, and `leave` may have run
+            # already.
             view.tell(now)
             return
         self._hold((*self._views, view))
@@ -110,7 +111,7 @@ class ConnectionChannels:
         view.wake()
 
     def leave(self, view: View, channels: Sequence[Channel]) -> None:
-        """*view* wants *channels* no more; those that nobody else wants are left."""
+        """*view* stops following *channels*; the session drops those without a view."""
         if self.successor is not None:
             self.successor.leave(view, channels)
             return
@@ -139,7 +140,8 @@ class ConnectionChannels:
         ):
             return
         if subscription is not None and subscription.phase is Phase.FLOWING:
-            # Nobody wanted it any more, but the exchange was not told yet.
+            # An older object of the channel was given up, but is still subscribed: the
+            # new one goes on with its state.
             channel.copy_state(subscription.target)
             subscription.target = channel
             self._ask(talk.session, channel, now)
@@ -157,10 +159,10 @@ class ConnectionChannels:
         if subscription is not None and subscription.target is channel:
             session.drop(channel.name)
 
-    # --- What the connection says ---------------------------------------------------
+    # --- What the connection reports ------------------------------------------------
 
     def opened(self, session: Session[Channel], link: Link, now: float) -> None:
-        """See `handler.Handler`."""
+        """The connection is open: subscribe the channels that are wanted on it."""
         for channel in self._wanted():
             channel.opened(link, now)
             self._ask(session, channel, now)
@@ -173,12 +175,15 @@ class ConnectionChannels:
         return session.want(channel.name, channel, needs_snapshot, now, incremental)
 
     def _serve(self, channel: Channel) -> None:
-        """What *channel* has fetched comes to this connection."""
+        """Deliver the books that are fetched for *channel* to this connection."""
         if isinstance(channel, BookChannel):
             channel.fetch = partial(self._fetch_book, channel)
 
     def _fetch_book(self, channel: BookChannel, wait: float) -> bool:
-        """Have the book fetched that the stream did not begin with, if it can be."""
+        """Fetch a book for *channel*, in *wait* seconds; False if that is not possible.
+
+        The channel's stream did not begin with a snapshot.
+        """
         talk = self.connection.conversation
         if talk is None or not self._pool.history_worker.in_use:
             return False
@@ -195,14 +200,14 @@ class ConnectionChannels:
         if handover is not None and handover.new is self:
             return handover.make_standbys(self._wanted_of_old(handover))
         if handover is not None and handover.released:
-            return []  # they are the other one's by now
+            return []  # the new connection carries them by now
         return [c for c in self._pool.wanted(self) if c.followers]
 
     def _wanted_of_old(self, handover: Handover[ConnectionChannels]) -> list[Channel]:
         return [c for c in self._pool.wanted(handover.old) if c.followers]
 
     def acknowledged(self, channel: str, link: Link, now: float) -> None:
-        """See `handler.Handler`."""
+        """The exchange acknowledged *channel*."""
         target = self.channels.get(channel)
         if target is not None:
             target.subscribed(link, now)
@@ -210,21 +215,25 @@ class ConnectionChannels:
                 view.wake()
 
     def unsubscribed(self, channel: str, link: Link, now: float) -> None:
-        """See `handler.Handler`."""
+        """The exchange unsubscribed *channel* without a request.
+
+        The session will subscribe it again.
+        """
         target = self.channels.get(channel)
         if target is not None:
             target.opened(link, now)
 
     def _following(self, channel: Channel) -> list[View]:
-        # A view that failed, or was closed, may not have left yet.
+        # A view that failed or was closed may still be among the followers.
         return [v for v in channel.followers if isinstance(v, View) and not v.ended]
 
     def rejected(self, channel: str, error: OkexWSError, now: float) -> None:
-        """See `handler.Handler`."""
+        """The exchange refused *channel* for good."""
         target = self.channels.get(channel)
         handover = self.handover
         is_standby = handover is not None and handover.new is self
-        # One that nobody joined yet was not asked for: the refusal is of another.
+        # A channel that no view has joined is not subscribed yet: the refusal is for an
+        # older object of the same name.
         if target is not None and (target.followers or is_standby):
             target.refused(error)
             for view in self._following(target):
@@ -233,7 +242,10 @@ class ConnectionChannels:
     def _refuse(
         self, view: View, channel: Channel, error: OkexWSError, now: float
     ) -> None:
-        """A channel of *view* is refused; the view with it, if its depth or last."""
+        """Report to *view* that *channel* was refused.
+
+        The view fails if that was its last channel, or its last depth channel.
+        """
         view.trouble(error)
         alive = [c for c in view.channels.values() if c.error is None]
         if isinstance(channel, DepthChannel):
@@ -245,23 +257,23 @@ class ConnectionChannels:
         view.wake()
 
     def locked_out(self, error: LoginRejected, now: float) -> None:
-        """See `handler.Handler`."""
+        """The exchange refused the key for good: fail the connection's channels."""
         self._pool.retire(self, error)
         for name in list(self.channels):
             self.rejected(name, error, now)
 
     def lapsed(self) -> None:
-        """See `handler.Handler`."""
+        """The lease had ended, and is about to be renewed: mark values as stale."""
         for channel in self._wanted():
             channel.lapsed()
 
     def renewed(self) -> None:
-        """See `handler.Handler`."""
+        """The lease has been renewed after its end: the values begin a new epoch."""
         for channel in self._wanted():
             channel.renewed()
 
     def look_again(self, now: float) -> None:
-        """See `handler.Handler`."""
+        """Report the states that time or a renewed lease has changed."""
         for view in self._views:
             view.tell(now)
             view.wake()
@@ -269,7 +281,7 @@ class ConnectionChannels:
             self._further(self.handover, now)
 
     def _further(self, handover: Handover[ConnectionChannels], now: float) -> None:
-        """A pong came: see how far another connection is with taking over."""
+        """Advance the handover, after a pong or when its time has come."""
         talk = self.connection.conversation
         if talk is None:
             return
@@ -279,19 +291,19 @@ class ConnectionChannels:
         for standby in self._wanted():
             if (
                 standby.name not in talk.session.subscriptions
-            ):  # it came after the opening
+            ):  # a view joined after this connection opened
                 standby.opened(talk.link, now)
                 self._ask(talk.session, standby, now)
         wanted = self._wanted_of_old(handover)
         for name in self.channels.keys() - {channel.name for channel in wanted}:
-            talk.session.drop(name)  # it left after that
+            talk.session.drop(name)  # its last view left after that
             del self.channels[name]
         handover.look(wanted, talk.link, now)
 
     def take_over(
         self, standbys: Mapping[str, Channel], handover: Handover[ConnectionChannels]
     ) -> None:
-        """Have the channels go on that came from another route, as their *standbys*."""
+        """Continue the old connection's channels from their *standbys*."""
         now, talk = self._clock.monotonic(), self.connection.conversation
         self._hold(handover.views)
         for name, channel in list(self.channels.items()):
@@ -314,19 +326,22 @@ class ConnectionChannels:
         self.look_again(now)
 
     def release_views(self) -> tuple[View, ...]:
-        """Hold nobody any more; those it held."""
+        """Hold no view any more; returns those that were held."""
         views, self._views, self._limited = self._views, (), ()
         return views
 
     def ending(self) -> None:
-        """See `handler.Handler`."""
+        """The exchange announced that it will close the connection soon."""
         try:
             self._pool.start_handover(self)
         except (OSError, RuntimeError) as error:
             self.troubled(OkexWSError(f"no connection to take over: {error}"))
 
     def overdue(self, now: float) -> list[tuple[str, float]]:
-        """See `handler.Handler`."""
+        """The channels that missed the push that the exchange repeats when idle.
+
+        Each with the time of its last push.
+        """
         return [
             (channel.name, channel.shown.received)
             for channel in self._wanted()
@@ -334,7 +349,7 @@ class ConnectionChannels:
         ]
 
     def due(self) -> float:
-        """See `handler.Handler`."""
+        """When `look_again` must be called next, apart from the end of the lease."""
         due = math.inf
         if self._limited:
             due = min(view.due() for view in self._limited)
@@ -343,15 +358,18 @@ class ConnectionChannels:
         return due
 
     def unreadable(self, error: WireError | BookError, now: float) -> None:
-        """See `handler.Handler`."""
+        """A message could not be read, or broke a book: withdraw its channel's values.
+
+        If the error names no channel, the values of all channels are withdrawn.
+        """
         for channel in self._wanted():
             if error.channel is None or error.channel == channel.name:
                 channel.invalidated(str(error), now)
 
     def troubled(self, error: OkexWSError) -> None:
-        """See `handler.Handler`."""
+        """Something failed that passes: report *error* to the views."""
         channel = self.channels.get(getattr(error, "channel", None) or "")
-        # What happened to one channel is told to those who follow it.
+        # An error of one channel is reported to its followers only.
         for view in self._held() if channel is None else self._following(channel):
             view.trouble(error)
 
@@ -359,14 +377,14 @@ class ConnectionChannels:
         return self._views or (() if self.handover is None else self.handover.views)
 
     def lost(self, error: OkexWSError, now: float) -> None:
-        """See `handler.Handler`."""
+        """The connection, or the attempt to make it, has ended with *error*."""
         if self.handover is not None and self._is_covered(self.handover):
             return
         for channel in self._wanted():
             channel.lost(str(error), now)
 
     def _is_covered(self, handover: Handover[ConnectionChannels]) -> bool:
-        """Whether another connection takes over at this very moment."""
+        """Whether another connection takes over now, so that no value is withdrawn."""
         if handover.new is self:
             handover.standby_lost()
             return False
@@ -376,7 +394,7 @@ class ConnectionChannels:
         return False
 
     def ended(self, now: float) -> None:
-        """See `handler.Handler`."""
+        """The connection was closed, and its thread is about to end."""
         for view in self._views if self._pool.closed else ():
             view.closed = True
             view.tell(now)

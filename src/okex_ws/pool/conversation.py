@@ -1,7 +1,8 @@
-"""One open connection, a turn at a time: what is due, what came, and what it means.
+"""The loop of one open connection: each turn sends, waits, reads and handles messages.
 
-On the connection's thread alone. A turn sends what is due, waits unless there is more
-to take in, and takes in some; what breaks is raised, and ends the conversation.
+All of it runs on the connection's thread. A turn sends what is due, waits unless there
+are frames to handle, and handles some. A failure of the connection is raised and ends
+the loop.
 """
 
 from __future__ import annotations
@@ -40,12 +41,12 @@ from .conflation import Conflation
 
 log = logging.getLogger("okex_ws")
 
-# A read of less than this took all that was there (`Stream.fill` takes 256 KiB).
+# A read of fewer bytes took all that had come (`Stream.fill` takes 256 KiB).
 FULL_READ = 128 * 1024
 
 
 class ConnectionContext(NamedTuple):
-    """What outlives a conversation: it belongs to the connection that has it."""
+    """What the loops of one connection share: it outlives each of them."""
 
     wire: WireProtocol
     handler: Handler
@@ -59,7 +60,7 @@ class ConnectionContext(NamedTuple):
 
 
 class Conversation:
-    """What is said on one open connection, from its first word to its end."""
+    """One open connection: its transport, session, link and unread frames."""
 
     def __init__(
         self,
@@ -77,8 +78,8 @@ class Conversation:
         self.transport = transport
         self.session = session
         self.link = context.link(now)
-        # Read and not taken in yet; what had come by *read_at* has been taken in, and
-        # what had come by *read_to* will have been once no frame is left.
+        # Frames that were read but not handled. Everything that came before *read_at*
+        # has been handled; everything before *read_to* will be, once no frame is left.
         self._conflation = Conflation(
             context.wire, session.subscriptions, context.counts
         )
@@ -87,7 +88,7 @@ class Conversation:
         self._lapse_told = False
 
     def turn(self) -> None:
-        """Do what is due, wait unless there is more to take in, and take in some."""
+        """Do what is due, wait unless frames are left, and handle some frames."""
         session, transport = self.session, self.transport
         now, wall = self._clock.monotonic(), self._clock.wall()
         if now >= session.due:
@@ -104,20 +105,21 @@ class Conversation:
     def _read(self, due: float) -> None:
         now, transport = self._clock.monotonic(), self.transport
         if now >= due:
-            # A lease that ended while nobody looked is told before what came after it.
+            # If the lease ended during the wait, report that before handling later
+            # messages.
             self._look(now, self._clock.wall())
         before = transport.bytes_received
         self._frames.extend(transport.read())
         self.link.heard = transport.heard
-        # Less than a full read took all that there was.
+        # A read that is not full took all that had come.
         drained = transport.bytes_received - before < FULL_READ
         self._read_to = now if drained else self._read_at
 
     def _take_some(self) -> None:
-        """Take in what was read, but not past the moment when something is due.
+        """Handle frames that were read, until the session has something to do.
 
-        A backlog of slow callbacks must not hold the keep-alive back; one frame a turn
-        is taken however late it is.
+        So the backlog of a slow callback does not delay the keep-alive. Each turn
+        handles at least one frame, even if it is late.
         """
         frames, due, now = self._frames, math.inf, self._clock.monotonic()
         while frames and now < due and not self._context.is_closing():
@@ -136,7 +138,7 @@ class Conversation:
             self._read_at = self._read_to
 
     def _release(self, now: float) -> None:
-        """Take in what was held back for something newer."""
+        """Handle the pushes that were held back for newer ones."""
         for said in self._conflation.release():
             try:
                 self._take(said, now)
@@ -144,7 +146,7 @@ class Conversation:
                 self._unreadable(error, now)
 
     def _take(self, said: bytes, now: float) -> None:
-        """Bring each message in what a frame says to where it belongs."""
+        """Parse a frame's text, and handle each message in it."""
         wall = self._clock.wall()
         for message in self._context.wire.read(said):
             if type(message) is Push:
@@ -159,7 +161,7 @@ class Conversation:
                 self._handle(event, now, wall)
 
     def _look(self, now: float, wall: float) -> float:
-        """Have what time changed be told; returns when to look again."""
+        """Report what time alone has changed, and return when to look again."""
         lease = self.link.lease
         lapsed = lease is not None and not lease.holds(now, wall)
         due = self._handler.due()
@@ -181,7 +183,8 @@ class Conversation:
             try:
                 used = subscription.target.push(push, first, self.link, now, wall)
             except WireError:
-                # Perhaps for a number where the wire's own characters are wanted.
+                # The channel may need a number's own characters: read the push again
+                # that way.
                 if (exact := self._context.wire.exactly(push)) is None:
                     raise
                 used = subscription.target.push(exact, first, self.link, now, wall)
@@ -197,7 +200,11 @@ class Conversation:
             subscription.flows(now)
 
     def fetched(self, channel: BookChannel, book: PastBook | Exception) -> None:
-        """A book came of *channel*, whose stream did not begin with one, or did not."""
+        """Handle the book that was fetched for *channel*, or the error of the fetch.
+
+        A book is fetched over REST when the channel's stream did not begin with a
+        snapshot.
+        """
         subscription = self.session.subscriptions.get(channel.name)
         if self.link.lost or subscription is None or subscription.target is not channel:
             return
@@ -213,9 +220,10 @@ class Conversation:
             self._unreadable(error, now)
 
     def _unreadable(self, error: WireError | BookError, now: float) -> None:
-        """Withdraw what a message may have carried that could not be read, or built on.
+        """Withdraw the values that depend on a message that could not be used.
 
-        The channel first of all: whoever is told finds it withdrawn.
+        The channel is withdrawn before the error is reported, so that a script that
+        reads in its error callback finds no old value.
         """
         error.redact(self.session.clean)
         self._handler.unreadable(error, now)
@@ -254,9 +262,10 @@ class Conversation:
         link = self.link
         lapsed = link.lease is not None and not link.lease.holds(now, wall)
         if lapsed:
-            # The end of the old lease is told before the new one begins.
+            # Report the end of the old lease before the new lease begins.
             self._look(now, wall)
-            # Withdrawn first: no reader finds what is old under the new lease.
+            # Mark the values as stale first, so that no read trusts an old value under
+            # the new lease.
             self._handler.lapsed()
         link.lease, link.proven = event.lease, now - event.round_trip
         if lapsed:
@@ -275,9 +284,9 @@ class Conversation:
         now: float,
         error: WireError | BookError | None = None,
     ) -> None:
-        """Count a message that could not be used; say so once a kind and minute.
+        """Count a message that could not be used, and log it at most once a minute.
 
-        Each channel that is followed has a minute of its own.
+        Each *kind* has a minute of its own, and so has each channel that is subscribed.
         """
         self._counts.dropped[kind] += 1
         named = error.channel if error is not None else None
@@ -289,10 +298,13 @@ class Conversation:
 
 
 class Handler(Protocol):
-    """Whose connection it is. All of it is called on the connection's thread."""
+    """What a connection reports to: the channels that live on it.
+
+    All methods are called on the connection's thread.
+    """
 
     def opened(self, session: Session[Channel], link: Link, now: float) -> None:
-        """The connection is open: say what is wanted."""
+        """The connection is open: subscribe the channels that are wanted on it."""
         ...
 
     def acknowledged(self, channel: str, link: Link, now: float) -> None:
@@ -300,7 +312,10 @@ class Handler(Protocol):
         ...
 
     def unsubscribed(self, channel: str, link: Link, now: float) -> None:
-        """The exchange ended *channel* unasked; it will be asked for again."""
+        """The exchange unsubscribed *channel* without a request.
+
+        The session will subscribe it again.
+        """
         ...
 
     def rejected(self, channel: str, error: OkexWSError, now: float) -> None:
@@ -308,45 +323,51 @@ class Handler(Protocol):
         ...
 
     def locked_out(self, error: LoginRejected, now: float) -> None:
-        """The exchange refused the key for good: nothing can be had here."""
+        """The exchange refused the key for good: fail the connection's channels."""
         ...
 
     def lapsed(self) -> None:
-        """A lease that had ended is about to be renewed."""
+        """The lease had ended, and is about to be renewed: mark values as stale."""
         ...
 
     def renewed(self) -> None:
-        """It is: what it vouches for is a new epoch."""
+        """The lease has been renewed after its end: the values begin a new epoch."""
         ...
 
     def look_again(self, now: float) -> None:
-        """Time, or a new lease, may have changed the state of anything."""
+        """Report the states that time or a renewed lease has changed."""
         ...
 
     def overdue(self, now: float) -> Iterable[tuple[str, float]]:
-        """Channels that missed what an idle one repeats, and when each was pushed."""
+        """The channels that missed the push that the exchange repeats when idle.
+
+        Each with the time of its last push.
+        """
         ...
 
     def due(self) -> float:
-        """When `look_again` is to be called at the latest, the lease's end aside."""
+        """When `look_again` must be called next, apart from the end of the lease."""
         ...
 
     def unreadable(self, error: WireError | BookError, now: float) -> None:
-        """A message could not be read, of any channel or of one, or broke a book."""
+        """A message could not be read, or broke a book: withdraw its channel's values.
+
+        If the error names no channel, the values of all channels are withdrawn.
+        """
         ...
 
     def troubled(self, error: OkexWSError) -> None:
-        """Something went wrong that passes."""
+        """Something failed that passes: report *error* to the views."""
         ...
 
     def ending(self) -> None:
-        """The exchange says that it will close the connection soon."""
+        """The exchange announced that it will close the connection soon."""
         ...
 
     def lost(self, error: OkexWSError, now: float) -> None:
-        """The connection, or the attempt at one, ended."""
+        """The connection, or the attempt to make it, has ended with *error*."""
         ...
 
     def ended(self, now: float) -> None:
-        """The thread is about to end."""
+        """The connection was closed, and its thread is about to end."""
         ...

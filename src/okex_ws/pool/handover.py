@@ -1,9 +1,9 @@
-"""A planned end without a gap: another connection is opened, proven, and takes over.
+"""Make-before-break: a new connection takes over before the old connection ends.
 
-While the old one serves, the new one follows the same channels with twins of its own.
-Once each twin is live, and the old one has taken in all that the exchange had sent it
-by then, the old one falls silent and the channels go on as their twins: one swap, on
-the thread of the new connection.
+While the old connection serves, the new connection subscribes a standby of each
+channel. Once every standby is live, and the old connection has handled everything that
+the exchange had sent it by then, the old connection goes silent. The channels then
+continue from their standbys, in one job on the new connection's thread.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ from .connection import Connection
 
 log = logging.getLogger("okex_ws")
 
-# How often the new connection is looked at until all twins are live.
+# Seconds between two looks at the standbys, until all of them are live.
 LOOK_EVERY = 0.25
 
 
 class ChannelMaker(Protocol):
-    """The seating of the feed."""
+    """What makes the standbys: the placement of the feed."""
 
     def make_channel(self, name: ChannelName) -> Channel:
-        """A channel of that name, which sits nowhere."""
+        """A channel of that name that lives on no connection."""
         ...
 
 
 class Party(Protocol):
-    """The channels of a connection, as a handover from or to it needs them."""
+    """The channels of a connection, as a handover from it or to it needs them."""
 
     connection: Connection
     channels: dict[str, Channel]
@@ -50,7 +50,10 @@ P = TypeVar("P", bound=Party)
 
 
 class Handover(Generic[P]):
-    """*new* takes over from *old*, and *install* puts it into its place."""
+    """The handover from *old* to *new*: *install* puts *new* into the place of *old*.
+
+    Both connections' threads call it, each its own methods.
+    """
 
     def __init__(
         self,
@@ -63,26 +66,28 @@ class Handover(Generic[P]):
         self.new = new
         self._maker = maker
         self._install = install
-        # Monotonic: when every twin was live. Set by the thread of the new one.
+        # Monotonic time at which every standby was live. The new connection's thread
+        # sets it.
         self._ready_at: float | None = None
-        # The thread of the old one chooses between these, once.
+        # The old connection's thread sets one of these, once: it released its channels
+        # to the new connection, or called the handover off.
         self.released = False
         self._called_off = False
         self._lock = threading.RLock()
-        # Whether all that was sent before the twins were ready has come to the old one;
-        # and which twins those are.
+        # Whether the old connection has handled everything that was sent before the
+        # standbys were ready, and the names of these standbys.
         self._proven = False
         self._ready: frozenset[str] = frozenset()
-        # The new one is about to end itself.
+        # Whether the new connection is about to end too, and needs a handover next.
         self.again = False
-        # Held by neither, between the one's silence and the other's first word.
+        # The views that the old connection has released and the new does not hold yet.
         self.views: tuple[View, ...] = ()
         self._look_at = -math.inf
 
     # --- On the thread of the new connection ----------------------------------------
 
     def make_standbys(self, wanted: list[Channel]) -> list[Channel]:
-        """Twins of the channels that are *wanted* of the old one, each made once."""
+        """The standbys of the old connection's *wanted* channels, each made once."""
         standbys = self.new.channels
         for channel in wanted:
             if channel.name not in standbys:
@@ -90,12 +95,15 @@ class Handover(Generic[P]):
         return [standbys[channel.name] for channel in wanted]
 
     def due(self, group: P) -> float:
-        """When *route* is to be looked at again."""
+        """When *group* is to look at the standbys again."""
         waits = group is self.new and self._ready_at is None
         return self._look_at if waits else math.inf
 
     def look(self, wanted: list[Channel], link: Link, now: float) -> None:
-        """See whether the new connection has all that is *wanted* of the old one."""
+        """Check whether the standbys have all that is *wanted* of the old connection.
+
+        If so, the old connection's thread is asked to release its channels.
+        """
         self._look_at = now + LOOK_EVERY
         if self._ready_at is not None or link.lease is None or not wanted:
             return
@@ -105,7 +113,10 @@ class Handover(Generic[P]):
             self.old.connection.submit(self._ask)
 
     def standby_lost(self) -> None:
-        """The new connection is gone, for now: its twins have missed something."""
+        """The new connection was lost: drop its standbys, because they missed pushes.
+
+        They are made again when it is open again.
+        """
         with self._lock:
             if self.released:
                 return
@@ -113,11 +124,15 @@ class Handover(Generic[P]):
         self.new.channels.clear()
 
     def proves(self, name: str) -> bool:
-        """Whether all of a channel came that was sent before its twin was there."""
+        """Whether no push of channel *name* is missing before its standby's pushes.
+
+        The old connection has handled everything that was sent before the standby was
+        live.
+        """
         return self._proven and name in self._ready
 
     def _take(self) -> None:
-        """The old one is silent: its channels go on as their twins."""
+        """The old connection is silent: continue its channels on the new connection."""
         self._install(self)
         log.info("a new connection took over from one that is about to end")
         self.old.connection.close()
@@ -125,19 +140,26 @@ class Handover(Generic[P]):
     # --- On the thread of the old connection ----------------------------------------
 
     def _ask(self) -> None:
-        """Wait for the proof, unless the old one is gone already."""
+        """Release the channels now if the old connection is gone.
+
+        Otherwise `prove` releases them, after the next pong that proves enough.
+        """
         if self.old.connection.conversation is None:
             self._release()
 
     def prove(self, link: Link) -> None:
-        """The old connection has taken in all that was sent by the time of a ping."""
+        """Release the channels if the last pong of the old connection proves enough.
+
+        Everything that the exchange sent before the pong's ping has been handled: it is
+        enough if the standbys were ready by then.
+        """
         self._release(link.proven)
 
     def lost(self) -> bool:
-        """The old connection is gone; True if the new one takes over at once.
+        """The old connection was lost: True if the new connection takes over now.
 
-        Else it never will: the old one comes back, and what the new one has found out
-        meanwhile is of no account.
+        If the standbys are not ready, the handover is called off. The old connection
+        then reconnects, and the standbys are not used.
         """
         with self._lock:
             self._called_off |= self._ready_at is None and not self.released
@@ -155,7 +177,7 @@ class Handover(Generic[P]):
         self.views = self.old.release_views()
         talk = self.old.connection.conversation
         if talk is not None:
-            # What it still says is said by the other one too.
+            # The new connection receives the same pushes: ignore what still comes here.
             talk.session.subscriptions.clear()
         self.new.connection.submit(self._take)
         self.old.connection.hand_over_to(self.new.connection)
@@ -164,7 +186,7 @@ class Handover(Generic[P]):
 def _equals(channel: Channel, standby: Channel | None) -> bool:
     """Whether *standby* has all that *channel* has."""
     if standby is None or standby.error is not None:
-        # What is refused for good there is not worth waiting for.
+        # A standby that was refused for good is ready: it is not worth waiting for.
         return standby is not None
     if not standby.acknowledged:
         return False

@@ -1,4 +1,4 @@
-"""How a feed connects: its keywords, checked, and what they make."""
+"""The connection options of a feed: its keywords, checked, and the pool they make."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ WIRE_PROTOCOLS: dict[str, WireProtocol] = {"v3": V3, "v5": V5}
 
 
 class ConnectionOptions(TypedDict, total=False):
-    """The keywords of `Feed`, for those who pass them on."""
+    """The keywords of `Feed`, for functions that pass them on."""
 
     credentials: Credentials | None
     callbacks: Literal["inline", "thread"]
@@ -52,7 +52,7 @@ class ConnectionOptions(TypedDict, total=False):
 class PoolOptions:
     """How the connections of a feed to *venue* are made: the keywords of `Feed`.
 
-    *link* makes the signs of life of each connection.
+    *link* makes the `Link` of each connection, at a given monotonic time.
 
     Raises:
         ValueError, TypeError: for a keyword that cannot be right.
@@ -132,7 +132,7 @@ class PoolOptions:
 
 
 class _HistorySource:
-    """The past of a *venue*: what *given* makes, or its own REST interface."""
+    """Makes the source of past items: by *given*, or the venue's REST client."""
 
     def __init__(
         self,
@@ -146,7 +146,7 @@ class _HistorySource:
         self._given = given
 
     def check(self) -> None:
-        """``ValueError`` or ``ImportError`` if there is none."""
+        """Raise ``ValueError`` or ``ImportError`` if there can be no source."""
         if self._given is not None:
             return
         if self._venue.rest is None:
@@ -159,10 +159,11 @@ class _HistorySource:
     def __call__(self) -> History:
         if self._given is not None:
             return self._given()
-        # Here alone: it needs the extra.
+        # Imported only here, because it needs the extra.
         from ..rest import Rest
 
-        # Others wait for their turn meanwhile, and whoever got no answer asks again.
+        # Short limits, because other queries wait meanwhile, and a query without an
+        # answer is asked again.
         return Rest(
             self._venue,
             proxy=self._proxy,
@@ -192,5 +193,5 @@ def _check_credentials(credentials: Credentials | None, where: Venue) -> None:
 def check_type(name: str, value: object, kind: type) -> None:
     """``TypeError`` unless *value* is ``None`` or a *kind*."""
     if value is not None and not isinstance(value, kind):
-        # Not its repr: it may be a secret in the wrong place.
+        # Without its repr: it may be a secret that was passed in the wrong place.
         raise TypeError(f"{name} is a {kind.__name__}, not a {type(value).__name__}")

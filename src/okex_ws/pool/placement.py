@@ -1,4 +1,8 @@
-"""Which wire channel lives on which connection. Under the lock of its plan, always."""
+"""Placement: which channel of the exchange lives on which connection.
+
+The pool holds its lock while it calls these methods, except `Placement.make_channel`,
+which changes nothing.
+"""
 
 from __future__ import annotations
 
@@ -13,24 +17,24 @@ from ..protocol.interface import WireProtocol
 from ..protocol.messages import ChannelName, SocketPath
 from .connection_channels import ConnectionChannels
 
-# How much later than documented ("about every 60 s") an idle book may be repeated: as
-# long as a lease lasts.
+# Seconds by which the repetition of an idle book may be later than documented ("about
+# every 60 s"): as long as a lease lasts.
 REPEAT_GRACE = 15.0
 
 
 class PlacedChannel(NamedTuple):
-    """A channel, and where it lives."""
+    """A channel, and the connection's channels among which it lives."""
 
     channel: Channel
     group: ConnectionChannels
 
 
 class Placement:
-    """The routes of a feed, and the channels that sit there.
+    """The connections of a feed, and the channels that live on each.
 
-    A channel lives on one connection. One more is opened, by *make_group*, when a
-    channel has another path, or when those of its path carry as many as the venue
-    advises.
+    A channel lives on one connection. *make_group* opens another connection when a
+    channel needs another path, or when the connections of its path carry as many
+    channels as the venue advises.
     """
 
     def __init__(
@@ -44,11 +48,11 @@ class Placement:
         self._make_group = make_group
         self._placed: dict[str, PlacedChannel] = {}
         self.groups: tuple[ConnectionChannels, ...] = ()
-        # Those that are followed, or were and are not forgotten yet.
+        # The channels that views use, and those that `leave` has not removed yet.
         self.living: dict[Channel, None] = {}
 
     def take(self, names: Mapping[str, ChannelName]) -> dict[str, PlacedChannel]:
-        """A seat for each, or nothing has changed."""
+        """Place the channels *names*, by topic. After an error nothing has changed."""
         groups, placed_channels, living = (
             self.groups,
             dict(self._placed),
@@ -67,7 +71,10 @@ class Placement:
             raise
 
     def _placed_channel(self, name: ChannelName) -> PlacedChannel:
-        """The channel of that name that is known, unless it cannot be had there."""
+        """The channel of that name, placed now if it is new.
+
+        A channel that was refused, or whose connection was given up, is made again.
+        """
         placed = self._placed.get(name.key)
         if placed is None or placed.channel.error or placed.group.error:
             group = self._place(name.key)
@@ -79,14 +86,14 @@ class Placement:
         return placed
 
     def make_channel(self, name: ChannelName) -> Channel:
-        """A channel of that name, which sits nowhere."""
+        """A channel of that name that lives on no connection."""
         channel = KINDS[name.kind](self._wire, name)
         if isinstance(channel, DepthChannel) and self._venue.idle_repeat is not None:
             channel.repeats_within = self._venue.idle_repeat + REPEAT_GRACE
         return channel
 
     def _place(self, key: str) -> ConnectionChannels:
-        """A connection that has room for one more channel."""
+        """A connection that has room for one more channel, opened if there is none."""
         path, deep = self._wire.path(key), self._wire.is_deep(key)
         for group in self.groups:
             if group.path == path and self._has_room(group, deep):
@@ -102,7 +109,7 @@ class Placement:
         return not deep or group.depths < self._venue.depths_per_connection
 
     def leave(self, channel: Channel, group: ConnectionChannels) -> bool:
-        """*channel* sits nowhere any more; False if it did not before."""
+        """Take *channel* off its connection; False if it was removed before."""
         name = channel.name
         if name in self._placed and self._placed[name].channel is channel:
             del self._placed[name]
@@ -112,13 +119,16 @@ class Placement:
         return self.living.pop(channel, self) is None
 
     def close(self, *gone: ConnectionChannels) -> None:
-        """Nobody is to be seated on these any more."""
+        """Place no more channels on the connections *gone*."""
         self.groups = tuple(group for group in self.groups if group not in gone)
 
     def replace(
         self, old: ConnectionChannels, new: ConnectionChannels
     ) -> Mapping[str, Channel]:
-        """Have all of *old* sit on *new*; the channels that *new* had by itself."""
+        """Move all channels of *old* to *new*, which takes its place.
+
+        Returns the channels that *new* had itself: the standbys.
+        """
         own, new.channels, new.depths = new.channels, old.channels, old.depths
         old.channels, old.depths = {}, 0
         self.groups = tuple(new if each is old else each for each in self.groups)

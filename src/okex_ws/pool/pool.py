@@ -1,8 +1,8 @@
-"""The plan: which wire channel lives on which connection, and who shares it.
+"""The pool of a feed: its connections, the channels that live on them, and the views.
 
-Subscriptions come and go on any thread: that is decided under a lock, which is never
-held to wait or to call anybody. What was decided is carried out on the threads of the
-connections, in order, and so is everything that they have to say.
+Scripts subscribe and close on any thread. The pool decides under a lock where the
+channels live; it never holds that lock to wait or to run a callback. The connections'
+threads carry out these decisions in order, and report everything that comes of them.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from .statistics import collect_stats
 
 
 class Pool:
-    """The connections of one feed, its channels and their holders."""
+    """The connections of one feed, its channels, and the views that use them."""
 
     def __init__(
         self,
@@ -57,25 +57,29 @@ class Pool:
         self.history_worker = history_worker or HistoryWorker("", self.clock)
         self._settings = settings
         self._credentials = credentials
-        # Whether what comes over its channels is in another process.
+        # Whether the connections are in another process.
         self.isolated = False
-        # A feed that a subscription made for itself ends with it.
+        # A pool that one subscription made for itself closes with that subscription.
         self.closes_with_subscription = False
         self.closed = False
-        # Those not closed, and what each of them holds that did not fail.
+        # The views that are not closed; and of each that has not failed, its channels.
         self.views: tuple[View, ...] = ()
         self._held: dict[View, dict[ConnectionChannels, list[Channel]]] = {}
         self._placement = Placement(venue, wire, self._make_group)
-        # Iterators over all there is, and will be.
+        # Update queues of the feed: they take the items of every present and later
+        # view.
         self._queues = UpdateQueues()
-        # Connections over which nothing could be had, until they have ended.
+        # Connections without a place of their own, until they have ended: retired ones,
+        # and the new or old connection of a handover.
         self._draining: tuple[Connection, ...] = ()
-        # Whose counts are not folded into the past yet, and what is.
+        # The views whose counts are not in *past* yet; and the counts of views,
+        # channels and connections that are gone.
         self._present: dict[View, None] = {}
         self.past: Counter[str] = Counter()
         self.past_counts = Counts()
         self._leaving: Counter[View] = Counter()
-        # Re-entrant: a signal handler, or the collector, may close in the middle.
+        # Re-entrant, because a signal handler or the garbage collector may close a
+        # subscription while this thread holds the lock.
         self._lock = threading.RLock()
         _pools.add(self)
 
@@ -84,21 +88,26 @@ class Pool:
     def make_view(
         self, subscription: object, label: str, limits: Limits, callbacks: Callbacks
     ) -> View:
-        """What *subscription* reads, once it is attached."""
+        """The view that *subscription* reads, once it is attached."""
         return View(subscription, label, limits, self.clock, callbacks)
 
     def history(
         self, items: int, market: str, names: Mapping[str, ChannelName]
     ) -> HistoryOptions:
-        """So much of the past of these channels; ``ValueError`` if they have none."""
+        """The options to fetch *items* past items of each channel, in *market*.
+
+        Raises ``ValueError`` or ``TypeError`` if these channels cannot have that
+        history, and ``ImportError`` if the extra for REST is not installed.
+        """
         check_history(items, names)
         self.history_worker.use()
         return HistoryOptions(items, market, self.history_worker)
 
     def attach(self, view: View, names: Mapping[str, ChannelName]) -> None:
-        """Have *view* carry these channels, by topic; connect where nobody did yet.
+        """Have *view* follow the channels *names*, by topic; connect where necessary.
 
-        ``ValueError`` if the feed is closed, or a channel cannot be had as asked.
+        Raises ``ValueError`` if the feed is closed, or if a channel needs a login and
+        there are no credentials.
         """
         with self._lock:
             self._check(names.values())
@@ -114,7 +123,7 @@ class Pool:
             view.callbacks.begin()
             self.views = (*self.views, view)
             self._held[view], self._present[view] = held, None
-            # A connection that is taken over from changes its name in there.
+            # Copied under the lock: a handover replaces the connection in *held*.
             joining, queues = tuple(held.items()), tuple(self._queues)
         for queue in queues:
             view.follow(queue, own=False)
@@ -142,7 +151,7 @@ class Pool:
 
     @property
     def groups(self) -> tuple[ConnectionChannels, ...]:
-        """The connections that channels live on."""
+        """The channels of each connection, one `ConnectionChannels` per connection."""
         return self._placement.groups
 
     def _start(self, groups: list[ConnectionChannels], view: View) -> None:
@@ -151,7 +160,7 @@ class Pool:
                 self.callback_runner.start()
                 group.connection.start()
             except RuntimeError as error:
-                # No thread to be had: as if it had never been asked for.
+                # The system gave no thread: undo the request.
                 self._abandon(groups[number:], OkexWSError(str(error)))
                 self.detach(view)
                 raise
@@ -164,17 +173,17 @@ class Pool:
                 group.connection.discard()
 
     def detach(self, view: View) -> None:
-        """*view* is closed."""
+        """Close *view*: it is silent from now on, and its channels are released."""
         view.closed = True
         view.callbacks.mute()
         with self._lock:
             self.views = tuple(other for other in self.views if other is not view)
             if view not in self._held and view not in self._leaving:
-                self._fold(view)  # it failed, and left then
+                self._fold(view)  # it had failed, and left its connections then
         self.release(view)
 
     def _fold(self, view: View) -> None:
-        # Its callbacks may be told things yet, and count.
+        # Callbacks that still run may add to the counts: fold them in afterwards.
         view.callbacks.after(lambda: self._fold_counts(view))
 
     def _fold_counts(self, view: View) -> None:
@@ -184,10 +193,10 @@ class Pool:
                 self.past += view.counts()
 
     def release(self, view: View) -> None:
-        """*view* wants nothing more; channels that nobody else wants are left."""
+        """*view* has ended: unsubscribe its channels, unless other views use them."""
         with self._lock:
             if self.closed:
-                return  # every route tells its own end
+                return  # each connection's `ended` reports the end to its views
             held = self._held.pop(view, {})
             for channels in held.values():
                 for channel in channels:
@@ -207,7 +216,7 @@ class Pool:
         group.connection.submit(lambda: group.leave(view, channels))
 
     def follow(self, queue: UpdateQueue) -> None:
-        """Bring all that is told, now and of what comes later, into *queue* too."""
+        """Deliver the items of all views, present and later, to *queue* too."""
         with self._lock:
             self._queues.add(queue)
             views, closed = self.views, self.closed
@@ -217,7 +226,10 @@ class Pool:
             queue.close()
 
     def stats(self, views: Sequence[View] | None = None) -> Stats:
-        """The counts of its connections, and of *views*; of all, and of the past."""
+        """The counts of the connections and of *views*.
+
+        Without *views*, the counts of all views, including those that are gone.
+        """
         with self._lock:
             if views is not None:
                 return collect_stats(
@@ -230,7 +242,7 @@ class Pool:
             )
 
     def close(self) -> None:
-        """Have everything end; returns at once."""
+        """Close all connections, views and queues; returns at once."""
         with self._lock:
             self.closed = True
             connections, queues = self.connections, tuple(self._queues)
@@ -246,11 +258,11 @@ class Pool:
 
     @property
     def connections(self) -> tuple[Connection, ...]:
-        """All that have not ended."""
+        """All connections that have not ended."""
         return (*(group.connection for group in self.groups), *self._draining)
 
     def reports(self) -> tuple[ConnectionReport, ...]:
-        """How each connection stands."""
+        """A report on each connection that channels live on."""
         return tuple(
             group.connection.report(len(group.channels), group.depths)
             for group in self.groups
@@ -258,7 +270,7 @@ class Pool:
 
     @property
     def has_ended(self) -> bool:
-        """Whether no thread is left, or was ever started."""
+        """Whether no thread is left, or none was ever started."""
         return not (
             self.connections
             or self.callback_runner.running
@@ -266,7 +278,7 @@ class Pool:
         )
 
     def join(self, timeout: float | None) -> bool:
-        """Wait for the end of every thread; False if it has not come in time."""
+        """Wait for the end of all threads; False if *timeout* seconds are too few."""
         give_up = None if timeout is None else self.clock.monotonic() + timeout
         ended = True
         threads: list[Connection | CallbackRunner | HistoryWorker] = [
@@ -279,7 +291,10 @@ class Pool:
         return ended
 
     def forked(self) -> None:
-        """In a forked child: closed, without a word to the peer or a lock taken."""
+        """In a forked child: close, without sending anything or taking a lock.
+
+        The connections belong to the parent, and its threads may have held any lock.
+        """
         self._lock = threading.RLock()
         self.closed = True
         self.callback_runner.forked()
@@ -292,13 +307,13 @@ class Pool:
     # --- On the connections' threads ------------------------------------------------
 
     def wanted(self, group: ConnectionChannels) -> list[Channel]:
-        """See `route.Owner`."""
+        """The channels that live on *group*, without those that were refused."""
         with self._lock:
             channels = list(group.channels.values())
         return [channel for channel in channels if channel.error is None]
 
     def forget(self, channel: Channel, group: ConnectionChannels) -> bool:
-        """See `route.Owner`."""
+        """Take *channel* off *group* if no view uses it; False if one does."""
         with self._lock:
             if channel.users:
                 return False
@@ -307,7 +322,7 @@ class Pool:
         return True
 
     def left(self, view: View) -> None:
-        """See `route.Owner`."""
+        """*view* has left one of its connections; after the last, keep its counts."""
         with self._lock:
             self._leaving[view] -= 1
             if self._leaving[view] <= 0:
@@ -316,7 +331,7 @@ class Pool:
                     self._fold(view)
 
     def retire(self, group: ConnectionChannels, error: OkexWSError) -> None:
-        """See `route.Owner`."""
+        """Close the connection of *group* for good, because of *error*."""
         with self._lock:
             group.error = error
             self._placement.close(group)
@@ -336,7 +351,7 @@ class Pool:
         return handover
 
     def _drain(self, *leaving: Connection) -> None:
-        """Keep *leaving* in sight until they have ended."""
+        """Keep the connections *leaving* in the statistics until they have ended."""
         draining = list(leaving)
         for connection in self._draining:
             if connection in leaving:
@@ -350,18 +365,23 @@ class Pool:
     def _undrain(self, staying: Connection) -> None:
         self._draining = tuple(c for c in self._draining if c is not staying)
 
-    # --- One connection after another -----------------------------------------------
+    # --- Handovers ------------------------------------------------------------------
 
     def rotate(self) -> None:
-        """Have every connection be replaced by a new one, without a gap; any thread."""
+        """Replace every connection by a new one, without a gap. Any thread."""
         for group in self.groups:
             self.start_handover(group)
 
     def start_handover(self, group: ConnectionChannels) -> None:
-        """See `route.Owner`."""
+        """Open a connection that takes over the channels of *group* without a gap.
+
+        Nothing happens if the pool is closed or *group* carries no channels. Raises
+        ``OSError`` or ``RuntimeError`` if the system gives no connection or thread.
+        """
         with self._lock:
             if group.handover is not None:
-                # Of one that is to take over itself: it will, and is followed then.
+                # A connection that is about to take over itself is replaced after it
+                # has done so: see `_install`.
                 group.handover.again |= group.handover.new is group
                 return
             if self.closed or group not in self.groups or not group.channels:
@@ -373,7 +393,7 @@ class Pool:
         try:
             new.connection.start()
         except RuntimeError:
-            # No thread to be had: as if it had never been asked for.
+            # The system gave no thread: undo the request.
             with self._lock:
                 self._end_handover(group)
                 self._undrain(new.connection)
@@ -381,10 +401,10 @@ class Pool:
             raise
 
     def _install(self, handover: Handover[ConnectionChannels]) -> None:
-        """The new route has the place of the old one, its channels and its views."""
+        """Put the new connection, with channels and views, into the old one's place."""
         old, new = handover.old, handover.new
         with self._lock:
-            if old not in self.groups:  # it was retired meanwhile
+            if old not in self.groups:  # the old connection was retired meanwhile
                 new.connection.close()
                 return
             standbys = self._placement.replace(old, new)
@@ -399,7 +419,7 @@ class Pool:
             new.ending()
 
     def cancel_handover(self, group: ConnectionChannels) -> None:
-        """See `route.Owner`."""
+        """End the handover of *group*, whose connection was lost too early."""
         with self._lock:
             handover = self._end_handover(group)
         if handover is not None:

@@ -1,4 +1,4 @@
-"""What a feed, or one subscription of it, counted: put together when asked for."""
+"""The statistics of a feed or of one subscription, put together when asked for."""
 
 from __future__ import annotations
 
@@ -24,9 +24,11 @@ def collect_stats(
     before: Counts,
     channels: Iterable[Channel] | None = None,
 ) -> Stats:
-    """The counts of *connections* and *views*, and of those that are no more.
+    """The counts of *connections* and *views*, with those of objects that are gone.
 
-    *channels* are those of the *views*, unless they are given.
+    *past* has the counts of views and channels that are gone, *before* those of
+    connections that have ended. *channels* are the channels of the *views*, unless they
+    are given.
     """
     mine = Counter(past)
     if channels is None:
@@ -34,7 +36,7 @@ def collect_stats(
     for view in views:
         mine += view.counts()
     for channel in channels:
-        # A copy: its own thread may count at this very moment.
+        # A copy, because the connection's thread may count at this moment.
         mine += Counter(dict(channel.counts))
     counts, open_bytes, pongs, trips = Counts(), 0, [], []
     counts.absorb(before)
@@ -60,14 +62,17 @@ def collect_stats(
         },
         callback_errors=mine["callback_errors"],
         callback_stalls=mine["callback_stalls"],
-        # Of several connections, what is worst.
+        # Of several connections, the oldest pong and the longest round trip.
         last_pong=utc(min(pongs)) if pongs else None,
         ping_round_trip=max(trips) if trips else None,
     )
 
 
 def add(one: Stats, other: Stats) -> Stats:
-    """The counts of both; of a pong those of *other*, if there are any."""
+    """The sums of the counts of both.
+
+    The time and round trip of the pong are those of *other*, if it has any.
+    """
     sums: dict[str, Any] = {}
     for field in fields(Stats):
         mine, its = getattr(one, field.name), getattr(other, field.name)
@@ -81,12 +86,12 @@ def add(one: Stats, other: Stats) -> Stats:
 
 
 def of_subscription(stats: Stats) -> Stats:
-    """What of *stats* is a subscription's own, and not its connections'."""
+    """*stats* without the counts that belong to whole connections."""
     return replace(stats, **_OF_CONNECTIONS)
 
 
 def of_connections(stats: Stats) -> Stats:
-    """What of *stats* is its connections', and not of one of the subscriptions."""
+    """Only the counts in *stats* that belong to whole connections."""
     return Stats(**{name: getattr(stats, name) for name in _OF_CONNECTIONS})
 
 

@@ -1,4 +1,4 @@
-"""What the messages of a connection mean to whoever holds it. Values, no behaviour."""
+"""What the exchange's messages mean for one connection. Values without behaviour."""
 
 from __future__ import annotations
 
@@ -15,39 +15,48 @@ class Acknowledged(NamedTuple):
 
 
 class Ended(NamedTuple):
-    """The exchange ended the channel unasked; it will be asked for again."""
+    """The exchange unsubscribed the channel without a request.
+
+    The session will subscribe it again.
+    """
 
     channel: str
 
 
 class Rejected(NamedTuple):
-    """The channel is refused for good."""
+    """The exchange refused the channel for good."""
 
     channel: str
     error: SubscriptionRejected
 
 
 class LockedOut(NamedTuple):
-    """The key is refused for good: nothing will be asked on this connection."""
+    """The exchange refused the key for good.
+
+    The session sends no more requests on this connection.
+    """
 
     error: LoginRejected
 
 
 class Noted(NamedTuple):
-    """The exchange says something about the connection."""
+    """The exchange sent a notice about the connection."""
 
     code: str
     message: str
 
 
 class Trouble(NamedTuple):
-    """Something that passes, worth a line in the log."""
+    """A failure that passes: it is logged and reported, and ends nothing."""
 
     error: OkexWSError
 
 
 class Unasked(NamedTuple):
-    """A message that answers nothing; counted under *kind*, and said if it says any."""
+    """A message that answers no request of the session.
+
+    It is counted under *kind*. A *sentence* that is not empty is logged too.
+    """
 
     kind: str
     sentence: str = ""

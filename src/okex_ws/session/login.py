@@ -1,6 +1,7 @@
-"""When to log in on one connection: before anything else, and again after what passes.
+"""When to log in on one connection: before any other request.
 
-A key that the exchange refuses is not offered a second time.
+A login that failed for a passing reason is sent again later. A key that the exchange
+refused is not sent a second time.
 """
 
 from __future__ import annotations
@@ -18,9 +19,10 @@ if TYPE_CHECKING:
 
 
 class Login:
-    """The login that one connection owes; *text* writes it at a reading of the wall.
+    """The state of one connection's login.
 
-    *secrets* are what must not be repeated, whatever the exchange says.
+    *text* makes the text of a login from a reading of the wall clock. *secrets* are
+    texts that must not appear in errors or logs, even if the exchange repeats them.
     """
 
     def __init__(
@@ -29,7 +31,7 @@ class Login:
         retry_cap: float,
         secrets: Sequence[str] = (),
     ) -> None:
-        # Whether an answer may come, be it late.
+        # Whether a login was sent whose answer may still come.
         self.asked = False
         self.accepted = False
         self._text = text
@@ -39,25 +41,31 @@ class Login:
         self._attempts = 0
 
     def ask(self, wall: float) -> str:
-        """The text to be sent now."""
+        """The text of the login that is to be sent now."""
         self.asked = True
         return self._text(wall)
 
     def retry_later(self, now: float) -> None:
-        """No answer came, or one that may be another the next time."""
+        """Send the login again after a back-off, up to *retry_cap* seconds.
+
+        It had no answer, or an error that may not come again.
+        """
         self.due = now + doubled(1.0, self._attempts, self._retry_cap)
         self._attempts += 1
 
     def refuse(self) -> None:
-        """The key is refused."""
+        """The exchange refused the key: never send it again."""
         self.due, self.asked = math.inf, False
 
     def accept(self) -> None:
-        """The exchange took the key."""
+        """The exchange accepted the key."""
         self.accepted, self.asked = True, False
 
     def clean(self, message: str) -> str:
-        """An error's text without a secret: the exchange may echo a whole request."""
+        """*message* without secrets, and without what follows its first ``{``.
+
+        The exchange's error may repeat a whole request.
+        """
         for secret in self._secrets:
             message = message.replace(secret, "...")
         return message.partition("{")[0]
@@ -66,7 +74,7 @@ class Login:
 def check_logins(
     wire: WireProtocol, names: Iterable[ChannelName], credentials: Credentials | None
 ) -> None:
-    """``ValueError`` for a channel that needs a login where there is no key."""
+    """``ValueError`` if a channel needs a login and there are no credentials."""
     for name in names:
         if wire.path(name.key).login and credentials is None:
             tier = wire.tier(name.key)

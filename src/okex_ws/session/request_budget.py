@@ -1,8 +1,9 @@
-"""How many requests one connection may send, and who hears that they wait.
+"""How many requests one connection may send, and when a wait for them is reported.
 
-Broken channels may take half of the hour's requests, a twelfth of these at once: a book
-that fails its proof again and again leaves the other half to everybody else, and who
-breaks late waits for half a minute or a minute, and not for the hour to be over.
+Broken channels may take half of the hour's requests, and a twelfth of that half at
+once. So a book that fails its proof again and again leaves the other half to the other
+channels, and a channel that breaks later waits for half a minute or a minute, not for
+the end of the hour.
 """
 
 from __future__ import annotations
@@ -12,12 +13,16 @@ from ..base.rates import Bucket, Budget
 
 
 class RequestBudget:
-    """The budget of one connection, and the share of those that are mended."""
+    """The request budget of one connection, and the share of its broken channels.
+
+    Only the connection's thread calls it.
+    """
 
     def __init__(self, budget: Budget) -> None:
         self._budget = budget
-        # To subscribe a channel anew takes two requests: half of the budget. All that
-        # wait are mended together, with one of them.
+        # Resubscribing takes an unsubscribe and a subscribe, so half of the budget is a
+        # quarter of *limit* such pairs. One pair resubscribes all the channels that
+        # wait.
         pairs = max(1, budget.limit // 4)
         burst = max(1, pairs // 12)
         self._share = Bucket(burst, budget.period / max(1, pairs - burst))
@@ -28,23 +33,26 @@ class RequestBudget:
         self._budget.spend(now)
 
     def spend_share(self, now: float) -> None:
-        """Count that channels are left *now*, to be subscribed anew."""
+        """Count an unsubscribe of broken channels, sent *now* to resubscribe them."""
         self._share.spend(now)
 
     def may_resubscribe(self, now: float) -> bool:
-        """Whether the share of the broken is not spent."""
+        """Whether the share of the broken channels allows a request *now*."""
         return self._share.ready_at(now) <= now
 
     def wait(self, op: str, count: int, now: float) -> tuple[float, list[BudgetSpent]]:
-        """When a request *op* for *count* channels may go, and what to say of it."""
+        """When a request *op* for *count* channels may be sent, and what to report.
+
+        A wait is reported once, by a `BudgetSpent`, until a request may be sent again.
+        """
         return self._wait(self._budget, op, count, now)
 
     def wait_for_share(self, count: int, now: float) -> tuple[float, list[BudgetSpent]]:
-        """When *count* broken channels may be mended, and what to say of it."""
+        """When *count* broken channels may be resubscribed, and what to report."""
         return self._wait(self._share, "resynchronising", count, now)
 
     def tell_again(self) -> None:
-        """Somebody is new who does not know that requests wait."""
+        """Report the wait for requests again, to a subscription that is new."""
         self._told.discard(self._budget)
 
     def _wait(

@@ -1,9 +1,10 @@
-"""One connection's conversation: what is wanted, against what was acknowledged.
+"""The session of one connection: it compares wanted channels with acknowledged ones.
 
-No socket, no thread, no clock: *now* is an argument and `Session.due` names the next
-moment at which `Session.tick` has something to do. One request is outstanding at a
-time, because v3's errors name no request; the difference between wanted and
-acknowledged is closed by the next one. Where a login is needed it is the first.
+It has no socket, thread or clock: *now* is an argument, and `Session.due` names the
+next moment at which `Session.tick` has something to do. One request is outstanding at a
+time, because v3's errors name no request. Each next request reduces the difference
+between the wanted and the acknowledged channels. If a login is needed, it is the first
+request.
 """
 
 from __future__ import annotations
@@ -48,19 +49,24 @@ from .login import Login
 from .request_budget import RequestBudget
 from .subscription_state import Phase, Step, SubscriptionState, Target
 
-# What an error that names nobody leaves to the acknowledgements of the others.
+# Seconds in which the good channels of a request may still be acknowledged, after an
+# error that names no channel.
 GRACE = 1.0
 
 
 class _OpenRequest(NamedTuple):
     op: str
     id: str
-    channels: set[str]  # those not answered yet
-    due: float  # when they are given up
+    channels: set[str]  # the channels without an answer yet
+    due: float  # when the request counts as unanswered
 
 
 class Session(Generic[Target]):
-    """The table of one connection's channels, its ping and its deadlines."""
+    """The subscription states of one connection, its ping, its login and its deadlines.
+
+    The connection's thread calls it, sends what `outgoing` yields, and hands each
+    received message to `receive` or `pushed`.
+    """
 
     def __init__(
         self,
@@ -93,26 +99,28 @@ class Session(Generic[Target]):
         now: float,
         incremental: bool = False,
     ) -> SubscriptionState[Target]:
-        """Have channel *name* subscribed; *needs_snapshot* if a push follows its ack.
+        """Subscribe channel *name*, whose pushes are for *target*.
 
-        *incremental* if each push builds on the one before, as those of a whole book.
+        *needs_snapshot*: the exchange sends a push right after the acknowledgement.
+        *incremental*: each push builds on the push before, as those of a whole book do.
         """
         subscription = self.subscriptions.get(name)
         if subscription is None or subscription.phase is Phase.REFUSED:
-            # Whoever is new is told that requests wait, if they do.
+            # The script that subscribes now must hear if requests wait.
             self._request_budget.tell_again()
             subscription = self.subscriptions[name] = SubscriptionState(
                 name, target, needs_snapshot, incremental
             )
         if subscription.target is not target:
-            # Subscribed already, but for another: the new one knows no snapshot yet.
+            # The channel is subscribed, but for another target: the new target has no
+            # snapshot yet.
             subscription.invalidate(now, self._timeouts)
         subscription.target, subscription.wanted = target, True
         self._subscriptions_due = -math.inf
         return subscription
 
     def drop(self, name: str) -> None:
-        """Have channel *name* unsubscribed."""
+        """Unsubscribe channel *name*."""
         subscription = self.subscriptions.get(name)
         if subscription is not None:
             subscription.wanted = False
@@ -126,10 +134,10 @@ class Session(Generic[Target]):
     # --- What the exchange says -----------------------------------------------------
 
     def pushed(self, name: str) -> SubscriptionState[Target] | None:
-        """The line that a push belongs to, or ``None`` if it was not acknowledged.
+        """The state of the channel that was pushed; ``None`` if it is not acknowledged.
 
-        While its phase is ``ACKED`` this is the first push after a subscribe; the
-        caller says so with `SubscriptionState.flows` once the push has proven readable.
+        In phase ``ACKED`` the push is the first one after a subscribe. The caller calls
+        `SubscriptionState.flows` once the push has been read without error.
         """
         subscription = self.subscriptions.get(name)
         return (
@@ -139,7 +147,7 @@ class Session(Generic[Target]):
         )
 
     def receive(self, message: Message, now: float) -> list[Event]:
-        """Take in any message but a `Push`."""
+        """Handle a message that is not a `Push`, and return what it means."""
         if isinstance(message, Pong):
             return [self._heartbeat.ponged(now) or Unasked("pong")]
         if isinstance(message, Subscribed):
@@ -175,12 +183,17 @@ class Session(Generic[Target]):
         self._forget(subscription)
         if asked:
             return []
-        # Not in a tight loop, should the exchange end it again and again.
+        # The back-off prevents a tight loop if the exchange unsubscribes the channel
+        # each time.
         subscription.retry_later(now, self._timeouts)
         return [Ended(name)]
 
     def _answered(self, op: str, name: str, answer_to: str | None = None) -> bool:
-        """Note that *name* is answered, if the open request asked it."""
+        """Mark channel *name* as answered; False if the open request did not name it.
+
+        *answer_to* is the number of the request that the exchange's answer repeats
+        (v5).
+        """
         request = self._request
         self._subscriptions_due = -math.inf
         if request is None or request.op != op or name not in request.channels:
@@ -193,14 +206,15 @@ class Session(Generic[Target]):
         return True
 
     def _refused(self, message: Refused, now: float) -> list[Event]:
-        """Find whom an error means: the channel it names, else the open request."""
+        """Handle an error, about the channel that it names or the open request."""
         request = self._request
         named = [
             n for n in self._wire.mentioned(message.message) if n in self.subscriptions
         ]
         message = message._replace(message=self.clean(message.message))
         if self._wire.repeats_login(message.code) and self._login is not None:
-            # The answer to a login that had none in time, and was sent once more.
+            # A login without an answer in time was sent again, but the exchange had
+            # accepted the first.
             return self._logged_in()
         if request is None or (message.id is not None and message.id != request.id):
             text = f"{printable(message.message)} (error {message.code})"
@@ -215,18 +229,20 @@ class Session(Generic[Target]):
         elif len(meant) == 1:
             return self._refuse(request.op, meant[0], message)
         elif message.id is not None:
-            # Refused as a whole, or for one: what is good has its answer on the way.
+            # The error is for the whole request or for one channel of it: the
+            # acknowledgements of the good channels, if any, are on their way.
             self._request = request._replace(due=min(request.due, now + GRACE))
             self._subscriptions_due = -math.inf
-        # Else one of them is bad: those that are not will be acknowledged by and by.
+        # Otherwise one of the channels is bad: the exchange will acknowledge the good
+        # ones.
         return [Trouble(self._rejection(message, listed(meant)))]
 
     def clean(self, text: str) -> str:
-        """Text of the network without a secret that this connection told."""
+        """*text* of the exchange without the secrets of this connection's login."""
         return text if self._login is None else self._login.clean(text)
 
     def _terminated(self, message: Terminated) -> list[Event]:
-        """The exchange ended all channels of one kind, whatever they are about."""
+        """The exchange ended all channels of one kind, for every instrument."""
         ended = []
         for name, subscription in list(self.subscriptions.items()):
             if name.partition(":")[0] == message.kind and subscription.step(
@@ -261,17 +277,19 @@ class Session(Generic[Target]):
         *,
         answered: bool = False,
     ) -> None:
-        """Have *names* asked for again: told to come back later, or unanswered.
+        """Ask for *names* again, after a transient error or without an answer.
 
-        The unanswered in halves, and at last one by one: that finds one bad channel
-        among a thousand, and spends few requests on an exchange that is slow.
+        *answered*: the exchange said that the request may succeed later. Channels
+        without an answer are asked for in halves, in the end one by one: that finds one
+        bad channel among a thousand, and sends few requests to an exchange that is
+        slow.
         """
         names = list(names)
         for name in names:
             self._answered(request.op, name)
             subscription = self.subscriptions.get(name)
             if subscription is None:
-                continue  # ended and forgotten, by an answer to something else
+                continue  # an earlier message ended the channel
             if subscription.unanswered() and not answered:
                 subscription.max_batch = (len(names) + 1) // 2
                 subscription.in_doubt = request.op == "subscribe"
@@ -280,7 +298,10 @@ class Session(Generic[Target]):
             self._forget(subscription)
 
     def invalidated(self, name: str | None, now: float) -> None:
-        """A push of *name*, or of any channel, is lost: unreadable, or proven wrong."""
+        """A push of channel *name* could not be read, or failed its proof.
+
+        ``None`` means that it may have been a push of any channel.
+        """
         self._subscriptions_due = -math.inf
         for subscription in (
             self.subscriptions.values()
@@ -291,14 +312,18 @@ class Session(Generic[Target]):
                 subscription.invalidate(now, self._timeouts)
 
     def overdue(self, name: str, received: float, now: float) -> None:
-        """*name* missed what an idle channel repeats; `Stalled` if it did so before."""
+        """Channel *name* missed the push that the exchange repeats for an idle channel.
+
+        *received* is when its last push came. The channel is resubscribed. Raises
+        `Stalled` if a resubscription for this reason brought only one push.
+        """
         self._subscriptions_due = -math.inf
         if not self.subscriptions[name].miss(received, now, self._timeouts):
             raise Stalled(f"nothing of {name} came", now - received)
 
     @property
     def awaits_login(self) -> bool:
-        """Whether a login was asked for and not answered."""
+        """Whether a login was sent that has no answer yet."""
         return self._login is not None and self._login.asked
 
     # --- What time asks for ---------------------------------------------------------
@@ -311,10 +336,14 @@ class Session(Generic[Target]):
         return min(self._subscriptions_due, self._heartbeat.due)
 
     def tick(self, now: float, wall: float, read_at: float) -> list[Event]:
-        """Do what is due. Raises `Stalled` if the pong stayed away.
+        """Do what is due. Raises `Stalled` if the connection does not work.
 
-        *read_at*: what had come by then has been taken in. Only then does a missing
-        answer mean anything: it may wait behind a slow callback or a backlog.
+        That is so if a pong is missing, or if a channel was resubscribed because it
+        missed pushes and got none.
+
+        Everything that came before *read_at* has been handled. An answer that came
+        later may still be unread, because a callback is slow or many messages wait; so
+        an answer counts as missing only if *read_at* is past its deadline.
         """
         if self._heartbeat.tick(now, wall, read_at):
             self._outgoing.append(self._wire.PING)
@@ -325,7 +354,7 @@ class Session(Generic[Target]):
         return events
 
     def outgoing(self) -> Iterable[str]:
-        """The texts to be sent now, in order; each is handed out once."""
+        """The texts that are to be sent now, in order. Each is yielded once."""
         while self._outgoing:
             yield self._outgoing.popleft()
 
@@ -342,7 +371,7 @@ class Session(Generic[Target]):
         return [Trouble(Stalled(f"{what} came", self._timeouts.ack))]
 
     def _close_difference(self, now: float, wall: float) -> list[Event]:
-        """Send the next request, if one is called for, and say when to look again."""
+        """Send the next request, if one is needed, and set when to look again."""
         if self._request is not None:
             self._subscriptions_due = self._request.due
             return []
@@ -359,7 +388,8 @@ class Session(Generic[Target]):
             if ready:
                 return self._ask(op, step, ready, now)
         dues = [subscription.due for subscription in self.subscriptions.values()]
-        # Of those that are due, only the broken are left: they wait for their share.
+        # The channels that are due here are the broken ones: they wait for their share
+        # of the request budget.
         held = sum(due <= now for due in dues)
         ready_at, words = self._request_budget.wait_for_share(held, now)
         later = [due for due in dues if due > now]
@@ -394,7 +424,9 @@ class Session(Generic[Target]):
         if any(subscription.resubscribing for subscription in subscriptions):
             self._request_budget.spend_share(now)
         for subscription in subscriptions:
-            # Left for its silence, in vain so far; a broken one is not silent.
+            # A wanted channel that is unsubscribed because its first push did not come
+            # counts a failed attempt. A channel that is resubscribed because it broke
+            # counts none.
             if (
                 step is Step.LEAVE
                 and subscription.wanted
@@ -431,7 +463,7 @@ class Session(Generic[Target]):
         error = LoginRejected(message.code, message.message)
         self._request, self._subscriptions_due = None, -math.inf
         if self._wire.is_transient(message.code):
-            # An expired timestamp, say: the next one is made anew.
+            # For example an expired timestamp: the next login has a new one.
             login.retry_later(now)
             return [Trouble(error)]
         login.refuse()

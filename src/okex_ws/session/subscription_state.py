@@ -1,6 +1,7 @@
-"""One channel of a conversation: its phases, as a table. State changes here alone.
+"""The state of one channel's subscription on one connection, as a table of phases.
 
-A phase says what the exchange acknowledged, never what was sent.
+A channel counts as subscribed once the exchange has acknowledged it: a request that was
+sent is not enough. Only `SubscriptionState.step` changes the phase.
 """
 
 from __future__ import annotations
@@ -11,12 +12,12 @@ from typing import Generic, TypeVar
 
 from ..base.retry import Timeouts, doubled
 
-# A channel that broke is asked for again at once if it was whole for so long.
+# A channel that breaks is resubscribed at once if it worked for this many seconds.
 STEADY = 60.0
 
 
 class Phase(Enum):
-    """Where one channel stands on one connection."""
+    """How far the subscription of one channel on one connection has come."""
 
     IDLE = "not subscribed, as far as the exchange said"
     ASKED = "subscribe sent, not acknowledged"
@@ -28,7 +29,7 @@ class Phase(Enum):
 
 
 class Step(Enum):
-    """What moves a channel from one phase to another."""
+    """What moves a subscription from one phase to another."""
 
     ASK = "a subscribe was sent"
     ACK = "the exchange acknowledged a subscribe"
@@ -42,7 +43,8 @@ class Step(Enum):
     BREAK = "a push that others build on was lost, or failed its proof"
 
 
-# A missing key is a step that changes nothing, and is counted.
+# A step that is missing here does not change the phase: `SubscriptionState.step`
+# returns False.
 TRANSITIONS: dict[Phase, dict[Step, Phase]] = {
     Phase.IDLE: {Step.ASK: Phase.ASKED, Step.ACK: Phase.ACKED},
     Phase.ASKED: {
@@ -82,7 +84,10 @@ Target = TypeVar("Target")
 
 
 class SubscriptionState(Generic[Target]):
-    """One channel of the conversation; *target* is whatever its data is for."""
+    """The subscription of one channel on one connection.
+
+    *target* receives the channel's pushes. Only the connection's thread calls it.
+    """
 
     __slots__ = (
         "attempts",
@@ -106,27 +111,29 @@ class SubscriptionState(Generic[Target]):
     ) -> None:
         self.name = name
         self.target = target
-        # Whether a push is owed right after the acknowledgement (a snapshot channel).
+        # Whether the exchange sends a push right after the acknowledgement.
         self.needs_snapshot = needs_snapshot
-        # Whether each push builds on the one before: one that is lost breaks it.
+        # Whether each push builds on the push before, so that a lost push breaks the
+        # channel.
         self.incremental = incremental
         self.phase = Phase.IDLE
         self.wanted = True
-        # How many it is asked together with, at the most: fewer after each failure, and
-        # alone in the end, so that an error can mean nobody else.
+        # The most channels in one request with this channel. Each unanswered request
+        # halves it, down to 1, so that in the end an error can only mean this channel.
         self.max_batch = math.inf
-        # A subscribe went unanswered, and may yet be acknowledged.
+        # A subscribe had no answer in time, but may still be acknowledged.
         self.in_doubt = False
         self.attempts = 0
         self.not_before = -math.inf
         self.silent_at = math.inf
         self.breaks = 0
         self.flows_since = math.inf
-        # It missed what an idle channel repeats, and was asked for anew.
+        # The channel missed the push that the exchange repeats for an idle channel, and
+        # is resubscribed for that reason.
         self.suspect = False
 
     def step(self, step: Step) -> bool:
-        """Take *step* if the table has it; False, and no change, if it has not."""
+        """Take *step*; False, and no change, if `TRANSITIONS` does not have it."""
         after = TRANSITIONS[self.phase].get(step)
         if after is None:
             return False
@@ -134,10 +141,11 @@ class SubscriptionState(Generic[Target]):
         return True
 
     def unanswered(self) -> bool:
-        """Take the step of a request that had no answer, as `step` does.
+        """A request had no answer: take that step, with the result of `step`.
 
-        What is chained has to be left, and is told so twice: the exchange may still
-        carry it, and would answer a subscribe without a snapshot.
+        An incremental channel that is wanted is unsubscribed once more if no attempt
+        failed before: the exchange may still carry it, and would then answer a
+        subscribe without a snapshot.
         """
         first = self.phase is Phase.LEAVING and self.attempts == 0
         unheard = first and self.incremental and self.wanted
@@ -146,31 +154,36 @@ class SubscriptionState(Generic[Target]):
     # --- What its pushes are worth --------------------------------------------------
 
     def flows(self, now: float) -> None:
-        """A first push came and was of use: the channel owes nothing more."""
+        """The first push after a subscribe was used: the channel works."""
         self.step(Step.PUSH)
         self.attempts, self.silent_at, self.flows_since = 0, math.inf, now
 
     def invalidate(self, now: float, timeouts: Timeouts) -> None:
-        """A push was lost: the next one is owed, or the channel as it was is over."""
+        """A push was lost.
+
+        An incremental channel is resubscribed. A channel that needs a snapshot waits
+        for its next push, and is resubscribed if none comes.
+        """
         if self.incremental:
             self.resubscribe(now, timeouts)
         elif self.needs_snapshot and self.step(Step.INVALIDATE):
             self.await_push(now, timeouts)
 
     def await_push(self, now: float, timeouts: Timeouts) -> None:
-        """If a push is owed, it is owed from *now*, and not for ever."""
+        """If the channel needs a snapshot, set the deadline for its next push."""
         if self.needs_snapshot:
             self.silent_at = now + doubled(
                 timeouts.first_push, self.attempts, timeouts.retry_cap
             )
 
     def miss(self, received: float, now: float, timeouts: Timeouts) -> bool:
-        """It was silent for too long since *received*: have it subscribed anew.
+        """No push came for too long since *received*: resubscribe the channel.
 
-        False if that was done before, and brought a first push and no other.
+        False if it was resubscribed for this reason before, and has had only one push
+        since.
         """
         if self.phase is not Phase.FLOWING:
-            return True  # it is being asked for anew, or owes a first push
+            return True  # it is being resubscribed, or waits for its first push
         if self.suspect and received <= self.flows_since:
             return False
         self.suspect = True
@@ -178,7 +191,11 @@ class SubscriptionState(Generic[Target]):
         return True
 
     def resubscribe(self, now: float, timeouts: Timeouts) -> None:
-        """Have it subscribed anew: at once, or later if it broke lately."""
+        """Mark the channel as broken, so that it is resubscribed.
+
+        The first time at once, then each time later, until it has worked for `STEADY`
+        seconds.
+        """
         if not self.step(Step.BREAK):
             return
         if now >= self.flows_since + STEADY:
@@ -190,19 +207,22 @@ class SubscriptionState(Generic[Target]):
     # --- What it calls for ----------------------------------------------------------
 
     def is_dead(self, now: float) -> bool:
-        """Whether it was asked for anew in vain, having been silent too long before."""
+        """Whether a resubscription for missing pushes brought no push at all.
+
+        The session then gives the connection up.
+        """
         return self.suspect and self.phase is Phase.ACKED and now >= self.silent_at
 
     def retry_later(self, now: float, timeouts: Timeouts) -> None:
-        """Have it asked for again, each time later."""
+        """Subscribe the channel again after a back-off that doubles each time."""
         self.not_before = now + doubled(1.0, self.attempts, timeouts.retry_cap)
         self.attempts += 1
 
     def calls_for(self, now: float) -> Step | None:
-        """The step that brings it from what is acknowledged to what is wanted.
+        """The step that brings the channel nearer to what is wanted, if one is due.
 
-        A channel that owes a snapshot too long is left, and so asked for again; one
-        that is broken likewise.
+        A channel whose first push is late, or that is broken, is unsubscribed first.
+        The next step then subscribes it again.
         """
         if self.phase is Phase.IDLE and self.wanted and now >= self.not_before:
             return Step.ASK
@@ -215,19 +235,23 @@ class SubscriptionState(Generic[Target]):
 
     @property
     def due(self) -> float:
-        """When time alone will have it call for something."""
+        """When `calls_for` will name a step because of time alone."""
         if self.resubscribing or (self.phase is Phase.IDLE and self.wanted):
             return self.not_before
         return self.silent_at if self.phase is Phase.ACKED else math.inf
 
     @property
     def resubscribing(self) -> bool:
-        """Whether it is broken, and will be left only to be asked for again."""
+        """Whether the channel is broken and wanted, and so is subscribed again."""
         return self.phase is Phase.BROKEN and self.wanted
 
     @property
     def forgettable(self) -> bool:
-        """Whether nobody wants it, at either end, nor may yet have to undo it."""
+        """Whether this state may be deleted.
+
+        The channel is not wanted and not subscribed, and no subscribe that is still
+        without an answer could be acknowledged and need an unsubscribe.
+        """
         ended = self.phase is Phase.REFUSED
         return not self.wanted and (
             ended or (self.phase is Phase.IDLE and not self.in_doubt)
@@ -235,5 +259,5 @@ class SubscriptionState(Generic[Target]):
 
     @property
     def acknowledged(self) -> bool:
-        """Whether data of this channel is data that was asked for."""
+        """Whether a push of this channel may be used: the exchange acknowledged it."""
         return self.phase is Phase.ACKED or self.phase is Phase.FLOWING
