@@ -83,8 +83,8 @@ class Chunk:
 class Slot:
     """One value of at most *capacity* bytes in shared memory.
 
-    One thread of one process writes. Any thread of any process may read. *decode* makes
-    the value of the bytes, once for each version.
+    One thread writes at a time. Any thread of any process may read. *decode* makes the
+    value of the bytes, once for each version.
     """
 
     __slots__ = (
