@@ -1,7 +1,8 @@
-"""One wire channel of a feed: the newest of it, shared by all who subscribed to it.
+"""One channel of a feed: its current value, shared by all subscriptions that want it.
 
-Its connection's thread alone calls the methods that change anything. What it shows is
-one immutable value, swapped whole, so that any thread may read it at any time.
+Only the thread of the channel's connection calls the methods that change a channel. The
+current value, in the attribute *shown*, is an immutable `Published` that this thread
+replaces as a whole, so that any thread may read it at any time.
 """
 
 from __future__ import annotations
@@ -24,38 +25,43 @@ from ..trust.verdict import Published, publish
 
 
 class Follower(Protocol):
-    """Who is told what a channel does; always on the connection's thread.
+    """An object that a channel calls for its events: the `View` of a subscription.
 
-    A follower without *wants_pushes* is told of no push; one without
-    *wants_every_push* has no use for a push once a newer one has come.
+    All calls come from the thread of the channel's connection. If *wants_pushes* is
+    False, `pushed` is not called. If *wants_every_push* is False, the follower needs
+    only the newest push: the connection may skip a push once a newer one has come.
     """
 
     wants_pushes: bool
     wants_every_push: bool
 
     def pushed(self, channel: Channel, text: str, now: float) -> None:
-        """A push was published; *text* is the venue's own."""
+        """A push of *channel* was published; *text* is the exchange's JSON text."""
         ...
 
     def add(self, topic: str, item: Item) -> None:
-        """An item came that counts by itself, or is known to be missing."""
+        """An item of the channel *topic* came (a trade, say), or a `Gap` was found."""
         ...
 
     def tell(self, now: float) -> None:
-        """What the channel shows may have changed its state."""
+        """The state of the channel may have changed."""
         ...
 
 
-# Looked up for every push.
+# A global name, because every push looks it up.
 _LIVE = State.LIVE
 
 
 class Channel(ABC):
-    """What all channels have in common: a state that follows the connection."""
+    """The base of all channels: a current value whose state follows the connection.
 
-    # Whether each push builds on the one before, as those of a whole book.
+    The connection's thread alone calls the methods. Any thread may read the attributes.
+    """
+
+    # Whether each push changes the value before it, as the pushes of a whole book do.
     incremental = False
-    # Seconds within which something is pushed, be it the same; the plan knows.
+    # How often the exchange repeats an idle book, in seconds, with a grace added. Set
+    # by the pool from the venue's facts.
     repeats_within = math.inf
 
     def __init__(self, wire: WireProtocol, name: ChannelName) -> None:
@@ -69,16 +75,16 @@ class Channel(ABC):
         self.error: OkexWSError | None = None
         self.shown = Published(State.CONNECTING, "not connected yet", 0)
         self.followers: tuple[Follower, ...] = ()
-        # How many subscriptions hold it; the plan's, under the plan's lock.
+        # How many subscriptions want the channel. The pool sets it, under its lock.
         self.users = 0
-        # How many connections carried it, and what happened on them.
+        # How many connections have carried the channel, and counts of its events.
         self.openings = 0
         self.counts: Counter[str] = Counter()
 
     # --- What happens to the connection ---------------------------------------------
 
     def opened(self, link: Link, now: float) -> None:
-        """A connection is open that will carry the channel, but does not yet."""
+        """The connection opened; the channel is not acknowledged on it yet."""
         self.acknowledged = False
         self.openings += 1
         self._sync("waiting for the acknowledgement", link)
@@ -97,13 +103,13 @@ class Channel(ABC):
         self.shown = self.shown._replace(link=link)
 
     def lost(self, cause: str, now: float) -> None:
-        """The connection is gone, and with it all that came over it."""
+        """The connection ended: withdraw the value that came over it."""
         self.acknowledged = False
         self._withdraw(State.RECONNECTING, cause)
         self._tell(now)
 
     def invalidated(self, cause: str, now: float) -> None:
-        """A message that may have been this channel's could not be read."""
+        """Withdraw the value: an unreadable message may have been this channel's."""
         if self.shown.state is State.LIVE:
             self._resync(cause, now)
 
@@ -113,12 +119,12 @@ class Channel(ABC):
         self._tell(now)
 
     def lapsed(self) -> None:
-        """The lease ended, and is about to be renewed."""
+        """The connection's lease had ended, and is about to be renewed: go stale."""
         if self.shown.state is State.LIVE:
             self.shown = self.shown._replace(state=State.STALE, cause="the lease ended")
 
     def renewed(self) -> None:
-        """It is renewed: what is shown is true again, in a new epoch."""
+        """The lease is renewed: the value is good again, in a new epoch."""
         if self.shown.state is State.STALE:
             self._begin_epoch()
 
@@ -127,20 +133,27 @@ class Channel(ABC):
         self.shown = self.shown._replace(state=State.LIVE, cause="", epoch=epoch)
 
     def refused(self, error: OkexWSError) -> None:
-        """The exchange will not give this channel; what that means is its holders'."""
+        """The exchange refused the channel for good.
+
+        Each subscription decides by itself whether it fails for that.
+        """
         self.error = error
         self._withdraw(State.FAILED, str(error))
 
     def copy_state(self, other: Channel) -> None:
-        """Go on where *other* stands, in the same stream: nothing was missed."""
+        """Take over the state of *other*, an earlier object for the same channel.
+
+        The exchange's stream was not interrupted in between, so no message is missing.
+        """
         own = ("followers", "users", "counts")
         state = {name: value for name, value in vars(other).items() if name not in own}
         vars(self).update(state)
 
     def switch_to(self, standby: Channel, proven: bool) -> None:
-        """Go on with the stream of *standby*, the same channel on another connection.
+        """Continue, after a handover, with the value and the connection of *standby*.
 
-        *proven*: whatever the exchange sent before the twin was subscribed has come.
+        *standby* is the same channel on the new connection. *proven* is True if the old
+        connection has handled all that the exchange sent before the standby was ready.
         """
         self.acknowledged = standby.acknowledged
         news = self.shown.state is not State.LIVE and standby.shown.state is State.LIVE
@@ -148,7 +161,7 @@ class Channel(ABC):
 
     @property
     def conflates(self) -> bool:
-        """Whether a push may be passed over for a newer one that is there already."""
+        """Whether a push may be skipped if a newer one has been received already."""
         return False
 
     def _wants_every_push(self) -> bool:
@@ -156,7 +169,7 @@ class Channel(ABC):
 
     @property
     def has_gaps(self) -> bool:
-        """Whether something was missed since it was asked for, or is not had yet."""
+        """True after a gap, on a second connection, and before the acknowledgement."""
         return bool(self.counts["gaps"]) or not self.acknowledged or self.openings > 1
 
     def _missing(self, after: str | None, before: str | None, cause: str) -> None:
@@ -178,18 +191,20 @@ class Channel(ABC):
     def push(
         self, push: Push, first: bool, link: Link, now: float, wall: float
     ) -> bool:
-        """Publish a push; False if it is of no use yet. *first*: after a subscribe.
+        """Publish *push*; False if the channel cannot use it yet.
 
-        `WireError` changes nothing.
+        *first* is True until the channel has used a push after its subscribe. *now* is
+        monotonic and *wall* is epoch seconds. A push that raises `WireError` changes
+        nothing.
         """
 
     @abstractmethod
     def item(
         self, shown: Published, levels: int | None, before: Published | None = None
     ) -> Item | None:
-        """What *shown*, which is ``LIVE``, is to a script; ``None`` if nothing came.
+        """Make a script's item of *shown*, a ``LIVE`` value; ``None`` without data.
 
-        *before* is what the script was given last, if anything.
+        *before* is the value of which the script received the item before, if any.
         """
 
     def _publish(
@@ -204,7 +219,7 @@ class Channel(ABC):
     ) -> None:
         before = self.shown
         live = before.state is _LIVE
-        # Whatever was withdrawn, and for whatever reason, comes back as a new epoch.
+        # After a withdrawal, for any reason, a new epoch begins.
         epoch = before.epoch if live and not anew else before.epoch + 1
         overdue = now + self.repeats_within
         shown = (_LIVE, "", epoch, link, data, now, wall, lag, overdue)

@@ -1,4 +1,4 @@
-"""A whole book: merged and proven message by message, and withdrawn when it is not."""
+"""A whole book: each message is merged and proven, and a failed proof withdraws it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ from .depth import DepthChannel
 
 
 class BookChannel(DepthChannel):
-    """A book that is snapshot once, and then changed by every push."""
+    """A whole book: the first push is a snapshot, and every later push changes it.
+
+    If the updates come without a snapshot, the book is fetched over REST.
+    """
 
     incremental = True
 
@@ -28,13 +31,13 @@ class BookChannel(DepthChannel):
         self._read_book = wire.book
         self._builder = BookBuilder()
         self._version = 0
-        # Updates that came without a snapshot, and who fetches one in so many seconds;
-        # False if that cannot be.
+        # The updates that wait for a book from REST, and the function that has the book
+        # fetched after so many seconds. It returns False if no book can be fetched.
         self._snapshot_join: SnapshotJoin | None = None
         self.fetch: Callable[[float], bool] = lambda wait: False
 
     def subscribed(self, link: Link, now: float) -> None:
-        """The exchange acknowledged the channel: a new stream, with a new snapshot."""
+        """The exchange acknowledged the channel: it will send a new snapshot."""
         self._clear()
         super().subscribed(link, now)
 
@@ -43,14 +46,14 @@ class BookChannel(DepthChannel):
         self._snapshot_join = None
 
     def _sync(self, cause: str, link: Link) -> None:
-        # Whoever was told that it is resynchronised hears no more until it is.
+        # A channel that resynchronises keeps that state until the new snapshot.
         if self.shown.state is State.RESYNCING:
             self.shown = self.shown._replace(link=link)
         else:
             super()._sync(cause, link)
 
     def switch_to(self, standby: Channel, proven: bool) -> None:
-        """The book is the twin's; to an iterator it begins anew, with a snapshot."""
+        """Continue with the standby's book; an iterator receives it as a snapshot."""
         assert isinstance(standby, BookChannel)
         if standby.shown.state is not State.LIVE:
             self._is_missing(standby.shown.cause)
@@ -62,19 +65,22 @@ class BookChannel(DepthChannel):
             self.shown = self.shown._replace(data=data)
 
     def invalidated(self, cause: str, now: float) -> None:
-        """A message of this book was lost: it is not the exchange's any more."""
+        """A message of this book may be lost: withdraw the book and resynchronise."""
         self._clear()
         if self.acknowledged and self.shown.state in (State.LIVE, State.SYNCING):
             self._is_missing(cause)
             self._resync(cause, now)
 
     def lost(self, cause: str, now: float) -> None:
-        """The connection is gone, and with it all that came over it."""
+        """The connection ended: withdraw the book, and report a `Gap`."""
         self._is_missing(cause)
         super().lost(cause, now)
 
     def _is_missing(self, cause: str) -> None:
-        """Tell those who add up updates: beside another depth no state may change."""
+        """If the book is live, report a `Gap` to scripts that add up its updates.
+
+        A state change may not tell them: a subscription with another depth stays live.
+        """
         if self.shown.state is State.LIVE:
             seq = self.shown.depth.seq
             self._missing(None if seq is None else str(seq), None, cause)
@@ -90,7 +96,7 @@ class BookChannel(DepthChannel):
             if change.whole or self._builder.is_proven:
                 self._take(change, first, link, now, wall, push.text)
             elif not self._may_wait(BookMessage(change, push.text)):
-                # Of the stream before, or ahead of the snapshot.
+                # An update of the stream before, or one that precedes the snapshot.
                 self.counts["skipped before the snapshot"] += 1
             else:
                 self._join(link, now, wall)
@@ -110,13 +116,13 @@ class BookChannel(DepthChannel):
         data = DepthData(bids, asks, change.time_ms, change.seq, change, self._version)
         self._show(data, first, link, now, wall, text)
 
-    # --- Begun without a snapshot ---------------------------------------------------
+    # --- A stream without a snapshot --------------------------------------------------
 
     def _may_wait(self, message: BookMessage) -> bool:
-        """Whether an update is kept for a book that is being fetched."""
+        """Keep *message* until a book is fetched; False if no book can be fetched."""
         if self._snapshot_join is None:
-            # The book that can be fetched, and its number, are those of this channel:
-            # another one may have other orders in it, under the same numbers.
+            # REST gives the book of the channel "depth", and its sequence number. The
+            # books of other channels may hold other orders under the same numbers.
             proven = message.change.prev_seq is not None and self.topic == "depth"
             if not (proven and self.fetch(0.0)):
                 return False
@@ -127,9 +133,9 @@ class BookChannel(DepthChannel):
     def fetched(
         self, book: PastBook | Exception, link: Link, now: float, wall: float
     ) -> bool:
-        """A book was fetched, or could not be; False if the channel is not live yet.
+        """Use *book*, which was fetched, or the error of the attempt.
 
-        `BookError` leaves no book.
+        False if the channel is not live yet. `BookError` leaves no book.
         """
         snapshot_join = self._snapshot_join
         if snapshot_join is None:
@@ -153,7 +159,7 @@ class BookChannel(DepthChannel):
             return False
         self._snapshot_join, (whole, *rest) = None, steps
         if rest:
-            # Nobody was sent the book by itself: it is shown as of the first update.
+            # The exchange pushed no such book: the first version has the first update.
             self._builder.merge(whole.change)
         for change, text in rest or steps:
             self._take(change, True, link, now, wall, text)
@@ -162,7 +168,7 @@ class BookChannel(DepthChannel):
     def item(
         self, shown: Published, levels: int | None, before: Published | None = None
     ) -> Item | None:
-        """A `BookUpdate`: the change alone for who has the version before it."""
+        """A `BookUpdate`: the change if *before* is the last version, else the book."""
         follows = before is not None and (
             before.depth.version == shown.depth.version - 1
         )

@@ -1,4 +1,4 @@
-"""One whole book as its messages come, and the proof of each of them."""
+"""Builds one whole book from its messages, and proves each of them."""
 
 from __future__ import annotations
 
@@ -8,41 +8,42 @@ from ..protocol.messages import BookData
 
 
 class BookBuilder:
-    """The book of one channel as its messages come, and what proves each of them.
+    """The book of one channel, built from its messages.
 
-    For one thread. What it gives out is made of tuples and never changes.
+    Each message is proven by its sequence number or its checksum. One thread alone uses
+    a builder. The sides that `take` returns are tuples, which never change.
     """
 
     def __init__(self) -> None:
         self.clear()
 
     def clear(self) -> None:
-        """Hold nothing: the next message has to be a whole book."""
+        """Drop the book: the next message has to be a whole book."""
         self._bids, self._asks = MergedSide(-1.0), MergedSide(1.0)
         self._seq: int | None = None
-        # Whether a whole book came, and everything after it was proven.
+        # Whether a whole book came, and every message after it was proven.
         self.is_proven = False
 
     def take(self, data: BookData) -> tuple[Side, Side]:
-        """Merge and prove one message; the sides of the next version.
+        """Merge and prove one message; returns bids and asks of the next version.
 
         Raises:
-            BookError: the proof failed, and nothing is held any more.
+            BookError: the proof failed, and the book is dropped.
         """
         self.merge(data)
         return self._bids.version(), self._asks.version()
 
     def merge(self, data: BookData) -> None:
-        """`take` without the version; the hot path of every book."""
+        """Merge and prove one message, and make no version. Runs for every message."""
         seq = data.seq
         try:
             if data.whole:
                 self._bids, self._asks = MergedSide(-1.0), MergedSide(1.0)
             elif not self.is_proven:
                 raise BookError("an update of a book that is not held")
-            # Only identity counts: the steps are of any size, an idle book repeats
-            # itself with the same id, and after a maintenance the ids begin anew, below
-            # the last.
+            # The ids are only compared for equality: they grow by steps of any size, an
+            # idle book is repeated with the same id, and after a maintenance of the
+            # exchange the ids begin again below the last one.
             elif seq is not None and (
                 data.prev_seq is None or data.prev_seq != self._seq
             ):
@@ -51,7 +52,7 @@ class BookBuilder:
                 self._bids.merge(data.bids)
             if data.asks:
                 self._asks.merge(data.asks)
-            # Retired: v5 of 2026 sends a checksum of 0 beside its sequence, or none.
+            # The checksum is retired: v5 of 2026 sends 0 beside its sequence, or none.
             if seq is None or data.checksum:
                 self._check_sum(data.checksum)
         except BookError:

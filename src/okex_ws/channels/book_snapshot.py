@@ -1,10 +1,11 @@
-"""A book begun without a snapshot: fetched, and joined to its updates by number.
+"""Joins a book from REST to updates that came without a snapshot, by sequence number.
 
-The exchange once announced to drop the snapshot from the stream of v5. Then the updates
-are kept that come first, the book is fetched, and those of its number or an older one
-are dropped: the first that is left has to begin at that number or before it, and to end
-after it. What the rows of an update say is what stands there after it, so it may change
-a book that has half of it already. Pure.
+The exchange once announced that v5 would drop the snapshot from the stream. In that
+case the first updates are kept and the book is fetched. Updates up to the sequence
+number of the book are dropped. The first update that is left has to begin at that
+number or before it, and to end after it. A row of an update is the size that stands at
+its price afterwards, so an update may be applied to a book that contains a part of it.
+Pure.
 """
 
 from __future__ import annotations
@@ -16,37 +17,37 @@ from ..base.errors import BookError, SequenceGap
 from ..model.items import PastBook
 from ..protocol.messages import BookData
 
-# So many updates wait for the book: minutes of the busiest one.
+# How many updates wait for the book at most: minutes of the busiest book.
 MOST_WAITING = 5000
-# How often it is fetched at the most, and the first wait in between.
+# How often the book is fetched at most, and the first wait in between in seconds.
 FETCHES = 6
 FIRST_WAIT = 0.25
 
 
 class BookMessage(NamedTuple):
-    """A change of a book, and the venue's own text that said it."""
+    """One message of a book, and the exchange's JSON text of it."""
 
     change: BookData
     text: str
 
 
 class SnapshotJoin:
-    """The updates that wait for the book that they change, and that book."""
+    """The updates that wait for their book, and the book once it was fetched."""
 
     def __init__(self) -> None:
         self._waiting: deque[BookMessage] = deque()
         self._last: BookMessage | None = None
         self._book: PastBook | None = None
-        # How often it was fetched in vain.
+        # How many attempts gave no book, or one that was too old.
         self.fetches = 0
 
     @property
     def is_behind(self) -> bool:
-        """Whether a book has to be fetched that is newer than any yet."""
+        """Whether a newer book still has to be fetched."""
         return self._book is None
 
     def add(self, message: BookMessage) -> None:
-        """One more update; `BookError` if it is not the one after the last."""
+        """Keep one more update; `BookError` if it does not follow the last one."""
         change, last = message.change, self._last
         if last is not None and change.prev_seq != last.change.seq:
             raise SequenceGap(last.change.seq, change.prev_seq)
@@ -60,9 +61,9 @@ class SnapshotJoin:
         self._last = message
 
     def fetched(self, book: PastBook) -> None:
-        """A *book* was fetched; it is of no use if it is older than the first update.
+        """Keep the fetched *book*, unless it is older than the first update.
 
-        `BookError` if it has no number.
+        `BookError` if it has no sequence number.
         """
         if book.seq is None:
             raise BookError("the book that was fetched has no number")
@@ -72,9 +73,9 @@ class SnapshotJoin:
         self.fetches += is_older
 
     def joined(self) -> list[BookMessage]:
-        """The whole book and the updates that follow it; nothing while that is open.
+        """The whole book and the updates that follow it; empty while they do not meet.
 
-        The first has the text of the last update that is in it.
+        The book has the text of the last update that it contains.
         """
         book, passed = self._book, None
         if book is None or book.seq is None or self._last is None:
@@ -82,7 +83,7 @@ class SnapshotJoin:
         while self._waiting and (self._waiting[0].change.seq or 0) <= book.seq:
             passed = self._waiting.popleft()
         if not self._waiting and self._last.change.seq != book.seq:
-            return []  # it is ahead of the stream
+            return []  # the book is newer than the last update
         whole = BookMessage(_whole(book), (passed or self._last).text)
         rest = list(self._waiting)
         if rest:

@@ -1,4 +1,4 @@
-"""From what a channel shows to what a script is given: made when it is asked for."""
+"""Makes the items of a script from a channel's `Published` value, when it is read."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from ..trust.verdict import Published
 
 
 def iso(time_ms: int) -> str:
-    """Epoch milliseconds as the exchange writes them: ISO-8601 UTC."""
+    """Epoch milliseconds as ISO-8601 text in UTC, in the exchange's own format."""
     seconds, ms = divmod(time_ms, 1000)
     return f"{utc(seconds):%Y-%m-%dT%H:%M:%S}.{ms:03}Z"
 
@@ -32,7 +32,7 @@ def iso(time_ms: int) -> str:
 def make_dict(
     instrument_id: str, shown: Published, levels: int | None
 ) -> dict[str, Any]:
-    """The four keys of ``GetDepth()``, fresh lists each time."""
+    """The dict of ``GetDepth()``: four keys, new lists at each call."""
     depth = shown.depth
     return {
         "instrument_id": instrument_id,
@@ -43,7 +43,7 @@ def make_dict(
 
 
 def _origin(shown: Published, topic: str) -> tuple[Any, ...]:
-    """What every depth says of itself: when, how late, its place, and where from."""
+    """The last fields of each depth item: times, lag, sequence, epoch and channel."""
     at, received = utc(shown.depth.time_ms / 1000), utc(shown.wall)
     return at, received, shown.lag, shown.depth.seq, shown.epoch, topic
 
@@ -51,7 +51,7 @@ def _origin(shown: Published, topic: str) -> tuple[Any, ...]:
 def make_depth(
     instrument_id: str, topic: str, shown: Published, levels: int | None
 ) -> Depth:
-    """A `Depth` of the best *levels* a side."""
+    """A `Depth` with the best *levels* levels of each side."""
     depth = shown.depth
     return Depth(
         instrument_id,
@@ -62,7 +62,7 @@ def make_depth(
 
 
 def make_best(instrument_id: str, topic: str, shown: Published) -> BestBidAsk:
-    """The top of a depth."""
+    """The best bid and best ask of a depth."""
     depth = shown.depth
     return BestBidAsk(
         instrument_id,
@@ -77,8 +77,8 @@ def _top(side: Sequence[Sequence[str]]) -> tuple[Decimal | None, Decimal | None]
 
 
 def make_book(shown: Published) -> OrderBook:
-    """The version of a whole book that is shown."""
-    # Made of tuples by its `BookBuilder`.
+    """The whole book of *shown*."""
+    # Both sides are tuples, because the `BookBuilder` made them.
     bids: Any = shown.depth.bids
     asks: Any = shown.depth.asks
     return OrderBook(bids, asks)
@@ -87,7 +87,7 @@ def make_book(shown: Published) -> OrderBook:
 def make_book_update(
     instrument_id: str, topic: str, shown: Published, follows: bool
 ) -> BookUpdate:
-    """What changed; the whole book, unless it *follows* the version before it."""
+    """The change if the script has the version before (*follows*), else the book."""
     change = shown.depth.change
     assert change is not None
     book, whole = make_book(shown), change.whole or not follows
@@ -102,7 +102,7 @@ def make_book_update(
 
 
 def make_ticker(instrument_id: str, shown: Published) -> Ticker:
-    """The exchange's summary."""
+    """A `Ticker`, the exchange's summary of the instrument."""
     data = shown.data
     assert isinstance(data, TickerData)
     return Ticker(
@@ -118,7 +118,7 @@ _SAME = [field.name for field in fields(TickerData) if field.name != "time_ms"]
 
 
 def make_funding(instrument_id: str, shown: Published) -> FundingRate:
-    """What a perpetual pays."""
+    """The `FundingRate` of a perpetual swap."""
     data = shown.data
     assert isinstance(data, FundingData)
     return FundingRate(
@@ -140,7 +140,7 @@ def _maybe(time_ms: int | None) -> datetime | None:
 def make_trade(
     instrument_id: str, data: TradeData, wall: float, epoch: int, replayed: bool
 ) -> Trade:
-    """One trade that came at *wall*."""
+    """A `Trade` that was received at *wall*, in epoch seconds."""
     return Trade(
         instrument_id,
         data.id,
@@ -159,7 +159,7 @@ def make_trade(
 def make_candle(
     instrument_id: str, topic: str, data: CandleData, wall: float, epoch: int
 ) -> Candle:
-    """One candle, as it stood at *wall*."""
+    """A `Candle` as the push received at *wall* (epoch seconds) had it."""
     return Candle(
         instrument_id,
         topic,

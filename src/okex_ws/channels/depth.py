@@ -21,26 +21,28 @@ from ..trust.verdict import Published
 from .base import Channel
 from .convert import make_depth, make_funding, make_ticker
 
-# Pushes of a twin that may be older than what was shown before: a second of most books.
+# After a handover this many older pushes of the standby are skipped at most: about a
+# second of most books.
 CATCH_UP = 10
 
 
 class DepthChannel(Channel):
-    """Snapshots of a book's best levels; the newest replaces the one before."""
+    """A channel of a book's best levels: each push replaces the value before."""
 
     def __init__(self, wire: WireProtocol, name: ChannelName) -> None:
         super().__init__(wire, name)
         self.levels = name.levels
         self._read = wire.depth
         self._last = NO_DEPTH
-        # After a change-over: what the connection before had shown already.
+        # After a handover: the time of the old connection's depth, and how many older
+        # pushes may still be skipped.
         self._shown_until = 0
         self._patience = 0
 
     def push(
         self, push: Push, first: bool, link: Link, now: float, wall: float
     ) -> bool:
-        """Publish the newest element."""
+        """Publish the last element of *push*, which is the newest."""
         data = self._last
         for element in push.elements:
             data = self._read(element, data)
@@ -64,16 +66,20 @@ class DepthChannel(Channel):
             self.counts["skipped old"] += 1
             return
         self._shown_until = 0
-        # The first push after a subscribe carries the time of the last change, and a
-        # repeated one its old time: neither says how late the line is.
+        # The first push after a subscribe carries the time of the book's last change,
+        # and a repeated push its old time. Neither tells how late the push is.
         newer = time_ms > before and not first
         lag = link.lag(wall - time_ms / 1000, now) if newer else None
-        # Back in time (never recorded): what is older belongs to another epoch.
+        # A time that goes back (never seen in recorded traffic) begins a new epoch.
         older = back or (time_ms < before and not first)
         self._publish(data, lag, link, now, wall, text, older)
 
     def switch_to(self, standby: Channel, proven: bool) -> None:
-        """No read goes back: what is newer here stays until the twin has caught up."""
+        """Continue with *standby*, without a read that goes back in time.
+
+        The old connection's depth stays while the standby's pushes are older, for ten
+        pushes at most.
+        """
         assert isinstance(standby, DepthChannel)
         mine, its = self.shown, standby.shown
         super().switch_to(standby, proven)
@@ -85,18 +91,21 @@ class DepthChannel(Channel):
 
     @property
     def conflates(self) -> bool:
-        """Each is whole; a whole book's are not."""
+        """True if no follower wants every push; each push has all levels.
+
+        False for a whole book, because each of its pushes changes the one before.
+        """
         return not self.incremental and not self._wants_every_push()
 
     def item(
         self, shown: Published, levels: int | None, before: Published | None = None
     ) -> Item | None:
-        """A `Depth`."""
+        """A `Depth` with *levels* levels a side, or all of them if that is ``None``."""
         return make_depth(self.instrument_id, self.topic, shown, levels)
 
 
 class ValueChannel(Channel):
-    """Values of which only the newest counts: a ticker, a funding rate."""
+    """A channel of which only the newest value counts: a ticker or a funding rate."""
 
     def __init__(self, wire: WireProtocol, name: ChannelName) -> None:
         super().__init__(wire, name)
@@ -109,7 +118,7 @@ class ValueChannel(Channel):
     def push(
         self, push: Push, first: bool, link: Link, now: float, wall: float
     ) -> bool:
-        """Publish the newest element."""
+        """Publish the last element of *push*, which is the newest."""
         data: Any = None
         for element in push.elements:
             data = self._read(element)
@@ -118,7 +127,7 @@ class ValueChannel(Channel):
 
     @property
     def conflates(self) -> bool:
-        """Each has all there is to say."""
+        """True if no follower wants every push; each push is complete by itself."""
         return not self._wants_every_push()
 
     def item(

@@ -1,6 +1,6 @@
-"""Channels whose every item counts: trades, candles, data of any kind.
+"""Channels of which every item counts: trades, candles, and data of any kind.
 
-Each item is handed over once and in order; what is missing is said as a `Gap`.
+Followers receive each item once and in order, and a `Gap` where items are missing.
 """
 
 from __future__ import annotations
@@ -22,51 +22,51 @@ from .book import BookChannel
 from .convert import iso, make_candle, make_trade
 from .depth import DepthChannel, ValueChannel
 
-# How many items are kept to be looked at, and how many ids to know a repeat by.
+# How many items a channel keeps for reads, and how many ids, to recognise a repeat.
 KEPT = 1000
 
 T = TypeVar("T", Trade, Candle, Data)
 
 
 def copied(items: deque[T]) -> tuple[T, ...]:
-    """What is in *items* at this moment, to which another thread may append."""
+    """A copy of *items*, to which another thread may append meanwhile."""
     while True:
         try:
             return tuple(items)
-        except RuntimeError:  # appended to meanwhile; an append takes no time
+        except RuntimeError:  # another thread appended during the copy: try again
             continue
 
 
 class SeriesChannel(Channel, Generic[T]):
-    """Items in order, the newest of them kept."""
+    """A channel of items in order, which keeps the newest 1,000."""
 
     def __init__(self, wire: WireProtocol, name: ChannelName) -> None:
         super().__init__(wire, name)
         self._items: deque[T] = deque(maxlen=KEPT)
-        # A gap is open, and said, until the next item.
+        # True from a reported `Gap` until the next item.
         self._in_gap = False
 
     @property
     def items(self) -> tuple[T, ...]:
-        """The newest items, newest last; from any thread."""
+        """The newest items, newest last. Any thread may read them."""
         return copied(self._items)
 
     def item(
         self, shown: Published, levels: int | None, before: Published | None = None
     ) -> Item | None:
-        """The newest, if it is of the epoch of *shown*."""
+        """The newest item, if it belongs to the epoch of *shown*."""
         newest = self.items[-1:]
         return newest[0] if newest and newest[0].epoch == shown.epoch else None
 
     def invalidated(self, cause: str, now: float) -> None:
-        """Nothing shown is wrong, but an item may be missing."""
+        """Report a `Gap`: an item may be missing. The items so far stay good."""
         if self.shown.state is State.LIVE and not self._in_gap:
             self._in_gap = True
             self._missing(self._last_id, None, cause)
 
     @property
     def _last_id(self) -> str | None:
-        """What the next gap comes after."""
+        """The id of the last item, after which the next gap begins."""
         return None
 
     def _hand_over(self, item: T) -> None:
@@ -75,7 +75,7 @@ class SeriesChannel(Channel, Generic[T]):
 
 
 class TradeChannel(SeriesChannel[Trade]):
-    """Trades without repeats."""
+    """A channel of trades. A trade that the exchange repeats is skipped."""
 
     def __init__(self, wire: WireProtocol, name: ChannelName) -> None:
         super().__init__(wire, name)
@@ -86,7 +86,7 @@ class TradeChannel(SeriesChannel[Trade]):
         self._after_loss = False
 
     def subscribed(self, link: Link, now: float) -> None:
-        """The exchange acknowledged the channel; after a loss trades are missing."""
+        """The exchange acknowledged the channel; after a loss a `Gap` may follow."""
         super().subscribed(link, now)
         self._after_loss |= self.openings > 1
 
@@ -97,11 +97,12 @@ class TradeChannel(SeriesChannel[Trade]):
     def push(
         self, push: Push, first: bool, link: Link, now: float, wall: float
     ) -> bool:
-        """Publish that data came, then each trade that is new."""
+        """Publish that a push came, then hand over each trade that is new."""
         read = [self._read(element) for element in push.elements]
         self._publish(None, None, link, now, wall, push.text)
         for place, data in enumerate(read):
-            # Only the last trade is sent again; what stands beside it is news.
+            # After a subscribe the exchange repeats the last trade only, as the first
+            # element of the push. The trades behind it are new.
             self._take(data, first and self._replays and not place, wall)
         return True
 
@@ -115,7 +116,8 @@ class TradeChannel(SeriesChannel[Trade]):
         self._remember(data.id)
         old = replayed and self.openings == 1
         if after_loss:
-            # The exchange's last trade is none of ours: some came while we were away.
+            # The exchange's last trade is unknown here, so trades happened during the
+            # loss.
             self._missing(before, data.first_id, "trades while not connected")
         epoch = self.shown.epoch
         trade = make_trade(self.instrument_id, data, wall, epoch, old)
@@ -124,15 +126,15 @@ class TradeChannel(SeriesChannel[Trade]):
         self._hand_over(trade)
 
     def switch_to(self, standby: Channel, proven: bool) -> None:
-        """Whatever came over the other connection alone is handed over."""
+        """Continue with *standby*, and hand over the trades that only it received."""
         assert isinstance(standby, TradeChannel)
         super().switch_to(standby, proven)
         its = standby.items
-        # The memory of ids is as long as that of trades: what stands before a known one
-        # was told long ago.
+        # As many ids are kept as trades, so a trade before a known one was handed over
+        # already, even if its own id is no longer kept.
         known = [at for at, trade in enumerate(its) if trade.id in self._known]
         news = its[known[-1] + 1 :] if known else its
-        # Nothing is missing between the two if the last one here came there too.
+        # The two streams join without a gap if the standby has the last trade too.
         meets = proven or any(trade.id == self._newest_id for trade in its)
         if standby.has_gaps or self._after_loss or not meets:
             before = news[0].first_id if news else None
@@ -152,7 +154,7 @@ class TradeChannel(SeriesChannel[Trade]):
 
 
 class CandleChannel(SeriesChannel[Candle]):
-    """Candles, one a start: each push of the same one replaces it."""
+    """A channel of candles. A push replaces the kept candle of the same start."""
 
     def __init__(self, wire: WireProtocol, name: ChannelName) -> None:
         super().__init__(wire, name)
@@ -161,7 +163,7 @@ class CandleChannel(SeriesChannel[Candle]):
         self._after_loss = False
 
     def subscribed(self, link: Link, now: float) -> None:
-        """The exchange acknowledged the channel; after a loss bars may be missing."""
+        """The exchange acknowledged the channel; after a loss a `Gap` may follow."""
         super().subscribed(link, now)
         self._after_loss |= self.openings > 1
 
@@ -172,7 +174,7 @@ class CandleChannel(SeriesChannel[Candle]):
     def push(
         self, push: Push, first: bool, link: Link, now: float, wall: float
     ) -> bool:
-        """Publish that data came, then each candle."""
+        """Publish that a push came, then hand over each candle."""
         read = [self._read(element) for element in push.elements]
         self._publish(None, None, link, now, wall, push.text)
         for data in read:
@@ -192,7 +194,8 @@ class CandleChannel(SeriesChannel[Candle]):
         before = self._newest_ms
         after_loss, self._after_loss = self._after_loss, False
         if after_loss and before is not None and start_ms > before:
-            # A candle is cumulative: only those in between are unknown.
+            # The new candle covers its whole bar. Only the bars in between, and the end
+            # of the bar before the loss, are unknown.
             text = "candles while not connected"
             self._missing(iso(before), iso(start_ms), text)
         if start_ms == before:
@@ -203,7 +206,7 @@ class CandleChannel(SeriesChannel[Candle]):
         self._hand_over(candle)
 
     def switch_to(self, standby: Channel, proven: bool) -> None:
-        """Whatever came later over the other connection is handed over."""
+        """Continue with *standby*, and hand over the candles that it received later."""
         assert isinstance(standby, CandleChannel)
         super().switch_to(standby, proven)
         self._after_loss |= standby.has_gaps or not proven
@@ -217,23 +220,26 @@ class CandleChannel(SeriesChannel[Candle]):
 
 
 class DataChannel(SeriesChannel[Data]):
-    """Pushes as they come, decoded: nothing in them is known, so each one counts."""
+    """A channel whose items the library does not know: each push is one `Data`."""
 
     def subscribed(self, link: Link, now: float) -> None:
-        """The exchange acknowledged the channel; after a loss pushes are missing."""
+        """The exchange acknowledged the channel; after a loss report a `Gap`."""
         super().subscribed(link, now)
         if self.openings > 1:
             self._missing(None, None, "pushes while not connected")
 
     def switch_to(self, standby: Channel, proven: bool) -> None:
-        """Nothing tells two pushes apart: some may be missing, or come twice."""
+        """Continue with *standby*, and report a `Gap`.
+
+        Pushes have no id, so that one may be missing, or delivered twice, unnoticed.
+        """
         super().switch_to(standby, proven)
         self._missing(None, None, "pushes at a change of the connection")
 
     def push(
         self, push: Push, first: bool, link: Link, now: float, wall: float
     ) -> bool:
-        """Publish a push."""
+        """Publish *push*, and hand it over as decoded JSON."""
         self._publish(None, None, link, now, wall, push.text)
         self._in_gap = False
         received, epoch = utc(wall), self.shown.epoch

@@ -1,7 +1,8 @@
-"""What waits for the callbacks of a feed: in order and within bounds. Pure.
+"""The queue between the connections and the callbacks of a feed, in order and bounded.
 
-Of a value only the newest waits; what counts by itself is queued to a bound, and known
-to be lost beyond it; states and errors are never lost. Whoever calls has a lock.
+Of a value, such as a depth, only the newest waits. Messages that each count, such as
+trades, are queued up to a bound; those beyond it are counted and reported as lost.
+State changes and errors are never lost. Pure: the caller holds a lock.
 """
 
 from __future__ import annotations
@@ -14,16 +15,16 @@ from typing import Union
 from ..base.state import State
 from ..model.reports import StateChange
 
-# How many things wait for the callbacks of one feed, the newest of a value apart.
+# How many entries wait for the callbacks of one feed; values are not counted.
 BOUND = 10_000
 
-# Errors that gave way to newer ones are counted under this name.
+# The name under which errors are counted that a newer one replaced.
 ON_ERROR = "on_error"
 
 
 @dataclass(slots=True)
 class Lost:
-    """Texts of *topic* that found the queue full, between two that did not."""
+    """How many consecutive texts of *topic* were lost because the queue was full."""
 
     topic: str
     count: int = 0
@@ -34,61 +35,61 @@ What = Union[str, StateChange, Exception, Lost, Callable[[], None]]
 
 @dataclass(slots=True, eq=False)
 class Waiting:
-    """Something that is to be told to the callbacks of one subscription."""
+    """One entry of the queue: a text, say, for the callbacks of one subscription."""
 
     subscriber: Subscriber
     what: What
     topic: str = ""
-    # What may be put in its place as long as it waits.
+    # A newer entry with the same key replaces this one while it waits.
     slot: tuple[str, str] | None = None
-    # Whether the bound is about it.
+    # Whether the entry counts against the bound.
     counted: bool = True
-    # A change of state waits behind it: what is newer than that comes after it.
+    # A state change waits behind this entry, so a newer value has to go behind that.
     passed: bool = False
 
 
 class Subscriber:
-    """What waits for one subscription; *tell* calls its callbacks."""
+    """The entries that wait for one subscription; *tell* runs its callbacks."""
 
     def __init__(self, tell: Callable[[What], None]) -> None:
         self.tell = tell
         self.muted = False
         self.texts: dict[Waiting, None] = {}
         self.slots: dict[tuple[str, str], Waiting] = {}
-        # Good messages that were not told, by the name of their channel.
+        # How many good messages were not delivered, by the name of their channel.
         self.skipped: dict[str, int] = {}
 
     def skip(self, name: str) -> None:
-        """Count what was not told."""
+        """Count one message of *name* that is not delivered."""
         self.skipped[name] = self.skipped.get(name, 0) + 1
 
     @property
     def values(self) -> list[Waiting]:
-        """The newest of each value that waits."""
+        """The entries that hold a value, each the newest of its channel."""
         return [waiting for waiting in list(self.texts) if waiting.slot is not None]
 
 
 class CallbackQueue:
-    """All that waits for the callbacks of one feed, first come first told."""
+    """The entries that wait for the callbacks of one feed, delivered in order."""
 
     def __init__(self, bound: int = BOUND) -> None:
         self._bound = bound
         self._waiting: OrderedDict[Waiting, None] = OrderedDict()
         self._counted = 0
-        # The subscriptions that were not told their final state yet.
+        # The subscriptions whose final state was not queued yet.
         self._open: set[Subscriber] = set()
 
     @property
     def is_done(self) -> bool:
-        """Whether nothing waits, and nobody is owed his final state."""
+        """Whether nothing waits, and each subscription's final state was queued."""
         return not (self._waiting or self._open)
 
     def begin(self, subscriber: Subscriber) -> None:
-        """*subscriber* will be told a final state some day."""
+        """Register *subscriber*: `is_done` needs its final state."""
         self._open.add(subscriber)
 
     def value(self, subscriber: Subscriber, topic: str, text: str) -> None:
-        """A text of which only the newest counts: it takes the place of another."""
+        """Queue a text of which only the newest counts; it replaces one that waits."""
         slot = ("value", topic)
         before = subscriber.slots.get(slot)
         if subscriber.muted:
@@ -96,7 +97,8 @@ class CallbackQueue:
         elif before is None:
             self._put(Waiting(subscriber, text, topic, slot, counted=False))
         else:
-            # It keeps its turn: else a busy market would never be told.
+            # The new text takes the old one's place. At the end of the queue it would
+            # be replaced again and again in a busy market, and never be delivered.
             subscriber.skip(topic)
             before.what = text
             if before.passed:
@@ -104,12 +106,12 @@ class CallbackQueue:
                 self._waiting.move_to_end(before)
 
     def single(self, subscriber: Subscriber, topic: str, text: str) -> None:
-        """A text that counts by itself."""
+        """Queue a text that counts by itself; if the queue is full it is lost."""
         slot = ("lost", topic)
         if subscriber.muted:
             subscriber.skip(topic)
         elif not self._is_full:
-            # What is lost from here on is another run.
+            # Losses from here on are counted in a new `Lost`.
             subscriber.slots.pop(slot, None)
             self._put(Waiting(subscriber, text, topic))
         else:
@@ -122,7 +124,7 @@ class CallbackQueue:
             run.what.count += 1
 
     def state(self, subscriber: Subscriber, change: StateChange) -> None:
-        """A change of state, behind all that came before it and is still true."""
+        """Queue a state change, and discard the values that it makes untrue."""
         if change.new is State.CLOSED:
             self.mute(subscriber)
         elif change.old is State.LIVE:
@@ -140,14 +142,17 @@ class CallbackQueue:
         self._put(Waiting(subscriber, change, slot=slot))
 
     def error(self, subscriber: Subscriber, error: Exception) -> None:
-        """Something went wrong."""
+        """Queue an error."""
         slot = ("error", "")
         if self._merge(subscriber, slot) is not None:
             subscriber.skip(ON_ERROR)
         self._put(Waiting(subscriber, error, slot=slot))
 
     def _merge(self, subscriber: Subscriber, slot: tuple[str, str]) -> Waiting | None:
-        """Past the bound they become one: nothing is hidden, and nothing grows."""
+        """Beyond the bound, remove and return the waiting entry of the same key.
+
+        The new entry takes its place, so that the queue does not grow.
+        """
         before = subscriber.slots.get(slot)
         if before is None or not self._is_full:
             return None
@@ -155,16 +160,16 @@ class CallbackQueue:
         return before
 
     def work(self, subscriber: Subscriber, work: Callable[[], None]) -> None:
-        """Something to be done after all that."""
+        """Queue *work*, which runs after everything that was queued before it."""
         self._put(Waiting(subscriber, work, counted=False))
 
     def mute(self, subscriber: Subscriber) -> None:
-        """Tell *subscriber* no message any more, whether it waits or is to come."""
+        """Deliver no more messages to *subscriber*, and discard those that wait."""
         subscriber.muted = True
         self._discard(list(subscriber.texts))
 
     def take(self) -> Waiting | None:
-        """What is to be told next."""
+        """Remove and return the next entry; ``None`` if the queue is empty."""
         waiting = next(iter(self._waiting), None)
         if waiting is not None:
             self._remove(waiting)

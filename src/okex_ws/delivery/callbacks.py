@@ -1,4 +1,4 @@
-"""A script's callbacks: whatever one does, the thread that called it goes on."""
+"""Runs a script's callbacks: an exception in one never ends the calling thread."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ OnMessage = Callable[[str], object]
 OnState = Callable[[StateChange], object]
 OnError = Callable[[Exception], object]
 
-# A callback that keeps its thread longer than this is named in the log.
+# A callback that takes longer than this, in seconds, is logged and counted.
 SLOW = 1.0
 
 
 def check_callables(**callbacks: object) -> None:
-    """``TypeError`` for a callback, given by its name, that cannot be called."""
+    """Raise ``TypeError`` for a callback that cannot be called, with its name."""
     for name, callback in callbacks.items():
         if callback is not None and not callable(callback):
             raise TypeError(f"{name} is a function or None, got {callback!r}")
 
 
 class Callbacks:
-    """The callbacks of one subscription, called at once, and how they behaved.
+    """Runs the callbacks of one subscription on the calling thread, and counts errors.
 
-    Never two at once: whoever tells anything holds the view's turn.
+    Two callbacks never run at the same time: a caller holds the lock `View.turn`.
     """
 
     def __init__(
@@ -54,20 +54,20 @@ class Callbacks:
         self.stalls = 0
 
     def begin(self) -> None:
-        """It is attached: it will be told things, and at last a final state."""
+        """The subscription was attached to the feed; its final state will follow."""
 
     def message(self, text: str, channel: Channel) -> None:
-        """Hand over the venue's own text of a push of *channel*."""
+        """Call ``on_message`` with the exchange's JSON text of a push of *channel*."""
         if self.on_message is not None:
             self._call("on_message", self.on_message, text)
 
     def state(self, change: StateChange) -> None:
-        """Tell a change of state."""
+        """Call each ``on_state`` with *change*."""
         for callback in self._on_state:
             self._call("on_state", callback, change)
 
     def error(self, error: Exception) -> None:
-        """Tell an error, and keep it as the newest."""
+        """Call ``on_error``, and keep *error* as the last one."""
         self.last_error = error
         self._tell_error(error)
 
@@ -76,14 +76,14 @@ class Callbacks:
             self._call("on_error", self._on_error, error)
 
     def mute(self) -> None:
-        """It was closed: no message is told from here on."""
+        """The subscription was closed: deliver no more messages."""
 
     def after(self, work: Callable[[], None]) -> None:
-        """Do *work* once all was told that came before it."""
+        """Run *work* once everything before it was delivered."""
         work()
 
     def counts(self) -> Counter[str]:
-        """How they behaved, as ``tally`` names it."""
+        """How many callbacks raised or were slow, under the names of `Stats`."""
         return Counter(callback_errors=self.errors, callback_stalls=self.stalls)
 
     def _call(
@@ -92,12 +92,12 @@ class Callbacks:
         before = self._clock.monotonic()
         try:
             callback(argument)
-        # SystemExit and the like too: a callback cannot end its thread.
+        # SystemExit and KeyboardInterrupt too: a callback cannot end the thread.
         except BaseException as error:
             self.errors += 1
             log.exception("%s of %s raised", name, self._label)
             if name != "on_error" and isinstance(error, Exception):
-                # Here and now, wherever errors of the world are told.
+                # On this thread and at once, even where `error` would queue it.
                 self.last_error = error
                 self._tell_error(error)
         took = self._clock.monotonic() - before
@@ -107,7 +107,10 @@ class Callbacks:
 
 
 class CallbackRunner:
-    """Where the callbacks of one feed run: here, on its connections' own threads."""
+    """Runs the callbacks of one feed on the threads of its connections.
+
+    `Dispatcher` is the kind that runs them on a thread of its own.
+    """
 
     def callbacks(
         self,
@@ -117,44 +120,51 @@ class CallbackRunner:
         on_state: Sequence[OnState],
         on_error: OnError | None,
     ) -> Callbacks:
-        """Those of one more subscription."""
+        """Make the `Callbacks` of one subscription."""
         return Callbacks(label, clock, on_message, on_state, on_error)
 
     @property
     def running(self) -> bool:
-        """Whether there is a thread that does nothing else."""
+        """Whether a thread of the runner's own is running; this class has none."""
         return False
 
     def start(self) -> None:
-        """Something may be told from now on; ``RuntimeError`` without a thread."""
+        """Start the runner's thread, if it has one; ``RuntimeError`` if it cannot."""
 
     def close(self) -> None:
-        """Have it end once all was told; returns at once."""
+        """Let the thread end once everything was delivered; returns at once."""
 
     def join(self, timeout: float | None) -> bool:
-        """Wait for that end; False if it has not come in time."""
+        """Wait for the end of the thread; False if *timeout* seconds were too few."""
         return True
 
     def forked(self) -> None:
-        """In a forked child: ended, and no lock that another thread may have held."""
+        """In a forked child: end without a callback, and replace every lock.
+
+        A thread of the parent may have held a lock at the fork.
+        """
 
 
-# A state change that only a caller's limit made is told once in this many seconds.
+# A state change that only a limit of the script caused is delivered at most once in
+# this many seconds.
 LIMIT_TOLD_EVERY = 1.0
 
 
 class StateChangeFilter:
-    """The state that was told last, and what is held back."""
+    """Decides which state changes of a subscription are delivered, and when."""
 
     def __init__(self) -> None:
         self.state = State.CONNECTING
-        # When to ask again about a change that is held back.
+        # When to ask again about a change that is held back, in monotonic seconds.
         self.again = math.inf
         self._for_limit = False
         self._told_at: dict[State, float] = {}
 
     def may_tell(self, verdict: Verdict, now: float) -> bool:
-        """Whether the change to *verdict* is to be told now; then it counts as told."""
+        """True if the change to *verdict* is to be delivered now.
+
+        The call then counts as its delivery.
+        """
         self.again = math.inf
         if verdict.state is self.state or self.state.final:
             return False

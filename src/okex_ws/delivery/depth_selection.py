@@ -1,8 +1,8 @@
-"""Which of a subscription's depth channels a read is of. Pure.
+"""Chooses the depth channel that a read uses, if a subscription has several. Pure.
 
-The newest of those that can be trusted, among those that carry as many levels as are
-asked for. A caller's limits judge what was chosen, and choose nothing themselves: an
-older depth is never given because a newer one is too old.
+The choice is the newest trusted depth of the channels that have as many levels as the
+read asks for. The limits of the script are applied to the choice afterwards, so that an
+older depth is never given because a newer one is outside the limits.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from ..channels.depth import DepthChannel
 from ..protocol.messages import DepthData
 from ..trust.verdict import LIVE, Published, Verdict, state_rank
 
-# Of a whole book a read has so many a side, unless it asks for more.
+# How many levels a side a read has, unless it asks for another number.
 LEVELS = 5
 
 
 class Look(NamedTuple):
-    """A verdict, and the one channel and value that it was passed on."""
+    """A verdict, and the channel and the value (*shown*) that it judges."""
 
     verdict: Verdict
     channel: Channel
@@ -31,9 +31,9 @@ class Look(NamedTuple):
 
 
 def choose(looks: Sequence[Look], levels: int) -> Look:
-    """What a read of *levels* levels is given, or the best there is to be said of it.
+    """The look that a read of *levels* levels uses; without a trusted one, the best.
 
-    The looks are verdicts on trust alone.
+    The verdicts are on trust alone: no limits of the script are in them yet.
     """
     trusted = [look for look in looks if look.verdict is LIVE]
     if trusted:
@@ -42,13 +42,14 @@ def choose(looks: Sequence[Look], levels: int) -> Look:
         chosen = max(looks, key=lambda look: state_rank(look.verdict.state))
     if len(looks) == 1:
         return chosen
-    # Within an epoch the same channels are trusted: else the choice might go back.
+    # The epoch changes whenever a channel becomes trusted or untrusted. Otherwise the
+    # choice might fall on a channel with an older depth within one epoch.
     epoch = sum(2 * look.shown.epoch + (look.verdict is not LIVE) for look in looks)
     return chosen._replace(shown=chosen.shown._replace(epoch=epoch))
 
 
 def worst(looks: Sequence[Look]) -> Look:
-    """The channel that is worst off."""
+    """The look whose state is the worst."""
     return min(looks, key=lambda look: state_rank(look.verdict.state))
 
 
@@ -75,7 +76,7 @@ log = logging.getLogger("okex_ws")
 
 
 class CrossCheck:
-    """How often two depths of one sequence number had different best levels."""
+    """Counts pairs of depths with one sequence number but different best levels."""
 
     def __init__(self, instrument_id: str) -> None:
         self.mismatches = 0
@@ -85,7 +86,7 @@ class CrossCheck:
     def check(
         self, channel: DepthChannel, others: Iterable[DepthChannel], now: float
     ) -> None:
-        """Compare what was just pushed on *channel* with what the others show."""
+        """Compare the new value of *channel* with the current values of *others*."""
         for other in others:
             if other is channel or not disagree(channel.shown, other.shown):
                 continue
@@ -100,7 +101,7 @@ class CrossCheck:
 
 
 def disagree(one: Published, other: Published) -> bool:
-    """Whether two depths of the same moment, by their sequence, have other tops."""
+    """Whether two live depths have one sequence number but different best levels."""
     if not (one.state is other.state is State.LIVE):
         return False
     first, second = one.depth, other.depth
@@ -110,5 +111,5 @@ def disagree(one: Published, other: Published) -> bool:
 
 
 def _top(depth: DepthData) -> list[tuple[str, ...]]:
-    # Of one exchange: the same number has the same characters.
+    # Texts are compared: one exchange writes the same number in the same characters.
     return [tuple(side[0][:2]) if side else () for side in (depth.bids, depth.asks)]

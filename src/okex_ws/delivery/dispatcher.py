@@ -1,6 +1,7 @@
-"""Callbacks on a thread of their own, one a feed, which nothing else waits for.
+"""Runs all callbacks of one feed on one thread, so that none delays a connection.
 
-The connections' threads put and go on; the dispatcher's takes, and calls.
+The connections' threads put entries into a queue and continue. The dispatcher's thread
+takes the entries and runs the callbacks.
 """
 
 from __future__ import annotations
@@ -35,14 +36,15 @@ P = ParamSpec("P")
 
 
 class Dispatcher(CallbackRunner):
-    """The thread that runs the callbacks of one feed, and what waits for it.
+    """The thread that runs the callbacks of one feed, and its queue.
 
-    It ends once it was closed and every subscription was told its final state.
+    The thread ends after `close`, once every subscription received its final state.
     """
 
     def __init__(self, name: str, bound: int = BOUND) -> None:
         self._name = name
-        # Re-entrant: a signal handler, or the collector, may close in the middle.
+        # Re-entrant, because a signal handler or the garbage collector may call `close`
+        # on a thread that holds the lock.
         self._changed = threading.Condition(threading.RLock())
         self._queue = CallbackQueue(bound)
         self._thread: threading.Thread | None = None
@@ -57,22 +59,23 @@ class Dispatcher(CallbackRunner):
         on_state: Sequence[OnState],
         on_error: OnError | None,
     ) -> Callbacks:
-        """Those of one more subscription, all on this thread."""
+        """Make the `Callbacks` of one subscription, which run on this thread."""
         return QueuedCallbacks(self, label, clock, on_message, on_state, on_error)
 
     # --- From any thread ------------------------------------------------------------
 
     @property
     def running(self) -> bool:
-        """Whether its thread is there."""
+        """Whether the thread runs."""
         return self._thread is not None and self._thread.is_alive()
 
     def start(self) -> None:
-        """Have a thread; ``RuntimeError`` if there is none to be had."""
+        """Start the thread once; ``RuntimeError`` if the system gives none."""
         with self._changed:
             if self._thread is not None:
                 return
-            # A daemon: no script is kept alive by a callback that does not return.
+            # A daemon thread: a callback that does not return must not keep the script
+            # from ending.
             thread = threading.Thread(target=self._run, name=self._name, daemon=True)
             thread.start()
             self._thread = thread
@@ -84,7 +87,10 @@ class Dispatcher(CallbackRunner):
         *what: P.args,
         **none: P.kwargs,
     ) -> bool:
-        """Put *what* by a *rule* of the backlog; False if the thread has ended."""
+        """Call *rule*, a method of `CallbackQueue`, with *what*.
+
+        False if the thread has ended, so that nothing was queued.
+        """
         with self._changed:
             if not self._ended:
                 rule(self._queue, subscriber, *what, **none)
@@ -92,19 +98,22 @@ class Dispatcher(CallbackRunner):
             return not self._ended
 
     def close(self) -> None:
-        """Have the thread end once all was told; returns at once."""
+        """Let the thread end once everything was delivered; returns at once."""
         with self._changed:
             self._closing = True
             self._changed.notify()
 
     def join(self, timeout: float | None) -> bool:
-        """Wait for the thread's end; False if it has not come in time."""
+        """Wait for the end of the thread; False if *timeout* seconds were too few."""
         if self._thread is not None:
             self._thread.join(timeout)
         return not self.running
 
     def forked(self) -> None:
-        """In a forked child: ended, and no lock that another thread may have held."""
+        """In a forked child: end without a callback, and replace the lock.
+
+        A thread of the parent may have held it at the fork.
+        """
         self._changed = threading.Condition(threading.RLock())
         self._ended = True
 
@@ -119,7 +128,8 @@ class Dispatcher(CallbackRunner):
         waiting = self._next()
         if waiting is None:
             return False
-        # What a callback raised is logged already: this is of the script's own log.
+        # `Callbacks` has logged what a callback raised. An exception here comes from
+        # the script's own log handler.
         with suppress(BaseException):
             waiting.subscriber.tell(waiting.what)
         return True
@@ -138,7 +148,10 @@ class Dispatcher(CallbackRunner):
 
 
 class QueuedCallbacks(Callbacks):
-    """The callbacks of one subscription, called by the thread of a dispatcher."""
+    """The callbacks of one subscription, run by the thread of a dispatcher.
+
+    Any thread of a connection may call the methods, which only queue.
+    """
 
     def __init__(
         self,
@@ -154,44 +167,44 @@ class QueuedCallbacks(Callbacks):
         self._subscriber = Subscriber(self._tell)
 
     def begin(self) -> None:
-        """It will be told a final state, before which the thread does not end."""
+        """Keep the thread running until the final state was delivered."""
         self._dispatcher.put(CallbackQueue.begin, self._subscriber)
 
     def message(self, text: str, channel: Channel) -> None:
-        """Queue the venue's own text, or put it in the place of an older one."""
+        """Queue the exchange's text; of a value it replaces an older one that waits."""
         rule = CallbackQueue.value if _is_value(channel) else CallbackQueue.single
         if not self._dispatcher.put(rule, self._subscriber, channel.topic, text):
             self._subscriber.skip(channel.topic)
 
     def state(self, change: StateChange) -> None:
-        """Queue a change of state."""
+        """Queue a state change."""
         self._dispatcher.put(CallbackQueue.state, self._subscriber, change)
 
     def error(self, error: Exception) -> None:
-        """Queue an error; it is the newest from now on."""
+        """Queue an error, and keep it as the last one."""
         self.last_error = error
         if not self._dispatcher.put(CallbackQueue.error, self._subscriber, error):
             self._subscriber.skip(ON_ERROR)
 
     def mute(self) -> None:
-        """It was closed: no message is told, nor one that waits."""
+        """The subscription was closed: discard messages that wait or come later."""
         self._dispatcher.put(CallbackQueue.mute, self._subscriber)
 
     def after(self, work: Callable[[], None]) -> None:
-        """Do *work* on the thread, once all was told that came before it."""
+        """Run *work* on the thread, once everything before it was delivered."""
         self._dispatcher.put(CallbackQueue.work, self._subscriber, work)
 
     def counts(self) -> Counter[str]:
-        """How they behaved, and what gave way to newer things."""
+        """Counts of errors and slow callbacks, and of messages that were skipped."""
         counts = super().counts()
-        # A copy: another thread may count at this very moment.
+        # A copy, because another thread may count meanwhile.
         for name, count in dict(self._subscriber.skipped).items():
             counts[f"skipped {name}"] = count
         return counts
 
     def _tell(self, what: What) -> None:
         if isinstance(what, str):
-            assert self.on_message is not None  # else nothing would have come
+            assert self.on_message is not None  # else no text would have been queued
             self._call("on_message", self.on_message, what)
         elif isinstance(what, StateChange):
             super().state(what)

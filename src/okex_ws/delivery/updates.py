@@ -1,7 +1,8 @@
-"""What waits for a script: items in order, bounded, on the script's own thread.
+"""The update queue behind ``updates()``: items in order, for the script's thread.
 
-The connection's thread puts, the script's takes. A depth is only a note that there is
-one: what is handed over is made, and its trust decided, when the script asks for it.
+The connections' threads put, the script's thread takes. The queue is bounded. For a
+depth it holds a note only. The item is made, and its trust is decided, when the script
+takes the note.
 """
 
 from __future__ import annotations
@@ -25,26 +26,27 @@ from ..trust.verdict import Published
 
 
 class ItemSource(Protocol):
-    """A subscription, as seen by those who wait for its items."""
+    """A subscription, as an update queue needs it."""
 
     instrument_id: str
 
     def lapse(self) -> StateChange | None:
-        """The change that is due because the lease ended, told by nobody yet."""
+        """The state change that is due because the lease ended, if there is one."""
         ...
 
     def lease_end(self) -> float:
-        """When that will be; ``inf`` if nothing is live."""
+        """When the lease ends, in monotonic seconds; ``inf`` if nothing is live."""
         ...
 
 
-# The item of a value, for a script that was given another one last, if any.
+# Makes an item of a value. The second argument is the value of which the script
+# received the item before, if any.
 Make = Callable[[Published, Union[Published, None]], Union[Item, None]]
 
 
 @dataclass(slots=True, eq=False)
 class _Note:
-    """A depth or ticker that waits: the newest of its channel, or one of them all."""
+    """A value that waits, such as a depth; with *latest* the newest of its channel."""
 
     kind: str
     source: ItemSource
@@ -54,7 +56,7 @@ class _Note:
 
 @dataclass(slots=True, eq=False)
 class _Lost:
-    """Items of one series that found the queue full, between two that did not."""
+    """Consecutive items of one series that were lost because the queue was full."""
 
     series: tuple[str, str]  # instrument and channel
     after: str | None
@@ -78,13 +80,13 @@ class _Spare:
     item: Trade | Candle
 
 
-# What is handed over one by one, and never replaced by a newer one.
+# Items of which each one counts, so that a newer one never replaces them.
 _Single = Union[Trade, Candle, Data]
 _Waiting = Union[_Note, _Lost, _Spare, Trade, Candle, Data, Gap, StateChange]
 
 
 class UpdateQueue:
-    """The queue of one iterator, between two threads."""
+    """The queue of one iterator. The connections' threads put, the script's takes."""
 
     def __init__(
         self,
@@ -107,31 +109,32 @@ class UpdateQueue:
         self._changed = threading.Condition()
         self._waiting: deque[_Waiting] = deque()
         self._notes: dict[object, _Note] = {}
-        # What was handed over last, of those whose items build on each other.
+        # The value of the last item that the script took, for each channel of a source.
+        # The next item of a book may be the change since that value.
         self._handed: dict[ItemSource, dict[str, Published]] = {}
         self._queued = 0
-        # Those that the market did not make now have room of their own.
+        # Room for past items, which come many at once and do not count as queued.
         self._spare = self._most_spare = 0
-        # What was there before the iterator, and may yet be brought to it.
+        # Items that were queued as seeds. A channel may still deliver the same one.
         self._seeds: dict[tuple[str, str], Data] = {}
         self._last_ids: dict[tuple[str, str], str] = {}
         self._lost: dict[tuple[str, str], _Lost] = {}
         self._states: dict[ItemSource, State] = {}
-        # When a lease may end, at the earliest: there are many to look at.
+        # The earliest end of any lease, so that `take` rarely has to ask every source.
         self._look_at = math.inf
-        # The last change of each that waits, or did.
+        # The last state change of each source, which may still wait.
         self._told: dict[ItemSource, StateChange] = {}
-        # A feed's goes on when one source, or the last one, has ended.
+        # The queue of a whole feed does not end with its last source.
         self._endless = endless
         self._ended = False
         self._error: Exception | None = None
-        # Good items that gave way to newer ones, by name.
+        # How many good items were skipped for newer ones or lost, by channel.
         self.skipped: dict[str, int] = {}
 
     # --- The connection's thread ----------------------------------------------------
 
     def follow(self, source: ItemSource, state: State) -> None:
-        """Items of *source* will come; it is in *state*."""
+        """Accept items of *source*, which is in *state*."""
         with self._changed:
             self._states[source] = state
             self._watch(source, state)
@@ -149,7 +152,7 @@ class UpdateQueue:
         *,
         seed: bool = False,
     ) -> None:
-        """There is a newer value of a *kind*; a *seed* gives way to one that waits."""
+        """Queue a value of channel *kind*; a *seed* never replaces one that waits."""
         with self._changed:
             key = (source, kind)
             waiting = self._notes.get(key)
@@ -157,7 +160,7 @@ class UpdateQueue:
                 return
             full = self._queued >= self._max_queue
             if waiting is not None and (self._latest or full):
-                # The newest is never the one that gives way.
+                # If one of the two has to be skipped, it is the older value.
                 waiting.shown = shown
                 self._skip(kind)
                 return
@@ -165,14 +168,15 @@ class UpdateQueue:
             self._put(note)
 
     def widen(self, room: int) -> None:
-        """Have *room* for items beside those that the market makes now."""
+        """Make room for *room* more past items."""
         with self._changed:
             self._most_spare += room
 
     def add(self, topic: str, item: Item, *, spare: bool = False) -> None:
-        """An item came that counts by itself, or is known to be missing.
+        """Queue an item that counts by itself, or a `Gap`.
 
-        A *spare* one is of many at once, which no iterator could have taken in time.
+        A *spare* item is one of many past items that come at once. It has room of its
+        own, because no script could take them all in time.
         """
         with self._changed:
             if isinstance(item, Gap):
@@ -192,7 +196,7 @@ class UpdateQueue:
                     self._skip(topic)
 
     def seed(self, topic: str, item: Item | None) -> None:
-        """An item that came before the iterator did, unless it is here already."""
+        """Queue an item that is older than the iterator, unless it waits already."""
         with self._changed:
             if isinstance(item, Data) and all(
                 each is not item for each in self._waiting
@@ -202,12 +206,12 @@ class UpdateQueue:
                 self._seeds[series] = item
 
     def change(self, source: ItemSource, change: StateChange) -> None:
-        """The state of *source* changed."""
+        """Queue a state change of *source*."""
         with self._changed:
             self._change(source, change)
 
     def end(self, source: ItemSource, error: Exception | None) -> None:
-        """*source* will bring nothing more; the last one ends the iteration."""
+        """*source* has ended; the end of the last source ends the iteration."""
         with self._changed:
             self._states.pop(source, None)
             self._told.pop(source, None)
@@ -217,14 +221,17 @@ class UpdateQueue:
             self._changed.notify_all()
 
     def close(self) -> None:
-        """No other source will come: the end of the last one is the end."""
+        """Accept no further source: the iteration ends with the last one."""
         with self._changed:
-            # In a forked child it may have ended before.
+            # In a forked child the queue may have ended before.
             self._endless, self._ended = False, self._ended or not self._states
             self._changed.notify_all()
 
     def forked(self) -> None:
-        """In a forked child: ended, and no lock that another thread may have held."""
+        """In a forked child: end, and replace the lock.
+
+        A thread of the parent may have held it at the fork.
+        """
         self._changed = threading.Condition()
         self._ended = True
 
@@ -245,7 +252,7 @@ class UpdateQueue:
         self._put(item if put is None else put)
 
     def _queue_gap(self, gap: Gap) -> None:
-        # Past the bound gaps become one: nothing is hidden, and nothing grows.
+        # Beyond the bound one `Gap` stands for several, so that the queue is bounded.
         if self._queued < self._max_queue:
             self._put(gap)
         else:
@@ -254,7 +261,7 @@ class UpdateQueue:
     def _lose(
         self, series: tuple[str, str], after: str | None, cause: str = ""
     ) -> _Lost:
-        """The gap that is open at the end of the queue."""
+        """The `_Lost` that counts the items of *series* which are being lost now."""
         lost = self._lost.get(series)
         if lost is None:
             lost = self._lost[series] = _Lost(series, after, self._moment(), cause)
@@ -267,14 +274,15 @@ class UpdateQueue:
     def _change(self, source: ItemSource, change: StateChange) -> None:
         before = self._states.get(source)
         if before is None or before is change.new:
-            return  # told already: the lease's end is seen from both sides
+            return  # queued already: a connection's thread sees a lease end too
         if before is State.LIVE:
             self._discard(source)
         self._states[source] = change.new
         self._watch(source, change.new)
         told = self._told.pop(source, None)
         if told is not None and len(self._waiting) >= self._max_queue:
-            # Past the bound changes become one, from the first old to the last new.
+            # Beyond the bound two changes become one, from the first old state to the
+            # last new state.
             self._waiting = deque(each for each in self._waiting if each is not told)
             before = told.old
         merged = self._told[source] = replace(change, old=before)
@@ -284,7 +292,7 @@ class UpdateQueue:
             self._ended = self._ended or not (self._states or self._endless)
 
     def _discard(self, source: ItemSource) -> None:
-        """Depths that wait are no longer true."""
+        """Discard the values of *source* that wait: they are no longer true."""
         kept: deque[_Waiting] = deque()
         for item in self._waiting:
             if isinstance(item, _Note) and item.source is source:
@@ -301,7 +309,14 @@ class UpdateQueue:
     # --- The script's thread --------------------------------------------------------
 
     def take(self) -> Item:
-        """The next item, waited for; raises as ``WSSubscription.updates`` says."""
+        """Wait for the next item and return it.
+
+        Raises:
+            StopIteration: every source has ended.
+            TimeoutError: no item came within the timeout.
+            OkexWSError: the last source failed with this error.
+            RuntimeError: a thread of the library called, which would wait for itself.
+        """
         now = self._clock.monotonic()
         give_up = None if self._timeout is None else now + self._timeout
         with self._changed:
@@ -312,7 +327,8 @@ class UpdateQueue:
                 if item is not None:
                     return item
                 if self._ended and self._error is not None:
-                    # One error for all who ask: it must not collect their traces.
+                    # Several callers get the same error object, which must not collect
+                    # their tracebacks.
                     raise self._error.with_traceback(None)
                 if self._ended:
                     raise StopIteration
@@ -337,7 +353,7 @@ class UpdateQueue:
         while self._waiting:
             item = self._waiting.popleft()
             if isinstance(item, _Lost):
-                # What is lost from here on is another gap.
+                # Losses from here on are counted in a new `_Lost`.
                 self._lost.pop(item.series, None)
                 return item.gap()
             if isinstance(item, (StateChange, Gap)):
@@ -349,7 +365,7 @@ class UpdateQueue:
             if not isinstance(item, _Note):
                 return item
             self._notes = {k: n for k, n in self._notes.items() if n is not item}
-            # Of a source that has ended nothing more is kept.
+            # For a source that has ended, the value is not remembered.
             known = item.source in self._states
             handed = self._handed.setdefault(item.source, {}) if known else {}
             made = item.make(item.shown, handed.get(item.kind))
@@ -361,13 +377,13 @@ class UpdateQueue:
 
     def _patience(self, now: float, give_up: float | None) -> float:
         soonest = self._look_at if give_up is None else min(self._look_at, give_up)
-        # A condition cannot wait longer than threading.TIMEOUT_MAX, or for ever late:
-        # the end of a lease may be moved while it waits, so look again each minute.
+        # A condition cannot wait longer than threading.TIMEOUT_MAX. The end of a lease
+        # may change during the wait, so `take` looks again after a minute at most.
         return min(max(soonest - now, 0.0), 60.0)
 
 
 def _ids(item: _Single) -> tuple[str | None, str | None]:
-    """The first and the last id of an item, as a `Gap` tells them."""
+    """The first and the last id of an item, in the form that a `Gap` has."""
     if isinstance(item, Trade):
         return item.first_id, item.id
     if isinstance(item, Candle):
@@ -377,7 +393,7 @@ def _ids(item: _Single) -> tuple[str | None, str | None]:
 
 
 class Updates(Iterator[Item]):
-    """An iterator of items; see ``WSSubscription.updates``."""
+    """The iterator that ``WSSubscription.updates`` returns."""
 
     def __init__(self, queue: UpdateQueue) -> None:
         self._queue = queue
@@ -387,14 +403,18 @@ class Updates(Iterator[Item]):
 
 
 class UpdateQueues:
-    """Iterators that are held by scripts alone; what they skipped is kept for ever."""
+    """The update queues of one source's iterators, and what they skipped.
+
+    The references are weak, so that an iterator lives only as long as the script holds
+    it. The counts of what it skipped are kept.
+    """
 
     def __init__(self) -> None:
         self._held: tuple[tuple[weakref.ref[UpdateQueue], dict[str, int]], ...] = ()
         self._past: Counter[str] = Counter()
 
     def add(self, queue: UpdateQueue, *, counted: bool = True) -> None:
-        """Follow with *queue* too; *counted* unless another source counts it."""
+        """Add *queue*; *counted* is False if another object counts what it skips."""
         for ref, skipped in self._held:
             if ref() is None:
                 self._past.update(skipped)
@@ -402,13 +422,13 @@ class UpdateQueues:
         self._held = (*alive, (weakref.ref(queue), queue.skipped if counted else {}))
 
     def __iter__(self) -> Iterator[UpdateQueue]:
-        # Most sources have none, and every push asks.
+        # A shortcut: most sources have no iterator, and every push calls this.
         if not self._held:
             return iter(())
         return iter([queue for ref, _ in self._held if (queue := ref()) is not None])
 
     def skipped(self) -> Counter[str]:
-        """Good items that gave way to newer ones, as ``tally`` names them."""
+        """The counts of all queues, as ``skipped`` and the name of the channel."""
         counts = Counter(self._past)
         for _, skipped in self._held:
             counts.update(dict(skipped))

@@ -1,8 +1,8 @@
-"""What one subscription publishes: the newest of everything, and whether to trust it.
+"""The reads of one subscription, and the delivery of its events.
 
-Reads come from any thread, compute their verdict at the call and never wait. All that
-is told (states, pushes, errors) is told by the thread of a connection that carries one
-of its channels; where these are several, by one at a time.
+Any thread may read. A read computes its verdict at the call and never waits. States,
+pushes and errors are delivered by the threads of the connections that carry the
+subscription's channels, one thread at a time.
 """
 
 from __future__ import annotations
@@ -43,7 +43,11 @@ log = logging.getLogger("okex_ws")
 
 
 class View:
-    """The read surface of one subscription, over the channels that it shares."""
+    """One subscription: its reads, its callbacks and its iterators.
+
+    Its channels are shared with other subscriptions. A *look* is a verdict, together
+    with the channel and the value that it judges. *shown* is a channel's current value.
+    """
 
     def __init__(
         self,
@@ -53,28 +57,29 @@ class View:
         clock: Clock,
         callbacks: Callbacks,
     ) -> None:
-        # The script's own object: it lives as long as it is subscribed.
+        # The script's own object, which this reference keeps alive until it is closed.
         self.subscription, self.instrument_id = subscription, instrument_id
         self.limits, self.callbacks = limits, callbacks
         self._clock = clock
-        # By topic, and those of a depth apart.
+        # All channels by topic, and the depth channels among them.
         self.channels: Mapping[str, Channel] = {}
         self._depths: tuple[DepthChannel, ...] = ()
-        # Whether pushes are of use to nobody; see `channel.Follower`.
+        # For which pushes the channels call this view: see `channels.base.Follower`.
         self.wants_pushes = self.wants_every_push = True
-        self.error: OkexWSError | None = None  # set once and for ever, as the next
+        self.error: OkexWSError | None = None  # set once, as *closed* is
         self.closed = False
         self._change_filter, self._cross_check = (
             StateChangeFilter(),
             CrossCheck(instrument_id),
         )
         self._changed = threading.Condition()
-        # Held by a thread that tells something; a callback may tell more.
+        # Held by a thread that delivers something. Re-entrant, because a callback may
+        # cause another delivery.
         self.turn = threading.RLock()
         self._queues = UpdateQueues()
 
     def carry(self, channels: Mapping[str, Channel]) -> None:
-        """The channels of this subscription, by topic; called once, by the plan."""
+        """Set the channels of this subscription, by topic. The pool calls this once."""
         self.channels = channels
         depths = (c for c in channels.values() if isinstance(c, DepthChannel))
         self._depths = tuple(depths)
@@ -83,20 +88,20 @@ class View:
 
     @property
     def timed(self) -> bool:
-        """Whether the clock alone may have it tell anything."""
+        """Whether passing time alone may cause a delivery."""
         return self.limits is not NO_LIMITS
 
     @property
     def ended(self) -> bool:
-        """Whether it has come to its end, be it told or not."""
+        """Whether the subscription failed or was closed, even if not delivered yet."""
         return self.closed or self.error is not None
 
     # --- Trust ----------------------------------------------------------------------
 
     def look(self, limits: Limits, levels: int | None = None) -> Look:
-        """The state at this moment: of the depth that a read of *levels* is of.
+        """The verdict at this moment on the depth that a read of *levels* levels uses.
 
-        Without a depth channel it is that of the worst channel.
+        Without a depth channel it is the verdict on the channel with the worst state.
         """
         return self._look_at(self._depths, limits, levels or limits.levels or LEVELS)
 
@@ -104,7 +109,8 @@ class View:
         self, depths: Sequence[DepthChannel], limits: Limits, levels: int
     ) -> Look:
         carriers: Sequence[Channel] = depths or self._others()
-        # What is shown is read before the clock: every doubt falls on "too old".
+        # The values are read before the clocks. If the thread is interrupted between,
+        # a value looks older than it is, and never younger.
         shown = [(channel, channel.shown) for channel in carriers]
         now, wall = self._clock.monotonic(), self._clock.wall()
         looks = [Look(judge(s, NO_LIMITS, now, wall), c, s) for c, s in shown]
@@ -116,7 +122,8 @@ class View:
         if self.closed:
             return best._replace(verdict=Verdict(State.CLOSED, "closed"))
         if any(channel.shown.epoch != value.epoch for channel, value in shown):
-            # The lease is newer than the value: a new epoch began in between.
+            # A new epoch began after the value was read, so the lease that was judged
+            # may be newer than the value: read again.
             return self._look_at(depths, limits, levels)
         return best
 
@@ -127,7 +134,7 @@ class View:
     # --- Reads ----------------------------------------------------------------------
 
     def depth_dict(self, limits: Limits) -> dict[str, Any]:
-        """``GetDepth()``: the newest depth that can be trusted, else ``{}``."""
+        """``GetDepth()``: the newest trusted depth as a dict, or ``{}``."""
         limits = limits.over(self.limits)
         look = self.look(limits)
         if look.verdict is not LIVE or not self._depths:
@@ -135,7 +142,7 @@ class View:
         return make_dict(self.instrument_id, look.shown, limits.levels or LEVELS)
 
     def depth(self, limits: Limits) -> Depth:
-        """The same as a value; raises `NotLive` where that is ``{}``."""
+        """The newest trusted depth; raises `NotLive` if there is none."""
         limits = limits.over(self.limits)
         verdict, channel, shown = self.look(limits)
         if not self._depths:
@@ -146,8 +153,8 @@ class View:
         return make_depth(self.instrument_id, channel.topic, shown, levels)
 
     def best_bid_ask(self, limits: Limits) -> BestBidAsk | None:
-        """The top of that depth, or ``None``."""
-        # The top is in every depth, so it is that of the newest.
+        """Best bid and ask of the newest trusted depth, or ``None``."""
+        # Every depth has the best level, so one level is asked for.
         look = self.look(limits.over(self.limits), limits.levels or 1)
         if look.verdict is not LIVE or not self._depths:
             return None
@@ -155,7 +162,7 @@ class View:
 
     @property
     def book(self) -> OrderBook | None:
-        """The present version of the whole book, or ``None``."""
+        """The current version of the whole book, or ``None`` if it is not trusted."""
         books = [c for c in self._depths if isinstance(c, BookChannel)]
         if not books:
             return None
@@ -165,17 +172,17 @@ class View:
 
     @property
     def has_depth(self) -> bool:
-        """Whether a depth channel is among its channels."""
+        """Whether the subscription has a depth channel."""
         return bool(self._depths)
 
     @property
     def trades(self) -> tuple[Trade, ...]:
-        """The newest trades of the first channel of trades, newest last."""
+        """The newest trades of the first trade channel, newest last."""
         return self._items(TradeChannel)
 
     @property
     def candles(self) -> tuple[Candle, ...]:
-        """The newest candles of the first channel of candles, newest last."""
+        """The newest candles of the first candle channel, newest last."""
         return self._items(CandleChannel)
 
     def _items(self, kind: type[SeriesChannel[T]]) -> tuple[T, ...]:
@@ -183,7 +190,10 @@ class View:
         return next(found, ())
 
     def latest(self, topic: str) -> Item | None:
-        """The newest item of a subscribed channel, if it can be trusted."""
+        """The newest item of the channel *topic*, or ``None`` if it is not trusted.
+
+        ``ValueError`` if the channel is not subscribed.
+        """
         channel = self.channels.get(topic)
         if channel is None:
             known = ", ".join(map(repr, self.channels))
@@ -199,7 +209,7 @@ class View:
         return self.look(self.limits).verdict.state
 
     def health(self) -> Health:
-        """One consistent look."""
+        """State, cause, ages and lag, all taken from one look."""
         (verdict, _, shown), now = self.look(self.limits), self._clock.monotonic()
         failed = {t: c.error for t, c in self.channels.items() if c.error is not None}
         return Health(
@@ -220,10 +230,10 @@ class View:
         give_up: float | None = None,
         check: Callable[[], None] = lambda: None,
     ) -> None:
-        """Return when live; see ``WSSubscription.wait_live``.
+        """Return when live; ``TimeoutError`` after *timeout* seconds.
 
-        *give_up* is the moment at which *timeout* is over, if it began before; *check*
-        is called now and then, and may raise.
+        *give_up* is the monotonic moment at which a timeout that began earlier ends.
+        *check* is called at least once a second, and may raise.
         """
         if on_library_thread():
             raise RuntimeError("wait_live() would wait for its own thread")
@@ -237,12 +247,12 @@ class View:
                 if left <= 0:
                     why = f"{self.instrument_id} is {self.state} after {timeout:g} s"
                     raise TimeoutError(why) from self.callbacks.last_error
-                # A lease may run out with nobody to tell: look again each second.
+                # No thread calls `wake` when a lease runs out: look again each second.
                 wait_on(self._clock, self._changed, min(left, 1.0))
 
     def _is_ready(self) -> bool:
         live = not self._depths or self.look(self.limits).verdict is LIVE
-        # Each of several depths, as a read may be of any.
+        # Every depth channel has to be live, because a read may use any of them.
         live &= all(c.shown.state is State.LIVE or c.error for c in self._depths)
         self.check()
         if self.closed:
@@ -253,22 +263,23 @@ class View:
         )
 
     def check(self) -> None:
-        """Raise the error with which it failed, if it did."""
+        """Raise the error with which the subscription failed, if it did."""
         if self.error is not None:
-            # One error for all who wait: it must not collect their traces.
+            # Several callers get the same error object, which must not collect their
+            # tracebacks.
             raise self.error.with_traceback(None)
 
     def wake(self) -> None:
-        """Something that `wait_live` waits for may have come."""
+        """Let `wait_live` check again."""
         with self._changed:
             self._changed.notify_all()
 
     # --- Iterators ------------------------------------------------------------------
 
     def follow(self, queue: UpdateQueue, *, own: bool = True) -> None:
-        """Bring all that is told into *queue* too, and what is there already first.
+        """Deliver all events to *queue* too, beginning with the current values.
 
-        *own* unless it follows a whole feed, which counts it.
+        *own* is False for the iterator of a whole feed, which counts what it skips.
         """
         with self._changed:
             self._queues.add(queue, counted=own)
@@ -278,7 +289,7 @@ class View:
         if look.verdict.state.final:
             queue.end(self, self.error)
             return
-        # The depth that a read is given is the first item, if there is one.
+        # The first item is the depth that a read would use, if there is one.
         others = (c for c in self.channels.values() if c is not look.channel)
         for channel in (look.channel, *others):
             shown = channel.shown
@@ -289,18 +300,18 @@ class View:
                 self._note(queue, channel, seed=True)
 
     def counts(self) -> Counter[str]:
-        """What it counted by itself, apart from its channels."""
+        """The counts of the subscription itself; those of its channels are apart."""
         counts = self._queues.skipped()
         counts["mismatches"] = self._cross_check.mismatches
         return counts + self.callbacks.counts()
 
     def lapse(self) -> StateChange | None:
-        """The change that is due because the lease ended; see `updates.Source`."""
+        """The state change that is due because the lease ended, or ``None``."""
         look = self.look(NO_LIMITS)
         return None if look.verdict is LIVE else self._change(State.LIVE, look)
 
     def lease_end(self) -> float:
-        """When the present ``LIVE`` ends by itself; ``inf`` if it is not live."""
+        """When time alone ends ``LIVE``, in monotonic seconds; ``inf`` if not live."""
         return self._live_until(NO_LIMITS)
 
     def _live_until(self, limits: Limits) -> float:
@@ -311,17 +322,20 @@ class View:
         return min(live_until(channel.shown, limits) for channel in self._others())
 
     def _usable(self, channel: Channel, shown: Published) -> bool:
-        """Whether a value may be given that was the newest when it was put aside."""
+        """Whether *shown*, a value of *channel* that was kept for a while, is trusted.
+
+        It has to be of the channel's present epoch, and within the limits.
+        """
         now, wall = self._clock.monotonic(), self._clock.wall()
         if judge(shown, self.limits, now, wall) is not LIVE:
             return False
         newest = channel.shown
         return newest.state is State.LIVE and newest.epoch == shown.epoch
 
-    # --- What the connection's thread tells -----------------------------------------
+    # --- Called by the connection's thread ------------------------------------------
 
     def pushed(self, channel: Channel, text: str, now: float) -> None:
-        """A push of *channel* was published."""
+        """A push of *channel* was published: deliver it to iterators and callback."""
         if len(self._depths) > 1 and isinstance(channel, DepthChannel):
             self._cross_check.check(channel, self._depths, now)
         if self.limits is not NO_LIMITS:
@@ -339,25 +353,31 @@ class View:
         def make(shown: Published, before: Published | None) -> Item | None:
             if not self._usable(channel, shown):
                 return None
-            # Of an epoch that ended a script may have kept nothing.
+            # If the epoch of the last item has ended, the script may have dropped it.
             known = before if before and before.epoch == shown.epoch else None
             if len(self._depths) > 1 and isinstance(channel, DepthChannel):
-                # The epoch of the subscription, as every read has it.
+                # The epoch of the subscription, which every read gives.
                 shown = shown._replace(epoch=self.look(NO_LIMITS).shown.epoch)
             return channel.item(shown, self.limits.levels, known)
 
         queue.note(channel.topic, self, channel.shown, make, seed=seed)
 
     def arrived(self, channel: Channel, submit: Submit) -> None:
-        """*channel* is carried; *submit* has things done on its connection's thread."""
+        """A connection carries *channel*; *submit* queues a job for its thread.
+
+        This class does not need the thread.
+        """
 
     def add(self, topic: str, item: Item) -> None:
-        """An item came that counts by itself, or is known to be missing."""
+        """Deliver an item that counts by itself, or a `Gap`, to the iterators."""
         for queue in self._queues:
             queue.add(topic, item)
 
     def tell(self, now: float) -> None:
-        """Tell the state to all who asked for it, if it is another one."""
+        """Deliver a `StateChange` to callbacks and iterators if the state differs.
+
+        It is compared with the last state that was delivered.
+        """
         with self.turn:
             self._tell(now)
 
@@ -385,7 +405,7 @@ class View:
         self.callbacks.state(change)
 
     def due(self) -> float:
-        """When time alone crosses a limit that is to be told."""
+        """When passing time will next require a delivery, in monotonic seconds."""
         again = self._change_filter.again
         live = self._change_filter.state is State.LIVE
         if again < math.inf or not (live and self.limits.timed):
@@ -393,19 +413,22 @@ class View:
         return self._live_until(self.limits)
 
     def forked(self) -> None:
-        """In a forked child: closed, and no lock that another thread may have held."""
+        """In a forked child: close, and replace every lock.
+
+        A thread of the parent may have held it at the fork.
+        """
         self._changed, self.turn = threading.Condition(), threading.RLock()
         self.closed = True
         for queue in self._queues:
             queue.forked()
 
     def fail(self, error: OkexWSError, now: float) -> None:
-        """End in ``FAILED``."""
+        """End the subscription in ``FAILED``, unless it has ended already."""
         if self.error is None and not self.closed:
             self.error = error
             self.tell(now)
 
     def trouble(self, error: OkexWSError) -> None:
-        """Something went wrong: a connection, a channel, a message."""
+        """Deliver an error of a connection, a channel or a message to ``on_error``."""
         with self.turn:
             self.callbacks.error(error)

@@ -1,7 +1,8 @@
-"""What a channel shows, as one process writes it into a slot and another reads it.
+"""How a channel's current value is encoded in a slot, and the mirror that reads it.
 
-A mirror is a channel to whoever reads it, so that trust is judged by the same code, at
-the read, on the reader's clock. Nothing is ever pushed to one.
+A mirror is a channel of the script's process. Its current value, *shown*, comes from a
+slot that the worker process writes. A read of a mirror is judged by the same code as a
+read of any channel, on the reader's clock. A mirror never receives a push.
 """
 
 from __future__ import annotations
@@ -21,13 +22,13 @@ from ..trust.lease import Lease, Link
 from ..trust.verdict import Published
 from .shared_memory import Slot, TornError
 
-# Of a row: price, size, and two more numbers of at most 64 characters.
+# Bytes of one level: price, size and two more numbers of at most 64 characters.
 _ROW = 4 * (64 + 2) + 6
-# What is there besides rows, a cause of the longest kind included.
+# Bytes for all else in a value, the longest cause included.
 _REST = 4096 - 2 * 5 * _ROW
 _CAUSE = 300
 
-# Links that are open at the same time: each is a connection, with a thread of its own.
+# How many links are open at once at most: one for each connection and its thread.
 LINKS = 256
 LINK_CAPACITY = 64
 
@@ -36,15 +37,15 @@ _NAMES = {state: state.value for state in State}
 
 
 def slot_capacity(name: ChannelName) -> int:
-    """How many bytes the largest value of a channel takes."""
+    """How many bytes the largest value of the channel *name* takes."""
     return _REST + 2 * max(5, name.levels) * _ROW
 
 
-# --- The two ways of a value ----------------------------------------------------------
+# --- Encoding and decoding ------------------------------------------------------------
 
 
 class SlotContent(NamedTuple):
-    """What is in the slot of a channel."""
+    """What the slot of a channel holds."""
 
     shown: Published
     acknowledged: bool
@@ -57,9 +58,10 @@ def encode(
     number: int = -1,
     base: int = 0,
 ) -> bytes:
-    """What a channel shows; its link is the one of *number*, whose slot is at *place*.
+    """The bytes of a channel's current value.
 
-    *base* is what the epoch had come to before. ``ValueError`` for what has no form.
+    Its link is named by its *number*, and by the *place* of the link's slot; -1 is no
+    link. *base* is added to the epoch. ``ValueError`` if the value has no encoding.
     """
     state, cause, epoch, _, data, *moments = shown
     levels: Any = None
@@ -71,7 +73,7 @@ def encode(
 
 
 def encode_link(link: Link, number: int) -> bytes:
-    """The signs of life of the link of that *number*, its last byte apart."""
+    """The bytes of *link*'s signs of life, without *heard*, which is the pulse."""
     return marshal.dumps((number, link.lost, link.lease and tuple(link.lease)))
 
 
@@ -82,16 +84,17 @@ class _LinkSeen(NamedTuple):
 
 
 def decode_link(payload: bytes) -> _LinkSeen:
-    """The other way round."""
+    """Decode the bytes that `encode_link` made."""
     number, lost, lease = marshal.loads(payload)  # noqa: S302 - of our own process
     return _LinkSeen(number, lost, lease and Lease(*lease))
 
 
 class RemoteLink:
-    """The signs of life of a connection of another process, asked for at each access.
+    """The `SignsOfLife` of a connection of the worker process, read at each access.
 
-    A slot is given to a later link once its own is lost, and numbers only grow: whose
-    number is there no more is lost. So is all that came from a process that ended.
+    Once a link is lost, its slot is given to a later link, with a higher number. So a
+    link is lost if its slot says so or holds another number, or if the worker process
+    does not run.
     """
 
     __slots__ = ("_number", "_process_runs", "_slot")
@@ -112,23 +115,23 @@ class RemoteLink:
 
     @property
     def lease(self) -> Lease | None:
-        """See `trust.SignsOfLife`."""
+        """Until when the connection may be trusted; ``None`` before its first pong."""
         return self._seen().lease
 
     @property
     def lost(self) -> bool:
-        """See `trust.SignsOfLife`."""
+        """Whether the connection, or the worker process, has ended."""
         number, lost, _ = self._seen()
         return lost or number != self._number or not self._process_runs()
 
     @property
     def heard(self) -> float:
-        """See `trust.SignsOfLife`."""
+        """When the connection's last bytes came, in monotonic seconds."""
         return self._slot.pulse
 
 
 class RemoteLinks:
-    """All links of another process; *process_runs* tells whether it has not ended."""
+    """All links of the worker process; *process_runs* tells whether it runs."""
 
     def __init__(self, slots: list[Slot], process_runs: Callable[[], bool]) -> None:
         self._slots = slots
@@ -136,12 +139,12 @@ class RemoteLinks:
         self._newest: dict[int, RemoteLink] = {}
 
     def lose(self) -> None:
-        """Write, as nobody else does, that each of them is lost."""
+        """Mark every link as lost in its slot; only while no worker process runs."""
         for slot in self._slots:
             slot.put(marshal.dumps((-1, True, None)))
 
     def find(self, place: int, number: int) -> RemoteLink:
-        """The link of that *number*, if it is (still) at *place*."""
+        """The link *number*, whose slot is at *place*; a later link may use it now."""
         known = self._newest.get(place)
         if known is None or known._number != number:
             known = RemoteLink(self._slots[place], number, self._process_runs)
@@ -149,12 +152,13 @@ class RemoteLinks:
         return known
 
     def decode(self, payload: bytes) -> SlotContent:
-        """What a channel shows."""
+        """Decode the bytes that `encode` made."""
         head, data, (received, wall, lag, overdue) = marshal.loads(payload)  # noqa: S302
         state, cause, epoch, place, number, acknowledged = head
         if data is not None:
             bids, asks, time_ms, seq, whole, version = data
-            # Of the change that it comes of, only that there is one counts here.
+            # A reader only needs to know that the value is of a whole book, so the
+            # change is left empty.
             change = BookData(True, [], [], time_ms, seq, None, None) if whole else None
             data = DepthData(bids, asks, time_ms, seq, change, version)
         link = self.find(place, number) if place >= 0 else None
@@ -164,11 +168,11 @@ class RemoteLinks:
         return SlotContent(shown, acknowledged)
 
 
-# --- Channels that are read alone -----------------------------------------------------
+# --- Channels that are only read ------------------------------------------------------
 
 
 class _FrozenSlot(NamedTuple):
-    """In place of a slot that is not this channel's any more."""
+    """Stands in for the slot of a mirror whose slot was given back."""
 
     value: SlotContent
 
@@ -177,9 +181,10 @@ class _FrozenSlot(NamedTuple):
 
 
 class Mirror:
-    """What makes a channel show what is in its slot; beside the class of the channel.
+    """Makes a channel read its current value from a slot; mixed into a channel class.
 
-    To set what it shows is to write there: only while no other process does.
+    Setting *shown* writes to the slot. That is allowed only while no worker process
+    runs. Any thread may read.
     """
 
     _slot: Slot | _FrozenSlot
@@ -193,7 +198,7 @@ class Mirror:
 
     @property
     def shown(self) -> Published:
-        """What it shows at this moment."""
+        """The current value, read from the slot at each access."""
         return self._get().shown
 
     @shown.setter
@@ -203,15 +208,15 @@ class Mirror:
 
     @property
     def acknowledged(self) -> bool:
-        """Whether the exchange acknowledged it."""
+        """Whether the exchange acknowledged the channel."""
         return self._get().acknowledged
 
     @acknowledged.setter
     def acknowledged(self, acknowledged: bool) -> None:
-        """It is written together with what is shown."""
+        """Do nothing: the slot holds this together with the current value."""
 
     def freeze(self) -> None:
-        """Show for ever what is shown now, without a price: the slot is given back."""
+        """Keep the present state without its data, because the slot is given back."""
         shown, _ = self._get()
         signs = shown.link
         link = None if signs is None else Link(signs.heard)
@@ -222,13 +227,13 @@ class Mirror:
         )
 
     def forked(self) -> None:
-        """In a forked child: the same, and nothing is read."""
+        """In a forked child: be closed, and read the slot no more."""
         shown = Published(State.CLOSED, "closed in a forked process", 0)
         self._slot = _FrozenSlot(SlotContent(shown, False))
 
 
 class DepthMirror(Mirror, DepthChannel):
-    """Snapshots of the best levels."""
+    """The mirror of a channel of a book's best levels."""
 
     def __init__(self, wire: WireProtocol, name: ChannelName, slot: Slot) -> None:
         self._slot = slot
@@ -236,7 +241,7 @@ class DepthMirror(Mirror, DepthChannel):
 
 
 class BookMirror(Mirror, BookChannel):
-    """A whole book."""
+    """The mirror of a whole book."""
 
     def __init__(self, wire: WireProtocol, name: ChannelName, slot: Slot) -> None:
         self._slot = slot
@@ -244,7 +249,7 @@ class BookMirror(Mirror, BookChannel):
 
 
 class StateMirror(Mirror, Channel):
-    """Any other channel: its state is shared, and what comes over it is not."""
+    """The mirror of any other channel: it shares the state, but no items."""
 
     def __init__(self, wire: WireProtocol, name: ChannelName, slot: Slot) -> None:
         self._slot = slot
@@ -253,13 +258,13 @@ class StateMirror(Mirror, Channel):
     def push(
         self, push: Push, first: bool, link: Link, now: float, wall: float
     ) -> bool:
-        """Nothing is pushed to a mirror."""
+        """Never called: a mirror receives no push."""
         raise AssertionError("a push of a mirror")
 
     def item(
         self, shown: Published, levels: int | None, before: Published | None = None
     ) -> Item | None:
-        """None, ever."""
+        """Always ``None``: items of this channel are not shared."""
         return None
 
 
@@ -271,5 +276,5 @@ _KINDS: dict[str, Callable[[WireProtocol, ChannelName, Slot], AnyMirror]] = {
 
 
 def make_mirror(wire: WireProtocol, name: ChannelName, slot: Slot) -> AnyMirror:
-    """The mirror of a channel; it writes its first word into *slot*."""
+    """Make the mirror of a channel, and write its first state into *slot*."""
     return _KINDS.get(name.kind, StateMirror)(wire, name, slot)

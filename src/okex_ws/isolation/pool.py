@@ -1,7 +1,8 @@
-"""The plan of a feed that lives in a process of its own, and is read through memory.
+"""The pool of an isolated feed: a worker process connects, the script reads its memory.
 
-Subscriptions come and go on any thread; the keeper's thread has the child, its answers
-and its end. While a child runs, it alone writes what is shown; while none does, this.
+Any thread may add and close subscriptions. The supervisor's thread starts the worker
+process, receives its messages and sees it end. While the worker process runs, it alone
+writes to the slots; this process writes to them only while none runs.
 """
 
 from __future__ import annotations
@@ -39,14 +40,15 @@ from .view import IsolatedView, NoCallbacks, check_isolated, refuse
 
 log = logging.getLogger("okex_ws")
 
-# Seconds that an answer of the child is waited for.
+# How many seconds a call waits for an answer of the worker process.
 ANSWER_TIMEOUT = 1.0
-# Seconds that it may take over its goodbye to the exchange, whatever it was told.
+# How many seconds the worker process has for its goodbye to the exchange at most, even
+# if the script's `Timeouts` allow more.
 LONGEST_GOODBYE = 10.0
 
 
 def make_isolated_pool(options: PoolOptions) -> IsolatedPool:
-    """A pool in a process of its own; ``ValueError`` for what cannot be had there."""
+    """Make the pool; ``ValueError`` for an option that an isolated feed cannot have."""
     here: dict[str, object] = {
         name: getattr(options, name)
         for name in ("clock", "network", "rng", "recorder", "history_source")
@@ -59,9 +61,10 @@ def make_isolated_pool(options: PoolOptions) -> IsolatedPool:
 
 
 class IsolatedPool:
-    """The subscriptions of one feed, as the process sees them that reads the prices.
+    """The subscriptions of an isolated feed, in the script's process.
 
-    *options* are the keywords with which the child makes the plan that connects.
+    It has the same methods as `Pool`, and no connections. *options* are the keywords
+    with which the worker process makes the `Pool` that connects.
     """
 
     isolated = True
@@ -85,10 +88,10 @@ class IsolatedPool:
         self._spawn = spawn
         self._supervisor: Supervisor | None = None
         self._store = Store(wire, self._process_runs)
-        # The first of the numbers that the links of the next child have.
+        # The first link number of the next worker process.
         self._first = 0
         self._slots: dict[int, SubscriptionSlots] = {}
-        # Left by their subscription, and perhaps written to by the child.
+        # The slots of closed subscriptions, which the worker process may still write.
         self._leaving: dict[int, SubscriptionSlots] = {}
         self._numbers = itertools.count(1)
         self._asked: dict[int, tuple[threading.Event, list[Any]]] = {}
@@ -96,7 +99,8 @@ class IsolatedPool:
         self._past, self._last = Stats(), Stats()
         self._reports: tuple[ConnectionReport, ...] = ()
         self._outage_log = OutageLog()
-        # Re-entrant: a signal handler, or the collector, may close in the middle.
+        # Re-entrant, because a signal handler or the garbage collector may call `close`
+        # on a thread that holds the lock.
         self._lock = threading.RLock()
         _pools.add(self)
 
@@ -109,20 +113,21 @@ class IsolatedPool:
     def make_view(
         self, subscription: object, label: str, limits: Limits, callbacks: Callbacks
     ) -> View:
-        """What *subscription* reads, once it is attached."""
+        """Make the view that *subscription* reads, once it is attached."""
         return IsolatedView(subscription, label, limits, self.clock, callbacks)
 
     def history(
         self, items: int, market: str, names: Mapping[str, ChannelName]
     ) -> NoReturn:
-        """Not to be had."""
+        """Raise ``ValueError``: past items are not shared."""
         raise refuse("what history= fetches")
 
     def attach(self, view: View, names: Mapping[str, ChannelName]) -> None:
-        """Have *view* carry these channels, by topic; `Plan.attach` in the child.
+        """Subscribe *view* to the channels *names*, which are by topic.
 
-        ``ValueError`` if the feed is closed, or a channel cannot be had as asked;
-        ``OSError`` if there is no memory for them.
+        The worker process then attaches them to its own pool. ``ValueError`` if the
+        feed is closed or a channel needs credentials that it does not have; ``OSError``
+        if there is no memory for the slots.
         """
         with self._lock:
             if self.closed:
@@ -146,7 +151,7 @@ class IsolatedPool:
             self.views = (*self.views, view)
 
     def _keep(self) -> Supervisor:
-        """The keeper, which is started with the first subscription."""
+        """The supervisor, which is started with the first subscription."""
         if self._supervisor is None:
             goodbye = (self._options["timeouts"] or Timeouts()).goodbye
             self._supervisor = Supervisor(
@@ -171,7 +176,7 @@ class IsolatedPool:
         return "subscribe", slots.number, name, names, assignments
 
     def detach(self, view: View) -> None:
-        """*view* is closed."""
+        """Close the subscription of *view*, and tell the worker process."""
         view.closed = True
         view.callbacks.mute()
         with self._lock:
@@ -186,21 +191,24 @@ class IsolatedPool:
     def _leave(self, slots: SubscriptionSlots) -> None:
         del self._slots[slots.number]
         slots.freeze()
-        # Until the child has left too, it may write there.
+        # The worker process may write to the slots until it has answered.
         self._leaving[slots.number] = slots
         self._keep().send("unsubscribe", slots.number)
 
     def follow(self, queue: UpdateQueue) -> None:
-        """Not to be had."""
+        """Raise ``ValueError``: items for iterators are not shared."""
         raise refuse("what updates() gives")
 
     def rotate(self) -> None:
-        """Have every connection be replaced by a new one, without a gap."""
+        """Let the worker process replace each connection by a new one, without gaps."""
         if self._supervisor is not None:
             self._supervisor.send("rotate")
 
     def stats(self, views: Sequence[View] | None = None) -> Stats:
-        """What `Plan.stats` has in the child, and what the ones before it had."""
+        """The counts of the worker process, plus those of the processes before it.
+
+        *views* are the subscriptions to count; ``None`` is the whole feed.
+        """
         if views is None:
             self._last = self._ask("stats", None) or self._last
             return add(self._before(), self._last)
@@ -217,17 +225,17 @@ class IsolatedPool:
         )
 
     def _before(self) -> Stats:
-        """What the children before this one counted, and how many there were."""
+        """The counts of the worker processes that ended, and how many these are."""
         ends = Stats(reconnects=dict(self._counts.reconnects))
         return add(self._past, ends)
 
     def reports(self) -> tuple[ConnectionReport, ...]:
-        """How each connection stands, or stood when the child said so last."""
+        """A report of each connection: the worker process's answer, or its last one."""
         self._reports = self._ask("connections", None) or self._reports
         return self._reports
 
     def _ask(self, what: str, number: int | None) -> Any:
-        """The child's answer; ``None`` if it has none in time."""
+        """Ask the worker process; ``None`` if no answer comes in time."""
         answered, answer = threading.Event(), [None]
         with self._lock:
             if self._supervisor is None or not self._supervisor.process_runs:
@@ -240,7 +248,7 @@ class IsolatedPool:
         return answer[0]
 
     def close(self) -> None:
-        """Have everything end; returns at once."""
+        """Close all subscriptions and let the worker process end; returns at once."""
         with self._lock:
             self.closed = True
             views, supervisor = self.views, self._supervisor
@@ -255,15 +263,18 @@ class IsolatedPool:
 
     @property
     def has_ended(self) -> bool:
-        """Whether neither thread nor process is left, or was ever started."""
+        """True if the supervisor's thread has ended, or was never started."""
         return self._supervisor is None or not self._supervisor.running
 
     def join(self, timeout: float | None) -> bool:
-        """Wait for the end of the child; False if it has not come in time."""
+        """Wait for the end of the worker process; False if *timeout* was too short."""
         return self._supervisor is None or self._supervisor.join(timeout)
 
     def forked(self) -> None:
-        """In a forked child: closed, without a word to the peer or a lock taken."""
+        """In a forked child: close all here; the worker process stays the parent's.
+
+        It takes no lock, because a thread of the parent may have held one at the fork.
+        """
         self._lock = threading.RLock()
         self.closed = True
         if self._supervisor is not None:
@@ -273,13 +284,14 @@ class IsolatedPool:
             slots.forked()
         self._store.forked()
 
-    # --- On the keeper's thread -----------------------------------------------------
+    # --- On the supervisor's thread -------------------------------------------------
 
     def process_started(self) -> None:
-        """See `keeper.Owner`."""
+        """Send a new worker process its options and all subscriptions."""
         assert self._supervisor is not None
         with self._lock:
-            # Whatever was told since it runs is among this, or was of the one before.
+            # Messages that wait are dropped: what follows contains them, or they were
+            # for the process before.
             self._supervisor.discard_unsent()
             self._forget(*self._leaving)
             send, store = self._supervisor.send, self._store
@@ -291,12 +303,12 @@ class IsolatedPool:
                     send(*self._subscribe_message(slots))
 
     def message_received(self, message: Any) -> None:
-        """See `keeper.Owner`."""
+        """Call the method ``_on_...`` for one message of the worker process."""
         kind, *rest = message
         getattr(self, f"_on_{kind}")(*rest)
 
     def process_ended(self, why: str) -> None:
-        """See `keeper.Owner`."""
+        """Withdraw every value, keep the counts, and deliver the loss as an error."""
         error = OkexWSError(why)
         self._counts.reconnects["reader"] += 1
         with self._lock:
@@ -316,12 +328,12 @@ class IsolatedPool:
             slots.view.wake()
 
     def supervisor_stopped(self) -> None:
-        """See `keeper.Owner`."""
+        """Close all subscriptions and the memory: no other process will start."""
         with self._lock:
             self.closed = True
             all_slots = list(self._slots.values())
             for slots in all_slots:
-                # One may have come while it was closed, in a signal handler.
+                # A signal handler may have added a subscription during `close`.
                 slots.view.closed = True
                 slots.freeze()
             self._store.close()
@@ -348,7 +360,7 @@ class IsolatedPool:
     def _on_failed(self, number: int, error: OkexWSError) -> None:
         slots = self._slots.get(number)
         if slots is not None:
-            # The child has said so in the log.
+            # The worker process has logged it already.
             slots.view.error = error
             slots.view.wake()
 

@@ -1,4 +1,4 @@
-"""A Python of our own beside the user's: how it is started, asked after, and ended."""
+"""The worker process: how it is started, talked to, checked and ended."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from typing import Any
 
 ROOT = str(Path(__file__).parents[2])
 MODULE = f"{__package__}.worker"
-# Where the folder of the program is not kept out of the path by an option, the first
-# thing that is done is to take it out: a json.py there is the user's.
+# From Python 3.11 on the option -P keeps the current folder out of the module path.
+# Before, the program itself removes it first: a json.py there would hide Python's own.
 _BEFORE_3_11 = (
     f"import sys; del sys.path[0]; import runpy; runpy.run_module({MODULE!r},"
     " run_name='__main__', alter_sys=True)"
 )
-# Seconds that a process has to end, by itself and then once a signal told it so.
+# How many seconds a process has to end by itself, and then again after SIGTERM.
 END_TIMEOUT = 0.5
 
 
 def check_can_start() -> None:
-    """``ValueError`` where no other Python can be started."""
+    """Raise ``ValueError`` in a program that cannot start another Python."""
     if getattr(sys, "frozen", False):
         raise ValueError(
             "isolate=True starts another Python, and a frozen program has none:"
@@ -38,7 +38,7 @@ def check_can_start() -> None:
 
 
 def command() -> list[str]:
-    """What starts the reader, with the warnings as they are here."""
+    """The command that starts the worker, with this process's warning filters."""
     options = [f"-W{option}" for option in sys.warnoptions]
     if sys.version_info >= (3, 11):
         return [sys.executable, *options, "-P", "-m", MODULE]
@@ -46,11 +46,16 @@ def command() -> list[str]:
 
 
 def environment() -> dict[str, str]:
-    """Its environment: ours, and the way to this very package where it needs one."""
+    """The worker's environment: a copy of this one, with the path to this package.
+
+    PYTHON variables are left out if this process ignores them. The path is left out if
+    Python finds the package anyway.
+    """
     env = dict(os.environ)
     if sys.flags.ignore_environment:
         env = {k: v for k, v in env.items() if not k.startswith("PYTHON")}
-    # Where Python looks anyway it stays: put first, it could hide Python's own library.
+    # An installed package is found anyway. Its folder is not put in front, where it
+    # could hide modules of Python's own library.
     if ROOT not in {sysconfig.get_path(name) for name in ("purelib", "platlib")}:
         before = env.get("PYTHONPATH")
         env["PYTHONPATH"] = os.pathsep.join([ROOT, *([before] if before else [])])
@@ -58,7 +63,10 @@ def environment() -> dict[str, str]:
 
 
 class WorkerProcess:
-    """A process, and the socket to it; one thread has it, any may ask if it `runs`."""
+    """A worker process, and the socket to it.
+
+    One thread uses it. Any thread may read `runs`.
+    """
 
     def __init__(self, memory: int | str) -> None:
         self.sock, theirs = socket.socketpair()
@@ -68,11 +76,12 @@ class WorkerProcess:
             self._process: subprocess.Popen[bytes] = subprocess.Popen(  # noqa: S603
                 command(),
                 stdin=subprocess.PIPE if windows else theirs.fileno(),
-                # Nothing is said there, and what was would be among the user's words.
+                # The worker prints nothing. Anything that it did print would mix with
+                # the output of the script.
                 stdout=subprocess.DEVNULL,
                 pass_fds=(memory,) if isinstance(memory, int) else (),
                 env=environment(),
-                # Windows: Ctrl-C is for the program.
+                # Windows: Ctrl-C is to reach the script only.
                 creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
             )
             if windows:
@@ -85,32 +94,35 @@ class WorkerProcess:
         self._is_over = _exit_check(self._process)
 
     def _share(self, theirs: Any) -> None:
-        # Nobody has tried this.
+        # Windows only. This has never been run there.
         assert self._process.stdin is not None
         self._process.stdin.write(theirs.share(self._process.pid))
         self._process.stdin.close()
 
     @property
     def pid(self) -> int:
-        """Its number."""
+        """The number of the process."""
         return self._process.pid
 
     @property
     def runs(self) -> bool:
-        """Whether it did not end yet, as the system has it now."""
+        """Whether the process runs; each access asks the system."""
         return not self._is_over()
 
     def send(self, data: bytes | bytearray) -> int:
-        """Send some of *data*: how much; never blocks."""
+        """Send a part of *data*, and return how many bytes; never blocks."""
         try:
             return self.sock.send(data)
         except BlockingIOError:
             return 0
         except OSError:
-            return len(data)  # there is nobody, as `receive` will say
+            return len(data)  # the process has ended, as `receive` will report
 
     def receive(self) -> bytes | None:
-        """What it said, ``None`` for nothing yet, nothing at its end; never blocks."""
+        """Bytes from the process, ``None`` if none wait, or ``b""`` at its end.
+
+        Never blocks.
+        """
         try:
             return self.sock.recv(1 << 16)
         except BlockingIOError:
@@ -119,7 +131,11 @@ class WorkerProcess:
             return b""
 
     def end(self) -> str:
-        """Have it end, by itself if it will, and say how it did."""
+        """Close the socket, end the process, and return how it ended.
+
+        The process has time to end by itself, then receives SIGTERM, and is then
+        killed.
+        """
         self.sock.close()
         for push in (self._process.terminate, self._process.kill):
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -128,9 +144,9 @@ class WorkerProcess:
         return _exit_text(self._process.wait())
 
     def forked(self) -> None:
-        """In a forked child: it is no child of ours."""
+        """In a forked child: forget the process, which is the parent's child."""
         self.sock.close()
-        # Else it is asked after when it is forgotten.
+        # With a return code, `Popen` does not wait for the process when it is deleted.
         self._process.returncode = 0
 
 
@@ -144,10 +160,10 @@ def _exit_text(code: int) -> str:
 
 
 def _exit_check(process: subprocess.Popen[bytes]) -> Callable[[], bool]:
-    """A function that tells whether *process* ended, without letting go of the GIL.
+    """Make a function that tells whether *process* has ended; it keeps the GIL.
 
-    A read asks at each call. To let go would be to wait for its turn again, for as long
-    as another thread of the program likes to compute.
+    Every read calls it. If it released the GIL, the read would wait until another
+    thread that computes gives the GIL back.
     """
     try:
         import ctypes
@@ -157,7 +173,7 @@ def _exit_check(process: subprocess.Popen[bytes]) -> Callable[[], bool]:
     except (ImportError, AttributeError, OSError, TypeError):
         return lambda: process.poll() is not None
     pid = process.pid
-    # siginfo_t, which begins with the signal: 0 while it runs.
+    # A siginfo_t, which begins with the signal: 0 while the process runs.
     info = (ctypes.c_int * 64)()
 
     def is_over() -> bool:
@@ -172,28 +188,33 @@ _PREFIX = struct.Struct("=4sII")  # magic, length, checksum
 _MAGIC = b"okws"
 
 
-# No message is nearly as large: statistics, an error with the exchange's own text.
+# A limit in bytes. The largest real messages, statistics and errors with texts of the
+# exchange, are far smaller.
 MAX_MESSAGE = 1 << 26
 
 
 class GarbageError(Exception):
-    """Bytes that are no message."""
+    """The bytes that came are no message."""
 
 
 def pack(message: object) -> bytes:
-    """The bytes of *message*."""
+    """Encode *message* as a header with a checksum, and a pickle."""
     payload = pickle.dumps(message, pickle.HIGHEST_PROTOCOL)
     return _PREFIX.pack(_MAGIC, len(payload), zlib.crc32(payload)) + payload
 
 
 class Unpacker:
-    """Bytes as they come, and the messages in them."""
+    """Splits a stream of bytes into the messages that `pack` encoded."""
 
     def __init__(self) -> None:
         self._buffer = bytearray()
 
     def feed(self, data: bytes) -> Iterator[Any]:
-        """Take in *data*: the messages that are complete; `GarbageError` for none."""
+        """Yield each message that *data* completes.
+
+        Raises:
+            GarbageError: the bytes are no message.
+        """
         self._buffer += data
         while len(self._buffer) >= _PREFIX.size:
             magic, length, checksum = _PREFIX.unpack_from(self._buffer)

@@ -1,11 +1,11 @@
-"""Memory that two processes share: a slot has one writer and any readers, none waits.
+"""Memory that two processes share, in slots: one writer and many readers, none waits.
 
 A slot is a double-buffered sequence lock. The writer fills the buffer that is not
-current, and then makes it so by one store of the version. A reader copies the current
-buffer and takes the copy only if its checksum is that of this very version: a copy that
-was written to meanwhile, or that another processor sees out of order, is taken anew. So
-a writer that is stopped or killed half way holds up nobody, and what it left half done
-is not seen.
+current, and then makes it current by one store of the version. A reader copies the
+current buffer and uses the copy only if its checksum is that of the same version. It
+copies again if the writer wrote meanwhile, or if its processor saw the stores out of
+order. A writer that is stopped or killed half way therefore delays no reader, and no
+reader sees an unfinished value.
 """
 
 from __future__ import annotations
@@ -22,26 +22,29 @@ import zlib
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-# The version, the pulse, and room to keep the writers of two slots apart in the caches.
+# Bytes for the version and the pulse. They fill a whole cache line, so that the writers
+# of two slots do not share one.
 HEADER = 64
 _PREFIX = struct.Struct("=II")  # length and checksum of a buffer
 _WORD = 8
-# Chunks double, so that a few of them (a descriptor each) hold whatever there is.
+# Each chunk is twice as large as the one before, so that few chunks hold any number of
+# slots: each one takes a file descriptor.
 FIRST_CHUNK = 1 << 24
-# A reader is overtaken twice while it copies: that this happens so often is no chance.
+# A copy fails only if the writer begins two writes while it is made. So many failures
+# in a row mean that the memory is broken.
 TRIES = 1000
-# zlib lets other threads run for more than 5 KiB; a read must not wait for its turn.
+# zlib releases the GIL for more than 5 KiB. A read must not have to wait for it again.
 _PIECE = 4096
 
 Decode = Callable[[bytes], Any]
 
 
 class TornError(Exception):
-    """A slot that does not hold what its writer left there: the memory is broken."""
+    """The memory is broken: a slot does not hold what its writer put there."""
 
 
 class SlotAddress(NamedTuple):
-    """Where a slot is: the number of its chunk, its offset in there, and its room."""
+    """Where a slot is: its chunk's number, the offset there, and the bytes it holds."""
 
     chunk: int
     at: int
@@ -53,7 +56,7 @@ def _stride(capacity: int) -> int:
 
 
 def _size(capacity: int) -> int:
-    # Whole lines of the cache, again to keep writers apart.
+    # Whole cache lines, again so that two writers do not share one.
     return -(-(HEADER + 2 * _stride(capacity)) // HEADER) * HEADER
 
 
@@ -68,7 +71,7 @@ def _checksum(payload: bytes, version: int) -> int:
 
 
 class Chunk:
-    """Mapped memory; one item of *words* or *doubles* is one load or store."""
+    """Mapped memory. An access to one of *words* or *doubles* is one load or store."""
 
     def __init__(self, mapped: mmap.mmap) -> None:
         self.size = len(mapped)
@@ -78,9 +81,10 @@ class Chunk:
 
 
 class Slot:
-    """One value of at most *capacity* bytes, as this process sees it.
+    """One value of at most *capacity* bytes in shared memory.
 
-    *decode* makes the value of a payload, once a version.
+    One thread writes at a time. Any thread of any process may read. *decode* makes the
+    value of the bytes, once for each version.
     """
 
     __slots__ = (
@@ -114,7 +118,7 @@ class Slot:
     # --- The writer -----------------------------------------------------------------
 
     def put(self, payload: bytes) -> None:
-        """Show *payload*; ``ValueError`` if there is no room for it."""
+        """Replace the value by *payload*; ``ValueError`` if it is too large."""
         length = len(payload)
         if length > self.capacity:
             raise ValueError(f"{length} bytes, where there is room for {self.capacity}")
@@ -127,7 +131,7 @@ class Slot:
 
     @property
     def pulse(self) -> float:
-        """A number that the writer may change at any time, apart from the value."""
+        """A number beside the value; the writer may change it without a new version."""
         return self._doubles[self._word + 1]
 
     def beat(self, pulse: float) -> None:
@@ -137,7 +141,7 @@ class Slot:
     # --- Readers --------------------------------------------------------------------
 
     def get(self) -> Any:
-        """The newest value; `TornError` if the memory is broken."""
+        """The current value; `TornError` if the memory is broken."""
         seen = self._seen
         version = self._words[self._word]
         return seen[1] if version == seen[0] else self._fetch(version)
@@ -147,14 +151,15 @@ class Slot:
             payload = self._copy(version)
             if payload is not None:
                 value = self._decode(payload)
-                # Together, as threads race here: what is seen is of that version.
+                # One store for both, because threads race here: the value always
+                # belongs to the version beside it.
                 self._seen = (version, value)
                 return value
             version = self._words[self._word]
         raise TornError(f"a slot cannot be read at its version {version}")
 
     def _copy(self, version: int) -> bytes | None:
-        """The payload of *version*, or ``None`` if it is not there (any more)."""
+        """The payload of *version*, or ``None`` if a newer one has overwritten it."""
         at = self._at + (version & 1) * self._stride
         length, checksum = _PREFIX.unpack_from(self._bytes, at)
         if length > self.capacity:
@@ -165,10 +170,11 @@ class Slot:
 
 
 class Memory:
-    """A file of slots that has no name, and grows; *key* is how another one opens it.
+    """A growing file without a name, which holds slots; *key* opens it elsewhere.
 
-    Under Windows *key* is a name, elsewhere a descriptor, which the other process has
-    to have inherited. Whoever made it hands out the places; any thread.
+    Under Windows *key* is a name. On other systems it is a file descriptor that the
+    other process has inherited. Only the process that made the memory allocates slots.
+    Any thread may call.
     """
 
     def __init__(self, key: int | str | None = None) -> None:
@@ -180,7 +186,7 @@ class Memory:
         self._lock = threading.RLock()
 
     def allocate(self, capacity: int) -> SlotAddress:
-        """A place for *capacity* bytes; ``OSError`` if there is no memory for it."""
+        """Reserve a slot of *capacity* bytes; ``OSError`` if there is no memory."""
         with self._lock:
             if left := self._free.get(capacity):
                 return left.pop()
@@ -193,19 +199,19 @@ class Memory:
             return address
 
     def free(self, address: SlotAddress) -> None:
-        """Have somebody else take *address*: nobody writes there any more."""
+        """Let `allocate` give *address* away again. Its writer must have stopped."""
         with self._lock:
             self._free.setdefault(address.capacity, []).append(address)
 
     def slot(self, address: SlotAddress, decode: Decode = marshal.loads) -> Slot:
-        """The slot at *address*."""
+        """The slot at *address*, mapped into this process."""
         with self._lock:
             while len(self._chunks) <= address.chunk:
                 self._map()
             return Slot(self._chunks[address.chunk], address, decode)
 
     def close(self) -> None:
-        """Take no more; the memory itself goes with the last slot."""
+        """Close the file. The memory is released with the last `Slot` that uses it."""
         with self._lock:
             self._chunks.clear()
             if isinstance(self.key, int) and self.key >= 0:
@@ -213,7 +219,7 @@ class Memory:
                 self.key = -1
 
     def forked(self) -> None:
-        """In a forked child: the same, and no lock that another thread may have."""
+        """In a forked child: replace the lock, which a thread may have held; close."""
         self._lock = threading.RLock()
         self.close()
 
@@ -239,12 +245,12 @@ class Memory:
 
 
 def _chunk(number: int) -> tuple[int, int]:
-    """Where a chunk begins in the file, and how long it is."""
+    """Offset and size in the file of the chunk *number*, in bytes."""
     return FIRST_CHUNK * ((1 << number) - 1), FIRST_CHUNK << number
 
 
 def _map_named(name: str, size: int) -> mmap.mmap:
-    # Windows alone has these, and nobody has tried this there.
+    # Only Windows has named mappings. This has never been run there.
     make: Any = mmap.mmap
     chunk: mmap.mmap = make(-1, size, tagname=name)
     return chunk
@@ -264,9 +270,10 @@ def _new_key() -> int | str:
 
 
 def reserve(file: int, start: int, size: int) -> None:
-    """Have the pages there: what cannot be had is an ``OSError`` now, no signal later.
+    """Reserve the pages of a part of *file*; ``OSError`` if there is no memory.
 
-    A page of a sparse file that there is no memory for kills whoever touches it.
+    Without that, a process that first touches a page of the sparse file when memory has
+    run out is killed by a signal.
     """
     if hasattr(os, "posix_fallocate"):
         try:

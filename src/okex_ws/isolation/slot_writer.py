@@ -1,7 +1,8 @@
-"""What a feed shows, written where another process reads it, at once and in order.
+"""Writes a feed's channels into the slots that the script's process reads.
 
-All of it is done on the threads of the connections. A lease is written after everything
-that was withdrawn before it: no reader finds what is old under what is new.
+The threads of the connections write, at once and in order. A renewed lease is written
+after every withdrawal that preceded it, so that no reader finds a withdrawn value
+together with a new lease.
 """
 
 from __future__ import annotations
@@ -31,7 +32,11 @@ Tell = Callable[..., None]
 
 
 class SharedLink(Link):
-    """A link whose signs of life are written as they are set."""
+    """A `Link` that writes its signs of life into a slot when they are set.
+
+    *number* identifies the link, *place* its slot. The lease, the loss and the time of
+    the last bytes are written. Only the connection's thread sets them.
+    """
 
     __slots__ = ("_before_lease", "_give_back", "_slot", "number", "place")
 
@@ -72,7 +77,7 @@ class SharedLink(Link):
             super().__setattr__(name, value)
             self._write()
             if value:
-                # A later link may have the slot: of this one nothing more is written.
+                # This link writes no more, so that a later one may use the slot.
                 self._give_back(self.place)
         else:
             super().__setattr__(name, value)
@@ -82,7 +87,10 @@ class SharedLink(Link):
 
 
 class SharedLinks:
-    """The slots of links; each link has one of its own until it is lost."""
+    """Makes links, and gives each one a slot of its own until it is lost.
+
+    *before_lease* is called before a lease is written. *first* is the first number.
+    """
 
     def __init__(
         self, slots: list[Slot], first: int, before_lease: Callable[[], None]
@@ -93,7 +101,10 @@ class SharedLinks:
         self._before_lease = before_lease
 
     def make(self, now: float) -> Link:
-        """The link of a connection that was opened *now*."""
+        """The link of a connection that was opened *now*.
+
+        ``ConnectionLost`` if every slot is in use.
+        """
         try:
             place = self._free.popleft()
         except IndexError:
@@ -105,19 +116,22 @@ class SharedLinks:
 
 
 class SlotWriter:
-    """Where one channel of one subscription is written; any of the threads."""
+    """Writes one channel of one subscription into its slot.
+
+    The thread of any connection may call.
+    """
 
     def __init__(self, channel: Channel, slot: Slot, base: int) -> None:
         self.channel = channel
         self._slot: Slot | None = slot
-        # What the epoch had come to before this process.
+        # The channel's epoch when this process started, which is added to every epoch.
         self._base = base
         self._written: object = None
         self._throttle = LogThrottle()
         self._lock = threading.Lock()
 
     def flush(self, now: float = 0.0) -> None:
-        """Write what the channel shows, if that is not there yet."""
+        """Write the channel's current value, unless it was written already."""
         if self.channel.shown is self._written:
             return
         with self._lock:
@@ -127,19 +141,22 @@ class SlotWriter:
             try:
                 self._slot.put(self._encode(shown))
             except ValueError as error:
-                # No room for it, or no form.
+                # The value does not fit the slot, or has no encoding.
                 self._slot.put(self._withdraw(shown, error, now))
             self._written = shown
 
     def _encode(self, shown: Published) -> bytes:
-        # Whoever changes both changes what is shown last.
+        # Read in this order: a channel that changes both changes *shown* last.
         acknowledged, link = self.channel.acknowledged, shown.link
         if isinstance(link, SharedLink):
             return encode(shown, acknowledged, link.place, link.number, self._base)
         return encode(shown, acknowledged, base=self._base)
 
     def _withdraw(self, shown: Published, error: ValueError, now: float) -> bytes:
-        """In place of what cannot be written; whatever follows is a new epoch."""
+        """What is written if *shown* cannot be: a withdrawal.
+
+        The next value is of a new epoch.
+        """
         channel, cause = self.channel, f"it does not fit in shared memory: {error}"
         channel.counts["skipped too large"] += 1
         if self._throttle.allows("too large", now):
@@ -150,22 +167,24 @@ class SlotWriter:
         return payload
 
     def leave(self) -> None:
-        """Write nothing more: the slot is somebody else's from now on."""
+        """Write nothing more: the slot is about to be given to another channel."""
         with self._lock:
             self._slot = None
 
 
 class SlotAssignment(NamedTuple):
-    """Where a channel is to be shown, and the epoch that it had come to."""
+    """The slot that a channel is written to, and the epoch that the channel has."""
 
     address: SlotAddress
     epoch: int
 
 
 class Relay(View):
-    """A subscription of another process: what it shows is written, what it says told.
+    """A subscription of the script's process, as the worker process has it.
 
-    *tell* is called with the kind of what there is to say, and the rest of it.
+    It writes its channels into slots, and sends failures, errors and wake-ups to the
+    script's process through *tell*, which is called with the kind of a message and its
+    arguments. The threads of the connections call the methods.
     """
 
     def __init__(
@@ -185,24 +204,24 @@ class Relay(View):
         self._refused: set[str] = set()
 
     def carry(self, channels: Mapping[str, Channel]) -> None:
-        """See `View.carry`."""
+        """Set the channels, and make a slot writer for each of them."""
         super().carry(channels)
-        # Each push is written; of those that wait, the newest will do.
+        # Every push is written. If several wait, only the newest has to be.
         self.wants_pushes = True
         self._writers = {c: SlotWriter(c, *self._slots[t]) for t, c in channels.items()}
 
     @property
     def writers(self) -> Iterable[SlotWriter]:
-        """Where its channels are written."""
+        """The slot writers of the channels."""
         return self._writers.values()
 
     def pushed(self, channel: Channel, text: str, now: float) -> None:
-        """See `View.pushed`."""
+        """Write the value of a push, and then deliver it."""
         self._writers[channel].flush(now)
         super().pushed(channel, text, now)
 
     def tell(self, now: float) -> None:
-        """See `View.tell`."""
+        """Write all channels, report refused ones, and then deliver the state."""
         self.flush(now)
         for topic, channel in self.channels.items():
             if channel.error is not None and topic not in self._refused:
@@ -211,25 +230,25 @@ class Relay(View):
         super().tell(now)
 
     def flush(self, now: float = 0.0) -> None:
-        """Write whatever its channels show that is not there yet."""
+        """Write the current value of each channel that was not written yet."""
         for writer in self._writers.values():
             writer.flush(now)
 
     def wake(self) -> None:
-        """See `View.wake`."""
+        """Let ``wait_live`` in the script's process check again."""
         self._say("woken")
 
     def fail(self, error: OkexWSError, now: float) -> None:
-        """See `View.fail`."""
+        """End in ``FAILED``, and report that to the script's process."""
         super().fail(error, now)
         self._say("failed", self.number, error)
 
     def trouble(self, error: OkexWSError) -> None:
-        """See `View.trouble`."""
+        """Deliver an error here and to the script's process."""
         super().trouble(error)
         self._say("trouble", [self.number], error)
 
     def leave(self) -> None:
-        """Write nothing more."""
+        """Let all slot writers write nothing more."""
         for writer in self._writers.values():
             writer.leave()

@@ -1,6 +1,7 @@
-"""What the subscriptions of an isolated feed have in the shared memory.
+"""The slots of an isolated feed in shared memory, as the script's process holds them.
 
-The child alone writes there while it runs; what is written here is written without one.
+While the worker process runs, it alone writes to them. This process writes to a slot
+only while no worker process runs.
 """
 
 from __future__ import annotations
@@ -28,7 +29,10 @@ from .slot_writer import SlotAssignment
 
 
 class SubscriptionSlots:
-    """One subscription: its channels, where they are shown, and what it counted."""
+    """One subscription: the slots of its channels, their mirrors, and its counts.
+
+    A mirror is a channel whose current value is read from a slot.
+    """
 
     def __init__(
         self, view: View, number: int, names: Mapping[str, ChannelName]
@@ -38,12 +42,13 @@ class SubscriptionSlots:
         self.names = names
         self.addresses: dict[str, SlotAddress] = {}
         self.mirrors: dict[str, AnyMirror] = {}
-        # Of the children before, and of this one as far as it is known.
+        # The counts of the worker processes that ended, and the last known counts of
+        # the present one.
         self.past = Stats()
         self.last = Stats()
 
     def assignments(self) -> dict[str, SlotAssignment]:
-        """Where each channel is shown that was not refused, and from which epoch on."""
+        """The slot and the present epoch of each channel that was not refused."""
         return {
             topic: SlotAssignment(self.addresses[topic], mirror.shown.epoch)
             for topic, mirror in self.mirrors.items()
@@ -51,7 +56,7 @@ class SubscriptionSlots:
         }
 
     def withdraw(self, cause: str) -> None:
-        """The child ended: nothing is shown until another one does."""
+        """The worker process ended: withdraw all values until another one writes."""
         self.past, self.last = of_subscription(add(self.past, self.last)), Stats()
         for mirror in self.mirrors.values():
             if mirror.error is None:
@@ -65,18 +70,21 @@ class SubscriptionSlots:
                 )
 
     def freeze(self) -> None:
-        """The memory is given back: what is shown stays, without a price."""
+        """Before the slots are given back, keep the last states without the prices."""
         for mirror in self.mirrors.values():
             mirror.freeze()
 
     def forked(self) -> None:
-        """In a forked child: the same, and nothing is read."""
+        """In a forked child: stop reading the slots; every channel is closed."""
         for mirror in self.mirrors.values():
             mirror.forked()
 
 
 class Store:
-    """The memory of one feed; *process_runs* tells whether its child did not end."""
+    """The shared memory of one feed, made when it is first needed.
+
+    *process_runs* tells whether the worker process runs.
+    """
 
     def __init__(self, wire: WireProtocol, process_runs: Callable[[], bool]) -> None:
         self._wire = wire
@@ -87,7 +95,7 @@ class Store:
 
     @property
     def key(self) -> int | str:
-        """With which a child opens it."""
+        """The key with which a worker process opens the memory."""
         return self._open().key
 
     def _open(self) -> Memory:
@@ -105,7 +113,10 @@ class Store:
         return self._memory
 
     def allocate(self, slots: SubscriptionSlots) -> None:
-        """Have a mirror for each of its channels; ``OSError`` without the memory."""
+        """Allocate a slot and make a mirror for each channel.
+
+        ``OSError`` if there is no memory.
+        """
         memory = self._open()
         for topic, name in slots.names.items():
             address = slots.addresses[topic] = memory.allocate(slot_capacity(name))
@@ -113,24 +124,24 @@ class Store:
             slots.mirrors[topic] = make_mirror(self._wire, name, slot)
 
     def clear(self, slots: SubscriptionSlots) -> None:
-        """Others may have its place: nobody reads or writes it there any more."""
+        """Give the slots back. No process may read or write them any more."""
         if self._memory is not None:
             for address in slots.addresses.values():
                 self._memory.free(address)
         slots.addresses.clear()
 
     def lose(self) -> None:
-        """The child ended, and all of its connections with it."""
+        """The worker process ended: mark all of its connections as lost."""
         self._links.lose()
 
     def close(self) -> None:
-        """Give back what no mirror holds any more."""
+        """Close the memory. It is released once no mirror uses a slot."""
         self._links = RemoteLinks([], self._process_runs)
         if self._memory is not None:
             self._memory.close()
 
     def forked(self) -> None:
-        """In a forked child: the same, and no lock that another thread may have."""
+        """In a forked child: replace the locks, and close the memory."""
         if self._memory is not None:
             self._memory.forked()
         self.close()

@@ -1,6 +1,7 @@
-"""The thread that keeps a process alive: started, listened to, and started again.
+"""The supervisor: a thread that starts a worker process, and another at its end.
 
-Its owner's subscriptions are nobody's but its owner's; here is what happens to a child.
+It knows nothing of subscriptions. It moves messages in both directions, and calls a
+`ProcessObserver` for what happens to the process.
 """
 
 from __future__ import annotations
@@ -25,34 +26,35 @@ from .process import GarbageError, Unpacker, WorkerProcess, pack
 
 log = logging.getLogger("okex_ws")
 
-# How often a child is looked at that says nothing.
+# How often, in seconds, a silent process is checked.
 CHECK_INTERVAL = 1.0
 
 
 class ProcessObserver(Protocol):
-    """Whose child it is. All of it is called on the keeper's thread."""
+    """What the supervisor calls, always on its own thread."""
 
     def process_started(self) -> None:
-        """A child runs: `Supervisor.send` it everything."""
+        """A new process runs, which needs everything by `Supervisor.send`."""
         ...
 
     def message_received(self, message: Any) -> None:
-        """It said something."""
+        """The process sent *message*."""
         ...
 
     def process_ended(self, why: str) -> None:
-        """It ended, or could not be started; it is started again in a while."""
+        """The process ended, or could not be started; another attempt will follow."""
         ...
 
     def supervisor_stopped(self) -> None:
-        """No child will be started any more."""
+        """The supervisor is closed, and will start no other process."""
         ...
 
 
 class Supervisor:
-    """A child that *observer* wants, until it is closed.
+    """Keeps one worker process running until `close`, for *observer*.
 
-    *patience* is how many seconds a child has for its goodbye. *spawn* makes one.
+    After a process ends, the waits before the next one grow by *policy*. *patience* is
+    how many seconds a process has to end after `close`. *spawn* starts a process.
     """
 
     def __init__(
@@ -70,7 +72,8 @@ class Supervisor:
         self._process: WorkerProcess | None = None
         self._outgoing: deque[object] = deque()
         self._closing = False
-        # Re-entrant: a signal handler may wake in the middle of a wake-up.
+        # Re-entrant, because a signal handler may call `send` or `close` on a thread
+        # that holds the lock.
         self._lock = threading.RLock()
         self._receiver, self._sender = socket.socketpair()
         self._receiver.setblocking(False)
@@ -80,7 +83,7 @@ class Supervisor:
     # --- From any thread ------------------------------------------------------------
 
     def start(self) -> None:
-        """Start the thread; ``RuntimeError`` if there is none to be had."""
+        """Start the thread; ``RuntimeError`` if the system gives none."""
         try:
             self._thread.start()
         except RuntimeError:
@@ -89,41 +92,41 @@ class Supervisor:
 
     @property
     def process_runs(self) -> bool:
-        """Whether there is a child that did not end: asked of the system, each time."""
+        """Whether a process runs; each access asks the system."""
         process = self._process
         return process is not None and process.runs
 
     @property
     def running(self) -> bool:
-        """Whether the thread has not ended."""
+        """Whether the supervisor's thread runs."""
         return self._thread.is_alive()
 
     def send(self, *message: object) -> None:
-        """Have the child told, in order; nothing if there is none."""
+        """Queue *message* for the process, in order; drop it if none runs."""
         with self._lock:
             if self._process is not None:
                 self._outgoing.append(message)
         self._wake()
 
     def discard_unsent(self) -> None:
-        """Forget what was to be told."""
+        """Drop the messages that wait to be sent."""
         with self._lock:
             self._outgoing.clear()
 
     def close(self) -> None:
-        """Have the child and the thread end; returns at once."""
+        """Let the process and the thread end; returns at once."""
         self._closing = True
         self._wake()
 
     def join(self, timeout: float | None) -> bool:
-        """Wait for the thread's end; False if it has not come in time."""
+        """Wait for the end of the thread; False if *timeout* seconds were too few."""
         if self._thread is threading.current_thread():
             return False
         self._thread.join(timeout)
         return not self._thread.is_alive()
 
     def forked(self) -> None:
-        """In a forked child: nothing is said to anybody, nothing is left open."""
+        """In a forked child: close the sockets; the process stays the parent's."""
         self._lock = threading.RLock()
         self._closing = True
         if self._process is not None:
@@ -145,7 +148,8 @@ class Supervisor:
     def _run(self) -> None:
         mark_library_thread()
         if hasattr(signal, "pthread_sigmask"):
-            # Ctrl-C is for the program: a child has this mask from its first moment.
+            # Ctrl-C is to reach the script only. A process inherits this mask, so it is
+            # protected from its start.
             signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         waits = self._new_waits()
         try:
@@ -179,11 +183,11 @@ class Supervisor:
                 pass
 
     def _serve(self) -> str:
-        """The life of one child, from its start to its end; why it ended."""
+        """Start one process and serve it until it ends; returns why it ended."""
         try:
             process = self._spawn()
         except Exception as error:
-            # The system's refusal, or what else there is between us and a process.
+            # The system refused, or another step of starting a process failed.
             return f"the reading process cannot be started: {error}"
         self._process = process
         why = ""
@@ -198,13 +202,13 @@ class Supervisor:
             log.exception("internal error beside the reading process")
             why = f", after an internal error: {bug!r}"
         finally:
-            # From here on it works no more, whatever it does until it is gone.
+            # From here on `process_runs` is False, even while the process still ends.
             self._process = None
             how = process.end()
         return f"the reading process ended ({how}){why}"
 
     def _converse(self, process: WorkerProcess, selector: Any) -> None:
-        """Until either side has no more to say."""
+        """Exchange messages with *process* until it ends, or does not close in time."""
         unpacker, unsent = Unpacker(), bytearray()
         give_up, events = math.inf, 0
         while True:
@@ -228,7 +232,8 @@ class Supervisor:
             data = process.receive()
             for message in unpacker.feed(data or b""):
                 self._observer.message_received(message)
-            # Whoever was forked off may hold its end of the socket open.
+            # The exit of the process is checked too, because a fork of it may keep its
+            # end of the socket open.
             if data == b"" or (data is None and not runs):
                 return
 

@@ -1,4 +1,4 @@
-"""What cannot be had of a feed in another process: said where it is asked for."""
+"""The subscription of an isolated feed, and errors for what such a feed cannot do."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _INSTEAD = (
 
 
 def refuse(what: str) -> ValueError:
-    """The error for *what* is not shared, to be raised."""
+    """Make the error for *what*, which the worker process does not share."""
     return ValueError(f"{what} {_INSTEAD}")
 
 
 def check_isolated(
     on_state: object, callbacks: str, ssl_context: object, others: Mapping[str, object]
 ) -> None:
-    """``ValueError`` for a keyword of a feed that cannot be had in another process."""
+    """Raise ``ValueError`` for a keyword that an isolated feed cannot have."""
     if on_state is not None:
         raise refuse("on_state")
     if callbacks != "inline":
@@ -46,7 +46,7 @@ def check_isolated(
 
 
 class NoCallbacks(CallbackRunner):
-    """There are no callbacks: what they would be told is told in another process."""
+    """Refuses callbacks: pushes and states are delivered in the worker process."""
 
     def callbacks(
         self,
@@ -56,7 +56,10 @@ class NoCallbacks(CallbackRunner):
         on_state: Sequence[OnState],
         on_error: OnError | None,
     ) -> Callbacks:
-        """Those of one more subscription: none, or ``ValueError``."""
+        """Make the empty `Callbacks` of one subscription.
+
+        ``ValueError`` if a callback is given.
+        """
         given = {"on_message": on_message, "on_state": on_state, "on_error": on_error}
         for name, callback in given.items():
             if callback:
@@ -65,27 +68,30 @@ class NoCallbacks(CallbackRunner):
 
 
 class IsolatedView(View):
-    """A view of mirrors: what is not in the shared memory is not to be had."""
+    """A subscription that reads its channels from shared memory.
 
-    # Once it is attached.
+    Only depths and states are shared; a read of anything else raises ``ValueError``.
+    """
+
+    # Set when the subscription is attached to the pool.
     slots: SubscriptionSlots | None = None
 
     def follow(self, queue: UpdateQueue, *, own: bool = True) -> None:
-        """Not to be had."""
+        """Raise ``ValueError``: items for iterators are not shared."""
         raise refuse("what updates() gives")
 
     @property
     def trades(self) -> tuple[Trade, ...]:
-        """Not to be had."""
+        """Raise ``ValueError``: trades are not shared."""
         raise refuse("what trades gives")
 
     @property
     def candles(self) -> tuple[Candle, ...]:
-        """Not to be had."""
+        """Raise ``ValueError``: candles are not shared."""
         raise refuse("what candles gives")
 
     def latest(self, topic: str) -> Item | None:
-        """Of a depth alone."""
+        """The newest item of a depth channel; ``ValueError`` for any other channel."""
         if topic in self.channels and self.channels[topic] not in self._depths:
             raise refuse(f"the newest of {topic!r}")
         return super().latest(topic)

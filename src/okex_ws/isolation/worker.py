@@ -1,7 +1,8 @@
-"""The process of an isolated feed: it reads the exchange, and writes what it shows.
+"""The worker process of an isolated feed: it connects, and writes values to slots.
 
-Its parent tells it what to do over the socket that is its standard input, and reads
-the answers there. Whatever way the parent ends, that socket does, and so does this.
+Its parent, the script's process, sends it messages over a socket, which is its standard
+input, and receives answers there. If the parent ends in any way, the socket closes, and
+this process ends too.
 """
 
 from __future__ import annotations
@@ -34,18 +35,20 @@ from .slot_writer import Relay, SharedLinks, SlotAssignment
 
 log = logging.getLogger("okex_ws")
 
-# What is said that may be lost, if the parent does not take it, is lost beyond this.
+# If more messages than this wait for the parent, log records and errors are dropped.
 MAX_QUEUED = 10_000
-# Seconds between two words on what was counted, which a parent keeps if this is killed.
+# Seconds between two messages with the counts, which the parent keeps if this process
+# is killed.
 STATS_INTERVAL = 5.0
-# Seconds that a thread which computes (a count, say) has before one that reads.
+# The switch interval of Python, in seconds: how long a computing thread may keep the
+# GIL from a thread that reads a socket.
 SWITCH_INTERVAL = 0.0005
 
 
 class ParentSender:
-    """What there is to say to the parent, sent on a thread that may wait for it.
+    """Sends messages to the parent on a thread of its own.
 
-    The threads of the connections never do.
+    Only that thread waits for the parent. The threads of the connections never do.
     """
 
     def __init__(self, sock: socket.socket) -> None:
@@ -59,25 +62,25 @@ class ParentSender:
         self._thread.start()
 
     def say(self, kind: str, *rest: Any) -> None:
-        """Have it said, in order; any thread."""
+        """Queue a message of *kind*, in order. Any thread may call."""
         with self._there:
             if not self._is_said(kind, rest):
                 self._waiting.append((kind, *rest))
             self._there.notify()
 
     def _is_said(self, kind: str, rest: tuple[Any, ...]) -> bool:
-        """Whether what waits says as much, or too much waits already."""
+        """True if the last message that waits covers this one, or too many wait."""
         last = self._waiting[-1] if self._waiting else ("",)
         if kind == "woken" and last[0] == kind:
             return True
         if kind == "trouble" and last[0] == kind and last[2] is rest[1]:
-            # One loss is that of all subscriptions of a connection.
+            # One lost connection is an error of all its subscriptions: one message.
             last[1].extend(rest[0])
             return True
         return kind in ("log", "trouble") and len(self._waiting) > MAX_QUEUED
 
     def close(self, timeout: float) -> None:
-        """Wait until all was sent, if it can be."""
+        """Wait until all was sent, for *timeout* seconds at most."""
         with self._there:
             self._closing = True
             self._there.notify()
@@ -95,18 +98,18 @@ class ParentSender:
             try:
                 self._sock.sendall(pack(message))
             except OSError:
-                return  # nobody is there any more: the main thread sees it too
+                return  # the parent has ended, as the main thread sees too
 
 
 class LogForwarder(logging.Handler):
-    """Records of the library go to the parent: levels and handlers are the user's."""
+    """Sends the library's log records to the parent, which filters and handles them."""
 
     def __init__(self, sender: ParentSender) -> None:
         super().__init__()
         self._sender = sender
 
     def emit(self, record: logging.LogRecord) -> None:
-        """As text: what a record holds need not pickle."""
+        """Send *record* as text, because its objects may not pickle."""
         fields = dict(vars(record), msg=record.getMessage(), args=None, exc_info=None)
         if record.exc_info and not record.exc_text:
             fields["exc_text"] = logging.Formatter().formatException(record.exc_info)
@@ -114,7 +117,7 @@ class LogForwarder(logging.Handler):
 
 
 class Worker:
-    """One feed, as its parent wants it: on the main thread, but for the feed's own."""
+    """Does what the parent's messages say, on the main thread of the worker process."""
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
@@ -128,11 +131,12 @@ class Worker:
         self._parent = 0
 
     def run(self) -> None:
-        """Do what the parent says until it says no more."""
+        """Handle the parent's messages until it closes or ends."""
         unpacker, due = Unpacker(), time.monotonic() + STATS_INTERVAL
         while True:
             if not self._selector.select(max(0.0, due - time.monotonic())):
-                # A fork of the parent may hold its end of the socket open after it.
+                # The parent's number is checked too, because a fork of the parent may
+                # keep its end of the socket open.
                 if self._parent not in (0, os.getppid()):
                     return
                 self._count(())
@@ -150,14 +154,14 @@ class Worker:
                 return
 
     def end(self) -> None:
-        """Say goodbye to the exchange, and what was counted to the parent."""
+        """Close the connections, and send the last counts to the parent."""
         if self._pool is not None:
             self._pool.close()
             self._pool.join(self._patience)
             self._count(tuple(self._relays.values()))
         self.sender.close(1.0)
 
-    # --- What the parent says -------------------------------------------------------
+    # --- Messages of the parent, each by its kind -----------------------------------
 
     def _start(
         self,
@@ -204,14 +208,15 @@ class Worker:
         try:
             pool.attach(relay, names)
         except (RuntimeError, ValueError) as error:
-            # No thread to be had; what cannot be had at all the parent has refused.
+            # The system gave no thread, for example. Channels that an isolated feed
+            # cannot have were refused by the parent.
             self.sender.say("failed", number, OkexWSError(str(error)))
 
     def _unsubscribe(self, number: int) -> None:
         relay, last = self._relays.pop(number, None), Stats()
         assert self._pool is not None
         if relay is not None:
-            # In this order: its slots may be written by others once it is said.
+            # In this order: after "left" the parent may give the slots away.
             relay.leave()
             last = self._pool.stats((relay,))
             self._pool.detach(relay)
@@ -241,11 +246,11 @@ class Worker:
 
 
 def main() -> None:
-    """Serve the parent until one of the two ends."""
-    # Ctrl-C is for the parent, which ends this as it sees fit.
+    """Run the worker process until it or its parent ends."""
+    # Ctrl-C is for the parent, which then ends this process if it wants to.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _leave)
-    # No thread waits for another one for long, nor for what is never garbage.
+    # Threads switch often, and the garbage collector skips all objects made so far.
     sys.setswitchinterval(SWITCH_INTERVAL)
     gc.freeze()
     worker = Worker(_parent())
@@ -266,7 +271,7 @@ def _leave(number: int, frame: FrameType | None) -> None:
 
 
 def _parent() -> socket.socket:
-    """The socket of the parent: standard input, or under Windows what comes of it."""
+    """The socket to the parent: standard input, or under Windows read from it."""
     if hasattr(socket, "fromshare"):
         shared: socket.socket = socket.fromshare(sys.stdin.buffer.read())
         return shared
