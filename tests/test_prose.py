@@ -1,7 +1,6 @@
 """Docstrings and comments are plain technical English: what is refused, and where.
 
-The rule is in CONTRIBUTING, "Prose". The folders that are not rewritten yet are
-listed here, and are to be struck off this list once they are.
+The rule is in CONTRIBUTING, "Prose".
 """
 
 from __future__ import annotations
@@ -17,7 +16,6 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "okex_ws"
-WAITING = {"pool", "session", "channels", "delivery", "isolation"}
 
 # Words that name no actor.
 REFUSED = re.compile(
@@ -28,14 +26,9 @@ POINTER = re.compile(r"See (`[^`]+`|[\w.]+)\.?")
 
 
 def python_files() -> list[Path]:
-    """The modules of the library that are rewritten, and the helpers of the tests."""
-    library = [
-        path
-        for path in SOURCE.rglob("*.py")
-        if path.relative_to(SOURCE).parts[0] not in WAITING
-    ]
-    helpers = [*(ROOT / "tests" / "support").rglob("*.py"), ROOT / "tests/conftest.py"]
-    return sorted([*library, *helpers, *(ROOT / "examples").glob("*.py")])
+    """The modules of the library, the examples, and the helpers of the tests."""
+    support = [*(ROOT / "tests" / "support").rglob("*.py"), ROOT / "tests/conftest.py"]
+    return sorted([*SOURCE.rglob("*.py"), *support, *(ROOT / "examples").glob("*.py")])
 
 
 def pages() -> list[Path]:
@@ -99,7 +92,3 @@ def test_a_docstring_that_only_points_elsewhere_is_seen() -> None:
     source = 'def f():\n    """See `route.Owner`."""\n'
 
     assert faults(source) == ["2: See `route.Owner`."]
-
-
-def test_the_folders_that_wait_exist() -> None:
-    assert all((SOURCE / name).is_dir() for name in WAITING)
