@@ -35,7 +35,7 @@ def passing_login(rig: Rig) -> Iterator[Noticed]:
 
 
 def _has_no_account(rig: Rig) -> bool:
-    """Else a refusal could meet the stand's own login, for good."""
+    """Else a refusal could meet the rig's own login, for good."""
     return rig.setup.protocol == "v5" and not rig.setup.credentials
 
 

@@ -129,5 +129,5 @@ def ended(rig: Rig) -> Iterator[Noticed]:
     key = rig.book_key if which else rig.depth_key
     assert key is not None
     told = rig.told(State.SYNCING, of=which)
-    rig.exchange.send_event(rig.speech.event("unsubscribe", key))
+    rig.exchange.send_event(rig.dialect.event("unsubscribe", key))
     yield lambda: told() and rig.untouched(but=which)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from tests.campaign.rig import RECONNECT, TIMEOUTS, Rig
 
-# What the machine may take on top, with every stand in one process.
+# What the machine may take on top, with every rig in one process.
 SLACK = 2.0
 # Seconds to come back, at most: the next push; through a running attempt, a wait and
 # an attempt; through a pong that does not come, and then the same.

@@ -44,7 +44,7 @@ TIMEOUTS = Timeouts(
     connect=1.0, ack=1.0, pong=1.0, first_push=1.0, retry_cap=1.0, goodbye=0.5
 )
 RECONNECT = Reconnect(first=0.1, cap=0.5, healthy_after=0.5, host_gap=0.0)
-# Until a stand is up, beside those that are up already.
+# Until a rig is up, beside those that are up already.
 START = 30.0
 # How far behind the exchange a price may be: no later than this after its line died.
 LEASE = PROBE + TIMEOUTS.pong
@@ -243,7 +243,7 @@ class Rig(Watch):
         )
 
     def options(self) -> dict[str, Any]:
-        """How a feed of this stand connects."""
+        """How a feed of this rig connects."""
         trust: ssl.SSLContext | None = client_tls() if self.setup.tls else None
         key = self.exchange.credentials[0] if self.setup.credentials else None
         return {

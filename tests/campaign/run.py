@@ -254,7 +254,7 @@ def settle(rig: Rig, result: Result) -> None:
 
 
 def _gather(rig: Rig, result: Result) -> None:
-    """What the judges of a stand found, while its users may still be at it."""
+    """What the judges of a rig found, while its users may still be at it."""
     if rig.user_error is not None:
         result.violate(f"{rig.name}: a user ended: {rig.user_error!r}")
     for found in [judge.found for judge in rig.judges] + rig.visits:

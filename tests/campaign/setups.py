@@ -22,7 +22,7 @@ class SubscriptionSetup(NamedTuple):
 
 
 class Setup(NamedTuple):
-    """What a stand is.
+    """What a setup consists of.
 
     *shared* is whether the subscriptions live on one `Feed`; those without a depth are
     not read, but listened to.

@@ -34,7 +34,7 @@ class Trades:
         self.counts: Counter[str] = Counter()
         self._exchange = exchange
         self._channel = channel
-        # What was done to the stand at a moment, for a violation.
+        # What was done to the rig at a moment, for a violation.
         self._around = around
         self._lock = threading.Lock()
         self._read_to = 0.0

@@ -386,7 +386,7 @@ def test_of_whole_books_the_newest_tops_are_compared(world: World) -> None:
     ]
 
 
-# --- How its connections stand -------------------------------------------------------
+# --- The report of its connections ---------------------------------------------------
 
 
 def test_each_connection_reports_how_it_stands(v5: World) -> None:

@@ -272,7 +272,7 @@ def test_a_late_iterator_begins_with_what_came_last(v5: World) -> None:
 
 
 def test_what_is_brought_to_an_iterator_twice_is_given_once(v5: World) -> None:
-    """It may register between the keeping of a push and the telling of it."""
+    """It may register between the publishing of a push and its delivery."""
     feed = v5.feed()
     later: list[Any] = []
 

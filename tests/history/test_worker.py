@@ -48,12 +48,12 @@ def names(history: Any) -> tuple[str, bool]:
 
 
 def test_a_question_is_put_on_a_thread_of_its_own(answers: queue.Queue[Any]) -> None:
-    history_worker = HistoryWorker("the-filler", SystemClock(), Past)
+    history_worker = HistoryWorker("the-worker", SystemClock(), Past)
     assert not history_worker.running
 
     history_worker.ask(names, answers.put)
 
-    assert answers.get(timeout=WAIT) == ("the-filler", True)
+    assert answers.get(timeout=WAIT) == ("the-worker", True)
     assert history_worker.running
     history_worker.close()
     assert history_worker.join(WAIT)
@@ -190,11 +190,11 @@ def test_a_source_that_ends_its_thread_ends_no_other_question(
     def leave(history: Any) -> None:
         raise SystemExit(3)
 
-    history_worker = HistoryWorker("the-filler", SystemClock(), Past)
+    history_worker = HistoryWorker("the-worker", SystemClock(), Past)
     history_worker.ask(leave, answers.put)
     history_worker.ask(names, answers.put)
 
     assert isinstance(answers.get(timeout=WAIT), RuntimeError)
-    assert answers.get(timeout=WAIT) == ("the-filler", True)
+    assert answers.get(timeout=WAIT) == ("the-worker", True)
     history_worker.close()
     assert history_worker.join(WAIT)

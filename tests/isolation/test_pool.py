@@ -119,7 +119,7 @@ def kill(user: WSSubscription | Feed, number: int = signal.SIGKILL) -> None:
     """Kill its process, and wait until the system has it dead."""
     pid = pid_of(user)
     os.kill(pid, number)
-    with contextlib.suppress(ChildProcessError):  # its keeper was as quick
+    with contextlib.suppress(ChildProcessError):  # the supervisor was as quick
         os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
 
 

@@ -28,7 +28,7 @@ pytestmark = pytest.mark.skipif(os.name != "posix", reason="POSIX: Windows is un
 
 LIMIT = 30.0
 
-# Stand in for the reader: each says a word over the socket, and then does as it says.
+# In place of the worker: each says a word over the socket, and then does as it says.
 TALKS = """
 import os, signal, socket, sys, time
 sock = socket.socket(fileno=0)

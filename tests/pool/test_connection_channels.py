@@ -366,7 +366,7 @@ def test_who_comes_while_a_key_is_being_rejected_is_told_too(world: World) -> No
     subs = [private(feed, world)]
 
     def again(error: Exception) -> None:
-        # The route is given up by now, and not yet gone.
+        # The connection is given up by now, and not yet gone.
         subs.append(private(feed, world))
 
     first = subs[0]

@@ -257,7 +257,7 @@ def test_whoever_comes_and_goes_at_the_very_moment_is_served() -> None:
         (group,) = pool_of(rig.feed).groups
         handover = group.handover
         assert handover is not None
-        # One whose channel has no twin yet, one whose twins are nobody's any more.
+        # A handover without a standby yet, and one whose standbys have no user.
         comes.append(rig.subscribe("C-USDT", ("depth5",)))
         rig.subscriptions[1].close()
 
@@ -498,7 +498,7 @@ def test_a_wall_of_channels_lives_on_its_own_connections_again() -> None:
 
 
 class Wired:
-    """A route with one live channel, whose connection only notes what it is told."""
+    """A connection that only notes what it is told, and its one live channel."""
 
     def __init__(self, standby: Any) -> None:
         self.channels = {standby.name: standby}
@@ -522,7 +522,7 @@ class Wired:
 
 
 def ready() -> tuple[Handover, Wired, Wired, list[Any]]:
-    """A succession between two of them, the old one without a conversation."""
+    """A handover between two of them, the old one without a conversation."""
     old, new = (Wired(live_channel()) for _ in range(2))
     installed: list[Any] = []
     maker: Any = None

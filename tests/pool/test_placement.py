@@ -28,7 +28,7 @@ class Connection:
 
 
 class Table:
-    """A seating, and every connection that it ever asked for."""
+    """A placement, and every connection that it ever asked for."""
 
     def __init__(self, **facts: Any) -> None:
         self.made: list[Any] = []
@@ -126,7 +126,7 @@ def test_what_was_refused_is_seated_anew(where: str) -> None:
 
     assert again.channel is not placed.channel
     assert (again.group is placed.group) is (where == "channel")
-    # The old one leaves later, and takes nobody's seat with it.
+    # The old one leaves later, and takes no channel with it.
     assert table.placement.leave(*placed)
     assert again.group.channels == {"books5:BTC-USDT": again.channel}
 

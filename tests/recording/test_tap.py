@@ -1,4 +1,4 @@
-"""What a tape puts down of one connection, and what it must never put down."""
+"""What a tap records of one connection, and what it must never record."""
 
 from __future__ import annotations
 

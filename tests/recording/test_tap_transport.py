@@ -1,4 +1,4 @@
-"""A feed that is recorded does what one that is not does, and all of it is on tape."""
+"""A feed that is recorded does what one that is not does, and all of it is recorded."""
 
 from __future__ import annotations
 

@@ -628,14 +628,14 @@ def replace_serving(
     """Have ``okex-ws serve`` call *serve* instead of its own loop."""
     from okex_ws.cli.commands.serve import _CommandLoop
 
-    patch.setattr(_CommandLoop, "work", lambda desk: serve(desk._exchange))
+    patch.setattr(_CommandLoop, "work", lambda loop: serve(loop._exchange))
 
 
-def make_serving(exchange: Any, plan: Sequence[tuple[float, str]]) -> Any:
-    """The command loop of ``okex-ws serve``; *plan* has faults and their seconds."""
+def make_serving(exchange: Any, faults: Sequence[tuple[float, str]]) -> Any:
+    """The command loop of ``okex-ws serve``; *faults* has each with its second."""
     from okex_ws.cli.commands.serve import _CommandLoop
 
-    return _CommandLoop(exchange, list(plan))
+    return _CommandLoop(exchange, list(faults))
 
 
 def page_backwards(

@@ -156,9 +156,9 @@ def black_hole() -> Iterator[int]:
         listener.bind(("127.0.0.1", 0))
         listener.listen(0)
         for _ in range(8):
-            filler = stack.enter_context(socket.socket())
-            filler.setblocking(False)
-            filler.connect_ex(listener.getsockname())
+            pending = stack.enter_context(socket.socket())
+            pending.setblocking(False)
+            pending.connect_ex(listener.getsockname())
         yield listener.getsockname()[1]
 
 

@@ -30,7 +30,7 @@ Meanwhile = Callable[[LocalExchange], object]
 
 @pytest.fixture
 def served(monkeypatch: pytest.MonkeyPatch) -> Callable[[Meanwhile], None]:
-    """Has the desk do something with the exchange, and then end as by Ctrl-C."""
+    """Has the command loop use the exchange, and then end as by Ctrl-C."""
 
     def do(meanwhile: Meanwhile) -> None:
         def work(exchange: LocalExchange) -> None:
@@ -121,7 +121,7 @@ def test_a_fault_has_a_time_and_may_have_arguments() -> None:
     assert serve.scheduled("silence 5@0.5") == (0.5, "silence 5")
 
 
-# --- The desk -----------------------------------------------------------------------
+# --- The command loop ---------------------------------------------------------------
 
 
 class Exchange:

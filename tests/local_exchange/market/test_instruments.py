@@ -1,4 +1,4 @@
-"""What may stand for an instrument, and what each is taken for."""
+"""How an instrument may be given, and which market each form means."""
 
 from __future__ import annotations
 
