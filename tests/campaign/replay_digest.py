@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from okex_ws import Feed, Item, Replay, Updates
+from okex_ws import Feed, Item, Replay, Trade, Updates
 
 
 class ReplayDigest(NamedTuple):
@@ -39,6 +39,19 @@ def digest_of(path: Path) -> ReplayDigest:
         stats = feed.stats()
     said.update(str(stats).encode())
     return ReplayDigest(items, sum(stats.reconnects.values()), said.hexdigest())
+
+
+def trades_of(path: Path) -> list[Trade]:
+    """The trades that a replay gives, in order."""
+    found: list[Trade] = []
+    with Replay(path, speed=math.inf) as replay:
+        feed = replay.feed()
+        updates = feed.updates(latest=False, timeout=0.0)
+        for market, name, channels in replay.instruments:
+            feed.subscribe([name], market, channels)
+        for _ in replay:
+            found += [item for item in _waiting(updates) if isinstance(item, Trade)]
+    return found
 
 
 def _say(say: Callable[[bytes], object], updates: Updates, feed: Feed) -> int:

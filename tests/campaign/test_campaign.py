@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.campaign import reconnects
-from tests.campaign.replay_digest import digest_of, recording_path
+from tests.campaign.replay_digest import digest_of, recording_path, trades_of
 from tests.campaign.resources import leaks
 from tests.support.loopback_servers import untraced
 
@@ -90,10 +90,12 @@ def test_a_digit_of_a_recording_makes_it_another_one(
         tmp_path / "changed.rec.gz",
     )
     said = gzip.decompress(recording.read_bytes())
-    # The price of a trade, which no proof is about.
-    price = re.search(rb'px\\":\\"(\d)', said[len(said) // 3 :])
+    # The price of a trade that is given: no proof is about it.
+    trades = trades_of(recording)
+    trade_id = trades[len(trades) // 3].id.encode()
+    price = re.search(rb'%s\\",\\"px\\":\\"(\d)' % trade_id, said)
     assert price is not None
-    at = len(said) // 3 + price.start(1)
+    at = price.start(1)
     digit = b"%d" % ((int(price[1]) + 1) % 10)
     changed.write_bytes(gzip.compress(said[:at] + digit + said[at + 1 :]))
 
