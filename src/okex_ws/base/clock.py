@@ -13,10 +13,13 @@ from typing import Protocol, runtime_checkable
 
 
 class Clock(Protocol):
-    """A monotonic clock to measure durations, and a wall clock to compare with others.
+    """The clocks of a feed: a monotonic clock for durations, a wall clock for dates.
 
-    A feed takes its clock as an argument, so that tests and replays can set the time.
-    Any thread calls it.
+    The wall clock may be set at any time, so durations and deadlines are taken from the
+    monotonic clock. The wall clock is compared with the exchange's timestamps, and with
+    the monotonic clock, to notice that the machine was suspended. A feed takes its
+    clock as an argument, so that tests and replays can set the time. Any thread calls
+    it, and calls may overlap.
     """
 
     def monotonic(self) -> float:
@@ -29,7 +32,7 @@ class Clock(Protocol):
 
 
 class SystemClock:
-    """The machine's own clocks: `time.monotonic` and `time.time`."""
+    """The machine's own clocks, `time.monotonic` and `time.time`: a feed's default."""
 
     # Not methods, which would cost one more call for every message and every read.
     monotonic = staticmethod(time.monotonic)
@@ -40,8 +43,9 @@ class SystemClock:
 class Timekeeper(Protocol):
     """A `Clock` in virtual time, which advances only while a thread waits on it.
 
-    A replay uses one: `wait_on` then advances the clock instead of blocking for real
-    seconds.
+    A replay in virtual time uses one, so that a recorded hour is played in seconds:
+    `wait_on` then advances the clock instead of blocking for real seconds. The thread
+    that waits calls `wait`.
     """
 
     def wait(self, changed: threading.Condition, seconds: float) -> None:

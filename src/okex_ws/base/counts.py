@@ -8,10 +8,14 @@ from .errors import ConnectionLost, HandshakeFailed, OkexWSError
 
 
 class Counts:
-    """The counts of one connection: its thread writes them, any thread may read them.
+    """What one connection has counted since its start, its reconnects included.
 
-    The keys of *reconnects* and *dropped* come from bounded sets, so the counters do
-    not grow with the traffic.
+    `Stats`, the report for scripts, is made of it. The connection's thread writes the
+    counts without a lock; any thread may read them meanwhile. *reconnects* has losses
+    by their `cause_of`, *dropped* has unusable messages by kind. The keys of both come
+    from bounded sets, so the counters do not grow with the traffic. *last_pong* is
+    epoch seconds, *round_trip* the seconds from the last ping to its pong; both are
+    ``None`` before the first pong.
     """
 
     def __init__(self) -> None:

@@ -217,7 +217,12 @@ class SequenceGap(BookError):
 
 
 class SubscriptionRejected(OkexWSError):
-    """The exchange refused *channel*; *code* and *message* are the exchange's."""
+    """The exchange refused *channel*; *code* and *message* are the exchange's.
+
+    *channel* lists several channels if the exchange did not say which one of a request
+    it meant. After a final refusal the error is in ``health().failed``. A refusal that
+    may pass, such as too many requests, is only reported, and the library asks again.
+    """
 
     def __init__(self, code: int | str, message: str, channel: str) -> None:
         super().__init__(code, message, channel)
@@ -261,11 +266,12 @@ class RequestRejected(OkexWSError):
 
 
 class BudgetSpent(OkexWSError):
-    """Requests wait, because the exchange allows only so many an hour.
+    """Requests of a connection wait, because the exchange allows only so many an hour.
 
     *op* is the operation that waits, *channels* how many channels it is for, *wait* how
-    many seconds it waits. The requests are sent after that. Resubscribing broken
-    channels (``'resynchronising'``) waits earlier, when it has used half of the limit.
+    many seconds it waits. The library sends the requests after that. The operation
+    ``'resynchronising'`` subscribes channels again whose data could not be used. It
+    waits earlier: it may use half of the limit, and a twelfth of that half at once.
     """
 
     def __init__(self, op: str, channels: int, wait: float) -> None:
@@ -315,8 +321,8 @@ class MessagesLost(OkexWSError):
 class RecordingFailed(OkexWSError):
     """The recording in *path* cannot be written at the moment, because of *reason*.
 
-    *lost* is how many entries are missing in the recording so far. The feed goes on
-    without them.
+    *lost* is how many entries (messages and events of connections) are missing in the
+    recording so far. The feed goes on without them.
     """
 
     def __init__(self, path: str, reason: str, lost: int) -> None:

@@ -11,9 +11,12 @@ from collections import deque
 
 
 class Budget:
-    """At most *limit* requests in any *period* seconds: a sliding window.
+    """The requests of the last *period* seconds, of which *limit* are allowed at most.
 
-    One thread sends and counts; any thread may call `outlook`.
+    It keeps a sender within a limit of the exchange that counts requests in a sliding
+    window. It sends nothing and never waits: the sender asks `ready_at` before a
+    request, and calls `spend` when it sends one. These calls must not overlap. Any
+    thread may call `outlook` meanwhile.
     """
 
     def __init__(self, limit: int, period: float) -> None:
@@ -51,7 +54,12 @@ class Budget:
 
 
 class Bucket:
-    """A token bucket: *burst* actions at once, then one more each *every* seconds."""
+    """A token bucket: *burst* actions at once, then one more each *every* seconds.
+
+    A `Budget` lets a sender use the whole limit at once; a bucket spreads a long series
+    of actions over the time. It never waits: the caller asks `ready_at` before an
+    action, and calls `spend` when it acts. Calls must not overlap.
+    """
 
     def __init__(self, burst: int, every: float) -> None:
         self._burst = burst
@@ -69,7 +77,13 @@ class Bucket:
 
 
 class HostGap:
-    """Connection attempts to each host, at least a given gap apart. Any thread."""
+    """When each host may be connected to again, for the connections that share it.
+
+    The exchange limits the connection attempts from one IP address, so the connections
+    of all feeds of a process take turns. `take` reserves a turn or returns when to ask
+    again; no method waits for one. Any thread calls it; a lock guards overlapping
+    calls.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

@@ -14,12 +14,13 @@ from .checks import check_number, check_seconds
 class Timeouts:
     """How long the library waits for each answer, in seconds.
 
-    *connect* covers the name look-up, TCP, TLS and the WebSocket handshake together.
-    *ack* is for the acknowledgement of a request, *pong* for the answer to a ping.
-    *first_push* is how long an acknowledged channel that needs a snapshot may stay
-    silent before it is subscribed again. *retry_cap* is the longest back-off between
-    requests that are repeated on one connection. *goodbye* is how long `close` waits
-    for the exchange's close frame.
+    *connect* covers the name look-up, TCP, TLS and the WebSocket handshake together; a
+    longer attempt fails, and is repeated. *ack* is for the acknowledgement of a
+    request, which is then sent again. *pong* is for the answer to a ping; a connection
+    without it is given up and opened again. *first_push* is how long an acknowledged
+    channel that needs a snapshot may stay silent before it is subscribed again.
+    *retry_cap* is the longest back-off between requests that are repeated on one
+    connection. *goodbye* is how long `close` waits for the exchange's close frame.
     """
 
     connect: float = 10.0

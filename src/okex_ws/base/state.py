@@ -6,7 +6,19 @@ from enum import Enum
 
 
 class State(str, Enum):
-    """The state of a subscription. Only in `LIVE` does a read give prices."""
+    """The state of a subscription. Only in `LIVE` does a read give prices.
+
+    - ``CONNECTING``: the connection was never open so far.
+    - ``SYNCING``: the connection is open; an acknowledgement of the exchange, the first
+      data or the first pong has not come.
+    - ``LIVE``: the data are complete, and the connection is known to work.
+    - ``STALE``: a pong or an expected push is late, the machine's clock jumped, or a
+      limit of the script, such as *max_age*, is exceeded.
+    - ``RESYNCING``: a message could not be used, and a new snapshot has not come.
+    - ``RECONNECTING``: the connection was lost.
+    - ``FAILED``: it will never be live, because the exchange refused it, for example.
+    - ``CLOSED``: it was closed.
+    """
 
     CONNECTING = "CONNECTING"
     SYNCING = "SYNCING"

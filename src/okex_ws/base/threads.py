@@ -13,7 +13,10 @@ T = TypeVar("T", bound="Closing")
 
 
 class Closing(ABC):
-    """A context manager that calls `close` at the end of its ``with``."""
+    """The base of what a script can close: ``with`` calls `close` at its end.
+
+    It does so even if the block raises, and does not suppress the exception.
+    """
 
     @abstractmethod
     def close(self) -> object:
@@ -32,7 +35,10 @@ class Closing(ABC):
 
 
 class ForkAware(Protocol):
-    """An object that has to repair itself in a forked child process."""
+    """An object with locks or sockets, which it must repair in a forked child process.
+
+    `register_for_fork` has `forked` called in the child, on its only thread.
+    """
 
     def forked(self) -> None:
         """Repair the object in the child.

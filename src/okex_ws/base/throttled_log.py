@@ -12,7 +12,12 @@ MINUTE = 60.0
 
 
 class LogThrottle:
-    """Allows one log record a minute for each kind of event."""
+    """Decides whether an event may be logged: at most once a minute for each kind.
+
+    A fault that comes with every message would otherwise fill the log. The caller logs
+    the event only if `allows` returns True. It has no lock: calls must not overlap. It
+    remembers each kind for ever, so the kinds must come from a bounded set.
+    """
 
     def __init__(self) -> None:
         self._said: dict[str, float] = {}
@@ -26,9 +31,16 @@ class LogThrottle:
 
 
 class OutageLog:
-    """Logs the losses of one connection, throttled during an outage.
+    """Logs the failures of a connection: a warning at once, then at most one a minute.
 
-    An outage lasts from a loss until a later connection has received a pong.
+    A host that is down makes many attempts to connect fail, and a warning for each
+    would fill the log. An outage begins with the first loss or failed attempt, and
+    lasts until `over` is called, at the next pong (for a feed in a process of its own,
+    when that process reports again). The first failure of an outage is a warning; after
+    that one failure a minute is a warning with the number of failures so far, and the
+    other failures are logged at level DEBUG. Only one thread calls it: the
+    connection's, or for a feed in a process of its own the one that supervises that
+    process.
     """
 
     def __init__(self) -> None:
@@ -40,7 +52,7 @@ class OutageLog:
         """Log a loss or a failed attempt to connect.
 
         It is a warning for the first one of an outage and then once a minute, with the
-        number of failures since; the others are logged at level DEBUG.
+        number of failures since the outage began; the others are logged at level DEBUG.
         """
         self._losses += 1
         if self._since is None:

@@ -1,13 +1,14 @@
-"""`GapFill`: fills one hole in a series, from the newer end back. Pure.
+"""`GapFill`: fetches the items that are missing in one hole of a channel. Pure.
 
-The exchange's own list is complete, and an answer is a run of it. So an answer can lack
-items only at its ends: a limit or the venue's memory cut off the older part, or the
-servers for the past do not know the newest items yet. Each query therefore includes the
-items at both ends of the hole. An answer with the item at the newer end is joined to
-it. The next query is for what is older, until an answer has the item at the older end.
-The proof needs trade ids that grow, and not consecutive ones, because the exchange does
-not promise those. The candle at the newer end is still open and in no list; the newest
-candle of the list must end where the open one begins.
+A hole is a place in a channel's items where items may be missing. It is filled from its
+newer end back. The exchange's own list is complete, and an answer is a run of it. So an
+answer can lack items only at its ends: a limit or the venue's memory cut off the older
+part, or the servers for the past do not know the newest items yet. Each query therefore
+includes the items at both ends of the hole. An answer with the item at the newer end is
+joined to it. The next query is for what is older, until an answer has the item at the
+older end. The proof needs trade ids that grow, and not consecutive ones, because the
+exchange does not promise those. The candle at the newer end is still open and in no
+list; the newest candle of the list must end where the open one begins.
 """
 
 from __future__ import annotations
@@ -40,7 +41,14 @@ class Missing(NamedTuple):
 
 
 class Series(ABC, Generic[T]):
-    """How the items of one channel are ordered and fetched."""
+    """How the items of one channel are ordered, named and fetched.
+
+    A series is the ordered items of one channel: single trades, or candles of one
+    length. `GapJoin` and `GapFill` work on any series. A key is the item's place in it,
+    a whole number that grows with time. The history worker's thread calls `ask`, which
+    blocks and raises what the source of past data raises; any thread may call the other
+    methods, which are pure.
+    """
 
     kind: type[T]
 
@@ -78,7 +86,7 @@ class Series(ABC, Generic[T]):
 
 
 class TradeSeries(Series[Trade]):
-    """Single trades, ordered by their ids."""
+    """The single trades of one instrument, ordered by their ids."""
 
     kind = Trade
 
@@ -171,18 +179,25 @@ class CandleSeries(Series[Candle]):
 
 @dataclass(frozen=True, slots=True)
 class _Run(Generic[T]):
-    """Items without a hole, oldest first; *joined* if no hole is after them either."""
+    """Items between which none is missing, oldest first.
+
+    *joined* is whether none is missing either between the last one and the next newer
+    run, or the newer end of the hole.
+    """
 
     items: list[T]
     joined: bool
 
 
 class GapFill(Generic[T]):
-    """The items of one hole, fetched from *before* back to *after*.
+    """The search for the items of one hole: from the item *before* back to *after*.
 
-    Without *before* the fetch begins at the newest item there is. Without *after* it
-    ends once *wanted* items were found. The history worker calls `ask`; the
-    connection's thread calls the rest.
+    Without *before* the search begins at the newest item there is. Without *after* it
+    ends once *wanted* items were found; else after 10,000 items at most. The history
+    worker's thread calls `ask`, which runs one query. The threads of the connections,
+    one at a time, call the rest: `take` adds the answer, until `done`; then `result`
+    gives the items, with a `Missing` wherever the answers do not prove that no item is
+    left out.
     """
 
     def __init__(

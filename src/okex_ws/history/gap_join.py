@@ -1,10 +1,11 @@
-"""`GapJoin`: one live series, joined to its past and to what outages took. Pure.
+"""`GapJoin`: joins the live items of a channel to past and missed ones. Pure.
 
-A series is a queue of live items with holes in it. There is a hole before the first
-item if a past was asked for, and one at each place where items may have been missed.
-Items that come after a hole are held until the hole is filled, or is given up and
-becomes a `Gap`; then they follow in order. Without a hole an item passes at once. The
-number of held items and the time that they are held are bounded. *now* is an argument.
+Its queue has live items with holes in it. A hole is a place where items may be missing.
+There is one before the first item if past items were asked for, and one at each place
+where items may have been missed. Items that come after a hole are held until the hole
+is filled, or is given up and becomes a `Gap`; then they follow in order. Without a hole
+an item passes at once. The number of held items and the time that they are held are
+bounded. *now* is an argument.
 """
 
 from __future__ import annotations
@@ -39,7 +40,11 @@ HistoryQuery = Callable[[History], Sequence[T]]
 
 
 class GapJoinDelegate(Protocol):
-    """What a `GapJoin` needs of its view: delivery, queries and clocks."""
+    """What a `GapJoin` calls for delivery, queries and clocks: the `JoinedView`.
+
+    The thread that called the `GapJoin` makes these calls, while it holds the view's
+    lock, so none of them may block or run a callback of the script.
+    """
 
     def hand_over(self, topic: str, item: Item, burst: bool) -> None:
         """Deliver the next item or `Gap`.
@@ -101,10 +106,23 @@ class _Hole(Generic[T]):
 
 
 class GapJoin(Generic[T]):
-    """One series of a subscription, with *past* items before its first live one.
+    """Delivers the items of one channel in order, with past and missed items put in.
 
-    Its view calls it, one thread at a time. It never blocks; *delegate* delivers and
-    runs queries.
+    The exchange pushes trades and candles only while the channel is subscribed, so a
+    script would miss those from before, and those of each outage. `GapJoin` fetches
+    them over REST and holds back the live items that come meanwhile, so that the script
+    gets them all in order. It holds at most 10,000 items, for about 20 s. Then, or if
+    the fetch fails, it delivers what it has, with a `Gap` where items are missing, and
+    reports a `BackfillFailed`.
+
+    Its view calls it, mostly on the threads of the connections, and one at a time,
+    under a lock. It never blocks. `add` takes a live item, `acknowledged` and `gap` say
+    where items may be missing, `work` does what time asks for, and `answer` takes
+    fetched items.
+
+    *series* tells the order of the items and fetches them. *past* is how many items
+    from before the first live one are wanted. *delegate* is the view, which delivers
+    the items and has the queries run on the history worker.
     """
 
     def __init__(

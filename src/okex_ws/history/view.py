@@ -1,7 +1,7 @@
-"""`JoinedView`: the view of a subscription that asked for past data (``history=``).
+"""`JoinedView`: the reads and events of a subscription with past data (``history=``).
 
-Its trades and candles are joined to the past, and are held back while a hole in them is
-filled. Everything else works as in `View`.
+Its trades and candles are joined to the past, and are held back while missing ones are
+fetched. Everything else works as in `View`.
 """
 
 from __future__ import annotations
@@ -34,7 +34,11 @@ log = logging.getLogger("okex_ws")
 
 
 class HistoryOptions:
-    """How many *items* of the past a subscription asked for, and who fetches them."""
+    """What a subscription asked for with ``history=``, and the thread that fetches it.
+
+    *items* is how many past items of each channel, *market* the instrument's market,
+    and *history_worker* the feed's worker.
+    """
 
     def __init__(self, items: int, market: str, history_worker: HistoryWorker) -> None:
         self.items = items
@@ -43,10 +47,15 @@ class HistoryOptions:
 
 
 class JoinedView(View):
-    """A view in which trades and candles are joined to their past.
+    """The view of a subscription that asked for past data: it joins them to live items.
 
-    The threads of the connections call it, as they call any `View`. Answers of the
-    history worker are passed to those threads.
+    A view is one subscription's reads, callbacks and iterators. Each channel of candles
+    or single trades has a `GapJoin`, through which its items pass. The threads of the
+    connections call `add` and `tell`, and calls may overlap, because the channels of
+    one subscription may live on several connections; a lock guards the joins. Any
+    thread may read `trades` and `candles`. The history worker passes its answers to the
+    thread of the channel's connection. If items cannot be fetched, the script gets a
+    `Gap`, and *on_error* a `BackfillFailed`.
     """
 
     def __init__(

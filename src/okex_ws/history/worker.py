@@ -40,11 +40,16 @@ def ask_book(instrument_id: str, levels: int, history: History) -> PastBook:
 
 
 class HistoryWorker:
-    """A thread that runs queries against the `History` that *source* makes.
+    """The thread of a feed that fetches past data; no connection waits for REST.
 
-    *source* is called on that thread, by the first query. *check* raises ``ValueError``
-    or ``ImportError`` if the feed can have no past. Any thread may call `use`, `ask`,
-    `close` and `join`.
+    It runs queries one at a time, in the order in which they are due, and passes each
+    result, or the exception that the query raised, to the query's callback on its own
+    thread. No exception of a query ends it. Any thread may call `use`, `ask`, `close`
+    and `join`; a lock guards overlapping calls. The queue has no limit.
+
+    *source* is a callable that makes the `History` to query; the thread calls it for
+    the first query. *check* is a callable that raises ``ValueError`` or ``ImportError``
+    if the feed can have no past.
     """
 
     def __init__(

@@ -183,10 +183,12 @@ def _size(size: object) -> Decimal:
 class MergedSide:
     """One side of a book, mutable, into which updates are merged; best level first.
 
-    It keeps sorted float keys beside the levels, to find a price by bisection. A key is
-    the price times *sign*, which is -1.0 for bids and 1.0 for asks, so that a better
-    price has a lower key. Two prices of more than 15 digits may share a key; they are
-    then compared as exact decimals. For one thread.
+    An update changes a few of some 400 levels, and making a new tuple of all levels for
+    each update would be slow. So updates are merged here, and `version` makes a tuple
+    when a reader needs one. Sorted float keys beside the levels find a price by
+    bisection. A key is the price times *sign*, which is -1.0 for bids and 1.0 for asks,
+    so that a better price has a lower key. Two prices of more than 15 digits may share
+    a key; they are then compared as exact decimals. One thread at a time uses it.
     """
 
     __slots__ = ("_keys", "_rows", "_said", "_sign", "_version")

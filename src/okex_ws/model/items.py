@@ -237,9 +237,11 @@ class Data:
 class Gap:
     """Items of *channel* are missing after the id *after* and before the id *before*.
 
-    An id is ``None`` if it is not known, or not yet. *cause* says why they are missing.
-    *at* is when the library noticed the gap, and is set in every gap that it delivers;
-    two gaps are equal even if their *at* differs.
+    It comes among the items, at the place where they are missing. An id is that of a
+    trade, or the start of a candle; it is ``None`` if it is not known, or not yet.
+    *cause* says why the items are missing. *at* is when the library noticed the gap,
+    and is set in every gap that it delivers; two gaps are equal even if their *at*
+    differs.
     """
 
     channel: str

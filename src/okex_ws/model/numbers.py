@@ -39,7 +39,8 @@ class _Floats(dict[str, float]):
     """A cache of `to_float`: text to number. A book repeats most of its numbers.
 
     Floats sort as the numbers do, but two numbers of more than 15 digits may have the
-    same float.
+    same float. All threads share the one instance `NUMBERS`. At 8,192 texts it is
+    emptied; a text that is not a number raises ``ValueError`` and is not kept.
     """
 
     def __missing__(self, text: str) -> float:

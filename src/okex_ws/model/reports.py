@@ -11,9 +11,10 @@ from ..base.state import State
 
 @dataclass(frozen=True, slots=True)
 class StateChange:
-    """The subscription of *instrument_id* changed its state at *at*.
+    """The state of a subscription changed from *old* to *new*, at the time *at*.
 
-    *cause* says why; *epoch* is as in `Depth`.
+    *instrument_id* is the subscription's. *cause* is a sentence that says why; *epoch*
+    is as in `Depth`.
     """
 
     old: State
@@ -47,12 +48,12 @@ class Health:
 class ConnectionReport:
     """One connection of a feed, and what the exchange's limits still allow it.
 
-    *endpoint* is the URL to which it is connected, or is trying to connect. *channels*
-    is how many channels it carries, *depths* how many of those are books of 50 or more
-    levels; the exchange advises fewer than 30 of them on a connection. *requests_left*
-    is how many requests the hourly limit allows at this moment, *requests_wait* the
-    seconds until it allows one. *connect_wait* is the seconds until any feed of the
-    process may connect to the host again.
+    *endpoint* is the URL to which it is connected, or is trying to connect. *open* is
+    whether it is connected. *channels* is how many channels it carries, *depths* how
+    many of those are books of 50 or more levels; the exchange advises fewer than 30 of
+    them on a connection. *requests_left* is how many requests the hourly limit allows
+    at this moment, *requests_wait* the seconds until it allows one. *connect_wait* is
+    the seconds until any feed of the process may connect to the host again.
     """
 
     endpoint: str

@@ -27,7 +27,8 @@ STAGGER = 0.25
 class Address(NamedTuple):
     """An address to connect to: a socket *family*, and a *sockaddr* of that family.
 
-    A *sockaddr* with port 0 means the port of the URL.
+    Both are as `socket.getaddrinfo` gives them. A *sockaddr* with port 0 means the port
+    of the URL.
     """
 
     family: int
@@ -38,9 +39,11 @@ Resolve = Callable[[str], Iterable[Address]]
 
 
 class Pause(Protocol):
-    """A function with which a connection attempt waits.
+    """The function with which a connection attempt waits, wherever it has to wait.
 
-    It raises, and so ends the attempt, if that was cancelled or its deadline is over.
+    It knows the attempt's deadline, and ends early on a wake-up from another thread. It
+    raises, and so ends the attempt, if that was cancelled (`ConnectionLost`) or its
+    deadline is over (`Stalled`). The thread that connects calls it.
     """
 
     def __call__(
@@ -93,9 +96,10 @@ def _is_literal(host: str) -> bool:
 
 
 class _LookUp:
-    """A name look-up on a thread of its own.
+    """A name look-up on a thread of its own, and its result.
 
     *asking* holds a wake-up function for each connection that waits for the result.
+    Once *done* is true, *addresses* or *error* has the result.
     """
 
     def __init__(self) -> None:
@@ -106,11 +110,12 @@ class _LookUp:
 
 
 class _Pending:
-    """The name look-ups that have not ended. Any thread may use it.
+    """The name look-ups that have not ended: at most one for each host.
 
-    The system's look-up cannot be interrupted. A process therefore has at most one
-    pending look-up for a host, so that retries against dead name servers do not pile up
-    threads.
+    The system's look-up cannot be interrupted. Retries against dead name servers would
+    pile up threads if each one started a look-up, so a connection that asks for the
+    same host joins the pending one. An error of the look-up is given to each connection
+    that waits. Any thread may use it; a lock guards overlapping calls.
     """
 
     def __init__(self) -> None:

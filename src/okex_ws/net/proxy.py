@@ -45,7 +45,7 @@ FindProxy = Callable[[str, str, int], "Proxy | None"]
 
 
 class TunnelStream(Protocol):
-    """The part of a stream that the CONNECT handshake with a proxy needs."""
+    """The part of a `stream.Stream` that the CONNECT handshake with a proxy needs."""
 
     def send(self, data: bytes) -> int:
         """Queue *data* to be sent to the proxy."""

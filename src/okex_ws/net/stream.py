@@ -69,7 +69,10 @@ _EVENTS = (
 
 
 class Stream(Protocol):
-    """An open byte stream to the exchange. Only the connection's thread uses it.
+    """An open byte stream to the exchange: TCP, or TLS over TCP.
+
+    `TcpStream` is the real one; a replay has its own. Only the thread that owns its
+    `Network` uses it.
 
     *received* holds decrypted bytes that came and were not read yet; the reader deletes
     the bytes that it took. *heard* is the monotonic time at which the last bytes came.
@@ -127,9 +130,12 @@ class Stream(Protocol):
 
 
 class Network(Protocol):
-    """Opens streams and waits on them: one object for each connection's thread.
+    """Opens streams and waits on them: one object for each thread that does I/O.
 
-    Only `wake` may be called by other threads.
+    It is an interface, so that tests and replays run the same code without sockets.
+    `TcpNetwork` is the real one. Only the owning thread, mostly that of a connection,
+    calls it. The exception is `wake`, with which any thread cuts a wait of the owner
+    short.
     """
 
     def open(self, url: str, deadline: float, cancelled: Callable[[], bool]) -> Stream:
@@ -160,9 +166,10 @@ class Network(Protocol):
 
 @runtime_checkable
 class Staged(Protocol):
-    """A `Network` in virtual time, which makes its threads and has its own limits.
+    """A `Network` in a time of its own, which makes its threads and has its own limits.
 
-    The network of a `Replay` is one.
+    The network of a `Replay` is one. Its clock may stand still until every thread
+    waits, so it must know each thread.
     """
 
     # Its limit on connection attempts to a host. That of the process uses the machine's
@@ -198,12 +205,20 @@ def check_ssl_context(context: ssl.SSLContext | None) -> None:
 
 
 class TcpNetwork:
-    """The `Network` of real sockets.
+    """The `Network` of real sockets: opens TCP and TLS streams, and waits on them.
+
+    Only the thread that owns it calls it; any thread may call `wake`. A blocking socket
+    could not be woken, so every wait is on the socket and on a wake-up together. `open`
+    raises `ConnectionLost` (no address, no connection, or it was cancelled),
+    `HandshakeFailed` (the TLS handshake failed, or the proxy refused) or `Stalled` (the
+    deadline is over).
 
     *ssl_context* replaces the system's trust store. Without it the trust store and
     ``SSL_CERT_FILE`` are read again for each connection. *resolve* replaces the
-    system's name look-up. *proxy* is as in `Feed`: a URL, ``''`` for none, or ``None``
-    for that of the environment, which is read again for each connection.
+    system's name look-up: a callable that takes a host and returns its addresses; it
+    may block, because it runs on a thread of its own. *proxy* is as in `Feed`: a URL,
+    ``''`` for none, or ``None`` for that of the environment, which is read again for
+    each connection.
 
     Raises:
         ValueError: *ssl_context* does not verify both certificate and host name, or
@@ -357,9 +372,10 @@ class TcpNetwork:
 
 
 class _Attempt:
-    """One attempt to connect, with one deadline from the URL to the first frame.
+    """One attempt to connect, with one deadline from the look-up to the handshake.
 
-    *pause* is its `dial.Pause`: the only place where the attempt waits.
+    *pause* is its `dial.Pause`: the only place where the attempt waits. It is used by
+    the thread that connects.
     """
 
     def __init__(

@@ -34,10 +34,14 @@ MAX_OUTPUT = 1 << 20
 
 
 class TcpStream:
-    """The `stream.Stream` of a real socket.
+    """The `stream.Stream` of a real, non-blocking socket; `start_tls` adds TLS.
 
-    Only the connection's thread uses it. *pause* waits during the handshakes. *via* is
-    put before the reason of an error: the proxy that is in between, if any.
+    Only the thread that owns its `TcpNetwork` uses it. Reading and sending never block;
+    in the handshakes the thread waits with *pause*, a `dial.Pause`. When the peer ends
+    the stream, or TLS fails, `fill` first gives the bytes that came before, and then
+    raises `ConnectionLost`. `send` raises it if the peer takes no data: at most 1 MiB
+    of output waits. *endpoint* is the URL for errors. *via* is put before the reason of
+    an error: the proxy that is in between, if any.
     """
 
     def __init__(

@@ -59,11 +59,15 @@ Opened = TypeVar("Opened", bound="Transport")
 
 
 class Transport:
-    """A WebSocket connection. Only the thread that owns *network* calls it.
+    """One opened WebSocket connection: whole messages come in, texts go out.
 
-    The thread calls `read` after each `Network.wait` on `stream`. To close as the
-    protocol asks, it calls `begin_close`, `finish_close` with a deadline, and `close`;
-    `close` alone is always allowed.
+    It bounds what a peer can make it do: a frame of more than 1 MiB, a message of more
+    than 4 MiB, or any fault in the framing ends it with a `ConnectionLost`. Nothing
+    opens it again: each opening of a connection has a transport of its own.
+
+    Only the thread that owns *network* calls it. The thread calls `read` after each
+    `Network.wait` on `stream`. To close as the protocol asks, it calls `begin_close`,
+    `finish_close` with a deadline, and `close`; `close` alone is always allowed.
     """
 
     def __init__(
@@ -270,7 +274,7 @@ class Transport:
 
 
 class _Message:
-    """A fragmented message whose last fragment has not come."""
+    """A fragmented message whose last fragment has not come: its *parts* so far."""
 
     def __init__(self, binary: bool) -> None:
         self.binary = binary

@@ -27,12 +27,14 @@ _MAX_VALUE = 256
 
 
 class ChannelSpec(NamedTuple):
-    """One kind of channel: its names, its markets, and what its items are.
+    """One kind of channel: its names, the markets that have it, and what its items are.
 
-    *kind* is the type of its items. *markets* are the markets that have the channel;
-    *v3_markets* are those that have it under v3, if they differ. *by_type* is whether
-    v5 wants the type of the instrument beside its id. *levels* is the greatest number
-    of levels on one side of a depth or a book.
+    *topic* is the library's name, *v3* and *v5* are the protocols' names (``None`` if
+    the protocol does not have the channel). *kind* is the type of its items, as in
+    `ChannelName`. *markets* are the markets that have the channel; *v3_markets* are
+    those that have it under v3, if they differ. *by_type* is whether v5 wants the type
+    of the instrument beside its id. *levels* is the greatest number of levels on one
+    side of a depth or a book.
     """
 
     topic: str

@@ -40,9 +40,11 @@ T = TypeVar("T")
 
 
 class ProtocolBase(ABC):
-    """The part of a `WireProtocol` that v3 and v5 share.
+    """The part of a `WireProtocol` that v3 and v5 share; each of them is a subclass.
 
-    Stateless: any thread may call it.
+    It has no state that changes, so any thread may call it and calls may overlap.
+    *loads* is a function that parses JSON fast, and may turn numbers into floats. A
+    message that it cannot read, or that is not a plain push, is read again exactly.
     """
 
     name: ClassVar[str]

@@ -22,10 +22,13 @@ from .messages import (
 
 
 class WireProtocol(Protocol):
-    """What the library needs to know of a protocol. Pure and stateless.
+    """A protocol of the exchange, v3 or v5: text to messages, requests to text.
 
-    Any thread may call it. Anything that a peer may send raises `WireError` or nothing.
-    An argument of a user that makes no sense raises ``ValueError`` or ``TypeError``.
+    It makes the code of connections and channels the same for both. A channel is named
+    by its key, which is unique under the protocol; its topic is the library's name of
+    the kind of channel (``'depth5'``). Pure and stateless: any thread may call it, and
+    calls may overlap. Anything that a peer may send raises `WireError` or nothing. An
+    argument of a user that makes no sense raises ``ValueError`` or ``TypeError``.
     """
 
     PING: str

@@ -17,10 +17,12 @@ from typing import Any, NamedTuple, Union
 class ChannelName(NamedTuple):
     """One channel: its key, its topic, its instrument, and what its items are.
 
-    *kind* is the type of its items: ``'depth'``, ``'book'``, ``'trade'``, ``'ticker'``,
-    ``'candle'``, ``'funding'`` or ``'data'``. *instrument_id* is ``''`` for a channel
-    that is not about one instrument. *levels* is the greatest number of levels on one
-    side of a depth or a book.
+    *key* names the channel in the protocol's messages (see `catalogue`). *topic* is the
+    library's name of the kind of channel, ``'depth5'``. *kind* is the type of its
+    items: ``'depth'``, ``'book'``, ``'trade'``, ``'ticker'``, ``'candle'``,
+    ``'funding'`` or ``'data'``. *instrument_id* is ``''`` for a channel that is not
+    about one instrument. *levels* is the greatest number of levels on one side of a
+    depth or a book.
     """
 
     key: str
@@ -31,23 +33,32 @@ class ChannelName(NamedTuple):
 
 
 class SocketPath(NamedTuple):
-    """Which of a venue's sockets carries a channel, and whether that needs a login."""
+    """To which URL of a venue a connection for a channel goes, and if it has to log in.
+
+    A connection carries only channels of one path.
+    """
 
     name: str = ""  # v5's 'public', 'business' or 'private'; v3 has one socket: ''
     login: bool = False
 
 
 class Request(NamedTuple):
-    """The text of a request, and the channels that it carries."""
+    """The text of a request, and the keys of the *channels* that it carries.
+
+    One request may not carry all channels that were asked for; the caller sends another
+    one for the rest.
+    """
 
     text: str
     channels: tuple[str, ...]
 
 
 class Push(NamedTuple):
-    """Data of one channel: its elements as decoded JSON, and the text of its frame.
+    """Data of one channel: its *elements* as decoded JSON, and the *text* of its frame.
 
-    *exact* is whether each JSON number in it is the ``str`` of its characters.
+    *channel* is the channel's key. *action* is the exchange's (``'snapshot'``,
+    ``'update'`` and the like), or ``None`` if the message has none. *exact* is whether
+    each JSON number in *elements* is the ``str`` of its characters.
     """
 
     channel: str
@@ -76,9 +87,10 @@ class Unsubscribed(NamedTuple):
 
 
 class Refused(NamedTuple):
-    """An error event. It has no field for the channel, but *message* may name one.
+    """The exchange's error message, which refuses a request or a channel.
 
-    Under v5 *id* is that of the request that it answers.
+    It has no field for the channel, but *message* may name one. Under v5 *id* is that
+    of the request that it answers.
     """
 
     code: int | str
@@ -98,7 +110,10 @@ class Notice(NamedTuple):
 
 
 class Terminated(NamedTuple):
-    """The exchange ended every subscription to channels named *kind*, for good."""
+    """The exchange ended every subscription to channels named *kind*, for good.
+
+    *kind* is the protocol's name of a channel, without an instrument.
+    """
 
     kind: str
     message: str
@@ -152,10 +167,12 @@ book_data: Callable[[tuple[Any, ...]], BookData] = partial(tuple.__new__, BookDa
 
 
 class DepthData(NamedTuple):
-    """Checked levels, best first; price and size are ``str``.
+    """The checked levels of a depth or a book, best first; price and size are ``str``.
 
-    The levels of a whole book are tuples. *change* is the message that made this state
-    of the book, and *version* counts these states: each one has the next number.
+    The levels of a whole book are tuples. *time_ms* is the exchange's time in epoch
+    milliseconds, *seq* its sequence number. *change* is the message that made this
+    state of a whole book, and *version* counts these states: each one has the next
+    number.
     """
 
     bids: Sequence[Sequence[Any]]

@@ -99,8 +99,9 @@ _OTHER_TICKER = (*_TICKER, "volume_24h", "volume_token_24h")
 class V3(ProtocolBase):
     """The `WireProtocol` of OKEX v3, and of OKJ, whose v3 is alive today.
 
-    Stateless: everything shares the one instance `PROTOCOL`. A channel's key is the
-    exchange's own name, ``'futures/depth5:BTC-USD-190517'``.
+    It has no state that changes: any thread may call it, and all share the one instance
+    `PROTOCOL`. A channel's key is the exchange's own name,
+    ``'futures/depth5:BTC-USD-190517'``.
     """
 
     name = "v3"

@@ -93,7 +93,9 @@ _TICKER = (
 class V5(ProtocolBase):
     """The `WireProtocol` of OKX v5, and of OKJ's v5.
 
-    Stateless: everything shares the one instance `PROTOCOL`.
+    It has no state that changes: any thread may call it, and all share the one instance
+    `PROTOCOL`. A channel's key is ``'books5:BTC-USDT'``; `catalogue.key_of` makes it
+    from the exchange's object.
     """
 
     name = "v5"

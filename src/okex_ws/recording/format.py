@@ -34,9 +34,10 @@ class Entry(NamedTuple):
     """One entry of a recording: a frame of a connection, or an event of it.
 
     *wall* is epoch seconds, *mono* the recording machine's monotonic clock in seconds.
+    *connection* is the number of one opening of a connection. *kind* is one of `KINDS`.
     *payload* is the payload of the frame of an ``in`` or ``control``, or the text of an
     ``out`` in UTF-8. *binary* is True if an ``in`` was a binary frame. *facts* are the
-    remaining fields of the line.
+    remaining fields of the line. The package's docstring has the meaning of each kind.
     """
 
     wall: float

@@ -19,7 +19,10 @@ TEXTS, FRAMES, TIMES = "recv.jsonl", "deflate.b64", "recv.times"
 
 
 class CaptureDamaged(Exception):
-    """A capture cannot be read from *line* of its file *path* on, and *why*."""
+    """A capture cannot be read from *line* of its file *path* on; *why* says why not.
+
+    `read` raises it after it has given the messages before that line.
+    """
 
     def __init__(self, path: str, line: int, why: str) -> None:
         super().__init__(path, line, why)

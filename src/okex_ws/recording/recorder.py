@@ -55,9 +55,13 @@ class Recorder(Closing):
     signature or passphrase is written: not in a login, and not where the exchange
     repeats one.
 
+    A thread of its own writes the file, so that no connection waits for the disk. Each
+    message is in the file within half a second, and stays readable there even if the
+    process dies. At most 64 MiB wait for the disk; what comes when they are full is
+    dropped, and counted in `lost`.
+
     A ``with`` block closes the recorder, as `close` does. Feeds that are still open
-    then go on unrecorded. Each message is in the file within half a second, and stays
-    readable there even if the process dies.
+    then go on unrecorded.
 
     Args:
         path: the file, ``'day.rec.gz'``. An existing file is never overwritten.

@@ -23,11 +23,18 @@ _AGAIN = 1.0
 
 
 class RotatingFiles:
-    """A recording at *path*, with a next file after *max_bytes* or *max_seconds*.
+    """The gzip files of one recording, to which the recorder's thread appends lines.
 
-    *repeated* gives the lines with which each part but the first begins. *clock* is a
-    monotonic clock in seconds. ``FileExistsError`` if there is a recording already.
-    It has no lock: one thread at a time uses it.
+    *path* is the first file. The caller asks `is_full` after a `write`: it is true once
+    the present file has reached *max_bytes*, or was begun *max_seconds* ago; `rotate`
+    then continues in the next file. *repeated* is a callable that returns the first
+    lines of each file but the first: the connections that are open then, without which
+    the file could not be read alone. *library* is the version for the header, *clock* a
+    callable that returns monotonic seconds.
+
+    A write that fails raises ``OSError`` and leaves none of its lines in the file.
+    ``FileExistsError`` if there is a recording at *path* already. It has no lock: one
+    thread at a time uses it.
     """
 
     def __init__(

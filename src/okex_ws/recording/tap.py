@@ -28,7 +28,11 @@ _MOST_INFLATED = 4 << 20
 
 
 class Sink(Protocol):
-    """Where taps put their entries: a `Recorder`. No method waits for the disk."""
+    """The queue that taps put their entries into: that of a `Recorder`.
+
+    Each connection's thread calls it, and calls may overlap. No method waits for the
+    disk or raises: an entry that finds no room is dropped and counted.
+    """
 
     def number(self) -> int:
         """The number of the next opening of a connection."""
@@ -46,10 +50,21 @@ class Sink(Protocol):
 
 
 class RecordingTap:
-    """Records one `Connection`, through all its reconnects.
+    """Records the traffic of one `Connection`, through all its reconnects.
 
-    *line* is a number that the reconnects share. *facts* is what `describe` says of the
-    connection: ``venue`` and ``path``. Only the connection's thread calls the methods.
+    What is recorded: each message as received, each text as sent, the pings, pongs and
+    close frames, and each opening, loss and failed attempt to connect, with the times
+    of both clocks. Each becomes an `Entry` in the queue of *sink*, the recorder, whose
+    own thread writes it to the file. Secrets are removed before, so that none is in the
+    queue.
+
+    Only the connection's thread calls the methods, and none waits for the disk. If the
+    queue is full, the recorder drops the entry and counts it. *tell* is a callable that
+    takes an error: the recorder calls it, on any thread, if it cannot write.
+
+    *line* is a number that all openings of the connection share, by which a replay puts
+    them together. *facts* is what `describe` says of the connection: ``venue`` and
+    ``path``. *credentials* are those whose secrets are removed, or ``None``.
     """
 
     def __init__(
@@ -155,9 +170,11 @@ def describe(venue: Venue, path: str) -> dict[str, Any]:
 
 
 class Redaction:
-    """Removes the secrets of one connection from all that is recorded.
+    """Replaces the secrets of one connection in all that is recorded by dots.
 
     The secrets are the fields of the credentials and what a login derives from them.
+    The exchange may repeat them in an error, so received messages are searched as well,
+    in each form in which JSON can write a secret. The connection's thread calls it.
     """
 
     def __init__(self, credentials: Credentials) -> None:
@@ -231,9 +248,10 @@ def _forms(secret: str) -> Iterable[str]:
 
 
 class RecordingTransport(Transport):
-    """A `Transport` that records each message before `read` returns it.
+    """A `Transport` that passes all its traffic to the recording *tap*.
 
-    Only the thread that owns the transport calls it.
+    A message is recorded before `read` returns it, so that the recording has it even if
+    handling it fails. Only the thread that owns the transport calls it.
     """
 
     tap: RecordingTap

@@ -30,7 +30,7 @@ _NAME = re.compile("[A-Za-z0-9_.-]{1,64}")
 class Rule(NamedTuple):
     """A documented request budget: at most *limit* requests in *period* seconds.
 
-    Requests of rules with the same *name* count against one budget.
+    Requests of rules with the same *name* count against one budget, for each host.
     """
 
     name: str
@@ -57,7 +57,9 @@ class HttpResponse(NamedTuple):
 class RestProtocol(Protocol):
     """The REST interface of one protocol: its requests, and readers of the answers.
 
-    Pure: `Rest` sends the requests and passes the answers to the readers.
+    It makes the code of `Rest` the same for v3 and v5. Pure and stateless: `Rest` sends
+    the requests and passes the answers to the readers, and any thread may call it. A
+    reader raises `WireError` for an answer that is not what the exchange documents.
     """
 
     # The most levels a side that one request for a book can have.

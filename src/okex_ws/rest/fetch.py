@@ -38,10 +38,10 @@ FIRST, CAP = 0.5, 8.0
 
 
 class RetryPolicy(NamedTuple):
-    """Limits of one request.
+    """When to give one REST request up.
 
     *timeout*: seconds of one attempt. *retries*: attempts after the first. *patience*:
-    seconds of all attempts together.
+    seconds of all attempts together, waits included.
     """
 
     timeout: float
@@ -50,11 +50,19 @@ class RetryPolicy(NamedTuple):
 
 
 class Fetcher:
-    """Sends GET requests to one *origin*, one at a time, from any thread.
+    """Sends GET requests to one host, within its request budgets; repeats failed ones.
 
-    *begin* is called before each attempt with the seconds that it has. *pause* waits so
-    many seconds. Once *closing* returns true, a request that is about to be sent, or
-    waits, raises `ConnectionLost`.
+    Any thread may call `get`, which blocks. A lock lets one request out at a time: a
+    call waits until the call before it has returned. A failure that may pass (no
+    connection, no answer in time, HTTP 5xx, too many requests) is tried again after a
+    back-off, as *retry_policy* allows; other failures, and the last one, are raised as
+    an `OkexWSError`.
+
+    *origin* is the host's URL without a path. *begin* is a callable that is called
+    before each attempt with the seconds that it has. *pause* is a callable that waits
+    so many seconds. *closing* is a callable: once it returns true, a request that is
+    about to be sent, or waits, raises `ConnectionLost`. *share* is the part of the
+    documented budgets that is used; 1.0 is all of it.
     """
 
     def __init__(

@@ -27,11 +27,17 @@ KEEP = 15.0
 
 
 class HttpPool(httpx.BaseTransport):
-    """One connection to *origin*, opened on demand, for one request at a time.
+    """The transport of an `httpx.Client`: one connection to *origin*, opened on demand.
 
-    The caller's thread does all I/O. `begin` sets the seconds of the next request.
-    *cancelled* is called whenever a wait returns without data; if it is true, the wait
-    ends with a `ConnectionLost`.
+    httpx's own transport limits each read, so that a server which sends a byte now and
+    then could keep a request for ever. Here one deadline, which `begin` sets, is for
+    the whole of the next request and its answer. It also uses the library's own TLS and
+    proxies.
+
+    The caller's thread does all I/O, and requests must not overlap: `Fetcher` has a
+    lock. *cancelled* is a callable that is called whenever a wait returns without data;
+    if it returns true, the wait ends with a `ConnectionLost`. A passed deadline is a
+    `Stalled`.
     """
 
     def __init__(

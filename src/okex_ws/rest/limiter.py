@@ -18,7 +18,13 @@ SLACK = 0.1
 
 
 class Limiter:
-    """A `Budget` for each host and rule; any thread may call it."""
+    """The requests of all REST clients that share it, counted by host and `Rule`.
+
+    Clients that counted apart would together exceed the exchange's limit, which is for
+    an IP address. `take` counts a request or returns how many seconds to wait; it never
+    waits itself. `hold` makes all clients wait, after the exchange refused one of them.
+    Any thread may call it; a lock guards overlapping calls.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

@@ -1,4 +1,4 @@
-"""A search for the items between two places, in pages that lead back in time. No I/O.
+"""A search in the exchange's lists of past items, page by page, back in time. No I/O.
 
 A place is a whole number that orders the items: the id of a trade, or the start of a
 candle. `Found` keeps one item for each place, so no item is there twice. Each page
@@ -19,10 +19,12 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class PageSource(Generic[PageRequest]):
-    """Requests for items older than a place, newest first, at most *size* at once.
+    """One list of the exchange that can be read in pages, newest items first.
 
-    *request* makes the request from that place (``None`` for the newest items) and a
-    count. A source without *pages* gives only the newest items, for every place.
+    *request* is a callable that takes a place and a count: it makes the request for at
+    most so many items older than that place, or for the newest items if the place is
+    ``None``. *size* is the most items of one page. A source without *pages* gives only
+    the newest items, for every place.
     """
 
     size: int
@@ -31,10 +33,13 @@ class PageSource(Generic[PageRequest]):
 
 
 class Found(Generic[T]):
-    """The items found so far; a search ends when it has *limit*.
+    """The items that one search has found, and how far back in time it has come.
 
-    They are the newest strictly between *after* and *before*. With *exact* an item is
-    expected at the place *before* itself.
+    The search wants the newest *limit* items strictly between the places *after* and
+    *before* (``None`` is no bound), and is done once it has them or has come to
+    *after*. With *exact* an item is expected at the place *before* itself. `follows`
+    tells whether a page continues the pages before it with no item left out. Only the
+    thread that searches uses it.
     """
 
     def __init__(

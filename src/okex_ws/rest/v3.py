@@ -39,9 +39,9 @@ _PRICES = ("open", "high", "low", "close")
 
 
 class RestV3:
-    """The REST interface of OKEX v3, and of OKJ's v3 of today.
+    """The `RestProtocol` of OKEX v3, and of OKJ's v3 of today.
 
-    Stateless; `REST_PROTOCOL` is the one instance.
+    Stateless, so any thread may call it; `REST_PROTOCOL` is the one instance.
     """
 
     levels = 200

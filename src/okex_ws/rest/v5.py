@@ -47,9 +47,9 @@ _CANDLE = re.compile(r"(mark-price-|index-)?candle(\w+)")
 
 
 class RestV5:
-    """The REST interface of OKX v5, and of OKJ's v5.
+    """The `RestProtocol` of OKX v5, and of OKJ's v5.
 
-    Stateless; `REST_PROTOCOL` is the one instance.
+    Stateless, so any thread may call it; `REST_PROTOCOL` is the one instance.
     """
 
     levels = 400

@@ -1,4 +1,8 @@
-"""What the exchange's messages mean for one connection. Values without behaviour."""
+"""What the exchange's messages mean for one opening of a connection: plain values.
+
+`Session` returns them, and the connection's loop acts on them: it tells the channel,
+logs, or counts.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,7 @@ from ..trust.heartbeat import Renewed
 
 
 class Acknowledged(NamedTuple):
-    """The exchange acknowledged the channel."""
+    """The exchange acknowledged the subscription of the channel with key *channel*."""
 
     channel: str
 
@@ -47,15 +51,16 @@ class Noted(NamedTuple):
 
 
 class Trouble(NamedTuple):
-    """A failure that passes: it is logged and reported, and ends nothing."""
+    """A failure that passes: it is logged and given to *on_error*, and ends nothing."""
 
     error: OkexWSError
 
 
 class Unasked(NamedTuple):
-    """A message that answers no request of the session.
+    """A message that answers no request of the session, or that it does not know.
 
-    It is counted under *kind*. A *sentence* that is not empty is logged too.
+    ``stats().dropped`` counts it under ``'unasked '`` and *kind*. A *sentence* that is
+    not empty is logged too.
     """
 
     kind: str

@@ -1,4 +1,4 @@
-"""When to log in on one connection: before any other request.
+"""When to log in on one opening of a connection: before any other request.
 
 A login that failed for a passing reason is sent again later. A key that the exchange
 refused is not sent a second time.
@@ -19,10 +19,16 @@ if TYPE_CHECKING:
 
 
 class Login:
-    """The state of one connection's login.
+    """The state of the login on one opening of a connection: sent, accepted or refused.
 
-    *text* makes the text of a login from a reading of the wall clock. *secrets* are
-    texts that must not appear in errors or logs, even if the exchange repeats them.
+    `Session` asks it when a login is `due` and what to send, and tells it the
+    exchange's answer. Only the connection's thread calls it. A login that got no
+    answer, or an error that may pass, is due again after a back-off of up to
+    *retry_cap* seconds; after `refuse` it is never due again.
+
+    *text* is a callable that makes the text of a login from a reading of the wall
+    clock. *secrets* are texts that must not appear in errors or logs, even if the
+    exchange repeats them: `clean` removes them.
     """
 
     def __init__(

@@ -1,9 +1,9 @@
-"""How many requests one connection may send, and when a wait for them is reported.
+"""How many requests one opening of a connection may send, and when a wait is reported.
 
-Broken channels may take half of the hour's requests, and a twelfth of that half at
-once. So a book that fails its proof again and again leaves the other half to the other
-channels, and a channel that breaks later waits for half a minute or a minute, not for
-the end of the hour.
+Channels whose data could not be used (broken ones) may take half of the hour's
+requests, and a twelfth of that half at once. So a book that fails its proof again and
+again leaves the other half to the other channels, and a channel that breaks later waits
+for half a minute or a minute, not for the end of the hour.
 """
 
 from __future__ import annotations
@@ -13,9 +13,18 @@ from ..base.rates import Bucket, Budget
 
 
 class RequestBudget:
-    """The request budget of one connection, and the share of its broken channels.
+    """Decides when one opening of a connection may send its next request.
 
-    Only the connection's thread calls it.
+    The exchange limits the requests on one opening in an hour; *budget* counts them. A
+    broken channel is one whose data could not be used, such as a book that failed its
+    checksum. It is unsubscribed and subscribed again, which takes two requests. A book
+    that breaks again and again would use up the hour, and no other channel could be
+    subscribed. So the share of the broken channels is a cap, not a reserve: they may
+    use at most half of the limit, while other requests may use all of it.
+
+    It never waits or sends. `wait` and `wait_for_share` return the time from which a
+    request is allowed, and a `BudgetSpent` to report, once for each wait. Only the
+    connection's thread calls it.
     """
 
     def __init__(self, budget: Budget) -> None:

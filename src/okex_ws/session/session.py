@@ -1,10 +1,10 @@
-"""The session of one connection: it compares wanted channels with acknowledged ones.
+"""The session: what is said on one opening of a connection, to subscribe its channels.
 
-It has no socket, thread or clock: *now* is an argument, and `Session.due` names the
-next moment at which `Session.tick` has something to do. One request is outstanding at a
-time, because v3's errors name no request. Each next request reduces the difference
-between the wanted and the acknowledged channels. If a login is needed, it is the first
-request.
+It compares the wanted channels with those that the exchange has acknowledged. It has no
+socket, thread or clock: *now* is an argument, and `Session.due` names the next moment
+at which `Session.tick` has something to do. One request is outstanding at a time,
+because v3's errors name no request. Each next request reduces the difference between
+the wanted and the acknowledged channels. If a login is needed, it is the first request.
 """
 
 from __future__ import annotations
@@ -62,10 +62,18 @@ class _OpenRequest(NamedTuple):
 
 
 class Session(Generic[Target]):
-    """The subscription states of one connection, its ping, its login and its deadlines.
+    """Requests, pings and login on one opening of a connection, and their deadlines.
 
-    The connection's thread calls it, sends what `outgoing` yields, and hands each
-    received message to `receive` or `pushed`.
+    It keeps the `SubscriptionState` of each channel, and repeats what the exchange did
+    not answer, or refused for a reason that may pass. Each opening of a connection has
+    a new session, which begins with nothing subscribed.
+
+    Only the connection's thread calls it, and no method waits. The thread calls `want`
+    and `drop` for the channels, gives each received message to `receive` or `pushed`,
+    calls `tick` when it is `due`, and sends what `outgoing` yields. Events that it
+    returns say what a message or the time means for a channel. `tick` and `overdue`
+    raise `Stalled` if the connection does not work any more; the thread then closes it
+    and connects again.
     """
 
     def __init__(
@@ -101,8 +109,9 @@ class Session(Generic[Target]):
     ) -> SubscriptionState[Target]:
         """Subscribe channel *name*, whose pushes are for *target*.
 
-        *needs_snapshot*: the exchange sends a push right after the acknowledgement.
-        *incremental*: each push builds on the push before, as those of a whole book do.
+        *name* is the channel's key. *needs_snapshot*: the exchange sends a push right
+        after the acknowledgement. *incremental*: each push builds on the push before,
+        as those of a whole book do. One of the next calls of `tick` makes the request.
         """
         subscription = self.subscriptions.get(name)
         if subscription is None or subscription.phase is Phase.REFUSED:

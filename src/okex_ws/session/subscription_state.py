@@ -1,4 +1,4 @@
-"""The state of one channel's subscription on one connection, as a table of phases.
+"""The state of one channel's subscription on one opening, as a table of phases.
 
 A channel counts as subscribed once the exchange has acknowledged it: a request that was
 sent is not enough. Only `SubscriptionState.step` changes the phase.
@@ -17,7 +17,7 @@ STEADY = 60.0
 
 
 class Phase(Enum):
-    """How far the subscription of one channel on one connection has come."""
+    """How far a channel's subscription has come on one opening of a connection."""
 
     IDLE = "not subscribed, as far as the exchange said"
     ASKED = "subscribe sent, not acknowledged"
@@ -84,9 +84,16 @@ Target = TypeVar("Target")
 
 
 class SubscriptionState(Generic[Target]):
-    """The subscription of one channel on one connection.
+    """How far a channel is subscribed on one opening of a connection, and what is next.
 
-    *target* receives the channel's pushes. Only the connection's thread calls it.
+    Requests may stay without an answer, and acknowledgements, pushes and errors come in
+    any order. `step` therefore changes the phase only as `TRANSITIONS` allows; it
+    returns False for an event that does not fit, which the session then ignores.
+    `calls_for` names the request that the channel needs now, `due` when it will need
+    one. A channel that breaks again and again is resubscribed with a growing back-off.
+
+    *name* is the channel's key. *target* is the object that receives the channel's
+    pushes. Only the connection's thread calls it.
     """
 
     __slots__ = (

@@ -36,10 +36,14 @@ class _Sent(NamedTuple):
 
 
 class Heartbeat:
-    """When to ping one connection, and the lease that each pong grants.
+    """When to ping on one opening of a connection, and the lease that each pong grants.
 
-    Only the connection's thread calls it. It never waits and reads no clock: every time
-    is an argument, in monotonic seconds unless it is called *wall*.
+    TCP does not tell for minutes that the peer is gone, and on a quiet market no data
+    is normal. So the library pings, and a value is trusted only until the lease of the
+    last pong ends. `tick` says when to send a ping, and raises `Stalled` if a pong is
+    missing, which ends the connection; `ponged` returns the new lease. Only the
+    connection's thread calls them. They never wait and read no clock: every time is an
+    argument, in monotonic seconds unless it is called *wall*.
     """
 
     def __init__(self, ping: Ping, pong_timeout: float, now: float) -> None:

@@ -28,9 +28,11 @@ class Lease(NamedTuple):
 
 
 class SignsOfLife(Protocol):
-    """What a read needs to know of the connection that a value came over.
+    """What a read needs to know of the opening of a connection that a value came over.
 
-    The connection's thread writes it; any thread may read it at any time.
+    Every published value points to one, so that a single change, such as its loss, is
+    seen by the reads of all values that came over it. The connection's thread writes
+    it; any thread may read it at any time. `Link` implements it.
     """
 
     @property
@@ -50,11 +52,14 @@ class SignsOfLife(Protocol):
 
 
 class Link:
-    """The `SignsOfLife` of one connection, from its opening to its end.
+    """The `SignsOfLife` of one opening of a connection, from its handshake to its loss.
 
-    Every published value points to the link of its connection. One store of *lost*
-    withdraws all these values, and no later connection can bring one back. Only the
-    connection's thread changes a link.
+    A connection carries many channels, and when it is lost none of their values may be
+    read any more. Withdrawing them one by one would leave some readable for a moment.
+    So every published value points to the link that it came over, and one store of
+    *lost* withdraws them all. The next opening has a new link, so no value can come
+    back. Only the connection's thread changes a link; any thread reads it, without a
+    lock.
     """
 
     __slots__ = (

@@ -22,13 +22,16 @@ from .lease import Lease, SignsOfLife
 class Published(NamedTuple):
     """The current value of a channel, and what `judge` needs to know of it.
 
-    It is never changed: the connection's thread replaces it as a whole. *state* is what
-    that thread knew; time may have made it false since, which `judge` decides. *data*
-    is ``None`` unless *state* is ``LIVE``. *received* is the receipt of the last push
-    in monotonic seconds (``-inf`` before the first), *wall* the same in epoch seconds.
-    At *overdue* (monotonic) the exchange should have pushed again, even in a quiet
-    market (``inf`` where it does not repeat an idle book). *lag* is how many seconds
-    later than usual the last push came (`Link.lag`), ``None`` if that is not known.
+    The connection's thread never changes it, but replaces it as a whole, so that a
+    reader on any thread sees fields that belong together. *state* is what that thread
+    knew; time may have made it false since, which `judge` decides. *cause* says why it
+    is not ``LIVE``. *epoch* is as in `Depth`. *link* has the signs of life of the
+    connection that the value came over. *data* is ``None`` unless *state* is ``LIVE``.
+    *received* is the receipt of the last push in monotonic seconds (``-inf`` before the
+    first), *wall* the same in epoch seconds. At *overdue* (monotonic) the exchange
+    should have pushed again, even in a quiet market (``inf`` where it does not repeat
+    an idle book). *lag* is how many seconds later than usual the last push came
+    (`Link.lag`), ``None`` if that is not known.
     """
 
     state: State
