@@ -25,11 +25,13 @@ from ..trust.verdict import Published, publish
 
 
 class Follower(Protocol):
-    """An object that a channel calls for its events: the `View` of a subscription.
+    """What a channel calls for its events: the `View` of a subscription that wants it.
 
-    All calls come from the thread of the channel's connection. If *wants_pushes* is
-    False, `pushed` is not called. If *wants_every_push* is False, the follower needs
-    only the newest push: the connection may skip a push once a newer one has come.
+    The thread of the channel's connection calls. A follower of channels on several
+    connections is called by several threads, and these calls may overlap. A call has to
+    return soon, because the connection reads nothing meanwhile. If *wants_pushes* is
+    False, `pushed` is not called. If *wants_every_push* is False, only the newest push
+    matters: the connection may skip a push once a newer one has come.
     """
 
     wants_pushes: bool
@@ -53,9 +55,17 @@ _LIVE = State.LIVE
 
 
 class Channel(ABC):
-    """The base of all channels: a current value whose state follows the connection.
+    """One stream of the exchange, as a feed keeps it: its current value and state.
 
-    The connection's thread alone calls the methods. Any thread may read the attributes.
+    The exchange sends a stream once over a connection, so all subscriptions that want
+    it share one channel and follow it. The current value, *shown*, is an immutable
+    `Published`, which is replaced as a whole; so any thread may read it at any time.
+    Only one thread changes a channel: that of the connection that carries it, and after
+    a handover that of the new connection. The pool counts *users* under its own lock.
+
+    Whenever the value cannot be trusted (a loss, a failed proof, a refusal), it is
+    withdrawn: *shown* then has the state and its cause, and no data. The next value
+    that is live again begins a new epoch.
     """
 
     # Whether each push changes the value before it, as the pushes of a whole book do.

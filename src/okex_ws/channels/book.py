@@ -21,7 +21,12 @@ from .depth import DepthChannel
 class BookChannel(DepthChannel):
     """A whole book: the first push is a snapshot, and every later push changes it.
 
-    If the updates come without a snapshot, the book is fetched over REST.
+    One lost or wrong push spoils every later book, so each push is proven by its
+    sequence number or checksum before it is published. If a proof fails, `push` raises
+    `BookError` and the book is dropped; the connection then calls `invalidated`, which
+    withdraws the value and reports a `Gap`, and subscribes the channel again for a new
+    snapshot. If the updates come without a snapshot, *fetch*, a callable that the
+    connection sets, fetches a book over REST: see `SnapshotJoin`.
     """
 
     incremental = True

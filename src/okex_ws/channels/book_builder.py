@@ -8,10 +8,13 @@ from ..protocol.messages import BookData
 
 
 class BookBuilder:
-    """The book of one channel, built from its messages.
+    """Merges the messages of one book channel into a book, and proves each message.
 
-    Each message is proven by its sequence number or its checksum. One thread alone uses
-    a builder. The sides that `take` returns are tuples, which never change.
+    A message is proven by its sequence number, which has to follow the last one, or by
+    the checksum of the merged book. If the proof fails, the builder drops the book and
+    raises `BookError`: the next message then has to be a whole book. One thread alone
+    uses a builder. The sides that `take` returns are tuples, which never change, so
+    that other threads may read them.
     """
 
     def __init__(self) -> None:

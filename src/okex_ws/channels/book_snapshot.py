@@ -25,14 +25,26 @@ FIRST_WAIT = 0.25
 
 
 class BookMessage(NamedTuple):
-    """One message of a book, and the exchange's JSON text of it."""
+    """One message of a book channel: the change, and the exchange's JSON text of it."""
 
     change: BookData
     text: str
 
 
 class SnapshotJoin:
-    """The updates that wait for their book, and the book once it was fetched."""
+    """Joins the first updates of a book channel to a book that is fetched over REST.
+
+    It is needed only if the exchange sends updates without a snapshot before them: they
+    change a book that is not known. `add` keeps the updates while the book is fetched,
+    `fetched` takes the book, and `joined` returns the book and the updates that follow
+    it once their sequence numbers meet, and nothing until then. A fetched book that is
+    older than the first update is dropped, and `is_behind` says that another one has to
+    be fetched; *fetches* counts the attempts without a usable book.
+
+    `BookError` is raised if an update does not follow the one before, if more than
+    5,000 would wait, or if the book has no sequence number; the channel then drops this
+    object. Only the thread of the channel's connection calls it.
+    """
 
     def __init__(self) -> None:
         self._waiting: deque[BookMessage] = deque()

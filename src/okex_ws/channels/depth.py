@@ -27,7 +27,13 @@ CATCH_UP = 10
 
 
 class DepthChannel(Channel):
-    """A channel of a book's best levels: each push replaces the value before."""
+    """A channel of a book's best levels, such as ``depth5``: each push has all of them.
+
+    So a push replaces the value before it, and only the newest one counts. A push that
+    cannot be read raises `WireError` and changes nothing; the connection then withdraws
+    the value, which is not the newest any more. If the exchange's time goes back, a new
+    epoch begins; only after a handover are up to ten older pushes skipped and counted.
+    """
 
     def __init__(self, wire: WireProtocol, name: ChannelName) -> None:
         super().__init__(wire, name)
@@ -105,7 +111,10 @@ class DepthChannel(Channel):
 
 
 class ValueChannel(Channel):
-    """A channel of which only the newest value counts: a ticker or a funding rate."""
+    """A channel of which only the newest value counts: a ticker or a funding rate.
+
+    Each push is complete by itself, and replaces the value before it.
+    """
 
     def __init__(self, wire: WireProtocol, name: ChannelName) -> None:
         super().__init__(wire, name)

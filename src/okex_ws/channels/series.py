@@ -38,7 +38,13 @@ def copied(items: deque[T]) -> tuple[T, ...]:
 
 
 class SeriesChannel(Channel, Generic[T]):
-    """A channel of items in order, which keeps the newest 1,000."""
+    """A series: a channel of which every item counts, such as one of trades.
+
+    Followers receive each item once, in the exchange's order. Where items may be
+    missing (after a loss, or a push that could not be read) they receive a `Gap`. The
+    channel keeps the newest 1,000 items for reads, also through a loss. The
+    connection's thread adds items; any thread may read *items*, which is a copy.
+    """
 
     def __init__(self, wire: WireProtocol, name: ChannelName) -> None:
         super().__init__(wire, name)
@@ -75,7 +81,13 @@ class SeriesChannel(Channel, Generic[T]):
 
 
 class TradeChannel(SeriesChannel[Trade]):
-    """A channel of trades. A trade that the exchange repeats is skipped."""
+    """A series of trades.
+
+    The exchange repeats its last trade after a subscribe, and a standby receives what
+    the old connection received, so the ids of the last 1,000 trades are kept, and a
+    trade with a known id is skipped and counted. After a loss a `Gap` precedes the
+    first trade, unless that trade is known.
+    """
 
     def __init__(self, wire: WireProtocol, name: ChannelName) -> None:
         super().__init__(wire, name)
@@ -154,7 +166,12 @@ class TradeChannel(SeriesChannel[Trade]):
 
 
 class CandleChannel(SeriesChannel[Candle]):
-    """A channel of candles. A push replaces the kept candle of the same start."""
+    """A series of candles: the exchange pushes the open candle again at each change.
+
+    A push replaces the kept candle of the same start, and each push is handed over. A
+    candle that starts before the newest one is skipped and counted. After a loss, a
+    `Gap` precedes a first candle that starts later than the newest one.
+    """
 
     def __init__(self, wire: WireProtocol, name: ChannelName) -> None:
         super().__init__(wire, name)
@@ -220,7 +237,11 @@ class CandleChannel(SeriesChannel[Candle]):
 
 
 class DataChannel(SeriesChannel[Data]):
-    """A channel whose items the library does not know: each push is one `Data`."""
+    """A series of pushes that the library has no type for: each push is one `Data`.
+
+    Such pushes have no id that could show a loss or a repeat, so that a `Gap` is
+    reported after each loss and at each handover.
+    """
 
     def subscribed(self, link: Link, now: float) -> None:
         """The exchange acknowledged the channel; after a loss report a `Gap`."""

@@ -70,9 +70,10 @@ def names(text: str) -> list[str]:
 
 
 class Command(argparse.ArgumentParser):
-    """A parser that takes names and options in any order.
+    """A parser of a command's arguments that takes names and options in any order.
 
-    argparse does that only in its method `parse_known_intermixed_args`.
+    argparse does that only in its method `parse_known_intermixed_args`. A wrong
+    argument ends the program with exit code 2.
     """
 
     _mixes = False

@@ -23,7 +23,10 @@ exit codes: 0 good (also at Ctrl-C, where that is how it is meant to end), 1 fai
 
 
 class Failure(Exception):
-    """A command cannot go on. *sentence* is for its user, *code* is the exit code."""
+    """A command cannot go on. *sentence* is for its user, *code* is the exit code.
+
+    `ending` prints the sentence, without a traceback.
+    """
 
     def __init__(self, sentence: str, code: int = FAILED) -> None:
         super().__init__(sentence)

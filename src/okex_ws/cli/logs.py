@@ -27,7 +27,12 @@ class _Lines(logging.Formatter):
 
 
 class _Stderr(logging.Handler):
-    """Writes log lines to the present ``sys.stderr``; on hold it keeps them."""
+    """Writes log lines to the present ``sys.stderr``; on hold it keeps them.
+
+    A log line would spoil a live screen or a progress line, so it is written after the
+    screen has ended, or above the progress line. On hold, only the newest 200 lines are
+    kept. Any thread may log.
+    """
 
     def __init__(self) -> None:
         super().__init__()

@@ -80,7 +80,11 @@ def top(depth: Depth | Ticker | None) -> Top:
 
 
 class SubscriptionReader:
-    """Reads one subscription again and again, and remembers the last trusted depth."""
+    """Reads one subscription again and again, and remembers the last trusted depth.
+
+    It makes prices and health agree: if they contradict each other three times in a
+    row, the reading has no prices. One thread calls it.
+    """
 
     def __init__(
         self, subscription: WSSubscription, channels: Iterable[str] = ()

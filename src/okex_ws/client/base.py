@@ -96,10 +96,10 @@ def find_pool(feed: object) -> AnyPool:
 
 
 class BaseSubscription(Closing):
-    """What `WSSubscription` and `RawSubscription` have in common.
+    """What `WSSubscription` and `RawSubscription` share: state, counts, items, closing.
 
     Any thread may call its methods, callbacks included. Only `wait_live`, `close` and
-    an iterator of `updates` wait.
+    an iterator of `updates` wait. It owns *pool* if *own* is True, and then closes it.
     """
 
     def __init__(

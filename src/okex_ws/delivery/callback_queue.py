@@ -1,8 +1,10 @@
 """The queue between the connections and the callbacks of a feed, in order and bounded.
 
 Of a value, such as a depth, only the newest waits. Messages that each count, such as
-trades, are queued up to a bound; those beyond it are counted and reported as lost.
-State changes and errors are never lost. Pure: the caller holds a lock.
+trades, are queued up to a bound; those beyond it are counted and reported as lost. A
+state change is never lost: beyond the bound two of them become one, from the first old
+state to the last new state. Beyond the bound a newer error replaces the error of its
+subscription that was queued last, which is counted. Pure: the caller holds a lock.
 """
 
 from __future__ import annotations
@@ -24,7 +26,11 @@ ON_ERROR = "on_error"
 
 @dataclass(slots=True)
 class Lost:
-    """How many consecutive texts of *topic* were lost because the queue was full."""
+    """How many consecutive texts of the channel *topic* the full queue had no room for.
+
+    The dispatcher reports it to ``on_error`` as a `MessagesLost`, at the place in the
+    order where the texts would have come.
+    """
 
     topic: str
     count: int = 0
@@ -35,7 +41,10 @@ What = Union[str, StateChange, Exception, Lost, Callable[[], None]]
 
 @dataclass(slots=True, eq=False)
 class Waiting:
-    """One entry of the queue: a text, say, for the callbacks of one subscription."""
+    """One entry of the queue: a text, state change, error, count of losses, or job.
+
+    It is for the callbacks of one *subscriber*.
+    """
 
     subscriber: Subscriber
     what: What
@@ -49,7 +58,12 @@ class Waiting:
 
 
 class Subscriber:
-    """The entries that wait for one subscription; *tell* runs its callbacks."""
+    """The entries that wait for the callbacks of one subscription, and what it missed.
+
+    *tell* is a callable that runs the callbacks for one entry; only the dispatcher's
+    thread calls it. `CallbackQueue` changes the other attributes, under its caller's
+    lock.
+    """
 
     def __init__(self, tell: Callable[[What], None]) -> None:
         self.tell = tell
@@ -70,7 +84,16 @@ class Subscriber:
 
 
 class CallbackQueue:
-    """The entries that wait for the callbacks of one feed, delivered in order."""
+    """The entries that wait for the callbacks of one feed, in the order of delivery.
+
+    An entry is a text, a state change, an error or a job of one subscription. The queue
+    lets a connection's thread continue at once, however slow a callback is. Any thread
+    may call through `Dispatcher`, one at a time: its lock guards the queue. *bound* is
+    the number of entries that may wait. Values are not counted, because only the newest
+    of each channel waits. If the queue is full, a text that counts by itself is dropped
+    and counted in a `Lost`, two state changes of a subscription become one, and an
+    error replaces the one before. No method raises or waits.
+    """
 
     def __init__(self, bound: int = BOUND) -> None:
         self._bound = bound

@@ -31,9 +31,14 @@ def check_callables(**callbacks: object) -> None:
 
 
 class Callbacks:
-    """Runs the callbacks of one subscription on the calling thread, and counts errors.
+    """Runs the callbacks of one subscription on the calling thread.
 
-    Two callbacks never run at the same time: a caller holds the lock `View.turn`.
+    That is the thread of a connection: the connection reads nothing until the callback
+    has returned. A caller holds the lock `View.turn`, so that two callbacks of a
+    subscription never run at the same time. An exception of a callback, even
+    `SystemExit`, is logged and counted, and never ends the thread; ordinary ones are
+    passed to ``on_error`` too. A callback that takes a second or more is logged and
+    counted. `QueuedCallbacks` runs them on another thread.
     """
 
     def __init__(
@@ -107,9 +112,11 @@ class Callbacks:
 
 
 class CallbackRunner:
-    """Runs the callbacks of one feed on the threads of its connections.
+    """Where the callbacks of a feed run: here, on the threads of its connections.
 
-    `Dispatcher` is the kind that runs them on a thread of its own.
+    It is what ``callbacks='inline'`` selects, and has no thread, so that its methods
+    for one do nothing. `Dispatcher` (``'thread'``) runs the callbacks on a thread of
+    its own. Subscriptions and the pool call the methods, on any thread.
     """
 
     def callbacks(
@@ -151,7 +158,15 @@ LIMIT_TOLD_EVERY = 1.0
 
 
 class StateChangeFilter:
-    """Decides which state changes of a subscription are delivered, and when."""
+    """Decides which state changes of a subscription are delivered, and when.
+
+    It keeps the last state that was delivered, so that each change is delivered once. A
+    price near a limit of the script (*max_age*, say) would change the state many times
+    a second: such a change is delivered at most once a second for each state, and
+    *again* is when to ask for the one that is held back. Changes for other reasons are
+    delivered at once. After a final state nothing is. The view calls it, holding
+    `View.turn`.
+    """
 
     def __init__(self) -> None:
         self.state = State.CONNECTING

@@ -23,7 +23,11 @@ LEVELS = 5
 
 
 class Look(NamedTuple):
-    """A verdict, and the channel and the value (*shown*) that it judges."""
+    """What one read found: a *verdict*, and the channel and value that it judges.
+
+    A verdict is the state of the value, *shown*, at the moment of the read, with its
+    cause.
+    """
 
     verdict: Verdict
     channel: Channel
@@ -76,7 +80,13 @@ log = logging.getLogger("okex_ws")
 
 
 class CrossCheck:
-    """Counts pairs of depths with one sequence number but different best levels."""
+    """Compares the depth channels of one subscription, which are separate streams.
+
+    Two depths with one sequence number must have the same best levels; if they differ,
+    one of the streams is wrong, which no proof of a single channel can show. A
+    difference is counted (``stats().mismatches``) and logged once a minute at most; it
+    withdraws no value. The threads of the connections call `check`, after each push.
+    """
 
     def __init__(self, instrument_id: str) -> None:
         self.mismatches = 0

@@ -36,9 +36,13 @@ P = ParamSpec("P")
 
 
 class Dispatcher(CallbackRunner):
-    """The thread that runs the callbacks of one feed, and its queue.
+    """Runs the callbacks of one feed on one thread, from a bounded `CallbackQueue`.
 
-    The thread ends after `close`, once every subscription received its final state.
+    So a slow callback delays other callbacks, but no connection. Any thread may call
+    the methods; a lock guards the queue. Callbacks run one at a time, without the lock.
+    What a callback raises never ends the thread. After `close` the thread runs what is
+    queued, and ends once every subscription has received its final state; `put` then
+    returns False.
     """
 
     def __init__(self, name: str, bound: int = BOUND) -> None:
@@ -148,9 +152,11 @@ class Dispatcher(CallbackRunner):
 
 
 class QueuedCallbacks(Callbacks):
-    """The callbacks of one subscription, run by the thread of a dispatcher.
+    """The callbacks of one subscription, run by the thread of a `Dispatcher`.
 
-    Any thread of a connection may call the methods, which only queue.
+    The threads of the connections call the methods, which put an entry into the
+    dispatcher's queue and return at once. Messages and errors that the full queue
+    drops, or that come after the dispatcher's end, are counted for ``stats().skipped``.
     """
 
     def __init__(

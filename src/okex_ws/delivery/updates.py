@@ -1,8 +1,8 @@
 """The update queue behind ``updates()``: items in order, for the script's thread.
 
-The connections' threads put, the script's thread takes. The queue is bounded. For a
-depth it holds a note only. The item is made, and its trust is decided, when the script
-takes the note.
+The connections' threads put items in, and the script's thread takes them. The queue is
+bounded. For a depth it holds a note only: the item is made, and its trust is decided,
+when the script takes the note.
 """
 
 from __future__ import annotations
@@ -26,7 +26,11 @@ from ..trust.verdict import Published
 
 
 class ItemSource(Protocol):
-    """A subscription, as an update queue needs it."""
+    """A subscription (a `View`) whose items an update queue takes.
+
+    A lease ends without any event, so the queue asks with these methods while the
+    script waits. The script's thread calls them, holding the queue's lock.
+    """
 
     instrument_id: str
 
@@ -56,7 +60,11 @@ class _Note:
 
 @dataclass(slots=True, eq=False)
 class _Lost:
-    """Consecutive items of one series that were lost because the queue was full."""
+    """Consecutive items of one series that the full queue had no room for.
+
+    A series is one channel of one instrument. The script receives a `Gap` in their
+    place.
+    """
 
     series: tuple[str, str]  # instrument and channel
     after: str | None
@@ -75,7 +83,7 @@ class _Lost:
 
 @dataclass(slots=True, eq=False)
 class _Spare:
-    """An item that does not count against the bound of the queue."""
+    """A past item (of ``history=``), which does not count against the queue's bound."""
 
     item: Trade | Candle
 
@@ -86,7 +94,18 @@ _Waiting = Union[_Note, _Lost, _Spare, Trade, Candle, Data, Gap, StateChange]
 
 
 class UpdateQueue:
-    """The queue of one iterator. The connections' threads put, the script's takes."""
+    """The bounded queue of one iterator: connections put items, the script takes them.
+
+    It keeps a slow script from delaying a connection. Any thread may call; one lock
+    guards the queue, and no callback runs under it. *latest* is whether of each channel
+    of values only the newest waits. *max_queue* is the number of items that may wait,
+    *timeout* the seconds that `take` waits for an item, and *endless* whether the queue
+    outlives its last subscription, as that of a whole feed does.
+
+    If the queue is full, a value replaces the one of its channel that waits, further
+    items of a series are counted and become one `Gap`, and two state changes become
+    one. When a subscription leaves ``LIVE``, its values that wait are discarded.
+    """
 
     def __init__(
         self,
@@ -393,7 +412,10 @@ def _ids(item: _Single) -> tuple[str | None, str | None]:
 
 
 class Updates(Iterator[Item]):
-    """The iterator that ``WSSubscription.updates`` returns."""
+    """The iterator that ``updates()`` returns; each step takes an item of its queue.
+
+    Any thread may iterate. Several threads share the items.
+    """
 
     def __init__(self, queue: UpdateQueue) -> None:
         self._queue = queue
@@ -403,10 +425,11 @@ class Updates(Iterator[Item]):
 
 
 class UpdateQueues:
-    """The update queues of one source's iterators, and what they skipped.
+    """The update queues of one subscription or one feed, one for each of its iterators.
 
-    The references are weak, so that an iterator lives only as long as the script holds
-    it. The counts of what it skipped are kept.
+    The references are weak: when the script drops an iterator, its queue is no longer
+    filled. The counts of what it skipped are kept for ``stats()``. Any thread may
+    iterate; `add` is called under the owner's lock.
     """
 
     def __init__(self) -> None:

@@ -43,10 +43,17 @@ log = logging.getLogger("okex_ws")
 
 
 class View:
-    """One subscription: its reads, its callbacks and its iterators.
+    """What the library holds of one subscription: its reads, callbacks and iterators.
 
-    Its channels are shared with other subscriptions. A *look* is a verdict, together
-    with the channel and the value that it judges. *shown* is a channel's current value.
+    Many views share a channel; each has limits, callbacks and a verdict of its own. Any
+    thread may read, at any time: a read takes no lock, and computes its verdict at the
+    call. The threads of the connections that carry its channels call the methods for
+    events, and hold the lock *turn* while they deliver, so that one thread at a time
+    runs callbacks. A read that finds no trusted value returns nothing or raises
+    `NotLive`; it never waits.
+
+    A *look* is a verdict, together with the channel and the value that it judges.
+    *shown* is a channel's current value.
     """
 
     def __init__(

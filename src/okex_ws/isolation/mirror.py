@@ -45,7 +45,7 @@ def slot_capacity(name: ChannelName) -> int:
 
 
 class SlotContent(NamedTuple):
-    """What the slot of a channel holds."""
+    """What a channel's slot holds: its value, and whether it is acknowledged."""
 
     shown: Published
     acknowledged: bool
@@ -90,11 +90,12 @@ def decode_link(payload: bytes) -> _LinkSeen:
 
 
 class RemoteLink:
-    """The `SignsOfLife` of a connection of the worker process, read at each access.
+    """The `SignsOfLife` of one opening of a connection of the worker process.
 
-    Once a link is lost, its slot is given to a later link, with a higher number. So a
-    link is lost if its slot says so or holds another number, or if the worker process
-    does not run.
+    Its slot is read at each access, by any thread of the script's process, so that the
+    reader sees a loss at once. Once a link is lost, its slot is given to a later link,
+    with a higher number. So a link is lost if its slot says so or holds another number,
+    if the worker process does not run, or if the slot cannot be read.
     """
 
     __slots__ = ("_number", "_process_runs", "_slot")
@@ -131,7 +132,12 @@ class RemoteLink:
 
 
 class RemoteLinks:
-    """All links of the worker process; *process_runs* tells whether it runs."""
+    """The links of the worker process's connections, as the script's process sees them.
+
+    It finds the link that a channel's value names, so that all values of one opening
+    share one object. *process_runs* is a callable that tells whether the worker process
+    runs. Any thread may call; `lose` is called only while no worker process runs.
+    """
 
     def __init__(self, slots: list[Slot], process_runs: Callable[[], bool]) -> None:
         self._slots = slots
@@ -172,7 +178,7 @@ class RemoteLinks:
 
 
 class _FrozenSlot(NamedTuple):
-    """Stands in for the slot of a mirror whose slot was given back."""
+    """A value that stays, in place of a slot that was given back."""
 
     value: SlotContent
 
@@ -183,8 +189,10 @@ class _FrozenSlot(NamedTuple):
 class Mirror:
     """Makes a channel read its current value from a slot; mixed into a channel class.
 
-    Setting *shown* writes to the slot. That is allowed only while no worker process
-    runs. Any thread may read.
+    A slot is a place in shared memory for the newest value of one channel. So the view
+    of an isolated feed judges a mirror by the same code as any channel. Any thread may
+    read. A slot that cannot be read gives ``RESYNCING``, without a value. Setting
+    *shown* writes to the slot, which is allowed only while no worker process runs.
     """
 
     _slot: Slot | _FrozenSlot
@@ -233,7 +241,7 @@ class Mirror:
 
 
 class DepthMirror(Mirror, DepthChannel):
-    """The mirror of a channel of a book's best levels."""
+    """The mirror of a depth channel: a book's best levels."""
 
     def __init__(self, wire: WireProtocol, name: ChannelName, slot: Slot) -> None:
         self._slot = slot
@@ -249,7 +257,10 @@ class BookMirror(Mirror, BookChannel):
 
 
 class StateMirror(Mirror, Channel):
-    """The mirror of any other channel: it shares the state, but no items."""
+    """The mirror of any other channel: it shares the state, but no items.
+
+    A read of its items raises ``ValueError`` in `IsolatedView`.
+    """
 
     def __init__(self, wire: WireProtocol, name: ChannelName, slot: Slot) -> None:
         self._slot = slot

@@ -63,8 +63,16 @@ def make_isolated_pool(options: PoolOptions) -> IsolatedPool:
 class IsolatedPool:
     """The subscriptions of an isolated feed, in the script's process.
 
-    It has the same methods as `Pool`, and no connections. *options* are the keywords
-    with which the worker process makes the `Pool` that connects.
+    It takes the place of a `Pool`, with the same methods, but a worker process has the
+    connections; so a script that computes delays no connection, and no connection
+    delays the script. *options* are the keywords of the `Pool` that the worker process
+    makes, *spawn* a callable that starts that process with the key of the shared
+    memory.
+
+    Any thread may subscribe, close and ask: a lock guards the tables. The supervisor's
+    thread calls the methods of `ProcessObserver`. If the worker process ends, all
+    values are withdrawn, the loss is logged, and a new process gets all subscriptions.
+    A question that is not answered within a second gives the last answer.
     """
 
     isolated = True

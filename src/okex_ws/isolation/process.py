@@ -63,9 +63,12 @@ def environment() -> dict[str, str]:
 
 
 class WorkerProcess:
-    """A worker process, and the socket to it.
+    """A worker process that was started, and the socket over which it gets messages.
 
-    One thread uses it. Any thread may read `runs`.
+    The constructor starts it, and raises ``OSError`` if the system gives no process.
+    *memory* is the key of the shared memory, which the process inherits. Only the
+    supervisor's thread calls the methods; any thread may read `runs`. No method but
+    `end` waits: that waits for the process for a moment, and then kills it.
     """
 
     def __init__(self, memory: int | str) -> None:
@@ -194,7 +197,7 @@ MAX_MESSAGE = 1 << 26
 
 
 class GarbageError(Exception):
-    """The bytes that came are no message."""
+    """The bytes from the socket are no message: the process has to be replaced."""
 
 
 def pack(message: object) -> bytes:
@@ -204,7 +207,12 @@ def pack(message: object) -> bytes:
 
 
 class Unpacker:
-    """Splits a stream of bytes into the messages that `pack` encoded."""
+    """Splits the bytes of one socket into the messages that `pack` encoded.
+
+    A socket gives bytes in pieces of any size. A length and a checksum before each
+    message show bytes that are not a message, before anything is made of them: `feed`
+    then raises `GarbageError`. One thread uses it.
+    """
 
     def __init__(self) -> None:
         self._buffer = bytearray()

@@ -40,7 +40,10 @@ Decode = Callable[[bytes], Any]
 
 
 class TornError(Exception):
-    """The memory is broken: a slot does not hold what its writer put there."""
+    """The memory is broken: a slot does not hold what its writer put there.
+
+    A reader raises it after 1,000 copies without a right checksum.
+    """
 
 
 class SlotAddress(NamedTuple):
@@ -71,7 +74,11 @@ def _checksum(payload: bytes, version: int) -> int:
 
 
 class Chunk:
-    """Mapped memory. An access to one of *words* or *doubles* is one load or store."""
+    """A part of the shared memory, as mapped into this process.
+
+    An access to one of *words* or *doubles* is one load or store of the processor,
+    which no other process sees half done.
+    """
 
     def __init__(self, mapped: mmap.mmap) -> None:
         self.size = len(mapped)
@@ -81,10 +88,13 @@ class Chunk:
 
 
 class Slot:
-    """One value of at most *capacity* bytes in shared memory.
+    """A place in shared memory for one value of at most *capacity* bytes.
 
-    One thread writes at a time. Any thread of any process may read. *decode* makes the
-    value of the bytes, once for each version.
+    The writer replaces the value, and readers of any process get the newest one;
+    neither ever waits for the other, even if it is stopped half way. One thread writes
+    at a time. Any thread of any process may read. *decode* is a callable that makes the
+    value of the bytes, once for each version. `put` raises ``ValueError`` for too many
+    bytes, and `get` raises `TornError` if the memory is broken.
     """
 
     __slots__ = (
@@ -170,11 +180,13 @@ class Slot:
 
 
 class Memory:
-    """A growing file without a name, which holds slots; *key* opens it elsewhere.
+    """The shared memory of an isolated feed: a growing file without a name, with slots.
 
-    Under Windows *key* is a name. On other systems it is a file descriptor that the
-    other process has inherited. Only the process that made the memory allocates slots.
-    Any thread may call.
+    *key* opens it in the other process; ``None`` makes a new one. Under Windows *key*
+    is a name. On other systems it is a file descriptor that the other process has
+    inherited. Only the process that made the memory allocates slots. Any thread may
+    call: a lock guards it. `allocate` reserves the pages, and raises ``OSError`` if
+    there is no memory.
     """
 
     def __init__(self, key: int | str | None = None) -> None:

@@ -32,10 +32,14 @@ Tell = Callable[..., None]
 
 
 class SharedLink(Link):
-    """A `Link` that writes its signs of life into a slot when they are set.
+    """A `Link` of the worker process that writes its signs of life into a slot.
 
-    *number* identifies the link, *place* its slot. The lease, the loss and the time of
-    the last bytes are written. Only the connection's thread sets them.
+    The slot is a place in shared memory; the script's process reads there whether the
+    opening of the connection lasts, and until when its lease runs. *number* identifies
+    the link, *place* its slot. The lease, the loss and the time of the last bytes are
+    written when they are set, which only the connection's thread does. *before_lease*
+    is a callable that writes all channels, so that no withdrawal is still unwritten
+    when a lease is; *give_back* one that takes the slot's place after the loss.
     """
 
     __slots__ = ("_before_lease", "_give_back", "_slot", "number", "place")
@@ -87,9 +91,13 @@ class SharedLink(Link):
 
 
 class SharedLinks:
-    """Makes links, and gives each one a slot of its own until it is lost.
+    """Makes the link of each opening of a connection, and lends it a slot until lost.
 
-    *before_lease* is called before a lease is written. *first* is the first number.
+    *first* is the first number: each worker process begins with a higher one, so that
+    an old value never points to a new link. *before_lease* is a callable that each link
+    calls before it writes a lease. The connections' threads call `make`, and calls may
+    overlap; it raises `ConnectionLost` if every slot is in use, and the connection
+    tries again.
     """
 
     def __init__(
@@ -116,9 +124,16 @@ class SharedLinks:
 
 
 class SlotWriter:
-    """Writes one channel of one subscription into its slot.
+    """Writes the current value of one channel into the slot of one subscription.
 
-    The thread of any connection may call.
+    The slot is a place in shared memory, from which the script's process reads the
+    value. *base* is the epoch that the slot had when this worker process started; it is
+    added to the channel's own epochs, so that they go on. A connection's thread calls
+    `flush` after each push and change of state, and any connection's thread before it
+    writes a lease: calls may overlap, and a lock lets one write at a time, the value as
+    it is then. A value that does not fit into the slot is written as a withdrawal,
+    counted, and logged at most once a minute. After `leave`, which waits for a write
+    under way, the slot is not touched.
     """
 
     def __init__(self, channel: Channel, slot: Slot, base: int) -> None:
@@ -173,18 +188,20 @@ class SlotWriter:
 
 
 class SlotAssignment(NamedTuple):
-    """The slot that a channel is written to, and the epoch that the channel has."""
+    """Where a channel is written: its slot's address, and the epoch there so far."""
 
     address: SlotAddress
     epoch: int
 
 
 class Relay(View):
-    """A subscription of the script's process, as the worker process has it.
+    """The view of one subscription in the worker process, which writes to its slots.
 
-    It writes its channels into slots, and sends failures, errors and wake-ups to the
-    script's process through *tell*, which is called with the kind of a message and its
-    arguments. The threads of the connections call the methods.
+    It writes the values of its channels into slots, at once and before anything is
+    delivered, and sends failures, errors and wake-ups to the script's process. *slots*
+    has, by topic, the slot and the base epoch of each channel. *tell* is a callable
+    that queues a message for the script's process: its kind, and its arguments. The
+    threads of the connections call the methods, and calls may overlap.
     """
 
     def __init__(

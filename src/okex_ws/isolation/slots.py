@@ -29,9 +29,13 @@ from .slot_writer import SlotAssignment
 
 
 class SubscriptionSlots:
-    """One subscription: the slots of its channels, their mirrors, and its counts.
+    """The slots of one subscription of an isolated feed, their mirrors, and its counts.
 
-    A mirror is a channel whose current value is read from a slot.
+    A slot is a place in shared memory for the newest value of one channel; a mirror is
+    a channel that reads its value there. The worker process writes to the slots;
+    `withdraw`, which writes too, is called only while no worker process runs.
+    `IsolatedPool` calls the methods, holding its lock. *number* identifies the
+    subscription in messages.
     """
 
     def __init__(
@@ -81,9 +85,13 @@ class SubscriptionSlots:
 
 
 class Store:
-    """The shared memory of one feed, made when it is first needed.
+    """The shared memory of one isolated feed, made when it is first needed.
 
-    *process_runs* tells whether the worker process runs.
+    It gives each channel a slot, and takes the slots back when no process uses them.
+    *process_runs* is a callable that tells whether the worker process runs.
+    `IsolatedPool` holds its lock while it gives or takes slots. If there is no memory,
+    `allocate` raises ``OSError``, and the pool gives back by `clear` what was
+    allocated.
     """
 
     def __init__(self, wire: WireProtocol, process_runs: Callable[[], bool]) -> None:

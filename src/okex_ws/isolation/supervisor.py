@@ -31,7 +31,7 @@ CHECK_INTERVAL = 1.0
 
 
 class ProcessObserver(Protocol):
-    """What the supervisor calls, always on its own thread."""
+    """What the supervisor calls, always on its own thread: an isolated feed's pool."""
 
     def process_started(self) -> None:
         """A new process runs, which needs everything by `Supervisor.send`."""
@@ -51,10 +51,15 @@ class ProcessObserver(Protocol):
 
 
 class Supervisor:
-    """Keeps one worker process running until `close`, for *observer*.
+    """A thread that keeps one worker process running until `close`, for *observer*.
 
-    After a process ends, the waits before the next one grow by *policy*. *patience* is
-    how many seconds a process has to end after `close`. *spawn* starts a process.
+    It moves messages in both directions, and starts another process when one ends,
+    sends bytes that are not a message, or cannot be started; *observer* is told each
+    time. *policy* says how long it waits before that, longer after each failure.
+    *patience* is how many seconds a process has to end after `close`; then it is
+    killed. *spawn* is a callable that starts a process. Any thread may call `send` and
+    `close`, which return at once; what is sent while no process runs is dropped, as
+    `process_started` sends everything anew.
     """
 
     def __init__(

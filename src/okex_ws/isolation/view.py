@@ -46,7 +46,11 @@ def check_isolated(
 
 
 class NoCallbacks(CallbackRunner):
-    """Refuses callbacks: pushes and states are delivered in the worker process."""
+    """Refuses callbacks, because an isolated feed delivers nothing to the script.
+
+    Pushes and state changes stay in the worker process. A callback that is given raises
+    ``ValueError``, so that the script does not wait for calls that never come.
+    """
 
     def callbacks(
         self,
@@ -68,9 +72,10 @@ class NoCallbacks(CallbackRunner):
 
 
 class IsolatedView(View):
-    """A subscription that reads its channels from shared memory.
+    """A subscription of an isolated feed, which reads its channels from shared memory.
 
-    Only depths and states are shared; a read of anything else raises ``ValueError``.
+    Depths, whole books and states are read by the code of `View`, on any thread.
+    Nothing else is shared; a read of anything else raises ``ValueError``.
     """
 
     # Set when the subscription is attached to the pool.

@@ -46,9 +46,12 @@ SWITCH_INTERVAL = 0.0005
 
 
 class ParentSender:
-    """Sends messages to the parent on a thread of its own.
+    """Sends messages to the parent process on a thread of its own.
 
-    Only that thread waits for the parent. The threads of the connections never do.
+    Only that thread waits for the parent, which may be stopped for minutes. Any thread
+    may call `say`, which queues a message and returns at once. Log records and errors
+    are dropped while more than 10,000 messages wait; other messages never are. If the
+    parent has ended, the thread ends.
     """
 
     def __init__(self, sock: socket.socket) -> None:
@@ -102,7 +105,11 @@ class ParentSender:
 
 
 class LogForwarder(logging.Handler):
-    """Sends the library's log records to the parent, which filters and handles them."""
+    """Sends the library's log records to the parent, which filters and handles them.
+
+    So the log of an isolated feed appears where the script configured logging. Any
+    thread may log.
+    """
 
     def __init__(self, sender: ParentSender) -> None:
         super().__init__()
@@ -117,7 +124,13 @@ class LogForwarder(logging.Handler):
 
 
 class Worker:
-    """Does what the parent's messages say, on the main thread of the worker process."""
+    """Carries out the parent's messages, on the main thread of the worker process.
+
+    It has the `Pool` that connects, and a `Relay` for each subscription. `run` returns
+    when the parent sends ``close`` or ends; `end` then closes the pool. A message is
+    handled by the method of its kind: ``subscribe`` by `_subscribe`, and so on. Every
+    five seconds it sends the counts.
+    """
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock

@@ -25,9 +25,13 @@ _MOST_KNOWN = 4096
 
 
 class Conflation:
-    """The unread frames of one connection, and the newest held push of each channel.
+    """Skips snapshots of a channel that a newer one, received already, replaces.
 
-    Only the connection's thread calls it.
+    It holds the frames that were read but not handled, and of each channel the newest
+    push that is held back. A skipped push is counted as such (``stats().skipped``).
+    `next` gives the next text to parse, and `release` the held pushes, after 64 frames
+    at the latest. One object serves one opening of a connection. Only the connection's
+    thread calls it.
     """
 
     def __init__(

@@ -47,7 +47,11 @@ HOUR = 3600.0
 
 
 class Settings(NamedTuple):
-    """What a connection uses: clock, network, random numbers, timing, recorder."""
+    """What a connection is made with: clock, network, random numbers, timing, recorder.
+
+    *network* is a callable that makes the network of one connection. *link* is one that
+    makes the `Link` of one opening, at a given monotonic time.
+    """
 
     clock: Clock
     network: Callable[[], Network]
@@ -74,7 +78,21 @@ def fatal(
 
 
 class Connection:
-    """One connection to a *path* of *venue*, opened again until it is closed."""
+    """One connection of a feed and its thread, which opens it again until it is closed.
+
+    It leads to one *path* of *venue*, and outlasts its openings: each of them, from its
+    handshake to its loss, has a `Conversation` and a `Link` of its own. *handler* gets
+    all events of the channels, on this thread. Other threads only start and close it,
+    wait for its end, ask for a report, and submit jobs; jobs run in order on this
+    thread, also while it waits to connect. After the end of this thread, `submit` runs
+    the job itself.
+
+    No failure of the network ends the thread. A loss is reported to *handler* and
+    logged, and the next attempt follows after a wait that grows with each failure, at
+    the next endpoint unless the opening was healthy (it lasted for
+    `Reconnect.healthy_after` seconds). An internal error counts as a loss. Only if the
+    exchange refuses the key do the channels fail for good.
+    """
 
     def __init__(
         self,
@@ -386,10 +404,10 @@ class Connection:
 class Endpoints:
     """The endpoints of one connection's venue, in the order in which they are tried.
 
-    After a healthy connection is lost, its endpoint is tried again first. An endpoint
-    that failed goes to the end of the order, and is tried again after the other
-    endpoints have failed. The endpoint changes for no other reason: the venue's first
-    endpoint is not preferred later.
+    After a healthy opening is lost, its endpoint is tried again first. An endpoint that
+    failed goes to the end of the order, and is tried again after the other endpoints
+    have failed. The endpoint changes for no other reason: the venue's first endpoint is
+    not preferred later. Only the connection's thread calls `lost`.
     """
 
     def __init__(self, endpoints: Iterable[str]) -> None:

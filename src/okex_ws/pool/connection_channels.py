@@ -29,7 +29,11 @@ from .handover import Handover
 
 
 class PoolControl(Protocol):
-    """What the channels of a connection ask of the pool."""
+    """What the channels of a connection ask of the pool, which knows all connections.
+
+    The connections' threads call, and their calls may overlap: the pool has a lock. A
+    method that needs *group* gets the `ConnectionChannels` that it is about.
+    """
 
     closed: bool
     history_worker: HistoryWorker
@@ -64,7 +68,17 @@ class PoolControl(Protocol):
 
 
 class ConnectionChannels:
-    """The channels that live on one connection, which reports to this object."""
+    """The channels that live on one `Connection`, and the views that follow them.
+
+    It is the `Handler` of its connection: it passes each event to the channels and
+    views concerned, and tells the session what to subscribe at each opening. The
+    connection's thread calls all methods; the pool calls `join` and `leave` by jobs
+    that it submits to that thread. The pool changes *channels*, *depths*, *error* and
+    *handover* under its lock; only the standbys of a handover are added and removed by
+    their own connection's thread. After a handover, *successor* is the object that has
+    taken over, and gets the jobs that are still submitted here. A channel that is
+    refused fails only those views that are left without a channel that they need.
+    """
 
     connection: Connection
 

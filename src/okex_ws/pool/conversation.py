@@ -1,4 +1,4 @@
-"""The loop of one open connection: each turn sends, waits, reads and handles messages.
+"""The loop of one opening of a connection: each turn sends, waits, reads and handles.
 
 All of it runs on the connection's thread. A turn sends what is due, waits unless there
 are frames to handle, and handles some. A failure of the connection is raised and ends
@@ -46,7 +46,7 @@ FULL_READ = 128 * 1024
 
 
 class ConnectionContext(NamedTuple):
-    """What the loops of one connection share: it outlives each of them."""
+    """What all openings of one connection share: clock, network, counts, and more."""
 
     wire: WireProtocol
     handler: Handler
@@ -60,7 +60,17 @@ class ConnectionContext(NamedTuple):
 
 
 class Conversation:
-    """One open connection: its transport, session, link and unread frames."""
+    """One opening of a connection: its transport, session, link and unread frames.
+
+    It joins the parts that know nothing of each other: frames of the transport become
+    messages, the session answers them, and channels publish the pushes. The
+    connection's thread calls `turn` again and again until it raises the loss (an
+    `OkexWSError`) or the connection is closed; a new opening has a new object. Before a
+    push is handled, the pushes of its channel that came earlier are handled or skipped;
+    any other message waits for all pushes before it. A message that cannot be read
+    withdraws the values that it may belong to, is counted, and is logged at most once a
+    minute.
+    """
 
     def __init__(
         self,
@@ -298,9 +308,10 @@ class Conversation:
 
 
 class Handler(Protocol):
-    """What a connection reports to: the channels that live on it.
+    """What a connection reports to: its `ConnectionChannels`.
 
-    All methods are called on the connection's thread.
+    So the connection's loop needs no knowledge of channels and views. All methods are
+    called on the connection's thread, one at a time.
     """
 
     def opened(self, session: Session[Channel], link: Link, now: float) -> None:

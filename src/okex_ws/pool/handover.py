@@ -28,7 +28,7 @@ LOOK_EVERY = 0.25
 
 
 class ChannelMaker(Protocol):
-    """What makes the standbys: the placement of the feed."""
+    """What makes the standbys of a handover: the placement of the feed. Any thread."""
 
     def make_channel(self, name: ChannelName) -> Channel:
         """A channel of that name that lives on no connection."""
@@ -36,7 +36,7 @@ class ChannelMaker(Protocol):
 
 
 class Party(Protocol):
-    """The channels of a connection, as a handover from it or to it needs them."""
+    """One side of a handover: the channels of a connection, and its views."""
 
     connection: Connection
     channels: dict[str, Channel]
@@ -50,9 +50,23 @@ P = TypeVar("P", bound=Party)
 
 
 class Handover(Generic[P]):
-    """The handover from *old* to *new*: *install* puts *new* into the place of *old*.
+    """Moves the channels of one `Connection` to another one, make-before-break.
 
-    Both connections' threads call it, each its own methods.
+    The exchange announces when it will close a connection, and a script may ask for a
+    new one (``rotate``). To lose the old connection first and then reconnect would cost
+    seconds of prices and trades. *old* has the channels of the connection that is to
+    end, *new* belongs to the connection that replaces it. While *old* serves, *new*
+    subscribes a standby of each channel: a second `Channel`, made by *maker*, that no
+    view follows. Once the standbys are ready (live wherever the channel of *old* is),
+    and a pong proves that *old* has handled all that the exchange sent before, *old*
+    releases its views. Then *install*, a callable that takes this object, runs on the
+    thread of *new*: it moves the channels there, and they continue from their standbys.
+
+    If *new* is lost before that, its standbys are made again at its next opening. If
+    *old* is lost once the standbys are ready, *new* takes over at once, and reports a
+    `Gap` where items may be missing; otherwise the handover is called off, and *old*
+    reconnects. The threads of both connections call it, each the methods of its own
+    section below; a lock guards what they share.
     """
 
     def __init__(

@@ -30,7 +30,7 @@ WIRE_PROTOCOLS: dict[str, WireProtocol] = {"v3": V3, "v5": V5}
 
 
 class ConnectionOptions(TypedDict, total=False):
-    """The keywords of `Feed`, for functions that pass them on."""
+    """The keywords of `Feed` as a type, for functions that pass them on."""
 
     credentials: Credentials | None
     callbacks: Literal["inline", "thread"]
@@ -50,9 +50,11 @@ class ConnectionOptions(TypedDict, total=False):
 
 @dataclass(frozen=True, repr=False)
 class PoolOptions:
-    """How the connections of a feed to *venue* are made: the keywords of `Feed`.
+    """The keywords of `Feed` for its connections, checked before any thread is started.
 
-    *link* makes the `Link` of each connection, at a given monotonic time.
+    `make_pool` makes the pool of connections to *venue*. *link* is a callable that
+    makes the `Link` of one opening of a connection, at a given monotonic time; a worker
+    process gives one that writes to shared memory.
 
     Raises:
         ValueError, TypeError: for a keyword that cannot be right.
@@ -132,7 +134,12 @@ class PoolOptions:
 
 
 class _HistorySource:
-    """Makes the source of past items: by *given*, or the venue's REST client."""
+    """Makes the source of past items: from *given*, or a client of the venue's REST.
+
+    *given* is a callable that makes it. `check` runs on the script's thread, so that a
+    feed that can have no past is refused at once. The history worker's thread calls the
+    object, at the first query.
+    """
 
     def __init__(
         self,

@@ -23,18 +23,23 @@ REPEAT_GRACE = 15.0
 
 
 class PlacedChannel(NamedTuple):
-    """A channel, and the connection's channels among which it lives."""
+    """A channel, and *group*: the channels of the connection that it lives on."""
 
     channel: Channel
     group: ConnectionChannels
 
 
 class Placement:
-    """The connections of a feed, and the channels that live on each.
+    """Decides on which connection each channel lives, and keeps the table of it.
 
-    A channel lives on one connection. *make_group* opens another connection when a
-    channel needs another path, or when the connections of its path carry as many
-    channels as the venue advises.
+    The exchange limits the channels of a connection, and has several paths.
+    *make_group* is a callable that makes a connection for a path, not started yet, and
+    returns its `ConnectionChannels`, here called a group. It is called when no
+    connection on a channel's path has room for one more, by the limits of the venue. A
+    channel stays on its connection until it is left; only a handover moves channels,
+    all of a connection at once. A connection stays open if its last channel leaves. Any
+    thread calls, holding the pool's lock (not for `make_channel`, which changes
+    nothing). If `take` raises, nothing has changed.
     """
 
     def __init__(

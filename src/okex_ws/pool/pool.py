@@ -37,7 +37,16 @@ from .statistics import collect_stats
 
 
 class Pool:
-    """The connections of one feed, its channels, and the views that use them."""
+    """The connections of one feed, its channels, and the views that use them.
+
+    Subscriptions share connections here, so that a feed needs few of them. Any thread
+    may subscribe, close and ask for statistics: a lock guards the tables, and is never
+    held to wait or to run a callback. What follows from a change is done by jobs on the
+    connections' threads, in the order of the changes. If `attach` raises, the view is
+    not attached. *callback_runner* is where callbacks run, *history_worker* the thread
+    for queries about the past; without them, callbacks run on the connections' threads
+    and there is no past.
+    """
 
     def __init__(
         self,

@@ -35,7 +35,11 @@ def close(code: int | None, reason: str = "") -> bytes:
 
 
 class ClientFrameParser:
-    """Reads what a client sends: the handshake, then frames. Bytes in, frames out."""
+    """Reads what a client sends: the handshake, then frames. Bytes in, frames out.
+
+    It is the server's end of one opening of a replayed connection. One thread uses it.
+    Bytes that are not complete wait for the next call.
+    """
 
     def __init__(self) -> None:
         self._received = bytearray()

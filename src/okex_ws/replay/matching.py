@@ -1,4 +1,4 @@
-"""Which recorded connection a client gets: by its path, then by its channels.
+"""Which recorded opening of a connection a client gets: by its path, then its channels.
 
 The threads of all connections of a replay share one `ConnectionMatcher`.
 """
@@ -18,11 +18,19 @@ STALL = 40.0
 
 
 class ConnectionMatcher:
-    """The recorded connections of a script, and which claimant has which line.
+    """Decides which recorded opening of a connection a client's connection gets.
 
-    A line is a recorded connection with those that replaced it after a loss. A claimant
-    is the network of one client's connection: it plays a line, one recorded connection
-    after the other. Any thread may call; a lock guards the claims.
+    A client need not connect in the recorded order, or subscribe the same channels on
+    each connection. A line is what was recorded of one connection: its openings, one
+    after the other. A claimant is the network of one client's connection; it keeps a
+    line while that lasts, and is given openings of it first. An opening has to be of
+    the client's path and not be over; with several left, the one with most of the
+    channels of the client's first request is chosen. If no line is free, claimants
+    share one. If nothing matches, `choose` returns ``None``: the client then gets
+    answers, the data of channels that `elsewhere` finds on another opening, and no
+    recorded pong.
+
+    The threads of all connections of a replay call; a lock guards the claims.
     """
 
     def __init__(self, script: Script) -> None:

@@ -21,7 +21,7 @@ LATE = 0.1
 
 
 class ReplayTime(Protocol):
-    """The time that a replay runs in, and how threads wait in it."""
+    """The time that a replay runs in, virtual or scaled, and how threads wait in it."""
 
     @property
     def clock(self) -> Clock:
@@ -39,7 +39,7 @@ class ReplayTime(Protocol):
 
 
 class Waiter(Protocol):
-    """How one connection's thread waits."""
+    """How one connection's thread waits in the time of the replay, and is woken."""
 
     def thread(self, run: Callable[[], None], name: str) -> threading.Thread:
         """Make the thread, not started yet, that calls *run*."""
@@ -55,7 +55,13 @@ class Waiter(Protocol):
 
 
 class ReplayStream:
-    """The client's end of a replayed connection: a `Stream` without a socket."""
+    """The client's end of one opening of a replayed connection: a `Stream` by itself.
+
+    There is no socket: it moves bytes between the library's transport and the `Peer`.
+    The connection's thread calls it; the scheduler of virtual time also calls `due`,
+    while that thread waits. `fill` never waits; it raises the recorded end of the
+    opening once all bytes before it were moved.
+    """
 
     def __init__(self, clock: Clock, peer: Peer, endpoint: str) -> None:
         self.received = bytearray()
@@ -119,10 +125,13 @@ class ReplayStream:
 
 
 class ReplayNetwork:
-    """The `Network` of one connection's thread in a replay.
+    """The `Network` of one connection in a replay: it leads to recorded openings.
 
-    It is also `Staged`: it makes the thread, and has the replay's own turns at
-    connecting.
+    It is also `Staged`: it makes the connection's thread, so that virtual time can run
+    the threads in turn, and has the replay's own limit on attempts. That thread calls
+    the methods; any thread may call `wake`, and the scheduler of virtual time calls
+    `due` while that thread waits. `open` waits until a recorded opening begins, and
+    raises what was recorded if that attempt failed, or `Stalled` at its deadline.
     """
 
     def __init__(
@@ -217,7 +226,7 @@ class ReplayNetwork:
 
 
 class VirtualTime:
-    """Virtual time: the scheduler moves its clock."""
+    """The time of a replay at ``speed=math.inf``: a scheduler moves its clock."""
 
     lateness = 0.0
 
@@ -246,7 +255,10 @@ class _VirtualWaiter:
 
 
 class ScaledTime:
-    """Time that runs *speed* times as fast as the machine's."""
+    """The time of a replay at any other speed: *speed* times as fast as the machine's.
+
+    *lateness* is how late, in that time, a thread may be on a busy machine.
+    """
 
     def __init__(self, clock: ScaledClock) -> None:
         self._scaled = clock

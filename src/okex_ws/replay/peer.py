@@ -33,7 +33,7 @@ class _PendingRequest(NamedTuple):
 
 
 class _Playback:
-    """One recorded connection as it is played: the frames that are still to be sent."""
+    """One recorded opening as it is played: the frames that are still to be sent."""
 
     def __init__(self, connection: RecordedConnection, place: int, own: bool) -> None:
         self.connection = connection
@@ -72,10 +72,16 @@ class _Playback:
 
 
 class Peer:
-    """The exchange's end of one replayed connection; *path* is v5's.
+    """The exchange's end of one opening of a replayed connection.
 
-    The thread of the client's connection calls all methods. A ping may come *late*
-    seconds after its pong in the recording, and is answered all the same.
+    It sends the recorded frames of the channels that the client has subscribed to, each
+    at its time, and answers requests as they were answered then. *claimant* is the
+    client's network, which *matcher* gives a recorded opening; *path* is that of v5. A
+    channel that was never recorded is refused. A client that subscribes late gets the
+    last whole book or value. A ping may come *late* seconds after its pong in the
+    recording, and is answered all the same. The thread of the client's connection calls
+    all methods, and the scheduler of virtual time `due`, while that thread waits. No
+    method waits: the client calls `advance` at the time that `due` gives.
     """
 
     def __init__(

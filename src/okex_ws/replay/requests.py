@@ -21,7 +21,12 @@ class _RecordedRequest(NamedTuple):
 
 
 class Outstanding:
-    """The requests of one recorded connection that are not answered yet."""
+    """The requests of one recorded opening that are not answered yet.
+
+    While a recording is read, it finds the request that an answer belongs to, so that
+    the replay can give the answer to the client that makes the same request. An answer
+    to no request is told apart by its empty list of channels. One thread uses it.
+    """
 
     def __init__(self, dialect: ReplayDialect) -> None:
         # Whether requests were not recorded: then each acknowledgement is an answer.
@@ -107,7 +112,11 @@ class ChannelInfo(NamedTuple):
 
 
 class ReplayDialect:
-    """The exchange's answers that a recording has no text for, in its protocol."""
+    """Makes the exchange's answers that a recording has no text for, in its protocol.
+
+    A client may ask for what was not asked for when the recording was made. It also
+    reads the names of channels. It never changes, so that any thread may call.
+    """
 
     def __init__(self, protocol: str) -> None:
         self.is_v5 = protocol == "v5"

@@ -1,4 +1,4 @@
-"""`Script`: what each recorded connection received, and when. Read once, never changed.
+"""`Script`: what each recorded connection received, and when. Read once, then constant.
 
 Nothing here waits or knows a client; `peer.Peer` plays the script.
 """
@@ -36,7 +36,7 @@ _CAPTURES = {
 
 
 class RecordedFrame(NamedTuple):
-    """A received frame of a recorded connection; *channels* are those of its data.
+    """A recorded frame that the program received; *channels* are those of its data.
 
     *role* is ``'data'``, ``'answer'`` (to a request), ``'pong'``, ``'login'`` or
     ``'word'`` (any other frame, which every client gets).
@@ -50,7 +50,7 @@ class RecordedFrame(NamedTuple):
 
 
 class End(NamedTuple):
-    """How a recorded connection ended.
+    """How a recorded opening of a connection ended.
 
     *how* is ``'close'`` (with a close frame: *code* and *reason*), ``'reset'``,
     ``'own'`` (the recorded program closed it), or ``'silence'``: nothing more came.
@@ -67,10 +67,11 @@ _OWN = "the program that was recorded closed this connection here"
 
 @dataclass
 class RecordedConnection:
-    """One recorded connection, from its opening to its end.
+    """One recorded opening of a connection, from its handshake to its end.
 
-    *line* is a number that it shares with the connections that replaced it after a
-    loss. *failure* is the error of an attempt that failed.
+    *line* is a number that it shares with the openings of the same connection before
+    and after it. *failure* is the error of an attempt that failed. It is complete
+    before the replay begins, and never changes then.
     """
 
     number: int
@@ -122,9 +123,13 @@ class Moment(NamedTuple):
 
 
 class Script:
-    """The recorded connections of one venue, and all recorded moments in order.
+    """A recording of one venue: its openings of connections, and all moments in order.
 
-    *damage* says where the recording became unreadable; ``None`` if it did not.
+    The whole recording is read by the constructor, so that a replay never waits for a
+    file; afterwards any thread may read. If the recording is damaged, all that was
+    recorded before is kept, and *damage* is the error, else ``None``. The constructor
+    raises `RecordingDamaged` if nothing can be used, and ``ValueError`` if *venue* was
+    not recorded or has to be named.
     """
 
     def __init__(self, entries: Iterable[Entry], path: str, venue: str | None) -> None:
@@ -263,7 +268,10 @@ class Script:
 
 
 class _Reader:
-    """Adds the entries of a recording that are of one connection to its record."""
+    """Adds the entries that a recording has of one opening to its `RecordedConnection`.
+
+    An entry is one recorded event: a message, a frame, or an end.
+    """
 
     def __init__(self, connection: RecordedConnection, dialect: ReplayDialect) -> None:
         self.connection = connection

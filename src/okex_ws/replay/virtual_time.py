@@ -31,7 +31,7 @@ class EventSource(Protocol):
 
 
 class ScheduledThread:
-    """What the scheduler knows of one thread; the thread runs while it has the turn."""
+    """What the scheduler knows of one thread, which runs only while it has the turn."""
 
     def __init__(self, source: EventSource) -> None:
         self.source = source
@@ -48,7 +48,14 @@ class ScheduledThread:
 
 
 class VirtualScheduler:
-    """The scheduled threads, in the order of their starts, and their clock."""
+    """Runs the threads of a replay in virtual time, one at a time, in a fixed order.
+
+    Without it, the operating system would decide the order, and two replays could give
+    different outputs. The director, the script's own thread, calls `settle` and `move`,
+    and waits there while a thread has the turn. A scheduled thread calls `pause` to
+    pass the turn back, and `leave` at its end. A thread that blocks elsewhere would
+    stop the replay. After `end` all threads run freely.
+    """
 
     def __init__(self, clock: VirtualClock) -> None:
         self.clock = clock
@@ -158,7 +165,8 @@ class _TurnThread(threading.Thread):
 class RecordedClock:
     """A clock in the time of a recording that stands at *now* until it is moved.
 
-    *now* is of the monotonic clock of the machine that recorded.
+    *now* is of the monotonic clock of the machine that recorded. The wall clock is
+    found from the recorded *moments*. Any thread may read it.
     """
 
     def __init__(self, moments: Sequence[Moment], now: float) -> None:
@@ -178,7 +186,10 @@ class RecordedClock:
 
 
 class VirtualClock(RecordedClock):
-    """A clock that moves only while the program waits."""
+    """The clock of virtual time: it moves only while the script waits.
+
+    *pass_time* is a callable that lets at most so many seconds pass.
+    """
 
     # Lets at most so many seconds pass. The replay sets it.
     pass_time: Callable[[float], object]

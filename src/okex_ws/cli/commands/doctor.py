@@ -126,7 +126,10 @@ def verdict(where: Destination, endpoint: str, found: Checklist) -> tuple[Grade,
 
 
 class _TextReport:
-    """Prints the check list for people: a line for each check."""
+    """Prints the check list for people: a line for each check, with its advice.
+
+    The check list calls it in this order: an endpoint, its checks, the verdict.
+    """
 
     def __init__(self) -> None:
         self._terminal = sys.stdout.isatty()

@@ -19,10 +19,11 @@ Undo = Callable[[], object]
 
 
 class FaultCommand(NamedTuple):
-    """How a command is written, what it means, and how its arguments are read.
+    """A command of ``serve``: how it is written, what it means, and how it is read.
 
-    *kinds* convert the arguments, of which the first *least* must be given. *undo* ends
-    the fault; a command that has it takes a number of seconds as its last argument.
+    *kinds* are callables that convert the arguments, of which the first *least* must be
+    given. *undo* is a callable that ends the fault; a command that has it takes a
+    number of seconds as its last argument.
     """
 
     usage: str

@@ -184,7 +184,11 @@ def _welcome(exchange: LocalExchange, trusted: Path | None) -> list[str]:
 
 
 class _CommandLoop:
-    """Runs scheduled faults and commands from stdin, until the exchange ends."""
+    """Runs scheduled faults and commands from stdin, until the recorded market is over.
+
+    *schedule* has pairs of seconds from now and a command. It runs on the main thread.
+    A command that is wrong prints why, and the loop goes on.
+    """
 
     def __init__(
         self, exchange: LocalExchange, schedule: list[tuple[float, str]]

@@ -91,7 +91,11 @@ def run(options: argparse.Namespace) -> int:
 
 
 class _Watched:
-    """The subscriptions of one run, and three ways to show them."""
+    """The subscriptions of one run of ``watch``, and three ways to show them.
+
+    `once`, `as_lines` and `as_screen` run on the main thread and return the exit code:
+    good if all subscriptions are live, failed if one has failed, else stale.
+    """
 
     def __init__(
         self,

@@ -19,7 +19,7 @@ _TOLD = (b"\x55\x04\x03", b"\x55\x04\x0b", b"\x55\x04\x0a")
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
-    """Whom a certificate is for, who issued it, and its first and last moment."""
+    """Whom a TLS certificate is for, who issued it, and its first and last moment."""
 
     subject: str
     issuer: str

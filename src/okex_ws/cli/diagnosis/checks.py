@@ -50,10 +50,12 @@ class CheckFailed(Exception):
 
 
 class Checklist:
-    """Runs checks one after the other.
+    """Runs checks one after the other; after a failure the others are not tried.
 
-    It calls *begin* with the name of each check that it tries, and *tell* with each
-    result.
+    What depends on a failed step would fail too, and hide the cause. *begin* is a
+    callable that gets the name of each check that is tried, *tell* one that gets each
+    `Check`, *clock* one that gives seconds. A check fails by raising `CheckFailed`;
+    other exceptions pass through.
     """
 
     def __init__(

@@ -34,7 +34,13 @@ _PROOFS = {"v3": "checksum", "v5": "sequence"}
 
 
 class Probe:
-    """Checks one endpoint of a venue with subscriptions of one instrument."""
+    """Checks what one endpoint of a venue sends, by subscriptions of one instrument.
+
+    It shows whether the library gets prices there, and why not. Each step returns a
+    `Finding`, or raises `CheckFailed`; each needs the one before it. The main thread
+    calls the steps, which wait for seconds, and calls `close` at the end. The library
+    retries for ever, so the first error that ends a check closes the feed.
+    """
 
     def __init__(
         self, where: Destination, endpoint: str, instrument_id: str, market: str

@@ -48,9 +48,12 @@ _PROXY_ADVICE = {
 
 
 class Reach:
-    """The way to one endpoint; each step needs the one before it.
+    """Goes the way to one endpoint step by step: proxy, DNS, TCP, TLS, handshake.
 
-    The caller calls `close` at the end.
+    So a failure names the step at which the way ends. Each step needs the one before
+    it, returns a `Finding` or raises `CheckFailed`, and gives up a socket that is
+    silent for *timeout* seconds. The main thread calls the steps, and calls `close` at
+    the end.
     """
 
     def __init__(self, where: Destination, endpoint: str, timeout: float) -> None:

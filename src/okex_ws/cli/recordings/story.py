@@ -37,7 +37,7 @@ class Sample(NamedTuple):
 
 @dataclass(slots=True)
 class OutageSpan:
-    """A span without a price, from *begins* to *ends*.
+    """A span of time without a price, from *begins* to *ends*.
 
     *state* and *cause* are those of its beginning.
     """
@@ -59,7 +59,11 @@ class Dot(NamedTuple):
 
 @dataclass(slots=True)
 class ChartData:
-    """What was collected about one instrument between two moments."""
+    """What a picture shows of one instrument between two moments.
+
+    It keeps only what fits: samples of the book at equal spans, the largest trades, the
+    spans without a price, and when each `Gap` was noticed. One thread calls it.
+    """
 
     instrument_id: str
     begins: datetime

@@ -31,7 +31,11 @@ _GONE = ((3, 5), (7,), (6,), (8,), (4,), (2,), (1,))
 
 
 class Board:
-    """Draws several instruments as a table; its columns widen, and never narrow."""
+    """Draws several instruments as a table: a line each, greyed out while not live.
+
+    The columns widen and never narrow, so that prices do not jump sideways. If the
+    screen is too small, columns and then instruments are left out.
+    """
 
     def __init__(self, where: str) -> None:
         self._where = where

@@ -37,7 +37,10 @@ _FRAME = 6
 
 
 class Ladder:
-    """Draws one instrument; the number of its rows grows, and never shrinks."""
+    """Draws one instrument: its book as a ladder, its trades and its state.
+
+    The number of rows grows, and never shrinks, so that prices do not jump up and down.
+    """
 
     def __init__(self, where: str) -> None:
         self._where = where

@@ -15,7 +15,11 @@ from .thread import LoopThread
 
 
 class RestControls:
-    """The methods of `LocalExchange` about its REST interface."""
+    """The methods of `LocalExchange` about its REST interface.
+
+    Any thread may call; the exchange's event loop carries out the change before a
+    method returns. ``RuntimeError`` if the exchange does not run.
+    """
 
     _hub: Hub
     _thread: LoopThread

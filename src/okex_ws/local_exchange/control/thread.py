@@ -20,9 +20,13 @@ _log = logging.getLogger("okex_ws.local_exchange")
 
 
 class LoopThread:
-    """Runs ``main(ready, stop)`` once, on an event loop in a daemon thread.
+    """An event loop in a daemon thread, which runs ``main(ready, stop)`` once.
 
-    *main* calls *ready* when it can be used, and ends after *stop* is set.
+    A script has no event loop, and calls the exchange from any thread: `run` and `call`
+    execute work on the loop and return its result, or raise its error, or
+    ``RuntimeError`` if the loop does not run. *main* is a coroutine function that calls
+    *ready* when it can be used, and ends after *stop* is set. An error before *ready*
+    is raised by `start`; a later one is logged, and ends the thread.
     """
 
     def __init__(self, main: Main, name: str) -> None:

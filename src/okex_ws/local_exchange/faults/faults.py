@@ -40,7 +40,11 @@ _Counted = TypeVar("_Counted", Rejection, HandshakeResponse)
 
 @dataclass(slots=True)
 class Faults:
-    """The faults in force; a new object has none."""
+    """The faults in force, apart from those of REST; a new object has none.
+
+    It only decides: the server asks before it sends, and carries the fault out. Only
+    the exchange's event loop uses it.
+    """
 
     handshake_delay: float = 0.0
     answer: HandshakeResponse | None = None

@@ -42,7 +42,11 @@ class RestFault:
 
 @dataclass(slots=True)
 class RestFaults:
-    """The faults in force, and the last page of each list, by path and instrument."""
+    """The faults of REST requests in force, and the last page of each list.
+
+    The page is kept, by path and instrument, for faults that send it again. Only the
+    exchange's event loop uses it.
+    """
 
     waiting: list[RestFault] = field(default_factory=list)
     pages: dict[str, list[Any]] = field(default_factory=dict)

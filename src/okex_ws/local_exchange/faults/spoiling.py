@@ -42,8 +42,11 @@ _NUMBERS = re.compile(r'"(seqId|prevSeqId)":(-?[0-9]+)')
 class Spoiler:
     """Spoils the messages of one book: a true message in, what is sent instead out.
 
-    *present* gives the whole book as last published. A jump of the sequence numbers is
-    for good: all later messages continue from it, and `heal` does not undo it.
+    A test needs books that are wrong in one way and right in all others. *present* is a
+    callable that gives the whole book as last published. A message that cannot have the
+    fault in force is sent as it is, and the fault waits for the next one. A jump of the
+    sequence numbers is for good: all later messages continue from it, and `heal` does
+    not undo it. Only the exchange's event loop uses it.
     """
 
     def __init__(self, channel: str, present: Callable[[], EncodedPush | None]) -> None:

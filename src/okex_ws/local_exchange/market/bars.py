@@ -23,7 +23,10 @@ KEPT, MOST_UNSEEN = 5000, 1000
 
 @dataclass(slots=True)
 class Bar:
-    """One bar: prices in ticks; *value* is the sum of its trades, lots times ticks."""
+    """One bar (a candle, as whole numbers): prices in ticks, sizes in lots.
+
+    *start* is in epoch seconds. *value* is the sum of its trades, lots times ticks.
+    """
 
     start: int
     open: int
@@ -38,8 +41,10 @@ class Bar:
 class BarBuilder:
     """Builds the bars of one instrument and period, one after the other.
 
-    *first* is the bar with which the builder started. *kept* has the closed bars from
-    *first* on, oldest first; *is_whole* is whether none of them had to be dropped.
+    A bar closes by the clock, also without a trade. *first* is the bar with which the
+    builder started. *kept* has the closed bars from *first* on, oldest first, 5,000 at
+    most; *is_whole* is whether none of them had to be dropped. After more than 1,000
+    bars without a call it starts anew. The exchange's event loop calls it.
     """
 
     def __init__(self, period: Period, price: int, wall: float) -> None:
@@ -114,7 +119,10 @@ TRADES, BARS = 1000, 3000
 
 
 class Match(NamedTuple):
-    """One match: *price* in ticks, its size in *lots*; *seq* numbers the book then."""
+    """A taker's order meets a resting one: *price* in ticks, its size in *lots*.
+
+    *side* is the taker's, and *seq* the number of the book's last change then.
+    """
 
     id: int
     price: int

@@ -22,7 +22,10 @@ from .instruments import SyntheticInstrument
 
 @dataclass(slots=True)
 class _Book:
-    """The recorded book of one instrument, and its best levels as last published."""
+    """The recorded book of one instrument, and its best levels as last published.
+
+    `apply` raises ``ValueError`` if the book does not have its recorded checksum.
+    """
 
     channel: str
     best_levels: str
@@ -93,12 +96,13 @@ def _sides(book: OrderBook) -> dict[str, Any]:
 
 
 class RecordedMarket:
-    """A capture as a market: it starts at the first `advance`, once for all clients.
+    """A capture (recorded messages) as a market: it sends again what was recorded.
 
-    With *repeat* it starts again at its end, with the same trade ids; the snapshots at
-    its beginning then replace the books. The constructor plays the capture once, and so
-    proves that every book has the recorded checksums. It raises ``ValueError`` if one
-    has not.
+    It starts at the first `advance`, once for all clients. With *repeat* it starts
+    again at its end, with the same trade ids; the snapshots at its beginning then
+    replace the books. The constructor plays the capture once, and so proves that every
+    book has the recorded checksums. It raises ``ValueError`` if one has not. The
+    exchange's event loop calls all other methods.
     """
 
     # A recording holds what happened on an instrument, and not its tick or its lot.

@@ -27,7 +27,7 @@ TEXTS, FRAMES, TIMES = "recv.jsonl", "deflate.b64", "recv.times"
 
 
 class Frame(NamedTuple):
-    """A recorded data message: *at* seconds after the capture's first message.
+    """A recorded data message, *at* seconds after the capture's first message.
 
     *line* is its line in the files. *element* is its one element, with every number as
     the ``str`` of its characters.

@@ -65,9 +65,13 @@ class _Top:
 
 
 class InstrumentMarket:
-    """One instrument: its book, its last trades, and what was last published of both.
+    """One instrument of the synthetic market: its book, its trades and its candles.
 
-    *seq* numbers the changes of the book, as v5's ``seqId`` does.
+    `step` makes one event of the market, and returns what is published at every change;
+    `sample` returns what is published at intervals; `present` is what was last
+    published, so that all clients get the same. *seed* decides everything that happens.
+    *seq* numbers the changes of the book, as v5's ``seqId`` does. Only the exchange's
+    event loop calls it.
     """
 
     def __init__(self, instrument: SyntheticInstrument, seed: int, wall: float) -> None:

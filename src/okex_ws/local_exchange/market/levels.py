@@ -21,7 +21,11 @@ Word = Callable[[int, int, int], Row]
 
 
 class _Window:
-    """The best *count* levels of one side, as last published."""
+    """The best *count* levels of one side, as last published.
+
+    It compares only the prices that have changed since, so that a deep book costs
+    little.
+    """
 
     def __init__(self, side: BookSide, count: int, word: Word) -> None:
         self._side, self._count, self._word = side, count, word
@@ -78,7 +82,9 @@ class _Window:
 class IncrementalBook:
     """A book of *count* levels a side, published once whole and then by its changes.
 
-    *word* makes the row of a level.
+    `whole` is the book as last published, and so fits the changes that follow. *word*
+    is a callable that makes the row of a level from its price, lots and orders. Only
+    the exchange's event loop calls it.
     """
 
     def __init__(

@@ -77,7 +77,10 @@ class Market(Protocol):
 
 
 class _ActiveInstrument:
-    """An instrument that a client has asked for, and the encoders of its channels."""
+    """An instrument that a client has asked for, and the encoders of its channels.
+
+    An encoder makes pushes of what happens on the instrument, in one protocol's texts.
+    """
 
     def __init__(self, instrument_market: InstrumentMarket) -> None:
         self.instrument_market = instrument_market
@@ -116,12 +119,14 @@ class _RoundRobin:
 
 
 class SyntheticMarket:
-    """Several instruments, each with *pace* updates a second.
+    """Several instruments, each with *pace* updates a second, made by a *seed*.
 
-    The best levels are published every *interval* seconds if they changed. ``pace = 0``
-    is a quiet market: nothing is traded, and only the clock brings a push (the end of a
-    bar, a funding rate, the message that a book is idle). *pace* may be set at any
-    time. With *checksums* the books of v5 have a checksum.
+    The same seed and calls give the same market. The best levels are published every
+    *interval* seconds if they changed. ``pace = 0`` is a quiet market: nothing is
+    traded, and only the clock brings a push (the end of a bar, a funding rate, the
+    message that a book is idle). *pace* may be set at any time. With *checksums* the
+    books of v5 have a checksum. It has no clock: the exchange's event loop moves it on,
+    by `advance`.
     """
 
     ended = False

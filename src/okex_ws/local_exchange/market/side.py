@@ -9,7 +9,11 @@ Level = tuple[int, int, int]
 
 
 class BookSide:
-    """One side of a book: prices in ticks, ascending, with (lots, orders) at each."""
+    """One side of a book: prices in ticks, ascending, with (lots, orders) at each.
+
+    A `watch` is told each price that changes, so that the published levels can be kept
+    without comparing all of them. Only the exchange's event loop uses it.
+    """
 
     def __init__(self, is_bid: bool) -> None:
         self.is_bid = is_bid

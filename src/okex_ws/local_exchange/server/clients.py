@@ -22,7 +22,12 @@ CLOSE_TIMEOUT = 1.0
 
 
 class ConnectedClient:
-    """One open WebSocket: its dialect, its subscriptions, its account after a login."""
+    """One open WebSocket of a client, from its handshake to its end.
+
+    *dialect* is how its protocol is read and written, *channels* what it has subscribed
+    to, *account* the account of its login, if any, and *active* the monotonic time of
+    the last message in either direction.
+    """
 
     def __init__(
         self, connection: ServerConnection, dialect: ClientDialect, now: float
@@ -45,7 +50,11 @@ class ConnectedClient:
 
 
 class TrackedConnection(ServerConnection):
-    """A connection that is in *tracked* from its first byte, before any handshake."""
+    """A connection that is in *tracked* from its first byte, before any handshake.
+
+    So `Clients.drop` also aborts a client that is still in its handshake. The
+    exchange's event loop calls the methods.
+    """
 
     def __init__(
         self,
@@ -68,9 +77,12 @@ class TrackedConnection(ServerConnection):
 
 
 class Clients:
-    """All clients; one whose buffer holds more than *buffer_limit* bytes is closed.
+    """All clients of one exchange: who has subscribed to what, and how to send to them.
 
-    Its methods are called on the exchange's event loop alone.
+    A client that reads too slowly must not delay the others: a send never waits, and a
+    client for which more than *buffer_limit* bytes wait is closed, as the exchange
+    does. A client that is gone is left out. Only the exchange's event loop calls the
+    methods.
     """
 
     def __init__(self, buffer_limit: int) -> None:

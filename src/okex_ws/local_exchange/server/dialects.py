@@ -27,7 +27,7 @@ class RequestedChannel(NamedTuple):
 
 
 class ParsedRequest(NamedTuple):
-    """A request of a client, the same under both protocols.
+    """A request of a client, in a form that both protocols share.
 
     *op* is ``'ping'``, ``'subscribe'``, ``'unsubscribe'``, ``'login'``, or ``''`` for a
     request that is answered with *error*.
@@ -41,7 +41,12 @@ class ParsedRequest(NamedTuple):
 
 
 class ClientDialect(Protocol):
-    """One protocol on one connection: reads requests, and writes replies."""
+    """One protocol on one connection: reads requests, and writes replies.
+
+    It keeps the differences of v3 and v5 out of the request handler, which decides what
+    is replied. Only the exchange's event loop calls it. A message that is no request
+    gives a `ParsedRequest` with an error; nothing is raised.
+    """
 
     protocol: str
     NO_DATA_RECEIVED: int
@@ -95,7 +100,7 @@ class ClientDialect(Protocol):
 
 
 class _V3Dialect:
-    """v3: deflated frames, and errors with numbers as codes."""
+    """v3: requests in text frames, replies in deflated frames, codes as numbers."""
 
     protocol = "v3"
     NO_DATA_RECEIVED = v3.NO_DATA_RECEIVED
@@ -163,7 +168,7 @@ class _V3Dialect:
 
 
 class _V5Dialect:
-    """v5: text frames, errors with texts as codes, and an id of the connection."""
+    """v5: text frames, codes as texts, and the connection's id in each event."""
 
     protocol = "v5"
     NO_DATA_RECEIVED = v5.NO_DATA_RECEIVED

@@ -56,7 +56,14 @@ ENDED = (1001, "the recording is over")
 
 
 class Hub:
-    """One exchange: its socket, its clients, and what is sent to which of them."""
+    """The server of one exchange: accepts clients, moves the market, and sends pushes.
+
+    It joins the parts: the market says what is published, the faults what is withheld
+    or spoiled, *record* what is kept for the script. Everything runs on the exchange's
+    event loop; a script's thread gets there through `LoopThread`. *speed* is how many
+    times as fast as the clock the market moves. If the market raises, `run` closes all
+    clients and raises that error.
+    """
 
     def __init__(
         self,

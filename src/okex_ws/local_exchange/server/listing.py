@@ -65,9 +65,11 @@ def push(channel: str, element: Any, uid: str | None = None) -> EncodedPush:
 
 
 class Catalogue(Collection[str]):
-    """Every channel of an exchange: those of its *market*, and all others.
+    """Every channel of an exchange: those of its *market*, and those of no instrument.
 
-    Iterating over it gives only examples of the others, which have too many names.
+    Channels of accounts, orders and status are no part of a market, but a client can
+    subscribe to them; a script pushes on them. Iterating gives only examples of these,
+    which have too many names. Only the exchange's event loop changes it.
     """
 
     def __init__(self, market: Market) -> None:

@@ -54,7 +54,12 @@ AnyCredentials = Union[Credentials, Iterable[Credentials], None]
 
 
 class Accounts:
-    """All accounts that may log in: of *credentials*, or one with a made-up key."""
+    """All accounts that may log in, and the check of a login.
+
+    *credentials* are one key or several, each of its own account; without them there is
+    one account, with a made-up key. It never changes, so that any thread may call. A
+    wrong argument raises ``TypeError`` or ``ValueError`` that does not repeat it.
+    """
 
     def __init__(self, credentials: AnyCredentials = None) -> None:
         if credentials is None:

@@ -53,9 +53,11 @@ class _Kept:
 
 
 class Record:
-    """The memory of one exchange: the last *history* pushes of each channel.
+    """What one exchange received and sent, for a script to compare with its own values.
 
-    It also has the requests, and the counts of handshakes and clients.
+    It keeps the last *history* pushes of each channel, the last 10,000 requests, and
+    counts of handshakes and clients; older ones are dropped. The exchange's thread
+    writes, and any thread reads: a lock guards it, and each read gives a copy.
     """
 
     def __init__(self, history: int) -> None:

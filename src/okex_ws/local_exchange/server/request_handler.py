@@ -33,7 +33,13 @@ class Served(Protocol):
 
 
 class WebSocketRequestHandler:
-    """Answers the WebSocket clients of one exchange."""
+    """Answers the requests of all WebSocket clients of one exchange.
+
+    It decides, by the catalogue, the accounts and the faults, what a client may have;
+    the client's dialect writes the reply. Only the exchange's event loop calls
+    `answer`, which never waits. A request that is wrong gets an error event, and the
+    client stays connected.
+    """
 
     def __init__(self, hub: Served) -> None:
         self._hub = hub

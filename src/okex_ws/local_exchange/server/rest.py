@@ -63,10 +63,11 @@ class Refusal(Exception):
 
 
 class RestRequestHandler:
-    """Answers the REST requests for one *market*.
+    """Answers the REST requests for one synthetic *market*, under v3 and v5.
 
-    *book* gives the snapshot that a late subscriber of a channel gets, at a time of
-    day.
+    *book* is a callable that gives the snapshot that a late subscriber of a channel
+    gets, at a time of day; so REST and WebSocket have one book. Only the exchange's
+    event loop calls `answer`. A wrong request gets the error of its protocol.
     """
 
     def __init__(
