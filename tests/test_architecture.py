@@ -18,6 +18,8 @@ import pytest
 
 import okex_ws
 
+pytestmark = pytest.mark.source
+
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "okex_ws"
 CONTRIBUTING = (ROOT / ".github" / "CONTRIBUTING.md").read_text("utf-8")

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.source
+
 TESTS = Path(__file__).parents[1]
 HELPERS = Path(__file__).with_name("internals.py")
 TEXTS = {

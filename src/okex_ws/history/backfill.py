@@ -190,14 +190,18 @@ class _Run(Generic[T]):
 
 
 class GapFill(Generic[T]):
-    """The search for the items of one hole: from the item *before* back to *after*.
+    """The search for the trades or candles that are missing in one hole of a series.
 
-    Without *before* the search begins at the newest item there is. Without *after* it
-    ends once *wanted* items were found; else after 10,000 items at most. The history
-    worker's thread calls `ask`, which runs one query. The threads of the connections,
-    one at a time, call the rest: `take` adds the answer, until `done`; then `result`
-    gives the items, with a `Missing` wherever the answers do not prove that no item is
-    left out.
+    *after* is the last item in front of the hole, *before* the first item behind it.
+    The exchange answers queries from the newest item backwards, so the search begins at
+    *before*, or at the newest item there is if *before* is ``None``. It ends at
+    *after*, and after 10,000 items at the latest; if *after* is ``None``, it ends once
+    *wanted* items were found.
+
+    The history worker's thread calls `ask`, which runs one query. The threads of the
+    connections call the rest, one at a time, because `JoinedView` has a lock for
+    them: `take` adds an answer, until `done`; then `result` gives the items, with a
+    `Missing` wherever the answers do not prove that no item is left out.
     """
 
     def __init__(

@@ -166,14 +166,15 @@ class Network(Protocol):
 
 @runtime_checkable
 class Staged(Protocol):
-    """A `Network` in a time of its own, which makes its threads and has its own limits.
+    """What a `Network` has besides if a clock of its own drives it: that of a replay.
 
-    The network of a `Replay` is one. Its clock may stand still until every thread
-    waits, so it must know each thread.
+    A replay's clock moves only while every thread waits, so its network must know each
+    thread: a connection asks the network for its thread, and does not start one itself.
+    A connection checks for this protocol when it starts, and finds it in a replay only.
     """
 
-    # Its limit on connection attempts to a host. That of the process uses the machine's
-    # clock, which is another time.
+    # The least time between connection attempts to one host, by the network's own
+    # clock. The limit of the process is by the machine's clock.
     turns: HostGap
 
     def thread(self, run: Callable[[], None], name: str) -> threading.Thread:
