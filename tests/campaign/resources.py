@@ -125,6 +125,7 @@ def _objects() -> dict[str, int]:
     counts: Counter[str] = Counter(
         type(each).__name__
         for each in gc.get_objects()
-        if type(each).__module__.startswith("okex_ws.")
+        # A class in C may have something else than a text there.
+        if str(type(each).__module__).startswith("okex_ws.")
     )
     return {name: counts[name] for name in _OURS}

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from okex_ws.model.book import OrderBook, Side, Sweep
+from okex_ws.model.book import MAX_LEVELS, OrderBook, Side, Sweep
 from tests.support.book_rows import (
     EACH_BAD_ROW,
     EACH_VECTOR,
@@ -361,3 +361,11 @@ def test_apply_agrees_with_a_dict_sorted_each_time(changes: list[Change]) -> Non
         sides = reference.take(whole, bids, asks)
         assert (book.bids, book.asks) == sides
         assert book.checksum() == book_sum(*sides)
+
+
+def test_a_side_has_no_more_levels_than_any_book() -> None:
+    most = [(str(price), "1", "1") for price in range(1, MAX_LEVELS + 1)]
+
+    assert len(OrderBook().apply("snapshot", most, []).bids) == MAX_LEVELS
+    with pytest.raises(ValueError, match="5001 levels, of 5000 at the most"):
+        OrderBook().apply("snapshot", [*most, ("5001", "1", "1")], [])

@@ -129,7 +129,11 @@ def test_ten_thousand_trades_and_five_outages() -> None:
         told = until(updates, 1500)
         for _ in range(5):
             exchange.spoil_rest("overlap", path="trades")
+            # On a busy machine the feed may not be back yet, and a drop would be none.
+            assert exchange.wait_for(lambda: exchange.clients == 1, WAIT)
+            sub.wait_live(WAIT)
             exchange.drop()
+            assert exchange.wait_for(lambda: exchange.clients == 0, WAIT)
             told += until(updates, 2000)
         everything = truth(exchange)
         assert sub.stats().reconnects["ConnectionLost"] >= 5
