@@ -28,7 +28,7 @@ from tests.fuzz.mutators import spoiled
 if TYPE_CHECKING:
     from tests.fuzz.corpus import Corpus
 
-# By the documentation of `numerals.decimal`, written once more.
+# By the documentation of `numbers.decimal`, written once more.
 NUMBER = re.compile(r"(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,2})?")
 _RECORDED = 12
 _LINKS = 12

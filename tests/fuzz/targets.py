@@ -58,7 +58,7 @@ def check_memories() -> dict[str, int]:
     """Every cache of the library has a bound and keeps it: how many each holds."""
     assert len(NUMBERS) <= 8192
     assert all(len(text) <= 64 for text in NUMBERS)
-    sizes = {"numerals.NUMBERS": len(NUMBERS)}
+    sizes = {"model.numbers.NUMBERS": len(NUMBERS)}
     for module in pkgutil.walk_packages(okex_ws.__path__, "okex_ws."):
         if module.name.endswith("__main__"):
             continue
