@@ -25,8 +25,6 @@ TREES = {name: ast.parse(text) for name, text in TEXTS.items()}
 
 # The public methods of a named tuple.
 PUBLIC = {"_replace", "_asdict", "_fields", "_make", "_field_defaults"}
-# The module of the worker process, which is started by this name.
-MODULES = {"okex_ws.isolation.worker"}
 # Private parts of other packages, by the file that uses them; `*` is every file.
 FOREIGN = {
     # Python documents these under their names.
@@ -95,7 +93,7 @@ def names_in(node: ast.AST) -> Iterator[str]:
 
 def reaches(name: str, tree: ast.Module) -> list[str]:
     """The private names of other classes and modules that file *name* must not use."""
-    allowed = MODULES | {what for where, what in FOREIGN if where in (name, "*")}
+    allowed = {what for where, what in FOREIGN if where in (name, "*")}
     allowed |= {what for where, what in PATCHED if where == name}
     found = (each for node in ast.walk(tree) for each in names_in(node))
     return sorted({each for each in found if each not in allowed})
