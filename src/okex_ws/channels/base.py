@@ -1,7 +1,7 @@
-"""One channel of a feed: its current value, shared by all subscriptions that want it.
+"""One channel on one connection: what writes the current value that scripts read.
 
 Only the thread of the channel's connection calls the methods that change a channel. The
-current value, in the attribute *shown*, is an immutable `Published` that this thread
+current value, in the attribute *current*, is an immutable `Published` that this thread
 replaces as a whole, so that any thread may read it at any time.
 """
 
@@ -9,36 +9,34 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections import Counter
-from typing import Protocol
+from typing import Any, Protocol
 
 from ..base.errors import OkexWSError
 from ..base.state import State
 from ..model.items import Gap, Item
 from ..protocol.interface import WireProtocol
-from ..protocol.messages import (
-    ChannelName,
-    Push,
-)
-from ..trust.lease import Link
+from ..protocol.messages import ChannelName, Push
+from ..trust.lease import Era
+from ..trust.reading import Entry
 from ..trust.verdict import Published, publish
+from .reading import Reading
 
 
 class Follower(Protocol):
     """What a channel calls for its events: the `View` of a subscription that wants it.
 
     The thread of the channel's connection calls. A follower of channels on several
-    connections is called by several threads, and these calls may overlap. A call has to
-    return soon, because the connection reads nothing meanwhile. If *wants_pushes* is
-    False, `pushed` is not called. If *wants_every_push* is False, only the newest push
-    matters: the connection may skip a push once a newer one has come.
+    connections is called by several threads, and these calls may overlap. A call only
+    queues what there is to deliver, and runs no code of the script. If *wants_pushes*
+    is False, `pushed` is not called. If *wants_every_push* is False, only the newest
+    push matters: the connection may skip a push once a newer one has come.
     """
 
     wants_pushes: bool
     wants_every_push: bool
 
-    def pushed(self, channel: Channel, text: str, now: float) -> None:
-        """A push of *channel* was published; *text* is the exchange's JSON text."""
+    def pushed(self, reading: Reading, text: str, now: float) -> None:
+        """A push was published; *text* is the exchange's JSON text of it."""
         ...
 
     def add(self, topic: str, item: Item) -> None:
@@ -55,16 +53,17 @@ _LIVE = State.LIVE
 
 
 class Channel(ABC):
-    """One stream of the exchange, as a feed keeps it: its current value and state.
+    """One stream of the exchange on one connection: it writes the current value.
 
-    The exchange sends a stream once over a connection, so all subscriptions that want
-    it share one channel and follow it. The current value, *shown*, is an immutable
-    `Published`, which is replaced as a whole; so any thread may read it at any time.
-    Only one thread changes a channel: that of the connection that carries it, and after
-    a handover that of the new connection. The pool counts *users* under its own lock.
+    Scripts read the value through its `Reading`, which leads here. The current value,
+    *current*, is an immutable `Published`, which is replaced as a whole; so any thread
+    may read it at any time. Only the connection's thread changes a channel. A standby
+    is a second channel of the same reading on another connection: it is *silent*, so it
+    has no followers and keeps its items, until `take_over` continues the channel before
+    it.
 
     Whenever the value cannot be trusted (a loss, a failed proof, a refusal), it is
-    withdrawn: *shown* then has the state and its cause, and no data. The next value
+    withdrawn: *current* then has the state and its cause, and no data. The next value
     that is live again begins a new epoch.
     """
 
@@ -74,43 +73,53 @@ class Channel(ABC):
     # by the pool from the venue's facts.
     repeats_within = math.inf
 
-    def __init__(self, wire: WireProtocol, name: ChannelName) -> None:
+    def __init__(
+        self, wire: WireProtocol, name: ChannelName, reading: Reading | None = None
+    ) -> None:
         self._wire = wire
-        self.described = name
+        self.silent = reading is not None
+        self.reading = Reading(name) if reading is None else reading
         self.name = name.key
         self.topic = name.topic
         self.instrument_id = name.instrument_id
         self.needs_snapshot = wire.needs_snapshot(name.topic)
         self.acknowledged = False
-        self.error: OkexWSError | None = None
-        self.shown = Published(State.CONNECTING, "not connected yet", 0)
+        # When the exchange acknowledged the channel, in monotonic seconds.
+        self.acknowledged_at = math.inf
+        self._serial = 0
+        self.current = Published(State.CONNECTING, "not connected yet", 0, channel=self)
         self.followers: tuple[Follower, ...] = ()
-        # How many subscriptions want the channel. The pool sets it, under its lock.
-        self.users = 0
-        # How many connections have carried the channel, and counts of its events.
+        # How many openings have carried the channel, and counts of its events.
         self.openings = 0
-        self.counts: Counter[str] = Counter()
+        self.counts = self.reading.counts
+        # The text of the last push, while the channel is silent.
+        self._text: str | None = None
+        # The channel that this one is to continue, and whether the connection before
+        # has handled all that the exchange sent before this channel was ready.
+        self.continues: tuple[Channel, bool] | None = None
+        if reading is None:
+            self.reading.entry = Entry(self)
 
     # --- What happens to the connection ---------------------------------------------
 
-    def opened(self, link: Link, now: float) -> None:
+    def opened(self, era: Era, now: float) -> None:
         """The connection opened; the channel is not acknowledged on it yet."""
         self.acknowledged = False
         self.openings += 1
-        self._sync("waiting for the acknowledgement", link)
+        self._sync("waiting for the acknowledgement", era)
         self._tell(now)
 
-    def subscribed(self, link: Link, now: float) -> None:
+    def subscribed(self, era: Era, now: float) -> None:
         """The exchange acknowledged the channel."""
-        self.acknowledged = True
-        self._sync("waiting for the first push", link)
+        self.acknowledged, self.acknowledged_at = True, now
+        self._sync("waiting for the first push", era)
         if not self.needs_snapshot:
-            self._begin_epoch()
+            epoch = self.current.epoch + 1
+            self._store(state=State.LIVE, cause="", epoch=epoch)
         self._tell(now)
 
-    def _sync(self, cause: str, link: Link) -> None:
-        self._withdraw(State.SYNCING, cause)
-        self.shown = self.shown._replace(link=link)
+    def _sync(self, cause: str, era: Era) -> None:
+        self._withdraw(State.SYNCING, cause, era)
 
     def lost(self, cause: str, now: float) -> None:
         """The connection ended: withdraw the value that came over it."""
@@ -120,7 +129,7 @@ class Channel(ABC):
 
     def invalidated(self, cause: str, now: float) -> None:
         """Withdraw the value: an unreadable message may have been this channel's."""
-        if self.shown.state is State.LIVE:
+        if self.current.state is State.LIVE:
             self._resync(cause, now)
 
     def _resync(self, cause: str, now: float) -> None:
@@ -128,46 +137,30 @@ class Channel(ABC):
         self._withdraw(State.RESYNCING, cause)
         self._tell(now)
 
-    def lapsed(self) -> None:
-        """The connection's lease had ended, and is about to be renewed: go stale."""
-        if self.shown.state is State.LIVE:
-            self.shown = self.shown._replace(state=State.STALE, cause="the lease ended")
-
-    def renewed(self) -> None:
-        """The lease is renewed: the value is good again, in a new epoch."""
-        if self.shown.state is State.STALE:
-            self._begin_epoch()
-
-    def _begin_epoch(self) -> None:
-        epoch = self.shown.epoch + 1
-        self.shown = self.shown._replace(state=State.LIVE, cause="", epoch=epoch)
-
     def refused(self, error: OkexWSError) -> None:
         """The exchange refused the channel for good.
 
         Each subscription decides by itself whether it fails for that.
         """
-        self.error = error
+        self.reading.error = error
         self._withdraw(State.FAILED, str(error))
 
-    def copy_state(self, other: Channel) -> None:
-        """Take over the state of *other*, an earlier object for the same channel.
+    def take_over(self, before: Channel, proven: bool) -> None:
+        """Continue *before*, the same channel on the connection before, which is still.
 
-        The exchange's stream was not interrupted in between, so no message is missing.
+        The reading leads here already. *proven* is True if the old connection has
+        handled all that the exchange sent before this channel was ready.
         """
-        own = ("followers", "users", "counts")
-        state = {name: value for name, value in vars(other).items() if name not in own}
-        vars(self).update(state)
+        self.silent, self.followers = False, before.followers
+        self.openings += before.openings - 1
+        text, self._text = self._text, None
+        if text is not None and self.current.state is _LIVE:
+            self._deliver(text, self.current.received)
 
-    def switch_to(self, standby: Channel, proven: bool) -> None:
-        """Continue, after a handover, with the value and the connection of *standby*.
-
-        *standby* is the same channel on the new connection. *proven* is True if the old
-        connection has handled all that the exchange sent before the standby was ready.
-        """
-        self.acknowledged = standby.acknowledged
-        news = self.shown.state is not State.LIVE and standby.shown.state is State.LIVE
-        self.shown = standby.shown._replace(epoch=self.shown.epoch + news)
+    @property
+    def own_epoch(self) -> int:
+        """The channel's own part of the epoch: how often it became live."""
+        return self.current.epoch + _lapses(self.current)
 
     @property
     def conflates(self) -> bool:
@@ -177,19 +170,26 @@ class Channel(ABC):
     def _wants_every_push(self) -> bool:
         return any(follower.wants_every_push for follower in self.followers)
 
-    @property
-    def has_gaps(self) -> bool:
-        """True after a gap, on a second connection, and before the acknowledgement."""
-        return bool(self.counts["gaps"]) or not self.acknowledged or self.openings > 1
-
     def _missing(self, after: str | None, before: str | None, cause: str) -> None:
         self.counts["gaps"] += 1
         gap = Gap(self.topic, after, before, cause, self.instrument_id)
         for follower in self.followers:
             follower.add(self.topic, gap)
 
-    def _withdraw(self, state: State, cause: str) -> None:
-        self.shown = self.shown._replace(state=state, cause=cause, data=None, lag=None)
+    def _withdraw(self, state: State, cause: str, era: Era | None = None) -> None:
+        signs = self.current.era if era is None else era
+        # The lapses of the old opening's lease are in every epoch after it.
+        past = 0
+        if era is not None and signs is not self.current.era:
+            past = _lapses(self.current)
+        epoch = self.current.epoch + past
+        self._store(
+            state=state, cause=cause, epoch=epoch, era=signs, data=None, lag=None
+        )
+
+    def _store(self, **changes: Any) -> None:
+        self._serial += 1
+        self.current = self.current._replace(serial=self._serial, **changes)
 
     def _tell(self, now: float) -> None:
         for follower in self.followers:
@@ -198,9 +198,7 @@ class Channel(ABC):
     # --- What comes over it ---------------------------------------------------------
 
     @abstractmethod
-    def push(
-        self, push: Push, first: bool, link: Link, now: float, wall: float
-    ) -> bool:
+    def push(self, push: Push, first: bool, era: Era, now: float, wall: float) -> bool:
         """Publish *push*; False if the channel cannot use it yet.
 
         *first* is True until the channel has used a push after its subscribe. *now* is
@@ -208,34 +206,36 @@ class Channel(ABC):
         nothing.
         """
 
-    @abstractmethod
-    def item(
-        self, shown: Published, levels: int | None, before: Published | None = None
-    ) -> Item | None:
-        """Make a script's item of *shown*, a ``LIVE`` value; ``None`` without data.
-
-        *before* is the value of which the script received the item before, if any.
-        """
-
     def _publish(
         self,
         data: object,
         lag: float | None,
-        link: Link,
+        era: Era,
         now: float,
         wall: float,
         text: str,
-        anew: bool = False,
     ) -> None:
-        before = self.shown
-        live = before.state is _LIVE
+        before = self.current
+        live = before.state is _LIVE and not before.is_withdrawn
         # After a withdrawal, for any reason, a new epoch begins.
-        epoch = before.epoch if live and not anew else before.epoch + 1
+        epoch = before.epoch if live else before.epoch + 1
+        self._serial += 1
         overdue = now + self.repeats_within
-        shown = (_LIVE, "", epoch, link, data, now, wall, lag, overdue)
-        self.shown = publish(shown)
-        for follower in self.followers:
+        value = (_LIVE, "", epoch, era, data, now, wall, lag, overdue, self)
+        self.current = publish((*value, self._serial))
+        if self.silent:
+            self._text = text
+        elif self.followers:
             if not live:
-                follower.tell(now)
+                self._tell(now)
+            self._deliver(text, now)
+
+    def _deliver(self, text: str, now: float) -> None:
+        for follower in self.followers:
             if follower.wants_pushes:
-                follower.pushed(self, text, now)
+                follower.pushed(self.reading, text, now)
+
+
+def _lapses(current: Published) -> int:
+    lease = None if current.era is None else current.era.lease
+    return 0 if lease is None else lease.lapses

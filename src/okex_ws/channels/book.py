@@ -6,16 +6,15 @@ from collections.abc import Callable
 
 from ..base.errors import BookError
 from ..base.state import State
-from ..model.items import Item, PastBook
+from ..model.items import PastBook
 from ..protocol.interface import WireProtocol
 from ..protocol.messages import BookData, ChannelName, DepthData, Push
-from ..trust.lease import Link
-from ..trust.verdict import Published
+from ..trust.lease import Era
 from .base import Channel
 from .book_builder import BookBuilder
 from .book_snapshot import FETCHES, FIRST_WAIT, BookMessage, SnapshotJoin
-from .convert import make_book_update
 from .depth import DepthChannel
+from .reading import Reading
 
 
 class BookChannel(DepthChannel):
@@ -31,8 +30,10 @@ class BookChannel(DepthChannel):
 
     incremental = True
 
-    def __init__(self, wire: WireProtocol, name: ChannelName) -> None:
-        super().__init__(wire, name)
+    def __init__(
+        self, wire: WireProtocol, name: ChannelName, reading: Reading | None = None
+    ) -> None:
+        super().__init__(wire, name, reading)
         self._read_book = wire.book
         self._builder = BookBuilder()
         self._version = 0
@@ -41,38 +42,36 @@ class BookChannel(DepthChannel):
         self._snapshot_join: SnapshotJoin | None = None
         self.fetch: Callable[[float], bool] = lambda wait: False
 
-    def subscribed(self, link: Link, now: float) -> None:
+    def subscribed(self, era: Era, now: float) -> None:
         """The exchange acknowledged the channel: it will send a new snapshot."""
         self._clear()
-        super().subscribed(link, now)
+        super().subscribed(era, now)
 
     def _clear(self) -> None:
         self._builder.clear()
         self._snapshot_join = None
 
-    def _sync(self, cause: str, link: Link) -> None:
+    def _sync(self, cause: str, era: Era) -> None:
         # A channel that resynchronises keeps that state until the new snapshot.
-        if self.shown.state is State.RESYNCING:
-            self.shown = self.shown._replace(link=link)
-        else:
-            super()._sync(cause, link)
+        if self.current.state is State.RESYNCING and self.current.era is era:
+            return
+        super()._sync(cause, era)
 
-    def switch_to(self, standby: Channel, proven: bool) -> None:
-        """Continue with the standby's book; an iterator receives it as a snapshot."""
-        assert isinstance(standby, BookChannel)
-        if standby.shown.state is not State.LIVE:
-            self._is_missing(standby.shown.cause)
-        super().switch_to(standby, proven)
-        self._builder = standby._builder
-        self._version += 1
-        if self.shown.state is State.LIVE:
-            data = self.shown.depth._replace(version=self._version)
-            self.shown = self.shown._replace(data=data)
+    def take_over(self, before: Channel, proven: bool) -> None:
+        """Continue with this connection's book; an iterator receives it as a snapshot.
+
+        If the book that scripts had is not continued, they are told of a `Gap`.
+        """
+        super().take_over(before, proven)
+        if before.current.state is State.LIVE and self.current.state is not State.LIVE:
+            seq = before.current.depth.seq
+            after = None if seq is None else str(seq)
+            self._missing(after, None, self.current.cause)
 
     def invalidated(self, cause: str, now: float) -> None:
         """A message of this book may be lost: withdraw the book and resynchronise."""
         self._clear()
-        if self.acknowledged and self.shown.state in (State.LIVE, State.SYNCING):
+        if self.acknowledged and self.current.state in (State.LIVE, State.SYNCING):
             self._is_missing(cause)
             self._resync(cause, now)
 
@@ -86,32 +85,30 @@ class BookChannel(DepthChannel):
 
         A state change may not tell them: a subscription with another depth stays live.
         """
-        if self.shown.state is State.LIVE:
-            seq = self.shown.depth.seq
+        if self.current.state is State.LIVE:
+            seq = self.current.depth.seq
             self._missing(None if seq is None else str(seq), None, cause)
 
-    def push(
-        self, push: Push, first: bool, link: Link, now: float, wall: float
-    ) -> bool:
+    def push(self, push: Push, first: bool, era: Era, now: float, wall: float) -> bool:
         """Merge, prove and publish. `WireError` and `BookError` leave no book."""
         for element in push.elements:
             change = self._read_book(element, push.action, push.exact)
             if change.whole:
                 self._snapshot_join = None
             if change.whole or self._builder.is_proven:
-                self._take(change, first, link, now, wall, push.text)
+                self._take(change, first, era, now, wall, push.text)
             elif not self._may_wait(BookMessage(change, push.text)):
                 # An update of the stream before, or one that precedes the snapshot.
                 self.counts["skipped before the snapshot"] += 1
             else:
-                self._join(link, now, wall)
+                self._join(era, now, wall)
         return self._builder.is_proven
 
     def _take(
         self,
         change: BookData,
         first: bool,
-        link: Link,
+        era: Era,
         now: float,
         wall: float,
         text: str,
@@ -119,7 +116,7 @@ class BookChannel(DepthChannel):
         bids, asks = self._builder.take(change)
         self._version += 1
         data = DepthData(bids, asks, change.time_ms, change.seq, change, self._version)
-        self._show(data, first, link, now, wall, text)
+        self._show(data, first, era, now, wall, text)
 
     # --- A stream without a snapshot --------------------------------------------------
 
@@ -136,7 +133,7 @@ class BookChannel(DepthChannel):
         return True
 
     def fetched(
-        self, book: PastBook | Exception, link: Link, now: float, wall: float
+        self, book: PastBook | Exception, era: Era, now: float, wall: float
     ) -> bool:
         """Use *book*, which was fetched, or the error of the attempt.
 
@@ -155,9 +152,9 @@ class BookChannel(DepthChannel):
                 raise BookError(f"no snapshot came, and none could be fetched: {why}")
             self.fetch(FIRST_WAIT * 2.0 ** (snapshot_join.fetches - 1))
             return False
-        return self._join(link, now, wall)
+        return self._join(era, now, wall)
 
-    def _join(self, link: Link, now: float, wall: float) -> bool:
+    def _join(self, era: Era, now: float, wall: float) -> bool:
         assert self._snapshot_join is not None
         steps = self._snapshot_join.joined()
         if not steps:
@@ -167,14 +164,5 @@ class BookChannel(DepthChannel):
             # The exchange pushed no such book: the first version has the first update.
             self._builder.merge(whole.change)
         for change, text in rest or steps:
-            self._take(change, True, link, now, wall, text)
+            self._take(change, True, era, now, wall, text)
         return True
-
-    def item(
-        self, shown: Published, levels: int | None, before: Published | None = None
-    ) -> Item | None:
-        """A `BookUpdate`: the change if *before* is the last version, else the book."""
-        follows = before is not None and (
-            before.depth.version == shown.depth.version - 1
-        )
-        return make_book_update(self.instrument_id, self.topic, shown, follows)

@@ -12,29 +12,17 @@ from typing import Generic, TypeVar
 
 from ..base.clock import utc
 from ..base.state import State
-from ..model.items import Candle, Data, Item, Trade
+from ..model.items import Candle, Data, Gap, Trade
 from ..protocol.interface import WireProtocol
 from ..protocol.messages import CandleData, ChannelName, Push, TradeData
-from ..trust.lease import Link
-from ..trust.verdict import Published
+from ..trust.lease import Era
 from .base import Channel
 from .book import BookChannel
 from .convert import iso, make_candle, make_trade
 from .depth import DepthChannel, ValueChannel
-
-# How many items a channel keeps for reads, and how many ids, to recognise a repeat.
-KEPT = 1000
+from .reading import KEPT, Reading
 
 T = TypeVar("T", Trade, Candle, Data)
-
-
-def copied(items: deque[T]) -> tuple[T, ...]:
-    """A copy of *items*, to which another thread may append meanwhile."""
-    while True:
-        try:
-            return tuple(items)
-        except RuntimeError:  # another thread appended during the copy: try again
-            continue
 
 
 class SeriesChannel(Channel, Generic[T]):
@@ -46,27 +34,18 @@ class SeriesChannel(Channel, Generic[T]):
     connection's thread adds items; any thread may read *items*, which is a copy.
     """
 
-    def __init__(self, wire: WireProtocol, name: ChannelName) -> None:
-        super().__init__(wire, name)
-        self._items: deque[T] = deque(maxlen=KEPT)
+    def __init__(
+        self, wire: WireProtocol, name: ChannelName, reading: Reading | None = None
+    ) -> None:
+        super().__init__(wire, name, reading)
         # True from a reported `Gap` until the next item.
         self._in_gap = False
-
-    @property
-    def items(self) -> tuple[T, ...]:
-        """The newest items, newest last. Any thread may read them."""
-        return copied(self._items)
-
-    def item(
-        self, shown: Published, levels: int | None, before: Published | None = None
-    ) -> Item | None:
-        """The newest item, if it belongs to the epoch of *shown*."""
-        newest = self.items[-1:]
-        return newest[0] if newest and newest[0].epoch == shown.epoch else None
+        # While the channel is silent: the items and gaps that it found.
+        self._pending: deque[T | Gap] = deque(maxlen=KEPT)
 
     def invalidated(self, cause: str, now: float) -> None:
         """Report a `Gap`: an item may be missing. The items so far stay good."""
-        if self.shown.state is State.LIVE and not self._in_gap:
+        if self.current.state is State.LIVE and not self._in_gap:
             self._in_gap = True
             self._missing(self._last_id, None, cause)
 
@@ -75,7 +54,22 @@ class SeriesChannel(Channel, Generic[T]):
         """The id of the last item, after which the next gap begins."""
         return None
 
+    @property
+    def _kept(self) -> deque[T]:
+        """The items that scripts read; those of a silent channel are pending."""
+        kept: deque[T] = self.reading.kept
+        return kept
+
+    def _missing(self, after: str | None, before: str | None, cause: str) -> None:
+        if self.silent:
+            gap = Gap(self.topic, after, before, cause, self.instrument_id)
+            self._pending.append(gap)
+        else:
+            super()._missing(after, before, cause)
+
     def _hand_over(self, item: T) -> None:
+        if self.silent:
+            self._pending.append(item)
         for follower in self.followers:
             follower.add(self.topic, item)
 
@@ -89,29 +83,29 @@ class TradeChannel(SeriesChannel[Trade]):
     first trade, unless that trade is known.
     """
 
-    def __init__(self, wire: WireProtocol, name: ChannelName) -> None:
-        super().__init__(wire, name)
+    def __init__(
+        self, wire: WireProtocol, name: ChannelName, reading: Reading | None = None
+    ) -> None:
+        super().__init__(wire, name, reading)
         self._read: Callable[[object], TradeData] = wire.trade
         self._replays = wire.replays_last(name.topic)
         self._known: dict[str, None] = {}
         self._newest_id: str | None = None
         self._after_loss = False
 
-    def subscribed(self, link: Link, now: float) -> None:
+    def subscribed(self, era: Era, now: float) -> None:
         """The exchange acknowledged the channel; after a loss a `Gap` may follow."""
-        super().subscribed(link, now)
+        super().subscribed(era, now)
         self._after_loss |= self.openings > 1
 
     @property
     def _last_id(self) -> str | None:
         return self._newest_id
 
-    def push(
-        self, push: Push, first: bool, link: Link, now: float, wall: float
-    ) -> bool:
+    def push(self, push: Push, first: bool, era: Era, now: float, wall: float) -> bool:
         """Publish that a push came, then hand over each trade that is new."""
         read = [self._read(element) for element in push.elements]
-        self._publish(None, None, link, now, wall, push.text)
+        self._publish(None, None, era, now, wall, push.text)
         for place, data in enumerate(read):
             # After a subscribe the exchange repeats the last trade only, as the first
             # element of the push. The trades behind it are new.
@@ -131,32 +125,39 @@ class TradeChannel(SeriesChannel[Trade]):
             # The exchange's last trade is unknown here, so trades happened during the
             # loss.
             self._missing(before, data.first_id, "trades while not connected")
-        epoch = self.shown.epoch
+        epoch = self.reading.epoch
         trade = make_trade(self.instrument_id, data, wall, epoch, old)
-        if not trade.replayed:
-            self._items.append(trade)
+        if not (trade.replayed or self.silent):
+            self._kept.append(trade)
         self._hand_over(trade)
 
-    def switch_to(self, standby: Channel, proven: bool) -> None:
-        """Continue with *standby*, and hand over the trades that only it received."""
-        assert isinstance(standby, TradeChannel)
-        super().switch_to(standby, proven)
-        its = standby.items
-        # As many ids are kept as trades, so a trade before a known one was handed over
-        # already, even if its own id is no longer kept.
-        known = [at for at, trade in enumerate(its) if trade.id in self._known]
-        news = its[known[-1] + 1 :] if known else its
-        # The two streams join without a gap if the standby has the last trade too.
-        meets = proven or any(trade.id == self._newest_id for trade in its)
-        if standby.has_gaps or self._after_loss or not meets:
-            before = news[0].first_id if news else None
-            self._after_loss, self._in_gap = False, not news
-            self._missing(self._newest_id, before, "trades as a connection took over")
-        for trade in news:
-            self._newest_id, self._in_gap = trade.id, False
-            self._remember(trade.id)
-            own = replace(trade, epoch=self.shown.epoch)
-            self._items.append(own)
+    def take_over(self, before: Channel, proven: bool) -> None:
+        """Continue *before*, and hand over the trades that only this channel has."""
+        assert isinstance(before, TradeChannel)
+        super().take_over(before, proven)
+        pending, self._pending = list(self._pending), deque(maxlen=KEPT)
+        known = [
+            at
+            for at, item in enumerate(pending)
+            if isinstance(item, Trade) and item.id in before._known
+        ]
+        news = pending[known[-1] + 1 :] if known else pending
+        meets = proven or any(
+            isinstance(item, Trade) and item.id == before._newest_id for item in pending
+        )
+        self._known = {**before._known, **self._known}
+        self._newest_id = before._newest_id
+        if before._after_loss or not meets:
+            first = news[0] if news else None
+            after = first.first_id if isinstance(first, Trade) else None
+            self._missing(self._newest_id, after, "trades as a connection took over")
+        for item in news:
+            if isinstance(item, Gap):
+                self._missing(item.after, item.before, item.cause)
+                continue
+            self._newest_id = item.id
+            own = replace(item, epoch=self.reading.epoch)
+            self._kept.append(own)
             self._hand_over(own)
 
     def _remember(self, trade_id: str) -> None:
@@ -173,27 +174,27 @@ class CandleChannel(SeriesChannel[Candle]):
     `Gap` precedes a first candle that starts later than the newest one.
     """
 
-    def __init__(self, wire: WireProtocol, name: ChannelName) -> None:
-        super().__init__(wire, name)
+    def __init__(
+        self, wire: WireProtocol, name: ChannelName, reading: Reading | None = None
+    ) -> None:
+        super().__init__(wire, name, reading)
         self._read: Callable[[object], CandleData] = wire.candle
         self._newest_ms: int | None = None
         self._after_loss = False
 
-    def subscribed(self, link: Link, now: float) -> None:
+    def subscribed(self, era: Era, now: float) -> None:
         """The exchange acknowledged the channel; after a loss a `Gap` may follow."""
-        super().subscribed(link, now)
+        super().subscribed(era, now)
         self._after_loss |= self.openings > 1
 
     @property
     def _last_id(self) -> str | None:
         return None if self._newest_ms is None else iso(self._newest_ms)
 
-    def push(
-        self, push: Push, first: bool, link: Link, now: float, wall: float
-    ) -> bool:
+    def push(self, push: Push, first: bool, era: Era, now: float, wall: float) -> bool:
         """Publish that a push came, then hand over each candle."""
         read = [self._read(element) for element in push.elements]
-        self._publish(None, None, link, now, wall, push.text)
+        self._publish(None, None, era, now, wall, push.text)
         for data in read:
             self._take(data, wall)
         return True
@@ -203,7 +204,7 @@ class CandleChannel(SeriesChannel[Candle]):
         if before is not None and data.start_ms < before:
             self.counts["skipped old"] += 1
             return
-        epoch = self.shown.epoch
+        epoch = self.reading.epoch
         candle = make_candle(self.instrument_id, self.topic, data, wall, epoch)
         self._keep(candle, data.start_ms)
 
@@ -215,25 +216,31 @@ class CandleChannel(SeriesChannel[Candle]):
             # of the bar before the loss, are unknown.
             text = "candles while not connected"
             self._missing(iso(before), iso(start_ms), text)
-        if start_ms == before:
-            self._items[-1] = candle
+        if self.silent:
+            pass
+        elif start_ms == before and self._kept:
+            self._kept[-1] = candle
         else:
-            self._items.append(candle)
+            self._kept.append(candle)
         self._newest_ms, self._in_gap = start_ms, False
         self._hand_over(candle)
 
-    def switch_to(self, standby: Channel, proven: bool) -> None:
-        """Continue with *standby*, and hand over the candles that it received later."""
-        assert isinstance(standby, CandleChannel)
-        super().switch_to(standby, proven)
-        self._after_loss |= standby.has_gaps or not proven
-        for candle in standby.items:
-            newest = self._items[-1] if self._items else None
-            if newest is None or candle.received > newest.received:
-                start_ms = round(candle.start.timestamp() * 1000)
-                if start_ms >= (self._newest_ms or 0):
-                    own = replace(candle, epoch=self.shown.epoch)
-                    self._keep(own, start_ms)
+    def take_over(self, before: Channel, proven: bool) -> None:
+        """Continue *before*, and hand over the candles that came later."""
+        assert isinstance(before, CandleChannel)
+        super().take_over(before, proven)
+        pending, self._pending = list(self._pending), deque(maxlen=KEPT)
+        self._newest_ms = before._newest_ms
+        self._after_loss |= before._after_loss or not proven
+        for item in pending:
+            if isinstance(item, Gap):
+                self._missing(item.after, item.before, item.cause)
+                continue
+            newest = self._kept[-1] if self._kept else None
+            start_ms = round(item.start.timestamp() * 1000)
+            later = newest is None or item.received > newest.received
+            if later and start_ms >= (self._newest_ms or 0):
+                self._keep(replace(item, epoch=self.reading.epoch), start_ms)
 
 
 class DataChannel(SeriesChannel[Data]):
@@ -243,36 +250,36 @@ class DataChannel(SeriesChannel[Data]):
     reported after each loss and at each handover.
     """
 
-    def subscribed(self, link: Link, now: float) -> None:
+    def subscribed(self, era: Era, now: float) -> None:
         """The exchange acknowledged the channel; after a loss report a `Gap`."""
-        super().subscribed(link, now)
+        super().subscribed(era, now)
         if self.openings > 1:
             self._missing(None, None, "pushes while not connected")
 
-    def switch_to(self, standby: Channel, proven: bool) -> None:
-        """Continue with *standby*, and report a `Gap`.
+    def take_over(self, before: Channel, proven: bool) -> None:
+        """Continue *before*, and report a `Gap`.
 
         Pushes have no id, so that one may be missing, or delivered twice, unnoticed.
         """
-        super().switch_to(standby, proven)
+        super().take_over(before, proven)
+        self._pending.clear()
         self._missing(None, None, "pushes at a change of the connection")
 
-    def push(
-        self, push: Push, first: bool, link: Link, now: float, wall: float
-    ) -> bool:
+    def push(self, push: Push, first: bool, era: Era, now: float, wall: float) -> bool:
         """Publish *push*, and hand it over as decoded JSON."""
-        self._publish(None, None, link, now, wall, push.text)
+        self._publish(None, None, era, now, wall, push.text)
         self._in_gap = False
-        received, epoch = utc(wall), self.shown.epoch
+        received, epoch = utc(wall), self.reading.epoch
         elements = tuple((self._wire.exactly(push) or push).elements)
         name = self.instrument_id
         data = Data(self.topic, elements, push.action, received, epoch, name)
-        self._items.append(data)
+        if not self.silent:
+            self._kept.append(data)
         self._hand_over(data)
         return True
 
 
-KINDS: dict[str, Callable[[WireProtocol, ChannelName], Channel]] = {
+KINDS: dict[str, Callable[..., Channel]] = {
     "depth": DepthChannel,
     "book": BookChannel,
     "ticker": ValueChannel,

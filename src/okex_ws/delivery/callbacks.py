@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 from ..base.clock import Clock
 from ..base.state import State
-from ..channels.base import Channel
+from ..channels.reading import Reading
 from ..model.reports import StateChange
 from ..trust.verdict import LIVE, Verdict
 
@@ -61,7 +61,7 @@ class Callbacks:
     def begin(self) -> None:
         """The subscription was attached to the feed; its final state will follow."""
 
-    def message(self, text: str, channel: Channel) -> None:
+    def message(self, text: str, reading: Reading) -> None:
         """Call ``on_message`` with the exchange's JSON text of a push of *channel*."""
         if self.on_message is not None:
             self._call("on_message", self.on_message, text)
@@ -82,6 +82,9 @@ class Callbacks:
 
     def mute(self) -> None:
         """The subscription was closed: deliver no more messages."""
+
+    def drain(self) -> None:
+        """Run what waits."""
 
     def after(self, work: Callable[[], None]) -> None:
         """Run *work* once everything before it was delivered."""

@@ -1,8 +1,11 @@
 """Chooses the depth channel that a read uses, if a subscription has several. Pure.
 
 The choice is the newest trusted depth of the channels that have as many levels as the
-read asks for. The limits of the script are applied to the choice afterwards, so that an
-older depth is never given because a newer one is outside the limits.
+read asks for. Of the depths that were received within a second of the newest, the one
+with the highest sequence number is chosen, and of those of one number the one with the
+most levels; the exchange's timestamps choose nothing. The limits of the script are
+applied to the choice afterwards, so that an older depth is never given because a newer
+one is outside the limits.
 """
 
 from __future__ import annotations
@@ -13,8 +16,7 @@ from typing import NamedTuple
 
 from ..base.state import State
 from ..base.throttled_log import LogThrottle
-from ..channels.base import Channel
-from ..channels.depth import DepthChannel
+from ..channels.reading import Reading
 from ..protocol.messages import DepthData
 from ..trust.verdict import LIVE, Published, Verdict, state_rank
 
@@ -22,16 +24,22 @@ from ..trust.verdict import LIVE, Published, Verdict, state_rank
 LEVELS = 5
 
 
-class Look(NamedTuple):
-    """What one read found: a *verdict*, and the channel and value that it judges.
+# Depths that were received within this many seconds of the newest are compared by their
+# sequence numbers. An older one is never chosen, so that one absurd number is
+# outlived.
+TOGETHER = 1.0
 
-    A verdict is the state of the value, *shown*, at the moment of the read, with its
-    cause.
+
+class Look(NamedTuple):
+    """What one read found: a *verdict*, and the reading and value that it judges.
+
+    A verdict is the state of the value, *current*, at the moment of the read, with its
+    cause. The epoch of *current* is the one that a script is given.
     """
 
     verdict: Verdict
-    channel: Channel
-    shown: Published
+    reading: Reading
+    current: Published
 
 
 def choose(looks: Sequence[Look], levels: int) -> Look:
@@ -48,8 +56,8 @@ def choose(looks: Sequence[Look], levels: int) -> Look:
         return chosen
     # The epoch changes whenever a channel becomes trusted or untrusted. Otherwise the
     # choice might fall on a channel with an older depth within one epoch.
-    epoch = sum(2 * look.shown.epoch + (look.verdict is not LIVE) for look in looks)
-    return chosen._replace(shown=chosen.shown._replace(epoch=epoch))
+    epoch = sum(2 * look.current.epoch + (look.verdict is not LIVE) for look in looks)
+    return chosen._replace(current=chosen.current._replace(epoch=epoch))
 
 
 def worst(looks: Sequence[Look]) -> Look:
@@ -60,20 +68,23 @@ def worst(looks: Sequence[Look]) -> Look:
 def _newest(trusted: Sequence[Look], levels: int) -> Look:
     if len(trusted) == 1:
         return trusted[0]
-    most = max(map(_levels, trusted))
-    enough = [look for look in trusted if _levels(look) >= min(levels, most)]
-    return max(enough, key=_newness)
+    most = max(look.reading.levels for look in trusted)
+    enough = [look for look in trusted if look.reading.levels >= min(levels, most)]
+    newest = max(look.current.received for look in enough)
+    together = [look for look in enough if look.current.received > newest - TOGETHER]
+    if any(look.current.depth.seq is None for look in together):
+        # Without numbers (v3) the order is that of the receipt.
+        return max(together, key=_receipt)
+    return max(together, key=_sequence)
 
 
-def _levels(look: Look) -> int:
-    assert isinstance(look.channel, DepthChannel)
-    return look.channel.levels
+def _sequence(look: Look) -> tuple[int, int, float]:
+    seq = look.current.depth.seq
+    return -1 if seq is None else seq, look.reading.levels, look.current.received
 
 
-def _newness(look: Look) -> tuple[int, int, int]:
-    depth = look.shown.depth
-    seq = -1 if depth.seq is None else depth.seq
-    return depth.time_ms, seq, _levels(look)
+def _receipt(look: Look) -> tuple[float, int]:
+    return look.current.received, look.reading.levels
 
 
 log = logging.getLogger("okex_ws")
@@ -93,19 +104,17 @@ class CrossCheck:
         self._instrument_id = instrument_id
         self._throttle = LogThrottle()
 
-    def check(
-        self, channel: DepthChannel, others: Iterable[DepthChannel], now: float
-    ) -> None:
-        """Compare the new value of *channel* with the current values of *others*."""
+    def check(self, reading: Reading, others: Iterable[Reading], now: float) -> None:
+        """Compare the new value of *reading* with the current values of *others*."""
         for other in others:
-            if other is channel or not disagree(channel.shown, other.shown):
+            if other is reading or not disagree(reading.current, other.current):
                 continue
             self.mismatches += 1
             if self._throttle.allows("tops", now):
                 log.warning(
                     "%s: of one sequence number, %s and %s have different best levels",
                     self._instrument_id,
-                    channel.topic,
+                    reading.topic,
                     other.topic,
                 )
 

@@ -16,8 +16,7 @@ from typing import Concatenate, ParamSpec
 from ..base.clock import Clock
 from ..base.errors import MessagesLost
 from ..base.threads import mark_library_thread
-from ..channels.base import Channel
-from ..channels.depth import DepthChannel, ValueChannel
+from ..channels.reading import Reading
 from ..model.reports import StateChange
 from .callback_queue import (
     BOUND,
@@ -176,11 +175,11 @@ class QueuedCallbacks(Callbacks):
         """Keep the thread running until the final state was delivered."""
         self._dispatcher.put(CallbackQueue.begin, self._subscriber)
 
-    def message(self, text: str, channel: Channel) -> None:
+    def message(self, text: str, reading: Reading) -> None:
         """Queue the exchange's text; of a value it replaces an older one that waits."""
-        rule = CallbackQueue.value if _is_value(channel) else CallbackQueue.single
-        if not self._dispatcher.put(rule, self._subscriber, channel.topic, text):
-            self._subscriber.skip(channel.topic)
+        rule = CallbackQueue.value if _is_value(reading) else CallbackQueue.single
+        if not self._dispatcher.put(rule, self._subscriber, reading.topic, text):
+            self._subscriber.skip(reading.topic)
 
     def state(self, change: StateChange) -> None:
         """Queue a state change."""
@@ -224,8 +223,6 @@ class QueuedCallbacks(Callbacks):
             what()
 
 
-def _is_value(channel: Channel) -> bool:
-    """Whether only the newest push of *channel* counts."""
-    if isinstance(channel, DepthChannel):
-        return not channel.incremental
-    return isinstance(channel, ValueChannel)
+def _is_value(reading: Reading) -> bool:
+    """Whether only the newest push of *reading* counts."""
+    return reading.kind in ("depth", "ticker", "funding")

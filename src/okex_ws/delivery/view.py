@@ -12,34 +12,26 @@ import math
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from ..base.clock import Clock, utc, wait_on
 from ..base.errors import NotLive, OkexWSError
 from ..base.state import State
 from ..base.threads import Submit, on_library_thread
-from ..channels.base import Channel
-from ..channels.book import BookChannel
 from ..channels.convert import make_best, make_book, make_depth, make_dict
-from ..channels.depth import DepthChannel
-from ..channels.series import CandleChannel, DataChannel, SeriesChannel, T, TradeChannel
+from ..channels.reading import Reading
 from ..model.book import OrderBook
 from ..model.items import BestBidAsk, Candle, Depth, Item, Trade
 from ..model.reports import Health, StateChange
-from ..trust.verdict import (
-    LIVE,
-    NO_LIMITS,
-    Limits,
-    Published,
-    Verdict,
-    judge,
-    live_until,
-)
+from ..trust.reading import CHANGING, Taken, read, read_together, take
+from ..trust.verdict import LIVE, NO_LIMITS, Limits, Published, Verdict, live_until
 from .callbacks import Callbacks, StateChangeFilter
 from .depth_selection import LEVELS, CrossCheck, Look, choose, worst
 from .updates import UpdateQueue, UpdateQueues
 
 log = logging.getLogger("okex_ws")
+
+T = TypeVar("T")
 
 
 class View:
@@ -48,12 +40,11 @@ class View:
     Many views share a channel; each has limits, callbacks and a verdict of its own. Any
     thread may read, at any time: a read takes no lock, and computes its verdict at the
     call. The threads of the connections that carry its channels call the methods for
-    events, and hold the lock *turn* while they deliver, so that one thread at a time
-    runs callbacks. A read that finds no trusted value returns nothing or raises
-    `NotLive`; it never waits.
+    events, which only queue what there is to deliver: *callbacks* run it afterwards. A
+    read that finds no trusted value returns nothing or raises `NotLive`; it never
+    waits.
 
-    A *look* is a verdict, together with the channel and the value that it judges.
-    *shown* is a channel's current value.
+    A *look* is a verdict, together with the reading and the value that it judges.
     """
 
     def __init__(
@@ -68,9 +59,9 @@ class View:
         self.subscription, self.instrument_id = subscription, instrument_id
         self.limits, self.callbacks = limits, callbacks
         self._clock = clock
-        # All channels by topic, and the depth channels among them.
-        self.channels: Mapping[str, Channel] = {}
-        self._depths: tuple[DepthChannel, ...] = ()
+        # All readings by topic, and those of depths among them.
+        self.readings: Mapping[str, Reading] = {}
+        self._depths: tuple[Reading, ...] = ()
         # For which pushes the channels call this view: see `channels.base.Follower`.
         self.wants_pushes = self.wants_every_push = True
         self.error: OkexWSError | None = None  # set once, as *closed* is
@@ -80,16 +71,15 @@ class View:
             CrossCheck(instrument_id),
         )
         self._changed = threading.Condition()
-        # Held by a thread that delivers something. Re-entrant, because a callback may
-        # cause another delivery.
-        self.turn = threading.RLock()
+        # Held while a state is compared with the last one that was queued. No code of
+        # the script runs under it.
+        self._turn = threading.RLock()
         self._queues = UpdateQueues()
 
-    def carry(self, channels: Mapping[str, Channel]) -> None:
-        """Set the channels of this subscription, by topic. The pool calls this once."""
-        self.channels = channels
-        depths = (c for c in channels.values() if isinstance(c, DepthChannel))
-        self._depths = tuple(depths)
+    def carry(self, readings: Mapping[str, Reading]) -> None:
+        """Set the readings of this subscription, by topic. The pool calls this once."""
+        self.readings = readings
+        self._depths = tuple(each for each in readings.values() if each.is_depth)
         heard = self.callbacks.on_message is not None or self.limits is not NO_LIMITS
         self.wants_pushes = self.wants_every_push = heard or len(self._depths) > 1
 
@@ -110,72 +100,155 @@ class View:
 
         Without a depth channel it is the verdict on the channel with the worst state.
         """
-        return self._look_at(self._depths, limits, levels or limits.levels or LEVELS)
+        levels = levels or limits.levels or LEVELS
+        return self._read(self._depths, limits, levels, None)[0]
 
-    def _look_at(
-        self, depths: Sequence[DepthChannel], limits: Limits, levels: int
-    ) -> Look:
-        carriers: Sequence[Channel] = depths or self._others()
-        # The values are read before the clocks. If the thread is interrupted between,
-        # a value looks older than it is, and never younger.
-        shown = [(channel, channel.shown) for channel in carriers]
-        now, wall = self._clock.monotonic(), self._clock.wall()
-        looks = [Look(judge(s, NO_LIMITS, now, wall), c, s) for c, s in shown]
-        best = choose(looks, levels) if depths else worst(looks)
-        if limits is not NO_LIMITS and best.verdict is LIVE:
-            best = best._replace(verdict=judge(best.shown, limits, now, wall))
+    def _read(
+        self,
+        depths: Sequence[Reading],
+        limits: Limits,
+        levels: int,
+        build: Callable[[Look], T] | None,
+    ) -> tuple[Look, T | None]:
+        """Read *depths*, and have *build* make the result of the one that is used.
+
+        *build* gets a look that seemed trusted. Its result is given only if the
+        verdict, which is taken after it, is `LIVE`.
+        """
+        carriers = depths or self._others()
+        if len(carriers) == 1:
+            look, result = self._read_one(carriers[0], limits, build)
+        else:
+            look, result = self._read_several(carriers, limits, levels, build)
         if self.error is not None:
-            return best._replace(verdict=Verdict(State.FAILED, str(self.error)))
-        if self.closed:
-            return best._replace(verdict=Verdict(State.CLOSED, "closed"))
-        if any(channel.shown.epoch != value.epoch for channel, value in shown):
-            # A new epoch began after the value was read, so the lease that was judged
-            # may be newer than the value: read again.
-            return self._look_at(depths, limits, levels)
-        return best
+            verdict = Verdict(State.FAILED, str(self.error))
+        elif self.closed:
+            verdict = Verdict(State.CLOSED, "closed")
+        else:
+            return look, result
+        return look._replace(verdict=verdict), None
 
-    def _others(self) -> list[Channel]:
-        channels = self.channels.values()
-        return [c for c in channels if c.error is None] or list(channels)
+    def _read_one(
+        self, reading: Reading, limits: Limits, build: Callable[[Look], T] | None
+    ) -> tuple[Look, T | None]:
+        def make(taken: Taken) -> T | None:
+            return build(Look(LIVE, reading, taken.value)) if build else None
+
+        made = None if build is None else make
+        verdict, taken, result = read(reading, limits, self._clock, made)
+        return Look(verdict, reading, taken.value), result
+
+    def _read_several(
+        self,
+        readings: Sequence[Reading],
+        limits: Limits,
+        levels: int,
+        build: Callable[[Look], T] | None,
+    ) -> tuple[Look, T | None]:
+        choice: list[Look] = []
+
+        def make(taken: Sequence[Taken]) -> T | None:
+            now, wall = self._clock.monotonic(), self._clock.wall()
+            choice[:] = [self.choose(readings, taken, levels, now, wall)]
+            return build(choice[0]) if build is not None else None
+
+        found = read_together(readings, self._clock, make)
+        if found is None:
+            return Look(CHANGING, readings[0], readings[0].current), None
+        result, taken, now, wall = found
+        chosen = self.choose(readings, taken, levels, now, wall)
+        if chosen.verdict is LIVE and limits is not NO_LIMITS:
+            each = taken[readings.index(chosen.reading)]
+            chosen = chosen._replace(verdict=each.judge(limits, now, wall))
+        if chosen.verdict is not LIVE or chosen.reading is not choice[0].reading:
+            return chosen, None
+        return chosen, result
+
+    @staticmethod
+    def choose(
+        readings: Sequence[Reading],
+        taken: Sequence[Taken],
+        levels: int,
+        now: float,
+        wall: float,
+    ) -> Look:
+        """The look at one of *readings*, by their values and the two clocks.
+
+        It is at the depth that a read of *levels* levels uses; without a depth it is at
+        the reading in the worst state.
+        """
+        looks = [
+            Look(each.judge(NO_LIMITS, now, wall), reading, each.value)
+            for reading, each in zip(readings, taken, strict=True)
+        ]
+        return choose(looks, levels) if readings[0].is_depth else worst(looks)
+
+    def _others(self) -> list[Reading]:
+        readings = self.readings.values()
+        return [each for each in readings if each.error is None] or list(readings)
 
     # --- Reads ----------------------------------------------------------------------
 
     def depth_dict(self, limits: Limits) -> dict[str, Any]:
         """``GetDepth()``: the newest trusted depth as a dict, or ``{}``."""
-        limits = limits.over(self.limits)
-        look = self.look(limits)
-        if look.verdict is not LIVE or not self._depths:
+        if not self._depths:
             return {}
-        return make_dict(self.instrument_id, look.shown, limits.levels or LEVELS)
+        limits = limits.over(self.limits)
+        levels = limits.levels or LEVELS
+
+        def build(look: Look) -> dict[str, Any]:
+            return make_dict(self.instrument_id, look.current, levels)
+
+        look, made = self._read(self._depths, limits, levels, build)
+        return made if look.verdict is LIVE and made is not None else {}
 
     def depth(self, limits: Limits) -> Depth:
         """The newest trusted depth; raises `NotLive` if there is none."""
         limits = limits.over(self.limits)
-        verdict, channel, shown = self.look(limits)
+        levels = limits.levels or LEVELS
+
+        def build(look: Look) -> Depth:
+            topic = look.reading.topic
+            return make_depth(self.instrument_id, topic, look.current, levels)
+
+        (verdict, *_), made = self._read(
+            self._depths, limits, levels, build if self._depths else None
+        )
         if not self._depths:
             raise NotLive(verdict.state, "no depth channel is subscribed")
-        if verdict is not LIVE:
+        if verdict is not LIVE or made is None:
             raise NotLive(verdict.state, verdict.cause)
-        levels = limits.levels or LEVELS
-        return make_depth(self.instrument_id, channel.topic, shown, levels)
+        return made
 
     def best_bid_ask(self, limits: Limits) -> BestBidAsk | None:
         """Best bid and ask of the newest trusted depth, or ``None``."""
-        # Every depth has the best level, so one level is asked for.
-        look = self.look(limits.over(self.limits), limits.levels or 1)
-        if look.verdict is not LIVE or not self._depths:
+        if not self._depths:
             return None
-        return make_best(self.instrument_id, look.channel.topic, look.shown)
+        limits = limits.over(self.limits)
+        # Every depth has the best level, so one level is asked for.
+        return self._read(self._depths, limits, limits.levels or 1, self.best)[1]
+
+    def best(self, look: Look) -> BestBidAsk:
+        """Best bid and ask of the depth of *look*."""
+        return make_best(self.instrument_id, look.reading.topic, look.current)
+
+    @property
+    def depths(self) -> tuple[Reading, ...]:
+        """The readings of the depth channels."""
+        return self._depths
 
     @property
     def book(self) -> OrderBook | None:
         """The current version of the whole book, or ``None`` if it is not trusted."""
-        books = [c for c in self._depths if isinstance(c, BookChannel)]
+        books = [each for each in self._depths if each.kind == "book"]
         if not books:
             return None
-        most = max(channel.levels for channel in books)
-        look = self._look_at(books, self.limits, most)
-        return make_book(look.shown) if look.verdict is LIVE else None
+        most = max(each.levels for each in books)
+
+        def build(look: Look) -> OrderBook:
+            return make_book(look.current)
+
+        return self._read(books, self.limits, most, build)[1]
 
     @property
     def has_depth(self) -> bool:
@@ -185,15 +258,15 @@ class View:
     @property
     def trades(self) -> tuple[Trade, ...]:
         """The newest trades of the first trade channel, newest last."""
-        return self._items(TradeChannel)
+        return self._items("trade")
 
     @property
     def candles(self) -> tuple[Candle, ...]:
         """The newest candles of the first candle channel, newest last."""
-        return self._items(CandleChannel)
+        return self._items("candle")
 
-    def _items(self, kind: type[SeriesChannel[T]]) -> tuple[T, ...]:
-        found = (c.items for c in self.channels.values() if isinstance(c, kind))
+    def _items(self, kind: str) -> tuple[Any, ...]:
+        found = (each.items for each in self.readings.values() if each.kind == kind)
         return next(found, ())
 
     def latest(self, topic: str) -> Item | None:
@@ -201,14 +274,17 @@ class View:
 
         ``ValueError`` if the channel is not subscribed.
         """
-        channel = self.channels.get(topic)
-        if channel is None:
-            known = ", ".join(map(repr, self.channels))
+        reading = self.readings.get(topic)
+        if reading is None:
+            known = ", ".join(map(repr, self.readings))
             raise ValueError(f"channel {topic!r} is not subscribed, only {known}")
-        shown = channel.shown
-        if self.closed or self.error is not None or not self._usable(channel, shown):
+
+        def build(look: Look) -> Item | None:
+            return reading.item(look.current, self.limits.levels)
+
+        if self.ended:
             return None
-        return channel.item(shown, self.limits.levels)
+        return self._read_one(reading, self.limits, build)[1]
 
     @property
     def state(self) -> State:
@@ -217,15 +293,15 @@ class View:
 
     def health(self) -> Health:
         """State, cause, ages and lag, all taken from one look."""
-        (verdict, _, shown), now = self.look(self.limits), self._clock.monotonic()
-        failed = {t: c.error for t, c in self.channels.items() if c.error is not None}
+        (verdict, _, current), now = self.look(self.limits), self._clock.monotonic()
+        failed = {t: r.error for t, r in self.readings.items() if r.error is not None}
         return Health(
             verdict.state,
             verdict.cause,
-            now - shown.received,
-            now - shown.link.heard if shown.link is not None else math.inf,
-            shown.lag,
-            shown.epoch,
+            now - current.received,
+            now - current.era.heard if current.era is not None else math.inf,
+            current.lag,
+            current.epoch,
             failed,
         )
 
@@ -260,13 +336,13 @@ class View:
     def _is_ready(self) -> bool:
         live = not self._depths or self.look(self.limits).verdict is LIVE
         # Every depth channel has to be live, because a read may use any of them.
-        live &= all(c.shown.state is State.LIVE or c.error for c in self._depths)
+        live &= all(r.current.state is State.LIVE or r.error for r in self._depths)
         self.check()
         if self.closed:
             raise NotLive(State.CLOSED, "closed")
         return live and all(
-            channel.acknowledged or channel.error is not None
-            for channel in self.channels.values()
+            reading.acknowledged or reading.error is not None
+            for reading in self.readings.values()
         )
 
     def check(self) -> None:
@@ -297,14 +373,15 @@ class View:
             queue.end(self, self.error)
             return
         # The first item is the depth that a read would use, if there is one.
-        others = (c for c in self.channels.values() if c is not look.channel)
-        for channel in (look.channel, *others):
-            shown = channel.shown
-            usable = self._usable(channel, shown)
-            if usable and isinstance(channel, DataChannel):
-                queue.seed(channel.topic, channel.item(shown, None))
-            elif usable and shown.data is not None:
-                self._note(queue, channel, seed=True)
+        others = (each for each in self.readings.values() if each is not look.reading)
+        for reading in (look.reading, *others):
+            value = self._value(reading)
+            if value is None:
+                continue
+            if reading.kind == "data":
+                queue.seed(reading.topic, reading.item(value, None))
+            elif value.data is not None:
+                self._note(queue, reading, seed=True)
 
     def counts(self) -> Counter[str]:
         """The counts of the subscription itself; those of its channels are apart."""
@@ -323,54 +400,65 @@ class View:
 
     def _live_until(self, limits: Limits) -> float:
         if len(self._depths) == 1:
-            return live_until(self._depths[0].shown, limits)
+            return live_until(self._depths[0].current, limits)
         if self._depths:
-            return live_until(self.look(limits).shown, limits)
-        return min(live_until(channel.shown, limits) for channel in self._others())
+            return live_until(self.look(limits).current, limits)
+        return min(live_until(each.current, limits) for each in self._others())
 
-    def _usable(self, channel: Channel, shown: Published) -> bool:
-        """Whether *shown*, a value of *channel* that was kept for a while, is trusted.
+    def _value(
+        self, reading: Reading, kept: Published | None = None
+    ) -> Published | None:
+        """The present value of *reading*, or *kept*, a value of it, if it is trusted.
 
-        It has to be of the channel's present epoch, and within the limits.
+        A value that was kept for a while has to be of the present epoch.
         """
+        taken = take(reading)
+        if taken is None:
+            return None
+        if kept is not None and kept.epoch == taken.epoch:
+            present = taken.current
+            if present.state is not State.LIVE or present.era is not kept.era:
+                return None
+        elif kept is not None:
+            return None
+        value = taken.value if kept is None else kept
+        judged = taken._replace(current=value)
         now, wall = self._clock.monotonic(), self._clock.wall()
-        if judge(shown, self.limits, now, wall) is not LIVE:
-            return False
-        newest = channel.shown
-        return newest.state is State.LIVE and newest.epoch == shown.epoch
+        return value if judged.judge(self.limits, now, wall) is LIVE else None
 
     # --- Called by the connection's thread ------------------------------------------
 
-    def pushed(self, channel: Channel, text: str, now: float) -> None:
-        """A push of *channel* was published: deliver it to iterators and callback."""
-        if len(self._depths) > 1 and isinstance(channel, DepthChannel):
-            self._cross_check.check(channel, self._depths, now)
+    def pushed(self, reading: Reading, text: str, now: float) -> None:
+        """A push was published: queue it for iterators and callback."""
+        if len(self._depths) > 1 and reading.is_depth:
+            self._cross_check.check(reading, self._depths, now)
         if self.limits is not NO_LIMITS:
             self.tell(now)
         for queue in self._queues:
-            self._note(queue, channel)
+            self._note(queue, reading)
         if self.callbacks.on_message is not None and not self.closed:
-            with self.turn:
-                self.callbacks.message(text, channel)
+            self.callbacks.message(text, reading)
 
-    def _note(self, queue: UpdateQueue, channel: Channel, seed: bool = False) -> None:
-        if isinstance(channel, SeriesChannel):
+    def _note(self, queue: UpdateQueue, reading: Reading, seed: bool = False) -> None:
+        if reading.is_series:
             return
 
-        def make(shown: Published, before: Published | None) -> Item | None:
-            if not self._usable(channel, shown):
+        def make(value: Published, before: Published | None) -> Item | None:
+            if self._value(reading, value) is None:
                 return None
             # If the epoch of the last item has ended, the script may have dropped it.
-            known = before if before and before.epoch == shown.epoch else None
-            if len(self._depths) > 1 and isinstance(channel, DepthChannel):
+            known = before if before and before.epoch == value.epoch else None
+            if len(self._depths) > 1 and reading.is_depth:
                 # The epoch of the subscription, which every read gives.
-                shown = shown._replace(epoch=self.look(NO_LIMITS).shown.epoch)
-            return channel.item(shown, self.limits.levels, known)
+                value = value._replace(epoch=self.look(NO_LIMITS).current.epoch)
+            return reading.item(value, self.limits.levels, known)
 
-        queue.note(channel.topic, self, channel.shown, make, seed=seed)
+        taken = take(reading)
+        if taken is not None:
+            queue.note(reading.topic, self, taken.value, make, seed=seed)
 
-    def arrived(self, channel: Channel, submit: Submit) -> None:
-        """A connection carries *channel*; *submit* queues a job for its thread.
+    def arrived(self, reading: Reading, submit: Submit) -> None:
+        """A connection carries *reading*; *submit* queues a job for its thread.
 
         This class does not need the thread.
         """
@@ -385,7 +473,7 @@ class View:
 
         It is compared with the last state that was delivered.
         """
-        with self.turn:
+        with self._turn:
             self._tell(now)
 
     def _tell(self, now: float) -> None:
@@ -398,12 +486,13 @@ class View:
         if look.verdict.since is not None:
             at -= max(0.0, now - look.verdict.since)
         state, cause, *_ = look.verdict
-        epoch = look.shown.epoch
+        epoch = look.current.epoch
         return StateChange(old, state, cause, epoch, utc(at), self.instrument_id)
 
     def _announce(self, change: StateChange) -> None:
         if change.new is State.FAILED:
-            log.error("%s failed: %s", self.instrument_id, change.cause)
+            name, cause = self.instrument_id, change.cause
+            self.callbacks.after(lambda: log.error("%s failed: %s", name, cause))
         self.wake()
         for queue in self._queues:
             queue.change(self, change)
@@ -424,7 +513,7 @@ class View:
 
         A thread of the parent may have held it at the fork.
         """
-        self._changed, self.turn = threading.Condition(), threading.RLock()
+        self._changed, self._turn = threading.Condition(), threading.RLock()
         self.closed = True
         for queue in self._queues:
             queue.forked()
@@ -437,5 +526,4 @@ class View:
 
     def trouble(self, error: OkexWSError) -> None:
         """Deliver an error of a connection, a channel or a message to ``on_error``."""
-        with self.turn:
-            self.callbacks.error(error)
+        self.callbacks.error(error)

@@ -1,414 +1,511 @@
-"""The channels of one connection, and the views that follow them.
+"""The channels of one connection, kept as the register of the feed wants them.
 
-`ConnectionChannels` is the `Handler` of its connection. It runs on the connection's
-thread, except for the attributes that the pool changes under its own lock.
+The connection's thread compares the register with what it has carried out, subscribes
+and unsubscribes accordingly, and passes what the exchange says to the channels.
 """
 
 from __future__ import annotations
 
+import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Protocol
 
 from ..base.clock import Clock
+from ..base.counts import Counts
 from ..base.errors import BookError, LoginRejected, OkexWSError, WireError
 from ..base.state import State
+from ..base.throttled_log import LogThrottle
 from ..channels.base import Channel
 from ..channels.book import BookChannel
-from ..channels.depth import DepthChannel
+from ..channels.reading import Reading
 from ..delivery.view import View
 from ..history.worker import HistoryWorker, ask_book
 from ..model.items import PastBook
-from ..protocol.messages import SocketPath
 from ..session.session import Session
-from ..session.subscription_state import Phase, SubscriptionState
-from ..trust.lease import Link
-from .connection import Connection
+from ..session.subscription_state import SubscriptionState
+from ..trust.lease import Era
 from .handover import Handover
+from .register import Carrier, Register, Row, Table
+
+log = logging.getLogger("okex_ws")
+
+# A stranger is data that matches no subscription. How many are remembered, by name.
+MOST_STRANGERS = 100
+# For how many seconds a channel that was unsubscribed may still send.
+STRAGGLING = 60.0
+# A channel of trades that is silent for so long while a depth of its instrument moves
+# is subscribed anew: its exchange may have ended the stream without a word.
+SILENT_TRADES = 600.0
 
 
 class PoolControl(Protocol):
-    """What the channels of a connection ask of the pool, which knows all connections.
-
-    The connections' threads call, and their calls may overlap: the pool has a lock. A
-    method that needs *group* gets the `ConnectionChannels` that it is about.
-    """
+    """What the channels of a connection ask of the pool. Any thread may call."""
 
     closed: bool
     history_worker: HistoryWorker
 
     def release(self, view: View) -> None:
-        """*view* has ended: unsubscribe its channels, unless other views use them."""
+        """*view* has ended: its channels are not wanted any more."""
         ...
 
-    def forget(self, channel: Channel, group: ConnectionChannels) -> bool:
-        """Take *channel* off *group* if no view uses it; False if one does."""
+    def forget(self, reading: Reading) -> bool:
+        """Remove *reading* from the register if no view wants it."""
         ...
 
-    def left(self, view: View) -> None:
-        """*view* has left one of its connections."""
+    def fold(self, view: View) -> None:
+        """*view* was closed, and its last state is queued: keep its counts."""
         ...
 
-    def wanted(self, group: ConnectionChannels) -> list[Channel]:
-        """The channels that live on *group*, without those that were refused."""
+    def retire(self, carrier: Carrier, error: OkexWSError) -> None:
+        """Close the connection *carrier* for good, because of *error*."""
         ...
 
-    def retire(self, group: ConnectionChannels, error: OkexWSError) -> None:
-        """Close the connection of *group* for good, because of *error*."""
+    def start_handover(self, carrier: Carrier) -> None:
+        """Open a connection that takes over the channels of *carrier*."""
         ...
 
-    def start_handover(self, group: ConnectionChannels) -> None:
-        """Open a connection that takes over the channels of *group* without a gap."""
-        ...
-
-    def cancel_handover(self, group: ConnectionChannels) -> None:
-        """End the handover of *group*, whose connection was lost too early."""
+    def make_channel(self, reading: Reading) -> Channel:
+        """A second channel of *reading*, for another connection; it is silent."""
         ...
 
 
 class ConnectionChannels:
     """The channels that live on one `Connection`, and the views that follow them.
 
-    It is the `Handler` of its connection: it passes each event to the channels and
-    views concerned, and tells the session what to subscribe at each opening. The
-    connection's thread calls all methods; the pool calls `join` and `leave` by jobs
-    that it submits to that thread. The pool changes *channels*, *depths*, *error* and
-    *handover* under its lock; only the standbys of a handover are added and removed by
-    their own connection's thread. After a handover, *successor* is the object that has
-    taken over, and gets the jobs that are still submitted here. A channel that is
-    refused fails only those views that are left without a channel that they need.
+    *register* says which channels are wanted here, and by which views; `catch_up` makes
+    the session and the channels agree with it. Only the connection's thread calls the
+    methods. No method runs code of the script: what there is to tell is queued with
+    each view, and `drain` delivers it, between two steps of the connection's loop.
+
+    A channel that is refused fails only those views that are left without a channel
+    that they need. *session* and *era* are those of the present opening, or ``None``;
+    *carrier* is the connection itself.
     """
 
-    connection: Connection
+    carrier: Carrier
 
-    def __init__(self, pool: PoolControl, path: SocketPath, clock: Clock) -> None:
-        self.path = path
-        # The pool changes these under its lock: the channels that live here, how many
-        # of them are deep books, and the error for which the connection was given up.
+    def __init__(
+        self, pool: PoolControl, register: Register, clock: Clock, counts: Counts
+    ) -> None:
+        # The handover that is under way, to or from here.
+        self.handover: Handover | None = None
+        self.session: Session[Channel] | None = None
+        self.era: Era | None = None
+        # The channels that live here, as far as this was carried out.
         self.channels: dict[str, Channel] = {}
-        self.depths = 0
-        self.error: OkexWSError | None = None
-        # The handover that is under way, to or from here; and what took over from here.
-        self.handover: Handover[ConnectionChannels] | None = None
-        self.successor: ConnectionChannels | None = None
         self._pool = pool
+        self._register = register
         self._clock = clock
+        self._counts = counts
+        self._throttle = LogThrottle()
+        self._seen: Table | None = None
         self._views: tuple[View, ...] = ()
         # The views that have limits or a history: only their state can change by time.
         self._limited: tuple[View, ...] = ()
+        # When data first came under a name that matches no subscription, and when a
+        # channel was let go.
+        self._strangers: dict[str, float] = {}
+        self._left: dict[str, float] = {}
+        self._silence_due = -math.inf
 
-    # --- Coming and going -----------------------------------------------------------
+    # --- As the register wants it ---------------------------------------------------
 
-    def join(self, view: View, channels: Sequence[Channel]) -> None:
-        """*view* begins to follow *channels*, which live here."""
-        if self.successor is not None:
-            self.successor.join(view, channels)
+    def catch_up(self) -> None:
+        """Carry out what has changed in the register."""
+        table = self._register.table
+        if table is self._seen:
             return
-        now = self._clock.monotonic()
-        if view.ended:
-            # The view was refused or closed meanwhile, and `leave` may have run
-            # already.
-            view.tell(now)
-            return
-        self._hold((*self._views, view))
-        for channel in channels:
-            channel.followers = (*channel.followers, view)
-            view.arrived(channel, self.connection.submit)
-            if self.error is not None:
-                self.rejected(channel.name, self.error, now)
-            elif channel.error is not None:
-                self._refuse(view, channel, channel.error, now)
-            else:
-                self._want(channel, now)
-        view.tell(now)
-        view.wake()
+        now, self._seen = self._clock.monotonic(), table
+        wanted, users = self._wanted(table)
+        for name, channel in list(self.channels.items()):
+            if wanted.get(name) is not channel:
+                self._let_go(channel, now)
+        before, self._views = self._views, tuple(users)
+        self._limited = tuple(view for view in users if view.timed)
+        for name, channel in wanted.items():
+            self._carry(channel, table.rows.get(name), now)
+        for view in self._views:
+            if view not in before:
+                view.tell(now)
+                view.wake()
+        if self.handover is not None and self.handover.old is self:
+            self.handover.new.carrier.submit(self.handover.new.catch_up)
 
-    def leave(self, view: View, channels: Sequence[Channel]) -> None:
-        """*view* stops following *channels*; the session drops those without a view."""
-        if self.successor is not None:
-            self.successor.leave(view, channels)
-            return
-        view.tell(self._clock.monotonic())
-        self._hold(tuple(other for other in self._views if other is not view))
-        talk = self.connection.conversation
-        for channel in channels:
-            channel.followers = tuple(f for f in channel.followers if f is not view)
-            if self._pool.forget(channel, self) and talk is not None:
-                self._drop(talk.session, channel)
-        self._pool.left(view)
+    def _wanted(self, table: Table) -> tuple[dict[str, Channel], dict[View, None]]:
+        """The channels that are wanted here, by name, and the views that use them."""
+        wanted, users = dict[str, Channel](), dict[View, None]()
+        handover = self.handover
+        old = None if handover is None else handover.standby_for(self)
+        if old is not None:
+            for row in table.of(old):
+                if row.users and row.reading.error is None:
+                    wanted[row.reading.name] = self._standby(row)
+            return wanted, users
+        for row in table.of(self.carrier):
+            if row.users or not self._pool.forget(row.reading):
+                wanted[row.reading.name] = row.channel
+                users.update(dict.fromkeys(row.users))
+        return wanted, users
 
-    def _hold(self, views: tuple[View, ...]) -> None:
-        self._views = views
-        self._limited = tuple(view for view in views if view.timed)
+    def _standby(self, row: Row) -> Channel:
+        mine = self.channels.get(row.reading.name)
+        if mine is not None and mine.reading is row.reading:
+            return mine
+        return self._pool.make_channel(row.reading)
+
+    def _carry(self, channel: Channel, row: Row | None, now: float) -> None:
+        """Have *channel* live here, and let the users of *row* follow it."""
+        is_new = self.channels.get(channel.name) is not channel
+        self.channels[channel.name] = channel
+        continues, channel.continues = channel.continues, None
+        if continues is not None:
+            channel.take_over(*continues)
+            for view in self._following(channel):
+                view.arrived(channel.reading, self.carrier.submit)
+        if row is not None and row.channel is channel:
+            self._follow(channel, row.users, now)
+        if is_new and self.carrier.error is not None:
+            self.refuse(channel, self.carrier.error, now)
+        elif is_new:
+            self._want(channel, now)
+
+    def _follow(self, channel: Channel, users: tuple[View, ...], now: float) -> None:
+        before = channel.followers
+        if before == users:
+            return
+        channel.followers = users
+        error = channel.reading.error
+        for view in users:
+            if view not in before:
+                view.arrived(channel.reading, self.carrier.submit)
+                if error is not None and not view.ended:
+                    self._refuse(view, channel.reading, error, now)
+
+    def _let_go(self, channel: Channel, now: float) -> None:
+        del self.channels[channel.name]
+        channel.followers = ()
+        subscription = self._subscription(channel)
+        if self.session is not None and subscription is not None:
+            self._left[channel.name] = now
+            self.session.drop(subscription)
+
+    def _subscription(self, channel: Channel) -> SubscriptionState[Channel] | None:
+        """The session's state of *channel*, the very object."""
+        if self.session is None:
+            return None
+        known = self.session.subscriptions.get(channel.name)
+        return known if known is not None and known.target is channel else None
 
     def _want(self, channel: Channel, now: float) -> None:
-        talk = self.connection.conversation
-        if talk is None:
+        session, era = self.session, self.era
+        if session is None or era is None or channel.reading.error is not None:
             return
-        subscription = talk.session.subscriptions.get(channel.name)
-        if (
-            subscription is not None
-            and subscription.target is channel
-            and subscription.wanted
-        ):
-            return
-        if subscription is not None and subscription.phase is Phase.FLOWING:
-            # An older object of the channel was given up, but is still subscribed: the
-            # new one goes on with its state.
-            channel.copy_state(subscription.target)
-            subscription.target = channel
-            self._ask(talk.session, channel, now)
-            return
-        channel.opened(talk.link, now)
-        subscription = self._ask(talk.session, channel, now)
-        if subscription.acknowledged:
-            channel.subscribed(talk.link, now)
-
-    @staticmethod
-    def _drop(session: Session[Channel], channel: Channel) -> None:
-        subscription: SubscriptionState[Channel] | None = session.subscriptions.get(
-            channel.name
+        if isinstance(channel, BookChannel):
+            channel.fetch = partial(self._fetch_book, channel)
+        channel.opened(era, now)
+        needs_snapshot, incremental = channel.needs_snapshot, channel.incremental
+        subscription = session.want(
+            channel.name, channel, needs_snapshot, now, incremental
         )
-        if subscription is not None and subscription.target is channel:
-            session.drop(channel.name)
+        if subscription.acknowledged:
+            channel.subscribed(era, now)
+
+    def left(self, view: View) -> None:
+        """*view* has left the feed: queue its last state, and keep its counts."""
+        self.catch_up()
+        view.tell(self._clock.monotonic())
+        view.wake()
+        self._pool.fold(view)
+        view.callbacks.drain()
 
     # --- What the connection reports ------------------------------------------------
 
-    def opened(self, session: Session[Channel], link: Link, now: float) -> None:
+    def opened(self, session: Session[Channel], era: Era, now: float) -> None:
         """The connection is open: subscribe the channels that are wanted on it."""
-        for channel in self._wanted():
-            channel.opened(link, now)
-            self._ask(session, channel, now)
+        self.session, self.era = session, era
+        self._strangers.clear()
+        self._left.clear()
+        self.catch_up()
+        for channel in self.channels.values():
+            self._want(channel, now)
 
-    def _ask(
-        self, session: Session[Channel], channel: Channel, now: float
-    ) -> SubscriptionState[Channel]:
-        self._serve(channel)
-        needs_snapshot, incremental = channel.needs_snapshot, channel.incremental
-        return session.want(channel.name, channel, needs_snapshot, now, incremental)
-
-    def _serve(self, channel: Channel) -> None:
-        """Deliver the books that are fetched for *channel* to this connection."""
-        if isinstance(channel, BookChannel):
-            channel.fetch = partial(self._fetch_book, channel)
-
-    def _fetch_book(self, channel: BookChannel, wait: float) -> bool:
-        """Fetch a book for *channel*, in *wait* seconds; False if that is not possible.
-
-        The channel's stream did not begin with a snapshot.
-        """
-        talk = self.connection.conversation
-        if talk is None or not self._pool.history_worker.in_use:
-            return False
-
-        def came(book: PastBook | Exception) -> None:
-            self.connection.submit(lambda: talk.fetched(channel, book))
-
-        question = partial(ask_book, channel.instrument_id, channel.levels)
-        self._pool.history_worker.ask(question, came, wait)
-        return True
-
-    def _wanted(self) -> list[Channel]:
-        handover = self.handover
-        if handover is not None and handover.new is self:
-            return handover.make_standbys(self._wanted_of_old(handover))
-        if handover is not None and handover.released:
-            return []  # the new connection carries them by now
-        return [c for c in self._pool.wanted(self) if c.followers]
-
-    def _wanted_of_old(self, handover: Handover[ConnectionChannels]) -> list[Channel]:
-        return [c for c in self._pool.wanted(handover.old) if c.followers]
-
-    def acknowledged(self, channel: str, link: Link, now: float) -> None:
+    def acknowledged(self, channel: Channel, now: float) -> None:
         """The exchange acknowledged *channel*."""
-        target = self.channels.get(channel)
-        if target is not None:
-            target.subscribed(link, now)
-            for view in self._following(target):
+        if self.era is not None and self._lives_here(channel):
+            channel.subscribed(self.era, now)
+            for view in self._following(channel):
                 view.wake()
 
-    def unsubscribed(self, channel: str, link: Link, now: float) -> None:
+    def unsubscribed(self, channel: Channel, now: float) -> None:
         """The exchange unsubscribed *channel* without a request.
 
         The session will subscribe it again.
         """
-        target = self.channels.get(channel)
-        if target is not None:
-            target.opened(link, now)
+        if self.era is not None and self._lives_here(channel):
+            channel.opened(self.era, now)
 
-    def _following(self, channel: Channel) -> list[View]:
+    def _lives_here(self, channel: Channel) -> bool:
+        return self.channels.get(channel.name) is channel
+
+    @staticmethod
+    def _following(channel: Channel) -> list[View]:
         # A view that failed or was closed may still be among the followers.
         return [v for v in channel.followers if isinstance(v, View) and not v.ended]
 
-    def rejected(self, channel: str, error: OkexWSError, now: float) -> None:
+    def refuse(self, channel: Channel, error: OkexWSError, now: float) -> None:
         """The exchange refused *channel* for good."""
-        target = self.channels.get(channel)
-        handover = self.handover
-        is_standby = handover is not None and handover.new is self
-        # A channel that no view has joined is not subscribed yet: the refusal is for an
-        # older object of the same name.
-        if target is not None and (target.followers or is_standby):
-            target.refused(error)
-            for view in self._following(target):
-                self._refuse(view, target, error, now)
+        if not self._lives_here(channel):
+            return
+        if channel.silent and self.handover is not None:
+            if self.handover.refused(error):
+                return
+            # The new connection has taken over meanwhile.
+            self.catch_up()
+        channel.refused(error)
+        for view in self._following(channel):
+            self._refuse(view, channel.reading, error, now)
 
     def _refuse(
-        self, view: View, channel: Channel, error: OkexWSError, now: float
+        self, view: View, reading: Reading, error: OkexWSError, now: float
     ) -> None:
-        """Report to *view* that *channel* was refused.
+        """Report to *view* that *reading* was refused.
 
         The view fails if that was its last channel, or its last depth channel.
         """
         view.trouble(error)
-        alive = [c for c in view.channels.values() if c.error is None]
-        if isinstance(channel, DepthChannel):
-            alive = [c for c in alive if isinstance(c, DepthChannel)]
+        alive = [each for each in view.readings.values() if each.error is None]
+        if reading.is_depth:
+            alive = [each for each in alive if each.is_depth]
         if not alive:
             view.fail(error, now)
             self._pool.release(view)
         view.tell(now)
         view.wake()
 
-    def locked_out(self, error: LoginRejected, now: float) -> None:
+    def refuse_all(self, refusals: Sequence[tuple[Channel, OkexWSError]]) -> None:
+        """The exchange refused several channels at once: withdraw them in one store."""
+        now = self._clock.monotonic()
+        if len(refusals) > 1 and self.era is not None:
+            self.era.withdraw(channel for channel, _ in refusals)
+        for channel, error in refusals:
+            self.refuse(channel, error, now)
+
+    def locked_out(self, error: LoginRejected) -> None:
         """The exchange refused the key for good: fail the connection's channels."""
-        self._pool.retire(self, error)
-        for name in list(self.channels):
-            self.rejected(name, error, now)
-
-    def lapsed(self) -> None:
-        """The lease had ended, and is about to be renewed: mark values as stale."""
-        for channel in self._wanted():
-            channel.lapsed()
-
-    def renewed(self) -> None:
-        """The lease has been renewed after its end: the values begin a new epoch."""
-        for channel in self._wanted():
-            channel.renewed()
+        channels = list(self.channels.values())
+        if not any(channel.silent for channel in channels):
+            self._pool.retire(self.carrier, error)
+        self.refuse_all([(channel, error) for channel in channels])
 
     def look_again(self, now: float) -> None:
         """Report the states that time or a renewed lease has changed."""
+        self.catch_up()
         for view in self._views:
             view.tell(now)
             view.wake()
-        if self.handover is not None:
-            self._further(self.handover, now)
-
-    def _further(self, handover: Handover[ConnectionChannels], now: float) -> None:
-        """Advance the handover, after a pong or when its time has come."""
-        talk = self.connection.conversation
-        if talk is None:
-            return
-        if handover.old is self:
-            handover.prove(talk.link)
-            return
-        for standby in self._wanted():
-            if (
-                standby.name not in talk.session.subscriptions
-            ):  # a view joined after this connection opened
-                standby.opened(talk.link, now)
-                self._ask(talk.session, standby, now)
-        wanted = self._wanted_of_old(handover)
-        for name in self.channels.keys() - {channel.name for channel in wanted}:
-            talk.session.drop(name)  # its last view left after that
-            del self.channels[name]
-        handover.look(wanted, talk.link, now)
-
-    def take_over(
-        self, standbys: Mapping[str, Channel], handover: Handover[ConnectionChannels]
-    ) -> None:
-        """Continue the old connection's channels from their *standbys*."""
-        now, talk = self._clock.monotonic(), self.connection.conversation
-        self._hold(handover.views)
-        for name, channel in list(self.channels.items()):
-            standby = standbys.get(name)
-            if standby is not None and standby.error is not None:
-                self.rejected(name, standby.error, now)
-                continue
-            self._serve(channel)
-            for view in self._following(channel):
-                view.arrived(channel, self.connection.submit)
-            if standby is not None and channel.error is None:
-                channel.switch_to(standby, handover.proves(name))
-            if talk is not None and name in talk.session.subscriptions:
-                talk.session.subscriptions[name].target = channel
-            elif talk is not None and channel.followers and channel.error is None:
-                self._want(channel, now)
-        for name in standbys.keys() - self.channels.keys():
-            if talk is not None:
-                talk.session.drop(name)
-        self.look_again(now)
-
-    def release_views(self) -> tuple[View, ...]:
-        """Hold no view any more; returns those that were held."""
-        views, self._views, self._limited = self._views, (), ()
-        return views
+        handover = self.handover
+        if handover is not None and handover.old is self:
+            handover.advance(now)
 
     def ending(self) -> None:
         """The exchange announced that it will close the connection soon."""
         try:
-            self._pool.start_handover(self)
+            self._pool.start_handover(self.carrier)
         except (OSError, RuntimeError) as error:
             self.troubled(OkexWSError(f"no connection to take over: {error}"))
 
-    def overdue(self, now: float) -> list[tuple[str, float]]:
-        """The channels that missed the push that the exchange repeats when idle.
+    def overdue(self, now: float) -> list[SubscriptionState[Channel]]:
+        """The subscriptions that missed the push that the exchange repeats when idle."""
+        overdue = (
+            self._subscription(channel)
+            for channel in self.channels.values()
+            if channel.current.state is State.LIVE and now >= channel.current.overdue
+        )
+        return [subscription for subscription in overdue if subscription is not None]
 
-        Each with the time of its last push.
+    def silent_trades(self, now: float) -> list[SubscriptionState[Channel]]:
+        """The channels of trades that are silent while a depth of theirs moves.
+
+        Each is named once in `SILENT_TRADES` seconds at most. It stays as it is: its
+        trades so far are good.
         """
-        return [
-            (channel.name, channel.shown.received)
-            for channel in self._wanted()
-            if channel.shown.state is State.LIVE and now >= channel.shown.overdue
-        ]
+        if now < self._silence_due:
+            return []
+        self._silence_due = now + SILENT_TRADES / 10
+        since = now - SILENT_TRADES
+        moving = {
+            channel.instrument_id
+            for channel in self.channels.values()
+            if channel.reading.is_depth and channel.current.received > since
+        }
+        found = []
+        for channel in self.channels.values():
+            last = max(channel.current.received, channel.acknowledged_at)
+            silent = channel.acknowledged and last <= since
+            if silent and channel.reading.kind == "trade":
+                subscription = self._subscription(channel)
+                if subscription is not None and channel.instrument_id in moving:
+                    found.append(subscription)
+        return found
 
     def due(self) -> float:
         """When `look_again` must be called next, apart from the end of the lease."""
         due = math.inf
         if self._limited:
             due = min(view.due() for view in self._limited)
-        if self.handover is not None:
-            due = min(due, self.handover.due(self))
+        if self.handover is not None and self.handover.old is self:
+            due = min(due, self.handover.due)
         return due
 
-    def unreadable(self, error: WireError | BookError, now: float) -> None:
-        """A message could not be read, or broke a book: withdraw its channel's values.
+    # --- What goes wrong ------------------------------------------------------------
 
-        If the error names no channel, the values of all channels are withdrawn.
+    def unreadable(
+        self,
+        error: WireError | BookError,
+        subscription: SubscriptionState[Channel] | None,
+        now: float,
+    ) -> None:
+        """Withdraw the values that depend on a message that could not be used.
+
+        Without a *subscription* the message may have been of any channel. The values
+        are withdrawn before the error is queued, so that a script that reads in its
+        error callback finds no old value.
         """
-        for channel in self._wanted():
-            if error.channel is None or error.channel == channel.name:
-                channel.invalidated(str(error), now)
+        if subscription is None:
+            self._withdraw(self.channels.values(), str(error), now)
+        else:
+            self._withdraw([subscription.target], str(error), now)
+        if self.session is not None:
+            broken = isinstance(error, BookError)
+            self.session.invalidated(subscription, now, broken=broken)
+        channel = None if subscription is None else subscription.target
+        self.drop(error.kind, str(error), now, error, channel)
 
-    def troubled(self, error: OkexWSError) -> None:
-        """Something failed that passes: report *error* to the views."""
-        channel = self.channels.get(getattr(error, "channel", None) or "")
-        # An error of one channel is reported to its followers only.
-        for view in self._held() if channel is None else self._following(channel):
+    def _withdraw(self, channels: Iterable[Channel], cause: str, now: float) -> None:
+        channels = list(channels)
+        values = [each for each in channels if not each.reading.is_series]
+        if len(values) > 1 and self.era is not None:
+            self.era.withdraw(values)
+        for channel in channels:
+            channel.invalidated(cause, now)
+
+    def stranger(self, name: str, related: Sequence[str], now: float) -> None:
+        """Data came under *name*, which matches no subscription.
+
+        It may be data of one of the *related* channels, whose names are given, or of
+        any channel if there is none; they are withdrawn. A channel that was fed since
+        such data first came is another one.
+        """
+        subscriptions = {} if self.session is None else self.session.subscriptions
+        left = now < self._left.get(name, -math.inf) + STRAGGLING
+        if left or name in subscriptions:
+            self._counts.dropped["unasked"] += 1
+            return
+        if name not in self._strangers and len(self._strangers) >= MOST_STRANGERS:
+            name = ""
+        since = self._strangers.setdefault(name, now)
+        close = [self.channels[each] for each in related if each in self.channels]
+        if len(close) == 1:
+            # Its own data would come under its own name at least once a minute.
+            since = max(since, now - STRAGGLING)
+        meant = [
+            channel
+            for channel in close or self.channels.values()
+            if channel.current.state is State.LIVE and channel.current.received <= since
+        ]
+        cause = f"data came for {name!r}, which is not subscribed"
+        self._withdraw(meant, cause, now)
+        error = WireError("stranger", cause)
+        self.drop("stranger", cause, now, error if meant else None)
+
+    def drop(
+        self,
+        kind: str,
+        sentence: str,
+        now: float,
+        error: WireError | BookError | None = None,
+        channel: Channel | None = None,
+    ) -> None:
+        """Count a message that could not be used, and log it at most once a minute.
+
+        Each *kind* has a minute of its own, and so has each channel.
+        """
+        self._counts.dropped[kind] += 1
+        whose = "" if channel is None else channel.name
+        if self._throttle.allows(f"{kind} {whose}", now):
+            log.warning("%s", sentence, extra={"event": "dropped"})
+            if error is not None:
+                self.troubled(error, channel)
+
+    def troubled(self, error: OkexWSError, channel: Channel | None = None) -> None:
+        """Something failed that passes: report *error* to the views.
+
+        An error of one channel is reported to its followers only.
+        """
+        views = self._views if channel is None else self._following(channel)
+        for view in views:
             view.trouble(error)
-
-    def _held(self) -> tuple[View, ...]:
-        return self._views or (() if self.handover is None else self.handover.views)
 
     def lost(self, error: OkexWSError, now: float) -> None:
         """The connection, or the attempt to make it, has ended with *error*."""
-        if self.handover is not None and self._is_covered(self.handover):
+        self.session = self.era = None
+        self.catch_up()
+        handover = self.handover
+        if handover is not None and handover.standby_for(self) is not None:
+            # The standbys missed pushes: they are made again at the next opening.
+            self.channels.clear()
+            self._seen = None
             return
-        for channel in self._wanted():
+        channels = list(self.channels.values())
+        for channel in channels:
             channel.lost(str(error), now)
-
-    def _is_covered(self, handover: Handover[ConnectionChannels]) -> bool:
-        """Whether another connection takes over now, so that no value is withdrawn."""
-        if handover.new is self:
-            handover.standby_lost()
-            return False
-        if handover.lost():
-            return True
-        self._pool.cancel_handover(self)
-        return False
+        if handover is not None and handover.old is self:
+            handover.lost()
 
     def ended(self, now: float) -> None:
         """The connection was closed, and its thread is about to end."""
+        self.catch_up()
         for view in self._views if self._pool.closed else ():
             view.closed = True
             view.tell(now)
+        self.drain()
+
+    def drain(self) -> None:
+        """Deliver what is queued with the views. It runs code of the script."""
+        for view in self._views:
+            view.callbacks.drain()
+
+    # --- Books over REST ------------------------------------------------------------
+
+    def _fetch_book(self, channel: BookChannel, wait: float) -> bool:
+        """Fetch a book for *channel*, in *wait* seconds; False if that is not possible.
+
+        The channel's stream did not begin with a snapshot.
+        """
+        era = self.era
+        if era is None or not self._pool.history_worker.in_use:
+            return False
+
+        def came(book: PastBook | Exception) -> None:
+            self.carrier.submit(lambda: self._fetched(channel, book, era))
+
+        question = partial(ask_book, channel.instrument_id, channel.reading.levels)
+        self._pool.history_worker.ask(question, came, wait)
+        return True
+
+    def _fetched(
+        self, channel: BookChannel, book: PastBook | Exception, era: Era
+    ) -> None:
+        """Handle the book that was fetched for *channel*, or the error of the fetch."""
+        subscription = self._subscription(channel)
+        if era is not self.era or subscription is None:
+            return
+        now, wall = self._clock.monotonic(), self._clock.wall()
+        try:
+            if channel.fetched(book, era, now, wall) and subscription.acknowledged:
+                subscription.flows(now)
+        except BookError as error:
+            error.channel = channel.name
+            self.unreadable(error, subscription, now)

@@ -1,207 +1,244 @@
 """Make-before-break: a new connection takes over before the old connection ends.
 
 While the old connection serves, the new connection subscribes a standby of each
-channel. Once every standby is live, and the old connection has handled everything that
-the exchange had sent it by then, the old connection goes silent. The channels then
-continue from their standbys, in one job on the new connection's thread.
+channel. Once the standbys have all that the old connection has given, each reading is
+led to its standby, by one store, on the thread of the old connection. The thread of the
+new connection then delivers what the standbys kept.
 """
 
 from __future__ import annotations
 
 import logging
 import math
-import threading
-from collections.abc import Callable
-from typing import Generic, Protocol, TypeVar
+from collections.abc import Callable, Mapping
+from typing import NamedTuple, Protocol
 
+from ..base.errors import OkexWSError
 from ..base.state import State
 from ..channels.base import Channel
-from ..delivery.view import View
-from ..protocol.messages import ChannelName
-from ..trust.lease import Link
-from .connection import Connection
+from ..channels.reading import Reading
+from ..protocol.messages import DepthData
+from ..trust.lease import Era
+from ..trust.reading import Entry
+from .register import Carrier, Register, Row, Table
 
 log = logging.getLogger("okex_ws")
 
-# Seconds between two looks at the standbys, until all of them are live.
+# Seconds between two looks at the standbys, until they can take over.
 LOOK_EVERY = 0.25
-
-
-class ChannelMaker(Protocol):
-    """What makes the standbys of a handover: the placement of the feed. Any thread."""
-
-    def make_channel(self, name: ChannelName) -> Channel:
-        """A channel of that name that lives on no connection."""
-        ...
+# How many seconds the old connection waits for the proof that the values of the new one
+# are not older than its own. After that a new epoch begins.
+PATIENCE = 5.0
 
 
 class Party(Protocol):
-    """One side of a handover: the channels of a connection, and its views."""
+    """One side of a handover: the channels of a connection."""
 
-    connection: Connection
+    carrier: Carrier
+    era: Era | None
     channels: dict[str, Channel]
 
-    def release_views(self) -> tuple[View, ...]:
-        """Let go of the views that follow these channels, and return them."""
+    def catch_up(self) -> None:
+        """Carry out what has changed in the register."""
         ...
 
 
-P = TypeVar("P", bound=Party)
+class Move(NamedTuple):
+    """Where a channel goes: *channel* on the new connection continues the one before.
+
+    *follows* is True if the value of *channel* is known to be not older than the
+    present one, so that the epoch goes on.
+    """
+
+    channel: Channel
+    follows: bool
+    proven: bool
 
 
-class Handover(Generic[P]):
+def move(
+    register: Register,
+    old: Carrier,
+    new: Carrier,
+    moves: Mapping[str, Move],
+    make: Callable[[Reading], Channel],
+) -> Table:
+    """Lead the rows of *old* that are among *moves* to *new*; all rows if it is empty.
+
+    It runs on the thread of *old*, whose channels are still afterwards. *make* is a
+    callable that makes a channel for a row without a move of its own.
+    """
+    made = {name: each.channel for name, each in moves.items()}
+
+    def change(table: Table) -> Table:
+        rows = []
+        for row in table.of(old):
+            name = row.reading.name
+            if row.reading.error is None and name not in made:
+                made[name] = make(row.reading)
+            rows.append(row._replace(carrier=new, channel=made.get(name, row.channel)))
+        return table.with_rows(rows)
+
+    before = {row.reading.name: row.channel for row in register.table.of(old)}
+    table = register.change(change)
+    for row in table.of(new):
+        reading, channel, name = row.reading, row.channel, row.reading.name
+        present = reading.entry.channel
+        if present is channel or channel.reading is not reading:
+            continue
+        known = moves.get(name)
+        channel.continues = before.get(name, present), known is not None and known.proven
+        reading.entry = Entry(channel, _base(reading, channel, known))
+    return table
+
+
+def _base(reading: Reading, channel: Channel, known: Move | None) -> int:
+    """The base of the new entry: the epoch that scripts are given goes on, or rises."""
+    epoch, present = reading.epoch, reading.current
+    good = present.state is State.LIVE and not present.is_withdrawn
+    live = channel.current.state is State.LIVE
+    goes_on = known is not None and (known.follows if good else not live)
+    return epoch - channel.own_epoch + (not goes_on and live)
+
+
+class Handover:
     """Moves the channels of one `Connection` to another one, make-before-break.
 
     The exchange announces when it will close a connection, and a script may ask for a
     new one (``rotate``). To lose the old connection first and then reconnect would cost
     seconds of prices and trades. *old* has the channels of the connection that is to
-    end, *new* belongs to the connection that replaces it. While *old* serves, *new*
-    subscribes a standby of each channel: a second `Channel`, made by *maker*, that no
-    view follows. Once the standbys are ready (live wherever the channel of *old* is),
-    and a pong proves that *old* has handled all that the exchange sent before, *old*
-    releases its views. Then *install*, a callable that takes this object, runs on the
-    thread of *new*: it moves the channels there, and they continue from their standbys.
+    end, *new* those of the connection that replaces it. While *old* serves, *new*
+    subscribes a standby of each channel, which is silent.
 
-    If *new* is lost before that, its standbys are made again at its next opening. If
-    *old* is lost once the standbys are ready, *new* takes over at once, and reports a
-    `Gap` where items may be missing; otherwise the handover is called off, and *old*
-    reconnects. The threads of both connections call it, each the methods of its own
-    section below; a lock guards what they share.
+    A standby is ready when the exchange has acknowledged it, when it is live if the old
+    channel is, and when a pong proves that *old* has handled all that the exchange sent
+    before that acknowledgement. Its value follows the old one if its sequence number is
+    not below, or if a pong of *new* proves that it has handled all that the exchange
+    sent before the old value came. Then the readings are led to the standbys; if that
+    proof does not come within five seconds, they begin a new epoch.
+
+    If *old* is lost before, *new* takes over as it is. If *new* is lost, its standbys
+    are made again. If the exchange refuses *new* anything, the handover is called off,
+    because *old* still serves. *finish* is a callable that ends one of the two
+    connections. The thread of *old* calls `advance` and `lost`, that of *new* calls
+    `refused`.
     """
 
     def __init__(
         self,
-        old: P,
-        new: P,
-        maker: ChannelMaker,
-        install: Callable[[Handover[P]], None],
+        register: Register,
+        old: Party,
+        new: Party,
+        make: Callable[[Reading], Channel],
+        finish: Callable[[Handover], None],
     ) -> None:
         self.old = old
         self.new = new
-        self._maker = maker
-        self._install = install
-        # Monotonic time at which every standby was live. The new connection's thread
-        # sets it.
-        self._ready_at: float | None = None
-        # The old connection's thread sets one of these, once: it released its channels
-        # to the new connection, or called the handover off.
-        self.released = False
-        self._called_off = False
-        self._lock = threading.RLock()
-        # Whether the old connection has handled everything that was sent before the
-        # standbys were ready, and the names of these standbys.
-        self._proven = False
-        self._ready: frozenset[str] = frozenset()
         # Whether the new connection is about to end too, and needs a handover next.
         self.again = False
-        # The views that the old connection has released and the new does not hold yet.
-        self.views: tuple[View, ...] = ()
-        self._look_at = -math.inf
+        # When `advance` is to be called, in monotonic seconds.
+        self.due = -math.inf
+        self._register = register
+        self._make = make
+        self._finish = finish
+        # Since when every standby is ready, but for the order of its value.
+        self._ready_since = math.inf
+        # What was decided first: that the new connection has taken over, or not.
+        self._decided: dict[int, bool] = {}
 
-    # --- On the thread of the new connection ----------------------------------------
+    @property
+    def is_over(self) -> bool:
+        """Whether the new connection has taken over, or the handover was called off."""
+        return bool(self._decided)
 
-    def make_standbys(self, wanted: list[Channel]) -> list[Channel]:
-        """The standbys of the old connection's *wanted* channels, each made once."""
-        standbys = self.new.channels
-        for channel in wanted:
-            if channel.name not in standbys:
-                standbys[channel.name] = self._maker.make_channel(channel.described)
-        return [standbys[channel.name] for channel in wanted]
+    @property
+    def has_taken_over(self) -> bool:
+        """Whether the new connection has taken over."""
+        return self._decided.get(0, False)
 
-    def due(self, group: P) -> float:
-        """When *group* is to look at the standbys again."""
-        waits = group is self.new and self._ready_at is None
-        return self._look_at if waits else math.inf
-
-    def look(self, wanted: list[Channel], link: Link, now: float) -> None:
-        """Check whether the standbys have all that is *wanted* of the old connection.
-
-        If so, the old connection's thread is asked to release its channels.
-        """
-        self._look_at = now + LOOK_EVERY
-        if self._ready_at is not None or link.lease is None or not wanted:
-            return
-        standbys = self.new.channels
-        if all(_equals(channel, standbys.get(channel.name)) for channel in wanted):
-            self._ready, self._ready_at = frozenset(standbys), now
-            self.old.connection.submit(self._ask)
-
-    def standby_lost(self) -> None:
-        """The new connection was lost: drop its standbys, because they missed pushes.
-
-        They are made again when it is open again.
-        """
-        with self._lock:
-            if self.released:
-                return
-            self._ready_at = None
-        self.new.channels.clear()
-
-    def proves(self, name: str) -> bool:
-        """Whether no push of channel *name* is missing before its standby's pushes.
-
-        The old connection has handled everything that was sent before the standby was
-        live.
-        """
-        return self._proven and name in self._ready
-
-    def _take(self) -> None:
-        """The old connection is silent: continue its channels on the new connection."""
-        self._install(self)
-        log.info("a new connection took over from one that is about to end")
-        self.old.connection.close()
+    def standby_for(self, party: Party) -> Carrier | None:
+        """The old carrier, if *party* is the new side and has not taken over."""
+        return self.old.carrier if party is self.new and not self.is_over else None
 
     # --- On the thread of the old connection ----------------------------------------
 
-    def _ask(self) -> None:
-        """Release the channels now if the old connection is gone.
+    def advance(self, now: float) -> None:
+        """Have the new connection take over, if every standby is ready."""
+        if self.is_over:
+            return
+        self.due = now + LOOK_EVERY
+        rows = self._register.table.of(self.old.carrier)
+        rows = [row for row in rows if row.users and row.reading.error is None]
+        # A copy, because the thread of the new connection may add standbys.
+        standbys = dict(self.new.channels)
+        if not rows or not all(self._is_ready(row, standbys) for row in rows):
+            self._ready_since = math.inf
+            return
+        self._ready_since = min(self._ready_since, now)
+        moves = {
+            row.reading.name: self._move(row, standbys[row.reading.name])
+            for row in rows
+        }
+        late = now >= self._ready_since + PATIENCE
+        if late or all(each.follows for each in moves.values()):
+            self._take_over(moves)
 
-        Otherwise `prove` releases them, after the next pong that proves enough.
-        """
-        if self.old.connection.conversation is None:
-            self._release()
+    def _is_ready(self, row: Row, standbys: Mapping[str, Channel]) -> bool:
+        old, new = self.old.era, self.new.era
+        standby = standbys.get(row.reading.name)
+        if standby is None or standby.reading is not row.reading:
+            return False
+        if old is None or new is None or new.lease is None:
+            return False
+        if not standby.acknowledged or old.proven < standby.acknowledged_at:
+            return False
+        live = standby.current.state is State.LIVE and standby.current.era is new
+        return live or row.channel.current.state is not State.LIVE
 
-    def prove(self, link: Link) -> None:
-        """Release the channels if the last pong of the old connection proves enough.
-
-        Everything that the exchange sent before the pong's ping has been handled: it is
-        enough if the standbys were ready by then.
-        """
-        self._release(link.proven)
+    def _move(self, row: Row, standby: Channel) -> Move:
+        before, after, new = row.channel.current, standby.current, self.new.era
+        follows = row.reading.is_series or before.state is not State.LIVE
+        if not follows and isinstance(before.data, DepthData):
+            seq, later = before.data.seq, getattr(after.data, "seq", None)
+            follows = seq is not None and later is not None and later >= seq
+        if not follows:
+            follows = new is not None and new.proven >= before.received
+        return Move(standby, follows, True)
 
     def lost(self) -> bool:
-        """The old connection was lost: True if the new connection takes over now.
+        """The old connection was lost: the new one takes over as it is.
 
-        If the standbys are not ready, the handover is called off. The old connection
-        then reconnects, and the standbys are not used.
+        False if the handover has been called off.
         """
-        with self._lock:
-            self._called_off |= self._ready_at is None and not self.released
-        self._release()
-        return self.released
+        moves, standbys = dict[str, Move](), dict(self.new.channels)
+        for row in self._register.table.of(self.old.carrier):
+            standby = standbys.get(row.reading.name)
+            if standby is not None and standby.reading is row.reading:
+                moves[row.reading.name] = Move(standby, False, False)
+        return self._take_over(moves)
 
-    def _release(self, proven: float | None = None) -> None:
-        with self._lock:
-            ready_at = self._ready_at
-            if self.released or self._called_off or ready_at is None:
-                return
-            if proven is not None and proven < ready_at:
-                return
-            self.released, self._proven = True, proven is not None
-        self.views = self.old.release_views()
-        talk = self.old.connection.conversation
-        if talk is not None:
-            # The new connection receives the same pushes: ignore what still comes here.
-            talk.session.subscriptions.clear()
-        self.new.connection.submit(self._take)
-        self.old.connection.hand_over_to(self.new.connection)
+    def _take_over(self, moves: Mapping[str, Move]) -> bool:
+        if self.is_over or not self._decided.setdefault(0, True):
+            return self.has_taken_over
+        old, new = self.old.carrier, self.new.carrier
+        move(self._register, old, new, moves, self._make)
+        self._register.change(lambda table: table.with_carrier(new, old))
+        self._finish(self)
+        new.submit(self.new.catch_up)
+        log.info(
+            "a new connection took over from one that is about to end",
+            extra={"event": "took over"},
+        )
+        return True
 
+    # --- On the thread of the new connection ----------------------------------------
 
-def _equals(channel: Channel, standby: Channel | None) -> bool:
-    """Whether *standby* has all that *channel* has."""
-    if standby is None or standby.error is not None:
-        # A standby that was refused for good is ready: it is not worth waiting for.
-        return standby is not None
-    if not standby.acknowledged:
-        return False
-    return channel.shown.state is not State.LIVE or standby.shown.state is State.LIVE
+    def refused(self, error: OkexWSError) -> bool:
+        """The exchange refused the new connection something: call the handover off.
+
+        False if the new connection has taken over already.
+        """
+        if self.is_over or self._decided.setdefault(0, False):
+            return not self.has_taken_over
+        log.warning("no connection takes over: %s", error)
+        self._finish(self)
+        return True

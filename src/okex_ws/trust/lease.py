@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections import deque
-from typing import NamedTuple, Protocol
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple, Protocol
 
 # Seconds. NTP slews by at most 0.5 ms a second, so a difference of a second within one
 # lease means that a clock was set or that the machine slept.
@@ -16,23 +18,48 @@ class Lease(NamedTuple):
 
     *offset* is wall clock less monotonic clock when the ping of this lease was sent.
     A suspended machine moves one clock and not the other, so a changed offset says
-    that time passed which *until* knows nothing of.
+    that time passed which *until* knows nothing of. *lapses* is how many leases of
+    this opening ended before the next one was granted: it is in the lease, so that
+    one store renews the lease and begins the new epoch of every value.
     """
 
     until: float
     offset: float
+    lapses: int = 0
 
     def holds(self, now: float, wall: float) -> bool:
         """Whether the lease still runs at this reading of the two clocks."""
         return now < self.until and abs(wall - now - self.offset) <= MAX_CLOCK_JUMP
 
 
+class _Everything(dict[Any, float]):
+    """The mark that withdraws all values of an era, whatever their serial numbers."""
+
+    def get(self, channel: Any, default: Any = None) -> float:
+        return math.inf
+
+
+# What an era has withdrawn: of each channel, the serial number up to which its values
+# are withdrawn. A mark only grows, and `EVERYTHING` is final.
+NOTHING: Mapping[Any, float] = {}
+EVERYTHING: Mapping[Any, float] = _Everything()
+
+
+class Marked(Protocol):
+    """A channel, as an era marks it: the value that it published last."""
+
+    @property
+    def current(self) -> Any:
+        """The present value, with its *serial*."""
+        ...
+
+
 class SignsOfLife(Protocol):
     """What a read needs to know of the opening of a connection that a value came over.
 
-    Every published value points to one, so that a single change, such as its loss, is
-    seen by the reads of all values that came over it. The connection's thread writes
-    it; any thread may read it at any time. `Link` implements it.
+    Every published value points to one, so that a single store, such as that of its
+    loss, is seen by the reads of all values that came over it. The connection's thread
+    writes it; any thread may read it at any time. `Era` implements it.
     """
 
     @property
@@ -41,8 +68,8 @@ class SignsOfLife(Protocol):
         ...
 
     @property
-    def lost(self) -> bool:
-        """Whether the connection ended, which withdraws all that came over it."""
+    def withdrawn(self) -> Mapping[Any, float]:
+        """Of each channel, the serial number up to which its values are withdrawn."""
         ...
 
     @property
@@ -50,16 +77,21 @@ class SignsOfLife(Protocol):
         """When the connection's last bytes came, in monotonic seconds."""
         ...
 
+    @property
+    def runs(self) -> bool:
+        """Whether the thread that keeps these signs true is alive."""
+        ...
 
-class Link:
+
+class Era:
     """The `SignsOfLife` of one opening of a connection, from its handshake to its loss.
 
     A connection carries many channels, and when it is lost none of their values may be
     read any more. Withdrawing them one by one would leave some readable for a moment.
-    So every published value points to the link that it came over, and one store of
-    *lost* withdraws them all. The next opening has a new link, so no value can come
-    back. Only the connection's thread changes a link; any thread reads it, without a
-    lock.
+    So every published value points to the era that it came over, and one store of
+    *withdrawn* withdraws them all, or all of a kind. The next opening has a new era,
+    so no value can come back. Only the connection's thread calls the methods that
+    change an era; any thread reads it, without a lock.
     """
 
     __slots__ = (
@@ -69,14 +101,17 @@ class Link:
         "_minute_least",
         "heard",
         "lease",
-        "lost",
         "proven",
+        "thread",
+        "withdrawn",
     )
 
     def __init__(self, now: float) -> None:
         self.lease: Lease | None = None
-        self.lost = False
+        self.withdrawn: Mapping[Any, float] = NOTHING
         self.heard = now
+        # The thread that made this era, and keeps it true.
+        self.thread = threading.current_thread()
         # Everything that the exchange sent before this moment has been handled.
         self.proven = -math.inf
         # The least delay of each minute with the minute's number, for ten minutes. The
@@ -84,6 +119,43 @@ class Link:
         self._lags: deque[tuple[int, float]] = deque()
         self._minute_ends = -math.inf
         self._minute_least = self._least = math.inf
+
+    @property
+    def runs(self) -> bool:
+        """Whether the thread that keeps this era true is alive."""
+        return self.thread.is_alive()
+
+    @property
+    def lost(self) -> bool:
+        """Whether the connection ended, which withdraws all that came over it."""
+        return self.withdrawn is EVERYTHING
+
+    @property
+    def lapses(self) -> int:
+        """How many leases ended before the next one was granted."""
+        return 0 if self.lease is None else self.lease.lapses
+
+    def hear(self, heard: float) -> None:
+        """The connection's last bytes came at *heard*, in monotonic seconds."""
+        self.heard = heard
+
+    def renew(self, lease: Lease, proven: float) -> None:
+        """Grant *lease*: all that the exchange sent before *proven* has been handled.
+
+        Every value that was withdrawn before has been replaced, or is marked.
+        """
+        self.proven = proven
+        self.lease = lease
+
+    def withdraw(self, channels: Iterable[Marked]) -> None:
+        """Withdraw the present values of all *channels*, in one store."""
+        if self.withdrawn is not EVERYTHING:
+            marks = {channel: channel.current.serial for channel in channels}
+            self.withdrawn = {**self.withdrawn, **marks}
+
+    def lose(self) -> None:
+        """The connection has ended: withdraw every value that came over it."""
+        self.withdrawn = EVERYTHING
 
     def lag(self, delay: float, now: float) -> float:
         """Seconds by which *delay* exceeds the least delay of the last ten minutes.

@@ -1,6 +1,6 @@
 """Whether a value may be given to a script: decided at the read, on the reader's clock.
 
-Pure. The connection's thread writes a `Link`, and replaces a channel's `Published` as a
+Pure. The connection's thread writes an `Era`, and replaces a channel's `Published` as a
 whole. Any thread may pass a `Published` to `judge`. Nothing here waits, takes a lock or
 remembers a verdict.
 """
@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from ..base.checks import check_seconds
 from ..base.state import State
 from ..protocol.messages import DepthData
-from .lease import Lease, SignsOfLife
+from .lease import EVERYTHING, Lease, SignsOfLife
 
 
 class Published(NamedTuple):
@@ -25,30 +25,41 @@ class Published(NamedTuple):
     The connection's thread never changes it, but replaces it as a whole, so that a
     reader on any thread sees fields that belong together. *state* is what that thread
     knew; time may have made it false since, which `judge` decides. *cause* says why it
-    is not ``LIVE``. *epoch* is as in `Depth`. *link* has the signs of life of the
-    connection that the value came over. *data* is ``None`` unless *state* is ``LIVE``.
-    *received* is the receipt of the last push in monotonic seconds (``-inf`` before the
-    first), *wall* the same in epoch seconds. At *overdue* (monotonic) the exchange
-    should have pushed again, even in a quiet market (``inf`` where it does not repeat
-    an idle book). *lag* is how many seconds later than usual the last push came
-    (`Link.lag`), ``None`` if that is not known.
+    is not ``LIVE``. *epoch* counts how often the channel became live on its connection;
+    the epoch that a script is given also has the lapses of the lease. *era* has the
+    signs of life of the opening that the value came over. *data* is ``None`` unless
+    *state* is ``LIVE``. *received* is the receipt of the last push in monotonic seconds
+    (``-inf`` before the first), *wall* the same in epoch seconds. At *overdue*
+    (monotonic) the exchange should have pushed again, even in a quiet market (``inf``
+    where it does not repeat an idle book). *lag* is how many seconds later than usual
+    the last push came (`Era.lag`), ``None`` if that is not known. *channel* is what
+    published the value, and *serial* grows with each value that it publishes, so that
+    an era can withdraw all values up to one.
     """
 
     state: State
     cause: str
     epoch: int
-    link: SignsOfLife | None = None
+    era: SignsOfLife | None = None
     data: object | None = None
     received: float = -math.inf
     wall: float = 0.0
     lag: float | None = None
     overdue: float = math.inf
+    channel: object = None
+    serial: int = 0
 
     @property
     def depth(self) -> DepthData:
         """The data of a depth channel whose *state* is ``LIVE``."""
         assert isinstance(self.data, DepthData)
         return self.data
+
+    @property
+    def is_withdrawn(self) -> bool:
+        """Whether the era of this value has withdrawn it since."""
+        era = self.era
+        return era is not None and self.serial <= era.withdrawn.get(self.channel, -1)
 
 
 # Makes a `Published` of all its fields, in order. Fast, because every push needs one.
@@ -131,28 +142,43 @@ _WORST_FIRST = (
 state_rank = _WORST_FIRST.index
 
 
-def judge(shown: Published, limits: Limits, now: float, wall: float) -> Verdict:
-    """The verdict on *shown* at this reading of the two clocks.
+def judge(
+    current: Published,
+    lease: Lease | None,
+    heard: float,
+    limits: Limits,
+    now: float,
+    wall: float,
+) -> Verdict:
+    """The verdict on *current* at this reading of the two clocks.
 
-    It is `LIVE` if the value is live on its connection, the connection stands, its
-    lease runs, no repeat of an idle book is overdue, and *limits* allow the value.
+    *lease* and *heard* are those of the value's era, taken before the value was. It is
+    `LIVE` if the value is live on its connection, the lease runs, the thread of the
+    connection is alive, no repeat of an idle book is overdue, and *limits* allow the
+    value. Whether the era has withdrawn the value since is for the caller to ask.
     """
-    if shown.state is not State.LIVE:
-        return Verdict(shown.state, shown.cause)
-    link = shown.link
-    assert link is not None
-    lease = link.lease
-    # In this order: a link is marked lost before its channels are withdrawn one by one.
-    if link.lost:
-        return Verdict(State.RECONNECTING, "connection lost")
+    if current.state is not State.LIVE:
+        return Verdict(current.state, current.cause)
     if lease is None:
         return Verdict(State.SYNCING, "waiting for the first pong")
     if not lease.holds(now, wall):
         return _lapsed(lease, now)
-    if now >= shown.overdue:
+    if now >= current.overdue:
         cause = "no push, where the exchange repeats an idle book"
-        return Verdict(State.STALE, cause, shown.overdue)
-    return _within(shown, link, limits, now)
+        return Verdict(State.STALE, cause, current.overdue)
+    era = current.era
+    assert era is not None
+    if not era.runs:
+        return Verdict(State.RECONNECTING, "the connection's thread has ended")
+    return LIVE if limits is NO_LIMITS else _within(current, heard, limits, now)
+
+
+def withdrawn(current: Published) -> Verdict:
+    """The verdict on a value that its era has withdrawn."""
+    era = current.era
+    if era is not None and era.withdrawn is EVERYTHING:
+        return Verdict(State.RECONNECTING, "connection lost")
+    return Verdict(State.RESYNCING, "withdrawn, and not replaced yet")
 
 
 def _lapsed(lease: Lease, now: float) -> Verdict:
@@ -161,32 +187,31 @@ def _lapsed(lease: Lease, now: float) -> Verdict:
     return Verdict(State.STALE, "the clock jumped: the lease ended", now)
 
 
-def _within(shown: Published, link: SignsOfLife, limits: Limits, now: float) -> Verdict:
-    if limits is NO_LIMITS:
-        return LIVE
+def _within(current: Published, heard: float, limits: Limits, now: float) -> Verdict:
     age, silence, lag = limits.max_age, limits.max_silence, limits.max_lag
-    if age is not None and now >= (since := shown.received + age):
+    if age is not None and now >= (since := current.received + age):
         cause = f"no push for {age:g} s (max_age)"
         # A channel on which no push came has no moment at which it became old.
         moment = since if math.isfinite(since) else None
         return Verdict(State.STALE, cause, moment, True)
-    if silence is not None and now >= (since := link.heard + silence):
+    if silence is not None and now >= (since := heard + silence):
         cause = f"nothing heard for {silence:g} s (max_silence)"
         return Verdict(State.STALE, cause, since, True)
-    if lag is not None and shown.lag is not None and shown.lag > lag:
-        cause = f"{shown.lag:.3f} s later than usual (max_lag {lag:g} s)"
-        return Verdict(State.STALE, cause, shown.received, True)
+    if lag is not None and current.lag is not None and current.lag > lag:
+        cause = f"{current.lag:.3f} s later than usual (max_lag {lag:g} s)"
+        return Verdict(State.STALE, cause, current.received, True)
     return LIVE
 
 
-def live_until(shown: Published, limits: Limits) -> float:
-    """When time alone will end the ``LIVE`` of *shown*: monotonic, ``inf`` if never."""
-    if shown.state is not State.LIVE or shown.link is None:
+def live_until(current: Published, limits: Limits) -> float:
+    """When time alone will end the ``LIVE`` of *current*: monotonic, else ``inf``."""
+    era = current.era
+    if current.state is not State.LIVE or era is None:
         return math.inf
-    lease = shown.link.lease
-    at = min(lease.until if lease is not None else math.inf, shown.overdue)
+    lease = era.lease
+    at = min(lease.until if lease is not None else math.inf, current.overdue)
     if limits.max_age is not None:
-        at = min(at, shown.received + limits.max_age)
+        at = min(at, current.received + limits.max_age)
     if limits.max_silence is not None:
-        at = min(at, shown.link.heard + limits.max_silence)
+        at = min(at, era.heard + limits.max_silence)
     return at

@@ -1,0 +1,114 @@
+"""What a script reads of one channel, apart from what writes it."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from typing import Any, TypeVar
+
+from ..base.errors import OkexWSError
+from ..model.items import Candle, Data, Item, Trade
+from ..protocol.messages import ChannelName, FundingData, TickerData
+from ..trust.reading import Entry
+from ..trust.verdict import Published
+from .convert import make_book_update, make_depth, make_funding, make_ticker
+
+# How many items a series keeps for reads, and how many ids, to recognise a repeat.
+KEPT = 1000
+
+T = TypeVar("T", Trade, Candle, Data)
+
+
+def copied(items: deque[T]) -> tuple[T, ...]:
+    """A copy of *items*, to which another thread may append meanwhile."""
+    while True:
+        try:
+            return tuple(items)
+        except RuntimeError:  # another thread appended during the copy: try again
+            continue
+
+
+class Reading:
+    """One channel of a feed, as subscriptions read it: its present value and its items.
+
+    The exchange sends a stream once over a connection, so all subscriptions that want
+    it share one reading. *entry* leads to the `Channel` that writes the values, on one
+    connection; a handover replaces it by the channel on the new connection, in one
+    store. The register of the pool makes readings; any thread may read. *error* is the
+    exchange's final refusal. *items* are the newest of a series, newest last.
+    """
+
+    entry: Entry
+
+    def __init__(self, name: ChannelName) -> None:
+        self.described = name
+        self.name = name.key
+        self.topic = name.topic
+        self.instrument_id = name.instrument_id
+        self.kind = name.kind
+        self.levels = name.levels
+        self.error: OkexWSError | None = None
+        self.counts: Counter[str] = Counter()
+        self.kept: deque[Any] = deque(maxlen=KEPT)
+
+    @property
+    def current(self) -> Published:
+        """The present value."""
+        current: Published = self.entry.channel.current
+        return current
+
+    @property
+    def acknowledged(self) -> bool:
+        """Whether the exchange acknowledged the channel."""
+        acknowledged: bool = self.entry.channel.acknowledged
+        return acknowledged
+
+    @property
+    def epoch(self) -> int:
+        """The epoch that a script is given, at this moment."""
+        entry = self.entry
+        current: Published = entry.channel.current
+        lease = None if current.era is None else current.era.lease
+        lapses = 0 if lease is None else lease.lapses
+        return entry.base + current.epoch + lapses
+
+    @property
+    def is_depth(self) -> bool:
+        """Whether each value is a depth: a book's best levels, or a whole book."""
+        return self.kind in ("depth", "book")
+
+    @property
+    def is_series(self) -> bool:
+        """Whether every item counts, and not the newest value alone."""
+        return self.kind in ("trade", "candle", "data")
+
+    @property
+    def items(self) -> tuple[Any, ...]:
+        """The newest items of a series, newest last. Any thread may read them."""
+        return copied(self.kept)
+
+    def item(
+        self, value: Published, levels: int | None, before: Published | None = None
+    ) -> Item | None:
+        """Make a script's item of *value*, a ``LIVE`` one; ``None`` without data.
+
+        *before* is the value of which the script received the item before, if any. Of
+        a whole book the item is the change since *before*, if that is the version
+        before, else the book.
+        """
+        if self.is_series:
+            newest = self.items[-1:]
+            return newest[0] if newest and newest[0].epoch == value.epoch else None
+        if self.kind == "depth":
+            return make_depth(self.instrument_id, self.topic, value, levels)
+        if self.kind == "book":
+            follows = (
+                before is not None
+                and before.channel is value.channel
+                and before.depth.version == value.depth.version - 1
+            )
+            return make_book_update(self.instrument_id, self.topic, value, follows)
+        if isinstance(value.data, TickerData):
+            return make_ticker(self.instrument_id, value)
+        if isinstance(value.data, FundingData):
+            return make_funding(self.instrument_id, value)
+        return None
