@@ -116,7 +116,7 @@ class ConnectionChannels:
             channel.followers = (*channel.followers, view)
             view.arrived(channel, self.connection.submit)
             if self.error is not None:
-                self.rejected(channel.name, self.error, now)
+                self.rejected(channel, self.error, now)
             elif channel.error is not None:
                 self._refuse(view, channel, channel.error, now)
             else:
@@ -171,7 +171,7 @@ class ConnectionChannels:
             channel.name
         )
         if subscription is not None and subscription.target is channel:
-            session.drop(channel.name)
+            session.drop(subscription)
 
     # --- What the connection reports ------------------------------------------------
 
@@ -220,20 +220,20 @@ class ConnectionChannels:
     def _wanted_of_old(self, handover: Handover[ConnectionChannels]) -> list[Channel]:
         return [c for c in self._pool.wanted(handover.old) if c.followers]
 
-    def acknowledged(self, channel: str, link: Link, now: float) -> None:
+    def acknowledged(self, channel: Channel, link: Link, now: float) -> None:
         """The exchange acknowledged *channel*."""
-        target = self.channels.get(channel)
+        target = self.channels.get(channel.name)
         if target is not None:
             target.subscribed(link, now)
             for view in self._following(target):
                 view.wake()
 
-    def unsubscribed(self, channel: str, link: Link, now: float) -> None:
+    def unsubscribed(self, channel: Channel, link: Link, now: float) -> None:
         """The exchange unsubscribed *channel* without a request.
 
         The session will subscribe it again.
         """
-        target = self.channels.get(channel)
+        target = self.channels.get(channel.name)
         if target is not None:
             target.opened(link, now)
 
@@ -241,9 +241,9 @@ class ConnectionChannels:
         # A view that failed or was closed may still be among the followers.
         return [v for v in channel.followers if isinstance(v, View) and not v.ended]
 
-    def rejected(self, channel: str, error: OkexWSError, now: float) -> None:
+    def rejected(self, channel: Channel, error: OkexWSError, now: float) -> None:
         """The exchange refused *channel* for good."""
-        target = self.channels.get(channel)
+        target = self.channels.get(channel.name)
         handover = self.handover
         is_standby = handover is not None and handover.new is self
         # A channel that no view has joined is not subscribed yet: the refusal is for an
@@ -273,8 +273,8 @@ class ConnectionChannels:
     def locked_out(self, error: LoginRejected, now: float) -> None:
         """The exchange refused the key for good: fail the connection's channels."""
         self._pool.retire(self, error)
-        for name in list(self.channels):
-            self.rejected(name, error, now)
+        for channel in list(self.channels.values()):
+            self.rejected(channel, error, now)
 
     def lapsed(self) -> None:
         """The lease had ended, and is about to be renewed: mark values as stale."""
@@ -310,7 +310,8 @@ class ConnectionChannels:
                 self._ask(talk.session, standby, now)
         wanted = self._wanted_of_old(handover)
         for name in self.channels.keys() - {channel.name for channel in wanted}:
-            talk.session.drop(name)  # its last view left after that
+            if (entry := talk.session.subscriptions.get(name)) is not None:
+                talk.session.drop(entry)  # its last view left after that
             del self.channels[name]
         handover.look(wanted, talk.link, now)
 
@@ -323,7 +324,7 @@ class ConnectionChannels:
         for name, channel in list(self.channels.items()):
             standby = standbys.get(name)
             if standby is not None and standby.error is not None:
-                self.rejected(name, standby.error, now)
+                self.rejected(channel, standby.error, now)
                 continue
             self._serve(channel)
             for view in self._following(channel):
@@ -335,8 +336,8 @@ class ConnectionChannels:
             elif talk is not None and channel.followers and channel.error is None:
                 self._want(channel, now)
         for name in standbys.keys() - self.channels.keys():
-            if talk is not None:
-                talk.session.drop(name)
+            if talk is not None and name in talk.session.subscriptions:
+                talk.session.drop(talk.session.subscriptions[name])
         self.look_again(now)
 
     def release_views(self) -> tuple[View, ...]:
