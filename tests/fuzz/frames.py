@@ -18,11 +18,11 @@ from okex_ws.protocol.catalogue import argument_of, key_of
 from okex_ws.protocol.interface import WireProtocol
 from okex_ws.protocol.messages import (
     NO_DEPTH,
+    Acknowledged,
     DepthData,
     Notice,
     Push,
     Refused,
-    Subscribed,
     Terminated,
     Unknown,
     Unsubscribed,
@@ -240,7 +240,7 @@ def _check_event(wire: WireProtocol, protocol: str, message: Any) -> None:
         assert len(message.message) <= 1000
     elif isinstance(message, Unknown):
         assert message.name in ("event", "table", "op")
-    elif isinstance(message, (Subscribed, Unsubscribed)) and protocol == "v5":
+    elif isinstance(message, (Acknowledged, Unsubscribed)) and protocol == "v5":
         assert key_of(argument_of(message.channel)) == message.channel
 
 

@@ -85,7 +85,7 @@ def test_every_kind_of_message_is_a_message() -> None:
 
 
 def test_an_answer_that_names_no_request_has_none() -> None:
-    assert messages.Subscribed("c").id is None
+    assert messages.Acknowledged("c").id is None
     assert messages.Unsubscribed("c").id is None
     assert messages.Refused(30040, "no").id is None
 

@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 
 from okex_ws.model.credentials import Credentials
 from okex_ws.protocol.messages import (
+    Acknowledged,
     LoggedIn,
     Message,
     Pong,
     Push,
     Refused,
     SocketPath,
-    Subscribed,
     Unknown,
     Unsubscribed,
 )
@@ -327,7 +327,7 @@ def test_the_recorded_bytes_of_an_acknowledgement() -> None:
         "ab564a2d4bcd2b51b2522a2e4d2a4e2eca4c4a55d2514ace48cccb4bcd018916e497e897"
         "1425a6a45af9f8fbe9ba867828d50200"
     )
-    assert PROTOCOL.decode(payload, True) == (Subscribed("spot/trade:LON-ETH"),)
+    assert PROTOCOL.decode(payload, True) == (Acknowledged("spot/trade:LON-ETH"),)
 
 
 def test_the_recorded_bytes_of_a_book_update() -> None:
@@ -473,7 +473,7 @@ def test_the_detail_of_an_error_carries_no_control_characters() -> None:
     [
         (
             '{"event":"subscribe","channel":"spot/ticker:BTC-USDT"}',
-            Subscribed("spot/ticker:BTC-USDT"),
+            Acknowledged("spot/ticker:BTC-USDT"),
         ),
         (
             '{"event":"unsubscribe","channel":"spot/ticker:BTC-USDT"}',

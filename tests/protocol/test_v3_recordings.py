@@ -13,7 +13,7 @@ import pytest
 
 from okex_ws.base.errors import WireError
 from okex_ws.protocol.catalogue import KNOWN
-from okex_ws.protocol.messages import Push, Subscribed
+from okex_ws.protocol.messages import Acknowledged, Push
 from okex_ws.protocol.v3 import PROTOCOL
 from tests.support.mutations import assert_changes_show
 from tests.support.v3_frames import depth, push
@@ -64,9 +64,9 @@ def test_every_recorded_frame_is_the_text_of_its_line(name: str, count: int) -> 
             assert message.action == said.get("action")
             assert len(typed(message)) == len(said["data"]) == 1
         else:
-            assert message == Subscribed(said["channel"])
+            assert message == Acknowledged(said["channel"])
     assert seen.total() == count
-    assert set(seen) == {"Push", "Subscribed"}
+    assert set(seen) == {"Push", "Acknowledged"}
 
 
 @recorded

@@ -10,6 +10,7 @@ import pytest
 from okex_ws.model.credentials import Credentials
 from okex_ws.protocol.catalogue import argument_of
 from okex_ws.protocol.messages import (
+    Acknowledged,
     LoggedIn,
     Message,
     Notice,
@@ -17,7 +18,6 @@ from okex_ws.protocol.messages import (
     Push,
     Refused,
     SocketPath,
-    Subscribed,
     Terminated,
     Unknown,
     Unsubscribed,
@@ -535,11 +535,11 @@ def test_hostile_bytes_have_a_name(payload: bytes, kind: str) -> None:
         (
             '{"id":"1512","event":"subscribe","arg":{"channel":"books5","instId":'
             '"BTC-USDT"},"connId":"a4d3ae55"}',
-            Subscribed("books5:BTC-USDT", "1512"),
+            Acknowledged("books5:BTC-USDT", "1512"),
         ),
         (
             '{"event":"subscribe","arg":{"channel":"books5","instId":"BTC-USDT"}}',
-            Subscribed("books5:BTC-USDT"),
+            Acknowledged("books5:BTC-USDT"),
         ),
         (
             '{"event":"unsubscribe","arg":{"instType":"ANY","channel":"orders","uid":'

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from okex_ws.protocol.catalogue import ALIASES, KNOWN
-from okex_ws.protocol.messages import Message, Push, Subscribed
+from okex_ws.protocol.messages import Acknowledged, Message, Push
 from okex_ws.protocol.v5 import PROTOCOL
 from tests.support.mutations import assert_changes_show
 
@@ -20,18 +20,18 @@ recorded = pytest.mark.skipif(
 )
 RECORDINGS: dict[str, dict[str, int]] = {
     "cryptofeed/v5_OKEX.ws.1_20210722.recv.jsonl": {
-        "Subscribed": 30,
+        "Acknowledged": 30,
         "trades": 36,
         "tickers": 46,
         "books-l2-tbt": 1504,
     },
     "cryptofeed/v5_OKX.ws.1_20220513.recv.jsonl": {
-        "Subscribed": 18,
+        "Acknowledged": 18,
         "trades": 74,
         "tickers": 28,
         "books": 290,
     },
-    "tickvault/okx_books.jsonl": {"Subscribed": 1, "books": 7},
+    "tickvault/okx_books.jsonl": {"Acknowledged": 1, "books": 7},
     "gocryptotrader/v5_books_verified.jsonl": {"books": 4},
     "crypto-msg-parser/v5_okx_frames.jsonl": {
         "trades": 6,
@@ -78,8 +78,8 @@ def test_every_recorded_frame_is_read(name: str, counts: dict[str, int]) -> None
             assert len(typed(message)) == len(said["data"])
             seen[said["arg"]["channel"]] += 1
         else:
-            assert message == Subscribed(key)
-            seen["Subscribed"] += 1
+            assert message == Acknowledged(key)
+            seen["Acknowledged"] += 1
     assert seen == counts
 
 
@@ -100,6 +100,6 @@ def test_a_changed_character_of_a_recorded_frame_shows(name: str) -> None:
 def test_a_recorded_channel_is_the_one_that_was_asked_for(name: str) -> None:
     for text in lines(name):
         (message,) = decode(text)
-        assert isinstance(message, (Push, Subscribed))
+        assert isinstance(message, (Push, Acknowledged))
         asked, _ = PROTOCOL.request("subscribe", [message.channel], 1)
         assert json.loads(asked)["args"] == [json.loads(text)["arg"]]

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from okex_ws.pool.options import WIRE_PROTOCOLS
-from okex_ws.protocol.messages import LoggedIn, Refused, Subscribed, Unsubscribed
+from okex_ws.protocol.messages import Acknowledged, LoggedIn, Refused, Unsubscribed
 from okex_ws.replay.requests import ChannelInfo, ReplayDialect
 
 KEYS = {"v3": "spot/depth5:BTC-USDT", "v5": "books5:BTC-USDT"}
@@ -58,7 +58,7 @@ def test_what_is_made_up_is_read_as_the_exchanges(protocol: str) -> None:
         (found,) = wire.read(wire.unpack(*message))
         return found
 
-    assert read(dialect.answer("subscribe", key, "7")) == Subscribed(key, number)
+    assert read(dialect.answer("subscribe", key, "7")) == Acknowledged(key, number)
     assert read(dialect.answer("unsubscribe", key, "7")) == Unsubscribed(key, number)
     assert read(dialect.logged_in("7")) == LoggedIn()
     refused = read(dialect.refusal(key, "7"))

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import pytest
 
-from okex_ws.protocol.messages import Push, Subscribed, TradeData
+from okex_ws.protocol.messages import Acknowledged, Push, TradeData
 from okex_ws.protocol.v5 import PROTOCOL
 
 CAPTURES = Path(__file__).parents[3] / "shared" / "captures" / "cryptofeed"
@@ -58,7 +58,7 @@ def told(recording: Iterator[Line]) -> dict[str, Told]:
     channels: dict[str, Told] = {}
     for time, text in recording:
         (message,) = PROTOCOL.decode(text.encode(), False)
-        if isinstance(message, Subscribed):
+        if isinstance(message, Acknowledged):
             if message.channel.startswith("trades:"):
                 channels[message.channel] = Told(time, [])
         elif isinstance(message, Push) and message.channel in channels:

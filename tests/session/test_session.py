@@ -7,7 +7,7 @@ import itertools
 import json
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 import pytest
 from hypothesis import settings
@@ -32,30 +32,20 @@ from okex_ws.base.rates import Budget
 from okex_ws.base.retry import Ping, Timeouts
 from okex_ws.protocol.interface import WireProtocol
 from okex_ws.protocol.messages import (
+    Acknowledged,
     LoggedIn,
-    Notice,
     Pong,
     Refused,
-    Subscribed,
     Terminated,
     Unknown,
     Unsubscribed,
 )
 from okex_ws.protocol.v3 import PROTOCOL as V3
 from okex_ws.protocol.v5 import PROTOCOL as V5
-from okex_ws.session.events import (
-    Acknowledged,
-    Ended,
-    Event,
-    LockedOut,
-    Noted,
-    Rejected,
-    Trouble,
-    Unasked,
-)
+from okex_ws.session.events import Changed, Event, LockedOut, Trouble, Unasked
 from okex_ws.session.login import Login
 from okex_ws.session.session import GRACE, Session
-from okex_ws.session.subscription_state import STEADY, Phase
+from okex_ws.session.subscription_state import STEADY, Phase, Step, SubscriptionState
 from okex_ws.trust.heartbeat import Renewed
 from okex_ws.trust.lease import Lease
 from tests.support.internals import (
@@ -130,10 +120,38 @@ class Talk:
         read_at = self.now if self.drained else -math.inf
         events = self.session.tick(self.now, self.now + WALL, read_at)
         texts = list(self.session.outgoing())
+        self.ids += [r["id"] for r in parsed(texts) if "id" in r]
         if self.pongs and "ping" in texts:
             self.session.receive(Pong(), self.now)
-        self.ids += [r["id"] for r in parsed(texts) if "id" in r]
+            if self.session.due <= self.now:
+                # What was drained is due.
+                more, asked = self.tick()
+                return events + more, texts + asked
         return events, texts
+
+    def usable(self, name: str) -> SubscriptionState[str] | None:
+        """The subscription of *name*, if data of it may be used as it is."""
+        subscription = self.session.subscriptions.get(name)
+        return subscription if subscription and subscription.acknowledged else None
+
+    def drop(self, name: str) -> None:
+        if name in self.session.subscriptions:
+            self.session.drop(self.session.subscriptions[name])
+
+    def spoil(self, name: str | None, now: float) -> None:
+        """A push of *name*, or of any channel, could not be read."""
+        subscription = self.session.subscriptions.get(name or "")
+        if name is None or subscription is not None:
+            self.session.invalidated(subscription, now)
+
+    def overdue(self, name: str, received: float, now: float) -> None:
+        self.session.overdue(self.session.subscriptions[name], received, now)
+
+    def acknowledged(self, name: str) -> Changed:
+        return Changed(self.session.subscriptions[name], Step.ACKNOWLEDGED)
+
+    def ended(self, name: str) -> Changed:
+        return Changed(self.session.subscriptions[name], Step.LEFT)
 
     def asked(self) -> list[Request]:
         """The requests that go out now."""
@@ -167,7 +185,7 @@ class Talk:
             self.now = self.session.due
 
     def ack(self, *names: str, to: str | None = None) -> list[Event]:
-        answers = [Subscribed(name, to) for name in names]
+        answers = [Acknowledged(name, to) for name in names]
         return [e for a in answers for e in self.session.receive(a, self.now)]
 
     def left(self, name: str, to: str | None = None) -> list[Event]:
@@ -185,7 +203,7 @@ class Talk:
         assert self.session.receive(LoggedIn(), self.now) == []
 
     def push(self, name: str) -> None:
-        subscription = self.session.pushed(name)
+        subscription = self.usable(name)
         assert subscription is not None
         subscription.flows(self.now)
 
@@ -212,8 +230,12 @@ def key(argument: str | dict[str, str]) -> str:
     return argument if isinstance(argument, str) else ":".join(argument.values())
 
 
+def was_refused(event: Event) -> TypeGuard[Changed]:
+    return isinstance(event, Changed) and event.step is Step.REFUSED
+
+
 def blamed(events: list[Event]) -> list[str]:
-    return [event.channel for event in events if isinstance(event, Rejected)]
+    return [event.subscription.name for event in events if was_refused(event)]
 
 
 @pytest.fixture
@@ -247,19 +269,19 @@ def test_nothing_wanted_is_nothing_asked(talk: Talk) -> None:
 def test_an_acknowledgement_is_matched_to_what_was_asked(talk: Talk) -> None:
     talk.want(DEPTH, TRADE)
     talk.asked()
-    assert talk.ack(TRADE) == [Acknowledged(TRADE)]
-    assert (talk.phase(DEPTH), talk.phase(TRADE)) == (Phase.ASKED, Phase.ACKED)
-    assert talk.ack(DEPTH) == [Acknowledged(DEPTH)]
+    assert talk.ack(TRADE) == [talk.acknowledged(TRADE)]
+    assert (talk.phase(DEPTH), talk.phase(TRADE)) == (Phase.ASKED, Phase.ACKNOWLEDGED)
+    assert talk.ack(DEPTH) == [talk.acknowledged(DEPTH)]
     assert talk.wait(5) == ([], [])
 
 
 def test_data_belongs_to_nobody_before_its_acknowledgement(talk: Talk) -> None:
     talk.want(DEPTH)
     talk.asked()
-    assert talk.session.pushed(DEPTH) is None
-    assert talk.session.pushed("spot/depth5:ETH-USDT") is None
+    assert talk.usable(DEPTH) is None
+    assert talk.usable("spot/depth5:ETH-USDT") is None
     talk.ack(DEPTH)
-    subscription = talk.session.pushed(DEPTH)
+    subscription = talk.usable(DEPTH)
     assert subscription is not None
     assert subscription.target == f"target of {DEPTH}"
 
@@ -289,7 +311,7 @@ def test_wanting_again_changes_only_whose_it_is(talk: Talk) -> None:
     talk.subscribe(DEPTH)
     talk.session.want(DEPTH, "another", True, talk.now)
     assert talk.asked() == []
-    subscription = talk.session.pushed(DEPTH)
+    subscription = talk.usable(DEPTH)
     assert subscription is not None
     assert subscription.target == "another"
 
@@ -307,15 +329,6 @@ def test_an_acknowledgement_that_answers_nothing_is_counted(
 
 def test_a_message_of_an_unknown_kind_is_counted(talk: Talk) -> None:
     assert talk.session.receive(Unknown("event"), 0) == [Unasked("unknown")]
-
-
-def test_a_notice_is_passed_on_and_changes_nothing(talk: Talk) -> None:
-    talk.subscribe(TRADE)
-
-    events = talk.session.receive(Notice("64008", "closes soon"), talk.now)
-
-    assert events == [Noted("64008", "closes soon")]
-    assert talk.wait(HOUR) == ([], [])
 
 
 # --- No acknowledgement in time -----------------------------------------------------
@@ -437,7 +450,7 @@ def test_frames_that_wait_may_hold_the_acknowledgement(talk: Talk) -> None:
     talk.asked()
     talk.now, talk.drained = 10.0, False
     assert talk.troubles() == []
-    assert talk.ack(DEPTH) == [Acknowledged(DEPTH)]
+    assert talk.ack(DEPTH) == [talk.acknowledged(DEPTH)]
 
 
 def test_an_acknowledgement_that_comes_late_still_counts(talk: Talk) -> None:
@@ -446,7 +459,7 @@ def test_an_acknowledgement_that_comes_late_still_counts(talk: Talk) -> None:
     talk.now = 10.0
     talk.tick()
     assert talk.phase(DEPTH) is Phase.IDLE
-    assert talk.ack(DEPTH) == [Acknowledged(DEPTH)]
+    assert talk.ack(DEPTH) == [talk.acknowledged(DEPTH)]
     talk.push(DEPTH)
     assert talk.wait(100) == ([], [])
 
@@ -459,10 +472,11 @@ def test_an_error_that_names_its_channel_fails_it_alone(talk: Talk) -> None:
     talk.asked()
     message = f"Channel {DEPTH} doesn't exist"
     (event,) = talk.refuse(NO_CHANNEL, message)
-    assert isinstance(event, Rejected)
+    assert was_refused(event)
     error = event.error
+    assert error is not None
     assert (error.code, error.message, error.channel) == (NO_CHANNEL, message, DEPTH)
-    assert talk.ack(TRADE) == [Acknowledged(TRADE)]
+    assert talk.ack(TRADE) == [talk.acknowledged(TRADE)]
     assert talk.wait(HOUR) == ([], [])
     assert talk.phase(DEPTH) is Phase.REFUSED
 
@@ -487,7 +501,7 @@ def test_an_error_that_may_mean_several_refuses_none_of_them(talk: Talk) -> None
     assert isinstance(event.error, SubscriptionRejected)
     assert event.error.channel == f"{DEPTH}, {TRADE}"
     assert talk.asked() == []
-    assert talk.ack(TRADE) == [Acknowledged(TRADE)]
+    assert talk.ack(TRADE) == [talk.acknowledged(TRADE)]
     assert blamed(talk.refuse(30039, "Unrecognized request")) == [DEPTH]
 
 
@@ -622,7 +636,7 @@ def test_an_error_that_names_another_channel_is_not_the_requests(talk: Talk) -> 
     assert talk.asked() == [("subscribe", [TRADE])]
     events = talk.refuse(NO_CHANNEL, f"Channel {DEPTH} doesn't exist")
     assert TRADE not in blamed(events)
-    assert talk.ack(TRADE) == [Acknowledged(TRADE)]
+    assert talk.ack(TRADE) == [talk.acknowledged(TRADE)]
 
 
 def test_a_refused_channel_that_is_dropped_and_wanted_is_asked_for_anew(
@@ -631,7 +645,7 @@ def test_a_refused_channel_that_is_dropped_and_wanted_is_asked_for_anew(
     talk.want(DEPTH)
     talk.asked()
     talk.refuse(NO_CHANNEL)
-    talk.session.drop(DEPTH)
+    talk.drop(DEPTH)
     assert talk.session.subscriptions == {}
     talk.subscribe(DEPTH)
 
@@ -639,7 +653,7 @@ def test_a_refused_channel_that_is_dropped_and_wanted_is_asked_for_anew(
 def test_a_refusal_of_what_nobody_wants_any_more_forgets_it(talk: Talk) -> None:
     talk.want(DEPTH)
     talk.asked()
-    talk.session.drop(DEPTH)
+    talk.drop(DEPTH)
     assert blamed(talk.refuse(NO_CHANNEL)) == [DEPTH]
     assert talk.session.subscriptions == {}
 
@@ -652,7 +666,7 @@ def test_each_request_has_an_id_of_its_own() -> None:
     talk.want(BOOK)
     talk.asked()
     talk.ack(BOOK, to=talk.ids[-1])
-    talk.session.drop(BOOK)
+    talk.drop(BOOK)
     talk.asked()
 
     assert len(talk.ids) == len(set(talk.ids)) == 2
@@ -685,7 +699,7 @@ def test_an_acknowledgement_with_another_requests_id_closes_no_request() -> None
     talk, first, second = asked_twice()
     talk.want(BOOK)
 
-    assert talk.ack(TRADES, to=first) == [Acknowledged(TRADES)]
+    assert talk.ack(TRADES, to=first) == [talk.acknowledged(TRADES)]
     assert talk.asked() == []
     assert talk.ack(TRADES, to=second) == [Unasked("ack")]
     assert talk.asked() == [("subscribe", [BOOK])]
@@ -699,7 +713,7 @@ def test_a_request_that_only_its_predecessors_answer_reached_is_given_up() -> No
     _, asked = talk.wait(ACK, lambda op, names: talk.ack(*names))
 
     assert asked == [("subscribe", [BOOK])]
-    assert talk.phase(TRADES) is Phase.ACKED
+    assert talk.phase(TRADES) is Phase.ACKNOWLEDGED
 
 
 def test_answers_without_an_id_answer_all_the_same() -> None:
@@ -717,7 +731,7 @@ def test_answers_without_an_id_answer_all_the_same() -> None:
 def test_an_end_with_another_requests_id_lets_the_open_one_wait() -> None:
     talk = Talk(V5)
     talk.subscribe(TRADES)
-    talk.session.drop(TRADES)
+    talk.drop(TRADES)
     talk.asked()
 
     talk.left(TRADES, to="99")
@@ -730,7 +744,7 @@ def test_an_end_with_another_requests_id_lets_the_open_one_wait() -> None:
 def test_an_error_after_such_an_end_means_nobody() -> None:
     talk = Talk(V5)
     talk.subscribe(TRADES)
-    talk.session.drop(TRADES)
+    talk.drop(TRADES)
     talk.asked()
     talk.left(TRADES, to="99")
 
@@ -755,10 +769,13 @@ def test_the_end_of_a_kind_of_channel_refuses_all_of_it_and_no_other() -> None:
 
     assert blamed(events) == [ORDERS, other]
     (event, _) = events
-    assert isinstance(event, Rejected)
+    assert was_refused(event)
     assert "too many connections" in str(event.error)
-    assert (talk.phase(ORDERS), talk.phase(TRADES)) == (Phase.REFUSED, Phase.ACKED)
-    assert talk.session.pushed(ORDERS) is None
+    assert (talk.phase(ORDERS), talk.phase(TRADES)) == (
+        Phase.REFUSED,
+        Phase.ACKNOWLEDGED,
+    )
+    assert talk.usable(ORDERS) is None
     assert terminate(talk) == []
     assert talk.wait(HOUR) == ([], [])
 
@@ -776,7 +793,7 @@ def test_a_kind_may_end_before_it_was_acknowledged() -> None:
     talk.asked()
 
     assert blamed(terminate(talk)) == [ORDERS]
-    talk.session.drop(ORDERS)
+    talk.drop(ORDERS)
     assert talk.session.subscriptions == {}
     # No acknowledgement will come, and nothing breaks when it is given up.
     assert talk.wait(HOUR)[1] == []
@@ -789,7 +806,7 @@ def test_a_kind_that_ended_may_be_wanted_anew() -> None:
 
     talk.subscribe(ORDERS)
 
-    assert talk.phase(ORDERS) is Phase.ACKED
+    assert talk.phase(ORDERS) is Phase.ACKNOWLEDGED
 
 
 @pytest.mark.parametrize("acknowledged", [False, True])
@@ -801,7 +818,7 @@ def test_what_nobody_wants_of_a_kind_that_ended_is_forgotten(
     talk.asked()
     if acknowledged:
         talk.ack(ORDERS)
-    talk.session.drop(ORDERS)
+    talk.drop(ORDERS)
 
     assert blamed(terminate(talk)) == [ORDERS]
 
@@ -908,8 +925,8 @@ def test_a_key_that_is_refused_is_not_offered_again(guest: Talk) -> None:
     assert (event.error.code, event.error.message) == (NO_KEY, "Invalid apiKey")
     guest.want(TRADES)
     assert guest.wait(HOUR) == ([], [])
-    guest.session.drop(ORDERS)
-    guest.session.drop(TRADES)
+    guest.drop(ORDERS)
+    guest.drop(TRADES)
     assert guest.session.subscriptions == {}
 
 
@@ -1032,7 +1049,7 @@ def test_a_login_that_nobody_asked_for_is_counted(login: bool) -> None:
     talk.tick()
 
     assert talk.session.receive(LoggedIn(), talk.now) == [Unasked("login")]
-    assert talk.ack(TRADES) == [Acknowledged(TRADES)]
+    assert talk.ack(TRADES) == [talk.acknowledged(TRADES)]
 
 
 # --- The first push -----------------------------------------------------------------
@@ -1046,7 +1063,7 @@ def test_a_channel_without_its_first_push_is_left_and_asked_for_again(
     assert talk.wait(FIRST_PUSH - 0.001) == ([], [])
     talk.now = FIRST_PUSH
     assert talk.asked() == [("unsubscribe", [DEPTH])]
-    assert talk.session.pushed(DEPTH) is None
+    assert talk.usable(DEPTH) is None
     assert talk.left(DEPTH) == []
     assert talk.asked() == [("subscribe", [DEPTH])]
     talk.ack(DEPTH)
@@ -1100,7 +1117,7 @@ def test_a_flowing_channel_that_another_wants_needs_a_snapshot_for_that_one(
     talk.subscribe(DEPTH)
     talk.push(DEPTH)
     talk.session.want(DEPTH, "another", True, talk.now)
-    assert talk.phase(DEPTH) is Phase.ACKED
+    assert talk.phase(DEPTH) is Phase.ACKNOWLEDGED
     talk.now += 10
     assert talk.asked() == [("unsubscribe", [DEPTH])]
 
@@ -1111,9 +1128,9 @@ def test_a_flowing_channel_that_another_wants_needs_a_snapshot_for_that_one(
 def test_dropping_unsubscribes_and_then_forgets(talk: Talk) -> None:
     talk.subscribe(DEPTH, TRADE)
     talk.push(DEPTH)
-    talk.session.drop(DEPTH)
+    talk.drop(DEPTH)
     assert talk.asked() == [("unsubscribe", [DEPTH])]
-    assert talk.session.pushed(DEPTH) is None
+    assert talk.usable(DEPTH) is None
     assert talk.left(DEPTH) == []
     assert set(talk.session.subscriptions) == {TRADE}
     assert talk.wait(HOUR) == ([], [])
@@ -1121,15 +1138,15 @@ def test_dropping_unsubscribes_and_then_forgets(talk: Talk) -> None:
 
 def test_dropping_what_was_never_asked_for_asks_nothing(talk: Talk) -> None:
     talk.want(DEPTH)
-    talk.session.drop(DEPTH)
-    talk.session.drop(TRADE)
+    talk.drop(DEPTH)
+    talk.drop(TRADE)
     assert talk.asked() == []
     assert talk.session.subscriptions == {}
 
 
 def test_leaving_goes_before_asking(talk: Talk) -> None:
     talk.subscribe(DEPTH)
-    talk.session.drop(DEPTH)
+    talk.drop(DEPTH)
     talk.want(TRADE)
     assert talk.asked() == [("unsubscribe", [DEPTH])]
     talk.left(DEPTH)
@@ -1141,7 +1158,7 @@ def test_dropped_while_its_acknowledgement_is_on_the_way_and_not_wanted(
 ) -> None:
     talk.want(DEPTH)
     talk.asked()
-    talk.session.drop(DEPTH)
+    talk.drop(DEPTH)
     assert talk.asked() == []
     talk.ack(DEPTH)
     assert talk.asked() == [("unsubscribe", [DEPTH])]
@@ -1152,16 +1169,16 @@ def test_dropped_while_its_acknowledgement_is_on_the_way_and_wanted_again(
 ) -> None:
     talk.want(DEPTH)
     talk.asked()
-    talk.session.drop(DEPTH)
+    talk.drop(DEPTH)
     talk.want(DEPTH)
     assert talk.asked() == []
-    assert talk.ack(DEPTH) == [Acknowledged(DEPTH)]
+    assert talk.ack(DEPTH) == [talk.acknowledged(DEPTH)]
     assert talk.wait(5) == ([], [])
 
 
 def test_wanted_again_while_it_is_being_left(talk: Talk) -> None:
     talk.subscribe(TRADE)
-    talk.session.drop(TRADE)
+    talk.drop(TRADE)
     talk.asked()
     talk.want(TRADE)
     assert talk.asked() == []
@@ -1172,7 +1189,7 @@ def test_wanted_again_while_it_is_being_left(talk: Talk) -> None:
 def test_what_nobody_wants_and_nobody_answers_is_let_go(talk: Talk) -> None:
     talk.want(DEPTH)
     talk.asked()
-    talk.session.drop(DEPTH)
+    talk.drop(DEPTH)
     (events, asked) = talk.wait(10)
     assert [type(event) for event in events] == [Trouble]
     assert asked == []
@@ -1183,7 +1200,7 @@ def test_a_late_acknowledgement_of_what_nobody_wants_is_undone(talk: Talk) -> No
     """What the exchange acknowledged and nobody wants would be pushed for ever."""
     talk.want(DEPTH)
     talk.asked()
-    talk.session.drop(DEPTH)
+    talk.drop(DEPTH)
     talk.wait(11)
     talk.ack(DEPTH)
     assert talk.asked() == [("unsubscribe", [DEPTH])]
@@ -1191,7 +1208,7 @@ def test_a_late_acknowledgement_of_what_nobody_wants_is_undone(talk: Talk) -> No
 
 def test_dropped_and_its_leaving_refused_is_forgotten(talk: Talk) -> None:
     talk.subscribe(DEPTH)
-    talk.session.drop(DEPTH)
+    talk.drop(DEPTH)
     talk.tick()
     (event,) = talk.refuse(NO_CHANNEL)
     assert isinstance(event, Trouble)
@@ -1207,7 +1224,7 @@ def test_a_channel_that_the_exchange_ends_is_asked_for_again_but_not_at_once(
     talk.subscribe(DEPTH)
     talk.push(DEPTH)
     talk.left(DEPTH)
-    assert talk.session.pushed(DEPTH) is None
+    assert talk.usable(DEPTH) is None
     assert talk.asked() == []
     talk.now += 1
     assert talk.asked() == [("subscribe", [DEPTH])]
@@ -1217,7 +1234,7 @@ def test_a_channel_that_the_exchange_ends_is_told_to_its_holder(talk: Talk) -> N
     """State follows what the exchange acknowledged: its book is no longer live."""
     talk.subscribe(DEPTH)
     talk.push(DEPTH)
-    assert talk.left(DEPTH) == [Ended(DEPTH)]
+    assert talk.left(DEPTH) == [talk.ended(DEPTH)]
 
 
 def test_an_exchange_that_ends_a_channel_each_time_is_asked_ever_less_often(
@@ -1246,8 +1263,11 @@ def test_after_an_unreadable_push_the_next_is_owed(
     talk.subscribe(DEPTH, TRADE)
     talk.push(DEPTH)
     talk.now = 5.0
-    talk.session.invalidated(name, talk.now)
-    assert (talk.phase(DEPTH), talk.phase(TRADE)) == (Phase.ACKED, Phase.ACKED)
+    talk.spoil(name, talk.now)
+    assert (talk.phase(DEPTH), talk.phase(TRADE)) == (
+        Phase.ACKNOWLEDGED,
+        Phase.ACKNOWLEDGED,
+    )
     assert talk.wait(FIRST_PUSH - 0.001) == ([], [])
     talk.now = 5.0 + FIRST_PUSH
     assert talk.asked() == [("unsubscribe", [DEPTH])]
@@ -1256,7 +1276,7 @@ def test_after_an_unreadable_push_the_next_is_owed(
 def test_a_good_push_after_an_unreadable_one_settles_it(talk: Talk) -> None:
     talk.subscribe(DEPTH)
     talk.push(DEPTH)
-    talk.session.invalidated(DEPTH, talk.now)
+    talk.spoil(DEPTH, talk.now)
     talk.push(DEPTH)
     assert talk.wait(HOUR) == ([], [])
 
@@ -1264,9 +1284,9 @@ def test_a_good_push_after_an_unreadable_one_settles_it(talk: Talk) -> None:
 def test_more_unreadable_pushes_do_not_put_off_the_moment(talk: Talk) -> None:
     talk.subscribe(DEPTH)
     talk.push(DEPTH)
-    talk.session.invalidated(DEPTH, 0.0)
+    talk.spoil(DEPTH, 0.0)
     talk.now = FIRST_PUSH - 1
-    talk.session.invalidated(DEPTH, talk.now)
+    talk.spoil(DEPTH, talk.now)
     talk.now = FIRST_PUSH
     assert talk.asked() == [("unsubscribe", [DEPTH])]
 
@@ -1274,7 +1294,7 @@ def test_more_unreadable_pushes_do_not_put_off_the_moment(talk: Talk) -> None:
 def test_an_unreadable_push_of_a_stranger_changes_nothing(talk: Talk) -> None:
     talk.subscribe(DEPTH)
     talk.push(DEPTH)
-    talk.session.invalidated("spot/depth5:NEVER-WANTED", talk.now)
+    talk.spoil("spot/depth5:NEVER-WANTED", talk.now)
     assert talk.phase(DEPTH) is Phase.FLOWING
 
 
@@ -1283,7 +1303,7 @@ def test_a_channel_that_needs_no_snapshot_needs_none_after_an_unreadable_push(
 ) -> None:
     talk.subscribe(TRADE)
     talk.push(TRADE)
-    talk.session.invalidated(None, talk.now)
+    talk.spoil(None, talk.now)
     assert talk.phase(TRADE) is Phase.FLOWING
 
 
@@ -1308,7 +1328,7 @@ def obedient_exchange(
             if op == "unsubscribe":
                 assert talk.left(name) == []
                 continue
-            assert talk.ack(name) == [Acknowledged(name)]
+            assert talk.ack(name) == [talk.acknowledged(name)]
             if snapshots:
                 talk.push(name)
         return []
@@ -1321,7 +1341,7 @@ def test_a_broken_book_is_left_and_asked_for_again_alone(talk: Talk) -> None:
     talk.subscribe(TRADE)
     before = {n: talk.phase(n) for n in (OTHER, TRADE)}
 
-    talk.session.invalidated(WHOLE, talk.now)
+    talk.spoil(WHOLE, talk.now)
 
     assert talk.session.due == -math.inf
     assert talk.phase(WHOLE) is Phase.BROKEN
@@ -1337,42 +1357,42 @@ def test_books_that_break_together_are_left_in_one_request(talk: Talk) -> None:
     talk.subscribe(DEPTH, TRADE)
 
     # Whose the message was cannot be told.
-    talk.session.invalidated(None, talk.now)
+    talk.spoil(None, talk.now)
 
     assert talk.wait(5, obedient_exchange(talk))[1] == [
         ("unsubscribe", [WHOLE, OTHER]),
         ("subscribe", [WHOLE, OTHER]),
     ]
-    assert talk.phase(TRADE) is Phase.ACKED
+    assert talk.phase(TRADE) is Phase.ACKNOWLEDGED
 
 
 def test_nothing_of_a_broken_book_is_used_before_it_is_acknowledged_anew(
     talk: Talk,
 ) -> None:
     whole(talk, WHOLE)
-    talk.session.invalidated(WHOLE, talk.now)
-    assert talk.session.pushed(WHOLE) is None
+    talk.spoil(WHOLE, talk.now)
+    assert talk.usable(WHOLE) is None
     assert talk.asked() == [("unsubscribe", [WHOLE])]
-    assert talk.session.pushed(WHOLE) is None
+    assert talk.usable(WHOLE) is None
     # Until the unsubscribe is acknowledged nothing is asked, whatever else comes.
     assert talk.ack(WHOLE) == [Unasked("ack")]
     assert talk.wait(ACK - 0.001) == ([], [])
     talk.left(WHOLE)
-    assert talk.session.pushed(WHOLE) is None
+    assert talk.usable(WHOLE) is None
     assert talk.asked() == [("subscribe", [WHOLE])]
-    assert talk.session.pushed(WHOLE) is None
+    assert talk.usable(WHOLE) is None
     talk.ack(WHOLE)
-    subscription = talk.session.pushed(WHOLE)
+    subscription = talk.usable(WHOLE)
     assert subscription is not None
-    assert subscription.phase is Phase.ACKED
+    assert subscription.phase is Phase.ACKNOWLEDGED
 
 
 def test_a_broken_book_that_breaks_again_changes_nothing(talk: Talk) -> None:
     whole(talk, WHOLE)
     for _ in range(5):
-        talk.session.invalidated(WHOLE, talk.now)
+        talk.spoil(WHOLE, talk.now)
     assert talk.asked() == [("unsubscribe", [WHOLE])]
-    talk.session.invalidated(None, talk.now)
+    talk.spoil(None, talk.now)
     talk.left(WHOLE)
     assert talk.asked() == [("subscribe", [WHOLE])]
 
@@ -1381,7 +1401,7 @@ def test_a_leaving_that_is_never_acknowledged_is_sent_once_more_and_then_taken_a
     talk: Talk,
 ) -> None:
     whole(talk, WHOLE)
-    talk.session.invalidated(WHOLE, talk.now)
+    talk.spoil(WHOLE, talk.now)
     for _ in range(2):
         assert talk.asked() == [("unsubscribe", [WHOLE])]
         talk.now += ACK
@@ -1389,7 +1409,7 @@ def test_a_leaving_that_is_never_acknowledged_is_sent_once_more_and_then_taken_a
         (trouble,) = talk.troubles()
 
         assert str(trouble).startswith(f"no acknowledgement of unsubscribe {WHOLE}")
-        assert talk.session.pushed(WHOLE) is None
+        assert talk.usable(WHOLE) is None
         assert talk.asked() == []
         # Not at once, should nobody be there.
         talk.now = subscriptions_due(talk.session)
@@ -1397,7 +1417,7 @@ def test_a_leaving_that_is_never_acknowledged_is_sent_once_more_and_then_taken_a
     assert talk.wait(3, obedient_exchange(talk, snapshots=False))[1] == [
         ("subscribe", [WHOLE])
     ]
-    assert talk.phase(WHOLE) is Phase.ACKED
+    assert talk.phase(WHOLE) is Phase.ACKNOWLEDGED
     asked = talk.wait(10 * FIRST_PUSH, obedient_exchange(talk))[1]
     assert asked == [("unsubscribe", [WHOLE]), ("subscribe", [WHOLE])]
     assert talk.phase(WHOLE) is Phase.FLOWING
@@ -1406,7 +1426,7 @@ def test_a_leaving_that_is_never_acknowledged_is_sent_once_more_and_then_taken_a
 
 def test_a_second_leaving_that_is_acknowledged_brings_a_snapshot(talk: Talk) -> None:
     whole(talk, WHOLE)
-    talk.session.invalidated(WHOLE, talk.now)
+    talk.spoil(WHOLE, talk.now)
     assert talk.asked() == [("unsubscribe", [WHOLE])]
 
     _, asked = talk.wait(ACK + 5, obedient_exchange(talk))
@@ -1420,7 +1440,7 @@ def test_of_books_that_are_left_together_in_vain_each_is_left_once_more(
     talk: Talk,
 ) -> None:
     whole(talk, WHOLE, OTHER)
-    talk.session.invalidated(None, talk.now)
+    talk.spoil(None, talk.now)
     assert talk.asked() == [("unsubscribe", [WHOLE, OTHER])]
 
     _, asked = talk.wait(ACK + 5, obedient_exchange(talk))
@@ -1440,10 +1460,10 @@ def test_a_snapshot_that_stays_away_after_a_break_is_owed_for_the_first_time(
 ) -> None:
     """To be left for its break is no attempt that was in vain."""
     whole(talk, WHOLE)
-    talk.session.invalidated(WHOLE, talk.now)
+    talk.spoil(WHOLE, talk.now)
     assert len(talk.wait(1, obedient_exchange(talk, snapshots=False))[1]) == 2
     subscription = talk.session.subscriptions[WHOLE]
-    assert (subscription.phase, subscription.attempts) == (Phase.ACKED, 0)
+    assert (subscription.phase, subscription.attempts) == (Phase.ACKNOWLEDGED, 0)
 
     _, asked = talk.wait(FIRST_PUSH - 1.001, obedient_exchange(talk))
     assert asked == []
@@ -1456,7 +1476,7 @@ def test_a_snapshot_that_never_comes_is_asked_for_again_ever_more_rarely(
     talk: Talk,
 ) -> None:
     whole(talk, WHOLE)
-    talk.session.invalidated(WHOLE, talk.now)
+    talk.spoil(WHOLE, talk.now)
     sent: list[float] = []
 
     def answer(op: str, names: list[str]) -> list[Event]:
@@ -1480,7 +1500,7 @@ def test_a_book_that_breaks_again_and_again_is_asked_for_ever_more_rarely() -> N
     waits = []
     for _ in range(5):
         broken = talk.now
-        talk.session.invalidated(WHOLE, talk.now)
+        talk.spoil(WHOLE, talk.now)
         while talk.phase(WHOLE) is Phase.BROKEN:
             talk.tick()
             if talk.phase(WHOLE) is Phase.BROKEN:
@@ -1498,7 +1518,7 @@ def test_a_book_that_holds_for_a_minute_is_mended_at_once_when_it_breaks(
 ) -> None:
     whole(talk, WHOLE)
     for _ in range(4):
-        talk.session.invalidated(WHOLE, talk.now)
+        talk.spoil(WHOLE, talk.now)
         asked = talk.wait(STEADY + 8, obedient_exchange(talk))[1]
         assert asked == [("unsubscribe", [WHOLE]), ("subscribe", [WHOLE])]
 
@@ -1508,9 +1528,9 @@ def test_a_book_that_is_ended_unasked_while_it_is_broken_is_asked_for_again(
 ) -> None:
     whole(talk, WHOLE)
     talk.session.subscriptions[WHOLE].breaks = 3
-    talk.session.invalidated(WHOLE, talk.now)
+    talk.spoil(WHOLE, talk.now)
 
-    assert talk.left(WHOLE) == [Ended(WHOLE)]
+    assert talk.left(WHOLE) == [talk.ended(WHOLE)]
 
     assert talk.wait(8, obedient_exchange(talk))[1] == [("subscribe", [WHOLE])]
     assert talk.phase(WHOLE) is Phase.FLOWING
@@ -1524,10 +1544,10 @@ def test_a_broken_book_that_is_closed_is_left_at_once(spent: bool) -> None:
     talk.session.subscriptions[WHOLE].breaks = 0 if spent else 9
     if spent:
         spend_share(talk, OTHER)
-    talk.session.invalidated(WHOLE, talk.now)
+    talk.spoil(WHOLE, talk.now)
     assert talk.asked() == []
 
-    talk.session.drop(WHOLE)
+    talk.drop(WHOLE)
 
     assert talk.asked() == [("unsubscribe", [WHOLE])]
     assert talk.left(WHOLE) == []
@@ -1537,8 +1557,8 @@ def test_a_broken_book_that_is_closed_is_left_at_once(spent: bool) -> None:
 def test_a_broken_book_that_is_closed_and_wanted_again_is_mended(talk: Talk) -> None:
     whole(talk, WHOLE)
     talk.session.subscriptions[WHOLE].breaks = 3
-    talk.session.invalidated(WHOLE, talk.now)
-    talk.session.drop(WHOLE)
+    talk.spoil(WHOLE, talk.now)
+    talk.drop(WHOLE)
     talk.session.want(WHOLE, "another", True, talk.now, True)
 
     assert talk.wait(5, obedient_exchange(talk))[1] == [
@@ -1564,7 +1584,7 @@ def test_a_flowing_book_that_another_wants_is_subscribed_anew(talk: Talk) -> Non
 def test_a_book_that_the_exchange_ends_for_good_while_it_is_broken_is_refused() -> None:
     talk = Talk(V5)
     talk.subscribe(BOOKS)
-    talk.session.invalidated(BOOKS, 0.0)
+    talk.spoil(BOOKS, 0.0)
 
     assert blamed(terminate(talk, "books")) == [BOOKS]
     assert talk.wait(HOUR) == ([], [])
@@ -1575,7 +1595,7 @@ def spend_share(talk: Talk, name: str) -> int:
     mended = 0
     while True:
         talk.session.subscriptions[name].breaks = 0
-        talk.session.invalidated(name, talk.now)
+        talk.spoil(name, talk.now)
         asked = talk.asked()
         if not asked:
             return mended
@@ -1602,7 +1622,7 @@ def test_who_broke_late_is_mended_with_the_one_who_spent_it_all() -> None:
     talk = Talk(limit=480)
     whole(talk, WHOLE, OTHER)
     spend_share(talk, WHOLE)
-    talk.session.invalidated(OTHER, talk.now)
+    talk.spoil(OTHER, talk.now)
 
     _, asked = talk.wait(60, obedient_exchange(talk))
 
@@ -1620,10 +1640,10 @@ def test_no_hour_has_more_than_its_half_of_them(talk: Talk) -> None:
         obedient_exchange(talk, latency=3.0)(op, names)
         if op == "subscribe":
             talk.session.subscriptions[WHOLE].breaks = 0
-            talk.session.invalidated(WHOLE, talk.now)
+            talk.spoil(WHOLE, talk.now)
         return []
 
-    talk.session.invalidated(WHOLE, talk.now)
+    talk.spoil(WHOLE, talk.now)
     talk.wait(4 * HOUR, break_again)
 
     pairs = sent[::2]
@@ -1637,10 +1657,10 @@ def test_when_their_share_is_spent_they_wait_and_say_so_once(talk: Talk) -> None
     talk.now = 100.0
     spend_share(talk, WHOLE)
     talk.now = 120.0
-    talk.session.invalidated(OTHER, talk.now)
+    talk.spoil(OTHER, talk.now)
 
     assert talk.troubles() == []  # said already, by the one that waits
-    assert talk.session.pushed(OTHER) is None
+    assert talk.usable(OTHER) is None
     assert talk.wait(100.0 + REFILL - 120.001) == ([], [])
     talk.now = 100.0 + REFILL + 0.001
     assert talk.asked() == [("unsubscribe", [WHOLE, OTHER])]
@@ -1651,7 +1671,7 @@ def test_that_they_wait_is_said_with_how_many_and_how_long(talk: Talk) -> None:
     for _ in range(BURST):
         spend_resubscription(talk.session, 0.0)
     talk.now = 10.0
-    talk.session.invalidated(None, talk.now)
+    talk.spoil(None, talk.now)
 
     (trouble,) = talk.troubles()
 
@@ -1669,7 +1689,7 @@ def test_it_is_said_again_when_they_wait_another_time(talk: Talk) -> None:
     for _ in range(2):
         for _ in range(BURST):
             spend_resubscription(talk.session, talk.now)
-        talk.session.invalidated(WHOLE, talk.now)
+        talk.spoil(WHOLE, talk.now)
         events, _ = talk.wait(REFILL + 1, obedient_exchange(talk))
         assert talk.phase(WHOLE) is Phase.FLOWING
         said += len(events)
@@ -1685,7 +1705,7 @@ def test_other_requests_go_while_broken_books_wait(talk: Talk) -> None:
     talk.want(DEPTH)
     assert talk.asked() == [("subscribe", [DEPTH])]
     talk.ack(DEPTH)
-    talk.session.drop(TRADE)
+    talk.drop(TRADE)
     assert talk.asked() == [("unsubscribe", [TRADE])]
     talk.left(TRADE)
     # One that owes its snapshot too long is none of the broken.
@@ -1703,7 +1723,7 @@ def test_a_share_that_is_left_is_no_leave_to_pass_the_budget() -> None:
         talk.subscribe(name)
         talk.push(name)
     talk.now = 60.0
-    talk.session.invalidated(WHOLE, talk.now)
+    talk.spoil(WHOLE, talk.now)
 
     (trouble,) = talk.troubles()
 
@@ -1721,7 +1741,7 @@ def test_what_missed_its_repeat_is_subscribed_anew(talk: Talk, name: str) -> Non
     whole(talk, name)
     talk.now = 75.0
 
-    talk.session.overdue(name, 0.0, talk.now)
+    talk.overdue(name, 0.0, talk.now)
 
     assert talk.session.due == -math.inf
     assert talk.wait(5, obedient_exchange(talk))[1] == [
@@ -1737,18 +1757,18 @@ def test_what_brought_a_first_push_and_no_other_has_its_connection_replaced(
 ) -> None:
     whole(talk, WHOLE)
     talk.now = 75.0
-    talk.session.overdue(WHOLE, 0.0, talk.now)
+    talk.overdue(WHOLE, 0.0, talk.now)
     talk.wait(75, obedient_exchange(talk))
 
     with pytest.raises(Stalled, match=f"nothing of {WHOLE} came within 75 s"):
-        talk.session.overdue(WHOLE, 75.0, talk.now)
+        talk.overdue(WHOLE, 75.0, talk.now)
 
 
 def test_what_brought_not_even_that_has_its_connection_replaced(talk: Talk) -> None:
     whole(talk, WHOLE, OTHER)
     talk.now = 75.0
     for name in (WHOLE, OTHER):
-        talk.session.overdue(name, 0.0, talk.now)
+        talk.overdue(name, 0.0, talk.now)
 
     with pytest.raises(Stalled) as caught:
         talk.wait(FIRST_PUSH + 1, obedient_exchange(talk, snapshots=False))
@@ -1762,7 +1782,7 @@ def test_what_moved_again_may_miss_again(talk: Talk) -> None:
     whole(talk, WHOLE)
     for moment in (75.0, 175.0, 275.0):
         talk.now = moment
-        talk.session.overdue(WHOLE, moment - 75.0, talk.now)
+        talk.overdue(WHOLE, moment - 75.0, talk.now)
         asked = talk.wait(5, obedient_exchange(talk))[1]
         assert asked == [("unsubscribe", [WHOLE]), ("subscribe", [WHOLE])]
 
@@ -1918,7 +1938,7 @@ class Conversation(RuleBasedStateMachine):
 
     @rule(place=PLACES)
     def drop(self, place: int) -> None:
-        self.talk.session.drop(self.names[place])
+        self.talk.drop(self.names[place])
         self.wanted.discard(self.names[place])
 
     @rule(place=PLACES, to=IDS)
@@ -1948,14 +1968,14 @@ class Conversation(RuleBasedStateMachine):
 
     @rule(place=PLACES)
     def push(self, place: int) -> None:
-        subscription = self.talk.session.pushed(self.names[place])
+        subscription = self.talk.usable(self.names[place])
         if subscription is not None:
             subscription.flows(self.talk.now)
 
     @rule(place=st.none() | PLACES)
     def spoil(self, place: int | None) -> None:
         name = None if place is None else self.names[place]
-        self.talk.session.invalidated(name, self.talk.now)
+        self.talk.spoil(name, self.talk.now)
 
     @rule(seconds=st.sampled_from([0.0, 0.5, 3.0, 9.0]), drained=st.booleans())
     def pass_time(self, seconds: float, drained: bool) -> None:
@@ -1999,7 +2019,7 @@ class Conversation(RuleBasedStateMachine):
             assert subscription.incremental is (subscription.name in INCREMENTAL)
             if subscription.phase is Phase.BROKEN:
                 assert subscription.incremental
-                assert self.talk.session.pushed(subscription.name) is None
+                assert self.talk.usable(subscription.name) is None
 
     @invariant()
     def the_budget_is_kept(self) -> None:

@@ -20,30 +20,30 @@ EVERY_PAIR = [(phase, step) for phase in Phase for step in Step]
 
 # The conversation as the exchange defines it, written down a second time.
 LEGAL = {
-    (Phase.IDLE, Step.ASK): Phase.ASKED,
+    (Phase.IDLE, Step.ASKED): Phase.ASKED,
     # An acknowledgement that came after we gave up on it.
-    (Phase.IDLE, Step.ACK): Phase.ACKED,
-    (Phase.ASKED, Step.ACK): Phase.ACKED,
+    (Phase.IDLE, Step.ACKNOWLEDGED): Phase.ACKNOWLEDGED,
+    (Phase.ASKED, Step.ACKNOWLEDGED): Phase.ACKNOWLEDGED,
     (Phase.ASKED, Step.SILENT): Phase.IDLE,
-    (Phase.ASKED, Step.REFUSE): Phase.REFUSED,
-    (Phase.ACKED, Step.PUSH): Phase.FLOWING,
-    (Phase.ACKED, Step.LEAVE): Phase.LEAVING,
-    (Phase.ACKED, Step.LEFT): Phase.IDLE,
+    (Phase.ASKED, Step.REFUSED): Phase.REFUSED,
+    (Phase.ACKNOWLEDGED, Step.PUSHED): Phase.FLOWING,
+    (Phase.ACKNOWLEDGED, Step.LEAVING): Phase.LEAVING,
+    (Phase.ACKNOWLEDGED, Step.LEFT): Phase.IDLE,
     # All of a kind were ended at once.
-    (Phase.ACKED, Step.REFUSE): Phase.REFUSED,
+    (Phase.ACKNOWLEDGED, Step.REFUSED): Phase.REFUSED,
     # What builds on a message that was lost is of no use, the first one included.
-    (Phase.ACKED, Step.BREAK): Phase.BROKEN,
-    (Phase.FLOWING, Step.PUSH): Phase.FLOWING,
-    (Phase.FLOWING, Step.LEAVE): Phase.LEAVING,
+    (Phase.ACKNOWLEDGED, Step.BROKEN): Phase.BROKEN,
+    (Phase.FLOWING, Step.PUSHED): Phase.FLOWING,
+    (Phase.FLOWING, Step.LEAVING): Phase.LEAVING,
     (Phase.FLOWING, Step.LEFT): Phase.IDLE,
     # What cannot be read is owed again.
-    (Phase.FLOWING, Step.INVALIDATE): Phase.ACKED,
-    (Phase.FLOWING, Step.REFUSE): Phase.REFUSED,
-    (Phase.FLOWING, Step.BREAK): Phase.BROKEN,
+    (Phase.FLOWING, Step.INVALIDATED): Phase.ACKNOWLEDGED,
+    (Phase.FLOWING, Step.REFUSED): Phase.REFUSED,
+    (Phase.FLOWING, Step.BROKEN): Phase.BROKEN,
     # No push and no second acknowledgement mends it: it is left, or it was ended.
-    (Phase.BROKEN, Step.LEAVE): Phase.LEAVING,
+    (Phase.BROKEN, Step.LEAVING): Phase.LEAVING,
     (Phase.BROKEN, Step.LEFT): Phase.IDLE,
-    (Phase.BROKEN, Step.REFUSE): Phase.REFUSED,
+    (Phase.BROKEN, Step.REFUSED): Phase.REFUSED,
     (Phase.LEAVING, Step.LEFT): Phase.IDLE,
     (Phase.LEAVING, Step.SILENT): Phase.IDLE,
     # It may not have been left, and must be: it is told so once more.
@@ -75,7 +75,9 @@ def test_the_table_has_a_row_for_every_phase() -> None:
 
 @pytest.mark.parametrize("phase", Phase)
 def test_data_was_asked_for_only_between_ack_and_leaving(phase: Phase) -> None:
-    assert subscription(phase).acknowledged is (phase in (Phase.ACKED, Phase.FLOWING))
+    assert subscription(phase).acknowledged is (
+        phase in (Phase.ACKNOWLEDGED, Phase.FLOWING)
+    )
 
 
 def test_a_new_subscription_is_wanted_and_may_be_asked_for_at_once() -> None:
@@ -86,11 +88,11 @@ def test_a_new_subscription_is_wanted_and_may_be_asked_for_at_once() -> None:
     assert (one.attempts, one.not_before, one.silent_at) == (0, -math.inf, math.inf)
     assert (one.incremental, one.breaks, one.flows_since) == (False, 0, math.inf)
     assert not one.suspect
-    assert one.calls_for(-1e9) is Step.ASK
+    assert one.calls_for(-1e9) is Step.ASKED
 
 
 def test_a_first_push_settles_every_snapshot_that_was_needed() -> None:
-    one = subscription(Phase.ACKED)
+    one = subscription(Phase.ACKNOWLEDGED)
     one.attempts, one.silent_at = 3, 99.0
     one.flows(5.0)
     assert (one.phase, one.attempts, one.silent_at) == (Phase.FLOWING, 0, math.inf)
@@ -126,8 +128,8 @@ def test_a_snapshot_that_was_invalidated_is_needed_from_then_on() -> None:
 
     one.invalidate(7.0, TIMEOUTS)
 
-    assert (one.phase, one.silent_at) == (Phase.ACKED, 7.0 + TIMEOUTS.first_push)
-    assert (one.due, one.calls_for(one.due)) == (one.silent_at, Step.LEAVE)
+    assert (one.phase, one.silent_at) == (Phase.ACKNOWLEDGED, 7.0 + TIMEOUTS.first_push)
+    assert (one.due, one.calls_for(one.due)) == (one.silent_at, Step.LEAVING)
     # A second one puts nothing off.
     one.invalidate(9.0, TIMEOUTS)
     assert one.silent_at == 7.0 + TIMEOUTS.first_push
@@ -146,7 +148,7 @@ def test_what_needs_no_snapshot_is_not_moved_by_a_push_that_was_lost(
     assert (one.phase, one.silent_at) == (phase, math.inf)
 
 
-@pytest.mark.parametrize("phase", [Phase.ACKED, Phase.FLOWING])
+@pytest.mark.parametrize("phase", [Phase.ACKNOWLEDGED, Phase.FLOWING])
 def test_a_book_that_lost_a_push_is_broken_and_left_at_once_the_first_time(
     phase: Phase,
 ) -> None:
@@ -155,7 +157,7 @@ def test_a_book_that_lost_a_push_is_broken_and_left_at_once_the_first_time(
     one.invalidate(7.0, TIMEOUTS)
 
     assert one.phase is Phase.BROKEN
-    assert (one.due, one.calls_for(7.0)) == (7.0, Step.LEAVE)
+    assert (one.due, one.calls_for(7.0)) == (7.0, Step.LEAVING)
     assert one.resubscribing
     assert not one.acknowledged
 
@@ -173,7 +175,7 @@ def test_what_is_not_subscribed_cannot_break(phase: Phase) -> None:
 
 
 def resubscribed(one: SubscriptionState[str], now: float, flows: bool = True) -> None:
-    for step in (Step.LEAVE, Step.LEFT, Step.ASK, Step.ACK):
+    for step in (Step.LEAVING, Step.LEFT, Step.ASKED, Step.ACKNOWLEDGED):
         assert one.step(step)
     if flows:
         one.flows(now)
@@ -233,7 +235,7 @@ def test_a_broken_book_waits_for_its_moment() -> None:
 
     assert one.due == 11.0
     assert one.calls_for(math.nextafter(11.0, 0)) is None
-    assert one.calls_for(11.0) is Step.LEAVE
+    assert one.calls_for(11.0) is Step.LEAVING
 
 
 def test_a_broken_book_that_nobody_wants_is_left_at_once() -> None:
@@ -242,7 +244,7 @@ def test_a_broken_book_that_nobody_wants_is_left_at_once() -> None:
     one.invalidate(7.0, TIMEOUTS)
     one.wanted = False
 
-    assert one.calls_for(7.0) is Step.LEAVE
+    assert one.calls_for(7.0) is Step.LEAVING
     assert not one.resubscribing
     assert not one.forgettable
 
@@ -265,15 +267,15 @@ def test_a_subscription_calls_for_what_it_is_not_yet(
 ) -> None:
     one = book(phase)
     one.wanted = wanted
-    there = phase in (Phase.ACKED, Phase.FLOWING)
+    there = phase in (Phase.ACKNOWLEDGED, Phase.FLOWING)
 
     called = one.calls_for(0.0)
 
     expected = None
     if wanted and phase is Phase.IDLE:
-        expected = Step.ASK
+        expected = Step.ASKED
     elif phase is Phase.BROKEN or (there and not wanted):
-        expected = Step.LEAVE
+        expected = Step.LEAVING
     assert called is expected
 
 
@@ -316,7 +318,7 @@ def test_a_book_is_told_to_end_a_second_time_and_not_a_third() -> None:
     assert (one.phase, one.resubscribing) == (Phase.BROKEN, True)
 
     one.attempts += 1
-    assert one.step(Step.LEAVE)
+    assert one.step(Step.LEAVING)
     assert one.unanswered()
     assert one.phase is Phase.IDLE
 
@@ -351,7 +353,7 @@ def test_a_subscription_that_misses_its_repeat_is_subscribed_anew(
     assert one.miss(0.0, 75.0, TIMEOUTS)
 
     assert (one.phase, one.suspect) == (Phase.BROKEN, True)
-    assert one.calls_for(75.0) is Step.LEAVE
+    assert one.calls_for(75.0) is Step.LEAVING
 
 
 def test_a_subscription_that_brought_a_first_push_and_no_other_missed_it_for_good() -> (
@@ -396,7 +398,7 @@ def test_a_subscription_without_its_snapshot_is_dead_too_long_after_it_was_silen
 
 
 def test_a_subscription_that_was_never_silent_before_is_not_dead() -> None:
-    one = book(Phase.ACKED)
+    one = book(Phase.ACKNOWLEDGED)
     one.await_push(0.0, TIMEOUTS)
 
     assert not one.is_dead(99.0)

@@ -22,19 +22,10 @@ from ..model.items import PastBook
 from ..net.stream import Network
 from ..net.transport import Transport
 from ..protocol.interface import WireProtocol
-from ..protocol.messages import Push, Unknown
-from ..session.events import (
-    Acknowledged,
-    Ended,
-    Event,
-    LockedOut,
-    Noted,
-    Rejected,
-    Trouble,
-    Unasked,
-)
+from ..protocol.messages import Notice, Push, Unknown
+from ..session.events import Changed, Event, LockedOut, Trouble, Unasked
 from ..session.session import Session
-from ..session.subscription_state import Phase
+from ..session.subscription_state import Phase, Step, SubscriptionState
 from ..trust.heartbeat import Renewed
 from ..trust.lease import Link
 from .conflation import Conflation
@@ -106,6 +97,7 @@ class Conversation:
                 self._handle(event, now, wall)
             for text in session.outgoing():
                 transport.send(text)
+        session.log_steps()
         due = min(session.due, self._look(now, wall))
         if not self._frames:
             self._context.network.wait(max(0.0, due - now), transport.stream)
@@ -167,6 +159,9 @@ class Conversation:
             if isinstance(message, Unknown):
                 self._drop("unknown", f"unknown message ({message.name})", now)
                 continue
+            if isinstance(message, Notice):
+                self._note(message)
+                continue
             for event in self.session.receive(message, now):
                 self._handle(event, now, wall)
 
@@ -182,13 +177,12 @@ class Conversation:
         return due if lease is None or lapsed else min(due, lease.until)
 
     def _push(self, push: Push, now: float, wall: float) -> None:
-        subscription = self.session.pushed(push.channel)
-        if subscription is None:
-            asked = self.session.subscriptions.get(push.channel)
-            mending = asked is not None and asked.breaks > 0
+        subscription = self.session.subscriptions.get(push.channel)
+        if subscription is None or not self._may_use(push, subscription, now):
+            mending = subscription is not None and subscription.breaks > 0
             self._counts.dropped["resynchronising" if mending else "unasked"] += 1
             return
-        first, used = subscription.phase is Phase.ACKED, True
+        first, used = subscription.phase is Phase.ACKNOWLEDGED, True
         try:
             try:
                 used = subscription.target.push(push, first, self.link, now, wall)
@@ -208,6 +202,18 @@ class Conversation:
             self._conflation.learn(subscription.name, push.text)
         elif used:
             subscription.flows(now)
+
+    def _may_use(
+        self, push: Push, subscription: SubscriptionState[Channel], now: float
+    ) -> bool:
+        """Whether *push* is used; data may come before its acknowledgement."""
+        if subscription.acknowledged:
+            return True
+        whole = push.action != "update" or not subscription.incremental
+        if not whole or not self.session.acknowledged_by_data(subscription, now):
+            return False
+        self._handler.acknowledged(subscription.target, self.link, now)
+        return True
 
     def fetched(self, channel: BookChannel, book: PastBook | Exception) -> None:
         """Handle the book that was fetched for *channel*, or the error of the fetch.
@@ -237,35 +243,38 @@ class Conversation:
         """
         error.redact(self.session.clean)
         self._handler.unreadable(error, now)
-        self.session.invalidated(error.channel, now)
+        meant = self.session.subscriptions.get(error.channel or "")
+        if meant is not None or error.channel is None:
+            self.session.invalidated(meant, now)
         self._drop(error.kind, str(error), now, error)
 
     def _handle(self, event: Event, now: float, wall: float) -> None:
         if isinstance(event, Renewed):
             self._renew(event, now, wall)
-        elif isinstance(event, Acknowledged):
-            self._handler.acknowledged(event.channel, self.link, now)
-        elif isinstance(event, Ended):
-            self._handler.unsubscribed(event.channel, self.link, now)
-        elif isinstance(event, Rejected):
-            self._handler.rejected(event.channel, event.error, now)
+        elif isinstance(event, Changed):
+            channel = event.subscription.target
+            if event.error is not None:
+                self._handler.rejected(channel, event.error, now)
+            elif event.step is Step.ACKNOWLEDGED:
+                self._handler.acknowledged(channel, self.link, now)
+            else:
+                self._handler.unsubscribed(channel, self.link, now)
         elif isinstance(event, Trouble):
             log.warning("%s", event.error, extra={"event": "trouble"})
             self._handler.troubled(event.error)
         elif isinstance(event, LockedOut):
             self._handler.locked_out(event.error, now)
-        elif isinstance(event, Noted):
-            self._note(event)
         elif isinstance(event, Unasked) and event.sentence:
             self._drop(f"unasked {event.kind}", event.sentence, now)
         elif isinstance(event, Unasked):
             self._counts.dropped[f"unasked {event.kind}"] += 1
 
-    def _note(self, event: Noted) -> None:
-        level = logging.INFO if event.code == "channel-conn-count" else logging.WARNING
-        code, said = printable(event.code), printable(event.message)
+    def _note(self, notice: Notice) -> None:
+        level = logging.INFO if notice.code == "channel-conn-count" else logging.WARNING
+        code = printable(notice.code)
+        said = printable(self.session.clean(notice.message))
         log.log(level, "%s: notice %s: %s", self._endpoint, code, said)
-        if self._context.wire.announces_end(event.code):
+        if self._context.wire.announces_end(notice.code):
             self._handler.ending()
 
     def _renew(self, event: Renewed, now: float, wall: float) -> None:
@@ -285,7 +294,7 @@ class Conversation:
         self._counts.last_pong, self._counts.round_trip = wall, event.round_trip
         self._handler.look_again(now)
         for name, received in self._handler.overdue(now):
-            self.session.overdue(name, received, now)
+            self.session.overdue(self.session.subscriptions[name], received, now)
 
     def _drop(
         self,
@@ -318,18 +327,18 @@ class Handler(Protocol):
         """The connection is open: subscribe the channels that are wanted on it."""
         ...
 
-    def acknowledged(self, channel: str, link: Link, now: float) -> None:
+    def acknowledged(self, channel: Channel, link: Link, now: float) -> None:
         """The exchange acknowledged *channel*."""
         ...
 
-    def unsubscribed(self, channel: str, link: Link, now: float) -> None:
+    def unsubscribed(self, channel: Channel, link: Link, now: float) -> None:
         """The exchange unsubscribed *channel* without a request.
 
         The session will subscribe it again.
         """
         ...
 
-    def rejected(self, channel: str, error: OkexWSError, now: float) -> None:
+    def rejected(self, channel: Channel, error: OkexWSError, now: float) -> None:
         """The exchange refused *channel* for good."""
         ...
 

@@ -55,6 +55,10 @@ class ProtocolBase(ABC):
     transient: ClassVar[frozenset[str]]
     # Codes of errors which say that the connection is logged in already.
     repeated_login: ClassVar[frozenset[str]]
+    # The code of the error which says that the connection is not logged in.
+    login_needed: ClassVar[str]
+    # Codes of close frames which say that the connection has too many channels.
+    crowded: ClassVar[frozenset[int]] = frozenset()
 
     def __init__(self, loads: Callable[[str], Any] = fast) -> None:
         # Reads the JSON of a plain push. If that fails, `_read` reads the text exactly.
@@ -239,6 +243,14 @@ class ProtocolBase(ABC):
     def repeats_login(self, code: int | str) -> bool:
         """Whether an error *code* says that the connection is logged in already."""
         return str(code) in self.repeated_login
+
+    def needs_login(self, code: int | str) -> bool:
+        """Whether an error *code* says that the connection is not logged in."""
+        return str(code) == self.login_needed
+
+    def is_crowded(self, code: int | None) -> bool:
+        """Whether the *code* of a close frame says that there are too many channels."""
+        return code in self.crowded
 
 
 def reading(kind: str) -> Callable[[Callable[P, T]], Callable[P, T]]:

@@ -115,12 +115,20 @@ class WireProtocol(Protocol):
         """Whether an error *code* says that the connection is logged in already."""
         ...
 
+    def needs_login(self, code: int | str) -> bool:
+        """Whether an error *code* says that the connection is not logged in."""
+        ...
+
     def announces_end(self, code: str) -> bool:
         """Whether a notice *code* says that the exchange will close the connection."""
         ...
 
     def ends_login(self, code: int | None) -> bool:
         """Whether the *code* of a close frame says that a login was refused."""
+        ...
+
+    def is_crowded(self, code: int | None) -> bool:
+        """Whether the *code* of a close frame says that there are too many channels."""
         ...
 
     def unpack(self, payload: bytes, binary: bool) -> bytes:

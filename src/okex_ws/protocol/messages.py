@@ -72,7 +72,7 @@ class Push(NamedTuple):
 push: Callable[[tuple[Any, ...]], Push] = partial(tuple.__new__, Push)
 
 
-class Subscribed(NamedTuple):
+class Acknowledged(NamedTuple):
     """The exchange acknowledged a subscribe; under v5 *id* is the request's."""
 
     channel: str
@@ -134,7 +134,7 @@ class Unknown(NamedTuple):
 
 Message = Union[
     Push,
-    Subscribed,
+    Acknowledged,
     Unsubscribed,
     Refused,
     LoggedIn,

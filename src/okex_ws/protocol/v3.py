@@ -23,6 +23,7 @@ from .catalogue import KNOWN, V3_PRIVATE, ChannelSpec
 from .common import MAX_MESSAGE, UNREADABLE, ProtocolBase, group, load, reading, to_json
 from .messages import (
     NO_DEPTH,
+    Acknowledged,
     BookData,
     CandleData,
     ChannelName,
@@ -34,7 +35,6 @@ from .messages import (
     Push,
     Refused,
     SocketPath,
-    Subscribed,
     TickerData,
     TradeData,
     Unknown,
@@ -110,6 +110,7 @@ class V3(ProtocolBase):
     # Too many requests, an internal error, an expired timestamp.
     transient = frozenset(("30026", "30043", "30008"))
     repeated_login = frozenset(("30042",))
+    login_needed = "30041"
 
     # --- Names of channels ----------------------------------------------------------
 
@@ -294,7 +295,7 @@ def _no_stream(payload: bytes, inflated: bytes, stream: Any) -> WireError:
 def _event(message: dict[str, Any]) -> Message:
     event, channel = message.get("event"), message.get("channel")
     if event in ("subscribe", "unsubscribe") and isinstance(channel, str):
-        return Subscribed(channel) if event == "subscribe" else Unsubscribed(channel)
+        return Acknowledged(channel) if event == "subscribe" else Unsubscribed(channel)
     code, text = message.get("errorCode"), message.get("message", "")
     if event == "error" and isinstance(code, str) and isinstance(text, str):
         if re.fullmatch("[0-9]{1,9}", code):

@@ -30,6 +30,7 @@ from .common import MAX_MESSAGE, ProtocolBase, load, reading, to_json
 from .json_text import parse
 from .messages import (
     NO_DEPTH,
+    Acknowledged,
     BookData,
     CandleData,
     ChannelName,
@@ -42,7 +43,6 @@ from .messages import (
     Push,
     Refused,
     SocketPath,
-    Subscribed,
     Terminated,
     TickerData,
     TradeData,
@@ -106,6 +106,9 @@ class V5(ProtocolBase):
     # Too many requests, internal errors, too many logins, an expired timestamp.
     transient = frozenset(("60014", "64007", "63999", "60023", "60006"))
     repeated_login = frozenset(("60031", "60010"))
+    login_needed = "60011"
+    # Too many channels in all, and on this connection.
+    crowded = frozenset((4008, 4009))
 
     # --- Names of channels ----------------------------------------------------------
 
@@ -354,7 +357,7 @@ def _event(message: dict[str, Any]) -> Message:
     if number is not None and not isinstance(number, str):
         raise WireError("shape", f"id {quote(number)}")
     if event == "subscribe":
-        return Subscribed(_key_of(message.get("arg")), number)
+        return Acknowledged(_key_of(message.get("arg")), number)
     if event == "unsubscribe":
         return Unsubscribed(_key_of(message.get("arg")), number)
     if event == "login" and message.get("code") == "0":

@@ -15,12 +15,12 @@ from typing import Any, NamedTuple
 from ..base.errors import ConnectionLost, HandshakeFailed, OkexWSError, WireError
 from ..model.venues import VENUES, Venue
 from ..protocol.messages import (
+    Acknowledged,
     LoggedIn,
     Message,
     Pong,
     Push,
     Refused,
-    Subscribed,
     Unsubscribed,
 )
 from ..recording.format import Entry, RecordingDamaged
@@ -320,8 +320,8 @@ class _Reader:
                 return "login"
             op, keys = outstanding.refused(message)
             self.connection.refusals.add(place)
-        elif isinstance(message, (Subscribed, Unsubscribed)):
-            op = "subscribe" if isinstance(message, Subscribed) else "unsubscribe"
+        elif isinstance(message, (Acknowledged, Unsubscribed)):
+            op = "subscribe" if isinstance(message, Acknowledged) else "unsubscribe"
             keys = outstanding.acknowledged(op, message.channel)
         else:
             return "word"

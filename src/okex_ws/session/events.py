@@ -6,32 +6,24 @@ logs, or counts.
 
 from __future__ import annotations
 
-from typing import NamedTuple, Union
+from typing import Any, NamedTuple, Union
 
 from ..base.errors import LoginRejected, OkexWSError, SubscriptionRejected
 from ..trust.heartbeat import Renewed
+from .subscription_state import Step, SubscriptionState
 
 
-class Acknowledged(NamedTuple):
-    """The exchange acknowledged the subscription of the channel with key *channel*."""
+class Changed(NamedTuple):
+    """The exchange's word moved *subscription*, the very object, by *step*.
 
-    channel: str
-
-
-class Ended(NamedTuple):
-    """The exchange unsubscribed the channel without a request.
-
-    The session will subscribe it again.
+    ``Step.ACKNOWLEDGED``: its data may be used. ``Step.LEFT``: the exchange ended it
+    without a request, and the session will subscribe it again. ``Step.REFUSED``: it was
+    refused for good, for the reason *error*.
     """
 
-    channel: str
-
-
-class Rejected(NamedTuple):
-    """The exchange refused the channel for good."""
-
-    channel: str
-    error: SubscriptionRejected
+    subscription: SubscriptionState[Any]
+    step: Step
+    error: SubscriptionRejected | None = None
 
 
 class LockedOut(NamedTuple):
@@ -41,13 +33,6 @@ class LockedOut(NamedTuple):
     """
 
     error: LoginRejected
-
-
-class Noted(NamedTuple):
-    """The exchange sent a notice about the connection."""
-
-    code: str
-    message: str
 
 
 class Trouble(NamedTuple):
@@ -67,6 +52,4 @@ class Unasked(NamedTuple):
     sentence: str = ""
 
 
-Event = Union[
-    Acknowledged, Ended, Rejected, LockedOut, Noted, Trouble, Renewed, Unasked
-]
+Event = Union[Changed, LockedOut, Trouble, Renewed, Unasked]

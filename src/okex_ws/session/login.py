@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from ..base.retry import doubled
+from .subscription_state import STEADY
 
 if TYPE_CHECKING:
     from ..model.credentials import Credentials
@@ -44,7 +45,8 @@ class Login:
         self._secrets = secrets
         self.due = -math.inf
         self._retry_cap = retry_cap
-        self._attempts = 0
+        self._attempts = self._losses = 0
+        self._accepted_at = -math.inf
 
     def ask(self, wall: float) -> str:
         """The text of the login that is to be sent now."""
@@ -63,9 +65,21 @@ class Login:
         """The exchange refused the key: never send it again."""
         self.due, self.asked = math.inf, False
 
-    def accept(self) -> None:
+    def accept(self, now: float) -> None:
         """The exchange accepted the key."""
-        self.accepted, self.asked = True, False
+        self.accepted, self.asked, self._accepted_at = True, False, now
+
+    def lose(self, now: float) -> bool:
+        """The exchange has lost an accepted login: send it again after a back-off.
+
+        Whether it is the first loss since a login that lasted for `STEADY` seconds.
+        """
+        if now >= self._accepted_at + STEADY:
+            self._losses = 0
+        self.accepted = False
+        self.due = now + doubled(1.0, self._losses, self._retry_cap)
+        self._losses += 1
+        return self._losses == 1
 
     def clean(self, message: str) -> str:
         """*message* without secrets, and without what follows its first ``{``.

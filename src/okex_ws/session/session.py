@@ -9,9 +9,12 @@ the wanted and the acknowledged channels. If a login is needed, it is the first 
 
 from __future__ import annotations
 
+import copy
+import logging
 import math
 from collections import deque
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Generic, NamedTuple
 
 from ..base.errors import (
@@ -25,29 +28,21 @@ from ..base.rates import Budget
 from ..base.retry import Ping, Timeouts
 from ..protocol.interface import WireProtocol
 from ..protocol.messages import (
+    Acknowledged,
     LoggedIn,
     Message,
-    Notice,
     Pong,
     Refused,
-    Subscribed,
     Terminated,
     Unsubscribed,
 )
 from ..trust.heartbeat import Heartbeat
-from .events import (
-    Acknowledged,
-    Ended,
-    Event,
-    LockedOut,
-    Noted,
-    Rejected,
-    Trouble,
-    Unasked,
-)
+from .events import Changed, Event, LockedOut, Trouble, Unasked
 from .login import Login
 from .request_budget import RequestBudget
-from .subscription_state import Phase, Step, SubscriptionState, Target
+from .subscription_state import Phase, Step, SubscriptionState, Taken, Target
+
+log = logging.getLogger("okex_ws")
 
 # Seconds in which the good channels of a request may still be acknowledged, after an
 # error that names no channel.
@@ -69,11 +64,11 @@ class Session(Generic[Target]):
     a new session, which begins with nothing subscribed.
 
     Only the connection's thread calls it, and no method waits. The thread calls `want`
-    and `drop` for the channels, gives each received message to `receive` or `pushed`,
-    calls `tick` when it is `due`, and sends what `outgoing` yields. Events that it
-    returns say what a message or the time means for a channel. `tick` and `overdue`
-    raise `Stalled` if the connection does not work any more; the thread then closes it
-    and connects again.
+    and `drop` for the channels, gives each received message to `receive`, looks up the
+    subscription of a push in *subscriptions*, calls `tick` when it is `due`, and sends
+    what `outgoing` yields. Events that it returns say what a message or the time means
+    for a subscription. `tick` and `overdue` raise `Stalled` if the connection does not
+    work any more; the thread then closes it and connects again.
     """
 
     def __init__(
@@ -92,10 +87,12 @@ class Session(Generic[Target]):
         self._request_budget = RequestBudget(budget)
         self._login = login
         self._requests = 0
+        self._pings = self._pongs = 0
         self.subscriptions: dict[str, SubscriptionState[Target]] = {}
         self._request: _OpenRequest | None = None
         self._subscriptions_due = math.inf
         self._outgoing: deque[str] = deque()
+        self._taken: deque[Taken] = deque(maxlen=10_000)
 
     # --- What is wanted -------------------------------------------------------------
 
@@ -112,29 +109,37 @@ class Session(Generic[Target]):
         *name* is the channel's key. *needs_snapshot*: the exchange sends a push right
         after the acknowledgement. *incremental*: each push builds on the push before,
         as those of a whole book do. One of the next calls of `tick` makes the request.
+
+        A subscription that was dropped, or that had another target, is replaced by
+        another object, which continues what the exchange was asked.
         """
-        subscription = self.subscriptions.get(name)
-        if subscription is None or subscription.phase is Phase.REFUSED:
+        self._subscriptions_due = -math.inf
+        present = self.subscriptions.get(name)
+        if present is None or present.phase is Phase.REFUSED:
             # The script that subscribes now must hear if requests wait.
             self._request_budget.tell_again()
-            subscription = self.subscriptions[name] = SubscriptionState(
-                name, target, needs_snapshot, incremental
+            made = SubscriptionState(
+                name, target, needs_snapshot, incremental, self._taken
             )
-        if subscription.target is not target:
-            # The channel is subscribed, but for another target: the new target has no
-            # snapshot yet.
-            subscription.invalidate(now, self._timeouts)
-        subscription.target, subscription.wanted = target, True
-        self._subscriptions_due = -math.inf
-        return subscription
+        elif present.wanted and present.target is target:
+            return present
+        else:
+            made = copy.copy(present)
+            made.target, made.wanted = target, True
+            if present.target is not target:
+                made.invalidate(now, self._timeouts)  # *target* has no snapshot yet
+        self.subscriptions[name] = made
+        return made
 
-    def drop(self, name: str) -> None:
-        """Unsubscribe channel *name*."""
-        subscription = self.subscriptions.get(name)
-        if subscription is not None:
+    def drop(self, subscription: SubscriptionState[Target]) -> None:
+        """Unsubscribe *subscription*, unless it was replaced."""
+        if self._has(subscription):
             subscription.wanted = False
             self._forget(subscription)
             self._subscriptions_due = -math.inf
+
+    def _has(self, subscription: SubscriptionState[Target]) -> bool:
+        return self.subscriptions.get(subscription.name) is subscription
 
     def _forget(self, subscription: SubscriptionState[Target]) -> None:
         if subscription.forgettable:
@@ -142,60 +147,68 @@ class Session(Generic[Target]):
 
     # --- What the exchange says -----------------------------------------------------
 
-    def pushed(self, name: str) -> SubscriptionState[Target] | None:
-        """The state of the channel that was pushed; ``None`` if it is not acknowledged.
+    def acknowledged_by_data(
+        self, subscription: SubscriptionState[Target], now: float
+    ) -> bool:
+        """Take data that came before its acknowledgement for the acknowledgement.
 
-        In phase ``ACKED`` the push is the first one after a subscribe. The caller calls
-        `SubscriptionState.flows` once the push has been read without error.
+        The caller has data of *subscription*, which is not `acknowledged`; of a whole
+        book it must be a snapshot. True: the data may be used, and the channel is to be
+        told, as of a `Changed` event. False: the data is to be counted and dropped.
         """
-        subscription = self.subscriptions.get(name)
         return (
-            subscription
-            if subscription is not None and subscription.acknowledged
-            else None
+            self._has(subscription)
+            and subscription.may_be_acknowledged_by_data
+            and subscription.acknowledge(now, self._timeouts)
         )
 
     def receive(self, message: Message, now: float) -> list[Event]:
-        """Handle a message that is not a `Push`, and return what it means."""
+        """Handle a message that is not data or a notice, and return what it means."""
         if isinstance(message, Pong):
-            return [self._heartbeat.ponged(now) or Unasked("pong")]
-        if isinstance(message, Subscribed):
+            return self._ponged(now)
+        if isinstance(message, Acknowledged):
             return self._acknowledged(message, now)
         if isinstance(message, Unsubscribed):
             return self._left(message, now)
         if isinstance(message, Refused):
             return self._refused(message, now)
         if isinstance(message, LoggedIn):
-            return self._logged_in()
-        if isinstance(message, Notice):
-            return [Noted(message.code, self.clean(message.message))]
+            return self._logged_in(now)
         if isinstance(message, Terminated):
             return self._terminated(message)
         return [Unasked("unknown")]
 
-    def _acknowledged(self, message: Subscribed, now: float) -> list[Event]:
-        name = message.channel
-        self._answered("subscribe", name, message.id)
-        subscription = self.subscriptions.get(name)
-        if subscription is None or not subscription.step(Step.ACK):
-            return [Unasked("ack")]
-        subscription.max_batch, subscription.in_doubt = math.inf, False
-        subscription.await_push(now, self._timeouts)
-        return [Acknowledged(name)]
+    def _ponged(self, now: float) -> list[Event]:
+        renewed = self._heartbeat.ponged(now)
+        if renewed is None:
+            return [Unasked("pong")]
+        self._pongs += 1
+        for subscription in list(self.subscriptions.values()):
+            if subscription.ended_after < self._pongs and subscription.step(
+                Step.DRAINED
+            ):
+                self._forget(subscription)
+                self._subscriptions_due = -math.inf
+        return [renewed]
+
+    def _acknowledged(self, message: Acknowledged, now: float) -> list[Event]:
+        asked = self._answered("subscribe", message.channel, message.id)
+        subscription = self.subscriptions.get(message.channel)
+        if subscription is not None and subscription.acknowledge(now, self._timeouts):
+            return [Changed(subscription, Step.ACKNOWLEDGED)]
+        return [] if asked else [Unasked("ack")]
 
     def _left(self, message: Unsubscribed, now: float) -> list[Event]:
-        name = message.channel
-        asked = self._answered("unsubscribe", name, message.id)
-        subscription = self.subscriptions.get(name)
-        if subscription is None or not subscription.step(Step.LEFT):
+        asked = self._answered("unsubscribe", message.channel, message.id)
+        subscription = self.subscriptions.get(message.channel)
+        if subscription is None or not subscription.end(self._pings):
             return [Unasked("ack")]
-        self._forget(subscription)
         if asked:
             return []
         # The back-off prevents a tight loop if the exchange unsubscribes the channel
         # each time.
         subscription.retry_later(now, self._timeouts)
-        return [Ended(name)]
+        return [Changed(subscription, Step.LEFT)]
 
     def _answered(self, op: str, name: str, answer_to: str | None = None) -> bool:
         """Mark channel *name* as answered; False if the open request did not name it.
@@ -216,35 +229,41 @@ class Session(Generic[Target]):
 
     def _refused(self, message: Refused, now: float) -> list[Event]:
         """Handle an error, about the channel that it names or the open request."""
-        request = self._request
+        request, login = self._request, self._login
         named = [
             n for n in self._wire.mentioned(message.message) if n in self.subscriptions
         ]
         message = message._replace(message=self.clean(message.message))
-        if self._wire.repeats_login(message.code) and self._login is not None:
+        if login is not None and self._wire.repeats_login(message.code):
             # A login without an answer in time was sent again, but the exchange had
             # accepted the first.
-            return self._logged_in()
+            return self._logged_in(now)
+        lost = login if self._wire.needs_login(message.code) else None
+        if lost is not None and not lost.accepted:
+            return [Unasked("error")]  # told already
         if request is None or (message.id is not None and message.id != request.id):
             text = f"{printable(message.message)} (error {message.code})"
             return [Unasked("error", f"an error that answers no request: {text}")]
-        if self._login is not None and not self._login.accepted:
-            return self._login_refused(self._login, message, now)
+        if lost is not None:
+            return self._login_lost(lost, message, sorted(request.channels), now)
+        if login is not None and not login.accepted:
+            return self._login_refused(login, message, now)
         if len(named) == 1 and named[0] not in request.channels:
-            return [Trouble(self._rejection(message, named[0]))]
+            return [Trouble(_rejection(message, named[0]))]
         meant = named if len(named) == 1 else sorted(request.channels)
+        trouble = Trouble(_rejection(message, listed(meant)))
         if self._wire.is_transient(message.code):
-            self._give_up(request, meant, now, answered=True)
-        elif len(meant) == 1:
+            return [*self._give_up(request, meant, now, answered=True), trouble]
+        if len(meant) == 1:
             return self._refuse(request.op, meant[0], message)
-        elif message.id is not None:
+        if message.id is not None:
             # The error is for the whole request or for one channel of it: the
             # acknowledgements of the good channels, if any, are on their way.
             self._request = request._replace(due=min(request.due, now + GRACE))
             self._subscriptions_due = -math.inf
         # Otherwise one of the channels is bad: the exchange will acknowledge the good
         # ones.
-        return [Trouble(self._rejection(message, listed(meant)))]
+        return [trouble]
 
     def clean(self, text: str) -> str:
         """*text* of the exchange without the secrets of this connection's login."""
@@ -252,31 +271,26 @@ class Session(Generic[Target]):
 
     def _terminated(self, message: Terminated) -> list[Event]:
         """The exchange ended all channels of one kind, for every instrument."""
-        ended = []
-        for name, subscription in list(self.subscriptions.items()):
-            if name.partition(":")[0] == message.kind and subscription.step(
-                Step.REFUSE
-            ):
-                ended.append(name)
-                self._forget(subscription)
         refused = Refused("channel-conn-count-error", message.message)
-        return [Rejected(name, self._rejection(refused, name)) for name in ended]
+        kind = [n for n in self.subscriptions if n.partition(":")[0] == message.kind]
+        return [event for n in kind for event in self._reject(n, refused)]
 
     def _refuse(self, op: str, name: str, message: Refused) -> list[Event]:
         self._answered(op, name)
-        subscription, error = (
-            self.subscriptions.get(name),
-            self._rejection(message, name),
-        )
-        subscribe = op == "subscribe"
+        if op == "subscribe" and (events := self._reject(name, message)):
+            return events
+        subscription = self.subscriptions.get(name)
         if subscription is not None:
-            subscription.step(Step.REFUSE if subscribe else Step.SILENT)
-            self._forget(subscription)
-        return [Rejected(name, error) if subscription and subscribe else Trouble(error)]
+            subscription.end(self._pings, Step.SILENT)
+        return [Trouble(_rejection(message, name))]
 
-    @staticmethod
-    def _rejection(message: Refused, channel: str) -> SubscriptionRejected:
-        return SubscriptionRejected(message.code, message.message, channel)
+    def _reject(self, name: str, message: Refused) -> list[Event]:
+        subscription = self.subscriptions.get(name)
+        if subscription is None or not subscription.step(Step.REFUSED):
+            return []
+        self._forget(subscription)
+        error = _rejection(message, name)
+        return [Changed(subscription, Step.REFUSED, error)]
 
     def _give_up(
         self,
@@ -285,7 +299,7 @@ class Session(Generic[Target]):
         now: float,
         *,
         answered: bool = False,
-    ) -> None:
+    ) -> list[Event]:
         """Ask for *names* again, after a transient error or without an answer.
 
         *answered*: the exchange said that the request may succeed later. Channels
@@ -293,47 +307,51 @@ class Session(Generic[Target]):
         bad channel among a thousand, and sends few requests to an exchange that is
         slow.
         """
-        names = list(names)
+        names, events = list(names), list[Event]()
         for name in names:
             self._answered(request.op, name)
             subscription = self.subscriptions.get(name)
             if subscription is None:
                 continue  # an earlier message ended the channel
-            if subscription.unanswered() and not answered:
-                subscription.max_batch = (len(names) + 1) // 2
-                subscription.in_doubt = request.op == "subscribe"
+            if subscription.unanswered(self._pings):
+                subscription.in_doubt = not answered or request.op == "unsubscribe"
+                if not answered:
+                    subscription.max_batch = (len(names) + 1) // 2
+            elif answered and subscription.end(self._pings):
+                # Its data came before this refusal.
+                events.append(Changed(subscription, Step.LEFT))
+            else:
+                continue
             if answered or len(names) == 1:
                 subscription.retry_later(now, self._timeouts)
             self._forget(subscription)
+        return events
 
-    def invalidated(self, name: str | None, now: float) -> None:
-        """A push of channel *name* could not be read, or failed its proof.
+    def invalidated(
+        self, subscription: SubscriptionState[Target] | None, now: float
+    ) -> None:
+        """A push of *subscription* could not be read, or failed its proof.
 
         ``None`` means that it may have been a push of any channel.
         """
         self._subscriptions_due = -math.inf
-        for subscription in (
-            self.subscriptions.values()
-            if name is None
-            else [self.subscriptions.get(name)]
-        ):
-            if subscription is not None:
-                subscription.invalidate(now, self._timeouts)
+        every = self.subscriptions.values()
+        for each in every if subscription is None else [subscription]:
+            each.invalidate(now, self._timeouts)
 
-    def overdue(self, name: str, received: float, now: float) -> None:
-        """Channel *name* missed the push that the exchange repeats for an idle channel.
+    def overdue(
+        self, subscription: SubscriptionState[Target], received: float, now: float
+    ) -> None:
+        """*subscription* missed the push that the exchange repeats for an idle channel.
 
         *received* is when its last push came. The channel is resubscribed. Raises
         `Stalled` if a resubscription for this reason brought only one push.
         """
         self._subscriptions_due = -math.inf
-        if not self.subscriptions[name].miss(received, now, self._timeouts):
-            raise Stalled(f"nothing of {name} came", now - received)
-
-    @property
-    def awaits_login(self) -> bool:
-        """Whether a login was sent that has no answer yet."""
-        return self._login is not None and self._login.asked
+        if self._has(subscription) and not subscription.miss(
+            received, now, self._timeouts
+        ):
+            raise Stalled(f"nothing of {subscription.name} came", now - received)
 
     # --- What time asks for ---------------------------------------------------------
 
@@ -354,18 +372,42 @@ class Session(Generic[Target]):
         later may still be unread, because a callback is slow or many messages wait; so
         an answer counts as missing only if *read_at* is past its deadline.
         """
-        if self._heartbeat.tick(now, wall, read_at):
-            self._outgoing.append(self._wire.PING)
-        events: list[Event] = []
-        if now >= self._subscriptions_due:
-            events += self._check_request(now, read_at)
-            events += self._close_difference(now, wall)
-        return events
+        self._ping(now, wall, read_at)
+        if now < self._subscriptions_due:
+            return []
+        events = self._check_request(now, read_at)
+        if self._request is None and any(
+            subscription.phase is Phase.DRAINING
+            and subscription.wanted
+            and subscription.ended_after == self._pings
+            for subscription in self.subscriptions.values()
+        ):
+            # The sooner its pong, the sooner these channels are subscribed again.
+            self._heartbeat.hurry(now)
+            self._ping(now, wall, read_at)
+        return events + self._close_difference(now, wall)
 
     def outgoing(self) -> Iterable[str]:
         """The texts that are to be sent now, in order. Each is yielded once."""
         while self._outgoing:
             yield self._outgoing.popleft()
+
+    def log_steps(self) -> None:
+        """Log each step that a subscription took since the last call, at level DEBUG.
+
+        The connection's loop calls it between two messages: a handler of the log may
+        block or raise, and must find every subscription in a state that is finished.
+        """
+        while self._taken:
+            taken = self._taken.popleft()
+            extra = {"event": "subscription", **taken._asdict()}
+            with suppress(Exception):
+                log.debug("%s was %s: %s, now %s", *taken, extra=extra)
+
+    def _ping(self, now: float, wall: float, read_at: float) -> None:
+        if self._heartbeat.tick(now, wall, read_at):
+            self._outgoing.append(self._wire.PING)
+            self._pings += 1
 
     def _check_request(self, now: float, read_at: float) -> list[Event]:
         request = self._request
@@ -375,9 +417,9 @@ class Session(Generic[Target]):
         if request.op == "login" and self._login is not None:
             self._request = None
             self._login.retry_later(now)
-        self._give_up(request, names, now)
+        events = self._give_up(request, names, now)
         what = f"no acknowledgement of {request.op} {listed(names)}".rstrip()
-        return [Trouble(Stalled(f"{what} came", self._timeouts.ack))]
+        return [*events, Trouble(Stalled(f"{what} came", self._timeouts.ack))]
 
     def _close_difference(self, now: float, wall: float) -> list[Event]:
         """Send the next request, if one is needed, and set when to look again."""
@@ -386,17 +428,14 @@ class Session(Generic[Target]):
             return []
         if self._login is not None and not self._login.accepted:
             return self._log_in(self._login, now, wall)
-        if dead := [
-            subscription.name
-            for subscription in self.subscriptions.values()
-            if subscription.is_dead(now)
-        ]:
+        subscriptions = self.subscriptions.values()
+        if dead := [one.name for one in subscriptions if one.is_dead(now)]:
             raise Stalled(f"nothing of {listed(dead)} came", self._timeouts.first_push)
-        for op, step in (("unsubscribe", Step.LEAVE), ("subscribe", Step.ASK)):
+        for op, step in (("unsubscribe", Step.LEAVING), ("subscribe", Step.ASKED)):
             ready = self._next_batch(step, now)
             if ready:
                 return self._ask(op, step, ready, now)
-        dues = [subscription.due for subscription in self.subscriptions.values()]
+        dues = [subscription.due for subscription in subscriptions]
         # The channels that are due here are the broken ones: they wait for their share
         # of the request budget.
         held = sum(due <= now for due in dues)
@@ -437,7 +476,7 @@ class Session(Generic[Target]):
             # counts a failed attempt. A channel that is resubscribed because it broke
             # counts none.
             if (
-                step is Step.LEAVE
+                step is Step.LEAVING
                 and subscription.wanted
                 and not subscription.resubscribing
             ):
@@ -452,6 +491,13 @@ class Session(Generic[Target]):
         due = self._subscriptions_due = now + self._timeouts.ack
         self._request = _OpenRequest(op, str(self._requests), set(carried), due)
 
+    # --- The login ------------------------------------------------------------------
+
+    @property
+    def awaits_login(self) -> bool:
+        """Whether a login was sent that has no answer yet."""
+        return self._login is not None and self._login.asked
+
     def _log_in(self, login: Login, now: float, wall: float) -> list[Event]:
         if now < login.due:
             self._subscriptions_due = login.due
@@ -461,10 +507,10 @@ class Session(Generic[Target]):
             self._send("login", login.ask(wall), (), now)
         return list(map(Trouble, words))
 
-    def _logged_in(self) -> list[Event]:
+    def _logged_in(self, now: float) -> list[Event]:
         if self._login is None or not self._login.asked:
             return [Unasked("login")]
-        self._login.accept()
+        self._login.accept(now)
         self._request, self._subscriptions_due = None, -math.inf
         return []
 
@@ -477,3 +523,23 @@ class Session(Generic[Target]):
             return [Trouble(error)]
         login.refuse()
         return [LockedOut(error)]
+
+    def _login_lost(
+        self, login: Login, message: Refused, refused: list[str], now: float
+    ) -> list[Event]:
+        """The exchange has lost an accepted login, and so ended every channel."""
+        events: list[Event] = [Unasked("error")]
+        if login.lose(now):
+            events = [Trouble(_rejection(message, listed(refused)))]
+        self._request, self._subscriptions_due = None, -math.inf
+        for subscription in list(self.subscriptions.values()):
+            known = subscription.phase is Phase.LEAVING
+            if subscription.end(self._pings) and not known:
+                events.append(Changed(subscription, Step.LEFT))
+            subscription.step(Step.SILENT)
+            self._forget(subscription)
+        return events
+
+
+def _rejection(message: Refused, channel: str) -> SubscriptionRejected:
+    return SubscriptionRejected(message.code, message.message, channel)

@@ -1,14 +1,16 @@
 """The state of one channel's subscription on one opening, as a table of phases.
 
-A channel counts as subscribed once the exchange has acknowledged it: a request that was
-sent is not enough. Only `SubscriptionState.step` changes the phase.
+A channel counts as subscribed once the exchange has acknowledged it, or has pushed its
+data: a request that was sent is not enough. Only `SubscriptionState.step` changes the
+phase.
 """
 
 from __future__ import annotations
 
 import math
+from collections import deque
 from enum import Enum
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from ..base.retry import Timeouts, doubled
 
@@ -21,66 +23,77 @@ class Phase(Enum):
 
     IDLE = "not subscribed, as far as the exchange said"
     ASKED = "subscribe sent, not acknowledged"
-    ACKED = "acknowledged, nothing pushed yet"
+    ACKNOWLEDGED = "acknowledged, nothing pushed yet"
     FLOWING = "acknowledged and pushed"
     BROKEN = "acknowledged, and of no use until it is subscribed anew"
     LEAVING = "unsubscribe sent, not acknowledged"
+    DRAINING = "unsubscribed, but data sent before that may still come"
     REFUSED = "refused for good"
 
 
 class Step(Enum):
     """What moves a subscription from one phase to another."""
 
-    ASK = "a subscribe was sent"
-    ACK = "the exchange acknowledged a subscribe"
-    PUSH = "the exchange pushed data"
-    LEAVE = "an unsubscribe was sent"
-    LEFT = "the exchange acknowledged an unsubscribe"
+    ASKED = "a subscribe was sent"
+    ACKNOWLEDGED = "the exchange acknowledged a subscribe"
+    PUSHED = "the exchange pushed data"
+    LEAVING = "an unsubscribe was sent"
+    LEFT = "the exchange unsubscribed the channel"
     SILENT = "no answer came"
     UNHEARD = "no answer came to an unsubscribe that has to be"
-    REFUSE = "the exchange refused the channel"
-    INVALIDATE = "a push could not be read"
-    BREAK = "a push that others build on was lost, or failed its proof"
+    DRAINED = "a pong came whose ping followed the end of the channel"
+    REFUSED = "the exchange refused the channel"
+    INVALIDATED = "a push could not be read"
+    BROKEN = "a push that others build on was lost, or failed its proof"
 
 
 # A step that is missing here does not change the phase: `SubscriptionState.step`
 # returns False.
 TRANSITIONS: dict[Phase, dict[Step, Phase]] = {
-    Phase.IDLE: {Step.ASK: Phase.ASKED, Step.ACK: Phase.ACKED},
+    Phase.IDLE: {Step.ASKED: Phase.ASKED, Step.ACKNOWLEDGED: Phase.ACKNOWLEDGED},
     Phase.ASKED: {
-        Step.ACK: Phase.ACKED,
+        Step.ACKNOWLEDGED: Phase.ACKNOWLEDGED,
         Step.SILENT: Phase.IDLE,
-        Step.REFUSE: Phase.REFUSED,
+        Step.REFUSED: Phase.REFUSED,
     },
-    Phase.ACKED: {
-        Step.PUSH: Phase.FLOWING,
-        Step.LEAVE: Phase.LEAVING,
-        Step.LEFT: Phase.IDLE,
-        Step.BREAK: Phase.BROKEN,
-        Step.REFUSE: Phase.REFUSED,
+    Phase.ACKNOWLEDGED: {
+        Step.PUSHED: Phase.FLOWING,
+        Step.LEAVING: Phase.LEAVING,
+        Step.LEFT: Phase.DRAINING,
+        Step.BROKEN: Phase.BROKEN,
+        Step.REFUSED: Phase.REFUSED,
     },
     Phase.FLOWING: {
-        Step.PUSH: Phase.FLOWING,
-        Step.LEAVE: Phase.LEAVING,
-        Step.LEFT: Phase.IDLE,
-        Step.INVALIDATE: Phase.ACKED,
-        Step.BREAK: Phase.BROKEN,
-        Step.REFUSE: Phase.REFUSED,
+        Step.LEAVING: Phase.LEAVING,
+        Step.LEFT: Phase.DRAINING,
+        Step.INVALIDATED: Phase.ACKNOWLEDGED,
+        Step.BROKEN: Phase.BROKEN,
+        Step.REFUSED: Phase.REFUSED,
     },
     Phase.BROKEN: {
-        Step.LEAVE: Phase.LEAVING,
-        Step.LEFT: Phase.IDLE,
-        Step.REFUSE: Phase.REFUSED,
+        Step.LEAVING: Phase.LEAVING,
+        Step.LEFT: Phase.DRAINING,
+        Step.REFUSED: Phase.REFUSED,
     },
     Phase.LEAVING: {
-        Step.LEFT: Phase.IDLE,
-        Step.SILENT: Phase.IDLE,
+        Step.LEFT: Phase.DRAINING,
+        Step.SILENT: Phase.DRAINING,
         Step.UNHEARD: Phase.BROKEN,
     },
+    Phase.DRAINING: {Step.DRAINED: Phase.IDLE, Step.REFUSED: Phase.REFUSED},
     Phase.REFUSED: {},
 }
 
 Target = TypeVar("Target")
+
+
+class Taken(NamedTuple):
+    """A step that the subscription of *channel* took, for the log: names of members."""
+
+    channel: str
+    before: str
+    step: str
+    after: str
 
 
 class SubscriptionState(Generic[Target]):
@@ -92,13 +105,17 @@ class SubscriptionState(Generic[Target]):
     `calls_for` names the request that the channel needs now, `due` when it will need
     one. A channel that breaks again and again is resubscribed with a growing back-off.
 
-    *name* is the channel's key. *target* is the object that receives the channel's
-    pushes. Only the connection's thread calls it.
+    The object is the identity of the subscription: a channel that is dropped and wanted
+    again has another one. *name* is the channel's key. *target* is the object that
+    receives the channel's pushes. *taken* collects the steps that are to be logged.
+    Only the connection's thread calls it.
     """
 
     __slots__ = (
+        "_taken",
         "attempts",
         "breaks",
+        "ended_after",
         "flows_since",
         "in_doubt",
         "incremental",
@@ -114,7 +131,12 @@ class SubscriptionState(Generic[Target]):
     )
 
     def __init__(
-        self, name: str, target: Target, needs_snapshot: bool, incremental: bool = False
+        self,
+        name: str,
+        target: Target,
+        needs_snapshot: bool,
+        incremental: bool = False,
+        taken: deque[Taken] | None = None,
     ) -> None:
         self.name = name
         self.target = target
@@ -128,26 +150,50 @@ class SubscriptionState(Generic[Target]):
         # The most channels in one request with this channel. Each unanswered request
         # halves it, down to 1, so that in the end an error can only mean this channel.
         self.max_batch = math.inf
-        # A subscribe had no answer in time, but may still be acknowledged.
+        # A request had no answer: the exchange may carry the channel all the same.
         self.in_doubt = False
         self.attempts = 0
         self.not_before = -math.inf
         self.silent_at = math.inf
         self.breaks = 0
         self.flows_since = math.inf
+        # How many pings had been sent when the channel was unsubscribed.
+        self.ended_after = 0
         # The channel missed the push that the exchange repeats for an idle channel, and
         # is resubscribed for that reason.
         self.suspect = False
+        self._taken = deque[Taken](maxlen=0) if taken is None else taken
+
+    # --- What the exchange answers --------------------------------------------------
 
     def step(self, step: Step) -> bool:
         """Take *step*; False, and no change, if `TRANSITIONS` does not have it."""
-        after = TRANSITIONS[self.phase].get(step)
+        before, after = self.phase, TRANSITIONS[self.phase].get(step)
         if after is None:
             return False
         self.phase = after
+        self._taken.append(Taken(self.name, before.name, step.name, after.name))
         return True
 
-    def unanswered(self) -> bool:
+    def acknowledge(self, now: float, timeouts: Timeouts) -> bool:
+        """The exchange carries the channel; False if that is known, or cannot be."""
+        if not self.step(Step.ACKNOWLEDGED):
+            return False
+        self.max_batch, self.in_doubt = math.inf, False
+        self.await_push(now, timeouts)
+        return True
+
+    def end(self, pings: int, step: Step = Step.LEFT) -> bool:
+        """The channel is unsubscribed, after *pings* pings; False if it was before.
+
+        What the exchange sent before may still come, until the pong of a later ping.
+        """
+        if not self.step(step):
+            return False
+        self.ended_after = pings
+        return True
+
+    def unanswered(self, pings: int) -> bool:
         """A request had no answer: take that step, with the result of `step`.
 
         An incremental channel that is wanted is unsubscribed once more if no attempt
@@ -156,13 +202,13 @@ class SubscriptionState(Generic[Target]):
         """
         first = self.phase is Phase.LEAVING and self.attempts == 0
         unheard = first and self.incremental and self.wanted
-        return self.step(Step.UNHEARD if unheard else Step.SILENT)
+        return self.end(pings, Step.UNHEARD if unheard else Step.SILENT)
 
     # --- What its pushes are worth --------------------------------------------------
 
     def flows(self, now: float) -> None:
         """The first push after a subscribe was used: the channel works."""
-        self.step(Step.PUSH)
+        self.step(Step.PUSHED)
         self.attempts, self.silent_at, self.flows_since = 0, math.inf, now
 
     def invalidate(self, now: float, timeouts: Timeouts) -> None:
@@ -173,7 +219,7 @@ class SubscriptionState(Generic[Target]):
         """
         if self.incremental:
             self.resubscribe(now, timeouts)
-        elif self.needs_snapshot and self.step(Step.INVALIDATE):
+        elif self.needs_snapshot and self.step(Step.INVALIDATED):
             self.await_push(now, timeouts)
 
     def await_push(self, now: float, timeouts: Timeouts) -> None:
@@ -203,7 +249,7 @@ class SubscriptionState(Generic[Target]):
         The first time at once, then each time later, until it has worked for `STEADY`
         seconds.
         """
-        if not self.step(Step.BREAK):
+        if not self.step(Step.BROKEN):
             return
         if now >= self.flows_since + STEADY:
             self.breaks = 0
@@ -218,7 +264,8 @@ class SubscriptionState(Generic[Target]):
 
         The session then gives the connection up.
         """
-        return self.suspect and self.phase is Phase.ACKED and now >= self.silent_at
+        waiting = self.phase is Phase.ACKNOWLEDGED and now >= self.silent_at
+        return self.suspect and waiting
 
     def retry_later(self, now: float, timeouts: Timeouts) -> None:
         """Subscribe the channel again after a back-off that doubles each time."""
@@ -229,15 +276,15 @@ class SubscriptionState(Generic[Target]):
         """The step that brings the channel nearer to what is wanted, if one is due.
 
         A channel whose first push is late, or that is broken, is unsubscribed first.
-        The next step then subscribes it again.
+        Once it is drained, the next step subscribes it again.
         """
         if self.phase is Phase.IDLE and self.wanted and now >= self.not_before:
-            return Step.ASK
+            return Step.ASKED
         if self.phase is Phase.BROKEN and (now >= self.not_before or not self.wanted):
-            return Step.LEAVE
-        silent = self.phase is Phase.ACKED and now >= self.silent_at
+            return Step.LEAVING
+        silent = self.phase is Phase.ACKNOWLEDGED and now >= self.silent_at
         if self.acknowledged and (silent or not self.wanted):
-            return Step.LEAVE
+            return Step.LEAVING
         return None
 
     @property
@@ -245,7 +292,7 @@ class SubscriptionState(Generic[Target]):
         """When `calls_for` will name a step because of time alone."""
         if self.resubscribing or (self.phase is Phase.IDLE and self.wanted):
             return self.not_before
-        return self.silent_at if self.phase is Phase.ACKED else math.inf
+        return self.silent_at if self.phase is Phase.ACKNOWLEDGED else math.inf
 
     @property
     def resubscribing(self) -> bool:
@@ -256,8 +303,8 @@ class SubscriptionState(Generic[Target]):
     def forgettable(self) -> bool:
         """Whether this state may be deleted.
 
-        The channel is not wanted and not subscribed, and no subscribe that is still
-        without an answer could be acknowledged and need an unsubscribe.
+        The channel is not wanted and not subscribed, and neither data nor an answer of
+        the exchange may still be about it.
         """
         ended = self.phase is Phase.REFUSED
         return not self.wanted and (
@@ -266,5 +313,18 @@ class SubscriptionState(Generic[Target]):
 
     @property
     def acknowledged(self) -> bool:
-        """Whether a push of this channel may be used: the exchange acknowledged it."""
-        return self.phase is Phase.ACKED or self.phase is Phase.FLOWING
+        """Whether a push of this channel may be used."""
+        return self.phase is Phase.ACKNOWLEDGED or self.phase is Phase.FLOWING
+
+    @property
+    def may_be_acknowledged_by_data(self) -> bool:
+        """Whether data proves that the exchange carries the channel.
+
+        It does if a subscribe has no answer yet: data of an earlier subscription cannot
+        come any more, because the channel was drained before. It does too if the answer
+        to a request stayed away.
+        """
+        asked = self.phase is Phase.ASKED or (
+            self.phase is Phase.IDLE and self.in_doubt
+        )
+        return asked and self.wanted

@@ -78,6 +78,10 @@ class Heartbeat:
         self._next = now + self._ping.keep_alive
         return True
 
+    def hurry(self, now: float) -> None:
+        """Send the next ping at once: a channel waits for its pong."""
+        self._next = min(self._next, now)
+
     def ponged(self, now: float) -> Renewed | None:
         """Handle a pong: the lease that it grants, or ``None`` if no ping waits."""
         if not self._in_flight:
