@@ -22,6 +22,14 @@ from ..trust.verdict import Published, publish
 from .reading import Reading
 
 
+class Drained(Protocol):
+    """What delivers the events that a follower has queued."""
+
+    def drain(self) -> None:
+        """Run what waits. It runs code of the script."""
+        ...
+
+
 class Follower(Protocol):
     """What a channel calls for its events: the `View` of a subscription that wants it.
 
@@ -34,6 +42,11 @@ class Follower(Protocol):
 
     wants_pushes: bool
     wants_every_push: bool
+
+    @property
+    def callbacks(self) -> Drained:
+        """What delivers the events that were queued."""
+        ...
 
     def pushed(self, reading: Reading, text: str, now: float) -> None:
         """A push was published; *text* is the exchange's JSON text of it."""

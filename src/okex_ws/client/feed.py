@@ -13,8 +13,8 @@ from ..base.clock import Clock
 from ..base.errors import NotLive
 from ..base.retry import Reconnect, Timeouts
 from ..base.state import State
-from ..channels.convert import make_best
 from ..delivery.callbacks import OnState
+from ..delivery.depth_selection import Look
 from ..delivery.updates import UpdateQueue, Updates
 from ..delivery.view import View
 from ..history.source import History
@@ -24,7 +24,8 @@ from ..model.reports import Health
 from ..model.venues import Venue
 from ..net.stream import Network
 from ..recording.recorder import Recorder
-from ..trust.verdict import LIVE, Limits, judge, state_rank
+from ..trust.reading import Taken, read_together
+from ..trust.verdict import LIVE, NO_LIMITS, Limits, state_rank
 from .base import BaseSubscription, SharedConnections, make_pool
 from .subscription import WSSubscription
 
@@ -293,17 +294,37 @@ def _best_at_once(
     views: Sequence[View], limits: Limits, clock: Clock
 ) -> dict[str, BestBidAsk]:
     """Best bid and ask of each view, if all are trusted at one moment; else ``{}``."""
-    asked = [limits.over(view.limits) for view in views]
-    looks = [view.look(own, 1) for view, own in zip(views, asked, strict=True)]
-    # Each reading was trusted when it was taken. If each still is now, all of them are
-    # trusted at this one moment.
-    now, wall = clock.monotonic(), clock.wall()
-    for look, own in zip(looks, asked, strict=True):
-        if look.verdict is not LIVE or judge(look.shown, own, now, wall) is not LIVE:
-            return {}
-    return {
-        view.instrument_id: make_best(
-            view.instrument_id, look.channel.topic, look.shown
-        )
-        for view, look in zip(views, looks, strict=True)
-    }
+    asked = [(view, limits.over(view.limits)) for view in views]
+    readings = [reading for view in views for reading in view.depths]
+
+    def choose(
+        taken: Sequence[Taken], own_limits: bool, now: float, wall: float
+    ) -> list[Look] | None:
+        values, looks = iter(taken), []
+        for view, own in asked:
+            mine = [next(values) for _ in view.depths]
+            look = view.choose(view.depths, mine, 1, now, wall)
+            if look.verdict is LIVE and own_limits and own is not NO_LIMITS:
+                each = mine[view.depths.index(look.reading)]
+                look = look._replace(verdict=each.judge(own, now, wall))
+            if look.verdict is not LIVE:
+                return None
+            looks.append(look)
+        return looks
+
+    def build(taken: Sequence[Taken]) -> tuple[list[Look], list[BestBidAsk]]:
+        now, wall = clock.monotonic(), clock.wall()
+        looks = choose(taken, False, now, wall) or []
+        pairs = zip(looks, asked, strict=False)
+        return looks, [view.best(look) for look, (view, _) in pairs]
+
+    found = read_together(readings, clock, build)
+    if found is None or any(view.ended for view in views):
+        return {}
+    (before, best), taken, now, wall = found
+    looks = choose(taken, True, now, wall)
+    if looks is None or [each.reading for each in looks] != [
+        each.reading for each in before
+    ]:
+        return {}
+    return {one.instrument_id: one for one in best}

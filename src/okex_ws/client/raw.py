@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Union
 
-from ..channels.series import DataChannel
 from ..delivery.callbacks import OnError, OnMessage, OnState, check_callables
 from ..model.items import Data
 from ..trust.verdict import NO_LIMITS
@@ -66,13 +65,13 @@ class RawSubscription(BaseSubscription):
     @property
     def channels(self) -> tuple[str, ...]:
         """The keys of the channels, as errors and ``health().failed`` name them."""
-        return tuple(self._view.channels)
+        return tuple(self._view.readings)
 
     @property
     def data(self) -> tuple[Data, ...]:
         """The newest pushes, newest last, at most 1,000 of each channel."""
-        channels = self._view.channels.values()
-        kept = [c.items for c in channels if isinstance(c, DataChannel)]
+        readings = self._view.readings.values()
+        kept = [each.items for each in readings if each.kind == "data"]
         return tuple(sorted(sum(kept, ()), key=lambda item: item.received))
 
     def latest(self, argument: Argument | None = None) -> Data | None:

@@ -241,7 +241,7 @@ class WSSubscription(BaseSubscription):
         Raises:
             ValueError: *channel* is not subscribed here.
         """
-        topics = self._view.channels
+        topics = self._view.readings
         known = channel in topics
         return self._view.latest(channel if known else self._pool.wire.topic(channel))
 

@@ -457,6 +457,9 @@ class View:
         if taken is not None:
             queue.note(reading.topic, self, taken.value, make, seed=seed)
 
+    def entered(self, reading: Reading) -> None:
+        """Another channel serves *reading* from now on."""
+
     def arrived(self, reading: Reading, submit: Submit) -> None:
         """A connection carries *reading*; *submit* queues a job for its thread.
 

@@ -18,8 +18,7 @@ from typing import Any
 from ..base.clock import Clock, utc
 from ..base.errors import BackfillFailed
 from ..base.threads import Submit
-from ..channels.base import Channel
-from ..channels.series import CandleChannel, TradeChannel, copied
+from ..channels.reading import Reading, copied
 from ..delivery.callbacks import Callbacks
 from ..delivery.updates import UpdateQueue
 from ..delivery.view import View
@@ -85,17 +84,17 @@ class JoinedView(View):
         """True: a hole is given up when its time is over."""
         return True
 
-    def carry(self, channels: Mapping[str, Channel]) -> None:
-        """Take the channels, by topic, and make a join for each series among them."""
-        for topic, channel in channels.items():
-            join = self._make_join(topic, channel)
+    def carry(self, readings: Mapping[str, Reading]) -> None:
+        """Take the readings, by topic, and make a join for each series among them."""
+        for topic, reading in readings.items():
+            join = self._make_join(topic, reading)
             if join is not None:
                 self._joins[topic] = join
-        super().carry(channels)
+        super().carry(readings)
 
-    def _make_join(self, topic: str, channel: Channel) -> GapJoin[Any] | None:
+    def _make_join(self, topic: str, reading: Reading) -> GapJoin[Any] | None:
         past, name = self._past, self.instrument_id
-        if isinstance(channel, CandleChannel):
+        if reading.kind == "candle":
             bars = CandleSeries(name, past.market, topic)
             return GapJoin(bars, topic, name, past.items, self)
         if topic == SINGLE_TRADES:
@@ -108,18 +107,18 @@ class JoinedView(View):
     @property
     def trades(self) -> tuple[Trade, ...]:
         """The newest trades, past ones included."""
-        join = self._join_of(TradeChannel)
+        join = self._join_of("trade")
         return super().trades if join is None else copied(join.items)
 
     @property
     def candles(self) -> tuple[Candle, ...]:
         """The newest candles, past ones included."""
-        join = self._join_of(CandleChannel)
+        join = self._join_of("candle")
         return super().candles if join is None else copied(join.items)
 
-    def _join_of(self, kind: type[Channel]) -> GapJoin[Any] | None:
+    def _join_of(self, kind: str) -> GapJoin[Any] | None:
         """The join of the first channel of a *kind*, or ``None``."""
-        topics = (t for t, c in self.channels.items() if isinstance(c, kind))
+        topics = (t for t, r in self.readings.items() if r.kind == kind)
         return self._joins.get(next(topics, ""))
 
     def follow(self, queue: UpdateQueue, *, own: bool = True) -> None:
@@ -143,15 +142,15 @@ class JoinedView(View):
         """Whether all is live, and each series is joined to its past or will not be."""
         ready = super()._is_ready()
         return ready and all(
-            join.settled or self.channels[topic].error is not None
+            join.settled or self.readings[topic].error is not None
             for topic, join in self._joins.items()
         )
 
     # --- What the connections' threads call -----------------------------------------
 
-    def arrived(self, channel: Channel, submit: Submit) -> None:
-        """Keep *submit*, which runs a job on the thread of *channel*'s connection."""
-        self._submits[channel.topic] = submit
+    def arrived(self, reading: Reading, submit: Submit) -> None:
+        """Keep *submit*, which runs a job on the thread of *reading*'s connection."""
+        self._submits[reading.topic] = submit
 
     def add(self, topic: str, item: Item) -> None:
         """Pass *item* to the join of its series; without a join, deliver it."""
@@ -173,7 +172,7 @@ class JoinedView(View):
             for topic, join in () if self.ended else self._joins.items():
                 if topic not in self._submits:
                     continue  # its connection's thread has not called `arrived` yet
-                channel = self.channels[topic]
+                channel = self.readings[topic].entry.channel
                 if channel.acknowledged and channel.openings != self._openings[topic]:
                     self._openings[topic] = channel.openings
                     join.acknowledged(now)
@@ -229,7 +228,7 @@ class JoinedView(View):
 
     def epoch(self, topic: str) -> int:
         """The present epoch of the channel *topic*."""
-        return self.channels[topic].shown.epoch
+        return self.readings[topic].epoch
 
     def moment(self) -> datetime:
         """The wall-clock time."""

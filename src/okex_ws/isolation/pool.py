@@ -95,8 +95,8 @@ class IsolatedPool:
         self._options = {"venue": venue, **options}
         self._spawn = spawn
         self._supervisor: Supervisor | None = None
-        self._store = Store(wire, self._process_runs)
-        # The first link number of the next worker process.
+        self._store = Store(self._process_runs)
+        # The first era number of the next worker process.
         self._first = 0
         self._slots: dict[int, SubscriptionSlots] = {}
         # The slots of closed subscriptions, which the worker process may still write.
@@ -153,7 +153,7 @@ class IsolatedPool:
                 raise
             assert isinstance(view, IsolatedView)
             view.slots = slots
-            view.carry(slots.mirrors)
+            view.carry(slots.readings)
             view.callbacks.begin()
             self._slots[slots.number] = slots
             self.views = (*self.views, view)
@@ -303,7 +303,7 @@ class IsolatedPool:
             self._supervisor.discard_unsent()
             self._forget(*self._leaving)
             send, store = self._supervisor.send, self._store
-            memory = store.key, store.link_addresses, self._first
+            memory = store.key, store.era_addresses, self._first
             send("start", self._options, *memory, os.getpid())
             self._first += 1 << 32
             for slots in self._slots.values():
@@ -362,7 +362,7 @@ class IsolatedPool:
     def _on_refused(self, number: int, topic: str, error: OkexWSError) -> None:
         slots = self._slots.get(number)
         if slots is not None:
-            slots.mirrors[topic].error = error
+            slots.readings[topic].error = error
             slots.view.wake()
 
     def _on_failed(self, number: int, error: OkexWSError) -> None:

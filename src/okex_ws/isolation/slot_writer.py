@@ -18,37 +18,29 @@ from ..base.clock import Clock
 from ..base.errors import ConnectionLost, OkexWSError
 from ..base.state import State
 from ..base.throttled_log import LogThrottle
-from ..channels.base import Channel
+from ..channels.reading import Reading
 from ..delivery.callbacks import Callbacks
 from ..delivery.view import View
-from ..trust.lease import Link
+from ..trust.lease import Era, Lease, Marked
 from ..trust.verdict import NO_LIMITS, Published
-from .mirror import encode, encode_link
 from .shared_memory import Slot, SlotAddress
+from .slot_reading import EraContent, encode, encode_era
 
 log = logging.getLogger("okex_ws")
 
 Tell = Callable[..., None]
 
 
-class SharedLink(Link):
-    """A `Link` of the worker process that writes its signs of life into a slot.
+class SharedEra(Era):
+    """An `Era` of the worker process that writes its signs of life into a slot.
 
     The slot is a place in shared memory; the script's process reads there whether the
     opening of the connection lasts, and until when its lease runs. *number* identifies
-    the link, *place* its slot. The lease, the loss and the time of the last bytes are
-    written when they are set, which only the connection's thread does. *before_lease*
-    is a callable that writes all channels, so that no withdrawal is still unwritten
-    when a lease is; *give_back* one that takes the slot's place after the loss.
+    the era, *place* its slot. What the connection's thread changes is written at once.
+    *flush* is a callable that writes all channels: it is called before a lease is
+    written, so that no withdrawal is still unwritten then. *give_back* takes the slot's
+    place after the loss.
     """
-
-    __slots__ = ("_before_lease", "_give_back", "_slot", "number", "place")
-
-    number: int
-    place: int
-    _slot: Slot
-    _before_lease: Callable[[], None]
-    _give_back: Callable[[int], None]
 
     def __init__(
         self,
@@ -56,60 +48,70 @@ class SharedLink(Link):
         slot: Slot,
         place: int,
         number: int,
-        before_lease: Callable[[], None],
+        flush: Callable[[], None],
         give_back: Callable[[int], None],
     ) -> None:
-        keep = super().__setattr__
-        keep("place", place)
-        keep("number", number)
-        keep("_slot", slot)
-        keep("_before_lease", before_lease)
-        keep("_give_back", give_back)
-        for name, value in (("lease", None), ("lost", False), ("heard", now)):
-            keep(name, value)
         super().__init__(now)
+        self.place = place
+        self.number = number
+        self._slot = slot
+        self._flush = flush
+        self._give_back = give_back
+        self._write()
+        slot.beat(now)
 
-    def __setattr__(self, name: str, value: object) -> None:
-        if name == "heard":
-            super().__setattr__(name, value)
-            self._slot.beat(self.heard)
-        elif name == "lease":
-            self._before_lease()
-            super().__setattr__(name, value)
+    def hear(self, heard: float) -> None:
+        """The connection's last bytes came at *heard*: write that, as the pulse."""
+        super().hear(heard)
+        self._slot.beat(heard)
+
+    def renew(self, lease: Lease, proven: float) -> None:
+        """Write every channel, and then *lease*."""
+        self._flush()
+        super().renew(lease, proven)
+        self._write()
+
+    def withdraw(self, channels: Iterable[Marked]) -> None:
+        """Hold back every value of this era, in one store, until `settle`."""
+        super().withdraw(channels)
+        self._write(held=True)
+
+    def settle(self) -> None:
+        """Write every channel, and then give the values that are left again."""
+        self._flush()
+        self._write()
+
+    def lose(self) -> None:
+        """Write that the connection has ended, once; a later era may use the slot."""
+        if not self.lost:
+            super().lose()
             self._write()
-        elif name == "lost":
-            super().__setattr__(name, value)
-            self._write()
-            if value:
-                # This link writes no more, so that a later one may use the slot.
-                self._give_back(self.place)
-        else:
-            super().__setattr__(name, value)
+            self._give_back(self.place)
 
-    def _write(self) -> None:
-        self._slot.put(encode_link(self, self.number))
+    def _write(self, held: bool = False) -> None:
+        content = EraContent(self.number, self.lost, held, self.lease)
+        self._slot.put(encode_era(content))
 
 
-class SharedLinks:
-    """Makes the link of each opening of a connection, and lends it a slot until lost.
+class SharedEras:
+    """Makes the era of each opening of a connection, and lends it a slot until lost.
 
     *first* is the first number: each worker process begins with a higher one, so that
-    an old value never points to a new link. *before_lease* is a callable that each link
-    calls before it writes a lease. The connections' threads call `make`, and calls may
-    overlap; it raises `ConnectionLost` if every slot is in use, and the connection
-    tries again.
+    an old value never points to a new era. *flush* is a callable that writes all
+    channels. The connections' threads call `make`, and calls may overlap; it raises
+    `ConnectionLost` if every slot is in use, and the connection tries again.
     """
 
     def __init__(
-        self, slots: list[Slot], first: int, before_lease: Callable[[], None]
+        self, slots: list[Slot], first: int, flush: Callable[[], None]
     ) -> None:
         self._slots = slots
         self._free = deque(range(len(slots)))
         self._numbers = itertools.count(first)
-        self._before_lease = before_lease
+        self._flush = flush
 
-    def make(self, now: float) -> Link:
-        """The link of a connection that was opened *now*.
+    def make(self, now: float) -> Era:
+        """The era of a connection that was opened *now*.
 
         ``ConnectionLost`` if every slot is in use.
         """
@@ -120,7 +122,7 @@ class SharedLinks:
             raise ConnectionLost("one more connection", many) from None
         number = next(self._numbers)
         slot, free = self._slots[place], self._free.append
-        return SharedLink(now, slot, place, number, self._before_lease, free)
+        return SharedEra(now, slot, place, number, self._flush, free)
 
 
 class SlotWriter:
@@ -128,55 +130,57 @@ class SlotWriter:
 
     The slot is a place in shared memory, from which the script's process reads the
     value. *base* is the epoch that the slot had when this worker process started; it is
-    added to the channel's own epochs, so that they go on. A connection's thread calls
-    `flush` after each push and change of state, and any connection's thread before it
-    writes a lease: calls may overlap, and a lock lets one write at a time, the value as
-    it is then. A value that does not fit into the slot is written as a withdrawal,
-    counted, and logged at most once a minute. After `leave`, which waits for a write
-    under way, the slot is not touched.
+    added to the epochs of the *reading*, so that they go on. A connection's thread
+    calls `flush` after each push and change of state, and any connection's thread
+    before it writes a lease: calls may overlap, and a lock lets one write at a time,
+    the value as it is then. A value that does not fit into the slot is written as a
+    withdrawal, counted, and logged at most once a minute. After `leave`, which waits
+    for a write under way, the slot is not touched.
     """
 
-    def __init__(self, channel: Channel, slot: Slot, base: int) -> None:
-        self.channel = channel
+    def __init__(self, reading: Reading, slot: Slot, base: int) -> None:
+        self.reading = reading
         self._slot: Slot | None = slot
-        # The channel's epoch when this process started, which is added to every epoch.
+        # The epoch when this process started, which is added to every epoch.
         self._base = base
         self._written: object = None
         self._throttle = LogThrottle()
         self._lock = threading.Lock()
 
     def flush(self, now: float = 0.0) -> None:
-        """Write the channel's current value, unless it was written already."""
-        if self.channel.shown is self._written:
+        """Write the current value, unless it was written already."""
+        if self.reading.current is self._written:
             return
         with self._lock:
-            shown = self.channel.shown
-            if self._slot is None or shown is self._written:
+            entry = self.reading.entry
+            current: Published = entry.channel.current
+            if self._slot is None or current is self._written:
                 return
+            value = current._replace(epoch=entry.base + current.epoch)
             try:
-                self._slot.put(self._encode(shown))
+                self._slot.put(self._encode(value))
             except ValueError as error:
                 # The value does not fit the slot, or has no encoding.
-                self._slot.put(self._withdraw(shown, error, now))
-            self._written = shown
+                self._slot.put(self._withdraw(value, error, now))
+            self._written = current
 
-    def _encode(self, shown: Published) -> bytes:
-        # Read in this order: a channel that changes both changes *shown* last.
-        acknowledged, link = self.channel.acknowledged, shown.link
-        if isinstance(link, SharedLink):
-            return encode(shown, acknowledged, link.place, link.number, self._base)
-        return encode(shown, acknowledged, base=self._base)
+    def _encode(self, value: Published) -> bytes:
+        # Read in this order: a channel that changes both changes its value last.
+        acknowledged, era = self.reading.acknowledged, value.era
+        if isinstance(era, SharedEra):
+            return encode(value, acknowledged, era.place, era.number, self._base)
+        return encode(value, acknowledged, base=self._base)
 
-    def _withdraw(self, shown: Published, error: ValueError, now: float) -> bytes:
-        """What is written if *shown* cannot be: a withdrawal.
+    def _withdraw(self, value: Published, error: ValueError, now: float) -> bytes:
+        """What is written if *value* cannot be: a withdrawal.
 
         The next value is of a new epoch.
         """
-        channel, cause = self.channel, f"it does not fit in shared memory: {error}"
-        channel.counts["skipped too large"] += 1
+        reading, cause = self.reading, f"it does not fit in shared memory: {error}"
+        reading.counts["skipped too large"] += 1
         if self._throttle.allows("too large", now):
-            log.warning("%s: %s", channel.name, cause, extra={"event": "dropped"})
-        none = shown._replace(state=State.RESYNCING, cause=cause, data=None, lag=None)
+            log.warning("%s: %s", reading.name, cause, extra={"event": "dropped"})
+        none = value._replace(state=State.RESYNCING, cause=cause, data=None, lag=None)
         payload = self._encode(none)
         self._base += 1
         return payload
@@ -217,33 +221,37 @@ class Relay(View):
         self.number = number
         self._slots = slots
         self._say = tell
-        self._writers: dict[Channel, SlotWriter] = {}
+        self._writers: dict[Reading, SlotWriter] = {}
         self._refused: set[str] = set()
 
-    def carry(self, channels: Mapping[str, Channel]) -> None:
-        """Set the channels, and make a slot writer for each of them."""
-        super().carry(channels)
+    def carry(self, readings: Mapping[str, Reading]) -> None:
+        """Set the readings, and make a slot writer for each of them."""
+        super().carry(readings)
         # Every push is written. If several wait, only the newest has to be.
         self.wants_pushes = True
-        self._writers = {c: SlotWriter(c, *self._slots[t]) for t, c in channels.items()}
+        self._writers = {r: SlotWriter(r, *self._slots[t]) for t, r in readings.items()}
 
     @property
     def writers(self) -> Iterable[SlotWriter]:
         """The slot writers of the channels."""
         return self._writers.values()
 
-    def pushed(self, channel: Channel, text: str, now: float) -> None:
+    def pushed(self, reading: Reading, text: str, now: float) -> None:
         """Write the value of a push, and then deliver it."""
-        self._writers[channel].flush(now)
-        super().pushed(channel, text, now)
+        self._writers[reading].flush(now)
+        super().pushed(reading, text, now)
+
+    def entered(self, reading: Reading) -> None:
+        """Write the value of the channel that serves *reading* now."""
+        self._writers[reading].flush()
 
     def tell(self, now: float) -> None:
         """Write all channels, report refused ones, and then deliver the state."""
         self.flush(now)
-        for topic, channel in self.channels.items():
-            if channel.error is not None and topic not in self._refused:
+        for topic, reading in self.readings.items():
+            if reading.error is not None and topic not in self._refused:
                 self._refused.add(topic)
-                self._say("refused", self.number, topic, channel.error)
+                self._say("refused", self.number, topic, reading.error)
         super().tell(now)
 
     def flush(self, now: float = 0.0) -> None:

@@ -12,28 +12,26 @@ from ..base.state import State
 from ..delivery.view import View
 from ..model.reports import Stats
 from ..pool.statistics import add, of_subscription
-from ..protocol.interface import WireProtocol
 from ..protocol.messages import ChannelName
 from ..trust.verdict import Published
-from .mirror import (
-    LINK_CAPACITY,
-    LINKS,
-    AnyMirror,
-    RemoteLinks,
-    decode_link,
-    make_mirror,
+from .shared_memory import Memory, SlotAddress
+from .slot_reading import (
+    ERA_CAPACITY,
+    ERAS,
+    RemoteEras,
+    SlotReading,
+    decode_era,
     slot_capacity,
 )
-from .shared_memory import Memory, SlotAddress
 from .slot_writer import SlotAssignment
 
 
 class SubscriptionSlots:
-    """The slots of one subscription of an isolated feed, their mirrors, and its counts.
+    """The slots of one subscription of an isolated feed, their readings, its counts.
 
-    A slot is a place in shared memory for the newest value of one channel; a mirror is
-    a channel that reads its value there. The worker process writes to the slots;
-    `withdraw`, which writes too, is called only while no worker process runs.
+    A slot is a place in shared memory for the newest value of one channel; its reading
+    reads the value there. The worker process writes to the slots; `withdraw`, which
+    writes too, is called only while no worker process runs.
     `IsolatedPool` calls the methods, holding its lock. *number* identifies the
     subscription in messages.
     """
@@ -45,7 +43,7 @@ class SubscriptionSlots:
         self.number = number
         self.names = names
         self.addresses: dict[str, SlotAddress] = {}
-        self.mirrors: dict[str, AnyMirror] = {}
+        self.readings: dict[str, SlotReading] = {}
         # The counts of the worker processes that ended, and the last known counts of
         # the present one.
         self.past = Stats()
@@ -54,34 +52,36 @@ class SubscriptionSlots:
     def assignments(self) -> dict[str, SlotAssignment]:
         """The slot and the present epoch of each channel that was not refused."""
         return {
-            topic: SlotAssignment(self.addresses[topic], mirror.shown.epoch)
-            for topic, mirror in self.mirrors.items()
-            if mirror.error is None
+            topic: SlotAssignment(self.addresses[topic], reading.epoch)
+            for topic, reading in self.readings.items()
+            if reading.error is None
         }
 
     def withdraw(self, cause: str) -> None:
         """The worker process ended: withdraw all values until another one writes."""
         self.past, self.last = of_subscription(add(self.past, self.last)), Stats()
-        for mirror in self.mirrors.values():
-            if mirror.error is None:
-                before = mirror.shown
-                mirror.shown = Published(
-                    State.RECONNECTING,
-                    cause,
-                    before.epoch,
-                    received=before.received,
-                    wall=before.wall,
+        for reading in self.readings.values():
+            if reading.error is None:
+                before = reading.current
+                reading.write(
+                    Published(
+                        State.RECONNECTING,
+                        cause,
+                        reading.epoch,
+                        received=before.received,
+                        wall=before.wall,
+                    )
                 )
 
     def freeze(self) -> None:
         """Before the slots are given back, keep the last states without the prices."""
-        for mirror in self.mirrors.values():
-            mirror.freeze()
+        for reading in self.readings.values():
+            reading.freeze()
 
     def forked(self) -> None:
         """In a forked child: stop reading the slots; every channel is closed."""
-        for mirror in self.mirrors.values():
-            mirror.forked()
+        for reading in self.readings.values():
+            reading.forked()
 
 
 class Store:
@@ -94,12 +94,11 @@ class Store:
     allocated.
     """
 
-    def __init__(self, wire: WireProtocol, process_runs: Callable[[], bool]) -> None:
-        self._wire = wire
+    def __init__(self, process_runs: Callable[[], bool]) -> None:
         self._process_runs = process_runs
         self._memory: Memory | None = None
-        self._links = RemoteLinks([], process_runs)
-        self.link_addresses: list[SlotAddress] = []
+        self._eras = RemoteEras([], process_runs)
+        self.era_addresses: list[SlotAddress] = []
 
     @property
     def key(self) -> int | str:
@@ -110,26 +109,26 @@ class Store:
         if self._memory is None:
             memory = Memory()
             try:
-                addresses = [memory.allocate(LINK_CAPACITY) for _ in range(LINKS)]
+                addresses = [memory.allocate(ERA_CAPACITY) for _ in range(ERAS)]
             except OSError:
                 memory.close()
                 raise
-            slots = [memory.slot(address, decode_link) for address in addresses]
-            self._links = RemoteLinks(slots, self._process_runs)
-            self._links.lose()
-            self._memory, self.link_addresses = memory, addresses
+            slots = [memory.slot(address, decode_era) for address in addresses]
+            self._eras = RemoteEras(slots, self._process_runs)
+            self._eras.lose()
+            self._memory, self.era_addresses = memory, addresses
         return self._memory
 
     def allocate(self, slots: SubscriptionSlots) -> None:
-        """Allocate a slot and make a mirror for each channel.
+        """Allocate a slot and make a reading for each channel.
 
         ``OSError`` if there is no memory.
         """
         memory = self._open()
         for topic, name in slots.names.items():
             address = slots.addresses[topic] = memory.allocate(slot_capacity(name))
-            slot = memory.slot(address, self._links.decode)
-            slots.mirrors[topic] = make_mirror(self._wire, name, slot)
+            slot = memory.slot(address, self._eras.decode)
+            slots.readings[topic] = SlotReading(name, slot)
 
     def clear(self, slots: SubscriptionSlots) -> None:
         """Give the slots back. No process may read or write them any more."""
@@ -140,11 +139,11 @@ class Store:
 
     def lose(self) -> None:
         """The worker process ended: mark all of its connections as lost."""
-        self._links.lose()
+        self._eras.lose()
 
     def close(self) -> None:
-        """Close the memory. It is released once no mirror uses a slot."""
-        self._links = RemoteLinks([], self._process_runs)
+        """Close the memory. It is released once no reading uses a slot."""
+        self._eras = RemoteEras([], self._process_runs)
         if self._memory is not None:
             self._memory.close()
 

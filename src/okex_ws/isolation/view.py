@@ -97,6 +97,6 @@ class IsolatedView(View):
 
     def latest(self, topic: str) -> Item | None:
         """The newest item of a depth channel; ``ValueError`` for any other channel."""
-        if topic in self.channels and self.channels[topic] not in self._depths:
+        if topic in self.readings and not self.readings[topic].is_depth:
             raise refuse(f"the newest of {topic!r}")
         return super().latest(topic)

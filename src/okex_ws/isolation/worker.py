@@ -31,7 +31,7 @@ from ..pool.pool import Pool
 from ..protocol.messages import ChannelName
 from .process import Unpacker, pack
 from .shared_memory import Memory, SlotAddress
-from .slot_writer import Relay, SharedLinks, SlotAssignment
+from .slot_writer import Relay, SharedEras, SlotAssignment
 
 log = logging.getLogger("okex_ws")
 
@@ -180,16 +180,16 @@ class Worker:
         self,
         options: Mapping[str, Any],
         key: int | str,
-        links: list[SlotAddress],
+        eras: list[SlotAddress],
         first: int,
         parent: int,
     ) -> None:
         self._parent = parent
         self._memory = memory = Memory(key)
-        slots = [memory.slot(address) for address in links]
-        shared = SharedLinks(slots, first, self._flush)
+        slots = [memory.slot(address) for address in eras]
+        shared = SharedEras(slots, first, self._flush)
         self._patience = (options["timeouts"] or Timeouts()).goodbye + 1.0
-        pool = PoolOptions(**options, link=shared.make).make_pool()
+        pool = PoolOptions(**options, era=shared.make).make_pool()
         assert isinstance(pool, Pool)
         self._pool = pool
 

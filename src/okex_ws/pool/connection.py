@@ -13,16 +13,17 @@ import random
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from ..base.clock import Clock
-from ..base.counts import Counts, cause_of
+from ..base.counts import cause_of
 from ..base.errors import ConnectionLost, HandshakeFailed, LoginRejected, OkexWSError
 from ..base.rates import Budget, HostGap
 from ..base.retry import Ping, Reconnect, Timeouts, backoff
 from ..base.threads import mark_library_thread
-from ..base.throttled_log import LogThrottle, OutageLog
+from ..base.throttled_log import OutageLog
 from ..channels.base import Channel
 from ..model.credentials import Credentials
 from ..model.reports import ConnectionReport
@@ -36,8 +37,9 @@ from ..recording.recorder import Recorder
 from ..recording.tap import RecordingTap, describe, open_transport
 from ..session.login import Login
 from ..session.session import Session
-from ..trust.lease import Link
-from .conversation import ConnectionContext, Conversation, Handler
+from ..trust.lease import Era
+from .connection_channels import ConnectionChannels
+from .opening import Opening, Surroundings
 
 log = logging.getLogger("okex_ws")
 
@@ -49,8 +51,8 @@ HOUR = 3600.0
 class Settings(NamedTuple):
     """What a connection is made with: clock, network, random numbers, timing, recorder.
 
-    *network* is a callable that makes the network of one connection. *link* is one that
-    makes the `Link` of one opening, at a given monotonic time.
+    *network* is a callable that makes the network of one connection. *era* is one that
+    makes the `Era` of one opening, at a given monotonic time.
     """
 
     clock: Clock
@@ -59,7 +61,7 @@ class Settings(NamedTuple):
     ping: Ping
     timeouts: Timeouts
     reconnect: Reconnect
-    link: Callable[[float], Link] = Link
+    era: Callable[[float], Era] = Era
     recorder: Recorder | None = None
 
 
@@ -81,17 +83,19 @@ class Connection:
     """One connection of a feed and its thread, which opens it again until it is closed.
 
     It leads to one *path* of *venue*, and outlasts its openings: each of them, from its
-    handshake to its loss, has a `Conversation` and a `Link` of its own. *handler* gets
-    all events of the channels, on this thread. Other threads only start and close it,
+    handshake to its loss, has an `Opening` and an `Era` of its own. *channels* are what
+    lives on it, and are called on this thread. Other threads only start and close it,
     wait for its end, ask for a report, and submit jobs; jobs run in order on this
     thread, also while it waits to connect. After the end of this thread, `submit` runs
     the job itself.
 
-    No failure of the network ends the thread. A loss is reported to *handler* and
+    No failure of the network ends the thread. A loss is reported to *channels* and
     logged, and the next attempt follows after a wait that grows with each failure, at
     the next endpoint unless the opening was healthy (it lasted for
-    `Reconnect.healthy_after` seconds). An internal error counts as a loss. Only if the
-    exchange refuses the key do the channels fail for good.
+    `Reconnect.healthy_after` seconds). An internal error counts as a loss, whatever was
+    being done: it withdraws all that came over the opening. Only if the exchange
+    refuses the key do the channels fail for good. *crowded* is a callable for the case
+    that the exchange finds the channels of this connection too many.
     """
 
     def __init__(
@@ -99,44 +103,47 @@ class Connection:
         venue: Venue,
         wire: WireProtocol,
         path: SocketPath,
-        handler: Handler,
+        channels: ConnectionChannels,
         settings: Settings,
         name: str,
         credentials: Credentials | None = None,
+        crowded: Callable[[Connection], None] = lambda connection: None,
     ) -> None:
         self._venue = venue
-        self._path = path
+        self.path = path
+        # How many channels the exchange bears on this connection, and why it was given
+        # up.
+        self.most = math.inf
+        self.error: OkexWSError | None = None
+        self.channels = channels
+        channels.carrier = self
+        self._crowded = crowded
         # One below the limit, because the venue's hour may begin at another moment than
         # ours.
         self._requests_per_hour = max(1, venue.requests_per_hour - 1)
         self._credentials = credentials
         self._wire = wire
-        self._handler = handler
         self._settings = settings
         self._clock = settings.clock
         self._network = settings.network()
         self._work: deque[Callable[[], None]] = deque()
-        # The connection that runs the submitted jobs after a handover.
-        self._successor: Connection | None = None
         self._closing = False
         self._ended = False
         self._endpoints = Endpoints(venue.endpoints)
         self._waits = self._new_waits()
         self._not_before = -math.inf
         self._outage_log = OutageLog()
-        self._throttle = LogThrottle()
-        self.conversation: Conversation | None = None
-        self.counts = Counts()
-        self._context = ConnectionContext(
-            self._wire,
-            self._handler,
+        self.opening: Opening | None = None
+        self.counts = channels.counts
+        self._around = Surroundings(
+            wire,
+            channels,
             self._clock,
             self._network,
             self.counts,
             self._outage_log,
-            self._throttle,
             self._is_closing,
-            settings.link,
+            settings.era,
         )
         self._tap = self._make_tap(settings.recorder)
         # A network in virtual time has its own threads, and its own limit for each
@@ -154,7 +161,7 @@ class Connection:
     def _make_tap(self, recorder: Recorder | None) -> RecordingTap | None:
         if recorder is None:
             return None
-        facts = describe(self._venue, self._path.name)
+        facts = describe(self._venue, self.path.name)
         tell = self._tell_trouble
         return recorder.tap(self._clock, facts, self._credentials, tell)
 
@@ -174,13 +181,6 @@ class Connection:
         if self._ended:
             self._do_work()
 
-    def hand_over_to(self, successor: Connection) -> None:
-        """Have *successor* run all jobs that were or will be submitted here.
-
-        Called on this connection's thread.
-        """
-        self._successor = successor
-
     def close(self) -> None:
         """Ask the thread to end; returns at once."""
         self._closing = True
@@ -199,16 +199,16 @@ class Connection:
 
     def report(self, channels: int, depths: int) -> ConnectionReport:
         """The connection's state, and what the exchange's limits still allow it."""
-        now, talk = self._clock.monotonic(), self.conversation
-        url = self._wire.url(self._endpoints.present, self._path)
+        now, opening = self._clock.monotonic(), self.opening
+        url = self._wire.url(self._endpoints.present, self.path)
         left, wait = (
             (self._requests_per_hour, 0.0)
-            if talk is None
-            else talk.session.budget.outlook(now)
+            if opening is None
+            else opening.session.budget.outlook(now)
         )
         return ConnectionReport(
             public_endpoint(url),
-            talk is not None,
+            opening is not None,
             channels,
             depths,
             left,
@@ -225,29 +225,45 @@ class Connection:
         self._closing = True
         # If the connection's thread was never started, `submit` runs the job itself.
         self._ended = self._thread.ident is None
-        if self.conversation is not None:
-            self.conversation.transport.stream.discard()
+        if self.opening is not None:
+            self.opening.transport.stream.discard()
         self._network.discard()
 
     # --- The thread -----------------------------------------------------------------
 
     def _run(self) -> None:
         mark_library_thread()
-        try:
-            while not self._closing:
+        while not self._closing:
+            try:
                 self._attempt()
-        finally:
-            self._ended = True
-            self._handler.ended(self._clock.monotonic())
-            self._do_work()
-            self._network.close()
+            except BaseException as bug:
+                # Whatever failed in handling a failure: the opening has ended, so that
+                # no value of it is given, and the next attempt follows.
+                self._survive(bug)
+        self._ended = True
+        for last in (self._end, self._do_work, self._network.close):
+            with suppress(BaseException):
+                last()
+
+    def _end(self) -> None:
+        self.channels.ended(self._clock.monotonic())
+
+    def _survive(self, bug: BaseException) -> None:
+        with suppress(BaseException):
+            self._not_before = self._clock.monotonic() + next(self._waits)
+            self._say_bug(bug)
+            self.channels.drain()
+
+    def _say_bug(self, bug: BaseException) -> None:
+        endpoint = public_endpoint(self._wire.url(self._endpoints.present, self.path))
+        log.error("internal error on the connection to %s", endpoint, exc_info=bug)
 
     def _is_closing(self) -> bool:
         return self._closing
 
     def _attempt(self) -> None:
         """Make one connection, from the wait for its turn to its end."""
-        url = self._wire.url(self._endpoints.present, self._path)
+        url = self._wire.url(self._endpoints.present, self.path)
         if not self._await_turn(url):
             return
         started = self._clock.monotonic()
@@ -267,12 +283,12 @@ class Connection:
             self._end_tap(url, None)
         except OkexWSError as error:
             self._lost(url, error, opened_at)
-        except Exception as bug:
-            endpoint = public_endpoint(url)
-            log.exception("internal error on the connection to %s", endpoint)
-            lost = ConnectionLost(endpoint, f"internal error: {bug!r}")
+        except BaseException as bug:
+            lost = ConnectionLost(public_endpoint(url), f"internal error: {bug!r}")
             lost.__cause__ = bug
             self._lost(url, lost, opened_at)
+            self._say_bug(bug)
+        self.channels.drain()
 
     def _await_turn(self, url: str) -> bool:
         """Wait for the back-off, then for the host's turn; False if closed."""
@@ -307,10 +323,7 @@ class Connection:
                 work = self._work.popleft()
             except IndexError:  # after the thread's end `submit` may have run the job
                 return
-            if self._successor is None:
-                work()
-            else:
-                self._successor.submit(work)
+            work()
 
     def _new_waits(self) -> Iterator[float]:
         policy = self._settings.reconnect
@@ -325,27 +338,27 @@ class Connection:
         session: Session[Channel] = Session(
             self._wire, settings.ping, settings.timeouts, budget, now, login
         )
-        endpoint = public_endpoint(url)
-        talk = Conversation(self._context, transport, session, now, endpoint)
-        self.conversation = talk
+        opening = Opening(self._around, transport, session, now, public_endpoint(url))
+        self.opening = opening
         try:
-            self._handler.opened(session, talk.link, now)
+            self.channels.opened(session, opening.era, now)
             while not self._closing:
                 self._do_work()
-                talk.turn()
+                opening.turn()
             self._say_goodbye(transport)
         except ConnectionLost as error:
             # The exchange closed without an error message before. If the channels did
             # not fail here, the refused key would be sent again and again.
             error.redact(session.clean)
+            opening.era.lose()
             if (refused := fatal(error, session.awaits_login, self._wire)) is not None:
-                self._handler.locked_out(refused, self._clock.monotonic())
+                self.channels.locked_out(refused)
             raise
         finally:
             # This one store withdraws every value that came over this connection.
-            talk.link.lost = True
+            opening.era.lose()
             self.counts.bytes += transport.bytes_received
-            self.conversation = None
+            self.opening = None
             transport.close()
 
     def _login(self, transport: Transport) -> Login | None:
@@ -371,7 +384,7 @@ class Connection:
 
     def _tell_trouble(self, error: OkexWSError) -> None:
         if not self._ended:
-            self.submit(lambda: self._handler.troubled(error))
+            self.submit(lambda: self.channels.troubled(error))
 
     def _say_goodbye(self, transport: Transport) -> None:
         """Do the closing handshake of WebSocket, for `Timeouts.goodbye` at most."""
@@ -388,17 +401,19 @@ class Connection:
         self.counts.reconnects[cause_of(error)] += 1
         if opened_at is None:
             error.advice = self._venue.advice(self._endpoints.present)
-        self._handler.lost(error, now)
+        self.channels.lost(error, now)
+        if isinstance(error, ConnectionLost) and self._wire.is_crowded(error.code):
+            self._crowded(self)
         enough = self._settings.reconnect.healthy_after
         healthy = opened_at is not None and now - opened_at >= enough
         if healthy:
             self._waits = self._new_waits()
-        self._outage_log.log_loss(public_endpoint(url), error, now)
-        self._handler.troubled(error)
         self._endpoints.lost(healthy)
         wish = error.retry_after if isinstance(error, HandshakeFailed) else None
         wait = max(next(self._waits), min(wish or 0.0, MAX_RETRY_AFTER))
         self._not_before = now + wait
+        self.channels.troubled(error)
+        self._outage_log.log_loss(public_endpoint(url), error, now)
 
 
 class Endpoints:

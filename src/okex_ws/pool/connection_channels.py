@@ -10,6 +10,7 @@ import logging
 import math
 from collections.abc import Iterable, Sequence
 from functools import partial
+from operator import is_not
 from typing import Protocol
 
 from ..base.clock import Clock
@@ -43,8 +44,12 @@ SILENT_TRADES = 600.0
 class PoolControl(Protocol):
     """What the channels of a connection ask of the pool. Any thread may call."""
 
-    closed: bool
     history_worker: HistoryWorker
+
+    @property
+    def closed(self) -> bool:
+        """Whether the feed was closed."""
+        ...
 
     def release(self, view: View) -> None:
         """*view* has ended: its channels are not wanted any more."""
@@ -98,7 +103,7 @@ class ConnectionChannels:
         self._pool = pool
         self._register = register
         self._clock = clock
-        self._counts = counts
+        self.counts = counts
         self._throttle = LogThrottle()
         self._seen: Table | None = None
         self._views: tuple[View, ...] = ()
@@ -117,7 +122,14 @@ class ConnectionChannels:
         table = self._register.table
         if table is self._seen:
             return
-        now, self._seen = self._clock.monotonic(), table
+        self._seen = table
+        try:
+            self._carry_out(table, self._clock.monotonic())
+        except BaseException:
+            self._seen = None
+            raise
+
+    def _carry_out(self, table: Table, now: float) -> None:
         wanted, users = self._wanted(table)
         for name, channel in list(self.channels.items()):
             if wanted.get(name) is not channel:
@@ -173,12 +185,12 @@ class ConnectionChannels:
 
     def _follow(self, channel: Channel, users: tuple[View, ...], now: float) -> None:
         before = channel.followers
-        if before == users:
-            return
         channel.followers = users
+        if len(before) == len(users) and not any(map(is_not, before, users)):
+            return
         error = channel.reading.error
         for view in users:
-            if view not in before:
+            if all(view is not each for each in before):
                 view.arrived(channel.reading, self.carrier.submit)
                 if error is not None and not view.ended:
                     self._refuse(view, channel.reading, error, now)
@@ -291,6 +303,8 @@ class ConnectionChannels:
             self.era.withdraw(channel for channel, _ in refusals)
         for channel, error in refusals:
             self.refuse(channel, error, now)
+        if len(refusals) > 1 and self.era is not None:
+            self.era.settle()
 
     def locked_out(self, error: LoginRejected) -> None:
         """The exchange refused the key for good: fail the connection's channels."""
@@ -317,7 +331,7 @@ class ConnectionChannels:
             self.troubled(OkexWSError(f"no connection to take over: {error}"))
 
     def overdue(self, now: float) -> list[SubscriptionState[Channel]]:
-        """The subscriptions that missed the push that the exchange repeats when idle."""
+        """The subscriptions that missed the push that repeats an idle book."""
         overdue = (
             self._subscription(channel)
             for channel in self.channels.values()
@@ -378,8 +392,10 @@ class ConnectionChannels:
         else:
             self._withdraw([subscription.target], str(error), now)
         if self.session is not None:
-            broken = isinstance(error, BookError)
-            self.session.invalidated(subscription, now, broken=broken)
+            if subscription is not None and isinstance(error, BookError):
+                self.session.resubscribe(subscription, now)
+            else:
+                self.session.invalidated(subscription, now)
         channel = None if subscription is None else subscription.target
         self.drop(error.kind, str(error), now, error, channel)
 
@@ -390,6 +406,8 @@ class ConnectionChannels:
             self.era.withdraw(values)
         for channel in channels:
             channel.invalidated(cause, now)
+        if len(values) > 1 and self.era is not None:
+            self.era.settle()
 
     def stranger(self, name: str, related: Sequence[str], now: float) -> None:
         """Data came under *name*, which matches no subscription.
@@ -401,7 +419,7 @@ class ConnectionChannels:
         subscriptions = {} if self.session is None else self.session.subscriptions
         left = now < self._left.get(name, -math.inf) + STRAGGLING
         if left or name in subscriptions:
-            self._counts.dropped["unasked"] += 1
+            self.counts.dropped["unasked"] += 1
             return
         if name not in self._strangers and len(self._strangers) >= MOST_STRANGERS:
             name = ""
@@ -432,7 +450,7 @@ class ConnectionChannels:
 
         Each *kind* has a minute of its own, and so has each channel.
         """
-        self._counts.dropped[kind] += 1
+        self.counts.dropped[kind] += 1
         whose = "" if channel is None else channel.name
         if self._throttle.allows(f"{kind} {whose}", now):
             log.warning("%s", sentence, extra={"event": "dropped"})

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Mapping
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, NamedTuple, Protocol
 
 from ..base.errors import OkexWSError
 from ..base.state import State
@@ -37,6 +37,7 @@ class Party(Protocol):
     carrier: Carrier
     era: Era | None
     channels: dict[str, Channel]
+    handover: Any
 
     def catch_up(self) -> None:
         """Carry out what has changed in the register."""
@@ -61,8 +62,9 @@ def move(
     new: Carrier,
     moves: Mapping[str, Move],
     make: Callable[[Reading], Channel],
-) -> Table:
-    """Lead the rows of *old* that are among *moves* to *new*; all rows if it is empty.
+    names: Collection[str] | None = None,
+) -> None:
+    """Lead the rows of *old* to *new*: those of *names*, or all of them.
 
     It runs on the thread of *old*, whose channels are still afterwards. *make* is a
     callable that makes a channel for a row without a move of its own.
@@ -73,6 +75,8 @@ def move(
         rows = []
         for row in table.of(old):
             name = row.reading.name
+            if names is not None and name not in names:
+                continue
             if row.reading.error is None and name not in made:
                 made[name] = make(row.reading)
             rows.append(row._replace(carrier=new, channel=made.get(name, row.channel)))
@@ -86,9 +90,13 @@ def move(
         if present is channel or channel.reading is not reading:
             continue
         known = moves.get(name)
-        channel.continues = before.get(name, present), known is not None and known.proven
+        channel.continues = (
+            before.get(name, present),
+            known is not None and known.proven,
+        )
         reading.entry = Entry(channel, _base(reading, channel, known))
-    return table
+        for view in row.users:
+            view.entered(reading)
 
 
 def _base(reading: Reading, channel: Channel, known: Move | None) -> int:
@@ -154,6 +162,10 @@ class Handover:
     def has_taken_over(self) -> bool:
         """Whether the new connection has taken over."""
         return self._decided.get(0, False)
+
+    def cancel(self) -> None:
+        """Neither connection takes over: the old one was given up."""
+        self._decided.setdefault(0, False)
 
     def standby_for(self, party: Party) -> Carrier | None:
         """The old carrier, if *party* is the new side and has not taken over."""

@@ -2,23 +2,21 @@
 
 All of it runs on the connection's thread. A turn sends what is due, waits unless there
 are frames to handle, and handles some. A failure of the connection is raised and ends
-the loop.
+the loop. Code of the script runs only between two steps, in `ConnectionChannels.drain`.
 """
 
 from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Iterable
-from typing import NamedTuple, Protocol
+from collections.abc import Callable
+from typing import NamedTuple
 
 from ..base.clock import Clock
 from ..base.counts import Counts
-from ..base.errors import BookError, LoginRejected, OkexWSError, WireError, printable
-from ..base.throttled_log import LogThrottle, OutageLog
+from ..base.errors import BookError, WireError, printable
+from ..base.throttled_log import OutageLog
 from ..channels.base import Channel
-from ..channels.book import BookChannel
-from ..model.items import PastBook
 from ..net.stream import Network
 from ..net.transport import Transport
 from ..protocol.interface import WireProtocol
@@ -27,8 +25,9 @@ from ..session.events import Changed, Event, LockedOut, Trouble, Unasked
 from ..session.session import Session
 from ..session.subscription_state import Phase, Step, SubscriptionState
 from ..trust.heartbeat import Renewed
-from ..trust.lease import Link
+from ..trust.lease import Era
 from .conflation import Conflation
+from .connection_channels import ConnectionChannels
 
 log = logging.getLogger("okex_ws")
 
@@ -36,22 +35,24 @@ log = logging.getLogger("okex_ws")
 FULL_READ = 128 * 1024
 
 
-class ConnectionContext(NamedTuple):
-    """What all openings of one connection share: clock, network, counts, and more."""
+class Surroundings(NamedTuple):
+    """What all openings of one connection share: clock, network, counts, and more.
+
+    *era* is a callable that makes the `Era` of one opening, at a given monotonic time.
+    """
 
     wire: WireProtocol
-    handler: Handler
+    channels: ConnectionChannels
     clock: Clock
     network: Network
     counts: Counts
     outage_log: OutageLog
-    throttle: LogThrottle
     is_closing: Callable[[], bool]
-    link: Callable[[float], Link] = Link
+    era: Callable[[float], Era] = Era
 
 
-class Conversation:
-    """One opening of a connection: its transport, session, link and unread frames.
+class Opening:
+    """One opening of a connection: its transport, session, era and unread frames.
 
     It joins the parts that know nothing of each other: frames of the transport become
     messages, the session answers them, and channels publish the pushes. The
@@ -65,25 +66,23 @@ class Conversation:
 
     def __init__(
         self,
-        context: ConnectionContext,
+        around: Surroundings,
         transport: Transport,
         session: Session[Channel],
         now: float,
         endpoint: str,
     ) -> None:
-        self._context = context
-        self._handler = context.handler
-        self._clock = context.clock
-        self._counts = context.counts
+        self._around = around
+        self._channels = around.channels
+        self._clock = around.clock
+        self._counts = around.counts
         self._endpoint = endpoint
         self.transport = transport
         self.session = session
-        self.link = context.link(now)
+        self.era = around.era(now)
         # Frames that were read but not handled. Everything that came before *read_at*
         # has been handled; everything before *read_to* will be, once no frame is left.
-        self._conflation = Conflation(
-            context.wire, session.subscriptions, context.counts
-        )
+        self._conflation = Conflation(around.wire, session.subscriptions, around.counts)
         self._frames = self._conflation.frames
         self._read_at = self._read_to = now
         self._lapse_told = False
@@ -93,16 +92,20 @@ class Conversation:
         session, transport = self.session, self.transport
         now, wall = self._clock.monotonic(), self._clock.wall()
         if now >= session.due:
-            for event in session.tick(now, wall, self._read_at):
-                self._handle(event, now, wall)
+            self._handle(session.tick(now, wall, self._read_at), now, wall)
             for text in session.outgoing():
                 transport.send(text)
-        session.log_steps()
         due = min(session.due, self._look(now, wall))
+        self._deliver()
         if not self._frames:
-            self._context.network.wait(max(0.0, due - now), transport.stream)
+            self._around.network.wait(max(0.0, due - now), transport.stream)
             self._read(due)
         self._take_some()
+
+    def _deliver(self) -> None:
+        """Run the script's callbacks and log handlers: no step is half done."""
+        self.session.log_steps()
+        self._channels.drain()
 
     def _read(self, due: float) -> None:
         now, transport = self._clock.monotonic(), self.transport
@@ -112,7 +115,7 @@ class Conversation:
             self._look(now, self._clock.wall())
         before = transport.bytes_received
         self._frames.extend(transport.read())
-        self.link.heard = transport.heard
+        self.era.hear(transport.heard)
         # A read that is not full took all that had come.
         drained = transport.bytes_received - before < FULL_READ
         self._read_to = now if drained else self._read_at
@@ -124,7 +127,7 @@ class Conversation:
         handles at least one frame, even if it is late.
         """
         frames, due, now = self._frames, math.inf, self._clock.monotonic()
-        while frames and now < due and not self._context.is_closing():
+        while frames and now < due and not self._around.is_closing():
             try:
                 self._take(self._conflation.next(), now)
             except WireError as error:
@@ -150,58 +153,67 @@ class Conversation:
     def _take(self, said: bytes, now: float) -> None:
         """Parse a frame's text, and handle each message in it."""
         wall = self._clock.wall()
-        for message in self._context.wire.read(said):
+        for message in self._around.wire.read(said):
             if type(message) is Push:
                 self._conflation.supersede(message.channel)
                 self._push(message, now, wall)
                 continue
             self._release(now)
             if isinstance(message, Unknown):
-                self._drop("unknown", f"unknown message ({message.name})", now)
-                continue
-            if isinstance(message, Notice):
+                self._channels.drop("unknown", f"unknown message ({message.name})", now)
+            elif isinstance(message, Notice):
                 self._note(message)
-                continue
-            for event in self.session.receive(message, now):
-                self._handle(event, now, wall)
+            else:
+                self._handle(self.session.receive(message, now), now, wall)
+            self._deliver()
 
     def _look(self, now: float, wall: float) -> float:
         """Report what time alone has changed, and return when to look again."""
-        lease = self.link.lease
+        lease = self.era.lease
         lapsed = lease is not None and not lease.holds(now, wall)
-        due = self._handler.due()
+        due = self._channels.due()
         if (lapsed and not self._lapse_told) or due <= now:
             self._lapse_told = lapsed
-            self._handler.look_again(now)
-            due = self._handler.due()
+            self._channels.look_again(now)
+            due = self._channels.due()
         return due if lease is None or lapsed else min(due, lease.until)
+
+    # --- Pushes ---------------------------------------------------------------------
 
     def _push(self, push: Push, now: float, wall: float) -> None:
         subscription = self.session.subscriptions.get(push.channel)
         if subscription is None or not self._may_use(push, subscription, now):
-            mending = subscription is not None and subscription.breaks > 0
-            self._counts.dropped["resynchronising" if mending else "unasked"] += 1
+            self._stray(push, subscription, now)
             return
-        first, used = subscription.phase is Phase.ACKNOWLEDGED, True
+        channel, first = subscription.target, subscription.phase is Phase.ACKNOWLEDGED
+        used = True
         try:
-            try:
-                used = subscription.target.push(push, first, self.link, now, wall)
-            except WireError:
-                # The channel may need a number's own characters: read the push again
-                # that way.
-                if (exact := self._context.wire.exactly(push)) is None:
-                    raise
-                used = subscription.target.push(exact, first, self.link, now, wall)
+            used = self._publish(push, channel, first, now, wall)
         except (WireError, BookError) as error:
             error.channel = push.channel
-            self._unreadable(error, now)
+            self._channels.unreadable(error, subscription, now)
             if subscription.needs_snapshot:
+                self._deliver()
                 return
         if not first:
             subscription.suspect = False
             self._conflation.learn(subscription.name, push.text)
         elif used:
             subscription.flows(now)
+        for follower in channel.followers:
+            follower.callbacks.drain()
+
+    def _publish(
+        self, push: Push, channel: Channel, first: bool, now: float, wall: float
+    ) -> bool:
+        try:
+            return channel.push(push, first, self.era, now, wall)
+        except WireError:
+            # The channel may need a number's own characters: read the push again that
+            # way.
+            if (exact := self._around.wire.exactly(push)) is None:
+                raise
+            return channel.push(exact, first, self.era, now, wall)
 
     def _may_use(
         self, push: Push, subscription: SubscriptionState[Channel], now: float
@@ -212,182 +224,87 @@ class Conversation:
         whole = push.action != "update" or not subscription.incremental
         if not whole or not self.session.acknowledged_by_data(subscription, now):
             return False
-        self._handler.acknowledged(subscription.target, self.link, now)
+        self._channels.acknowledged(subscription.target, now)
         return True
 
-    def fetched(self, channel: BookChannel, book: PastBook | Exception) -> None:
-        """Handle the book that was fetched for *channel*, or the error of the fetch.
-
-        A book is fetched over REST when the channel's stream did not begin with a
-        snapshot.
-        """
-        subscription = self.session.subscriptions.get(channel.name)
-        if self.link.lost or subscription is None or subscription.target is not channel:
+    def _stray(
+        self, push: Push, subscription: SubscriptionState[Channel] | None, now: float
+    ) -> None:
+        """Count a push that is not used."""
+        if subscription is None:
+            related = self._around.wire.related(
+                push.channel, self.session.subscriptions
+            )
+            self._channels.stranger(push.channel, related, now)
+            self._deliver()
             return
-        now, wall = self._clock.monotonic(), self._clock.wall()
-        try:
-            if (
-                channel.fetched(book, self.link, now, wall)
-                and subscription.acknowledged
-            ):
-                subscription.flows(now)
-        except BookError as error:
-            error.channel = channel.name
-            self._unreadable(error, now)
+        mending = subscription.breaks > 0
+        self._counts.dropped["resynchronising" if mending else "unasked"] += 1
 
-    def _unreadable(self, error: WireError | BookError, now: float) -> None:
-        """Withdraw the values that depend on a message that could not be used.
-
-        The channel is withdrawn before the error is reported, so that a script that
-        reads in its error callback finds no old value.
-        """
-        error.redact(self.session.clean)
-        self._handler.unreadable(error, now)
+    def _unreadable(self, error: WireError, now: float) -> None:
+        """Withdraw the values that a message which could not be read may belong to."""
         meant = self.session.subscriptions.get(error.channel or "")
-        if meant is not None or error.channel is None:
-            self.session.invalidated(meant, now)
-        self._drop(error.kind, str(error), now, error)
+        if meant is None and error.channel is not None:
+            # It names a channel that is not subscribed: see `stranger`.
+            related = self._around.wire.related(
+                error.channel, self.session.subscriptions
+            )
+            self._channels.stranger(error.channel, related, now)
+        else:
+            self._channels.unreadable(error, meant, now)
+        self._deliver()
 
-    def _handle(self, event: Event, now: float, wall: float) -> None:
-        if isinstance(event, Renewed):
-            self._renew(event, now, wall)
-        elif isinstance(event, Changed):
-            channel = event.subscription.target
-            if event.error is not None:
-                self._handler.rejected(channel, event.error, now)
-            elif event.step is Step.ACKNOWLEDGED:
-                self._handler.acknowledged(channel, self.link, now)
-            else:
-                self._handler.unsubscribed(channel, self.link, now)
-        elif isinstance(event, Trouble):
-            log.warning("%s", event.error, extra={"event": "trouble"})
-            self._handler.troubled(event.error)
-        elif isinstance(event, LockedOut):
-            self._handler.locked_out(event.error, now)
-        elif isinstance(event, Unasked) and event.sentence:
-            self._drop(f"unasked {event.kind}", event.sentence, now)
-        elif isinstance(event, Unasked):
-            self._counts.dropped[f"unasked {event.kind}"] += 1
+    # --- What the session says ------------------------------------------------------
+
+    def _handle(self, events: list[Event], now: float, wall: float) -> None:
+        channels = self._channels
+        refusals = []
+        for event in events:
+            if isinstance(event, Renewed):
+                self._renew(event, now, wall)
+            elif isinstance(event, Changed):
+                channel = event.subscription.target
+                if event.error is not None:
+                    refusals.append((channel, event.error))
+                elif event.step is Step.ACKNOWLEDGED:
+                    channels.acknowledged(channel, now)
+                else:
+                    channels.unsubscribed(channel, now)
+            elif isinstance(event, Trouble):
+                log.warning("%s", event.error, extra={"event": "trouble"})
+                channels.troubled(event.error)
+            elif isinstance(event, LockedOut):
+                channels.locked_out(event.error)
+            elif isinstance(event, Unasked) and event.sentence:
+                channels.drop(f"unasked {event.kind}", event.sentence, now)
+            elif isinstance(event, Unasked):
+                self._counts.dropped[f"unasked {event.kind}"] += 1
+        channels.refuse_all(refusals)
 
     def _note(self, notice: Notice) -> None:
         level = logging.INFO if notice.code == "channel-conn-count" else logging.WARNING
         code = printable(notice.code)
         said = printable(self.session.clean(notice.message))
         log.log(level, "%s: notice %s: %s", self._endpoint, code, said)
-        if self._context.wire.announces_end(notice.code):
-            self._handler.ending()
+        if self._around.wire.announces_end(notice.code):
+            self._channels.ending()
 
     def _renew(self, event: Renewed, now: float, wall: float) -> None:
-        link = self.link
-        lapsed = link.lease is not None and not link.lease.holds(now, wall)
+        era = self.era
+        lapsed = era.lease is not None and not era.lease.holds(now, wall)
         if lapsed:
             # Report the end of the old lease before the new lease begins.
             self._look(now, wall)
-            # Mark the values as stale first, so that no read trusts an old value under
-            # the new lease.
-            self._handler.lapsed()
-        link.lease, link.proven = event.lease, now - event.round_trip
-        if lapsed:
-            self._handler.renewed()
+        # The lapse is in the lease itself: one store renews it for every channel, and
+        # begins their new epochs.
+        lease = event.lease._replace(lapses=era.lapses + lapsed)
+        era.renew(lease, now - event.round_trip)
         self._lapse_told = False
-        self._context.outage_log.over()
+        self._around.outage_log.over()
         self._counts.last_pong, self._counts.round_trip = wall, event.round_trip
-        self._handler.look_again(now)
-        for name, received in self._handler.overdue(now):
-            self.session.overdue(self.session.subscriptions[name], received, now)
-
-    def _drop(
-        self,
-        kind: str,
-        sentence: str,
-        now: float,
-        error: WireError | BookError | None = None,
-    ) -> None:
-        """Count a message that could not be used, and log it at most once a minute.
-
-        Each *kind* has a minute of its own, and so has each channel that is subscribed.
-        """
-        self._counts.dropped[kind] += 1
-        named = error.channel if error is not None else None
-        whose = named if named in self.session.subscriptions else ""
-        if self._context.throttle.allows(f"{kind} {whose}", now):
-            log.warning("%s", sentence, extra={"event": "dropped"})
-            if error is not None:
-                self._handler.troubled(error)
-
-
-class Handler(Protocol):
-    """What a connection reports to: its `ConnectionChannels`.
-
-    So the connection's loop needs no knowledge of channels and views. All methods are
-    called on the connection's thread, one at a time.
-    """
-
-    def opened(self, session: Session[Channel], link: Link, now: float) -> None:
-        """The connection is open: subscribe the channels that are wanted on it."""
-        ...
-
-    def acknowledged(self, channel: Channel, link: Link, now: float) -> None:
-        """The exchange acknowledged *channel*."""
-        ...
-
-    def unsubscribed(self, channel: Channel, link: Link, now: float) -> None:
-        """The exchange unsubscribed *channel* without a request.
-
-        The session will subscribe it again.
-        """
-        ...
-
-    def rejected(self, channel: Channel, error: OkexWSError, now: float) -> None:
-        """The exchange refused *channel* for good."""
-        ...
-
-    def locked_out(self, error: LoginRejected, now: float) -> None:
-        """The exchange refused the key for good: fail the connection's channels."""
-        ...
-
-    def lapsed(self) -> None:
-        """The lease had ended, and is about to be renewed: mark values as stale."""
-        ...
-
-    def renewed(self) -> None:
-        """The lease has been renewed after its end: the values begin a new epoch."""
-        ...
-
-    def look_again(self, now: float) -> None:
-        """Report the states that time or a renewed lease has changed."""
-        ...
-
-    def overdue(self, now: float) -> Iterable[tuple[str, float]]:
-        """The channels that missed the push that the exchange repeats when idle.
-
-        Each with the time of its last push.
-        """
-        ...
-
-    def due(self) -> float:
-        """When `look_again` must be called next, apart from the end of the lease."""
-        ...
-
-    def unreadable(self, error: WireError | BookError, now: float) -> None:
-        """A message could not be read, or broke a book: withdraw its channel's values.
-
-        If the error names no channel, the values of all channels are withdrawn.
-        """
-        ...
-
-    def troubled(self, error: OkexWSError) -> None:
-        """Something failed that passes: report *error* to the views."""
-        ...
-
-    def ending(self) -> None:
-        """The exchange announced that it will close the connection soon."""
-        ...
-
-    def lost(self, error: OkexWSError, now: float) -> None:
-        """The connection, or the attempt to make it, has ended with *error*."""
-        ...
-
-    def ended(self, now: float) -> None:
-        """The connection was closed, and its thread is about to end."""
-        ...
+        self._channels.look_again(now)
+        for subscription in self._channels.overdue(now):
+            received = subscription.target.current.received
+            self.session.overdue(subscription, received, now)
+        for subscription in self._channels.silent_trades(now):
+            self.session.resubscribe(subscription, now)

@@ -22,7 +22,7 @@ from ..protocol.interface import WireProtocol
 from ..protocol.v3 import PROTOCOL as V3
 from ..protocol.v5 import PROTOCOL as V5
 from ..recording.recorder import Recorder
-from ..trust.lease import Link
+from ..trust.lease import Era
 from .connection import Settings
 from .pool import Pool
 
@@ -52,8 +52,8 @@ class ConnectionOptions(TypedDict, total=False):
 class PoolOptions:
     """The keywords of `Feed` for its connections, checked before any thread is started.
 
-    `make_pool` makes the pool of connections to *venue*. *link* is a callable that
-    makes the `Link` of one opening of a connection, at a given monotonic time; a worker
+    `make_pool` makes the pool of connections to *venue*. *era* is a callable that
+    makes the `Era` of one opening of a connection, at a given monotonic time; a worker
     process gives one that writes to shared memory.
 
     Raises:
@@ -76,7 +76,7 @@ class PoolOptions:
     timeouts: Timeouts | None = None
     history_source: Callable[[], History] | None = None
     recorder: Recorder | None = None
-    link: Callable[[float], Link] = Link
+    era: Callable[[float], Era] = Era
 
     def __post_init__(self) -> None:
         _check_told(self.on_state, self.callbacks)
@@ -128,7 +128,7 @@ class PoolOptions:
             self._ping(),
             self.timeouts or Timeouts(),
             self.reconnect or Reconnect(),
-            self.link,
+            self.era,
             self.recorder,
         )
 

@@ -1,143 +1,136 @@
-"""Placement: which channel of the exchange lives on which connection.
+"""Placement: which channel of the exchange lives on which connection. It is a decision.
 
-The pool holds its lock while it calls these methods, except `Placement.make_channel`,
-which changes nothing.
+It makes a new table of the register from the present one, and changes nothing itself,
+except that it makes connections where no connection has room.
 """
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
 
 from ..channels.base import Channel
 from ..channels.depth import DepthChannel
+from ..channels.reading import Reading
 from ..channels.series import KINDS
+from ..delivery.view import View
 from ..model.venues import Venue
 from ..protocol.interface import WireProtocol
 from ..protocol.messages import ChannelName, SocketPath
-from .connection_channels import ConnectionChannels
+from .register import Carrier, Row, Table
 
 # Seconds by which the repetition of an idle book may be later than documented ("about
 # every 60 s"): as long as a lease lasts.
 REPEAT_GRACE = 15.0
 
 
-class PlacedChannel(NamedTuple):
-    """A channel, and *group*: the channels of the connection that it lives on."""
-
-    channel: Channel
-    group: ConnectionChannels
-
-
 class Placement:
-    """Decides on which connection each channel lives, and keeps the table of it.
+    """Decides on which connection each channel lives.
 
     The exchange limits the channels of a connection, and has several paths.
-    *make_group* is a callable that makes a connection for a path, not started yet, and
-    returns its `ConnectionChannels`, here called a group. It is called when no
-    connection on a channel's path has room for one more, by the limits of the venue. A
-    channel stays on its connection until it is left; only a handover moves channels,
-    all of a connection at once. A connection stays open if its last channel leaves. Any
-    thread calls, holding the pool's lock (not for `make_channel`, which changes
-    nothing). If `take` raises, nothing has changed.
+    *make_carrier* is a callable that makes a connection for a path, not started yet. It
+    is called when no connection on a channel's path has room for one more, by the
+    limits of the venue, or by the limit that the exchange showed by closing a
+    connection (`limit`). A channel stays on its connection until it is left; only a
+    handover or such a limit moves channels. A connection stays open if its last channel
+    leaves. Any thread calls, at any time.
     """
 
     def __init__(
         self,
         venue: Venue,
         wire: WireProtocol,
-        make_group: Callable[[SocketPath, str], ConnectionChannels],
+        make_carrier: Callable[[SocketPath, str], Carrier],
     ) -> None:
         self._venue = venue
         self._wire = wire
-        self._make_group = make_group
-        self._placed: dict[str, PlacedChannel] = {}
-        self.groups: tuple[ConnectionChannels, ...] = ()
-        # The channels that views use, and those that `leave` has not removed yet.
-        self.living: dict[Channel, None] = {}
+        self._make_carrier = make_carrier
 
-    def take(self, names: Mapping[str, ChannelName]) -> dict[str, PlacedChannel]:
-        """Place the channels *names*, by topic. After an error nothing has changed."""
-        groups, placed_channels, living = (
-            self.groups,
-            dict(self._placed),
-            dict(self.living),
-        )
-        there = [(group, dict(group.channels), group.depths) for group in groups]
-        try:
-            return {topic: self._placed_channel(name) for topic, name in names.items()}
-        except BaseException:
-            for group in self.groups:
-                if group not in groups:
-                    group.connection.discard()
-            self.groups, self._placed, self.living = groups, placed_channels, living
-            for group, channels, depths in there:
-                group.channels, group.depths = channels, depths
-            raise
+    def place(
+        self, table: Table, view: View, names: Mapping[str, ChannelName]
+    ) -> Table:
+        """*table* with *view* among the users of the channels *names*.
 
-    def _placed_channel(self, name: ChannelName) -> PlacedChannel:
-        """The channel of that name, placed now if it is new.
-
-        A channel that was refused, or whose connection was given up, is made again.
+        A channel that was refused, or whose connection was given up, is made again. A
+        connection that is not among the carriers of *table* is new.
         """
-        placed = self._placed.get(name.key)
-        if placed is None or placed.channel.error or placed.group.error:
-            group = self._place(name.key)
-            placed = PlacedChannel(self.make_channel(name), group)
-            self._placed[name.key], self.living[placed.channel] = placed, None
-            if name.key not in group.channels:
-                group.depths += self._wire.is_deep(name.key)
-            group.channels[name.key] = placed.channel
-        return placed
+        rows = dict(table.rows)
+        carriers = list(table.carriers)
+        load, deep = self._load(table)
+        for name in names.values():
+            row = rows.get(name.key)
+            if row is None or row.reading.error or row.carrier.error:
+                carrier = self._room(carriers, name.key, load, deep)
+                channel = self.make_channel(name)
+                row = Row(channel.reading, channel, carrier, ())
+                load[carrier] += 1
+                deep[carrier] += self._wire.is_deep(name.key)
+            if view not in row.users:
+                row = row._replace(users=(*row.users, view))
+            rows[name.key] = row
+        return table.but(rows, tuple(carriers), (*table.views, view))
 
-    def make_channel(self, name: ChannelName) -> Channel:
-        """A channel of that name that lives on no connection."""
-        channel = KINDS[name.kind](self._wire, name)
+    def _load(self, table: Table) -> tuple[Counter[Carrier], Counter[Carrier]]:
+        """How many channels each connection has, and how many are deep books."""
+        rows = table.rows.values()
+        load = Counter(row.carrier for row in rows)
+        is_deep = self._wire.is_deep
+        deep = Counter(row.carrier for row in rows if is_deep(row.reading.name))
+        return load, deep
+
+    def _room(
+        self,
+        carriers: list[Carrier],
+        key: str,
+        load: Counter[Carrier],
+        deep: Counter[Carrier],
+    ) -> Carrier:
+        """A connection that has room for one more channel, made if there is none."""
+        path, is_deep = self._wire.path(key), self._wire.is_deep(key)
+        most = self._venue.channels_per_connection or math.inf
+        for carrier in carriers:
+            if carrier.path != path or load[carrier] >= min(most, carrier.most):
+                continue
+            if not is_deep or deep[carrier] < self._venue.depths_per_connection:
+                return carrier
+        known = [carrier.most for carrier in carriers if carrier.path == path]
+        carrier = self._make_carrier(path, key)
+        carrier.most = min(known, default=math.inf)
+        carriers.append(carrier)
+        return carrier
+
+    def surplus(self, table: Table, carrier: Carrier) -> dict[Carrier, list[str]]:
+        """Where the channels go that are too many on *carrier*, by connection.
+
+        A connection that is not among the carriers of *table* is new.
+        """
+        load, deep = self._load(table)
+        names = [row.reading.name for row in table.of(carrier)]
+        others = [each for each in table.carriers if each is not carrier]
+        for other in others:
+            if other.path == carrier.path:
+                other.most = min(other.most, carrier.most)
+        if not any(other.path == carrier.path for other in others):
+            others.append(self._make_like(carrier, names[0]))
+        found: dict[Carrier, list[str]] = {}
+        for name in names[int(carrier.most) :]:
+            to = self._room(others, name, load, deep)
+            found.setdefault(to, []).append(name)
+            load[to] += 1
+            deep[to] += self._wire.is_deep(name)
+        return found
+
+    def _make_like(self, carrier: Carrier, key: str) -> Carrier:
+        made = self._make_carrier(carrier.path, key)
+        made.most = carrier.most
+        return made
+
+    def make_channel(
+        self, name: ChannelName, reading: Reading | None = None
+    ) -> Channel:
+        """A channel of that name; with a *reading* a silent second channel of it."""
+        channel = KINDS[name.kind](self._wire, name, reading)
         if isinstance(channel, DepthChannel) and self._venue.idle_repeat is not None:
             channel.repeats_within = self._venue.idle_repeat + REPEAT_GRACE
         return channel
-
-    def _place(self, key: str) -> ConnectionChannels:
-        """A connection that has room for one more channel, opened if there is none."""
-        path, deep = self._wire.path(key), self._wire.is_deep(key)
-        for group in self.groups:
-            if group.path == path and self._has_room(group, deep):
-                return group
-        group = self._make_group(path, key)
-        self.groups = (*self.groups, group)
-        return group
-
-    def _has_room(self, group: ConnectionChannels, deep: bool) -> bool:
-        most = self._venue.channels_per_connection
-        if most is not None and len(group.channels) >= most:
-            return False
-        return not deep or group.depths < self._venue.depths_per_connection
-
-    def leave(self, channel: Channel, group: ConnectionChannels) -> bool:
-        """Take *channel* off its connection; False if it was removed before."""
-        name = channel.name
-        if name in self._placed and self._placed[name].channel is channel:
-            del self._placed[name]
-        if group.channels.get(name) is channel:
-            del group.channels[name]
-            group.depths -= self._wire.is_deep(name)
-        return self.living.pop(channel, self) is None
-
-    def close(self, *gone: ConnectionChannels) -> None:
-        """Place no more channels on the connections *gone*."""
-        self.groups = tuple(group for group in self.groups if group not in gone)
-
-    def replace(
-        self, old: ConnectionChannels, new: ConnectionChannels
-    ) -> Mapping[str, Channel]:
-        """Move all channels of *old* to *new*, which takes its place.
-
-        Returns the channels that *new* had itself: the standbys.
-        """
-        own, new.channels, new.depths = new.channels, old.channels, old.depths
-        old.channels, old.depths = {}, 0
-        self.groups = tuple(new if each is old else each for each in self.groups)
-        for key, placed in self._placed.items():
-            if placed.group is old:
-                self._placed[key] = placed._replace(group=new)
-        return own

@@ -1,8 +1,7 @@
 """The pool of a feed: its connections, the channels that live on them, and the views.
 
-Scripts subscribe and close on any thread. The pool decides under a lock where the
-channels live; it never holds that lock to wait or to run a callback. The connections'
-threads carry out these decisions in order, and report everything that comes of them.
+Scripts subscribe and close on any thread. The pool changes the register, and wakes the
+threads of the connections, which carry the change out and report what comes of it.
 """
 
 from __future__ import annotations
@@ -16,6 +15,7 @@ from ..base.counts import Counts
 from ..base.errors import OkexWSError
 from ..base.threads import register_for_fork
 from ..channels.base import Channel
+from ..channels.reading import Reading
 from ..delivery.callbacks import CallbackRunner, Callbacks, OnState
 from ..delivery.updates import UpdateQueue, UpdateQueues
 from ..delivery.view import View
@@ -31,8 +31,9 @@ from ..session.login import check_logins
 from ..trust.verdict import Limits
 from .connection import HOST_GAP, Connection, Settings
 from .connection_channels import ConnectionChannels
-from .handover import Handover
+from .handover import Handover, move
 from .placement import Placement
+from .register import Carrier, Register, Row, Table
 from .statistics import collect_stats
 
 
@@ -70,15 +71,12 @@ class Pool:
         self.isolated = False
         # A pool that one subscription made for itself closes with that subscription.
         self.closes_with_subscription = False
-        self.closed = False
-        # The views that are not closed; and of each that has not failed, its channels.
-        self.views: tuple[View, ...] = ()
-        self._held: dict[View, dict[ConnectionChannels, list[Channel]]] = {}
-        self._placement = Placement(venue, wire, self._make_group)
+        self._register = Register()
+        self._placement = Placement(venue, wire, self._make_connection)
         # Update queues of the feed: they take the items of every present and later
         # view.
         self._queues = UpdateQueues()
-        # Connections without a place of their own, until they have ended: retired ones,
+        # Connections that are not in the register, until they have ended: retired ones,
         # and the new or old connection of a handover.
         self._draining: tuple[Connection, ...] = ()
         # The views whose counts are not in *past* yet; and the counts of views,
@@ -86,11 +84,20 @@ class Pool:
         self._present: dict[View, None] = {}
         self.past: Counter[str] = Counter()
         self.past_counts = Counts()
-        self._leaving: Counter[View] = Counter()
-        # Re-entrant, because a signal handler or the garbage collector may close a
-        # subscription while this thread holds the lock.
+        # Guards the counts and the list above. Re-entrant, because a signal handler or
+        # the garbage collector may close a subscription while this thread holds it.
         self._lock = threading.RLock()
         _pools.add(self)
+
+    @property
+    def closed(self) -> bool:
+        """Whether the feed was closed."""
+        return self._register.table.closed
+
+    @property
+    def views(self) -> tuple[View, ...]:
+        """The views that are not closed."""
+        return self._register.table.views
 
     # --- On any thread --------------------------------------------------------------
 
@@ -118,81 +125,116 @@ class Pool:
         Raises ``ValueError`` if the feed is closed, or if a channel needs a login and
         there are no credentials.
         """
+        self._check(names.values())
+        made: list[Connection] = []
+
+        def change(table: Table) -> Table:
+            self._discard(made)
+            if table.closed:
+                raise ValueError("the feed is closed")
+            after = self._placement.place(table, view, names)
+            made[:] = [c for c in _connections(after) if c not in table.carriers]
+            view.carry({t: after.rows[n.key].reading for t, n in names.items()})
+            return after
+
+        view.callbacks.begin()
+        before = self._register.table
+        try:
+            table = self._register.change(change)
+        except BaseException:
+            self._discard(made)
+            raise
         with self._lock:
-            self._check(names.values())
-            before = self.groups
-            placed_channels = self._placement.take(names)
-            held: dict[ConnectionChannels, list[Channel]] = {}
-            for channel, group in placed_channels.values():
-                channel.users += 1
-                held.setdefault(group, []).append(channel)
-            view.carry(
-                {topic: placed.channel for topic, placed in placed_channels.items()}
-            )
-            view.callbacks.begin()
-            self.views = (*self.views, view)
-            self._held[view], self._present[view] = held, None
-            # Copied under the lock: a handover replaces the connection in *held*.
-            joining, queues = tuple(held.items()), tuple(self._queues)
-        for queue in queues:
+            self._present[view] = None
+        self._keep_counts(before, table)
+        for queue in self._queues:
             view.follow(queue, own=False)
-        for group, carried in joining:
-            self._join(group, view, carried)
-        self._start([group for group, _ in joining if group not in before], view)
+        rows = table.of_view(view)
+        for carrier in dict.fromkeys(row.carrier for row in rows):
+            assert isinstance(carrier, Connection)
+            carrier.submit(carrier.channels.catch_up)
+        self._start(made, view)
 
     @staticmethod
-    def _join(group: ConnectionChannels, view: View, channels: list[Channel]) -> None:
-        group.connection.submit(lambda: group.join(view, channels))
+    def _discard(made: list[Connection]) -> None:
+        while made:
+            made.pop().discard()
+
+    def _keep_counts(self, before: Table, after: Table) -> None:
+        """Keep the counts of readings that were made anew."""
+        for name, row in before.rows.items():
+            now = after.rows.get(name)
+            if now is not None and now.reading is not row.reading:
+                with self._lock:
+                    self.past += row.reading.counts
 
     def _check(self, names: Iterable[ChannelName]) -> None:
         if self.closed:
             raise ValueError("the feed is closed")
         check_logins(self.wire, names, self._credentials)
 
-    def _make_group(self, path: SocketPath, key: str) -> ConnectionChannels:
-        group = ConnectionChannels(self, path, self.clock)
+    def _make_connection(self, path: SocketPath, key: str) -> Connection:
+        channels = ConnectionChannels(self, self._register, self.clock, Counts())
         name = f"okex_ws:{self.venue.name}:{key}"
         credentials = self._credentials if path.login else None
-        group.connection = Connection(
-            self.venue, self.wire, path, group, self._settings, name, credentials
+        return Connection(
+            self.venue,
+            self.wire,
+            path,
+            channels,
+            self._settings,
+            name,
+            credentials,
+            self._divide,
         )
-        return group
 
-    @property
-    def groups(self) -> tuple[ConnectionChannels, ...]:
-        """The channels of each connection, one `ConnectionChannels` per connection."""
-        return self._placement.groups
+    def make_channel(self, reading: Reading) -> Channel:
+        """A second channel of *reading*, for another connection; it is silent."""
+        return self._placement.make_channel(reading.described, reading)
 
-    def _start(self, groups: list[ConnectionChannels], view: View) -> None:
-        for number, group in enumerate(groups):
+    def _start(self, made: list[Connection], view: View) -> None:
+        for number, connection in enumerate(made):
             try:
                 self.callback_runner.start()
-                group.connection.start()
+                connection.start()
             except RuntimeError as error:
                 # The system gave no thread: undo the request.
-                self._abandon(groups[number:], OkexWSError(str(error)))
+                for each in made[number:]:
+                    each.error = OkexWSError(str(error))
+                    self._change_carriers(each, add=False)
+                    each.discard()
                 self.detach(view)
                 raise
-
-    def _abandon(self, groups: list[ConnectionChannels], error: OkexWSError) -> None:
-        with self._lock:
-            self._placement.close(*groups)
-            for group in groups:
-                group.error = error
-                group.connection.discard()
 
     def detach(self, view: View) -> None:
         """Close *view*: it is silent from now on, and its channels are released."""
         view.closed = True
         view.callbacks.mute()
-        with self._lock:
-            self.views = tuple(other for other in self.views if other is not view)
-            if view not in self._held and view not in self._leaving:
-                self._fold(view)  # it had failed, and left its connections then
-        self.release(view)
+        rows = self._register.table.of_view(view)
+        if view in self.views:
+            self._register.change(lambda table: table.without_view(view))
+        if not self.closed:  # else each connection reports the end to its views
+            self._tell_left(view, rows)
+        if self.closes_with_subscription:
+            for connection in self.connections:
+                connection.close()
+            self.callback_runner.close()
+            self.history_worker.close()
 
-    def _fold(self, view: View) -> None:
-        # Callbacks that still run may add to the counts: fold them in afterwards.
+    def _tell_left(self, view: View, rows: Sequence[Row]) -> None:
+        carriers = dict.fromkeys(row.carrier for row in rows)
+        for carrier in carriers:
+            assert isinstance(carrier, Connection)
+            self._submit_left(carrier.channels, view)
+        if not carriers:
+            self.fold(view)  # it had failed, and left its connections then
+
+    @staticmethod
+    def _submit_left(channels: ConnectionChannels, view: View) -> None:
+        channels.carrier.submit(lambda: channels.left(view))
+
+    def fold(self, view: View) -> None:
+        """*view* was closed: keep its counts, once its callbacks have run."""
         view.callbacks.after(lambda: self._fold_counts(view))
 
     def _fold_counts(self, view: View) -> None:
@@ -202,36 +244,37 @@ class Pool:
                 self.past += view.counts()
 
     def release(self, view: View) -> None:
-        """*view* has ended: unsubscribe its channels, unless other views use them."""
-        with self._lock:
-            if self.closed:
-                return  # each connection's `ended` reports the end to its views
-            held = self._held.pop(view, {})
-            for channels in held.values():
-                for channel in channels:
-                    channel.users -= 1
-            if held:
-                self._leaving[view] = len(held)
-        for group, channels in held.items():
-            self._leave(group, view, channels)
+        """*view* has failed: its channels are not wanted any more by it."""
+        rows = self._register.table.of_view(view)
+        self._register.change(lambda table: table.without_user(view))
+        for carrier in dict.fromkeys(row.carrier for row in rows):
+            assert isinstance(carrier, Connection)
+            carrier.submit(carrier.channels.catch_up)
         if self.closes_with_subscription:
             for connection in self.connections:
                 connection.close()
             self.callback_runner.close()
             self.history_worker.close()
 
-    @staticmethod
-    def _leave(group: ConnectionChannels, view: View, channels: list[Channel]) -> None:
-        group.connection.submit(lambda: group.leave(view, channels))
+    def forget(self, reading: Reading) -> bool:
+        """Remove *reading* from the register if no view wants it, and keep its counts.
+
+        False if a view wants it.
+        """
+        known = self._register.table.rows.get(reading.name)
+        if not self._register.forget(reading):
+            return False
+        if known is not None and known.reading is reading:
+            with self._lock:
+                self.past += reading.counts
+        return True
 
     def follow(self, queue: UpdateQueue) -> None:
         """Deliver the items of all views, present and later, to *queue* too."""
-        with self._lock:
-            self._queues.add(queue)
-            views, closed = self.views, self.closed
-        for view in views:
+        self._queues.add(queue)
+        for view in self.views:
             view.follow(queue, own=False)
-        if closed:
+        if self.closed:
             queue.close()
 
     def stats(self, views: Sequence[View] | None = None) -> Stats:
@@ -244,7 +287,8 @@ class Pool:
                 return collect_stats(
                     self.connections, views, Counter(), self.past_counts
                 )
-            present, living = tuple(self._present), tuple(self._placement.living)
+            present = tuple(self._present)
+            living = [row.reading for row in self._register.table.rows.values()]
             past = self.past + self._queues.skipped()
             return collect_stats(
                 self.connections, present, past, self.past_counts, living
@@ -252,30 +296,36 @@ class Pool:
 
     def close(self) -> None:
         """Close all connections, views and queues; returns at once."""
-        with self._lock:
-            self.closed = True
-            connections, queues = self.connections, tuple(self._queues)
-        for view in self.views:
+        table = self._register.change(lambda table: table.but(closed=True))
+        for view in table.views:
             view.closed = True
             view.callbacks.mute()
-        for connection in connections:
+        for connection in self.connections:
             connection.close()
         self.callback_runner.close()
         self.history_worker.close()
-        for queue in queues:
+        for queue in self._queues:
             queue.close()
+
+    @property
+    def placed(self) -> tuple[Connection, ...]:
+        """The connections on which channels may live."""
+        return tuple(_connections(self._register.table))
 
     @property
     def connections(self) -> tuple[Connection, ...]:
         """All connections that have not ended."""
-        return (*(group.connection for group in self.groups), *self._draining)
+        return (*self.placed, *self._draining)
 
     def reports(self) -> tuple[ConnectionReport, ...]:
         """A report on each connection that channels live on."""
-        return tuple(
-            group.connection.report(len(group.channels), group.depths)
-            for group in self.groups
-        )
+        table = self._register.table
+        reports = []
+        for connection in _connections(table):
+            names = [row.reading.name for row in table.of(connection)]
+            deep = sum(map(self.wire.is_deep, names))
+            reports.append(connection.report(len(names), deep))
+        return tuple(reports)
 
     @property
     def has_ended(self) -> bool:
@@ -305,134 +355,139 @@ class Pool:
         The connections belong to the parent, and its threads may have held any lock.
         """
         self._lock = threading.RLock()
-        self.closed = True
+        table = self._register.change(lambda table: table.but(closed=True))
         self.callback_runner.forked()
         self.history_worker.forked()
-        for view in self.views:
+        for view in table.views:
             view.forked()
         for connection in self.connections:
             connection.discard()
 
     # --- On the connections' threads ------------------------------------------------
 
-    def wanted(self, group: ConnectionChannels) -> list[Channel]:
-        """The channels that live on *group*, without those that were refused."""
-        with self._lock:
-            channels = list(group.channels.values())
-        return [channel for channel in channels if channel.error is None]
-
-    def forget(self, channel: Channel, group: ConnectionChannels) -> bool:
-        """Take *channel* off *group* if no view uses it; False if one does."""
-        with self._lock:
-            if channel.users:
-                return False
-            if self._placement.leave(channel, group):
-                self.past += channel.counts
-        return True
-
-    def left(self, view: View) -> None:
-        """*view* has left one of its connections; after the last, keep its counts."""
-        with self._lock:
-            self._leaving[view] -= 1
-            if self._leaving[view] <= 0:
-                del self._leaving[view]
-                if view not in self.views:
-                    self._fold(view)
-
-    def retire(self, group: ConnectionChannels, error: OkexWSError) -> None:
-        """Close the connection of *group* for good, because of *error*."""
-        with self._lock:
-            group.error = error
-            self._placement.close(group)
-            self._drain(group.connection)
-            handover = self._end_handover(group)
-        group.connection.close()
-        if handover is not None and handover.new is group:
-            handover.old.troubled(error)
-        elif handover is not None:
-            handover.new.connection.close()
-
-    @staticmethod
-    def _end_handover(group: ConnectionChannels) -> Handover[ConnectionChannels] | None:
-        handover = group.handover
+    def retire(self, carrier: Carrier, error: OkexWSError) -> None:
+        """Close the connection *carrier* for good, because of *error*."""
+        assert isinstance(carrier, Connection)
+        carrier.error = error
+        self._change_carriers(carrier, add=False)
+        self._drain(carrier)
+        carrier.close()
+        handover = carrier.channels.handover
         if handover is not None:
-            handover.old.handover = handover.new.handover = None
-        return handover
+            handover.cancel()
+            self._finish(handover)
 
     def _drain(self, *leaving: Connection) -> None:
         """Keep the connections *leaving* in the statistics until they have ended."""
-        draining = list(leaving)
-        for connection in self._draining:
-            if connection in leaving:
-                continue
-            if connection.join(0):
-                self.past_counts.absorb(connection.counts)
-            else:
-                draining.append(connection)
-        self._draining = tuple(draining)
+        with self._lock:
+            draining = list(leaving)
+            for connection in self._draining:
+                if connection in leaving:
+                    continue
+                if connection.join(0):
+                    self.past_counts.absorb(connection.counts)
+                else:
+                    draining.append(connection)
+            self._draining = tuple(draining)
 
     def _undrain(self, staying: Connection) -> None:
-        self._draining = tuple(c for c in self._draining if c is not staying)
+        with self._lock:
+            self._draining = tuple(c for c in self._draining if c is not staying)
+
+    def _divide(self, connection: Connection) -> None:
+        """The exchange finds the channels of *connection* too many: move half of them.
+
+        A connection keeps one channel at least.
+        """
+        table = self._register.table
+        count = len(table.of(connection))
+        if count < 2 or connection not in table.carriers:
+            return
+        connection.most = (count + 1) // 2
+        for carrier, names in self._placement.surplus(table, connection).items():
+            assert isinstance(carrier, Connection)
+            if carrier not in table.carriers:
+                self._change_carriers(carrier, add=True)
+                carrier.start()
+            move(self._register, connection, carrier, {}, self.make_channel, names)
+            carrier.submit(carrier.channels.catch_up)
+
+    def _change_carriers(self, carrier: Carrier, *, add: bool) -> None:
+        def change(table: Table) -> Table:
+            if add:
+                return table.with_carrier(carrier, None)
+            return table.without_carrier(carrier)
+
+        self._register.change(change)
 
     # --- Handovers ------------------------------------------------------------------
 
     def rotate(self) -> None:
         """Replace every connection by a new one, without a gap. Any thread."""
-        for group in self.groups:
-            self.start_handover(group)
+        for connection in self.placed:
+            self.start_handover(connection)
 
-    def start_handover(self, group: ConnectionChannels) -> None:
-        """Open a connection that takes over the channels of *group* without a gap.
+    def start_handover(self, carrier: Carrier) -> None:
+        """Open a connection that takes over the channels of *carrier* without a gap.
 
-        Nothing happens if the pool is closed or *group* carries no channels. Raises
+        Nothing happens if the pool is closed or *carrier* has no channels. Raises
         ``OSError`` or ``RuntimeError`` if the system gives no connection or thread.
         """
+        assert isinstance(carrier, Connection)
+        channels = carrier.channels
         with self._lock:
-            if group.handover is not None:
+            if channels.handover is not None:
                 # A connection that is about to take over itself is replaced after it
-                # has done so: see `_install`.
-                group.handover.again |= group.handover.new is group
+                # has done so: see `_finish`.
+                channels.handover.again |= channels.handover.new is channels
                 return
-            if self.closed or group not in self.groups or not group.channels:
+            table = self._register.table
+            names = [row.reading.name for row in table.of(carrier) if row.users]
+            if table.closed or carrier not in table.carriers or not names:
                 return
-            new = self._make_group(group.path, next(iter(group.channels)))
-            handover = Handover(group, new, self._placement, self._install)
-            group.handover = new.handover = handover
-            self._drain(new.connection)
+            new = self._make_connection(carrier.path, names[0])
+            new.most = carrier.most
+            handover = Handover(
+                self._register,
+                channels,
+                new.channels,
+                self.make_channel,
+                self._finish,
+            )
+            channels.handover = new.channels.handover = handover
+            self._drain(new)
         try:
-            new.connection.start()
+            new.start()
         except RuntimeError:
             # The system gave no thread: undo the request.
-            with self._lock:
-                self._end_handover(group)
-                self._undrain(new.connection)
-            new.connection.discard()
+            handover.cancel()
+            channels.handover = new.channels.handover = None
+            self._undrain(new)
+            new.discard()
             raise
+        new.submit(new.channels.catch_up)
 
-    def _install(self, handover: Handover[ConnectionChannels]) -> None:
-        """Put the new connection, with channels and views, into the old one's place."""
+    def _finish(self, handover: Handover) -> None:
+        """*handover* is over: the connection that is not needed any more ends."""
         old, new = handover.old, handover.new
         with self._lock:
-            if old not in self.groups:  # the old connection was retired meanwhile
-                new.connection.close()
-                return
-            standbys = self._placement.replace(old, new)
-            old.successor, new.handover = new, None
-            for held in self._held.values():
-                if old in held:
-                    held[new] = held.pop(old)
-            self._undrain(new.connection)
-            self._drain(old.connection)
-        new.take_over(standbys, handover)
+            for channels in (old, new):
+                if channels.handover is handover:
+                    channels.handover = None
+        assert isinstance(old.carrier, Connection)
+        assert isinstance(new.carrier, Connection)
+        if not handover.has_taken_over:
+            new.carrier.close()
+            return
+        self._undrain(new.carrier)
+        self._drain(old.carrier)
+        old.carrier.close()
         if handover.again:
-            new.ending()
+            new.carrier.submit(new.carrier.channels.ending)
 
-    def cancel_handover(self, group: ConnectionChannels) -> None:
-        """End the handover of *group*, whose connection was lost too early."""
-        with self._lock:
-            handover = self._end_handover(group)
-        if handover is not None:
-            handover.new.connection.close()
+
+def _connections(table: Table) -> list[Connection]:
+    return [each for each in table.carriers if isinstance(each, Connection)]
 
 
 _pools: weakref.WeakSet[Pool] = weakref.WeakSet()

@@ -54,23 +54,40 @@ class Table:
     """One state of the register. It never changes.
 
     *rows* are by the channel's key, *carriers* the connections on which channels may be
-    placed, *views* those that are not closed.
+    placed, *views* those that are not closed. A table that is *closed* stays as it is.
     """
 
-    __slots__ = ("_by_carrier", "_next", "carriers", "rows", "views")
+    __slots__ = ("_by_carrier", "_next", "carriers", "closed", "rows", "views")
 
     def __init__(
         self,
-        rows: Mapping[str, Row],
-        carriers: tuple[Carrier, ...],
-        views: tuple[View, ...],
+        rows: Mapping[str, Row] | None = None,
+        carriers: tuple[Carrier, ...] = (),
+        views: tuple[View, ...] = (),
+        closed: bool = False,
     ) -> None:
-        self.rows = rows
+        self.rows: Mapping[str, Row] = {} if rows is None else rows
         self.carriers = carriers
         self.views = views
+        self.closed = closed
         self._by_carrier: dict[Carrier, list[Row]] | None = None
         # The table that replaced this one, once there is one.
         self._next: dict[int, Table] = {}
+
+    def but(
+        self,
+        rows: Mapping[str, Row] | None = None,
+        carriers: tuple[Carrier, ...] | None = None,
+        views: tuple[View, ...] | None = None,
+        closed: bool = False,
+    ) -> Table:
+        """This table, but for what is given."""
+        return Table(
+            self.rows if rows is None else rows,
+            self.carriers if carriers is None else carriers,
+            self.views if views is None else views,
+            self.closed or closed,
+        )
 
     def of(self, carrier: Carrier) -> list[Row]:
         """The rows whose channels live on *carrier*."""
@@ -87,17 +104,10 @@ class Table:
         rows = [self.rows.get(name) for name in names]
         return [row for row in rows if row is not None and view in row.users]
 
-    def with_carrier(self, new: Carrier, old: Carrier | None = None) -> Table:
-        """This table with *new* among the carriers, in the place of *old*."""
-        if old is None:
-            return Table(self.rows, (*self.carriers, new), self.views)
-        carriers = tuple(new if each is old else each for each in self.carriers)
-        return Table(self.rows, carriers, self.views)
-
     def with_rows(self, rows: Iterable[Row]) -> Table:
         """This table with *rows* in place of those of the same channels."""
         changed = {row.reading.name: row for row in rows}
-        return Table({**self.rows, **changed}, self.carriers, self.views)
+        return self.but({**self.rows, **changed})
 
     def without_user(self, view: View) -> Table:
         """This table with *view* among the users of no channel."""
@@ -106,10 +116,22 @@ class Table:
             for row in self.of_view(view)
         )
 
+    def with_carrier(self, new: Carrier, old: Carrier | None) -> Table:
+        """This table with *new* among the carriers, in the place of *old*."""
+        if old is None:
+            return self.but(carriers=(*self.carriers, new))
+        carriers = (new if each is old else each for each in self.carriers)
+        return self.but(carriers=tuple(carriers))
+
     def without_carrier(self, carrier: Carrier) -> Table:
         """This table, where no further channel is placed on *carrier*."""
-        carriers = tuple(each for each in self.carriers if each is not carrier)
-        return Table(self.rows, carriers, self.views)
+        carriers = (each for each in self.carriers if each is not carrier)
+        return self.but(carriers=tuple(carriers))
+
+    def without_view(self, view: View) -> Table:
+        """This table without *view*, which was closed."""
+        views = (each for each in self.views if each is not view)
+        return self.without_user(view).but(views=tuple(views))
 
 
 class Register:
@@ -121,7 +143,7 @@ class Register:
     """
 
     def __init__(self) -> None:
-        self._known: Table = Table({}, (), ())
+        self._known = Table()
 
     @property
     def table(self) -> Table:
@@ -149,8 +171,9 @@ class Register:
         """Remove the row of *reading* if no view wants it; False if one does."""
 
         def change(table: Table) -> Table:
-            rows = {name: row for name, row in table.rows.items() if row is not gone}
-            return Table(rows, table.carriers, table.views)
+            return table.but(
+                {name: row for name, row in table.rows.items() if row is not gone}
+            )
 
         gone = self.table.rows.get(reading.name)
         if gone is None or gone.reading is not reading:

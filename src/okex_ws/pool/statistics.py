@@ -9,7 +9,7 @@ from typing import Any
 
 from ..base.clock import utc
 from ..base.counts import Counts
-from ..channels.base import Channel
+from ..channels.reading import Reading
 from ..delivery.view import View
 from ..model.reports import Stats
 from .connection import Connection
@@ -22,28 +22,28 @@ def collect_stats(
     views: Sequence[View],
     past: Counter[str],
     before: Counts,
-    channels: Iterable[Channel] | None = None,
+    readings: Iterable[Reading] | None = None,
 ) -> Stats:
     """The counts of *connections* and *views*, with those of objects that are gone.
 
     *past* has the counts of views and channels that are gone, *before* those of
-    connections that have ended. *channels* are the channels of the *views*, unless they
-    are given.
+    connections that have ended. *readings* are those of the *views*, unless they are
+    given.
     """
     mine = Counter(past)
-    if channels is None:
-        channels = {id(c): c for v in views for c in v.channels.values()}.values()
+    if readings is None:
+        readings = {id(r): r for v in views for r in v.readings.values()}.values()
     for view in views:
         mine += view.counts()
-    for channel in channels:
+    for reading in readings:
         # A copy, because the connection's thread may count at this moment.
-        mine += Counter(dict(channel.counts))
+        mine += Counter(dict(reading.counts))
     counts, open_bytes, pongs, trips = Counts(), 0, [], []
     counts.absorb(before)
     for connection in connections:
-        one, talk = connection.counts, connection.conversation
+        one, opening = connection.counts, connection.opening
         counts.absorb(one)
-        open_bytes += talk.transport.bytes_received if talk is not None else 0
+        open_bytes += 0 if opening is None else opening.transport.bytes_received
         if one.last_pong is not None and one.round_trip is not None:
             pongs.append(one.last_pong)
             trips.append(one.round_trip)

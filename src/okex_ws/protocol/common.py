@@ -236,6 +236,16 @@ class ProtocolBase(ABC):
         assert isinstance(again, Push)
         return again
 
+    def related(self, named: str, keys: Iterable[str]) -> list[str]:
+        """Which of *keys* data under the key *named* may belong to."""
+        channel, about = self._own_name(named).lower(), named.partition(":")[2].lower()
+        return [
+            key
+            for key in keys
+            if (self._own_name(key).lower(), key.partition(":")[2].lower())
+            == (channel, about)
+        ]
+
     def is_transient(self, code: int | str) -> bool:
         """Whether the same request may succeed later, after an error *code*."""
         return str(code) in self.transient

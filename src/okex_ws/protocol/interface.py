@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from ..model.credentials import Credentials
@@ -105,6 +105,10 @@ class WireProtocol(Protocol):
 
     def mentioned(self, message: str) -> tuple[str, ...]:
         """The keys of the channels that an error's text names."""
+        ...
+
+    def related(self, named: str, keys: Iterable[str]) -> list[str]:
+        """Which of *keys* data under the key *named* may belong to."""
         ...
 
     def is_transient(self, code: int | str) -> bool:

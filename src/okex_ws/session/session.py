@@ -327,10 +327,16 @@ class Session(Generic[Target]):
             self._forget(subscription)
         return events
 
+    def resubscribe(self, subscription: SubscriptionState[Target], now: float) -> None:
+        """Subscribe *subscription* anew: its stream is broken, or has ended."""
+        self._subscriptions_due = -math.inf
+        if self._has(subscription):
+            subscription.resubscribe(now, self._timeouts)
+
     def invalidated(
         self, subscription: SubscriptionState[Target] | None, now: float
     ) -> None:
-        """A push of *subscription* could not be read, or failed its proof.
+        """A push of *subscription* could not be read.
 
         ``None`` means that it may have been a push of any channel.
         """

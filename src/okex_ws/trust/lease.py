@@ -153,6 +153,9 @@ class Era:
             marks = {channel: channel.current.serial for channel in channels}
             self.withdrawn = {**self.withdrawn, **marks}
 
+    def settle(self) -> None:
+        """Every channel that was marked has withdrawn its own value since."""
+
     def lose(self) -> None:
         """The connection has ended: withdraw every value that came over it."""
         self.withdrawn = EVERYTHING

@@ -171,7 +171,7 @@ def read_together(
     readings: Sequence[Readable],
     clock: Clock,
     build: Callable[[Sequence[Taken]], T],
-) -> tuple[T | None, Sequence[Taken], float, float] | None:
+) -> tuple[T, Sequence[Taken], float, float] | None:
     """Read several channels at one instant; ``None`` if they did not stand still.
 
     Returns what *build* made of the values, the values, and the two clocks, taken

@@ -1,0 +1,254 @@
+"""How a channel's current value is encoded in a slot, and what reads it there.
+
+The reading of a slot is a reading of the script's process, whose values the worker
+process writes. So it is judged by the same code as any reading, on the reader's clock.
+"""
+
+from __future__ import annotations
+
+import marshal
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from ..base.state import State
+from ..channels.reading import Reading
+from ..protocol.messages import BookData, ChannelName, DepthData
+from ..trust.lease import EVERYTHING, NOTHING, Era, Lease
+from ..trust.reading import Entry
+from ..trust.verdict import Published
+from .shared_memory import Slot, TornError
+
+# Bytes of one level: price, size and two more numbers of at most 64 characters.
+_ROW = 4 * (64 + 2) + 6
+# Bytes for all else in a value, the longest cause included.
+_REST = 4096 - 2 * 5 * _ROW
+_CAUSE = 300
+
+# How many eras there are at once at most: one for each open connection.
+ERAS = 256
+ERA_CAPACITY = 64
+
+_STATES = {state.value: state for state in State}
+_NAMES = {state: state.value for state in State}
+
+
+def slot_capacity(name: ChannelName) -> int:
+    """How many bytes the largest value of the channel *name* takes."""
+    return _REST + 2 * max(5, name.levels) * _ROW
+
+
+# --- Encoding and decoding ------------------------------------------------------------
+
+
+class SlotContent(NamedTuple):
+    """What a channel's slot holds: its value, and whether it is acknowledged."""
+
+    current: Published
+    acknowledged: bool
+
+
+def encode(
+    current: Published,
+    acknowledged: bool,
+    place: int = -1,
+    number: int = -1,
+    base: int = 0,
+) -> bytes:
+    """The bytes of a channel's current value.
+
+    Its era is named by its *number*, and by the *place* of the era's slot; -1 is no
+    era. *base* is added to the epoch. ``ValueError`` if the value has no encoding.
+    """
+    data: Any = current.data
+    levels: Any = None
+    if isinstance(data, DepthData):
+        bids, asks, time_ms, seq, change, version = data
+        levels = bids, asks, time_ms, seq, change is not None, version
+    state, cause = _NAMES[current.state], current.cause[:_CAUSE]
+    head = state, cause, current.epoch + base, place, number, acknowledged
+    moments = current.received, current.wall, current.lag, current.overdue
+    return marshal.dumps((head, levels, moments))
+
+
+class EraContent(NamedTuple):
+    """What an era's slot holds, but for *heard*, which is the slot's pulse.
+
+    *held* is True while a withdrawal of several channels is being written: until it is
+    complete, no value of the era is given.
+    """
+
+    number: int
+    lost: bool
+    held: bool
+    lease: Lease | None
+
+
+_NO_ERA = EraContent(-1, True, False, None)
+
+
+def encode_era(content: EraContent) -> bytes:
+    """The bytes of an era's signs of life."""
+    number, lost, held, lease = content
+    return marshal.dumps((number, lost, held, lease and tuple(lease)))
+
+
+def decode_era(payload: bytes) -> EraContent:
+    """Decode the bytes that `encode_era` made."""
+    number, lost, held, lease = marshal.loads(payload)  # noqa: S302 - of our own process
+    return EraContent(number, lost, held, lease and Lease(*lease))
+
+
+class RemoteEra:
+    """The `SignsOfLife` of one opening of a connection of the worker process.
+
+    Its slot is read at each access, by any thread of the script's process, so that the
+    reader sees a loss at once. Once an era is lost, its slot is given to a later era,
+    with a higher number. So an era is lost if its slot says so or holds another number,
+    if the worker process does not run, or if the slot cannot be read.
+    """
+
+    __slots__ = ("_last", "_number", "_process_runs", "_slot")
+
+    def __init__(
+        self, slot: Slot, number: int, process_runs: Callable[[], bool]
+    ) -> None:
+        self._slot = slot
+        self._number = number
+        self._process_runs = process_runs
+        self._last: Lease | None = None
+
+    def _seen(self) -> EraContent:
+        try:
+            seen: EraContent = self._slot.get()
+        except TornError:
+            return _NO_ERA
+        return seen
+
+    @property
+    def lease(self) -> Lease | None:
+        """Until when the connection may be trusted; ``None`` before its first pong."""
+        number, _, _, lease = self._seen()
+        if number == self._number:
+            self._last = lease
+        return self._last
+
+    @property
+    def withdrawn(self) -> Mapping[Any, float]:
+        """Everything, once the connection or a whole kind of channels was lost."""
+        number, lost, held, _ = self._seen()
+        return EVERYTHING if lost or held or number != self._number else NOTHING
+
+    @property
+    def heard(self) -> float:
+        """When the connection's last bytes came, in monotonic seconds."""
+        return self._slot.pulse
+
+    @property
+    def runs(self) -> bool:
+        """Whether the worker process runs."""
+        return self._process_runs()
+
+
+class RemoteEras:
+    """The eras of the worker process's connections, as the script's process sees them.
+
+    It finds the era that a channel's value names, so that all values of one opening
+    share one object. *process_runs* is a callable that tells whether the worker process
+    runs. Any thread may call; `lose` is called only while no worker process runs.
+    """
+
+    def __init__(self, slots: list[Slot], process_runs: Callable[[], bool]) -> None:
+        self._slots = slots
+        self._process_runs = process_runs
+        self._newest: dict[int, RemoteEra] = {}
+
+    def lose(self) -> None:
+        """Mark every era as lost in its slot; only while no worker process runs."""
+        for slot in self._slots:
+            slot.put(encode_era(_NO_ERA))
+
+    def find(self, place: int, number: int) -> RemoteEra:
+        """The era *number*, whose slot is at *place*; a later era may use it now."""
+        known = self._newest.get(place)
+        if known is None or known._number != number:
+            known = RemoteEra(self._slots[place], number, self._process_runs)
+            self._newest[place] = known
+        return known
+
+    def decode(self, payload: bytes) -> SlotContent:
+        """Decode the bytes that `encode` made."""
+        head, data, moments = marshal.loads(payload)  # noqa: S302 - of our own process
+        state, cause, epoch, place, number, acknowledged = head
+        if data is not None:
+            bids, asks, time_ms, seq, whole, version = data
+            # A reader only needs to know that the value is of a whole book, so the
+            # change is left empty.
+            change = BookData(True, [], [], time_ms, seq, None, None) if whole else None
+            data = DepthData(bids, asks, time_ms, seq, change, version)
+        era = self.find(place, number) if place >= 0 else None
+        current = Published(_STATES[state], cause, epoch, era, data, *moments)
+        return SlotContent(current, acknowledged)
+
+
+# --- Readings of slots ----------------------------------------------------------------
+
+
+class _Slotted:
+    """What serves the reading of a slot: each access reads the slot.
+
+    A slot that cannot be read gives ``RESYNCING``, without a value.
+    """
+
+    def __init__(self, slot: Slot) -> None:
+        self.slot = slot
+
+    @property
+    def content(self) -> SlotContent:
+        try:
+            content: SlotContent = self.slot.get()
+        except TornError as error:
+            torn = Published(State.RESYNCING, str(error), 0)
+            return SlotContent(torn, False)
+        return content
+
+    @property
+    def current(self) -> Published:
+        """The present value."""
+        return self.content.current
+
+    @property
+    def acknowledged(self) -> bool:
+        """Whether the exchange acknowledged the channel."""
+        return self.content.acknowledged
+
+
+class SlotReading(Reading):
+    """The reading of one channel of an isolated feed: its values are in a slot.
+
+    A slot is a place in shared memory for the newest value of one channel. Any thread
+    may read. The methods that write are called only while no worker process runs.
+    """
+
+    def __init__(self, name: ChannelName, slot: Slot) -> None:
+        super().__init__(name)
+        self.write(Published(State.CONNECTING, "not connected yet", 0), slot)
+        self._slotted = _Slotted(slot)
+        self.entry = Entry(self._slotted)
+
+    def write(self, current: Published, slot: Slot | None = None) -> None:
+        """Write *current* into the slot; only while no worker process runs."""
+        (self._slotted.slot if slot is None else slot).put(encode(current, False))
+
+    def freeze(self) -> None:
+        """Keep the present state without its data, because the slot is given back."""
+        current = self.current
+        era = None if current.era is None else Era(current.era.heard)
+        if era is not None:
+            era.lose()
+        kept = current._replace(era=era, data=None, epoch=self.epoch)
+        self.entry = Entry(SlotContent(kept, False))
+
+    def forked(self) -> None:
+        """In a forked child: be closed, and read the slot no more."""
+        current = Published(State.CLOSED, "closed in a forked process", 0)
+        self.entry = Entry(SlotContent(current, False))
