@@ -13,7 +13,7 @@ from okex_ws.channels.series import KINDS
 from okex_ws.protocol.messages import Push
 from okex_ws.protocol.v3 import PROTOCOL as V3
 from okex_ws.protocol.v5 import PROTOCOL as V5
-from okex_ws.trust.lease import Link
+from okex_ws.trust.lease import Era
 from tests.support.followed_channels import (
     NAMES,
     SPOT,
@@ -40,8 +40,8 @@ def test_a_channel_is_its_wire_name_and_begins_with_nothing(kind: str) -> None:
 
     assert (channel.name, channel.topic) == (key, topic)
     assert channel.instrument_id == instrument_id
-    assert channel.shown.state is State.CONNECTING
-    assert (channel.shown.epoch, channel.shown.received) == (0, -math.inf)
+    assert channel.current.state is State.CONNECTING
+    assert (channel.current.epoch, channel.current.received) == (0, -math.inf)
     assert (channel.openings, channel.users, channel.error) == (0, 0, None)
 
 
@@ -57,9 +57,9 @@ def test_a_snapshot_is_needed_where_the_protocol_says_so(wire: Any) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_open_connection_and_its_acknowledgement_are_told(kind: str) -> None:
     channel, follower, link = made(kind)
-    assert channel.shown.state is State.SYNCING
-    assert "acknowledgement" in channel.shown.cause
-    assert channel.shown.link is link
+    assert channel.current.state is State.SYNCING
+    assert "acknowledgement" in channel.current.cause
+    assert channel.current.link is link
     assert channel.openings == 1
     channel.subscribed(link, 0.0)
     assert channel.acknowledged
@@ -69,18 +69,18 @@ def test_an_open_connection_and_its_acknowledgement_are_told(kind: str) -> None:
 def test_a_snapshot_channel_is_live_with_its_first_push() -> None:
     channel, follower, link = made("depth")
     channel.subscribed(link, 0.0)
-    assert channel.shown.state is State.SYNCING
-    assert "first push" in channel.shown.cause
+    assert channel.current.state is State.SYNCING
+    assert "first push" in channel.current.cause
     follower.take()
     push(channel, depth(), link=link, first=True, now=5.0)
-    shown = channel.shown
+    shown = channel.current
     assert (shown.state, shown.epoch, shown.lag) == (State.LIVE, 1, None)
     assert (shown.received, shown.wall, shown.link) == (5.0, WALL, link)
     # The state goes before what came with it.
     assert follower.take() == ["tell", "text"]
     push(channel, depth(), link=link)
     assert follower.take() == ["text"]
-    assert channel.shown.epoch == 1
+    assert channel.current.epoch == 1
 
 
 def test_a_channel_that_needs_no_snapshot_is_live_with_its_acknowledgement() -> None:
@@ -88,8 +88,8 @@ def test_a_channel_that_needs_no_snapshot_is_live_with_its_acknowledgement() -> 
 
     channel.subscribed(link, 0.0)
 
-    assert (channel.shown.state, channel.shown.epoch) == (State.LIVE, 1)
-    assert channel.shown.cause == ""
+    assert (channel.current.state, channel.current.epoch) == (State.LIVE, 1)
+    assert channel.current.cause == ""
     assert follower.take() == ["tell"]
 
 
@@ -120,7 +120,7 @@ def test_whatever_builds_on_nothing_is_of_use_at_once(
 def test_a_lost_connection_withdraws_the_data_and_keeps_its_age() -> None:
     channel, follower, _ = flowing("depth", depth())
     channel.lost("reset by peer", 9.0)
-    shown = channel.shown
+    shown = channel.current
     assert (shown.state, shown.cause) == (State.RECONNECTING, "reset by peer")
     assert (shown.data, shown.received, shown.epoch) == (None, 1.0, 1)
     assert not channel.acknowledged
@@ -130,26 +130,26 @@ def test_a_lost_connection_withdraws_the_data_and_keeps_its_age() -> None:
 def test_the_first_snapshot_of_the_next_connection_is_a_new_epoch() -> None:
     channel, _, _ = flowing("depth", depth())
     channel.lost("reset by peer", 9.0)
-    link = Link(10.0)
+    link = Era(10.0)
     channel.opened(link, 10.0)
     channel.subscribed(link, 10.0)
-    assert channel.shown.epoch == 1
+    assert channel.current.epoch == 1
     push(channel, depth(), link=link, first=True)
-    assert (channel.shown.epoch, channel.shown.link) == (2, link)
+    assert (channel.current.epoch, channel.current.link) == (2, link)
 
 
 def test_the_age_is_that_of_the_last_push_on_whatever_connection() -> None:
     """It is infinite before the first push, and that was on another connection."""
     channel, _, _ = flowing("depth", depth())
     channel.lost("reset by peer", 9.0)
-    channel.opened(Link(10.0), 10.0)
-    assert channel.shown.received == 1.0
+    channel.opened(Era(10.0), 10.0)
+    assert channel.current.received == 1.0
 
 
 def test_a_spoiled_snapshot_is_withdrawn_until_the_next_good_one() -> None:
     channel, follower, link = flowing("depth", depth())
     channel.invalidated("not JSON", 2.0)
-    shown = channel.shown
+    shown = channel.current
     assert (shown.state, shown.cause, shown.data) == (
         State.RESYNCING,
         "not JSON",
@@ -162,16 +162,16 @@ def test_a_spoiled_snapshot_is_withdrawn_until_the_next_good_one() -> None:
     assert follower.take() == []
     push(channel, depth(), link=link)
     # What comes back is a new epoch, however often it was withdrawn.
-    assert (channel.shown.state, channel.shown.epoch) == (State.LIVE, 2)
+    assert (channel.current.state, channel.current.epoch) == (State.LIVE, 2)
     assert follower.take() == ["tell", "text"]
 
 
 def test_the_end_of_a_lease_is_the_end_of_an_epoch_and_of_nothing_else() -> None:
     channel, follower, _ = flowing("depth", depth())
-    before = channel.shown
+    before = channel.current
     channel.lapsed()
     channel.renewed()
-    assert channel.shown == before._replace(epoch=2)
+    assert channel.current == before._replace(epoch=2)
     assert follower.take() == []
 
 
@@ -180,4 +180,4 @@ def test_a_refused_channel_fails_with_the_exchanges_words() -> None:
     error = SubscriptionRejected(30040, "doesn't exist", channel.name)
     channel.refused(error)
     assert channel.error is error
-    assert (channel.shown.state, channel.shown.cause) == (State.FAILED, str(error))
+    assert (channel.current.state, channel.current.cause) == (State.FAILED, str(error))

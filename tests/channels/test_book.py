@@ -26,7 +26,7 @@ from okex_ws import (
 from okex_ws.channels.book import BookChannel
 from okex_ws.protocol.v3 import PROTOCOL as V3
 from okex_ws.protocol.v5 import PROTOCOL as V5
-from okex_ws.trust.lease import Link
+from okex_ws.trust.lease import Era
 from tests.support.book_channel_bench import BTC, ETH, BookChannelBench
 from tests.support.internals import set_on_error
 from tests.support.virtual_world import Ladder, World, listen
@@ -65,7 +65,7 @@ def test_a_book_is_live_with_its_snapshot_and_follows_every_change(
 
 def test_a_version_that_a_reader_holds_never_changes(bench: BookChannelBench) -> None:
     bench.begin()
-    held = bench.channel.shown
+    held = bench.channel.current
     bids, asks = held.depth.bids, held.depth.asks
     before = list(bids), list(asks)
 
@@ -74,7 +74,7 @@ def test_a_version_that_a_reader_holds_never_changes(bench: BookChannelBench) ->
     assert (list(bids), list(asks)) == before
     assert {type(side) for side in (bids, asks)} == {tuple}
     assert {type(row) for row in (*bids, *asks)} == {tuple}
-    assert bench.channel.shown.depth.version == held.depth.version + 1
+    assert bench.channel.current.depth.version == held.depth.version + 1
 
 
 def test_a_second_snapshot_replaces_the_book_and_ends_no_epoch(
@@ -96,12 +96,12 @@ def test_several_messages_in_one_push_are_one_version_each(
     bench: BookChannelBench,
 ) -> None:
     bench.begin()
-    version = bench.channel.shown.depth.version
+    version = bench.channel.current.depth.version
 
     assert bench.push(bench.ladder.size("5"), bench.ladder.size("6"))
 
     assert bench.agrees()
-    assert bench.channel.shown.depth.version == version + 2
+    assert bench.channel.current.depth.version == version + 2
 
 
 def test_an_empty_repeat_of_v5_is_the_same_book_and_a_sign_of_life() -> None:
@@ -114,7 +114,7 @@ def test_an_empty_repeat_of_v5_is_the_same_book_and_a_sign_of_life() -> None:
 
     assert bench.state == (State.LIVE, 1)
     assert bench.agrees()
-    assert bench.channel.shown.received == bench.world.clock.now
+    assert bench.channel.current.received == bench.world.clock.now
 
 
 def test_a_crossed_book_whose_proof_stands_is_shown(bench: BookChannelBench) -> None:
@@ -165,7 +165,7 @@ def test_it_resynchronises_until_the_new_snapshot_and_is_nothing_else_meanwhile(
 ) -> None:
     bench.begin()
     bench.channel.invalidated("it failed", 1.0)
-    shown = bench.channel.shown
+    shown = bench.channel.current
     assert (shown.state, shown.cause, shown.data) == (
         State.RESYNCING,
         "it failed",
@@ -176,12 +176,12 @@ def test_it_resynchronises_until_the_new_snapshot_and_is_nothing_else_meanwhile(
     missing = Gap("depth", seq, None, "it failed", BTC)
     assert bench.follower.take() == [("depth", missing), "tell"]
     assert bench.channel.counts == {"resyncs": 1, "gaps": 1}
-    other = Link(2.0)
+    other = Era(2.0)
     bench.channel.subscribed(other, 2.0)
-    assert bench.channel.shown == shown._replace(link=other)
+    assert bench.channel.current == shown._replace(link=other)
     bench.channel.opened(other, 2.0)
     bench.channel.subscribed(other, 2.0)
-    assert bench.channel.shown == shown._replace(link=other)
+    assert bench.channel.current == shown._replace(link=other)
     assert bench.channel.acknowledged
     bench.follower.take()
 
@@ -198,12 +198,12 @@ def test_a_book_that_is_spoiled_before_its_snapshot_says_why_there_is_none(
     bench.channel.invalidated("not JSON", 1.0)
 
     assert bench.state == (State.RESYNCING, 0)
-    assert bench.channel.shown.cause == "not JSON"
+    assert bench.channel.current.cause == "not JSON"
     assert bench.channel.counts == {"resyncs": 1}
     assert bench.follower.take() == ["tell"]
     # Another one changes nothing, and is no second withdrawal.
     bench.channel.invalidated("not JSON either", 2.0)
-    assert bench.channel.shown.cause == "not JSON"
+    assert bench.channel.current.cause == "not JSON"
     assert bench.channel.counts == {"resyncs": 1}
     assert bench.follower.take() == []
     assert bench.push(bench.ladder.snapshot(), first=True)
@@ -213,14 +213,14 @@ def test_a_book_that_is_spoiled_before_its_snapshot_says_why_there_is_none(
 def test_a_book_that_nobody_acknowledged_has_nothing_to_withdraw(
     bench: BookChannelBench,
 ) -> None:
-    link = Link(1.0)
+    link = Era(1.0)
     bench.channel.opened(link, 1.0)
-    before = bench.channel.shown
+    before = bench.channel.current
     bench.follower.take()
 
     bench.channel.invalidated("not JSON", 1.0)
 
-    assert bench.channel.shown is before
+    assert bench.channel.current is before
     assert bench.channel.counts == {}
     assert bench.follower.take() == []
 
@@ -255,7 +255,7 @@ def test_after_a_loss_it_is_as_any_other_channel(bench: BookChannelBench) -> Non
     bench.channel.invalidated("it failed", 1.0)
     bench.channel.lost("reset by peer", 2.0)
     assert bench.state == (State.RECONNECTING, 1)
-    link = bench.link = Link(3.0)
+    link = bench.link = Era(3.0)
     bench.channel.opened(link, 3.0)
     assert bench.state == (State.SYNCING, 1)
     bench.channel.subscribed(link, 3.0)
@@ -301,7 +301,7 @@ Bad = Callable[[BookChannelBench], dict[str, Any]]
 def test_what_fails_its_proof_is_never_shown(bench: BookChannelBench, bad: Bad) -> None:
     """A digit of v5 has no proof of its own: its checksum is retired."""
     bench.begin()
-    before = bench.channel.shown
+    before = bench.channel.current
     message = bad(bench)
     if bad is flipped and bench.wire is V5:
         assert bench.push(message)
@@ -310,7 +310,7 @@ def test_what_fails_its_proof_is_never_shown(bench: BookChannelBench, bad: Bad) 
     with pytest.raises((BookError, WireError)) as caught:
         bench.push(message)
 
-    assert bench.channel.shown is before
+    assert bench.channel.current is before
     assert bench.follower.take() == []
     expected: dict[Bad, type[Exception]] = {
         gap: SequenceGap if bench.wire is V5 else ChecksumMismatch,
@@ -364,7 +364,7 @@ def test_lag_is_measured_on_newer_messages_and_not_on_the_first(
     def lag(late: float, first: bool = False) -> float | None:
         message = bench.ladder.snapshot() if first else bench.ladder.size(f"{late}")
         bench.push(message, first=first, late=late)
-        found: float | None = bench.channel.shown.lag
+        found: float | None = bench.channel.current.lag
         return found
 
     # Of a quiet market, hours after the last change: no word on the line.
@@ -384,11 +384,11 @@ def test_an_item_is_the_change_for_who_has_the_version_before_it(
     bench: BookChannelBench,
 ) -> None:
     bench.begin()
-    first = bench.channel.shown
+    first = bench.channel.current
     bench.push(bench.ladder.change(price="100.0", size="5"))
-    second = bench.channel.shown
+    second = bench.channel.current
     bench.push(bench.ladder.change("asks", price="100.1", size="0"))
-    third = bench.channel.shown
+    third = bench.channel.current
     item = bench.channel.item
 
     whole = item(first, None)
@@ -414,15 +414,15 @@ def test_the_levels_of_a_subscription_cut_no_item_of_a_book(
     bench: BookChannelBench,
 ) -> None:
     bench.begin()
-    assert len(bench.channel.item(bench.channel.shown, 1).bids) == 8
+    assert len(bench.channel.item(bench.channel.current, 1).bids) == 8
 
 
 def test_a_snapshot_is_whole_for_whoever_follows_too(bench: BookChannelBench) -> None:
     bench.begin()
-    before = bench.channel.shown
+    before = bench.channel.current
     bench.push(bench.ladder.snapshot())
 
-    item = bench.channel.item(bench.channel.shown, None, before)
+    item = bench.channel.item(bench.channel.current, None, before)
 
     assert item.action == "snapshot"
 

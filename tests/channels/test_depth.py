@@ -12,7 +12,7 @@ from okex_ws.base.state import State
 from okex_ws.channels.depth import ValueChannel
 from okex_ws.model.items import Depth, FundingRate, Ticker
 from okex_ws.protocol.messages import TickerData
-from okex_ws.trust.lease import Link
+from okex_ws.trust.lease import Era
 from tests.support.followed_channels import (
     TIME_MS,
     WALL,
@@ -30,18 +30,18 @@ from tests.support.followed_channels import (
 def test_the_newest_element_of_a_push_is_shown() -> None:
     channel, _, link = made("depth")
     push(channel, depth("1"), depth("2", TIME_MS + 1), link=link)
-    assert channel.shown.depth.bids == [["2", "2", "1"]]
+    assert channel.current.depth.bids == [["2", "2", "1"]]
 
 
 def test_lag_is_measured_on_newer_pushes_alone() -> None:
     channel, _, link = made("depth")
 
     def lag(
-        time_ms: int, late: float, over: Link = link, first: bool = False
+        time_ms: int, late: float, over: Era = link, first: bool = False
     ) -> float | None:
         wall = TIME_MS / 1000 + late
         push(channel, depth("1", time_ms), link=over, first=first, wall=wall)
-        found: float | None = channel.shown.lag
+        found: float | None = channel.current.lag
         return found
 
     # Hours after the last change, as on a quiet market: no word on the line.
@@ -52,7 +52,7 @@ def test_lag_is_measured_on_newer_pushes_alone() -> None:
     assert lag(TIME_MS + 2000, 9.0) is None
     assert lag(TIME_MS + 1000, 9.0) is None
     # Each connection has its own best.
-    other = Link(0.0)
+    other = Era(0.0)
     assert lag(TIME_MS + 3000, 8.0, other) == 0.0
 
 
@@ -61,12 +61,12 @@ def test_a_depth_that_goes_back_in_time_is_of_another_epoch() -> None:
 
     push(channel, depth("2", TIME_MS), link=link)
 
-    shown = channel.shown
+    shown = channel.current
     assert (shown.state, shown.epoch) == (State.LIVE, 2)
     assert shown.depth.bids == [["2", "2", "1"]]
     assert follower.take() == ["text"]
     push(channel, depth("3", TIME_MS), link=link)
-    assert channel.shown.epoch == 2
+    assert channel.current.epoch == 2
 
 
 def test_no_read_goes_back_to_a_standby_that_is_behind() -> None:
@@ -74,19 +74,19 @@ def test_no_read_goes_back_to_a_standby_that_is_behind() -> None:
     channel, follower, _ = flowing("depth", depth("1", TIME_MS + 1000))
     standby, _, link = flowing("depth", depth("2", TIME_MS))
 
-    channel.switch_to(standby, proven=True)
+    channel.take_over(standby, proven=True)
 
-    shown = channel.shown
+    shown = channel.current
     assert (shown.depth.bids, shown.link, shown.epoch) == ([["1", "2", "1"]], link, 1)
     push(channel, depth("3", TIME_MS + 500), link=link)
-    assert channel.shown is shown
+    assert channel.current is shown
     assert channel.counts["skipped old"] == 1
     assert follower.take() == []
     push(channel, depth("4", TIME_MS + 1000), link=link)
-    assert channel.shown.depth.bids == [["4", "2", "1"]]
-    assert channel.shown.epoch == 1
+    assert channel.current.depth.bids == [["4", "2", "1"]]
+    assert channel.current.epoch == 1
     push(channel, depth("5", TIME_MS + 1500), link=link)
-    assert channel.shown.depth.bids == [["5", "2", "1"]]
+    assert channel.current.depth.bids == [["5", "2", "1"]]
 
 
 def test_a_standby_that_was_lost_meanwhile_withdraws() -> None:
@@ -94,9 +94,9 @@ def test_a_standby_that_was_lost_meanwhile_withdraws() -> None:
     standby, _, _ = flowing("depth", depth("1", TIME_MS))
     standby.lost("reset by peer", 9.0)
 
-    channel.switch_to(standby, proven=False)
+    channel.take_over(standby, proven=False)
 
-    assert (channel.shown.state, channel.shown.cause) == (
+    assert (channel.current.state, channel.current.cause) == (
         State.RECONNECTING,
         "reset by peer",
     )
@@ -106,13 +106,13 @@ def test_a_first_snapshot_may_be_older_than_the_last_of_before() -> None:
     """After a reconnect; the connection has made a new epoch of it already."""
     channel, _, _ = flowing("depth", depth("1", TIME_MS + 1000))
     channel.lost("reset by peer", 9.0)
-    link = Link(10.0)
+    link = Era(10.0)
     channel.opened(link, 10.0)
     channel.subscribed(link, 10.0)
 
     push(channel, depth("2", TIME_MS), link=link, first=True)
 
-    assert channel.shown.epoch == 2
+    assert channel.current.epoch == 2
 
 
 def test_a_depth_is_given_with_as_many_levels_as_are_asked_for() -> None:
@@ -120,20 +120,20 @@ def test_a_depth_is_given_with_as_many_levels_as_are_asked_for() -> None:
     bids = [["2", "1", "1"], ["1", "1", "1"]]
     push(channel, depth() | {"bids": bids}, link=link, first=True, wall=WALL)
 
-    item = channel.item(channel.shown, 1)
+    item = channel.item(channel.current, 1)
 
     assert isinstance(item, Depth)
     assert (item.bids, item.asks) == ((("2", "1", "1"),), ())
     assert (item.instrument_id, item.channel, item.epoch) == ("BTC-USDT", "depth5", 1)
-    assert channel.item(channel.shown, None).bids == (*map(tuple, bids),)
+    assert channel.item(channel.current, None).bids == (*map(tuple, bids),)
 
 
 def test_an_unreadable_depth_changes_nothing() -> None:
     channel, follower, link = flowing("depth", depth())
-    before = channel.shown
+    before = channel.current
     with pytest.raises(WireError):
         push(channel, depth("2", TIME_MS + 1), {"bids": 5}, link=link)
-    assert channel.shown is before
+    assert channel.current is before
     assert follower.take() == []
 
 
@@ -148,24 +148,24 @@ def test_a_ticker_is_replaced_by_the_newest() -> None:
 
     push(channel, ticker("1"), ticker("2"), link=link, first=True)
 
-    data = channel.shown.data
+    data = channel.current.data
     assert isinstance(data, TickerData)
     assert data.last == Decimal(2)
-    assert channel.shown.lag is None
+    assert channel.current.lag is None
     assert follower.take() == ["tell", "text"]
-    item = channel.item(channel.shown, None)
+    item = channel.item(channel.current, None)
     assert isinstance(item, Ticker)
     assert (item.instrument_id, item.last, item.epoch) == ("BTC-USDT", Decimal(2), 1)
 
 
 def test_an_unreadable_ticker_changes_nothing() -> None:
     channel, follower, link = flowing("ticker", ticker("1"))
-    before = channel.shown
+    before = channel.current
 
     with pytest.raises(WireError):
         push(channel, ticker("2"), {"last": 5}, link=link)
 
-    assert channel.shown is before
+    assert channel.current is before
     assert follower.take() == []
 
 
@@ -181,7 +181,7 @@ def test_a_funding_rate_is_a_value_of_its_own_kind() -> None:
     }
     push(channel, element, link=link, first=True)
 
-    item = channel.item(channel.shown, None)
+    item = channel.item(channel.current, None)
 
     assert isinstance(item, FundingRate)
     assert (item.instrument_id, item.rate) == ("BTC-USD-SWAP", Decimal("-0.00015"))
@@ -193,4 +193,4 @@ def test_a_value_that_was_withdrawn_is_none(kind: str) -> None:
     channel, _, link = made(kind)
     channel.subscribed(link, 0.0)
 
-    assert channel.item(channel.shown, None) is None
+    assert channel.item(channel.current, None) is None

@@ -19,7 +19,7 @@ from okex_ws.protocol.interface import WireProtocol
 from okex_ws.protocol.messages import ChannelName, Push
 from okex_ws.protocol.v3 import PROTOCOL as V3
 from okex_ws.protocol.v5 import PROTOCOL as V5
-from okex_ws.trust.lease import Link
+from okex_ws.trust.lease import Era
 from tests.support.internals import items_of, known_ids_of, set_items
 
 TIME_MS = 1645747201032
@@ -66,7 +66,7 @@ class Bench:
 
     def connect(self) -> None:
         """A connection is open, and the channel acknowledged on it."""
-        self.link = Link(0.0)
+        self.link = Era(0.0)
         self.channel.opened(self.link, 0.0)
         self.channel.subscribed(self.link, 0.0)
 
@@ -485,7 +485,7 @@ def test_what_could_not_be_read_may_have_been_an_item(
     assert bench.take() == [
         (bench.topic, Gap(bench.topic, last, None, "not JSON", name))
     ]
-    assert bench.channel.shown.state is State.LIVE
+    assert bench.channel.current.state is State.LIVE
     assert bench.counts == {"gaps": 1}
 
 
@@ -532,16 +532,16 @@ def test_the_newest_item_is_shown_while_its_epoch_lasts(
 ) -> None:
     bench = Bench(kind)
     channel = bench.channel
-    assert channel.item(channel.shown, None) is None
+    assert channel.item(channel.current, None) is None
 
     bench.push(element)
 
-    shown = channel.shown
+    shown = channel.current
     assert channel.item(shown, None) is channel.items[-1]
     assert channel.items[-1].epoch == shown.epoch
     channel.lapsed()
     channel.renewed()
-    assert channel.item(channel.shown, None) is None
+    assert channel.item(channel.current, None) is None
     assert channel.item(shown, None) is channel.items[-1]
 
 
@@ -555,8 +555,8 @@ def test_what_came_over_a_lost_connection_is_not_the_newest_of_the_next(
     bench.reconnect()
 
     assert len(bench.channel.items) == 1
-    if bench.channel.shown.state is State.LIVE:
-        assert bench.channel.item(bench.channel.shown, None) is None
+    if bench.channel.current.state is State.LIVE:
+        assert bench.channel.item(bench.channel.current, None) is None
 
 
 def test_the_kept_trades_and_known_ids_are_bounded(trades: Bench) -> None:

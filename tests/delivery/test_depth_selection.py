@@ -19,7 +19,7 @@ from okex_ws.delivery.depth_selection import LEVELS, Look, choose, worst
 from okex_ws.delivery.view import View
 from okex_ws.protocol.messages import DepthData, Push
 from okex_ws.protocol.v5 import PROTOCOL as V5
-from okex_ws.trust.lease import Lease, Link
+from okex_ws.trust.lease import Lease, Era
 from okex_ws.trust.verdict import LIVE, NO_LIMITS, Limits, Published, Verdict, judge
 from tests.support.clocks import FakeClock
 
@@ -133,7 +133,7 @@ def test_the_worst_is_the_one_that_is_worst_off() -> None:
 def test_the_epoch_of_several_is_that_of_all_of_them() -> None:
     """Another one that is trusted, or no more, is the end of an epoch."""
     epochs = [
-        choose(looks, LEVELS).shown.epoch
+        choose(looks, LEVELS).current.epoch
         for looks in (
             [look("depth5", verdict=SYNCING, epoch=0), look("depth", epoch=1)],
             [look("depth5", epoch=1), look("depth", epoch=1)],
@@ -170,7 +170,7 @@ class Feeds:
             self.links[link].lost = True
             for one in self.of(link):
                 one.lost("reset by peer", now)
-        self.links[link] = Link(now)
+        self.links[link] = Era(now)
         for one in self.of(link):
             one.opened(self.links[link], now)
             one.subscribed(self.links[link], now)
@@ -200,14 +200,14 @@ class Feeds:
             "prevSeqId": "-1",
         }
         push = Push(one.name, [element], "text", "snapshot")
-        first = one.shown.state is not State.LIVE
+        first = one.current.state is not State.LIVE
         assert one.push(push, first, link, self.clock.now, self.clock.wall())
 
     def read(self, levels: int) -> tuple[int, int] | None:
         best = self.view.look(NO_LIMITS, levels)
         if best.verdict is not LIVE:
             return None
-        return best.shown.epoch, best.shown.depth.time_ms - TIME_MS
+        return best.current.epoch, best.current.depth.time_ms - TIME_MS
 
 
 CHANNELS, CONNECTIONS = st.integers(0, 2), st.integers(0, 1)
@@ -254,7 +254,7 @@ def test_no_epoch_goes_back_while_another_connection_is_renewed() -> None:
     epochs = []
 
     def read() -> None:
-        epochs.append(feeds.view.look(NO_LIMITS, 1).shown.epoch)
+        epochs.append(feeds.view.look(NO_LIMITS, 1).current.epoch)
 
     read()
     feeds.meanwhile = read
@@ -277,13 +277,13 @@ def test_a_read_is_of_the_newest_that_carries_its_levels(
             feeds.channels[which].invalidated("not JSON", feeds.clock.now)
     now, wall = feeds.clock.now, feeds.clock.wall()
     live = [
-        one for one in feeds.channels if judge(one.shown, NO_LIMITS, now, wall) is LIVE
+        one for one in feeds.channels if judge(one.current, NO_LIMITS, now, wall) is LIVE
     ]
     for levels in (1, 5, 400):
         enough = [c for c in live if c.levels >= levels]
         deepest = max((c.levels for c in live), default=0)
         of = enough or [c for c in live if c.levels == deepest]
-        times = [one.shown.depth.time_ms - TIME_MS for one in of]
+        times = [one.current.depth.time_ms - TIME_MS for one in of]
         read = feeds.read(levels)
         assert (read[1] if read else None) == max(times, default=None)
 
@@ -296,7 +296,7 @@ def test_a_limit_judges_what_was_chosen_and_chooses_nothing_itself() -> None:
     # It came later, and is of an earlier moment.
     feeds.push(2, 50)
 
-    assert feeds.read(5) == (feeds.view.look(NO_LIMITS, 5).shown.epoch, 100)
+    assert feeds.read(5) == (feeds.view.look(NO_LIMITS, 5).current.epoch, 100)
     late = feeds.view.look(Limits(max_age=2), 5)
     assert (late.verdict.state, late.verdict.limit) == (State.STALE, True)
     assert late.channel.topic == "depth5"
@@ -332,11 +332,11 @@ def test_a_value_of_an_epoch_that_ended_meanwhile_is_looked_at_again() -> None:
     """The lease that vouches for it may be newer than the value."""
     clock = FakeClock()
     one = Flickering(V5, V5.channel("depth5", *SPOT))
-    link = Link(clock.now)
+    link = Era(clock.now)
     link.lease = Lease(clock.now + 15, clock.offset)
-    one.shown = Published(State.LIVE, "", 0, link, DepthData([], [], 0, None))
+    one.current = Published(State.LIVE, "", 0, link, DepthData([], [], 0, None))
     view = View(None, "BTC-USDT", NO_LIMITS, clock, Callbacks("BTC-USDT", clock))
     view.carry({"depth5": one})
     one.epochs = [1, 2, 2, 3, 3, 3]
 
-    assert view.look(NO_LIMITS).shown.epoch == 3
+    assert view.look(NO_LIMITS).current.epoch == 3

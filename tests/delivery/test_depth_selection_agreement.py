@@ -33,7 +33,7 @@ def channel(topic: str, value: Published) -> DepthChannel:
     name = V5.channel(topic, "spot", "BTC-USDT")
     made = KINDS[name.kind](V5, name)
     assert isinstance(made, DepthChannel)
-    made.shown = value
+    made.current = value
     return made
 
 

@@ -320,11 +320,11 @@ class Script:
         """The exchange changes a level, and says so."""
         self.bench.pass_time(0.001)
         message = self.ladder.change(side, price=f"{price}", size=f"{size}")
-        self.bench.push(message, first=self.channel.shown.state is not State.LIVE)
+        self.bench.push(message, first=self.channel.current.state is not State.LIVE)
 
     def snapshot(self) -> None:
         self.bench.push(
-            self.ladder.snapshot(), first=self.channel.shown.state is not State.LIVE
+            self.ladder.snapshot(), first=self.channel.current.state is not State.LIVE
         )
 
     def push_five(self) -> None:

@@ -35,7 +35,7 @@ _LINKS = 12
 _WIRES: dict[str, WireProtocol] = {"v3": v3.PROTOCOL, "v5": v5.PROTOCOL}
 
 
-class Link(NamedTuple):
+class Era(NamedTuple):
     """One message of a book: the wire's action, and its element."""
 
     action: str | None
@@ -46,7 +46,7 @@ class Chain(NamedTuple):
     """A snapshot and the updates that follow it."""
 
     protocol: str
-    links: tuple[Link, ...]
+    links: tuple[Era, ...]
 
 
 def is_number(text: object) -> bool:
@@ -141,7 +141,7 @@ def checksum(bids: list[Any], asks: list[Any]) -> int:
 def recorded_chains(path: Path) -> list[Chain]:
     """The first messages of some of the recorded books of a file."""
     protocol = "v3" if path.name.startswith("v3") else "v5"
-    found: dict[str, list[Link]] = {}
+    found: dict[str, list[Era]] = {}
     for line in path.read_text("utf-8").splitlines():
         if '"action":' not in line:
             continue
@@ -154,12 +154,12 @@ def recorded_chains(path: Path) -> list[Chain]:
         links = found.setdefault(channel, [])
         whole = message["action"] != "update"
         if (whole and not links) or (not whole and 0 < len(links) < _LINKS):
-            links.append(Link(message["action"], element))
+            links.append(Era(message["action"], element))
     chains = (Chain(protocol, _proven(protocol, links)) for links in found.values())
     return [chain for chain in chains if chain.links]
 
 
-def _proven(protocol: str, links: list[Link]) -> tuple[Link, ...]:
+def _proven(protocol: str, links: list[Era]) -> tuple[Era, ...]:
     """Those up to the first that was cut when it was recorded."""
     ledger = Ledger()
     for at, (action, element) in enumerate(links):
@@ -204,7 +204,7 @@ def _link(
     at: int,
     sides: tuple[list[list[str]], list[list[str]]],
     ledger: Ledger,
-) -> Link:
+) -> Era:
     bids, asks = sides
     held = ledger.sides or ({}, {})
     for side, rows in zip(held, sides, strict=True):
@@ -219,14 +219,14 @@ def _link(
         element["checksum"] = str(checksum(*ledger.rows()))
     if protocol == "v3":
         element["timestamp"] = "2022-02-25T00:00:01.032Z"
-        return Link("update" if at else "partial", element)
-    return Link("update" if at else "snapshot", {**element, "ts": "1786541241006"})
+        return Era("update" if at else "partial", element)
+    return Era("update" if at else "snapshot", {**element, "ts": "1786541241006"})
 
 
 # --- The target ---------------------------------------------------------------------
 
 
-def make_book(rng: Random, corpus: Corpus) -> tuple[str, list[Link]]:
+def make_book(rng: Random, corpus: Corpus) -> tuple[str, list[Era]]:
     """Some of a book's messages, one or two of them spoiled, and its snapshot again."""
     protocol, links = corpus.chain(rng)
     some = list(links[: rng.randrange(1, len(links) + 1)])
@@ -251,7 +251,7 @@ def make_book(rng: Random, corpus: Corpus) -> tuple[str, list[Link]]:
     if not rng.randrange(400):
         action = links[0].action if rng.randrange(2) else "update"
         element = {**links[0].element, "bids": TOO_WIDE[rng.randrange(3) :]}
-        some.insert(rng.randrange(len(some) + 1), Link(action, element))
+        some.insert(rng.randrange(len(some) + 1), Era(action, element))
     return protocol, some
 
 
@@ -265,7 +265,7 @@ def _without(element: Any, names: Collection[str]) -> Any:
 TOO_WIDE = [[str(price), "1", "1"] for price in range(1, MAX_LEVELS + 2)]
 
 
-def check_book(given: tuple[str, list[Link]]) -> str:
+def check_book(given: tuple[str, list[Era]]) -> str:
     """The builder does what the ledger does, and holds nothing after a failure."""
     protocol, links = given
     builder, ledger, book = BookBuilder(), Ledger(), OrderBook()

@@ -175,10 +175,10 @@ def test_a_digit_of_a_book_is_seen() -> None:
         "checksum": str(books.checksum(*ticks)),
     }
     check = _BY_NAME["books"].check
-    assert check(("v3", [books.Link("partial", element)])) == "value"
+    assert check(("v3", [books.Era("partial", element)])) == "value"
 
     changed = {**element, "bids": [["1.00", "2", "1"]]}
-    assert check(("v3", [books.Link("partial", changed)])) == "ChecksumMismatch"
+    assert check(("v3", [books.Era("partial", changed)])) == "ChecksumMismatch"
 
 
 @pytest.mark.parametrize(
@@ -240,7 +240,7 @@ def test_a_book_that_is_too_wide_is_refused() -> None:
     sides = {"bids": books.TOO_WIDE, "asks": [], "ts": "1786541241006", "seqId": "1"}
     for first, outcome in ((0, "BookError"), (1, "value"), (2, "value")):
         element = {**sides, "bids": books.TOO_WIDE[first:]}
-        links = [books.Link("snapshot", element)]
+        links = [books.Era("snapshot", element)]
         assert _BY_NAME["books"].check(("v5", links)) == outcome
 
 

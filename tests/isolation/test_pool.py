@@ -409,7 +409,7 @@ def test_a_price_of_a_dead_process_is_not_trusted_under_the_next_one(
 ) -> None:
     """Not by who read it before, either: the next has no connection yet to take over
     the place of the one that vouched for it."""
-    held = depth_channel_of(okx).shown
+    held = depth_channel_of(okx).current
     assert judge(held, NO_LIMITS, time.monotonic(), time.time()) is LIVE
     exchange.refuse()
     first = pid_of(okx)
@@ -701,7 +701,7 @@ def test_a_book_of_a_closed_subscription_is_nobodys(exchange: LocalExchange) -> 
         until(lambda: not leaves_slots(pool))
         (two,) = feed.subscribe(["ETH-USDT"], "spot", ["depth5"])
         feed.wait_live(LIMIT)
-        held = depth_channel_of(one).shown
+        held = depth_channel_of(one).current
         assert held.data is None
         assert one.GetDepth() == {}
         assert two.depth().instrument_id == "ETH-USDT"

@@ -14,16 +14,16 @@ from okex_ws.base.clock import SystemClock
 from okex_ws.channels.base import Channel
 from okex_ws.channels.depth import DepthChannel
 from okex_ws.delivery.callbacks import Callbacks
-from okex_ws.isolation.mirror import (
-    LINK_CAPACITY,
+from okex_ws.isolation.slot_reading import (
+    ERA_CAPACITY,
     AnyMirror,
-    RemoteLinks,
-    decode_link,
+    RemoteEras,
+    decode_era,
     make_mirror,
     slot_capacity,
 )
 from okex_ws.isolation.shared_memory import Memory, SlotAddress
-from okex_ws.isolation.slot_writer import Relay, SharedLinks, SlotWriter
+from okex_ws.isolation.slot_writer import Relay, SharedEras, SlotWriter
 from okex_ws.protocol.messages import DepthData
 from okex_ws.protocol.v5 import PROTOCOL as V5
 from okex_ws.trust.lease import Lease
@@ -41,13 +41,13 @@ class WrittenChannel:
 
     def __init__(self, links: int = 2, base: int = 0) -> None:
         memory = LocalMemory()
-        addresses = [memory.allocate(LINK_CAPACITY) for _ in range(links)]
+        addresses = [memory.allocate(ERA_CAPACITY) for _ in range(links)]
         self.flushed = 0
-        self.links = SharedLinks(
+        self.links = SharedEras(
             [memory.slot(address) for address in addresses], 1, self._flush
         )
-        remote = RemoteLinks(
-            [memory.slot(address, decode_link) for address in addresses], lambda: True
+        remote = RemoteEras(
+            [memory.slot(address, decode_era) for address in addresses], lambda: True
         )
         remote.lose()
         address = memory.allocate(slot_capacity(NAME))
@@ -64,11 +64,11 @@ class WrittenChannel:
 
     def show(self, bid: str, link: Any, epoch: int = 1) -> None:
         data = DepthData([[bid, "1", "0", "1"]], [], 1, None)
-        self.channel.shown = Published(State.LIVE, "", epoch, link, data, 1.0, 2.0)
+        self.channel.current = Published(State.LIVE, "", epoch, link, data, 1.0, 2.0)
         self.writer.flush()
 
     def seen(self) -> Any:
-        shown = self.mirror.shown
+        shown = self.mirror.current
         verdict = judge(shown, NO_LIMITS, 5.0, 5.0)
         return shown.depth.bids[0][0] if verdict is LIVE else verdict.state
 
@@ -85,7 +85,7 @@ def test_the_signs_of_life_are_seen_as_they_are_set() -> None:
     link.lease = LEASE
     seen.append(rig.seen())
     link.heard = 4.5
-    remote = rig.mirror.shown.link
+    remote = rig.mirror.current.link
     assert remote is not None
     assert (remote.heard, remote.lease, remote.lost) == (4.5, LEASE, False)
     link.lost = True
@@ -116,7 +116,7 @@ def test_what_was_withdrawn_is_so_before_a_new_lease() -> None:
     assert seen == [State.STALE]
     rig.channel.renewed()
     rig.writer.flush()
-    assert (rig.seen(), rig.mirror.shown.epoch) == ("100.1", 2)
+    assert (rig.seen(), rig.mirror.current.epoch) == ("100.1", 2)
 
 
 def test_a_link_that_has_the_place_of_a_lost_one_is_another_one() -> None:
@@ -124,7 +124,7 @@ def test_a_link_that_has_the_place_of_a_lost_one_is_another_one() -> None:
     first = rig.links.make(1.0)
     first.lease = LEASE
     rig.show("100.1", first)
-    old = rig.mirror.shown
+    old = rig.mirror.current
     first.lost = True
 
     second = rig.links.make(2.0)
@@ -153,7 +153,7 @@ def test_epochs_go_on_from_those_of_the_process_before() -> None:
     rig = WrittenChannel(base=41)
     rig.show("100.1", rig.links.make(1.0))
 
-    assert rig.mirror.shown.epoch == 42
+    assert rig.mirror.current.epoch == 42
 
 
 def too_long(rig: WrittenChannel) -> DepthData:
@@ -174,18 +174,18 @@ def test_what_cannot_be_written_is_withdrawn_counted_and_said(
     rig.show("100.1", link)
 
     for _ in range(3):
-        rig.channel.shown = rig.channel.shown._replace(data=data(rig))
+        rig.channel.current = rig.channel.current._replace(data=data(rig))
         rig.writer.flush()
 
     assert rig.seen() is State.RESYNCING
-    assert "does not fit in shared memory" in rig.mirror.shown.cause
+    assert "does not fit in shared memory" in rig.mirror.current.cause
     assert rig.channel.counts == {"skipped too large": 3}
     assert [r.levelno for r in caplog.records] == [logging.WARNING]
     # What comes after it is another epoch: there was none in between.
-    before = rig.mirror.shown.epoch
+    before = rig.mirror.current.epoch
     rig.show("100.3", link)
     assert rig.seen() == "100.3"
-    assert rig.mirror.shown.epoch > before
+    assert rig.mirror.current.epoch > before
 
 
 def test_who_has_left_writes_nothing_more() -> None:
@@ -275,7 +275,7 @@ def test_a_subscription_is_written_as_it_goes_on(told: Told) -> None:
     seen: list[Any] = []
 
     def look() -> None:
-        seen.append([str(mirrors[topic].shown.state) for topic in mirrors])
+        seen.append([str(mirrors[topic].current.state) for topic in mirrors])
         seen.append([mirrors[topic].acknowledged for topic in mirrors])
 
     world.at(1, look)
@@ -322,4 +322,4 @@ def test_who_left_is_not_written_though_the_feed_goes_on(told: Told) -> None:
 
     world.run(3)
 
-    assert mirrors["depth5"].shown.state is State.LIVE
+    assert mirrors["depth5"].current.state is State.LIVE

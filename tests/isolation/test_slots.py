@@ -14,13 +14,13 @@ from okex_ws.base.errors import OkexWSError
 from okex_ws.base.state import State
 from okex_ws.delivery.callbacks import Callbacks
 from okex_ws.delivery.view import View
-from okex_ws.isolation.mirror import encode, encode_link
+from okex_ws.isolation.slot_reading import encode, encode_era
 from okex_ws.isolation.shared_memory import Memory
 from okex_ws.isolation.slots import Store, SubscriptionSlots
 from okex_ws.model.reports import Stats
 from okex_ws.protocol.messages import DepthData
 from okex_ws.protocol.v5 import PROTOCOL as V5
-from okex_ws.trust.lease import Lease, Link
+from okex_ws.trust.lease import Lease, Era
 from okex_ws.trust.verdict import LIVE, NO_LIMITS, Published, judge
 from tests.support.internals import lock_of, memory_of
 
@@ -46,15 +46,15 @@ def make(store: Store, number: int = 1) -> SubscriptionSlots:
 def write(store: Store, slots: SubscriptionSlots, epoch: int = 3) -> None:
     """As the child does: a depth, over a link with a lease."""
     theirs = Memory(store.key)
-    link = Link(1.0)
+    link = Era(1.0)
     link.lease = Lease(1e12, 0.0)
-    theirs.slot(store.link_addresses[0]).put(encode_link(link, 5))
+    theirs.slot(store.link_addresses[0]).put(encode_era(link, 5))
     shown = Published(State.LIVE, "", epoch, None, LEVELS, 1.0, 2.0)
     theirs.slot(slots.addresses["depth5"]).put(encode(shown, True, 0, 5))
 
 
 def seen(slots: SubscriptionSlots) -> Any:
-    return judge(slots.mirrors["depth5"].shown, NO_LIMITS, 5.0, 5.0)
+    return judge(slots.mirrors["depth5"].current, NO_LIMITS, 5.0, 5.0)
 
 
 def test_what_the_child_writes_is_shown(store: Store) -> None:
@@ -83,21 +83,21 @@ def test_a_place_is_taken_again_and_shows_nothing_of_who_had_it(store: Store) ->
     assert set(second.addresses.values()) == set(addresses.values())
     assert seen(second).state is State.CONNECTING
     write(store, second, epoch=9)
-    assert first.mirrors["depth5"].shown.epoch == 3
+    assert first.mirrors["depth5"].current.epoch == 3
     assert seen(first).state is State.RECONNECTING
 
 
 def test_a_child_that_ended_shows_nothing_and_its_epoch_goes_on(store: Store) -> None:
     slots = make(store)
     write(store, slots)
-    held = slots.mirrors["depth5"].shown
+    held = slots.mirrors["depth5"].current
     slots.last = Stats(messages=7, resyncs=2)
 
     store.lose()
     assert seen(slots).state is State.RECONNECTING
     slots.withdraw("it ended")
 
-    shown = slots.mirrors["depth5"].shown
+    shown = slots.mirrors["depth5"].current
     assert (shown.state, shown.cause) == (State.RECONNECTING, "it ended")
     assert (shown.epoch, shown.received, shown.data) == (3, 1.0, None)
     assert slots.assignments()["depth5"].epoch == 3
@@ -106,19 +106,19 @@ def test_a_child_that_ended_shows_nothing_and_its_epoch_goes_on(store: Store) ->
     # Whoever holds a price of it is told no, whatever the next child writes.
     write(store, slots)
     theirs = Memory(store.key).slot(store.link_addresses[0])
-    link = Link(1.0)
+    link = Era(1.0)
     link.lease = Lease(1e12, 0.0)
-    theirs.put(encode_link(link, 6))
+    theirs.put(encode_era(link, 6))
     assert judge(held, NO_LIMITS, 5.0, 5.0).state is State.RECONNECTING
 
 
 def test_a_channel_that_was_refused_stays_so(store: Store) -> None:
     slots = make(store)
-    slots.mirrors["trade"].shown = Published(State.FAILED, "refused", 0)
+    slots.mirrors["trade"].current = Published(State.FAILED, "refused", 0)
     slots.mirrors["trade"].error = OkexWSError("refused")
     slots.withdraw("it ended")
 
-    assert slots.mirrors["trade"].shown.state is State.FAILED
+    assert slots.mirrors["trade"].current.state is State.FAILED
     assert [*slots.assignments()] == ["depth5"]
 
 

@@ -17,11 +17,11 @@ from typing import Any
 import pytest
 
 from okex_ws import ConnectionLost, Stats, SubscriptionRejected, Timeouts
-from okex_ws.isolation.mirror import (
-    LINK_CAPACITY,
+from okex_ws.isolation.slot_reading import (
+    ERA_CAPACITY,
     AnyMirror,
-    RemoteLinks,
-    decode_link,
+    RemoteEras,
+    decode_era,
     make_mirror,
     slot_capacity,
 )
@@ -54,9 +54,9 @@ class Parent:
     def __init__(self, exchange: LocalExchange) -> None:
         self.exchange = exchange
         self.memory = Memory()
-        self.addresses = [self.memory.allocate(LINK_CAPACITY) for _ in range(4)]
-        slots = [self.memory.slot(address, decode_link) for address in self.addresses]
-        self.remote = RemoteLinks(slots, lambda: True)
+        self.addresses = [self.memory.allocate(ERA_CAPACITY) for _ in range(4)]
+        slots = [self.memory.slot(address, decode_era) for address in self.addresses]
+        self.remote = RemoteEras(slots, lambda: True)
         self.remote.lose()
         self.child = WorkerProcess(self.memory.key)
         self._unpacker = Unpacker()
@@ -108,7 +108,7 @@ class Parent:
 
     def until_live(self, *mirrors: AnyMirror) -> None:
         deadline = time.monotonic() + LIMIT
-        while not all(m.shown.state == "LIVE" for m in mirrors):
+        while not all(m.current.state == "LIVE" for m in mirrors):
             assert time.monotonic() < deadline
             time.sleep(0.005)
 
@@ -132,11 +132,11 @@ def test_it_reads_and_writes_what_it_is_told_to(parent: Parent) -> None:
     depth, trade = parent.subscribe(1, "depth5", "trade", epoch=41)
     parent.until_live(depth, trade)
 
-    assert (depth.shown.epoch, trade.shown.epoch) == (42, 42)
+    assert (depth.current.epoch, trade.current.epoch) == (42, 42)
     assert (depth.acknowledged, trade.acknowledged) == (True, True)
-    assert depth.shown.depth.bids
-    assert depth.shown.link is not None
-    assert depth.shown.link.lease is not None
+    assert depth.current.depth.bids
+    assert depth.current.link is not None
+    assert depth.current.link.lease is not None
     parent.hear("woken")
     parent.tell("ask", 7, "stats", 1)
     request, stats = parent.hear("answer")
@@ -155,9 +155,9 @@ def test_who_leaves_is_written_no_more_once_it_is_said(parent: Parent) -> None:
     number, last = parent.hear("left")
     assert (number, last.messages > 2) == (1, True)
     version = version_of(slot_of(depth))
-    moved = other.shown.received
+    moved = other.current.received
     deadline = time.monotonic() + LIMIT
-    while other.shown.received <= moved:
+    while other.current.received <= moved:
         assert time.monotonic() < deadline
         time.sleep(0.005)
 
@@ -193,15 +193,15 @@ def test_a_connection_is_replaced_on_request(parent: Parent) -> None:
     parent.start()
     (depth,) = parent.subscribe(1, "depth5")
     parent.until_live(depth)
-    epoch = depth.shown.epoch
+    epoch = depth.current.epoch
     parent.tell("rotate")
     exchange = parent.exchange
 
     # The link of the new connection vouches for it, and no price is missed.
-    assert exchange.wait_for(lambda: link_number_of(depth.shown.link) == 101)
+    assert exchange.wait_for(lambda: link_number_of(depth.current.link) == 101)
     assert exchange.wait_for(lambda: exchange.clients == 1)
     parent.until_live(depth)
-    assert depth.shown.epoch == epoch
+    assert depth.current.epoch == epoch
 
 
 @pytest.mark.parametrize("end", ["close", "end of file", "SIGTERM", "SIGINT"])

@@ -16,7 +16,7 @@ from okex_ws.protocol.interface import WireProtocol
 from okex_ws.protocol.v3 import PROTOCOL as V3
 from okex_ws.protocol.v5 import PROTOCOL as V5
 from okex_ws.session.subscription_state import Phase, SubscriptionState
-from tests.support.conversation_bench import BOOK, TRADES, Bench, Target, push
+from tests.support.opening_bench import BOOK, TRADES, Bench, Target, push
 from tests.support.virtual_world import World, depth, listen
 
 OTHER = "books5:ETH-USDT"

@@ -307,7 +307,7 @@ def test_an_internal_error_is_logged_and_ends_no_thread(
     sub = world.subscribe(channels=("depth5",))
 
     def break_it() -> None:
-        talk = connection(sub).conversation
+        talk = connection(sub).opening
         assert talk is not None
         session = talk.session
         session.subscriptions.clear()

@@ -31,7 +31,7 @@ from okex_ws import (
 from okex_ws.channels.series import KINDS
 from okex_ws.pool.handover import Handover
 from okex_ws.protocol.v5 import PROTOCOL
-from okex_ws.trust.lease import Lease, Link
+from okex_ws.trust.lease import Lease, Era
 from tests.support.internals import closing_connections_of, pool_of, take_over
 from tests.support.virtual_world import Ladder, World
 
@@ -503,7 +503,7 @@ class Wired:
     def __init__(self, standby: Any) -> None:
         self.channels = {standby.name: standby}
         self.connection: Any = self
-        self.conversation: Any = None
+        self.opening: Any = None
         self.work: list[Any] = []
         self.successor: Any = None
         self.closed = False
@@ -537,8 +537,8 @@ def live_channel() -> Any:
     return channel
 
 
-def link() -> Link:
-    found = Link(0.0)
+def link() -> Era:
+    found = Era(0.0)
     found.lease = Lease(100.0, 100.0)
     return found
 

@@ -127,7 +127,7 @@ def test_every_cause_of_a_reconnect_is_documented(error: OkexWSError) -> None:
 def test_nothing_else_ends_a_connection() -> None:
     """Every error that is raised below a script, but what a message can be wrong with.
 
-    A message that cannot be used ends nothing: `Conversation` catches those two.
+    A message that cannot be used ends nothing: `Opening` catches those two.
     """
     of_a_script = ("client/", "delivery/view.py", "delivery/updates.py")
     raised = {

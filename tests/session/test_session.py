@@ -1890,7 +1890,7 @@ IDS = st.sampled_from([None, "last", "0"])
 LIMIT = 12
 
 
-class Conversation(RuleBasedStateMachine):
+class Opening(RuleBasedStateMachine):
     """An exchange and a user that do whatever they like, in any order."""
 
     def __init__(self, wire: WireProtocol, login: bool) -> None:
@@ -2070,6 +2070,6 @@ def test_no_order_of_events_breaks_the_conversation(
     wire: WireProtocol, login: bool
 ) -> None:
     run_state_machine_as_test(
-        functools.partial(Conversation, wire, login),  # type: ignore[arg-type]
+        functools.partial(Opening, wire, login),  # type: ignore[arg-type]
         settings=settings(max_examples=60, stateful_step_count=40),
     )

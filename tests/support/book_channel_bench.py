@@ -10,7 +10,7 @@ from okex_ws.channels.book import BookChannel
 from okex_ws.protocol.messages import Push
 from okex_ws.protocol.v3 import PROTOCOL as V3
 from okex_ws.protocol.v5 import PROTOCOL as V5
-from okex_ws.trust.lease import Link
+from okex_ws.trust.lease import Era
 from tests.support.followed_channels import Follower
 from tests.support.virtual_world import Ladder, World
 
@@ -28,7 +28,7 @@ class BookChannelBench:
         self.channel: Any = BookChannel(
             self.wire, self.wire.channel("depth", "spot", BTC)
         )
-        self.follower, self.link = Follower(), Link(0.0)
+        self.follower, self.link = Follower(), Era(0.0)
         self.channel.followers = (self.follower,)
         self.channel.opened(self.link, 0.0)
         self.channel.subscribed(self.link, 0.0)
@@ -64,12 +64,12 @@ class BookChannelBench:
     @property
     def state(self) -> tuple[State, int]:
         """The state and the epoch that are shown."""
-        return self.channel.shown.state, self.channel.shown.epoch
+        return self.channel.current.state, self.channel.current.epoch
 
     @property
     def book(self) -> tuple[list[tuple[str, ...]], list[tuple[str, ...]]]:
         """Prices and sizes that are shown."""
-        depth = self.channel.shown.depth
+        depth = self.channel.current.depth
         return [row[:2] for row in depth.bids], [row[:2] for row in depth.asks]
 
     def agrees(self) -> bool:

@@ -9,7 +9,7 @@ from okex_ws.channels.series import KINDS
 from okex_ws.model.items import Item
 from okex_ws.protocol.messages import Push
 from okex_ws.protocol.v3 import PROTOCOL as V3
-from okex_ws.trust.lease import Link
+from okex_ws.trust.lease import Era
 
 TIME_MS = 1645747201032
 WALL = 1645747201.5
@@ -63,10 +63,10 @@ def ticker(last: str) -> dict[str, Any]:
     return {"last": last, "timestamp": iso(TIME_MS)}
 
 
-def made(kind: str) -> tuple[Any, Follower, Link]:
+def made(kind: str) -> tuple[Any, Follower, Era]:
     """A channel of *kind* on an open connection, its follower, and its link."""
     channel = KINDS[kind](V3, NAMES[kind])
-    follower, link = Follower(), Link(0.0)
+    follower, link = Follower(), Era(0.0)
     channel.followers = (follower,)
     channel.opened(link, 0.0)
     follower.take()
@@ -76,7 +76,7 @@ def made(kind: str) -> tuple[Any, Follower, Link]:
 def push(
     channel: Channel,
     *elements: Any,
-    link: Link,
+    link: Era,
     first: bool = False,
     now: float = 1.0,
     wall: float = WALL,
@@ -85,7 +85,7 @@ def push(
     channel.push(Push(channel.name, [*elements], "text", None), first, link, now, wall)
 
 
-def flowing(kind: str, element: dict[str, Any]) -> tuple[Any, Follower, Link]:
+def flowing(kind: str, element: dict[str, Any]) -> tuple[Any, Follower, Era]:
     """A channel as of `made`, acknowledged and pushed once."""
     channel, follower, link = made(kind)
     channel.subscribed(link, 0.0)

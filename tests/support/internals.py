@@ -18,7 +18,7 @@ from okex_ws.delivery.dispatcher import Dispatcher
 from okex_ws.delivery.updates import UpdateQueue
 from okex_ws.isolation.pool import IsolatedPool
 from okex_ws.isolation.shared_memory import HEADER, Memory, Slot, SlotAddress
-from okex_ws.isolation.slot_writer import SharedLink
+from okex_ws.isolation.slot_writer import SharedEra
 from okex_ws.isolation.supervisor import Supervisor
 from okex_ws.pool.connection import HOST_GAP, Connection, Settings
 from okex_ws.pool.pool import Pool
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from okex_ws.delivery.callbacks import CallbackRunner, Callbacks, OnError
     from okex_ws.delivery.view import View
     from okex_ws.history.worker import HistoryWorker
-    from okex_ws.isolation.mirror import AnyMirror, RemoteLink, RemoteLinks
+    from okex_ws.isolation.slot_reading import AnyMirror, RemoteEra, RemoteEras
     from okex_ws.isolation.process import WorkerProcess
     from okex_ws.isolation.slots import Store
     from okex_ws.isolation.worker import ParentSender, Worker
@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     from okex_ws.net.stream import Network, TcpNetwork
     from okex_ws.net.tcp import TcpStream
     from okex_ws.pool.connection_channels import ConnectionChannels
-    from okex_ws.pool.conversation import Conversation
+    from okex_ws.pool.opening import Opening
     from okex_ws.pool.handover import Handover
     from okex_ws.protocol.messages import SocketPath
     from okex_ws.recording.recorder import Recorder
@@ -237,12 +237,12 @@ def give_every_host_a_turn(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(HOST_GAP, "_next", {})
 
 
-def waiting_frames(loop: Conversation) -> int:
+def waiting_frames(loop: Opening) -> int:
     """How many frames were read that *loop* has not handled yet."""
     return len(loop._frames)
 
 
-def take_in(loop: Conversation, event: Event, now: float, wall: float) -> None:
+def take_in(loop: Opening, event: Event, now: float, wall: float) -> None:
     """Have a connection's *loop* handle an event of its session."""
     loop._handle(event, now, wall)
 
@@ -456,12 +456,12 @@ def slot_of(channel: AnyMirror | DepthChannel) -> Slot:
     return shared._slot
 
 
-def link_slots_of(links: RemoteLinks) -> list[Slot]:
+def link_slots_of(links: RemoteEras) -> list[Slot]:
     """The slots in which connections write their signs of life."""
     return links._slots
 
 
-def link_number_of(link: RemoteLink) -> int:
+def link_number_of(link: RemoteEra) -> int:
     """The number that tells *link* from an earlier one in the same slot."""
     return link._number
 
@@ -522,12 +522,12 @@ def around_link_writes(
     patch: pytest.MonkeyPatch, around: Callable[[Callable[[], None]], None]
 ) -> None:
     """Have *around* called for each write of a link; it is given the write itself."""
-    write = SharedLink._write
+    write = SharedEra._write
 
-    def wrapped(link: SharedLink) -> None:
+    def wrapped(link: SharedEra) -> None:
         around(lambda: write(link))
 
-    patch.setattr(SharedLink, "_write", wrapped)
+    patch.setattr(SharedEra, "_write", wrapped)
 
 
 def message_head(length: int) -> bytes:

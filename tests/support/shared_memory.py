@@ -11,16 +11,16 @@ import weakref
 from typing import Any
 
 from okex_ws.delivery.view import View
-from okex_ws.isolation.mirror import (
-    LINK_CAPACITY,
-    LINKS,
-    RemoteLinks,
-    decode_link,
+from okex_ws.isolation.slot_reading import (
+    ERA_CAPACITY,
+    ERAS,
+    RemoteEras,
+    decode_era,
     make_mirror,
     slot_capacity,
 )
 from okex_ws.isolation.shared_memory import FIRST_CHUNK, Chunk, Memory, Slot
-from okex_ws.isolation.slot_writer import Relay, SharedLinks
+from okex_ws.isolation.slot_writer import Relay, SharedEras
 from okex_ws.pool.pool import Pool
 from tests.support.internals import change_settings
 
@@ -42,12 +42,12 @@ class SharedMemoryRig:
         self.wire = pool.wire
         self.memory = LocalMemory()
         self.views: weakref.WeakSet[SharedView] = weakref.WeakSet()
-        addresses = [self.memory.allocate(LINK_CAPACITY) for _ in range(LINKS)]
-        theirs = [self.memory.slot(address, decode_link) for address in addresses]
-        self.remote = RemoteLinks(theirs, lambda: True)
+        addresses = [self.memory.allocate(ERA_CAPACITY) for _ in range(ERAS)]
+        theirs = [self.memory.slot(address, decode_era) for address in addresses]
+        self.remote = RemoteEras(theirs, lambda: True)
         self.remote.lose()
         ours = [self.memory.slot(address) for address in addresses]
-        self.links = SharedLinks(ours, 1, self.flush)
+        self.links = SharedEras(ours, 1, self.flush)
         change_settings(pool, link=self.links.make)
 
     def flush(self) -> None:

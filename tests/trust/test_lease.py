@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from okex_ws.trust.lease import MAX_CLOCK_JUMP, Lease, Link
+from okex_ws.trust.lease import MAX_CLOCK_JUMP, Lease, Era
 
 NOW, OFFSET = 1000.0, 1_700_000_000.0
 LEASE = Lease(NOW, OFFSET)
@@ -32,14 +32,14 @@ def test_a_lease_holds_while_its_two_clocks_do_not_jump(sign: int) -> None:
 
 
 def test_a_new_link_was_heard_and_has_no_lease_and_no_proof() -> None:
-    link = Link(NOW)
+    link = Era(NOW)
 
     assert (link.heard, link.lease, link.lost) == (NOW, None, False)
     assert link.proven == -math.inf
 
 
 def test_lag_is_later_than_the_best_so_that_the_clocks_offset_cancels() -> None:
-    over = Link(0.0)
+    over = Era(0.0)
     assert over.lag(-3000.0, 0) == 0
     assert over.lag(-2999.5, 1) == 0.5
     assert over.lag(-3000.25, 2) == 0
@@ -47,7 +47,7 @@ def test_lag_is_later_than_the_best_so_that_the_clocks_offset_cancels() -> None:
 
 
 def test_the_best_delay_is_forgotten_after_ten_minutes() -> None:
-    over = Link(0.0)
+    over = Era(0.0)
     over.lag(0.125, 0)
     for minute in range(1, 10):
         assert over.lag(1.0, minute * 60) == 0.875
@@ -59,7 +59,7 @@ def test_the_best_delay_is_forgotten_after_ten_minutes() -> None:
 def test_no_lag_is_negative_and_the_memory_is_ten_minutes(
     steps: list[tuple[float, float]],
 ) -> None:
-    over, now, seen = Link(0.0), 0.0, list[tuple[float, float]]()
+    over, now, seen = Era(0.0), 0.0, list[tuple[float, float]]()
     for step, delay in steps:
         now += step
         seen.append((now, delay))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from okex_ws.base.state import State
 from okex_ws.protocol.messages import DepthData
-from okex_ws.trust.lease import MAX_CLOCK_JUMP, Lease, Link
+from okex_ws.trust.lease import MAX_CLOCK_JUMP, Lease, Era
 from okex_ws.trust.verdict import (
     LIVE,
     NO_LIMITS,
@@ -28,14 +28,14 @@ DATA = DepthData([["1", "2", "3"]], [], 0, None)
 NOT_LIVE = [state for state in State if state is not State.LIVE]
 
 
-def link(until: float = NOW + 15, heard: float = NOW) -> Link:
-    made = Link(heard)
+def link(until: float = NOW + 15, heard: float = NOW) -> Era:
+    made = Era(heard)
     made.lease = Lease(until, OFFSET)
     return made
 
 
 def live(
-    over: Link | None = None, received: float = NOW, lag: float | None = None
+    over: Era | None = None, received: float = NOW, lag: float | None = None
 ) -> Published:
     if over is None:
         over = link()

@@ -18,13 +18,13 @@ from okex_ws.base.rates import Budget
 from okex_ws.base.retry import Ping, Timeouts
 from okex_ws.base.throttled_log import LogThrottle, OutageLog
 from okex_ws.net.transport import Frame
-from okex_ws.pool.conversation import ConnectionContext, Conversation
+from okex_ws.pool.opening import Surroundings, Opening
 from okex_ws.protocol.interface import WireProtocol
 from okex_ws.protocol.messages import Push
 from okex_ws.protocol.v5 import PROTOCOL as V5
 from okex_ws.session.login import Login
 from okex_ws.session.session import Session
-from okex_ws.trust.lease import Link
+from okex_ws.trust.lease import Era
 from tests.support.clocks import WALL, FakeClock
 from tests.support.internals import waiting_frames
 
@@ -81,7 +81,7 @@ class Target:
         self.used = True
 
     def push(
-        self, push: Push, first: bool, link: Link, now: float, wall: float
+        self, push: Push, first: bool, link: Era, now: float, wall: float
     ) -> bool:
         assert link is self._bench.talk.link
         assert wall - now == WALL - 1000.0
@@ -148,7 +148,7 @@ class Bench:
         self.counts = Counts()
         self.closing = False
         self.outage_log = OutageLog()
-        context: Any = ConnectionContext(
+        context: Any = Surroundings(
             wire,
             self.handler,
             self.clock,
@@ -164,7 +164,7 @@ class Bench:
             wire, Ping(), Timeouts(), budget, now, login
         )
         transport: Any = self.transport
-        self.talk = Conversation(context, transport, self.session, now, ENDPOINT)
+        self.talk = Opening(context, transport, self.session, now, ENDPOINT)
         self.targets: dict[str, Target] = {}
 
     def want(self, name: str = BOOK, incremental: bool = False) -> Target:

@@ -12,22 +12,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from okex_ws.base.state import State
-from okex_ws.isolation.mirror import (
-    LINK_CAPACITY,
+from okex_ws.isolation.slot_reading import (
+    ERA_CAPACITY,
     BookMirror,
     DepthMirror,
-    RemoteLinks,
+    RemoteEras,
     StateMirror,
-    decode_link,
+    decode_era,
     encode,
-    encode_link,
+    encode_era,
     make_mirror,
     slot_capacity,
 )
 from okex_ws.isolation.shared_memory import Slot
 from okex_ws.protocol.messages import BookData, ChannelName, DepthData
 from okex_ws.protocol.v5 import PROTOCOL as V5
-from okex_ws.trust.lease import Lease, Link
+from okex_ws.trust.lease import Lease, Era
 from okex_ws.trust.verdict import LIVE, NO_LIMITS, Published, judge
 from tests.support.internals import flip_bits, forget_value, link_slots_of
 from tests.support.shared_memory import LocalMemory
@@ -47,21 +47,21 @@ class MirroredChannel:
         self.process_runs = True
         memory = LocalMemory()
         link_place, place = (
-            memory.allocate(LINK_CAPACITY),
+            memory.allocate(ERA_CAPACITY),
             memory.allocate(slot_capacity(name)),
         )
         self.link_slot = memory.slot(link_place)
-        self.remote = RemoteLinks(
-            [memory.slot(link_place, decode_link)], lambda: self.process_runs
+        self.remote = RemoteEras(
+            [memory.slot(link_place, decode_era)], lambda: self.process_runs
         )
         self.remote.lose()
         self.slot = memory.slot(place)
         self.mirror = make_mirror(V5, name, memory.slot(place, self.remote.decode))
 
-    def open(self, number: int = 1, lease: Lease | None = LEASE) -> Link:
-        link = Link(0.0)
+    def open(self, number: int = 1, lease: Lease | None = LEASE) -> Era:
+        link = Era(0.0)
         link.lease = lease
-        self.link_slot.put(encode_link(link, number))
+        self.link_slot.put(encode_era(link, number))
         return link
 
     def show(self, data: Any = LEVELS, number: int = 1, epoch: int = 1) -> None:
@@ -69,7 +69,7 @@ class MirroredChannel:
         self.slot.put(encode(shown, True, 0, number))
 
     def verdict(self) -> Any:
-        return judge(self.mirror.shown, NO_LIMITS, 1.0, 1.0)
+        return judge(self.mirror.current, NO_LIMITS, 1.0, 1.0)
 
 
 @pytest.fixture
@@ -103,8 +103,8 @@ def test_a_value_comes_out_as_it_went_in(
 
     rig.slot.put(encode(shown, acknowledged))
 
-    assert rig.mirror.shown == shown
-    assert rig.mirror.shown.state is state
+    assert rig.mirror.current == shown
+    assert rig.mirror.current.state is state
     assert rig.mirror.acknowledged is acknowledged
 
 
@@ -116,7 +116,7 @@ def test_a_book_comes_out_as_a_whole_one() -> None:
     rig.open()
     rig.show(DepthData(rows, (), 5, 7, change, 12))
 
-    shown = rig.mirror.shown
+    shown = rig.mirror.current
     assert (shown.depth.bids, shown.depth.asks, shown.depth.seq) == (rows, (), 7)
     assert shown.depth.version == 12
     item: Any = rig.mirror.item(shown, None)
@@ -139,7 +139,7 @@ def test_the_largest_value_has_room(name: ChannelName) -> None:
 
     rig.slot.put(encode(shown, True, 0, 1 << 60))
 
-    assert rig.mirror.shown.data == data
+    assert rig.mirror.current.data == data
 
 
 def test_a_depth_takes_a_few_kilobytes() -> None:
@@ -162,15 +162,15 @@ def test_a_mirror_is_a_channel_of_the_same_kind(name: ChannelName, kind: type) -
 
     assert type(mirror) is kind
     assert (mirror.topic, mirror.name, mirror.error) == (name.topic, name.key, None)
-    assert mirror.shown.state is State.CONNECTING
+    assert mirror.current.state is State.CONNECTING
     assert not mirror.acknowledged
 
 
 def test_nothing_of_a_state_alone_is_given() -> None:
     mirror = MirroredChannel(TRADE).mirror
     with pytest.raises(AssertionError, match="a push of a mirror"):
-        mirror.push(None, False, Link(0.0), 0.0, 0.0)  # type: ignore[arg-type]
-    assert mirror.item(mirror.shown, None) is None
+        mirror.push(None, False, Era(0.0), 0.0, 0.0)  # type: ignore[arg-type]
+    assert mirror.item(mirror.current, None) is None
 
 
 # --- Trust ----------------------------------------------------------------------------
@@ -181,15 +181,15 @@ def test_a_value_lives_as_long_as_the_lease_of_its_link(rig: MirroredChannel) ->
     rig.show()
 
     assert rig.verdict() is LIVE
-    assert judge(rig.mirror.shown, NO_LIMITS, 15.0, 15.0).state is State.STALE
+    assert judge(rig.mirror.current, NO_LIMITS, 15.0, 15.0).state is State.STALE
     # The wall clock jumped.
-    assert judge(rig.mirror.shown, NO_LIMITS, 1.0, 3.0).state is State.STALE
+    assert judge(rig.mirror.current, NO_LIMITS, 1.0, 3.0).state is State.STALE
 
 
 def lost(rig: MirroredChannel) -> None:
     link = rig.open()
     link.lost = True
-    rig.link_slot.put(encode_link(link, 1))
+    rig.link_slot.put(encode_era(link, 1))
 
 
 def taken_by_a_later_one(rig: MirroredChannel) -> None:
@@ -223,12 +223,12 @@ def test_a_value_is_gone_with_its_link(
     monkeypatch.setattr("okex_ws.isolation.shared_memory.TRIES", 3)
     rig.open()
     rig.show()
-    shown = rig.mirror.shown
+    shown = rig.mirror.current
     assert judge(shown, NO_LIMITS, 1.0, 1.0) is LIVE
 
     end(rig)
 
-    now = shown if held else rig.mirror.shown
+    now = shown if held else rig.mirror.current
     assert judge(now, NO_LIMITS, 1.0, 1.0).state is State.RECONNECTING
 
 
@@ -244,7 +244,7 @@ def test_the_last_byte_is_heard(rig: MirroredChannel) -> None:
     rig.show()
     rig.link_slot.beat(12.5)
 
-    link = rig.mirror.shown.link
+    link = rig.mirror.current.link
     assert link is not None
     assert link.heard == 12.5
 
@@ -271,14 +271,14 @@ def test_a_mirror_that_is_frozen_shows_no_price_and_reads_no_more(
     rig.open()
     rig.show(epoch=3)
     rig.mirror.freeze()
-    before = rig.mirror.shown
+    before = rig.mirror.current
     rig.show(epoch=9)  # somebody else's
 
-    assert rig.mirror.shown is before
+    assert rig.mirror.current is before
     assert (before.epoch, before.data, before.received) == (3, None, 1.0)
     assert rig.verdict().state is State.RECONNECTING
     rig.mirror.freeze()
-    assert rig.mirror.shown.epoch == 3
+    assert rig.mirror.current.epoch == 3
 
 
 def test_in_a_forked_child_nothing_is_read(rig: MirroredChannel) -> None:

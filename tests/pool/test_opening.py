@@ -19,7 +19,7 @@ from okex_ws.base.errors import (
     SubscriptionRejected,
     WireError,
 )
-from okex_ws.pool.conversation import FULL_READ
+from okex_ws.pool.opening import FULL_READ
 from okex_ws.protocol.v3 import PROTOCOL as V3
 from okex_ws.session.events import (
     Acknowledged,
@@ -36,7 +36,7 @@ from okex_ws.session.subscription_state import Phase
 from okex_ws.trust.heartbeat import Renewed
 from okex_ws.trust.lease import Lease
 from tests.support.clocks import WALL
-from tests.support.conversation_bench import (
+from tests.support.opening_bench import (
     BOOK,
     ENDPOINT,
     TRADES,
