@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import itertools
 import re
-from decimal import Decimal, localcontext
+import subprocess
+import sys
+from decimal import Context, Decimal, localcontext
 from fractions import Fraction
 from typing import Any, Literal
 
@@ -27,6 +29,7 @@ from tests.support.book_rows import (
     rows,
     wide_side,
 )
+from tests.support.decimal_contexts import HOSTILE
 
 # --- The checksum ---------------------------------------------------------------------
 
@@ -306,12 +309,45 @@ def test_a_sweep_of_any_size_fills_what_there_is(size: str) -> None:
     assert Fraction(found.filled) + Fraction(found.remaining) == Fraction(size)
 
 
-def test_a_sweep_is_exact_whatever_precision_a_script_has() -> None:
-    expected = BOOK.sweep("buy", "2.25")
-    with localcontext() as context:
-        context.prec = 2
-        found = BOOK.sweep("buy", "2.25")
-    assert (found.filled, found.remaining) == (expected.filled, expected.remaining)
+@pytest.mark.parametrize("context", HOSTILE)
+def test_what_a_book_says_is_the_same_in_any_decimal_context(context: Context) -> None:
+    def said(book: OrderBook) -> list[object]:
+        sweeps = [
+            book.sweep(side, size)
+            for side in ("buy", "sell")
+            for size in ("2.25", Decimal("0.333"), 10**30)
+        ]
+        merged = book.apply("update", [("99.987654321", "7", "1")], [])
+        return [book.mid, book.spread, book.crossed, sweeps, merged, merged.mid]
+
+    expected = said(BOOK)
+    with localcontext(context):
+        found = said(BOOK)
+
+    assert repr(found) == repr(expected)
+
+
+def test_the_contexts_of_the_library_do_not_come_from_the_default_one() -> None:
+    """A script may change `decimal.DefaultContext` before it imports the library."""
+    program = """
+import decimal
+decimal.DefaultContext.prec = 1
+decimal.DefaultContext.Emax = 3
+decimal.DefaultContext.traps[decimal.Inexact] = True
+decimal.setcontext(decimal.Context())
+from okex_ws.model.book import OrderBook
+book = OrderBook((("67123.1", "0.123"),), (("67123.2", "0.456"),))
+print(book.mid, book.spread, book.sweep("buy", "0.4").average)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+
+    assert done.stdout.split() == ["67123.15", "0.1", "67123.2"]
 
 
 swept = st.lists(

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-from decimal import Decimal
+from decimal import Context, Decimal, localcontext
+from fractions import Fraction
 from typing import get_args
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from okex_ws.base.clock import utc
 from okex_ws.model import items
 from okex_ws.model.items import BestBidAsk, Item
+from tests.support.decimal_contexts import HOSTILE
 
 
 def best(bid: str | None, ask: str | None) -> BestBidAsk:
@@ -36,6 +40,32 @@ def best(bid: str | None, ask: str | None) -> BestBidAsk:
 def test_mid_and_spread_are_exact() -> None:
     assert best("0.1", "0.3").mid == Decimal("0.2")
     assert best("0.1", "0.3").spread == Decimal("0.2")
+
+
+@pytest.mark.parametrize("context", HOSTILE)
+def test_mid_and_spread_are_exact_in_any_decimal_context(context: Context) -> None:
+    found = best("67123.1234567", "67123.1234568")
+    with localcontext(context):
+        mid, spread = found.mid, found.spread
+
+    assert mid == Decimal("67123.12345675")
+    assert spread == Decimal("0.0000001")
+
+
+prices = st.from_regex(r"[1-9][0-9]{0,40}(\.[0-9]{1,20})?", fullmatch=True)
+contexts = st.sampled_from(HOSTILE)
+
+
+@given(prices, prices, contexts)
+def test_mid_lies_between_bid_and_ask(bid: str, ask: str, context: Context) -> None:
+    found = best(bid, ask)
+    with localcontext(context):
+        mid, spread = found.mid, found.spread
+
+    assert mid is not None
+    assert spread is not None
+    assert 2 * Fraction(mid) == Fraction(bid) + Fraction(ask)
+    assert Fraction(spread) == Fraction(ask) - Fraction(bid)
 
 
 @pytest.mark.parametrize(("bid", "ask"), [(None, "0.3"), ("0.1", None), (None, None)])

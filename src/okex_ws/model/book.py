@@ -11,22 +11,16 @@ import zlib
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from decimal import Context, Decimal
+from decimal import Decimal
 from typing import Any, NamedTuple
 
-from .numbers import NUMBERS, decimal, quote, to_float
+from .numbers import EXACT, NUMBERS, ROUNDED, decimal, middle, quote, spread, to_float
 
 # The exchange's checksum covers this many levels of each side.
 CHECKSUM_LEVELS = 25
 # A channel of the exchange has 400 levels a side, its REST interface gives 5,000. A
 # message that leads to more is refused, so that memory stays bounded.
 MAX_LEVELS = 5000
-
-# Contexts of the module's own: the result must not depend on the script's decimal
-# context. A number of the exchange has at most 64 digits and an exponent of two digits,
-# so that 400 digits hold the product and the sum of two of them exactly.
-_EXACT = Context(prec=400)
-_ROUNDED = Context(prec=28)
 
 # A level of a book: price, size, and what the exchange adds. v3 derivatives have the
 # number of liquidated orders next, v5 a retired field that is "0"; v3 spot has neither.
@@ -119,16 +113,12 @@ class OrderBook:
     @property
     def mid(self) -> Decimal | None:
         """The mean of best bid and best ask; ``None`` if a side is empty."""
-        bid, ask = self._prices()
-        if bid is None or ask is None:
-            return None
-        return _EXACT.divide(_EXACT.add(bid, ask), Decimal(2))
+        return middle(*self._prices())
 
     @property
     def spread(self) -> Decimal | None:
         """Best ask minus best bid; ``None`` if a side is empty."""
-        bid, ask = self._prices()
-        return None if bid is None or ask is None else _EXACT.subtract(ask, bid)
+        return spread(*self._prices())
 
     @property
     def crossed(self) -> bool:
@@ -162,10 +152,10 @@ class OrderBook:
                 break
             worst = Decimal(row[0])
             taken = min(left, Decimal(row[1]))
-            paid = _EXACT.fma(taken, worst, paid)
-            left = _EXACT.subtract(left, taken)
-        filled = _EXACT.subtract(wanted, left)
-        average = _ROUNDED.divide(paid, filled) if filled else None
+            paid = EXACT.fma(taken, worst, paid)
+            left = EXACT.subtract(left, taken)
+        filled = EXACT.subtract(wanted, left)
+        average = ROUNDED.divide(paid, filled) if filled else None
         return Sweep(average, worst, filled, left)
 
 

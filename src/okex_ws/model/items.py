@@ -15,6 +15,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple, Union
 
 from .book import Level
+from .numbers import middle, spread
 from .reports import StateChange
 
 if TYPE_CHECKING:
@@ -66,17 +67,13 @@ class BestBidAsk:
 
     @property
     def mid(self) -> Decimal | None:
-        """The mean of bid and ask, or ``None`` if a side is empty."""
-        if self.bid is None or self.ask is None:
-            return None
-        return (self.bid + self.ask) / 2
+        """The exact mean of bid and ask, or ``None`` if a side is empty."""
+        return middle(self.bid, self.ask)
 
     @property
     def spread(self) -> Decimal | None:
-        """Ask minus bid, or ``None`` if a side is empty."""
-        if self.bid is None or self.ask is None:
-            return None
-        return self.ask - self.bid
+        """Exactly ask minus bid, or ``None`` if a side is empty."""
+        return spread(self.bid, self.ask)
 
 
 @dataclass(frozen=True, slots=True)

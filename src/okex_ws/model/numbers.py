@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 import re
-from decimal import Decimal
+from decimal import (
+    MAX_EMAX,
+    MIN_EMIN,
+    ROUND_HALF_EVEN,
+    Context,
+    Decimal,
+    DivisionByZero,
+    InvalidOperation,
+    Overflow,
+)
 from typing import Any
 
 # The longest number recorded has 23 characters. With at most 64 characters and two
@@ -11,6 +20,36 @@ from typing import Any
 _NUMBER = re.compile(
     r"(?=[0-9.eE+-]{1,64}\Z)(?=\.?[0-9])[0-9]*\.?[0-9]*([eE][+-]?[0-9]{1,2})?"
 )
+
+# Contexts of the library's own, with every field given: no result depends on the
+# script's decimal context, or on `decimal.DefaultContext`, which a script may change
+# too. A number of the exchange has at most 64 digits and an exponent of two digits, so
+# that 400 digits hold the product and the sum of two of them exactly.
+EXACT, ROUNDED = (
+    Context(
+        prec=digits,
+        rounding=ROUND_HALF_EVEN,
+        Emin=MIN_EMIN,
+        Emax=MAX_EMAX,
+        capitals=1,
+        clamp=0,
+        flags=[],
+        traps=[InvalidOperation, DivisionByZero, Overflow],
+    )
+    for digits in (400, 28)
+)
+
+
+def middle(bid: Decimal | None, ask: Decimal | None) -> Decimal | None:
+    """The exact mean of *bid* and *ask*; ``None`` if one of them is ``None``."""
+    if bid is None or ask is None:
+        return None
+    return EXACT.divide(EXACT.add(bid, ask), Decimal(2))
+
+
+def spread(bid: Decimal | None, ask: Decimal | None) -> Decimal | None:
+    """Exactly *ask* minus *bid*; ``None`` if one of them is ``None``."""
+    return None if bid is None or ask is None else EXACT.subtract(ask, bid)
 
 
 def decimal(value: Any) -> Decimal:
