@@ -209,8 +209,10 @@ class Conversation:
         """Whether *push* is used; data may come before its acknowledgement."""
         if subscription.acknowledged:
             return True
-        whole = push.action != "update" or not subscription.incremental
-        if not whole or not self.session.acknowledged_by_data(subscription, now):
+        whole = push.action in ("snapshot", "partial")
+        if (
+            subscription.incremental and not whole
+        ) or not self.session.acknowledged_by_data(subscription, now):
             return False
         self._handler.acknowledged(subscription.target, self.link, now)
         return True

@@ -183,11 +183,9 @@ class Session(Generic[Target]):
         if renewed is None:
             return [Unasked("pong")]
         self._pongs += 1
-        for subscription in list(self.subscriptions.values()):
-            if subscription.ended_after < self._pongs and subscription.step(
-                Step.DRAINED
-            ):
-                self._forget(subscription)
+        for one in list(self.subscriptions.values()):
+            if one.ended_after < self._pongs and one.step(Step.DRAINED):
+                self._forget(one)
                 self._subscriptions_due = -math.inf
         return [renewed]
 
@@ -203,7 +201,7 @@ class Session(Generic[Target]):
         subscription = self.subscriptions.get(message.channel)
         if subscription is None or not subscription.end(self._pings):
             return [Unasked("ack")]
-        if asked:
+        if asked or not subscription.wanted:
             return []
         # The back-off prevents a tight loop if the exchange unsubscribes the channel
         # each time.
@@ -336,8 +334,8 @@ class Session(Generic[Target]):
         """
         self._subscriptions_due = -math.inf
         every = self.subscriptions.values()
-        for each in every if subscription is None else [subscription]:
-            each.invalidate(now, self._timeouts)
+        for one in every if subscription is None else [subscription]:
+            one.invalidate(now, self._timeouts)
 
     def overdue(
         self, subscription: SubscriptionState[Target], received: float, now: float
@@ -377,12 +375,9 @@ class Session(Generic[Target]):
             return []
         events = self._check_request(now, read_at)
         if self._request is None and any(
-            subscription.phase is Phase.DRAINING
-            and subscription.wanted
-            and subscription.ended_after == self._pings
-            for subscription in self.subscriptions.values()
+            one.awaits_ping(self._pings) for one in self.subscriptions.values()
         ):
-            # The sooner its pong, the sooner these channels are subscribed again.
+            # The sooner its pong comes, the sooner they are subscribed again.
             self._heartbeat.hurry(now)
             self._ping(now, wall, read_at)
         return events + self._close_difference(now, wall)
@@ -402,7 +397,7 @@ class Session(Generic[Target]):
             taken = self._taken.popleft()
             extra = {"event": "subscription", **taken._asdict()}
             with suppress(Exception):
-                log.debug("%s was %s: %s, now %s", *taken, extra=extra)
+                log.debug("%s: from %s by %s to %s", *taken, extra=extra)
 
     def _ping(self, now: float, wall: float, read_at: float) -> None:
         if self._heartbeat.tick(now, wall, read_at):
@@ -435,12 +430,11 @@ class Session(Generic[Target]):
             ready = self._next_batch(step, now)
             if ready:
                 return self._ask(op, step, ready, now)
-        dues = [subscription.due for subscription in subscriptions]
         # The channels that are due here are the broken ones: they wait for their share
         # of the request budget.
-        held = sum(due <= now for due in dues)
+        held = sum(one.due <= now for one in subscriptions)
         ready_at, words = self._request_budget.wait_for_share(held, now)
-        later = [due for due in dues if due > now]
+        later = [one.due for one in subscriptions if one.due > now]
         self._subscriptions_due = min(
             [*later, ready_at] if held else later, default=math.inf
         )
@@ -449,18 +443,13 @@ class Session(Generic[Target]):
     def _next_batch(self, step: Step, now: float) -> list[str]:
         may_resubscribe = self._request_budget.may_resubscribe(now)
         ready = [
-            subscription
-            for subscription in self.subscriptions.values()
-            if subscription.calls_for(now) is step
-            and (may_resubscribe or not subscription.resubscribing)
+            one
+            for one in self.subscriptions.values()
+            if one.calls_for(now) is step and (may_resubscribe or not one.resubscribing)
         ]
-        max_batch = max((subscription.max_batch for subscription in ready), default=0)
-        together = [
-            subscription.name
-            for subscription in ready
-            if subscription.max_batch == max_batch
-        ]
-        return together if max_batch == math.inf else together[: int(max_batch)]
+        most = max((one.max_batch for one in ready), default=0)
+        together = [one.name for one in ready if one.max_batch == most]
+        return together[: int(min(most, len(together)))]
 
     def _ask(self, op: str, step: Step, names: list[str], now: float) -> list[Event]:
         self._subscriptions_due, words = self._request_budget.wait(op, len(names), now)
@@ -468,20 +457,16 @@ class Session(Generic[Target]):
             return list(map(Trouble, words))
         text, carried = self._wire.request(op, names, self._requests + 1)
         self._send(op, text, carried, now)
-        subscriptions = [self.subscriptions[name] for name in carried]
-        if any(subscription.resubscribing for subscription in subscriptions):
+        asked = [self.subscriptions[name] for name in carried]
+        if any(one.resubscribing for one in asked):
             self._request_budget.spend_share(now)
-        for subscription in subscriptions:
+        for one in asked:
             # A wanted channel that is unsubscribed because its first push did not come
             # counts a failed attempt. A channel that is resubscribed because it broke
             # counts none.
-            if (
-                step is Step.LEAVING
-                and subscription.wanted
-                and not subscription.resubscribing
-            ):
-                subscription.attempts += 1
-            subscription.step(step)
+            late = step is Step.LEAVING and one.wanted and not one.resubscribing
+            one.attempts += late
+            one.step(step)
         return []
 
     def _send(self, op: str, text: str, carried: Iterable[str], now: float) -> None:
@@ -532,12 +517,12 @@ class Session(Generic[Target]):
         if login.lose(now):
             events = [Trouble(_rejection(message, listed(refused)))]
         self._request, self._subscriptions_due = None, -math.inf
-        for subscription in list(self.subscriptions.values()):
-            known = subscription.phase is Phase.LEAVING
-            if subscription.end(self._pings) and not known:
-                events.append(Changed(subscription, Step.LEFT))
-            subscription.step(Step.SILENT)
-            self._forget(subscription)
+        for one in list(self.subscriptions.values()):
+            asked = one.phase is Phase.LEAVING
+            if one.end(self._pings) and not asked:
+                events.append(Changed(one, Step.LEFT))
+            one.step(Step.SILENT)
+            self._forget(one)
         return events
 
 

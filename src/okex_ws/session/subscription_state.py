@@ -264,8 +264,10 @@ class SubscriptionState(Generic[Target]):
 
         The session then gives the connection up.
         """
-        waiting = self.phase is Phase.ACKNOWLEDGED and now >= self.silent_at
-        return self.suspect and waiting
+        return self.suspect and self._is_late(now)
+
+    def _is_late(self, now: float) -> bool:
+        return self.phase is Phase.ACKNOWLEDGED and now >= self.silent_at
 
     def retry_later(self, now: float, timeouts: Timeouts) -> None:
         """Subscribe the channel again after a back-off that doubles each time."""
@@ -282,8 +284,7 @@ class SubscriptionState(Generic[Target]):
             return Step.ASKED
         if self.phase is Phase.BROKEN and (now >= self.not_before or not self.wanted):
             return Step.LEAVING
-        silent = self.phase is Phase.ACKNOWLEDGED and now >= self.silent_at
-        if self.acknowledged and (silent or not self.wanted):
+        if self._is_late(now) or (self.acknowledged and not self.wanted):
             return Step.LEAVING
         return None
 
@@ -306,10 +307,8 @@ class SubscriptionState(Generic[Target]):
         The channel is not wanted and not subscribed, and neither data nor an answer of
         the exchange may still be about it.
         """
-        ended = self.phase is Phase.REFUSED
-        return not self.wanted and (
-            ended or (self.phase is Phase.IDLE and not self.in_doubt)
-        )
+        idle = self.phase is Phase.IDLE and not self.in_doubt
+        return not self.wanted and (idle or self.phase is Phase.REFUSED)
 
     @property
     def acknowledged(self) -> bool:
@@ -320,11 +319,13 @@ class SubscriptionState(Generic[Target]):
     def may_be_acknowledged_by_data(self) -> bool:
         """Whether data proves that the exchange carries the channel.
 
-        It does if a subscribe has no answer yet: data of an earlier subscription cannot
-        come any more, because the channel was drained before. It does too if the answer
-        to a request stayed away.
+        It does if a request has no answer yet, or none came. Data of an earlier
+        subscription cannot come any more: the channel was drained before the request.
         """
-        asked = self.phase is Phase.ASKED or (
-            self.phase is Phase.IDLE and self.in_doubt
-        )
-        return asked and self.wanted
+        doubt = self.phase is Phase.IDLE and self.in_doubt
+        return self.wanted and (doubt or self.phase is Phase.ASKED)
+
+    def awaits_ping(self, pings: int) -> bool:
+        """Whether it waits for the pong of the next ping, after *pings* pings."""
+        draining = self.phase is Phase.DRAINING and self.wanted
+        return draining and self.ended_after == pings
