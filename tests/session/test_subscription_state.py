@@ -337,7 +337,9 @@ def test_a_book_that_nobody_wants_any_more_is_told_to_end_once() -> None:
     assert one.unanswered(0)
 
     assert one.step(Step.DRAINED)
-    assert one.forgettable
+    assert one.calls_for(math.inf) is None
+    # The exchange may carry it yet, so its data is known.
+    assert (one.in_doubt, one.forgettable) == (True, False)
 
 
 def test_a_book_whose_subscribe_had_no_answer_has_nothing_to_be_left() -> None:

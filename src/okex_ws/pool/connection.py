@@ -338,7 +338,8 @@ class Connection:
             # The exchange closed without an error message before. If the channels did
             # not fail here, the refused key would be sent again and again.
             error.redact(session.clean)
-            if (refused := fatal(error, session.awaits_login, self._wire)) is not None:
+            asked = login is not None and login.asked
+            if (refused := fatal(error, asked, self._wire)) is not None:
                 self._handler.locked_out(refused, self._clock.monotonic())
             raise
         finally:

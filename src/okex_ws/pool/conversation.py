@@ -25,7 +25,7 @@ from ..protocol.interface import WireProtocol
 from ..protocol.messages import Notice, Push, Unknown
 from ..session.events import Changed, Event, LockedOut, Trouble, Unasked
 from ..session.session import Session
-from ..session.subscription_state import Phase, Step, SubscriptionState
+from ..session.subscription_state import Phase, Step, SubscriptionState, log_steps
 from ..trust.heartbeat import Renewed
 from ..trust.lease import Link
 from .conflation import Conflation
@@ -97,7 +97,7 @@ class Conversation:
                 self._handle(event, now, wall)
             for text in session.outgoing():
                 transport.send(text)
-        session.log_steps()
+        log_steps(session.taken)
         due = min(session.due, self._look(now, wall))
         if not self._frames:
             self._context.network.wait(max(0.0, due - now), transport.stream)
