@@ -21,18 +21,9 @@ from okex_ws.base.errors import (
 )
 from okex_ws.pool.opening import FULL_READ
 from okex_ws.protocol.v3 import PROTOCOL as V3
-from okex_ws.session.events import (
-    Acknowledged,
-    Ended,
-    Event,
-    LockedOut,
-    Noted,
-    Rejected,
-    Trouble,
-    Unasked,
-)
+from okex_ws.session.events import Changed, Event, LockedOut, Trouble, Unasked
 from okex_ws.session.login import Login
-from okex_ws.session.subscription_state import Phase
+from okex_ws.session.subscription_state import Phase, Step, SubscriptionState
 from okex_ws.trust.heartbeat import Renewed
 from okex_ws.trust.lease import Lease
 from tests.support.clocks import WALL
@@ -149,14 +140,42 @@ def test_a_frame_of_several_instruments_is_one_push_each() -> None:
 
 
 def test_data_that_nobody_asked_for_is_counted(bench: Bench) -> None:
-    """So is what comes of a channel that is not acknowledged yet."""
-    target = bench.want()
+    """So is what comes of a channel that was unsubscribed."""
+    target = bench.subscribed()
+    bench.session.drop(bench.session.subscriptions[BOOK])
     bench.talk.turn()
 
-    bench.hear(push(BOOK, "early"), push(TRADES, "strange"))
+    bench.hear(push(BOOK, "late"), push(TRADES, "strange"))
 
     assert target.take() == []
     assert bench.counts.dropped == {"unasked": 2}
+
+
+def test_the_first_data_may_come_before_its_acknowledgement(bench: Bench) -> None:
+    book, whole = bench.want(), bench.want(WHOLE, incremental=True)
+    bench.talk.turn()
+
+    bench.hear(push(BOOK, "a"), push(WHOLE, "no snapshot"))
+
+    assert bench.handler.words() == ["acknowledged", "push"]
+    bench.hear(ack(BOOK), ack(WHOLE), push(BOOK, "b"), push(WHOLE, "c"))
+    assert bench.handler.words() == ["acknowledged", "push", "push"]
+    assert book.take() == [("a", True), ("b", False)]
+    assert whole.take() == [("c", True)]
+    assert bench.counts.dropped == {"unasked": 1}
+
+
+def test_a_snapshot_may_come_before_the_acknowledgement_of_its_book(
+    bench: Bench,
+) -> None:
+    whole = bench.want(WHOLE, incremental=True)
+    bench.talk.turn()
+    snapshot = {"arg": argument(WHOLE), "action": "snapshot", "data": ["a"]}
+
+    bench.hear(json.dumps(snapshot), push(WHOLE, "b"), ack(WHOLE))
+
+    assert whole.take() == [("a", True), ("b", False)]
+    assert bench.counts.dropped == {}
 
 
 def test_an_unreadable_push_withdraws_its_channel_and_the_next_one_is_owed(
@@ -179,7 +198,7 @@ def test_an_unreadable_push_withdraws_its_channel_and_the_next_one_is_owed(
 
 
 @pytest.mark.parametrize(
-    ("name", "phase"), [(BOOK, Phase.ACKED), (TRADES, Phase.FLOWING)]
+    ("name", "phase"), [(BOOK, Phase.ACKNOWLEDGED), (TRADES, Phase.FLOWING)]
 )
 def test_an_unreadable_first_push_is_owed_still_where_one_is_owed(
     bench: Bench, name: str, phase: Phase
@@ -262,11 +281,14 @@ def test_what_comes_of_a_book_that_is_broken_is_dropped_and_counted(
     bench.hear(push(WHOLE, "leaving"))
     bench.hear(ack(WHOLE, "unsubscribe"))
     bench.talk.turn()
+    assert bench.session.subscriptions[WHOLE].phase is Phase.DRAINING
+    bench.hear(push(WHOLE, "a straggler"), "pong")
+    bench.talk.turn()
     assert bench.session.subscriptions[WHOLE].phase is Phase.ASKED
     bench.hear(push(WHOLE, "asked"))
 
     assert target.take() == [("a", True)]
-    assert bench.counts.dropped == {"sequence": 1, "resynchronising": 3}
+    assert bench.counts.dropped == {"sequence": 1, "resynchronising": 4}
     bench.hear(ack(WHOLE), push(WHOLE, "anew"), push(WHOLE, "next"))
     assert target.take() == [("anew", True), ("next", False)]
 
@@ -275,7 +297,7 @@ def test_a_push_that_is_of_no_use_yet_is_no_first_push(bench: Bench) -> None:
     target = bench.subscribed(WHOLE, incremental=True)
     target.used = False
     bench.hear(push(WHOLE, "of the old stream"))
-    assert bench.session.subscriptions[WHOLE].phase is Phase.ACKED
+    assert bench.session.subscriptions[WHOLE].phase is Phase.ACKNOWLEDGED
     target.used = True
 
     bench.hear(push(WHOLE, "snapshot"), push(WHOLE, "update"))
@@ -321,6 +343,8 @@ def test_each_book_that_fails_is_said_once_a_minute(
         broken(bench, name)
         assert bench.handler.words().count("troubled") == 1
     bench.hear(ack(WHOLE, "unsubscribe"))
+    bench.talk.turn()
+    bench.hear("pong")
     bench.talk.turn()
     bench.hear(ack(WHOLE), push(WHOLE, "c"))
     bench.targets[WHOLE].error = SequenceGap(7, 9)
@@ -375,34 +399,34 @@ def test_what_cannot_be_used_is_said_once_a_minute_and_kind(
 
 
 def test_an_acknowledgement_is_told_with_its_link(bench: Bench) -> None:
-    bench.want()
+    target = bench.want()
     bench.talk.turn()
 
     bench.hear(ack(BOOK))
 
     assert bench.handler.heard == [
-        ("acknowledged", BOOK, bench.talk.link, bench.clock.now)
+        ("acknowledged", target, bench.talk.link, bench.clock.now)
     ]
 
 
 def test_an_end_that_nobody_asked_for_is_told(bench: Bench) -> None:
-    bench.subscribed()
+    target = bench.subscribed()
 
     bench.hear(ack(BOOK, "unsubscribe"))
 
     assert bench.handler.heard == [
-        ("unsubscribed", BOOK, bench.talk.link, bench.clock.now)
+        ("unsubscribed", target, bench.talk.link, bench.clock.now)
     ]
 
 
 def test_a_refusal_is_told_of_its_channel(bench: Bench) -> None:
-    bench.want()
+    target = bench.want()
     bench.talk.turn()
 
     bench.hear(error("60018", "doesn't exist"))
 
     ((word, channel, refused, now),) = bench.handler.heard
-    assert (word, channel, now) == ("rejected", BOOK, bench.clock.now)
+    assert (word, channel, now) == ("rejected", target, bench.clock.now)
     assert (refused.code, refused.message) == ("60018", "doesn't exist")
 
 
@@ -415,7 +439,7 @@ def test_the_end_of_a_kind_of_channel_is_told_of_each_of_them(bench: Bench) -> N
     bench.hear(json.dumps({**said, "connCount": "31"}))
 
     assert [call[:2] for call in bench.handler.heard] == [
-        ("rejected", name) for name in names
+        ("rejected", bench.targets[name]) for name in names
     ]
 
 
@@ -486,7 +510,7 @@ def test_a_notice_is_logged_and_its_end_handed_on(
     level: int,
     sentence: str,
 ) -> None:
-    caplog.set_level(logging.DEBUG, "okex_ws")
+    caplog.set_level(logging.INFO, "okex_ws")
     bench.subscribed()
 
     bench.hear(json.dumps(said))
@@ -515,12 +539,12 @@ def test_an_answer_to_nothing_is_counted_and_an_error_is_said_too(
     assert warnings(caplog) == ["an error that answers no request: what? (error 60012)"]
 
 
+ENTRY: SubscriptionState[Any] = SubscriptionState(BOOK, None, needs_snapshot=True)
 SAMPLES: list[Event] = [
-    Acknowledged(BOOK),
-    Ended(BOOK),
-    Rejected(BOOK, SubscriptionRejected("1", "no", BOOK)),
+    Changed(ENTRY, Step.ACKNOWLEDGED),
+    Changed(ENTRY, Step.LEFT),
+    Changed(ENTRY, Step.REFUSED, SubscriptionRejected("1", "no", BOOK)),
     LockedOut(LoginRejected("1", "no")),
-    Noted("1", "said"),
     Trouble(Stalled("no pong came", 10.0)),
     Renewed(Lease(1015.0, WALL), 0.1),
     Unasked("ack"),

@@ -70,7 +70,7 @@ def test_an_accepted_login_is_asked_no_more() -> None:
     login.ask(1.0)
     assert (login.asked, login.accepted) == (True, False)
 
-    login.accept()
+    login.accept(1.0)
 
     assert (login.asked, login.accepted) == (False, True)
 

@@ -28,26 +28,29 @@ LEGAL = {
     (Phase.ASKED, Step.REFUSED): Phase.REFUSED,
     (Phase.ACKNOWLEDGED, Step.PUSHED): Phase.FLOWING,
     (Phase.ACKNOWLEDGED, Step.LEAVING): Phase.LEAVING,
-    (Phase.ACKNOWLEDGED, Step.LEFT): Phase.IDLE,
+    (Phase.ACKNOWLEDGED, Step.LEFT): Phase.DRAINING,
     # All of a kind were ended at once.
     (Phase.ACKNOWLEDGED, Step.REFUSED): Phase.REFUSED,
     # What builds on a message that was lost is of no use, the first one included.
     (Phase.ACKNOWLEDGED, Step.BROKEN): Phase.BROKEN,
-    (Phase.FLOWING, Step.PUSHED): Phase.FLOWING,
     (Phase.FLOWING, Step.LEAVING): Phase.LEAVING,
-    (Phase.FLOWING, Step.LEFT): Phase.IDLE,
+    (Phase.FLOWING, Step.LEFT): Phase.DRAINING,
     # What cannot be read is owed again.
     (Phase.FLOWING, Step.INVALIDATED): Phase.ACKNOWLEDGED,
     (Phase.FLOWING, Step.REFUSED): Phase.REFUSED,
     (Phase.FLOWING, Step.BROKEN): Phase.BROKEN,
     # No push and no second acknowledgement mends it: it is left, or it was ended.
     (Phase.BROKEN, Step.LEAVING): Phase.LEAVING,
-    (Phase.BROKEN, Step.LEFT): Phase.IDLE,
+    (Phase.BROKEN, Step.LEFT): Phase.DRAINING,
     (Phase.BROKEN, Step.REFUSED): Phase.REFUSED,
-    (Phase.LEAVING, Step.LEFT): Phase.IDLE,
-    (Phase.LEAVING, Step.SILENT): Phase.IDLE,
+    (Phase.LEAVING, Step.LEFT): Phase.DRAINING,
+    (Phase.LEAVING, Step.SILENT): Phase.DRAINING,
     # It may not have been left, and must be: it is told so once more.
     (Phase.LEAVING, Step.UNHEARD): Phase.BROKEN,
+    # What was sent before its end has been handled.
+    (Phase.DRAINING, Step.DRAINED): Phase.IDLE,
+    # Data came before the answer, then the end, then a refusal as the answer.
+    (Phase.DRAINING, Step.REFUSED): Phase.REFUSED,
 }
 
 
@@ -175,7 +178,10 @@ def test_what_is_not_subscribed_cannot_break(phase: Phase) -> None:
 
 
 def resubscribed(one: SubscriptionState[str], now: float, flows: bool = True) -> None:
-    for step in (Step.LEAVING, Step.LEFT, Step.ASKED, Step.ACKNOWLEDGED):
+    for step in (
+        *(Step.LEAVING, Step.LEFT, Step.DRAINED),
+        *(Step.ASKED, Step.ACKNOWLEDGED),
+    ):
         assert one.step(step)
     if flows:
         one.flows(now)
@@ -296,9 +302,10 @@ def test_asking_again_waits_twice_as_long_each_time_up_to_a_cap() -> None:
 def test_what_had_no_answer_is_taken_as_not_subscribed(phase: Phase) -> None:
     one = subscription(phase)
 
-    assert one.unanswered()
+    assert one.unanswered(0)
 
-    assert (one.phase, one.wanted) == (Phase.IDLE, True)
+    after = Phase.IDLE if phase is Phase.ASKED else Phase.DRAINING
+    assert (one.phase, one.wanted) == (after, True)
 
 
 @pytest.mark.parametrize(
@@ -306,7 +313,7 @@ def test_what_had_no_answer_is_taken_as_not_subscribed(phase: Phase) -> None:
 )
 def test_what_was_not_asked_for_goes_unanswered_without_a_change(phase: Phase) -> None:
     for one in (subscription(phase), book(phase)):
-        assert not one.unanswered()
+        assert not one.unanswered(0)
         assert one.phase is phase
 
 
@@ -314,29 +321,31 @@ def test_a_book_is_told_to_end_a_second_time_and_not_a_third() -> None:
     """The exchange may carry it yet, and would answer a subscribe with no snapshot."""
     one = book(Phase.LEAVING)
 
-    assert one.unanswered()
+    assert one.unanswered(0)
     assert (one.phase, one.resubscribing) == (Phase.BROKEN, True)
 
     one.attempts += 1
     assert one.step(Step.LEAVING)
-    assert one.unanswered()
-    assert one.phase is Phase.IDLE
+    assert one.unanswered(0)
+    assert one.phase is Phase.DRAINING
 
 
 def test_a_book_that_nobody_wants_any_more_is_told_to_end_once() -> None:
     one = book(Phase.LEAVING)
     one.wanted = False
 
-    assert one.unanswered()
+    assert one.unanswered(0)
 
-    assert one.phase is Phase.IDLE
-    assert one.forgettable
+    assert one.step(Step.DRAINED)
+    assert one.calls_for(math.inf) is None
+    # The exchange may carry it yet, so its data is known.
+    assert (one.in_doubt, one.forgettable) == (True, False)
 
 
 def test_a_book_whose_subscribe_had_no_answer_has_nothing_to_be_left() -> None:
     one = book(Phase.ASKED)
 
-    assert one.unanswered()
+    assert one.unanswered(0)
 
     assert one.phase is Phase.IDLE
 

@@ -351,7 +351,8 @@ class Connection:
             # not fail here, the refused key would be sent again and again.
             error.redact(session.clean)
             opening.era.lose()
-            if (refused := fatal(error, session.awaits_login, self._wire)) is not None:
+            asked = login is not None and login.asked
+            if (refused := fatal(error, asked, self._wire)) is not None:
                 self.channels.locked_out(refused)
             raise
         finally:

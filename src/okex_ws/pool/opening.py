@@ -23,7 +23,7 @@ from ..protocol.interface import WireProtocol
 from ..protocol.messages import Notice, Push, Unknown
 from ..session.events import Changed, Event, LockedOut, Trouble, Unasked
 from ..session.session import Session
-from ..session.subscription_state import Phase, Step, SubscriptionState
+from ..session.subscription_state import Phase, Step, SubscriptionState, log_steps
 from ..trust.heartbeat import Renewed
 from ..trust.lease import Era
 from .conflation import Conflation
@@ -104,7 +104,7 @@ class Opening:
 
     def _deliver(self) -> None:
         """Run the script's callbacks and log handlers: no step is half done."""
-        self.session.log_steps()
+        log_steps(self.session.taken)
         self._channels.drain()
 
     def _read(self, due: float) -> None:
@@ -221,8 +221,9 @@ class Opening:
         """Whether *push* is used; data may come before its acknowledgement."""
         if subscription.acknowledged:
             return True
-        whole = push.action != "update" or not subscription.incremental
-        if not whole or not self.session.acknowledged_by_data(subscription, now):
+        if subscription.incremental and push.action not in ("snapshot", "partial"):
+            return False  # an update: it may be of the stream before
+        if not self.session.acknowledged_by_data(subscription, now):
             return False
         self._channels.acknowledged(subscription.target, now)
         return True

@@ -10,11 +10,9 @@ the wanted and the acknowledged channels. If a login is needed, it is the first 
 from __future__ import annotations
 
 import copy
-import logging
 import math
 from collections import deque
 from collections.abc import Iterable
-from contextlib import suppress
 from typing import Generic, NamedTuple
 
 from ..base.errors import (
@@ -40,9 +38,14 @@ from ..trust.heartbeat import Heartbeat
 from .events import Changed, Event, LockedOut, Trouble, Unasked
 from .login import Login
 from .request_budget import RequestBudget
-from .subscription_state import Phase, Step, SubscriptionState, Taken, Target
-
-log = logging.getLogger("okex_ws")
+from .subscription_state import (
+    Phase,
+    Step,
+    SubscriptionState,
+    Taken,
+    Target,
+    next_batch,
+)
 
 # Seconds in which the good channels of a request may still be acknowledged, after an
 # error that names no channel.
@@ -60,8 +63,7 @@ class Session(Generic[Target]):
     """Requests, pings and login on one opening of a connection, and their deadlines.
 
     It keeps the `SubscriptionState` of each channel, and repeats what the exchange did
-    not answer, or refused for a reason that may pass. Each opening of a connection has
-    a new session, which begins with nothing subscribed.
+    not answer, or refused for a reason that may pass. Each opening has a new session.
 
     Only the connection's thread calls it, and no method waits. The thread calls `want`
     and `drop` for the channels, gives each received message to `receive`, looks up the
@@ -92,7 +94,8 @@ class Session(Generic[Target]):
         self._request: _OpenRequest | None = None
         self._subscriptions_due = math.inf
         self._outgoing: deque[str] = deque()
-        self._taken: deque[Taken] = deque(maxlen=10_000)
+        # The steps of subscriptions that are to be logged: see `log_steps`.
+        self.taken: deque[Taken] = deque(maxlen=10_000)
 
     # --- What is wanted -------------------------------------------------------------
 
@@ -119,7 +122,7 @@ class Session(Generic[Target]):
             # The script that subscribes now must hear if requests wait.
             self._request_budget.tell_again()
             made = SubscriptionState(
-                name, target, needs_snapshot, incremental, self._taken
+                name, target, needs_snapshot, incremental, self.taken
             )
         elif present.wanted and present.target is target:
             return present
@@ -156,11 +159,13 @@ class Session(Generic[Target]):
         book it must be a snapshot. True: the data may be used, and the channel is to be
         told, as of a `Changed` event. False: the data is to be counted and dropped.
         """
-        return (
+        taken = (
             self._has(subscription)
             and subscription.may_be_acknowledged_by_data
             and subscription.acknowledge(now, self._timeouts)
         )
+        subscription.in_doubt |= taken  # until its answer comes
+        return taken
 
     def receive(self, message: Message, now: float) -> list[Event]:
         """Handle a message that is not data or a notice, and return what it means."""
@@ -183,11 +188,9 @@ class Session(Generic[Target]):
         if renewed is None:
             return [Unasked("pong")]
         self._pongs += 1
-        for subscription in list(self.subscriptions.values()):
-            if subscription.ended_after < self._pongs and subscription.step(
-                Step.DRAINED
-            ):
-                self._forget(subscription)
+        for one in list(self.subscriptions.values()):
+            if one.ended_after < self._pongs and one.step(Step.DRAINED):
+                self._forget(one)
                 self._subscriptions_due = -math.inf
         return [renewed]
 
@@ -196,6 +199,8 @@ class Session(Generic[Target]):
         subscription = self.subscriptions.get(message.channel)
         if subscription is not None and subscription.acknowledge(now, self._timeouts):
             return [Changed(subscription, Step.ACKNOWLEDGED)]
+        if subscription is not None and subscription.acknowledged:
+            subscription.in_doubt = False
         return [] if asked else [Unasked("ack")]
 
     def _left(self, message: Unsubscribed, now: float) -> list[Event]:
@@ -203,7 +208,7 @@ class Session(Generic[Target]):
         subscription = self.subscriptions.get(message.channel)
         if subscription is None or not subscription.end(self._pings):
             return [Unasked("ack")]
-        if asked:
+        if asked or not subscription.wanted:
             return []
         # The back-off prevents a tight loop if the exchange unsubscribes the channel
         # each time.
@@ -213,8 +218,7 @@ class Session(Generic[Target]):
     def _answered(self, op: str, name: str, answer_to: str | None = None) -> bool:
         """Mark channel *name* as answered; False if the open request did not name it.
 
-        *answer_to* is the number of the request that the exchange's answer repeats
-        (v5).
+        *answer_to* is the number of a request, which v5's answers repeat.
         """
         request = self._request
         self._subscriptions_due = -math.inf
@@ -229,31 +233,33 @@ class Session(Generic[Target]):
 
     def _refused(self, message: Refused, now: float) -> list[Event]:
         """Handle an error, about the channel that it names or the open request."""
-        request, login = self._request, self._login
+        request, login, code = self._request, self._login, message.code
         named = [
             n for n in self._wire.mentioned(message.message) if n in self.subscriptions
         ]
         message = message._replace(message=self.clean(message.message))
-        if login is not None and self._wire.repeats_login(message.code):
+        if login is not None and self._wire.repeats_login(code):
             # A login without an answer in time was sent again, but the exchange had
             # accepted the first.
             return self._logged_in(now)
-        lost = login if self._wire.needs_login(message.code) else None
+        lost = login if self._wire.needs_login(code) else None
         if lost is not None and not lost.accepted:
             return [Unasked("error")]  # told already
-        if request is None or (message.id is not None and message.id != request.id):
-            text = f"{printable(message.message)} (error {message.code})"
-            return [Unasked("error", f"an error that answers no request: {text}")]
+        if request is None or message.id not in (None, request.id):
+            text = f"{printable(message.message)} (error {code})"
+            stray = Unasked("error", f"an error that answers no request: {text}")
+            return self._reject_late(message, named) or [stray]
         if lost is not None:
             return self._login_lost(lost, message, sorted(request.channels), now)
         if login is not None and not login.accepted:
             return self._login_refused(login, message, now)
         if len(named) == 1 and named[0] not in request.channels:
-            return [Trouble(_rejection(message, named[0]))]
+            trouble = Trouble(_rejection(message, named[0]))
+            return self._reject_late(message, named) or [trouble]
         meant = named if len(named) == 1 else sorted(request.channels)
-        trouble = Trouble(_rejection(message, listed(meant)))
-        if self._wire.is_transient(message.code):
-            return [*self._give_up(request, meant, now, answered=True), trouble]
+        if self._wire.is_transient(code):
+            events = self._give_up(request, meant, now, busy=True)
+            return [*events, Trouble(_rejection(message, listed(meant)))]
         if len(meant) == 1:
             return self._refuse(request.op, meant[0], message)
         if message.id is not None:
@@ -263,7 +269,15 @@ class Session(Generic[Target]):
             self._subscriptions_due = -math.inf
         # Otherwise one of the channels is bad: the exchange will acknowledge the good
         # ones.
-        return [trouble]
+        return [Trouble(_rejection(message, listed(meant)))]
+
+    def _reject_late(self, message: Refused, named: list[str]) -> list[Event]:
+        """Refuse a channel whose data came, and whose request was given up before."""
+        one = self.subscriptions[named[0]] if len(named) == 1 else None
+        if one is None or not (one.acknowledged and one.in_doubt):
+            return []
+        final = not self._wire.is_transient(message.code)
+        return self._reject(one, message) if final else []
 
     def clean(self, text: str) -> str:
         """*text* of the exchange without the secrets of this connection's login."""
@@ -272,59 +286,51 @@ class Session(Generic[Target]):
     def _terminated(self, message: Terminated) -> list[Event]:
         """The exchange ended all channels of one kind, for every instrument."""
         refused = Refused("channel-conn-count-error", message.message)
-        kind = [n for n in self.subscriptions if n.partition(":")[0] == message.kind]
-        return [event for n in kind for event in self._reject(n, refused)]
+        every, kind = list(self.subscriptions.values()), message.kind
+        ended = [one for one in every if one.name.partition(":")[0] == kind]
+        return [event for one in ended for event in self._reject(one, refused)]
 
     def _refuse(self, op: str, name: str, message: Refused) -> list[Event]:
         self._answered(op, name)
-        if op == "subscribe" and (events := self._reject(name, message)):
-            return events
-        subscription = self.subscriptions.get(name)
-        if subscription is not None:
-            subscription.end(self._pings, Step.SILENT)
-        return [Trouble(_rejection(message, name))]
+        if (one := self.subscriptions.get(name)) is None:
+            return [Trouble(_rejection(message, name))]
+        events = self._reject(one, message) if op == "subscribe" else []
+        one.end(self._pings)
+        return events or [Trouble(_rejection(message, name))]
 
-    def _reject(self, name: str, message: Refused) -> list[Event]:
-        subscription = self.subscriptions.get(name)
-        if subscription is None or not subscription.step(Step.REFUSED):
+    def _reject(self, one: SubscriptionState[Target], message: Refused) -> list[Event]:
+        if not one.step(Step.REFUSED):
             return []
-        self._forget(subscription)
-        error = _rejection(message, name)
-        return [Changed(subscription, Step.REFUSED, error)]
+        self._forget(one)
+        return [Changed(one, Step.REFUSED, _rejection(message, one.name))]
 
     def _give_up(
-        self,
-        request: _OpenRequest,
-        names: Iterable[str],
-        now: float,
-        *,
-        answered: bool = False,
+        self, request: _OpenRequest, names: list[str], now: float, busy: bool = False
     ) -> list[Event]:
-        """Ask for *names* again, after a transient error or without an answer.
+        """Ask for *names* again: no answer came, or the exchange was *busy*.
 
-        *answered*: the exchange said that the request may succeed later. Channels
-        without an answer are asked for in halves, in the end one by one: that finds one
-        bad channel among a thousand, and sends few requests to an exchange that is
-        slow.
+        Channels without an answer are asked for in halves, in the end one by one: that
+        finds one bad channel among a thousand, and sends few requests to an exchange
+        that is slow.
         """
-        names, events = list(names), list[Event]()
+        events: list[Event] = []
         for name in names:
             self._answered(request.op, name)
-            subscription = self.subscriptions.get(name)
-            if subscription is None:
+            one = self.subscriptions.get(name)
+            if one is None:
                 continue  # an earlier message ended the channel
-            if subscription.unanswered(self._pings):
-                subscription.in_doubt = not answered or request.op == "unsubscribe"
-                if not answered:
-                    subscription.max_batch = (len(names) + 1) // 2
-            elif answered and subscription.end(self._pings):
-                # Its data came before this refusal.
-                events.append(Changed(subscription, Step.LEFT))
+            if one.unanswered(self._pings):
+                if not busy:
+                    one.max_batch = (len(names) + 1) // 2
+                elif request.op == "subscribe":
+                    one.in_doubt = False
+            elif busy and one.end(self._pings):
+                events.append(Changed(one, Step.LEFT))  # its data came before
             else:
                 continue
-            if answered or len(names) == 1:
-                subscription.retry_later(now, self._timeouts)
-            self._forget(subscription)
+            if busy or len(names) == 1:
+                one.retry_later(now, self._timeouts)
+            self._forget(one)
         return events
 
     def resubscribe(self, subscription: SubscriptionState[Target], now: float) -> None:
@@ -342,8 +348,8 @@ class Session(Generic[Target]):
         """
         self._subscriptions_due = -math.inf
         every = self.subscriptions.values()
-        for each in every if subscription is None else [subscription]:
-            each.invalidate(now, self._timeouts)
+        for one in every if subscription is None else [subscription]:
+            one.invalidate(now, self._timeouts)
 
     def overdue(
         self, subscription: SubscriptionState[Target], received: float, now: float
@@ -381,14 +387,14 @@ class Session(Generic[Target]):
         self._ping(now, wall, read_at)
         if now < self._subscriptions_due:
             return []
-        events = self._check_request(now, read_at)
-        if self._request is None and any(
-            subscription.phase is Phase.DRAINING
-            and subscription.wanted
-            and subscription.ended_after == self._pings
-            for subscription in self.subscriptions.values()
-        ):
-            # The sooner its pong, the sooner these channels are subscribed again.
+        request, events = self._request, list[Event]()
+        if request is not None and read_at >= request.due:
+            events = self._unanswered(request, now)
+        if self._request is not None:
+            self._subscriptions_due = self._request.due
+            return events
+        if any(one.awaits_ping(self._pings) for one in self.subscriptions.values()):
+            # The sooner its pong comes, the sooner they are subscribed again.
             self._heartbeat.hurry(now)
             self._ping(now, wall, read_at)
         return events + self._close_difference(now, wall)
@@ -398,27 +404,12 @@ class Session(Generic[Target]):
         while self._outgoing:
             yield self._outgoing.popleft()
 
-    def log_steps(self) -> None:
-        """Log each step that a subscription took since the last call, at level DEBUG.
-
-        The connection's loop calls it between two messages: a handler of the log may
-        block or raise, and must find every subscription in a state that is finished.
-        """
-        while self._taken:
-            taken = self._taken.popleft()
-            extra = {"event": "subscription", **taken._asdict()}
-            with suppress(Exception):
-                log.debug("%s was %s: %s, now %s", *taken, extra=extra)
-
     def _ping(self, now: float, wall: float, read_at: float) -> None:
         if self._heartbeat.tick(now, wall, read_at):
             self._outgoing.append(self._wire.PING)
             self._pings += 1
 
-    def _check_request(self, now: float, read_at: float) -> list[Event]:
-        request = self._request
-        if request is None or read_at < request.due:
-            return []
+    def _unanswered(self, request: _OpenRequest, now: float) -> list[Event]:
         names = sorted(request.channels)
         if request.op == "login" and self._login is not None:
             self._request = None
@@ -429,44 +420,24 @@ class Session(Generic[Target]):
 
     def _close_difference(self, now: float, wall: float) -> list[Event]:
         """Send the next request, if one is needed, and set when to look again."""
-        if self._request is not None:
-            self._subscriptions_due = self._request.due
-            return []
         if self._login is not None and not self._login.accepted:
             return self._log_in(self._login, now, wall)
         subscriptions = self.subscriptions.values()
         if dead := [one.name for one in subscriptions if one.is_dead(now)]:
             raise Stalled(f"nothing of {listed(dead)} came", self._timeouts.first_push)
+        share = self._request_budget.may_resubscribe(now)
         for op, step in (("unsubscribe", Step.LEAVING), ("subscribe", Step.ASKED)):
-            ready = self._next_batch(step, now)
-            if ready:
-                return self._ask(op, step, ready, now)
-        dues = [subscription.due for subscription in subscriptions]
+            if batch := next_batch(subscriptions, step, now, share):
+                return self._ask(op, step, batch, now)
         # The channels that are due here are the broken ones: they wait for their share
         # of the request budget.
-        held = sum(due <= now for due in dues)
+        held = sum(one.due <= now for one in subscriptions)
         ready_at, words = self._request_budget.wait_for_share(held, now)
-        later = [due for due in dues if due > now]
+        later = [one.due for one in subscriptions if one.due > now]
         self._subscriptions_due = min(
             [*later, ready_at] if held else later, default=math.inf
         )
         return list(map(Trouble, words))
-
-    def _next_batch(self, step: Step, now: float) -> list[str]:
-        may_resubscribe = self._request_budget.may_resubscribe(now)
-        ready = [
-            subscription
-            for subscription in self.subscriptions.values()
-            if subscription.calls_for(now) is step
-            and (may_resubscribe or not subscription.resubscribing)
-        ]
-        max_batch = max((subscription.max_batch for subscription in ready), default=0)
-        together = [
-            subscription.name
-            for subscription in ready
-            if subscription.max_batch == max_batch
-        ]
-        return together if max_batch == math.inf else together[: int(max_batch)]
 
     def _ask(self, op: str, step: Step, names: list[str], now: float) -> list[Event]:
         self._subscriptions_due, words = self._request_budget.wait(op, len(names), now)
@@ -474,20 +445,16 @@ class Session(Generic[Target]):
             return list(map(Trouble, words))
         text, carried = self._wire.request(op, names, self._requests + 1)
         self._send(op, text, carried, now)
-        subscriptions = [self.subscriptions[name] for name in carried]
-        if any(subscription.resubscribing for subscription in subscriptions):
+        asked = [self.subscriptions[name] for name in carried]
+        if any(one.resubscribing for one in asked):
             self._request_budget.spend_share(now)
-        for subscription in subscriptions:
+        for one in asked:
             # A wanted channel that is unsubscribed because its first push did not come
             # counts a failed attempt. A channel that is resubscribed because it broke
             # counts none.
-            if (
-                step is Step.LEAVING
-                and subscription.wanted
-                and not subscription.resubscribing
-            ):
-                subscription.attempts += 1
-            subscription.step(step)
+            late = step is Step.LEAVING and one.wanted and not one.resubscribing
+            one.attempts += late
+            one.step(step)
         return []
 
     def _send(self, op: str, text: str, carried: Iterable[str], now: float) -> None:
@@ -498,11 +465,6 @@ class Session(Generic[Target]):
         self._request = _OpenRequest(op, str(self._requests), set(carried), due)
 
     # --- The login ------------------------------------------------------------------
-
-    @property
-    def awaits_login(self) -> bool:
-        """Whether a login was sent that has no answer yet."""
-        return self._login is not None and self._login.asked
 
     def _log_in(self, login: Login, now: float, wall: float) -> list[Event]:
         if now < login.due:
@@ -538,12 +500,12 @@ class Session(Generic[Target]):
         if login.lose(now):
             events = [Trouble(_rejection(message, listed(refused)))]
         self._request, self._subscriptions_due = None, -math.inf
-        for subscription in list(self.subscriptions.values()):
-            known = subscription.phase is Phase.LEAVING
-            if subscription.end(self._pings) and not known:
-                events.append(Changed(subscription, Step.LEFT))
-            subscription.step(Step.SILENT)
-            self._forget(subscription)
+        for one in list(self.subscriptions.values()):
+            asked = one.phase is Phase.LEAVING
+            if one.end(self._pings) and not asked:
+                events.append(Changed(one, Step.LEFT))
+            one.step(Step.SILENT)
+            self._forget(one)
         return events
 
 

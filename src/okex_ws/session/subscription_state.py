@@ -7,12 +7,18 @@ phase.
 
 from __future__ import annotations
 
+import logging
 import math
 from collections import deque
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Generic, NamedTuple, TypeVar
 
 from ..base.retry import Timeouts, doubled
+
+log = logging.getLogger("okex_ws")
 
 # A channel that breaks is resubscribed at once if it worked for this many seconds.
 STEADY = 60.0
@@ -96,6 +102,7 @@ class Taken(NamedTuple):
     after: str
 
 
+@dataclass(slots=True, eq=False, repr=False)
 class SubscriptionState(Generic[Target]):
     """How far a channel is subscribed on one opening of a connection, and what is next.
 
@@ -111,58 +118,30 @@ class SubscriptionState(Generic[Target]):
     Only the connection's thread calls it.
     """
 
-    __slots__ = (
-        "_taken",
-        "attempts",
-        "breaks",
-        "ended_after",
-        "flows_since",
-        "in_doubt",
-        "incremental",
-        "max_batch",
-        "name",
-        "needs_snapshot",
-        "not_before",
-        "phase",
-        "silent_at",
-        "suspect",
-        "target",
-        "wanted",
-    )
-
-    def __init__(
-        self,
-        name: str,
-        target: Target,
-        needs_snapshot: bool,
-        incremental: bool = False,
-        taken: deque[Taken] | None = None,
-    ) -> None:
-        self.name = name
-        self.target = target
-        # Whether the exchange sends a push right after the acknowledgement.
-        self.needs_snapshot = needs_snapshot
-        # Whether each push builds on the push before, so that a lost push breaks the
-        # channel.
-        self.incremental = incremental
-        self.phase = Phase.IDLE
-        self.wanted = True
-        # The most channels in one request with this channel. Each unanswered request
-        # halves it, down to 1, so that in the end an error can only mean this channel.
-        self.max_batch = math.inf
-        # A request had no answer: the exchange may carry the channel all the same.
-        self.in_doubt = False
-        self.attempts = 0
-        self.not_before = -math.inf
-        self.silent_at = math.inf
-        self.breaks = 0
-        self.flows_since = math.inf
-        # How many pings had been sent when the channel was unsubscribed.
-        self.ended_after = 0
-        # The channel missed the push that the exchange repeats for an idle channel, and
-        # is resubscribed for that reason.
-        self.suspect = False
-        self._taken = deque[Taken](maxlen=0) if taken is None else taken
+    name: str
+    target: Target
+    # Whether the exchange sends a push right after the acknowledgement.
+    needs_snapshot: bool
+    # Whether each push builds on the one before, so that a lost one breaks the channel.
+    incremental: bool = False
+    taken: deque[Taken] = field(default_factory=lambda: deque(maxlen=0))
+    phase: Phase = Phase.IDLE
+    wanted: bool = True
+    # The most channels in one request with this channel. Each unanswered request halves
+    # it, down to 1, so that in the end an error can only mean this channel.
+    max_batch: float = math.inf
+    # A request had no answer: the exchange may carry the channel all the same.
+    in_doubt: bool = False
+    attempts: int = 0
+    not_before: float = -math.inf
+    silent_at: float = math.inf
+    breaks: int = 0
+    flows_since: float = math.inf
+    # How many pings had been sent when the channel was unsubscribed.
+    ended_after: int = 0
+    # The channel missed the push that the exchange repeats for an idle channel, and is
+    # resubscribed for that reason.
+    suspect: bool = False
 
     # --- What the exchange answers --------------------------------------------------
 
@@ -172,7 +151,7 @@ class SubscriptionState(Generic[Target]):
         if after is None:
             return False
         self.phase = after
-        self._taken.append(Taken(self.name, before.name, step.name, after.name))
+        self.taken.append(Taken(self.name, before.name, step.name, after.name))
         return True
 
     def acknowledge(self, now: float, timeouts: Timeouts) -> bool:
@@ -190,7 +169,7 @@ class SubscriptionState(Generic[Target]):
         """
         if not self.step(step):
             return False
-        self.ended_after = pings
+        self.ended_after, self.in_doubt = pings, step is not Step.LEFT
         return True
 
     def unanswered(self, pings: int) -> bool:
@@ -264,8 +243,10 @@ class SubscriptionState(Generic[Target]):
 
         The session then gives the connection up.
         """
-        waiting = self.phase is Phase.ACKNOWLEDGED and now >= self.silent_at
-        return self.suspect and waiting
+        return self.suspect and self._is_late(now)
+
+    def _is_late(self, now: float) -> bool:
+        return self.phase is Phase.ACKNOWLEDGED and now >= self.silent_at
 
     def retry_later(self, now: float, timeouts: Timeouts) -> None:
         """Subscribe the channel again after a back-off that doubles each time."""
@@ -282,8 +263,7 @@ class SubscriptionState(Generic[Target]):
             return Step.ASKED
         if self.phase is Phase.BROKEN and (now >= self.not_before or not self.wanted):
             return Step.LEAVING
-        silent = self.phase is Phase.ACKNOWLEDGED and now >= self.silent_at
-        if self.acknowledged and (silent or not self.wanted):
+        if self._is_late(now) or (self.acknowledged and not self.wanted):
             return Step.LEAVING
         return None
 
@@ -306,10 +286,8 @@ class SubscriptionState(Generic[Target]):
         The channel is not wanted and not subscribed, and neither data nor an answer of
         the exchange may still be about it.
         """
-        ended = self.phase is Phase.REFUSED
-        return not self.wanted and (
-            ended or (self.phase is Phase.IDLE and not self.in_doubt)
-        )
+        idle = self.phase is Phase.IDLE and not self.in_doubt
+        return not self.wanted and (idle or self.phase is Phase.REFUSED)
 
     @property
     def acknowledged(self) -> bool:
@@ -320,11 +298,43 @@ class SubscriptionState(Generic[Target]):
     def may_be_acknowledged_by_data(self) -> bool:
         """Whether data proves that the exchange carries the channel.
 
-        It does if a subscribe has no answer yet: data of an earlier subscription cannot
-        come any more, because the channel was drained before. It does too if the answer
-        to a request stayed away.
+        It does if a request has no answer yet, or none came. Data of an earlier
+        subscription cannot come any more: the channel was drained before the request.
         """
-        asked = self.phase is Phase.ASKED or (
-            self.phase is Phase.IDLE and self.in_doubt
-        )
-        return asked and self.wanted
+        doubt = self.phase is Phase.IDLE and self.in_doubt
+        return self.wanted and (doubt or self.phase is Phase.ASKED)
+
+    def awaits_ping(self, pings: int) -> bool:
+        """Whether it waits for the pong of the next ping, after *pings* pings."""
+        draining = self.phase is Phase.DRAINING and self.wanted
+        return draining and self.ended_after == pings
+
+
+def next_batch(
+    subscriptions: Iterable[SubscriptionState[Target]],
+    step: Step,
+    now: float,
+    may_resubscribe: bool,
+) -> list[str]:
+    """The channels that call for *step* now, and may be in one request together."""
+    ready = [
+        one
+        for one in subscriptions
+        if one.calls_for(now) is step and (may_resubscribe or not one.resubscribing)
+    ]
+    most = max((one.max_batch for one in ready), default=0)
+    together = [one.name for one in ready if one.max_batch == most]
+    return together[: int(min(most, len(together)))]
+
+
+def log_steps(taken: deque[Taken]) -> None:
+    """Take all steps out of *taken*, and log each at level DEBUG.
+
+    The connection's loop calls it while it handles no message: a handler of the log may
+    block or raise, and must find every subscription in a state that is finished.
+    """
+    while taken:
+        step = taken.popleft()
+        extra = {"event": "subscription", **step._asdict()}
+        with suppress(Exception):
+            log.debug("%s: from %s by %s to %s", *step, extra=extra)
