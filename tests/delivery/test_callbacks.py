@@ -16,8 +16,9 @@ from tests.support.clocks import FakeClock
 
 CHANGE = StateChange(State.CONNECTING, State.LIVE, "", 1, utc(0), "BTC-USDT")
 LATE = Stalled("no pong came", 10)
-# Whose push it is, is of no interest to who calls at once.
-TRADES: Any = None
+TRADES: Any = KINDS["trades"](
+    PROTOCOL, PROTOCOL.channel("trade", "spot", "BTC-USDT")
+)
 
 
 @pytest.fixture

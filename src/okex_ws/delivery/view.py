@@ -39,8 +39,6 @@ from .callbacks import Callbacks, StateChangeFilter
 from .depth_selection import LEVELS, CrossCheck, Look, choose, worst
 from .updates import UpdateQueue, UpdateQueues
 
-log = logging.getLogger("okex_ws")
-
 
 class View:
     """What the library holds of one subscription: its reads, callbacks and iterators.
@@ -48,9 +46,8 @@ class View:
     Many views share a channel; each has limits, callbacks and a verdict of its own. Any
     thread may read, at any time: a read takes no lock, and computes its verdict at the
     call. The threads of the connections that carry its channels call the methods for
-    events, and hold the lock *turn* while they deliver, so that one thread at a time
-    runs callbacks. A read that finds no trusted value returns nothing or raises
-    `NotLive`; it never waits.
+    events, which queue what there is to deliver and then drain the queue. A read that
+    finds no trusted value returns nothing or raises `NotLive`; it never waits.
 
     A *look* is a verdict, together with the channel and the value that it judges.
     *shown* is a channel's current value.
@@ -80,8 +77,7 @@ class View:
             CrossCheck(instrument_id),
         )
         self._changed = threading.Condition()
-        # Held by a thread that delivers something. Re-entrant, because a callback may
-        # cause another delivery.
+        # Held while a state change is compared and queued; no callback runs meanwhile.
         self.turn = threading.RLock()
         self._queues = UpdateQueues()
 
@@ -288,11 +284,14 @@ class View:
 
         *own* is False for the iterator of a whole feed, which counts what it skips.
         """
+        # Registered first: each change from here on reaches the queue, which prefers it
+        # to the state that is looked up now.
+        queue.follow(self)
         with self._changed:
             self._queues.add(queue, counted=own)
         self.wants_pushes = self.wants_every_push = True
         look = self.look(self.limits)
-        queue.follow(self, look.verdict.state)
+        queue.begin(self, look.verdict.state)
         if look.verdict.state.final:
             queue.end(self, self.error)
             return
@@ -350,8 +349,8 @@ class View:
         for queue in self._queues:
             self._note(queue, channel)
         if self.callbacks.on_message is not None and not self.closed:
-            with self.turn:
-                self.callbacks.message(text, channel)
+            self.callbacks.message(text, channel)
+            self.callbacks.drain()
 
     def _note(self, queue: UpdateQueue, channel: Channel, seed: bool = False) -> None:
         if isinstance(channel, SeriesChannel):
@@ -387,6 +386,7 @@ class View:
         """
         with self.turn:
             self._tell(now)
+        self.callbacks.drain()
 
     def _tell(self, now: float) -> None:
         old, look = self._change_filter.state, self.look(self.limits)
@@ -403,7 +403,8 @@ class View:
 
     def _announce(self, change: StateChange) -> None:
         if change.new is State.FAILED:
-            log.error("%s failed: %s", self.instrument_id, change.cause)
+            name, cause = self.instrument_id, change.cause
+            self.callbacks.log(logging.ERROR, "%s failed: %s", name, cause)
         self.wake()
         for queue in self._queues:
             queue.change(self, change)
@@ -426,6 +427,7 @@ class View:
         """
         self._changed, self.turn = threading.Condition(), threading.RLock()
         self.closed = True
+        self.callbacks.forked()
         for queue in self._queues:
             queue.forked()
 
@@ -437,5 +439,5 @@ class View:
 
     def trouble(self, error: OkexWSError) -> None:
         """Deliver an error of a connection, a channel or a message to ``on_error``."""
-        with self.turn:
-            self.callbacks.error(error)
+        self.callbacks.error(error)
+        self.callbacks.drain()
