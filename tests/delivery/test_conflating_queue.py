@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
+import linecache
+import sys
+from collections.abc import Callable
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -10,16 +16,19 @@ from hypothesis import strategies as st
 
 from okex_ws.base.clock import utc
 from okex_ws.base.state import State
-from okex_ws.delivery.callback_queue import (
+from okex_ws.delivery.conflating_queue import (
     BOUND,
+    ERRORS,
+    LOG,
     ON_ERROR,
-    CallbackQueue,
+    STATES,
+    ConflatingQueue,
+    Kind,
     Lost,
     Subscriber,
-    Waiting,
 )
 from okex_ws.model.reports import StateChange
-from tests.support.internals import counted_in, waiting_in
+from tests.support.internals import counted_in, lock_of, notes_in, waiting_in
 
 S = State
 
@@ -35,19 +44,64 @@ CLOSED = change(S.LIVE, S.CLOSED)
 FAILED = change(S.SYNCING, S.FAILED)
 
 
-@pytest.fixture
-def callback_queue() -> CallbackQueue:
-    return CallbackQueue()
+class Bench:
+    """A queue of which each rule is called by its name."""
+
+    def __init__(self, bound: int = BOUND, at_once: bool = True) -> None:
+        self.queue = ConflatingQueue(bound)
+        self._at_once = at_once
+
+    def value(self, subscriber: Subscriber, topic: str, text: str) -> None:
+        self._put(ConflatingQueue.value, subscriber, topic, text)
+
+    def single(self, subscriber: Subscriber, topic: str, text: str) -> None:
+        self._put(ConflatingQueue.single, subscriber, topic, text)
+
+    def state(self, subscriber: Subscriber, change: StateChange) -> None:
+        self._put(ConflatingQueue.state, subscriber, change)
+
+    def error(self, subscriber: Subscriber, error: Exception) -> None:
+        self._put(ConflatingQueue.error, subscriber, error)
+
+    def work(self, subscriber: Subscriber, work: Callable[[], None]) -> None:
+        self._put(ConflatingQueue.work, subscriber, work)
+
+    def record(self, subscriber: Subscriber, write: Callable[[], None]) -> None:
+        self._put(ConflatingQueue.record, subscriber, write)
+
+    def begin(self, subscriber: Subscriber) -> None:
+        self.queue.open.add(subscriber)
+
+    def mute(self, subscriber: Subscriber) -> None:
+        subscriber.silent = True
+        self._put(ConflatingQueue.discard, subscriber, Kind.VALUE, Kind.SINGLE)
+
+    def _put(self, rule: Any, *what: Any) -> None:
+        self.queue.put(rule, *what)
+        if self._at_once:
+            self.queue.sort()
+
+    def take(self) -> tuple[Subscriber, Any] | None:
+        return self.queue.pop()
+
+    @property
+    def is_done(self) -> bool:
+        return self.queue.is_done
 
 
 @pytest.fixture
-def small() -> CallbackQueue:
+def queue() -> Bench:
+    return Bench()
+
+
+@pytest.fixture
+def small() -> Bench:
     """For which three things wait at the most."""
-    return CallbackQueue(3)
+    return Bench(3)
 
 
 def make_subscriber() -> Subscriber:
-    return Subscriber(lambda what: None)
+    return Subscriber()
 
 
 @pytest.fixture
@@ -55,105 +109,104 @@ def subscriber() -> Subscriber:
     return make_subscriber()
 
 
-def taken(callback_queue: CallbackQueue) -> list[Any]:
-    """All that waits, by whom it is told to."""
-    found: list[Waiting] = []
-    while (waiting := callback_queue.take()) is not None:
-        found.append(waiting)
-    return [waiting.what for waiting in found]
+def taken(queue: Bench) -> list[Any]:
+    """All that waits."""
+    found: list[Any] = []
+    while (waiting := queue.take()) is not None:
+        found.append(waiting[1])
+    return found
 
 
-def test_nothing_is_taken_where_nothing_waits(callback_queue: CallbackQueue) -> None:
-    assert callback_queue.take() is None
-    assert callback_queue.is_done
+def test_nothing_is_taken_where_nothing_waits(queue: Bench) -> None:
+    assert queue.take() is None
+    assert queue.is_done
 
 
 def test_what_came_first_is_taken_first_whoever_it_is_for(
-    callback_queue: CallbackQueue,
+    queue: Bench,
 ) -> None:
     one, two = make_subscriber(), make_subscriber()
     error = OSError("x")
-    callback_queue.single(one, "trade", "1")
-    callback_queue.state(two, LIVE)
-    callback_queue.value(two, "depth5", "2")
-    callback_queue.error(one, error)
-    callback_queue.single(one, "trade", "3")
+    queue.single(one, "trade", "1")
+    queue.state(two, LIVE)
+    queue.value(two, "depth5", "2")
+    queue.error(one, error)
+    queue.single(one, "trade", "3")
 
-    first = callback_queue.take()
-    assert first is not None
-    assert (first.subscriber, first.what) == (one, "1")
-    assert taken(callback_queue) == [LIVE, "2", error, "3"]
+    first = queue.take()
+    assert first == (one, "1")
+    assert taken(queue) == [LIVE, "2", error, "3"]
     assert (one.skipped, two.skipped) == ({}, {})
 
 
 def test_of_a_value_only_the_newest_waits_and_keeps_its_turn(
-    callback_queue: CallbackQueue, subscriber: Subscriber
+    queue: Bench, subscriber: Subscriber
 ) -> None:
     other = make_subscriber()
-    callback_queue.value(subscriber, "depth5", "1")
-    callback_queue.value(subscriber, "ticker", "2")
-    callback_queue.value(other, "depth5", "3")
-    callback_queue.single(subscriber, "trade", "4")
-    callback_queue.value(subscriber, "depth5", "5")
-    callback_queue.value(subscriber, "depth5", "6")
+    queue.value(subscriber, "depth5", "1")
+    queue.value(subscriber, "ticker", "2")
+    queue.value(other, "depth5", "3")
+    queue.single(subscriber, "trade", "4")
+    queue.value(subscriber, "depth5", "5")
+    queue.value(subscriber, "depth5", "6")
 
-    assert taken(callback_queue) == ["6", "2", "3", "4"]
+    assert taken(queue) == ["6", "2", "3", "4"]
     assert subscriber.skipped == {"depth5": 2}
     assert other.skipped == {}
 
 
 def test_a_value_that_was_taken_gives_way_to_nothing(
-    callback_queue: CallbackQueue, subscriber: Subscriber
+    queue: Bench, subscriber: Subscriber
 ) -> None:
-    callback_queue.value(subscriber, "depth5", "1")
-    assert taken(callback_queue) == ["1"]
-    callback_queue.value(subscriber, "depth5", "2")
-    assert taken(callback_queue) == ["2"]
+    queue.value(subscriber, "depth5", "1")
+    assert taken(queue) == ["1"]
+    queue.value(subscriber, "depth5", "2")
+    assert taken(queue) == ["2"]
     assert subscriber.skipped == {}
 
 
 def test_a_change_is_told_after_what_came_before_it_and_before_what_came_after(
-    callback_queue: CallbackQueue, subscriber: Subscriber
+    queue: Bench, subscriber: Subscriber
 ) -> None:
-    callback_queue.value(subscriber, "ticker", "1")
-    callback_queue.value(subscriber, "funding_rate", "2")
-    callback_queue.state(subscriber, LIVE)
-    callback_queue.single(subscriber, "trade", "3")
-    callback_queue.value(subscriber, "ticker", "4")
-    callback_queue.single(subscriber, "trade", "5")
-    callback_queue.value(subscriber, "ticker", "6")
+    queue.value(subscriber, "ticker", "1")
+    queue.value(subscriber, "funding_rate", "2")
+    queue.state(subscriber, LIVE)
+    queue.single(subscriber, "trade", "3")
+    queue.value(subscriber, "ticker", "4")
+    queue.single(subscriber, "trade", "5")
+    queue.value(subscriber, "ticker", "6")
 
     # The newer ticker came after the change, and keeps the turn that it has there.
-    assert taken(callback_queue) == ["2", LIVE, "3", "6", "5"]
+    assert taken(queue) == ["2", LIVE, "3", "6", "5"]
 
 
 def test_a_change_of_one_subscription_orders_nothing_of_another(
-    callback_queue: CallbackQueue, subscriber: Subscriber
+    queue: Bench, subscriber: Subscriber
 ) -> None:
-    callback_queue.value(subscriber, "depth5", "1")
-    callback_queue.state(make_subscriber(), LOST)
-    callback_queue.value(subscriber, "depth5", "2")
+    queue.value(subscriber, "depth5", "1")
+    queue.state(make_subscriber(), LOST)
+    queue.value(subscriber, "depth5", "2")
 
-    assert taken(callback_queue) == ["2", LOST]
+    assert taken(queue) == ["2", LOST]
 
 
 def test_leaving_live_discards_the_values_that_wait_and_nothing_else(
-    callback_queue: CallbackQueue, subscriber: Subscriber
+    queue: Bench, subscriber: Subscriber
 ) -> None:
     other = make_subscriber()
-    callback_queue.value(subscriber, "depth5", "1")
-    callback_queue.single(subscriber, "trade", "2")
-    callback_queue.value(other, "depth5", "3")
-    callback_queue.value(subscriber, "ticker", "4")
-    callback_queue.state(subscriber, LOST)
-    callback_queue.value(subscriber, "depth5", "5")
+    queue.value(subscriber, "depth5", "1")
+    queue.single(subscriber, "trade", "2")
+    queue.value(other, "depth5", "3")
+    queue.value(subscriber, "ticker", "4")
+    queue.state(subscriber, LOST)
+    queue.value(subscriber, "depth5", "5")
 
-    assert taken(callback_queue) == ["2", "3", LOST, "5"]
+    assert taken(queue) == ["2", "3", LOST, "5"]
     assert subscriber.skipped == {"depth5": 1, "ticker": 1}
 
 
 def test_beyond_the_bound_texts_are_lost_and_said_to_be_once_a_run(
-    small: CallbackQueue, subscriber: Subscriber
+    small: Bench, subscriber: Subscriber
 ) -> None:
     for text in "12345":
         small.single(subscriber, "trade", text)
@@ -172,7 +225,7 @@ def test_beyond_the_bound_texts_are_lost_and_said_to_be_once_a_run(
 
 
 def test_a_loss_that_was_told_is_not_added_to(
-    small: CallbackQueue, subscriber: Subscriber
+    small: Bench, subscriber: Subscriber
 ) -> None:
     other = make_subscriber()
     small.single(subscriber, "trade", "1")
@@ -181,7 +234,7 @@ def test_a_loss_that_was_told_is_not_added_to(
     small.single(subscriber, "trade", "4")
     small.single(other, "trade", "5")
     told = [small.take() for _ in range(4)]
-    assert [each and each.what for each in told][3] == Lost("trade", 1)
+    assert [each and each[1] for each in told][3] == Lost("trade", 1)
     for text in "6789":
         small.single(subscriber, "trade", text)
 
@@ -189,7 +242,7 @@ def test_a_loss_that_was_told_is_not_added_to(
 
 
 def test_the_bound_is_free_again_when_what_waited_is_taken_or_discarded(
-    small: CallbackQueue, subscriber: Subscriber
+    small: Bench, subscriber: Subscriber
 ) -> None:
     other = make_subscriber()
     for text in "123":
@@ -205,7 +258,7 @@ def test_the_bound_is_free_again_when_what_waited_is_taken_or_discarded(
 
 
 def test_changes_are_never_dropped_and_past_the_bound_become_one(
-    small: CallbackQueue, subscriber: Subscriber
+    small: Bench, subscriber: Subscriber
 ) -> None:
     other = make_subscriber()
     small.state(subscriber, LIVE)
@@ -218,8 +271,8 @@ def test_changes_are_never_dropped_and_past_the_bound_become_one(
     assert taken(small) == [LIVE, "1", change(S.LIVE, S.LIVE), LIVE]
 
 
-def test_errors_are_never_dropped_and_past_the_bound_the_newest_is_told(
-    small: CallbackQueue, subscriber: Subscriber
+def test_past_the_bound_the_oldest_error_gives_way_and_is_counted(
+    small: Bench, subscriber: Subscriber
 ) -> None:
     errors = [OSError(str(number)) for number in range(5)]
     for error in errors:
@@ -227,12 +280,12 @@ def test_errors_are_never_dropped_and_past_the_bound_the_newest_is_told(
     last = OSError("of another")
     small.error(make_subscriber(), last)
 
-    assert taken(small) == [errors[0], errors[1], errors[4], last]
+    assert taken(small) == [errors[2], errors[3], errors[4], last]
     assert subscriber.skipped == {ON_ERROR: 2}
 
 
 def test_who_was_closed_is_told_his_states_and_errors_and_no_message(
-    small: CallbackQueue, subscriber: Subscriber
+    small: Bench, subscriber: Subscriber
 ) -> None:
     error = OSError("x")
     small.state(subscriber, LIVE)
@@ -250,37 +303,37 @@ def test_who_was_closed_is_told_his_states_and_errors_and_no_message(
 
 
 def test_closed_discards_what_waits_and_failed_what_is_to_come(
-    callback_queue: CallbackQueue,
+    queue: Bench,
 ) -> None:
     closed, failed = make_subscriber(), make_subscriber()
     for each, final in ((closed, CLOSED), (failed, FAILED)):
-        callback_queue.single(each, "trade", "1")
-        callback_queue.value(each, "ticker", "2")
-        callback_queue.state(each, final)
-        callback_queue.single(each, "trade", "3")
+        queue.single(each, "trade", "1")
+        queue.value(each, "ticker", "2")
+        queue.state(each, final)
+        queue.single(each, "trade", "3")
 
-    assert taken(callback_queue) == [CLOSED, "1", "2", FAILED]
+    assert taken(queue) == [CLOSED, "1", "2", FAILED]
     assert closed.skipped == {"trade": 2, "ticker": 1}
     assert failed.skipped == {"trade": 1}
 
 
 def test_it_is_done_when_everybody_was_told_his_final_state(
-    callback_queue: CallbackQueue,
+    queue: Bench,
 ) -> None:
     one, two = make_subscriber(), make_subscriber()
-    callback_queue.begin(one)
-    callback_queue.begin(two)
-    callback_queue.state(one, CLOSED)
-    assert taken(callback_queue) == [CLOSED]
-    assert not callback_queue.is_done
-    callback_queue.state(two, FAILED)
-    assert not callback_queue.is_done
-    assert taken(callback_queue) == [FAILED]
-    assert callback_queue.is_done
+    queue.begin(one)
+    queue.begin(two)
+    queue.state(one, CLOSED)
+    assert taken(queue) == [CLOSED]
+    assert not queue.is_done
+    queue.state(two, FAILED)
+    assert not queue.is_done
+    assert taken(queue) == [FAILED]
+    assert queue.is_done
 
 
 def test_work_waits_its_turn_and_for_no_bound(
-    small: CallbackQueue, subscriber: Subscriber
+    small: Bench, subscriber: Subscriber
 ) -> None:
     def work() -> None: ...
 
@@ -308,64 +361,230 @@ STEPS = st.lists(
 )
 
 
-@given(STEPS, st.integers(1, 5))
+@given(STEPS, st.integers(1, 5), st.booleans())
 def test_every_message_is_told_in_order_or_counted(
-    steps: list[tuple[int, str]], bound: int
+    steps: list[tuple[int, str]], bound: int, at_once: bool
 ) -> None:
-    """An empty name takes what is next; all else is put, and told by its number."""
-    callback_queue, subscribers = (
-        CallbackQueue(bound),
-        [make_subscriber() for _ in range(SUBSCRIBERS)],
-    )
+    """An empty name takes what is next; all else is put, and told by its number.
+
+    It is the same whether each call is applied at once or when something is taken.
+    """
+    queue = Bench(bound, at_once)
+    subscribers = [make_subscriber() for _ in range(SUBSCRIBERS)]
     states = [S.CONNECTING] * SUBSCRIBERS
     put: list[dict[str, int]] = [{} for _ in subscribers]
-    got: list[Waiting] = []
+    got: list[tuple[Subscriber, Any]] = []
 
     for number, (place, name) in enumerate(steps):
         subscriber = subscribers[place]
         put[place][name] = put[place].get(name, 0) + 1
         if name in ("trade", "candle"):
-            callback_queue.single(subscriber, name, str(number))
+            queue.single(subscriber, name, f"{name} {number}")
         elif name in ("depth5", "ticker"):
-            callback_queue.value(subscriber, name, str(number))
+            queue.value(subscriber, name, f"{name} {number}")
         elif name == "error":
-            callback_queue.error(subscriber, OSError(number))
+            queue.error(subscriber, OSError(number))
         elif name == "state":
             new = S.STALE if states[place] is S.LIVE else S.LIVE
-            callback_queue.state(subscriber, change(states[place], new))
+            queue.state(subscriber, change(states[place], new))
             states[place] = new
-        elif (waiting := callback_queue.take()) is not None:
+        elif (waiting := queue.take()) is not None:
             got.append(waiting)
         # What grows without a bound is nothing.
         assert (
-            len(waiting_in(callback_queue))
+            len(waiting_in(queue.queue))
             <= bound + SUBSCRIBERS * (2 + 2 + 2) + SUBSCRIBERS
         )
-    while (waiting := callback_queue.take()) is not None:
+    while (waiting := queue.take()) is not None:
         got.append(waiting)
 
-    assert counted_in(callback_queue) == 0
+    assert counted_in(queue.queue) == 0
     for place, subscriber in enumerate(subscribers):
-        mine = [waiting for waiting in got if waiting.subscriber is subscriber]
-        assert not subscriber.texts
+        mine = [what for whose, what in got if whose is subscriber]
+        assert not subscriber.entries
         assert not subscriber.slots
-        lost = {"trade": 0, "candle": 0}
+        texts = [each for each in mine if isinstance(each, str)]
         for topic in ("trade", "candle", "depth5", "ticker"):
-            texts = [each.what for each in mine if each.topic == topic]
-            told = [int(text) for text in texts if isinstance(text, str)]
+            told = [int(t.split()[1]) for t in texts if t.startswith(topic)]
             assert told == sorted(told)
             skipped = subscriber.skipped.get(topic, 0)
             assert len(told) + skipped == put[place].get(topic, 0)
-            if topic in lost:
-                runs = [each for each in texts if isinstance(each, Lost)]
-                assert sum(run.count for run in runs) == skipped
-        errors = [each for each in mine if isinstance(each.what, OSError)]
+            if topic in ("trade", "candle"):
+                runs = [each for each in mine if isinstance(each, Lost)]
+                assert sum(r.count for r in runs if r.topic == topic) == skipped
+        errors = [each for each in mine if isinstance(each, OSError)]
         skipped = subscriber.skipped.get(ON_ERROR, 0)
         assert len(errors) + skipped == put[place].get("error", 0)
         # The states are a chain without a break, whatever was put together.
-        changes = [w.what for w in mine if isinstance(w.what, StateChange)]
         state = S.CONNECTING
-        for each in changes:
-            assert each.old is state
-            state = each.new
+        for each in mine:
+            if isinstance(each, StateChange):
+                assert each.old is state
+                state = each.new
         assert state is states[place]
+
+
+# --- What waits for one subscription -------------------------------------------------
+
+
+def test_many_states_of_one_subscription_become_one(
+    queue: Bench, subscriber: Subscriber
+) -> None:
+    state = S.CONNECTING
+    for number in range(1000):
+        new = S.STALE if number % 2 else S.LIVE
+        queue.state(subscriber, change(state, new))
+        state = new
+    changes = taken(queue)
+
+    assert len(changes) == STATES
+    for before, after in itertools.pairwise(changes):
+        assert after.old is before.new
+    assert changes[-1].new is state
+
+
+def test_of_many_errors_and_log_records_the_newest_are_told(
+    queue: Bench, subscriber: Subscriber
+) -> None:
+    errors = [OSError(str(number)) for number in range(ERRORS + 5)]
+    for error in errors:
+        queue.error(subscriber, error)
+        queue.record(subscriber, lambda: None)
+    told = taken(queue)
+
+    assert [each for each in told if isinstance(each, OSError)] == errors[5:]
+    assert len(told) == 2 * ERRORS
+    assert subscriber.skipped == {ON_ERROR: 5, LOG: 5}
+
+
+def test_closed_comes_once_and_last(queue: Bench, subscriber: Subscriber) -> None:
+    early, late = OSError("before"), OSError("after")
+    queue.error(subscriber, early)
+    queue.state(subscriber, CLOSED)
+    queue.state(subscriber, CLOSED)
+    queue.state(subscriber, LIVE)
+    queue.error(subscriber, late)
+    queue.single(subscriber, "trade", "1")
+
+    assert taken(queue) == [early, CLOSED]
+    assert subscriber.skipped == {ON_ERROR: 1, "trade": 1}
+
+
+def test_an_error_may_follow_failed(queue: Bench, subscriber: Subscriber) -> None:
+    error = OSError("x")
+    queue.state(subscriber, FAILED)
+    queue.error(subscriber, error)
+    queue.state(subscriber, CLOSED)
+
+    assert taken(queue) == [FAILED, error]
+
+
+# --- Signal handlers and forks -------------------------------------------------------
+
+
+def test_many_calls_are_applied_even_if_nothing_is_taken(
+    subscriber: Subscriber,
+) -> None:
+    lazy = Bench(10, at_once=False)
+    for number in range(10_000):
+        lazy.single(subscriber, "trade", str(number))
+        assert notes_in(lazy.queue) <= 65
+
+    assert len(waiting_in(lazy.queue)) == 11
+
+
+def test_a_signal_handler_may_put_at_any_line() -> None:
+    """What it puts is applied after what it interrupted, and nothing is lost."""
+    for number in itertools.count():
+        bench, mine = Bench(3), make_subscriber()
+        got: list[Any] = []
+
+        def handler(bench: Bench = bench, mine: Subscriber = mine) -> None:
+            bench.single(mine, "candle60s", "the handler's")
+            bench.state(mine, LOST)
+
+        came = interrupt(lambda b=bench, m=mine, g=got: scene(b, m, g), number, handler)
+        got += taken(bench)
+        if not came:
+            break
+        trades = [each for each in got if each in ("1", "2", "3", "4")]
+        assert len(trades) + mine.skipped["trade"] == 4
+        skipped = mine.skipped.get("candle60s", 0)
+        assert got.count("the handler's") + skipped == 1
+        states = [each for each in got if isinstance(each, StateChange)]
+        assert states[0].old in (S.SYNCING, S.LIVE)
+        assert states[-1].new in (S.LIVE, S.RECONNECTING)
+        assert counted_in(bench.queue) == 0
+        assert not bench.queue.is_waiting
+    assert number > 100
+
+
+def test_a_signal_handler_that_raises_at_any_line_leaves_a_queue_that_works() -> None:
+    def raises() -> None:
+        raise KeyboardInterrupt
+
+    for number in itertools.count():
+        bench, mine, came = Bench(3), make_subscriber(), True
+        with contextlib.suppress(KeyboardInterrupt):
+            came = interrupt(lambda b=bench, m=mine: scene(b, m, []), number, raises)
+        taken(bench)
+        other = make_subscriber()
+        for text in "1234":
+            bench.single(other, "trade", text)
+
+        assert taken(bench) == ["1", "2", "3", Lost("trade", 1)]
+        if not came:
+            break
+    assert number > 100
+
+
+def scene(bench: Bench, subscriber: Subscriber, got: list[Any]) -> None:
+    """Some of everything, and all that was taken."""
+    bench.value(subscriber, "depth5", "a depth")
+    for text in "1234":
+        bench.single(subscriber, "trade", text)
+    first = bench.take()
+    got += [] if first is None else [first[1]]
+    bench.state(subscriber, LIVE)
+    got += taken(bench)
+
+
+def interrupt(run: Callable[[], Any], at: int, handler: Callable[[], None]) -> bool:
+    """Call *run*, and *handler* before its line number *at*; False if it has fewer."""
+    passed, came = 0, False
+
+    def trace(frame: FrameType, event: str, _: object) -> Any:
+        nonlocal passed, came
+        name = frame.f_code.co_filename
+        if not name.endswith("/conflating_queue.py"):
+            return None
+        # CPython runs no signal handler between the last line of a `with` block and the
+        # release of its lock.
+        line = linecache.getline(name, frame.f_lineno).strip()
+        if event == "line" and not line.startswith("with "):
+            passed += 1
+            if passed == at + 1:
+                came = True
+                handler()
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        run()
+    finally:
+        sys.settrace(before)
+    return came
+
+
+def test_after_a_fork_nothing_is_taken_whatever_was_held(
+    queue: Bench, subscriber: Subscriber
+) -> None:
+    queue.single(subscriber, "trade", "1")
+    with lock_of(queue.queue):
+        queue.queue.forked()
+    queue.single(subscriber, "trade", "2")
+    queue.error(subscriber, OSError("x"))
+
+    assert queue.take() is None
+    assert subscriber.skipped == {"trade": 1, ON_ERROR: 1}

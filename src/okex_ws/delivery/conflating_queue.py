@@ -162,12 +162,10 @@ class ConflatingQueue:
     def sort(self) -> None:
         """Apply all notes, unless another thread does or the caller interrupted it."""
         # A thread that finds the lock taken leaves, so the holder looks once more after
-        # it has released the lock.
-        while self._notes and self._lock.acquire(blocking=False):
-            try:
+        # it has released the lock. `with` releases it even if a signal handler raises.
+        while self._notes and not self._lock.locked():
+            with self._lock:
                 self._sort()
-            finally:
-                self._lock.release()
 
     def _sort(self) -> None:
         while self._notes:
@@ -322,10 +320,15 @@ class ConflatingQueue:
     def _is_full(self) -> bool:
         return len(self._room) >= self._bound
 
+    @property
+    def _is_crowded(self) -> bool:
+        """Whether states and errors have to be merged, as the queue grew too long."""
+        return self._is_full
+
     def _are_many(self, subscriber: Subscriber, kind: Kind, most: int) -> bool:
-        if len(self._waiting) >= self._bound:
-            return True
-        return sum(entry.kind is kind for entry in subscriber.entries) >= most
+        return self._is_crowded or most <= sum(
+            entry.kind is kind for entry in subscriber.entries
+        )
 
     # A signal handler that raises may end these two at any point. Then an entry may
     # wait that is not counted or not found, which does no harm; nothing is counted for

@@ -362,6 +362,10 @@ class UpdateQueue(ConflatingQueue):
             self._takers.discard(me)
         return None
 
+    @property
+    def _is_crowded(self) -> bool:
+        return len(self._waiting) >= self._bound
+
     def _see_lapses(self) -> None:
         self._look_at = math.inf
         for source, followed in list(self._followed.items()):
