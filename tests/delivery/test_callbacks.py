@@ -10,14 +10,15 @@ import pytest
 from okex_ws.base.clock import utc
 from okex_ws.base.errors import Stalled
 from okex_ws.base.state import State
+from okex_ws.channels.series import KINDS
 from okex_ws.delivery.callbacks import SLOW, CallbackRunner, Callbacks, check_callables
 from okex_ws.model.reports import StateChange
+from okex_ws.protocol.v5 import PROTOCOL
 from tests.support.clocks import FakeClock
 
 CHANGE = StateChange(State.CONNECTING, State.LIVE, "", 1, utc(0), "BTC-USDT")
 LATE = Stalled("no pong came", 10)
-# Whose push it is, is of no interest to who calls at once.
-TRADES: Any = None
+TRADES: Any = KINDS["trade"](PROTOCOL, PROTOCOL.channel("trade", "spot", "BTC-USDT"))
 
 
 @pytest.fixture
@@ -39,6 +40,7 @@ def test_each_callback_gets_what_it_is_for(clock: FakeClock) -> None:
     callbacks.message("text", TRADES)
     callbacks.state(CHANGE)
     callbacks.error(LATE)
+    callbacks.drain()
     assert (texts, changes, errors) == (["text"], [CHANGE, CHANGE], [LATE])
     assert (callbacks.errors, callbacks.stalls) == (0, 0)
 
@@ -49,6 +51,7 @@ def test_none_need_be_given_and_the_last_error_is_kept(clock: FakeClock) -> None
     callbacks.message("text", TRADES)
     callbacks.state(CHANGE)
     callbacks.error(LATE)
+    callbacks.drain()
     assert callbacks.last_error is LATE
 
 
@@ -64,6 +67,7 @@ def test_an_exception_is_logged_counted_and_told(
     callbacks = Callbacks("it", clock, raises, [raises], told.append)
     callbacks.message("text", TRADES)
     callbacks.state(CHANGE)
+    callbacks.drain()
     assert told == [bug, bug]
     assert callbacks.errors == 2
     assert callbacks.last_error is bug
@@ -82,7 +86,9 @@ def test_one_callback_that_raises_keeps_nothing_from_the_next(
     def raises(_: StateChange) -> None:
         raise ValueError
 
-    Callbacks("it", clock, on_state=[raises, changes.append]).state(CHANGE)
+    callbacks = Callbacks("it", clock, on_state=[raises, changes.append])
+    callbacks.state(CHANGE)
+    callbacks.drain()
     assert changes == [CHANGE]
 
 
@@ -95,6 +101,7 @@ def test_an_error_in_on_error_is_not_told_to_itself(clock: FakeClock) -> None:
 
     callbacks = Callbacks("it", clock, on_error=raises)
     callbacks.error(LATE)
+    callbacks.drain()
     assert told == [LATE]
     assert callbacks.errors == 1
     assert callbacks.last_error is LATE
@@ -111,6 +118,7 @@ def test_a_callback_cannot_end_the_connection(
 
     callbacks = Callbacks("it", clock, ends, on_error=told.append)
     callbacks.message("text", TRADES)
+    callbacks.drain()
     assert callbacks.errors == 1
     # It is no error of anything: on_error takes an Exception.
     assert told == []
@@ -123,6 +131,7 @@ def test_a_slow_callback_is_counted_and_named(
     caplog.set_level(logging.WARNING)
     callbacks = Callbacks("it", clock, lambda _: clock.advance(took))
     callbacks.message("text", TRADES)
+    callbacks.drain()
     assert callbacks.stalls == stalls
     line = ("WARNING", f"on_message of it took {took:.1f} s")
     assert logged(caplog) == [line] * stalls
@@ -135,6 +144,7 @@ def test_a_slow_callback_that_raises_is_both(clock: FakeClock) -> None:
 
     callbacks = Callbacks("it", clock, slow)
     callbacks.message("text", TRADES)
+    callbacks.drain()
     assert (callbacks.errors, callbacks.stalls) == (1, 1)
 
 
@@ -156,6 +166,7 @@ def test_they_are_called_at_once_and_there_is_no_thread_to_wait_for(
     callback_runner.start()
     callbacks.begin()
     callbacks.message("text", TRADES)
+    callbacks.drain()
     callbacks.mute()
     callbacks.after(lambda: seen.append("after"))
     callback_runner.close()
@@ -175,4 +186,5 @@ def test_how_they_behaved_is_counted_by_name(clock: FakeClock) -> None:
     callbacks = Callbacks("it", clock, slow)
     callbacks.message("text", TRADES)
     callbacks.message("text", TRADES)
+    callbacks.drain()
     assert callbacks.counts() == {"callback_errors": 2, "callback_stalls": 2}

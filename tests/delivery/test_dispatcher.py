@@ -22,6 +22,7 @@ from okex_ws.base.clock import utc
 from okex_ws.base.errors import MessagesLost
 from okex_ws.base.threads import on_library_thread
 from okex_ws.channels.series import KINDS
+from okex_ws.delivery.callbacks import Callbacks
 from okex_ws.delivery.dispatcher import Dispatcher
 from okex_ws.protocol.v5 import PROTOCOL
 from tests.support.clocks import FakeClock
@@ -98,9 +99,29 @@ def callbacks(
     on_error: Callable[[Exception], object] | None = None,
 ) -> Any:
     states = [] if on_state is None else [on_state]
-    return dispatcher.callbacks(
-        "BTC-USDT", clock or FakeClock(), on_message, states, on_error
+    return Drained(
+        dispatcher.callbacks(
+            "BTC-USDT", clock or FakeClock(), on_message, states, on_error
+        )
     )
+
+
+class Drained:
+    """The callbacks of one subscription, and a thread that drains after each call."""
+
+    def __init__(self, callbacks: Callbacks) -> None:
+        self._callbacks = callbacks
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._callbacks, name)
+        if name not in ("message", "state", "error", "mute"):
+            return found
+
+        def call(*what: Any) -> None:
+            found(*what)
+            self._callbacks.drain()
+
+        return call
 
 
 def all_told(told: Any) -> bool:

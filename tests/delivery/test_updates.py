@@ -103,6 +103,12 @@ def short(item: Item) -> Any:
     return (item.after, item.before)
 
 
+def follow(queue: UpdateQueue, source: Source, state: State) -> None:
+    """*queue* follows *source*, which is in *state*."""
+    queue.follow(source)
+    queue.begin(source, state)
+
+
 class Bench:
     """An iterator in virtual time, and the threads on both of its sides."""
 
@@ -117,7 +123,7 @@ class Bench:
         self.clock = FakeClock()
         self.updates = UpdateQueue(self.clock, latest, max_queue, timeout, endless)
         self.source = Source()
-        self.updates.follow(self.source, State.LIVE)
+        follow(self.updates, self.source, State.LIVE)
         self.waits: list[float] = []
         # What happens while the script waits.
         self.meanwhile: Callable[[], None] = lambda: None
@@ -271,7 +277,7 @@ def test_each_item_is_made_beside_the_one_that_was_handed_over_before_it(
         return None if value.epoch == 3 else made(value, before)
 
     other = Source("ETH-USDT")
-    bench.updates.follow(other, State.LIVE)
+    follow(bench.updates, other, State.LIVE)
     for epoch in (1, 2, 3, 4):
         bench.note(epoch, make=make)
         bench.taken()
@@ -656,7 +662,7 @@ def test_changes_of_several_sources_past_the_bound_are_bounded_too() -> None:
     bench = Bench(max_queue=2)
     sources = [Source(f"COIN{n}-USDT") for n in range(3)]
     for source in sources:
-        bench.updates.follow(source, State.LIVE)
+        follow(bench.updates, source, State.LIVE)
     for number in range(300):
         new = State.RESYNCING if number % 2 else State.STALE
         for source in sources:
@@ -685,7 +691,7 @@ def test_leaving_live_discards_the_depths_that_wait_and_no_trade(
     bench: Bench,
 ) -> None:
     other = Source("ETH-USDT")
-    bench.updates.follow(other, State.LIVE)
+    follow(bench.updates, other, State.LIVE)
     bench.note(1)
     bench.trades(1)
     bench.note(2, "ticker")
@@ -713,7 +719,7 @@ def test_leaving_live_with_nothing_waiting_skips_nothing(bench: Bench) -> None:
 
 def test_only_leaving_live_discards(bench: Bench) -> None:
     source = Source()
-    bench.updates.follow(source, State.SYNCING)
+    follow(bench.updates, source, State.SYNCING)
     bench.updates.change(source, source.change(State.LIVE))
     bench.note(1, source=source)
     assert bench.taken() == [State.LIVE, 1]
@@ -811,7 +817,7 @@ class ManySources:
         self.sources = [Source(f"COIN{number}-USDT") for number in range(count)]
         for source in self.sources:
             self.renew(source)
-            self.bench.updates.follow(source, State.LIVE)
+            follow(self.bench.updates, source, State.LIVE)
         self.looks()
 
     def renew(self, source: Source) -> None:
@@ -861,7 +867,7 @@ def test_the_one_lease_that_ends_is_seen_among_many() -> None:
 def test_a_lease_that_ends_before_all_others_is_seen_in_time() -> None:
     many = ManySources()
     soon = Source("SOON-USDT")
-    many.bench.updates.follow(soon, State.CONNECTING)
+    follow(many.bench.updates, soon, State.CONNECTING)
     soon.end = many.bench.clock.now + 3
     many.bench.updates.change(soon, soon.change(State.LIVE))
     assert many.bench.taken() == [State.LIVE]
@@ -879,7 +885,7 @@ def test_a_lease_that_ends_after_others_puts_off_no_look(bench: Bench) -> None:
     bench.lease(3)
     late = Source("LATE-USDT")
     late.end = bench.clock.now + 100
-    bench.updates.follow(late, State.LIVE)
+    follow(bench.updates, late, State.LIVE)
     bench.clock.advance(3)
     bench.source.lapsed = bench.source.change(State.STALE)
 
@@ -961,7 +967,7 @@ def test_the_end_in_an_error_raises_it(patient: Bench) -> None:
 
 def test_the_last_of_several_sources_ends_it(bench: Bench) -> None:
     other = Source("ETH-USDT")
-    bench.updates.follow(other, State.CONNECTING)
+    follow(bench.updates, other, State.CONNECTING)
     bench.updates.end(bench.source, None)
     with pytest.raises(TimeoutError):
         bench.updates.take()
@@ -979,7 +985,7 @@ def test_an_endless_one_goes_on_when_its_sources_have_ended() -> None:
         bench.updates.take()
 
     other = Source("ETH-USDT")
-    bench.updates.follow(other, State.LIVE)
+    follow(bench.updates, other, State.LIVE)
     bench.updates.add("trade", trade(1, "ETH-USDT"))
     bench.updates.change(other, other.change(State.CLOSED))
     bench.updates.end(other, None)
@@ -1068,7 +1074,7 @@ def test_the_librarys_own_thread_takes_what_is_there_and_waits_for_nothing() -> 
 
 def test_a_thread_that_waits_is_woken_by_the_one_that_puts() -> None:
     updates, source = UpdateQueue(SystemClock(), True, 10, LIMIT), Source()
-    updates.follow(source, State.CONNECTING)
+    follow(updates, source, State.CONNECTING)
     got: list[Item] = []
     thread = threading.Thread(target=lambda: got.extend(Updates(updates)))
     thread.start()
@@ -1083,7 +1089,7 @@ def test_a_thread_that_waits_is_woken_by_the_one_that_puts() -> None:
 
 def test_between_two_threads_nothing_is_lost_without_a_word() -> None:
     updates, source = UpdateQueue(SystemClock(), True, 8, LIMIT), Source()
-    updates.follow(source, State.LIVE)
+    follow(updates, source, State.LIVE)
     count = 20_000
 
     def put() -> None:
@@ -1116,7 +1122,7 @@ def test_between_two_threads_nothing_is_lost_without_a_word() -> None:
 
 def test_after_a_fork_the_end_of_a_feed_does_not_begin_it_anew() -> None:
     queue = UpdateQueue(SystemClock(), True, 10, 1.0, endless=True)
-    queue.follow(Source(), State.SYNCING)
+    follow(queue, Source(), State.SYNCING)
     queue.forked()
 
     queue.close()

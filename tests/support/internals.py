@@ -10,10 +10,12 @@ tests start use this file too, and must not load more than a user's program does
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Union
 
+from okex_ws.delivery.conflating_queue import ConflatingQueue
 from okex_ws.delivery.dispatcher import Dispatcher
 from okex_ws.delivery.updates import UpdateQueue
 from okex_ws.isolation.pool import IsolatedPool
@@ -38,7 +40,6 @@ if TYPE_CHECKING:
     from okex_ws.channels.series import SeriesChannel, TradeChannel
     from okex_ws.cli.recordings.story import ChartData
     from okex_ws.client.base import BaseSubscription
-    from okex_ws.delivery.callback_queue import CallbackQueue
     from okex_ws.delivery.callbacks import CallbackRunner, Callbacks, OnError
     from okex_ws.delivery.view import View
     from okex_ws.history.worker import HistoryWorker
@@ -334,20 +335,26 @@ def queue_of(updates: Updates) -> UpdateQueue:
 def take_without_waiting(queue: UpdateQueue) -> list[Item]:
     """All items that wait, taken without reading the clock."""
     taken = []
-    with queue._changed:
-        while (item := queue._pop()) is not None:
-            taken.append(item)
+    while (item := queue._next(-math.inf)) is not None:
+        taken.append(item)
     return taken
 
 
-def waiting_in(queue: UpdateQueue | CallbackQueue | ParentSender) -> list[Any]:
-    """What waits in an update queue, in a callback queue, or in the worker's sender."""
-    return list(queue._waiting)
+def waiting_in(owner: ConflatingQueue | ParentSender) -> list[Any]:
+    """What waits in a conflating queue, or in the worker's sender."""
+    if isinstance(owner, ConflatingQueue):
+        return [entry.what for entry in owner._waiting]
+    return list(owner._waiting)
 
 
-def counted_in(queue: CallbackQueue) -> int:
-    """How many entries of a callback queue count against its bound."""
-    return queue._counted
+def counted_in(queue: ConflatingQueue) -> int:
+    """How many entries of a conflating queue count against its bound."""
+    return len(queue._room)
+
+
+def notes_in(queue: ConflatingQueue) -> int:
+    """How many calls a conflating queue has noted and not applied."""
+    return len(queue._notes)
 
 
 # --- Locks --------------------------------------------------------------------------
@@ -363,8 +370,10 @@ def lock_of(
     | TcpNetwork,
 ) -> Any:
     """The lock that guards *owner*; a condition if threads wait on it."""
-    if isinstance(owner, (UpdateQueue, Dispatcher)):
+    if isinstance(owner, UpdateQueue):
         return owner._changed
+    if isinstance(owner, Dispatcher):
+        return owner._queue._lock
     locked: Any = owner
     return locked._lock
 

@@ -1,17 +1,23 @@
-"""Runs a script's callbacks: an exception in one never ends the calling thread."""
+"""Queues what there is to tell to a script's callbacks, and runs the callbacks."""
 
 from __future__ import annotations
 
 import logging
 import math
+import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import partial
+from typing import Any
 
 from ..base.clock import Clock
+from ..base.errors import MessagesLost
 from ..base.state import State
 from ..channels.reading import Reading
 from ..model.reports import StateChange
 from ..trust.verdict import LIVE, Verdict
+from .conflating_queue import BOUND, ConflatingQueue, Kind, Lost, Subscriber
 
 log = logging.getLogger("okex_ws")
 
@@ -30,15 +36,65 @@ def check_callables(**callbacks: object) -> None:
             raise TypeError(f"{name} is a function or None, got {callback!r}")
 
 
-class Callbacks:
-    """Runs the callbacks of one subscription on the calling thread.
+class CallbackQueue(ConflatingQueue):
+    """What waits for callbacks, and which thread runs them: one at a time.
 
-    That is the thread of a connection: the connection reads nothing until the callback
-    has returned. A caller holds the lock `View.turn`, so that two callbacks of a
-    subscription never run at the same time. An exception of a callback, even
-    `SystemExit`, is logged and counted, and never ends the thread; ordinary ones are
-    passed to ``on_error`` too. A callback that takes a second or more is logged and
-    counted. `QueuedCallbacks` runs them on another thread.
+    A library thread that puts news into the queue calls `drain` afterwards. If another
+    thread drains already, or a callback of this thread caused the news, `drain` returns
+    at once, and the drainer takes the new entries too. So no thread waits for a
+    callback of another one, and no lock is held while a callback runs. No callback and
+    no log handler can end a drainer, nor take an entry from the ones behind it.
+    """
+
+    def __init__(self, bound: int = BOUND) -> None:
+        super().__init__(bound)
+        # Held by the drainer. No thread ever waits for it.
+        self._drainer = threading.Lock()
+
+    def drain(self) -> None:
+        """Deliver all that waits, unless a drainer is at work: it then does so."""
+        drainer = self._drainer
+        # A thread that finds a drainer leaves, so the drainer looks once more after it
+        # has passed the role on.
+        while self.is_waiting and not self.ended and drainer.acquire(blocking=False):
+            try:
+                while (popped := self.pop()) is not None:
+                    subscriber, what = popped
+                    subscriber.run(what)
+            finally:
+                drainer.release()
+
+    def finish(self) -> None:
+        """Run the jobs of the library that nothing waits before; on any thread.
+
+        A drainer at work runs them itself.
+        """
+        while self.is_waiting and not self._drainer.locked():
+            if (popped := self.pop(Kind.JOB)) is None:
+                return
+            subscriber, what = popped
+            subscriber.run(what)
+
+    def forked(self) -> None:
+        """In a forked child: deliver nothing more, and replace the locks."""
+        super().forked()
+        self._drainer = threading.Lock()
+
+
+class Callbacks(Subscriber):
+    """The callbacks of one subscription, and the news that wait for them.
+
+    Any thread calls `message`, `state`, `error`, `log`, `mute` and `after`: they only
+    queue, and never run a callback. A thread of the library then calls `drain`. With
+    *queue*, that of a `Dispatcher`, the callbacks run on the dispatcher's thread, and
+    `drain` is *wake*, which wakes that thread. Without it they run on the connection's
+    thread that called `drain`, and the connection reads nothing meanwhile.
+
+    Callbacks of a subscription never run at the same time. An exception of a callback,
+    even `SystemExit`, is logged and counted, and never ends the thread; ordinary ones
+    are passed to ``on_error`` too. A callback that takes a second or more is logged and
+    counted. Messages and errors that the full queue drops, or that come too late, are
+    counted for ``stats().skipped``.
     """
 
     def __init__(
@@ -48,70 +104,140 @@ class Callbacks:
         on_message: OnMessage | None = None,
         on_state: Sequence[OnState] = (),
         on_error: OnError | None = None,
+        queue: CallbackQueue | None = None,
+        wake: Callable[[], None] | None = None,
     ) -> None:
+        super().__init__()
         self._label = label
         self._clock = clock
         self.on_message = on_message
         self._on_state = tuple(on_state)
         self._on_error = on_error
+        self._queue = CallbackQueue() if queue is None else queue
+        self._wake = wake
         self.last_error: Exception | None = None
         self.errors = 0
         self.stalls = 0
 
+    # --- On any thread --------------------------------------------------------------
+
     def begin(self) -> None:
         """The subscription was attached to the feed; its final state will follow."""
+        self._queue.open.add(self)
 
     def message(self, text: str, reading: Reading) -> None:
-        """Call ``on_message`` with the exchange's JSON text of a push of *channel*."""
+        """Queue the exchange's JSON text of a push of *reading* for ``on_message``."""
         if self.on_message is not None:
-            self._call("on_message", self.on_message, text)
+            rule = CallbackQueue.value if _is_value(reading) else CallbackQueue.single
+            self._queue.put(rule, self, reading.topic, text)
 
     def state(self, change: StateChange) -> None:
-        """Call each ``on_state`` with *change*."""
-        for callback in self._on_state:
-            self._call("on_state", callback, change)
+        """Queue *change* for each ``on_state``; after a final state none follows."""
+        self._queue.put(CallbackQueue.state, self, change)
 
     def error(self, error: Exception) -> None:
-        """Call ``on_error``, and keep *error* as the last one."""
+        """Queue *error* for ``on_error``, and keep it as the last one."""
         self.last_error = error
-        self._tell_error(error)
+        self._queue.put(CallbackQueue.error, self, error)
 
-    def _tell_error(self, error: Exception) -> None:
-        if self._on_error is not None:
-            self._call("on_error", self._on_error, error)
+    def log(self, level: int, text: str, *args: object, event: str = "") -> None:
+        """Queue a log record, which is written in its place among the news."""
+        extra = {"event": event} if event else None
+        write = partial(_log, level, text, *args, extra=extra)
+        self._queue.put(CallbackQueue.record, self, write)
 
     def mute(self) -> None:
-        """The subscription was closed: deliver no more messages."""
-
-    def drain(self) -> None:
-        """Run what waits."""
+        """The subscription was closed: discard messages that wait or come later."""
+        self.silent = True
+        self._queue.put(CallbackQueue.discard, self, Kind.VALUE, Kind.SINGLE)
 
     def after(self, work: Callable[[], None]) -> None:
-        """Run *work* once everything before it was delivered."""
-        work()
+        """Run *work* of the library once everything before it was delivered.
+
+        If nothing waits, that is now, on the calling thread. With a `Dispatcher` it
+        always runs on the dispatcher's thread.
+        """
+        self._queue.put(CallbackQueue.work, self, work)
+        if self._wake is None:
+            self._queue.finish()
+        else:
+            self._wake()
+
+    def drain(self) -> None:
+        """Have all that waits delivered, here or by the thread that does so already.
+
+        Called by a thread of the library, holding no lock.
+        """
+        if self._wake is None:
+            self._queue.drain()
+        else:
+            self._wake()
 
     def counts(self) -> Counter[str]:
-        """How many callbacks raised or were slow, under the names of `Stats`."""
-        return Counter(callback_errors=self.errors, callback_stalls=self.stalls)
+        """Counts of errors and slow callbacks, and of messages that were skipped."""
+        self._queue.sort()
+        counts = Counter(callback_errors=self.errors, callback_stalls=self.stalls)
+        # A copy, because another thread may count meanwhile.
+        for name, count in dict(self.skipped).items():
+            counts[f"skipped {name}"] = count
+        return counts
+
+    def forked(self) -> None:
+        """In a forked child: deliver nothing more, and replace the locks."""
+        self._queue.forked()
+
+    # --- On the thread that drains --------------------------------------------------
+
+    def run(self, what: Any) -> None:
+        """Run the callbacks for *what*, one entry of the queue. It raises nothing."""
+        if isinstance(what, str):
+            self._call("on_message", self.on_message, what)
+        elif isinstance(what, StateChange):
+            for callback in self._on_state:
+                self._call("on_state", callback, what)
+        elif isinstance(what, Lost):
+            lost = MessagesLost(self._label, what.topic, what.count)
+            _log(logging.WARNING, "%s", lost, extra={"event": "messages lost"})
+            self._call("on_error", self._on_error, lost)
+        elif isinstance(what, Exception):
+            self._call("on_error", self._on_error, what)
+        else:
+            try:
+                what()
+            except BaseException:
+                _log(logging.ERROR, "%s: a job failed", self._label, exc_info=True)
 
     def _call(
-        self, name: str, callback: Callable[..., object], argument: object
+        self, name: str, callback: Callable[..., object] | None, argument: object
     ) -> None:
+        if callback is None:
+            return
         before = self._clock.monotonic()
         try:
             callback(argument)
         # SystemExit and KeyboardInterrupt too: a callback cannot end the thread.
         except BaseException as error:
             self.errors += 1
-            log.exception("%s of %s raised", name, self._label)
+            _log(logging.ERROR, "%s of %s raised", name, self._label, exc_info=True)
             if name != "on_error" and isinstance(error, Exception):
-                # On this thread and at once, even where `error` would queue it.
+                # At once, before what waits.
                 self.last_error = error
-                self._tell_error(error)
+                self._call("on_error", self._on_error, error)
         took = self._clock.monotonic() - before
         if took >= SLOW:
             self.stalls += 1
-            log.warning("%s of %s took %.1f s", name, self._label, took)
+            _log(logging.WARNING, "%s of %s took %.1f s", name, self._label, took)
+
+
+def _log(level: int, text: str, *args: object, **facts: Any) -> None:
+    """Write a log record, whatever the script's log handlers raise."""
+    with suppress(BaseException):
+        log.log(level, text, *args, **facts)
+
+
+def _is_value(reading: Reading) -> bool:
+    """Whether only the newest push of *reading* counts."""
+    return reading.kind in ("depth", "ticker", "funding")
 
 
 class CallbackRunner:

@@ -6,53 +6,41 @@ takes the entries and runs the callbacks.
 
 from __future__ import annotations
 
-import logging
 import threading
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from typing import Concatenate, ParamSpec
 
 from ..base.clock import Clock
-from ..base.errors import MessagesLost
 from ..base.threads import mark_library_thread
-from ..channels.reading import Reading
-from ..model.reports import StateChange
-from .callback_queue import (
-    BOUND,
-    ON_ERROR,
+from .callbacks import (
     CallbackQueue,
-    Lost,
-    Subscriber,
-    Waiting,
-    What,
+    CallbackRunner,
+    Callbacks,
+    OnError,
+    OnMessage,
+    OnState,
 )
-from .callbacks import CallbackRunner, Callbacks, OnError, OnMessage, OnState
-
-log = logging.getLogger("okex_ws")
-
-P = ParamSpec("P")
+from .conflating_queue import BOUND
 
 
 class Dispatcher(CallbackRunner):
     """Runs the callbacks of one feed on one thread, from a bounded `CallbackQueue`.
 
     So a slow callback delays other callbacks, but no connection. Any thread may call
-    the methods; a lock guards the queue. Callbacks run one at a time, without the lock.
-    What a callback raises never ends the thread. After `close` the thread runs what is
-    queued, and ends once every subscription has received its final state; `put` then
-    returns False.
+    the methods, which never wait for a callback. Callbacks run one at a time, and what
+    a callback raises never ends the thread. After `close` the thread runs what is
+    queued, and ends once every subscription has received its final state.
     """
 
     def __init__(self, name: str, bound: int = BOUND) -> None:
         self._name = name
-        # Re-entrant, because a signal handler or the garbage collector may call `close`
-        # on a thread that holds the lock.
-        self._changed = threading.Condition(threading.RLock())
         self._queue = CallbackQueue(bound)
         self._thread: threading.Thread | None = None
+        self._starting = threading.RLock()
+        # The thread takes the bell to wait, and `wake` releases it. A signal handler
+        # may call `wake` at any point, because no lock is held meanwhile.
+        self._bell = threading.Lock()
         self._closing = False
-        self._ended = False
 
     def callbacks(
         self,
@@ -63,7 +51,8 @@ class Dispatcher(CallbackRunner):
         on_error: OnError | None,
     ) -> Callbacks:
         """Make the `Callbacks` of one subscription, which run on this thread."""
-        return QueuedCallbacks(self, label, clock, on_message, on_state, on_error)
+        queue, wake = self._queue, self.wake
+        return Callbacks(label, clock, on_message, on_state, on_error, queue, wake)
 
     # --- From any thread ------------------------------------------------------------
 
@@ -74,7 +63,7 @@ class Dispatcher(CallbackRunner):
 
     def start(self) -> None:
         """Start the thread once; ``RuntimeError`` if the system gives none."""
-        with self._changed:
+        with self._starting:
             if self._thread is not None:
                 return
             # A daemon thread: a callback that does not return must not keep the script
@@ -83,28 +72,17 @@ class Dispatcher(CallbackRunner):
             thread.start()
             self._thread = thread
 
-    def put(
-        self,
-        rule: Callable[Concatenate[CallbackQueue, Subscriber, P], None],
-        subscriber: Subscriber,
-        *what: P.args,
-        **none: P.kwargs,
-    ) -> bool:
-        """Call *rule*, a method of `CallbackQueue`, with *what*.
-
-        False if the thread has ended, so that nothing was queued.
-        """
-        with self._changed:
-            if not self._ended:
-                rule(self._queue, subscriber, *what, **none)
-                self._changed.notify()
-            return not self._ended
+    def wake(self) -> None:
+        """Have the thread look into the queue; returns at once."""
+        if self._bell.locked():
+            # Another caller may have released it meanwhile.
+            with suppress(RuntimeError):
+                self._bell.release()
 
     def close(self) -> None:
         """Let the thread end once everything was delivered; returns at once."""
-        with self._changed:
-            self._closing = True
-            self._changed.notify()
+        self._closing = True
+        self.wake()
 
     def join(self, timeout: float | None) -> bool:
         """Wait for the end of the thread; False if *timeout* seconds were too few."""
@@ -113,116 +91,20 @@ class Dispatcher(CallbackRunner):
         return not self.running
 
     def forked(self) -> None:
-        """In a forked child: end without a callback, and replace the lock.
+        """In a forked child: end without a callback, and replace the locks.
 
-        A thread of the parent may have held it at the fork.
+        A thread of the parent may have held them at the fork.
         """
-        self._changed = threading.Condition(threading.RLock())
-        self._ended = True
+        self._queue.forked()
+        self._starting, self._bell = threading.RLock(), threading.Lock()
 
     # --- The thread -----------------------------------------------------------------
 
     def _run(self) -> None:
         mark_library_thread()
-        while self._tell_one():
-            pass
-
-    def _tell_one(self) -> bool:
-        waiting = self._next()
-        if waiting is None:
-            return False
-        # `Callbacks` has logged what a callback raised. An exception here comes from
-        # the script's own log handler.
-        with suppress(BaseException):
-            waiting.subscriber.tell(waiting.what)
-        return True
-
-    def _next(self) -> Waiting | None:
-        with self._changed:
-            while not self._ended:
-                waiting = self._queue.take()
-                if waiting is not None:
-                    return waiting
-                if self._closing and self._queue.is_done:
-                    self._ended = True
-                else:
-                    self._changed.wait()
-        return None
-
-
-class QueuedCallbacks(Callbacks):
-    """The callbacks of one subscription, run by the thread of a `Dispatcher`.
-
-    The threads of the connections call the methods, which put an entry into the
-    dispatcher's queue and return at once. Messages and errors that the full queue
-    drops, or that come after the dispatcher's end, are counted for ``stats().skipped``.
-    """
-
-    def __init__(
-        self,
-        dispatcher: Dispatcher,
-        label: str,
-        clock: Clock,
-        on_message: OnMessage | None = None,
-        on_state: Sequence[OnState] = (),
-        on_error: OnError | None = None,
-    ) -> None:
-        super().__init__(label, clock, on_message, on_state, on_error)
-        self._dispatcher = dispatcher
-        self._subscriber = Subscriber(self._tell)
-
-    def begin(self) -> None:
-        """Keep the thread running until the final state was delivered."""
-        self._dispatcher.put(CallbackQueue.begin, self._subscriber)
-
-    def message(self, text: str, reading: Reading) -> None:
-        """Queue the exchange's text; of a value it replaces an older one that waits."""
-        rule = CallbackQueue.value if _is_value(reading) else CallbackQueue.single
-        if not self._dispatcher.put(rule, self._subscriber, reading.topic, text):
-            self._subscriber.skip(reading.topic)
-
-    def state(self, change: StateChange) -> None:
-        """Queue a state change."""
-        self._dispatcher.put(CallbackQueue.state, self._subscriber, change)
-
-    def error(self, error: Exception) -> None:
-        """Queue an error, and keep it as the last one."""
-        self.last_error = error
-        if not self._dispatcher.put(CallbackQueue.error, self._subscriber, error):
-            self._subscriber.skip(ON_ERROR)
-
-    def mute(self) -> None:
-        """The subscription was closed: discard messages that wait or come later."""
-        self._dispatcher.put(CallbackQueue.mute, self._subscriber)
-
-    def after(self, work: Callable[[], None]) -> None:
-        """Run *work* on the thread, once everything before it was delivered."""
-        self._dispatcher.put(CallbackQueue.work, self._subscriber, work)
-
-    def counts(self) -> Counter[str]:
-        """Counts of errors and slow callbacks, and of messages that were skipped."""
-        counts = super().counts()
-        # A copy, because another thread may count meanwhile.
-        for name, count in dict(self._subscriber.skipped).items():
-            counts[f"skipped {name}"] = count
-        return counts
-
-    def _tell(self, what: What) -> None:
-        if isinstance(what, str):
-            assert self.on_message is not None  # else no text would have been queued
-            self._call("on_message", self.on_message, what)
-        elif isinstance(what, StateChange):
-            super().state(what)
-        elif isinstance(what, Lost):
-            lost = MessagesLost(self._label, what.topic, what.count)
-            log.warning("%s", lost, extra={"event": "messages lost"})
-            self._tell_error(lost)
-        elif isinstance(what, Exception):
-            self._tell_error(what)
-        else:
-            what()
-
-
-def _is_value(reading: Reading) -> bool:
-    """Whether only the newest push of *reading* counts."""
-    return reading.kind in ("depth", "ticker", "funding")
+        while not self._queue.ended:
+            self._queue.drain()
+            if self._closing and self._queue.is_done:
+                self._queue.ended = True
+            else:
+                self._bell.acquire()

@@ -10,11 +10,11 @@ from __future__ import annotations
 import math
 import threading
 import weakref
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Protocol, Union
+from typing import Any, Concatenate, ParamSpec, Protocol, Union
 
 from ..base.checks import check_seconds
 from ..base.clock import Clock, utc, wait_on
@@ -23,6 +23,9 @@ from ..base.threads import on_library_thread
 from ..model.items import Candle, Data, Gap, Item, Trade
 from ..model.reports import StateChange
 from ..trust.verdict import Published
+from .conflating_queue import ConflatingQueue, Entry, Kind, Lost, Subscriber
+
+P = ParamSpec("P")
 
 
 class ItemSource(Protocol):
@@ -50,62 +53,44 @@ Make = Callable[[Published, Union[Published, None]], Union[Item, None]]
 
 @dataclass(slots=True, eq=False)
 class _Note:
-    """A value that waits, such as a depth; with *latest* the newest of its channel."""
+    """A value that waits, such as a depth; its item is made when it is taken."""
 
-    kind: str
-    source: ItemSource
     shown: Published
     make: Make
 
 
-@dataclass(slots=True, eq=False)
-class _Lost:
-    """Consecutive items of one series that the full queue had no room for.
+class _Followed(Subscriber):
+    """What an update queue knows of one source: its state, and which values it gave."""
 
-    A series is one channel of one instrument. The script receives a `Gap` in their
-    place.
-    """
-
-    series: tuple[str, str]  # instrument and channel
-    after: str | None
-    at: datetime
-    cause: str = ""
-    before: str | None = None
-    count: int = 0
-
-    def gap(self) -> Gap:
-        instrument_id, topic = self.series
-        cause = self.cause
-        if self.count:
-            cause = f"{self.count} of {topic} not taken in time (max_queue)"
-        return Gap(topic, self.after, self.before, cause, instrument_id, self.at)
-
-
-@dataclass(slots=True, eq=False)
-class _Spare:
-    """A past item (of ``history=``), which does not count against the queue's bound."""
-
-    item: Trade | Candle
+    def __init__(self, skipped: dict[str, int]) -> None:
+        super().__init__(skipped)
+        # ``None`` until a state change was queued or the follower knows the state.
+        self.state: State | None = None
+        # The value of the last item that the script took, for each channel. The next
+        # item of a book may be the change since that value.
+        self.handed: dict[str, Published] = {}
 
 
 # Items of which each one counts, so that a newer one never replaces them.
 _Single = Union[Trade, Candle, Data]
-_Waiting = Union[_Note, _Lost, _Spare, Trade, Candle, Data, Gap, StateChange]
 
 
-class UpdateQueue:
+class UpdateQueue(ConflatingQueue):
     """The bounded queue of one iterator: connections put items, the script takes them.
 
-    It keeps a slow script from delaying a connection. Any thread may call; one lock
-    guards the queue, and no callback runs under it. *latest* is whether of each channel
-    of values only the newest waits. *max_queue* is the number of items that may wait,
-    *timeout* the seconds that `take` waits for an item, and *endless* whether the queue
-    outlives its last subscription, as that of a whole feed does.
+    It keeps a slow script from delaying a connection: any thread may put, and never
+    waits for the script's thread. *latest* is whether of each channel of values only
+    the newest waits. *max_queue* is the number of items that may wait, *timeout* the
+    seconds that `take` waits for an item, and *endless* whether the queue outlives
+    its last subscription, as that of a whole feed does.
 
     If the queue is full, a value replaces the one of its channel that waits, further
-    items of a series are counted and become one `Gap`, and two state changes become
-    one. When a subscription leaves ``LIVE``, its values that wait are discarded.
+    items of a series (one channel of one instrument) are counted and become one `Gap`,
+    and two state changes become one. When a subscription leaves ``LIVE``, its values
+    that wait are discarded.
     """
+
+    _counted = frozenset({Kind.VALUE, Kind.SINGLE})
 
     def __init__(
         self,
@@ -121,46 +106,55 @@ class UpdateQueue:
             raise ValueError(f"max_queue is at least 1, got {max_queue!r}")
         if timeout is not None:
             check_seconds("timeout", timeout)
+        super().__init__(max_queue)
         self._clock = clock
         self._latest = latest
-        self._max_queue = max_queue
         self._timeout = timeout
+        # Only for waiting: how many threads wait, and how they are woken.
         self._changed = threading.Condition()
-        self._waiting: deque[_Waiting] = deque()
-        self._notes: dict[object, _Note] = {}
-        # The value of the last item that the script took, for each channel of a source.
-        # The next item of a book may be the change since that value.
-        self._handed: dict[ItemSource, dict[str, Published]] = {}
-        self._queued = 0
+        self._sleepers = 0
+        # The threads that take an item now.
+        self._takers: set[int] = set()
+        # How many good items were skipped for newer ones or lost, by channel.
+        self.skipped: dict[str, int] = {}
+        self._followed: dict[ItemSource, _Followed] = {}
+        # The items that count by themselves, of all sources.
+        self._series = Subscriber(self.skipped)
         # Room for past items, which come many at once and do not count as queued.
         self._spare = self._most_spare = 0
         # Items that were queued as seeds. A channel may still deliver the same one.
         self._seeds: dict[tuple[str, str], Data] = {}
         self._last_ids: dict[tuple[str, str], str] = {}
-        self._lost: dict[tuple[str, str], _Lost] = {}
-        self._states: dict[ItemSource, State] = {}
-        # The earliest end of any lease, so that `take` rarely has to ask every source.
+        # The earliest end of any lease, so that the queue rarely asks every source.
         self._look_at = math.inf
-        # The last state change of each source, which may still wait.
-        self._told: dict[ItemSource, StateChange] = {}
         # The queue of a whole feed does not end with its last source.
         self._endless = endless
-        self._ended = False
+        self._is_over = False
         self._error: Exception | None = None
-        # How many good items were skipped for newer ones or lost, by channel.
-        self.skipped: dict[str, int] = {}
 
-    # --- The connection's thread ----------------------------------------------------
+    # --- Any thread -----------------------------------------------------------------
 
-    def follow(self, source: ItemSource, state: State) -> None:
-        """Accept items of *source*, which is in *state*."""
-        with self._changed:
-            self._states[source] = state
-            self._watch(source, state)
+    def put(
+        self,
+        rule: Callable[Concatenate[Any, P], object],
+        *args: P.args,
+        **none: P.kwargs,
+    ) -> None:
+        """Have *rule* called with *args*, and wake the threads that wait."""
+        self._notes.append((rule, args))
+        self.sort()
+        # A thread that is about to wait counts itself before it looks a last time.
+        if self._sleepers:
+            with self._changed:
+                self._changed.notify_all()
 
-    def _watch(self, source: ItemSource, state: State) -> None:
-        if state is State.LIVE:
-            self._look_at = min(self._look_at, source.lease_end())
+    def follow(self, source: ItemSource) -> None:
+        """Accept items of *source*, whose state is not known yet."""
+        self.put(UpdateQueue._follow, source)
+
+    def begin(self, source: ItemSource, state: State) -> None:
+        """*source* was in *state* after `follow`; a change that was queued is newer."""
+        self.put(UpdateQueue._begin, source, state)
 
     def note(
         self,
@@ -172,24 +166,11 @@ class UpdateQueue:
         seed: bool = False,
     ) -> None:
         """Queue a value of channel *kind*; a *seed* never replaces one that waits."""
-        with self._changed:
-            key = (source, kind)
-            waiting = self._notes.get(key)
-            if waiting is not None and (seed or waiting.shown is shown):
-                return
-            full = self._queued >= self._max_queue
-            if waiting is not None and (self._latest or full):
-                # If one of the two has to be skipped, it is the older value.
-                waiting.shown = shown
-                self._skip(kind)
-                return
-            note = self._notes[key] = _Note(kind, source, shown, make)
-            self._put(note)
+        self.put(UpdateQueue._note, kind, source, shown, make, seed)
 
     def widen(self, room: int) -> None:
         """Make room for *room* more past items."""
-        with self._changed:
-            self._most_spare += room
+        self.put(UpdateQueue._widen, room)
 
     def add(self, topic: str, item: Item, *, spare: bool = False) -> None:
         """Queue an item that counts by itself, or a `Gap`.
@@ -197,133 +178,132 @@ class UpdateQueue:
         A *spare* item is one of many past items that come at once. It has room of its
         own, because no script could take them all in time.
         """
-        with self._changed:
-            if isinstance(item, Gap):
-                self._queue_gap(item if item.at else replace(item, at=self._moment()))
-            elif spare and self._spare < self._most_spare:
-                assert isinstance(item, (Trade, Candle))
-                self._spare += 1
-                self._queue_single((item.instrument_id, topic), item, _Spare(item))
-            elif isinstance(item, (Trade, Candle, Data)):
-                series = item.instrument_id, topic
-                if self._seeds and self._seeds.pop(series, None) is item:
-                    return
-                if self._queued < self._max_queue:
-                    self._queue_single(series, item)
-                else:
-                    self._lose(series, self._last_ids.get(series)).count += 1
-                    self._skip(topic)
+        if isinstance(item, Gap):
+            self.put(UpdateQueue._gap, item if item.at else self._dated(item))
+        else:
+            self.put(UpdateQueue._add, topic, item, spare)
 
     def seed(self, topic: str, item: Item | None) -> None:
         """Queue an item that is older than the iterator, unless it waits already."""
-        with self._changed:
-            if isinstance(item, Data) and all(
-                each is not item for each in self._waiting
-            ):
-                series = item.instrument_id, topic
-                self._queue_single(series, item)
-                self._seeds[series] = item
+        if isinstance(item, Data):
+            self.put(UpdateQueue._seed, topic, item)
 
     def change(self, source: ItemSource, change: StateChange) -> None:
         """Queue a state change of *source*."""
-        with self._changed:
-            self._change(source, change)
+        self.put(UpdateQueue._change, source, change)
 
     def end(self, source: ItemSource, error: Exception | None) -> None:
         """*source* has ended; the end of the last source ends the iteration."""
-        with self._changed:
-            self._states.pop(source, None)
-            self._told.pop(source, None)
-            self._handed.pop(source, None)
-            if not self._endless:
-                self._ended, self._error = not self._states, error
-            self._changed.notify_all()
+        self.put(UpdateQueue._end, source, error)
 
     def close(self) -> None:
         """Accept no further source: the iteration ends with the last one."""
-        with self._changed:
-            # In a forked child the queue may have ended before.
-            self._endless, self._ended = False, self._ended or not self._states
-            self._changed.notify_all()
+        self.put(UpdateQueue._close)
 
     def forked(self) -> None:
-        """In a forked child: end, and replace the lock.
+        """In a forked child: end, and replace the locks.
 
-        A thread of the parent may have held it at the fork.
+        A thread of the parent may have held them at the fork.
         """
-        self._changed = threading.Condition()
-        self._ended = True
+        super().forked()
+        self._changed, self._sleepers = threading.Condition(), 0
+        self._is_over = True
 
-    def _put(self, item: _Waiting) -> None:
-        self._waiting.append(item)
-        self._queued += isinstance(item, (_Note, Trade, Candle, Data))
-        self._changed.notify_all()
+    def _dated(self, gap: Gap) -> Gap:
+        return replace(gap, at=utc(self._clock.wall()))
 
-    def _queue_single(
-        self, series: tuple[str, str], item: _Single, put: _Spare | None = None
+    # --- The rules, applied in order by one thread at a time ------------------------
+
+    def _follow(self, source: ItemSource) -> None:
+        self._followed.setdefault(source, _Followed(self.skipped))
+
+    def _begin(self, source: ItemSource, state: State) -> None:
+        followed = self._followed.get(source)
+        if followed is not None and followed.state is None:
+            self._set(source, followed, state)
+
+    def _set(self, source: ItemSource, followed: _Followed, state: State) -> None:
+        followed.state = state
+        if state is State.LIVE:
+            self._look_at = min(self._look_at, source.lease_end())
+
+    def _note(
+        self, kind: str, source: ItemSource, shown: Published, make: Make, seed: bool
     ) -> None:
+        followed = self._followed.get(source)
+        if followed is None:
+            return  # it has ended
+        waiting = followed.slots.get((Kind.VALUE, kind))
+        if waiting is None or not (seed or waiting.what.shown is shown):
+            self.value(followed, kind, _Note(shown, make), not self._latest)
+
+    def _widen(self, room: int) -> None:
+        self._most_spare += room
+
+    def _gap(self, gap: Gap) -> None:
+        # Beyond the bound one `Gap` stands for several, so that the queue is bounded.
+        if not self._is_full:
+            self._put(Entry(self._series, Kind.LOST, gap))
+            return
+        series = gap.instrument_id, gap.channel
+        if (Kind.LOST, series) not in self._series.slots:
+            lost = self._lose(self._series, gap.channel, series)
+            lost.after, lost.cause, lost.at = gap.after, gap.cause, gap.at
+
+    def _add(self, topic: str, item: Item, spare: bool) -> None:
+        assert isinstance(item, (Trade, Candle, Data))
+        series = item.instrument_id, topic
+        if self._seeds and self._seeds.pop(series, None) is item:
+            return
+        if spare and self._spare < self._most_spare:
+            self._spare += 1
+            self._queue(series, item, Kind.SPARE)
+        elif not self._is_full:
+            self._queue(series, item, Kind.SINGLE)
+        else:
+            anew = (Kind.LOST, series) not in self._series.slots
+            lost = self._lose(self._series, topic, series)
+            if anew:
+                lost.after, lost.at = self._last_ids.get(series), self._moment()
+            lost.count += 1
+            self._series.skip(topic)
+
+    def _seed(self, topic: str, item: Data) -> None:
+        if all(entry.what is not item for entry in self._series.entries):
+            series = item.instrument_id, topic
+            self._queue(series, item, Kind.SINGLE)
+            self._seeds[series] = item
+
+    def _queue(self, series: tuple[str, str], item: _Single, kind: Kind) -> None:
         first, last = _ids(item)
-        lost = self._lost.pop(series, None)
-        if lost is not None:
-            lost.before = first
+        # Losses from here on are counted in a new `Lost`.
+        run = self._series.slots.pop((Kind.LOST, series), None)
+        if run is not None:
+            run.what.before = first
         if last is not None:
             self._last_ids[series] = last
-        self._put(item if put is None else put)
-
-    def _queue_gap(self, gap: Gap) -> None:
-        # Beyond the bound one `Gap` stands for several, so that the queue is bounded.
-        if self._queued < self._max_queue:
-            self._put(gap)
-        else:
-            self._lose((gap.instrument_id, gap.channel), gap.after, gap.cause)
-
-    def _lose(
-        self, series: tuple[str, str], after: str | None, cause: str = ""
-    ) -> _Lost:
-        """The `_Lost` that counts the items of *series* which are being lost now."""
-        lost = self._lost.get(series)
-        if lost is None:
-            lost = self._lost[series] = _Lost(series, after, self._moment(), cause)
-            self._put(lost)
-        return lost
-
-    def _moment(self) -> datetime:
-        return utc(self._clock.wall())
+        self._put(Entry(self._series, kind, item, series[1]))
 
     def _change(self, source: ItemSource, change: StateChange) -> None:
-        before = self._states.get(source)
-        if before is None or before is change.new:
+        followed = self._followed.get(source)
+        if followed is None or followed.state is change.new:
             return  # queued already: a connection's thread sees a lease end too
-        if before is State.LIVE:
-            self._discard(source)
-        self._states[source] = change.new
-        self._watch(source, change.new)
-        told = self._told.pop(source, None)
-        if told is not None and len(self._waiting) >= self._max_queue:
-            # Beyond the bound two changes become one, from the first old state to the
-            # last new state.
-            self._waiting = deque(each for each in self._waiting if each is not told)
-            before = told.old
-        merged = self._told[source] = replace(change, old=before)
-        self._put(merged)
+        if followed.state is not None:
+            change = replace(change, old=followed.state)
+        self._set(source, followed, change.new)
+        self.state(followed, change)
         if change.new is State.CLOSED:
-            self._states.pop(source)
-            self._ended = self._ended or not (self._states or self._endless)
+            del self._followed[source]
+            self._is_over |= not (self._followed or self._endless)
 
-    def _discard(self, source: ItemSource) -> None:
-        """Discard the values of *source* that wait: they are no longer true."""
-        kept: deque[_Waiting] = deque()
-        for item in self._waiting:
-            if isinstance(item, _Note) and item.source is source:
-                self._skip(item.kind)
-                self._queued -= 1
-            else:
-                kept.append(item)
-        self._waiting = kept
-        self._notes = {k: n for k, n in self._notes.items() if n.source is not source}
+    def _end(self, source: ItemSource, error: Exception | None) -> None:
+        self._followed.pop(source, None)
+        if not self._endless:
+            self._is_over, self._error = not self._followed, error
 
-    def _skip(self, kind: str, count: int = 1) -> None:
-        self.skipped[kind] = self.skipped.get(kind, 0) + count
+    def _close(self) -> None:
+        # In a forked child the queue may have ended before.
+        self._endless, self._is_over = False, self._is_over or not self._followed
 
     # --- The script's thread --------------------------------------------------------
 
@@ -338,61 +318,86 @@ class UpdateQueue:
         """
         now = self._clock.monotonic()
         give_up = None if self._timeout is None else now + self._timeout
+        while True:
+            item = self._next(now)
+            if item is not None:
+                return item
+            if self._is_over and self._error is not None:
+                # Several callers get the same error object, which must not collect
+                # their tracebacks.
+                raise self._error.with_traceback(None)
+            if self._is_over:
+                raise StopIteration
+            if give_up is not None and now >= give_up:
+                raise TimeoutError(f"no item within {self._timeout:g} s")
+            if on_library_thread():
+                raise RuntimeError("an iterator would wait for its own thread")
+            self._sleep(self._patience(now, give_up))
+            now = self._clock.monotonic()
+
+    def _sleep(self, seconds: float) -> None:
         with self._changed:
-            while True:
+            self._sleepers += 1
+            try:
+                if not (self.is_waiting or self._is_over):
+                    wait_on(self._clock, self._changed, seconds)
+            finally:
+                self._sleepers -= 1
+
+    def _next(self, now: float) -> Item | None:
+        me = threading.get_ident()
+        if me in self._takers:
+            # A signal handler interrupted this thread as it took an item.
+            raise RuntimeError("an iterator would wait for its own thread")
+        try:
+            self._takers.add(me)
+            with self._lock:
+                self._sort()
                 if now >= self._look_at:
                     self._see_lapses()
-                item = self._pop()
-                if item is not None:
-                    return item
-                if self._ended and self._error is not None:
-                    # Several callers get the same error object, which must not collect
-                    # their tracebacks.
-                    raise self._error.with_traceback(None)
-                if self._ended:
-                    raise StopIteration
-                if give_up is not None and now >= give_up:
-                    raise TimeoutError(f"no item within {self._timeout:g} s")
-                if on_library_thread():
-                    raise RuntimeError("an iterator would wait for its own thread")
-                wait_on(self._clock, self._changed, self._patience(now, give_up))
-                now = self._clock.monotonic()
+                while (entry := self._pop()) is not None:
+                    if (item := self._item_of(entry)) is not None:
+                        return item
+        finally:
+            self._takers.discard(me)
+        return None
+
+    @property
+    def _is_crowded(self) -> bool:
+        return len(self._waiting) >= self._bound
 
     def _see_lapses(self) -> None:
         self._look_at = math.inf
-        for source, state in list(self._states.items()):
-            if state is State.LIVE:
+        for source, followed in list(self._followed.items()):
+            if followed.state is State.LIVE:
                 change = source.lapse()
                 if change is not None:
                     self._change(source, change)
                 else:
-                    self._watch(source, state)
+                    self._set(source, followed, State.LIVE)
 
-    def _pop(self) -> Item | None:
-        while self._waiting:
-            item = self._waiting.popleft()
-            if isinstance(item, _Lost):
-                # Losses from here on are counted in a new `_Lost`.
-                self._lost.pop(item.series, None)
-                return item.gap()
-            if isinstance(item, (StateChange, Gap)):
-                return item
-            if isinstance(item, _Spare):
-                self._spare -= 1
-                return item.item
-            self._queued -= 1
-            if not isinstance(item, _Note):
-                return item
-            self._notes = {k: n for k, n in self._notes.items() if n is not item}
-            # For a source that has ended, the value is not remembered.
-            known = item.source in self._states
-            handed = self._handed.setdefault(item.source, {}) if known else {}
-            made = item.make(item.shown, handed.get(item.kind))
-            if made is not None:
-                handed[item.kind] = item.shown
-                return made
-            self._skip(item.kind)
-        return None
+    def _item_of(self, entry: Entry) -> Item | None:
+        what, followed = entry.what, entry.subscriber
+        if isinstance(what, Lost):
+            count, cause = what.count, what.cause
+            if count:
+                cause = f"{count} of {what.topic} not taken in time (max_queue)"
+            _, (instrument_id, topic) = entry.slot
+            return Gap(topic, what.after, what.before, cause, instrument_id, what.at)
+        self._spare -= entry.kind is Kind.SPARE
+        if not isinstance(what, _Note):
+            taken: Item = what
+            return taken
+        assert isinstance(followed, _Followed)
+        made = what.make(what.shown, followed.handed.get(entry.topic))
+        if made is None:
+            followed.skip(entry.topic)
+        elif followed.final is None:
+            followed.handed[entry.topic] = what.shown
+        return made
+
+    def _moment(self) -> datetime:
+        return utc(self._clock.wall())
 
     def _patience(self, now: float, give_up: float | None) -> float:
         soonest = self._look_at if give_up is None else min(self._look_at, give_up)

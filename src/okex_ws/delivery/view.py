@@ -29,8 +29,6 @@ from .callbacks import Callbacks, StateChangeFilter
 from .depth_selection import LEVELS, CrossCheck, Look, choose, worst
 from .updates import UpdateQueue, UpdateQueues
 
-log = logging.getLogger("okex_ws")
-
 T = TypeVar("T")
 
 
@@ -364,11 +362,16 @@ class View:
 
         *own* is False for the iterator of a whole feed, which counts what it skips.
         """
+        # Registered first: each change from here on reaches the queue, which prefers it
+        # to the state that is looked up now.
         with self._changed:
+            if any(each is queue for each in self._queues):
+                return
+            queue.follow(self)
             self._queues.add(queue, counted=own)
         self.wants_pushes = self.wants_every_push = True
         look = self.look(self.limits)
-        queue.follow(self, look.verdict.state)
+        queue.begin(self, look.verdict.state)
         if look.verdict.state.final:
             queue.end(self, self.error)
             return
@@ -495,7 +498,7 @@ class View:
     def _announce(self, change: StateChange) -> None:
         if change.new is State.FAILED:
             name, cause = self.instrument_id, change.cause
-            self.callbacks.after(lambda: log.error("%s failed: %s", name, cause))
+            self.callbacks.log(logging.ERROR, "%s failed: %s", name, cause)
         self.wake()
         for queue in self._queues:
             queue.change(self, change)
@@ -518,6 +521,7 @@ class View:
         """
         self._changed, self._turn = threading.Condition(), threading.RLock()
         self.closed = True
+        self.callbacks.forked()
         for queue in self._queues:
             queue.forked()
 

@@ -29,8 +29,6 @@ from .gap_join import MOST_HELD, GapJoin, HistoryQuery
 from .source import SINGLE_TRADES, History
 from .worker import HistoryWorker
 
-log = logging.getLogger("okex_ws")
-
 
 class HistoryOptions:
     """What a subscription asked for with ``history=``, and the thread that fetches it.
@@ -240,5 +238,5 @@ class JoinedView(View):
                 error = self._failures.popleft()
             except IndexError:  # another connection's thread took it
                 return
-            log.warning("%s", error, extra={"event": "backfill failed"})
+            self.callbacks.log(logging.WARNING, "%s", error, event="backfill failed")
             self.trouble(error)
