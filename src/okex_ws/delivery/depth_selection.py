@@ -7,10 +7,10 @@ older depth is never given because a newer one is outside the limits.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from ..base.log import log
 from ..base.state import State
 from ..base.throttled_log import LogThrottle
 from ..channels.base import Channel
@@ -74,9 +74,6 @@ def _newness(look: Look) -> tuple[int, int, int]:
     depth = look.shown.depth
     seq = -1 if depth.seq is None else depth.seq
     return depth.time_ms, seq, _levels(look)
-
-
-log = logging.getLogger("okex_ws")
 
 
 class CrossCheck:

@@ -7,7 +7,6 @@ subscription's channels, one thread at a time.
 
 from __future__ import annotations
 
-import logging
 import math
 import threading
 from collections import Counter
@@ -16,6 +15,7 @@ from typing import Any
 
 from ..base.clock import Clock, utc, wait_on
 from ..base.errors import NotLive, OkexWSError
+from ..base.log import log
 from ..base.state import State
 from ..base.threads import Submit, on_library_thread
 from ..channels.base import Channel
@@ -38,8 +38,6 @@ from ..trust.verdict import (
 from .callbacks import Callbacks, StateChangeFilter
 from .depth_selection import LEVELS, CrossCheck, Look, choose, worst
 from .updates import UpdateQueue, UpdateQueues
-
-log = logging.getLogger("okex_ws")
 
 
 class View:

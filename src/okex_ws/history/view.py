@@ -6,7 +6,6 @@ fetched. Everything else works as in `View`.
 
 from __future__ import annotations
 
-import logging
 import math
 import threading
 from collections import Counter, deque
@@ -17,6 +16,7 @@ from typing import Any
 
 from ..base.clock import Clock, utc
 from ..base.errors import BackfillFailed
+from ..base.log import log
 from ..base.threads import Submit
 from ..channels.base import Channel
 from ..channels.series import CandleChannel, TradeChannel, copied
@@ -29,8 +29,6 @@ from .backfill import MOST_MISSED, CandleSeries, T, TradeSeries
 from .gap_join import MOST_HELD, GapJoin, HistoryQuery
 from .source import SINGLE_TRADES, History
 from .worker import HistoryWorker
-
-log = logging.getLogger("okex_ws")
 
 
 class HistoryOptions:

@@ -15,6 +15,7 @@ from typing import NamedTuple, Protocol
 from ..base.clock import Clock
 from ..base.counts import Counts
 from ..base.errors import BookError, LoginRejected, OkexWSError, WireError, printable
+from ..base.log import log
 from ..base.throttled_log import LogThrottle, OutageLog
 from ..channels.base import Channel
 from ..channels.book import BookChannel
@@ -38,8 +39,6 @@ from ..session.subscription_state import Phase
 from ..trust.heartbeat import Renewed
 from ..trust.lease import Link
 from .conflation import Conflation
-
-log = logging.getLogger("okex_ws")
 
 # A read of fewer bytes took all that had come (`Stream.fill` takes 256 KiB).
 FULL_READ = 128 * 1024

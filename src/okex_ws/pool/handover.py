@@ -8,20 +8,18 @@ continue from their standbys, in one job on the new connection's thread.
 
 from __future__ import annotations
 
-import logging
 import math
 import threading
 from collections.abc import Callable
 from typing import Generic, Protocol, TypeVar
 
+from ..base.log import log
 from ..base.state import State
 from ..channels.base import Channel
 from ..delivery.view import View
 from ..protocol.messages import ChannelName
 from ..trust.lease import Link
 from .connection import Connection
-
-log = logging.getLogger("okex_ws")
 
 # Seconds between two looks at the standbys, until all of them are live.
 LOOK_EVERY = 0.25
