@@ -14,6 +14,7 @@ called may raise: the exception then comes out of that line.
 
 from __future__ import annotations
 
+import linecache
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -31,13 +32,14 @@ class LineHook:
 
     Lines of the thread that enters the ``with`` count; with *threads* instead those of
     threads that are started inside it. *within* is a part of the path that a file must
-    have. *act* runs untraced, once. `place` is where it was called, else ``None``.
+    have. *act* runs untraced, once. `place` and
+    `source` are the line where it was called, else empty.
     """
 
     def __init__(
         self, number: int, act: Callable[[], object], within: str, threads: bool
     ) -> None:
-        self.number, self.place = number, ""
+        self.number, self.place, self.source = number, "", ""
         self._act, self._within, self._threads = act, within, threads
         self._seen = 0
         self._lock = threading.Lock()
@@ -54,6 +56,19 @@ class LineHook:
         owner.settrace(self._trace)  # type: ignore[arg-type]
         return self
 
+    def trace_from_here(self) -> None:
+        """Trace the calling thread, which runs already: what called this, and later.
+
+        For a job of a thread of the library. The thread is traced until the line, or to
+        its end.
+        """
+        frame: FrameType | None = sys._getframe(1)
+        while frame is not None:
+            if frame.f_code.co_filename.startswith(PACKAGE):
+                frame.f_trace = self._trace
+            frame = frame.f_back
+        sys.settrace(self._trace)
+
     def __exit__(
         self,
         kind: type[BaseException] | None,
@@ -69,6 +84,7 @@ class LineHook:
             return None
         if event == "line" and self._is_due():
             self.place = f"{name.removeprefix(PACKAGE)}:{frame.f_lineno}"
+            self.source = linecache.getline(name, frame.f_lineno).strip()
             sys.settrace(None)
             self._act()
         return self._trace

@@ -1,16 +1,20 @@
 """The threads of the library: how one is started, kept alive, waited for and ended.
 
 `LibraryThread` is the one place for what every thread of the library owes the script.
-`WorkerThread` adds a queue of jobs.
+`WorkerThread` adds a queue of jobs. Neither has a lock that a thread of the script
+holds: a signal handler that interrupts it may wait for the thread, or raise anywhere.
 """
 
 from __future__ import annotations
 
 import heapq
 import itertools
+import math
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 
 from .clock import Clock, SystemClock
 from .log import log
@@ -41,42 +45,35 @@ class LibraryThread:
         self, name: str, turn: Callable[[], bool], end: Job = _nothing
     ) -> None:
         self._name, self._turn, self._end = name, turn, end
-        # Re-entrant: a signal handler may interrupt a thread that holds it.
-        self._lock = threading.RLock()
+        self._started = False
+        # The thread takes the only token when it begins. If a second thread is started,
+        # because `start` was interrupted, it finds none and ends at once.
+        self._token = [True]
         self._thread: threading.Thread | None = None
-        # Whether a thread has taken the work. If a signal handler interrupts `start`, a
-        # second one may be started, and ends at once.
-        self._taken = False
         self._ended = Latch()
 
     @property
     def running(self) -> bool:
         """Whether the thread runs."""
-        return self._thread is not None and not self._ended.is_set
+        started = self._started or self._thread is not None
+        return started and not self._ended.is_set
 
     def start(self) -> None:
         """Start the thread, once; ``RuntimeError`` if the system gives none."""
-        with self._lock:
-            if self._thread is None and not self._ended.is_set:
-                thread = threading.Thread(
-                    target=self._run, name=self._name, daemon=True
-                )
-                thread.start()
-                self._thread = thread
+        if not self._started and self._token:
+            threading.Thread(target=self._run, name=self._name, daemon=True).start()
+            self._started = True
 
     def end_unstarted(self) -> None:
         """End a thread that was never started: the caller does what is due at the end.
 
         If the thread was started, nothing happens.
         """
-        with self._lock:
-            if self._thread is not None or self._taken:
-                return
-            self._taken = True
-        try:
-            self._end()
-        finally:
-            self._ended.set()
+        if not self._started and self._take():
+            try:
+                self._end()
+            finally:
+                self._ended.set()
 
     def join(self, timeout: float | None) -> bool:
         """Wait for the end of the thread.
@@ -86,31 +83,32 @@ class LibraryThread:
         """
         if self._thread is threading.current_thread():
             return False
-        return self._thread is None or self._ended.wait(timeout)
+        return not self.running or self._ended.wait(timeout)
 
     def forked(self) -> None:
         """In a forked child, where the thread does not exist: count as ended."""
-        self._lock = threading.RLock()
+        self._token.clear()
+        self._thread = None
         self._ended = Latch()
         self._ended.set()
+
+    def _take(self) -> bool:
+        with suppress(IndexError):
+            return self._token.pop()
+        return False
 
     # --- The thread -----------------------------------------------------------------
 
     def _run(self) -> None:
         mark_library_thread()
-        with self._lock:
-            if self._taken:
-                return
-            self._taken, self._thread = True, threading.current_thread()
+        if not self._take():
+            return
+        self._thread = threading.current_thread()
         try:
-            going = True
-            while going:
-                # The second guard is for what is raised inside the first.
-                try:
-                    self._keep_on()
-                    going = False
-                except BaseException:
-                    log.exception("internal error on the thread %s", self._name)
+            self._keep_on()
+        except BaseException:
+            # It was raised while another exception was handled there.
+            self._keep_on()
         finally:
             try:
                 self._end()
@@ -146,20 +144,20 @@ class WorkerThread:
         name: str,
         clock: Clock | None = None,
         *,
-        bound: int | None = None,
+        bound: float = math.inf,
         end: Job = _nothing,
     ) -> None:
         self._name = name
         self._clock = clock or SystemClock()
         self._bound = bound
         self._thread = LibraryThread(name, self._turn, end)
-        # Not entered by `with self._changed`, whose methods are Python: a signal
-        # handler that raises inside them would leave the lock held for ever.
-        self._lock = threading.RLock()
-        self._changed = threading.Condition(self._lock)
         self._numbers = itertools.count()
+        # The jobs as they were submitted. The thread sorts them into *waiting*.
+        self._submitted: deque[tuple[float, int, Job]] = deque()
         self._waiting: list[tuple[float, int, Job]] = []
-        self._closing = False
+        # Open if there is news for the thread. Only the thread waits for it.
+        self._news = threading.Lock()
+        self._closing = self._dropping = False
 
     def start(self) -> None:
         """Start the thread before its first job; ``RuntimeError`` if there is none."""
@@ -178,25 +176,22 @@ class WorkerThread:
         Raises:
             RuntimeError: the system gave no thread.
         """
+        if self._closing or len(self._submitted) + len(self._waiting) >= self._bound:
+            return False
+        self._thread.start()
         due = self._clock.monotonic() + wait
-        with self._lock:
-            if self._closing or len(self._waiting) == self._bound:
-                return False
-            self._thread.start()
-            heapq.heappush(self._waiting, (due, next(self._numbers), job))
-            self._changed.notify()
-            return True
+        self._submitted.append((due, next(self._numbers), job))
+        self._wake()
+        return True
 
     def close(self, *, drop: bool = False) -> None:
         """Take no more jobs, and let the thread end; returns at once.
 
         The jobs that wait are run at once, whenever they are due, or with *drop* never.
         """
-        with self._lock:
-            self._closing = True
-            if drop:
-                self._waiting.clear()
-            self._changed.notify()
+        self._dropping = self._dropping or drop
+        self._closing = True
+        self._wake()
         self._thread.end_unstarted()
 
     def join(self, timeout: float | None) -> bool:
@@ -204,36 +199,37 @@ class WorkerThread:
         return self._thread.join(timeout)
 
     def forked(self) -> None:
-        """In a forked child, where the thread does not exist: become closed.
-
-        The lock is replaced, because another thread may have held it.
-        """
-        self._lock = threading.RLock()
-        self._changed = threading.Condition(self._lock)
+        """In a forked child, where the thread does not exist: become closed."""
         self._closing = True
-        self._waiting = []
         self._thread.forked()
+
+    def _wake(self) -> None:
+        with suppress(RuntimeError):  # it is open
+            self._news.release()
 
     # --- The thread -----------------------------------------------------------------
 
     def _turn(self) -> bool:
-        job = self._next()
-        if job is None:
+        """Run the next job, or wait for one; False when none is left and none comes."""
+        closing = self._closing
+        while self._submitted:
+            heapq.heappush(self._waiting, self._submitted.popleft())
+        if self._dropping:
+            self._waiting.clear()
+        left = _LONGEST_WAIT
+        if self._waiting:
+            left = self._waiting[0][0] - self._clock.monotonic()
+        if self._waiting and (left <= 0 or closing):
+            self._do(heapq.heappop(self._waiting)[2])
+        elif closing:
             return False
+        else:
+            # An injected clock may reach the due time without any news.
+            self._news.acquire(timeout=min(left, _LONGEST_WAIT))
+        return True
+
+    def _do(self, job: Job) -> None:
         try:
             job()
         except BaseException:
             log.exception("internal error in a job of the thread %s", self._name)
-        return True
-
-    def _next(self) -> Job | None:
-        with self._lock:
-            while self._waiting or not self._closing:
-                left = _LONGEST_WAIT
-                if self._waiting:
-                    left = self._waiting[0][0] - self._clock.monotonic()
-                    if left <= 0 or self._closing:
-                        return heapq.heappop(self._waiting)[2]
-                # An injected clock may reach the due time without a notification.
-                self._changed.wait(min(left, _LONGEST_WAIT))
-        return None
