@@ -52,6 +52,7 @@ class World:
             begin=lambda seconds: None,
             pause=lambda seconds: self.pause(seconds),
             closing=lambda: self.closed,
+            dispose=self.client.close,
             limiter=self.limiter,
             share=1.0,
             clock=self.clock,

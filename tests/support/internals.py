@@ -210,7 +210,10 @@ def take_over(handover: Handover) -> None:
 
 def thread_of(owner: Connection | Dispatcher | ParentSender) -> threading.Thread | None:
     """The thread of a connection, of a dispatcher, or of the worker's sender."""
-    return owner._thread
+    worker = getattr(owner, "_worker", None)
+    thread: Any = owner if worker is None else worker._thread
+    found: threading.Thread | None = thread._thread
+    return found
 
 
 def network_of(connection: Connection) -> Network:
@@ -380,7 +383,7 @@ def lock_of(
 
 def request_lock_of(rest: Rest) -> threading.Lock:
     """The lock that is held while a request of *rest* is under way."""
-    return rest._fetcher.lock
+    return rest._fetcher._busy
 
 
 # --- Isolation: the supervisor and its process --------------------------------------

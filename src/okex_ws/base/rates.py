@@ -26,10 +26,14 @@ class Budget:
 
     def ready_at(self, now: float) -> float:
         """When the next request may be sent: *now* or a later time."""
-        self._forget(now)
-        if len(self._spent) < self.limit:
+        spent = self._spent
+        try:
+            while spent[0] <= now - self.period:
+                spent.popleft()
+            return now if len(spent) < self.limit else spent[0] + self.period
+        except IndexError:
+            # None is left. If a signal handler asks meanwhile, it forgets them, too.
             return now
-        return self._spent[0] + self.period
 
     def spend(self, now: float) -> None:
         """Count a request that is sent *now*."""
@@ -47,10 +51,6 @@ class Budget:
                 return tuple(self._spent)
             except RuntimeError:  # the sending thread changed it: copy again
                 continue
-
-    def _forget(self, now: float) -> None:
-        while self._spent and self._spent[0] <= now - self.period:
-            self._spent.popleft()
 
 
 class Bucket:

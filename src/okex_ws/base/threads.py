@@ -1,7 +1,8 @@
-"""Closing by ``with``, repair after a fork, and marks of the library's threads."""
+"""Closing by ``with``, repair after a fork, marks of the library's threads, a latch."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 from abc import ABC, abstractmethod
@@ -78,3 +79,48 @@ def mark_library_thread() -> None:
 def on_library_thread() -> bool:
     """Whether the calling thread is one that the library started."""
     return getattr(_here, "ours", False)
+
+
+def is_for_script(error: BaseException) -> bool:
+    """Whether *error*, raised by code of the script, must reach the script.
+
+    On a thread of the library nothing must: no such exception may end the thread. On a
+    thread of the script a ``KeyboardInterrupt`` or ``SystemExit`` is an order of the
+    script or of its signal handler, and passes.
+    """
+    return not (isinstance(error, Exception) or on_library_thread())
+
+
+class Latch:
+    """A flag that is set once, and that any thread can wait for.
+
+    Unlike a `threading.Event`, it can be set by a signal handler that interrupts its
+    own thread anywhere in `set` or `wait`: an event would wait for its own lock then.
+    """
+
+    def __init__(self) -> None:
+        self.is_set = False
+        # Held until the latch is set. Each waiting thread takes it, and passes it on.
+        self._lock = threading.Lock()
+        self._lock.acquire()
+
+    def set(self) -> None:
+        """Set the flag, and let all waiting threads go on."""
+        self.is_set = True
+        self._open()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until the flag is set, for *timeout* seconds at most; is it set?"""
+        longest = threading.TIMEOUT_MAX
+        try:
+            if not self.is_set:
+                left = longest if timeout is None else min(max(timeout, 0.0), longest)
+                self._lock.acquire(timeout=left)
+        finally:
+            if self.is_set:
+                self._open()
+        return self.is_set
+
+    def _open(self) -> None:
+        with contextlib.suppress(RuntimeError):  # it is open
+            self._lock.release()

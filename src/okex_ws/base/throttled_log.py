@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import logging
-
 from .errors import OkexWSError
-
-log = logging.getLogger("okex_ws")
+from .log import log
 
 MINUTE = 60.0
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from ..base.clock import utc
+from ..base.log import log
 from ..delivery.callbacks import OnError, OnMessage, OnState, check_callables
 from ..model.book import OrderBook
 from ..model.items import BestBidAsk, Candle, Depth, Item, Trade
@@ -18,9 +18,6 @@ from .base import AnyPool, BaseSubscription, SharedConnections, find_pool, make_
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
-
-
-log = logging.getLogger("okex_ws")
 
 
 class SubscriptionOptions(TypedDict, total=False):

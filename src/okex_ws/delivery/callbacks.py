@@ -13,13 +13,12 @@ from typing import Any
 
 from ..base.clock import Clock
 from ..base.errors import MessagesLost
+from ..base.log import log
 from ..base.state import State
 from ..channels.reading import Reading
 from ..model.reports import StateChange
 from ..trust.verdict import LIVE, Verdict
 from .conflating_queue import BOUND, ConflatingQueue, Kind, Lost, Subscriber
-
-log = logging.getLogger("okex_ws")
 
 OnMessage = Callable[[str], object]
 OnState = Callable[[StateChange], object]

@@ -10,10 +10,10 @@ one is outside the limits.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from ..base.log import log
 from ..base.state import State
 from ..base.throttled_log import LogThrottle
 from ..channels.reading import Reading
@@ -85,9 +85,6 @@ def _sequence(look: Look) -> tuple[int, int, float]:
 
 def _receipt(look: Look) -> tuple[float, int]:
     return look.current.received, look.reading.levels
-
-
-log = logging.getLogger("okex_ws")
 
 
 class CrossCheck:

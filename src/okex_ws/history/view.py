@@ -6,7 +6,6 @@ fetched. Everything else works as in `View`.
 
 from __future__ import annotations
 
-import logging
 import math
 import threading
 from collections import Counter, deque

@@ -6,21 +6,17 @@ and the thread does nothing but run queries: it passes each answer to a callback
 
 from __future__ import annotations
 
-import heapq
-import itertools
-import logging
-import threading
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, NoReturn
 
 from ..base.clock import Clock
-from ..base.threads import mark_library_thread
+from ..base.log import log
+from ..base.worker import WorkerThread
 from ..model.items import PastBook
 from ..model.venues import market_of
 from .source import History
-
-log = logging.getLogger("okex_ws")
 
 HistoryQuery = Callable[[History], Any]
 # Called with the result of a query, or with the exception that it raised.
@@ -59,20 +55,14 @@ class HistoryWorker:
         source: Callable[[], History] | None = None,
         check: Callable[[], None] = lambda: None,
     ) -> None:
-        self._name = name
-        self._clock = clock
         self._source = source or _no_history
         self._check = check if source is not None else _no_history
         # Whether past data may be fetched: a subscription asked for some, or the feed
         # was given a source.
         self.in_use = False
-        # Re-entrant: a signal handler or the garbage collector may call `close` on a
-        # thread that holds it.
-        self._changed = threading.Condition(threading.RLock())
-        self._numbers = itertools.count()
-        self._waiting: list[tuple[float, int, HistoryQuery, QueryCallback]] = []
-        self._thread: threading.Thread | None = None
-        self._history: History | None = None
+        self._worker = WorkerThread(name, clock, end=self._close_source)
+        # The source once it was made; no more after it was taken out to be closed.
+        self._made: deque[History] = deque()
         self._closing = False
 
     # --- From any thread ------------------------------------------------------------
@@ -91,29 +81,15 @@ class HistoryWorker:
         caller's thread calls *answer* with the ``RuntimeError``, at once. After `close`
         no query runs and no answer is passed on.
         """
-        due = self._clock.monotonic() + wait
-        with self._changed:
-            if self._closing:
-                return
-            try:
-                self._start()
-            except RuntimeError as error:
-                answer(error)
-                return
-            heapq.heappush(self._waiting, (due, next(self._numbers), question, answer))
-            self._changed.notify()
-
-    def _start(self) -> None:
-        if self._thread is None:
-            # A daemon, so that a running query does not keep a script alive.
-            thread = threading.Thread(target=self._run, name=self._name, daemon=True)
-            thread.start()
-            self._thread = thread
+        try:
+            self._worker.submit(lambda: self._put(question, answer), wait)
+        except RuntimeError as error:
+            answer(error)
 
     @property
     def running(self) -> bool:
         """Whether the worker's thread is alive."""
-        return self._thread is not None and self._thread.is_alive()
+        return self._worker.running
 
     def close(self) -> None:
         """Have the thread end; returns at once.
@@ -121,75 +97,47 @@ class HistoryWorker:
         Waiting queries are dropped. The source is closed, so that a query that runs on
         it can end, too.
         """
-        with self._changed:
-            self._closing = True
-            self._waiting.clear()
-            self._changed.notify()
-        self._end()
+        self._closing = True
+        self._worker.close(drop=True)
+        self._close_source()
 
     def join(self, timeout: float | None) -> bool:
         """Wait for the thread to end.
 
         Returns False if it did not within *timeout* seconds, or is the calling thread.
         """
-        if self._thread is threading.current_thread():
-            return False
-        if self._thread is not None:
-            self._thread.join(timeout)
-        return not self.running
+        return self._worker.join(timeout)
 
     def forked(self) -> None:
-        """Mark the worker as closed in a forked child, where its thread does not exist.
-
-        The lock is replaced, because another thread may have held it.
-        """
-        self._changed = threading.Condition(threading.RLock())
+        """Become closed in a forked child, where the thread does not exist."""
         self._closing = True
-        self._thread = None
+        self._worker.forked()
 
     # --- The thread -----------------------------------------------------------------
 
-    def _run(self) -> None:
-        mark_library_thread()
-        while (asked := self._next()) is not None:
-            question, answer = asked
-            given = self._put(question)
-            if not self._closing:
-                answer(given)
-        self._end()
+    def _put(self, question: HistoryQuery, answer: QueryCallback) -> None:
+        given = self._ask(question)
+        if not self._closing:
+            answer(given)
 
-    def _next(self) -> tuple[HistoryQuery, QueryCallback] | None:
-        with self._changed:
-            while not self._closing:
-                left = 60.0
-                if self._waiting:
-                    left = self._waiting[0][0] - self._clock.monotonic()
-                if left <= 0:
-                    return heapq.heappop(self._waiting)[2:]
-                # An injected clock may reach the due time without a notification, so
-                # the thread looks at it at least each minute.
-                self._changed.wait(min(left, 60.0))
-        return None
-
-    def _put(self, question: HistoryQuery) -> Any:
+    def _ask(self, question: HistoryQuery) -> Any:
         try:
-            history = self._history = self._history or self._source()
-            return question(history)
+            if not self._made:
+                self._made.append(self._source())
+            return question(self._made[0])
         except Exception as error:
             log.debug("history: %r", error)
             return error
         except BaseException as end:
-            # A user's source may raise ``SystemExit``. The thread must survive that:
-            # other subscriptions query on it as well.
+            # A user's source may raise ``SystemExit``. The subscription is told.
             raised = RuntimeError(f"the source of the past raised {end!r}")
             raised.__cause__ = end
             return raised
 
-    def _end(self) -> None:
+    def _close_source(self) -> None:
         """Close the source, once; a query may be running on it."""
-        with self._changed:
-            history, self._history = self._history, None
-        close = getattr(history, "close", None)
-        if callable(close):
-            with suppress(Exception):
-                close()
+        with suppress(IndexError):  # none was made, or another thread closes it
+            close = getattr(self._made.pop(), "close", None)
+            if callable(close):
+                with suppress(Exception):
+                    close()

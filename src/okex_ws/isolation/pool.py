@@ -18,6 +18,7 @@ from typing import Any, NoReturn
 from ..base.clock import SystemClock
 from ..base.counts import Counts
 from ..base.errors import OkexWSError
+from ..base.log import log
 from ..base.retry import Reconnect, Timeouts
 from ..base.threads import register_for_fork
 from ..base.throttled_log import OutageLog
@@ -37,8 +38,6 @@ from .process import WorkerProcess
 from .slots import Store, SubscriptionSlots
 from .supervisor import Supervisor
 from .view import IsolatedView, NoCallbacks, check_isolated, refuse
-
-log = logging.getLogger("okex_ws")
 
 # How many seconds a call waits for an answer of the worker process.
 ANSWER_TIMEOUT = 1.0
@@ -400,9 +399,7 @@ class IsolatedPool:
                 slots.last = stats
 
     def _on_log(self, fields: dict[str, Any]) -> None:
-        record = logging.makeLogRecord(fields)
-        if log.isEnabledFor(record.levelno):
-            log.handle(record)
+        log.handle(logging.makeLogRecord(fields))
 
 
 _pools: weakref.WeakSet[IsolatedPool] = weakref.WeakSet()

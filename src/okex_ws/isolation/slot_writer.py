@@ -8,7 +8,6 @@ together with a new lease.
 from __future__ import annotations
 
 import itertools
-import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
@@ -16,6 +15,7 @@ from typing import NamedTuple
 
 from ..base.clock import Clock
 from ..base.errors import ConnectionLost, OkexWSError
+from ..base.log import log
 from ..base.state import State
 from ..base.throttled_log import LogThrottle
 from ..channels.reading import Reading
@@ -25,8 +25,6 @@ from ..trust.lease import Era, Lease, Marked
 from ..trust.verdict import NO_LIMITS, Published
 from .shared_memory import Slot, SlotAddress
 from .slot_reading import EraContent, encode, encode_era
-
-log = logging.getLogger("okex_ws")
 
 Tell = Callable[..., None]
 

@@ -7,7 +7,6 @@ It knows nothing of subscriptions. It moves messages in both directions, and cal
 from __future__ import annotations
 
 import contextlib
-import logging
 import math
 import random
 import selectors
@@ -19,12 +18,11 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
+from ..base.log import log
 from ..base.retry import Reconnect, backoff
-from ..base.threads import mark_library_thread
+from ..base.worker import LibraryThread
 from ..net.stream import Selector
 from .process import GarbageError, Unpacker, WorkerProcess, pack
-
-log = logging.getLogger("okex_ws")
 
 # How often, in seconds, a silent process is checked.
 CHECK_INTERVAL = 1.0
@@ -83,12 +81,14 @@ class Supervisor:
         self._receiver, self._sender = socket.socketpair()
         self._receiver.setblocking(False)
         self._sender.setblocking(False)
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._waits: Iterator[float]
+        self._thread = LibraryThread(name, self._turn, self._end)
 
     # --- From any thread ------------------------------------------------------------
 
     def start(self) -> None:
         """Start the thread; ``RuntimeError`` if the system gives none."""
+        self._waits = self._new_waits()
         try:
             self._thread.start()
         except RuntimeError:
@@ -104,7 +104,7 @@ class Supervisor:
     @property
     def running(self) -> bool:
         """Whether the supervisor's thread runs."""
-        return self._thread.is_alive()
+        return self._thread.running
 
     def send(self, *message: object) -> None:
         """Queue *message* for the process, in order; drop it if none runs."""
@@ -125,15 +125,13 @@ class Supervisor:
 
     def join(self, timeout: float | None) -> bool:
         """Wait for the end of the thread; False if *timeout* seconds were too few."""
-        if self._thread is threading.current_thread():
-            return False
-        self._thread.join(timeout)
-        return not self._thread.is_alive()
+        return self._thread.join(timeout)
 
     def forked(self) -> None:
         """In a forked child: close the sockets; the process stays the parent's."""
         self._lock = threading.RLock()
         self._closing = True
+        self._thread.forked()
         if self._process is not None:
             self._process.forked()
             self._process = None
@@ -150,26 +148,26 @@ class Supervisor:
 
     # --- The thread -----------------------------------------------------------------
 
-    def _run(self) -> None:
-        mark_library_thread()
+    def _turn(self) -> bool:
+        """Serve one process until it ends, then wait; False once closed."""
+        if self._closing:
+            return False
         if hasattr(signal, "pthread_sigmask"):
             # Ctrl-C is to reach the script only. A process inherits this mask, so it is
             # protected from its start.
             signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        waits = self._new_waits()
-        try:
-            while not self._closing:
-                began = time.monotonic()
-                why = self._serve()
-                if self._closing:
-                    return
-                self._observer.process_ended(why)
-                if time.monotonic() - began >= self._policy.healthy_after:
-                    waits = self._new_waits()
-                self._idle(next(waits))
-        finally:
-            self._observer.supervisor_stopped()
-            self._close_wakers()
+        began = time.monotonic()
+        why = self._serve()
+        if not self._closing:
+            if time.monotonic() - began >= self._policy.healthy_after:
+                self._waits = self._new_waits()
+            self._observer.process_ended(why)
+            self._idle(next(self._waits))
+        return True
+
+    def _end(self) -> None:
+        self._observer.supervisor_stopped()
+        self._close_wakers()
 
     def _new_waits(self) -> Iterator[float]:
         return backoff(self._policy.first, self._policy.cap, random.Random())
@@ -191,7 +189,7 @@ class Supervisor:
         """Start one process and serve it until it ends; returns why it ended."""
         try:
             process = self._spawn()
-        except Exception as error:
+        except BaseException as error:
             # The system refused, or another step of starting a process failed.
             return f"the reading process cannot be started: {error}"
         self._process = process
@@ -203,7 +201,7 @@ class Supervisor:
                 self._converse(process, selector)
         except GarbageError as error:
             why = f", as it said what makes no sense: {error}"
-        except Exception as bug:
+        except BaseException as bug:
             log.exception("internal error beside the reading process")
             why = f", after an internal error: {bug!r}"
         finally:

@@ -22,8 +22,9 @@ from types import FrameType
 from typing import Any
 
 from ..base.errors import OkexWSError
+from ..base.log import log
 from ..base.retry import Timeouts
-from ..base.threads import mark_library_thread
+from ..base.worker import WorkerThread
 from ..model.reports import Stats
 from ..net.stream import Selector
 from ..pool.options import PoolOptions
@@ -32,8 +33,6 @@ from ..protocol.messages import ChannelName
 from .process import Unpacker, pack
 from .shared_memory import Memory, SlotAddress
 from .slot_writer import Relay, SharedEras, SlotAssignment
-
-log = logging.getLogger("okex_ws")
 
 # If more messages than this wait for the parent, log records and errors are dropped.
 MAX_QUEUED = 10_000
@@ -57,19 +56,15 @@ class ParentSender:
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
         self._waiting: deque[tuple[Any, ...]] = deque()
-        self._there = threading.Condition(threading.RLock())
-        self._closing = False
-        self._thread = threading.Thread(
-            target=self._run, name="okex_ws:sender", daemon=True
-        )
-        self._thread.start()
+        self._lock = threading.RLock()
+        self._worker = WorkerThread("okex_ws:sender")
+        self._worker.start()
 
     def say(self, kind: str, *rest: Any) -> None:
         """Queue a message of *kind*, in order. Any thread may call."""
-        with self._there:
-            if not self._is_said(kind, rest):
+        with self._lock:
+            if not self._is_said(kind, rest) and self._worker.submit(self._send_next):
                 self._waiting.append((kind, *rest))
-            self._there.notify()
 
     def _is_said(self, kind: str, rest: tuple[Any, ...]) -> bool:
         """True if the last message that waits covers this one, or too many wait."""
@@ -84,24 +79,16 @@ class ParentSender:
 
     def close(self, timeout: float) -> None:
         """Wait until all was sent, for *timeout* seconds at most."""
-        with self._there:
-            self._closing = True
-            self._there.notify()
-        self._thread.join(timeout)
+        self._worker.close()
+        self._worker.join(timeout)
 
-    def _run(self) -> None:
-        mark_library_thread()
-        while True:
-            with self._there:
-                while not (self._waiting or self._closing):
-                    self._there.wait()
-                if not self._waiting:
-                    return
-                message = self._waiting.popleft()
-            try:
-                self._sock.sendall(pack(message))
-            except OSError:
-                return  # the parent has ended, as the main thread sees too
+    def _send_next(self) -> None:
+        with self._lock:
+            message = self._waiting.popleft()
+        try:
+            self._sock.sendall(pack(message))
+        except OSError:
+            self._worker.close(drop=True)  # the parent has ended, as `Worker` sees too
 
 
 class LogForwarder(logging.Handler):
@@ -267,9 +254,10 @@ def main() -> None:
     sys.setswitchinterval(SWITCH_INTERVAL)
     gc.freeze()
     worker = Worker(_parent())
-    log.setLevel(logging.DEBUG)
-    log.addHandler(LogForwarder(worker.sender))
-    log.propagate = False
+    logger = logging.getLogger("okex_ws")
+    logger.setLevel(logging.DEBUG)
+    logger.addHandler(LogForwarder(worker.sender))
+    logger.propagate = False
     try:
         worker.run()
     except SystemExit:

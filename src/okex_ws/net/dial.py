@@ -119,7 +119,8 @@ class _Pending:
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        # Re-entrant: a signal handler may connect, too, for a REST request.
+        self._lock = threading.RLock()
         self._look_ups: dict[tuple[Resolve, str], _LookUp] = {}
 
     def ask(self, resolve: Resolve, host: str, wake: Callable[[], None]) -> _LookUp:
@@ -148,6 +149,9 @@ class _Pending:
         except Exception as error:
             # Each connection that asked for it raises it on its own thread.
             look_up.error = error
+        except BaseException as error:
+            # A user's *resolve* may raise ``SystemExit``, which may end no thread.
+            look_up.error = OSError(f"the look-up raised {error!r}")
         with self._lock:
             self._look_ups.pop((resolve, host), None)
             look_up.done = True

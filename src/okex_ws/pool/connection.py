@@ -7,7 +7,6 @@ connection is closed.
 
 from __future__ import annotations
 
-import logging
 import math
 import random
 import threading
@@ -20,6 +19,7 @@ from urllib.parse import urlsplit
 from ..base.clock import Clock
 from ..base.counts import cause_of
 from ..base.errors import ConnectionLost, HandshakeFailed, LoginRejected, OkexWSError
+from ..base.log import log
 from ..base.rates import Budget, HostGap
 from ..base.retry import Ping, Reconnect, Timeouts, backoff
 from ..base.threads import mark_library_thread
@@ -40,8 +40,6 @@ from ..session.session import Session
 from ..trust.lease import Era
 from .connection_channels import ConnectionChannels
 from .opening import Opening, Surroundings
-
-log = logging.getLogger("okex_ws")
 
 # All feeds of the process share it: connection attempts to one host are a gap apart.
 HOST_GAP = HostGap()

@@ -6,7 +6,6 @@ and unsubscribes accordingly, and passes what the exchange says to the channels.
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Iterable, Sequence
 from functools import partial
@@ -16,6 +15,7 @@ from typing import Protocol
 from ..base.clock import Clock
 from ..base.counts import Counts
 from ..base.errors import BookError, LoginRejected, OkexWSError, WireError
+from ..base.log import log
 from ..base.state import State
 from ..base.throttled_log import LogThrottle
 from ..channels.base import Channel
@@ -29,8 +29,6 @@ from ..session.subscription_state import SubscriptionState
 from ..trust.lease import Era
 from .handover import Handover
 from .register import Carrier, Register, Row, Table
-
-log = logging.getLogger("okex_ws")
 
 # A stranger is data that matches no subscription. How many are remembered, by name.
 MOST_STRANGERS = 100

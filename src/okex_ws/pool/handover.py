@@ -8,12 +8,12 @@ new connection then delivers what the standbys kept.
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple, Protocol
 
 from ..base.errors import OkexWSError
+from ..base.log import log
 from ..base.state import State
 from ..channels.base import Channel
 from ..channels.reading import Reading
@@ -21,8 +21,6 @@ from ..protocol.messages import DepthData
 from ..trust.lease import Era
 from ..trust.reading import Entry
 from .register import Carrier, Register, Row, Table
-
-log = logging.getLogger("okex_ws")
 
 # Seconds between two looks at the standbys, until they can take over.
 LOOK_EVERY = 0.25

@@ -15,6 +15,7 @@ from typing import NamedTuple
 from ..base.clock import Clock
 from ..base.counts import Counts
 from ..base.errors import BookError, WireError, printable
+from ..base.log import log
 from ..base.throttled_log import OutageLog
 from ..channels.base import Channel
 from ..net.stream import Network
@@ -28,8 +29,6 @@ from ..trust.heartbeat import Renewed
 from ..trust.lease import Era
 from .conflation import Conflation
 from .connection_channels import ConnectionChannels
-
-log = logging.getLogger("okex_ws")
 
 # A read of fewer bytes took all that had come (`Stream.fill` takes 256 KiB).
 FULL_READ = 128 * 1024

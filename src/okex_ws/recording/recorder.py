@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import atexit
 import itertools
-import logging
 import math
 import os
 import sys
@@ -17,20 +16,21 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from ..base.checks import check_number, check_whole
 from ..base.clock import Clock
 from ..base.errors import OkexWSError, RecordingFailed
-from ..base.threads import Closing, mark_library_thread, register_for_fork
+from ..base.log import log
+from ..base.threads import Closing, register_for_fork
 from ..base.throttled_log import LogThrottle
+from ..base.worker import WorkerThread
 from ..model.credentials import Credentials
 from ..net.transport import Frame
 from .format import Entry, write_line
 from .rotating_files import RotatingFiles
 from .tap import RecordingTap
-
-log = logging.getLogger("okex_ws")
 
 # Bytes of payload that may wait for the disk: a minute of a thousand books.
 MOST_WAITING = 64 << 20
@@ -98,7 +98,7 @@ class Recorder(Closing):
         )
         self._numbers, self._lines = itertools.count(1), itertools.count(1)
         # Re-entrant: a signal handler may call `close` while its thread holds the lock.
-        self._changed = threading.Condition(threading.RLock())
+        self._lock = threading.RLock()
         self._waiting: deque[_Frames | Entry] = deque()
         self._size = 0
         # Entries that found no place since the last queued one, and all that were lost.
@@ -107,7 +107,8 @@ class Recorder(Closing):
         # Entries that could not be written, and why; for the recorder's thread alone.
         self._unwritten, self._why = 0, ""
         self._throttle = LogThrottle()
-        self._thread: threading.Thread | None = None
+        name = f"okex_ws:recorder:{os.path.basename(self._path)}"
+        self._worker = WorkerThread(name, end=self._end)
         self._ended = False
         _recorders.add(self)
         atexit.register(self.close)
@@ -130,13 +131,9 @@ class Recorder(Closing):
         Returns True when all entries are in the file, and False if that took longer
         than *timeout* seconds. Writing then goes on, unless the process ends.
         """
-        with self._changed:
-            thread, self._closing = self._thread, True
-            self._changed.notify_all()
-            if thread is None and not self._ended:
-                self._end()
-        if thread is not None and thread is not threading.current_thread():
-            thread.join(timeout)
+        self._closing = True
+        self._worker.close()
+        self._worker.join(timeout)
         return self._ended
 
     def __repr__(self) -> str:
@@ -157,7 +154,7 @@ class Recorder(Closing):
         *tell* is called with each `RecordingFailed`, on any thread.
         """
         tap = RecordingTap(self, next(self._lines), clock, facts, credentials, tell)
-        with self._changed:
+        with self._lock:
             self._taps.add(tap)
         return tap
 
@@ -177,40 +174,33 @@ class Recorder(Closing):
         self._put(entry, 1, len(entry.payload) + _OVERHEAD)
 
     def _put(self, what: _Frames | Entry, count: int, size: int) -> None:
-        with self._changed:
+        with self._lock:
             if self._closing:
                 return
-            if self._size + size > MOST_WAITING or not self._has_thread():
+            if self._size + size > MOST_WAITING or not self._has_writer():
                 self._missing += count
                 self._lost += count
                 return
-            idle = not self._waiting
             if self._missing:
                 wall, mono = what[:2]
                 self._waiting.append(_lost(wall, mono, self._missing, "too slow"))
                 self._missing = 0
             self._waiting.append(what)
             self._size += size
-            if idle:
-                # Only the first entry wakes the recorder's thread. The thread gathers
-                # the entries of the next `BATCH` seconds without being woken.
-                self._changed.notify()
 
-    def _has_thread(self) -> bool:
-        if self._thread is None:
-            # A daemon, as the connections' threads are: at exit `close` waits for it.
-            name = f"okex_ws:recorder:{os.path.basename(self._path)}"
-            thread = threading.Thread(target=self._run, name=name, daemon=True)
-            try:
-                thread.start()
-            except RuntimeError:
-                return False
-            self._thread = thread
-        return True
+    def _has_writer(self) -> bool:
+        """Whether the recorder's thread writes what waits; the first entry wakes it."""
+        if self._waiting:
+            return True
+        # The thread gathers the entries of the next `BATCH` seconds unwoken.
+        with suppress(RuntimeError):  # the system gave no thread
+            return self._worker.submit(self._write_waiting, BATCH)
+        return False
 
     def forked(self) -> None:
         """In a forked child: become closed, and write nothing."""
-        self._changed = threading.Condition(threading.RLock())
+        self._lock = threading.RLock()
+        self._worker.forked()
         self._waiting = deque()
         if not self._ended:
             self._files.discard()
@@ -218,38 +208,25 @@ class Recorder(Closing):
 
     # --- The recorder's thread ------------------------------------------------------
 
-    def _run(self) -> None:
-        mark_library_thread()
-        while (batch := self._next()) is not None:
-            entries = _entries(batch)
-            while some := list(itertools.islice(entries, _SLICE)):
-                self._write(some)
-        self._end()
-
-    def _next(self) -> deque[_Frames | Entry] | None:
-        """Wait for entries, and take all that are queued; ``None`` at the end."""
-        with self._changed:
-            while not (self._waiting or self._closing):
-                self._changed.wait()
-            if not self._closing:
-                # Gather entries for a while, to write them at once.
-                due = time.monotonic() + BATCH
-                while not self._closing and (left := due - time.monotonic()) > 0:
-                    self._changed.wait(left)
+    def _write_waiting(self) -> None:
+        """Write all entries that are queued."""
+        with self._lock:
             batch, self._waiting, self._size = self._waiting, deque(), 0
-        return batch or None
+        entries = _entries(batch)
+        while some := list(itertools.islice(entries, _SLICE)):
+            self._write(some)
 
     def _write(self, entries: Sequence[Entry]) -> None:
-        lines = [write_line(entry) for entry in entries]
         for entry in entries:
             self._follow(entry)
-        wall, mono = entries[0][:2]
-        if self._unwritten:
-            missing = _lost(wall, mono, self._unwritten, self._why)
-            lines.insert(0, write_line(missing))
         try:
+            lines = [write_line(entry) for entry in entries]
+            if self._unwritten:
+                wall, mono = entries[0][:2]
+                missing = _lost(wall, mono, self._unwritten, self._why)
+                lines.insert(0, write_line(missing))
             self._files.write(lines)
-        except OSError as error:
+        except Exception as error:
             self._unwritten += len(entries)
             self._lost += len(entries)
             self._failed(error)
@@ -272,22 +249,23 @@ class Recorder(Closing):
         for entry in self._open.values():
             yield write_line(entry._replace(facts={**entry.facts, "again": True}))
 
-    def _failed(self, error: OSError) -> None:
+    def _failed(self, error: Exception) -> None:
         """Log a failed write and tell the taps: at once, then once a minute."""
-        self._why = error.strerror or str(error)
+        strerror = error.strerror if isinstance(error, OSError) else None
+        self._why = strerror or str(error) or type(error).__name__
         if not self._throttle.allows("failed", time.monotonic()):
             return
         failure = RecordingFailed(self._files.name, self._why, self._lost)
         failure.__cause__ = error
         log.warning("%s", failure, extra={"event": "recording failed"})
-        with self._changed:
+        with self._lock:
             taps = list(self._taps)
         for tap in taps:
             tap.tell(failure)
 
     def _end(self) -> None:
-        with self._changed:
-            missing, self._missing = self._missing, 0
+        self._write_waiting()
+        missing, self._missing = self._missing, 0
         now, wall = time.monotonic(), time.time()
         lines = [
             write_line(_lost(wall, now, count, why))

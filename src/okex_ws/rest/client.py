@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import random
 import ssl
-import threading
 import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -26,7 +25,7 @@ except ImportError as _missing:
 from ..base.checks import check_seconds, check_whole
 from ..base.clock import Clock, SystemClock, utc
 from ..base.errors import WireError
-from ..base.threads import Closing, register_for_fork
+from ..base.threads import Closing, Latch, register_for_fork
 from ..channels.convert import make_candle, make_trade
 from ..model.instrument import Instrument
 from ..model.items import Candle, PastBook, Trade
@@ -118,7 +117,7 @@ class Rest(Closing):
         check_whole("retries", retries, least=0)
         self._wire, self._protocol = _PROTOCOLS[self.venue.protocol]
         self._clock = clock or SystemClock()
-        self._closing = threading.Event()
+        self._closing = Latch()
         self._network: TcpNetwork | None = None
         self._pool: HttpPool | None = None
         begin: Callable[[float], None] = lambda seconds: None  # noqa: E731
@@ -136,6 +135,7 @@ class Rest(Closing):
             begin=begin,
             pause=pause or self._closing.wait,
             closing=self._is_closing,
+            dispose=self._close_connection,
             limiter=PROCESS if clock is None else Limiter(),
             share=self.venue.rest_share,
             clock=self._clock,
@@ -152,29 +152,35 @@ class Rest(Closing):
         return HttpPool(self.venue.rest, self._network, clock, self._is_closing)
 
     def _is_closing(self) -> bool:
-        return self._closing.is_set()
+        return self._closing.is_set
 
     def forked(self) -> None:
         """Close the client in a forked child.
 
         It sends nothing to the peer and takes no lock that the parent may hold.
         """
-        self._closing = threading.Event()
+        self._closing = Latch()
         self._closing.set()
-        self._fetcher.lock = threading.Lock()
+        self._fetcher.forked()
         if self._pool is not None and self._network is not None:
             self._pool.discard()
             self._network.discard()
 
     def close(self) -> None:
-        """End the request under way and the connection; idempotent, from any thread."""
+        """End the request under way and the connection; idempotent, returns at once.
+
+        Any thread may call it, and a signal handler at any point. The thread whose
+        request is under way closes the connection when that request has ended.
+        """
         self._closing.set()
         if self._network is not None:
             self._network.wake()
-        with self._fetcher.lock:
-            self._client.close()
-            if self._network is not None:
-                self._network.close()
+        self._fetcher.close()
+
+    def _close_connection(self) -> None:
+        self._client.close()
+        if self._network is not None:
+            self._network.close()
 
     # --- Present data ---------------------------------------------------------------
 

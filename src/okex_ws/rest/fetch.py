@@ -53,16 +53,18 @@ class Fetcher:
     """Sends GET requests to one host, within its request budgets; repeats failed ones.
 
     Any thread may call `get`, which blocks. A lock lets one request out at a time: a
-    call waits until the call before it has returned. A failure that may pass (no
-    connection, no answer in time, HTTP 5xx, too many requests) is tried again after a
-    back-off, as *retry_policy* allows; other failures, and the last one, are raised as
-    an `OkexWSError`.
+    call waits until the call before it has returned; only a signal handler that
+    interrupts a call cannot wait for it, and gets a ``RuntimeError``. A failure that
+    may pass (no connection, no answer in time, HTTP 5xx, too many requests) is tried
+    again after a back-off, as *retry_policy* allows; other failures, and the last one,
+    are raised as an `OkexWSError`.
 
     *origin* is the host's URL without a path. *begin* is a callable that is called
     before each attempt with the seconds that it has. *pause* is a callable that waits
     so many seconds. *closing* is a callable: once it returns true, a request that is
-    about to be sent, or waits, raises `ConnectionLost`. *share* is the part of the
-    documented budgets that is used; 1.0 is all of it.
+    about to be sent, or waits, raises `ConnectionLost`. *dispose* is a callable that
+    closes the connection, once *closing* is true and no request is under way. *share*
+    is the part of the documented budgets that is used; 1.0 is all of it.
     """
 
     def __init__(
@@ -75,6 +77,7 @@ class Fetcher:
         begin: Callable[[float], None],
         pause: Callable[[float], object],
         closing: Callable[[], bool],
+        dispose: Callable[[], None],
         limiter: Limiter,
         share: float,
         clock: Clock,
@@ -82,30 +85,60 @@ class Fetcher:
     ) -> None:
         self._origin, self._client = origin, client
         self._retry_policy, self._protocol = retry_policy, protocol
-        self._begin, self._pause, self._closing = begin, pause, closing
+        self._begin, self._pause = begin, pause
+        self._closing, self._dispose = closing, dispose
         self._limiter, self._share = limiter, share
         self._clock, self._rng = clock, rng
-        self.lock = threading.Lock()
+        # Requests of other threads wait for *turn*. It is re-entrant, so that a signal
+        # handler does not wait for the thread that it interrupts. *busy* is held while
+        # the connection is in use, and no thread waits for it.
+        self._turn, self._busy = threading.RLock(), threading.Lock()
+
+    def forked(self) -> None:
+        """In a forked child: replace the locks, which a thread may have held.
+
+        The connection, and httpcore's own lock, are the parent's: nothing closes them.
+        """
+        self._turn, self._busy = threading.RLock(), threading.Lock()
+        self._dispose = lambda: None
+
+    def close(self) -> None:
+        """Close the connection, unless a request uses it, which then does so itself."""
+        if not self._busy.locked():
+            self._dispose()
 
     def get(self, request: RestRequest, read: Callable[[HttpResponse], T]) -> T:
         """Send *request* and return what *read* makes of the answer, with retries.
 
         An error that *read* raises, such as a refusal, counts as a failed attempt too.
         """
-        with self.lock:
-            ends = self._clock.monotonic() + self._retry_policy.patience
-            waits = backoff(FIRST, CAP, self._rng)
-            for left in range(self._retry_policy.retries, -1, -1):
-                self._take_turn(request, ends)
-                try:
-                    return read(self._send(request))
-                except OkexWSError as failure:
-                    wait = self._until_next(request, failure, next(waits))
-                    now = self._clock.monotonic()
-                    if wait is None or not left or now + wait > ends:
-                        raise
-                self._wait(wait)
-            raise AssertionError("the last try returns or raises")
+        try:
+            with self._turn:
+                if self._busy.locked():
+                    raise RuntimeError(
+                        "a signal handler interrupted a request of this client: use"
+                        " another client there"
+                    )
+                with self._busy:
+                    return self._get(request, read)
+        finally:
+            if self._closing():
+                self.close()
+
+    def _get(self, request: RestRequest, read: Callable[[HttpResponse], T]) -> T:
+        ends = self._clock.monotonic() + self._retry_policy.patience
+        waits = backoff(FIRST, CAP, self._rng)
+        for left in range(self._retry_policy.retries, -1, -1):
+            self._take_turn(request, ends)
+            try:
+                return read(self._send(request))
+            except OkexWSError as failure:
+                wait = self._until_next(request, failure, next(waits))
+                now = self._clock.monotonic()
+                if wait is None or not left or now + wait > ends:
+                    raise
+            self._wait(wait)
+        raise AssertionError("the last try returns or raises")
 
     def _take_turn(self, request: RestRequest, ends: float) -> None:
         while True:

@@ -27,7 +27,8 @@ class Limiter:
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        # Re-entrant: a signal handler may send a request of another client.
+        self._lock = threading.RLock()
         self._budgets: dict[tuple[str, str], Budget] = {}
         self._held: dict[tuple[str, str], float] = {}
 
@@ -56,7 +57,7 @@ class Limiter:
 
     def forked(self) -> None:
         """Replace the lock in a forked child: another thread may have held it."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
 
 # The budgets of this process, on the system's clock.

@@ -7,7 +7,6 @@ phase.
 
 from __future__ import annotations
 
-import logging
 import math
 from collections import deque
 from collections.abc import Iterable
@@ -16,9 +15,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Generic, NamedTuple, TypeVar
 
+from ..base.log import log
 from ..base.retry import Timeouts, doubled
-
-log = logging.getLogger("okex_ws")
 
 # A channel that breaks is resubscribed at once if it worked for this many seconds.
 STEADY = 60.0

@@ -1,0 +1,235 @@
+"""The threads of the library: how one is started, kept alive, waited for and ended.
+
+`LibraryThread` is the one place for what every thread of the library owes the script.
+`WorkerThread` adds a queue of jobs. Neither has a lock that a thread of the script
+holds: a signal handler that interrupts it may wait for the thread, or raise anywhere.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import math
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+
+from .clock import Clock, SystemClock
+from .log import log
+from .threads import Latch, mark_library_thread
+
+Job = Callable[[], object]
+
+# Seconds of the longest pause after a turn that raised.
+_LONGEST_PAUSE = 0.5
+# Seconds after which a thread looks at its clock again, which may be an injected one.
+_LONGEST_WAIT = 60.0
+
+
+def _nothing() -> None:
+    pass
+
+
+class LibraryThread:
+    """A daemon thread of the library, which calls *turn* until that returns False.
+
+    Whatever *turn* raises, ``SystemExit`` too, is logged and ends nothing: after a
+    short pause *turn* is called again. *end* is a callable that the thread calls at its
+    end, once. Any thread may call the methods, a signal handler too, at any point; only
+    `join` waits. A daemon, so that a script can end without closing what it opened.
+    """
+
+    def __init__(
+        self, name: str, turn: Callable[[], bool], end: Job = _nothing
+    ) -> None:
+        self._name, self._turn, self._end = name, turn, end
+        self._started = False
+        # The thread takes the only token when it begins. If a second thread is started,
+        # because `start` was interrupted, it finds none and ends at once.
+        self._token = [True]
+        self._thread: threading.Thread | None = None
+        self._ended = Latch()
+
+    @property
+    def running(self) -> bool:
+        """Whether the thread runs."""
+        started = self._started or self._thread is not None
+        return started and not self._ended.is_set
+
+    def start(self) -> None:
+        """Start the thread, once; ``RuntimeError`` if the system gives none."""
+        if not self._started and self._token:
+            threading.Thread(target=self._run, name=self._name, daemon=True).start()
+            self._started = True
+
+    def end_unstarted(self) -> None:
+        """End a thread that was never started: the caller does what is due at the end.
+
+        If the thread was started, nothing happens.
+        """
+        if not self._started and self._take():
+            try:
+                self._end()
+            finally:
+                self._ended.set()
+
+    def join(self, timeout: float | None) -> bool:
+        """Wait for the end of the thread.
+
+        Returns False if it does not come within *timeout* seconds, and at once on the
+        thread itself, which cannot wait for itself.
+        """
+        if self._thread is threading.current_thread():
+            return False
+        return not self.running or self._ended.wait(timeout)
+
+    def forked(self) -> None:
+        """In a forked child, where the thread does not exist: count as ended."""
+        self._token.clear()
+        self._thread = None
+        self._ended = Latch()
+        self._ended.set()
+
+    def _take(self) -> bool:
+        with suppress(IndexError):
+            return self._token.pop()
+        return False
+
+    # --- The thread -----------------------------------------------------------------
+
+    def _run(self) -> None:
+        mark_library_thread()
+        if not self._take():
+            return
+        self._thread = threading.current_thread()
+        try:
+            self._keep_on()
+        except BaseException:
+            # It was raised while another exception was handled there.
+            self._keep_on()
+        finally:
+            try:
+                self._end()
+            except BaseException:
+                log.exception("internal error at the end of the thread %s", self._name)
+            finally:
+                self._ended.set()
+
+    def _keep_on(self) -> None:
+        failures, going = 0, True
+        while going:
+            try:
+                going = self._turn()
+                failures = 0
+            except BaseException:
+                failures += 1
+                log.exception("internal error on the thread %s", self._name)
+                # A turn that raises at once, each time, must not spin.
+                time.sleep(min(0.001 * 2 ** min(failures, 10), _LONGEST_PAUSE))
+
+
+class WorkerThread:
+    """A thread that runs jobs, one at a time, in the order in which they are due.
+
+    The first job starts it. Whatever a job raises is logged, and ends nothing. Any
+    thread may call the methods, a signal handler too, at any point; only `join` waits.
+    *bound* is how many jobs may wait at most. *end* is a callable that is called once
+    after the last job: on the thread, or by `close` if no thread was started.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        clock: Clock | None = None,
+        *,
+        bound: float = math.inf,
+        end: Job = _nothing,
+    ) -> None:
+        self._name = name
+        self._clock = clock or SystemClock()
+        self._bound = bound
+        self._thread = LibraryThread(name, self._turn, end)
+        self._numbers = itertools.count()
+        # The jobs as they were submitted. The thread sorts them into *waiting*.
+        self._submitted: deque[tuple[float, int, Job]] = deque()
+        self._waiting: list[tuple[float, int, Job]] = []
+        # Open if there is news for the thread. Only the thread waits for it.
+        self._news = threading.Lock()
+        self._closing = self._dropping = False
+
+    def start(self) -> None:
+        """Start the thread before its first job; ``RuntimeError`` if there is none."""
+        self._thread.start()
+
+    @property
+    def running(self) -> bool:
+        """Whether the thread runs."""
+        return self._thread.running
+
+    def submit(self, job: Job, wait: float = 0.0) -> bool:
+        """Queue *job*, to be run in *wait* seconds.
+
+        Returns False if it is not queued, because the queue is full or closed.
+
+        Raises:
+            RuntimeError: the system gave no thread.
+        """
+        if self._closing or len(self._submitted) + len(self._waiting) >= self._bound:
+            return False
+        self._thread.start()
+        due = self._clock.monotonic() + wait
+        self._submitted.append((due, next(self._numbers), job))
+        self._wake()
+        return True
+
+    def close(self, *, drop: bool = False) -> None:
+        """Take no more jobs, and let the thread end; returns at once.
+
+        The jobs that wait are run at once, whenever they are due, or with *drop* never.
+        """
+        self._dropping = self._dropping or drop
+        self._closing = True
+        self._wake()
+        self._thread.end_unstarted()
+
+    def join(self, timeout: float | None) -> bool:
+        """Wait for the end of the thread, as `LibraryThread.join` does."""
+        return self._thread.join(timeout)
+
+    def forked(self) -> None:
+        """In a forked child, where the thread does not exist: become closed."""
+        self._closing = True
+        self._thread.forked()
+
+    def _wake(self) -> None:
+        with suppress(RuntimeError):  # it is open
+            self._news.release()
+
+    # --- The thread -----------------------------------------------------------------
+
+    def _turn(self) -> bool:
+        """Run the next job, or wait for one; False when none is left and none comes."""
+        closing = self._closing
+        while self._submitted:
+            heapq.heappush(self._waiting, self._submitted.popleft())
+        if self._dropping:
+            self._waiting.clear()
+        left = _LONGEST_WAIT
+        if self._waiting:
+            left = self._waiting[0][0] - self._clock.monotonic()
+        if self._waiting and (left <= 0 or closing):
+            self._do(heapq.heappop(self._waiting)[2])
+        elif closing:
+            return False
+        else:
+            # An injected clock may reach the due time without any news.
+            self._news.acquire(timeout=min(left, _LONGEST_WAIT))
+        return True
+
+    def _do(self, job: Job) -> None:
+        try:
+            job()
+        except BaseException:
+            log.exception("internal error in a job of the thread %s", self._name)
