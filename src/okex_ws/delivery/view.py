@@ -7,6 +7,7 @@ subscription's channels, one thread at a time.
 
 from __future__ import annotations
 
+import logging
 import math
 import threading
 from collections import Counter

@@ -6,6 +6,7 @@ fetched. Everything else works as in `View`.
 
 from __future__ import annotations
 
+import logging
 import math
 import threading
 from collections import Counter, deque

@@ -234,10 +234,10 @@ class Connection:
         while not self._closing:
             try:
                 self._attempt()
-            except BaseException as bug:
+            except BaseException:
                 # Whatever failed in handling a failure: the opening has ended, so that
                 # no value of it is given, and the next attempt follows.
-                self._survive(bug)
+                self._survive()
         self._ended = True
         for last in (self._end, self._do_work, self._network.close):
             with suppress(BaseException):
@@ -246,15 +246,15 @@ class Connection:
     def _end(self) -> None:
         self.channels.ended(self._clock.monotonic())
 
-    def _survive(self, bug: BaseException) -> None:
+    def _survive(self) -> None:
         with suppress(BaseException):
             self._not_before = self._clock.monotonic() + next(self._waits)
-            self._say_bug(bug)
+            self._say_bug()
             self.channels.drain()
 
-    def _say_bug(self, bug: BaseException) -> None:
+    def _say_bug(self) -> None:
         endpoint = public_endpoint(self._wire.url(self._endpoints.present, self.path))
-        log.error("internal error on the connection to %s", endpoint, exc_info=bug)
+        log.exception("internal error on the connection to %s", endpoint)
 
     def _is_closing(self) -> bool:
         return self._closing
@@ -285,7 +285,7 @@ class Connection:
             lost = ConnectionLost(public_endpoint(url), f"internal error: {bug!r}")
             lost.__cause__ = bug
             self._lost(url, lost, opened_at)
-            self._say_bug(bug)
+            self._say_bug()
         self.channels.drain()
 
     def _await_turn(self, url: str) -> bool:
