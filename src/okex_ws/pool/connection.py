@@ -11,6 +11,7 @@ import logging
 import math
 import random
 import threading
+import traceback
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
@@ -25,6 +26,7 @@ from ..base.threads import mark_library_thread
 from ..base.throttled_log import LogThrottle, OutageLog
 from ..channels.base import Channel
 from ..model.credentials import Credentials
+from ..model.redaction import Redaction
 from ..model.reports import ConnectionReport
 from ..model.venues import Venue
 from ..net.http_head import MAX_RETRY_AFTER
@@ -110,6 +112,8 @@ class Connection:
         # ours.
         self._requests_per_hour = max(1, venue.requests_per_hour - 1)
         self._credentials = credentials
+        # Takes the key's secrets out of what the exchange says on this connection.
+        self._clean = str if credentials is None else Redaction(credentials).sentence
         self._wire = wire
         self._handler = handler
         self._settings = settings
@@ -255,7 +259,7 @@ class Connection:
         try:
             deadline = started + self._settings.timeouts.connect
             transport = open_transport(
-                self._network, url, deadline, self._is_closing, self._tap
+                self._network, url, deadline, self._is_closing, self._tap, self._clean
             )
             opened_at = self._clock.monotonic()
             log.info(
@@ -268,11 +272,24 @@ class Connection:
         except OkexWSError as error:
             self._lost(url, error, opened_at)
         except Exception as bug:
-            endpoint = public_endpoint(url)
-            log.exception("internal error on the connection to %s", endpoint)
-            lost = ConnectionLost(endpoint, f"internal error: {bug!r}")
-            lost.__cause__ = bug
+            lost = self._internal_error(public_endpoint(url), bug)
             self._lost(url, lost, opened_at)
+
+    def _internal_error(self, endpoint: str, bug: Exception) -> ConnectionLost:
+        """Log *bug*, and return the loss that it counts as.
+
+        With a key *bug* is neither logged as it is nor chained: its text, or that of
+        the exception before it, may repeat what the exchange sent.
+        """
+        lost = ConnectionLost(endpoint, f"internal error: {self._clean(repr(bug))}")
+        sentence, own = "internal error on the connection to %s%s", self._credentials
+        if own is None:
+            log.error(sentence, endpoint, "", exc_info=bug)
+            lost.__cause__ = bug
+        else:
+            where = "".join(traceback.format_tb(bug.__traceback__))
+            log.error(sentence, endpoint, f": {lost.reason}\n{where}")
+        return lost
 
     def _await_turn(self, url: str) -> bool:
         """Wait for the back-off, then for the host's turn; False if closed."""
@@ -337,7 +354,6 @@ class Connection:
         except ConnectionLost as error:
             # The exchange closed without an error message before. If the channels did
             # not fail here, the refused key would be sent again and again.
-            error.redact(session.clean)
             if (refused := fatal(error, session.awaits_login, self._wire)) is not None:
                 self._handler.locked_out(refused, self._clock.monotonic())
             raise
@@ -360,8 +376,7 @@ class Connection:
         def text(wall: float) -> str:
             return self._wire.login(credentials, wall + ahead)
 
-        secrets = [getattr(credentials, name) for name in credentials.__slots__]
-        return Login(text, self._settings.timeouts.retry_cap, secrets)
+        return Login(text, self._settings.timeouts.retry_cap, self._clean)
 
     # --- The end --------------------------------------------------------------------
 

@@ -371,20 +371,24 @@ class ConnectionChannels:
             due = min(due, self.handover.due(self))
         return due
 
-    def unreadable(self, error: WireError | BookError, now: float) -> None:
+    def unreadable(
+        self, error: WireError | BookError, channel: str | None, now: float
+    ) -> None:
         """A message could not be read, or broke a book: withdraw its channel's values.
 
-        If the error names no channel, the values of all channels are withdrawn.
+        If its *channel* is not known, the values of all channels are withdrawn.
         """
-        for channel in self._wanted():
-            if error.channel is None or error.channel == channel.name:
-                channel.invalidated(str(error), now)
+        for wanted in self._wanted():
+            if channel is None or channel == wanted.name:
+                wanted.invalidated(str(error), now)
 
-    def troubled(self, error: OkexWSError) -> None:
-        """Something failed that passes: report *error* to the views."""
-        channel = self.channels.get(getattr(error, "channel", None) or "")
-        # An error of one channel is reported to its followers only.
-        for view in self._held() if channel is None else self._following(channel):
+    def troubled(self, error: OkexWSError, channel: str | None = None) -> None:
+        """Something failed that passes: report *error* to the views of *channel*.
+
+        If it concerns no one channel, it is reported to all views.
+        """
+        target = self.channels.get(channel or "")
+        for view in self._held() if target is None else self._following(target):
             view.trouble(error)
 
     def _held(self) -> tuple[View, ...]:

@@ -21,8 +21,9 @@ from ..channels.book import BookChannel
 from ..model.items import PastBook
 from ..net.stream import Network
 from ..net.transport import Transport
+from ..protocol.common import for_people
 from ..protocol.interface import WireProtocol
-from ..protocol.messages import Push, Unknown
+from ..protocol.messages import Message, Push, Unknown
 from ..session.events import (
     Acknowledged,
     Ended,
@@ -133,11 +134,7 @@ class Conversation:
         """
         frames, due, now = self._frames, math.inf, self._clock.monotonic()
         while frames and now < due and not self._context.is_closing():
-            try:
-                self._take(self._conflation.next(), now)
-            except WireError as error:
-                self._release(now)
-                self._unreadable(error, now)
+            self._take(None, now)
             if self._conflation.is_full:
                 self._release(now)
             if due == math.inf:
@@ -150,15 +147,22 @@ class Conversation:
     def _release(self, now: float) -> None:
         """Handle the pushes that were held back for newer ones."""
         for said in self._conflation.release():
-            try:
-                self._take(said, now)
-            except WireError as error:
-                self._unreadable(error, now)
+            self._take(said, now)
 
-    def _take(self, said: bytes, now: float) -> None:
-        """Parse a frame's text, and handle each message in it."""
-        wall = self._clock.wall()
-        for message in self._context.wire.read(said):
+    def _take(self, held: bytes | None, now: float) -> None:
+        """Parse the text *held*, else the next frame's, and handle its messages."""
+        wall, fault = self._clock.wall(), None
+        messages: tuple[Message, ...] = ()
+        try:
+            said = self._conflation.next() if held is None else held
+            messages = self._context.wire.read(said)
+        except WireError as error:
+            fault = error
+        # Not in the clause above: what is told there has *error* as its context.
+        if fault is not None:
+            self._release(now)
+            self._unreadable(fault, fault.channel, now)
+        for message in messages:
             if type(message) is Push:
                 self._conflation.supersede(message.channel)
                 self._push(message, now, wall)
@@ -188,7 +192,7 @@ class Conversation:
             mending = asked is not None and asked.breaks > 0
             self._counts.dropped["resynchronising" if mending else "unasked"] += 1
             return
-        first, used = subscription.phase is Phase.ACKED, True
+        first, used, fault = subscription.phase is Phase.ACKED, True, None
         try:
             try:
                 used = subscription.target.push(push, first, self.link, now, wall)
@@ -199,8 +203,9 @@ class Conversation:
                     raise
                 used = subscription.target.push(exact, first, self.link, now, wall)
         except (WireError, BookError) as error:
-            error.channel = push.channel
-            self._unreadable(error, now)
+            fault = error
+        if fault is not None:
+            self._unreadable(fault, push.channel, now)
             if subscription.needs_snapshot:
                 return
         if not first:
@@ -218,7 +223,7 @@ class Conversation:
         subscription = self.session.subscriptions.get(channel.name)
         if self.link.lost or subscription is None or subscription.target is not channel:
             return
-        now, wall = self._clock.monotonic(), self._clock.wall()
+        now, wall, fault = self._clock.monotonic(), self._clock.wall(), None
         try:
             if (
                 channel.fetched(book, self.link, now, wall)
@@ -226,19 +231,23 @@ class Conversation:
             ):
                 subscription.flows(now)
         except BookError as error:
-            error.channel = channel.name
-            self._unreadable(error, now)
+            fault = error
+        if fault is not None:
+            self._unreadable(fault, channel.name, now)
 
-    def _unreadable(self, error: WireError | BookError, now: float) -> None:
+    def _unreadable(
+        self, fault: WireError | BookError, channel: str | None, now: float
+    ) -> None:
         """Withdraw the values that depend on a message that could not be used.
 
-        The channel is withdrawn before the error is reported, so that a script that
-        reads in its error callback finds no old value.
+        *channel* is the key of the channel that it belongs to, if that is known. The
+        channel is withdrawn before the error is reported, so that a script that reads
+        in its error callback finds no old value.
         """
-        error.redact(self.session.clean)
-        self._handler.unreadable(error, now)
-        self.session.invalidated(error.channel, now)
-        self._drop(error.kind, str(error), now, error)
+        error = for_people(fault, channel, self.session.clean)
+        self._handler.unreadable(error, channel, now)
+        self.session.invalidated(channel, now)
+        self._drop(error.kind, str(error), now, error, channel)
 
     def _handle(self, event: Event, now: float, wall: float) -> None:
         if isinstance(event, Renewed):
@@ -251,7 +260,7 @@ class Conversation:
             self._handler.rejected(event.channel, event.error, now)
         elif isinstance(event, Trouble):
             log.warning("%s", event.error, extra={"event": "trouble"})
-            self._handler.troubled(event.error)
+            self._handler.troubled(event.error, event.channel)
         elif isinstance(event, LockedOut):
             self._handler.locked_out(event.error, now)
         elif isinstance(event, Noted):
@@ -265,7 +274,7 @@ class Conversation:
         level = logging.INFO if event.code == "channel-conn-count" else logging.WARNING
         code, said = printable(event.code), printable(event.message)
         log.log(level, "%s: notice %s: %s", self._endpoint, code, said)
-        if self._context.wire.announces_end(event.code):
+        if event.ends:
             self._handler.ending()
 
     def _renew(self, event: Renewed, now: float, wall: float) -> None:
@@ -293,18 +302,18 @@ class Conversation:
         sentence: str,
         now: float,
         error: WireError | BookError | None = None,
+        channel: str | None = None,
     ) -> None:
         """Count a message that could not be used, and log it at most once a minute.
 
         Each *kind* has a minute of its own, and so has each channel that is subscribed.
         """
         self._counts.dropped[kind] += 1
-        named = error.channel if error is not None else None
-        whose = named if named in self.session.subscriptions else ""
+        whose = channel if channel in self.session.subscriptions else ""
         if self._context.throttle.allows(f"{kind} {whose}", now):
             log.warning("%s", sentence, extra={"event": "dropped"})
             if error is not None:
-                self._handler.troubled(error)
+                self._handler.troubled(error, channel)
 
 
 class Handler(Protocol):
@@ -360,15 +369,20 @@ class Handler(Protocol):
         """When `look_again` must be called next, apart from the end of the lease."""
         ...
 
-    def unreadable(self, error: WireError | BookError, now: float) -> None:
+    def unreadable(
+        self, error: WireError | BookError, channel: str | None, now: float
+    ) -> None:
         """A message could not be read, or broke a book: withdraw its channel's values.
 
-        If the error names no channel, the values of all channels are withdrawn.
+        If its *channel* is not known, the values of all channels are withdrawn.
         """
         ...
 
-    def troubled(self, error: OkexWSError) -> None:
-        """Something failed that passes: report *error* to the views."""
+    def troubled(self, error: OkexWSError, channel: str | None = None) -> None:
+        """Something failed that passes: report *error* to the views of *channel*.
+
+        If it concerns no one channel, it is reported to all views.
+        """
         ...
 
     def ending(self) -> None:

@@ -44,16 +44,24 @@ class LockedOut(NamedTuple):
 
 
 class Noted(NamedTuple):
-    """The exchange sent a notice about the connection."""
+    """The exchange sent a notice about the connection, for people.
+
+    *ends* is whether it says that the exchange will close the connection.
+    """
 
     code: str
     message: str
+    ends: bool = False
 
 
 class Trouble(NamedTuple):
-    """A failure that passes: it is logged and given to *on_error*, and ends nothing."""
+    """A failure that passes: it is logged and given to *on_error*, and ends nothing.
+
+    *channel* is the key of the one channel that it concerns, or ``None``.
+    """
 
     error: OkexWSError
+    channel: str | None = None
 
 
 class Unasked(NamedTuple):

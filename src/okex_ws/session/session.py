@@ -23,6 +23,8 @@ from ..base.errors import (
 )
 from ..base.rates import Budget
 from ..base.retry import Ping, Timeouts
+from ..model.numbers import Clean
+from ..protocol.common import MAX_MESSAGE
 from ..protocol.interface import WireProtocol
 from ..protocol.messages import (
     LoggedIn,
@@ -168,7 +170,9 @@ class Session(Generic[Target]):
         if isinstance(message, LoggedIn):
             return self._logged_in()
         if isinstance(message, Notice):
-            return [Noted(message.code, self.clean(message.message))]
+            code, text = self._told(message)
+            ends = self._wire.announces_end(message.code)
+            return [Noted(str(code), text, ends)]
         if isinstance(message, Terminated):
             return self._terminated(message)
         return [Unasked("unknown")]
@@ -220,18 +224,18 @@ class Session(Generic[Target]):
         named = [
             n for n in self._wire.mentioned(message.message) if n in self.subscriptions
         ]
-        message = message._replace(message=self.clean(message.message))
         if self._wire.repeats_login(message.code) and self._login is not None:
             # A login without an answer in time was sent again, but the exchange had
             # accepted the first.
             return self._logged_in()
         if request is None or (message.id is not None and message.id != request.id):
-            text = f"{printable(message.message)} (error {message.code})"
+            code, said = self._told(message)
+            text = f"{printable(said)} (error {code})"
             return [Unasked("error", f"an error that answers no request: {text}")]
         if self._login is not None and not self._login.accepted:
             return self._login_refused(self._login, message, now)
         if len(named) == 1 and named[0] not in request.channels:
-            return [Trouble(self._rejection(message, named[0]))]
+            return [Trouble(self._rejection(message, named[0]), named[0])]
         meant = named if len(named) == 1 else sorted(request.channels)
         if self._wire.is_transient(message.code):
             self._give_up(request, meant, now, answered=True)
@@ -244,11 +248,23 @@ class Session(Generic[Target]):
             self._subscriptions_due = -math.inf
         # Otherwise one of the channels is bad: the exchange will acknowledge the good
         # ones.
-        return [Trouble(self._rejection(message, listed(meant)))]
+        one = meant[0] if len(meant) == 1 else None
+        return [Trouble(self._rejection(message, listed(meant)), one)]
 
-    def clean(self, text: str) -> str:
-        """*text* of the exchange without the secrets of this connection's login."""
-        return text if self._login is None else self._login.clean(text)
+    @property
+    def clean(self) -> Clean:
+        """Takes the secrets of this connection's login out of a text of the exchange.
+
+        What the exchange's text means is found before: a secret may occur in the name
+        of a channel, or be equal to an error's code.
+        """
+        return str if self._login is None else self._login.clean
+
+    def _told(self, message: Refused | Notice) -> tuple[int | str, str]:
+        """Code and text of *message* for people: cleaned, then cut."""
+        code = self.clean(str(message.code))
+        same = code == str(message.code)
+        return message.code if same else code, self.clean(message.message)[:MAX_MESSAGE]
 
     def _terminated(self, message: Terminated) -> list[Event]:
         """The exchange ended all channels of one kind, for every instrument."""
@@ -272,11 +288,12 @@ class Session(Generic[Target]):
         if subscription is not None:
             subscription.step(Step.REFUSE if subscribe else Step.SILENT)
             self._forget(subscription)
-        return [Rejected(name, error) if subscription and subscribe else Trouble(error)]
+        if subscription is not None and subscribe:
+            return [Rejected(name, error)]
+        return [Trouble(error, name)]
 
-    @staticmethod
-    def _rejection(message: Refused, channel: str) -> SubscriptionRejected:
-        return SubscriptionRejected(message.code, message.message, channel)
+    def _rejection(self, message: Refused, channel: str) -> SubscriptionRejected:
+        return SubscriptionRejected(*self._told(message), self.clean(channel))
 
     def _give_up(
         self,
@@ -469,7 +486,7 @@ class Session(Generic[Target]):
         return []
 
     def _login_refused(self, login: Login, message: Refused, now: float) -> list[Event]:
-        error = LoginRejected(message.code, message.message)
+        error = LoginRejected(*self._told(message))
         self._request, self._subscriptions_due = None, -math.inf
         if self._wire.is_transient(message.code):
             # For example an expired timestamp: the next login has a new one.
