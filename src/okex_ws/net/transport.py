@@ -27,6 +27,7 @@ from ..base.errors import (
 from ..model.numbers import Clean
 from .http_head import COOKIES, MAX_HANDSHAKE, read_head, refusal, server_date
 from .stream import Network, Stream, public_endpoint
+from .tcp import TcpStream
 
 # Bounds in bytes. The largest recorded message has 19 kB.
 MAX_FRAME = 1 << 20
@@ -129,6 +130,12 @@ class Transport:
     def heard(self) -> float:
         """The monotonic time at which the last bytes came."""
         return self.stream.heard
+
+    @property
+    def is_private(self) -> bool:
+        """Whether no other machine can read what is sent: TLS, or a local peer."""
+        local = not isinstance(self.stream, TcpStream) or self.stream.is_local
+        return local or self._endpoint.startswith("wss:")
 
     @property
     def bytes_received(self) -> int:

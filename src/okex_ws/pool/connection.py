@@ -47,6 +47,11 @@ log = logging.getLogger("okex_ws")
 HOST_GAP = HostGap()
 HOUR = 3600.0
 
+NO_PLAINTEXT = (
+    "credentials are sent over TLS (wss://), or to this machine without a proxy;"
+    " allow_plaintext=True sends them all the same"
+)
+
 
 class Settings(NamedTuple):
     """What a connection is made with: clock, network, random numbers, timing, recorder.
@@ -63,6 +68,7 @@ class Settings(NamedTuple):
     reconnect: Reconnect
     link: Callable[[float], Link] = Link
     recorder: Recorder | None = None
+    allow_plaintext: bool = False
 
 
 def fatal(
@@ -261,6 +267,7 @@ class Connection:
             transport = open_transport(
                 self._network, url, deadline, self._is_closing, self._tap, self._clean
             )
+            self._check_private(transport)
             opened_at = self._clock.monotonic()
             log.info(
                 "connected to %s%s",
@@ -274,6 +281,18 @@ class Connection:
         except Exception as bug:
             lost = self._internal_error(public_endpoint(url), bug)
             self._lost(url, lost, opened_at)
+
+    def _check_private(self, transport: Transport) -> None:
+        """Raise if another machine could read the key: before anything is sent.
+
+        ``localhost`` may be looked up as an address of another machine, and a network
+        that the script made may have a proxy.
+        """
+        has_key = self._credentials is not None and not self._settings.allow_plaintext
+        if has_key and not transport.is_private:
+            transport.close()
+            url = self._wire.url(self._endpoints.present, self._path)
+            raise ConnectionLost(public_endpoint(url), NO_PLAINTEXT)
 
     def _internal_error(self, endpoint: str, bug: Exception) -> ConnectionLost:
         """Log *bug*, and return the loss that it counts as.
