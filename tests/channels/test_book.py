@@ -24,6 +24,7 @@ from okex_ws import (
     WSSubscription,
 )
 from okex_ws.channels.book import BookChannel
+from okex_ws.protocol.common import UnreadableMessage
 from okex_ws.protocol.v3 import PROTOCOL as V3
 from okex_ws.protocol.v5 import PROTOCOL as V5
 from okex_ws.trust.lease import Era
@@ -317,7 +318,7 @@ def test_what_fails_its_proof_is_never_shown(bench: BookChannelBench, bad: Bad) 
         flipped: ChecksumMismatch,
         negative: BookError,
     }
-    assert type(caught.value) is expected.get(bad, WireError)
+    assert type(caught.value) is expected.get(bad, UnreadableMessage)
     bench.channel.invalidated("it failed", 1.0)
     # From here on nothing is held to which anything could be added.
     assert not bench.push(bench.ladder.size("7"))

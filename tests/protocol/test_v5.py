@@ -593,10 +593,10 @@ def test_each_event_is_read(text: str, message: Message) -> None:
     assert decode(text) == (message,)
 
 
-def test_the_text_of_an_error_is_bounded() -> None:
+def test_the_text_of_an_error_is_whole_so_that_it_is_cleaned_before_it_is_cut() -> None:
     (refused,) = decode(json.dumps({"event": "error", "code": "1", "msg": "x" * 9999}))
 
-    assert refused == Refused("1", "x" * 1000)
+    assert refused == Refused("1", "x" * 9999)
 
 
 # --- Pushes -------------------------------------------------------------------------

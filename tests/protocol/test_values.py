@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given as for_any
 from hypothesis import strategies as st
 
+from okex_ws.model.numbers import why
 from okex_ws.protocol.messages import NO_DEPTH, DepthData
 from okex_ws.protocol.values import (
     candle,
@@ -23,7 +24,6 @@ from okex_ws.protocol.values import (
     ticker,
     trade,
     whole,
-    why,
 )
 
 JSON: st.SearchStrategy[Any] = st.recursive(
@@ -178,7 +178,7 @@ def test_a_candle_holds_its_open_and_close(prices: tuple[str, ...], fine: bool) 
     if fine:
         assert candle(7, prices, (), None).high == Decimal(prices[1])
     else:
-        with pytest.raises(ValueError, match=r"prices [58]"):
+        with pytest.raises(ValueError, match=r"prices '[58]'"):
             candle(7, prices, (), None)
 
 

@@ -19,7 +19,7 @@ from okex_ws import (
 from okex_ws.protocol.v3 import PROTOCOL as V3
 from okex_ws.protocol.v5 import PROTOCOL as V5
 from okex_ws.recording.format import Entry, write_line
-from okex_ws.recording.tap import Frame, RecordingTap, Redaction, describe
+from okex_ws.recording.tap import Frame, FrameRedaction, RecordingTap, describe
 from tests.support.clocks import FakeClock
 from tests.support.virtual_world import deflate
 
@@ -170,7 +170,7 @@ def test_no_secret_is_written_however_it_is_repeated(
 
 
 def test_what_is_no_secret_stays_as_it_was() -> None:
-    redaction = Redaction(KEY)
+    redaction = FrameRedaction(KEY)
     text = '{"arg":{"channel":"account"},"data":[{"ts":"1700000000000"}]}'
     redaction.request(V5.login(KEY, 1_700_000_000.0))
 

@@ -45,26 +45,6 @@ def test_each_login_is_written_at_its_own_time() -> None:
     assert [login.ask(1.5), login.ask(2.5)] == ["at 1.5", "at 2.5"]
 
 
-SECRETS = ("the key", "the secret", "pass{phrase}!")
-
-
-@pytest.mark.parametrize(
-    ("said", "kept"),
-    [
-        ("Invalid sign", "Invalid sign"),
-        ("Invalid apiKey: the key, or the secret", "Invalid apiKey: ..., or ..."),
-        ('Invalid request: {"apiKey":"\\u0074he key"}', "Invalid request: "),
-        ("pass{phrase}! is wrong", "... is wrong"),
-    ],
-)
-def test_what_an_error_repeats_of_a_key_is_cut_out(said: str, kept: str) -> None:
-    assert Login(str, CAP, SECRETS).clean(said) == kept
-
-
-def test_a_login_that_knows_no_secret_cuts_echoes_all_the_same() -> None:
-    assert Login(str, CAP).clean('no: {"sign":"x"}') == "no: "
-
-
 def test_an_accepted_login_is_asked_no_more() -> None:
     login = Login(str, CAP)
     login.ask(1.0)

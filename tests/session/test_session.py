@@ -21,6 +21,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from okex_ws import Credentials
 from okex_ws.base.errors import (
     BudgetSpent,
     LoginRejected,
@@ -30,6 +31,7 @@ from okex_ws.base.errors import (
 )
 from okex_ws.base.rates import Budget
 from okex_ws.base.retry import Ping, Timeouts
+from okex_ws.model.redaction import Redaction
 from okex_ws.protocol.interface import WireProtocol
 from okex_ws.protocol.messages import (
     Acknowledged,
@@ -65,6 +67,7 @@ BOOKS = "books:ETH-USDT"
 INCREMENTAL = (WHOLE, OTHER, BOOKS)
 NO_SUCH, BUSY, EXPIRED, NO_KEY = "60018", "60014", "60006", "60005"
 SECRET = "the passphrase"
+CLEAN = Redaction(Credentials("the api key", "the secret key", SECRET)).sentence
 ACK, FIRST_PUSH = 10.0, 10.0
 HOUR = 3600.0
 # Seconds from one ping to the next.
@@ -103,7 +106,7 @@ class Talk:
             Timeouts(),
             self.budget,
             self.now,
-            Login(login_text, Timeouts().retry_cap, (SECRET,)) if login else None,
+            Login(login_text, Timeouts().retry_cap, CLEAN) if login else None,
         )
         # Answer each ping at once, where the test is not about pings.
         self.pongs = pongs

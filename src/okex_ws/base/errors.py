@@ -28,8 +28,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from .state import State
 
 
@@ -53,22 +51,12 @@ def _behind(advice: str) -> str:
 class OkexWSError(Exception):
     """The base class of every error that the network or the exchange causes.
 
-    *advice* is a sentence of the library's own about the endpoint (`Venue.advice`), or
-    ``''``.
+    No error that a script is given holds a secret of the feed's credentials: what a
+    peer says is cleaned before an error is built from it. *advice* is a sentence of the
+    library's own about the endpoint (`Venue.advice`), or ``''``.
     """
 
     advice = ""
-
-    def redact(self, clean: Callable[[str], str]) -> None:
-        """Replace every text in the exception by what *clean* makes of it.
-
-        The library calls it with a function that removes secrets. All arguments and
-        attributes are cleaned.
-        """
-        self.args = tuple(clean(a) if isinstance(a, str) else a for a in self.args)
-        for name, value in vars(self).items():
-            if isinstance(value, str):
-                setattr(self, name, clean(value))
 
 
 class ConnectionLost(OkexWSError, ConnectionError):

@@ -63,7 +63,7 @@ class BookBuilder:
             raise
         except (TypeError, ValueError) as error:
             self.clear()
-            raise BookError(str(error)) from error
+            raise BookError(error) from error
         self._seq, self.is_proven = seq, True
 
     def _check_sum(self, expected: int | None) -> None:

@@ -47,8 +47,14 @@ class Feed(SharedConnections):
     Args:
         venue: a name of `okex_ws.VENUES`, or a `Venue`.
         credentials: an API key, for private channels and those that need a login. It is
-            sent only on connections that carry such a channel, and never to a retired
-            venue.
+            sent only on connections that carry such a channel, over TLS or to this
+            machine without a proxy (*allow_plaintext*), and never to an endpoint under
+            the domain of a retired venue: ``ValueError``. No error, log record, repr or
+            recording has a secret of it, even if the exchange repeats one. A secret of
+            less than six characters is cut out only where it is a whole word.
+        allow_plaintext: send the key without TLS, too: to a ``ws://`` endpoint on
+            another machine, or through a proxy. Each machine in between can then read
+            the key.
         on_state: called with every `StateChange` of every subscription, on the thread
             that *callbacks* chooses.
         callbacks: where the callbacks of all subscriptions of the feed run.
@@ -103,6 +109,7 @@ class Feed(SharedConnections):
         venue: str | Venue = "okex",
         *,
         credentials: Credentials | None = None,
+        allow_plaintext: bool = False,
         # Callbacks
         on_state: OnState | None = None,
         callbacks: Literal["inline", "thread"] = "inline",
@@ -127,6 +134,7 @@ class Feed(SharedConnections):
             venue,
             on_state,
             credentials=credentials,
+            allow_plaintext=allow_plaintext,
             callbacks=callbacks,
             proxy=proxy,
             ssl_context=ssl_context,

@@ -54,7 +54,8 @@ def make_isolated_pool(options: PoolOptions) -> IsolatedPool:
     }
     check_isolated(options.on_state, options.callbacks, options.ssl_context, here)
     pings = ["ping_interval", "probe_interval"]
-    crossing = ["credentials", *pings, "proxy", "reconnect", "timeouts"]
+    crossing = ["credentials", "allow_plaintext", *pings, "proxy"]
+    crossing += ["reconnect", "timeouts"]
     keywords = {name: getattr(options, name) for name in crossing}
     return IsolatedPool(options.venue, options.wire_protocol, keywords)
 

@@ -14,7 +14,16 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from .numbers import EXACT, NUMBERS, ROUNDED, decimal, middle, quote, spread, to_float
+from .numbers import (
+    EXACT,
+    NUMBERS,
+    ROUNDED,
+    UnreadableValue,
+    decimal,
+    middle,
+    spread,
+    to_float,
+)
 
 # The exchange's checksum covers this many levels of each side.
 CHECKSUM_LEVELS = 25
@@ -215,7 +224,7 @@ class MergedSide:
         number = NUMBERS
         for change in changes:
             if type(change) is not list and type(change) is not tuple:
-                raise ValueError(f"a level is {quote(change)}")
+                raise UnreadableValue("a level is {}", change)
             if len(change) == 4:
                 price, size, more, orders = change
                 number[more]
@@ -243,7 +252,7 @@ class MergedSide:
                 if said is not None:
                     said.insert(at, f"{price}:{size}")
             else:
-                raise ValueError(f"a level at {quote(price)}")
+                raise UnreadableValue("a level at {}", price)
         if len(keys) > MAX_LEVELS:
             raise ValueError(f"{len(keys)} levels, of {MAX_LEVELS} at the most")
 

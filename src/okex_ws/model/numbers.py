@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from decimal import (
     MAX_EMAX,
     MIN_EMIN,
@@ -52,6 +53,29 @@ def spread(bid: Decimal | None, ask: Decimal | None) -> Decimal | None:
     return None if bid is None or ask is None else EXACT.subtract(ask, bid)
 
 
+# Takes secrets out of a text of a peer (`Redaction`); ``str`` where there are none.
+Clean = Callable[[str], str]
+
+
+class UnreadableValue(ValueError):
+    """A value that cannot be read. It keeps the value as it came.
+
+    *sentence* has a ``{}`` for each of *values*. `said` makes the text for people, in
+    which each value is cleaned before it is cut; `str()` is the text without cleaning.
+    """
+
+    def __init__(self, sentence: str, *values: object) -> None:
+        super().__init__(sentence, *values)
+        self._sentence, self._values = sentence, values
+
+    def said(self, clean: Clean) -> str:
+        """The sentence, each value cleaned by *clean* and then quoted in part."""
+        return self._sentence.format(*(quote(each, clean) for each in self._values))
+
+    def __str__(self) -> str:
+        return self.said(str)
+
+
 def decimal(value: Any) -> Decimal:
     """*value* as an exact number from 0 up.
 
@@ -60,7 +84,7 @@ def decimal(value: Any) -> Decimal:
     """
     if isinstance(value, str) and _NUMBER.fullmatch(value):
         return Decimal(value)
-    raise ValueError(f"not a number: {quote(value)}")
+    raise UnreadableValue("not a number: {}", value)
 
 
 def to_float(value: Any) -> float:
@@ -71,7 +95,7 @@ def to_float(value: Any) -> float:
         or _NUMBER.fullmatch(value)
     ):
         return float(value)
-    raise ValueError(f"not a number: {quote(value)}")
+    raise UnreadableValue("not a number: {}", value)
 
 
 class _Floats(dict[str, float]):
@@ -92,6 +116,21 @@ class _Floats(dict[str, float]):
 NUMBERS = _Floats()
 
 
-def quote(value: object) -> str:
-    """At most 80 characters of *value* for an error text; of another type its name."""
-    return ascii(value[:80])[:80] if isinstance(value, str) else type(value).__name__
+def quote(value: object, clean: Clean = str) -> str:
+    """At most 80 characters of a text for an error; of another type its name.
+
+    The text is cleaned before it is cut, because a part of a secret is one too. Of an
+    exception it is what `why` says.
+    """
+    if isinstance(value, str):
+        return ascii(clean(value)[:80])[:80]
+    return why(value, clean) if isinstance(value, Exception) else type(value).__name__
+
+
+def why(error: Exception, clean: Clean = str) -> str:
+    """The text of an exception that reading raised, cleaned by *clean*."""
+    if isinstance(error, UnreadableValue):
+        return error.said(clean)
+    if isinstance(error, KeyError):
+        return f"no {quote(error.args[0] if error.args else '', clean)}"[:80]
+    return clean(str(error))

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import difflib
 import re
+import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from ..base.checks import check_seconds, check_whole
 
@@ -288,9 +289,9 @@ VENUES = {
 }
 
 
-# Hosts of retired sites. It is not known who listens there now.
-_RETIRED_HOSTS = {
-    urlsplit(endpoint).hostname: venue.retired
+# The domains of retired sites. It is not known who owns them now, or will.
+_RETIRED_DOMAINS = {
+    ".".join((urlsplit(endpoint).hostname or "").split(".")[-2:]): venue.retired
     for venue in VENUES.values()
     for endpoint in venue.endpoints
     if venue.retired is not None
@@ -300,12 +301,34 @@ _RETIRED_HOSTS = {
 def retired(venue: Venue) -> str | None:
     """Why no secret may be sent to *venue*, or ``None`` if one may.
 
-    A venue is refused if it is retired itself, or if one of its endpoints is on the
-    host of a retired one.
+    A venue is refused if it is retired itself, or if one of its endpoints is under the
+    domain of a retired one.
     """
-    hosts = (urlsplit(endpoint).hostname for endpoint in venue.endpoints)
-    found = (_RETIRED_HOSTS[host] for host in hosts if host in _RETIRED_HOSTS)
-    return venue.retired or next(found, None)
+    if venue.retired is not None:
+        return venue.retired
+    hosts = (
+        _ascii_host(urlsplit(endpoint).hostname or "") for endpoint in venue.endpoints
+    )
+    found = (
+        since
+        for host in hosts
+        for domain, since in _RETIRED_DOMAINS.items()
+        if f".{host}".endswith(f".{domain}")
+    )
+    return next(found, None)
+
+
+def _ascii_host(host: str) -> str:
+    """*host* as it is looked up: in ASCII and small letters, without a dot at the end.
+
+    The look-up maps letters of other scripts and other dots to ASCII (RFC 3490).
+    """
+    host = unquote(host)
+    try:
+        host = host.encode("idna").decode()
+    except UnicodeError:  # no name that can be looked up
+        host = unicodedata.normalize("NFKC", host).replace("\u3002", ".")
+    return host.lower().rstrip(".")
 
 
 def find_venue(venue: str | Venue) -> Venue:

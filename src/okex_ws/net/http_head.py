@@ -14,6 +14,7 @@ from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 
 from ..base.errors import HandshakeFailed, printable
+from ..model.numbers import Clean
 
 _STATUS_LINE = re.compile(rb"HTTP/\d\.\d (\d{3})(?: ([^\r\n]*))?\r?\n")
 _NOT_HTTP = "the answer is not HTTP"
@@ -46,12 +47,13 @@ def refusal(
     yes: range = SWITCHING,
     via: str = "",
     quoted: bool = True,
+    clean: Clean = str,
 ) -> HandshakeFailed | None:
     """The error for an *answer* that refuses the handshake, else ``None``.
 
     It is ``None`` if the status is in *yes*, or if the status line has not come whole.
     *via* is put before the reason. Unless *quoted* is true, the error repeats no text
-    of the peer.
+    of the peer. *clean* takes secrets out of that text.
     """
     match = _STATUS_LINE.match(answer)
     if match is None:
@@ -60,11 +62,19 @@ def refusal(
     status = int(match[1])
     if status in yes:
         return None
-    said = (match[2] or b"").decode("latin-1") if quoted else _phrase(status)
+    said = clean(_text_of(match[2] or b"")) if quoted else _phrase(status)
     reason = printable(f"{via}HTTP {status} {said}")
     found = _RETRY_AFTER.search(answer)
     wait = retry_after(found[1].decode("latin-1").strip()) if found else None
     return HandshakeFailed(endpoint, reason, status, wait)
+
+
+def _text_of(said: bytes) -> str:
+    """The text of a peer that may have any encoding: UTF-8, else Latin-1."""
+    try:
+        return said.decode()
+    except UnicodeDecodeError:
+        return said.decode("latin-1")
 
 
 def _phrase(status: int) -> str:

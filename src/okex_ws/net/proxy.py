@@ -90,7 +90,7 @@ def environments_proxy(scheme: str, host: str, port: int) -> Proxy | None:
     Raises:
         ValueError: the environment names something that cannot be a proxy.
     """
-    if _is_this_machine(host):
+    if is_this_machine(host):
         return None
     found = getproxies_environment()
     url = found.get("https" if scheme == "wss" else "http") or found.get("all")
@@ -101,7 +101,8 @@ def environments_proxy(scheme: str, host: str, port: int) -> Proxy | None:
     return parse_proxy(url)
 
 
-def _is_this_machine(host: str) -> bool:
+def is_this_machine(host: str) -> bool:
+    """Whether *host* is ``localhost`` or a loopback address."""
     try:
         return host == "localhost" or ip_address(host).is_loopback
     except ValueError:

@@ -19,6 +19,7 @@ from typing import Any
 from ..base.clock import Clock
 from ..base.errors import ConnectionLost, HandshakeFailed
 from .dial import Pause, sentence
+from .proxy import is_this_machine
 
 _READ = selectors.EVENT_READ
 _WRITE = selectors.EVENT_WRITE
@@ -74,6 +75,14 @@ class TcpStream:
     def blocked(self) -> bool:
         """Whether output is queued that the kernel has not taken yet."""
         return bool(self._output)
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the peer is this machine, with no proxy between."""
+        try:
+            return not self.via and is_this_machine(self._socket.getpeername()[0])
+        except OSError:
+            return False
 
     def start_tls(self, context: ssl.SSLContext | None, host: str) -> None:
         """Do the TLS handshake with *context*, or with the system's trust store.

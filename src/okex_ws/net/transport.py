@@ -24,8 +24,10 @@ from ..base.errors import (
     WireError,
     printable,
 )
+from ..model.numbers import Clean
 from .http_head import COOKIES, MAX_HANDSHAKE, read_head, refusal, server_date
 from .stream import Network, Stream, public_endpoint
+from .tcp import TcpStream
 
 # Bounds in bytes. The largest recorded message has 19 kB.
 MAX_FRAME = 1 << 20
@@ -71,12 +73,18 @@ class Transport:
     """
 
     def __init__(
-        self, network: Network, stream: Stream, endpoint: str, socket: _WebSocket
+        self,
+        network: Network,
+        stream: Stream,
+        endpoint: str,
+        socket: _WebSocket,
+        clean: Clean = str,
     ) -> None:
         self.stream = stream
         self._network = network
         self._endpoint = endpoint
         self._socket = socket
+        self._clean = clean
         self._bytes = len(stream.received)
         self._needed = 0
         self._message: _Message | None = None
@@ -92,27 +100,42 @@ class Transport:
         url: str,
         deadline: float,
         cancelled: Callable[[], bool],
+        clean: Clean = str,
     ) -> Opened:
         """Connect and do the WebSocket handshake, all by *deadline*.
 
-        *cancelled* is as in `Network.open`.
+        *cancelled* is as in `Network.open`. *clean* takes secrets out of what the peer
+        says, before an error is made of it.
 
         Raises:
             ConnectionLost, HandshakeFailed, Stalled: there is no connection.
         """
-        stream = network.open(url, deadline, cancelled)
-        endpoint = public_endpoint(url)
+        refused, endpoint = None, public_endpoint(url)
         try:
-            socket = _shake_hands(stream, url, endpoint)
+            stream = network.open(url, deadline, cancelled)
+        except HandshakeFailed as error:
+            refused = error
+        if refused is not None:
+            # The reason may be a text of the proxy.
+            args = clean(refused.reason), refused.status, refused.retry_after
+            raise HandshakeFailed(endpoint, *args) from refused.__cause__
+        try:
+            socket = _shake_hands(stream, url, endpoint, clean)
         except BaseException:
             stream.close()
             raise
-        return cls(network, stream, endpoint, socket)
+        return cls(network, stream, endpoint, socket, clean)
 
     @property
     def heard(self) -> float:
         """The monotonic time at which the last bytes came."""
         return self.stream.heard
+
+    @property
+    def is_private(self) -> bool:
+        """Whether no other machine can read what is sent: TLS, or a local peer."""
+        local = not isinstance(self.stream, TcpStream) or self.stream.is_local
+        return local or self._endpoint.startswith("wss:")
 
     @property
     def bytes_received(self) -> int:
@@ -238,7 +261,7 @@ class Transport:
         if code is not None and not _is_close_code(code):
             self._refuse(f"an invalid close frame: {payload[:2]!r}")
         self.begin_close(code or NORMAL)
-        reason = printable(payload[2:].decode("utf-8", "replace"))
+        reason = printable(self._clean(payload[2:].decode("utf-8", "replace")))
         raise ConnectionLost(self._endpoint, reason or "closed by the peer", code)
 
     def _fragment(self, frame: bytes, frames: list[Frame]) -> None:
@@ -259,16 +282,17 @@ class Transport:
         """Have websocket-client check a frame and answer a ping; return the payload."""
         if frame[0] & _OPCODE not in _OPCODES:
             self._refuse(f"the unknown opcode {frame[0] & _OPCODE}")
+        payload, detail = None, ""
         try:
-            return self._socket.take(frame)
+            payload = self._socket.take(frame)
         except websocket.WebSocketException as error:
-            self._refuse(str(error), cause=error)
+            detail = self._clean(str(error))
+        if payload is None:
+            self._refuse(detail)
+        return payload
 
-    def _refuse(
-        self, detail: str, code: int = _PROTOCOL_ERROR, cause: Exception | None = None
-    ) -> NoReturn:
+    def _refuse(self, detail: str, code: int = _PROTOCOL_ERROR) -> NoReturn:
         wire = WireError("frame", detail)
-        wire.__cause__ = cause
         self.begin_close(code)
         raise ConnectionLost(self._endpoint, str(wire)) from wire
 
@@ -379,10 +403,10 @@ class _Handshake:
         """Do nothing: the transport closes the stream."""
 
 
-def _shake_hands(stream: Stream, url: str, endpoint: str) -> _WebSocket:
+def _shake_hands(stream: Stream, url: str, endpoint: str, clean: Clean) -> _WebSocket:
     face = _Handshake(stream, endpoint)
     parts = urlsplit(url)
-    host = parts.netloc.rpartition("@")[2]
+    host, failed = parts.netloc.rpartition("@")[2], False
     try:
         socket: _WebSocket = websocket.create_connection(
             url,
@@ -397,11 +421,12 @@ def _shake_hands(stream: Stream, url: str, endpoint: str) -> _WebSocket:
             # The validation is slow pure Python, and decoding validates anyway.
             skip_utf8_validation=True,
         )
-    except Exception as error:
-        refused = refusal(endpoint, bytes(face.answer))
-        if refused is None and face.failure is not None:
-            raise face.failure from face.failure.__cause__
+    except Exception:
+        failed = True
+    # Raised behind the clause above: websocket-client's error repeats the peer's text.
+    if failed:
+        refused = refusal(endpoint, bytes(face.answer), clean=clean)
         reason = "the answer is no WebSocket handshake"
-        raise refused or HandshakeFailed(endpoint, reason, 101) from error
+        raise refused or face.failure or HandshakeFailed(endpoint, reason, 101)
     socket.stream, socket.server_date = stream, server_date(bytes(face.answer))
     return socket

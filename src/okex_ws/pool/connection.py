@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import random
 import threading
+import traceback
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
@@ -26,6 +27,7 @@ from ..base.threads import mark_library_thread
 from ..base.throttled_log import OutageLog
 from ..channels.base import Channel
 from ..model.credentials import Credentials
+from ..model.redaction import Redaction
 from ..model.reports import ConnectionReport
 from ..model.venues import Venue
 from ..net.http_head import MAX_RETRY_AFTER
@@ -45,6 +47,11 @@ from .opening import Opening, Surroundings
 HOST_GAP = HostGap()
 HOUR = 3600.0
 
+NO_PLAINTEXT = (
+    "credentials are sent over TLS (wss://), or to this machine without a proxy;"
+    " allow_plaintext=True sends them all the same"
+)
+
 
 class Settings(NamedTuple):
     """What a connection is made with: clock, network, random numbers, timing, recorder.
@@ -61,6 +68,7 @@ class Settings(NamedTuple):
     reconnect: Reconnect
     era: Callable[[float], Era] = Era
     recorder: Recorder | None = None
+    allow_plaintext: bool = False
 
 
 def fatal(
@@ -120,6 +128,8 @@ class Connection:
         # ours.
         self._requests_per_hour = max(1, venue.requests_per_hour - 1)
         self._credentials = credentials
+        # Takes the key's secrets out of what the exchange says on this connection.
+        self._clean = str if credentials is None else Redaction(credentials).sentence
         self._wire = wire
         self._settings = settings
         self._clock = settings.clock
@@ -234,10 +244,11 @@ class Connection:
         while not self._closing:
             try:
                 self._attempt()
-            except BaseException:
-                # Whatever failed in handling a failure: the opening has ended, so that
+            except BaseException as bug:
+                # Something failed in handling a failure. The opening has ended, so that
                 # no value of it is given, and the next attempt follows.
-                self._survive()
+                with suppress(BaseException):
+                    self._survive(bug)
         self._ended = True
         for last in (self._end, self._do_work, self._network.close):
             with suppress(BaseException):
@@ -246,15 +257,12 @@ class Connection:
     def _end(self) -> None:
         self.channels.ended(self._clock.monotonic())
 
-    def _survive(self) -> None:
-        with suppress(BaseException):
-            self._not_before = self._clock.monotonic() + next(self._waits)
-            self._say_bug()
-            self.channels.drain()
-
-    def _say_bug(self) -> None:
+    def _survive(self, bug: BaseException) -> None:
+        """Log *bug*, and have the next attempt follow after a wait."""
+        self._not_before = self._clock.monotonic() + next(self._waits)
         endpoint = public_endpoint(self._wire.url(self._endpoints.present, self.path))
-        log.exception("internal error on the connection to %s", endpoint)
+        self._say_bug(self._internal_error(endpoint, bug), bug)
+        self.channels.drain()
 
     def _is_closing(self) -> bool:
         return self._closing
@@ -269,8 +277,9 @@ class Connection:
         try:
             deadline = started + self._settings.timeouts.connect
             transport = open_transport(
-                self._network, url, deadline, self._is_closing, self._tap
+                self._network, url, deadline, self._is_closing, self._tap, self._clean
             )
+            self._check_private(transport)
             opened_at = self._clock.monotonic()
             log.info(
                 "connected to %s%s",
@@ -282,11 +291,42 @@ class Connection:
         except OkexWSError as error:
             self._lost(url, error, opened_at)
         except BaseException as bug:
-            lost = ConnectionLost(public_endpoint(url), f"internal error: {bug!r}")
-            lost.__cause__ = bug
+            lost = self._internal_error(public_endpoint(url), bug)
             self._lost(url, lost, opened_at)
-            self._say_bug()
+            self._say_bug(lost, bug)
         self.channels.drain()
+
+    def _check_private(self, transport: Transport) -> None:
+        """Raise if another machine could read the key: before anything is sent.
+
+        ``localhost`` may be looked up as an address of another machine, and a network
+        that the script made may have a proxy.
+        """
+        has_key = self._credentials is not None and not self._settings.allow_plaintext
+        if has_key and not transport.is_private:
+            transport.close()
+            url = self._wire.url(self._endpoints.present, self.path)
+            raise ConnectionLost(public_endpoint(url), NO_PLAINTEXT)
+
+    def _internal_error(self, endpoint: str, bug: BaseException) -> ConnectionLost:
+        """The loss that *bug* counts as.
+
+        With a key *bug* is not chained: its text, or that of the exception before it,
+        may repeat what the exchange sent.
+        """
+        lost = ConnectionLost(endpoint, f"internal error: {self._clean(repr(bug))}")
+        if self._credentials is None:
+            lost.__cause__ = bug
+        return lost
+
+    def _say_bug(self, lost: ConnectionLost, bug: BaseException) -> None:
+        """Log *bug*, with a key only where it was raised, and its cleaned text."""
+        sentence = "internal error on the connection to %s: %s\n%s"
+        if self._credentials is None:
+            where = "".join(traceback.format_exception(bug))
+        else:
+            where = "".join(traceback.format_tb(bug.__traceback__))
+        log.error(sentence, lost.endpoint, lost.reason, where)
 
     def _await_turn(self, url: str) -> bool:
         """Wait for the back-off, then for the host's turn; False if closed."""
@@ -347,7 +387,6 @@ class Connection:
         except ConnectionLost as error:
             # The exchange closed without an error message before. If the channels did
             # not fail here, the refused key would be sent again and again.
-            error.redact(session.clean)
             opening.era.lose()
             asked = login is not None and login.asked
             if (refused := fatal(error, asked, self._wire)) is not None:
@@ -372,8 +411,7 @@ class Connection:
         def text(wall: float) -> str:
             return self._wire.login(credentials, wall + ahead)
 
-        secrets = [getattr(credentials, name) for name in credentials.__slots__]
-        return Login(text, self._settings.timeouts.retry_cap, secrets)
+        return Login(text, self._settings.timeouts.retry_cap, self._clean)
 
     # --- The end --------------------------------------------------------------------
 

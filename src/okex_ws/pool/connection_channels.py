@@ -24,6 +24,8 @@ from ..channels.reading import Reading
 from ..delivery.view import View
 from ..history.worker import HistoryWorker, ask_book
 from ..model.items import PastBook
+from ..model.numbers import Clean
+from ..protocol.common import for_people
 from ..session.session import Session
 from ..session.subscription_state import SubscriptionState
 from ..trust.lease import Era
@@ -201,6 +203,11 @@ class ConnectionChannels:
             self._left[channel.name] = now
             self.session.drop(subscription)
 
+    @property
+    def _clean(self) -> Clean:
+        """Takes the secrets of this connection out of a text of the exchange."""
+        return str if self.session is None else self.session.clean
+
     def _subscription(self, channel: Channel) -> SubscriptionState[Channel] | None:
         """The session's state of *channel*, the very object."""
         if self.session is None:
@@ -375,7 +382,7 @@ class ConnectionChannels:
 
     def unreadable(
         self,
-        error: WireError | BookError,
+        fault: WireError | BookError,
         subscription: SubscriptionState[Channel] | None,
         now: float,
     ) -> None:
@@ -385,6 +392,8 @@ class ConnectionChannels:
         are withdrawn before the error is queued, so that a script that reads in its
         error callback finds no old value.
         """
+        name = None if subscription is None else subscription.name
+        error = for_people(fault, name, self._clean)
         if subscription is None:
             self._withdraw(self.channels.values(), str(error), now)
         else:
@@ -431,7 +440,8 @@ class ConnectionChannels:
             for channel in close or self.channels.values()
             if channel.current.state is State.LIVE and channel.current.received <= since
         ]
-        cause = f"data came for {name!r}, which is not subscribed"
+        shown = self._clean(name)[:80]
+        cause = f"data came for {shown!r}, which is not subscribed"
         self._withdraw(meant, cause, now)
         error = WireError("stranger", cause)
         self.drop("stranger", cause, now, error if meant else None)
@@ -518,10 +528,11 @@ class ConnectionChannels:
         subscription = self._subscription(channel)
         if era is not self.era or subscription is None:
             return
-        now, wall = self._clock.monotonic(), self._clock.wall()
+        now, wall, fault = self._clock.monotonic(), self._clock.wall(), None
         try:
             if channel.fetched(book, era, now, wall) and subscription.acknowledged:
                 subscription.flows(now)
         except BookError as error:
-            error.channel = channel.name
-            self.unreadable(error, subscription, now)
+            fault = error
+        if fault is not None:
+            self.unreadable(fault, subscription, now)

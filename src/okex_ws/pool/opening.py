@@ -21,7 +21,7 @@ from ..channels.base import Channel
 from ..net.stream import Network
 from ..net.transport import Transport
 from ..protocol.interface import WireProtocol
-from ..protocol.messages import Notice, Push, Unknown
+from ..protocol.messages import Message, Notice, Push, Unknown
 from ..session.events import Changed, Event, LockedOut, Trouble, Unasked
 from ..session.session import Session
 from ..session.subscription_state import Phase, Step, SubscriptionState, log_steps
@@ -127,11 +127,7 @@ class Opening:
         """
         frames, due, now = self._frames, math.inf, self._clock.monotonic()
         while frames and now < due and not self._around.is_closing():
-            try:
-                self._take(self._conflation.next(), now)
-            except WireError as error:
-                self._release(now)
-                self._unreadable(error, now)
+            self._take(None, now)
             if self._conflation.is_full:
                 self._release(now)
             if due == math.inf:
@@ -144,15 +140,22 @@ class Opening:
     def _release(self, now: float) -> None:
         """Handle the pushes that were held back for newer ones."""
         for said in self._conflation.release():
-            try:
-                self._take(said, now)
-            except WireError as error:
-                self._unreadable(error, now)
+            self._take(said, now)
 
-    def _take(self, said: bytes, now: float) -> None:
-        """Parse a frame's text, and handle each message in it."""
-        wall = self._clock.wall()
-        for message in self._around.wire.read(said):
+    def _take(self, held: bytes | None, now: float) -> None:
+        """Parse the text *held*, else the next frame's, and handle its messages."""
+        wall, fault = self._clock.wall(), None
+        messages: tuple[Message, ...] = ()
+        try:
+            said = self._conflation.next() if held is None else held
+            messages = self._around.wire.read(said)
+        except WireError as error:
+            fault = error
+        # Not in the clause above: what is told there has *error* as its context.
+        if fault is not None:
+            self._release(now)
+            self._unreadable(fault, now)
+        for message in messages:
             if type(message) is Push:
                 self._conflation.supersede(message.channel)
                 self._push(message, now, wall)
@@ -185,12 +188,13 @@ class Opening:
             self._stray(push, subscription, now)
             return
         channel, first = subscription.target, subscription.phase is Phase.ACKNOWLEDGED
-        used = True
+        used, fault = True, None
         try:
             used = self._publish(push, channel, first, now, wall)
         except (WireError, BookError) as error:
-            error.channel = push.channel
-            self._channels.unreadable(error, subscription, now)
+            fault = error
+        if fault is not None:
+            self._channels.unreadable(fault, subscription, now)
             if subscription.needs_snapshot:
                 self._deliver()
                 return
@@ -272,7 +276,8 @@ class Opening:
                     channels.unsubscribed(channel, now)
             elif isinstance(event, Trouble):
                 log.warning("%s", event.error, extra={"event": "trouble"})
-                channels.troubled(event.error)
+                one = event.subscription
+                channels.troubled(event.error, None if one is None else one.target)
             elif isinstance(event, LockedOut):
                 channels.locked_out(event.error)
             elif isinstance(event, Unasked) and event.sentence:
@@ -283,8 +288,7 @@ class Opening:
 
     def _note(self, notice: Notice) -> None:
         level = logging.INFO if notice.code == "channel-conn-count" else logging.WARNING
-        code = printable(notice.code)
-        said = printable(self.session.clean(notice.message))
+        code, said = map(printable, map(str, self.session.told(notice)))
         log.log(level, "%s: notice %s: %s", self._endpoint, code, said)
         if self._around.wire.announces_end(notice.code):
             self._channels.ending()

@@ -7,6 +7,7 @@ import ssl
 from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass
 from typing import Literal, TypedDict
+from urllib.parse import urlsplit
 
 from ..base.clock import Clock, SystemClock
 from ..base.retry import Ping, Reconnect, Timeouts
@@ -16,14 +17,14 @@ from ..history.source import History
 from ..history.worker import HistoryWorker
 from ..model.credentials import Credentials
 from ..model.venues import Venue, retired
-from ..net.proxy import proxy_finder
-from ..net.stream import Network, TcpNetwork, check_ssl_context
+from ..net.proxy import is_this_machine, proxy_finder
+from ..net.stream import Network, TcpNetwork, check_ssl_context, public_endpoint
 from ..protocol.interface import WireProtocol
 from ..protocol.v3 import PROTOCOL as V3
 from ..protocol.v5 import PROTOCOL as V5
 from ..recording.recorder import Recorder
 from ..trust.lease import Era
-from .connection import Settings
+from .connection import NO_PLAINTEXT, Settings
 from .pool import Pool
 
 WIRE_PROTOCOLS: dict[str, WireProtocol] = {"v3": V3, "v5": V5}
@@ -33,6 +34,7 @@ class ConnectionOptions(TypedDict, total=False):
     """The keywords of `Feed` as a type, for functions that pass them on."""
 
     credentials: Credentials | None
+    allow_plaintext: bool
     callbacks: Literal["inline", "thread"]
     proxy: str | None
     ssl_context: ssl.SSLContext | None
@@ -64,6 +66,7 @@ class PoolOptions:
     on_state: OnState | None = None
     _: KW_ONLY
     credentials: Credentials | None = None
+    allow_plaintext: bool = False
     callbacks: Literal["inline", "thread"] = "inline"
     proxy: str | None = None
     ssl_context: ssl.SSLContext | None = None
@@ -86,8 +89,26 @@ class PoolOptions:
         check_type("timeouts", self.timeouts, Timeouts)
         check_type("recorder", self.recorder, Recorder)
         check_callables(history_source=self.history_source)
-        _check_credentials(self.credentials, self.venue)
+        self._check_credentials()
         self._ping()
+
+    def _check_credentials(self) -> None:
+        check_type("credentials", self.credentials, Credentials)
+        check_type("allow_plaintext", self.allow_plaintext, bool)
+        if self.credentials is None:
+            return
+        where = self.venue
+        if (since := retired(where)) is not None:
+            raise ValueError(
+                f"credentials are not sent to venue {where.name!r}, which was retired"
+                f" ({since}): who listens there now is not known"
+            )
+        for endpoint in () if self.allow_plaintext else where.endpoints:
+            parts = urlsplit(endpoint)
+            local = is_this_machine(parts.hostname or "") and not self.proxy
+            # A proxy of the environment is not used for this machine.
+            if parts.scheme == "ws" and not local:
+                raise ValueError(f"{public_endpoint(endpoint)}: {NO_PLAINTEXT}")
 
     def _ping(self) -> Ping:
         return Ping(self.ping_interval, self.probe_interval)
@@ -130,6 +151,7 @@ class PoolOptions:
             self.reconnect or Reconnect(),
             self.era,
             self.recorder,
+            self.allow_plaintext,
         )
 
 
@@ -186,15 +208,6 @@ def _check_told(on_state: object, callbacks: object) -> None:
         raise TypeError(f"on_state is a function or None, got {on_state!r}")
     if callbacks not in ("inline", "thread"):
         raise ValueError(f"callbacks is 'inline' or 'thread', got {callbacks!r}")
-
-
-def _check_credentials(credentials: Credentials | None, where: Venue) -> None:
-    check_type("credentials", credentials, Credentials)
-    if credentials is not None and retired(where) is not None:
-        raise ValueError(
-            f"credentials are not sent to venue {where.name!r}, which was retired"
-            f" ({retired(where)}): who listens there now is not known"
-        )
 
 
 def check_type(name: str, value: object, kind: type) -> None:

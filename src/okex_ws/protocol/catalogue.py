@@ -18,6 +18,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 from urllib.parse import quote, unquote
 
+from ..model.numbers import UnreadableValue
 from ..model.venues import MARKETS, nearest
 
 _TRADED = tuple(market for market in MARKETS if market != "index")
@@ -199,7 +200,7 @@ def check_name(name: object) -> str:
         # The type, not the repr: an object that a peer sent may be nested too deep.
         raise TypeError(f"a channel is a name, not {type(name).__name__}")
     if not _NAME.fullmatch(name):
-        raise ValueError(f"{name!r:.80} is no name of a channel")
+        raise UnreadableValue("{} is no name of a channel", name)
     return name
 
 
@@ -259,7 +260,7 @@ def key_of(argument: Mapping[str, str]) -> str:
         if not isinstance(name, str) or not isinstance(value, str):
             raise TypeError(f"a channel has only str, not {type(value).__name__}")
         if not _PARAMETER.fullmatch(name) or len(value) > _MAX_VALUE:
-            raise ValueError(f"a channel cannot have {name!r:.80}: {value!r:.80}")
+            raise UnreadableValue("a channel cannot have {}: {}", name, value)
     if not rest:
         return channel
     if rest.keys() == {"instId"}:

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import wraps
 from typing import Any, ClassVar, ParamSpec, TypeVar
 
-from ..base.errors import WireError
-from ..model.numbers import quote
+from ..base.errors import BookError, WireError
+from ..model.numbers import Clean, UnreadableValue, why
 from .catalogue import (
     ALIASES,
     BOOKS,
@@ -24,7 +24,6 @@ from .catalogue import (
 )
 from .json_text import exact, fast
 from .messages import ChannelName, Message, Push, Request
-from .values import why
 
 # Characters of an error's text that are read. The longest text that could name a
 # channel has 160.
@@ -37,6 +36,45 @@ _ODD = (*UNREADABLE, RecursionError)
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+
+class UnreadableMessage(WireError):
+    """A `WireError` inside the library, which keeps what the peer sent as it came.
+
+    *sentence* has a ``{}`` for each of *values*. *channel* is the key of the channel
+    that the peer named. No script gets this error: `for_people` makes the one that it
+    gets.
+    """
+
+    def __init__(
+        self, kind: str, sentence: str, *values: object, channel: str | None = None
+    ) -> None:
+        self.why = UnreadableValue(sentence, *values)
+        super().__init__(kind, str(self.why), channel)
+
+
+def for_people(
+    error: WireError | BookError, channel: str | None, clean: Clean
+) -> WireError | BookError:
+    """The error of *channel* that a script and a log are given in place of *error*.
+
+    It is a new one: each text of the peer is cleaned before the error is built from it,
+    and *error*, which may hold a secret, is neither its cause nor its context.
+    """
+    told: WireError | BookError
+    if isinstance(error, WireError):
+        kept = error.why if isinstance(error, UnreadableMessage) else error.detail
+        told = WireError(error.kind, str(_cleaned(kept, clean)))
+    else:
+        told = type(error)(*(_cleaned(each, clean) for each in error.args))
+    told.channel = None if channel is None else clean(channel)
+    return told
+
+
+def _cleaned(argument: object, clean: Clean) -> object:
+    if isinstance(argument, Exception):
+        return why(argument, clean)
+    return clean(argument) if isinstance(argument, str) else argument
 
 
 class ProtocolBase(ABC):
@@ -272,7 +310,7 @@ def reading(kind: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
             try:
                 return read(*args, **kwargs)
             except UNREADABLE as error:
-                raise WireError(kind, why(error)) from error
+                raise UnreadableMessage(kind, "{}", error) from error
 
         return checked
 
@@ -283,7 +321,7 @@ def _decoded(said: bytes) -> str:
     try:
         return str(said, "utf-8")
     except UnicodeDecodeError as error:
-        raise WireError("utf-8", str(error)) from error
+        raise UnreadableMessage("utf-8", "{}", error) from error
 
 
 def to_json(value: object) -> str:
@@ -299,9 +337,9 @@ def load(text: str) -> dict[str, Any]:
     try:
         message = exact(text.strip(" \t\r\n"))
     except (ValueError, RecursionError) as error:
-        raise WireError("json", f"{why(error)} in {quote(text.strip())}") from error
+        raise UnreadableMessage("json", "{} in {}", error, text.strip()) from error
     if type(message) is not dict:
-        raise WireError("shape", f"not an object: {quote(text)}")
+        raise UnreadableMessage("shape", "not an object: {}", text)
     return message
 
 

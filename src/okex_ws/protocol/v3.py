@@ -17,10 +17,19 @@ from typing import Any
 
 from ..base.errors import WireError
 from ..model.credentials import Credentials
-from ..model.numbers import quote
+from ..model.numbers import UnreadableValue
 from ..model.venues import MARKETS, market_of
 from .catalogue import KNOWN, V3_PRIVATE, ChannelSpec
-from .common import MAX_MESSAGE, UNREADABLE, ProtocolBase, group, load, reading, to_json
+from .common import (
+    MAX_MESSAGE,
+    UNREADABLE,
+    ProtocolBase,
+    UnreadableMessage,
+    group,
+    load,
+    reading,
+    to_json,
+)
 from .messages import (
     NO_DEPTH,
     Acknowledged,
@@ -195,7 +204,7 @@ class V3(ProtocolBase):
             # One byte more than allowed: a full buffer then always means too much.
             inflated = stream.decompress(payload, MAX_INFLATED + 1)
         except zlib.error as error:
-            raise WireError("inflate", str(error)) from error
+            raise UnreadableMessage("inflate", "{}", error) from error
         if len(inflated) > MAX_INFLATED or not stream.eof or stream.unused_data:
             raise _no_stream(payload, inflated, stream)
         return inflated
@@ -265,7 +274,7 @@ class V3(ProtocolBase):
         """
         items = element["candle"]
         if type(items) is not list or len(items) not in (6, 7):
-            raise ValueError(f"a candle is {quote(items)} of 6 or 7 items")
+            raise UnreadableValue("a candle is {} of 6 or 7 items", items)
         return candle(iso_ms(items[0]), items[1:5], items[5:], None)
 
     @reading("funding")
@@ -299,14 +308,14 @@ def _event(message: dict[str, Any]) -> Message:
     code, text = message.get("errorCode"), message.get("message", "")
     if event == "error" and isinstance(code, str) and isinstance(text, str):
         if re.fullmatch("[0-9]{1,9}", code):
-            return Refused(int(code), text[:MAX_MESSAGE])
+            return Refused(int(code), text)
     elif event == "login":
         # Recordings have a boolean, the documentation has a string.
         success = message.get("success") in (True, "true")
         return LoggedIn() if success else Refused(_LOGIN_FAILURE, "login failure")
     elif isinstance(event, str) and event not in ("subscribe", "unsubscribe", "error"):
         return Unknown("event")
-    raise WireError("shape", f"event {quote(event)} of channel {quote(channel)}")
+    raise UnreadableMessage("shape", "event {} of channel {}", event, channel)
 
 
 def _pushes(table: str, message: dict[str, Any], text: str) -> tuple[Message, ...]:
@@ -316,14 +325,14 @@ def _pushes(table: str, message: dict[str, Any], text: str) -> tuple[Message, ..
         return _undocumented(table, message, text)
     data, action = message.get("data"), message.get("action")
     if type(data) is not list or not data:
-        raise WireError("shape", f"data of {table} is {quote(data)}")
+        raise UnreadableMessage("shape", f"data of {table} is {{}}", data)
     try:
         keys = [_key_of(name, about, element) for element in data]
     except UNREADABLE as error:
-        raise WireError("shape", f"no {about} in {table}") from error
+        raise UnreadableMessage("shape", f"no {about} in {table}") from error
     if action not in _ACTIONS:
         channel = keys[0] if len(keys) == 1 else None
-        raise WireError("shape", f"action {quote(action)}", channel)
+        raise UnreadableMessage("shape", "action {}", action, channel=channel)
     return group(keys, data, text, action)
 
 
@@ -373,7 +382,7 @@ def _underlying(element: Any) -> Any:
     if first.get("underlying"):
         return first["underlying"]
     if market_of(first["instrument_id"]) != "option":
-        raise ValueError(f"no option: {quote(first['instrument_id'])}")
+        raise UnreadableValue("no option: {}", first["instrument_id"])
     return "-".join(first["instrument_id"].split("-")[:2])
 
 
@@ -397,5 +406,5 @@ def _plain_channel(table: Any, instrument_id: Any) -> str:
 @lru_cache(maxsize=4096)
 def _channel(name: str, about: Any) -> str:
     if not isinstance(about, str) or not _ID.fullmatch(about):
-        raise WireError("shape", f"{name} of {quote(about)}")
+        raise UnreadableMessage("shape", "{} of {}", name, about)
     return f"{name}:{about}"

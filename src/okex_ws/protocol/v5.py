@@ -15,7 +15,7 @@ from typing import Any
 
 from ..base.errors import WireError
 from ..model.credentials import Credentials
-from ..model.numbers import quote
+from ..model.numbers import UnreadableValue
 from .catalogue import (
     GATED,
     INDEX_ALIASES,
@@ -26,7 +26,14 @@ from .catalogue import (
     argument_of,
     key_of,
 )
-from .common import MAX_MESSAGE, ProtocolBase, load, reading, to_json
+from .common import (
+    MAX_MESSAGE,
+    ProtocolBase,
+    UnreadableMessage,
+    load,
+    reading,
+    to_json,
+)
 from .json_text import parse
 from .messages import (
     NO_DEPTH,
@@ -61,7 +68,6 @@ from .values import (
     ticker,
     trade,
     whole,
-    why,
 )
 
 _KNOWN = {known.v5: known for known in KNOWN.values() if known.v5 is not None} | {
@@ -286,7 +292,7 @@ class V5(ProtocolBase):
         index have 6, without the three volumes.
         """
         if type(element) is not list or len(element) not in (6, 7, 9):
-            raise ValueError(f"a candle is {quote(element)} of 6, 7 or 9 items")
+            raise UnreadableValue("a candle is {} of 6, 7 or 9 items", element)
         confirmed = len(element) != 7
         closed = _CONFIRM[element[-1]] if confirmed else None
         volumes = element[5:-1] if confirmed else element[5:]
@@ -332,7 +338,7 @@ def _key_of(argument: Any) -> str:
         # The exchange adds the user's id to the channel in pushes of private channels.
         return key_of({name: argument[name] for name in argument if name != "uid"})
     except (TypeError, LookupError, ValueError) as error:
-        raise WireError("shape", f"arg is {quote(argument)}: {why(error)}") from error
+        raise UnreadableMessage("shape", "arg is {}: {}", argument, error) from error
 
 
 def _push(message: dict[str, Any], text: str) -> Push:
@@ -342,20 +348,21 @@ def _push(message: dict[str, Any], text: str) -> Push:
     data, action = message.get("data"), message.get("action")
     if type(data) is not list or not (data or PROTOCOL.path(key).login):
         # A private channel pushes empty data if the user has, say, no positions.
-        raise WireError("shape", f"data is {quote(data)}", key)
+        raise UnreadableMessage("shape", "data is {}", data, channel=key)
     if action not in _ACTIONS:
-        raise WireError("shape", f"action {quote(action)}", key)
+        raise UnreadableMessage("shape", "action {}", action, channel=key)
     about = argument.get("instId")
     for element in data if about else ():
         if type(element) is dict and element.get("instId", about) != about:
-            raise WireError("shape", f"data of {quote(element['instId'])}", key)
+            other = element["instId"]
+            raise UnreadableMessage("shape", "data of {}", other, channel=key)
     return Push(key, data, text, action)
 
 
 def _event(message: dict[str, Any]) -> Message:
     event, number = message["event"], message.get("id")
     if number is not None and not isinstance(number, str):
-        raise WireError("shape", f"id {quote(number)}")
+        raise UnreadableMessage("shape", "id {}", number)
     if event == "subscribe":
         return Acknowledged(_key_of(message.get("arg")), number)
     if event == "unsubscribe":
@@ -367,25 +374,24 @@ def _event(message: dict[str, Any]) -> Message:
     if event in ("channel-conn-count", "channel-conn-count-error"):
         return _counted(event, message)
     if not isinstance(event, str):
-        raise WireError("shape", f"event {quote(event)}")
+        raise UnreadableMessage("shape", "event {}", event)
     return Unknown("event")
 
 
 def _told(event: str, message: dict[str, Any], number: str | None) -> Message:
     code, text = message.get("code"), message.get("msg", "")
     if not isinstance(code, str) or not re.fullmatch("[0-9]{1,9}", code):
-        raise WireError("shape", f"code {quote(code)} of {event}")
+        raise UnreadableMessage("shape", f"code {{}} of {event}", code)
     if not isinstance(text, str):
-        raise WireError("shape", f"msg of {event} is {quote(text)}")
-    text = text[:MAX_MESSAGE]
+        raise UnreadableMessage("shape", f"msg of {event} is {{}}", text)
     return Notice(code, text) if event == "notice" else Refused(code, text, number)
 
 
 def _counted(event: str, message: dict[str, Any]) -> Message:
     kind, count = message.get("channel"), message.get("connCount")
     if not isinstance(kind, str) or not isinstance(count, str):
-        raise WireError("shape", f"{event} of {quote(kind)}: {quote(count)}")
-    text = f"{count[:20]} connections have {kind[:64]!r}"
+        raise UnreadableMessage("shape", f"{event} of {{}}: {{}}", kind, count)
+    text = f"{count} connections have {kind!r}"
     return Terminated(kind, text) if event.endswith("error") else Notice(event, text)
 
 

@@ -1,9 +1,10 @@
 """Numbers, times and levels in messages of the exchange, read exactly from any JSON.
 
-A reader raises ``ValueError`` for what it cannot read, with a bounded part of it in the
-text, so that a log can bear the text. The readers of several values (a snapshot, a
-trade, ...) are those that v3 and v5 share. They also raise ``TypeError`` if an element
-is not an object, and ``KeyError`` if a field is missing.
+A reader raises ``ValueError`` for what it cannot read. An `UnreadableValue` says so in
+a sentence with a bounded part of it, so that a log can bear the text. The readers of
+several values (a snapshot, a trade, ...) are those that v3 and v5 share. They also
+raise ``TypeError`` if an element is not an object, and ``KeyError`` if a field is
+missing.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Any, TypeVar
 
-from ..model.numbers import NUMBERS, decimal, quote
+from ..model.numbers import NUMBERS, UnreadableValue, decimal
 from .messages import (
     BookData,
     CandleData,
@@ -42,12 +43,12 @@ def check_side(levels: Any, sign: float) -> None:
     The hot path: every push has some twenty numbers, and `NUMBERS` remembers most.
     """
     if type(levels) is not list:
-        raise ValueError(f"a side is {quote(levels)}")
+        raise UnreadableValue("a side is {}", levels)
     number = NUMBERS
     before = -math.inf
     for level in levels:
         if type(level) is not list:
-            raise ValueError(f"a level is {quote(level)}")
+            raise UnreadableValue("a level is {}", level)
         if len(level) == 4:
             price, size, more, orders = level
             number[more]
@@ -56,7 +57,7 @@ def check_side(levels: Any, sign: float) -> None:
         number[orders]
         rank = number[price] * sign
         if not (rank and number[size] and before < rank):
-            raise ValueError(f"{quote(size)} at {quote(price)} is zero or unordered")
+            raise UnreadableValue("{} at {} is zero or unordered", size, price)
         before = rank
 
 
@@ -82,7 +83,7 @@ def whole(value: Any) -> int:
     """A whole number without a sign, of at most 20 digits."""
     if _is_whole(value):
         return int(value)
-    raise ValueError(f"not a whole number: {quote(value)}")
+    raise UnreadableValue("not a whole number: {}", value)
 
 
 def integer(value: Any) -> int:
@@ -91,7 +92,7 @@ def integer(value: Any) -> int:
         isinstance(value, str) and value[:1] == "-" and _is_whole(value[1:])
     ):
         return int(value)
-    raise ValueError(f"not an integer: {quote(value)}")
+    raise UnreadableValue("not an integer: {}", value)
 
 
 def optional(value: Any) -> Decimal | None:
@@ -109,7 +110,7 @@ def iso_ms(value: Any) -> int:
     try:
         return _second_ms(value[:19]) + _MILLISECONDS[value[19:]]
     except (TypeError, KeyError, ValueError) as error:
-        raise ValueError(f"not a timestamp: {quote(value)}") from error
+        raise UnreadableValue("not a timestamp: {}", value) from error
 
 
 def epoch_ms(value: Any) -> int:
@@ -125,7 +126,7 @@ def epoch_ms(value: Any) -> int:
         and value[0] != "0"
     ):
         return int(value)
-    raise ValueError(f"not a timestamp: {quote(value)}")
+    raise UnreadableValue("not a timestamp: {}", value)
 
 
 # Many pushes come in the same second.
@@ -173,7 +174,7 @@ def book(
     """
     bids, asks = element["bids"], element["asks"]
     if type(bids) is not list or type(asks) is not list:
-        raise ValueError(f"sides are {quote(bids)} and {quote(asks)}")
+        raise UnreadableValue("sides are {} and {}", bids, asks)
     if not exact:
         "".join(map("".join, bids))
         "".join(map("".join, asks))
@@ -189,21 +190,21 @@ def trade(
     """*count* trades of one taker at one price; *trade_id* is the id of the last."""
     exact_price, exact_size = decimal(price), decimal(size)
     if side not in ("buy", "sell") or not (exact_price and exact_size):
-        raise ValueError(f"{quote(side)} of {exact_size} at {exact_price}")
+        raise UnreadableValue("{} of {} at {}", side, size, price)
     first = _first_id(trade_id, count)
     return TradeData(trade_id, first, count, exact_price, exact_size, side, time_ms)
 
 
 def _first_id(trade_id: Any, count: int) -> str:
     if not isinstance(trade_id, str) or not _TRADE_ID.fullmatch(trade_id):
-        raise ValueError(f"trade id {quote(trade_id)}")
+        raise UnreadableValue("trade id {}", trade_id)
     if not 1 <= count <= _MOST_TRADES:
         raise ValueError(f"{count} trades in one")
     if count == 1 or not _is_whole(trade_id):
         return trade_id
     first = int(trade_id) - count + 1
     if first < 0:
-        raise ValueError(f"{count} trades up to {trade_id}")
+        raise UnreadableValue(f"{count} trades up to {{}}", trade_id)
     return str(first)
 
 
@@ -220,14 +221,6 @@ def candle(start_ms: int, prices: Any, volumes: Any, closed: bool | None) -> Can
     """A candle of four prices (open, high, low, close) and up to three volumes."""
     first, high, low, last = map(decimal, prices)
     if not low <= min(first, last) <= max(first, last) <= high:
-        raise ValueError(f"prices {first}, {high}, {low}, {last}")
+        raise UnreadableValue("prices {}, {}, {}, {}", *prices)
     volume, ccy, quoted = [*map(decimal, volumes), None, None, None][:3]
     return CandleData(start_ms, first, high, low, last, volume, ccy, quoted, closed)
-
-
-# --- For errors ---------------------------------------------------------------------
-
-
-def why(error: BaseException) -> str:
-    """The text for a `WireError`; it names at most 80 characters of a missing key."""
-    return f"no {error}"[:80] if isinstance(error, KeyError) else str(error)

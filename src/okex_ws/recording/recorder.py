@@ -64,7 +64,8 @@ class Recorder(Closing):
     then go on unrecorded.
 
     Args:
-        path: the file, ``'day.rec.gz'``. An existing file is never overwritten.
+        path: the file, ``'day.rec.gz'``. An existing file is never overwritten. Only
+            the user of this process can read the files (mode 0600).
         max_bytes: a file that has reached so many bytes is ended, and the recording
             continues in ``day.1.rec.gz``, ``day.2.rec.gz``, ... Each file can be read
             alone.

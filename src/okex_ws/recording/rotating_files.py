@@ -73,9 +73,10 @@ class RotatingFiles:
 
     def _open(self, part: int) -> None:
         """Create the empty file of *part*; its first lines are written by `write`."""
-        # O_EXCL: an existing file is never overwritten.
+        # O_EXCL: an existing file is never overwritten. Only its owner may read it,
+        # because a recording may hold an account.
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-        self._file = os.open(part_name(self._path, part), flags, 0o644)
+        self._file = os.open(part_name(self._path, part), flags, 0o600)
         self._size = 0
         self._began = self._not_before = self._clock()
         self._packer = self._new_packer()

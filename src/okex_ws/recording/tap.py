@@ -6,25 +6,27 @@ secrets and puts an entry into the recorder's queue.
 
 from __future__ import annotations
 
-import json
+import contextlib
 import zlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Protocol
 
 from ..base.clock import Clock
 from ..base.errors import ConnectionLost, HandshakeFailed, OkexWSError
 from ..model.credentials import Credentials
+from ..model.numbers import Clean
+from ..model.redaction import Redaction
 from ..model.venues import Venue
 from ..net.stream import Network, public_endpoint
 from ..net.transport import NORMAL, Frame, Transport
-from ..protocol.v3 import deflate
+from ..protocol.v3 import MAX_INFLATED, deflate
 from .format import Entry
 
 # What marks a login, as v3 and v5 write it, and the text that is recorded instead.
 _LOGIN = '"op":"login"'
 _REDACTED = '{"op":"login","args":"redacted"}'
-_MOST_INFLATED = 4 << 20
+_CLOSE = 8
 
 
 class Sink(Protocol):
@@ -81,7 +83,7 @@ class RecordingTap:
         self._sink = sink
         self._clock = clock
         self._facts = {"line": line, **facts}
-        self._redaction = None if credentials is None else Redaction(credentials)
+        self._redaction = None if credentials is None else FrameRedaction(credentials)
         # The number of the present opening; 0 while the connection is not open.
         self._number = 0
 
@@ -107,7 +109,7 @@ class RecordingTap:
     def control(self, opcode: int, payload: bytes) -> None:
         """Record a ping, pong or close frame that came."""
         if self._redaction is not None:
-            payload = self._redaction.payload(payload, False)
+            payload = self._redaction.control(opcode, payload)
         self._put("control", {"opcode": opcode}, payload)
 
     def close_frame_sent(self, code: int) -> None:
@@ -169,35 +171,16 @@ def describe(venue: Venue, path: str) -> dict[str, Any]:
     }
 
 
-class Redaction:
-    """Replaces the secrets of one connection in all that is recorded by dots.
+class FrameRedaction(Redaction):
+    """Cuts the secrets of one connection's key out of all that is recorded.
 
-    The secrets are the fields of the credentials and what a login derives from them.
-    The exchange may repeat them in an error, so received messages are searched as well,
-    in each form in which JSON can write a secret. The connection's thread calls it.
+    The exchange may repeat them in an error, so received messages are searched as well.
+    The connection's thread calls it.
     """
-
-    def __init__(self, credentials: Credentials) -> None:
-        self._secrets: dict[str, bytes] = {}
-        self._learn(getattr(credentials, name) for name in credentials.__slots__)
-
-    def _learn(self, secrets: Iterable[str]) -> None:
-        for secret in secrets:
-            for form in _forms(secret):
-                self._secrets[form] = form.encode()
 
     def request(self, text: str) -> str:
         """*text* without a secret; a login is replaced as a whole."""
-        if _LOGIN not in text:
-            return self.text(text)
-        self._learn(_signed(text))
-        return _REDACTED
-
-    def text(self, text: str) -> str:
-        """*text* without a secret: the exchange may repeat what was sent to it."""
-        for secret in self._secrets:
-            text = text.replace(secret, "...")
-        return text
+        return _REDACTED if _LOGIN in text else self.text(text)
 
     def payload(self, payload: bytes, binary: bool) -> bytes:
         """A frame's payload without a secret.
@@ -205,46 +188,37 @@ class Redaction:
         A binary payload of v3 is inflated to look for secrets. If it has one, the
         cleaned text is compressed again; otherwise the payload stays as received.
         """
-        if not binary:
-            return self._clean(payload)
+        if binary:
+            said = _inflated(payload)
+            clean = self._cleaned(said)
+            if clean != said or len(said) > MAX_INFLATED:
+                return deflate(clean)
+        return self._cleaned(payload)
+
+    def control(self, opcode: int, payload: bytes) -> bytes:
+        """The payload of a control frame; the code of a close frame is kept."""
+        start = 2 if opcode == _CLOSE else 0
+        return payload[:start] + self._cleaned(payload[start:])
+
+    def _cleaned(self, payload: bytes) -> bytes:
+        # What is not UTF-8 stays as it is.
+        text = payload.decode("utf-8", "surrogateescape")
+        return self.text(text).encode("utf-8", "surrogateescape")
+
+
+def _inflated(payload: bytes) -> bytes:
+    """The content of a deflate stream, up to its damage or one byte too many."""
+    stream, said = zlib.decompressobj(-zlib.MAX_WBITS), b""
+    try:
+        return stream.decompress(payload, MAX_INFLATED + 1)
+    except zlib.error:
         stream = zlib.decompressobj(-zlib.MAX_WBITS)
-        try:
-            said = stream.decompress(payload, _MOST_INFLATED)
-        except zlib.error:
-            return self._clean(payload)
-        if (clean := self._clean(said)) == said:
-            return self._clean(payload)
-        return deflate(clean)
-
-    def _clean(self, payload: bytes) -> bytes:
-        for secret in self._secrets.values():
-            payload = payload.replace(secret, b"...")
-        return payload
-
-
-def _signed(text: str) -> Iterable[str]:
-    """The arguments of a login, without its time, which is a number."""
-    for argument in json.loads(text)["args"]:
-        values = argument.values() if isinstance(argument, dict) else (argument,)
-        yield from (value for value in values if not _is_number(value))
-
-
-def _is_number(value: str) -> bool:
-    return value.replace(".", "", 1).isdigit()
-
-
-def _forms(secret: str) -> Iterable[str]:
-    """*secret* as it is, as it is inside JSON, and as it is inside JSON in JSON."""
-    forms = {secret}
-    quotes: tuple[Callable[[str], str], ...] = (
-        lambda text: json.dumps(text)[1:-1],
-        lambda text: json.dumps(text, ensure_ascii=False)[1:-1],
-        lambda text: text.replace("/", "\\/"),
-    )
-    for _ in range(2):
-        forms |= {quote(form) for form in forms for quote in quotes}
-    # The longest first: a shorter form may be a part of a longer one.
-    return sorted(forms, key=len, reverse=True)
+    with contextlib.suppress(zlib.error):
+        for at in range(len(payload)):
+            said += stream.decompress(payload[at : at + 1], MAX_INFLATED)
+            if len(said) > MAX_INFLATED:
+                break
+    return said
 
 
 class RecordingTransport(Transport):
@@ -299,11 +273,12 @@ def open_transport(
     deadline: float,
     cancelled: Callable[[], bool],
     tap: RecordingTap | None,
+    clean: Clean = str,
 ) -> Transport:
     """A transport as `Transport.open` gives it; *tap*, if any, records it."""
     if tap is None:
-        return Transport.open(network, url, deadline, cancelled)
-    transport = RecordingTransport.open(network, url, deadline, cancelled)
+        return Transport.open(network, url, deadline, cancelled, clean)
+    transport = RecordingTransport.open(network, url, deadline, cancelled, clean)
     transport.tap = tap
     tap.opened(public_endpoint(url))
     return transport

@@ -183,6 +183,8 @@ class Replay(Closing):
         keywords.setdefault("timeouts", Timeouts(connect=math.inf))
         if retired(self.venue) is None:
             keywords.setdefault("credentials", _NOBODY)
+        # Nothing leaves this process.
+        keywords["allow_plaintext"] = True
         keywords["clock"], keywords["rng"] = self._clock, random.Random(0)
         keywords["network"] = self._network
         feed = Feed(self.venue, on_state=on_state, **keywords)

@@ -13,10 +13,9 @@ from typing import Any, NamedTuple, Protocol
 
 from ..base.errors import RequestRejected, WireError
 from ..model.instrument import Instrument
-from ..model.numbers import quote
+from ..model.numbers import UnreadableValue, quote, why
 from ..protocol.json_text import exact
 from ..protocol.messages import CandleData, DepthData, TradeData
-from ..protocol.values import why
 from .pages import PageSource
 
 # What reading JSON may raise if the JSON does not have the expected shape.
@@ -186,7 +185,7 @@ def refused(
 def name(value: Any) -> str:
     """*value*, if it can be the name of an instrument, a currency or a state."""
     if not isinstance(value, str) or not _NAME.fullmatch(value):
-        raise ValueError(f"not a name: {quote(value)}")
+        raise UnreadableValue("not a name: {}", value)
     return value
 
 

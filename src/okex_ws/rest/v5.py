@@ -17,7 +17,7 @@ from typing import Any
 from ..base.clock import utc
 from ..base.errors import WireError
 from ..model.instrument import Instrument
-from ..model.numbers import decimal, quote
+from ..model.numbers import UnreadableValue, decimal, quote
 from ..model.venues import delivery
 from ..protocol import v5
 from ..protocol.messages import CandleData, DepthData, TradeData
@@ -166,7 +166,7 @@ class RestV5:
 
         def read(element: Any) -> TradeData:
             if element.get("instId", instrument_id) != instrument_id:
-                raise ValueError(f"a trade of {quote(element['instId'])}")
+                raise UnreadableValue("a trade of {}", element["instId"])
             return v5.PROTOCOL.trade(element)
 
         return read_each("trade", data, read)

@@ -36,9 +36,13 @@ class LockedOut(NamedTuple):
 
 
 class Trouble(NamedTuple):
-    """A failure that passes: it is logged and given to *on_error*, and ends nothing."""
+    """A failure that passes: it is logged and given to *on_error*, and ends nothing.
+
+    *subscription* is the one that it concerns, the very object, or ``None``.
+    """
 
     error: OkexWSError
+    subscription: SubscriptionState[Any] | None = None
 
 
 class Unasked(NamedTuple):

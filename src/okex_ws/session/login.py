@@ -7,10 +7,11 @@ refused is not sent a second time.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from ..base.retry import doubled
+from ..model.numbers import Clean
 from .subscription_state import STEADY
 
 if TYPE_CHECKING:
@@ -28,21 +29,20 @@ class Login:
     *retry_cap* seconds; after `refuse` it is never due again.
 
     *text* is a callable that makes the text of a login from a reading of the wall
-    clock. *secrets* are texts that must not appear in errors or logs, even if the
-    exchange repeats them: `clean` removes them.
+    clock. *clean* is one that takes the key's secrets out of a text of the exchange.
     """
 
     def __init__(
         self,
         text: Callable[[float], str],
         retry_cap: float,
-        secrets: Sequence[str] = (),
+        clean: Clean = str,
     ) -> None:
         # Whether a login was sent whose answer may still come.
         self.asked = False
         self.accepted = False
         self._text = text
-        self._secrets = secrets
+        self.clean = clean
         self.due = -math.inf
         self._retry_cap = retry_cap
         self._attempts = self._losses = 0
@@ -80,15 +80,6 @@ class Login:
         self.due = now + doubled(1.0, self._losses, self._retry_cap)
         self._losses += 1
         return self._losses == 1
-
-    def clean(self, message: str) -> str:
-        """*message* without secrets, and without what follows its first ``{``.
-
-        The exchange's error may repeat a whole request.
-        """
-        for secret in self._secrets:
-            message = message.replace(secret, "...")
-        return message.partition("{")[0]
 
 
 def check_logins(

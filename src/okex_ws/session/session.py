@@ -24,11 +24,14 @@ from ..base.errors import (
 )
 from ..base.rates import Budget
 from ..base.retry import Ping, Timeouts
+from ..model.numbers import Clean
+from ..protocol.common import MAX_MESSAGE
 from ..protocol.interface import WireProtocol
 from ..protocol.messages import (
     Acknowledged,
     LoggedIn,
     Message,
+    Notice,
     Pong,
     Refused,
     Terminated,
@@ -237,7 +240,6 @@ class Session(Generic[Target]):
         named = [
             n for n in self._wire.mentioned(message.message) if n in self.subscriptions
         ]
-        message = message._replace(message=self.clean(message.message))
         if login is not None and self._wire.repeats_login(code):
             # A login without an answer in time was sent again, but the exchange had
             # accepted the first.
@@ -246,7 +248,8 @@ class Session(Generic[Target]):
         if lost is not None and not lost.accepted:
             return [Unasked("error")]  # told already
         if request is None or message.id not in (None, request.id):
-            text = f"{printable(message.message)} (error {code})"
+            code, said = self.told(message)
+            text = f"{printable(said)} (error {code})"
             stray = Unasked("error", f"an error that answers no request: {text}")
             return self._reject_late(message, named) or [stray]
         if lost is not None:
@@ -254,12 +257,11 @@ class Session(Generic[Target]):
         if login is not None and not login.accepted:
             return self._login_refused(login, message, now)
         if len(named) == 1 and named[0] not in request.channels:
-            trouble = Trouble(_rejection(message, named[0]))
-            return self._reject_late(message, named) or [trouble]
+            return self._reject_late(message, named) or [self._trouble(message, named)]
         meant = named if len(named) == 1 else sorted(request.channels)
         if self._wire.is_transient(code):
             events = self._give_up(request, meant, now, busy=True)
-            return [*events, Trouble(_rejection(message, listed(meant)))]
+            return [*events, self._trouble(message, meant)]
         if len(meant) == 1:
             return self._refuse(request.op, meant[0], message)
         if message.id is not None:
@@ -269,7 +271,14 @@ class Session(Generic[Target]):
             self._subscriptions_due = -math.inf
         # Otherwise one of the channels is bad: the exchange will acknowledge the good
         # ones.
-        return [Trouble(_rejection(message, listed(meant)))]
+        return [self._trouble(message, meant)]
+
+    def _trouble(self, message: Refused, names: list[str]) -> Trouble:
+        one = self.subscriptions.get(names[0]) if len(names) == 1 else None
+        return Trouble(self._rejection(message, listed(names)), one)
+
+    def _rejection(self, message: Refused, channel: str) -> SubscriptionRejected:
+        return SubscriptionRejected(*self.told(message), self.clean(channel))
 
     def _reject_late(self, message: Refused, named: list[str]) -> list[Event]:
         """Refuse a channel whose data came, and whose request was given up before."""
@@ -279,9 +288,20 @@ class Session(Generic[Target]):
         final = not self._wire.is_transient(message.code)
         return self._reject(one, message) if final else []
 
-    def clean(self, text: str) -> str:
-        """*text* of the exchange without the secrets of this connection's login."""
-        return text if self._login is None else self._login.clean(text)
+    @property
+    def clean(self) -> Clean:
+        """Takes the secrets of this connection's login out of a text of the exchange.
+
+        What the exchange's text means is found before: a secret may occur in the name
+        of a channel, or be equal to an error's code.
+        """
+        return str if self._login is None else self._login.clean
+
+    def told(self, message: Refused | Notice) -> tuple[int | str, str]:
+        """Code and text of *message* for people: cleaned, then cut."""
+        code = self.clean(str(message.code))
+        same = code == str(message.code)
+        return message.code if same else code, self.clean(message.message)[:MAX_MESSAGE]
 
     def _terminated(self, message: Terminated) -> list[Event]:
         """The exchange ended all channels of one kind, for every instrument."""
@@ -293,16 +313,16 @@ class Session(Generic[Target]):
     def _refuse(self, op: str, name: str, message: Refused) -> list[Event]:
         self._answered(op, name)
         if (one := self.subscriptions.get(name)) is None:
-            return [Trouble(_rejection(message, name))]
+            return [self._trouble(message, [name])]
         events = self._reject(one, message) if op == "subscribe" else []
         one.end(self._pings)
-        return events or [Trouble(_rejection(message, name))]
+        return events or [self._trouble(message, [name])]
 
     def _reject(self, one: SubscriptionState[Target], message: Refused) -> list[Event]:
         if not one.step(Step.REFUSED):
             return []
         self._forget(one)
-        return [Changed(one, Step.REFUSED, _rejection(message, one.name))]
+        return [Changed(one, Step.REFUSED, self._rejection(message, one.name))]
 
     def _give_up(
         self, request: _OpenRequest, names: list[str], now: float, busy: bool = False
@@ -483,7 +503,7 @@ class Session(Generic[Target]):
         return []
 
     def _login_refused(self, login: Login, message: Refused, now: float) -> list[Event]:
-        error = LoginRejected(message.code, message.message)
+        error = LoginRejected(*self.told(message))
         self._request, self._subscriptions_due = None, -math.inf
         if self._wire.is_transient(message.code):
             # For example an expired timestamp: the next login has a new one.
@@ -498,7 +518,7 @@ class Session(Generic[Target]):
         """The exchange has lost an accepted login, and so ended every channel."""
         events: list[Event] = [Unasked("error")]
         if login.lose(now):
-            events = [Trouble(_rejection(message, listed(refused)))]
+            events = [self._trouble(message, refused)]
         self._request, self._subscriptions_due = None, -math.inf
         for one in list(self.subscriptions.values()):
             asked = one.phase is Phase.LEAVING
@@ -507,7 +527,3 @@ class Session(Generic[Target]):
             one.step(Step.SILENT)
             self._forget(one)
         return events
-
-
-def _rejection(message: Refused, channel: str) -> SubscriptionRejected:
-    return SubscriptionRejected(message.code, message.message, channel)

@@ -1,0 +1,103 @@
+"""The secrets of a key are cut out of all that a peer says. No I/O."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Callable, Iterable
+from urllib.parse import unquote
+
+from .credentials import Credentials
+
+_DOTS = "..."
+# A shorter secret is cut out only where it is a whole word. Elsewhere it is most likely
+# a part of another word, and cutting it out would leave no text that can be read.
+_SHORTEST_PART = 6
+# Characters of a text for people, before it is cleaned. A longer one is left out.
+_LONGEST = 10_000
+# How often escapes may be nested: JSON in JSON, and so on. A text in which they are
+# nested deeper is left out.
+_DEEPEST = 6
+# Base64 of an HMAC-SHA256, in which JSON may have escaped a slash. Every login has
+# another signature.
+_SIGNATURE = r"(?:[A-Za-z0-9+]|\\{0,7}/){43}="
+_ESCAPING = re.compile(r"[\\%&]")
+_ESCAPE = re.compile(r"\\(?:u([0-9a-f]{4})|x([0-9a-f]{2})|([a-z])|(.))", re.S | re.I)
+
+
+class Redaction:
+    """Replaces the secrets of *credentials* by dots in whatever a peer says.
+
+    The secrets are the key's three texts, and all that looks like the signature of a
+    login. A peer may repeat them anywhere, with escapes of JSON, nested or not, and in
+    letters of another case. A text that has a secret in another writing (percent signs
+    of a URL, entities of HTML, mixed escapes) is left out as a whole. An object never
+    changes.
+    """
+
+    def __init__(self, credentials: Credentials) -> None:
+        names = credentials.__slots__
+        # The longest first: a shorter secret may be a part of a longer one.
+        secrets = sorted((getattr(credentials, n) for n in names), key=len)[::-1]
+        self._plain = _compiled(_form(secret, re.escape) for secret in secrets)
+        self._escaped = _compiled(_form(secret, _escapable) for secret in secrets)
+
+    def text(self, text: str) -> str:
+        """*text* without a secret, and otherwise unchanged."""
+        if _ESCAPING.search(text) is None:
+            return self._plain.sub(_DOTS, text)
+        cleaned = self._escaped.sub(_DOTS, text)
+        return _DOTS if self._is_hidden(cleaned) else cleaned
+
+    def sentence(self, text: str) -> str:
+        """*text* for an error or a log: without a secret, up to its first ``{``.
+
+        What follows may repeat a whole request.
+        """
+        return _DOTS if len(text) > _LONGEST else self.text(text).partition("{")[0]
+
+    def _is_hidden(self, text: str) -> bool:
+        """Whether escapes of *text* hide a secret, or are nested too deep to tell."""
+        for _ in range(_DEEPEST):
+            before = text
+            for unescape in (_unescape_json, unquote, html.unescape):
+                text = unescape(text)
+                if self._plain.search(text) is not None:
+                    return True
+            if text == before:
+                return False
+        return True
+
+
+def _compiled(forms: Iterable[str]) -> re.Pattern[str]:
+    return re.compile("|".join((*forms, _SIGNATURE)), re.IGNORECASE)
+
+
+def _form(secret: str, escape: Callable[[str], str]) -> str:
+    """The regular expression of *secret*, each character written by *escape*."""
+    form = "".join(map(escape, secret))
+    if len(secret) >= _SHORTEST_PART:
+        return form
+    before = r"(?<![^\W_])" if secret[0].isalnum() else ""
+    return before + form + (r"(?![^\W_])" if secret[-1].isalnum() else "")
+
+
+def _escapable(character: str) -> str:
+    r"""*character* as it is, behind backslashes, or as JSON's ``\u0041``."""
+    # Few backslashes at each place: a text of a million would take for ever otherwise.
+    packed = character.encode("utf-16-be").hex()
+    units = (r"\\{1,7}u" + packed[at : at + 4] for at in range(0, len(packed), 4))
+    return rf"(?:\\{{0,7}}{re.escape(character)}|{''.join(units)})"
+
+
+def _unescape_json(text: str) -> str:
+    said = _ESCAPE.sub(_unescaped, text)
+    # Joins the two halves of a character beyond the first plane.
+    return said.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def _unescaped(match: re.Match[str]) -> str:
+    number, letter, other = match[1] or match[2], match[3], match[4]
+    if number:
+        return chr(int(number, 16))
+    return " " if letter else other
