@@ -236,8 +236,9 @@ class Conversation:
         reads in its error callback finds no old value.
         """
         error.redact(self.session.clean)
-        self._handler.unreadable(error, now)
-        self.session.invalidated(error.channel, now)
+        if not (isinstance(error, WireError) and error.partial):
+            self._handler.unreadable(error, now)
+            self.session.invalidated(error.channel, now)
         self._drop(error.kind, str(error), now, error)
 
     def _handle(self, event: Event, now: float, wall: float) -> None:
