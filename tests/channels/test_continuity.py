@@ -308,6 +308,16 @@ def test_without_replays_the_first_trade_is_news() -> None:
     assert not news.replayed
 
 
+def test_a_repeat_that_is_not_ours_proves_nothing_of_the_next_trade() -> None:
+    """A server that is behind repeats an old trade, and goes on elsewhere."""
+    for following, expected in ((10, ["10"]), (11, [("9", "11"), "11"])):
+        trades = Trades(replays=True)
+        trades.tell(5, first=True)
+        trades.lose()
+        assert short(trades.tell(9, first=True)) == [("5", "9"), "9"]
+        assert trades.take(following) == expected
+
+
 def test_after_an_interruption_nothing_is_marked_as_a_repeat() -> None:
     trades = Trades(replays=True)
     trades.lose()

@@ -28,11 +28,11 @@ LOST = (str(BAD), "no JSON")
 def market(rng: random.Random, count: int, jumps: bool) -> list[TradeData]:
     """The exchange's trades in order; the price of each is its place."""
     found: list[TradeData] = []
-    last, run = 10**9, 0
+    last, run = 1000, 0
     for place in range(count):
-        if run and rng.random() < 0.02:
-            # The ids begin anew, far from where they are.
-            last, run = last // 2 - 5_000, 0
+        if run > 50 and rng.random() < 0.1:
+            # The ids begin anew: they are ids that are known.
+            last, run = 1000, 0
         run += 1
         first = last + (rng.randint(1, 4) if jumps else 1)
         last = first + rng.choice((0, 0, 0, 1, 2))
@@ -79,7 +79,7 @@ class Judge:
                 assert not idle, (before, place)
             # Only the next id shows where the exchange goes on after that.
             newest = self.truth[max(before, 0)]
-            anew = bool(delivered) and int(each.data.first_id) <= int(newest.id)
+            anew = each.at.first or int(each.data.first_id) <= int(newest.id)
             delivered.add(place)
             before, cause = place, ""
         if cause:
@@ -135,7 +135,11 @@ class Stream:
         self.first = True
         self.judge.seams.update(range(min(self.at, before), self.at + 2))
         if replays:
-            return self.push(self.judge.truth[self.at - 1])
+            # What the exchange repeats may be older than where it goes on, but then it
+            # is not the newest one of this stream, which would prove the contrary.
+            old = self.judge.truth[max(0, self.at - 1 - rng.choice((0, 0, 0, 3)))]
+            is_newest = old == self.continuity.newest
+            return self.push(self.judge.truth[self.at - 1] if is_newest else old)
         return []
 
 

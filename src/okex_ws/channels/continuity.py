@@ -148,9 +148,10 @@ class Continuity(ABC, Generic[D]):
         why = self._unread or self._doubt(data)
         if why is not None and not self._in_gap:
             yield Missed(self.last, self._first(data), why)
-        # The exchange may show one trade of another run of ids and go on with the old
-        # run: the trade after that has to prove itself, too.
-        self.owed = why if self._is_contradicted(data) else None
+        # A server that is behind may show one trade of another run of ids, or repeat an
+        # old trade, and then go on elsewhere: the next trade has to prove itself, too.
+        again = self._is_contradicted(data) or (replayed and self._is_resumed)
+        self.owed = why if again else None
         self._in_gap, self._vouched, self._unread = False, False, None
         self.newest = data
         yield News(data, at, replayed and not self._is_resumed)
