@@ -135,11 +135,12 @@ class Stream:
         self.first = True
         self.judge.seams.update(range(min(self.at, before), self.at + 2))
         if replays:
-            # What the exchange repeats may be older than where it goes on, but then it
-            # is not the newest one of this stream, which would prove the contrary.
+            # What the exchange repeats may be older than where it goes on, unless it
+            # is what would prove the contrary.
             old = self.judge.truth[max(0, self.at - 1 - rng.choice((0, 0, 0, 3)))]
-            is_newest = old == self.continuity.newest
-            return self.push(self.judge.truth[self.at - 1] if is_newest else old)
+            newest = self.continuity.newest
+            proves = newest is not None and (old == newest or is_next(newest, old))
+            return self.push(self.judge.truth[self.at - 1] if proves else old)
         return []
 
 
