@@ -13,7 +13,8 @@ import pytest
 from okex_ws.base.errors import WireError
 from okex_ws.base.state import State
 from okex_ws.channels.base import Channel
-from okex_ws.channels.series import KEPT, KINDS, SeriesChannel
+from okex_ws.channels.continuity import KEPT, KNOWN
+from okex_ws.channels.series import KINDS, SeriesChannel
 from okex_ws.model.items import Candle, Data, Gap, Item, Trade
 from okex_ws.protocol.interface import WireProtocol
 from okex_ws.protocol.messages import ChannelName, Push
@@ -282,14 +283,36 @@ def test_trades_come_in_order_and_once(trades: Bench) -> None:
     assert trades.counts == {"skipped repeat": 2}
 
 
-def test_an_unreadable_trade_spoils_its_whole_push(trades: Bench) -> None:
-    with pytest.raises(WireError):
-        trades.push(trade(2), {"trade_id": "3"})
+def test_an_unreadable_trade_costs_itself_and_not_its_neighbours(
+    trades: Bench,
+) -> None:
+    with pytest.raises(WireError) as raised:
+        trades.push(trade(2), {"trade_id": "3"}, trade(4), {"trade_id": "5"})
 
-    assert trades.channel.items == ()
+    assert raised.value.partial
+    assert short(trades.items()) == ["2", ("2", "4"), "4", ("4", None)]
+    assert short(trades.channel.items) == ["2", "4"]
+    assert trades.counts == {"gaps": 2, "skipped unreadable": 2}
+
+
+def test_a_push_of_which_nothing_can_be_read_changes_nothing(trades: Bench) -> None:
+    with pytest.raises(WireError) as raised:
+        trades.push({"trade_id": "2"}, {"trade_id": "3"})
+
+    assert not raised.value.partial
     assert trades.take() == []
-    trades.push(trade(2))
-    assert short(trades.items()) == ["2"]
+
+
+def test_a_push_that_can_be_read_again_exactly_changes_nothing_before(
+    trades: Bench,
+) -> None:
+    push = Push(trades.channel.name, [trade(2), {}], "text", None, False)
+
+    with pytest.raises(WireError) as raised:
+        trades.channel.push(push, False, trades.link, 1.0, WALL)
+
+    assert not raised.value.partial
+    assert trades.take() == []
 
 
 def test_a_channel_without_replays_has_only_news() -> None:
@@ -418,12 +441,15 @@ def test_the_first_bar_of_all_follows_no_gap() -> None:
     assert short(bench.items()) == [(12, "5")]
 
 
-def test_an_unreadable_candle_spoils_its_whole_push(bars: Bench) -> None:
+def test_an_unreadable_candle_costs_itself_and_not_its_neighbours(
+    bars: Bench,
+) -> None:
     with pytest.raises(WireError):
-        bars.push(bar(11), {"candle": ["2019", "1"]})
+        bars.push(bar(11), {"candle": ["2019", "1"]}, bar(12))
 
-    assert bars.take() == []
-    assert short(bars.channel.items) == [(10, "5")]
+    gap = (start(11), start(12))
+    assert short(bars.items()) == [(11, "5"), gap, (12, "5")]
+    assert short(bars.channel.items) == [(10, "5"), (11, "5"), (12, "5")]
 
 
 # --- Data ---------------------------------------------------------------------------
@@ -560,12 +586,12 @@ def test_what_came_over_a_lost_connection_is_not_the_newest_of_the_next(
 
 
 def test_the_kept_trades_and_known_ids_are_bounded(trades: Bench) -> None:
-    trades.push(*map(trade, range(2, 2 * KEPT)))
+    trades.push(*map(trade, range(2, 2 * KNOWN)))
 
-    assert KEPT == 1000
+    assert (KEPT, KNOWN) == (1000, 2000)
     assert len(trades.channel.items) == KEPT
-    assert trades.channel.items[-1].id == str(2 * KEPT - 1)
-    assert len(known_ids_of(trades.channel)) == KEPT
+    assert trades.channel.items[-1].id == str(2 * KNOWN - 1)
+    assert len(known_ids_of(trades.channel)) == KNOWN
 
 
 def test_the_kept_pushes_are_bounded(data: Bench) -> None:

@@ -494,7 +494,8 @@ def test_after_a_reconnect_the_replayed_trade_tells_whether_some_are_missing(
     world.at(1, lambda: push(world, trade("8", 1000)))
 
     def drop() -> None:
-        world.exchange.first_pushes[TRADE] = trade(last, 1500)
+        traded = 1000 if last == "8" else 1500
+        world.exchange.first_pushes[TRADE] = trade(last, traded)
         assert world.peer is not None
         world.peer.drop()
 

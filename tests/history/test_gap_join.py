@@ -12,7 +12,7 @@ from okex_ws import Candle, ConnectionLost, Gap, RequestRejected, Trade
 from okex_ws.base.clock import utc
 from okex_ws.base.errors import BackfillFailed
 from okex_ws.channels.convert import iso
-from okex_ws.channels.series import KEPT
+from okex_ws.channels.continuity import KEPT
 from okex_ws.history.backfill import CandleSeries, Series, TradeSeries
 from okex_ws.history.gap_join import (
     FIRST_WAIT,

@@ -319,7 +319,7 @@ def set_items(channel: SeriesChannel[Any], items: deque[Any]) -> None:
 
 def known_ids_of(channel: TradeChannel) -> list[str]:
     """The trade ids by which *channel* recognises a trade that it has."""
-    return list(channel._known)
+    return [trade.id for trade in channel.continuity._known]
 
 
 def found_of(found: Found[Any]) -> dict[int, Any]:

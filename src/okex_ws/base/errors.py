@@ -135,8 +135,11 @@ class WireError(OkexWSError):
     *kind* is a short stable name (``'inflate'``, ``'json'``, ``'depth'``, ...) under
     which the message is counted in ``stats().dropped``. *channel* is the exchange's
     name of the channel that the message belongs to, or ``None`` if the message does not
-    tell.
+    tell. *partial* is whether the rest of the message was delivered: a `Gap` stands for
+    what could not be read.
     """
+
+    partial = False
 
     def __init__(self, kind: str, detail: str, channel: str | None = None) -> None:
         super().__init__(kind, detail, channel)

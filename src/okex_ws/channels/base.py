@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections import Counter
 from typing import Any, Protocol
 
 from ..base.errors import OkexWSError
@@ -104,7 +105,7 @@ class Channel(ABC):
         self.followers: tuple[Follower, ...] = ()
         # How many openings have carried the channel, and counts of its events.
         self.openings = 0
-        self.counts = self.reading.counts
+        self.counts = Counter[str]() if self.silent else self.reading.counts
         # The text of the last push, while the channel is silent.
         self._text: str | None = None
         # The channel that this one is to continue, and whether the connection before
@@ -165,10 +166,11 @@ class Channel(ABC):
         handled all that the exchange sent before this channel was ready.
         """
         self.silent, self.followers = False, before.followers
+        self.counts = self.reading.counts
         self.openings += before.openings - 1
         text, self._text = self._text, None
         if text is not None and self.current.state is _LIVE:
-            self._deliver(text, self.current.received)
+            self._pass_on(text, self.current.received)
 
     @property
     def own_epoch(self) -> int:
@@ -241,9 +243,9 @@ class Channel(ABC):
         elif self.followers:
             if not live:
                 self._tell(now)
-            self._deliver(text, now)
+            self._pass_on(text, now)
 
-    def _deliver(self, text: str, now: float) -> None:
+    def _pass_on(self, text: str, now: float) -> None:
         for follower in self.followers:
             if follower.wants_pushes:
                 follower.pushed(self.reading, text, now)

@@ -10,10 +10,8 @@ from ..model.items import Candle, Data, Item, Trade
 from ..protocol.messages import ChannelName, FundingData, TickerData
 from ..trust.reading import Entry
 from ..trust.verdict import Published
+from .continuity import KEPT
 from .convert import make_book_update, make_depth, make_funding, make_ticker
-
-# How many items a series keeps for reads, and how many ids, to recognise a repeat.
-KEPT = 1000
 
 T = TypeVar("T", Trade, Candle, Data)
 

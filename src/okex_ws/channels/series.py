@@ -5,22 +5,35 @@ Followers receive each item once and in order, and a `Gap` where items are missi
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections import deque
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Iterable
 from typing import Generic, TypeVar
 
 from ..base.clock import utc
+from ..base.errors import WireError
 from ..base.state import State
-from ..model.items import Candle, Data, Gap, Trade
+from ..model.items import Candle, Data, Trade
 from ..protocol.interface import WireProtocol
 from ..protocol.messages import CandleData, ChannelName, Push, TradeData
 from ..trust.lease import Era
 from .base import Channel
 from .book import BookChannel
-from .convert import iso, make_candle, make_trade
+from .continuity import (
+    KEPT,
+    BarLength,
+    CandleContinuity,
+    Continuity,
+    D,
+    Missed,
+    News,
+    Receipt,
+    Told,
+    TradeContinuity,
+)
+from .convert import make_candle, make_trade
 from .depth import DepthChannel, ValueChannel
-from .reading import KEPT, Reading
+from .reading import Reading
 
 T = TypeVar("T", Trade, Candle, Data)
 
@@ -30,217 +43,169 @@ class SeriesChannel(Channel, Generic[T]):
 
     Followers receive each item once, in the exchange's order. Where items may be
     missing (after a loss, or a push that could not be read) they receive a `Gap`. The
-    channel keeps the newest 1,000 items for reads, also through a loss. The
-    connection's thread adds items; any thread may read *items*, which is a copy.
+    newest 1,000 items are kept for reads, also through a loss, with the `Reading`. The
+    connection's thread adds items; any thread may read a copy of them there.
     """
 
-    def __init__(
-        self, wire: WireProtocol, name: ChannelName, reading: Reading | None = None
-    ) -> None:
-        super().__init__(wire, name, reading)
-        # True from a reported `Gap` until the next item.
-        self._in_gap = False
-        # While the channel is silent: the items and gaps that it found.
-        self._pending: deque[T | Gap] = deque(maxlen=KEPT)
-
-    def invalidated(self, cause: str, now: float) -> None:
-        """Report a `Gap`: an item may be missing. The items so far stay good."""
-        if self.current.state is State.LIVE and not self._in_gap:
-            self._in_gap = True
-            self._missing(self._last_id, None, cause)
-
     @property
-    def _last_id(self) -> str | None:
-        """The id of the last item, after which the next gap begins."""
-        return None
-
-    @property
-    def _kept(self) -> deque[T]:
-        """The items that scripts read; those of a silent channel are pending."""
+    def kept(self) -> deque[T]:
+        """The items that scripts read."""
         kept: deque[T] = self.reading.kept
         return kept
 
-    def _missing(self, after: str | None, before: str | None, cause: str) -> None:
-        if self.silent:
-            gap = Gap(self.topic, after, before, cause, self.instrument_id)
-            self._pending.append(gap)
-        else:
-            super()._missing(after, before, cause)
+    def invalidated(self, cause: str, now: float) -> None:
+        """Report a `Gap`: an item may be missing. The items so far stay good."""
+        if self.current.state is State.LIVE:
+            self._lost(cause)
+
+    @abstractmethod
+    def _lost(self, cause: str) -> None:
+        """Report a `Gap` for a push that was lost by *cause*, unless one is open."""
 
     def _hand_over(self, item: T) -> None:
-        if self.silent:
-            self._pending.append(item)
         for follower in self.followers:
             follower.add(self.topic, item)
 
 
-class TradeChannel(SeriesChannel[Trade]):
-    """A series of trades.
+class JoinedChannel(SeriesChannel[T], Generic[T, D]):
+    """A series whose items prove their continuity: of trades, or of candles.
 
-    The exchange repeats its last trade after a subscribe, and a standby receives what
-    the old connection received, so the ids of the last 1,000 trades are kept, and a
-    trade with a known id is skipped and counted. After a loss a `Gap` precedes the
-    first trade, unless that trade is known.
+    Its `Continuity` decides what is news and where a `Gap` is; the channel makes items
+    of that. An element that cannot be read costs itself only: a `Gap` stands in its
+    place, and the neighbours are delivered.
     """
+
+    continuity: Continuity[D]
+    # The method of the protocol that reads an element.
+    _read: Callable[[object], D]
 
     def __init__(
         self, wire: WireProtocol, name: ChannelName, reading: Reading | None = None
     ) -> None:
         super().__init__(wire, name, reading)
-        self._read: Callable[[object], TradeData] = wire.trade
-        self._replays = wire.replays_last(name.topic)
-        self._known: dict[str, None] = {}
-        self._newest_id: str | None = None
-        self._after_loss = False
+        # While the channel is silent, as a standby is: what there was to deliver.
+        self._pending: deque[Told[D]] = deque(maxlen=KEPT)
 
-    def subscribed(self, era: Era, now: float) -> None:
-        """The exchange acknowledged the channel; after a loss a `Gap` may follow."""
-        super().subscribed(era, now)
-        self._after_loss |= self.openings > 1
+    def opened(self, era: Era, now: float) -> None:
+        """The connection opened; after a loss the next item must prove itself."""
+        super().opened(era, now)
+        if self.openings > 1:
+            self.continuity.owe(f"{self.continuity.items} while not connected")
 
-    @property
-    def _last_id(self) -> str | None:
-        return self._newest_id
+    def _lost(self, cause: str) -> None:
+        self._deliver(self.continuity.lost(cause))
 
     def push(self, push: Push, first: bool, era: Era, now: float, wall: float) -> bool:
-        """Publish that a push came, then hand over each trade that is new."""
-        read = [self._read(element) for element in push.elements]
+        """Publish that a push came, then deliver the items in it that are news.
+
+        If some elements cannot be read, the `WireError` of the first one is raised
+        after the others were delivered; it is then marked as *partial*.
+        """
+        read = [*map(self._element, push.elements)]
+        errors = [each for each in read if isinstance(each, WireError)]
+        if errors and (len(errors) == len(read) or not push.exact):
+            raise errors[0]
         self._publish(None, None, era, now, wall, push.text)
-        for place, data in enumerate(read):
-            # After a subscribe the exchange repeats the last trade only, as the first
-            # element of the push. The trades behind it are new.
-            self._take(data, first and self._replays and not place, wall)
+        at = Receipt(now, wall, first, era.proven)
+        self._deliver(self.continuity.take(read, at))
+        if errors:
+            errors[0].partial = True
+            raise errors[0]
         return True
 
-    def _take(self, data: TradeData, replayed: bool, wall: float) -> None:
-        after_loss, self._after_loss = self._after_loss, False
-        if data.id in self._known:
-            self.counts["skipped repeat"] += 1
+    def _element(self, element: object) -> D | WireError:
+        try:
+            return self._read(element)
+        except WireError as error:
+            return error
+
+    def take_over(self, before: Channel, proven: bool) -> None:
+        """Continue *before*, and deliver the items that only this channel received."""
+        assert isinstance(before, type(self))
+        super().take_over(before, proven)
+        own, self.continuity = self.continuity, before.continuity
+        pending, self._pending = self._pending, deque(maxlen=KEPT)
+        known = proven and self.acknowledged
+        self._deliver(self.continuity.join(pending, known, own.owed))
+
+    def _deliver(self, told: Iterable[Told[D]]) -> None:
+        if self.silent:
+            self._pending.extend(told)
             return
-        before, self._newest_id = self._newest_id, data.id
-        self._in_gap = False
-        self._remember(data.id)
-        old = replayed and self.openings == 1
-        if after_loss:
-            # The exchange's last trade is unknown here, so trades happened during the
-            # loss.
-            self._missing(before, data.first_id, "trades while not connected")
-        epoch = self.reading.epoch
-        trade = make_trade(self.instrument_id, data, wall, epoch, old)
-        if not (trade.replayed or self.silent):
-            self._kept.append(trade)
+        for each in told:
+            if isinstance(each, Missed):
+                self._missing(*each)
+            else:
+                self._add(each)
+
+    @abstractmethod
+    def _add(self, news: News[D]) -> None:
+        """Keep the item that *news* is, and hand it over."""
+
+
+class TradeChannel(JoinedChannel[Trade, TradeData]):
+    """A series of trades, whose continuity is a `TradeContinuity`."""
+
+    continuity: TradeContinuity
+
+    def __init__(
+        self, wire: WireProtocol, name: ChannelName, reading: Reading | None = None
+    ) -> None:
+        super().__init__(wire, name, reading)
+        self._read = wire.trade
+        replays = wire.replays_last(name.topic)
+        self.continuity = TradeContinuity(self.counts, replays)
+
+    def subscribed(self, era: Era, now: float) -> None:
+        """The exchange acknowledged the channel; its repeat is due at once."""
+        super().subscribed(era, now)
+        self.continuity.acknowledged(now)
+
+    def _add(self, news: News[TradeData]) -> None:
+        epoch, wall = self.reading.epoch, news.at.wall
+        name, replayed = self.instrument_id, news.replayed
+        trade = make_trade(name, news.data, wall, epoch, replayed)
+        if not replayed:
+            self.kept.append(trade)
         self._hand_over(trade)
 
-    def take_over(self, before: Channel, proven: bool) -> None:
-        """Continue *before*, and hand over the trades that only this channel has."""
-        assert isinstance(before, TradeChannel)
-        super().take_over(before, proven)
-        pending, self._pending = list(self._pending), deque(maxlen=KEPT)
-        known = [
-            at
-            for at, item in enumerate(pending)
-            if isinstance(item, Trade) and item.id in before._known
-        ]
-        news = pending[known[-1] + 1 :] if known else pending
-        meets = proven or any(
-            isinstance(item, Trade) and item.id == before._newest_id for item in pending
-        )
-        self._known = {**before._known, **self._known}
-        self._newest_id = before._newest_id
-        if before._after_loss or not meets:
-            first = news[0] if news else None
-            after = first.first_id if isinstance(first, Trade) else None
-            self._missing(self._newest_id, after, "trades as a connection took over")
-        for item in news:
-            if isinstance(item, Gap):
-                self._missing(item.after, item.before, item.cause)
-                continue
-            self._newest_id = item.id
-            own = replace(item, epoch=self.reading.epoch)
-            self._kept.append(own)
-            self._hand_over(own)
 
-    def _remember(self, trade_id: str) -> None:
-        self._known[trade_id] = None
-        if len(self._known) > KEPT:
-            del self._known[next(iter(self._known))]
+class CandleChannel(JoinedChannel[Candle, CandleData]):
+    """A series of candles, whose continuity is a `CandleContinuity`.
 
-
-class CandleChannel(SeriesChannel[Candle]):
-    """A series of candles: the exchange pushes the open candle again at each change.
-
-    A push replaces the kept candle of the same start, and each push is handed over. A
-    candle that starts before the newest one is skipped and counted. After a loss, a
-    `Gap` precedes a first candle that starts later than the newest one.
+    A push replaces the kept candle of the same start, and each push is handed over.
     """
 
     def __init__(
         self, wire: WireProtocol, name: ChannelName, reading: Reading | None = None
     ) -> None:
         super().__init__(wire, name, reading)
-        self._read: Callable[[object], CandleData] = wire.candle
-        self._newest_ms: int | None = None
-        self._after_loss = False
+        self._read = wire.candle
+        self.continuity = CandleContinuity(self.counts, BarLength(name.topic))
 
-    def subscribed(self, era: Era, now: float) -> None:
-        """The exchange acknowledged the channel; after a loss a `Gap` may follow."""
-        super().subscribed(era, now)
-        self._after_loss |= self.openings > 1
-
-    @property
-    def _last_id(self) -> str | None:
-        return None if self._newest_ms is None else iso(self._newest_ms)
-
-    def push(self, push: Push, first: bool, era: Era, now: float, wall: float) -> bool:
-        """Publish that a push came, then hand over each candle."""
-        read = [self._read(element) for element in push.elements]
-        self._publish(None, None, era, now, wall, push.text)
-        for data in read:
-            self._take(data, wall)
-        return True
-
-    def _take(self, data: CandleData, wall: float) -> None:
-        before = self._newest_ms
-        if before is not None and data.start_ms < before:
-            self.counts["skipped old"] += 1
-            return
-        epoch = self.reading.epoch
-        candle = make_candle(self.instrument_id, self.topic, data, wall, epoch)
-        self._keep(candle, data.start_ms)
-
-    def _keep(self, candle: Candle, start_ms: int) -> None:
-        before = self._newest_ms
-        after_loss, self._after_loss = self._after_loss, False
-        if after_loss and before is not None and start_ms > before:
-            # The new candle covers its whole bar. Only the bars in between, and the end
-            # of the bar before the loss, are unknown.
-            text = "candles while not connected"
-            self._missing(iso(before), iso(start_ms), text)
-        if self.silent:
-            pass
-        elif start_ms == before and self._kept:
-            self._kept[-1] = candle
-        else:
-            self._kept.append(candle)
-        self._newest_ms, self._in_gap = start_ms, False
+    def _add(self, news: News[CandleData]) -> None:
+        epoch, wall = self.reading.epoch, news.at.wall
+        name, topic = self.instrument_id, self.topic
+        candle = make_candle(name, topic, news.data, wall, epoch)
+        self.reading.kept = keep_candle(self.kept, candle)
         self._hand_over(candle)
 
-    def take_over(self, before: Channel, proven: bool) -> None:
-        """Continue *before*, and hand over the candles that came later."""
-        assert isinstance(before, CandleChannel)
-        super().take_over(before, proven)
-        pending, self._pending = list(self._pending), deque(maxlen=KEPT)
-        self._newest_ms = before._newest_ms
-        self._after_loss |= before._after_loss or not proven
-        for item in pending:
-            if isinstance(item, Gap):
-                self._missing(item.after, item.before, item.cause)
-                continue
-            newest = self._kept[-1] if self._kept else None
-            start_ms = round(item.start.timestamp() * 1000)
-            later = newest is None or item.received > newest.received
-            if later and start_ms >= (self._newest_ms or 0):
-                self._keep(replace(item, epoch=self.reading.epoch), start_ms)
+
+def keep_candle(items: deque[Candle], candle: Candle) -> deque[Candle]:
+    """Add *candle* to *items*, in which it replaces a candle of the same start.
+
+    Returns *items*, or a copy with the last word on the bar before the newest one: a
+    thread that reads *items* meanwhile finds both bars or the bars of before.
+    """
+    if not items or candle.start > items[-1].start:
+        items.append(candle)
+    elif candle.start == items[-1].start:
+        items[-1] = candle
+    else:
+        older = [each for each in items if each.start < candle.start]
+        newer = [each for each in items if each.start > candle.start]
+        items = deque([*older, candle, *newer], items.maxlen)
+    return items
 
 
 class DataChannel(SeriesChannel[Data]):
@@ -249,6 +214,14 @@ class DataChannel(SeriesChannel[Data]):
     Such pushes have no id that could show a loss or a repeat, so that a `Gap` is
     reported after each loss and at each handover.
     """
+
+    # True from a reported `Gap` until the next item.
+    _in_gap = False
+
+    def _lost(self, cause: str) -> None:
+        if not self._in_gap:
+            self._in_gap = True
+            self._missing(None, None, cause)
 
     def subscribed(self, era: Era, now: float) -> None:
         """The exchange acknowledged the channel; after a loss report a `Gap`."""
@@ -262,7 +235,6 @@ class DataChannel(SeriesChannel[Data]):
         Pushes have no id, so that one may be missing, or delivered twice, unnoticed.
         """
         super().take_over(before, proven)
-        self._pending.clear()
         self._missing(None, None, "pushes at a change of the connection")
 
     def push(self, push: Push, first: bool, era: Era, now: float, wall: float) -> bool:
@@ -274,8 +246,8 @@ class DataChannel(SeriesChannel[Data]):
         name = self.instrument_id
         data = Data(self.topic, elements, push.action, received, epoch, name)
         if not self.silent:
-            self._kept.append(data)
-        self._hand_over(data)
+            self.kept.append(data)
+            self._hand_over(data)
         return True
 
 

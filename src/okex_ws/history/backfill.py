@@ -13,13 +13,13 @@ list; the newest candle of the list must end where the open one begins.
 
 from __future__ import annotations
 
-import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, NamedTuple, TypeVar
 
 from ..base.clock import utc
+from ..channels.continuity import BarLength, trade_number
 from ..channels.convert import iso
 from ..model.items import Candle, Trade
 from .source import History
@@ -78,11 +78,16 @@ class Series(ABC, Generic[T]):
         """Whether *item* will never be replaced by a newer version of itself."""
         return True
 
+    def same(self, item: T, other: T) -> bool:
+        """Whether two items of the same key are one item of the exchange."""
+        return True
+
     def touch(self, older: T, newer: T) -> bool:
         """Whether nothing is missing between two items of the series."""
         first, last = self.key(older), self.key(newer)
-        same = first == last != -1
-        return same or (self.follows(first, last) and self.is_final(older))
+        if first == last:
+            return first != -1 and self.same(older, newer)
+        return self.follows(first, last) and self.is_final(older)
 
 
 class TradeSeries(Series[Trade]):
@@ -95,8 +100,8 @@ class TradeSeries(Series[Trade]):
 
     def key(self, item: Trade) -> int:
         """The id as a number, or -1 if it is not one."""
-        decimal = item.id.isascii() and item.id.isdecimal()
-        return int(item.id) if decimal else -1
+        number = trade_number(item.id)
+        return -1 if number is None else number
 
     def name(self, key: int) -> str:
         """The id as text."""
@@ -117,19 +122,14 @@ class TradeSeries(Series[Trade]):
         """Whether there is no whole number between the two ids."""
         return newer == older + 1
 
+    def same(self, item: Trade, other: Trade) -> bool:
+        """Whether all that the exchange said is equal: ids may begin anew."""
+        return _said(item) == _said(other)
 
-_DAY = 86_400
-# The least and the most seconds that each unit lasts.
-_LENGTHS = {
-    "s": (1, 1),
-    "m": (60, 60),
-    "H": (3600, 3600),
-    "D": (_DAY, _DAY),
-    "W": (7 * _DAY, 7 * _DAY),
-    "M": (28 * _DAY, 31 * _DAY),
-    "Y": (365 * _DAY, 366 * _DAY),
-}
-_BAR = re.compile(r"candle([0-9]+)([smHDWMY])(?:utc)?$")
+
+def _said(trade: Trade) -> tuple[object, ...]:
+    of_ids = trade.id, trade.first_id, trade.count
+    return (*of_ids, trade.price, trade.size, trade.side, trade.timestamp)
 
 
 class CandleSeries(Series[Candle]):
@@ -139,11 +139,7 @@ class CandleSeries(Series[Candle]):
 
     def __init__(self, instrument_id: str, market: str, topic: str) -> None:
         self._whose = instrument_id, market, topic
-        found = _BAR.search(topic)
-        assert found is not None, topic
-        least, most = _LENGTHS[found[2]]
-        count = int(found[1])
-        self._least, self._most = 1000 * count * least, 1000 * count * most
+        self._length = BarLength(topic)
 
     def key(self, item: Candle) -> int:
         """The start in epoch milliseconds."""
@@ -166,7 +162,7 @@ class CandleSeries(Series[Candle]):
 
     def follows(self, older: int, newer: int) -> bool:
         """Whether the older candle ends where the newer one begins."""
-        return self._least <= newer - older <= self._most
+        return self._length.follows(older, newer)
 
     def is_past(self, item: Candle) -> bool:
         """Whether the candle is not open; the stream delivers an open one."""
@@ -209,6 +205,8 @@ class GapFill(Generic[T]):
     ) -> None:
         self._series: Series[T] = series
         self._after: T | None = after
+        # The oldest item so far: the next answer is joined to it.
+        self._oldest: T | None = before
         self._bottom = None if after is None else series.key(after)
         self._behind = self._top = None if before is None else series.key(before)
         self._wanted = wanted if after is None else MOST_MISSED
@@ -256,18 +254,30 @@ class GapFill(Generic[T]):
             for key in sorted(by_key)
             if key >= (bottom or 0) and (top is None or key < top)
         ]
-        joined = top is None or top in by_key
-        joined |= bool(keys) and top is not None and self._series.follows(keys[-1], top)
+        joined = self._is_joined(by_key, keys)
         if keys and (joined or last):
             self._runs.append(_Run([by_key[key] for key in keys], joined))
-            self._top = keys[0]
+            self._top, self._oldest = keys[0], by_key[keys[0]]
             self._count += len(keys)
-            self._reached = keys[0] == bottom
-            self.done = self._reached or self._count >= self._wanted
+            # Another trade of the same id shows that the ids began anew.
+            is_end, after = keys[0] == bottom, self._after
+            self._reached = (
+                is_end and after is not None and self._series.same(self._oldest, after)
+            )
+            self.done = is_end or self._count >= self._wanted
             return True
         # The answer has the item at the newer end and none older: there are no more.
         self.done = last or (joined and top is not None and not keys)
         return self.done
+
+    def _is_joined(self, by_key: Mapping[int, T], keys: Sequence[int]) -> bool:
+        """Whether nothing is missing between an answer and what was found before."""
+        if self._top is None or self._oldest is None:
+            return True
+        again = by_key.get(self._top)
+        if again is not None:
+            return self._series.same(again, self._oldest)
+        return bool(keys) and self._series.follows(keys[-1], self._top)
 
     @property
     def why(self) -> str:
@@ -303,9 +313,8 @@ class GapFill(Generic[T]):
 
     def _is_there(self, key: int) -> bool:
         after = self._after
-        return (
-            after is not None and key == self._bottom and self._series.is_final(after)
-        )
+        is_end = self._reached and key == self._bottom
+        return after is not None and is_end and self._series.is_final(after)
 
     def _missing(self, after: int | None, before: int | None) -> Missing:
         return Missing(self._name(after), self._name(before))

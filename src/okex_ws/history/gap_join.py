@@ -18,7 +18,7 @@ from datetime import datetime
 from typing import Generic, Protocol
 
 from ..base.errors import BackfillFailed, OkexWSError, RequestRejected
-from ..channels.reading import KEPT
+from ..channels.continuity import KEPT
 from ..model.items import Candle, Gap, Item
 from .backfill import MOST_MISSED, GapFill, Missing, Series, T
 from .source import MOST, History

@@ -394,11 +394,11 @@ class ConnectionChannels:
         """
         name = None if subscription is None else subscription.name
         error = for_people(fault, name, self._clean)
-        if subscription is None:
-            self._withdraw(self.channels.values(), str(error), now)
-        else:
-            self._withdraw([subscription.target], str(error), now)
-        if self.session is not None:
+        partial = isinstance(fault, WireError) and fault.partial
+        if self.session is not None and not partial:
+            every = list(self.channels.values())
+            meant = every if subscription is None else [subscription.target]
+            self._withdraw(meant, str(error), now)
             if subscription is not None and isinstance(error, BookError):
                 self.session.resubscribe(subscription, now)
             else:
