@@ -277,7 +277,9 @@ def test_a_read_is_of_the_newest_that_carries_its_levels(
             feeds.channels[which].invalidated("not JSON", feeds.clock.now)
     now, wall = feeds.clock.now, feeds.clock.wall()
     live = [
-        one for one in feeds.channels if judge(one.current, NO_LIMITS, now, wall) is LIVE
+        one
+        for one in feeds.channels
+        if judge(one.current, NO_LIMITS, now, wall) is LIVE
     ]
     for levels in (1, 5, 400):
         enough = [c for c in live if c.levels >= levels]

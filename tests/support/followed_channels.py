@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from okex_ws.channels.base import Channel
+from okex_ws.channels.reading import Reading
 from okex_ws.channels.series import KINDS
 from okex_ws.model.items import Item
 from okex_ws.protocol.messages import Push
@@ -32,8 +33,12 @@ class Follower:
 
     def __init__(self) -> None:
         self.heard: list[Any] = []
+        self.callbacks: Any = self
 
-    def pushed(self, channel: Channel, text: str, now: float) -> None:
+    def drain(self) -> None:
+        """Deliver nothing: all was noted at once."""
+
+    def pushed(self, reading: Reading, text: str, now: float) -> None:
         self.heard.append(text)
 
     def add(self, topic: str, item: Item) -> None:

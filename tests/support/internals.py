@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 
     from okex_ws import Credentials, Feed, Item, Reconnect, Updates
     from okex_ws.base.rates import Budget, HostGap
-    from okex_ws.channels.base import Channel
     from okex_ws.channels.depth import DepthChannel
     from okex_ws.channels.series import SeriesChannel, TradeChannel
     from okex_ws.cli.recordings.story import ChartData
@@ -43,8 +42,8 @@ if TYPE_CHECKING:
     from okex_ws.delivery.callbacks import CallbackRunner, Callbacks, OnError
     from okex_ws.delivery.view import View
     from okex_ws.history.worker import HistoryWorker
-    from okex_ws.isolation.slot_reading import AnyMirror, RemoteEra, RemoteEras
     from okex_ws.isolation.process import WorkerProcess
+    from okex_ws.isolation.slot_reading import AnyMirror, RemoteEra, RemoteEras
     from okex_ws.isolation.slots import Store
     from okex_ws.isolation.worker import ParentSender, Worker
     from okex_ws.local_exchange import LocalExchange
@@ -56,9 +55,9 @@ if TYPE_CHECKING:
     from okex_ws.net.proxy import Proxy
     from okex_ws.net.stream import Network, TcpNetwork
     from okex_ws.net.tcp import TcpStream
-    from okex_ws.pool.connection_channels import ConnectionChannels
     from okex_ws.pool.opening import Opening
-    from okex_ws.pool.handover import Handover
+    from okex_ws.pool.placement import Placement
+    from okex_ws.pool.register import Register
     from okex_ws.protocol.messages import SocketPath
     from okex_ws.recording.recorder import Recorder
     from okex_ws.rest import Rest
@@ -68,7 +67,6 @@ if TYPE_CHECKING:
     from okex_ws.session.session import Session
 
     User = Union[BaseSubscription, Feed]
-    Joining = Callable[[ConnectionChannels, View, list[Channel]], None]
 
 
 # --- Subscriptions ------------------------------------------------------------------
@@ -95,8 +93,9 @@ def is_ready(subscription: BaseSubscription) -> bool:
 
 
 def depth_channel_of(subscription: BaseSubscription) -> DepthChannel:
-    """The first depth channel of *subscription*."""
-    return reading_of(subscription)._depths[0]
+    """The channel that serves the first depth of *subscription*."""
+    channel: DepthChannel = reading_of(subscription)._depths[0].entry.channel
+    return channel
 
 
 def answering_connection_of(subscription: BaseSubscription, topic: str) -> Connection:
@@ -170,39 +169,26 @@ def set_closing_connections(pool: Pool, *connections: Connection) -> None:
     pool._draining = connections
 
 
-def replace_join(pool: Pool, make: Callable[[Joining], Joining]) -> Callable[[], None]:
-    """Replace how the channels of a view join a connection.
-
-    *make* is given the original function, and returns its replacement. Returns a
-    function that restores the original.
-    """
-    join = pool._join
-    pool._join = make(join)  # type: ignore[assignment,method-assign]
-
-    def undo() -> None:
-        pool._join = join  # type: ignore[method-assign]
-
-    return undo
+def register_of(pool: Pool) -> Register:
+    """The register of *pool*: which channel lives on which connection."""
+    return pool._register
 
 
-def make_connection(pool: Pool, path: SocketPath, key: str) -> ConnectionChannels:
+def placement_of(pool: Pool) -> Placement:
+    """What decides on which connection of *pool* a channel lives."""
+    return pool._placement
+
+
+def make_connection(pool: Pool, path: SocketPath, key: str) -> Connection:
     """Make one more connection, on which no channel lives yet."""
-    return pool._make_group(path, key)
-
-
-def hand_over(pool: Pool, handover: Handover) -> None:
-    """Have the standby of *handover* take the place of the old connection."""
-    pool._install(handover)
+    return pool._make_connection(path, key)
 
 
 def connections_per_reading(pool: Pool) -> list[int]:
     """The number of connections that carry the channels of each view of *pool*."""
-    return [len(channels) for channels in pool._held.values()]
-
-
-def take_over(handover: Handover) -> None:
-    """End the old connection's part in *handover* now: the standby takes over."""
-    handover._release()
+    table = pool._register.table
+    rows = [table.of_view(view) for view in table.views]
+    return [len({row.carrier for row in found}) for found in rows if found]
 
 
 # --- A connection -------------------------------------------------------------------

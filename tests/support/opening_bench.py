@@ -1,4 +1,4 @@
-"""A conversation on one connection in virtual time, with a scripted transport."""
+"""One opening of a connection in virtual time, with a scripted transport."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from okex_ws.base.errors import (
 )
 from okex_ws.base.rates import Budget
 from okex_ws.base.retry import Ping, Timeouts
-from okex_ws.base.throttled_log import LogThrottle, OutageLog
+from okex_ws.base.throttled_log import OutageLog
 from okex_ws.net.transport import Frame
-from okex_ws.pool.opening import Surroundings, Opening
+from okex_ws.pool.opening import Opening, Surroundings
 from okex_ws.protocol.interface import WireProtocol
 from okex_ws.protocol.messages import Push
 from okex_ws.protocol.v5 import PROTOCOL as V5
@@ -79,11 +79,10 @@ class Target:
         self.error: WireError | BookError | None = None
         # Whether a push is of use.
         self.used = True
+        self.followers: tuple[Any, ...] = ()
 
-    def push(
-        self, push: Push, first: bool, link: Era, now: float, wall: float
-    ) -> bool:
-        assert link is self._bench.talk.link
+    def push(self, push: Push, first: bool, link: Era, now: float, wall: float) -> bool:
+        assert link is self._bench.talk.era
         assert wall - now == WALL - 1000.0
         if self.error is not None:
             raise self.error
@@ -139,7 +138,7 @@ class ScriptedTransport:
 
 
 class Bench:
-    """A conversation, and the objects around it that a test controls."""
+    """One opening, and the objects around it that a test controls."""
 
     def __init__(self, wire: WireProtocol = V5, login: Login | None = None) -> None:
         self.clock = FakeClock()
@@ -155,7 +154,6 @@ class Bench:
             self.transport,  # type: ignore[arg-type]
             self.counts,
             self.outage_log,
-            LogThrottle(),
             lambda: self.closing,
         )
         budget = Budget(239, HOUR)

@@ -11,15 +11,15 @@ import weakref
 from typing import Any
 
 from okex_ws.delivery.view import View
+from okex_ws.isolation.shared_memory import FIRST_CHUNK, Chunk, Memory, Slot
 from okex_ws.isolation.slot_reading import (
     ERA_CAPACITY,
     ERAS,
     RemoteEras,
+    SlotReading,
     decode_era,
-    make_mirror,
     slot_capacity,
 )
-from okex_ws.isolation.shared_memory import FIRST_CHUNK, Chunk, Memory, Slot
 from okex_ws.isolation.slot_writer import Relay, SharedEras
 from okex_ws.pool.pool import Pool
 from tests.support.internals import change_settings
@@ -47,8 +47,8 @@ class SharedMemoryRig:
         self.remote = RemoteEras(theirs, lambda: True)
         self.remote.lose()
         ours = [self.memory.slot(address) for address in addresses]
-        self.links = SharedEras(ours, 1, self.flush)
-        change_settings(pool, link=self.links.make)
+        self.eras = SharedEras(ours, 1, self.flush)
+        change_settings(pool, era=self.eras.make)
 
     def flush(self) -> None:
         for view in self.views:
@@ -72,17 +72,17 @@ class SharedView(Relay):
         self.memory_rig = memory_rig
         self.reads = View(subscription, label, limits, clock, calls)
 
-    def carry(self, channels: Any) -> None:
-        mirrors, slots = {}, {}
-        for topic, channel in channels.items():
-            address = self.memory_rig.memory.allocate(slot_capacity(channel.described))
+    def carry(self, readings: Any) -> None:
+        remote, slots = {}, {}
+        for topic, reading in readings.items():
+            address = self.memory_rig.memory.allocate(slot_capacity(reading.described))
             slot = self.memory_rig.memory.slot(address, self.memory_rig.remote.decode)
-            mirrors[topic] = make_mirror(self.memory_rig.wire, channel.described, slot)
+            remote[topic] = SlotReading(reading.described, slot)
             ours: Slot = self.memory_rig.memory.slot(address)
             slots[topic] = (ours, 0)
         self._slots = slots
-        self.reads.carry(mirrors)
-        super().carry(channels)
+        self.reads.carry(remote)
+        super().carry(readings)
         self.memory_rig.views.add(self)
 
     def _told(self, kind: str, *rest: Any) -> None:
@@ -90,7 +90,7 @@ class SharedView(Relay):
             View.wake(self)
         elif kind == "refused":
             _, topic, error = rest
-            self.reads.channels[topic].error = error
+            self.reads.readings[topic].error = error
 
     def _read(self) -> View:
         self.reads.error, self.reads.closed = self.error, self.closed
