@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 import json
+import logging
 import math
 from collections.abc import Callable, Sequence
 from typing import Any, TypeGuard
@@ -47,10 +48,17 @@ from okex_ws.protocol.v5 import PROTOCOL as V5
 from okex_ws.session.events import Changed, Event, LockedOut, Trouble, Unasked
 from okex_ws.session.login import Login
 from okex_ws.session.session import GRACE, Session
-from okex_ws.session.subscription_state import STEADY, Phase, Step, SubscriptionState
+from okex_ws.session.subscription_state import (
+    STEADY,
+    Phase,
+    Step,
+    SubscriptionState,
+    log_steps,
+)
 from okex_ws.trust.heartbeat import Renewed
 from okex_ws.trust.lease import Lease
 from tests.support.internals import (
+    is_logged_in,
     open_request_of,
     spend_resubscription,
     subscriptions_due,
@@ -1059,6 +1067,107 @@ def test_a_login_that_nobody_asked_for_is_counted(login: bool) -> None:
     assert talk.ack(TRADES) == [talk.acknowledged(TRADES)]
 
 
+# --- A login that is lost -----------------------------------------------------------
+
+NOT_LOGGED_IN = "60011"
+
+
+@pytest.fixture
+def member(guest: Talk) -> Talk:
+    """A talk that is logged in."""
+    guest.want(ORDERS)
+    guest.log_in()
+    return guest
+
+
+def test_a_login_that_is_lost_is_made_again_and_then_the_subscriptions(
+    member: Talk,
+) -> None:
+    assert member.asked() == [("subscribe", [ORDERS])]
+
+    (trouble,) = member.refuse(NOT_LOGGED_IN, "Please log in", member.ids[-1])
+
+    assert isinstance(trouble, Trouble)
+    assert str(trouble.error).endswith("(error 60011)")
+    assert member.wait(0.999)[1] == []
+    member.now = 1.0
+    assert member.asked() == [("login", ["1"])]
+    member.session.receive(LoggedIn(), member.now)
+    assert member.asked() == [("subscribe", [ORDERS])]
+
+
+def test_every_channel_of_a_lost_login_has_ended(member: Talk) -> None:
+    """The exchange that has forgotten the login pushes none of them any more."""
+    member.asked()
+    member.ack(ORDERS)
+    member.push(ORDERS)
+    other = "orders:ETH-USDT"
+    member.want(other)
+    member.asked()
+
+    trouble, ended = member.refuse(NOT_LOGGED_IN)
+
+    assert isinstance(trouble, Trouble)
+    assert ended == member.ended(ORDERS)
+    member.now = 1.0
+    member.log_in()
+    assert member.asked() == [("subscribe", [ORDERS, other])]
+
+
+def test_a_login_that_is_lost_again_and_again_is_told_once_and_made_more_rarely(
+    member: Talk,
+) -> None:
+    logins: list[float] = []
+
+    def answer(op: str, names: list[str]) -> list[Event]:
+        if op == "login":
+            logins.append(member.now)
+            return member.session.receive(LoggedIn(), member.now)
+        return member.refuse(NOT_LOGGED_IN)
+
+    events, _ = member.wait(2 * HOUR, answer)
+
+    assert [type(e) for e in events if isinstance(e, Trouble)] == [Trouble]
+    waits = [b - a for a, b in itertools.pairwise([0.0, *logins])]
+    assert waits[:5] == [1, 2, 4, 8, 16]
+
+
+def test_a_login_that_lasted_is_made_again_soon(member: Talk) -> None:
+    for _ in range(3):
+        member.asked()
+        member.ack(ORDERS)
+        member.wait(STEADY)
+        member.want(TRADES)
+        member.asked()
+        assert isinstance(member.refuse(NOT_LOGGED_IN)[0], Trouble)
+        member.drop(TRADES)
+        member.wait(0.999)
+        member.now += 0.001
+        member.log_in()
+
+
+def test_more_errors_of_one_lost_login_refuse_no_key(member: Talk) -> None:
+    member.want(TRADES)
+    member.asked()
+
+    told = [member.refuse(NOT_LOGGED_IN) for _ in range(3)]
+    member.now = 1.0
+    ((op, _),) = member.asked()
+    told.append(member.refuse(NOT_LOGGED_IN))
+
+    assert op == "login"
+    assert told[1:] == [[Unasked("error")]] * 3
+    assert member.session.receive(LoggedIn(), member.now) == []
+
+
+def test_without_a_login_the_error_is_a_refusal() -> None:
+    talk = Talk(V5)
+    talk.want(TRADES)
+    talk.asked()
+
+    assert blamed(talk.refuse(NOT_LOGGED_IN, to=talk.ids[-1])) == [TRADES]
+
+
 # --- The first push -----------------------------------------------------------------
 
 
@@ -1875,6 +1984,267 @@ def test_a_missing_pong_is_waited_for_behind_waiting_frames() -> None:
         talk.tick()
 
 
+# --- Data before its acknowledgement ------------------------------------------------
+
+
+def data(talk: Talk, name: str) -> bool:
+    """Data of *name* comes, a snapshot: whether it may be used."""
+    one = talk.session.subscriptions[name]
+    usable = one.acknowledged or talk.session.acknowledged_by_data(one, talk.now)
+    if usable:
+        one.flows(talk.now)
+    return usable
+
+
+def test_data_that_comes_first_is_the_acknowledgement(talk: Talk) -> None:
+    talk.want(DEPTH, WHOLE)
+    assert not data(talk, DEPTH)  # nothing was asked yet
+    talk.asked()
+
+    assert data(talk, DEPTH)
+    assert data(talk, WHOLE)
+
+    assert talk.ack(DEPTH, WHOLE) == []
+    assert talk.wait(HOUR) == ([], [])
+    assert {talk.phase(DEPTH), talk.phase(WHOLE)} == {Phase.FLOWING}
+
+
+def test_an_acknowledgement_that_never_matches_costs_the_channel_nothing(
+    talk: Talk,
+) -> None:
+    """The exchange writes the channel's name in another way in its answer."""
+    talk.want(DEPTH)
+    talk.asked()
+    talk.ack(DEPTH.lower())
+    data(talk, DEPTH)
+
+    events, asked = talk.wait(HOUR)
+
+    ((trouble,), phase) = events, talk.phase(DEPTH)
+    assert isinstance(trouble, Trouble)
+    assert str(trouble.error).startswith(f"no acknowledgement of subscribe {DEPTH}")
+    assert (phase, asked) == (Phase.FLOWING, [])
+
+
+def test_data_after_an_acknowledgement_that_stayed_away_ends_the_retries(
+    talk: Talk,
+) -> None:
+    talk.want(TRADE)
+    talk.asked()
+    talk.wait(ACK + 0.5)
+    assert talk.phase(TRADE) is Phase.IDLE
+
+    assert data(talk, TRADE)
+
+    assert talk.wait(HOUR) == ([], [])
+
+
+@pytest.mark.parametrize("after", [0.0, ACK + 0.5], ids=["at once", "late"])
+def test_a_refusal_after_data_withdraws_the_channel(talk: Talk, after: float) -> None:
+    talk.want(DEPTH)
+    talk.asked()
+    data(talk, DEPTH)
+    talk.wait(after)
+
+    events = talk.refuse(NO_CHANNEL, f"Channel {DEPTH} doesn't exist")
+
+    assert blamed(events) == [DEPTH]
+    assert talk.phase(DEPTH) is Phase.REFUSED
+    assert talk.wait(HOUR) == ([], [])
+
+
+def test_a_refusal_after_data_and_its_acknowledgement_answers_nothing(
+    talk: Talk,
+) -> None:
+    talk.want(DEPTH)
+    talk.asked()
+    data(talk, DEPTH)
+    talk.ack(DEPTH)
+
+    (event,) = talk.refuse(NO_CHANNEL, f"Channel {DEPTH} doesn't exist")
+
+    assert isinstance(event, Unasked)
+    assert talk.phase(DEPTH) is Phase.FLOWING
+
+
+def test_a_passing_refusal_after_data_withdraws_and_asks_again(talk: Talk) -> None:
+    talk.want(DEPTH)
+    talk.asked()
+    data(talk, DEPTH)
+
+    ended, trouble = talk.refuse(TOO_FREQUENT)
+
+    assert ended == talk.ended(DEPTH)
+    assert isinstance(trouble, Trouble)
+    assert talk.wait(5)[1] == [("subscribe", [DEPTH])]
+
+
+# --- What was sent before the end ---------------------------------------------------
+
+
+def leave(talk: Talk) -> None:
+    """Subscribe a depth, and have it unsubscribed because its first push is late."""
+    talk.subscribe(DEPTH)
+    talk.session.receive(Pong(), talk.now)
+    talk.now = FIRST_PUSH
+    assert ("unsubscribe", [DEPTH]) in talk.asked()
+
+
+def test_a_channel_is_subscribed_again_only_after_a_pong_to_a_later_ping() -> None:
+    talk = Talk(pongs=False)
+    leave(talk)
+    # A ping is on its way when the channel ends, and one more is sent at once.
+    talk.left(DEPTH)
+    assert talk.tick()[1] == ["ping"]
+    assert not data(talk, DEPTH)
+    talk.session.receive(Pong(), talk.now)
+    assert talk.phase(DEPTH) is Phase.DRAINING
+    assert not data(talk, DEPTH)
+    assert talk.asked() == []
+
+    talk.session.receive(Pong(), talk.now)
+
+    assert not data(talk, DEPTH)
+    assert talk.asked() == [("subscribe", [DEPTH])]
+    # What comes now can only be of the new subscription.
+    assert data(talk, DEPTH)
+
+
+def test_an_unsubscribe_without_an_answer_is_drained_too() -> None:
+    talk = Talk(pongs=False)
+    leave(talk)
+    talk.session.receive(Pong(), talk.now)
+    talk.now += ACK - 1
+    talk.tick()
+    talk.session.receive(Pong(), talk.now)
+    talk.now += 1
+    events, texts = talk.tick()
+    assert [type(event) for event in events] == [Trouble]
+    assert texts == ["ping"]
+    talk.now += 2
+    assert talk.asked() == []
+
+    talk.session.receive(Pong(), talk.now)
+
+    assert talk.asked() == [("subscribe", [DEPTH])]
+
+
+def test_a_channel_that_is_dropped_and_wanted_at_once_is_drained_first() -> None:
+    talk = Talk(pongs=False)
+    talk.subscribe(TRADE)
+    talk.session.receive(Pong(), talk.now)
+    talk.drop(TRADE)
+    talk.asked()
+    talk.left(TRADE)
+    talk.want(TRADE)
+
+    assert talk.tick()[1] == ["ping"]
+    assert not data(talk, TRADE)
+    talk.session.receive(Pong(), talk.now)
+    assert talk.asked() == [("subscribe", [TRADE])]
+
+
+def test_channels_that_end_together_cost_one_ping() -> None:
+    talk = Talk(pongs=False)
+    whole(talk, WHOLE, OTHER)
+    talk.session.receive(Pong(), talk.now)
+    talk.spoil(None, talk.now)
+    assert talk.asked() == [("unsubscribe", [WHOLE, OTHER])]
+    texts = []
+    for name in (WHOLE, OTHER):
+        talk.left(name)
+        texts += talk.tick()[1]
+
+    assert texts == ["ping"]
+    talk.session.receive(Pong(), talk.now)
+    assert talk.asked() == [("subscribe", [WHOLE, OTHER])]
+
+
+# --- Identity -----------------------------------------------------------------------
+
+
+def test_a_channel_that_is_dropped_and_wanted_again_has_another_object(
+    talk: Talk,
+) -> None:
+    whole(talk, WHOLE)
+    old = talk.session.subscriptions[WHOLE]
+    talk.session.drop(old)
+    new = talk.session.want(WHOLE, old.target, True, talk.now, True)
+
+    talk.session.invalidated(old, talk.now)
+    talk.session.overdue(old, -HOUR, talk.now)
+    talk.session.drop(old)
+
+    assert new is not old
+    assert talk.session.subscriptions == {WHOLE: new}
+    assert (new.phase, new.wanted) == (Phase.FLOWING, True)
+    assert not talk.session.acknowledged_by_data(old, talk.now)
+
+
+def test_another_target_has_another_object(talk: Talk) -> None:
+    whole(talk, WHOLE)
+    old = talk.session.subscriptions[WHOLE]
+
+    new = talk.session.want(WHOLE, "another", True, talk.now, True)
+
+    assert (old.target, new.target) == (f"target of {WHOLE}", "another")
+    assert (old.phase, new.phase) == (Phase.FLOWING, Phase.BROKEN)
+    assert talk.session.want(WHOLE, "another", True, talk.now, True) is new
+
+
+def test_an_event_has_the_subscription_that_the_answer_is_about(talk: Talk) -> None:
+    talk.want(DEPTH)
+    talk.asked()
+    talk.drop(DEPTH)
+    new = talk.session.want(DEPTH, "another", True, talk.now)
+
+    (event,) = talk.ack(DEPTH)
+
+    assert isinstance(event, Changed)
+    assert event.subscription is new
+
+
+# --- The log ------------------------------------------------------------------------
+
+
+def test_each_step_is_logged_with_its_fields(
+    talk: Talk, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, "okex_ws")
+    whole(talk, DEPTH)
+    assert caplog.records == []
+
+    log_steps(talk.session.taken)
+
+    fields = [
+        tuple(vars(r)[name] for name in ("event", "channel", "before", "step", "after"))
+        for r in caplog.records
+    ]
+    assert fields == [
+        ("subscription", DEPTH, "IDLE", "ASKED", "ASKED"),
+        ("subscription", DEPTH, "ASKED", "ACKNOWLEDGED", "ACKNOWLEDGED"),
+        ("subscription", DEPTH, "ACKNOWLEDGED", "PUSHED", "FLOWING"),
+    ]
+    assert not talk.session.taken
+
+
+def test_a_handler_of_the_log_that_raises_changes_nothing(
+    talk: Talk, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level(logging.DEBUG, "okex_ws")
+
+    def broken(record: logging.LogRecord) -> None:
+        raise RuntimeError("no disk")
+
+    monkeypatch.setattr(caplog.handler, "emit", broken)
+    whole(talk, DEPTH, TRADE)
+
+    log_steps(talk.session.taken)
+
+    assert {talk.phase(DEPTH), talk.phase(TRADE)} == {Phase.FLOWING}
+    assert not talk.session.taken
+
+
 # --- Any order of anything ----------------------------------------------------------
 
 NAMES: dict[WireProtocol, list[str]] = {
@@ -1912,6 +2282,9 @@ class Opening(RuleBasedStateMachine):
         self.sent: list[float] = []
         self.wanted: set[str] = set()
         self.let_in = not login
+        self.has_login = login
+        # The channels of which data has ever come before its acknowledgement.
+        self.came_first: set[str] = set()
         self.locked_out = False
         # What the exchange has not answered yet, each with its id.
         self.open: list[tuple[str, list[str], str | None]] = []
@@ -1977,11 +2350,35 @@ class Opening(RuleBasedStateMachine):
             assert not self.let_in
             self.let_in = True
 
-    @rule(place=PLACES)
-    def push(self, place: int) -> None:
-        subscription = self.talk.usable(self.names[place])
-        if subscription is not None:
-            subscription.flows(self.talk.now)
+    @rule(place=PLACES, whole=st.booleans())
+    def push(self, place: int, whole: bool) -> None:
+        one = self.talk.session.subscriptions.get(self.names[place])
+        if one is None:
+            return
+        before, asked = one.phase, one.in_doubt or one.phase is Phase.ASKED
+        usable = one.acknowledged
+        if not usable and (whole or not one.incremental):
+            usable = self.talk.session.acknowledged_by_data(one, self.talk.now)
+            # Nothing that may be of an earlier subscription acknowledges a later one.
+            assert not usable or (before in (Phase.IDLE, Phase.ASKED) and asked)
+            if usable:
+                self.came_first.add(one.name)
+        if usable:
+            one.flows(self.talk.now)
+
+    @rule()
+    def pong(self) -> None:
+        self.talk.session.receive(Pong(), self.talk.now)
+
+    @precondition(lambda self: self.has_login)
+    @rule(to=IDS)
+    def forget_login(self, to: str | None) -> None:
+        """The exchange has lost the login, or answers as if it had."""
+        events = self.talk.refuse(NOT_LOGGED_IN, to=self.id(to))
+        assert not any(isinstance(event, LockedOut) for event in events)
+        self.let_in = is_logged_in(self.talk.session)
+        if not self.let_in:
+            assert not any(map(self.talk.usable, self.names))
 
     @rule(place=st.none() | PLACES)
     def spoil(self, place: int | None) -> None:
@@ -2022,7 +2419,7 @@ class Opening(RuleBasedStateMachine):
         assert waiting.items() <= dict.fromkeys(request.channels, phase).items()
         if self.wire is V3:
             # No answer can be another request's.
-            assert set(waiting) == request.channels
+            assert request.channels - set(waiting) <= self.came_first
 
     @invariant()
     def nothing_of_a_broken_book_is_used(self) -> None:

@@ -270,6 +270,11 @@ def open_request_of(session: Session[Any]) -> Any:
     return session._request
 
 
+def is_logged_in(session: Session[Any]) -> bool:
+    """Whether the exchange has accepted the login of *session*, and has not lost it."""
+    return session._login is not None and session._login.accepted
+
+
 def spend_resubscription(session: Session[Any], now: float) -> None:
     """Spend one request of the resubscriptions' share of the request budget."""
     session._request_budget.spend_share(now)

@@ -69,11 +69,10 @@ class Session(Generic[Target]):
     not answer, or refused for a reason that may pass. Each opening has a new session.
 
     Only the connection's thread calls it, and no method waits. The thread calls `want`
-    and `drop` for the channels, gives each received message to `receive`, looks up the
-    subscription of a push in *subscriptions*, calls `tick` when it is `due`, and sends
-    what `outgoing` yields. Events that it returns say what a message or the time means
-    for a subscription. `tick` and `overdue` raise `Stalled` if the connection does not
-    work any more; the thread then closes it and connects again.
+    and `drop` for the channels, gives each message but pushes and notices to `receive`,
+    finds the subscription of a push in *subscriptions*, calls `tick` when it is `due`,
+    and sends what `outgoing` yields. `tick` and `overdue` raise `Stalled` if the
+    connection does not work any more; the thread then closes it and connects again.
     """
 
     def __init__(
@@ -112,9 +111,8 @@ class Session(Generic[Target]):
     ) -> SubscriptionState[Target]:
         """Subscribe channel *name*, whose pushes are for *target*.
 
-        *name* is the channel's key. *needs_snapshot*: the exchange sends a push right
-        after the acknowledgement. *incremental*: each push builds on the push before,
-        as those of a whole book do. One of the next calls of `tick` makes the request.
+        *name* is the channel's key; for the rest see `SubscriptionState`. One of the
+        next calls of `tick` makes the request.
 
         A subscription that was dropped, or that had another target, is replaced by
         another object, which continues what the exchange was asked.
@@ -162,16 +160,14 @@ class Session(Generic[Target]):
         book it must be a snapshot. True: the data may be used, and the channel is to be
         told, as of a `Changed` event. False: the data is to be counted and dropped.
         """
-        taken = (
-            self._has(subscription)
-            and subscription.may_be_acknowledged_by_data
-            and subscription.acknowledge(now, self._timeouts)
-        )
-        subscription.in_doubt |= taken  # until its answer comes
-        return taken
+        if not (self._has(subscription) and subscription.may_be_acknowledged_by_data):
+            return False
+        subscription.acknowledge(now, self._timeouts)
+        subscription.in_doubt, self._subscriptions_due = True, -math.inf
+        return True
 
     def receive(self, message: Message, now: float) -> list[Event]:
-        """Handle a message that is not data or a notice, and return what it means."""
+        """Handle a message, and return what it means."""
         if isinstance(message, Pong):
             return self._ponged(now)
         if isinstance(message, Acknowledged):
@@ -199,11 +195,11 @@ class Session(Generic[Target]):
 
     def _acknowledged(self, message: Acknowledged, now: float) -> list[Event]:
         asked = self._answered("subscribe", message.channel, message.id)
-        subscription = self.subscriptions.get(message.channel)
-        if subscription is not None and subscription.acknowledge(now, self._timeouts):
-            return [Changed(subscription, Step.ACKNOWLEDGED)]
-        if subscription is not None and subscription.acknowledged:
-            subscription.in_doubt = False
+        one = self.subscriptions.get(message.channel)
+        if one is not None and one.acknowledge(now, self._timeouts):
+            return [Changed(one, Step.ACKNOWLEDGED)]
+        if one is not None and one.acknowledged:
+            one.in_doubt = False  # its data came before
         return [] if asked else [Unasked("ack")]
 
     def _left(self, message: Unsubscribed, now: float) -> list[Event]:
@@ -213,8 +209,7 @@ class Session(Generic[Target]):
             return [Unasked("ack")]
         if asked or not subscription.wanted:
             return []
-        # The back-off prevents a tight loop if the exchange unsubscribes the channel
-        # each time.
+        # The back-off prevents a tight loop if that happens each time.
         subscription.retry_later(now, self._timeouts)
         return [Changed(subscription, Step.LEFT)]
 
@@ -225,9 +220,9 @@ class Session(Generic[Target]):
         """
         request = self._request
         self._subscriptions_due = -math.inf
-        if request is None or request.op != op or name not in request.channels:
+        if request is None or (request.op, answer_to or request.id) != (op, request.id):
             return False
-        if answer_to is not None and answer_to != request.id:
+        if name not in request.channels:
             return False
         request.channels.discard(name)
         if not request.channels:
@@ -283,10 +278,9 @@ class Session(Generic[Target]):
     def _reject_late(self, message: Refused, named: list[str]) -> list[Event]:
         """Refuse a channel whose data came, and whose request was given up before."""
         one = self.subscriptions[named[0]] if len(named) == 1 else None
-        if one is None or not (one.acknowledged and one.in_doubt):
-            return []
         final = not self._wire.is_transient(message.code)
-        return self._reject(one, message) if final else []
+        came_first = one is not None and one.acknowledged and one.in_doubt
+        return self._reject(one, message) if one and came_first and final else []
 
     @property
     def clean(self) -> Clean:
@@ -342,8 +336,6 @@ class Session(Generic[Target]):
             if one.unanswered(self._pings):
                 if not busy:
                     one.max_batch = (len(names) + 1) // 2
-                elif request.op == "subscribe":
-                    one.in_doubt = False
             elif busy and one.end(self._pings):
                 events.append(Changed(one, Step.LEFT))  # its data came before
             else:
@@ -401,8 +393,8 @@ class Session(Generic[Target]):
         missed pushes and got none.
 
         Everything that came before *read_at* has been handled. An answer that came
-        later may still be unread, because a callback is slow or many messages wait; so
-        an answer counts as missing only if *read_at* is past its deadline.
+        later may still be unread; so an answer counts as missing only if *read_at* is
+        past its deadline.
         """
         self._ping(now, wall, read_at)
         if now < self._subscriptions_due:
@@ -469,9 +461,8 @@ class Session(Generic[Target]):
         if any(one.resubscribing for one in asked):
             self._request_budget.spend_share(now)
         for one in asked:
-            # A wanted channel that is unsubscribed because its first push did not come
-            # counts a failed attempt. A channel that is resubscribed because it broke
-            # counts none.
+            # An unsubscribe because the first push did not come counts as a failed
+            # attempt; one because the channel broke does not.
             late = step is Step.LEAVING and one.wanted and not one.resubscribing
             one.attempts += late
             one.step(step)

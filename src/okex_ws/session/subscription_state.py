@@ -153,8 +153,12 @@ class SubscriptionState(Generic[Target]):
         return True
 
     def acknowledge(self, now: float, timeouts: Timeouts) -> bool:
-        """The exchange carries the channel; False if that is known, or cannot be."""
-        if not self.step(Step.ACKNOWLEDGED):
+        """The exchange carries the channel; False if that is known, or cannot be.
+
+        It cannot be if no subscribe was sent that may be unanswered.
+        """
+        unasked = self.phase is Phase.IDLE and not self.in_doubt
+        if unasked or not self.step(Step.ACKNOWLEDGED):
             return False
         self.max_batch, self.in_doubt = math.inf, False
         self.await_push(now, timeouts)
