@@ -82,7 +82,8 @@ class Bench:
             self.queue.sort()
 
     def take(self) -> tuple[Subscriber, Any] | None:
-        return self.queue.pop()
+        waiting = self.queue.pop()
+        return None if waiting is None else (waiting.subscriber, waiting.what)
 
     @property
     def is_done(self) -> bool:

@@ -349,8 +349,7 @@ class View:
         for queue in self._queues:
             self._note(queue, channel)
         if self.callbacks.on_message is not None and not self.closed:
-            self.callbacks.message(text, channel)
-            self.callbacks.drain()
+            self.callbacks.deliver(text, channel)
 
     def _note(self, queue: UpdateQueue, channel: Channel, seed: bool = False) -> None:
         if isinstance(channel, SeriesChannel):
