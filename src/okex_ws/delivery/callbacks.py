@@ -245,7 +245,7 @@ class Callbacks(Subscriber):
 
 
 def _log(level: int, text: str, *args: object, **facts: Any) -> None:
-    """Write a log record, whatever the script's log handlers raise."""
+    """Write a log record; an exception of a log handler of the script is dropped."""
     with suppress(BaseException):
         log.log(level, text, *args, **facts)
 
