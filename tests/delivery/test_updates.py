@@ -30,7 +30,7 @@ from okex_ws.trust.lease import Lease
 from okex_ws.trust.verdict import NO_LIMITS, Published
 from tests.support.book_channel_bench import BookChannelBench
 from tests.support.clocks import FakeClock
-from tests.support.internals import lock_of, waiting_in
+from tests.support.internals import lock_of, take_without_waiting, waiting_in
 
 NOW = utc(0)
 LIMIT = 20.0
@@ -786,10 +786,10 @@ def test_a_book_that_is_withdrawn_while_an_iterator_is_made_is_told_of(
     monkeypatch.setattr(script.view, "look", interrupted)
     script.follow()
 
-    told = [script.queue.take() for _ in range(2 + back if back else 1)]
+    told = take_without_waiting(script.queue)
     states = [each.new for each in told if isinstance(each, StateChange)]
     assert states == [State.RESYNCING, State.LIVE][: 1 + back]
-    assert not back or isinstance(told[-1], BookUpdate)
+    assert isinstance(told[-1], BookUpdate) is back
 
 
 def test_an_iterator_in_a_signal_handler_refuses_what_it_interrupted() -> None:
