@@ -67,7 +67,7 @@ class Bench:
         self._put(ConflatingQueue.work, subscriber, work)
 
     def record(self, subscriber: Subscriber, write: Callable[[], None]) -> None:
-        self._put(ConflatingQueue.record, subscriber, write)
+        self._put(ConflatingQueue.error, subscriber, write, Kind.LOG)
 
     def begin(self, subscriber: Subscriber) -> None:
         self.queue.open.add(subscriber)

@@ -169,7 +169,7 @@ class Callbacks(Subscriber):
         """Queue a log record, which is written in its place among the news."""
         extra = {"event": event} if event else None
         write = partial(_log, level, text, *args, extra=extra)
-        self._queue.put(CallbackQueue.record, self, write)
+        self._queue.put(CallbackQueue.error, self, write, Kind.LOG)
 
     def mute(self) -> None:
         """The subscription was closed: discard messages that wait or come later."""

@@ -51,6 +51,7 @@ class Kind(Enum):
     JOB = auto()
 
 
+_NAMES = {Kind.ERROR: ON_ERROR, Kind.LOG: LOG}
 _MESSAGES = (Kind.VALUE, Kind.SINGLE)
 
 
@@ -268,29 +269,22 @@ class ConflatingQueue:
             change = replace(change, old=before.what.old)
         self._put(Waiting(subscriber, Kind.STATE, change, slot=Kind.STATE))
 
-    def error(self, subscriber: Subscriber, error: Exception) -> None:
-        """Queue an error; if many wait, the oldest is dropped and counted.
-
-        After ``CLOSED``, which is the last that is delivered, it is only counted.
-        """
-        if self.ended or subscriber.final is State.CLOSED:
-            subscriber.skip(ON_ERROR)
-        else:
-            self._keep_newest(subscriber, Kind.ERROR, error, ON_ERROR)
-
-    def record(self, subscriber: Subscriber, write: Callable[[], None]) -> None:
-        """Queue *write*, which writes a log record; if many wait, the oldest is not."""
-        self._keep_newest(subscriber, Kind.LOG, write, LOG)
-
-    def _keep_newest(
-        self, subscriber: Subscriber, kind: Kind, what: Any, name: str
+    def error(
+        self, subscriber: Subscriber, error: Any, kind: Kind = Kind.ERROR
     ) -> None:
+        """Queue an error, or a log record; if many wait, the oldest is only counted.
+
+        After ``CLOSED``, which is the last that callbacks get, an error is only counted.
+        """
+        name = _NAMES[kind]
+        if self.ended or (name is ON_ERROR and subscriber.final is State.CLOSED):
+            subscriber.skip(name)
+            return
         if self._are_many(subscriber, kind, ERRORS):
-            oldest = next((e for e in subscriber.entries if e.kind is kind), None)
-            if oldest is not None:
+            for oldest in [e for e in subscriber.entries if e.kind is kind][:1]:
                 self._remove(oldest)
                 subscriber.skip(name)
-        self._put(Waiting(subscriber, kind, what))
+        self._put(Waiting(subscriber, kind, error))
 
     def work(self, subscriber: Subscriber, work: Callable[[], None]) -> None:
         """Queue *work* of the library: it runs after all that was queued before it."""
