@@ -67,7 +67,7 @@ class Bench:
         self._put(ConflatingQueue.work, subscriber, work)
 
     def record(self, subscriber: Subscriber, write: Callable[[], None]) -> None:
-        self._put(ConflatingQueue.record, subscriber, write)
+        self._put(ConflatingQueue.error, subscriber, write, Kind.LOG)
 
     def begin(self, subscriber: Subscriber) -> None:
         self.queue.open.add(subscriber)
@@ -82,7 +82,8 @@ class Bench:
             self.queue.sort()
 
     def take(self) -> tuple[Subscriber, Any] | None:
-        return self.queue.pop()
+        waiting = self.queue.pop()
+        return None if waiting is None else (waiting.subscriber, waiting.what)
 
     @property
     def is_done(self) -> bool:

@@ -30,7 +30,7 @@ from okex_ws.trust.lease import Lease
 from okex_ws.trust.verdict import NO_LIMITS, Published
 from tests.support.book_channel_bench import BookChannelBench
 from tests.support.clocks import FakeClock
-from tests.support.internals import lock_of, waiting_in
+from tests.support.internals import lock_of, take_without_waiting, waiting_in
 
 NOW = utc(0)
 LIMIT = 20.0
@@ -735,6 +735,100 @@ def test_a_change_is_told_once_and_from_what_was_told_before(bench: Bench) -> No
         (State.STALE, State.RECONNECTING),
     ]
     assert bench.taken() == []
+
+
+@pytest.mark.parametrize("seen", [State.LIVE, State.SYNCING])
+def test_a_change_that_is_told_before_the_first_state_is_known_is_not_undone(
+    seen: State,
+) -> None:
+    """The state is looked up by one thread, and changes on another one meanwhile."""
+    bench, source = Bench(), Source("ETH-USDT")
+    bench.updates.follow(source)
+    bench.updates.change(source, source.change(State.STALE))
+    bench.updates.begin(source, seen)
+    bench.updates.change(source, source.change(State.LIVE, old=State.STALE))
+
+    changes = bench.items()
+    assert [(c.old, c.new) for c in changes if isinstance(c, StateChange)] == [
+        (State.LIVE, State.STALE),
+        (State.STALE, State.LIVE),
+    ]
+
+
+def test_a_source_that_ends_before_its_first_state_is_known_has_ended() -> None:
+    bench, source = Bench(), Source("ETH-USDT")
+    bench.updates.end(bench.source, None)
+    bench.updates.follow(source)
+    bench.updates.change(source, source.change(State.CLOSED))
+    bench.updates.begin(source, State.LIVE)
+
+    assert bench.taken() == [State.CLOSED]
+    with pytest.raises(StopIteration):
+        bench.updates.take()
+
+
+@pytest.mark.parametrize("back", [False, True])
+def test_a_book_that_is_withdrawn_while_an_iterator_is_made_is_told_of(
+    back: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = Script()
+    script.snapshot()
+    look = script.view.look
+
+    def interrupted(limits: Any) -> Any:
+        found = look(limits)
+        monkeypatch.undo()
+        script.channel.invalidated("it failed its proof", script.clock.now)
+        if back:
+            script.snapshot()
+        return found
+
+    monkeypatch.setattr(script.view, "look", interrupted)
+    script.follow()
+
+    told = take_without_waiting(script.queue)
+    states = [each.new for each in told if isinstance(each, StateChange)]
+    assert states == [State.RESYNCING, State.LIVE][: 1 + back]
+    assert isinstance(told[-1], BookUpdate) is back
+
+
+def test_an_iterator_in_a_signal_handler_refuses_what_it_interrupted() -> None:
+    bench = Bench()
+
+    def make(value: Published, before: Published | None) -> Item:
+        with pytest.raises(RuntimeError, match="wait for its own thread"):
+            bench.updates.take()
+        bench.trades(1)
+        return made(value, before)
+
+    bench.note(7, make=make)
+    assert bench.taken() == [7, "1"]
+
+
+def test_no_connection_waits_for_a_thread_that_takes_an_item() -> None:
+    """A signal handler that blocks may have interrupted it."""
+    updates, source = UpdateQueue(SystemClock(), True, 10, LIMIT), Source()
+    follow(updates, source, State.LIVE)
+    inside, go_on = threading.Event(), threading.Event()
+
+    def make(value: Published, before: Published | None) -> Item:
+        inside.set()
+        assert go_on.wait(LIMIT)
+        return made(value, before)
+
+    updates.note("depth5", source, shown(1), make)
+    got: list[Item] = []
+    thread = threading.Thread(target=lambda: got.extend(Updates(updates)))
+    thread.start()
+    assert inside.wait(LIMIT)
+    updates.add("trade", trade(1))
+    updates.change(source, source.change(State.STALE))
+    updates.end(source, None)
+    assert got == []
+    go_on.set()
+    thread.join(LIMIT)
+
+    assert [short(item) for item in got] == [1, "1", State.STALE]
 
 
 def test_a_source_that_is_not_followed_is_not_told(bench: Bench) -> None:

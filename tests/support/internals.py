@@ -372,6 +372,11 @@ def lock_of(
     return locked._lock
 
 
+def lock_of_callbacks(callbacks: Callbacks) -> threading.Lock:
+    """The lock that guards what waits for the callbacks of one subscription."""
+    return callbacks._queue._lock
+
+
 def request_lock_of(rest: Rest) -> threading.Lock:
     """The lock that is held while a request of *rest* is under way."""
     return rest._fetcher._busy

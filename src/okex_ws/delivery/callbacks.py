@@ -55,13 +55,29 @@ class CallbackQueue(ConflatingQueue):
         drainer = self._drainer
         # A thread that finds a drainer leaves, so the drainer looks once more after it
         # has passed the role on.
-        while self.is_waiting and not self.ended and drainer.acquire(blocking=False):
+        while (self._notes or self._waiting) and not self.ended:
+            if not drainer.acquire(False):
+                return
             try:
-                while (popped := self.pop()) is not None:
-                    subscriber, what = popped
-                    subscriber.run(what)
+                if (waiting := self.pop()) is not None:
+                    waiting.subscriber.run(waiting.what)
             finally:
                 drainer.release()
+
+    def deliver(self, subscriber: Subscriber, text: str) -> bool:
+        """Deliver *text* at once; False if it has to wait or is not to be delivered."""
+        drainer = self._drainer
+        if not drainer.acquire(False):
+            return False
+        try:
+            if self._notes or self._waiting or not self._accepts(subscriber):
+                return False
+            subscriber.run(text)
+        finally:
+            drainer.release()
+        if self._notes or self._waiting:
+            self.drain()
+        return True
 
     def finish(self) -> None:
         """Run the jobs of the library that nothing waits before; on any thread.
@@ -69,10 +85,9 @@ class CallbackQueue(ConflatingQueue):
         A drainer at work runs them itself.
         """
         while self.is_waiting and not self._drainer.locked():
-            if (popped := self.pop(Kind.JOB)) is None:
+            if (waiting := self.pop(Kind.JOB)) is None:
                 return
-            subscriber, what = popped
-            subscriber.run(what)
+            waiting.subscriber.run(waiting.what)
 
     def forked(self) -> None:
         """In a forked child: deliver nothing more, and replace the locks."""
@@ -114,6 +129,9 @@ class Callbacks(Subscriber):
         self._on_error = on_error
         self._queue = CallbackQueue() if queue is None else queue
         self._wake = wake
+        # Has all that waits delivered, here or by the thread that does so already. A
+        # thread of the library calls it, holding no lock.
+        self.drain = self._queue.drain if wake is None else wake
         self.last_error: Exception | None = None
         self.errors = 0
         self.stalls = 0
@@ -130,6 +148,12 @@ class Callbacks(Subscriber):
             rule = CallbackQueue.value if _is_value(reading) else CallbackQueue.single
             self._queue.put(rule, self, reading.topic, text)
 
+    def deliver(self, text: str, channel: Channel) -> None:
+        """As `message` and `drain`; a shortcut where nothing waits, nearly always."""
+        if self._wake is not None or not self._queue.deliver(self, text):
+            self.message(text, channel)
+            self.drain()
+
     def state(self, change: StateChange) -> None:
         """Queue *change* for each ``on_state``; after a final state none follows."""
         self._queue.put(CallbackQueue.state, self, change)
@@ -143,7 +167,7 @@ class Callbacks(Subscriber):
         """Queue a log record, which is written in its place among the news."""
         extra = {"event": event} if event else None
         write = partial(_log, level, text, *args, extra=extra)
-        self._queue.put(CallbackQueue.record, self, write)
+        self._queue.put(CallbackQueue.error, self, write, Kind.LOG)
 
     def mute(self) -> None:
         """The subscription was closed: discard messages that wait or come later."""
@@ -159,16 +183,6 @@ class Callbacks(Subscriber):
         self._queue.put(CallbackQueue.work, self, work)
         if self._wake is None:
             self._queue.finish()
-        else:
-            self._wake()
-
-    def drain(self) -> None:
-        """Have all that waits delivered, here or by the thread that does so already.
-
-        Called by a thread of the library, holding no lock.
-        """
-        if self._wake is None:
-            self._queue.drain()
         else:
             self._wake()
 
@@ -229,7 +243,7 @@ class Callbacks(Subscriber):
 
 
 def _log(level: int, text: str, *args: object, **facts: Any) -> None:
-    """Write a log record, whatever the script's log handlers raise."""
+    """Write a log record; an exception of a log handler of the script is dropped."""
     with suppress(BaseException):
         log.log(level, text, *args, **facts)
 

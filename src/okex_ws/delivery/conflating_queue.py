@@ -51,6 +51,7 @@ class Kind(Enum):
     JOB = auto()
 
 
+_NAMES = {Kind.ERROR: ON_ERROR, Kind.LOG: LOG}
 _MESSAGES = (Kind.VALUE, Kind.SINGLE)
 
 
@@ -71,7 +72,7 @@ class Lost:
 
 
 @dataclass(slots=True, eq=False)
-class Entry:
+class Waiting:
     """One thing that waits to be delivered to *subscriber*."""
 
     subscriber: Subscriber
@@ -95,8 +96,8 @@ class Subscriber:
         self.silent = False
         # The final state, once it was queued.
         self.final: State | None = None
-        self.entries: dict[Entry, None] = {}
-        self.slots: dict[Hashable, Entry] = {}
+        self.entries: dict[Waiting, None] = {}
+        self.slots: dict[Hashable, Waiting] = {}
         # How many good messages were not delivered, by the name of their channel.
         self.skipped: dict[str, int] = {} if skipped is None else skipped
 
@@ -125,9 +126,9 @@ class ConflatingQueue:
 
     def __init__(self, bound: int = BOUND) -> None:
         self._bound = bound
-        self._notes: deque[tuple[Callable[..., object], Any]] = deque()
-        self._waiting: OrderedDict[Entry, None] = OrderedDict()
-        self._room: set[Entry] = set()
+        self._notes: deque[tuple[Callable[..., object], Any, Any]] = deque()
+        self._waiting: OrderedDict[Waiting, None] = OrderedDict()
+        self._room: set[Waiting] = set()
         # Guards all but the notes. No code of a script runs while it is held.
         self._lock = threading.Lock()
         # The subscriptions whose final state was not queued yet.
@@ -149,13 +150,13 @@ class ConflatingQueue:
         self,
         rule: Callable[Concatenate[Any, P], object],
         *args: P.args,
-        **none: P.kwargs,
+        **options: P.kwargs,
     ) -> None:
         """Have *rule*, a method of the class, called with *args* in the order of puts.
 
         Never waits and raises nothing.
         """
-        self._notes.append((rule, args))
+        self._notes.append((rule, args, options))
         if len(self._notes) > _UNSORTED:
             self.sort()
 
@@ -169,26 +170,18 @@ class ConflatingQueue:
 
     def _sort(self) -> None:
         while self._notes:
-            rule, args = self._notes.popleft()
-            rule(self, *args)
+            rule, args, options = self._notes.popleft()
+            rule(self, *args, **options)
 
-    def pop(self, only: Kind | None = None) -> tuple[Subscriber, Any] | None:
-        """Remove the next entry, and return it with its subscriber; ``None`` if none.
+    def pop(self, only: Kind | None = None) -> Waiting | None:
+        """Remove and return the next entry; ``None`` if there is none.
 
         With *only* it is taken only if it is of that kind.
         """
         with self._lock:
-            # A shortcut for the one message that waits, nearly always.
-            if len(self._notes) == 1 and not self._waiting and only is None:
-                rule, args = self._notes[0]
-                if rule in _MESSAGE_RULES and self._accepts(args[0]):
-                    self._notes.popleft()
-                    return args[0], args[2]
-            entry = self._pop(only)
-        return None if entry is None else (entry.subscriber, entry.what)
+            return self._pop(only)
 
-    def _pop(self, only: Kind | None = None) -> Entry | None:
-        """Apply the notes, and remove and return the next entry, holding the lock."""
+    def _pop(self, only: Kind | None = None) -> Waiting | None:
         self._sort()
         while self._waiting and not self.ended:
             entry = next(iter(self._waiting))
@@ -222,7 +215,7 @@ class ConflatingQueue:
         if not self._accepts(subscriber):
             subscriber.skip(topic)
         elif before is None or (keep and not self._is_full):
-            self._put(Entry(subscriber, Kind.VALUE, what, topic, slot))
+            self._put(Waiting(subscriber, Kind.VALUE, what, topic, slot))
         else:
             # The new value takes the old one's place. At the end of the queue it would
             # be replaced again and again in a busy market, and never be delivered.
@@ -242,14 +235,14 @@ class ConflatingQueue:
         else:
             # Losses from here on are counted in a new `Lost`.
             subscriber.slots.pop((Kind.LOST, topic), None)
-            self._put(Entry(subscriber, Kind.SINGLE, what, topic))
+            self._put(Waiting(subscriber, Kind.SINGLE, what, topic))
 
     def _lose(self, subscriber: Subscriber, topic: str, series: Hashable) -> Lost:
         """The `Lost` that counts the messages of *series* which are being lost now."""
         slot = Kind.LOST, series
         run = subscriber.slots.get(slot)
         if run is None:
-            run = Entry(subscriber, Kind.LOST, Lost(topic), topic, slot)
+            run = Waiting(subscriber, Kind.LOST, Lost(topic), topic, slot)
             self._put(run)
         assert isinstance(run.what, Lost)
         return run.what
@@ -274,35 +267,28 @@ class ConflatingQueue:
         if before is not None and self._are_many(subscriber, Kind.STATE, STATES):
             self._remove(before)
             change = replace(change, old=before.what.old)
-        self._put(Entry(subscriber, Kind.STATE, change, slot=Kind.STATE))
+        self._put(Waiting(subscriber, Kind.STATE, change, slot=Kind.STATE))
 
-    def error(self, subscriber: Subscriber, error: Exception) -> None:
-        """Queue an error; if many wait, the oldest is dropped and counted.
-
-        After ``CLOSED``, which is the last that is delivered, it is only counted.
-        """
-        if self.ended or subscriber.final is State.CLOSED:
-            subscriber.skip(ON_ERROR)
-        else:
-            self._keep_newest(subscriber, Kind.ERROR, error, ON_ERROR)
-
-    def record(self, subscriber: Subscriber, write: Callable[[], None]) -> None:
-        """Queue *write*, which writes a log record; if many wait, the oldest is not."""
-        self._keep_newest(subscriber, Kind.LOG, write, LOG)
-
-    def _keep_newest(
-        self, subscriber: Subscriber, kind: Kind, what: Any, name: str
+    def error(
+        self, subscriber: Subscriber, error: Any, kind: Kind = Kind.ERROR
     ) -> None:
+        """Queue an error, or a log record; if many wait, the oldest is only counted.
+
+        After ``CLOSED``, which is the last that callbacks get, an error is only counted.
+        """
+        name = _NAMES[kind]
+        if self.ended or (name is ON_ERROR and subscriber.final is State.CLOSED):
+            subscriber.skip(name)
+            return
         if self._are_many(subscriber, kind, ERRORS):
-            oldest = next((e for e in subscriber.entries if e.kind is kind), None)
-            if oldest is not None:
+            for oldest in [e for e in subscriber.entries if e.kind is kind][:1]:
                 self._remove(oldest)
                 subscriber.skip(name)
-        self._put(Entry(subscriber, kind, what))
+        self._put(Waiting(subscriber, kind, error))
 
     def work(self, subscriber: Subscriber, work: Callable[[], None]) -> None:
         """Queue *work* of the library: it runs after all that was queued before it."""
-        self._put(Entry(subscriber, Kind.JOB, work))
+        self._put(Waiting(subscriber, Kind.JOB, work))
 
     def discard(self, subscriber: Subscriber, *kinds: Kind) -> None:
         """Discard the messages of *kinds* that wait, and count them."""
@@ -334,7 +320,7 @@ class ConflatingQueue:
     # wait that is not counted or not found, which does no harm; nothing is counted for
     # ever.
 
-    def _put(self, entry: Entry) -> None:
+    def _put(self, entry: Waiting) -> None:
         if self.ended:
             return
         self._waiting[entry] = None
@@ -344,13 +330,10 @@ class ConflatingQueue:
         if entry.slot is not None:
             entry.subscriber.slots[entry.slot] = entry
 
-    def _remove(self, entry: Entry) -> None:
+    def _remove(self, entry: Waiting) -> None:
         slots = entry.subscriber.slots
         self._room.discard(entry)
         if slots.get(entry.slot) is entry:
             del slots[entry.slot]
         entry.subscriber.entries.pop(entry, None)
         self._waiting.pop(entry, None)
-
-
-_MESSAGE_RULES = (ConflatingQueue.value, ConflatingQueue.single)

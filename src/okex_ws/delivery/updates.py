@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import wraps
 from typing import Any, Concatenate, ParamSpec, Protocol, Union
 
 from ..base.checks import check_seconds
@@ -23,7 +24,7 @@ from ..base.threads import on_library_thread
 from ..model.items import Candle, Data, Gap, Item, Trade
 from ..model.reports import StateChange
 from ..trust.verdict import Published
-from .conflating_queue import ConflatingQueue, Entry, Kind, Lost, Subscriber
+from .conflating_queue import ConflatingQueue, Kind, Lost, Subscriber, Waiting
 
 P = ParamSpec("P")
 
@@ -71,8 +72,16 @@ class _Followed(Subscriber):
         self.handed: dict[str, Published] = {}
 
 
-# Items of which each one counts, so that a newer one never replaces them.
-_Single = Union[Trade, Candle, Data]
+def _noted(
+    rule: Callable[Concatenate[UpdateQueue, P], None],
+) -> Callable[Concatenate[UpdateQueue, P], None]:
+    """Make a method that only notes the call of *rule*, which is applied in order."""
+
+    @wraps(rule)
+    def note(queue: UpdateQueue, /, *args: P.args, **options: P.kwargs) -> None:
+        queue.put(rule, *args, **options)
+
+    return note
 
 
 class UpdateQueue(ConflatingQueue):
@@ -138,24 +147,40 @@ class UpdateQueue(ConflatingQueue):
         self,
         rule: Callable[Concatenate[Any, P], object],
         *args: P.args,
-        **none: P.kwargs,
+        **options: P.kwargs,
     ) -> None:
         """Have *rule* called with *args*, and wake the threads that wait."""
-        self._notes.append((rule, args))
+        self._notes.append((rule, args, options))
         self.sort()
         # A thread that is about to wait counts itself before it looks a last time.
         if self._sleepers:
             with self._changed:
                 self._changed.notify_all()
 
+    def forked(self) -> None:
+        """In a forked child: end, and replace the locks."""
+        super().forked()
+        self._changed, self._sleepers = threading.Condition(), 0
+        self._is_over = True
+
+    @_noted
     def follow(self, source: ItemSource) -> None:
         """Accept items of *source*, whose state is not known yet."""
-        self.put(UpdateQueue._follow, source)
+        self._followed.setdefault(source, _Followed(self.skipped))
 
+    @_noted
     def begin(self, source: ItemSource, state: State) -> None:
         """*source* was in *state* after `follow`; a change that was queued is newer."""
-        self.put(UpdateQueue._begin, source, state)
+        followed = self._followed.get(source)
+        if followed is not None and followed.state is None:
+            self._set(source, followed, state)
 
+    def _set(self, source: ItemSource, followed: _Followed, state: State) -> None:
+        followed.state = state
+        if state is State.LIVE:
+            self._look_at = min(self._look_at, source.lease_end())
+
+    @_noted
     def note(
         self,
         kind: str,
@@ -166,70 +191,6 @@ class UpdateQueue(ConflatingQueue):
         seed: bool = False,
     ) -> None:
         """Queue a value of channel *kind*; a *seed* never replaces one that waits."""
-        self.put(UpdateQueue._note, kind, source, shown, make, seed)
-
-    def widen(self, room: int) -> None:
-        """Make room for *room* more past items."""
-        self.put(UpdateQueue._widen, room)
-
-    def add(self, topic: str, item: Item, *, spare: bool = False) -> None:
-        """Queue an item that counts by itself, or a `Gap`.
-
-        A *spare* item is one of many past items that come at once. It has room of its
-        own, because no script could take them all in time.
-        """
-        if isinstance(item, Gap):
-            self.put(UpdateQueue._gap, item if item.at else self._dated(item))
-        else:
-            self.put(UpdateQueue._add, topic, item, spare)
-
-    def seed(self, topic: str, item: Item | None) -> None:
-        """Queue an item that is older than the iterator, unless it waits already."""
-        if isinstance(item, Data):
-            self.put(UpdateQueue._seed, topic, item)
-
-    def change(self, source: ItemSource, change: StateChange) -> None:
-        """Queue a state change of *source*."""
-        self.put(UpdateQueue._change, source, change)
-
-    def end(self, source: ItemSource, error: Exception | None) -> None:
-        """*source* has ended; the end of the last source ends the iteration."""
-        self.put(UpdateQueue._end, source, error)
-
-    def close(self) -> None:
-        """Accept no further source: the iteration ends with the last one."""
-        self.put(UpdateQueue._close)
-
-    def forked(self) -> None:
-        """In a forked child: end, and replace the locks.
-
-        A thread of the parent may have held them at the fork.
-        """
-        super().forked()
-        self._changed, self._sleepers = threading.Condition(), 0
-        self._is_over = True
-
-    def _dated(self, gap: Gap) -> Gap:
-        return replace(gap, at=utc(self._clock.wall()))
-
-    # --- The rules, applied in order by one thread at a time ------------------------
-
-    def _follow(self, source: ItemSource) -> None:
-        self._followed.setdefault(source, _Followed(self.skipped))
-
-    def _begin(self, source: ItemSource, state: State) -> None:
-        followed = self._followed.get(source)
-        if followed is not None and followed.state is None:
-            self._set(source, followed, state)
-
-    def _set(self, source: ItemSource, followed: _Followed, state: State) -> None:
-        followed.state = state
-        if state is State.LIVE:
-            self._look_at = min(self._look_at, source.lease_end())
-
-    def _note(
-        self, kind: str, source: ItemSource, shown: Published, make: Make, seed: bool
-    ) -> None:
         followed = self._followed.get(source)
         if followed is None:
             return  # it has ended
@@ -237,44 +198,61 @@ class UpdateQueue(ConflatingQueue):
         if waiting is None or not (seed or waiting.what.shown is shown):
             self.value(followed, kind, _Note(shown, make), not self._latest)
 
-    def _widen(self, room: int) -> None:
+    @_noted
+    def widen(self, room: int) -> None:
+        """Make room for *room* more past items."""
         self._most_spare += room
 
-    def _gap(self, gap: Gap) -> None:
+    @_noted
+    def add(self, topic: str, item: Item, *, spare: bool = False) -> None:
+        """Queue an item that counts by itself, or a `Gap`.
+
+        A *spare* item is one of many past items that come at once. It has room of its
+        own, because no script could take them all in time.
+        """
+        if isinstance(item, Gap):
+            self._add_gap(item if item.at else replace(item, at=self._moment()))
+        elif isinstance(item, (Trade, Candle, Data)):
+            series = item.instrument_id, topic
+            if self._seeds and self._seeds.pop(series, None) is item:
+                return
+            if spare and self._spare < self._most_spare:
+                self._spare += 1
+                self._queue(series, item, Kind.SPARE)
+            elif not self._is_full:
+                self._queue(series, item, Kind.SINGLE)
+            else:
+                self._lose_item(series, self._last_ids.get(series)).count += 1
+                self._series.skip(topic)
+
+    def _add_gap(self, gap: Gap) -> None:
         # Beyond the bound one `Gap` stands for several, so that the queue is bounded.
-        if not self._is_full:
-            self._put(Entry(self._series, Kind.LOST, gap))
-            return
-        series = gap.instrument_id, gap.channel
-        if (Kind.LOST, series) not in self._series.slots:
-            lost = self._lose(self._series, gap.channel, series)
-            lost.after, lost.cause, lost.at = gap.after, gap.cause, gap.at
-
-    def _add(self, topic: str, item: Item, spare: bool) -> None:
-        assert isinstance(item, (Trade, Candle, Data))
-        series = item.instrument_id, topic
-        if self._seeds and self._seeds.pop(series, None) is item:
-            return
-        if spare and self._spare < self._most_spare:
-            self._spare += 1
-            self._queue(series, item, Kind.SPARE)
-        elif not self._is_full:
-            self._queue(series, item, Kind.SINGLE)
+        if self._is_full:
+            self._lose_item((gap.instrument_id, gap.channel), gap.after, gap.cause)
         else:
-            anew = (Kind.LOST, series) not in self._series.slots
-            lost = self._lose(self._series, topic, series)
-            if anew:
-                lost.after, lost.at = self._last_ids.get(series), self._moment()
-            lost.count += 1
-            self._series.skip(topic)
+            self._put(Waiting(self._series, Kind.LOST, gap))
 
-    def _seed(self, topic: str, item: Data) -> None:
-        if all(entry.what is not item for entry in self._series.entries):
+    def _lose_item(
+        self, series: tuple[str, str], after: str | None, cause: str = ""
+    ) -> Lost:
+        lost = self._lose(self._series, series[1], series)
+        if lost.at is None:
+            lost.after, lost.cause, lost.at = after, cause, self._moment()
+        return lost
+
+    @_noted
+    def seed(self, topic: str, item: Item | None) -> None:
+        """Queue an item that is older than the iterator, unless it waits already."""
+        if isinstance(item, Data) and all(
+            waiting.what is not item for waiting in self._series.entries
+        ):
             series = item.instrument_id, topic
             self._queue(series, item, Kind.SINGLE)
             self._seeds[series] = item
 
-    def _queue(self, series: tuple[str, str], item: _Single, kind: Kind) -> None:
+    def _queue(
+        self, series: tuple[str, str], item: Trade | Candle | Data, kind: Kind
+    ) -> None:
         first, last = _ids(item)
         # Losses from here on are counted in a new `Lost`.
         run = self._series.slots.pop((Kind.LOST, series), None)
@@ -282,9 +260,11 @@ class UpdateQueue(ConflatingQueue):
             run.what.before = first
         if last is not None:
             self._last_ids[series] = last
-        self._put(Entry(self._series, kind, item, series[1]))
+        self._put(Waiting(self._series, kind, item, series[1]))
 
-    def _change(self, source: ItemSource, change: StateChange) -> None:
+    @_noted
+    def change(self, source: ItemSource, change: StateChange) -> None:
+        """Queue a state change of *source*."""
         followed = self._followed.get(source)
         if followed is None or followed.state is change.new:
             return  # queued already: a connection's thread sees a lease end too
@@ -296,12 +276,16 @@ class UpdateQueue(ConflatingQueue):
             del self._followed[source]
             self._is_over |= not (self._followed or self._endless)
 
-    def _end(self, source: ItemSource, error: Exception | None) -> None:
+    @_noted
+    def end(self, source: ItemSource, error: Exception | None) -> None:
+        """*source* has ended; the end of the last source ends the iteration."""
         self._followed.pop(source, None)
         if not self._endless:
             self._is_over, self._error = not self._followed, error
 
-    def _close(self) -> None:
+    @_noted
+    def close(self) -> None:
+        """Accept no further source: the iteration ends with the last one."""
         # In a forked child the queue may have ended before.
         self._endless, self._is_over = False, self._is_over or not self._followed
 
@@ -355,8 +339,8 @@ class UpdateQueue(ConflatingQueue):
                 self._sort()
                 if now >= self._look_at:
                     self._see_lapses()
-                while (entry := self._pop()) is not None:
-                    if (item := self._item_of(entry)) is not None:
+                while (waiting := self._pop()) is not None:
+                    if (item := self._item_of(waiting)) is not None:
                         return item
         finally:
             self._takers.discard(me)
@@ -372,28 +356,27 @@ class UpdateQueue(ConflatingQueue):
             if followed.state is State.LIVE:
                 change = source.lapse()
                 if change is not None:
-                    self._change(source, change)
+                    self.change(source, change)
                 else:
                     self._set(source, followed, State.LIVE)
 
-    def _item_of(self, entry: Entry) -> Item | None:
-        what, followed = entry.what, entry.subscriber
+    def _item_of(self, waiting: Waiting) -> Item | None:
+        what, followed, kind = waiting.what, waiting.subscriber, waiting.topic
         if isinstance(what, Lost):
-            count, cause = what.count, what.cause
-            if count:
-                cause = f"{count} of {what.topic} not taken in time (max_queue)"
-            _, (instrument_id, topic) = entry.slot
+            cause, (_, (instrument_id, topic)) = what.cause, waiting.slot
+            if what.count:
+                cause = f"{what.count} of {topic} not taken in time (max_queue)"
             return Gap(topic, what.after, what.before, cause, instrument_id, what.at)
-        self._spare -= entry.kind is Kind.SPARE
+        self._spare -= waiting.kind is Kind.SPARE
         if not isinstance(what, _Note):
-            taken: Item = what
-            return taken
+            item: Item = what
+            return item
         assert isinstance(followed, _Followed)
-        made = what.make(what.shown, followed.handed.get(entry.topic))
+        made = what.make(what.shown, followed.handed.get(kind))
         if made is None:
-            followed.skip(entry.topic)
-        elif followed.final is None:
-            followed.handed[entry.topic] = what.shown
+            followed.skip(kind)
+        else:
+            followed.handed[kind] = what.shown
         return made
 
     def _moment(self) -> datetime:
@@ -406,7 +389,7 @@ class UpdateQueue(ConflatingQueue):
         return min(max(soonest - now, 0.0), 60.0)
 
 
-def _ids(item: _Single) -> tuple[str | None, str | None]:
+def _ids(item: Trade | Candle | Data) -> tuple[str | None, str | None]:
     """The first and the last id of an item, in the form that a `Gap` has."""
     if isinstance(item, Trade):
         return item.first_id, item.id
