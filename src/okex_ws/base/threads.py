@@ -7,10 +7,12 @@ import os
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Protocol, TypeVar
 
 T = TypeVar("T", bound="Closing")
+R = TypeVar("R")
 
 
 class Closing(ABC):
@@ -89,6 +91,16 @@ def is_for_script(error: BaseException) -> bool:
     script or of its signal handler, and passes.
     """
     return not (isinstance(error, Exception) or on_library_thread())
+
+
+def locked(lock: AbstractContextManager[object], change: Callable[[], R]) -> R:
+    """Call *change* while the calling thread holds *lock*, and return its result.
+
+    For locks that threads of the script take. The ``with`` is one line on purpose: an
+    exception of a trace function or signal handler cannot come between the end of
+    *change* and the release. So *change* can raise anywhere, and the lock is released.
+    """
+    with lock: return change()  # fmt: skip  # noqa: E701
 
 
 class Latch:

@@ -55,7 +55,8 @@ class LibraryThread:
     @property
     def running(self) -> bool:
         """Whether the thread runs."""
-        started = self._started or self._thread is not None
+        thread = self._thread
+        started = self._started if thread is None else thread.is_alive()
         return started and not self._ended.is_set
 
     def start(self) -> None:
@@ -83,7 +84,14 @@ class LibraryThread:
         """
         if self._thread is threading.current_thread():
             return False
-        return not self.running or self._ended.wait(timeout)
+        give_up = math.inf if timeout is None else time.monotonic() + timeout
+        while self.running:
+            left = give_up - time.monotonic()
+            if left <= 0:
+                return False
+            # In slices, because a fault in the thread's last lines may tell nothing.
+            self._ended.wait(min(left, 1.0))
+        return True
 
     def forked(self) -> None:
         """In a forked child, where the thread does not exist: count as ended."""

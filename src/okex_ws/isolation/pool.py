@@ -20,7 +20,7 @@ from ..base.counts import Counts
 from ..base.errors import OkexWSError
 from ..base.log import log
 from ..base.retry import Reconnect, Timeouts
-from ..base.threads import register_for_fork
+from ..base.threads import Latch, locked, register_for_fork
 from ..base.throttled_log import OutageLog
 from ..delivery.callbacks import Callbacks, OnState
 from ..delivery.updates import UpdateQueue
@@ -102,7 +102,7 @@ class IsolatedPool:
         # The slots of closed subscriptions, which the worker process may still write.
         self._leaving: dict[int, SubscriptionSlots] = {}
         self._numbers = itertools.count(1)
-        self._asked: dict[int, tuple[threading.Event, list[Any]]] = {}
+        self._asked: dict[int, tuple[Latch, list[Any]]] = {}
         self._counts = Counts()
         self._past, self._last = Stats(), Stats()
         self._reports: tuple[ConnectionReport, ...] = ()
@@ -137,26 +137,28 @@ class IsolatedPool:
         feed is closed or a channel needs credentials that it does not have; ``OSError``
         if there is no memory for the slots.
         """
-        with self._lock:
-            if self.closed:
-                raise ValueError("the feed is closed")
-            credentials: Credentials | None = self._options["credentials"]
-            check_logins(self.wire, names.values(), credentials)
-            slots = SubscriptionSlots(view, next(self._numbers), names)
-            try:
-                self._store.allocate(slots)
-                self._keep().send(*self._subscribe_message(slots))
-            except BaseException:
-                self._store.clear(slots)
-                if self.closes_with_subscription:
-                    self.supervisor_stopped()
-                raise
-            assert isinstance(view, IsolatedView)
-            view.slots = slots
-            view.carry(slots.readings)
-            view.callbacks.begin()
-            self._slots[slots.number] = slots
-            self.views = (*self.views, view)
+        locked(self._lock, lambda: self._attach(view, names))
+
+    def _attach(self, view: View, names: Mapping[str, ChannelName]) -> None:
+        if self.closed:
+            raise ValueError("the feed is closed")
+        credentials: Credentials | None = self._options["credentials"]
+        check_logins(self.wire, names.values(), credentials)
+        slots = SubscriptionSlots(view, next(self._numbers), names)
+        try:
+            self._store.allocate(slots)
+            self._keep().send(*self._subscribe_message(slots))
+        except BaseException:
+            self._store.clear(slots)
+            if self.closes_with_subscription:
+                self.supervisor_stopped()
+            raise
+        assert isinstance(view, IsolatedView)
+        view.slots = slots
+        view.carry(slots.readings)
+        view.callbacks.begin()
+        self._slots[slots.number] = slots
+        self.views = (*self.views, view)
 
     def _keep(self) -> Supervisor:
         """The supervisor, which is started with the first subscription."""
@@ -174,6 +176,8 @@ class IsolatedPool:
             except RuntimeError:
                 self._supervisor = None
                 raise
+            if self.closed:  # by a thread or signal handler that saw no supervisor
+                self._supervisor.close()
         return self._supervisor
 
     @staticmethod
@@ -187,21 +191,22 @@ class IsolatedPool:
         """Close the subscription of *view*, and tell the worker process."""
         view.closed = True
         view.callbacks.mute()
-        with self._lock:
-            self.views = tuple(other for other in self.views if other is not view)
-            assert isinstance(view, IsolatedView)
-            if view.slots is not None and view.slots.number in self._slots:
-                self._leave(view.slots)
+        locked(self._lock, lambda: self._remove(view))
         view.wake()
         if self.closes_with_subscription:
             self.close()
 
-    def _leave(self, slots: SubscriptionSlots) -> None:
-        del self._slots[slots.number]
+    def _remove(self, view: View) -> None:
+        self.views = tuple(other for other in self.views if other is not view)
+        assert isinstance(view, IsolatedView)
+        number = -1 if view.slots is None else view.slots.number
+        slots = self._slots.pop(number, None)
+        if slots is None:
+            return
         slots.freeze()
         # The worker process may write to the slots until it has answered.
-        self._leaving[slots.number] = slots
-        self._keep().send("unsubscribe", slots.number)
+        self._leaving[number] = slots
+        self._keep().send("unsubscribe", number)
 
     def follow(self, queue: UpdateQueue) -> None:
         """Raise ``ValueError``: items for iterators are not shared."""
@@ -244,23 +249,22 @@ class IsolatedPool:
 
     def _ask(self, what: str, number: int | None) -> Any:
         """Ask the worker process; ``None`` if no answer comes in time."""
-        answered, answer = threading.Event(), [None]
-        with self._lock:
-            if self._supervisor is None or not self._supervisor.process_runs:
-                return None
-            request = next(self._numbers)
-            self._asked[request] = answered, answer
-            self._supervisor.send("ask", request, what, number)
-        answered.wait(ANSWER_TIMEOUT)
+        answered, answer = Latch(), [None]
+        supervisor, request = self._supervisor, next(self._numbers)
+        # Before the check, so that a process that ends after it cuts the wait short.
+        self._asked[request] = answered, answer
+        if supervisor is not None and supervisor.process_runs:
+            supervisor.send("ask", request, what, number)
+            answered.wait(ANSWER_TIMEOUT)
         self._asked.pop(request, None)
         return answer[0]
 
     def close(self) -> None:
         """Close all subscriptions and let the worker process end; returns at once."""
-        with self._lock:
-            self.closed = True
-            views, supervisor = self.views, self._supervisor
-        for view in views:
+        self.closed = True
+        # A view that another thread attaches meanwhile is closed with the supervisor.
+        supervisor = self._supervisor
+        for view in self.views:
             view.closed = True
             view.callbacks.mute()
             view.wake()

@@ -20,6 +20,7 @@ from typing import Any, Protocol
 
 from ..base.log import log
 from ..base.retry import Reconnect, backoff
+from ..base.threads import locked
 from ..base.worker import LibraryThread
 from ..net.stream import Selector
 from .process import GarbageError, Unpacker, WorkerProcess, pack
@@ -108,15 +109,13 @@ class Supervisor:
 
     def send(self, *message: object) -> None:
         """Queue *message* for the process, in order; drop it if none runs."""
-        with self._lock:
-            if self._process is not None:
-                self._outgoing.append(message)
+        if self._process is not None:
+            self._outgoing.append(message)
         self._wake()
 
     def discard_unsent(self) -> None:
         """Drop the messages that wait to be sent."""
-        with self._lock:
-            self._outgoing.clear()
+        self._outgoing.clear()
 
     def close(self) -> None:
         """Let the process and the thread end; returns at once."""
@@ -138,13 +137,15 @@ class Supervisor:
         self._close_wakers()
 
     def _wake(self) -> None:
-        with self._lock, contextlib.suppress(OSError):
-            self._sender.send(b"\0")
+        with contextlib.suppress(OSError):
+            locked(self._lock, lambda: self._sender.send(b"\0"))
 
     def _close_wakers(self) -> None:
-        with self._lock:
-            self._receiver.close()
-            self._sender.close()
+        locked(self._lock, self._close_sockets)
+
+    def _close_sockets(self) -> None:
+        self._receiver.close()
+        self._sender.close()
 
     # --- The thread -----------------------------------------------------------------
 
@@ -241,6 +242,5 @@ class Supervisor:
                 return
 
     def _packed(self) -> bytes:
-        with self._lock:
-            messages, self._outgoing = self._outgoing, deque()
-        return b"".join(map(pack, messages))
+        outgoing = self._outgoing
+        return b"".join(pack(outgoing.popleft()) for _ in range(len(outgoing)))

@@ -19,6 +19,7 @@ from itertools import zip_longest
 from typing import Any, NamedTuple, Protocol
 
 from ..base.clock import Clock
+from ..base.threads import locked
 
 # Seconds until the next address is tried beside the last one (RFC 8305, section 5).
 STAGGER = 0.25
@@ -124,24 +125,25 @@ class _Pending:
         self._look_ups: dict[tuple[Resolve, str], _LookUp] = {}
 
     def ask(self, resolve: Resolve, host: str, wake: Callable[[], None]) -> _LookUp:
-        with self._lock:
-            look_up = self._look_ups.get((resolve, host))
-            if look_up is None:
-                look_up = _LookUp()
-                # A daemon: the interpreter can exit before name servers answer.
-                threading.Thread(
-                    target=self._run,
-                    args=(look_up, resolve, host),
-                    name=f"okex_ws:resolve:{host}",
-                    daemon=True,
-                ).start()
-                self._look_ups[resolve, host] = look_up
-            look_up.asking.add(wake)
+        return locked(self._lock, lambda: self._ask(resolve, host, wake))
+
+    def _ask(self, resolve: Resolve, host: str, wake: Callable[[], None]) -> _LookUp:
+        look_up = self._look_ups.get((resolve, host))
+        if look_up is None:
+            look_up = _LookUp()
+            # A daemon: the interpreter can exit before name servers answer.
+            threading.Thread(
+                target=self._run,
+                args=(look_up, resolve, host),
+                name=f"okex_ws:resolve:{host}",
+                daemon=True,
+            ).start()
+            self._look_ups[resolve, host] = look_up
+        look_up.asking.add(wake)
         return look_up
 
     def leave(self, look_up: _LookUp, wake: Callable[[], None]) -> None:
-        with self._lock:
-            look_up.asking.discard(wake)
+        locked(self._lock, lambda: look_up.asking.discard(wake))
 
     def _run(self, look_up: _LookUp, resolve: Resolve, host: str) -> None:
         try:

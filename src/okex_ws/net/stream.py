@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 from ..base.clock import Clock, SystemClock
 from ..base.errors import ConnectionLost, HandshakeFailed, Stalled
 from ..base.rates import HostGap
+from ..base.threads import locked
 from .dial import Resolve, connect, find_addresses, sentence, system_resolve
 from .proxy import Proxy, open_tunnel, proxy_finder
 from .tcp import TcpStream
@@ -306,14 +307,16 @@ class TcpNetwork:
         # OSError is ignored: if the socket is full, a wake-up is still unread, and if
         # it is closed, no thread waits. The lock keeps `close` out until the byte is
         # sent, which else could go to another file that got the same descriptor.
-        with self._lock, contextlib.suppress(OSError):
-            self._sender.send(b"\0")
+        with contextlib.suppress(OSError):
+            locked(self._lock, lambda: self._sender.send(b"\0"))
 
     def close(self) -> None:
         """Close the descriptors of the wake-up."""
-        with self._lock:
-            self._receiver.close()
-            self._sender.close()
+        locked(self._lock, self._close)
+
+    def _close(self) -> None:
+        self._receiver.close()
+        self._sender.close()
 
     def discard(self) -> None:
         """`close` for a forked child, where a lock may be held for ever."""

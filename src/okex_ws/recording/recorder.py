@@ -15,7 +15,7 @@ import threading
 import time
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -98,10 +98,12 @@ class Recorder(Closing):
             self._path, _library(), self._repeated, max_bytes, max_seconds
         )
         self._numbers, self._lines = itertools.count(1), itertools.count(1)
-        # Re-entrant: a signal handler may call `close` while its thread holds the lock.
+        # For those who queue. The recorder's thread takes no lock, because a signal
+        # handler may interrupt a thread that holds it, and wait in `close`.
         self._lock = threading.RLock()
-        self._waiting: deque[_Frames | Entry] = deque()
-        self._size = 0
+        self._waiting: deque[tuple[_Frames | Entry, int]] = deque()
+        # Bytes that were ever queued, and that the recorder's thread has taken since.
+        self._queued = self._taken = 0
         # Entries that found no place since the last queued one, and all that were lost.
         self._missing = self._lost = 0
         self._taps: weakref.WeakSet[RecordingTap] = weakref.WeakSet()
@@ -155,8 +157,7 @@ class Recorder(Closing):
         *tell* is called with each `RecordingFailed`, on any thread.
         """
         tap = RecordingTap(self, next(self._lines), clock, facts, credentials, tell)
-        with self._lock:
-            self._taps.add(tap)
+        self._taps.add(tap)
         return tap
 
     def number(self) -> int:
@@ -178,24 +179,26 @@ class Recorder(Closing):
         with self._lock:
             if self._closing:
                 return
-            if self._size + size > MOST_WAITING or not self._has_writer():
+            if self._queued + size > self._taken + MOST_WAITING or not self._start():
                 self._missing += count
                 self._lost += count
                 return
             if self._missing:
                 wall, mono = what[:2]
-                self._waiting.append(_lost(wall, mono, self._missing, "too slow"))
+                lost = _lost(wall, mono, self._missing, "too slow")
+                self._waiting.append((lost, 0))
                 self._missing = 0
-            self._waiting.append(what)
-            self._size += size
+            self._waiting.append((what, size))
+            self._queued += size
+            if len(self._waiting) <= 2:
+                # Only the first entries wake the recorder's thread. It then gathers
+                # what comes in the next `BATCH` seconds, and takes all that waits.
+                self._worker.submit(self._write_waiting, BATCH)
 
-    def _has_writer(self) -> bool:
-        """Whether the recorder's thread writes what waits; the first entry wakes it."""
-        if self._waiting:
-            return True
-        # The thread gathers the entries of the next `BATCH` seconds unwoken.
+    def _start(self) -> bool:
         with suppress(RuntimeError):  # the system gave no thread
-            return self._worker.submit(self._write_waiting, BATCH)
+            self._worker.start()
+            return True
         return False
 
     def forked(self) -> None:
@@ -210,12 +213,21 @@ class Recorder(Closing):
     # --- The recorder's thread ------------------------------------------------------
 
     def _write_waiting(self) -> None:
-        """Write all entries that are queued."""
-        with self._lock:
-            batch, self._waiting, self._size = self._waiting, deque(), 0
-        entries = _entries(batch)
+        """Write all entries that are queued. It takes no lock: see `close`."""
+        entries = self._entries()
         while some := list(itertools.islice(entries, _SLICE)):
             self._write(some)
+
+    def _entries(self) -> Iterator[Entry]:
+        while self._waiting:
+            what, size = self._waiting.popleft()
+            self._taken += size
+            if isinstance(what, Entry):
+                yield what
+                continue
+            wall, mono, number, frames = what
+            for payload, binary in frames:
+                yield Entry(wall, mono, number, "in", payload, binary)
 
     def _write(self, entries: Sequence[Entry]) -> None:
         for entry in entries:
@@ -259,10 +271,15 @@ class Recorder(Closing):
         failure = RecordingFailed(self._files.name, self._why, self._lost)
         failure.__cause__ = error
         log.warning("%s", failure, extra={"event": "recording failed"})
-        with self._lock:
-            taps = list(self._taps)
-        for tap in taps:
+        for tap in self._copy_taps():
             tap.tell(failure)
+
+    def _copy_taps(self) -> list[RecordingTap]:
+        while True:
+            try:
+                return list(self._taps)
+            except RuntimeError:  # another thread added a tap: copy again
+                continue
 
     def _end(self) -> None:
         self._write_waiting()
@@ -286,16 +303,6 @@ class Recorder(Closing):
 
 def _lost(wall: float, mono: float, count: int, why: str) -> Entry:
     return Entry(wall, mono, 0, "lost", facts={"count": count, "why": why})
-
-
-def _entries(batch: Iterable[_Frames | Entry]) -> Iterator[Entry]:
-    for what in batch:
-        if isinstance(what, Entry):
-            yield what
-            continue
-        wall, mono, number, frames = what
-        for payload, binary in frames:
-            yield Entry(wall, mono, number, "in", payload, binary)
 
 
 def _library() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import threading
 from collections.abc import Callable
@@ -274,7 +275,8 @@ class _ScaledWaiter:
     def __init__(self, clock: ScaledClock, source: ReplayNetwork) -> None:
         self._clock = clock
         self._source = source
-        self._woken = threading.Event()
+        # Open after a wake-up. No lock is taken to wake: a signal handler may do it.
+        self._woken = threading.Lock()
 
     def thread(self, run: Callable[[], None], name: str) -> threading.Thread:
         self._clock.start()
@@ -283,8 +285,8 @@ class _ScaledWaiter:
     def wait(self, seconds: float) -> None:
         left = min(seconds, self._source.due() - self._clock.monotonic())
         # A minute at most, because a wait cannot be infinite; the caller waits again.
-        self._woken.wait(min(max(left, 0.0) / self._clock.speed, 60.0))
-        self._woken.clear()
+        self._woken.acquire(timeout=min(max(left, 0.0) / self._clock.speed, 60.0))
 
     def wake(self) -> None:
-        self._woken.set()
+        with contextlib.suppress(RuntimeError):  # it is open
+            self._woken.release()

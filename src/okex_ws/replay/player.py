@@ -14,7 +14,7 @@ from ..base.checks import check_number
 from ..base.clock import utc
 from ..base.rates import HostGap
 from ..base.retry import Reconnect, Timeouts
-from ..base.threads import Closing
+from ..base.threads import Closing, Latch
 from ..client.feed import Feed
 from ..model.credentials import Credentials
 from ..model.venues import Venue, retired
@@ -108,7 +108,7 @@ class Replay(Closing):
         self._matcher = ConnectionMatcher(script)
         self._turns = HostGap()
         self._feeds: list[Feed] = []
-        self._closed = threading.Event()
+        self._closed = Latch()
         # Held by the one thread that lets time pass.
         self._directing = threading.RLock()
         self._scheduler: VirtualScheduler | None = None
@@ -177,7 +177,7 @@ class Replay(Closing):
                 "callbacks='thread' has a time of its own, and speed=math.inf none:"
                 " leave one of them out"
             )
-        if self._closed.is_set():
+        if self._closed.is_set:
             raise ValueError("the replay is over")
         keywords.setdefault("reconnect", _AT_ONCE)
         keywords.setdefault("timeouts", Timeouts(connect=math.inf))
@@ -213,7 +213,7 @@ class Replay(Closing):
 
     @property
     def _is_over(self) -> bool:
-        return self._closed.is_set() or self._next == len(self._script.moments)
+        return self._closed.is_set or self._next == len(self._script.moments)
 
     def _await(self) -> Moment | None:
         """Wait for the next moment, by the machine's clock."""

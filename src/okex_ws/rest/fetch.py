@@ -24,6 +24,7 @@ from ..base.errors import (
     printable,
 )
 from ..base.retry import backoff
+from ..base.threads import locked
 from ..net.http_head import retry_after
 from .dialect import HttpResponse, RestProtocol, RestRequest
 from .limiter import Limiter
@@ -113,17 +114,20 @@ class Fetcher:
         An error that *read* raises, such as a refusal, counts as a failed attempt too.
         """
         try:
-            with self._turn:
-                if self._busy.locked():
-                    raise RuntimeError(
-                        "a signal handler interrupted a request of this client: use"
-                        " another client there"
-                    )
-                with self._busy:
-                    return self._get(request, read)
+            return locked(self._turn, lambda: self._get_in_turn(request, read))
         finally:
             if self._closing():
                 self.close()
+
+    def _get_in_turn(
+        self, request: RestRequest, read: Callable[[HttpResponse], T]
+    ) -> T:
+        if self._busy.locked():
+            raise RuntimeError(
+                "a signal handler interrupted a request of this client: use another"
+                " client there"
+            )
+        return locked(self._busy, lambda: self._get(request, read))
 
     def _get(self, request: RestRequest, read: Callable[[HttpResponse], T]) -> T:
         ends = self._clock.monotonic() + self._retry_policy.patience

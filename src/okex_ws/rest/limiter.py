@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 
 from ..base.rates import Budget
-from ..base.threads import register_for_fork
+from ..base.threads import locked, register_for_fork
 from .dialect import Rule
 
 # Seconds added to each period. The exchange counts requests when they arrive, and some
@@ -37,23 +37,22 @@ class Limiter:
 
         *share* is the part of the documented budget that this process uses.
         """
+        return locked(self._lock, lambda: self._take(origin, rule, share, now))
+
+    def _take(self, origin: str, rule: Rule, share: float, now: float) -> float:
         key, limit = (origin, rule.name), max(1, int(rule.limit * share))
-        with self._lock:
-            if key not in self._budgets:
-                self._budgets[key] = Budget(limit, rule.period + SLACK)
-            budget = self._budgets[key]
-            budget.limit = limit
-            ready = max(budget.ready_at(now), self._held.get(key, now))
-            if ready > now:
-                return ready - now
-            budget.spend(now)
-            return 0.0
+        budget = self._budgets.setdefault(key, Budget(limit, rule.period + SLACK))
+        budget.limit = limit
+        ready = max(budget.ready_at(now), self._held.get(key, now))
+        if ready > now:
+            return ready - now
+        budget.spend(now)
+        return 0.0
 
     def hold(self, origin: str, rule: Rule, until: float) -> None:
         """Let no request of *rule* go before *until*, because the exchange said so."""
-        with self._lock:
-            key = (origin, rule.name)
-            self._held[key] = max(until, self._held.get(key, until))
+        key, held = (origin, rule.name), self._held
+        locked(self._lock, lambda: held.update({key: max(until, held.get(key, until))}))
 
     def forked(self) -> None:
         """Replace the lock in a forked child: another thread may have held it."""
