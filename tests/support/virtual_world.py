@@ -780,6 +780,8 @@ class World:
             "network": lambda: FakeNetwork(self),
             "rng": random.Random(7),
             "reconnect": Reconnect(host_gap=0.0),
+            # Its endpoints have no TLS, because nothing leaves this process.
+            "allow_plaintext": True,
         }
 
     def venue(self, *urls: str, **facts: Any) -> Venue:

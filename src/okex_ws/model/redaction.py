@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from urllib.parse import unquote
 
 from .credentials import Credentials
+from .numbers import Clean
 
 _DOTS = "..."
 # A shorter secret is cut out only where it is a whole word. Elsewhere it is most likely
@@ -26,7 +27,7 @@ _ESCAPE = re.compile(r"\\(?:u([0-9a-f]{4})|x([0-9a-f]{2})|([a-z])|(.))", re.S | 
 
 
 class Redaction:
-    """Replaces the secrets of *credentials* by dots in whatever a peer says.
+    """Replaces the secrets of *credentials* by dots in all that a peer says.
 
     The secrets are the key's three texts, and all that looks like the signature of a
     login. A peer may repeat them anywhere, with escapes of JSON, nested or not, and in
@@ -67,6 +68,11 @@ class Redaction:
             if text == before:
                 return False
         return True
+
+
+def make_clean(credentials: Credentials | None) -> Clean:
+    """What takes the secrets of *credentials* out of a text for people; else ``str``."""
+    return str if credentials is None else Redaction(credentials).sentence
 
 
 def _compiled(forms: Iterable[str]) -> re.Pattern[str]:
