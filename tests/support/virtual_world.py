@@ -375,6 +375,11 @@ class Peer:
         self._protocol.send_binary(payload)
         self._ship()
 
+    def send_as_text(self, payload: bytes) -> None:
+        """Send a text frame of this *payload*, which may be no text."""
+        self._protocol.send_text(payload)
+        self._ship()
+
     def _ship(self) -> None:
         self.outbox += b"".join(self._protocol.data_to_send())
 

@@ -52,8 +52,8 @@ class Feed(SharedConnections):
             recording has a secret of it, even if the exchange repeats one. A secret of
             less than six characters is cut out only where it is a whole word.
         allow_plaintext: send the key without TLS, too: to a ``ws://`` endpoint on
-            another machine, or through a proxy. Each machine in between can read the key
-            then.
+            another machine, or through a proxy. Each machine in between can then read
+            the key.
         on_state: called with every `StateChange` of every subscription, on the thread
             that *callbacks* chooses.
         callbacks: where the callbacks of all subscriptions of the feed run.
