@@ -375,6 +375,11 @@ class Peer:
         self._protocol.send_binary(payload)
         self._ship()
 
+    def send_as_text(self, payload: bytes) -> None:
+        """Send a text frame of this *payload*, which may be no text."""
+        self._protocol.send_text(payload)
+        self._ship()
+
     def _ship(self) -> None:
         self.outbox += b"".join(self._protocol.data_to_send())
 
@@ -780,6 +785,8 @@ class World:
             "network": lambda: FakeNetwork(self),
             "rng": random.Random(7),
             "reconnect": Reconnect(host_gap=0.0),
+            # Its endpoints have no TLS, because nothing leaves this process.
+            "allow_plaintext": True,
         }
 
     def venue(self, *urls: str, **facts: Any) -> Venue:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from urllib.parse import unquote
 
 from .credentials import Credentials
+from .numbers import Clean
 
 _DOTS = "..."
 # A shorter secret is cut out only where it is a whole word. Elsewhere it is most likely
@@ -21,17 +22,17 @@ _DEEPEST = 6
 # Base64 of an HMAC-SHA256, in which JSON may have escaped a slash. Every login has
 # another signature.
 _SIGNATURE = r"(?:[A-Za-z0-9+]|\\{0,7}/){43}="
-_ESCAPING = re.compile(r"[\\%&]")
+_ESCAPING = re.compile(r"[\\%&\0]")
 _ESCAPE = re.compile(r"\\(?:u([0-9a-f]{4})|x([0-9a-f]{2})|([a-z])|(.))", re.S | re.I)
 
 
 class Redaction:
-    """Replaces the secrets of *credentials* by dots in whatever a peer says.
+    """Replaces the secrets of *credentials* by dots in all that a peer says.
 
     The secrets are the key's three texts, and all that looks like the signature of a
     login. A peer may repeat them anywhere, with escapes of JSON, nested or not, and in
     letters of another case. A text that has a secret in another writing (percent signs
-    of a URL, entities of HTML, mixed escapes) is left out as a whole. An object never
+    of a URL, entities of HTML, UTF-16) is left out as a whole. An object never
     changes.
     """
 
@@ -60,13 +61,18 @@ class Redaction:
         """Whether escapes of *text* hide a secret, or are nested too deep to tell."""
         for _ in range(_DEEPEST):
             before = text
-            for unescape in (_unescape_json, unquote, html.unescape):
+            for unescape in (_unescape_json, unquote, html.unescape, _without_nul):
                 text = unescape(text)
                 if self._plain.search(text) is not None:
                     return True
             if text == before:
                 return False
         return True
+
+
+def make_clean(credentials: Credentials | None) -> Clean:
+    """What takes the secrets of *credentials*, if any, out of a text for people."""
+    return str if credentials is None else Redaction(credentials).sentence
 
 
 def _compiled(forms: Iterable[str]) -> re.Pattern[str]:
@@ -94,6 +100,11 @@ def _unescape_json(text: str) -> str:
     said = _ESCAPE.sub(_unescaped, text)
     # Joins the two halves of a character beyond the first plane.
     return said.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def _without_nul(text: str) -> str:
+    """*text* as it is behind UTF-16 that was read as bytes."""
+    return text.replace("\0", "")
 
 
 def _unescaped(match: re.Match[str]) -> str:

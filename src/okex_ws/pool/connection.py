@@ -27,7 +27,7 @@ from ..base.threads import mark_library_thread
 from ..base.throttled_log import OutageLog
 from ..channels.base import Channel
 from ..model.credentials import Credentials
-from ..model.redaction import Redaction
+from ..model.redaction import make_clean
 from ..model.reports import ConnectionReport
 from ..model.venues import Venue
 from ..net.http_head import MAX_RETRY_AFTER
@@ -127,9 +127,7 @@ class Connection:
         # One below the limit, because the venue's hour may begin at another moment than
         # ours.
         self._requests_per_hour = max(1, venue.requests_per_hour - 1)
-        self._credentials = credentials
-        # Takes the key's secrets out of what the exchange says on this connection.
-        self._clean = str if credentials is None else Redaction(credentials).sentence
+        self._credentials, self._clean = credentials, make_clean(credentials)
         self._wire = wire
         self._settings = settings
         self._clock = settings.clock
