@@ -35,10 +35,11 @@ from .continuity import (
 from .convert import make_candle, make_trade
 from .depth import DepthChannel, ValueChannel
 
+E = TypeVar("E")
 T = TypeVar("T", Trade, Candle, Data)
 
 
-def copied(items: deque[T]) -> tuple[T, ...]:
+def copied(items: deque[E]) -> tuple[E, ...]:
     """A copy of *items*, to which another thread may append meanwhile."""
     while True:
         try:

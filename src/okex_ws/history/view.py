@@ -19,7 +19,7 @@ from ..base.clock import Clock, utc
 from ..base.errors import BackfillFailed
 from ..base.threads import Submit
 from ..channels.base import Channel
-from ..channels.series import CandleChannel, TradeChannel, copied
+from ..channels.series import CandleChannel, TradeChannel
 from ..delivery.callbacks import Callbacks
 from ..delivery.updates import UpdateQueue
 from ..delivery.view import View
@@ -109,13 +109,13 @@ class JoinedView(View):
     def trades(self) -> tuple[Trade, ...]:
         """The newest trades, past ones included."""
         join = self._join_of(TradeChannel)
-        return super().trades if join is None else copied(join.items)
+        return super().trades if join is None else join.items
 
     @property
     def candles(self) -> tuple[Candle, ...]:
         """The newest candles, past ones included."""
         join = self._join_of(CandleChannel)
-        return super().candles if join is None else copied(join.items)
+        return super().candles if join is None else join.items
 
     def _join_of(self, kind: type[Channel]) -> GapJoin[Any] | None:
         """The join of the first channel of a *kind*, or ``None``."""
