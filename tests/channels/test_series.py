@@ -124,6 +124,12 @@ def bar(minute: int, close: str = "5") -> dict[str, Any]:
     return {"candle": [start, "4", "9.50", "1", close, "336.45"]}
 
 
+def bar5(minute: int, confirm: str) -> list[str]:
+    """A bar as v5 writes it; *confirm* is ``'1'`` if it is closed."""
+    start_ms = 1_555_408_800_000 + 60_000 * minute
+    return [str(start_ms), "4", "9", "1", "5", "3", "3", "3", confirm]
+
+
 def start(minute: int) -> str:
     return f"2019-04-16T10:{minute:02}:00.000Z"
 
@@ -387,6 +393,22 @@ def test_a_bar_that_is_older_is_dropped_and_counted(bars: Bench) -> None:
     assert bars.take() == ["text"]
     assert short(bars.channel.items) == [(10, "5"), (11, "5")]
     assert bars.counts == {"skipped old": 1}
+
+
+def test_the_last_word_on_a_bar_takes_its_place() -> None:
+    """It may come after the first push of the next bar; v5 says that it is closed."""
+    bench = Bench("candle", V5, V5.channel("candle60s", *SPOT))
+    bars = [bar5(minute, "0") for minute in (8, 9, 11)]
+    bench.push(*bars, first=True)
+    bench.take()
+
+    bench.push(bar5(9, "1"), bar5(9, "1"), bar5(10, "1"), bar5(8, "1"))
+
+    told = [(bar.start.minute, bar.closed) for bar in bench.items()]
+    assert told == [(9, True), (10, True)]
+    kept = [(bar.start.minute, bar.closed) for bar in bench.channel.items]
+    assert kept == [(8, False), (9, True), (10, True), (11, False)]
+    assert bench.counts == {"skipped old": 2}
 
 
 def test_bars_between_which_nobody_traded_have_no_gap(bars: Bench) -> None:

@@ -793,6 +793,43 @@ def test_the_first_push_that_was_unreadable_is_no_reason_to_hide_the_next(
     assert [t.id for t in sub.trades] == ["8"]
 
 
+def test_a_first_trade_of_after_the_subscribe_is_no_repeat(world: World) -> None:
+    """Here the exchange repeats nothing: what came late was made late."""
+    sub = world.subscribe()
+    updates = sub.updates()
+    world.at(2.5, lambda: push(world, trade("7", 2500)))
+
+    world.run(4)
+
+    assert [t.id for t in sub.trades] == ["7"]
+    assert [t.replayed for t in updates if isinstance(t, Trade)] == [False]
+
+
+def test_one_bad_trade_of_a_push_is_a_gap_and_its_neighbours_are_delivered(
+    world: World,
+) -> None:
+    world.exchange.first_pushes[TRADE] = trade("6", 0)
+    errors: list[Exception] = []
+    sub = world.subscribe(on_error=errors.append)
+    updates = sub.updates()
+    bad = trade("7", 1000)
+    bad["data"] += [*trade("8", 1000)["data"], *trade("9", 1000)["data"]]
+    bad["data"][1]["price"] = "x"
+    world.at(1, lambda: push(world, bad))
+
+    world.run(3)
+
+    given = [item for item in updates if isinstance(item, (Trade, Gap))]
+    words = [(i.after, i.before) if isinstance(i, Gap) else i.id for i in given]
+    assert words == ["6", "7", ("7", "9"), "9"]
+    assert [t.id for t in sub.trades] == ["7", "9"]
+    (error,) = errors
+    assert isinstance(error, WireError)
+    assert error.partial
+    stats = sub.stats()
+    assert (stats.dropped["trade"], stats.skipped["unreadable"]) == (1, 1)
+
+
 def test_only_the_first_connection_hides_the_replayed_trade(world: World) -> None:
     sub = world.subscribe()
     updates = sub.updates()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -11,8 +12,8 @@ import pytest
 from okex_ws import Candle, ConnectionLost, Gap, RequestRejected, Trade
 from okex_ws.base.clock import utc
 from okex_ws.base.errors import BackfillFailed
-from okex_ws.channels.convert import iso
 from okex_ws.channels.continuity import KEPT
+from okex_ws.channels.convert import iso
 from okex_ws.history.backfill import CandleSeries, Series, TradeSeries
 from okex_ws.history.gap_join import (
     FIRST_WAIT,
@@ -24,6 +25,7 @@ from okex_ws.history.gap_join import (
 )
 from okex_ws.history.source import MOST
 from tests.support.fake_history import NAME, Past, bar_ms, make_candle, make_trade
+from tests.support.internals import most_kept
 
 LOST = ConnectionLost("https://rest.invalid", "refused")
 
@@ -310,8 +312,8 @@ def test_a_source_that_answers_nonsense_is_a_source_that_failed(nonsense: Any) -
 
 
 def test_so_many_are_kept_as_were_asked_for_and_a_thousand() -> None:
-    assert Bench(MOST).join.items.maxlen == MOST + KEPT
-    assert Bench(0).join.items.maxlen == KEPT
+    assert most_kept(Bench(MOST).join) == MOST + KEPT
+    assert most_kept(Bench(0).join) == KEPT
 
 
 # --- Outages ------------------------------------------------------------------------
@@ -775,16 +777,118 @@ def test_a_gap_with_nothing_behind_it_is_told_to_who_comes_later_too() -> None:
     assert [short(item) for item in bench.join.told()] == [(None, None)]
 
 
-def test_gaps_are_kept_as_long_as_items(
-    flowing: Bench, monkeypatch: pytest.MonkeyPatch
+def test_gaps_are_kept_as_long_as_items(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("okex_ws.history.gap_join.KEPT", 2)
+    bench = Bench(0)
+    bench.live(10)
+    for number in (12, 14, 16):
+        bench.missed(number - 1)
+        bench.gap()
+        bench.live(number)
+        bench.fail(ValueError("no such past"))
+
+    told = [short(item) for item in bench.join.told()]
+
+    assert told == [("12", "14"), 14, ("14", "16"), 16]
+
+
+# --- Ids that begin anew ------------------------------------------------------------
+
+
+def other(number: int) -> Trade:
+    """Another trade under that id."""
+    return replace(make_trade(number), price=Decimal(7))
+
+
+def test_another_trade_under_the_id_of_a_filled_in_one_is_delivered(
+    flowing: Bench,
 ) -> None:
-    monkeypatch.setattr("okex_ws.history.gap_join.KEPT", 1)
-    for number in (12, 14):
-        flowing.missed(number - 1)
-        flowing.gap()
-        flowing.live(number)
-        flowing.fail(ValueError("no such past"))
+    flowing.missed(11)
+    flowing.gap()
+    flowing.live(12)
+    flowing.answer()
+    assert flowing.take() == [11, 12]
+
+    flowing.live(make_trade(11), other(11))
+
+    assert flowing.take() == [11]
+    assert flowing.join.repeats == 1
+
+
+def test_another_trade_under_the_newest_id_does_not_fill_a_gap(flowing: Bench) -> None:
+    flowing.gap("the ids begin anew")
+    flowing.live(other(10))
+
+    assert flowing.take() == [("10", "10"), 10]
+
+
+def test_ids_that_reached_the_same_numbers_again_have_a_gap(flowing: Bench) -> None:
+    """The past has other trades at both ends: nothing shows what was missed."""
+    flowing.source.all_trades = [other(number) for number in range(1, 13)]
+    flowing.acknowledge()
+    flowing.live(other(13))
+    flowing.answer()
+
+    assert flowing.take() == [("10", "10"), 10, 11, 12, 13]
+
+
+def test_a_past_that_does_not_know_the_new_ids_yet_is_not_joined(
+    flowing: Bench,
+) -> None:
+    old = [make_trade(number) for number in range(1, 14)]
+    flowing.acknowledge()
+    flowing.live(other(13))
+    flowing.source.all_trades = old
+    for _ in range(TRIES):
+        flowing.answer()
+
+    assert flowing.take() == [11, 12, ("12", "13"), 13]
+
+
+def test_a_gap_is_told_where_it_was_though_ids_come_twice(flowing: Bench) -> None:
+    flowing.live(11, 12)
+    flowing.gap()
+    flowing.live(other(11))
 
     told = [short(item) for item in flowing.join.told()]
 
-    assert told == [10, 12, ("12", "14"), 14]
+    assert told == [10, 11, 12, ("12", "11"), 11]
+
+
+# --- The last word on a bar ---------------------------------------------------------
+
+
+def test_the_last_word_on_a_bar_replaces_it_where_it_is_kept(bars: Bench) -> None:
+    bars.live(make_candle(9, closed=False), make_candle(10, closed=False))
+    bars.live(make_candle(11, closed=False))
+    bars.take()
+
+    bars.live(make_candle(10))
+
+    assert bars.take() == ["10"]
+    assert [short(bar) for bar in bars.join.items][-3:] == ["9~", "10", "11~"]
+
+
+def test_the_last_word_on_a_bar_fills_the_hole_after_it(bars: Bench) -> None:
+    bars.live(make_candle(9), make_candle(10, closed=False))
+    bars.take()
+    bars.acknowledge()
+    bars.live(make_candle(10, closed=False), make_candle(12, closed=False))
+    bars.live(make_candle(11))
+
+    assert bars.take() == ["10~", "12~", "11"]
+    assert [short(bar) for bar in bars.join.items][-3:] == ["10~", "11", "12~"]
+
+
+def test_the_last_word_on_a_held_bar_takes_its_place(bars: Bench) -> None:
+    bars.live(make_candle(9))
+    bars.take()
+    bars.acknowledge()
+    bars.live(make_candle(12, closed=False), make_candle(13, closed=False))
+    bars.live(make_candle(12))
+    assert bars.take() == []
+
+    bars.source.all_candles += [make_candle(minute) for minute in (9, 10, 11)]
+    bars.answer()
+
+    assert bars.take() == ["10", "11", "12", "13~"]

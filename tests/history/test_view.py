@@ -579,6 +579,7 @@ def test_each_of_several_on_one_channel_has_the_past_it_asked_for() -> None:
     rig.at(5.0, lambda: later.append(rig.subscribe(100)))
     rig.at(5.01, lambda: later.append(later[0].updates()))
     rig.drop_at(8.0)
+    rig.at(8.01, rig.trade)  # while there is no connection
 
     rig.world.run(14.0)
 

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from okex_ws.client.base import BaseSubscription
     from okex_ws.delivery.callbacks import CallbackRunner, Callbacks, OnError
     from okex_ws.delivery.view import View
+    from okex_ws.history.gap_join import GapJoin
     from okex_ws.history.worker import HistoryWorker
     from okex_ws.isolation.process import WorkerProcess
     from okex_ws.isolation.slot_reading import AnyMirror, RemoteEra, RemoteEras
@@ -311,6 +312,11 @@ def set_items(channel: SeriesChannel[Any], items: deque[Any]) -> None:
 def known_ids_of(channel: TradeChannel) -> list[str]:
     """The trade ids by which *channel* recognises a trade that it has."""
     return [trade.id for trade in channel.continuity._known]
+
+
+def most_kept(join: GapJoin[Any]) -> int | None:
+    """How many delivered items *join* keeps at the most."""
+    return join._delivered.maxlen
 
 
 def found_of(found: Found[Any]) -> dict[int, Any]:

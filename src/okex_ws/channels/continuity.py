@@ -67,7 +67,7 @@ Told = Union[News[D], Missed]
 
 
 class Continuity(ABC, Generic[D]):
-    """Decides what of one stream is news, and where items of it may be missing.
+    """Decides which items of one stream are news, and where items may be missing.
 
     The channel's thread calls `owe` when the stream was interrupted, `lost` when a push
     could not be read, `take` for each push, and `join` to go on with the stream of a

@@ -6,14 +6,14 @@ from collections import Counter, deque
 from typing import Any, TypeVar
 
 from ..base.errors import OkexWSError
-from ..model.items import Candle, Data, Item, Trade
+from ..model.items import Item
 from ..protocol.messages import ChannelName, FundingData, TickerData
 from ..trust.reading import Entry
 from ..trust.verdict import Published
 from .continuity import KEPT
 from .convert import make_book_update, make_depth, make_funding, make_ticker
 
-T = TypeVar("T", Trade, Candle, Data)
+T = TypeVar("T")
 
 
 def copied(items: deque[T]) -> tuple[T, ...]:

@@ -148,7 +148,7 @@ class Callbacks(Subscriber):
             rule = CallbackQueue.value if _is_value(reading) else CallbackQueue.single
             self._queue.put(rule, self, reading.topic, text)
 
-    def deliver(self, text: str, channel: Channel) -> None:
+    def deliver(self, text: str, reading: Reading) -> None:
         """As `message` and `drain`; a shortcut where nothing waits, nearly always."""
         if self._wake is not None or not self._queue.deliver(self, text):
             self.message(text, channel)

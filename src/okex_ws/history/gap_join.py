@@ -19,6 +19,7 @@ from typing import Generic, Protocol
 
 from ..base.errors import BackfillFailed, OkexWSError, RequestRejected
 from ..channels.continuity import KEPT
+from ..channels.reading import copied
 from ..model.items import Candle, Gap, Item
 from .backfill import MOST_MISSED, GapFill, Missing, Series, T
 from .source import MOST, History
@@ -138,11 +139,9 @@ class GapJoin(Generic[T]):
         self._instrument_id = instrument_id
         self._past = past
         self._delegate = delegate
-        # Delivered items, newest last.
-        self.items: deque[T] = deque(maxlen=KEPT + past)
-        # Delivered gaps by the key of the item after them, and one that has no item
-        # after it yet.
-        self._gaps: dict[int, Gap] = {}
+        # Delivered items, newest last, each with the gap before it; and a gap that has
+        # no item after it yet.
+        self._delivered: deque[tuple[Gap | None, T]] = deque(maxlen=KEPT + past)
         self._gap: Gap | None = None
         # Whether the past was joined, or was given up.
         self.settled = not past
@@ -150,9 +149,16 @@ class GapJoin(Generic[T]):
         # Holes and held items: it begins with a hole, or is empty.
         self._queue: deque[_Hole[T] | T] = deque()
         self._newest: T | None = None
-        self._filled: dict[int, None] = {}
+        # The newest live item, delivered or held.
+        self._live: T | None = None
+        self._filled: dict[int, T] = {}
         if past:
             self._queue.append(_Hole(math.inf, "history"))
+
+    @property
+    def items(self) -> tuple[T, ...]:
+        """The delivered items that are kept, newest last. Any thread may read them."""
+        return tuple(item for _, item in copied(self._delivered))
 
     # --- Live items -----------------------------------------------------------------
 
@@ -191,9 +197,14 @@ class GapJoin(Generic[T]):
 
         An item that was filled in before is only counted.
         """
-        if self._series.key(item) in self._filled:
+        if self._is_filled(item):
             self.repeats += 1
             return
+        if isinstance(item, Candle) and self._is_late(item):
+            self._correct(item)
+            self.work(now)
+            return
+        self._live = item
         if not self._queue:
             self._give(item)
             return
@@ -208,6 +219,35 @@ class GapJoin(Generic[T]):
             assert hole is not None
             self._close(hole, f"more than {MOST_HELD} came before they were had")
         self.work(now)
+
+    def _is_filled(self, item: T) -> bool:
+        found = self._filled.get(self._series.key(item))
+        return found is not None and bool(self._series.same(found, item))
+
+    def _is_late(self, item: T) -> bool:
+        """Whether *item* is the last word on a bar, which came after the next bar."""
+        live, key = self._live, self._series.key
+        return live is not None and key(item) < key(live)
+
+    def _correct(self, item: T) -> None:
+        """Deliver the last word on a bar, or put it in the place of the held bar."""
+        key = self._series.key
+        for at, held in enumerate(self._queue):
+            if not isinstance(held, _Hole) and key(held) == key(item):
+                self._queue[at] = item
+                return
+        told: list[tuple[Gap | None, T]] = list(self._delivered)
+        at = len(told)
+        while at and key(told[at - 1][1]) > key(item):
+            at -= 1
+        if at and key(told[at - 1][1]) == key(item):
+            told[at - 1] = (told[at - 1][0], item)
+        else:
+            told.insert(at, (None, item))
+        self._delivered = deque(told, self._delivered.maxlen)
+        if self._newest is not None and key(self._newest) == key(item):
+            self._newest = item
+        self._delegate.hand_over(self._topic, item, False)
 
     # --- Filling --------------------------------------------------------------------
 
@@ -330,7 +370,7 @@ class GapJoin(Generic[T]):
             if isinstance(item, Missing):
                 self._give_gap(item, cause)
             else:
-                self._remember(self._series.key(item))
+                self._remember(item)
                 self._give(replace(item, epoch=epoch, backfilled=True), burst=True)
         if gap_fill.is_open:
             # These items are all there were. Whether the next live item follows them
@@ -351,7 +391,7 @@ class GapJoin(Generic[T]):
         """Remove the first hole; deliver what it held back, up to the next hole."""
         self._queue.popleft()
         for item in self._held():
-            if self._series.key(item) in self._filled:
+            if self._is_filled(item):
                 self.repeats += 1
             else:
                 self._give(item, burst=True)
@@ -364,30 +404,26 @@ class GapJoin(Generic[T]):
             assert not isinstance(item, _Hole)
             yield item
 
-    def _remember(self, key: int) -> None:
-        self._filled[key] = None
+    def _remember(self, item: T) -> None:
+        self._filled[self._series.key(item)] = item
         if len(self._filled) > _MOST_KNOWN:
             del self._filled[next(iter(self._filled))]
 
     def _give(self, item: T, burst: bool = False) -> None:
         """Deliver the next item; in `items` a candle replaces one of the same start."""
         before, self._newest = self._newest, item
-        key = self._series.key
+        gap, self._gap = self._gap, None
+        key, told = self._series.key, self._delivered
         is_bar = isinstance(item, Candle)
         if is_bar and before is not None and key(before) == key(item):
-            self.items[-1] = item
+            told[-1] = (gap or told[-1][0], item)
         else:
-            self.items.append(item)
-        if self._gap is not None:
-            self._gaps[key(item)], self._gap = self._gap, None
-            if len(self._gaps) > KEPT:
-                del self._gaps[next(iter(self._gaps))]
+            told.append((gap, item))
         self._delegate.hand_over(self._topic, item, burst)
 
     def told(self) -> Iterator[T | Gap]:
         """The delivered items that are kept, in order, and the gaps between them."""
-        for item in self.items:
-            gap = self._gaps.get(self._series.key(item))
+        for gap, item in self._delivered:
             if gap is not None:
                 yield gap
             yield item

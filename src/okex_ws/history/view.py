@@ -18,7 +18,7 @@ from typing import Any
 from ..base.clock import Clock, utc
 from ..base.errors import BackfillFailed
 from ..base.threads import Submit
-from ..channels.reading import Reading, copied
+from ..channels.reading import Reading
 from ..delivery.callbacks import Callbacks
 from ..delivery.updates import UpdateQueue
 from ..delivery.view import View
@@ -106,13 +106,13 @@ class JoinedView(View):
     def trades(self) -> tuple[Trade, ...]:
         """The newest trades, past ones included."""
         join = self._join_of("trade")
-        return super().trades if join is None else copied(join.items)
+        return super().trades if join is None else join.items
 
     @property
     def candles(self) -> tuple[Candle, ...]:
         """The newest candles, past ones included."""
         join = self._join_of("candle")
-        return super().candles if join is None else copied(join.items)
+        return super().candles if join is None else join.items
 
     def _join_of(self, kind: str) -> GapJoin[Any] | None:
         """The join of the first channel of a *kind*, or ``None``."""

@@ -102,10 +102,11 @@ class Stats:
             request: ``'unasked ack'``, ``'unasked error'``, ``'unasked login'``. The
             library does not know the message: ``'unknown'`` (an event, or an answer to
             an order), ``'unasked unknown'``.
-        skipped: good items that were not handed over. Under the topic of their channel
+        skipped: items that were not handed over. Under the topic of their channel
             (``depth5``, ``trade``; v3's name if there is one): items that a newer one
             replaced, or that came while the queue was full (a `Gap` tells that).
-            Under names of their own: ``'repeat'`` (trades that came before), ``'old'``
+            Under names of their own: ``'repeat'`` (trades that came before),
+            ``'unreadable'`` (trades and candles beside readable ones), ``'old'``
             (candles older than the newest), ``'before the snapshot'`` (updates of a
             whole book whose snapshot has not come), ``'too large'`` (depths that did
             not fit into the shared memory of an isolated feed), ``'on_error'`` (errors
