@@ -199,14 +199,39 @@ def test_what_is_no_message_may_have_been_of_any_channel(bench: Bench) -> None:
 
     bench.hear("{")
 
-    (name, wire_error, _), (then, told) = bench.handler.heard
+    (name, wire_error, keys, _), (then, told) = bench.handler.heard
     assert (name, wire_error.channel) == ("unreadable", None)
+    assert keys == [BOOK, TRADES]
     # Whoever is told of it finds everything withdrawn.
     assert (then, told) == ("troubled", wire_error)
     assert bench.counts.dropped == {"json": 1}
     bench.hear(push(BOOK, "b"), push(TRADES, "b"))
     assert book.take()[1:] == [("b", True)]
     assert trades.take()[1:] == [("b", False)]
+
+
+@pytest.mark.parametrize(
+    ("argument_sent", "withdrawn"),
+    [
+        ({"channel": "BOOKS5", "instId": "btc-usdt", "x": []}, [BOOK]),
+        ({"channel": "books5", "instId": []}, [BOOK]),
+        ({"channel": [], "instId": "BTC-USDT"}, [BOOK, TRADES]),
+        ({"channel": "news", "instId": []}, [BOOK, TRADES]),
+        ([], [BOOK, TRADES]),
+    ],
+)
+def test_data_of_an_unknown_form_withdraws_the_channels_that_it_may_belong_to(
+    bench: Bench, argument_sent: object, withdrawn: list[str]
+) -> None:
+    for name in (BOOK, TRADES):
+        bench.subscribed(name)
+        bench.hear(push(name, "a"))
+    bench.handler.words()
+
+    bench.hear(json.dumps({"arg": argument_sent, "data": [{}]}))
+
+    assert [c[2] for c in bench.handler.heard if c[0] == "unreadable"] == [withdrawn]
+    assert bench.counts.dropped == {"shape": 1}
 
 
 # --- Books ---------------------------------------------------------------------------
@@ -242,7 +267,7 @@ def test_a_book_that_fails_is_withdrawn_before_anything_else_and_left(
 
     bench.hear(push(WHOLE, "b"))
 
-    (first, given, _), (second, told) = bench.handler.heard
+    (first, given, _, _), (second, told) = bench.handler.heard
     assert (first, second) == ("unreadable", "troubled")
     assert given is told is error
     assert error.channel == WHOLE

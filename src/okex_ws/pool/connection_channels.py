@@ -7,7 +7,7 @@ thread, except for the attributes that the pool changes under its own lock.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from typing import Protocol
 
@@ -371,13 +371,15 @@ class ConnectionChannels:
             due = min(due, self.handover.due(self))
         return due
 
-    def unreadable(self, error: WireError | BookError, now: float) -> None:
-        """A message could not be read, or broke a book: withdraw its channel's values.
+    def unreadable(
+        self, error: WireError | BookError, keys: Collection[str], now: float
+    ) -> None:
+        """A message could not be read, or broke a book: withdraw values.
 
-        If the error names no channel, the values of all channels are withdrawn.
+        They are those of the channels *keys*, to which the message may belong.
         """
         for channel in self._wanted():
-            if error.channel is None or error.channel == channel.name:
+            if channel.name in keys:
                 channel.invalidated(str(error), now)
 
     def troubled(self, error: OkexWSError) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import NamedTuple, Protocol
 
 from ..base.clock import Clock
@@ -235,9 +235,12 @@ class Conversation:
         The channel is withdrawn before the error is reported, so that a script that
         reads in its error callback finds no old value.
         """
+        every, name = self.session.subscriptions, error.channel
+        keys = list(every) if name is None else self._context.wire.related(name, every)
         error.redact(self.session.clean)
-        self._handler.unreadable(error, now)
-        self.session.invalidated(error.channel, now)
+        self._handler.unreadable(error, keys, now)
+        for key in keys:
+            self.session.invalidated(key, now)
         self._drop(error.kind, str(error), now, error)
 
     def _handle(self, event: Event, now: float, wall: float) -> None:
@@ -360,10 +363,12 @@ class Handler(Protocol):
         """When `look_again` must be called next, apart from the end of the lease."""
         ...
 
-    def unreadable(self, error: WireError | BookError, now: float) -> None:
-        """A message could not be read, or broke a book: withdraw its channel's values.
+    def unreadable(
+        self, error: WireError | BookError, keys: Collection[str], now: float
+    ) -> None:
+        """A message could not be read, or broke a book: withdraw values.
 
-        If the error names no channel, the values of all channels are withdrawn.
+        They are those of the channels *keys*, to which the message may belong.
         """
         ...
 
