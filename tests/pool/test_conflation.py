@@ -223,6 +223,28 @@ def test_a_frame_of_several_instruments_has_no_head() -> None:
     assert head(V3, both) is None
 
 
+def test_a_push_that_its_head_does_not_identify_is_never_passed_over(
+    bench: Bench,
+) -> None:
+    """Fields in another order: the data comes first, and every head is the same."""
+
+    def data_first(name: str, element: str) -> str:
+        message = json.loads(push(name, element))
+        return json.dumps({"data": message["data"], "arg": message["arg"]})
+
+    book, trades = bench.subscribed(BOOK), bench.subscribed(TRADES)
+    book.conflates = True
+    for _ in range(3):
+        bench.hear(data_first(BOOK, "0"))
+    book.take()
+
+    bench.hear(*(data_first(n, str(x)) for x in range(9) for n in (TRADES, BOOK)))
+
+    assert [element for element, _ in trades.take()] == [str(x) for x in range(9)]
+    assert [element for element, _ in book.take()] == [str(x) for x in range(9)]
+    assert book.counts == Counter()
+
+
 # --- As a script sees it ------------------------------------------------------------
 
 

@@ -237,6 +237,30 @@ def test_what_is_no_message_may_have_been_of_any_channel(bench: Bench) -> None:
     assert trades.take()[1:] == [("b", False)]
 
 
+@pytest.mark.parametrize(
+    ("argument_sent", "withdrawn"),
+    [
+        ({"channel": "BOOKS5", "instId": "btc-usdt", "x": []}, [BOOK]),
+        ({"channel": "books5", "instId": []}, [BOOK]),
+        ({"channel": [], "instId": "BTC-USDT"}, [BOOK, TRADES]),
+        ({"channel": "news", "instId": []}, [BOOK, TRADES]),
+        ([], [BOOK, TRADES]),
+    ],
+)
+def test_data_of_an_unknown_form_withdraws_the_channels_that_it_may_belong_to(
+    bench: Bench, argument_sent: object, withdrawn: list[str]
+) -> None:
+    for name in (BOOK, TRADES):
+        bench.subscribed(name)
+        bench.hear(push(name, "a"))
+    bench.handler.words()
+
+    bench.hear(json.dumps({"arg": argument_sent, "data": [{}]}))
+
+    assert [c[2] for c in bench.handler.heard if c[0] == "unreadable"] == [withdrawn]
+    assert bench.counts.dropped == {"shape": 1}
+
+
 # --- Books ---------------------------------------------------------------------------
 
 

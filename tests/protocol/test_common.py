@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from random import Random
 from typing import Any
 
 import pytest
@@ -179,3 +180,205 @@ def test_elements_are_grouped_by_channel_in_order() -> None:
         Push("a", [1, 3], "text", "update"),
         Push("b", [2], "text", "update"),
     )
+
+
+# --- To which channels data may belong ----------------------------------------------
+
+KEYS = {
+    "v3": [
+        *("spot/depth5:BTC-USDT", "spot/trade:BTC-USDT", "spot/depth5:ETH-USDT"),
+        *("swap/trade:BTC-USD-SWAP", "system/status"),
+    ],
+    "v5": [
+        *("books5:BTC-USDT", "trades:BTC-USDT", "books5:ETH-USDT"),
+        *("estimated-price:instId=BTC-USD-SWAP,instType=SWAP", "status"),
+    ],
+}
+BY_NAME: dict[str, WireProtocol] = {"v3": V3, "v5": V5}
+
+
+@pytest.mark.parametrize(
+    ("protocol", "name", "found"),
+    [
+        # The channel itself.
+        *(("v3", key, [n]) for n, key in enumerate(KEYS["v3"])),
+        *(("v5", key, [n]) for n, key in enumerate(KEYS["v5"])),
+        # The same two names in another case, or with one field more.
+        ("v3", "Spot/Depth5:btc-usdt", [0]),
+        ("v5", "BOOKS5:btc-usdt", [0]),
+        ("v5", "books5:instId=BTC-USDT,instType=SPOT", [0]),
+        ("v5", "estimated-price:BTC-USD-SWAP", [3]),
+        # One of the two.
+        ("v3", "spot/depth5", [0, 2]),
+        ("v3", "spot/depth5:LTC-USDT", [0, 2]),
+        ("v3", ":btc-usdt", [0, 1]),
+        ("v3", "spot/depth50:BTC-USDT", [0, 1]),
+        ("v5", "books5", [0, 2]),
+        ("v5", "books5:instFamily=BTC-USDT", [0, 2]),
+        ("v5", "books50:BTC-USDT", [0, 1]),
+        ("v5", ":instId=BTC-USDT,uid=7", [0, 1]),
+        # None of the two.
+        ("v3", "swap/depth5:LTC-USD-SWAP", [0, 1, 2, 3, 4]),
+        ("v3", "", [0, 1, 2, 3, 4]),
+        ("v5", "news:LTC-USDT", [0, 1, 2, 3, 4]),
+        ("v5", "news", [0, 1, 2, 3, 4]),
+        ("v5", ":", [0, 1, 2, 3, 4]),
+    ],
+)
+def test_data_may_belong_to_the_channels_that_its_names_fit(
+    protocol: str, name: str, found: list[int]
+) -> None:
+    keys = KEYS[protocol]
+
+    assert BY_NAME[protocol].related(name, keys) == [keys[n] for n in found]
+
+
+@pytest.mark.parametrize("protocol", BY_NAME)
+@given(name=st.text() | st.text(":/=,%abc-", max_size=9))
+def test_any_name_may_belong_to_some_channel(protocol: str, name: str) -> None:
+    assert BY_NAME[protocol].related(name, KEYS[protocol])
+    assert BY_NAME[protocol].related(name, []) == []
+
+
+# --- The order of fields --------------------------------------------------------------
+
+PUSHES: dict[str, list[dict[str, Any]]] = {
+    "v3": [
+        {
+            "table": "spot/depth5",
+            "data": [
+                {
+                    "asks": [["2", "1", "1"]],
+                    "bids": [["1", "1", "1"]],
+                    "instrument_id": "BTC-USDT",
+                    "timestamp": "2021-04-17T16:50:01.418Z",
+                }
+            ],
+        },
+        {
+            "table": "spot/trade",
+            "data": [
+                {
+                    "instrument_id": "BTC-USDT",
+                    "price": "1",
+                    "side": "buy",
+                    "size": "1",
+                    "timestamp": "2021-04-17T16:50:01.418Z",
+                    "trade_id": "7",
+                }
+            ],
+        },
+    ],
+    "v5": [
+        {
+            "arg": {"channel": "books5", "instId": "BTC-USDT"},
+            "data": [
+                {
+                    "asks": [["2", "1", "0", "1"]],
+                    "bids": [["1", "1", "0", "1"]],
+                    "instId": "BTC-USDT",
+                    "ts": "1652459227954",
+                    "seqId": "7",
+                }
+            ],
+        },
+        {
+            "arg": {"channel": "trades", "instId": "BTC-USDT"},
+            "data": [
+                {
+                    "instId": "BTC-USDT",
+                    "tradeId": "7",
+                    "px": "1",
+                    "sz": "1",
+                    "side": "buy",
+                    "ts": "1652459227954",
+                }
+            ],
+        },
+    ],
+}
+orders = st.randoms(use_true_random=False)
+
+
+def reordered(value: Any, random: Random) -> Any:
+    """*value* with the fields of each object in another order."""
+    if isinstance(value, list):
+        return [reordered(each, random) for each in value]
+    if not isinstance(value, dict):
+        return value
+    names = list(value)
+    random.shuffle(names)
+    return {name: reordered(value[name], random) for name in names}
+
+
+@pytest.mark.parametrize("number", [0, 1])
+@pytest.mark.parametrize("protocol", PUSHES)
+@given(random=orders)
+def test_the_order_of_fields_changes_nothing(
+    protocol: str, number: int, random: Random
+) -> None:
+    message, wire = PUSHES[protocol][number], BY_NAME[protocol]
+    text = json.dumps(reordered(message, random))
+
+    (push,) = wire.read(text.encode())
+    (expected,) = wire.read(json.dumps(message).encode())
+
+    assert isinstance(push, Push)
+    assert isinstance(expected, Push)
+    assert push._replace(text="") == expected._replace(text="")
+
+
+@pytest.mark.parametrize("protocol", PUSHES)
+@given(random=orders, compact=st.booleans())
+def test_a_head_stands_for_its_own_channel_or_for_none(
+    protocol: str, random: Random, compact: bool
+) -> None:
+    wire, separators = BY_NAME[protocol], (",", ":") if compact else None
+    heads = {}
+    for message in PUSHES[protocol]:
+        (push,) = wire.read(json.dumps(message).encode())
+        assert isinstance(push, Push)
+        text = json.dumps(reordered(message, random), separators=separators)
+        if (head := wire.head(text.encode())) is not None:
+            try:
+                (again,) = wire.read(head)
+            except WireError:
+                continue
+            assert isinstance(again, Push)
+            heads[again.channel] = push.channel
+
+    assert all(found == own for found, own in heads.items())
+
+
+@pytest.mark.parametrize("protocol", PUSHES)
+def test_the_head_of_a_push_as_the_exchange_sends_it_stands_for_its_channel(
+    protocol: str,
+) -> None:
+    wire = BY_NAME[protocol]
+    for message in PUSHES[protocol]:
+        said = json.dumps(message, separators=(",", ":")).encode()
+        (push,) = wire.read(said)
+        head = wire.head(said)
+        assert head is not None
+        (again,) = wire.read(head)
+        assert isinstance(push, Push)
+        assert isinstance(again, Push)
+        assert again.channel == push.channel
+
+
+@pytest.mark.parametrize(
+    ("protocol", "rest"),
+    [
+        ("v3", ',"table":"spot/trade"}'),
+        ("v3", ',"t\\u0061ble":"spot/trade"}'),
+        ("v3", ',"table":"spot/trade","x":[]}'),
+        ("v5", ',"arg":{"channel":"trades","instId":"BTC-USDT"}}'),
+        ("v5", ',"arg":{"channel":"trades","instId":"BTC-USDT"},"x":[]}'),
+        ("v5", ',"\\u0061rg":{"channel":"trades","instId":"BTC-USDT"},"x":[]}'),
+        ("v5", ',"action":"update"}'),
+    ],
+)
+def test_what_stands_behind_the_data_leaves_no_head(protocol: str, rest: str) -> None:
+    text = json.dumps(PUSHES[protocol][0], separators=(",", ":"))
+
+    assert BY_NAME[protocol].head(f"{text[:-1]}{rest}".encode()) is None

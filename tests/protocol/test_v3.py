@@ -443,7 +443,7 @@ def test_a_bomb_is_refused_before_it_is_whole() -> None:
 def test_hostile_bytes_have_a_name(payload: bytes, kind: str) -> None:
     error = refusal(PROTOCOL.decode, payload, False)
     assert error.kind == kind
-    assert error.channel is None
+    assert error.channel in (None, "spot/trade")
     assert refusal(PROTOCOL.decode, deflate(payload), True).kind == kind
 
 
@@ -578,12 +578,12 @@ def test_two_tables_are_about_everything(table: str) -> None:
         ("swap/funding_rate", {"instrument_id": "A B"}),
     ],
 )
-def test_a_documented_table_that_does_not_say_what_it_is_about_is_nobodys(
+def test_a_documented_table_that_does_not_say_what_it_is_about_names_itself(
     table: str, element: Any
 ) -> None:
     error = refusal(decode, json.dumps({"table": table, "data": [element]}))
 
-    assert (error.kind, error.channel) == ("shape", None)
+    assert (error.kind, error.channel) == ("shape", table)
 
 
 def test_a_table_that_is_not_documented_is_read_if_it_is_by_instrument() -> None:
@@ -595,19 +595,59 @@ def test_a_table_that_is_not_documented_is_read_if_it_is_by_instrument() -> None
     assert PROTOCOL.raw_channel("new", "spot", "A-B").key == "spot/new:A-B"
 
 
+@pytest.mark.parametrize("data", [None, [], {}, ""])
+@pytest.mark.parametrize("table", ["spot/new", "", "new", "x" * 1000])
+def test_any_other_table_without_data_is_counted_under_one_name(
+    table: str, data: object
+) -> None:
+    assert decode(json.dumps({"table": table, "data": data})) == (Unknown("table"),)
+
+
 @pytest.mark.parametrize(
-    ("table", "data"),
+    ("table", "data", "named"),
     [
-        *(("spot/new", data) for data in (None, [], {}, [1], [{}], [[]], "x")),
-        ("spot/new", [[{"instrument_id": "A-B"}]]),
-        ("spot/new", [{"instrument_id": "A B"}]),
-        *((name, [{"instrument_id": "A-B"}]) for name in ("", "new", "x" * 1000)),
-        ("margin/new", [{"instrument_id": "A-B"}]),
-        ("spot/" + "x" * 33, [{"instrument_id": "A-B"}]),
+        *(("spot/new", data, "spot/new") for data in ([1], [{}], [[]], "x", {"x": 1})),
+        ("spot/new", [[{"instrument_id": "A-B"}]], "spot/new"),
+        ("spot/new", [{"instrument_id": "A B"}], "spot/new:A B"),
+        ("spot/new", {"instrument_id": "A-B"}, "spot/new:A-B"),
+        ("Spot/depth5", [{"instrument_id": "A-B"}], "Spot/depth5:A-B"),
+        ("spot/depth5 ", [{"instrument_id": "A-B"}], "spot/depth5 :A-B"),
+        ("", [{"instrument_id": "A-B"}], ":A-B"),
+        ("", [{}], None),
+        (None, [{"instrument_id": "A-B"}], ":A-B"),
+        (["spot/depth5"], [{"instrument_id": "A-B"}], ":A-B"),
+        ("x" * 1000, [{"instrument_id": "y" * 1000}], f"{'x' * 64}:{'y' * 64}"),
+        ("margin/new", [{"instrument_id": "A-B"}], "margin/new:A-B"),
     ],
 )
-def test_any_other_table_is_counted_under_one_name(table: str, data: object) -> None:
-    assert decode(json.dumps({"table": table, "data": data})) == (Unknown("table"),)
+def test_data_of_an_unknown_form_is_unreadable_and_names_what_it_can(
+    table: object, data: object, named: str | None
+) -> None:
+    error = refusal(decode, json.dumps({"table": table, "data": data}))
+
+    assert (error.kind, error.channel) == ("shape", named)
+
+
+@pytest.mark.parametrize("event", ["update", "data", 5, None, []])
+def test_an_event_beside_a_push_is_one_field_more(event: object) -> None:
+    element = {"instrument_id": "A-B"}
+    text = json.dumps({"event": event, "table": "spot/depth5", "data": [element]})
+
+    assert push(text).channel == "spot/depth5:A-B"
+
+    error = refusal(decode, json.dumps({"event": event, "data": [element]}))
+    assert (error.kind, error.channel) == ("shape", ":A-B")
+
+
+@pytest.mark.parametrize("table", ["spot/depth5", "swap/ticker", "swap/funding_rate"])
+def test_a_push_that_should_be_complete_is_refused_as_an_update(table: str) -> None:
+    text = '{"table":"%s","action":"%s","data":[{"instrument_id":"A-B"}]}'
+
+    error = refusal(decode, text % (table, "update"))
+
+    assert (error.kind, error.channel) == ("shape", f"{table}:A-B")
+    assert refusal(PROTOCOL.read, (text % (table, "update")).encode()).kind == "shape"
+    assert push(text % (table, "partial")).action == "partial"
 
 
 def test_a_frame_of_several_instruments_is_a_push_each_in_order() -> None:

@@ -522,8 +522,11 @@ def test_a_binary_frame_is_none_of_v5(payload: bytes) -> None:
 )
 def test_hostile_bytes_have_a_name(payload: bytes, kind: str) -> None:
     error = refusal(PROTOCOL.decode, payload, False)
+    others = ["tickers:X-Y", "trades:Z-W"]
 
-    assert (error.kind, error.channel) == (kind, None)
+    assert error.kind == kind
+    # It is not known to belong to one of the channels.
+    assert error.channel is None or PROTOCOL.related(error.channel, others) == others
 
 
 # --- Events -------------------------------------------------------------------------
@@ -683,6 +686,66 @@ def test_a_private_channel_may_have_nothing_to_say() -> None:
     message = push(json.dumps({"arg": argument, "data": []}))
 
     assert (message.channel, message.elements) == ("positions:instType=ANY", [])
+
+
+@pytest.mark.parametrize(
+    ("argument", "named"),
+    [
+        ({"channel": "books5", "instId": "A-B", "n": []}, "books5:A-B"),
+        ({"channel": "books5", "instId": ["A-B"]}, "books5"),
+        ({"channel": ["books5"], "instId": "A-B"}, ":A-B"),
+        ({"instId": "A-B"}, ":A-B"),
+        ({"channel": "books 5", "instId": "A:B"}, "books%205:A%3AB"),
+        ({"channel": "x" * 999, "instId": "y" * 999}, f"{'x' * 64}:{'y' * 64}"),
+        ({}, None),
+        ("books5", None),
+        (None, None),
+    ],
+)
+def test_data_of_an_unknown_form_names_what_it_can(
+    argument: object, named: str | None
+) -> None:
+    error = refusal(decode, json.dumps({"arg": argument, "data": [{}]}))
+
+    assert (error.kind, error.channel) == ("shape", named)
+
+
+@pytest.mark.parametrize("event", ["update", "data", "", 5, None, [], {}])
+def test_an_event_beside_a_push_is_one_field_more(event: object) -> None:
+    message = {**json.loads(BOOKS5), "event": event}
+
+    assert push(json.dumps(message)).channel == push(BOOKS5).channel
+
+    del message["arg"]
+    error = refusal(decode, json.dumps(message))
+    assert (error.kind, error.channel) == ("shape", None)
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        *("subscribe", "unsubscribe", "login", "error", "notice"),
+        *("channel-conn-count", "channel-conn-count-error"),
+    ],
+)
+def test_a_push_beside_an_answer_is_a_wire_error_of_its_channel(event: str) -> None:
+    message = {**json.loads(BOOKS5), "event": event}
+
+    error = refusal(decode, json.dumps(message))
+
+    assert (error.kind, error.channel) == ("shape", push(BOOKS5).channel)
+
+
+@pytest.mark.parametrize("channel", ["books5", "bbo-tbt", "tickers", "index-tickers"])
+def test_a_push_that_should_be_complete_is_refused_as_an_update(channel: str) -> None:
+    message = {"arg": {"channel": channel, "instId": "A-B"}, "data": [{}]}
+
+    update = json.dumps({**message, "action": "update"})
+
+    error = refusal(decode, update)
+    assert (error.kind, error.channel) == ("shape", f"{channel}:A-B")
+    assert refusal(PROTOCOL.read, update.encode()).channel == f"{channel}:A-B"
+    assert push(json.dumps({**message, "action": "snapshot"})).action == "snapshot"
 
 
 @pytest.mark.parametrize("action", ["partial", "", 5, [], {}, True])

@@ -151,7 +151,7 @@ class Callbacks(Subscriber):
     def deliver(self, text: str, reading: Reading) -> None:
         """As `message` and `drain`; a shortcut where nothing waits, nearly always."""
         if self._wake is not None or not self._queue.deliver(self, text):
-            self.message(text, channel)
+            self.message(text, reading)
             self.drain()
 
     def state(self, change: StateChange) -> None:

@@ -11,8 +11,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
+from contextlib import suppress
 
 from ..base.counts import Counts
+from ..base.errors import WireError
 from ..channels.base import Channel
 from ..net.transport import Frame
 from ..protocol.interface import WireProtocol
@@ -42,6 +44,7 @@ class Conflation:
     ) -> None:
         self._unpack = wire.unpack
         self._head = wire.head
+        self._read = wire.read
         self._subscriptions = subscriptions
         self._counts = counts
         # Frames that were read from the socket, but not handled yet.
@@ -112,7 +115,12 @@ class Conflation:
         self._known.add(name)
         head = self._head(text.encode())
         if head is not None and self._subscriptions[name].target.conflates:
-            self._names[head] = name
+            # What was not identified is never skipped: a head whose fields stand in
+            # another order may not name its channel.
+            with suppress(WireError):
+                messages = self._read(head)
+                if [getattr(m, "channel", None) for m in messages] == [name]:
+                    self._names[head] = name
 
     def supersede(self, name: str) -> None:
         """Drop the held push of channel *name*: a newer one is about to be used."""

@@ -131,6 +131,8 @@ KNOWN: dict[str, ChannelSpec] = {
         *_candles(),
     )
 }
+# Kinds of channels of which each push is complete: it replaces the one before.
+COMPLETE = ("depth", "ticker", "funding")
 # The topic of each channel, by every name of the channel.
 ALIASES: dict[str, str] = {
     name: known.topic
@@ -264,8 +266,8 @@ def key_of(argument: Mapping[str, str]) -> str:
     if not rest:
         return channel
     if rest.keys() == {"instId"}:
-        return f"{channel}:{_escape(rest['instId'])}"
-    pairs = (f"{name}={_escape(value)}" for name, value in sorted(rest.items()))
+        return f"{channel}:{escape(rest['instId'])}"
+    pairs = (f"{name}={escape(value)}" for name, value in sorted(rest.items()))
     return f"{channel}:{','.join(pairs)}"
 
 
@@ -280,6 +282,6 @@ def argument_of(key: str) -> dict[str, str]:
     return {"channel": channel, **{name: unquote(value) for name, _, value in pairs}}
 
 
-def _escape(text: str) -> str:
-    # The characters of an id stay as they are; the separators of a key are escaped.
+def escape(text: str) -> str:
+    """*text* in a key: the characters of an id stay, the separators are escaped."""
     return quote(text, safe="")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import wraps
 from typing import Any, ClassVar, ParamSpec, TypeVar
 
@@ -189,6 +189,30 @@ class ProtocolBase(ABC):
         """
         return topic == "trade"
 
+    def related(self, name: str, keys: Collection[str]) -> list[str]:
+        """The channels of *keys* to which data may belong that was sent as *name*'s.
+
+        *name* is the channel of a `Push` or of a `WireError`. If it is not among
+        *keys*, data may belong to a channel with its channel name and its instrument,
+        in any case; if there is none, to those with one of the two; else to any.
+        """
+        if name in keys:
+            return [name]
+        channel, instrument = self._names(name)
+        either, both = [], []
+        for key in keys:
+            own_channel, own_instrument = self._names(key)
+            same = own_instrument == instrument
+            if own_channel == channel and same:
+                both.append(key)
+            elif own_channel == channel or (same and instrument):
+                either.append(key)
+        return both or either or list(keys)
+
+    @abstractmethod
+    def _names(self, key: str) -> tuple[str, str]:
+        """The channel name and the instrument's id in *key*, their case folded."""
+
     # --- Requests -------------------------------------------------------------------
 
     def request(self, op: str, channels: Sequence[str], number: int) -> Request:
@@ -274,16 +298,6 @@ class ProtocolBase(ABC):
         assert isinstance(again, Push)
         return again
 
-    def related(self, named: str, keys: Iterable[str]) -> list[str]:
-        """Which of *keys* data under the key *named* may belong to."""
-        channel, about = self._own_name(named).lower(), named.partition(":")[2].lower()
-        return [
-            key
-            for key in keys
-            if (self._own_name(key).lower(), key.partition(":")[2].lower())
-            == (channel, about)
-        ]
-
     def is_transient(self, code: int | str) -> bool:
         """Whether the same request may succeed later, after an error *code*."""
         return str(code) in self.transient
@@ -322,6 +336,11 @@ def _decoded(said: bytes) -> str:
         return str(said, "utf-8")
     except UnicodeDecodeError as error:
         raise UnreadableMessage("utf-8", "{}", error) from error
+
+
+def has_data(message: dict[str, Any]) -> bool:
+    """Whether *message* has data that is not empty, of any form."""
+    return bool(message.get("data"))
 
 
 def to_json(value: object) -> str:

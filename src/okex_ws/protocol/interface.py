@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from typing import Protocol
 
 from ..model.credentials import Credentials
@@ -88,6 +88,13 @@ class WireProtocol(Protocol):
         """Whether the first push after a subscribe repeats an earlier push."""
         ...
 
+    def related(self, name: str, keys: Collection[str]) -> list[str]:
+        """The channels of *keys* to which data may belong that was sent as *name*'s.
+
+        *name* is the channel of a `Push` or of a `WireError`, in any case.
+        """
+        ...
+
     # --- Requests -------------------------------------------------------------------
 
     def request(self, op: str, channels: Sequence[str], number: int) -> Request:
@@ -105,10 +112,6 @@ class WireProtocol(Protocol):
 
     def mentioned(self, message: str) -> tuple[str, ...]:
         """The keys of the channels that an error's text names."""
-        ...
-
-    def related(self, named: str, keys: Iterable[str]) -> list[str]:
-        """Which of *keys* data under the key *named* may belong to."""
         ...
 
     def is_transient(self, code: int | str) -> bool:
@@ -144,9 +147,10 @@ class WireProtocol(Protocol):
         ...
 
     def head(self, said: bytes) -> bytes | None:
-        """Bytes that are in every push of one channel and in no push of another.
+        """The push *said* without its data: the same bytes in all pushes of a channel.
 
-        They are found without parsing the JSON; ``None`` if they cannot be found.
+        It is made without parsing the JSON; ``None`` if its form is another one. Only
+        if `read` reads it as a push of a channel does it stand for that channel.
         """
         ...
 

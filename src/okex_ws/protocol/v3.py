@@ -19,13 +19,14 @@ from ..base.errors import WireError
 from ..model.credentials import Credentials
 from ..model.numbers import UnreadableValue
 from ..model.venues import MARKETS, market_of
-from .catalogue import KNOWN, V3_PRIVATE, ChannelSpec
+from .catalogue import COMPLETE, KNOWN, V3_PRIVATE, ChannelSpec
 from .common import (
     MAX_MESSAGE,
     UNREADABLE,
     ProtocolBase,
     UnreadableMessage,
     group,
+    has_data,
     load,
     reading,
     to_json,
@@ -93,6 +94,14 @@ _SAID = re.compile(
 )
 _WHOLE = {"partial": True, "update": False}
 _ACTIONS = (None, *_WHOLE)
+# Tables of which each push is complete.
+_COMPLETE = frozenset(
+    f"{market}/{name}"
+    for market in MARKETS
+    for name, known in _KNOWN.items()
+    if known.kind in COMPLETE
+)
+_EVENTS = ("subscribe", "unsubscribe", "login", "error")
 # v3 sends a failed login without a code. 30027 is the documented code for it.
 _LOGIN_FAILURE = 30027
 
@@ -133,6 +142,10 @@ class V3(ProtocolBase):
 
     def _own_name(self, channel: str) -> str:
         return channel.partition(":")[0].partition("/")[2]
+
+    def _names(self, key: str) -> tuple[str, str]:
+        table, _, about = key.casefold().partition(":")
+        return table, about
 
     def raw(self, argument: object) -> ChannelName:
         """The channel that *argument* names in a subscribe request, as decoded data.
@@ -210,21 +223,25 @@ class V3(ProtocolBase):
         return inflated
 
     def head(self, said: bytes) -> bytes | None:
-        """Bytes that are in every plain push of one channel and of no other channel.
+        """The text before the data, with the instrument as the only data.
 
-        They are the text before the data and the id of the instrument, which stands
-        behind the levels. ``None`` unless the push names exactly one instrument.
+        ``None`` unless the data comes last and names exactly one instrument. Its id
+        stands behind the levels.
         """
         at, name = said.find(b'"data"'), said.find(b'"instrument_id"')
-        if at < 0 or name < 0 or said.find(b'"instrument_id"', name + 1) > 0:
+        if not 0 < at < name or said[-2:] != b"]}" or b"\\" in said:
             return None
-        return said[:at] + said[name : said.find(b",", name)]
+        again = said.find(b'"instrument_id"', name + 15)
+        end = said.find(b'"', said.find(b'"', name + 15) + 1) + 1
+        if again > 0 or end <= 0 or said.find(b'"table"', at) > 0:
+            return None
+        return said[:at] + b'"data":[{' + said[name:end] + b"}]}"
 
     def _plain(self, message: Any, text: str) -> Push:
         table, data, action = message["table"], message["data"], message.get("action")
         (element,) = data
         key = _plain_channel(table, element["instrument_id"])
-        if type(data) is not list or action not in _ACTIONS:
+        if type(data) is not list or not (action is None or _may_say(table, action)):
             raise ValueError
         return push((key, data, text, action, self._is_exact))
 
@@ -233,9 +250,12 @@ class V3(ProtocolBase):
             return (Pong(),)
         message = load(text)
         table = message.get("table")
-        if not isinstance(table, str):
-            return (_event(message),)
-        return _pushes(table, message, text)
+        if isinstance(table, str):
+            return _pushes(table, message, text)
+        if has_data(message) and message.get("event") not in _EVENTS:
+            own = _as_sent("", message["data"])
+            raise UnreadableMessage("shape", "data of table {}", table, channel=own)
+        return (_event(message),)
 
     @reading("depth")
     def depth(self, element: Any, before: DepthData = NO_DEPTH) -> DepthData:
@@ -318,6 +338,24 @@ def _event(message: dict[str, Any]) -> Message:
     raise UnreadableMessage("shape", "event {} of channel {}", event, channel)
 
 
+def _may_say(table: str, action: Any) -> bool:
+    """Whether a push of *table* may have *action*, or none.
+
+    The documentation has actions for books only. A push that changes the one before is
+    refused where each push should be complete.
+    """
+    return action in _ACTIONS and not (action == "update" and table in _COMPLETE)
+
+
+def _as_sent(table: str, data: Any) -> str | None:
+    """What data of no known form has of a key; ``None`` if nothing."""
+    element = data[0] if type(data) is list else data
+    named = element.get("instrument_id") if type(element) is dict else None
+    instrument = named[:64] if isinstance(named, str) else ""
+    key = f"{table[:64]}:{instrument}"
+    return None if key == ":" else key.removesuffix(":")
+
+
 def _pushes(table: str, message: dict[str, Any], text: str) -> tuple[Message, ...]:
     name = _VARIANTS.get(table, table)
     about = _ABOUT.get(name)
@@ -328,9 +366,11 @@ def _pushes(table: str, message: dict[str, Any], text: str) -> tuple[Message, ..
         raise UnreadableMessage("shape", f"data of {table} is {{}}", data)
     try:
         keys = [_key_of(name, about, element) for element in data]
-    except UNREADABLE as error:
-        raise UnreadableMessage("shape", f"no {about} in {table}") from error
-    if action not in _ACTIONS:
+    except (WireError, *UNREADABLE) as error:
+        raise UnreadableMessage(
+            "shape", f"no {about} in {table}", channel=name
+        ) from error
+    if not _may_say(name, action):
         channel = keys[0] if len(keys) == 1 else None
         raise UnreadableMessage("shape", "action {}", action, channel=channel)
     return group(keys, data, text, action)
@@ -341,17 +381,21 @@ def _undocumented(
 ) -> tuple[Message, ...]:
     """The pushes of an undocumented table, which ``raw_channels=`` may have subscribed.
 
-    Only the form of its message can be checked. A message of another form is
-    `Unknown`, under a name of the library: text of a peer never becomes the name of a
-    count.
+    Only the form of its message can be checked. A message without data is `Unknown`,
+    under a name of the library: text of a peer never becomes the name of a count.
     """
-    data, action = message.get("data"), message.get("action")
-    if not _TABLE.fullmatch(table) or type(data) is not list or not data:
+    if not has_data(message):
         return (Unknown("table"),)
+    data, action = message["data"], message.get("action")
     try:
+        if not _TABLE.fullmatch(table) or type(data) is not list:
+            raise ValueError("its form is not known")
         keys = [_channel(table, element["instrument_id"]) for element in data]
-    except (WireError, TypeError, LookupError):
-        return (Unknown("table"),)
+    except (WireError, *UNREADABLE) as error:
+        own = _as_sent(table, data)
+        raise UnreadableMessage(
+            "shape", "data of table {}", table, channel=own
+        ) from error
     return group(keys, data, text, action if isinstance(action, str) else None)
 
 

@@ -17,6 +17,7 @@ from ..base.errors import WireError
 from ..model.credentials import Credentials
 from ..model.numbers import UnreadableValue
 from .catalogue import (
+    COMPLETE,
     GATED,
     INDEX_ALIASES,
     KNOWN,
@@ -24,12 +25,14 @@ from .catalogue import (
     V5_PRIVATE,
     ChannelSpec,
     argument_of,
+    escape,
     key_of,
 )
 from .common import (
     MAX_MESSAGE,
     ProtocolBase,
     UnreadableMessage,
+    has_data,
     load,
     reading,
     to_json,
@@ -88,6 +91,12 @@ _SAID = re.compile(
 )
 _WHOLE = {"snapshot": True, "update": False}
 _ACTIONS = (None, *_WHOLE)
+# Channels of which each push is complete, by v5's names.
+_COMPLETE = frozenset(name for name, known in _KNOWN.items() if known.kind in COMPLETE)
+_EVENTS = (
+    *("subscribe", "unsubscribe", "login", "error", "notice"),
+    *("channel-conn-count", "channel-conn-count-error"),
+)
 _CONFIRM = {"0": False, "1": True}
 
 _TICKER = (
@@ -129,6 +138,10 @@ class V5(ProtocolBase):
 
     def _own_name(self, channel: str) -> str:
         return channel.partition(":")[0]
+
+    def _names(self, key: str) -> tuple[str, str]:
+        argument = argument_of(key)
+        return argument["channel"].casefold(), argument.get("instId", "").casefold()
 
     def raw(self, argument: object) -> ChannelName:
         """The channel that *argument* names in a subscribe request, as decoded data.
@@ -218,18 +231,24 @@ class V5(ProtocolBase):
         return payload
 
     def head(self, said: bytes) -> bytes | None:
-        """The text before the data: the same in all plain pushes of one channel."""
+        """The text before the data, with empty data.
+
+        ``None`` unless the data comes last, so that nothing behind it names a channel.
+        """
         at = said.find(b'"data"')
-        return said[:at] if at > 0 else None
+        if at <= 0 or said[-2:] != b"]}" or b"\\" in said:
+            return None
+        return None if said.find(b'"arg"', at) > 0 else said[:at] + b'"data":[{}]}'
 
     def _plain(self, message: Any, text: str) -> Push:
         argument, data = message["arg"], message["data"]
         action, about = message.get("action"), argument["instId"]
         (element,) = data
-        key = _instrument_key(argument["channel"], about)
+        channel = argument["channel"]
+        key = _instrument_key(channel, about)
         odd = len(argument) != 2 or element.get("instId", about) != about
         odd = odd or "event" in message or type(data) is not list
-        if odd or action not in _ACTIONS:
+        if odd or not (action is None or _may_say(channel, action)):
             raise ValueError
         return push((key, data, text, action, self._is_exact))
 
@@ -237,7 +256,7 @@ class V5(ProtocolBase):
         if text == "pong":
             return (Pong(),)
         message = load(text)
-        if "event" in message:
+        if "event" in message and not _is_data(message):
             return (_event(message),)
         if "arg" not in message and "op" in message:
             # The answer to an order. The library sends no orders.
@@ -338,7 +357,35 @@ def _key_of(argument: Any) -> str:
         # The exchange adds the user's id to the channel in pushes of private channels.
         return key_of({name: argument[name] for name in argument if name != "uid"})
     except (TypeError, LookupError, ValueError) as error:
-        raise UnreadableMessage("shape", "arg is {}: {}", argument, error) from error
+        own = _as_sent(argument)
+        raise UnreadableMessage(
+            "shape", "arg is {}: {}", argument, error, channel=own
+        ) from error
+
+
+def _as_sent(argument: Any) -> str | None:
+    """What *argument*, which is no channel's, has of a key; ``None`` if nothing."""
+    if type(argument) is not dict:
+        return None
+    names = map(argument.get, ("channel", "instId"))
+    channel, instrument = (n[:64] if isinstance(n, str) else "" for n in names)
+    key = f"{escape(channel)}:{escape(instrument)}"
+    return None if key == ":" else key.removesuffix(":")
+
+
+def _is_data(message: dict[str, Any]) -> bool:
+    """Whether a message that has an event is a push with one field more."""
+    unknown = message["event"] not in _EVENTS
+    return has_data(message) and ("arg" in message or unknown)
+
+
+def _may_say(channel: Any, action: Any) -> bool:
+    """Whether a push of *channel* may have *action*, or none.
+
+    The documentation has actions for books only. A push that changes the one before is
+    refused where each push should be complete.
+    """
+    return action in _ACTIONS and not (action == "update" and channel in _COMPLETE)
 
 
 def _push(message: dict[str, Any], text: str) -> Push:
@@ -349,8 +396,11 @@ def _push(message: dict[str, Any], text: str) -> Push:
     if type(data) is not list or not (data or PROTOCOL.path(key).login):
         # A private channel pushes empty data if the user has, say, no positions.
         raise UnreadableMessage("shape", "data is {}", data, channel=key)
-    if action not in _ACTIONS:
+    if not _may_say(argument["channel"], action):
         raise UnreadableMessage("shape", "action {}", action, channel=key)
+    if message.get("event") in _EVENTS:
+        told = message["event"]
+        raise UnreadableMessage("shape", "data of event {}", told, channel=key)
     about = argument.get("instId")
     for element in data if about else ():
         if type(element) is dict and element.get("instId", about) != about:
