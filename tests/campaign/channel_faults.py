@@ -142,11 +142,11 @@ def raising(rig: Rig) -> Iterator[Noticed]:
     """An exception of the script, even one that ends programs."""
     error = rig.rng.choice((RuntimeError("the script's own"), SystemExit(3)))
 
-    def mischief() -> None:
+    def mischief(told: object) -> bool:
         raise error
 
     before = _callback_errors(rig)
-    rig.mischief = mischief
+    rig.mischiefs.set("on_message", mischief)
     yield lambda: _callback_errors(rig) > before
 
 
@@ -160,14 +160,15 @@ def blocking(rig: Rig) -> Iterator[Noticed]:
     seconds = LEASE + rig.rng.uniform(0.5, 2.0)
     before = _stalls(rig)
 
-    def mischief() -> None:
+    def mischief(told: object) -> bool:
         # On a thread of its own it keeps nobody from reading.
         if not rig.setup.threaded:
             rig.die(of_one=True)
         time.sleep(seconds)
         rig.dead_since = None
+        return True
 
-    rig.mischief = mischief
+    rig.mischiefs.set("on_message", mischief)
     yield (
         lambda: (
             _stalls(rig) > before

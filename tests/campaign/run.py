@@ -28,7 +28,7 @@ from tests.campaign import (
     message_faults,
     resources,
 )
-from tests.campaign.catalogue import ALONE, CATALOGUE, Fault
+from tests.campaign.catalogue import ALONE, CATALOGUE, CHANGE, Fault
 from tests.campaign.judge import Findings
 from tests.campaign.metronome import Metronome
 from tests.campaign.replay_digest import recording_path
@@ -142,8 +142,8 @@ def _schedule(rig: Rig, only: str) -> Iterator[tuple[Fault, ...]]:
     """All that fit, in a new order each round; now and then two at once."""
     fitting = [
         fault
-        for fault in CATALOGUE.values()
-        if fault.fits(rig) and re.search(only, fault.kind)
+        for _, fault in sorted(CATALOGUE.items())
+        if re.search(only, fault.kind) and fault.fits(rig)
     ]
     while fitting:
         for fault in rig.rng.sample(fitting, len(fitting)):
@@ -167,7 +167,7 @@ def _strike(rig: Rig, faults: tuple[Fault, ...], result: Result) -> None:
         clients = rig.exchange.clients
         result.violate(f"{rig.name}: {clients} connections at rest: {rig.happened()}")
     rig.mixed = len(faults) > 1
-    rig.mark(name)
+    rig.mark(name, changes_over=any(fault.layer == CHANGE for fault in faults))
     began = since = time.monotonic()
     with contextlib.ExitStack() as stack:
         stack.callback(rig.revive)
@@ -182,6 +182,7 @@ def _strike(rig: Rig, faults: tuple[Fault, ...], result: Result) -> None:
             since = time.monotonic()
         rig.revive()
     took = rig.recover(since, PATIENCE)
+    rig.ended()
     bound = max(fault.bound for fault in faults) + len(faults) - 1
     if took is None:
         result.violate(f"{rig.name}: never recovered from {name}: {rig.happened()}")
@@ -257,7 +258,8 @@ def _gather(rig: Rig, result: Result) -> None:
     """What the judges of a rig found, while its users may still be at it."""
     if rig.user_error is not None:
         result.violate(f"{rig.name}: a user ended: {rig.user_error!r}")
-    for found in [judge.found for judge in rig.judges] + rig.visits:
+    both = [] if rig.pairs is None else [rig.pairs.found]
+    for found in [judge.found for judge in rig.judges] + rig.visits + both:
         _gather_reads(rig, found, result)
     for listener in rig.listeners:
         result.items.update(listener.counts)
