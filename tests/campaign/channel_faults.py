@@ -17,6 +17,7 @@ from tests.campaign.catalogue import (
     with_v5,
 )
 from tests.campaign.rig import LEASE, Rig
+from tests.campaign.script import OWN
 from tests.campaign.setups import GUEST
 from tests.support.loopback_servers import closed_port
 
@@ -140,7 +141,7 @@ def short_life(rig: Rig) -> Iterator[Noticed]:
 @fault("callback that raises", "callback", PUSH)
 def raising(rig: Rig) -> Iterator[Noticed]:
     """An exception of the script, even one that ends programs."""
-    error = rig.rng.choice((RuntimeError("the script's own"), SystemExit(3)))
+    error = rig.rng.choice((RuntimeError(OWN), SystemExit(OWN)))
 
     def mischief(told: object) -> bool:
         raise error

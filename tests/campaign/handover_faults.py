@@ -35,7 +35,7 @@ def _over(rig: Rig) -> Callable[[], bool]:
     return lambda: not old & set(pool.groups) and rig.exchange.clients <= there
 
 
-class _Planned:
+class Planned:
     """A change-over that nobody may notice, from *begin* on; its steps, in turn."""
 
     def __init__(self, rig: Rig, begin: Callable[[], object]) -> None:
@@ -70,7 +70,7 @@ def rotate(rig: Rig) -> Iterator[Noticed]:
     """In the middle of traffic: prices go on, and trades are complete."""
     feed, times = rig.feed, rig.rng.choice((1, 1, 2))
     assert feed is not None
-    planned = _Planned(rig, lambda: [feed.rotate() for _ in range(times)])
+    planned = Planned(rig, lambda: [feed.rotate() for _ in range(times)])
     yield in_turn(planned.begin, planned.ended, planned.unnoticed)
 
 
@@ -89,7 +89,7 @@ def rotate_in_vain(rig: Rig) -> Iterator[Noticed]:
     """The old connection serves on, until there is a new one."""
     assert rig.feed is not None
     answer = rig.rng.choice((wait_for_end, lambda sock: None))
-    planned = _Planned(rig, rig.feed.rotate)
+    planned = Planned(rig, rig.feed.rotate)
     with Server(answer) as server, rig.answering(loopback(server.port)):
         # The second attempt says that the first one failed.
         yield in_turn(planned.begin, lambda: server.accepted >= 2, planned.unnoticed)
@@ -123,7 +123,7 @@ def rotate_broken(rig: Rig) -> Iterator[Noticed]:
 def notice(rig: Rig) -> Iterator[Noticed]:
     """The old connections end after the new ones took over: nobody notices."""
     assert rig.proxy is not None
-    old, planned = rig.proxy.turn(), _Planned(rig, rig.exchange.notice)
+    old, planned = rig.proxy.turn(), Planned(rig, rig.exchange.notice)
 
     def reset() -> bool:
         old.reset()

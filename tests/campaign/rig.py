@@ -169,8 +169,10 @@ class Rig(Watch):
 
     def _is_ours(self, record: logging.LogRecord) -> bool:
         """Whether the library logs of this rig."""
+        thread = record.threadName or ""
         named = f":{self._port}" in record.getMessage()
-        return named or self._venue_name in (record.threadName or "")
+        is_ours = named or f":{self._venue_name}:" in thread
+        return is_ours and thread.startswith("okex_ws")
 
     def _follow(
         self, follow: SubscriptionSetup, stack: contextlib.ExitStack

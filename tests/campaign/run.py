@@ -23,10 +23,14 @@ from tests.campaign import (
     connection_faults,
     dial_faults,
     frame_faults,
+    gateway_faults,
     handover_faults,
     handshake_faults,
     message_faults,
+    number_faults,
+    refusal_faults,
     resources,
+    script_faults,
 )
 from tests.campaign.catalogue import ALONE, CATALOGUE, CHANGE, Fault
 from tests.campaign.judge import Findings
@@ -34,22 +38,17 @@ from tests.campaign.metronome import Metronome
 from tests.campaign.replay_digest import recording_path
 from tests.campaign.results import FaultCounts, Result
 from tests.campaign.rig import Rig
+from tests.campaign.script import OWN
 from tests.campaign.setups import SETUPS, Setup
+from tests.campaign.signals import SignalledReader
 from tests.support.internal_errors import bugs_told
 
 __all__ = ["Result", "run"]
 
 # Importing them lists their faults.
-_LISTED = (
-    account_faults,
-    book_faults,
-    handover_faults,
-    dial_faults,
-    frame_faults,
-    message_faults,
-    channel_faults,
-)
-_LISTED += (handshake_faults, connection_faults)
+_LISTED = (account_faults, book_faults, channel_faults, connection_faults, dial_faults)
+_LISTED += (frame_faults, gateway_faults, handover_faults, handshake_faults)
+_LISTED += (message_faults, number_faults, refusal_faults, script_faults)
 # How long a fault may stay unnoticed, and a recovery be waited for.
 PATIENCE = 12.0
 # How long the second of two may take to be noticed; one may hide the other.
@@ -121,8 +120,11 @@ def _campaign(
         ]
         for driver in drivers:
             driver.start()
+        signalled = SignalledReader(rigs, seed)
+        signalled.run(lambda: not any(driver.is_alive() for driver in drivers))
         for driver in drivers:
             driver.join()
+        result.signals.update(signalled.did)
         for rig in rigs:
             settle(rig, result)
             _gather(rig, result)
@@ -300,9 +302,14 @@ def _watched(result: Result) -> Iterator[None]:
         result.violate(f"uncaught in {args.thread}: {args.exc_value!r}")
 
     threading.excepthook = uncaught
+    # A log handler of the script is told of change-overs, too.
+    library = logging.getLogger("okex_ws")
+    said = library.level
+    library.setLevel(logging.INFO)
     try:
-        with bugs_told(result.violate):
+        with bugs_told(lambda bug: OWN in bug or result.violate(bug)):
             yield
     finally:
         threading.excepthook = hook
         servers.setLevel(level)
+        library.setLevel(said)

@@ -24,6 +24,9 @@ ACTORS = ("on_message", "on_state", "on_error", "log handler")
 # One text in so many is followed by reads: a script that reads at each would be late.
 EVERY = 7
 
+# What the script raises says so: it is no internal error of the library.
+OWN = "the script's own"
+
 # Given what the actor is told, it says whether it was done.
 Mischief = Callable[[object], bool]
 

@@ -22,6 +22,7 @@ class Watch:
         self.traders: list[WSSubscription] = []
         # What was done to it of late, for a violation.
         self._changes_over = False
+        self.marked_at = 0.0
         # When a handover last began or ended, as far as the rig knows.
         self.changed_over = 0.0
         self._struck: deque[tuple[float, str]] = deque(maxlen=100)
@@ -39,6 +40,7 @@ class Watch:
         """What was told up to now is of an earlier one than *fault*."""
         now = time.monotonic()
         self._struck.append((now, fault))
+        self.marked_at = now
         self._changes_over = changes_over
         self.changed_over = now if changes_over else self.changed_over
         self.errors.clear()
@@ -72,6 +74,13 @@ class Watch:
         told = [change for n in each for change in self.judges[n].changes]
         worse = [c for c in told if c.new not in (State.SYNCING, State.LIVE)]
         return self.mixed or all(str(c.cause).startswith("no pong") for c in worse)
+
+    def withdrawals(self) -> list[int]:
+        """How often each subscription was live, and then was not, since the mark."""
+        return [
+            sum(change.old is State.LIVE for change in [*judge.changes])
+            for judge in self.judges
+        ]
 
     def error(self, pattern: str) -> Callable[[], bool]:
         """Whether an error that *pattern* describes was told since the mark."""
