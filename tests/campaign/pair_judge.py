@@ -23,8 +23,8 @@ class PairJudge:
     """Reads several instruments of a feed together, and judges each answer.
 
     *judges* are those of its subscriptions, one for each instrument. *spread* is asked
-    for how many seconds two values may miss each other, which is 0 as long as they come
-    over one connection: what it receives is in order.
+    for how many seconds two values may miss each other, which is little as long as they
+    come over one connection: what it receives is in order.
     """
 
     def __init__(

@@ -141,7 +141,9 @@ class Listener:
             return
         epoch, before = self._newest.get(series, (-1, placed))
         if epoch == item.epoch and placed.last < before.first:
-            self.wrong.append(f"items went back within epoch {item.epoch}")
+            back = before.first - placed.last
+            where = f"{series} within epoch {item.epoch}, by {back} pushes: {item!r}"
+            self.wrong.append(f"items went back: {where:.500}")
         self._newest[series] = item.epoch, placed
 
     def _book(self, item: BookUpdate) -> None:

@@ -31,6 +31,7 @@ from tests.campaign.book_truth import BookTruth
 from tests.campaign.dialect import WireDialect
 from tests.campaign.interruptions import StallingClock, Stalls
 from tests.campaign.judge import Findings, Judge
+from tests.campaign.metronome import Metronome
 from tests.campaign.pair_judge import PairJudge
 from tests.campaign.proxy_pair import ProxyPair
 from tests.campaign.readers import Listener, Reader, Series
@@ -55,6 +56,8 @@ LEASE = PROBE + TIMEOUTS.pong
 HISTORY = 150
 # A frame that is larger than the library takes has to get there.
 BUFFER = 64 << 20
+# Of what one connection receives at once only the newest of each channel may be taken.
+BATCH = 0.5
 # How long after a handover its connections may still be two.
 CHANGE_OVER = 8.0
 _DEPTHS = {"depth5": Truth, "bbo-tbt": Truth, "depth": BookTruth}
@@ -74,8 +77,15 @@ class Rig(Watch):
     A fault sets `dead_since` if after it no true message comes.
     """
 
-    def __init__(self, setup: Setup, seed: int, recording: Path | None = None) -> None:
+    def __init__(
+        self,
+        setup: Setup,
+        seed: int,
+        recording: Path | None = None,
+        metronome: Metronome | None = None,
+    ) -> None:
         super().__init__()
+        self.metronome = metronome
         self.name = setup.name
         self.setup = setup
         self.dialect = WireDialect(setup.protocol)
@@ -163,9 +173,11 @@ class Rig(Watch):
 
     def _spread(self, channels: Sequence[str]) -> float:
         """How far apart values of these channels may be, in seconds."""
+        now = time.monotonic()
         one_line = set(channels) <= {"depth5", "bbo-tbt"}
-        changing = time.monotonic() < self.changed_over + CHANGE_OVER
-        return 0.0 if one_line and not changing else LEASE
+        changing = now < self.changed_over + CHANGE_OVER
+        rested = self.metronome is not None and self.metronome.rested(now - LEASE)
+        return BATCH if one_line and not (changing or rested) else LEASE
 
     def _is_ours(self, record: logging.LogRecord) -> bool:
         """Whether the library logs of this rig."""

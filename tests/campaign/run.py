@@ -107,6 +107,7 @@ def _campaign(
                     setup,
                     seed + n,
                     recordings and recording_path(recordings, setup.name),
+                    result.metronome,
                 )
             )
             for n, setup in enumerate(setups)

@@ -20,7 +20,7 @@ from tests.campaign.interruptions import LINES, at_line
 from tests.campaign.judge import Judge
 from tests.campaign.pair_judge import PairJudge
 from tests.campaign.rig import LEASE, Rig
-from tests.campaign.script import look_around
+from tests.campaign.script import OWN, look_around
 from tests.campaign.setups import PASSENGER, SubscriptionSetup
 
 # What a handler does: most often what takes no time.
@@ -30,6 +30,14 @@ _REST = 0.002
 
 class Interrupted(Exception):
     """A signal handler raised."""
+
+
+class Exited(SystemExit):
+    """A signal handler would end the program."""
+
+
+class Broken(KeyboardInterrupt):
+    """A signal handler is the one of Ctrl-C."""
 
 
 class SignalledReader:
@@ -68,7 +76,7 @@ class SignalledReader:
             signal.signal(signal.SIGUSR1, before)
 
     def _read_one(self, judge: Judge | PairJudge) -> None:
-        with contextlib.suppress(Interrupted, SystemExit, KeyboardInterrupt):
+        with contextlib.suppress(Interrupted, Exited, Broken):
             judge.read()
 
     def _carry_a_passenger(self) -> None:
@@ -106,6 +114,4 @@ class SignalledReader:
         elif self._what == "block" and self._rng.random() < 0.2:
             time.sleep(LEASE + self._rng.uniform(0.3, 0.6))
         elif self._what == "raise":
-            raise self._rng.choice(
-                (Interrupted("a signal"), SystemExit(3), KeyboardInterrupt())
-            )
+            raise self._rng.choice((Interrupted, Exited, Broken))(OWN)
