@@ -127,16 +127,15 @@ def _campaign(
             driver.join()
         result.signals.update(signalled.did)
         for rig in rigs:
-            settle(rig, result)
             _gather(rig, result)
 
 
 def _drive(rig: Rig, end: float, result: Result, only: str) -> None:
     try:
         for faults in _schedule(rig, only):
-            if time.monotonic() >= end:
-                return
-            _strike(rig, faults, result)
+            if time.monotonic() >= end or not _strike(rig, faults, result):
+                break
+        settle(rig, result)
     except BaseException:
         result.violate(f"{rig.name}: {traceback.format_exc()}")
 
@@ -160,15 +159,15 @@ def _go_together(fault: Fault, other: Fault) -> bool:
     return fault.layer != other.layer and ALONE not in (fault.layer, other.layer)
 
 
-def _strike(rig: Rig, faults: tuple[Fault, ...], result: Result) -> None:
-    """Inject, see it noticed, take it back, and time the recovery.
+def _strike(rig: Rig, faults: tuple[Fault, ...], result: Result) -> bool:
+    """Inject, see it noticed, take it back, and time the recovery, if there is one.
 
     A rest of the machine excuses what was not noticed or came late, and nothing else.
     """
     name = " and ".join(fault.kind for fault in faults)
     if not rig.rest(PATIENCE):
-        clients = rig.exchange.clients
-        result.violate(f"{rig.name}: {clients} connections at rest: {rig.happened()}")
+        open_ones = f"{rig.exchange.clients} connections at rest"
+        result.violate(f"{rig.name}: {open_ones}: {rig.happened()}")
     rig.mixed = len(faults) > 1
     rig.mark(name, changes_over=any(fault.layer == CHANGE for fault in faults))
     began = since = time.monotonic()
@@ -201,6 +200,7 @@ def _strike(rig: Rig, faults: tuple[Fault, ...], result: Result) -> None:
         result.late.append(f"{rig.name}: recovered from {name} {slow}")
     for fault in faults:
         _enter(result.by_kind[fault.kind], fault, fault.kind in seen, took, rig.mixed)
+    return took is not None
 
 
 def _wait_for_any(noticed: dict[str, Any], patience: float) -> set[str]:
