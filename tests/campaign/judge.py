@@ -99,12 +99,14 @@ class Judge:
         self.around = contextlib.nullcontext
         self._lease = lease
         self._dead_since = dead_since
-        self._clock = clock
+        self.clock = clock
         self._told = [LastState(State.CONNECTING, -1, 0.0)]
         # By how many levels were asked for: each is a choice among channels.
         self._newest: dict[int, _Newest] = {}
         self._books = [t for t in truths.values() if isinstance(t, BookTruth)]
-        self._reads = READS + BOOK_READS if self._books else READS
+        # The ways to read, by turns.
+        self.ways: tuple[str, ...]
+        self.ways = READS + BOOK_READS if self._books else READS
         self._turn = 0
         self._busy = threading.Lock()
 
@@ -142,7 +144,7 @@ class Judge:
                 self._busy.release()
 
     def _read(self) -> None:
-        via = self._reads[self._turn % len(self._reads)]
+        via = self.ways[self._turn % len(self.ways)]
         self._turn += 1
         for truth in self.truths.values():
             truth.keep_up(time.monotonic())
@@ -151,7 +153,7 @@ class Judge:
         with self.around():
             given = _ask(self.subscription, via)
         # The lease has to run when the clocks are taken, and that is after the value.
-        until = max(start, self._clock.last)
+        until = max(start, self.clock.last)
         self.found.reads += 1
         self.found.by_way[via] += 1
         if given is None:

@@ -185,22 +185,28 @@ def _strike(rig: Rig, faults: tuple[Fault, ...], result: Result) -> bool:
         rig.revive()
     took = rig.recover(since, PATIENCE)
     rig.ended()
-    bound = max(fault.bound for fault in faults) + len(faults) - 1
     if took is None:
         result.violate(f"{rig.name}: never recovered from {name}: {rig.happened()}")
     elif not rig.caught_up(PATIENCE):
         result.violate(f"{rig.name}: not told the end of {name}: {rig.happened()}")
-    late = took is not None and took > bound
+    late = _lateness(faults, took)
     if (unseen or late) and result.metronome.rested(began):
         result.disturbed += 1
     elif unseen:
         result.violate(f"{rig.name}: {unseen}")
     elif late:
-        slow = f"in {took:.3f} s, not {bound:g} s"
-        result.late.append(f"{rig.name}: recovered from {name} {slow}")
+        result.late.append(f"{rig.name}: recovered from {name} {late}")
     for fault in faults:
         _enter(result.by_kind[fault.kind], fault, fault.kind in seen, took, rig.mixed)
     return took is not None
+
+
+def _lateness(faults: tuple[Fault, ...], took: float | None) -> str:
+    """How late a recovery that *took* so many seconds was; empty if it was not."""
+    bound = max(fault.bound for fault in faults) + len(faults) - 1
+    if took is None or took <= bound:
+        return ""
+    return f"in {took:.3f} s, not {bound:g} s"
 
 
 def _wait_for_any(noticed: dict[str, Any], patience: float) -> set[str]:
