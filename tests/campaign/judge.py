@@ -102,19 +102,19 @@ class Judge:
         self.clock = clock
         self._told = [LastState(State.CONNECTING, -1, 0.0)]
         # By how many levels were asked for: each is a choice among channels.
-        self._newest: dict[int, _Newest] = {}
+        self.newest: dict[int, _Newest] = {}
         self._books = [t for t in truths.values() if isinstance(t, BookTruth)]
         # The ways to read, by turns.
         self.ways: tuple[str, ...]
         self.ways = READS + BOOK_READS if self._books else READS
         self._turn = 0
-        self._busy = threading.Lock()
+        self.busy = threading.Lock()
 
     def beside(self, reader: str) -> Judge:
         """A judge for another thread, which knows what this one is told."""
         other = copy.copy(self)
         other.reader = f"{reader}, "
-        other._newest, other._busy = {}, threading.Lock()
+        other.newest, other.busy = {}, threading.Lock()
         return other
 
     @property
@@ -137,11 +137,11 @@ class Judge:
 
     def read(self) -> None:
         """One read and its verdict; none if another thread reads just now."""
-        if self._busy.acquire(blocking=False):
+        if self.busy.acquire(blocking=False):
             try:
                 self._read()
             finally:
-                self._busy.release()
+                self.busy.release()
 
     def _read(self) -> None:
         via = self.ways[self._turn % len(self.ways)]
@@ -283,10 +283,10 @@ class Judge:
                 f"{via}: epoch {given.epoch} after {told.state} of epoch {told.epoch}"
             )
         levels = _LEVELS.get(via, 5)
-        newest = self._newest.get(levels)
+        newest = self.newest.get(levels)
         if newest and newest.epoch == given.epoch and _went_back(newest, given, placed):
             self._stale(f"{via}: went back within epoch {given.epoch}")
-        self._newest[levels] = _Newest(given.epoch, placed, given.seq)
+        self.newest[levels] = _Newest(given.epoch, placed, given.seq)
 
 
 def _went_back(newest: _Newest, given: Depth | BestBidAsk, placed: Placed) -> bool:
