@@ -48,7 +48,7 @@ def fatal_login(rig: Rig) -> Iterator[Noticed]:
             yield (
                 lambda: (
                     account.state is State.FAILED
-                    and "60005" in account.health().cause
+                    and "60005" in str(account.health().cause)
                     and rig.untouched()
                 )
             )
@@ -70,6 +70,6 @@ def many_connections(rig: Rig) -> Iterator[Noticed]:
             lambda: account.state is State.LIVE,
             lambda: told(error=True),
             lambda: account.state is State.FAILED,
-            lambda: "conn-count" in account.health().cause,
+            lambda: "conn-count" in str(account.health().cause),
             rig.untouched,
         )

@@ -14,7 +14,7 @@ from typing import Any
 
 from okex_ws.local_exchange import LocalExchange
 from tests.campaign.dialect import said_at
-from tests.campaign.truth import LEVELS, Content, Levels, Truth
+from tests.campaign.truth import LEVELS, Content, Levels, Placed, Truth, market_times
 
 _SIGNED = 25
 # A client that was there before a snapshot may have another book below the best 25.
@@ -100,7 +100,7 @@ class BookTruth(Truth):
         asks: Levels,
         now: float,
         key: datetime | int | None = None,
-    ) -> int | None:
+    ) -> Placed | None:
         """The place of a whole book among all pushes, if it was one of *key*.
 
         *key* is a ``seqId``, a timestamp, or ``None`` for any.
@@ -112,13 +112,14 @@ class BookTruth(Truth):
             if found is None:
                 self.refresh(now)
                 found = self._known(version, key)
-            return found
+            return None if found is None else Placed(self, found, found)
 
     def _known(self, version: int, key: datetime | int | None) -> int | None:
         if key is None:
             return self._versions.get(version)
-        name = str(key) if isinstance(key, int) else key
-        return self._keyed.get(name, {}).get(version)
+        names = market_times(key) if isinstance(key, datetime) else (str(key),)
+        places = (self._keyed.get(name, {}).get(version) for name in names)
+        return next((place for place in places if place is not None), None)
 
 
 def _version(branch: _Branch) -> tuple[Levels, Levels]:

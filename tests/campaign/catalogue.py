@@ -24,6 +24,8 @@ BOOK = 2 * TIMEOUTS.retry_cap + 2 * TIMEOUTS.first_push + PUSH
 
 # The layer of what is never mixed with anything.
 ALONE = "alone"
+# The layer of what replaces a connection by another one.
+CHANGE = "change"
 
 Noticed = Callable[[], bool]
 Injection = Callable[[Rig], Iterator[Noticed]]

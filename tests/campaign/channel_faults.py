@@ -17,6 +17,7 @@ from tests.campaign.catalogue import (
     with_v5,
 )
 from tests.campaign.rig import LEASE, Rig
+from tests.campaign.script import OWN
 from tests.campaign.setups import GUEST
 from tests.support.loopback_servers import closed_port
 
@@ -140,13 +141,13 @@ def short_life(rig: Rig) -> Iterator[Noticed]:
 @fault("callback that raises", "callback", PUSH)
 def raising(rig: Rig) -> Iterator[Noticed]:
     """An exception of the script, even one that ends programs."""
-    error = rig.rng.choice((RuntimeError("the script's own"), SystemExit(3)))
+    error = rig.rng.choice((RuntimeError(OWN), SystemExit(OWN)))
 
-    def mischief() -> None:
+    def mischief(told: object) -> bool:
         raise error
 
     before = _callback_errors(rig)
-    rig.mischief = mischief
+    rig.mischiefs.set("on_message", mischief)
     yield lambda: _callback_errors(rig) > before
 
 
@@ -160,14 +161,15 @@ def blocking(rig: Rig) -> Iterator[Noticed]:
     seconds = LEASE + rig.rng.uniform(0.5, 2.0)
     before = _stalls(rig)
 
-    def mischief() -> None:
+    def mischief(told: object) -> bool:
         # On a thread of its own it keeps nobody from reading.
         if not rig.setup.threaded:
             rig.die(of_one=True)
         time.sleep(seconds)
         rig.dead_since = None
+        return True
 
-    rig.mischief = mischief
+    rig.mischiefs.set("on_message", mischief)
     yield (
         lambda: (
             _stalls(rig) > before

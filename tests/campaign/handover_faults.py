@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from okex_ws import State
 from tests.campaign.catalogue import (
     BOOK,
+    CHANGE,
     DIAL,
     PUSH,
     Noticed,
@@ -34,7 +35,7 @@ def _over(rig: Rig) -> Callable[[], bool]:
     return lambda: not old & set(pool.groups) and rig.exchange.clients <= there
 
 
-class _Planned:
+class Planned:
     """A change-over that nobody may notice, from *begin* on; its steps, in turn."""
 
     def __init__(self, rig: Rig, begin: Callable[[], object]) -> None:
@@ -64,16 +65,16 @@ class _Planned:
 # --- Asked for by the script --------------------------------------------------------
 
 
-@fault("rotate()", "change", PUSH, on_a_feed)
+@fault("rotate()", CHANGE, PUSH, on_a_feed)
 def rotate(rig: Rig) -> Iterator[Noticed]:
     """In the middle of traffic: prices go on, and trades are complete."""
     feed, times = rig.feed, rig.rng.choice((1, 1, 2))
     assert feed is not None
-    planned = _Planned(rig, lambda: [feed.rotate() for _ in range(times)])
+    planned = Planned(rig, lambda: [feed.rotate() for _ in range(times)])
     yield in_turn(planned.begin, planned.ended, planned.unnoticed)
 
 
-@fault("rotate() cut short by a drop", "change", DIAL, on_a_feed, instant=True)
+@fault("rotate() cut short by a drop", CHANGE, DIAL, on_a_feed, instant=True)
 def rotate_and_drop(rig: Rig) -> Iterator[Noticed]:
     """Both connections are gone, whatever was done by then."""
     assert rig.feed is not None
@@ -83,18 +84,18 @@ def rotate_and_drop(rig: Rig) -> Iterator[Noticed]:
     yield rig.told(State.RECONNECTING)
 
 
-@fault("rotate() to where nobody answers", "change", PUSH, on_a_feed)
+@fault("rotate() to where nobody answers", CHANGE, PUSH, on_a_feed)
 def rotate_in_vain(rig: Rig) -> Iterator[Noticed]:
     """The old connection serves on, until there is a new one."""
     assert rig.feed is not None
     answer = rig.rng.choice((wait_for_end, lambda sock: None))
-    planned = _Planned(rig, rig.feed.rotate)
+    planned = Planned(rig, rig.feed.rotate)
     with Server(answer) as server, rig.answering(loopback(server.port)):
         # The second attempt says that the first one failed.
         yield in_turn(planned.begin, lambda: server.accepted >= 2, planned.unnoticed)
 
 
-@fault("rotate() while a book resynchronises", "change", BOOK, with_books)
+@fault("rotate() while a book resynchronises", CHANGE, BOOK, with_books)
 def rotate_broken(rig: Rig) -> Iterator[Noticed]:
     """The book of the new connection is whole, that of the old one is not."""
     assert rig.feed is not None
@@ -118,11 +119,11 @@ def rotate_broken(rig: Rig) -> Iterator[Noticed]:
 # --- Announced by the exchange ------------------------------------------------------
 
 
-@fault("notice 64008, heeded in time", "change", PUSH, _announced)
+@fault("notice 64008, heeded in time", CHANGE, PUSH, _announced)
 def notice(rig: Rig) -> Iterator[Noticed]:
     """The old connections end after the new ones took over: nobody notices."""
     assert rig.proxy is not None
-    old, planned = rig.proxy.turn(), _Planned(rig, rig.exchange.notice)
+    old, planned = rig.proxy.turn(), Planned(rig, rig.exchange.notice)
 
     def reset() -> bool:
         old.reset()
@@ -132,7 +133,7 @@ def notice(rig: Rig) -> Iterator[Noticed]:
     yield in_turn(planned.begin, planned.ended, reset, planned.unnoticed)
 
 
-@fault("notice 64008, and the end too soon", "change", DIAL, _announced, instant=True)
+@fault("notice 64008, and the end too soon", CHANGE, DIAL, _announced, instant=True)
 def notice_too_late(rig: Rig) -> Iterator[Noticed]:
     """Only the old connections end, at any moment of the change-over."""
     assert rig.proxy is not None
@@ -143,7 +144,7 @@ def notice_too_late(rig: Rig) -> Iterator[Noticed]:
     yield lambda: rig.exchange.handshakes > came
 
 
-@fault("notice 64008, and a close for all", "change", DIAL, _announced, instant=True)
+@fault("notice 64008, and a close for all", CHANGE, DIAL, _announced, instant=True)
 def notice_and_close(rig: Rig) -> Iterator[Noticed]:
     """Whoever is there is closed, new connections too."""
     rig.exchange.notice()

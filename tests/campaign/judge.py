@@ -6,6 +6,9 @@ record, the monotonic clock, and the state changes that came before the read beg
 
 from __future__ import annotations
 
+import contextlib
+import copy
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -24,16 +27,19 @@ from okex_ws import (
 )
 from okex_ws.local_exchange import LocalExchange
 from tests.campaign.book_truth import BookTruth
-from tests.campaign.truth import Content, Truth, content
+from tests.campaign.interruptions import StallingClock
+from tests.campaign.truth import Content, Placed, Truth, content
 
 # Receipt and limit are measured on two clocks by two threads.
 CLOCKS = 0.05
 MAX_AGE = 0.75
 WHOLE = 400
+# Of several depths, one that was received a second before the newest is not chosen; the
+# rest is for two threads that take in one push.
+OVERTAKEN = 1.0
+THREADS = 0.5
 
 Given = Union[dict[str, Any], Depth, BestBidAsk, OrderBook]
-# What an answer is: the truth that it is of, and its place there.
-Placed = tuple[Truth, int]
 
 
 class LastState(NamedTuple):
@@ -42,6 +48,14 @@ class LastState(NamedTuple):
     state: State
     epoch: int
     at: float
+
+
+class _Newest(NamedTuple):
+    """What was read last, of so many levels."""
+
+    epoch: int
+    placed: Placed
+    seq: int | None
 
 
 @dataclass
@@ -63,7 +77,7 @@ class Judge:
 
     *truths* are those of its depth channels, by topic. *dead_since* is asked for the
     moment from which nothing true can have come over the subscription's line; *lease*
-    is how long a price may outlive that.
+    is how long a price may outlive that. *clock* is the one that the reads look at.
     """
 
     def __init__(
@@ -72,34 +86,74 @@ class Judge:
         truths: Mapping[str, Truth],
         lease: float,
         dead_since: Callable[[], float | None],
+        clock: StallingClock,
     ) -> None:
         self.found = Findings()
-        self.told = LastState(State.CONNECTING, -1, 0.0)
         self.changes: list[StateChange] = []
         self.subscription = subscription
         self.truths = truths
+        # Who reads, for a violation.
+        self.reader = ""
+        # What surrounds the call of the library, and nothing else.
+        self.around: Callable[[], contextlib.AbstractContextManager[None]]
+        self.around = contextlib.nullcontext
         self._lease = lease
         self._dead_since = dead_since
+        self.clock = clock
+        self._told = [LastState(State.CONNECTING, -1, 0.0)]
         # By how many levels were asked for: each is a choice among channels.
-        self._newest: dict[int, tuple[int, datetime]] = {}
+        self.newest: dict[int, _Newest] = {}
         self._books = [t for t in truths.values() if isinstance(t, BookTruth)]
-        self._reads = READS + BOOK_READS if self._books else READS
+        # The ways to read, by turns.
+        self.ways: tuple[str, ...]
+        self.ways = READS + BOOK_READS if self._books else READS
         self._turn = 0
+        self.busy = threading.Lock()
+
+    def beside(self, reader: str) -> Judge:
+        """A judge for another thread, which knows what this one is told."""
+        other = copy.copy(self)
+        other.reader = f"{reader}, "
+        other.newest, other.busy = {}, threading.Lock()
+        return other
+
+    @property
+    def told(self) -> LastState:
+        """The newest change that was told."""
+        return self._told[0]
+
+    @property
+    def dead(self) -> float | None:
+        """From when on nothing true can have come over the line, if it is dead."""
+        return self._dead_since()
 
     def state_changed(self, change: StateChange) -> None:
         """The subscription's ``on_state``."""
-        self.told = LastState(change.new, change.epoch, time.monotonic())
+        before = self.told
+        if before.at and change.old is not before.state:
+            self.found.wrong.append(f"{change!r} was told after {before}")
+        self._told[0] = LastState(change.new, change.epoch, time.monotonic())
         self.changes.append(change)
 
     def read(self) -> None:
-        """One read and its verdict."""
-        via = self._reads[self._turn % len(self._reads)]
+        """One read and its verdict; none if another thread reads just now."""
+        if self.busy.acquire(blocking=False):
+            try:
+                self._read()
+            finally:
+                self.busy.release()
+
+    def _read(self) -> None:
+        via = self.ways[self._turn % len(self.ways)]
         self._turn += 1
         for truth in self.truths.values():
             truth.keep_up(time.monotonic())
-        told, dead_since = self.told, self._dead_since()
+        told, dead_since = self.told, self.dead
         start, wall = time.monotonic(), datetime.now(timezone.utc)
-        given = _ask(self.subscription, via)
+        with self.around():
+            given = _ask(self.subscription, via)
+        # The lease has to run when the clocks are taken, and that is after the value.
+        until = max(start, self.clock.last)
         self.found.reads += 1
         self.found.by_way[via] += 1
         if given is None:
@@ -111,13 +165,31 @@ class Judge:
             wrong = self.found.wrong_books if via in BOOK_READS else self.found.wrong
             wrong.append(f"{via} gave what was never sent: {given!r:.2000}")
             return
-        self._check_age(via, placed, start, dead_since)
-        if isinstance(given, (Depth, BestBidAsk)):
-            self._check_epoch(via, given, told)
+        self.judge(via, given, placed, start, until, told, dead_since)
         if via == "max_age" and isinstance(given, Depth):
             age = (wall - given.received).total_seconds()
             if age > MAX_AGE + CLOCKS:
-                self.found.stale.append(f"{age:.3f} s old, with max_age {MAX_AGE:g}")
+                self._stale(f"{age:.3f} s old, with max_age {MAX_AGE:g}")
+
+    def judge(
+        self,
+        via: str,
+        given: Given,
+        placed: Placed,
+        start: float,
+        until: float,
+        told: LastState,
+        dead_since: float | None,
+    ) -> None:
+        """Whether *given* may be given by a read from *start* on.
+
+        *until* is when the read looked at its clock, *told* and *dead_since* are from
+        before it began.
+        """
+        self._check_age(via, placed, start, until, dead_since)
+        self._check_choice(via, placed, until)
+        if isinstance(given, (Depth, BestBidAsk)):
+            self._check_epoch(via, given, placed, told)
 
     def holds(self, exchange: LocalExchange) -> bool:
         """Whether a whole book is what the exchange says it is, while it is at rest."""
@@ -126,7 +198,16 @@ class Judge:
             for truth in self._books
         )
 
+    def _stale(self, what: str) -> None:
+        self.found.stale.append(f"{self.reader}{self.subscription!r}: {what}")
+
     # --- What it is -----------------------------------------------------------------
+
+    def top(self, given: BestBidAsk, now: float) -> Placed | None:
+        """The push whose best levels are *given*."""
+        truth = self.truths[given.channel]
+        top = truth.tops(given, now)
+        return None if top is None else truth.place(top, now)
 
     def _recognise(self, given: Given, whole: bool, now: float) -> Placed | None:
         """The push that *given* is, if it was ever sent."""
@@ -136,20 +217,18 @@ class Judge:
             said = content(given)
             found = self._version(said.bids, said.asks, said.timestamp, now)
             return found if whole and found else self._sent(said, now)
-        truth = self.truths[given.channel]
         if isinstance(given, BestBidAsk):
-            top = truth.tops(given, now)
-            return None if top is None else _at(truth, truth.place(top, now))
+            return self.top(given, now)
+        truth = self.truths[given.channel]
         if whole and isinstance(truth, BookTruth):
             key = given.timestamp if given.seq is None else given.seq
-            return _at(truth, truth.version(given.bids, given.asks, now, key))
-        said = Content(given.timestamp, given.bids, given.asks)
-        return _at(truth, truth.place(said, now))
+            return truth.version(given.bids, given.asks, now, key)
+        return truth.place(Content(given.timestamp, given.bids, given.asks), now)
 
     def _sent(self, said: Content, now: float) -> Placed | None:
         for truth in self.truths.values():
             if (place := truth.place(said, now)) is not None:
-                return truth, place
+                return place
         return None
 
     def _version(
@@ -157,46 +236,78 @@ class Judge:
     ) -> Placed | None:
         for truth in self._books:
             if (place := truth.version(bids, asks, now, key)) is not None:
-                return truth, place
+                return place
         return None
 
     # --- Whether it may be given ----------------------------------------------------
 
     def _check_age(
-        self, via: str, placed: Placed, start: float, dead_since: float | None
+        self,
+        via: str,
+        placed: Placed,
+        start: float,
+        until: float,
+        dead_since: float | None,
     ) -> None:
-        truth, place = placed
-        if place < truth.sent_before(start - self._lease):
-            self.found.stale.append(f"{via}: a newer push is {self._lease:g} s old")
+        truth = placed.truth
+        if placed.last < truth.sent_before(until - self._lease):
+            ago = until - truth.sent_at(placed.last + 1)
+            self._stale(f"{via}: a newer push is {ago:.3f} s old, not {self._lease:g}")
         if dead_since is not None and start > dead_since + self._lease:
             late = start - dead_since
-            self.found.stale.append(f"{via}: the line was dead for {late:.3f} s")
+            self._stale(f"{via}: the line was dead for {late:.3f} s")
         if dead_since is not None:
             self.found.oldest = max(self.found.oldest, start - dead_since)
 
+    def _check_choice(self, via: str, placed: Placed, until: float) -> None:
+        """Of several depths none may win for ever, whatever number it came with."""
+        levels = _LEVELS.get(via, 5)
+        enough = [
+            truth for topic, truth in self.truths.items() if _WIDTH[topic] >= levels
+        ]
+        if placed.truth not in enough or len(enough) == 1:
+            return
+        moment = until - self._lease
+        newest = max(truth.sent_at(truth.sent_before(moment)) for truth in enough)
+        behind = newest - placed.truth.sent_at(placed.last)
+        if behind > OVERTAKEN + THREADS:
+            channel = placed.truth.channel
+            self._stale(f"{via}: {channel} was chosen, {behind:.3f} s behind another")
+
     def _check_epoch(
-        self, via: str, given: Depth | BestBidAsk, told: LastState
+        self, via: str, given: Depth | BestBidAsk, placed: Placed, told: LastState
     ) -> None:
         """What was withdrawn before the read began cannot come back in it."""
         if told.state is not State.LIVE and given.epoch <= told.epoch:
-            self.found.stale.append(
+            self._stale(
                 f"{via}: epoch {given.epoch} after {told.state} of epoch {told.epoch}"
             )
         levels = _LEVELS.get(via, 5)
-        epoch, newest = self._newest.get(levels, (-1, given.timestamp))
-        if epoch == given.epoch and given.timestamp < newest:
-            self.found.stale.append(f"{via}: went back within epoch {epoch}")
-        self._newest[levels] = given.epoch, given.timestamp
+        newest = self.newest.get(levels)
+        if newest and newest.epoch == given.epoch and _went_back(newest, given, placed):
+            self._stale(f"{via}: went back within epoch {given.epoch}")
+        self.newest[levels] = _Newest(given.epoch, placed, given.seq)
 
 
-def _at(truth: Truth, place: int | None) -> Placed | None:
-    return None if place is None else (truth, place)
+def _went_back(newest: _Newest, given: Depth | BestBidAsk, placed: Placed) -> bool:
+    """Whether *placed* is from before what was read last, by the exchange's order."""
+    before = newest.placed
+    if before.truth is placed.truth:
+        return placed.last < before.first
+    later = placed.truth.sent_at(placed.last) - before.truth.sent_at(before.first)
+    if newest.seq is not None and given.seq is not None:
+        # A lower sequence is chosen only if the higher one is a second old.
+        return given.seq < newest.seq and later < OVERTAKEN - THREADS
+    return later < -OVERTAKEN - THREADS
 
 
 # The dict and the value by turns; one in four with a limit of its own.
 READS = ("GetDepth", "depth", "best_bid_ask", "max_age")
 BOOK_READS = ("book", "GetDepth(levels=400)", "depth(levels=400)")
-_LEVELS = {"best_bid_ask": 1, "depth(levels=400)": WHOLE}
+_LEVELS = dict.fromkeys(BOOK_READS, WHOLE)
+_LEVELS |= {"best_bid_ask": 1, "best_bid_asks": 1}
+# How many levels a channel has.
+_WIDTH = {"bbo-tbt": 1, "depth5": 5, "depth": WHOLE, "depth_l2_tbt": WHOLE}
 
 
 def _ask(subscription: WSSubscription, via: str) -> Given | None:

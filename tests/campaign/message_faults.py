@@ -138,6 +138,14 @@ def _harmless(
         yield lambda: dropped() and rig.untouched()
 
 
+@fault("data of a channel that nobody asked for", "harmless", BOOK)
+def unasked_data(rig: Rig) -> Iterator[Noticed]:
+    """It may be of what we follow, the first time, and is of nobody since."""
+    dropped = rig.dropped("unasked")
+    rig.exchange.send_event(_unasked(rig))
+    yield lambda: dropped() and (rig.mixed or max(rig.withdrawals()) <= 1)
+
+
 def _unasked(rig: Rig) -> dict[str, Any]:
     # Under v3 the data says whose it is, under v5 the message does.
     of_guest = {"instrument_id": GUEST[1]}
@@ -150,7 +158,6 @@ _harmless(
     "unknown",
     "harmless",
 )
-_harmless("data of a channel that nobody asked for", _unasked, "unasked", "harmless")
 _harmless(
     "acknowledgement that nobody waits for",
     lambda rig: rig.dialect.event("subscribe", rig.dialect.key("mystery", *GUEST)),
@@ -159,13 +166,13 @@ _harmless(
 )
 
 
-@fault("unknown table", "harmless", PUSH, with_v3)
+@fault("unknown table", "harmless", BOOK, with_v3)
 def unknown_table(rig: Rig) -> Iterator[Noticed]:
     """Data of what is not even about a market."""
     dropped = rig.dropped("unknown")
     message = {"table": "mystery", "data": [{"instrument_id": GUEST[1]}]}
     rig.exchange.send_event(message)
-    yield lambda: dropped() and rig.untouched()
+    yield lambda: dropped() and (rig.mixed or max(rig.withdrawals()) <= 1)
 
 
 # Not while a fault lasts that a pong would make a lie of.

@@ -8,31 +8,52 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from okex_ws import BookUpdate, Depth, Gap, Item, NotLive, OkexWSError, OrderBook, Trade
+from okex_ws import (
+    BookUpdate,
+    Depth,
+    Gap,
+    Item,
+    NotLive,
+    OkexWSError,
+    OrderBook,
+    State,
+    StateChange,
+    Trade,
+)
 from tests.campaign.book_truth import BookTruth
+from tests.campaign.interruptions import Stalls
 from tests.campaign.judge import Judge
+from tests.campaign.pair_judge import PairJudge
 from tests.campaign.trade_order import Trades
-from tests.campaign.truth import Content, Truth
+from tests.campaign.truth import Content, Placed, Truth
 
 
 class Reader:
-    """A thread that has judges read, again and again, until it is stopped."""
+    """A thread that has judges read, again and again, until it is stopped.
+
+    With *stalls* each of its reads is stalled somewhere inside.
+    """
 
     # Between two rounds: a reader that never rests starves the threads it judges. So
     # does one that reads a hundred subscriptions without a rest.
     REST = 0.008
     AT_ONCE = 3
 
-    def __init__(self, name: str) -> None:
-        self.judges: list[Judge] = []
+    def __init__(self, name: str, stalls: Stalls | None = None) -> None:
+        self.judges: list[Judge | PairJudge] = []
+        self.stalls = stalls
         self.error: BaseException | None = None
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"reader of {name}")
 
-    def start(self) -> None:
-        """Start to read."""
+    def start(self, judges: Sequence[Judge | PairJudge]) -> None:
+        """Start to have *judges* read."""
+        self.judges = [*judges]
+        if self.stalls is not None:
+            for judge in self.judges:
+                judge.around = self.stalls.one
         self._thread.start()
 
     def _run(self) -> None:
@@ -74,7 +95,10 @@ class Listener:
         self._items = items
         self._truths = truths
         self._held: dict[Series, OrderBook] = {}
-        self._newest: dict[Series, Depth] = {}
+        self._newest: dict[Series, tuple[int, Placed]] = {}
+        # What a subscription's own iterator was told; that of a feed has several.
+        self._state: State | None = None
+        self._of_one = len({instrument for instrument, _ in truths}) == 1
         self._thread = threading.Thread(target=self._run, name=f"listener of {name}")
         self._thread.start()
 
@@ -100,6 +124,10 @@ class Listener:
             trades = self.trades.get((item.instrument_id, item.channel))
             if trades is not None:
                 trades.gap(item)
+        elif isinstance(item, StateChange) and self._of_one:
+            if self._state not in (None, item.old):
+                self.wrong.append(f"{item!r} came after {self._state}")
+            self._state = item.new
 
     def _depth(self, item: Depth) -> None:
         series = item.instrument_id, item.channel
@@ -107,13 +135,16 @@ class Listener:
         if truth is None:
             return
         said = Content(item.timestamp, item.bids, item.asks)
-        if truth.place(said, time.monotonic()) is None:
+        placed = truth.place(said, time.monotonic())
+        if placed is None:
             self.wrong.append(f"an item that was never sent: {item!r}")
-        before = self._newest.get(series)
-        same = before is not None and before.epoch == item.epoch
-        if same and before is not None and item.timestamp < before.timestamp:
-            self.wrong.append(f"items went back within epoch {item.epoch}")
-        self._newest[series] = item
+            return
+        epoch, before = self._newest.get(series, (-1, placed))
+        if epoch == item.epoch and placed.last < before.first:
+            back = before.first - placed.last
+            where = f"{series} within epoch {item.epoch}, by {back} pushes: {item!r}"
+            self.wrong.append(f"items went back: {where:.500}")
+        self._newest[series] = item.epoch, placed
 
     def _book(self, item: BookUpdate) -> None:
         series = item.instrument_id, item.channel

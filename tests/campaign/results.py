@@ -51,6 +51,8 @@ class Result:
     items: Counter[str] = field(default_factory=Counter)
     trades: Counter[str] = field(default_factory=Counter)
     by_way: Counter[str] = field(default_factory=Counter)
+    # What signal handlers did inside of reads.
+    signals: Counter[str] = field(default_factory=Counter)
     oldest: float = 0.0
     losses: Counter[str] = field(default_factory=Counter)
     dropped: Counter[str] = field(default_factory=Counter)
@@ -89,6 +91,7 @@ class Result:
             "prices": self.prices,
             "books": self.books,
             "reads_by_way": dict(self.by_way),
+            "signals": dict(self.signals),
             "stale": self.stale,
             "wrong": self.wrong,
             "wrong_books": self.wrong_books,

@@ -7,10 +7,11 @@ can send them anywhere. Every wait that the library lets a test inject is short.
 from __future__ import annotations
 
 import contextlib
+import logging
 import random
 import ssl
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from socket import AF_INET
 from typing import Any
@@ -19,7 +20,6 @@ from okex_ws import (
     Feed,
     Reconnect,
     Recorder,
-    StateChange,
     Timeouts,
     Venue,
     WSSubscription,
@@ -29,10 +29,14 @@ from okex_ws.net.dial import Address
 from okex_ws.net.stream import TcpNetwork
 from tests.campaign.book_truth import BookTruth
 from tests.campaign.dialect import WireDialect
+from tests.campaign.interruptions import StallingClock, Stalls
 from tests.campaign.judge import Findings, Judge
+from tests.campaign.metronome import Metronome
+from tests.campaign.pair_judge import PairJudge
 from tests.campaign.proxy_pair import ProxyPair
 from tests.campaign.readers import Listener, Reader, Series
-from tests.campaign.setups import GUEST, Setup, SubscriptionSetup
+from tests.campaign.script import Mischiefs, ReadingScript, ScriptLog
+from tests.campaign.setups import GUEST, PASSENGER, Setup, SubscriptionSetup
 from tests.campaign.trade_order import Trades
 from tests.campaign.truth import Truth
 from tests.campaign.watch import Watch
@@ -50,6 +54,12 @@ START = 30.0
 LEASE = PROBE + TIMEOUTS.pong
 # Seven seconds of what is pushed twenty times a second, and read five times.
 HISTORY = 150
+# A frame that is larger than the library takes has to get there.
+BUFFER = 64 << 20
+# Of what one connection receives at once only the newest of each channel may be taken.
+BATCH = 0.5
+# How long after a handover its connections may still be two.
+CHANGE_OVER = 8.0
 _DEPTHS = {"depth5": Truth, "bbo-tbt": Truth, "depth": BookTruth}
 _DEPTHS["depth_l2_tbt"] = BookTruth
 
@@ -67,22 +77,31 @@ class Rig(Watch):
     A fault sets `dead_since` if after it no true message comes.
     """
 
-    def __init__(self, setup: Setup, seed: int, recording: Path | None = None) -> None:
+    def __init__(
+        self,
+        setup: Setup,
+        seed: int,
+        recording: Path | None = None,
+        metronome: Metronome | None = None,
+    ) -> None:
         super().__init__()
+        self.metronome = metronome
         self.name = setup.name
         self.setup = setup
         self.dialect = WireDialect(setup.protocol)
         self.rng = random.Random(f"{seed}:{setup.name}")
         self.dead_since: float | None = None
         self._of_one = False
-        self.mischief: Callable[[], None] | None = None
+        self.mischiefs = Mischiefs()
+        self.clock = StallingClock()
         names = dict.fromkeys(follow.instrument for follow in setup.follows)
         self.exchange = LocalExchange(
             seed,
-            instruments=[*names, GUEST],
+            instruments=[*names, GUEST, PASSENGER],
             tls=server_tls(HOST) if setup.tls else False,
             checksums=setup.checksums,
             history=HISTORY,
+            buffer_limit=BUFFER,
         )
         self.proxy: ProxyPair | None = None
         self.feed: Feed | None = None
@@ -95,6 +114,9 @@ class Rig(Watch):
         self._resolve: Resolve | None = None
         self._stack = contextlib.ExitStack()
         self._reader = Reader(setup.name)
+        stalls = Stalls(self.clock, random.Random(self.rng.random()), LEASE)
+        self._stalled = Reader(f"{setup.name}, stalled", stalls)
+        self.pairs: PairJudge | None = None
 
     # --- Its life -------------------------------------------------------------------
 
@@ -121,13 +143,48 @@ class Rig(Watch):
         if self.setup.wide:
             assert self.feed is not None
             self._listen(self.feed.updates(), *self.setup.follows)
-        self._reader.judges = self.judges
-        self._reader.start()
-        stack.callback(self._reader.stop)
+        stack.enter_context(ScriptLog(self.mischiefs, self._is_ours).added())
+        self._read(stack)
         for subscription in self.subscriptions:
             subscription.wait_live(START)
         if self.feed is not None:
             self._clients = len(self.feed.connections())
+
+    def _read(self, stack: contextlib.ExitStack) -> None:
+        """Have two threads read, one of which is stalled inside of its reads."""
+        both: list[list[Judge | PairJudge]] = [
+            [*self.judges],
+            [judge.beside("stalled") for judge in self.judges],
+        ]
+        if self.feed is not None:
+            self.pairs = PairJudge(
+                self.feed,
+                [judge.beside("of several") for judge in self.judges],
+                random.Random(self.rng.random()),
+                LEASE,
+                self._spread,
+                self.clock,
+            )
+            both[0].append(self.pairs)
+            both[1].append(self.pairs.beside())
+        for reader, judges in zip((self._reader, self._stalled), both, strict=True):
+            reader.start(judges)
+            stack.callback(reader.stop)
+
+    def _spread(self, channels: Sequence[str]) -> float:
+        """How far apart values of these channels may be, in seconds."""
+        now = time.monotonic()
+        one_line = set(channels) <= {"depth5", "bbo-tbt"}
+        changing = now < self.changed_over + CHANGE_OVER
+        rested = self.metronome is not None and self.metronome.rested(now - LEASE)
+        return BATCH if one_line and not (changing or rested) else LEASE
+
+    def _is_ours(self, record: logging.LogRecord) -> bool:
+        """Whether the library logs of this rig."""
+        thread = record.threadName or ""
+        named = f":{self._port}" in record.getMessage()
+        is_ours = named or f":{self._venue_name}:" in thread
+        return is_ours and thread.startswith("okex_ws")
 
     def _follow(
         self, follow: SubscriptionSetup, stack: contextlib.ExitStack
@@ -141,13 +198,7 @@ class Rig(Watch):
 
     def judged(self, follow: SubscriptionSetup) -> tuple[WSSubscription, Judge]:
         """One more subscription, and a judge that it tells its changes."""
-        judges: list[Judge] = []
-
-        def told(change: StateChange) -> None:
-            # It may be called before there is a judge; that change is no evidence.
-            for judge in judges:
-                judge.state_changed(change)
-
+        script = ReadingScript(self.mischiefs, self.told_error)
         truths = {
             topic: _DEPTHS[topic](self.exchange, self.key(follow, topic))
             for topic in follow.channels
@@ -158,16 +209,18 @@ class Rig(Watch):
         subscription = self.guest(
             *follow.instrument[::-1],
             channels=follow.channels,
-            on_message=self._message if carried else None,
-            on_state=told,
-            on_error=self.told_error,
+            on_message=script.on_message if carried else None,
+            on_state=script.on_state,
+            on_error=script.on_error,
         )
         if "trade" in follow.channels and follow.instrument != GUEST:
             self.traders.append(subscription)
         # Where one logs in for it, its connection is another one than that of the rest.
         apart = self.setup.credentials and "depth_l2_tbt" in follow.channels
-        judge = Judge(subscription, truths, LEASE, lambda: self._dead_since(apart))
-        judges.append(judge)
+        judge = Judge(
+            subscription, truths, LEASE, lambda: self._dead_since(apart), self.clock
+        )
+        script.follow(judge)
         return subscription, judge
 
     def visit(self, follow: SubscriptionSetup) -> Judge:
@@ -195,7 +248,7 @@ class Rig(Watch):
     @property
     def user_error(self) -> BaseException | None:
         """What ended the reader or an iterator, which nothing should."""
-        users = (self._reader, *self.listeners)
+        users = (self._reader, self._stalled, *self.listeners)
         return next((each.error for each in users if each.error is not None), None)
 
     # --- Its parts ------------------------------------------------------------------
@@ -228,6 +281,10 @@ class Rig(Watch):
         """Where the exchange is, by way of what lies between."""
         return self._port if self.proxy is None else self.proxy.port
 
+    @property
+    def _venue_name(self) -> str:
+        return f"rig-{self.name.replace(' ', '-')}"
+
     def venue(self, *first: int) -> Venue:
         """The exchange by its name, behind endpoints at the ports *first*."""
         scheme = "wss" if self.setup.tls else "ws"
@@ -235,7 +292,7 @@ class Rig(Watch):
         path = url.partition("//")[2].partition("/")[2]
         ports = tuple(f"{scheme}://127.0.0.1:{port}/{path}" for port in first)
         return Venue(
-            f"rig-{self.name.replace(' ', '-')}",
+            self._venue_name,
             self.setup.protocol,
             (*ports, url.replace("127.0.0.1", HOST)),
             connections_per_second=1000.0,
@@ -255,6 +312,7 @@ class Rig(Watch):
             "callbacks": "thread" if self.setup.threaded else "inline",
             "credentials": key,
             "recorder": self._recorder,
+            "clock": self.clock,
         }
 
     def guest(
@@ -265,11 +323,6 @@ class Rig(Watch):
             return WSSubscription(instrument_id, market, feed=self.feed, **options)
         options.setdefault("venue", self.venue())
         return WSSubscription(instrument_id, market, **self.options(), **options)
-
-    def _message(self, text: str) -> None:
-        mischief, self.mischief = self.mischief, None
-        if mischief is not None:
-            mischief()
 
     # --- What faults do with it -----------------------------------------------------
 
@@ -319,7 +372,8 @@ class Rig(Watch):
 
     def revive(self) -> None:
         """What comes from now on may be true again."""
-        self.dead_since, self.mischief = None, None
+        self.dead_since = None
+        self.mischiefs.clear()
 
     def say(self, message: str | bytes) -> None:
         """Have the exchange send a message, of bytes that may be no text."""

@@ -23,33 +23,32 @@ from tests.campaign import (
     connection_faults,
     dial_faults,
     frame_faults,
+    gateway_faults,
     handover_faults,
     handshake_faults,
     message_faults,
+    number_faults,
+    refusal_faults,
     resources,
+    script_faults,
 )
-from tests.campaign.catalogue import ALONE, CATALOGUE, Fault
+from tests.campaign.catalogue import ALONE, CATALOGUE, CHANGE, Fault
 from tests.campaign.judge import Findings
 from tests.campaign.metronome import Metronome
 from tests.campaign.replay_digest import recording_path
 from tests.campaign.results import FaultCounts, Result
 from tests.campaign.rig import Rig
+from tests.campaign.script import OWN
 from tests.campaign.setups import SETUPS, Setup
+from tests.campaign.signals import SignalledReader
 from tests.support.internal_errors import bugs_told
 
 __all__ = ["Result", "run"]
 
 # Importing them lists their faults.
-_LISTED = (
-    account_faults,
-    book_faults,
-    handover_faults,
-    dial_faults,
-    frame_faults,
-    message_faults,
-    channel_faults,
-)
-_LISTED += (handshake_faults, connection_faults)
+_LISTED = (account_faults, book_faults, channel_faults, connection_faults, dial_faults)
+_LISTED += (frame_faults, gateway_faults, handover_faults, handshake_faults)
+_LISTED += (message_faults, number_faults, refusal_faults, script_faults)
 # How long a fault may stay unnoticed, and a recovery be waited for.
 PATIENCE = 12.0
 # How long the second of two may take to be noticed; one may hide the other.
@@ -108,6 +107,7 @@ def _campaign(
                     setup,
                     seed + n,
                     recordings and recording_path(recordings, setup.name),
+                    result.metronome,
                 )
             )
             for n, setup in enumerate(setups)
@@ -121,19 +121,21 @@ def _campaign(
         ]
         for driver in drivers:
             driver.start()
+        signalled = SignalledReader(rigs, seed)
+        signalled.run(lambda: not any(driver.is_alive() for driver in drivers))
         for driver in drivers:
             driver.join()
+        result.signals.update(signalled.did)
         for rig in rigs:
-            settle(rig, result)
             _gather(rig, result)
 
 
 def _drive(rig: Rig, end: float, result: Result, only: str) -> None:
     try:
         for faults in _schedule(rig, only):
-            if time.monotonic() >= end:
-                return
-            _strike(rig, faults, result)
+            if time.monotonic() >= end or not _strike(rig, faults, result):
+                break
+        settle(rig, result)
     except BaseException:
         result.violate(f"{rig.name}: {traceback.format_exc()}")
 
@@ -142,8 +144,8 @@ def _schedule(rig: Rig, only: str) -> Iterator[tuple[Fault, ...]]:
     """All that fit, in a new order each round; now and then two at once."""
     fitting = [
         fault
-        for fault in CATALOGUE.values()
-        if fault.fits(rig) and re.search(only, fault.kind)
+        for _, fault in sorted(CATALOGUE.items())
+        if re.search(only, fault.kind) and fault.fits(rig)
     ]
     while fitting:
         for fault in rig.rng.sample(fitting, len(fitting)):
@@ -157,17 +159,17 @@ def _go_together(fault: Fault, other: Fault) -> bool:
     return fault.layer != other.layer and ALONE not in (fault.layer, other.layer)
 
 
-def _strike(rig: Rig, faults: tuple[Fault, ...], result: Result) -> None:
-    """Inject, see it noticed, take it back, and time the recovery.
+def _strike(rig: Rig, faults: tuple[Fault, ...], result: Result) -> bool:
+    """Inject, see it noticed, take it back, and time the recovery, if there is one.
 
     A rest of the machine excuses what was not noticed or came late, and nothing else.
     """
     name = " and ".join(fault.kind for fault in faults)
     if not rig.rest(PATIENCE):
-        clients = rig.exchange.clients
-        result.violate(f"{rig.name}: {clients} connections at rest: {rig.happened()}")
+        open_ones = f"{rig.exchange.clients} connections at rest"
+        result.violate(f"{rig.name}: {open_ones}: {rig.happened()}")
     rig.mixed = len(faults) > 1
-    rig.mark(name)
+    rig.mark(name, changes_over=any(fault.layer == CHANGE for fault in faults))
     began = since = time.monotonic()
     with contextlib.ExitStack() as stack:
         stack.callback(rig.revive)
@@ -182,21 +184,29 @@ def _strike(rig: Rig, faults: tuple[Fault, ...], result: Result) -> None:
             since = time.monotonic()
         rig.revive()
     took = rig.recover(since, PATIENCE)
-    bound = max(fault.bound for fault in faults) + len(faults) - 1
+    rig.ended()
     if took is None:
         result.violate(f"{rig.name}: never recovered from {name}: {rig.happened()}")
     elif not rig.caught_up(PATIENCE):
         result.violate(f"{rig.name}: not told the end of {name}: {rig.happened()}")
-    late = took is not None and took > bound
+    late = _lateness(faults, took)
     if (unseen or late) and result.metronome.rested(began):
         result.disturbed += 1
     elif unseen:
         result.violate(f"{rig.name}: {unseen}")
     elif late:
-        slow = f"in {took:.3f} s, not {bound:g} s"
-        result.late.append(f"{rig.name}: recovered from {name} {slow}")
+        result.late.append(f"{rig.name}: recovered from {name} {late}")
     for fault in faults:
         _enter(result.by_kind[fault.kind], fault, fault.kind in seen, took, rig.mixed)
+    return took is not None
+
+
+def _lateness(faults: tuple[Fault, ...], took: float | None) -> str:
+    """How late a recovery that *took* so many seconds was; empty if it was not."""
+    bound = max(fault.bound for fault in faults) + len(faults) - 1
+    if took is None or took <= bound:
+        return ""
+    return f"in {took:.3f} s, not {bound:g} s"
 
 
 def _wait_for_any(noticed: dict[str, Any], patience: float) -> set[str]:
@@ -257,7 +267,8 @@ def _gather(rig: Rig, result: Result) -> None:
     """What the judges of a rig found, while its users may still be at it."""
     if rig.user_error is not None:
         result.violate(f"{rig.name}: a user ended: {rig.user_error!r}")
-    for found in [judge.found for judge in rig.judges] + rig.visits:
+    both = [] if rig.pairs is None else [rig.pairs.found]
+    for found in [judge.found for judge in rig.judges] + rig.visits + both:
         _gather_reads(rig, found, result)
     for listener in rig.listeners:
         result.items.update(listener.counts)
@@ -298,9 +309,14 @@ def _watched(result: Result) -> Iterator[None]:
         result.violate(f"uncaught in {args.thread}: {args.exc_value!r}")
 
     threading.excepthook = uncaught
+    # A log handler of the script is told of change-overs, too.
+    library = logging.getLogger("okex_ws")
+    said = library.level
+    library.setLevel(logging.INFO)
     try:
-        with bugs_told(result.violate):
+        with bugs_told(lambda bug: OWN in bug or result.violate(bug)):
             yield
     finally:
         threading.excepthook = hook
         servers.setLevel(level)
+        library.setLevel(said)

@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 BTC, ETH, SWAP = ("spot", "BTC-USDT"), ("spot", "ETH-USDT"), ("swap", "BTC-USD-SWAP")
 GUEST = ("spot", "GST-USDT")
+# Of the thread that signals interrupt.
+PASSENGER = ("spot", "SIG-USDT")
 _BEST, _WHOLE = ("depth5", "trade"), ("depth", "trade")
 _ALL_DEPTHS = ("bbo-tbt", "depth5", "depth", "trade")
 

@@ -9,17 +9,29 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 from okex_ws import Gap, Trade
 from okex_ws.local_exchange import LocalExchange
 from tests.campaign.dialect import said_at
+from tests.campaign.truth import market_times
 
 # Seconds from a trade to its push, at the most, unless it was withheld.
 FRESH = 0.25
 # Trades that are remembered, of one channel: of more than ten seconds.
 KEPT = 400
+
+
+class TradeContent(NamedTuple):
+    """All that a push says of a trade. An id may begin anew, and mean another trade."""
+
+    id: str
+    price: Decimal
+    size: Decimal
+    side: str
+    at: datetime
 
 
 class Trades:
@@ -38,11 +50,11 @@ class Trades:
         self._around = around
         self._lock = threading.Lock()
         self._read_to = 0.0
-        # By id: its number in the order in which they were pushed, and what it says.
-        # One that was withheld, and pushed to a new subscriber alone, has none.
-        self._pushed: dict[str, tuple[int, dict[str, Any], float]] = {}
+        # Its number in the order in which they were pushed, and when that was. One that
+        # was withheld, and pushed to a new subscriber alone, has none.
+        self._pushed: dict[TradeContent, tuple[int, float]] = {}
         self._count = 0
-        self._given: dict[str, None] = {}
+        self._given: dict[TradeContent, None] = {}
         self._last: int | None = None
         self._in_gap = False
 
@@ -57,11 +69,11 @@ class Trades:
                 del self._pushed[next(iter(self._pushed))]
 
     def _note(self, element: dict[str, Any], at: float) -> None:
-        number = element.get("tradeId") or element["trade_id"]
+        said = _content(element)
         # The last one is pushed again to each new subscriber.
-        if number not in self._pushed:
-            ago = time.time() - time.monotonic() + at - said_at(element).timestamp()
-            self._pushed[number] = self._count if ago < FRESH else -1, element, at
+        if said not in self._pushed:
+            ago = time.time() - time.monotonic() + at - said.at.timestamp()
+            self._pushed[said] = self._count if ago < FRESH else -1, at
             self._count += ago < FRESH
 
     def gap(self, gap: Gap) -> None:
@@ -71,23 +83,31 @@ class Trades:
 
     def take(self, trade: Trade) -> str | None:
         """A trade was handed over; what is wrong about that, if anything."""
-        if trade.id not in self._pushed:
+        said = self._find(trade)
+        if said is None:
             self.refresh()
-        if trade.id not in self._pushed:
+            said = self._find(trade)
+        if said is None:
             return f"a trade that was never pushed: {trade!r}"
-        number, element, _ = self._pushed[trade.id]
-        if not _same(trade, element):
-            return f"{trade!r} was pushed as {element}"
+        number, _ = self._pushed[said]
         if trade.replayed or number < 0:
             return None
         self.counts["handed over"] += 1
         before, in_gap = self._last, self._in_gap
         self._last, self._in_gap = number, False
-        if trade.id in self._given:
+        if said in self._given:
             self.counts["doubled"] += 1
             return f"trade {trade.id} of {self._channel} was handed over twice"
-        self._remember(trade.id)
+        self._remember(said)
         return None if before is None else self._follow(before, number, in_gap)
+
+    def _find(self, trade: Trade) -> TradeContent | None:
+        """What was pushed that *trade* is, whatever clock its gateway had."""
+        for at in market_times(trade.timestamp):
+            said = TradeContent(trade.id, trade.price, trade.size, trade.side, at)
+            if said in self._pushed:
+                return said
+        return None
 
     def _follow(self, before: int, number: int, in_gap: bool) -> str | None:
         """Whether the trade of that *number* follows on the one *before*."""
@@ -98,14 +118,14 @@ class Trades:
             self.counts["in gaps"] += missing
         elif missing:
             self.counts["missed"] += missing
-            ats = [at for n, _, at in self._pushed.values() if before < n < number]
+            ats = [at for n, at in self._pushed.values() if before < n < number]
             done = self._around(ats[0]) if ats else []
             what = f"{missing} trades of {self._channel} are missing, and no gap"
             return f"{what}, {done}"
         return None
 
-    def _remember(self, trade_id: str) -> None:
-        self._given[trade_id] = None
+    def _remember(self, said: TradeContent) -> None:
+        self._given[said] = None
         if len(self._given) > KEPT:
             del self._given[next(iter(self._given))]
 
@@ -116,11 +136,12 @@ class Trades:
         return self._last is None or self._last == self._count - 1
 
 
-def _same(trade: Trade, element: dict[str, Any]) -> bool:
-    price = element["px"] if "px" in element else element["price"]
+def _content(element: dict[str, Any]) -> TradeContent:
     size = next(element[name] for name in ("sz", "size", "qty") if name in element)
-    return (trade.price, trade.size, trade.side) == (
-        Decimal(price),
+    return TradeContent(
+        element.get("tradeId") or element["trade_id"],
+        Decimal(element["px"] if "px" in element else element["price"]),
         Decimal(size),
         element["side"],
+        said_at(element),
     )

@@ -7,9 +7,11 @@ twenty seconds.
 from __future__ import annotations
 
 import bisect
+import math
 import threading
 from collections import defaultdict
-from datetime import datetime
+from collections.abc import Iterator
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, NamedTuple
 
@@ -24,6 +26,8 @@ REFRESH = 0.2
 KEPT = 200
 # A read of a whole book has so many levels a side, if it does not ask for more.
 LEVELS = 5
+# By how many seconds a gateway's clock may be ahead: the record has the market's time.
+GATEWAY_CLOCKS = (0.0, -20.0, 25.0)
 
 Levels = tuple[tuple[str, ...], ...]
 
@@ -43,9 +47,22 @@ def content(element: dict[str, Any]) -> Content:
     )
 
 
+def market_times(said: datetime) -> Iterator[datetime]:
+    """The times of the market that a gateway may have stamped as *said*."""
+    return (said - timedelta(seconds=clock) for clock in GATEWAY_CLOCKS)
+
+
 def as_levels(side: list[list[str]]) -> Levels:
     """One side of a push."""
     return tuple(map(tuple, side))
+
+
+class Placed(NamedTuple):
+    """What a read gave: the truth that it is of, and its *first* and *last* place."""
+
+    truth: Truth
+    first: int
+    last: int
 
 
 class Truth:
@@ -59,6 +76,8 @@ class Truth:
         self._first = 0
         self._sent: list[float] = []
         self._last: dict[Content, int] = {}
+        # The place at which it was sent before all others.
+        self._earliest: dict[Content, int] = {}
         # Two looks at the market can fall in one millisecond.
         self._by_time: dict[datetime, list[Content]] = defaultdict(list)
         self._read_at = 0.0
@@ -89,11 +108,13 @@ class Truth:
 
     def _note(self, said: Content, place: int) -> None:
         self._last[said] = place
+        self._earliest.setdefault(said, place)
         self._by_time[said.timestamp].append(said)
 
     def _forget(self, first: int) -> None:
         """Only what was said from the place *first* on."""
         self._last = {said: n for said, n in self._last.items() if n >= first}
+        self._earliest = {said: self._earliest[said] for said in self._last}
         self._by_time = defaultdict(list)
         for said in self._last:
             self._by_time[said.timestamp].append(said)
@@ -112,23 +133,41 @@ class Truth:
 
     def _top(self, best: BestBidAsk) -> Content | None:
         wanted = (best.bid, best.bid_size), (best.ask, best.ask_size)
-        said = self._by_time.get(best.timestamp, ())
+        times = market_times(best.timestamp)
+        said = [each for time in times for each in self._by_time.get(time, ())]
         same = [each for each in said if (_top(each.bids), _top(each.asks)) == wanted]
         # Of several in one millisecond it may be any: the last of them is no older.
         return max(same, key=self._last.__getitem__, default=None)
 
-    def place(self, said: Content, now: float) -> int | None:
-        """The place of *said* among all pushes, the last one if it was sent again."""
+    def place(self, said: Content, now: float) -> Placed | None:
+        """The place of *said* among all pushes."""
         with self._lock:
             self.keep_up(now)
-            if said not in self._last:
+            found = self._place(said)
+            if found is None:
                 self.refresh(now)
-            return self._last.get(said)
+                found = self._place(said)
+            return found
+
+    def _place(self, said: Content) -> Placed | None:
+        for time in market_times(said.timestamp):
+            true = said._replace(timestamp=time)
+            if true in self._last:
+                return Placed(self, self._earliest[true], self._last[true])
+        return None
 
     def sent_before(self, moment: float) -> int:
         """The place of the newest push that was sent by *moment*; -1 for none."""
         with self._lock:
             return self._first + bisect.bisect_right(self._sent, moment) - 1
+
+    def sent_at(self, place: int) -> float:
+        """When the push at *place* was sent; endless if it was not yet."""
+        with self._lock:
+            at = place - self._first
+            if at < 0:
+                return 0.0
+            return self._sent[at] if at < len(self._sent) else math.inf
 
 
 def _top(side: Levels) -> tuple[Decimal | None, Decimal | None]:

@@ -21,6 +21,10 @@ class Watch:
         self.judges: list[Judge] = []
         self.traders: list[WSSubscription] = []
         # What was done to it of late, for a violation.
+        self._changes_over = False
+        self.marked_at = 0.0
+        # When a handover last began or ended, as far as the rig knows.
+        self.changed_over = 0.0
         self._struck: deque[tuple[float, str]] = deque(maxlen=100)
 
     @property
@@ -32,12 +36,25 @@ class Watch:
         """The subscriptions' ``on_error``."""
         self.errors.append(f"{type(error).__name__}: {error}")
 
-    def mark(self, fault: str) -> None:
+    def mark(self, fault: str, *, changes_over: bool = False) -> None:
         """What was told up to now is of an earlier one than *fault*."""
-        self._struck.append((time.monotonic(), fault))
+        now = time.monotonic()
+        self._struck.append((now, fault))
+        self.marked_at = now
+        self._changes_over = changes_over
+        self.changed_over = now if changes_over else self.changed_over
         self.errors.clear()
         for judge in self.judges:
             judge.changes.clear()
+
+    def note(self, what: str) -> None:
+        """Something was done, for a violation to tell."""
+        self._struck.append((time.monotonic(), what))
+
+    def ended(self) -> None:
+        """The fault of the mark is over, and its recovery too."""
+        if self._changes_over:
+            self.changed_over = time.monotonic()
 
     def _since(self, n: int) -> list[State]:
         return [change.new for change in self.judges[n].changes]
@@ -56,7 +73,14 @@ class Watch:
         each = [n for n in range(len(self.judges)) if n != but]
         told = [change for n in each for change in self.judges[n].changes]
         worse = [c for c in told if c.new not in (State.SYNCING, State.LIVE)]
-        return self.mixed or all(c.cause.startswith("no pong") for c in worse)
+        return self.mixed or all(str(c.cause).startswith("no pong") for c in worse)
+
+    def withdrawals(self) -> list[int]:
+        """How often each subscription was live, and then was not, since the mark."""
+        return [
+            sum(change.old is State.LIVE for change in [*judge.changes])
+            for judge in self.judges
+        ]
 
     def error(self, pattern: str) -> Callable[[], bool]:
         """Whether an error that *pattern* describes was told since the mark."""
@@ -81,7 +105,7 @@ class Watch:
 
     def happened(self) -> str:
         """All that was told since the mark, for a violation."""
-        now = [(str(s.state), s.health().cause) for s in self.subscriptions]
+        now = [(str(s.state), str(s.health().cause)) for s in self.subscriptions]
         told = [
             [f"{change.old}->{change.new} ({change.cause})" for change in judge.changes]
             for judge in self.judges

@@ -32,6 +32,7 @@ from tests.fuzz.mutators import (
     free_tree,
     leaf,
     mangled,
+    reordered,
     spoiled,
     spoiled_deflate,
     written,
@@ -73,7 +74,8 @@ def _text(rng: Random, corpus: Corpus, protocol: str) -> tuple[bytes, bytes | No
     if what == 0:
         return seed.text, seed.frame
     if what < 12:
-        data = written(spoiled(rng, seed.tree, other.tree))
+        tree = spoiled(rng, seed.tree, other.tree)
+        data = written(tree if rng.randrange(4) else reordered(rng, tree))
         return (data if rng.randrange(10) else mangled(rng, data, other.text)), None
     return mangled(rng, seed.text, other.text), seed.frame
 

@@ -220,6 +220,14 @@ def some_node(rng: Random, tree: Any) -> Any:
     return tree
 
 
+def reordered(rng: Random, tree: Any) -> Any:
+    """*tree* with the fields of all its objects in any order."""
+    if isinstance(tree, dict):
+        names = rng.sample([*tree], len(tree))
+        return {name: reordered(rng, tree[name]) for name in names}
+    return [reordered(rng, each) for each in tree] if isinstance(tree, list) else tree
+
+
 def free_tree(rng: Random, depth: int = 4) -> Any:
     """Any JSON, of names that the wire knows."""
     what = rng.randrange(6) if depth else 0

@@ -11,19 +11,20 @@ from typing import Any, NamedTuple
 
 import okex_ws
 from okex_ws.model.numbers import NUMBERS
-from tests.fuzz import answers, books, frames, framing, history, streams
+from tests.fuzz import answers, books, frames, framing, history, identities, streams
 from tests.fuzz.corpus import Corpus
 
 
 class Target(NamedTuple):
     """*make* an input, and *check* what becomes of it: the name of an outcome.
 
-    Whatever *check* raises is a failure.
+    Whatever *check* raises is a failure. An input takes as long as *cost* others.
     """
 
     name: str
     make: Callable[[Random, Corpus], Any]
     check: Callable[[Any], str]
+    cost: int = 1
 
 
 def _of(protocol: str) -> Iterator[Target]:
@@ -38,6 +39,8 @@ def _of(protocol: str) -> Iterator[Target]:
 TARGETS: tuple[Target, ...] = (
     *_of("v3"),
     *_of("v5"),
+    Target("order of fields", identities.make_order, identities.check_order),
+    Target("names", identities.make_name, identities.check_name, 20),
     Target("free bytes", frames.make_free, frames.check_any_frame),
     Target("sentences", frames.make_sentence, frames.check_sentence),
     Target("books", books.make_book, books.check_book),

@@ -22,10 +22,11 @@ from okex_ws.base.errors import WireError
 from okex_ws.channels.book_builder import BookBuilder
 from okex_ws.model.numbers import NUMBERS
 from okex_ws.protocol import v5
-from tests.fuzz import books, framing
+from tests.fuzz import books, framing, identities
 from tests.fuzz.__main__ import main
 from tests.fuzz.corpus import corpus
 from tests.fuzz.frames import check_error, check_frame, check_reading
+from tests.fuzz.identities import check_order
 from tests.fuzz.mutators import BOMBS, deflated
 from tests.fuzz.promises import check_trade
 from tests.fuzz.targets import TARGETS, Target, check_memories
@@ -54,7 +55,7 @@ def outcomes(target: Target, count: int, seed: str) -> Counter[str]:
 
 @each_target
 def test_seeded_inputs_end_as_documented(target: Target) -> None:
-    found = outcomes(target, 2000, f"short {target.name}")
+    found = outcomes(target, 2000 // target.cost, f"short {target.name}")
 
     # All of one outcome would say nothing.
     assert len(found) > 1, found
@@ -65,7 +66,7 @@ def test_seeded_inputs_end_as_documented(target: Target) -> None:
 @each_target
 def test_inputs_of_hypothesis_end_as_documented(target: Target) -> None:
     @settings(
-        max_examples=200,
+        max_examples=max(20, 200 // target.cost),
         derandomize=True,
         database=None,
         suppress_health_check=list(HealthCheck),
@@ -135,6 +136,29 @@ def test_another_exception_than_the_one_is_seen(
 
     with pytest.raises(ArithmeticError):
         check_reading("v5", (v5_frames.element(v5_frames.TRADES), None, None))
+
+
+def test_another_message_is_seen_behind_another_order() -> None:
+    other = v5_frames.TRADES.replace('"buy"', '"sell"')
+    assert other != v5_frames.TRADES
+
+    with pytest.raises(AssertionError):
+        check_order(("v5", v5_frames.TRADES.encode(), other.encode()))
+
+
+@pytest.mark.parametrize("how", ["case", "instrument", "both"])
+def test_a_name_that_is_not_taken_is_seen(
+    how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = identities.OddName("v5", ("BTC-USDT", "depth5"), "order", 1, 1)
+    assert identities.check_name(given) == "taken"
+    misname = identities.misnamed
+    monkeypatch.setattr(
+        identities, "misnamed", lambda _, message: misname(how, message)
+    )
+
+    with pytest.raises(AssertionError):
+        identities.check_name(given)
 
 
 @pytest.mark.parametrize(

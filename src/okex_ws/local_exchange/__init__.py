@@ -32,6 +32,7 @@ except ImportError as _missing:
 from .control.exchange import LocalExchange
 from .faults.rest_faults import REST_FAULTS
 from .faults.spoiling import BOOK_FAULTS
+from .faults.wording import WORDINGS
 from .market.instruments import INSTRUMENTS
 from .market.instruments import SyntheticInstrument as Instrument
 from .market.truth import Said
@@ -42,6 +43,7 @@ __all__ = [
     "BOOK_FAULTS",
     "INSTRUMENTS",
     "REST_FAULTS",
+    "WORDINGS",
     "Asked",
     "Instrument",
     "LocalExchange",

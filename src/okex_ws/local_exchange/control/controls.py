@@ -11,23 +11,19 @@ from typing import Any
 from ..faults.faults import HandshakeResponse, Rejection
 from ..faults.spoiling import BOOK_FAULTS, SEQUENCE_FAULTS
 from ..server.clients import ConnectedClient
-from ..server.hub import Hub
 from ..server.listing import protocol
 from ..wire import checks, v5
 from ..wire.values import to_json
-from .thread import LoopThread
+from .gateway_controls import GatewayControls
 
 
-class Controls:
+class Controls(GatewayControls):
     """The methods of `LocalExchange` that send messages, and that make faults.
 
     A channel is named by its key. Under v3 that is the protocol's own name,
     ``'spot/depth5:BTC-USDT'``. Under v5 it is ``'books5:BTC-USDT'``, ``'account'``, or
     with parameters sorted by name ``'orders:instFamily=BTC-USD,instType=SWAP'``.
     """
-
-    _hub: Hub
-    _thread: LoopThread
 
     # --- Messages of the exchange ---------------------------------------------------
 
@@ -96,15 +92,24 @@ class Controls:
         """Abort every TCP connection without a close frame; returns how many."""
         return self._thread.call(self._hub.clients.drop)
 
-    def close_clients(self, code: int = 1001, reason: str = "") -> int:
-        """Send every client a close frame; returns how many clients there were."""
+    def close_clients(
+        self, code: int = 1001, reason: str = "", *, channel: str | None = None
+    ) -> int:
+        """Send every client a close frame; returns how many clients there were.
+
+        With *channel*, only clients that have subscribed to it:
+        ``close_clients(4009, 'too many', channel='books5:BTC-USDT')``.
+        """
         checks.whole("code", code)
         checks.text("reason", reason)
         if not (code in _CLOSE_CODES or 3000 <= code < 5000):
             raise ValueError(f"{code!r} is no close code that can be sent")
         if len(reason.encode()) > 123:
             raise ValueError("the reason of a close frame has 123 bytes at most")
-        return self._thread.call(lambda: self._hub.clients.close_all(code, reason))
+        if channel is not None:
+            self._check_channel(channel)
+        clients = self._hub.clients
+        return self._thread.call(lambda: clients.close_all(code, reason, channel))
 
     def refuse(self, on: bool = True) -> None:
         """Refuse new connections, as a port does on which no program listens.
@@ -298,9 +303,6 @@ class Controls:
 
     def _set(self, fault: str, value: object) -> None:
         self._thread.call(lambda: setattr(self._hub.faults, fault, value))
-
-    def _check_channel(self, channel: object) -> None:
-        checks.channel(channel, self._hub.catalogue)
 
     def _check_book(self, channel: str) -> None:
         self._check_channel(channel)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import TypeVar, Union
 
 
 @dataclass(slots=True)
@@ -58,6 +58,16 @@ class Faults:
     # The faults of each book, by its channel, and how often each is still to happen;
     # ``None`` is always.
     books: dict[str, dict[str, int | None]] = field(default_factory=dict)
+    # The same of the wording of any channel's messages.
+    wordings: dict[str, dict[str, int | None]] = field(default_factory=dict)
+    # What is added to the trade ids of a channel.
+    trade_ids: dict[str, int] = field(default_factory=dict)
+    # How often an unsubscribe of a channel is still to be followed by old data.
+    stragglers: dict[str, int] = field(default_factory=dict)
+    # Seconds from the data of a new subscription to its acknowledgement.
+    late_acknowledgement: float = 0.0
+    # Seconds that the clock of new clients' gateway is ahead.
+    gateway_clock: float = 0.0
 
     def silences(self, channel: str) -> bool:
         """Whether pushes on *channel* are withheld."""
@@ -92,10 +102,7 @@ class Faults:
 
     def spoil(self, channel: str, how: str, times: int | None) -> None:
         """Add the fault *how* to a book, after those in force; *times* 0 ends it."""
-        waiting = self.books.setdefault(channel, {})
-        waiting[how] = times
-        if times == 0:
-            del waiting[how]
+        _add(self.books, channel, how, times)
 
     def active_fault(self, channel: str, kinds: Container[str]) -> str | None:
         """The first fault of a book that is one of *kinds*; not counted down."""
@@ -104,14 +111,45 @@ class Faults:
 
     def count_down(self, channel: str, how: str) -> None:
         """Count down the fault *how* of a book, which has happened once more."""
-        waiting = self.books[channel]
-        times = waiting[how]
-        if times is not None:
-            self.spoil(channel, how, times - 1)
+        _count_down(self.books, channel, how)
+
+    def reword(self, channel: str, how: str, times: int | None) -> None:
+        """Have the next messages of *channel* worded as *how*; *times* 0 ends it."""
+        _add(self.wordings, channel, how, times)
+
+    def wording(self, channel: str) -> str | None:
+        """How this message of *channel* is worded, if oddly; counts it down."""
+        how = next(iter(self.wordings.get(channel, ())), None)
+        if how is not None:
+            _count_down(self.wordings, channel, how)
+        return how
+
+    def straggles(self, channel: str) -> bool:
+        """Whether old data follows this unsubscribe of *channel*; counts it down."""
+        left = self.stragglers.get(channel, 0)
+        self.stragglers[channel] = max(0, left - 1)
+        return left > 0
 
     def http_answer(self) -> HandshakeResponse | None:
         """The HTTP response to this handshake, if any; counts it down."""
         return _counted(self.answer)
+
+
+_Waiting = dict[str, dict[str, Union[int, None]]]
+
+
+def _add(waiting: _Waiting, channel: str, how: str, times: int | None) -> None:
+    """Add a fault of *channel* after those that wait; *times* 0 ends it."""
+    faults = waiting.setdefault(channel, {})
+    faults[how] = times
+    if times == 0:
+        del faults[how]
+
+
+def _count_down(waiting: _Waiting, channel: str, how: str) -> None:
+    times = waiting[channel][how]
+    if times is not None:
+        _add(waiting, channel, how, times - 1)
 
 
 def _counted(found: _Counted | None) -> _Counted | None:

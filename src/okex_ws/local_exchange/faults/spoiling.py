@@ -72,9 +72,7 @@ class Spoiler:
                 faults.count_down(self._channel, how)
         sent = late + ([self.numbered(push)] if pushes is None else pushes)
         if faults.active_fault(self._channel, ("retire",)):
-            sent = [
-                _reworded(each, _CHECKSUM.sub(_RETIRED, each.text)) for each in sent
-            ]
+            sent = [each.reworded(_CHECKSUM.sub(_RETIRED, each.text)) for each in sent]
         return sent
 
     def release(self) -> list[EncodedPush]:
@@ -135,7 +133,7 @@ def _flipped(push: EncodedPush, best: Container[str]) -> list[EncodedPush] | Non
             at, digit = level.end(2) - 1, int(level[2][-1])
             wrong = digit - 1 if digit == 9 else digit + 1
             text = f"{push.text[:at]}{wrong}{push.text[at + 1 :]}"
-            return [_reworded(push, text)]
+            return [push.reworded(text)]
     return None
 
 
@@ -143,7 +141,7 @@ def _negative(push: EncodedPush) -> list[EncodedPush] | None:
     """Put a minus sign before one size."""
     for level in _resting(push.text):
         at = level.start(2)
-        return [_reworded(push, f"{push.text[:at]}-{push.text[at:]}")]
+        return [push.reworded(f"{push.text[:at]}-{push.text[at:]}")]
     return None
 
 
@@ -161,13 +159,4 @@ def _renumbered(push: EncodedPush, before: int, after: int) -> EncodedPush:
         # A ``prevSeqId`` of -1 marks a snapshot, and stays.
         return found[0] if value == -1 else f'"{name}":{value + more[name]}'
 
-    return _reworded(push, _NUMBERS.sub(number, push.text))
-
-
-def _reworded(push: EncodedPush, text: str) -> EncodedPush:
-    """*push* with another text, which under v3 is deflated when it is sent."""
-    if text == push.text:
-        return push
-    return EncodedPush(
-        push.channel, text, text if isinstance(push.frame, str) else None
-    )
+    return push.reworded(_NUMBERS.sub(number, push.text))

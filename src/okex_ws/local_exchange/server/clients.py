@@ -26,7 +26,8 @@ class ConnectedClient:
 
     *dialect* is how its protocol is read and written, *channels* what it has subscribed
     to, *account* the account of its login, if any, and *active* the monotonic time of
-    the last message in either direction.
+    the last message in either direction. *clock* is by how many seconds the clock of
+    the gateway that serves it is ahead.
     """
 
     def __init__(
@@ -37,6 +38,7 @@ class ConnectedClient:
         self.channels: set[str] = set()
         self.account: Account | None = None
         self.active = now
+        self.clock = 0.0
         self.closing = False
 
     @property
@@ -169,11 +171,15 @@ class Clients:
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
 
-    def close_all(self, code: int, reason: str) -> int:
-        """Send every client a close frame; returns how many clients there are."""
-        for client in self._clients:
+    def close_all(self, code: int, reason: str, channel: str | None = None) -> int:
+        """Send every client a close frame; returns to how many.
+
+        With *channel*, only clients that have subscribed to it.
+        """
+        to = self._clients if channel is None else self.subscribers.get(channel, {})
+        for client in to:
             self.close(client, code, reason)
-        return len(self._clients)
+        return len(to)
 
     def close_idle(self, now: float, timeout: float) -> None:
         """Close clients that sent and received nothing for *timeout* seconds."""

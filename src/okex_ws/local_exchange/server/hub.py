@@ -25,6 +25,7 @@ from websockets.http11 import Request, Response
 from ..faults.faults import Faults
 from ..faults.rest_faults import RestFaults
 from ..faults.spoiling import Spoiler
+from ..faults.wording import trade_id, with_clock, with_trade_ids, worded
 from ..market import truth
 from ..market.market import Market, SyntheticMarket
 from ..wire import v3
@@ -47,6 +48,8 @@ MIN_NAP, MAX_NAP = 0.001, 0.05
 # Seconds from the first subscription to the start of the market. A client may need a
 # second request, and is to miss nothing of a recorded market.
 LEAD = 0.05
+# How many old messages come once more after an unsubscribe, if that is asked for.
+STRAGGLERS = 3
 
 # A test makes clients and servers fail on purpose, so websockets' log is turned off.
 _QUIET = logging.Logger("okex_ws.local_exchange")
@@ -218,6 +221,7 @@ class Hub:
         dialect = dialects.dialect(connection.request.path)
         assert dialect is not None
         client = ConnectedClient(connection, dialect, time.monotonic())
+        client.clock = self.faults.gateway_clock
         self.clients.add(client)
         self.record.count_clients(+1)
         try:
@@ -276,7 +280,14 @@ class Hub:
             return
         spoiler = self._spoilers.get(push.channel)
         sent = [push] if spoiler is None else spoiler.sent(push, self.faults)
-        self._deliver(sent, clients)
+        self._deliver(map(self._in_other_words, sent), clients)
+
+    def _in_other_words(self, push: EncodedPush) -> EncodedPush:
+        """*push* with the trade ids and the wording that the faults give it."""
+        if more := self.faults.trade_ids.get(push.channel, 0):
+            push = with_trade_ids(push, more)
+        how = self.faults.wording(push.channel)
+        return push if how is None else worded(push, how)
 
     def _deliver(
         self, pushes: Iterable[EncodedPush], clients: Collection[ConnectedClient]
@@ -291,10 +302,41 @@ class Hub:
             spoiler.keep_book(self.faults)
 
     def _send(self, push: EncodedPush, clients: Collection[ConnectedClient]) -> int:
-        frame = v3.deflate(push.text) if push.frame is None else push.frame
-        return self.clients.send(frame, clients)
+        told = 0
+        for clock in dict.fromkeys(client.clock for client in clients):
+            said = with_clock(push, clock)
+            frame = v3.deflate(said.text) if said.frame is None else said.frame
+            told += self.clients.send(
+                frame, [client for client in clients if client.clock == clock]
+            )
+        return told
+
+    def straggle(self, channel: str, client: ConnectedClient) -> None:
+        """Send *client* again what was last sent on *channel*, if that is asked for."""
+        if self.faults.straggles(channel):
+            for push in self.record.last_pushes(channel, STRAGGLERS):
+                self._send(push, (client,))
 
     # --- What a script asks for -----------------------------------------------------
+
+    def set_gateway_clock(self, seconds: float, connected: bool) -> None:
+        """Serve new clients by a clock *seconds* ahead, and *connected* ones too."""
+        self.faults.gateway_clock = seconds
+        for client in self.clients if connected else ():
+            client.clock = seconds
+
+    def number_trades(self, channel: str, first: int) -> None:
+        """Number the trades of *channel* so that the last one has the id *first*."""
+        present = self.market.present(channel, self.wall())
+        last = present and trade_id(present)
+        self.faults.trade_ids[channel] = first - last if last else 0
+
+    def log_out(self) -> int:
+        """Forget the logins of all clients; returns how many had one."""
+        clients = [client for client in self.clients if client.account is not None]
+        for client in clients:
+            client.account = None
+        return len(clients)
 
     def push(self, channel: str, element: Any) -> int:
         """Push *element* to the subscribers of *channel*; returns how many got it."""
@@ -333,6 +375,7 @@ class Hub:
     async def heal(self) -> None:
         """End every fault, send the messages held back, and listen again."""
         self.faults = Faults()
+        self.set_gateway_clock(0.0, connected=True)
         self.rest_faults.heal()
         for channel, spoiler in self._spoilers.items():
             late = spoiler.release()

@@ -37,18 +37,18 @@ class Pushed(NamedTuple):
 class _Kept:
     """A push that is parsed when it is first read."""
 
-    __slots__ = ("_at", "_push", "_read")
+    __slots__ = ("_at", "_read", "push")
 
     def __init__(self, at: float, push: EncodedPush) -> None:
         self._at = at
-        self._push = push
+        self.push = push
         self._read: tuple[Pushed, ...] | None = None
 
     def read(self) -> tuple[Pushed, ...]:
         """An entry for each element of the push; few pushes have more than one."""
         if self._read is None:
             # Two threads may both parse the push; they get the same.
-            self._read = tuple(Pushed(self._at, each) for each in self._push.elements)
+            self._read = tuple(Pushed(self._at, each) for each in self.push.elements)
         return self._read
 
 
@@ -136,6 +136,12 @@ class Record:
             kept = self._pushed.get(channel)
             last = kept[-1] if kept else None
         return last.read()[-1] if last else None
+
+    def last_pushes(self, channel: str, count: int) -> list[EncodedPush]:
+        """The last *count* pushes on *channel*, oldest first, as they were sent."""
+        with self._changed:
+            kept = self._pushed.get(channel, deque())
+            return [each.push for each in list(kept)[-count:]]
 
     def wait_for(self, predicate: Callable[[], object], timeout: float) -> bool:
         """Whether *predicate* came true within *timeout* seconds.

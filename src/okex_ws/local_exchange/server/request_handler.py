@@ -6,6 +6,7 @@ that no push of the market comes between the channels of one request.
 
 from __future__ import annotations
 
+import asyncio
 from typing import Protocol
 
 from ..faults.faults import Faults
@@ -29,6 +30,10 @@ class Served(Protocol):
 
     def open(self, channel: str, client: ConnectedClient) -> None:
         """Push to *client* what a new subscriber of *channel* gets at once."""
+        ...
+
+    def straggle(self, channel: str, client: ConnectedClient) -> None:
+        """Send *client* old pushes of *channel* again, if a script asked for that."""
         ...
 
 
@@ -94,7 +99,12 @@ class WebSocketRequestHandler:
         if refusal := dialect.refusal(wanted, is_known, is_allowed):
             self._reply(client, dialect.error(refusal, named))
             return
-        self._reply(client, dialect.acknowledgement("subscribe", wanted, named))
+        acknowledgement = dialect.acknowledgement("subscribe", wanted, named)
+        if late := hub.faults.late_acknowledgement:
+            loop = asyncio.get_running_loop()
+            loop.call_later(late, self._reply, client, acknowledgement)
+        else:
+            self._reply(client, acknowledgement)
         # A second subscribe is acknowledged and brings no second snapshot (OKJ, 2026).
         if hub.clients.note(client, channel):
             hub.open(channel, client)
@@ -106,8 +116,10 @@ class WebSocketRequestHandler:
         if refusal := dialect.refusal(wanted, is_known, is_allowed=True):
             self._reply(client, dialect.error(refusal, named))
             return
+        self._hub.straggle(wanted.channel, client)
         self._hub.clients.forget(client, wanted.channel)
         self._reply(client, dialect.acknowledgement("unsubscribe", wanted, named))
+        self._hub.straggle(wanted.channel, client)
 
     def _reply(self, client: ConnectedClient, text: str) -> None:
         self._send(client, client.dialect.frame(text))

@@ -164,6 +164,13 @@ class EncodedPush(NamedTuple):
         """The first of `elements`; few messages have more than one."""
         return self.elements[0]
 
+    def reworded(self, text: str) -> EncodedPush:
+        """This push with another *text*; v3's is deflated when it is sent."""
+        if text == self.text:
+            return self
+        frame = text if isinstance(self.frame, str) else None
+        return EncodedPush(self.channel, text, frame)
+
 
 class ChannelEncoder(NamedTuple):
     """A channel about one instrument: key, topic, and how its pushes are made.

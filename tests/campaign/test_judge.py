@@ -1,0 +1,198 @@
+"""What the judges of the campaign see: each wrong answer beside one that is right."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Iterator
+from datetime import datetime, timedelta, timezone
+from decimal import Decimal
+from typing import Any, cast
+
+import pytest
+
+from okex_ws import BestBidAsk, Feed, State, StateChange, WSSubscription
+from okex_ws.local_exchange import LocalExchange, Pushed
+from tests.campaign.interruptions import StallingClock, at_line
+from tests.campaign.judge import Judge
+from tests.campaign.pair_judge import PairJudge
+from tests.campaign.truth import GATEWAY_CLOCKS, Truth
+
+LEASE = 1.5
+EPOCH = datetime(2026, 1, 1, tzinfo=timezone.utc)
+
+
+class Record:
+    """What an exchange sent: of each channel prices, each with when it was sent."""
+
+    def __init__(self, **prices: list[tuple[float, int]]) -> None:
+        self.now = time.monotonic()
+        self._prices = prices
+
+    def pushed(self, channel: str) -> list[Pushed]:
+        return [
+            Pushed(
+                self.now + at,
+                {
+                    "bids": [[str(price), "1"]],
+                    "asks": [[str(price + 1), "1"]],
+                    "timestamp": f"2026-01-01T00:{price // 60:02}:{price % 60:02}.000Z",
+                },
+            )
+            for at, price in self._prices[channel]
+        ]
+
+
+class Script:
+    """A subscription that gives what a test has it give."""
+
+    def __init__(self, name: str) -> None:
+        self.instrument_id = name
+        self.best: BestBidAsk | None = None
+
+    def best_bid_ask(self) -> BestBidAsk | None:
+        return self.best
+
+    def give(
+        self, price: int, channel: str, epoch: int = 1, clock: float = 0.0
+    ) -> None:
+        """From now on give this price."""
+        at = EPOCH + timedelta(seconds=price + clock)
+        bid, ask, size = Decimal(price), Decimal(price + 1), Decimal(1)
+        self.best = BestBidAsk(
+            self.instrument_id, bid, size, ask, size, at, at, None, None, epoch, channel
+        )
+
+
+def judge_of(script: Script, record: Record, *topics: str) -> Judge:
+    """A judge that reads the best bid and ask."""
+    truths = {topic: Truth(cast(LocalExchange, record), topic) for topic in topics}
+    return Judge(
+        cast(WSSubscription, script), truths, LEASE, lambda: None, StallingClock()
+    )
+
+
+def read(judge: Judge) -> list[str]:
+    """What is wrong about the next best bid and ask."""
+    judge.found.stale.clear()
+    judge.ways = ("best_bid_ask",)
+    judge.read()
+    return [*judge.found.stale, *judge.found.wrong]
+
+
+def test_a_price_that_was_replaced_a_lease_ago_is_stale() -> None:
+    record, script = Record(depth5=[(-4.0, 1), (-2.0, 2), (-1.0, 3)]), Script("A")
+    judge = judge_of(script, record, "depth5")
+    for price, is_stale in ((1, True), (2, False), (3, False), (4, True)):
+        script.give(price, "depth5", epoch=price)
+        assert bool(read(judge)) is is_stale, price
+
+
+def test_the_clock_of_a_gateway_makes_no_other_price() -> None:
+    record, script = Record(depth5=[(-1.0, 100)]), Script("A")
+    judge = judge_of(script, record, "depth5")
+    for clock in GATEWAY_CLOCKS:
+        script.give(100, "depth5", clock=clock)
+        assert not read(judge)
+    script.give(100, "depth5", clock=7.0)
+    assert read(judge)
+
+
+def test_what_goes_back_is_seen_by_the_exchanges_order() -> None:
+    record, script = Record(depth5=[(-1.2, 50), (-1.0, 10)]), Script("A")
+    judge = judge_of(script, record, "depth5")
+    found = []
+    for price, epoch in ((50, 1), (10, 1), (50, 1), (10, 2), (50, 3)):
+        script.give(price, "depth5", epoch)
+        found.append(bool(read(judge)))
+    assert found == [False, False, True, False, False]
+
+
+def test_of_several_depths_none_wins_for_ever() -> None:
+    record = Record(**{"bbo-tbt": [(-5.0, 900)], "depth5": [(-5.0, 1), (-2.0, 2)]})
+    script = Script("A")
+    judge = judge_of(script, record, "bbo-tbt", "depth5")
+    script.give(900, "bbo-tbt")
+    assert "was chosen" in read(judge)[0]
+    script.give(2, "depth5", epoch=2)
+    assert not read(judge)
+
+
+def test_a_read_answers_for_the_moment_at_which_it_took_its_clock() -> None:
+    record, script = Record(depth5=[(-4.0, 1), (-1.45, 2)]), Script("A")
+    judge = judge_of(script, record, "depth5")
+    script.give(1, "depth5")
+    assert not read(judge)
+    clock = StallingClock()
+    judge = judge_of(script, record, "depth5")
+    judge.clock = clock
+    ask = script.best_bid_ask
+
+    def slow() -> BestBidAsk | None:
+        clock.monotonic()
+        return ask()
+
+    script.best_bid_ask = slow  # type: ignore[method-assign]
+    judge.around = lambda: clock.stalled(lambda: time.sleep(0.2))
+    assert "newer push" in read(judge)[0]
+
+
+def test_a_change_that_does_not_follow_on_the_one_before_is_seen() -> None:
+    judge = judge_of(Script("A"), Record(depth5=[]), "depth5")
+
+    def tell(old: State, new: State) -> None:
+        judge.state_changed(StateChange(old, new, "", 1, EPOCH))
+
+    tell(State.SYNCING, State.LIVE)
+    tell(State.LIVE, State.STALE)
+    assert not judge.found.wrong
+    tell(State.LIVE, State.RECONNECTING)
+    assert judge.found.wrong
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "together"), [(1, 1, True), (2, 1, True), (2, 2, True), (1, 2, False)]
+)
+def test_values_that_never_stood_together_are_seen(
+    a: int, b: int, together: bool
+) -> None:
+    # A is replaced a second before B is.
+    record = Record(a=[(-4.0, 1), (-1.4, 2)], b=[(-4.0, 1), (-0.4, 2)])
+    scripts = [Script("A"), Script("B")]
+    judges = [judge_of(each, record) for each in scripts]
+    for judge, script, topic, price in zip(judges, scripts, "ab", (a, b), strict=True):
+        judge.truths = {"depth5": Truth(cast(LocalExchange, record), topic)}
+        script.give(price, "depth5")
+
+    class AllOfThem:
+        def best_bid_asks(self, names: list[str]) -> dict[str, Any]:
+            best = {script.instrument_id: script.best for script in scripts}
+            return {name: best[name] for name in names}
+
+    pairs = PairJudge(
+        cast(Feed, AllOfThem()),
+        judges,
+        random.Random(1),
+        LEASE,
+        lambda channels: 0.5,
+        StallingClock(),
+    )
+    pairs.read()
+    assert pairs.found.reads == pairs.found.prices == 1
+    assert bool(pairs.found.stale) is not together
+
+
+def test_a_thread_is_interrupted_at_a_line_of_the_library_alone() -> None:
+    lines: list[str] = []
+
+    def many() -> Iterator[int]:
+        yield from range(3)
+
+    with at_line(1, lambda: lines.append("here")):
+        list(many())
+    assert not lines
+    with at_line(3, lambda: lines.append("here")):
+        LocalExchange()
+    assert lines == ["here"]
+    with pytest.raises(ZeroDivisionError), at_line(2, lambda: 1 / 0):
+        LocalExchange()
