@@ -21,6 +21,7 @@ from okex_ws.trust.verdict import (
     judge,
     live_until,
     state_rank,
+    withdrawn,
 )
 
 NOW, OFFSET = 1000.0, 1_700_000_000.0
@@ -45,7 +46,10 @@ def live(
 def at(
     now: float, shown: Published, limits: Limits = NO_LIMITS, jump: float = 0.0
 ) -> Verdict:
-    return judge(shown, limits, now, now + OFFSET + jump)
+    if shown.state is State.LIVE and shown.is_withdrawn:
+        return withdrawn(shown)
+    lease, heard = (shown.era.lease, shown.era.heard) if shown.era else (None, 0.0)
+    return judge(shown, lease, heard, limits, now, now + OFFSET + jump)
 
 
 # --- The connection and its lease ---------------------------------------------------
@@ -65,7 +69,7 @@ def test_a_push_within_the_lease_is_live() -> None:
 def test_a_lost_connection_withdraws_all_that_came_over_it_in_one_store() -> None:
     over = link()
     one, other = live(over), live(over)
-    over.lost = True
+    over.lose()
     for shown in (one, other):
         assert at(NOW, shown).state is State.RECONNECTING
 

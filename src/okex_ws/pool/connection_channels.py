@@ -443,6 +443,10 @@ class ConnectionChannels:
         shown = self._clean(name)[:80]
         cause = f"data came for {shown!r}, which is not subscribed"
         self._withdraw(meant, cause, now)
+        for channel in meant:
+            subscription = self._subscription(channel)
+            if self.session is not None and subscription is not None:
+                self.session.invalidated(subscription, now)
         error = WireError("stranger", cause)
         self.drop("stranger", cause, now, error if meant else None)
 
