@@ -39,6 +39,8 @@ from .callbacks import Callbacks, StateChangeFilter
 from .depth_selection import LEVELS, CrossCheck, Look, choose, worst
 from .updates import UpdateQueue, UpdateQueues
 
+log = logging.getLogger("okex_ws")
+
 
 class View:
     """What the library holds of one subscription: its reads, callbacks and iterators.
@@ -403,7 +405,7 @@ class View:
     def _announce(self, change: StateChange) -> None:
         if change.new is State.FAILED:
             name, cause = self.instrument_id, change.cause
-            self.callbacks.log(logging.ERROR, "%s failed: %s", name, cause)
+            self.callbacks.log(lambda: log.error("%s failed: %s", name, cause))
         self.wake()
         for queue in self._queues:
             queue.change(self, change)

@@ -30,6 +30,8 @@ from .gap_join import MOST_HELD, GapJoin, HistoryQuery
 from .source import SINGLE_TRADES, History
 from .worker import HistoryWorker
 
+log = logging.getLogger("okex_ws")
+
 
 class HistoryOptions:
     """What a subscription asked for with ``history=``, and the thread that fetches it.
@@ -239,5 +241,10 @@ class JoinedView(View):
                 error = self._failures.popleft()
             except IndexError:  # another connection's thread took it
                 return
-            self.callbacks.log(logging.WARNING, "%s", error, event="backfill failed")
-            self.trouble(error)
+            self._say_failed(error)
+
+    def _say_failed(self, error: BackfillFailed) -> None:
+        self.callbacks.log(
+            lambda: log.warning("%s", error, extra={"event": "backfill failed"})
+        )
+        self.trouble(error)
