@@ -116,7 +116,8 @@ def test_log_records_have_their_place_and_a_raising_handler_takes_nothing() -> N
 
     callbacks = make(act)
     callbacks.message("1", TRADE)
-    callbacks.log(logging.ERROR, "%s failed", "it", event="failed")
+    log = logging.getLogger("okex_ws")
+    callbacks.log(lambda: log.error("it failed", extra={"event": "failed"}))
     callbacks.state(LIVE)
     with handler(emit):
         callbacks.drain()
@@ -153,7 +154,7 @@ def test_no_thread_waits_for_one_that_blocks(which: str) -> None:
     callbacks = make(act)
     with handler(block if which == "a log handler" else lambda record: None):
         callbacks.message("0", TRADE)
-        callbacks.log(logging.WARNING, "a record")
+        callbacks.log(lambda: logging.getLogger("okex_ws").warning("a record"))
         drainer = threading.Thread(target=callbacks.drain)
         drainer.start()
         assert inside.wait(LIMIT)

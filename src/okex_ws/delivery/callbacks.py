@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from functools import partial
 from typing import Any
 
 from ..base.clock import Clock
@@ -163,10 +161,8 @@ class Callbacks(Subscriber):
         self.last_error = error
         self._queue.put(CallbackQueue.error, self, error)
 
-    def log(self, level: int, text: str, *args: object, event: str = "") -> None:
-        """Queue a log record, which is written in its place among the news."""
-        extra = {"event": event} if event else None
-        write = partial(_log, level, text, *args, extra=extra)
+    def log(self, write: Callable[[], None]) -> None:
+        """Queue *write*, which writes a log record in its place among the news."""
         self._queue.put(CallbackQueue.error, self, write, Kind.LOG)
 
     def mute(self) -> None:
@@ -210,15 +206,12 @@ class Callbacks(Subscriber):
                 self._call("on_state", callback, what)
         elif isinstance(what, Lost):
             lost = MessagesLost(self._label, what.topic, what.count)
-            _log(logging.WARNING, "%s", lost, extra={"event": "messages lost"})
+            _write(lambda: log.warning("%s", lost, extra={"event": "messages lost"}))
             self._call("on_error", self._on_error, lost)
         elif isinstance(what, Exception):
             self._call("on_error", self._on_error, what)
         else:
-            try:
-                what()
-            except BaseException:
-                _log(logging.ERROR, "%s: a job failed", self._label, exc_info=True)
+            _write(what)
 
     def _call(
         self, name: str, callback: Callable[..., object] | None, argument: object
@@ -231,7 +224,7 @@ class Callbacks(Subscriber):
         # SystemExit and KeyboardInterrupt too: a callback cannot end the thread.
         except BaseException as error:
             self.errors += 1
-            _log(logging.ERROR, "%s of %s raised", name, self._label, exc_info=True)
+            _write(lambda: log.exception("%s of %s raised", name, self._label))
             if name != "on_error" and isinstance(error, Exception):
                 # At once, before what waits.
                 self.last_error = error
@@ -239,13 +232,17 @@ class Callbacks(Subscriber):
         took = self._clock.monotonic() - before
         if took >= SLOW:
             self.stalls += 1
-            _log(logging.WARNING, "%s of %s took %.1f s", name, self._label, took)
+            text = "%s of %s took %.1f s"
+            _write(lambda: log.warning(text, name, self._label, took))
 
 
-def _log(level: int, text: str, *args: object, **facts: Any) -> None:
-    """Write a log record; an exception of a log handler of the script is dropped."""
+def _write(write: Callable[[], None]) -> None:
+    """Call *write*, which writes a log record; drop what a script's log handler raises.
+
+    A job of the library is called alike: it cannot end the thread that drains.
+    """
     with suppress(BaseException):
-        log.log(level, text, *args, **facts)
+        write()
 
 
 def _is_value(reading: Reading) -> bool:

@@ -274,7 +274,7 @@ class ConflatingQueue:
     ) -> None:
         """Queue an error, or a log record; if many wait, the oldest is only counted.
 
-        After ``CLOSED``, which is the last that callbacks get, an error is counted.
+        After ``CLOSED``, the last that callbacks get, an error is only counted.
         """
         name = _NAMES[kind]
         if self.ended or (name is ON_ERROR and subscriber.final is State.CLOSED):

@@ -7,7 +7,6 @@ subscription's channels, one thread at a time.
 
 from __future__ import annotations
 
-import logging
 import math
 import threading
 from collections import Counter
@@ -16,6 +15,7 @@ from typing import Any, TypeVar
 
 from ..base.clock import Clock, utc, wait_on
 from ..base.errors import NotLive, OkexWSError
+from ..base.log import log
 from ..base.state import State
 from ..base.threads import Submit, on_library_thread
 from ..channels.convert import make_best, make_book, make_depth, make_dict
@@ -498,7 +498,7 @@ class View:
     def _announce(self, change: StateChange) -> None:
         if change.new is State.FAILED:
             name, cause = self.instrument_id, change.cause
-            self.callbacks.log(logging.ERROR, "%s failed: %s", name, cause)
+            self.callbacks.log(lambda: log.error("%s failed: %s", name, cause))
         self.wake()
         for queue in self._queues:
             queue.change(self, change)

@@ -6,7 +6,6 @@ fetched. Everything else works as in `View`.
 
 from __future__ import annotations
 
-import logging
 import math
 import threading
 from collections import Counter, deque
@@ -17,6 +16,7 @@ from typing import Any
 
 from ..base.clock import Clock, utc
 from ..base.errors import BackfillFailed
+from ..base.log import log
 from ..base.threads import Submit
 from ..channels.reading import Reading
 from ..delivery.callbacks import Callbacks
@@ -238,5 +238,10 @@ class JoinedView(View):
                 error = self._failures.popleft()
             except IndexError:  # another connection's thread took it
                 return
-            self.callbacks.log(logging.WARNING, "%s", error, event="backfill failed")
-            self.trouble(error)
+            self._say_failed(error)
+
+    def _say_failed(self, error: BackfillFailed) -> None:
+        self.callbacks.log(
+            lambda: log.warning("%s", error, extra={"event": "backfill failed"})
+        )
+        self.trouble(error)
