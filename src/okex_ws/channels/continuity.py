@@ -145,12 +145,13 @@ class Continuity(ABC, Generic[D]):
 
     def _news(self, data: D, at: Receipt, replayed: bool) -> Iterator[Told[D]]:
         """Deliver *data* as the newest item, after a `Missed` if one is due."""
-        why = self._unread or self._doubt(data)
+        is_contradicted = self._is_contradicted(data)
+        why = self._unread or self._doubt(data, is_contradicted)
         if why is not None and not self._in_gap:
             yield Missed(self.last, self._first(data), why)
         # A server that is behind may show one trade of another run of ids, or repeat an
         # old trade, and then go on elsewhere: the next trade has to prove itself, too.
-        again = self._is_contradicted(data) or (replayed and self._is_resumed)
+        again = is_contradicted or (replayed and self._is_resumed)
         self.owed = why if again else None
         self._in_gap, self._vouched, self._unread = False, False, None
         self.newest = data
@@ -170,12 +171,12 @@ class Continuity(ABC, Generic[D]):
         """Take one item that the second stream has collected."""
 
     @abstractmethod
-    def _doubt(self, data: D) -> str | None:
+    def _doubt(self, data: D, is_contradicted: bool) -> str | None:
         """Why items may be missing before *data*, or ``None`` if none are."""
 
-    @abstractmethod
     def _is_contradicted(self, data: D) -> bool:
         """Whether *data* contradicts that it follows on the newest item."""
+        return False
 
     @abstractmethod
     def _first(self, data: D) -> str:
@@ -252,17 +253,15 @@ class TradeContinuity(Continuity[TradeData]):
             self._vouched = False
         return self._take(news.data, news.at, False)
 
-    def _doubt(self, data: TradeData) -> str | None:
-        newest = self.newest
-        if newest is None:
-            return None if self._vouched else self.owed
-        last, first = trade_number(newest.id), trade_number(data.first_id)
-        if last is not None and first == last + 1:
-            return None
-        if self._is_contradicted(data):
+    def _doubt(self, data: TradeData, is_contradicted: bool) -> str | None:
+        if is_contradicted:
             return "the ids of the trades begin anew, or go back"
-        is_told = last is None or first is None
-        return None if self._vouched and is_told else self.owed
+        if self.owed is None or self.newest is None:
+            return None if self._vouched else self.owed
+        last, first = trade_number(self.newest.id), trade_number(data.first_id)
+        if last is None or first is None:
+            return None if self._vouched else self.owed
+        return None if first == last + 1 else self.owed
 
     def _is_contradicted(self, data: TradeData) -> bool:
         if self.newest is None:
@@ -367,12 +366,9 @@ class CandleContinuity(Continuity[CandleData]):
                 return
         yield from self._take(data, news.at, False)
 
-    def _doubt(self, data: CandleData) -> str | None:
+    def _doubt(self, data: CandleData, is_contradicted: bool) -> str | None:
         newest = self.newest
         if newest is None or data.start_ms == newest.start_ms:
             return None
         follows = self._length.follows(newest.start_ms, data.start_ms)
         return None if newest.closed and (self._vouched or follows) else self.owed
-
-    def _is_contradicted(self, data: CandleData) -> bool:
-        return False
