@@ -312,6 +312,15 @@ def test_no_close_frame_of_v3_refuses_a_login() -> None:
     assert not any(map(PROTOCOL.ends_login, (None, 1000, 1006, 4001, 4004)))
 
 
+def test_one_code_says_that_the_login_is_missing() -> None:
+    assert all(map(PROTOCOL.needs_login, (30041, "30041")))
+    assert not any(map(PROTOCOL.needs_login, (30042, 30027, "60011", "")))
+
+
+def test_no_close_frame_of_v3_says_that_there_are_too_many_channels() -> None:
+    assert not any(map(PROTOCOL.is_crowded, (None, 1000, 4001, 4008, 4009)))
+
+
 def test_three_codes_pass_and_all_else_stays() -> None:
     for code in (30026, 30043, "30043", 30008):
         assert PROTOCOL.is_transient(code)

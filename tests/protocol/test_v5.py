@@ -462,6 +462,16 @@ def test_one_close_frame_refuses_a_login() -> None:
     assert not any(map(PROTOCOL.ends_login, (None, 1000, 1006, 4004, 400)))
 
 
+def test_one_code_says_that_the_login_is_missing() -> None:
+    assert all(map(PROTOCOL.needs_login, ("60011", 60011)))
+    assert not any(map(PROTOCOL.needs_login, ("60031", "60009", "30041", "64003", "")))
+
+
+def test_two_close_frames_say_that_there_are_too_many_channels() -> None:
+    assert all(map(PROTOCOL.is_crowded, (4008, 4009)))
+    assert not any(map(PROTOCOL.is_crowded, (None, 1000, 4001, 4003, 4004, 4007)))
+
+
 def test_five_codes_pass_and_all_else_stays() -> None:
     for code in ("60014", "64007", "63999", "60023", "60006", 60014):
         assert PROTOCOL.is_transient(code)

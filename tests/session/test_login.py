@@ -9,6 +9,7 @@ import pytest
 from okex_ws import Credentials
 from okex_ws.protocol.v5 import PROTOCOL as V5
 from okex_ws.session.login import Login, check_logins
+from okex_ws.session.subscription_state import STEADY
 
 CAP = 600.0
 
@@ -63,3 +64,16 @@ def test_a_channel_that_needs_a_login_is_refused_where_there_is_no_key() -> None
     with pytest.raises(ValueError, match="needs a login of the fee tier VIP5"):
         check_logins(V5, [*names, fast], None)
     check_logins(V5, [*names, fast], Credentials("a", "b", "c"))
+
+
+def test_a_login_that_is_lost_is_due_after_a_back_off_that_a_steady_one_ends() -> None:
+    login = Login(str, CAP)
+    waits, first = [], []
+    for accepted, lost in [(0, 1), (2, 3), (5, 6), (10, 10 + STEADY)]:
+        login.accept(accepted)
+        first.append(login.lose(lost))
+        waits.append(login.due - lost)
+        assert not login.accepted
+
+    assert waits == [1, 2, 4, 1]
+    assert first == [True, False, False, True]

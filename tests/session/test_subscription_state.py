@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 
 import pytest
 
@@ -13,6 +14,8 @@ from okex_ws.session.subscription_state import (
     Phase,
     Step,
     SubscriptionState,
+    Taken,
+    next_batch,
 )
 
 TIMEOUTS = Timeouts()
@@ -416,3 +419,68 @@ def test_a_subscription_that_was_never_silent_before_is_not_dead() -> None:
 @pytest.mark.parametrize("phase", [Phase.ASKED, Phase.FLOWING, Phase.LEAVING])
 def test_time_alone_moves_nothing_that_waits_for_the_exchange(phase: Phase) -> None:
     assert subscription(phase).due == math.inf
+
+
+# --- Data before an answer, and after the end ---------------------------------------
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+@pytest.mark.parametrize("in_doubt", [True, False])
+@pytest.mark.parametrize("phase", Phase)
+def test_data_proves_a_subscription_only_while_a_request_may_be_unanswered(
+    phase: Phase, in_doubt: bool, wanted: bool
+) -> None:
+    one = subscription(phase)
+    one.in_doubt, one.wanted = in_doubt, wanted
+
+    open_request = phase is Phase.ASKED or (phase is Phase.IDLE and in_doubt)
+    assert one.may_be_acknowledged_by_data is (open_request and wanted)
+
+
+def test_an_acknowledgement_of_what_was_never_asked_changes_nothing() -> None:
+    one = subscription()
+
+    assert not one.acknowledge(5.0, TIMEOUTS)
+
+    assert one.phase is Phase.IDLE
+    one.in_doubt = True
+    assert one.acknowledge(5.0, TIMEOUTS)
+    assert (one.phase, one.in_doubt) == (Phase.ACKNOWLEDGED, False)
+
+
+def test_an_end_is_drained_by_a_ping_that_follows_it() -> None:
+    one = subscription(Phase.FLOWING)
+
+    assert one.end(3)
+
+    assert (one.phase, one.in_doubt) == (Phase.DRAINING, False)
+    assert [one.awaits_ping(pings) for pings in (3, 4)] == [True, False]
+    assert one.calls_for(99.0) is None
+    one.wanted = False
+    assert not one.awaits_ping(3)
+    assert not one.end(4)
+    assert one.ended_after == 3
+
+
+def test_channels_that_may_be_asked_together_are_one_batch() -> None:
+    ones = [subscription() for _ in range(5)]
+    ones[1].max_batch, ones[2].max_batch = 2, 2
+    ones[3].wanted = False
+    ones[4].phase = Phase.BROKEN
+    for number, one in enumerate(ones):
+        one.name = str(number)
+
+    assert next_batch(ones, Step.ASKED, 0.0, True) == ["0"]
+    assert next_batch(ones[1:], Step.ASKED, 0.0, True) == ["1", "2"]
+    assert next_batch(ones, Step.LEAVING, 0.0, True) == ["4"]
+    assert next_batch(ones, Step.LEAVING, 0.0, False) == []
+
+
+def test_a_step_is_noted_and_one_that_is_not_taken_is_not() -> None:
+    taken: deque[Taken] = deque()
+    one = SubscriptionState("a", "target", needs_snapshot=True, taken=taken)
+
+    assert one.step(Step.ASKED)
+    assert not one.step(Step.PUSHED)
+
+    assert list(taken) == [Taken("a", "IDLE", "ASKED", "ASKED")]

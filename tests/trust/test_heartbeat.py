@@ -122,3 +122,14 @@ def test_a_late_pong_does_not_hold_the_keep_alive_back() -> None:
     assert [renewed and renewed.lease.until for renewed in leases] == [15.0, 40.0, 65.0]
     assert beat.ponged(59.0) is None
     assert beat.due == 55.0
+
+
+def test_a_ping_that_a_channel_waits_for_goes_out_at_once(beat: Heartbeat) -> None:
+    tick(beat, 0.0)
+    beat.hurry(1.0)
+    assert beat.due == 1.0
+    assert tick(beat, 1.0)
+    # Pongs come in order: the second answers the ping that was hurried.
+    trips = [beat.ponged(2.0), beat.ponged(2.0)]
+    assert [pong and pong.round_trip for pong in trips] == [2.0, 1.0]
+    assert beat.due == 6.0
