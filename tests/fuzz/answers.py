@@ -21,6 +21,7 @@ from okex_ws.channels.convert import iso
 from okex_ws.local_exchange.market.capture import RecordedMarket
 from okex_ws.model.credentials import Credentials
 from okex_ws.model.numbers import decimal, quote, to_float
+from okex_ws.model.redaction import make_clean
 from okex_ws.net import http_head
 from okex_ws.net.transport import Transport
 from okex_ws.protocol import v3, v5, values
@@ -295,13 +296,13 @@ def check_secret(given: tuple[list[Any], str]) -> str:
         _is_hidden([text for text in texts if isinstance(text, str)], str(error))
         return type(error).__name__
     assert repr(credentials) == "Credentials()"
+    clean = make_clean(credentials)
     for wire in (v3.PROTOCOL, v5.PROTOCOL):
-        secrets = [text for text in texts if text.strip(".")]
         write = functools.partial(wire.login, credentials)
-        login = Login(write, 1.0, secrets)
-        assert login.ask(1.5)
-        cleaned = login.clean(message)
-        assert not any(secret in cleaned for secret in secrets)
+        assert Login(write, 1.0, clean).ask(1.5)
+    # A shorter one is cut out where it is a whole word.
+    secrets = [text for text in texts if text.strip(".") and len(text) >= 6]
+    assert not any(secret in clean(message) for secret in secrets)
     return "value"
 
 

@@ -773,6 +773,7 @@ def test_secrets_are_in_no_command_and_no_environment(exchange: LocalExchange) -
             venue=exchange.venue_v5,
             channels=["books50-l2-tbt"],
             credentials=key,
+            allow_plaintext=True,
             proxy=proxy.url.replace("://", "://me:s3cret@"),
             isolate=True,
         ) as okx,

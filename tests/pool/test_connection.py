@@ -37,6 +37,7 @@ from okex_ws.protocol.messages import SocketPath
 from okex_ws.protocol.v5 import PROTOCOL as V5
 from okex_ws.session.session import Session
 from tests.support import clocks
+from tests.support.http_proxy import HttpProxy
 from tests.support.internals import pool_of, set_on_error, set_subscriptions_due
 from tests.support.loopback_servers import LIMIT, Server, accept_head, read_head
 from tests.support.virtual_world import START, World, depth
@@ -662,6 +663,31 @@ def test_the_date_of_a_handshake_is_the_time_of_the_login(
 
     assert texts[0] == "ping"
     assert json.loads(texts[1])["args"][0]["timestamp"] == str(timestamp)
+
+
+@pytest.mark.parametrize("allowed", [False, True])
+def test_no_key_goes_in_clear_through_a_proxy_of_a_network_of_the_scripts_own(
+    allowed: bool,
+) -> None:
+    """The pool does not know that proxy: the connection finds it before it logs in."""
+    heard: queue.Queue[str] = queue.Queue()
+    told: queue.Queue[Exception] = queue.Queue()
+    with Server(answering(b"", heard)) as server, HttpProxy(server.port) as proxy:
+        venue = Venue("raw", "v5", (f"ws://127.0.0.1:{server.port}/ws/v5",))
+        feed = Feed(
+            venue,
+            credentials=KEY,
+            network=lambda: TcpNetwork(proxy=proxy.url),
+            allow_plaintext=allowed,
+            reconnect=SHORT,
+        )
+        with feed:
+            RawSubscription(["account"], feed=feed, on_error=told.put)
+            if allowed:
+                assert '"op":"login"' in [heard.get(timeout=LIMIT) for _ in "12"][1]
+            else:
+                assert "allow_plaintext=True" in str(told.get(timeout=LIMIT))
+                assert heard.empty()
 
 
 # --- What is known of a connection --------------------------------------------------

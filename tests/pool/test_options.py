@@ -9,7 +9,16 @@ from typing import Any
 
 import pytest
 
-from okex_ws import VENUES, Credentials, Reconnect, SystemClock, Timeouts, Venue
+from okex_ws import (
+    VENUES,
+    Credentials,
+    Feed,
+    Reconnect,
+    SystemClock,
+    Timeouts,
+    Venue,
+    WSSubscription,
+)
 from okex_ws.client.base import make_pool
 from okex_ws.delivery.callbacks import CallbackRunner
 from okex_ws.delivery.dispatcher import Dispatcher
@@ -72,6 +81,65 @@ def test_a_key_is_sent_to_no_venue_that_was_retired() -> None:
         make_pool(host, credentials=KEY)
     make_pool(host)
     make_pool("okex")
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        *("okex.com", "ws.okex.com:8443", "WWW.OKEX.COM", "real.okex.com.:8443"),
+        *("a.b.okex.com..", "real.okex%2Ecom", "\uff4f\uff4b\uff45\uff58.com"),
+        *("ws.okex\u3002com", "o\u034fkex.com", "real.OKEX.com\uff0e"),
+    ],
+)
+def test_no_key_is_sent_under_the_domain_of_a_retired_venue(host: str) -> None:
+    venue = Venue("mine", "v5", ("wss://ws.okx.com/ws/v5", f"wss://{host}/ws/v5"))
+
+    with pytest.raises(ValueError, match="which was retired"):
+        make_pool(venue, credentials=KEY, allow_plaintext=True)
+    make_pool(venue)
+
+
+@pytest.mark.parametrize("host", ["notokex.com", "okex.com.example", "okex-com.test"])
+def test_a_domain_that_only_looks_like_a_retired_one_may_have_a_key(host: str) -> None:
+    make_pool(Venue("mine", "v5", (f"wss://{host}/ws/v5",)), credentials=KEY)
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["ws.example.test", "10.1.2.3", "127.0.0.1.nip.test", "0.0.0.0", "[fe80::1]"],
+)
+def test_a_key_is_sent_to_another_machine_over_tls_alone(host: str) -> None:
+    urls = "wss://ws.okx.com/ws/v5", f"WS://{host}:80/ws/v5"
+    venue = Venue("mine", "v5", urls)
+
+    with pytest.raises(ValueError, match="allow_plaintext=True") as caught:
+        make_pool(venue, credentials=KEY)
+    assert "secret" not in str(caught.value)
+    make_pool(venue, credentials=KEY, allow_plaintext=True)
+    make_pool(venue)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:80", "LocalHost", "127.9.9.9", "[::1]:9"])
+def test_a_key_is_sent_to_this_machine_without_a_proxy(host: str) -> None:
+    venue = Venue("mine", "v5", (f"ws://{host}/ws/v5",))
+
+    make_pool(venue, credentials=KEY)
+    make_pool(venue, credentials=KEY, proxy="")
+    with pytest.raises(ValueError, match="without a proxy; allow_plaintext=True"):
+        make_pool(venue, credentials=KEY, proxy="http://proxy.test")
+    make_pool(venue, credentials=KEY, proxy="http://proxy.test", allow_plaintext=True)
+
+
+def test_a_feed_and_a_subscription_take_the_permission_to_send_a_key_in_clear() -> None:
+    venue = Venue("mine", "v5", ("ws://ws.invalid/ws/v5",))
+
+    with pytest.raises(ValueError, match="allow_plaintext=True"):
+        WSSubscription("BTC-USDT", "spot", venue=venue, credentials=KEY)
+    with pytest.raises(ValueError, match="allow_plaintext=True"):
+        Feed(venue, credentials=KEY, isolate=True)
+    with pytest.raises(TypeError, match="allow_plaintext is a bool"):
+        Feed(venue, allow_plaintext=1)  # type: ignore[arg-type]
+    Feed(venue, credentials=KEY, allow_plaintext=True).close()
 
 
 @pytest.mark.parametrize("value", ["threads", "", None, True, 1])

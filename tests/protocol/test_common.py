@@ -11,9 +11,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from okex_ws.base.errors import WireError
+from okex_ws import Credentials
+from okex_ws.base.errors import BookError, SequenceGap, WireError
+from okex_ws.model.numbers import UnreadableValue
+from okex_ws.model.redaction import Redaction
 from okex_ws.protocol.catalogue import KNOWN
-from okex_ws.protocol.common import group, load, reading, to_json
+from okex_ws.protocol.common import (
+    UnreadableMessage,
+    for_people,
+    group,
+    load,
+    reading,
+    to_json,
+)
 from okex_ws.protocol.interface import WireProtocol
 from okex_ws.protocol.messages import Push
 from okex_ws.protocol.v3 import PROTOCOL as V3
@@ -128,6 +138,24 @@ def test_a_reader_has_one_error(element: Any, detail: str) -> None:
     assert (caught.value.kind, caught.value.detail) == ("thing", detail)
     assert caught.value.__cause__ is not None
     assert read({"field": 5}) == 5
+
+
+def test_the_error_for_people_is_a_new_one_that_is_cleaned_before_it_is_cut() -> None:
+    secret = "Passw0rd-of-mine"
+    clean = Redaction(Credentials("the-key", "the-secret", secret)).sentence
+    with pytest.raises(UnreadableMessage) as caught:
+        read(UnreadableValue("{} of {}", "x" * 75 + secret, secret))
+    assert secret in caught.value.detail
+
+    told = for_people(caught.value, f"books:{secret}", clean)
+
+    assert type(told) is WireError
+    assert told.args == ("thing", f"{'x' * 75 + '...'!a} of '...'", "books:...")
+    assert told.__cause__ is told.__context__ is None
+    book = BookError(UnreadableValue("a level at {}", secret))
+    assert for_people(book, None, clean).args == ("a level at '...'",)
+    gap = for_people(SequenceGap(7, 9), "books:X", clean)
+    assert (gap.args, gap.channel) == ((7, 9), "books:X")
 
 
 def test_a_fault_of_our_own_is_no_fault_of_the_wire() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import gzip
 import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -75,6 +76,21 @@ def test_a_full_file_is_followed_by_another(path: Path) -> None:
     (again, *rest) = read(path.with_name("day.1.rec.gz"))
     assert again.facts["again"]
     assert [entry.payload for entry in rest] == [b"message 2", b"message 3"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a file of Windows has no mode")
+@pytest.mark.parametrize("umask", [0o022, 0o000, 0o077])
+def test_only_the_owner_may_read_a_file(path: Path, umask: int) -> None:
+    before = os.umask(umask)
+    try:
+        parts = RotatingFiles(str(path), "0.1.0", repeated)
+        parts.rotate()
+        parts.close()
+    finally:
+        os.umask(before)
+
+    modes = {stat.S_IMODE(file.stat().st_mode) for file in path.parent.iterdir()}
+    assert (modes, len(list(path.parent.iterdir()))) == ({0o600}, 2)
 
 
 def test_it_is_full_by_its_bytes_on_the_disk(path: Path) -> None:

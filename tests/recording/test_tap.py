@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -16,6 +17,7 @@ from okex_ws import (
     Stalled,
     Venue,
 )
+from okex_ws.base.errors import WireError
 from okex_ws.protocol.v3 import PROTOCOL as V3
 from okex_ws.protocol.v5 import PROTOCOL as V5
 from okex_ws.recording.format import Entry, write_line
@@ -179,6 +181,43 @@ def test_what_is_no_secret_stays_as_it_was() -> None:
     assert redaction.payload(packed, True) == packed
     assert redaction.payload(b"\xff garbage", True) == b"\xff garbage"
     assert redaction.request('{"op":"subscribe"}') == '{"op":"subscribe"}'
+
+
+def test_the_code_of_a_close_frame_stays_beside_its_cleaned_reason() -> None:
+    tap, sink, _ = make(Credentials("key-1234", "secret-1234", "abc"))
+
+    tap.control(8, b"\x13p" + b"abc")
+    tap.control(9, b"abc")
+
+    assert [entry.payload for entry in sink.entries] == [b"\x13p...", b"..."]
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda packed: packed[:-1],
+        lambda packed: packed + b"rest",
+        lambda packed: packed[:-8] + b"\xff" * 8,
+    ],
+)
+def test_a_damaged_stream_shows_no_secret_up_to_its_damage(
+    spoil: Callable[[bytes], bytes],
+) -> None:
+    text = "".join(f"{n}:{KEY.api_key}," for n in range(100))
+    redaction = FrameRedaction(KEY)
+
+    kept = redaction.payload(spoil(deflate(text)), True)
+
+    assert KEY.api_key not in V3.unpack(kept, True).decode()
+
+
+def test_a_message_of_too_many_bytes_is_recorded_as_one() -> None:
+    most = 4 * 1024 * 1024
+    kept = FrameRedaction(KEY).payload(deflate("x" * (most + 5) + KEY.api_key), True)
+
+    with pytest.raises(WireError, match=f"more than {most} bytes"):
+        V3.unpack(kept, True)
+    assert KEY.api_key.encode() not in zlib.decompress(kept, -15)
 
 
 def test_a_venue_is_described_by_what_a_replay_needs() -> None:

@@ -16,13 +16,14 @@ _DOTS = "..."
 _SHORTEST_PART = 6
 # Characters of a text for people, before it is cleaned. A longer one is left out.
 _LONGEST = 10_000
-# How often escapes may be nested: JSON in JSON, and so on. A text in which they are
-# nested deeper is left out.
+# How often escapes may be nested (JSON in JSON, and so on), and how many a text may
+# have. A text with more is left out, because a search would take too long.
 _DEEPEST = 6
-# Base64 of an HMAC-SHA256, in which JSON may have escaped a slash. Every login has
-# another signature.
-_SIGNATURE = r"(?:[A-Za-z0-9+]|\\{0,7}/){43}="
-_ESCAPING = re.compile(r"[\\%&\0]")
+_MOST = 50_000
+# Base64 of an HMAC-SHA256, and what is glued to its front. Every login has another
+# signature. The search begins at the start of a run alone, so that it is linear.
+_SIGNATURE = re.compile(r"(?<![A-Za-z0-9+/])[A-Za-z0-9+/]{43,}=")
+_ESCAPING = "\\%&\0"
 _ESCAPE = re.compile(r"\\(?:u([0-9a-f]{4})|x([0-9a-f]{2})|([a-z])|(.))", re.S | re.I)
 
 
@@ -40,15 +41,17 @@ class Redaction:
         names = credentials.__slots__
         # The longest first: a shorter secret may be a part of a longer one.
         secrets = sorted((getattr(credentials, n) for n in names), key=len)[::-1]
+        self._small = [secret.lower() for secret in secrets]
         self._plain = _compiled(_form(secret, re.escape) for secret in secrets)
         self._escaped = _compiled(_form(secret, _escapable) for secret in secrets)
 
     def text(self, text: str) -> str:
         """*text* without a secret, and otherwise unchanged."""
-        if _ESCAPING.search(text) is None:
-            return self._plain.sub(_DOTS, text)
-        cleaned = self._escaped.sub(_DOTS, text)
-        return _DOTS if self._is_hidden(cleaned) else cleaned
+        text = self._shown(text)
+        if self._hides(text):
+            text = self._escaped.sub(_DOTS, text) if len(text) <= _LONGEST else _DOTS
+            return _DOTS if self._hides(text) else text
+        return text
 
     def sentence(self, text: str) -> str:
         """*text* for an error or a log: without a secret, up to its first ``{``.
@@ -57,17 +60,26 @@ class Redaction:
         """
         return _DOTS if len(text) > _LONGEST else self.text(text).partition("{")[0]
 
-    def _is_hidden(self, text: str) -> bool:
-        """Whether escapes of *text* hide a secret, or are nested too deep to tell."""
-        for _ in range(_DEEPEST):
+    def _shown(self, text: str) -> str:
+        """*text* without the secrets that it has as they are. Fast, for recordings."""
+        small = text.lower()
+        if any(secret in small for secret in self._small):
+            text = self._plain.sub(_DOTS, text)
+        return _SIGNATURE.sub(_DOTS, text) if "=" in text else text
+
+    def _hides(self, text: str) -> bool:
+        """Whether escapes of *text* hide a secret, or are too many to tell."""
+        if (found := sum(map(text.count, _ESCAPING))) > _MOST:
+            return True
+        for _ in range(_DEEPEST if found else 0):
             before = text
             for unescape in (_unescape_json, unquote, html.unescape, _without_nul):
                 text = unescape(text)
-                if self._plain.search(text) is not None:
+                if self._shown(text) != text:
                     return True
             if text == before:
                 return False
-        return True
+        return found > 0
 
 
 def make_clean(credentials: Credentials | None) -> Clean:
@@ -76,7 +88,7 @@ def make_clean(credentials: Credentials | None) -> Clean:
 
 
 def _compiled(forms: Iterable[str]) -> re.Pattern[str]:
-    return re.compile("|".join((*forms, _SIGNATURE)), re.IGNORECASE)
+    return re.compile("|".join(forms), re.IGNORECASE)
 
 
 def _form(secret: str, escape: Callable[[str], str]) -> str:

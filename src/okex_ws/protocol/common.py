@@ -61,13 +61,12 @@ def for_people(
     It is a new one: each text of the peer is cleaned before the error is built from it,
     and *error*, which may hold a secret, is neither its cause nor its context.
     """
-    told: WireError | BookError
+    name = None if channel is None else clean(channel)
     if isinstance(error, WireError):
         kept = error.why if isinstance(error, UnreadableMessage) else error.detail
-        told = WireError(error.kind, str(_cleaned(kept, clean)))
-    else:
-        told = type(error)(*(_cleaned(each, clean) for each in error.args))
-    told.channel = None if channel is None else clean(channel)
+        return WireError(error.kind, str(_cleaned(kept, clean)), name)
+    told = type(error)(*(_cleaned(each, clean) for each in error.args))
+    told.channel = name
     return told
 
 
