@@ -421,6 +421,8 @@ def log_records() -> Iterator[str]:
                 isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
             ):
                 continue
+            if path.match("base/log.py"):
+                continue  # it passes on what the other modules log
             if node.func.attr in ("getLogger", "Logger") and node.args:
                 loggers.add(ast.unparse(node.args[0]))
             extras |= {

@@ -21,6 +21,7 @@ from okex_ws import ConnectionLost, OkexWSError, Recorder, Venue
 from okex_ws.base.clock import SystemClock
 from okex_ws.recording.format import read
 from okex_ws.rest import Rest
+from tests.support.internals import is_disposed
 from tests.support.line_hooks import every_line, raising
 from tests.support.recorder_taps import hear, open_tap
 
@@ -56,7 +57,7 @@ def test_a_client_is_closed_in_a_signal_handler_at_any_line_of_a_request() -> No
         with suppress(ConnectionLost), hook:
             rest.time()
         if hook.fired:
-            assert rest._client.is_closed, hook.place
+            assert is_disposed(rest), hook.place
             with pytest.raises(ConnectionLost, match="closed"):
                 rest.time()
         rest.close()
@@ -111,7 +112,7 @@ def test_a_real_signal_closes_a_client_that_waits_for_its_answer(
     finally:
         timer.join()
         signal.signal(signal.SIGUSR1, before)
-    assert rest._client.is_closed
+    assert is_disposed(rest)
 
 
 # --- A recorder ---------------------------------------------------------------------

@@ -388,6 +388,11 @@ def request_lock_of(rest: Rest) -> threading.Lock:
     return rest._fetcher._busy
 
 
+def is_disposed(rest: Rest) -> bool:
+    """Whether the connection of *rest* is closed."""
+    return rest._client.is_closed
+
+
 # --- Isolation: the supervisor and its process --------------------------------------
 
 

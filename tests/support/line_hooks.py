@@ -14,6 +14,7 @@ called may raise: the exception then comes out of that line.
 
 from __future__ import annotations
 
+import inspect
 import linecache
 import sys
 import threading
@@ -62,7 +63,7 @@ class LineHook:
         For a job of a thread of the library. The thread is traced until the line, or to
         its end.
         """
-        frame: FrameType | None = sys._getframe(1)
+        frame: FrameType | None = inspect.currentframe()
         while frame is not None:
             if frame.f_code.co_filename.startswith(PACKAGE):
                 frame.f_trace = self._trace

@@ -35,7 +35,7 @@ def _nothing() -> None:
 class LibraryThread:
     """A daemon thread of the library, which calls *turn* until that returns False.
 
-    Whatever *turn* raises, ``SystemExit`` too, is logged and ends nothing: after a
+    Every exception of *turn*, ``SystemExit`` too, is logged and ends nothing: after a
     short pause *turn* is called again. *end* is a callable that the thread calls at its
     end, once. Any thread may call the methods, a signal handler too, at any point; only
     `join` waits. A daemon, so that a script can end without closing what it opened.
@@ -141,7 +141,7 @@ class LibraryThread:
 class WorkerThread:
     """A thread that runs jobs, one at a time, in the order in which they are due.
 
-    The first job starts it. Whatever a job raises is logged, and ends nothing. Any
+    The first job starts it. An exception of a job is logged, and ends nothing. Any
     thread may call the methods, a signal handler too, at any point; only `join` waits.
     *bound* is how many jobs may wait at most. *end* is a callable that is called once
     after the last job: on the thread, or by `close` if no thread was started.

@@ -82,7 +82,7 @@ class HistoryWorker:
         no query runs and no answer is passed on.
         """
         try:
-            self._worker.submit(lambda: self._put(question, answer), wait)
+            self._worker.submit(lambda: self._answer(question, answer), wait)
         except RuntimeError as error:
             answer(error)
 
@@ -115,12 +115,12 @@ class HistoryWorker:
 
     # --- The thread -----------------------------------------------------------------
 
-    def _put(self, question: HistoryQuery, answer: QueryCallback) -> None:
-        given = self._ask(question)
+    def _answer(self, question: HistoryQuery, answer: QueryCallback) -> None:
+        given = self._put(question)
         if not self._closing:
             answer(given)
 
-    def _ask(self, question: HistoryQuery) -> Any:
+    def _put(self, question: HistoryQuery) -> Any:
         try:
             if not self._made:
                 self._made.append(self._source())
