@@ -492,7 +492,7 @@ class ConnectionChannels:
         for channel in channels:
             channel.lost(str(error), now)
         if handover is not None and handover.old is self:
-            handover.lost()
+            handover.lost(now)
 
     def ended(self, now: float) -> None:
         """The connection was closed, and its thread is about to end."""

@@ -18,7 +18,7 @@ from ..base.state import State
 from ..channels.base import Channel
 from ..channels.reading import Reading
 from ..protocol.messages import DepthData
-from ..trust.lease import Era
+from ..trust.lease import Era, SignsOfLife
 from ..trust.reading import Entry
 from .register import Carrier, Register, Row, Table
 
@@ -60,6 +60,7 @@ def move(
     new: Carrier,
     moves: Mapping[str, Move],
     make: Callable[[Reading], Channel],
+    now: float,
     names: Collection[str] | None = None,
 ) -> None:
     """Lead the rows of *old* to *new*: those of *names*, or all of them.
@@ -92,18 +93,29 @@ def move(
             before.get(name, present),
             known is not None and known.proven,
         )
-        reading.entry = Entry(channel, _base(reading, channel, known))
+        reading.entry = Entry(channel, _base(reading, channel, known, now))
         for view in row.users:
             view.entered(reading)
 
 
-def _base(reading: Reading, channel: Channel, known: Move | None) -> int:
-    """The base of the new entry: the epoch that scripts are given goes on, or rises."""
-    epoch, present = reading.epoch, reading.current
+def _base(reading: Reading, channel: Channel, known: Move | None, now: float) -> int:
+    """The base of the new entry: the epoch that scripts are given goes on, or rises.
+
+    The thread of the old connection works it out, because only that thread can raise
+    the epoch of the old value.
+    """
+    present, after = reading.current, channel.current
+    live = after.state is State.LIVE
     good = present.state is State.LIVE and not present.is_withdrawn
-    live = channel.current.state is State.LIVE
+    good = good and _runs(present.era, now)
     goes_on = known is not None and (known.follows if good else not live)
-    return epoch - channel.own_epoch + (not goes_on and live)
+    return reading.epoch - channel.own_epoch + (not goes_on and live)
+
+
+def _runs(era: SignsOfLife | None, now: float) -> bool:
+    """Whether the lease of *era* runs."""
+    lease = None if era is None else era.lease
+    return lease is not None and now < lease.until
 
 
 class Handover:
@@ -180,7 +192,7 @@ class Handover:
         rows = [row for row in rows if row.users and row.reading.error is None]
         # A copy, because the thread of the new connection may add standbys.
         standbys = dict(self.new.channels)
-        if not rows or not all(self._is_ready(row, standbys) for row in rows):
+        if not rows or not all(self._is_ready(row, standbys, now) for row in rows):
             self._ready_since = math.inf
             return
         self._ready_since = min(self._ready_since, now)
@@ -190,14 +202,14 @@ class Handover:
         }
         late = now >= self._ready_since + PATIENCE
         if late or all(each.follows for each in moves.values()):
-            self._take_over(moves)
+            self._take_over(moves, now)
 
-    def _is_ready(self, row: Row, standbys: Mapping[str, Channel]) -> bool:
+    def _is_ready(self, row: Row, standbys: Mapping[str, Channel], now: float) -> bool:
         old, new = self.old.era, self.new.era
         standby = standbys.get(row.reading.name)
         if standby is None or standby.reading is not row.reading:
             return False
-        if old is None or new is None or new.lease is None:
+        if old is None or new is None or not _runs(new, now):
             return False
         if not standby.acknowledged or old.proven < standby.acknowledged_at:
             return False
@@ -214,7 +226,7 @@ class Handover:
             follows = new is not None and new.proven >= before.received
         return Move(standby, follows, True)
 
-    def lost(self) -> bool:
+    def lost(self, now: float) -> bool:
         """The old connection was lost: the new one takes over as it is.
 
         False if the handover has been called off.
@@ -224,13 +236,13 @@ class Handover:
             standby = standbys.get(row.reading.name)
             if standby is not None and standby.reading is row.reading:
                 moves[row.reading.name] = Move(standby, False, False)
-        return self._take_over(moves)
+        return self._take_over(moves, now)
 
-    def _take_over(self, moves: Mapping[str, Move]) -> bool:
+    def _take_over(self, moves: Mapping[str, Move], now: float) -> bool:
         if self.is_over or not self._decided.setdefault(0, True):
             return self.has_taken_over
         old, new = self.old.carrier, self.new.carrier
-        move(self._register, old, new, moves, self._make)
+        move(self._register, old, new, moves, self._make, now)
         self._register.change(lambda table: table.with_carrier(new, old))
         self._finish(self)
         new.submit(self.new.catch_up)

@@ -236,6 +236,8 @@ class Opening:
     ) -> None:
         """Count a push that is not used."""
         if subscription is None:
+            # What is withdrawn here must not be followed by an older push of it.
+            self._release(now)
             related = self._around.wire.related(
                 push.channel, self.session.subscriptions
             )

@@ -409,7 +409,9 @@ class Pool:
             if carrier not in table.carriers:
                 self._change_carriers(carrier, add=True)
                 carrier.start()
-            move(self._register, connection, carrier, {}, self.make_channel, names)
+            now = self.clock.monotonic()
+            make = self.make_channel
+            move(self._register, connection, carrier, {}, make, now, names)
             carrier.submit(carrier.channels.catch_up)
 
     def _change_carriers(self, carrier: Carrier, *, add: bool) -> None:
