@@ -358,8 +358,9 @@ class Connection:
             try:
                 work = self._work.popleft()
             except IndexError:  # after the thread's end `submit` may have run the job
-                return
+                break
             work()
+        self.channels.drain()
 
     def _new_waits(self) -> Iterator[float]:
         policy = self._settings.reconnect

@@ -7,7 +7,8 @@ and unsubscribes accordingly, and passes what the exchange says to the channels.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from operator import is_not
 from typing import Protocol
@@ -34,6 +35,8 @@ from .register import Carrier, Register, Row, Table
 
 # A stranger is data that matches no subscription. How many are remembered, by name.
 MOST_STRANGERS = 100
+# How many log records wait at most; they are throttled before.
+MOST_RECORDS = 1000
 # For how many seconds a channel that was unsubscribed may still send.
 STRAGGLING = 60.0
 # A channel of trades that is silent for so long while a depth of its instrument moves
@@ -114,6 +117,8 @@ class ConnectionChannels:
         self._strangers: dict[str, float] = {}
         self._left: dict[str, float] = {}
         self._silence_due = -math.inf
+        # What is to be logged between two steps of the connection's loop.
+        self._records: deque[Callable[[], None]] = deque(maxlen=MOST_RECORDS)
 
     # --- As the register wants it ---------------------------------------------------
 
@@ -171,13 +176,11 @@ class ConnectionChannels:
         """Have *channel* live here, and let the users of *row* follow it."""
         is_new = self.channels.get(channel.name) is not channel
         self.channels[channel.name] = channel
+        if row is not None and row.channel is channel:
+            self._follow(channel, row.users, now)
         continues, channel.continues = channel.continues, None
         if continues is not None:
             channel.take_over(*continues)
-            for view in self._following(channel):
-                view.arrived(channel.reading, self.carrier.submit)
-        if row is not None and row.channel is channel:
-            self._follow(channel, row.users, now)
         if is_new and self.carrier.error is not None:
             self.refuse(channel, self.carrier.error, now)
         elif is_new:
@@ -465,7 +468,7 @@ class ConnectionChannels:
         self.counts.dropped[kind] += 1
         whose = "" if channel is None else channel.name
         if self._throttle.allows(f"{kind} {whose}", now):
-            log.warning("%s", sentence, extra={"event": "dropped"})
+            self.log(lambda: log.warning("%s", sentence, extra={"event": "dropped"}))
             if error is not None:
                 self.troubled(error, channel)
 
@@ -502,8 +505,17 @@ class ConnectionChannels:
             view.tell(now)
         self.drain()
 
+    def log(self, write: Callable[[], None]) -> None:
+        """Have *write* log a record, between two steps of the connection's loop."""
+        self._records.append(write)
+
     def drain(self) -> None:
-        """Deliver what is queued with the views. It runs code of the script."""
+        """Deliver what is queued, here and with the views. It runs code of the script.
+
+        That is the script's callbacks, and the handlers of its log.
+        """
+        while self._records:
+            self._records.popleft()()
         for view in self._views:
             view.callbacks.drain()
 

@@ -10,11 +10,12 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 from ..base.clock import Clock
 from ..base.counts import Counts
-from ..base.errors import BookError, WireError, printable
+from ..base.errors import BookError, OkexWSError, WireError, printable
 from ..base.log import log
 from ..base.throttled_log import OutageLog
 from ..channels.base import Channel
@@ -277,7 +278,7 @@ class Opening:
                 else:
                     channels.unsubscribed(channel, now)
             elif isinstance(event, Trouble):
-                log.warning("%s", event.error, extra={"event": "trouble"})
+                channels.log(partial(_log_trouble, event.error))
                 one = event.subscription
                 channels.troubled(event.error, None if one is None else one.target)
             elif isinstance(event, LockedOut):
@@ -291,7 +292,8 @@ class Opening:
     def _note(self, notice: Notice) -> None:
         level = logging.INFO if notice.code == "channel-conn-count" else logging.WARNING
         code, said = map(printable, map(str, self.session.told(notice)))
-        log.log(level, "%s: notice %s: %s", self._endpoint, code, said)
+        text, endpoint = "%s: notice %s: %s", self._endpoint
+        self._channels.log(lambda: log.log(level, text, endpoint, code, said))
         if self._around.wire.announces_end(notice.code):
             self._channels.ending()
 
@@ -314,3 +316,7 @@ class Opening:
             self.session.overdue(subscription, received, now)
         for subscription in self._channels.silent_trades(now):
             self.session.resubscribe(subscription, now)
+
+
+def _log_trouble(error: OkexWSError) -> None:
+    log.warning("%s", error, extra={"event": "trouble"})
