@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from ..base.counts import Counts
 from ..base.errors import OkexWSError
-from ..base.threads import register_for_fork
+from ..base.threads import locked, register_for_fork
 from ..channels.base import Channel
 from ..channels.reading import Reading
 from ..delivery.callbacks import CallbackRunner, Callbacks, OnState
@@ -144,8 +144,7 @@ class Pool:
         except BaseException:
             self._discard(made)
             raise
-        with self._lock:
-            self._present[view] = None
+        self._present[view] = None
         self._keep_counts(before, table)
         for queue in self._queues:
             view.follow(queue, own=False)
@@ -165,8 +164,7 @@ class Pool:
         for name, row in before.rows.items():
             now = after.rows.get(name)
             if now is not None and now.reading is not row.reading:
-                with self._lock:
-                    self.past += row.reading.counts
+                self._keep(row.reading.counts)
 
     def _check(self, names: Iterable[ChannelName]) -> None:
         if self.closed:
@@ -238,10 +236,13 @@ class Pool:
         view.callbacks.after(lambda: self._fold_counts(view))
 
     def _fold_counts(self, view: View) -> None:
-        with self._lock:
-            if view in self._present:
-                del self._present[view]
-                self.past += view.counts()
+        # One step takes the view out, so that its counts are kept once.
+        if self._present.pop(view, view) is None:
+            self._keep(view.counts())
+
+    def _keep(self, counts: Counter[str]) -> None:
+        """Add *counts* of an object that is gone to those of the feed."""
+        locked(self._lock, lambda: self.past.update(counts))
 
     def release(self, view: View) -> None:
         """*view* has failed: its channels are not wanted any more by it."""
@@ -265,8 +266,7 @@ class Pool:
         if not self._register.forget(reading):
             return False
         if known is not None and known.reading is reading:
-            with self._lock:
-                self.past += reading.counts
+            self._keep(reading.counts)
         return True
 
     def follow(self, queue: UpdateQueue) -> None:
@@ -282,17 +282,15 @@ class Pool:
 
         Without *views*, the counts of all views, including those that are gone.
         """
-        with self._lock:
-            if views is not None:
-                return collect_stats(
-                    self.connections, views, Counter(), self.past_counts
-                )
-            present = tuple(self._present)
-            living = [row.reading for row in self._register.table.rows.values()]
-            past = self.past + self._queues.skipped()
-            return collect_stats(
-                self.connections, present, past, self.past_counts, living
-            )
+        return locked(self._lock, lambda: self._stats(views))
+
+    def _stats(self, views: Sequence[View] | None) -> Stats:
+        if views is not None:
+            return collect_stats(self.connections, views, Counter(), self.past_counts)
+        present = tuple(self._present)
+        living = [row.reading for row in self._register.table.rows.values()]
+        past = self.past + self._queues.skipped()
+        return collect_stats(self.connections, present, past, self.past_counts, living)
 
     def close(self) -> None:
         """Close all connections, views and queues; returns at once."""
@@ -379,20 +377,24 @@ class Pool:
 
     def _drain(self, *leaving: Connection) -> None:
         """Keep the connections *leaving* in the statistics until they have ended."""
-        with self._lock:
-            draining = list(leaving)
-            for connection in self._draining:
-                if connection in leaving:
-                    continue
-                if connection.join(0):
-                    self.past_counts.absorb(connection.counts)
-                else:
-                    draining.append(connection)
-            self._draining = tuple(draining)
+        locked(self._lock, lambda: self._change_draining(leaving))
+
+    def _change_draining(self, leaving: tuple[Connection, ...]) -> None:
+        draining = list(leaving)
+        for connection in self._draining:
+            if connection in leaving:
+                continue
+            if connection.join(0):
+                self.past_counts.absorb(connection.counts)
+            else:
+                draining.append(connection)
+        self._draining = tuple(draining)
 
     def _undrain(self, staying: Connection) -> None:
-        with self._lock:
+        def change() -> None:
             self._draining = tuple(c for c in self._draining if c is not staying)
+
+        locked(self._lock, change)
 
     def _divide(self, connection: Connection) -> None:
         """The exchange finds the channels of *connection* too many: move half of them.
@@ -435,47 +437,48 @@ class Pool:
         Nothing happens if the pool is closed or *carrier* has no channels. Raises
         ``OSError`` or ``RuntimeError`` if the system gives no connection or thread.
         """
-        assert isinstance(carrier, Connection)
-        channels = carrier.channels
-        with self._lock:
-            if channels.handover is not None:
-                # A connection that is about to take over itself is replaced after it
-                # has done so: see `_finish`.
-                channels.handover.again |= channels.handover.new is channels
-                return
-            table = self._register.table
-            names = [row.reading.name for row in table.of(carrier) if row.users]
-            if table.closed or carrier not in table.carriers or not names:
-                return
-            new = self._make_connection(carrier.path, names[0])
-            new.most = carrier.most
-            handover = Handover(
-                self._register,
-                channels,
-                new.channels,
-                self.make_channel,
-                self._finish,
-            )
-            channels.handover = new.channels.handover = handover
-            self._drain(new)
+        handover = locked(self._lock, lambda: self._begin_handover(carrier))
+        if handover is None:
+            return
+        new = handover.new.carrier
+        assert isinstance(new, Connection)
         try:
             new.start()
         except RuntimeError:
             # The system gave no thread: undo the request.
             handover.cancel()
-            channels.handover = new.channels.handover = None
+            self._finish(handover)
             self._undrain(new)
             new.discard()
             raise
         new.submit(new.channels.catch_up)
 
+    def _begin_handover(self, carrier: Carrier) -> Handover | None:
+        assert isinstance(carrier, Connection)
+        channels = carrier.channels
+        if channels.handover is not None:
+            # A connection that is about to take over itself is replaced after it has
+            # done so: see `_finish`.
+            channels.handover.again |= channels.handover.new is channels
+            return None
+        table = self._register.table
+        names = [row.reading.name for row in table.of(carrier) if row.users]
+        if table.closed or carrier not in table.carriers or not names:
+            return None
+        new = self._make_connection(carrier.path, names[0])
+        new.most = carrier.most
+        make, finish = self.make_channel, self._finish
+        handover = Handover(self._register, channels, new.channels, make, finish)
+        self._drain(new)
+        channels.handover = new.channels.handover = handover
+        return handover
+
     def _finish(self, handover: Handover) -> None:
         """*handover* is over: the connection that is not needed any more ends."""
         old, new = handover.old, handover.new
-        with self._lock:
-            for channels in (old, new):
-                if channels.handover is handover:
-                    channels.handover = None
+        for channels in (old, new):
+            if channels.handover is handover:
+                channels.handover = None
         assert isinstance(old.carrier, Connection)
         assert isinstance(new.carrier, Connection)
         if not handover.has_taken_over:
