@@ -43,6 +43,9 @@ def test_a_venue_is_spoken_to_in_its_own_protocol(venue: str, wire: object) -> N
         ({"ping_interval": "30"}, "ping_interval"),
         ({"probe_interval": True}, "probe_interval"),
         ({"proxy": 3128}, "proxy is a URL"),
+        ({"max_frame": 1e6}, "max_frame is a whole number"),
+        ({"max_frame": True}, "max_frame is a whole number"),
+        ({"max_frame": None}, "max_frame is a whole number"),
     ],
 )
 def test_a_keyword_of_the_wrong_kind_is_refused_by_its_name(

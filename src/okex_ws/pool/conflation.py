@@ -14,7 +14,7 @@ from collections.abc import Mapping
 
 from ..base.counts import Counts
 from ..channels.base import Channel
-from ..net.transport import Frame
+from ..net.frames import Frame
 from ..protocol.interface import WireProtocol
 from ..session.subscription_state import Phase, SubscriptionState
 

@@ -255,7 +255,12 @@ class Connection:
         try:
             deadline = started + self._settings.timeouts.connect
             transport = open_transport(
-                self._network, url, deadline, self._is_closing, self._tap
+                self._network,
+                url,
+                deadline,
+                self._is_closing,
+                self._tap,
+                self._wire.max_frame,
             )
             opened_at = self._clock.monotonic()
             log.info(

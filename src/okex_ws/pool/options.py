@@ -6,7 +6,7 @@ import random
 import ssl
 from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass
-from typing import Literal, TypedDict
+from typing import Literal, SupportsIndex, TypedDict
 
 from ..base.clock import Clock, SystemClock
 from ..base.retry import Ping, Reconnect, Timeouts
@@ -16,6 +16,7 @@ from ..history.source import History
 from ..history.worker import HistoryWorker
 from ..model.credentials import Credentials
 from ..model.venues import Venue, retired
+from ..net.frames import MAX_FRAME, check_max_frame
 from ..net.proxy import proxy_finder
 from ..net.stream import Network, TcpNetwork, check_ssl_context
 from ..protocol.interface import WireProtocol
@@ -43,6 +44,7 @@ class ConnectionOptions(TypedDict, total=False):
     network: Callable[[], Network] | None
     rng: random.Random | None
     timeouts: Timeouts | None
+    max_frame: SupportsIndex
     history_source: Callable[[], History] | None
     isolate: bool
     recorder: Recorder | None
@@ -74,6 +76,7 @@ class PoolOptions:
     network: Callable[[], Network] | None = None
     rng: random.Random | None = None
     timeouts: Timeouts | None = None
+    max_frame: SupportsIndex = MAX_FRAME
     history_source: Callable[[], History] | None = None
     recorder: Recorder | None = None
     link: Callable[[float], Link] = Link
@@ -88,14 +91,16 @@ class PoolOptions:
         check_callables(history_source=self.history_source)
         _check_credentials(self.credentials, self.venue)
         self._ping()
+        check_max_frame(self.max_frame)
 
     def _ping(self) -> Ping:
         return Ping(self.ping_interval, self.probe_interval)
 
     @property
     def wire_protocol(self) -> WireProtocol:
-        """The protocol that the venue speaks."""
-        return WIRE_PROTOCOLS[self.venue.protocol]
+        """The protocol that the venue speaks, with the bound of a message."""
+        most = check_max_frame(self.max_frame)
+        return WIRE_PROTOCOLS[self.venue.protocol].bounded(most)
 
     def make_pool(self) -> Pool:
         """A pool whose connections live on threads of this process."""

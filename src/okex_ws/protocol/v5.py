@@ -16,6 +16,7 @@ from typing import Any
 from ..base.errors import WireError
 from ..model.credentials import Credentials
 from ..model.numbers import quote
+from ..net.frames import Cut
 from .catalogue import (
     GATED,
     INDEX_ALIASES,
@@ -27,7 +28,7 @@ from .catalogue import (
     key_of,
 )
 from .common import MAX_MESSAGE, ProtocolBase, load, reading, to_json
-from .json_text import parse
+from .json_text import beginning, parse
 from .messages import (
     NO_DEPTH,
     BookData,
@@ -206,7 +207,12 @@ class V5(ProtocolBase):
         """The payload of a text frame as it is; `WireError` for a binary frame."""
         if binary:
             raise WireError("frame", "a binary frame, where v5 sends text")
+        if type(payload) is Cut:
+            raise self._too_large(payload)
         return payload
+
+    def _named(self, said: bytes) -> str:
+        return _key_of(beginning(said, 1)["arg"])
 
     def head(self, said: bytes) -> bytes | None:
         """The text before the data: the same in all plain pushes of one channel."""

@@ -18,8 +18,10 @@ from . import recorded_frames
 FORMAT = "okex_ws recording"
 VERSION = 1
 SUFFIX = ".rec.gz"
-# Bytes. The longest line that is written has a message of 4 MiB, every byte escaped.
-MAX_LINE = 32 << 20
+# Bytes. The recorder takes no message of more than 64 MiB, which is 86 MiB in base64.
+MAX_LINE = 96 << 20
+# A larger text is written in base64: escaped as JSON, each byte may become six.
+_MOST_TEXT = 4 << 20
 _CHUNK = 1 << 16
 _GZIP = zlib.MAX_WBITS | 16
 # The year 10000, which no `datetime` reaches.
@@ -83,7 +85,8 @@ def write_line(entry: Entry) -> str:
 
 
 def _said(entry: Entry) -> dict[str, str]:
-    if not entry.binary and entry.kind != "control":
+    is_text = not entry.binary and entry.kind != "control"
+    if is_text and len(entry.payload) <= _MOST_TEXT:
         try:
             return {"text": entry.payload.decode()}
         except UnicodeDecodeError:

@@ -25,7 +25,7 @@ from ..base.errors import OkexWSError, RecordingFailed
 from ..base.threads import Closing, mark_library_thread, register_for_fork
 from ..base.throttled_log import LogThrottle
 from ..model.credentials import Credentials
-from ..net.transport import Frame
+from ..net.frames import Cut, Frame
 from .format import Entry, write_line
 from .rotating_files import RotatingFiles
 from .tap import RecordingTap
@@ -316,7 +316,8 @@ def _entries(batch: Iterable[_Frames | Entry]) -> Iterator[Entry]:
             continue
         wall, mono, number, frames = what
         for payload, binary in frames:
-            yield Entry(wall, mono, number, "in", payload, binary)
+            facts = {"cut": True} if isinstance(payload, Cut) else {}
+            yield Entry(wall, mono, number, "in", payload, binary, facts)
 
 
 def _library() -> str:

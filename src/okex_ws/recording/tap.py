@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any, Protocol
 
@@ -16,15 +17,15 @@ from ..base.clock import Clock
 from ..base.errors import ConnectionLost, HandshakeFailed, OkexWSError
 from ..model.credentials import Credentials
 from ..model.venues import Venue
+from ..net.frames import HEAD, MAX_FRAME, Cut, Frame
 from ..net.stream import Network, public_endpoint
-from ..net.transport import NORMAL, Frame, Transport
+from ..net.transport import NORMAL, Transport
 from ..protocol.v3 import deflate
 from .format import Entry
 
 # What marks a login, as v3 and v5 write it, and the text that is recorded instead.
 _LOGIN = '"op":"login"'
 _REDACTED = '{"op":"login","args":"redacted"}'
-_MOST_INFLATED = 4 << 20
 
 
 class Sink(Protocol):
@@ -90,12 +91,12 @@ class RecordingTap:
         self._number = self._sink.number()
         self._put("open", {"url": url, **self._facts})
 
-    def received(self, frames: Sequence[Frame]) -> None:
-        """Record the messages of one read."""
+    def received(self, frames: Sequence[Frame], max_frame: int = MAX_FRAME) -> None:
+        """Record the messages of one read; *max_frame* is that of the transport."""
         wall, mono = self._clock.wall(), self._clock.monotonic()
         if self._redaction is not None:
-            clean = self._redaction.payload
-            frames = [(clean(payload, binary), binary) for payload, binary in frames]
+            clean = self._redaction.message
+            frames = [(clean(*frame, max_frame), frame[1]) for frame in frames]
         self._sink.frames(wall, mono, self._number, frames)
 
     def sent(self, text: str) -> None:
@@ -107,7 +108,7 @@ class RecordingTap:
     def control(self, opcode: int, payload: bytes) -> None:
         """Record a ping, pong or close frame that came."""
         if self._redaction is not None:
-            payload = self._redaction.payload(payload, False)
+            payload = self._redaction.payload(payload)
         self._put("control", {"opcode": opcode}, payload)
 
     def close_frame_sent(self, code: int) -> None:
@@ -199,27 +200,32 @@ class Redaction:
             text = text.replace(secret, "...")
         return text
 
-    def payload(self, payload: bytes, binary: bool) -> bytes:
-        """A frame's payload without a secret.
-
-        A binary payload of v3 is inflated to look for secrets. If it has one, the
-        cleaned text is compressed again; otherwise the payload stays as received.
-        """
-        if not binary:
-            return self._clean(payload)
-        stream = zlib.decompressobj(-zlib.MAX_WBITS)
-        try:
-            said = stream.decompress(payload, _MOST_INFLATED)
-        except zlib.error:
-            return self._clean(payload)
-        if (clean := self._clean(said)) == said:
-            return self._clean(payload)
-        return deflate(clean)
-
-    def _clean(self, payload: bytes) -> bytes:
+    def payload(self, payload: bytes) -> bytes:
+        """The *payload* of a frame without a secret."""
         for secret in self._secrets.values():
             payload = payload.replace(secret, b"...")
         return payload
+
+    def message(self, payload: bytes, binary: bool, max_frame: int) -> bytes:
+        """The *payload* of a message without a secret.
+
+        A binary payload of v3 is inflated to look for secrets. If it has one, the
+        cleaned text is compressed again; otherwise the payload stays as received. Of a
+        message that is larger than *max_frame*, only the head was searched: it is
+        returned as `Cut`, without its end, where a secret may have been cut off.
+        """
+        said = payload
+        if binary:
+            stream = zlib.decompressobj(-zlib.MAX_WBITS)
+            with suppress(zlib.error):
+                said = stream.decompress(payload, max_frame + 1)
+        if isinstance(payload, Cut) or len(said) > max_frame:
+            clean = self.payload(said[:HEAD])
+            clean = clean[: max(0, len(clean) - max(map(len, self._secrets.values())))]
+            return Cut(deflate(clean) if binary else clean)
+        if binary and (clean := self.payload(said)) != said:
+            return deflate(clean)
+        return self.payload(payload)
 
 
 def _signed(text: str) -> Iterable[str]:
@@ -267,7 +273,7 @@ class RecordingTransport(Transport):
         finally:
             held, self._held = self._held, None
             if frames:
-                self.tap.received(frames)
+                self.tap.received(frames, self.max_frame)
             for tell in held:
                 tell()
         return frames
@@ -282,9 +288,9 @@ class RecordingTransport(Transport):
         self._tell(partial(self.tap.close_frame_sent, code))
         super().begin_close(code)
 
-    def _control(self, frame: bytes, payload: bytes) -> None:
-        self._tell(partial(self.tap.control, frame[0] & 0x0F, payload))
-        super()._control(frame, payload)
+    def _control(self, first: int, payload: bytes) -> None:
+        self._tell(partial(self.tap.control, first & 0x0F, payload))
+        super()._control(first, payload)
 
     def _tell(self, tell: Callable[[], None]) -> None:
         if self._held is None:
@@ -299,11 +305,12 @@ def open_transport(
     deadline: float,
     cancelled: Callable[[], bool],
     tap: RecordingTap | None,
+    max_frame: int,
 ) -> Transport:
     """A transport as `Transport.open` gives it; *tap*, if any, records it."""
     if tap is None:
-        return Transport.open(network, url, deadline, cancelled)
-    transport = RecordingTransport.open(network, url, deadline, cancelled)
+        return Transport.open(network, url, deadline, cancelled, max_frame)
+    transport = RecordingTransport.open(network, url, deadline, cancelled, max_frame)
     transport.tap = tap
     tap.opened(public_endpoint(url))
     return transport
