@@ -134,6 +134,17 @@ def test_what_is_injected_is_what_every_connection_lives_by() -> None:
     assert (settings.ping.interval, settings.ping.probe) == (20, None)
 
 
+@pytest.mark.parametrize("isolate", [False, True])
+@pytest.mark.parametrize("venue", ["okx", "okj"])
+def test_the_bound_of_a_message_is_that_of_the_protocol(
+    venue: str, isolate: bool
+) -> None:
+    assert make_pool(venue, isolate=isolate).wire.max_frame == 8 << 20
+    assert make_pool(venue, isolate=isolate, max_frame=1 << 16).wire.max_frame == 65536
+    with pytest.raises(ValueError, match="max_frame is at least 65536"):
+        make_pool(venue, isolate=isolate, max_frame=65535)
+
+
 def test_the_keywords_that_are_passed_on_are_those_that_are_taken() -> None:
     names = {field.name for field in fields(PoolOptions)}
 

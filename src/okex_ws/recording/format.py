@@ -289,12 +289,14 @@ def _lines(name: str) -> Iterator[tuple[int, bytes]]:
 
     If the file is damaged, `RecordingDamaged` is raised after the last whole line.
     """
-    rest, number = b"", 1
+    rest, number = bytearray(), 1
     for data, why in _inflated(name):
-        *whole, rest = (rest + data).split(b"\n")
-        for line in whole:
-            yield number, line
-            number += 1
+        rest += data
+        if b"\n" in data:
+            *whole, rest = rest.split(b"\n")
+            for line in whole:
+                yield number, bytes(line)
+                number += 1
         if len(rest) > MAX_LINE:
             why = "a line without end"
         if why:
