@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 from ..base.clock import Clock
 from ..base.counts import Counts, cause_of
 from ..base.errors import ConnectionLost, HandshakeFailed, LoginRejected, OkexWSError
-from ..base.rates import Budget, HostGap
+from ..base.rates import RateLimit, RateLimits
 from ..base.retry import Ping, Reconnect, Timeouts, backoff
 from ..base.threads import mark_library_thread
 from ..base.throttled_log import LogThrottle, OutageLog
@@ -42,7 +42,7 @@ from .conversation import ConnectionContext, Conversation, Handler
 log = logging.getLogger("okex_ws")
 
 # All feeds of the process share it: connection attempts to one host are a gap apart.
-HOST_GAP = HostGap()
+HOST_GAP = RateLimits()
 HOUR = 3600.0
 
 
@@ -290,7 +290,7 @@ class Connection:
         # A turn is taken only when it has come, so that a connection that is closed
         # while it waits delays no other connection.
         turns = self._turns
-        while (turn := turns.take(host, gap, self._clock.monotonic())) is not None:
+        while (turn := turns.take(host, 1, gap, now := self._clock.monotonic())) > now:
             if not self._idle_until(turn):
                 return False
         return True
@@ -324,7 +324,7 @@ class Connection:
     # --- While it is open -----------------------------------------------------------
 
     def _converse(self, transport: Transport, now: float, url: str) -> None:
-        budget = Budget(self._requests_per_hour, HOUR)
+        budget = RateLimit(self._requests_per_hour, HOUR)
         settings = self._settings
         login = self._login(transport)
         session: Session[Channel] = Session(

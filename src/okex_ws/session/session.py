@@ -21,7 +21,7 @@ from ..base.errors import (
     listed,
     printable,
 )
-from ..base.rates import Budget
+from ..base.rates import RateLimit
 from ..base.retry import Ping, Timeouts
 from ..protocol.interface import WireProtocol
 from ..protocol.messages import (
@@ -81,7 +81,7 @@ class Session(Generic[Target]):
         wire: WireProtocol,
         ping: Ping,
         timeouts: Timeouts,
-        budget: Budget,
+        budget: RateLimit,
         now: float,
         login: Login | None = None,
     ) -> None:
