@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 from okex_ws.recording.format import (
     MAX_LINE,
     Entry,
-    RecordingDamaged,
     last_part,
     part_name,
     read,
     read_line,
     write_line,
 )
+from okex_ws.recording.recorded_frames import RecordingDamaged
 from okex_ws.recording.recorder import MOST_WAITING
 from tests.support.recordings import (
     ACK,

@@ -33,6 +33,7 @@ exchange repeated is replaced by dots.
 
 from __future__ import annotations
 
-from .format import FORMAT, VERSION, Entry, RecordingDamaged, read
+from .format import FORMAT, VERSION, Entry, read
+from .recorded_frames import RecordingDamaged
 
 __all__ = ["FORMAT", "VERSION", "Entry", "RecordingDamaged", "read"]

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from ..model.venues import PROTOCOLS
 from . import recorded_frames
+from .recorded_frames import RecordingDamaged
 
 FORMAT = "okex_ws recording"
 VERSION = 1
@@ -49,22 +50,6 @@ class Entry(NamedTuple):
     payload: bytes = b""
     binary: bool = False
     facts: Mapping[str, Any] = {}
-
-
-class RecordingDamaged(ValueError):
-    """A recording cannot be read from *line* of the file *path* on; *why* says why not.
-
-    All entries before that line are good, and were given before this error.
-    """
-
-    def __init__(self, path: str, line: int, why: str) -> None:
-        super().__init__(path, line, why)
-        self.path = path
-        self.line = line
-        self.why = why
-
-    def __str__(self) -> str:
-        return f"recording {self.path} is damaged in line {self.line}: {self.why}"
 
 
 # --- Lines --------------------------------------------------------------------------
@@ -226,8 +211,8 @@ def read(path: str | os.PathLike[str]) -> Iterator[Entry]:
     name = os.fspath(path)
     stem = name.removesuffix(f".{recorded_frames.TEXTS}")
     if recorded_frames.is_capture(stem):
-        name = stem
-        yield from _read_capture(name)
+        for at, payload, binary in recorded_frames.read(stem):
+            yield Entry(at, at, 1, "in", payload, binary)
         return
     first = None
     for part in range(last_part(name) + 1):
@@ -245,14 +230,6 @@ def read(path: str | os.PathLike[str]) -> Iterator[Entry]:
         yield from _entries(own, lines, inner=part > 0)
         if first.part:
             return  # *path* names a later part, which is read alone
-
-
-def _read_capture(name: str) -> Iterator[Entry]:
-    try:
-        for at, payload, binary in recorded_frames.read(name):
-            yield Entry(at, at, 1, "in", payload, binary)
-    except recorded_frames.CaptureDamaged as damage:
-        raise RecordingDamaged(damage.path, damage.line, damage.why) from damage
 
 
 def _checked_header(name: str, lines: Iterator[tuple[int, bytes]]) -> _Header:
