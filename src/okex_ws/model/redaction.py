@@ -22,6 +22,7 @@ _DEEPEST = 6
 # Base64 of an HMAC-SHA256, in which JSON may have escaped a slash. Every login has
 # another signature.
 _SIGNATURE = r"(?:[A-Za-z0-9+]|\\{0,7}/){43}="
+_SIGNATURE_LENGTH = 44
 _ESCAPING = re.compile(r"[\\%&\0]")
 _ESCAPE = re.compile(r"\\(?:u([0-9a-f]{4})|x([0-9a-f]{2})|([a-z])|(.))", re.S | re.I)
 
@@ -40,6 +41,7 @@ class Redaction:
         names = credentials.__slots__
         # The longest first: a shorter secret may be a part of a longer one.
         secrets = sorted((getattr(credentials, n) for n in names), key=len)[::-1]
+        self._longest = max(_SIGNATURE_LENGTH, *map(len, secrets))
         self._plain = _compiled(_form(secret, re.escape) for secret in secrets)
         self._escaped = _compiled(_form(secret, _escapable) for secret in secrets)
 
@@ -49,6 +51,14 @@ class Redaction:
             return self._plain.sub(_DOTS, text)
         cleaned = self._escaped.sub(_DOTS, text)
         return _DOTS if self._is_hidden(cleaned) else cleaned
+
+    def beginning(self, text: str) -> str:
+        """So much of *text*, which was cut off, as can have no part of a secret.
+
+        It ends before the first escape, behind which a part could not be found.
+        """
+        cleaned = self._plain.sub(_DOTS, _ESCAPING.split(text, maxsplit=1)[0])
+        return cleaned[: max(0, len(cleaned) - self._longest)]
 
     def sentence(self, text: str) -> str:
         """*text* for an error or a log: without a secret, up to its first ``{``.
