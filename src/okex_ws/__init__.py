@@ -51,7 +51,7 @@ from .model.venues import (
     find_venue,
     market_of,
 )
-from .recording.format import RecordingDamaged
+from .recording.recorded_frames import RecordingDamaged
 from .recording.recorder import Recorder
 from .replay import Replay
 

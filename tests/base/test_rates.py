@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import math
+import sys
 import threading
-from collections import deque
-from collections.abc import Iterator
+from types import FrameType
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from okex_ws.base.rates import Bucket, Budget, HostGap
-from tests.support.internals import lock_of, set_spent, spent_of
+from okex_ws.base import rates
+from okex_ws.base.rates import RateLimit, RateLimits
+from tests.support.internals import lock_of
 
 HOUR = 3600.0
 
 
 def test_a_budget_is_spent_by_the_number_and_comes_back_by_the_hour() -> None:
-    budget = Budget(2, HOUR)
+    budget = RateLimit(2, HOUR)
     assert (budget.outlook(0), budget.ready_at(0)) == ((2, 0), 0)
     budget.spend(0)
     assert (budget.outlook(5), budget.ready_at(5)) == ((1, 0), 5)
@@ -33,33 +35,45 @@ def test_a_budget_is_spent_by_the_number_and_comes_back_by_the_hour() -> None:
 
 def test_looking_at_a_budget_forgets_nothing() -> None:
     """Any thread may; only its own thread may change it."""
-    budget = Budget(1, HOUR)
+    budget = RateLimit(1, HOUR)
     budget.spend(0)
 
     assert budget.outlook(2 * HOUR) == (1, 0)
     assert budget.outlook(60) == (0, HOUR - 60)
 
 
-def test_a_budget_can_be_looked_at_while_it_is_spent() -> None:
-    budget = Budget(2, HOUR)
-    budget.spend(0)
-    spent = _Moving(spent_of(budget))
-    set_spent(budget, spent)
+def test_a_limit_can_be_looked_at_while_it_is_spent() -> None:
+    budget, wrong = RateLimit(100_000, HOUR), list[object]()
+    spender = threading.Thread(target=lambda: [budget.spend(0) for _ in range(2000)])
+    spender.start()
+    while spender.is_alive():
+        left, wait = budget.outlook(1)
+        if not (98_000 <= left <= 100_000 and wait == 0):
+            wrong.append((left, wait))
+    spender.join(10)
 
-    assert budget.outlook(1) == (1, 0)
-    assert spent.reads == 2
+    assert not wrong
+    assert budget.outlook(1) == (98_000, 0)
 
 
-class _Moving(deque[float]):
-    """Is appended to while it is read, the first time."""
+def test_a_limit_may_change_and_what_was_spent_counts() -> None:
+    rate = RateLimit(3, 10.0)
+    for now in (0, 1, 2):
+        assert rate.take(now) == now
+    rate.limit = 1
 
-    reads = 0
+    assert rate.ready_at(5) == 12
+    assert rate.outlook(5) == (0, 7)
 
-    def __iter__(self) -> Iterator[float]:
-        self.reads += 1
-        if self.reads == 1:
-            raise RuntimeError("deque mutated during iteration")
-        return super().__iter__()
+
+def test_nothing_is_allowed_while_the_exchange_holds_it() -> None:
+    rate = RateLimit(2, 10.0)
+    rate.hold(15.0)
+    rate.hold(12.0)
+
+    assert rate.take(10.0) == 15.0
+    assert rate.outlook(10.0) == (2, 5.0)
+    assert rate.take(15.0) == 15.0
 
 
 @given(
@@ -69,7 +83,7 @@ class _Moving(deque[float]):
 def test_no_period_ever_holds_more_than_the_limit(
     limit: int, moments: list[float]
 ) -> None:
-    budget, sent = Budget(limit, 100.0), list[float]()
+    budget, sent = RateLimit(limit, 100.0), list[float]()
     for moment in sorted(moments):
         if budget.ready_at(moment) <= moment:
             assert budget.outlook(moment)[0] > 0
@@ -83,7 +97,7 @@ def test_no_period_ever_holds_more_than_the_limit(
 
 
 def test_a_bucket_gives_a_burst_and_then_one_at_a_time() -> None:
-    bucket = Bucket(2, 60.0)
+    bucket = RateLimit(2, 60.0, in_turn=True)
     for _ in range(2):
         assert bucket.ready_at(10) == 10
         bucket.spend(10)
@@ -104,7 +118,7 @@ def test_a_bucket_gives_a_burst_and_then_one_at_a_time() -> None:
 def test_no_stretch_of_time_takes_more_than_a_bucket_and_what_flows_in(
     burst: int, moments: list[float]
 ) -> None:
-    bucket, gone = Bucket(burst, 50.0), list[float]()
+    bucket, gone = RateLimit(burst, 50.0, in_turn=True), list[float]()
     for moment in sorted(moments):
         if bucket.ready_at(moment) <= moment:
             bucket.spend(moment)
@@ -115,32 +129,54 @@ def test_no_stretch_of_time_takes_more_than_a_bucket_and_what_flows_in(
 
 
 def test_turns_at_one_host_are_a_gap_apart() -> None:
-    gaps = HostGap()
-    assert gaps.take("a", 1.0, 5.0) is None
+    gaps = RateLimits()
+    assert gaps.take("a", 1, 1.0, 5.0) == 5.0
     # Who comes too early is told when to come again, and takes nothing by asking.
-    assert [gaps.take("a", 1.0, 5.0 + n / 10) for n in range(10)] == [6.0] * 10
-    assert gaps.take("b", 1.0, 5.0) is None
-    assert gaps.take("a", 1.0, 6.0) is None
-    assert gaps.take("a", 1.0, 100.0) is None
+    assert [gaps.take("a", 1, 1.0, 5.0 + n / 10) for n in range(10)] == [6.0] * 10
+    assert gaps.take("b", 1, 1.0, 5.0) == 5.0
+    assert gaps.take("a", 1, 1.0, 6.0) == 6.0
+    assert gaps.take("a", 1, 1.0, 100.0) == 100.0
+
+
+def test_the_gap_is_that_of_the_attempt_before() -> None:
+    gaps = RateLimits()
+    gaps.take("a", 1, 3.0, 5.0)
+
+    assert gaps.take("a", 1, 0.0, 6.0) == 8.0
+    assert gaps.take("a", 1, 0.0, 8.0) == 8.0
+    assert gaps.take("a", 1, 3.0, 8.0) == 8.0
 
 
 def test_the_wait_for_a_turn_is_known_and_asking_for_it_takes_none() -> None:
-    gaps = HostGap()
+    gaps = RateLimits()
     assert gaps.wait("a", 5.0) == 0.0
-    assert gaps.take("a", 1.0, 5.0) is None
+    assert gaps.take("a", 1, 1.0, 5.0) == 5.0
 
     assert [gaps.wait("a", now) for now in (5.0, 5.75, 6.0, 100.0)] == [1, 0.25, 0, 0]
     assert gaps.wait("b", 5.0) == 0.0
-    assert gaps.take("a", 1.0, 6.0) is None
+    assert gaps.take("a", 1, 1.0, 6.0) == 6.0
+
+
+def test_each_key_has_a_limit_and_a_hold_of_its_own() -> None:
+    limits = RateLimits()
+    assert [limits.take("a", 3, 2.0, 10.0 + n / 10) for n in range(3)] == [
+        *(10.0, 10.1, 10.2)
+    ]
+    limits.hold("b", 15.0)
+
+    assert limits.take("a", 3, 2.0, 10.5) == 12.0
+    assert limits.take("b", 3, 2.0, 10.5) == 15.0
+    assert limits.take("c", 3, 2.0, 10.5) == 10.5
+    assert limits.take("a", 4, 2.0, 10.5) == 10.5
 
 
 def test_turns_are_given_out_once_to_many_threads() -> None:
-    gaps, turns = HostGap(), list[float]()
+    gaps, turns = RateLimits(), list[float]()
 
     def take() -> None:
         now = 0.0
         for _ in range(50):
-            while (turn := gaps.take("a", 1.0, now)) is not None:
+            while (turn := gaps.take("a", 1, 1.0, now)) > now:
                 now = turn
             turns.append(now)
 
@@ -153,8 +189,33 @@ def test_turns_are_given_out_once_to_many_threads() -> None:
     assert len(turns) == len(set(turns)) == 200
 
 
+def test_a_signal_handler_may_ask_at_any_point() -> None:
+    """It runs on the thread that it interrupts, which may hold the lock."""
+    gaps, answers = RateLimits(), list[float]()
+
+    def interrupted(frame: FrameType, event: str, argument: object) -> Any:
+        if event == "line" and frame.f_code.co_filename == rates.__file__:
+            sys.settrace(None)
+            answers.append(gaps.take("a", 1, 1.0, 5.0))
+            sys.settrace(interrupted)
+        return interrupted
+
+    before = sys.gettrace()
+    sys.settrace(interrupted)
+    try:
+        gaps.take("a", 1, 1.0, 5.0)
+    finally:
+        sys.settrace(before)
+
+    assert len(answers) > 5
+    assert gaps.wait("a", 5.0) == 1.0
+
+
 def test_after_a_fork_turns_are_given_out_whoever_held_the_lock() -> None:
-    gaps = HostGap()
-    lock_of(gaps).acquire()
+    gaps = RateLimits()
+    holder = threading.Thread(target=lock_of(gaps).acquire)
+    holder.start()
+    holder.join(10)
     gaps.forked()
-    assert gaps.take("a", 1.0, 0.0) is None
+
+    assert gaps.take("a", 1, 1.0, 0.0) == 0.0

@@ -19,8 +19,8 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from okex_ws.channels.book_builder import BookBuilder
+from okex_ws.net.frames import MAX_FRAME
 from okex_ws.protocol.messages import NO_DEPTH
-from okex_ws.protocol.v3 import MAX_INFLATED
 from okex_ws.protocol.v3 import PROTOCOL as V3
 from okex_ws.protocol.v5 import PROTOCOL as V5
 from tests.benchmarks.contestant import Spec, Steps, Threaded
@@ -74,10 +74,10 @@ class Limit(Threaded):
 
 def inflate(payload: bytes) -> bytes:
     """Bounded by the library's bound."""
-    if len(payload) < MAX_INFLATED // GROWTH:
+    if len(payload) < MAX_FRAME // GROWTH:
         return zlib.decompress(payload, -zlib.MAX_WBITS)
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
-    text = inflater.decompress(payload, MAX_INFLATED)
+    text = inflater.decompress(payload, MAX_FRAME)
     assert inflater.eof
     return text
 

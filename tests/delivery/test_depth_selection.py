@@ -19,7 +19,7 @@ from okex_ws.delivery.depth_selection import LEVELS, Look, choose, worst
 from okex_ws.delivery.view import View
 from okex_ws.protocol.messages import DepthData, Push
 from okex_ws.protocol.v5 import PROTOCOL as V5
-from okex_ws.trust.lease import Lease, Era
+from okex_ws.trust.lease import Era, Lease
 from okex_ws.trust.verdict import LIVE, NO_LIMITS, Limits, Published, Verdict, judge
 from tests.support.clocks import FakeClock
 

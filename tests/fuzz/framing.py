@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from unittest import mock
 
 from websockets.client import ClientProtocol
-from websockets.exceptions import PayloadTooBig, ProtocolError
+from websockets.exceptions import PayloadTooBig
 from websockets.frames import CTRL_OPCODES, Close, Opcode
 from websockets.frames import Frame as WireFrame
 from websockets.protocol import State
@@ -21,18 +21,13 @@ from websockets.server import ServerProtocol
 from websockets.uri import parse_uri
 
 from okex_ws.base.errors import ConnectionLost, WireError, printable
-from okex_ws.net import transport
+from okex_ws.net import frames, transport
 from tests.fuzz.streams import Chunks
 from tests.support.scripted_network import ScriptedNetwork, ScriptedStream
 
 URL = "ws://venue.test/ws/v3"
-# The limits of the library, and small ones that any stream runs into.
-SMALL: dict[str, Any] = {
-    "MAX_FRAME": 300,
-    "MAX_MESSAGE": 700,
-    "MAX_FRAGMENTS": 6,
-    "MAX_CONTROL_FRAMES": 5,
-}
+# The bound of a message, one that any stream runs into, and one that none does.
+MOST, SMALL, ENORMOUS = 1 << 20, 300, 1 << 60
 
 
 class Verdict(NamedTuple):
@@ -65,20 +60,21 @@ class _Stream(ScriptedStream):
         self._chunks = list(chunks)
 
 
-def ours(chunks: Chunks) -> Verdict:
-    """Our reader's."""
+def ours(chunks: Chunks, most: int) -> Verdict:
+    """Our reader's; a message may have *most* bytes."""
     stream = _Stream([])
-    reader = transport.Transport.open(ScriptedNetwork(stream), URL, 0.0, bool)
+    network = ScriptedNetwork(stream)
+    reader = transport.Transport.open(network, URL, 0.0, bool, most)
     stream.script(chunks)
-    frames: list[transport.Frame] = []
+    messages: list[frames.Frame] = []
     while True:
         try:
-            frames += reader.read()
+            messages += reader.read()
         except ConnectionLost as error:
             end = error
             break
         # What is kept is the front of one frame, and never more than it may have.
-        assert stream.ready or len(stream.received) < transport.MAX_FRAME + 10
+        assert stream.ready or len(stream.received) < most + 10
     # An end that was told stays the end.
     assert _end(reader) is end or end.reason == "the script is over"
     pongs, told = _told(bytes(stream.sent))
@@ -89,14 +85,14 @@ def ours(chunks: Chunks) -> Verdict:
         assert end.__cause__.detail.isprintable()
         assert len(end.__cause__.detail) <= 300
         assert told is not None
-        return Verdict(frames, pongs, "error", told, where, str(end))
+        return Verdict(messages, pongs, "error", told, where, str(end))
     if told is not None:
         assert end.reason.isprintable()
         assert len(end.reason) <= 300
         assert told == (end.code or 1000)
-        return Verdict(frames, pongs, "closed", end.code, where, end.reason)
+        return Verdict(messages, pongs, "closed", end.code, where, end.reason)
     assert end.reason == "the script is over"
-    return Verdict(frames, pongs, "open", None, where, end.reason)
+    return Verdict(messages, pongs, "open", None, where, end.reason)
 
 
 def _end(reader: transport.Transport) -> ConnectionLost | None:
@@ -132,11 +128,14 @@ def _told(sent: bytes) -> tuple[list[bytes], int | None]:
 class Judge(ClientProtocol):
     """The `websockets` package, counting, and with the limits that only we have."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int) -> None:
         super().__init__(
-            parse_uri(URL), state=State.OPEN, max_size=(None, transport.MAX_FRAME)
+            parse_uri(URL), state=State.OPEN, max_size=(None, (1 << 63) - 1)
         )
-        self.taken = self.whole = self.controls = 0
+        self.taken = self.whole = self.slow = 0
+        # Bytes by which the last frame is longer than what is given to the judge.
+        self.longer = 0
+        self._most = most
         self.messages: list[tuple[bytes, bool]] = []
         self.pongs: list[bytes] = []
         self._parts: list[bytes] = []
@@ -151,10 +150,11 @@ class Judge(ClientProtocol):
         self.reader.read_exact = counted  # type: ignore[method-assign]
 
     def recv_frame(self, frame: WireFrame) -> None:
-        if frame.opcode in CTRL_OPCODES:
-            self.controls += 1
-            if self.controls > transport.MAX_CONTROL_FRAMES:
-                raise ProtocolError("ours: a flood of control frames")
+        whole = frame.fin and frame.opcode in (Opcode.TEXT, Opcode.BINARY)
+        if not whole or self._parts or len(frame.data) + self.longer > self._most:
+            self.slow += 1
+            if self.slow > transport.MAX_SLOW_FRAMES:
+                raise PayloadTooBig(self.slow, transport.MAX_SLOW_FRAMES)
         super().recv_frame(frame)
         if frame.opcode is Opcode.PING:
             self.pongs.append(bytes(frame.data))
@@ -164,16 +164,18 @@ class Judge(ClientProtocol):
             self.whole = self.taken
 
     def _join(self, frame: WireFrame) -> None:
+        """Add a fragment; of a message that is too large, its head is the message."""
         if frame.opcode is not Opcode.CONT:
             self._binary = frame.opcode is Opcode.BINARY
+        was_cut = sum(map(len, self._parts)) > self._most
         self._parts.append(bytes(frame.data))
-        size = sum(map(len, self._parts))
-        if frame.fin and len(self._parts) == 1:
-            pass
-        elif size > transport.MAX_MESSAGE or len(self._parts) > transport.MAX_FRAGMENTS:
-            raise PayloadTooBig(size, transport.MAX_MESSAGE)
+        whole = b"".join(self._parts)
+        is_cut = len(whole) + self.longer > self._most
+        if is_cut and not was_cut:
+            self.messages.append((whole[: frames.HEAD], self._binary))
+        elif frame.fin and not is_cut:
+            self.messages.append((whole, self._binary))
         if frame.fin:
-            self.messages.append((b"".join(self._parts), self._binary))
             self._parts = []
 
     def verdict(self) -> Verdict:
@@ -189,13 +191,28 @@ class Judge(ClientProtocol):
         return Verdict(self.messages, self.pongs, end, code, self.whole, why)
 
 
-def judged(chunks: Chunks) -> Verdict:
+def judged(chunks: Chunks, most: int) -> Verdict:
     """The judge's."""
-    judge = Judge()
+    judge = Judge(most)
     for chunk in chunks:
-        judge.controls = 0
+        judge.slow = 0
         judge.receive_data(chunk)
-    return judge.verdict()
+    verdict, data = judge.verdict(), b"".join(chunks)
+    rest = data[verdict.where :]
+    if verdict.end != "open" or len(rest) < 2:
+        return verdict
+    start = {126: 4, 127: 10}.get(rest[1], 2)
+    _, size = _header(rest, 0)
+    head = min(frames.HEAD, most)
+    if size - start <= most or len(rest) < start + head:
+        return verdict
+    # A frame that is too large is taken once its head has come: as if it ended here.
+    judge = Judge(most)
+    judge.receive_data(data[: verdict.where])
+    judge.longer, payload = size - len(rest), rest[start:]
+    judge.receive_data(rest[:1] + b"\x7f" + len(payload).to_bytes(8, "big") + payload)
+    verdict = judge.verdict()
+    return verdict._replace(where=len(data)) if verdict.end == "open" else verdict
 
 
 # --- Where they may differ ----------------------------------------------------------
@@ -221,8 +238,7 @@ def _waits_for_the_rest(mine: Verdict, judge: Verdict, data: bytes) -> bool:
 
 def _is_wrong_twice(mine: Verdict, judge: Verdict, data: bytes) -> bool:
     if (mine.end, mine.code, judge.end) == ("error", 1009, "error"):
-        too_long = _header(data, judge.where)[1] > transport.MAX_FRAME
-        return judge.why == "invalid opcode" and too_long
+        return "flood" in mine.why or judge.why == "invalid opcode"
     invalid = "an invalid close frame" in mine.why
     return invalid and (mine.code, judge.code) == (1002, 1007)
 
@@ -262,15 +278,15 @@ DIFFERENCES: dict[str, Callable[[Verdict, Verdict, bytes], bool]] = {
     # So it is for one that leaves in the middle of a message, which is never shown.
     "a close frame may come between fragments": _closes_amid_fragments,
 }
-# And by construction of the judge: a message of more fragments or bytes than ours may
-# have, and more control frames in one read, are refused as the library documents
-# (MAX_FRAGMENTS, MAX_MESSAGE, MAX_CONTROL_FRAMES); no close code is 1005 at the judge;
-# the payload of a text message is the protocol's to decode, with either.
+# And by construction of the judge: of a message of more bytes than ours may have, only
+# the head is a message; more slow frames in one read than MAX_SLOW_FRAMES are refused;
+# no close code is 1005 at the judge; the payload of a text message is the protocol's to
+# decode, with either.
 
 
-def compare(chunks: Chunks) -> str:
+def compare(chunks: Chunks, most: int = MOST) -> str:
     """The end that both see, or the name of the difference that is allowed."""
-    mine, judge = ours(chunks), judged(chunks)
+    mine, judge = ours(chunks, most), judged(chunks, most)
     if mine._replace(why="") == judge._replace(why=""):
         if mine.end == "closed":
             assert mine.why == (printable(judge.why) or "closed by the peer")
@@ -288,18 +304,24 @@ def _group(code: int) -> str:
 
 
 def check_framing(chunks: Chunks) -> str:
-    """With the library's own limits."""
+    """With a bound that few streams run into."""
     return compare(chunks)
 
 
 @contextmanager
-def small_limits() -> Iterator[None]:
-    """The limits, for as long as it takes, so small that a short stream meets them."""
-    with mock.patch.multiple(transport, **SMALL):
+def small_heads() -> Iterator[None]:
+    """A head, for as long as it takes, that is shorter than a small message."""
+    with (
+        mock.patch.object(frames, "HEAD", 130),
+        mock.patch.object(transport, "HEAD", 130),
+    ):
         yield
 
 
 def check_small_framing(chunks: Chunks) -> str:
-    """With limits that a short stream runs into."""
-    with small_limits():
-        return compare(chunks)
+    """With limits that a short stream runs into: of messages, and of slow frames."""
+    with mock.patch.object(transport, "MAX_SLOW_FRAMES", 5):
+        if (end := compare(chunks, ENORMOUS)) == "error 1009":
+            return end
+    with small_heads():
+        return compare(chunks, SMALL)

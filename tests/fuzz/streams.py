@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 from random import Random
 
-from okex_ws.net import transport
 from tests.fuzz.corpus import Corpus
 from tests.fuzz.mutators import mangled
 
@@ -68,7 +67,7 @@ def _payload(rng: Random) -> bytes:
     if not rng.randrange(150):
         return bytes((65535, 65536, 70000)[rng.randrange(3)])
     if not rng.randrange(4000):
-        return bytes(transport.MAX_FRAME - 1 + rng.randrange(3))
+        return bytes((1 << 20) - 1 + rng.randrange(3))
     size = _SIZES[rng.randrange(len(_SIZES))]
     if size > 20:
         return bytes((rng.randrange(256),)) * size

@@ -223,8 +223,8 @@ def test_two_readers_that_disagree_are_seen(
 ) -> None:
     assert framing.compare(ours)
     assert framing.compare(judge)
-    verdict = framing.judged(judge)
-    monkeypatch.setattr(framing, "judged", lambda chunks: verdict)
+    verdict = framing.judged(judge, framing.MOST)
+    monkeypatch.setattr(framing, "judged", lambda chunks, most: verdict)
 
     with pytest.raises(framing.Mismatch):
         framing.compare(ours)
@@ -234,7 +234,7 @@ def test_two_readers_that_disagree_are_seen(
     ("stream", "difference"),
     [
         (b"\x83\x05a", "an unknown opcode is refused once its frame is whole"),
-        (b"\x83\x7f" + bytes(4) + b"\xff" * 4, "wrong twice"),
+        (b"\x83\x7f" + b"\xff" * 8, "wrong twice"),
         (b"\x88\x03\x03\xe7\xff", "wrong twice"),
         (b"\x88\x03\x03\xe8\xff", "a close reason need not be UTF-8"),
         (b"\x01\x01a\x88\x02\x03\xe8", "a close frame may come between fragments"),
@@ -248,9 +248,14 @@ def test_every_difference_that_is_allowed_exists(
 
 def test_small_limits_are_met_and_gone_afterwards() -> None:
     long = b"\x81\x7e\x01\x2d" + bytes(301)
+    pings = b"\x89\x00" * 6
 
-    assert framing.check_small_framing([long]) == "error 1009"
-    assert framing.check_framing([long]) == "open"
+    with framing.small_heads():
+        assert framing.ours([long], framing.SMALL).messages == [(bytes(130), False)]
+    assert framing.ours([long], framing.MOST).messages == [(bytes(301), False)]
+    assert framing.check_small_framing([long]) == "open"
+    assert framing.check_small_framing([pings]) == "error 1009"
+    assert framing.check_framing([pings]) == "open"
 
 
 def test_a_channel_of_any_length_makes_no_sentence_of_any_length() -> None:

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from okex_ws.base.state import State
+from okex_ws.isolation.shared_memory import Slot
 from okex_ws.isolation.slot_reading import (
     ERA_CAPACITY,
     BookMirror,
@@ -24,10 +25,9 @@ from okex_ws.isolation.slot_reading import (
     make_mirror,
     slot_capacity,
 )
-from okex_ws.isolation.shared_memory import Slot
 from okex_ws.protocol.messages import BookData, ChannelName, DepthData
 from okex_ws.protocol.v5 import PROTOCOL as V5
-from okex_ws.trust.lease import Lease, Era
+from okex_ws.trust.lease import Era, Lease
 from okex_ws.trust.verdict import LIVE, NO_LIMITS, Published, judge
 from tests.support.internals import flip_bits, forget_value, link_slots_of
 from tests.support.shared_memory import LocalMemory

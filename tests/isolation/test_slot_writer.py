@@ -14,6 +14,7 @@ from okex_ws.base.clock import SystemClock
 from okex_ws.channels.base import Channel
 from okex_ws.channels.depth import DepthChannel
 from okex_ws.delivery.callbacks import Callbacks
+from okex_ws.isolation.shared_memory import Memory, SlotAddress
 from okex_ws.isolation.slot_reading import (
     ERA_CAPACITY,
     AnyMirror,
@@ -22,7 +23,6 @@ from okex_ws.isolation.slot_reading import (
     make_mirror,
     slot_capacity,
 )
-from okex_ws.isolation.shared_memory import Memory, SlotAddress
 from okex_ws.isolation.slot_writer import Relay, SharedEras, SlotWriter
 from okex_ws.protocol.messages import DepthData
 from okex_ws.protocol.v5 import PROTOCOL as V5

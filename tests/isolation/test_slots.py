@@ -14,13 +14,13 @@ from okex_ws.base.errors import OkexWSError
 from okex_ws.base.state import State
 from okex_ws.delivery.callbacks import Callbacks
 from okex_ws.delivery.view import View
-from okex_ws.isolation.slot_reading import encode, encode_era
 from okex_ws.isolation.shared_memory import Memory
+from okex_ws.isolation.slot_reading import encode, encode_era
 from okex_ws.isolation.slots import Store, SubscriptionSlots
 from okex_ws.model.reports import Stats
 from okex_ws.protocol.messages import DepthData
 from okex_ws.protocol.v5 import PROTOCOL as V5
-from okex_ws.trust.lease import Lease, Era
+from okex_ws.trust.lease import Era, Lease
 from okex_ws.trust.verdict import LIVE, NO_LIMITS, Published, judge
 from tests.support.internals import lock_of, memory_of
 

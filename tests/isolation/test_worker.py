@@ -17,6 +17,8 @@ from typing import Any
 import pytest
 
 from okex_ws import ConnectionLost, Stats, SubscriptionRejected, Timeouts
+from okex_ws.isolation.process import Unpacker, WorkerProcess, pack
+from okex_ws.isolation.shared_memory import Memory
 from okex_ws.isolation.slot_reading import (
     ERA_CAPACITY,
     AnyMirror,
@@ -25,8 +27,6 @@ from okex_ws.isolation.slot_reading import (
     make_mirror,
     slot_capacity,
 )
-from okex_ws.isolation.process import Unpacker, WorkerProcess, pack
-from okex_ws.isolation.shared_memory import Memory
 from okex_ws.isolation.slot_writer import SlotAssignment
 from okex_ws.isolation.worker import LogForwarder, ParentSender, Worker
 from okex_ws.local_exchange import LocalExchange

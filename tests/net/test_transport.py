@@ -28,14 +28,11 @@ from websockets.uri import parse_uri
 
 from okex_ws.base.clock import SystemClock
 from okex_ws.base.errors import ConnectionLost, HandshakeFailed, Stalled, WireError
+from okex_ws.net.frames import HEAD, LEAST_MAX_FRAME, MAX_FRAME, Cut, Frame
 from okex_ws.net.stream import TcpNetwork
 from okex_ws.net.transport import (
-    MAX_CONTROL_FRAMES,
-    MAX_FRAGMENTS,
-    MAX_FRAME,
     MAX_HANDSHAKE,
-    MAX_MESSAGE,
-    Frame,
+    MAX_SLOW_FRAMES,
     Transport,
 )
 from tests.support.faulty_proxy import Proxy
@@ -60,10 +57,13 @@ def never() -> bool:
     return False
 
 
-def scripted(*chunks: bytes) -> tuple[Transport, ScriptedStream]:
+def scripted(
+    *chunks: bytes, max_frame: int = MAX_FRAME
+) -> tuple[Transport, ScriptedStream]:
     """A transport after its handshake, and what it is going to read."""
     stream = ScriptedStream(chunks)
-    return Transport.open(ScriptedNetwork(stream), URL, 0.0, never), stream
+    network = ScriptedNetwork(stream)
+    return Transport.open(network, URL, 0.0, never, max_frame), stream
 
 
 def answered(answer: bytes) -> HandshakeFailed:
@@ -266,52 +266,36 @@ def test_whatever_comes_it_ends_in_the_one_error(chunks: list[bytes]) -> None:
 # --- What breaks framing ------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "length", [2**63, 2**63 - 1, MAX_FRAME + 1], ids=["2^63", "2^63-1", "1 MiB + 1"]
-)
-def test_a_payload_length_from_the_peer_is_bounded(length: int) -> None:
+@pytest.mark.parametrize("length", [2**63, 2**64 - 1])
+def test_a_length_whose_first_bit_is_set_ends_the_connection(length: int) -> None:
     end, told = refused(b"\x82\x7f" + length.to_bytes(8, "big"))
 
     assert f"a frame of {length} bytes" in str(end)
     assert told_code(told) == 1009
 
 
-def test_a_frame_of_the_largest_size_passes() -> None:
-    transport, _ = scripted(frame(Opcode.BINARY, bytes(MAX_FRAME)))
+@pytest.mark.parametrize("parts", [1, 3, 2000])
+def test_a_message_of_the_largest_size_passes(parts: int) -> None:
+    size = MAX_FRAME // parts
+    sizes = [size] * (parts - 1) + [MAX_FRAME - size * (parts - 1)]
+    pieces = fragmented(*map(bytes, sizes))
 
-    assert transport.read() == [(bytes(MAX_FRAME), True)]
+    transport, _ = scripted(*pieces)
 
-
-def test_a_storm_of_fragments_is_bounded_in_number() -> None:
-    storm = text("", fin=False) + frame(Opcode.CONT, fin=False) * MAX_FRAGMENTS
-
-    end, told = refused(storm)
-
-    assert "fragments" in str(end)
-    assert told_code(told) == 1009
+    assert read_all(transport)[0] == [(bytes(MAX_FRAME), True)]
 
 
-def test_a_message_of_fragments_is_bounded_in_size() -> None:
-    most = MAX_MESSAGE // MAX_FRAME
-    part = frame(Opcode.CONT, bytes(MAX_FRAME), fin=False)
-    first = frame(Opcode.BINARY, bytes(MAX_FRAME), fin=False)
-    transport, _ = scripted(first, *[part] * (most - 1), frame(Opcode.CONT))
-    assert [len(payload) for payload, _ in read_all(transport)[0]] == [MAX_MESSAGE]
+@pytest.mark.parametrize("many", [frame(Opcode.PING), frame(Opcode.CONT, fin=False)])
+def test_a_flood_of_pings_or_fragments_is_bounded(many: bytes) -> None:
+    end, told = refused(text("", fin=False), many * (MAX_SLOW_FRAMES + 1))
 
-    end, _ = refused(first, *[part] * (most - 1), frame(Opcode.CONT, b"x"))
-    assert "fragments" in str(end)
-
-
-def test_a_flood_of_pings_is_bounded() -> None:
-    end, told = refused(frame(Opcode.PING) * (MAX_CONTROL_FRAMES + 1))
-
-    assert "flood" in str(end)
-    assert len(told) == MAX_CONTROL_FRAMES + 1
+    assert "a flood of pings and fragments" in str(end)
     assert told[-1].opcode is Opcode.CLOSE
+    assert {each.opcode for each in told[:-1]} <= {Opcode.PONG}
 
 
 def test_pings_that_come_together_are_answered_in_one_write() -> None:
-    pings = [frame(Opcode.PING, b"%d" % n) for n in range(MAX_CONTROL_FRAMES)]
+    pings = [frame(Opcode.PING, b"%d" % n) for n in range(MAX_SLOW_FRAMES)]
     transport, stream = scripted(b"".join(pings))
     writes: list[bytes] = []
     send = stream.send
@@ -355,6 +339,112 @@ def test_what_the_standard_forbids_ends_the_connection(data: bytes, why: str) ->
     assert why in str(end)
     assert end.endpoint == ENDPOINT
     assert end.code is None
+    assert told_code(told) == 1002
+
+
+# --- A message that is too large ----------------------------------------------------
+
+SMALL = LEAST_MAX_FRAME
+# Nothing about it is like its neighbours, so that a byte too many or too few shows.
+BODY = bytes(n % 251 for n in range(SMALL + 1))
+
+
+def fragmented(*parts: bytes) -> list[bytes]:
+    """The frames of one binary message."""
+    last = len(parts) - 1
+    return [
+        frame(Opcode.CONT if n else Opcode.BINARY, part, fin=n == last)
+        for n, part in enumerate(parts)
+    ]
+
+
+def cut_in(data: bytes, size: int) -> list[bytes]:
+    return [data[at : at + size] for at in range(0, len(data), size)]
+
+
+@pytest.mark.parametrize("size", [1, 7, 4097, 10**6])
+def test_a_frame_that_is_too_large_is_skipped_and_its_head_is_given(size: int) -> None:
+    large = text("before") + frame(Opcode.BINARY, BODY) + text("behind")
+    transport, stream = scripted(*cut_in(large, size), max_frame=SMALL)
+
+    frames, end = read_all(transport)
+
+    assert frames == [(b"before", False), (BODY[:HEAD], True), (b"behind", False)]
+    assert [type(payload) for payload, _ in frames] == [bytes, Cut, bytes]
+    assert end.reason == "the script is over"
+    assert transport.bytes_received == len(large)
+    assert not stream.sent
+
+
+@pytest.mark.parametrize("size", [7, 4097, 10**6])
+@pytest.mark.parametrize(
+    "cuts", [(1,), (10, 20, SMALL), (SMALL // 2,), (SMALL,), (0, SMALL, SMALL)]
+)
+def test_fragments_beyond_the_bound_are_discarded_up_to_the_last(
+    cuts: tuple[int, ...], size: int
+) -> None:
+    places = (0, *cuts, len(BODY))
+    parts = [BODY[a:b] for a, b in itertools.pairwise(places)]
+    pieces = [piece + frame(Opcode.PING, b"?") for piece in fragmented(*parts)]
+    data = b"".join(pieces) + text("behind")
+    transport, stream = scripted(*cut_in(data, size), max_frame=SMALL)
+
+    frames, _ = read_all(transport)
+
+    assert frames == [(BODY[:HEAD], True), (b"behind", False)]
+    assert type(frames[0][0]) is Cut
+    pongs = heard_by_server(bytes(stream.sent))
+    assert [each.opcode for each in pongs] == [Opcode.PONG] * len(parts)
+
+
+def test_a_message_that_is_too_large_is_given_once_its_head_has_come() -> None:
+    head = b"\x82\x7f" + (2**63 - 1).to_bytes(8, "big")
+    transport, stream = scripted(head, BODY[: HEAD - 1], BODY[HEAD - 1 : HEAD])
+
+    assert [transport.read() for _ in range(3)] == [[], [], [(BODY[:HEAD], True)]]
+    assert not stream.received
+
+
+def test_nothing_is_kept_of_a_frame_that_never_ends() -> None:
+    head = b"\x82\x7f" + (2**63 - 1).to_bytes(8, "big")
+    transport, stream = scripted(head, *[bytes(SMALL)] * 1000)
+    kept = []
+
+    for _ in range(1001):
+        transport.read()
+        kept.append(len(stream.received))
+
+    assert max(kept[1:]) == 0
+    assert transport.bytes_received == len(head) + 1000 * SMALL
+
+
+def test_nothing_is_kept_of_fragments_that_never_end() -> None:
+    first, middle = text(bytes(SMALL), fin=False), frame(Opcode.CONT, BODY, fin=False)
+    transport, stream = scripted(first, *[middle] * 100, max_frame=SMALL)
+
+    frames, _ = read_all(transport)
+
+    assert frames == [(bytes(HEAD), False)]
+    assert not stream.received
+
+
+@pytest.mark.parametrize(
+    ("data", "why"),
+    [
+        (b"\xc2\x7f", "rsv"),
+        (b"\x83\x7f", "the unknown opcode 3"),
+        (b"\x80\x7f", "Illegal frame"),
+        (b"\x01\x01a\x81\x7f", "Illegal frame"),
+        (b"\x89\x7f", "control frame"),
+        (b"\x88\x7f", "control frame"),
+    ],
+)
+def test_a_large_frame_that_the_standard_forbids_ends_the_connection(
+    data: bytes, why: str
+) -> None:
+    end, told = refused(data + (2**40).to_bytes(8, "big") + bytes(HEAD))
+
+    assert why in str(end)
     assert told_code(told) == 1002
 
 

@@ -31,7 +31,7 @@ from okex_ws import (
 from okex_ws.channels.series import KINDS
 from okex_ws.pool.handover import Handover
 from okex_ws.protocol.v5 import PROTOCOL
-from okex_ws.trust.lease import Lease, Era
+from okex_ws.trust.lease import Era, Lease
 from tests.support.internals import closing_connections_of, pool_of, take_over
 from tests.support.virtual_world import Ladder, World
 

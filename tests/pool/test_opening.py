@@ -27,6 +27,7 @@ from okex_ws.session.subscription_state import Phase, Step, SubscriptionState
 from okex_ws.trust.heartbeat import Renewed
 from okex_ws.trust.lease import Lease
 from tests.support.clocks import WALL
+from tests.support.internals import forget_pings, take_in
 from tests.support.opening_bench import (
     BOOK,
     ENDPOINT,
@@ -37,7 +38,6 @@ from tests.support.opening_bench import (
     argument,
     push,
 )
-from tests.support.internals import forget_pings, take_in
 
 WHOLE = "books:BTC-USDT"
 

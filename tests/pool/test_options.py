@@ -52,6 +52,9 @@ def test_a_venue_is_spoken_to_in_its_own_protocol(venue: str, wire: object) -> N
         ({"ping_interval": "30"}, "ping_interval"),
         ({"probe_interval": True}, "probe_interval"),
         ({"proxy": 3128}, "proxy is a URL"),
+        ({"max_frame": 1e6}, "max_frame is a whole number"),
+        ({"max_frame": True}, "max_frame is a whole number"),
+        ({"max_frame": None}, "max_frame is a whole number"),
     ],
 )
 def test_a_keyword_of_the_wrong_kind_is_refused_by_its_name(
@@ -197,6 +200,17 @@ def test_what_is_injected_is_what_every_connection_lives_by() -> None:
     assert (settings.clock, settings.rng, settings.network) == (clock, rng, int)
     assert (settings.reconnect.cap, settings.timeouts.ack) == (5, 3)
     assert (settings.ping.interval, settings.ping.probe) == (20, None)
+
+
+@pytest.mark.parametrize("isolate", [False, True])
+@pytest.mark.parametrize("venue", ["okx", "okj"])
+def test_the_bound_of_a_message_is_that_of_the_protocol(
+    venue: str, isolate: bool
+) -> None:
+    assert make_pool(venue, isolate=isolate).wire.max_frame == 8 << 20
+    assert make_pool(venue, isolate=isolate, max_frame=1 << 16).wire.max_frame == 65536
+    with pytest.raises(ValueError, match="max_frame is at least 65536"):
+        make_pool(venue, isolate=isolate, max_frame=65535)
 
 
 def test_the_keywords_that_are_passed_on_are_those_that_are_taken() -> None:

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from okex_ws.model.credentials import Credentials
+from okex_ws.net.frames import MAX_FRAME
 from okex_ws.protocol.messages import (
     Acknowledged,
     LoggedIn,
@@ -22,7 +23,7 @@ from okex_ws.protocol.messages import (
     Unknown,
     Unsubscribed,
 )
-from okex_ws.protocol.v3 import MAX_INFLATED, PROTOCOL
+from okex_ws.protocol.v3 import PROTOCOL
 from tests.support.v3_frames import TRADE, decode, deflate, push, refusal
 
 # --- What things are called ---------------------------------------------------------
@@ -388,15 +389,16 @@ def test_what_is_no_deflate_stream_is_a_wire_error() -> None:
 
 
 def test_a_message_inflates_to_the_limit_and_not_a_byte_further() -> None:
-    fits = '"' + "a" * (MAX_INFLATED - 2) + '"'
+    fits = '"' + "a" * (MAX_FRAME - 2) + '"'
     assert refusal(PROTOCOL.decode, deflate(fits), True).kind == "shape"
-    assert refusal(PROTOCOL.decode, deflate(fits + " "), True).kind == "inflate"
+    assert refusal(PROTOCOL.decode, deflate(fits + " "), True).kind == "too-large"
 
 
 def test_a_bomb_is_refused_before_it_is_whole() -> None:
-    bomb = deflate(b"\0" * (8 * MAX_INFLATED))
+    bomb = deflate(b"\0" * (8 * MAX_FRAME))
     error = refusal(PROTOCOL.decode, bomb, True)
-    assert error.detail == f"more than {MAX_INFLATED} bytes"
+    assert error.kind == "too-large"
+    assert error.detail == f"a message of more than {MAX_FRAME} bytes"
 
 
 @pytest.mark.parametrize(

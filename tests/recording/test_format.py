@@ -12,14 +12,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from okex_ws.recording.format import (
+    MAX_LINE,
     Entry,
-    RecordingDamaged,
     last_part,
     part_name,
     read,
     read_line,
     write_line,
 )
+from okex_ws.recording.recorded_frames import RecordingDamaged
+from okex_ws.recording.recorder import MOST_WAITING
 from tests.support.recordings import (
     ACK,
     SUBSCRIBE,
@@ -231,3 +233,14 @@ def test_a_part_that_is_missing_or_anothers_ends_it(
     assert found == ENTRIES
     assert damage.why == why
     assert damage.path == str(tmp_path / "day.1.rec.gz")
+
+
+def test_a_large_text_is_written_in_base64_so_that_any_message_can_be_read_again(
+    tmp_path: Path,
+) -> None:
+    """In JSON each of its bytes would be six, more than a reader takes in one line."""
+    entry = heard(1.0, "\x01" * (16 << 20))
+    path = write(tmp_path / "large.rec.gz", entry)
+
+    assert list(read(path)) == [entry]
+    assert len(write_line(entry)) * MOST_WAITING < MAX_LINE * len(entry.payload)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,7 +10,8 @@ import pytest
 
 from okex_ws.local_exchange import deflate
 from okex_ws.recording import recorded_frames
-from okex_ws.recording.format import RecordingDamaged, read
+from okex_ws.recording.format import read
+from okex_ws.recording.recorded_frames import RecordingDamaged
 from tests.support.capture_files import TEXTS, TEXTS_V5, write
 from tests.support.recordings import readable
 
@@ -45,6 +47,9 @@ def test_one_of_v5_has_its_texts_and_is_read_as_a_recording(tmp_path: Path) -> N
         ("recv.times", 3, "1.0", "it is before the one before"),
         ("recv.times", 4, "inf", "it is before the one before"),
         ("deflate.b64", 3, "%%%%", "no base64"),
+        ("deflate.b64", 3, "AAAA", "not hold its"),
+        ("deflate.b64", 2, base64.b64encode(deflate("{}")).decode(), "not hold its"),
+        ("recv.jsonl", 2, "{}", "its frame does not hold its text"),
     ],
 )
 def test_damage_is_told_with_file_and_line(
@@ -60,8 +65,23 @@ def test_damage_is_told_with_file_and_line(
 
     assert len(found) == line - 1
     assert damage is not None
+    file = Path(f"{path}.deflate.b64") if suffix == "recv.jsonl" else file
     assert (damage.path, damage.line) == (str(file), line)
     assert why in damage.why
+
+
+@pytest.mark.parametrize(("cut", "whole"), [(1, True), (2, False), (40, False)])
+def test_the_last_message_may_lack_its_line_feed_but_nothing_else(
+    tmp_path: Path, cut: int, whole: bool
+) -> None:
+    path = write(tmp_path / "mine", TEXTS_V5, v5=True)
+    file = Path(f"{path}.recv.jsonl")
+    file.write_bytes(file.read_bytes()[:-cut])
+
+    found, damage = readable(path)
+
+    assert len(found) == len(TEXTS_V5) - (not whole)
+    assert (damage is None) == whole
 
 
 def test_files_of_different_length_are_damage(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from okex_ws import (
     Stalled,
     Venue,
 )
-from okex_ws.base.errors import WireError
+from okex_ws.net.frames import HEAD, MAX_FRAME, Cut
 from okex_ws.protocol.v3 import PROTOCOL as V3
 from okex_ws.protocol.v5 import PROTOCOL as V5
 from okex_ws.recording.format import Entry, write_line
@@ -176,10 +176,10 @@ def test_what_is_no_secret_stays_as_it_was() -> None:
     text = '{"arg":{"channel":"account"},"data":[{"ts":"1700000000000"}]}'
     redaction.request(V5.login(KEY, 1_700_000_000.0))
 
-    assert redaction.payload(text.encode(), False) == text.encode()
+    assert redaction.message(text.encode(), False, MAX_FRAME) == text.encode()
     packed = deflate(text)
-    assert redaction.payload(packed, True) == packed
-    assert redaction.payload(b"\xff garbage", True) == b"\xff garbage"
+    assert redaction.message(packed, True, MAX_FRAME) == packed
+    assert redaction.message(b"\xff garbage", True, MAX_FRAME) == b"\xff garbage"
     assert redaction.request('{"op":"subscribe"}') == '{"op":"subscribe"}'
 
 
@@ -206,18 +206,28 @@ def test_a_damaged_stream_shows_no_secret_up_to_its_damage(
     text = "".join(f"{n}:{KEY.api_key}," for n in range(100))
     redaction = FrameRedaction(KEY)
 
-    kept = redaction.payload(spoil(deflate(text)), True)
+    kept = redaction.message(spoil(deflate(text)), True, MAX_FRAME)
 
     assert KEY.api_key not in V3.unpack(kept, True).decode()
 
 
-def test_a_message_of_too_many_bytes_is_recorded_as_one() -> None:
-    most = 4 * 1024 * 1024
-    kept = FrameRedaction(KEY).payload(deflate("x" * (most + 5) + KEY.api_key), True)
+@pytest.mark.parametrize("binary", [False, True])
+@pytest.mark.parametrize("place", [0, 2000, 4086])
+def test_a_message_that_was_too_large_has_no_secret_and_no_part_of_one(
+    place: int, binary: bool
+) -> None:
+    """A secret may be cut off where the kept beginning of the message ends."""
+    head = ("." * place + KEY.passphrase + "." * 5000)[:HEAD].encode()
+    payload = Cut(deflate(head.decode()) if binary else head)
+    large = deflate("." * place + KEY.passphrase + "." * 90_000)
 
-    with pytest.raises(WireError, match=f"more than {most} bytes"):
-        V3.unpack(kept, True)
-    assert KEY.api_key.encode() not in zlib.decompress(kept, -15)
+    for each in (payload, large) if binary else (payload,):
+        kept = FrameRedaction(KEY).message(each, binary, 65536)
+
+        assert type(kept) is Cut
+        said = zlib.decompress(kept, -15) if binary else bytes(kept)
+        assert KEY.passphrase[:5].encode() not in said
+        assert len(said) >= 1000
 
 
 def test_a_venue_is_described_by_what_a_replay_needs() -> None:

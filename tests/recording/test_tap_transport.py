@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import math
 from pathlib import Path
 
 import pytest
 
-from okex_ws import ConnectionLost, Feed, Recorder
+from okex_ws import ConnectionLost, Feed, Recorder, Replay
 from okex_ws.protocol.v3 import PROTOCOL as V3
 from okex_ws.recording.format import Entry, read
 from tests.support.virtual_world import World, depth
@@ -119,3 +121,33 @@ def test_it_cannot_be_had_of_a_feed_in_another_process(path: Path) -> None:
 def test_it_is_a_recorder() -> None:
     with pytest.raises(TypeError, match="recorder is a Recorder"):
         Feed("okx", recorder="day.rec.gz")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("protocol", ["v3", "v5"])
+def test_of_a_message_that_was_too_large_the_beginning_is_on_it_and_plays(
+    path: Path, protocol: str
+) -> None:
+    world = World(protocol)
+    dialect = world.dialect
+    key = dialect.channel("depth5")
+    world.exchange.first_pushes[key] = dialect.depth(0)
+    large = {**dialect.depth(1000), "more": "x" * 100_000}
+    with Recorder(path) as recorder:
+        feed = world.feed(recorder=recorder, max_frame=65536)
+        feed.subscribe(["BTC-USDT"], "spot", ["depth5"])
+        text = json.dumps(large).encode()
+        opcode = b"\x82" if protocol == "v3" else b"\x81"
+        frame = opcode + b"\x7f" + (10**6).to_bytes(8, "big") + text + bytes(900_000)
+        world.at(1.0, lambda: world.peers[-1].outbox.extend(frame))
+        world.run(3.0)
+
+    (cut,) = [entry for entry in read(path) if entry.facts.get("cut")]
+    assert (cut.kind, cut.payload) == ("in", text[:4096])
+    assert recorder.lost == 0
+    # What is played cannot be read either.
+    with Replay(path, speed=math.inf) as replay:
+        feed = replay.feed()
+        feed.subscribe(["BTC-USDT"], "spot", ["depth5"])
+        for _ in replay:
+            pass
+        assert sum(feed.stats().dropped.values()) == 1

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from okex_ws import ConnectionLost, Stalled
-from okex_ws.base.rates import HostGap
+from okex_ws.base.rates import RateLimits
 from okex_ws.net.stream import Staged
 from okex_ws.net.transport import Transport
 from okex_ws.recording.format import Entry
@@ -30,7 +30,7 @@ class Rig:
         self.clock = VirtualClock(script.moments, now)
         self.scheduler = VirtualScheduler(self.clock)
         self.network = ReplayNetwork(
-            VirtualTime(self.scheduler), ConnectionMatcher(script), HostGap()
+            VirtualTime(self.scheduler), ConnectionMatcher(script), RateLimits()
         )
         self.result: Any = None
 
@@ -122,7 +122,7 @@ def test_a_closed_stream_hears_nothing() -> None:
 def test_in_scaled_time_a_wait_is_as_much_shorter() -> None:
     script = Script(session(PUSH), "day.rec.gz", None)
     clock = ScaledClock(script.moments, 0.0, 1000.0)
-    network = ReplayNetwork(ScaledTime(clock), ConnectionMatcher(script), HostGap())
+    network = ReplayNetwork(ScaledTime(clock), ConnectionMatcher(script), RateLimits())
     thread = network.thread(lambda: network.wait(20.0), "okex_ws:test")
     thread.start()
     thread.join()
@@ -134,7 +134,7 @@ def test_in_scaled_time_a_wait_is_as_much_shorter() -> None:
 def test_a_call_ends_a_wait_in_scaled_time() -> None:
     script = Script(session(PUSH), "day.rec.gz", None)
     clock = ScaledClock(script.moments, 0.0, 1e-6)
-    network = ReplayNetwork(ScaledTime(clock), ConnectionMatcher(script), HostGap())
+    network = ReplayNetwork(ScaledTime(clock), ConnectionMatcher(script), RateLimits())
     thread = threading.Thread(target=lambda: network.wait(None))
     thread.start()
     network.wake()

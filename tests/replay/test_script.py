@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from okex_ws import ConnectionLost, HandshakeFailed
-from okex_ws.recording.format import Entry, RecordingDamaged
+from okex_ws import ConnectionLost, HandshakeFailed, RecordingDamaged
+from okex_ws.recording.format import Entry
 from okex_ws.replay.script import End, RecordedConnection, Script
 from tests.support.recordings import (
     ACK,

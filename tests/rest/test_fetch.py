@@ -17,10 +17,10 @@ from okex_ws.base.errors import (
     Stalled,
     WireError,
 )
+from okex_ws.base.rates import RateLimits
 from okex_ws.rest import v5 as rest_v5
 from okex_ws.rest.dialect import HttpResponse, RestRequest, Rule
-from okex_ws.rest.fetch import CAP, MAX_BODY, Fetcher, RetryPolicy
-from okex_ws.rest.limiter import Limiter
+from okex_ws.rest.fetch import CAP, MAX_BODY, SLACK, Fetcher, RetryPolicy
 from tests.support.clocks import FakeClock
 
 ORIGIN = "https://rest.invalid"
@@ -35,13 +35,13 @@ Said = httpx.Response | Exception | Callable[[httpx.Request], httpx.Response]
 class World:
     """A peer that says one thing after the other, and a clock that waits move."""
 
-    def __init__(self, *says: Said, **tries: Any) -> None:
+    def __init__(self, *says: Said, share: float = 1.0, **tries: Any) -> None:
         self.says = iter(says)
         self.asked: list[httpx.Request] = []
         self.waits: list[float] = []
         self.clock = FakeClock()
         self.closed = False
-        self.limiter = Limiter()
+        self.limits = RateLimits()
         self.client = httpx.Client(transport=httpx.MockTransport(self.answer))
         tries = {"timeout": 10.0, "retries": 4, "patience": 60.0, **tries}
         self.fetcher = Fetcher(
@@ -53,8 +53,8 @@ class World:
             pause=lambda seconds: self.pause(seconds),
             closing=lambda: self.closed,
             dispose=self.client.close,
-            limiter=self.limiter,
-            share=1.0,
+            limits=self.limits,
+            share=share,
             clock=self.clock,
             rng=random.Random(7),
         )
@@ -177,7 +177,7 @@ def test_too_many_requests_wait_for_the_budget_whoever_asks() -> None:
 
     assert world.get() == []
     assert sum(world.waits) == pytest.approx(5.0)
-    world.limiter.hold(ORIGIN, RULE, world.clock.now + 30.0)
+    world.limits.hold((ORIGIN, RULE.name), world.clock.now + 30.0)
     assert world.get() == []
     assert sum(world.waits) == pytest.approx(35.0)
 
@@ -201,9 +201,23 @@ def test_the_budget_is_kept() -> None:
         assert fourth - first >= RULE.period
 
 
+@pytest.mark.parametrize(("share", "at_once"), [(0.1, 1), (1.0, 3), (2.0, 6)])
+def test_a_share_of_the_budget_is_a_part_of_it_and_never_nothing(
+    share: float, at_once: int
+) -> None:
+    world = World(*(good() for _ in range(at_once + 1)), share=share)
+    for _ in range(at_once):
+        world.get()
+    assert world.waits == []
+
+    world.get()
+
+    assert sum(world.waits) == pytest.approx(RULE.period + SLACK)
+
+
 def test_no_turn_in_time_is_told() -> None:
     world = World(patience=3.0)
-    world.limiter.hold(ORIGIN, RULE, world.clock.now + 10.0)
+    world.limits.hold((ORIGIN, RULE.name), world.clock.now + 10.0)
 
     with pytest.raises(Stalled, match="no turn"):
         world.get()

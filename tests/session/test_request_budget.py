@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from okex_ws.base.rates import Budget
+from okex_ws.base.rates import RateLimit
 from okex_ws.session.request_budget import RequestBudget
 
 
 def spent(requests: int, limit: int = 8) -> RequestBudget:
     """A request budget of 8 an hour, of which some were spent at 0, 1, 2, ..."""
-    budget = RequestBudget(Budget(limit, 3600.0))
+    budget = RequestBudget(RateLimit(limit, 3600.0))
     for now in range(requests):
         budget.spend(float(now))
     return budget

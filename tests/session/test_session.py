@@ -30,7 +30,7 @@ from okex_ws.base.errors import (
     Stalled,
     SubscriptionRejected,
 )
-from okex_ws.base.rates import Budget
+from okex_ws.base.rates import RateLimit
 from okex_ws.base.retry import Ping, Timeouts
 from okex_ws.model.redaction import Redaction
 from okex_ws.protocol.interface import WireProtocol
@@ -107,7 +107,7 @@ class Talk:
         login: bool = False,
     ) -> None:
         self.now = 0.0
-        self.budget = Budget(limit, HOUR)
+        self.budget = RateLimit(limit, HOUR)
         self.session: Session[str] = Session(
             wire,
             Ping(30.0, probe),

@@ -72,6 +72,7 @@ def write(
     """
     times = [f"{1000 + i}.5" for i in range(len(texts))] if times is None else times
     files = {"recv.jsonl": texts, "recv.times": times}
+    Path(f"{path}.deflate.b64").unlink(missing_ok=True)
     if not v5:
         frames = [deflate(text) for text in texts] if frames is None else frames
         files["deflate.b64"] = [base64.b64encode(frame).decode() for frame in frames]

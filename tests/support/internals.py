@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from okex_ws import Credentials, Feed, Item, Reconnect, Updates
-    from okex_ws.base.rates import Budget, HostGap
+    from okex_ws.base.rates import RateLimits
     from okex_ws.channels.depth import DepthChannel
     from okex_ws.channels.series import SeriesChannel, TradeChannel
     from okex_ws.cli.recordings.story import ChartData
@@ -62,7 +62,6 @@ if TYPE_CHECKING:
     from okex_ws.protocol.messages import SocketPath
     from okex_ws.recording.recorder import Recorder
     from okex_ws.rest import Rest
-    from okex_ws.rest.limiter import Limiter
     from okex_ws.rest.pages import Found
     from okex_ws.session.events import Event
     from okex_ws.session.session import Session
@@ -225,7 +224,7 @@ def wrap_connection_threads(
 
 def give_every_host_a_turn(patch: pytest.MonkeyPatch) -> None:
     """Forget when each host was last connected to; *patch* restores that later."""
-    patch.setattr(HOST_GAP, "_next", {})
+    patch.setattr(HOST_GAP, "_limits", {})
 
 
 def waiting_frames(loop: Opening) -> int:
@@ -284,16 +283,6 @@ def spend_resubscription(session: Session[Any], now: float) -> None:
 def forget_pings(session: Session[Any]) -> None:
     """Have *session* forget its unanswered pings, so that it waits for no pong."""
     session._heartbeat._in_flight.clear()
-
-
-def set_spent(budget: Budget, spent: deque[float]) -> None:
-    """Have *budget* keep the times of its requests in *spent*."""
-    budget._spent = spent
-
-
-def spent_of(budget: Budget) -> deque[float]:
-    """The times of the requests that *budget* counts."""
-    return budget._spent
 
 
 # --- Channels -----------------------------------------------------------------------
@@ -361,13 +350,7 @@ def notes_in(queue: ConflatingQueue) -> int:
 
 
 def lock_of(
-    owner: UpdateQueue
-    | CallbackRunner
-    | Supervisor
-    | Memory
-    | Limiter
-    | HostGap
-    | TcpNetwork,
+    owner: UpdateQueue | CallbackRunner | Supervisor | Memory | RateLimits | TcpNetwork,
 ) -> Any:
     """The lock that guards *owner*; a condition if threads wait on it."""
     if isinstance(owner, UpdateQueue):

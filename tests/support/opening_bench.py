@@ -14,7 +14,7 @@ from okex_ws.base.errors import (
     ConnectionLost,
     WireError,
 )
-from okex_ws.base.rates import Budget
+from okex_ws.base.rates import RateLimit
 from okex_ws.base.retry import Ping, Timeouts
 from okex_ws.base.throttled_log import OutageLog
 from okex_ws.net.transport import Frame
@@ -156,7 +156,7 @@ class Bench:
             self.outage_log,
             lambda: self.closing,
         )
-        budget = Budget(239, HOUR)
+        budget = RateLimit(239, HOUR)
         now = self.clock.now
         self.session: Session[Any] = Session(
             wire, Ping(), Timeouts(), budget, now, login

@@ -9,11 +9,11 @@ from typing import Any
 
 from okex_ws.recording.format import (
     Entry,
-    RecordingDamaged,
     read,
     write_header,
     write_line,
 )
+from okex_ws.recording.recorded_frames import RecordingDamaged
 from tests.support.virtual_world import deflate
 
 WALL = 1_700_000_000.0

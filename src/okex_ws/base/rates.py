@@ -1,4 +1,4 @@
-"""Rate limits: requests in a period, a token bucket, connection attempts to a host.
+"""The rate limits of requests to the exchange, and of attempts to connect to a host.
 
 Nothing here waits: each class says when its caller may act, in monotonic seconds.
 """
@@ -7,104 +7,107 @@ from __future__ import annotations
 
 import math
 import threading
-from collections import deque
+import weakref
+from collections.abc import Hashable
+
+from .threads import locked, register_for_fork
 
 
-class Budget:
-    """The requests of the last *period* seconds, of which *limit* are allowed at most.
+class RateLimit:
+    """At most *limit* actions within any *period* seconds.
 
-    It keeps a sender within a limit of the exchange that counts requests in a sliding
-    window. It sends nothing and never waits: the sender asks `ready_at` before a
-    request, and calls `spend` when it sends one. These calls must not overlap. Any
-    thread may call `outlook` meanwhile.
+    Each action takes one of *limit* places, and frees it *period* seconds later. With
+    *in_turn* a place becomes free *period* seconds after the place before it at the
+    earliest: after *limit* actions at once, one more is allowed each *period*, which
+    spreads a long series of actions over the time.
+
+    It never waits: the caller asks `ready_at` before an action, and calls `spend` when
+    it acts; or it calls `take`, which does both. These calls must not overlap. Any
+    thread may call `outlook` and `hold` meanwhile.
     """
 
-    def __init__(self, limit: int, period: float) -> None:
+    def __init__(self, limit: int, period: float, in_turn: bool = False) -> None:
         self.limit = limit
         self.period = period
-        self._spent: deque[float] = deque()
-
-    def ready_at(self, now: float) -> float:
-        """When the next request may be sent: *now* or a later time."""
-        spent = self._spent
-        try:
-            while spent[0] <= now - self.period:
-                spent.popleft()
-            return now if len(spent) < self.limit else spent[0] + self.period
-        except IndexError:
-            # None is left. If a signal handler asks meanwhile, it forgets them, too.
-            return now
-
-    def spend(self, now: float) -> None:
-        """Count a request that is sent *now*."""
-        self._spent.append(now)
-
-    def outlook(self, now: float) -> tuple[int, float]:
-        """How many requests may be sent *now*, and in how many seconds one may."""
-        spent = [at for at in self._copy() if at > now - self.period]
-        left = self.limit - len(spent)
-        return left, 0.0 if left > 0 else spent[0] + self.period - now
-
-    def _copy(self) -> tuple[float, ...]:
-        while True:
-            try:
-                return tuple(self._spent)
-            except RuntimeError:  # the sending thread changed it: copy again
-                continue
-
-
-class Bucket:
-    """A token bucket: *burst* actions at once, then one more each *every* seconds.
-
-    A `Budget` lets a sender use the whole limit at once; a bucket spreads a long series
-    of actions over the time. It never waits: the caller asks `ready_at` before an
-    action, and calls `spend` when it acts. Calls must not overlap.
-    """
-
-    def __init__(self, burst: int, every: float) -> None:
-        self._burst = burst
-        self._every = every
-        # When the bucket will be full again. It is full at the start.
-        self._full_at = -math.inf
+        self._in_turn = in_turn
+        # When each taken place becomes free, in order. It is replaced, never changed.
+        self._taken: tuple[float, ...] = ()
+        self._held = -math.inf
 
     def ready_at(self, now: float) -> float:
         """When the next action is allowed: *now* or a later time."""
-        return max(now, self._full_at - (self._burst - 1) * self._every)
+        taken = self._still_taken(now)
+        over = len(taken) - self.limit
+        return max(now if over < 0 else taken[over], self._held)
 
     def spend(self, now: float) -> None:
         """Count an action that is taken *now*."""
-        self._full_at = max(self._full_at, now) + self._every
+        free = now + self.period
+        if self._in_turn and self._taken:
+            free = max(free, self._taken[-1] + self.period)
+        self._taken = (*self._still_taken(now), free)
+
+    def take(self, now: float) -> float:
+        """Count an action if it is allowed *now*; returns `ready_at` in any case."""
+        ready_at = self.ready_at(now)
+        if ready_at <= now:
+            self.spend(now)
+        return ready_at
+
+    def hold(self, until: float) -> None:
+        """Allow no action before *until*, because the exchange said so."""
+        self._held = max(self._held, until)
+
+    def outlook(self, now: float) -> tuple[int, float]:
+        """How many actions are allowed *now*, and in how many seconds one is."""
+        left = max(0, self.limit - len(self._still_taken(now)))
+        return left, self.ready_at(now) - now
+
+    def _still_taken(self, now: float) -> tuple[float, ...]:
+        return tuple(free for free in self._taken if free > now)
 
 
-class HostGap:
-    """When each host may be connected to again, for the connections that share it.
+class RateLimits:
+    """A `RateLimit` for each key, for connections or clients that share them.
 
-    The exchange limits the connection attempts from one IP address, so the connections
-    of all feeds of a process take turns. `take` reserves a turn or returns when to ask
-    again; no method waits for one. Any thread calls it; a lock guards overlapping
-    calls.
+    The exchange counts by IP address, so all feeds and clients of a process count
+    together. A client that the exchange told to wait makes the others wait, too. Any
+    thread calls it; a lock guards overlapping calls. It is re-entrant, because a signal
+    handler may call on the thread that holds it.
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._next: dict[str, float] = {}
+        self._lock = threading.RLock()
+        self._limits: dict[Hashable, RateLimit] = {}
+        _shared.add(self)
+
+    def take(self, key: Hashable, limit: int, period: float, now: float) -> float:
+        """Count an action on *key* if *limit* and *period* allow it *now*.
+
+        Returns when it is allowed: *now*, and then it is counted, or a later time.
+        """
+        return locked(self._lock, lambda: self._take(key, limit, period, now))
+
+    def _take(self, key: Hashable, limit: int, period: float, now: float) -> float:
+        found = self._limit(key)
+        found.limit, found.period = limit, period
+        return found.take(now)
+
+    def hold(self, key: Hashable, until: float) -> None:
+        """Allow no action on *key* before *until*, because the exchange said so."""
+        locked(self._lock, lambda: self._limit(key).hold(until))
+
+    def wait(self, key: Hashable, now: float) -> float:
+        """Seconds until the next action on *key* is allowed."""
+        return locked(self._lock, lambda: self._limit(key).ready_at(now) - now)
+
+    def _limit(self, key: Hashable) -> RateLimit:
+        return self._limits.setdefault(key, RateLimit(1, 0.0))
 
     def forked(self) -> None:
         """Replace the lock in a forked child: a parent's thread may have held it."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
-    def take(self, host: str, gap: float, now: float) -> float | None:
-        """Allow an attempt at *host* now (``None``), or return when to ask again.
 
-        After an attempt the next one at *host* waits until *gap* seconds later.
-        """
-        with self._lock:
-            turn = self._next.get(host, now)
-            if turn > now:
-                return turn
-            self._next[host] = now + gap
-            return None
-
-    def wait(self, host: str, now: float) -> float:
-        """Seconds until the next attempt at *host* is allowed."""
-        return max(0.0, self._next.get(host, now) - now)
+_shared: weakref.WeakSet[RateLimits] = weakref.WeakSet()
+register_for_fork(_shared)

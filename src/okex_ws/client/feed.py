@@ -6,7 +6,7 @@ import math
 import random
 import ssl
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, SupportsIndex
 
 from ..base.checks import check_seconds
 from ..base.clock import Clock
@@ -22,6 +22,7 @@ from ..model.credentials import Credentials
 from ..model.items import BestBidAsk
 from ..model.reports import Health
 from ..model.venues import Venue
+from ..net.frames import MAX_FRAME
 from ..net.stream import Network
 from ..recording.recorder import Recorder
 from ..trust.reading import Taken, read_together
@@ -83,6 +84,11 @@ class Feed(SharedConnections):
         probe_interval: seconds between two health checks, which are the same pings.
             ``None`` leaves only the keep-alive of *ping_interval*, and lengthens the
             lease of every price accordingly.
+        max_frame: the most bytes of one message, unpacked under v3; at least 64 KiB.
+            What a larger message says is not taken in: it is discarded as it comes,
+            counted as ``stats().dropped['too-large']``, and withdraws the channel that
+            its beginning names, or else all channels of its connection. The connection
+            goes on.
         isolate: run the connections in a process of their own, so that nothing that
             this process computes makes a price late. The newest depths are shared
             through memory. Reads (`GetDepth`, ``depth``, ``best_bid_ask``, ``book``,
@@ -124,6 +130,7 @@ class Feed(SharedConnections):
         network: Callable[[], Network] | None = None,
         rng: random.Random | None = None,
         timeouts: Timeouts | None = None,
+        max_frame: SupportsIndex = MAX_FRAME,
         history_source: Callable[[], History] | None = None,
         # Process
         isolate: bool = False,
@@ -145,6 +152,7 @@ class Feed(SharedConnections):
             network=network,
             rng=rng,
             timeouts=timeouts,
+            max_frame=max_frame,
             history_source=history_source,
             isolate=isolate,
             recorder=recorder,

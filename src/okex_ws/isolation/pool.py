@@ -57,7 +57,9 @@ def make_isolated_pool(options: PoolOptions) -> IsolatedPool:
     crossing = ["credentials", "allow_plaintext", *pings, "proxy"]
     crossing += ["reconnect", "timeouts"]
     keywords = {name: getattr(options, name) for name in crossing}
-    return IsolatedPool(options.venue, options.wire_protocol, keywords)
+    wire = options.wire_protocol
+    keywords["max_frame"] = wire.max_frame
+    return IsolatedPool(options.venue, wire, keywords)
 
 
 class IsolatedPool:

@@ -23,7 +23,9 @@ _MOST = 50_000
 # Base64 of an HMAC-SHA256, and what is glued to its front. Every login has another
 # signature. The search begins at the start of a run alone, so that it is linear.
 _SIGNATURE = re.compile(r"(?<![A-Za-z0-9+/])[A-Za-z0-9+/]{43,}=")
+_SIGNATURE_LENGTH = 44
 _ESCAPING = "\\%&\0"
+_FIRST_ESCAPE = re.compile(f"[{re.escape(_ESCAPING)}]")
 _ESCAPE = re.compile(r"\\(?:u([0-9a-f]{4})|x([0-9a-f]{2})|([a-z])|(.))", re.S | re.I)
 
 
@@ -42,6 +44,7 @@ class Redaction:
         # The longest first: a shorter secret may be a part of a longer one.
         secrets = sorted((getattr(credentials, n) for n in names), key=len)[::-1]
         self._small = [secret.lower() for secret in secrets]
+        self._longest = max(_SIGNATURE_LENGTH, *map(len, secrets))
         self._plain = _compiled(_form(secret, re.escape) for secret in secrets)
         self._escaped = _compiled(_form(secret, _escapable) for secret in secrets)
 
@@ -52,6 +55,14 @@ class Redaction:
             text = self._escaped.sub(_DOTS, text) if len(text) <= _LONGEST else _DOTS
             return _DOTS if self._hides(text) else text
         return text
+
+    def beginning(self, text: str) -> str:
+        """So much of *text*, which was cut off, as can have no part of a secret.
+
+        It ends before the first escape, behind which a part could not be found.
+        """
+        cleaned = self._shown(_FIRST_ESCAPE.split(text, maxsplit=1)[0])
+        return cleaned[: max(0, len(cleaned) - self._longest)]
 
     def sentence(self, text: str) -> str:
         """*text* for an error or a log: without a secret, up to its first ``{``.

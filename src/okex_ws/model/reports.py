@@ -92,7 +92,8 @@ class Stats:
         dropped: messages that could not be used, by kind; if there was an error, it is
             the error's *kind*. The whole message was broken: ``'frame'`` (a binary one
             under v5), ``'utf-8'``, ``'inflate'`` (the deflated stream of v3),
-            ``'json'``, ``'shape'`` (no message of the protocol). An element of it could
+            ``'json'``, ``'shape'`` (no message of the protocol), ``'too-large'`` (more
+            than the feed's *max_frame* bytes). An element of it could
             not be read: ``'depth'``, ``'book'``, ``'trade'``, ``'ticker'``,
             ``'candle'``, ``'funding'``. A book failed its proof: ``'checksum'``,
             ``'sequence'``, and ``'book'`` for any other fault;

@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 
 from ..base.clock import Clock, SystemClock
 from ..base.errors import ConnectionLost, HandshakeFailed, Stalled
-from ..base.rates import HostGap
+from ..base.rates import RateLimits
 from ..base.threads import locked
 from .dial import Resolve, connect, find_addresses, sentence, system_resolve
 from .proxy import Proxy, open_tunnel, proxy_finder
@@ -176,7 +176,7 @@ class Staged(Protocol):
 
     # The least time between connection attempts to one host, by the network's own
     # clock. The limit of the process is by the machine's clock.
-    turns: HostGap
+    turns: RateLimits
 
     def thread(self, run: Callable[[], None], name: str) -> threading.Thread:
         """A thread, not started yet, that will *run* the owner of this network."""

@@ -25,17 +25,14 @@ from ..base.errors import (
     printable,
 )
 from ..model.numbers import Clean
+from .frames import HEAD, MAX_FRAME, Fragments, Frame
 from .http_head import COOKIES, MAX_HANDSHAKE, read_head, refusal, server_date
 from .stream import Network, Stream, public_endpoint
 from .tcp import TcpStream
 
-# Bounds in bytes. The largest recorded message has 19 kB.
-MAX_FRAME = 1 << 20
-MAX_MESSAGE = 4 << 20
-# The most fragments of one message: a flood of tiny ones must not use up the CPU.
-MAX_FRAGMENTS = 1024
-# The most pings and pongs in one read, which is of 256 KiB at most.
-MAX_CONTROL_FRAMES = 1024
+# The most frames of one read, which is of 256 KiB at most, that websocket-client has to
+# look at: pings, pongs and fragments. A flood of tiny ones must not use up the CPU.
+MAX_SLOW_FRAMES = 1024
 
 # The first byte of a frame: FIN, three reserved bits, opcode.
 _TEXT = 0x81
@@ -52,20 +49,17 @@ NORMAL = 1000
 _PROTOCOL_ERROR = 1002
 _TOO_BIG = 1009
 
-
-# One whole message: its payload, and whether it is binary. The payload of a text
-# message is UTF-8, not decoded yet. A plain tuple, since one is made for every message.
-Frame = tuple[bytes, bool]
-
 Opened = TypeVar("Opened", bound="Transport")
 
 
 class Transport:
     """One opened WebSocket connection: whole messages come in, texts go out.
 
-    It bounds what a peer can make it do: a frame of more than 1 MiB, a message of more
-    than 4 MiB, or any fault in the framing ends it with a `ConnectionLost`. Nothing
-    opens it again: each opening of a connection has a transport of its own.
+    It bounds what a peer can make it do. Of a message of more than *max_frame* bytes,
+    in one frame or in fragments, `read` gives the head, as `Cut`, and discards the
+    rest as it comes. Any fault in the framing ends the connection with a
+    `ConnectionLost`. Nothing opens it again: each opening of a connection has a
+    transport of its own.
 
     Only the thread that owns *network* calls it. The thread calls `read` after each
     `Network.wait` on `stream`. To close as the protocol asks, it calls `begin_close`,
@@ -78,16 +72,20 @@ class Transport:
         stream: Stream,
         endpoint: str,
         socket: _WebSocket,
+        max_frame: int,
         clean: Clean = str,
     ) -> None:
         self.stream = stream
+        self.max_frame = max_frame
         self._network = network
         self._endpoint = endpoint
         self._socket = socket
         self._clean = clean
         self._bytes = len(stream.received)
         self._needed = 0
-        self._message: _Message | None = None
+        # Bytes of the present frame that are still to come, and to be discarded.
+        self._discarding = 0
+        self._message: Fragments | None = None
         self._closing = False
         self._end: ConnectionLost | None = None
         # The exchange's clock at the handshake, in epoch seconds, or None.
@@ -100,6 +98,7 @@ class Transport:
         url: str,
         deadline: float,
         cancelled: Callable[[], bool],
+        max_frame: int = MAX_FRAME,
         clean: Clean = str,
     ) -> Opened:
         """Connect and do the WebSocket handshake, all by *deadline*.
@@ -124,7 +123,7 @@ class Transport:
         except BaseException:
             stream.close()
             raise
-        return cls(network, stream, endpoint, socket, clean)
+        return cls(network, stream, endpoint, socket, max_frame, clean)
 
     @property
     def heard(self) -> float:
@@ -143,7 +142,7 @@ class Transport:
         return self._bytes
 
     def read(self) -> list[Frame]:
-        """Every message that has come whole by now. Never waits.
+        """Every message that has come whole by now, or is too large. Never waits.
 
         Raises:
             ConnectionLost: the connection has ended; it has the code and reason of the
@@ -202,9 +201,11 @@ class Transport:
         # The hot path. One copy of the buffer, then one slice a frame. `read` calls
         # this only once the first frame is whole (`_needed`), so that its bytes are not
         # copied at each read.
-        data = bytes(received)
+        if self._discarding:
+            self._discard(received)
+        data, most = bytes(received), self.max_frame
         size = len(data)
-        at = controls = self._needed = 0
+        at = slow = self._needed = 0
         try:
             while size - at >= 2:
                 first, length, start = data[at], data[at + 1], at + 2
@@ -213,26 +214,32 @@ class Transport:
                 elif length == 126 and size - at >= 4:
                     start = at + 4
                     end = start + (data[at + 2] << 8 | data[at + 3])
-                    if end - start > MAX_FRAME:
-                        self._bounds(data, at)
                 else:
                     start, end = self._bounds(data, at)
+                length = end - start
+                if length > most:
+                    # The head is enough. `_discard` drops the rest.
+                    end = min(end, max(size, start + min(HEAD, most)))
                 if end > size:
                     self._needed = end - at
                     break
-                if first in _WHOLE and self._message is None:
+                if first in _WHOLE and self._message is None and length <= most:
                     frames.append((data[start:end], first == _BINARY))
-                elif first & _CONTROL:
-                    controls += 1
-                    if controls > MAX_CONTROL_FRAMES:
-                        self._refuse("a flood of control frames")
-                    self._control(data[at:end], data[start:end])
                 else:
-                    self._fragment(data[at:end], frames)
+                    slow += 1
+                    if slow > MAX_SLOW_FRAMES:
+                        self._refuse("a flood of pings and fragments", _TOO_BIG)
+                    self._slow(first, data[start:end], length, frames)
                 at = end
         finally:
             del received[:at]
         self._socket.answer()
+
+    def _discard(self, received: bytearray) -> None:
+        """Discard the bytes of a frame that is too large, as many as have come."""
+        here = min(self._discarding, len(received))
+        del received[:here]
+        self._discarding -= here
 
     def _bounds(self, data: bytes, at: int) -> tuple[int, int]:
         """Where the payload of the longer frame at *at* starts and ends."""
@@ -243,16 +250,41 @@ class Transport:
         if len(data) < start:
             return start, start
         length = int.from_bytes(data[at + 2 : start], "big")
-        if length > MAX_FRAME:
+        if length >> 63:
+            # The first bit is always 0 (RFC 6455, section 5.2).
             self._refuse(f"a frame of {length} bytes", _TOO_BIG)
         return start, start + length
 
-    def _control(self, frame: bytes, payload: bytes) -> None:
-        if len(payload) > _MAX_CONTROL_PAYLOAD or not frame[0] & _FIN:
+    def _slow(self, first: int, payload: bytes, size: int, frames: list[Frame]) -> None:
+        """Take a frame that is no whole message: a control frame, or a fragment.
+
+        A frame that is too large is taken as a fragment, too: of its *size* bytes the
+        *payload* has those that came.
+        """
+        if first & _OPCODE not in _OPCODES:
+            self._refuse(f"the unknown opcode {first & _OPCODE}")
+        if first & _CONTROL:
+            self._control(first, payload)
+            return
+        # websocket-client needs no payload to check the order of the fragments.
+        self._library(first, b"")
+        if self._message is None:
+            self._message = Fragments(
+                first & _OPCODE == _BINARY & _OPCODE, self.max_frame
+            )
+        self._discarding = size - len(payload)
+        last = bool(first & _FIN)
+        if (frame := self._message.add(payload, size, last)) is not None:
+            frames.append(frame)
+        if last:
+            self._message = None
+
+    def _control(self, first: int, payload: bytes) -> None:
+        if len(payload) > _MAX_CONTROL_PAYLOAD or not first & _FIN:
             self._refuse("a control frame that is fragmented or over-long")
-        if frame[0] == _CLOSE:
+        if first == _CLOSE:
             self._closed_by_peer(payload)
-        self._library(frame)
+        self._library(first, payload)
 
     def _closed_by_peer(self, payload: bytes) -> NoReturn:
         # Read here, because websocket-client 0.46 refuses the codes 1012 and 1013,
@@ -264,46 +296,20 @@ class Transport:
         reason = printable(self._clean(payload[2:].decode("utf-8", "replace")))
         raise ConnectionLost(self._endpoint, reason or "closed by the peer", code)
 
-    def _fragment(self, frame: bytes, frames: list[Frame]) -> None:
-        payload = self._library(frame)
-        if self._message is None:
-            self._message = _Message(frame[0] & _OPCODE == _BINARY & _OPCODE)
-        message = self._message
-        message.parts.append(payload)
-        message.size += len(payload)
-        if message.size > MAX_MESSAGE or len(message.parts) > MAX_FRAGMENTS:
-            many = f"{len(message.parts)} fragments of {message.size} bytes"
-            self._refuse(f"a message of more than {many}", _TOO_BIG)
-        if frame[0] & _FIN:
-            frames.append((b"".join(message.parts), message.binary))
-            self._message = None
-
-    def _library(self, frame: bytes) -> bytes:
-        """Have websocket-client check a frame and answer a ping; return the payload."""
-        if frame[0] & _OPCODE not in _OPCODES:
-            self._refuse(f"the unknown opcode {frame[0] & _OPCODE}")
-        payload, detail = None, ""
+    def _library(self, first: int, payload: bytes) -> None:
+        """Have websocket-client check a frame, and answer it if it is a ping."""
+        detail = None
         try:
-            payload = self._socket.take(frame)
+            self._socket.take(bytes((first, len(payload))) + payload)
         except websocket.WebSocketException as error:
             detail = self._clean(str(error))
-        if payload is None:
+        if detail is not None:
             self._refuse(detail)
-        return payload
 
     def _refuse(self, detail: str, code: int = _PROTOCOL_ERROR) -> NoReturn:
         wire = WireError("frame", detail)
         self.begin_close(code)
         raise ConnectionLost(self._endpoint, str(wire)) from wire
-
-
-class _Message:
-    """A fragmented message whose last fragment has not come: its *parts* so far."""
-
-    def __init__(self, binary: bool) -> None:
-        self.binary = binary
-        self.parts: list[bytes] = []
-        self.size = 0
 
 
 def _is_close_code(code: int) -> bool:
@@ -319,14 +325,13 @@ class _WebSocket(websocket.WebSocket):  # type: ignore[misc]
     _frame: io.BytesIO | None = None
     _answers = b""
 
-    def take(self, frame: bytes) -> bytes:
-        """Check *frame* and return its payload. `answer` then answers a ping."""
+    def take(self, frame: bytes) -> None:
+        """Check *frame*. `answer` then answers a ping."""
         self._frame = io.BytesIO(frame)
         try:
-            payload: bytes = self.recv_data_frame(True)[1].data
+            self.recv_data_frame(True)
         finally:
             self._frame = None
-        return payload
 
     def answer(self) -> None:
         """Send the answers to all frames taken since the last call, in one write."""

@@ -16,7 +16,7 @@ from contextlib import suppress
 from ..base.counts import Counts
 from ..base.errors import WireError
 from ..channels.base import Channel
-from ..net.transport import Frame
+from ..net.frames import Frame
 from ..protocol.interface import WireProtocol
 from ..session.subscription_state import Phase, SubscriptionState
 

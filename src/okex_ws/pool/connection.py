@@ -21,7 +21,7 @@ from ..base.clock import Clock
 from ..base.counts import cause_of
 from ..base.errors import ConnectionLost, HandshakeFailed, LoginRejected, OkexWSError
 from ..base.log import log
-from ..base.rates import Budget, HostGap
+from ..base.rates import RateLimit, RateLimits
 from ..base.retry import Ping, Reconnect, Timeouts, backoff
 from ..base.threads import mark_library_thread
 from ..base.throttled_log import OutageLog
@@ -44,7 +44,7 @@ from .connection_channels import ConnectionChannels
 from .opening import Opening, Surroundings
 
 # All feeds of the process share it: connection attempts to one host are a gap apart.
-HOST_GAP = HostGap()
+HOST_GAP = RateLimits()
 HOUR = 3600.0
 
 NO_PLAINTEXT = (
@@ -275,7 +275,13 @@ class Connection:
         try:
             deadline = started + self._settings.timeouts.connect
             transport = open_transport(
-                self._network, url, deadline, self._is_closing, self._tap, self._clean
+                self._network,
+                url,
+                deadline,
+                self._is_closing,
+                self._tap,
+                self._wire.max_frame,
+                self._clean,
             )
             self._check_private(transport)
             opened_at = self._clock.monotonic()
@@ -337,7 +343,7 @@ class Connection:
         # A turn is taken only when it has come, so that a connection that is closed
         # while it waits delays no other connection.
         turns = self._turns
-        while (turn := turns.take(host, gap, self._clock.monotonic())) is not None:
+        while (turn := turns.take(host, 1, gap, now := self._clock.monotonic())) > now:
             if not self._idle_until(turn):
                 return False
         return True
@@ -369,7 +375,7 @@ class Connection:
     # --- While it is open -----------------------------------------------------------
 
     def _converse(self, transport: Transport, now: float, url: str) -> None:
-        budget = Budget(self._requests_per_hour, HOUR)
+        budget = RateLimit(self._requests_per_hour, HOUR)
         settings = self._settings
         login = self._login(transport)
         session: Session[Channel] = Session(

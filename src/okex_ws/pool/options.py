@@ -6,7 +6,7 @@ import random
 import ssl
 from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass
-from typing import Literal, TypedDict
+from typing import Literal, SupportsIndex, TypedDict
 from urllib.parse import urlsplit
 
 from ..base.clock import Clock, SystemClock
@@ -17,6 +17,7 @@ from ..history.source import History
 from ..history.worker import HistoryWorker
 from ..model.credentials import Credentials
 from ..model.venues import Venue, retired
+from ..net.frames import MAX_FRAME, check_max_frame
 from ..net.proxy import is_this_machine, proxy_finder
 from ..net.stream import Network, TcpNetwork, check_ssl_context, public_endpoint
 from ..protocol.interface import WireProtocol
@@ -45,6 +46,7 @@ class ConnectionOptions(TypedDict, total=False):
     network: Callable[[], Network] | None
     rng: random.Random | None
     timeouts: Timeouts | None
+    max_frame: SupportsIndex
     history_source: Callable[[], History] | None
     isolate: bool
     recorder: Recorder | None
@@ -77,6 +79,7 @@ class PoolOptions:
     network: Callable[[], Network] | None = None
     rng: random.Random | None = None
     timeouts: Timeouts | None = None
+    max_frame: SupportsIndex = MAX_FRAME
     history_source: Callable[[], History] | None = None
     recorder: Recorder | None = None
     era: Callable[[float], Era] = Era
@@ -91,6 +94,7 @@ class PoolOptions:
         check_callables(history_source=self.history_source)
         self._check_credentials()
         self._ping()
+        check_max_frame(self.max_frame)
 
     def _check_credentials(self) -> None:
         check_type("credentials", self.credentials, Credentials)
@@ -115,8 +119,9 @@ class PoolOptions:
 
     @property
     def wire_protocol(self) -> WireProtocol:
-        """The protocol that the venue speaks."""
-        return WIRE_PROTOCOLS[self.venue.protocol]
+        """The protocol that the venue speaks, with the bound of a message."""
+        most = check_max_frame(self.max_frame)
+        return WIRE_PROTOCOLS[self.venue.protocol].bounded(most)
 
     def make_pool(self) -> Pool:
         """A pool whose connections live on threads of this process."""

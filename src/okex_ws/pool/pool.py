@@ -29,7 +29,7 @@ from ..protocol.interface import WireProtocol
 from ..protocol.messages import ChannelName, SocketPath
 from ..session.login import check_logins
 from ..trust.verdict import Limits
-from .connection import HOST_GAP, Connection, Settings
+from .connection import Connection, Settings
 from .connection_channels import ConnectionChannels
 from .handover import Handover, move
 from .placement import Placement
@@ -498,5 +498,4 @@ def _connections(table: Table) -> list[Connection]:
 _pools: weakref.WeakSet[Pool] = weakref.WeakSet()
 
 
-register_for_fork([HOST_GAP])
 register_for_fork(_pools)

@@ -5,14 +5,17 @@ Reading the bytes of a peer raises `WireError` or nothing, however hostile they 
 
 from __future__ import annotations
 
+import copy
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Sequence
+from contextlib import suppress
 from functools import wraps
-from typing import Any, ClassVar, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, ParamSpec, TypeVar
 
 from ..base.errors import BookError, WireError
 from ..model.numbers import Clean, UnreadableValue, why
+from ..net.frames import HEAD, MAX_FRAME
 from .catalogue import (
     ALIASES,
     BOOKS,
@@ -24,6 +27,9 @@ from .catalogue import (
 )
 from .json_text import exact, fast
 from .messages import ChannelName, Message, Push, Request
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 # Characters of an error's text that are read. The longest text that could name a
 # channel has 160.
@@ -96,11 +102,20 @@ class ProtocolBase(ABC):
     login_needed: ClassVar[str]
     # Codes of close frames which say that the connection has too many channels.
     crowded: ClassVar[frozenset[int]] = frozenset()
+    max_frame = MAX_FRAME
 
     def __init__(self, loads: Callable[[str], Any] = fast) -> None:
         # Reads the JSON of a plain push. If that fails, `_read` reads the text exactly.
         self._loads = loads
         self._is_exact = loads is exact
+
+    def bounded(self, max_frame: int) -> Self:
+        """This protocol, for messages of at most *max_frame* bytes."""
+        if max_frame == self.max_frame:
+            return self
+        other = copy.copy(self)
+        other.max_frame = max_frame
+        return other
 
     # --- Names of channels ----------------------------------------------------------
 
@@ -260,7 +275,22 @@ class ProtocolBase(ABC):
     def unpack(self, payload: bytes, binary: bool) -> bytes:
         """The text of a frame as bytes, which should be UTF-8.
 
-        `WireError` if the frame cannot be unpacked.
+        `WireError` if the frame cannot be unpacked, or is too large.
+        """
+
+    def _too_large(self, said: bytes) -> WireError:
+        """The error for a message that is too large; *said* is the beginning of it."""
+        channel = None
+        with suppress(WireError, *_ODD):
+            channel = self._named(said[:HEAD])
+        detail = f"a message of more than {self.max_frame} bytes"
+        return WireError("too-large", detail, channel)
+
+    @abstractmethod
+    def _named(self, said: bytes) -> str:
+        """The key of the one channel that *said*, the beginning of a push, names.
+
+        Otherwise raises one of `UNREADABLE`, or `WireError`.
         """
 
     def read(self, said: bytes) -> tuple[Message, ...]:

@@ -32,6 +32,12 @@ class WireProtocol(Protocol):
     """
 
     PING: str
+    # The most bytes of a message, packed or unpacked.
+    max_frame: int
+
+    def bounded(self, max_frame: int) -> WireProtocol:
+        """This protocol, for messages of at most *max_frame* bytes."""
+        ...
 
     # --- Names of channels ----------------------------------------------------------
 
@@ -139,7 +145,12 @@ class WireProtocol(Protocol):
         ...
 
     def unpack(self, payload: bytes, binary: bool) -> bytes:
-        """The text of one frame, as UTF-8."""
+        """The text of one frame, as UTF-8.
+
+        Raises:
+            WireError: there is no text. Its kind is ``'too-large'`` if the message is
+                too large, and its channel the one that the beginning names, if any.
+        """
         ...
 
     def read(self, said: bytes) -> tuple[Message, ...]:

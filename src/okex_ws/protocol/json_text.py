@@ -8,7 +8,9 @@ with `exact`.
 
 from __future__ import annotations
 
+import codecs
 import json
+import re
 from collections.abc import Callable
 from json.scanner import make_scanner
 from typing import Any
@@ -38,6 +40,33 @@ def exact(text: str) -> Any:
         # Only an escape can give a lone surrogate. Encoding it fails, which refuses it.
         json.dumps(value, ensure_ascii=False).encode()
     return value
+
+
+def beginning(said: bytes, depth: int) -> Any:
+    """The JSON value that *said* is the beginning of, as far as it is known.
+
+    *said* may be cut off anywhere. The value has all that is whole, down to a *depth*
+    of 1 (the fields of the outermost object or list) or more; what is deeper is there
+    whole, or not at all. ``ValueError`` or ``RecursionError`` if nothing is whole, or
+    if *said* is not JSON.
+    """
+    text, _ = codecs.utf_8_decode(said, "strict", False)
+    closing = whole = ""
+    for token in _TOKEN.finditer(text):
+        mark = token[0]
+        if mark in _CLOSING:
+            closing = _CLOSING[mark] + closing
+        elif mark in "]}":
+            closing = closing[1:]
+        elif mark == "," and len(closing) <= depth:
+            # Everything before a comma is whole, once what is open is closed.
+            whole = text[: token.start()] + closing
+    return exact(whole)
+
+
+# What `beginning` looks at: strings, of which the last may be cut off, and marks.
+_TOKEN = re.compile(r'"(?:[^"\\]|\\.?)*(?:"|$)|[\[\]{},]', re.DOTALL)
+_CLOSING = {"{": "}", "[": "]"}
 
 
 def _find_fast() -> Callable[[str], Any]:

@@ -19,6 +19,7 @@ from ..base.errors import WireError
 from ..model.credentials import Credentials
 from ..model.numbers import UnreadableValue
 from ..model.venues import MARKETS, market_of
+from ..net.frames import Cut
 from .catalogue import COMPLETE, KNOWN, V3_PRIVATE, ChannelSpec
 from .common import (
     MAX_MESSAGE,
@@ -31,6 +32,7 @@ from .common import (
     reading,
     to_json,
 )
+from .json_text import beginning
 from .messages import (
     NO_DEPTH,
     Acknowledged,
@@ -52,10 +54,6 @@ from .messages import (
     push,
 )
 from .values import book, candle, given, iso_ms, signed, snapshot, ticker, trade
-
-# Bytes, at the most. The largest recorded message is 19,003 bytes, a book of 400 and
-# 271 levels.
-MAX_INFLATED = 4 * 1024 * 1024
 
 
 def deflate(data: bytes) -> bytes:
@@ -208,19 +206,35 @@ class V3(ProtocolBase):
         """The content of the one deflate stream that a binary payload is.
 
         The payload of a text frame is returned as it is. `WireError` if the content has
-        more than `MAX_INFLATED` bytes, or the payload is not exactly one stream.
+        more than `max_frame` bytes, or the payload is not exactly one stream.
         """
+        is_cut = type(payload) is Cut
         if not binary:
+            if is_cut:
+                raise self._too_large(payload)
             return payload
         stream = zlib.decompressobj(-zlib.MAX_WBITS)
         try:
             # One byte more than allowed: a full buffer then always means too much.
-            inflated = stream.decompress(payload, MAX_INFLATED + 1)
+            inflated = stream.decompress(payload, self.max_frame + 1)
         except zlib.error as error:
+            if is_cut:
+                raise self._too_large(b"") from error
             raise UnreadableMessage("inflate", "{}", error) from error
-        if len(inflated) > MAX_INFLATED or not stream.eof or stream.unused_data:
-            raise _no_stream(payload, inflated, stream)
+        if is_cut or len(inflated) > self.max_frame:
+            raise self._too_large(inflated)
+        if not stream.eof or stream.unused_data:
+            raise _no_stream(payload, stream)
         return inflated
+
+    def _named(self, said: bytes) -> str:
+        begun = beginning(said, 3)
+        # A push has one element in all recordings. One with more of them may be of
+        # several channels, which its beginning does not name.
+        table, (element,) = begun["table"], begun["data"]
+        if not _TABLE.fullmatch(table):
+            raise ValueError
+        return _plain_channel(table, element["instrument_id"])
 
     def head(self, said: bytes) -> bytes | None:
         """The text before the data, with the instrument as the only data.
@@ -312,10 +326,8 @@ class V3(ProtocolBase):
 PROTOCOL = V3()
 
 
-def _no_stream(payload: bytes, inflated: bytes, stream: Any) -> WireError:
-    """The error for a payload that is not exactly one stream of allowed size."""
-    if len(inflated) > MAX_INFLATED:
-        return WireError("inflate", f"more than {MAX_INFLATED} bytes")
+def _no_stream(payload: bytes, stream: Any) -> WireError:
+    """The error for a payload that is not exactly one stream."""
     if not stream.eof:
         return WireError("inflate", f"stream of {len(payload)} bytes ends early")
     return WireError("inflate", f"{len(stream.unused_data)} bytes after the stream")

@@ -16,6 +16,7 @@ from typing import Any
 from ..base.errors import WireError
 from ..model.credentials import Credentials
 from ..model.numbers import UnreadableValue
+from ..net.frames import Cut
 from .catalogue import (
     COMPLETE,
     GATED,
@@ -37,7 +38,7 @@ from .common import (
     reading,
     to_json,
 )
-from .json_text import parse
+from .json_text import beginning, parse
 from .messages import (
     NO_DEPTH,
     Acknowledged,
@@ -228,7 +229,12 @@ class V5(ProtocolBase):
         """The payload of a text frame as it is; `WireError` for a binary frame."""
         if binary:
             raise WireError("frame", "a binary frame, where v5 sends text")
+        if type(payload) is Cut:
+            raise self._too_large(payload)
         return payload
+
+    def _named(self, said: bytes) -> str:
+        return _key_of(beginning(said, 1)["arg"])
 
     def head(self, said: bytes) -> bytes | None:
         """The text before the data, with empty data.

@@ -13,8 +13,10 @@ number, or 0 if the entry belongs to no connection) and ``kind``:
   reconnects, and ``venue`` describes the site. ``again`` is set at the beginning of a
   part, for each connection that was opened in an earlier part.
 - ``in``: a message as received. ``text`` is a text frame, ``binary`` a binary frame in
-  base64, and ``bytes`` a text frame that is not UTF-8, in base64. All messages that the
-  library read at once have the same times.
+  base64, and ``bytes`` a text frame that is not UTF-8, or very large, in base64. All
+  messages that the library read at once have the same times. ``cut`` is set for a
+  message that was too large for the feed (``max_frame``): only its beginning is
+  recorded. A replay gives that beginning, which cannot be read either.
 - ``out``: a ``text`` that was sent. Of a login it says only that it was a login.
 - ``control``: a ping, pong or close frame, with its ``opcode`` and its payload in
   base64 (``bytes``). ``sent`` marks the library's own close frame. Messages that come
@@ -31,6 +33,7 @@ exchange repeated is replaced by dots.
 
 from __future__ import annotations
 
-from .format import FORMAT, VERSION, Entry, RecordingDamaged, read
+from .format import FORMAT, VERSION, Entry, read
+from .recorded_frames import RecordingDamaged
 
 __all__ = ["FORMAT", "VERSION", "Entry", "RecordingDamaged", "read"]

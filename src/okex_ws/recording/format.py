@@ -14,12 +14,15 @@ from typing import Any, NamedTuple
 
 from ..model.venues import PROTOCOLS
 from . import recorded_frames
+from .recorded_frames import RecordingDamaged
 
 FORMAT = "okex_ws recording"
 VERSION = 1
 SUFFIX = ".rec.gz"
-# Bytes. The longest line that is written has a message of 4 MiB, every byte escaped.
-MAX_LINE = 32 << 20
+# Bytes. The recorder takes no message of more than 64 MiB, which is 86 MiB in base64.
+MAX_LINE = 96 << 20
+# A larger text is written in base64: escaped as JSON, each byte may become six.
+_MOST_TEXT = 4 << 20
 _CHUNK = 1 << 16
 _GZIP = zlib.MAX_WBITS | 16
 # The year 10000, which no `datetime` reaches.
@@ -49,22 +52,6 @@ class Entry(NamedTuple):
     facts: Mapping[str, Any] = {}
 
 
-class RecordingDamaged(ValueError):
-    """A recording cannot be read from *line* of the file *path* on; *why* says why not.
-
-    All entries before that line are good, and were given before this error.
-    """
-
-    def __init__(self, path: str, line: int, why: str) -> None:
-        super().__init__(path, line, why)
-        self.path = path
-        self.line = line
-        self.why = why
-
-    def __str__(self) -> str:
-        return f"recording {self.path} is damaged in line {self.line}: {self.why}"
-
-
 # --- Lines --------------------------------------------------------------------------
 
 
@@ -83,7 +70,8 @@ def write_line(entry: Entry) -> str:
 
 
 def _said(entry: Entry) -> dict[str, str]:
-    if not entry.binary and entry.kind != "control":
+    is_text = not entry.binary and entry.kind != "control"
+    if is_text and len(entry.payload) <= _MOST_TEXT:
         try:
             return {"text": entry.payload.decode()}
         except UnicodeDecodeError:
@@ -223,8 +211,8 @@ def read(path: str | os.PathLike[str]) -> Iterator[Entry]:
     name = os.fspath(path)
     stem = name.removesuffix(f".{recorded_frames.TEXTS}")
     if recorded_frames.is_capture(stem):
-        name = stem
-        yield from _read_capture(name)
+        for at, payload, binary in recorded_frames.read(stem):
+            yield Entry(at, at, 1, "in", payload, binary)
         return
     first = None
     for part in range(last_part(name) + 1):
@@ -242,14 +230,6 @@ def read(path: str | os.PathLike[str]) -> Iterator[Entry]:
         yield from _entries(own, lines, inner=part > 0)
         if first.part:
             return  # *path* names a later part, which is read alone
-
-
-def _read_capture(name: str) -> Iterator[Entry]:
-    try:
-        for at, payload, binary in recorded_frames.read(name):
-            yield Entry(at, at, 1, "in", payload, binary)
-    except recorded_frames.CaptureDamaged as damage:
-        raise RecordingDamaged(damage.path, damage.line, damage.why) from damage
 
 
 def _checked_header(name: str, lines: Iterator[tuple[int, bytes]]) -> _Header:
@@ -286,12 +266,14 @@ def _lines(name: str) -> Iterator[tuple[int, bytes]]:
 
     If the file is damaged, `RecordingDamaged` is raised after the last whole line.
     """
-    rest, number = b"", 1
+    rest, number = bytearray(), 1
     for data, why in _inflated(name):
-        *whole, rest = (rest + data).split(b"\n")
-        for line in whole:
-            yield number, line
-            number += 1
+        rest += data
+        if b"\n" in data:
+            *whole, rest = rest.split(b"\n")
+            for line in whole:
+                yield number, bytes(line)
+                number += 1
         if len(rest) > MAX_LINE:
             why = "a line without end"
         if why:

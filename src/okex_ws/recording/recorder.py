@@ -27,7 +27,7 @@ from ..base.threads import Closing, register_for_fork
 from ..base.throttled_log import LogThrottle
 from ..base.worker import WorkerThread
 from ..model.credentials import Credentials
-from ..net.transport import Frame
+from ..net.frames import Cut, Frame
 from .format import Entry, write_line
 from .rotating_files import RotatingFiles
 from .tap import RecordingTap
@@ -227,7 +227,8 @@ class Recorder(Closing):
                 continue
             wall, mono, number, frames = what
             for payload, binary in frames:
-                yield Entry(wall, mono, number, "in", payload, binary)
+                facts = {"cut": True} if isinstance(payload, Cut) else {}
+                yield Entry(wall, mono, number, "in", payload, binary, facts)
 
     def _write(self, entries: Sequence[Entry]) -> None:
         for entry in entries:

@@ -6,9 +6,9 @@ secrets and puts an entry into the recorder's queue.
 
 from __future__ import annotations
 
-import contextlib
 import zlib
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any, Protocol
 
@@ -18,9 +18,10 @@ from ..model.credentials import Credentials
 from ..model.numbers import Clean
 from ..model.redaction import Redaction
 from ..model.venues import Venue
+from ..net.frames import HEAD, MAX_FRAME, Cut, Frame
 from ..net.stream import Network, public_endpoint
-from ..net.transport import NORMAL, Frame, Transport
-from ..protocol.v3 import MAX_INFLATED, deflate
+from ..net.transport import NORMAL, Transport
+from ..protocol.v3 import deflate
 from .format import Entry
 
 # What marks a login, as v3 and v5 write it, and the text that is recorded instead.
@@ -92,12 +93,12 @@ class RecordingTap:
         self._number = self._sink.number()
         self._put("open", {"url": url, **self._facts})
 
-    def received(self, frames: Sequence[Frame]) -> None:
-        """Record the messages of one read."""
+    def received(self, frames: Sequence[Frame], max_frame: int = MAX_FRAME) -> None:
+        """Record the messages of one read; *max_frame* is that of the transport."""
         wall, mono = self._clock.wall(), self._clock.monotonic()
         if self._redaction is not None:
-            clean = self._redaction.payload
-            frames = [(clean(payload, binary), binary) for payload, binary in frames]
+            clean = self._redaction.message
+            frames = [(clean(*frame, max_frame), frame[1]) for frame in frames]
         self._sink.frames(wall, mono, self._number, frames)
 
     def sent(self, text: str) -> None:
@@ -182,18 +183,23 @@ class FrameRedaction(Redaction):
         """*text* without a secret; a login is replaced as a whole."""
         return _REDACTED if _LOGIN in text else self.text(text)
 
-    def payload(self, payload: bytes, binary: bool) -> bytes:
-        """A frame's payload without a secret.
+    def message(self, payload: bytes, binary: bool, max_frame: int) -> bytes:
+        """The *payload* of a message without a secret.
 
         A binary payload of v3 is inflated to look for secrets. If it has one, the
-        cleaned text is compressed again; otherwise the payload stays as received.
+        cleaned text is compressed again; otherwise the payload stays as received. Of a
+        message that is larger than *max_frame*, the beginning is returned as `Cut`: so
+        much of it as can have no part of a secret.
         """
+        said = _inflated(payload, max_frame) if binary else payload
+        if isinstance(payload, Cut) or len(said) > max_frame:
+            head = _decoded(said[:HEAD])
+            clean = _encoded(self.beginning(head))
+            return Cut(deflate(clean) if binary else clean)
+        clean = self._cleaned(said)
         if binary:
-            said = _inflated(payload)
-            clean = self._cleaned(said)
-            if clean != said or len(said) > MAX_INFLATED:
-                return deflate(clean)
-        return self._cleaned(payload)
+            return self._cleaned(payload) if clean == said else deflate(clean)
+        return clean
 
     def control(self, opcode: int, payload: bytes) -> bytes:
         """The payload of a control frame; the code of a close frame is kept."""
@@ -201,24 +207,35 @@ class FrameRedaction(Redaction):
         return payload[:start] + self._cleaned(payload[start:])
 
     def _cleaned(self, payload: bytes) -> bytes:
-        # What is not UTF-8 stays as it is.
-        text = payload.decode("utf-8", "surrogateescape")
-        return self.text(text).encode("utf-8", "surrogateescape")
+        return _encoded(self.text(_decoded(payload)))
 
 
-def _inflated(payload: bytes) -> bytes:
-    """The content of a deflate stream, up to its damage or one byte too many."""
-    stream, said = zlib.decompressobj(-zlib.MAX_WBITS), b""
-    try:
-        return stream.decompress(payload, MAX_INFLATED + 1)
-    except zlib.error:
-        stream = zlib.decompressobj(-zlib.MAX_WBITS)
-    with contextlib.suppress(zlib.error):
-        for at in range(len(payload)):
-            said += stream.decompress(payload[at : at + 1], MAX_INFLATED)
-            if len(said) > MAX_INFLATED:
-                break
-    return said
+# What is not UTF-8 stays as it is.
+def _decoded(said: bytes) -> str:
+    return said.decode("utf-8", "surrogateescape")
+
+
+def _encoded(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
+
+
+def _inflated(payload: bytes, most: int) -> bytes:
+    """The content of a deflate stream, up to its damage, or one byte more than *most*.
+
+    Where a piece is damaged, it is read again in smaller pieces.
+    """
+    stream, said, at = zlib.decompressobj(-zlib.MAX_WBITS), bytearray(), 0
+    for step in (max(1, len(payload)), 4096, 1):
+        before = stream
+        with suppress(zlib.error):
+            while at < len(payload) and len(said) <= most:
+                before = stream.copy()
+                piece = payload[at : at + step]
+                said += stream.decompress(piece, most + 1 - len(said))
+                at += step
+            break
+        stream = before
+    return bytes(said)
 
 
 class RecordingTransport(Transport):
@@ -241,7 +258,7 @@ class RecordingTransport(Transport):
         finally:
             held, self._held = self._held, None
             if frames:
-                self.tap.received(frames)
+                self.tap.received(frames, self.max_frame)
             for tell in held:
                 tell()
         return frames
@@ -256,9 +273,9 @@ class RecordingTransport(Transport):
         self._tell(partial(self.tap.close_frame_sent, code))
         super().begin_close(code)
 
-    def _control(self, frame: bytes, payload: bytes) -> None:
-        self._tell(partial(self.tap.control, frame[0] & 0x0F, payload))
-        super()._control(frame, payload)
+    def _control(self, first: int, payload: bytes) -> None:
+        self._tell(partial(self.tap.control, first & 0x0F, payload))
+        super()._control(first, payload)
 
     def _tell(self, tell: Callable[[], None]) -> None:
         if self._held is None:
@@ -273,12 +290,15 @@ def open_transport(
     deadline: float,
     cancelled: Callable[[], bool],
     tap: RecordingTap | None,
+    max_frame: int,
     clean: Clean = str,
 ) -> Transport:
     """A transport as `Transport.open` gives it; *tap*, if any, records it."""
     if tap is None:
-        return Transport.open(network, url, deadline, cancelled, clean)
-    transport = RecordingTransport.open(network, url, deadline, cancelled, clean)
+        return Transport.open(network, url, deadline, cancelled, max_frame, clean)
+    transport = RecordingTransport.open(
+        network, url, deadline, cancelled, max_frame, clean
+    )
     transport.tap = tap
     tap.opened(public_endpoint(url))
     return transport

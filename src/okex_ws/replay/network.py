@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from ..base.clock import Clock
 from ..base.errors import ConnectionLost, Stalled
-from ..base.rates import HostGap
+from ..base.rates import RateLimits
 from ..net.stream import public_endpoint
 from .matching import ConnectionMatcher
 from .peer import Peer
@@ -136,7 +136,7 @@ class ReplayNetwork:
     """
 
     def __init__(
-        self, replay_time: ReplayTime, matcher: ConnectionMatcher, turns: HostGap
+        self, replay_time: ReplayTime, matcher: ConnectionMatcher, turns: RateLimits
     ) -> None:
         self.turns = turns
         self._matcher = matcher

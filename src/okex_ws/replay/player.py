@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from ..base.checks import check_number
 from ..base.clock import utc
-from ..base.rates import HostGap
+from ..base.rates import RateLimits
 from ..base.retry import Reconnect, Timeouts
 from ..base.threads import Closing, Latch
 from ..client.feed import Feed
@@ -106,7 +106,7 @@ class Replay(Closing):
             (n for n, each in enumerate(moments) if each.mono >= now), len(moments)
         )
         self._matcher = ConnectionMatcher(script)
-        self._turns = HostGap()
+        self._turns = RateLimits()
         self._feeds: list[Feed] = []
         self._closed = Latch()
         # Held by the one thread that lets time pass.

@@ -23,7 +23,8 @@ from ..protocol.messages import (
     Refused,
     Unsubscribed,
 )
-from ..recording.format import Entry, RecordingDamaged
+from ..recording.format import Entry
+from ..recording.recorded_frames import RecordingDamaged
 from .framing import CLOSE, PING, PONG
 from .requests import ChannelInfo, Outstanding, ReplayDialect
 

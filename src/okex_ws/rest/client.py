@@ -25,6 +25,7 @@ except ImportError as _missing:
 from ..base.checks import check_seconds, check_whole
 from ..base.clock import Clock, SystemClock, utc
 from ..base.errors import WireError
+from ..base.rates import RateLimits
 from ..base.threads import Closing, Latch, register_for_fork
 from ..channels.convert import make_candle, make_trade
 from ..model.instrument import Instrument
@@ -39,9 +40,8 @@ from ..protocol.messages import CandleData, TradeData
 from . import v3 as rest_v3
 from . import v5 as rest_v5
 from .dialect import RestProtocol, RestRequest
-from .fetch import Fetcher, RetryPolicy
+from .fetch import LIMITS, Fetcher, RetryPolicy
 from .http_pool import HttpPool
-from .limiter import PROCESS, Limiter
 from .pages import Found, PageSource, collect
 
 T = TypeVar("T")
@@ -136,7 +136,7 @@ class Rest(Closing):
             pause=pause or self._closing.wait,
             closing=self._is_closing,
             dispose=self._close_connection,
-            limiter=PROCESS if clock is None else Limiter(),
+            limits=LIMITS if clock is None else RateLimits(),
             share=self.venue.rest_share,
             clock=self._clock,
             rng=rng or random.Random(),

@@ -23,17 +23,22 @@ from ..base.errors import (
     WireError,
     printable,
 )
+from ..base.rates import RateLimits
 from ..base.retry import backoff
 from ..base.threads import locked
 from ..net.http_head import retry_after
 from .dialect import HttpResponse, RestProtocol, RestRequest
-from .limiter import Limiter
 
 T = TypeVar("T")
 
 # Bytes of an answer. A list of instruments has half a megabyte, a page of trades some
 # ten kilobytes.
 MAX_BODY = 8 << 20
+# Seconds added to each period. The exchange counts requests when they arrive, and some
+# take longer on the way than others.
+SLACK = 0.1
+# The documented budgets of each host, for the whole process, on the system's clock.
+LIMITS = RateLimits()
 # Seconds of back-off between attempts, with full jitter: first and last ceiling.
 FIRST, CAP = 0.5, 8.0
 
@@ -79,7 +84,7 @@ class Fetcher:
         pause: Callable[[float], object],
         closing: Callable[[], bool],
         dispose: Callable[[], None],
-        limiter: Limiter,
+        limits: RateLimits,
         share: float,
         clock: Clock,
         rng: random.Random,
@@ -88,7 +93,7 @@ class Fetcher:
         self._retry_policy, self._protocol = retry_policy, protocol
         self._begin, self._pause = begin, pause
         self._closing, self._dispose = closing, dispose
-        self._limiter, self._share = limiter, share
+        self._limits, self._share = limits, share
         self._clock, self._rng = clock, rng
         # Requests of other threads wait for *turn*. It is re-entrant, so that a signal
         # handler does not wait for the thread that it interrupts. *busy* is held while
@@ -146,15 +151,16 @@ class Fetcher:
 
     def _take_turn(self, request: RestRequest, ends: float) -> None:
         while True:
-            now = self._clock.monotonic()
-            wait = self._limiter.take(self._origin, request.rule, self._share, now)
-            if not wait:
+            now, rule = self._clock.monotonic(), request.rule
+            limit, period = max(1, int(rule.limit * self._share)), rule.period + SLACK
+            turn = self._limits.take((self._origin, rule.name), limit, period, now)
+            if turn <= now:
                 return
-            if now + wait > ends:
+            if turn > ends:
                 what = f"{self._origin}{request.path}"
                 what += ": no turn within the exchange's budget"
                 raise Stalled(what, self._retry_policy.patience)
-            self._wait(wait)
+            self._wait(turn - now)
 
     def _wait(self, seconds: float) -> None:
         self._check_open()
@@ -179,7 +185,7 @@ class Fetcher:
         if status == 429 or code in self._protocol.rate_limited:
             wish = max(wish, failure.retry_after or request.rule.period)
             until = self._clock.monotonic() + wish
-            self._limiter.hold(self._origin, request.rule, until)
+            self._limits.hold((self._origin, request.rule.name), until)
             return wish
         return wish if status >= 500 or code in self._protocol.transient else None
 

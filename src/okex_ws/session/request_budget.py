@@ -9,7 +9,7 @@ for half a minute or a minute, not for the end of the hour.
 from __future__ import annotations
 
 from ..base.errors import BudgetSpent
-from ..base.rates import Bucket, Budget
+from ..base.rates import RateLimit
 
 
 class RequestBudget:
@@ -27,15 +27,16 @@ class RequestBudget:
     connection's thread calls it.
     """
 
-    def __init__(self, budget: Budget) -> None:
+    def __init__(self, budget: RateLimit) -> None:
         self._budget = budget
         # Resubscribing takes an unsubscribe and a subscribe, so half of the budget is a
         # quarter of *limit* such pairs. One pair resubscribes all the channels that
         # wait.
         pairs = max(1, budget.limit // 4)
         burst = max(1, pairs // 12)
-        self._share = Bucket(burst, budget.period / max(1, pairs - burst))
-        self._told: set[Budget | Bucket] = set()
+        every = budget.period / max(1, pairs - burst)
+        self._share = RateLimit(burst, every, in_turn=True)
+        self._told: set[RateLimit] = set()
 
     def spend(self, now: float) -> None:
         """Count a request that is sent *now*."""
@@ -65,7 +66,7 @@ class RequestBudget:
         self._told.discard(self._budget)
 
     def _wait(
-        self, budget: Budget | Bucket, op: str, count: int, now: float
+        self, budget: RateLimit, op: str, count: int, now: float
     ) -> tuple[float, list[BudgetSpent]]:
         ready_at = budget.ready_at(now)
         if ready_at <= now or count == 0:

@@ -22,7 +22,7 @@ from ..base.errors import (
     listed,
     printable,
 )
-from ..base.rates import Budget
+from ..base.rates import RateLimit
 from ..base.retry import Ping, Timeouts
 from ..model.numbers import Clean
 from ..protocol.common import MAX_MESSAGE
@@ -80,7 +80,7 @@ class Session(Generic[Target]):
         wire: WireProtocol,
         ping: Ping,
         timeouts: Timeouts,
-        budget: Budget,
+        budget: RateLimit,
         now: float,
         login: Login | None = None,
     ) -> None:

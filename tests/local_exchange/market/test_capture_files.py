@@ -51,10 +51,11 @@ def test_a_recording_of_v5_is_its_texts(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"times": ["1.0"]}, "lines"),
-        ({"times": ["4", "3", "2", "1"]}, "recv.times .* line 2: time '3' is before"),
-        ({"times": ["1", "x", "2", "3"]}, "recv.times .* line 2: could not convert"),
-        ({"times": ["1", "2", "3", "inf"]}, "line 4: time 'inf'"),
+        ({"times": ["1.0"]}, "recv.times .* line 2: it is cut off here"),
+        ({"times": ["4", "3", "2", "1"]}, "recv.times .* line 2: it is before the one"),
+        ({"times": ["1", "x", "2", "3"]}, "recv.times .* line 2: it is no time"),
+        ({"times": ["1", "2", "3", "inf"]}, "recv.times .* line 4: it is before"),
+        ({"frames": [deflate(text) for text in TEXTS[:2]]}, "b64 .* line 3: it is cut"),
         ({"frames": [b"\xff"] * 4}, "deflate.b64 is damaged in line 1: "),
         ({"frames": [deflate("{}")] * 4}, "line 1: its frame does not hold its text"),
         ({"texts": ["{}"]}, "recv.jsonl is damaged in line 1: 'data'"),
@@ -96,7 +97,7 @@ def test_a_frame_that_is_not_base64_is_a_value_error(tmp_path: Path) -> None:
     path = write(tmp_path / "made", TEXTS)
     Path(f"{path}.deflate.b64").write_text("!\n" * 4)
 
-    with pytest.raises(ValueError, match="line 1: its frame is not base64"):
+    with pytest.raises(ValueError, match="line 1: no base64 frame: "):
         read(path)
 
 
@@ -104,7 +105,7 @@ def test_a_file_that_is_no_text_is_a_value_error(tmp_path: Path) -> None:
     path = write(tmp_path / "made", TEXTS)
     Path(f"{path}.recv.jsonl").write_bytes(b"\xff")
 
-    with pytest.raises(ValueError, match=r"capture file .* is damaged"):
+    with pytest.raises(ValueError, match=r"recv.jsonl is damaged in line 1: "):
         read(path)
 
 

@@ -1,28 +1,25 @@
-"""Reads the files of a recorded market, and checks each line. No books, no clock.
+"""The data messages of a recorded market, each of them checked. No books, no clock.
 
 A capture ``NAME`` has the files ``NAME.recv.jsonl``, the messages as received, and
 ``NAME.recv.times``, the local times of their receipt in epoch seconds. A capture of v3
-also has ``NAME.deflate.b64``, the frames in base64. All have as many lines.
+also has ``NAME.deflate.b64``, the frames in base64. `okex_ws.recording` reads them.
 """
 
 from __future__ import annotations
 
-import base64
 import json
 import os
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from decimal import InvalidOperation
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from ... import market_of
+from ...recording import read as read_recording
 from ..wire import v5
 from ..wire.values import EncodedPush
 
-# Most bytes that a frame may inflate to; the largest recorded message has 19 kB.
-MAX_TEXT = 1 << 22
 TEXTS, FRAMES, TIMES = "recv.jsonl", "deflate.b64", "recv.times"
 
 
@@ -76,64 +73,31 @@ def read(path: str | os.PathLike[str]) -> Recording:
     file and line for one that is damaged.
     """
     name = os.fspath(path)
-    texts = _lines(name, TEXTS)
-    # A data message names its channel in ``table`` under v3, in ``arg`` under v5.
-    is_v5 = '"arg":' in next((text for text in texts if '"data":' in text), "")
-    packed = None if is_v5 else _lines(name, FRAMES)
-    times = list(_times(name))
-    counts = {TEXTS: len(texts), TIMES: len(times)}
-    if packed is not None:
-        counts[FRAMES] = len(packed)
-    if len(set(counts.values())) != 1:
-        raise ValueError(f"capture {name} is damaged: its files have {counts} lines")
-    frames = []
-    for number, (at, text) in enumerate(zip(times, texts, strict=True), 1):
-        frame: str | bytes = text
-        if packed is not None:
-            with damage(name, FRAMES, number):
-                frame = _unpacked(packed[number - 1], text)
+    _check_file(name, TEXTS)
+    _check_file(name, TIMES)
+    entries = list(read_recording(name))
+    frames: list[Frame] = []
+    for number, entry in enumerate(entries, 1):
         with damage(name, TEXTS, number):
-            found = _frame(at - times[0], number, text, frame)
-        if found:
-            frames.append(found)
+            said = entry.payload
+            text = zlib.decompress(said, -zlib.MAX_WBITS) if entry.binary else said
+            if not entry.binary and not frames and b'"table":' in text:
+                _check_file(name, FRAMES)
+            frame = said if entry.binary else text.decode()
+            at = entry.wall - entries[0].wall
+            if found := _frame(at, number, text.decode(), frame):
+                frames.append(found)
     if not frames:
         raise ValueError(f"capture {name} has no data")
-    return Recording(name, "v5" if is_v5 else "v3", frames)
+    return Recording(name, "v3" if entries[0].binary else "v5", frames)
 
 
-def _lines(name: str, suffix: str) -> list[str]:
-    try:
-        return Path(f"{name}.{suffix}").read_text("utf-8").splitlines()
-    except FileNotFoundError:
+def _check_file(name: str, suffix: str) -> None:
+    if not os.path.isfile(f"{name}.{suffix}"):
         raise FileNotFoundError(
             f"no file {name}.{suffix}: a capture has NAME.{TEXTS} and NAME.{TIMES}, one"
             f" of v3 NAME.{FRAMES} too, and is named without a suffix"
-        ) from None
-    except UnicodeDecodeError as error:
-        raise ValueError(f"capture file {name}.{suffix} is damaged: {error}") from error
-
-
-def _times(name: str) -> Iterator[float]:
-    before = 0.0
-    for number, at in enumerate(_lines(name, TIMES), 1):
-        with damage(name, TIMES, number):
-            if not before <= float(at) < float("inf"):
-                raise ValueError(f"time {at!r} is before the last one")
-        before = float(at)
-        yield before
-
-
-def _unpacked(packed: str, text: str) -> bytes:
-    """Decode a frame of v3, and check that it holds *text*."""
-    try:
-        frame = base64.b64decode(packed, validate=True)
-    except ValueError as error:
-        raise ValueError(f"its frame is not base64: {error}") from error
-    unpacker = zlib.decompressobj(-zlib.MAX_WBITS)
-    inflated = unpacker.decompress(frame, MAX_TEXT)
-    if not unpacker.eof or unpacker.unused_data or inflated != text.encode():
-        raise ValueError("its frame does not hold its text")
-    return frame
+        )
 
 
 def _frame(at: float, line: int, text: str, frame: str | bytes) -> Frame | None:
