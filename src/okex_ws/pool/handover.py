@@ -112,6 +112,15 @@ def _base(reading: Reading, channel: Channel, known: Move | None, now: float) ->
     return reading.epoch - channel.own_epoch + (not goes_on and live)
 
 
+def _is_not_older(after: object, before: DepthData) -> bool:
+    """Whether the depth *after* has a sequence not below, or the same levels."""
+    if not isinstance(after, DepthData):
+        return False
+    if before.seq is not None and after.seq is not None:
+        return after.seq >= before.seq
+    return after.bids == before.bids and after.asks == before.asks
+
+
 def _runs(era: SignsOfLife | None, now: float) -> bool:
     """Whether the lease of *era* runs."""
     lease = None if era is None else era.lease
@@ -130,8 +139,8 @@ class Handover:
     A standby is ready when the exchange has acknowledged it, when it is live if the old
     channel is, and when a pong proves that *old* has handled all that the exchange sent
     before that acknowledgement. Its value follows the old one if its sequence number is
-    not below, or if a pong of *new* proves that it has handled all that the exchange
-    sent before the old value came. Then the readings are led to the standbys; if that
+    not below (without numbers: if its levels are the same), or if a pong of *new*
+    proves that it has handled all that the exchange sent before the old value came. Then the readings are led to the standbys; if that
     proof does not come within five seconds, they begin a new epoch.
 
     If *old* is lost before, *new* takes over as it is. If *new* is lost, its standbys
@@ -220,8 +229,7 @@ class Handover:
         before, after, new = row.channel.current, standby.current, self.new.era
         follows = row.reading.is_series or before.state is not State.LIVE
         if not follows and isinstance(before.data, DepthData):
-            seq, later = before.data.seq, getattr(after.data, "seq", None)
-            follows = seq is not None and later is not None and later >= seq
+            follows = _is_not_older(after.data, before.data)
         if not follows:
             follows = new is not None and new.proven >= before.received
         return Move(standby, follows, True)
