@@ -509,9 +509,10 @@ class ConnectionChannels:
         if handover is not None and handover.old is self:
             handover.lost(now)
 
-    def ended(self, now: float) -> None:
+    def ended(self) -> None:
         """The connection was closed, and its thread is about to end."""
         self.catch_up()
+        now = self._clock.monotonic()
         for view in self._views if self._pool.closed else ():
             view.closed = True
             view.tell(now)
