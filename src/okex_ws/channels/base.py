@@ -165,7 +165,7 @@ class Channel(ABC):
         The reading leads here already. *proven* is True if the old connection has
         handled all that the exchange sent before this channel was ready.
         """
-        self.silent, self.followers = False, before.followers
+        self.silent = False
         self.counts = self.reading.counts
         self.openings += before.openings - 1
         text, self._text = self._text, None
