@@ -344,7 +344,9 @@ def test_what_was_on_its_way_when_the_old_one_was_lost_is_a_gap() -> None:
     assert len(rig.world.opened) == 2
     given = list(items)
     assert told_or_missing(given) == list(range(1, rig.traded + 1))
-    (gap,) = [item for item in given if isinstance(item, Gap) and item.after]
+    gaps = [item for item in given if isinstance(item, Gap) and item.after]
+    # The book was lost for a moment, too.
+    (gap,) = [gap for gap in gaps if gap.channel == "trade"]
     assert gap.cause == "trades as a connection took over"
 
 
@@ -534,7 +536,7 @@ def of_account() -> tuple[World, Feed, RawSubscription, list[Exception]]:
     return world, feed, account, errors
 
 
-def test_a_channel_that_the_new_one_lost_again_is_not_taken_for_live() -> None:
+def test_a_channel_that_the_new_one_lost_again_is_served_by_the_old_one() -> None:
     world, feed, account, errors = of_account()
     world.at(10, feed.rotate)
 
@@ -543,12 +545,14 @@ def test_a_channel_that_the_new_one_lost_again_is_not_taken_for_live() -> None:
         world.peers[1].send(TOO_MANY)
 
     world.at(10.6, terminate)
-    seen: list[State] = []
+    seen: list[Any] = []
     world.at(30, lambda: seen.append(account.state))
+    world.at(30, lambda: seen.extend(peer.is_open for peer in world.peers))
 
     world.run(31)
 
-    assert seen == [State.FAILED]
+    # It is called off, and nothing that was live has failed by it.
+    assert seen == [State.LIVE, True, False]
     assert "channel-conn-count-error" in str(errors[0])
 
 
