@@ -154,7 +154,7 @@ class ConnectionChannels:
         """The channels that are wanted here, by name, and the views that use them."""
         wanted, users = dict[str, Channel](), dict[View, None]()
         handover = self.handover
-        old = None if handover is None else handover.standby_for(self)
+        old = None if handover is None else handover.standby_for(self, table)
         if old is not None:
             for row in table.of(old):
                 if row.users and row.reading.error is None:
@@ -178,9 +178,9 @@ class ConnectionChannels:
         self.channels[channel.name] = channel
         if row is not None and row.channel is channel:
             self._follow(channel, row.users, now)
-        continues, channel.continues = channel.continues, None
-        if continues is not None:
-            channel.take_over(*continues)
+            continues, channel.continues = channel.continues, None
+            if continues is not None:
+                channel.take_over(*continues)
         if is_new and self.carrier.error is not None:
             self.refuse(channel, self.carrier.error, now)
         elif is_new:
@@ -201,6 +201,8 @@ class ConnectionChannels:
     def _let_go(self, channel: Channel, now: float) -> None:
         del self.channels[channel.name]
         channel.followers = ()
+        if channel.silent:
+            channel.lost("not subscribed", now)
         subscription = self._subscription(channel)
         if self.session is not None and subscription is not None:
             self._left[channel.name] = now
@@ -498,7 +500,8 @@ class ConnectionChannels:
         self.session = self.era = None
         self.catch_up()
         handover = self.handover
-        if handover is not None and handover.standby_for(self) is not None:
+        table = self._register.table
+        if handover is not None and handover.standby_for(self, table) is not None:
             # The standbys missed pushes: they are made again at the next opening.
             self.channels.clear()
             self._seen = None
