@@ -15,21 +15,21 @@ from okex_ws.base.state import State
 from okex_ws.isolation.shared_memory import Slot
 from okex_ws.isolation.slot_reading import (
     ERA_CAPACITY,
-    BookMirror,
-    DepthMirror,
+    EraContent,
     RemoteEras,
-    StateMirror,
+    SlotReading,
     decode_era,
     encode,
     encode_era,
-    make_mirror,
     slot_capacity,
 )
 from okex_ws.protocol.messages import BookData, ChannelName, DepthData
 from okex_ws.protocol.v5 import PROTOCOL as V5
 from okex_ws.trust.lease import Era, Lease
-from okex_ws.trust.verdict import LIVE, NO_LIMITS, Published, judge
-from tests.support.internals import flip_bits, forget_value, link_slots_of
+from okex_ws.trust.reading import read, take
+from okex_ws.trust.verdict import LIVE, NO_LIMITS, Published, Verdict
+from tests.support.clocks import FakeClock
+from tests.support.internals import era_slots_of, flip_bits, forget_value
 from tests.support.shared_memory import LocalMemory
 
 DEPTH = V5.channel("depth5", "spot", "BTC-USDT")
@@ -40,41 +40,55 @@ LEASE = Lease(15.0, 0.0)
 LEVELS = DepthData([["100.1", "1", "0", "1"]], [], 1_600_000_000_123, 7)
 
 
-class MirroredChannel:
-    """One channel and one link, written on one side and read on the other."""
+class SharedChannel:
+    """One channel and one era, written on one side and read on the other."""
 
     def __init__(self, name: ChannelName = DEPTH) -> None:
         self.process_runs = True
         memory = LocalMemory()
-        link_place, place = (
+        era_place, place = (
             memory.allocate(ERA_CAPACITY),
             memory.allocate(slot_capacity(name)),
         )
-        self.link_slot = memory.slot(link_place)
+        self.era_slot = memory.slot(era_place)
         self.remote = RemoteEras(
-            [memory.slot(link_place, decode_era)], lambda: self.process_runs
+            [memory.slot(era_place, decode_era)], lambda: self.process_runs
         )
         self.remote.lose()
         self.slot = memory.slot(place)
-        self.mirror = make_mirror(V5, name, memory.slot(place, self.remote.decode))
+        self.reading = SlotReading(name, memory.slot(place, self.remote.decode))
 
-    def open(self, number: int = 1, lease: Lease | None = LEASE) -> Era:
-        link = Era(0.0)
-        link.lease = lease
-        self.link_slot.put(encode_era(link, number))
-        return link
+    def open(
+        self,
+        number: int = 1,
+        lease: Lease | None = LEASE,
+        *,
+        lost: bool = False,
+        held: bool = False,
+    ) -> None:
+        self.era_slot.put(encode_era(EraContent(number, lost, held, lease)))
 
-    def show(self, data: Any = LEVELS, number: int = 1, epoch: int = 1) -> None:
-        shown = Published(State.LIVE, "", epoch, None, data, 1.0, 2.0)
+    def show(
+        self,
+        data: Any = LEVELS,
+        number: int = 1,
+        epoch: int = 1,
+        state: State = State.LIVE,
+        lease: Lease | None = None,
+    ) -> None:
+        era = Era(0.0)
+        era.lease = lease
+        shown = Published(state, "", epoch, era, data, 1.0, 2.0)
         self.slot.put(encode(shown, True, 0, number))
 
-    def verdict(self) -> Any:
-        return judge(self.mirror.current, NO_LIMITS, 1.0, 1.0)
+    def verdict(self, now: float = 1.0, wall: float = 1.0) -> Verdict:
+        verdict, _, _ = read(self.reading, NO_LIMITS, FakeClock(now, wall))
+        return verdict
 
 
 @pytest.fixture
-def rig() -> MirroredChannel:
-    return MirroredChannel()
+def rig() -> SharedChannel:
+    return SharedChannel()
 
 
 # --- A value --------------------------------------------------------------------------
@@ -98,34 +112,34 @@ DEPTHS = st.builds(DepthData, ROWS, ROWS, NUMBER, st.none() | NUMBER, st.none(),
 def test_a_value_comes_out_as_it_went_in(
     state: State, cause: str, epoch: int, data: Any, moments: Any, acknowledged: bool
 ) -> None:
-    rig = MirroredChannel()
+    rig = SharedChannel()
     shown = Published(state, cause, epoch, None, data, *moments)
 
     rig.slot.put(encode(shown, acknowledged))
 
-    assert rig.mirror.current == shown
-    assert rig.mirror.current.state is state
-    assert rig.mirror.acknowledged is acknowledged
+    assert rig.reading.current == shown
+    assert rig.reading.current.state is state
+    assert rig.reading.acknowledged is acknowledged
 
 
 def test_a_book_comes_out_as_a_whole_one() -> None:
     """Of the change that it comes of nothing is told, and so it is a snapshot."""
-    rig = MirroredChannel(BOOK)
+    rig = SharedChannel(BOOK)
     rows = (("100.1", "1", "0", "1"),)
     change = BookData(False, [["100.1", "1", "0", "1"]], [], 5, 7, 6, None)
     rig.open()
     rig.show(DepthData(rows, (), 5, 7, change, 12))
 
-    shown = rig.mirror.current
+    shown = rig.reading.current
     assert (shown.depth.bids, shown.depth.asks, shown.depth.seq) == (rows, (), 7)
     assert shown.depth.version == 12
-    item: Any = rig.mirror.item(shown, None)
+    item: Any = rig.reading.item(shown, None)
     assert (item.action, item.bids, item.book.bids) == ("snapshot", rows, rows)
 
 
 @pytest.mark.parametrize("name", [DEPTH, BOOK])
 def test_the_largest_value_has_room(name: ChannelName) -> None:
-    rig = MirroredChannel(name)
+    rig = SharedChannel(name)
     # Each another text: of those that are the same only one would be written.
     numbers = (f"{number:064}" for number in itertools.count())
     bids, asks = (
@@ -133,13 +147,15 @@ def test_the_largest_value_has_room(name: ChannelName) -> None:
         for _ in range(2)
     )
     data = DepthData(bids, asks, 1 << 60, 1 << 60, None, 1 << 40)
+    era = Era(0.0)
+    era.lease = Lease(math.pi, math.e, 1 << 60)
     shown = Published(
-        State.LIVE, "\U0001f600" * 5000, 1 << 60, None, data, math.pi, math.e, 1 / 3
+        State.LIVE, "\U0001f600" * 5000, 1 << 60, era, data, math.pi, math.e, 1 / 3
     )
 
     rig.slot.put(encode(shown, True, 0, 1 << 60))
 
-    assert rig.mirror.current.data == data
+    assert rig.reading.current.data == data
 
 
 def test_a_depth_takes_a_few_kilobytes() -> None:
@@ -154,103 +170,152 @@ def test_what_has_no_form_is_refused() -> None:
         encode(Published(State.LIVE, "", 1, None, data), True)
 
 
-@pytest.mark.parametrize(
-    ("name", "kind"), [(DEPTH, DepthMirror), (BOOK, BookMirror), (TRADE, StateMirror)]
-)
-def test_a_mirror_is_a_channel_of_the_same_kind(name: ChannelName, kind: type) -> None:
-    mirror = MirroredChannel(name).mirror
+@pytest.mark.parametrize("name", [DEPTH, BOOK, TRADE])
+def test_the_reading_of_a_slot_is_one_of_the_same_channel(name: ChannelName) -> None:
+    reading = SharedChannel(name).reading
 
-    assert type(mirror) is kind
-    assert (mirror.topic, mirror.name, mirror.error) == (name.topic, name.key, None)
-    assert mirror.current.state is State.CONNECTING
-    assert not mirror.acknowledged
+    assert (reading.topic, reading.name, reading.kind) == (
+        name.topic,
+        name.key,
+        name.kind,
+    )
+    assert (reading.error, reading.levels) == (None, name.levels)
+    assert reading.current.state is State.CONNECTING
+    assert not reading.acknowledged
 
 
 def test_nothing_of_a_state_alone_is_given() -> None:
-    mirror = MirroredChannel(TRADE).mirror
-    with pytest.raises(AssertionError, match="a push of a mirror"):
-        mirror.push(None, False, Era(0.0), 0.0, 0.0)  # type: ignore[arg-type]
-    assert mirror.item(mirror.current, None) is None
+    reading = SharedChannel(TRADE).reading
+    assert reading.item(reading.current, None) is None
+    assert reading.items == ()
 
 
 # --- Trust ----------------------------------------------------------------------------
 
 
-def test_a_value_lives_as_long_as_the_lease_of_its_link(rig: MirroredChannel) -> None:
+def test_a_value_lives_as_long_as_the_lease_of_its_era(rig: SharedChannel) -> None:
     rig.open()
     rig.show()
 
     assert rig.verdict() is LIVE
-    assert judge(rig.mirror.current, NO_LIMITS, 15.0, 15.0).state is State.STALE
+    assert rig.verdict(15.0, 15.0).state is State.STALE
     # The wall clock jumped.
-    assert judge(rig.mirror.current, NO_LIMITS, 1.0, 3.0).state is State.STALE
+    assert rig.verdict(1.0, 3.0).state is State.STALE
 
 
-def lost(rig: MirroredChannel) -> None:
-    link = rig.open()
-    link.lost = True
-    rig.link_slot.put(encode_era(link, 1))
+def lost(rig: SharedChannel) -> None:
+    rig.open(lost=True)
 
 
-def taken_by_a_later_one(rig: MirroredChannel) -> None:
+def taken_by_a_later_one(rig: SharedChannel) -> None:
     rig.open(number=2)
 
 
-def dead(rig: MirroredChannel) -> None:
+def dead(rig: SharedChannel) -> None:
     rig.process_runs = False
 
 
-def lost_with_all(rig: MirroredChannel) -> None:
+def lost_with_all(rig: SharedChannel) -> None:
     rig.remote.lose()
 
 
-def torn(rig: MirroredChannel) -> None:
+def torn(rig: SharedChannel) -> None:
     for buffer in (0, 1):
-        flip_bits(rig.link_slot, 8, buffer=buffer)
+        flip_bits(rig.era_slot, 8, buffer=buffer)
     # Nobody has read it yet.
-    forget_value(link_slots_of(rig.remote)[0])
+    forget_value(era_slots_of(rig.remote)[0])
 
 
 @pytest.mark.parametrize("end", [lost, taken_by_a_later_one, dead, lost_with_all, torn])
-@pytest.mark.parametrize("held", [False, True])
-def test_a_value_is_gone_with_its_link(
-    rig: MirroredChannel,
-    end: Callable[[MirroredChannel], None],
-    held: bool,
+@pytest.mark.parametrize("taken", [False, True])
+def test_a_value_is_gone_with_its_era(
+    rig: SharedChannel,
+    end: Callable[[SharedChannel], None],
+    taken: bool,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Whoever *held* it from before sees that as whoever reads it now."""
+    """A read that has *taken* it before sees that as one that begins now."""
     monkeypatch.setattr("okex_ws.isolation.shared_memory.TRIES", 3)
     rig.open()
     rig.show()
-    shown = rig.mirror.current
-    assert judge(shown, NO_LIMITS, 1.0, 1.0) is LIVE
+    before = take(rig.reading)
+    assert before is not None
+    assert before.judge(NO_LIMITS, 1.0, 1.0) is LIVE
 
     end(rig)
 
-    now = shown if held else rig.mirror.current
-    assert judge(now, NO_LIMITS, 1.0, 1.0).state is State.RECONNECTING
+    now = before.judge(NO_LIMITS, 1.0, 1.0) if taken else rig.verdict()
+    assert now.state is State.RECONNECTING
 
 
-def test_a_link_that_had_no_pong_proves_nothing(rig: MirroredChannel) -> None:
+def test_what_is_held_is_not_given_until_it_is_settled(rig: SharedChannel) -> None:
+    """One store holds every value of the era back, and another gives them again."""
+    rig.open()
+    rig.show()
+    before = take(rig.reading)
+    assert before is not None
+
+    rig.open(held=True)
+    assert before.judge(NO_LIMITS, 1.0, 1.0).state is State.RESYNCING
+    assert rig.verdict().state is State.RESYNCING
+
+    rig.open()
+    assert rig.verdict() is LIVE
+
+
+def test_an_era_that_had_no_pong_proves_nothing(rig: SharedChannel) -> None:
     rig.open(lease=None)
     rig.show()
 
     assert rig.verdict().state is State.SYNCING
 
 
-def test_the_last_byte_is_heard(rig: MirroredChannel) -> None:
+def test_the_last_byte_is_heard(rig: SharedChannel) -> None:
     rig.open()
     rig.show()
-    rig.link_slot.beat(12.5)
+    rig.era_slot.beat(12.5)
 
-    link = rig.mirror.current.link
-    assert link is not None
-    assert link.heard == 12.5
+    era = rig.reading.current.era
+    assert era is not None
+    assert era.heard == 12.5
+
+
+# --- The epoch ------------------------------------------------------------------------
+
+
+def test_each_lapse_of_the_lease_is_a_new_epoch(rig: SharedChannel) -> None:
+    rig.open()
+    rig.show(epoch=4)
+    assert rig.reading.epoch == 4
+
+    rig.open(lease=LEASE._replace(lapses=2))
+
+    assert rig.reading.epoch == 6
+
+
+@pytest.mark.parametrize("read_before", [False, True])
+def test_the_epoch_does_not_fall_when_a_later_era_has_the_slot(
+    rig: SharedChannel, read_before: bool
+) -> None:
+    """The lapses of the lost era count, though its slot says nothing of them now."""
+    rig.open()
+    rig.show(epoch=4)
+    rig.open(lease=LEASE._replace(lapses=3))
+    if read_before:
+        assert rig.reading.epoch == 7
+    rig.open(number=2)
+    if read_before:
+        assert rig.reading.epoch == 7
+    rig.remote.find(0, 2)  # another channel has a value of the later era
+
+    rig.show(None, 1, 4, State.RECONNECTING, LEASE._replace(lapses=3))
+    assert rig.reading.epoch == 7
+    rig.show(number=2, epoch=8)
+    assert rig.reading.epoch == 8
 
 
 def test_a_slot_that_cannot_be_read_gives_no_price(
-    rig: MirroredChannel, monkeypatch: pytest.MonkeyPatch
+    rig: SharedChannel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("okex_ws.isolation.shared_memory.TRIES", 3)
     rig.open()
@@ -259,29 +324,29 @@ def test_a_slot_that_cannot_be_read_gives_no_price(
         flip_bits(rig.slot, 9, buffer=buffer)
 
     assert rig.verdict().state is State.RESYNCING
-    assert not rig.mirror.acknowledged
+    assert not rig.reading.acknowledged
 
 
 # --- The slot is given back -----------------------------------------------------------
 
 
-def test_a_mirror_that_is_frozen_shows_no_price_and_reads_no_more(
-    rig: MirroredChannel,
+def test_a_reading_that_is_frozen_shows_no_price_and_reads_no_more(
+    rig: SharedChannel,
 ) -> None:
     rig.open()
     rig.show(epoch=3)
-    rig.mirror.freeze()
-    before = rig.mirror.current
+    rig.reading.freeze()
+    before = rig.reading.current
     rig.show(epoch=9)  # somebody else's
 
-    assert rig.mirror.current is before
+    assert rig.reading.current is before
     assert (before.epoch, before.data, before.received) == (3, None, 1.0)
     assert rig.verdict().state is State.RECONNECTING
-    rig.mirror.freeze()
-    assert rig.mirror.current.epoch == 3
+    rig.reading.freeze()
+    assert rig.reading.current.epoch == 3
 
 
-def test_in_a_forked_child_nothing_is_read(rig: MirroredChannel) -> None:
+def test_in_a_forked_child_nothing_is_read(rig: SharedChannel) -> None:
     rig.open()
     rig.show()
 
@@ -290,5 +355,5 @@ def test_in_a_forked_child_nothing_is_read(rig: MirroredChannel) -> None:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Slot, "get", get)
-        rig.mirror.forked()
+        rig.reading.forked()
         assert rig.verdict().state is State.CLOSED

@@ -17,18 +17,19 @@ from okex_ws.delivery.callbacks import Callbacks
 from okex_ws.isolation.shared_memory import Memory, SlotAddress
 from okex_ws.isolation.slot_reading import (
     ERA_CAPACITY,
-    AnyMirror,
     RemoteEras,
+    SlotReading,
     decode_era,
-    make_mirror,
     slot_capacity,
 )
 from okex_ws.isolation.slot_writer import Relay, SharedEras, SlotWriter
 from okex_ws.protocol.messages import DepthData
 from okex_ws.protocol.v5 import PROTOCOL as V5
-from okex_ws.trust.lease import Lease
-from okex_ws.trust.verdict import LIVE, NO_LIMITS, Published, judge
-from tests.support.internals import around_link_writes, pool_of
+from okex_ws.trust.lease import EVERYTHING, NOTHING, Lease
+from okex_ws.trust.reading import Entry, read, take
+from okex_ws.trust.verdict import LIVE, NO_LIMITS, Published
+from tests.support.clocks import FakeClock
+from tests.support.internals import around_era_writes, pool_of
 from tests.support.shared_memory import LocalMemory, SharedMemoryRig
 from tests.support.virtual_world import World
 
@@ -39,11 +40,11 @@ LEASE = Lease(1e12, 0.0)
 class WrittenChannel:
     """A channel as its connection has it, and as another process sees it."""
 
-    def __init__(self, links: int = 2, base: int = 0) -> None:
+    def __init__(self, eras: int = 2, base: int = 0) -> None:
         memory = LocalMemory()
-        addresses = [memory.allocate(ERA_CAPACITY) for _ in range(links)]
+        addresses = [memory.allocate(ERA_CAPACITY) for _ in range(eras)]
         self.flushed = 0
-        self.links = SharedEras(
+        self.eras = SharedEras(
             [memory.slot(address) for address in addresses], 1, self._flush
         )
         remote = RemoteEras(
@@ -51,109 +52,211 @@ class WrittenChannel:
         )
         remote.lose()
         address = memory.allocate(slot_capacity(NAME))
-        self.mirror: AnyMirror = make_mirror(
-            V5, NAME, memory.slot(address, remote.decode)
-        )
+        self.reading = SlotReading(NAME, memory.slot(address, remote.decode))
         self.slot = memory.slot(address)
         self.channel: Channel = DepthChannel(V5, NAME)
-        self.writer = SlotWriter(self.channel, self.slot, base)
+        self.writer = SlotWriter(self.channel.reading, self.slot, base)
 
     def _flush(self) -> None:
         self.flushed += 1
         self.writer.flush()
 
-    def show(self, bid: str, link: Any, epoch: int = 1) -> None:
+    def show(self, bid: str, era: Any, epoch: int = 1) -> None:
         data = DepthData([[bid, "1", "0", "1"]], [], 1, None)
-        self.channel.current = Published(State.LIVE, "", epoch, link, data, 1.0, 2.0)
+        self.channel.current = Published(State.LIVE, "", epoch, era, data, 1.0, 2.0)
         self.writer.flush()
 
     def seen(self) -> Any:
-        shown = self.mirror.current
-        verdict = judge(shown, NO_LIMITS, 5.0, 5.0)
-        return shown.depth.bids[0][0] if verdict is LIVE else verdict.state
+        verdict, taken, _ = read(self.reading, NO_LIMITS, FakeClock(5.0, 5.0))
+        return taken.current.depth.bids[0][0] if verdict is LIVE else verdict.state
 
 
-# --- Links ----------------------------------------------------------------------------
+# --- Eras -----------------------------------------------------------------------------
 
 
 def test_the_signs_of_life_are_seen_as_they_are_set() -> None:
     rig = WrittenChannel()
-    link = rig.links.make(3.0)
-    rig.show("100.1", link)
+    era = rig.eras.make(3.0)
+    rig.show("100.1", era)
     seen = [rig.seen()]
 
-    link.lease = LEASE
+    era.renew(LEASE, 3.0)
     seen.append(rig.seen())
-    link.heard = 4.5
-    remote = rig.mirror.current.link
+    era.hear(4.5)
+    remote = rig.reading.current.era
     assert remote is not None
-    assert (remote.heard, remote.lease, remote.lost) == (4.5, LEASE, False)
-    link.lost = True
+    assert (remote.heard, remote.lease, remote.withdrawn) == (4.5, LEASE, NOTHING)
+    era.lose()
     seen.append(rig.seen())
 
     assert seen == [State.SYNCING, "100.1", State.RECONNECTING]
-    # To its own process it is a link like any other.
-    assert (link.heard, link.lease, link.lost) == (4.5, LEASE, True)
+    assert remote.withdrawn is EVERYTHING
+    # To its own process it is an era like any other.
+    assert (era.heard, era.lease, era.lost) == (4.5, LEASE, True)
 
 
 def test_what_was_withdrawn_is_so_before_a_new_lease() -> None:
     rig = WrittenChannel()
-    link = rig.links.make(3.0)
-    link.lease = Lease(4.0, 0.0)
-    rig.show("100.1", link)
+    era = rig.eras.make(3.0)
+    era.renew(Lease(4.0, 0.0), 3.0)
+    rig.show("100.1", era)
     assert rig.seen() is State.STALE
-    rig.channel.lapsed()
+    # The thread that withdraws has not written that yet.
+    rig.channel.current = rig.channel.current._replace(state=State.RESYNCING, data=None)
     seen: list[Any] = []
 
     def look(write: Callable[[], None]) -> None:
+        seen.append(rig.seen())
         write()
         seen.append(rig.seen())
 
     with pytest.MonkeyPatch.context() as patch:
-        around_link_writes(patch, look)
-        link.lease = LEASE
+        around_era_writes(patch, look)
+        era.renew(LEASE, 5.0)
 
-    assert seen == [State.STALE]
-    rig.channel.renewed()
-    rig.writer.flush()
-    assert (rig.seen(), rig.mirror.current.epoch) == ("100.1", 2)
+    assert seen == [State.RESYNCING, State.RESYNCING]
 
 
-def test_a_link_that_has_the_place_of_a_lost_one_is_another_one() -> None:
-    rig = WrittenChannel(links=1)
-    first = rig.links.make(1.0)
-    first.lease = LEASE
-    rig.show("100.1", first)
-    old = rig.mirror.current
-    first.lost = True
+def test_a_lease_that_follows_a_lapse_begins_a_new_epoch_in_one_store() -> None:
+    rig = WrittenChannel(base=41)
+    era = rig.eras.make(3.0)
+    era.renew(Lease(4.0, 0.0), 3.0)
+    rig.show("100.1", era)
+    assert (rig.seen(), rig.reading.epoch) == (State.STALE, 42)
 
-    second = rig.links.make(2.0)
-    second.lease = LEASE
+    era.renew(LEASE._replace(lapses=1), 4.5)
+
+    assert (rig.seen(), rig.reading.epoch) == ("100.1", 43)
+
+
+def test_the_epoch_does_not_fall_when_the_connection_is_made_anew() -> None:
+    rig = WrittenChannel(eras=1)
+    epochs = []
+    for lapses in (3, 0, 1):
+        era = rig.eras.make(1.0)
+        rig.channel.opened(era, 1.0)
+        rig.writer.flush()
+        epochs.append(rig.reading.epoch)
+        era.renew(LEASE._replace(lapses=lapses), 1.0)
+        rig.show("100.1", era, rig.channel.current.epoch + 1)
+        epochs.append(rig.reading.epoch)
+        era.lose()
+        epochs.append(rig.reading.epoch)
+        # Before this is written, a later opening has the slot of its era.
+        later = rig.eras.make(2.0)
+        epochs.append(rig.reading.epoch)
+        rig.channel.lost("gone", 2.0)
+        rig.writer.flush()
+        epochs.append(rig.reading.epoch)
+        later.lose()
+
+    assert epochs == sorted(epochs)
+
+
+def test_a_kind_is_withdrawn_in_one_store() -> None:
+    """No reader finds one of two channels withdrawn and the other one not."""
+    rig = WrittenChannel()
+    era = rig.eras.make(3.0)
+    era.renew(LEASE, 3.0)
+    rig.show("100.1", era)
+    before = take(rig.reading)
+    assert before is not None
+
+    era.withdraw([rig.channel])
+    held = rig.seen(), before.judge(NO_LIMITS, 5.0, 5.0).state
+    rig.channel.invalidated("it may be wrong", 4.0)
+    flushed = rig.flushed
+    era.settle()
+
+    assert held == (State.RESYNCING, State.RESYNCING)
+    assert rig.flushed == flushed + 1
+    assert rig.seen() is State.RESYNCING
+    rig.show("100.2", era, 2)
+    assert rig.seen() == "100.2"
+
+
+def test_what_was_held_and_then_lost_is_not_given_again() -> None:
+    rig = WrittenChannel()
+    era = rig.eras.make(3.0)
+    era.renew(LEASE, 3.0)
+    rig.show("100.1", era)
+    era.withdraw([rig.channel])
+    era.lose()
+    era.settle()
 
     assert rig.seen() is State.RECONNECTING
-    assert judge(old, NO_LIMITS, 5.0, 5.0).state is State.RECONNECTING
+
+
+def test_an_era_that_has_the_slot_of_a_lost_one_is_another_one() -> None:
+    rig = WrittenChannel(eras=1)
+    first = rig.eras.make(1.0)
+    first.renew(LEASE, 1.0)
+    rig.show("100.1", first)
+    old = take(rig.reading)
+    assert old is not None
+    first.lose()
+
+    second = rig.eras.make(2.0)
+    second.renew(LEASE, 2.0)
+
+    assert rig.seen() is State.RECONNECTING
+    assert old.judge(NO_LIMITS, 5.0, 5.0).state is State.RECONNECTING
     rig.show("100.2", second)
     assert rig.seen() == "100.2"
-    assert judge(old, NO_LIMITS, 5.0, 5.0).state is State.RECONNECTING
+    assert old.judge(NO_LIMITS, 5.0, 5.0).state is State.RECONNECTING
 
 
-def test_more_links_than_places_are_an_error_of_their_connection() -> None:
-    rig = WrittenChannel(links=2)
-    first, _ = rig.links.make(1.0), rig.links.make(1.0)
+def test_more_eras_than_slots_are_an_error_of_their_connection() -> None:
+    rig = WrittenChannel(eras=2)
+    first, _ = rig.eras.make(1.0), rig.eras.make(1.0)
     with pytest.raises(ConnectionLost, match="2 connections of one isolated feed"):
-        rig.links.make(1.0)
-    first.lost = True
-    rig.links.make(1.0)
+        rig.eras.make(1.0)
+    first.lose()
+    first.lose()  # its slot is given back once
+    rig.eras.make(1.0)
+    with pytest.raises(ConnectionLost):
+        rig.eras.make(1.0)
 
 
-# --- Berths ---------------------------------------------------------------------------
+# --- A handover -----------------------------------------------------------------------
+
+
+def test_a_reading_that_is_led_to_another_channel_is_written_with_its_era() -> None:
+    """No lease of the old connection is written while the slot has its value."""
+    rig = WrittenChannel()
+    old, new = rig.eras.make(3.0), rig.eras.make(3.0)
+    old.renew(LEASE, 3.0)
+    new.renew(LEASE._replace(lapses=2), 3.0)
+    rig.show("100.1", old, 5)
+    standby = DepthChannel(V5, NAME, rig.channel.reading)
+    data = DepthData([["100.2", "1", "0", "1"]], [], 1, None)
+    standby.current = Published(State.LIVE, "", 1, new, data, 1.0, 2.0)
+    reading = rig.channel.reading
+    seen: list[Any] = []
+
+    def look(write: Callable[[], None]) -> None:
+        seen.append((rig.seen(), rig.reading.epoch))
+        write()
+
+    reading.entry = Entry(standby, reading.epoch - standby.own_epoch)
+    with pytest.MonkeyPatch.context() as patch:
+        around_era_writes(patch, look)
+        # Its thread leaves the channel, and has not written the new value.
+        old.renew(LEASE, 4.0)
+
+    assert seen == [("100.2", 5)]
+    old.lose()
+    assert (rig.seen(), rig.reading.epoch) == ("100.2", 5)
+
+
+# --- Slots ----------------------------------------------------------------------------
 
 
 def test_epochs_go_on_from_those_of_the_process_before() -> None:
     rig = WrittenChannel(base=41)
-    rig.show("100.1", rig.links.make(1.0))
+    rig.show("100.1", rig.eras.make(1.0))
 
-    assert rig.mirror.current.epoch == 42
+    assert rig.reading.current.epoch == 42
 
 
 def too_long(rig: WrittenChannel) -> DepthData:
@@ -169,32 +272,32 @@ def test_what_cannot_be_written_is_withdrawn_counted_and_said(
     data: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     rig = WrittenChannel()
-    link = rig.links.make(1.0)
-    link.lease = LEASE
-    rig.show("100.1", link)
+    era = rig.eras.make(1.0)
+    era.renew(LEASE, 1.0)
+    rig.show("100.1", era)
 
     for _ in range(3):
         rig.channel.current = rig.channel.current._replace(data=data(rig))
         rig.writer.flush()
 
     assert rig.seen() is State.RESYNCING
-    assert "does not fit in shared memory" in rig.mirror.current.cause
+    assert "does not fit in shared memory" in rig.reading.current.cause
     assert rig.channel.counts == {"skipped too large": 3}
     assert [r.levelno for r in caplog.records] == [logging.WARNING]
     # What comes after it is another epoch: there was none in between.
-    before = rig.mirror.current.epoch
-    rig.show("100.3", link)
+    before = rig.reading.current.epoch
+    rig.show("100.3", era)
     assert rig.seen() == "100.3"
-    assert rig.mirror.current.epoch > before
+    assert rig.reading.current.epoch > before
 
 
 def test_who_has_left_writes_nothing_more() -> None:
     rig = WrittenChannel()
-    link = rig.links.make(1.0)
-    link.lease = LEASE
-    rig.show("100.1", link)
+    era = rig.eras.make(1.0)
+    era.renew(LEASE, 1.0)
+    rig.show("100.1", era)
     rig.writer.leave()
-    rig.show("100.2", link)
+    rig.show("100.2", era)
 
     assert rig.seen() == "100.1"
 
@@ -202,8 +305,8 @@ def test_who_has_left_writes_nothing_more() -> None:
 def test_two_threads_write_one_channel_in_its_own_order() -> None:
     """Of two connections of one subscription, each writes what the other shows too."""
     rig = WrittenChannel()
-    link = rig.links.make(1.0)
-    link.lease = LEASE
+    era = rig.eras.make(1.0)
+    era.renew(LEASE, 1.0)
     stop = threading.Event()
 
     def other() -> None:
@@ -214,7 +317,7 @@ def test_two_threads_write_one_channel_in_its_own_order() -> None:
     thread.start()
     try:
         for number in range(3000):
-            rig.show(f"{number}", link)
+            rig.show(f"{number}", era)
             assert rig.seen() == f"{number}"
     finally:
         stop.set()
@@ -241,7 +344,7 @@ def told() -> Told:
     return Told()
 
 
-def attached(world: World, told: Told) -> tuple[Feed, Relay, dict[str, AnyMirror]]:
+def attached(world: World, told: Told) -> tuple[Feed, Relay, dict[str, SlotReading]]:
     """A relay of two channels in *world*, and what is read of them."""
     feed = world.feed()
     pool: Any = pool_of(feed)
@@ -254,29 +357,26 @@ def attached(world: World, told: Told) -> tuple[Feed, Relay, dict[str, AnyMirror
         topic: memory_rig.memory.allocate(slot_capacity(name))
         for topic, name in names.items()
     }
-    mirrors = {
-        topic: make_mirror(
-            pool.wire,
-            name,
-            memory_rig.memory.slot(addresses[topic], memory_rig.remote.decode),
-        )
+    decode = memory_rig.remote.decode
+    readings = {
+        topic: SlotReading(name, memory_rig.memory.slot(addresses[topic], decode))
         for topic, name in names.items()
     }
     one = relay(memory_rig.memory, addresses, told)
     pool.attach(one, names)
-    return feed, one, mirrors
+    return feed, one, readings
 
 
 def test_a_subscription_is_written_as_it_goes_on(told: Told) -> None:
     world = World("v5")
     key = world.dialect.channel("depth5")
     world.exchange.first_pushes[key] = world.dialect.depth(0)
-    _, _, mirrors = attached(world, told)
+    _, _, readings = attached(world, told)
     seen: list[Any] = []
 
     def look() -> None:
-        seen.append([str(mirrors[topic].current.state) for topic in mirrors])
-        seen.append([mirrors[topic].acknowledged for topic in mirrors])
+        seen.append([str(readings[topic].current.state) for topic in readings])
+        seen.append([readings[topic].acknowledged for topic in readings])
 
     world.at(1, look)
     world.at(2, lambda: world.peer and world.peer.drop())
@@ -305,21 +405,35 @@ def test_a_refusal_is_told_once_and_a_failure_with_its_error(told: Told) -> None
 
     world.run(2)
 
+    # With its only depth the subscription has failed, and is told no more.
     refused = [word[1:3] for word in told if word[0] == "refused"]
-    assert sorted(refused) == [(7, "depth5"), (7, "trade")]
+    assert refused == [(7, "depth5")]
     failed = [word for word in told if word[0] == "failed"]
     assert {type(word[2]) for word in failed} <= {OkexWSError, type(one.error)}
     assert failed[0][1:] == (7, one.error)
+
+
+def test_a_refusal_of_one_channel_is_told_once_and_is_no_failure(told: Told) -> None:
+    world = World("v5")
+    world.exchange.unknown.add(world.dialect.channel("trade"))
+    attached(world, told)
+    world.at(1, lambda: world.peer and world.peer.drop())
+
+    world.run(3)
+
+    refused = [word[1:3] for word in told if word[0] == "refused"]
+    assert refused == [(7, "trade")]
+    assert "failed" not in {word[0] for word in told}
 
 
 def test_who_left_is_not_written_though_the_feed_goes_on(told: Told) -> None:
     world = World("v5")
     key = world.dialect.channel("depth5")
     world.exchange.first_pushes[key] = world.dialect.depth(0)
-    _, one, mirrors = attached(world, told)
+    _, one, readings = attached(world, told)
     world.at(1, one.leave)
     world.at(2, lambda: world.peer and world.peer.drop())
 
     world.run(3)
 
-    assert mirrors["depth5"].current.state is State.LIVE
+    assert readings["depth5"].current.state is State.LIVE

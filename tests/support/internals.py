@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from okex_ws.history.gap_join import GapJoin
     from okex_ws.history.worker import HistoryWorker
     from okex_ws.isolation.process import WorkerProcess
-    from okex_ws.isolation.slot_reading import AnyMirror, RemoteEra, RemoteEras
+    from okex_ws.isolation.slot_reading import RemoteEra, RemoteEras, SlotReading
     from okex_ws.isolation.slots import Store
     from okex_ws.isolation.worker import ParentSender, Worker
     from okex_ws.local_exchange import LocalExchange
@@ -451,21 +451,19 @@ def close_selector(worker: Worker) -> None:
 # --- Shared memory ------------------------------------------------------------------
 
 
-def slot_of(channel: AnyMirror | DepthChannel) -> Slot:
-    """The slot from which *channel* is read in shared memory."""
-    shared: Any = channel
-    assert isinstance(shared._slot, Slot)
-    return shared._slot
+def slot_of(reading: SlotReading) -> Slot:
+    """The slot in shared memory that has the values of *reading*."""
+    return reading._slotted.slot
 
 
-def link_slots_of(links: RemoteEras) -> list[Slot]:
+def era_slots_of(eras: RemoteEras) -> list[Slot]:
     """The slots in which connections write their signs of life."""
-    return links._slots
+    return eras._slots
 
 
-def link_number_of(link: RemoteEra) -> int:
-    """The number that tells *link* from an earlier one in the same slot."""
-    return link._number
+def era_number_of(era: RemoteEra) -> int:
+    """The number that tells *era* from an earlier one in the same slot."""
+    return era._number
 
 
 def forget_value(slot: Slot) -> None:
@@ -520,14 +518,14 @@ def sizes_given_back(memory: Memory) -> list[int]:
     return list(memory._free)
 
 
-def around_link_writes(
+def around_era_writes(
     patch: pytest.MonkeyPatch, around: Callable[[Callable[[], None]], None]
 ) -> None:
-    """Have *around* called for each write of a link; it is given the write itself."""
+    """Have *around* called for each write of an era; it is given the write itself."""
     write = SharedEra._write
 
-    def wrapped(link: SharedEra) -> None:
-        around(lambda: write(link))
+    def wrapped(era: SharedEra, held: bool = False) -> None:
+        around(lambda: write(era, held))
 
     patch.setattr(SharedEra, "_write", wrapped)
 

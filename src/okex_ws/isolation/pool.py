@@ -328,9 +328,10 @@ class IsolatedPool:
         with self._lock:
             self._past, self._last = add(self._past, self._last), Stats()
             all_slots = list(self._slots.values())
-            self._store.lose()
+            # In this order: the epochs are read while the eras' slots are as they were.
             for slots in all_slots:
                 slots.withdraw(why)
+            self._store.lose()
             asked = list(self._asked.values())
         for answered, _ in asked:
             answered.set()

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from ..base.state import State
 from ..channels.reading import Reading
 from ..protocol.messages import BookData, ChannelName, DepthData
-from ..trust.lease import EVERYTHING, NOTHING, Era, Lease
+from ..trust.lease import EVERYTHING, HELD, NOTHING, Era, Lease
 from ..trust.reading import Entry
 from ..trust.verdict import Published
 from .shared_memory import Slot, TornError
@@ -57,7 +57,9 @@ def encode(
     """The bytes of a channel's current value.
 
     Its era is named by its *number*, and by the *place* of the era's slot; -1 is no
-    era. *base* is added to the epoch. ``ValueError`` if the value has no encoding.
+    era. *base* is added to the epoch. With the value goes the era's lease, whose lapses
+    are in the epoch even when the slot has a later era. ``ValueError`` if the value has
+    no encoding.
     """
     data: Any = current.data
     levels: Any = None
@@ -65,7 +67,9 @@ def encode(
         bids, asks, time_ms, seq, change, version = data
         levels = bids, asks, time_ms, seq, change is not None, version
     state, cause = _NAMES[current.state], current.cause[:_CAUSE]
-    head = state, cause, current.epoch + base, place, number, acknowledged
+    lease = None if current.era is None else current.era.lease
+    sign = place, number, lease and tuple(lease)
+    head = state, cause, current.epoch + base, sign, acknowledged
     moments = current.received, current.wall, current.lag, current.overdue
     return marshal.dumps((head, levels, moments))
 
@@ -115,7 +119,14 @@ class RemoteEra:
         self._slot = slot
         self._number = number
         self._process_runs = process_runs
+        # The last lease that is known, with the most lapses.
         self._last: Lease | None = None
+
+    def learn(self, lease: Lease | None) -> None:
+        """The era had *lease*, which is read when the slot has a later era."""
+        last = self._last
+        if lease is not None and (last is None or lease.lapses >= last.lapses):
+            self._last = lease
 
     def _seen(self) -> EraContent:
         try:
@@ -128,15 +139,18 @@ class RemoteEra:
     def lease(self) -> Lease | None:
         """Until when the connection may be trusted; ``None`` before its first pong."""
         number, _, _, lease = self._seen()
-        if number == self._number:
-            self._last = lease
-        return self._last
+        if number != self._number:
+            return self._last
+        self.learn(lease)
+        return lease
 
     @property
     def withdrawn(self) -> Mapping[Any, float]:
         """Everything, once the connection or a whole kind of channels was lost."""
         number, lost, held, _ = self._seen()
-        return EVERYTHING if lost or held or number != self._number else NOTHING
+        if lost or number != self._number:
+            return EVERYTHING
+        return HELD if held else NOTHING
 
     @property
     def heard(self) -> float:
@@ -178,7 +192,7 @@ class RemoteEras:
     def decode(self, payload: bytes) -> SlotContent:
         """Decode the bytes that `encode` made."""
         head, data, moments = marshal.loads(payload)  # noqa: S302 - of our own process
-        state, cause, epoch, place, number, acknowledged = head
+        state, cause, epoch, (place, number, lease), acknowledged = head
         if data is not None:
             bids, asks, time_ms, seq, whole, version = data
             # A reader only needs to know that the value is of a whole book, so the
@@ -186,6 +200,8 @@ class RemoteEras:
             change = BookData(True, [], [], time_ms, seq, None, None) if whole else None
             data = DepthData(bids, asks, time_ms, seq, change, version)
         era = self.find(place, number) if place >= 0 else None
+        if era is not None and lease is not None:
+            era.learn(Lease(*lease))
         current = Published(_STATES[state], cause, epoch, era, data, *moments)
         return SlotContent(current, acknowledged)
 

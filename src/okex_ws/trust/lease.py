@@ -40,9 +40,11 @@ class _Everything(dict[Any, float]):
 
 
 # What an era has withdrawn: of each channel, the serial number up to which its values
-# are withdrawn. A mark only grows, and `EVERYTHING` is final.
+# are withdrawn. A mark only grows, and `EVERYTHING` is final. `HELD` holds everything
+# back while the withdrawal of a kind is written for another process.
 NOTHING: Mapping[Any, float] = {}
 EVERYTHING: Mapping[Any, float] = _Everything()
+HELD: Mapping[Any, float] = _Everything()
 
 
 class Marked(Protocol):
