@@ -258,7 +258,7 @@ def test_whoever_comes_and_goes_at_the_very_moment_is_served() -> None:
         rig.subscriptions[1].close()
 
         def release() -> None:
-            handover.lost()
+            handover.lost(pool_of(rig.feed).clock.monotonic())
             leaves.close()  # of the new connection, from the thread of the old one
 
         connection.submit(release)
