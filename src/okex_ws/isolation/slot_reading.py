@@ -14,7 +14,7 @@ from ..base.state import State
 from ..channels.reading import Reading
 from ..protocol.messages import BookData, ChannelName, DepthData
 from ..trust.lease import EVERYTHING, HELD, NOTHING, Era, Lease
-from ..trust.reading import Entry
+from ..trust.reading import ServingEntry
 from ..trust.verdict import Published
 from .shared_memory import Slot, TornError
 
@@ -249,7 +249,7 @@ class SlotReading(Reading):
         super().__init__(name)
         self.write(Published(State.CONNECTING, "not connected yet", 0), slot)
         self._slotted = _Slotted(slot)
-        self.entry = Entry(self._slotted)
+        self.entry = ServingEntry(self._slotted)
 
     def write(self, current: Published, slot: Slot | None = None) -> None:
         """Write *current* into the slot; only while no worker process runs."""
@@ -262,9 +262,9 @@ class SlotReading(Reading):
         if era is not None:
             era.lose()
         kept = current._replace(era=era, data=None, epoch=self.epoch)
-        self.entry = Entry(SlotContent(kept, False))
+        self.entry = ServingEntry(SlotContent(kept, False))
 
     def forked(self) -> None:
         """In a forked child: be closed, and read the slot no more."""
         current = Published(State.CLOSED, "closed in a forked process", 0)
-        self.entry = Entry(SlotContent(current, False))
+        self.entry = ServingEntry(SlotContent(current, False))

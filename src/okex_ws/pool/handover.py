@@ -19,7 +19,7 @@ from ..channels.base import Channel
 from ..channels.reading import Reading
 from ..protocol.messages import DepthData
 from ..trust.lease import Era, SignsOfLife
-from ..trust.reading import Entry
+from ..trust.reading import ServingEntry
 from .register import Carrier, Register, Row, Table
 
 # Seconds between two looks at the standbys, until they can take over.
@@ -105,7 +105,7 @@ def _lead(row: Row, channel: Channel, known: Move | None, now: float) -> None:
     channel.continues = row.channel, known is not None and known.proven
     reading = row.reading
     if reading.entry.channel is not channel:
-        reading.entry = Entry(channel, _base(reading, channel, known, now))
+        reading.entry = ServingEntry(channel, _base(reading, channel, known, now))
 
 
 def _base(reading: Reading, channel: Channel, known: Move | None, now: float) -> int:
