@@ -31,8 +31,8 @@ def _over(rig: Rig) -> Callable[[], bool]:
     """Whether every connection was replaced since now, and the old ones went."""
     assert rig.feed is not None
     pool, there = pool_of(rig.feed), rig.exchange.clients
-    old = set(pool.groups)
-    return lambda: not old & set(pool.groups) and rig.exchange.clients <= there
+    old = set(pool.placed)
+    return lambda: not old & set(pool.placed) and rig.exchange.clients <= there
 
 
 class Planned:

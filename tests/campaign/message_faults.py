@@ -169,7 +169,7 @@ _harmless(
 @fault("unknown table", "harmless", BOOK, with_v3)
 def unknown_table(rig: Rig) -> Iterator[Noticed]:
     """Data of what is not even about a market."""
-    dropped = rig.dropped("unknown")
+    dropped = rig.dropped("shape")
     message = {"table": "mystery", "data": [{"instrument_id": GUEST[1]}]}
     rig.exchange.send_event(message)
     yield lambda: dropped() and (rig.mixed or max(rig.withdrawals()) <= 1)

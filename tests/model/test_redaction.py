@@ -116,6 +116,21 @@ def test_escapes_without_end_are_left_out_and_take_no_time() -> None:
     assert REDACTION.text("\\" * 200_000) == "..."
 
 
+@pytest.mark.parametrize("secret", SECRETS)
+@pytest.mark.parametrize("write", WRITERS)
+def test_the_beginning_of_a_text_has_no_part_of_a_secret(
+    write: Callable[[str, Random], str], secret: str
+) -> None:
+    said, before = write(secret, Random(3)), "so it begins. " * 8
+
+    for end in range(len(said) + 1):
+        kept = REDACTION.beginning(before + said[:end])
+        assert kept
+        assert (before + "...").startswith(kept)
+    kept = REDACTION.beginning(before + said + before)
+    assert secret[:2].lower() not in kept.lower()
+
+
 def test_without_a_key_nothing_is_cleaned() -> None:
     assert make_clean(None)('any {"text"}') == 'any {"text"}'
     assert make_clean(KEY)(f"{KEY.api_key} {{") == "... "

@@ -29,6 +29,7 @@ from okex_ws import (
     Venue,
     WSSubscription,
 )
+from okex_ws.base.counts import Counts
 from okex_ws.base.retry import Ping, Timeouts
 from okex_ws.base.threads import on_library_thread
 from okex_ws.net.stream import TcpNetwork
@@ -602,11 +603,19 @@ def test_only_a_key_that_is_refused_is_fatal(
 class Holder:
     """Wants one private channel, and nothing else."""
 
-    def opened(self, session: Session[Any], link: object, now: float) -> None:
+    def __init__(self) -> None:
+        self.counts = Counts()
+
+    def opened(self, session: Session[Any], era: object, now: float) -> None:
         session.want("orders:BTC-USDT", self, False, now)
 
     def due(self) -> float:
         return math.inf
+
+    def overdue(self, now: float) -> list[Any]:
+        return []
+
+    silent_trades = overdue
 
     def __getattr__(self, name: str) -> Callable[..., None]:
         return lambda *_: None

@@ -19,6 +19,7 @@ from okex_ws.base.errors import (
     SubscriptionRejected,
     WireError,
 )
+from okex_ws.base.state import State
 from okex_ws.pool.opening import FULL_READ
 from okex_ws.protocol.v3 import PROTOCOL as V3
 from okex_ws.session.events import Changed, Event, LockedOut, Trouble, Unasked
@@ -53,6 +54,16 @@ def bench() -> Bench:
 
 def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
+
+
+def subscription(bench: Bench, name: str = BOOK) -> SubscriptionState[Any]:
+    return bench.session.subscriptions[name]
+
+
+def live(bench: Bench) -> list[str]:
+    """The channels whose value stands."""
+    found = bench.targets.items()
+    return [n for n, t in found if t.current.data and not t.current.is_withdrawn]
 
 
 def same_error(told: WireError | BookError, error: WireError | BookError) -> bool:
@@ -111,7 +122,7 @@ def test_the_time_of_the_last_bytes_is_that_of_the_transport(bench: Bench) -> No
 
     bench.hear("pong")
 
-    assert bench.talk.link.heard == bench.clock.now == 1003.0
+    assert bench.talk.era.heard == bench.clock.now == 1003.0
 
 
 def test_what_came_is_counted_by_the_frame(bench: Bench) -> None:
@@ -197,9 +208,12 @@ def test_an_unreadable_push_withdraws_its_channel_and_the_next_one_is_owed(
 
     bench.hear(push(BOOK, "b"))
 
-    (unreadable,) = [c for c in bench.handler.heard if c[0] == "unreadable"]
-    assert same_error(unreadable[1], target.error)
-    assert unreadable[1].channel == unreadable[2] == BOOK
+    (unreadable, troubled) = bench.handler.heard
+    assert unreadable[:3] == ("unreadable", target.error, subscription(bench))
+    assert same_error(troubled[1], target.error)
+    assert troubled[1].channel == BOOK
+    assert troubled[2] is target
+    assert (target.current.state, target.current.data) == (State.RESYNCING, None)
     assert bench.counts.dropped == {"depth": 1}
     target.error = None
     bench.hear(push(BOOK, "c"), push(BOOK, "d"))
@@ -227,10 +241,13 @@ def test_what_is_no_message_may_have_been_of_any_channel(bench: Bench) -> None:
 
     bench.hear("{")
 
-    (name, wire_error, channel, _), (then, told, _) = bench.handler.heard
-    assert (name, wire_error.channel, channel) == ("unreadable", None, None)
-    # Whoever is told of it finds everything withdrawn.
-    assert (then, told) == ("troubled", wire_error)
+    (name, wire_error, meant, _), (then, told, channel) = bench.handler.heard
+    assert (name, wire_error.channel, meant) == ("unreadable", None, None)
+    # Everything is withdrawn before anything is told.
+    assert (then, channel) == ("troubled", None)
+    assert told.args[:2] == wire_error.args[:2]
+    assert told.__cause__ is told.__context__ is None
+    assert live(bench) == []
     assert bench.counts.dropped == {"json": 1}
     bench.hear(push(BOOK, "b"), push(TRADES, "b"))
     assert book.take()[1:] == [("b", True)]
@@ -238,17 +255,17 @@ def test_what_is_no_message_may_have_been_of_any_channel(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize(
-    ("argument_sent", "withdrawn"),
+    ("argument_sent", "left"),
     [
-        ({"channel": "BOOKS5", "instId": "btc-usdt", "x": []}, [BOOK]),
-        ({"channel": "books5", "instId": []}, [BOOK]),
-        ({"channel": [], "instId": "BTC-USDT"}, [BOOK, TRADES]),
-        ({"channel": "news", "instId": []}, [BOOK, TRADES]),
-        ([], [BOOK, TRADES]),
+        ({"channel": "BOOKS5", "instId": "btc-usdt", "x": []}, [TRADES]),
+        ({"channel": "books5", "instId": []}, [TRADES]),
+        ({"channel": [], "instId": "BTC-USDT"}, []),
+        ({"channel": "news", "instId": []}, []),
+        ([], []),
     ],
 )
 def test_data_of_an_unknown_form_withdraws_the_channels_that_it_may_belong_to(
-    bench: Bench, argument_sent: object, withdrawn: list[str]
+    bench: Bench, argument_sent: object, left: list[str]
 ) -> None:
     for name in (BOOK, TRADES):
         bench.subscribed(name)
@@ -257,8 +274,9 @@ def test_data_of_an_unknown_form_withdraws_the_channels_that_it_may_belong_to(
 
     bench.hear(json.dumps({"arg": argument_sent, "data": [{}]}))
 
-    assert [c[2] for c in bench.handler.heard if c[0] == "unreadable"] == [withdrawn]
-    assert bench.counts.dropped == {"shape": 1}
+    assert live(bench) == left
+    assert bench.handler.words()[-1] == "troubled"
+    assert bench.counts.dropped.total() == 1
 
 
 # --- Books ---------------------------------------------------------------------------
@@ -294,11 +312,14 @@ def test_a_book_that_fails_is_withdrawn_before_anything_else_and_left(
 
     bench.hear(push(WHOLE, "b"))
 
-    (first, given, *_), (second, told, _) = bench.handler.heard
+    (first, given, meant, _), (second, told, channel) = bench.handler.heard
     assert (first, second) == ("unreadable", "troubled")
-    assert given is told
+    assert given is error
+    assert meant is subscription(bench, WHOLE)
     assert same_error(told, error)
     assert told.channel == WHOLE
+    assert channel is target
+    assert live(bench) == []
     assert bench.session.subscriptions[WHOLE].phase is Phase.BROKEN
     assert bench.counts.dropped == {kind: 1}
     bench.talk.turn()
@@ -440,15 +461,15 @@ def test_what_cannot_be_used_is_said_once_a_minute_and_kind(
 # --- What the exchange says ---------------------------------------------------------
 
 
-def test_an_acknowledgement_is_told_with_its_link(bench: Bench) -> None:
+def test_an_acknowledgement_is_told_of_its_channel(bench: Bench) -> None:
     target = bench.want()
     bench.talk.turn()
 
     bench.hear(ack(BOOK))
 
-    assert bench.handler.heard == [
-        ("acknowledged", target, bench.talk.link, bench.clock.now)
-    ]
+    assert bench.handler.heard == [("acknowledged", target, bench.clock.now)]
+    assert target.acknowledged
+    assert target.current.era is bench.talk.era
 
 
 def test_an_end_that_nobody_asked_for_is_told(bench: Bench) -> None:
@@ -456,9 +477,8 @@ def test_an_end_that_nobody_asked_for_is_told(bench: Bench) -> None:
 
     bench.hear(ack(BOOK, "unsubscribe"))
 
-    assert bench.handler.heard == [
-        ("unsubscribed", target, bench.talk.link, bench.clock.now)
-    ]
+    assert bench.handler.heard == [("unsubscribed", target, bench.clock.now)]
+    assert not target.acknowledged
 
 
 def test_a_refusal_is_told_of_its_channel(bench: Bench) -> None:
@@ -468,7 +488,7 @@ def test_a_refusal_is_told_of_its_channel(bench: Bench) -> None:
     bench.hear(error("60018", "doesn't exist"))
 
     ((word, channel, refused, now),) = bench.handler.heard
-    assert (word, channel, now) == ("rejected", target, bench.clock.now)
+    assert (word, channel, now) == ("refuse", target, bench.clock.now)
     assert (refused.code, refused.message) == ("60018", "doesn't exist")
 
 
@@ -481,7 +501,7 @@ def test_the_end_of_a_kind_of_channel_is_told_of_each_of_them(bench: Bench) -> N
     bench.hear(json.dumps({**said, "connCount": "31"}))
 
     assert [call[:2] for call in bench.handler.heard] == [
-        ("rejected", bench.targets[name]) for name in names
+        ("refuse", bench.targets[name]) for name in names
     ]
 
 
@@ -525,7 +545,7 @@ def test_a_key_that_is_refused_is_told() -> None:
     bench.hear(error("60005", "Invalid apiKey"))
 
     assert bench.transport.sent == ["ping", f"log in at {WALL:.0f}"]
-    ((word, refused, _),) = bench.handler.heard
+    (word, refused), _ = bench.handler.heard
     assert word == "locked_out"
     assert isinstance(refused, LoginRejected)
 
@@ -581,7 +601,8 @@ def test_an_answer_to_nothing_is_counted_and_an_error_is_said_too(
     assert warnings(caplog) == ["an error that answers no request: what? (error 60012)"]
 
 
-ENTRY: SubscriptionState[Any] = SubscriptionState(BOOK, None, needs_snapshot=True)
+CHANNEL = Target(Bench(), BOOK)
+ENTRY: SubscriptionState[Any] = SubscriptionState(BOOK, CHANNEL, needs_snapshot=True)
 SAMPLES: list[Event] = [
     Changed(ENTRY, Step.ACKNOWLEDGED),
     Changed(ENTRY, Step.LEFT),
@@ -619,7 +640,7 @@ def test_a_pong_begins_a_lease_and_ends_an_outage(bench: Bench) -> None:
 
     bench.hear("pong")
 
-    assert bench.talk.link.lease == Lease(1015.0, WALL - 1000.0)
+    assert bench.talk.era.lease == Lease(1015.0, WALL - 1000.0)
     assert (bench.counts.last_pong, bench.counts.round_trip) == (WALL + 0.25, 0.25)
     assert bench.handler.heard == [("look_again", 1000.25)]
     assert bench.outage_log.note(bench.clock.now) == ""
@@ -657,16 +678,20 @@ def test_a_new_epoch_begins_before_a_lease_that_follows_a_lapse(bench: Bench) ->
     bench.clock.advance(5)
     bench.talk.turn()
     bench.clock.advance(11)
+    leases: list[Lease | None] = []
+    look_again = bench.handler.look_again
+
+    def look(now: float) -> None:
+        leases.append(bench.talk.era.lease)
+        look_again(now)
+
+    vars(bench.handler)["look_again"] = look
 
     bench.hear("pong")
 
-    assert bench.handler.words() == [
-        "look_again",
-        "lapsed",
-        "renewed",
-        "look_again",
-    ]
-    assert bench.talk.link.lease == Lease(1020.0, WALL - 1000.0)
+    # The end of the old lease is looked at before the new one is granted.
+    assert bench.handler.words() == ["look_again", "look_again"]
+    assert leases == [Lease(1015.0, WALL - 1000.0, 0), Lease(1020.0, WALL - 1000.0, 1)]
 
 
 def test_the_end_of_each_lease_is_told(bench: Bench) -> None:
@@ -696,6 +721,7 @@ def test_a_lease_that_is_renewed_in_time_begins_no_epoch(bench: Bench) -> None:
     bench.hear("pong")
 
     assert bench.handler.words() == ["look_again"]
+    assert bench.talk.era.lease == Lease(1020.0, WALL - 1000.0, 0)
 
 
 def test_a_jump_of_the_wall_clock_ends_the_lease(bench: Bench) -> None:
@@ -749,7 +775,8 @@ def test_a_pong_behind_waiting_frames_is_waited_for(bench: Bench) -> None:
         bench.talk.turn()
 
     assert bench.clock.now - 1005 > 10
-    assert bench.talk.link.lease == Lease(1020.0, WALL - 1000.0)
+    # The lease before ended meanwhile, which the new one counts.
+    assert bench.talk.era.lease == Lease(1020.0, WALL - 1000.0, 1)
 
 
 def test_a_pong_that_is_not_among_waiting_frames_is_missing(bench: Bench) -> None:

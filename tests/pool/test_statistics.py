@@ -33,18 +33,16 @@ def connection(
     if pong is not None:
         counts.last_pong, counts.round_trip = pong
     talk = SimpleNamespace(transport=SimpleNamespace(bytes_received=still_open))
-    return SimpleNamespace(
-        counts=counts, conversation=None if still_open is None else talk
-    )
+    return SimpleNamespace(counts=counts, opening=None if still_open is None else talk)
 
 
-def view(counts: dict[str, int], *channels: tuple[str, dict[str, int]]) -> Any:
-    """A subscription that counted this, over channels that counted that."""
+def view(counts: dict[str, int], *readings: tuple[str, dict[str, int]]) -> Any:
+    """A subscription that counted this, over readings that counted that."""
     carried = {
         name: SimpleNamespace(name=name, counts=Counter(counted))
-        for name, counted in channels
+        for name, counted in readings
     }
-    return SimpleNamespace(channels=carried, counts=lambda: Counter(counts))
+    return SimpleNamespace(readings=carried, counts=lambda: Counter(counts))
 
 
 def test_nothing_is_nothing() -> None:
@@ -86,8 +84,8 @@ def test_a_channel_that_is_shared_is_counted_once() -> None:
     shared: Any = ("books5:BTC-USDT", {"resyncs": 2})
     one = view({"callback_errors": 1, "skipped depth5": 4}, shared)
     two = view({"callback_errors": 2, "callback_stalls": 1}, shared)
-    two.channels["books5:BTC-USDT"] = one.channels["books5:BTC-USDT"]
-    two.channels["x"] = SimpleNamespace(name="x", counts=Counter(gaps=3))
+    two.readings["books5:BTC-USDT"] = one.readings["books5:BTC-USDT"]
+    two.readings["x"] = SimpleNamespace(name="x", counts=Counter(gaps=3))
 
     stats = collect_stats(
         (), (one, two), Counter({"gaps": 1, "skipped depth5": 1}), Counts()

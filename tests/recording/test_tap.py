@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import zlib
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -228,6 +229,32 @@ def test_a_message_that_was_too_large_has_no_secret_and_no_part_of_one(
         said = zlib.decompress(kept, -15) if binary else bytes(kept)
         assert KEY.passphrase[:5].encode() not in said
         assert len(said) >= 1000
+
+
+@pytest.mark.parametrize("end", range(200, 230))
+def test_a_secret_that_is_cut_off_in_an_escape_is_not_recorded_in_part(
+    end: int,
+) -> None:
+    said = "." * 200 + json.dumps(KEY.passphrase)[1:-1]
+
+    kept = FrameRedaction(KEY).message(Cut(said[:end].encode()), False, 65536)
+
+    assert said.startswith(kept.decode())
+    assert KEY.passphrase[:2].encode() not in kept
+
+
+@pytest.mark.parametrize("flaw", [5000, 20_000])
+def test_a_secret_before_the_damage_of_a_stream_is_not_recorded(flaw: int) -> None:
+    noise = random.Random(7).randbytes(60_000).hex()
+    good = deflate(f"{KEY.passphrase} {noise[:flaw]} {KEY.passphrase}{noise}")
+    damaged = good[:flaw] + b"\xff" * 50
+
+    kept = FrameRedaction(KEY).message(damaged, True, MAX_FRAME)
+
+    said = zlib.decompressobj(-15)
+    written = b"".join(said.decompress(kept[n : n + 1]) for n in range(len(kept)))
+    assert KEY.passphrase.encode() not in written
+    assert noise[:8].encode() in written
 
 
 def test_a_venue_is_described_by_what_a_replay_needs() -> None:

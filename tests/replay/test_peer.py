@@ -243,6 +243,25 @@ def test_a_ping_that_is_late_gets_the_pong_that_has_gone_by_and_each_once() -> N
     assert talk.hear(10.1) == ["pong"]
 
 
+def test_a_ping_after_the_end_of_a_channel_is_answered_at_once() -> None:
+    """The client waits for that pong, and the recorded program may not have waited."""
+    left = ACK.replace('"subscribe"', '"unsubscribe"')
+    asked_to_leave = asked(5.9, SUBSCRIBE.replace('"subscribe"', '"unsubscribe"'))
+    talk = Talk(*session(asked_to_leave, heard(6.0, left), end=12.0))
+    talk.ask("BTC-USDT", now=0.01)
+    talk.hear(1.0)
+    talk.ask("BTC-USDT", now=5.9, op="unsubscribe")
+    assert talk.say("ping", 5.95) == []
+
+    (answer,) = talk.hear(6.0)
+
+    assert json.loads(answer)["event"] == "unsubscribe"
+    assert talk.say("ping", 6.5) == ["pong", "pong"]
+    # A second later that answer proves nothing any more.
+    assert talk.say("ping", 7.5) == []
+    assert talk.hear(10.1) == ["pong"]
+
+
 def test_who_asks_before_it_is_known_who_it_is_gets_that_pong_too() -> None:
     talk = Talk(opened(), *session(end=3)[1:], bind=False, late=1.0)
 

@@ -239,7 +239,7 @@ def waiting_frames(loop: Opening) -> int:
 
 def take_in(loop: Opening, event: Event, now: float, wall: float) -> None:
     """Have a connection's *loop* handle an event of its session."""
-    loop._handle(event, now, wall)
+    loop._handle([event], now, wall)
 
 
 def unsent_of(stream: TcpStream) -> int:

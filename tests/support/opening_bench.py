@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import math
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from okex_ws.base.counts import Counts
@@ -17,13 +18,17 @@ from okex_ws.base.errors import (
 from okex_ws.base.rates import RateLimit
 from okex_ws.base.retry import Ping, Timeouts
 from okex_ws.base.throttled_log import OutageLog
+from okex_ws.channels.base import Channel
 from okex_ws.net.transport import Frame
+from okex_ws.pool.connection_channels import ConnectionChannels
 from okex_ws.pool.opening import Opening, Surroundings
+from okex_ws.pool.register import Register
 from okex_ws.protocol.interface import WireProtocol
-from okex_ws.protocol.messages import Push
+from okex_ws.protocol.messages import ChannelName, Push
 from okex_ws.protocol.v5 import PROTOCOL as V5
 from okex_ws.session.login import Login
 from okex_ws.session.session import Session
+from okex_ws.session.subscription_state import SubscriptionState
 from okex_ws.trust.lease import Era
 from tests.support.clocks import WALL, FakeClock
 from tests.support.internals import waiting_frames
@@ -33,30 +38,64 @@ BOOK, TRADES = "books5:BTC-USDT", "trades:BTC-USDT"
 HOUR = 3600.0
 
 
-class Listener:
-    """A handler that notes each call: its name and its arguments."""
+# The calls of a connection's channels that a test is told of.
+NOTED = (
+    "acknowledged",
+    "unsubscribed",
+    "refuse",
+    "locked_out",
+    "ending",
+    "look_again",
+    "unreadable",
+    "stranger",
+    "troubled",
+)
 
-    def __init__(self) -> None:
-        self.heard: list[tuple[Any, ...]] = []
-        self.next_look = math.inf
-        self.missed: list[tuple[str, float]] = []
+
+class NoPool:
+    """The pool of a connection that stands alone, which does nothing."""
+
+    closed = False
 
     def __getattr__(self, name: str) -> Callable[..., None]:
-        def told(*arguments: Any) -> None:
-            self.heard.append((name, *arguments))
+        return lambda *_: None
 
-        return told
+
+class Listener(ConnectionChannels):
+    """The channels of a connection, which note each call: its name and its arguments.
+
+    The register is empty: a test adds the channels.
+    """
+
+    def __init__(self, clock: FakeClock, counts: Counts) -> None:
+        pool: Any = NoPool()
+        super().__init__(pool, Register(), clock, counts)
+        self.carrier = pool
+        self.heard: list[tuple[Any, ...]] = []
+        self.next_look = math.inf
+        # What the two rules about silence find next.
+        self.missed: list[SubscriptionState[Channel]] = []
+        self.silent: list[SubscriptionState[Channel]] = []
+        for name in NOTED:
+            setattr(self, name, partial(self._noted, name, getattr(self, name)))
+
+    def _noted(self, name: str, call: Callable[..., None], *arguments: Any) -> None:
+        self.heard.append((name, *arguments))
+        call(*arguments)
 
     def due(self) -> float:
         return self.next_look
 
-    def overdue(self, now: float) -> list[tuple[str, float]]:
+    def overdue(self, now: float) -> list[SubscriptionState[Channel]]:
         found, self.missed = self.missed, []
+        return found
+
+    def silent_trades(self, now: float) -> list[SubscriptionState[Channel]]:
+        found, self.silent = self.silent, []
         return found
 
     def look_again(self, now: float) -> None:
         self.next_look = math.inf
-        self.heard.append(("look_again", now))
 
     def words(self) -> list[str]:
         """The names of the calls since the last time."""
@@ -64,14 +103,15 @@ class Listener:
         return [call[0] for call in heard]
 
 
-class Target:
+class Target(Channel):
     """A channel that notes its pushes, and fails or takes time as a test sets it."""
 
-    topic = "depth5"
     conflates = False
 
-    def __init__(self, bench: Bench) -> None:
-        self.counts: Counter[str] = Counter()
+    def __init__(self, bench: Bench, name: str) -> None:
+        topic, _, instrument = name.partition(":")
+        kind = "trade" if topic.startswith("trade") else "depth"
+        super().__init__(bench.wire, ChannelName(name, "depth5", instrument, kind))
         self._bench = bench
         self.pushes: list[tuple[Any, bool]] = []
         # Seconds that handling a push takes, and the error that it raises.
@@ -79,16 +119,17 @@ class Target:
         self.error: WireError | BookError | None = None
         # Whether a push is of use.
         self.used = True
-        self.followers: tuple[Any, ...] = ()
 
-    def push(self, push: Push, first: bool, link: Era, now: float, wall: float) -> bool:
-        assert link is self._bench.talk.era
+    def push(self, push: Push, first: bool, era: Era, now: float, wall: float) -> bool:
+        assert era is self._bench.talk.era
         assert wall - now == WALL - 1000.0
         if self.error is not None:
             raise self.error
         self.pushes.append((push.elements[0], first))
         self._bench.handler.heard.append(("push", now))
         self._bench.clock.advance(self.takes)
+        if self.used:
+            self._publish(push.elements[0], None, era, now, wall, push.text)
         return self.used
 
     def take(self) -> list[tuple[Any, bool]]:
@@ -142,16 +183,18 @@ class Bench:
 
     def __init__(self, wire: WireProtocol = V5, login: Login | None = None) -> None:
         self.clock = FakeClock()
-        self.handler = Listener()
-        self.transport = ScriptedTransport(self.clock)
+        self.wire = wire
         self.counts = Counts()
+        self.handler = Listener(self.clock, self.counts)
+        self.transport = ScriptedTransport(self.clock)
         self.closing = False
         self.outage_log = OutageLog()
-        context: Any = Surroundings(
+        network: Any = self.transport
+        around = Surroundings(
             wire,
             self.handler,
             self.clock,
-            self.transport,  # type: ignore[arg-type]
+            network,
             self.counts,
             self.outage_log,
             lambda: self.closing,
@@ -162,13 +205,16 @@ class Bench:
             wire, Ping(), Timeouts(), budget, now, login
         )
         transport: Any = self.transport
-        self.talk = Opening(context, transport, self.session, now, ENDPOINT)
+        self.talk = Opening(around, transport, self.session, now, ENDPOINT)
+        self.handler.opened(self.session, self.talk.era, now)
         self.targets: dict[str, Target] = {}
 
     def want(self, name: str = BOOK, incremental: bool = False) -> Target:
         """Ask the session for a channel."""
-        target = self.targets[name] = Target(self)
-        needs_snapshot = name.startswith("books")
+        target = self.targets[name] = Target(self, name)
+        self.handler.channels[name] = target
+        target.opened(self.talk.era, self.clock.now)
+        target.needs_snapshot = needs_snapshot = name.startswith("books")
         self.session.want(name, target, needs_snapshot, self.clock.now, incremental)
         return target
 

@@ -92,31 +92,31 @@ class SharedView(Relay):
             _, topic, error = rest
             self.reads.readings[topic].error = error
 
-    def _read(self) -> View:
+    def _reader(self) -> View:
         self.reads.error, self.reads.closed = self.error, self.closed
         return self.reads
 
     # --- Reads of a script ----------------------------------------------------------
 
     def depth_dict(self, limits: Any) -> Any:
-        return self._read().depth_dict(limits)
+        return self._reader().depth_dict(limits)
 
     def depth(self, limits: Any) -> Any:
-        return self._read().depth(limits)
+        return self._reader().depth(limits)
 
     def best_bid_ask(self, limits: Any) -> Any:
-        return self._read().best_bid_ask(limits)
+        return self._reader().best_bid_ask(limits)
 
     @property
     def book(self) -> Any:
-        return self._read().book
+        return self._reader().book
 
     @property
     def state(self) -> Any:
-        return self._read().state
+        return self._reader().state
 
     def health(self) -> Any:
-        return self._read().health()
+        return self._reader().health()
 
 
 def make_shared_view(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
+from itertools import accumulate, repeat
 from typing import ClassVar
 
 from .checks import check_number, check_seconds
@@ -123,7 +125,6 @@ def backoff(
     that a thousand clients do not reconnect at the same moments.
     """
     draw = (rng or random).uniform
-    ceiling = first
-    while True:
-        yield draw(0.0, ceiling)
-        ceiling = min(cap, ceiling * 2)
+    # Not a generator, which an exception would end for good.
+    ceilings = accumulate(repeat(first), lambda ceiling, _: min(cap, ceiling * 2))
+    return map(partial(draw, 0.0), ceilings)

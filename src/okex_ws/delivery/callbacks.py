@@ -140,6 +140,10 @@ class Callbacks(Subscriber):
         """The subscription was attached to the feed; its final state will follow."""
         self._queue.open.add(self)
 
+    def abandon(self) -> None:
+        """The subscription was not attached after all: no final state will follow."""
+        self._queue.open.discard(self)
+
     def message(self, text: str, reading: Reading) -> None:
         """Queue the exchange's JSON text of a push of *reading* for ``on_message``."""
         if self.on_message is not None:

@@ -106,51 +106,53 @@ class View:
         depths: Sequence[Reading],
         limits: Limits,
         levels: int,
-        build: Callable[[Look], T] | None,
+        build: Callable[[Reading, Taken], T] | None,
     ) -> tuple[Look, T | None]:
         """Read *depths*, and have *build* make the result of the one that is used.
 
-        *build* gets a look that seemed trusted. Its result is given only if the
+        *build* gets a value that seemed trusted. Its result is given only if the
         verdict, which is taken after it, is `LIVE`.
         """
         carriers = depths or self._others()
-        if len(carriers) == 1:
-            look, result = self._read_one(carriers[0], limits, build)
-        else:
-            look, result = self._read_several(carriers, limits, levels, build)
-        if self.error is not None:
-            verdict = Verdict(State.FAILED, str(self.error))
-        elif self.closed:
-            verdict = Verdict(State.CLOSED, "closed")
-        else:
-            return look, result
-        return look._replace(verdict=verdict), None
-
-    def _read_one(
-        self, reading: Reading, limits: Limits, build: Callable[[Look], T] | None
-    ) -> tuple[Look, T | None]:
-        def make(taken: Taken) -> T | None:
-            return build(Look(LIVE, reading, taken.value)) if build else None
-
-        made = None if build is None else make
-        verdict, taken, result = read(reading, limits, self._clock, made)
+        if len(carriers) > 1:
+            return self._read_several(carriers, limits, levels, build)
+        (reading,) = carriers
+        verdict, taken, result = read(reading, limits, self._clock, build)
+        if self.closed or self.error is not None:
+            verdict, result = self._final, None
         return Look(verdict, reading, taken.value), result
+
+    @property
+    def _final(self) -> Verdict:
+        """The verdict on a subscription that has ended."""
+        if self.error is not None:
+            return Verdict(State.FAILED, str(self.error))
+        return Verdict(State.CLOSED, "closed")
 
     def _read_several(
         self,
         readings: Sequence[Reading],
         limits: Limits,
         levels: int,
-        build: Callable[[Look], T] | None,
+        build: Callable[[Reading, Taken], T] | None,
     ) -> tuple[Look, T | None]:
-        choice: list[Look] = []
+        choice: list[Reading] = []
 
         def make(taken: Sequence[Taken]) -> T | None:
             now, wall = self._clock.monotonic(), self._clock.wall()
-            choice[:] = [self.choose(readings, taken, levels, now, wall)]
-            return build(choice[0]) if build is not None else None
+            look = self.choose(readings, taken, levels, now, wall)
+            choice[:] = [look.reading]
+            if build is None or look.verdict is not LIVE:
+                return None
+            each = taken[readings.index(look.reading)]
+            epoch = look.current.epoch - each.epoch
+            # The epoch of the subscription, which every read gives.
+            entry = each.entry._replace(base=each.entry.base + epoch)
+            return build(look.reading, each._replace(entry=entry))
 
         found = read_together(readings, self._clock, make)
+        if self.closed or self.error is not None:
+            return Look(self._final, readings[0], readings[0].current), None
         if found is None:
             return Look(CHANGING, readings[0], readings[0].current), None
         result, taken, now, wall = found
@@ -158,7 +160,7 @@ class View:
         if chosen.verdict is LIVE and limits is not NO_LIMITS:
             each = taken[readings.index(chosen.reading)]
             chosen = chosen._replace(verdict=each.judge(limits, now, wall))
-        if chosen.verdict is not LIVE or chosen.reading is not choice[0].reading:
+        if chosen.verdict is not LIVE or chosen.reading is not choice[0]:
             return chosen, None
         return chosen, result
 
@@ -192,29 +194,27 @@ class View:
         if not self._depths:
             return {}
         limits = limits.over(self.limits)
-        levels = limits.levels or LEVELS
+        levels, name = limits.levels or LEVELS, self.instrument_id
 
-        def build(look: Look) -> dict[str, Any]:
-            return make_dict(self.instrument_id, look.current, levels)
+        def build(reading: Reading, taken: Taken) -> dict[str, Any]:
+            return make_dict(name, taken.current, levels)
 
-        look, made = self._read(self._depths, limits, levels, build)
-        return made if look.verdict is LIVE and made is not None else {}
+        return self._read(self._depths, limits, levels, build)[1] or {}
 
     def depth(self, limits: Limits) -> Depth:
         """The newest trusted depth; raises `NotLive` if there is none."""
         limits = limits.over(self.limits)
-        levels = limits.levels or LEVELS
+        levels, name = limits.levels or LEVELS, self.instrument_id
 
-        def build(look: Look) -> Depth:
-            topic = look.reading.topic
-            return make_depth(self.instrument_id, topic, look.current, levels)
+        def build(reading: Reading, taken: Taken) -> Depth:
+            return make_depth(name, reading.topic, taken.value, levels)
 
         (verdict, *_), made = self._read(
             self._depths, limits, levels, build if self._depths else None
         )
         if not self._depths:
             raise NotLive(verdict.state, "no depth channel is subscribed")
-        if verdict is not LIVE or made is None:
+        if made is None:
             raise NotLive(verdict.state, verdict.cause)
         return made
 
@@ -224,7 +224,10 @@ class View:
             return None
         limits = limits.over(self.limits)
         # Every depth has the best level, so one level is asked for.
-        return self._read(self._depths, limits, limits.levels or 1, self.best)[1]
+        return self._read(self._depths, limits, limits.levels or 1, self._best)[1]
+
+    def _best(self, reading: Reading, taken: Taken) -> BestBidAsk:
+        return make_best(self.instrument_id, reading.topic, taken.value)
 
     def best(self, look: Look) -> BestBidAsk:
         """Best bid and ask of the depth of *look*."""
@@ -243,8 +246,8 @@ class View:
             return None
         most = max(each.levels for each in books)
 
-        def build(look: Look) -> OrderBook:
-            return make_book(look.current)
+        def build(reading: Reading, taken: Taken) -> OrderBook:
+            return make_book(taken.current)
 
         return self._read(books, self.limits, most, build)[1]
 
@@ -277,12 +280,12 @@ class View:
             known = ", ".join(map(repr, self.readings))
             raise ValueError(f"channel {topic!r} is not subscribed, only {known}")
 
-        def build(look: Look) -> Item | None:
-            return reading.item(look.current, self.limits.levels)
+        def build(reading: Reading, taken: Taken) -> Item | None:
+            return reading.item(taken.value, self.limits.levels)
 
         if self.ended:
             return None
-        return self._read_one(reading, self.limits, build)[1]
+        return read(reading, self.limits, self._clock, build)[2]
 
     @property
     def state(self) -> State:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import random
 import threading
+import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -46,6 +47,8 @@ from .opening import Opening, Surroundings
 # All feeds of the process share it: connection attempts to one host are a gap apart.
 HOST_GAP = RateLimits()
 HOUR = 3600.0
+# Real seconds between two attempts to go on, if each fails at its first line.
+LONGEST_PAUSE = 1.0
 
 NO_PLAINTEXT = (
     "credentials are sent over TLS (wss://), or to this machine without a proxy;"
@@ -239,24 +242,34 @@ class Connection:
 
     def _run(self) -> None:
         mark_library_thread()
+        try:
+            self._keep_on()
+        except BaseException:
+            # It was raised while another exception was handled there.
+            self._keep_on()
+        finally:
+            self._ended = True
+            for last in (self.channels.ended, self._do_work, self._network.close):
+                with suppress(BaseException):
+                    last()
+
+    def _keep_on(self) -> None:
+        failures = 0
         while not self._closing:
             try:
                 self._attempt()
+                failures = 0
             except BaseException as bug:
-                # Something failed in handling a failure. The opening has ended, so that
-                # no value of it is given, and the next attempt follows.
+                # Something failed in handling a failure. The next attempt follows.
+                failures += 1
                 with suppress(BaseException):
                     self._survive(bug)
-        self._ended = True
-        for last in (self._end, self._do_work, self._network.close):
-            with suppress(BaseException):
-                last()
-
-    def _end(self) -> None:
-        self.channels.ended(self._clock.monotonic())
+                # `_survive` may fail too, before it has set a wait: do not spin.
+                time.sleep(min(0.001 * 2 ** min(failures, 10), LONGEST_PAUSE))
 
     def _survive(self, bug: BaseException) -> None:
-        """Log *bug*, and have the next attempt follow after a wait."""
+        """End the opening, log *bug*, and have the next attempt follow after a wait."""
+        self._end_opening()
         self._not_before = self._clock.monotonic() + next(self._waits)
         endpoint = public_endpoint(self._wire.url(self._endpoints.present, self.path))
         self._say_bug(self._internal_error(endpoint, bug), bug)
@@ -283,14 +296,17 @@ class Connection:
                 self._wire.max_frame,
                 self._clean,
             )
-            self._check_private(transport)
-            opened_at = self._clock.monotonic()
-            log.info(
-                "connected to %s%s",
-                public_endpoint(url),
-                self._outage_log.note(opened_at),
-            )
-            self._converse(transport, opened_at, url)
+            try:
+                self._check_private(transport, url)
+                opened_at = self._clock.monotonic()
+                log.info(
+                    "connected to %s%s",
+                    public_endpoint(url),
+                    self._outage_log.note(opened_at),
+                )
+                self._converse(transport, opened_at, url)
+            finally:
+                transport.close()
             self._end_tap(url, None)
         except OkexWSError as error:
             self._lost(url, error, opened_at)
@@ -300,7 +316,7 @@ class Connection:
             self._say_bug(lost, bug)
         self.channels.drain()
 
-    def _check_private(self, transport: Transport) -> None:
+    def _check_private(self, transport: Transport, url: str) -> None:
         """Raise if another machine could read the key: before anything is sent.
 
         ``localhost`` may be looked up as an address of another machine, and a network
@@ -308,8 +324,6 @@ class Connection:
         """
         has_key = self._credentials is not None and not self._settings.allow_plaintext
         if has_key and not transport.is_private:
-            transport.close()
-            url = self._wire.url(self._endpoints.present, self.path)
             raise ConnectionLost(public_endpoint(url), NO_PLAINTEXT)
 
     def _internal_error(self, endpoint: str, bug: BaseException) -> ConnectionLost:
@@ -398,11 +412,16 @@ class Connection:
                 self.channels.locked_out(refused)
             raise
         finally:
+            self._end_opening()
+
+    def _end_opening(self) -> None:
+        """Close the present opening; again, if a fault cut the call before short."""
+        if (opening := self.opening) is not None:
             # This one store withdraws every value that came over this connection.
             opening.era.lose()
-            self.counts.bytes += transport.bytes_received
+            opening.transport.close()
             self.opening = None
-            transport.close()
+            self.counts.bytes += opening.transport.bytes_received
 
     def _login(self, transport: Transport) -> Login | None:
         credentials = self._credentials
@@ -436,6 +455,7 @@ class Connection:
 
     def _lost(self, url: str, error: OkexWSError, opened_at: float | None) -> None:
         """Report the loss to the channels; choose when and where to connect again."""
+        self._end_opening()
         self._end_tap(url, None if self._closing else error)
         if self._closing:
             return

@@ -154,7 +154,7 @@ class ConnectionChannels:
         """The channels that are wanted here, by name, and the views that use them."""
         wanted, users = dict[str, Channel](), dict[View, None]()
         handover = self.handover
-        old = None if handover is None else handover.standby_for(self)
+        old = None if handover is None else handover.standby_for(self, table)
         if old is not None:
             for row in table.of(old):
                 if row.users and row.reading.error is None:
@@ -178,9 +178,9 @@ class ConnectionChannels:
         self.channels[channel.name] = channel
         if row is not None and row.channel is channel:
             self._follow(channel, row.users, now)
-        continues, channel.continues = channel.continues, None
-        if continues is not None:
-            channel.take_over(*continues)
+            continues, channel.continues = channel.continues, None
+            if continues is not None:
+                channel.take_over(*continues)
         if is_new and self.carrier.error is not None:
             self.refuse(channel, self.carrier.error, now)
         elif is_new:
@@ -201,6 +201,8 @@ class ConnectionChannels:
     def _let_go(self, channel: Channel, now: float) -> None:
         del self.channels[channel.name]
         channel.followers = ()
+        if channel.silent:
+            channel.lost("not subscribed", now)
         subscription = self._subscription(channel)
         if self.session is not None and subscription is not None:
             self._left[channel.name] = now
@@ -419,18 +421,39 @@ class ConnectionChannels:
         if len(values) > 1 and self.era is not None:
             self.era.settle()
 
-    def stranger(self, name: str, related: Sequence[str], now: float) -> None:
+    def stranger(
+        self,
+        name: str,
+        related: Sequence[str],
+        now: float,
+        fault: WireError | None = None,
+    ) -> None:
         """Data came under *name*, which matches no subscription.
 
-        It may be data of one of the *related* channels, whose names are given, or of
-        any channel if there is none; they are withdrawn. A channel that was fed since
-        such data first came is another one.
+        It may be data of one of the *related* channels, whose names are given, so they
+        are withdrawn. A channel that was fed since such data first came is another one.
+        *fault* is why the data cannot be read, if it cannot.
         """
         subscriptions = {} if self.session is None else self.session.subscriptions
         left = now < self._left.get(name, -math.inf) + STRAGGLING
+        kind = "unasked" if fault is None else fault.kind
         if left or name in subscriptions:
-            self.counts.dropped["unasked"] += 1
+            self.counts.dropped[kind] += 1
             return
+        cause = f"data came for {self._clean(name)[:80]!r}, which is not subscribed"
+        error: WireError | BookError = WireError(kind, cause)
+        if fault is not None:
+            error = for_people(fault, name, self._clean)
+        meant = self._meant(name, related, now)
+        self._withdraw(meant, str(error), now)
+        for channel in meant:
+            subscription = self._subscription(channel)
+            if self.session is not None and subscription is not None:
+                self.session.invalidated(subscription, now)
+        self.drop(kind, str(error), now, error if meant else None)
+
+    def _meant(self, name: str, related: Sequence[str], now: float) -> list[Channel]:
+        """The channels of which data under the strange *name* may be."""
         if name not in self._strangers and len(self._strangers) >= MOST_STRANGERS:
             name = ""
         since = self._strangers.setdefault(name, now)
@@ -438,20 +461,11 @@ class ConnectionChannels:
         if len(close) == 1:
             # Its own data would come under its own name at least once a minute.
             since = max(since, now - STRAGGLING)
-        meant = [
+        return [
             channel
             for channel in close or self.channels.values()
             if channel.current.state is State.LIVE and channel.current.received <= since
         ]
-        shown = self._clean(name)[:80]
-        cause = f"data came for {shown!r}, which is not subscribed"
-        self._withdraw(meant, cause, now)
-        for channel in meant:
-            subscription = self._subscription(channel)
-            if self.session is not None and subscription is not None:
-                self.session.invalidated(subscription, now)
-        error = WireError("stranger", cause)
-        self.drop("stranger", cause, now, error if meant else None)
 
     def drop(
         self,
@@ -486,7 +500,8 @@ class ConnectionChannels:
         self.session = self.era = None
         self.catch_up()
         handover = self.handover
-        if handover is not None and handover.standby_for(self) is not None:
+        table = self._register.table
+        if handover is not None and handover.standby_for(self, table) is not None:
             # The standbys missed pushes: they are made again at the next opening.
             self.channels.clear()
             self._seen = None
@@ -497,9 +512,10 @@ class ConnectionChannels:
         if handover is not None and handover.old is self:
             handover.lost(now)
 
-    def ended(self, now: float) -> None:
+    def ended(self) -> None:
         """The connection was closed, and its thread is about to end."""
         self.catch_up()
+        now = self._clock.monotonic()
         for view in self._views if self._pool.closed else ():
             view.closed = True
             view.tell(now)

@@ -41,6 +41,10 @@ class Party(Protocol):
         """Carry out what has changed in the register."""
         ...
 
+    def troubled(self, error: OkexWSError) -> None:
+        """Report *error*, which passes, to the views."""
+        ...
+
 
 class Move(NamedTuple):
     """Where a channel goes: *channel* on the new connection continues the one before.
@@ -66,36 +70,42 @@ def move(
     """Lead the rows of *old* to *new*: those of *names*, or all of them.
 
     It runs on the thread of *old*, whose channels are still afterwards. *make* is a
-    callable that makes a channel for a row without a move of its own.
+    callable that makes a channel for a row without a move of its own. Without *names*
+    *new* also takes the place of *old* among the carriers. Each reading is led to its
+    new channel before the register changes, which it does in one step: if this is
+    interrupted before, *old* still has the channels, and it may be done again.
     """
     made = {name: each.channel for name, each in moves.items()}
 
     def change(table: Table) -> Table:
         rows = []
         for row in table.of(old):
-            name = row.reading.name
+            name, reading = row.reading.name, row.reading
             if names is not None and name not in names:
                 continue
-            if row.reading.error is None and name not in made:
-                made[name] = make(row.reading)
-            rows.append(row._replace(carrier=new, channel=made.get(name, row.channel)))
-        return table.with_rows(rows)
+            channel = made.get(name)
+            if channel is None or channel.reading is not reading:
+                channel = row.channel if reading.error else make(reading)
+                made[name] = channel
+            if channel is not row.channel:
+                _lead(row, channel, moves.get(name), now)
+            rows.append(row._replace(carrier=new, channel=channel))
+        table = table.with_rows(rows)
+        return table.with_carrier(new, old) if names is None else table
 
-    before = {row.reading.name: row.channel for row in register.table.of(old)}
     table = register.change(change)
     for row in table.of(new):
-        reading, channel, name = row.reading, row.channel, row.reading.name
-        present = reading.entry.channel
-        if present is channel or channel.reading is not reading:
-            continue
-        known = moves.get(name)
-        channel.continues = (
-            before.get(name, present),
-            known is not None and known.proven,
-        )
-        reading.entry = Entry(channel, _base(reading, channel, known, now))
         for view in row.users:
-            view.entered(reading)
+            view.entered(row.reading)
+
+
+def _lead(row: Row, channel: Channel, known: Move | None, now: float) -> None:
+    """Lead the reading of *row* to *channel*, which continues the channel of *row*."""
+    known = known if known is not None and known.channel is channel else None
+    channel.continues = row.channel, known is not None and known.proven
+    reading = row.reading
+    if reading.entry.channel is not channel:
+        reading.entry = Entry(channel, _base(reading, channel, known, now))
 
 
 def _base(reading: Reading, channel: Channel, known: Move | None, now: float) -> int:
@@ -110,6 +120,13 @@ def _base(reading: Reading, channel: Channel, known: Move | None, now: float) ->
     good = good and _runs(present.era, now)
     goes_on = known is not None and (known.follows if good else not live)
     return reading.epoch - channel.own_epoch + (not goes_on and live)
+
+
+def _has_same_levels(after: object, before: object) -> bool:
+    """Whether both are depths of the same levels."""
+    if not (isinstance(after, DepthData) and isinstance(before, DepthData)):
+        return False
+    return after.bids == before.bids and after.asks == before.asks
 
 
 def _runs(era: SignsOfLife | None, now: float) -> bool:
@@ -130,9 +147,10 @@ class Handover:
     A standby is ready when the exchange has acknowledged it, when it is live if the old
     channel is, and when a pong proves that *old* has handled all that the exchange sent
     before that acknowledgement. Its value follows the old one if its sequence number is
-    not below, or if a pong of *new* proves that it has handled all that the exchange
-    sent before the old value came. Then the readings are led to the standbys; if that
-    proof does not come within five seconds, they begin a new epoch.
+    not below (without numbers: if its levels are the same), or if a pong of *new*
+    proves that it has handled all that the exchange sent before the old value came.
+    Then the readings are led to the standbys; if that proof does not come within five
+    seconds, they begin a new epoch.
 
     If *old* is lost before, *new* takes over as it is. If *new* is lost, its standbys
     are made again. If the exchange refuses *new* anything, the handover is called off,
@@ -160,32 +178,31 @@ class Handover:
         self._finish = finish
         # Since when every standby is ready, but for the order of its value.
         self._ready_since = math.inf
-        # What was decided first: that the new connection has taken over, or not.
+        # What was decided first: that the new connection takes over, or not; and
+        # whether it has.
         self._decided: dict[int, bool] = {}
+        self.has_taken_over = False
 
     @property
-    def is_over(self) -> bool:
-        """Whether the new connection has taken over, or the handover was called off."""
-        return bool(self._decided)
-
-    @property
-    def has_taken_over(self) -> bool:
-        """Whether the new connection has taken over."""
-        return self._decided.get(0, False)
+    def is_called_off(self) -> bool:
+        """Whether the new connection never takes over."""
+        return not self._decided.get(0, True)
 
     def cancel(self) -> None:
         """Neither connection takes over: the old one was given up."""
         self._decided.setdefault(0, False)
 
-    def standby_for(self, party: Party) -> Carrier | None:
-        """The old carrier, if *party* is the new side and has not taken over."""
-        return self.old.carrier if party is self.new and not self.is_over else None
+    def standby_for(self, party: Party, table: Table) -> Carrier | None:
+        """The old carrier, if by *table* *party* has yet to take over from it."""
+        old, new = self.old.carrier, self.new.carrier
+        waits = party is self.new and not self.is_called_off
+        return old if waits and new not in table.carriers else None
 
     # --- On the thread of the old connection ----------------------------------------
 
     def advance(self, now: float) -> None:
         """Have the new connection take over, if every standby is ready."""
-        if self.is_over:
+        if self.is_called_off or self.has_taken_over:
             return
         self.due = now + LOOK_EVERY
         rows = self._register.table.of(self.old.carrier)
@@ -203,6 +220,8 @@ class Handover:
         late = now >= self._ready_since + PATIENCE
         if late or all(each.follows for each in moves.values()):
             self._take_over(moves, now)
+            # From now on nothing that comes over the old connection is taken in.
+            self.old.catch_up()
 
     def _is_ready(self, row: Row, standbys: Mapping[str, Channel], now: float) -> bool:
         old, new = self.old.era, self.new.era
@@ -213,16 +232,21 @@ class Handover:
             return False
         if not standby.acknowledged or old.proven < standby.acknowledged_at:
             return False
-        live = standby.current.state is State.LIVE and standby.current.era is new
-        return live or row.channel.current.state is not State.LIVE
+        present = standby.current
+        live = present.state is State.LIVE and not present.is_withdrawn
+        follows = live and present.era is new
+        return follows or row.channel.current.state is not State.LIVE
 
     def _move(self, row: Row, standby: Channel) -> Move:
         before, after, new = row.channel.current, standby.current, self.new.era
-        follows = row.reading.is_series or before.state is not State.LIVE
-        if not follows and isinstance(before.data, DepthData):
-            seq, later = before.data.seq, getattr(after.data, "seq", None)
-            follows = seq is not None and later is not None and later >= seq
-        if not follows:
+        if row.reading.is_series or before.state is not State.LIVE:
+            return Move(standby, True, True)
+        seq, later = getattr(before.data, "seq", None), getattr(after.data, "seq", None)
+        if seq is not None and later is not None:
+            follows = bool(later >= seq)
+        elif _has_same_levels(after.data, before.data):
+            follows = True
+        else:
             follows = new is not None and new.proven >= before.received
         return Move(standby, follows, True)
 
@@ -239,17 +263,15 @@ class Handover:
         return self._take_over(moves, now)
 
     def _take_over(self, moves: Mapping[str, Move], now: float) -> bool:
-        if self.is_over or not self._decided.setdefault(0, True):
+        if self.has_taken_over or not self._decided.setdefault(0, True):
             return self.has_taken_over
         old, new = self.old.carrier, self.new.carrier
         move(self._register, old, new, moves, self._make, now)
-        self._register.change(lambda table: table.with_carrier(new, old))
-        self._finish(self)
+        self.has_taken_over = True
         new.submit(self.new.catch_up)
-        log.info(
-            "a new connection took over from one that is about to end",
-            extra={"event": "took over"},
-        )
+        self._finish(self)
+        # A log handler is code of the script: it runs between two steps.
+        old.submit(_tell)
         return True
 
     # --- On the thread of the new connection ----------------------------------------
@@ -257,10 +279,20 @@ class Handover:
     def refused(self, error: OkexWSError) -> bool:
         """The exchange refused the new connection something: call the handover off.
 
-        False if the new connection has taken over already.
+        False if the new connection takes over.
         """
-        if self.is_over or self._decided.setdefault(0, False):
-            return not self.has_taken_over
-        log.warning("no connection takes over: %s", error)
+        if self.is_called_off or self._decided.setdefault(0, False):
+            return self.is_called_off
         self._finish(self)
+        old = self.old
+        old.carrier.submit(lambda: old.troubled(error))
+        sentence = "no connection takes over: %s"
+        self.new.carrier.submit(lambda: log.warning(sentence, error))
         return True
+
+
+def _tell() -> None:
+    log.info(
+        "a new connection took over from one that is about to end",
+        extra={"event": "took over"},
+    )

@@ -256,7 +256,7 @@ class Opening:
             related = self._around.wire.related(
                 error.channel, self.session.subscriptions
             )
-            self._channels.stranger(error.channel, related, now)
+            self._channels.stranger(error.channel, related, now, error)
         else:
             self._channels.unreadable(error, meant, now)
         self._deliver()

@@ -143,6 +143,7 @@ class Pool:
             table = self._register.change(change)
         except BaseException:
             self._discard(made)
+            view.callbacks.abandon()
             raise
         self._present[view] = None
         self._keep_counts(before, table)

@@ -107,6 +107,8 @@ class Peer:
         self._late = late
         # The place of the last recorded pong that was sent.
         self._ponged = -1
+        # When the recorded exchange last answered an unsubscribe.
+        self._left_at = -math.inf
         self._answered: Counter[tuple[str, str]] = Counter()
 
     def bind(self, connection: RecordedConnection, now: float) -> None:
@@ -115,9 +117,7 @@ class Peer:
         playback = _Playback(connection, connection.place(now - GRACE), own=True)
         self._playbacks.insert(0, playback)
         if not self._matcher.script.has_pongs:
-            for _ in range(self._pings):
-                self._send_message(self._dialect.payload("pong"))
-            self._pings = 0
+            self._answer_pings()
 
     # --- Recorded frames ------------------------------------------------------------
 
@@ -174,6 +174,7 @@ class Peer:
     def _grant(self, playback: _Playback, pending: _PendingRequest, place: int) -> None:
         if pending.op == "unsubscribe":
             playback.wanted.difference_update(pending.keys)
+            self._left_at = playback.connection.recorded[place].at
         elif place not in playback.connection.refusals:
             playback.wanted.update(pending.keys)
         self._rescan()
@@ -235,12 +236,20 @@ class Peer:
         self._rescan()
 
     def _ping(self, now: float) -> None:
-        if not self._matcher.script.has_pongs:
-            self._send_message(self._dialect.payload("pong"))
-            return
         self._pings += 1
+        if not self._matcher.script.has_pongs or now <= self._left_at + GRACE:
+            # An exchange that has just answered is there. The client waits for this
+            # pong to subscribe again, and the program that was recorded may not have.
+            self._answer_pings()
+            return
         if self._connection is not None:
             self._catch_up(self._connection, now)
+        self._rescan()
+
+    def _answer_pings(self) -> None:
+        for _ in range(self._pings):
+            self._send_message(self._dialect.payload("pong"))
+        self._pings = 0
         self._rescan()
 
     def _catch_up(self, connection: RecordedConnection, now: float) -> None:
@@ -304,6 +313,7 @@ class Peer:
             self._send(recorded.opcode, payload)
         if pending.op == "unsubscribe":
             playback.wanted.discard(key)
+            self._left_at = since
         elif place not in connection.refusals:
             playback.wanted.add(key)
             behind = -1 if place is None else place

@@ -336,7 +336,19 @@ def log_steps(taken: deque[Taken]) -> None:
     block or raise, and must find every subscription in a state that is finished.
     """
     while taken:
-        step = taken.popleft()
-        extra = {"event": "subscription", **step._asdict()}
+        channel, before, step, after = taken.popleft()
         with suppress(Exception):
-            log.debug("%s: from %s by %s to %s", *step, extra=extra)
+            log.debug(
+                "%s: from %s by %s to %s",
+                channel,
+                before,
+                step,
+                after,
+                extra={
+                    "event": "subscription",
+                    "channel": channel,
+                    "before": before,
+                    "step": step,
+                    "after": after,
+                },
+            )

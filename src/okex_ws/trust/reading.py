@@ -9,6 +9,7 @@ Pure: no lock, no I/O; the clocks are an argument.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from operator import is_not
 from typing import Any, NamedTuple, Protocol, TypeVar
 
@@ -110,6 +111,12 @@ class Taken(NamedTuple):
         )
 
 
+# Makes a `Taken` of all its fields, in order. Fast, because every read needs one.
+_taken: Callable[[tuple[Any, ...]], Taken] = partial(tuple.__new__, Taken)
+# A global name, because every read looks it up.
+_LIVE = State.LIVE
+
+
 def take(reading: Readable) -> Taken | None:
     """The lease and then the value; ``None`` if a value of another era came between."""
     era = reading.entry.channel.current.era
@@ -120,10 +127,10 @@ def take(reading: Readable) -> Taken | None:
 
 
 def read(
-    reading: Readable,
+    reading: R,
     limits: Limits,
     clock: Clock,
-    build: Callable[[Taken], T] | None = None,
+    build: Callable[[R, Taken], T] | None = None,
 ) -> tuple[Verdict, Taken, T | None]:
     """Read one channel: the verdict, the value, and what *build* makes of it.
 
@@ -134,15 +141,18 @@ def read(
     """
     verdict, last = CHANGING, None
     for _ in range(TRIES):
-        taken = take(reading)
-        if taken is None:
+        era = reading.entry.channel.current.era
+        lease, heard = (None, 0.0) if era is None else (era.lease, era.heard)
+        entry = reading.entry
+        current = entry.channel.current
+        if current.era is not era:
             continue
-        last = taken
-        current = taken.current
-        live = current.state is State.LIVE
-        result = build(taken) if live and build is not None else None
+        taken = last = _taken((entry, current, lease, heard))
+        live, result = current.state is _LIVE, None
+        if live and build is not None:
+            result = build(reading, taken)
         now, wall = clock.monotonic(), clock.wall()
-        verdict = judge(current, taken.lease, taken.heard, limits, now, wall)
+        verdict = judge(current, lease, heard, limits, now, wall)
         # The mark first, and then the present value: a withdrawal that is marked is
         # seen here, and one of a single channel below.
         if live and current.is_withdrawn:
@@ -150,15 +160,15 @@ def read(
             if reading.entry.channel.current is current:
                 return verdict, taken, None
             continue
-        if not taken.is_present(reading):
+        present = reading.entry
+        if (
+            present is not entry or present.channel.current is not current
+        ) and not taken.is_present(reading):
             verdict = CHANGING
             continue
         if verdict is LIVE:
             return verdict, taken, result
-        era = current.era
-        unchanged = era is None or (
-            era.lease is taken.lease and era.heard == taken.heard
-        )
+        unchanged = era is None or (era.lease is lease and era.heard == heard)
         if unchanged and reading.entry.channel.current is current:
             return verdict, taken, None
     if verdict is LIVE:

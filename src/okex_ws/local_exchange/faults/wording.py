@@ -28,8 +28,11 @@ def worded(push: EncodedPush, how: str) -> EncodedPush:
 
 
 def with_clock(push: EncodedPush, seconds: float) -> EncodedPush:
-    """*push* with timestamps of a clock that is *seconds* ahead."""
-    if not seconds:
+    """*push* with timestamps of a clock that is *seconds* ahead.
+
+    A trade keeps its time, which is that of the matching engine.
+    """
+    if not seconds or _TRADE_ID.search(push.text):
         return push
 
     def later_v5(found: re.Match[str]) -> str:
