@@ -37,11 +37,12 @@ from okex_ws import (
     WSSubscription,
 )
 from okex_ws.local_exchange import LocalExchange
-from okex_ws.trust.verdict import LIVE, NO_LIMITS, judge
+from okex_ws.trust.reading import take
+from okex_ws.trust.verdict import LIVE, NO_LIMITS
 from tests.support.http_proxy import HttpProxy
 from tests.support.internals import (
     callbacks_of,
-    depth_channel_of,
+    depth_reading_of,
     forget_value,
     isolated_pool_of,
     leaves_slots,
@@ -409,15 +410,16 @@ def test_a_price_of_a_dead_process_is_not_trusted_under_the_next_one(
 ) -> None:
     """Not by who read it before, either: the next has no connection yet to take over
     the place of the one that vouched for it."""
-    held = depth_channel_of(okx).current
-    assert judge(held, NO_LIMITS, time.monotonic(), time.time()) is LIVE
+    held = take(depth_reading_of(okx))
+    assert held is not None
+    assert held.judge(NO_LIMITS, time.monotonic(), time.time()) is LIVE
     exchange.refuse()
     first = pid_of(okx)
     kill(okx)
     until(lambda: pid_of(okx) != first)
     until(lambda: okx.stats().reconnects.get("ConnectionLost"))
 
-    verdict = judge(held, NO_LIMITS, time.monotonic(), time.time())
+    verdict = held.judge(NO_LIMITS, time.monotonic(), time.time())
     assert verdict.state is State.RECONNECTING
     exchange.refuse(False)
     okx.wait_live(LIMIT)
@@ -607,7 +609,7 @@ def test_a_read_never_waits_for_its_turn_among_threads(
             # Whoever began to wait by the old interval has its turn first.
             time.sleep(0.05)
             begin.set()
-            slot = slot_of(depth_channel_of(okx))
+            slot = slot_of(depth_reading_of(okx))
             for _ in range(200):
                 forget_value(slot)  # as after every push
                 assert okx.GetDepth(levels=400)
@@ -701,7 +703,7 @@ def test_a_book_of_a_closed_subscription_is_nobodys(exchange: LocalExchange) -> 
         until(lambda: not leaves_slots(pool))
         (two,) = feed.subscribe(["ETH-USDT"], "spot", ["depth5"])
         feed.wait_live(LIMIT)
-        held = depth_channel_of(one).current
+        held = depth_reading_of(one).current
         assert held.data is None
         assert one.GetDepth() == {}
         assert two.depth().instrument_id == "ETH-USDT"

@@ -15,13 +15,15 @@ from okex_ws.base.state import State
 from okex_ws.delivery.callbacks import Callbacks
 from okex_ws.delivery.view import View
 from okex_ws.isolation.shared_memory import Memory
-from okex_ws.isolation.slot_reading import encode, encode_era
+from okex_ws.isolation.slot_reading import EraContent, encode, encode_era
 from okex_ws.isolation.slots import Store, SubscriptionSlots
 from okex_ws.model.reports import Stats
 from okex_ws.protocol.messages import DepthData
 from okex_ws.protocol.v5 import PROTOCOL as V5
-from okex_ws.trust.lease import Era, Lease
-from okex_ws.trust.verdict import LIVE, NO_LIMITS, Published, judge
+from okex_ws.trust.lease import Lease
+from okex_ws.trust.reading import read, take
+from okex_ws.trust.verdict import LIVE, NO_LIMITS, Published, Verdict
+from tests.support.clocks import FakeClock
 from tests.support.internals import lock_of, memory_of
 
 LEVELS = DepthData([["100.1", "1", "0", "1"]], [], 1_600_000_000_123, 7)
@@ -30,7 +32,7 @@ NAMES = {t: V5.channel(t, "spot", "BTC-USDT") for t in ("depth5", "trade")}
 
 @pytest.fixture
 def store() -> Iterator[Store]:
-    store = Store(V5, lambda: True)
+    store = Store(lambda: True)
     yield store
     store.close()
 
@@ -43,18 +45,25 @@ def make(store: Store, number: int = 1) -> SubscriptionSlots:
     return slots
 
 
-def write(store: Store, slots: SubscriptionSlots, epoch: int = 3) -> None:
-    """As the child does: a depth, over a link with a lease."""
+def open_era(store: Store, number: int, lapses: int = 0) -> None:
+    """As the child does: a connection with a lease."""
+    era = EraContent(number, False, False, Lease(1e12, 0.0, lapses))
+    Memory(store.key).slot(store.era_addresses[0]).put(encode_era(era))
+
+
+def write(
+    store: Store, slots: SubscriptionSlots, epoch: int = 3, lapses: int = 0
+) -> None:
+    """As the child does: a depth, over a connection with a lease."""
     theirs = Memory(store.key)
-    link = Era(1.0)
-    link.lease = Lease(1e12, 0.0)
-    theirs.slot(store.link_addresses[0]).put(encode_era(link, 5))
+    open_era(store, 5, lapses)
     shown = Published(State.LIVE, "", epoch, None, LEVELS, 1.0, 2.0)
     theirs.slot(slots.addresses["depth5"]).put(encode(shown, True, 0, 5))
 
 
-def seen(slots: SubscriptionSlots) -> Any:
-    return judge(slots.mirrors["depth5"].current, NO_LIMITS, 5.0, 5.0)
+def seen(slots: SubscriptionSlots) -> Verdict:
+    verdict, _, _ = read(slots.readings["depth5"], NO_LIMITS, FakeClock(5.0, 5.0))
+    return verdict
 
 
 def test_what_the_child_writes_is_shown(store: Store) -> None:
@@ -83,21 +92,22 @@ def test_a_place_is_taken_again_and_shows_nothing_of_who_had_it(store: Store) ->
     assert set(second.addresses.values()) == set(addresses.values())
     assert seen(second).state is State.CONNECTING
     write(store, second, epoch=9)
-    assert first.mirrors["depth5"].current.epoch == 3
+    assert first.readings["depth5"].current.epoch == 3
     assert seen(first).state is State.RECONNECTING
 
 
 def test_a_child_that_ended_shows_nothing_and_its_epoch_goes_on(store: Store) -> None:
     slots = make(store)
     write(store, slots)
-    held = slots.mirrors["depth5"].current
+    held = take(slots.readings["depth5"])
+    assert held is not None
     slots.last = Stats(messages=7, resyncs=2)
 
     store.lose()
     assert seen(slots).state is State.RECONNECTING
     slots.withdraw("it ended")
 
-    shown = slots.mirrors["depth5"].current
+    shown = slots.readings["depth5"].current
     assert (shown.state, shown.cause) == (State.RECONNECTING, "it ended")
     assert (shown.epoch, shown.received, shown.data) == (3, 1.0, None)
     assert slots.assignments()["depth5"].epoch == 3
@@ -105,20 +115,29 @@ def test_a_child_that_ended_shows_nothing_and_its_epoch_goes_on(store: Store) ->
     assert (slots.past, slots.last) == (Stats(resyncs=2), Stats())
     # Whoever holds a price of it is told no, whatever the next child writes.
     write(store, slots)
-    theirs = Memory(store.key).slot(store.link_addresses[0])
-    link = Era(1.0)
-    link.lease = Lease(1e12, 0.0)
-    theirs.put(encode_era(link, 6))
-    assert judge(held, NO_LIMITS, 5.0, 5.0).state is State.RECONNECTING
+    open_era(store, 6)
+    assert held.judge(NO_LIMITS, 5.0, 5.0).state is State.RECONNECTING
+
+
+def test_the_epoch_does_not_fall_over_a_new_process(store: Store) -> None:
+    """The lapses that only the dead process knew are in it, even if nobody read."""
+    slots = make(store)
+    write(store, slots)
+    open_era(store, 5, lapses=4)
+    slots.withdraw("it ended")
+    store.lose()
+
+    assert slots.readings["depth5"].epoch == 7
+    assert slots.assignments()["depth5"].epoch == 7
 
 
 def test_a_channel_that_was_refused_stays_so(store: Store) -> None:
     slots = make(store)
-    slots.mirrors["trade"].current = Published(State.FAILED, "refused", 0)
-    slots.mirrors["trade"].error = OkexWSError("refused")
+    slots.readings["trade"].write(Published(State.FAILED, "refused", 0))
+    slots.readings["trade"].error = OkexWSError("refused")
     slots.withdraw("it ended")
 
-    assert slots.mirrors["trade"].current.state is State.FAILED
+    assert slots.readings["trade"].current.state is State.FAILED
     assert [*slots.assignments()] == ["depth5"]
 
 
@@ -136,10 +155,10 @@ def test_without_memory_nothing_is_kept(
 
 
 @pytest.mark.skipif(os.name != "posix", reason="a descriptor")
-def test_the_memory_is_given_back_with_the_last_mirror() -> None:
-    store = Store(V5, lambda: True)
+def test_the_memory_is_given_back_with_the_last_reading() -> None:
+    store = Store(lambda: True)
     store.close()  # nothing was there yet
-    slots = make(store := Store(V5, lambda: True))
+    slots = make(store := Store(lambda: True))
     write(store, slots)
     slots.freeze()
     store.close()

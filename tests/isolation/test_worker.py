@@ -21,10 +21,9 @@ from okex_ws.isolation.process import Unpacker, WorkerProcess, pack
 from okex_ws.isolation.shared_memory import Memory
 from okex_ws.isolation.slot_reading import (
     ERA_CAPACITY,
-    AnyMirror,
     RemoteEras,
+    SlotReading,
     decode_era,
-    make_mirror,
     slot_capacity,
 )
 from okex_ws.isolation.slot_writer import SlotAssignment
@@ -33,7 +32,7 @@ from okex_ws.local_exchange import LocalExchange
 from okex_ws.protocol.v5 import PROTOCOL as V5
 from tests.support.internals import (
     close_selector,
-    link_number_of,
+    era_number_of,
     popen_of,
     set_pool_of_worker,
     slot_of,
@@ -77,20 +76,19 @@ class Parent:
         memory = self.memory.key, self.addresses, 100
         self.tell("start", options, *memory, os.getpid() if pid is None else pid)
 
-    def subscribe(self, number: int, *topics: str, epoch: int = 0) -> list[AnyMirror]:
+    def subscribe(self, number: int, *topics: str, epoch: int = 0) -> list[SlotReading]:
         names = {t: V5.channel(t, "spot", "BTC-USDT") for t in topics}
         assignments = {
             t: SlotAssignment(self.memory.allocate(slot_capacity(n)), epoch)
             for t, n in names.items()
         }
-        mirrors = [
-            make_mirror(
-                V5, n, self.memory.slot(assignments[t].address, self.remote.decode)
-            )
+        decode = self.remote.decode
+        readings = [
+            SlotReading(n, self.memory.slot(assignments[t].address, decode))
             for t, n in names.items()
         ]
         self.tell("subscribe", number, "BTC-USDT", names, assignments)
-        return mirrors
+        return readings
 
     def hear(self, kind: str) -> Any:
         """The next message of that kind."""
@@ -106,9 +104,9 @@ class Parent:
             assert data != b"", "it ended"
             self._said.extend(self._unpacker.feed(data or b""))
 
-    def until_live(self, *mirrors: AnyMirror) -> None:
+    def until_live(self, *readings: SlotReading) -> None:
         deadline = time.monotonic() + LIMIT
-        while not all(m.current.state == "LIVE" for m in mirrors):
+        while not all(r.current.state == "LIVE" for r in readings):
             assert time.monotonic() < deadline
             time.sleep(0.005)
 
@@ -135,8 +133,8 @@ def test_it_reads_and_writes_what_it_is_told_to(parent: Parent) -> None:
     assert (depth.current.epoch, trade.current.epoch) == (42, 42)
     assert (depth.acknowledged, trade.acknowledged) == (True, True)
     assert depth.current.depth.bids
-    assert depth.current.link is not None
-    assert depth.current.link.lease is not None
+    assert depth.current.era is not None
+    assert depth.current.era.lease is not None
     parent.hear("woken")
     parent.tell("ask", 7, "stats", 1)
     request, stats = parent.hear("answer")
@@ -197,8 +195,8 @@ def test_a_connection_is_replaced_on_request(parent: Parent) -> None:
     parent.tell("rotate")
     exchange = parent.exchange
 
-    # The link of the new connection vouches for it, and no price is missed.
-    assert exchange.wait_for(lambda: link_number_of(depth.current.link) == 101)
+    # The era of the new connection vouches for it, and no price is missed.
+    assert exchange.wait_for(lambda: era_number_of(depth.current.era) == 101)
     assert exchange.wait_for(lambda: exchange.clients == 1)
     parent.until_live(depth)
     assert depth.current.epoch == epoch

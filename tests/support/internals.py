@@ -92,9 +92,14 @@ def is_ready(subscription: BaseSubscription) -> bool:
     return reading_of(subscription)._is_ready()
 
 
+def depth_reading_of(subscription: BaseSubscription) -> Any:
+    """The reading of the first depth of *subscription*."""
+    return reading_of(subscription)._depths[0]
+
+
 def depth_channel_of(subscription: BaseSubscription) -> DepthChannel:
     """The channel that serves the first depth of *subscription*."""
-    channel: DepthChannel = reading_of(subscription)._depths[0].entry.channel
+    channel: DepthChannel = depth_reading_of(subscription).entry.channel
     return channel
 
 
