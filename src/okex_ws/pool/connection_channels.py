@@ -176,8 +176,9 @@ class ConnectionChannels:
             continues, channel.continues = channel.continues, None
             if continues is not None:
                 channel.take_over(*continues)
-        if is_new and self.carrier.error is not None:
-            self.refuse(channel, self.carrier.error, now)
+        if self.carrier.error is not None:
+            if channel.reading.error is None:
+                self.refuse(channel, self.carrier.error, now)
         elif is_new:
             self._want(channel, now)
 
