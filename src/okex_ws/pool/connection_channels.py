@@ -107,6 +107,8 @@ class ConnectionChannels:
         self._throttle = LogThrottle()
         self._seen: Table | None = None
         self._views: tuple[View, ...] = ()
+        # Those that have gone, until what is queued with them has been delivered.
+        self._parting: tuple[View, ...] = ()
         # The views that have limits or a history: only their state can change by time.
         self._limited: tuple[View, ...] = ()
         # When data first came under a name that matches no subscription, and when a
@@ -135,6 +137,7 @@ class ConnectionChannels:
             if wanted.get(name) is not channel:
                 self._let_go(channel, now)
         before, self._views = self._views, tuple(users)
+        self._parting += tuple(view for view in before if view not in users)
         self._limited = tuple(view for view in users if view.timed)
         for name, channel in wanted.items():
             self._carry(channel, table.rows.get(name), now)
@@ -196,7 +199,8 @@ class ConnectionChannels:
 
     def _let_go(self, channel: Channel, now: float) -> None:
         del self.channels[channel.name]
-        channel.followers = ()
+        if channel.reading.error is None:  # else they have been told: see `replaced`
+            channel.followers = ()
         if channel.silent:
             channel.lost("not subscribed", now)
         subscription = self._subscription(channel)
@@ -229,6 +233,13 @@ class ConnectionChannels:
         )
         if subscription.acknowledged:
             channel.subscribed(era, now)
+
+    def replaced(self, row: Row) -> None:
+        """The refused channel of *row* was made anew: tell the users that came late."""
+        error = row.reading.error or self.carrier.error
+        for view in row.users:
+            if error and not view.ended and view not in row.channel.followers:
+                self._refuse(view, row.reading, error, self._clock.monotonic())
 
     def left(self, view: View) -> None:
         """*view* has left the feed: queue its last state, and keep its counts."""
@@ -506,7 +517,8 @@ class ConnectionChannels:
 
     def drain(self) -> None:
         """Deliver what is queued with the views. It runs code of the script."""
-        for view in self._views:
+        views, self._parting = (*self._views, *self._parting), ()
+        for view in views:
             view.callbacks.drain()
 
     # --- Books over REST ------------------------------------------------------------

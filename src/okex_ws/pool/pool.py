@@ -127,22 +127,29 @@ class Pool:
         """
         self._check(names.values())
         made: list[Carrier] = []
+        replaced: list[Row] = []
 
         def change(table: Table) -> Table:
             self._discard(made)
             if table.closed:
                 raise ValueError("the feed is closed")
             after = self._placement.place(table, view, names, made)
+            known = [table.rows[n.key] for n in names.values() if n.key in table.rows]
+            replaced[:] = [
+                row
+                for row in known
+                if after.rows[row.reading.name].reading is not row.reading
+            ]
             view.carry({t: after.rows[n.key].reading for t, n in names.items()})
             return after
 
         view.callbacks.begin()
-        before = self._register.table
         try:
             table = self._register.change(change)
             with self._lock:
                 self._present[view] = None
-            self._keep_counts(before, table)
+            for row in replaced:
+                self._replaced(row)
             for queue in self._queues:
                 view.follow(queue, own=False)
             self._catch_up(table.of_view(view))
@@ -174,13 +181,13 @@ class Pool:
                     self._register.change(lambda table: table.without_carrier(gone))
                 connection.discard()
 
-    def _keep_counts(self, before: Table, after: Table) -> None:
-        """Keep the counts of readings that were made anew."""
-        for name, row in before.rows.items():
-            now = after.rows.get(name)
-            if now is not None and now.reading is not row.reading:
-                with self._lock:
-                    self.past += row.reading.counts
+    def _replaced(self, row: Row) -> None:
+        """The reading of *row* was made anew: keep its counts."""
+        with self._lock:
+            self.past += row.reading.counts
+        channels = row.carrier.channels if isinstance(row.carrier, Connection) else None
+        if channels is not None:
+            row.carrier.submit(lambda: channels.replaced(row))
 
     def _check(self, names: Iterable[ChannelName]) -> None:
         if self.closed:
