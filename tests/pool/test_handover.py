@@ -514,7 +514,6 @@ def test_a_wall_of_channels_lives_on_its_own_connections_again() -> None:
     assert [report.depths for report in rig.feed.connections()] == [1, 1]
 
 
-
 # --- What a hostile review found ----------------------------------------------------
 
 

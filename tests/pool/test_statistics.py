@@ -33,9 +33,7 @@ def connection(
     if pong is not None:
         counts.last_pong, counts.round_trip = pong
     talk = SimpleNamespace(transport=SimpleNamespace(bytes_received=still_open))
-    return SimpleNamespace(
-        counts=counts, opening=None if still_open is None else talk
-    )
+    return SimpleNamespace(counts=counts, opening=None if still_open is None else talk)
 
 
 def view(counts: dict[str, int], *readings: tuple[str, dict[str, int]]) -> Any:
