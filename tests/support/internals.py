@@ -28,7 +28,6 @@ from okex_ws.pool.pool import Pool
 if TYPE_CHECKING:
     import socket
     import subprocess
-    from collections import deque
 
     import pytest
     from matplotlib.axes import Axes

@@ -202,7 +202,8 @@ class Handover:
 
     def advance(self, now: float) -> None:
         """Have the new connection take over, if every standby is ready."""
-        if self.is_called_off or self.has_taken_over:
+        if self.is_called_off:
+            self._finish(self)
             return
         self.due = now + LOOK_EVERY
         rows = self._register.table.of(self.old.carrier)
@@ -263,8 +264,9 @@ class Handover:
         return self._take_over(moves, now)
 
     def _take_over(self, moves: Mapping[str, Move], now: float) -> bool:
-        if self.has_taken_over or not self._decided.setdefault(0, True):
-            return self.has_taken_over
+        # It may be called again, after an exception: each step may be done twice.
+        if not self._decided.setdefault(0, True):
+            return False
         old, new = self.old.carrier, self.new.carrier
         move(self._register, old, new, moves, self._make, now)
         self.has_taken_over = True
