@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from okex_ws.trust.lease import MAX_CLOCK_JUMP, Lease, Era
+from okex_ws.trust.lease import MAX_CLOCK_JUMP, Era, Lease
 
 NOW, OFFSET = 1000.0, 1_700_000_000.0
 LEASE = Lease(NOW, OFFSET)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from okex_ws.base.state import State
 from okex_ws.protocol.messages import DepthData
-from okex_ws.trust.lease import MAX_CLOCK_JUMP, Lease, Era
+from okex_ws.trust.lease import MAX_CLOCK_JUMP, Era, Lease
 from okex_ws.trust.verdict import (
     LIVE,
     NO_LIMITS,
