@@ -1,4 +1,4 @@
-"""A read gives a value only if it was true at one instant, whatever is stored meanwhile.
+"""A read gives a value only if it was true at one instant inside the call.
 
 The reader of these tests runs beside a writer: at each load of the reader, at each look
 at a clock and while the result is built, the writer may do its next step. The last part
