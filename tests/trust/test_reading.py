@@ -32,6 +32,7 @@ from okex_ws.trust.reading import (
     take,
 )
 from okex_ws.trust.verdict import LIVE, NO_LIMITS, Limits, Published, Verdict
+from tests.support import read_schedules as model
 from tests.support.virtual_world import World, listen
 
 NOW, OFFSET, LONG = 1000.0, 1_700_000_000.0, 15.0
@@ -46,6 +47,8 @@ class Stage:
 
     def __init__(self) -> None:
         self.done = 0
+        # What the reader has loaded or done, in order.
+        self.log: list[str] = []
         # The steps of the writer, each with the number of the load it goes before.
         self.steps: dict[int, list[Step]] = {}
         self.now = NOW
@@ -53,9 +56,10 @@ class Stage:
         # Called before the monotonic clock is looked at.
         self.at_the_clocks: list[Step] = []
 
-    def load(self) -> None:
-        """The reader is about to load something that the writer may store."""
+    def load(self, what: str) -> None:
+        """The reader is about to load *what*, which the writer may store."""
         self.done += 1
+        self.log.append(what)
         for step in self.steps.pop(self.done, ()):
             step()
 
@@ -66,7 +70,7 @@ class Stage:
     # The stage is the clock of the reader, too.
 
     def monotonic(self) -> float:
-        self.load()
+        self.load("clocks")
         steps, self.at_the_clocks = self.at_the_clocks, []
         for step in steps:
             step()
@@ -87,7 +91,7 @@ class StagedEra(Era):
 
     def _staged(name: str) -> Any:  # type: ignore[misc]  # noqa: N805
         def load(era: StagedEra) -> Any:
-            era.stage.load()
+            era.stage.load("marks" if name == "withdrawn" else name)
             return era.stored[name]
 
         return property(load, lambda era, value: era.stored.update({name: value}))
@@ -108,7 +112,7 @@ class StagedChannel:
     @property
     def current(self) -> Published:
         """The present value."""
-        self.stage.load()
+        self.stage.load("value")
         return self.stored
 
     def store(self, **changes: Any) -> None:
@@ -136,7 +140,7 @@ class StagedReading:
     @property
     def entry(self) -> Entry:
         """What serves the reading at this moment."""
-        self.stage.load()
+        self.stage.load("entry")
         return self.stored
 
 
@@ -626,7 +630,7 @@ def check_read(watched: Watched) -> None:
     built: list[float] = []
 
     def build(taken: Taken) -> None:
-        watched.stage.load()
+        watched.stage.load("build")
         built.append(watched.stage.now)
 
     verdict, taken, _ = read(watched.readings[0], NO_LIMITS, watched.stage, build)
@@ -643,7 +647,7 @@ def check_pair(watched: Watched) -> None:
     """Read both channels, and check that they stood together."""
 
     def build(taken: Sequence[Taken]) -> None:
-        watched.stage.load()
+        watched.stage.load("build")
 
     found = read_together(watched.readings, watched.stage, build)
 
@@ -742,6 +746,64 @@ def test_a_read_of_no_channels_is_of_none() -> None:
     stage = Stage()
 
     assert read_together([], stage, len) == (0, [], NOW, NOW + OFFSET)
+
+
+# --- The model of the schedules -------------------------------------------------------
+
+
+def loads_of_the_model(channels: int, case: str) -> list[str]:
+    """What the model of a read loads, in order, while no writer does anything."""
+    marks = (1,) * channels if case == "marked" else (0,) * channels
+    until = 0 if case == "lapsed" else 1
+    world: Any = model.World(
+        now=0,
+        eras=tuple(model.Era(n, model.Lease(until, 0), marks) for n in range(channels)),
+        entries=tuple(model.Kept(at, at, 0, 1) for at in range(channels)),
+        places=tuple(map(model.Place, range(channels))),
+        left=model.Left(),
+        gone=marks,
+    )
+    reader = model.read_one if channels == 1 else model.read_many
+    read: Any = model.Read("the entry, for the era")
+    found = []
+    while not isinstance(read, model.Answer):
+        found.append(read.step)
+        read = reader(read, world, model.Rules())
+    return [SHORT.get(step, step.split()[-1]) for step in found]
+
+
+# Steps of the model whose last word is not what is loaded.
+SHORT = {
+    "the entry, for the era": "entry",
+    "the era": "value",
+    "the lease once more": "lease",
+}
+
+
+@pytest.mark.parametrize("case", ["good", "lapsed", "marked"])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_the_model_loads_what_a_read_loads_in_its_order(
+    channels: int, case: str
+) -> None:
+    watched = Watched(channels)
+    stage = watched.stage
+    if case == "marked":
+        for each in watched.channels:
+            each.era.withdraw(map(StoredChannel, watched.channels))
+    elif case == "lapsed":
+        stage.now += LONG
+    stage.log.clear()
+
+    if channels == 1:
+        build = lambda taken: stage.load("build")  # noqa: E731
+        read(watched.readings[0], NO_LIMITS, stage, build)
+    else:
+        read_together(watched.readings, stage, lambda taken: stage.load("build"))
+
+    # The marks are looked at twice for the words of the verdict.
+    twice = zip(stage.log, [*stage.log[1:], ""], strict=True)
+    once = [one for one, other in twice if not one == other == "marks"]
+    assert once == loads_of_the_model(channels, case)
 
 
 # --- A real thread in a real read -----------------------------------------------------
