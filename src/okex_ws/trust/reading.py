@@ -185,7 +185,7 @@ def read_together(
             continue
         result = build(taken)
         now, wall = clock.monotonic(), clock.wall()
-        if all(map(_stands, taken, readings)) and not _is_renewed(taken, now, wall):
+        if all(map(_remains, taken, readings)) and not _is_renewed(taken, now, wall):
             return result, taken, now, wall
     return None
 
@@ -209,7 +209,7 @@ def _take_together(readings: Sequence[Readable]) -> list[Taken] | None:
     ]
 
 
-def _stands(taken: Taken, reading: Readable) -> bool:
+def _remains(taken: Taken, reading: Readable) -> bool:
     """Whether the value was neither withdrawn nor replaced by one of another epoch."""
     current = taken.current
     if current.state is State.LIVE and current.is_withdrawn:
