@@ -2,7 +2,7 @@
 
 The readers are those of `okex_ws.trust.reading`, load by load: `read_one` is ``read``,
 with ``take`` and ``Taken.is_present``; `read_many` is ``read_together``, with
-``_take_together``, ``_stands`` and ``_is_renewed``. An `Era` is one opening of a
+``_take_together``, ``_remains`` and ``_is_renewed``. An `Era` is one opening of a
 connection, with its lease and the marks of what was withdrawn; a `Kept` is one value of
 a channel on a connection (``Published``), which an entry here stands for, so that
 ``entry.channel.current`` is the entry's last value; a `Place` is what
@@ -462,7 +462,7 @@ def read_many(read: Read, world: World, rules: Rules) -> Read | Answer:
         case "the clocks":
             read = read._replace(step="last pass: the marks", clock=world.now)
             return read if rules.last_pass else renewed(read, rules)
-        # _stands, for each channel
+        # _remains, for each channel
         case "last pass: the marks":
             kept = read.kept[at]
             covered = kept.live and covers(world.eras[kept.era].withdrawn, kept)
