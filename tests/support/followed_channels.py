@@ -69,7 +69,7 @@ def ticker(last: str) -> dict[str, Any]:
 
 
 def made(kind: str) -> tuple[Any, Follower, Era]:
-    """A channel of *kind* on an open connection, its follower, and its link."""
+    """A channel of *kind* on an open connection, its follower, and its era."""
     channel = KINDS[kind](V3, NAMES[kind])
     follower, link = Follower(), Era(0.0)
     channel.followers = (follower,)

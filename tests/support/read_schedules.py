@@ -1,12 +1,15 @@
 """A model of a read beside the threads that write, and a search of all its schedules.
 
-The readers are those of `okex_ws.trust.reading`, load by load, with the same names: an
-`Era` is one opening of a connection, with its lease and the marks of what was
-withdrawn; a `Kept` is one value of an entry, and ``entry.current`` is the last one; a
-channel's `Place` says which entry serves it (``channel.entry``). Each move of a writer
-is one store, and each step of a reader is one load, so that a schedule is a sequence of
-moves and steps. `search` visits every state that any schedule reaches, breadth first,
-and checks at each answer what a read promises:
+The readers are those of `okex_ws.trust.reading`, load by load: `read_one` is ``read``,
+with ``take`` and ``Taken.is_present``; `read_many` is ``read_together``, with
+``_take_together``, ``_remains`` and ``_is_renewed``. An `Era` is one opening of a
+connection, with its lease and the marks of what was withdrawn; a `Kept` is one value of
+a channel on a connection (``Published``), which an entry here stands for, so that
+``entry.channel.current`` is the entry's last value; a `Place` is what
+``Reading.entry`` holds. Each move of a writer is one store, and each step of a reader
+is one load, so that a schedule is a sequence of moves and steps; a test compares the
+order of the steps with that of the real loads. `search` visits every state that any
+schedule reaches, breadth first, and checks at each answer what a read promises:
 
 1. At one instant between the begin and the end of the read, all values of the answer
    were the present ones of their channels, live, not withdrawn, and under a lease of
@@ -20,7 +23,15 @@ and checks at each answer what a read promises:
 Time is a small number, and a jump of the clocks is not told from a lease that ran out.
 Building and judging touch nothing that a writer changes, so each is one step. A thread
 that renews a lease, or hands a channel over, reads the clock and stores in one step
-here. ``Era.heard`` only serves the limits of a caller, and is left out.
+here. ``Era.heard`` only serves the limits of a caller, and is left out, and so is the
+thread of the era.
+
+In three places the model is not the letter of the source, but the same. A comparison of
+loaded references is made as soon as both are known, and not after the last load: a read
+that begins again later than that finds nothing else. A new era goes on with the lapses
+of the era before; in the source the channel adds them to its own epoch, in the store of
+its first value of the new era, so that the sum is the same. And the judgement of the
+values that `read_together` returns is the caller's: here it is part of the answer.
 """
 
 from __future__ import annotations
@@ -119,6 +130,7 @@ class Rules:
     present_checked: bool = True
     two_passes: bool = True
     last_pass: bool = True
+    renewals_seen: bool = True
     old_thread_hands_over: bool = True
     lapses_go_on: bool = True
 
@@ -127,6 +139,7 @@ class Read(NamedTuple):
     """A reader: its next *step*, what it loaded, and what the observer saw of the call.
 
     A tuple has one item for each channel. *at* is the channel that the step is about.
+    *denied* is whether a value was withdrawn, and not replaced.
     *seen* holds the values that were the good and present ones of all channels at one
     instant, *unbroken* whether each instant had such values. *before* is the epoch of
     the read before, *grows* whether the epoch must be greater now.
@@ -136,6 +149,7 @@ class Read(NamedTuple):
     at: int = 0
     tries: int = TRIES
     entry: int = -1
+    entries: tuple[int, ...] = ()
     eras: tuple[int, ...] = ()
     leases: tuple[Lease, ...] = ()
     kept: tuple[Kept, ...] = ()
@@ -143,6 +157,7 @@ class Read(NamedTuple):
     clock: int = -1
     vouched: tuple[int, ...] = ()
     ran: bool = False
+    denied: bool = False
     seen: frozenset[tuple[Kept, ...]] = frozenset()
     unbroken: bool = True
     before: int = -1
@@ -323,9 +338,9 @@ def again(read: Read) -> Read | Answer:
 
 
 def read_one(read: Read, world: World, rules: Rules) -> Read | Answer:
-    """The next load of a read of one channel, in the order of the design's loop."""
+    """The next load of ``read``, in the order of its loop."""
     match read.step:
-        # era = channel.current.era; lease = era.lease
+        # take: era = reading.entry.channel.current.era; lease = era.lease
         case "the entry, for the era":
             if not rules.lease_first:
                 return read_one(read._replace(step="the entry"), world, rules)
@@ -338,13 +353,13 @@ def read_one(read: Read, world: World, rules: Rules) -> Read | Answer:
             to = "the entry" if rules.lease_first else "build"
             to = "the clocks" if rules.clocks == "before the value" else to
             return read._replace(step=to, leases=(lease,))
-        # kept = channel.current
+        # take: entry = reading.entry; current = entry.channel.current
         case "the entry":
             place = world.places[0]
             return read._replace(step="the value", entry=place.entry, base=place.base)
         case "the value":
             return loaded(read, world, rules)
-        # result = build(kept); good = judge(kept, lease, heard, clocks())
+        # result = build(taken); now, wall = clock.monotonic(), clock.wall(); judge
         case "build":
             ran = world.now < read.vouched[0]
             to = "the clocks" if read.clock < 0 else "the marks"
@@ -353,13 +368,14 @@ def read_one(read: Read, world: World, rules: Rules) -> Read | Answer:
             steps = {"after building": "the marks", "before building": "build"}
             to = steps.get(rules.clocks, "the entry")
             return read._replace(step=to, clock=world.now)
-        # if covers(era.withdrawn, kept): no if channel.current is kept, else once more
+        # if live and current.is_withdrawn: no if it is still present, else once more
         case "the marks":
             marks = world.eras[read.eras[0]].withdrawn
-            covered = rules.marks_checked and covers(marks, read.kept[0])
+            kept = read.kept[0]
+            covered = rules.marks_checked and kept.live and covers(marks, kept)
             prefix = "withdrawn: " if covered else ""
             if not covered and not rules.present_checked:
-                return ended(read, read.kept[0], world)
+                return ended(read, kept)
             return read._replace(step=f"{prefix}the present entry")
         case "withdrawn: the present entry" | "the present entry":
             to = read.step.replace("entry", "value")
@@ -368,10 +384,15 @@ def read_one(read: Read, world: World, rules: Rules) -> Read | Answer:
             same = world.entries[read.entry] == read.kept[0]
             return NO if same else again(read)
         case "the present value":
-            return ended(read, world.entries[read.entry], world)
-        # if now is kept and era.lease is lease: return no
+            return ended(read, world.entries[read.entry])
+        # if era.lease is taken.lease and reading.entry.channel.current is current: no
         case "the lease once more":
             same = world.eras[read.eras[0]].lease == read.leases[0]
+            return read._replace(step="the last entry") if same else again(read)
+        case "the last entry":
+            return read._replace(step="the last value", entry=world.places[0].entry)
+        case "the last value":
+            same = world.entries[read.entry] == read.kept[0]
             return NO if same else again(read)
     raise AssertionError(read.step)
 
@@ -389,8 +410,8 @@ def loaded(read: Read, world: World, rules: Rules) -> Read | Answer:
     return read._replace(step=to, entry=-1, kept=(kept,), vouched=vouched)
 
 
-def ended(read: Read, now: Kept, world: World) -> Read | Answer:
-    """The present value has been loaded: give the result, or not."""
+def ended(read: Read, now: Kept) -> Read | Answer:
+    """``is_present``: the present value has been loaded; give the result, or not."""
     (kept,), (lease,) = read.kept, read.leases
     if (now.entry, now.era, now.epoch, now.live) != (
         *(kept.entry, kept.era, kept.epoch, kept.live),
@@ -398,95 +419,116 @@ def ended(read: Read, now: Kept, world: World) -> Read | Answer:
         return again(read)
     if kept.live and read.clock < lease.until:
         return Answer(read.kept, read.base + kept.epoch + lease.lapses)
-    if now == kept:
-        return read._replace(step="the lease once more", entry=-1)
-    return again(read)
+    return read._replace(step="the lease once more", entry=-1)
 
 
 def read_many(read: Read, world: World, rules: Rules) -> Read | Answer:
-    """The next load of a read of several channels, at one common instant."""
+    """The next load of ``read_together``: several channels, at one common instant."""
     at, count = read.at, len(world.places)
-    last = at == count - 1
+    following = (at + 1) % count
     match read.step:
+        # eras = [reading.entry.channel.current.era …]; leases = [era.lease …]
         case "the entry, for the era":
             return read._replace(step="the era", entry=world.places[at].entry)
         case "the era":
             eras = (*read.eras, world.entries[read.entry].era)
-            return read._replace(step="the lease", entry=-1, eras=eras)
+            to = "the entry, for the era" if following else "the lease"
+            return read._replace(step=to, at=following, entry=-1, eras=eras)
         case "the lease":
             leases = (*read.leases, world.eras[read.eras[at]].lease)
-            to = "first pass: the entry" if last else "the entry, for the era"
-            return read._replace(step=to, at=(at + 1) % count, leases=leases)
-        case "first pass: the entry" | "second pass: the entry":
-            to = read.step.replace("entry", "value")
-            return read._replace(step=to, entry=world.places[at].entry)
+            to = "the lease" if following else "first pass: the entry"
+            return read._replace(step=to, at=following, leases=leases)
+        # entries = [reading.entry …]; first = [entry.channel.current …]
+        case "first pass: the entry":
+            entries = (*read.entries, world.places[at].entry)
+            to = read.step if following else "first pass: the value"
+            return read._replace(step=to, at=following, entries=entries)
         case "first pass: the value":
             return first_pass(read, world, rules)
+        # second = [reading.entry …]; again = [entry.channel.current …]
+        case "second pass: the entry":
+            if world.places[at].entry != read.entries[at]:
+                return again(read)
+            to = read.step if following else "second pass: the value"
+            return read._replace(step=to, at=following)
         case "second pass: the value":
-            return second_pass(read, world)
+            if world.entries[read.entries[at]] != read.kept[at]:
+                return again(read)
+            return read._replace(step=read.step if following else "build", at=following)
+        # result = build(taken); now, wall = clock.monotonic(), clock.wall()
         case "build":
             ran = all(world.now < until for until in read.vouched)
             return read._replace(step="the clocks", ran=ran, vouched=())
         case "the clocks":
             read = read._replace(step="last pass: the marks", clock=world.now)
-            return read if rules.last_pass else given(read, world)
+            return read if rules.last_pass else renewed(read, rules)
+        # _remains, for each channel
         case "last pass: the marks":
-            if covers(world.eras[read.eras[at]].withdrawn, read.kept[at]):
-                return again(read)
-            return read._replace(step="last pass: the entry")
-        case "last pass: the entry":
-            to = "last pass: the value"
+            kept = read.kept[at]
+            covered = kept.live and covers(world.eras[kept.era].withdrawn, kept)
+            prefix = "withdrawn: " if covered else ""
+            return read._replace(step=f"{prefix}last pass: the entry")
+        case "withdrawn: last pass: the entry" | "last pass: the entry":
+            to = read.step.replace("entry", "value")
             return read._replace(step=to, entry=world.places[at].entry)
-        case "last pass: the value":
-            now, kept = world.entries[read.entry], read.kept[at]
-            if now[:3] != kept[:3] or now.live != kept.live:
+        case "withdrawn: last pass: the value" | "last pass: the value":
+            return last_pass(read, world, rules)
+        # _is_renewed, for each lease that has run out
+        case "the lease once more":
+            lease = read.leases[at]
+            if read.clock >= lease.until and world.eras[read.eras[at]].lease != lease:
                 return again(read)
-            if last:
-                return given(read, world)
-            return read._replace(step="last pass: the marks", at=at + 1, entry=-1)
+            return read._replace(at=following) if following else given(read)
     raise AssertionError(read.step)
 
 
 def first_pass(read: Read, world: World, rules: Rules) -> Read | Answer:
-    """One reference of the first pass has been loaded."""
-    kept, at = world.entries[read.entry], read.at
-    if kept.era != read.eras[at]:
+    """One value of the first pass has been loaded."""
+    at, following = read.at, (read.at + 1) % len(world.places)
+    kept = world.entries[read.entries[at]]
+    if rules.era_checked and kept.era != read.eras[at]:
         return again(read)
     vouched = (*read.vouched, world.eras[kept.era].lease.until)
-    read = read._replace(entry=-1, kept=(*read.kept, kept), vouched=vouched)
-    if at + 1 < len(world.places):
-        return read._replace(step="first pass: the entry", at=at + 1)
+    to = "second pass: the entry" if rules.two_passes else "build"
     return read._replace(
-        step="second pass: the entry" if rules.two_passes else "build", at=0
+        step=read.step if following else to,
+        at=following,
+        kept=(*read.kept, kept),
+        vouched=vouched,
     )
 
 
-def second_pass(read: Read, world: World) -> Read | Answer:
-    """One reference of the second pass has been loaded; the same, or begin anew."""
-    kept, at = world.entries[read.entry], read.at
-    if kept != read.kept[at]:
-        if read.tries == 1:
-            return NO
-        more = read.tries - 1
-        step = "first pass: the entry"
-        return read._replace(step=step, at=0, tries=more, entry=-1, kept=(), vouched=())
-    if at + 1 < len(world.places):
-        return read._replace(step="second pass: the entry", at=at + 1, entry=-1)
-    return read._replace(step="build", at=0, entry=-1)
+def last_pass(read: Read, world: World, rules: Rules) -> Read | Answer:
+    """One value has been loaded again: it has to be of the same epoch.
 
-
-def given(read: Read, world: World) -> Read | Answer:
-    """Everything has been checked but the leases.
-
-    If one did not run, the read begins again if a lease or a value changed since: here
-    those are compared in one step, which only a read that answers no takes.
+    A value that is withdrawn and still present stays: it is a definite no.
     """
+    now, kept = world.entries[read.entry], read.kept[read.at]
+    if read.step.startswith("withdrawn"):
+        read = read._replace(denied=True)
+        stands = now == kept
+    else:
+        stands = now[:3] == kept[:3] and now.live == kept.live
+    if not stands:
+        return again(read)
+    if read.at + 1 < len(world.places):
+        return read._replace(step="last pass: the marks", at=read.at + 1, entry=-1)
+    return renewed(read._replace(at=0, entry=-1), rules)
+
+
+def renewed(read: Read, rules: Rules) -> Read | Answer:
+    """If a lease has run out, it is asked for once more; else the values are given."""
+    lapsed = any(read.clock >= lease.until for lease in read.leases)
+    if lapsed and rules.renewals_seen:
+        return read._replace(step="the lease once more")
+    return given(read)
+
+
+def given(read: Read) -> Answer:
+    """The caller judges: a value each, or no."""
     pairs = zip(read.kept, read.leases, strict=True)
-    if all(kept.live and read.clock < lease.until for kept, lease in pairs):
-        return Answer(read.kept)
-    leases = tuple(world.eras[era].lease for era in read.eras)
-    present = tuple(world.entries[place.entry] for place in world.places)
-    return NO if (leases, present) == (read.leases, read.kept) else again(read)
+    good = all(kept.live and read.clock < lease.until for kept, lease in pairs)
+    return Answer(read.kept) if good and not read.denied else NO
 
 
 # --- The search ---------------------------------------------------------------------

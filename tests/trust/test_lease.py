@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import threading
+from typing import NamedTuple
 
 import pytest
 from hypothesis import given
@@ -31,11 +33,87 @@ def test_a_lease_holds_while_its_two_clocks_do_not_jump(sign: int) -> None:
     assert not LEASE.holds(now, drifted + sign * 0.001)
 
 
-def test_a_new_link_was_heard_and_has_no_lease_and_no_proof() -> None:
-    link = Era(NOW)
+def test_a_new_era_was_heard_and_has_no_lease_and_no_proof() -> None:
+    era = Era(NOW)
 
-    assert (link.heard, link.lease, link.lost) == (NOW, None, False)
-    assert link.proven == -math.inf
+    assert (era.heard, era.lease, era.lost) == (NOW, None, False)
+    assert era.proven == -math.inf
+
+
+# --- What an era withdraws ------------------------------------------------------------
+
+
+class Published(NamedTuple):
+    """The part of a value that a mark needs."""
+
+    serial: int
+
+
+class Channel:
+    """A channel, as an era marks it."""
+
+    def __init__(self, serial: int) -> None:
+        self.current = Published(serial)
+
+
+def test_several_channels_are_withdrawn_in_one_store() -> None:
+    era, one, other, third = Era(NOW), Channel(3), Channel(7), Channel(1)
+    before = era.withdrawn
+
+    era.withdraw([one, other])
+
+    assert era.withdrawn == {one: 3, other: 7}
+    # A reader that took the marks of before has them unchanged.
+    assert dict(before) == {}
+    era.withdraw([third])
+    assert era.withdrawn == {one: 3, other: 7, third: 1}
+    assert not era.lost
+
+
+def test_a_mark_grows_with_the_value_and_is_never_removed() -> None:
+    era, one = Era(NOW), Channel(3)
+    era.withdraw([one])
+    era.settle()
+    one.current = Published(4)
+    assert era.withdrawn == {one: 3}
+    era.withdraw([one])
+    assert era.withdrawn == {one: 4}
+    era.renew(Lease(NOW + 9, OFFSET), NOW)
+    assert era.withdrawn == {one: 4}
+
+
+def test_a_lost_era_has_withdrawn_every_serial_of_every_channel_for_good() -> None:
+    era, one = Era(NOW), Channel(3)
+    era.withdraw([one])
+
+    era.lose()
+    era.withdraw([one])
+
+    assert era.lost
+    for channel in (one, Channel(0), None):
+        assert era.withdrawn.get(channel, -1) == math.inf
+
+
+def test_a_lease_is_granted_after_what_it_proves() -> None:
+    """Whoever sees the lease sees the proof; the lapses are in the lease itself."""
+    era = Era(NOW)
+    era.renew(Lease(NOW + 9, OFFSET, 2), NOW - 1)
+
+    assert (era.proven, era.lapses) == (NOW - 1, 2)
+    assert (era.lease, Era(NOW).lapses) == (Lease(NOW + 9, OFFSET, 2), 0)
+
+
+def test_an_era_runs_while_the_thread_that_made_it_lives() -> None:
+    made: list[Era] = []
+    thread = threading.Thread(target=lambda: made.append(Era(NOW)))
+    thread.start()
+    thread.join()
+
+    assert Era(NOW).runs
+    assert not made[0].runs
+
+
+# --- Lag ------------------------------------------------------------------------------
 
 
 def test_lag_is_later_than_the_best_so_that_the_clocks_offset_cancels() -> None:

@@ -175,7 +175,8 @@ class Channel(ABC):
     @property
     def own_epoch(self) -> int:
         """The channel's own part of the epoch: how often it became live."""
-        return self.current.epoch + _lapses(self.current)
+        current = self.current
+        return current.epoch + _lapses(current)
 
     @property
     def conflates(self) -> bool:

@@ -186,7 +186,8 @@ def read_together(
 
     Returns what *build* made of the values, the values, and the two clocks, taken
     after *build*. At one instant inside the call each value was its channel's present
-    one and not withdrawn. Whether each is trusted, the caller asks `Taken.judge`.
+    one and not withdrawn. Whether each is trusted, the caller asks `Taken.judge`. If a
+    lease has run out and the connection has another one, the read begins again.
     """
     for _ in range(TRIES_TOGETHER):
         taken = _take_together(readings)
@@ -194,7 +195,7 @@ def read_together(
             continue
         result = build(taken)
         now, wall = clock.monotonic(), clock.wall()
-        if all(map(_holds, taken, readings)):
+        if all(map(_remains, taken, readings)) and not _is_renewed(taken, now, wall):
             return result, taken, now, wall
     return None
 
@@ -218,10 +219,22 @@ def _take_together(readings: Sequence[Readable]) -> list[Taken] | None:
     ]
 
 
-def _holds(taken: Taken, reading: Readable) -> bool:
+def _remains(taken: Taken, reading: Readable) -> bool:
     """Whether the value was neither withdrawn nor replaced by one of another epoch."""
     current = taken.current
     if current.state is State.LIVE and current.is_withdrawn:
         # A value that is withdrawn and still present is a definite no: see `judge`.
         return reading.entry.channel.current is current
     return taken.is_present(reading)
+
+
+def _is_renewed(taken: Sequence[Taken], now: float, wall: float) -> bool:
+    """Whether a lease of *taken* has run out, and its connection has another one."""
+    # The values of one connection have the same lease: it is looked at once.
+    for each in {id(each.lease): each for each in taken}.values():
+        era, lease = each.current.era, each.lease
+        if era is None or lease is None or lease.holds(now, wall):
+            continue
+        if era.lease is not lease:
+            return True
+    return False
