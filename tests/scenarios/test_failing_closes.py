@@ -160,9 +160,9 @@ def happens(cause: Callable[[Rig], None], hook: LineHook) -> None:
     world.at(1.0001, lambda: elsewhere(partial(cause, rig)))
     world.at(1.0005, look)
     world.at(3.0, lambda: elsewhere(stop_tracing))
-    world.at(9.0, lambda: seen.append((rig.states(), rig.prices())))
+    world.at(14.0, lambda: seen.append((rig.states(), rig.prices())))
 
-    world.run(10)
+    world.run(15)
 
     states, prices = seen[0]
     for state, price in zip(states, prices, strict=True):
@@ -192,8 +192,8 @@ def test_a_fault_at_any_line_that_handles_a_refused_key_leaves_nothing_waiting(
         world.at(1.0, partial(connection.submit, hook.trace_from_here))
         world.at(1.0001, refuse)
         world.at(3.0, partial(elsewhere, stop_tracing))
-        world.at(9.0, lambda: seen.append(sub.state))  # noqa: B023
+        world.at(14.0, lambda: seen.append(sub.state))  # noqa: B023
 
-        world.run(10)
+        world.run(15)
 
         assert seen == [State.FAILED], hook.place
