@@ -297,9 +297,14 @@ class ConnectionChannels:
                 return
             # The new connection has taken over meanwhile.
             self.catch_up()
-        channel.refused(error)
-        for view in self._following(channel):
-            self._refuse(view, channel.reading, error, now)
+        try:
+            channel.refused(error)
+            for view in self._following(channel):
+                self._refuse(view, channel.reading, error, now)
+        except BaseException:
+            # On the next opening the exchange refuses it again.
+            channel.reading.error = None
+            raise
 
     def _refuse(
         self, view: View, reading: Reading, error: OkexWSError, now: float
@@ -331,9 +336,10 @@ class ConnectionChannels:
     def locked_out(self, error: LoginRejected) -> None:
         """The exchange refused the key for good: fail the connection's channels."""
         channels = list(self.channels.values())
-        if not any(channel.silent for channel in channels):
-            self._pool.retire(self.carrier, error)
+        silent = any(channel.silent for channel in channels)
         self.refuse_all([(channel, error) for channel in channels])
+        if not silent:
+            self._pool.retire(self.carrier, error)
 
     def look_again(self, now: float) -> None:
         """Report the states that time or a renewed lease has changed."""
