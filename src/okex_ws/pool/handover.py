@@ -269,6 +269,6 @@ class Handover:
         """
         if self.is_over or self._decided.setdefault(0, False):
             return not self.has_taken_over
-        log.warning("no connection takes over: %s", error)
         self._finish(self)
+        log.warning("no connection takes over: %s", error)
         return True
