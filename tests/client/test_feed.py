@@ -21,6 +21,7 @@ from okex_ws import (
     NotLive,
     RawSubscription,
     Reconnect,
+    SequenceGap,
     State,
     StateChange,
     SubscriptionRejected,
@@ -354,6 +355,171 @@ def test_a_failed_subscription_does_not_hide_one_that_is_live(world: World) -> N
     world.run(4)
 
     assert seen == [["BTC-USDT"]]
+
+
+def tops(world: World, topic: str, bid: str, seq: int, time_ms: int) -> Any:
+    """A push of *topic* of BTC-USDT, as v5 sends it."""
+    name = {"depth5": "books5"}.get(topic, topic)
+    return world.dialect.depth(time_ms, bid, "999", channel=name, seq=seq)
+
+
+def test_each_may_have_several_depths_and_one_absurd_number_is_outlived(
+    v5: World,
+) -> None:
+    """Neither an absurd sequence number nor an absurd time wins for ever."""
+    for topic, seq in (("depth5", 5), ("bbo-tbt", 4)):
+        v5.exchange.first_pushes[key(v5, topic=topic)] = tops(v5, topic, "1", seq, 0)
+    feed = v5.feed()
+    subscribe(feed, channels=("depth5", "bbo-tbt"))
+    subscribe(feed, "ETH-USDT")
+    seen: list[Any] = []
+
+    def look() -> None:
+        best = feed.best_bid_asks(NAMES)
+        seen.append((len(best), best["BTC-USDT"].channel, best["BTC-USDT"].bid))
+
+    century, fortnight = 10**12, 14 * 86_400_000
+    for second, topic, bid, seq, time_ms in (
+        (1.0, "bbo-tbt", "2", 10**15, century),
+        (1.5, "depth5", "3", 6, 1500),
+        (2.5, "depth5", "4", 7, 2500),
+        (2.6, "depth5", "5", 8, -fortnight),
+    ):
+        message = tops(v5, topic, bid, seq, time_ms)
+        v5.at(second, lambda message=message: push(v5, message))
+        v5.at(second + 0.05, look)
+
+    v5.run(4)
+
+    assert seen == [
+        (2, "bbo-tbt", Decimal(2)),
+        (2, "bbo-tbt", Decimal(2)),
+        (2, "depth5", Decimal(4)),
+        (2, "depth5", Decimal(5)),
+    ]
+
+
+def test_a_number_that_goes_back_withdraws_its_channel_and_resubscribes_it(
+    v5: World,
+) -> None:
+    for topic, bid in (("depth5", "2"), ("bbo-tbt", "1")):
+        v5.exchange.first_pushes[key(v5, topic=topic)] = tops(v5, topic, bid, 5, 0)
+    feed = v5.feed()
+    errors: list[Exception] = []
+    sub = subscribe(feed, channels=("depth5", "bbo-tbt"), on_error=errors.append)
+    subscribe(feed, "ETH-USDT")
+    seen: list[Any] = []
+
+    def look() -> None:
+        best = feed.best_bid_asks(NAMES)
+        levels = [one.channel for one in best.values()]
+        seen.append((levels, sub.latest("depth5") is None, sub.state))
+
+    v5.at(1, look)
+    v5.at(2, lambda: push(v5, tops(v5, "depth5", "3", 4, 2000)))
+    v5.at(2.01, look)
+    v5.at(9, look)
+
+    v5.run(10)
+
+    assert seen == [
+        (["depth5", "depth5"], False, State.LIVE),
+        (["bbo-tbt", "depth5"], True, State.LIVE),
+        (["depth5", "depth5"], False, State.LIVE),
+    ]
+    assert [type(error) for error in errors] == [SequenceGap]
+    said = [
+        (request["op"], [arg["channel"] for arg in request["args"]])
+        for request in v5.exchange.requests[1:3]
+    ]
+    assert said == [("unsubscribe", ["books5"]), ("subscribe", ["books5"])]
+
+
+def test_a_limit_judges_the_depth_that_is_chosen_of_several(v5: World) -> None:
+    """No older depth is given because a newer one is outside the limits."""
+    for topic, seq in (("depth5", 9), ("bbo-tbt", 4)):
+        v5.exchange.first_pushes[key(v5, topic=topic)] = tops(v5, topic, "1", seq, 0)
+    feed = v5.feed()
+    subscribe(feed, channels=("depth5", "bbo-tbt"))
+    subscribe(feed, "ETH-USDT")
+    seen: list[Any] = []
+
+    def look() -> None:
+        limits = {}, {"max_age": 0.6}, {"max_skew": 0.2}, {"max_skew": 1.0}
+        seen.extend(len(feed.best_bid_asks(NAMES, **limit)) for limit in limits)
+
+    # Received later, of a lower number: the depth of `depth5` is chosen.
+    v5.at(0.8, lambda: push(v5, tops(v5, "bbo-tbt", "2", 8, 800)))
+    v5.at(0.81, lambda: push(v5, v5.dialect.depth(810, "7.1", "7.2", "ETH-USDT")))
+    v5.at(0.9, look)
+
+    v5.run(2)
+
+    assert seen == [2, 0, 0, 2]
+
+
+def test_closed_subscriptions_are_left_out(world: World) -> None:
+    feed = world.feed()
+    first, second = subscribe(feed), subscribe(feed)
+    subscribe(feed, "ETH-USDT")
+    seen: list[Any] = []
+
+    def refused() -> None:
+        with pytest.raises(ValueError, match="no depth is subscribed"):
+            feed.best_bid_asks(NAMES)
+
+    world.at(1, first.close)
+    world.at(1, lambda: seen.append(len(feed.best_bid_asks(NAMES))))
+    world.at(2, lambda: seen.append(len(feed.best_bid_asks(NAMES))))
+    world.at(3, second.close)
+    world.at(3, refused)
+
+    world.run(4)
+
+    assert seen == [2, 2]
+
+
+@pytest.mark.parametrize("latest", [True, False])
+def test_beside_withdrawals_an_iterator_gives_depths_of_the_live_epoch_alone(
+    v5: World, latest: bool
+) -> None:
+    """However late the script takes them."""
+    feed = v5.feed()
+    sub = subscribe(feed, channels=("depth5",))
+    updates = feed.updates(latest=latest, timeout=0.0)
+    taken: list[Any] = []
+
+    def take_all() -> None:
+        with contextlib.suppress(TimeoutError, StopIteration):
+            while True:
+                taken.append(next(updates))
+
+    for second in range(1, 30):
+        v5.at(second, lambda n=second: push(v5, v5.dialect.depth(n * 1000)))
+    for second in (3.5, 9.5, 10.5):
+        v5.at(second, lambda: push(v5, "not json"))
+    v5.at(15.5, lambda: push(v5, v5.dialect.depth(0)))
+    v5.at(20.5, lambda: v5.peer and v5.peer.drop())
+    for second in (1.2, 3.6, 8.2, 10.7, 16.2, 20.7, 29.5):
+        v5.at(second, take_all)
+    epochs: list[int] = []
+    v5.at(29.5, lambda: epochs.append(sub.depth().epoch))
+
+    v5.run(30)
+
+    take_all()
+    state, epoch, depths = State.CONNECTING, 0, 0
+    for item in taken:
+        if isinstance(item, StateChange):
+            assert item.epoch >= epoch
+            state, epoch = item.new, item.epoch
+        else:
+            assert isinstance(item, Depth)
+            assert (state, item.epoch) == (State.LIVE, epoch)
+            depths += 1
+    assert depths >= 4
+    # Each withdrawal, for whatever reason, ended an epoch.
+    assert epochs == [6]
 
 
 def test_of_whole_books_the_newest_tops_are_compared(world: World) -> None:

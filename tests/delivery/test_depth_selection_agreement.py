@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import sys
+import threading
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from okex_ws.base.state import State
-from okex_ws.channels.depth import DepthChannel
+from okex_ws.channels.reading import Reading
 from okex_ws.channels.series import KINDS
 from okex_ws.delivery.depth_selection import CrossCheck, disagree
 from okex_ws.protocol.messages import DepthData
 from okex_ws.protocol.v5 import PROTOCOL as V5
 from okex_ws.trust.verdict import Published
 
+LIMIT = 10.0
 TOP = [["100.1", "1", "0", "1"]]
 OTHER = [["100.0", "1", "0", "1"]]
 
@@ -29,12 +33,16 @@ def shown(
     return Published(state, "", 1, None, data)
 
 
-def channel(topic: str, value: Published) -> DepthChannel:
+def reading(topic: str, value: Published) -> Reading:
     name = V5.channel(topic, "spot", "BTC-USDT")
     made = KINDS[name.kind](V5, name)
-    assert isinstance(made, DepthChannel)
     made.current = value
-    return made
+    return made.reading
+
+
+def check_of(jobs: list[Callable[[], None]] | None = None) -> CrossCheck:
+    """A check that queues to *jobs*, or that logs at once."""
+    return CrossCheck("BTC-USDT", (lambda job: job()) if jobs is None else jobs.append)
 
 
 @pytest.mark.parametrize(
@@ -67,9 +75,9 @@ def test_two_depths_of_one_number_have_one_top(
 
 
 def test_what_was_pushed_is_compared_with_each_of_the_others() -> None:
-    pushed = channel("depth", shown())
-    others = [channel("bbo-tbt", shown(OTHER)), channel("depth5", shown(OTHER))]
-    cross_check = CrossCheck("BTC-USDT")
+    pushed = reading("depth", shown())
+    others = [reading("bbo-tbt", shown(OTHER)), reading("depth5", shown(OTHER))]
+    cross_check = check_of()
 
     cross_check.check(pushed, [pushed, *others], 0.0)
 
@@ -81,8 +89,8 @@ def test_what_was_pushed_is_compared_with_each_of_the_others() -> None:
 def test_it_is_said_once_a_minute_and_counted_each_time(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    pushed, other = channel("depth", shown()), channel("bbo-tbt", shown(OTHER))
-    cross_check = CrossCheck("BTC-USDT")
+    pushed, other = reading("depth", shown()), reading("bbo-tbt", shown(OTHER))
+    cross_check = check_of()
 
     for now in (0.0, 1.0, 59.999, 60.0, 61.0):
         cross_check.check(pushed, [pushed, other], now)
@@ -99,10 +107,45 @@ def test_it_is_said_once_a_minute_and_counted_each_time(
 
 
 def test_what_agrees_is_not_spoken_of(caplog: pytest.LogCaptureFixture) -> None:
-    cross_check = CrossCheck("BTC-USDT")
-    one, other = channel("depth", shown()), channel("bbo-tbt", shown())
+    cross_check = check_of()
+    one, other = reading("depth", shown()), reading("bbo-tbt", shown())
 
     cross_check.check(one, [one, other], 0.0)
 
     assert cross_check.mismatches == 0
     assert caplog.records == []
+
+
+def test_two_threads_count_all_and_leave_the_log_to_one(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Each channel is pushed by a thread of its own; both find the difference."""
+    jobs: list[Callable[[], None]] = []
+    one, other = reading("depth", shown()), reading("bbo-tbt", shown(OTHER))
+    cross_check, start = check_of(jobs), threading.Barrier(2)
+
+    def check(pushed: Reading) -> None:
+        start.wait(LIMIT)
+        for _ in range(2000):
+            cross_check.check(pushed, [one, other], 0.0)
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        threads = [
+            threading.Thread(target=check, args=(each,)) for each in (one, other)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(LIMIT)
+    finally:
+        sys.setswitchinterval(interval)
+
+    assert cross_check.mismatches == 4000
+    # No log handler of the script runs in a check, and the queue is not filled.
+    assert caplog.records == []
+    assert 1 <= len(jobs) <= 2
+    for job in jobs:
+        job()
+    assert len(caplog.records) == 1

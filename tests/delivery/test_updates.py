@@ -301,9 +301,8 @@ class Script:
         callbacks = Callbacks("BTC-USDT", clock)
         self.view = View(None, "BTC-USDT", NO_LIMITS, clock, callbacks)
         self.five: Any = KINDS["depth"](PROTOCOL, PROTOCOL.channel("depth5", *SPOT))
-        self.view.carry(
-            {"depth": self.channel, **({"depth5": self.five} if beside else {})}
-        )
+        others = {"depth5": self.five.reading} if beside else {}
+        self.view.carry({"depth": self.channel.reading, **others})
         self.channel.followers = self.five.followers = (self.view,)
         self.five.opened(self.bench.link, 0.0)
         self.renew()
@@ -312,14 +311,13 @@ class Script:
         self.starts_anew = True
 
     def renew(self) -> None:
-        """A pong, as a conversation takes it in."""
-        now, link = self.clock.now, self.bench.link
-        if link.lease is not None and not link.lease.holds(now, self.clock.wall()):
+        """A pong, as an opening takes it in."""
+        now, era = self.clock.now, self.bench.link
+        lapses = era.lapses
+        if era.lease is not None and not era.lease.holds(now, self.clock.wall()):
             self.view.tell(now)
-            for channel in (self.channel, self.five):
-                channel.lapsed()
-                channel.renewed()
-        link.lease = Lease(now + 15, self.clock.offset)
+            lapses += 1
+        era.renew(Lease(now + 15, self.clock.offset, lapses), now)
         self.view.tell(now)
 
     def change(self, price: int, size: int, side: str = "bids") -> None:

@@ -10,7 +10,9 @@ one is outside the limits.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 from ..base.log import log
@@ -93,27 +95,46 @@ class CrossCheck:
     Two depths with one sequence number must have the same best levels; if they differ,
     one of the streams is wrong, which no proof of a single channel can show. A
     difference is counted (``stats().mismatches``) and logged once a minute at most; it
-    withdraws no value. The threads of the connections call `check`, after each push.
+    withdraws no value. The threads of the connections call `check` after each push, and
+    calls may overlap. *later* is a callable that queues a job: one thread at a time
+    runs what it was given.
     """
 
-    def __init__(self, instrument_id: str) -> None:
-        self.mismatches = 0
+    def __init__(
+        self, instrument_id: str, later: Callable[[Callable[[], None]], None]
+    ) -> None:
         self._instrument_id = instrument_id
+        self._later = later
         self._throttle = LogThrottle()
+        self._is_queued = False
+        # By the topic that was pushed, so that one thread writes each count.
+        self._counts: Counter[str] = Counter()
+
+    @property
+    def mismatches(self) -> int:
+        """How many differences were found."""
+        return sum(dict(self._counts).values())
 
     def check(self, reading: Reading, others: Iterable[Reading], now: float) -> None:
         """Compare the new value of *reading* with the current values of *others*."""
+        current = reading.current
         for other in others:
-            if other is reading or not disagree(reading.current, other.current):
+            if other is reading or not disagree(current, other.current):
                 continue
-            self.mismatches += 1
-            if self._throttle.allows("tops", now):
-                log.warning(
-                    "%s: of one sequence number, %s and %s have different best levels",
-                    self._instrument_id,
-                    reading.topic,
-                    other.topic,
-                )
+            self._counts[reading.topic] += 1
+            if not self._is_queued:
+                self._is_queued = True
+                self._later(partial(self._report, reading.topic, other.topic, now))
+
+    def _report(self, topic: str, other: str, now: float) -> None:
+        self._is_queued = False
+        if self._throttle.allows("tops", now):
+            log.warning(
+                "%s: of one sequence number, %s and %s have different best levels",
+                self._instrument_id,
+                topic,
+                other,
+            )
 
 
 def disagree(one: Published, other: Published) -> bool:

@@ -64,10 +64,8 @@ class View:
         self.wants_pushes = self.wants_every_push = True
         self.error: OkexWSError | None = None  # set once, as *closed* is
         self.closed = False
-        self._change_filter, self._cross_check = (
-            StateChangeFilter(),
-            CrossCheck(instrument_id),
-        )
+        self._change_filter = StateChangeFilter()
+        self._cross_check = CrossCheck(instrument_id, callbacks.log)
         self._changed = threading.Condition()
         # Held while a state is compared with the last one that was queued. No code of
         # the script runs under it.
