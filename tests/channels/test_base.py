@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from okex_ws.channels.series import KINDS
 from okex_ws.protocol.messages import Push
 from okex_ws.protocol.v3 import PROTOCOL as V3
 from okex_ws.protocol.v5 import PROTOCOL as V5
-from okex_ws.trust.lease import Era
+from okex_ws.trust.lease import Era, Lease
 from tests.support.followed_channels import (
     NAMES,
     SPOT,
@@ -42,7 +43,9 @@ def test_a_channel_is_its_wire_name_and_begins_with_nothing(kind: str) -> None:
     assert channel.instrument_id == instrument_id
     assert channel.current.state is State.CONNECTING
     assert (channel.current.epoch, channel.current.received) == (0, -math.inf)
-    assert (channel.openings, channel.users, channel.error) == (0, 0, None)
+    assert (channel.openings, channel.followers, channel.silent) == (0, (), False)
+    assert (channel.reading.error, channel.reading.entry.channel) == (None, channel)
+    assert (channel.current.channel, channel.current.serial) == (channel, 0)
 
 
 @pytest.mark.parametrize("wire", [V3, V5])
@@ -59,7 +62,7 @@ def test_an_open_connection_and_its_acknowledgement_are_told(kind: str) -> None:
     channel, follower, link = made(kind)
     assert channel.current.state is State.SYNCING
     assert "acknowledgement" in channel.current.cause
-    assert channel.current.link is link
+    assert channel.current.era is link
     assert channel.openings == 1
     channel.subscribed(link, 0.0)
     assert channel.acknowledged
@@ -75,7 +78,7 @@ def test_a_snapshot_channel_is_live_with_its_first_push() -> None:
     push(channel, depth(), link=link, first=True, now=5.0)
     shown = channel.current
     assert (shown.state, shown.epoch, shown.lag) == (State.LIVE, 1, None)
-    assert (shown.received, shown.wall, shown.link) == (5.0, WALL, link)
+    assert (shown.received, shown.wall, shown.era) == (5.0, WALL, link)
     # The state goes before what came with it.
     assert follower.take() == ["tell", "text"]
     push(channel, depth(), link=link)
@@ -135,7 +138,7 @@ def test_the_first_snapshot_of_the_next_connection_is_a_new_epoch() -> None:
     channel.subscribed(link, 10.0)
     assert channel.current.epoch == 1
     push(channel, depth(), link=link, first=True)
-    assert (channel.current.epoch, channel.current.link) == (2, link)
+    assert (channel.current.epoch, channel.current.era) == (2, link)
 
 
 def test_the_age_is_that_of_the_last_push_on_whatever_connection() -> None:
@@ -166,18 +169,102 @@ def test_a_spoiled_snapshot_is_withdrawn_until_the_next_good_one() -> None:
     assert follower.take() == ["tell", "text"]
 
 
-def test_the_end_of_a_lease_is_the_end_of_an_epoch_and_of_nothing_else() -> None:
-    channel, follower, _ = flowing("depth", depth())
-    before = channel.current
-    channel.lapsed()
-    channel.renewed()
-    assert channel.current == before._replace(epoch=2)
-    assert follower.take() == []
-
-
 def test_a_refused_channel_fails_with_the_exchanges_words() -> None:
     channel, _, _ = made("depth")
     error = SubscriptionRejected(30040, "doesn't exist", channel.name)
     channel.refused(error)
-    assert channel.error is error
+    assert channel.reading.error is error
     assert (channel.current.state, channel.current.cause) == (State.FAILED, str(error))
+
+
+def test_the_lapses_of_a_lease_are_in_the_epoch_and_change_no_value() -> None:
+    """They go on in the value of the next connection, which has a lease of its own."""
+    channel, follower, link = flowing("depth", depth())
+    before = channel.current
+    link.renew(Lease(9.0, WALL, 2), 1.0)
+    assert channel.current is before
+    assert (channel.own_epoch, channel.reading.epoch) == (3, 3)
+    assert follower.take() == []
+    channel.lost("reset by peer", 9.0)
+    assert channel.reading.epoch == 3
+    channel.opened(Era(10.0), 10.0)
+    assert (channel.current.epoch, channel.reading.epoch) == (3, 3)
+
+
+# --- The value that an era withdraws --------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["depth", "trade"])
+def test_each_value_has_the_next_serial_number_and_its_channel(kind: str) -> None:
+    channel, _, link = made(kind)
+    serials = [channel.current.serial]
+    steps: list[Any] = [
+        lambda: channel.subscribed(link, 0.0),
+        lambda: (
+            channel.push(Push(channel.name, [], "", None), True, link, 1.0, WALL)
+            if kind == "trade"
+            else push(channel, depth(), link=link, first=True)
+        ),
+        lambda: channel.lost("reset by peer", 9.0),
+        lambda: channel.opened(Era(10.0), 10.0),
+    ]
+    for step in steps:
+        step()
+        assert channel.current.channel is channel
+        serials.append(channel.current.serial)
+    assert all(older < newer for older, newer in pairwise(serials))
+
+
+def test_what_its_era_withdrew_is_followed_by_a_new_epoch() -> None:
+    channel, follower, link = flowing("depth", depth())
+    link.withdraw([channel])
+    assert channel.current.is_withdrawn
+
+    push(channel, depth("2"), link=link)
+
+    shown = channel.current
+    assert (shown.state, shown.epoch, shown.is_withdrawn) == (State.LIVE, 2, False)
+    assert follower.take() == ["tell", "text"]
+
+
+# --- A standby ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["depth", "ticker"])
+def test_a_standby_is_silent_until_it_takes_over(kind: str) -> None:
+    element = depth if kind == "depth" else ticker
+    channel, follower, _ = flowing(kind, element("1"))
+    standby = KINDS[kind](V3, NAMES[kind], channel.reading)
+    link = Era(2.0)
+    standby.opened(link, 2.0)
+    standby.subscribed(link, 2.0)
+    push(standby, element("2"), link=link, first=True, now=3.0)
+
+    assert channel.reading.entry.channel is channel
+    assert (follower.take(), channel.counts) == ([], channel.reading.counts)
+    assert standby.counts is not channel.reading.counts
+
+    standby.take_over(channel, True)
+
+    # What it received last is delivered now: it may be what scripts do not have.
+    assert follower.take() == ["text"]
+    assert standby.followers == (follower,)
+    assert standby.counts is channel.reading.counts
+    assert standby.openings == 1
+    push(standby, element("3"), link=link)
+    assert follower.take() == ["text"]
+
+
+def test_a_standby_that_is_not_live_delivers_nothing_as_it_takes_over() -> None:
+    channel, follower, _ = flowing("depth", depth("1"))
+    standby = KINDS["depth"](V3, NAMES["depth"], channel.reading)
+    link = Era(2.0)
+    standby.opened(link, 2.0)
+    push(standby, depth("2"), link=link, first=True)
+    standby.lost("reset by peer", 9.0)
+
+    standby.take_over(channel, False)
+
+    assert follower.take() == []
+    shown = standby.current
+    assert (shown.state, shown.cause) == (State.RECONNECTING, "reset by peer")

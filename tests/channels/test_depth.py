@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
-from okex_ws.base.errors import WireError
+from okex_ws.base.errors import SequenceGap, WireError
 from okex_ws.base.state import State
-from okex_ws.channels.depth import ValueChannel
+from okex_ws.channels.depth import DepthChannel, ValueChannel
 from okex_ws.model.items import Depth, FundingRate, Ticker
 from okex_ws.protocol.messages import TickerData
+from okex_ws.protocol.v5 import PROTOCOL as V5
 from okex_ws.trust.lease import Era
 from tests.support.followed_channels import (
     TIME_MS,
     WALL,
+    Follower,
     depth,
     flowing,
     iso,
@@ -23,6 +26,25 @@ from tests.support.followed_channels import (
     push,
     ticker,
 )
+
+
+def depth5(seq: int) -> dict[str, Any]:
+    """A ``books5`` element of v5, which has a sequence number."""
+    bids = [["1", "2", "0", "1"]]
+    return {"bids": bids, "asks": [], "ts": str(TIME_MS), "seqId": seq}
+
+
+def numbered(seq: int) -> tuple[DepthChannel, Follower, Era]:
+    """A channel of v5 with one push of sequence number *seq*, its follower and era."""
+    channel = DepthChannel(V5, V5.channel("depth5", "spot", "BTC-USDT"))
+    follower, link = Follower(), Era(0.0)
+    channel.followers = (follower,)
+    channel.opened(link, 0.0)
+    channel.subscribed(link, 0.0)
+    push(channel, depth5(seq), link=link, first=True)
+    follower.take()
+    return channel, follower, link
+
 
 # --- Depth --------------------------------------------------------------------------
 
@@ -56,50 +78,49 @@ def test_lag_is_measured_on_newer_pushes_alone() -> None:
     assert lag(TIME_MS + 3000, 8.0, other) == 0.0
 
 
-def test_a_depth_that_goes_back_in_time_is_of_another_epoch() -> None:
+def test_timestamps_order_no_depths() -> None:
     channel, follower, link = flowing("depth", depth("1", TIME_MS + 1000))
 
     push(channel, depth("2", TIME_MS), link=link)
 
     shown = channel.current
-    assert (shown.state, shown.epoch) == (State.LIVE, 2)
+    assert (shown.state, shown.epoch) == (State.LIVE, 1)
     assert shown.depth.bids == [["2", "2", "1"]]
     assert follower.take() == ["text"]
-    push(channel, depth("3", TIME_MS), link=link)
-    assert channel.current.epoch == 2
 
 
-def test_no_read_goes_back_to_a_standby_that_is_behind() -> None:
-    """The same channel, over the connection that takes over."""
-    channel, follower, _ = flowing("depth", depth("1", TIME_MS + 1000))
-    standby, _, link = flowing("depth", depth("2", TIME_MS))
+def test_a_sequence_that_goes_back_changes_nothing_and_raises() -> None:
+    channel, follower, link = numbered(7)
+    before = channel.current
 
-    channel.take_over(standby, proven=True)
+    with pytest.raises(SequenceGap) as caught:
+        push(channel, depth5(6), link=link)
 
-    shown = channel.current
-    assert (shown.depth.bids, shown.link, shown.epoch) == ([["1", "2", "1"]], link, 1)
-    push(channel, depth("3", TIME_MS + 500), link=link)
-    assert channel.current is shown
-    assert channel.counts["skipped old"] == 1
+    assert (caught.value.expected, caught.value.actual) == (7, 6)
+    assert channel.current is before
     assert follower.take() == []
-    push(channel, depth("4", TIME_MS + 1000), link=link)
-    assert channel.current.depth.bids == [["4", "2", "1"]]
-    assert channel.current.epoch == 1
-    push(channel, depth("5", TIME_MS + 1500), link=link)
-    assert channel.current.depth.bids == [["5", "2", "1"]]
 
 
-def test_a_standby_that_was_lost_meanwhile_withdraws() -> None:
-    channel, _, _ = flowing("depth", depth("1", TIME_MS))
-    standby, _, _ = flowing("depth", depth("1", TIME_MS))
-    standby.lost("reset by peer", 9.0)
+def test_a_sequence_that_goes_back_within_one_push_raises() -> None:
+    channel, _, link = numbered(7)
+    before = channel.current
 
-    channel.take_over(standby, proven=False)
+    with pytest.raises(SequenceGap):
+        push(channel, depth5(9), depth5(8), link=link)
 
-    assert (channel.current.state, channel.current.cause) == (
-        State.RECONNECTING,
-        "reset by peer",
-    )
+    assert channel.current is before
+
+
+def test_a_sequence_may_stay_or_jump_and_begin_anew_with_a_subscribe() -> None:
+    """The exchange repeats an idle book, and a new subscribe may be a new server."""
+    channel, _, link = numbered(7)
+    for seq in (7, 8, 8, 100):
+        push(channel, depth5(seq), link=link)
+        assert channel.current.depth.seq == seq
+    push(channel, depth5(3), link=link, first=True)
+    assert (channel.current.depth.seq, channel.current.epoch) == (3, 1)
+    push(channel, depth5(4), link=link)
+    assert channel.current.depth.seq == 4
 
 
 def test_a_first_snapshot_may_be_older_than_the_last_of_before() -> None:
@@ -120,12 +141,12 @@ def test_a_depth_is_given_with_as_many_levels_as_are_asked_for() -> None:
     bids = [["2", "1", "1"], ["1", "1", "1"]]
     push(channel, depth() | {"bids": bids}, link=link, first=True, wall=WALL)
 
-    item = channel.item(channel.current, 1)
+    item = channel.reading.item(channel.current, 1)
 
     assert isinstance(item, Depth)
     assert (item.bids, item.asks) == ((("2", "1", "1"),), ())
     assert (item.instrument_id, item.channel, item.epoch) == ("BTC-USDT", "depth5", 1)
-    assert channel.item(channel.current, None).bids == (*map(tuple, bids),)
+    assert channel.reading.item(channel.current, None).bids == (*map(tuple, bids),)
 
 
 def test_an_unreadable_depth_changes_nothing() -> None:
@@ -153,7 +174,7 @@ def test_a_ticker_is_replaced_by_the_newest() -> None:
     assert data.last == Decimal(2)
     assert channel.current.lag is None
     assert follower.take() == ["tell", "text"]
-    item = channel.item(channel.current, None)
+    item = channel.reading.item(channel.current, None)
     assert isinstance(item, Ticker)
     assert (item.instrument_id, item.last, item.epoch) == ("BTC-USDT", Decimal(2), 1)
 
@@ -181,7 +202,7 @@ def test_a_funding_rate_is_a_value_of_its_own_kind() -> None:
     }
     push(channel, element, link=link, first=True)
 
-    item = channel.item(channel.current, None)
+    item = channel.reading.item(channel.current, None)
 
     assert isinstance(item, FundingRate)
     assert (item.instrument_id, item.rate) == ("BTC-USD-SWAP", Decimal("-0.00015"))
@@ -193,4 +214,4 @@ def test_a_value_that_was_withdrawn_is_none(kind: str) -> None:
     channel, _, link = made(kind)
     channel.subscribed(link, 0.0)
 
-    assert channel.item(channel.current, None) is None
+    assert channel.reading.item(channel.current, None) is None

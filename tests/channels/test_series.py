@@ -12,16 +12,17 @@ import pytest
 
 from okex_ws.base.errors import WireError
 from okex_ws.base.state import State
-from okex_ws.channels.base import Channel
 from okex_ws.channels.continuity import KEPT, KNOWN
+from okex_ws.channels.reading import Reading
 from okex_ws.channels.series import KINDS, SeriesChannel
 from okex_ws.model.items import Candle, Data, Gap, Item, Trade
 from okex_ws.protocol.interface import WireProtocol
 from okex_ws.protocol.messages import ChannelName, Push
 from okex_ws.protocol.v3 import PROTOCOL as V3
 from okex_ws.protocol.v5 import PROTOCOL as V5
-from okex_ws.trust.lease import Era
-from tests.support.internals import items_of, known_ids_of, set_items
+from okex_ws.trust.lease import Era, Lease
+from okex_ws.trust.reading import take
+from tests.support.internals import known_ids_of
 
 TIME_MS = 1645747201032
 WALL = 1645747201.5
@@ -43,7 +44,7 @@ class Follower:
     def __init__(self) -> None:
         self.heard: list[Any] = []
 
-    def pushed(self, channel: Channel, text: str, now: float) -> None:
+    def pushed(self, reading: Reading, text: str, now: float) -> None:
         self.heard.append(text)
 
     def add(self, topic: str, item: Item) -> None:
@@ -180,7 +181,7 @@ def test_a_trade_is_typed_and_exact(trades: Bench) -> None:
 
     text, (topic, told) = trades.take()
     assert (text, topic) == ("text", "trade")
-    assert trades.channel.items == (told,)
+    assert trades.channel.reading.items == (told,)
     assert (told.id, told.first_id, told.count) == ("2", "2", 1)
     assert (str(told.price), told.size, told.side) == ("0.10", Decimal(2), "sell")
     assert (told.instrument_id, told.epoch, told.replayed) == ("BTC-USDT", 1, False)
@@ -196,7 +197,7 @@ def test_the_replay_of_the_first_connection_is_marked_and_kept_out() -> None:
 
     text, (_, told) = bench.take()
     assert (text, told.id, told.replayed) == ("text", "1", True)
-    assert bench.channel.items == ()
+    assert bench.channel.reading.items == ()
 
 
 def test_a_replay_of_a_known_trade_is_dropped_and_counted(trades: Bench) -> None:
@@ -207,7 +208,7 @@ def test_a_replay_of_a_known_trade_is_dropped_and_counted(trades: Bench) -> None
     trades.push(trade(2), first=True)
 
     assert trades.take() == ["text"]
-    assert short(trades.channel.items) == ["2"]
+    assert short(trades.channel.reading.items) == ["2"]
     assert trades.counts == {"skipped repeat": 1}
 
 
@@ -218,7 +219,7 @@ def test_a_replay_that_was_only_a_replay_before_is_known_too(trades: Bench) -> N
     trades.push(trade(1), first=True)
 
     assert trades.take() == ["text"]
-    assert trades.channel.items == ()
+    assert trades.channel.reading.items == ()
 
 
 def test_a_replay_of_an_unknown_trade_comes_after_a_gap(trades: Bench) -> None:
@@ -231,7 +232,7 @@ def test_a_replay_of_an_unknown_trade_comes_after_a_gap(trades: Bench) -> None:
     gap, told = trades.items()
     assert gap == Gap("trade", "2", "9", "trades while not connected", "BTC-USDT")
     assert (told.id, told.replayed) == ("9", False)
-    assert short(trades.channel.items) == ["2", "9"]
+    assert short(trades.channel.reading.items) == ["2", "9"]
     assert trades.counts == {"gaps": 1}
 
 
@@ -277,7 +278,7 @@ def test_trades_of_one_push_have_no_gap_between_them() -> None:
 
     told = bench.items()
     assert [(t.id, t.replayed) for t in told] == [("1", True), ("2", False)]
-    assert short(bench.channel.items) == ["2"]
+    assert short(bench.channel.reading.items) == ["2"]
 
 
 def test_trades_come_in_order_and_once(trades: Bench) -> None:
@@ -285,7 +286,7 @@ def test_trades_come_in_order_and_once(trades: Bench) -> None:
     trades.push(trade(3), trade(4))
 
     assert short(trades.items()) == ["2", "3", "4"]
-    assert short(trades.channel.items) == ["2", "3", "4"]
+    assert short(trades.channel.reading.items) == ["2", "3", "4"]
     assert trades.counts == {"skipped repeat": 2}
 
 
@@ -297,7 +298,7 @@ def test_an_unreadable_trade_costs_itself_and_not_its_neighbours(
 
     assert raised.value.partial
     assert short(trades.items()) == ["2", ("2", "4"), "4", ("4", None)]
-    assert short(trades.channel.items) == ["2", "4"]
+    assert short(trades.channel.reading.items) == ["2", "4"]
     assert trades.counts == {"gaps": 2, "skipped unreadable": 2}
 
 
@@ -328,7 +329,7 @@ def test_a_channel_without_replays_has_only_news() -> None:
 
     (told,) = bench.items()
     assert (told.id, told.count, told.replayed) == ("7", 3, False)
-    assert bench.channel.items == (told,)
+    assert bench.channel.reading.items == (told,)
 
 
 def test_without_replays_too_the_first_trade_after_a_loss_follows_a_gap() -> None:
@@ -355,7 +356,7 @@ def test_a_candle_is_typed_and_exact() -> None:
     bench.push(bar(10), first=True)
 
     assert bench.take()[0] == "text"
-    (candle,) = bench.channel.items
+    (candle,) = bench.channel.reading.items
     assert candle == Candle(
         instrument_id="BTC-USDT",
         channel="candle60s",
@@ -381,7 +382,7 @@ def test_a_candle_replaces_the_one_of_its_start_and_each_is_handed_over(
     bars.push(bar(11, "7"), bar(11, "8"))
 
     assert short(bars.items()) == [(10, "6"), (11, "7"), (11, "8")]
-    assert short(bars.channel.items) == [(10, "6"), (11, "8")]
+    assert short(bars.channel.reading.items) == [(10, "6"), (11, "8")]
 
 
 def test_a_bar_that_is_older_is_dropped_and_counted(bars: Bench) -> None:
@@ -391,7 +392,7 @@ def test_a_bar_that_is_older_is_dropped_and_counted(bars: Bench) -> None:
     bars.push(bar(10, "6"))
 
     assert bars.take() == ["text"]
-    assert short(bars.channel.items) == [(10, "5"), (11, "5")]
+    assert short(bars.channel.reading.items) == [(10, "5"), (11, "5")]
     assert bars.counts == {"skipped old": 1}
 
 
@@ -406,7 +407,7 @@ def test_the_last_word_on_a_bar_takes_its_place() -> None:
 
     told = [(bar.start.minute, bar.closed) for bar in bench.items()]
     assert told == [(9, True), (10, True)]
-    kept = [(bar.start.minute, bar.closed) for bar in bench.channel.items]
+    kept = [(bar.start.minute, bar.closed) for bar in bench.channel.reading.items]
     assert kept == [(8, False), (9, True), (10, True), (11, False)]
     assert bench.counts == {"skipped old": 2}
 
@@ -427,7 +428,7 @@ def test_the_same_bar_after_a_loss_misses_nothing(bars: Bench) -> None:
     bars.push(bar(11))
 
     assert short(bars.items()) == [(10, "6"), (11, "5")]
-    assert short(bars.channel.items) == [(10, "6"), (11, "5")]
+    assert short(bars.channel.reading.items) == [(10, "6"), (11, "5")]
     assert bars.counts == {}
 
 
@@ -471,7 +472,7 @@ def test_an_unreadable_candle_costs_itself_and_not_its_neighbours(
 
     gap = (start(11), start(12))
     assert short(bars.items()) == [(11, "5"), gap, (12, "5")]
-    assert short(bars.channel.items) == [(10, "5"), (11, "5"), (12, "5")]
+    assert short(bars.channel.reading.items) == [(10, "5"), (11, "5"), (12, "5")]
 
 
 # --- Data ---------------------------------------------------------------------------
@@ -490,7 +491,7 @@ def test_each_push_is_data_as_it_came(data: Bench) -> None:
     assert (one.received.timestamp(), one.epoch) == (WALL, 1)
     # Nothing in it is known, so a repeat is an item too.
     assert (other.elements, other.action) == (({"a": "1"},), None)
-    assert data.channel.items == (one, other)
+    assert data.channel.reading.items == (one, other)
 
 
 def test_after_each_reconnect_pushes_may_be_missing(data: Bench) -> None:
@@ -579,18 +580,20 @@ def test_the_newest_item_is_shown_while_its_epoch_lasts(
     kind: str, element: Any
 ) -> None:
     bench = Bench(kind)
-    channel = bench.channel
-    assert channel.item(channel.current, None) is None
+    reading = bench.channel.reading
+    assert reading.item(reading.current, None) is None
 
     bench.push(element)
 
-    shown = channel.current
-    assert channel.item(shown, None) is channel.items[-1]
-    assert channel.items[-1].epoch == shown.epoch
-    channel.lapsed()
-    channel.renewed()
-    assert channel.item(channel.current, None) is None
-    assert channel.item(shown, None) is channel.items[-1]
+    shown = reading.current
+    assert reading.item(shown, None) is reading.items[-1]
+    assert reading.items[-1].epoch == shown.epoch
+    # A lease lapsed, which is in the epoch of the value that a read takes.
+    bench.link.renew(Lease(9.0, WALL, 1), 1.0)
+    taken = take(reading)
+    assert taken is not None
+    assert reading.item(taken.value, None) is None
+    assert reading.item(shown, None) is reading.items[-1]
 
 
 @pytest.mark.parametrize(("kind", "element"), ONE_OF_EACH)
@@ -602,17 +605,17 @@ def test_what_came_over_a_lost_connection_is_not_the_newest_of_the_next(
 
     bench.reconnect()
 
-    assert len(bench.channel.items) == 1
+    assert len(bench.channel.reading.items) == 1
     if bench.channel.current.state is State.LIVE:
-        assert bench.channel.item(bench.channel.current, None) is None
+        assert bench.channel.reading.item(bench.channel.current, None) is None
 
 
 def test_the_kept_trades_and_known_ids_are_bounded(trades: Bench) -> None:
     trades.push(*map(trade, range(2, 2 * KNOWN)))
 
     assert (KEPT, KNOWN) == (1000, 2000)
-    assert len(trades.channel.items) == KEPT
-    assert trades.channel.items[-1].id == str(2 * KNOWN - 1)
+    assert len(trades.channel.reading.items) == KEPT
+    assert trades.channel.reading.items[-1].id == str(2 * KNOWN - 1)
     assert len(known_ids_of(trades.channel)) == KNOWN
 
 
@@ -620,8 +623,8 @@ def test_the_kept_pushes_are_bounded(data: Bench) -> None:
     for number in range(KEPT + 1):
         data.push(number)
 
-    assert len(data.channel.items) == KEPT
-    assert data.channel.items[0].elements == (1,)
+    assert len(data.channel.reading.items) == KEPT
+    assert data.channel.reading.items[0].elements == (1,)
 
 
 def test_the_kept_candles_are_bounded(bars: Bench) -> None:
@@ -634,8 +637,8 @@ def test_the_kept_candles_are_bounded(bars: Bench) -> None:
 
     bars.push(*({"candle": [at, "4", "9", "1", "5", "3"]} for at in starts))
 
-    assert len(bars.channel.items) == KEPT
-    assert bars.channel.items[-1].start.hour == 9
+    assert len(bars.channel.reading.items) == KEPT
+    assert bars.channel.reading.items[-1].start.hour == 9
 
 
 class _Moving(deque[Trade]):
@@ -652,10 +655,10 @@ class _Moving(deque[Trade]):
 
 def test_items_can_be_read_while_one_comes(trades: Bench) -> None:
     trades.push(trade(2))
-    items = _Moving(items_of(trades.channel))
-    set_items(trades.channel, items)
+    items = _Moving(trades.channel.kept)
+    trades.channel.reading.kept = items
 
-    assert short(trades.channel.items) == ["2"]
+    assert short(trades.channel.reading.items) == ["2"]
     assert items.reads == 2
 
 

@@ -52,14 +52,17 @@ def make(request: pytest.FixtureRequest, world: World) -> Make:
 
 
 def push(world: World, number: int) -> None:
-    """A push of each of the two channels."""
+    """A push of each of the two channels that is subscribed."""
     assert world.peer is not None
-    world.peer.send(world.dialect.depth(number * 1000))
-    data = [{"title": str(number)}]
+    depth, data = world.dialect.depth(number * 1000), [{"title": str(number)}]
+    status: dict[str, Any] = {"arg": {"channel": "status"}, "data": data}
     if world.protocol == "v3":
-        world.peer.send({"table": "system/status", "data": data})
-    else:
-        world.peer.send({"arg": {"channel": "status"}, "data": data})
+        status = {"table": "system/status", "data": data}
+    subscribed = " ".join(world.peer.subscribed)
+    if "status" in subscribed:
+        world.peer.send(status)
+    if "depth5" in subscribed or "books5" in subscribed:
+        world.peer.send(depth)
 
 
 def test_it_tells_its_states_its_pushes_and_its_errors(

@@ -91,7 +91,7 @@ def test_every_one_of_them_gets_the_raw_channels(v5: World) -> None:
     raw = iter(["books-elp"])
     subs = feed.subscribe(NAMES, "spot", ("depth5",), raw_channels=raw)
     seen: list[Any] = []
-    v5.at(1, lambda: seen.extend(list(reading_of(sub).channels) for sub in subs))
+    v5.at(1, lambda: seen.extend(list(reading_of(sub).readings) for sub in subs))
 
     v5.run(2)
 

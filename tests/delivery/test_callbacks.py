@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
 
 import pytest
 
 from okex_ws.base.clock import utc
 from okex_ws.base.errors import Stalled
 from okex_ws.base.state import State
-from okex_ws.channels.series import KINDS
+from okex_ws.channels.reading import Reading
 from okex_ws.delivery.callbacks import SLOW, CallbackRunner, Callbacks, check_callables
 from okex_ws.model.reports import StateChange
 from okex_ws.protocol.v5 import PROTOCOL
@@ -18,7 +17,7 @@ from tests.support.clocks import FakeClock
 
 CHANGE = StateChange(State.CONNECTING, State.LIVE, "", 1, utc(0), "BTC-USDT")
 LATE = Stalled("no pong came", 10)
-TRADES: Any = KINDS["trade"](PROTOCOL, PROTOCOL.channel("trade", "spot", "BTC-USDT"))
+TRADES = Reading(PROTOCOL.channel("trade", "spot", "BTC-USDT"))
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from okex_ws.base.clock import utc
 from okex_ws.base.state import State
-from okex_ws.channels.series import KINDS
+from okex_ws.channels.reading import Reading
 from okex_ws.delivery.callbacks import Callbacks
 from okex_ws.model.reports import StateChange
 from okex_ws.protocol.v5 import PROTOCOL
@@ -27,19 +27,24 @@ from tests.support.internals import lock_of_callbacks
 LIMIT = 10.0
 
 
-def channel(topic: str) -> Any:
-    name = PROTOCOL.channel(topic, "spot", "BTC-USDT")
-    return KINDS[name.kind](PROTOCOL, name)
+def reading(topic: str) -> Reading:
+    return Reading(PROTOCOL.channel(topic, "spot", "BTC-USDT"))
 
 
 def change(old: State, new: State) -> StateChange:
     return StateChange(old, new, "", 1, utc(0), "BTC-USDT")
 
 
-TRADE, DEPTH5 = channel("trade"), channel("depth5")
+TRADE, DEPTH5 = reading("trade"), reading("depth5")
 LIVE = change(State.SYNCING, State.LIVE)
 STALE = change(State.LIVE, State.STALE)
 CLOSED = change(State.STALE, State.CLOSED)
+
+
+def deliver(callbacks: Callbacks, text: str, of: Reading) -> None:
+    """Queue *text* and drain, as a connection does between two steps."""
+    callbacks.message(text, of)
+    callbacks.drain()
 
 
 def make(act: Callable[[Any], object]) -> Callbacks:
@@ -63,21 +68,19 @@ def test_what_is_queued_is_told_when_it_is_drained_and_not_before() -> None:
     assert seen == ["1", LIVE, error]
 
 
-@pytest.mark.parametrize("how", ["message", "deliver"])
-def test_what_a_callback_causes_comes_after_it(how: str) -> None:
+def test_what_a_callback_causes_comes_after_it() -> None:
     seen: list[Any] = []
 
     def act(what: Any) -> None:
         seen.append(f"begin {what}")
         if what == "1":
             callbacks.error(error)
-            callbacks.deliver("2", TRADE)
+            deliver(callbacks, "2", TRADE)
             callbacks.drain()
         seen.append(f"end {what}")
 
     callbacks, error = make(act), OSError("x")
-    getattr(callbacks, how)("1", TRADE)
-    callbacks.drain()
+    deliver(callbacks, "1", TRADE)
 
     assert seen == ["begin 1", "end 1", "begin x", "end x", "begin 2", "end 2"]
 
@@ -86,7 +89,7 @@ def test_a_message_that_is_delivered_waits_behind_what_waits() -> None:
     seen: list[Any] = []
     callbacks = make(seen.append)
     callbacks.state(LIVE)
-    callbacks.deliver("1", TRADE)
+    deliver(callbacks, "1", TRADE)
 
     assert seen == [LIVE, "1"]
 
@@ -161,8 +164,8 @@ def test_no_thread_waits_for_one_that_blocks(which: str) -> None:
         assert not lock_of_callbacks(callbacks).locked()
         # All of this returns at once, though nothing of it can be told yet.
         for number in range(1, 4):
-            callbacks.deliver(str(number), TRADE)
-            callbacks.deliver(str(-number), DEPTH5)
+            deliver(callbacks, str(number), TRADE)
+            deliver(callbacks, str(-number), DEPTH5)
         callbacks.state(LIVE)
         callbacks.drain()
         assert seen == ["0"]
@@ -180,10 +183,10 @@ def test_a_flood_behind_a_callback_that_blocks_is_bounded_and_counted() -> None:
         seen.append(what)
         if what == "0":
             for number in range(1, 20_001):
-                callbacks.deliver(str(number), TRADE)
+                deliver(callbacks, str(number), TRADE)
 
     callbacks = make(act)
-    callbacks.deliver("0", TRADE)
+    deliver(callbacks, "0", TRADE)
 
     assert [int(each) for each in seen[:-1]] == list(range(10_001))
     assert seen[-1].count == 10_000
@@ -214,13 +217,13 @@ def test_after_a_close_the_final_state_alone_comes_once_and_last(where: str) -> 
                 thread = threading.Thread(target=close)
                 thread.start()
                 thread.join(LIMIT)
-            callbacks.deliver("3", TRADE)
+            deliver(callbacks, "3", TRADE)
 
     callbacks = make(act)
     callbacks.message("1", TRADE)
     callbacks.message("4", TRADE)
     callbacks.drain()
-    callbacks.deliver("5", TRADE)
+    deliver(callbacks, "5", TRADE)
 
     assert seen == ["1", CLOSED]
     counts = callbacks.counts()
@@ -281,7 +284,7 @@ def test_in_a_forked_child_nothing_is_told_whatever_was_held() -> None:
     callbacks.message("1", TRADE)
     callbacks.message("2", TRADE)
     callbacks.drain()
-    callbacks.deliver("3", TRADE)
+    deliver(callbacks, "3", TRADE)
     callbacks.state(CLOSED)
     callbacks.drain()
     assert seen == ["1"]
@@ -363,7 +366,7 @@ def interleave(first: str, one: int, two: int) -> tuple[bool, bool]:
 
     def news() -> None:
         if first == "deliver":
-            callbacks.deliver("1", TRADE)
+            deliver(callbacks, "1", TRADE)
         elif first == "state":
             callbacks.state(LIVE)
         else:
@@ -374,7 +377,7 @@ def interleave(first: str, one: int, two: int) -> tuple[bool, bool]:
     callbacks = make(act)
     lock = lock_of_callbacks(callbacks)
     a = Steps(news, one, lock)
-    b = Steps(lambda: callbacks.deliver("2", TRADE), two, lock)
+    b = Steps(lambda: deliver(callbacks, "2", TRADE), two, lock)
     a.until_it_stops()
     b.until_it_stops()
     a.to_the_end()
@@ -410,7 +413,7 @@ def test_of_two_threads_all_is_told_in_order_or_counted(
         seen.append(what)
         try:
             if isinstance(what, str) and what.startswith("nested"):
-                callbacks.deliver(f"of {what}", TRADE)
+                deliver(callbacks, f"of {what}", TRADE)
             if close_at is not None and len(seen) == close_at + 1:
                 callbacks.mute()
                 callbacks.state(CLOSED)
@@ -423,7 +426,7 @@ def test_of_two_threads_all_is_told_in_order_or_counted(
     def put(name: str, events: list[str]) -> None:
         for number, event in enumerate(events):
             if event == "depth5":
-                callbacks.deliver(f"depth5 {name} {number}", DEPTH5)
+                deliver(callbacks, f"depth5 {name} {number}", DEPTH5)
             elif event == "state":
                 callbacks.state(STALE if number % 2 else LIVE)
                 callbacks.drain()
@@ -431,7 +434,7 @@ def test_of_two_threads_all_is_told_in_order_or_counted(
                 callbacks.error(OSError(f"{name} {number}"))
                 callbacks.drain()
             else:
-                callbacks.deliver(f"{event} {name} {number}", TRADE)
+                deliver(callbacks, f"{event} {name} {number}", TRADE)
 
     callbacks = make(act)
     threads = [

@@ -21,7 +21,7 @@ from okex_ws import Feed, NotLive, RawSubscription, State, StateChange, WSSubscr
 from okex_ws.base.clock import utc
 from okex_ws.base.errors import MessagesLost
 from okex_ws.base.threads import on_library_thread
-from okex_ws.channels.series import KINDS
+from okex_ws.channels.reading import Reading
 from okex_ws.delivery.callbacks import Callbacks
 from okex_ws.delivery.dispatcher import Dispatcher
 from okex_ws.protocol.v5 import PROTOCOL
@@ -45,14 +45,14 @@ SINGLE = ("trade", "candle60s", "mark_price")
 VALUES = ("depth5", "bbo-tbt", "ticker", "funding_rate")
 
 
-def channel(topic: str) -> Any:
+def reading(topic: str) -> Reading:
     market = "swap" if topic == "funding_rate" else "spot"
     instrument_id = "BTC-USDT-SWAP" if topic == "funding_rate" else "BTC-USDT"
     name = PROTOCOL.channel(topic, market, instrument_id)
-    return KINDS[name.kind](PROTOCOL, name)
+    return Reading(name)
 
 
-TRADE, DEPTH5 = channel("trade"), channel("depth5")
+TRADE, DEPTH5 = reading("trade"), reading("depth5")
 
 
 class Gate:
@@ -204,7 +204,7 @@ def test_a_callback_that_does_not_return_holds_up_nobody(
 def test_of_a_depth_or_value_only_the_newest_text_waits(
     dispatcher: Dispatcher, gate: Gate, topic: str
 ) -> None:
-    told, carried = callbacks(dispatcher, on_message=gate), channel(topic)
+    told, carried = callbacks(dispatcher, on_message=gate), reading(topic)
     for text in "0123":
         told.message(text, carried)
         assert gate.is_reached()
@@ -220,7 +220,7 @@ def test_of_a_depth_or_value_only_the_newest_text_waits(
 
 @pytest.mark.parametrize("topic", SINGLE + WHOLE)
 def test_each_other_text_counts(dispatcher: Dispatcher, gate: Gate, topic: str) -> None:
-    told, carried = callbacks(dispatcher, on_message=gate), channel(topic)
+    told, carried = callbacks(dispatcher, on_message=gate), reading(topic)
     for text in "0123":
         told.message(text, carried)
     gate.go_on.set()

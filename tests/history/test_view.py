@@ -48,6 +48,7 @@ from tests.support.internals import (
     answering_connection_of,
     is_ready,
     pool_of,
+    register_of,
     set_history_worker,
 )
 from tests.support.virtual_world import START, Ladder, World
@@ -789,7 +790,7 @@ def test_a_channel_that_another_connection_has_yet_to_carry_is_not_asked_about()
     )
     channel = KINDS["trade"](PROTOCOL, PROTOCOL.channel(ALL, "spot", NAME))
     channel.acknowledged, channel.openings = True, 1
-    view.carry({ALL: channel})
+    view.carry({ALL: channel.reading})
     view.tell(clock.monotonic())
     clock.now += 2 * PATIENCE
 
@@ -806,8 +807,8 @@ def test_after_a_rotation_the_present_connection_is_the_one_that_answers() -> No
 
     rig.world.run(20.0)
 
-    (group,) = pool_of(rig.feed).groups
-    assert answering_connection_of(sub, ALL) is group.connection
+    (connection,) = register_of(pool_of(rig.feed)).table.carriers
+    assert answering_connection_of(sub, ALL) is connection
 
 
 def test_what_a_closed_subscription_wanted_is_not_asked_any_more() -> None:

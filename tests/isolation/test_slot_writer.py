@@ -28,7 +28,7 @@ from okex_ws.pool.register import Register, Row, Table
 from okex_ws.protocol.messages import DepthData
 from okex_ws.protocol.v5 import PROTOCOL as V5
 from okex_ws.trust.lease import EVERYTHING, NOTHING, Lease
-from okex_ws.trust.reading import Entry, read, take
+from okex_ws.trust.reading import ServingEntry, read, take
 from okex_ws.trust.verdict import LIVE, NO_LIMITS, Published
 from tests.support.clocks import FakeClock
 from tests.support.internals import around_era_writes, pool_of
@@ -240,7 +240,7 @@ def test_a_reading_that_is_led_to_another_channel_is_written_with_its_era() -> N
         seen.append((rig.seen(), rig.reading.epoch))
         write()
 
-    reading.entry = Entry(standby, reading.epoch - standby.own_epoch)
+    reading.entry = ServingEntry(standby, reading.epoch - standby.own_epoch)
     with pytest.MonkeyPatch.context() as patch:
         around_era_writes(patch, look)
         # Its thread leaves the channel, and has not written the new value.

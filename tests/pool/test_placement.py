@@ -1,4 +1,4 @@
-"""Which channel lives on which connection: the table, without a thread."""
+"""Which channel lives on which connection: the decision, without a thread."""
 
 from __future__ import annotations
 
@@ -9,50 +9,84 @@ from typing import Any
 import pytest
 
 from okex_ws import VENUES, OkexWSError
-from okex_ws.channels.base import Channel
-from okex_ws.pool.connection_channels import ConnectionChannels
-from okex_ws.pool.placement import REPEAT_GRACE, PlacedChannel, Placement
+from okex_ws.channels.reading import Reading
+from okex_ws.pool.handover import Move, move
+from okex_ws.pool.placement import REPEAT_GRACE, Placement
+from okex_ws.pool.register import Carrier, Register, Row, check
 from okex_ws.protocol.messages import ChannelName, SocketPath
 from okex_ws.protocol.v5 import PROTOCOL
 
 OKX = VENUES["okx"]
 
 
-class Connection:
-    """What the table knows of one: that it can be thrown away."""
+class FakeCarrier:
+    """What a placement knows of a connection."""
 
-    discarded = False
+    def __init__(self, path: SocketPath) -> None:
+        self.path, self.most = path, math.inf
+        self.error: OkexWSError | None = None
 
-    def discard(self) -> None:
-        self.discarded = True
+
+class FakeView:
+    """What the register knows of a subscription."""
+
+    error = None
+
+    def __init__(self) -> None:
+        self.readings: dict[str, Reading] = {}
+
+    def entered(self, reading: Reading) -> None:
+        """Another channel serves *reading* now."""
 
 
-class Table:
-    """A placement, and every connection that it ever asked for."""
+class PlacementRig:
+    """A placement, its register, and every connection that it ever asked for."""
 
     def __init__(self, **facts: Any) -> None:
         self.made: list[Any] = []
         self.room = 99
-        self.placement = Placement(replace(OKX, **facts), PROTOCOL, self.make_group)
+        self.register = Register()
+        self.placement = Placement(replace(OKX, **facts), PROTOCOL, self.make_carrier)
 
-    def make_group(self, path: SocketPath, key: str) -> ConnectionChannels:
+    def make_carrier(self, path: SocketPath, key: str) -> Carrier:
         if len(self.made) >= self.room:
             raise RuntimeError("can't start new thread")
-        pool: Any = None
-        clock: Any = None
-        group: Any = ConnectionChannels(pool, path, clock)
-        group.connection = Connection()
-        self.made.append(group)
-        return group  # type: ignore[no-any-return]
+        carrier: Any = FakeCarrier(path)
+        self.made.append(carrier)
+        return carrier  # type: ignore[no-any-return]
 
-    def take(self, *names: ChannelName) -> list[PlacedChannel]:
-        return list(self.placement.take({each.key: each for each in names}).values())
+    def take(self, *names: ChannelName) -> list[Row]:
+        """Attach a view to these channels; its rows."""
+        view: Any = FakeView()
+        made: list[Carrier] = []
+
+        def change(table: Any) -> Any:
+            after = self.placement.place(
+                table, view, {name.key: name for name in names}, made
+            )
+            view.readings = {name.key: after.rows[name.key].reading for name in names}
+            return after
+
+        table = self.register.change(change)
+        check(table)
+        rows = [table.rows[name.key] for name in names]
+        assert all(each in table.carriers for each in made)
+        return rows
+
+    def leave(self, row: Row) -> bool:
+        """The views of *row* are closed; whether it was removed from the register."""
+        for view in row.users:
+            self.register.change(lambda table: table.without_view(view))  # noqa: B023
+        check(self.register.table)
+        return self.register.forget(row.reading)
 
     def sits(self) -> list[tuple[str, list[str], int]]:
         """Of each connection its path, its channels, and how many are deep."""
+        table = self.register.table
         return [
-            (group.path.name, list(group.channels), group.depths)
-            for group in self.placement.groups
+            (carrier.path.name, names, sum(map(PROTOCOL.is_deep, names)))
+            for carrier in table.carriers
+            for names in [[row.reading.name for row in table.of(carrier)]]
         ]
 
 
@@ -61,7 +95,7 @@ def name(topic: str, instrument: str = "BTC-USDT") -> ChannelName:
 
 
 def test_channels_of_one_path_share_a_connection() -> None:
-    table = Table()
+    table = PlacementRig()
 
     table.take(name("depth5"), name("trade"), name("candle60s"), name("ticker"))
 
@@ -72,16 +106,17 @@ def test_channels_of_one_path_share_a_connection() -> None:
 
 
 def test_a_channel_that_is_known_is_the_same_channel() -> None:
-    table = Table()
+    table = PlacementRig()
 
     (first,), (second,) = table.take(name("depth5")), table.take(name("depth5"))
 
     assert first.channel is second.channel
-    assert list(table.placement.living) == [first.channel]
+    assert first.reading is second.reading
+    assert list(table.register.table.rows) == ["books5:BTC-USDT"]
 
 
 def test_deep_books_beyond_the_advised_number_have_a_connection_of_their_own() -> None:
-    table = Table(depths_per_connection=2)
+    table = PlacementRig(depths_per_connection=2)
 
     table.take(*(name("depth", f"{letter}-USDT") for letter in "ABCDE"))
     table.take(name("depth5", "F-USDT"))
@@ -91,7 +126,7 @@ def test_deep_books_beyond_the_advised_number_have_a_connection_of_their_own() -
 
 
 def test_a_venue_may_bound_the_channels_of_a_connection() -> None:
-    table = Table(channels_per_connection=3)
+    table = PlacementRig(channels_per_connection=3)
 
     table.take(*(name("ticker", f"{letter}-USDT") for letter in "ABCD"))
 
@@ -99,51 +134,54 @@ def test_a_venue_may_bound_the_channels_of_a_connection() -> None:
 
 
 def test_who_leaves_makes_room() -> None:
-    table = Table(depths_per_connection=1)
-    placed, other = table.take(name("depth", "A-USDT"), name("depth", "B-USDT"))
+    table = PlacementRig(depths_per_connection=1)
+    (placed,) = table.take(name("depth", "A-USDT"))
+    (other,) = table.take(name("depth", "B-USDT"))
 
-    assert table.placement.leave(*placed)
-    assert not table.placement.leave(*placed)
+    assert table.leave(placed)
+    assert not table.register.forget(other.reading)
     table.take(name("depth", "C-USDT"))
 
     assert [channels for _, channels, _ in table.sits()] == [
         ["books:C-USDT"],
         ["books:B-USDT"],
     ]
-    assert placed.channel not in table.placement.living
-    assert other.channel in table.placement.living
+    living = [row.reading for row in table.register.table.rows.values()]
+    assert placed.reading not in living
+    assert other.reading in living
 
 
-@pytest.mark.parametrize("where", ["channel", "group"])
+@pytest.mark.parametrize("where", ["reading", "carrier"])
 def test_what_was_refused_is_seated_anew(where: str) -> None:
-    table = Table()
+    table = PlacementRig()
     (placed,) = table.take(name("depth5"))
     getattr(placed, where).error = OkexWSError("no")
-    if where == "group":
-        table.placement.close(placed.group)
+    if where == "carrier":
+        table.register.change(lambda now: now.without_carrier(placed.carrier))
 
     (again,) = table.take(name("depth5"))
 
     assert again.channel is not placed.channel
-    assert (again.group is placed.group) is (where == "channel")
+    assert again.reading is not placed.reading
+    assert (again.carrier is placed.carrier) is (where == "reading")
     # The old one leaves later, and takes no channel with it.
-    assert table.placement.leave(*placed)
-    assert again.group.channels == {"books5:BTC-USDT": again.channel}
+    assert table.leave(placed)
+    (kept,) = table.register.table.of(again.carrier)
+    assert kept.channel is again.channel
 
 
 def test_all_channels_are_placed_or_nothing_has_changed() -> None:
-    table = Table(depths_per_connection=1)
+    table = PlacementRig(depths_per_connection=1)
     table.take(name("depth", "A-USDT"), name("depth5", "A-USDT"))
     table.room, before = 2, table.sits()
-    living = list(table.placement.living)
+    state = table.register.table
 
     with pytest.raises(RuntimeError, match="thread"):
         # The first has room, the second has a new connection, the third has none.
         table.take(name("ticker", "A-USDT"), *deep("BC"))
 
     assert table.sits() == before
-    assert list(table.placement.living) == living
-    assert [group.connection.discarded for group in table.made] == [False, True]
+    assert table.register.table is state
     table.room = 3
     table.take(*deep("B"))
     assert [depths for _, _, depths in table.sits()] == [1, 1]
@@ -153,23 +191,57 @@ def deep(letters: str) -> list[ChannelName]:
     return [name("depth", f"{letter}-USDT") for letter in letters]
 
 
+def test_the_new_connections_are_named_even_if_not_all_can_be_made() -> None:
+    """So that whoever asked can give them back to the system."""
+    table = PlacementRig(depths_per_connection=1)
+    table.room = 1
+    made: list[Carrier] = []
+    view: Any = FakeView()
+    names = {each.key: each for each in deep("BC")}
+
+    with pytest.raises(RuntimeError, match="thread"):
+        table.placement.place(table.register.table, view, names, made)
+
+    assert made == table.made
+
+
 def test_a_connection_that_takes_over_has_every_channel_of_the_old_one() -> None:
-    table = Table()
-    old, other = (
-        placed.group for placed in table.take(name("depth"), name("candle60s"))
-    )
-    new: Any = table.make_group(old.path, "books:BTC-USDT")
-    standby: Channel = table.placement.make_channel(name("depth"))
-    new.channels = {standby.name: standby}
+    table = PlacementRig()
+    depth, candle = table.take(name("depth"), name("candle60s"))
+    old, other = depth.carrier, candle.carrier
+    new = table.make_carrier(old.path, "books:BTC-USDT")
+    standby = table.placement.make_channel(name("depth"), depth.reading)
+    known = {standby.name: Move(standby, True, True)}
+    make = table.placement.make_channel
 
-    own = table.placement.replace(old, new)
+    move(table.register, old, new, known, lambda reading: make(name("depth"), reading))
 
-    assert own == {"books:BTC-USDT": standby}
-    assert table.placement.groups == (new, other)
-    assert (old.channels, old.depths, new.depths) == ({}, 0, 1)
+    now = table.register.table
+    check(now)
+    assert now.carriers == (new, other)
+    assert [row.channel for row in now.of(new)] == [standby]
+    assert now.of(old) == []
+    assert depth.reading.entry.channel is standby
     (placed,) = table.take(name("depth"))
-    assert placed.group is new
-    assert placed.channel is not standby
+    assert placed.carrier is new
+    assert placed.reading is depth.reading
+
+
+def test_too_many_channels_go_to_where_there_is_room() -> None:
+    """The exchange closed a connection because of its number of channels."""
+    table = PlacementRig()
+    rows = table.take(*(name("ticker", f"{letter}-USDT") for letter in "ABCDE"))
+    full = rows[0].carrier
+    full.most = 2
+
+    found = table.placement.surplus(table.register.table, full)
+
+    assert list(found.values()) == [
+        ["tickers:C-USDT", "tickers:D-USDT"],
+        ["tickers:E-USDT"],
+    ]
+    # What the exchange showed holds for the new ones, too.
+    assert [carrier.most for carrier in found] == [2, 2]
 
 
 @pytest.mark.parametrize(
@@ -178,7 +250,7 @@ def test_a_connection_that_takes_over_has_every_channel_of_the_old_one() -> None
 def test_where_an_idle_book_is_repeated_it_may_be_late_by_a_lease(
     repeat: float | None, within: float
 ) -> None:
-    table = Table(idle_repeat=repeat)
+    table = PlacementRig(idle_repeat=repeat)
 
     depth: Any = table.placement.make_channel(name("depth5"))
     trade = table.placement.make_channel(name("trade"))

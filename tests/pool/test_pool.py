@@ -20,12 +20,11 @@ from okex_ws import (
     WSSubscription,
 )
 from okex_ws.base.counts import Counts
+from okex_ws.pool.register import check
 from tests.support.internals import (
     connections_per_reading,
-    hand_over,
-    make_connection,
     pool_of,
-    replace_join,
+    register_of,
     set_closing_connections,
 )
 from tests.support.virtual_world import World
@@ -360,7 +359,10 @@ def test_closed_and_opened_again_at_any_moment_it_becomes_live(
 def test_closed_and_opened_again_while_another_is_asked_for_it_becomes_live(
     world: World,
 ) -> None:
-    """The exchange was not told yet that nobody wants it: it goes on at once."""
+    """The exchange was not told yet that nobody wants it, and is not told at all.
+
+    What came meanwhile was not taken in, so that the next push is waited for.
+    """
     feed = world.feed()
     first = subscribe(feed)
     again: list[Any] = []
@@ -368,13 +370,15 @@ def test_closed_and_opened_again_while_another_is_asked_for_it_becomes_live(
     world.at(1.01, first.close)
     world.at(1.03, lambda: again.append(subscribe(feed)))
     world.at(1.2, lambda: again.append((again[0].state, again[0].GetDepth())))
+    asked: list[str] = []
+    world.at(9, lambda: asked.extend(r["op"] for r in world.exchange.requests))
     world.at(15, lambda: again.append(again[0].state))
 
     world.run(16)
 
     (state, found), later = again[1:]
-    assert (state, later) == (State.LIVE, State.LIVE)
-    assert found["bids"][0][0] == "100.1"
+    assert (state, found, later) == (State.SYNCING, {}, State.LIVE)
+    assert asked == ["subscribe"] * 2
 
 
 class Refusal:
@@ -659,22 +663,25 @@ def test_one_that_could_not_be_had_leaves_nothing_on_a_connection_that_is_there(
 def test_what_an_ended_connection_counted_is_counted_whenever_it_ends(
     v5: World,
 ) -> None:
-    pool = pool_of(v5.feed())
+    feed = v5.feed()
+    pool = pool_of(feed)
     answers = iter([False, True, True, True])
     counts = Counts()
     counts.messages = 7
     parted: Any = SimpleNamespace(
-        counts=counts, conversation=None, join=lambda timeout: next(answers)
-    )
-    draining: Any = SimpleNamespace(
-        counts=Counts(), conversation=None, join=lambda timeout: True, close=lambda: 0
+        counts=counts,
+        opening=None,
+        join=lambda timeout: next(answers),
+        close=lambda: None,
     )
     set_closing_connections(pool, parted)
+    subscribe(feed)
+    (connection,) = pool.placed
 
-    group: Any = SimpleNamespace(connection=draining, handover=None)
-    pool.retire(group, OkexWSError("x"))
+    pool.retire(connection, OkexWSError("x"))
 
     assert pool.stats().messages == 7
+    v5.run(1)
 
 
 # --- The exchange's limits ----------------------------------------------------------
@@ -791,28 +798,28 @@ def test_a_world_is_the_same_each_time(protocol: str) -> None:
 
 
 def test_a_subscription_may_come_at_the_moment_of_a_change_over(v5: World) -> None:
-    """Then its connection is another one before it has joined any."""
+    """Then its channels live on another connection than the one it was placed on."""
     feed = v5.feed()
-    pool = pool_of(feed)
     channels = ("depth5", "candle60s")  # of two connections
-
-    def take_over_first(join: Callable[..., None]) -> Callable[..., None]:
-        def joins(*what: Any) -> None:
-            undo()
-            for old in pool.groups:
-                new = make_connection(pool, old.path, "books5:ETH-USDT")
-                new.channels = {}
-                change: Any = SimpleNamespace(old=old, new=new, views=(), again=False)
-                hand_over(pool, change)
-            join(*what)
-
-        return joins
-
     first = subscribe(feed, "BTC-USDT", channels=channels)
-    undo = replace_join(pool, take_over_first)
-    second = subscribe(feed, "ETH-USDT", channels=channels)
+    found: list[Any] = []
 
-    assert {first, second} == set(feed.subscriptions)
-    assert connections_per_reading(pool) == [2, 2]
-    v5.at(0.1, feed.close)
-    v5.run(1)
+    def change_over() -> None:
+        second = subscribe(feed, "ETH-USDT", channels=channels)
+        for connection in pool_of(feed).placed:
+            handover = connection.channels.handover
+            assert handover is not None
+            connection.submit(handover.lost)
+        found.append(second)
+
+    v5.at(1, feed.rotate)
+    v5.at(1.2, change_over)
+    v5.at(5, lambda: found.extend([first.state, found[0].state]))
+    v5.at(5, lambda: found.extend(connections_per_reading(pool_of(feed))))
+    v5.at(5, lambda: check(register_of(pool_of(feed)).table))
+    v5.at(6, feed.close)
+
+    v5.run(7)
+
+    assert found[1:] == [State.LIVE, State.LIVE, 2, 2]
+    assert len(v5.opened) == 4

@@ -13,8 +13,8 @@ from okex_ws.session.subscription_state import (
     TRANSITIONS,
     Phase,
     Step,
+    StepTaken,
     SubscriptionState,
-    Taken,
     next_batch,
 )
 
@@ -477,10 +477,10 @@ def test_channels_that_may_be_asked_together_are_one_batch() -> None:
 
 
 def test_a_step_is_noted_and_one_that_is_not_taken_is_not() -> None:
-    taken: deque[Taken] = deque()
+    taken: deque[StepTaken] = deque()
     one = SubscriptionState("a", "target", needs_snapshot=True, taken=taken)
 
     assert one.step(Step.ASKED)
     assert not one.step(Step.PUSHED)
 
-    assert list(taken) == [Taken("a", "IDLE", "ASKED", "ASKED")]
+    assert list(taken) == [StepTaken("a", "IDLE", "ASKED", "ASKED")]

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 
 from okex_ws import Depth, Health, State, Trade
-from okex_ws.cli.reading import Reading
+from okex_ws.cli.reading import Quote
 
 AT = datetime(2026, 11, 26, 8, 45, 0, 123456, tzinfo=timezone.utc)
 # Control sequences for a terminal, and markup for rich.
@@ -33,16 +33,16 @@ def trade(number: int = 1, side: str = "buy", price: str = "60003.2") -> Trade:
     )
 
 
-def live(name: str = "BTC-USDT", shown: Depth | None = None) -> Reading:
+def live(name: str = "BTC-USDT", shown: Depth | None = None) -> Quote:
     found = depth() if shown is None else shown
     trades = (trade(1), trade(2, "sell"))
-    return Reading(name, "spot", health(), found, trades=trades, last=found)
+    return Quote(name, "spot", health(), found, trades=trades, last=found)
 
 
 def lost(
     name: str = "BTC-USDT",
     cause: str = "the peer closed (close code 1006)",
     state: State = State.RECONNECTING,
-) -> Reading:
+) -> Quote:
     found = health(state, cause, 12.0)
-    return Reading(name, "spot", found, trades=(trade(1),), last=depth())
+    return Quote(name, "spot", found, trades=(trade(1),), last=depth())

@@ -28,7 +28,6 @@ from okex_ws.pool.pool import Pool
 if TYPE_CHECKING:
     import socket
     import subprocess
-    from collections import deque
 
     import pytest
     from matplotlib.axes import Axes
@@ -36,7 +35,7 @@ if TYPE_CHECKING:
     from okex_ws import Credentials, Feed, Item, Reconnect, Updates
     from okex_ws.base.rates import RateLimits
     from okex_ws.channels.depth import DepthChannel
-    from okex_ws.channels.series import SeriesChannel, TradeChannel
+    from okex_ws.channels.series import TradeChannel
     from okex_ws.cli.recordings.story import ChartData
     from okex_ws.client.base import BaseSubscription
     from okex_ws.delivery.callbacks import CallbackRunner, Callbacks, OnError
@@ -291,16 +290,6 @@ def forget_pings(session: Session[Any]) -> None:
 
 
 # --- Channels -----------------------------------------------------------------------
-
-
-def items_of(channel: SeriesChannel[Any]) -> deque[Any]:
-    """The items that *channel* keeps."""
-    return channel._items
-
-
-def set_items(channel: SeriesChannel[Any], items: deque[Any]) -> None:
-    """Have *channel* keep its items in *items*."""
-    channel._items = items
 
 
 def known_ids_of(channel: TradeChannel) -> list[str]:

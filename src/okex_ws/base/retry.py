@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import accumulate, repeat
@@ -128,3 +129,29 @@ def backoff(
     # Not a generator, which an exception would end for good.
     ceilings = accumulate(repeat(first), lambda ceiling, _: min(cap, ceiling * 2))
     return map(partial(draw, 0.0), ceilings)
+
+
+class Endpoints:
+    """The endpoints of one connection's venue, in the order in which they are tried.
+
+    After a healthy opening is lost, its endpoint is tried again first. An endpoint that
+    failed goes to the end of the order, and is tried again after the other endpoints
+    have failed. The endpoint changes for no other reason: the venue's first endpoint is
+    not preferred later. Only the connection's thread calls `lost`.
+    """
+
+    def __init__(self, endpoints: Iterable[str]) -> None:
+        self._order = deque(endpoints)
+
+    @property
+    def present(self) -> str:
+        """The endpoint that is in use, or tried next. Any thread may ask."""
+        return self._order[0]
+
+    def lost(self, healthy: bool) -> None:
+        """The connection to the present endpoint was lost.
+
+        *healthy*: it had lasted for `Reconnect.healthy_after` seconds.
+        """
+        if not healthy:
+            self._order.rotate(-1)

@@ -18,7 +18,7 @@ from ..model.items import Gap, Item
 from ..protocol.interface import WireProtocol
 from ..protocol.messages import ChannelName, Push
 from ..trust.lease import Era
-from ..trust.reading import Entry
+from ..trust.reading import ServingEntry
 from ..trust.verdict import Published, publish
 from .reading import Reading
 
@@ -112,7 +112,7 @@ class Channel(ABC):
         # has handled all that the exchange sent before this channel was ready.
         self.continues: tuple[Channel, bool] | None = None
         if reading is None:
-            self.reading.entry = Entry(self)
+            self.reading.entry = ServingEntry(self)
 
     # --- What happens to the connection ---------------------------------------------
 

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from ..base.errors import OkexWSError
 from ..model.items import Item
 from ..protocol.messages import ChannelName, FundingData, TickerData
-from ..trust.reading import Entry
+from ..trust.reading import ServingEntry
 from ..trust.verdict import Published
 from .continuity import KEPT
 from .convert import make_book_update, make_depth, make_funding, make_ticker
@@ -35,7 +35,7 @@ class Reading:
     exchange's final refusal. *items* are the newest of a series, newest last.
     """
 
-    entry: Entry
+    entry: ServingEntry
 
     def __init__(self, name: ChannelName) -> None:
         self.described = name

@@ -26,7 +26,7 @@ from .. import (
     Ticker,
     Trade,
 )
-from .reading import Reading, Top, top
+from .reading import Quote, Top, top
 from .text import NOTHING, clean, moment, number, seconds
 
 # The name of each type of item in a line.
@@ -58,7 +58,7 @@ def item_json(item: Item) -> str:
     return json.dumps({"type": KINDS[type(item)], **fields})
 
 
-def reading_json(reading: Reading) -> str:
+def reading_json(reading: Quote) -> str:
     """*reading* as one JSON object: its prices, its health and the exchange's time."""
     health, best = reading.health, top(reading.depth or reading.ticker)
     fields = {
@@ -111,7 +111,7 @@ def item_line(item: Item, width: int = 14) -> str:
     return clean(f"{start}  {said}".rstrip())
 
 
-def reading_line(reading: Reading) -> str:
+def reading_line(reading: Quote) -> str:
     """*reading* as a line: prices if it is live, else the cause why it is not."""
     health = reading.health
     start = f"{reading.instrument_id:14}  {health.state:12}"

@@ -11,7 +11,7 @@ from .. import Depth, Health, NotLive, State, Ticker, Trade, WSSubscription
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class Quote:
     """What there is to show of one instrument at one moment.
 
     *depth* is ``None`` unless it can be trusted. *last* is the newest depth that could
@@ -93,10 +93,10 @@ class SubscriptionReader:
         self._ticker = "ticker" in channels or "tickers" in channels
         self._last: Depth | None = None
 
-    def read(self, levels: int = 1) -> Reading:
+    def read(self, levels: int = 1) -> Quote:
         """Read prices and health now, with at most *levels* levels a side."""
         one = self.subscription
-        found = Reading(one.instrument_id, one.market, one.health())
+        found = Quote(one.instrument_id, one.market, one.health())
         for _ in range(3):
             depth, health = self._depth(levels), one.health()
             found = replace(found, depth=depth, health=health)

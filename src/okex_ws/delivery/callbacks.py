@@ -57,25 +57,23 @@ class CallbackQueue(ConflatingQueue):
             if not drainer.acquire(False):
                 return
             try:
-                if (waiting := self.pop()) is not None:
+                if (lone := self._take_lone()) is not None:
+                    lone[0].run(lone[1])
+                elif (waiting := self.pop()) is not None:
                     waiting.subscriber.run(waiting.what)
             finally:
                 drainer.release()
 
-    def deliver(self, subscriber: Subscriber, text: str) -> bool:
-        """Deliver *text* at once; False if it has to wait or is not to be delivered."""
-        drainer = self._drainer
-        if not drainer.acquire(False):
-            return False
-        try:
-            if self._notes or self._waiting or not self._accepts(subscriber):
-                return False
-            subscriber.run(text)
-        finally:
-            drainer.release()
-        if self._notes or self._waiting:
-            self.drain()
-        return True
+    def _take_lone(self) -> tuple[Subscriber, str] | None:
+        """Take a text that waits alone, which no rule can change: nearly always so."""
+        with self._lock:
+            if self._waiting or len(self._notes) != 1 or self._notes[0][0] not in _TEXT:
+                return None
+            _, (subscriber, topic, text), _ = self._notes.popleft()
+            if self._accepts(subscriber):
+                return subscriber, text
+            subscriber.skip(topic)
+            return None
 
     def finish(self) -> None:
         """Run the jobs of the library that nothing waits before; on any thread.
@@ -91,6 +89,10 @@ class CallbackQueue(ConflatingQueue):
         """In a forked child: deliver nothing more, and replace the locks."""
         super().forked()
         self._drainer = threading.Lock()
+
+
+# The rules for the text of a push.
+_TEXT = (ConflatingQueue.value, ConflatingQueue.single)
 
 
 class Callbacks(Subscriber):
@@ -149,12 +151,6 @@ class Callbacks(Subscriber):
         if self.on_message is not None:
             rule = CallbackQueue.value if _is_value(reading) else CallbackQueue.single
             self._queue.put(rule, self, reading.topic, text)
-
-    def deliver(self, text: str, reading: Reading) -> None:
-        """As `message` and `drain`; a shortcut where nothing waits, nearly always."""
-        if self._wake is not None or not self._queue.deliver(self, text):
-            self.message(text, reading)
-            self.drain()
 
     def state(self, change: StateChange) -> None:
         """Queue *change* for each ``on_state``; after a final state none follows."""

@@ -14,7 +14,7 @@ from ..base.state import State
 from ..channels.reading import Reading
 from ..protocol.messages import BookData, ChannelName, DepthData
 from ..trust.lease import EVERYTHING, HELD, NOTHING, Lease
-from ..trust.reading import Entry
+from ..trust.reading import ServingEntry
 from ..trust.verdict import Published
 from .shared_memory import Slot, TornError
 
@@ -146,7 +146,7 @@ class RemoteEra:
 
     @property
     def withdrawn(self) -> Mapping[Any, float]:
-        """Everything, once the connection, the process or a kind of channels is lost."""
+        """Everything, once the connection or the process was lost, or a kind held."""
         number, lost, held, _ = self._seen()
         if lost or number != self._number or not self._process_runs():
             return EVERYTHING
@@ -250,7 +250,7 @@ class SlotReading(Reading):
         # ``None`` once the slot is given back: it would keep the memory in use.
         self._slot: Slot | None = slot
         self.write(Published(State.CONNECTING, "not connected yet", 0))
-        self.entry = Entry(_Slotted(slot))
+        self.entry = ServingEntry(_Slotted(slot))
 
     def write(self, current: Published) -> None:
         """Write *current* into the slot; only while no worker process runs."""
@@ -264,9 +264,9 @@ class SlotReading(Reading):
             cause = "the subscription has ended"
             current = current._replace(state=State.RECONNECTING, cause=cause)
         kept = current._replace(era=None, data=None, lag=None, epoch=self.epoch)
-        self.entry, self._slot = Entry(SlotContent(kept, False)), None
+        self.entry, self._slot = ServingEntry(SlotContent(kept, False)), None
 
     def forked(self) -> None:
         """In a forked child: be closed, and read the slot no more."""
         current = Published(State.CLOSED, "closed in a forked process", 0)
-        self.entry, self._slot = Entry(SlotContent(current, False)), None
+        self.entry, self._slot = ServingEntry(SlotContent(current, False)), None

@@ -13,7 +13,7 @@ import threading
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -23,7 +23,7 @@ from ..base.counts import cause_of
 from ..base.errors import ConnectionLost, HandshakeFailed, LoginRejected, OkexWSError
 from ..base.log import log
 from ..base.rates import RateLimit, RateLimits
-from ..base.retry import Ping, Reconnect, Timeouts, backoff
+from ..base.retry import Endpoints, Ping, Reconnect, Timeouts, backoff
 from ..base.threads import mark_library_thread
 from ..base.throttled_log import OutageLog
 from ..channels.base import Channel
@@ -101,10 +101,10 @@ class Connection:
     No failure of the network ends the thread. A loss is reported to *channels* and
     logged, and the next attempt follows after a wait that grows with each failure, at
     the next endpoint unless the opening was healthy (it lasted for
-    `Reconnect.healthy_after` seconds). An internal error counts as a loss, whatever was
-    being done: it withdraws all that came over the opening. Only if the exchange
-    refuses the key do the channels fail for good. *crowded* is a callable for the case
-    that the exchange finds the channels of this connection too many.
+    `Reconnect.healthy_after` seconds). An internal error counts as a loss: it withdraws
+    all that came over the opening. Only if the exchange refuses the key do the channels
+    fail for good. *crowded* is a callable for the case that the exchange finds the
+    channels of this connection too many.
     """
 
     def __init__(
@@ -476,29 +476,3 @@ class Connection:
         self._not_before = now + wait
         self.channels.troubled(error)
         self._outage_log.log_loss(public_endpoint(url), error, now)
-
-
-class Endpoints:
-    """The endpoints of one connection's venue, in the order in which they are tried.
-
-    After a healthy opening is lost, its endpoint is tried again first. An endpoint that
-    failed goes to the end of the order, and is tried again after the other endpoints
-    have failed. The endpoint changes for no other reason: the venue's first endpoint is
-    not preferred later. Only the connection's thread calls `lost`.
-    """
-
-    def __init__(self, endpoints: Iterable[str]) -> None:
-        self._order = deque(endpoints)
-
-    @property
-    def present(self) -> str:
-        """The endpoint that is in use, or tried next. Any thread may ask."""
-        return self._order[0]
-
-    def lost(self, healthy: bool) -> None:
-        """The connection to the present endpoint was lost.
-
-        *healthy*: it had lasted for `Reconnect.healthy_after` seconds.
-        """
-        if not healthy:
-            self._order.rotate(-1)

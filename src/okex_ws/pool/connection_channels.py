@@ -110,6 +110,8 @@ class ConnectionChannels:
         self._throttle = LogThrottle()
         self._seen: Table | None = None
         self._views: tuple[View, ...] = ()
+        # Those that have gone, until what is queued with them has been delivered.
+        self._parting: tuple[View, ...] = ()
         # The views that have limits or a history: only their state can change by time.
         self._limited: tuple[View, ...] = ()
         # When data first came under a name that matches no subscription, and when a
@@ -140,6 +142,7 @@ class ConnectionChannels:
             if wanted.get(name) is not channel:
                 self._let_go(channel, now)
         before, self._views = self._views, tuple(users)
+        self._parting += tuple(view for view in before if view not in users)
         self._limited = tuple(view for view in users if view.timed)
         for name, channel in wanted.items():
             self._carry(channel, table.rows.get(name), now)
@@ -181,8 +184,9 @@ class ConnectionChannels:
             continues, channel.continues = channel.continues, None
             if continues is not None:
                 channel.take_over(*continues)
-        if is_new and self.carrier.error is not None:
-            self.refuse(channel, self.carrier.error, now)
+        if self.carrier.error is not None:
+            if channel.reading.error is None:
+                self.refuse(channel, self.carrier.error, now)
         elif is_new:
             self._want(channel, now)
 
@@ -201,7 +205,8 @@ class ConnectionChannels:
 
     def _let_go(self, channel: Channel, now: float) -> None:
         del self.channels[channel.name]
-        channel.followers = ()
+        if channel.reading.error is None:  # else they have been told: see `replaced`
+            channel.followers = ()
         if channel.silent:
             channel.lost("not subscribed", now)
         subscription = self._subscription(channel)
@@ -234,6 +239,13 @@ class ConnectionChannels:
         )
         if subscription.acknowledged:
             channel.subscribed(era, now)
+
+    def replaced(self, row: Row) -> None:
+        """The refused channel of *row* was made anew: tell the users that came late."""
+        error = row.reading.error or self.carrier.error
+        for view in row.users:
+            if error and not view.ended and view not in row.channel.followers:
+                self._refuse(view, row.reading, error, self._clock.monotonic())
 
     def left(self, view: View) -> None:
         """*view* has left the feed: queue its last state, and keep its counts."""
@@ -533,7 +545,8 @@ class ConnectionChannels:
         """
         while self._records:
             self._records.popleft()()
-        for view in self._views:
+        views, self._parting = (*self._views, *self._parting), ()
+        for view in views:
             view.callbacks.drain()
 
     # --- Books over REST ------------------------------------------------------------

@@ -19,7 +19,7 @@ from ..channels.base import Channel
 from ..channels.reading import Reading
 from ..protocol.messages import DepthData
 from ..trust.lease import Era, SignsOfLife
-from ..trust.reading import Entry
+from ..trust.reading import ServingEntry
 from .register import Carrier, Register, Row, Table
 
 # Seconds between two looks at the standbys, until they can take over.
@@ -107,7 +107,7 @@ def _lead(row: Row, channel: Channel, known: Move | None, now: float) -> None:
     channel.followers = row.users
     reading = row.reading
     if reading.entry.channel is not channel:
-        reading.entry = Entry(channel, _base(reading, channel, known, now))
+        reading.entry = ServingEntry(channel, _base(reading, channel, known, now))
 
 
 def _base(reading: Reading, channel: Channel, known: Move | None, now: float) -> int:
@@ -204,7 +204,8 @@ class Handover:
 
     def advance(self, now: float) -> None:
         """Have the new connection take over, if every standby is ready."""
-        if self.is_called_off or self.has_taken_over:
+        if self.is_called_off:
+            self._finish(self)
             return
         self.due = now + LOOK_EVERY
         rows = self._register.table.of(self.old.carrier)
@@ -265,8 +266,9 @@ class Handover:
         return self._take_over(moves, now)
 
     def _take_over(self, moves: Mapping[str, Move], now: float) -> bool:
-        if self.has_taken_over or not self._decided.setdefault(0, True):
-            return self.has_taken_over
+        # It may be called again, after an exception: each step may be done twice.
+        if not self._decided.setdefault(0, True):
+            return False
         old, new = self.old.carrier, self.new.carrier
         move(self._register, old, new, moves, self._make, now)
         self.has_taken_over = True

@@ -266,6 +266,14 @@ class Opening:
     def _handle(self, events: list[Event], now: float, wall: float) -> None:
         channels = self._channels
         refusals = []
+        # What ends several channels at once ends them in one store.
+        ended = [
+            event.subscription.target
+            for event in events
+            if isinstance(event, Changed) and event.step is not Step.ACKNOWLEDGED
+        ]
+        if len(ended) > 1:
+            self.era.withdraw(ended)
         for event in events:
             if isinstance(event, Renewed):
                 self._renew(event, now, wall)
@@ -288,6 +296,8 @@ class Opening:
             elif isinstance(event, Unasked):
                 self._counts.dropped[f"unasked {event.kind}"] += 1
         channels.refuse_all(refusals)
+        if len(ended) > 1:
+            self.era.settle()
 
     def _note(self, notice: Notice) -> None:
         level = logging.INFO if notice.code == "channel-conn-count" else logging.WARNING

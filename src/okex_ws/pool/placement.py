@@ -48,12 +48,17 @@ class Placement:
         self._make_carrier = make_carrier
 
     def place(
-        self, table: Table, view: View, names: Mapping[str, ChannelName]
+        self,
+        table: Table,
+        view: View,
+        names: Mapping[str, ChannelName],
+        made: list[Carrier],
     ) -> Table:
         """*table* with *view* among the users of the channels *names*.
 
-        A channel that was refused, or whose connection was given up, is made again. A
-        connection that is not among the carriers of *table* is new.
+        A channel that was refused, or whose connection was given up, is made again. Of
+        the carriers of the new table, those that are new are added to *made* as soon as
+        they are made.
         """
         rows = dict(table.rows)
         carriers = list(table.carriers)
@@ -62,6 +67,7 @@ class Placement:
             row = rows.get(name.key)
             if row is None or row.reading.error or row.carrier.error:
                 carrier = self._room(carriers, name.key, load, deep)
+                made += [carrier] if carrier not in (*table.carriers, *made) else []
                 channel = self.make_channel(name)
                 row = Row(channel.reading, channel, carrier, ())
                 load[carrier] += 1

@@ -126,46 +126,62 @@ class Pool:
         there are no credentials.
         """
         self._check(names.values())
-        made: list[Connection] = []
+        made: list[Carrier] = []
+        replaced: list[Row] = []
 
         def change(table: Table) -> Table:
             self._discard(made)
             if table.closed:
                 raise ValueError("the feed is closed")
-            after = self._placement.place(table, view, names)
-            made[:] = [c for c in _connections(after) if c not in table.carriers]
+            after = self._placement.place(table, view, names, made)
+            known = [table.rows[n.key] for n in names.values() if n.key in table.rows]
+            replaced[:] = [
+                row
+                for row in known
+                if after.rows[row.reading.name].reading is not row.reading
+            ]
             view.carry({t: after.rows[n.key].reading for t, n in names.items()})
             return after
 
         view.callbacks.begin()
-        before = self._register.table
         try:
             table = self._register.change(change)
-        except BaseException:
-            self._discard(made)
-            view.callbacks.abandon()
+            self._present[view] = None
+            for row in replaced:
+                self._keep(row.reading.counts)
+            for queue in self._queues:
+                view.follow(queue, own=False)
+            self._catch_up(table.of_view(view))
+            for connection in made:
+                assert isinstance(connection, Connection)
+                self.callback_runner.start()
+                connection.start()
+        except BaseException as error:
+            # The system gave no thread, or a signal handler raised: undo the request.
+            self._discard(made, str(error))
+            self.detach(view)
             raise
-        self._present[view] = None
-        self._keep_counts(before, table)
-        for queue in self._queues:
-            view.follow(queue, own=False)
-        rows = table.of_view(view)
+
+    @staticmethod
+    def _catch_up(rows: Iterable[Row]) -> None:
         for carrier in dict.fromkeys(row.carrier for row in rows):
             assert isinstance(carrier, Connection)
             carrier.submit(carrier.channels.catch_up)
-        self._start(made, view)
 
-    @staticmethod
-    def _discard(made: list[Connection]) -> None:
+    def _discard(self, made: list[Carrier], why: str = "") -> None:
+        """Give up those connections of *made* that were not started."""
         while made:
-            made.pop().discard()
+            connection = made.pop()
+            assert isinstance(connection, Connection)
+            if connection.join(0):
+                connection.error = OkexWSError(why)
+                self._take_out(connection)
+                connection.discard()
 
-    def _keep_counts(self, before: Table, after: Table) -> None:
-        """Keep the counts of readings that were made anew."""
-        for name, row in before.rows.items():
-            now = after.rows.get(name)
-            if now is not None and now.reading is not row.reading:
-                self._keep(row.reading.counts)
+    def _take_out(self, carrier: Carrier) -> None:
+        """Place no further channel on *carrier*."""
+        if carrier in self._register.table.carriers:
+            self._register.change(lambda table: table.without_carrier(carrier))
 
     def _check(self, names: Iterable[ChannelName]) -> None:
         if self.closed:
@@ -191,25 +207,13 @@ class Pool:
         """A second channel of *reading*, for another connection; it is silent."""
         return self._placement.make_channel(reading.described, reading)
 
-    def _start(self, made: list[Connection], view: View) -> None:
-        for number, connection in enumerate(made):
-            try:
-                self.callback_runner.start()
-                connection.start()
-            except RuntimeError as error:
-                # The system gave no thread: undo the request.
-                for each in made[number:]:
-                    each.error = OkexWSError(str(error))
-                    self._change_carriers(each, add=False)
-                    each.discard()
-                self.detach(view)
-                raise
-
     def detach(self, view: View) -> None:
         """Close *view*: it is silent from now on, and its channels are released."""
         view.closed = True
         view.callbacks.mute()
-        rows = self._register.table.of_view(view)
+        # Also those that it has left already, if this is called again.
+        known = self._register.table.rows
+        rows = [known[r.name] for r in view.readings.values() if r.name in known]
         if view in self.views:
             self._register.change(lambda table: table.without_view(view))
         if not self.closed:  # else each connection reports the end to its views
@@ -249,9 +253,7 @@ class Pool:
         """*view* has failed: its channels are not wanted any more by it."""
         rows = self._register.table.of_view(view)
         self._register.change(lambda table: table.without_user(view))
-        for carrier in dict.fromkeys(row.carrier for row in rows):
-            assert isinstance(carrier, Connection)
-            carrier.submit(carrier.channels.catch_up)
+        self._catch_up(rows)
         if self.closes_with_subscription:
             for connection in self.connections:
                 connection.close()
@@ -368,8 +370,8 @@ class Pool:
         """Close the connection *carrier* for good, because of *error*."""
         assert isinstance(carrier, Connection)
         carrier.error = error
-        self._change_carriers(carrier, add=False)
         self._drain(carrier)
+        self._register.change(lambda table: table.without_carrier(carrier))
         carrier.close()
         handover = carrier.channels.handover
         if handover is not None:
@@ -409,21 +411,44 @@ class Pool:
         connection.most = (count + 1) // 2
         for carrier, names in self._placement.surplus(table, connection).items():
             assert isinstance(carrier, Connection)
-            if carrier not in table.carriers:
-                self._change_carriers(carrier, add=True)
-                carrier.start()
-            now = self.clock.monotonic()
-            make = self.make_channel
+            try:
+                if carrier not in table.carriers and not self._add(carrier):
+                    continue
+            except RuntimeError as error:
+                # The channels stay where they are, until the exchange says so again.
+                connection.channels.troubled(OkexWSError(str(error)))
+                continue
+            now, make = self.clock.monotonic(), self.make_channel
             move(self._register, connection, carrier, {}, make, now, names)
             carrier.submit(carrier.channels.catch_up)
 
-    def _change_carriers(self, carrier: Carrier, *, add: bool) -> None:
-        def change(table: Table) -> Table:
-            if add:
-                return table.with_carrier(carrier, None)
-            return table.without_carrier(carrier)
+    def _add(self, new: Connection) -> bool:
+        """Start *new*, on which channels may be placed then; False if that failed."""
 
-        self._register.change(change)
+        def change(table: Table) -> Table:
+            return table if table.closed else table.with_carrier(new, None)
+
+        if not self._begin(new):
+            return False
+        is_known = new in self._register.change(change).carriers
+        self._undrain(new)
+        return is_known
+
+    def _begin(self, new: Connection) -> bool:
+        """Start *new*, which is not in the register; False if the pool was closed.
+
+        Raises ``RuntimeError`` if the system gives no thread.
+        """
+        self._drain(new)
+        try:
+            new.start()
+        except BaseException:
+            self._undrain(new)
+            (new.discard if new.join(0) else new.close)()
+            raise
+        if self.closed:
+            new.close()
+        return not self.closed
 
     # --- Handovers ------------------------------------------------------------------
 
@@ -438,23 +463,21 @@ class Pool:
         Nothing happens if the pool is closed or *carrier* has no channels. Raises
         ``OSError`` or ``RuntimeError`` if the system gives no connection or thread.
         """
-        handover = locked(self._lock, lambda: self._begin_handover(carrier))
+        handover = locked(self._lock, lambda: self._make_handover(carrier))
         if handover is None:
             return
         new = handover.new.carrier
         assert isinstance(new, Connection)
         try:
-            new.start()
-        except RuntimeError:
-            # The system gave no thread: undo the request.
+            self._begin(new)
+            new.submit(new.channels.catch_up)
+        except BaseException:
+            # The system gave no thread, or a signal handler raised: undo the request.
             handover.cancel()
             self._finish(handover)
-            self._undrain(new)
-            new.discard()
             raise
-        new.submit(new.channels.catch_up)
 
-    def _begin_handover(self, carrier: Carrier) -> Handover | None:
+    def _make_handover(self, carrier: Carrier) -> Handover | None:
         assert isinstance(carrier, Connection)
         channels = carrier.channels
         if channels.handover is not None:
@@ -470,25 +493,25 @@ class Pool:
         new.most = carrier.most
         make, finish = self.make_channel, self._finish
         handover = Handover(self._register, channels, new.channels, make, finish)
-        self._drain(new)
         channels.handover = new.channels.handover = handover
         return handover
 
     def _finish(self, handover: Handover) -> None:
         """*handover* is over: the connection that is not needed any more ends."""
         old, new = handover.old, handover.new
+        assert isinstance(old.carrier, Connection)
+        assert isinstance(new.carrier, Connection)
+        if handover.has_taken_over:
+            self._drain(old.carrier)
+            self._undrain(new.carrier)
+            old.carrier.close()
+        else:
+            new.carrier.close()
+        # At last, because this is called again if it was interrupted before.
         for channels in (old, new):
             if channels.handover is handover:
                 channels.handover = None
-        assert isinstance(old.carrier, Connection)
-        assert isinstance(new.carrier, Connection)
-        if not handover.has_taken_over:
-            new.carrier.close()
-            return
-        self._undrain(new.carrier)
-        self._drain(old.carrier)
-        old.carrier.close()
-        if handover.again:
+        if handover.has_taken_over and handover.again:
             new.carrier.submit(new.carrier.channels.ending)
 
 

@@ -1,8 +1,8 @@
 """The register of a feed: which channel lives on which connection, and who wants it.
 
 It is one immutable table. A change makes a new table and puts it behind the old one in
-one step that either happens or does not, whatever interrupts it: another thread, or a
-signal handler on the same thread. So there is no lock that a thread could wait for.
+one step that either happens or does not, even if another thread or a signal handler on
+the same thread interrupts it. So there is no lock that a thread could wait for.
 """
 
 from __future__ import annotations
@@ -164,7 +164,7 @@ class Register:
             before = self.table
             after = change(before)
             # One call of the interpreter, which nothing interrupts.
-            if before._next.setdefault(0, after) is after:
+            if after is before or before._next.setdefault(0, after) is after:
                 return after
 
     def forget(self, reading: Reading) -> bool:
@@ -197,4 +197,8 @@ def check(table: Table) -> None:
             assert any(each is row.reading for each in view.readings.values())
     assert len(set(map(id, table.carriers))) == len(table.carriers)
     for view in table.views:
-        assert view.error is not None or table.of_view(view) or not view.readings
+        for reading in view.readings.values():
+            found = table.rows.get(reading.name)
+            # A channel that was refused may have been made anew, for other views.
+            served = found and (found.reading is not reading or view in found.users)
+            assert served or view.error or reading.error, reading.name

@@ -70,7 +70,9 @@ def for_people(
     name = None if channel is None else clean(channel)
     if isinstance(error, WireError):
         kept = error.why if isinstance(error, UnreadableMessage) else error.detail
-        return WireError(error.kind, str(_cleaned(kept, clean)), name)
+        unread = WireError(error.kind, str(_cleaned(kept, clean)), name)
+        unread.partial = error.partial
+        return unread
     told = type(error)(*(_cleaned(each, clean) for each in error.args))
     told.channel = name
     return told

@@ -8,8 +8,32 @@ for half a minute or a minute, not for the end of the hour.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from ..base.errors import BudgetSpent
 from ..base.rates import RateLimit
+
+
+class OpenRequest(NamedTuple):
+    """A request that the exchange has not answered for all of its *channels* yet.
+
+    *op* is its operation, and *id* the number that v5's answers repeat. From *due* on,
+    in monotonic seconds, it counts as unanswered.
+    """
+
+    op: str
+    id: str
+    channels: set[str]
+    due: float
+
+    def answered(self, op: str, name: str, answer_to: str | None) -> bool:
+        """Mark channel *name* as answered; False if this request did not name it."""
+        if (self.op, answer_to or self.id) != (op, self.id):
+            return False
+        if name not in self.channels:
+            return False
+        self.channels.discard(name)
+        return True
 
 
 class RequestBudget:

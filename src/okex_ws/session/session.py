@@ -13,7 +13,7 @@ import copy
 import math
 from collections import deque
 from collections.abc import Iterable
-from typing import Generic, NamedTuple
+from typing import Generic
 
 from ..base.errors import (
     LoginRejected,
@@ -40,26 +40,18 @@ from ..protocol.messages import (
 from ..trust.heartbeat import Heartbeat
 from .events import Changed, Event, LockedOut, Trouble, Unasked
 from .login import Login
-from .request_budget import RequestBudget
+from .request_budget import OpenRequest, RequestBudget
 from .subscription_state import (
     Phase,
     Step,
+    StepTaken,
     SubscriptionState,
-    Taken,
     Target,
     next_batch,
 )
 
-# Seconds in which the good channels of a request may still be acknowledged, after an
-# error that names no channel.
+# Seconds for the acknowledgements of good channels, after an error that names none.
 GRACE = 1.0
-
-
-class _OpenRequest(NamedTuple):
-    op: str
-    id: str
-    channels: set[str]  # the channels without an answer yet
-    due: float  # when the request counts as unanswered
 
 
 class Session(Generic[Target]):
@@ -93,11 +85,11 @@ class Session(Generic[Target]):
         self._requests = 0
         self._pings = self._pongs = 0
         self.subscriptions: dict[str, SubscriptionState[Target]] = {}
-        self._request: _OpenRequest | None = None
+        self._request: OpenRequest | None = None
         self._subscriptions_due = math.inf
         self._outgoing: deque[str] = deque()
         # The steps of subscriptions that are to be logged: see `log_steps`.
-        self.taken: deque[Taken] = deque(maxlen=10_000)
+        self.taken: deque[StepTaken] = deque(maxlen=10_000)
 
     # --- What is wanted -------------------------------------------------------------
 
@@ -112,19 +104,17 @@ class Session(Generic[Target]):
         """Subscribe channel *name*, whose pushes are for *target*.
 
         *name* is the channel's key; for the rest see `SubscriptionState`. One of the
-        next calls of `tick` makes the request.
-
-        A subscription that was dropped, or that had another target, is replaced by
-        another object, which continues what the exchange was asked.
+        next calls of `tick` makes the request. A subscription that was dropped, or that
+        had another target, is replaced by another object, which continues what the
+        exchange was asked.
         """
         self._subscriptions_due = -math.inf
         present = self.subscriptions.get(name)
         if present is None or present.phase is Phase.REFUSED:
             # The script that subscribes now must hear if requests wait.
             self._request_budget.tell_again()
-            made = SubscriptionState(
-                name, target, needs_snapshot, incremental, self.taken
-            )
+            taken = self.taken
+            made = SubscriptionState(name, target, needs_snapshot, incremental, taken)
         elif present.wanted and present.target is target:
             return present
         else:
@@ -220,13 +210,9 @@ class Session(Generic[Target]):
         """
         request = self._request
         self._subscriptions_due = -math.inf
-        if request is None or (request.op, answer_to or request.id) != (op, request.id):
+        if request is None or not request.answered(op, name, answer_to):
             return False
-        if name not in request.channels:
-            return False
-        request.channels.discard(name)
-        if not request.channels:
-            self._request = None
+        self._request = request if request.channels else None
         return True
 
     def _refused(self, message: Refused, now: float) -> list[Event]:
@@ -264,8 +250,7 @@ class Session(Generic[Target]):
             # acknowledgements of the good channels, if any, are on their way.
             self._request = request._replace(due=min(request.due, now + GRACE))
             self._subscriptions_due = -math.inf
-        # Otherwise one of the channels is bad: the exchange will acknowledge the good
-        # ones.
+        # Otherwise one of the channels is bad; the good ones will be acknowledged.
         return [self._trouble(message, meant)]
 
     def _trouble(self, message: Refused, names: list[str]) -> Trouble:
@@ -284,11 +269,7 @@ class Session(Generic[Target]):
 
     @property
     def clean(self) -> Clean:
-        """Takes the secrets of this connection's login out of a text of the exchange.
-
-        What the exchange's text means is found before: a secret may occur in the name
-        of a channel, or be equal to an error's code.
-        """
+        """Takes the login's secrets out of a text, whose meaning was found before."""
         return str if self._login is None else self._login.clean
 
     def told(self, message: Refused | Notice) -> tuple[int | str, str]:
@@ -319,7 +300,7 @@ class Session(Generic[Target]):
         return [Changed(one, Step.REFUSED, self._rejection(message, one.name))]
 
     def _give_up(
-        self, request: _OpenRequest, names: list[str], now: float, busy: bool = False
+        self, request: OpenRequest, names: list[str], now: float, busy: bool = False
     ) -> list[Event]:
         """Ask for *names* again: no answer came, or the exchange was *busy*.
 
@@ -421,7 +402,7 @@ class Session(Generic[Target]):
             self._outgoing.append(self._wire.PING)
             self._pings += 1
 
-    def _unanswered(self, request: _OpenRequest, now: float) -> list[Event]:
+    def _unanswered(self, request: OpenRequest, now: float) -> list[Event]:
         names = sorted(request.channels)
         if request.op == "login" and self._login is not None:
             self._request = None
@@ -441,8 +422,7 @@ class Session(Generic[Target]):
         for op, step in (("unsubscribe", Step.LEAVING), ("subscribe", Step.ASKED)):
             if batch := next_batch(subscriptions, step, now, share):
                 return self._ask(op, step, batch, now)
-        # The channels that are due here are the broken ones: they wait for their share
-        # of the request budget.
+        # Those that are due here are broken: they wait for their share of the budget.
         held = sum(one.due <= now for one in subscriptions)
         ready_at, words = self._request_budget.wait_for_share(held, now)
         later = [one.due for one in subscriptions if one.due > now]
@@ -473,7 +453,7 @@ class Session(Generic[Target]):
         self._requests += 1
         self._outgoing.append(text)
         due = self._subscriptions_due = now + self._timeouts.ack
-        self._request = _OpenRequest(op, str(self._requests), set(carried), due)
+        self._request = OpenRequest(op, str(self._requests), set(carried), due)
 
     # --- The login ------------------------------------------------------------------
 

@@ -91,7 +91,7 @@ TRANSITIONS: dict[Phase, dict[Step, Phase]] = {
 Target = TypeVar("Target")
 
 
-class Taken(NamedTuple):
+class StepTaken(NamedTuple):
     """A step that the subscription of *channel* took, for the log: names of members."""
 
     channel: str
@@ -122,7 +122,7 @@ class SubscriptionState(Generic[Target]):
     needs_snapshot: bool
     # Whether each push builds on the one before, so that a lost one breaks the channel.
     incremental: bool = False
-    taken: deque[Taken] = field(default_factory=lambda: deque(maxlen=0))
+    taken: deque[StepTaken] = field(default_factory=lambda: deque(maxlen=0))
     phase: Phase = Phase.IDLE
     wanted: bool = True
     # The most channels in one request with this channel. Each unanswered request halves
@@ -149,7 +149,7 @@ class SubscriptionState(Generic[Target]):
         if after is None:
             return False
         self.phase = after
-        self.taken.append(Taken(self.name, before.name, step.name, after.name))
+        self.taken.append(StepTaken(self.name, before.name, step.name, after.name))
         return True
 
     def acknowledge(self, now: float, timeouts: Timeouts) -> bool:
@@ -329,7 +329,7 @@ def next_batch(
     return together[: int(min(most, len(together)))]
 
 
-def log_steps(taken: deque[Taken]) -> None:
+def log_steps(taken: deque[StepTaken]) -> None:
     """Take all steps out of *taken*, and log each at level DEBUG.
 
     The connection's loop calls it while it handles no message: a handler of the log may

@@ -36,7 +36,7 @@ class Publisher(Protocol):
         ...
 
 
-class Entry(NamedTuple):
+class ServingEntry(NamedTuple):
     """What serves a reading: a *channel* on one connection, and the *base* of epochs.
 
     A handover replaces the entry, in one store. *base* is added to the epochs of the
@@ -54,7 +54,7 @@ class Readable(Protocol):
     """
 
     @property
-    def entry(self) -> Entry:
+    def entry(self) -> ServingEntry:
         """What serves the reading at this moment."""
         ...
 
@@ -69,7 +69,7 @@ class Taken(NamedTuple):
     *epoch* is the epoch that a script is given.
     """
 
-    entry: Entry
+    entry: ServingEntry
     current: Published
     lease: Lease | None
     heard: float
@@ -194,7 +194,7 @@ def read_together(
             continue
         result = build(taken)
         now, wall = clock.monotonic(), clock.wall()
-        if all(map(_stands, taken, readings)):
+        if all(map(_holds, taken, readings)):
             return result, taken, now, wall
     return None
 
@@ -218,7 +218,7 @@ def _take_together(readings: Sequence[Readable]) -> list[Taken] | None:
     ]
 
 
-def _stands(taken: Taken, reading: Readable) -> bool:
+def _holds(taken: Taken, reading: Readable) -> bool:
     """Whether the value was neither withdrawn nor replaced by one of another epoch."""
     current = taken.current
     if current.state is State.LIVE and current.is_withdrawn:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from okex_ws.cli.reading import Reading
+from okex_ws.cli.reading import Quote
 from okex_ws.cli.screen.board import Board
 from okex_ws.cli.screen.sheet import Sheet
 from tests.support.cli_drawing import plain, sent
@@ -15,7 +15,7 @@ DIM = "\x1b[2m"
 BOTH = [live("BTC-USDT"), lost("BTC-USD-SWAP")]
 
 
-def lines(readings: list[Reading], sheet: Sheet = WIDE) -> list[str]:
+def lines(readings: list[Quote], sheet: Sheet = WIDE) -> list[str]:
     return plain(Board("okx").lines(readings, sheet, AT))
 
 

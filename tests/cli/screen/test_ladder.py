@@ -7,7 +7,7 @@ import re
 import pytest
 
 from okex_ws import State
-from okex_ws.cli.reading import Reading
+from okex_ws.cli.reading import Quote
 from okex_ws.cli.screen.ladder import Ladder
 from okex_ws.cli.screen.sheet import Sheet
 from tests.support.cli_drawing import plain, sent
@@ -17,7 +17,7 @@ WIDE = Sheet(100, 30)
 DIM = "\x1b[2m"
 
 
-def lines(reading: Reading, sheet: Sheet = WIDE) -> list[str]:
+def lines(reading: Quote, sheet: Sheet = WIDE) -> list[str]:
     return plain(Ladder("okx").lines(reading, sheet, AT))
 
 
@@ -71,7 +71,7 @@ def test_on_a_narrow_terminal_trades_stand_below() -> None:
 @pytest.mark.parametrize(
     "reading", [live(), lost(cause=HOSTILE * 4)], ids=["live", "lost"]
 )
-def test_nothing_is_wider_or_higher_than_the_terminal(reading: Reading) -> None:
+def test_nothing_is_wider_or_higher_than_the_terminal(reading: Quote) -> None:
     ladder = Ladder("okx")
     for width in (1, 2, 5, 10, 20, 43, 44, 60, 75, 76, 77, 100, 200):
         for height in (1, 2, 3, 5, 11, 12, 15, 16, 30, 60):
@@ -130,7 +130,7 @@ def test_an_empty_side_is_said(side: str) -> None:
 def test_before_the_first_price_there_is_none() -> None:
     from tests.support.cli_samples import health
 
-    reading = Reading("BTC-USDT", "spot", health(State.CONNECTING))
+    reading = Quote("BTC-USDT", "spot", health(State.CONNECTING))
 
     assert "no prices yet" in lines(reading)[1]
 

@@ -10,7 +10,7 @@ from datetime import datetime
 
 from rich.text import Text
 
-from ..reading import Reading, top
+from ..reading import Quote, top
 from ..text import NOTHING, aligned, number, seconds
 from .sheet import (
     ASK,
@@ -47,7 +47,7 @@ class Board:
         return 1
 
     def lines(
-        self, readings: Sequence[Reading], sheet: Sheet, now: datetime
+        self, readings: Sequence[Quote], sheet: Sheet, now: datetime
     ) -> list[Text]:
         """The lines of the whole screen."""
         live = sum(reading.live for reading in readings)
@@ -72,7 +72,7 @@ class Board:
             lines.append(Text(f"and {len(every) - room} more", style=DIM))
         return [fitted(line, sheet.width) for line in lines[: sheet.height]]
 
-    def _cells(self, readings: Sequence[Reading], sheet: Sheet) -> list[list[str]]:
+    def _cells(self, readings: Sequence[Quote], sheet: Sheet) -> list[list[str]]:
         """The texts of all cells; those of one column have one width."""
         rows = [_row_of(reading, sheet) for reading in readings]
         columns = [list(column) for column in zip(*rows, strict=True)]
@@ -93,7 +93,7 @@ class Board:
         return fitted(Text("  ".join(titles), style=f"{DIM} underline"), sheet.width)
 
     def _row(
-        self, reading: Reading, cells: Sequence[str], shown: Sequence[int], sheet: Sheet
+        self, reading: Quote, cells: Sequence[str], shown: Sequence[int], sheet: Sheet
     ) -> Text:
         styles = {_BID: BID, _ASK: ASK} if reading.live else {}
         style = "" if reading.live else DIM
@@ -109,7 +109,7 @@ class Board:
         return _with_cause(parts, cause, sheet.width)
 
 
-def _row_of(reading: Reading, sheet: Sheet) -> list[str]:
+def _row_of(reading: Quote, sheet: Sheet) -> list[str]:
     hidden = sheet.hides(reading)
     best = top(None if hidden else reading.shown or reading.ticker)
     last = reading.trades[-1].price if reading.trades else None
@@ -130,7 +130,7 @@ def _row_of(reading: Reading, sheet: Sheet) -> list[str]:
     ]
 
 
-def _small(reading: Reading) -> Text:
+def _small(reading: Quote) -> Text:
     """The line of an instrument if no columns fit: its id and its state."""
     name = Text(reading.instrument_id, style="" if reading.live else DIM)
     return Text(" ").join((name, state_of(reading.health.state)))

@@ -12,7 +12,7 @@ from decimal import Decimal
 from rich.text import Text
 
 from ... import Depth, Level, Trade
-from ..reading import Reading, Top, top
+from ..reading import Quote, Top, top
 from ..text import NOTHING, aligned, clock, number, seconds
 from .sheet import (
     ASK,
@@ -50,7 +50,7 @@ class Ladder:
         """How many levels a side fit on the screen."""
         return max(1, min(_MOST, (sheet.height - _FRAME - self._below(sheet)) // 2))
 
-    def lines(self, reading: Reading, sheet: Sheet, now: datetime) -> list[Text]:
+    def lines(self, reading: Quote, sheet: Sheet, now: datetime) -> list[Text]:
         """The lines of the whole screen."""
         if sheet.width < LEAST_WIDTH or sheet.height < LEAST_HEIGHT:
             return _small(reading, sheet)
@@ -79,7 +79,7 @@ class Ladder:
             return 0
         return sheet.height // 4 if sheet.height >= 16 else 0
 
-    def _head(self, reading: Reading, sheet: Sheet, now: datetime) -> list[Text]:
+    def _head(self, reading: Quote, sheet: Sheet, now: datetime) -> list[Text]:
         name = Text.assemble(
             (reading.instrument_id, "bold"),
             (f"  {reading.market}  {self._where}", DIM),
@@ -93,7 +93,7 @@ class Ladder:
         status = fitted(Text.assemble(*_status(reading)), sheet.width)
         return [title, status, sheet.rule(sheet.width)]
 
-    def _book(self, reading: Reading, sheet: Sheet, width: int) -> list[Text]:
+    def _book(self, reading: Quote, sheet: Sheet, width: int) -> list[Text]:
         depth = reading.shown
         most = self.levels(sheet)
         if depth is not None:
@@ -107,7 +107,7 @@ class Ladder:
         return [*lines[:rows], *_middle(reading, sheet, width), *lines[rows:]]
 
 
-def _status(reading: Reading) -> list[tuple[str, str]]:
+def _status(reading: Quote) -> list[tuple[str, str]]:
     """The status line: age, lag, epoch and refusals, or why it is not live."""
     health = reading.health
     if not reading.live:
@@ -154,7 +154,7 @@ def _levels(
     return lines
 
 
-def _middle(reading: Reading, sheet: Sheet, width: int) -> list[Text]:
+def _middle(reading: Quote, sheet: Sheet, width: int) -> list[Text]:
     """The line between the sides: the spread, or that the book is not live."""
     if not reading.live:
         said = f" NOT LIVE: {reading.health.state} "
@@ -191,7 +191,7 @@ def _trades(trades: Sequence[Trade], rows: int, width: int) -> list[Text]:
 # --- Where there is little room -----------------------------------------------------
 
 
-def _small(reading: Reading, sheet: Sheet) -> list[Text]:
+def _small(reading: Quote, sheet: Sheet) -> list[Text]:
     """State, prices and cause, as far as they fit.
 
     A line that does not fit becomes ``~``, because a number must not be cut.

@@ -17,7 +17,7 @@ from rich.text import Text
 
 from ... import State
 from ..logs import held_back
-from ..reading import Reading
+from ..reading import Quote
 from ..text import clean
 
 DIM = "dim"
@@ -52,7 +52,7 @@ class Sheet:
         """A horizontal line."""
         return Text(("-" if self.ascii else "─") * width, style=DIM)
 
-    def hides(self, reading: Reading) -> bool:
+    def hides(self, reading: Quote) -> bool:
         """Whether to leave out old prices, which without colour look present."""
         return not (reading.live or self.colour)
 
@@ -69,7 +69,7 @@ def state_of(state: State) -> Text:
     return Text(str(state), style=_STATES.get(state, "bold yellow"))
 
 
-def cause_of(reading: Reading) -> str:
+def cause_of(reading: Quote) -> str:
     """Why *reading* is not live, without the endpoint's address, which the log has."""
     return clean(_ADDRESS.sub("", reading.health.cause))
 

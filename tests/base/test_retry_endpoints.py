@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from okex_ws.pool.connection import Endpoints
+from okex_ws.base.retry import Endpoints
 
 
 @pytest.mark.parametrize(
