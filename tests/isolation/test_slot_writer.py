@@ -23,6 +23,8 @@ from okex_ws.isolation.slot_reading import (
     slot_capacity,
 )
 from okex_ws.isolation.slot_writer import Relay, SharedEras, SlotWriter
+from okex_ws.pool.handover import Move, move
+from okex_ws.pool.register import Register, Row, Table
 from okex_ws.protocol.messages import DepthData
 from okex_ws.protocol.v5 import PROTOCOL as V5
 from okex_ws.trust.lease import EVERYTHING, NOTHING, Lease
@@ -41,7 +43,7 @@ class WrittenChannel:
     """A channel as its connection has it, and as another process sees it."""
 
     def __init__(self, eras: int = 2, base: int = 0) -> None:
-        memory = LocalMemory()
+        self.memory = memory = LocalMemory()
         addresses = [memory.allocate(ERA_CAPACITY) for _ in range(eras)]
         self.flushed = 0
         self.eras = SharedEras(
@@ -51,7 +53,7 @@ class WrittenChannel:
             [memory.slot(address, decode_era) for address in addresses], lambda: True
         )
         remote.lose()
-        address = memory.allocate(slot_capacity(NAME))
+        address = self.address = memory.allocate(slot_capacity(NAME))
         self.reading = SlotReading(NAME, memory.slot(address, remote.decode))
         self.slot = memory.slot(address)
         self.channel: Channel = DepthChannel(V5, NAME)
@@ -247,6 +249,48 @@ def test_a_reading_that_is_led_to_another_channel_is_written_with_its_era() -> N
     assert seen == [("100.2", 5)]
     old.lose()
     assert (rig.seen(), rig.reading.epoch) == ("100.2", 5)
+
+
+class Line:
+    """A carrier that carries nothing out."""
+
+    path: Any = None
+    most = 100.0
+    error = None
+
+    def submit(self, work: Callable[[], None]) -> None: ...
+
+    def close(self) -> None: ...
+
+
+def moved(rig: WrittenChannel, standby: Channel, slot: SlotAddress) -> None:
+    """Have the register lead the reading of *rig* to *standby*, for a relay's slot."""
+    reading, name = rig.channel.reading, rig.channel.name
+    one = relay(rig.memory, {"depth5": slot}, Told())
+    one.carry({"depth5": reading})
+    old, new = Line(), Line()
+    row = Row(reading, rig.channel, old, (one,))
+    register = Register()
+    register.change(lambda _: Table({name: row}, (old, new), (one,)))
+    move(register, old, new, {name: Move(standby, True, True)}, lambda _: standby, 4.0)
+
+
+def test_a_channel_that_has_just_taken_over_withdraws_for_other_processes_too() -> None:
+    """Its thread has not looked at the register since, and its followers know."""
+    rig = WrittenChannel()
+    old, new = rig.eras.make(3.0), rig.eras.make(3.0)
+    old.renew(LEASE, 3.0)
+    new.renew(LEASE, 3.0)
+    rig.show("100.1", old)
+    standby = DepthChannel(V5, NAME, rig.channel.reading)
+    data = DepthData([["100.2", "1", "0", "1"]], [], 1, None)
+    standby.current = Published(State.LIVE, "", 1, new, data, 1.0, 2.0)
+    moved(rig, standby, rig.address)
+    taken = rig.seen()
+
+    standby.invalidated("it may be wrong", 4.0)
+
+    assert (taken, rig.seen()) == ("100.2", State.RESYNCING)
 
 
 # --- Slots ----------------------------------------------------------------------------

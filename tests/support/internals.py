@@ -447,7 +447,8 @@ def close_selector(worker: Worker) -> None:
 
 def slot_of(reading: SlotReading) -> Slot:
     """The slot in shared memory that has the values of *reading*."""
-    return reading._slotted.slot
+    assert reading._slot is not None
+    return reading._slot
 
 
 def era_slots_of(eras: RemoteEras) -> list[Slot]:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from ..base.state import State
 from ..channels.reading import Reading
 from ..protocol.messages import BookData, ChannelName, DepthData
-from ..trust.lease import EVERYTHING, HELD, NOTHING, Era, Lease
+from ..trust.lease import EVERYTHING, HELD, NOTHING, Lease
 from ..trust.reading import ServingEntry
 from ..trust.verdict import Published
 from .shared_memory import Slot, TornError
@@ -146,9 +146,9 @@ class RemoteEra:
 
     @property
     def withdrawn(self) -> Mapping[Any, float]:
-        """Everything, once the connection or a whole kind of channels was lost."""
+        """Everything, once the connection or the process was lost, or a kind held."""
         number, lost, held, _ = self._seen()
-        if lost or number != self._number:
+        if lost or number != self._number or not self._process_runs():
             return EVERYTHING
         return HELD if held else NOTHING
 
@@ -247,24 +247,26 @@ class SlotReading(Reading):
 
     def __init__(self, name: ChannelName, slot: Slot) -> None:
         super().__init__(name)
-        self.write(Published(State.CONNECTING, "not connected yet", 0), slot)
-        self._slotted = _Slotted(slot)
-        self.entry = ServingEntry(self._slotted)
+        # ``None`` once the slot is given back: it would keep the memory in use.
+        self._slot: Slot | None = slot
+        self.write(Published(State.CONNECTING, "not connected yet", 0))
+        self.entry = ServingEntry(_Slotted(slot))
 
-    def write(self, current: Published, slot: Slot | None = None) -> None:
+    def write(self, current: Published) -> None:
         """Write *current* into the slot; only while no worker process runs."""
-        (self._slotted.slot if slot is None else slot).put(encode(current, False))
+        if self._slot is not None:
+            self._slot.put(encode(current, False))
 
     def freeze(self) -> None:
         """Keep the present state without its data, because the slot is given back."""
         current = self.current
-        era = None if current.era is None else Era(current.era.heard)
-        if era is not None:
-            era.lose()
-        kept = current._replace(era=era, data=None, epoch=self.epoch)
-        self.entry = ServingEntry(SlotContent(kept, False))
+        if current.state is State.LIVE:
+            cause = "the subscription has ended"
+            current = current._replace(state=State.RECONNECTING, cause=cause)
+        kept = current._replace(era=None, data=None, lag=None, epoch=self.epoch)
+        self.entry, self._slot = ServingEntry(SlotContent(kept, False)), None
 
     def forked(self) -> None:
         """In a forked child: be closed, and read the slot no more."""
         current = Published(State.CLOSED, "closed in a forked process", 0)
-        self.entry = ServingEntry(SlotContent(current, False))
+        self.entry, self._slot = ServingEntry(SlotContent(current, False)), None

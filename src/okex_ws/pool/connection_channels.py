@@ -191,7 +191,8 @@ class ConnectionChannels:
             self._want(channel, now)
 
     def _follow(self, channel: Channel, users: tuple[View, ...], now: float) -> None:
-        before = channel.followers
+        # Those of a channel that takes over have not been told of this connection yet.
+        before = () if channel.silent else channel.followers
         channel.followers = users
         if len(before) == len(users) and not any(map(is_not, before, users)):
             return

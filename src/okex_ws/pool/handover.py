@@ -103,6 +103,8 @@ def _lead(row: Row, channel: Channel, known: Move | None, now: float) -> None:
     """Lead the reading of *row* to *channel*, which continues the channel of *row*."""
     known = known if known is not None and known.channel is channel else None
     channel.continues = row.channel, known is not None and known.proven
+    # From here on a withdrawal is told, though the new thread has not caught up.
+    channel.followers = row.users
     reading = row.reading
     if reading.entry.channel is not channel:
         reading.entry = ServingEntry(channel, _base(reading, channel, known, now))
