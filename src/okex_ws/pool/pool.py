@@ -465,36 +465,43 @@ class Pool:
         ``OSError`` or ``RuntimeError`` if the system gives no connection or thread.
         """
         assert isinstance(carrier, Connection)
-        channels = carrier.channels
-        with self._lock:
-            if channels.handover is not None:
-                # A connection that is about to take over itself is replaced after it
-                # has done so: see `_finish`.
-                channels.handover.again |= channels.handover.new is channels
-                return
-            table = self._register.table
-            names = [row.reading.name for row in table.of(carrier) if row.users]
-            if table.closed or carrier not in table.carriers or not names:
-                return
-            new = self._make_connection(carrier.path, names[0])
-            new.most = carrier.most
-            handover = Handover(
-                self._register,
-                channels,
-                new.channels,
-                self.make_channel,
-                self._finish,
-            )
-            channels.handover = new.channels.handover = handover
+        channels, before = carrier.channels, carrier.channels.handover
         try:
-            self._begin(new)
-            new.submit(new.channels.catch_up)
+            with self._lock:
+                handover = self._make_handover(carrier)
+            if handover is not None:
+                assert isinstance(handover.new.carrier, Connection)
+                self._begin(handover.new.carrier)
+                handover.new.carrier.submit(handover.new.catch_up)
         except BaseException:
             # The system gave no thread, or a signal handler raised: undo the request.
-            handover.cancel()
-            channels.handover = new.channels.handover = None
-            new.close()
+            made = channels.handover
+            if made is not None and made is not before:
+                made.cancel()
+                self._finish(made)
             raise
+
+    def _make_handover(self, carrier: Connection) -> Handover | None:
+        """A handover from *carrier* to a new connection, unless there is one already.
+
+        The caller holds the lock.
+        """
+        channels, table = carrier.channels, self._register.table
+        if channels.handover is not None:
+            # A connection that is about to take over itself is replaced after it has
+            # done so: see `_finish`.
+            channels.handover.again |= channels.handover.new is channels
+            return None
+        names = [row.reading.name for row in table.of(carrier) if row.users]
+        if table.closed or carrier not in table.carriers or not names:
+            return None
+        new = self._make_connection(carrier.path, names[0])
+        new.most = carrier.most
+        handover = Handover(
+            self._register, channels, new.channels, self.make_channel, self._finish
+        )
+        new.channels.handover = channels.handover = handover
+        return handover
 
     def _finish(self, handover: Handover) -> None:
         """*handover* is over: the connection that is not needed any more ends."""
