@@ -242,9 +242,12 @@ class ConnectionChannels:
 
     def replaced(self, row: Row) -> None:
         """The refused channel of *row* was made anew: tell the users that came late."""
-        error = row.reading.error or self.carrier.error
+        error, told = row.reading.error or self.carrier.error, row.channel.followers
+        if error is not None and row.reading.error is None:
+            told = ()
+            row.channel.refused(error)
         for view in row.users:
-            if error and not view.ended and view not in row.channel.followers:
+            if error is not None and not view.ended and view not in told:
                 self._refuse(view, row.reading, error, self._clock.monotonic())
 
     def left(self, view: View) -> None:

@@ -96,7 +96,9 @@ class Placement:
         path, is_deep = self._wire.path(key), self._wire.is_deep(key)
         most = self._venue.channels_per_connection or math.inf
         for carrier in carriers:
-            if carrier.path != path or load[carrier] >= min(most, carrier.most):
+            if carrier.path != path or carrier.error is not None:
+                continue
+            if load[carrier] >= min(most, carrier.most):
                 continue
             if not is_deep or deep[carrier] < self._venue.depths_per_connection:
                 return carrier

@@ -463,37 +463,42 @@ class Pool:
         Nothing happens if the pool is closed or *carrier* has no channels. Raises
         ``OSError`` or ``RuntimeError`` if the system gives no connection or thread.
         """
-        handover = locked(self._lock, lambda: self._make_handover(carrier))
-        if handover is None:
-            return
-        new = handover.new.carrier
-        assert isinstance(new, Connection)
+        assert isinstance(carrier, Connection)
+        channels, before = carrier.channels, carrier.channels.handover
         try:
-            self._begin(new)
-            new.submit(new.channels.catch_up)
+            handover = locked(self._lock, lambda: self._make_handover(carrier))
+            if handover is not None:
+                assert isinstance(handover.new.carrier, Connection)
+                self._begin(handover.new.carrier)
+                handover.new.carrier.submit(handover.new.catch_up)
         except BaseException:
             # The system gave no thread, or a signal handler raised: undo the request.
-            handover.cancel()
-            self._finish(handover)
+            made = channels.handover
+            if made is not None and made is not before:
+                made.cancel()
+                self._finish(made)
             raise
 
-    def _make_handover(self, carrier: Carrier) -> Handover | None:
-        assert isinstance(carrier, Connection)
-        channels = carrier.channels
+    def _make_handover(self, carrier: Connection) -> Handover | None:
+        """A handover from *carrier* to a new connection, unless there is one already.
+
+        The caller holds the lock.
+        """
+        channels, table = carrier.channels, self._register.table
         if channels.handover is not None:
             # A connection that is about to take over itself is replaced after it has
             # done so: see `_finish`.
             channels.handover.again |= channels.handover.new is channels
             return None
-        table = self._register.table
         names = [row.reading.name for row in table.of(carrier) if row.users]
         if table.closed or carrier not in table.carriers or not names:
             return None
         new = self._make_connection(carrier.path, names[0])
         new.most = carrier.most
-        make, finish = self.make_channel, self._finish
-        handover = Handover(self._register, channels, new.channels, make, finish)
-        channels.handover = new.channels.handover = handover
+        handover = Handover(
+            self._register, channels, new.channels, self.make_channel, self._finish
+        )
+        new.channels.handover = channels.handover = handover
         return handover
 
     def _finish(self, handover: Handover) -> None:
