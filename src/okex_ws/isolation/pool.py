@@ -26,10 +26,15 @@ from ..delivery.callbacks import Callbacks, OnState
 from ..delivery.updates import UpdateQueue
 from ..delivery.view import View
 from ..model.credentials import Credentials
-from ..model.reports import ConnectionReport, Stats
+from ..model.reports import (
+    ConnectionReport,
+    Stats,
+    add,
+    of_connections,
+    of_subscription,
+)
 from ..model.venues import Venue
 from ..pool.options import PoolOptions
-from ..pool.statistics import add, of_connections, of_subscription
 from ..protocol.interface import WireProtocol
 from ..protocol.messages import ChannelName
 from ..session.login import check_logins

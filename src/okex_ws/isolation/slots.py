@@ -10,8 +10,7 @@ from collections.abc import Callable, Mapping
 
 from ..base.state import State
 from ..delivery.view import View
-from ..model.reports import Stats
-from ..pool.statistics import add, of_subscription
+from ..model.reports import Stats, add, of_subscription
 from ..protocol.messages import ChannelName
 from ..trust.verdict import Published
 from .shared_memory import Memory, SlotAddress

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
+from typing import Any
 
 from ..base.state import State
 
@@ -132,3 +134,43 @@ class Stats:
     callback_stalls: int = 0
     last_pong: datetime | None = None
     ping_round_trip: float | None = None
+
+
+def add(one: Stats, other: Stats) -> Stats:
+    """The sums of the counts of both.
+
+    The time and round trip of the pong are those of *other*, if it has any.
+    """
+    sums: dict[str, Any] = {}
+    for field in fields(Stats):
+        mine, its = getattr(one, field.name), getattr(other, field.name)
+        if isinstance(mine, int):
+            sums[field.name] = mine + its
+        elif isinstance(mine, Mapping):
+            sums[field.name] = dict(Counter(mine) + Counter(its))
+        else:
+            sums[field.name] = mine if its is None else its
+    return Stats(**sums)
+
+
+def of_subscription(stats: Stats) -> Stats:
+    """*stats* without the counts that belong to whole connections."""
+    return replace(stats, **_OF_CONNECTIONS)
+
+
+def of_connections(stats: Stats) -> Stats:
+    """Only the counts in *stats* that belong to whole connections."""
+    return Stats(**{name: getattr(stats, name) for name in _OF_CONNECTIONS})
+
+
+_OF_CONNECTIONS: dict[str, Any] = {
+    name: getattr(Stats(), name)
+    for name in (
+        "messages",
+        "bytes",
+        "reconnects",
+        "dropped",
+        "last_pong",
+        "ping_round_trip",
+    )
+}

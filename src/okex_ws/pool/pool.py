@@ -11,10 +11,7 @@ import weakref
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
-from ..base.counts import Counts
-from ..base.errors import OkexWSError
 from ..base.threads import locked, register_for_fork
-from ..channels.base import Channel
 from ..channels.reading import Reading
 from ..delivery.callbacks import CallbackRunner, Callbacks, OnState
 from ..delivery.updates import UpdateQueue, UpdateQueues
@@ -23,21 +20,19 @@ from ..history.source import check_history
 from ..history.view import HistoryOptions
 from ..history.worker import HistoryWorker
 from ..model.credentials import Credentials
-from ..model.reports import ConnectionReport, Stats
+from ..model.reports import Stats
 from ..model.venues import Venue
 from ..protocol.interface import WireProtocol
-from ..protocol.messages import ChannelName, SocketPath
+from ..protocol.messages import ChannelName
 from ..session.login import check_logins
 from ..trust.verdict import Limits
 from .connection import Connection, Settings
 from .connection_channels import ConnectionChannels
-from .handover import Handover, move
-from .placement import Placement
-from .register import Carrier, Register, Row, Table
-from .statistics import collect_stats
+from .connection_set import ConnectionSet
+from .register import Carrier, Row, Table
 
 
-class Pool:
+class Pool(ConnectionSet):
     """The connections of one feed, its channels, and the views that use them.
 
     Subscriptions share connections here, so that a feed needs few of them. Any thread
@@ -59,40 +54,22 @@ class Pool:
         callback_runner: CallbackRunner | None = None,
         history_worker: HistoryWorker | None = None,
     ) -> None:
-        self.venue = venue
-        self.wire = wire
-        self.clock = settings.clock
+        super().__init__(venue, wire, settings, credentials)
         self.on_state = on_state
         self.callback_runner = callback_runner or CallbackRunner()
         self.history_worker = history_worker or HistoryWorker("", self.clock)
-        self._settings = settings
-        self._credentials = credentials
         # Whether the connections are in another process.
         self.isolated = False
         # A pool that one subscription made for itself closes with that subscription.
         self.closes_with_subscription = False
-        self._register = Register()
-        self._placement = Placement(venue, wire, self._make_connection)
         # Update queues of the feed: they take the items of every present and later
         # view.
         self._queues = UpdateQueues()
-        # Connections that are not in the register, until they have ended: retired ones,
-        # and the new or old connection of a handover.
-        self._draining: tuple[Connection, ...] = ()
         # The views whose counts are not in *past* yet; and the counts of views,
         # channels and connections that are gone.
         self._present: dict[View, None] = {}
         self.past: Counter[str] = Counter()
-        self.past_counts = Counts()
-        # Guards the counts and the list above. Re-entrant, because a signal handler or
-        # the garbage collector may close a subscription while this thread holds it.
-        self._lock = threading.RLock()
         _pools.add(self)
-
-    @property
-    def closed(self) -> bool:
-        """Whether the feed was closed."""
-        return self._register.table.closed
 
     @property
     def views(self) -> tuple[View, ...]:
@@ -168,21 +145,6 @@ class Pool:
             assert isinstance(carrier, Connection)
             carrier.submit(carrier.channels.catch_up)
 
-    def _discard(self, made: list[Carrier], why: str = "") -> None:
-        """Give up those connections of *made* that were not started."""
-        while made:
-            connection = made.pop()
-            assert isinstance(connection, Connection)
-            if connection.join(0):
-                connection.error = OkexWSError(why)
-                self._take_out(connection)
-                connection.discard()
-
-    def _take_out(self, carrier: Carrier) -> None:
-        """Place no further channel on *carrier*."""
-        if carrier in self._register.table.carriers:
-            self._register.change(lambda table: table.without_carrier(carrier))
-
     def _check(self, names: Iterable[ChannelName]) -> None:
         if self.closed:
             raise ValueError("the feed is closed")
@@ -202,10 +164,6 @@ class Pool:
             credentials,
             self._divide,
         )
-
-    def make_channel(self, reading: Reading) -> Channel:
-        """A second channel of *reading*, for another connection; it is silent."""
-        return self._placement.make_channel(reading.described, reading)
 
     def detach(self, view: View) -> None:
         """Close *view*: it is silent from now on, and its channels are released."""
@@ -309,26 +267,6 @@ class Pool:
             queue.close()
 
     @property
-    def placed(self) -> tuple[Connection, ...]:
-        """The connections on which channels may live."""
-        return tuple(_connections(self._register.table))
-
-    @property
-    def connections(self) -> tuple[Connection, ...]:
-        """All connections that have not ended."""
-        return (*self.placed, *self._draining)
-
-    def reports(self) -> tuple[ConnectionReport, ...]:
-        """A report on each connection that channels live on."""
-        table = self._register.table
-        reports = []
-        for connection in _connections(table):
-            names = [row.reading.name for row in table.of(connection)]
-            deep = sum(map(self.wire.is_deep, names))
-            reports.append(connection.report(len(names), deep))
-        return tuple(reports)
-
-    @property
     def has_ended(self) -> bool:
         """Whether no thread is left, or none was ever started."""
         return not (
@@ -365,163 +303,6 @@ class Pool:
             connection.discard()
 
     # --- On the connections' threads ------------------------------------------------
-
-    def retire(self, carrier: Carrier, error: OkexWSError) -> None:
-        """Close the connection *carrier* for good, because of *error*."""
-        assert isinstance(carrier, Connection)
-        carrier.error = error
-        self._drain(carrier)
-        self._register.change(lambda table: table.without_carrier(carrier))
-        carrier.close()
-        handover = carrier.channels.handover
-        if handover is not None:
-            handover.cancel()
-            self._finish(handover)
-
-    def _drain(self, *leaving: Connection) -> None:
-        """Keep the connections *leaving* in the statistics until they have ended."""
-        locked(self._lock, lambda: self._change_draining(leaving))
-
-    def _change_draining(self, leaving: tuple[Connection, ...]) -> None:
-        draining = list(leaving)
-        for connection in self._draining:
-            if connection in leaving:
-                continue
-            if connection.join(0):
-                self.past_counts.absorb(connection.counts)
-            else:
-                draining.append(connection)
-        self._draining = tuple(draining)
-
-    def _undrain(self, staying: Connection) -> None:
-        def change() -> None:
-            self._draining = tuple(c for c in self._draining if c is not staying)
-
-        locked(self._lock, change)
-
-    def _divide(self, connection: Connection) -> None:
-        """The exchange finds the channels of *connection* too many: move half of them.
-
-        A connection keeps one channel at least.
-        """
-        table = self._register.table
-        count = len(table.of(connection))
-        if count < 2 or connection not in table.carriers:
-            return
-        connection.most = (count + 1) // 2
-        for carrier, names in self._placement.surplus(table, connection).items():
-            assert isinstance(carrier, Connection)
-            try:
-                if carrier not in table.carriers and not self._add(carrier):
-                    continue
-            except RuntimeError as error:
-                # The channels stay where they are, until the exchange says so again.
-                connection.channels.troubled(OkexWSError(str(error)))
-                continue
-            now, make = self.clock.monotonic(), self.make_channel
-            move(self._register, connection, carrier, {}, make, now, names)
-            carrier.submit(carrier.channels.catch_up)
-
-    def _add(self, new: Connection) -> bool:
-        """Start *new*, on which channels may be placed then; False if that failed."""
-
-        def change(table: Table) -> Table:
-            return table if table.closed else table.with_carrier(new, None)
-
-        if not self._begin(new):
-            return False
-        is_known = new in self._register.change(change).carriers
-        self._undrain(new)
-        return is_known
-
-    def _begin(self, new: Connection) -> bool:
-        """Start *new*, which is not in the register; False if the pool was closed.
-
-        Raises ``RuntimeError`` if the system gives no thread.
-        """
-        self._drain(new)
-        try:
-            new.start()
-        except BaseException:
-            self._undrain(new)
-            (new.discard if new.join(0) else new.close)()
-            raise
-        if self.closed:
-            new.close()
-        return not self.closed
-
-    # --- Handovers ------------------------------------------------------------------
-
-    def rotate(self) -> None:
-        """Replace every connection by a new one, without a gap. Any thread."""
-        for connection in self.placed:
-            self.start_handover(connection)
-
-    def start_handover(self, carrier: Carrier) -> None:
-        """Open a connection that takes over the channels of *carrier* without a gap.
-
-        Nothing happens if the pool is closed or *carrier* has no channels. Raises
-        ``OSError`` or ``RuntimeError`` if the system gives no connection or thread.
-        """
-        assert isinstance(carrier, Connection)
-        channels, before = carrier.channels, carrier.channels.handover
-        try:
-            handover = locked(self._lock, lambda: self._make_handover(carrier))
-            if handover is not None:
-                assert isinstance(handover.new.carrier, Connection)
-                self._begin(handover.new.carrier)
-                handover.new.carrier.submit(handover.new.catch_up)
-        except BaseException:
-            # The system gave no thread, or a signal handler raised: undo the request.
-            made = channels.handover
-            if made is not None and made is not before:
-                made.cancel()
-                self._finish(made)
-            raise
-
-    def _make_handover(self, carrier: Connection) -> Handover | None:
-        """A handover from *carrier* to a new connection, unless there is one already.
-
-        The caller holds the lock.
-        """
-        channels, table = carrier.channels, self._register.table
-        if channels.handover is not None:
-            # A connection that is about to take over itself is replaced after it has
-            # done so: see `_finish`.
-            channels.handover.again |= channels.handover.new is channels
-            return None
-        names = [row.reading.name for row in table.of(carrier) if row.users]
-        if table.closed or carrier not in table.carriers or not names:
-            return None
-        new = self._make_connection(carrier.path, names[0])
-        new.most = carrier.most
-        handover = Handover(
-            self._register, channels, new.channels, self.make_channel, self._finish
-        )
-        new.channels.handover = channels.handover = handover
-        return handover
-
-    def _finish(self, handover: Handover) -> None:
-        """*handover* is over: the connection that is not needed any more ends."""
-        old, new = handover.old, handover.new
-        assert isinstance(old.carrier, Connection)
-        assert isinstance(new.carrier, Connection)
-        if handover.has_taken_over:
-            self._drain(old.carrier)
-            self._undrain(new.carrier)
-            old.carrier.close()
-        else:
-            new.carrier.close()
-        # At last, because this is called again if it was interrupted before.
-        for channels in (old, new):
-            if channels.handover is handover:
-                channels.handover = None
-        if handover.has_taken_over and handover.again:
-            new.carrier.submit(new.carrier.channels.ending)
-
-
-def _connections(table: Table) -> list[Connection]:
-    return [each for each in table.carriers if isinstance(each, Connection)]
 
 
 _pools: weakref.WeakSet[Pool] = weakref.WeakSet()

@@ -12,7 +12,8 @@ import pytest
 from okex_ws import Credentials, RawSubscription, Stats, WSSubscription
 from okex_ws.base.clock import utc
 from okex_ws.base.counts import Counts
-from okex_ws.pool.statistics import add, collect_stats, of_connections, of_subscription
+from okex_ws.model.reports import add, of_connections, of_subscription
+from okex_ws.pool.connection_set import collect_stats
 from tests.support.virtual_world import World
 
 KEY = Credentials("the-api-key", "the-secret-key", "the-passphrase")

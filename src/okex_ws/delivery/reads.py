@@ -1,0 +1,265 @@
+"""The reads of one subscription: each computes its verdict at the call. No lock."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from ..base.clock import Clock
+from ..base.errors import NotLive, OkexWSError
+from ..base.state import State
+from ..channels.convert import make_best, make_book, make_depth, make_dict
+from ..channels.reading import Reading
+from ..model.book import OrderBook
+from ..model.items import BestBidAsk, Candle, Depth, Item, Trade
+from ..model.reports import Health
+from ..trust.reading import CHANGING, Taken, read, read_together
+from ..trust.verdict import LIVE, NO_LIMITS, Limits, Verdict
+from .depth_selection import LEVELS, Look, choose, worst
+
+T = TypeVar("T")
+
+
+class Reads:
+    """What a script reads of one subscription, on any thread and at any time.
+
+    A read takes no lock, never waits, and computes its verdict at the call. A read that
+    finds no trusted value returns nothing or raises `NotLive`. A *look* is a verdict,
+    together with the reading and the value that it judges.
+    """
+
+    def __init__(self, instrument_id: str, limits: Limits, clock: Clock) -> None:
+        self.instrument_id = instrument_id
+        self.limits = limits
+        self._clock = clock
+        # All readings by topic, and those of depths among them.
+        self.readings: Mapping[str, Reading] = {}
+        self._depths: tuple[Reading, ...] = ()
+        self.error: OkexWSError | None = None  # set once, as *closed* is
+        self.closed = False
+
+    def carry(self, readings: Mapping[str, Reading]) -> None:
+        """Set the readings of this subscription, by topic. The pool calls this once."""
+        self.readings = readings
+        self._depths = tuple(each for each in readings.values() if each.is_depth)
+
+    @property
+    def ended(self) -> bool:
+        """Whether the subscription failed or was closed, even if not delivered yet."""
+        return self.closed or self.error is not None
+
+    # --- Trust ----------------------------------------------------------------------
+
+    def look(self, limits: Limits, levels: int | None = None) -> Look:
+        """The verdict at this moment on the depth that a read of *levels* levels uses.
+
+        Without a depth channel it is the verdict on the channel with the worst state.
+        """
+        levels = levels or limits.levels or LEVELS
+        return self._read(self._depths, limits, levels, None)[0]
+
+    def _read(
+        self,
+        depths: Sequence[Reading],
+        limits: Limits,
+        levels: int,
+        build: Callable[[Reading, Taken], T] | None,
+    ) -> tuple[Look, T | None]:
+        """Read *depths*, and have *build* make the result of the one that is used.
+
+        *build* gets a value that seemed trusted. Its result is given only if the
+        verdict, which is taken after it, is `LIVE`.
+        """
+        carriers = depths or self._others()
+        if len(carriers) > 1:
+            return self._read_several(carriers, limits, levels, build)
+        (reading,) = carriers
+        verdict, taken, result = read(reading, limits, self._clock, build)
+        if self.closed or self.error is not None:
+            verdict, result = self._final, None
+        return Look(verdict, reading, taken.value), result
+
+    @property
+    def _final(self) -> Verdict:
+        """The verdict on a subscription that has ended."""
+        if self.error is not None:
+            return Verdict(State.FAILED, str(self.error))
+        return Verdict(State.CLOSED, "closed")
+
+    def _read_several(
+        self,
+        readings: Sequence[Reading],
+        limits: Limits,
+        levels: int,
+        build: Callable[[Reading, Taken], T] | None,
+    ) -> tuple[Look, T | None]:
+        choice: list[Reading] = []
+
+        def make(taken: Sequence[Taken]) -> T | None:
+            now, wall = self._clock.monotonic(), self._clock.wall()
+            look = self.choose(readings, taken, levels, now, wall)
+            choice[:] = [look.reading]
+            if build is None or look.verdict is not LIVE:
+                return None
+            each = taken[readings.index(look.reading)]
+            epoch = look.current.epoch - each.epoch
+            # The epoch of the subscription, which every read gives.
+            entry = each.entry._replace(base=each.entry.base + epoch)
+            return build(look.reading, each._replace(entry=entry))
+
+        found = read_together(readings, self._clock, make)
+        if self.closed or self.error is not None:
+            return Look(self._final, readings[0], readings[0].current), None
+        if found is None:
+            return Look(CHANGING, readings[0], readings[0].current), None
+        result, taken, now, wall = found
+        chosen = self.choose(readings, taken, levels, now, wall)
+        if chosen.verdict is LIVE and limits is not NO_LIMITS:
+            each = taken[readings.index(chosen.reading)]
+            chosen = chosen._replace(verdict=each.judge(limits, now, wall))
+        if chosen.verdict is not LIVE or chosen.reading is not choice[0]:
+            return chosen, None
+        return chosen, result
+
+    @staticmethod
+    def choose(
+        readings: Sequence[Reading],
+        taken: Sequence[Taken],
+        levels: int,
+        now: float,
+        wall: float,
+    ) -> Look:
+        """The look at one of *readings*, by their values and the two clocks.
+
+        It is at the depth that a read of *levels* levels uses; without a depth it is at
+        the reading in the worst state.
+        """
+        looks = [
+            Look(each.judge(NO_LIMITS, now, wall), reading, each.value)
+            for reading, each in zip(readings, taken, strict=True)
+        ]
+        return choose(looks, levels) if readings[0].is_depth else worst(looks)
+
+    def _others(self) -> list[Reading]:
+        readings = self.readings.values()
+        return [each for each in readings if each.error is None] or list(readings)
+
+    # --- Reads ----------------------------------------------------------------------
+
+    def depth_dict(self, limits: Limits) -> dict[str, Any]:
+        """``GetDepth()``: the newest trusted depth as a dict, or ``{}``."""
+        if not self._depths:
+            return {}
+        limits = limits.over(self.limits)
+        levels, name = limits.levels or LEVELS, self.instrument_id
+
+        def build(reading: Reading, taken: Taken) -> dict[str, Any]:
+            return make_dict(name, taken.current, levels)
+
+        return self._read(self._depths, limits, levels, build)[1] or {}
+
+    def depth(self, limits: Limits) -> Depth:
+        """The newest trusted depth; raises `NotLive` if there is none."""
+        limits = limits.over(self.limits)
+        levels, name = limits.levels or LEVELS, self.instrument_id
+
+        def build(reading: Reading, taken: Taken) -> Depth:
+            return make_depth(name, reading.topic, taken.value, levels)
+
+        (verdict, *_), made = self._read(
+            self._depths, limits, levels, build if self._depths else None
+        )
+        if not self._depths:
+            raise NotLive(verdict.state, "no depth channel is subscribed")
+        if made is None:
+            raise NotLive(verdict.state, verdict.cause)
+        return made
+
+    def best_bid_ask(self, limits: Limits) -> BestBidAsk | None:
+        """Best bid and ask of the newest trusted depth, or ``None``."""
+        if not self._depths:
+            return None
+        limits = limits.over(self.limits)
+        # Every depth has the best level, so one level is asked for.
+        return self._read(self._depths, limits, limits.levels or 1, self._best)[1]
+
+    def _best(self, reading: Reading, taken: Taken) -> BestBidAsk:
+        return make_best(self.instrument_id, reading.topic, taken.value)
+
+    def best(self, look: Look) -> BestBidAsk:
+        """Best bid and ask of the depth of *look*."""
+        return make_best(self.instrument_id, look.reading.topic, look.current)
+
+    @property
+    def depths(self) -> tuple[Reading, ...]:
+        """The readings of the depth channels."""
+        return self._depths
+
+    @property
+    def book(self) -> OrderBook | None:
+        """The current version of the whole book, or ``None`` if it is not trusted."""
+        books = [each for each in self._depths if each.kind == "book"]
+        if not books:
+            return None
+        most = max(each.levels for each in books)
+
+        def build(reading: Reading, taken: Taken) -> OrderBook:
+            return make_book(taken.current)
+
+        return self._read(books, self.limits, most, build)[1]
+
+    @property
+    def has_depth(self) -> bool:
+        """Whether the subscription has a depth channel."""
+        return bool(self._depths)
+
+    @property
+    def trades(self) -> tuple[Trade, ...]:
+        """The newest trades of the first trade channel, newest last."""
+        return self._items("trade")
+
+    @property
+    def candles(self) -> tuple[Candle, ...]:
+        """The newest candles of the first candle channel, newest last."""
+        return self._items("candle")
+
+    def _items(self, kind: str) -> tuple[Any, ...]:
+        found = (each.items for each in self.readings.values() if each.kind == kind)
+        return next(found, ())
+
+    def latest(self, topic: str) -> Item | None:
+        """The newest item of the channel *topic*, or ``None`` if it is not trusted.
+
+        ``ValueError`` if the channel is not subscribed.
+        """
+        reading = self.readings.get(topic)
+        if reading is None:
+            known = ", ".join(map(repr, self.readings))
+            raise ValueError(f"channel {topic!r} is not subscribed, only {known}")
+
+        def build(reading: Reading, taken: Taken) -> Item | None:
+            return reading.item(taken.value, self.limits.levels)
+
+        if self.ended:
+            return None
+        return read(reading, self.limits, self._clock, build)[2]
+
+    @property
+    def state(self) -> State:
+        """The state at this moment."""
+        return self.look(self.limits).verdict.state
+
+    def health(self) -> Health:
+        """State, cause, ages and lag, all taken from one look."""
+        (verdict, _, current), now = self.look(self.limits), self._clock.monotonic()
+        failed = {t: r.error for t, r in self.readings.items() if r.error is not None}
+        return Health(
+            verdict.state,
+            verdict.cause,
+            now - current.received,
+            now - current.era.heard if current.era is not None else math.inf,
+            current.lag,
+            current.epoch,
+            failed,
+        )

@@ -1,0 +1,367 @@
+"""The channels that live on one connection, as the register of the feed wants them.
+
+The connection's thread compares the register with what it has carried out, and
+subscribes and unsubscribes accordingly.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from operator import is_not
+from typing import Protocol
+
+from ..base.clock import Clock
+from ..base.counts import Counts
+from ..base.errors import BookError, OkexWSError, WireError
+from ..base.throttled_log import LogThrottle
+from ..channels.base import Channel
+from ..channels.book import BookChannel
+from ..channels.reading import Reading
+from ..delivery.view import View
+from ..history.worker import HistoryWorker, ask_book
+from ..model.items import PastBook
+from ..model.numbers import Clean
+from ..session.session import Session
+from ..session.subscription_state import SubscriptionState
+from ..trust.lease import Era
+from .handover import Handover
+from .register import Carrier, Register, Row, Table
+
+# A stranger is data that matches no subscription. How many are remembered, by name.
+MOST_STRANGERS = 100
+# How many log records wait at most; they are throttled before.
+MOST_RECORDS = 1000
+# For how many seconds a channel that was unsubscribed may still send.
+STRAGGLING = 60.0
+# A channel of trades that is silent for so long while a depth of its instrument moves
+# is subscribed anew: its exchange may have ended the stream without a word.
+SILENT_TRADES = 600.0
+
+
+class PoolControl(Protocol):
+    """What the channels of a connection ask of the pool. Any thread may call."""
+
+    history_worker: HistoryWorker
+
+    @property
+    def closed(self) -> bool:
+        """Whether the feed was closed."""
+        ...
+
+    def release(self, view: View) -> None:
+        """*view* has ended: its channels are not wanted any more."""
+        ...
+
+    def forget(self, reading: Reading) -> bool:
+        """Remove *reading* from the register if no view wants it."""
+        ...
+
+    def fold(self, view: View) -> None:
+        """*view* was closed, and its last state is queued: keep its counts."""
+        ...
+
+    def retire(self, carrier: Carrier, error: OkexWSError) -> None:
+        """Close the connection *carrier* for good, because of *error*."""
+        ...
+
+    def start_handover(self, carrier: Carrier) -> None:
+        """Open a connection that takes over the channels of *carrier*."""
+        ...
+
+    def make_channel(self, reading: Reading) -> Channel:
+        """A second channel of *reading*, for another connection; it is silent."""
+        ...
+
+
+class CarriedChannels(ABC):
+    """The channels that live on one connection, and the views that follow them.
+
+    *register* says which channels are wanted here, and by which views; `catch_up` makes
+    the session and the channels agree with it. Only the connection's thread calls the
+    methods. No method runs code of the script: what there is to tell is queued with
+    each view, and `drain` delivers it, between two steps of the connection's loop.
+
+    A channel that is refused fails only those views that are left without a channel
+    that they need. *session* and *era* are those of the present opening, or ``None``;
+    *carrier* is the connection itself.
+    """
+
+    carrier: Carrier
+
+    def __init__(
+        self, pool: PoolControl, register: Register, clock: Clock, counts: Counts
+    ) -> None:
+        # The handover that is under way, to or from here.
+        self.handover: Handover | None = None
+        self.session: Session[Channel] | None = None
+        self.era: Era | None = None
+        # The channels that live here, as far as this was carried out.
+        self.channels: dict[str, Channel] = {}
+        self._pool = pool
+        self._register = register
+        self._clock = clock
+        self.counts = counts
+        self._throttle = LogThrottle()
+        self._seen: Table | None = None
+        self._views: tuple[View, ...] = ()
+        # Those that have gone, until what is queued with them has been delivered.
+        self._parting: tuple[View, ...] = ()
+        # The views that have limits or a history: only their state can change by time.
+        self._limited: tuple[View, ...] = ()
+        # When data first came under a name that matches no subscription, and when a
+        # channel was let go.
+        self._strangers: dict[str, float] = {}
+        self._left: dict[str, float] = {}
+        self._silence_due = -math.inf
+        # What is to be logged between two steps of the connection's loop.
+        self._records: deque[Callable[[], None]] = deque(maxlen=MOST_RECORDS)
+
+    # --- As the register wants it ---------------------------------------------------
+
+    def catch_up(self) -> None:
+        """Carry out what has changed in the register."""
+        table = self._register.table
+        if table is self._seen:
+            return
+        self._seen = table
+        try:
+            self._carry_out(table, self._clock.monotonic())
+        except BaseException:
+            self._seen = None
+            raise
+
+    def _carry_out(self, table: Table, now: float) -> None:
+        wanted, users = self._wanted(table)
+        for name, channel in list(self.channels.items()):
+            if wanted.get(name) is not channel:
+                self._let_go(channel, now)
+        before, self._views = self._views, tuple(users)
+        self._parting += tuple(view for view in before if view not in users)
+        self._limited = tuple(view for view in users if view.timed)
+        for name, channel in wanted.items():
+            self._carry(channel, table.rows.get(name), now)
+        for view in self._views:
+            if view not in before:
+                view.tell(now)
+                view.wake()
+        if self.handover is not None and self.handover.old is self:
+            self.handover.new.carrier.submit(self.handover.new.catch_up)
+
+    def _wanted(self, table: Table) -> tuple[dict[str, Channel], dict[View, None]]:
+        """The channels that are wanted here, by name, and the views that use them."""
+        wanted, users = dict[str, Channel](), dict[View, None]()
+        handover = self.handover
+        old = None if handover is None else handover.standby_for(self, table)
+        if old is not None:
+            for row in table.of(old):
+                if row.users and row.reading.error is None:
+                    wanted[row.reading.name] = self._standby(row)
+            return wanted, users
+        for row in table.of(self.carrier):
+            if row.users or not self._pool.forget(row.reading):
+                wanted[row.reading.name] = row.channel
+                users.update(dict.fromkeys(row.users))
+        return wanted, users
+
+    def _standby(self, row: Row) -> Channel:
+        mine = self.channels.get(row.reading.name)
+        if mine is not None and mine.reading is row.reading:
+            return mine
+        return self._pool.make_channel(row.reading)
+
+    def _carry(self, channel: Channel, row: Row | None, now: float) -> None:
+        """Have *channel* live here, and let the users of *row* follow it."""
+        is_new = self.channels.get(channel.name) is not channel
+        self.channels[channel.name] = channel
+        if row is not None and row.channel is channel:
+            self._follow(channel, row.users, now)
+            continues, channel.continues = channel.continues, None
+            if continues is not None:
+                channel.take_over(*continues)
+        if self.carrier.error is not None:
+            if channel.reading.error is None:
+                self.refuse(channel, self.carrier.error, now)
+        elif is_new:
+            self._want(channel, now)
+
+    def _follow(self, channel: Channel, users: tuple[View, ...], now: float) -> None:
+        # Those of a channel that takes over have not been told of this connection yet.
+        before = () if channel.silent else channel.followers
+        channel.followers = users
+        if len(before) == len(users) and not any(map(is_not, before, users)):
+            return
+        error = channel.reading.error
+        for view in users:
+            if all(view is not each for each in before):
+                view.arrived(channel.reading, self.carrier.submit)
+                if error is not None and not view.ended:
+                    self._refuse(view, channel.reading, error, now)
+
+    def _let_go(self, channel: Channel, now: float) -> None:
+        del self.channels[channel.name]
+        if channel.reading.error is None:  # else they have been told: see `replaced`
+            channel.followers = ()
+        if channel.silent:
+            channel.lost("not subscribed", now)
+        subscription = self._subscription(channel)
+        if self.session is not None and subscription is not None:
+            self._left[channel.name] = now
+            self.session.drop(subscription)
+
+    @property
+    def _clean(self) -> Clean:
+        """Takes the secrets of this connection out of a text of the exchange."""
+        return str if self.session is None else self.session.clean
+
+    def _subscription(self, channel: Channel) -> SubscriptionState[Channel] | None:
+        """The session's state of *channel*, the very object."""
+        if self.session is None:
+            return None
+        known = self.session.subscriptions.get(channel.name)
+        return known if known is not None and known.target is channel else None
+
+    def _want(self, channel: Channel, now: float) -> None:
+        session, era = self.session, self.era
+        if session is None or era is None or channel.reading.error is not None:
+            return
+        if isinstance(channel, BookChannel):
+            channel.fetch = partial(self._fetch_book, channel)
+        channel.opened(era, now)
+        needs_snapshot, incremental = channel.needs_snapshot, channel.incremental
+        subscription = session.want(
+            channel.name, channel, needs_snapshot, now, incremental
+        )
+        if subscription.acknowledged:
+            channel.subscribed(era, now)
+
+    def replaced(self, row: Row) -> None:
+        """The refused channel of *row* was made anew: tell the users that came late."""
+        error, told = row.reading.error or self.carrier.error, row.channel.followers
+        if error is not None and row.reading.error is None:
+            told = ()
+            row.channel.refused(error)
+        for view in row.users:
+            if error is not None and not view.ended and view not in told:
+                self._refuse(view, row.reading, error, self._clock.monotonic())
+
+    def left(self, view: View) -> None:
+        """*view* has left the feed: queue its last state, and keep its counts."""
+        self.catch_up()
+        view.tell(self._clock.monotonic())
+        view.wake()
+        self._pool.fold(view)
+        view.callbacks.drain()
+
+    def _lives_here(self, channel: Channel) -> bool:
+        return self.channels.get(channel.name) is channel
+
+    @staticmethod
+    def _following(channel: Channel) -> list[View]:
+        # A view that failed or was closed may still be among the followers.
+        return [v for v in channel.followers if isinstance(v, View) and not v.ended]
+
+    def refuse(self, channel: Channel, error: OkexWSError, now: float) -> None:
+        """The exchange refused *channel* for good."""
+        if not self._lives_here(channel):
+            return
+        if channel.silent and self.handover is not None:
+            if self.handover.refused(error):
+                return
+            # The new connection has taken over meanwhile.
+            self.catch_up()
+        try:
+            channel.refused(error)
+            for view in self._following(channel):
+                self._refuse(view, channel.reading, error, now)
+        except BaseException:
+            # On the next opening the exchange refuses it again.
+            channel.reading.error = None
+            raise
+
+    def _refuse(
+        self, view: View, reading: Reading, error: OkexWSError, now: float
+    ) -> None:
+        """Report to *view* that *reading* was refused.
+
+        The view fails if that was its last channel, or its last depth channel.
+        """
+        view.trouble(error)
+        alive = [each for each in view.readings.values() if each.error is None]
+        if reading.is_depth:
+            alive = [each for each in alive if each.is_depth]
+        if not alive:
+            view.fail(error, now)
+            self._pool.release(view)
+        view.tell(now)
+        view.wake()
+
+    def troubled(self, error: OkexWSError, channel: Channel | None = None) -> None:
+        """Something failed that passes: report *error* to the views.
+
+        An error of one channel is reported to its followers only.
+        """
+        views = self._views if channel is None else self._following(channel)
+        for view in views:
+            view.trouble(error)
+
+    def log(self, write: Callable[[], None]) -> None:
+        """Have *write* log a record, between two steps of the connection's loop."""
+        self._records.append(write)
+
+    def drain(self) -> None:
+        """Deliver what is queued, here and with the views. It runs code of the script.
+
+        That is the script's callbacks, and the handlers of its log.
+        """
+        while self._records:
+            self._records.popleft()()
+        views, self._parting = (*self._views, *self._parting), ()
+        for view in views:
+            view.callbacks.drain()
+
+    @abstractmethod
+    def unreadable(
+        self,
+        fault: WireError | BookError,
+        subscription: SubscriptionState[Channel] | None,
+        now: float,
+    ) -> None:
+        """Withdraw the values that depend on a message that could not be used."""
+
+    # --- Books over REST ------------------------------------------------------------
+
+    def _fetch_book(self, channel: BookChannel, wait: float) -> bool:
+        """Fetch a book for *channel*, in *wait* seconds; False if that is not possible.
+
+        The channel's stream did not begin with a snapshot.
+        """
+        era = self.era
+        if era is None or not self._pool.history_worker.in_use:
+            return False
+
+        def came(book: PastBook | Exception) -> None:
+            self.carrier.submit(lambda: self._fetched(channel, book, era))
+
+        question = partial(ask_book, channel.instrument_id, channel.reading.levels)
+        self._pool.history_worker.ask(question, came, wait)
+        return True
+
+    def _fetched(
+        self, channel: BookChannel, book: PastBook | Exception, era: Era
+    ) -> None:
+        """Handle the book that was fetched for *channel*, or the error of the fetch."""
+        subscription = self._subscription(channel)
+        if era is not self.era or subscription is None:
+            return
+        now, wall, fault = self._clock.monotonic(), self._clock.wall(), None
+        try:
+            if channel.fetched(book, era, now, wall) and subscription.acknowledged:
+                subscription.flows(now)
+        except BookError as error:
+            fault = error
+        if fault is not None:
+            self.unreadable(fault, subscription, now)
