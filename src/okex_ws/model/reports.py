@@ -142,14 +142,14 @@ def add(one: Stats, other: Stats) -> Stats:
     The time and round trip of the pong are those of *other*, if it has any.
     """
     sums: dict[str, Any] = {}
-    for field in fields(Stats):
-        mine, its = getattr(one, field.name), getattr(other, field.name)
+    for each in fields(Stats):
+        mine, its = getattr(one, each.name), getattr(other, each.name)
         if isinstance(mine, int):
-            sums[field.name] = mine + its
+            sums[each.name] = mine + its
         elif isinstance(mine, Mapping):
-            sums[field.name] = dict(Counter(mine) + Counter(its))
+            sums[each.name] = dict(Counter(mine) + Counter(its))
         else:
-            sums[field.name] = mine if its is None else its
+            sums[each.name] = mine if its is None else its
     return Stats(**sums)
 
 

@@ -11,6 +11,7 @@ import weakref
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
+from ..base.counts import Counts
 from ..base.threads import locked, register_for_fork
 from ..channels.reading import Reading
 from ..delivery.callbacks import CallbackRunner, Callbacks, OnState
@@ -23,12 +24,12 @@ from ..model.credentials import Credentials
 from ..model.reports import Stats
 from ..model.venues import Venue
 from ..protocol.interface import WireProtocol
-from ..protocol.messages import ChannelName
+from ..protocol.messages import ChannelName, SocketPath
 from ..session.login import check_logins
 from ..trust.verdict import Limits
 from .connection import Connection, Settings
 from .connection_channels import ConnectionChannels
-from .connection_set import ConnectionSet
+from .connection_set import ConnectionSet, collect_stats
 from .register import Carrier, Row, Table
 
 
