@@ -21,6 +21,7 @@ from ..base.throttled_log import LogThrottle
 from ..channels.base import Channel
 from ..channels.book import BookChannel
 from ..channels.reading import Reading
+from ..channels.series import TradeChannel
 from ..delivery.view import View
 from ..history.worker import HistoryWorker, ask_book
 from ..model.items import PastBook
@@ -353,8 +354,8 @@ class ConnectionChannels:
     def silent_trades(self, now: float) -> list[SubscriptionState[Channel]]:
         """The channels of trades that are silent while a depth of theirs moves.
 
-        Each is named once in `SILENT_TRADES` seconds at most. It stays as it is: its
-        trades so far are good.
+        Each is named once in `SILENT_TRADES` seconds at most, to be subscribed anew.
+        Its trades so far are good, but the next one must prove that none is missing.
         """
         if now < self._silence_due:
             return []
@@ -369,9 +370,10 @@ class ConnectionChannels:
         for channel in self.channels.values():
             last = max(channel.current.received, channel.acknowledged_at)
             silent = channel.acknowledged and last <= since
-            if silent and channel.reading.kind == "trade":
+            if silent and isinstance(channel, TradeChannel):
                 subscription = self._subscription(channel)
                 if subscription is not None and channel.instrument_id in moving:
+                    channel.resubscribing()
                     found.append(subscription)
         return found
 
