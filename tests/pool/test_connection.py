@@ -8,6 +8,7 @@ import math
 import queue
 import random
 import socket
+import time
 from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
@@ -34,12 +35,18 @@ from okex_ws.base.retry import Ping, Timeouts
 from okex_ws.base.threads import on_library_thread
 from okex_ws.net.stream import TcpNetwork
 from okex_ws.pool.connection import Connection, Settings, fatal
+from okex_ws.pool.register import check
 from okex_ws.protocol.messages import SocketPath
 from okex_ws.protocol.v5 import PROTOCOL as V5
 from okex_ws.session.session import Session
 from tests.support import clocks
 from tests.support.http_proxy import HttpProxy
-from tests.support.internals import pool_of, set_on_error, set_subscriptions_due
+from tests.support.internals import (
+    pool_of,
+    register_of,
+    set_on_error,
+    set_subscriptions_due,
+)
 from tests.support.loopback_servers import LIMIT, Server, accept_head, read_head
 from tests.support.virtual_world import START, World, depth
 
@@ -756,3 +763,205 @@ def test_a_login_is_one_of_the_requests() -> None:
     world.run(2)
 
     assert seen == [479 - 2]
+
+
+# --- Faults -------------------------------------------------------------------------
+
+
+class Raises(logging.Handler):
+    """A log handler that always raises."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        raise SystemExit(record.getMessage())
+
+
+def test_a_log_handler_that_always_raises_keeps_no_price_back(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging, "raiseExceptions", False)
+    logger, handler = logging.getLogger("okex_ws"), Raises(logging.DEBUG)
+    monkeypatch.setattr(logger, "level", logging.DEBUG)
+    logger.addHandler(handler)
+    sub = world.subscribe(channels=("depth5",))
+    seen: list[State] = []
+    world.at(1, lambda: seen.append(sub.state))
+    world.at(2, lambda: world.peer and world.peer.send("garbage"))
+    world.at(2.001, lambda: seen.append(sub.state))
+    world.at(3, lambda: world.peer and world.peer.drop())
+    world.at(3.001, lambda: seen.append(sub.state))
+    world.at(9, lambda: seen.append(sub.state))
+
+    world.run(10)
+
+    logger.removeHandler(handler)
+    assert seen == [State.LIVE, State.RESYNCING, State.RECONNECTING, State.LIVE]
+
+
+@pytest.mark.parametrize("fault", [ZeroDivisionError, SystemExit])
+def test_a_job_that_raises_withdraws_what_came_over_the_connection(
+    world: World, fault: type[BaseException]
+) -> None:
+    sub = world.subscribe(channels=("depth5",))
+    one = connection(sub)
+    eras: list[Any] = []
+    seen: list[Any] = []
+
+    def job() -> None:
+        raise fault
+
+    world.at(2, lambda: eras.append(one.opening and one.opening.era))
+    world.at(2, lambda: one.submit(job))
+    world.at(2.001, lambda: seen.append((sub.state, sub.GetDepth(), eras[0].lost)))
+    world.at(9, lambda: seen.append(sub.state))
+
+    world.run(10)
+
+    assert seen == [(State.RECONNECTING, {}, True), State.LIVE]
+    assert sub.stats().reconnects == {"ConnectionLost": 1}
+    assert not world.peers[0].is_open
+
+
+@pytest.mark.parametrize("name", ["lost", "troubled", "catch_up", "drain"])
+def test_what_raises_while_a_loss_is_handled_withdraws_and_the_thread_goes_on(
+    world: World, name: str
+) -> None:
+    sub = world.subscribe(channels=("depth5",))
+    one, seen = connection(sub), list[Any]()
+    works = getattr(one.channels, name)
+
+    def fails(*arguments: Any) -> Any:
+        if world.clock.now - world.t0 < 5:
+            raise MemoryError
+        return works(*arguments)
+
+    def begin() -> None:
+        seen.append(one.opening and one.opening.era)
+        vars(one.channels)[name] = fails
+        assert world.peer is not None
+        world.peer.drop()
+
+    world.at(2, begin)
+    world.at(2.001, lambda: seen.append((seen[0].lost, sub.GetDepth())))
+    world.at(60, lambda: seen.append(sub.state))
+
+    world.run(61)
+
+    assert seen[1:] == [(True, {}), State.LIVE]
+
+
+def test_a_clock_that_raises_withdraws_and_makes_no_thread_spin(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing on the thread works then, not even what handles a failure."""
+    sub = world.subscribe(channels=("depth5",))
+    one, seen = connection(sub), list[Any]()
+    works, left, pauses = world.clock.monotonic, [30], list[float]()
+    monkeypatch.setattr(time, "sleep", pauses.append)
+
+    def fails() -> float:
+        if on_library_thread() and left[0] and len(seen) == 1:
+            left[0] -= 1
+            raise OSError("no clock")
+        return works()
+
+    def begin() -> None:
+        vars(world.clock)["monotonic"] = fails
+        one.submit(lambda: seen.append(one.opening and one.opening.era))
+
+    world.at(2, begin)
+    world.at(2.001, lambda: seen.append(seen[0].lost))
+    world.at(60, lambda: seen.append(sub.state))
+
+    world.run(61)
+
+    assert seen[1:] == [True, State.LIVE]
+    # Each pause is longer than the one before, up to a second.
+    assert pauses[:4] == [0.002, 0.004, 0.008, 0.016]
+    assert max(pauses) == 1.0
+    assert len(pauses) >= 15
+
+
+def test_random_numbers_that_fail_once_end_no_back_off(world: World) -> None:
+    world.failure = lambda url: ConnectionLost(url, "refused")
+    rng = random.Random(7)
+    works, calls = rng.uniform, list[float]()
+
+    def uniform(low: float, high: float) -> float:
+        calls.append(high)
+        if len(calls) == 3:
+            raise MemoryError
+        return works(low, high)
+
+    vars(rng)["uniform"] = uniform
+    world.subscribe(rng=rng)
+
+    world.run(600)
+
+    # One attempt each, and no more of them than with a back-off that never failed.
+    assert len(calls) - 2 <= len(world.opened) <= 100
+
+
+# --- Too many channels --------------------------------------------------------------
+
+
+@pytest.mark.parametrize("code", [4008, 4009])
+def test_a_connection_that_is_closed_for_its_many_channels_keeps_half_of_them(
+    code: int,
+) -> None:
+    world = World("v5")
+    names = [f"C{n}-USDT" for n in range(9)]
+    for name in names:
+        key = world.dialect.channel("depth5", name)
+        world.exchange.first_pushes[key] = world.dialect.depth(0, name=name)
+    feed = world.feed()
+    subs = list(feed.subscribe(names, "spot", ["depth5"]))
+    shares: list[list[int]] = []
+    seen: list[Any] = []
+
+    def look() -> None:
+        shares.append(sorted(report.channels for report in feed.connections()))
+        seen.append({sub.state for sub in subs})
+
+    world.at(1, lambda: world.peers[0].close(code, "too many channels"))
+    world.at(1.001, lambda: seen.append([bool(sub.GetDepth()) for sub in subs]))
+    world.at(10, look)
+    # The rest moves on alike, also where it is.
+    world.at(11, lambda: world.peers[-1].close(code, "too many channels"))
+    world.at(20, look)
+    # A later channel goes where there is room for it.
+    world.at(21, lambda: subs.extend(feed.subscribe(["C9-USDT"], "spot", ["trade"])))
+    world.at(25, look)
+    held: list[str] = []
+    peers = world.peers
+    world.at(
+        25, lambda: held.extend(k for p in peers if p.is_open for k in p.subscribed)
+    )
+
+    world.run(26)
+
+    first, *states = seen
+    assert first == [False] * 9
+    assert states == [{State.LIVE}] * 3
+    assert shares[0] == [4, 5]
+    assert sum(shares[1]) == 9
+    assert max(shares[1]) <= 5
+    assert len(shares[1]) >= 3
+    assert sum(shares[2]) == 10
+    check(register_of(pool_of(feed)).table)
+    # The exchange carries each of them once.
+    assert len(set(held)) == len(held) == 10
+
+
+@pytest.mark.parametrize("code", [4008, 4009])
+def test_one_channel_alone_is_never_too_many(code: int) -> None:
+    world = World("v5")
+    world.exchange.first_pushes["books5:BTC-USDT"] = world.dialect.depth(0)
+    sub = world.subscribe(channels=("depth5",))
+    seen: list[State] = []
+    world.at(1, lambda: world.peers[0].close(code, "too many channels"))
+    world.at(9, lambda: seen.append(sub.state))
+
+    world.run(10)
+
+    assert seen == [State.LIVE]
+    assert len(world.networks) == 1

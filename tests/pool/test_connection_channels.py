@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Callable
+from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -19,10 +22,11 @@ from okex_ws import (
     State,
     StateChange,
     SubscriptionRejected,
+    Trade,
     WSSubscription,
 )
 from tests.support.internals import credentials_of, is_ready, set_on_error
-from tests.support.virtual_world import V5, Ladder, World
+from tests.support.virtual_world import V5, Ladder, Peer, World
 
 KEY = Credentials("the-api-key", "the-secret-key", "the-passphrase")
 ORDERS = {"channel": "orders", "instType": "ANY"}
@@ -651,3 +655,236 @@ def test_a_broken_book_that_is_wanted_again_before_it_is_left_begins_anew(
     assert seen == [(None, State.SYNCING), (True, State.LIVE)]
     ops = [r["op"] for r in world.exchange.requests]
     assert ops == ["subscribe", "subscribe", "unsubscribe", "subscribe"]
+
+
+# --- Data that matches no subscription ----------------------------------------------
+
+
+def make_depth(world: World, name: str = "BTC-USDT") -> Any:
+    """The depth of this moment."""
+    now = round((world.clock.now - world.t0) * 1000)
+    return world.dialect.depth(now, name=name)
+
+
+def strange(world: World, **fields: str) -> Any:
+    """The depth of this moment, under an identity that differs by *fields*."""
+    message = make_depth(world)
+    message["arg"].update(fields)
+    return message
+
+
+def every(world: World, step: float, end: float, act: Callable[[], object]) -> None:
+    """Have *act* run every *step* seconds, from second 1 to second *end*."""
+    for n in range(round((end - 1) / step)):
+        world.at(1 + n * step, act)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"instType": "SPOT"},
+        {"instId": "btc-usdt"},
+        {"channel": "BOOKS5"},
+        {"channel": "books5-new"},
+    ],
+    ids=str,
+)
+def test_data_under_an_identity_that_changed_withdraws_what_it_may_belong_to(
+    v5: World, fields: dict[str, str]
+) -> None:
+    sub, other = v5.subscribe(channels=("depth5",)), []
+    errors: list[Exception] = []
+    set_on_error(sub, errors.append)
+    seen: list[Any] = []
+    v5.at(1, lambda: v5.peers[0].send(strange(v5, **fields)))
+    v5.at(1.001, lambda: seen.append((sub.state, sub.GetDepth(), sub.stats().dropped)))
+    v5.at(1.5, lambda: v5.peers[0].send(make_depth(v5)))
+    v5.at(1.501, lambda: other.append(sub.state))
+
+    v5.run(2)
+
+    assert seen == [(State.RESYNCING, {}, {"stranger": 1})]
+    assert [error.kind for error in errors] == ["stranger"]  # type: ignore[attr-defined]
+    assert other == [State.LIVE]
+
+
+def test_an_exchange_that_changes_an_identity_for_good_does_not_stay_live(
+    v5: World,
+) -> None:
+    """It goes on under the new name: the old value must not come back."""
+    changes: list[StateChange] = []
+    v5.subscribe(channels=("depth5",), on_state=changes.append)
+    every(v5, 0.2, 200, lambda: v5.peer_on("public").send(strange(v5, instType="S")))
+
+    v5.run(200)
+
+    # Each subscribe brings one push under the old name, which stands for a minute.
+    times = [(change.new, change.at.timestamp()) for change in changes]
+    live = [
+        later - at for (state, at), (_, later) in pairwise(times) if state is State.LIVE
+    ]
+    assert len(live) >= 3
+    assert max(live) < 61
+
+
+def test_a_stranger_that_repeats_does_not_make_five_hundred_others_flap(
+    v5: World,
+) -> None:
+    names = [f"C{n}-USDT" for n in range(500)]
+    for name in names:
+        key = v5.dialect.channel("depth5", name)
+        v5.exchange.first_pushes[key] = v5.dialect.depth(0, name=name)
+    changes: list[StateChange] = []
+    feed = v5.feed(on_state=changes.append)
+    subs = feed.subscribe(names, "spot", ["depth5"])
+
+    def push_all() -> None:
+        for name in names:
+            v5.peers[0].send(make_depth(v5, name))
+
+    every(v5, 0.2, 10, lambda: v5.peers[0].send(strange(v5, channel="news")))
+    every(v5, 1.0, 10, lambda: v5.after(0.1, push_all))
+    seen: list[State] = []
+    v5.at(9.9, lambda: seen.extend(sub.state for sub in subs))
+
+    v5.run(10)
+
+    assert seen == [State.LIVE] * 500
+    assert feed.stats().dropped["stranger"] == 45
+    # Each was withdrawn by the first of them, and by no other.
+    withdrawn = [c for c in changes if c.new is State.RESYNCING]
+    assert len(withdrawn) == 500
+
+
+def test_a_channel_that_was_left_lately_is_no_stranger(v5: World) -> None:
+    feed = v5.feed()
+    sub, left = public(feed), public(feed, channels=("bbo-tbt",))
+
+    def straggler() -> None:
+        v5.peers[0].send(V5.depth(2000, channel="bbo-tbt"))
+
+    v5.at(1, left.close)
+    for second in (1.001, 1.5, 30, 60.9):
+        v5.at(second, straggler)
+    seen: list[Any] = []
+    v5.at(60.95, lambda: seen.append((sub.state, dict(sub.stats().dropped))))
+    # A minute after it was left it is one.
+    v5.at(62, straggler)
+    v5.at(62.001, lambda: seen.append((sub.state, dict(sub.stats().dropped))))
+
+    v5.run(63)
+
+    assert seen == [
+        (State.LIVE, {"unasked": 4}),
+        (State.RESYNCING, {"unasked": 4, "stranger": 1}),
+    ]
+
+
+def test_a_lone_suspect_must_be_fed_once_a_minute_beside_a_stranger(v5: World) -> None:
+    """What was fed since the stranger came is another one, for a minute."""
+    sub = v5.subscribe(channels=("depth5",))
+    seen: list[State] = []
+    v5.at(1, lambda: v5.peers[0].send(strange(v5, instType="SPOT")))
+    v5.at(2, lambda: v5.peers[0].send(make_depth(v5)))
+    for second in (10, 61, 63):
+        v5.at(second, lambda: v5.peers[0].send(strange(v5, instType="SPOT")))
+        v5.at(second + 0.001, lambda: seen.append(sub.state))
+
+    v5.run(64)
+
+    assert seen == [State.LIVE, State.LIVE, State.RESYNCING]
+
+
+# --- Data before its acknowledgement ------------------------------------------------
+
+
+def test_data_before_its_acknowledgement_is_used_and_a_late_refusal_withdraws_it(
+    v5: World,
+) -> None:
+    v5.exchange.acknowledges = False
+    sub = v5.subscribe(channels=("depth5",))
+    seen: list[Any] = []
+    v5.at(1, lambda: v5.peers[0].send(make_depth(v5)))
+    v5.at(1.001, lambda: seen.append((sub.state, bool(sub.GetDepth()))))
+    refusal = V5.error(*V5.unknown({"channel": "books5", "instId": "BTC-USDT"}), {})
+    v5.at(2, lambda: v5.peers[0].send(refusal))
+    v5.at(2.001, lambda: seen.append((sub.state, bool(sub.GetDepth()))))
+
+    v5.run(3)
+
+    assert seen == [(State.LIVE, True), (State.FAILED, False)]
+
+
+# --- Trades that fall silent --------------------------------------------------------
+
+
+def asked_again(world: World) -> list[float]:
+    """When trades were unsubscribed, to be subscribed again."""
+    log = [s for s in world.exchange.log if '"unsubscribe"' in s.text]
+    return [said.at - world.t0 for said in log if "trades" in said.text]
+
+
+def test_trades_that_are_silent_beside_a_moving_depth_are_asked_for_again(
+    v5: World,
+) -> None:
+    changes: list[StateChange] = []
+    sub = v5.subscribe(channels=("depth5", "trade"), on_state=changes.append)
+    v5.at(5, lambda: v5.peers[0].send(V5.trade("7", 5000)))
+    every(v5, 5.0, 3600, lambda: v5.peers[0].send(make_depth(v5)))
+    seen: set[Any] = set()
+    every(v5, 1.0, 3600, lambda: seen.add((sub.state, bool(sub.GetDepth()))))
+    trades: list[Any] = []
+    v5.at(3599, lambda: trades.extend(trade.id for trade in sub.trades))
+
+    v5.run(3600)
+
+    times = asked_again(v5)
+    assert len(times) == 5
+    assert all(600 <= late - early < 670 for early, late in pairwise([5.0, *times]))
+    # Nothing is withdrawn for it.
+    assert seen == {(State.LIVE, True)}
+    assert trades == ["7"]
+    assert len(v5.opened) == 1
+
+
+@pytest.mark.parametrize("moves", ["nothing", "another instrument"])
+def test_trades_are_not_asked_for_again_beside_a_depth_that_is_still(
+    v5: World, moves: str
+) -> None:
+    feed = v5.feed()
+    public(feed, channels=("depth5", "trade"))
+    WSSubscription("ETH-USDT", "spot", feed=feed, channels=("depth5",))
+    if moves != "nothing":
+        push = partial(make_depth, v5, "ETH-USDT")
+        every(v5, 5.0, 1500, lambda: v5.peers[0].send(push()))
+
+    v5.run(1500)
+
+    assert asked_again(v5) == []
+
+
+def test_a_trade_that_is_missed_while_trades_are_asked_for_again_is_a_gap(
+    v5: World,
+) -> None:
+    sub = v5.subscribe(channels=("depth5", "trade"))
+    updates = sub.updates(latest=False)
+    v5.at(5, lambda: v5.peers[0].send(V5.trade("7", 5000)))
+    every(v5, 5.0, 700, lambda: v5.peers[0].send(make_depth(v5)))
+
+    answer = v5.exchange.asked
+
+    def asked(peer: Peer, text: str) -> None:
+        """Answer, and trade while trades are not subscribed, and again afterwards."""
+        answer(peer, text)
+        if '"unsubscribe"' in text:
+            v5.after(0.06, lambda: peer.send(V5.trade("8", 6000)))
+            v5.after(20, lambda: peer.send(V5.trade("10", 7000)))
+
+    vars(v5.exchange)["asked"] = asked
+
+    v5.run(700)
+
+    told = [i for i in updates if isinstance(i, (Gap, Trade))]
+    words = ["Gap" if isinstance(item, Gap) else item.id for item in told]
+    assert words == ["7", "Gap", "10"]
+    assert sub.stats().dropped == {"resynchronising": 1}

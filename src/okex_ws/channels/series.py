@@ -92,6 +92,10 @@ class JoinedChannel(SeriesChannel[T], Generic[T, D]):
         if self.openings > 1:
             self.continuity.owe(f"{self.continuity.items} while not connected")
 
+    def resubscribing(self) -> None:
+        """The channel is subscribed anew: what comes before that is dropped."""
+        self.continuity.owe(f"{self.continuity.items} while subscribed anew")
+
     def _lost(self, cause: str) -> None:
         self._deliver(self.continuity.lost(cause))
 

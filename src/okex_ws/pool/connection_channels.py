@@ -13,6 +13,7 @@ from ..base.errors import BookError, LoginRejected, OkexWSError, WireError
 from ..base.log import log
 from ..base.state import State
 from ..channels.base import Channel
+from ..channels.series import TradeChannel
 from ..protocol.common import for_people
 from ..session.session import Session
 from ..session.subscription_state import SubscriptionState
@@ -110,8 +111,8 @@ class ConnectionChannels(CarriedChannels):
     def silent_trades(self, now: float) -> list[SubscriptionState[Channel]]:
         """The channels of trades that are silent while a depth of theirs moves.
 
-        Each is named once in `SILENT_TRADES` seconds at most. It stays as it is: its
-        trades so far are good.
+        Each is named once in `SILENT_TRADES` seconds at most, to be subscribed anew.
+        Its trades so far are good, but the next one must prove that none is missing.
         """
         if now < self._silence_due:
             return []
@@ -126,9 +127,10 @@ class ConnectionChannels(CarriedChannels):
         for channel in self.channels.values():
             last = max(channel.current.received, channel.acknowledged_at)
             silent = channel.acknowledged and last <= since
-            if silent and channel.reading.kind == "trade":
+            if silent and isinstance(channel, TradeChannel):
                 subscription = self._subscription(channel)
                 if subscription is not None and channel.instrument_id in moving:
+                    channel.resubscribing()
                     found.append(subscription)
         return found
 
