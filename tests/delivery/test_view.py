@@ -32,8 +32,11 @@ from okex_ws.base.clock import utc
 from okex_ws.channels.series import KINDS
 from okex_ws.delivery.callbacks import Callbacks
 from okex_ws.delivery.view import View
+from okex_ws.protocol.messages import DepthData
 from okex_ws.protocol.v5 import PROTOCOL
+from okex_ws.trust.lease import Era, Lease
 from okex_ws.trust.verdict import NO_LIMITS
+from tests.support.clocks import FakeClock
 from tests.support.internals import callbacks_of, reading_of
 from tests.support.virtual_world import (
     START,
@@ -332,8 +335,9 @@ def test_data_of_a_stranger_withdraws_what_it_may_belong_to(world: World) -> Non
     world.run(71)
 
     gone, back = (State.RESYNCING, True), (State.LIVE, False)
-    assert seen[:2] == [gone, back]
-    assert seen[3] == back
+    # The second time the channel has been fed since: the data is of another one.
+    assert seen == [gone, back, back, back]
+    assert sub.stats().dropped == {"unasked": 2, "unknown": 1}
     assert [type(error) for error in errors] == [WireError]
 
 
@@ -1156,3 +1160,54 @@ def test_every_item_of_several_depths_has_the_epoch_that_a_read_has() -> None:
     assert [epochs for epochs, _ in seen] == [[epoch] for _, epoch in seen]
     now = [epoch for _, epoch in seen]
     assert now[0] < now[1] < now[2]
+
+
+def test_the_epoch_of_several_does_not_go_back_at_the_end() -> None:
+    changes: list[StateChange] = []
+    world, ladder, sub = several(on_state=changes.append)
+    world.at(1, lambda: world.peer and world.peer.drop())
+    seen: list[int] = []
+    for second in (5, 8):
+        world.at(second, lambda: seen.append(sub.health().epoch))
+    world.at(6, lambda: ladder.send(ladder.size("3")))
+    world.at(7, sub.close)
+
+    world.run(10)
+
+    epochs = [change.epoch for change in changes]
+    assert changes[-1].new is State.CLOSED
+    assert epochs == sorted(epochs)
+    assert seen[0] <= seen[1] == epochs[-1]
+
+
+class SlowClock(FakeClock):
+    """Six seconds pass between its first and its second reading."""
+
+    reads = 0
+
+    def monotonic(self) -> float:
+        self.reads += 1
+        if self.reads == 2:
+            self.advance(6)
+        return super().monotonic()
+
+
+def test_a_lease_that_ends_while_a_result_is_built_has_another_depth_chosen() -> None:
+    """The read neither fails nor gives the depth whose lease has ended."""
+    clock = SlowClock()
+    view = View(None, "BTC-USDT", NO_LIMITS, clock, Callbacks("BTC-USDT", clock))
+    readings = {}
+    for topic, seq, until in (("depth5", 9, 5.0), ("bbo-tbt", 8, 50.0)):
+        name = PROTOCOL.channel(topic, "spot", "BTC-USDT")
+        made, era = KINDS[name.kind](PROTOCOL, name), Era(clock.now)
+        era.renew(Lease(clock.now + until, clock.offset), clock.now)
+        row = (("1", "1", "1"),)
+        data = DepthData(row, row, 1_700_000_000_000, seq)
+        made.current = made.current._replace(
+            state=State.LIVE, era=era, data=data, received=clock.now
+        )
+        readings[topic] = made.reading
+    view.carry(readings)
+    # The clocks are read once for the choice, and again when the result is made.
+    assert view.depth(NO_LIMITS).channel == "bbo-tbt"
+    assert clock.reads == 4

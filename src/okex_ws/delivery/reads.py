@@ -109,18 +109,19 @@ class Reads:
             return build(look.reading, each._replace(entry=entry))
 
         found = read_together(readings, self._clock, make)
-        if self.closed or self.error is not None:
-            return Look(self._final, readings[0], readings[0].current), None
         if found is None:
             return Look(CHANGING, readings[0], readings[0].current), None
         result, taken, now, wall = found
         chosen = self.choose(readings, taken, levels, now, wall)
+        if self.closed or self.error is not None:
+            return chosen._replace(verdict=self._final), None
+        if chosen.verdict is LIVE and chosen.reading is not choice[0]:
+            # The lease of the first choice ended as the result was built.
+            return self._read_several(readings, limits, levels, build)
         if chosen.verdict is LIVE and limits is not NO_LIMITS:
             each = taken[readings.index(chosen.reading)]
             chosen = chosen._replace(verdict=each.judge(limits, now, wall))
-        if chosen.verdict is not LIVE or chosen.reading is not choice[0]:
-            return chosen, None
-        return chosen, result
+        return chosen, result if chosen.verdict is LIVE else None
 
     @staticmethod
     def choose(

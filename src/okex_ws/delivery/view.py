@@ -220,13 +220,15 @@ class View(Reads):
             return
 
         def make(value: Published, before: Published | None) -> Item | None:
+            # The epoch of the subscription, which every read gives. It is looked up
+            # before the value is found good, so that it is not that of a later value.
+            several = len(self._depths) > 1 and reading.is_depth
+            epoch = self.look(NO_LIMITS).current.epoch if several else value.epoch
             if self._value(reading, value) is None:
                 return None
             # If the epoch of the last item has ended, the script may have dropped it.
             known = before if before and before.epoch == value.epoch else None
-            if len(self._depths) > 1 and reading.is_depth:
-                # The epoch of the subscription, which every read gives.
-                value = value._replace(epoch=self.look(NO_LIMITS).current.epoch)
+            value = value._replace(epoch=epoch) if several else value
             return reading.item(value, self.limits.levels, known)
 
         taken = take(reading)
