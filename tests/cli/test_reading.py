@@ -55,7 +55,7 @@ def test_the_last_prices_are_remembered_and_marked_as_such() -> None:
     reading = looks.read()
 
     assert reading.depth is None
-    assert reading.current == reading.last == depth()
+    assert reading.shown == reading.last == depth()
     assert reading.since is None
 
 

@@ -277,6 +277,7 @@ class _ScaledWaiter:
         self._source = source
         # Open after a wake-up. No lock is taken to wake: a signal handler may do it.
         self._woken = threading.Lock()
+        self._woken.acquire()
 
     def thread(self, run: Callable[[], None], name: str) -> threading.Thread:
         self._clock.start()
