@@ -101,10 +101,10 @@ class Connection:
     No failure of the network ends the thread. A loss is reported to *channels* and
     logged, and the next attempt follows after a wait that grows with each failure, at
     the next endpoint unless the opening was healthy (it lasted for
-    `Reconnect.healthy_after` seconds). An internal error counts as a loss, whatever was
-    being done: it withdraws all that came over the opening. Only if the exchange
-    refuses the key do the channels fail for good. *crowded* is a callable for the case
-    that the exchange finds the channels of this connection too many.
+    `Reconnect.healthy_after` seconds). An internal error counts as a loss at any
+    point: it withdraws all that came over the opening. Only if the exchange refuses the
+    key do the channels fail for good. *crowded* is a callable for the case that the
+    exchange finds the channels of this connection too many.
     """
 
     def __init__(
@@ -136,8 +136,7 @@ class Connection:
         self._clock = settings.clock
         self._network = settings.network()
         self._work: deque[Callable[[], None]] = deque()
-        self._closing = False
-        self._ended = False
+        self._closing = self._ended = False
         self._endpoints = Endpoints(venue.endpoints)
         self._waits = self._new_waits()
         self._not_before = -math.inf
@@ -155,8 +154,7 @@ class Connection:
             settings.era,
         )
         self._tap = self._make_tap(settings.recorder)
-        # A network in virtual time has its own threads, and its own limit for each
-        # host.
+        # A network in virtual time has threads and limits for hosts of its own.
         staged = self._network if isinstance(self._network, Staged) else None
         self._turns = HOST_GAP if staged is None else staged.turns
         self._thread = self._make_thread(name, staged)

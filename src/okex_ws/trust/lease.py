@@ -33,7 +33,7 @@ class Lease(NamedTuple):
 
 
 class _Everything(dict[Any, float]):
-    """The mark that withdraws all values of an era, whatever their serial numbers."""
+    """The mark that withdraws all values of an era, of any serial number."""
 
     def get(self, channel: Any, default: Any = None) -> float:
         return math.inf
