@@ -236,7 +236,7 @@ def test_too_many_channels_go_to_where_there_is_room() -> None:
 
     found = table.placement.surplus(table.register.table, full)
 
-    assert [names for names in found.values()] == [
+    assert list(found.values()) == [
         ["tickers:C-USDT", "tickers:D-USDT"],
         ["tickers:E-USDT"],
     ]

@@ -146,8 +146,7 @@ class Pool:
         view.callbacks.begin()
         try:
             table = self._register.change(change)
-            with self._lock:
-                self._present[view] = None
+            self._present[view] = None
             for row in replaced:
                 self._replaced(row)
             for queue in self._queues:
@@ -176,10 +175,12 @@ class Pool:
             assert isinstance(connection, Connection)
             if connection.join(0):
                 connection.error = OkexWSError(why)
-                if connection in self.placed:
-                    gone = connection
-                    self._register.change(lambda table: table.without_carrier(gone))
+                self._remove(connection)
                 connection.discard()
+
+    def _remove(self, carrier: Carrier) -> None:
+        if carrier in self.placed:
+            self._register.change(lambda table: table.without_carrier(carrier))
 
     def _replaced(self, row: Row) -> None:
         """The reading of *row* was made anew: keep its counts."""
@@ -377,7 +378,7 @@ class Pool:
         assert isinstance(carrier, Connection)
         carrier.error = error
         self._drain(carrier)
-        self._register.change(lambda table: table.without_carrier(carrier))
+        self._remove(carrier)
         carrier.close()
         handover = carrier.channels.handover
         if handover is not None:
@@ -440,16 +441,21 @@ class Pool:
 
         Raises ``RuntimeError`` if the system gives no thread.
         """
-        self._drain(new)
         try:
+            self._drain(new)
             new.start()
+            if self.closed:
+                new.close()
         except BaseException:
-            self._undrain(new)
-            (new.discard if new.join(0) else new.close)()
+            self._end(new)
             raise
-        if self.closed:
-            new.close()
         return not self.closed
+
+    @staticmethod
+    def _end(connection: Connection) -> None:
+        connection.close()
+        if connection.join(0):  # its thread, which would end it, was not started
+            connection.discard()
 
     # --- Handovers ------------------------------------------------------------------
 
@@ -513,7 +519,7 @@ class Pool:
             self._undrain(new.carrier)
             old.carrier.close()
         else:
-            new.carrier.close()
+            self._end(new.carrier)
         # At last, because this is called again if it was interrupted before.
         with self._lock:
             for channels in (old, new):
