@@ -1,7 +1,7 @@
 """The register of a feed: which channel lives on which connection, and who wants it.
 
 It is one immutable table. A change makes a new table and puts it behind the old one in
-one step that either happens or does not, whatever interrupts it: another thread, or a
+one step that either happens or does not, if anything interrupts it: a thread, or a
 signal handler on the same thread. So there is no lock that a thread could wait for.
 """
 
