@@ -22,6 +22,7 @@ from okex_ws import (
     Data,
     Feed,
     Gap,
+    OkexWSError,
     OrderBook,
     RawSubscription,
     State,
@@ -29,6 +30,8 @@ from okex_ws import (
     Trade,
     WSSubscription,
 )
+from okex_ws.pool.handover import Handover
+from okex_ws.pool.register import Register
 from tests.support.internals import closing_connections_of, pool_of
 from tests.support.virtual_world import Ladder, World, listen
 
@@ -513,6 +516,60 @@ def test_a_wall_of_channels_lives_on_its_own_connections_again() -> None:
     assert len(rig.world.opened) == 4
     assert rig.refused == []
     assert [report.depths for report in rig.feed.connections()] == [1, 1]
+
+
+class Side:
+    """One side of a handover, which only notes what it is told."""
+
+    def __init__(self) -> None:
+        self.carrier: Any = self
+        self.era, self.handover = None, None
+        self.channels: dict[str, Any] = {}
+        self.errors: list[Exception] = []
+
+    def submit(self, work: Any) -> None:
+        work()
+
+    def catch_up(self) -> None: ...
+
+    def troubled(self, error: OkexWSError) -> None:
+        self.errors.append(error)
+
+
+def between_two() -> tuple[Handover, Register, Side, Side, list[Handover]]:
+    """A handover between two sides without channels, and what it has finished."""
+    register, old, new, finished = Register(), Side(), Side(), list[Handover]()
+    register.change(lambda table: table.with_carrier(old.carrier, None))
+    maker: Any = None
+    handover = Handover(register, old, new, maker, finished.append)
+    return handover, register, old, new, finished
+
+
+def test_what_was_called_off_is_not_done_after_all() -> None:
+    """The old one is lost at the very moment at which the new one is refused."""
+    handover, register, old, _, finished = between_two()
+    error = OkexWSError("no")
+
+    assert handover.refused(error)
+    assert not handover.lost()
+    handover.advance(2.0)
+
+    assert register.table.carriers == (old,)
+    assert (handover.is_called_off, handover.has_taken_over) == (True, False)
+    assert old.errors == [error]
+    # It ends the new connection, and once more if it was interrupted in that.
+    assert set(finished) == {handover}
+
+
+def test_what_has_taken_over_is_not_called_off_any_more() -> None:
+    handover, register, old, new, finished = between_two()
+
+    assert handover.lost()
+    assert not handover.refused(OkexWSError("no"))
+
+    assert register.table.carriers == (new,)
+    assert old.errors == []
+    assert finished == [handover]
 
 
 # --- What a hostile review found ----------------------------------------------------

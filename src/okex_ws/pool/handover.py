@@ -128,8 +128,9 @@ class Handover:
     channel is, and when a pong proves that *old* has handled all that the exchange sent
     before that acknowledgement. Its value follows the old one if its sequence number is
     not below; where there are no numbers, if a pong of *new* proves that it has handled
-    all that the exchange sent before the old value came. Then the readings are led to the standbys; if that
-    proof does not come within five seconds, they begin a new epoch.
+    all that the exchange sent before the old value came. Then the readings are led to
+    the standbys; if that proof does not come within five seconds, they begin a new
+    epoch.
 
     If *old* is lost before, *new* takes over as it is. If *new* is lost, its standbys
     are made again. If the exchange refuses *new* anything, the handover is called off,
