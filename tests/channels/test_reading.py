@@ -13,7 +13,7 @@ from okex_ws.channels.reading import Reading, copied
 from okex_ws.channels.series import KINDS
 from okex_ws.protocol.v3 import PROTOCOL as V3
 from okex_ws.trust.lease import Era, Lease
-from okex_ws.trust.reading import Entry, take
+from okex_ws.trust.reading import ServingEntry, take
 from tests.support.book_channel_bench import BookChannelBench
 from tests.support.followed_channels import NAMES, depth, flowing, push
 
@@ -39,7 +39,7 @@ def test_a_reading_gives_what_its_entry_leads_to() -> None:
     standby = KINDS["depth"](V3, NAMES["depth"], reading)
     standby.opened(link, 2.0)
     assert reading.current is channel.current
-    reading.entry = Entry(standby, 4)
+    reading.entry = ServingEntry(standby, 4)
 
     assert (reading.current, reading.acknowledged) == (standby.current, False)
     assert reading.current.state is State.SYNCING
@@ -48,7 +48,7 @@ def test_a_reading_gives_what_its_entry_leads_to() -> None:
 def test_the_epoch_is_the_base_the_channels_and_the_lapses_of_the_lease() -> None:
     channel, _, link = flowing("depth", depth("1"))
     reading = channel.reading
-    reading.entry = Entry(channel, 10)
+    reading.entry = ServingEntry(channel, 10)
     link.renew(Lease(9.0, 0.0, 3), 1.0)
 
     taken = take(reading)
@@ -59,7 +59,7 @@ def test_the_epoch_is_the_base_the_channels_and_the_lapses_of_the_lease() -> Non
 
 def test_the_epoch_of_a_channel_that_never_opened_is_its_base() -> None:
     channel = KINDS["depth"](V3, NAMES["depth"])
-    channel.reading.entry = Entry(channel, 5)
+    channel.reading.entry = ServingEntry(channel, 5)
 
     assert channel.reading.epoch == 5
 
@@ -82,7 +82,9 @@ def test_a_refusal_is_the_readings_and_outlives_the_connection() -> None:
     channel, _, _ = flowing("depth", depth("1"))
     error: Any = OSError("refused")
     channel.refused(error)
-    channel.reading.entry = Entry(KINDS["depth"](V3, NAMES["depth"], channel.reading))
+    channel.reading.entry = ServingEntry(
+        KINDS["depth"](V3, NAMES["depth"], channel.reading)
+    )
 
     assert channel.reading.error is error
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -15,12 +16,12 @@ from okex_ws.channels.book import BookChannel
 from okex_ws.channels.depth import DepthChannel
 from okex_ws.channels.series import KINDS
 from okex_ws.delivery.callbacks import Callbacks
-from okex_ws.delivery.depth_selection import LEVELS, TOGETHER, Look, choose, worst
+from okex_ws.delivery.depth_selection import LEVELS, OUTLIVED, Look, choose, worst
 from okex_ws.delivery.view import View
 from okex_ws.protocol.messages import DepthData, Push
 from okex_ws.protocol.v5 import PROTOCOL as V5
 from okex_ws.trust.lease import Era, Lease
-from okex_ws.trust.reading import Entry, take
+from okex_ws.trust.reading import ServingEntry, take
 from okex_ws.trust.verdict import LIVE, NO_LIMITS, Limits, Published, Verdict
 from tests.support.clocks import FakeClock
 
@@ -47,7 +48,7 @@ def look(
     epoch: int = 1,
 ) -> Look:
     data = DepthData([], [], time_ms, seq)
-    value = Published(verdict.state, "", epoch, None, data, received)
+    value = Published(verdict.state, "", epoch, None, data, received, moved=received)
     return Look(verdict, channel(topic).reading, value)
 
 
@@ -88,7 +89,7 @@ def test_where_none_carries_so_many_it_is_the_deepest(levels: int) -> None:
     assert chosen(*looks, levels=levels) == "books50-l2-tbt"
 
 
-@pytest.mark.parametrize("apart", [0.0, 0.3, -0.3, 0.99, -0.99])
+@pytest.mark.parametrize("apart", [0.0, 0.3, -0.3, 1.0, -1.0])
 def test_within_a_second_the_highest_sequence_number_decides(apart: float) -> None:
     assert chosen(look("depth5", 7, 5), look("depth", 7 + apart, 4)) == "depth5"
     assert chosen(look("depth5", 7, 4), look("depth", 7 + apart, 5)) == "depth"
@@ -96,8 +97,18 @@ def test_within_a_second_the_highest_sequence_number_decides(apart: float) -> No
 
 @pytest.mark.parametrize("seq", [900, 2**63, 10**30])
 def test_one_absurd_number_is_outlived_within_a_second(seq: int) -> None:
-    assert chosen(look("depth5", 8.5, 1), look("depth", 8, seq)) == "depth"
-    assert chosen(look("depth5", 9, 1), look("depth", 8, seq)) == "depth5"
+    assert chosen(look("depth5", 9, 1), look("depth", 8, seq)) == "depth"
+    assert chosen(look("depth5", 9.01, 1), look("depth", 8, seq)) == "depth5"
+
+
+def test_neither_a_repetition_nor_a_first_push_outlives_a_higher_number() -> None:
+    """The exchange repeats an idle book, and begins with one, under an old number."""
+    repeated = look("depth5", 60, 1)
+    repeated = repeated._replace(current=repeated.current._replace(moved=0.0))
+    first = repeated._replace(current=repeated.current._replace(moved=-math.inf))
+
+    assert chosen(repeated, look("depth", 8, 2)) == "depth"
+    assert chosen(first, look("depth", 8, 2)) == "depth"
 
 
 @pytest.mark.parametrize("seqs", [(None, None), (5, 6), (6, 5)])
@@ -269,7 +280,7 @@ def test_within_an_epoch_only_a_number_of_a_second_ago_is_left(
     feeds, last = Feeds(), dict[int, tuple[int, int, float]]()
     for event, which, amount in events:
         happen(feeds, event, which, amount)
-        newest = max(one.current.received for one in feeds.channels)
+        newest = max(one.current.moved for one in feeds.channels)
         for levels in (1, 5, 400):
             best = feeds.view.look(NO_LIMITS, levels)
             if best.verdict is not LIVE:
@@ -278,7 +289,7 @@ def test_within_an_epoch_only_a_number_of_a_second_ago_is_left(
             before = last.get(levels, (0, 0, 0.0))
             assert epoch >= before[0]
             if epoch == before[0] and seq < before[1]:
-                assert before[2] <= newest - TOGETHER
+                assert before[2] < newest - OUTLIVED
             last[levels] = epoch, seq, best.current.received
 
 
@@ -316,9 +327,9 @@ def test_a_read_is_of_the_newest_that_carries_its_levels(
         enough = [c for c in live if c.levels >= levels]
         deepest = max((c.levels for c in live), default=0)
         of = enough or [c for c in live if c.levels == deepest]
-        newest = max((c.current.received for c in of), default=0.0)
+        moved = max((c.current.moved for c in of), default=0.0)
         seqs = [
-            c.current.depth.seq for c in of if c.current.received > newest - TOGETHER
+            c.current.depth.seq for c in of if c.current.received >= moved - OUTLIVED
         ]
         read = feeds.read(levels)
         assert (read[1] if read else None) == max(seqs, default=None)
@@ -383,7 +394,7 @@ def test_a_value_of_an_epoch_that_ended_meanwhile_is_read_again() -> None:
     reading, era = channel("depth5").reading, Era(clock.now)
     era.renew(Lease(clock.now + 15, clock.offset), clock.now)
     value = Published(State.LIVE, "", 0, era, DepthData([], [], 0, None))
-    reading.entry = Entry(Flickering(value, [1, 2, 2, 3, 3, 3]))
+    reading.entry = ServingEntry(Flickering(value, [1, 2, 2, 3, 3, 3]))
     view = View(None, "BTC-USDT", NO_LIMITS, clock, Callbacks("BTC-USDT", clock))
     view.carry({"depth5": reading})
 

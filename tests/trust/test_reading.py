@@ -25,7 +25,7 @@ from okex_ws.trust.reading import (
     CHANGING,
     TRIES,
     TRIES_TOGETHER,
-    Entry,
+    ServingEntry,
     Taken,
     read,
     read_together,
@@ -135,10 +135,10 @@ class StagedReading:
     """What a script reads, and what serves it."""
 
     def __init__(self, stage: Stage, channel: StagedChannel) -> None:
-        self.stage, self.stored = stage, Entry(channel)
+        self.stage, self.stored = stage, ServingEntry(channel)
 
     @property
-    def entry(self) -> Entry:
+    def entry(self) -> ServingEntry:
         """What serves the reading at this moment."""
         self.stage.load("entry")
         return self.stored
@@ -186,7 +186,7 @@ class Rig:
     def hand_over(self, base: int = 0) -> StagedChannel:
         """Another connection's channel serves the reading from now on."""
         channel = StagedChannel(self.stage, StagedEra(self.stage))
-        self.reading.stored = Entry(channel, base)
+        self.reading.stored = ServingEntry(channel, base)
         return channel
 
 
@@ -483,7 +483,7 @@ def test_an_entry_of_another_base_is_another_entry(rig: Rig) -> None:
     """It is compared by identity: the epoch that was made of the base has ended."""
 
     def change() -> None:
-        rig.reading.stored = Entry(rig.channel, 1)
+        rig.reading.stored = ServingEntry(rig.channel, 1)
 
     rig.while_building = [[change]]
 
@@ -599,7 +599,7 @@ class Watched:
             elif kind == "hand over":
                 other = StagedChannel(self.stage, StagedEra(self.stage))
                 self.channels[at] = other
-                entry = Entry(other, self.readings[at].stored.base)
+                entry = ServingEntry(other, self.readings[at].stored.base)
                 noted(lambda: setattr(self.readings[at], "stored", entry))
             else:
                 era.lose()

@@ -230,6 +230,7 @@ class Channel(ABC):
         now: float,
         wall: float,
         text: str,
+        moved: float = -math.inf,
     ) -> None:
         before = self.current
         live = before.state is _LIVE and not before.is_withdrawn
@@ -238,7 +239,7 @@ class Channel(ABC):
         self._serial += 1
         overdue = now + self.repeats_within
         value = (_LIVE, "", epoch, era, data, now, wall, lag, overdue, self)
-        self.current = publish((*value, self._serial))
+        self.current = publish((*value, self._serial, moved))
         if self.silent:
             self._text = text
         elif self.followers:

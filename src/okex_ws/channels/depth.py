@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -54,12 +55,19 @@ class DepthChannel(Channel):
         wall: float,
         text: str,
     ) -> None:
-        before, self._last = self._last.time_ms, data
+        before, self._last = self._last, data
         # The first push after a subscribe carries the time of the book's last change,
         # and a repeated push its old time. Neither tells how late the push is.
-        newer = data.time_ms > before and not first
+        newer = data.time_ms > before.time_ms and not first
         lag = era.lag(wall - data.time_ms / 1000, now) if newer else None
-        self._publish(data, lag, era, now, wall, text)
+        moved = -math.inf if first else self.current.moved
+        if data.seq is None or before.seq is None:
+            # Without numbers the order is that of the receipt.
+            moved = now if first or data.bids != before.bids else moved
+            moved = now if data.asks != before.asks else moved
+        elif data.seq > before.seq and not first:
+            moved = now
+        self._publish(data, lag, era, now, wall, text, moved)
 
     @property
     def conflates(self) -> bool:

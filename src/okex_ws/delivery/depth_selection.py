@@ -1,11 +1,11 @@
 """Chooses the depth channel that a read uses, if a subscription has several. Pure.
 
 The choice is the newest trusted depth of the channels that have as many levels as the
-read asks for. Of the depths that were received within a second of the newest, the one
-with the highest sequence number is chosen, and of those of one number the one with the
-most levels; the exchange's timestamps choose nothing. The limits of the script are
-applied to the choice afterwards, so that an older depth is never given because a newer
-one is outside the limits.
+read asks for. Newest is the one with the highest sequence number, and of one number the
+one with the most levels; the exchange's timestamps choose nothing. A number that others
+have moved on without for a second is not believed. The limits of the script are applied
+to the choice afterwards, so that an older depth is never given because a newer one is
+outside the limits.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from ..trust.verdict import LIVE, Published, Verdict, state_rank
 LEVELS = 5
 
 
-# Depths that were received within this many seconds of the newest are compared by their
-# sequence numbers. An older one is never chosen, so that one absurd number is
-# outlived.
-TOGETHER = 1.0
+# If another depth has moved on so many seconds after the one with the highest sequence
+# number was received, that number is absurd or its stream has stopped. A repetition of
+# an idle book is no move, nor is the first push of a subscription: it may be old.
+OUTLIVED = 1.0
 
 
 class Look(NamedTuple):
@@ -72,12 +72,15 @@ def _newest(trusted: Sequence[Look], levels: int) -> Look:
         return trusted[0]
     most = max(look.reading.levels for look in trusted)
     enough = [look for look in trusted if look.reading.levels >= min(levels, most)]
-    newest = max(look.current.received for look in enough)
-    together = [look for look in enough if look.current.received > newest - TOGETHER]
-    if any(look.current.depth.seq is None for look in together):
+    if any(look.current.depth.seq is None for look in enough):
         # Without numbers (v3) the order is that of the receipt.
-        return max(together, key=_receipt)
-    return max(together, key=_sequence)
+        return max(enough, key=_receipt)
+    enough.sort(key=_sequence, reverse=True)
+    moved = max(look.current.moved for look in enough)
+    for look in enough:
+        if moved <= look.current.received + OUTLIVED:
+            return look
+    return enough[-1]
 
 
 def _sequence(look: Look) -> tuple[int, int, float]:
@@ -85,8 +88,8 @@ def _sequence(look: Look) -> tuple[int, int, float]:
     return -1 if seq is None else seq, look.reading.levels, look.current.received
 
 
-def _receipt(look: Look) -> tuple[float, int]:
-    return look.current.received, look.reading.levels
+def _receipt(look: Look) -> tuple[float, int, float]:
+    return look.current.moved, look.reading.levels, look.current.received
 
 
 class CrossCheck:

@@ -15,7 +15,7 @@ from ..channels.reading import Reading
 from ..protocol.messages import BookData, ChannelName, DepthData
 from ..trust.lease import EVERYTHING, HELD, NOTHING, Lease
 from ..trust.reading import ServingEntry
-from ..trust.verdict import Published
+from ..trust.verdict import Published, publish
 from .shared_memory import Slot, TornError
 
 # Bytes of one level: price, size and two more numbers of at most 64 characters.
@@ -71,7 +71,8 @@ def encode(
     sign = place, number, lease and tuple(lease)
     head = state, cause, current.epoch + base, sign, acknowledged
     moments = current.received, current.wall, current.lag, current.overdue
-    return marshal.dumps((head, levels, moments))
+    moved = current.moved
+    return marshal.dumps((head, levels, moments, moved))
 
 
 class EraContent(NamedTuple):
@@ -191,7 +192,8 @@ class RemoteEras:
 
     def decode(self, payload: bytes) -> SlotContent:
         """Decode the bytes that `encode` made."""
-        head, data, moments = marshal.loads(payload)  # noqa: S302 - of our own process
+        found: Any = marshal.loads(payload)  # noqa: S302 - of our own process
+        head, data, moments, moved = found
         state, cause, epoch, (place, number, lease), acknowledged = head
         if data is not None:
             bids, asks, time_ms, seq, whole, version = data
@@ -202,7 +204,8 @@ class RemoteEras:
         era = self.find(place, number) if place >= 0 else None
         if era is not None and lease is not None:
             era.learn(Lease(*lease))
-        current = Published(_STATES[state], cause, epoch, era, data, *moments)
+        value = (_STATES[state], cause, epoch, era, data, *moments, None, 0, moved)
+        current = publish(value)
         return SlotContent(current, acknowledged)
 
 

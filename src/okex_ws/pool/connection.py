@@ -136,8 +136,7 @@ class Connection:
         self._clock = settings.clock
         self._network = settings.network()
         self._work: deque[Callable[[], None]] = deque()
-        self._closing = False
-        self._ended = False
+        self._closing = self._ended = False
         self._endpoints = Endpoints(venue.endpoints)
         self._waits = self._new_waits()
         self._not_before = -math.inf
@@ -155,8 +154,7 @@ class Connection:
             settings.era,
         )
         self._tap = self._make_tap(settings.recorder)
-        # A network in virtual time has its own threads, and its own limit for each
-        # host.
+        # A network in virtual time has threads and limits for hosts of its own.
         staged = self._network if isinstance(self._network, Staged) else None
         self._turns = HOST_GAP if staged is None else staged.turns
         self._thread = self._make_thread(name, staged)

@@ -34,7 +34,8 @@ class Published(NamedTuple):
     where it does not repeat an idle book). *lag* is how many seconds later than usual
     the last push came (`Era.lag`), ``None`` if that is not known. *channel* is what
     published the value, and *serial* grows with each value that it publishes, so that
-    an era can withdraw all values up to one.
+    an era can withdraw all values up to one. *moved* is when a push last went on from
+    the one before it: neither the first push after a subscribe nor a repetition does.
     """
 
     state: State
@@ -48,6 +49,7 @@ class Published(NamedTuple):
     overdue: float = math.inf
     channel: object = None
     serial: int = 0
+    moved: float = -math.inf
 
     @property
     def depth(self) -> DepthData:
