@@ -17,7 +17,8 @@ _ORDERS = {"channel": "orders", "instType": "ANY"}
 
 @contextlib.contextmanager
 def _account(rig: Rig) -> Iterator[RawSubscription]:
-    options = {**rig.options(), "credentials": rig.exchange.credentials[0]}
+    key = rig.exchange.credentials[0]
+    options = {**rig.options(), "credentials": key, "allow_plaintext": True}
     with Feed(rig.venue(), **options) as feed:
         yield RawSubscription([_ORDERS], feed=feed)
 

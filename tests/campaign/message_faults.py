@@ -57,7 +57,7 @@ _message(
     lambda rig: rig.exchange.send_raw(_packed(rig) + b"\x03\x00"),
     with_v3,
 )
-_message("bomb", "inflate", lambda rig: rig.exchange.send_raw(_BOMB), with_v3)
+_message("bomb", "too-large", lambda rig: rig.exchange.send_raw(_BOMB), with_v3)
 _message(
     "binary frame", "frame", lambda rig: rig.exchange.send_raw(_packed(rig)), with_v5
 )

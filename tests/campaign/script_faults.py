@@ -67,7 +67,8 @@ _TOLD = {
     "on_message": ("a loss", "a withdrawal of all", "a change-over"),
     "on_state": ("a loss", "a withdrawal of all", "a withdrawal of one", "a failure"),
     "on_error": ("a loss", "a withdrawal of one", "a failure"),
-    "log handler": ("a loss", "a withdrawal of all", "a change-over", "a failure"),
+    # A withdrawal of all is logged once a minute only.
+    "log handler": ("a loss", "a change-over", "a failure"),
 }
 # A callback may be told of the end of a transition, too.
 _ENDS = (State.LIVE, State.SYNCING)

@@ -541,9 +541,15 @@ def test_beside_a_book_five_levels_go_on_while_it_is_resynchronised(
     world.at(2, breaks)
     world.at(2.05, look)
     world.at(3, look)
-    five = [top(world, ladder, "depth5")]
-    world.at(4, lambda: five.append(top(world, ladder, "depth5")))
-    world.at(4, lambda: world.peer and world.peer.send(five[1]))
+    top(world, ladder, "depth5")
+
+    def moves_on() -> None:
+        """The five levels tell a change that the book has not told yet."""
+        ladder.change(price="100.05", size="1")
+        assert world.peer is not None
+        world.peer.send(top(world, ladder, "depth5", seq=ladder.seq))
+
+    world.at(4.2, moves_on)
     world.at(4.5, look)
 
     world.run(5)

@@ -356,7 +356,7 @@ def test_an_absurd_number_of_one_of_several_is_outlived() -> None:
     feeds.push(1, 10**15)
     feeds.push(2, 7)
     assert feeds.read(5) == (feeds.view.look(NO_LIMITS, 5).current.epoch, 10**15)
-    feeds.clock.advance(1)
+    feeds.clock.advance(OUTLIVED + 0.1)
     feeds.push(2, 8)
     assert feeds.read(5) == (feeds.view.look(NO_LIMITS, 5).current.epoch, 8)
     # The next true number goes back, which withdraws the channel.

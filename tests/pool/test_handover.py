@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import threading
 from typing import Any
 
@@ -21,6 +22,7 @@ from okex_ws import (
     Data,
     Feed,
     Gap,
+    OkexWSError,
     OrderBook,
     RawSubscription,
     State,
@@ -28,8 +30,10 @@ from okex_ws import (
     Trade,
     WSSubscription,
 )
+from okex_ws.pool.handover import Handover
+from okex_ws.pool.register import Register
 from tests.support.internals import closing_connections_of, pool_of
-from tests.support.virtual_world import Ladder, World
+from tests.support.virtual_world import Ladder, World, listen
 
 # Every read a second time, through shared memory.
 pytestmark = pytest.mark.usefixtures("thread_or_shared")
@@ -514,6 +518,60 @@ def test_a_wall_of_channels_lives_on_its_own_connections_again() -> None:
     assert [report.depths for report in rig.feed.connections()] == [1, 1]
 
 
+class Side:
+    """One side of a handover, which only notes what it is told."""
+
+    def __init__(self) -> None:
+        self.carrier: Any = self
+        self.era, self.handover = None, None
+        self.channels: dict[str, Any] = {}
+        self.errors: list[Exception] = []
+
+    def submit(self, work: Any) -> None:
+        work()
+
+    def catch_up(self) -> None: ...
+
+    def troubled(self, error: OkexWSError) -> None:
+        self.errors.append(error)
+
+
+def between_two() -> tuple[Handover, Register, Side, Side, list[Handover]]:
+    """A handover between two sides without channels, and what it has finished."""
+    register, old, new, finished = Register(), Side(), Side(), list[Handover]()
+    register.change(lambda table: table.with_carrier(old.carrier, None))
+    maker: Any = None
+    handover = Handover(register, old, new, maker, finished.append)
+    return handover, register, old, new, finished
+
+
+def test_what_was_called_off_is_not_done_after_all() -> None:
+    """The old one is lost at the very moment at which the new one is refused."""
+    handover, register, old, _, finished = between_two()
+    error = OkexWSError("no")
+
+    assert handover.refused(error)
+    assert not handover.lost()
+    handover.advance(2.0)
+
+    assert register.table.carriers == (old,)
+    assert (handover.is_called_off, handover.has_taken_over) == (True, False)
+    assert old.errors == [error]
+    # It ends the new connection, and once more if it was interrupted in that.
+    assert set(finished) == {handover}
+
+
+def test_what_has_taken_over_is_not_called_off_any_more() -> None:
+    handover, register, old, new, finished = between_two()
+
+    assert handover.lost()
+    assert not handover.refused(OkexWSError("no"))
+
+    assert register.table.carriers == (new,)
+    assert old.errors == []
+    assert finished == [handover]
+
+
 # --- What a hostile review found ----------------------------------------------------
 
 
@@ -672,3 +730,196 @@ def test_a_notice_to_the_new_one_is_heeded_once_it_has_taken_over() -> None:
 
     assert len(rig.world.opened) == 3
     assert rig.refused == []
+
+
+# --- The laws -----------------------------------------------------------------------
+
+
+class OneDepth:
+    """One depth on a feed that is rotated, and what a script reads of it.
+
+    Each push has the second in which it was sent as its best bid. *seq* is, by the
+    number of the connection, what is added to its sequence numbers, and *late* by how
+    many seconds what it sends is behind.
+    """
+
+    def __init__(self, protocol: str = "v5", every: float = 0.1) -> None:
+        self.world = World(protocol)
+        self.feed = self.world.feed()
+        self.changes: list[StateChange] = []
+        self.seq, self.late = [0, 0, 0], [0.0, 0.0, 0.0]
+        self.reads: list[tuple[float, float | None, int]] = []
+        self.world.exchange.first_pushes[self.key] = lambda: self.push(
+            len(self.world.peers) - 1
+        )
+        self.only = WSSubscription(
+            "BTC-USDT",
+            "spot",
+            feed=self.feed,
+            channels=("depth5",),
+            on_state=self._changed,
+        )
+        for step in range(int(58 / every)):
+            self.world.at(1 + step * every, self.send)
+        for step in range(568):
+            self.world.at(2.05 + step * 0.1, self.read)
+
+    on_change: Any = staticmethod(lambda change: None)
+
+    def _changed(self, change: StateChange) -> None:
+        self.changes.append(change)
+        self.on_change(change)
+
+    @property
+    def key(self) -> str:
+        key: str = self.world.dialect.channel("depth5")
+        return key
+
+    @property
+    def now(self) -> float:
+        return self.world.clock.now - self.world.t0
+
+    def push(self, peer: int) -> Any:
+        sent = max(0.0, self.now - self.late[peer])
+        ms = round(sent * 1000)
+        more = {"seq": 1_000_000 + ms + self.seq[peer]}
+        if self.world.protocol == "v3":
+            more = {}
+        return self.world.dialect.depth(ms, f"{1 + sent:.3f}", "9999", **more)
+
+    def send(self) -> None:
+        for number, peer in enumerate(self.world.peers):
+            if self.key in peer.subscribed and peer.is_open:
+                with contextlib.suppress(InvalidState):  # it says goodbye
+                    peer.send(self.push(number))
+
+    def read(self) -> None:
+        best = self.only.best_bid_ask()
+        epoch = self.only.health().epoch
+        age = None if best is None else self.now - (float(best.bid) - 1)
+        self.reads.append((self.now, age, epoch))
+
+    def run(self) -> None:
+        self.world.run(61)
+        epochs = [epoch for *_, epoch in self.reads]
+        assert epochs == sorted(epochs)
+
+    @property
+    def ages(self) -> list[float]:
+        """How old the prices were that were read as trusted."""
+        return [age for _, age, _ in self.reads if age is not None]
+
+
+@pytest.mark.parametrize("protocol", ["v3", "v5"])
+def test_values_that_follow_go_on_in_their_epoch(protocol: str) -> None:
+    """Under v3 without a sequence number: a pong proves it, in a quiet market."""
+    rig = OneDepth(protocol, every=4.0)
+    rig.world.at(10, rig.feed.rotate)
+
+    rig.run()
+
+    assert len(rig.world.opened) == 2
+    assert len(rig.ages) == len(rig.reads)
+    assert len({epoch for *_, epoch in rig.reads}) == 1
+    assert [c.new for c in rig.changes] == [State.SYNCING, State.LIVE, State.CLOSED]
+
+
+def test_a_market_without_proof_begins_a_new_epoch_after_five_seconds() -> None:
+    """Pushes without a number come so fast that no pong proves the newest one."""
+    rig = OneDepth("v3", every=0.02)
+    rig.world.at(10, rig.feed.rotate)
+
+    rig.run()
+
+    assert len(rig.world.opened) == 2
+    began = [at for at, _, epoch in rig.reads if epoch == 2]
+    assert {epoch for *_, epoch in rig.reads} == {1, 2}
+    assert 15 <= began[0] < 25
+    assert max(rig.ages) < 0.2
+
+
+def test_a_server_whose_sequence_is_behind_begins_a_new_epoch() -> None:
+    """A pong proves only what its own server sent: the numbers say more."""
+    rig = OneDepth(every=2.0)
+    rig.seq[1] = -100_000
+    rig.world.at(10, rig.feed.rotate)
+
+    rig.run()
+
+    assert {epoch for *_, epoch in rig.reads} == {1, 2}
+    assert max(rig.ages) < 2.2
+
+
+def test_a_server_whose_clock_is_behind_hides_nothing() -> None:
+    rig = OneDepth()
+    make = rig.push
+
+    def behind(peer: int) -> Any:
+        message = make(peer)
+        if peer == 1:
+            message["data"][0]["ts"] = rig.world.dialect.stamp(-600_000)
+        return message
+
+    rig.push = behind  # type: ignore[method-assign]
+    rig.world.at(10, rig.feed.rotate)
+
+    rig.run()
+
+    assert len(rig.world.opened) == 2
+    assert len(rig.ages) == len(rig.reads)
+    assert max(rig.ages) < 0.2
+    assert len({epoch for *_, epoch in rig.reads}) == 1
+
+
+@pytest.mark.parametrize("blocks", ["on_message", "on_state", "log"])
+@pytest.mark.parametrize("moment", [10.0, 10.2, 10.4, 11.0, 15.0, 20.0])
+def test_a_callback_that_blocks_in_a_change_over_makes_no_old_price_live(
+    blocks: str, moment: float
+) -> None:
+    """Neither under the lease of the other connection nor under its own."""
+    rig = OneDepth()
+    asleep: list[float] = []
+
+    def block(*what: Any) -> None:
+        on_thread = threading.current_thread().name.startswith("okex_ws")
+        if on_thread and rig.now >= moment and not asleep:
+            asleep.append(rig.now)
+            rig.world.sleep(25.0)
+
+    handler = LogHook(block)
+    if blocks == "log":
+        logging.getLogger("okex_ws").addHandler(handler)
+    elif blocks == "on_message":
+        listen(rig.only, block)
+    else:
+        rig.on_change = block
+    rig.world.at(9.9, rig.feed.rotate)
+    try:
+        rig.run()
+    finally:
+        logging.getLogger("okex_ws").removeHandler(handler)
+
+    # A price is trusted no longer than its lease, whatever blocks.
+    assert max(rig.ages) < 20
+    assert rig.reads[-1][1] is not None
+
+
+class LogHook(logging.Handler):
+    """Calls *act* with each record of the library's log."""
+
+    def __init__(self, act: Any) -> None:
+        super().__init__()
+        self.emit = act  # type: ignore[method-assign]
+
+
+def test_the_log_says_that_a_connection_took_over(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO, "okex_ws")
+    rig = OneDepth()
+    rig.world.at(10, rig.feed.rotate)
+
+    rig.run()
+
+    events = [r for r in caplog.records if getattr(r, "event", "") == "took over"]
+    assert len(events) == 1

@@ -14,7 +14,7 @@ from okex_ws import Feed, OkexWSError, State, WSSubscription
 from okex_ws.pool.placement import Placement
 from okex_ws.pool.register import Register, Row, Table, check
 from tests.support.internals import pool_of, reading_of, register_of
-from tests.support.line_hooks import every_line, raising
+from tests.support.line_hooks import LineHook, every_line, raising
 from tests.support.virtual_world import World
 
 NAMES = tuple(f"{letter}-USDT" for letter in "ABCDEF")
@@ -62,6 +62,19 @@ class FeedRig:
         if not table.closed:
             opened = [s for s in self.subscriptions if not reading_of(s).closed]
             assert {id(each) for each in opened} <= {id(each) for each in views}
+
+    def check_fed(self, subscriptions: list[WSSubscription]) -> None:
+        """What is trusted is taken in: its connection has it among its channels."""
+        for subscription in subscriptions:
+            if subscription.state is not State.LIVE:
+                continue
+            for reading in reading_of(subscription).readings.values():
+                channel = reading.entry.channel
+                assert any(
+                    each.channels.channels.get(reading.name) is channel
+                    and each.channels.era is channel.current.era
+                    for each in pool_of(self.feed).connections
+                ), reading.name
 
     def check_exchange(self) -> None:
         """The exchange serves the rows that have users, each once, and no others."""
@@ -153,91 +166,162 @@ def other_reading() -> Any:
     return row.reading
 
 
+def running(feed: Feed) -> int:
+    """How many connections of *feed* have a thread that runs."""
+    return sum(not each.join(0) for each in pool_of(feed).connections)
+
+
 # --- At every line ------------------------------------------------------------------
 
 
 STRIDE = 3
+AT_EVERY_LINE = pytest.mark.parametrize("first", range(1, 1 + STRIDE))
 
 
-@pytest.mark.parametrize("first", range(1, 1 + STRIDE))
+def interrupted_at(first: int) -> Iterator[LineHook]:
+    """Hooks that raise at a line of the pool, at every `STRIDE`-th one in turn.
+
+    Not where a ``with`` gives a lock back: a tracer that raises there keeps the lock,
+    but no signal handler runs between the last line of a ``with`` and its end.
+    """
+    hooks: list[LineHook] = []
+
+    def interrupt() -> None:
+        if not hooks[-1].source.startswith("with "):
+            raise Interrupted
+
+    for hook in every_line(interrupt, within="/pool/", first=first, stride=STRIDE):
+        hooks.append(hook)
+        yield hook
+
+
+@AT_EVERY_LINE
 def test_a_subscribe_that_is_interrupted_has_not_been(first: int) -> None:
-    for hook in every_line(
-        raising(Interrupted), within="/pool/", first=first, stride=STRIDE
-    ):
-        rig = FeedRig()
-        other = rig.subscribe(NAMES[1])
-        with hook, suppress(Interrupted):
-            rig.subscribe(NAMES[0], ("depth5", "candle60s"))
-        rig.check()
-        seen: list[Any] = []
-        rig.world.at(1, lambda: seen.append(rig.subscribe(NAMES[2], CHANNELS)))
-        rig.world.at(3, lambda: seen.append((other.state, seen[0].state)))
-        rig.world.at(3, rig.check)
-        rig.world.at(3, rig.check_exchange)
-
-        rig.world.run(4)
-
-        assert seen[1:] == [(State.LIVE, State.LIVE)], (hook.place, hook.source)
-        if hook.fired and len(rig.subscriptions) == 2:
-            views = [view.subscription for view in rig.table.views]
-            assert views == [other, seen[0]], (hook.place, hook.source)
+    for hook in interrupted_at(first):
+        interrupt_subscribe(hook)
 
 
-@pytest.mark.parametrize("first", range(1, 1 + STRIDE))
+def interrupt_subscribe(hook: LineHook) -> None:
+    rig = FeedRig()
+    other = rig.subscribe(NAMES[1])
+    with hook, suppress(Interrupted):
+        rig.subscribe(NAMES[0], ("depth5", "candle60s"))
+    rig.check()
+    seen: list[Any] = []
+    rig.world.at(1, lambda: seen.append(rig.subscribe(NAMES[2], CHANNELS)))
+    rig.world.at(3, lambda: seen.append((other.state, seen[0].state)))
+    rig.world.at(3, rig.check)
+    rig.world.at(3, rig.check_exchange)
+
+    rig.world.run(4)
+
+    assert seen[1:] == [(State.LIVE, State.LIVE)], (hook.place, hook.source)
+    if hook.fired and len(rig.subscriptions) == 2:
+        views = [view.subscription for view in rig.table.views]
+        assert views == [other, seen[0]], (hook.place, hook.source)
+
+
+@AT_EVERY_LINE
 def test_a_close_that_is_interrupted_can_be_made_again(first: int) -> None:
-    for hook in every_line(
-        raising(Interrupted), within="/pool/", first=first, stride=STRIDE
-    ):
-        rig = FeedRig()
-        other = rig.subscribe(NAMES[1])
-        gone = rig.subscribe(NAMES[0], ("depth5", "candle60s"))
+    for hook in interrupted_at(first):
+        interrupt_close(hook)
 
-        def close(hook: Any = hook, gone: WSSubscription = gone) -> None:
-            with hook, suppress(Interrupted):
-                gone.close()
-            assert gone.state is State.CLOSED
+
+def interrupt_close(hook: LineHook) -> None:
+    rig = FeedRig()
+    other = rig.subscribe(NAMES[1])
+    gone = rig.subscribe(NAMES[0], ("depth5", "candle60s"))
+
+    def close() -> None:
+        with hook, suppress(Interrupted):
             gone.close()
+        assert gone.state is State.CLOSED
+        gone.close()
 
-        rig.world.at(1, close)
-        seen: list[Any] = []
-        rig.world.at(1, rig.check)
-        rig.world.at(3, lambda: seen.append(other.state))
-        rig.world.at(3, rig.check_exchange)
+    rig.world.at(1, close)
+    seen: list[Any] = []
+    rig.world.at(1, rig.check)
+    rig.world.at(3, lambda: seen.append(other.state))
+    rig.world.at(3, rig.check_exchange)
 
-        rig.world.run(4)
+    rig.world.run(4)
 
-        assert seen == [State.LIVE], (hook.place, hook.source)
+    assert seen == [State.LIVE], (hook.place, hook.source)
 
 
-@pytest.mark.parametrize("first", range(1, 1 + STRIDE))
+@AT_EVERY_LINE
 def test_a_rotation_that_is_interrupted_is_no_hindrance(first: int) -> None:
-    for hook in every_line(
-        raising(Interrupted), within="/pool/", first=first, stride=STRIDE
-    ):
-        rig = FeedRig()
-        only = rig.subscribe()
+    for hook in interrupted_at(first):
+        interrupt_rotation(hook)
 
-        def rotate(hook: Any = hook) -> None:
-            with hook, suppress(Interrupted):
-                rig.feed.rotate()
 
-        rig.world.at(1, rotate)
-        seen: list[Any] = []
-        rig.world.at(20, lambda: seen.append((only.state, len(rig.feed.connections()))))
-        rig.world.at(20, lambda: seen.append(len(pool_of(rig.feed).connections)))
-        # Nothing of it is left that would be in the way of the next one.
-        rig.world.at(21, lambda: seen.append(len(rig.world.opened)))
-        rig.world.at(21, rig.feed.rotate)
-        rig.world.at(40, lambda: seen.append(len(rig.world.opened)))
-        rig.world.at(40, lambda: seen.append(only.state))
-        rig.world.at(40, rig.check)
-        rig.world.at(40, rig.check_exchange)
+def interrupt_rotation(hook: LineHook) -> None:
+    rig = FeedRig()
+    only = rig.subscribe()
 
-        rig.world.run(41)
+    def rotate() -> None:
+        with hook, suppress(Interrupted):
+            rig.feed.rotate()
 
-        place = hook.place, hook.source
-        assert seen[:2] == [(State.LIVE, 1), 1], place
-        assert seen[3:] == [seen[2] + 1, State.LIVE], place
+    rig.world.at(1, rotate)
+    seen: list[Any] = []
+    rig.world.at(20, lambda: seen.append((only.state, len(rig.feed.connections()))))
+    rig.world.at(20, lambda: seen.append(running(rig.feed)))
+    # Nothing of it is left that would be in the way of the next one.
+    rig.world.at(21, lambda: seen.append(len(rig.world.opened)))
+    rig.world.at(21, rig.feed.rotate)
+    rig.world.at(40, lambda: seen.append(len(rig.world.opened)))
+    rig.world.at(40, lambda: seen.append(only.state))
+    rig.world.at(40, rig.check)
+    rig.world.at(40, rig.check_exchange)
+
+    rig.world.run(41)
+
+    place = hook.place, hook.source
+    assert seen[:2] == [(State.LIVE, 1), 1], place
+    assert seen[3:] == [seen[2] + 1, State.LIVE], place
+
+
+@AT_EVERY_LINE
+def test_a_change_over_that_is_interrupted_is_made_good(first: int) -> None:
+    for hook in interrupted_at(first):
+        interrupt_change_over(hook)
+
+
+def interrupt_change_over(hook: LineHook) -> None:
+    """On the thread of the old connection, at any line of the taking over."""
+    rig = FeedRig()
+    subscriptions = [rig.subscribe(name, ("depth5", "trade")) for name in NAMES[:2]]
+
+    def take_over() -> None:
+        (connection,) = pool_of(rig.feed).placed
+        handover = connection.channels.handover
+        assert handover is not None
+        advance = handover.advance
+
+        def traced(now: float) -> None:
+            with hook:
+                advance(now)
+
+        handover.advance = traced  # type: ignore[method-assign]
+
+    rig.world.at(1, rig.feed.rotate)
+    rig.world.at(1, take_over)
+    for moment in range(10, 300):
+        rig.world.at(moment / 10, rig.check)
+        rig.world.at(moment / 10, lambda: rig.check_fed(subscriptions))
+    seen: list[Any] = []
+    rig.world.at(30, lambda: seen.extend(each.state for each in subscriptions))
+    rig.world.at(30, rig.check_exchange)
+    rig.world.at(30, lambda: seen.append(running(rig.feed)))
+    rig.world.at(31, rig.feed.rotate)
+    rig.world.at(50, lambda: seen.extend(each.state for each in subscriptions))
+    rig.world.at(50, rig.check_exchange)
+
+    rig.world.run(51)
+
+    live = [State.LIVE, State.LIVE]
+    assert seen == [*live, 1, *live], (hook.place, hook.source)
 
 
 @pytest.mark.parametrize("act", ["close", "subscribe", "leave", "rotate"])
@@ -245,37 +329,41 @@ def test_a_rotation_that_is_interrupted_is_no_hindrance(first: int) -> None:
 def test_a_signal_handler_may_change_the_register_at_every_line(
     act: str, step: str
 ) -> None:
-    def signal() -> None:
-        change(act, NAMES[3])
+    rigs: list[FeedRig] = []
+    for hook in every_line(
+        lambda: change(rigs[-1], act, 3, 0), within="/pool/", stride=7
+    ):
+        rigs.append(FeedRig())
+        signal_inside(hook, rigs[-1], act, step)
 
-    def change(what: str, name: str) -> None:
-        with suppress(ValueError):  # the feed may be closed already
-            if what == "subscribe":
-                rig.subscribe(name, ("depth5",))
-            elif what == "leave":
-                rig.subscriptions[0 if name == NAMES[3] else 1].close()
-            else:
-                getattr(rig.feed, what)()
 
-    def take_step(hook: Any) -> None:
+def change(rig: FeedRig, what: str, new: int, old: int) -> None:
+    with suppress(ValueError):  # the feed may be closed already
+        if what == "subscribe":
+            rig.subscribe(NAMES[new], ("depth5",))
+        elif what == "leave":
+            rig.subscriptions[old].close()
+        else:
+            getattr(rig.feed, what)()
+
+
+def signal_inside(hook: LineHook, rig: FeedRig, act: str, step: str) -> None:
+    def take_step() -> None:
         with hook:
-            change(step, NAMES[2])
+            change(rig, step, 2, 1)
 
-    for hook in every_line(signal, within="/pool/", stride=7):
-        rig = FeedRig()
-        for name in NAMES[:2]:
-            rig.subscribe(name)
-        rig.world.at(1, lambda hook=hook: take_step(hook))
-        rig.world.at(1, rig.check)
-        seen: list[Any] = []
-        rig.world.at(20, rig.check)
-        rig.world.at(20, rig.check_exchange)
-        rig.world.at(20, lambda: seen.extend(s.state for s in rig.subscriptions))
+    for name in NAMES[:2]:
+        rig.subscribe(name)
+    rig.world.at(1, take_step)
+    rig.world.at(1, rig.check)
+    seen: list[Any] = []
+    rig.world.at(20, rig.check)
+    rig.world.at(20, rig.check_exchange)
+    rig.world.at(20, lambda: seen.extend(s.state for s in rig.subscriptions))
 
-        rig.world.run(21)  # which joins every thread
+    rig.world.run(21)  # which joins every thread
 
-        if not (hook.fired and act == "close"):
-            assert set(seen) <= {State.LIVE, State.CLOSED}, (hook.place, hook.source)
+    assert set(seen) <= {State.LIVE, State.CLOSED}, (hook.place, hook.source)
 
 
 # --- At random ----------------------------------------------------------------------

@@ -106,7 +106,7 @@ class ConnectionSet(ABC):
         assert isinstance(carrier, Connection)
         carrier.error = error
         self._drain(carrier)
-        self._register.change(lambda table: table.without_carrier(carrier))
+        self._take_out(carrier)
         carrier.close()
         handover = carrier.channels.handover
         if handover is not None:
@@ -174,16 +174,21 @@ class ConnectionSet(ABC):
 
         Raises ``RuntimeError`` if the system gives no thread.
         """
-        self._drain(new)
         try:
+            self._drain(new)
             new.start()
+            if self.closed:
+                new.close()
         except BaseException:
-            self._undrain(new)
-            (new.discard if new.join(0) else new.close)()
+            self._end(new)
             raise
-        if self.closed:
-            new.close()
         return not self.closed
+
+    @staticmethod
+    def _end(connection: Connection) -> None:
+        connection.close()
+        if connection.join(0):  # its thread, which would end it, was not started
+            connection.discard()
 
     def rotate(self) -> None:
         """Replace every connection by a new one, without a gap. Any thread."""
@@ -244,7 +249,7 @@ class ConnectionSet(ABC):
             self._undrain(new.carrier)
             old.carrier.close()
         else:
-            new.carrier.close()
+            self._end(new.carrier)
         # At last, because this is called again if it was interrupted before.
         for channels in (old, new):
             if channels.handover is handover:
