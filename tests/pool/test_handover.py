@@ -551,7 +551,7 @@ def test_what_was_called_off_is_not_done_after_all() -> None:
     error = OkexWSError("no")
 
     assert handover.refused(error)
-    assert not handover.lost()
+    assert not handover.lost(0.0)
     handover.advance(2.0)
 
     assert register.table.carriers == (old,)
@@ -564,7 +564,7 @@ def test_what_was_called_off_is_not_done_after_all() -> None:
 def test_what_has_taken_over_is_not_called_off_any_more() -> None:
     handover, register, old, new, finished = between_two()
 
-    assert handover.lost()
+    assert handover.lost(0.0)
     assert not handover.refused(OkexWSError("no"))
 
     assert register.table.carriers == (new,)

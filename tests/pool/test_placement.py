@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from okex_ws import VENUES, OkexWSError
+from okex_ws.channels.base import Channel
 from okex_ws.channels.reading import Reading
 from okex_ws.pool.handover import Move, move
 from okex_ws.pool.placement import REPEAT_GRACE, Placement
@@ -212,9 +213,11 @@ def test_a_connection_that_takes_over_has_every_channel_of_the_old_one() -> None
     new = table.make_carrier(old.path, "books:BTC-USDT")
     standby = table.placement.make_channel(name("depth"), depth.reading)
     known = {standby.name: Move(standby, True, True)}
-    make = table.placement.make_channel
 
-    move(table.register, old, new, known, lambda reading: make(name("depth"), reading))
+    def make(reading: Reading) -> Channel:
+        return table.placement.make_channel(name("depth"), reading)
+
+    move(table.register, old, new, known, make, 0.0)
 
     now = table.register.table
     check(now)

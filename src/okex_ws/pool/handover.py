@@ -149,10 +149,10 @@ class Handover:
     A standby is ready when the exchange has acknowledged it, when it is live if the old
     channel is, and when a pong proves that *old* has handled all that the exchange sent
     before that acknowledgement. Its value follows the old one if its sequence number is
-    not below (without numbers: if its levels are the same), or if a pong of *new*
-    proves that it has handled all that the exchange sent before the old value came.
-    Then the readings are led to the standbys; if that proof does not come within five
-    seconds, they begin a new epoch.
+    not below (of a book without numbers: if its levels are the same), or if a pong of
+    *new* proves that it has handled all that the exchange sent before the old value
+    came. Then the readings are led to the standbys; if that proof does not come within
+    five seconds, they begin a new epoch.
 
     If *old* is lost before, *new* takes over as it is. If *new* is lost, its standbys
     are made again. If the exchange refuses *new* anything, the handover is called off,
@@ -247,10 +247,11 @@ class Handover:
         seq, later = getattr(before.data, "seq", None), getattr(after.data, "seq", None)
         if seq is not None and later is not None:
             follows = bool(later >= seq)
-        elif _has_same_levels(after.data, before.data):
-            follows = True
         else:
             follows = new is not None and new.proven >= before.received
+            # A book has no other number than its levels.
+            if row.channel.incremental:
+                follows = follows or _has_same_levels(after.data, before.data)
         return Move(standby, follows, True)
 
     def lost(self, now: float) -> bool:
