@@ -24,12 +24,21 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from itertools import cycle
+from itertools import count, cycle
 from typing import Any, NamedTuple
 
 import trustme
 
-from tests.benchmarks.streams import NUMBER, STAMP, joined, pack, stamped, stream
+from tests.benchmarks.streams import (
+    NUMBER,
+    STAMP,
+    V5_BOOKS5,
+    joined,
+    pack,
+    raised,
+    stamped,
+    stream,
+)
 from tests.support.loopback_servers import accept_head, read_head
 
 # Bytes of a write: as large as a record of TLS, and the library's read is larger.
@@ -97,19 +106,24 @@ class _Client:
         for text in self._stream.opening:
             self._out += pack(text, protocol)
         until = time.monotonic() + self._job.seconds
-        for write, count in cycle(writes):
-            if time.monotonic() >= until:
-                return
-            self._out += write
-            self.messages += count
-            self._flush()
-            self._attend(0.0)
-            while self._out:
-                self._attend(1.0)
+        for turn in count():
+            for write, messages in writes:
+                if time.monotonic() >= until:
+                    return
+                self._out += self._in_turn(write, turn * len(frames))
+                self.messages += messages
+                self._flush()
+                self._attend(0.0)
+                while self._out:
+                    self._attend(1.0)
+
+    def _in_turn(self, frames: bytes, by: int) -> bytes:
+        return raised(frames, by) if self._stream.name == V5_BOOKS5 else frames
 
     def _pace(self, asked: str) -> None:
         protocol, gap = self._stream.protocol, 1.0 / self._job.pace
         texts = dict(stamped(self._stream))[asked]
+        size = len(texts)
         due = time.monotonic()
         for number, text in zip(range(1, self._job.count + 1), cycle(texts)):
             due += gap
@@ -117,7 +131,8 @@ class _Client:
                 self._attend(left)
             at = time.monotonic_ns()
             said = text.replace(STAMP, str(at)).replace(NUMBER, str(number))
-            self._out += pack(said, protocol)
+            by = (number - 1) // size * size
+            self._out += self._in_turn(pack(said, protocol), by)
             self.stamps.append(at)
             self.messages = number
             self._flush()

@@ -8,13 +8,15 @@ order, so that two neighbours differ as little as they did at the exchange.
 
 The end of a circle must meet its beginning. A depth is whole each time. The changes of
 a book set levels to absolute sizes, so that each turn ends with the same book as the
-first. In each turn the ids begin anew, below the last, as after the maintenance that
-OKX documents.
+first. In each turn the ids of a book begin anew, below the last, as after the
+maintenance that OKX documents. Those of the depths go on (`raised`), because no depth
+has such a reset.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import zlib
 from collections.abc import Iterable
 from datetime import datetime, timezone
@@ -35,6 +37,9 @@ _RECORDINGS = {
 SHOWN = 5
 # Where a stamped message has the moment at which it was sent, and its number.
 STAMP, NUMBER = "<stamp>", "<number>"
+# The ids of depths have ten digits, so that a later one takes as many bytes.
+FIRST_ID = 10**9
+_DEPTH_ID = re.compile(rb'(?<="seqId":)\d{10}(?!\d)')
 
 # Best first: price and size of each level.
 Levels = tuple[tuple[float, float], ...]
@@ -82,6 +87,11 @@ def pack(text: str, protocol: str) -> bytes:
     if size < 1 << 16:
         return bytes((first, 126)) + size.to_bytes(2, "big") + payload
     return bytes((first, 127)) + size.to_bytes(8, "big") + payload
+
+
+def raised(frames: bytes, by: int) -> bytes:
+    """*frames* of v5's depths, with ids that are higher *by* so much."""
+    return _DEPTH_ID.sub(lambda found: b"%d" % (int(found[0]) + by), frames)
 
 
 @cache
@@ -166,7 +176,7 @@ def _depths(
             texts.append(_dump({"table": f"{market}/depth5", "data": data}))
             continue
         said = {"asks": asks, "bids": bids, "instId": instrument_id}
-        end = {"ts": element["ts"], "seqId": number}
+        end = {"ts": element["ts"], "seqId": FIRST_ID + number}
         texts.append(_v5("books5", instrument_id, None, {**said, **end}))
         end = {"ts": element["ts"], "checksum": 0, "seqId": number, "prevSeqId": -1}
         wrapped.append(_v5("books", instrument_id, "snapshot", {**said, **end}))

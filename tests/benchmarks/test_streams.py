@@ -23,6 +23,7 @@ from tests.benchmarks.streams import (
     joined,
     levels,
     pack,
+    raised,
     stamped,
     stream,
 )
@@ -96,6 +97,18 @@ def test_a_stamped_text_has_the_places_and_nothing_else_is_changed(name: str) ->
             json.loads(marked.replace(STAMP, sizes[0]).replace(NUMBER, sizes[1]))
             == before
         )
+
+
+def test_the_ids_of_depths_go_on_from_turn_to_turn() -> None:
+    found = stream(V5_BOOKS5)
+    size = len(found.texts)
+    ids = [
+        json.loads(raised(text.encode(), turn * size))["data"][0]["seqId"]
+        for turn in range(3)
+        for text in found.texts
+    ]
+    assert ids == sorted(set(ids))
+    assert len(str(ids[0])) == len(str(ids[-1]))
 
 
 @every

@@ -29,7 +29,15 @@ OTHERS = ("local_exchange/", "rest/")
 CORE = {path: tree for path, tree in TREES.items() if not path.startswith(OTHERS)}
 
 # What is called with the name that something will be counted under.
-NAMING = {"WireError", "reading", "_drop", "Unasked", "skip", "_skip"}
+NAMING = {
+    "WireError",
+    "UnreadableMessage",
+    "reading",
+    "drop",
+    "Unasked",
+    "skip",
+    "_skip",
+}
 # What has such names as its keys. A key that is no literal is the name of a channel.
 COUNTED = {"dropped", "skipped", "counts", "reconnects"}
 
@@ -74,6 +82,10 @@ def names(tree: ast.Module) -> Iterator[str]:
                 yield from (
                     t.removeprefix("skipped ") for t in texts(node.slice, known)
                 )
+        elif isinstance(node, ast.Assign) and isinstance(node.value, ast.Dict):
+            # The names of what a queue counts, by its kind.
+            if ast.unparse(node.targets[0]) == "_NAMES":
+                yield from (t for each in node.value.values for t in texts(each, known))
         elif isinstance(node, ast.ClassDef) and node.name in vars(errors):
             # The kind of an error is that of its class.
             yield from (
@@ -129,7 +141,7 @@ def test_nothing_else_ends_a_connection() -> None:
 
     A message that cannot be used ends nothing: `Opening` catches those two.
     """
-    of_a_script = ("client/", "delivery/view.py", "delivery/updates.py")
+    of_a_script = ("client/", "delivery/")
     raised = {
         called(node.exc)
         for path, tree in CORE.items()
@@ -153,17 +165,19 @@ def test_the_walk_sees_each_way_in_which_a_name_is_given() -> None:
         "ONE = 'one'\n"
         "class BookError:\n    kind = 'two'\n"
         "WireError('three', text)\n"
-        "@reading('four')\ndef f(): self._drop('five', text)\n"
+        "@reading('four')\ndef f(): self._channels.drop('five', text)\n"
         "self._skip(ONE)\n"
         "x = Unasked('six')\n"
         "self._counts.dropped['seven' if x else 'eight'] += 1\n"
         "self.counts['skipped nine'] += 1\n"
         "elsewhere['ten'] += 1\n"
+        "TWELVE = 'twelve'\n_NAMES = {Kind.ERROR: TWELVE}\n"
+        "UnreadableMessage('eleven', text)\n"
     )
 
     assert set(names(tree)) == {
         *("one", "two", "three", "four", "five"),
-        *("unasked six", "seven", "eight", "nine"),
+        *("unasked six", "seven", "eight", "nine", "eleven", "twelve"),
     }
 
 
@@ -181,6 +195,19 @@ class Logged(NamedTuple):
     values: int
 
 
+def sentences(tree: ast.Module) -> dict[str, ast.expr]:
+    """What is assigned to a name in *tree*; of a tuple, each to its own."""
+    found = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Assign):
+            target, value = node.targets[0], node.value
+            pairs = [(target, value)]
+            if isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple):
+                pairs = list(zip(target.elts, value.elts, strict=True))
+            found |= {ast.unparse(name): given for name, given in pairs}
+    return found
+
+
 def logged(path: str, tree: ast.Module) -> Iterator[Logged]:
     """Every call of a logger in a module, whatever the module calls it."""
     loggers = {
@@ -189,6 +216,15 @@ def logged(path: str, tree: ast.Module) -> Iterator[Logged]:
         if isinstance(node, ast.Assign) and "Logger(" in ast.unparse(node.value)
         for target in node.targets
     }
+    # The library's own, which never raises.
+    loggers |= {
+        alias.asname or alias.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom)
+        if (node.module or "").rpartition(".")[2] == "log"
+        for alias in node.names
+    }
+    known = sentences(tree)
     for node in ast.walk(tree):
         if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
             continue
@@ -197,10 +233,19 @@ def logged(path: str, tree: ast.Module) -> Iterator[Logged]:
         if level in LEVELS and (who in loggers or direct):
             arguments = node.args[1 if level == "log" else 0 :]
             first = arguments[0] if arguments else None
+            if isinstance(first, ast.Name):
+                first = known.get(first.id, first)
             yield Logged(path, level, first, len(arguments) - 1)
 
 
-LOGGED = [one for path, tree in TREES.items() for one in logged(path, tree)]
+# `LibraryLog` passes on what it is given.
+LIBRARY_LOG = "base/log.py"
+LOGGED = [
+    one
+    for path, tree in TREES.items()
+    if path != LIBRARY_LOG
+    for one in logged(path, tree)
+]
 
 
 def place(one: Logged) -> str:
@@ -221,7 +266,8 @@ def test_every_record_is_of_one_logger() -> None:
         for path, tree in TREES.items()
         for node in ast.walk(tree)
         if isinstance(node, ast.Call)
-        and called(node) in ("getLogger", "Logger", "getChild")
+        and called(node) in ("getLogger", "Logger", "getChild", "LibraryLog")
+        and not (path == LIBRARY_LOG and called(node) == "getLogger")
     }
 
     # The local exchange is a program of its own; the command line shows the records.
@@ -248,10 +294,21 @@ def test_a_format_that_is_made_when_it_is_logged_is_seen() -> None:
         "log.log(level, 'a' + b, 1)\n"
         "logging.getLogger('x').warning('%s', 1)\n"
         "log.error('plain')\n"
+        "from ..base.log import log as other\n"
+        "other.info('imported')\n"
+        "text, x = 'named', 1\nother.info(text)\nother.info(x)\n"
     )
     formats = [
         one.format.value if isinstance(one.format, ast.Constant) else None
         for one in logged("here", tree)
     ]
 
-    assert sorted(map(str, formats)) == ["%s", "None", "None", "plain"]
+    assert sorted(map(str, formats)) == [
+        "%s",
+        "1",
+        "None",
+        "None",
+        "imported",
+        "named",
+        "plain",
+    ]

@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
     from okex_ws import Credentials, Feed, Item, Reconnect, Updates
     from okex_ws.base.rates import RateLimits
-    from okex_ws.channels.depth import DepthChannel
     from okex_ws.channels.series import TradeChannel
     from okex_ws.cli.recordings.story import ChartData
     from okex_ws.client.base import BaseSubscription
@@ -56,9 +55,7 @@ if TYPE_CHECKING:
     from okex_ws.net.stream import Network, TcpNetwork
     from okex_ws.net.tcp import TcpStream
     from okex_ws.pool.opening import Opening
-    from okex_ws.pool.placement import Placement
     from okex_ws.pool.register import Register
-    from okex_ws.protocol.messages import SocketPath
     from okex_ws.recording.recorder import Recorder
     from okex_ws.rest import Rest
     from okex_ws.rest.pages import Found
@@ -94,12 +91,6 @@ def is_ready(subscription: BaseSubscription) -> bool:
 def depth_reading_of(subscription: BaseSubscription) -> Any:
     """The reading of the first depth of *subscription*."""
     return reading_of(subscription)._depths[0]
-
-
-def depth_channel_of(subscription: BaseSubscription) -> DepthChannel:
-    """The channel that serves the first depth of *subscription*."""
-    channel: DepthChannel = depth_reading_of(subscription).entry.channel
-    return channel
 
 
 def answering_connection_of(subscription: BaseSubscription, topic: str) -> Connection:
@@ -176,16 +167,6 @@ def set_closing_connections(pool: Pool, *connections: Connection) -> None:
 def register_of(pool: Pool) -> Register:
     """The register of *pool*: which channel lives on which connection."""
     return pool._register
-
-
-def placement_of(pool: Pool) -> Placement:
-    """What decides on which connection of *pool* a channel lives."""
-    return pool._placement
-
-
-def make_connection(pool: Pool, path: SocketPath, key: str) -> Connection:
-    """Make one more connection, on which no channel lives yet."""
-    return pool._make_connection(path, key)
 
 
 def connections_per_reading(pool: Pool) -> list[int]:

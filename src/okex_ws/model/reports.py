@@ -113,7 +113,7 @@ class Stats:
             (candles older than the newest), ``'before the snapshot'`` (updates of a
             whole book whose snapshot has not come), ``'too large'`` (depths that did
             not fit into the shared memory of an isolated feed), ``'on_error'`` (errors
-            that newer ones replaced).
+            that newer ones replaced), ``'log'`` (log records that newer ones replaced).
         callback_errors: exceptions that callbacks raised.
         callback_stalls: callbacks that took a second or more.
         last_pong: when the last pong came; with several connections, the oldest of
