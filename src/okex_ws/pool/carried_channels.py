@@ -28,7 +28,7 @@ from ..model.numbers import Clean
 from ..session.session import Session
 from ..session.subscription_state import SubscriptionState
 from ..trust.lease import Era
-from .handover import Handover
+from .handover import Handover, lead_back
 from .register import Carrier, Register, Row, Table
 
 # A stranger is data that matches no subscription. How many are remembered, by name.
@@ -178,10 +178,11 @@ class CarriedChannels(ABC):
         is_new = self.channels.get(channel.name) is not channel
         self.channels[channel.name] = channel
         if row is not None and row.channel is channel:
+            lead_back(row.reading, channel, now)
             self._follow(channel, row.users, now)
-            continues, channel.continues = channel.continues, None
-            if continues is not None:
-                channel.take_over(*continues)
+            if channel.continues is not None:
+                channel.take_over(*channel.continues)
+                channel.continues = None
         if self.carrier.error is not None:
             if channel.reading.error is None:
                 self.refuse(channel, self.carrier.error, now)

@@ -45,6 +45,8 @@ class ConnectionChannels(CarriedChannels):
         self.session, self.era = session, era
         self._strangers.clear()
         self._left.clear()
+        # What was interrupted is carried out once more.
+        self._seen = None
         self.catch_up()
         for channel in self.channels.values():
             self._want(channel, now)

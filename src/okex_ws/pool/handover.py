@@ -110,6 +110,12 @@ def _lead(row: Row, channel: Channel, known: Move | None, now: float) -> None:
         reading.entry = ServingEntry(channel, _base(reading, channel, known, now))
 
 
+def lead_back(reading: Reading, channel: Channel, now: float) -> None:
+    """Lead *reading* to *channel*, its row's: a move to another one was interrupted."""
+    if reading.entry.channel is not channel:
+        reading.entry = ServingEntry(channel, _base(reading, channel, None, now))
+
+
 def _base(reading: Reading, channel: Channel, known: Move | None, now: float) -> int:
     """The base of the new entry: the epoch that scripts are given goes on, or rises.
 
