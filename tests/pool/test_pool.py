@@ -809,7 +809,7 @@ def test_a_subscription_may_come_at_the_moment_of_a_change_over(v5: World) -> No
         for connection in pool_of(feed).placed:
             handover = connection.channels.handover
             assert handover is not None
-            connection.submit(handover.lost)
+            connection.submit(lambda: handover.lost(v5.clock.now))
         found.append(second)
 
     v5.at(1, feed.rotate)
