@@ -260,7 +260,7 @@ def test_after_each_reconnect_it_logs_in_first_and_says_that_pushes_may_be_missi
     world: World,
 ) -> None:
     sub = private(world.feed(credentials=KEY), world)
-    updates = sub.updates()
+    updates = sub.updates(timeout=0)
     for second in (2, 12):
         world.at(second, lambda: world.peer and world.peer.drop())
 
@@ -595,6 +595,28 @@ def test_a_lone_suspect_must_be_fed_once_a_minute_beside_a_stranger(v5: World) -
     v5.run(64)
 
     assert seen == [State.LIVE, State.LIVE, State.RESYNCING]
+
+
+def test_each_trade_under_a_strange_name_is_a_gap_for_its_own_channel(
+    v5: World,
+) -> None:
+    """The trades that came since do not make good for the one that was lost."""
+    sub = v5.subscribe(channels=("trade",))
+    updates = sub.updates()
+
+    def send(number: int, **fields: str) -> None:
+        message = V5.trade(str(number), number * 1000)
+        message["arg"].update(fields)
+        v5.peers[0].send(message)
+
+    for second, name in enumerate(("BTC-USDT", "btc-usdt") * 3, 1):
+        v5.at(second, lambda n=second, name=name: send(n, instId=name))
+    v5.at(7, lambda: send(7))
+
+    v5.run(8)
+
+    items = [item for item in updates if isinstance(item, (Trade, Gap))]
+    assert [type(item) for item in items] == [Trade, Gap] * 3 + [Trade]
 
 
 # --- Data before its acknowledgement ------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -809,7 +810,7 @@ def test_a_subscription_may_come_at_the_moment_of_a_change_over(v5: World) -> No
         for connection in pool_of(feed).placed:
             handover = connection.channels.handover
             assert handover is not None
-            connection.submit(lambda: handover.lost(v5.clock.now))
+            connection.submit(partial(handover.lost, v5.clock.now))
         found.append(second)
 
     v5.at(1, feed.rotate)

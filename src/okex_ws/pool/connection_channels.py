@@ -221,6 +221,9 @@ class ConnectionChannels(CarriedChannels):
         since = self._strangers.setdefault(name, now)
         close = [self.channels[each] for each in related if each in self.channels]
         if len(close) == 1:
+            if close[0].reading.is_series:
+                # Each push has items of its own: a later one does not make it good.
+                return close
             # Its own data would come under its own name at least once a minute.
             since = max(since, now - STRAGGLING)
         return [
