@@ -325,6 +325,26 @@ def test_without_a_thread_to_be_had_it_is_as_if_never_asked(
     assert seen == [State.LIVE]
 
 
+def test_one_that_could_not_be_had_keeps_no_thread_for_its_callbacks(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    feed = world.feed(callbacks="thread")
+    subscribe(feed)
+
+    def refuse(*arguments: object) -> None:
+        raise OSError("no network")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("okex_ws.pool.placement.Placement.place", refuse)
+        with pytest.raises(OSError, match="no network"):
+            subscribe(feed, "ETH-USDT")
+    world.at(1, feed.close)
+
+    world.run(2)  # which joins every thread
+
+    assert not pool_of(feed).callback_runner.running
+
+
 def test_a_failed_subscription_is_counted_once(world: World) -> None:
     world.exchange.unknown.add(key(world))
     feed = world.feed()

@@ -229,11 +229,6 @@ class Relay(View):
         self.wants_pushes = True
         self._writers = {r: SlotWriter(r, *self._slots[t]) for t, r in readings.items()}
 
-    @property
-    def writers(self) -> Iterable[SlotWriter]:
-        """The slot writers of the channels."""
-        return self._writers.values()
-
     def pushed(self, reading: Reading, text: str, now: float) -> None:
         """Write the value of a push, and then deliver it."""
         self._writers[reading].flush(now)

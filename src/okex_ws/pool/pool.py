@@ -138,6 +138,7 @@ class Pool(ConnectionSet):
             # The system gave no thread, or a signal handler raised: undo the request.
             self._discard(made, str(error))
             self.detach(view)
+            view.callbacks.abandon()
             raise
 
     @staticmethod

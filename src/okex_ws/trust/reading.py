@@ -27,15 +27,6 @@ TRIES_TOGETHER = 64
 CHANGING = Verdict(State.RESYNCING, "the values changed faster than they were read")
 
 
-class Publisher(Protocol):
-    """What publishes the values of one channel over one connection."""
-
-    @property
-    def current(self) -> Published:
-        """The present value."""
-        ...
-
-
 class ServingEntry(NamedTuple):
     """What serves a reading: a *channel* on one connection, and the *base* of epochs.
 
