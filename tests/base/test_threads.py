@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import threading
+from collections.abc import Callable
 
 import pytest
 
-from okex_ws.base.threads import Closing, register_for_fork
+from okex_ws.base.threads import Closing, register_for_fork, thread_life
 
 
 class Door(Closing):
@@ -57,3 +59,18 @@ def test_those_that_are_there_at_a_fork_are_told_in_the_child_alone() -> None:
     objects.clear()
     assert os.waitstatus_to_exitcode(status) == 11
     assert first.times == later.times == 0
+
+
+def test_a_life_ends_with_its_thread() -> None:
+    lives: list[Callable[[], object]] = []
+
+    def keep() -> None:
+        lives.extend([thread_life(), thread_life()])
+        assert all(life() is not None for life in lives)
+
+    thread = threading.Thread(target=keep)
+    thread.start()
+    thread.join()
+
+    assert [life() for life in lives] == [None, None]
+    assert thread_life()() is not None

@@ -109,8 +109,8 @@ def test_an_era_runs_while_the_thread_that_made_it_lives() -> None:
     thread.start()
     thread.join()
 
-    assert Era(NOW).runs
-    assert not made[0].runs
+    assert Era(NOW).runs()
+    assert made[0].runs() is None
 
 
 # --- Lag ------------------------------------------------------------------------------

@@ -157,7 +157,8 @@ class Rig:
         # Steps of the writer while the first, the second … result is built.
         self.while_building: list[list[Step]] = []
 
-    def build(self, taken: Taken) -> str:
+    def build(self, reading: object, taken: Taken) -> str:
+        assert reading is self.reading
         self.built.append(taken)
         for step in self.while_building.pop(0) if self.while_building else ():
             step()
@@ -499,7 +500,7 @@ def test_a_verdict_of_no_is_given_only_on_what_is_still_so(rig: Rig) -> None:
 
 
 def test_a_value_whose_thread_has_ended_is_not_given(rig: Rig) -> None:
-    rig.era.thread = threading.Thread()
+    rig.era.runs = lambda: None
 
     verdict, _, result = rig.read()
 
@@ -629,7 +630,7 @@ def check_read(watched: Watched) -> None:
     """Read one channel, and check what the read promises."""
     built: list[float] = []
 
-    def build(taken: Taken) -> None:
+    def build(reading: object, taken: Taken) -> None:
         watched.stage.load("build")
         built.append(watched.stage.now)
 
@@ -795,7 +796,7 @@ def test_the_model_loads_what_a_read_loads_in_its_order(
     stage.log.clear()
 
     if channels == 1:
-        build = lambda taken: stage.load("build")  # noqa: E731
+        build = lambda reading, taken: stage.load("build")  # noqa: E731
         read(watched.readings[0], NO_LIMITS, stage, build)
     else:
         read_together(watched.readings, stage, lambda taken: stage.load("build"))

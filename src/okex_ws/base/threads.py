@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
+import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
@@ -52,6 +53,23 @@ class ForkAware(Protocol):
         ...
 
 
+_here = threading.local()
+
+
+class _Life:
+    """What lives as long as the thread that keeps it."""
+
+
+def thread_life() -> Callable[[], object]:
+    """Make a callable that returns ``None`` once the calling thread has ended.
+
+    What a thread keeps in a ``threading.local`` goes with it, whatever ended it; in a
+    forked child too. A reader may ask at every read: it costs a tenth of ``is_alive``.
+    """
+    life = vars(_here).setdefault("life", _Life())
+    return weakref.ref(life)
+
+
 def register_for_fork(objects: Iterable[ForkAware]) -> None:
     """Call `ForkAware.forked` on each of *objects* in every forked child.
 
@@ -68,9 +86,6 @@ def register_for_fork(objects: Iterable[ForkAware]) -> None:
 
 # A function that queues a job for one connection's thread, which runs jobs in order.
 Submit = Callable[[Callable[[], None]], None]
-
-
-_here = threading.local()
 
 
 def mark_library_thread() -> None:

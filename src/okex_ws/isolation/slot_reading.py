@@ -158,10 +158,9 @@ class RemoteEra:
         """When the connection's last bytes came, in monotonic seconds."""
         return self._slot.pulse
 
-    @property
-    def runs(self) -> bool:
-        """Whether the worker process runs."""
-        return self._process_runs()
+    def runs(self) -> object:
+        """Something but ``None`` while the worker process runs."""
+        return self._process_runs() or None
 
 
 class RemoteEras:

@@ -174,9 +174,8 @@ class Pool(ConnectionSet):
         # Also those that it has left already, if this is called again.
         known = self._register.table.rows
         rows = [known[r.name] for r in view.readings.values() if r.name in known]
-        if view in self.views:
-            self._register.change(lambda table: table.without_view(view))
-        if not self.closed:  # else each connection reports the end to its views
+        # Each connection of a closed feed reports its end to the views of the register.
+        if not self._register.change(lambda table: _without(table, view)).closed:
             self._tell_left(view, rows)
         if self.closes_with_subscription:
             for connection in self.connections:
@@ -311,3 +310,8 @@ _pools: weakref.WeakSet[Pool] = weakref.WeakSet()
 
 
 register_for_fork(_pools)
+
+
+def _without(table: Table, view: View) -> Table:
+    known = view in table.views and not table.closed
+    return table.without_view(view) if known else table

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-import threading
 from collections import deque
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple, Protocol
+
+from ..base.threads import thread_life
 
 # Seconds. NTP slews by at most 0.5 ms a second, so a difference of a second within one
 # lease means that a clock was set or that the machine slept.
@@ -79,9 +80,8 @@ class SignsOfLife(Protocol):
         """When the connection's last bytes came, in monotonic seconds."""
         ...
 
-    @property
-    def runs(self) -> bool:
-        """Whether the thread that keeps these signs true is alive."""
+    def runs(self) -> object:
+        """Something but ``None`` while the thread that keeps these signs true lives."""
         ...
 
 
@@ -104,7 +104,7 @@ class Era:
         "heard",
         "lease",
         "proven",
-        "thread",
+        "runs",
         "withdrawn",
     )
 
@@ -112,8 +112,8 @@ class Era:
         self.lease: Lease | None = None
         self.withdrawn: Mapping[Any, float] = NOTHING
         self.heard = now
-        # The thread that made this era, and keeps it true.
-        self.thread = threading.current_thread()
+        # ``None`` once the thread has ended that made this era, and keeps it true.
+        self.runs = thread_life()
         # Everything that the exchange sent before this moment has been handled.
         self.proven = -math.inf
         # The least delay of each minute with the minute's number, for ten minutes. The
@@ -121,11 +121,6 @@ class Era:
         self._lags: deque[tuple[int, float]] = deque()
         self._minute_ends = -math.inf
         self._minute_least = self._least = math.inf
-
-    @property
-    def runs(self) -> bool:
-        """Whether the thread that keeps this era true is alive."""
-        return self.thread.is_alive()
 
     @property
     def lost(self) -> bool:

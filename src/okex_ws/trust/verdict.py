@@ -170,8 +170,7 @@ def judge(
         return Verdict(State.STALE, cause, current.overdue)
     era = current.era
     assert era is not None
-    # Bytes that came within the last second prove that its thread is alive.
-    if now >= heard + 1.0 and not era.runs:
+    if era.runs() is None:
         return Verdict(State.RECONNECTING, "the connection's thread has ended")
     return LIVE if limits is NO_LIMITS else _within(current, heard, limits, now)
 

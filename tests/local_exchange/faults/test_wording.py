@@ -60,9 +60,14 @@ def test_a_name_is_another_one() -> None:
 
 def test_a_clock_that_is_off_changes_the_time_alone() -> None:
     assert with_clock(PUSHES["v5"], -1.5).text == V5.replace('"1700"', '"200"')
-    later = with_clock(PUSHES["v3"], 3600.0).text
-    assert later == V3.replace("T00:00:01.032", "T01:00:01.032")
-    assert with_clock(PUSHES["v3"], 0.0) is PUSHES["v3"]
+    depth = EncodedPush("b", V3.replace('"trade_id":"7",', ""))
+    later = with_clock(depth, 3600.0).text
+    assert later == depth.text.replace("T00:00:01.032", "T01:00:01.032")
+    assert with_clock(depth, 0.0) is depth
+
+
+def test_a_trade_keeps_the_time_of_the_matching_engine() -> None:
+    assert with_clock(PUSHES["v3"], 3600.0) is PUSHES["v3"]
 
 
 def test_trades_are_numbered_anew() -> None:
