@@ -589,3 +589,15 @@ def test_after_a_fork_nothing_is_taken_whatever_was_held(
 
     assert queue.take() is None
     assert subscriber.skipped == {"trade": 1, ON_ERROR: 1}
+
+
+def test_who_is_silent_gets_no_text_though_it_waits_already(
+    queue: Bench, subscriber: Subscriber
+) -> None:
+    """Any thread may say so, and what waits is discarded by the thread that takes."""
+    queue.single(subscriber, "trade", "1")
+    queue.queue.sort()
+    subscriber.silent = True
+
+    assert taken(queue) == []
+    assert subscriber.skipped == {"trade": 1}

@@ -53,6 +53,7 @@ V3_PUSHES: list[tuple[Any, str | None]] = [
     ({"table": "spot/depth", "data": [LEVELS]}, None),
     ({"table": "spot/depth", "data": {**BTC, "asks": LEVELS}}, None),
     ({"table": [7], "data": [{**BTC, "asks": LEVELS}]}, None),
+    ({"table": "no table", "data": [{**BTC, "asks": LEVELS}]}, None),
 ]
 
 

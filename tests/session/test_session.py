@@ -495,6 +495,34 @@ def test_an_error_that_names_its_channel_fails_it_alone(talk: Talk) -> None:
     assert talk.phase(DEPTH) is Phase.REFUSED
 
 
+def test_a_refusal_of_what_is_not_wanted_any_more_is_told_as_trouble() -> None:
+    talk = Talk(V5)
+    talk.want(BOOK)
+    talk.asked()
+    talk.session.receive(Terminated("books5", "30 connections have it"), talk.now)
+    talk.drop(BOOK)
+    assert BOOK not in talk.session.subscriptions
+
+    (event,) = talk.refuse(NO_SUCH)
+
+    assert isinstance(event, Trouble)
+
+
+def test_what_is_gone_is_not_asked_for_again(talk: Talk) -> None:
+    talk.subscribe(DEPTH)
+    gone = talk.session.subscriptions[DEPTH]
+    talk.drop(DEPTH)
+    assert talk.asked() == [("unsubscribe", [DEPTH])]
+    talk.left(DEPTH)
+    # The pong of a later ping proves that no straggler follows.
+    talk.wait(60.0)
+
+    talk.session.resubscribe(gone, talk.now)
+
+    assert DEPTH not in talk.session.subscriptions
+    assert talk.wait(60.0) == ([], [])
+
+
 def test_an_error_that_names_nobody_means_the_only_one_that_was_asked_for(
     talk: Talk,
 ) -> None:

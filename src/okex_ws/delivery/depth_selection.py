@@ -77,10 +77,7 @@ def _newest(trusted: Sequence[Look], levels: int) -> Look:
         return max(enough, key=_receipt)
     enough.sort(key=_sequence, reverse=True)
     moved = max(look.current.moved for look in enough)
-    for look in enough:
-        if moved <= look.current.received + OUTLIVED:
-            return look
-    return enough[-1]
+    return next(x for x in enough if moved <= x.current.received + OUTLIVED)
 
 
 def _sequence(look: Look) -> tuple[int, int, float]:

@@ -72,9 +72,8 @@ class Placement:
                 row = Row(channel.reading, channel, carrier, ())
                 load[carrier] += 1
                 deep[carrier] += self._wire.is_deep(name.key)
-            if view not in row.users:
-                row = row._replace(users=(*row.users, view))
-            rows[name.key] = row
+            users = tuple(dict.fromkeys((*row.users, view)))
+            rows[name.key] = row._replace(users=users)
         return table.but(rows, tuple(carriers), (*table.views, view))
 
     def _load(self, table: Table) -> tuple[Counter[Carrier], Counter[Carrier]]:

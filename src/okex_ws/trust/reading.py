@@ -162,8 +162,6 @@ def read(
         unchanged = era is None or (era.lease is lease and era.heard == heard)
         if unchanged and reading.entry.channel.current is current:
             return verdict, taken, None
-    if verdict is LIVE:
-        verdict = CHANGING
     entry = reading.entry
     return verdict, last or Taken(entry, entry.channel.current, None, 0.0), None
 
