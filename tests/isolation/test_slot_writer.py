@@ -272,7 +272,8 @@ def moved(rig: WrittenChannel, standby: Channel, slot: SlotAddress) -> None:
     row = Row(reading, rig.channel, old, (one,))
     register = Register()
     register.change(lambda _: Table({name: row}, (old, new), (one,)))
-    move(register, old, new, {name: Move(standby, True, True)}, lambda _: standby, 4.0)
+    known = {name: Move(standby, True, True, standby.own_epoch)}
+    move(register, old, new, known, lambda _: standby, 4.0)
 
 
 def test_a_channel_that_has_just_taken_over_withdraws_for_other_processes_too() -> None:

@@ -212,7 +212,7 @@ def test_a_connection_that_takes_over_has_every_channel_of_the_old_one() -> None
     old, other = depth.carrier, candle.carrier
     new = table.make_carrier(old.path, "books:BTC-USDT")
     standby = table.placement.make_channel(name("depth"), depth.reading)
-    known = {standby.name: Move(standby, True, True)}
+    known = {standby.name: Move(standby, True, True, standby.own_epoch)}
 
     def make(reading: Reading) -> Channel:
         return table.placement.make_channel(name("depth"), reading)

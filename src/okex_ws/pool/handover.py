@@ -50,12 +50,14 @@ class Move(NamedTuple):
     """Where a channel goes: *channel* on the new connection continues the one before.
 
     *follows* is True if the value of *channel* is known to be not older than the
-    present one, so that the epoch goes on.
+    present one, so that the epoch goes on. *own_epoch* is the channel's own at that
+    moment: if it is withdrawn and live again since, the epoch rises.
     """
 
     channel: Channel
     follows: bool
     proven: bool
+    own_epoch: int
 
 
 def move(
@@ -122,12 +124,14 @@ def _base(reading: Reading, channel: Channel, known: Move | None, now: float) ->
     The thread of the old connection works it out, because only that thread can raise
     the epoch of the old value.
     """
+    # Before its value: what the new thread publishes meanwhile is in a later epoch.
+    own = channel.own_epoch if known is None else known.own_epoch
     present, after = reading.current, channel.current
     live = after.state is State.LIVE
     good = present.state is State.LIVE and not present.is_withdrawn
     good = good and _runs(present.era, now)
     goes_on = known is not None and (known.follows if good else not live)
-    return reading.epoch - channel.own_epoch + (not goes_on and live)
+    return reading.epoch - own + (not goes_on and live)
 
 
 def _has_same_levels(after: object, before: object) -> bool:
@@ -247,9 +251,10 @@ class Handover:
         return follows or row.channel.current.state is not State.LIVE
 
     def _move(self, row: Row, standby: Channel) -> Move:
-        before, after, new = row.channel.current, standby.current, self.new.era
+        own, new = standby.own_epoch, self.new.era
+        before, after = row.channel.current, standby.current
         if row.reading.is_series or before.state is not State.LIVE:
-            return Move(standby, True, True)
+            return Move(standby, True, True, own)
         seq, later = getattr(before.data, "seq", None), getattr(after.data, "seq", None)
         if seq is not None and later is not None:
             follows = bool(later >= seq)
@@ -258,7 +263,7 @@ class Handover:
             # A book has no other number than its levels.
             if row.channel.incremental:
                 follows = follows or _has_same_levels(after.data, before.data)
-        return Move(standby, follows, True)
+        return Move(standby, follows, True, own)
 
     def lost(self, now: float) -> bool:
         """The old connection was lost: the new one takes over as it is.
@@ -269,7 +274,8 @@ class Handover:
         for row in self._register.table.of(self.old.carrier):
             standby = standbys.get(row.reading.name)
             if standby is not None and standby.reading is row.reading:
-                moves[row.reading.name] = Move(standby, False, False)
+                own = standby.own_epoch
+                moves[row.reading.name] = Move(standby, False, False, own)
         return self._take_over(moves, now)
 
     def _take_over(self, moves: Mapping[str, Move], now: float) -> bool:
