@@ -32,7 +32,7 @@ _MARKETS = ("SPOT", "SWAP", "FUTURES")
 def _own_feed(rig: Rig, *, account: bool = False) -> Iterator[Feed]:
     options = rig.options()
     if account:
-        options["credentials"] = rig.exchange.credentials[0]
+        options |= {"credentials": rig.exchange.credentials[0], "allow_plaintext": True}
     with Feed(rig.venue(), **options) as feed:
         yield feed
 
