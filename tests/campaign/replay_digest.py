@@ -31,7 +31,8 @@ def digest_of(path: Path) -> ReplayDigest:
         feed = replay.feed()
         updates = feed.updates(latest=False, timeout=0.0)
         for market, name, channels in replay.instruments:
-            feed.subscribe([name], market, channels)
+            if name == name.upper():  # else it is the stranger of a fault
+                feed.subscribe([name], market, channels)
         for moment in replay:
             said.update(f"{moment} {feed.health()}\n".encode())
             items += _say(said.update, updates, feed)
@@ -48,7 +49,8 @@ def trades_of(path: Path) -> list[Trade]:
         feed = replay.feed()
         updates = feed.updates(latest=False, timeout=0.0)
         for market, name, channels in replay.instruments:
-            feed.subscribe([name], market, channels)
+            if name == name.upper():  # else it is the stranger of a fault
+                feed.subscribe([name], market, channels)
         for _ in replay:
             found += [item for item in _waiting(updates) if isinstance(item, Trade)]
     return found
