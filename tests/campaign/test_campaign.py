@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[2]
 # Those of a group run at once. More of them are more than two cores carry: then pongs
 # come too late, and nothing is shown of the faults. The command runs them all; of "v3
 # books TLS" and "v5 fast books" it tells faults at change-overs that are still open.
-GROUPS = ("v5 wide", "v5 books$|v5 TLS", "v3 plain")
+GROUPS = ("v5 wide", "v5 books$|v5 TLS|v3 plain")
 
 
 @pytest.fixture(scope="module")
