@@ -57,14 +57,15 @@ _here = threading.local()
 
 
 class _Life:
-    """What lives as long as the thread that keeps it."""
+    """An object that one thread keeps, and the interpreter deletes with it."""
 
 
 def thread_life() -> Callable[[], object]:
     """Make a callable that returns ``None`` once the calling thread has ended.
 
-    What a thread keeps in a ``threading.local`` goes with it, whatever ended it; in a
-    forked child too. A reader may ask at every read: it costs a tenth of ``is_alive``.
+    The interpreter deletes what a thread keeps in a ``threading.local`` when the thread
+    ends for any reason, and in a forked child. A read can afford the call, which costs
+    a tenth of ``is_alive``.
     """
     life = vars(_here).setdefault("life", _Life())
     return weakref.ref(life)
