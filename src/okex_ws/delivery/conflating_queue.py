@@ -106,8 +106,10 @@ class Subscriber:
         self.skipped[name] = self.skipped.get(name, 0) + 1
 
     def run(self, what: Any) -> None:
-        """Deliver *what*; called by the thread that drains a `CallbackQueue`."""
-        raise NotImplementedError
+        """Deliver *what*; called by the thread that drains a `CallbackQueue`.
+
+        This class delivers nothing: an iterator takes its items itself.
+        """
 
 
 class ConflatingQueue:
