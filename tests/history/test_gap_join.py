@@ -880,6 +880,21 @@ def test_the_last_word_on_a_bar_fills_the_hole_after_it(bars: Bench) -> None:
     assert [short(bar) for bar in bars.join.items][-3:] == ["10~", "11", "12~"]
 
 
+def test_the_last_word_on_the_bar_before_a_hole_is_told_at_once(bars: Bench) -> None:
+    bars.live(make_candle(9), make_candle(10, closed=False))
+    bars.take()
+    bars.acknowledge()
+    bars.live(make_candle(13, closed=False))
+
+    bars.live(make_candle(10))
+
+    assert bars.take() == ["10"]
+    bars.source.all_candles += [make_candle(minute) for minute in (10, 11, 12)]
+    bars.answer()
+    # The answer begins with it again: the bar that the hole follows was not its last.
+    assert bars.take() == ["10", "11", "12", "13~"]
+
+
 def test_the_last_word_on_a_held_bar_takes_its_place(bars: Bench) -> None:
     bars.live(make_candle(9))
     bars.take()
