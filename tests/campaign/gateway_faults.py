@@ -95,9 +95,9 @@ def rotate_to_other_clock(rig: Rig) -> Iterator[Noticed]:
     try:
         yield in_turn(
             planned.begin,
-            lambda: planned.ended() or rig.stood_still(),
+            planned.ended,
             wait_for_pushes,
-            lambda: later[0]() or rig.stood_still(),
+            lambda: later[0](),
             planned.unnoticed,
         )
     finally:

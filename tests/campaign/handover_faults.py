@@ -58,7 +58,7 @@ class Planned:
 
     def unnoticed(self) -> bool:
         """Whether nobody was told anything, not even of a gap."""
-        same = self._rig.gaps() == self._gaps or self._rig.stood_still()
+        same = self._rig.gaps() == self._gaps
         return self._rig.mixed or (self._rig.untouched() and same)
 
 

@@ -99,7 +99,7 @@ def _of_one(
         push = _push(rig)
         spoil(rig, push)
         rig.exchange.send_event(push)
-        yield lambda: dropped() and told() and rig.untouched(but=0, strangers=True)
+        yield lambda: dropped() and told() and rig.untouched(but=0)
 
 
 def _wrong_level(rig: Rig, push: dict[str, Any]) -> None:

@@ -63,15 +63,11 @@ def sequence_back(rig: Rig) -> Iterator[Noticed]:
 
 @fault("time that is an hour ahead", "numbers", PUSH)
 def time_ahead(rig: Rig) -> Iterator[Noticed]:
-    """Of one push alone: the next one is the newest.
-
-    The market may push in between; then the number of this one goes back, and its own
-    channel is withdrawn for that.
-    """
+    """Of one push alone: the next one is the newest."""
     key = rig.depth_key
     rig.exchange.push(key, with_times(_newest(rig, key), _HOUR))
     pushes, delivered = pushed_since(rig, key), delivered_since(rig)
-    yield lambda: pushes() > 8 and delivered() and rig.untouched(but=0)
+    yield lambda: pushes() > 8 and delivered() and rig.untouched()
 
 
 def _has_several(rig: Rig) -> bool:

@@ -24,15 +24,20 @@ def recording_path(directory: Path, setup: str) -> Path:
     return directory / f"{setup.replace(' ', '-')}.rec.gz"
 
 
+def _subscribe(feed: Feed, replay: Replay) -> None:
+    """Follow all that was followed; a name in small letters is a fault's stranger."""
+    for market, name, channels in replay.instruments:
+        if name == name.upper():
+            feed.subscribe([name], market, channels)
+
+
 def digest_of(path: Path) -> ReplayDigest:
     """Replay all of it: every item, and what every subscription reads at each."""
     said, items = hashlib.sha256(), 0
     with Replay(path, speed=math.inf) as replay:
         feed = replay.feed()
         updates = feed.updates(latest=False, timeout=0.0)
-        for market, name, channels in replay.instruments:
-            if name == name.upper():  # else it is the stranger of a fault
-                feed.subscribe([name], market, channels)
+        _subscribe(feed, replay)
         for moment in replay:
             said.update(f"{moment} {feed.health()}\n".encode())
             items += _say(said.update, updates, feed)
@@ -48,9 +53,7 @@ def trades_of(path: Path) -> list[Trade]:
     with Replay(path, speed=math.inf) as replay:
         feed = replay.feed()
         updates = feed.updates(latest=False, timeout=0.0)
-        for market, name, channels in replay.instruments:
-            if name == name.upper():  # else it is the stranger of a fault
-                feed.subscribe([name], market, channels)
+        _subscribe(feed, replay)
         for _ in replay:
             found += [item for item in _waiting(updates) if isinstance(item, Trade)]
     return found

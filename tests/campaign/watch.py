@@ -64,24 +64,16 @@ class Watch:
         which = range(len(self.judges)) if of is None else (of,)
         return lambda: all(any(s in states for s in self._since(n)) for n in which)
 
-    def untouched(self, but: int = -1, strangers: bool = False) -> bool:
+    def untouched(self, but: int = -1) -> bool:
         """Whether all but the one at *but* told nothing since the mark.
 
         While faults are mixed, that is nobody's to claim. And a pong that came too late
-        is no fault of the exchange: the machine stood still. With *strangers* what was
-        sent may have met connections that did not ask for it.
+        is no fault of the exchange: the machine stood still.
         """
         each = [n for n in range(len(self.judges)) if n != but]
         told = [change for n in each for change in self.judges[n].changes]
         worse = [c for c in told if c.new not in (State.SYNCING, State.LIVE)]
-        if strangers:
-            worse = [c for c in worse if "which is not subscribed" not in str(c.cause)]
-        return self.mixed or self.stood_still() or not worse
-
-    def stood_still(self) -> bool:
-        """Whether a pong came too late since the mark: then the machine stood still."""
-        told = [change for judge in self.judges for change in [*judge.changes]]
-        return any(str(change.cause).startswith("no pong") for change in told)
+        return self.mixed or all(str(c.cause).startswith("no pong") for c in worse)
 
     def withdrawals(self) -> list[int]:
         """How often each subscription was live, and then was not, since the mark."""
