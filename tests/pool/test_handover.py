@@ -9,6 +9,7 @@ import contextlib
 import json
 import logging
 import threading
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -30,8 +31,8 @@ from okex_ws import (
     Trade,
     WSSubscription,
 )
-from okex_ws.pool.handover import Handover
-from okex_ws.pool.register import Register
+from okex_ws.pool.handover import Handover, move
+from okex_ws.pool.register import Register, Row
 from tests.support.internals import closing_connections_of, pool_of
 from tests.support.virtual_world import Ladder, World, listen
 
@@ -570,6 +571,51 @@ def test_what_has_taken_over_is_not_called_off_any_more() -> None:
     assert register.table.carriers == (new,)
     assert old.errors == []
     assert finished == [handover]
+
+
+class Racing:
+    """A standby whose thread publishes its first value as *moment* has been read."""
+
+    def __init__(self, reading: Any, moment: str) -> None:
+        self.reading, self.followers, self.continues = reading, (), None
+        self.moment, self.known = moment, (0, State.SYNCING)
+
+    def _read(self, moment: str) -> tuple[int, State]:
+        known = self.known
+        if moment == self.moment:
+            self.known = (1, State.LIVE)
+        return known
+
+    @property
+    def own_epoch(self) -> int:
+        return self._read("own_epoch")[0]
+
+    @property
+    def current(self) -> Any:
+        epoch, state = self._read("current")
+        return SimpleNamespace(epoch=epoch, state=state, is_withdrawn=False, era=None)
+
+
+@pytest.mark.parametrize("moment", ["own_epoch", "current"])
+def test_what_is_published_as_the_epoch_is_worked_out_is_in_a_later_one(
+    moment: str,
+) -> None:
+    """The old value was lost: one of the new connection may be older than it."""
+    register, old, new = Register(), Side(), Side()
+    lost = SimpleNamespace(state=State.LIVE, is_withdrawn=True, era=None)
+    entry = SimpleNamespace(channel=None)
+    reading: Any = SimpleNamespace(
+        name="x", error=None, entry=entry, current=lost, epoch=5
+    )
+    before: Any = SimpleNamespace(reading=reading)
+    row = Row(reading, before, old.carrier, ())
+    register.change(lambda t: t.with_carrier(old.carrier, None).with_rows([row]))
+    standby: Any = Racing(reading, moment)
+
+    move(register, old.carrier, new.carrier, {}, lambda _: standby, 0.0)
+
+    assert reading.entry.channel is standby
+    assert reading.entry.base + standby.own_epoch > 5
 
 
 # --- What a hostile review found ----------------------------------------------------
