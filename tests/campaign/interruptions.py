@@ -11,9 +11,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import okex_ws
+
+# Where the library's own code lies; a checkout may stand in a folder of the same name.
+LIBRARY = str(Path(okex_ws.__file__).parent)
 # A read of several instruments has about so many lines.
 LINES = 150
 # How often a stall is a long one.
@@ -72,7 +77,7 @@ def at_line(number: int, do: Callable[[], object]) -> Iterator[None]:
     left = number
 
     def call(frame: FrameType, event: str, arg: Any) -> Any:
-        return line if "okex_ws" in frame.f_code.co_filename else None
+        return line if frame.f_code.co_filename.startswith(LIBRARY) else None
 
     def line(frame: FrameType, event: str, arg: Any) -> Any:
         nonlocal left
