@@ -285,7 +285,13 @@ class Judge:
         levels = _LEVELS.get(via, 5)
         newest = self.newest.get(levels)
         if newest and newest.epoch == given.epoch and _went_back(newest, given, placed):
-            self._stale(f"{via}: went back within epoch {given.epoch}")
+            # A market may say again what it said before, in a push that came after the
+            # record was read.
+            placed.truth.refresh(time.monotonic())
+            again = self._recognise(given, via in BOOK_READS, time.monotonic())
+            placed = again or placed
+            if _went_back(newest, given, placed):
+                self._stale(f"{via}: went back within epoch {given.epoch}")
         self.newest[levels] = _Newest(given.epoch, placed, given.seq)
 
 

@@ -141,6 +141,11 @@ class Listener:
             return
         epoch, before = self._newest.get(series, (-1, placed))
         if epoch == item.epoch and placed.last < before.first:
+            # A market may say again what it said before, in a push that came after the
+            # record was read.
+            truth.refresh(time.monotonic())
+            placed = truth.place(said, time.monotonic()) or placed
+        if epoch == item.epoch and placed.last < before.first:
             back = before.first - placed.last
             where = f"{series} within epoch {item.epoch}, by {back} pushes: {item!r}"
             self.wrong.append(f"items went back: {where:.500}")

@@ -11,11 +11,12 @@ from typing import Any, cast
 
 import pytest
 
-from okex_ws import BestBidAsk, Feed, State, StateChange, WSSubscription
+from okex_ws import BestBidAsk, Depth, Feed, State, StateChange, WSSubscription
 from okex_ws.local_exchange import LocalExchange, Pushed
 from tests.campaign.interruptions import StallingClock, at_line
 from tests.campaign.judge import Judge
 from tests.campaign.pair_judge import PairJudge
+from tests.campaign.readers import Listener
 from tests.campaign.truth import GATEWAY_CLOCKS, Truth
 
 LEASE = 1.5
@@ -28,6 +29,10 @@ class Record:
     def __init__(self, **prices: list[tuple[float, int]]) -> None:
         self.now = time.monotonic()
         self._prices = prices
+
+    def say(self, price: int) -> None:
+        """One more push, at this moment."""
+        self._prices["depth5"].append((time.monotonic() - self.now, price))
 
     def pushed(self, channel: str) -> list[Pushed]:
         return [
@@ -106,6 +111,45 @@ def test_what_goes_back_is_seen_by_the_exchanges_order() -> None:
         script.give(price, "depth5", epoch)
         found.append(bool(read(judge)))
     assert found == [False, False, True, False, False]
+
+
+def test_what_is_said_again_after_the_record_was_read_did_not_go_back() -> None:
+    """A best level moves and comes back, within one millisecond of the market."""
+    record, script = Record(depth5=[(-1.4, 5), (-1.2, 50), (-1.0, 10)]), Script("A")
+    judge = judge_of(script, record, "depth5")
+    for price in (50, 10):
+        script.give(price, "depth5")
+        assert not read(judge)
+    record.say(50)
+    script.give(50, "depth5")
+    assert not read(judge)
+    script.give(5, "depth5")
+    assert read(judge)
+
+
+def test_an_item_that_says_again_what_was_said_did_not_go_back() -> None:
+    record = Record(depth5=[(-1.4, 5), (-1.2, 50), (-1.0, 10)])
+    truth = Truth(cast(LocalExchange, record), "depth5")
+
+    def items() -> Iterator[Depth]:
+        yield item(50)
+        yield item(10)
+        record.say(50)
+        yield item(50)
+        yield item(5)
+
+    def item(price: int) -> Depth:
+        at = EPOCH + timedelta(seconds=price)
+        sides = ((str(price), "1"),), ((str(price + 1), "1"),)
+        return Depth("A", *sides, at, at, None, None, 1, "depth5")
+
+    listener = Listener("A", items(), {("A", "depth5"): truth}, {})
+    listener.join()
+
+    assert listener.error is None
+    assert len(listener.wrong) == 1
+    assert "went back" in listener.wrong[0]
+    assert "('5', '1')" in listener.wrong[0]
 
 
 def test_of_several_depths_none_wins_for_ever() -> None:

@@ -884,6 +884,26 @@ def test_a_market_without_proof_begins_a_new_epoch_after_five_seconds() -> None:
     assert max(rig.ages) < 0.2
 
 
+def test_a_script_that_keeps_subscribing_does_not_put_a_change_over_off() -> None:
+    """What is new waits for its own proof, and has no other channel wait again."""
+    rig = OneDepth("v3", every=0.02)
+    rig.world.at(10, rig.feed.rotate)
+    for moment in range(11, 60, 2):
+        rig.world.at(
+            moment,
+            lambda moment=moment: WSSubscription(
+                f"X{moment}-USDT", "spot", feed=rig.feed, channels=("trade",)
+            ),
+        )
+
+    rig.run()
+
+    assert len(rig.world.opened) == 2
+    began = [at for at, _, epoch in rig.reads if epoch == 2]
+    assert 15 <= began[0] < 25
+    assert max(rig.ages) < 0.2
+
+
 def test_a_server_whose_sequence_is_behind_begins_a_new_epoch() -> None:
     """A pong proves only what its own server sent: the numbers say more."""
     rig = OneDepth(every=2.0)

@@ -161,8 +161,8 @@ class Handover:
     before that acknowledgement. Its value follows the old one if its sequence number is
     not below (of a book without numbers: if its levels are the same), or if a pong of
     *new* proves that it has handled all that the exchange sent before the old value
-    came. Then the readings are led to the standbys; if that proof does not come within
-    five seconds, they begin a new epoch.
+    came. Then the readings are led to the standbys. One for which that proof does not
+    come within five seconds begins a new epoch.
 
     If *old* is lost before, *new* takes over as it is. If *new* is lost, its standbys
     are made again. If the exchange refuses *new* anything, the handover is called off,
@@ -188,8 +188,10 @@ class Handover:
         self._register = register
         self._make = make
         self._finish = finish
-        # Since when every standby is ready, but for the order of its value.
-        self._ready_since = math.inf
+        # Since when the standbys are ready, but for the order of their values. Each has
+        # a wait of its own, which a channel that is subscribed meanwhile does not begin
+        # anew for the others.
+        self._ready_since: dict[Channel, float] = {}
         # What was decided first: that the new connection takes over, or not; and
         # whether it has.
         self._decided: dict[int, bool] = {}
@@ -222,16 +224,20 @@ class Handover:
         rows = [row for row in rows if row.users and row.reading.error is None]
         # A copy, because the thread of the new connection may add standbys.
         standbys = dict(self.new.channels)
-        if not rows or not all(self._is_ready(row, standbys, now) for row in rows):
-            self._ready_since = math.inf
-            return
-        self._ready_since = min(self._ready_since, now)
-        moves = {
-            row.reading.name: self._move(row, standbys[row.reading.name])
+        ready = {
+            standbys[row.reading.name]: row
             for row in rows
+            if self._is_ready(row, standbys, now)
         }
-        late = now >= self._ready_since + PATIENCE
-        if late or all(each.follows for each in moves.values()):
+        since = self._ready_since
+        self._ready_since = {each: since.get(each, now) for each in ready}
+        if not rows or len(ready) < len(rows):
+            return
+        moves = {row.reading.name: self._move(row, each) for each, row in ready.items()}
+        if all(
+            each.follows or now >= self._ready_since[each.channel] + PATIENCE
+            for each in moves.values()
+        ):
             self._take_over(moves, now)
             # From now on nothing that comes over the old connection is taken in.
             self.old.catch_up()
