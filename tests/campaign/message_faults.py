@@ -98,7 +98,8 @@ def _of_one(
         dropped, told = rig.dropped(counted), rig.told(*_BACK, of=0)
         push = _push(rig)
         spoil(rig, push)
-        rig.exchange.send_event(push)
+        # To nobody else: without the channel a connection has to mistrust others.
+        rig.exchange.send_event(push, channel=rig.depth_key)
         yield lambda: dropped() and told() and rig.untouched(but=0)
 
 

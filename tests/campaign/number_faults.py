@@ -35,14 +35,17 @@ _ABSURD = 10**15
 _HOUR = 3600.0
 
 
-def _newest(rig: Rig, key: str) -> dict[str, Any]:
-    """What was pushed last on *key*, with numbers where the exchange has numbers."""
-    newest = rig.exchange.newest(key)
-    assert newest is not None
-    element: dict[str, Any] = copy.deepcopy(newest[1])
-    if "seqId" in element:
-        element["seqId"] = int(element["seqId"])
-    return element
+def _push(rig: Rig, key: str, change: Callable[[dict[str, Any]], Any]) -> None:
+    """Push on *key* what was pushed last, changed, before the market goes on."""
+
+    def make(newest: dict[str, Any]) -> Any:
+        element = copy.deepcopy(newest)
+        if "seqId" in element:
+            # The record has texts where the exchange has numbers.
+            element["seqId"] = int(element["seqId"])
+        return change(element)
+
+    rig.exchange.push(key, make)
 
 
 # --- Depths -------------------------------------------------------------------------
@@ -54,7 +57,7 @@ def sequence_back(rig: Rig) -> Iterator[Noticed]:
     key, told = rig.depth_key, rig.told(State.RESYNCING, State.SYNCING, of=0)
     straggle = rig.rng.choice((0, 2))
     rig.exchange.straggle(key, straggle)
-    rig.exchange.push(key, {**_newest(rig, key), "seqId": _ABSURD})
+    _push(rig, key, lambda newest: {**newest, "seqId": _ABSURD})
     try:
         yield lambda: told() and unsubscribed(rig, key) > 0 and rig.untouched(but=0)
     finally:
@@ -65,7 +68,7 @@ def sequence_back(rig: Rig) -> Iterator[Noticed]:
 def time_ahead(rig: Rig) -> Iterator[Noticed]:
     """Of one push alone: the next one is the newest."""
     key = rig.depth_key
-    rig.exchange.push(key, with_times(_newest(rig, key), _HOUR))
+    _push(rig, key, lambda newest: with_times(newest, _HOUR))
     pushes, delivered = pushed_since(rig, key), delivered_since(rig)
     yield lambda: pushes() > 8 and delivered() and rig.untouched()
 
@@ -83,12 +86,10 @@ def absurd_of_several(rig: Rig) -> Iterator[Noticed]:
         [each for each in rig.setup.follows if "bbo-tbt" in each.channels]
     )
     key = rig.key(follow, "bbo-tbt")
-    element = _newest(rig, key)
     if rig.rng.random() < 0.5:
-        element = with_times(element, _HOUR)
+        _push(rig, key, lambda newest: with_times(newest, _HOUR))
     else:
-        element["seqId"] = _ABSURD
-    rig.exchange.push(key, element)
+        _push(rig, key, lambda newest: {**newest, "seqId": _ABSURD})
     rig.exchange.silence(key)
     over = time.monotonic() + 2.0 + LEASE
     try:
@@ -137,11 +138,13 @@ def ids_anew_after_a_loss(rig: Rig) -> Iterator[Noticed]:
 def repeated_id(rig: Rig) -> Iterator[Noticed]:
     """With other content it is another trade; with the same it is none."""
     key = trade_key(rig)
-    element = _newest(rig, key)
-    if rig.rng.random() < 0.7:
-        price = "px" if "px" in element else "price"
-        element[price] = f"1{element[price]}"
-        element = with_times(element, 0.0)
+    is_other = rig.rng.random() < 0.7
+
+    def again(newest: dict[str, Any]) -> dict[str, Any]:
+        price = "px" if "px" in newest else "price"
+        other = {**newest, price: f"1{newest[price]}"}
+        return with_times(other, 0.0) if is_other else newest
+
     handed_over = _handed_over(rig, key)
-    rig.exchange.push(key, element)
+    _push(rig, key, again)
     yield handed_over

@@ -490,6 +490,43 @@ def test_any_channel_can_be_pushed(quiet: LocalExchange) -> None:
         assert old.message()["data"] == [{"trade_id": "1"}]
 
 
+def test_a_push_is_made_of_the_newest_before_another_one_can_come() -> None:
+    with LocalExchange(pace=50.0, interval=0.01) as exchange, dial(exchange) as peer:
+        peer.ask("subscribe", TICKER)
+        peer.until(table="spot/ticker")
+        for number in range(20):
+            exchange.push(TICKER, lambda newest, n=number: {**newest, "mark": str(n)})
+        said = [pushed.element for pushed in exchange.pushed(TICKER)]
+    marks = [n for n, element in enumerate(said) if "mark" in element]
+    assert len(marks) == 20
+    for at in marks:
+        assert {**said[at], "mark": ""} == {**said[at - 1], "mark": ""}
+
+
+def test_without_a_newest_push_none_is_made(quiet: LocalExchange) -> None:
+    with pytest.raises(ValueError, match=r"nothing was pushed on 'status' yet"):
+        quiet.push("status", lambda newest: newest)
+    with dial_v5(quiet) as peer:
+        peer.ask("subscribe", {"channel": "status"})
+        peer.event()
+        quiet.push("status", {"state": "scheduled"})
+        with pytest.raises(TypeError, match="is an object or an array, got 'no'"):
+            quiet.push("status", lambda newest: "no")
+
+
+def test_a_message_to_the_clients_of_a_channel_is_for_no_other(
+    quiet: LocalExchange,
+) -> None:
+    with dial_v5(quiet) as one, dial_v5(quiet) as other:
+        one.ask("subscribe", about("trades"))
+        one.data("trades")
+        assert quiet.send_event({"event": "party"}, channel="trades:BTC-USDT") == 1
+        assert one.message() == {"event": "party"}
+        ping(other)
+    with pytest.raises(ValueError, match="channel"):
+        quiet.send_event("pong", channel="trades")
+
+
 def test_how_many_connections_there_are_is_told(quiet: LocalExchange) -> None:
     with (
         dial_v5(quiet, "private") as peer,

@@ -33,14 +33,24 @@ class Controls(GatewayControls):
         *channel* is any channel, public or private:
         ``push('orders:instType=ANY', {...})``, ``push('spot/order:BTC-USDT', {...})``.
         An element of ``account`` or of ``spot/account:BTC`` is also what the channel's
-        next subscriber gets at once.
+        next subscriber gets at once. A callable is given the newest element of the
+        channel, and makes one of it before the market can push another:
+        ``push('books5:BTC-USDT', lambda newest: {**newest, 'seqId': 7})``.
 
         Under v5 a push of a private channel carries the number of the client's account.
         """
         self._check_channel(channel)
+        return self._thread.call(lambda: self._push(channel, element))
+
+    def _push(self, channel: str, element: Any) -> int:
+        if callable(element):
+            newest = self._hub.record.newest(channel)
+            if newest is None:
+                raise ValueError(f"nothing was pushed on {channel!r} yet")
+            element = element(newest.element)
         if not isinstance(element, (Mapping, list, tuple)):
             raise TypeError(f"element is an object or an array, got {element!r}")
-        return self._thread.call(lambda: self._hub.push(channel, element))
+        return self._hub.push(channel, element)
 
     def notice(
         self,
@@ -270,13 +280,22 @@ class Controls(GatewayControls):
         checks.text("message", message)
         return self._send_each(lambda client: client.dialect.error((code, message)))
 
-    def send_event(self, event: Mapping[str, Any] | str) -> int:
+    def send_event(
+        self, event: Mapping[str, Any] | str, *, channel: str | None = None
+    ) -> int:
         """Send every client any message, a dict as JSON; returns how many got it.
 
-        Clients of v3 get it deflated, and clients of v5 as plain text.
+        Clients of v3 get it deflated, and clients of v5 as plain text. With *channel*,
+        only clients that have subscribed to it.
         """
         text = event if isinstance(event, str) else to_json(event)
-        return self._send_each(lambda _: text)
+        if channel is not None:
+            self._check_channel(channel)
+
+        def word(client: ConnectedClient) -> str | None:
+            return text if channel is None or channel in client.channels else None
+
+        return self._send_each(word)
 
     def send_raw(self, payload: bytes, *, text: bool = False) -> int:
         """Send every client a frame with exactly this payload; returns how many got it.
