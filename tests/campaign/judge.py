@@ -148,10 +148,12 @@ class Judge:
         self._turn += 1
         for truth in self.truths.values():
             truth.keep_up(time.monotonic())
-        told, dead_since = self.told, self.dead
         start, wall = time.monotonic(), datetime.now(timezone.utc)
+        told, dead_since = self.told, self.dead
         with self.around():
             given = _ask(self.subscription, via)
+        # What is given while a line is mended may be from after that.
+        dead_since = dead_since if self.dead == dead_since else None
         # The lease has to run when the clocks are taken, and that is after the value.
         until = max(start, self.clock.last)
         self.found.reads += 1

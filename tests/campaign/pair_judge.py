@@ -65,10 +65,11 @@ class PairJudge:
         for name in names:
             for truth in self._judges[name].truths.values():
                 truth.keep_up(now)
-        before = [(self._judges[name].told, self._judges[name].dead) for name in names]
         start = time.monotonic()
+        before = [(self._judges[name].told, self._judges[name].dead) for name in names]
         with self.around():
             given = self._feed.best_bid_asks(names)
+        after = [self._judges[name].dead for name in names]
         until = max(start, self._clock.last)
         self.found.reads += 1
         self.found.by_way[VIA] += 1
@@ -79,10 +80,14 @@ class PairJudge:
             self.found.wrong.append(f"{VIA} of {names} gave {[*given]}")
         found = [self._place(given[name], start) for name in names]
         placed = [each for each in found if each is not None]
-        for name, place, (told, dead) in zip(names, found, before, strict=True):
+        for name, place, (told, dead), still in zip(
+            names, found, before, after, strict=True
+        ):
+            # What is given while a line is mended may be from after that.
+            since = dead if dead == still else None
             if place is not None:
                 self._judges[name].judge(
-                    VIA, given[name], place, start, until, told, dead
+                    VIA, given[name], place, start, until, told, since
                 )
         self._check_instant(given, placed, start, until)
 

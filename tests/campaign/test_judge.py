@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import time
 from collections.abc import Iterator
@@ -111,6 +112,24 @@ def test_what_goes_back_is_seen_by_the_exchanges_order() -> None:
         script.give(price, "depth5", epoch)
         found.append(bool(read(judge)))
     assert found == [False, False, True, False, False]
+
+
+def test_a_line_that_is_mended_during_a_read_is_no_dead_one() -> None:
+    record, script = Record(depth5=[(-1.0, 50)]), Script("A")
+    record.say(50)
+    judge = judge_of(script, record, "depth5")
+    script.give(50, "depth5")
+    dead: list[float | None] = [time.monotonic() - LEASE - 1.0]
+    judge._dead_since = lambda: dead[0]
+
+    @contextlib.contextmanager
+    def mended() -> Iterator[None]:
+        dead[0] = None
+        yield
+
+    assert "the line was dead" in read(judge)[0]
+    judge.around = mended
+    assert not read(judge)
 
 
 def test_what_is_said_again_after_the_record_was_read_did_not_go_back() -> None:
