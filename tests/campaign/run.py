@@ -243,13 +243,24 @@ def _enter(
 
 
 def settle(rig: Rig, result: Result) -> None:
-    """The market stands still: what was pushed last is there, and nothing else."""
-    rig.exchange.pace = 0
+    """The market stands still: what was pushed last is there, and nothing else.
+
+    Before that it trades once more, since what was pushed during the last fault may be
+    in a gap.
+    """
     waits = {
         f"trades of {name} in updates()": trades
         for listener in rig.listeners
         for name, trades in listener.trades.items()
     }
+    healed = time.monotonic()
+    deadline = healed + PATIENCE
+    while not all(each.pushed_since(healed) for each in waits.values()):
+        if time.monotonic() > deadline:
+            result.violate(f"{rig.name}: no trades after the last fault")
+            break
+        time.sleep(0.02)
+    rig.exchange.pace = 0
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         waits = {what: each for what, each in waits.items() if not each.settled}

@@ -12,12 +12,21 @@ from typing import Any, cast
 
 import pytest
 
-from okex_ws import BestBidAsk, Depth, Feed, State, StateChange, WSSubscription
+from okex_ws import (
+    BestBidAsk,
+    Depth,
+    Feed,
+    State,
+    StateChange,
+    Trade,
+    WSSubscription,
+)
 from okex_ws.local_exchange import LocalExchange, Pushed
 from tests.campaign.interruptions import StallingClock, at_line
 from tests.campaign.judge import Judge
 from tests.campaign.pair_judge import PairJudge
 from tests.campaign.readers import Listener
+from tests.campaign.trade_order import Trades
 from tests.campaign.truth import GATEWAY_CLOCKS, Truth
 
 LEASE = 1.5
@@ -169,6 +178,36 @@ def test_an_item_that_says_again_what_was_said_did_not_go_back() -> None:
     assert len(listener.wrong) == 1
     assert "went back" in listener.wrong[0]
     assert "('5', '1')" in listener.wrong[0]
+
+
+@pytest.mark.parametrize("replayed", [False, True])
+def test_trades_are_settled_when_the_last_that_was_pushed_is_there(
+    replayed: bool,
+) -> None:
+    """It may be the one that is repeated to who subscribes, or one that was old."""
+    pushed: list[Pushed] = []
+
+    class Sold:
+        def pushed(self, channel: str) -> list[Pushed]:
+            return pushed
+
+    def sell(number: int, ago: float) -> Trade:
+        at = datetime.now(timezone.utc) - timedelta(seconds=ago)
+        stamp = at.isoformat(timespec="milliseconds")
+        sold = {"trade_id": str(number), "price": "1", "size": "1", "side": "buy"}
+        pushed.append(Pushed(time.monotonic(), {**sold, "timestamp": stamp}))
+        name, one, said = str(number), Decimal(1), datetime.fromisoformat(stamp)
+        return Trade(
+            "A", name, name, 1, one, one, "buy", said, said, 1, replayed=replayed
+        )
+
+    trades = Trades(cast(LocalExchange, Sold()), "spot/trade:A", lambda at: [])
+    assert not trades.settled
+    for number, ago in ((1, 0.0), (2, 0.0), (3, 9.0)):
+        trade = sell(number, ago)
+        assert not trades.settled
+        assert trades.take(trade) is None
+        assert trades.settled
 
 
 def test_of_several_depths_none_wins_for_ever() -> None:

@@ -57,6 +57,9 @@ class Trades:
         self._given: dict[TradeContent, None] = {}
         self._last: int | None = None
         self._in_gap = False
+        # What was pushed last, with when that was, and what was handed over last.
+        self._newest: tuple[TradeContent, float] | None = None
+        self._taken: TradeContent | None = None
 
     def refresh(self) -> None:
         """Read what came to the record since the last time; any thread."""
@@ -70,6 +73,7 @@ class Trades:
 
     def _note(self, element: dict[str, Any], at: float) -> None:
         said = _content(element)
+        self._newest = said, at
         # The last one is pushed again to each new subscriber.
         if said not in self._pushed:
             ago = time.time() - time.monotonic() + at - said.at.timestamp()
@@ -89,6 +93,7 @@ class Trades:
             said = self._find(trade)
         if said is None:
             return f"a trade that was never pushed: {trade!r}"
+        self._taken = said
         number, _ = self._pushed[said]
         if trade.replayed or number < 0:
             return None
@@ -129,11 +134,16 @@ class Trades:
         if len(self._given) > KEPT:
             del self._given[next(iter(self._given))]
 
+    def pushed_since(self, moment: float) -> bool:
+        """Whether a trade was pushed after *moment* (monotonic); of another thread."""
+        self.refresh()
+        return self._newest is not None and self._newest[1] > moment
+
     @property
     def settled(self) -> bool:
         """Whether the last that was pushed is handed over; of another thread."""
         self.refresh()
-        return self._last is None or self._last == self._count - 1
+        return self._newest is not None and self._newest[0] == self._taken
 
 
 def _content(element: dict[str, Any]) -> TradeContent:
