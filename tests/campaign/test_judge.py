@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any, cast
@@ -79,12 +79,16 @@ class Script:
         )
 
 
-def judge_of(script: Script, record: Record, *topics: str) -> Judge:
+def judge_of(
+    script: Script,
+    record: Record,
+    *topics: str,
+    dead_since: Callable[[], float | None] = lambda: None,
+) -> Judge:
     """A judge that reads the best bid and ask."""
     truths = {topic: Truth(cast(LocalExchange, record), topic) for topic in topics}
-    return Judge(
-        cast(WSSubscription, script), truths, LEASE, lambda: None, StallingClock()
-    )
+    subscription = cast(WSSubscription, script)
+    return Judge(subscription, truths, LEASE, dead_since, StallingClock())
 
 
 def read(judge: Judge) -> list[str]:
@@ -126,10 +130,9 @@ def test_what_goes_back_is_seen_by_the_exchanges_order() -> None:
 def test_a_line_that_is_mended_during_a_read_is_no_dead_one() -> None:
     record, script = Record(depth5=[(-1.0, 50)]), Script("A")
     record.say(50)
-    judge = judge_of(script, record, "depth5")
-    script.give(50, "depth5")
     dead: list[float | None] = [time.monotonic() - LEASE - 1.0]
-    judge._dead_since = lambda: dead[0]
+    judge = judge_of(script, record, "depth5", dead_since=lambda: dead[0])
+    script.give(50, "depth5")
 
     @contextlib.contextmanager
     def mended() -> Iterator[None]:
