@@ -189,6 +189,32 @@ def test_a_trade_is_typed_and_exact(trades: Bench) -> None:
     assert told.received.timestamp() == WALL
 
 
+@pytest.mark.parametrize("before", [0, 1, 3])
+@pytest.mark.parametrize("is_open", [False, True])
+def test_a_loss_after_a_change_over_may_have_cost_trades(
+    before: int, is_open: bool
+) -> None:
+    """Also of what was wanted while only the new connection was open."""
+    old = Bench("trade")
+    old.channel.openings = before
+    new = Bench("trade")
+    new.channel = KINDS["trade"](V3, NAMES["trade"], old.channel.reading)
+    new.follower = old.follower
+    if is_open:
+        new.connect()
+    new.channel.take_over(old.channel, True)
+    assert new.channel.openings == max(before, int(is_open))
+    if not is_open:
+        new.connect()
+    new.push(trade(1), trade(2), first=True)
+    new.take()
+
+    new.reconnect()
+    new.push(trade(9), first=True)
+
+    assert short(new.items()) == [("2", "9"), "9"]
+
+
 def test_the_replay_of_the_first_connection_is_marked_and_kept_out() -> None:
     bench = Bench("trade")
     bench.take()

@@ -167,7 +167,9 @@ class Channel(ABC):
         """
         self.silent, self.followers = False, self.followers or before.followers
         self.counts = self.reading.counts
-        self.openings += before.openings - 1
+        # Two openings at once are one: nothing was missed between them.
+        both = min(1, self.openings, before.openings)
+        self.openings += before.openings - both
         text, self._text = self._text, None
         if text is not None and self.current.state is _LIVE:
             self._pass_on(text, self.current.received)
