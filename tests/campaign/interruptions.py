@@ -88,11 +88,13 @@ def at_line(number: int, do: Callable[[], object]) -> Iterator[None]:
             do()
         return line
 
+    # What measures the coverage of this thread goes on afterwards.
+    before = sys.gettrace()
     sys.settrace(call)
     try:
         yield
     finally:
-        sys.settrace(None)
+        sys.settrace(before)
 
 
 class Stalls:

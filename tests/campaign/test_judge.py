@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import random
+import sys
 import time
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
+from types import FrameType
 from typing import Any, cast
 
 import pytest
@@ -301,3 +303,20 @@ def test_a_thread_is_interrupted_at_a_line_of_the_library_alone() -> None:
     assert lines == ["here"]
     with pytest.raises(ZeroDivisionError), at_line(2, lambda: 1 / 0):
         LocalExchange()
+
+
+def test_a_thread_is_traced_on_by_whoever_traced_it() -> None:
+    before, lines = sys.gettrace(), list[str]()
+
+    def mine(frame: FrameType, event: str, argument: object) -> None:
+        lines.append(frame.f_code.co_name)
+
+    sys.settrace(mine)
+    try:
+        with at_line(3, lambda: None):
+            LocalExchange()
+        during = len(lines)
+        sorted([1], key=lambda number: number)
+        assert lines[during:] == ["<lambda>"]
+    finally:
+        sys.settrace(before)
