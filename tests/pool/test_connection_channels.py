@@ -17,15 +17,23 @@ from okex_ws import (
     Data,
     Feed,
     Gap,
+    Item,
     LoginRejected,
     RawSubscription,
     State,
     StateChange,
     SubscriptionRejected,
     Trade,
+    Updates,
     WSSubscription,
 )
-from tests.support.internals import credentials_of, is_ready, set_on_error
+from tests.support.internals import (
+    credentials_of,
+    is_ready,
+    queue_of,
+    set_on_error,
+    take_without_waiting,
+)
 from tests.support.virtual_world import V5, Peer, World
 
 KEY = Credentials("the-api-key", "the-secret-key", "the-passphrase")
@@ -71,6 +79,44 @@ def said(world: World) -> list[str]:
     peers += [s.peer for s in logins]
     log = [s.text for s in world.exchange.log if s.peer in peers and s.text != "ping"]
     return [str(json.loads(text)["op"]) for text in log]
+
+
+# --- While it connects --------------------------------------------------------------
+
+
+@pytest.mark.parametrize("moment", ["before", "during", "after"])
+def test_the_moment_of_a_subscribe_makes_no_gap_and_no_news(
+    world: World, moment: str
+) -> None:
+    """The last trade, of an hour ago, comes first, and is none of what was missed."""
+    key = world.dialect.channel("trade", "ETH-USDT")
+    world.exchange.first_pushes[key] = world.dialect.trade(
+        "7", -3_600_000, name="ETH-USDT"
+    )
+    feed, items = world.feed(), list[Item]()
+
+    def subscribe() -> None:
+        sub = WSSubscription("ETH-USDT", "spot", feed=feed, channels=("trade",))
+        updates.append(sub.updates())
+
+    def connect(_: str) -> None:
+        if moment == "during" and not updates:
+            subscribe()
+
+    updates: list[Updates] = []
+    world.failure = connect
+    if moment == "before":
+        subscribe()
+    public(feed)
+    if moment == "after":
+        world.at(1, subscribe)
+    world.at(5, lambda: items.extend(take_without_waiting(queue_of(*updates))))
+
+    world.run(6)
+
+    assert not [item for item in items if isinstance(item, Gap)]
+    (trade,) = [item for item in items if isinstance(item, Trade)]
+    assert (trade.id, trade.replayed) == ("7", True)
 
 
 # --- Two connections, one subscription ----------------------------------------------

@@ -42,12 +42,13 @@ class ConnectionChannels(CarriedChannels):
 
     def opened(self, session: Session[Channel], era: Era, now: float) -> None:
         """The connection is open: subscribe the channels that are wanted on it."""
-        self.session, self.era = session, era
         self._strangers.clear()
         self._left.clear()
-        # What was interrupted is carried out once more.
-        self._seen = None
+        # What was interrupted is carried out once more; as yet without a session, so
+        # that what came during the handshake is not opened twice.
+        self.session = self.era = self._seen = None
         self.catch_up()
+        self.session, self.era = session, era
         for channel in self.channels.values():
             self._want(channel, now)
 
