@@ -8,7 +8,14 @@ from collections.abc import Callable, Iterator
 from websockets.frames import Opcode
 
 from okex_ws import State
-from tests.campaign.catalogue import DIAL, PUSH, Noticed, fault, in_the_clear
+from tests.campaign.catalogue import (
+    CONNECTION_LOSS,
+    DIAL,
+    PUSH,
+    Noticed,
+    fault,
+    in_the_clear,
+)
 from tests.campaign.rig import Rig
 from tests.support.loopback_servers import frame, text
 
@@ -27,8 +34,8 @@ _PART = frame(Opcode.CONT, b"x", fin=False)
 _STORM = text("x", fin=False) + _PART * 2000
 _FLOOD = frame(Opcode.PING) * 2000
 _inject("storm of fragments", "fragments", lambda rig: _STORM)
-_inject("flood of pings", "control frames", lambda rig: _FLOOD)
-_HUGE = b"\x82\x7f" + (1 << 40).to_bytes(8, "big")
+_inject("flood of pings", "a flood of pings", lambda rig: _FLOOD)
+_HUGE = b"\x82\x7f" + (1 << 63).to_bytes(8, "big")
 _inject("over-long frame", "a frame of", lambda rig: _HUGE)
 _inject("masked frame", "masked", lambda rig: b"\x82\x81mask?")
 _inject(
@@ -66,6 +73,14 @@ _inject(
         ),
     ),
 )
+
+
+@fault("frame that never ends", "frame", CONNECTION_LOSS, in_the_clear, instant=True)
+def endless(rig: Rig) -> Iterator[Noticed]:
+    """It is skipped, as long as any that is too large; the pong in it never comes."""
+    assert rig.proxy is not None
+    rig.proxy.inject(b"\x82\x7f" + (1 << 40).to_bytes(8, "big"))
+    yield rig.told(State.RECONNECTING)
 
 
 @fault("end in the middle of a frame", "frame", DIAL, in_the_clear, instant=True)

@@ -98,8 +98,11 @@ def _interfere(actor: str, how: str) -> None:
         rig.note(f"{actor} {how} in {name}{', at its end' if at_the_end else ''}")
         rig.mischiefs.set(actor, mischief)
         with contextlib.ExitStack() as stack:
+            # An error of one channel is told once a minute only, its state each time.
+            silent = actor == "on_error" and name == "a withdrawal of one"
+            told = rig.told(State.RESYNCING, of=0)
             _TRANSITIONS[name](rig, stack)
-            yield lambda: bool(done)
+            yield lambda: bool(done) or (silent and told() and not rig.errors)
 
 
 for _actor in ACTORS:
