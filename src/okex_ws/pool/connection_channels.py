@@ -22,8 +22,6 @@ from .carried_channels import CarriedChannels
 
 # A stranger is data that matches no subscription. How many are remembered, by name.
 MOST_STRANGERS = 100
-# How many log records wait at most; they are throttled before.
-MOST_RECORDS = 1000
 # For how many seconds a channel that was unsubscribed may still send.
 STRAGGLING = 60.0
 # A channel of trades that is silent for so long while a depth of its instrument moves
