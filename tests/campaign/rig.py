@@ -40,6 +40,7 @@ from tests.campaign.setups import GUEST, PASSENGER, Setup, SubscriptionSetup
 from tests.campaign.trade_order import Trades
 from tests.campaign.truth import Truth
 from tests.campaign.watch import Watch
+from tests.support.internals import pool_of
 from tests.support.loopback_servers import client_tls, server_tls
 
 HOST = "exchange.test"
@@ -351,13 +352,18 @@ class Rig(Watch):
         return self.rename(loopback(port))
 
     def rest(self, timeout: float) -> bool:
-        """Wait until there are as many connections as at first: of nobody else."""
+        """Wait until there are as many connections as at first, and stay so many."""
         give_up = time.monotonic() + timeout
-        while self.exchange.clients != self._clients:
+        while self.exchange.clients != self._clients or self._is_handing_over():
             if time.monotonic() > give_up:
                 return False
             time.sleep(0.004)
         return True
+
+    def _is_handing_over(self) -> bool:
+        """Whether a new connection is still to take over; the feed tries on."""
+        connections = [] if self.feed is None else pool_of(self.feed).connections
+        return any(each.channels.handover is not None for each in connections)
 
     def pause(self, longest: float) -> None:
         """Wait for a moment that nobody knows beforehand."""

@@ -632,15 +632,48 @@ def test_a_lone_suspect_must_be_fed_once_a_minute_beside_a_stranger(v5: World) -
     """What was fed since the stranger came is another one, for a minute."""
     sub = v5.subscribe(channels=("depth5",))
     seen: list[State] = []
-    v5.at(1, lambda: v5.peers[0].send(strange(v5, instType="SPOT")))
+    v5.at(1, lambda: v5.peers[0].send(strange(v5, channel="books5-new")))
     v5.at(2, lambda: v5.peers[0].send(make_depth(v5)))
     for second in (10, 61, 63):
-        v5.at(second, lambda: v5.peers[0].send(strange(v5, instType="SPOT")))
+        v5.at(second, lambda: v5.peers[0].send(strange(v5, channel="books5-new")))
         v5.at(second + 0.001, lambda: seen.append(sub.state))
 
     v5.run(64)
 
     assert seen == [State.LIVE, State.LIVE, State.RESYNCING]
+
+
+@pytest.mark.parametrize(
+    "fields", [{"instType": "SPOT"}, {"instId": "btc-usdt"}, {"channel": "BOOKS5"}]
+)
+def test_a_name_that_changes_to_and_fro_withdraws_each_time(
+    v5: World, fields: dict[str, str]
+) -> None:
+    """One gateway follows on another: what was fed before is as old as any."""
+    sub = v5.subscribe(channels=("depth5",))
+    seen: list[State] = []
+
+    def send(second: float, strangely: bool) -> None:
+        make = partial(strange, v5, **fields) if strangely else partial(make_depth, v5)
+        v5.at(second, lambda: v5.peers[0].send(make()))
+        v5.at(second + 0.001, lambda: seen.append(sub.state))
+
+    for episode in (1, 10, 20):
+        for second in (0.0, 0.1, 0.2):
+            send(episode + second, strangely=True)
+        # Beside its own data the same stranger is another stream.
+        for second in (1.0, 1.2, 1.4):
+            send(episode + second, strangely=False)
+            send(episode + second + 0.1, strangely=True)
+        send(episode + 2, strangely=False)
+
+    v5.run(30)
+
+    beside = [State.LIVE] * 7
+    first, *later = (seen[n : n + 10] for n in range(0, 30, 10))
+    assert first == [State.RESYNCING] * 3 + beside
+    # The first stranger may still be of the other stream.
+    assert later == [[State.LIVE, *[State.RESYNCING] * 2, *beside]] * 2
 
 
 def test_each_trade_under_a_strange_name_is_a_gap_for_its_own_channel(

@@ -258,14 +258,17 @@ def test_data_may_belong_to_the_channels_that_its_names_fit(
 ) -> None:
     keys = KEYS[protocol]
 
-    assert BY_NAME[protocol].related(name, keys) == [keys[n] for n in found]
+    related = BY_NAME[protocol].related(name, keys)
+
+    assert related.keys == [keys[n] for n in found]
+    assert related.alike is (len(found) == 1)
 
 
 @pytest.mark.parametrize("protocol", BY_NAME)
 @given(name=st.text() | st.text(":/=,%abc-", max_size=9))
 def test_any_name_may_belong_to_some_channel(protocol: str, name: str) -> None:
-    assert BY_NAME[protocol].related(name, KEYS[protocol])
-    assert BY_NAME[protocol].related(name, []) == []
+    assert BY_NAME[protocol].related(name, KEYS[protocol]).keys
+    assert BY_NAME[protocol].related(name, []) == ([], False)
 
 
 # --- The order of fields --------------------------------------------------------------

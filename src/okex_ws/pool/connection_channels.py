@@ -15,6 +15,7 @@ from ..base.state import State
 from ..channels.base import Channel
 from ..channels.series import TradeChannel
 from ..protocol.common import for_people
+from ..protocol.messages import Related
 from ..session.session import Session
 from ..session.subscription_state import SubscriptionState
 from ..trust.lease import Era
@@ -185,14 +186,15 @@ class ConnectionChannels(CarriedChannels):
     def stranger(
         self,
         name: str,
-        related: Sequence[str],
+        related: Related,
         now: float,
         fault: WireError | None = None,
     ) -> None:
         """Data came under *name*, which matches no subscription.
 
-        It may be data of one of the *related* channels, whose names are given, so they
-        are withdrawn. A channel that was fed since such data first came is another one.
+        It may be data of one of the *related* channels, so they are withdrawn. A
+        channel that was fed since such data first came is another one; the only one
+        that is alike has to be fed since such data last came.
         *fault* is why the data cannot be read, if it cannot.
         """
         subscriptions = {} if self.session is None else self.session.subscriptions
@@ -213,18 +215,21 @@ class ConnectionChannels(CarriedChannels):
                 self.session.invalidated(subscription, now)
         self.drop(kind, str(error), now, error if meant else None)
 
-    def _meant(self, name: str, related: Sequence[str], now: float) -> list[Channel]:
+    def _meant(self, name: str, related: Related, now: float) -> list[Channel]:
         """The channels of which data under the strange *name* may be."""
         if name not in self._strangers and len(self._strangers) >= MOST_STRANGERS:
             name = ""
-        since = self._strangers.setdefault(name, now)
-        close = [self.channels[each] for each in related if each in self.channels]
+        first, last = self._strangers.get(name, (now, now))
+        self._strangers[name] = first, now
+        close = [self.channels[each] for each in related.keys if each in self.channels]
+        since = first
         if len(close) == 1:
             if close[0].reading.is_series:
                 # Each push has items of its own: a later one does not make it good.
                 return close
-            # Its own data would come under its own name at least once a minute.
-            since = max(since, now - STRAGGLING)
+            # Its own data would come under its own name at least once a minute; and
+            # the names may change to and fro, as one gateway follows on another.
+            since = last if related.alike else max(first, now - STRAGGLING)
         return [
             channel
             for channel in close or self.channels.values()

@@ -26,7 +26,7 @@ from .catalogue import (
     find,
 )
 from .json_text import exact, fast
-from .messages import ChannelName, Message, Push, Request
+from .messages import ChannelName, Message, Push, Related, Request
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -205,7 +205,7 @@ class ProtocolBase(ABC):
         """
         return topic == "trade"
 
-    def related(self, name: str, keys: Collection[str]) -> list[str]:
+    def related(self, name: str, keys: Collection[str]) -> Related:
         """The channels of *keys* to which data may belong that was sent as *name*'s.
 
         *name* is the channel of a `Push` or of a `WireError`. If it is not among
@@ -213,7 +213,7 @@ class ProtocolBase(ABC):
         in any case; if there is none, to those with one of the two; else to any.
         """
         if name in keys:
-            return [name]
+            return Related([name], True)
         channel, instrument = self._names(name)
         either, both = [], []
         for key in keys:
@@ -223,7 +223,7 @@ class ProtocolBase(ABC):
                 both.append(key)
             elif own_channel == channel or (same and instrument):
                 either.append(key)
-        return both or either or list(keys)
+        return Related(both or either or list(keys), bool(both))
 
     @abstractmethod
     def _names(self, key: str) -> tuple[str, str]:

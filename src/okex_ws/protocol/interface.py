@@ -14,6 +14,7 @@ from .messages import (
     FundingData,
     Message,
     Push,
+    Related,
     Request,
     SocketPath,
     TickerData,
@@ -94,7 +95,7 @@ class WireProtocol(Protocol):
         """Whether the first push after a subscribe repeats an earlier push."""
         ...
 
-    def related(self, name: str, keys: Collection[str]) -> list[str]:
+    def related(self, name: str, keys: Collection[str]) -> Related:
         """The channels of *keys* to which data may belong that was sent as *name*'s.
 
         *name* is the channel of a `Push` or of a `WireError`, in any case.

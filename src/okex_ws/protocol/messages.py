@@ -32,6 +32,17 @@ class ChannelName(NamedTuple):
     levels: int = 0
 
 
+class Related(NamedTuple):
+    """The keys of the channels to which data under a strange name may belong.
+
+    *alike* is True if their channel name and instrument are those of the strange name,
+    but for the case of letters and for further fields.
+    """
+
+    keys: list[str]
+    alike: bool
+
+
 class SocketPath(NamedTuple):
     """To which URL of a venue a connection for a channel goes, and if it has to log in.
 
