@@ -18,6 +18,7 @@ from okex_ws import (
     BestBidAsk,
     Depth,
     Feed,
+    Gap,
     State,
     StateChange,
     Trade,
@@ -185,34 +186,69 @@ def test_an_item_that_says_again_what_was_said_did_not_go_back() -> None:
     assert "('5', '1')" in listener.wrong[0]
 
 
-@pytest.mark.parametrize("replayed", [False, True])
-def test_trades_are_settled_when_the_last_that_was_pushed_is_there(
-    replayed: bool,
-) -> None:
-    """It may be the one that is repeated to who subscribes, or one that was old."""
-    pushed: list[Pushed] = []
+class Sold:
+    """An exchange that has sold what a test has it sell."""
 
-    class Sold:
-        def pushed(self, channel: str) -> list[Pushed]:
-            return pushed
+    def __init__(self) -> None:
+        self._pushed: list[Pushed] = []
 
-    def sell(number: int, ago: float) -> Trade:
+    def pushed(self, channel: str) -> list[Pushed]:
+        return self._pushed
+
+    def sell(self, number: int, ago: float = 0.0, replayed: bool = False) -> Trade:
         at = datetime.now(timezone.utc) - timedelta(seconds=ago)
         stamp = at.isoformat(timespec="milliseconds")
         sold = {"trade_id": str(number), "price": "1", "size": "1", "side": "buy"}
-        pushed.append(Pushed(time.monotonic(), {**sold, "timestamp": stamp}))
+        self._pushed.append(Pushed(time.monotonic(), {**sold, "timestamp": stamp}))
         name, one, said = str(number), Decimal(1), datetime.fromisoformat(stamp)
         return Trade(
             "A", name, name, 1, one, one, "buy", said, said, 1, replayed=replayed
         )
 
-    trades = Trades(cast(LocalExchange, Sold()), "spot/trade:A", lambda at: [])
+
+@pytest.mark.parametrize("replayed", [False, True])
+def test_trades_are_settled_when_the_last_that_was_pushed_is_there(
+    replayed: bool,
+) -> None:
+    """It may be the one that is repeated to who subscribes, or one that was old."""
+    sold = Sold()
+    trades = Trades(cast(LocalExchange, sold), "spot/trade:A", lambda at: [])
     assert not trades.settled
     for number, ago in ((1, 0.0), (2, 0.0), (3, 9.0)):
-        trade = sell(number, ago)
+        trade = sold.sell(number, ago, replayed)
         assert not trades.settled
         assert trades.take(trade) is None
         assert trades.settled
+
+
+@pytest.mark.parametrize(
+    ("order", "wrong"),
+    [
+        ((0, 1, 2, 3), [None, None, None, None]),
+        ((0, 2), [None, "missing"]),
+        ((0, Gap, 2), [None, None]),
+        ((0, Gap, 2, 1), [None, None, "not in order"]),
+        # Of the gap before, and behind one of its own.
+        ((0, Gap, 2, Gap, 1, 3, 4), [None, None, None, None, None]),
+        ((0, Gap, 2, Gap, 1, 4), [None, None, None, "missing"]),
+        ((0, Gap, 2, Gap, 2), [None, None, "twice"]),
+    ],
+)
+def test_trades_are_in_order_and_complete_but_for_gaps(
+    order: tuple[Any, ...], wrong: list[str | None]
+) -> None:
+    sold = Sold()
+    trades = Trades(cast(LocalExchange, sold), "spot/trade:A", lambda at: [])
+    made = [sold.sell(number) for number in range(5)]
+    found = []
+    for each in order:
+        if each is Gap:
+            trades.gap(Gap("trade", None, None, "a loss", "A"))
+        else:
+            found.append(trades.take(made[each]))
+    assert len(found) == len(wrong)
+    for said, part in zip(found, wrong, strict=True):
+        assert said is None if part is None else part in str(said)
 
 
 def test_of_several_depths_none_wins_for_ever() -> None:
