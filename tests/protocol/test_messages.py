@@ -75,6 +75,7 @@ def test_the_levels_of_a_depth_are_called_as_in_the_depth_of_a_script() -> None:
 def test_every_kind_of_message_is_a_message() -> None:
     others = {
         messages.ChannelName,
+        messages.Related,
         messages.SocketPath,
         messages.Request,
         messages.BookData,

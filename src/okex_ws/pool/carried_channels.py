@@ -105,9 +105,9 @@ class CarriedChannels(ABC):
         self._parting: tuple[View, ...] = ()
         # The views that have limits or a history: only their state can change by time.
         self._limited: tuple[View, ...] = ()
-        # When data first and last came under a name that matches no subscription, and
-        # when a channel was let go.
-        self._strangers: dict[str, tuple[float, float]] = {}
+        # When data first came under a name that matches no subscription, and when a
+        # channel was let go.
+        self._strangers: dict[str, float] = {}
         self._left: dict[str, float] = {}
         self._silence_due = -math.inf
         # What is to be logged between two steps of the connection's loop.

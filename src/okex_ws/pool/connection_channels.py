@@ -194,7 +194,7 @@ class ConnectionChannels(CarriedChannels):
 
         It may be data of one of the *related* channels, so they are withdrawn. A
         channel that was fed since such data first came is another one; the only one
-        that is alike has to be fed since such data last came.
+        that it may be of has to be fed again and again.
         *fault* is why the data cannot be read, if it cannot.
         """
         subscriptions = {} if self.session is None else self.session.subscriptions
@@ -219,22 +219,30 @@ class ConnectionChannels(CarriedChannels):
         """The channels of which data under the strange *name* may be."""
         if name not in self._strangers and len(self._strangers) >= MOST_STRANGERS:
             name = ""
-        first, last = self._strangers.get(name, (now, now))
-        self._strangers[name] = first, now
+        since = self._strangers.setdefault(name, now)
         close = [self.channels[each] for each in related.keys if each in self.channels]
-        since = first
         if len(close) == 1:
             if close[0].reading.is_series:
                 # Each push has items of its own: a later one does not make it good.
                 return close
-            # Its own data would come under its own name at least once a minute; and
-            # the names may change to and fro, as one gateway follows on another.
-            since = last if related.alike else max(first, now - STRAGGLING)
+            # Its own data would come under its own name at least once a minute. A name
+            # that is alike may change to and fro, as one gateway follows on another: no
+            # value may outlive a lease beside such data.
+            within = self._lease_length / 2 if related.alike else STRAGGLING
+            since = max(since, now - within)
         return [
             channel
             for channel in close or self.channels.values()
             if channel.current.state is State.LIVE and channel.current.received <= since
         ]
+
+    @property
+    def _lease_length(self) -> float:
+        """How many seconds after its ping a pong vouches for; 0 before the first."""
+        era = self.era
+        if era is None or era.lease is None:
+            return 0.0
+        return max(0.0, era.lease.until - era.proven)
 
     def drop(
         self,
