@@ -152,6 +152,9 @@ def raising(rig: Rig) -> Iterator[Noticed]:
 
 
 def _callback_errors(rig: Rig) -> int:
+    # The feed counts a passenger's too, who may be gone by now.
+    if rig.feed is not None:
+        return rig.feed.stats().callback_errors
     return sum(s.stats().callback_errors for s in rig.subscriptions)
 
 

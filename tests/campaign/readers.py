@@ -38,7 +38,7 @@ class Reader:
 
     # Between two rounds: a reader that never rests starves the threads it judges. So
     # does one that reads a hundred subscriptions without a rest.
-    REST = 0.016
+    REST = 0.008
     AT_ONCE = 3
 
     def __init__(self, name: str, stalls: Stalls | None = None) -> None:
