@@ -93,23 +93,19 @@ class Trades:
             said = self._find(trade)
         if said is None:
             return f"a trade that was never pushed: {trade!r}"
-        self._taken = said
         number, _ = self._pushed[said]
+        is_late = trade.replayed and self._last is not None and number < self._last
+        self._taken = self._taken if is_late else said
         if trade.replayed or number < 0:
             return None
         self.counts["handed over"] += 1
         before, in_gap = self._last, self._in_gap
-        # One of an earlier gap may come late, behind a gap of its own: a connection
-        # that took over was told it as the last trade.
-        late = in_gap and before is not None and number < before
-        self._last, self._in_gap = before if late else number, False
+        self._last, self._in_gap = number, False
         if said in self._given:
             self.counts["doubled"] += 1
             return f"trade {trade.id} of {self._channel} was handed over twice"
         self._remember(said)
-        if late or before is None:
-            return None
-        return self._follow(before, number, in_gap)
+        return None if before is None else self._follow(before, number, in_gap)
 
     def _find(self, trade: Trade) -> TradeContent | None:
         """What was pushed that *trade* is, whatever clock its gateway had."""

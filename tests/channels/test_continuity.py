@@ -393,6 +393,50 @@ def test_the_exchanges_last_trade_that_is_not_ours_is_a_gap() -> None:
     assert not told[-1].replayed  # type: ignore[union-attr]
 
 
+def test_an_older_trade_that_the_exchange_repeats_is_no_news(five: Trades) -> None:
+    """It lay in a gap, so that it comes late; what follows goes on after the newest."""
+    five.lose()
+    assert five.take(9) == [("5", "9"), "9"]
+
+    told = five.continuity.join(second(7, 10, replays=True), True)
+
+    assert short(told) == ["7", "10"]
+    assert [each.replayed for each in told if isinstance(each, News)] == [True, False]
+    assert five.take(11) == ["11"]
+
+
+def test_what_follows_such_a_trade_has_to_prove_itself(five: Trades) -> None:
+    told = five.continuity.join(second(trade(2, 9), replays=True), True)
+
+    assert short(told) == ["2"]
+    assert five.take(7) == [("5", "7"), "7"]
+
+
+def test_a_trade_that_only_the_second_stream_had_comes_late(five: Trades) -> None:
+    """The first stream could not read it, and went on."""
+    assert short(five.continuity.lost("no JSON")) == [("5", None)]
+    assert five.take(7, 8) == ["7", "8"]
+
+    told = five.continuity.join(second(4, 5, 6, 7, 8, 9), True)
+
+    assert short(told) == ["6", "9"]
+    assert [each.replayed for each in told if isinstance(each, News)] == [True, False]
+    assert five.continuity.join(second(6, 7, 8, 9), True) == []
+    assert five.take(10) == ["10"]
+
+
+def test_a_server_that_is_behind_repeats_no_news() -> None:
+    trades = Trades(replays=True)
+    trades.tell(5, first=True)
+    trades.lose()
+
+    (old,) = trades.tell(trade(3, 9), first=True)
+
+    assert isinstance(old, News)
+    assert old.replayed
+    assert trades.take(6, 4) == ["6", ("6", "4"), "4"]
+
+
 def test_more_than_is_kept_proves_nothing(five: Trades) -> None:
     held = second(*(f"x{number}" for number in range(KEPT)))
 

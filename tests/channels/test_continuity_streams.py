@@ -65,7 +65,8 @@ class Judge:
         """Each trade up to the *last* is delivered once, or lies in a gap."""
         delivered: set[int] = set()
         missing: set[int] = set()
-        before, cause, anew = -1, "", False
+        begin = before = -1
+        cause, anew = "", False
         for each in self.told:
             if isinstance(each, Missed):
                 cause = each.cause
@@ -73,6 +74,9 @@ class Judge:
             assert isinstance(each, News)
             place = int(each.data.price) - 1
             assert place not in delivered, (before, place)
+            delivered.add(place)
+            if each.replayed and before != -1:
+                continue  # it is no news, and nothing follows on it
             if cause:
                 missing.update(range(before + 1, place))
                 idle = cause not in LOST and self.is_joined(before, place, anew)
@@ -80,11 +84,11 @@ class Judge:
             # Only the next id shows where the exchange goes on after that.
             newest = self.truth[max(before, 0)]
             anew = each.at.first or int(each.data.first_id) <= int(newest.id)
-            delivered.add(place)
+            begin = place if begin == -1 else begin
             before, cause = place, ""
         if cause:
             missing.update(range(before + 1, last + 1))
-        lost = set(range(min(delivered), last + 1)) - delivered - missing
+        lost = set(range(begin, last + 1)) - delivered - missing
         assert not lost, lost
 
     def is_joined(self, before: int, place: int, anew: bool) -> bool:

@@ -12,8 +12,8 @@ import math
 import re
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import ClassVar, Generic, NamedTuple, TypeVar, Union
 
 from ..base.errors import WireError
@@ -205,6 +205,11 @@ class TradeContinuity(Continuity[TradeData]):
     acknowledgement. If the exchange repeats nothing, a trade of the first second is so
     marked as replayed. That error is the lesser one, because the trade is still
     delivered with its time: an old trade told as news would be a price of hours ago.
+
+    A repeat with a lower id than the newest trade's (one that was lost, or the last one
+    of a gateway that is behind) is delivered as replayed, too. It proves nothing: the
+    stream goes on after the newest trade. So is a trade that only a second stream had,
+    if the newest trade came after it there.
     """
 
     items = "trades"
@@ -230,12 +235,23 @@ class TradeContinuity(Continuity[TradeData]):
     def _take(
         self, data: TradeData, at: Receipt, first: bool
     ) -> Iterator[Told[TradeData]]:
+        return self._tell(data, at, first and self._is_replay(data, at))
+
+    def _tell(
+        self, data: TradeData, at: Receipt, replayed: bool
+    ) -> Iterator[Told[TradeData]]:
         if data in self._known:
             self.counts["skipped repeat"] += 1
             if data == self.newest:
                 self.owed = None
             return
-        yield from self._news(data, at, first and self._is_replay(data, at))
+        if replayed and self._goes_back(data):
+            yield News(data, at, True)
+        else:
+            yield from self._news(data, at, replayed)
+        self._know(data)
+
+    def _know(self, data: TradeData) -> None:
         self._known[data] = None
         if len(self._known) > KNOWN:
             del self._known[next(iter(self._known))]
@@ -247,11 +263,36 @@ class TradeContinuity(Continuity[TradeData]):
         proven = at.proven >= self._acknowledged_at + AT_ONCE
         return not proven and at.wall - data.time_ms / 1000 >= waited
 
+    def join(
+        self, held: Sequence[Told[TradeData]], proven: bool, owed: str | None = None
+    ) -> list[Told[TradeData]]:
+        """Go on with a second stream; what it had before the newest trade is late."""
+        place = self._place_of_newest(held)
+        late = [
+            each
+            for each in held[:place]
+            if isinstance(each, News) and each.data not in self._known
+        ]
+        if late and {each.data.id for each in late} & {each.id for each in self._known}:
+            # Another trade under a known id contradicts that the two are one stream.
+            late, place = [], 0
+        for each in late:
+            self._know(each.data)
+        told: list[Told[TradeData]] = [replace(each, replayed=True) for each in late]
+        return told + super().join(held[place:], proven, owed)
+
+    def _place_of_newest(self, held: Iterable[Told[TradeData]]) -> int:
+        for place, each in enumerate(held):
+            if isinstance(each, News) and each.data == self.newest:
+                return place
+        return 0
+
     def _join(self, news: News[TradeData]) -> Iterator[Told[TradeData]]:
         if news.replayed and self._vouched and news.data not in self._known:
             # The second stream began after a trade that this stream should have had.
             self._vouched = False
-        return self._take(news.data, news.at, False)
+        goes_back = news.replayed and self._goes_back(news.data)
+        return self._tell(news.data, news.at, goes_back is True)
 
     def _doubt(self, data: TradeData, is_contradicted: bool) -> str | None:
         if is_contradicted:
@@ -264,12 +305,17 @@ class TradeContinuity(Continuity[TradeData]):
         return None if first == last + 1 else self.owed
 
     def _is_contradicted(self, data: TradeData) -> bool:
+        goes_back = self._goes_back(data)
+        if goes_back is None:
+            return any(known.id == data.id for known in self._known)
+        return goes_back
+
+    def _goes_back(self, data: TradeData) -> bool | None:
+        """Whether the ids go back to *data*; ``None`` if they are no numbers."""
         if self.newest is None:
             return False
         last, first = trade_number(self.newest.id), trade_number(data.first_id)
-        if last is None or first is None:
-            return any(known.id == data.id for known in self._known)
-        return first <= last
+        return None if last is None or first is None else first <= last
 
 
 _DAY = 86_400

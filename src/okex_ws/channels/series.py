@@ -128,7 +128,8 @@ class JoinedChannel(SeriesChannel[T], Generic[T, D]):
         assert isinstance(before, type(self))
         super().take_over(before, proven)
         own, self.continuity = self.continuity, before.continuity
-        pending, self._pending = self._pending, deque(maxlen=KEPT)
+        pending = tuple(self._pending)
+        self._pending.clear()
         known = proven and self.acknowledged
         self._deliver(self.continuity.join(pending, known, own.owed))
 

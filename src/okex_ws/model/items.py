@@ -108,7 +108,8 @@ class Trade:
     *first_id* the first one's, *count* the number of trades. *replayed* marks the last
     trade from before the subscription, of any age, which v3 and v5's ``trades`` send
     once the channel is subscribed. Nothing in the message says so: a first trade of the
-    first second counts as replayed, and a later one unless it is shown to be news.
+    first second counts as replayed, and a later one unless it is shown to be news. So
+    does a trade that comes after a newer one, because it was lost at first.
     *backfilled* marks a trade that was fetched over REST (``history=``); *received* is
     then when it was fetched.
     """
