@@ -12,7 +12,7 @@ import copy
 import time
 from collections.abc import Callable, Iterator
 
-from okex_ws import Feed, State, StateChange
+from okex_ws import Feed, State, StateChange, WireError
 from tests.campaign.catalogue import CONNECTION_LOSS, Noticed, fault
 from tests.campaign.rig import LEASE, Rig
 from tests.campaign.script import ACTORS, OWN
@@ -99,10 +99,11 @@ def _interfere(actor: str, how: str) -> None:
         rig.mischiefs.set(actor, mischief)
         with contextlib.ExitStack() as stack:
             # An error of one channel is told once a minute only, its state each time.
-            silent = actor == "on_error" and name == "a withdrawal of one"
+            is_withdrawal = actor == "on_error" and name == "a withdrawal of one"
+            is_silent = is_withdrawal and rig.has_told(WireError, 60.0)
             told = rig.told(State.RESYNCING, of=0)
             _TRANSITIONS[name](rig, stack)
-            yield lambda: bool(done) or (silent and told() and not rig.errors)
+            yield lambda: bool(done) or (is_silent and told())
 
 
 for _actor in ACTORS:

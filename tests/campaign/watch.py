@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import time
 from collections import deque
@@ -18,6 +19,8 @@ class Watch:
     def __init__(self) -> None:
         self.mixed = False
         self.errors: list[str] = []
+        # When an error was last told, by its type.
+        self._errors_at: dict[str, float] = {}
         self.judges: list[Judge] = []
         self.traders: list[WSSubscription] = []
         # What was done to it of late, for a violation.
@@ -34,7 +37,14 @@ class Watch:
 
     def told_error(self, error: Exception) -> None:
         """The subscriptions' ``on_error``."""
-        self.errors.append(f"{type(error).__name__}: {error}")
+        name = type(error).__name__
+        self.errors.append(f"{name}: {error}")
+        self._errors_at[name] = time.monotonic()
+
+    def has_told(self, error: type[Exception], seconds: float) -> bool:
+        """Whether an *error* of that very type was told in the last *seconds*."""
+        at = self._errors_at.get(error.__name__, -math.inf)
+        return time.monotonic() < at + seconds
 
     def mark(self, fault: str, *, changes_over: bool = False) -> None:
         """What was told up to now is of an earlier one than *fault*."""
