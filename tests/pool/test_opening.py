@@ -741,7 +741,7 @@ def test_a_jump_of_the_wall_clock_ends_the_lease(bench: Bench) -> None:
 def test_waiting_frames_of_slow_pushes_do_not_hold_the_ping_back(bench: Bench) -> None:
     target = bench.subscribed()
     target.takes = 2.0
-    bench.transport.say(*(push(BOOK, number) for number in range(10)))
+    bench.transport.say(*(push(BOOK, str(number)) for number in range(10)))
 
     bench.talk.turn()
 

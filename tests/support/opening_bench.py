@@ -125,11 +125,13 @@ class Target(Channel):
         assert wall - now == WALL - 1000.0
         if self.error is not None:
             raise self.error
-        self.pushes.append((push.elements[0], first))
+        (element,) = push.elements
+        said = element.get("said", element) if isinstance(element, dict) else element
+        self.pushes.append((said, first))
         self._bench.handler.heard.append(("push", now))
         self._bench.clock.advance(self.takes)
         if self.used:
-            self._publish(push.elements[0], None, era, now, wall, push.text)
+            self._publish(said, None, era, now, wall, push.text)
         return self.used
 
     def take(self) -> list[tuple[Any, bool]]:
@@ -247,5 +249,6 @@ def ack(name: str, event: str = "subscribe") -> str:
 
 
 def push(name: str, *elements: Any) -> str:
-    """A push of *elements*."""
-    return json.dumps({"arg": argument(name), "data": list(elements)})
+    """A push of *elements*, each of which `Target` notes as it was given."""
+    data = [{"said": element} for element in elements]
+    return json.dumps({"arg": argument(name), "data": data})

@@ -239,15 +239,18 @@ class V3(ProtocolBase):
     def head(self, said: bytes) -> bytes | None:
         """The text before the data, with the instrument as the only data.
 
-        ``None`` unless the data comes last and names exactly one instrument. Its id
-        stands behind the levels.
+        ``None`` unless the data is one element, comes last, and names exactly one
+        instrument. Its id stands behind the levels.
         """
-        at, name = said.find(b'"data"'), said.find(b'"instrument_id"')
-        if not 0 < at < name or said[-2:] != b"]}" or b"\\" in said:
+        at = said.find(b'"data"')
+        # The first brace that is closed after it closes the element: the search for one
+        # byte costs less than that for any name.
+        if at <= 0 or said.find(b"}", at) != len(said) - 3 or said[-2:] != b"]}":
             return None
-        again = said.find(b'"instrument_id"', name + 15)
+        name = said.find(b'"instrument_id"', at)
         end = said.find(b'"', said.find(b'"', name + 15) + 1) + 1
-        if again > 0 or end <= 0 or said.find(b'"table"', at) > 0:
+        again = said.find(b'"instrument_id"', end)
+        if name < 0 or end <= 0 or again > 0 or said.find(b"\\", at) > 0:
             return None
         return said[:at] + b'"data":[{' + said[name:end] + b"}]}"
 

@@ -239,12 +239,15 @@ class V5(ProtocolBase):
     def head(self, said: bytes) -> bytes | None:
         """The text before the data, with empty data.
 
-        ``None`` unless the data comes last, so that nothing behind it names a channel.
+        ``None`` unless the data is one element and comes last, so that nothing behind
+        it names a channel.
         """
         at = said.find(b'"data"')
-        if at <= 0 or said[-2:] != b"]}" or b"\\" in said:
+        # The first brace that is closed after it closes the element: the search for one
+        # byte costs less than that for any name.
+        if at <= 0 or said.find(b"}", at) != len(said) - 3 or said[-2:] != b"]}":
             return None
-        return None if said.find(b'"arg"', at) > 0 else said[:at] + b'"data":[{}]}'
+        return said[:at] + b'"data":[{}]}'
 
     def _plain(self, message: Any, text: str) -> Push:
         argument, data = message["arg"], message["data"]
