@@ -95,15 +95,19 @@ class Opening:
             self._handle(session.tick(now, wall, self._read_at), now, wall)
             for text in session.outgoing():
                 transport.send(text)
+            self._deliver()
         due = min(session.due, self._look(now, wall))
-        self._deliver()
         if not self._frames:
             self._around.network.wait(max(0.0, due - now), transport.stream)
             self._read(due)
         self._take_some()
 
     def _deliver(self) -> None:
-        """Run the script's callbacks and log handlers: no step is half done."""
+        """Run the script's callbacks and log handlers: no step is half done.
+
+        It is called after each step that may have queued something, and not after each
+        push, because it looks at every subscription of the connection.
+        """
         log_steps(self.session.taken)
         self._channels.drain()
 
@@ -178,6 +182,7 @@ class Opening:
         if (lapsed and not self._lapse_told) or due <= now:
             self._lapse_told = lapsed
             self._channels.look_again(now)
+            self._deliver()
             due = self._channels.due()
         return due if lease is None or lapsed else min(due, lease.until)
 
@@ -204,6 +209,9 @@ class Opening:
             self._conflation.learn(subscription.name, push.text)
         elif used:
             subscription.flows(now)
+        if fault is not None or first:
+            self._deliver()
+            return
         for follower in channel.followers:
             follower.callbacks.drain()
 
@@ -310,9 +318,9 @@ class Opening:
     def _renew(self, event: Renewed, now: float, wall: float) -> None:
         era = self.era
         lapsed = era.lease is not None and not era.lease.holds(now, wall)
-        if lapsed:
+        if lapsed and not self._lapse_told:
             # Report the end of the old lease before the new lease begins.
-            self._look(now, wall)
+            self._channels.look_again(now)
         # The lapse is in the lease itself: one store renews it for every channel, and
         # begins their new epochs.
         lease = event.lease._replace(lapses=era.lapses + lapsed)
