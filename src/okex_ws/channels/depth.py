@@ -3,18 +3,106 @@
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from collections.abc import Callable
 from typing import Any
 
-from ..base.errors import SequenceGap
+from ..base.errors import SequenceGap, WireError
+from ..base.state import State
 from ..protocol.interface import WireProtocol
 from ..protocol.messages import NO_DEPTH, ChannelName, DepthData, Push
-from ..trust.lease import Era
+from ..protocol.unparsed import Unparsed
+from ..trust.lease import NOTHING, Era
+from ..trust.verdict import publish
 from .base import Channel
 from .reading import Reading
 
+# A global name, because every push looks it up.
+_LIVE = State.LIVE
 
-class DepthChannel(Channel):
+
+class NewestChannel(Channel):
+    """A channel of which only the newest push counts, because each push is complete.
+
+    A push that no follower wants is not parsed at its receipt: `keep` publishes its
+    bytes, and the first read parses them. What may be another channel's, or is out of
+    order, is parsed at once, and so is the first push after a subscribe or a
+    withdrawal. A push that is replaced before anything has read it is counted
+    (``stats().unread``).
+    """
+
+    @property
+    def keeps_unparsed(self) -> bool:
+        """True if there are followers, and none of them wants each push.
+
+        A silent channel parses, because its text is told when it takes over; so does a
+        whole book, because each of its pushes changes the one before.
+        """
+        if self.silent or self.incremental or not self.followers:
+            return False
+        for follower in self.followers:  # noqa: SIM110 - each push calls it
+            if follower.wants_pushes:
+                return False
+        return True
+
+    def _keep(
+        self,
+        kept: Unparsed,
+        era: Era,
+        now: float,
+        wall: float,
+        lag: float | None,
+        moved: float,
+    ) -> bool:
+        """Publish *kept*; False if the push has to be parsed all the same."""
+        before = self.current
+        data = before.data
+        if isinstance(data, Unparsed) and data.result is None:
+            self.counts[self._unread] += 1
+        self._serial += 1
+        overdue = now + self.repeats_within
+        value = (_LIVE, "", before.epoch, era, kept, now, wall, lag, overdue, self)
+        self.current = publish((*value, self._serial, moved))
+        # One that began to want pushes meanwhile found the value before, or finds it
+        # told.
+        return self.keeps_unparsed
+
+    def _may_keep(self, era: Era) -> bool:
+        """Whether a push may replace the present value and stay unparsed.
+
+        After a withdrawal it may not, nor if a reader could not parse the value before.
+        """
+        current = self.current
+        if current.state is not _LIVE or current.era is not era:
+            return False
+        data = current.data
+        if isinstance(data, Unparsed) and data.is_refused:
+            return False
+        marked = era.withdrawn is not NOTHING and current.is_withdrawn
+        return self.keeps_unparsed and not marked
+
+    def parse(self, kept: Unparsed) -> object:
+        """The data of the one element of *kept*, read as `push` reads it.
+
+        Raises `WireError` if it is not one push of this very channel. Any thread.
+        """
+        messages = self._wire.read(kept.said)
+        push = messages[0] if len(messages) == 1 else None
+        if not isinstance(push, Push) or push.channel != self.name:
+            raise WireError("shape", "no push of the channel that its bytes name")
+        try:
+            return self._parsed(push, kept)
+        except WireError:
+            if (exact := self._wire.exactly(push)) is None:
+                raise
+            return self._parsed(exact, kept)
+
+    @abstractmethod
+    def _parsed(self, push: Push, kept: Unparsed) -> object:
+        """The data of *push*, which is that of *kept*; else `WireError`."""
+
+
+class DepthChannel(NewestChannel):
     """A channel of a book's best levels, such as ``depth5``: each push has all of them.
 
     So a push replaces the value before it, and only the newest one counts. A push that
@@ -31,19 +119,26 @@ class DepthChannel(Channel):
         super().__init__(wire, name, reading)
         self.levels = name.levels
         self._read = wire.depth
-        self._last = NO_DEPTH
+        self._stamp = wire.stamp
+        # The last depth, and the last one that was parsed, whose sides are checked.
+        self._last: DepthData | Unparsed = NO_DEPTH
+        self._checked = NO_DEPTH
+        # Of a last push without a number: its text, or its bytes but for the time.
+        self._rest: str | bytes | None = None
 
     def push(self, push: Push, first: bool, era: Era, now: float, wall: float) -> bool:
         """Publish the last element of *push*, which is the newest."""
-        data = before = NO_DEPTH if first else self._last
+        data, newest = self._checked, None if first else self._last.seq
         for element in push.elements:
             data = self._read(element, data)
-            seq = data.seq
-            if seq is not None and before.seq is not None and seq < before.seq:
+            if data.seq is not None and newest is not None and data.seq < newest:
                 self._last = NO_DEPTH
-                raise SequenceGap(before.seq, seq)
-            before = data
+                raise SequenceGap(newest, data.seq)
+            newest = data.seq
+        self._checked = data
         self._show(data, first, era, now, wall, push.text)
+        if data.seq is None:
+            self._rest = push.text
         return True
 
     def _show(
@@ -55,30 +150,70 @@ class DepthChannel(Channel):
         wall: float,
         text: str,
     ) -> None:
-        before, self._last = self._last, data
+        before = self._last
         # The first push after a subscribe carries the time of the book's last change,
         # and a repeated push its old time. Neither tells how late the push is.
-        newer = data.time_ms > before.time_ms and not first
+        repeats = data.seq is not None and data.seq == before.seq
+        newer = data.time_ms > before.time_ms and not (first or repeats)
         lag = era.lag(wall - data.time_ms / 1000, now) if newer else None
         moved = -math.inf if first else self.current.moved
         if data.seq is None or before.seq is None:
             # Without numbers the order is that of the receipt.
-            moved = now if first or data.bids != before.bids else moved
-            moved = now if data.asks != before.asks else moved
+            moved = now if first or _differ(data, before) else moved
         elif data.seq > before.seq and not first:
             moved = now
+        self._last = data
         self._publish(data, lag, era, now, wall, text, moved)
 
-    @property
-    def conflates(self) -> bool:
-        """True if no follower wants every push; each push has all levels.
+    def keep(self, said: bytes, era: Era, now: float, wall: float) -> bool:
+        """Publish the push *said* unparsed, by the number and time in its bytes.
 
-        False for a whole book, because each of its pushes changes the one before.
+        False if there is no time, if the number goes back or is missing, if the push
+        would be the least late of its minute, or if a follower wants each push: the
+        push has to be parsed at once.
         """
-        return not self.incremental and not self._wants_every_push()
+        if not self._may_keep(era) or (stamp := self._stamp(said)) is None:
+            return False
+        (seq, time_ms, rest), before = stamp, self._last
+        if before.seq is not None and (seq is None or seq < before.seq):
+            return False
+        lag, moved = None, self.current.moved
+        if time_ms > before.time_ms and (seq is None or seq != before.seq):
+            lag = era.known_lag(wall - time_ms / 1000, now)
+            if lag is None:
+                return False
+        if seq is None:
+            moved = moved if rest == self._rest_before() else now
+            self._rest = rest
+        elif before.seq is None or seq > before.seq:
+            moved = now
+        self._last = kept = Unparsed(self, said, seq, time_ms)
+        return self._keep(kept, era, now, wall, lag, moved)
+
+    def _rest_before(self) -> bytes | None:
+        """The last push without its time, to find whether the next one differs."""
+        rest = self._rest
+        if isinstance(rest, str):
+            stamp = self._stamp(rest.encode())
+            return None if stamp is None else stamp[2]
+        return rest
+
+    def _parsed(self, push: Push, kept: Unparsed) -> DepthData:
+        (element,) = push.elements
+        data = self._read(element, self._checked)
+        if (data.seq, data.time_ms) != (kept.seq, kept.time_ms):
+            raise WireError("depth", "its number or time is another one than expected")
+        self._checked = data
+        return data
 
 
-class ValueChannel(Channel):
+def _differ(data: DepthData, before: DepthData | Unparsed) -> bool:
+    """Whether the levels differ; `WireError` if *before* cannot be read."""
+    last: DepthData = before.data if isinstance(before, Unparsed) else before
+    return data.bids != last.bids or data.asks != last.asks
+
+
+class ValueChannel(NewestChannel):
     """A channel of which only the newest value counts: a ticker or a funding rate.
 
     Each push is complete by itself, and replaces the value before it.
@@ -102,7 +237,13 @@ class ValueChannel(Channel):
         self._publish(data, None, era, now, wall, push.text)
         return True
 
-    @property
-    def conflates(self) -> bool:
-        """True if no follower wants every push; each push is complete by itself."""
-        return not self._wants_every_push()
+    def keep(self, said: bytes, era: Era, now: float, wall: float) -> bool:
+        """Publish the push *said* unparsed; False if it has to be parsed at once."""
+        if not self._may_keep(era):
+            return False
+        kept = Unparsed(self, said, None, 0)
+        return self._keep(kept, era, now, wall, None, -math.inf)
+
+    def _parsed(self, push: Push, kept: Unparsed) -> object:
+        (element,) = push.elements
+        return self._read(element)

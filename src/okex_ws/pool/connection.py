@@ -72,6 +72,7 @@ class Settings(NamedTuple):
     era: Callable[[float], Era] = Era
     recorder: Recorder | None = None
     allow_plaintext: bool = False
+    keeps_unparsed: bool = True
 
 
 def fatal(
@@ -152,6 +153,7 @@ class Connection:
             self._outage_log,
             self._is_closing,
             settings.era,
+            settings.keeps_unparsed,
         )
         self._tap = self._make_tap(settings.recorder)
         # A network in virtual time has threads and limits for hosts of its own.

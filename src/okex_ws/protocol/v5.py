@@ -54,6 +54,7 @@ from .messages import (
     Push,
     Refused,
     SocketPath,
+    Stamp,
     Terminated,
     TickerData,
     TradeData,
@@ -242,12 +243,31 @@ class V5(ProtocolBase):
         ``None`` unless the data is one element and comes last, so that nothing behind
         it names a channel.
         """
-        at = said.find(b'"data"')
+        at = said.find(b'"data":[{')
         # The first brace that is closed after it closes the element: the search for one
         # byte costs less than that for any name.
         if at <= 0 or said.find(b"}", at) != len(said) - 3 or said[-2:] != b"]}":
             return None
         return said[:at] + b'"data":[{}]}'
+
+    def stamp(self, said: bytes) -> Stamp | None:
+        """The ``seqId`` and the ``ts`` of the one element, which has no braces in it.
+
+        ``seqId`` was absent until 2022.
+        """
+        element = said.rfind(b"{")
+        at = said.rfind(b'"ts":"', element) + 6
+        digits = said[at : at + 13]
+        if at < 6 or not digits.isdigit() or said[at + 13 : at + 14] != b'"':
+            return None
+        begin = said.rfind(b'"seqId":', element) + 8
+        if begin < 8:
+            return None, int(digits), said[:at] + said[at + 13 :]
+        end = said.find(b",", begin)
+        number = said[begin : end if end > 0 else -3]
+        if not number.isdigit() or len(number) > 20:
+            return None
+        return int(number), int(digits), b""
 
     def _plain(self, message: Any, text: str) -> Push:
         argument, data = message["arg"], message["data"]

@@ -14,8 +14,10 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from ..base.checks import check_seconds
+from ..base.errors import WireError
 from ..base.state import State
 from ..protocol.messages import DepthData
+from ..protocol.unparsed import Unparsed
 from .lease import EVERYTHING, Lease, SignsOfLife
 
 
@@ -28,7 +30,7 @@ class Published(NamedTuple):
     is not ``LIVE``. *epoch* counts how often the channel became live on its connection;
     the epoch that a script is given also has the lapses of the lease. *era* has the
     signs of life of the opening that the value came over. *data* is ``None`` unless
-    *state* is ``LIVE``. *received* is the receipt of the last push in monotonic seconds
+    *state* is ``LIVE``, and may be `Unparsed`: a read asks for *fault*. *received* is the receipt of the last push in monotonic seconds
     (``-inf`` before the first), *wall* the same in epoch seconds. At *overdue*
     (monotonic) the exchange should have pushed again, even in a quiet market (``inf``
     where it does not repeat an idle book). *lag* is how many seconds later than usual
@@ -52,10 +54,23 @@ class Published(NamedTuple):
     moved: float = -math.inf
 
     @property
+    def fault(self) -> WireError | None:
+        """Why *data* cannot be read, which was kept unparsed: this parses it."""
+        data = self.data
+        return data.fault if isinstance(data, Unparsed) else None
+
+    @property
+    def parsed(self) -> Any:
+        """The data, parsed. A caller asks for `fault` before."""
+        data = self.data
+        return data.data if isinstance(data, Unparsed) else data
+
+    @property
     def depth(self) -> DepthData:
         """The data of a depth channel whose *state* is ``LIVE``."""
-        assert isinstance(self.data, DepthData)
-        return self.data
+        depth = self.parsed
+        assert isinstance(depth, DepthData)
+        return depth
 
     @property
     def is_withdrawn(self) -> bool:
@@ -173,6 +188,11 @@ def judge(
     if era.runs() is None:
         return Verdict(State.RECONNECTING, "the connection's thread has ended")
     return LIVE if limits is NO_LIMITS else _within(current, heard, limits, now)
+
+
+def unreadable(fault: WireError) -> Verdict:
+    """The verdict on a value that was kept unparsed, and cannot be read."""
+    return Verdict(State.RESYNCING, str(fault))
 
 
 def withdrawn(current: Published) -> Verdict:
