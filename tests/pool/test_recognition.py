@@ -1,4 +1,4 @@
-"""Of snapshots that wait together the newest is read; nothing else is passed over."""
+"""A push that its bytes name is kept as it came, in its place; all else is parsed."""
 
 from __future__ import annotations
 
@@ -11,13 +11,16 @@ import pytest
 
 from okex_ws import WSSubscription
 from okex_ws.base.counts import Counts
-from okex_ws.pool.conflation import MOST_HELD, Conflation
+from okex_ws.base.errors import WireError
+from okex_ws.pool.recognition import MOST_AT_ONCE, MOST_BYTES, Recognition
 from okex_ws.protocol.interface import WireProtocol
 from okex_ws.protocol.v3 import PROTOCOL as V3
 from okex_ws.protocol.v5 import PROTOCOL as V5
 from okex_ws.session.subscription_state import Phase, SubscriptionState
+from okex_ws.trust.lease import Era
+from tests.support.internals import known_heads
 from tests.support.opening_bench import BOOK, TRADES, Bench, Target, push
-from tests.support.virtual_world import World, depth, listen
+from tests.support.virtual_world import World, compact, depth, listen
 
 OTHER = "books5:ETH-USDT"
 HEADS = ((BOOK, "x"), (BOOK, "y"), (OTHER, "x"))
@@ -28,10 +31,10 @@ def bench() -> Bench:
     return Bench()
 
 
-def conflating(bench: Bench, name: str = BOOK) -> Target:
-    """A channel that flows, is known by its head, and of which the newest will do."""
+def keeping(bench: Bench, name: str = BOOK) -> Target:
+    """A channel that flows, keeps its pushes, and is known by its head."""
     target = bench.subscribed(name)
-    target.conflates = True
+    target.keeps_unparsed = True
     bench.hear(push(name, "first"))
     bench.hear(push(name, "known"))
     target.take()
@@ -39,90 +42,102 @@ def conflating(bench: Bench, name: str = BOOK) -> Target:
     return target
 
 
-# --- What is passed over ------------------------------------------------------------
+# --- What is kept -------------------------------------------------------------------
 
 
-def test_of_snapshots_that_wait_together_the_newest_is_read(bench: Bench) -> None:
-    book = conflating(bench)
+def test_what_is_recognized_is_kept_each_in_its_order(bench: Bench) -> None:
+    book = keeping(bench)
     before = bench.counts.messages
 
     bench.hear(*(push(BOOK, str(n)) for n in range(5)))
 
-    assert book.take() == [("4", False)]
-    assert book.counts == {"skipped depth5": 4}
+    assert book.take() == []
+    assert book.kept == [push(BOOK, str(n)) for n in range(5)]
     assert bench.counts.messages - before == 5
 
 
-def test_one_by_one_each_is_read(bench: Bench) -> None:
-    book = conflating(bench)
-
-    for n in range(5):
-        bench.hear(push(BOOK, str(n)))
-
-    assert [element for element, _ in book.take()] == ["0", "1", "2", "3", "4"]
-    assert book.counts == Counter()
-
-
-def test_each_channel_has_a_newest_of_its_own(bench: Bench) -> None:
-    book, other = conflating(bench), conflating(bench, OTHER)
+def test_each_channel_keeps_its_own(bench: Bench) -> None:
+    book, other = keeping(bench), keeping(bench, OTHER)
 
     bench.hear(push(BOOK, "1"), push(OTHER, "2"), push(BOOK, "3"), push(OTHER, "4"))
 
-    assert (book.take(), other.take()) == ([("3", False)], [("4", False)])
+    assert book.kept == [push(BOOK, "1"), push(BOOK, "3")]
+    assert other.kept == [push(OTHER, "2"), push(OTHER, "4")]
 
 
-def test_trades_between_are_all_read_and_hold_nothing_up(bench: Bench) -> None:
-    book, trades = conflating(bench), bench.subscribed(TRADES)
+def test_nothing_overtakes_what_is_kept(bench: Bench) -> None:
+    book, trades = keeping(bench), bench.subscribed(TRADES)
 
     bench.hear(
         *(push(BOOK, "1"), push(TRADES, "a"), push(BOOK, "2"), push(TRADES, "b")),
-        *(push(BOOK, "3"), push(TRADES, "c")),
     )
 
-    assert [element for element, _ in trades.take()] == ["a", "b", "c"]
-    assert book.take() == [("3", False)]
+    assert [element for element, _ in trades.take()] == ["a", "b"]
+    words = [w for w in bench.handler.words() if w in ("push", "keep")]
+    assert words == ["keep", "push", "keep", "push"]
+    assert len(book.kept) == 2
 
 
-def test_what_waits_is_read_within_a_bound(bench: Bench) -> None:
-    book = conflating(bench)
-    many = 3 * MOST_HELD
+def test_a_flood_of_what_is_kept_lets_the_clock_be_looked_at(bench: Bench) -> None:
+    book = keeping(bench)
+    many = 3 * MOST_AT_ONCE
+    looks = []
+    monotonic = bench.clock.monotonic
 
+    def look() -> float:
+        looks.append(len(book.kept))
+        return monotonic()
+
+    bench.clock.monotonic = look  # type: ignore[method-assign]
     bench.hear(*(push(BOOK, str(n)) for n in range(many)))
 
-    read = [int(element) for element, _ in book.take()]
-    assert read[-1] == many - 1
-    assert read == sorted(read)
-    gaps = [b - a for a, b in zip([-1, *read], read, strict=False)]
-    assert max(gaps) <= MOST_HELD + 1
-    assert book.counts["skipped depth5"] == many - len(read)
+    assert len(book.kept) == many
+    assert {MOST_AT_ONCE, 2 * MOST_AT_ONCE} <= set(looks)
+
+
+def test_a_kept_push_is_the_one_that_was_missed(bench: Bench) -> None:
+    """It is a sign of life of its channel, as one that is parsed."""
+    keeping(bench)
+    subscription = bench.session.subscriptions[BOOK]
+    subscription.suspect = True
+
+    bench.hear(push(BOOK, "1"))
+
+    assert not subscription.suspect
 
 
 # --- What is not --------------------------------------------------------------------
 
 
-def test_nothing_is_passed_over_where_each_counts(bench: Bench) -> None:
+def test_what_each_of_counts_is_parsed(bench: Bench) -> None:
     book = bench.subscribed()
     bench.hear(push(BOOK, "first"))
 
     bench.hear(*(push(BOOK, str(n)) for n in range(5)))
 
     assert len(book.take()) == 6
-    assert book.counts == Counter()
+    assert book.kept == []
+    assert known_heads(bench.talk) == {}
 
 
-def test_from_the_moment_that_each_counts_nothing_is(bench: Bench) -> None:
-    book = conflating(bench)
-    book.conflates = False
+def test_a_channel_is_known_again_once_its_pushes_may_be_kept_again(
+    bench: Bench,
+) -> None:
+    book = keeping(bench)
 
-    bench.hear(*(push(BOOK, str(n)) for n in range(5)))
+    book.keeps_unparsed = False
+    bench.hear(push(BOOK, "1"), push(BOOK, "2"))
+    assert known_heads(bench.talk) == {}
+    book.keeps_unparsed = True
+    bench.hear(push(BOOK, "3"), push(BOOK, "4"))
 
-    assert len(book.take()) == 5
-    assert book.counts == Counter()
+    assert [element for element, _ in book.take()] == ["1", "2", "3"]
+    assert book.kept == [push(BOOK, "4")]
 
 
-def test_the_first_push_after_a_subscribe_waits_for_nothing(bench: Bench) -> None:
+def test_the_first_push_after_a_subscribe_is_parsed(bench: Bench) -> None:
     book = bench.want()
-    book.conflates = True
+    book.keeps_unparsed = True
     bench.talk.turn()
     acknowledged = json.dumps(
         {"event": "subscribe", "arg": {"channel": "books5", "instId": "BTC-USDT"}}
@@ -130,78 +145,144 @@ def test_the_first_push_after_a_subscribe_waits_for_nothing(bench: Bench) -> Non
 
     bench.hear(acknowledged, push(BOOK, "1"), push(BOOK, "2"), push(BOOK, "3"))
 
-    assert book.take()[0] == ("1", True)
+    assert book.take() == [("1", True), ("2", False)]
+    assert book.kept == [push(BOOK, "3")]
 
 
-def test_a_pong_finds_all_that_came_before_it_read(bench: Bench) -> None:
-    book = conflating(bench)
-    bench.clock.advance(6)
-    bench.talk.turn()
-    assert bench.transport.sent == ["ping"]
-    bench.handler.words()
+def test_the_first_push_after_a_withdrawal_is_parsed(bench: Bench) -> None:
+    book = keeping(bench)
 
-    bench.hear(push(BOOK, "1"), push(BOOK, "2"), "pong", push(BOOK, "3"))
+    bench.hear("{", push(BOOK, "1"), push(BOOK, "2"))
 
-    assert [element for element, _ in book.take()] == ["2", "3"]
-    words = [w for w in bench.handler.words() if w in ("push", "look_again")]
-    assert words == ["push", "look_again", "push"]
+    assert book.take() == [("1", True)]
+    assert book.kept == [push(BOOK, "2")]
 
 
 @pytest.mark.parametrize("bad", ["{", '{"event":"strange"}', '{"op":"order"}'])
-def test_what_came_before_a_bad_message_is_no_news_after_it(
-    bench: Bench, bad: str
-) -> None:
-    """Or it would make good again what the bad one has withdrawn."""
-    book = conflating(bench)
+def test_a_bad_message_is_handled_in_its_place(bench: Bench, bad: str) -> None:
+    book = keeping(bench)
 
     bench.hear(push(BOOK, "1"), push(BOOK, "2"), bad, push(BOOK, "3"))
 
-    assert [element for element, _ in book.take()] == ["2", "3"]
-    words = [w for w in bench.handler.words() if w in ("push", "unreadable")]
-    assert words == (["push", "unreadable", "push"] if bad == "{" else ["push"] * 2)
+    words = [w for w in bench.handler.words() if w in ("push", "keep", "unreadable")]
+    found = ["unreadable", "push"] if bad == "{" else ["keep"]
+    assert words == ["keep", "keep", *found]
+    assert book.kept[:2] == [push(BOOK, "1"), push(BOOK, "2")]
 
 
-def test_a_push_of_another_form_is_read_after_what_waits_of_its_channel(
-    bench: Bench,
-) -> None:
-    book = conflating(bench)
-    odd = json.dumps(
-        {"data": ["3"], "arg": {"channel": "books5", "instId": "BTC-USDT"}}
-    )
+def test_a_push_of_another_form_is_parsed_in_its_place(bench: Bench) -> None:
+    book = keeping(bench)
+    odd = compact({"data": ["3"], "arg": {"channel": "books5", "instId": "BTC-USDT"}})
 
     bench.hear(push(BOOK, "1"), push(BOOK, "2"), odd, push(BOOK, "4"))
 
-    assert [element for element, _ in book.take()] == ["3", "4"]
-    assert book.counts == {"skipped depth5": 2}
+    assert [element for element, _ in book.take()] == ["3"]
+    words = [w for w in bench.handler.words() if w in ("push", "keep")]
+    assert words == ["keep", "keep", "push", "keep"]
+
+
+def test_a_push_that_its_channel_does_not_keep_is_parsed(bench: Bench) -> None:
+    book = keeping(bench)
+    book.refuses = push(BOOK, "2")
+
+    bench.hear(*(push(BOOK, str(n)) for n in range(1, 4)))
+
+    assert [element for element, _ in book.take()] == ["2"]
+    assert book.kept == [push(BOOK, "1"), push(BOOK, "3")]
+
+
+@pytest.mark.parametrize("longer", [0, 1])
+def test_a_push_of_more_than_four_kib_is_parsed(bench: Bench, longer: int) -> None:
+    book = keeping(bench)
+    room = MOST_BYTES - len(push(BOOK, ""))
+
+    bench.hear(push(BOOK, "x" * (room + longer)))
+
+    assert (len(book.kept), len(book.take())) == (1 - longer, longer)
+
+
+def test_a_frame_that_has_no_text_is_told_after_what_came_before_it() -> None:
+    names, era = [BOOK], Era(0.0)
+    recognition, target = knowing(names)
+    good = push(BOOK, "2").encode()
+    recognition.frames.extend([(good, False), (good, True), (good, False)])
+
+    with pytest.raises(WireError):
+        recognition.next(era, 0.0, 0.0)
+    assert (target.count, len(recognition.frames)) == (1, 1)
+    assert recognition.next(era, 0.0, 0.0) is None
+    assert target.count == 2
+
+
+# --- Which heads are known ------------------------------------------------------------
+
+
+class Counting:
+    """A channel that keeps all, and counts."""
+
+    keeps_unparsed = True
+    count = 0
+
+    def keep(self, *_: object) -> bool:
+        self.count += 1
+        return True
+
+
+def knowing(names: list[str], enabled: bool = True) -> tuple[Recognition, Counting]:
+    target: Any = Counting()
+    subscriptions: dict[str, SubscriptionState[Any]] = {}
+    recognition = Recognition(V5, subscriptions, Counts(), enabled)
+    for name in names:
+        subscriptions[name] = SubscriptionState(name, target, True)
+        subscriptions[name].phase = Phase.FLOWING
+        recognition.learn(name, push(name, "1").encode())
+    return recognition, target
 
 
 def test_the_channels_that_are_known_are_bounded(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("okex_ws.pool.conflation._MOST_KNOWN", 3)
-    subscriptions: dict[str, SubscriptionState[Any]] = {}
-    target: Any = type("Target", (), {"conflates": True, "topic": "depth5"})
-    conflation = Conflation(V5, subscriptions, Counts())
+    monkeypatch.setattr("okex_ws.pool.recognition.MOST_HEADS", 3)
     names = [f"books5:{coin}-USDT" for coin in "ABCDE"]
-    for name in names:
-        subscriptions[name] = SubscriptionState(name, target, True)
-        subscriptions[name].phase = Phase.FLOWING
-        conflation.learn(name, push(name, "1"))
+    recognition, target = knowing(names)
 
     for name in [*reversed(names), "books5:Z-USDT"]:
-        conflation.frames.append((push(name, "2").encode(), False))
+        recognition.frames.append((push(name, "2").encode(), False))
 
-    # The last two are known; the first that is not waits for nobody.
-    assert conflation.next() == push(names[2], "2").encode()
-    waited = [push(name, "2").encode() for name in (names[4], names[3])]
-    assert conflation.release() == waited
+    # The last two are known.
+    assert recognition.next(Era(0.0), 0.0, 0.0) == push(names[2], "2").encode()
+    assert target.count == 2
 
 
-# --- By their heads -----------------------------------------------------------------
+def test_a_long_head_is_not_learned() -> None:
+    name = f"books5:{'X' * 600}"
+    recognition, target = knowing([name])
+    recognition.frames.append((push(name, "2").encode(), False))
+
+    assert recognition.next(Era(0.0), 0.0, 0.0) is not None
+    assert target.count == 0
+
+
+def test_where_it_is_not_enabled_each_push_is_parsed() -> None:
+    recognition, target = knowing([BOOK], enabled=False)
+    recognition.frames.append((push(BOOK, "2").encode(), False))
+
+    assert recognition.next(Era(0.0), 0.0, 0.0) == push(BOOK, "2").encode()
+    assert target.count == 0
+
+
+def test_a_push_of_a_channel_that_was_let_go_is_parsed() -> None:
+    names = [BOOK]
+    recognition, target = knowing(names)
+    recognition.learn(OTHER, push(OTHER, "1").encode())
+    recognition.frames.append((push(OTHER, "2").encode(), False))
+
+    assert recognition.next(Era(0.0), 0.0, 0.0) is not None
+    assert target.count == 0
 
 
 def head(wire: WireProtocol, message: object) -> bytes | None:
-    text = message if isinstance(message, str) else json.dumps(message)
+    text = message if isinstance(message, str) else compact(message)
     return wire.head(text.encode())
 
 
@@ -212,7 +293,7 @@ def test_the_head_is_the_channels_alone() -> None:
 
     one, other = head(V3, depth(0)), head(V3, depth(0, name="ETH-USDT"))
     assert one == head(V3, depth(9)) != other
-    assert one != head(V3, json.dumps(depth(0)).replace("spot/", "swap/"))
+    assert one != head(V3, compact(depth(0)).replace("spot/", "swap/"))
     assert head(V3, "pong") is head(V3, '{"data":[]}') is None
 
 
@@ -223,17 +304,25 @@ def test_a_frame_of_several_instruments_has_no_head() -> None:
     assert head(V3, both) is None
 
 
-def test_a_push_that_its_head_does_not_identify_is_never_passed_over(
-    bench: Bench,
-) -> None:
+def test_data_that_is_not_one_object_has_no_head() -> None:
+    """Else what stands behind the data could be an event."""
+    about = '"arg":{"channel":"books5","instId":"BTC-USDT"}'
+    assert head(V5, f'{{{about},"data":[],"event":"error","x":[{{}}]}}') is None
+    assert head(V5, f'{{{about},"data":[[],{{"ts":"1"}}]}}') is None
+    assert head(V5, f'{{{about},"data":[{{}}],"event":"error"}}') is None
+    told = '{"table":"spot/depth5","data":[],"x":[{"instrument_id":"BTC-USDT"}]}'
+    assert head(V3, told) is None
+
+
+def test_a_push_that_its_head_does_not_identify_is_parsed(bench: Bench) -> None:
     """Fields in another order: the data comes first, and every head is the same."""
 
     def data_first(name: str, element: str) -> str:
         message = json.loads(push(name, element))
-        return json.dumps({"data": message["data"], "arg": message["arg"]})
+        return compact({"data": message["data"], "arg": message["arg"]})
 
     book, trades = bench.subscribed(BOOK), bench.subscribed(TRADES)
-    book.conflates = True
+    book.keeps_unparsed = True
     for _ in range(3):
         bench.hear(data_first(BOOK, "0"))
     book.take()
@@ -242,7 +331,7 @@ def test_a_push_that_its_head_does_not_identify_is_never_passed_over(
 
     assert [element for element, _ in trades.take()] == [str(x) for x in range(9)]
     assert [element for element, _ in book.take()] == [str(x) for x in range(9)]
-    assert book.counts == Counter()
+    assert book.kept == []
 
 
 # --- As a script sees it ------------------------------------------------------------
@@ -269,13 +358,16 @@ def burst(world: World, count: int, since: int = 1000) -> None:
 def test_a_script_that_reads_prices_is_given_the_newest(protocol: str) -> None:
     world, sub = followed(protocol)
     seen: list[Any] = []
-    world.at(2, lambda: burst(world, 10, 2000))
+    # None of them is less late than the one at second 1: it would be parsed.
+    world.at(2, lambda: burst(world, 10, 1900))
     world.at(3, lambda: seen.append(sub.GetDepth()["bids"][0][0]))
 
     world.run(4)
 
     assert seen == ["109"]
-    assert sub.stats().skipped == {"depth5": 9}
+    stats = sub.stats()
+    assert stats.unread == {"depth5": 9}
+    assert stats.skipped == {}
 
 
 def test_a_script_that_wants_each_message_is_given_each() -> None:
@@ -287,7 +379,7 @@ def test_a_script_that_wants_each_message_is_given_each() -> None:
     world.run(4)
 
     assert len(texts) == 11
-    assert sub.stats().skipped == {}
+    assert sub.stats().skipped == Counter() == sub.stats().unread
 
 
 def test_an_iterator_that_wants_each_is_given_each() -> None:

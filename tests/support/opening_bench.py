@@ -121,11 +121,16 @@ class Target(Channel):
         # Whether a push is of use.
         self.used = True
         self.kept: list[str] = []
+        # The one push that it does not keep.
+        self.refuses = ""
 
     def keep(self, said: bytes, era: Era, now: float, wall: float) -> bool:
-        if self.keeps_unparsed:
-            self.kept.append(said.decode())
-        return self.keeps_unparsed
+        text = said.decode()
+        if not self.keeps_unparsed or text == self.refuses:
+            return False
+        self.kept.append(text)
+        self._bench.handler.heard.append(("keep", now))
+        return True
 
     def push(self, push: Push, first: bool, era: Era, now: float, wall: float) -> bool:
         assert era is self._bench.talk.era

@@ -82,20 +82,25 @@ class NewestChannel(Channel):
         return self.keeps_unparsed and not marked
 
     def parse(self, kept: Unparsed) -> object:
-        """The data of the one element of *kept*, read as `push` reads it.
+        """The data of the one element of *kept*, read as `push` reads it. Any thread.
 
-        Raises `WireError` if it is not one push of this very channel. Any thread.
+        Raises `WireError` if that fails. It names the channel, unless the message is no
+        push of this very channel: it may have been of any other.
         """
         messages = self._wire.read(kept.said)
         push = messages[0] if len(messages) == 1 else None
         if not isinstance(push, Push) or push.channel != self.name:
             raise WireError("shape", "no push of the channel that its bytes name")
         try:
-            return self._parsed(push, kept)
-        except WireError:
-            if (exact := self._wire.exactly(push)) is None:
-                raise
-            return self._parsed(exact, kept)
+            try:
+                return self._parsed(push, kept)
+            except WireError:
+                if (exact := self._wire.exactly(push)) is None:
+                    raise
+                return self._parsed(exact, kept)
+        except WireError as error:
+            error.channel = self.name
+            raise
 
     @abstractmethod
     def _parsed(self, push: Push, kept: Unparsed) -> object:
@@ -168,14 +173,16 @@ class DepthChannel(NewestChannel):
     def keep(self, said: bytes, era: Era, now: float, wall: float) -> bool:
         """Publish the push *said* unparsed, by the number and time in its bytes.
 
-        False if there is no time, if the number goes back or is missing, if the push
-        would be the least late of its minute, or if a follower wants each push: the
-        push has to be parsed at once.
+        False if the push has to be parsed at once: if there is no time, if the number
+        goes back or is missing, or the time goes back behind one that is not verified,
+        if the push is the least late of its minute, or if a follower wants each push.
         """
         if not self._may_keep(era) or (stamp := self._stamp(said)) is None:
             return False
         (seq, time_ms, rest), before = stamp, self._last
         if before.seq is not None and (seq is None or seq < before.seq):
+            return False
+        if time_ms < before.time_ms and isinstance(before, Unparsed):
             return False
         lag, moved = None, self.current.moved
         if time_ms > before.time_ms and (seq is None or seq != before.seq):

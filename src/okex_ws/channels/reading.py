@@ -55,6 +55,11 @@ class Reading:
         return current
 
     @property
+    def value(self) -> Published:
+        """The present value, with the epoch that a script is given."""
+        return self.current._replace(epoch=self.epoch)
+
+    @property
     def acknowledged(self) -> bool:
         """Whether the exchange acknowledged the channel."""
         acknowledged: bool = self.entry.channel.acknowledged

@@ -75,6 +75,8 @@ class Reads:
         if len(carriers) > 1:
             return self._read_several(carriers, limits, levels, build)
         (reading,) = carriers
+        if self.ended:
+            return Look(self._final, reading, reading.value), None
         verdict, taken, result = read(reading, limits, self._clock, build)
         if self.closed or self.error is not None:
             verdict, result = self._final, None

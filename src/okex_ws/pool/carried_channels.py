@@ -336,7 +336,7 @@ class CarriedChannels(ABC):
         subscription = self._subscription(channel)
         if subscription is None or (fault := channel.verify()) is None:
             return True
-        self.unreadable(fault, subscription, now)
+        self.unreadable(fault, subscription if fault.channel else None, now)
         return False
 
     def verify_all(self, now: float) -> None:

@@ -133,8 +133,7 @@ class Connection:
         self._requests_per_hour = max(1, venue.requests_per_hour - 1)
         self._credentials, self._clean = credentials, make_clean(credentials)
         self._wire = wire
-        self._settings = settings
-        self._clock = settings.clock
+        self._settings, self._clock = settings, settings.clock
         self._network = settings.network()
         self._work: deque[Callable[[], None]] = deque()
         self._closing = self._ended = False

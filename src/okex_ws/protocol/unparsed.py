@@ -11,10 +11,11 @@ from .common import for_people
 class Keeping(Protocol):
     """What keeps pushes unparsed: a channel of which only the newest push counts."""
 
-    name: str
-
     def parse(self, kept: Unparsed) -> object:
-        """The data in *kept*. Any thread may call; `WireError` if it has none."""
+        """The data in *kept*. Any thread may call.
+
+        `WireError` if there is none; it names the channel if no other is concerned.
+        """
         ...
 
     def doubt(self) -> None:
@@ -92,5 +93,5 @@ class Unparsed:
             fault = error
         else:
             return None
-        self.result = for_people(fault, self._channel.name, str)
+        self.result = for_people(fault, fault.channel, str)
         return fault

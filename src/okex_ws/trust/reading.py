@@ -15,17 +15,8 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 from ..base.clock import Clock
 from ..base.state import State
-from ..protocol.unparsed import Unparsed
 from .lease import Lease
-from .verdict import (
-    LIVE,
-    Limits,
-    Published,
-    Verdict,
-    judge,
-    unreadable,
-    withdrawn,
-)
+from .verdict import LIVE, Limits, Published, Verdict, judge, withdrawn
 
 # How often a read begins again because its value was replaced meanwhile, before it
 # answers no. Beside a writer of 5,000 values a second the first try sufficed.
@@ -92,8 +83,6 @@ class Taken(NamedTuple):
         current = self.current
         if current.state is State.LIVE and current.is_withdrawn:
             return withdrawn(current)
-        if current.state is State.LIVE and (fault := current.fault) is not None:
-            return unreadable(fault)
         return judge(current, self.lease, self.heard, limits, now, wall)
 
     def is_present(self, reading: Readable) -> bool:
@@ -150,19 +139,12 @@ def read(
         if current.era is not era:
             continue
         taken = last = _taken((entry, current, lease, heard))
-        live, result, fault = current.state is _LIVE, None, None
-        if live:
-            # What was kept unparsed is parsed here, on the reader's thread.
-            data = current.data
-            fault = data.fault if isinstance(data, Unparsed) else None
-            if build is not None and fault is None:
-                result = build(reading, taken)
+        live, result = current.state is _LIVE, None
+        # What was kept unparsed is parsed here, on the reader's thread.
+        if live and current.fault is None and build is not None:
+            result = build(reading, taken)
         now, wall = clock.monotonic(), clock.wall()
-        verdict = (
-            judge(current, lease, heard, limits, now, wall)
-            if fault is None
-            else unreadable(fault)
-        )
+        verdict = judge(current, lease, heard, limits, now, wall)
         # The mark first, and then the present value: a withdrawal that is marked is
         # seen here, and one of a single channel below.
         if live and current.is_withdrawn:

@@ -30,14 +30,15 @@ class Published(NamedTuple):
     is not ``LIVE``. *epoch* counts how often the channel became live on its connection;
     the epoch that a script is given also has the lapses of the lease. *era* has the
     signs of life of the opening that the value came over. *data* is ``None`` unless
-    *state* is ``LIVE``, and may be `Unparsed`: a read asks for *fault*. *received* is the receipt of the last push in monotonic seconds
-    (``-inf`` before the first), *wall* the same in epoch seconds. At *overdue*
-    (monotonic) the exchange should have pushed again, even in a quiet market (``inf``
-    where it does not repeat an idle book). *lag* is how many seconds later than usual
-    the last push came (`Era.lag`), ``None`` if that is not known. *channel* is what
-    published the value, and *serial* grows with each value that it publishes, so that
-    an era can withdraw all values up to one. *moved* is when a push last went on from
-    the one before it: neither the first push after a subscribe nor a repetition does.
+    *state* is ``LIVE``, and may be `Unparsed`: a read asks for *fault*. *received* is
+    the receipt of the last push in monotonic seconds (``-inf`` before the first),
+    *wall* the same in epoch seconds. At *overdue* (monotonic) the exchange should have
+    pushed again, even in a quiet market (``inf`` where it does not repeat an idle
+    book). *lag* is how many seconds later than usual the last push came (`Era.lag`),
+    ``None`` if that is not known. *channel* is what published the value, and *serial*
+    grows with each value that it publishes, so that an era can withdraw all values up
+    to one. *moved* is when a push last went on from the one before it: neither the
+    first push after a subscribe nor a repetition does.
     """
 
     state: State
@@ -170,12 +171,16 @@ def judge(
     """The verdict on *current* at this reading of the two clocks.
 
     *lease* and *heard* are those of the value's era, taken before the value was. It is
-    `LIVE` if the value is live on its connection, the lease runs, the thread of the
-    connection is alive, no repeat of an idle book is overdue, and *limits* allow the
-    value. Whether the era has withdrawn the value since is for the caller to ask.
+    `LIVE` if the value is live on its connection and can be read, the lease runs, the
+    thread of the connection is alive, no repeat of an idle book is overdue, and
+    *limits* allow the value. Whether the era has withdrawn the value since is for the
+    caller to ask.
     """
     if current.state is not State.LIVE:
         return Verdict(current.state, current.cause)
+    data = current.data
+    if isinstance(data, Unparsed) and (fault := data.fault) is not None:
+        return Verdict(State.RESYNCING, str(fault))
     if lease is None:
         return Verdict(State.SYNCING, "waiting for the first pong")
     if not lease.holds(now, wall):
@@ -188,11 +193,6 @@ def judge(
     if era.runs() is None:
         return Verdict(State.RECONNECTING, "the connection's thread has ended")
     return LIVE if limits is NO_LIMITS else _within(current, heard, limits, now)
-
-
-def unreadable(fault: WireError) -> Verdict:
-    """The verdict on a value that was kept unparsed, and cannot be read."""
-    return Verdict(State.RESYNCING, str(fault))
 
 
 def withdrawn(current: Published) -> Verdict:
