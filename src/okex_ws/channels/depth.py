@@ -174,21 +174,22 @@ class DepthChannel(NewestChannel):
         """Publish the push *said* unparsed, by the number and time in its bytes.
 
         False if the push has to be parsed at once: if there is no time, if the number
-        goes back or is missing, or the time goes back behind one that is not verified,
-        if the push is the least late of its minute, or if a follower wants each push.
+        goes back or is missing, if the time does not go on and the bytes before are not
+        the same or verified, if the push is the least late of its minute, or if a
+        follower wants each push.
         """
         if not self._may_keep(era) or (stamp := self._stamp(said)) is None:
             return False
         (seq, time_ms, rest), before = stamp, self._last
         if before.seq is not None and (seq is None or seq < before.seq):
             return False
-        if time_ms < before.time_ms and isinstance(before, Unparsed):
-            return False
         lag, moved = None, self.current.moved
         if time_ms > before.time_ms and (seq is None or seq != before.seq):
             lag = era.known_lag(wall - time_ms / 1000, now)
             if lag is None:
                 return False
+        elif time_ms < before.time_ms or not _repeats(said, before):
+            return False
         if seq is None:
             moved = moved if rest == self._rest_before() else now
             self._rest = rest
@@ -212,6 +213,11 @@ class DepthChannel(NewestChannel):
             raise WireError("depth", "its number or time is another one than expected")
         self._checked = data
         return data
+
+
+def _repeats(said: bytes, before: DepthData | Unparsed) -> bool:
+    """Whether *said* is *before* again, or *before* was parsed and so was good."""
+    return not isinstance(before, Unparsed) or said == before.said
 
 
 def _differ(data: DepthData, before: DepthData | Unparsed) -> bool:

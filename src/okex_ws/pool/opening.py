@@ -160,6 +160,10 @@ class Opening:
                 messages = self._around.wire.read(said)
         except WireError as error:
             fault = error
+        if self._channels.doubted:
+            # A reader found that an earlier message was bad: that is told first.
+            self._channels.settle()
+            self._deliver()
         # Not in the clause above: what is told there has *error* as its context.
         if fault is not None:
             self._unreadable(fault, now)
