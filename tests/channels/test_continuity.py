@@ -12,15 +12,14 @@ import pytest
 from okex_ws.base.errors import WireError
 from okex_ws.channels.continuity import (
     KEPT,
-    KNOWN,
     BarLength,
     CandleContinuity,
     Missed,
     News,
     Receipt,
     TradeContinuity,
-    trade_number,
 )
+from okex_ws.channels.known_trades import KNOWN, trade_number
 from okex_ws.protocol.messages import CandleData, TradeData
 
 WALL = 1_700_000_000.0

@@ -12,7 +12,8 @@ import pytest
 
 from okex_ws.base.errors import WireError
 from okex_ws.base.state import State
-from okex_ws.channels.continuity import KEPT, KNOWN
+from okex_ws.channels.continuity import KEPT
+from okex_ws.channels.known_trades import KNOWN
 from okex_ws.channels.reading import Reading
 from okex_ws.channels.series import KINDS, SeriesChannel
 from okex_ws.model.items import Candle, Data, Gap, Item, Trade
@@ -39,7 +40,7 @@ ALL_TRADES = V5.channel("trades-all", *SPOT)
 class Follower:
     """Writes down what it is told, in order."""
 
-    wants_pushes = True
+    wants_pushes = wants_items = True
 
     def __init__(self) -> None:
         self.heard: list[Any] = []

@@ -34,7 +34,7 @@ from tests.support.virtual_world import World, compact
 NAME = "BTC-USDT"
 SECONDS = 40.0
 EVENTS = 120
-SEEDS = range(int(__import__("os").environ.get("N","24")))
+SEEDS = range(int(__import__("os").environ.get("N", "24")))
 # How long before a bad push is found it comes in the second play.
 JUST = 1e-7
 

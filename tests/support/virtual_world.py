@@ -77,7 +77,7 @@ def listen(sub: WSSubscription, on_message: Callable[[str], object] | None) -> N
     """Give *sub* an *on_message* that it was not made with."""
     reading = reading_of(sub)
     reading.callbacks.on_message = on_message
-    reading.wants_pushes = True
+    reading.wants_pushes = reading.wants_items = True
 
 
 # --- What the exchange speaks -------------------------------------------------------

@@ -39,10 +39,12 @@ class Follower(Protocol):
     The thread of the channel's connection calls. A follower of channels on several
     connections is called by several threads, and these calls may overlap. A call only
     queues what there is to deliver, and runs no code of the script. If *wants_pushes*
-    is False, `pushed` is not called, and a push may stay unparsed until it is read.
+    is False, `pushed` is not called, and a push may stay unparsed until it is read. If
+    *wants_items* is False, trades may stay unparsed: only a `Gap` is added.
     """
 
     wants_pushes: bool
+    wants_items: bool
 
     @property
     def callbacks(self) -> Drained:
@@ -190,6 +192,11 @@ class Channel(ABC):
         """Whether a push may stay as it came until it is read, or is replaced."""
         return False
 
+    @property
+    def is_unverified(self) -> bool:
+        """Whether `verify` has something to parse."""
+        return isinstance(self.current.data, Unparsed)
+
     def keep(self, said: bytes, era: Era, now: float, wall: float) -> bool:
         """Publish the push *said* unparsed; False if it has to be parsed at once.
 
@@ -210,6 +217,31 @@ class Channel(ABC):
         """
         data = self.current.data
         return data.verify() if isinstance(data, Unparsed) else None
+
+    def parse(self, kept: Unparsed) -> object:
+        """The data of the one element of *kept*, read as `push` reads it. Any thread.
+
+        Raises `WireError` if that fails. It names the channel, unless the message is no
+        push of this very channel: it may have been of any other.
+        """
+        messages = self._wire.read(kept.said)
+        push = messages[0] if len(messages) == 1 else None
+        if not isinstance(push, Push) or push.channel != self.name:
+            raise WireError("shape", "no push of the channel that its bytes name")
+        try:
+            try:
+                return self._parsed(push, kept)
+            except WireError:
+                if (exact := self._wire.exactly(push)) is None:
+                    raise
+                return self._parsed(exact, kept)
+        except WireError as error:
+            error.channel = self.name
+            raise
+
+    def _parsed(self, push: Push, kept: Unparsed) -> object:
+        """The data of *push*, which is that of *kept*; else `WireError`."""
+        raise NotImplementedError
 
     def _missing(self, after: str | None, before: str | None, cause: str) -> None:
         self.counts["gaps"] += 1

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import re
 from abc import ABC, abstractmethod
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar, Generic, NamedTuple, TypeVar, Union
@@ -19,12 +19,10 @@ from typing import ClassVar, Generic, NamedTuple, TypeVar, Union
 from ..base.errors import WireError
 from ..protocol.messages import CandleData, TradeData
 from .convert import iso
+from .known_trades import KnownTrades, UnparsedTrade, trade_number
 
 # How many items a channel keeps for reads, and a standby for its handover.
 KEPT = 1000
-# By how many trades a repeat is recognised: a standby's kept trades may be as much
-# older than the channel's as they are many.
-KNOWN = 2 * KEPT
 # Within how many seconds after its acknowledgement the exchange repeats the last trade.
 # In the recordings it took less than 0.1 s, 39 times of 39.
 AT_ONCE = 1.0
@@ -183,12 +181,6 @@ class Continuity(ABC, Generic[D]):
         """The id of *data* before which a gap ends."""
 
 
-def trade_number(trade_id: str) -> int | None:
-    """The id of a trade as a number, or ``None`` if it is not one."""
-    decimal = trade_id.isascii() and trade_id.isdecimal() and len(trade_id) <= 20
-    return int(trade_id) if decimal else None
-
-
 class TradeContinuity(Continuity[TradeData]):
     """The continuity of a stream of trades.
 
@@ -210,19 +202,53 @@ class TradeContinuity(Continuity[TradeData]):
     of a gateway that is behind) is delivered as replayed, too. It proves nothing: the
     stream goes on after the newest trade. So is a trade that only a second stream had,
     if the newest trade came after it there.
+
+    A trade whose ids lie above those of all known trades is news without a `Missed`,
+    while nothing is owed. So it may stay unparsed: `keep` takes it by the ids in its
+    bytes. Before anything is decided by the newest trade, `settle` parses it.
     """
 
     items = "trades"
 
-    def __init__(self, counts: Counter[str], replays: bool = False) -> None:
+    def __init__(
+        self, counts: Counter[str], replays: bool = False, unread: str = "unread"
+    ) -> None:
         super().__init__(counts)
         self._replays = replays
         self._acknowledged_at = math.inf
-        self._known: dict[TradeData, None] = {}
+        self.known = KnownTrades(counts, unread)
+        # The trades that came after the newest one, unparsed.
+        self.unsettled: deque[UnparsedTrade] = deque(maxlen=KEPT)
 
     def acknowledged(self, now: float) -> None:
         """The exchange acknowledged the subscribe."""
         self._acknowledged_at = now
+
+    def keep(self, kept: UnparsedTrade, number: int) -> bool:
+        """Take an unparsed trade as news; False if it has to be parsed and taken.
+
+        *number* is that of its last id.
+        """
+        if self.owed is not None or self._in_gap or self.newest is None:
+            return False
+        if not self.known.keep(kept, number):
+            return False
+        self.unsettled.append(kept)
+        return True
+
+    def settle(self) -> None:
+        """Parse the newest trade. One that cannot be read is none."""
+        unsettled = self.unsettled
+        while unsettled:
+            kept = unsettled.pop()
+            if kept.is_good():
+                self.newest = kept.data
+                unsettled.clear()
+
+    def lost(self, cause: str) -> list[Told[TradeData]]:
+        """A push was lost: trades may be missing after the newest one."""
+        self.settle()
+        return super().lost(cause)
 
     @property
     def last(self) -> str | None:
@@ -235,12 +261,14 @@ class TradeContinuity(Continuity[TradeData]):
     def _take(
         self, data: TradeData, at: Receipt, first: bool
     ) -> Iterator[Told[TradeData]]:
+        if self.unsettled:
+            self.settle()
         return self._tell(data, at, first and self._is_replay(data, at))
 
     def _tell(
         self, data: TradeData, at: Receipt, replayed: bool
     ) -> Iterator[Told[TradeData]]:
-        if data in self._known:
+        if data in self.known:
             self.counts["skipped repeat"] += 1
             if data == self.newest:
                 self.owed = None
@@ -249,12 +277,7 @@ class TradeContinuity(Continuity[TradeData]):
             yield News(data, at, True)
         else:
             yield from self._news(data, at, replayed)
-        self._know(data)
-
-    def _know(self, data: TradeData) -> None:
-        self._known[data] = None
-        if len(self._known) > KNOWN:
-            del self._known[next(iter(self._known))]
+        self.known.add(data)
 
     def _is_replay(self, data: TradeData, at: Receipt) -> bool:
         waited = at.now - self._acknowledged_at
@@ -267,17 +290,18 @@ class TradeContinuity(Continuity[TradeData]):
         self, held: Sequence[Told[TradeData]], proven: bool, owed: str | None = None
     ) -> list[Told[TradeData]]:
         """Go on with a second stream; what it had before the newest trade is late."""
+        self.settle()
         place = self._place_of_newest(held)
         late = [
             each
             for each in held[:place]
-            if isinstance(each, News) and each.data not in self._known
+            if isinstance(each, News) and each.data not in self.known
         ]
-        if late and {each.data.id for each in late} & {each.id for each in self._known}:
+        if late and {each.data.id for each in late}.intersection(self.known.ids()):
             # Another trade under a known id contradicts that the two are one stream.
             late, place = [], 0
         for each in late:
-            self._know(each.data)
+            self.known.add(each.data)
         told: list[Told[TradeData]] = [replace(each, replayed=True) for each in late]
         return told + super().join(held[place:], proven, owed)
 
@@ -288,7 +312,7 @@ class TradeContinuity(Continuity[TradeData]):
         return 0
 
     def _join(self, news: News[TradeData]) -> Iterator[Told[TradeData]]:
-        if news.replayed and self._vouched and news.data not in self._known:
+        if news.replayed and self._vouched and news.data not in self.known:
             # The second stream began after a trade that this stream should have had.
             self._vouched = False
         goes_back = news.replayed and self._goes_back(news.data)
@@ -307,7 +331,7 @@ class TradeContinuity(Continuity[TradeData]):
     def _is_contradicted(self, data: TradeData) -> bool:
         goes_back = self._goes_back(data)
         if goes_back is None:
-            return any(known.id == data.id for known in self._known)
+            return data.id in self.known.ids()
         return goes_back
 
     def _goes_back(self, data: TradeData) -> bool | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from abc import abstractmethod
 from collections.abc import Callable
 from typing import Any
 
@@ -80,31 +79,6 @@ class NewestChannel(Channel):
             return False
         marked = era.withdrawn is not NOTHING and current.is_withdrawn
         return self.keeps_unparsed and not marked
-
-    def parse(self, kept: Unparsed) -> object:
-        """The data of the one element of *kept*, read as `push` reads it. Any thread.
-
-        Raises `WireError` if that fails. It names the channel, unless the message is no
-        push of this very channel: it may have been of any other.
-        """
-        messages = self._wire.read(kept.said)
-        push = messages[0] if len(messages) == 1 else None
-        if not isinstance(push, Push) or push.channel != self.name:
-            raise WireError("shape", "no push of the channel that its bytes name")
-        try:
-            try:
-                return self._parsed(push, kept)
-            except WireError:
-                if (exact := self._wire.exactly(push)) is None:
-                    raise
-                return self._parsed(exact, kept)
-        except WireError as error:
-            error.channel = self.name
-            raise
-
-    @abstractmethod
-    def _parsed(self, push: Push, kept: Unparsed) -> object:
-        """The data of *push*, which is that of *kept*; else `WireError`."""
 
 
 class DepthChannel(NewestChannel):

@@ -12,6 +12,7 @@ from ..trust.reading import ServingEntry
 from ..trust.verdict import Published
 from .continuity import KEPT
 from .convert import make_book_update, make_depth, make_funding, make_ticker
+from .known_trades import UnparsedTrade
 
 T = TypeVar("T")
 
@@ -86,8 +87,21 @@ class Reading:
 
     @property
     def items(self) -> tuple[Any, ...]:
-        """The newest items of a series, newest last. Any thread may read them."""
-        return copied(self.kept)
+        """The newest items of a series, newest last. Any thread may read them.
+
+        Trades that were kept unparsed are parsed here; one that cannot be read is left
+        out.
+        """
+        kept = copied(self.kept)
+        if self.kind != "trade":
+            return kept
+        return tuple(each for each in map(_made, kept) if each is not None)
+
+    @property
+    def newest(self) -> Any:
+        """The newest item of a series, or ``None``. Any thread may read it."""
+        made = map(_made, reversed(copied(self.kept)))
+        return next((each for each in made if each is not None), None)
 
     def item(
         self, value: Published, levels: int | None, before: Published | None = None
@@ -99,8 +113,9 @@ class Reading:
         before, else the book.
         """
         if self.is_series:
-            newest = self.items[-1:]
-            return newest[0] if newest and newest[0].epoch == value.epoch else None
+            newest = self.newest
+            good = newest is not None and newest.epoch == value.epoch
+            return newest if good else None
         if self.kind == "depth":
             return make_depth(self.instrument_id, self.topic, value, levels)
         if self.kind == "book":
@@ -116,3 +131,8 @@ class Reading:
         if isinstance(data, FundingData):
             return make_funding(self.instrument_id, value)
         return None
+
+
+def _made(item: Any) -> Any:
+    """*item*, or the trade of an `UnparsedTrade`; ``None`` if it cannot be read."""
+    return item.trade if isinstance(item, UnparsedTrade) else item

@@ -5,10 +5,12 @@ Followers receive each item once and in order, and a `Gap` where items are missi
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import Generic, TypeVar
+from contextlib import suppress
+from typing import Any, Generic, TypeVar
 
 from ..base.clock import utc
 from ..base.errors import WireError
@@ -16,7 +18,9 @@ from ..base.state import State
 from ..model.items import Candle, Data, Trade
 from ..protocol.interface import WireProtocol
 from ..protocol.messages import CandleData, ChannelName, Push, TradeData
-from ..trust.lease import Era
+from ..protocol.unparsed import Unparsed
+from ..trust.lease import NOTHING, Era
+from ..trust.verdict import publish
 from .base import Channel
 from .book import BookChannel
 from .continuity import (
@@ -33,6 +37,7 @@ from .continuity import (
 )
 from .convert import make_candle, make_trade
 from .depth import DepthChannel, ValueChannel
+from .known_trades import UnparsedTrade
 from .reading import Reading
 
 T = TypeVar("T", Trade, Candle, Data)
@@ -149,7 +154,13 @@ class JoinedChannel(SeriesChannel[T], Generic[T, D]):
 
 
 class TradeChannel(JoinedChannel[Trade, TradeData]):
-    """A series of trades, whose continuity is a `TradeContinuity`."""
+    """A series of trades, whose continuity is a `TradeContinuity`.
+
+    A trade that no follower wants is not parsed at its receipt, if the ids in its bytes
+    show that it is news and that no `Gap` is before it. The first script that reads
+    `trades` parses it. One that cannot be read is left out; it counts and is told once
+    a thread has found it, like one that could not be read at its receipt.
+    """
 
     continuity: TradeContinuity
 
@@ -158,13 +169,101 @@ class TradeChannel(JoinedChannel[Trade, TradeData]):
     ) -> None:
         super().__init__(wire, name, reading)
         self._read = wire.trade
+        self._stamp = wire.trade_stamp
         replays = wire.replays_last(name.topic)
-        self.continuity = TradeContinuity(self.counts, replays)
+        self.continuity = TradeContinuity(self.counts, replays, self._unread)
+        # Whether a thread has found a kept trade that it cannot read, and which those
+        # are, the oldest one last.
+        self._is_doubted = False
+        self._refused: list[UnparsedTrade] = []
 
     def subscribed(self, era: Era, now: float) -> None:
         """The exchange acknowledged the channel; its repeat is due at once."""
         super().subscribed(era, now)
         self.continuity.acknowledged(now)
+
+    def take_over(self, before: Channel, proven: bool) -> None:
+        """Continue *before*, and look for what its kept trades are worth."""
+        super().take_over(before, proven)
+        self._is_doubted = True
+
+    # --- What is kept unparsed ------------------------------------------------------
+
+    @property
+    def keeps_unparsed(self) -> bool:
+        """True if there are followers, and none of them wants each trade."""
+        if self.silent or not self.followers:
+            return False
+        for follower in self.followers:  # noqa: SIM110 - each push calls it
+            if follower.wants_items:
+                return False
+        return True
+
+    def keep(self, said: bytes, era: Era, now: float, wall: float) -> bool:
+        """Keep the trade *said* unparsed, by the ids in its bytes.
+
+        False if it has to be parsed at once: if there are no ids, if it may be a repeat
+        or come after a `Gap`, or if a follower wants each trade.
+        """
+        current, lease = self.current, era.lease
+        if current.state is not State.LIVE or current.era is not era:
+            return False
+        if era.withdrawn is not NOTHING and current.is_withdrawn:
+            return False
+        if not self.keeps_unparsed or (stamp := self._stamp(said)) is None:
+            return False
+        lapses = 0 if lease is None else lease.lapses
+        epoch = self.reading.entry.base + current.epoch + lapses
+        kept = UnparsedTrade(self, said, stamp, wall, epoch)
+        if not self.continuity.keep(kept, stamp[1]):
+            return False
+        items: deque[Any] = self.reading.kept
+        items.append(kept)
+        self._serial += 1
+        value = (State.LIVE, "", current.epoch, era, None, now, wall, None)
+        overdue = now + self.repeats_within
+        self.current = publish((*value, overdue, self, self._serial, -math.inf))
+        return True
+
+    def _parsed(self, push: Push, kept: Unparsed) -> TradeData:
+        (element,) = push.elements
+        data = self._read(element)
+        assert isinstance(kept, UnparsedTrade)
+        if (data.id, data.count) != (kept.id, kept.count):
+            raise WireError("trade", "its ids are other ones than expected")
+        return data
+
+    @property
+    def is_unverified(self) -> bool:
+        """Whether the newest trade is not parsed, or another one cannot be."""
+        return bool(self.continuity.unsettled or self._is_doubted or self._refused)
+
+    def doubt(self) -> None:
+        """A thread cannot read a kept trade: have it looked at. Any thread may call."""
+        # The trade may have been kept on the connection before.
+        channel = self.reading.entry.channel
+        if not channel._is_doubted:
+            channel._is_doubted = True
+            channel.on_doubt()
+
+    def verify(self) -> WireError | None:
+        """Parse the newest trade, if it was kept unparsed.
+
+        Returns what is wrong with one of the kept trades, and drops that trade; it is
+        called until nothing is.
+        """
+        self.continuity.settle()
+        if self._is_doubted:
+            self._is_doubted = False
+            self._refused = self.continuity.known.refused()[::-1]
+        while self._refused:
+            kept = self._refused.pop()
+            if (fault := kept.verify()) is not None:
+                self.continuity.known.drop(kept)
+                with suppress(ValueError):
+                    self.reading.kept.remove(kept)
+                return fault
+        return None
 
     def _add(self, news: News[TradeData]) -> None:
         epoch, wall = self.reading.epoch, news.at.wall

@@ -19,8 +19,9 @@ from dataclasses import dataclass
 from typing import Generic, NamedTuple, TypeVar
 
 from ..base.clock import utc
-from ..channels.continuity import BarLength, trade_number
+from ..channels.continuity import BarLength
 from ..channels.convert import iso
+from ..channels.known_trades import trade_number
 from ..model.items import Candle, Trade
 from .source import History
 

@@ -89,6 +89,7 @@ class JoinedView(View):
             if join is not None:
                 self._joins[topic] = join
         super().carry(readings)
+        self.wants_items = self.wants_items or bool(self._joins)
 
     def _make_join(self, topic: str, reading: Reading) -> GapJoin[Any] | None:
         past, name = self._past, self.instrument_id

@@ -226,7 +226,7 @@ class Relay(View):
         """Set the readings, and make a slot writer for each of them."""
         super().carry(readings)
         # Every push is written. If several wait, only the newest has to be.
-        self.wants_pushes = True
+        self.wants_pushes = self.wants_items = True
         self._writers = {r: SlotWriter(r, *self._slots[t]) for t, r in readings.items()}
 
     def pushed(self, reading: Reading, text: str, now: float) -> None:

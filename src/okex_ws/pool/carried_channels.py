@@ -25,7 +25,6 @@ from ..delivery.view import View
 from ..history.worker import HistoryWorker, ask_book
 from ..model.items import PastBook
 from ..model.numbers import Clean
-from ..protocol.unparsed import Unparsed
 from ..session.session import Session
 from ..session.subscription_state import SubscriptionState
 from ..trust.lease import Era
@@ -341,16 +340,16 @@ class CarriedChannels(ABC):
         False if it was bad: that counts and is told like a push that could not be read
         at its receipt.
         """
-        subscription = self._subscription(channel)
-        if subscription is None or (fault := channel.verify()) is None:
-            return True
-        self.unreadable(fault, subscription if fault.channel else None, now)
-        return False
+        subscription, good = self._subscription(channel), True
+        while subscription is not None and (fault := channel.verify()) is not None:
+            good = False
+            self.unreadable(fault, subscription if fault.channel else None, now)
+        return good
 
     def verify_all(self, now: float) -> None:
         """Parse the value of each channel, if it was kept unparsed: see `verify`."""
         for channel in list(self.channels.values()):
-            if isinstance(channel.current.data, Unparsed):
+            if channel.is_unverified:
                 self.verify(channel, now)
 
     @abstractmethod

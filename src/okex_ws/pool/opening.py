@@ -23,7 +23,6 @@ from ..net.stream import Network, Staged
 from ..net.transport import Transport
 from ..protocol.interface import WireProtocol
 from ..protocol.messages import Message, Notice, Push, Unknown
-from ..protocol.unparsed import Unparsed
 from ..session.events import Changed, Event, LockedOut, Trouble, Unasked
 from ..session.session import Session
 from ..session.subscription_state import Phase, Step, SubscriptionState, log_steps
@@ -197,7 +196,7 @@ class Opening:
         subscription = self.session.subscriptions.get(push.channel)
         if (
             subscription is not None
-            and isinstance(subscription.target.current.data, Unparsed)
+            and subscription.target.is_unverified
             and not self._channels.verify(subscription.target, now)
         ):
             # As if the push before had been parsed at its receipt.

@@ -26,7 +26,7 @@ from .catalogue import (
     find,
 )
 from .json_text import exact, fast
-from .messages import ChannelName, Message, Push, Related, Request
+from .messages import ChannelName, Message, Push, Related, Request, TradeStamp
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -105,6 +105,9 @@ class ProtocolBase(ABC):
     # Codes of close frames which say that the connection has too many channels.
     crowded: ClassVar[frozenset[int]] = frozenset()
     max_frame = MAX_FRAME
+    # How the id of a trade begins in the bytes of a push; and its count, if it has one.
+    trade_id: ClassVar[bytes]
+    trade_count: ClassVar[bytes | None] = None
 
     def __init__(self, loads: Callable[[str], Any] = fast) -> None:
         # Reads the JSON of a plain push. If that fails, `_read` reads the text exactly.
@@ -320,6 +323,21 @@ class ProtocolBase(ABC):
     def _read(self, text: str) -> tuple[Message, ...]:
         """All messages in the text of a frame, of any kind, read exactly."""
 
+    def trade_stamp(self, said: bytes) -> TradeStamp | None:
+        """The id and the count of the one trade in *said*, which has no braces in it.
+
+        An escape might hide a second id: ``None`` if there is one.
+        """
+        element = said.rfind(b"{")
+        digits = _digits(said, self.trade_id, element)
+        if not digits or len(digits) > 20 or b"\\" in said:
+            return None
+        count, begins = 1, self.trade_count
+        if begins is not None and said.find(begins, element) > 0:
+            counted = _digits(said, begins + b'"', element)
+            count = int(counted) if 0 < len(counted) < 8 else 0
+        return (str(digits, "ascii"), int(digits), count) if count else None
+
     def exactly(self, push: Push) -> Push | None:
         """*push* read again, exactly; ``None`` if it was read exactly before."""
         if push.exact:
@@ -367,6 +385,16 @@ def _decoded(said: bytes) -> str:
         return str(said, "utf-8")
     except UnicodeDecodeError as error:
         raise UnreadableMessage("utf-8", "{}", error) from error
+
+
+def _digits(said: bytes, begins: bytes, start: int) -> bytes:
+    """The text of digits that follows the last *begins* after *start*, else none."""
+    at = said.rfind(begins, start)
+    if at < 0:
+        return b""
+    at += len(begins)
+    digits = said[at : said.find(b'"', at)]
+    return digits if digits.isdigit() else b""
 
 
 def has_data(message: dict[str, Any]) -> bool:

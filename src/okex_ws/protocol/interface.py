@@ -20,6 +20,7 @@ from .messages import (
     Stamp,
     TickerData,
     TradeData,
+    TradeStamp,
 )
 
 
@@ -171,6 +172,14 @@ class WireProtocol(Protocol):
         """What tells the order of the depth in *said*, a push that has a `head`.
 
         It is found without parsing the JSON; ``None`` if it cannot be found.
+        """
+        ...
+
+    def trade_stamp(self, said: bytes) -> TradeStamp | None:
+        """The id and the count of the trade in *said*, a push that has a `head`.
+
+        They are found without parsing the JSON; ``None`` if they cannot be found, or if
+        the id is no number.
         """
         ...
 

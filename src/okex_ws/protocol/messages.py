@@ -88,6 +88,11 @@ push: Callable[[tuple[Any, ...]], Push] = partial(tuple.__new__, Push)
 Stamp = tuple[Union[int, None], int, bytes]
 
 
+# What the bytes of a trade's push tell: its id, the number that this is, and how many
+# trades it stands for.
+TradeStamp = tuple[str, int, int]
+
+
 class Acknowledged(NamedTuple):
     """The exchange acknowledged a subscribe; under v5 *id* is the request's."""
 

@@ -128,6 +128,7 @@ class V3(ProtocolBase):
     transient = frozenset(("30026", "30043", "30008"))
     repeated_login = frozenset(("30042",))
     login_needed = "30041"
+    trade_id = b'"trade_id":"'
 
     # --- Names of channels ----------------------------------------------------------
 
