@@ -303,6 +303,32 @@ def watch_kept_pushes(
     patch.setattr(depth, "Unparsed", Watched)
 
 
+def watch_kept_trades(
+    patch: pytest.MonkeyPatch,
+    kept: Callable[[bytes], None],
+    refused: Callable[[bytes], None],
+) -> None:
+    """Tell of each trade that a channel keeps unparsed, and that cannot be parsed."""
+    from okex_ws.channels.known_trades import KnownTrades, UnparsedTrade
+
+    keep, parse = KnownTrades.keep, UnparsedTrade._parse
+
+    def noted(known: KnownTrades, trade: UnparsedTrade, number: int) -> bool:
+        if not keep(known, trade, number):
+            return False
+        kept(trade.said)
+        return True
+
+    def parsed(trade: UnparsedTrade) -> WireError | None:
+        fault = parse(trade)
+        if fault is not None:
+            refused(trade.said)
+        return fault
+
+    patch.setattr(KnownTrades, "keep", noted)
+    patch.setattr(UnparsedTrade, "_parse", parsed)
+
+
 def known_ids_of(channel: TradeChannel) -> list[str]:
     """The trade ids by which *channel* recognises a trade that it has."""
     return list(channel.continuity.known.ids())

@@ -219,6 +219,10 @@ class TradeContinuity(Continuity[TradeData]):
         self.known = KnownTrades(counts, unread)
         # The trades that came after the newest one, unparsed.
         self.unsettled: deque[UnparsedTrade] = deque(maxlen=KEPT)
+        # When the last push before them came; and, until `receipt` is asked, whether
+        # the last of them could not be read.
+        self.received = (-math.inf, 0.0)
+        self._is_behind = False
 
     def acknowledged(self, now: float) -> None:
         """The exchange acknowledged the subscribe."""
@@ -242,8 +246,18 @@ class TradeContinuity(Continuity[TradeData]):
         while unsettled:
             kept = unsettled.pop()
             if kept.is_good():
-                self.newest = kept.data
+                self.newest, self.received = kept.data, (kept.now, kept.wall)
                 unsettled.clear()
+            else:
+                self._is_behind = True
+
+    def receipt(self) -> tuple[float, float] | None:
+        """When the last push came, if that is not the last one that was kept.
+
+        Which could not be read then. It is told once.
+        """
+        is_behind, self._is_behind = self._is_behind, False
+        return self.received if is_behind else None
 
     def lost(self, cause: str) -> list[Told[TradeData]]:
         """A push was lost: trades may be missing after the newest one."""

@@ -35,18 +35,19 @@ class UnparsedTrade(Unparsed):
     """The push of one trade, as bytes: the first read makes the `Trade` of it.
 
     *id* and *count* were sliced out of the bytes; the trade has the same, else it is
-    refused. The push was received at *wall*, in epoch seconds, in *epoch*. Any thread
-    may read; two that read at the same time may both make the trade, and the trades are
-    equal.
+    refused. The push was received at *now* (monotonic) and *wall* (epoch seconds), in
+    *epoch*. Any thread may read; two that read at the same time may both make the
+    trade, and the trades are equal.
     """
 
-    __slots__ = ("_trade", "count", "epoch", "id", "name", "wall")
+    __slots__ = ("_trade", "count", "epoch", "id", "name", "now", "wall")
 
     def __init__(
         self,
         channel: KeepingTrades,
         said: bytes,
         stamp: TradeStamp,
+        now: float,
         wall: float,
         epoch: int,
     ) -> None:
@@ -54,7 +55,8 @@ class UnparsedTrade(Unparsed):
         self._channel, self.said, self.result = channel, said, None
         self.id, self.seq, self.count = stamp
         self.time_ms = 0
-        self.name, self.wall, self.epoch = channel.instrument_id, wall, epoch
+        self.name, self.epoch = channel.instrument_id, epoch
+        self.now, self.wall = now, wall
         self._trade: Trade | None = None
 
     @property

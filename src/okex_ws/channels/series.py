@@ -183,9 +183,9 @@ class TradeChannel(JoinedChannel[Trade, TradeData]):
         self.continuity.acknowledged(now)
 
     def take_over(self, before: Channel, proven: bool) -> None:
-        """Continue *before*, and look for what its kept trades are worth."""
+        """Continue *before*; a thread may have found that it kept what is no trade."""
         super().take_over(before, proven)
-        self._is_doubted = True
+        self.doubt()
 
     # --- What is kept unparsed ------------------------------------------------------
 
@@ -214,8 +214,11 @@ class TradeChannel(JoinedChannel[Trade, TradeData]):
             return False
         lapses = 0 if lease is None else lease.lapses
         epoch = self.reading.entry.base + current.epoch + lapses
-        kept = UnparsedTrade(self, said, stamp, wall, epoch)
-        if not self.continuity.keep(kept, stamp[1]):
+        continuity = self.continuity
+        if not continuity.unsettled:
+            continuity.received = current.received, current.wall
+        kept = UnparsedTrade(self, said, stamp, now, wall, epoch)
+        if not continuity.keep(kept, stamp[1]):
             return False
         items: deque[Any] = self.reading.kept
         items.append(kept)
@@ -253,6 +256,10 @@ class TradeChannel(JoinedChannel[Trade, TradeData]):
         called until nothing is.
         """
         self.continuity.settle()
+        if (receipt := self.continuity.receipt()) is not None:
+            # What cannot be read is no sign that the stream goes on.
+            received, wall = receipt
+            self._store(received=received, wall=wall)
         if self._is_doubted:
             self._is_doubted = False
             self._refused = self.continuity.known.refused()[::-1]

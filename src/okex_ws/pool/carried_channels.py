@@ -352,6 +352,15 @@ class CarriedChannels(ABC):
             if channel.is_unverified:
                 self.verify(channel, now)
 
+    def verify_trades(self, now: float) -> None:
+        """Parse the newest trade of each channel: what comes next may end its stream.
+
+        So what cannot be read is told in its place.
+        """
+        for channel in list(self.channels.values()):
+            if channel.reading.is_series and channel.is_unverified:
+                self.verify(channel, now)
+
     @abstractmethod
     def unreadable(
         self,

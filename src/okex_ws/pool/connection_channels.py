@@ -64,6 +64,7 @@ class ConnectionChannels(CarriedChannels):
         The session will subscribe it again.
         """
         if self.era is not None and self._lives_here(channel):
+            self.verify_trades(now)
             channel.opened(self.era, now)
 
     def refuse_all(self, refusals: Sequence[tuple[Channel, OkexWSError]]) -> None:
@@ -265,6 +266,7 @@ class ConnectionChannels(CarriedChannels):
 
     def lost(self, error: OkexWSError, now: float) -> None:
         """The connection, or the attempt to make it, has ended with *error*."""
+        self.verify_trades(now)
         self.session = self.era = None
         self.catch_up()
         handover = self.handover

@@ -257,6 +257,7 @@ class Opening:
     ) -> None:
         """Count a push that is not used."""
         if subscription is None:
+            self._channels.verify_trades(now)
             related = self._around.wire.related(
                 push.channel, self.session.subscriptions
             )
@@ -268,6 +269,7 @@ class Opening:
 
     def _unreadable(self, error: WireError, now: float) -> None:
         """Withdraw the values that a message which could not be read may belong to."""
+        self._channels.verify_trades(now)
         meant = self.session.subscriptions.get(error.channel or "")
         if meant is None and error.channel is not None:
             # It names a channel that is not subscribed: see `stranger`.
