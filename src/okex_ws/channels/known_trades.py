@@ -40,7 +40,7 @@ class UnparsedTrade(Unparsed):
     trade, and the trades are equal.
     """
 
-    __slots__ = ("_trade", "count", "epoch", "id", "name", "now", "wall")
+    __slots__ = ("count", "epoch", "id", "made", "name", "now", "wall")
 
     def __init__(
         self,
@@ -57,15 +57,16 @@ class UnparsedTrade(Unparsed):
         self.time_ms = 0
         self.name, self.epoch = channel.instrument_id, epoch
         self.now, self.wall = now, wall
-        self._trade: Trade | None = None
+        # The trade, once a read has made it.
+        self.made: Trade | None = None
 
     @property
     def trade(self) -> Trade | None:
         """The trade; ``None`` if the push cannot be read."""
-        made = self._trade
+        made = self.made
         if made is None and self.fault is None:
             name, wall, epoch = self.name, self.wall, self.epoch
-            made = self._trade = make_trade(name, self.data, wall, epoch, False)
+            made = self.made = make_trade(name, self.data, wall, epoch, False)
         return made
 
     def is_good(self) -> bool:
@@ -119,7 +120,7 @@ class KnownTrades:
                 self._highest = None
         self._trades[data] = None
         if len(self._trades) > KNOWN:
-            self._forget(next(iter(self._trades)))
+            self._forget_oldest()
 
     def keep(self, kept: UnparsedTrade, number: int) -> bool:
         """Know *kept*, unless its ids do not all lie above those of the known trades.
@@ -136,7 +137,7 @@ class KnownTrades:
         self._highest, self._since, self._bytes = number, 0, kept_bytes
         trades[kept.id] = kept
         if len(trades) > KNOWN:
-            self._forget(next(iter(trades)))
+            self._forget_oldest()
         return True
 
     def _find_highest(self) -> int:
@@ -147,11 +148,12 @@ class KnownTrades:
     def drop(self, kept: UnparsedTrade) -> None:
         """Do not know *kept* any more, which cannot be read."""
         if self._trades.get(kept.id) is kept:
-            self._forget(kept.id)
+            del self._trades[kept.id]
+            self._bytes -= len(kept.said)
             self._highest = None
 
-    def _forget(self, name: TradeData | str) -> None:
-        kept = self._trades.pop(name)
+    def _forget_oldest(self) -> None:
+        kept = self._trades.pop(next(iter(self._trades)))
         if kept is not None:
             self._bytes -= len(kept.said)
             if kept.result is None:

@@ -6,7 +6,7 @@ from collections import Counter, deque
 from typing import Any, TypeVar
 
 from ..base.errors import OkexWSError
-from ..model.items import Item
+from ..model.items import Item, Trade
 from ..protocol.messages import ChannelName, FundingData, TickerData
 from ..trust.reading import ServingEntry
 from ..trust.verdict import Published
@@ -95,7 +95,14 @@ class Reading:
         kept = copied(self.kept)
         if self.kind != "trade":
             return kept
-        return tuple(each for each in map(_made, kept) if each is not None)
+        # A loop of its own, because a script may read all trades again and again.
+        return tuple(
+            [
+                made
+                for each in kept
+                if (made := each if type(each) is Trade else each.made or each.trade)
+            ]
+        )
 
     @property
     def newest(self) -> Any:

@@ -269,6 +269,9 @@ class TradeChannel(JoinedChannel[Trade, TradeData]):
                 self.continuity.known.drop(kept)
                 with suppress(ValueError):
                     self.reading.kept.remove(kept)
+                if self.current.state is not State.LIVE:
+                    # It came over a connection that was lost since.
+                    self._lost(str(kept.result))
                 return fault
         return None
 
