@@ -109,10 +109,10 @@ class Pen:
         self.last = compact(message)
         return self.last
 
-    def bad(self, at: float) -> str:
+    def bad(self, at: float, way: str = "") -> str:
         """A push that names its channel and cannot be read."""
-        way = self.rng.choice(
-            ["price", "zero", "order", "whose", "cut", "early", "absurd", "none", "key"]
+        way = way or self.rng.choice(
+            ["price", "zero", "order", "whose", "early", "absurd", "none", "key"]
         )
         changes = {"early": {"time_ms": 5}, "absurd": {"seq": 10**15}}.get(way, {})
         message, element = self.element(at, **changes)
@@ -136,6 +136,10 @@ class Pen:
             side[0][0] = "x"
         text = compact(message)
         return text.replace('"asks":[', '"asks":', 1) if way == "cut" else text
+
+    def cut(self, at: float) -> str:
+        """A push that is no JSON: it withdraws all channels."""
+        return self.bad(at, "cut")
 
     def tickers(self, price: str) -> str:
         self.count += 1
@@ -165,7 +169,7 @@ class Pen:
 
 READS = ("dict", "depth", "best", "state", "health", "ticker", "together", "late")
 PUSHES = {"good": 30, "bad": 12, "repeat": 4, "later": 4, "back": 2, "trade": 8}
-PUSHES |= {"ticker": 6, "bad ticker": 2, "strange": 1, "broken": 1}
+PUSHES |= {"cut": 2, "ticker": 6, "bad ticker": 2, "strange": 1, "broken": 1}
 ELSE = {"read": 24, "open": 4, "close": 3, "rotate": 1, "drop": 1, "end": 1, "take": 3}
 
 
@@ -180,9 +184,9 @@ def story(protocol: str, seed: int) -> tuple[Event, ...]:
         if rng.random() < 0.6:
             at = round(at + rng.choice([0.05, pace, 2 * pace]), 3)
         kind = rng.choices([*kinds], [*kinds.values()])[0]
-        alone = kind in ELSE and kind != "read"
+        alone = kind == "cut" or (kind in ELSE and kind != "read")
         if alone:
-            # At one moment with a push its thread might do it before or after.
+            # At one moment with a push it might be handled before or after.
             at = round(at + 0.05, 3)
         if kind in PUSHES:
             text = {
@@ -190,7 +194,7 @@ def story(protocol: str, seed: int) -> tuple[Event, ...]:
                 "bad ticker": lambda: pen.tickers("x"),
                 "broken": lambda: "{",
             }.get(kind, lambda kind=kind: getattr(pen, kind)(at))()
-            events.append(Event(at, "push", text, kind in ("bad", "bad ticker")))
+            events.append(Event(at, "push", text, kind in ("bad", "cut", "bad ticker")))
         elif kind == "read":
             events.append(Event(at, kind, rng.choice(READS)))
             # What a read finds withdraws all channels a moment later, for the next one.
