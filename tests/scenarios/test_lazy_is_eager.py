@@ -34,7 +34,7 @@ from tests.support.virtual_world import World, compact
 NAME = "BTC-USDT"
 SECONDS = 40.0
 EVENTS = 120
-SEEDS = range(int(__import__("os").environ.get("N","24")))
+SEEDS = range(240)
 # How long before a bad push is found it comes in the second play.
 JUST = 1e-7
 
@@ -76,6 +76,13 @@ class Pen:
             element["seqId"] = changes.pop("seq", round(at * 1000) * 100 + self.count)
         return message, element
 
+    def write(self, kind: str, at: float) -> str:
+        """A text of *kind*, which is mostly a push."""
+        if kind.endswith("ticker"):
+            return self.tickers("x" if kind == "bad ticker" else f"1{self.count}")
+        text: str = "{" if kind == "broken" else getattr(self, kind)(at)
+        return text
+
     def good(self, at: float) -> str:
         message, element = self.element(at)
         form = self.rng.choice(["", "", "", "", "", "order", "field", "front", "big"])
@@ -114,7 +121,9 @@ class Pen:
         way = way or self.rng.choice(
             ["price", "zero", "order", "whose", "early", "absurd", "none", "key"]
         )
-        changes = {"early": {"time_ms": 5}, "absurd": {"seq": 10**15}}.get(way, {})
+        # The lag of the next push is not known if a bad one had the same time.
+        changes: dict[str, Any] = {"time_ms": round(at * 1000) - 3}
+        changes |= {"early": {"time_ms": 5}, "absurd": {"seq": 10**15}}.get(way, {})
         message, element = self.element(at, **changes)
         side = element["bids"]
         # Different each time, so that each push is known by its bytes.
@@ -189,12 +198,11 @@ def story(protocol: str, seed: int) -> tuple[Event, ...]:
             # At one moment with a push it might be handled before or after.
             at = round(at + 0.05, 3)
         if kind in PUSHES:
-            text = {
-                "ticker": lambda: pen.tickers(f"1{pen.count}"),
-                "bad ticker": lambda: pen.tickers("x"),
-                "broken": lambda: "{",
-            }.get(kind, lambda kind=kind: getattr(pen, kind)(at))()
+            text = pen.write(kind, at)
             events.append(Event(at, "push", text, kind in ("bad", "cut", "bad ticker")))
+            if kind == "cut":
+                # It withdraws all channels when it is found, what came since included.
+                events.append(Event(at + 0.01, "read", "state"))
         elif kind == "read":
             events.append(Event(at, kind, rng.choice(READS)))
             # What a read finds withdraws all channels a moment later, for the next one.
@@ -358,8 +366,7 @@ class Play:
         self.world.at(SECONDS + 20.0, lambda: self.read("depth"))
         self.world.run(SECONDS + 21.0)
         stats = self.feed.stats()
-        # Not the gaps: a trade whose callback finds a bad push comes before the gap, and
-        # not behind it.
+        # Not the gaps: a trade whose callback finds a bad push comes before the gap.
         self.seen["counts"] = [stats.dropped, stats.resyncs, stats.skipped]
         self.seen["counts"] += [stats.reconnects, stats.mismatches]
         self.unread = stats.unread
@@ -421,7 +428,9 @@ def test_kept_unparsed_or_not_a_script_sees_the_same(
 
     assert lazy.seen.keys() == eager.seen.keys()
     for kind, told in lazy.seen.items():
-        assert told == eager.seen[kind], kind
+        # What is found at the moment of another error may be told behind it.
+        order = sorted if kind.endswith("errors") else list
+        assert order(told) == order(eager.seen[kind]), kind
     assert not eager.unread
     STEPS.update(event.kind for event in events)
     STEPS["kept"] += found.kept.total()

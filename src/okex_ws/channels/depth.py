@@ -174,9 +174,8 @@ class DepthChannel(NewestChannel):
         """Publish the push *said* unparsed, by the number and time in its bytes.
 
         False if the push has to be parsed at once: if there is no time, if the number
-        goes back or is missing, if the time does not go on and the bytes before are not
-        the same or verified, if the push is the least late of its minute, or if a
-        follower wants each push.
+        goes back or is missing, if the time goes back, if the push is the least late of
+        its minute, or if a follower wants each push.
         """
         if not self._may_keep(era) or (stamp := self._stamp(said)) is None:
             return False
@@ -188,7 +187,7 @@ class DepthChannel(NewestChannel):
             lag = era.known_lag(wall - time_ms / 1000, now)
             if lag is None:
                 return False
-        elif time_ms < before.time_ms or not _repeats(said, before):
+        elif time_ms < before.time_ms:
             return False
         if seq is None:
             moved = moved if rest == self._rest_before() else now
@@ -213,11 +212,6 @@ class DepthChannel(NewestChannel):
             raise WireError("depth", "its number or time is another one than expected")
         self._checked = data
         return data
-
-
-def _repeats(said: bytes, before: DepthData | Unparsed) -> bool:
-    """Whether *said* is *before* again, or *before* was parsed and so was good."""
-    return not isinstance(before, Unparsed) or said == before.said
 
 
 def _differ(data: DepthData, before: DepthData | Unparsed) -> bool:
