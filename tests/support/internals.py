@@ -227,6 +227,11 @@ def loop_of(subscription: BaseSubscription) -> Opening:
     return row.carrier.opening
 
 
+def messages_of(loop: Opening) -> int:
+    """How many messages the connection of *loop* has counted."""
+    return loop._counts.messages
+
+
 def known_heads(loop: Opening) -> dict[bytes | None, str]:
     """The heads of pushes by which *loop* recognizes a channel, with its name."""
     return loop._recognition._names
