@@ -56,7 +56,8 @@ class Kept:
         self.now += 1.0
         text = self.text(seq, bid, late)
         first = self.channel.current.state is not State.LIVE
-        (message,) = self.channel._wire.read(text.encode())
+        wire: Any = V5 if self.protocol == "v5" else V3
+        (message,) = wire.read(text.encode())
         assert isinstance(message, Push)
         self.channel.push(message, first, self.era, self.now, self.wall)
         return self
