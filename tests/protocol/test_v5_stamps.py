@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from okex_ws.protocol.common import TAIL
 from okex_ws.protocol.messages import Stamp
 from okex_ws.protocol.v5 import PROTOCOL
 from tests.support.v5_frames import BOOKS5, push
@@ -86,9 +87,23 @@ def test_it_is_what_parsing_finds(
         del element["seqId"]
     text = compact({**json.loads(BOOKS5), "data": [element]})
 
-    found: Any = stamp(text)
+    found = stamp(text)
     parsed = PROTOCOL.depth(push(text).elements[0])
-    assert found[:2] == (parsed.seq, parsed.time_ms) == (seq, time_ms)
+    assert (parsed.seq, parsed.time_ms) == (seq, time_ms)
+    assert found is None or found[:2] == (seq, time_ms)
+    near = len(text) - text.index('"ts"') < TAIL
+    assert (found is not None) >= (near and (seq is None or '"seqId"' in text[-TAIL:]))
+
+
+@pytest.mark.parametrize("name", ["ts", "seqId"])
+def test_a_field_that_is_far_from_the_end_is_parsed_at_once(name: str) -> None:
+    (element,) = json.loads(BOOKS5)["data"]
+    element = {name: element.pop(name), **element, "more": "x" * TAIL}
+    if name == "seqId":
+        element["ts"] = element.pop("ts")
+    text = compact({**json.loads(BOOKS5), "data": [element]})
+
+    assert stamp(text) is None
 
 
 @given(at=st.integers(0, len(SAID) - 1), byte=st.integers(0, 255))
