@@ -218,6 +218,20 @@ def waiting_frames(loop: Opening) -> int:
     return len(loop._frames)
 
 
+def loop_of(subscription: BaseSubscription) -> Opening:
+    """The present opening of the connection of *subscription*'s first depth."""
+    table = register_of(pool_of(subscription)).table
+    row = table.rows[depth_reading_of(subscription).name]
+    assert isinstance(row.carrier, Connection)
+    assert row.carrier.opening is not None
+    return row.carrier.opening
+
+
+def messages_of(loop: Opening) -> int:
+    """How many messages the connection of *loop* has counted."""
+    return loop._counts.messages
+
+
 def known_heads(loop: Opening) -> dict[bytes | None, str]:
     """The heads of pushes by which *loop* recognizes a channel, with its name."""
     return loop._recognition._names

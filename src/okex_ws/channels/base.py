@@ -251,7 +251,7 @@ class Channel(ABC):
 
     def _withdraw(self, state: State, cause: str, era: Era | None = None) -> None:
         data = self.current.data
-        if isinstance(data, Unparsed) and data.result is None:
+        if isinstance(data, Unparsed) and not data.is_parsed and data.result is None:
             self.counts[self._unread] += 1
         signs = self.current.era if era is None else era
         # The lapses of the old opening's lease are in every epoch after it.

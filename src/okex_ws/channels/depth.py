@@ -44,41 +44,51 @@ class NewestChannel(Channel):
                 return False
         return True
 
-    def _keep(
-        self,
-        kept: Unparsed,
-        era: Era,
-        now: float,
-        wall: float,
-        lag: float | None,
-        moved: float,
-    ) -> bool:
-        """Publish *kept*; False if the push has to be parsed all the same."""
-        before = self.current
-        data = before.data
-        if isinstance(data, Unparsed) and data.result is None:
-            self.counts[self._unread] += 1
-        self._serial += 1
-        overdue = now + self.repeats_within
-        value = (_LIVE, "", before.epoch, era, kept, now, wall, lag, overdue, self)
-        self.current = publish((*value, self._serial, moved))
-        # One that began to want pushes meanwhile found the value before, or finds it
-        # told.
-        return self.keeps_unparsed
+    def keep(self, said: bytes, era: Era, now: float, wall: float) -> bool:
+        """Publish the push *said* unparsed; False if it has to be parsed at once.
 
-    def _may_keep(self, era: Era) -> bool:
-        """Whether a push may replace the present value and stay unparsed.
-
-        After a withdrawal it may not, nor if a reader could not parse the value before.
+        That is so after a withdrawal, if a reader could not parse the push before, if a
+        follower wants each push, or if the bytes do not tell the order of the push.
         """
         current = self.current
         if current.state is not _LIVE or current.era is not era:
             return False
-        data = current.data
-        if isinstance(data, Unparsed) and data.is_refused:
+        if era.withdrawn is not NOTHING and current.is_withdrawn:
             return False
-        marked = era.withdrawn is not NOTHING and current.is_withdrawn
-        return self.keeps_unparsed and not marked
+        followers = self.followers
+        if not followers or self.silent or self.incremental:
+            return False
+        for follower in followers:
+            if follower.wants_pushes:
+                return False
+        data = current.data
+        unread = data if isinstance(data, Unparsed) and not data.is_parsed else None
+        if unread is not None and unread.result is not None:
+            return False
+        if (known := self._order(said, era, now, wall)) is None:
+            return False
+        if unread is not None:
+            self.counts[self._unread] += 1
+        kept, lag, moved = known
+        self._serial += 1
+        overdue = now + self.repeats_within
+        value = (_LIVE, "", current.epoch, era, kept, now, wall, lag, overdue, self)
+        self.current = publish((*value, self._serial, moved))
+        # A follower that began to want pushes meanwhile has found the value before, or
+        # finds this one told.
+        for follower in followers:  # noqa: SIM110 - `all` makes a generator
+            if follower.wants_pushes:
+                return False
+        return True
+
+    @abstractmethod
+    def _order(
+        self, said: bytes, era: Era, now: float, wall: float
+    ) -> tuple[Unparsed, float | None, float] | None:
+        """*said*, unparsed, its lag, and when the channel moved.
+
+        ``None`` if its bytes do not tell.
+        """
 
 
 class DepthChannel(NewestChannel):
@@ -144,33 +154,33 @@ class DepthChannel(NewestChannel):
         self._last = data
         self._publish(data, lag, era, now, wall, text, moved)
 
-    def keep(self, said: bytes, era: Era, now: float, wall: float) -> bool:
-        """Publish the push *said* unparsed, by the number and time in its bytes.
+    def _order(
+        self, said: bytes, era: Era, now: float, wall: float
+    ) -> tuple[Unparsed, float | None, float] | None:
+        """The number and the time in the bytes of *said*.
 
-        False if the push has to be parsed at once: if there is no time, if the number
-        goes back or is missing, if the time does not go on and the bytes before are not
-        the same or verified, if the push is the least late of its minute, or if a
-        follower wants each push.
+        ``None`` if there is no time, if the number goes back or is missing, if the time
+        goes back, or if the push is the least late of its minute.
         """
-        if not self._may_keep(era) or (stamp := self._stamp(said)) is None:
-            return False
+        if (stamp := self._stamp(said)) is None:
+            return None
         (seq, time_ms, rest), before = stamp, self._last
         if before.seq is not None and (seq is None or seq < before.seq):
-            return False
+            return None
         lag, moved = None, self.current.moved
         if time_ms > before.time_ms and (seq is None or seq != before.seq):
             lag = era.known_lag(wall - time_ms / 1000, now)
             if lag is None:
-                return False
-        elif time_ms < before.time_ms or not _repeats(said, before):
-            return False
+                return None
+        elif time_ms < before.time_ms:
+            return None
         if seq is None:
             moved = moved if rest == self._rest_before() else now
             self._rest = rest
         elif before.seq is None or seq > before.seq:
             moved = now
         self._last = kept = Unparsed(self, said, seq, time_ms)
-        return self._keep(kept, era, now, wall, lag, moved)
+        return kept, lag, moved
 
     def _rest_before(self) -> bytes | None:
         """The last push without its time, to find whether the next one differs."""
@@ -187,11 +197,6 @@ class DepthChannel(NewestChannel):
             raise WireError("depth", "its number or time is another one than expected")
         self._checked = data
         return data
-
-
-def _repeats(said: bytes, before: DepthData | Unparsed) -> bool:
-    """Whether *said* is *before* again, or *before* was parsed and so was good."""
-    return not isinstance(before, Unparsed) or said == before.said
 
 
 def _differ(data: DepthData, before: DepthData | Unparsed) -> bool:
@@ -224,12 +229,10 @@ class ValueChannel(NewestChannel):
         self._publish(data, None, era, now, wall, push.text)
         return True
 
-    def keep(self, said: bytes, era: Era, now: float, wall: float) -> bool:
-        """Publish the push *said* unparsed; False if it has to be parsed at once."""
-        if not self._may_keep(era):
-            return False
-        kept = Unparsed(self, said, None, 0)
-        return self._keep(kept, era, now, wall, None, -math.inf)
+    def _order(
+        self, said: bytes, era: Era, now: float, wall: float
+    ) -> tuple[Unparsed, float | None, float] | None:
+        return Unparsed(self, said, None, 0), None, -math.inf
 
     def _parsed(self, push: Push, kept: Unparsed) -> object:
         (element,) = push.elements

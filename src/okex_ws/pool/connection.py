@@ -371,6 +371,8 @@ class Connection:
         return False
 
     def _do_work(self) -> None:
+        if not self._work:
+            return  # each step delivers what it queues
         # Jobs that are submitted while jobs run wait for the next pass, so that one job
         # cannot starve the socket.
         for _ in range(len(self._work)):

@@ -100,12 +100,13 @@ class Opening:
         """Do what is due, wait unless frames are left, and handle some frames."""
         session, transport = self.session, self.transport
         now, wall = self._clock.monotonic(), self._clock.wall()
-        if now >= session.due:
+        if now >= (due := session.due):
             self._handle(session.tick(now, wall, self._read_at), now, wall)
             for text in session.outgoing():
                 transport.send(text)
             self._deliver()
-        due = min(session.due, self._look(now, wall))
+            due = session.due
+        due = min(due, self._look(now, wall))
         if not self._frames:
             self._around.network.wait(max(0.0, due - now), transport.stream)
             self._read(due)
@@ -142,7 +143,7 @@ class Opening:
         frames, due, now = self._frames, math.inf, self._clock.monotonic()
         while frames and now < due and not self._around.is_closing():
             self._take(now)
-            if due == math.inf:
+            if frames and due == math.inf:
                 due = self.session.due
             now = self._clock.monotonic()
         if not frames:

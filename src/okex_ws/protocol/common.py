@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 # channel has 160.
 MAX_MESSAGE = 1000
 
+# So many bytes at the end of a depth's push have its time, and its sequence number.
+TAIL = 160
+
 # What code raises that reads any JSON as if it had the documented shape.
 UNREADABLE = (AttributeError, TypeError, LookupError, ValueError)
 

@@ -39,7 +39,7 @@ class Unparsed:
     own, such as its depth of recursion.
     """
 
-    __slots__ = ("_channel", "result", "said", "seq", "time_ms")
+    __slots__ = ("_channel", "is_parsed", "result", "said", "seq", "time_ms")
 
     def __init__(
         self, channel: Keeping, said: bytes, seq: int | None, time_ms: int
@@ -48,13 +48,14 @@ class Unparsed:
         self.said = said
         self.seq = seq
         self.time_ms = time_ms
-        # The data, once it was parsed; or the error, as people may be told it.
+        # The data, once it was parsed; before, the error, as people may be told it.
         self.result: object | None = None
+        self.is_parsed = False
 
     @property
     def is_refused(self) -> bool:
         """Whether a thread has tried to parse it, and could not."""
-        return isinstance(self.result, WireError)
+        return not self.is_parsed and self.result is not None
 
     @property
     def fault(self) -> WireError | None:
@@ -62,11 +63,9 @@ class Unparsed:
 
         The error has no text of the peer but that for people.
         """
+        if self.result is None and self._parse() is not None:
+            self._channel.doubt()
         result = self.result
-        if result is None:
-            if self._parse() is not None:
-                self._channel.doubt()
-            result = self.result
         return result if isinstance(result, WireError) else None
 
     @property
@@ -82,9 +81,7 @@ class Unparsed:
 
         Returns what is wrong, as it was raised. The connection's thread calls it.
         """
-        if self.result is not None and not self.is_refused:
-            return None
-        return self._parse()
+        return None if self.is_parsed else self._parse()
 
     def _parse(self) -> WireError | None:
         try:
@@ -92,6 +89,8 @@ class Unparsed:
         except WireError as error:
             fault = error
         else:
+            self.is_parsed = True
             return None
-        self.result = for_people(fault, fault.channel, str)
+        if not self.is_parsed:  # else another thread could read it
+            self.result = for_people(fault, fault.channel, str)
         return fault

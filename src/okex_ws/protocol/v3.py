@@ -23,6 +23,7 @@ from ..net.frames import Cut
 from .catalogue import COMPLETE, KNOWN, V3_PRIVATE, ChannelSpec
 from .common import (
     MAX_MESSAGE,
+    TAIL,
     UNREADABLE,
     ProtocolBase,
     UnreadableMessage,
@@ -258,8 +259,8 @@ class V3(ProtocolBase):
 
     def stamp(self, said: bytes) -> Stamp | None:
         """The ``timestamp`` of the one element; v3 has no sequence numbers."""
-        at = said.rfind(b'"timestamp":"', said.rfind(b"{")) + 13
-        if at < 13 or said[at + 24 : at + 25] != b'"':
+        at = said.rfind(b'"timestamp":"', -TAIL) + 13
+        if at < said.rfind(b"{") or said[at + 24 : at + 25] != b'"':
             return None
         try:
             time_ms = iso_ms(str(said[at : at + 24], "ascii"))

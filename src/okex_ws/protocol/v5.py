@@ -31,6 +31,7 @@ from .catalogue import (
 )
 from .common import (
     MAX_MESSAGE,
+    TAIL,
     ProtocolBase,
     UnreadableMessage,
     has_data,
@@ -257,12 +258,15 @@ class V5(ProtocolBase):
         ``seqId`` was absent until 2022.
         """
         element = said.rfind(b"{")
-        at = said.rfind(b'"ts":"', element) + 6
+        # Near the end of the bytes: a search from there costs less.
+        at = said.rfind(b'"ts":"', -TAIL) + 6
         digits = said[at : at + 13]
-        if at < 6 or not digits.isdigit() or said[at + 13 : at + 14] != b'"':
+        if at < element or not digits.isdigit() or said[at + 13 : at + 14] != b'"':
             return None
-        begin = said.rfind(b'"seqId":', element) + 8
-        if begin < 8:
+        begin = said.rfind(b'"seqId":', -TAIL) + 8
+        if begin < element:
+            if said.rfind(b'"seqId":', element) > 0:
+                return None
             return None, int(digits), said[:at] + said[at + 13 :]
         end = said.find(b",", begin)
         number = said[begin : end if end > 0 else -3]

@@ -69,9 +69,11 @@ class Published(NamedTuple):
     @property
     def depth(self) -> DepthData:
         """The data of a depth channel whose *state* is ``LIVE``."""
-        depth = self.parsed
-        assert isinstance(depth, DepthData)
-        return depth
+        data = self.data
+        if isinstance(data, Unparsed):
+            data = data.result if data.is_parsed else data.data
+        assert isinstance(data, DepthData)
+        return data
 
     @property
     def is_withdrawn(self) -> bool:
@@ -179,7 +181,8 @@ def judge(
     if current.state is not State.LIVE:
         return Verdict(current.state, current.cause)
     data = current.data
-    if isinstance(data, Unparsed) and (fault := data.fault) is not None:
+    unparsed = isinstance(data, Unparsed) and not data.is_parsed
+    if unparsed and (fault := current.fault) is not None:
         return Verdict(State.RESYNCING, str(fault))
     if lease is None:
         return Verdict(State.SYNCING, "waiting for the first pong")
