@@ -52,7 +52,8 @@ class UnparsedTrade(Unparsed):
         epoch: int,
     ) -> None:
         # Not by the base class: each push of a busy channel calls this.
-        self._channel, self.said, self.result = channel, said, None
+        self._channel, self.said = channel, said
+        self.result, self.is_parsed = None, False
         self.id, self.seq, self.count = stamp
         self.time_ms = 0
         self.name, self.epoch = channel.instrument_id, epoch
