@@ -116,8 +116,8 @@ class Stats:
             that newer ones replaced), ``'log'`` (log records that newer ones replaced).
         unread: pushes that were received and never parsed, under the topic of their
             channel: nothing had read them when a newer one came, or the value was
-            withdrawn. Only pushes of depths, tickers and funding rates that no
-            callback and no iterator takes.
+            withdrawn; of trades, 2,000 newer ones have come. Only pushes of depths,
+            tickers, funding rates and trades that no callback and no iterator takes.
         callback_errors: exceptions that callbacks raised.
         callback_stalls: callbacks that took a second or more.
         last_pong: when the last pong came; with several connections, the oldest of

@@ -1,8 +1,8 @@
 """Recognition: pushes whose bytes name their channel are kept as they came, unparsed.
 
 Of a depth only the newest push counts, and most are replaced before a script reads
-them. So a push of such a channel is not parsed at its receipt: its channel keeps the
-bytes, and the first read parses them. The bytes of a push before its data, its head,
+them; most trades leave unread. So a push of such a channel is not parsed at its
+receipt: its channel keeps the bytes, and the first read parses them. The bytes of a push before its data, its head,
 are the same in all pushes of a channel; a head is learned from a push that was parsed.
 """
 

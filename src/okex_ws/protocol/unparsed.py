@@ -9,7 +9,7 @@ from .common import for_people
 
 
 class Keeping(Protocol):
-    """What keeps pushes unparsed: a channel of which only the newest push counts."""
+    """What keeps pushes unparsed: a channel."""
 
     def parse(self, kept: Unparsed) -> object:
         """The data in *kept*. Any thread may call.
