@@ -2,8 +2,9 @@
 
 Of a depth only the newest push counts, and most are replaced before a script reads
 them; most trades leave unread. So a push of such a channel is not parsed at its
-receipt: its channel keeps the bytes, and the first read parses them. The bytes of a push before its data, its head,
-are the same in all pushes of a channel; a head is learned from a push that was parsed.
+receipt: its channel keeps the bytes, and the first read parses them. The bytes of a
+push before its data, its head, are the same in all pushes of a channel; a head is
+learned from a push that was parsed.
 """
 
 from __future__ import annotations
