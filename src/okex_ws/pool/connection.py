@@ -139,16 +139,6 @@ class Connection:
         self._outage_log = OutageLog()
         self.opening: Opening | None = None
         self.counts = channels.counts
-        self._around = Surroundings(
-            wire,
-            channels,
-            self._clock,
-            self._network,
-            self.counts,
-            self._outage_log,
-            self._is_closing,
-            settings.era,
-        )
         self._tap = self._make_tap(settings.recorder)
         # A network in virtual time has threads and limits for hosts of its own.
         staged = self._network if isinstance(self._network, Staged) else None
@@ -214,8 +204,8 @@ class Connection:
         whose thread was not started.
         """
         self._closing = True
-        # If the connection's thread was never started, `submit` runs the job itself.
-        self._ended = not self._thread.started
+        if not self._thread.started:
+            self._ended = True  # `submit` runs the job itself
         self._thread.forked()
         if self.opening is not None:
             self.opening.transport.stream.discard()
@@ -365,7 +355,16 @@ class Connection:
         session: Session[Channel] = Session(
             self._wire, settings.ping, settings.timeouts, budget, now, login
         )
-        opening = Opening(self._around, transport, session, now, public_endpoint(url))
+        around = Surroundings(
+            self._wire,
+            self.channels,
+            self._clock,
+            self._network,
+            self._outage_log,
+            self._is_closing,
+            settings.era,
+        )
+        opening = Opening(around, transport, session, now, public_endpoint(url))
         self.opening = opening
         try:
             self.channels.opened(session, opening.era, now)
