@@ -403,7 +403,7 @@ def test_the_thread_that_forked_is_the_one_that_runs_in_the_child(
 
 def test_what_was_never_started_is_not_started_after_the_fork() -> None:
     turns: list[int] = []
-    thread = LibraryThread("", lambda: bool(turns.append(1)))
+    thread = LibraryThread("", lambda: turns.append(1) is not None)
     thread.forked()
     thread.start()
     assert not thread.running

@@ -182,8 +182,9 @@ def connections_per_reading(pool: Pool) -> list[int]:
 
 def thread_of(owner: Connection | Dispatcher | ParentSender) -> threading.Thread | None:
     """The thread of a connection, of a dispatcher, or of the worker's sender."""
-    thread: LibraryThread = getattr(owner, "_worker", owner)._thread
-    return thread._threads[-1] if thread._threads else None
+    held: Any = getattr(owner, "_worker", owner)
+    threads: list[threading.Thread] = held._thread._threads
+    return threads[-1] if threads else None
 
 
 def network_of(connection: Connection) -> Network:
@@ -207,7 +208,7 @@ def wrap_connection_threads(
         else:
             run(thread)
 
-    LibraryThread._run = wrapped  # type: ignore[method-assign]
+    LibraryThread._run = wrapped  # type: ignore[assignment,method-assign]
 
 
 def give_every_host_a_turn(patch: pytest.MonkeyPatch) -> None:
