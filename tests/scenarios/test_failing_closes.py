@@ -126,6 +126,15 @@ def test_a_fault_at_any_line_closes_the_opening_and_no_thread_ends(
         happens(cause, hook)
 
 
+@pytest.mark.parametrize("cause", END_THE_OPENING, ids=lambda cause: cause.__name__)
+def test_a_fault_at_any_line_between_two_openings_ends_no_thread(
+    cause: Callable[[Rig], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.CRITICAL, "okex_ws")
+    for hook in every_line(raising(SystemExit), within="base/worker"):
+        happens(cause, hook)
+
+
 def elsewhere(do: Callable[[], object]) -> None:
     """Call *do* on a thread that is not traced.
 

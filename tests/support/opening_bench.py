@@ -197,7 +197,6 @@ class Bench:
             self.handler,
             self.clock,
             network,
-            self.counts,
             self.outage_log,
             lambda: self.closing,
         )

@@ -14,7 +14,6 @@ from functools import partial
 from typing import NamedTuple
 
 from ..base.clock import Clock
-from ..base.counts import Counts
 from ..base.errors import BookError, OkexWSError, WireError, printable
 from ..base.log import log
 from ..base.throttled_log import OutageLog
@@ -36,7 +35,7 @@ FULL_READ = 128 * 1024
 
 
 class Surroundings(NamedTuple):
-    """What all openings of one connection share: clock, network, counts, and more.
+    """What all openings of one connection share: channels, clock, network, and more.
 
     *era* is a callable that makes the `Era` of one opening, at a given monotonic time.
     """
@@ -45,7 +44,6 @@ class Surroundings(NamedTuple):
     channels: ConnectionChannels
     clock: Clock
     network: Network
-    counts: Counts
     outage_log: OutageLog
     is_closing: Callable[[], bool]
     era: Callable[[float], Era] = Era
@@ -75,14 +73,14 @@ class Opening:
         self._around = around
         self._channels = around.channels
         self._clock = around.clock
-        self._counts = around.counts
+        self._counts = around.channels.counts
         self._endpoint = endpoint
         self.transport = transport
         self.session = session
         self.era = around.era(now)
         # Frames that were read but not handled. Everything that came before *read_at*
         # has been handled; everything before *read_to* will be, once no frame is left.
-        self._conflation = Conflation(around.wire, session.subscriptions, around.counts)
+        self._conflation = Conflation(around.wire, session.subscriptions, self._counts)
         self._frames = self._conflation.frames
         self._read_at = self._read_to = now
         self._lapse_told = False
