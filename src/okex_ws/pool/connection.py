@@ -332,6 +332,8 @@ class Connection:
         return False
 
     def _do_work(self) -> None:
+        if not self._work:
+            return
         # Jobs that are submitted while jobs run wait for the next pass, so that one job
         # cannot starve the socket.
         for _ in range(len(self._work)):
@@ -368,6 +370,7 @@ class Connection:
         self.opening = opening
         try:
             self.channels.opened(session, opening.era, now)
+            self.channels.drain()
             while not self._closing:
                 self._do_work()
                 opening.turn()
