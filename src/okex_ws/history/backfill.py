@@ -195,8 +195,10 @@ class GapFill(Generic[T]):
         self._bottom = None if after is None else series.key(after)
         self._behind = None if before is None else series.key(before)
         self._wanted = wanted if after is None else MOST_MISSED
+        # The search looks for the item at the older end, too.
+        bound = None if self._bottom is None else self._bottom - 1
         self._search: Search[T] = Search(
-            None if self._bottom is None else self._bottom - 1,
+            bound,
             self._behind,
             self._wanted,
             known=before,
@@ -248,7 +250,7 @@ class GapFill(Generic[T]):
         """Why the fetch did not reach its older end, if no error is the reason."""
         missing, wanted = self._search.missing, self._wanted
         if self.after is None:
-            return f"the venue gave {min(wanted - missing, wanted)} of {wanted}"
+            return f"the venue gave {wanted - max(missing, 0)} of {wanted}"
         if missing <= 0:
             return f"more than {wanted} were missed"
         return "the venue does not give them all"

@@ -257,7 +257,7 @@ class Rest(Closing):
 
         sources = protocol.trades(instrument_id, market, before, limit)
         search: Search[TradeData] = Search(after, before, limit, exact=True)
-        single = self._collect(sources, page, search, lambda each: True)
+        single = self._collect(sources, page, search)
         wall = self._clock.wall()
         return tuple(
             replace(make_trade(instrument_id, each, wall, 0, False), backfilled=True)
@@ -322,7 +322,7 @@ class Rest(Closing):
         sources: Sequence[PageSource[RestRequest]],
         page: Callable[[Any], list[tuple[int, T]]],
         search: Search[T],
-        keep: Callable[[T], bool],
+        keep: Callable[[T], bool] = lambda each: True,
     ) -> list[T]:
         return collect(sources, lambda request: self._get(request, page), search, keep)
 
