@@ -59,7 +59,6 @@ if TYPE_CHECKING:
     from okex_ws.pool.register import Register
     from okex_ws.recording.recorder import Recorder
     from okex_ws.rest import Rest
-    from okex_ws.rest.pages import Found
     from okex_ws.session.events import Event
     from okex_ws.session.session import Session
 
@@ -285,11 +284,6 @@ def known_ids_of(channel: TradeChannel) -> list[str]:
 def most_kept(join: GapJoin[Any]) -> int | None:
     """How many delivered items *join* keeps at the most."""
     return join._delivered.maxlen
-
-
-def found_of(found: Found[Any]) -> dict[int, Any]:
-    """The items that a search over pages has found, by their order at the exchange."""
-    return found._found
 
 
 # --- Delivery -----------------------------------------------------------------------
