@@ -18,7 +18,7 @@ from contextlib import suppress
 
 from .clock import Clock, SystemClock
 from .log import log
-from .threads import Latch, mark_library_thread
+from .threads import Bell, Latch, mark_library_thread
 
 Job = Callable[[], object]
 
@@ -180,8 +180,8 @@ class WorkerThread:
         # The jobs as they were submitted. The thread sorts them into *waiting*.
         self._submitted: deque[tuple[float, int, Job]] = deque()
         self._waiting: list[tuple[float, int, Job]] = []
-        # Open if there is news for the thread. Only the thread waits for it.
-        self._news = threading.Lock()
+        # Rung if there is news for the thread.
+        self._news = Bell()
         self._closing = self._dropping = False
 
     def start(self) -> None:
@@ -206,7 +206,7 @@ class WorkerThread:
         self._thread.start()
         due = self._clock.monotonic() + wait
         self._submitted.append((due, next(self._numbers), job))
-        self._wake()
+        self._news.ring()
         return True
 
     def close(self, *, drop: bool = False) -> None:
@@ -216,7 +216,7 @@ class WorkerThread:
         """
         self._dropping = self._dropping or drop
         self._closing = True
-        self._wake()
+        self._news.ring()
         self._thread.end_unstarted()
 
     def join(self, timeout: float | None) -> bool:
@@ -227,10 +227,6 @@ class WorkerThread:
         """In a forked child, where the thread does not exist: become closed."""
         self._closing = True
         self._thread.forked()
-
-    def _wake(self) -> None:
-        with suppress(RuntimeError):  # it is open
-            self._news.release()
 
     # --- The thread -----------------------------------------------------------------
 
@@ -250,7 +246,7 @@ class WorkerThread:
             return False
         else:
             # An injected clock may reach the due time without any news.
-            self._news.acquire(timeout=min(left, _LONGEST_WAIT))
+            self._news.wait(min(left, _LONGEST_WAIT))
         return True
 
     def _do(self, job: Job) -> None:

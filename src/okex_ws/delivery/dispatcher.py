@@ -6,11 +6,10 @@ takes the entries and runs the callbacks.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
-from contextlib import suppress
 
 from ..base.clock import Clock
+from ..base.threads import Bell
 from ..base.worker import LibraryThread
 from .callbacks import (
     CallbackQueue,
@@ -35,9 +34,7 @@ class Dispatcher(CallbackRunner):
     def __init__(self, name: str, bound: int = BOUND) -> None:
         self._queue = CallbackQueue(bound)
         self._thread = LibraryThread(name, self._turn)
-        # The thread takes the bell to wait, and `wake` releases it. A signal handler
-        # may call `wake` at any point, because no lock is held meanwhile.
-        self._bell = threading.Lock()
+        self._bell = Bell()
         self._closing = False
 
     def callbacks(
@@ -65,10 +62,7 @@ class Dispatcher(CallbackRunner):
 
     def wake(self) -> None:
         """Have the thread look into the queue; returns at once."""
-        if self._bell.locked():
-            # Another caller may have released it meanwhile.
-            with suppress(RuntimeError):
-                self._bell.release()
+        self._bell.ring()
 
     def close(self) -> None:
         """Let the thread end once everything was delivered; returns at once."""
@@ -80,12 +74,11 @@ class Dispatcher(CallbackRunner):
         return self._thread.join(timeout)
 
     def forked(self) -> None:
-        """In a forked child: end without a callback, and replace the locks.
+        """In a forked child: end without a callback, and replace the queue's locks.
 
         A thread of the parent may have held them at the fork.
         """
         self._queue.forked()
-        self._bell = threading.Lock()
         self._thread.forked()
 
     # --- The thread -----------------------------------------------------------------
@@ -95,5 +88,5 @@ class Dispatcher(CallbackRunner):
         if self._closing and self._queue.is_done:
             self._queue.ended = True
         elif not self._queue.ended:
-            self._bell.acquire()
+            self._bell.wait()
         return not self._queue.ended

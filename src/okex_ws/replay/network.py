@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
-import threading
 from collections.abc import Callable
 from typing import Any, Protocol
 
 from ..base.clock import Clock
 from ..base.errors import ConnectionLost, Stalled
 from ..base.rates import RateLimits
+from ..base.threads import Bell
 from ..base.worker import LibraryThread
 from ..net.stream import public_endpoint
 from .matching import ConnectionMatcher
@@ -274,9 +273,7 @@ class _ScaledWaiter:
     def __init__(self, clock: ScaledClock, source: ReplayNetwork) -> None:
         self._clock = clock
         self._source = source
-        # Open after a wake-up. No lock is taken to wake: a signal handler may do it.
-        self._woken = threading.Lock()
-        self._woken.acquire()
+        self._bell = Bell()
 
     def thread(self, *parts: Any) -> LibraryThread:
         self._clock.start()
@@ -285,8 +282,7 @@ class _ScaledWaiter:
     def wait(self, seconds: float) -> None:
         left = min(seconds, self._source.due() - self._clock.monotonic())
         # A minute at most, because a wait cannot be infinite; the caller waits again.
-        self._woken.acquire(timeout=min(max(left, 0.0) / self._clock.speed, 60.0))
+        self._bell.wait(min(max(left, 0.0) / self._clock.speed, 60.0))
 
     def wake(self) -> None:
-        with contextlib.suppress(RuntimeError):  # it is open
-            self._woken.release()
+        self._bell.ring()
