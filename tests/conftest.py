@@ -54,6 +54,10 @@ hypothesis.settings.register_profile(
     derandomize=bool(os.environ.get("CI")),
     suppress_health_check=[hypothesis.HealthCheck.too_slow],
 )
+# The first of the same examples, for the further interpreters of CI.
+hypothesis.settings.register_profile(
+    "further", hypothesis.settings.get_profile("okex_ws"), max_examples=20
+)
 hypothesis.settings.load_profile("okex_ws")
 
 

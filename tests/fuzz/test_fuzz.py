@@ -53,6 +53,7 @@ def outcomes(target: Target, count: int, seed: str) -> Counter[str]:
 # --- Nothing but a value or the one family ------------------------------------------
 
 
+@pytest.mark.once
 @each_target
 def test_seeded_inputs_end_as_documented(target: Target) -> None:
     found = outcomes(target, 2000 // target.cost, f"short {target.name}")

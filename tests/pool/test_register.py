@@ -282,6 +282,7 @@ def interrupt_rotation(hook: LineHook) -> None:
     assert seen[3:] == [seen[2] + 1, State.LIVE], place
 
 
+@pytest.mark.once
 @AT_EVERY_LINE
 def test_a_change_over_that_is_interrupted_is_made_good(first: int) -> None:
     for hook in interrupted_at(first):
