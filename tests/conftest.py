@@ -179,6 +179,19 @@ def _limited(seconds: float) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
+# --- Nothing waits at the end -------------------------------------------------------
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """With ``-n``, have a process that is done take tests over from one that is not."""
+    from xdist.scheduler import WorkStealingScheduling
+
+    if config.getoption("dist") != "load":
+        return None
+    return WorkStealingScheduling(config, log)
+
+
 # --- Nothing is left ----------------------------------------------------------------
 
 
