@@ -476,6 +476,7 @@ class RandomSteps:
             yield
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("seed", range(40))
 def test_whatever_comes_the_register_holds_together(
     seed: int, monkeypatch: pytest.MonkeyPatch

@@ -394,6 +394,7 @@ def test_close_ends_what_is_under_way(exchange: LocalExchange) -> None:
     exchange.heal()
 
 
+@pytest.mark.once
 def test_while_it_trades_rest_says_what_the_socket_says() -> None:
     instrument = Instrument("spot", "BTC-USDT", "60000.0", "0.1", "0.0001")
     told: dict[str, Any] = {}

@@ -352,6 +352,7 @@ def test_a_changed_digit_in_the_top_25_is_caught_where_it_can_first_be_seen() ->
     assert where["at that message"] + where["at a later message"] >= MUTATIONS - 5
 
 
+@pytest.mark.once
 def test_what_a_changed_digit_fails_is_the_checksum_or_the_form() -> None:
     errors = [each.error for each in mutations() if each.error is not None]
 

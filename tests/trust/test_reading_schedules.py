@@ -141,6 +141,7 @@ def test_a_read_keeps_its_promises_in_every_schedule(name: str) -> None:
     assert searched(name).schedule == ()
 
 
+@pytest.mark.once
 def test_the_search_is_no_small_one() -> None:
     states = [searched(name).states for name in SCENARIOS]
 
