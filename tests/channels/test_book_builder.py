@@ -543,6 +543,7 @@ junk = st.recursive(
 )
 
 
+@pytest.mark.once
 @given(st.lists(junk, min_size=1, max_size=4), st.integers(0, 1))
 def test_whatever_is_in_a_message_its_book_stands_proven_or_holds_nothing(
     rows_of_it: list[Any], side: int

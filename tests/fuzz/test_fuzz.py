@@ -53,7 +53,15 @@ def outcomes(target: Target, count: int, seed: str) -> Counter[str]:
 # --- Nothing but a value or the one family ------------------------------------------
 
 
-@each_target
+@pytest.mark.parametrize(
+    "target",
+    [
+        # The newest websocket-client has to frame as the pinned one does.
+        pytest.param(each, marks=[] if "framing" in each.name else [pytest.mark.once])
+        for each in TARGETS
+    ],
+    ids=_NAMES,
+)
 def test_seeded_inputs_end_as_documented(target: Target) -> None:
     found = outcomes(target, 2000 // target.cost, f"short {target.name}")
 
