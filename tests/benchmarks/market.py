@@ -39,7 +39,6 @@ from tests.benchmarks.rounds import (
 from tests.benchmarks.scale import names
 from tests.benchmarks.streams import FIRST_ID, V5_BOOKS5, stream
 
-INSTRUMENTS = 1000
 # The server stops by itself so many seconds after it should have been told to.
 MARGIN = 20.0
 # Of what was sent in the time that was measured, or should have been sent.
@@ -174,11 +173,15 @@ def row(
     }
     for key in ("cpu", "core", "sent", "share"):
         made[key] = spread([result[key] for result in results])
+    half = len(results) / 2
+    made["sound"] = made["behind"] < half and made["slow"] < half
     parser = name.rpartition("[")[2].rstrip("]")
     for key, ours in WAYS.items():
         us = found.get(f"{ours.name} [{parser}]", [None] * len(mine))
         # Its over ours: above 1 is better for ours.
         made[f"over_{key}"] = spread(ratios(mine, us, "cpu"))
+    peer = found.get(f"{AIOHTTP.name} [{parser}]", [None] * len(mine))
+    made["over_aiohttp"] = spread(ratios(mine, peer, "cpu"))
     return made
 
 

@@ -38,8 +38,10 @@ class OurMarket(Follower, Threaded):
         if self._way == UPDATES:
             self._updates = self._feed.updates(max_queue=100_000)
             self._taker.start()
-        told = {"on_message": self._on_message} if self._way == ON_MESSAGE else {}
-        made = self._feed.subscribe(self.names, "spot", ("depth5", "trade"), **told)
+        told = self._on_message if self._way == ON_MESSAGE else None
+        made = self._feed.subscribe(
+            self.names, "spot", ("depth5", "trade"), on_message=told
+        )
         self._subscriptions = dict(zip(self.names, made, strict=True))
         self._feed.wait_live(PATIENCE)
 

@@ -1,10 +1,10 @@
 """The script of the part ``market``, and what each contestant there offers to it.
 
 Once it has the first depth of every instrument, it tells the server to begin. It reads
-every book once a second, a share of them at each look. What counts is the CPU
-of the whole process for each message that came meanwhile. Then the script tells the
-server to stop, the contestant takes in all that is under way, and reports what it has of
-some instruments.
+every book once a second, a share of them at each look. What counts is the CPU of the
+whole process for each message that came meanwhile. Then the script tells the server to
+stop, the contestant takes in all that is under way, and reports what it has of some
+instruments.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The market of the part ``market``: what is pushed of many instruments, in which order.
+"""The market of the part ``market``: what is pushed of many instruments, and when.
 
 Each instrument has two channels, ``books5`` and ``trades`` of v5. The channels take
 turns in one shuffled order, so that in a turn each has one push. The levels of the
@@ -65,8 +65,8 @@ class Market:
             size = FIRST_SIZE + number
             return self._texts[variant] % (name, size, name, at, FIRST_ID + number)
         at -= 0 if number else OLD_MS
-        trade_id, price, size_, side = self._trade(name, number)
-        return _TRADE % (name, name, trade_id, price, size_, side, at, trade_id)
+        trade_id, *deal = self._trade(name, number)
+        return _TRADE % (name, name, trade_id, *deal, at, trade_id)
 
     def left(self, name: str, sent: int) -> dict[str, Any]:
         """What a contestant has of an instrument once *sent* messages have come.
@@ -78,12 +78,12 @@ class Market:
         element = self._elements[self._variant(name, number)]
         asks = [list(row) for row in element["asks"]]
         asks[0][1] = FIRST_SIZE + number
+        sides = levels(element["bids"]), levels(asks)
         last = self.pushes(TRADES, name, sent)
-        trades = [self._trade(name, n) for n in range(max(1, last - KEPT + 1), last + 1)]
+        newest = range(max(1, last - KEPT + 1), last + 1)
+        trades = [self._trade(name, number) for number in newest]
         return {
-            "levels": [
-                [list(row) for row in side] for side in map(levels, (element["bids"], asks))
-            ],
+            "levels": [[list(level) for level in side] for side in sides],
             "trades": [[i, float(price), float(size)] for i, price, size, _ in trades],
         }
 
@@ -98,10 +98,9 @@ class Market:
     def _trade(self, name: str, number: int) -> tuple[int, str, str, str]:
         """Id, price, size and side: the trade took the best level of a depth."""
         element = self._elements[self._variant(name, number)]
-        rows, side = (
-            (element["asks"], "buy") if number % 2 else (element["bids"], "sell")
-        )
-        return FIRST_ID + number, rows[0][0], rows[0][1], side
+        side, taken = ("buy", "asks") if number % 2 else ("sell", "bids")
+        price, size, *_ = element[taken][0]
+        return FIRST_ID + number, price, size, side
 
 
 def _template(text: str) -> str:

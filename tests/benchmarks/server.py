@@ -65,9 +65,8 @@ _PONG, _CLOSE, _PING = 0x8A, 0x88, 0x89
 class Job(NamedTuple):
     """What the next client is given, from the moment at which it asked for it.
 
-    *seconds* at full speed, or *count* messages at a *pace* a second; or, with the
-    *names* of instruments, a market of these at a *pace* a second, for as many *seconds*
-    at most.
+    *seconds* at full speed, or *count* messages at a *pace* a second; or a market of
+    the instruments *names* at a *pace* a second, for as many *seconds* at most.
     """
 
     stream: str
