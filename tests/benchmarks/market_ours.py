@@ -36,7 +36,7 @@ class OurMarket(Follower, Threaded):
         venue = dataclasses.replace(find_venue("okx"), endpoints=(self.spec.url,))
         self._feed = Feed(venue, **self._options)
         if self._way == UPDATES:
-            self._updates = self._feed.updates(max_queue=100_000)
+            self._updates = self._feed.updates()
             self._taker.start()
         told = self._on_message if self._way == ON_MESSAGE else None
         made = self._feed.subscribe(
