@@ -259,6 +259,12 @@ def test_the_goals_of_a_market(capsys: pytest.CaptureFixture[str]) -> None:
     assert "1,000 instruments, 5,000/s" in capsys.readouterr().out
 
 
+def test_who_catches_up_had_been_behind() -> None:
+    mixed = [*results(9.0, share=1.3), *results(9.0, share=1.02), *results(9.0)]
+    row = market.row("picows [orjson]", {"picows [orjson]": mixed}, 5000.0)
+    assert (row["behind"], row["sound"]) == (1, True)
+
+
 def test_who_mostly_fell_behind_reaches_no_goal() -> None:
     polled = {"okex_ws, polled [orjson]": results(9.0, 9.0, 9.0, share=0.9)}
     first, *_, last = goals.goals({"market": found_of(rounds_of(**polled))})
