@@ -10,10 +10,12 @@ trades, as the library does. One on `picows` keeps the bytes, and parses what is
 
 The figure is the CPU of the whole process for each message, which a waiting contestant
 does not use; ratios are medians of ratios of one round. At the end each must have what
-was sent last: the newest depth and all trades of some instruments. One that counted fewer
-messages than were sent in the time that was measured is marked as behind, and so is one
-that counted more, because it had been behind: what waits together costs less. One to
-whom fewer were sent than the rate says shows that the machine was too slow.
+was sent last: the newest depth and all trades of some instruments. One that counted
+fewer messages than were sent in the time that was measured is marked as behind, and so
+is one that counted more, because it had been behind: what waits together costs less.
+One to whom fewer were sent than the rate says shows that the machine was too slow.
+*starved* is the share of the time in which its threads were ready and had no core:
+where that is much, other programs made it fall behind, and no figure is exact.
 """
 
 from __future__ import annotations
@@ -173,7 +175,7 @@ def row(
         "behind": sum(abs(result["share"] - 1.0) > 1.0 - ENOUGH for result in results),
         "slow": sum(result["sent"] < ENOUGH * rate for result in results),
     }
-    for key in ("cpu", "core", "sent", "share"):
+    for key in ("cpu", "core", "sent", "share", "starved"):
         made[key] = spread([result[key] for result in results])
     half = len(results) / 2
     made["sound"] = made["behind"] < half and made["slow"] < half
@@ -199,7 +201,7 @@ def show(found: dict[str, Any]) -> None:
     print(
         f"{'':40}{'CPU us':>7}{'from-to':>14}{'of a core':>11}{'from-to':>14}"
         f"{'its/polled':>19}{'its/on_message':>19}{'its/updates()':>19}"
-        f"{'sent/s':>8}{'came':>6}"
+        f"{'sent/s':>8}{'came':>6}{'starved':>9}"
     )
     for each in found["rows"]:
         over = "".join(f"{_ratio(each[f'over_{key}']):>19}" for key in WAYS)
@@ -207,7 +209,8 @@ def show(found: dict[str, Any]) -> None:
             f"{each['name']:40}{median(each['cpu'], 1):>7}"
             f"{from_to(each['cpu'], 1):>14}{median(each['core'], 3):>11}"
             f"{from_to(each['core'], 3):>14}{over}"
-            f"{median(each['sent'], 0):>8}{each['share'][1]:>6.0%}{_marks(each)}"
+            f"{median(each['sent'], 0):>8}{each['share'][1]:>6.0%}"
+            f"{each['starved'][1]:>9.0%}{_marks(each)}"
         )
     for name in found["missing"]:
         print(f"{name:40}not installed")

@@ -14,6 +14,7 @@ import signal
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Generator, Sequence
+from pathlib import Path
 from typing import Any
 
 from tests.benchmarks.contestant import LOOK, Contestant, Spec, Steps
@@ -67,7 +68,7 @@ def market(contestant: Follower, seconds: float, server: int) -> Steps:
     os.kill(server, BEGIN)
     yield WARM_UP
     reads = refused = read = 0
-    seen, cpu = contestant.count(), time.process_time()
+    seen, cpu, waited = contestant.count(), time.process_time(), _waited()
     began = now = time.monotonic_ns()
     end = began + round(seconds * 1e9)
     while now < end:
@@ -80,6 +81,7 @@ def market(contestant: Follower, seconds: float, server: int) -> Steps:
             refused += not contestant.look(names[number % len(names)])
         read = due
     used, ended = time.process_time() - cpu, time.monotonic_ns()
+    starved = (_waited() - waited) / (ended - began)
     messages = contestant.count() - seen
     os.kill(server, END)
     if not messages:
@@ -91,11 +93,18 @@ def market(contestant: Follower, seconds: float, server: int) -> Steps:
         "messages": messages,
         "cpu": used / messages * 1e6,
         "core": used / ((ended - began) / 1e9),
+        "starved": starved,
         "reads": reads,
         "refused": refused,
         "left": {name: contestant.left(name) for name in compared(names)},
         **contestant.trouble(),
     }
+
+
+def _waited() -> int:
+    """Nanoseconds in which threads were ready to run and had no core, where known."""
+    tasks = Path("/proc/self/task").glob("*/schedstat")
+    return sum(int(task.read_text().split()[1]) for task in tasks)
 
 
 def _until_all_are_there(contestant: Follower) -> Generator[float, None, None]:

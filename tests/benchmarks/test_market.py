@@ -192,7 +192,7 @@ def test_some_instruments_are_compared() -> None:
 
 def results(*cpu: float, share: float = 1.0, sent: float = 5000.0) -> list[Any]:
     """Of the rounds of one contestant."""
-    same = {"share": share, "sent": sent, "refused": 0, "server": 40.0, "reads": 9}
+    same = {"share": share, "sent": sent, "refused": 0, "starved": 0.1}
     return [{**same, "cpu": each, "core": each * 0.005} for each in cpu]
 
 
