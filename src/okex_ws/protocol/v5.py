@@ -286,8 +286,16 @@ class V5(ProtocolBase):
         ``checksum``, which is 0 at OKX since June 2026 and a real checksum at OKJ.
         """
         try:
-            seq = _sequence(element.get("seqId"))
-            prev_seq, at = integer(element.get("prevSeqId")), epoch_ms(element["ts"])
+            seq, prev_seq = element.get("seqId"), element.get("prevSeqId")
+            at = element["ts"]
+            # Most are digits, which is seen of all three at once.
+            said = f"{seq}{prev_seq}{at}"
+            plain = said.isdecimal() and said.isascii() and len(said) <= 33
+            timed = type(at) is str and len(at) == 13 and at >= "1"
+            if plain and timed and seq and prev_seq:
+                seq, prev_seq, at = int(seq), int(prev_seq), int(at)
+            else:
+                seq, prev_seq, at = _sequence(seq), integer(prev_seq), epoch_ms(at)
             return book(element, _WHOLE[action or ""], at, seq, prev_seq, exact)
         except UNREADABLE as error:
             raise UnreadableMessage("book", "{}", error) from error
