@@ -31,6 +31,7 @@ from .catalogue import (
 )
 from .common import (
     MAX_MESSAGE,
+    UNREADABLE,
     ProtocolBase,
     UnreadableMessage,
     has_data,
@@ -278,18 +279,26 @@ class V5(ProtocolBase):
         seq = _sequence(element.get("seqId"))
         return snapshot(element, before, epoch_ms(element["ts"]), seq)
 
-    @reading("book")
     def book(self, element: Any, action: str | None, exact: bool = True) -> BookData:
         """Read a message of a whole book.
 
         Its proof is ``prevSeqId`` and ``seqId``, which were absent until 2022, or the
         ``checksum``, which is 0 at OKX since June 2026 and a real checksum at OKJ.
         """
-        seq, prev_seq = _sequence(element.get("seqId")), element.get("prevSeqId")
-        if type(prev_seq) is not int:
-            prev_seq = given(integer, prev_seq)
-        at = epoch_ms(element["ts"])
-        return book(element, _WHOLE[action or ""], at, seq, prev_seq, exact)
+        try:
+            seq, prev_seq = element.get("seqId"), element.get("prevSeqId")
+            at = element["ts"]
+            # Most are digits, which is seen of all three at once.
+            said = f"{seq}{prev_seq}{at}"
+            plain = said.isdecimal() and said.isascii() and len(said) <= 33
+            timed = type(at) is str and len(at) == 13 and at >= "1"
+            if plain and timed and seq and prev_seq:
+                seq, prev_seq, at = int(seq), int(prev_seq), int(at)
+            else:
+                seq, prev_seq, at = _sequence(seq), integer(prev_seq), epoch_ms(at)
+            return book(element, _WHOLE[action or ""], at, seq, prev_seq, exact)
+        except UNREADABLE as error:
+            raise UnreadableMessage("book", "{}", error) from error
 
     @reading("trade")
     def trade(self, element: Any) -> TradeData:
@@ -298,7 +307,7 @@ class V5(ProtocolBase):
         ``tradeId`` is the last of ``count`` ids: 123 with a count of 3 stands for 121,
         122 and 123.
         """
-        count = given(whole, element.get("count"))
+        count = whole(element.get("count"))
         price, size, side = element["px"], element["sz"], element["side"]
         number = 1 if count is None else count
         return trade(
@@ -349,7 +358,7 @@ def _sequence(value: Any) -> int | None:
     """
     if type(value) is int and value > 0:
         return value
-    return given(whole, value)
+    return whole(value)
 
 
 # Bounded, like every cache of a peer's text; a process subscribes fewer instruments.
