@@ -39,7 +39,7 @@ ALL_TRADES = V5.channel("trades-all", *SPOT)
 class Follower:
     """Writes down what it is told, in order."""
 
-    wants_pushes = wants_every_push = True
+    wants_pushes = True
 
     def __init__(self) -> None:
         self.heard: list[Any] = []

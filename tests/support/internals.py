@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from okex_ws import Credentials, Feed, Item, Reconnect, Updates
+    from okex_ws.base.errors import WireError
     from okex_ws.base.rates import RateLimits
     from okex_ws.channels.series import TradeChannel
     from okex_ws.cli.recordings.story import ChartData
@@ -220,6 +221,25 @@ def waiting_frames(loop: Opening) -> int:
     return len(loop._frames)
 
 
+def loop_of(subscription: BaseSubscription) -> Opening:
+    """The present opening of the connection of *subscription*'s first depth."""
+    table = register_of(pool_of(subscription)).table
+    row = table.rows[depth_reading_of(subscription).name]
+    assert isinstance(row.carrier, Connection)
+    assert row.carrier.opening is not None
+    return row.carrier.opening
+
+
+def messages_of(loop: Opening) -> int:
+    """How many messages the connection of *loop* has counted."""
+    return loop._counts.messages
+
+
+def known_heads(loop: Opening) -> dict[bytes | None, str]:
+    """The heads of pushes by which *loop* recognizes a channel, with its name."""
+    return loop._recognition._names
+
+
 def take_in(loop: Opening, event: Event, now: float, wall: float) -> None:
     """Have a connection's *loop* handle an event of its session."""
     loop._handle([event], now, wall)
@@ -274,6 +294,30 @@ def forget_pings(session: Session[Any]) -> None:
 
 
 # --- Channels -----------------------------------------------------------------------
+
+
+def watch_kept_pushes(
+    patch: pytest.MonkeyPatch,
+    kept: Callable[[bytes], None],
+    refused: Callable[[bytes], None],
+) -> None:
+    """Tell of each push that a channel keeps unparsed, and that cannot be parsed."""
+    from okex_ws.channels import depth
+
+    class Watched(depth.Unparsed):
+        __slots__ = ()
+
+        def __init__(self, *arguments: Any) -> None:
+            super().__init__(*arguments)
+            kept(self.said)
+
+        def _parse(self) -> WireError | None:
+            fault = super()._parse()
+            if fault is not None:
+                refused(self.said)
+            return fault
+
+    patch.setattr(depth, "Unparsed", Watched)
 
 
 def known_ids_of(channel: TradeChannel) -> list[str]:

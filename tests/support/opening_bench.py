@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections import deque
 from collections.abc import Callable
@@ -32,6 +31,7 @@ from okex_ws.session.subscription_state import SubscriptionState
 from okex_ws.trust.lease import Era
 from tests.support.clocks import WALL, FakeClock
 from tests.support.internals import waiting_frames
+from tests.support.virtual_world import compact
 
 ENDPOINT = "wss://venue.test/ws/v5/public"
 BOOK, TRADES = "books5:BTC-USDT", "trades:BTC-USDT"
@@ -106,7 +106,8 @@ class Listener(ConnectionChannels):
 class Target(Channel):
     """A channel that notes its pushes, and fails or takes time as a test sets it."""
 
-    conflates = False
+    # Whether it keeps pushes unparsed: it notes each of them, as it came.
+    keeps_unparsed = False
 
     def __init__(self, bench: Bench, name: str) -> None:
         topic, _, instrument = name.partition(":")
@@ -119,6 +120,17 @@ class Target(Channel):
         self.error: WireError | BookError | None = None
         # Whether a push is of use.
         self.used = True
+        self.kept: list[str] = []
+        # The one push that it does not keep.
+        self.refuses = ""
+
+    def keep(self, said: bytes, era: Era, now: float, wall: float) -> bool:
+        text = said.decode()
+        if not self.keeps_unparsed or text == self.refuses:
+            return False
+        self.kept.append(text)
+        self._bench.handler.heard.append(("keep", now))
+        return True
 
     def push(self, push: Push, first: bool, era: Era, now: float, wall: float) -> bool:
         assert era is self._bench.talk.era
@@ -244,10 +256,10 @@ def argument(name: str) -> dict[str, str]:
 
 def ack(name: str, event: str = "subscribe") -> str:
     """An acknowledgement."""
-    return json.dumps({"event": event, "arg": argument(name)})
+    return compact({"event": event, "arg": argument(name)})
 
 
 def push(name: str, *elements: Any) -> str:
     """A push of *elements*, each of which `Target` notes as it was given."""
     data = [{"said": element} for element in elements]
-    return json.dumps({"arg": argument(name), "data": data})
+    return compact({"arg": argument(name), "data": data})

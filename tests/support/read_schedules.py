@@ -21,7 +21,8 @@ schedule reaches, breadth first, and checks at each answer what a read promises:
    if the channel was not good at some instant between the two.
 
 Time is a small number, and a jump of the clocks is not told from a lease that ran out.
-Building and judging touch nothing that a writer changes, so each is one step. A thread
+Building, which parses what was kept unparsed, and judging touch nothing that a writer
+changes, so each is one step. A thread
 that renews a lease, or hands a channel over, reads the clock and stores in one step
 here. ``Era.heard`` only serves the limits of a caller, and is left out, and so is the
 thread of the era.

@@ -49,6 +49,11 @@ LATENCY = 0.05
 LIMIT = 30.0
 
 
+def compact(message: object) -> str:
+    """*message* as JSON without a space, as the exchange writes it."""
+    return json.dumps(message, separators=(",", ":"))
+
+
 def deflate(text: str) -> bytes:
     packer = zlib.compressobj(wbits=-15)
     return packer.compress(text.encode()) + packer.flush()
@@ -72,7 +77,7 @@ def listen(sub: WSSubscription, on_message: Callable[[str], object] | None) -> N
     """Give *sub* an *on_message* that it was not made with."""
     reading = reading_of(sub)
     reading.callbacks.on_message = on_message
-    reading.wants_pushes = reading.wants_every_push = True
+    reading.wants_pushes = True
 
 
 # --- What the exchange speaks -------------------------------------------------------
@@ -366,7 +371,7 @@ class Peer:
     def send(self, message: object) -> None:
         """Send *message* as the exchange does: as JSON, or a text as it is."""
         if self.is_open:
-            text = message if isinstance(message, str) else json.dumps(message)
+            text = message if isinstance(message, str) else compact(message)
             self._world.dialect.send(self._protocol, text)
             self._ship()
 

@@ -10,13 +10,15 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections import Counter
+from collections.abc import Callable
 from typing import Any, Protocol
 
-from ..base.errors import OkexWSError
+from ..base.errors import OkexWSError, WireError
 from ..base.state import State
 from ..model.items import Gap, Item
 from ..protocol.interface import WireProtocol
 from ..protocol.messages import ChannelName, Push
+from ..protocol.unparsed import Unparsed
 from ..trust.lease import Era
 from ..trust.reading import ServingEntry
 from ..trust.verdict import Published, publish
@@ -37,12 +39,10 @@ class Follower(Protocol):
     The thread of the channel's connection calls. A follower of channels on several
     connections is called by several threads, and these calls may overlap. A call only
     queues what there is to deliver, and runs no code of the script. If *wants_pushes*
-    is False, `pushed` is not called. If *wants_every_push* is False, only the newest
-    push matters: the connection may skip a push once a newer one has come.
+    is False, `pushed` is not called, and a push may stay unparsed until it is read.
     """
 
     wants_pushes: bool
-    wants_every_push: bool
 
     @property
     def callbacks(self) -> Drained:
@@ -111,6 +111,9 @@ class Channel(ABC):
         # The channel that this one is to continue, and whether the connection before
         # has handled all that the exchange sent before this channel was ready.
         self.continues: tuple[Channel, bool] | None = None
+        # Called on any thread if a reader cannot parse what was kept: see `doubt`.
+        self.on_doubt: Callable[[], None] = lambda: None
+        self._unread = f"unread {name.topic}"
         if reading is None:
             self.reading.entry = ServingEntry(self)
 
@@ -180,13 +183,33 @@ class Channel(ABC):
         current = self.current
         return current.epoch + _lapses(current)
 
+    # --- What is kept unparsed ------------------------------------------------------
+
     @property
-    def conflates(self) -> bool:
-        """Whether a push may be skipped if a newer one has been received already."""
+    def keeps_unparsed(self) -> bool:
+        """Whether a push may stay as it came until it is read, or is replaced."""
         return False
 
-    def _wants_every_push(self) -> bool:
-        return any(follower.wants_every_push for follower in self.followers)
+    def keep(self, said: bytes, era: Era, now: float, wall: float) -> bool:
+        """Publish the push *said* unparsed; False if it has to be parsed at once.
+
+        The caller has recognized *said* as this channel's, and has used a push since
+        the channel was subscribed.
+        """
+        return False
+
+    def doubt(self) -> None:
+        """A reader, on any thread, cannot parse what was kept: have it looked at."""
+        self.on_doubt()
+
+    def verify(self) -> WireError | None:
+        """Parse the present value, if it was kept unparsed; return what is wrong.
+
+        Called before anything on the connection's thread that needs the value, and
+        before a lease is renewed.
+        """
+        data = self.current.data
+        return data.verify() if isinstance(data, Unparsed) else None
 
     def _missing(self, after: str | None, before: str | None, cause: str) -> None:
         self.counts["gaps"] += 1
@@ -195,6 +218,9 @@ class Channel(ABC):
             follower.add(self.topic, gap)
 
     def _withdraw(self, state: State, cause: str, era: Era | None = None) -> None:
+        data = self.current.data
+        if isinstance(data, Unparsed) and not data.is_parsed and data.result is None:
+            self.counts[self._unread] += 1
         signs = self.current.era if era is None else era
         # The lapses of the old opening's lease are in every epoch after it.
         past = 0

@@ -103,7 +103,7 @@ def make_book_update(
 
 def make_ticker(instrument_id: str, shown: Published) -> Ticker:
     """A `Ticker`, the exchange's summary of the instrument."""
-    data = shown.data
+    data = shown.parsed
     assert isinstance(data, TickerData)
     return Ticker(
         instrument_id=instrument_id,
@@ -119,7 +119,7 @@ _SAME = [field.name for field in fields(TickerData) if field.name != "time_ms"]
 
 def make_funding(instrument_id: str, shown: Published) -> FundingRate:
     """The `FundingRate` of a perpetual swap."""
-    data = shown.data
+    data = shown.parsed
     assert isinstance(data, FundingData)
     return FundingRate(
         instrument_id,

@@ -55,6 +55,11 @@ class Reading:
         return current
 
     @property
+    def value(self) -> Published:
+        """The present value, with the epoch that a script is given."""
+        return self.current._replace(epoch=self.epoch)
+
+    @property
     def acknowledged(self) -> bool:
         """Whether the exchange acknowledged the channel."""
         acknowledged: bool = self.entry.channel.acknowledged
@@ -105,8 +110,9 @@ class Reading:
                 and before.depth.version == value.depth.version - 1
             )
             return make_book_update(self.instrument_id, self.topic, value, follows)
-        if isinstance(value.data, TickerData):
+        data = value.parsed
+        if isinstance(data, TickerData):
             return make_ticker(self.instrument_id, value)
-        if isinstance(value.data, FundingData):
+        if isinstance(data, FundingData):
             return make_funding(self.instrument_id, value)
         return None

@@ -343,7 +343,9 @@ def _first_look(
         look = view.choose(view.depths, mine, 1, now, wall)
         return look if look.verdict is LIVE else None
     value = mine[0].value
-    return Look(LIVE, view.depths[0], value) if value.state is State.LIVE else None
+    # What was kept unparsed is parsed here.
+    is_good = value.state is State.LIVE and value.fault is None
+    return Look(LIVE, view.depths[0], value) if is_good else None
 
 
 def _is_still_live(

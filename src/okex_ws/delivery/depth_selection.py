@@ -139,7 +139,7 @@ class CrossCheck:
 
 def disagree(one: Published, other: Published) -> bool:
     """Whether two live depths have one sequence number but different best levels."""
-    if not (one.state is other.state is State.LIVE):
+    if not (one.state is other.state is State.LIVE) or one.fault or other.fault:
         return False
     first, second = one.depth, other.depth
     if first.seq is None or first.seq != second.seq:

@@ -75,10 +75,25 @@ class Reads:
         if len(carriers) > 1:
             return self._read_several(carriers, limits, levels, build)
         (reading,) = carriers
+        if self.closed or self.error is not None:
+            return Look(self._final, reading, reading.value), None
         verdict, taken, result = read(reading, limits, self._clock, build)
         if self.closed or self.error is not None:
             verdict, result = self._final, None
         return Look(verdict, reading, taken.value), result
+
+    def _build(
+        self,
+        depths: Sequence[Reading],
+        limits: Limits,
+        levels: int,
+        build: Callable[[Reading, Taken], T],
+    ) -> T | None:
+        """What *build* makes of the depth that is used; ``None`` if none is trusted."""
+        if len(depths) > 1:
+            return self._read_several(depths, limits, levels, build)[1]
+        result = read(depths[0], limits, self._clock, build)[2]
+        return None if self.closed or self.error is not None else result
 
     @property
     def _final(self) -> Verdict:
@@ -158,7 +173,7 @@ class Reads:
         def build(reading: Reading, taken: Taken) -> dict[str, Any]:
             return make_dict(name, taken.current, levels)
 
-        return self._read(self._depths, limits, levels, build)[1] or {}
+        return self._build(self._depths, limits, levels, build) or {}
 
     def depth(self, limits: Limits) -> Depth:
         """The newest trusted depth; raises `NotLive` if there is none."""
@@ -183,7 +198,7 @@ class Reads:
             return None
         limits = limits.over(self.limits)
         # Every depth has the best level, so one level is asked for.
-        return self._read(self._depths, limits, limits.levels or 1, self._best)[1]
+        return self._build(self._depths, limits, limits.levels or 1, self._best)
 
     def _best(self, reading: Reading, taken: Taken) -> BestBidAsk:
         return make_best(self.instrument_id, reading.topic, taken.value)
@@ -208,7 +223,7 @@ class Reads:
         def build(reading: Reading, taken: Taken) -> OrderBook:
             return make_book(taken.current)
 
-        return self._read(books, self.limits, most, build)[1]
+        return self._build(books, self.limits, most, build)
 
     @property
     def has_depth(self) -> bool:

@@ -56,7 +56,7 @@ class View(Reads):
         # The script's own object, which this reference keeps alive until it is closed.
         self.subscription, self.callbacks = subscription, callbacks
         # For which pushes the channels call this view: see `channels.base.Follower`.
-        self.wants_pushes = self.wants_every_push = True
+        self.wants_pushes = True
         self._change_filter = StateChangeFilter()
         self._cross_check = CrossCheck(instrument_id, callbacks.log)
         self._changed = threading.Condition()
@@ -69,7 +69,7 @@ class View(Reads):
         """Set the readings of this subscription, by topic. The pool calls this once."""
         super().carry(readings)
         heard = self.callbacks.on_message is not None or self.limits is not NO_LIMITS
-        self.wants_pushes = self.wants_every_push = heard or len(self._depths) > 1
+        self.wants_pushes = heard or len(self._depths) > 1
 
     @property
     def timed(self) -> bool:
@@ -142,7 +142,7 @@ class View(Reads):
                 return
             queue.follow(self)
             self._queues.add(queue, counted=own)
-        self.wants_pushes = self.wants_every_push = True
+        self.wants_pushes = True
         look = self.look(self.limits)
         queue.begin(self, look.verdict.state)
         if look.verdict.state.final:

@@ -114,6 +114,10 @@ class Stats:
             whole book whose snapshot has not come), ``'too large'`` (depths that did
             not fit into the shared memory of an isolated feed), ``'on_error'`` (errors
             that newer ones replaced), ``'log'`` (log records that newer ones replaced).
+        unread: pushes that were received and never parsed, under the topic of their
+            channel: nothing had read them when a newer one came, or the value was
+            withdrawn. Only pushes of depths, tickers and funding rates that no
+            callback and no iterator takes.
         callback_errors: exceptions that callbacks raised.
         callback_stalls: callbacks that took a second or more.
         last_pong: when the last pong came; with several connections, the oldest of
@@ -130,6 +134,7 @@ class Stats:
     mismatches: int = 0
     dropped: Mapping[str, int] = field(default_factory=dict)
     skipped: Mapping[str, int] = field(default_factory=dict)
+    unread: Mapping[str, int] = field(default_factory=dict)
     callback_errors: int = 0
     callback_stalls: int = 0
     last_pong: datetime | None = None

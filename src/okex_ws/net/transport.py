@@ -81,7 +81,10 @@ class Transport:
         self._endpoint = endpoint
         self._socket = socket
         self._clean = clean
-        self._bytes = len(stream.received)
+        # The number of bytes since the handshake, frame headers included; and the
+        # monotonic time at which the last ones came.
+        self.bytes_received = len(stream.received)
+        self.heard = stream.heard
         self._needed = 0
         # Bytes of the present frame that are still to come, and to be discarded.
         self._discarding = 0
@@ -126,20 +129,10 @@ class Transport:
         return cls(network, stream, endpoint, socket, max_frame, clean)
 
     @property
-    def heard(self) -> float:
-        """The monotonic time at which the last bytes came."""
-        return self.stream.heard
-
-    @property
     def is_private(self) -> bool:
         """Whether no other machine can read what is sent: TLS, or a local peer."""
         local = not isinstance(self.stream, TcpStream) or self.stream.is_local
         return local or self._endpoint.startswith("wss:")
-
-    @property
-    def bytes_received(self) -> int:
-        """The number of bytes since the handshake, frame headers included."""
-        return self._bytes
 
     def read(self) -> list[Frame]:
         """Every message that has come whole by now, or is too large. Never waits.
@@ -152,9 +145,10 @@ class Transport:
         """
         if self._end is not None:
             raise self._end
-        self._bytes += self.stream.fill()
-        frames: list[Frame] = []
-        received = self.stream.received
+        stream, frames = self.stream, list[Frame]()
+        self.bytes_received += stream.fill()
+        self.heard = stream.heard
+        received = stream.received
         if len(received) < self._needed:
             return frames
         try:
@@ -233,7 +227,8 @@ class Transport:
                 at = end
         finally:
             del received[:at]
-        self._socket.answer()
+        if slow:
+            self._socket.answer()
 
     def _discard(self, received: bytearray) -> None:
         """Discard the bytes of a frame that is too large, as many as have come."""

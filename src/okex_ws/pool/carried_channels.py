@@ -25,6 +25,7 @@ from ..delivery.view import View
 from ..history.worker import HistoryWorker, ask_book
 from ..model.items import PastBook
 from ..model.numbers import Clean
+from ..protocol.unparsed import Unparsed
 from ..session.session import Session
 from ..session.subscription_state import SubscriptionState
 from ..trust.lease import Era
@@ -110,6 +111,8 @@ class CarriedChannels(ABC):
         self._strangers: dict[str, float] = {}
         self._left: dict[str, float] = {}
         self._silence_due = -math.inf
+        # The channels whose value a reader could not parse.
+        self.doubted: deque[Channel] = deque()
         # What is to be logged between two steps of the connection's loop.
         self._records: deque[Callable[[], None]] = deque(maxlen=MOST_RECORDS)
 
@@ -128,6 +131,8 @@ class CarriedChannels(ABC):
             raise
 
     def _carry_out(self, table: Table, now: float) -> None:
+        # What was bad before the change is told to those who followed then.
+        self.verify_all(now)
         wanted, users = self._wanted(table)
         for name, channel in list(self.channels.items()):
             if wanted.get(name) is not channel:
@@ -170,6 +175,7 @@ class CarriedChannels(ABC):
         """Have *channel* live here, and let the users of *row* follow it."""
         is_new = self.channels.get(channel.name) is not channel
         self.channels[channel.name] = channel
+        channel.on_doubt = partial(self._doubt, channel)
         if row is not None and row.channel is channel:
             lead_back(row.reading, channel, now)
             self._follow(channel, row.users, now)
@@ -316,6 +322,36 @@ class CarriedChannels(ABC):
         views, self._parting = (*self._views, *self._parting), ()
         for view in views:
             view.callbacks.drain()
+
+    def _doubt(self, channel: Channel) -> None:
+        """A reader could not parse the value of *channel*. Any thread may call."""
+        self.doubted.append(channel)
+        self.carrier.submit(self.settle)
+
+    def settle(self) -> None:
+        """Parse what readers could not: before anything that comes after it."""
+        while self.doubted:
+            channel = self.doubted.popleft()
+            if self.era is not None and not self.era.lost and self._lives_here(channel):
+                self.verify(channel, self._clock.monotonic())
+
+    def verify(self, channel: Channel, now: float) -> bool:
+        """Parse the value of *channel* if it was kept unparsed; withdraw a bad one.
+
+        False if it was bad: that counts and is told like a push that could not be read
+        at its receipt.
+        """
+        subscription = self._subscription(channel)
+        if subscription is None or (fault := channel.verify()) is None:
+            return True
+        self.unreadable(fault, subscription if fault.channel else None, now)
+        return False
+
+    def verify_all(self, now: float) -> None:
+        """Parse the value of each channel, if it was kept unparsed: see `verify`."""
+        for channel in list(self.channels.values()):
+            if isinstance(channel.current.data, Unparsed):
+                self.verify(channel, now)
 
     @abstractmethod
     def unreadable(

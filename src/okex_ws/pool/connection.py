@@ -68,6 +68,7 @@ class Settings(NamedTuple):
     era: Callable[[float], Era] = Era
     recorder: Recorder | None = None
     allow_plaintext: bool = False
+    keeps_unparsed: bool = True
 
 
 def fatal(
@@ -128,8 +129,7 @@ class Connection:
         self._requests_per_hour = max(1, venue.requests_per_hour - 1)
         self._credentials, self._clean = credentials, make_clean(credentials)
         self._wire = wire
-        self._settings = settings
-        self._clock = settings.clock
+        self._settings, self._clock = settings, settings.clock
         self._network = settings.network()
         self._work: deque[Callable[[], None]] = deque()
         self._closing = self._ended = False
@@ -333,7 +333,7 @@ class Connection:
 
     def _do_work(self) -> None:
         if not self._work:
-            return
+            return  # each step delivers what it queues
         # Jobs that are submitted while jobs run wait for the next pass, so that one job
         # cannot starve the socket.
         for _ in range(len(self._work)):
@@ -365,6 +365,7 @@ class Connection:
             self._outage_log,
             self._is_closing,
             settings.era,
+            settings.keeps_unparsed,
         )
         opening = Opening(around, transport, session, now, public_endpoint(url))
         self.opening = opening

@@ -267,7 +267,13 @@ def _connections(table: Table) -> list[Connection]:
     return [each for each in table.carriers if isinstance(each, Connection)]
 
 
-_SKIPPED = "skipped "
+def _named(prefix: str, counts: Counter[str]) -> dict[str, int]:
+    """The counts whose names begin with *prefix*, by the rest of the name."""
+    return {
+        name.removeprefix(prefix): count
+        for name, count in counts.items()
+        if name.startswith(prefix)
+    }
 
 
 def collect_stats(
@@ -308,11 +314,8 @@ def collect_stats(
         gaps=mine["gaps"],
         mismatches=mine["mismatches"],
         dropped=dict(counts.dropped),
-        skipped={
-            kind[len(_SKIPPED) :]: count
-            for kind, count in mine.items()
-            if kind.startswith(_SKIPPED)
-        },
+        skipped=_named("skipped ", mine),
+        unread=_named("unread ", mine),
         callback_errors=mine["callback_errors"],
         callback_stalls=mine["callback_stalls"],
         # Of several connections, the oldest pong and the longest round trip.

@@ -41,6 +41,10 @@ class Party(Protocol):
         """Carry out what has changed in the register."""
         ...
 
+    def verify_all(self, now: float) -> None:
+        """Parse what was kept unparsed."""
+        ...
+
     def troubled(self, error: OkexWSError) -> None:
         """Report *error*, which passes, to the views."""
         ...
@@ -220,6 +224,7 @@ class Handover:
             self._finish(self)
             return
         self.due = now + LOOK_EVERY
+        self.old.verify_all(now)
         rows = self._register.table.of(self.old.carrier)
         rows = [row for row in rows if row.users and row.reading.error is None]
         # A copy, because the thread of the new connection may add standbys.

@@ -18,17 +18,18 @@ from ..base.errors import BookError, OkexWSError, WireError, printable
 from ..base.log import log
 from ..base.throttled_log import OutageLog
 from ..channels.base import Channel
-from ..net.stream import Network
+from ..net.stream import Network, Staged
 from ..net.transport import Transport
 from ..protocol.interface import WireProtocol
 from ..protocol.messages import Message, Notice, Push, Unknown
+from ..protocol.unparsed import Unparsed
 from ..session.events import Changed, Event, LockedOut, Trouble, Unasked
 from ..session.session import Session
 from ..session.subscription_state import Phase, Step, SubscriptionState, log_steps
 from ..trust.heartbeat import Renewed
 from ..trust.lease import Era
-from .conflation import Conflation
 from .connection_channels import ConnectionChannels
+from .recognition import Recognition
 
 # A read of fewer bytes took all that had come (`Stream.fill` takes 256 KiB).
 FULL_READ = 128 * 1024
@@ -38,6 +39,7 @@ class Surroundings(NamedTuple):
     """What all openings of one connection share: channels, clock, network, and more.
 
     *era* is a callable that makes the `Era` of one opening, at a given monotonic time.
+    If *keeps_unparsed* is False, each push is parsed at its receipt.
     """
 
     wire: WireProtocol
@@ -47,6 +49,7 @@ class Surroundings(NamedTuple):
     outage_log: OutageLog
     is_closing: Callable[[], bool]
     era: Callable[[float], Era] = Era
+    keeps_unparsed: bool = True
 
 
 class Opening:
@@ -55,11 +58,10 @@ class Opening:
     It joins the parts that know nothing of each other: frames of the transport become
     messages, the session answers them, and channels publish the pushes. The
     connection's thread calls `turn` again and again until it raises the loss (an
-    `OkexWSError`) or the connection is closed; a new opening has a new object. Before a
-    push is handled, the pushes of its channel that came earlier are handled or skipped;
-    any other message waits for all pushes before it. A message that cannot be read
-    withdraws the values that it may belong to, is counted, and is logged at most once a
-    minute.
+    `OkexWSError`) or the connection is closed; a new opening has a new object. Messages
+    are handled in order; a push that its channel keeps unparsed is handled by that. A
+    message that cannot be read withdraws the values that it may belong to, is counted,
+    and is logged at most once a minute.
     """
 
     def __init__(
@@ -80,8 +82,16 @@ class Opening:
         self.era = around.era(now)
         # Frames that were read but not handled. Everything that came before *read_at*
         # has been handled; everything before *read_to* will be, once no frame is left.
-        self._conflation = Conflation(around.wire, session.subscriptions, self._counts)
-        self._frames = self._conflation.frames
+        # A replay in virtual time parses at once, and so does a connection that has
+        # secrets, which only its own thread can take out of a text.
+        keeps = around.keeps_unparsed and not isinstance(around.network, Staged)
+        self._recognition = Recognition(
+            around.wire,
+            session.subscriptions,
+            self._counts,
+            keeps and session.clean is str,
+        )
+        self._frames = self._recognition.frames
         self._read_at = self._read_to = now
         self._lapse_told = False
 
@@ -89,12 +99,13 @@ class Opening:
         """Do what is due, wait unless frames are left, and handle some frames."""
         session, transport = self.session, self.transport
         now, wall = self._clock.monotonic(), self._clock.wall()
-        if now >= session.due:
+        if now >= (due := session.due):
             self._handle(session.tick(now, wall, self._read_at), now, wall)
             for text in session.outgoing():
                 transport.send(text)
             self._deliver()
-        due = min(session.due, self._look(now, wall))
+            due = session.due
+        due = min(due, self._look(now, wall))
         if not self._frames:
             self._around.network.wait(max(0.0, due - now), transport.stream)
             self._read(due)
@@ -130,40 +141,35 @@ class Opening:
         """
         frames, due, now = self._frames, math.inf, self._clock.monotonic()
         while frames and now < due and not self._around.is_closing():
-            self._take(None, now)
-            if self._conflation.is_full:
-                self._release(now)
-            if due == math.inf:
+            self._take(now)
+            if frames and due == math.inf:
                 due = self.session.due
             now = self._clock.monotonic()
-        self._release(now)
         if not frames:
             self._read_at = self._read_to
 
-    def _release(self, now: float) -> None:
-        """Handle the pushes that were held back for newer ones."""
-        for said in self._conflation.release():
-            self._take(said, now)
-
-    def _take(self, held: bytes | None, now: float) -> None:
-        """Parse the text *held*, else the next frame's, and handle its messages."""
+    def _take(self, now: float) -> None:
+        """Have pushes kept; parse the next other message, and handle what it says."""
         wall, fault = self._clock.wall(), None
         messages: tuple[Message, ...] = ()
+        said: bytes | None = b""
         try:
-            said = self._conflation.next() if held is None else held
-            messages = self._around.wire.read(said)
+            said = self._recognition.next(self.era, now, wall)
+            if said is not None:
+                messages = self._around.wire.read(said)
         except WireError as error:
             fault = error
+        if self._channels.doubted:
+            # A reader found that an earlier message was bad: that is told first.
+            self._channels.settle()
+            self._deliver()
         # Not in the clause above: what is told there has *error* as its context.
         if fault is not None:
-            self._release(now)
             self._unreadable(fault, now)
         for message in messages:
             if type(message) is Push:
-                self._conflation.supersede(message.channel)
-                self._push(message, now, wall)
+                self._push(message, said or b"", now, wall)
                 continue
-            self._release(now)
             if isinstance(message, Unknown):
                 self._channels.drop("unknown", f"unknown message ({message.name})", now)
             elif isinstance(message, Notice):
@@ -186,8 +192,15 @@ class Opening:
 
     # --- Pushes ---------------------------------------------------------------------
 
-    def _push(self, push: Push, now: float, wall: float) -> None:
+    def _push(self, push: Push, said: bytes, now: float, wall: float) -> None:
         subscription = self.session.subscriptions.get(push.channel)
+        if (
+            subscription is not None
+            and isinstance(subscription.target.current.data, Unparsed)
+            and not self._channels.verify(subscription.target, now)
+        ):
+            # As if the push before had been parsed at its receipt.
+            self._deliver()
         if subscription is None or not self._may_use(push, subscription, now):
             self._stray(push, subscription, now)
             return
@@ -204,7 +217,8 @@ class Opening:
                 return
         if not first:
             subscription.suspect = False
-            self._conflation.learn(subscription.name, push.text)
+            if channel.keeps_unparsed:
+                self._recognition.learn(subscription.name, said)
         elif used:
             subscription.flows(now)
         if fault is not None or first:
@@ -243,8 +257,6 @@ class Opening:
     ) -> None:
         """Count a push that is not used."""
         if subscription is None:
-            # What is withdrawn here must not be followed by an older push of it.
-            self._release(now)
             related = self._around.wire.related(
                 push.channel, self.session.subscriptions
             )
@@ -315,6 +327,7 @@ class Opening:
 
     def _renew(self, event: Renewed, now: float, wall: float) -> None:
         era = self.era
+        self._channels.verify_all(now)
         lapsed = era.lease is not None and not era.lease.holds(now, wall)
         if lapsed and not self._lapse_told:
             # Report the end of the old lease before the new lease begins.

@@ -17,6 +17,7 @@ from .messages import (
     Related,
     Request,
     SocketPath,
+    Stamp,
     TickerData,
     TradeData,
 )
@@ -163,6 +164,13 @@ class WireProtocol(Protocol):
 
         It is made without parsing the JSON; ``None`` if its form is another one. Only
         if `read` reads it as a push of a channel does it stand for that channel.
+        """
+        ...
+
+    def stamp(self, said: bytes) -> Stamp | None:
+        """What tells the order of the depth in *said*, a push that has a `head`.
+
+        It is found without parsing the JSON; ``None`` if it cannot be found.
         """
         ...
 

@@ -83,6 +83,11 @@ class Push(NamedTuple):
 push: Callable[[tuple[Any, ...]], Push] = partial(tuple.__new__, Push)
 
 
+# What the bytes of a depth's push tell of its order: the sequence number, the time in
+# epoch milliseconds and, if there is no number, all the bytes but those of the time.
+Stamp = tuple[Union[int, None], int, bytes]
+
+
 class Acknowledged(NamedTuple):
     """The exchange acknowledged a subscribe; under v5 *id* is the request's."""
 

@@ -23,6 +23,7 @@ from ..net.frames import Cut
 from .catalogue import COMPLETE, KNOWN, V3_PRIVATE, ChannelSpec
 from .common import (
     MAX_MESSAGE,
+    TAIL,
     UNREADABLE,
     ProtocolBase,
     UnreadableMessage,
@@ -47,6 +48,7 @@ from .messages import (
     Push,
     Refused,
     SocketPath,
+    Stamp,
     TickerData,
     TradeData,
     Unknown,
@@ -242,7 +244,7 @@ class V3(ProtocolBase):
         ``None`` unless the data is one element, comes last, and names exactly one
         instrument. Its id stands behind the levels.
         """
-        at = said.find(b'"data"')
+        at = said.find(b'"data":[{')
         # The first brace that is closed after it closes the element: the search for one
         # byte costs less than that for any name.
         if at <= 0 or said.find(b"}", at) != len(said) - 3 or said[-2:] != b"]}":
@@ -252,7 +254,18 @@ class V3(ProtocolBase):
         again = said.find(b'"instrument_id"', end)
         if name < 0 or end <= 0 or again > 0 or said.find(b"\\", at) > 0:
             return None
-        return said[:at] + b'"data":[{' + said[name:end] + b"}]}"
+        return said[: at + 9] + said[name:end] + b"}]}"
+
+    def stamp(self, said: bytes) -> Stamp | None:
+        """The ``timestamp`` of the one element; v3 has no sequence numbers."""
+        at = said.rfind(b'"timestamp":"', -TAIL) + 13
+        if at < said.rfind(b"{") or said[at + 24 : at + 25] != b'"':
+            return None
+        try:
+            time_ms = iso_ms(str(said[at : at + 24], "ascii"))
+        except ValueError:
+            return None
+        return None, time_ms, said[:at] + said[at + 24 :]
 
     def _plain(self, message: Any, text: str) -> Push:
         table, data, action = message["table"], message["data"], message.get("action")

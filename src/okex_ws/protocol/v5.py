@@ -37,6 +37,7 @@ from .common import (
     has_data,
     load,
     reading,
+    stamp_of,
     to_json,
 )
 from .json_text import beginning, parse
@@ -55,6 +56,7 @@ from .messages import (
     Push,
     Refused,
     SocketPath,
+    Stamp,
     Terminated,
     TickerData,
     TradeData,
@@ -243,12 +245,16 @@ class V5(ProtocolBase):
         ``None`` unless the data is one element and comes last, so that nothing behind
         it names a channel.
         """
-        at = said.find(b'"data"')
+        at = said.find(b'"data":[{')
         # The first brace that is closed after it closes the element: the search for one
         # byte costs less than that for any name.
         if at <= 0 or said.find(b"}", at) != len(said) - 3 or said[-2:] != b"]}":
             return None
         return said[:at] + b'"data":[{}]}'
+
+    def stamp(self, said: bytes) -> Stamp | None:
+        """The ``seqId`` (absent until 2022) and the ``ts`` of the one element."""
+        return stamp_of(said, b'"seqId":', b'"ts":"')
 
     def _plain(self, message: Any, text: str) -> Push:
         argument, data = message["arg"], message["data"]

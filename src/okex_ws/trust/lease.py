@@ -167,6 +167,15 @@ class Era:
             self._keep(delay, int(now // 60))
         return delay - self._least
 
+    def known_lag(self, delay: float, now: float) -> float | None:
+        """What `lag` would return; ``None`` if *delay* is the least of its minute.
+
+        It changes nothing: what was not parsed yet sets no mark for later pushes.
+        """
+        if delay < self._minute_least or now >= self._minute_ends:
+            return None
+        return delay - self._least
+
     def _keep(self, delay: float, minute: int) -> None:
         lags = self._lags
         if lags and lags[-1][0] == minute:

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 from ..base.clock import Clock
 from ..base.state import State
+from ..protocol.unparsed import Unparsed
 from .lease import Lease
 from .verdict import LIVE, Limits, Published, Verdict, judge, withdrawn
 
@@ -141,7 +142,10 @@ def read(
         taken = last = _taken((entry, current, lease, heard))
         live, result = current.state is _LIVE, None
         if live and build is not None:
-            result = build(reading, taken)
+            data = current.data
+            # What was kept unparsed is parsed here, on the reader's thread.
+            if not isinstance(data, Unparsed) or data.is_parsed or data.fault is None:
+                result = build(reading, taken)
         now, wall = clock.monotonic(), clock.wall()
         verdict = judge(current, lease, heard, limits, now, wall)
         # The mark first, and then the present value: a withdrawal that is marked is

@@ -14,8 +14,10 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from ..base.checks import check_seconds
+from ..base.errors import WireError
 from ..base.state import State
 from ..protocol.messages import DepthData
+from ..protocol.unparsed import Unparsed
 from .lease import EVERYTHING, Lease, SignsOfLife
 
 
@@ -28,14 +30,15 @@ class Published(NamedTuple):
     is not ``LIVE``. *epoch* counts how often the channel became live on its connection;
     the epoch that a script is given also has the lapses of the lease. *era* has the
     signs of life of the opening that the value came over. *data* is ``None`` unless
-    *state* is ``LIVE``. *received* is the receipt of the last push in monotonic seconds
-    (``-inf`` before the first), *wall* the same in epoch seconds. At *overdue*
-    (monotonic) the exchange should have pushed again, even in a quiet market (``inf``
-    where it does not repeat an idle book). *lag* is how many seconds later than usual
-    the last push came (`Era.lag`), ``None`` if that is not known. *channel* is what
-    published the value, and *serial* grows with each value that it publishes, so that
-    an era can withdraw all values up to one. *moved* is when a push last went on from
-    the one before it: neither the first push after a subscribe nor a repetition does.
+    *state* is ``LIVE``, and may be `Unparsed`: a read asks for *fault*. *received* is
+    the receipt of the last push in monotonic seconds (``-inf`` before the first),
+    *wall* the same in epoch seconds. At *overdue* (monotonic) the exchange should have
+    pushed again, even in a quiet market (``inf`` where it does not repeat an idle
+    book). *lag* is how many seconds later than usual the last push came (`Era.lag`),
+    ``None`` if that is not known. *channel* is what published the value, and *serial*
+    grows with each value that it publishes, so that an era can withdraw all values up
+    to one. *moved* is when a push last went on from the one before it: neither the
+    first push after a subscribe nor a repetition does.
     """
 
     state: State
@@ -52,10 +55,25 @@ class Published(NamedTuple):
     moved: float = -math.inf
 
     @property
+    def fault(self) -> WireError | None:
+        """Why *data* cannot be read, which was kept unparsed: this parses it."""
+        data = self.data
+        return data.fault if isinstance(data, Unparsed) else None
+
+    @property
+    def parsed(self) -> Any:
+        """The data, parsed. A caller asks for `fault` before."""
+        data = self.data
+        return data.data if isinstance(data, Unparsed) else data
+
+    @property
     def depth(self) -> DepthData:
         """The data of a depth channel whose *state* is ``LIVE``."""
-        assert isinstance(self.data, DepthData)
-        return self.data
+        data = self.data
+        if isinstance(data, Unparsed):
+            data = data.result if data.is_parsed else data.data
+        assert isinstance(data, DepthData)
+        return data
 
     @property
     def is_withdrawn(self) -> bool:
@@ -155,12 +173,17 @@ def judge(
     """The verdict on *current* at this reading of the two clocks.
 
     *lease* and *heard* are those of the value's era, taken before the value was. It is
-    `LIVE` if the value is live on its connection, the lease runs, the thread of the
-    connection is alive, no repeat of an idle book is overdue, and *limits* allow the
-    value. Whether the era has withdrawn the value since is for the caller to ask.
+    `LIVE` if the value is live on its connection and can be read, the lease runs, the
+    thread of the connection is alive, no repeat of an idle book is overdue, and
+    *limits* allow the value. Whether the era has withdrawn the value since is for the
+    caller to ask.
     """
     if current.state is not State.LIVE:
         return Verdict(current.state, current.cause)
+    data = current.data
+    unparsed = isinstance(data, Unparsed) and not data.is_parsed
+    if unparsed and (fault := current.fault) is not None:
+        return Verdict(State.RESYNCING, str(fault))
     if lease is None:
         return Verdict(State.SYNCING, "waiting for the first pong")
     if not lease.holds(now, wall):
