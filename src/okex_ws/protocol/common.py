@@ -26,7 +26,7 @@ from .catalogue import (
     find,
 )
 from .json_text import exact, fast
-from .messages import ChannelName, Message, Push, Related, Request, Stamp
+from .messages import ChannelName, Message, Push, Related, Request
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -363,29 +363,6 @@ def reading(kind: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
         return checked
 
     return decorate
-
-
-def stamp_of(said: bytes, number: bytes, time: bytes) -> Stamp | None:
-    """Slice a sequence *number* and a *time* of 13 digits out of a depth's push.
-
-    The one element of *said* has no braces in it. Both begin with these bytes, near the
-    end: a search from there costs less.
-    """
-    element = said.rfind(b"{")
-    at = said.rfind(time, -TAIL) + len(time)
-    digits = said[at : at + 13]
-    if at < element or not digits.isdigit() or said[at + 13 : at + 14] != b'"':
-        return None
-    begin = said.rfind(number, -TAIL) + len(number)
-    if begin < element:
-        if said.rfind(number, element) > 0:
-            return None
-        return None, int(digits), said[:at] + said[at + 13 :]
-    end = said.find(b",", begin)
-    found = said[begin : end if end > 0 else -3]
-    if not found.isdigit() or len(found) > 20:
-        return None
-    return int(found), int(digits), b""
 
 
 def _decoded(said: bytes) -> str:

@@ -31,16 +31,16 @@ from .catalogue import (
 )
 from .common import (
     MAX_MESSAGE,
+    TAIL,
     UNREADABLE,
     ProtocolBase,
     UnreadableMessage,
     has_data,
     load,
     reading,
-    stamp_of,
     to_json,
 )
-from .json_text import beginning, parse
+from .json_text import beginning, echoed
 from .messages import (
     NO_DEPTH,
     Acknowledged,
@@ -213,7 +213,7 @@ class V5(ProtocolBase):
         """
         text = message[:MAX_MESSAGE]
         found: dict[str, None] = {}
-        for argument in (*_said(text), *_echoed(text)):
+        for argument in (*_said(text), *echoed(text)):
             try:
                 found[_key_of(argument)] = None
             except WireError:
@@ -253,8 +253,26 @@ class V5(ProtocolBase):
         return said[:at] + b'"data":[{}]}'
 
     def stamp(self, said: bytes) -> Stamp | None:
-        """The ``seqId`` (absent until 2022) and the ``ts`` of the one element."""
-        return stamp_of(said, b'"seqId":', b'"ts":"')
+        """The ``seqId`` and the ``ts`` of the one element, which has no braces in it.
+
+        ``seqId`` was absent until 2022.
+        """
+        element = said.rfind(b"{")
+        # Near the end of the bytes: a search from there costs less.
+        at = said.rfind(b'"ts":"', -TAIL) + 6
+        digits = said[at : at + 13]
+        if at < element or not digits.isdigit() or said[at + 13 : at + 14] != b'"':
+            return None
+        begin = said.rfind(b'"seqId":', -TAIL) + 8
+        if begin < element:
+            if said.rfind(b'"seqId":', element) > 0:
+                return None
+            return None, int(digits), said[:at] + said[at + 13 :]
+        end = said.find(b",", begin)
+        number = said[begin : end if end > 0 else -3]
+        if not number.isdigit() or len(number) > 20:
+            return None
+        return int(number), int(digits), b""
 
     def _plain(self, message: Any, text: str) -> Push:
         argument, data = message["arg"], message["data"]
@@ -474,16 +492,3 @@ def _said(text: str) -> Iterator[dict[str, str]]:
     for channel, rest in _SAID.findall(text):
         pairs = (part.partition(":") for part in rest.split(",") if part)
         yield {**{name: value for name, _, value in pairs}, "channel": channel}
-
-
-def _echoed(text: str) -> Iterator[Any]:
-    """The values in the lists of an echoed request, unless the echo was cut short."""
-    start = text.find("{")
-    if start < 0:
-        return
-    try:
-        request, _ = parse(text, start)
-    except (ValueError, RecursionError):
-        return
-    for value in request.values():
-        yield from value if type(value) is list else ()
