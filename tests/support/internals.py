@@ -322,7 +322,7 @@ def watch_kept_pushes(
 
 def known_ids_of(channel: TradeChannel) -> list[str]:
     """The trade ids by which *channel* recognises a trade that it has."""
-    return [trade.id for trade in channel.continuity._known]
+    return [*channel.continuity._known.values()]
 
 
 def most_kept(join: GapJoin[Any]) -> int | None:

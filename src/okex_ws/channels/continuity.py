@@ -218,7 +218,10 @@ class TradeContinuity(Continuity[TradeData]):
         super().__init__(counts)
         self._replays = replays
         self._acknowledged_at = math.inf
-        self._known: dict[TradeData, None] = {}
+        # The ids of the known trades, by the hash of all that the exchange said of
+        # each. The trades themselves would take a thousand bytes each, and would be
+        # looked at by every garbage collection.
+        self._known: dict[int, str] = {}
 
     def acknowledged(self, now: float) -> None:
         """The exchange acknowledged the subscribe."""
@@ -240,7 +243,7 @@ class TradeContinuity(Continuity[TradeData]):
     def _tell(
         self, data: TradeData, at: Receipt, replayed: bool
     ) -> Iterator[Told[TradeData]]:
-        if data in self._known:
+        if hash(data) in self._known:
             self.counts["skipped repeat"] += 1
             if data == self.newest:
                 self.owed = None
@@ -252,7 +255,7 @@ class TradeContinuity(Continuity[TradeData]):
         self._know(data)
 
     def _know(self, data: TradeData) -> None:
-        self._known[data] = None
+        self._known[hash(data)] = data.id
         if len(self._known) > KNOWN:
             del self._known[next(iter(self._known))]
 
@@ -271,9 +274,9 @@ class TradeContinuity(Continuity[TradeData]):
         late = [
             each
             for each in held[:place]
-            if isinstance(each, News) and each.data not in self._known
+            if isinstance(each, News) and hash(each.data) not in self._known
         ]
-        if late and {each.data.id for each in late} & {each.id for each in self._known}:
+        if not {each.data.id for each in late}.isdisjoint(self._known.values()):
             # Another trade under a known id contradicts that the two are one stream.
             late, place = [], 0
         for each in late:
@@ -288,7 +291,7 @@ class TradeContinuity(Continuity[TradeData]):
         return 0
 
     def _join(self, news: News[TradeData]) -> Iterator[Told[TradeData]]:
-        if news.replayed and self._vouched and news.data not in self._known:
+        if news.replayed and self._vouched and hash(news.data) not in self._known:
             # The second stream began after a trade that this stream should have had.
             self._vouched = False
         goes_back = news.replayed and self._goes_back(news.data)
@@ -307,7 +310,7 @@ class TradeContinuity(Continuity[TradeData]):
     def _is_contradicted(self, data: TradeData) -> bool:
         goes_back = self._goes_back(data)
         if goes_back is None:
-            return any(known.id == data.id for known in self._known)
+            return data.id in self._known.values()
         return goes_back
 
     def _goes_back(self, data: TradeData) -> bool | None:
