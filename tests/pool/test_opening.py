@@ -735,6 +735,70 @@ def test_a_jump_of_the_wall_clock_ends_the_lease(bench: Bench) -> None:
     assert bench.handler.words() == []
 
 
+# --- Between two reads ---------------------------------------------------------------
+
+
+def test_without_coalesce_a_connection_never_rests(bench: Bench) -> None:
+    bench.subscribed()
+
+    bench.hear(push(BOOK, "1"), push(BOOK, "2"))
+    bench.talk.turn()
+
+    assert bench.transport.rests == []
+
+
+def test_after_a_read_a_connection_rests_once_and_then_waits() -> None:
+    bench = Bench(coalesce=0.001)
+    target = bench.subscribed()
+    bench.talk.turn()
+    bench.transport.rests.clear()
+
+    bench.hear(push(BOOK, "1"))
+    # It was handled before the rest, and nothing is read in it.
+    assert target.take()[-1][0] == "1"
+    bench.transport.say(push(BOOK, "2"))
+    bench.talk.turn()
+    assert (bench.transport.rests, target.take()) == ([0.001], [])
+
+    bench.talk.turn()
+    assert target.take()[-1][0] == "2"
+    bench.talk.turn()
+    assert bench.transport.rests == [0.001, 0.001]
+    # Nothing has come since: it waits for what comes, without a further rest.
+    bench.talk.turn()
+    bench.talk.turn()
+    assert bench.transport.rests == [0.001, 0.001]
+
+
+def test_a_rest_is_no_longer_than_what_is_due_allows() -> None:
+    bench = Bench(coalesce=0.1)
+    bench.subscribed()
+    bench.talk.turn()
+    bench.hear(push(BOOK, "1"))
+    bench.clock.advance(bench.session.due - bench.clock.now - 0.02)
+    bench.transport.rests.clear()
+
+    bench.talk.turn()
+
+    assert bench.transport.rests == [pytest.approx(0.02)]
+    bench.clock.advance(0.02)
+    bench.talk.turn()
+    assert bench.transport.sent == ["ping"]
+
+
+def test_after_a_full_read_more_has_come_and_a_connection_reads_on() -> None:
+    bench = Bench(coalesce=0.001)
+    bench.subscribed()
+    bench.talk.turn()
+    bench.transport.rests.clear()
+    bench.transport.say(push(BOOK, "1"), size=1 << 20)
+    bench.talk.turn()
+
+    bench.talk.turn()
+
+    assert bench.transport.rests == []
+
+
 # --- A backlog ----------------------------------------------------------------------
 
 

@@ -69,6 +69,7 @@ class Settings(NamedTuple):
     recorder: Recorder | None = None
     allow_plaintext: bool = False
     keeps_unparsed: bool = True
+    coalesce: float = 0.0
 
 
 def fatal(
@@ -366,6 +367,7 @@ class Connection:
             self._is_closing,
             settings.era,
             settings.keeps_unparsed,
+            settings.coalesce,
         )
         opening = Opening(around, transport, session, now, public_endpoint(url))
         self.opening = opening

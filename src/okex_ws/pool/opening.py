@@ -39,7 +39,8 @@ class Surroundings(NamedTuple):
     """What all openings of one connection share: channels, clock, network, and more.
 
     *era* is a callable that makes the `Era` of one opening, at a given monotonic time.
-    If *keeps_unparsed* is False, each push is parsed at its receipt.
+    If *keeps_unparsed* is False, each push is parsed at its receipt. *coalesce* is how
+    many seconds a connection waits between a read and the next one.
     """
 
     wire: WireProtocol
@@ -50,6 +51,7 @@ class Surroundings(NamedTuple):
     is_closing: Callable[[], bool]
     era: Callable[[float], Era] = Era
     keeps_unparsed: bool = True
+    coalesce: float = 0.0
 
 
 class Opening:
@@ -93,6 +95,8 @@ class Opening:
         )
         self._frames = self._recognition.frames
         self._read_at = self._read_to = now
+        # Whether the next turn waits, so that more can come before the next read.
+        self._rests = False
         self._lapse_told = False
 
     def turn(self) -> None:
@@ -106,6 +110,12 @@ class Opening:
             self._deliver()
             due = session.due
         due = min(due, self._look(now, wall))
+        if self._rests and not self._frames:
+            # A turn of its own: a job may cut it short, and is done before the next.
+            self._rests = False
+            rest = min(self._around.coalesce, max(0.0, due - now))
+            self._around.network.wait(rest)
+            return
         if not self._frames:
             self._around.network.wait(max(0.0, due - now), transport.stream)
             self._read(due)
@@ -132,6 +142,7 @@ class Opening:
         # A read that is not full took all that had come.
         drained = transport.bytes_received - before < FULL_READ
         self._read_to = now if drained else self._read_at
+        self._rests = drained and bool(self._frames) and self._around.coalesce > 0.0
 
     def _take_some(self) -> None:
         """Handle frames that were read, until the session has something to do.
