@@ -276,12 +276,13 @@ class TradeContinuity(Continuity[TradeData]):
             for each in held[:place]
             if isinstance(each, News) and hash(each.data) not in self._known
         ]
+        told: list[Told[TradeData]] = []
         if not {each.data.id for each in late}.isdisjoint(self._known.values()):
             # Another trade under a known id contradicts that the two are one stream.
-            late, place = [], 0
+            told += self.lost("two trades of one id")
         for each in late:
             self._know(each.data)
-        told: list[Told[TradeData]] = [replace(each, replayed=True) for each in late]
+            told.append(replace(each, replayed=True))
         return told + super().join(held[place:], proven, owed)
 
     def _place_of_newest(self, held: Iterable[Told[TradeData]]) -> int:
