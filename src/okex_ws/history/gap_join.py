@@ -245,8 +245,6 @@ class GapJoin(Generic[T]):
         self._delivered = deque(told, self._delivered.maxlen)
         if self._newest is not None and key(self._newest) == key(item):
             self._newest = item
-            if (hole := self._front) is not None and hole.gap_fill is not None:
-                hole.gap_fill.after = item
         self._delegate.hand_over(self._topic, item, False)
 
     # --- Filling --------------------------------------------------------------------
@@ -349,6 +347,8 @@ class GapJoin(Generic[T]):
         """Deliver what was found for *hole*, and what was held after it."""
         gap_fill, hole.gap_fill = hole.gap_fill, None
         assert gap_fill is not None
+        # Its last word may have come since.
+        gap_fill.after = self._newest
         found = list(gap_fill.result())
         some = any(not isinstance(item, Missing) for item in found)
         missing = any(isinstance(item, Missing) for item in found)
