@@ -28,7 +28,7 @@ from okex_ws.pool.options import ConnectionOptions
 from tests.benchmarks.market_ours import ON_MESSAGE, POLLED, UPDATES
 from tests.benchmarks.market_reading import PATIENCE, QUIET, WARM_UP, compared
 from tests.benchmarks.market_stream import Market, sent_between
-from tests.benchmarks.report import from_to, median
+from tests.benchmarks.report import from_to, median, show_absent
 from tests.benchmarks.roster import TLS, Entry, has_orjson
 from tests.benchmarks.rounds import (
     Failed,
@@ -212,10 +212,7 @@ def show(found: dict[str, Any]) -> None:
             f"{median(each['sent'], 0):>8}{each['share'][1]:>6.0%}"
             f"{each['starved'][1]:>9.0%}{_marks(each)}"
         )
-    for name in found["missing"]:
-        print(f"{name:40}not installed")
-    for name, why in found["failures"].items():
-        print(f"{name:40}failed in a round: {why:.300}")
+    show_absent(found)
 
 
 def _marks(each: dict[str, Any]) -> str:

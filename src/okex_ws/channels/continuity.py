@@ -219,8 +219,8 @@ class TradeContinuity(Continuity[TradeData]):
         self._replays = replays
         self._acknowledged_at = math.inf
         # The ids of the known trades, by the hash of all that the exchange said of
-        # each. The trades themselves would take a thousand bytes each, and would be
-        # looked at by every garbage collection.
+        # each: 61 bits stand for equality in every field. The trades themselves would
+        # take some hundred bytes more each, and every garbage collection looks at them.
         self._known: dict[int, str] = {}
 
     def acknowledged(self, now: float) -> None:
