@@ -160,14 +160,19 @@ def _callback_errors(rig: Rig) -> int:
 
 @fault("callback that blocks", "callback", CONNECTION_LOSS)
 def blocking(rig: Rig) -> Iterator[Noticed]:
-    """The connection's thread is kept longer than the lease lasts."""
+    """The connection's thread is kept longer than the lease lasts.
+
+    A pong that comes meanwhile answers no ping that goes out later.
+    """
     seconds = LEASE + rig.rng.uniform(0.5, 2.0)
-    before = _stalls(rig)
+    before, pong = _stalls(rig), rig.rng.random() < 0.5
 
     def mischief(told: object) -> bool:
         # On a thread of its own it keeps nobody from reading.
         if not rig.setup.threaded:
             rig.die(of_one=True)
+        if pong:
+            rig.exchange.send_event("pong")
         time.sleep(seconds)
         rig.dead_since = None
         return True

@@ -172,6 +172,7 @@ class ScriptedTransport:
         # How much time passes while it waits.
         self.passing = 0.0
         self.end: ConnectionLost | None = None
+        self.most_unread = 1 << 20
 
     def say(self, *texts: str, size: int = 0) -> None:
         """Have the next read bring *texts*, as a read of *size* bytes."""

@@ -78,6 +78,15 @@ class TcpStream:
         return bool(self._output)
 
     @property
+    def most_unread(self) -> int:
+        """At most so many bytes can have come that `fill` has not moved yet."""
+        try:
+            # The kernel counts its own overhead, too.
+            return self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
+        except OSError:
+            return 0
+
+    @property
     def is_local(self) -> bool:
         """Whether the peer is this machine, with no proxy between."""
         try:

@@ -95,6 +95,9 @@ class Opening:
         )
         self._frames = self._recognition.frames
         self._read_at = self._read_to = now
+        # When reads are full: what had come by the time *first* has been read once so
+        # many bytes were received as *second*.
+        self._behind: tuple[float, int] | None = None
         # Whether the next turn waits, so that more can come before the next read.
         self._rests = False
         self._lapse_told = False
@@ -141,8 +144,23 @@ class Opening:
         self.era.hear(transport.heard)
         # A read that is not full took all that had come.
         drained = transport.bytes_received - before < FULL_READ
-        self._read_to = now if drained else self._read_at
+        self._read_to = now if drained else self._proven(now, before)
+        if drained:
+            self._behind = None
         self._rests = drained and bool(self._frames) and self._around.coalesce > 0.0
+
+    def _proven(self, now: float, before: int) -> float:
+        """What came before that was read, though more may have come than was read.
+
+        *before* is how many bytes had been received by *now*, before the read.
+        """
+        transport = self.transport
+        since, enough = self._behind or (now, before + transport.most_unread)
+        if transport.bytes_received < enough:
+            self._behind = since, enough
+            return self._read_to
+        self._behind = None
+        return since
 
     def _take_some(self) -> None:
         """Handle frames that were read, until the session has something to do.
