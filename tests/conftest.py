@@ -54,6 +54,10 @@ hypothesis.settings.register_profile(
     derandomize=bool(os.environ.get("CI")),
     suppress_health_check=[hypothesis.HealthCheck.too_slow],
 )
+# The first of the same examples, for the further interpreters of CI.
+hypothesis.settings.register_profile(
+    "further", hypothesis.settings.get_profile("okex_ws"), max_examples=20
+)
 hypothesis.settings.load_profile("okex_ws")
 
 
@@ -173,6 +177,19 @@ def _limited(seconds: float) -> Iterator[None]:
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
+
+
+# --- Nothing waits at the end -------------------------------------------------------
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """With ``-n``, have a process that is done take tests over from one that is not."""
+    from xdist.scheduler import WorkStealingScheduling
+
+    if config.getoption("dist") != "load":
+        return None
+    return WorkStealingScheduling(config, log)
 
 
 # --- Nothing is left ----------------------------------------------------------------

@@ -12,6 +12,7 @@ import pkgutil
 import re
 from collections import Counter
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -126,6 +127,7 @@ def imports(module: str, tree: ast.Module, package: bool) -> Iterator[tuple[str,
             yield from ((origin, alias.name) for alias in node.names)
 
 
+@cache
 def imports_of(module: str) -> list[tuple[str, str]]:
     """What a module of the library imports."""
     return list(imports(module, TREES[module], module in PACKAGES))

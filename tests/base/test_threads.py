@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from okex_ws.base.threads import Closing, register_for_fork, thread_life
+from okex_ws.base.threads import Bell, Closing, register_for_fork, thread_life
 
 
 class Door(Closing):
@@ -74,3 +74,27 @@ def test_a_life_ends_with_its_thread() -> None:
 
     assert [life() for life in lives] == [None, None]
     assert thread_life()() is not None
+
+
+def test_a_bell_remembers_one_ring() -> None:
+    bell = Bell()
+    bell.ring()
+    bell.ring()
+
+    assert bell.wait()
+    assert not bell.wait(0.0)
+
+
+def test_a_bell_ends_the_wait_of_another_thread() -> None:
+    bell, heard = Bell(), threading.Event()
+
+    def hear() -> None:
+        bell.wait()
+        heard.set()
+
+    thread = threading.Thread(target=hear)
+    thread.start()
+    bell.ring()
+
+    assert heard.wait(10)
+    thread.join(10)

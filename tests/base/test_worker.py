@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
@@ -156,6 +157,28 @@ def test_a_system_without_threads_is_told_and_asked_again(
     assert ran == [1]
 
 
+def test_it_is_started_once() -> None:
+    turns: list[threading.Thread] = []
+    let_go = threading.Event()
+
+    def turn() -> bool:
+        turns.append(threading.current_thread())
+        return not let_go.wait(WAIT)
+
+    thread = LibraryThread("", turn)
+    assert not thread.running
+    assert thread.join(None)
+    thread.start()
+    thread.start()
+    assert thread.running
+    let_go.set()
+    assert thread.join(WAIT)
+    assert not thread.running
+    thread.start()
+    assert not thread.running
+    assert len(turns) == 1
+
+
 # --- Faults -------------------------------------------------------------------------
 
 
@@ -189,6 +212,71 @@ def test_a_turn_that_raises_is_taken_again() -> None:
 
     assert thread.join(WAIT)
     assert ended == [1]
+
+
+def test_whoever_makes_a_thread_may_say_how_it_survives() -> None:
+    """What it raises is told to nobody else: it may have a secret in its text."""
+    survived: list[BaseException] = []
+    faults = [ValueError("turn"), SystemExit("end")]
+    turns = iter([raising(faults[0]), lambda: False])
+
+    def survive(fault: BaseException) -> None:
+        survived.append(fault)
+        raise MemoryError
+
+    thread = LibraryThread("", lambda: next(turns)(), raising(faults[1]), survive)
+    thread.start()
+
+    assert thread.join(WAIT)
+    assert survived == faults
+
+
+def test_a_turn_that_always_raises_does_not_spin(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr(time, "sleep", pauses.append)
+    turns = iter([*[raising(ValueError())] * 12, lambda: True, raising(ValueError())])
+
+    thread = LibraryThread("", lambda: next(turns, lambda: False)())
+    thread.start()
+
+    assert thread.join(WAIT)
+    assert pauses[:4] == [0.002, 0.004, 0.008, 0.016]
+    assert pauses[9:] == [1.0, 1.0, 1.0, 0.002]
+
+
+@pytest.mark.parametrize("error", [MemoryError(), SystemExit(1)], ids=repr)
+def test_a_second_fault_at_any_line_that_survives_a_failing_turn_ends_nothing(
+    error: BaseException,
+) -> None:
+    for hook in every_line(raising(error), within="base/worker"):
+        turns: list[int] = []
+        ended: list[int] = []
+
+        def turn(hook: LineHook = hook, turns: list[int] = turns) -> bool:
+            turns.append(1)
+            if len(turns) == 1:
+                hook.trace_from_here()
+                raise ValueError
+            sys.settrace(None)
+            return len(turns) < 3
+
+        thread = LibraryThread("", turn, partial(ended.append, 1))
+        thread.start()
+        assert thread.join(WAIT), hook.place
+        assert (len(turns), ended) == (3, [1]), hook.place
+
+
+# A fault in the first or last lines of the thread ends it.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_fault_at_any_line_of_the_thread_leaves_nobody_waiting() -> None:
+    for hook in every_line(raising(SystemExit), within="base/worker", threads=True):
+        thread = LibraryThread("", lambda: False)
+        with hook:
+            thread.start()
+            assert thread.join(WAIT), hook.place
+        assert not thread.running, hook.place
 
 
 def test_what_is_raised_at_the_end_leaves_nobody_waiting() -> None:
@@ -287,3 +375,37 @@ def test_in_a_forked_child_it_is_closed(
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert worker.running
     let_go.set()
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_the_thread_that_forked_is_the_one_that_runs_in_the_child(
+    worker: WorkerThread,
+) -> None:
+    codes: list[int] = []
+
+    def fork() -> None:
+        child = os.fork()
+        if child == 0:
+            code = 1
+            try:
+                worker.forked()
+                code = 0 if worker.running and not worker.join(None) else 2
+            finally:
+                os._exit(code)
+        codes.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+
+    worker.submit(fork)
+    worker.close()
+    assert worker.join(WAIT)
+    assert codes == [0]
+
+
+def test_what_was_never_started_is_not_started_after_the_fork() -> None:
+    turns: list[int] = []
+    thread = LibraryThread("", lambda: turns.append(1) is not None)
+    thread.forked()
+    thread.start()
+    assert not thread.running
+    assert thread.join(None)
+    assert turns == []

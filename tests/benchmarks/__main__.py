@@ -2,8 +2,8 @@
 
 It prints tables. ``--json`` keeps all rounds, the versions and a description of the
 machine, and ``--plot`` draws a picture. *WHAT* is any of ``throughput``, ``limit``,
-``lateness``, ``scale``, ``books``, ``all`` (the default), or ``profile``, which shows
-the hot spots of the library's own path instead.
+``lateness``, ``scale``, ``market``, ``books``, ``all`` (the default), or ``profile``,
+which shows the hot spots of the library's own path instead.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from tests.benchmarks import (
     goals,
     lateness,
     limit,
+    market,
     plot,
     report,
     scale,
@@ -27,7 +28,7 @@ from tests.benchmarks.roster import PLAIN, TLS, chosen, late
 from tests.benchmarks.rounds import Server, server
 from tests.benchmarks.streams import NAMES
 
-PARTS = ("throughput", "limit", "lateness", "scale", "books")
+PARTS = ("throughput", "limit", "lateness", "scale", "market", "books")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -76,6 +77,12 @@ def _measure(part: str, where: Server, args: argparse.Namespace) -> Any:
         grown = scale.measure(counts, args.rate, for_seconds, channels)
         scale.show(grown)
         return grown
+    if part == "market":
+        count = max(args.instruments)
+        entries, longer = market.entries(args.only), 5 * seconds
+        traded = market.measure(where, entries, count, args.rate, rounds, longer)
+        market.show(traded)
+        return traded
     return books.measure(rounds)
 
 
@@ -89,7 +96,8 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
         "--seconds",
         type=float,
         default=1.0,
-        help="of a turn of throughput; one of lateness is twice, of scale ten times it",
+        help="of a turn of throughput; one of lateness is twice, of a market five"
+        " times, of scale ten times it",
     )
     parser.add_argument(
         "--only", nargs="+", default=[], metavar="NAME", help="contestants, by a part"
@@ -104,8 +112,16 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--setting", default="", metavar="TEXT", help="of lateness, by a part of it"
     )
-    parser.add_argument("--instruments", type=int, nargs="+", default=scale.COUNTS)
-    parser.add_argument("--rate", type=float, default=scale.RATE, help="of scale")
+    parser.add_argument(
+        "--instruments",
+        type=int,
+        nargs="+",
+        default=scale.COUNTS,
+        help="of scale; the most of them are those of a market",
+    )
+    parser.add_argument(
+        "--rate", type=float, default=scale.RATE, help="of scale, and of a market"
+    )
     parser.add_argument("--minutes", type=float, help="of scale")
     parser.add_argument(
         "--channels", nargs="+", default=scale.CHANNELS, help="of scale"

@@ -40,6 +40,7 @@ MEASUREMENTS = {
     "throughput": ("tests.benchmarks.contestant", "throughput"),
     "limit": ("tests.benchmarks.limit", "limit"),
     "lateness": ("tests.benchmarks.reading", "lateness"),
+    "market": ("tests.benchmarks.market_reading", "market"),
 }
 
 

@@ -2,14 +2,17 @@
 
 Throughput and lateness are medians of ratios within one round. Throughput is the
 library's over the peer's, lateness the best peer's over the library's, so that more is
-better in both.
+better in both. Of a market it is CPU a message: the peer's over the library's, except
+where the library may be dearer by some factor.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from tests.benchmarks.market import AIOHTTP, PICOWS, WAYS
 from tests.benchmarks.reading import IDLE, LOOP, NUMPY
 from tests.benchmarks.roster import ISOLATED, OURS
 from tests.benchmarks.streams import V3_DEPTH5, V5_BOOKS, V5_BOOKS5
@@ -24,12 +27,17 @@ FASTER = (
 )
 # And as who with the same parser.
 SAME_PARSER = (("websockets", 1.3), ("aiohttp", 1.3))
-PICOWS = ("picows", "picows, uvloop")
+BOTH_PICOWS = ("picows", "picows, uvloop")
 PICOWS_WANTED = {V3_DEPTH5: 0.85, V5_BOOKS5: 0.95}
 OVER_LIMIT = 1.35
 BUSY_RATE = 1000
 ISOLATED_MS = 1.0
 CORE = 0.2
+# In a market: how often its CPU a message is in ours, polled and with on_message.
+MARKET = ((PICOWS.name, "polled"), (AIOHTTP.name, "on_message"))
+# And ours with updates() in that of aiohttp.
+OVER_AIOHTTP = 1.2
+MANY = 1000
 # Of the reads that a script means to do; each may come a switch interval late.
 LOOKS = 0.85
 # MiB in ten minutes that are not yet a growth: the noise of what is resident.
@@ -62,8 +70,10 @@ def goals(found: dict[str, Any]) -> list[Goal]:
     for group in found.get("lateness", ()):
         lines += _lateness(group)
     for each in found.get("scale", ()):
-        if each["instruments"] >= 1000:
+        if each["instruments"] >= MANY:
             lines += _scale(each)
+    if market := found.get("market"):
+        lines += _market(market)
     return lines
 
 
@@ -83,7 +93,7 @@ def _throughput(group: dict[str, Any]) -> Iterator[Goal]:
             if row := rows.get(f"{name} [{parser}]"):
                 times = row[f"rate_ratio_{parser}"][1]
                 yield Goal(f"{where}: ours / {name}, {parser}", times, least)
-    for name in PICOWS:
+    for name in BOTH_PICOWS:
         if row := rows.get(f"{name} [orjson]"):
             times, least = row["rate_ratio_orjson"][1], PICOWS_WANTED[stream]
             yield Goal(f"{where}: ours / {name}, orjson", times, least)
@@ -128,6 +138,31 @@ def _scale(each: dict[str, Any]) -> Iterator[Goal]:
     if each["minutes"] >= LONG:
         grown = 10 * each["MiB more a minute"]
         yield Goal(f"{name}: MiB more in ten minutes", grown, FLAT, False)
+
+
+def _market(found: dict[str, Any]) -> Iterator[Goal]:
+    rows = {row["name"]: row for row in found["rows"]}
+    count, rate = found["instruments"], found["reached"][1]
+    where = f"market, {count:,} instruments, {rate:,.0f}/s"
+
+    def of(ours: str, row: str, key: str) -> float:
+        # Who mostly fell behind, or was sent too little, reaches no goal.
+        return rows[row][key][1] if rows[ours]["sound"] else math.nan
+
+    for parser in PARSERS:
+        ways = {way: f"{entry.name} [{parser}]" for way, entry in WAYS.items()}
+        for name, way in MARKET:
+            peer = f"{name} [{parser}]"
+            if peer in rows and ways[way] in rows:
+                times = of(ways[way], peer, f"over_{way}")
+                yield Goal(f"{where}: CPU of {name} / ours {way}, {parser}", times, 1.0)
+        if f"{AIOHTTP.name} [{parser}]" in rows and (ours := ways["updates"]) in rows:
+            what = f"{where}: CPU of ours updates() / {AIOHTTP.name}, {parser}"
+            times = of(ours, ours, "over_aiohttp")
+            yield Goal(what, times, OVER_AIOHTTP, False)
+        if count >= MANY and (ours := ways["polled"]) in rows:
+            what = f"{where}: CPU of ours polled, of one core, {parser}"
+            yield Goal(what, of(ours, ours, "core"), CORE, False)
 
 
 def show(lines: list[Goal]) -> None:

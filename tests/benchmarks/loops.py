@@ -46,6 +46,11 @@ class Hand(Contestant):
             arg = f"{spec.market}/{spec.channel}:{spec.instrument_id}"
         return json.dumps({"op": "subscribe", "args": [arg]})
 
+    @property
+    def requests(self) -> list[str]:
+        """All that is sent to subscribe."""
+        return [self.request]
+
     def tls(self) -> ssl.SSLContext | None:
         """The system's trust store, as every library here has it by default."""
         return ssl.create_default_context() if self.url[:3] == "wss" else None
@@ -107,7 +112,8 @@ class Websockets(Hand, Looped):
         connect = importlib.import_module("websockets.asyncio.client").connect
         take = self.take
         async with connect(self.url) as socket:
-            await socket.send(self.request)
+            for request in self.requests:
+                await socket.send(request)
             async for message in socket:
                 take(message)
 
@@ -119,7 +125,8 @@ class WebsocketsSync(Hand, Threaded):
         """Its ``for``, on a thread."""
         connect = importlib.import_module("websockets.sync.client").connect
         self._socket = connect(self.url)
-        self._socket.send(self.request)
+        for request in self.requests:
+            self._socket.send(request)
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
 
@@ -145,7 +152,8 @@ class Aiohttp(Hand, Looped):
             aiohttp.ClientSession() as session,
             session.ws_connect(self.url) as socket,
         ):
-            await socket.send_str(self.request)
+            for request in self.requests:
+                await socket.send_str(request)
             async for message in socket:
                 take(message.data)
 
@@ -162,14 +170,15 @@ class Picows(Hand, Looped):
     async def follow(self) -> None:
         """Connect, and have the listener do the rest."""
         picows = importlib.import_module("picows")
-        take, request = self.take, self.request.encode()
+        take, requests = self.take, [each.encode() for each in self.requests]
         text = picows.WSMsgType.TEXT
         # json.loads takes no view.
         copied = self.spec.parser == "json" and self.spec.protocol == "v5"
 
         class Listener(picows.WSListener):  # type: ignore[misc,name-defined]
             def on_ws_connected(self, transport: Any) -> None:
-                transport.send(text, request)
+                for request in requests:
+                    transport.send(text, request)
 
             if copied:
 

@@ -88,3 +88,11 @@ def from_to(three: Sequence[float], digits: int) -> str:
 def grouped(three: Sequence[float]) -> str:
     """The two others, of large numbers."""
     return f"{three[0]:,.0f}-{three[2]:,.0f}"
+
+
+def show_absent(found: dict[str, Any]) -> None:
+    """Who has no row, or not one of every round, and why."""
+    for name in found["missing"]:
+        print(f"{name:40}not installed")
+    for name, why in found["failures"].items():
+        print(f"{name:40}failed in a round: {why:.300}")

@@ -10,25 +10,36 @@ or more, for as many seconds as the job says. So a client never waits for the se
 and the moment of its sending, by the system's monotonic clock, and is deflated then. A
 slow client does not slow the schedule: what the socket does not take waits in a queue
 here, as in an exchange, so that all of the client's lateness counts.
+
+*A market*: depths and trades of many instruments (`market_stream`). The moments are
+those of independent events of one rate, the same for every client, by an absolute
+schedule: what is late is sent in a burst. It begins and ends with the signals `BEGIN`
+and `END`, which the client's process sends to this one: when it has taken in the first
+push of each channel, and when it has measured enough.
 """
 
 from __future__ import annotations
 
 import json
+import random
 import re
 import select
+import signal
 import socket
 import ssl
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import lru_cache
 from itertools import count, cycle
 from typing import Any, NamedTuple
 
 import trustme
 
+from tests.benchmarks.market_reading import BEGIN, END
+from tests.benchmarks.market_stream import DEPTH, Market
 from tests.benchmarks.streams import (
     NUMBER,
     STAMP,
@@ -43,6 +54,10 @@ from tests.support.loopback_servers import accept_head, read_head
 
 # Bytes of a write: as large as a record of TLS, and the library's read is larger.
 WRITE = 16 * 1024
+# A market's server looks for requests after so many messages, even if it is behind.
+LOOK = 64
+# Of a market's moments.
+SEED = 15
 _V3_CHANNEL = re.compile(r"\w+/\w+:[\w.-]+")
 _PONG, _CLOSE, _PING = 0x8A, 0x88, 0x89
 
@@ -50,20 +65,28 @@ _PONG, _CLOSE, _PING = 0x8A, 0x88, 0x89
 class Job(NamedTuple):
     """What the next client is given, from the moment at which it asked for it.
 
-    *seconds* at full speed, or *count* messages at a *pace* a second.
+    *seconds* at full speed, or *count* messages at a *pace* a second; or a market of
+    the instruments *names* at a *pace* a second, for as many *seconds* at most.
     """
 
     stream: str
     seconds: float = 0.0
     pace: float = 0.0
     count: int = 0
+    names: Sequence[str] = ()
 
 
 class Sent(NamedTuple):
-    """What was sent: how many messages, and of a paced job when, in nanoseconds."""
+    """What was sent: how many messages, and of a paced job when, in nanoseconds.
+
+    *done* is false while messages of a market are due. *cpu* is what the server's whole
+    process has used so far, in seconds.
+    """
 
     messages: int
     stamps: list[int]
+    done: bool
+    cpu: float
 
 
 class _Left(Exception):
@@ -82,6 +105,7 @@ class _Client:
         self._out = bytearray()
         self.messages = 0
         self.stamps: list[int] = []
+        self.done = False
 
     def serve(self) -> None:
         """From the handshake until the client leaves."""
@@ -91,6 +115,7 @@ class _Client:
         while asked is None:
             asked = self._attend(1.0)
         (self._pace if self._job.pace else self._pour)(asked)
+        self.done = True
         while True:
             self._attend(1.0)
 
@@ -215,6 +240,58 @@ class _Client:
         return asked
 
 
+class _MarketClient(_Client):
+    """One that is given a market, once it has subscribed all its channels.
+
+    *running* is set by `BEGIN` and ended by `END`.
+    """
+
+    def __init__(self, sock: socket.socket, job: Job) -> None:
+        super().__init__(sock, job)
+        self._market = market_of(tuple(job.names))
+        self._wanted = self._market.channels
+        self.running = threading.Event()
+
+    def _pace(self, asked: str) -> None:
+        gap, pace = random.Random(SEED).expovariate, self._job.pace
+        message, protocol = self._market.message, self._stream.protocol
+        while not self.running.is_set():
+            self._attend(0.05)
+        due = time.monotonic()
+        until = due + self._job.seconds
+        for number in count():
+            due += gap(pace)
+            if due >= until or not self.running.is_set():
+                return
+            while (left := due - time.monotonic()) > 0:
+                self._attend(left)
+            if not number % LOOK:
+                self._attend(0.0)
+            self._out += pack(message(number, _milliseconds()), protocol)
+            self.stamps.append(time.monotonic_ns())
+            self.messages = number + 1
+            self._flush()
+
+    def _subscribe(self, request: str) -> str | None:
+        """Answer each channel with its first push, too; whether these were the last."""
+        super()._subscribe(request)
+        for arg in json.loads(request)["args"]:
+            text = self._market.push(arg["channel"], arg["instId"], 0, _milliseconds())
+            self._out += pack(text, self._stream.protocol)
+            self._wanted -= 1
+        return None if self._wanted else DEPTH
+
+
+def _milliseconds() -> int:
+    return time.time_ns() // 1_000_000
+
+
+@lru_cache(1)
+def market_of(names: tuple[str, ...]) -> Market:
+    """The market of these instruments, which takes a while to make."""
+    return Market(names)
+
+
 class _Server:
     """The listeners, and the round that is being played."""
 
@@ -245,24 +322,35 @@ class _Server:
             ready = sock if tls is None else tls.wrap_socket(sock, server_side=True)
             with ready:
                 assert self._job is not None
-                self._client = _Client(ready, self._job)
+                kind = _MarketClient if self._job.names else _Client
+                self._client = kind(ready, self._job)
                 self._client.serve()
+
+    def heard(self, number: int, _: object) -> None:
+        """A signal of the client's process."""
+        if isinstance(self._client, _MarketClient):
+            running = self._client.running
+            (running.set if number == BEGIN else running.clear)()
 
     def play(self, command: dict[str, Any]) -> dict[str, Any]:
         """Take a job, whose stream is made at once, or say what came of the last."""
         if command:
             self._job, self._client = Job(**command), None
             stream(self._job.stream)
+            if self._job.names:
+                market_of(tuple(self._job.names))
             return {}
-        client = self._client
+        client, cpu = self._client, time.process_time()
         if client is None:
-            return Sent(0, [])._asdict()
-        return Sent(client.messages, client.stamps)._asdict()
+            return Sent(0, [], False, cpu)._asdict()
+        return Sent(client.messages, client.stamps, client.done, cpu)._asdict()
 
 
 def main(say: Callable[[str], None]) -> None:
     """Serve until stdin ends."""
     authority, server = trustme.CA(), _Server()
+    for number in (BEGIN, END):
+        signal.signal(number, server.heard)
     tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     authority.issue_cert("localhost").configure_cert(tls)
     facts = {

@@ -44,6 +44,6 @@ def test_a_round_beside_a_peer_ends_with_the_same_books(
     assert names == {Ours.name, peer.name}
 
 
-def test_a_version_and_the_checksum_have_a_cost() -> None:
+def test_publishing_has_a_cost() -> None:
     found = publishing(rounds=1, updates=20)
     assert all(len(taken) == 1 for taken in found["rounds"].values())

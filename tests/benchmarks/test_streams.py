@@ -45,6 +45,7 @@ def source(
     stream.cache_clear()
 
 
+@pytest.mark.once
 @every
 def test_each_text_leaves_the_levels_that_are_said_of_it(name: str) -> None:
     found = stream(name)
@@ -83,6 +84,7 @@ def test_the_other_channel_has_the_same_depths_as_snapshots() -> None:
             assert message["data"][0][side] == json.loads(text)["data"][0][side]
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("name", [V3_DEPTH5, V5_BOOKS5])
 def test_a_stamped_text_has_the_places_and_nothing_else_is_changed(name: str) -> None:
     found = stream(name)
@@ -111,6 +113,7 @@ def test_the_ids_of_depths_go_on_from_turn_to_turn() -> None:
     assert len(str(ids[0])) == len(str(ids[-1]))
 
 
+@pytest.mark.once
 @every
 def test_a_frame_holds_its_text(name: str) -> None:
     found: Stream = stream(name)
@@ -128,6 +131,7 @@ def test_a_frame_holds_its_text(name: str) -> None:
         assert payload.decode() == text
 
 
+@pytest.mark.once
 def test_writes_have_every_frame_once_and_are_no_smaller_than_they_have_to_be() -> None:
     frames = [bytes([n]) * (n + 1) for n in range(100)]
     for size in (1, 300, 10**6):

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from tests.benchmarks.contestant import WARM_UP
-from tests.benchmarks.report import from_to, grouped, median
+from tests.benchmarks.report import from_to, grouped, median, show_absent
 from tests.benchmarks.roster import CEILING, LIMIT, OURS, Entry, has_orjson
 from tests.benchmarks.rounds import (
     Failed,
@@ -153,10 +153,7 @@ def show(group: dict[str, Any]) -> None:
             f"{_ratio(each['rate_ratio_orjson']):>20}{median(over, 2):>11}"
             f"{_percent(each['looks'][0]):>7}"
         )
-    for name in group["missing"]:
-        print(f"{name:40}not installed")
-    for name, why in group["failures"].items():
-        print(f"{name:40}failed in a round: {why:.300}")
+    show_absent(group)
 
 
 def _percent(share: float) -> str:

@@ -146,28 +146,32 @@ def raising(rig: Rig) -> Iterator[Noticed]:
     def mischief(told: object) -> bool:
         raise error
 
-    before = _callback_errors(rig)
+    before = _counted(rig, "callback_errors")
     rig.mischiefs.set("on_message", mischief)
-    yield lambda: _callback_errors(rig) > before
+    yield lambda: _counted(rig, "callback_errors") > before
 
 
-def _callback_errors(rig: Rig) -> int:
+def _counted(rig: Rig, name: str) -> int:
     # The feed counts a passenger's too, who may be gone by now.
-    if rig.feed is not None:
-        return rig.feed.stats().callback_errors
-    return sum(s.stats().callback_errors for s in rig.subscriptions)
+    told = rig.subscriptions if rig.feed is None else [rig.feed]
+    return sum(getattr(each.stats(), name) for each in told)
 
 
 @fault("callback that blocks", "callback", CONNECTION_LOSS)
 def blocking(rig: Rig) -> Iterator[Noticed]:
-    """The connection's thread is kept longer than the lease lasts."""
+    """The connection's thread is kept longer than the lease lasts.
+
+    A pong that comes meanwhile answers no ping that goes out later.
+    """
     seconds = LEASE + rig.rng.uniform(0.5, 2.0)
-    before = _stalls(rig)
+    before, pong = _counted(rig, "callback_stalls"), rig.rng.random() < 0.5
 
     def mischief(told: object) -> bool:
         # On a thread of its own it keeps nobody from reading.
         if not rig.setup.threaded:
             rig.die(of_one=True)
+        if pong:
+            rig.exchange.send_event("pong")
         time.sleep(seconds)
         rig.dead_since = None
         return True
@@ -175,14 +179,10 @@ def blocking(rig: Rig) -> Iterator[Noticed]:
     rig.mischiefs.set("on_message", mischief)
     yield (
         lambda: (
-            _stalls(rig) > before
+            _counted(rig, "callback_stalls") > before
             and not any(s.state is State.CLOSED for s in rig.subscriptions)
         )
     )
-
-
-def _stalls(rig: Rig) -> int:
-    return sum(s.stats().callback_stalls for s in rig.subscriptions)
 
 
 @fault("callback that calls close()", "callback", PUSH)

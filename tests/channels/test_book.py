@@ -723,6 +723,7 @@ def test_a_book_that_fails_again_waits_longer_each_time(protocol: str) -> None:
     assert market.btc.stats().resyncs == 1
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("protocol", ["v3", "v5"])
 def test_when_the_share_of_the_broken_is_spent_they_wait_and_the_others_do_not(
     protocol: str,
@@ -877,6 +878,7 @@ class Story:
         return shown == self.versions[-1]
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("protocol", ["v3", "v5"])
 @settings(max_examples=40)
 @given(story=STORY)

@@ -443,9 +443,11 @@ def test_more_than_is_kept_proves_nothing(five: Trades) -> None:
 
 
 def test_an_unknown_trade_before_a_known_one_is_not_left_out(five: Trades) -> None:
+    """It contradicts one of its id, and comes late: told as such, behind a gap."""
     told = five.continuity.join(second(3, trade(4, 9), 5, 6), True)
 
-    assert short(told) == [("5", "4"), "4", ("4", "6"), "6"]
+    assert short(told) == [("5", None), "4", "6"]
+    assert [each.replayed for each in told if isinstance(each, News)] == [True, False]
 
 
 def test_what_the_second_stream_lost_is_a_gap_unless_the_first_had_it(

@@ -154,6 +154,7 @@ def histories() -> Iterator[tuple[random.Random, bool, bool]]:
         yield rng, bool(seed % 2), bool(seed // 2 % 2)
 
 
+@pytest.mark.once
 def test_over_losses_and_reconnects_each_trade_is_delivered_once_or_in_a_gap() -> None:
     gaps = 0
     for rng, replays, jumps in histories():
@@ -170,6 +171,7 @@ def test_over_losses_and_reconnects_each_trade_is_delivered_once_or_in_a_gap() -
     assert gaps > 1000
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("complete", [True, False])
 def test_over_a_handover_each_trade_is_delivered_once_or_in_a_gap(
     complete: bool,

@@ -33,7 +33,6 @@ from tests.support.internals import (
     reading_of,
     readings_of,
     readings_with_own_counts,
-    thread_of,
 )
 from tests.support.virtual_world import Ladder, World
 
@@ -158,20 +157,6 @@ def test_all_is_told_in_order_on_one_daemon_thread_of_the_library(
     assert {facts for _, *facts in map(tuple, seen) for facts in [tuple(facts)]} == {
         ("the callbacks", True, True)
     }
-
-
-def test_there_is_no_thread_before_it_is_started_and_one_after_that() -> None:
-    dispatcher = Dispatcher("the callbacks")
-    assert not dispatcher.running
-    assert dispatcher.join(0)
-    dispatcher.start()
-    first = thread_of(dispatcher)
-    dispatcher.start()
-    assert thread_of(dispatcher) is first
-    assert dispatcher.running
-    dispatcher.close()
-    assert dispatcher.join(LIMIT)
-    assert not dispatcher.running
 
 
 def test_what_was_put_before_the_start_is_told_then() -> None:

@@ -124,6 +124,19 @@ def test_what_the_venue_keeps_no_more_is_a_gap_in_front() -> None:
     assert told(walk) == [("10", "15"), 15]
 
 
+def test_an_answer_that_comes_again_is_not_the_end() -> None:
+    """As of a cache: the query is run again, and what is older is found."""
+    walk = outage(10, 17)
+
+    walk.take(trades(15, 16, 17), last=False)
+    assert not walk.take(trades(15, 16, 17), last=False)
+    assert not walk.done
+    walk.take(trades(10, 12, 15), last=False)
+
+    assert walk.done
+    assert told(walk) == [12, 15, 16]
+
+
 def test_nothing_at_all_is_asked_for_again_and_is_a_gap_at_last() -> None:
     walk = outage(10, 17)
 

@@ -891,6 +891,19 @@ def test_the_last_word_on_the_bar_before_a_hole_is_told_at_once(bars: Bench) -> 
     assert bars.take() == ["10"]
 
 
+def test_the_last_word_on_the_bar_before_a_hole_is_told_once(bars: Bench) -> None:
+    """It comes while the hole behind that bar is being filled."""
+    bars.live(make_candle(9), make_candle(10, closed=False))
+    bars.acknowledge()
+    bars.live(make_candle(13, closed=False), make_candle(10))
+    bars.take()
+
+    bars.source.all_candles += [make_candle(minute) for minute in (9, 10, 11, 12)]
+    bars.answer()
+
+    assert bars.take() == ["11", "12", "13~"]
+
+
 def test_the_last_word_on_a_held_bar_takes_its_place(bars: Bench) -> None:
     bars.live(make_candle(9))
     bars.take()

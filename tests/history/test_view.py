@@ -709,6 +709,7 @@ class Campaign(MarketWithPast):
                 peer.end(key)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("seed", [0, 1, 2, 1005, 1019, 1023])
 def test_whatever_happens_nothing_is_missing_and_nothing_comes_twice(seed: int) -> None:
     rig, past = Campaign(seed, Past()), seed % 40
@@ -730,6 +731,7 @@ def test_whatever_happens_nothing_is_missing_and_nothing_comes_twice(seed: int) 
     assert sub.state is State.CLOSED
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("seed", [0, 1, 2, 1005, 1019, 1023])
 def test_whatever_the_past_does_each_miss_is_one_gap(seed: int) -> None:
     rig = Campaign(seed, RandomPast(seed))

@@ -710,6 +710,7 @@ def test_a_book_of_a_closed_subscription_is_nobodys(exchange: LocalExchange) -> 
         assert len(sizes_given_back(memory_of(pool))) <= 1
 
 
+@pytest.mark.once
 def test_a_thousand_subscriptions_take_no_descriptor_each(
     exchange: LocalExchange,
 ) -> None:

@@ -10,9 +10,7 @@ from contextlib import suppress
 
 import pytest
 
-from okex_ws.net.tcp import Receive, find_receive
-
-FALLBACK = socket.socket.recv_into
+from okex_ws.net.tcp import Receive, find_receive, receive_into
 
 
 @pytest.fixture
@@ -28,7 +26,7 @@ def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
 
 @pytest.fixture(params=["found", "fallback"])
 def receive(request: pytest.FixtureRequest) -> Receive:
-    return find_receive() if request.param == "found" else FALLBACK
+    return find_receive() if request.param == "found" else receive_into
 
 
 def buffer(size: int) -> memoryview:
@@ -50,9 +48,9 @@ def test_what_is_there_is_taken_and_no_more_than_fits(
     until_there(ours)
     into = buffer(4)
 
-    assert receive(ours, into) == 4
+    assert receive(into)(ours) == 4
     assert bytes(into) == b"abcd"
-    assert receive(ours, into) == 2
+    assert receive(into)(ours) == 2
     assert bytes(into[:2]) == b"ef"
 
 
@@ -64,7 +62,7 @@ def test_a_part_of_a_buffer_is_filled_and_the_rest_left(
     until_there(ours)
     into = buffer(8)
 
-    assert receive(ours, into[3:]) == 3
+    assert receive(into[3:])(ours) == 3
     assert bytes(into) == b"\0\0\0xyz\0\0"
 
 
@@ -72,7 +70,7 @@ def test_nothing_there_is_said_at_once(
     pair: tuple[socket.socket, socket.socket], receive: Receive
 ) -> None:
     with pytest.raises(BlockingIOError):
-        receive(pair[0], buffer(4))
+        receive(buffer(4))(pair[0])
 
 
 def test_the_end_is_no_bytes(
@@ -82,7 +80,7 @@ def test_the_end_is_no_bytes(
     other.close()
     until_there(ours)
 
-    assert receive(ours, buffer(4)) == 0
+    assert receive(buffer(4))(ours) == 0
 
 
 def test_a_reset_is_one(
@@ -98,7 +96,7 @@ def test_a_reset_is_one(
 def _take_at_last(receive: Receive, ours: socket.socket) -> int:
     while True:
         with suppress(BlockingIOError):
-            return receive(ours, buffer(4))
+            return receive(buffer(4))(ours)
 
 
 def test_a_closed_socket_has_nothing(
@@ -107,7 +105,7 @@ def test_a_closed_socket_has_nothing(
     pair[0].close()
 
     with pytest.raises(OSError, match="Bad file descriptor"):
-        receive(pair[0], buffer(4))
+        receive(buffer(4))(pair[0])
 
 
 @pytest.mark.parametrize("error", [AttributeError, OSError, TypeError])
@@ -119,4 +117,4 @@ def test_a_system_without_it_is_read_by_the_standard_library(
 
     monkeypatch.setattr(ctypes, "PyDLL", refuse)
 
-    assert find_receive() is FALLBACK
+    assert find_receive() is receive_into

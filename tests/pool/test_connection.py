@@ -478,6 +478,7 @@ def test_attempts_at_one_host_are_a_gap_apart_over_all_feeds(world: World) -> No
     assert times == [2 * turn for turn in range(300)]
 
 
+@pytest.mark.once
 def test_an_hours_stop_costs_one_host_no_more_than_its_turns_and_each_feed_has_some(
     world: World,
 ) -> None:

@@ -575,6 +575,7 @@ def test_an_exchange_that_changes_an_identity_for_good_does_not_stay_live(
     assert max(live) < 61
 
 
+@pytest.mark.once
 def test_a_stranger_that_repeats_does_not_make_five_hundred_others_flap(
     v5: World,
 ) -> None:

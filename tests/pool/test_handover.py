@@ -147,6 +147,7 @@ def asked(world: World) -> list[tuple[int, str]]:
     ]
 
 
+@pytest.mark.once
 def test_an_announced_restart_is_no_gap_at_all() -> None:
     rig = BusyMarket()
     items = rig.feed.updates(max_queue=100_000)
@@ -336,6 +337,7 @@ def told_or_missing(items: list[Any]) -> list[int]:
     return found
 
 
+@pytest.mark.once
 def test_what_was_on_its_way_when_the_old_one_was_lost_is_a_gap() -> None:
     """The new one was ready, but what it was too late for came to nobody."""
     rig = BusyMarket()
@@ -370,6 +372,7 @@ def garble(rig: BusyMarket, peer: int) -> None:
     to.send = garbled  # type: ignore[method-assign]
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("last_of_old", [60.0, 10.2])
 def test_what_the_new_one_could_not_read_is_a_gap_unless_the_old_one_had_it(
     last_of_old: float,
@@ -392,6 +395,7 @@ def test_what_the_new_one_could_not_read_is_a_gap_unless_the_old_one_had_it(
     assert gaps == ([] if both else ["trades as a connection took over"])
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("lag", [0.0, 1.5])
 def test_thousands_of_trades_are_neither_lost_nor_doubled(lag: float) -> None:
     """More than are remembered, and the new connection may be far behind."""
@@ -937,6 +941,7 @@ def test_a_server_whose_clock_is_behind_hides_nothing() -> None:
     assert len({epoch for *_, epoch in rig.reads}) == 1
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("blocks", ["on_message", "on_state", "log"])
 @pytest.mark.parametrize("moment", [10.0, 10.2, 10.4, 11.0, 15.0, 20.0])
 def test_a_callback_that_blocks_in_a_change_over_makes_no_old_price_live(

@@ -665,6 +665,7 @@ def test_the_end_of_a_lease_is_told_once_and_at_its_moment(bench: Bench) -> None
 def test_the_end_of_a_lease_is_told_before_what_came_after_it(bench: Bench) -> None:
     bench.subscribed(TRADES)
     bench.clock.advance(14)
+    bench.talk.turn()
     bench.transport.passing = 3.0
     bench.transport.say(push(TRADES, "a"))
 
@@ -676,6 +677,7 @@ def test_the_end_of_a_lease_is_told_before_what_came_after_it(bench: Bench) -> N
 def test_a_new_epoch_begins_before_a_lease_that_follows_a_lapse(bench: Bench) -> None:
     bench.subscribed()
     bench.clock.advance(5)
+    bench.talk.turn()
     bench.talk.turn()
     bench.clock.advance(11)
     leases: list[Lease | None] = []
@@ -735,10 +737,77 @@ def test_a_jump_of_the_wall_clock_ends_the_lease(bench: Bench) -> None:
     assert bench.handler.words() == []
 
 
+# --- Between two reads ---------------------------------------------------------------
+
+
+def test_without_coalesce_a_connection_never_rests(bench: Bench) -> None:
+    bench.subscribed()
+
+    bench.hear(push(BOOK, "1"), push(BOOK, "2"))
+    bench.talk.turn()
+
+    assert bench.transport.rests == []
+
+
+def test_after_a_read_a_connection_rests_once_and_then_waits() -> None:
+    bench = Bench(coalesce=0.001)
+    target = bench.subscribed()
+    bench.talk.turn()
+    bench.transport.rests.clear()
+
+    bench.hear(push(BOOK, "1"))
+    # It was handled before the rest, and nothing is read in it.
+    assert target.take()[-1][0] == "1"
+    bench.transport.say(push(BOOK, "2"))
+    bench.talk.turn()
+    assert (bench.transport.rests, target.take()) == ([0.001], [])
+
+    bench.talk.turn()
+    assert target.take()[-1][0] == "2"
+    bench.talk.turn()
+    assert bench.transport.rests == [0.001, 0.001]
+    # Nothing has come since: it waits for what comes, without a further rest.
+    bench.talk.turn()
+    bench.talk.turn()
+    assert bench.transport.rests == [0.001, 0.001]
+
+
+def test_a_rest_is_no_longer_than_what_is_due_allows() -> None:
+    bench = Bench(coalesce=0.1)
+    bench.subscribed()
+    bench.talk.turn()
+    bench.hear(push(BOOK, "1"))
+    bench.clock.advance(bench.session.due - bench.clock.now - 0.02)
+    bench.transport.rests.clear()
+
+    bench.talk.turn()
+
+    assert bench.transport.rests == [pytest.approx(0.02)]
+    bench.clock.advance(0.02)
+    bench.talk.turn()
+    bench.talk.turn()
+    assert bench.transport.sent == ["ping"]
+
+
+def test_after_a_full_read_more_has_come_and_a_connection_reads_on() -> None:
+    bench = Bench(coalesce=0.001)
+    bench.subscribed()
+    bench.talk.turn()
+    bench.transport.rests.clear()
+    bench.transport.say(push(BOOK, "1"), size=1 << 20)
+    bench.talk.turn()
+
+    bench.talk.turn()
+
+    assert bench.transport.rests == []
+
+
 # --- A backlog ----------------------------------------------------------------------
 
 
-def test_waiting_frames_of_slow_pushes_do_not_hold_the_ping_back(bench: Bench) -> None:
+def test_waiting_frames_of_slow_pushes_hold_the_ping_back_a_little(
+    bench: Bench,
+) -> None:
     target = bench.subscribed()
     target.takes = 2.0
     bench.transport.say(*(push(BOOK, str(number)) for number in range(10)))
@@ -749,6 +818,8 @@ def test_waiting_frames_of_slow_pushes_do_not_hold_the_ping_back(bench: Bench) -
     assert [element for element, _ in target.take()] == ["0", "1", "2"]
     assert bench.transport.sent == []
     bench.transport.waits.clear()
+    bench.talk.turn()
+    assert bench.transport.sent == []
     bench.talk.turn()
     assert bench.transport.sent == ["ping"]
     assert bench.transport.waits == []
@@ -782,6 +853,7 @@ def test_a_pong_behind_waiting_frames_is_waited_for(bench: Bench) -> None:
 def test_a_pong_that_is_not_among_waiting_frames_is_missing(bench: Bench) -> None:
     bench.subscribed()
     bench.clock.advance(5)
+    bench.talk.turn()
     bench.transport.say(push(BOOK, "a"), size=FULL_READ)
     bench.talk.turn()
     bench.clock.advance(10)
@@ -793,6 +865,44 @@ def test_a_pong_that_is_not_among_waiting_frames_is_missing(bench: Bench) -> Non
 
     with pytest.raises(Stalled, match="no pong came"):
         bench.talk.turn()
+
+
+def test_a_pong_in_a_backlog_renews_no_lease(bench: Bench) -> None:
+    """A callback blocks longer than the lease lasts; one pong too many has come."""
+    target = bench.subscribed()
+    bench.clock.advance(6)
+    target.takes = 20.0
+    bench.hear(push(BOOK, "a"))
+    target.takes = 0.0
+    # The ping is due since 5.0.
+    bench.transport.say("pong", push(BOOK, "b"), "pong")
+
+    for _ in range(5):
+        bench.talk.turn()
+        lease = bench.talk.era.lease
+        assert lease is not None
+        assert not lease.holds(bench.clock.now, bench.clock.now + WALL - 1000.0)
+
+    # The second one, of an empty backlog, renews the lease.
+    assert bench.transport.sent == ["ping", "ping"]
+    bench.hear("pong")
+    assert bench.talk.era.lease is not None
+    assert bench.talk.era.lease.until == bench.clock.now + 15.0
+
+
+def test_full_reads_prove_in_time_what_was_read(bench: Bench) -> None:
+    """No more can wait than the kernel holds: once so much was read, that was, too."""
+    bench.subscribed()
+    bench.transport.most_unread = 3 * FULL_READ
+    bench.clock.advance(5)
+    sent = []
+    for number in range(6):
+        bench.clock.advance(0.1)
+        bench.transport.say(push(BOOK, str(number)), size=FULL_READ)
+        bench.talk.turn()
+        sent.append(list(bench.transport.sent))
+    # It is due since 5.0. The third read has taken what had come by the first.
+    assert sent == [[], [], [], ["ping"], ["ping"], ["ping"]]
 
 
 def test_once_it_is_closed_nothing_more_is_taken_in(bench: Bench) -> None:

@@ -55,6 +55,8 @@ def test_a_venue_is_spoken_to_in_its_own_protocol(venue: str, wire: object) -> N
         ({"max_frame": 1e6}, "max_frame is a whole number"),
         ({"max_frame": True}, "max_frame is a whole number"),
         ({"max_frame": None}, "max_frame is a whole number"),
+        ({"coalesce": True}, "coalesce"),
+        ({"coalesce": "1"}, "coalesce"),
     ],
 )
 def test_a_keyword_of_the_wrong_kind_is_refused_by_its_name(
@@ -200,6 +202,12 @@ def test_what_is_injected_is_what_every_connection_lives_by() -> None:
     assert (settings.clock, settings.rng, settings.network) == (clock, rng, int)
     assert (settings.reconnect.cap, settings.timeouts.ack) == (5, 3)
     assert (settings.ping.interval, settings.ping.probe) == (20, None)
+
+
+@pytest.mark.parametrize("coalesce", [-0.001, 0.2, float("nan"), float("inf")])
+def test_a_wait_that_could_end_a_lease_is_refused(coalesce: float) -> None:
+    with pytest.raises(ValueError, match="coalesce"):
+        make_pool("okx", coalesce=coalesce)
 
 
 @pytest.mark.parametrize("isolate", [False, True])

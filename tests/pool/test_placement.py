@@ -247,6 +247,21 @@ def test_too_many_channels_go_to_where_there_is_room() -> None:
     assert [carrier.most for carrier in found] == [2, 2]
 
 
+def test_a_path_that_is_full_says_nothing_of_another_path() -> None:
+    table = PlacementRig()
+    rows = table.take(*(name("ticker", f"{letter}-USDT") for letter in "ABC"))
+    (bar,) = table.take(name("candle60s"))
+    full = rows[0].carrier
+    assert bar.carrier.path != full.path
+    full.most = 2
+
+    found = table.placement.surplus(table.register.table, full)
+
+    assert list(found.values()) == [["tickers:C-USDT"]]
+    assert bar.carrier not in found
+    assert bar.carrier.most > 2
+
+
 @pytest.mark.parametrize(
     ("repeat", "within"), [(60.0, 60.0 + REPEAT_GRACE), (None, math.inf)]
 )

@@ -708,6 +708,7 @@ def test_what_an_ended_connection_counted_is_counted_whenever_it_ends(
 # --- The exchange's limits ----------------------------------------------------------
 
 
+@pytest.mark.once
 def test_a_thousand_instruments_are_two_requests_on_one_connection(v5: World) -> None:
     names = [f"COIN{number:03}-USDT" for number in range(1000)]
     for name in names:
@@ -726,6 +727,7 @@ def test_a_thousand_instruments_are_two_requests_on_one_connection(v5: World) ->
     assert sum(len(request["args"]) for request in requests) == 1000
 
 
+@pytest.mark.once
 def test_a_thousand_that_come_while_it_is_open_are_two_requests_too(v5: World) -> None:
     names = [f"COIN{number:03}-USDT" for number in range(1000)]
     feed = v5.feed()
@@ -756,6 +758,7 @@ def test_one_bad_instrument_among_a_hundred_fails_alone(world: World) -> None:
     assert len(world.exchange.requests) == 1
 
 
+@pytest.mark.once
 def test_beyond_the_hours_requests_it_waits_and_says_so_once_to_whoever_is_new(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -282,6 +282,7 @@ def interrupt_rotation(hook: LineHook) -> None:
     assert seen[3:] == [seen[2] + 1, State.LIVE], place
 
 
+@pytest.mark.once
 @AT_EVERY_LINE
 def test_a_change_over_that_is_interrupted_is_made_good(first: int) -> None:
     for hook in interrupted_at(first):
@@ -475,6 +476,7 @@ class RandomSteps:
             yield
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("seed", range(40))
 def test_whatever_comes_the_register_holds_together(
     seed: int, monkeypatch: pytest.MonkeyPatch

@@ -413,3 +413,20 @@ def test_what_stands_behind_the_data_leaves_no_head(protocol: str, rest: str) ->
     text = json.dumps(PUSHES[protocol][0], separators=(",", ":"))
 
     assert BY_NAME[protocol].head(f"{text[:-1]}{rest}".encode()) is None
+
+
+@pytest.mark.parametrize(
+    "element",
+    [
+        '{"asks":[],"bids":[]}',
+        '{"instrument_id":"A-B","asks":[],"instrument_id":"C-D"}',
+        '{"asks":[],"instrument_id":"A\\u002dB"}',
+    ],
+    ids=["none", "two", "escaped"],
+)
+def test_a_v3_element_that_does_not_name_one_instrument_leaves_no_head(
+    element: str,
+) -> None:
+    said = f'{{"table":"spot/depth5","data":[{element}]}}'.encode()
+
+    assert BY_NAME["v3"].head(said) is None

@@ -129,6 +129,7 @@ def is_part(begun: Any, whole: Any) -> bool:
     return bool(begun == (str(whole) if type(whole) is int else whole))
 
 
+@pytest.mark.once
 @given(
     st.dictionaries(st.text(max_size=3), JSON),
     st.booleans(),

@@ -100,6 +100,19 @@ def test_a_signal_that_ends_a_parse_leaves_it_to_the_next_read() -> None:
     assert push.data == "data"
 
 
+def test_a_reader_that_fails_as_another_one_parses_changes_nothing() -> None:
+    push, channel = kept(WireError("json", "too deep"))
+
+    def parsed_by_another() -> None:
+        push.result, push.is_parsed = "data", True
+
+    channel.meanwhile = parsed_by_another
+
+    assert push.fault is None
+    assert push.data == "data"
+    assert not push.is_refused
+
+
 def test_two_readers_at_once_both_parse_and_agree() -> None:
     push, channel = kept(["same"], ["same"])
     both = threading.Barrier(2, timeout=30.0)

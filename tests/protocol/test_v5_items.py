@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from itertools import product
 from typing import Any
 
 import pytest
 
+from okex_ws.base.errors import WireError
 from okex_ws.protocol.messages import CandleData, DepthData, FundingData
 from okex_ws.protocol.v5 import PROTOCOL
+from okex_ws.protocol.values import epoch_ms, integer, whole
 from tests.support.v5_frames import (
     BOOKS5,
     CANDLE,
@@ -19,6 +22,37 @@ from tests.support.v5_frames import (
     push,
     refusal,
 )
+
+# --- Whole books --------------------------------------------------------------------
+
+WRITINGS = (
+    *("7", "0", "007", "-1", "-0", "-", "", "1_0", " 7", "+7", "1.0", "1e3", "٣"),
+    *("9" * 20, "9" * 21, None, 7, True, 7.0, ["7"], {"7": "7"}),
+)
+TIMES = (
+    *("1786541241006", "0786541241006", "178654124100", "17865412410060", "", None),
+    *(1786541241006, "178654124100٣", "1_86541241006", "-786541241006"),
+)
+
+
+def test_the_numbers_of_a_book_are_read_together_as_they_are_one_by_one() -> None:
+    read = 0
+    for seq, before, at in product(WRITINGS, WRITINGS, TIMES):
+        element = {"bids": [], "asks": [], "seqId": seq, "prevSeqId": before, "ts": at}
+        try:
+            right = seq if type(seq) is int else whole(seq), integer(before)
+            expected = (epoch_ms(at), *right)
+        except ValueError:
+            with pytest.raises(WireError):
+                PROTOCOL.book(element, "update")
+        else:
+            data = PROTOCOL.book(element, "update")
+            given = (data.time_ms, data.seq, data.prev_seq)
+            assert given == expected
+            assert list(map(type, given)) == list(map(type, expected))
+            read += 1
+    assert read > 30
+
 
 # --- Depths -------------------------------------------------------------------------
 

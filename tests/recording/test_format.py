@@ -154,6 +154,7 @@ def test_what_is_no_recording_is_told_in_its_first_line(
     assert why in damage.why
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     "line",
     [
@@ -235,6 +236,7 @@ def test_a_part_that_is_missing_or_anothers_ends_it(
     assert damage.path == str(tmp_path / "day.1.rec.gz")
 
 
+@pytest.mark.once
 def test_a_large_text_is_written_in_base64_so_that_any_message_can_be_read_again(
     tmp_path: Path,
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -20,6 +21,16 @@ from okex_ws.replay.virtual_time import ScaledClock, VirtualClock, VirtualSchedu
 from tests.support.recordings import URL, at, depth, heard, opened, session, venue
 
 PUSH = heard(1.0, depth(1.0))
+
+
+def once(run: Callable[[], object]) -> Callable[[], bool]:
+    """A turn after which a thread ends."""
+
+    def turn() -> bool:
+        run()
+        return False
+
+    return turn
 
 
 class Rig:
@@ -43,7 +54,7 @@ class Rig:
             except Exception as error:
                 self.result = error
 
-        self.network.thread(run, "okex_ws:test").start()
+        self.network.thread("okex_ws:test", once(run)).start()
         self.scheduler.settle()
         while (due := self.scheduler.due()) <= until:
             self.scheduler.move(due)
@@ -96,7 +107,7 @@ def test_who_is_called_off_opens_nothing() -> None:
         except ConnectionLost as error:
             rig.result = error
 
-    rig.network.thread(run, "okex_ws:test").start()
+    rig.network.thread("okex_ws:test", once(run)).start()
     rig.scheduler.settle()
     called[0] = True
     rig.network.wake()
@@ -123,9 +134,9 @@ def test_in_scaled_time_a_wait_is_as_much_shorter() -> None:
     script = Script(session(PUSH), "day.rec.gz", None)
     clock = ScaledClock(script.moments, 0.0, 1000.0)
     network = ReplayNetwork(ScaledTime(clock), ConnectionMatcher(script), RateLimits())
-    thread = network.thread(lambda: network.wait(20.0), "okex_ws:test")
+    thread = network.thread("okex_ws:test", once(lambda: network.wait(20.0)))
     thread.start()
-    thread.join()
+    assert thread.join(20.0)
 
     # It waited, and not for 20 s of ours.
     assert clock.monotonic() >= 20.0

@@ -174,6 +174,20 @@ def test_each_time_it_is_asked_for_has_its_own_answer() -> None:
     assert talk.ask("BTC-USDT", now=7.0) == [OWN_ACK, TEXTS[3]]
 
 
+def test_who_asks_again_just_before_the_end_had_no_answer_then() -> None:
+    end = at(5.0, "end", cause="ConnectionLost", why="up")
+    for moment, answers in ((3.9, [OWN_ACK]), (4.1, [])):
+        talk = Talk(*session(end=4.5), end)
+        talk.ask("BTC-USDT", now=0.01)
+        talk.hear(2.0)
+        talk.ask("BTC-USDT", now=2.5, op="unsubscribe")
+
+        assert talk.ask("BTC-USDT", now=moment) == answers
+
+        assert talk.hear(5.0) == []
+        assert talk.peer.end is not None
+
+
 def test_a_recorded_refusal_comes_once_for_all_whom_it_meant() -> None:
     both = SUBSCRIBE.replace("]", ',{"channel":"books5","instId":"ETH-USDT"}]')
     error = '{"id":"1","event":"error","code":"60012","msg":"Invalid request"}'

@@ -400,6 +400,7 @@ def follow(replay: Replay) -> tuple[Feed, Ear]:
     return feed, ear
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("name", PROOFS)
 def test_every_book_of_a_capture_is_proven(
     captures: Callable[[str], Path], name: str
@@ -415,6 +416,7 @@ def test_every_book_of_a_capture_is_proven(
     }
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("name", PROOFS)
 def test_one_digit_of_it_and_the_book_is_not(
     captures: Callable[[str], Path], tmp_path: Path, name: str
@@ -617,6 +619,7 @@ def test_twice_it_is_the_same_to_the_byte(live: Live) -> None:
     assert "\n".join(one[1]).encode() == "\n".join(two[1]).encode()
 
 
+@pytest.mark.once
 def test_one_digit_of_it_and_it_is_not(live: Live, path: Path) -> None:
     said = gzip.decompress(live.path.read_bytes()).split(b"\n")
     whole = [n for n, line in enumerate(said) if b'"kind":"in"' in line]

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import math
-import threading
 from collections.abc import Callable
 
 import pytest
 
-from okex_ws.base.threads import mark_library_thread
+from okex_ws.base.worker import LibraryThread
 from okex_ws.replay.script import Moment
-from okex_ws.replay.virtual_time import ScheduledThread, VirtualClock, VirtualScheduler
+from okex_ws.replay.virtual_time import (
+    ScheduledThread,
+    TurnThread,
+    VirtualClock,
+    VirtualScheduler,
+)
 
 
 class Part:
@@ -32,9 +36,14 @@ def play(
     scheduler: VirtualScheduler,
     run: Callable[[ScheduledThread], object],
     part: Part | None = None,
-) -> tuple[ScheduledThread, threading.Thread]:
+) -> tuple[ScheduledThread, TurnThread]:
     scheduled = ScheduledThread(part or Part())
-    thread = scheduler.thread(scheduled, lambda: run(scheduled), "okex_ws:test")
+
+    def turn() -> bool:
+        run(scheduled)
+        return False
+
+    thread = TurnThread(scheduler, scheduled, "okex_ws:test", turn)
     thread.start()
     return scheduled, thread
 
@@ -125,15 +134,15 @@ def test_a_thread_that_is_joined_ends_without_time_if_it_can(
 
     scheduled, thread = play(scheduler, run)
     scheduler.settle()
-    thread.join(0)
-    assert thread.is_alive()
-    thread.join(5.0)
-    assert thread.is_alive()
+    assert not thread.join(0)
+    assert thread.running
+    assert not thread.join(5.0)
+    assert thread.running
     scheduled.woken = True
-    thread.join(0)
-    assert thread.is_alive()
-    thread.join(5.0)
-    assert not thread.is_alive()
+    assert not thread.join(0)
+    assert thread.running
+    assert thread.join(5.0)
+    assert not thread.running
 
 
 def test_a_player_that_joins_another_lets_nobody_go(
@@ -143,9 +152,8 @@ def test_a_player_that_joins_another_lets_nobody_go(
     _, other = play(scheduler, lambda scheduled: scheduler.pause(scheduled, 1.0))
 
     def run(scheduled: ScheduledThread) -> None:
-        mark_library_thread()
         other.join(5.0)
-        told.append(other.is_alive())
+        told.append(other.running)
 
     play(scheduler, run)
     scheduler.settle()
@@ -184,6 +192,6 @@ def test_at_the_end_everyone_goes_and_nobody_waits_again(
     scheduler.settle()
     scheduler.end()
     for thread in threads:
-        threading.Thread.join(thread, 10.0)
+        assert LibraryThread.join(thread, 10.0)
 
     assert rounds == [300]

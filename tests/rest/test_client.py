@@ -198,6 +198,7 @@ def test_starts_are_strictly_between(name: str, request: pytest.FixtureRequest) 
     assert one.start == before - MINUTE
 
 
+@pytest.mark.once
 def test_old_candles_have_an_end(rest: Rest) -> None:
     candles = rest.candles(*PAIR, "candle1m", limit=10_000)
 
@@ -211,6 +212,7 @@ def test_every_bar_is_had(rest: Rest, bar: str) -> None:
     assert len(rest.candles(*PAIR, bar, limit=150)) == 150
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("how", ["empty", "repeat", "overlap", "reorder", "cut"])
 @pytest.mark.parametrize("name", ["venue", "venue_v5"])
 def test_a_page_that_goes_wrong_loses_no_candle(
@@ -230,6 +232,7 @@ def test_a_page_that_goes_wrong_loses_no_candle(
     assert again[:-1] == right[1:] or again == right
 
 
+@pytest.mark.once
 def test_v3_is_closed_by_the_exchanges_own_clock(exchange: LocalExchange) -> None:
     exchange.clock_offset = -90 * 60.0
     try:
@@ -391,6 +394,7 @@ def test_close_ends_what_is_under_way(exchange: LocalExchange) -> None:
     exchange.heal()
 
 
+@pytest.mark.once
 def test_while_it_trades_rest_says_what_the_socket_says() -> None:
     instrument = Instrument("spot", "BTC-USDT", "60000.0", "0.1", "0.0001")
     told: dict[str, Any] = {}

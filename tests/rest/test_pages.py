@@ -8,8 +8,8 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given
 
-from okex_ws.rest.pages import Found, PageSource, collect
-from tests.support.internals import found_of
+from okex_ws.history.search import Search
+from okex_ws.rest.pages import PageSource, collect
 
 Page = list[tuple[int, int]]
 # What a request is here: the cursor, and how many.
@@ -48,8 +48,8 @@ def all_of(
     before: int | None = None,
     sources: list[PageSource[PageRequest]] | None = None,
 ) -> list[int]:
-    found: Found[int] = Found(after, before, limit)
-    got = collect(sources or [paged()], peer, found)
+    search: Search[int] = Search(after, before, limit)
+    got = collect(sources or [paged()], peer, search)
     assert [thing % 7 for thing in got] == [0] * len(got)
     return [thing // 7 for thing in got]
 
@@ -141,18 +141,18 @@ def test_a_short_page_of_one_source_leads_to_the_next() -> None:
         PageSource(15, lambda cursor, count: ("recent", (cursor, count))),
         PageSource(15, lambda cursor, count: ("old", (cursor, count))),
     ]
-    found: Found[int] = Found(None, None, 40)
+    search: Search[int] = Search(None, None, 40)
 
-    assert collect(sources, fetch, found) == [place * 7 for place in range(61, 101)]
+    assert collect(sources, fetch, search) == [place * 7 for place in range(61, 101)]
     assert len(recent.asked) == 2
 
 
 def test_what_is_not_kept_is_not_counted() -> None:
     """The candle that is still open is the newest of the first page."""
     peer = Peer(range(1, 101))
-    found: Found[int] = Found(None, None, 10)
+    search: Search[int] = Search(None, None, 10)
 
-    got = collect([paged(100)], peer, found, lambda thing: thing != 700)
+    got = collect([paged(100)], peer, search, lambda thing: thing != 700)
 
     assert got == [place * 7 for place in range(90, 100)]
     assert peer.asked == [(None, 12)]
@@ -172,24 +172,26 @@ def test_no_pages_hold_it_for_ever_or_make_it_break_its_bounds(
 ) -> None:
     left = iter(pages)
     said = {place: set[int]() for place in range(-5, 61)}
-    found: Found[int] = Found(after, before, limit)
+    search: Search[int] = Search(after, before, limit)
     count = 0
 
     def fetch(ask: PageRequest) -> Page:
         nonlocal count
         count += 1
         assert count <= 200
-        page = next(left, [])
+        page = [(place, place * 10 + thing) for place, thing in next(left, [])]
         for place, thing in page:
             said[place].add(thing)
         return page
 
-    got = collect([paged()], fetch, found)
+    got = collect([paged()], fetch, search)
 
     assert len(got) <= limit
-    places = found_of(found)
-    assert len(places) == len(set(places))
-    for place, thing in places.items():
+    found = [thing for thing, _ in search.oldest_first()]
+    assert got == found[-limit:]
+    places = [thing // 10 for thing in found]
+    assert places == sorted(set(places))
+    for place, thing in zip(places, found, strict=True):
         assert thing in said[place]
         assert after is None or place > after
         assert before is None or place < before
@@ -252,14 +254,14 @@ def test_what_should_be_at_the_bound_is_looked_for_once_more() -> None:
         return [each for each in page if number > 1 or each[0] < 48]
 
     peer = Peer(range(1, 101), behind)
-    found: Found[int] = Found(None, 50, 5, exact=True)
+    search: Search[int] = Search(None, 50, 5, exact=True)
 
-    assert collect([paged()], peer, found) == [place * 7 for place in range(45, 50)]
+    assert collect([paged()], peer, search) == [place * 7 for place in range(45, 50)]
     assert peer.asked == [(51, 7), (51, 7)]
 
 
 def test_a_bound_where_nothing_is_is_no_bar() -> None:
-    found: Found[int] = Found(None, 500, 5, exact=True)
+    search: Search[int] = Search(None, 500, 5, exact=True)
 
-    got = collect([paged()], Peer(range(1, 101)), found)
+    got = collect([paged()], Peer(range(1, 101)), search)
     assert got == [place * 7 for place in range(96, 101)]

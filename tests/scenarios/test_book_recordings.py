@@ -140,6 +140,7 @@ def mutated(message: Recorded, place: Place, rng: random.Random) -> BookData:
 # --- Replays ------------------------------------------------------------------------
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("name", FRAMES)
 def test_every_recorded_book_is_proven_by_its_checksum(name: str) -> None:
     wire, frames = FRAMES[name]
@@ -328,6 +329,7 @@ def mutations() -> tuple[Mutation, ...]:
     return tuple(made)
 
 
+@pytest.mark.once
 def test_a_changed_digit_in_the_top_25_is_caught_where_it_can_first_be_seen() -> None:
     made = mutations()
 
@@ -350,6 +352,7 @@ def test_a_changed_digit_in_the_top_25_is_caught_where_it_can_first_be_seen() ->
     assert where["at that message"] + where["at a later message"] >= MUTATIONS - 5
 
 
+@pytest.mark.once
 def test_what_a_changed_digit_fails_is_the_checksum_or_the_form() -> None:
     errors = [each.error for each in mutations() if each.error is not None]
 
@@ -359,6 +362,7 @@ def test_what_a_changed_digit_fails_is_the_checksum_or_the_form() -> None:
             assert error.expected != error.actual
 
 
+@pytest.mark.once
 def test_a_digit_below_the_top_25_is_no_business_of_the_checksum() -> None:
     # The proof has a limit, which is the exchange's: it covers 25 levels.
     rng = random.Random(SEED)
@@ -442,6 +446,7 @@ def test_a_repeated_snapshot_is_its_own_book_and_what_follows_it_is_caught() -> 
         assert type(found[1]) is SequenceGap
 
 
+@pytest.mark.once
 def test_every_other_order_is_caught_at_the_first_that_is_out_of_it() -> None:
     orders = 0
     right = tuple(range(7))
@@ -457,6 +462,7 @@ def test_every_other_order_is_caught_at_the_first_that_is_out_of_it() -> None:
     assert orders == 5039
 
 
+@pytest.mark.once
 def test_every_changed_digit_of_an_id_is_caught() -> None:
     changed = 0
     for number, field in itertools.product(range(7), ("seq", "prev_seq")):
@@ -513,6 +519,7 @@ def test_two_connections_have_the_same_books_at_the_same_time() -> None:
     assert len({channel for channel, _ in both}) == 10
 
 
+@pytest.mark.once
 def test_a_changed_digit_that_no_checksum_covers_shows_beside_the_other() -> None:
     rng = random.Random(SEED)
     one, other = replay(WS_56, V3), replay(WS_57, V3)

@@ -90,7 +90,7 @@ def test_a_push_that_nothing_reads(monkeypatch: pytest.MonkeyPatch) -> None:
             sub.GetDepth()
             read = count(sub.GetDepth)
 
-    assert is_within(usual(found), Calls(31, 45))
+    assert is_within(usual(found), Calls(31, 42))
     assert is_within(read, Calls(17, 16))
 
 
@@ -101,4 +101,4 @@ def test_a_push_with_a_callback(monkeypatch: pytest.MonkeyPatch) -> None:
         feed.close()
 
     assert texts
-    assert is_within(usual(found), Calls(58, 70))
+    assert is_within(usual(found), Calls(58, 66))

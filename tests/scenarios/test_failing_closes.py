@@ -117,12 +117,22 @@ CAUSES = [
 END_THE_OPENING = (loss, job)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("cause", CAUSES, ids=lambda cause: cause.__name__)
 def test_a_fault_at_any_line_closes_the_opening_and_no_thread_ends(
     cause: Callable[[Rig], None], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.CRITICAL, "okex_ws")
     for hook in every_line(raising(SystemExit), within="pool/connection"):
+        happens(cause, hook)
+
+
+@pytest.mark.parametrize("cause", END_THE_OPENING, ids=lambda cause: cause.__name__)
+def test_a_fault_at_any_line_between_two_openings_ends_no_thread(
+    cause: Callable[[Rig], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.CRITICAL, "okex_ws")
+    for hook in every_line(raising(SystemExit), within="base/worker"):
         happens(cause, hook)
 
 
@@ -171,6 +181,7 @@ def happens(cause: Callable[[Rig], None], hook: LineHook) -> None:
 
 
 # The connection is given up: a fault in the last lines of its thread may end it.
+@pytest.mark.once
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_a_fault_at_any_line_that_handles_a_refused_key_leaves_nothing_waiting(
     caplog: pytest.LogCaptureFixture,

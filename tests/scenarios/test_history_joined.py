@@ -112,6 +112,7 @@ def test_five_hundred_closed_candles_precede_the_live_one(
     assert all(older.close == newer.open for older, newer in pairs)
 
 
+@pytest.mark.once
 def test_through_outages_and_failures_nothing_is_missing() -> None:
     faults = ["busy", "cut", "repeat", "overlap", "empty", "reorder", "drop"]
     with (

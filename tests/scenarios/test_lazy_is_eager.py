@@ -34,7 +34,7 @@ from tests.support.virtual_world import World, compact
 NAME = "BTC-USDT"
 SECONDS = 40.0
 EVENTS = 120
-SEEDS = range(240)
+SEEDS = range(24)
 # How long before a bad push is found it comes in the second play.
 JUST = 1e-7
 

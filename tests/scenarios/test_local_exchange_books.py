@@ -62,6 +62,7 @@ def opened(market: SyntheticMarket, *channels: str) -> dict[str, EncodedPush]:
 # --- The market ---------------------------------------------------------------------
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("channel", [*EVERY, *THIN])
 @pytest.mark.parametrize("numbers_2018", [False, True])
 def test_a_merged_book_is_the_books_and_every_proof_stands(
@@ -101,6 +102,7 @@ def test_one_changed_digit_is_seen_by_the_checksum(channel: str) -> None:
     assert merged.flaws == ["checksum"]
 
 
+@pytest.mark.once
 def test_at_one_number_the_best_levels_of_all_agree() -> None:
     market = SyntheticMarket(5, [SPOT], pace=100.0)
     names = [BOOKS, BOOKS_TICKS, BOOKS_50, f"books5:{SPOT}", f"bbo-tbt:{SPOT}"]
@@ -415,6 +417,7 @@ FOUND = {
 KINDS = [(TICKS, False), (BOOKS_TICKS, False), (BOOKS_TICKS, True)]
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("how", FOUND)
 @pytest.mark.parametrize("kind", range(3))
 def test_a_proof_sees_what_it_should(how: str, kind: int) -> None:
@@ -630,6 +633,7 @@ def recorded(path: Path, channel: str, how: str, v5: bool) -> Iterator[Follower]
             yield client
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("how", "sent"),
     [

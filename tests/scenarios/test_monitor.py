@@ -617,6 +617,7 @@ both_protocols = pytest.mark.parametrize(
 )
 
 
+@pytest.mark.once
 @pytest.mark.usefixtures("one_line")
 @both_protocols
 def test_a_capture_shows_the_recorded_markets_prices(

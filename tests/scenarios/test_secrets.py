@@ -92,6 +92,7 @@ def messages(protocol: str, secret: str) -> Iterator[str | bytes]:
     yield json.dumps({"event": "error", "msg": secret}).encode("utf-16")
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("secret", SECRETS)
 @pytest.mark.parametrize("protocol", ["v3", "v5"])
 def test_no_message_brings_a_secret_into_what_the_library_says(

@@ -124,6 +124,7 @@ def rig(request: pytest.FixtureRequest) -> Iterator[BrokenBook]:
     rig.exchange.close()
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("rig", "how"),
     [(protocol, how) for protocol in BREAKS for how in BREAKS[protocol]],
@@ -162,6 +163,7 @@ def test_a_book_that_is_spoiled_is_withdrawn_and_asked_for_anew_alone(
     assert rig.errors
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("rig", "how"),
     [(protocol, how) for protocol in HARMLESS for how in HARMLESS[protocol]],
@@ -192,6 +194,7 @@ def test_a_failed_proof_is_told_by_its_own_error(rig: BrokenBook) -> None:
     assert rig.errors[0].channel == rig.key
 
 
+@pytest.mark.once
 def test_updates_add_up_to_the_book_through_every_fault(rig: BrokenBook) -> None:
     items = rig.book.updates(timeout=PATIENCE, max_queue=50)
     held, seen = OrderBook(), 0

@@ -2501,6 +2501,7 @@ class Opening(RuleBasedStateMachine):
         assert all(subscription.in_doubt for subscription in others)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(("wire", "login"), [(V3, False), (V5, False), (V5, True)])
 def test_no_order_of_events_breaks_the_conversation(
     wire: WireProtocol, login: bool

@@ -102,7 +102,7 @@ BAD_ROWS: list[tuple[Any, str]] = [
     (["9", "1", "-1", "1"], "not a number: '-1'"),
     (["9", "1", "0", "-1"], "not a number: '-1'"),
     ([["9"], "1", "0", "1"], "unhashable"),
-    (["9", ["1"], "0", "1"], "not a number: list"),
+    (["9", ["1"], "0", "1"], "unhashable"),
     (["9", "1", {}, "1"], "unhashable"),
     (["9", "1", "0", []], "unhashable"),
     ([["9", "1", "0", "1"]], "unpack"),

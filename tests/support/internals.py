@@ -15,6 +15,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Union
 
+from okex_ws.base.worker import LibraryThread
 from okex_ws.delivery.conflating_queue import ConflatingQueue
 from okex_ws.delivery.dispatcher import Dispatcher
 from okex_ws.delivery.updates import UpdateQueue
@@ -59,7 +60,6 @@ if TYPE_CHECKING:
     from okex_ws.pool.register import Register
     from okex_ws.recording.recorder import Recorder
     from okex_ws.rest import Rest
-    from okex_ws.rest.pages import Found
     from okex_ws.session.events import Event
     from okex_ws.session.session import Session
 
@@ -182,10 +182,9 @@ def connections_per_reading(pool: Pool) -> list[int]:
 
 def thread_of(owner: Connection | Dispatcher | ParentSender) -> threading.Thread | None:
     """The thread of a connection, of a dispatcher, or of the worker's sender."""
-    worker = getattr(owner, "_worker", None)
-    thread: Any = owner if worker is None else worker._thread
-    found: threading.Thread | None = thread._thread
-    return found
+    held: Any = getattr(owner, "_worker", owner)
+    threads: list[threading.Thread] = held._thread._threads
+    return threads[-1] if threads else None
 
 
 def network_of(connection: Connection) -> Network:
@@ -200,12 +199,16 @@ def wrap_connection_threads(
 
     This lasts until the process ends.
     """
-    run = Connection._run
+    run = LibraryThread._run
 
-    def wrapped(connection: Connection) -> None:
-        around(run, connection)
+    def wrapped(thread: LibraryThread) -> None:
+        owner = getattr(thread._turn, "__self__", None)
+        if isinstance(owner, Connection):
+            around(lambda _: run(thread), owner)
+        else:
+            run(thread)
 
-    Connection._run = wrapped  # type: ignore[assignment,method-assign]
+    LibraryThread._run = wrapped  # type: ignore[assignment,method-assign]
 
 
 def give_every_host_a_turn(patch: pytest.MonkeyPatch) -> None:
@@ -351,11 +354,6 @@ def known_ids_of(channel: TradeChannel) -> list[str]:
 def most_kept(join: GapJoin[Any]) -> int | None:
     """How many delivered items *join* keeps at the most."""
     return join._delivered.maxlen
-
-
-def found_of(found: Found[Any]) -> dict[int, Any]:
-    """The items that a search over pages has found, by their order at the exchange."""
-    return found._found
 
 
 # --- Delivery -----------------------------------------------------------------------

@@ -152,6 +152,9 @@ class Target(Channel):
         return pushes
 
 
+REST = object()
+
+
 class ScriptedTransport:
     """A transport and its network: a test writes what comes; sends are noted."""
 
@@ -164,18 +167,21 @@ class ScriptedTransport:
         self.heard = clock.now
         self.sent: list[str] = []
         self.waits: list[float] = []
+        # The waits for nothing that comes, between two reads.
+        self.rests: list[float] = []
         # How much time passes while it waits.
         self.passing = 0.0
         self.end: ConnectionLost | None = None
+        self.most_unread = 1 << 20
 
     def say(self, *texts: str, size: int = 0) -> None:
         """Have the next read bring *texts*, as a read of *size* bytes."""
         frames = [(text.encode(), False) for text in texts]
         self._reads.append((frames, size or sum(map(len, texts))))
 
-    def wait(self, timeout: float, stream: object) -> None:
-        assert stream is self.stream
-        self.waits.append(timeout)
+    def wait(self, timeout: float, stream: object = REST) -> None:
+        assert stream in (self.stream, REST)
+        (self.rests if stream is REST else self.waits).append(timeout)
         self._clock.advance(min(timeout, self.passing))
 
     def read(self) -> list[Frame]:
@@ -195,7 +201,12 @@ class ScriptedTransport:
 class Bench:
     """One opening, and the objects around it that a test controls."""
 
-    def __init__(self, wire: WireProtocol = V5, login: Login | None = None) -> None:
+    def __init__(
+        self,
+        wire: WireProtocol = V5,
+        login: Login | None = None,
+        coalesce: float = 0.0,
+    ) -> None:
         self.clock = FakeClock()
         self.wire = wire
         self.counts = Counts()
@@ -209,9 +220,9 @@ class Bench:
             self.handler,
             self.clock,
             network,
-            self.counts,
             self.outage_log,
             lambda: self.closing,
+            coalesce=coalesce,
         )
         budget = RateLimit(239, HOUR)
         now = self.clock.now

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -16,12 +17,6 @@ pytestmark = pytest.mark.source
 
 TESTS = Path(__file__).parents[1]
 HELPERS = Path(__file__).with_name("internals.py")
-TEXTS = {
-    path.relative_to(TESTS).as_posix(): path.read_text("utf-8")
-    for path in sorted(TESTS.rglob("*.py"))
-    if path not in (HELPERS, Path(__file__))
-}
-TREES = {name: ast.parse(text) for name, text in TEXTS.items()}
 
 # The public methods of a named tuple.
 PUBLIC = {"_replace", "_asdict", "_fields", "_make", "_field_defaults"}
@@ -46,6 +41,22 @@ PATCHED = {("cli/commands/test_serve.py", "_readable_stdin")}
 
 # A private name in a string, which is a program that a test starts.
 IN_A_PROGRAM = re.compile(r"\b(\w+)\._([a-z]\w*)")
+
+
+@cache
+def texts() -> dict[str, str]:
+    """Every other file of the tests."""
+    return {
+        path.relative_to(TESTS).as_posix(): path.read_text("utf-8")
+        for path in sorted(TESTS.rglob("*.py"))
+        if path not in (HELPERS, Path(__file__))
+    }
+
+
+@cache
+def trees() -> dict[str, ast.Module]:
+    """The same files, parsed by the first test that asks."""
+    return {name: ast.parse(text) for name, text in texts().items()}
 
 
 def is_private(name: str) -> bool:
@@ -100,8 +111,8 @@ def reaches(name: str, tree: ast.Module) -> list[str]:
 
 
 def test_a_test_reaches_for_private_parts_by_the_helpers_alone() -> None:
-    assert TREES["support/virtual_world.py"]
-    found = {name: reaches(name, tree) for name, tree in TREES.items()}
+    assert trees()["support/virtual_world.py"]
+    found = {name: reaches(name, tree) for name, tree in trees().items()}
 
     assert {name: parts for name, parts in found.items() if parts} == {}
 
@@ -133,7 +144,7 @@ def test_a_reach_is_seen(code: str, found: list[str]) -> None:
 def test_what_is_allowed_is_still_in_use() -> None:
     used = {
         (name, each)
-        for name, tree in TREES.items()
+        for name, tree in trees().items()
         for node in ast.walk(tree)
         for each in names_in(node)
     }
@@ -148,6 +159,6 @@ def test_every_helper_is_used() -> None:
         for node in ast.parse(HELPERS.read_text("utf-8")).body
         if isinstance(node, ast.FunctionDef)
     }
-    named = {word for text in TEXTS.values() for word in re.findall(r"\w+", text)}
+    named = {word for text in texts().values() for word in re.findall(r"\w+", text)}
 
     assert made - named == set()

@@ -16,7 +16,7 @@ WALL = 1_700_000_000.0
 
 
 def tick(beat: Heartbeat, now: float, drained: bool = True) -> bool:
-    return beat.tick(now, now + WALL, now if drained else -math.inf)
+    return beat.tick(now, now + WALL, now if drained else -1.0)
 
 
 def just_before(moment: float) -> float:
@@ -89,6 +89,33 @@ def test_a_pong_that_nobody_asked_for_renews_nothing(beat: Heartbeat) -> None:
     assert beat.ponged(0.2) is None
 
 
+def test_a_pong_of_a_backlog_answers_no_ping_that_is_younger(beat: Heartbeat) -> None:
+    """A callback blocks from 1.0 to 6.0, and a pong that nobody asked for has come."""
+    assert tick(beat, 0.0)
+    assert beat.ponged(0.1) is not None
+    assert not beat.tick(6.0, WALL, read_at=1.0)
+    assert beat.ponged(6.0) is None
+    # Now all that came by then is handled.
+    assert tick(beat, 6.01)
+
+
+def test_the_lease_runs_from_the_read_before_the_ping(beat: Heartbeat) -> None:
+    """A callback blocked from 1.0 to 6.0, in a message that was read at 1.0."""
+    assert beat.tick(6.0, 6.0 + WALL, read_at=1.0)
+    assert beat.ponged(6.1) == Renewed(Lease(16.0, WALL), round_trip=pytest.approx(0.1))
+    # So the next ping goes out the sooner.
+    assert beat.due == 6.0
+
+
+def test_a_ping_waits_two_seconds_for_what_is_never_read(beat: Heartbeat) -> None:
+    """Which counts from when it would have been sent: a callback may have blocked."""
+    assert not tick(beat, 8.0, drained=False)
+    assert not tick(beat, just_before(10.0), drained=False)
+    assert tick(beat, 10.0, drained=False)
+    # What its pong proves is what was read, and nothing later.
+    assert beat.ponged(10.1) == Renewed(Lease(14.0, WALL), pytest.approx(0.1))
+
+
 def test_a_missing_pong_is_a_stall_at_its_very_moment(beat: Heartbeat) -> None:
     tick(beat, 0.0)
     assert not tick(beat, just_before(PONG))
@@ -116,12 +143,13 @@ def test_a_late_pong_does_not_hold_the_keep_alive_back() -> None:
     """A ping in flight stops the probes, but 25 seconds after it the next one goes."""
     beat = Heartbeat(Ping(30.0, 5.0), PONG, 0.0)
     sent = [now / 10 for now in range(590) if tick(beat, now / 10, drained=False)]
-    assert sent == [0.0, 25.0, 50.0]
-    # Pongs answer in order, and each vouches from the sending of its own ping.
-    leases = [beat.ponged(59.0) for _ in range(3)]
-    assert [renewed and renewed.lease.until for renewed in leases] == [15.0, 40.0, 65.0]
+    # Each waits two seconds for what is unread.
+    assert sent == [2.0, 29.0, 56.0]
+    # Pongs answer in order, and each vouches from what was read before its own ping.
+    pongs = [beat.ponged(59.0) for _ in range(3)]
+    assert [pong and pong.round_trip for pong in pongs] == [57.0, 30.0, 3.0]
+    assert [pong and pong.lease.until for pong in pongs] == [14.0, 14.0, 14.0]
     assert beat.ponged(59.0) is None
-    assert beat.due == 55.0
 
 
 def test_a_ping_that_a_channel_waits_for_goes_out_at_once(beat: Heartbeat) -> None:

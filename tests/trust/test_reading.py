@@ -677,6 +677,7 @@ def test_one_step_at_any_load_breaks_no_promise(kind: str, connections: int) -> 
             check_pair(staged([(number, kind, at)], connections))
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("connections", [1, 2])
 def test_two_steps_at_any_two_loads_never_make_a_pair_that_never_stood(
     connections: int,

@@ -135,11 +135,13 @@ def searched(name: str) -> Found:
     return search(SCENARIOS[name])
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_a_read_keeps_its_promises_in_every_schedule(name: str) -> None:
     assert searched(name).schedule == ()
 
 
+@pytest.mark.once
 def test_the_search_is_no_small_one() -> None:
     states = [searched(name).states for name in SCENARIOS]
 
@@ -147,6 +149,7 @@ def test_the_search_is_no_small_one() -> None:
     assert min(states) > 4_000
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("rule", MISSED)
 def test_a_read_breaks_a_promise_without(rule: str) -> None:
     rules, name = MISSED[rule]

@@ -1,4 +1,4 @@
-"""Closing by ``with``, repair after a fork, marks of the library's threads, a latch."""
+"""Closing by ``with``, repair after a fork, marks of threads, a bell, a latch."""
 
 from __future__ import annotations
 
@@ -117,6 +117,30 @@ def locked(lock: AbstractContextManager[object], change: Callable[[], R]) -> R:
     *change* and the release. So *change* can raise anywhere, and the lock is released.
     """
     with lock: return change()  # fmt: skip  # noqa: E701
+
+
+class Bell:
+    """What one thread waits for again and again, and any thread rings.
+
+    It remembers one ring until the next `wait`. A signal handler may ring it at any
+    point, because nothing is locked meanwhile.
+    """
+
+    def __init__(self) -> None:
+        # Open after a ring.
+        self._lock = threading.Lock()
+        self._lock.acquire()
+
+    def ring(self) -> None:
+        """End the present or the next `wait`; returns at once."""
+        # The check costs less than the exception; another thread may come between.
+        if self._lock.locked():
+            with contextlib.suppress(RuntimeError):
+                self._lock.release()
+
+    def wait(self, seconds: float = threading.TIMEOUT_MAX) -> bool:
+        """Return True at a ring, or False after *seconds*. Only one thread waits."""
+        return self._lock.acquire(timeout=seconds)
 
 
 class Latch:

@@ -18,12 +18,12 @@ from contextlib import suppress
 
 from .clock import Clock, SystemClock
 from .log import log
-from .threads import Latch, mark_library_thread
+from .threads import Bell, Latch, mark_library_thread
 
 Job = Callable[[], object]
 
 # Seconds of the longest pause after a turn that raised.
-_LONGEST_PAUSE = 0.5
+_LONGEST_PAUSE = 1.0
 # Seconds after which a thread looks at its clock again, which may be an injected one.
 _LONGEST_WAIT = 60.0
 
@@ -32,45 +32,57 @@ def _nothing() -> None:
     pass
 
 
+def _say(fault: BaseException) -> None:
+    name = threading.current_thread().name
+    log.exception("internal error on the thread %s", name)
+
+
 class LibraryThread:
     """A daemon thread of the library, which calls *turn* until that returns False.
 
-    Every exception of *turn*, ``SystemExit`` too, is logged and ends nothing: after a
-    short pause *turn* is called again. *end* is a callable that the thread calls at its
-    end, once. Any thread may call the methods, a signal handler too, at any point; only
-    `join` waits. A daemon, so that a script can end without closing what it opened.
+    No exception of *turn* ends it, not even ``SystemExit``: *survive* is called with
+    the exception (by default it is logged), and after a short pause *turn* is called
+    again. *end* is a callable that the thread calls at its end, once. Any thread may
+    call the methods, a signal handler too, at any point; only `join` waits. A daemon,
+    so that a script can end without closing what it opened.
     """
 
     def __init__(
-        self, name: str, turn: Callable[[], bool], end: Job = _nothing
+        self,
+        name: str,
+        turn: Callable[[], bool],
+        end: Job = _nothing,
+        survive: Callable[[BaseException], object] = _say,
     ) -> None:
-        self._name, self._turn, self._end = name, turn, end
-        self._started = False
+        self._name, self._turn, self._end, self._survive = name, turn, end, survive
+        self.started = False
         # The thread takes the only token when it begins. If a second thread is started,
         # because `start` was interrupted, it finds none and ends at once.
         self._token = [True]
-        self._thread: threading.Thread | None = None
+        self._threads: list[threading.Thread] = []
         self._ended = Latch()
 
     @property
     def running(self) -> bool:
         """Whether the thread runs."""
-        thread = self._thread
-        started = self._started if thread is None else thread.is_alive()
-        return started and not self._ended.is_set
+        if self._ended.is_set:
+            return False
+        return any(thread.is_alive() for thread in self._threads)
 
     def start(self) -> None:
         """Start the thread, once; ``RuntimeError`` if the system gives none."""
-        if not self._started and self._token:
-            threading.Thread(target=self._run, name=self._name, daemon=True).start()
-            self._started = True
+        if not self.started and self._token:
+            thread = threading.Thread(target=self._run, name=self._name, daemon=True)
+            self._threads.append(thread)
+            thread.start()
+            self.started = True
 
     def end_unstarted(self) -> None:
         """End a thread that was never started: the caller does what is due at the end.
 
         If the thread was started, nothing happens.
         """
-        if not self._started and self._take():
+        if not self.started and self._take():
             try:
                 self._end()
             finally:
@@ -82,7 +94,7 @@ class LibraryThread:
         Returns False if it does not come within *timeout* seconds, and at once on the
         thread itself, which cannot wait for itself.
         """
-        if self._thread is threading.current_thread():
+        if threading.current_thread() in self._threads:
             return False
         give_up = math.inf if timeout is None else time.monotonic() + timeout
         while self.running:
@@ -94,11 +106,15 @@ class LibraryThread:
         return True
 
     def forked(self) -> None:
-        """In a forked child, where the thread does not exist: count as ended."""
-        self._token.clear()
-        self._thread = None
-        self._ended = Latch()
-        self._ended.set()
+        """In a forked child: count as ended, unless the thread itself forked.
+
+        It then goes on in the child, to its end. A thread that was never started is not
+        started any more.
+        """
+        if threading.current_thread() not in self._threads:
+            self._token.clear()
+            self._ended = Latch()
+            self._ended.set()
 
     def _take(self) -> bool:
         with suppress(IndexError):
@@ -108,10 +124,8 @@ class LibraryThread:
     # --- The thread -----------------------------------------------------------------
 
     def _run(self) -> None:
-        mark_library_thread()
         if not self._take():
             return
-        self._thread = threading.current_thread()
         try:
             self._keep_on()
         except BaseException:
@@ -120,20 +134,23 @@ class LibraryThread:
         finally:
             try:
                 self._end()
-            except BaseException:
-                log.exception("internal error at the end of the thread %s", self._name)
+            except BaseException as fault:
+                with suppress(BaseException):
+                    self._survive(fault)
             finally:
                 self._ended.set()
 
     def _keep_on(self) -> None:
+        mark_library_thread()
         failures, going = 0, True
         while going:
             try:
                 going = self._turn()
                 failures = 0
-            except BaseException:
+            except BaseException as fault:
                 failures += 1
-                log.exception("internal error on the thread %s", self._name)
+                with suppress(BaseException):
+                    self._survive(fault)
                 # A turn that raises at once, each time, must not spin.
                 time.sleep(min(0.001 * 2 ** min(failures, 10), _LONGEST_PAUSE))
 
@@ -163,8 +180,8 @@ class WorkerThread:
         # The jobs as they were submitted. The thread sorts them into *waiting*.
         self._submitted: deque[tuple[float, int, Job]] = deque()
         self._waiting: list[tuple[float, int, Job]] = []
-        # Open if there is news for the thread. Only the thread waits for it.
-        self._news = threading.Lock()
+        # Rung if there is news for the thread.
+        self._news = Bell()
         self._closing = self._dropping = False
 
     def start(self) -> None:
@@ -189,7 +206,7 @@ class WorkerThread:
         self._thread.start()
         due = self._clock.monotonic() + wait
         self._submitted.append((due, next(self._numbers), job))
-        self._wake()
+        self._news.ring()
         return True
 
     def close(self, *, drop: bool = False) -> None:
@@ -199,7 +216,7 @@ class WorkerThread:
         """
         self._dropping = self._dropping or drop
         self._closing = True
-        self._wake()
+        self._news.ring()
         self._thread.end_unstarted()
 
     def join(self, timeout: float | None) -> bool:
@@ -210,10 +227,6 @@ class WorkerThread:
         """In a forked child, where the thread does not exist: become closed."""
         self._closing = True
         self._thread.forked()
-
-    def _wake(self) -> None:
-        with suppress(RuntimeError):  # it is open
-            self._news.release()
 
     # --- The thread -----------------------------------------------------------------
 
@@ -233,7 +246,7 @@ class WorkerThread:
             return False
         else:
             # An injected clock may reach the due time without any news.
-            self._news.acquire(timeout=min(left, _LONGEST_WAIT))
+            self._news.wait(min(left, _LONGEST_WAIT))
         return True
 
     def _do(self, job: Job) -> None:

@@ -162,7 +162,7 @@ class BookChannel(DepthChannel):
         self._snapshot_join, (whole, *rest) = None, steps
         if rest:
             # The exchange pushed no such book: the first version has the first update.
-            self._builder.merge(whole.change)
+            self._builder.take(whole.change)
         for change, text in rest or steps:
             self._take(change, True, era, now, wall, text)
         return True

@@ -33,31 +33,25 @@ class BookBuilder:
         Raises:
             BookError: the proof failed, and the book is dropped.
         """
-        self.merge(data)
-        return self._bids.version(), self._asks.version()
-
-    def merge(self, data: BookData) -> None:
-        """Merge and prove one message, and make no version. Runs for every message."""
-        seq = data.seq
+        # All seven at once take the time of three by name.
+        whole, bids, asks, _, seq, prev_seq, checksum = data
         try:
-            if data.whole:
+            if whole:
                 self._bids, self._asks = MergedSide(-1.0), MergedSide(1.0)
             elif not self.is_proven:
                 raise BookError("an update of a book that is not held")
             # The ids are only compared for equality: they grow by steps of any size, an
             # idle book is repeated with the same id, and after a maintenance of the
             # exchange the ids begin again below the last one.
-            elif seq is not None and (
-                data.prev_seq is None or data.prev_seq != self._seq
-            ):
-                raise SequenceGap(self._seq, data.prev_seq)
-            if data.bids:
-                self._bids.merge(data.bids)
-            if data.asks:
-                self._asks.merge(data.asks)
+            elif seq is not None and (prev_seq is None or prev_seq != self._seq):
+                raise SequenceGap(self._seq, prev_seq)
+            if bids:
+                self._bids.merge(bids)
+            if asks:
+                self._asks.merge(asks)
             # The checksum is retired: v5 of 2026 sends 0 beside its sequence, or none.
-            if seq is None or data.checksum:
-                self._check_sum(data.checksum)
+            if seq is None or checksum:
+                self._check_sum(checksum)
         except BookError:
             self.clear()
             raise
@@ -65,6 +59,7 @@ class BookBuilder:
             self.clear()
             raise BookError(error) from error
         self._seq, self.is_proven = seq, True
+        return self._bids.version, self._asks.version
 
     def _check_sum(self, expected: int | None) -> None:
         if expected is None:

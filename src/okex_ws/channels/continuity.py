@@ -311,12 +311,13 @@ class TradeContinuity(Continuity[TradeData]):
             for each in held[:place]
             if isinstance(each, News) and each.data not in self.known
         ]
-        if late and {each.data.id for each in late}.intersection(self.known.ids()):
+        told: list[Told[TradeData]] = []
+        if not {each.data.id for each in late}.isdisjoint(self.known.ids()):
             # Another trade under a known id contradicts that the two are one stream.
-            late, place = [], 0
+            told += self.lost("two trades of one id")
         for each in late:
             self.known.add(each.data)
-        told: list[Told[TradeData]] = [replace(each, replayed=True) for each in late]
+            told.append(replace(each, replayed=True))
         return told + super().join(held[place:], proven, owed)
 
     def _place_of_newest(self, held: Iterable[Told[TradeData]]) -> int:

@@ -91,8 +91,11 @@ class KnownTrades:
 
     def __init__(self, counts: Counter[str], unread: str) -> None:
         self._counts, self._unread = counts, unread
-        # In the order of their receipt: a parsed trade, or the id of an unparsed one.
-        self._trades: dict[TradeData | str, UnparsedTrade | None] = {}
+        # In the order of their receipt: of a parsed trade its id, by the hash of all
+        # that the exchange said of it; an unparsed one by its id. 61 bits stand for
+        # equality in every field: the trades themselves would take some hundred bytes
+        # more each, and every garbage collection looks at them.
+        self._trades: dict[int | str, str | UnparsedTrade] = {}
         self._bytes = 0
         # No known trade has a higher number; ``None`` if that has to be found out. And
         # how many trades came since the one that has it.
@@ -101,14 +104,14 @@ class KnownTrades:
 
     def __contains__(self, data: TradeData) -> bool:
         """Whether a trade is known that equals *data* in every field."""
-        if data in self._trades:
+        if hash(data) in self._trades:
             return True
         kept = self._trades.get(data.id)
-        return kept is not None and kept.is_good() and bool(kept.data == data)
+        return type(kept) is UnparsedTrade and kept.is_good() and kept.data == data
 
     def ids(self) -> Iterator[str]:
         """The ids of all known trades."""
-        return (each if isinstance(each, str) else each.id for each in self._trades)
+        return (e if isinstance(e, str) else e.id for e in self._trades.values())
 
     def add(self, data: TradeData) -> None:
         """Know the parsed trade *data*."""
@@ -119,7 +122,7 @@ class KnownTrades:
             self._since += 1
             if self._since > KNOWN:
                 self._highest = None
-        self._trades[data] = None
+        self._trades[hash(data)] = data.id
         if len(self._trades) > KNOWN:
             self._forget_oldest()
 
@@ -155,11 +158,12 @@ class KnownTrades:
 
     def _forget_oldest(self) -> None:
         kept = self._trades.pop(next(iter(self._trades)))
-        if kept is not None:
+        if type(kept) is UnparsedTrade:
             self._bytes -= len(kept.said)
             if kept.result is None:
                 self._counts[self._unread] += 1
 
     def refused(self) -> list[UnparsedTrade]:
         """The unparsed trades that a thread could not read, in order."""
-        return [e for e in self._trades.values() if e is not None and e.is_refused]
+        kept = self._trades.values()
+        return [e for e in kept if type(e) is UnparsedTrade and e.is_refused]

@@ -6,12 +6,11 @@ takes the entries and runs the callbacks.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
-from contextlib import suppress
 
 from ..base.clock import Clock
-from ..base.threads import mark_library_thread
+from ..base.threads import Bell
+from ..base.worker import LibraryThread
 from .callbacks import (
     CallbackQueue,
     CallbackRunner,
@@ -33,13 +32,9 @@ class Dispatcher(CallbackRunner):
     """
 
     def __init__(self, name: str, bound: int = BOUND) -> None:
-        self._name = name
         self._queue = CallbackQueue(bound)
-        self._thread: threading.Thread | None = None
-        self._starting = threading.RLock()
-        # The thread takes the bell to wait, and `wake` releases it. A signal handler
-        # may call `wake` at any point, because no lock is held meanwhile.
-        self._bell = threading.Lock()
+        self._thread = LibraryThread(name, self._turn)
+        self._bell = Bell()
         self._closing = False
 
     def callbacks(
@@ -59,25 +54,15 @@ class Dispatcher(CallbackRunner):
     @property
     def running(self) -> bool:
         """Whether the thread runs."""
-        return self._thread is not None and self._thread.is_alive()
+        return self._thread.running
 
     def start(self) -> None:
         """Start the thread once; ``RuntimeError`` if the system gives none."""
-        with self._starting:
-            if self._thread is not None:
-                return
-            # A daemon thread: a callback that does not return must not keep the script
-            # from ending.
-            thread = threading.Thread(target=self._run, name=self._name, daemon=True)
-            thread.start()
-            self._thread = thread
+        self._thread.start()
 
     def wake(self) -> None:
         """Have the thread look into the queue; returns at once."""
-        if self._bell.locked():
-            # Another caller may have released it meanwhile.
-            with suppress(RuntimeError):
-                self._bell.release()
+        self._bell.ring()
 
     def close(self) -> None:
         """Let the thread end once everything was delivered; returns at once."""
@@ -86,25 +71,22 @@ class Dispatcher(CallbackRunner):
 
     def join(self, timeout: float | None) -> bool:
         """Wait for the end of the thread; False if *timeout* seconds were too few."""
-        if self._thread is not None:
-            self._thread.join(timeout)
-        return not self.running
+        return self._thread.join(timeout)
 
     def forked(self) -> None:
-        """In a forked child: end without a callback, and replace the locks.
+        """In a forked child: end without a callback, and replace the queue's locks.
 
         A thread of the parent may have held them at the fork.
         """
         self._queue.forked()
-        self._starting, self._bell = threading.RLock(), threading.Lock()
+        self._thread.forked()
 
     # --- The thread -----------------------------------------------------------------
 
-    def _run(self) -> None:
-        mark_library_thread()
-        while not self._queue.ended:
-            self._queue.drain()
-            if self._closing and self._queue.is_done:
-                self._queue.ended = True
-            else:
-                self._bell.acquire()
+    def _turn(self) -> bool:
+        self._queue.drain()
+        if self._closing and self._queue.is_done:
+            self._queue.ended = True
+        elif not self._queue.ended:
+            self._bell.wait()
+        return not self._queue.ended

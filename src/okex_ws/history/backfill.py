@@ -1,12 +1,10 @@
 """`GapFill`: fetches the items that are missing in one hole of a channel. Pure.
 
-A hole is a place in a channel's items where items may be missing. It is filled from its
-newer end back. The exchange's own list is complete, and an answer is a run of it. So an
-answer can lack items only at its ends: a limit or the venue's memory cut off the older
-part, or the servers for the past do not know the newest items yet. Each query therefore
-includes the items at both ends of the hole. An answer with the item at the newer end is
-joined to it. The next query is for what is older, until an answer has the item at the
-older end. The proof needs trade ids that grow, and not consecutive ones, because the
+A hole is a place in a channel's items where items may be missing. A `Search` fills it
+from its newer end back. An answer can lack items at its ends: a limit or the venue's
+memory cut off the older part, or the servers for the past do not know the newest items
+yet. Each query therefore includes the items at both ends of the hole. The proof that
+none is missing needs trade ids that grow, and not consecutive ones, because the
 exchange does not promise those. The candle at the newer end is still open and in no
 list; the newest candle of the list must end where the open one begins.
 """
@@ -14,8 +12,7 @@ list; the newest candle of the list must end where the open one begins.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Generic, NamedTuple, TypeVar
 
 from ..base.clock import utc
@@ -23,6 +20,7 @@ from ..channels.continuity import BarLength
 from ..channels.convert import iso
 from ..channels.known_trades import trade_number
 from ..model.items import Candle, Trade
+from .search import Search
 from .source import History
 
 # The most items that one query asks for: few, so that holes of other channels have
@@ -174,18 +172,6 @@ class CandleSeries(Series[Candle]):
         return item.closed is True or item.backfilled
 
 
-@dataclass(frozen=True, slots=True)
-class _Run(Generic[T]):
-    """Items between which none is missing, oldest first.
-
-    *joined* is whether none is missing either between the last one and the next newer
-    run, or the newer end of the hole.
-    """
-
-    items: list[T]
-    joined: bool
-
-
 class GapFill(Generic[T]):
     """The search for the trades or candles that are missing in one hole of a series.
 
@@ -205,16 +191,21 @@ class GapFill(Generic[T]):
         self, series: Series[T], after: T | None, before: T | None, wanted: int
     ) -> None:
         self._series: Series[T] = series
-        self._after: T | None = after
-        # The oldest item so far: the next answer is joined to it.
-        self._oldest: T | None = before
+        # The last word on this item may come meanwhile.
+        self.after: T | None = after
         self._bottom = None if after is None else series.key(after)
-        self._behind = self._top = None if before is None else series.key(before)
+        self._behind = None if before is None else series.key(before)
         self._wanted = wanted if after is None else MOST_MISSED
-        # Runs of items that were found, the newest run first.
-        self._runs: list[_Run[T]] = []
-        self._count = 0
-        self._reached = False
+        # The search looks for the item at the older end, too.
+        bound = None if self._bottom is None else self._bottom - 1
+        self._search: Search[T] = Search(
+            bound,
+            self._behind,
+            self._wanted,
+            known=before,
+            same=series.same,
+            follows=series.follows,
+        )
         self.done = False
 
     @property
@@ -232,10 +223,10 @@ class GapFill(Generic[T]):
 
     def ask(self, history: History) -> Sequence[T]:
         """Run the next query on *history*; any thread may do it."""
-        limit = min(CHUNK, self._wanted - self._count) + 2
-        series: Series[T] = self._series
+        search, series = self._search, self._series
+        limit = min(CHUNK, search.missing) + 2
         # Read on this thread: an answer that is an iterator may block, too.
-        answer = tuple(series.ask(history, self._bottom, self._top, limit))
+        answer = tuple(series.ask(history, self._bottom, search.cursor, limit))
         for item in answer:
             if not isinstance(item, series.kind):
                 wanted, got = series.kind.__name__, type(item).__name__
@@ -248,74 +239,49 @@ class GapFill(Generic[T]):
         It is run again if the answer is not joined to what was found, or is empty. The
         *last* answer is used as it is; if it is not joined, a hole stays after it.
         """
-        by_key = {self._series.key(item): item for item in answer}
-        bottom, top = self._bottom, self._top
-        keys = [
-            key
-            for key in sorted(by_key)
-            if key >= (bottom or 0) and (top is None or key < top)
-        ]
-        joined = self._is_joined(by_key, keys)
-        if keys and (joined or last):
-            self._runs.append(_Run([by_key[key] for key in keys], joined))
-            self._top, self._oldest = keys[0], by_key[keys[0]]
-            self._count += len(keys)
-            # Another trade of the same id shows that the ids began anew.
-            is_end, after = keys[0] == bottom, self._after
-            self._reached = (
-                is_end and after is not None and self._series.same(self._oldest, after)
-            )
-            self.done = is_end or self._count >= self._wanted
-            return True
-        # The answer has the item at the newer end and none older: there are no more.
-        self.done = last or (joined and top is not None and not keys)
-        return self.done
-
-    def _is_joined(self, by_key: Mapping[int, T], keys: Sequence[int]) -> bool:
-        """Whether nothing is missing between an answer and what was found before."""
-        if self._top is None or self._oldest is None:
-            return True
-        again = by_key.get(self._top)
-        if again is not None:
-            return self._series.same(again, self._oldest)
-        return bool(keys) and self._series.follows(keys[-1], self._top)
+        key, search = self._series.key, self._search
+        # An item without a place is left out.
+        page = {key(item): item for item in answer if key(item) >= 0}
+        led = search.take(page, anyway=last)
+        self.done = search.is_done or search.is_end or (last and not led)
+        return led or self.done
 
     @property
     def why(self) -> str:
         """Why the fetch did not reach its older end, if no error is the reason."""
-        if self._after is None:
-            return f"the venue gave {min(self._count, self._wanted)} of {self._wanted}"
-        if self._count >= self._wanted:
-            return f"more than {self._wanted} were missed"
+        missing, wanted = self._search.missing, self._wanted
+        if self.after is None:
+            return f"the venue gave {wanted - max(missing, 0)} of {wanted}"
+        if missing <= 0:
+            return f"more than {wanted} were missed"
         return "the venue does not give them all"
 
     def result(self) -> Iterator[T | Missing]:
         """The items found, oldest first, and a `Missing` where some are missing."""
         key: Callable[[T], int] = self._series.key
-        found: list[tuple[T, bool]] = self._found()
+        found: list[tuple[T, bool]] = self._search.oldest_first()
+        if self.after is None:
+            # No more items of the past than were asked for.
+            found = found[-self._wanted :]
         keys = [*(key(item) for item, _ in found), self._behind]
-        enough = self._reached or (self._after is None and len(found) >= self._wanted)
-        if not enough:
+        reached = bool(found) and self._is_after(found[0][0])
+        if not reached and (self.after is not None or len(found) < self._wanted):
             yield self._missing(self._bottom, keys[0])
         for (item, joined), behind in zip(found, keys[1:], strict=True):
-            if not self._is_there(key(item)):
+            if not self._is_after(item, final=True):
                 yield item
             if not joined:
                 yield self._missing(key(item), behind)
 
-    def _found(self) -> list[tuple[T, bool]]:
-        """Each item, and whether nothing is missing between it and the next one."""
-        found = []
-        for run in reversed(self._runs):
-            found += [(item, True) for item in run.items[:-1]]
-            found.append((run.items[-1], run.joined))
-        # No more items of the past than were asked for.
-        return found[-self._wanted :] if self._after is None else found
+    def _is_after(self, item: T, final: bool = False) -> bool:
+        """Whether *item* is the one in front of the hole; with *final*, its last word.
 
-    def _is_there(self, key: int) -> bool:
-        after = self._after
-        is_end = self._reached and key == self._bottom
-        return after is not None and is_end and self._series.is_final(after)
+        Another trade of the same id shows that the ids began anew.
+        """
+        after, series = self.after, self._series
+        if after is None or series.key(item) != self._bottom:
+            return False
+        return series.same(item, after) and (not final or series.is_final(after))
 
     def _missing(self, after: int | None, before: int | None) -> Missing:
         return Missing(self._name(after), self._name(before))

@@ -82,14 +82,12 @@ def _may_pass(error: Exception) -> bool:
 
 
 class _Hole(Generic[T]):
-    """A place where items may be missing: between the items *after* and *before*.
+    """A place where items may be missing, before the live item *before*.
 
-    *after* is ``None`` if there was no item; *before* is ``None`` until the next live
-    item comes. *after* is final once the hole is the first of the queue.
+    *before* is ``None`` until that item comes.
     """
 
     def __init__(self, ask_at: float, cause: str) -> None:
-        self.after: T | None = None
         self.before: T | None = None
         self.cause = cause
         # When to fill the hole if no live item comes after it.
@@ -273,23 +271,21 @@ class GapJoin(Generic[T]):
                 self._close(hole, f"they were not had within {LONGEST_HOLD:g} s")
             elif hole.before is None and now < hole.ask_at:
                 return
+            elif self._is_none(hole):
+                self._release()
             else:
-                hole.after = self._newest
-                if self._is_none(hole):
-                    self._release()
-                else:
-                    self._begin(hole, now)
+                self._begin(hole, now)
 
     def _is_none(self, hole: _Hole[T]) -> bool:
         """Whether the items at both ends of *hole* prove that nothing is missing."""
-        after, before = hole.after, hole.before
+        after, before = self._newest, hole.before
         if after is None or before is None:
             return False
         touches: bool = self._series.touch(after, before)
         return touches
 
     def _begin(self, hole: _Hole[T], now: float) -> None:
-        hole.gap_fill = GapFill(self._series, hole.after, hole.before, self._past)
+        hole.gap_fill = GapFill(self._series, self._newest, hole.before, self._past)
         hole.tries, hole.ask_at = 0, math.inf
         # Items after this hole may have been held for earlier holes already.
         hole.give_up_at = min(now, hole.held_since) + LONGEST_HOLD
@@ -351,13 +347,15 @@ class GapJoin(Generic[T]):
         """Deliver what was found for *hole*, and what was held after it."""
         gap_fill, hole.gap_fill = hole.gap_fill, None
         assert gap_fill is not None
+        # Its last word may have come since.
+        gap_fill.after = self._newest
         found = list(gap_fill.result())
         some = any(not isinstance(item, Missing) for item in found)
         missing = any(isinstance(item, Missing) for item in found)
         why = why or (gap_fill.why if hole.error is None else str(hole.error))
         cause = f"{hole.cause}: {why}"
         tries_again = gap_fill.is_open and not some
-        if missing and not (tries_again and hole.after is not None):
+        if missing and not (tries_again and self._newest is not None):
             self._tell(hole, cause)
         if tries_again:
             # The hole is filled again once a live item has come after it.

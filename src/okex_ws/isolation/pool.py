@@ -60,7 +60,7 @@ def make_isolated_pool(options: PoolOptions) -> IsolatedPool:
     check_isolated(options.on_state, options.callbacks, options.ssl_context, here)
     pings = ["ping_interval", "probe_interval"]
     crossing = ["credentials", "allow_plaintext", *pings, "proxy"]
-    crossing += ["reconnect", "timeouts"]
+    crossing += ["reconnect", "timeouts", "coalesce"]
     keywords = {name: getattr(options, name) for name in crossing}
     wire = options.wire_protocol
     keywords["max_frame"] = wire.max_frame

@@ -7,6 +7,7 @@ computed over the characters.
 
 from __future__ import annotations
 
+import math
 import zlib
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
@@ -22,7 +23,6 @@ from .numbers import (
     decimal,
     middle,
     spread,
-    to_float,
 )
 
 # The exchange's checksum covers this many levels of each side.
@@ -92,7 +92,7 @@ class OrderBook:
             merged[1].merge(asks)
         except TypeError as error:
             raise ValueError(str(error)) from error
-        return OrderBook(merged[0].version(), merged[1].version())
+        return OrderBook(merged[0].version, merged[1].version)
 
     def checksum(self) -> int:
         """The exchange's checksum: a signed CRC32 of the best 25 levels of each side.
@@ -182,29 +182,23 @@ def _size(size: object) -> Decimal:
 class MergedSide:
     """One side of a book, mutable, into which updates are merged; best level first.
 
-    An update changes a few of some 400 levels, and making a new tuple of all levels for
-    each update would be slow. So updates are merged here, and `version` makes a tuple
-    when a reader needs one. Sorted float keys beside the levels find a price by
-    bisection. A key is the price times *sign*, which is -1.0 for bids and 1.0 for asks,
-    so that a better price has a lower key. Two prices of more than 15 digits may share
-    a key; they are then compared as exact decimals. One thread at a time uses it.
+    *version* is its levels as an immutable tuple, which `merge` makes once for all the
+    changes of a message. Sorted float keys beside the levels find a price by bisection.
+    A key is the price times *sign*, which is -1.0 for bids and 1.0 for asks, so that a
+    better price has a lower key. Two prices of more than 15 digits may share a key;
+    they are then compared as exact decimals. One thread at a time uses it.
     """
 
-    __slots__ = ("_keys", "_rows", "_said", "_sign", "_version")
+    __slots__ = ("_keys", "_rows", "_said", "_sign", "version")
 
     def __init__(self, sign: float, rows: Side = ()) -> None:
         self._sign = sign
-        self._keys = [NUMBERS[row[0]] * sign for row in rows]
+        # Last comes a key that no price has, so that every search finds one.
+        self._keys = [*(NUMBERS[row[0]] * sign for row in rows), math.inf]
         self._rows = list(rows)
         # The checksum's text of each level, made at the first checksum and then kept.
         self._said: list[str] | None = None
-        self._version: Side | None = rows
-
-    def version(self) -> Side:
-        """The levels as an immutable tuple, which is made once between two merges."""
-        if self._version is None:
-            self._version = tuple(self._rows)
-        return self._version
+        self.version = rows
 
     def top(self) -> list[str]:
         """The texts ``price:size`` of this side's levels that the checksum covers."""
@@ -219,7 +213,6 @@ class MergedSide:
             ValueError, TypeError: for a change that is no level. The changes before it
                 are merged then, so that the caller has to give the book up.
         """
-        self._version = None
         keys, rows, said, sign = self._keys, self._rows, self._said, self._sign
         number = NUMBERS
         for change in changes:
@@ -233,10 +226,10 @@ class MergedSide:
             number[orders]
             key = number[price] * sign
             at = bisect_left(keys, key)
-            held = at < len(keys) and keys[at] == key
+            held = keys[at] == key
             if held and rows[at][0] != price:
                 at, held = self._find_exactly(at, key, price)
-            if size == "0" or not to_float(size):
+            if not number[size]:
                 # A size of "0", "0.0" or "0.00000000" deletes the level.
                 if held:
                     del keys[at], rows[at]
@@ -253,8 +246,9 @@ class MergedSide:
                     said.insert(at, f"{price}:{size}")
             else:
                 raise UnreadableValue("a level at {}", price)
-        if len(keys) > MAX_LEVELS:
-            raise ValueError(f"{len(keys)} levels, of {MAX_LEVELS} at the most")
+        if len(rows) > MAX_LEVELS:
+            raise ValueError(f"{len(rows)} levels, of {MAX_LEVELS} at the most")
+        self.version = tuple(rows)
 
     def _find_exactly(self, at: int, key: float, price: str) -> tuple[int, bool]:
         """The index of *price* among the levels of the same *key*, from *at* on.
@@ -263,7 +257,7 @@ class MergedSide:
         one at which to insert it.
         """
         exact = Decimal(price)
-        while at < len(self._keys) and self._keys[at] == key:
+        while self._keys[at] == key:
             held = Decimal(self._rows[at][0])
             if held == exact:
                 return at, True

@@ -23,6 +23,7 @@ from ..base.clock import Clock, SystemClock
 from ..base.errors import ConnectionLost, HandshakeFailed, Stalled
 from ..base.rates import RateLimits
 from ..base.threads import locked
+from ..base.worker import LibraryThread
 from .dial import Resolve, connect, find_addresses, sentence, system_resolve
 from .proxy import Proxy, open_tunnel, proxy_finder
 from .tcp import TcpStream
@@ -178,8 +179,8 @@ class Staged(Protocol):
     # clock. The limit of the process is by the machine's clock.
     turns: RateLimits
 
-    def thread(self, run: Callable[[], None], name: str) -> threading.Thread:
-        """A thread, not started yet, that will *run* the owner of this network."""
+    def thread(self, *parts: Any) -> LibraryThread:
+        """The thread of the network's owner, from what `LibraryThread` is made of."""
         ...
 
 

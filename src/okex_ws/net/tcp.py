@@ -65,6 +65,7 @@ class TcpStream:
         self._pause = pause
         # The kernel and TLS write into this buffer. It is made once and used again.
         self._buffer = memoryview(bytearray(_CHUNK))
+        self._receive = receive(self._buffer)
         self._output = bytearray()
         self._tls: ssl.SSLObject | None = None
         self._from_peer = ssl.MemoryBIO()
@@ -75,6 +76,15 @@ class TcpStream:
     def blocked(self) -> bool:
         """Whether output is queued that the kernel has not taken yet."""
         return bool(self._output)
+
+    @property
+    def most_unread(self) -> int:
+        """At most so many bytes can have come that `fill` has not moved yet."""
+        try:
+            # The kernel counts its own overhead, too.
+            return self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
+        except OSError:
+            return 0
 
     @property
     def is_local(self) -> bool:
@@ -149,7 +159,7 @@ class TcpStream:
         """Take the bytes that the kernel has, at most `_CHUNKS` times `_CHUNK`."""
         for _ in range(_CHUNKS):
             try:
-                size = receive(self._socket, self._buffer)
+                size = self._receive(self._socket)
             except (BlockingIOError, InterruptedError):
                 return
             except OSError as error:
@@ -289,11 +299,17 @@ def _reason(error: Exception) -> str:
     return word.replace("_", " ").lower() if word else str(error)
 
 
-Receive = Callable[[socket.socket, memoryview], int]
+# Makes, for a buffer, the function that receives from a socket into it.
+Receive = Callable[[memoryview], Callable[[socket.socket], int]]
+
+
+def receive_into(buffer: memoryview) -> Callable[[socket.socket], int]:
+    """The standard library's way."""
+    return lambda sock: sock.recv_into(buffer)
 
 
 def find_receive() -> Receive:
-    """The function that receives from a socket into a buffer.
+    """How a stream receives.
 
     It is the system's `recv`, called by ctypes without releasing the interpreter's
     lock. Where ctypes cannot call it, it is the socket's own `recv_into`.
@@ -302,18 +318,23 @@ def find_receive() -> Receive:
         # `recv` of this process itself. PyDLL keeps the interpreter's lock in a call.
         system: Any = ctypes.PyDLL(None, use_errno=True).recv
     except (AttributeError, OSError, TypeError):
-        return socket.socket.recv_into
+        return receive_into
     system.argtypes = ctypes.c_int, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int
     system.restype = ctypes.c_ssize_t
-    array = ctypes.c_char
 
-    def receive(sock: socket.socket, buffer: memoryview) -> int:
-        place = ctypes.addressof(array.from_buffer(buffer))
-        size: int = system(sock.fileno(), place, len(buffer), 0)
-        if size < 0:
-            number = ctypes.get_errno()
-            raise OSError(number, os.strerror(number))
-        return size
+    def receive(buffer: memoryview) -> Callable[[socket.socket], int]:
+        # The address is taken once. While *held* exists, the buffer stays where it is.
+        held, room = ctypes.c_char.from_buffer(buffer), len(buffer)
+        place = ctypes.addressof(held)
+
+        def received(sock: socket.socket, held: object = held) -> int:
+            size: int = system(sock.fileno(), place, room, 0)
+            if size < 0:
+                number = ctypes.get_errno()
+                raise OSError(number, os.strerror(number))
+            return size
+
+        return received
 
     return receive
 

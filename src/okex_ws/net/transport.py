@@ -134,6 +134,12 @@ class Transport:
         local = not isinstance(self.stream, TcpStream) or self.stream.is_local
         return local or self._endpoint.startswith("wss:")
 
+    @property
+    def most_unread(self) -> int:
+        """At most so many bytes can have come that `read` has not taken yet."""
+        stream = self.stream
+        return stream.most_unread if isinstance(stream, TcpStream) else 0
+
     def read(self) -> list[Frame]:
         """Every message that has come whole by now, or is too large. Never waits.
 

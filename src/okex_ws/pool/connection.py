@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import math
 import random
-import threading
-import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -24,8 +22,8 @@ from ..base.errors import ConnectionLost, HandshakeFailed, LoginRejected, OkexWS
 from ..base.log import log
 from ..base.rates import RateLimit, RateLimits
 from ..base.retry import Endpoints, Ping, Reconnect, Timeouts, backoff
-from ..base.threads import mark_library_thread
 from ..base.throttled_log import OutageLog
+from ..base.worker import LibraryThread
 from ..channels.base import Channel
 from ..model.credentials import Credentials
 from ..model.redaction import make_clean
@@ -47,8 +45,6 @@ from .opening import Opening, Surroundings
 # All feeds of the process share it: connection attempts to one host are a gap apart.
 HOST_GAP = RateLimits()
 HOUR = 3600.0
-# Real seconds between two attempts to go on, if each fails at its first line.
-LONGEST_PAUSE = 1.0
 
 NO_PLAINTEXT = (
     "credentials are sent over TLS (wss://), or to this machine without a proxy;"
@@ -73,6 +69,7 @@ class Settings(NamedTuple):
     recorder: Recorder | None = None
     allow_plaintext: bool = False
     keeps_unparsed: bool = True
+    coalesce: float = 0.0
 
 
 def fatal(
@@ -143,28 +140,12 @@ class Connection:
         self._outage_log = OutageLog()
         self.opening: Opening | None = None
         self.counts = channels.counts
-        self._around = Surroundings(
-            wire,
-            channels,
-            self._clock,
-            self._network,
-            self.counts,
-            self._outage_log,
-            self._is_closing,
-            settings.era,
-            settings.keeps_unparsed,
-        )
         self._tap = self._make_tap(settings.recorder)
         # A network in virtual time has threads and limits for hosts of its own.
         staged = self._network if isinstance(self._network, Staged) else None
         self._turns = HOST_GAP if staged is None else staged.turns
-        self._thread = self._make_thread(name, staged)
-
-    def _make_thread(self, name: str, staged: Staged | None) -> threading.Thread:
-        if staged is not None:
-            return staged.thread(self._run, name)
-        # A daemon thread, so that a script can end without closing its feed.
-        return threading.Thread(target=self._run, name=name, daemon=True)
+        make = LibraryThread if staged is None else staged.thread
+        self._thread = make(name, self._turn, self._end, self._survive)
 
     def _make_tap(self, recorder: Recorder | None) -> RecordingTap | None:
         if recorder is None:
@@ -195,15 +176,8 @@ class Connection:
         self._network.wake()
 
     def join(self, timeout: float | None) -> bool:
-        """Wait for the thread's end; False if it does not end in *timeout* seconds.
-
-        Also False on the connection's own thread, which cannot wait for itself.
-        """
-        if self._thread is threading.current_thread():
-            return False
-        if self._thread.ident is not None:
-            self._thread.join(timeout)
-        return not self._thread.is_alive()
+        """Wait for the end of the thread, as `LibraryThread.join` does."""
+        return self._thread.join(timeout)
 
     def report(self, channels: int, depths: int) -> ConnectionReport:
         """The connection's state, and what the exchange's limits still allow it."""
@@ -231,43 +205,31 @@ class Connection:
         whose thread was not started.
         """
         self._closing = True
-        # If the connection's thread was never started, `submit` runs the job itself.
-        self._ended = self._thread.ident is None
+        if not self._thread.started:
+            self._ended = True  # `submit` runs the job itself
+        self._thread.forked()
         if self.opening is not None:
             self.opening.transport.stream.discard()
         self._network.discard()
 
     # --- The thread -----------------------------------------------------------------
 
-    def _run(self) -> None:
-        mark_library_thread()
-        try:
-            self._keep_on()
-        except BaseException:
-            # It was raised while another exception was handled there.
-            self._keep_on()
-        finally:
-            self._ended = True
-            for last in (self.channels.ended, self._do_work, self._network.close):
-                with suppress(BaseException):
-                    last()
+    def _turn(self) -> bool:
+        if not self._closing:
+            self._attempt()
+        return not self._closing
 
-    def _keep_on(self) -> None:
-        failures = 0
-        while not self._closing:
-            try:
-                self._attempt()
-                failures = 0
-            except BaseException as bug:
-                # Something failed in handling a failure. The next attempt follows.
-                failures += 1
-                with suppress(BaseException):
-                    self._survive(bug)
-                # `_survive` may fail too, before it has set a wait: do not spin.
-                time.sleep(min(0.001 * 2 ** min(failures, 10), LONGEST_PAUSE))
+    def _end(self) -> None:
+        self._ended = True
+        for last in (self.channels.ended, self._do_work, self._network.close):
+            with suppress(BaseException):
+                last()
 
     def _survive(self, bug: BaseException) -> None:
-        """End the opening, log *bug*, and have the next attempt follow after a wait."""
+        """End the opening, log *bug*, and have the next attempt follow after a wait.
+
+        Something failed in handling a failure.
+        """
         self._end_opening()
         self._not_before = self._clock.monotonic() + next(self._waits)
         endpoint = public_endpoint(self._wire.url(self._endpoints.present, self.path))
@@ -396,10 +358,22 @@ class Connection:
         session: Session[Channel] = Session(
             self._wire, settings.ping, settings.timeouts, budget, now, login
         )
-        opening = Opening(self._around, transport, session, now, public_endpoint(url))
+        around = Surroundings(
+            self._wire,
+            self.channels,
+            self._clock,
+            self._network,
+            self._outage_log,
+            self._is_closing,
+            settings.era,
+            settings.keeps_unparsed,
+            settings.coalesce,
+        )
+        opening = Opening(around, transport, session, now, public_endpoint(url))
         self.opening = opening
         try:
             self.channels.opened(session, opening.era, now)
+            self.channels.drain()
             while not self._closing:
                 self._do_work()
                 opening.turn()

@@ -14,7 +14,6 @@ from functools import partial
 from typing import NamedTuple
 
 from ..base.clock import Clock
-from ..base.counts import Counts
 from ..base.errors import BookError, OkexWSError, WireError, printable
 from ..base.log import log
 from ..base.throttled_log import OutageLog
@@ -36,21 +35,22 @@ FULL_READ = 128 * 1024
 
 
 class Surroundings(NamedTuple):
-    """What all openings of one connection share: clock, network, counts, and more.
+    """What all openings of one connection share: channels, clock, network, and more.
 
     *era* is a callable that makes the `Era` of one opening, at a given monotonic time.
-    If *keeps_unparsed* is False, each push is parsed at its receipt.
+    If *keeps_unparsed* is False, each push is parsed at its receipt. *coalesce* is how
+    many seconds a connection waits between a read and the next one.
     """
 
     wire: WireProtocol
     channels: ConnectionChannels
     clock: Clock
     network: Network
-    counts: Counts
     outage_log: OutageLog
     is_closing: Callable[[], bool]
     era: Callable[[float], Era] = Era
     keeps_unparsed: bool = True
+    coalesce: float = 0.0
 
 
 class Opening:
@@ -76,7 +76,7 @@ class Opening:
         self._around = around
         self._channels = around.channels
         self._clock = around.clock
-        self._counts = around.counts
+        self._counts = around.channels.counts
         self._endpoint = endpoint
         self.transport = transport
         self.session = session
@@ -89,11 +89,16 @@ class Opening:
         self._recognition = Recognition(
             around.wire,
             session.subscriptions,
-            around.counts,
+            self._counts,
             keeps and session.clean is str,
         )
         self._frames = self._recognition.frames
         self._read_at = self._read_to = now
+        # When reads are full: what had come by the time *first* has been read once so
+        # many bytes were received as *second*.
+        self._behind: tuple[float, int] | None = None
+        # Whether the next turn waits, so that more can come before the next read.
+        self._rests = False
         self._lapse_told = False
 
     def turn(self) -> None:
@@ -107,6 +112,12 @@ class Opening:
             self._deliver()
             due = session.due
         due = min(due, self._look(now, wall))
+        if self._rests and not self._frames:
+            # A turn of its own: a job may cut it short, and is done before the next.
+            self._rests = False
+            rest = min(self._around.coalesce, max(0.0, due - now))
+            self._around.network.wait(rest)
+            return
         if not self._frames:
             self._around.network.wait(max(0.0, due - now), transport.stream)
             self._read(due)
@@ -132,7 +143,23 @@ class Opening:
         self.era.hear(transport.heard)
         # A read that is not full took all that had come.
         drained = transport.bytes_received - before < FULL_READ
-        self._read_to = now if drained else self._read_at
+        self._read_to = now if drained else self._proven(now, before)
+        if drained:
+            self._behind = None
+        self._rests = drained and bool(self._frames) and self._around.coalesce > 0.0
+
+    def _proven(self, now: float, before: int) -> float:
+        """What came before that was read, though more may have come than was read.
+
+        *before* is how many bytes had been received by *now*, before the read.
+        """
+        transport = self.transport
+        since, enough = self._behind or (now, before + transport.most_unread)
+        if transport.bytes_received < enough:
+            self._behind = since, enough
+            return self._read_to
+        self._behind = None
+        return since
 
     def _take_some(self) -> None:
         """Handle frames that were read, until the session has something to do.

@@ -9,6 +9,7 @@ from dataclasses import KW_ONLY, dataclass
 from typing import Literal, SupportsIndex, TypedDict
 from urllib.parse import urlsplit
 
+from ..base.checks import check_seconds
 from ..base.clock import Clock, SystemClock
 from ..base.retry import Ping, Reconnect, Timeouts
 from ..delivery.callbacks import CallbackRunner, OnState, check_callables
@@ -28,6 +29,9 @@ from ..trust.lease import Era
 from .connection import NO_PLAINTEXT, Settings
 from .pool import Pool
 
+# The longest wait between two reads of a connection that a script may ask for, in
+# seconds: no pong comes so late for it that a lease ends.
+MOST_COALESCED = 0.1
 WIRE_PROTOCOLS: dict[str, WireProtocol] = {"v3": V3, "v5": V5}
 
 
@@ -47,6 +51,7 @@ class ConnectionOptions(TypedDict, total=False):
     rng: random.Random | None
     timeouts: Timeouts | None
     max_frame: SupportsIndex
+    coalesce: float
     history_source: Callable[[], History] | None
     isolate: bool
     recorder: Recorder | None
@@ -80,6 +85,7 @@ class PoolOptions:
     rng: random.Random | None = None
     timeouts: Timeouts | None = None
     max_frame: SupportsIndex = MAX_FRAME
+    coalesce: float = 0.0
     history_source: Callable[[], History] | None = None
     recorder: Recorder | None = None
     era: Callable[[float], Era] = Era
@@ -95,6 +101,9 @@ class PoolOptions:
         self._check_credentials()
         self._ping()
         check_max_frame(self.max_frame)
+        check_seconds("coalesce", self.coalesce)
+        if self.coalesce > MOST_COALESCED:
+            raise ValueError(f"coalesce is at most 0.1 s, got {self.coalesce!r:.80}")
 
     def _check_credentials(self) -> None:
         check_type("credentials", self.credentials, Credentials)
@@ -157,6 +166,7 @@ class PoolOptions:
             self.era,
             self.recorder,
             self.allow_plaintext,
+            coalesce=self.coalesce,
         )
 
 

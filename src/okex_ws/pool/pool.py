@@ -175,7 +175,7 @@ class Pool(ConnectionSet):
         known = self._register.table.rows
         rows = [known[r.name] for r in view.readings.values() if r.name in known]
         # Each connection of a closed feed reports its end to the views of the register.
-        if not self._register.change(lambda table: _without(table, view)).closed:
+        if not self._register.change(lambda table: table.without_view(view)).closed:
             self._tell_left(view, rows)
         if self.closes_with_subscription:
             for connection in self.connections:
@@ -310,8 +310,3 @@ _pools: weakref.WeakSet[Pool] = weakref.WeakSet()
 
 
 register_for_fork(_pools)
-
-
-def _without(table: Table, view: View) -> Table:
-    known = view in table.views and not table.closed
-    return table.without_view(view) if known else table

@@ -129,7 +129,9 @@ class Table:
         return self.but(carriers=tuple(carriers))
 
     def without_view(self, view: View) -> Table:
-        """This table without *view*, which was closed."""
+        """This table without *view*, which was closed; itself if it is closed."""
+        if view not in self.views or self.closed:
+            return self
         views = (each for each in self.views if each is not view)
         return self.without_user(view).but(views=tuple(views))
 

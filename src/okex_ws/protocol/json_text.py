@@ -11,7 +11,7 @@ from __future__ import annotations
 import codecs
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from json.scanner import make_scanner
 from typing import Any
 
@@ -40,6 +40,19 @@ def exact(text: str) -> Any:
         # Only an escape can give a lone surrogate. Encoding it fails, which refuses it.
         json.dumps(value, ensure_ascii=False).encode()
     return value
+
+
+def echoed(text: str) -> Iterator[Any]:
+    """The values in the lists of an echoed request, unless the echo was cut short."""
+    start = text.find("{")
+    if start < 0:
+        return
+    try:
+        request, _ = parse(text, start)
+    except (ValueError, RecursionError):
+        return
+    for value in request.values():
+        yield from value if type(value) is list else ()
 
 
 def beginning(said: bytes, depth: int) -> Any:

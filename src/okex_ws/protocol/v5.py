@@ -32,6 +32,7 @@ from .catalogue import (
 from .common import (
     MAX_MESSAGE,
     TAIL,
+    UNREADABLE,
     ProtocolBase,
     UnreadableMessage,
     has_data,
@@ -39,7 +40,7 @@ from .common import (
     reading,
     to_json,
 )
-from .json_text import beginning, parse
+from .json_text import beginning, echoed
 from .messages import (
     NO_DEPTH,
     Acknowledged,
@@ -213,7 +214,7 @@ class V5(ProtocolBase):
         """
         text = message[:MAX_MESSAGE]
         found: dict[str, None] = {}
-        for argument in (*_said(text), *_echoed(text)):
+        for argument in (*_said(text), *echoed(text)):
             try:
                 found[_key_of(argument)] = None
             except WireError:
@@ -303,18 +304,26 @@ class V5(ProtocolBase):
         seq = _sequence(element.get("seqId"))
         return snapshot(element, before, epoch_ms(element["ts"]), seq)
 
-    @reading("book")
     def book(self, element: Any, action: str | None, exact: bool = True) -> BookData:
         """Read a message of a whole book.
 
         Its proof is ``prevSeqId`` and ``seqId``, which were absent until 2022, or the
         ``checksum``, which is 0 at OKX since June 2026 and a real checksum at OKJ.
         """
-        seq, prev_seq = _sequence(element.get("seqId")), element.get("prevSeqId")
-        if type(prev_seq) is not int:
-            prev_seq = given(integer, prev_seq)
-        at = epoch_ms(element["ts"])
-        return book(element, _WHOLE[action or ""], at, seq, prev_seq, exact)
+        try:
+            seq, prev_seq = element.get("seqId"), element.get("prevSeqId")
+            at = element["ts"]
+            # Most are digits, which is seen of all three at once.
+            said = f"{seq}{prev_seq}{at}"
+            plain = said.isdecimal() and said.isascii() and len(said) <= 33
+            timed = type(at) is str and len(at) == 13 and at >= "1"
+            if plain and timed and seq and prev_seq:
+                seq, prev_seq, at = int(seq), int(prev_seq), int(at)
+            else:
+                seq, prev_seq, at = _sequence(seq), integer(prev_seq), epoch_ms(at)
+            return book(element, _WHOLE[action or ""], at, seq, prev_seq, exact)
+        except UNREADABLE as error:
+            raise UnreadableMessage("book", "{}", error) from error
 
     @reading("trade")
     def trade(self, element: Any) -> TradeData:
@@ -323,7 +332,7 @@ class V5(ProtocolBase):
         ``tradeId`` is the last of ``count`` ids: 123 with a count of 3 stands for 121,
         122 and 123.
         """
-        count = given(whole, element.get("count"))
+        count = whole(element.get("count"))
         price, size, side = element["px"], element["sz"], element["side"]
         number = 1 if count is None else count
         return trade(
@@ -374,7 +383,7 @@ def _sequence(value: Any) -> int | None:
     """
     if type(value) is int and value > 0:
         return value
-    return given(whole, value)
+    return whole(value)
 
 
 # Bounded, like every cache of a peer's text; a process subscribes fewer instruments.
@@ -484,16 +493,3 @@ def _said(text: str) -> Iterator[dict[str, str]]:
     for channel, rest in _SAID.findall(text):
         pairs = (part.partition(":") for part in rest.split(",") if part)
         yield {**{name: value for name, _, value in pairs}, "channel": channel}
-
-
-def _echoed(text: str) -> Iterator[Any]:
-    """The values in the lists of an echoed request, unless the echo was cut short."""
-    start = text.find("{")
-    if start < 0:
-        return
-    try:
-        request, _ = parse(text, start)
-    except (ValueError, RecursionError):
-        return
-    for value in request.values():
-        yield from value if type(value) is list else ()

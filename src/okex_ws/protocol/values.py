@@ -69,30 +69,30 @@ def signed(value: Any) -> Decimal:
     return decimal(value)
 
 
-def _is_whole(value: Any) -> bool:
-    """Whether *value* is a ``str`` of 1 to 20 ASCII digits."""
-    return (
-        isinstance(value, str)
-        and value.isdecimal()
-        and value.isascii()
-        and len(value) <= 20
-    )
+def whole(value: Any) -> int | None:
+    """A whole number without a sign, of at most 20 digits; ``None`` if it is missing.
 
-
-def whole(value: Any) -> int:
-    """A whole number without a sign, of at most 20 digits."""
-    if _is_whole(value):
+    Missing is what the exchange left out or sent as an empty text.
+    """
+    if type(value) is str and value.isdecimal() and value.isascii() and len(value) < 21:
         return int(value)
+    if value is None or value == "":
+        return None
     raise UnreadableValue("not a whole number: {}", value)
 
 
-def integer(value: Any) -> int:
-    """A whole number of either sign, of at most 20 digits."""
-    if _is_whole(value) or (
-        isinstance(value, str) and value[:1] == "-" and _is_whole(value[1:])
-    ):
+def integer(value: Any) -> int | None:
+    """A whole number of either sign, of at most 20 digits; ``None`` if it is missing.
+
+    It is a text, or an ``int`` of a fast reading.
+    """
+    if type(value) is str and value.isdecimal() and value.isascii() and len(value) < 21:
         return int(value)
-    raise UnreadableValue("not an integer: {}", value)
+    if type(value) is int:
+        return value
+    if type(value) is str and value[:1] == "-" and value != "-":
+        return -(whole(value[1:]) or 0)
+    return whole(value)
 
 
 def optional(value: Any) -> Decimal | None:
@@ -179,8 +179,7 @@ def book(
         "".join(map("".join, bids))
         "".join(map("".join, asks))
     checksum = element.get("checksum")
-    if type(checksum) is not int:
-        checksum = given(integer, checksum)
+    checksum = 0 if checksum == "0" else integer(checksum)
     return book_data((whole, bids, asks, time_ms, seq, prev_seq, checksum))
 
 
@@ -200,7 +199,7 @@ def _first_id(trade_id: Any, count: int) -> str:
         raise UnreadableValue("trade id {}", trade_id)
     if not 1 <= count <= _MOST_TRADES:
         raise ValueError(f"{count} trades in one")
-    if count == 1 or not _is_whole(trade_id):
+    if count == 1 or not trade_id.isdecimal() or len(trade_id) > 20:
         return trade_id
     first = int(trade_id) - count + 1
     if first < 0:

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
-import threading
 from collections.abc import Callable
 from typing import Any, Protocol
 
 from ..base.clock import Clock
 from ..base.errors import ConnectionLost, Stalled
 from ..base.rates import RateLimits
+from ..base.threads import Bell
+from ..base.worker import LibraryThread
 from ..net.stream import public_endpoint
 from .matching import ConnectionMatcher
 from .peer import Peer
 from .script import RecordedConnection
-from .virtual_time import ScaledClock, ScheduledThread, VirtualScheduler
+from .virtual_time import ScaledClock, ScheduledThread, TurnThread, VirtualScheduler
 
 # Seconds of the machine's time by which a thread may be late on a busy machine.
 LATE = 0.1
@@ -42,8 +42,8 @@ class ReplayTime(Protocol):
 class Waiter(Protocol):
     """How one connection's thread waits in the time of the replay, and is woken."""
 
-    def thread(self, run: Callable[[], None], name: str) -> threading.Thread:
-        """Make the thread, not started yet, that calls *run*."""
+    def thread(self, *parts: Any) -> LibraryThread:
+        """The thread of the waiter, from what `LibraryThread` is made of."""
         ...
 
     def wait(self, seconds: float) -> None:
@@ -143,13 +143,11 @@ class ReplayNetwork:
         self._clock = replay_time.clock
         self._lateness = replay_time.lateness
         self._waiter = replay_time.waiter(self)
+        # Makes the thread that owns this network.
+        self.thread = self._waiter.thread
         self._stream: ReplayStream | None = None
         # When the recorded connection can be had that `open` waits for.
         self._opens_at = math.inf
-
-    def thread(self, run: Callable[[], None], name: str) -> threading.Thread:
-        """Make the thread, not started yet, that owns this network and calls *run*."""
-        return self._waiter.thread(run, name)
 
     def due(self) -> float:
         """When the next event comes for the network's thread."""
@@ -245,8 +243,8 @@ class _VirtualWaiter:
         self._scheduler = scheduler
         self._scheduled = ScheduledThread(source)
 
-    def thread(self, run: Callable[[], None], name: str) -> threading.Thread:
-        return self._scheduler.thread(self._scheduled, run, name)
+    def thread(self, *parts: Any) -> LibraryThread:
+        return TurnThread(self._scheduler, self._scheduled, *parts)
 
     def wait(self, seconds: float) -> None:
         self._scheduler.pause(self._scheduled, seconds)
@@ -275,19 +273,16 @@ class _ScaledWaiter:
     def __init__(self, clock: ScaledClock, source: ReplayNetwork) -> None:
         self._clock = clock
         self._source = source
-        # Open after a wake-up. No lock is taken to wake: a signal handler may do it.
-        self._woken = threading.Lock()
-        self._woken.acquire()
+        self._bell = Bell()
 
-    def thread(self, run: Callable[[], None], name: str) -> threading.Thread:
+    def thread(self, *parts: Any) -> LibraryThread:
         self._clock.start()
-        return threading.Thread(target=run, name=name, daemon=True)
+        return LibraryThread(*parts)
 
     def wait(self, seconds: float) -> None:
         left = min(seconds, self._source.due() - self._clock.monotonic())
         # A minute at most, because a wait cannot be infinite; the caller waits again.
-        self._woken.acquire(timeout=min(max(left, 0.0) / self._clock.speed, 60.0))
+        self._bell.wait(min(max(left, 0.0) / self._clock.speed, 60.0))
 
     def wake(self) -> None:
-        with contextlib.suppress(RuntimeError):  # it is open
-            self._woken.release()
+        self._bell.ring()

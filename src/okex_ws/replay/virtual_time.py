@@ -12,9 +12,10 @@ import math
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from ..base.threads import on_library_thread
+from ..base.worker import LibraryThread
 from .script import Moment
 
 # After so many waits of 0 s in a row a wait takes a microsecond, so that a thread that
@@ -97,15 +98,10 @@ class VirtualScheduler:
 
     # --- The scheduled threads ------------------------------------------------------
 
-    def thread(
-        self, scheduled: ScheduledThread, run: Callable[[], None], name: str
-    ) -> threading.Thread:
-        """The thread of *scheduled*, not started yet."""
-        return _TurnThread(self, scheduled, run, name)
-
     def enter(self, scheduled: ScheduledThread) -> None:
         """Add the thread of *scheduled*, which starts and waits for its first turn."""
-        self._threads.append(scheduled)
+        if scheduled not in self._threads:
+            self._threads.append(scheduled)
 
     def pause(self, scheduled: ScheduledThread, seconds: float) -> None:
         """Pass the turn back for *seconds*, or until an event or a wake-up comes."""
@@ -126,40 +122,35 @@ class VirtualScheduler:
         self._back.release()
 
 
-class _TurnThread(threading.Thread):
+class TurnThread(LibraryThread):
     """A thread that runs only when the scheduler gives it the turn."""
 
     def __init__(
-        self,
-        scheduler: VirtualScheduler,
-        scheduled: ScheduledThread,
-        run: Callable[[], None],
-        name: str,
+        self, scheduler: VirtualScheduler, scheduled: ScheduledThread, *parts: Any
     ) -> None:
-        super().__init__(name=name, daemon=True)
+        super().__init__(*parts)
         self._scheduler = scheduler
         self._scheduled = scheduled
-        self._work = run
 
     def start(self) -> None:
+        """Start the thread, which waits for its first turn."""
         super().start()
         self._scheduler.enter(self._scheduled)
 
-    def run(self) -> None:
+    def _run(self) -> None:
         self._scheduled.turn.acquire()
         try:
-            self._work()
+            super()._run()
         finally:
             self._scheduler.leave(self._scheduled)
 
-    def join(self, timeout: float | None = None) -> None:
+    def join(self, timeout: float | None) -> bool:
         """Wait for the thread to end, if it can end before any time passes."""
         # The caller of a join with a time-out of 0 may hold a lock that a scheduled
         # thread needs.
         if not (self._scheduled.gone or timeout == 0 or on_library_thread()):
             self._scheduler.settle()
-        if self._scheduled.gone:
-            super().join(timeout)
+        return super().join(timeout if self._scheduled.gone else 0.0)
 
 
 class RecordedClock:

@@ -11,7 +11,7 @@ import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
-from typing import Any, TypeVar
+from typing import Any
 
 try:
     import httpx
@@ -28,6 +28,7 @@ from ..base.errors import WireError
 from ..base.rates import RateLimits
 from ..base.threads import Closing, Latch, register_for_fork
 from ..channels.convert import make_candle, make_trade
+from ..history.search import Search, T
 from ..model.instrument import Instrument
 from ..model.items import Candle, PastBook, Trade
 from ..model.venues import Venue, check_instrument, find_venue
@@ -42,9 +43,7 @@ from . import v5 as rest_v5
 from .dialect import RestProtocol, RestRequest
 from .fetch import LIMITS, Fetcher, RetryPolicy
 from .http_pool import HttpPool
-from .pages import Found, PageSource, collect
-
-T = TypeVar("T")
+from .pages import PageSource, collect
 
 _PROTOCOLS: dict[str, tuple[WireProtocol, RestProtocol]] = {
     "v3": (v3.PROTOCOL, rest_v3.REST_PROTOCOL),
@@ -257,8 +256,8 @@ class Rest(Closing):
             return [(_place(each), each) for each in found]
 
         sources = protocol.trades(instrument_id, market, before, limit)
-        found: Found[TradeData] = Found(after, before, limit, exact=True)
-        single = self._collect(sources, page, found, lambda each: True)
+        search: Search[TradeData] = Search(after, before, limit, exact=True)
+        single = self._collect(sources, page, search)
         wall = self._clock.wall()
         return tuple(
             replace(make_trade(instrument_id, each, wall, 0, False), backfilled=True)
@@ -301,10 +300,10 @@ class Rest(Closing):
             return [(each.start_ms, each) for each in found]
 
         sources = self._protocol.candles(instrument_id, market, own_name)
-        found: Found[CandleData] = Found(oldest, newest, limit)
+        search: Search[CandleData] = Search(oldest, newest, limit)
         untold = seconds is not None
         closed_ones = self._collect(
-            sources, page, found, lambda each: untold or each.closed is True
+            sources, page, search, lambda each: untold or each.closed is True
         )
         wall = self._clock.wall()
         return tuple(
@@ -322,10 +321,10 @@ class Rest(Closing):
         self,
         sources: Sequence[PageSource[RestRequest]],
         page: Callable[[Any], list[tuple[int, T]]],
-        found: Found[T],
-        keep: Callable[[T], bool],
+        search: Search[T],
+        keep: Callable[[T], bool] = lambda each: True,
     ) -> list[T]:
-        return collect(sources, lambda request: self._get(request, page), found, keep)
+        return collect(sources, lambda request: self._get(request, page), search, keep)
 
     def _get(self, request: RestRequest, read: Callable[[Any], T]) -> T:
         return self._fetcher.get(

@@ -3,10 +3,15 @@
 While a ping is unanswered, no other ping is sent but the keep-alive, without which the
 exchange closes the connection after 30 s. The lease runs from the *sending* of the
 ping: once its pong has been handled, so has everything that the exchange sent before.
+
+A pong names no ping: one that the library did not ask for may have come before the
+ping that it is taken to answer. So a ping waits until what has come is handled, and its
+lease runs from the read that took that. A thread that keeps up reads just before.
 """
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from typing import NamedTuple
 
@@ -17,6 +22,9 @@ from .lease import Lease
 # A slow callback leaves messages unread, and a pong may wait behind them. After six
 # times its time-out the pong counts as missing, even if unread messages remain.
 _BACKLOG_PATIENCE = 6
+# A ping waits for unread messages at most so many seconds: the keep-alive goes out only
+# five seconds before the exchange closes the connection.
+_UNREAD_PATIENCE = 2.0
 
 
 class Renewed(NamedTuple):
@@ -32,6 +40,7 @@ class Renewed(NamedTuple):
 
 class _Sent(NamedTuple):
     at: float
+    since: float  # what came before that was handled when it was sent
     offset: float  # wall clock less monotonic clock
 
 
@@ -52,6 +61,8 @@ class Heartbeat:
         # Pings that have no pong yet, oldest first: the exchange answers in order.
         self._in_flight: deque[_Sent] = deque()
         self._next = now
+        # Since when it waits for unread messages.
+        self._waits = math.inf
 
     @property
     def due(self) -> float:
@@ -64,7 +75,8 @@ class Heartbeat:
         """True if a ping is to be sent now. Raises `Stalled` if a pong is missing.
 
         Everything that came before *read_at* has been handled. A pong that came later
-        may still be unread, because a callback is slow or many messages wait.
+        may still be unread, because a callback is slow or many messages wait. A ping
+        that became due since then waits for them, but not for long.
         """
         if self._in_flight:
             oldest = self._in_flight[0].at
@@ -73,7 +85,12 @@ class Heartbeat:
                 raise Stalled("no pong came", self._pong_timeout)
         if now < self._next:
             return False
-        self._in_flight.append(_Sent(now, wall - now))
+        if read_at < self._next:
+            self._waits = min(self._waits, now)
+            if now < self._waits + _UNREAD_PATIENCE:
+                return False
+        self._waits = math.inf
+        self._in_flight.append(_Sent(now, read_at, wall - now))
         # Until the pong of this ping comes, the next ping is the keep-alive.
         self._next = now + self._ping.keep_alive
         return True
@@ -88,6 +105,6 @@ class Heartbeat:
             return None
         sent = self._in_flight.popleft()
         if not self._in_flight:
-            self._next = min(self._next, sent.at + self._ping.period)
-        until = sent.at + self._ping.lease + self._pong_timeout
+            self._next = min(self._next, sent.since + self._ping.period)
+        until = sent.since + self._ping.lease + self._pong_timeout
         return Renewed(Lease(until, sent.offset), now - sent.at)

@@ -57,6 +57,7 @@ def test_trades_are_oldest_first_and_as_many_as_asked(
     assert {each["side"] for each in found} == {"buy", "sell"}
 
 
+@pytest.mark.once
 @pytest.mark.usefixtures("exchange")
 def test_candles_are_of_the_bar_that_is_asked_for(
     capsys: pytest.CaptureFixture[str],

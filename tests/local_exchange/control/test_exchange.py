@@ -154,6 +154,7 @@ def test_the_instruments_can_be_chosen() -> None:
         assert exchange.instruments == (exchange.busiest, ("swap", "LTC-USD-SWAP"))
 
 
+@pytest.mark.once
 def test_a_thousand_messages_a_second_can_be_asked_for() -> None:
     options: dict[str, Any] = {"pace": 400.0, "interval": 0.004}
     with LocalExchange(**options) as exchange, dial(exchange) as peer:
@@ -375,6 +376,7 @@ def test_times_are_those_of_the_exchange() -> None:
             assert abs(at - time.time() - 86_400) < 600
 
 
+@pytest.mark.once
 def test_a_thousand_instruments_are_served() -> None:
     names = [f"T{number:04}-USDT" for number in range(1000)]
     instruments = [Instrument("spot", name) for name in names]
@@ -548,6 +550,7 @@ def test_what_it_is_stands_in_its_help() -> None:
 # --- A recorded market --------------------------------------------------------------
 
 
+@pytest.mark.once
 def test_a_recorded_market_is_sent_byte_for_byte(
     captures: Callable[[str], Path],
 ) -> None:
@@ -619,6 +622,7 @@ def test_a_recorded_market_is_shared_and_its_late_clients_get_the_book(
             assert early.until(**update) == update
 
 
+@pytest.mark.once
 def test_a_recorded_market_can_start_again(captures: Callable[[str], Path]) -> None:
     options: dict[str, Any] = {"speed": 200.0, "repeat": True}
     path = captures(CAPTURE)
@@ -637,6 +641,7 @@ def everything(recorded: Path) -> tuple[list[str], list[dict[str, str]]]:
     return data, [json.loads(arg) for arg in sorted(args)]
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("name", CAPTURES_V5)
 def test_a_recorded_market_of_v5_is_sent_text_by_text(
     captures: Callable[[str], Path], name: str
@@ -654,6 +659,7 @@ def test_a_recorded_market_of_v5_is_sent_text_by_text(
         assert exchange.ended
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(("name", "book"), CAPTURES_V5.items())
 def test_a_late_client_of_a_recorded_v5_gets_the_book_and_books5(
     captures: Callable[[str], Path], name: str, book: str
@@ -675,6 +681,7 @@ def test_a_late_client_of_a_recorded_v5_gets_the_book_and_books5(
             assert "checksum" in snapshot
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("name", [CAPTURE, *CAPTURES_V5])
 def test_only_the_recorded_protocol_has_channels(
     captures: Callable[[str], Path], name: str

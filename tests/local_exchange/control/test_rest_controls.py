@@ -50,6 +50,7 @@ def test_an_answer_has_a_status(
         exchange.respond_rest(*answer)
 
 
+@pytest.mark.once
 def test_faults_end_by_themselves_or_are_healed(exchange: LocalExchange) -> None:
     exchange.respond_rest(503, times=2)
     assert [status(exchange) for _ in range(3)] == [503, 503, 200]

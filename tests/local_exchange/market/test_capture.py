@@ -332,6 +332,7 @@ def everything(market: RecordedMarket) -> set[str]:
     return {f"{m}/{topic}:{i}" for m, i in market.instruments for topic in topics}
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("name", RECORDED)
 def test_a_real_recording_is_played_byte_for_byte(
     captures: Callable[[str], Path], name: str
@@ -349,6 +350,7 @@ def test_a_real_recording_is_played_byte_for_byte(
     assert market.ended
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("name", RECORDED)
 def test_the_derived_depth5_is_that_of_an_independent_book(
     captures: Callable[[str], Path], name: str
@@ -364,6 +366,7 @@ def test_the_derived_depth5_is_that_of_an_independent_book(
         assert derived
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("name", RECORDED)
 def test_one_changed_digit_of_a_real_recording_is_noticed(
     captures: Callable[[str], Path], record: Callable[..., Path], name: str
@@ -385,6 +388,7 @@ def test_one_changed_digit_of_a_real_recording_is_noticed(
         RecordedMarket(record([*texts[:at], changed, *texts[at + 1 :]]))
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("name", RECORDED_V5)
 def test_a_real_recording_of_v5_is_played_text_by_text(
     captures: Callable[[str], Path], name: str
@@ -419,6 +423,7 @@ def books5_of(texts: list[str], instrument_id: str) -> list[tuple[Any, Any]]:
     return derived_depth5(as_v3, f"any/depth5:{instrument_id}")
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("name", RECORDED_V5)
 def test_the_derived_books5_is_that_of_an_independent_book(
     captures: Callable[[str], Path], name: str

@@ -311,6 +311,7 @@ def test_a_book_is_said_only_if_somebody_asked_for_it_and_its_topic_is_wanted() 
     } & BOOKS.keys() == set()
 
 
+@pytest.mark.once
 def test_all_books_have_the_number_and_the_levels_of_the_market() -> None:
     instrument_market = InstrumentMarket(SPOT, 7, 0.0)
     for topic in BOOKS:

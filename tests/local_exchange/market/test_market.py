@@ -102,6 +102,7 @@ def test_an_instrument_that_nobody_asked_for_costs_nothing() -> None:
     assert list(market.advance(0.2, 0.0, {name}))
 
 
+@pytest.mark.once
 def test_of_many_instruments_only_a_few_move_at_once() -> None:
     market = SyntheticMarket(0, MANY[:80], pace=10.0, interval=0.1)
     wanted = {f"books5:{each.instrument_id}" for each in MANY[:80]}
