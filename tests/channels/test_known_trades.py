@@ -212,6 +212,34 @@ def test_a_trade_that_was_read_does_not_leave_unread(bench: Bench) -> None:
     assert bench.counts == Counter()
 
 
+def test_a_trade_that_was_read_is_known_without_its_bytes(bench: Bench) -> None:
+    data = trade(1)
+    large = bench.unparsed(data, b"1" * MOST_KEPT_BYTES)
+    assert bench.known.keep(large, 1)
+    assert not bench.keep(2)
+    assert large.trade is not None
+
+    bench.known.release(large)
+    bench.known.release(large)
+
+    assert bench.keep(2)
+    assert bench.ids == [1, 2]
+    assert data in bench.known
+    assert trade(1, price="3") not in bench.known
+    for number in range(3, KNOWN + 2):
+        bench.keep(number)
+    assert bench.ids[0] == 2
+    assert bench.counts == Counter()
+
+
+def test_one_that_was_found_to_be_none_has_no_id(bench: Bench) -> None:
+    bench.keep(1)
+    bench.keep(2, good=False)
+
+    assert trade(2) not in bench.known
+    assert bench.ids == [1]
+
+
 def test_the_bytes_of_unparsed_trades_are_bounded(bench: Bench) -> None:
     size = MOST_KEPT_BYTES // 8
     for number in range(1, 9):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from okex_ws import Gap, Trade, WSSubscription
+from okex_ws.channels.known_trades import UnparsedTrade
 from tests.support.internals import (
     change_settings,
     pool_of,
@@ -304,6 +306,28 @@ def test_what_is_found_without_a_connection_is_told_with_the_next(
     assert bench.reads == [[101, 102, 104]]
     assert bench.feed.stats().dropped == {"trade": 1}
     assert bench.gaps == 1
+
+
+def test_the_bytes_of_what_was_read_go_with_the_next_pong(bench: Bench) -> None:
+    def held() -> None:
+        objects = [each for each in gc.get_objects() if type(each) is UnparsedTrade]
+        many.append(sum(each.said in bench.kept for each in objects))
+
+    many: list[int] = []
+    bench.push(*range(100, 120))
+    bench.at(held)
+    bench.read()
+    bench.push(120)
+    bench.wait(20.0)
+    bench.read()
+    bench.at(held)
+    bench.run()
+
+    # The last one came after the first read.
+    assert many == [18, 1]
+    assert bench.reads == [list(range(101, 120)), list(range(101, 121))]
+    # Read once, and the same objects since.
+    assert len(set(map(id, (*bench.sub.trades, *bench.sub.trades)))) == 20
 
 
 def test_kept_trades_are_read_after_the_end(bench: Bench) -> None:

@@ -49,7 +49,10 @@ def count(work: Callable[[], object]) -> Calls:
 
 
 def warm_pushes(
-    patch: pytest.MonkeyPatch, exchange: LocalExchange, **keywords: Any
+    patch: pytest.MonkeyPatch,
+    exchange: LocalExchange,
+    topic: str = "depth5",
+    **keywords: Any,
 ) -> tuple[list[Calls], WSSubscription, Feed]:
     """The calls of each turn of the connection's loop that brought one message."""
     turn, found, enough = Opening.turn, list[Calls](), threading.Event()
@@ -63,9 +66,7 @@ def warm_pushes(
                 enough.set()
 
     feed = Feed(exchange.venue_v5)
-    sub = WSSubscription(
-        "BTC-USDT", "spot", channels=("depth5",), feed=feed, **keywords
-    )
+    sub = WSSubscription("BTC-USDT", "spot", channels=(topic,), feed=feed, **keywords)
     sub.wait_live(20.0)
     patch.setattr(Opening, "turn", counted)
     assert enough.wait(40.0)
@@ -92,6 +93,20 @@ def test_a_push_that_nothing_reads(monkeypatch: pytest.MonkeyPatch) -> None:
 
     assert is_within(usual(found), Calls(31, 42))
     assert is_within(read, Calls(17, 16))
+
+
+def test_a_trade_that_nothing_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+    with LocalExchange(interval=0.02) as exchange:
+        found, sub, feed = warm_pushes(monkeypatch, exchange, "trade")
+        # Closed, so that no more come between the two reads.
+        feed.close()
+        read = count(lambda: sub.trades)
+        again = count(lambda: sub.trades)
+
+    assert is_within(usual(found), Calls(34, 49))
+    # All that came was parsed by the first read.
+    assert read.python > 10 * len(found)
+    assert is_within(again, Calls(8, 2))
 
 
 def test_a_push_with_a_callback(monkeypatch: pytest.MonkeyPatch) -> None:

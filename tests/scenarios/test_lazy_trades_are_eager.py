@@ -12,6 +12,7 @@ first.
 from __future__ import annotations
 
 import random
+import re
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from functools import cache
@@ -45,6 +46,10 @@ class Event(NamedTuple):
     bad: bool = False
 
 
+# How a good push may be written besides the usual way.
+FORMS = ["escape", "front", "big", "no", "quoted", "zero", "spaced", "nested", "twice"]
+
+
 class Pen:
     """Writes the pushes of one story; each bad one is different from all others."""
 
@@ -73,12 +78,24 @@ class Pen:
         changes = self.price()
         if self.protocol == "v5" and self.rng.random() < 0.7:
             changes["count"] = str(self.rng.choice([1, 1, step, step, step + 1]))
-        form = self.rng.choice(["", "", "", "", "", "", "escape", "front", "big", "no"])
+        form = self.rng.choice([""] * 8 + FORMS)
         if form == "big":
             changes["source"] = "0" * 5000
         elif form == "escape":
             changes["source"] = "\u00e9"
-        text = self.push(self.id, at, **changes)
+        elif form == "quoted":
+            changes["source"] = '"tradeId":"9","trade_id":"9","count":"4"'
+        written = f"0{self.id}" if form == "zero" else self.id
+        text = self.push(written, at, **changes)
+        if form == "spaced":
+            # As a gateway in another language may write it.
+            text = re.sub(r'(rade_?[iI]d|count)":', r'\1" : ', text)
+        if form == "nested":
+            more = '"more":{"tradeId":"9","trade_id":"9","count":"4"}'
+            text = text.replace("}]}", f",{more}}}]}}")
+        if form == "twice":
+            name = "tradeId" if self.protocol == "v5" else "trade_id"
+            text = text.replace("}]}", f',"{name}":"{self.id}"}}]}}')
         if form == "front":
             text = text.replace('"data":[{', '"data":[{"more":"1",')
         if form == "no" and self.protocol == "v5":
@@ -258,8 +275,9 @@ class Play:
     def run(self, events: tuple[Event, ...]) -> None:
         for event in events:
             self.world.at(event.at, lambda event=event: self.play(event))
-        self.world.at(SECONDS + 20.0, self.take)
         self.world.at(SECONDS + 20.0, lambda: self.read("trades"))
+        # Then, because the last read may find what is told.
+        self.world.at(SECONDS + 20.5, self.take)
         self.world.run(SECONDS + 21.0)
         stats = self.feed.stats()
         counts = [stats.dropped, stats.resyncs, stats.gaps, stats.skipped]
@@ -291,8 +309,13 @@ def played(
 def as_found(
     events: tuple[Event, ...], found: Found, began: float
 ) -> tuple[Event, ...]:
-    """*events*, with each bad push at the moment when it was found, or left out."""
+    """*events*, with each bad push at the moment when it was found, or left out.
+
+    One that is found because a subscription is closed comes just after that: what is
+    closed is told nothing more.
+    """
     told = list[Event]()
+    closes = [event.at for event in events if event.kind == "close"]
     for event in events:
         said = event.what.encode() if event.kind == "push" else b""
         if said not in found.kept or not event.bad:
@@ -300,7 +323,9 @@ def as_found(
         elif said in found.refused:
             at = found.refused[said] - began
             late = at > event.at + 10 * JUST
-            told.append(event._replace(at=at - JUST) if late else event)
+            after = any(abs(at - close) < JUST for close in closes)
+            moment = at + JUST if after else at - JUST
+            told.append(event._replace(at=moment) if late else event)
     return tuple(told)
 
 

@@ -92,10 +92,11 @@ class KnownTrades:
     def __init__(self, counts: Counter[str], unread: str) -> None:
         self._counts, self._unread = counts, unread
         # In the order of their receipt: of a parsed trade its id, by the hash of all
-        # that the exchange said of it; an unparsed one by its id. 61 bits stand for
-        # equality in every field: the trades themselves would take some hundred bytes
-        # more each, and every garbage collection looks at them.
-        self._trades: dict[int | str, str | UnparsedTrade] = {}
+        # that the exchange said of it; an unparsed one, and its hash once it was read,
+        # by its id. 61 bits stand for equality in every field: the trades themselves
+        # would take some hundred bytes more each, and every garbage collection looks at
+        # them.
+        self._trades: dict[int | str, str | UnparsedTrade | int] = {}
         self._bytes = 0
         # No known trade has a higher number; ``None`` if that has to be found out. And
         # how many trades came since the one that has it.
@@ -107,11 +108,17 @@ class KnownTrades:
         if hash(data) in self._trades:
             return True
         kept = self._trades.get(data.id)
-        return type(kept) is UnparsedTrade and kept.is_good() and kept.data == data
+        if isinstance(kept, UnparsedTrade):
+            return kept.is_good() and bool(kept.data == data)
+        return kept == hash(data)
 
     def ids(self) -> Iterator[str]:
-        """The ids of all known trades."""
-        return (e if isinstance(e, str) else e.id for e in self._trades.values())
+        """The ids of all known trades; not of one that was found to be none."""
+        for key, kept in self._trades.items():
+            if isinstance(key, int):
+                yield str(kept)
+            elif not (isinstance(kept, UnparsedTrade) and kept.is_refused):
+                yield key
 
     def add(self, data: TradeData) -> None:
         """Know the parsed trade *data*."""
@@ -144,6 +151,12 @@ class KnownTrades:
             self._forget_oldest()
         return True
 
+    def release(self, kept: UnparsedTrade) -> None:
+        """Know *kept*, which was read, without its bytes."""
+        if self._trades.get(kept.id) is kept:
+            self._trades[kept.id] = hash(kept.data)
+            self._bytes -= len(kept.said)
+
     def _find_highest(self) -> int:
         self._since = 0
         numbers = map(trade_number, self.ids())
@@ -158,7 +171,7 @@ class KnownTrades:
 
     def _forget_oldest(self) -> None:
         kept = self._trades.pop(next(iter(self._trades)))
-        if type(kept) is UnparsedTrade:
+        if isinstance(kept, UnparsedTrade):
             self._bytes -= len(kept.said)
             if kept.result is None:
                 self._counts[self._unread] += 1
@@ -166,4 +179,4 @@ class KnownTrades:
     def refused(self) -> list[UnparsedTrade]:
         """The unparsed trades that a thread could not read, in order."""
         kept = self._trades.values()
-        return [e for e in kept if type(e) is UnparsedTrade and e.is_refused]
+        return [e for e in kept if isinstance(e, UnparsedTrade) and e.is_refused]

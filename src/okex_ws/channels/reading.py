@@ -48,6 +48,8 @@ class Reading:
         self.error: OkexWSError | None = None
         self.counts: Counter[str] = Counter()
         self.kept: deque[Any] = deque(maxlen=KEPT)
+        # Whether a script has read the items since the channel last asked.
+        self.was_read = False
 
     @property
     def current(self) -> Published:
@@ -96,13 +98,9 @@ class Reading:
         if self.kind != "trade":
             return kept
         # A loop of its own, because a script may read all trades again and again.
-        return tuple(
-            [
-                made
-                for each in kept
-                if (made := each if type(each) is Trade else each.made or each.trade)
-            ]
-        )
+        made = [e if type(e) is Trade else e.made or e.trade for e in kept]
+        self.was_read = True
+        return tuple([each for each in made if each])
 
     @property
     def newest(self) -> Any:

@@ -256,6 +256,8 @@ class TradeChannel(JoinedChannel[Trade, TradeData]):
         called until nothing is.
         """
         self.continuity.settle()
+        if self.reading.was_read:
+            self._release()
         if (receipt := self.continuity.receipt()) is not None:
             # What cannot be read is no sign that the stream goes on.
             received, wall = receipt
@@ -274,6 +276,14 @@ class TradeChannel(JoinedChannel[Trade, TradeData]):
                     self._lost(str(kept.result))
                 return fault
         return None
+
+    def _release(self) -> None:
+        """Keep the trades that scripts have read in the place of their bytes."""
+        self.reading.was_read, kept = False, self.reading.kept
+        for place, each in enumerate(kept):
+            if isinstance(each, UnparsedTrade) and each.made is not None:
+                kept[place] = each.made
+                self.continuity.known.release(each)
 
     def _add(self, news: News[TradeData]) -> None:
         epoch, wall = self.reading.epoch, news.at.wall
