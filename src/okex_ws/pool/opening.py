@@ -364,7 +364,7 @@ class Opening:
         # The lapse is in the lease itself: one store renews it for every channel, and
         # begins their new epochs.
         lease = event.lease._replace(lapses=era.lapses + lapsed)
-        era.renew(lease, now - event.round_trip)
+        era.renew(lease, event.proven)
         self._lapse_told = False
         self._around.outage_log.over()
         self._counts.last_pong, self._counts.round_trip = wall, event.round_trip

@@ -30,11 +30,13 @@ _UNREAD_PATIENCE = 2.0
 class Renewed(NamedTuple):
     """A pong was handled: the connection may be trusted until *lease* ends.
 
+    Everything that the exchange sent before *proven* (monotonic) has been handled.
     *round_trip* is the seconds from the sending of the ping to the handling of the
     pong.
     """
 
     lease: Lease
+    proven: float
     round_trip: float
 
 
@@ -107,4 +109,4 @@ class Heartbeat:
         if not self._in_flight:
             self._next = min(self._next, sent.since + self._ping.period)
         until = sent.since + self._ping.lease + self._pong_timeout
-        return Renewed(Lease(until, sent.offset), now - sent.at)
+        return Renewed(Lease(until, sent.offset), sent.since, now - sent.at)
