@@ -679,6 +679,29 @@ def test_under_a_name_that_changes_to_and_fro_no_value_outlives_a_lease(
     assert len(missed) <= 1 + 2 * 12
 
 
+def test_a_name_that_changes_before_a_silence_withdraws_within_half_a_lease(
+    v5: World,
+) -> None:
+    """The value that was fed just before is not the newest: the strange one is."""
+    sub = v5.subscribe(channels=("depth5",))
+    seen: list[State] = []
+
+    def other_name() -> None:
+        v5.peers[0].send(strange(v5, instType="SPOT"))
+
+    # Fed again after it, it is another one.
+    for second in (1, 2, 3):
+        v5.at(second, lambda: v5.peers[0].send(make_depth(v5)))
+        v5.at(second - 0.5, other_name)
+    v5.at(3.5, other_name)
+    for second in (3.6, 10.9, 11.1):
+        v5.at(second, lambda: seen.append(sub.state))
+
+    v5.run(12)
+
+    assert seen == [State.LIVE, State.LIVE, State.RESYNCING]
+
+
 def test_each_trade_under_a_strange_name_is_a_gap_for_its_own_channel(
     v5: World,
 ) -> None:

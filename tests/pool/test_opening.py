@@ -609,7 +609,7 @@ SAMPLES: list[Event] = [
     Changed(ENTRY, Step.REFUSED, SubscriptionRejected("1", "no", BOOK)),
     LockedOut(LoginRejected("1", "no")),
     Trouble(Stalled("no pong came", 10.0)),
-    Renewed(Lease(1015.0, WALL), 0.1),
+    Renewed(Lease(1015.0, WALL), 1000.0, 0.1),
     Unasked("ack"),
 ]
 

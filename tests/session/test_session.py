@@ -1978,7 +1978,7 @@ def test_a_pong_renews_the_lease_from_the_sending_of_its_ping() -> None:
     talk.now = 3.0
     assert talk.session.due == 10.0
     (event,) = talk.session.receive(Pong(), talk.now)
-    assert event == Renewed(Lease(15.0, WALL), 3.0)
+    assert event == Renewed(Lease(15.0, WALL), 0.0, 3.0)
     assert talk.session.due == 5.0
     assert talk.session.receive(Pong(), talk.now) == [Unasked("pong")]
 

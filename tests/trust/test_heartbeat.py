@@ -70,7 +70,7 @@ def test_the_lease_runs_from_the_sending_of_the_ping(
 ) -> None:
     beat = Heartbeat(Ping(30.0, probe), PONG, 100.0)
     assert tick(beat, 100.0)
-    assert beat.ponged(107.0) == Renewed(Lease(100.0 + until, WALL), round_trip=7.0)
+    assert beat.ponged(107.0) == Renewed(Lease(100.0 + until, WALL), 100.0, 7.0)
 
 
 def test_the_clocks_are_compared_with_those_of_the_sending(beat: Heartbeat) -> None:
@@ -102,7 +102,7 @@ def test_a_pong_of_a_backlog_answers_no_ping_that_is_younger(beat: Heartbeat) ->
 def test_the_lease_runs_from_the_read_before_the_ping(beat: Heartbeat) -> None:
     """A callback blocked from 1.0 to 6.0, in a message that was read at 1.0."""
     assert beat.tick(6.0, 6.0 + WALL, read_at=1.0)
-    assert beat.ponged(6.1) == Renewed(Lease(16.0, WALL), round_trip=pytest.approx(0.1))
+    assert beat.ponged(6.1) == Renewed(Lease(16.0, WALL), 1.0, pytest.approx(0.1))
     # So the next ping goes out the sooner.
     assert beat.due == 6.0
 
@@ -113,7 +113,7 @@ def test_a_ping_waits_two_seconds_for_what_is_never_read(beat: Heartbeat) -> Non
     assert not tick(beat, just_before(10.0), drained=False)
     assert tick(beat, 10.0, drained=False)
     # What its pong proves is what was read, and nothing later.
-    assert beat.ponged(10.1) == Renewed(Lease(14.0, WALL), pytest.approx(0.1))
+    assert beat.ponged(10.1) == Renewed(Lease(14.0, WALL), -1.0, pytest.approx(0.1))
 
 
 def test_a_missing_pong_is_a_stall_at_its_very_moment(beat: Heartbeat) -> None:

@@ -109,6 +109,9 @@ class CarriedChannels(ABC):
         # channel was let go.
         self._strangers: dict[str, float] = {}
         self._left: dict[str, float] = {}
+        # Channels under whose name, but for case or further fields, strange data came:
+        # since when they were not fed, and what is wrong if they are not soon.
+        self._unfed: dict[Channel, tuple[float, WireError | BookError]] = {}
         self._silence_due = -math.inf
         # The channels whose value a reader could not parse.
         self.doubted: deque[Channel] = deque()

@@ -43,6 +43,7 @@ class ConnectionChannels(CarriedChannels):
         """The connection is open: subscribe the channels that are wanted on it."""
         self._strangers.clear()
         self._left.clear()
+        self._unfed.clear()
         # What was interrupted is carried out once more; as yet without a session, so
         # that what came during the handshake is not opened twice.
         self.session = self.era = self._seen = None
@@ -88,6 +89,7 @@ class ConnectionChannels(CarriedChannels):
     def look_again(self, now: float) -> None:
         """Report the states that time or a renewed lease has changed."""
         self.catch_up()
+        self._look_at_unfed(now)
         for view in self._views:
             view.tell(now)
             view.wake()
@@ -144,6 +146,9 @@ class ConnectionChannels(CarriedChannels):
             due = min(view.due() for view in self._limited)
         if self.handover is not None and self.handover.old is self:
             due = min(due, self.handover.due)
+        if self._unfed:
+            first = min(since for since, _ in self._unfed.values())
+            due = min(due, first + self._lease_length / 2)
         return due
 
     # --- What goes wrong ------------------------------------------------------------
@@ -208,34 +213,64 @@ class ConnectionChannels(CarriedChannels):
         error: WireError | BookError = WireError(kind, cause)
         if fault is not None:
             error = for_people(fault, name, self._clean)
-        meant = self._meant(name, related, now)
-        self._withdraw(meant, str(error), now)
-        for channel in meant:
+        meant, unfed = self._meant(name, related, now)
+        self._suspect(meant, error, now)
+        if unfed is not None:
+            before = self._unfed.get(unfed)
+            if before is None or before[0] < unfed.current.received:
+                self._unfed[unfed] = now, error
+        self.drop(kind, str(error), now, error if meant else None)
+
+    def _suspect(
+        self, channels: list[Channel], error: WireError | BookError, now: float
+    ) -> None:
+        """Withdraw the values of *channels*, of which strange data may have been."""
+        self._withdraw(channels, str(error), now)
+        for channel in channels:
             subscription = self._subscription(channel)
             if self.session is not None and subscription is not None:
                 self.session.invalidated(subscription, now)
-        self.drop(kind, str(error), now, error if meant else None)
 
-    def _meant(self, name: str, related: Related, now: float) -> list[Channel]:
-        """The channels of which data under the strange *name* may be."""
+    def _look_at_unfed(self, now: float) -> None:
+        """Withdraw what strange data was alike to, and was not fed since."""
+        within = self._lease_length / 2
+        for channel, (since, error) in list(self._unfed.items()):
+            if now < since + within:
+                continue
+            del self._unfed[channel]
+            if self._lives_here(channel) and channel.current.received <= since:
+                self._suspect([channel], error, now)
+                self.troubled(error, channel)
+
+    def _meant(
+        self, name: str, related: Related, now: float
+    ) -> tuple[list[Channel], Channel | None]:
+        """The channels of which data under the strange *name* may be.
+
+        And the one that must be fed again within half a lease, because its name is
+        alike.
+        """
         if name not in self._strangers and len(self._strangers) >= MOST_STRANGERS:
             name = ""
         since = self._strangers.setdefault(name, now)
         close = [self.channels[each] for each in related.keys if each in self.channels]
+        unfed = None
         if len(close) == 1:
             if close[0].reading.is_series:
                 # Each push has items of its own: a later one does not make it good.
-                return close
+                return close, None
             # Its own data would come under its own name at least once a minute. A name
             # that is alike may change to and fro, as one gateway follows on another: no
             # value may outlive a lease beside such data.
             within = self._lease_length / 2 if related.alike else STRAGGLING
             since = max(since, now - within)
-        return [
+            unfed = close[0] if related.alike else None
+        meant = [
             channel
             for channel in close or self.channels.values()
             if channel.current.state is State.LIVE and channel.current.received <= since
         ]
+        return meant, None if meant else unfed
 
     @property
     def _lease_length(self) -> float:
@@ -268,6 +303,7 @@ class ConnectionChannels(CarriedChannels):
         """The connection, or the attempt to make it, has ended with *error*."""
         self.verify_trades(now)
         self.session = self.era = None
+        self._unfed.clear()
         self.catch_up()
         handover = self.handover
         table = self._register.table

@@ -97,6 +97,8 @@ class Opening:
         # When reads are full: what had come by the time *first* has been read once so
         # many bytes were received as *second*.
         self._behind: tuple[float, int] | None = None
+        # Whether the session waits for what is unread.
+        self._late = False
         # Whether the next turn waits, so that more can come before the next read.
         self._rests = False
         self._lapse_told = False
@@ -106,11 +108,13 @@ class Opening:
         session, transport = self.session, self.transport
         now, wall = self._clock.monotonic(), self._clock.wall()
         if now >= (due := session.due):
-            self._handle(session.tick(now, wall, self._read_at), now, wall)
+            events = session.tick(now, wall, self._read_at)
+            self._handle(events, now, wall)
             for text in session.outgoing():
                 transport.send(text)
-            self._deliver()
-            due = session.due
+            if events or session.taken:
+                self._deliver()
+            due, self._late = session.due, session.waits
         due = min(due, self._look(now, wall))
         if self._rests and not self._frames:
             # A turn of its own: a job may cut it short, and is done before the next.
@@ -119,7 +123,8 @@ class Opening:
             self._around.network.wait(rest)
             return
         if not self._frames:
-            self._around.network.wait(max(0.0, due - now), transport.stream)
+            timeout = 0.0 if self._late else max(0.0, due - now)
+            self._around.network.wait(timeout, transport.stream)
             self._read(due)
         self._take_some()
 
@@ -175,6 +180,8 @@ class Opening:
             now = self._clock.monotonic()
         if not frames:
             self._read_at = self._read_to
+            if self._late:
+                self.session.caught_up(self._read_at)
 
     def _take(self, now: float) -> None:
         """Have pushes kept; parse the next other message, and handle what it says."""
@@ -365,7 +372,7 @@ class Opening:
         # The lapse is in the lease itself: one store renews it for every channel, and
         # begins their new epochs.
         lease = event.lease._replace(lapses=era.lapses + lapsed)
-        era.renew(lease, now - event.round_trip)
+        era.renew(lease, event.proven)
         self._lapse_told = False
         self._around.outage_log.over()
         self._counts.last_pong, self._counts.round_trip = wall, event.round_trip

@@ -367,6 +367,15 @@ class Session(Generic[Target]):
             return -math.inf
         return min(self._subscriptions_due, self._heartbeat.due)
 
+    @property
+    def waits(self) -> bool:
+        """Whether `caught_up` must be called once more has been handled."""
+        return self._heartbeat.waits
+
+    def caught_up(self, read_at: float) -> None:
+        """Everything that came before *read_at* has been handled."""
+        self._heartbeat.caught_up(read_at)
+
     def tick(self, now: float, wall: float, read_at: float) -> list[Event]:
         """Do what is due. Raises `Stalled` if the connection does not work.
 

@@ -30,11 +30,13 @@ _UNREAD_PATIENCE = 2.0
 class Renewed(NamedTuple):
     """A pong was handled: the connection may be trusted until *lease* ends.
 
+    Everything that the exchange sent before *proven* (monotonic) has been handled.
     *round_trip* is the seconds from the sending of the ping to the handling of the
     pong.
     """
 
     lease: Lease
+    proven: float
     round_trip: float
 
 
@@ -61,15 +63,26 @@ class Heartbeat:
         # Pings that have no pong yet, oldest first: the exchange answers in order.
         self._in_flight: deque[_Sent] = deque()
         self._next = now
-        # Since when it waits for unread messages.
+        # Since when a ping waits for unread messages; ``-inf`` once they are handled.
         self._waits = math.inf
 
     @property
     def due(self) -> float:
         """When `tick` must be called next, in monotonic seconds."""
+        due = self._waits + _UNREAD_PATIENCE if self.waits else self._next
         if not self._in_flight:
-            return self._next
-        return min(self._next, self._in_flight[0].at + self._pong_timeout)
+            return due
+        return min(due, self._in_flight[0].at + self._pong_timeout)
+
+    @property
+    def waits(self) -> bool:
+        """Whether a ping waits for unread messages: `caught_up` must be called."""
+        return self._waits < math.inf
+
+    def caught_up(self, read_at: float) -> None:
+        """Everything that came before *read_at* has been handled."""
+        if read_at >= self._next:
+            self._waits = -math.inf
 
     def tick(self, now: float, wall: float, read_at: float) -> bool:
         """True if a ping is to be sent now. Raises `Stalled` if a pong is missing.
@@ -107,4 +120,4 @@ class Heartbeat:
         if not self._in_flight:
             self._next = min(self._next, sent.since + self._ping.period)
         until = sent.since + self._ping.lease + self._pong_timeout
-        return Renewed(Lease(until, sent.offset), now - sent.at)
+        return Renewed(Lease(until, sent.offset), sent.since, now - sent.at)
