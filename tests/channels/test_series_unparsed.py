@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +11,11 @@ import pytest
 
 from okex_ws import Gap, Trade, WSSubscription
 from okex_ws.channels.known_trades import UnparsedTrade
+from okex_ws.channels.series import TradeChannel
+from okex_ws.protocol.messages import Push
+from okex_ws.protocol.v5 import PROTOCOL as V5
+from okex_ws.trust.lease import Era
+from tests.support.followed_channels import Follower
 from tests.support.internals import (
     change_settings,
     pool_of,
@@ -17,7 +23,7 @@ from tests.support.internals import (
     take_without_waiting,
     watch_kept_trades,
 )
-from tests.support.virtual_world import World
+from tests.support.virtual_world import DIALECTS, World, compact
 
 # Seconds between two events.
 STEP = 0.01
@@ -311,7 +317,8 @@ def test_what_is_found_without_a_connection_is_told_with_the_next(
 def test_the_bytes_of_what_was_read_go_with_the_next_pong(bench: Bench) -> None:
     def held() -> None:
         objects = [each for each in gc.get_objects() if type(each) is UnparsedTrade]
-        many.append(sum(each.said in bench.kept for each in objects))
+        texts = set(map(id, bench.kept))
+        many.append(sum(id(each.said) in texts for each in objects))
 
     many: list[int] = []
     bench.push(*range(100, 120))
@@ -328,6 +335,48 @@ def test_the_bytes_of_what_was_read_go_with_the_next_pong(bench: Bench) -> None:
     assert bench.reads == [list(range(101, 120)), list(range(101, 121))]
     # Read once, and the same objects since.
     assert len(set(map(id, (*bench.sub.trades, *bench.sub.trades)))) == 20
+
+
+def test_threads_read_while_trades_come() -> None:
+    """Each read has the newest trades, in order and without a hole."""
+
+    class Reader(Follower):
+        wants_pushes = wants_items = False
+
+    channel, era = TradeChannel(V5, V5.channel("trade", "spot", "BTC-USDT")), Era(0.0)
+    channel.followers = (Reader(),)
+    channel.opened(era, 0.0)
+    channel.subscribed(era, 0.0)
+    wrong, done = list[Any](), threading.Event()
+
+    def read() -> None:
+        while not done.is_set():
+            ids = [int(each.id) for each in channel.reading.items]
+            if ids != [*range(ids[0], ids[0] + len(ids))] if ids else False:
+                wrong.append(ids)
+
+    readers = [threading.Thread(target=read) for _ in range(2)]
+    for each in readers:
+        each.start()
+    kept = 0
+    try:
+        for number in range(100, 3000):
+            said = compact(DIALECTS["v5"].trade(str(number), number)).encode()
+            if number > 101 and channel.keep(said, era, 1.0, 1000.0):
+                kept += 1
+            else:
+                (push,) = V5.read(said)
+                assert isinstance(push, Push)
+                channel.push(push, number == 100, era, 1.0, 1000.0)
+            if not number % 7:
+                assert channel.verify() is None
+    finally:
+        done.set()
+        for each in readers:
+            each.join()
+
+    assert wrong == []
+    assert (kept, channel.reading.newest.id) == (2898, "2999")
 
 
 def test_kept_trades_are_read_after_the_end(bench: Bench) -> None:

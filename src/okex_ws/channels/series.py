@@ -255,6 +255,8 @@ class TradeChannel(JoinedChannel[Trade, TradeData]):
         Returns what is wrong with one of the kept trades, and drops that trade; it is
         called until nothing is.
         """
+        if self.reading.entry.channel is not self:
+            return None  # the channel that took over has them, on its own thread
         self.continuity.settle()
         if self.reading.was_read:
             self._release()
