@@ -55,6 +55,14 @@ def test_a_count_of_another_form_has_to_be_parsed(count: object) -> None:
     assert V5.trade_stamp(said("v5", count=count)) is None
 
 
+@pytest.mark.parametrize("between", [b'" :', b'": ', b'"\n:', b'":\t'])
+def test_a_count_in_another_spelling_has_to_be_parsed(between: bytes) -> None:
+    text = said("v5", count="3").replace(b'"count":', b'"count' + between)
+
+    assert V5.trade_stamp(text) is None
+    assert read("v5", text) == ("77", 3)
+
+
 @pytest.mark.parametrize("protocol", WIRES)
 def test_a_push_with_an_escape_has_to_be_parsed(protocol: str) -> None:
     text = said(protocol).replace(b'"side"', b'"s\\u0069de"')

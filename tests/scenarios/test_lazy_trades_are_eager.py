@@ -11,6 +11,7 @@ first.
 
 from __future__ import annotations
 
+import math
 import random
 import re
 from collections import Counter, defaultdict
@@ -89,7 +90,8 @@ class Pen:
         text = self.push(written, at, **changes)
         if form == "spaced":
             # As a gateway in another language may write it.
-            text = re.sub(r'(rade_?[iI]d|count)":', r'\1" : ', text)
+            name = self.rng.choice(['"trade_?[iI]d"', '"count"', '"[a-z]+"'])
+            text = re.sub(f"({name}):", r"\1 : ", text)
         if form == "nested":
             more = '"more":{"tradeId":"9","trade_id":"9","count":"4"}'
             text = text.replace("}]}", f",{more}}}]}}")
@@ -186,6 +188,8 @@ class Play:
         change_settings(pool_of(self.feed), keeps_unparsed=keeps)
         self.main = self.subscribe("main")
         self.others: list[WSSubscription] = []
+        # How many others were opened, and closed since.
+        self.began = self.ended = 0
         self.lists: list[Any] = []
 
     @property
@@ -196,15 +200,26 @@ class Play:
         """The text of *what*, without the name of this world's host."""
         return str(what).replace(self.world.host, "host")
 
-    def noter(self, kind: str) -> Callable[[object], None]:
-        return lambda what: self.seen[kind].append((self.now, self.said(what)))
+    def noter(self, kind: str, number: float = math.inf) -> Callable[[object], None]:
+        """Notes what subscription *number* is told, until it is closed.
 
-    def subscribe(self, kind: str, **keywords: Any) -> WSSubscription:
+        What is found at that moment may still be told to it, or not.
+        """
+
+        def note(what: object) -> None:
+            if number >= self.ended:
+                self.seen[kind].append((self.now, self.said(what)))
+
+        return note
+
+    def subscribe(
+        self, kind: str, number: float = math.inf, **keywords: Any
+    ) -> WSSubscription:
         def change(told: StateChange) -> None:
             what = told.old, told.new, self.said(told.cause), told.epoch
             self.seen[f"{kind}: states"].append((self.now, *what))
 
-        note = self.noter(f"{kind}: errors")
+        note = self.noter(f"{kind}: errors", number)
         options = {"on_state": change, "on_error": note, "feed": self.feed}
         return self.world.subscribe(channels=("trade",), **options, **keywords)
 
@@ -236,16 +251,17 @@ class Play:
                 peer.end(self.key)
 
     def open(self, way: str) -> None:
-        number = len(self.others)
+        number, self.began = self.began, self.began + 1
         note = self.noter(f"texts {number}") if way == "heard" else None
         limit = {"max_age": 3.0} if way == "limited" else {}
-        made = self.subscribe(f"{number} {way}", on_message=note, **limit)
+        made = self.subscribe(f"{number} {way}", number, on_message=note, **limit)
         if way == "listed":
             self.lists.append(made.updates())
         self.others.append(made)
 
     def close(self) -> None:
         if self.others:
+            self.ended += 1
             self.others.pop(0).close()
 
     def take(self) -> None:
@@ -311,8 +327,7 @@ def as_found(
 ) -> tuple[Event, ...]:
     """*events*, with each bad push at the moment when it was found, or left out.
 
-    One that is found because a subscription is closed comes just after that: what is
-    closed is told nothing more.
+    One that is found because a subscription is closed comes just after that.
     """
     told = list[Event]()
     closes = [event.at for event in events if event.kind == "close"]

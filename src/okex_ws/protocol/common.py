@@ -108,7 +108,8 @@ class ProtocolBase(ABC):
     # Codes of close frames which say that the connection has too many channels.
     crowded: ClassVar[frozenset[int]] = frozenset()
     max_frame = MAX_FRAME
-    # How the id of a trade begins in the bytes of a push; and its count, if it has one.
+    # How the id of a trade begins in the bytes of a push; and the name of its count, if
+    # the protocol has one.
     trade_id: ClassVar[bytes]
     trade_count: ClassVar[bytes | None] = None
 
@@ -335,9 +336,9 @@ class ProtocolBase(ABC):
         digits = _digits(said, self.trade_id, element)
         if not digits or len(digits) > 20 or b"\\" in said:
             return None
-        count, begins = 1, self.trade_count
-        if begins is not None and said.find(begins, element) > 0:
-            counted = _digits(said, begins + b'"', element)
+        count, name = 1, self.trade_count
+        if name is not None and said.find(name, element) > 0:
+            counted = _digits(said, name + b':"', element)
             count = int(counted) if 0 < len(counted) < 8 else 0
         return (str(digits, "ascii"), int(digits), count) if count else None
 

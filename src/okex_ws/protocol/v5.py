@@ -126,7 +126,7 @@ class V5(ProtocolBase):
     transient = frozenset(("60014", "64007", "63999", "60023", "60006"))
     repeated_login = frozenset(("60031", "60010"))
     login_needed = "60011"
-    trade_id, trade_count = b'"tradeId":"', b'"count":'
+    trade_id, trade_count = b'"tradeId":"', b'"count"'
     # Too many channels in all, and on this connection.
     crowded = frozenset((4008, 4009))
 
