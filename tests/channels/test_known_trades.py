@@ -232,6 +232,24 @@ def test_a_trade_that_was_read_is_known_without_its_bytes(bench: Bench) -> None:
     assert bench.counts == Counter()
 
 
+def test_a_trade_that_left_unread_is_known_by_its_bytes(bench: Bench) -> None:
+    kept = {number: bench.unparsed(trade(number)) for number in (1, 2)}
+    bad = bench.unparsed(trade(3), good=False)
+    for number, each in [*kept.items(), (3, bad)]:
+        bench.known.keep(each, number)
+        bench.known.release(each)
+    assert bench.channel.parsed == []
+
+    assert trade(2) in bench.known
+    assert trade(1, price="3") not in bench.known
+    assert trade(1, count=2) not in bench.known
+    assert trade(3) not in bench.known
+    assert bench.ids == [1, 2, 3]
+    for number in range(4, KNOWN + 4):
+        bench.known.add(trade(number))
+    assert bench.counts == Counter({"unread trade": 3})
+
+
 def test_one_that_was_found_to_be_none_has_no_id(bench: Bench) -> None:
     bench.keep(1)
     bench.keep(2, good=False)

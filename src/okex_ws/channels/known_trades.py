@@ -52,7 +52,8 @@ class UnparsedTrade(Unparsed):
         epoch: int,
     ) -> None:
         # Not by the base class: each push of a busy channel calls this.
-        self._channel, self.said = channel, said
+        self._channel: KeepingTrades = channel
+        self.said = said
         self.result, self.is_parsed = None, False
         self.id, self.seq, self.count = stamp
         self.time_ms = 0
@@ -69,6 +70,11 @@ class UnparsedTrade(Unparsed):
             name, wall, epoch = self.name, self.wall, self.epoch
             made = self.made = make_trade(name, self.data, wall, epoch, False)
         return made
+
+    def again(self, said: bytes, data: TradeData) -> UnparsedTrade:
+        """Another push of the channel, *said*, which may be that of *data*."""
+        stamp = data.id, 0, data.count
+        return UnparsedTrade(self._channel, said, stamp, 0.0, 0.0, 0)
 
     def is_good(self) -> bool:
         """Whether the push can be read, by a second try too.
@@ -92,12 +98,14 @@ class KnownTrades:
     def __init__(self, counts: Counter[str], unread: str) -> None:
         self._counts, self._unread = counts, unread
         # In the order of their receipt: of a parsed trade its id, by the hash of all
-        # that the exchange said of it; an unparsed one, and its hash once it was read,
-        # by its id. 61 bits stand for equality in every field: the trades themselves
-        # would take some hundred bytes more each, and every garbage collection looks at
-        # them.
-        self._trades: dict[int | str, str | UnparsedTrade | int] = {}
+        # that the exchange said of it; an unparsed one by its id. Of that, its hash is
+        # left once it was read, and its bytes once no script can read it any more. 61
+        # bits stand for equality in every field: the trades themselves would take some
+        # hundred bytes more each, and every garbage collection looks at them.
+        self._trades: dict[int | str, str | UnparsedTrade | int | bytes] = {}
         self._bytes = 0
+        # The last one of which only the bytes are known.
+        self._released: UnparsedTrade | None = None
         # No known trade has a higher number; ``None`` if that has to be found out. And
         # how many trades came since the one that has it.
         self._highest: int | None = -1
@@ -108,6 +116,8 @@ class KnownTrades:
         if hash(data) in self._trades:
             return True
         kept = self._trades.get(data.id)
+        if isinstance(kept, bytes) and self._released is not None:
+            kept = self._released.again(kept, data)
         if isinstance(kept, UnparsedTrade):
             return kept.is_good() and bool(kept.data == data)
         return kept == hash(data)
@@ -152,10 +162,14 @@ class KnownTrades:
         return True
 
     def release(self, kept: UnparsedTrade) -> None:
-        """Know *kept*, which was read, without its bytes."""
-        if self._trades.get(kept.id) is kept:
+        """Know *kept*, which was read or cannot be any more, by as little as needed."""
+        if self._trades.get(kept.id) is not kept:
+            return
+        if kept.is_parsed:
             self._trades[kept.id] = hash(kept.data)
             self._bytes -= len(kept.said)
+        elif not kept.is_refused:
+            self._trades[kept.id], self._released = kept.said, kept
 
     def _find_highest(self) -> int:
         self._since = 0
@@ -171,9 +185,12 @@ class KnownTrades:
 
     def _forget_oldest(self) -> None:
         kept = self._trades.pop(next(iter(self._trades)))
+        said, read = kept, False
         if isinstance(kept, UnparsedTrade):
-            self._bytes -= len(kept.said)
-            if kept.result is None:
+            said, read = kept.said, kept.result is not None
+        if isinstance(said, bytes):
+            self._bytes -= len(said)
+            if not read:
                 self._counts[self._unread] += 1
 
     def refused(self) -> list[UnparsedTrade]:

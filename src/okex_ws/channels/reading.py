@@ -100,7 +100,7 @@ class Reading:
         # A loop of its own, because a script may read all trades again and again.
         made = [e if type(e) is Trade else e.made or e.trade for e in kept]
         self.was_read = True
-        return tuple([each for each in made if each])
+        return tuple(filter(None, made))
 
     @property
     def newest(self) -> Any:

@@ -221,6 +221,8 @@ class TradeChannel(JoinedChannel[Trade, TradeData]):
         if not continuity.keep(kept, stamp[1]):
             return False
         items: deque[Any] = self.reading.kept
+        if len(items) == KEPT and type(items[0]) is UnparsedTrade:
+            continuity.known.release(items[0])
         items.append(kept)
         self._serial += 1
         value = (State.LIVE, "", current.epoch, era, None, now, wall, None)
@@ -255,7 +257,8 @@ class TradeChannel(JoinedChannel[Trade, TradeData]):
         Returns what is wrong with one of the kept trades, and drops that trade; it is
         called until nothing is.
         """
-        if self.reading.entry.channel is not self:
+        serving: Channel = self.reading.entry.channel
+        if serving is not self:
             return None  # the channel that took over has them, on its own thread
         self.continuity.settle()
         if self.reading.was_read:
