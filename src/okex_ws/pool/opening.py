@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -129,14 +129,14 @@ class Opening:
             self._read(due)
         self._take_some()
 
-    def _deliver(self) -> None:
+    def _deliver(self, concerned: Sequence[Channel] | None = None) -> None:
         """Run the script's callbacks and log handlers: no step is half done.
 
-        It is called after each step that may have queued something, and not after each
-        push, because it looks at every subscription of the connection.
+        It is called after each step that may have queued something. It looks at every
+        subscription of the connection, unless only some channels are *concerned*.
         """
         log_steps(self.session.taken)
-        self._channels.drain()
+        self._channels.drain(concerned)
 
     def _read(self, due: float) -> None:
         now, transport = self._clock.monotonic(), self.transport
@@ -211,7 +211,10 @@ class Opening:
             elif isinstance(message, Notice):
                 self._note(message)
             else:
-                self._handle(self.session.receive(message, now), now, wall)
+                events = self.session.receive(message, now)
+                self._handle(events, now, wall)
+                self._deliver(_acknowledged(events))
+                continue
             self._deliver()
 
     def _look(self, now: float, wall: float) -> float:
@@ -257,8 +260,11 @@ class Opening:
                 self._recognition.learn(subscription.name, said)
         elif used:
             subscription.flows(now)
-        if fault is not None or first:
+        if fault is not None:
             self._deliver()
+            return
+        if first:
+            self._deliver((channel,))
             return
         for follower in channel.followers:
             follower.callbacks.drain()
@@ -381,6 +387,16 @@ class Opening:
             self.session.overdue(subscription, received, now)
         for subscription in self._channels.silent_trades(now):
             self.session.resubscribe(subscription, now)
+
+
+def _acknowledged(events: Sequence[Event]) -> list[Channel] | None:
+    """The channels of *events*, if nothing but acknowledgements is among them."""
+    channels = [
+        event.subscription.target
+        for event in events
+        if isinstance(event, Changed) and event.step is Step.ACKNOWLEDGED
+    ]
+    return channels if len(channels) == len(events) else None
 
 
 def _log_trouble(error: OkexWSError) -> None:
