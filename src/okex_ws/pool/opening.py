@@ -370,6 +370,7 @@ class Opening:
     def _renew(self, event: Renewed, now: float, wall: float) -> None:
         era = self.era
         self._channels.verify_all(now)
+        first = era.lease is None
         lapsed = era.lease is not None and not era.lease.holds(now, wall)
         if lapsed and not self._lapse_told:
             # Report the end of the old lease before the new lease begins.
@@ -381,8 +382,13 @@ class Opening:
         self._lapse_told = False
         self._around.outage_log.over()
         self._counts.last_pong, self._counts.round_trip = wall, event.round_trip
-        self._channels.look_again(now)
-        for subscription in self._channels.overdue(now):
+        overdue = self._channels.overdue(now)
+        if first or lapsed or overdue:
+            self._channels.look_again(now)
+        else:
+            # To go on with a lease changes no state, but a pong ends a silence.
+            self._channels.ponged(now)
+        for subscription in overdue:
             received = subscription.target.current.received
             self.session.overdue(subscription, received, now)
         for subscription in self._channels.silent_trades(now):
