@@ -1,4 +1,4 @@
-"""A push costs as much among many subscriptions as alone, in Python calls."""
+"""A message costs as much among many subscriptions as alone, in Python calls."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ class Calls:
             self._count += 1
 
 
-def pushes(monkeypatch: Any, subscriptions: int) -> int:
-    """The calls of one warm push, one of many, of which each has a turn of its own."""
+def subscribed(subscriptions: int) -> tuple[World, list[str]]:
+    """A world with so many subscriptions of one connection, and their names."""
     world = World("v5")
     feed = world.feed()
     names = [f"A{number}-USDT" for number in range(subscriptions)]
@@ -45,6 +45,21 @@ def pushes(monkeypatch: Any, subscriptions: int) -> int:
             0, name=name
         )
     feed.subscribe(names, "spot", ["depth5"])
+    return world, names
+
+
+def start(monkeypatch: Any, subscriptions: int) -> float:
+    """The calls from the opening to the last first push, for each subscription."""
+    world, _ = subscribed(subscriptions)
+    calls = Calls(monkeypatch)
+    world.run(0.9)
+    monkeypatch.undo()
+    return sum(calls.turns) / subscriptions
+
+
+def pushes(monkeypatch: Any, subscriptions: int) -> int:
+    """The calls of one warm push, one of many, of which each has a turn of its own."""
+    world, names = subscribed(subscriptions)
     calls = Calls(monkeypatch)
 
     def push(number: int) -> None:
@@ -66,3 +81,9 @@ def test_a_push_costs_as_much_among_many_subscriptions_as_alone(
     monkeypatch.undo()
 
     assert pushes(monkeypatch, 30) <= alone
+
+
+def test_an_acknowledgement_and_a_first_push_cost_as_much_among_many(
+    monkeypatch: Any,
+) -> None:
+    assert start(monkeypatch, 60) <= start(monkeypatch, 20)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from operator import is_not
 from typing import Protocol
@@ -314,13 +314,19 @@ class CarriedChannels(ABC):
         """Have *write* log a record, between two steps of the connection's loop."""
         self._records.append(write)
 
-    def drain(self) -> None:
+    def drain(self, concerned: Sequence[Channel] | None = None) -> None:
         """Deliver what is queued, here and with the views. It runs code of the script.
 
-        That is the script's callbacks, and the handlers of its log.
+        That is the script's callbacks, and the handlers of its log. If only some
+        channels are *concerned*, it looks at those who follow them.
         """
         while self._records:
             self._records.popleft()()
+        if concerned is not None:
+            for channel in concerned:
+                for follower in channel.followers:
+                    follower.callbacks.drain()
+            return
         views, self._parting = (*self._views, *self._parting), ()
         for view in views:
             view.callbacks.drain()

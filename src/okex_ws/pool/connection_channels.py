@@ -14,6 +14,7 @@ from ..base.log import log
 from ..base.state import State
 from ..channels.base import Channel
 from ..channels.series import TradeChannel
+from ..delivery.view import View
 from ..protocol.common import for_people
 from ..protocol.messages import Related
 from ..session.session import Session
@@ -90,7 +91,15 @@ class ConnectionChannels(CarriedChannels):
         """Report the states that time or a renewed lease has changed."""
         self.catch_up()
         self._look_at_unfed(now)
-        for view in self._views:
+        self._tell(self._views, now)
+
+    def ponged(self, now: float) -> None:
+        """A pong came: report it to those with limits, and go on with a handover."""
+        self.catch_up()
+        self._tell(self._limited, now)
+
+    def _tell(self, views: Iterable[View], now: float) -> None:
+        for view in views:
             view.tell(now)
             view.wake()
         handover = self.handover

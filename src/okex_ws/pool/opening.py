@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -128,14 +128,14 @@ class Opening:
             self._read(due)
         self._take_some()
 
-    def _deliver(self) -> None:
+    def _deliver(self, concerned: Sequence[Channel] | None = None) -> None:
         """Run the script's callbacks and log handlers: no step is half done.
 
-        It is called after each step that may have queued something, and not after each
-        push, because it looks at every subscription of the connection.
+        It is called after each step that may have queued something. It looks at every
+        subscription of the connection, unless only some channels are *concerned*.
         """
         log_steps(self.session.taken)
-        self._channels.drain()
+        self._channels.drain(concerned)
 
     def _read(self, due: float) -> None:
         now, transport = self._clock.monotonic(), self.transport
@@ -210,7 +210,10 @@ class Opening:
             elif isinstance(message, Notice):
                 self._note(message)
             else:
-                self._handle(self.session.receive(message, now), now, wall)
+                events = self.session.receive(message, now)
+                self._handle(events, now, wall)
+                self._deliver(_acknowledged(events))
+                continue
             self._deliver()
 
     def _look(self, now: float, wall: float) -> float:
@@ -256,8 +259,11 @@ class Opening:
                 self._recognition.learn(subscription.name, said)
         elif used:
             subscription.flows(now)
-        if fault is not None or first:
+        if fault is not None:
             self._deliver()
+            return
+        if first:
+            self._deliver((channel,))
             return
         for follower in channel.followers:
             follower.callbacks.drain()
@@ -365,6 +371,7 @@ class Opening:
     def _renew(self, event: Renewed, now: float, wall: float) -> None:
         era = self.era
         self._channels.verify_all(now)
+        first = era.lease is None
         lapsed = era.lease is not None and not era.lease.holds(now, wall)
         if lapsed and not self._lapse_told:
             # Report the end of the old lease before the new lease begins.
@@ -376,12 +383,27 @@ class Opening:
         self._lapse_told = False
         self._around.outage_log.over()
         self._counts.last_pong, self._counts.round_trip = wall, event.round_trip
-        self._channels.look_again(now)
-        for subscription in self._channels.overdue(now):
+        overdue = self._channels.overdue(now)
+        if first or lapsed or overdue:
+            self._channels.look_again(now)
+        else:
+            # To go on with a lease changes no state, but a pong ends a silence.
+            self._channels.ponged(now)
+        for subscription in overdue:
             received = subscription.target.current.received
             self.session.overdue(subscription, received, now)
         for subscription in self._channels.silent_trades(now):
             self.session.resubscribe(subscription, now)
+
+
+def _acknowledged(events: Sequence[Event]) -> list[Channel] | None:
+    """The channels of *events*, if nothing but acknowledgements is among them."""
+    channels = [
+        event.subscription.target
+        for event in events
+        if isinstance(event, Changed) and event.step is Step.ACKNOWLEDGED
+    ]
+    return channels if len(channels) == len(events) else None
 
 
 def _log_trouble(error: OkexWSError) -> None:
