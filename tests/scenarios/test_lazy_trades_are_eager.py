@@ -24,6 +24,7 @@ import pytest
 from okex_ws import Feed, Gap, StateChange, WSSubscription
 from tests.support.internals import (
     change_settings,
+    keep_few_trades,
     pool_of,
     queue_of,
     take_without_waiting,
@@ -188,6 +189,8 @@ class Play:
         change_settings(pool_of(self.feed), keeps_unparsed=keeps)
         self.main = self.subscribe("main")
         self.others: list[WSSubscription] = []
+        # How many trades a read compares.
+        self.newest = 1000
         # How many others were opened, and closed since.
         self.began = self.ended = 0
         self.lists: list[Any] = []
@@ -280,7 +283,7 @@ class Play:
 
     def result(self, sub: WSSubscription, way: str) -> Any:
         if way == "trades":
-            return sub.trades
+            return sub.trades[-self.newest :]
         if way == "latest":
             return sub.latest("trade")
         if way == "state":
@@ -309,10 +312,14 @@ class Found(NamedTuple):
 
 
 def played(
-    protocol: str, events: tuple[Event, ...], patch: pytest.MonkeyPatch
+    protocol: str,
+    events: tuple[Event, ...],
+    patch: pytest.MonkeyPatch,
+    newest: int = 1000,
 ) -> tuple[Play, Found]:
     """Play *events* with a library that keeps trades unparsed."""
     play, found = Play(protocol, keeps=True), Found(Counter(), {})
+    play.newest = newest
     watch_kept_trades(
         patch,
         lambda said: found.kept.update([said]),
@@ -353,10 +360,30 @@ STEPS: Counter[str] = Counter()
 def test_kept_unparsed_or_not_a_script_sees_the_same_trades(
     protocol: str, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    events = story(protocol, seed)
+    compare(protocol, story(protocol, seed), monkeypatch)
 
-    lazy, found = played(protocol, events, monkeypatch)
+
+@pytest.mark.parametrize("seed", range(100, 112))
+@pytest.mark.parametrize("protocol", ["v3", "v5"])
+def test_trades_leave_alike_whether_they_were_parsed_or_not(
+    protocol: str, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With 20 trades for reads, of which a bad one takes the place of an older one."""
+    keep_few_trades(monkeypatch, 20)
+
+    compare(protocol, story(protocol, seed), monkeypatch, newest=10)
+
+
+def compare(
+    protocol: str,
+    events: tuple[Event, ...],
+    patch: pytest.MonkeyPatch,
+    newest: int = 1000,
+) -> None:
+    """Play *events* twice; a script has to see the same, of the *newest* trades."""
+    lazy, found = played(protocol, events, patch, newest)
     eager = Play(protocol, keeps=False)
+    eager.newest = newest
     eager.run(as_found(events, found, lazy.world.t0))
 
     assert lazy.seen.keys() == eager.seen.keys()

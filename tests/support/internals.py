@@ -346,6 +346,15 @@ def watch_kept_trades(
     patch.setattr(UnparsedTrade, "_parse", parsed)
 
 
+def keep_few_trades(patch: pytest.MonkeyPatch, kept: int) -> None:
+    """Have channels keep *kept* items for reads, and know twice as many trades."""
+    from okex_ws.channels import continuity, known_trades, reading, series
+
+    for module in (continuity, reading, series):
+        patch.setattr(module, "KEPT", kept)
+    patch.setattr(known_trades, "KNOWN", 2 * kept)
+
+
 def known_ids_of(channel: TradeChannel) -> list[str]:
     """The trade ids by which *channel* recognises a trade that it has."""
     return list(channel.continuity.known.ids())
