@@ -119,6 +119,8 @@ class Talk:
         # Answer each ping at once, where the test is not about pings.
         self.pongs = pongs
         self.drained = True
+        # When everything that had come was handled for the last time.
+        self.read_at = 0.0
         # Of the requests that went out, under v5.
         self.ids: list[str] = []
 
@@ -130,8 +132,9 @@ class Talk:
             )
 
     def tick(self) -> tuple[list[Event], list[str]]:
-        read_at = self.now if self.drained else -math.inf
-        events = self.session.tick(self.now, self.now + WALL, read_at)
+        if self.drained:
+            self.read_at = self.now
+        events = self.session.tick(self.now, self.now + WALL, self.read_at)
         texts = list(self.session.outgoing())
         self.ids += [r["id"] for r in parsed(texts) if "id" in r]
         if self.pongs and "ping" in texts:

@@ -290,7 +290,7 @@ def spend_resubscription(session: Session[Any], now: float) -> None:
 
 def forget_pings(session: Session[Any]) -> None:
     """Have *session* forget its unanswered pings, so that it waits for no pong."""
-    session._heartbeat._in_flight.clear()
+    session.heartbeat._in_flight.clear()
 
 
 # --- Channels -----------------------------------------------------------------------

@@ -114,7 +114,7 @@ class Opening:
                 transport.send(text)
             if events or session.taken:
                 self._deliver()
-            due, self._late = session.due, session.waits
+            due, self._late = session.due, session.heartbeat.waits
         due = min(due, self._look(now, wall))
         if self._rests and not self._frames:
             # A turn of its own: a job may cut it short, and is done before the next.
@@ -181,7 +181,7 @@ class Opening:
         if not frames:
             self._read_at = self._read_to
             if self._late:
-                self.session.caught_up(self._read_at)
+                self.session.heartbeat.caught_up(self._read_at)
 
     def _take(self, now: float) -> None:
         """Have pushes kept; parse the next other message, and handle what it says."""

@@ -78,7 +78,7 @@ class Session(Generic[Target]):
     ) -> None:
         self._wire = wire
         self._timeouts = timeouts
-        self._heartbeat = Heartbeat(ping, timeouts.pong, now)
+        self.heartbeat = Heartbeat(ping, timeouts.pong, now)
         self.budget = budget
         self._request_budget = RequestBudget(budget)
         self._login = login
@@ -173,7 +173,7 @@ class Session(Generic[Target]):
         return [Unasked("unknown")]
 
     def _ponged(self, now: float) -> list[Event]:
-        renewed = self._heartbeat.ponged(now)
+        renewed = self.heartbeat.ponged(now)
         if renewed is None:
             return [Unasked("pong")]
         self._pongs += 1
@@ -365,16 +365,7 @@ class Session(Generic[Target]):
         """When `tick` must be called next; ``-inf`` for now."""
         if self._outgoing:
             return -math.inf
-        return min(self._subscriptions_due, self._heartbeat.due)
-
-    @property
-    def waits(self) -> bool:
-        """Whether `caught_up` must be called once more has been handled."""
-        return self._heartbeat.waits
-
-    def caught_up(self, read_at: float) -> None:
-        """Everything that came before *read_at* has been handled."""
-        self._heartbeat.caught_up(read_at)
+        return min(self._subscriptions_due, self.heartbeat.due)
 
     def tick(self, now: float, wall: float, read_at: float) -> list[Event]:
         """Do what is due. Raises `Stalled` if the connection does not work.
@@ -397,7 +388,7 @@ class Session(Generic[Target]):
             return events
         if any(one.awaits_ping(self._pings) for one in self.subscriptions.values()):
             # The sooner its pong comes, the sooner they are subscribed again.
-            self._heartbeat.hurry(now)
+            self.heartbeat.hurry(now)
             self._ping(now, wall, read_at)
         return events + self._close_difference(now, wall)
 
@@ -407,7 +398,7 @@ class Session(Generic[Target]):
             yield self._outgoing.popleft()
 
     def _ping(self, now: float, wall: float, read_at: float) -> None:
-        if self._heartbeat.tick(now, wall, read_at):
+        if self.heartbeat.tick(now, wall, read_at):
             self._outgoing.append(self._wire.PING)
             self._pings += 1
 

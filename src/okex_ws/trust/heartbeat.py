@@ -22,8 +22,8 @@ from .lease import Lease
 # A slow callback leaves messages unread, and a pong may wait behind them. After six
 # times its time-out the pong counts as missing, even if unread messages remain.
 _BACKLOG_PATIENCE = 6
-# A ping waits for unread messages at most so many seconds: the keep-alive goes out only
-# five seconds before the exchange closes the connection.
+# A ping waits for unread messages at most so many seconds, and the keep-alive that goes
+# out beside an unanswered ping does not wait.
 _UNREAD_PATIENCE = 2.0
 
 
@@ -98,7 +98,7 @@ class Heartbeat:
                 raise Stalled("no pong came", self._pong_timeout)
         if now < self._next:
             return False
-        if read_at < self._next:
+        if read_at < self._next and not self._in_flight:
             self._waits = min(self._waits, now)
             if now < self._waits + _UNREAD_PATIENCE:
                 return False
