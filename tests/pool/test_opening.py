@@ -911,7 +911,7 @@ def test_once_it_is_closed_nothing_more_is_taken_in(bench: Bench) -> None:
     bench.talk.turn()
 
     def close(*_: Any) -> None:
-        bench.closing = True
+        bench.talk.closing = True
 
     vars(bench.handler)["acknowledged"] = close
     bench.transport.say(push(BOOK, "a"), ack(TRADES), push(BOOK, "b"))

@@ -212,7 +212,6 @@ class Bench:
         self.counts = Counts()
         self.handler = Listener(self.clock, self.counts)
         self.transport = ScriptedTransport(self.clock)
-        self.closing = False
         self.outage_log = OutageLog()
         network: Any = self.transport
         around = Surroundings(
@@ -221,7 +220,6 @@ class Bench:
             self.clock,
             network,
             self.outage_log,
-            lambda: self.closing,
             coalesce=coalesce,
         )
         budget = RateLimit(239, HOUR)

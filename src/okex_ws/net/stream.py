@@ -293,13 +293,14 @@ class TcpNetwork:
 
         It also sends queued output of *stream*.
         """
-        watched = {}
-        if stream is not None and stream.fileno() >= 0:
+        watched, blocked = {}, False
+        if stream is not None:
             blocked = isinstance(stream, TcpStream) and stream.blocked
-            watched[stream.fileno()] = _READ | _WRITE if blocked else _READ
+            if (descriptor := stream.fileno()) >= 0:
+                watched[descriptor] = _READ | _WRITE if blocked else _READ
         if not self._woken and not (stream is not None and stream.ready):
             self.select(watched, timeout)
-        if stream is not None:
+        if blocked and stream is not None:
             stream.flush()
         self._woken = False
 
@@ -339,7 +340,9 @@ class TcpNetwork:
         if timeout is not None:
             # Rounded up: a wait that ends too early costs one more pass of the caller.
             timeout = math.ceil(min(max(timeout, 0.0), _LONGEST_WAIT) * 1000)
-        ready = {descriptor for descriptor, _ in self._poll.poll(timeout)}
+        ready = set[int]()
+        for descriptor, _ in self._poll.poll(timeout):
+            ready.add(descriptor)
         if self._wake_up in ready:
             self._woken = True
             self._receiver.recv(1 << 16)

@@ -104,7 +104,7 @@ class CarriedChannels(ABC):
         # Those that have gone, until what is queued with them has been delivered.
         self._parting: tuple[View, ...] = ()
         # The views that have limits or a history: only their state can change by time.
-        self._limited: tuple[View, ...] = ()
+        self.limited: tuple[View, ...] = ()
         # When data first came under a name that matches no subscription, and when a
         # channel was let go.
         self._strangers: dict[str, float] = {}
@@ -141,7 +141,7 @@ class CarriedChannels(ABC):
                 self._let_go(channel, now)
         before, self._views = self._views, tuple(users)
         self._parting += tuple(view for view in before if view not in users)
-        self._limited = tuple(view for view in users if view.timed)
+        self.limited = tuple(view for view in users if view.timed)
         for name, channel in wanted.items():
             self._carry(channel, table.rows.get(name), now)
         for view in self._views:

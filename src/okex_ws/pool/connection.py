@@ -173,6 +173,8 @@ class Connection:
     def close(self) -> None:
         """Ask the thread to end; returns at once."""
         self._closing = True
+        if (opening := self.opening) is not None:
+            opening.closing = True
         self._network.wake()
 
     def join(self, timeout: float | None) -> bool:
@@ -364,7 +366,6 @@ class Connection:
             self._clock,
             self._network,
             self._outage_log,
-            self._is_closing,
             settings.era,
             settings.keeps_unparsed,
             settings.coalesce,

@@ -96,7 +96,7 @@ class ConnectionChannels(CarriedChannels):
     def ponged(self, now: float) -> None:
         """A pong came: report it to those with limits, and go on with a handover."""
         self.catch_up()
-        self._tell(self._limited, now)
+        self._tell(self.limited, now)
 
     def _tell(self, views: Iterable[View], now: float) -> None:
         for view in views:
@@ -151,8 +151,8 @@ class ConnectionChannels(CarriedChannels):
     def due(self) -> float:
         """When `look_again` must be called next, apart from the end of the lease."""
         due = math.inf
-        if self._limited:
-            due = min(view.due() for view in self._limited)
+        if self.limited:
+            due = min(view.due() for view in self.limited)
         if self.handover is not None and self.handover.old is self:
             due = min(due, self.handover.due)
         if self._unfed:

@@ -47,7 +47,6 @@ class Surroundings(NamedTuple):
     clock: Clock
     network: Network
     outage_log: OutageLog
-    is_closing: Callable[[], bool]
     era: Callable[[float], Era] = Era
     keeps_unparsed: bool = True
     coalesce: float = 0.0
@@ -94,6 +93,9 @@ class Opening:
         )
         self._frames = self._recognition.frames
         self._read_at = self._read_to = now
+        self._wait = around.network.wait
+        # Whether the connection is to be closed: any thread may say so.
+        self.closing = False
         # When reads are full: what had come by the time *first* has been read once so
         # many bytes were received as *second*.
         self._behind: tuple[float, int] | None = None
@@ -102,12 +104,15 @@ class Opening:
         # Whether the next turn waits, so that more can come before the next read.
         self._rests = False
         self._lapse_told = False
+        # When `_look` has something to report, unless a message or a job changes that.
+        self._look_at = -math.inf
 
     def turn(self) -> None:
         """Do what is due, wait unless frames are left, and handle some frames."""
         session, transport = self.session, self.transport
-        now, wall = self._clock.monotonic(), self._clock.wall()
+        now = self._clock.monotonic()
         if now >= (due := session.due):
+            wall, self._look_at = self._clock.wall(), -math.inf
             events = session.tick(now, wall, self._read_at)
             self._handle(events, now, wall)
             for text in session.outgoing():
@@ -115,7 +120,11 @@ class Opening:
             if events or session.taken:
                 self._deliver()
             due, self._late = session.due, session.heartbeat.waits
-        due = min(due, self._look(now, wall))
+        look_at = self._look_at
+        channels = self._channels
+        if now >= look_at or channels.limited or channels.handover is not None:
+            look_at = self._look_at = self._look(now, self._clock.wall())
+        due = look_at if look_at < due else due
         if self._rests and not self._frames:
             # A turn of its own: a job may cut it short, and is done before the next.
             self._rests = False
@@ -123,8 +132,8 @@ class Opening:
             self._around.network.wait(rest)
             return
         if not self._frames:
-            timeout = 0.0 if self._late else max(0.0, due - now)
-            self._around.network.wait(timeout, transport.stream)
+            timeout = 0.0 if self._late or due < now else due - now
+            self._wait(timeout, transport.stream)
             self._read(due)
         self._take_some()
 
@@ -173,9 +182,11 @@ class Opening:
         handles at least one frame, even if it is late.
         """
         frames, due, now = self._frames, math.inf, self._clock.monotonic()
-        while frames and now < due and not self._around.is_closing():
+        while frames and now < due and not self.closing:
             self._take(now)
-            if frames and due == math.inf:
+            if not frames:
+                break
+            if due == math.inf:
                 due = self.session.due
             now = self._clock.monotonic()
         if not frames:
@@ -190,6 +201,9 @@ class Opening:
         said: bytes | None = b""
         try:
             said = self._recognition.next(self.era, now, wall)
+            if said is None and not self._channels.doubted:
+                return
+            self._look_at = -math.inf
             if said is not None:
                 messages = self._around.wire.read(said)
         except WireError as error:

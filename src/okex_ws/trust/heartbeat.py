@@ -65,14 +65,14 @@ class Heartbeat:
         self._next = now
         # Since when a ping waits for unread messages; ``-inf`` once they are handled.
         self._waits = math.inf
+        # When `tick` must be called next, in monotonic seconds.
+        self.due = now
 
-    @property
-    def due(self) -> float:
-        """When `tick` must be called next, in monotonic seconds."""
+    def _look_ahead(self) -> None:
         due = self._waits + _UNREAD_PATIENCE if self.waits else self._next
-        if not self._in_flight:
-            return due
-        return min(due, self._in_flight[0].at + self._pong_timeout)
+        if self._in_flight:
+            due = min(due, self._in_flight[0].at + self._pong_timeout)
+        self.due = due
 
     @property
     def waits(self) -> bool:
@@ -83,6 +83,7 @@ class Heartbeat:
         """Everything that came before *read_at* has been handled."""
         if read_at >= self._next:
             self._waits = -math.inf
+            self._look_ahead()
 
     def tick(self, now: float, wall: float, read_at: float) -> bool:
         """True if a ping is to be sent now. Raises `Stalled` if a pong is missing.
@@ -100,17 +101,20 @@ class Heartbeat:
             return False
         if read_at < self._next and not self._in_flight:
             self._waits = min(self._waits, now)
+            self._look_ahead()
             if now < self._waits + _UNREAD_PATIENCE:
                 return False
         self._waits = math.inf
         self._in_flight.append(_Sent(now, read_at, wall - now))
         # Until the pong of this ping comes, the next ping is the keep-alive.
         self._next = now + self._ping.keep_alive
+        self._look_ahead()
         return True
 
     def hurry(self, now: float) -> None:
         """Send the next ping at once: a channel waits for its pong."""
         self._next = min(self._next, now)
+        self._look_ahead()
 
     def ponged(self, now: float) -> Renewed | None:
         """Handle a pong: the lease that it grants, or ``None`` if no ping waits."""
@@ -119,5 +123,6 @@ class Heartbeat:
         sent = self._in_flight.popleft()
         if not self._in_flight:
             self._next = min(self._next, sent.since + self._ping.period)
+        self._look_ahead()
         until = sent.since + self._ping.lease + self._pong_timeout
         return Renewed(Lease(until, sent.offset), sent.since, now - sent.at)
