@@ -69,7 +69,9 @@ class Heartbeat:
     @property
     def due(self) -> float:
         """When `tick` must be called next, in monotonic seconds."""
-        due = self._waits + _UNREAD_PATIENCE if self.waits else self._next
+        # Not by `waits`: each turn of the connection asks.
+        waits = self._waits < math.inf
+        due = self._waits + _UNREAD_PATIENCE if waits else self._next
         if not self._in_flight:
             return due
         return min(due, self._in_flight[0].at + self._pong_timeout)
