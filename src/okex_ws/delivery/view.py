@@ -17,7 +17,13 @@ from ..base.clock import Clock, utc
 from ..base.errors import NotLive, OkexWSError
 from ..base.log import log
 from ..base.state import State
-from ..base.threads import Submit, Waiters, on_library_thread, running_loop
+from ..base.threads import (
+    Submit,
+    Waiters,
+    on_library_thread,
+    running_loop,
+    share_loop,
+)
 from ..channels.reading import Reading
 from ..model.items import Item
 from ..model.reports import StateChange
@@ -103,6 +109,7 @@ class View(Reads):
     ) -> None:
         """Wait as `wait_live` does, in a coroutine of asyncio."""
         loop = running_loop("await_live()", "wait_live()")
+        await share_loop()
         give_up = self._give_up(timeout) if give_up is None else give_up
         while (left := self._left(timeout, give_up, check)) > 0:
             await self._waiters.wait_in_loop(loop, left, self._is_ready)
