@@ -201,14 +201,15 @@ def test_await_live_raises_what_wait_live_raises(
             for waits in (eth, feed):
                 with pytest.raises(TimeoutError, match=r"ETH-USDT is \w+ after 0\.05"):
                     await waits.await_live(0.05)
-            feed.subscribe([BTC[0]], BTC[1], ["depth5"])
-            with pytest.raises(SubscriptionRejected, match="60018"):
-                await feed.await_live(LIMIT)
             asyncio.get_running_loop().call_later(0.01, eth.close)
             with pytest.raises(NotLive, match="CLOSED"):
                 await eth.await_live(LIMIT)
         with pytest.raises(NotLive, match="CLOSED"):
             await feed.await_live()
+        async with Feed(exchange.venue_v5) as feed:
+            feed.subscribe([BTC[0]], BTC[1], ["depth5"])
+            with pytest.raises(SubscriptionRejected, match="60018"):
+                await feed.await_live(LIMIT)
 
     run(main)
 
@@ -308,7 +309,7 @@ def test_without_a_loop_of_asyncio_each_says_what_to_call(
         for make, says in (
             (feed.await_live, r"wait_live\(\) on a thread"),
             (feed.updates().__anext__, r"next\(items, None\) on a thread"),
-            (feed.__aenter__, "with, or close"),
+            (feed.__aenter__, r"close\(\) on a thread"),
             (feed.aclose, r"close\(\) on a thread"),
         ):
             with pytest.raises(RuntimeError, match=f"asyncio.*trio.*{says}"):

@@ -80,7 +80,7 @@ class AsyncClosing(Closing):
 
     async def __aenter__(self: T) -> T:
         try:
-            running_loop("async with", "with, or close()")
+            running_loop("async with", "close()")
         except RuntimeError:
             self.close(0.0)
             raise
