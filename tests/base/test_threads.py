@@ -21,6 +21,7 @@ from okex_ws.base.threads import (
     running_loop,
     thread_life,
 )
+from tests.support.line_hooks import LineHook, every_line
 
 
 class Door(Closing):
@@ -157,6 +158,49 @@ def test_what_is_done_as_a_waiter_looks_a_last_time_is_not_missed() -> None:
     waiters.wait(1e6, is_done)
     waiters.wait(1e6, lambda: True)
     asyncio.run(main())
+
+
+def released(waiters: Waiters, hook: LineHook, done: list[bool]) -> threading.Timer:
+    """A timer that ends the wait unless *hook* has fired, and so has to end it."""
+
+    def release() -> None:
+        if not hook.fired:
+            done.append(True)
+            waiters.wake()
+
+    return threading.Timer(0.2, release)
+
+
+@pytest.mark.parametrize("kind", ["thread", "coroutine"])
+def test_a_change_at_any_line_of_a_wait_ends_the_wait(kind: str) -> None:
+    waiters, done = Waiters(SystemClock()), list[bool]()
+    loop = asyncio.new_event_loop()
+
+    def change() -> None:
+        done.append(True)
+        waiters.wake()
+
+    def wait() -> None:
+        while not done:
+            if kind == "thread":
+                waiters.wait(1e6, lambda: bool(done))
+            else:
+                step = waiters.wait_in_loop(loop, 1e6, lambda: bool(done))
+                loop.run_until_complete(step)
+
+    places = set()
+    for hook in every_line(change, within="threads.py"):
+        done.clear()
+        timer = released(waiters, hook, done)
+        timer.start()
+        with hook:
+            wait()
+        timer.cancel()
+        timer.join()
+        places.add(hook.place)
+        assert waiters.bells == set()
+    loop.close()
+    assert len(places) > 10
 
 
 def test_a_loop_is_known_only_where_it_runs(monkeypatch: pytest.MonkeyPatch) -> None:
