@@ -63,9 +63,9 @@ class AsyncClosing(Closing):
         """
         # In virtual time a close takes no time.
         virtual = isinstance(self._pool.clock, Timekeeper)
-        return self._ended(self.close(timeout if virtual else 0.0), timeout)
+        return self._aclose(self.close(timeout if virtual else 0.0), timeout)
 
-    async def _ended(self, ended: bool, timeout: float | None) -> bool:
+    async def _aclose(self, ended: bool, timeout: float | None) -> bool:
         loop = running_loop("aclose()", "close()")
         import asyncio
 
