@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 
 import pytest
 
-from okex_ws.base.threads import Bell, Closing, register_for_fork, thread_life
+from okex_ws.base.clock import SystemClock
+from okex_ws.base.threads import (
+    Bell,
+    Closing,
+    Waiters,
+    in_event_loop,
+    register_for_fork,
+    running_loop,
+    thread_life,
+)
+from tests.support.line_hooks import LineHook, every_line
 
 
 class Door(Closing):
@@ -98,3 +111,111 @@ def test_a_bell_ends_the_wait_of_another_thread() -> None:
 
     assert heard.wait(10)
     thread.join(10)
+
+
+def test_one_wake_up_is_for_all_threads_and_coroutines_that_wait() -> None:
+    waiters, woken = Waiters(SystemClock()), list[str]()
+
+    def block() -> None:
+        waiters.wait(10.0, lambda: False)
+        woken.append("a thread")
+
+    async def wait(name: str) -> None:
+        loop = running_loop("this", "that")
+        await waiters.wait_in_loop(loop, 10.0, lambda: False)
+        woken.append(name)
+
+    async def main() -> None:
+        threads = [threading.Thread(target=block) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        waiting = asyncio.gather(wait("a coroutine"), wait("a coroutine"))
+        while len(waiters.bells) < 4:
+            await asyncio.sleep(0)
+        waiters.wake()
+        await waiting
+        for thread in threads:
+            thread.join(10)
+
+    asyncio.run(main())
+    assert sorted(woken) == ["a coroutine"] * 2 + ["a thread"] * 2
+    assert waiters.bells == set()
+
+
+def test_what_is_done_as_a_waiter_looks_a_last_time_is_not_missed() -> None:
+    waiters = Waiters(SystemClock())
+
+    def is_done() -> bool:
+        assert len(waiters.bells) == 1  # A change from here on wakes it.
+        waiters.wake()
+        return False
+
+    async def main() -> None:
+        loop = running_loop("this", "that")
+        await waiters.wait_in_loop(loop, 1e9, is_done)
+        await waiters.wait_in_loop(loop, 1e9, lambda: True)
+
+    waiters.wait(1e6, is_done)
+    waiters.wait(1e6, lambda: True)
+    asyncio.run(main())
+
+
+def released(waiters: Waiters, hook: LineHook, done: list[bool]) -> threading.Timer:
+    """A timer that ends the wait unless *hook* has fired, and so has to end it."""
+
+    def release() -> None:
+        if not hook.fired:
+            done.append(True)
+            waiters.wake()
+
+    return threading.Timer(0.2, release)
+
+
+@pytest.mark.parametrize("kind", ["thread", "coroutine"])
+def test_a_change_at_any_line_of_a_wait_ends_the_wait(kind: str) -> None:
+    waiters, done = Waiters(SystemClock()), list[bool]()
+    loop = asyncio.new_event_loop()
+
+    def change() -> None:
+        done.append(True)
+        waiters.wake()
+
+    def wait() -> None:
+        while not done:
+            if kind == "thread":
+                waiters.wait(1e6, lambda: bool(done))
+            else:
+                step = waiters.wait_in_loop(loop, 1e6, lambda: bool(done))
+                loop.run_until_complete(step)
+
+    places = set()
+    for hook in every_line(change, within="threads.py"):
+        done.clear()
+        timer = released(waiters, hook, done)
+        timer.start()
+        with hook:
+            wait()
+        timer.cancel()
+        timer.join()
+        places.add(hook.place)
+        assert waiters.bells == set()
+    loop.close()
+    assert len(places) > 10
+
+
+def test_a_loop_is_known_only_where_it_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> tuple[bool, bool]:
+        return in_event_loop(), await asyncio.to_thread(in_event_loop)
+
+    assert asyncio.run(main()) == (True, False)
+    assert not in_event_loop()
+    with pytest.raises(RuntimeError, match=r"this needs .* call that on a thread"):
+        running_loop("this", "that")
+    monkeypatch.delitem(sys.modules, "asyncio")
+    assert not in_event_loop()
+
+
+def test_the_library_itself_does_not_import_asyncio() -> None:
+    program = "import okex_ws, sys; sys.exit('asyncio' in sys.modules)"
+
+    assert subprocess.run([sys.executable, "-c", program], timeout=60).returncode == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import AsyncIterator
 
 import pytest
 
@@ -152,6 +153,20 @@ def test_what_cannot_be_called_is_named() -> None:
 
     with pytest.raises(TypeError, match="on_state is a function or None, got 5"):
         check_callables(on_message=print, on_state=5)
+
+
+def test_what_no_thread_can_await_is_named() -> None:
+    class Told:
+        async def __call__(self, told: object) -> None:
+            pass
+
+    async def items(told: object) -> AsyncIterator[object]:
+        yield told
+
+    check_callables(on_state=Told)  # A call makes an object, and awaits nothing.
+    for callback in (Told(), Told().__call__, items):
+        with pytest.raises(TypeError, match="on_state is a plain function"):
+            check_callables(on_state=callback)
 
 
 def test_they_are_called_at_once_and_there_is_no_thread_to_wait_for(

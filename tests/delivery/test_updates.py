@@ -30,7 +30,12 @@ from okex_ws.trust.lease import Lease
 from okex_ws.trust.verdict import NO_LIMITS, Published
 from tests.support.book_channel_bench import BookChannelBench
 from tests.support.clocks import FakeClock
-from tests.support.internals import lock_of, take_without_waiting, waiting_in
+from tests.support.internals import (
+    lock_of,
+    take_without_waiting,
+    waiters_of,
+    waiting_in,
+)
 
 NOW = utc(0)
 LIMIT = 20.0
@@ -128,9 +133,9 @@ class Bench:
         # What happens while the script waits.
         self.meanwhile: Callable[[], None] = lambda: None
         if monkeypatch is not None:
-            monkeypatch.setattr(lock_of(self.updates), "wait", self._wait)
+            monkeypatch.setattr(waiters_of(self.updates), "wait", self._wait)
 
-    def _wait(self, seconds: float) -> None:
+    def _wait(self, seconds: float, is_done: Callable[[], bool]) -> None:
         self.waits.append(seconds)
         assert len(self.waits) < 1000, "it spins"
         self.clock.advance(seconds)

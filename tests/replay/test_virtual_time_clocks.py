@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import threading
-
 import pytest
 
-from okex_ws.base.clock import wait_on
+from okex_ws.base.threads import Waiters
 from okex_ws.replay.script import Moment
 from okex_ws.replay.virtual_time import RecordedClock, ScaledClock, VirtualClock
 from tests.support.clocks import FakeClock
@@ -44,25 +42,12 @@ def test_a_scaled_one_stands_until_it_is_started_and_then_runs_faster() -> None:
     assert clock.wall() == 1002.1
 
 
-def test_who_waits_on_a_virtual_one_lets_time_pass_without_the_lock() -> None:
-    clock, changed, passed = VirtualClock(MOMENTS, 10.0), threading.Condition(), []
+def test_who_waits_by_a_virtual_one_lets_time_pass_unless_it_is_done() -> None:
+    clock, passed = VirtualClock(MOMENTS, 10.0), list[float]()
+    clock.pass_time = passed.append
+    waiters = Waiters(clock)
 
-    def pass_time(seconds: float) -> None:
-        other = threading.Thread(target=lambda: passed.append(take(changed)))
-        other.start()
-        other.join()
-        clock.now += seconds
+    waiters.wait(2.0, lambda: False)
+    waiters.wait(3.0, lambda: True)
 
-    clock.pass_time = pass_time
-    with changed:
-        wait_on(clock, changed, 2.0)
-        # It is held again.
-        changed.notify()
-
-    assert clock.now == 12.0
-    assert passed == [True]
-
-
-def take(changed: threading.Condition) -> bool:
-    with changed:
-        return True
+    assert passed == [2.0]

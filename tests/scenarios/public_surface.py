@@ -47,7 +47,10 @@ UNSAID = ("object", "Generic", "ABC")
 # The special methods that a user's syntax calls.
 SPECIAL = frozenset(
     f"__{name}__"
-    for name in ("call", "contains", "enter", "exit", "getitem", "iter", "len", "next")
+    for name in (
+        *("call", "contains", "enter", "exit", "getitem", "iter", "len", "next"),
+        *("aenter", "aexit", "aiter", "anext"),
+    )
 )
 
 

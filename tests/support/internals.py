@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from okex_ws import Credentials, Feed, Item, Reconnect, Updates
     from okex_ws.base.errors import WireError
     from okex_ws.base.rates import RateLimits
+    from okex_ws.base.threads import Waiters
     from okex_ws.channels.series import TradeChannel
     from okex_ws.cli.recordings.story import ChartData
     from okex_ws.client.base import BaseSubscription
@@ -398,15 +399,18 @@ def notes_in(queue: ConflatingQueue) -> int:
     return len(queue._notes)
 
 
+def waiters_of(queue: UpdateQueue) -> Waiters:
+    """The threads and coroutines that wait for an item of *queue*."""
+    return queue._waiters
+
+
 # --- Locks --------------------------------------------------------------------------
 
 
 def lock_of(
     owner: UpdateQueue | CallbackRunner | Supervisor | Memory | RateLimits | TcpNetwork,
 ) -> Any:
-    """The lock that guards *owner*; a condition if threads wait on it."""
-    if isinstance(owner, UpdateQueue):
-        return owner._changed
+    """The lock that guards *owner*."""
     if isinstance(owner, Dispatcher):
         return owner._queue._lock
     locked: Any = owner

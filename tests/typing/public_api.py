@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from collections.abc import Iterator, Mapping
 from datetime import datetime
@@ -249,6 +250,23 @@ def end(okex: WSSubscription) -> None:
     assert_type(okex.close(timeout=5), bool)
     with WSSubscription("BTC-JPY", "spot", venue="okj-v3") as opened:
         assert_type(opened, WSSubscription)
+
+
+async def in_a_coroutine(venue: Venue) -> None:
+    async with WSSubscription("BTC-USDT", "spot", venue=venue) as opened:
+        assert_type(opened, WSSubscription)
+        await opened.await_live(timeout=30)
+        async for item in opened.updates(timeout=1):
+            assert_type(item, Item)
+    assert_type(await opened.aclose(timeout=None), bool)
+    async with Feed(venue) as feed, RawSubscription(["status"], feed=feed) as raw:
+        assert_type((feed, raw), tuple[Feed, RawSubscription])
+        await feed.await_live()
+        step = asyncio.create_task(anext(feed.updates()))
+        assert_type(await asyncio.wait_for(step, 1.0), Item)
+        assert_type(await asyncio.to_thread(next, raw.updates(), None), Item | None)
+        closing = asyncio.create_task(feed.aclose())
+        assert_type(await closing, bool)
 
 
 def share() -> None:

@@ -1,4 +1,4 @@
-"""The clocks that the library reads, and how it waits on a condition by one of them.
+"""The clocks that the library reads: real, injected, or in virtual time.
 
 Everywhere in the library a duration is ``float`` seconds, and an argument ``now`` is a
 reading of the monotonic clock.
@@ -6,7 +6,6 @@ reading of the monotonic clock.
 
 from __future__ import annotations
 
-import threading
 import time
 from datetime import datetime, timezone
 from typing import Protocol, runtime_checkable
@@ -41,31 +40,15 @@ class SystemClock:
 
 @runtime_checkable
 class Timekeeper(Protocol):
-    """A `Clock` in virtual time, which advances only while a thread waits on it.
+    """A `Clock` in virtual time, which advances only while the script waits.
 
-    A replay in virtual time uses one, so that a recorded hour is played in seconds:
-    `wait_on` then advances the clock instead of blocking for real seconds. The thread
-    that waits calls `wait`.
+    A replay in virtual time uses one, so that a recorded hour is played in seconds: a
+    thread or coroutine that has to wait calls `pass_time` instead of blocking.
     """
 
-    def wait(self, changed: threading.Condition, seconds: float) -> None:
-        """Advance the clock by *seconds* at the most.
-
-        The caller holds *changed*. The method releases it, and takes it again at its
-        end.
-        """
+    def pass_time(self, seconds: float, /) -> object:
+        """Advance the clock by *seconds* at the most."""
         ...
-
-
-def wait_on(clock: Clock, changed: threading.Condition, seconds: float) -> None:
-    """Wait until *changed* is notified, or for *seconds* of *clock* at the most.
-
-    The caller holds *changed*.
-    """
-    if isinstance(clock, Timekeeper):
-        clock.wait(changed, seconds)
-    else:
-        changed.wait(seconds)
 
 
 def utc(seconds: float) -> datetime:

@@ -1,19 +1,32 @@
-"""Closing by ``with``, repair after a fork, marks of threads, a bell, a latch."""
+"""Closing by ``with``, repair after a fork, marks of threads, and all that waits.
+
+A waiter is a thread (`Bell`) or a coroutine of asyncio (`LoopBell`); `Waiters` wakes
+both. asyncio is imported by the first coroutine that waits, not by the library.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import sys
 import threading
 import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from types import TracebackType
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+from .clock import Clock, Timekeeper
+
+if TYPE_CHECKING:
+    import asyncio
 
 T = TypeVar("T", bound="Closing")
 R = TypeVar("R")
+
+# So many steps a coroutine takes without letting others run, if it never has to wait.
+_TURN = 64
 
 
 class Closing(ABC):
@@ -141,6 +154,135 @@ class Bell:
     def wait(self, seconds: float = threading.TIMEOUT_MAX) -> bool:
         """Return True at a ring, or False after *seconds*. Only one thread waits."""
         return self._lock.acquire(timeout=seconds)
+
+
+class LoopBell:
+    """What one coroutine waits for, on *loop*; any thread rings, once.
+
+    The future that the coroutine waits for carries nothing: a cancellation of the
+    coroutine cannot lose anything with it. A loop that blocks gets one call, however
+    often the bell is rung. A closed loop runs no coroutine that could be woken.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._future: asyncio.Future[None] = loop.create_future()
+        self._rung = False
+
+    def ring(self) -> None:
+        """End the wait; returns at once. A signal handler may call it at any point."""
+        if self._rung:
+            return
+        try:
+            self._loop.call_soon_threadsafe(self._end)
+        except RuntimeError:
+            if not self._loop.is_closed():
+                raise
+        # Last, in case a signal handler raises. Two calls do no harm.
+        self._rung = True
+
+    async def wait(self, seconds: float) -> None:
+        """Return at a ring or after *seconds*, once the loop had its turn."""
+        timer = self._loop.call_later(seconds, self._end)
+        try:
+            await self._future
+        finally:
+            timer.cancel()
+
+    def _end(self) -> None:
+        if not self._future.done():
+            self._future.set_result(None)
+
+
+class Waiters:
+    """The threads and coroutines that wait for one thing, by *clock*.
+
+    A waiter is registered before it asks a last time whether the thing *is_done*, so
+    that it misses no change. No lock is held: any thread may call `wake`, a signal
+    handler too, at any point. In virtual time a waiter lets time pass instead.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self.bells: set[Bell | LoopBell] = set()
+
+    def wake(self) -> None:
+        """Have all that wait look again; returns at once."""
+        # The copy is one step, because waiters come and go meanwhile.
+        for bell in list(self.bells):
+            bell.ring()
+
+    def wait(self, seconds: float, is_done: Callable[[], bool]) -> None:
+        """Block the thread until `wake` is called, or for *seconds* at the most."""
+        if isinstance(self._clock, Timekeeper):
+            if not is_done():
+                self._clock.pass_time(seconds)
+            return
+        bell = Bell()
+        try:
+            self.bells.add(bell)
+            if not is_done():
+                bell.wait(seconds)
+        finally:
+            self.bells.discard(bell)
+
+    async def wait_in_loop(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        seconds: float,
+        is_done: Callable[[], bool],
+    ) -> None:
+        """Wait as `wait` does, in a coroutine of *loop*, which runs others meanwhile.
+
+        Others have their turn even if the thing is done.
+        """
+        bell = LoopBell(loop)
+        try:
+            self.bells.add(bell)
+            if is_done():
+                seconds = 0.0
+            elif isinstance(self._clock, Timekeeper):
+                self._clock.pass_time(seconds)
+                seconds = 0.0
+            await bell.wait(seconds)
+        finally:
+            self.bells.discard(bell)
+
+
+def running_loop(what: str, instead: str) -> asyncio.AbstractEventLoop:
+    """The event loop, asyncio's or uvloop's, that runs the calling coroutine.
+
+    ``RuntimeError`` says that *what* needs one, and that *instead* blocks a thread.
+    """
+    import asyncio
+
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        raise RuntimeError(
+            f"{what} needs a running event loop of asyncio or uvloop: without one, as"
+            f" under trio, call {instead} on a thread (trio.to_thread.run_sync)"
+        ) from None
+
+
+def in_event_loop() -> bool:
+    """Whether an event loop of asyncio runs on the calling thread."""
+    asyncio = sys.modules.get("asyncio")
+    with contextlib.suppress(RuntimeError):
+        return asyncio is not None and asyncio.get_running_loop() is not None
+    return False
+
+
+async def share_loop() -> None:
+    """Let the other coroutines of this thread run, at every 64th call.
+
+    A coroutine that never has to wait would not let them.
+    """
+    _here.steps = steps = (getattr(_here, "steps", 0) + 1) % _TURN
+    if not steps:
+        import asyncio
+
+        await asyncio.sleep(0)
 
 
 class Latch:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+import math
+from abc import abstractmethod
+from collections.abc import Coroutine, Mapping
+from types import TracebackType
+from typing import Any, TypeVar
 
+from ..base.clock import Timekeeper
 from ..base.state import State
-from ..base.threads import Closing, on_library_thread
+from ..base.threads import Closing, on_library_thread, running_loop
 from ..delivery.callbacks import OnError, OnMessage, OnState
 from ..delivery.updates import UpdateQueue, Updates
 from ..history.view import HistoryOptions, JoinedView
@@ -19,6 +23,7 @@ from ..protocol.messages import ChannelName
 from ..trust.verdict import Limits
 
 AnyPool = Pool | IsolatedPool
+T = TypeVar("T", bound="AsyncClosing")
 
 
 def make_pool(
@@ -37,7 +42,60 @@ def make_pool(
     return make_isolated_pool(options) if isolate else options.make_pool()
 
 
-class SharedConnections(Closing):
+class AsyncClosing(Closing):
+    """What a feed and a subscription share: a coroutine closes them, too.
+
+    ``async with`` is as ``with``: it calls `aclose` at its end, even if the block
+    raises, and does not suppress the exception.
+    """
+
+    _pool: AnyPool
+
+    @abstractmethod
+    def close(self, timeout: float | None = 5.0) -> bool:
+        """Close the object, and wait for its threads; have they ended?"""
+
+    def aclose(self, timeout: float | None = 5.0) -> Coroutine[Any, Any, bool]:
+        """Close as `close` does; awaited, it waits while the event loop goes on.
+
+        It begins to close at the call: if the waiting is cancelled, the threads end all
+        the same.
+        """
+        # In virtual time a close takes no time.
+        virtual = isinstance(self._pool.clock, Timekeeper)
+        return self._aclose(self.close(timeout if virtual else 0.0), timeout)
+
+    async def _aclose(self, ended: bool, timeout: float | None) -> bool:
+        loop = running_loop("aclose()", "close()")
+        import asyncio
+
+        give_up = math.inf if timeout is None else loop.time() + timeout
+        pause = 0.001
+        # No thread of an executor waits, because the script's calls may block them all.
+        while not ended and loop.time() < give_up and not on_library_thread():
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, 0.05)
+            ended = self._pool.join(0.0)
+        return ended
+
+    async def __aenter__(self: T) -> T:
+        try:
+            running_loop("async with", "close()")
+        except RuntimeError:
+            self.close(0.0)
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+
+class SharedConnections(AsyncClosing):
     """The connections to one venue that subscriptions share; `Feed` is one.
 
     It is the part of a feed that a subscription needs. Because it is a class of its
@@ -95,11 +153,12 @@ def find_pool(feed: object) -> AnyPool:
     return feed._pool
 
 
-class BaseSubscription(Closing):
+class BaseSubscription(AsyncClosing):
     """What `WSSubscription` and `RawSubscription` share: state, counts, items, closing.
 
     Any thread may call its methods, callbacks included. Only `wait_live`, `close` and
-    an iterator of `updates` wait. It owns *pool* if *own* is True, and then closes it.
+    an iterator of `updates` wait; `await_live`, `aclose` and ``async for`` wait in a
+    coroutine. It owns *pool* if *own* is True, and then closes it.
     """
 
     def __init__(
@@ -160,7 +219,9 @@ class BaseSubscription(Closing):
         max_queue: int = 1000,
         timeout: float | None = None,
     ) -> Updates:
-        """An iterator of typed items, on the caller's own thread.
+        """An iterator of typed items, on the caller's own thread or event loop.
+
+        The same object is for ``for`` and, in a coroutine of asyncio, ``async for``.
 
         It gives `Depth`, `BookUpdate`, `Trade`, `Ticker`, `Candle`, `FundingRate`,
         `Data`, `StateChange` and `Gap`, from the moment of the call; the first item is
@@ -203,6 +264,13 @@ class BaseSubscription(Closing):
             RuntimeError: on a thread of the library, which would wait for itself.
         """
         self._view.wait_live(timeout)
+
+    async def await_live(self, timeout: float | None = 30.0) -> None:
+        """Return when live, as `wait_live` does, and raise what it raises.
+
+        It waits in a coroutine of asyncio; elsewhere it raises ``RuntimeError``.
+        """
+        await self._view.await_live(timeout)
 
     def close(self, timeout: float | None = 5.0) -> bool:
         """End the subscription; any thread, any time, any number of times.

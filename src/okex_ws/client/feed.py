@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import random
 import ssl
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal, SupportsIndex
 
 from ..base.checks import check_seconds
@@ -213,17 +214,34 @@ class Feed(SharedConnections):
         that failed, ``TimeoutError`` after *timeout* seconds, and `NotLive` once the
         feed is closed.
         """
+        give_up = self._give_up(timeout)
+        for view in self._pool.views:
+            with self._unless_closed():
+                view.wait_live(timeout, give_up, self._check)
+
+    async def await_live(self, timeout: float | None = 30.0) -> None:
+        """Return when every subscription is live, as `wait_live` does.
+
+        It waits in a coroutine of asyncio; elsewhere it raises ``RuntimeError``.
+        """
+        give_up = self._give_up(timeout)
+        for view in self._pool.views:
+            with self._unless_closed():
+                await view.await_live(timeout, give_up, self._check)
+
+    def _give_up(self, timeout: float | None) -> float:
         if self._pool.closed:
             raise NotLive(State.CLOSED, "closed")
-        clock = self._pool.clock
-        give_up = None if timeout is None else clock.monotonic() + timeout
-        for view in self._pool.views:
-            try:
-                view.wait_live(timeout, give_up, self._check)
-            except NotLive:
-                # This subscription was closed meanwhile, and is not waited for.
-                if self._pool.closed:
-                    raise
+        return math.inf if timeout is None else self._pool.clock.monotonic() + timeout
+
+    @contextmanager
+    def _unless_closed(self) -> Iterator[None]:
+        """Do not wait for a subscription that is closed meanwhile."""
+        try:
+            yield
+        except NotLive:
+            if self._pool.closed:
+                raise
 
     def _check(self) -> None:
         for view in self._pool.views:

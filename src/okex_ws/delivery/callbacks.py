@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import threading
 from collections import Counter
@@ -22,15 +23,30 @@ OnMessage = Callable[[str], object]
 OnState = Callable[[StateChange], object]
 OnError = Callable[[Exception], object]
 
+_ASYNC = (inspect.iscoroutinefunction, inspect.isasyncgenfunction)
+
 # A callback that takes longer than this, in seconds, is logged and counted.
 SLOW = 1.0
 
 
 def check_callables(**callbacks: object) -> None:
-    """Raise ``TypeError`` for a callback that cannot be called, with its name."""
+    """Raise ``TypeError`` for what is no plain function, with the callback's name.
+
+    The library's threads, which run no event loop, call the callbacks.
+    """
     for name, callback in callbacks.items():
-        if callback is not None and not callable(callback):
+        if callback is None:
+            continue
+        if not callable(callback):
             raise TypeError(f"{name} is a function or None, got {callback!r}")
+        # Of an object, the method that a call of it runs.
+        called = callback, type(callback).__call__
+        if any(is_async(each) for is_async in _ASYNC for each in called):
+            raise TypeError(
+                f"{name} is a plain function, and {callback!r} is 'async def', which"
+                " no thread of the library awaits: use 'async for item in"
+                " okx.updates()'"
+            )
 
 
 class CallbackQueue(ConflatingQueue):

@@ -1,26 +1,33 @@
-"""The update queue behind ``updates()``: items in order, for the script's thread.
+"""The update queue behind ``updates()``: items in order, for the script.
 
-The connections' threads put items in, and the script's thread takes them. The queue is
-bounded. For a depth it holds a note only: the item is made, and its trust is decided,
-when the script takes the note.
+The connections' threads put items in, and a thread or a coroutine of the script takes
+them. The queue is bounded. For a depth it holds a note only: the item is made, and its
+trust is decided, when the script takes the note.
 """
 
 from __future__ import annotations
 
 import math
 import threading
+import warnings
 import weakref
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, Protocol, Union
 
 from ..base.checks import check_seconds
-from ..base.clock import Clock, utc, wait_on
+from ..base.clock import Clock, Timekeeper, utc
 from ..base.state import State
-from ..base.threads import on_library_thread
+from ..base.threads import (
+    Waiters,
+    in_event_loop,
+    on_library_thread,
+    running_loop,
+    share_loop,
+)
 from ..model.items import Candle, Data, Gap, Item, Trade
 from ..model.reports import StateChange
 from ..trust.verdict import Published
@@ -46,6 +53,11 @@ class ItemSource(Protocol):
         """When the lease ends, in monotonic seconds; ``inf`` if nothing is live."""
         ...
 
+
+_BLOCKED = (
+    "next() on an iterator of updates() blocks the event loop until an item comes: use"
+    " 'async for', or anext()"
+)
 
 # Makes an item of a value. The second argument is the value of which the script
 # received the item before, if any.
@@ -88,10 +100,10 @@ class UpdateQueue(ConflatingQueue):
     """The bounded queue of one iterator: connections put items, the script takes them.
 
     It keeps a slow script from delaying a connection: any thread may put, and never
-    waits for the script's thread. *latest* is whether of each channel of values only
-    the newest waits. *max_queue* is the number of items that may wait, *timeout* the
-    seconds that `take` waits for an item, and *endless* whether the queue outlives
-    its last subscription, as that of a whole feed does.
+    waits for the script's thread or event loop. *latest* is whether of each channel of
+    values only the newest waits. *max_queue* is the number of items that may wait,
+    *timeout* the seconds that `take` waits for an item, and *endless* whether the queue
+    outlives its last subscription, as that of a whole feed does.
 
     If the queue is full, a value replaces the one of its channel that waits, further
     items of a series (one channel of one instrument) are counted and become one `Gap`,
@@ -119,9 +131,8 @@ class UpdateQueue(ConflatingQueue):
         self._clock = clock
         self._latest = latest
         self._timeout = timeout
-        # Only for waiting: how many threads wait, and how they are woken.
-        self._changed = threading.Condition()
-        self._sleepers = 0
+        self._waiters = Waiters(clock)
+        self._may_warn = not isinstance(clock, Timekeeper)
         # The threads that take an item now.
         self._takers: set[int] = set()
         # How many good items were skipped for newer ones or lost, by channel.
@@ -149,19 +160,18 @@ class UpdateQueue(ConflatingQueue):
         *args: P.args,
         **options: P.kwargs,
     ) -> None:
-        """Have *rule* called with *args*, and wake the threads that wait."""
+        """Have *rule* called with *args*, and wake who waits for an item."""
         self._notes.append((rule, args, options))
         self.sort()
-        # A thread that is about to wait counts itself before it looks a last time.
-        if self._sleepers:
-            with self._changed:
-                self._changed.notify_all()
+        if self._waiters.bells:
+            self._waiters.wake()
 
     def forked(self) -> None:
-        """In a forked child: end, and replace the locks."""
+        """In a forked child: end, and replace the lock."""
         super().forked()
-        self._changed, self._sleepers = threading.Condition(), 0
         self._is_over = True
+        # Of those that waited, only a coroutine of the forking thread is in the child.
+        self._waiters.wake()
 
     @_noted
     def follow(self, source: ItemSource) -> None:
@@ -301,32 +311,52 @@ class UpdateQueue(ConflatingQueue):
             RuntimeError: a thread of the library called, which would wait for itself.
         """
         now = self._clock.monotonic()
-        give_up = None if self._timeout is None else now + self._timeout
-        while True:
-            item = self._next(now)
-            if item is not None:
-                return item
-            if self._is_over and self._error is not None:
-                # Several callers get the same error object, which must not collect
-                # their tracebacks.
-                raise self._error.with_traceback(None)
-            if self._is_over:
-                raise StopIteration
-            if give_up is not None and now >= give_up:
-                raise TimeoutError(f"no item within {self._timeout:g} s")
-            if on_library_thread():
-                raise RuntimeError("an iterator would wait for its own thread")
-            self._sleep(self._patience(now, give_up))
+        give_up = self._give_up(now)
+        while (item := self._look(now, give_up, StopIteration)) is None:
+            if self._may_warn and in_event_loop():
+                self._may_warn = False
+                warnings.warn(_BLOCKED, RuntimeWarning, stacklevel=3)
+            self._waiters.wait(self._patience(now, give_up), self._has_news)
             now = self._clock.monotonic()
+        return item
 
-    def _sleep(self, seconds: float) -> None:
-        with self._changed:
-            self._sleepers += 1
-            try:
-                if not (self.is_waiting or self._is_over):
-                    wait_on(self._clock, self._changed, seconds)
-            finally:
-                self._sleepers -= 1
+    async def take_in_loop(self) -> Item:
+        """Wait as `take` does, in a coroutine; the end is ``StopAsyncIteration``.
+
+        A cancellation loses no item: nothing is awaited after one was taken.
+        """
+        loop = running_loop("'async for' over updates()", "next(items, None)")
+        await share_loop()
+        now = self._clock.monotonic()
+        give_up = self._give_up(now)
+        while (item := self._look(now, give_up, StopAsyncIteration)) is None:
+            patience = self._patience(now, give_up)
+            await self._waiters.wait_in_loop(loop, patience, self._has_news)
+            now = self._clock.monotonic()
+        return item
+
+    def _give_up(self, now: float) -> float:
+        return math.inf if self._timeout is None else now + self._timeout
+
+    def _has_news(self) -> bool:
+        return self.is_waiting or self._is_over
+
+    def _look(self, now: float, give_up: float, end: type[Exception]) -> Item | None:
+        """Take the next item, without waiting; ``None`` if the caller has to wait."""
+        item = self._next(now)
+        if item is not None:
+            return item
+        if self._is_over and self._error is not None:
+            # Several callers get the same error object, which must not collect their
+            # tracebacks.
+            raise self._error.with_traceback(None)
+        if self._is_over:
+            raise end
+        if now >= give_up:
+            raise TimeoutError(f"no item within {self._timeout:g} s")
+        if on_library_thread():
+            raise RuntimeError("an iterator would wait for its own thread")
+        return None
 
     def _next(self, now: float) -> Item | None:
         me = threading.get_ident()
@@ -382,11 +412,10 @@ class UpdateQueue(ConflatingQueue):
     def _moment(self) -> datetime:
         return utc(self._clock.wall())
 
-    def _patience(self, now: float, give_up: float | None) -> float:
-        soonest = self._look_at if give_up is None else min(self._look_at, give_up)
-        # A condition cannot wait longer than threading.TIMEOUT_MAX. The end of a lease
-        # may change during the wait, so `take` looks again after a minute at most.
-        return min(max(soonest - now, 0.0), 60.0)
+    def _patience(self, now: float, give_up: float) -> float:
+        # A lock cannot be waited for longer than threading.TIMEOUT_MAX. The end of a
+        # lease may change during the wait, so `take` looks again after a minute.
+        return min(max(min(self._look_at, give_up) - now, 0.0), 60.0)
 
 
 def _ids(item: Trade | Candle | Data) -> tuple[str | None, str | None]:
@@ -399,10 +428,13 @@ def _ids(item: Trade | Candle | Data) -> tuple[str | None, str | None]:
     return None, None
 
 
-class Updates(Iterator[Item]):
-    """The iterator that ``updates()`` returns; each step takes an item of its queue.
+class Updates(Iterator[Item], AsyncIterator[Item]):
+    """The iterator that ``updates()`` returns, for ``for`` and for ``async for``.
 
-    Any thread may iterate. Several threads share the items.
+    Any thread may iterate, and any coroutine of asyncio; all share the items. A step
+    that is cancelled, or that ends with ``TimeoutError``, takes nothing, and the next
+    step goes on. ``next`` blocks its thread: in a coroutine it warns once, with a
+    ``RuntimeWarning``.
     """
 
     def __init__(self, queue: UpdateQueue) -> None:
@@ -410,6 +442,9 @@ class Updates(Iterator[Item]):
 
     def __next__(self) -> Item:
         return self._queue.take()
+
+    def __anext__(self) -> Coroutine[Any, Any, Item]:
+        return self._queue.take_in_loop()
 
 
 class UpdateQueues:

@@ -13,11 +13,17 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from ..base.clock import Clock, utc, wait_on
+from ..base.clock import Clock, utc
 from ..base.errors import NotLive, OkexWSError
 from ..base.log import log
 from ..base.state import State
-from ..base.threads import Submit, on_library_thread
+from ..base.threads import (
+    Submit,
+    Waiters,
+    on_library_thread,
+    running_loop,
+    share_loop,
+)
 from ..channels.reading import Reading
 from ..model.items import Item
 from ..model.reports import StateChange
@@ -59,7 +65,9 @@ class View(Reads):
         self.wants_pushes = self.wants_items = True
         self._change_filter = StateChangeFilter()
         self._cross_check = CrossCheck(instrument_id, callbacks.log)
-        self._changed = threading.Condition()
+        self._waiters = Waiters(clock)
+        # Held while an iterator is registered.
+        self._following = threading.RLock()
         # Held while a state is compared with the last one that was queued. No code of
         # the script runs under it.
         self._turn = threading.RLock()
@@ -89,20 +97,41 @@ class View(Reads):
         *give_up* is the monotonic moment at which a timeout that began earlier ends.
         *check* is called at least once a second, and may raise.
         """
+        give_up = self._give_up(timeout) if give_up is None else give_up
+        while (left := self._left(timeout, give_up, check)) > 0:
+            self._waiters.wait(left, self._is_ready)
+
+    async def await_live(
+        self,
+        timeout: float | None,
+        give_up: float | None = None,
+        check: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Wait as `wait_live` does, in a coroutine of asyncio."""
+        loop = running_loop("await_live()", "wait_live()")
+        await share_loop()
+        give_up = self._give_up(timeout) if give_up is None else give_up
+        while (left := self._left(timeout, give_up, check)) > 0:
+            await self._waiters.wait_in_loop(loop, left, self._is_ready)
+
+    def _give_up(self, timeout: float | None) -> float:
+        return math.inf if timeout is None else self._clock.monotonic() + timeout
+
+    def _left(
+        self, timeout: float | None, give_up: float, check: Callable[[], None]
+    ) -> float:
+        """How many seconds to wait before looking again; 0 when live."""
         if on_library_thread():
             raise RuntimeError("wait_live() would wait for its own thread")
-        if give_up is None:
-            now = self._clock.monotonic()
-            give_up = math.inf if timeout is None else now + timeout
-        with self._changed:
-            while not self._is_ready():
-                check()
-                left = give_up - self._clock.monotonic()
-                if left <= 0:
-                    why = f"{self.instrument_id} is {self.state} after {timeout:g} s"
-                    raise TimeoutError(why) from self.callbacks.last_error
-                # No thread calls `wake` when a lease runs out: look again each second.
-                wait_on(self._clock, self._changed, min(left, 1.0))
+        if self._is_ready():
+            return 0.0
+        check()
+        left = give_up - self._clock.monotonic()
+        if left <= 0:
+            why = f"{self.instrument_id} is {self.state} after {timeout:g} s"
+            raise TimeoutError(why) from self.callbacks.last_error
+        # No thread calls `wake` when a lease runs out: look again each second.
+        return min(left, 1.0)
 
     def _is_ready(self) -> bool:
         live = not self._depths or self.look(self.limits).verdict is LIVE
@@ -125,8 +154,7 @@ class View(Reads):
 
     def wake(self) -> None:
         """Let `wait_live` check again."""
-        with self._changed:
-            self._changed.notify_all()
+        self._waiters.wake()
 
     # --- Iterators ------------------------------------------------------------------
 
@@ -137,7 +165,7 @@ class View(Reads):
         """
         # Registered first: each change from here on reaches the queue, which prefers it
         # to the state that is looked up now.
-        with self._changed:
+        with self._following:
             if any(each is queue for each in self._queues):
                 return
             queue.follow(self)
@@ -294,7 +322,7 @@ class View(Reads):
 
         A thread of the parent may have held it at the fork.
         """
-        self._changed, self._turn = threading.Condition(), threading.RLock()
+        self._following, self._turn = threading.RLock(), threading.RLock()
         self.closed = True
         self.callbacks.forked()
         for queue in self._queues:

@@ -219,8 +219,7 @@ class _HistorySource:
 
 
 def _check_told(on_state: object, callbacks: object) -> None:
-    if on_state is not None and not callable(on_state):
-        raise TypeError(f"on_state is a function or None, got {on_state!r}")
+    check_callables(on_state=on_state)
     if callbacks not in ("inline", "thread"):
         raise ValueError(f"callbacks is 'inline' or 'thread', got {callbacks!r}")
 

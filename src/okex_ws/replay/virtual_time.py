@@ -179,19 +179,11 @@ class RecordedClock:
 class VirtualClock(RecordedClock):
     """The clock of virtual time: it moves only while the script waits.
 
-    *pass_time* is a callable that lets at most so many seconds pass.
+    A thread or coroutine that waits calls *pass_time*.
     """
 
     # Lets at most so many seconds pass. The replay sets it.
     pass_time: Callable[[float], object]
-
-    def wait(self, changed: threading.Condition, seconds: float) -> None:
-        """Let at most *seconds* of virtual time pass; release *changed* meanwhile."""
-        changed.release()
-        try:
-            self.pass_time(seconds)
-        finally:
-            changed.acquire()
 
 
 class ScaledClock(RecordedClock):
