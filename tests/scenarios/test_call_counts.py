@@ -62,7 +62,7 @@ def warm_pushes(
         calls = count(lambda: turn(opening))
         if messages_of(opening) == before + 1:
             found.append(calls)
-            if len(found) >= 15:
+            if len(found) >= 50:
                 enough.set()
 
     feed = Feed(exchange.venue_v5)
