@@ -116,4 +116,4 @@ def test_a_push_with_a_callback(monkeypatch: pytest.MonkeyPatch) -> None:
         feed.close()
 
     assert texts
-    assert is_within(usual(found), Calls(54, 56))
+    assert is_within(usual(found), Calls(54, 60))
