@@ -71,7 +71,8 @@ def pushes(monkeypatch: Any, subscriptions: int) -> int:
     for number in range(20):
         world.at(1.0 + number / 100, partial(push, number))
     world.run(1.3)
-    return min(count for count in calls.turns[-15:] if count > 20)
+    # A turn without a push takes fewer.
+    return min(count for count in calls.turns[-15:] if count > 12)
 
 
 def test_a_push_costs_as_much_among_many_subscriptions_as_alone(
@@ -86,4 +87,4 @@ def test_a_push_costs_as_much_among_many_subscriptions_as_alone(
 def test_an_acknowledgement_and_a_first_push_cost_as_much_among_many(
     monkeypatch: Any,
 ) -> None:
-    assert start(monkeypatch, 60) <= start(monkeypatch, 20)
+    assert start(monkeypatch, 60) <= 1.01 * start(monkeypatch, 20)
