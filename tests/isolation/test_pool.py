@@ -190,6 +190,39 @@ def test_a_whole_book_is_that_of_the_exchange(
         assert okx.health().epoch > 2
 
 
+def test_a_bad_depth_is_found_by_the_read_and_withdrawn(
+    exchange: LocalExchange, where: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The process that reads tells the one that is connected."""
+    exchange.pace = 100
+    with WSSubscription(
+        *BTC, venue=exchange.venue_v5, channels=("depth5",), **where
+    ) as okx:
+        okx.wait_live(LIMIT)
+        until(lambda: okx.stats().unread)
+        exchange.pace = 0
+        until(okx.GetDepth)
+        resyncs = okx.stats().resyncs
+
+        def spoil(newest: Any) -> Any:
+            at = str(int(newest["ts"]) + 1)
+            seq = int(newest["seqId"]) + 1
+            return {**newest, "ts": at, "seqId": seq, "bids": [["x"]]}
+
+        exchange.push("books5:BTC-USDT", spoil)
+        until(lambda: not okx.GetDepth())
+        assert okx.health().cause.startswith("unreadable message on books5:BTC-USDT")
+        until(lambda: okx.stats().dropped)
+        stats = okx.stats()
+        assert (stats.dropped, stats.resyncs) == ({"depth": 1}, resyncs + 1)
+        until(lambda: callbacks_of(okx).last_error)
+        assert "books5:BTC-USDT" in str(callbacks_of(okx).last_error)
+        exchange.pace = 100
+        okx.wait_live(LIMIT)
+        assert okx.depth().epoch == 2
+    assert any("unreadable message on" in r.message for r in caplog.records)
+
+
 def test_a_book_that_stands_still_is_stale_by_the_callers_limit(
     exchange: LocalExchange, where: Any
 ) -> None:

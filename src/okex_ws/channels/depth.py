@@ -62,8 +62,11 @@ class NewestChannel(Channel):
         for follower in followers:
             if follower.wants_pushes:
                 return False
+        copies = self.reading.copies
+        for copy in copies:
+            copy.consult(current)
         data = current.data
-        unread = data if isinstance(data, Unparsed) and not data.is_parsed else None
+        unread = data if isinstance(data, Unparsed) and not data.is_read else None
         if unread is not None and unread.result is not None:
             return False
         if (known := self._order(said, era, now, wall)) is None:
@@ -75,6 +78,8 @@ class NewestChannel(Channel):
         overdue = now + self.repeats_within
         value = (_LIVE, "", current.epoch, era, kept, now, wall, lag, overdue, self)
         self.current = publish((*value, self._serial, moved))
+        for copy in copies:
+            copy.flush(now)
         # A follower that began to want pushes meanwhile has found the value before, or
         # finds this one told.
         for follower in followers:  # noqa: SIM110 - `all` makes a generator

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from ..base.errors import OkexWSError
 from ..model.items import Item
@@ -25,6 +25,21 @@ def copied(items: deque[T]) -> tuple[T, ...]:
             continue
 
 
+class Copy(Protocol):
+    """What copies the values of a reading for another process: a slot writer."""
+
+    def flush(self, now: float) -> None:
+        """Copy the present value. Any thread may call."""
+        ...
+
+    def consult(self, current: Published) -> None:
+        """Learn whether a reader of the copy of *current* has parsed it.
+
+        If a reader could not, this process tries. Any thread may call.
+        """
+        ...
+
+
 class Reading:
     """One channel of a feed, as subscriptions read it: its present value and its items.
 
@@ -32,7 +47,8 @@ class Reading:
     it share one reading. *entry* leads to the `Channel` that writes the values, on one
     connection; a handover replaces it by the channel on the new connection, in one
     store. The register of the pool makes readings; any thread may read. *error* is the
-    exchange's final refusal. *items* are the newest of a series, newest last.
+    exchange's final refusal. *items* are the newest of a series, newest last. Each
+    value is copied to *copies* before it is told.
     """
 
     entry: ServingEntry
@@ -47,6 +63,7 @@ class Reading:
         self.error: OkexWSError | None = None
         self.counts: Counter[str] = Counter()
         self.kept: deque[Any] = deque(maxlen=KEPT)
+        self.copies: tuple[Copy, ...] = ()
 
     @property
     def current(self) -> Published:

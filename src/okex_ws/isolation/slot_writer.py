@@ -21,6 +21,7 @@ from ..base.throttled_log import LogThrottle
 from ..channels.reading import Reading
 from ..delivery.callbacks import Callbacks
 from ..delivery.view import View
+from ..protocol.unparsed import Unparsed
 from ..trust.lease import Era, Lease, Marked
 from ..trust.verdict import NO_LIMITS, Published
 from .shared_memory import Slot, SlotAddress
@@ -131,9 +132,9 @@ class SlotWriter:
     added to the epochs of the *reading*, so that they go on. A connection's thread
     calls `flush` after each push and change of state, and any connection's thread
     before it writes a lease: calls may overlap, and a lock lets one write at a time,
-    the value as it is then. A value that does not fit into the slot is written as a
-    withdrawal, counted, and logged at most once a minute. After `leave`, which waits
-    for a write under way, the slot is not touched.
+    the value as it is then; a push that was kept unparsed stays so. A value that does
+    not fit into the slot is written as a withdrawal, counted, and logged at most once a
+    minute. After `leave`, which waits for a write under way, the slot is not touched.
     """
 
     def __init__(self, reading: Reading, slot: Slot, base: int) -> None:
@@ -152,22 +153,42 @@ class SlotWriter:
         with self._lock:
             entry = self.reading.entry
             current: Published = entry.channel.current
-            if self._slot is None or current is self._written:
+            if (slot := self._slot) is None or current is self._written:
                 return
             value = current._replace(epoch=entry.base + current.epoch)
             try:
-                self._slot.put(self._encode(value))
+                slot.put(self._encode(value, slot.version + 1))
             except ValueError as error:
                 # The value does not fit the slot, or has no encoding.
-                self._slot.put(self._withdraw(value, error, now))
+                slot.put(self._withdraw(value, error, now))
             self._written = current
 
-    def _encode(self, value: Published) -> bytes:
+    def consult(self, current: Published) -> None:
+        """Learn whether a reader of the slot has parsed *current*; if not, try here."""
+        slot, data = self._slot, current.data
+        if not isinstance(data, Unparsed) or data.is_read or slot is None:
+            return
+        found = slot.answer if current is self._written else None
+        # To ask for the fault parses it, and has the connection's thread look at it.
+        if found or (found is False and data.fault is None):
+            data.is_read = True
+
+    def rewrite(self) -> None:
+        """A reader of the slot could not parse the value: do so here, and write it.
+
+        If it cannot be read here either, its connection's thread looks at it.
+        """
+        if self.reading.current.fault is None:
+            self._written = None
+            self.flush()
+
+    def _encode(self, value: Published, version: int = 0) -> bytes:
         # Read in this order: a channel that changes both changes its value last.
         acknowledged, era = self.reading.acknowledged, value.era
+        place, number = -1, -1
         if isinstance(era, SharedEra):
-            return encode(value, acknowledged, era.place, era.number, self._base)
-        return encode(value, acknowledged, base=self._base)
+            place, number = era.place, era.number
+        return encode(value, acknowledged, place, number, self._base, version)
 
     def _withdraw(self, value: Published, error: ValueError, now: float) -> bytes:
         """What is written if *value* cannot be: a withdrawal.
@@ -187,6 +208,8 @@ class SlotWriter:
         """Write nothing more: the slot is about to be given to another channel."""
         with self._lock:
             self._slot = None
+        reading = self.reading
+        reading.copies = tuple(each for each in reading.copies if each is not self)
 
 
 class SlotAssignment(NamedTuple):
@@ -225,14 +248,13 @@ class Relay(View):
     def carry(self, readings: Mapping[str, Reading]) -> None:
         """Set the readings, and make a slot writer for each of them."""
         super().carry(readings)
-        # Every push is written. If several wait, only the newest has to be.
-        self.wants_pushes = True
         self._writers = {r: SlotWriter(r, *self._slots[t]) for t, r in readings.items()}
+        for reading, writer in self._writers.items():
+            reading.copies += (writer,)
 
-    def pushed(self, reading: Reading, text: str, now: float) -> None:
-        """Write the value of a push, and then deliver it."""
-        self._writers[reading].flush(now)
-        super().pushed(reading, text, now)
+    def doubt(self, topic: str) -> None:
+        """The script's process could not parse the value of the channel *topic*."""
+        self._writers[self.readings[topic]].rewrite()
 
     def entered(self, reading: Reading) -> None:
         """Write the value of the channel that serves *reading* now."""
