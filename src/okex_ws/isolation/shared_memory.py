@@ -157,8 +157,8 @@ class Slot:
     @property
     def answer(self) -> bool | None:
         """What a reader has found of the present value; ``None`` if none has said."""
-        version, found = divmod(self._words[self._word + 2], 2)
-        return bool(found) if version == self.version else None
+        said = self._words[self._word + 2]
+        return bool(said & 1) if said >> 1 == self._words[self._word] else None
 
     # --- Readers --------------------------------------------------------------------
 

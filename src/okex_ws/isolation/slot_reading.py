@@ -246,20 +246,23 @@ class SharedPush(Unparsed):
 class SlotParser:
     """Parses what the worker process wrote unparsed into one slot. Any thread may call.
 
-    *channel* is a channel of the same name, whose code parses; it publishes nothing.
-    The slot tells the worker process what came of it, and *doubt* is called for a push
-    that cannot be read.
+    *make* is a callable that makes a channel of the same name, whose code parses; it
+    publishes nothing. The slot tells the worker process what came of it, and *doubt* is
+    called for a push that cannot be read.
     """
 
     # Weak, because the slot has what this object parses.
     slot: ReferenceType[Slot]
 
-    def __init__(self, channel: Any, doubt: Callable[[], None]) -> None:
-        self._channel = channel
+    def __init__(self, make: Callable[[], Any], doubt: Callable[[], None]) -> None:
+        self._make = make
+        self._channel: Any = None
         self.doubt = doubt
 
     def parse(self, kept: Any) -> object:
         """The data in *kept*, a `SharedPush`; `WireError` if there is none."""
+        if self._channel is None:
+            self._channel = self._make()
         is_good = False
         try:
             data: object = self._channel.parse(kept)
@@ -317,7 +320,7 @@ class SlotReading(Reading):
         doubt: Callable[[], None],
     ) -> None:
         super().__init__(name)
-        parser = SlotParser(KINDS[name.kind](wire, name, self), doubt)
+        parser = SlotParser(partial(KINDS[name.kind], wire, name, self), doubt)
         slot = memory.slot(address, partial(eras.decode, parser))
         parser.slot = ref(slot)
         # ``None`` once the slot is given back: it would keep the memory in use.

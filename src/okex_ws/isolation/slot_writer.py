@@ -148,19 +148,18 @@ class SlotWriter:
 
     def flush(self, now: float = 0.0) -> None:
         """Write the current value, unless it was written already."""
-        if self.reading.current is self._written:
+        if self.reading.entry.channel.current is self._written:
             return
         with self._lock:
             entry = self.reading.entry
             current: Published = entry.channel.current
             if (slot := self._slot) is None or current is self._written:
                 return
-            value = current._replace(epoch=entry.base + current.epoch)
             try:
-                slot.put(self._encode(value, slot.version + 1))
+                slot.put(self._encode(current, entry.base, slot.version + 1))
             except ValueError as error:
                 # The value does not fit the slot, or has no encoding.
-                slot.put(self._withdraw(value, error, now))
+                slot.put(self._withdraw(current, entry.base, error, now))
             self._written = current
 
     def consult(self, current: Published) -> None:
@@ -182,15 +181,17 @@ class SlotWriter:
             self._written = None
             self.flush()
 
-    def _encode(self, value: Published, version: int = 0) -> bytes:
+    def _encode(self, value: Published, base: int, version: int = 0) -> bytes:
         # Read in this order: a channel that changes both changes its value last.
         acknowledged, era = self.reading.acknowledged, value.era
-        place, number = -1, -1
+        place, number, base = -1, -1, base + self._base
         if isinstance(era, SharedEra):
             place, number = era.place, era.number
-        return encode(value, acknowledged, place, number, self._base, version)
+        return encode(value, acknowledged, place, number, base, version)
 
-    def _withdraw(self, value: Published, error: ValueError, now: float) -> bytes:
+    def _withdraw(
+        self, value: Published, base: int, error: ValueError, now: float
+    ) -> bytes:
         """What is written if *value* cannot be: a withdrawal.
 
         The next value is of a new epoch.
@@ -200,7 +201,7 @@ class SlotWriter:
         if self._throttle.allows("too large", now):
             log.warning("%s: %s", reading.name, cause, extra={"event": "dropped"})
         none = value._replace(state=State.RESYNCING, cause=cause, data=None, lag=None)
-        payload = self._encode(none)
+        payload = self._encode(none, base)
         self._base += 1
         return payload
 
@@ -254,7 +255,8 @@ class Relay(View):
 
     def doubt(self, topic: str) -> None:
         """The script's process could not parse the value of the channel *topic*."""
-        self._writers[self.readings[topic]].rewrite()
+        if (reading := self.readings.get(topic)) is not None:
+            self._writers[reading].rewrite()
 
     def entered(self, reading: Reading) -> None:
         """Write the value of the channel that serves *reading* now."""
