@@ -213,6 +213,20 @@ def test_one_reader_of_several_is_enough() -> None:
     assert [shared.read(copy) for copy in range(3)] == ["100.2"] * 3
 
 
+def test_what_was_found_of_a_value_says_nothing_of_one_that_is_not_written(
+    shared: Shared,
+) -> None:
+    shared.keep(3)
+    shared.read()
+    data = shared.channel.current.data
+    newer = Unparsed(shared.channel, data.said, data.seq, data.time_ms)
+    shared.channel.current = shared.channel.current._replace(data=newer)
+
+    shared.writers[0].consult(shared.channel.current)
+
+    assert not newer.is_read
+
+
 def test_a_pong_parses_what_no_reader_has_parsed(
     shared: Shared, monkeypatch: pytest.MonkeyPatch
 ) -> None:
