@@ -214,11 +214,12 @@ class Channel(ABC):
     def _find_unread(self) -> Unparsed | None:
         """The present value, if no reader of any process has parsed it."""
         current = self.current
-        if not isinstance(data := current.data, Unparsed):
+        if not isinstance(data := current.data, Unparsed) or data.is_parsed:
             return None
         for copy in self.reading.copies:
-            copy.consult(current)
-        return None if data.is_read else data
+            if copy.is_read(current):
+                return None
+        return data
 
     def _missing(self, after: str | None, before: str | None, cause: str) -> None:
         self.counts["gaps"] += 1

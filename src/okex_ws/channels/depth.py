@@ -62,11 +62,10 @@ class NewestChannel(Channel):
         for follower in followers:
             if follower.wants_pushes:
                 return False
-        copies = self.reading.copies
-        for copy in copies:
-            copy.consult(current)
-        data = current.data
-        unread = data if isinstance(data, Unparsed) and not data.is_read else None
+        data, copies = current.data, self.reading.copies
+        unread = data if isinstance(data, Unparsed) and not data.is_parsed else None
+        if copies and unread is not None:
+            unread = self._find_unread()
         if unread is not None and unread.result is not None:
             return False
         if (known := self._order(said, era, now, wall)) is None:

@@ -32,8 +32,8 @@ class Copy(Protocol):
         """Copy the present value. Any thread may call."""
         ...
 
-    def consult(self, current: Published) -> None:
-        """Learn whether a reader of the copy of *current* has parsed it.
+    def is_read(self, current: Published) -> bool:
+        """Whether a reader of the copy of *current* has parsed it.
 
         If a reader could not, this process tries. Any thread may call.
         """

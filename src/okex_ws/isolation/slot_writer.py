@@ -21,7 +21,6 @@ from ..base.throttled_log import LogThrottle
 from ..channels.reading import Reading
 from ..delivery.callbacks import Callbacks
 from ..delivery.view import View
-from ..protocol.unparsed import Unparsed
 from ..trust.lease import Era, Lease, Marked
 from ..trust.verdict import NO_LIMITS, Published
 from .shared_memory import Slot, SlotAddress
@@ -162,15 +161,14 @@ class SlotWriter:
                 slot.put(self._withdraw(current, entry.base, error, now))
             self._written = current
 
-    def consult(self, current: Published) -> None:
-        """Learn whether a reader of the slot has parsed *current*; if not, try here."""
-        slot, data = self._slot, current.data
-        if not isinstance(data, Unparsed) or data.is_read or slot is None:
-            return
-        found = slot.answer if current is self._written else None
+    def is_read(self, current: Published) -> bool:
+        """Whether a reader of the slot has parsed *current*; if one could not, try."""
+        slot = self._slot
+        if slot is None or current is not self._written:
+            return False
+        found = slot.answer
         # To ask for the fault parses it, and has the connection's thread look at it.
-        if found or (found is False and data.fault is None):
-            data.is_read = True
+        return bool(found or (found is False and current.fault is None))
 
     def rewrite(self) -> None:
         """A reader of the slot could not parse the value: do so here, and write it.

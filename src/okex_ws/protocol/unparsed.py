@@ -36,11 +36,10 @@ class Unparsed:
 
     A reader that cannot parse the push changes nothing but has the connection's thread
     told, which parses it once more (`verify`): a reader may fail for a reason of its
-    own, such as its depth of recursion. A reader in another process, which has a copy,
-    may have parsed that: then *is_read* is True, as it is once the push was parsed.
+    own, such as its depth of recursion.
     """
 
-    __slots__ = ("_channel", "is_parsed", "is_read", "result", "said", "seq", "time_ms")
+    __slots__ = ("_channel", "is_parsed", "result", "said", "seq", "time_ms")
 
     def __init__(
         self, channel: Keeping, said: bytes, seq: int | None, time_ms: int
@@ -51,7 +50,7 @@ class Unparsed:
         self.time_ms = time_ms
         # The data, once it was parsed; before, the error, as people may be told it.
         self.result: object | None = None
-        self.is_parsed = self.is_read = False
+        self.is_parsed = False
 
     @property
     def is_refused(self) -> bool:
@@ -78,11 +77,11 @@ class Unparsed:
         return self.result
 
     def verify(self) -> WireError | None:
-        """Parse it, unless a reader did; again, if a reader could not.
+        """Parse it, unless that was done; again, if a reader could not.
 
         Returns what is wrong, as it was raised. The connection's thread calls it.
         """
-        return None if self.is_read else self._parse()
+        return None if self.is_parsed else self._parse()
 
     def _parse(self) -> WireError | None:
         try:
@@ -90,7 +89,7 @@ class Unparsed:
         except WireError as error:
             fault = error
         else:
-            self.is_parsed = self.is_read = True
+            self.is_parsed = True
             return None
         if not self.is_parsed:  # else another thread could read it
             self.result = for_people(fault, fault.channel, str)
