@@ -36,6 +36,8 @@ from okex_ws import (
     Venue,
     WSSubscription,
 )
+from okex_ws.base.errors import WireError
+from okex_ws.isolation.slot_reading import SharedPush
 from okex_ws.local_exchange import LocalExchange
 from okex_ws.trust.reading import take
 from okex_ws.trust.verdict import LIVE, NO_LIMITS
@@ -47,6 +49,7 @@ from tests.support.internals import (
     isolated_pool_of,
     leaves_slots,
     memory_of,
+    parser_of,
     process_of,
     reading_of,
     replace_answers,
@@ -188,6 +191,39 @@ def test_a_whole_book_is_that_of_the_exchange(
         newest: Any = okx.latest("depth")
         assert (newest.action, newest.book) == ("snapshot", okx.book)
         assert okx.health().epoch > 2
+
+
+def test_a_bad_depth_is_found_by_the_read_and_withdrawn(
+    exchange: LocalExchange, where: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The process that reads tells the one that is connected."""
+    exchange.pace = 100
+    with WSSubscription(
+        *BTC, venue=exchange.venue_v5, channels=("depth5",), **where
+    ) as okx:
+        okx.wait_live(LIMIT)
+        until(lambda: okx.stats().unread)
+        exchange.pace = 0
+        until(okx.GetDepth)
+        resyncs = okx.stats().resyncs
+
+        def spoil(newest: Any) -> Any:
+            at = str(int(newest["ts"]) + 1)
+            seq = int(newest["seqId"]) + 1
+            return {**newest, "ts": at, "seqId": seq, "bids": [["x"]]}
+
+        exchange.push("books5:BTC-USDT", spoil)
+        until(lambda: not okx.GetDepth())
+        assert okx.health().cause.startswith("unreadable message on books5:BTC-USDT")
+        until(lambda: okx.stats().dropped)
+        stats = okx.stats()
+        assert (stats.dropped, stats.resyncs) == ({"depth": 1}, resyncs + 1)
+        until(lambda: callbacks_of(okx).last_error)
+        assert "books5:BTC-USDT" in str(callbacks_of(okx).last_error)
+        exchange.pace = 100
+        okx.wait_live(LIMIT)
+        assert okx.depth().epoch == 2
+    assert any("unreadable message on" in r.message for r in caplog.records)
 
 
 def test_a_book_that_stands_still_is_stale_by_the_callers_limit(
@@ -403,6 +439,45 @@ def test_it_is_started_again_and_all_of_it_comes_back(
     assert said == [
         "isolated feed of local: the reading process ended (SIGKILL); trying again"
     ]
+
+
+def test_what_a_read_cannot_parse_is_looked_at_in_the_process_that_is_connected(
+    okx: WSSubscription, exchange: LocalExchange, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has nothing wrong there, and is written anew; no other push comes."""
+    exchange.pace = 100
+    reading = depth_reading_of(okx)
+    until(lambda: isinstance(reading.current.data, SharedPush))
+    exchange.pace = 0
+
+    def is_newest() -> bool:
+        pushed = exchange.newest("books5:BTC-USDT")
+        return pushed is not None and okx.depth().seq == int(pushed.element["seqId"])
+
+    def later(newest: Any) -> Any:
+        at = str(int(newest["ts"]) + 1)
+        return {**newest, "ts": at, "seqId": int(newest["seqId"]) + 1}
+
+    until(is_newest)
+    # The first of a minute was parsed at its receipt.
+    while not isinstance(reading.current.data, SharedPush):
+        exchange.push("books5:BTC-USDT", later)
+        until(is_newest)
+    parser, failed = parser_of(reading.current.data), list[object]()
+
+    def fail(kept: object) -> None:
+        failed.append(kept)
+        raise WireError("json", "maximum recursion depth exceeded")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(parser, "parse", fail)
+        forget_value(slot_of(reading))
+        okx.GetDepth()
+    assert failed
+
+    until(okx.GetDepth)
+    assert okx.stats().resyncs == 0
+    assert callbacks_of(okx).last_error is None
 
 
 def test_a_price_of_a_dead_process_is_not_trusted_under_the_next_one(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -54,7 +55,10 @@ class WrittenChannel:
         )
         remote.lose()
         address = self.address = memory.allocate(slot_capacity(NAME))
-        self.reading = SlotReading(NAME, memory.slot(address, remote.decode))
+        self.doubts: list[int] = []
+        self.reading = SlotReading(
+            NAME, V5, memory, address, remote, lambda: self.doubts.append(1)
+        )
         self.slot = memory.slot(address)
         self.channel: Channel = DepthChannel(V5, NAME)
         self.writer = SlotWriter(self.channel.reading, self.slot, base)
@@ -402,12 +406,11 @@ def attached(world: World, told: Told) -> tuple[Feed, Relay, dict[str, SlotReadi
         topic: memory_rig.memory.allocate(slot_capacity(name))
         for topic, name in names.items()
     }
-    decode = memory_rig.remote.decode
+    one = relay(memory_rig.memory, addresses, told)
     readings = {
-        topic: SlotReading(name, memory_rig.memory.slot(addresses[topic], decode))
+        topic: memory_rig.reading(name, addresses[topic], partial(one.doubt, topic))
         for topic, name in names.items()
     }
-    one = relay(memory_rig.memory, addresses, told)
     pool.attach(one, names)
     return feed, one, readings
 

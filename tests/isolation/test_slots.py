@@ -32,7 +32,7 @@ NAMES = {t: V5.channel(t, "spot", "BTC-USDT") for t in ("depth5", "trade")}
 
 @pytest.fixture
 def store() -> Iterator[Store]:
-    store = Store(lambda: True)
+    store = Store(V5, lambda: True, lambda *_: None)
     yield store
     store.close()
 
@@ -156,9 +156,9 @@ def test_without_memory_nothing_is_kept(
 
 @pytest.mark.skipif(os.name != "posix", reason="a descriptor")
 def test_the_memory_is_given_back_with_the_last_reading() -> None:
-    store = Store(lambda: True)
+    store = Store(V5, lambda: True, lambda *_: None)
     store.close()  # nothing was there yet
-    slots = make(store := Store(lambda: True))
+    slots = make(store := Store(V5, lambda: True, lambda *_: None))
     write(store, slots)
     slots.freeze()
     store.close()

@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -82,9 +83,15 @@ class Parent:
             t: SlotAssignment(self.memory.allocate(slot_capacity(n)), epoch)
             for t, n in names.items()
         }
-        decode = self.remote.decode
         readings = [
-            SlotReading(n, self.memory.slot(assignments[t].address, decode))
+            SlotReading(
+                n,
+                V5,
+                self.memory,
+                assignments[t].address,
+                self.remote,
+                partial(self.tell, "doubt", number, t),
+            )
             for t, n in names.items()
         ]
         self.tell("subscribe", number, "BTC-USDT", names, assignments)

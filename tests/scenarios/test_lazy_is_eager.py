@@ -418,7 +418,7 @@ STEPS: Counter[str] = Counter()
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("protocol", ["v3", "v5"])
 def test_kept_unparsed_or_not_a_script_sees_the_same(
-    protocol: str, seed: int, monkeypatch: pytest.MonkeyPatch
+    protocol: str, seed: int, thread_or_shared: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     events = story(protocol, seed)
 

@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from okex_ws.net.tcp import TcpStream
     from okex_ws.pool.opening import Opening
     from okex_ws.pool.register import Register
+    from okex_ws.protocol.unparsed import Unparsed
     from okex_ws.recording.recorder import Recorder
     from okex_ws.rest import Rest
     from okex_ws.session.events import Event
@@ -93,6 +94,11 @@ def is_ready(subscription: BaseSubscription) -> bool:
 def depth_reading_of(subscription: BaseSubscription) -> Any:
     """The reading of the first depth of *subscription*."""
     return reading_of(subscription)._depths[0]
+
+
+def parser_of(push: Unparsed) -> Any:
+    """What parses *push*: its channel, or through shared memory that of its slot."""
+    return push._channel
 
 
 def answering_connection_of(subscription: BaseSubscription, topic: str) -> Connection:

@@ -8,10 +8,18 @@ from __future__ import annotations
 
 import mmap
 import weakref
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from okex_ws.delivery.view import View
-from okex_ws.isolation.shared_memory import FIRST_CHUNK, Chunk, Memory, Slot
+from okex_ws.isolation.shared_memory import (
+    FIRST_CHUNK,
+    Chunk,
+    Memory,
+    Slot,
+    SlotAddress,
+)
 from okex_ws.isolation.slot_reading import (
     ERA_CAPACITY,
     ERAS,
@@ -22,6 +30,7 @@ from okex_ws.isolation.slot_reading import (
 )
 from okex_ws.isolation.slot_writer import Relay, SharedEras
 from okex_ws.pool.pool import Pool
+from okex_ws.protocol.messages import ChannelName
 from tests.support.internals import change_settings
 
 
@@ -50,6 +59,15 @@ class SharedMemoryRig:
         self.eras = SharedEras(ours, 1, self.flush)
         change_settings(pool, era=self.eras.make)
 
+    def reading(
+        self,
+        name: ChannelName,
+        address: SlotAddress,
+        doubt: Callable[[], None] = lambda: None,
+    ) -> SlotReading:
+        """Reads the slot at *address*, as the script's process does."""
+        return SlotReading(name, self.wire, self.memory, address, self.remote, doubt)
+
     def flush(self) -> None:
         for view in self.views:
             view.flush()
@@ -76,8 +94,9 @@ class SharedView(Relay):
         remote, slots = {}, {}
         for topic, reading in readings.items():
             address = self.memory_rig.memory.allocate(slot_capacity(reading.described))
-            slot = self.memory_rig.memory.slot(address, self.memory_rig.remote.decode)
-            remote[topic] = SlotReading(reading.described, slot)
+            remote[topic] = self.memory_rig.reading(
+                reading.described, address, partial(self.doubt, topic)
+            )
             ours: Slot = self.memory_rig.memory.slot(address)
             slots[topic] = (ours, 0)
         self._slots = slots

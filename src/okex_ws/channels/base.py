@@ -215,8 +215,18 @@ class Channel(ABC):
         Called before anything on the connection's thread that needs the value, and
         before a lease is renewed.
         """
-        data = self.current.data
-        return data.verify() if isinstance(data, Unparsed) else None
+        unread = self._find_unread()
+        return None if unread is None else unread.verify()
+
+    def _find_unread(self) -> Unparsed | None:
+        """The present value, if no reader of any process has parsed it."""
+        current = self.current
+        if not isinstance(data := current.data, Unparsed) or data.is_parsed:
+            return None
+        for copy in self.reading.copies:
+            if copy.is_read(current):
+                return None
+        return data
 
     def parse(self, kept: Unparsed) -> object:
         """The data of the one element of *kept*, read as `push` reads it. Any thread.
@@ -250,8 +260,8 @@ class Channel(ABC):
             follower.add(self.topic, gap)
 
     def _withdraw(self, state: State, cause: str, era: Era | None = None) -> None:
-        data = self.current.data
-        if isinstance(data, Unparsed) and not data.is_parsed and data.result is None:
+        unread = self._find_unread()
+        if unread is not None and unread.result is None:
             self.counts[self._unread] += 1
         signs = self.current.era if era is None else era
         # The lapses of the old opening's lease are in every epoch after it.
@@ -300,6 +310,8 @@ class Channel(ABC):
         overdue = now + self.repeats_within
         value = (_LIVE, "", epoch, era, data, now, wall, lag, overdue, self)
         self.current = publish((*value, self._serial, moved))
+        for copy in self.reading.copies:
+            copy.flush(now)
         if self.silent:
             self._text = text
         elif self.followers:

@@ -62,8 +62,10 @@ class NewestChannel(Channel):
         for follower in followers:
             if follower.wants_pushes:
                 return False
-        data = current.data
+        data, copies = current.data, self.reading.copies
         unread = data if isinstance(data, Unparsed) and not data.is_parsed else None
+        if copies and unread is not None:
+            unread = self._find_unread()
         if unread is not None and unread.result is not None:
             return False
         if (known := self._order(said, era, now, wall)) is None:
@@ -75,6 +77,8 @@ class NewestChannel(Channel):
         overdue = now + self.repeats_within
         value = (_LIVE, "", current.epoch, era, kept, now, wall, lag, overdue, self)
         self.current = publish((*value, self._serial, moved))
+        for copy in copies:
+            copy.flush(now)
         # A follower that began to want pushes meanwhile has found the value before, or
         # finds this one told.
         for follower in followers:  # noqa: SIM110 - `all` makes a generator

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from ..base.errors import OkexWSError
 from ..model.items import Item, Trade
@@ -26,6 +26,21 @@ def copied(items: deque[T]) -> tuple[T, ...]:
             continue
 
 
+class Copy(Protocol):
+    """What copies the values of a reading for another process: a slot writer."""
+
+    def flush(self, now: float) -> None:
+        """Copy the present value. Any thread may call."""
+        ...
+
+    def is_read(self, current: Published) -> bool:
+        """Whether a reader of the copy of *current* has parsed it.
+
+        If a reader could not, this process tries. Any thread may call.
+        """
+        ...
+
+
 class Reading:
     """One channel of a feed, as subscriptions read it: its present value and its items.
 
@@ -33,7 +48,8 @@ class Reading:
     it share one reading. *entry* leads to the `Channel` that writes the values, on one
     connection; a handover replaces it by the channel on the new connection, in one
     store. The register of the pool makes readings; any thread may read. *error* is the
-    exchange's final refusal. *items* are the newest of a series, newest last.
+    exchange's final refusal. *items* are the newest of a series, newest last. Each
+    value is copied to *copies* before it is told.
     """
 
     entry: ServingEntry
@@ -50,6 +66,7 @@ class Reading:
         self.kept: deque[Any] = deque(maxlen=KEPT)
         # Whether a script has read the items since the channel last asked.
         self.was_read = False
+        self.copies: tuple[Copy, ...] = ()
 
     @property
     def current(self) -> Published:

@@ -228,6 +228,8 @@ class TradeChannel(JoinedChannel[Trade, TradeData]):
         value = (State.LIVE, "", current.epoch, era, None, now, wall, None)
         overdue = now + self.repeats_within
         self.current = publish((*value, overdue, self, self._serial, -math.inf))
+        for copy in self.reading.copies:
+            copy.flush(now)
         return True
 
     def _parsed(self, push: Push, kept: Unparsed) -> TradeData:

@@ -102,7 +102,7 @@ class IsolatedPool:
         self._options = {"venue": venue, **options}
         self._spawn = spawn
         self._supervisor: Supervisor | None = None
-        self._store = Store(self._process_runs)
+        self._store = Store(wire, self._process_runs, self._doubt)
         # The first era number of the next worker process.
         self._first = 0
         self._slots: dict[int, SubscriptionSlots] = {}
@@ -124,6 +124,10 @@ class IsolatedPool:
     def _process_runs(self) -> bool:
         supervisor = self._supervisor
         return supervisor is not None and supervisor.process_runs
+
+    def _doubt(self, number: int, topic: str) -> None:
+        if self._supervisor is not None:
+            self._supervisor.send("doubt", number, topic)
 
     def make_view(
         self, subscription: object, label: str, limits: Limits, callbacks: Callbacks

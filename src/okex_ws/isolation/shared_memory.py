@@ -22,8 +22,8 @@ import zlib
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-# Bytes for the version and the pulse. They fill a whole cache line, so that the writers
-# of two slots do not share one.
+# Bytes for the version, the pulse and the answer. They fill a whole cache line, so that
+# the writers of two slots do not share one.
 HEADER = 64
 _PREFIX = struct.Struct("=II")  # length and checksum of a buffer
 _WORD = 8
@@ -98,6 +98,7 @@ class Slot:
     """
 
     __slots__ = (
+        "__weakref__",
         "_at",
         "_bytes",
         "_decode",
@@ -148,6 +149,17 @@ class Slot:
         """Change the pulse, in one store."""
         self._doubles[self._word + 1] = pulse
 
+    @property
+    def version(self) -> int:
+        """How many values were put so far."""
+        return self._words[self._word]
+
+    @property
+    def answer(self) -> bool | None:
+        """What a reader has found of the present value; ``None`` if none has said."""
+        said = self._words[self._word + 2]
+        return bool(said & 1) if said >> 1 == self._words[self._word] else None
+
     # --- Readers --------------------------------------------------------------------
 
     def get(self) -> Any:
@@ -155,6 +167,10 @@ class Slot:
         seen = self._seen
         version = self._words[self._word]
         return seen[1] if version == seen[0] else self._fetch(version)
+
+    def say(self, version: int, found: bool) -> None:
+        """Let the writer know what was *found* of the value *version*, in one store."""
+        self._words[self._word + 2] = 2 * version + found
 
     def _fetch(self, version: int) -> Any:
         for _ in range(TRIES):

@@ -8,21 +8,29 @@ from __future__ import annotations
 
 import marshal
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, NamedTuple
+from weakref import ReferenceType, ref
 
 from ..base.state import State
 from ..channels.reading import Reading
+from ..channels.series import KINDS
+from ..pool.recognition import MOST_BYTES
+from ..protocol.interface import WireProtocol
 from ..protocol.messages import BookData, ChannelName, DepthData
+from ..protocol.unparsed import Keeping, Unparsed
 from ..trust.lease import EVERYTHING, HELD, NOTHING, Lease
 from ..trust.reading import ServingEntry
 from ..trust.verdict import Published, publish
-from .shared_memory import Slot, TornError
+from .shared_memory import Memory, Slot, SlotAddress, TornError
 
 # Bytes of one level: price, size and two more numbers of at most 64 characters.
 _ROW = 4 * (64 + 2) + 6
 # Bytes for all else in a value, the longest cause included.
 _REST = 4096 - 2 * 5 * _ROW
 _CAUSE = 300
+# Bytes for all else in a value that was kept unparsed, which is live.
+_BESIDE = 256
 
 # How many eras there are at once at most: one for each open connection.
 ERAS = 256
@@ -34,7 +42,7 @@ _NAMES = {state: state.value for state in State}
 
 def slot_capacity(name: ChannelName) -> int:
     """How many bytes the largest value of the channel *name* takes."""
-    return _REST + 2 * max(5, name.levels) * _ROW
+    return max(_REST + 2 * max(5, name.levels) * _ROW, MOST_BYTES + _BESIDE)
 
 
 # --- Encoding and decoding ------------------------------------------------------------
@@ -53,17 +61,22 @@ def encode(
     place: int = -1,
     number: int = -1,
     base: int = 0,
+    version: int = 0,
 ) -> bytes:
-    """The bytes of a channel's current value.
+    """The bytes of a channel's current value, which becomes *version* of a slot.
 
     Its era is named by its *number*, and by the *place* of the era's slot; -1 is no
     era. *base* is added to the epoch. With the value goes the era's lease, whose lapses
-    are in the epoch even when the slot has a later era. ``ValueError`` if the value has
-    no encoding.
+    are in the epoch even when the slot has a later era. What was kept unparsed stays
+    so, unless this process has parsed it. ``ValueError`` if the value has no encoding.
     """
     data: Any = current.data
     levels: Any = None
-    if isinstance(data, DepthData):
+    if isinstance(data, Unparsed) and data.is_parsed:
+        data = data.result
+    if isinstance(data, Unparsed):
+        levels = data.said, data.seq, data.time_ms, version
+    elif isinstance(data, DepthData):
         bids, asks, time_ms, seq, change, version = data
         levels = bids, asks, time_ms, seq, change is not None, version
     state, cause = _NAMES[current.state], current.cause[:_CAUSE]
@@ -189,12 +202,14 @@ class RemoteEras:
             self._newest[place] = known
         return known
 
-    def decode(self, payload: bytes) -> SlotContent:
-        """Decode the bytes that `encode` made."""
+    def decode(self, keeping: Keeping, payload: bytes) -> SlotContent:
+        """Decode the bytes that `encode` made; *keeping* parses what is unparsed."""
         found: Any = marshal.loads(payload)  # noqa: S302 - of our own process
         head, data, moments, moved = found
         state, cause, epoch, (place, number, lease), acknowledged = head
-        if data is not None:
+        if data is not None and isinstance(data[0], bytes):
+            data = SharedPush(keeping, *data)
+        elif data is not None:
             bids, asks, time_ms, seq, whole, version = data
             # A reader only needs to know that the value is of a whole book, so the
             # change is left empty.
@@ -209,6 +224,53 @@ class RemoteEras:
 
 
 # --- Readings of slots ----------------------------------------------------------------
+
+
+class SharedPush(Unparsed):
+    """A push that the worker process wrote unparsed, as *version* of a slot."""
+
+    __slots__ = ("version",)
+
+    def __init__(
+        self,
+        keeping: Keeping,
+        said: bytes,
+        seq: int | None,
+        time_ms: int,
+        version: int,
+    ) -> None:
+        super().__init__(keeping, said, seq, time_ms)
+        self.version = version
+
+
+class SlotParser:
+    """Parses what the worker process wrote unparsed into one slot. Any thread may call.
+
+    *make* is a callable that makes a channel of the same name, whose code parses; it
+    publishes nothing. The slot tells the worker process what came of it, and *doubt* is
+    called for a push that cannot be read.
+    """
+
+    # Weak, because the slot has what this object parses.
+    slot: ReferenceType[Slot]
+
+    def __init__(self, make: Callable[[], Any], doubt: Callable[[], None]) -> None:
+        self._make = make
+        self._channel: Any = None
+        self.doubt = doubt
+
+    def parse(self, kept: Any) -> object:
+        """The data in *kept*, a `SharedPush`; `WireError` if there is none."""
+        if self._channel is None:
+            self._channel = self._make()
+        is_good = False
+        try:
+            data: object = self._channel.parse(kept)
+            is_good = True
+        finally:
+            if (slot := self.slot()) is not None:
+                slot.say(kept.version, is_good)
+        return data
 
 
 class _Slotted:
@@ -245,10 +307,22 @@ class SlotReading(Reading):
 
     A slot is a place in shared memory for the newest value of one channel. Any thread
     may read. The methods that write are called only while no worker process runs.
+    *doubt* has the worker process look at a value that cannot be parsed here.
     """
 
-    def __init__(self, name: ChannelName, slot: Slot) -> None:
+    def __init__(
+        self,
+        name: ChannelName,
+        wire: WireProtocol,
+        memory: Memory,
+        address: SlotAddress,
+        eras: RemoteEras,
+        doubt: Callable[[], None],
+    ) -> None:
         super().__init__(name)
+        parser = SlotParser(partial(KINDS[name.kind], wire, name, self), doubt)
+        slot = memory.slot(address, partial(eras.decode, parser))
+        parser.slot = ref(slot)
         # ``None`` once the slot is given back: it would keep the memory in use.
         self._slot: Slot | None = slot
         self.write(Published(State.CONNECTING, "not connected yet", 0))

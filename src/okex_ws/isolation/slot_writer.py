@@ -131,9 +131,9 @@ class SlotWriter:
     added to the epochs of the *reading*, so that they go on. A connection's thread
     calls `flush` after each push and change of state, and any connection's thread
     before it writes a lease: calls may overlap, and a lock lets one write at a time,
-    the value as it is then. A value that does not fit into the slot is written as a
-    withdrawal, counted, and logged at most once a minute. After `leave`, which waits
-    for a write under way, the slot is not touched.
+    the value as it is then; a push that was kept unparsed stays so. A value that does
+    not fit into the slot is written as a withdrawal, counted, and logged at most once a
+    minute. After `leave`, which waits for a write under way, the slot is not touched.
     """
 
     def __init__(self, reading: Reading, slot: Slot, base: int) -> None:
@@ -147,29 +147,49 @@ class SlotWriter:
 
     def flush(self, now: float = 0.0) -> None:
         """Write the current value, unless it was written already."""
-        if self.reading.current is self._written:
+        if self.reading.entry.channel.current is self._written:
             return
         with self._lock:
             entry = self.reading.entry
             current: Published = entry.channel.current
-            if self._slot is None or current is self._written:
+            if (slot := self._slot) is None or current is self._written:
                 return
-            value = current._replace(epoch=entry.base + current.epoch)
             try:
-                self._slot.put(self._encode(value))
+                slot.put(self._encode(current, entry.base, slot.version + 1))
             except ValueError as error:
                 # The value does not fit the slot, or has no encoding.
-                self._slot.put(self._withdraw(value, error, now))
+                slot.put(self._withdraw(current, entry.base, error, now))
             self._written = current
 
-    def _encode(self, value: Published) -> bytes:
+    def is_read(self, current: Published) -> bool:
+        """Whether a reader of the slot has parsed *current*; if one could not, try."""
+        slot = self._slot
+        if slot is None or current is not self._written:
+            return False
+        found = slot.answer
+        # To ask for the fault parses it, and has the connection's thread look at it.
+        return bool(found or (found is False and current.fault is None))
+
+    def rewrite(self) -> None:
+        """A reader of the slot could not parse the value: do so here, and write it.
+
+        If it cannot be read here either, its connection's thread looks at it.
+        """
+        if self.reading.current.fault is None:
+            self._written = None
+            self.flush()
+
+    def _encode(self, value: Published, base: int, version: int = 0) -> bytes:
         # Read in this order: a channel that changes both changes its value last.
         acknowledged, era = self.reading.acknowledged, value.era
+        place, number, base = -1, -1, base + self._base
         if isinstance(era, SharedEra):
-            return encode(value, acknowledged, era.place, era.number, self._base)
-        return encode(value, acknowledged, base=self._base)
+            place, number = era.place, era.number
+        return encode(value, acknowledged, place, number, base, version)
 
-    def _withdraw(self, value: Published, error: ValueError, now: float) -> bytes:
+    def _withdraw(
+        self, value: Published, base: int, error: ValueError, now: float
+    ) -> bytes:
         """What is written if *value* cannot be: a withdrawal.
 
         The next value is of a new epoch.
@@ -179,7 +199,7 @@ class SlotWriter:
         if self._throttle.allows("too large", now):
             log.warning("%s: %s", reading.name, cause, extra={"event": "dropped"})
         none = value._replace(state=State.RESYNCING, cause=cause, data=None, lag=None)
-        payload = self._encode(none)
+        payload = self._encode(none, base)
         self._base += 1
         return payload
 
@@ -187,6 +207,8 @@ class SlotWriter:
         """Write nothing more: the slot is about to be given to another channel."""
         with self._lock:
             self._slot = None
+        reading = self.reading
+        reading.copies = tuple(each for each in reading.copies if each is not self)
 
 
 class SlotAssignment(NamedTuple):
@@ -225,14 +247,14 @@ class Relay(View):
     def carry(self, readings: Mapping[str, Reading]) -> None:
         """Set the readings, and make a slot writer for each of them."""
         super().carry(readings)
-        # Every push is written. If several wait, only the newest has to be.
-        self.wants_pushes = self.wants_items = True
         self._writers = {r: SlotWriter(r, *self._slots[t]) for t, r in readings.items()}
+        for reading, writer in self._writers.items():
+            reading.copies += (writer,)
 
-    def pushed(self, reading: Reading, text: str, now: float) -> None:
-        """Write the value of a push, and then deliver it."""
-        self._writers[reading].flush(now)
-        super().pushed(reading, text, now)
+    def doubt(self, topic: str) -> None:
+        """The script's process could not parse the value of the channel *topic*."""
+        if (reading := self.readings.get(topic)) is not None:
+            self._writers[reading].rewrite()
 
     def entered(self, reading: Reading) -> None:
         """Write the value of the channel that serves *reading* now."""

@@ -7,10 +7,12 @@ only while no worker process runs.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 
 from ..base.state import State
 from ..delivery.view import View
 from ..model.reports import Stats, add, of_subscription
+from ..protocol.interface import WireProtocol
 from ..protocol.messages import ChannelName
 from ..trust.verdict import Published
 from .shared_memory import Memory, SlotAddress
@@ -87,14 +89,22 @@ class Store:
     """The shared memory of one isolated feed, made when it is first needed.
 
     It gives each channel a slot, and takes the slots back when no process uses them.
-    *process_runs* is a callable that tells whether the worker process runs.
+    *process_runs* is a callable that tells whether the worker process runs, *doubt* one
+    that tells it which value cannot be parsed, by subscription and topic.
     `IsolatedPool` holds its lock while it gives or takes slots. If there is no memory,
     `allocate` raises ``OSError``, and the pool gives back by `clear` what was
     allocated.
     """
 
-    def __init__(self, process_runs: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        wire: WireProtocol,
+        process_runs: Callable[[], bool],
+        doubt: Callable[[int, str], None],
+    ) -> None:
+        self._wire = wire
         self._process_runs = process_runs
+        self._doubt = doubt
         self._memory: Memory | None = None
         self._eras = RemoteEras([], process_runs)
         self.era_addresses: list[SlotAddress] = []
@@ -126,8 +136,14 @@ class Store:
         memory = self._open()
         for topic, name in slots.names.items():
             address = slots.addresses[topic] = memory.allocate(slot_capacity(name))
-            slot = memory.slot(address, self._eras.decode)
-            slots.readings[topic] = SlotReading(name, slot)
+            slots.readings[topic] = SlotReading(
+                name,
+                self._wire,
+                memory,
+                address,
+                self._eras,
+                partial(self._doubt, slots.number, topic),
+            )
 
     def clear(self, slots: SubscriptionSlots) -> None:
         """Give the slots back. No process may read or write them any more."""

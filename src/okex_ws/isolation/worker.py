@@ -222,6 +222,10 @@ class Worker:
             self._pool.detach(relay)
         self.sender.say("left", number, last)
 
+    def _doubt(self, number: int, topic: str) -> None:
+        if number in self._relays:
+            self._relays[number].doubt(topic)
+
     def _rotate(self) -> None:
         assert self._pool is not None
         try:
