@@ -43,11 +43,13 @@ def _spoil(how: str) -> None:
     def spoil(rig: Rig) -> Iterator[Noticed]:
         key = rig.book_key
         assert key is not None
-        told, later = rig.told(*_BACK, of=1), _pushed(rig, key, 8)
+        # What is held back comes with the next messages, and may break it once more.
+        told, next_ones = rig.told(*_BACK, of=1), _pushed(rig, key, 4)
+        later = _pushed(rig, key, 8)
         rig.exchange.spoil(key, how, times=_TIMES.get(how, 1))
         try:
             if _breaks(rig, how):
-                yield lambda: told() and rig.untouched(but=1)
+                yield lambda: told() and next_ones() and rig.untouched(but=1)
             else:
                 yield lambda: later() and rig.untouched()
         finally:

@@ -161,3 +161,14 @@ def test_a_ping_that_a_channel_waits_for_goes_out_at_once(beat: Heartbeat) -> No
     trips = [beat.ponged(2.0), beat.ponged(2.0)]
     assert [pong and pong.round_trip for pong in trips] == [2.0, 1.0]
     assert beat.due == 6.0
+
+
+def test_a_ping_that_waits_goes_out_as_soon_as_all_is_read(beat: Heartbeat) -> None:
+    assert not beat.tick(6.0, 6.0 + WALL, read_at=-1.0)
+    assert beat.waits
+    beat.caught_up(-0.5)
+    assert beat.due == 8.0
+    beat.caught_up(6.1)
+    assert beat.due < 6.1
+    assert beat.tick(6.1, 6.1 + WALL, read_at=6.1)
+    assert not beat.waits
