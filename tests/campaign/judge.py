@@ -206,10 +206,8 @@ class Judge:
     # --- What it is -----------------------------------------------------------------
 
     def top(self, given: BestBidAsk, now: float) -> Placed | None:
-        """The push whose best levels are *given*."""
-        truth = self.truths[given.channel]
-        top = truth.tops(given, now)
-        return None if top is None else truth.place(top, now)
+        """The pushes whose best levels are *given*."""
+        return self.truths[given.channel].top(given, now)
 
     def _recognise(self, given: Given, whole: bool, now: float) -> Placed | None:
         """The push that *given* is, if it was ever sent."""

@@ -102,6 +102,31 @@ def read(judge: Judge) -> list[str]:
     return [*judge.found.stale, *judge.found.wrong]
 
 
+class OneMoment(Record):
+    """An exchange that says all of its prices under one timestamp."""
+
+    def pushed(self, channel: str) -> list[Pushed]:
+        every = super().pushed(channel)
+        last = every[-1].element["timestamp"]
+        levels = [[str(n), "1"] for n in range(5)]
+        return [
+            Pushed(at, {**said, "timestamp": last, "bids": [*said["bids"], levels[n]]})
+            for n, (at, said) in enumerate(every)
+        ]
+
+
+def test_versions_of_one_moment_with_one_top_are_not_told_apart() -> None:
+    """Of 1, 2, 1 the first and the last look alike: to read 1 and 2 is no way back."""
+    record = OneMoment(depth5=[(-0.3, 1), (-0.2, 2), (-0.1, 1)])
+    script = Script("A")
+    judge = judge_of(script, record, "depth5")
+    found = []
+    for price in (1, 2):
+        script.give(price, "depth5", clock=1.0 - price)
+        found += read(judge)
+    assert found == []
+
+
 def test_a_price_that_was_replaced_a_lease_ago_is_stale() -> None:
     record, script = Record(depth5=[(-4.0, 1), (-2.0, 2), (-1.0, 3)]), Script("A")
     judge = judge_of(script, record, "depth5")

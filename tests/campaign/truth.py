@@ -121,23 +121,31 @@ class Truth:
 
     # --- What is looked up ----------------------------------------------------------
 
-    def tops(self, best: BestBidAsk, now: float) -> Content | None:
-        """What was sent with that timestamp and that top, if it was."""
+    def top(self, best: BestBidAsk, now: float) -> Placed | None:
+        """The places of all that was sent with that timestamp and that top.
+
+        A market may say several versions in one millisecond, with one top and another
+        one between: which of them it is cannot be told.
+        """
         with self._lock:
             self.keep_up(now)
             return self._top(best) or self._top_now(best, now)
 
-    def _top_now(self, best: BestBidAsk, now: float) -> Content | None:
+    def _top_now(self, best: BestBidAsk, now: float) -> Placed | None:
         self.refresh(now)
         return self._top(best)
 
-    def _top(self, best: BestBidAsk) -> Content | None:
+    def _top(self, best: BestBidAsk) -> Placed | None:
         wanted = (best.bid, best.bid_size), (best.ask, best.ask_size)
-        times = market_times(best.timestamp)
-        said = [each for time in times for each in self._by_time.get(time, ())]
-        same = [each for each in said if (_top(each.bids), _top(each.asks)) == wanted]
-        # Of several in one millisecond it may be any: the last of them is no older.
-        return max(same, key=self._last.__getitem__, default=None)
+        found = []
+        for time in market_times(best.timestamp):
+            said = self._by_time.get(time, ())
+            same = [e for e in said if (_top(e.bids), _top(e.asks)) == wanted]
+            if same:
+                first = min(self._earliest[each] for each in same)
+                last = max(self._last[each] for each in same)
+                found.append(Placed(self, first, last))
+        return max(found, key=lambda placed: placed.last, default=None)
 
     def place(self, said: Content, now: float) -> Placed | None:
         """The place of *said* among all pushes."""
