@@ -272,12 +272,12 @@ def proxy_of(network: TcpNetwork, scheme: str, host: str, port: int) -> Proxy | 
 
 def subscriptions_due(session: Session[Any]) -> float:
     """When *session* next checks its subscriptions."""
-    return session._subscriptions_due
+    return session.subscriptions_due
 
 
 def set_subscriptions_due(session: Session[Any], moment: float) -> None:
     """Have *session* check its subscriptions at *moment*."""
-    session._subscriptions_due = moment
+    session.subscriptions_due = moment
 
 
 def open_request_of(session: Session[Any]) -> Any:

@@ -60,14 +60,18 @@ def deflate(text: str) -> bytes:
 
 
 class FakeClock:
-    """A monotonic and a wall clock; the wall clock can be stepped by *offset* alone."""
+    """A monotonic and a wall clock; the wall clock can be stepped by *offset* alone.
+
+    A test may replace *look*, which each look at the monotonic clock calls.
+    """
 
     def __init__(self) -> None:
         self.now = 1000.0
         self.offset = START - self.now
+        self.look: Callable[[], float] = lambda: self.now
 
     def monotonic(self) -> float:
-        return self.now
+        return self.look()
 
     def wall(self) -> float:
         return self.now + self.offset

@@ -9,7 +9,6 @@ look-up to the end of the WebSocket handshake.
 from __future__ import annotations
 
 import contextlib
-import math
 import select
 import selectors
 import socket
@@ -245,6 +244,8 @@ class TcpNetwork:
         self._lock = threading.RLock()
         self._woken = False
         self._watched: dict[int, int] = {}
+        # The stream whose reading end is watched, and nothing else.
+        self._waited: Stream | None = None
         self._poll = _poll()
         self._receiver, self._sender = socket.socketpair()
         self._receiver.setblocking(False)
@@ -293,13 +294,14 @@ class TcpNetwork:
 
         It also sends queued output of *stream*.
         """
-        watched, blocked = {}, False
-        if stream is not None:
-            blocked = isinstance(stream, TcpStream) and stream.blocked
-            if (descriptor := stream.fileno()) >= 0:
-                watched[descriptor] = _READ | _WRITE if blocked else _READ
-        if not self._woken and not (stream is not None and stream.ready):
-            self.select(watched, timeout)
+        blocked = isinstance(stream, TcpStream) and stream.blocked
+        if stream is not self._waited or blocked or stream is None:
+            descriptor = -1 if stream is None else stream.fileno()
+            events = _READ | _WRITE if blocked else _READ
+            self._watch({descriptor: events} if descriptor >= 0 else {})
+            self._waited = None if blocked else stream
+        if not self._woken and (stream is None or not stream.ready):
+            self._sleep(timeout)
         if blocked and stream is not None:
             stream.flush()
         self._woken = False
@@ -331,18 +333,24 @@ class TcpNetwork:
         *watched* maps a descriptor to the events of `selectors`. A wake-up is
         remembered until a `wait` has returned for it.
         """
+        self._waited = None
+        self._watch(watched)
+        return self._sleep(timeout)
+
+    def _watch(self, watched: dict[int, int]) -> None:
         if watched != self._watched:
             for descriptor in self._watched:
                 self._poll.unregister(descriptor)
             for descriptor, events in watched.items():
                 self._poll.register(descriptor, _EVENTS[events])
             self._watched = watched
+
+    def _sleep(self, timeout: float | None) -> set[int]:
         if timeout is not None:
+            timeout = _LONGEST_WAIT if timeout > _LONGEST_WAIT else timeout
             # Rounded up: a wait that ends too early costs one more pass of the caller.
-            timeout = math.ceil(min(max(timeout, 0.0), _LONGEST_WAIT) * 1000)
-        ready = set[int]()
-        for descriptor, _ in self._poll.poll(timeout):
-            ready.add(descriptor)
+            timeout = -int(timeout * -1000 // 1) if timeout > 0.0 else 0
+        ready = {descriptor for descriptor, _ in self._poll.poll(timeout)}
         if self._wake_up in ready:
             self._woken = True
             self._receiver.recv(1 << 16)

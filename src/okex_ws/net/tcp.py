@@ -14,6 +14,7 @@ import selectors
 import socket
 import ssl
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from ..base.clock import Clock
@@ -59,13 +60,13 @@ class TcpStream:
         # once.
         self.ready = True
         self._socket = sock
-        self._clock = clock
+        self._monotonic = clock.monotonic
         self._endpoint = endpoint
         self.via = via
         self._pause = pause
         # The kernel and TLS write into this buffer. It is made once and used again.
         self._buffer = memoryview(bytearray(_CHUNK))
-        self._receive = receive(self._buffer)
+        self._receive = receive(sock, self._buffer)
         self._output = bytearray()
         self._tls: ssl.SSLObject | None = None
         self._from_peer = ssl.MemoryBIO()
@@ -102,25 +103,25 @@ class TcpStream:
             ConnectionLost: the connection ended before.
         """
         try:
-            self._tls = (context or ssl.create_default_context()).wrap_bio(
+            tls = (context or ssl.create_default_context()).wrap_bio(
                 self._from_peer, self._to_peer, server_hostname=host
             )
             # Bytes that came behind a proxy's answer are the first ones of TLS.
-            self._from_peer.write(self.received)
-            self.received.clear()
-            while not self._shake_hands(self._tls):
-                if self._end is not None:
-                    raise self._end
+            while not self._shake_hands(tls):
                 self._pause_for("TLS handshake")
-                self._pull()
+                self.fill()
         except ssl.SSLCertVerificationError as error:
             reason = f"{self.via}certificate refused: {error.verify_message}"
             raise HandshakeFailed(self._endpoint, reason) from error
         except (ssl.SSLError, ValueError) as error:
             reason = f"{self.via}TLS handshake failed: {_reason(error)}"
             raise HandshakeFailed(self._endpoint, reason) from error
+        # The first bytes behind the handshake may have come with it.
+        self._tls, self.ready = tls, True
 
     def _shake_hands(self, tls: ssl.SSLObject) -> bool:
+        self._from_peer.write(self.received)
+        self.received.clear()
         try:
             tls.do_handshake()
         except ssl.SSLWantReadError:
@@ -136,66 +137,70 @@ class TcpStream:
 
         It raises `ConnectionLost` at the end, after all bytes before it were moved.
         """
+        # The hot path, so all in one function, as far as there is no trouble.
         self.ready = False
-        before = len(self.received)
-        if self._end is None:
-            self._pull()
-        if self._tls is not None:
-            self._decrypt(self._tls)
-        count = len(self.received) - before
-        if self._end is not None:
-            if not count:
-                raise self._end
-            self.ready = True
-        elif count >= _STREAMING:
-            # A poll would return at once. It would also release the interpreter's lock
-            # for less time than another thread needs to wake up and take it. Woken in
-            # vain again and again, that thread would never wait for the 5 ms after
-            # which it may demand the lock.
-            self.ready = True
-        return count
-
-    def _pull(self) -> None:
-        """Take the bytes that the kernel has, at most `_CHUNKS` times `_CHUNK`."""
-        for _ in range(_CHUNKS):
-            try:
-                size = self._receive(self._socket)
-            except (BlockingIOError, InterruptedError):
-                return
-            except OSError as error:
-                self._stop(sentence(error), error)
-                return
-            if not size:
-                self._stop("the peer closed the connection", None)
-                return
-            self.heard = self._clock.monotonic()
-            if self._tls is None:
-                self.received += self._buffer[:size]
-            else:
-                self._from_peer.write(self._buffer[:size])
-            if size < _CHUNK:
-                return
-
-    def _decrypt(self, tls: ssl.SSLObject) -> None:
-        """Decrypt every whole TLS record that came into `received`."""
+        received, buffer, tls = self.received, self._buffer, self._tls
+        before, size, chunks = len(received), _CHUNK, 0
+        try:
+            while size == _CHUNK and chunks < _CHUNKS and self._end is None:
+                size, chunks = self._receive(), chunks + 1
+                if size <= 0:
+                    self._nothing_came(size)
+                    break
+                self.heard = self._monotonic()
+                if tls is None:
+                    received += buffer[:size]
+                else:
+                    self._from_peer.write(buffer[:size])
+        except OSError as error:
+            self._failed(error)
         try:
             # A read takes a whole record, so that no decrypted byte stays inside.
             # Asking for such bytes (`SSLObject.pending`) would release the
             # interpreter's lock once more.
-            while self._from_peer.pending:
+            while tls is not None and self._from_peer.pending:
                 # Reads into the buffer, returns the size: typeshed lacks this form.
-                size: Any = tls.read(_CHUNK, self._buffer)
+                size = tls.read(_CHUNK, buffer)  # type: ignore[assignment]
                 if not size:
                     self._stop("the peer closed the TLS session", None)
                     break
-                self.received += self._buffer[:size]
-        except ssl.SSLWantReadError:
-            pass  # the rest of a record has not come yet
-        except ssl.SSLError as error:
-            self._stop(f"TLS failed: {_reason(error)}", error)
-        # Output of TLS itself, such as key updates and alerts.
-        self._queue_ciphertext()
-        self.flush()
+                received += buffer[:size]
+        except OSError as error:
+            self._failed(error)
+        if tls is not None and (self._to_peer.pending or self._output):
+            # Output of TLS itself, such as key updates and alerts.
+            self._queue_ciphertext()
+            self.flush()
+        count = len(received) - before
+        if self._end is not None or count >= _STREAMING:
+            return self._goes_on(count)
+        return count
+
+    def _nothing_came(self, size: int) -> None:
+        """The system gave no bytes: the stream has ended, or nothing has come."""
+        if size:
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number))
+        self._stop("the peer closed the connection", None)
+
+    def _failed(self, error: OSError) -> None:
+        """Store the end of the stream, unless *error* says that nothing more came."""
+        if isinstance(error, ssl.SSLError):
+            if not isinstance(error, ssl.SSLWantReadError):
+                self._stop(f"TLS failed: {_reason(error)}", error)
+        elif not isinstance(error, BlockingIOError | InterruptedError):
+            self._stop(sentence(error), error)
+
+    def _goes_on(self, count: int) -> int:
+        """*count*; the next `fill` comes without a wait before it."""
+        if self._end is not None and not count:
+            raise self._end
+        # A poll would return at once. It would also release the interpreter's lock for
+        # less time than another thread needs to wake up and take it. Woken in vain
+        # again and again, that thread would never wait for the 5 ms after which it may
+        # demand the lock.
+        self.ready = True
+        return count
 
     def _queue_ciphertext(self) -> None:
         if self._to_peer.pending:
@@ -299,13 +304,15 @@ def _reason(error: Exception) -> str:
     return word.replace("_", " ").lower() if word else str(error)
 
 
-# Makes, for a buffer, the function that receives from a socket into it.
-Receive = Callable[[memoryview], Callable[[socket.socket], int]]
+# Makes, of a socket and a buffer, what receives from the one into the other: it returns
+# the number of bytes. If that is negative, ctypes has the number of the system's error;
+# or the error is raised.
+Receive = Callable[[socket.socket, memoryview], Callable[[], int]]
 
 
-def receive_into(buffer: memoryview) -> Callable[[socket.socket], int]:
+def receive_into(sock: socket.socket, buffer: memoryview) -> Callable[[], int]:
     """The standard library's way."""
-    return lambda sock: sock.recv_into(buffer)
+    return partial(sock.recv_into, buffer)
 
 
 def find_receive() -> Receive:
@@ -322,19 +329,13 @@ def find_receive() -> Receive:
     system.argtypes = ctypes.c_int, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int
     system.restype = ctypes.c_ssize_t
 
-    def receive(buffer: memoryview) -> Callable[[socket.socket], int]:
-        # The address is taken once. While *held* exists, the buffer stays where it is.
-        held, room = ctypes.c_char.from_buffer(buffer), len(buffer)
-        place = ctypes.addressof(held)
-
-        def received(sock: socket.socket, held: object = held) -> int:
-            size: int = system(sock.fileno(), place, room, 0)
-            if size < 0:
-                number = ctypes.get_errno()
-                raise OSError(number, os.strerror(number))
-            return size
-
-        return received
+    def receive(sock: socket.socket, buffer: memoryview) -> Callable[[], int]:
+        # Converted once. A stream calls this no more once it has closed its socket,
+        # whose number another file may get.
+        room = len(buffer)
+        place = (ctypes.c_char * room).from_buffer(buffer)
+        number, size, flags = ctypes.c_int(sock.fileno()), ctypes.c_size_t(room), 0
+        return partial(system, number, place, size, ctypes.c_int(flags))
 
     return receive
 

@@ -74,11 +74,12 @@ class Opening:
     ) -> None:
         self._around = around
         self._channels = around.channels
-        self._clock = around.clock
+        self._monotonic, self._wall = around.clock.monotonic, around.clock.wall
         self._counts = around.channels.counts
         self._endpoint = endpoint
         self.transport = transport
         self.session = session
+        self._heartbeat = session.heartbeat
         self.era = around.era(now)
         # Frames that were read but not handled. Everything that came before *read_at*
         # has been handled; everything before *read_to* will be, once no frame is left.
@@ -91,7 +92,7 @@ class Opening:
             self._counts,
             keeps and session.clean is str,
         )
-        self._frames = self._recognition.frames
+        self._frames, self._next = self._recognition.frames, self._recognition.next
         self._read_at = self._read_to = now
         self._wait = around.network.wait
         # Whether the connection is to be closed: any thread may say so.
@@ -109,33 +110,50 @@ class Opening:
 
     def turn(self) -> None:
         """Do what is due, wait unless frames are left, and handle some frames."""
-        session, transport = self.session, self.transport
-        now = self._clock.monotonic()
-        if now >= (due := session.due):
-            wall, self._look_at = self._clock.wall(), -math.inf
-            events = session.tick(now, wall, self._read_at)
-            self._handle(events, now, wall)
-            for text in session.outgoing():
-                transport.send(text)
-            if events or session.taken:
-                self._deliver()
-            due, self._late = session.due, session.heartbeat.waits
-        look_at = self._look_at
-        channels = self._channels
-        if now >= look_at or channels.limited or channels.handover is not None:
-            look_at = self._look_at = self._look(now, self._clock.wall())
-        due = look_at if look_at < due else due
-        if self._rests and not self._frames:
-            # A turn of its own: a job may cut it short, and is done before the next.
-            self._rests = False
-            rest = min(self._around.coalesce, max(0.0, due - now))
-            self._around.network.wait(rest)
-            return
-        if not self._frames:
+        # The hot path of a connection: a turn for nearly every push.
+        session, channels, frames = self.session, self._channels, self._frames
+        now, due = self._monotonic(), self._heartbeat.due
+        due = min(due, session.subscriptions_due)
+        if now >= due:
+            due = self._tick(now)
+        if now >= self._look_at or channels.limited or channels.handover is not None:
+            self._look_at = self._look(now, self._wall())
+        due = self._look_at if self._look_at < due else due
+        if not frames:
+            if self._rests:
+                # A turn of its own: a job may cut it short, and is done before the
+                # next.
+                self._rests = False
+                self._wait(min(self._around.coalesce, max(0.0, due - now)))
+                return
             timeout = 0.0 if self._late or due < now else due - now
-            self._wait(timeout, transport.stream)
-            self._read(due)
-        self._take_some()
+            self._wait(timeout, self.transport.stream)
+            now = self._read(due)
+        else:
+            now = self._monotonic()
+        if self.closing:
+            return
+        said = self._next(self.era, now, self._wall())
+        if said is not None or channels.doubted:
+            self._take(said, now)
+        if frames:
+            self._take_some()
+        if not frames:
+            self._read_at = self._read_to
+            if self._late:
+                self._heartbeat.caught_up(self._read_at)
+
+    def _tick(self, now: float) -> float:
+        """Do what the session has to do by now; return when it has to do more."""
+        session, wall, self._look_at = self.session, self._wall(), -math.inf
+        events = session.tick(now, wall, self._read_at)
+        self._handle(events, now, wall)
+        for text in session.outgoing():
+            self.transport.send(text)
+        if events or session.taken:
+            self._deliver()
+        self._late = self._heartbeat.waits
+        return session.due
 
     def _deliver(self, concerned: Sequence[Channel] | None = None) -> None:
         """Run the script's callbacks and log handlers: no step is half done.
@@ -146,21 +164,24 @@ class Opening:
         log_steps(self.session.taken)
         self._channels.drain(concerned)
 
-    def _read(self, due: float) -> None:
-        now, transport = self._clock.monotonic(), self.transport
+    def _read(self, due: float) -> float:
+        """Read what has come; return when the last of it came, in monotonic seconds."""
+        now, transport = self._monotonic(), self.transport
         if now >= due:
             # If the lease ended during the wait, report that before handling later
             # messages.
-            self._look(now, self._clock.wall())
+            self._look(now, self._wall())
         before = transport.bytes_received
         self._frames.extend(transport.read())
-        self.era.hear(transport.heard)
+        heard = transport.heard
+        self.era.hear(heard)
         # A read that is not full took all that had come.
-        drained = transport.bytes_received - before < FULL_READ
-        self._read_to = now if drained else self._proven(now, before)
-        if drained:
-            self._behind = None
-        self._rests = drained and bool(self._frames) and self._around.coalesce > 0.0
+        if transport.bytes_received - before < FULL_READ:
+            self._read_to, self._behind = now, None
+            self._rests = self._around.coalesce > 0.0 and bool(self._frames)
+        else:
+            self._read_to, self._rests = self._proven(now, before), False
+        return now if heard < now else heard
 
     def _proven(self, now: float, before: int) -> float:
         """What came before that was read, though more may have come than was read.
@@ -176,36 +197,27 @@ class Opening:
         return since
 
     def _take_some(self) -> None:
-        """Handle frames that were read, until the session has something to do.
+        """Handle more of the frames that were read, until the session has work.
 
         So the backlog of a slow callback does not delay the keep-alive. Each turn
         handles at least one frame, even if it is late.
         """
-        frames, due, now = self._frames, math.inf, self._clock.monotonic()
-        while frames and now < due and not self.closing:
-            self._take(now)
-            if not frames:
-                break
-            if due == math.inf:
+        frames, due = self._frames, self.session.due
+        while frames and not self.closing and (now := self._monotonic()) < due:
+            said = self._next(self.era, now, self._wall())
+            if said is not None or self._channels.doubted:
+                self._take(said, now)
                 due = self.session.due
-            now = self._clock.monotonic()
-        if not frames:
-            self._read_at = self._read_to
-            if self._late:
-                self.session.heartbeat.caught_up(self._read_at)
 
-    def _take(self, now: float) -> None:
-        """Have pushes kept; parse the next other message, and handle what it says."""
-        wall, fault = self._clock.wall(), None
+    def _take(self, said: bytes | WireError | None, now: float) -> None:
+        """Handle the message *said*, which no channel kept, and what readers doubt."""
+        wall, fault, self._look_at = self._wall(), None, -math.inf
         messages: tuple[Message, ...] = ()
-        said: bytes | None = b""
         try:
-            said = self._recognition.next(self.era, now, wall)
-            if said is None and not self._channels.doubted:
-                return
-            self._look_at = -math.inf
-            if said is not None:
+            if isinstance(said, bytes):
                 messages = self._around.wire.read(said)
+            else:
+                fault = said
         except WireError as error:
             fault = error
         if self._channels.doubted:
@@ -216,8 +228,8 @@ class Opening:
         if fault is not None:
             self._unreadable(fault, now)
         for message in messages:
-            if type(message) is Push:
-                self._push(message, said or b"", now, wall)
+            if type(message) is Push and isinstance(said, bytes):
+                self._push(message, said, now, wall)
                 continue
             if isinstance(message, Unknown):
                 self._channels.drop("unknown", f"unknown message ({message.name})", now)

@@ -30,6 +30,8 @@ MOST_AT_ONCE = 64
 # How many heads are known, and how long one may be. A connection has fewer channels.
 MOST_HEADS = 4096
 _LONGEST_HEAD = 512
+# A global name, because every push looks it up.
+_FLOWING = Phase.FLOWING
 
 
 class Recognition:
@@ -59,33 +61,38 @@ class Recognition:
         # The name of the channel of each known head.
         self._names: dict[bytes | None, str] = {}
 
-    def next(self, era: Era, now: float, wall: float) -> bytes | None:
+    def next(self, era: Era, now: float, wall: float) -> bytes | WireError | None:
         """Have channels keep pushes, up to the first frame that has to be parsed.
 
-        Returns the text of that frame; ``None`` if no frame is left, or after 64
-        frames. *now* and *wall* are the time of the receipt of all these frames. Raises
-        `WireError` if a frame has no text. It is the hot path of a connection.
+        Returns the text of that frame, or what is wrong if it has none; ``None`` if no
+        frame is left, or after 64 frames. *now* and *wall* are the time of the receipt
+        of all these frames. It is the hot path of a connection.
         """
         frames, names, subscriptions = self.frames, self._names, self._subscriptions
-        unpack, head_of, taken = self._unpack, self._head, 0
-        try:
-            while frames and taken < MOST_AT_ONCE:
-                taken += 1
-                said = unpack(*frames.popleft())
-                if not names or len(said) > MOST_BYTES:
-                    return said
-                name = names.get(head_of(said))
-                one = None if name is None else subscriptions.get(name)
-                if one is None or one.phase is not Phase.FLOWING:
-                    return said
-                if not one.target.keep(said, era, now, wall):
-                    if not one.target.keeps_unparsed:
-                        self._forget(one.name)
-                    return said
-                one.suspect = False
-            return None
-        finally:
-            self._counts.messages += taken
+        head_of, taken, said = self._head, 0, None
+        while frames and taken < MOST_AT_ONCE:
+            taken += 1
+            payload, binary = frames.popleft()
+            said = payload
+            if binary or type(payload) is not bytes:
+                try:
+                    said = self._unpack(payload, binary)
+                except WireError as error:
+                    self._counts.messages += taken
+                    return error
+            if not names or len(said) > MOST_BYTES:
+                break
+            name = names.get(head_of(said))
+            one = None if name is None else subscriptions.get(name)
+            if one is None or one.phase is not _FLOWING:
+                break
+            if not one.target.keep(said, era, now, wall):
+                if not one.target.keeps_unparsed:
+                    self._forget(one.name)
+                break
+            one.suspect, said = False, None
+        self._counts.messages += taken
+        return said
 
     def _forget(self, name: str) -> None:
         """Look for no head of channel *name* until `learn` is called for it again."""

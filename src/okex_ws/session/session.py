@@ -86,7 +86,8 @@ class Session(Generic[Target]):
         self._pings = self._pongs = 0
         self.subscriptions: dict[str, SubscriptionState[Target]] = {}
         self._request: OpenRequest | None = None
-        self._subscriptions_due = math.inf
+        # When `tick` must be called for the subscriptions.
+        self.subscriptions_due = math.inf
         self._outgoing: deque[str] = deque()
         # The steps of subscriptions that are to be logged: see `log_steps`.
         self.taken: deque[StepTaken] = deque(maxlen=10_000)
@@ -108,7 +109,7 @@ class Session(Generic[Target]):
         had another target, is replaced by another object, which continues what the
         exchange was asked.
         """
-        self._subscriptions_due = -math.inf
+        self.subscriptions_due = -math.inf
         present = self.subscriptions.get(name)
         if present is None or present.phase is Phase.REFUSED:
             # The script that subscribes now must hear if requests wait.
@@ -130,7 +131,7 @@ class Session(Generic[Target]):
         if self._has(subscription):
             subscription.wanted = False
             self._forget(subscription)
-            self._subscriptions_due = -math.inf
+            self.subscriptions_due = -math.inf
 
     def _has(self, subscription: SubscriptionState[Target]) -> bool:
         return self.subscriptions.get(subscription.name) is subscription
@@ -153,7 +154,7 @@ class Session(Generic[Target]):
         if not (self._has(subscription) and subscription.may_be_acknowledged_by_data):
             return False
         subscription.acknowledge(now, self._timeouts)
-        subscription.in_doubt, self._subscriptions_due = True, -math.inf
+        subscription.in_doubt, self.subscriptions_due = True, -math.inf
         return True
 
     def receive(self, message: Message, now: float) -> list[Event]:
@@ -180,7 +181,7 @@ class Session(Generic[Target]):
         for one in list(self.subscriptions.values()):
             if one.ended_after < self._pongs and one.step(Step.DRAINED):
                 self._forget(one)
-                self._subscriptions_due = -math.inf
+                self.subscriptions_due = -math.inf
         return [renewed]
 
     def _acknowledged(self, message: Acknowledged, now: float) -> list[Event]:
@@ -209,7 +210,7 @@ class Session(Generic[Target]):
         *answer_to* is the number of a request, which v5's answers repeat.
         """
         request = self._request
-        self._subscriptions_due = -math.inf
+        self.subscriptions_due = -math.inf
         if request is None or not request.answered(op, name, answer_to):
             return False
         self._request = request if request.channels else None
@@ -249,7 +250,7 @@ class Session(Generic[Target]):
             # The error is for the whole request or for one channel of it: the
             # acknowledgements of the good channels, if any, are on their way.
             self._request = request._replace(due=min(request.due, now + GRACE))
-            self._subscriptions_due = -math.inf
+            self.subscriptions_due = -math.inf
         # Otherwise one of the channels is bad; the good ones will be acknowledged.
         return [self._trouble(message, meant)]
 
@@ -328,7 +329,7 @@ class Session(Generic[Target]):
 
     def resubscribe(self, subscription: SubscriptionState[Target], now: float) -> None:
         """Subscribe *subscription* anew: its stream is broken, or has ended."""
-        self._subscriptions_due = -math.inf
+        self.subscriptions_due = -math.inf
         if self._has(subscription):
             subscription.resubscribe(now, self._timeouts)
 
@@ -339,7 +340,7 @@ class Session(Generic[Target]):
 
         ``None`` means that it may have been a push of any channel.
         """
-        self._subscriptions_due = -math.inf
+        self.subscriptions_due = -math.inf
         every = self.subscriptions.values()
         for one in every if subscription is None else [subscription]:
             one.invalidate(now, self._timeouts)
@@ -352,7 +353,7 @@ class Session(Generic[Target]):
         *received* is when its last push came. The channel is resubscribed. Raises
         `Stalled` if a resubscription for this reason brought only one push.
         """
-        self._subscriptions_due = -math.inf
+        self.subscriptions_due = -math.inf
         if self._has(subscription) and not subscription.miss(
             received, now, self._timeouts
         ):
@@ -365,7 +366,7 @@ class Session(Generic[Target]):
         """When `tick` must be called next; ``-inf`` for now."""
         if self._outgoing:
             return -math.inf
-        return min(self._subscriptions_due, self.heartbeat.due)
+        return min(self.subscriptions_due, self.heartbeat.due)
 
     def tick(self, now: float, wall: float, read_at: float) -> list[Event]:
         """Do what is due. Raises `Stalled` if the connection does not work.
@@ -378,13 +379,13 @@ class Session(Generic[Target]):
         past its deadline.
         """
         self._ping(now, wall, read_at)
-        if now < self._subscriptions_due:
+        if now < self.subscriptions_due:
             return []
         request, events = self._request, list[Event]()
         if request is not None and read_at >= request.due:
             events = self._unanswered(request, now)
         if self._request is not None:
-            self._subscriptions_due = self._request.due
+            self.subscriptions_due = self._request.due
             return events
         if any(one.awaits_ping(self._pings) for one in self.subscriptions.values()):
             # The sooner its pong comes, the sooner they are subscribed again.
@@ -426,14 +427,14 @@ class Session(Generic[Target]):
         held = sum(one.due <= now for one in subscriptions)
         ready_at, words = self._request_budget.wait_for_share(held, now)
         later = [one.due for one in subscriptions if one.due > now]
-        self._subscriptions_due = min(
+        self.subscriptions_due = min(
             [*later, ready_at] if held else later, default=math.inf
         )
         return list(map(Trouble, words))
 
     def _ask(self, op: str, step: Step, names: list[str], now: float) -> list[Event]:
-        self._subscriptions_due, words = self._request_budget.wait(op, len(names), now)
-        if self._subscriptions_due > now:
+        self.subscriptions_due, words = self._request_budget.wait(op, len(names), now)
+        if self.subscriptions_due > now:
             return list(map(Trouble, words))
         text, carried = self._wire.request(op, names, self._requests + 1)
         self._send(op, text, carried, now)
@@ -452,17 +453,17 @@ class Session(Generic[Target]):
         self._request_budget.spend(now)
         self._requests += 1
         self._outgoing.append(text)
-        due = self._subscriptions_due = now + self._timeouts.ack
+        due = self.subscriptions_due = now + self._timeouts.ack
         self._request = OpenRequest(op, str(self._requests), set(carried), due)
 
     # --- The login ------------------------------------------------------------------
 
     def _log_in(self, login: Login, now: float, wall: float) -> list[Event]:
         if now < login.due:
-            self._subscriptions_due = login.due
+            self.subscriptions_due = login.due
             return []
-        self._subscriptions_due, words = self._request_budget.wait("login", 1, now)
-        if self._subscriptions_due <= now:
+        self.subscriptions_due, words = self._request_budget.wait("login", 1, now)
+        if self.subscriptions_due <= now:
             self._send("login", login.ask(wall), (), now)
         return list(map(Trouble, words))
 
@@ -470,12 +471,12 @@ class Session(Generic[Target]):
         if self._login is None or not self._login.asked:
             return [Unasked("login")]
         self._login.accept(now)
-        self._request, self._subscriptions_due = None, -math.inf
+        self._request, self.subscriptions_due = None, -math.inf
         return []
 
     def _login_refused(self, login: Login, message: Refused, now: float) -> list[Event]:
         error = LoginRejected(*self.told(message))
-        self._request, self._subscriptions_due = None, -math.inf
+        self._request, self.subscriptions_due = None, -math.inf
         if self._wire.is_transient(message.code):
             # For example an expired timestamp: the next login has a new one.
             login.retry_later(now)
@@ -490,7 +491,7 @@ class Session(Generic[Target]):
         events: list[Event] = [Unasked("error")]
         if login.lose(now):
             events = [self._trouble(message, refused)]
-        self._request, self._subscriptions_due = None, -math.inf
+        self._request, self.subscriptions_due = None, -math.inf
         for one in list(self.subscriptions.values()):
             asked = one.phase is Phase.LEAVING
             if one.end(self._pings) and not asked:
