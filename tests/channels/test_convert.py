@@ -129,7 +129,7 @@ def test_a_depth_is_the_same_as_an_immutable_value() -> None:
 
 
 def test_the_best_are_decimals_of_the_first_level() -> None:
-    assert make_best("BTC-USDT", "depth5", depth()) == BestBidAsk(
+    assert make_best("BTC-USDT", "depth5", depth(), depth().epoch) == BestBidAsk(
         instrument_id="BTC-USDT",
         bid=Decimal("10.10"),
         bid_size=Decimal("2"),
@@ -148,7 +148,7 @@ def test_an_empty_side_is_shown_as_such() -> None:
     empty = depth(bids=[])
     assert make_dict("BTC-USDT", empty, None)["bids"] == []
     assert make_depth("BTC-USDT", "depth5", empty, None).bids == ()
-    best = make_best("BTC-USDT", "depth5", empty)
+    best = make_best("BTC-USDT", "depth5", empty, 1)
     assert (best.bid, best.bid_size) == (None, None)
     assert best.ask == Decimal("10.2")
 
@@ -308,4 +308,4 @@ def test_a_book_update_is_immutable_and_its_book_is_not_printed_with_it() -> Non
 def test_a_depth_and_the_best_are_made_of_a_whole_book_too() -> None:
     assert make_depth("BTC-USDT", "depth", book(False), 1).bids == WHOLE.bids[:1]
     assert make_dict("BTC-USDT", book(False), 1)["bids"] == ROWS
-    assert make_best("BTC-USDT", "depth", book(False)).ask_size == Decimal("1.50")
+    assert make_best("BTC-USDT", "depth", book(False), 1).ask_size == Decimal("1.50")

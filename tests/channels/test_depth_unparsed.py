@@ -37,7 +37,7 @@ class Kept:
         kind = kinds.get(topic, ValueChannel)
         self.channel = kind(wire, wire.channel(topic, "spot", NAME))
         self.follower = Follower()
-        self.follower.wants_pushes = False
+        self.follower.wants_pushes = self.follower.wants_data = False
         self.channel.followers = (self.follower,)
         self.era = Era(0.0)
         self.channel.opened(self.era, 0.0)
@@ -145,7 +145,7 @@ def test_what_is_replaced_before_it_is_read_is_counted() -> None:
 
 def test_nothing_is_kept_where_a_follower_wants_each() -> None:
     one = flowing()
-    one.follower.wants_pushes = True
+    one.follower.wants_pushes = one.follower.wants_data = True
 
     assert not one.channel.keeps_unparsed
     assert not one.keep(3)
@@ -157,7 +157,7 @@ def test_one_that_begins_to_want_each_meanwhile_is_told() -> None:
 
     class Late:
         @property
-        def wants_pushes(self) -> bool:
+        def wants_data(self) -> bool:
             asked.append(1)
             return len(asked) > 1
 

@@ -40,7 +40,7 @@ ALL_TRADES = V5.channel("trades-all", *SPOT)
 class Follower:
     """Writes down what it is told, in order."""
 
-    wants_pushes = wants_items = True
+    wants_pushes = wants_data = wants_items = True
 
     def __init__(self) -> None:
         self.heard: list[Any] = []

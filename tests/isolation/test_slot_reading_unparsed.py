@@ -62,7 +62,7 @@ class Shared:
         self.eras = SharedEras([memory.slot(p) for p in places], 1, lambda: None)
         self.channel: Any = KINDS[name.kind](self.wire, name)
         follower = Follower()
-        follower.wants_pushes = False
+        follower.wants_pushes = follower.wants_data = False
         self.channel.followers = (follower,)
         self.doubted, self.seen = list[int](), list[Any]()
         self.channel.on_doubt = lambda: self.seen.append("doubt")

@@ -219,6 +219,7 @@ class Counting:
     """A channel that keeps all, and counts."""
 
     keeps_unparsed = True
+    followers = ()
     count = 0
 
     def keep(self, *_: object) -> bool:

@@ -72,7 +72,7 @@ def pushes(monkeypatch: Any, subscriptions: int) -> int:
         world.at(1.0 + number / 100, partial(push, number))
     world.run(1.3)
     # A turn without a push takes fewer.
-    return min(count for count in calls.turns[-15:] if count > 12)
+    return min(count for count in calls.turns[-15:] if count > 9)
 
 
 def test_a_push_costs_as_much_among_many_subscriptions_as_alone(

@@ -29,7 +29,7 @@ NAMES = {
 class Follower:
     """Notes, in order, the texts, the items and the calls of `tell` that it gets."""
 
-    wants_pushes = wants_items = True
+    wants_pushes = wants_data = wants_items = True
 
     def __init__(self) -> None:
         self.heard: list[Any] = []

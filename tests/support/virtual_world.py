@@ -81,7 +81,7 @@ def listen(sub: WSSubscription, on_message: Callable[[str], object] | None) -> N
     """Give *sub* an *on_message* that it was not made with."""
     reading = reading_of(sub)
     reading.callbacks.on_message = on_message
-    reading.wants_pushes = reading.wants_items = True
+    reading.wants_pushes = reading.wants_data = reading.wants_items = True
 
 
 # --- What the exchange speaks -------------------------------------------------------

@@ -39,11 +39,12 @@ class Follower(Protocol):
     The thread of the channel's connection calls. A follower of channels on several
     connections is called by several threads, and these calls may overlap. A call only
     queues what there is to deliver, and runs no code of the script. If *wants_pushes*
-    is False, `pushed` is not called, and a push may stay unparsed until it is read. If
-    *wants_items* is False, trades may stay unparsed: only a `Gap` is added.
+    is False, `pushed` is not called. If *wants_data* is False, a push may stay unparsed
+    until it is read. If *wants_items* is False, trades may: only a `Gap` is added.
     """
 
     wants_pushes: bool
+    wants_data: bool
     wants_items: bool
 
     @property
@@ -204,6 +205,22 @@ class Channel(ABC):
         the channel was subscribed.
         """
         return False
+
+    def _tell_text(self, said: bytes, now: float) -> bool:
+        """Tell followers the push *said*, which was kept unparsed.
+
+        False if it has to be parsed after all: one wants its data, or it is no text.
+        """
+        if not self.keeps_unparsed:
+            return False
+        try:
+            text = str(said, "utf-8")
+        except UnicodeDecodeError:
+            return False
+        for follower in self.followers:
+            if follower.wants_pushes:
+                follower.pushed(self.reading, text, now)
+        return True
 
     def doubt(self) -> None:
         """A reader, on any thread, cannot parse what was kept: have it looked at."""

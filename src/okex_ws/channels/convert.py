@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import fields
 from datetime import datetime
 from decimal import Decimal
@@ -26,7 +25,7 @@ from ..trust.verdict import Published
 def iso(time_ms: int) -> str:
     """Epoch milliseconds as ISO-8601 text in UTC, in the exchange's own format."""
     seconds, ms = divmod(time_ms, 1000)
-    return f"{utc(seconds):%Y-%m-%dT%H:%M:%S}.{ms:03}Z"
+    return f"{utc(seconds).isoformat()[:19]}.{ms:03}Z"
 
 
 def make_dict(
@@ -61,19 +60,17 @@ def make_depth(
     )
 
 
-def make_best(instrument_id: str, topic: str, shown: Published) -> BestBidAsk:
-    """The best bid and best ask of a depth."""
+def make_best(
+    instrument_id: str, topic: str, shown: Published, epoch: int
+) -> BestBidAsk:
+    """The best bid and best ask of a depth, for a script that is in *epoch*."""
     depth = shown.depth
-    return BestBidAsk(
-        instrument_id,
-        *_top(depth.bids),
-        *_top(depth.asks),
-        *_origin(shown, topic),
-    )
-
-
-def _top(side: Sequence[Sequence[str]]) -> tuple[Decimal | None, Decimal | None]:
-    return (Decimal(side[0][0]), Decimal(side[0][1])) if side else (None, None)
+    bids, asks = depth.bids, depth.asks
+    bid, bid_size = map(Decimal, bids[0][:2]) if bids else (None, None)
+    ask, ask_size = map(Decimal, asks[0][:2]) if asks else (None, None)
+    at, received = utc(depth.time_ms / 1000), utc(shown.wall)
+    best = instrument_id, bid, bid_size, ask, ask_size, at, received
+    return BestBidAsk(*best, shown.lag, depth.seq, epoch, topic)
 
 
 def make_book(shown: Published) -> OrderBook:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from abc import abstractmethod
 from collections.abc import Callable
 from typing import Any
 
 from ..base.errors import SequenceGap, WireError
 from ..base.state import State
 from ..protocol.interface import WireProtocol
-from ..protocol.messages import NO_DEPTH, ChannelName, DepthData, Push
+from ..protocol.messages import NO_DEPTH, ChannelName, DepthData, Push, Stamp
 from ..protocol.unparsed import Unparsed
 from ..trust.lease import NOTHING, Era
 from ..trust.verdict import publish
@@ -24,76 +23,112 @@ _LIVE = State.LIVE
 class NewestChannel(Channel):
     """A channel of which only the newest push counts, because each push is complete.
 
-    A push that no follower wants is not parsed at its receipt: `keep` publishes its
-    bytes, and the first read parses them. What may be another channel's, or is out of
-    order, is parsed at once, and so is the first push after a subscribe or a
+    A push whose data no follower wants is not parsed at its receipt: `keep` publishes
+    its bytes, and the first read parses them. What may be another channel's, or is out
+    of order, is parsed at once, and so is the first push after a subscribe or a
     withdrawal. A push that is replaced before anything has read it is counted
     (``stats().unread``).
     """
 
+    # What tells the order of a push by its bytes; and the last push.
+    _stamp: Callable[[bytes], Stamp | None]
+    _last: DepthData | Unparsed
+    # Of a last push without a number: its text, or its bytes but for the time.
+    _rest: str | bytes | None = None
+
     @property
     def keeps_unparsed(self) -> bool:
-        """True if there are followers, and none of them wants each push.
+        """True if there are followers, and none of them wants the data of each push.
 
         A silent channel parses, because its text is told when it takes over; so does a
         whole book, because each of its pushes changes the one before.
         """
-        if self.silent or self.incremental or not self.followers:
-            return False
-        for follower in self.followers:  # noqa: SIM110 - each push calls it
-            if follower.wants_pushes:
-                return False
-        return True
+        wanted = any(follower.wants_data for follower in self.followers)
+        return bool(self.followers) and not (wanted or self.silent or self.incremental)
 
     def keep(self, said: bytes, era: Era, now: float, wall: float) -> bool:
         """Publish the push *said* unparsed; False if it has to be parsed at once.
 
         That is so after a withdrawal, if a reader could not parse the push before, if a
-        follower wants each push, or if the bytes do not tell the order of the push.
+        follower wants the data, or if the bytes do not tell the order of the push:
+        there is no time, the number or the time goes back, or the push is the least
+        late of its minute.
         """
-        current = self.current
-        if current.state is not _LIVE or current.era is not era:
+        # The hot path of a connection, so all in one function.
+        current, last, followers = self.current, self._last, self.followers
+        if current.state is not _LIVE or current.era is not era or not followers:
             return False
-        if era.withdrawn is not NOTHING and current.is_withdrawn:
-            return False
-        followers = self.followers
-        if not followers or self.silent or self.incremental:
+        if self.silent or (era.withdrawn is not NOTHING and current.is_withdrawn):
             return False
         for follower in followers:
-            if follower.wants_pushes:
+            if follower.wants_data:
                 return False
         data, copies = current.data, self.reading.copies
-        unread = data if isinstance(data, Unparsed) and not data.is_parsed else None
+        unread = data if type(data) is Unparsed and not data.is_parsed else None
         if copies and unread is not None:
             unread = self._find_unread()
         if unread is not None and unread.result is not None:
             return False
-        if (known := self._order(said, era, now, wall)) is None:
+        if (stamp := self._stamp(said)) is None:
             return False
+        seq, time_ms, _ = stamp
+        if time_ms < last.time_ms or (last.seq is not None and (seq or -1) < last.seq):
+            return False
+        lag = None
+        if time_ms > last.time_ms and (seq is None or seq != last.seq):
+            delay = wall - time_ms / 1000
+            if delay < era.least_of_minute or now >= era.minute_ends:
+                return False
+            lag = delay - era.least
         if unread is not None:
             self.counts[self._unread] += 1
-        kept, lag, moved = known
-        self._serial += 1
-        overdue = now + self.repeats_within
-        value = (_LIVE, "", current.epoch, era, kept, now, wall, lag, overdue, self)
-        self.current = publish((*value, self._serial, moved))
-        for copy in copies:
+        return self._keep(said, stamp, lag, now, wall)
+
+    def _keep(
+        self, said: bytes, stamp: Stamp, lag: float | None, now: float, wall: float
+    ) -> bool:
+        current, last, (seq, time_ms, rest) = self.current, self._last, stamp
+        if seq is None:
+            moved = current.moved if rest == self._rest_before() else now
+            self._rest = rest
+        else:
+            moved = now if last.seq is None or seq > last.seq else current.moved
+        self._last = kept = Unparsed(self, said, seq, time_ms)
+        self._serial = serial = self._serial + 1
+        epoch, era, overdue = current.epoch, current.era, now + self.repeats_within
+        value = (
+            _LIVE,
+            "",
+            epoch,
+            era,
+            kept,
+            now,
+            wall,
+            lag,
+            overdue,
+            self,
+            serial,
+            moved,
+        )
+        self.current = publish(value)
+        for copy in self.reading.copies:
             copy.flush(now)
-        # A follower that began to want pushes meanwhile has found the value before, or
+        # A follower that began to want data meanwhile has found the value before, or
         # finds this one told.
-        for follower in followers:  # noqa: SIM110 - `all` makes a generator
-            if follower.wants_pushes:
+        for follower in self.followers:
+            if follower.wants_data:
                 return False
+            if follower.wants_pushes:
+                return self._tell_text(said, now)
         return True
 
-    @abstractmethod
-    def _order(
-        self, said: bytes, era: Era, now: float, wall: float
-    ) -> tuple[Unparsed, float | None, float] | None:
-        """*said*, unparsed, its lag, and when the channel moved.
-
-        ``None`` if its bytes do not tell.
-        """
+    def _rest_before(self) -> bytes | None:
+        """The last push without its time, to find whether the next one differs."""
+        rest = self._rest
+        if isinstance(rest, str):
+            stamp = self._stamp(rest.encode())
+            return None if stamp is None else stamp[2]
+        return rest
 
 
 class DepthChannel(NewestChannel):
@@ -115,10 +150,8 @@ class DepthChannel(NewestChannel):
         self._read = wire.depth
         self._stamp = wire.stamp
         # The last depth, and the last one that was parsed, whose sides are checked.
-        self._last: DepthData | Unparsed = NO_DEPTH
+        self._last = NO_DEPTH
         self._checked = NO_DEPTH
-        # Of a last push without a number: its text, or its bytes but for the time.
-        self._rest: str | bytes | None = None
 
     def push(self, push: Push, first: bool, era: Era, now: float, wall: float) -> bool:
         """Publish the last element of *push*, which is the newest."""
@@ -159,42 +192,6 @@ class DepthChannel(NewestChannel):
         self._last = data
         self._publish(data, lag, era, now, wall, text, moved)
 
-    def _order(
-        self, said: bytes, era: Era, now: float, wall: float
-    ) -> tuple[Unparsed, float | None, float] | None:
-        """The number and the time in the bytes of *said*.
-
-        ``None`` if there is no time, if the number goes back or is missing, if the time
-        goes back, or if the push is the least late of its minute.
-        """
-        if (stamp := self._stamp(said)) is None:
-            return None
-        (seq, time_ms, rest), before = stamp, self._last
-        if before.seq is not None and (seq is None or seq < before.seq):
-            return None
-        lag, moved = None, self.current.moved
-        if time_ms > before.time_ms and (seq is None or seq != before.seq):
-            lag = era.known_lag(wall - time_ms / 1000, now)
-            if lag is None:
-                return None
-        elif time_ms < before.time_ms:
-            return None
-        if seq is None:
-            moved = moved if rest == self._rest_before() else now
-            self._rest = rest
-        elif before.seq is None or seq > before.seq:
-            moved = now
-        self._last = kept = Unparsed(self, said, seq, time_ms)
-        return kept, lag, moved
-
-    def _rest_before(self) -> bytes | None:
-        """The last push without its time, to find whether the next one differs."""
-        rest = self._rest
-        if isinstance(rest, str):
-            stamp = self._stamp(rest.encode())
-            return None if stamp is None else stamp[2]
-        return rest
-
     def _parsed(self, push: Push, kept: Unparsed) -> DepthData:
         (element,) = push.elements
         data = self._read(element, self._checked)
@@ -208,6 +205,11 @@ def _differ(data: DepthData, before: DepthData | Unparsed) -> bool:
     """Whether the levels differ; `WireError` if *before* cannot be read."""
     last: DepthData = before.data if isinstance(before, Unparsed) else before
     return data.bids != last.bids or data.asks != last.asks
+
+
+def _no_stamp(said: bytes) -> Stamp:
+    """Nothing in the bytes of a value orders it: the receipt does."""
+    return None, 0, b""
 
 
 class ValueChannel(NewestChannel):
@@ -225,6 +227,7 @@ class ValueChannel(NewestChannel):
             "funding": wire.funding,
         }
         self._read = readers[name.kind]
+        self._stamp, self._last, self._rest = _no_stamp, NO_DEPTH, b""
 
     def push(self, push: Push, first: bool, era: Era, now: float, wall: float) -> bool:
         """Publish the last element of *push*, which is the newest."""
@@ -233,11 +236,6 @@ class ValueChannel(NewestChannel):
             data = self._read(element)
         self._publish(data, None, era, now, wall, push.text)
         return True
-
-    def _order(
-        self, said: bytes, era: Era, now: float, wall: float
-    ) -> tuple[Unparsed, float | None, float] | None:
-        return Unparsed(self, said, None, 0), None, -math.inf
 
     def _parsed(self, push: Push, kept: Unparsed) -> object:
         (element,) = push.elements

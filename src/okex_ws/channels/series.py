@@ -41,6 +41,8 @@ from .known_trades import UnparsedTrade
 from .reading import Reading
 
 T = TypeVar("T", Trade, Candle, Data)
+# A global name, because every push looks it up.
+_LIVE = State.LIVE
 
 
 class SeriesChannel(Channel, Generic[T]):
@@ -192,12 +194,8 @@ class TradeChannel(JoinedChannel[Trade, TradeData]):
     @property
     def keeps_unparsed(self) -> bool:
         """True if there are followers, and none of them wants each trade."""
-        if self.silent or not self.followers:
-            return False
-        for follower in self.followers:  # noqa: SIM110 - each push calls it
-            if follower.wants_items:
-                return False
-        return True
+        wanted = any(follower.wants_items for follower in self.followers)
+        return bool(self.followers) and not (wanted or self.silent)
 
     def keep(self, said: bytes, era: Era, now: float, wall: float) -> bool:
         """Keep the trade *said* unparsed, by the ids in its bytes.
@@ -205,32 +203,37 @@ class TradeChannel(JoinedChannel[Trade, TradeData]):
         False if it has to be parsed at once: if there are no ids, if it may be a repeat
         or come after a `Gap`, or if a follower wants each trade.
         """
-        current, lease = self.current, era.lease
-        if current.state is not State.LIVE or current.era is not era:
+        # The hot path of a connection, so nearly all in one function.
+        current, followers, told = self.current, self.followers, False
+        if current.state is not _LIVE or current.era is not era or not followers:
             return False
-        if era.withdrawn is not NOTHING and current.is_withdrawn:
+        if self.silent or (era.withdrawn is not NOTHING and current.is_withdrawn):
             return False
-        if not self.keeps_unparsed or (stamp := self._stamp(said)) is None:
+        for follower in followers:
+            if follower.wants_items:
+                return False
+            told = told or follower.wants_pushes
+        if (stamp := self._stamp(said)) is None:
             return False
+        reading, continuity, lease = self.reading, self.continuity, era.lease
         lapses = 0 if lease is None else lease.lapses
-        epoch = self.reading.entry.base + current.epoch + lapses
-        continuity = self.continuity
+        epoch = reading.entry.base + current.epoch + lapses
         if not continuity.unsettled:
             continuity.received = current.received, current.wall
         kept = UnparsedTrade(self, said, stamp, now, wall, epoch)
         if not continuity.keep(kept, stamp[1]):
             return False
-        items: deque[Any] = self.reading.kept
+        items: deque[Any] = reading.kept
         if len(items) == KEPT and type(items[0]) is UnparsedTrade:
             continuity.known.release(items[0])
         items.append(kept)
-        self._serial += 1
-        value = (State.LIVE, "", current.epoch, era, None, now, wall, None)
+        self._serial = serial = self._serial + 1
+        value = _LIVE, "", current.epoch, era, None, now, wall, None
         overdue = now + self.repeats_within
-        self.current = publish((*value, overdue, self, self._serial, -math.inf))
-        for copy in self.reading.copies:
+        self.current = publish((*value, overdue, self, serial, -math.inf))
+        for copy in reading.copies:
             copy.flush(now)
-        return True
+        return not told or self._tell_text(said, now)
 
     def _parsed(self, push: Push, kept: Unparsed) -> TradeData:
         (element,) = push.elements

@@ -167,7 +167,7 @@ class Reads:
         """``GetDepth()``: the newest trusted depth as a dict, or ``{}``."""
         if not self._depths:
             return {}
-        limits = limits.over(self.limits)
+        limits = self.limits if limits is NO_LIMITS else limits.over(self.limits)
         levels, name = limits.levels or LEVELS, self.instrument_id
 
         def build(reading: Reading, taken: Taken) -> dict[str, Any]:
@@ -196,16 +196,18 @@ class Reads:
         """Best bid and ask of the newest trusted depth, or ``None``."""
         if not self._depths:
             return None
-        limits = limits.over(self.limits)
+        limits = self.limits if limits is NO_LIMITS else limits.over(self.limits)
         # Every depth has the best level, so one level is asked for.
         return self._build(self._depths, limits, limits.levels or 1, self._best)
 
     def _best(self, reading: Reading, taken: Taken) -> BestBidAsk:
-        return make_best(self.instrument_id, reading.topic, taken.value)
+        name, topic = self.instrument_id, reading.topic
+        return make_best(name, topic, taken.current, taken.epoch)
 
     def best(self, look: Look) -> BestBidAsk:
         """Best bid and ask of the depth of *look*."""
-        return make_best(self.instrument_id, look.reading.topic, look.current)
+        current, topic = look.current, look.reading.topic
+        return make_best(self.instrument_id, topic, current, current.epoch)
 
     @property
     def depths(self) -> tuple[Reading, ...]:

@@ -129,7 +129,7 @@ class UpdateQueue(ConflatingQueue):
             check_seconds("timeout", timeout)
         super().__init__(max_queue)
         self._clock = clock
-        self._latest = latest
+        self.latest = latest
         self._timeout = timeout
         self._waiters = Waiters(clock)
         self._may_warn = not isinstance(clock, Timekeeper)
@@ -206,7 +206,7 @@ class UpdateQueue(ConflatingQueue):
             return  # it has ended
         waiting = followed.slots.get((Kind.VALUE, kind))
         if waiting is None or not (seed or waiting.what.shown is shown):
-            self.value(followed, kind, _Note(shown, make), not self._latest)
+            self.value(followed, kind, _Note(shown, make), not self.latest)
 
     @_noted
     def widen(self, room: int) -> None:

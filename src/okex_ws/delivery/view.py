@@ -62,7 +62,7 @@ class View(Reads):
         # The script's own object, which this reference keeps alive until it is closed.
         self.subscription, self.callbacks = subscription, callbacks
         # For which pushes the channels call this view: see `channels.base.Follower`.
-        self.wants_pushes = self.wants_items = True
+        self.wants_pushes = self.wants_data = self.wants_items = True
         self._change_filter = StateChangeFilter()
         self._cross_check = CrossCheck(instrument_id, callbacks.log)
         self._waiters = Waiters(clock)
@@ -76,8 +76,10 @@ class View(Reads):
     def carry(self, readings: Mapping[str, Reading]) -> None:
         """Set the readings of this subscription, by topic. The pool calls this once."""
         super().carry(readings)
-        heard = self.callbacks.on_message is not None or self.limits is not NO_LIMITS
-        self.wants_pushes, self.wants_items = heard or len(self._depths) > 1, heard
+        # A push that cannot be read does not end a limit.
+        self.wants_items = self.limits is not NO_LIMITS
+        self.wants_data = self.wants_items or len(self._depths) > 1
+        self.wants_pushes = self.wants_data or self.callbacks.on_message is not None
 
     @property
     def timed(self) -> bool:
@@ -171,6 +173,9 @@ class View(Reads):
             queue.follow(self)
             self._queues.add(queue, counted=own)
         self.wants_pushes = self.wants_items = True
+        # Of depths of which only the newest counts, the script's thread parses those
+        # that it takes.
+        self.wants_data = self.wants_data or not queue.latest
         look = self.look(self.limits)
         queue.begin(self, look.verdict.state)
         if look.verdict.state.final:

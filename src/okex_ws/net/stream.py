@@ -335,7 +335,7 @@ class TcpNetwork:
         """
         self._waited = None
         self._watch(watched)
-        return self._sleep(timeout)
+        return set(self._sleep(timeout))
 
     def _watch(self, watched: dict[int, int]) -> None:
         if watched != self._watched:
@@ -345,12 +345,12 @@ class TcpNetwork:
                 self._poll.register(descriptor, _EVENTS[events])
             self._watched = watched
 
-    def _sleep(self, timeout: float | None) -> set[int]:
+    def _sleep(self, timeout: float | None) -> dict[int, int]:
         if timeout is not None:
             timeout = _LONGEST_WAIT if timeout > _LONGEST_WAIT else timeout
             # Rounded up: a wait that ends too early costs one more pass of the caller.
             timeout = -int(timeout * -1000 // 1) if timeout > 0.0 else 0
-        ready = {descriptor for descriptor, _ in self._poll.poll(timeout)}
+        ready = dict(self._poll.poll(timeout))
         if self._wake_up in ready:
             self._woken = True
             self._receiver.recv(1 << 16)

@@ -162,14 +162,12 @@ class Transport:
         if self._discarding:
             self._discard(received)
         try:
-            at = self._cut(bytes(received), frames)
+            self._cut(received, frames)
         except ConnectionLost as end:
             self._end = end
             if not frames:
                 raise
             self.stream.ready = True
-            return frames
-        del received[:at]
         return frames
 
     def send(self, text: str) -> None:
@@ -203,38 +201,41 @@ class Transport:
         """Close the descriptor and send nothing to the peer, as a forked child must."""
         self.stream.discard()
 
-    def _cut(self, data: bytes, frames: list[Frame]) -> int:
-        """Append the whole frames that begin *data*; return where the rest begins."""
-        # The hot path: one slice a frame.
-        size, most = len(data), self.max_frame
+    def _cut(self, received: bytearray, frames: list[Frame]) -> None:
+        """Take the whole frames that *received* begins with out of it."""
+        # The hot path. One copy of the buffer, then one slice a frame.
+        data, most = bytes(received), self.max_frame
+        size = len(data)
         at = slow = self._needed = 0
-        while size - at >= 2:
-            first, length, start = data[at], data[at + 1], at + 2
-            if length < 126:
-                end = start + length
-            elif length == 126 and size - at >= 4:
-                start = at + 4
-                end = start + (data[at + 2] << 8 | data[at + 3])
-            else:
-                start, end = self._bounds(data, at)
-            length = end - start
-            if length > most:
-                # The head is enough. `_discard` drops the rest.
-                end = min(end, max(size, start + min(HEAD, most)))
-            if end > size:
-                self._needed = end - at
-                break
-            if first in _WHOLE and self._message is None and length <= most:
-                frames.append((data[start:end], first == _BINARY))
-            else:
-                slow += 1
-                if slow > MAX_SLOW_FRAMES:
-                    self._refuse("a flood of pings and fragments", _TOO_BIG)
-                self._slow(first, data[start:end], length, frames)
-            at = end
+        try:
+            while size - at >= 2:
+                first, length, start = data[at], data[at + 1], at + 2
+                if length < 126:
+                    end = start + length
+                elif length == 126 and size - at >= 4:
+                    start = at + 4
+                    end = start + (data[at + 2] << 8 | data[at + 3])
+                else:
+                    start, end = self._bounds(data, at)
+                length = end - start
+                if length > most:
+                    # The head is enough. `_discard` drops the rest.
+                    end = min(end, max(size, start + min(HEAD, most)))
+                if end > size:
+                    self._needed = end - at
+                    break
+                if first in _WHOLE and self._message is None and length <= most:
+                    frames.append((data[start:end], first == _BINARY))
+                else:
+                    slow += 1
+                    if slow > MAX_SLOW_FRAMES:
+                        self._refuse("a flood of pings and fragments", _TOO_BIG)
+                    self._slow(first, data[start:end], length, frames)
+                at = end
+        finally:
+            del received[:at]
         if slow:
             self._socket.answer()
-        return at
 
     def _discard(self, received: bytearray) -> None:
         """Discard the bytes of a frame that is too large, as many as have come."""

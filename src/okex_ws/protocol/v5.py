@@ -298,11 +298,15 @@ class V5(ProtocolBase):
             return (Unknown("op"),)
         return (_push(message, text),)
 
-    @reading("depth")
     def depth(self, element: Any, before: DepthData = NO_DEPTH) -> DepthData:
         """Read a snapshot of levels; ``seqId`` was absent until 2022."""
-        seq = _sequence(element.get("seqId"))
-        return snapshot(element, before, epoch_ms(element["ts"]), seq)
+        try:
+            seq = element.get("seqId")
+            if type(seq) is not int or seq <= 0:
+                seq = _sequence(seq)
+            return snapshot(element, before, epoch_ms(element["ts"]), seq)
+        except UNREADABLE as error:
+            raise UnreadableMessage("depth", "{}", error) from error
 
     def book(self, element: Any, action: str | None, exact: bool = True) -> BookData:
         """Read a message of a whole book.

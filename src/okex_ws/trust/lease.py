@@ -98,11 +98,11 @@ class Era:
 
     __slots__ = (
         "_lags",
-        "_least",
-        "_minute_ends",
-        "_minute_least",
         "heard",
         "lease",
+        "least",
+        "least_of_minute",
+        "minute_ends",
         "proven",
         "runs",
         "withdrawn",
@@ -117,10 +117,12 @@ class Era:
         # Everything that the exchange sent before this moment has been handled.
         self.proven = -math.inf
         # The least delay of each minute with the minute's number, for ten minutes. The
-        # least of the present minute and of all ten are kept beside it.
+        # least of the present minute and of all ten are kept beside it, for what is not
+        # parsed yet: its lag is *delay* less *least*, unless it is the least of its
+        # minute. For it sets no mark for later pushes.
         self._lags: deque[tuple[int, float]] = deque()
-        self._minute_ends = -math.inf
-        self._minute_least = self._least = math.inf
+        self.minute_ends = -math.inf
+        self.least_of_minute = self.least = math.inf
 
     @property
     def lost(self) -> bool:
@@ -163,18 +165,9 @@ class Era:
         *delay* is the wall clock at the receipt less the exchange's timestamp. Every
         delay contains the offset between the two clocks, so the difference does not.
         """
-        if delay < self._minute_least or now >= self._minute_ends:
+        if delay < self.least_of_minute or now >= self.minute_ends:
             self._keep(delay, int(now // 60))
-        return delay - self._least
-
-    def known_lag(self, delay: float, now: float) -> float | None:
-        """What `lag` would return; ``None`` if *delay* is the least of its minute.
-
-        It changes nothing: what was not parsed yet sets no mark for later pushes.
-        """
-        if delay < self._minute_least or now >= self._minute_ends:
-            return None
-        return delay - self._least
+        return delay - self.least
 
     def _keep(self, delay: float, minute: int) -> None:
         lags = self._lags
@@ -184,5 +177,5 @@ class Era:
             lags.append((minute, delay))
             while lags[0][0] < minute - 9:
                 lags.popleft()
-        self._minute_least, self._minute_ends = delay, (minute + 1) * 60.0
-        self._least = min(least for _, least in lags)
+        self.least_of_minute, self.minute_ends = delay, (minute + 1) * 60.0
+        self.least = min(least for _, least in lags)
