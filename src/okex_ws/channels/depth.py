@@ -43,8 +43,10 @@ class NewestChannel(Channel):
         A silent channel parses, because its text is told when it takes over; so does a
         whole book, because each of its pushes changes the one before.
         """
-        wanted = any(follower.wants_data for follower in self.followers)
-        return bool(self.followers) and not (wanted or self.silent or self.incremental)
+        for follower in self.followers:  # no `any`: each parsed push calls this
+            if follower.wants_data:
+                return False
+        return bool(self.followers) and not (self.silent or self.incremental)
 
     def keep(self, said: bytes, era: Era, now: float, wall: float) -> bool:
         """Publish the push *said* unparsed; False if it has to be parsed at once.
@@ -58,7 +60,9 @@ class NewestChannel(Channel):
         current, last, followers = self.current, self._last, self.followers
         if current.state is not _LIVE or current.era is not era or not followers:
             return False
-        if self.silent or (era.withdrawn is not NOTHING and current.is_withdrawn):
+        if self.silent or self.incremental:
+            return False
+        if era.withdrawn is not NOTHING and current.is_withdrawn:
             return False
         for follower in followers:
             if follower.wants_data:
@@ -95,22 +99,9 @@ class NewestChannel(Channel):
             moved = now if last.seq is None or seq > last.seq else current.moved
         self._last = kept = Unparsed(self, said, seq, time_ms)
         self._serial = serial = self._serial + 1
-        epoch, era, overdue = current.epoch, current.era, now + self.repeats_within
-        value = (
-            _LIVE,
-            "",
-            epoch,
-            era,
-            kept,
-            now,
-            wall,
-            lag,
-            overdue,
-            self,
-            serial,
-            moved,
-        )
-        self.current = publish(value)
+        value = _LIVE, "", current.epoch, current.era, kept, now, wall, lag
+        overdue = now + self.repeats_within
+        self.current = publish((*value, overdue, self, serial, moved))
         for copy in self.reading.copies:
             copy.flush(now)
         # A follower that began to want data meanwhile has found the value before, or

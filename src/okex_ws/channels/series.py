@@ -194,8 +194,10 @@ class TradeChannel(JoinedChannel[Trade, TradeData]):
     @property
     def keeps_unparsed(self) -> bool:
         """True if there are followers, and none of them wants each trade."""
-        wanted = any(follower.wants_items for follower in self.followers)
-        return bool(self.followers) and not (wanted or self.silent)
+        for follower in self.followers:  # no `any`: each parsed push calls this
+            if follower.wants_items:
+                return False
+        return bool(self.followers) and not self.silent
 
     def keep(self, said: bytes, era: Era, now: float, wall: float) -> bool:
         """Keep the trade *said* unparsed, by the ids in its bytes.
