@@ -40,6 +40,12 @@ class Destination:
             return self.own.busiest[1]
         return _INSTRUMENTS.get(self.venue.name, _INSTRUMENT)
 
+    @property
+    def others(self) -> list[str]:
+        """Further instruments that are at hand: those of a local exchange."""
+        every = () if self.own is None else self.own.instruments
+        return [name for _, name in every if name != self.instrument]
+
 
 def duration(text: str) -> float:
     """Parse an argument as a number of seconds above zero."""

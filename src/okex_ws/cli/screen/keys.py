@@ -22,18 +22,32 @@ _LONGEST = 256
 
 _CHARACTERS = {
     **{code: chr(code) for code in range(0x21, 0x7F)},
-    **{0x20: "space", 0x09: "tab", 0x0A: "enter", 0x0D: "enter"},
-    **{0x7F: "backspace", 0x08: "backspace"},
+    0x20: "space",
+    0x09: "tab",
+    0x0A: "enter",
+    0x0D: "enter",
+    0x7F: "backspace",
+    0x08: "backspace",
 }
 # By the last byte of a sequence (ECMA-48's CSI, and SS3 of the keypad's second mode).
 _BY_LETTER = {
-    **{"A": "up", "B": "down", "C": "right", "D": "left", "H": "home", "F": "end"},
-    **{"Z": "back tab", "M": "enter"},
+    "A": "up",
+    "B": "down",
+    "C": "right",
+    "D": "left",
+    "H": "home",
+    "F": "end",
+    "Z": "back tab",
+    "M": "enter",
 }
 # By the number before ``~``, as the VT220 and rxvt send them.
 _BY_NUMBER = {
-    **{"1": "home", "7": "home", "4": "end", "8": "end"},
-    **{"5": "page up", "6": "page down"},
+    "1": "home",
+    "7": "home",
+    "4": "end",
+    "8": "end",
+    "5": "page up",
+    "6": "page down",
 }
 # CSI with the Linux console's second ``[``, SS3, and a string such as OSC with its end.
 _CONTROL = rb"\[(?P<console>\[?)(?P<numbers>[0-?]*)[ -/]*(?P<last>[@-Z\\-~])"

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 KEYS = (
     ("q", "end (Ctrl-C too)"),
     ("?", "these keys"),
-    ("space, p", "hold the prices on the screen, and go on"),
+    ("space, p", "pause: hold the prices on the screen; again: go on"),
     ("up, k  down, j", "the instrument before, the next one"),
     ("Tab", "the next instrument, after the last one the first"),
     ("digits, Enter", "the instrument of that number"),
