@@ -18,7 +18,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from typing import Any
+from typing import IO, Any
 
 from .keys import KeyDecoder
 
@@ -35,11 +35,13 @@ class Keyboard:
     Inside, keys come at once and are not echoed, and Ctrl-Z sets `stopping` instead of
     stopping the program at once, with the screen on. `stopping` is also set when the
     program goes on after it was stopped in another way, because the shell may have
-    changed the terminal. Any thread may call `wake`, only the main thread the rest.
+    changed the terminal. *screen* is where the screen is written to, ``sys.stdout`` by
+    default. Any thread may call `wake`, only the main thread the rest.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, screen: IO[Any] | None = None) -> None:
         self.stopping = False
+        self._screen = screen
         self._asked = False  # by Ctrl-Z to stop the program
         self._decoder = KeyDecoder()
         self._source: _Terminal | _Console = _Terminal(None)
@@ -64,7 +66,7 @@ class Keyboard:
         for end in (self._woken, self._waker):
             end.setblocking(False)
             stack.callback(end.close)
-        self._source = _find_source()
+        self._source = _find_source(self._screen or sys.stdout)
         stack.enter_context(_handled("SIGTSTP", self._ask))
         stack.enter_context(_handled("SIGCONT", self._go_on))
         # A second Ctrl-C may cut `__exit__` short.
@@ -135,24 +137,26 @@ def _handled(name: str, handler: Any, before: Any = signal.SIG_DFL) -> Iterator[
         signal.signal(number, before)
 
 
-def _find_source() -> _Terminal | _Console:
+def _find_source(screen: IO[Any] | None) -> _Terminal | _Console:
     """The keys' source: a console on Windows, else the screen's terminal or none."""
     try:
         console = importlib.import_module("msvcrt")
     except ImportError:
-        return _Terminal(_find_descriptor())
+        return _Terminal(_find_descriptor(screen, sys.stdin))
     return _Console(console)
 
 
-def _find_descriptor() -> int | None:
-    """The descriptor of the screen's terminal if it can be read, else of stdin's."""
+def _find_descriptor(*streams: IO[Any] | None) -> int | None:
+    """The descriptor of the first of *streams* that is a terminal to read from."""
     import fcntl
 
-    for stream in (sys.stdout, sys.stdin):
+    for stream in streams:
+        if stream is None:
+            continue
         try:
             descriptor = stream.fileno()
             mode = fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE
-        except (AttributeError, OSError, ValueError):  # no stream, or not of a file
+        except (OSError, ValueError):  # closed, or not a file
             continue
         if os.isatty(descriptor) and mode != os.O_WRONLY:
             return descriptor

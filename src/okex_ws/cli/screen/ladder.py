@@ -23,6 +23,7 @@ from .sheet import (
     Sheet,
     apart,
     cause_of,
+    columns_that_fit,
     filled,
     fitted,
     wrapped,
@@ -126,9 +127,9 @@ class Ladder:
             width = max(self._widths[place], max(map(len, column), default=0))
             self._widths[place] = width
             columns[place] = [text.rjust(width) for text in column]
-        shown = [0, 1, 2] if totals else [0, 1]
-        if totals and sum(self._widths) + 6 > sheet.width:
-            shown = [0, 2]
+        # A number is whole or not there: sizes are left out before totals.
+        widths = self._widths if totals else self._widths[:-1]
+        shown = columns_that_fit(widths, ((1,), (2,)), sheet.width - 2)
         titles = "  ".join(_TITLES[place].rjust(self._widths[place]) for place in shown)
         lines = [fitted(Text(f"  {titles}", style=f"{DIM} underline"), sheet.width)]
         most = max((row.part(totals) for row in rows), default=Decimal(0)) or Decimal(1)
@@ -153,8 +154,9 @@ def _head(
     """The title and the status: ages, or why the book is not live."""
     state = drawing.state(reading)
     marked = drawing.navigation.at + 1 == place
-    name = Text(f"{place} " if place else "", style=DIM)
-    name.append(reading.instrument_id, style="bold reverse" if marked else "bold")
+    bold = "bold reverse" if marked else "bold"
+    name = Text.assemble((f"{place} " if place else "", DIM))
+    name.append(reading.instrument_id, style=bold)
     if name.cell_len + len(reading.market) + state.cell_len + 6 <= width:
         name.append(f"  {reading.market}", style=DIM)
     name = fitted(name, max(width - state.cell_len - 2, 0))

@@ -111,6 +111,7 @@ class Screen:
             item = Text.assemble((key, "bold"), (f" {meaning}", DIM))
             if line.cell_len + item.cell_len <= sheet.width:
                 line.append_text(item).append("   ")
+        line.rstrip()
         return line
 
 
