@@ -179,6 +179,19 @@ def test_a_terminal_that_goes_away_gives_no_keys_and_no_error(
         assert keyboard.keys(LIMIT) == []
 
 
+def test_a_terminal_that_cannot_be_read_gives_no_keys(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> bytes:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with keyboard_of(terminal) as keyboard:
+        terminal.type(b"q")
+        monkeypatch.setattr(os, "read", refuse)
+        assert keyboard.keys(LIMIT) == []
+        assert not keyboard.readable
+
+
 def test_a_terminal_that_cannot_be_changed_gives_no_keys(
     terminal: Terminal, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,13 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from okex_ws import Level
-from okex_ws.cli.screen.rows import Row, book_rows, finest_tick, group_size
+from okex_ws.cli.screen.rows import BookRow, book_rows, finest_tick, group_size
 
 ASKS: list[Level] = [("60003.2", "2"), ("60003.5", "1.5"), ("60004.1", "0.001")]
 BIDS: list[Level] = [("60003.1", "0.5"), ("60003", "1.25"), ("60001.9", "3")]
 
 
-def told(rows: list[Row]) -> list[tuple[str, str, str]]:
+def told(rows: list[BookRow]) -> list[tuple[str, str, str]]:
     return [(row.price, row.size, row.total) for row in rows]
 
 

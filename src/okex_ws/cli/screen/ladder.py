@@ -14,7 +14,7 @@ from rich.text import Text
 from ... import Trade
 from ..reading import Quote, Top, top
 from ..text import NOTHING, aligned, clock, number, seconds
-from .rows import Row, book_rows, finest_tick, group_size
+from .rows import BookRow, book_rows, finest_tick, group_size
 from .sheet import (
     ASK,
     BID,
@@ -101,20 +101,21 @@ class Ladder:
         """At most as many lines as *sheet* has: titles, asks, spread and bids."""
         most = max((sheet.height - 2) // 2, 1)
         depth = None if sheet.hides(reading) else reading.shown
-        sides: list[list[Row]] = [[], []]
+        sides: list[list[BookRow]] = [[], []]
         if depth is not None:
             sides[0] = book_rows(depth.asks, group, most, asks=True)
             sides[1] = book_rows(depth.bids, group, most, asks=False)
         self._rows = min(most, max(self._rows, *map(len, sides)))
         asks, bids = (
-            side[: self._rows] + [Row()] * (self._rows - len(side)) for side in sides
+            side[: self._rows] + [BookRow()] * (self._rows - len(side))
+            for side in sides
         )
         titles, *levels = self._levels(asks[::-1] + bids, reading, sheet, drawing)
         middle = _middle(reading, sheet, drawing)
         return [titles, *levels[: self._rows], middle, *levels[self._rows :]]
 
     def _levels(
-        self, rows: Sequence[Row], reading: Quote, sheet: Sheet, drawing: Drawing
+        self, rows: Sequence[BookRow], reading: Quote, sheet: Sheet, drawing: Drawing
     ) -> list[Text]:
         """The titles, and a line for each of *rows*: asks first, then as many bids."""
         totals = drawing.navigation.totals

@@ -14,7 +14,7 @@ _STEPS = (Decimal(1), Decimal(2), Decimal(5))
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class BookRow:
     """One row of a book: texts, and numbers for the bars.
 
     *total* is the sum of the sizes from the best price to this row. *open* is whether
@@ -58,7 +58,7 @@ def group_size(tick: Decimal, grouping: int) -> Decimal | None:
 
 def book_rows(
     levels: Sequence[Level], group: Decimal | None, most: int, asks: bool
-) -> list[Row]:
+) -> list[BookRow]:
     """At most *most* rows of a side, best first, in groups of *group* if it is given.
 
     A group of asks is named by its highest price, one of bids by its lowest: an order
@@ -67,11 +67,11 @@ def book_rows(
     pairs = [(level[0], level[1], Decimal(level[1])) for level in levels]
     if group is not None:
         pairs = _grouped(levels, group, ROUND_CEILING if asks else ROUND_FLOOR)
-    rows: list[Row] = []
+    rows: list[BookRow] = []
     depth = Decimal(0)
     for price, size, volume in pairs[:most]:
         depth += volume
-        rows.append(Row(price, size, f"{depth:f}", volume, depth))
+        rows.append(BookRow(price, size, f"{depth:f}", volume, depth))
     if group is not None and rows and len(rows) == len(pairs):
         rows[-1] = replace(rows[-1], open=True)
     return rows
