@@ -200,11 +200,11 @@ def _middle(reading: Quote, sheet: Sheet, drawing: Drawing) -> Text:
 def _trades(trades: Sequence[Trade], rows: int) -> list[Text]:
     """The newest trades, newest first, in *rows* lines; the first line has titles."""
     shown = list(reversed(trades))[: max(rows - 1, 0)]
-    prices = aligned(["price", *(number(trade.price) for trade in shown)])
-    sizes = aligned(["size", *(number(trade.size) for trade in shown)])
-    titles = f"{'trades':10}  side  {prices[0]}  {sizes[0]}"
-    lines = [Text(titles.rstrip(), style=f"{DIM} underline")]
-    for trade, price, size in zip(shown, prices[1:], sizes[1:], strict=True):
+    prices = _titled("price", [number(trade.price) for trade in shown])
+    sizes = _titled("size", [number(trade.size) for trade in shown])
+    titles = f"{'trades':10}  side  {prices.pop(0)}  {sizes.pop(0)}"
+    lines = [Text(titles, style=f"{DIM} underline")]
+    for trade, price, size in zip(shown, prices, sizes, strict=True):
         colour = BID if trade.side == "buy" else ASK
         lines.append(
             Text.assemble(
@@ -214,6 +214,13 @@ def _trades(trades: Sequence[Trade], rows: int) -> list[Text]:
             )
         )
     return lines[: max(rows, 0)]
+
+
+def _titled(title: str, numbers: Sequence[str]) -> list[str]:
+    """*title* and *numbers* as texts of one width."""
+    column = aligned(numbers)
+    width = max(map(len, [title, *column]))
+    return [text.rjust(width) for text in (title, *column)]
 
 
 # --- Where there is little room -----------------------------------------------------
