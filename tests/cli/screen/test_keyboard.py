@@ -343,6 +343,24 @@ def test_a_terminal_that_another_program_has_is_left_to_it(
     assert terminal.cooked is mine
 
 
+def test_a_program_that_begins_in_the_background_has_keys_once_it_is_in_front(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    groups = {"now": os.getpgrp() + 1}
+    monkeypatch.setattr(os, "tcgetpgrp", lambda _: groups["now"])
+    with keyboard_of(terminal) as keyboard:
+        assert terminal.cooked
+        assert not keyboard.readable
+        assert keyboard.keys(0.0) == []
+
+        groups["now"] = os.getpgrp()
+        assert keyboard.keys(0.0) == []
+        assert keyboard.readable
+        terminal.type(b"j")
+        assert pressed(keyboard) == ["j"]
+    assert terminal.cooked
+
+
 # --- A console of Windows -----------------------------------------------------------
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from okex_ws.cli.reading import Quote
@@ -127,8 +129,8 @@ def test_the_keys_that_fit_are_whole() -> None:
 
 
 def test_without_keys_the_last_line_says_how_to_end() -> None:
-    screen = Screen("okx", 1, keys=False)
-    drawn = plain(screen.lines([live()], USUAL, drawing()))
+    shown = replace(drawing(), keys=False)
+    drawn = plain(Screen("okx", 1).lines([live()], USUAL, shown))
 
     assert drawn[-1] == "Ctrl-C ends"
 

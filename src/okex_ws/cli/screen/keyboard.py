@@ -50,7 +50,7 @@ class Keyboard:
 
     @property
     def readable(self) -> bool:
-        """Whether there is a terminal to read keys from."""
+        """Whether there is a terminal to read keys from at the moment."""
         return self._source.readable
 
     def __enter__(self) -> Keyboard:
@@ -173,28 +173,35 @@ class _Terminal:
 
     @property
     def readable(self) -> bool:
-        return self._descriptor is not None
+        return self._taken
 
     def take(self) -> None:
         """Have keys come at once and without an echo (cbreak mode).
 
-        A program in the background is stopped here, until it is in the foreground.
+        A program that was begun in the background, by ``timeout`` in a script for
+        example, goes on without keys. One that had the terminal before is stopped here
+        by the system, until it is in the foreground.
         """
-        if self._descriptor is None:
+        descriptor = self._descriptor
+        if descriptor is None or not (self._before or _in_foreground(descriptor)):
             return
         import termios
 
         try:
             # The first modes are the ones to give back: after a stop the terminal may
             # still be as this program left it.
-            self._before = self._before or termios.tcgetattr(self._descriptor)
+            self._before = self._before or termios.tcgetattr(descriptor)
             modes = [*self._before[:6], [*self._before[6]]]
             modes[3] = modes[3] & ~(termios.ICANON | termios.ECHO) | termios.ISIG
             modes[6][termios.VMIN], modes[6][termios.VTIME] = 1, 0
             self._taken = True
-            self._set(self._descriptor, modes)
-        except termios.error:  # the terminal is gone
-            self._descriptor = None
+            self._set(descriptor, modes)
+        except termios.error:
+            self._lose()
+
+    def _lose(self) -> None:
+        """The terminal is gone."""
+        self._descriptor, self._taken = None, False
 
     def give_back(self) -> None:
         """Restore the modes, unless another program has the terminal now."""
@@ -222,18 +229,19 @@ class _Terminal:
 
     def read(self, woken: socket.socket, timeout: float) -> bytes:
         """What is typed within *timeout* seconds; a wake ends the wait."""
-        sources: list[Any] = [woken]
-        if self._descriptor is not None:
-            sources.append(self._descriptor)
+        if not self._taken:
+            self.take()  # it may be in the foreground now
+        terminal = self._descriptor if self._taken else None
+        sources: list[Any] = [woken] if terminal is None else [woken, terminal]
         ready = select.select(sources, [], [], timeout)[0]
-        if self._descriptor is None or self._descriptor not in ready:
+        if terminal is None or terminal not in ready:
             return b""
         try:
-            data = os.read(self._descriptor, 1024)
+            data = os.read(terminal, 1024)
         except OSError:
             data = b""
         if not data:
-            self._descriptor = None  # the terminal is gone
+            self._lose()
         return data
 
 

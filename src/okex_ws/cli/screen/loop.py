@@ -45,7 +45,7 @@ class Loop:
         self._over = over
         self._keyboard = keyboard
         self._console = console
-        self._screen = Screen(where, len(readers), keyboard.readable)
+        self._screen = Screen(where, len(readers))
         self._held: list[Quote] = []
         self._since = 0.0
 
@@ -92,7 +92,8 @@ class Loop:
         elif not self._held:
             self._held, self._since = self._read(), now
         paused = now - self._since if navigation.held else None
-        return Drawing(navigation, datetime.now(timezone.utc), paused)
+        at, keys = datetime.now(timezone.utc), self._keyboard.readable
+        return Drawing(navigation, at, paused, keys)
 
     def _read(self) -> list[Quote]:
         return [reader.read(_LEVELS) for reader in self._readers]

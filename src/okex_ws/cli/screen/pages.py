@@ -32,13 +32,11 @@ _OF_MANY = (("Esc", "table"), ("Tab", "next"), *_BOOK, ("1-9 Enter", "by number"
 class Screen:
     """Draws all instruments, as the state of the screen says. One thread calls it.
 
-    *where* names the venue. *keys* is whether the terminal gives keys; else Ctrl-C
-    alone ends the program.
+    *where* names the venue, *count* is the number of instruments.
     """
 
-    def __init__(self, where: str, count: int, keys: bool = True) -> None:
+    def __init__(self, where: str, count: int) -> None:
         self._where = where
-        self._keys = keys
         self._board = Board()
         self._ladders = [Ladder() for _ in range(count)]
 
@@ -51,7 +49,7 @@ class Screen:
             at = navigation.at
             return self._ladders[at].lines(readings[at], sheet, drawing)
         lines = [self._title(readings, sheet, drawing)]
-        bottom = [] if _small(sheet) else [self._bottom(sheet, navigation)]
+        bottom = [] if _small(sheet) else [_bottom(sheet, drawing)]
         inner = sheet.part(sheet.width, max(sheet.height - 1 - len(bottom), 0))
         if navigation.help:
             lines += _help()[: inner.height]
@@ -94,25 +92,27 @@ class Screen:
         time = Text(f"{drawing.now:%H:%M:%S} UTC", style=DIM)
         return apart(title, time, sheet.width)
 
-    def _bottom(self, sheet: Sheet, navigation: Navigation) -> Text:
-        """The keys' line, or the number that is being typed, or what was wrong."""
-        if navigation.notice:
-            return Text(navigation.notice, style="yellow")
-        if navigation.typed:
-            line = Text(f"instrument {navigation.typed}_", style="bold")
-            return line.append("   Enter opens it, Esc gives it up", style=DIM)
-        if not self._keys:
-            return Text("Ctrl-C ends", style=DIM)
-        if navigation.help:
-            return Text("any key goes back, q ends", style=DIM)
-        line = Text()
-        known = _TABLE if navigation.table else _OF_MANY
-        for key, meaning in (*_ALWAYS, *(known if navigation.count > 1 else _BOOK)):
-            item = Text.assemble((key, "bold"), (f" {meaning}", DIM))
-            if line.cell_len + item.cell_len <= sheet.width:
-                line.append_text(item).append("   ")
-        line.rstrip()
-        return line
+
+def _bottom(sheet: Sheet, drawing: Drawing) -> Text:
+    """The keys' line, or the number that is being typed, or what was wrong."""
+    navigation = drawing.navigation
+    if navigation.notice:
+        return Text(navigation.notice, style="yellow")
+    if navigation.typed:
+        line = Text(f"instrument {navigation.typed}_", style="bold")
+        return line.append("   Enter opens it, Esc gives it up", style=DIM)
+    if not drawing.keys:
+        return Text("Ctrl-C ends", style=DIM)
+    if navigation.help:
+        return Text("any key goes back, q ends", style=DIM)
+    line = Text()
+    known = _TABLE if navigation.table else _OF_MANY
+    for key, meaning in (*_ALWAYS, *(known if navigation.count > 1 else _BOOK)):
+        item = Text.assemble((key, "bold"), (f" {meaning}", DIM))
+        if line.cell_len + item.cell_len <= sheet.width:
+            line.append_text(item).append("   ")
+    line.rstrip()
+    return line
 
 
 def books(sheet: Sheet, navigation: Navigation) -> list[tuple[int, int]]:

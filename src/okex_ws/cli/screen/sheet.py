@@ -78,11 +78,13 @@ class Drawing:
     """What all parts of one drawing share.
 
     *paused* is the seconds since the prices were held on the screen, or ``None``.
+    *keys* is whether the terminal gives keys; without them Ctrl-C ends the program.
     """
 
     navigation: Navigation
     now: datetime
     paused: float | None = None
+    keys: bool = True
 
     def age(self, reading: Quote) -> float:
         """The seconds since the last push of the prices that are shown."""
