@@ -71,6 +71,20 @@ def test_a_long_table_on_a_high_screen_leaves_room_for_books() -> None:
     assert any("of 200" in line for line in drawn)
 
 
+@pytest.mark.parametrize("keys", ["", "\n", "?", "p"])
+def test_the_keys_are_in_the_last_line_of_any_screen_that_is_not_small(
+    keys: str,
+) -> None:
+    pressed = [{"\n": "enter"}.get(key, key) for key in keys]
+    for count in (1, 2, 6, 30, 200):
+        readings = [live(f"X{n}-USDT") for n in range(count)]
+        for width, height in ((36, 12), (80, 24), (80, 25), (100, 39), (200, 50)):
+            drawn = lines(readings, Sheet(width, height), *pressed)
+
+            assert len(drawn) == height
+            assert "q end" in drawn[-1], (count, width, height)
+
+
 @pytest.mark.parametrize("table", [True, False])
 def test_books_have_room_and_no_two_are_the_same(table: bool) -> None:
     for width in range(1, 400, 7):
@@ -104,7 +118,7 @@ def test_the_help_has_each_key_and_any_key_leads_back() -> None:
     for key, meaning in KEYS:
         assert any(line.split("   ")[0].strip() == key for line in drawn), key
         assert any(meaning in line for line in drawn)
-    assert drawn[-1] == "any key goes back, q ends"
+    assert drawn[-1] == "any key: back   q end"
     assert lines(SIX, USUAL, "?", "x") == lines(SIX)
 
 

@@ -69,7 +69,7 @@ class Screen:
             table = self._board.lines(
                 readings, sheet.part(sheet.width, height), drawing
             )
-            table += [Text()] * (height + 1 - len(table))
+            table += [Text()] * (min(height + 1, sheet.height) - len(table))
         sheet = sheet.part(sheet.width, sheet.height - len(table))
         columns: list[list[Text]] = []
         for at, width in books(sheet, navigation) if sheet.height > 0 else ():
@@ -104,7 +104,7 @@ def _bottom(sheet: Sheet, drawing: Drawing) -> Text:
     if not drawing.keys:
         return Text("Ctrl-C ends", style=DIM)
     if navigation.help:
-        return Text("any key goes back, q ends", style=DIM)
+        return Text("any key: back   q end", style=DIM)
     line = Text()
     known = _TABLE if navigation.table else _OF_MANY
     for key, meaning in (*_ALWAYS, *(known if navigation.count > 1 else _BOOK)):
