@@ -89,6 +89,17 @@ def test_keys_come_at_once_and_without_an_echo(terminal: Terminal) -> None:
     assert terminal.modes == before
 
 
+def test_ctrl_s_does_not_halt_the_screen_and_ctrl_z_stops_it(
+    terminal: Terminal,
+) -> None:
+    assert terminal.modes[0] & termios.IXON
+    with keyboard_of(terminal) as keyboard:
+        assert not terminal.modes[0] & termios.IXON
+        assert terminal.modes[3] & termios.ISIG
+        terminal.type(b"\x13q")
+        assert pressed(keyboard) == ["q"]
+
+
 def test_an_escape_character_alone_becomes_a_key_by_time(terminal: Terminal) -> None:
     with keyboard_of(terminal) as keyboard:
         terminal.type(b"\x1b")

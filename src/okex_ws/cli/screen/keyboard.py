@@ -192,6 +192,8 @@ class _Terminal:
             # still be as this program left it.
             self._before = self._before or termios.tcgetattr(descriptor)
             modes = [*self._before[:6], [*self._before[6]]]
+            # Ctrl-S would halt the screen, and old prices would look present.
+            modes[0] &= ~termios.IXON
             modes[3] = modes[3] & ~(termios.ICANON | termios.ECHO) | termios.ISIG
             modes[6][termios.VMIN], modes[6][termios.VTIME] = 1, 0
             self._taken = True
