@@ -194,7 +194,8 @@ def _middle(reading: Quote, sheet: Sheet, drawing: Drawing) -> Text:
     more = [f" ({spread / best.mid * 10_000:.2f} bp)"] if best.mid else []
     for part in (*more, f"  mid {number(best.mid)}"):
         said += part if len(said) + len(part) <= width else ""
-    return fitted(Text(said, style="bold"), width)
+    style = sheet.tint("", reading.live, drawing.age(reading)) or "bold"
+    return fitted(Text(said, style=style), width)
 
 
 def _trades(trades: Sequence[Trade], rows: int) -> list[Text]:
