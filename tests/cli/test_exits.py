@@ -59,7 +59,7 @@ def test_ctrl_c_is_quiet(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr() == ("", "")
 
 
-@pytest.mark.parametrize("polite", ["SIGTERM", "SIGHUP"])
+@pytest.mark.parametrize("polite", ["SIGTERM", "SIGHUP", "SIGQUIT"])
 def test_a_polite_end_is_like_ctrl_c(polite: str) -> None:
     number = getattr(signal, polite)
     # Under nohup it is ignored, here and by the command.

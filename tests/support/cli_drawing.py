@@ -8,6 +8,18 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.text import Text
 
+from okex_ws.cli.screen.navigation import Navigation
+from okex_ws.cli.screen.sheet import Drawing
+from tests.support.cli_samples import AT
+
+
+def drawing(*keys: str, count: int = 1, paused: float | None = None) -> Drawing:
+    """What is drawn of *count* instruments after *keys*."""
+    navigation = Navigation(count, table=count > 1)
+    for key in keys:
+        navigation = navigation.press(key)
+    return Drawing(navigation, AT, paused)
+
 
 def plain(lines: Sequence[Text]) -> list[str]:
     """The characters of each line, without colours."""

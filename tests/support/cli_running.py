@@ -43,16 +43,37 @@ def start() -> Iterator[Start]:
         yield start
 
 
-class Terminal:
-    """A pseudo terminal on which the program runs; all of its output is kept."""
+# Makes standard input the controlling terminal, and becomes a shell that runs a script
+# with job control.
+_SHELL = """
+import fcntl, os, sys, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+os.execvp("sh", ["sh", "-m", "-c", sys.argv[1]])
+"""
 
-    def __init__(self, *arguments: str, columns: int = 100, rows: int = 30) -> None:
+
+class Terminal:
+    """A pseudo terminal on which the program runs; all of its output is kept.
+
+    With *script* a shell runs that with job control, and the terminal is its own.
+    *stdin* is the program's standard input in the terminal's place.
+    """
+
+    def __init__(
+        self,
+        *arguments: str,
+        columns: int = 100,
+        rows: int = 30,
+        script: str | None = None,
+        stdin: int | None = None,
+    ) -> None:
         self._master, slave = pty.openpty()
         self.sent = ""
         self.resize(columns, rows)
+        program = ["-m", "okex_ws", *arguments]
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "okex_ws", *arguments],
-            stdin=slave,
+            [sys.executable, *(program if script is None else ["-c", _SHELL, script])],
+            stdin=slave if stdin is None else stdin,
             stdout=slave,
             stderr=slave,
             start_new_session=True,
@@ -63,6 +84,15 @@ class Terminal:
     def resize(self, columns: int, rows: int) -> None:
         size = struct.pack("HHHH", rows, columns, 0, 0)
         fcntl.ioctl(self._master, termios.TIOCSWINSZ, size)
+
+    @property
+    def cooked(self) -> bool:
+        """Whether the terminal echoes and gives lines, as a shell wants it."""
+        wanted = termios.ECHO | termios.ICANON
+        return termios.tcgetattr(self._master)[3] & wanted == wanted
+
+    def type(self, keys: str) -> None:
+        os.write(self._master, keys.encode())
 
     def read_until(self, seen: Callable[[str], object]) -> str:
         """Read until *seen* is true of what was read by this call, and return that."""

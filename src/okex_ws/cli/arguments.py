@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import math
+import re
 import ssl
 from contextlib import ExitStack
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from .. import VENUES, Venue, find_venue, market_of
@@ -39,6 +41,22 @@ class Destination:
         if self.own is not None:
             return self.own.busiest[1]
         return _INSTRUMENTS.get(self.venue.name, _INSTRUMENT)
+
+    @property
+    def others(self) -> list[str]:
+        """Further instruments that are at hand: those of a local exchange.
+
+        One that was delivered is left out; the library would say so each time.
+        """
+        every = () if self.own is None else self.own.instruments
+        names = (name for _, name in every if name != self.instrument)
+        return [name for name in names if not _delivered(name)]
+
+
+def _delivered(name: str) -> bool:
+    """Whether an instrument was delivered or expired before today, as its id tells."""
+    date = re.search(r"-([0-9]{6})\b", name)
+    return date is not None and date[1] < f"{datetime.now(timezone.utc):%y%m%d}"
 
 
 def duration(text: str) -> float:

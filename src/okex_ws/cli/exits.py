@@ -90,13 +90,14 @@ def _in_words(error: OSError) -> str:
 
 @contextmanager
 def _terminable() -> Iterator[None]:
-    """Have SIGTERM and SIGHUP act like Ctrl-C, so that terminal and files end in order.
+    """Have other signals end the program as Ctrl-C does, with its files in order.
 
-    The system sends SIGHUP when the terminal is closed. A signal that is ignored or
-    handled already stays as it is. Only the main thread can set handlers.
+    The system sends SIGHUP when the terminal is closed, and SIGQUIT at Ctrl-\\. A
+    signal that is ignored or handled already stays as it is. Only the main thread can
+    set handlers.
     """
     mine = threading.current_thread() is threading.main_thread()
-    names = ("SIGTERM", "SIGHUP") if mine else ()
+    names = ("SIGTERM", "SIGHUP", "SIGQUIT") if mine else ()
     every = [getattr(signal, name) for name in names if hasattr(signal, name)]
     ours = [one for one in every if signal.getsignal(one) is signal.SIG_DFL]
     for one in ours:

@@ -59,6 +59,22 @@ def test_what_it_prints_is_how_to_connect(
     assert capsys.readouterr().out == "closed\n"
 
 
+def test_two_hundred_instruments_are_a_page_and_not_a_line(
+    served: Callable[[Meanwhile], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = [f"C{n:03}-USDT" for n in range(150)]
+    swaps = [f"C{n:03}-USD-SWAP" for n in range(50)]
+    served(lambda _: None)
+    assert main(["serve", "--instruments", ",".join([*names, *swaps])]) == GOOD
+
+    said = capsys.readouterr().out
+    page = said.splitlines()
+    assert max(map(len, page)) <= 100
+    assert re.findall(r"\bC\d+-[\w-]+", said)[:200] == [*names, *swaps]
+    assert "  trades  200 instruments" in page
+    assert {"spot", "swap"} <= {line.split()[0] for line in page}
+
+
 def test_with_tls_it_says_which_certificate_to_trust(
     served: Callable[[Meanwhile], None],
     capsys: pytest.CaptureFixture[str],

@@ -16,6 +16,7 @@ from okex_ws import Item, StateChange, Trade, Updates
 from okex_ws.cli import main
 from okex_ws.cli.commands import watch
 from okex_ws.cli.exits import FAILED, GOOD, STALE, USAGE
+from okex_ws.cli.screen.navigation import Navigation
 from okex_ws.local_exchange import LocalExchange
 from tests.support.cli_running import start
 from tests.support.programs import Start, end_of
@@ -215,17 +216,96 @@ def test_ctrl_c_is_how_it_is_meant_to_end(
     assert main(["watch", "BTC-USDT", "--url", exchange.url_v5]) == GOOD
 
 
-def test_without_rich_the_screen_names_the_extra(
-    exchange: LocalExchange,
+def test_without_rich_there_are_lines_and_a_word_about_the_extra(
+    until: Callable[[Callable[[Item], bool]], None],
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     monkeypatch.setitem(sys.modules, "rich.console", None)
+    until(is_trade)
 
-    assert main(["watch", "BTC-USDT", "--url", exchange.url_v5]) == FAILED
-    assert "pip install 'okex-ws[cli]'" in capsys.readouterr().err
+    assert main(["watch", "--local"]) == GOOD
+    said = capsys.readouterr()
+    assert {line.split()[1] for line in said.out.splitlines()} == {"BTC-USDT"}
+    assert "books, totals and keys" in said.err
+    assert "pip install 'okex-ws[cli]'" in said.err
+    assert said.err.count("\n") == 1
+
+
+def screen_of(
+    monkeypatch: pytest.MonkeyPatch,
+    ended: bool = True,
+    meanwhile: Callable[[], object] = lambda: None,
+) -> list[tuple[Navigation, list[str]]]:
+    """Has the screen end when all is live; returns its first state and instruments."""
+    begun: list[tuple[Navigation, list[str]]] = []
+
+    class Loop:
+        def __init__(self, where: str, readers: list[Any], *rest: object) -> None:
+            self._subscriptions = [reader.subscription for reader in readers]
+            self._names = [one.instrument_id for one in self._subscriptions]
+
+        def run(self, navigation: Navigation) -> bool:
+            begun.append((navigation, self._names))
+            for one in self._subscriptions:
+                one.wait_live()
+            meanwhile()
+            return ended
+
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setattr("okex_ws.cli.screen.loop.Loop", Loop)
+    return begun
+
+
+def test_the_screen_begins_with_one_book_or_with_a_table(
+    exchange: LocalExchange, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = screen_of(monkeypatch)
+    where = ["--url", exchange.url_v5]
+
+    assert main(["watch", *where]) == GOOD
+    assert main(["watch", "ETH-USDT", "BTC-USDT", "ETH-USDT", *where]) == GOOD
+    assert begun == [
+        (Navigation(1), ["BTC-USDT"]),
+        (Navigation(2, table=True), ["ETH-USDT", "BTC-USDT"]),
+    ]
+
+
+def test_a_local_exchange_has_its_other_instruments_at_hand(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    begun = screen_of(monkeypatch)
+
+    assert main(["watch", "--local"]) == GOOD
+    assert main(["watch", "--local", "--channels", "depth5"]) == GOOD
+    (first, names), (second, one) = begun
+    assert names[0] == "BTC-USDT"
+    assert {"ETH-USDT", "BTC-USD-SWAP"} <= set(names)
+    assert "BTC-USD-190517" not in names
+    assert (first, second) == (Navigation(len(names)), Navigation(1))
+    assert one == ["BTC-USDT"]
+
+
+@pytest.mark.parametrize(("count", "channel"), [(12, "books"), (13, "books5")])
+def test_of_many_instruments_the_screen_wants_small_depths(
+    count: int, channel: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    many = [f"C{n}-USDT" for n in range(count)]
+    wanted: list[str] = []
+    with LocalExchange(instruments=many) as exchange:
+        screen_of(
+            monkeypatch,
+            ended=False,
+            meanwhile=lambda: wanted.extend(exchange.subscribed),
+        )
+        assert main(["watch", *many, "--url", exchange.url_v5]) == GOOD
+
+    assert {name for name in wanted if "books" in name} == {
+        f"{channel}:{name}" for name in many
+    }
 
 
 @pytest.mark.slow

@@ -29,6 +29,7 @@ def test_the_sheet_is_as_the_terminal_is(monkeypatch: pytest.MonkeyPatch) -> Non
 
     found = sheet.sheet_of(console)
     assert (found.width, found.height, found.colour) == (61, 16, True)
+    assert not found.shades
     console.no_color = True
     assert not sheet.sheet_of(console).colour
 

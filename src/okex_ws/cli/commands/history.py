@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 
 # Items that are asked for at a time; then the progress line is updated.
 _PAGE = 500
-_BAR = re.compile("[0-9]+[smHDWMY](utc)?")
+# The letters of seconds, minutes, hours, days, weeks, months and years.
+_UNITS = "smHDWMY"
+_BAR = re.compile(f"[0-9]+[{_UNITS}](utc)?")
 
 Row = dict[str, Any]
 
@@ -124,7 +126,9 @@ def _candles(rest: Rest, kind: str, options: argparse.Namespace) -> list[Row]:
     channel = f"candle{options.bar}"
     if not _BAR.fullmatch(options.bar):
         raise Failure(
-            f"{options.bar!r} is no bar, like 1m, 5m, 1H, 1D, 1W or 1M", USAGE
+            f"{options.bar!r} is no bar, like 1m, 5m, 1H, 1D, 1W or 1M"
+            f"{_meant(options.bar)}",
+            USAGE,
         )
 
     def page(before: Candle | None, limit: int) -> Sequence[Candle]:
@@ -134,6 +138,17 @@ def _candles(rest: Rest, kind: str, options: argparse.Namespace) -> list[Row]:
         )
 
     return [_row(each) for each in _backwards(page, options.limit)]
+
+
+def _meant(bar: str) -> str:
+    """``"; did you mean '1H'?"`` for a *bar* like ``1h`` or ``1 hour``, or ``''``."""
+    found = re.match("([0-9]+) ?([a-z]+)", bar, re.IGNORECASE)
+    if found is None:
+        return ""
+    number, word = found.groups()
+    first = "M" if word.lower().startswith("mo") else word[0].lower()
+    unit = first if first in _UNITS else first.upper()
+    return f"; did you mean '{number}{unit}'?" if unit in _UNITS else ""
 
 
 def _book(rest: Rest, kind: str, options: argparse.Namespace) -> list[Row]:

@@ -8,9 +8,11 @@ import itertools
 import os
 import select
 import shlex
+import shutil
 import ssl
 import sys
 import tempfile
+import textwrap
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
 
 # Seconds between two checks whether a recorded market has ended.
 _TICK = 0.5
+# The most columns of a line of instruments.
+_WIDTH = 100
 
 _EXAMPLES = """\
   okex-ws serve                            and in another terminal what it prints:
@@ -155,19 +159,18 @@ def _server_context(authority: tuple[Any, Path]) -> ssl.SSLContext:
 
 
 def _welcome(exchange: LocalExchange, trusted: Path | None) -> list[str]:
-    """The lines that tell how to connect to *exchange*."""
+    """The lines that tell what *exchange* trades, and how to connect to it."""
     market, name = exchange.busiest
-    traded = ", ".join(f"{name} ({market})" for market, name in exchange.instruments)
     environment = f"SSL_CERT_FILE={shlex.quote(str(trusted))} " if trusted else ""
     lines = [
         "an exchange is listening on this machine; Ctrl-C ends it",
+        *_traded(exchange),
         f"  v5      {exchange.url_v5}",
         f"  v3      {exchange.url}",
     ]
     rest = exchange.venue_v5.rest
     if rest:
         lines.append(f"  REST    {rest}")
-    lines.append(f"  trades  {traded}")
     if trusted:
         lines.append(f"  trust   {trusted}")
     return [
@@ -178,6 +181,25 @@ def _welcome(exchange: LocalExchange, trusted: Path | None) -> list[str]:
         f' venue=Venue("local", "v5", ("{exchange.url_v5}",)))',
         "type a fault, or 'help'",
     ]
+
+
+def _traded(exchange: LocalExchange) -> list[str]:
+    """Lines with all instruments, those of each market together."""
+    markets: dict[str, list[str]] = {}
+    for market, name in exchange.instruments:
+        markets.setdefault(market, []).append(name)
+    width = min(shutil.get_terminal_size().columns, _WIDTH)
+    lines = [f"  trades  {len(exchange.instruments)} instruments"]
+    for market, found in markets.items():
+        lines += textwrap.wrap(
+            " ".join(found),
+            width,
+            initial_indent=f"  {market:7} ",
+            subsequent_indent=" " * 10,
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+    return lines
 
 
 # --- What it does -------------------------------------------------------------------

@@ -5,12 +5,9 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
-from datetime import datetime, timezone
-from typing import TYPE_CHECKING
 
 from ... import Feed, Item, OkexWSError, State, Updates, WSSubscription
 from ..arguments import (
@@ -24,23 +21,23 @@ from ..arguments import (
     market,
     names,
 )
-from ..exits import FAILED, GOOD, STALE, Failure, refusing
+from ..exits import FAILED, GOOD, STALE, refusing, say
 from ..lines import item_json, item_line, reading_json, reading_line
 from ..reading import SubscriptionReader
-
-if TYPE_CHECKING:
-    from rich.text import Text
-
-    from ..screen.sheet import Sheet
+from ..screen.keyboard import Keyboard
+from ..screen.navigation import Navigation
 
 # Seconds that ``--once`` waits for prices, unless ``--for`` is given.
 _ONCE = 10.0
 # Seconds after which the program looks at the clock if no item comes.
 _TICK = 0.2
+# Up to so many instruments, a screen shows whole books. The exchange advises against
+# 30 and more of them on a connection.
+_WHOLE_BOOKS = 12
 
 _EXAMPLES = """\
-  okex-ws watch                                  BTC-USDT on OKX, as a ladder
-  okex-ws watch BTC-USDT ETH-USDT BTC-USDT-SWAP  several, as a table
+  okex-ws watch                                  BTC-USDT on OKX; ? shows the keys
+  okex-ws watch BTC-USDT ETH-USDT BTC-USDT-SWAP  several: a table, and books
   okex-ws watch BTC-JPY --venue okj-v3           a market in Japan
   okex-ws watch --local                          without any exchange to reach
   okex-ws watch BTC-USDT --json | jq .           each push as one JSON object
@@ -57,7 +54,8 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         "--channels",
         type=names,
         metavar="A,B",
-        help="what to subscribe (default: depth5,trade; for the ladder depth,trade)",
+        help="what to subscribe (default: depth5,trade; on a screen of up to"
+        f" {_WHOLE_BOOKS} instruments depth,trade)",
     )
     option("--json", action="store_true", help="one JSON object a line")
     option("--once", action="store_true", help="say how each stands, and end")
@@ -79,7 +77,7 @@ def run(options: argparse.Namespace) -> int:
     Returns the exit code.
     """
     lines = options.json or options.once or not sys.stdout.isatty()
-    lines = lines or os.environ.get("TERM") == "dumb"
+    lines = lines or os.environ.get("TERM") == "dumb" or not _can_draw()
     with ExitStack() as stack:
         watched = _Watched(options, find_destination(options, stack), stack, lines)
         try:
@@ -88,6 +86,19 @@ def run(options: argparse.Namespace) -> int:
             return watched.as_lines() if lines else watched.as_screen()
         except KeyboardInterrupt:
             return GOOD  # the usual way to end
+
+
+def _can_draw() -> bool:
+    """Whether the live screen can be shown; if not, say what it needs."""
+    try:
+        import rich.console  # noqa: F401
+    except ImportError as missing:
+        say(
+            "lines only: the live screen, with books, totals and keys, needs the extra"
+            f" 'cli': pip install 'okex-ws[cli]' ({missing})"
+        )
+        return False
+    return True
 
 
 class _Watched:
@@ -108,29 +119,34 @@ class _Watched:
         self._seconds: float | None = options.seconds
         self._where = where.venue.name
         self._began = time.monotonic()
-        self._changed = threading.Event()
-        wanted = list(dict.fromkeys(options.instruments or [where.instrument]))
-        ladder = len(wanted) == 1 and not lines
+        self._keyboard = Keyboard()
+        wanted = list(dict.fromkeys(options.instruments))
+        # Without a wish the screen begins with a book, and a key leads to others.
+        self._table = len(wanted) > 1
+        free = not lines and options.market is options.channels is None
+        wanted = wanted or [where.instrument, *(where.others if free else ())]
+        whole = not lines and len(wanted) <= _WHOLE_BOOKS
         with refusing():
             self._feed = stack.enter_context(
                 Feed(
                     where.venue,
                     ssl_context=where.ssl_context,
                     proxy=where.proxy,
-                    on_state=lambda _: self._changed.set(),
+                    on_state=lambda _: self._keyboard.wake(),
                 )
             )
             # The iterator begins before any subscription, so that it misses no item.
             self._updates = self._feed.updates(timeout=_TICK)
-            self._readers = [self._subscribe(name, options, ladder) for name in wanted]
+            self._readers = [self._subscribe(name, options, whole) for name in wanted]
 
     def _subscribe(
-        self, name: str, options: argparse.Namespace, ladder: bool
+        self, name: str, options: argparse.Namespace, whole: bool
     ) -> SubscriptionReader:
         where = market(name, options.market)
         usual = ("ticker",) if where == "index" else ("depth5", "trade")
-        # A ladder may have more than five rows, so it needs the whole book.
-        channels = options.channels or (("depth", "trade") if ladder else usual)
+        # A book on a screen may have more than five rows.
+        deep = whole and where != "index"
+        channels = options.channels or (("depth", "trade") if deep else usual)
         limits = {
             limit: getattr(options, limit)
             for limit in ("max_age", "max_silence", "max_lag")
@@ -188,39 +204,22 @@ class _Watched:
     # --- As a screen ----------------------------------------------------------------
 
     def as_screen(self) -> int:
-        """Draw a ladder or a table until the end, then print the last readings.
+        """Draw until the end or the key q, then print the last readings.
 
         Returns the exit code.
         """
-        try:
-            from rich.console import Console
+        from rich.console import Console
 
-            from ..screen.sheet import drawn
-        except ImportError as missing:
-            raise Failure(
-                "the live screen needs the extra 'cli': pip install 'okex-ws[cli]'"
-                f" ({missing}); --json and a pipe do without"
-            ) from missing
+        from ..screen.loop import Loop
+
         try:
-            drawn(self._drawing(), self._over, self._changed, Console())
+            with self._keyboard:
+                readers, over = self._readers, self._over
+                loop = Loop(self._where, readers, over, self._keyboard, Console())
+                ended = loop.run(Navigation(len(readers), table=self._table))
         finally:
             self._say_readings()
-        return self._code()
-
-    def _drawing(self) -> Callable[[Sheet], list[Text]]:
-        from ..screen.board import Board
-        from ..screen.ladder import Ladder
-
-        readers = self._readers
-        if len(readers) > 1:
-            board = Board(self._where)
-            return lambda sheet: board.lines(
-                [reader.read() for reader in readers], sheet, utc_now()
-            )
-        ladder = Ladder(self._where)
-        return lambda sheet: ladder.lines(
-            readers[0].read(ladder.levels(sheet)), sheet, utc_now()
-        )
+        return GOOD if ended else self._code()
 
 
 def items(updates: Updates, over: Callable[[], bool]) -> Iterator[Item]:
@@ -233,8 +232,3 @@ def items(updates: Updates, over: Callable[[], bool]) -> Iterator[Item]:
         except StopIteration:
             return
         yield item
-
-
-def utc_now() -> datetime:
-    """The present moment in UTC."""
-    return datetime.now(timezone.utc)

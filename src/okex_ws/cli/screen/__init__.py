@@ -1,1 +1,1 @@
-"""What okex-ws watch draws: order books on a terminal."""
+"""The screen of ``okex-ws watch``: what it draws, and what keys do."""

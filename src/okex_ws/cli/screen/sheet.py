@@ -6,21 +6,25 @@ The only module that knows what the terminal can show. Needs the extra ``cli``.
 from __future__ import annotations
 
 import re
-import threading
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
 
 from rich.cells import cell_len
 from rich.console import Console
-from rich.live import Live
 from rich.text import Text
 
 from ... import State
-from ..logs import held_back
 from ..reading import Quote
 from ..text import clean
+from .navigation import Navigation
 
 DIM = "dim"
+# Prices that can be trusted are dim after so many seconds without a push.
+STILL = 5.0
+# On a terminal of many colours prices that are not live go from grey to darker grey:
+# the style up to an age in seconds, and the style of any older ones.
+_GREYS, _OLDEST = ((10.0, "grey62"), (60.0, "grey50")), "grey39"
 BID, ASK = "green", "red"
 _BLOCKS = " ▏▎▍▌▋▊▉█"
 _STATES = {State.LIVE: "bold green", State.FAILED: "bold red", State.CLOSED: "red"}
@@ -32,13 +36,29 @@ class Sheet:
     """What a terminal can show: its width in cells, its height in lines, and colours.
 
     Without *colour* old prices cannot be greyed out. *ascii* is whether the terminal's
-    encoding has no other characters.
+    encoding has no other characters, *shades* whether it has 256 colours or more.
     """
 
     width: int
     height: int
     colour: bool = True
     ascii: bool = False
+    shades: bool = False
+
+    def part(self, width: int, height: int) -> Sheet:
+        """A part of the terminal."""
+        return replace(self, width=width, height=height)
+
+    def tint(self, colour: str, live: bool, age: float) -> str:
+        """The style of prices that are *age* seconds old: the older, the dimmer.
+
+        *colour* is that of fresh prices that can be trusted.
+        """
+        if live:
+            return colour if age < STILL else f"dim {colour}".strip()
+        if not self.shades:
+            return DIM
+        return next((grey for until, grey in _GREYS if age < until), _OLDEST)
 
     def bar(self, part: float, cells: int) -> str:
         """A bar that fills *part* (0 to 1) of *cells*; a little is still visible."""
@@ -48,20 +68,43 @@ class Sheet:
         whole, rest = divmod(eighths, 8)
         return "█" * whole + _BLOCKS[rest].strip()
 
-    def rule(self, width: int) -> Text:
-        """A horizontal line."""
-        return Text(("-" if self.ascii else "─") * width, style=DIM)
-
     def hides(self, reading: Quote) -> bool:
         """Whether to leave out old prices, which without colour look present."""
         return not (reading.live or self.colour)
 
 
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """What all parts of one drawing share.
+
+    *paused* is the seconds since the prices were held on the screen, or ``None``.
+    *keys* is whether the terminal gives keys; without them Ctrl-C ends the program.
+    """
+
+    navigation: Navigation
+    now: datetime
+    paused: float | None = None
+    keys: bool = True
+
+    def age(self, reading: Quote) -> float:
+        """The seconds since the last push of the prices that are shown."""
+        if reading.live or reading.last is None:
+            return reading.health.age + (self.paused or 0.0)
+        return max((self.now - reading.last.received).total_seconds(), 0.0)
+
+    def state(self, reading: Quote) -> Text:
+        """The state of *reading*; LIVE is told of the present moment alone."""
+        if reading.live and self.paused is not None:
+            return Text("PAUSED", style="bold yellow")
+        return state_of(reading.health.state)
+
+
 def sheet_of(console: Console) -> Sheet:
     """The present size and colours of the terminal, which a user may resize."""
     colour = console.color_system is not None and not console.no_color
+    shades = console.color_system in ("256", "truecolor")
     width, height = console.size
-    return Sheet(width, height, colour, console.options.ascii_only)
+    return Sheet(width, height, colour, console.options.ascii_only, colour and shades)
 
 
 def state_of(state: State) -> Text:
@@ -71,7 +114,7 @@ def state_of(state: State) -> Text:
 
 def cause_of(reading: Quote) -> str:
     """Why *reading* is not live, without the endpoint's address, which the log has."""
-    return clean(_ADDRESS.sub("", reading.health.cause))
+    return clean(_ADDRESS.sub("", str(reading.health.cause)))
 
 
 def fitted(line: Text, width: int) -> Text:
@@ -122,42 +165,3 @@ def columns_that_fit(
         left_out = set(each)
         shown = [n for n in shown if n not in left_out]
     return shown
-
-
-# Seconds between two drawings; a change of state is drawn at once.
-FRAME = 0.25
-
-
-Draw = Callable[[Sheet], list[Text]]
-
-
-def drawn(
-    draw: Draw,
-    over: Callable[[], bool],
-    changed: threading.Event,
-    console: Console,
-) -> None:
-    """Show the lines of *draw* on a screen until *over* returns true.
-
-    *changed* asks for a new drawing at once. The terminal's size is read before each
-    drawing, because it may change. The terminal is restored at the end, also by an
-    error.
-    """
-    with (
-        held_back(),
-        Live(
-            console=console,
-            screen=True,
-            auto_refresh=False,
-            redirect_stdout=False,
-            redirect_stderr=False,
-        ) as live,
-    ):
-        while True:
-            changed.clear()
-            text = Text("\n").join(draw(sheet_of(console)))
-            text.no_wrap, text.overflow = True, "crop"
-            live.update(text, refresh=True)
-            if over():
-                return
-            changed.wait(FRAME)
