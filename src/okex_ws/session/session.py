@@ -86,7 +86,6 @@ class Session(Generic[Target]):
         self._pings = self._pongs = 0
         self.subscriptions: dict[str, SubscriptionState[Target]] = {}
         self._request: OpenRequest | None = None
-        # When `tick` must be called for the subscriptions.
         self.subscriptions_due = math.inf
         self._outgoing: deque[str] = deque()
         # The steps of subscriptions that are to be logged: see `log_steps`.
