@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 from ..base.clock import Timekeeper
+from ..base.errors import OkexWSError
 from ..base.state import State
 from ..base.threads import Closing, on_library_thread, running_loop
 from ..delivery.callbacks import OnError, OnMessage, OnState
@@ -185,10 +186,18 @@ class BaseSubscription(AsyncClosing):
             else JoinedView(self, label, limits, pool.clock, callbacks, past)
         )
 
-    def _begin(self, names: Mapping[str, ChannelName]) -> None:
-        """Subscribe. A constructor calls it last: from here on callbacks may fire."""
+    def _begin(
+        self, names: Mapping[str, ChannelName], error: OkexWSError | None = None
+    ) -> None:
+        """Subscribe, or fail with *error*.
+
+        A constructor calls it last: from here on callbacks may fire.
+        """
         self._pool.closes_with_subscription = self._own
-        self._pool.attach(self._view, names)
+        if error is None:
+            self._pool.attach(self._view, names)
+        else:
+            self._pool.refuse(self._view, names, error)
 
     @property
     def venue(self) -> Venue:

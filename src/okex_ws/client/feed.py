@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 class Feed(SharedConnections):
     """The connections to one venue, shared by many subscriptions.
 
-    ``feed.subscribe(ids, market)``, ``WSSubscription(..., feed=feed)`` and
+    ``feed.subscribe(ids)``, ``WSSubscription(..., feed=feed)`` and
     ``RawSubscription(..., feed=feed)`` use them. The feed connects with its first
     subscription. It opens a further connection where the exchange wants one: for v5's
     business and private channels, and for books of 50 and more levels beyond a
@@ -118,7 +118,7 @@ class Feed(SharedConnections):
 
     def __init__(
         self,
-        venue: str | Venue = "okex",
+        venue: str | Venue = "okx",
         *,
         credentials: Credentials | None = None,
         allow_plaintext: bool = False,
@@ -172,14 +172,15 @@ class Feed(SharedConnections):
     def subscribe(
         self,
         instrument_ids: Iterable[str],
-        market: str,
+        market: str | None = None,
         channels: Iterable[str] = ("depth5", "trade"),
         **keywords: Unpack[SubscriptionOptions],
     ) -> tuple[WSSubscription, ...]:
         """Make one `WSSubscription` an instrument, all or none; any thread, any time.
 
-        *keywords* are those of `WSSubscription` (``on_message``, ``max_age``, ...), the
-        same for each. A request carries as many channels as the exchange accepts.
+        *market* and *keywords* are those of `WSSubscription` (``on_message``,
+        ``max_age``, ...), the same for each. A request carries as many channels as the
+        exchange accepts.
         """
         if isinstance(instrument_ids, str) or not isinstance(instrument_ids, Iterable):
             raise TypeError(f"instrument_ids is a sequence, like [{instrument_ids!r}]")

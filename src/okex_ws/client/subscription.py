@@ -6,11 +6,12 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from ..base.clock import utc
+from ..base.errors import InstrumentExpired
 from ..base.log import log
 from ..delivery.callbacks import OnError, OnMessage, OnState, check_callables
 from ..model.book import OrderBook
 from ..model.items import BestBidAsk, Candle, Depth, Item, Trade
-from ..model.venues import Venue, check_instrument, delivery, find_venue
+from ..model.venues import SITES, Venue, check_instrument, delivery, find_venue
 from ..pool.options import ConnectionOptions
 from ..protocol.messages import ChannelName
 from ..trust.verdict import NO_LIMITS, Limits
@@ -38,16 +39,21 @@ class WSSubscription(BaseSubscription):
     """The live order book of one instrument, or the answer that it is not live.
 
     Connects at once on a daemon thread and never blocks; a callback may fire before the
-    constructor returns. An unclosed subscription lives on without references.
+    constructor returns. An unclosed subscription lives on without references. Of an
+    instrument that the exchange has delivered, such as the default one, there are no
+    prices: the subscription is ``FAILED``, with an `InstrumentExpired`.
 
     Args:
         instrument_id: the exchange's id: ``'BTC-USDT'``, ``'BTC-USD-190517'``, ...
-        market: ``'spot'``, ``'futures'``, ``'swap'``, ``'option'`` or ``'index'``.
+        market: ``'spot'``, ``'futures'``, ``'swap'``, ``'option'`` or ``'index'``; the
+            default is the market that the id tells. ``'BTC-USD'`` is an index if all
+            channels have names of one (``'index-tickers'``, ``'index-candle1m'``), else
+            spot. An id of no known form needs *market*.
         on_message: called with the venue's own JSON text of every data push, after the
             push is published; in order, never two calls at once, on a thread of the
             library.
         venue: a name (``'okx'``, ``'okj-v3'``, ...) or a `Venue`; the default is the
-            feed's venue, else ``'okex'``.
+            feed's venue, else ``'okx'``.
         channels: ``'depth5'``, ``'bbo-tbt'``, the whole books ``'depth'``,
             ``'depth_l2_tbt'``, ``'books50-l2-tbt'`` and ``'books-rpi'``, ``'trade'``,
             ``'trades-all'``, ``'ticker'``, ``'candle60s'`` and the other bars,
@@ -89,7 +95,7 @@ class WSSubscription(BaseSubscription):
     def __init__(
         self,
         instrument_id: str = "BTC-USD-190517",
-        market: str = "futures",
+        market: str | None = None,
         on_message: OnMessage | None = None,
         *,
         # Venue and channels
@@ -115,15 +121,17 @@ class WSSubscription(BaseSubscription):
             names = ", ".join(connection)
             raise ValueError(f"to be given to Feed(...), not beside feed=: {names}")
         where = _choose_venue(venue, feed)
-        check_instrument(instrument_id, market, where)
+        channels, raw_channels = map(_as_names, (channels, raw_channels))
+        market = check_instrument(
+            instrument_id, market, where, (*channels, *raw_channels)
+        )
         pool = make_pool(where, **connection) if feed is None else find_pool(feed)
         told = _names(pool, instrument_id, market, channels, raw_channels)
         past = None if history is None else pool.history(history, market, told)
         on = (on_message, on_state, on_error)
         super().__init__(pool, feed is None, instrument_id, limits, *on, past)
         self._market = market
-        _warn(where, instrument_id, pool.clock.wall())
-        self._begin(told)
+        self._begin(told, _check_alive(where, instrument_id, pool.clock.wall()))
 
     @property
     def instrument_id(self) -> str:
@@ -132,7 +140,7 @@ class WSSubscription(BaseSubscription):
 
     @property
     def market(self) -> str:
-        """The market, as given."""
+        """The market, as given or as the id tells."""
         return self._market
 
     # --- Reads: from any thread, never waiting --------------------------------------
@@ -241,7 +249,8 @@ class WSSubscription(BaseSubscription):
         """
         topics = self._view.readings
         known = channel in topics
-        return self._view.latest(channel if known else self._pool.wire.topic(channel))
+        topic = channel if known else self._pool.wire.topic(channel, self._market)
+        return self._view.latest(topic)
 
     def __repr__(self) -> str:
         reconnects = sum(self.stats().reconnects.values())
@@ -265,12 +274,18 @@ def _limits(
 
 def _choose_venue(venue: str | Venue | None, feed: SharedConnections | None) -> Venue:
     if feed is None:
-        return find_venue("okex" if venue is None else venue)
+        return find_venue("okx" if venue is None else venue)
     where = find_pool(feed).venue
     if venue is not None and find_venue(venue) != where:
         other = find_venue(venue).name
         raise ValueError(f"the feed is one of venue {where.name!r}, not of {other!r}")
     return where
+
+
+def _as_names(channels: Iterable[str]) -> tuple[str, ...]:
+    if isinstance(channels, str) or not isinstance(channels, Iterable):
+        raise TypeError(f"channels are a sequence of names, got {channels!r}")
+    return tuple(channels)
 
 
 def _names(
@@ -280,26 +295,31 @@ def _names(
     channels: Iterable[str],
     raw_channels: Iterable[str],
 ) -> dict[str, ChannelName]:
-    for given in (channels, raw_channels):
-        if isinstance(given, str) or not isinstance(given, Iterable):
-            raise TypeError(f"channels are a sequence of names, got {given!r}")
     wire = pool.wire
-    found = [wire.channel(wire.topic(name), market, instrument_id) for name in channels]
+    topics = [wire.topic(name, market) for name in channels]
+    found = [wire.channel(topic, market, instrument_id) for topic in topics]
     found += [wire.raw_channel(name, market, instrument_id) for name in raw_channels]
     if not found:
         raise ValueError("channels is empty: name at least one")
     return {name.topic: name for name in found}
 
 
-def _warn(venue: Venue, instrument_id: str, wall: float) -> None:
-    """Log the venue's advice (`Venue.advice`), and that the instrument was delivered.
+def _check_alive(
+    venue: Venue, instrument_id: str, wall: float
+) -> InstrumentExpired | None:
+    """The error of an instrument that the exchange delivered before *wall*, if it did.
 
-    The subscription connects all the same. The constructor's own defaults, which the
-    first version of the library had, lead to both.
+    It is so of the constructor's own default. Log the venue's advice (`Venue.advice`),
+    and of an instrument of another peer than the exchange, which may list it, that the
+    exchange delivered it.
     """
     for advice in dict.fromkeys(map(venue.advice, venue.endpoints)):
         if advice:
             log.warning("venue %r: %s", venue.name, advice)
     expiry = delivery(instrument_id)
-    if expiry is not None and expiry < utc(wall):
-        log.warning("%s was delivered on %s", instrument_id, expiry.date())
+    if expiry is None or expiry >= utc(wall):
+        return None
+    if venue in SITES:
+        return InstrumentExpired(instrument_id, expiry)
+    log.warning("%s was delivered on %s", instrument_id, expiry.date())
+    return None

@@ -21,7 +21,6 @@ from ..arguments import (
     command,
     duration,
     find_destination,
-    market,
     names,
 )
 from ..exits import FAILED, GOOD, STALE, Failure, refusing
@@ -127,15 +126,15 @@ class _Watched:
     def _subscribe(
         self, name: str, options: argparse.Namespace, ladder: bool
     ) -> SubscriptionReader:
-        where = market(name, options.market)
-        usual = ("ticker",) if where == "index" else ("depth5", "trade")
+        market = options.market
+        usual = ("ticker",) if market == "index" else ("depth5", "trade")
         # A ladder may have more than five rows, so it needs the whole book.
         channels = options.channels or (("depth", "trade") if ladder else usual)
         limits = {
             limit: getattr(options, limit)
             for limit in ("max_age", "max_silence", "max_lag")
         }
-        one = WSSubscription(name, where, feed=self._feed, channels=channels, **limits)
+        one = WSSubscription(name, market, feed=self._feed, channels=channels, **limits)
         return SubscriptionReader(one, channels)
 
     @property
