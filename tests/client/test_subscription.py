@@ -185,7 +185,7 @@ def test_both_vocabularies_name_the_same_channels(
 def test_trades_and_candles_are_typed_under_either_name(protocol: str) -> None:
     world = World(protocol)
     sub = world.subscribe(channels=("trades", "candle1m"))
-    updates = sub.updates()
+    updates = sub.updates(repeated=True)
     trade, candle = world.dialect.trade, world.dialect.candle
 
     def push(message: dict[str, Any]) -> None:

@@ -227,6 +227,7 @@ class BaseSubscription(AsyncClosing):
         latest: bool = True,
         max_queue: int = 1000,
         timeout: float | None = None,
+        repeated: bool = False,
     ) -> Updates:
         """An iterator of typed items, on the caller's own thread or event loop.
 
@@ -252,11 +253,17 @@ class BaseSubscription(AsyncClosing):
                 fetched, or held back while others were fetched, come all at once and
                 have room of their own.
             timeout: seconds after which ``TimeoutError`` is raised if no item came.
+            repeated: give also the last trade from before the subscription, of any age,
+                which the exchange repeats once ``'trade'`` is subscribed. After an
+                outage the trade that it repeats is news if it is not known: it follows
+                a `Gap`, unless its id is the next one.
 
         Raises:
             OkexWSError: while iterating, the error with which the subscription failed.
         """
-        queue = UpdateQueue(self._pool.clock, latest, max_queue, timeout)
+        queue = UpdateQueue(
+            self._pool.clock, latest, max_queue, timeout, repeated=repeated
+        )
         self._view.follow(queue)
         return Updates(queue)
 

@@ -254,6 +254,7 @@ class Feed(SharedConnections):
         latest: bool = True,
         max_queue: int = 10_000,
         timeout: float | None = None,
+        repeated: bool = False,
     ) -> Updates:
         """An iterator of the items of all subscriptions, later ones included.
 
@@ -261,7 +262,9 @@ class Feed(SharedConnections):
         an item is from. If a subscription fails or is closed, the iterator gives its
         `StateChange` and goes on; it ends when the feed is closed.
         """
-        queue = UpdateQueue(self._pool.clock, latest, max_queue, timeout, endless=True)
+        queue = UpdateQueue(
+            self._pool.clock, latest, max_queue, timeout, True, repeated
+        )
         self._pool.follow(queue)
         return Updates(queue)
 

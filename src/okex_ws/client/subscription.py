@@ -224,9 +224,9 @@ class WSSubscription(BaseSubscription):
 
         They are those of the first trade channel. The exchange sends its last trade
         again after every subscribe, however old it is. On the first connection that
-        trade is left out here (`updates` gives it, marked ``replayed``). Later it is
-        dropped if it is equal to a known trade; otherwise it follows a `Gap`, unless
-        its id is the next one.
+        trade is left out (``updates(repeated=True)`` gives it). Later it is dropped if
+        it is equal to a known trade; otherwise it follows a `Gap`, unless its id is the
+        next one.
         """
         return self._view.trades
 

@@ -277,6 +277,11 @@ class View(Reads):
         for queue in self._queues:
             queue.add(topic, item)
 
+    def add_repeated(self, topic: str, item: Item) -> None:
+        """Deliver an item that the exchange repeated to the iterators that want it."""
+        for queue in self._queues:
+            queue.add(topic, item, repeated=True)
+
     def tell(self, now: float) -> None:
         """Deliver a `StateChange` to callbacks and iterators if the state differs.
 

@@ -107,9 +107,10 @@ class Trade:
     *side* is the taker's, ``'buy'`` or ``'sell'``. *id* is the last trade's id,
     *first_id* the first one's, *count* the number of trades. *replayed* marks the last
     trade from before the subscription, of any age, which v3 and v5's ``trades`` send
-    once the channel is subscribed. Nothing in the message says so: a first trade of the
-    first second counts as replayed, and a later one unless it is shown to be news. So
-    does a trade that comes after a newer one, because it was lost at first.
+    once the channel is subscribed: only ``updates(repeated=True)`` gives it. Nothing in
+    the message says so: a first trade of the first second counts as replayed, and a
+    later one unless it is shown to be news. *replayed* also marks a trade that comes
+    after a newer one, because it was lost at first; every iterator gives that.
     *backfilled* marks a trade that was fetched over REST (``history=``); *received* is
     then when it was fetched.
     """

@@ -108,7 +108,8 @@ class Stats:
         skipped: items that were not handed over. Under the topic of their channel
             (``depth5``, ``trade``; v3's name if there is one): items that a newer one
             replaced, or that came while the queue was full (a `Gap` tells that).
-            Under names of their own: ``'repeat'`` (trades that came before),
+            Under names of their own: ``'repeat'`` (trades that came before, or before
+            the subscription),
             ``'unreadable'`` (trades and candles beside readable ones), ``'old'``
             (candles older than the newest), ``'before the snapshot'`` (updates of a
             whole book whose snapshot has not come), ``'too large'`` (depths that did

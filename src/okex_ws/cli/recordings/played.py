@@ -88,7 +88,7 @@ def played(
     with unsaid():
         with refusing():
             feed = replay.feed()
-            updates = feed.updates(latest=False, timeout=0.0)
+            updates = feed.updates(latest=False, timeout=0.0, repeated=True)
             for market, name, recorded in instruments:
                 feed.subscribe([name], market, channels or recorded)
         damage = None
