@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from ..base.clock import utc
@@ -10,12 +11,15 @@ from ..base.errors import InstrumentExpired
 from ..base.log import log
 from ..delivery.callbacks import OnError, OnMessage, OnState, check_callables
 from ..model.book import OrderBook
+from ..model.instrument import Instrument
 from ..model.items import BestBidAsk, Candle, Depth, Item, Trade
 from ..model.venues import SITES, Venue, check_instrument, delivery, find_venue
 from ..pool.options import ConnectionOptions
+from ..protocol.listing import INST_TYPES
 from ..protocol.messages import ChannelName
 from ..trust.verdict import NO_LIMITS, Limits
 from .base import AnyPool, BaseSubscription, SharedConnections, find_pool, make_pool
+from .listing import ListingView
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -74,6 +78,8 @@ class WSSubscription(BaseSubscription):
             ``ValueError``. 0 fetches only what outages take. If no live item comes for
             two seconds, the past is delivered without it, and the next live item is
             joined to that.
+        instrument: the `Instrument` that the property of this name gives, if the script
+            knows it; the exchange is then not asked.
         feed: a `Feed` whose connections to use; without one the subscription makes its
             own.
         max_age, max_silence, max_lag, levels: the default limits of every read (see
@@ -103,6 +109,7 @@ class WSSubscription(BaseSubscription):
         channels: Iterable[str] = ("depth5", "trade"),
         raw_channels: Iterable[str] = (),
         history: int | None = None,
+        instrument: Instrument | None = None,
         feed: SharedConnections | None = None,
         # Limits
         max_age: float | None = None,
@@ -126,11 +133,15 @@ class WSSubscription(BaseSubscription):
             instrument_id, market, where, (*channels, *raw_channels)
         )
         pool = make_pool(where, **connection) if feed is None else find_pool(feed)
+        _check_given(instrument, instrument_id)
         told = _names(pool, instrument_id, market, channels, raw_channels)
         past = None if history is None else pool.history(history, market, told)
         on = (on_message, on_state, on_error)
         super().__init__(pool, feed is None, instrument_id, limits, *on, past)
         self._market = market
+        self._instrument = instrument
+        # Follows the exchange's list of instruments, once the script has asked.
+        self._listing: list[ListingView] = []
         self._begin(told, _check_alive(where, instrument_id, pool.clock.wall()))
 
     @property
@@ -142,6 +153,54 @@ class WSSubscription(BaseSubscription):
     def market(self) -> str:
         """The market, as given or as the id tells."""
         return self._market
+
+    @property
+    def instrument(self) -> Instrument | None:
+        """Tick size, lot, contract value and more of the instrument, or ``None``.
+
+        The one that was given to the constructor, else what the exchange's channel
+        ``instruments`` last said, which v5 alone has. The first use subscribes that
+        channel, on a connection of the feed, and waits for the answer: until it has
+        come, or five seconds are over. In a callback and in a coroutine it does not
+        wait. ``None`` says that the exchange has not described the instrument.
+
+        Raises:
+            ValueError: the feed has *isolate*, and no instrument was given.
+        """
+        if self._instrument is not None:
+            return self._instrument
+        if self._pool.isolated:
+            raise ValueError(
+                "an isolated feed shares the newest depth alone: give the subscription"
+                " its instrument="
+            )
+        if self._pool.venue.protocol != "v5" or self._market not in INST_TYPES:
+            return None
+        return self._follow_listing().wait()
+
+    def _follow_listing(self) -> ListingView:
+        if not self._listing:
+            argument = {"channel": "instruments", "instType": INST_TYPES[self._market]}
+            name = self._pool.wire.raw(argument)
+            view = ListingView(self.instrument_id, self._market, name.key, self._pool)
+            self._listing.append(view)
+            if self._listing[0] is view and not self._view.ended:
+                with suppress(ValueError):  # the feed was closed meanwhile
+                    self._pool.attach(view, {name.topic: name})
+        return self._listing[0]
+
+    def close(self, timeout: float | None = 5.0) -> bool:
+        """End the subscription; any thread, any time, any number of times.
+
+        Returns True when its threads have ended. Returns False if they have not within
+        *timeout* seconds, or when called from a callback. In a signal handler that
+        interrupts an iterator as it takes an item, they end after the handler has
+        returned. On a shared feed there is nothing to wait for: the method returns True
+        at once, and the library unsubscribes a moment later.
+        """
+        for listing in self._listing:
+            self._pool.detach(listing)
+        return super().close(timeout)
 
     # --- Reads: from any thread, never waiting --------------------------------------
 
@@ -280,6 +339,17 @@ def _choose_venue(venue: str | Venue | None, feed: SharedConnections | None) -> 
         other = find_venue(venue).name
         raise ValueError(f"the feed is one of venue {where.name!r}, not of {other!r}")
     return where
+
+
+def _check_given(instrument: object, instrument_id: str) -> None:
+    if instrument is None:
+        return
+    if not isinstance(instrument, Instrument):
+        raise TypeError(f"instrument is an Instrument, got {instrument!r:.80}")
+    if instrument.instrument_id != instrument_id:
+        raise ValueError(
+            f"instrument= is {instrument.instrument_id!r}, not {instrument_id!r}"
+        )
 
 
 def _as_names(channels: Iterable[str]) -> tuple[str, ...]:

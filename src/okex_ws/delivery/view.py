@@ -60,6 +60,7 @@ class View(Reads):
     ) -> None:
         super().__init__(instrument_id, limits, clock)
         # The script's own object, which this reference keeps alive until it is closed.
+        # ``None`` is a view of the library's own, of which no script hears.
         self.subscription, self.callbacks = subscription, callbacks
         # For which pushes the channels call this view: see `channels.base.Follower`.
         self.wants_pushes = self.wants_items = True

@@ -78,8 +78,9 @@ class Pool(ConnectionSet):
 
     @property
     def views(self) -> tuple[View, ...]:
-        """The views that are not closed."""
-        return self._register.table.views
+        """The views of subscriptions that are not closed."""
+        views = self._register.table.views
+        return tuple(view for view in views if view.subscription is not None)
 
     # --- On any thread --------------------------------------------------------------
 
@@ -207,7 +208,7 @@ class Pool(ConnectionSet):
         # Each connection of a closed feed reports its end to the views of the register.
         if not self._register.change(lambda table: table.without_view(view)).closed:
             self._tell_left(view, rows)
-        if self.closes_with_subscription:
+        if self.closes_with_subscription and view.subscription is not None:
             self._end_threads()
 
     def _end_threads(self) -> None:
@@ -247,7 +248,7 @@ class Pool(ConnectionSet):
         rows = self._register.table.of_view(view)
         self._register.change(lambda table: table.without_user(view))
         self._catch_up(rows)
-        if self.closes_with_subscription:
+        if self.closes_with_subscription and view.subscription is not None:
             self._end_threads()
 
     def forget(self, reading: Reading) -> bool:
