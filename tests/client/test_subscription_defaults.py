@@ -11,6 +11,9 @@ from okex_ws import (
     Feed,
     InstrumentExpired,
     NotLive,
+    RawSubscription,
+    Recorder,
+    Replay,
     State,
     StateChange,
     WSSubscription,
@@ -122,6 +125,26 @@ def test_an_index_is_told_by_the_names_of_its_channels(protocol: str) -> None:
 
     assert (sub.market, pair.market) == ("index", "spot")
     assert sub.latest("index-tickers") is sub.latest("ticker") is None
+
+
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        (lambda: WSSubscription(max_agee=1), r"^WSSubscription\(\) got .*'max_age'"),
+        (lambda: WSSubscription(isolat=True), "did you mean 'isolate'"),
+        (lambda: WSSubscription(on_mesage=print), "did you mean 'on_message'"),
+        (lambda: Feed(isolat=True), r"^Feed\(\) got .*did you mean 'isolate'"),
+        (lambda: Feed().subscribe([], on_eror=print), "did you mean 'on_error'"),
+        (lambda: Feed().subscribe([], chanels=()), "did you mean 'channels'"),
+        (lambda: Feed().updates(repeat=True), "did you mean 'repeated'"),
+        (lambda: RawSubscription([], fed=None), "did you mean 'feed'"),
+        (lambda: Recorder("x", max_byte=1), "did you mean 'max_bytes'"),
+        (lambda: Replay("x", sped="max"), "did you mean 'speed'"),
+    ],
+)
+def test_a_misspelt_keyword_is_told_with_the_right_one(call: Any, says: str) -> None:
+    with pytest.raises(TypeError, match=says):
+        call()
 
 
 def test_an_id_of_a_form_that_is_new_is_subscribed_on_the_given_market() -> None:

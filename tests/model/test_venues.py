@@ -20,7 +20,6 @@ from okex_ws.model.venues import (
     delivery,
     find_venue,
     market_of,
-    nearest,
 )
 
 URL, BASE = "wss://localhost/ws/v3", "wss://localhost/ws/v5"
@@ -453,11 +452,6 @@ def test_delivery_is_at_eight_in_the_morning_of_the_day(name: str) -> None:
 )
 def test_what_is_never_delivered_has_no_delivery(name: str) -> None:
     assert delivery(name) is None
-
-
-def test_the_nearest_name_is_a_question_or_nothing() -> None:
-    assert nearest("dept5", ("depth5", "trade")) == "; did you mean 'depth5'?"
-    assert nearest("xyz", ("depth5", "trade")) == ""
 
 
 @pytest.mark.parametrize("markets", ["spot", (), ("spot", "foo")])

@@ -8,6 +8,7 @@ from collections.abc import Coroutine, Mapping
 from types import TracebackType
 from typing import Any, TypeVar
 
+from ..base.checks import names_keywords
 from ..base.clock import Timekeeper
 from ..base.errors import OkexWSError
 from ..base.state import State
@@ -221,6 +222,7 @@ class BaseSubscription(AsyncClosing):
         """
         return self._pool.stats((self._view,))
 
+    @names_keywords()
     def updates(
         self,
         *,

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal, SupportsIndex
 
-from ..base.checks import check_seconds
+from ..base.checks import check_seconds, names_keywords
 from ..base.clock import Clock
 from ..base.errors import NotLive
 from ..base.retry import Reconnect, Timeouts
@@ -29,12 +29,10 @@ from ..recording.recorder import Recorder
 from ..trust.reading import Taken, read_together
 from ..trust.verdict import LIVE, Limits, state_rank
 from .base import BaseSubscription, SharedConnections, make_pool
-from .subscription import WSSubscription
+from .subscription import SubscriptionOptions, WSSubscription
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
-
-    from .subscription import SubscriptionOptions
 
 
 class Feed(SharedConnections):
@@ -116,6 +114,7 @@ class Feed(SharedConnections):
     ``okex-ws[history]``).
     """
 
+    @names_keywords()
     def __init__(
         self,
         venue: str | Venue = "okx",
@@ -169,6 +168,7 @@ class Feed(SharedConnections):
 
     # --- Subscriptions --------------------------------------------------------------
 
+    @names_keywords(SubscriptionOptions)
     def subscribe(
         self,
         instrument_ids: Iterable[str],
@@ -248,6 +248,7 @@ class Feed(SharedConnections):
         for view in self._pool.views:
             view.check()
 
+    @names_keywords()
     def updates(
         self,
         *,

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypedDict
 
+from ..base.checks import names_keywords
 from ..base.clock import utc
 from ..base.errors import InstrumentExpired
 from ..base.log import log
@@ -98,6 +99,7 @@ class WSSubscription(BaseSubscription):
         OSError: only with *isolate*: there is no memory to share.
     """
 
+    @names_keywords(ConnectionOptions)
     def __init__(
         self,
         instrument_id: str = "BTC-USD-190517",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 import unicodedata
 from collections.abc import Iterable
@@ -10,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from ..base.checks import check_seconds, check_whole
+from ..base.checks import check_seconds, check_whole, nearest
 
 PROTOCOLS = ("v3", "v5")
 MARKETS = ("spot", "futures", "swap", "option", "index")
@@ -356,12 +355,6 @@ def find_venue(venue: str | Venue) -> Venue:
     raise ValueError(
         f"unknown venue {venue!r}{nearest(venue, VENUES)}; known are {known}"
     )
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """``"; did you mean 'x'?"`` with the closest name of *known*, or ``''``."""
-    close = difflib.get_close_matches(name, list(known), n=1)
-    return f"; did you mean {close[0]!r}?" if close else ""
 
 
 def check_instrument(

@@ -18,8 +18,9 @@ from collections.abc import Mapping
 from typing import NamedTuple
 from urllib.parse import quote, unquote
 
+from ..base.checks import nearest
 from ..model.numbers import UnreadableValue
-from ..model.venues import MARKETS, nearest
+from ..model.venues import MARKETS
 
 _TRADED = tuple(market for market in MARKETS if market != "index")
 _DERIVATIVES = ("futures", "swap", "option")

@@ -22,7 +22,7 @@ except ImportError as _missing:
         name=_missing.name,
     ) from _missing
 
-from ..base.checks import check_seconds, check_whole
+from ..base.checks import check_seconds, check_whole, names_keywords
 from ..base.clock import Clock, SystemClock, utc
 from ..base.errors import WireError
 from ..base.rates import RateLimits
@@ -93,6 +93,7 @@ class Rest(Closing):
         WireError: the answer is not what the exchange documents.
     """
 
+    @names_keywords()
     def __init__(
         self,
         venue: str | Venue = "okx",

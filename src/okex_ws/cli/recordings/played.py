@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timezone
 
 from ... import Item, RecordingDamaged, Replay, State, StateChange, Updates
-from ...model.venues import nearest
+from ...base.checks import nearest
 from ..exits import USAGE, Failure, refusing
 from ..logs import unsaid
 from ..text import listed
