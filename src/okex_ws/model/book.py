@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, NamedTuple
 
+from .display import Displayed
 from .numbers import (
     EXACT,
     NUMBERS,
@@ -54,8 +55,8 @@ class Sweep(NamedTuple):
     remaining: Decimal
 
 
-@dataclass(frozen=True, slots=True)
-class OrderBook:
+@dataclass(frozen=True, slots=True, repr=False)
+class OrderBook(Displayed):
     """One version of an order book: *bids* and *asks*, best first; either may be empty.
 
     A level is ``(price, size, ..., orders)`` in the exchange's own characters. Sizes

@@ -7,13 +7,14 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Literal
 
+from .display import Displayed
 from .numbers import EXACT, Number, given_number
 
 How = Literal["down", "up", "nearest"]
 
 
-@dataclass(frozen=True, slots=True)
-class Instrument:
+@dataclass(frozen=True, slots=True, repr=False)
+class Instrument(Displayed):
     """One instrument as the exchange lists it. A field that it lacks is ``None``.
 
     Prices are multiples of *tick*, sizes are multiples of *lot* and at least
