@@ -27,8 +27,7 @@ MAX_LAG = 0.5
 
 def follow(name: str, feed: Feed) -> WSSubscription:
     """Subscribe to the book of *name*, on the market that its id tells."""
-    market = market_of(name) or "spot"
-    return WSSubscription(name, market, channels=["depth5"], feed=feed)
+    return WSSubscription(name, channels=["depth5"], feed=feed)
 
 
 def basis(feed: Feed, pair: Sequence[WSSubscription]) -> str:

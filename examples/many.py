@@ -24,7 +24,6 @@ from okex_ws import (
     StateChange,
     Venue,
     WSSubscription,
-    market_of,
 )
 
 IDS = ("BTC-USDT", "ETH-USDT", "BTC-USD-SWAP")
@@ -66,8 +65,7 @@ def main() -> int:
             feed = stack.enter_context(Feed(venue))
             updates = feed.updates()  # before any subscription: it misses nothing
             for name in options.ids:
-                market = market_of(name) or "spot"
-                WSSubscription(name, market, channels=["depth5"], feed=feed)
+                WSSubscription(name, channels=["depth5"], feed=feed)
         except (ImportError, ValueError) as error:
             parser.error(str(error))
         for name, now in changes(updates):

@@ -12,7 +12,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import asdict
 from wsgiref.simple_server import make_server
 
-from okex_ws import Feed, State, Venue, WSSubscription, market_of
+from okex_ws import Feed, State, Venue, WSSubscription
 
 
 class Collector:
@@ -68,7 +68,7 @@ def main() -> None:
             venue = stack.enter_context(LocalExchange(instruments=options.ids)).venue_v5
         feed = stack.enter_context(Feed(venue))
         for name in options.ids:
-            WSSubscription(name, market_of(name) or "spot", feed=feed)
+            WSSubscription(name, feed=feed)
         with make_server("127.0.0.1", options.port, Collector(feed).answer) as server:
             print(f"http://127.0.0.1:{server.server_port}/metrics", flush=True)
             server.serve_forever()

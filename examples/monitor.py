@@ -39,7 +39,6 @@ from okex_ws import (
     Venue,
     WSSubscription,
     find_venue,
-    market_of,
 )
 
 INSTRUMENT, VENUE = "BTC-USDT", "okx"
@@ -345,10 +344,8 @@ def open_feed(
         def ended() -> bool:
             return exchange.ended
 
-    # A text that is no id counts as spot; the subscription then refuses it by name.
-    market = options.market or market_of(name) or "spot"
     feed = WSSubscription(
-        name, market, venue=venue, channels=("depth5",), ssl_context=trust
+        name, options.market, venue=venue, channels=("depth5",), ssl_context=trust
     )
     return stack.enter_context(feed), name, ended
 

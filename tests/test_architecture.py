@@ -31,15 +31,16 @@ ABOVE = {"": "replay", "pytest_plugin": "local_exchange", "__main__": "cli/comma
 AROUND_THE_CORE = {"local_exchange", "cli", "pytest_plugin", "__main__"}
 PUBLIC_PACKAGES = {"", "rest", "recording", "local_exchange"}
 # The only names that it imports from elsewhere: importer, module, name. No user needs
-# them: `okex-ws doctor` opens a proxy's tunnel step by step, and `nearest` words an
-# error message.
+# them: `okex-ws doctor` opens a proxy's tunnel step by step, and `nearest` and
+# `names_keywords` word an error message.
 TAKEN_FROM_INSIDE = {
-    ("cli.commands.faults", "okex_ws.model.venues", "nearest"),
+    ("cli.commands.faults", "okex_ws.base.checks", "nearest"),
     ("cli.diagnosis.reach", "okex_ws.net.proxy", "Proxy"),
     ("cli.diagnosis.reach", "okex_ws.net.proxy", "authority"),
     ("cli.diagnosis.reach", "okex_ws.net.proxy", "open_tunnel"),
     ("cli.diagnosis.reach", "okex_ws.net.proxy", "proxy_finder"),
-    ("cli.recordings.played", "okex_ws.model.venues", "nearest"),
+    ("cli.recordings.played", "okex_ws.base.checks", "nearest"),
+    ("local_exchange.control.exchange", "okex_ws.base.checks", "names_keywords"),
     ("local_exchange.server.listing", "okex_ws.model.venues", "delivery"),
 }
 # The extras, and the folders or modules that may import them.

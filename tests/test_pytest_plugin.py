@@ -13,8 +13,12 @@ from importlib.metadata import distribution, entry_points
 import pytest
 
 # Here, so that no run inside a test is the first to import it: pytester forgets those.
-import okex_ws.local_exchange  # noqa: F401
+import okex_ws.local_exchange
 from okex_ws import VENUES, pytest_plugin
+
+for _each in okex_ws.__all__:  # so, too, what a public name loads when it is used
+    getattr(okex_ws, _each)
+
 
 pytest_plugins = ["pytester"]
 
@@ -106,7 +110,7 @@ def test_pytest_finds_it_by_its_entry_point() -> None:
 
 def test_it_imports_nothing_that_its_fixtures_alone_need() -> None:
     program = (
-        "import sys, pytest, okex_ws; before = set(sys.modules)\n"
+        "import sys, pytest, dataclasses; before = set(sys.modules)\n"
         f"import {MODULE}\n"
         "print(*sorted(set(sys.modules) - before))"
     )
@@ -118,7 +122,24 @@ def test_it_imports_nothing_that_its_fixtures_alone_need() -> None:
         check=True,
     )
 
-    assert done.stdout.split() == [MODULE]
+    assert done.stdout.split() == ["okex_ws", MODULE]
+
+
+def test_help_shows_it_where_pytest_is_not_installed() -> None:
+    program = (
+        "import sys, pydoc; sys.modules['pytest'] = None\n"
+        f"print(pydoc.plain(pydoc.render_doc({MODULE!r})))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=True,
+    )
+
+    assert "okx_is_local(local_exchange" in done.stdout
+    assert "Traceback" not in done.stdout + done.stderr
 
 
 def test_it_is_left_alone_by_a_suite_that_does_not_use_it(

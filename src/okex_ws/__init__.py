@@ -1,59 +1,66 @@
 """The live OKEX/OKX order book in one object, which says when it is not live."""
 
-from .base.clock import Clock, SystemClock
-from .base.errors import (
-    BackfillFailed,
-    BookError,
-    BudgetSpent,
-    ChecksumMismatch,
-    ConnectionLost,
-    HandshakeFailed,
-    LoginRejected,
-    MessagesLost,
-    NotLive,
-    OkexWSError,
-    RecordingFailed,
-    RequestRejected,
-    SequenceGap,
-    Stalled,
-    SubscriptionRejected,
-    WireError,
-)
-from .base.retry import Reconnect, Timeouts
-from .base.state import State
-from .client.feed import Feed
-from .client.raw import RawSubscription
-from .client.subscription import WSSubscription
-from .delivery.updates import Updates
-from .history.source import History
-from .model.book import Level, OrderBook, Sweep
-from .model.credentials import Credentials
-from .model.instrument import Instrument
-from .model.items import (
-    BestBidAsk,
-    BookUpdate,
-    Candle,
-    Data,
-    Depth,
-    FundingRate,
-    Gap,
-    Item,
-    PastBook,
-    Ticker,
-    Trade,
-)
-from .model.reports import ConnectionReport, Health, StateChange, Stats
-from .model.venues import (
-    MARKETS,
-    VENUES,
-    Venue,
-    check_instrument,
-    find_venue,
-    market_of,
-)
-from .recording.recorded_frames import RecordingDamaged
-from .recording.recorder import Recorder
-from .replay import Replay
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .base.clock import Clock, SystemClock
+    from .base.errors import (
+        BackfillFailed,
+        BookError,
+        BudgetSpent,
+        ChecksumMismatch,
+        ConnectionLost,
+        HandshakeFailed,
+        InstrumentExpired,
+        LoginRejected,
+        MessagesLost,
+        NotLive,
+        OkexWSError,
+        RecordingFailed,
+        RequestRejected,
+        SequenceGap,
+        Stalled,
+        SubscriptionRejected,
+        WireError,
+    )
+    from .base.retry import Reconnect, Timeouts
+    from .base.state import State
+    from .client.feed import Feed
+    from .client.raw import RawSubscription
+    from .client.subscription import WSSubscription
+    from .delivery.updates import Updates
+    from .history.source import History
+    from .model.book import Level, OrderBook, Sweep
+    from .model.credentials import Credentials
+    from .model.instrument import Instrument
+    from .model.items import (
+        BestBidAsk,
+        BookUpdate,
+        Candle,
+        Data,
+        Depth,
+        FundingRate,
+        Gap,
+        Item,
+        PastBook,
+        Ticker,
+        Trade,
+    )
+    from .model.reports import ConnectionReport, Health, StateChange, Stats
+    from .model.venues import (
+        MARKETS,
+        VENUES,
+        Venue,
+        check_instrument,
+        find_venue,
+        market_of,
+    )
+    from .recording.recorded_frames import RecordingDamaged
+    from .recording.recorder import Recorder
+    from .replay import Replay
 
 __version__ = "0.1.0"
 
@@ -80,6 +87,7 @@ __all__ = [
     "Health",
     "History",
     "Instrument",
+    "InstrumentExpired",
     "Item",
     "Level",
     "LoginRejected",
@@ -115,6 +123,51 @@ __all__ = [
     "find_venue",
     "market_of",
 ]
+
+# The modules that the public names are from. Each is imported when one of its names is
+# first used (PEP 562), so that the pytest plugin, which every run of pytest imports,
+# costs nothing.
+_MODULES = {
+    "base.clock": "Clock SystemClock",
+    "base.errors": (
+        "BackfillFailed BookError BudgetSpent ChecksumMismatch ConnectionLost "
+        "HandshakeFailed InstrumentExpired LoginRejected MessagesLost NotLive "
+        "OkexWSError RecordingFailed RequestRejected SequenceGap Stalled "
+        "SubscriptionRejected WireError"
+    ),
+    "base.retry": "Reconnect Timeouts",
+    "base.state": "State",
+    "client.feed": "Feed",
+    "client.raw": "RawSubscription",
+    "client.subscription": "WSSubscription",
+    "delivery.updates": "Updates",
+    "history.source": "History",
+    "model.book": "Level OrderBook Sweep",
+    "model.credentials": "Credentials",
+    "model.instrument": "Instrument",
+    "model.items": (
+        "BestBidAsk BookUpdate Candle Data Depth FundingRate Gap Item PastBook "
+        "Ticker Trade"
+    ),
+    "model.reports": "ConnectionReport Health StateChange Stats",
+    "model.venues": "MARKETS VENUES Venue check_instrument find_venue market_of",
+    "recording.recorded_frames": "RecordingDamaged",
+    "recording.recorder": "Recorder",
+    "replay": "Replay",
+}
+_HOME = {name: module for module, names in _MODULES.items() for name in names.split()}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "recording":  # the only public package that needs no extra
+        return import_module(".recording", __name__)
+    if name not in _HOME:
+        raise AttributeError(
+            f"module {__name__!r} has no attribute {name!r}", name=name
+        )
+    found = getattr(import_module(f".{_HOME[name]}", __name__), name)
+    globals()[name] = found
+    return found
 
 
 def __dir__() -> list[str]:

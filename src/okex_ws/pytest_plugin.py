@@ -55,11 +55,18 @@ import tempfile
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-import pytest
-
 if TYPE_CHECKING:
+    import pytest
+
     from . import Venue
     from .local_exchange import LocalExchange
+else:
+    try:
+        import pytest
+    except ImportError:  # `help` shows this module all the same
+        from types import SimpleNamespace
+
+        pytest = SimpleNamespace(fixture=lambda function: function)
 
 # pytest imports this module in every environment where the library is installed, so a
 # fixture imports what it needs itself.

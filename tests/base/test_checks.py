@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import inspect
 import math
+from typing import Any, TypedDict
 
 import pytest
 
-from okex_ws.base.checks import check_number, check_seconds, check_whole
+from okex_ws.base.checks import (
+    check_number,
+    check_seconds,
+    check_whole,
+    names_keywords,
+    nearest,
+)
 
 NOT_A_NUMBER = ["1", None, True, b"1", 1j, [1]]
 
@@ -65,3 +73,33 @@ def test_the_message_of_an_error_has_at_most_80_characters_of_the_value() -> Non
         80,
         80,
     ]
+
+
+def test_the_nearest_name_is_a_question_or_nothing() -> None:
+    assert nearest("dept5", ("depth5", "trade")) == "; did you mean 'depth5'?"
+    assert nearest("xyz", ("depth5", "trade")) == ""
+
+
+class Passed(TypedDict, total=False):
+    """Keywords that a function passes on."""
+
+    isolate: bool
+
+
+@names_keywords(Passed)
+def read(name: str = "", *, max_age: float = 0.0, **rest: Any) -> tuple[Any, ...]:
+    return name, max_age, rest
+
+
+def test_a_misspelt_keyword_is_told_with_the_nearest_one() -> None:
+    assert read("a", max_age=1.0, isolate=True) == ("a", 1.0, {"isolate": True})
+    wrong: Any = read
+    with pytest.raises(TypeError, match=r"'max_agee'; did you mean 'max_age'\?$"):
+        wrong(max_agee=1.0)
+    with pytest.raises(TypeError, match=r"'isolated'; did you mean 'isolate'\?$"):
+        wrong(isolated=True)
+    with pytest.raises(
+        TypeError, match=r"^read\(\) got an unexpected keyword argument 'xyz'$"
+    ):
+        wrong(xyz=1)
+    assert "max_age" in inspect.signature(read).parameters

@@ -84,9 +84,3 @@ def test_an_argument_becomes_a_value(kind: Any, good: str, value: object) -> Non
         if kind is not arguments.names or not bad:
             with pytest.raises(argparse.ArgumentTypeError):
                 kind(bad)
-
-
-def test_a_market_is_what_the_id_tells_unless_one_is_wanted() -> None:
-    assert arguments.market("BTC-USD-SWAP", None) == "swap"
-    assert arguments.market("BTC-USD", "index") == "index"
-    assert arguments.market("no id", None) == "spot"

@@ -102,7 +102,7 @@ def test_every_one_of_them_gets_the_raw_channels(v5: World) -> None:
 @pytest.mark.parametrize(
     ("names", "channels", "error"),
     [
-        (["BTC-USDT", "btc"], ("depth5",), ValueError),
+        (["BTC-USDT", "btc-usdt"], ("depth5",), ValueError),
         (["BTC-USDT", "BTC-USDT-SWAP"], ("depth5",), ValueError),
         (["BTC-USDT"], ("nonsense",), ValueError),
         (["BTC-USDT", 7], ("depth5",), TypeError),

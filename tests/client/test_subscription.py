@@ -53,21 +53,44 @@ BTC = ("BTC-USDT", "spot")
         (BTC, {"raw_channels": ("books",), "venue": "okx"}, "type of its own"),
         (BTC, {"channels": ("orders",), "venue": "okx"}, "RawSubscription"),
         (BTC, {"channels": ("instruments",), "venue": "okx"}, "RawSubscription"),
-        ((), {"channels": ("bbo-tbt",)}, "v3 has no channel 'bbo-tbt'"),
+        (
+            ("BTC-JPY",),
+            {"venue": "okj-v3", "channels": ("bbo-tbt",)},
+            "v3 has no channel 'bbo-tbt'",
+        ),
         ((), {"channels": ("tickr",)}, "did you mean 'ticker'"),
-        (BTC, {"channels": ("candle61s",)}, "did you mean 'candle60s'"),
+        (
+            ("BTC-JPY",),
+            {"venue": "okj-v3", "channels": ("candle61s",)},
+            "did you mean 'candle60s'",
+        ),
         (BTC, {"channels": ("funding_rate",)}, "'swap'"),
         (("BTC-USD", "index"), {}, "market 'index' has no"),
         ((), {"raw_channels": ("trades",)}, "type of its own"),
         ((), {"raw_channels": ("a b",)}, "no name of a channel"),
-        ((), {"credentials": KEY}, "credentials are not sent to venue 'okex'"),
+        (("BTC/USDT",), {}, "did you mean 'BTC-USDT'"),
+        (("BTC/USDT", "spot"), {}, "did you mean 'BTC-USDT'"),
+        (("BTC/USDT:USDT",), {}, "did you mean 'BTC-USDT-SWAP'"),
+        (("btc_usdt", "spot"), {}, "did you mean 'BTC-USDT'"),
+        (("btc-usd_um-swap",), {}, "did you mean 'BTC-USD_UM-SWAP'"),
+        (("BTC-ABOVE-DAILY-260224-1600-65000",), {}, "or market=, one of 'spot'"),
+        (("BTC-USD",), {"channels": ("index-tickers", "trade")}, "of market 'index'"),
+        (
+            (),
+            {"venue": "okex", "credentials": KEY},
+            "credentials are not sent to venue 'okex'",
+        ),
         (
             BTC,
             {"venue": "okx", "channels": ("depth_l2_tbt",)},
             "login of the fee .*VIP5",
         ),
         (BTC, {"venue": "okx", "channels": ("books50-l2-tbt",)}, "fee tier VIP4"),
-        ((), {"channels": ("books-rpi",)}, "v3 has no channel 'books-rpi'"),
+        (
+            ("BTC-JPY",),
+            {"venue": "okj-v3", "channels": ("books-rpi",)},
+            "v3 has no channel 'books-rpi'",
+        ),
         ((), {"max_age": -1}, "max_age"),
         ((), {"ping_interval": 60}, "ping_interval"),
         ((), {"probe_interval": -1}, "probe_interval"),
@@ -84,7 +107,7 @@ def test_a_value_that_cannot_be_right_is_refused_with_one_that_would_be(
     ("arguments", "keywords", "says"),
     [
         ((7,), {}, "strings"),
-        (("BTC-USDT", None), {}, "strings"),
+        (("BTC-USDT", 5), {}, "strings"),
         (("BTC-USD-190517", "futures", "print"), {}, "on_message"),
         ((), {"on_state": 1}, "on_state"),
         ((), {"venue": 3}, "venue"),
@@ -114,7 +137,9 @@ def test_what_belongs_to_the_feed_is_not_taken_beside_one() -> None:
             WSSubscription("BTC-JPY", "spot", feed=feed, venue="okex")
 
 
-def test_the_seeds_own_defaults_are_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+def test_where_another_peer_lists_what_was_delivered_it_is_warned_of(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     world = World()
     retired = Venue("old", "v3", (world.url,), retired="after 2022-02-25")
     sub = world.subscribe("BTC-USD-190517", "futures", venue=retired)
@@ -160,7 +185,7 @@ def test_both_vocabularies_name_the_same_channels(
 def test_trades_and_candles_are_typed_under_either_name(protocol: str) -> None:
     world = World(protocol)
     sub = world.subscribe(channels=("trades", "candle1m"))
-    updates = sub.updates()
+    updates = sub.updates(repeated=True)
     trade, candle = world.dialect.trade, world.dialect.candle
 
     def push(message: dict[str, Any]) -> None:

@@ -298,10 +298,12 @@ def test_without_a_depth_channel_the_worst_channel_is_the_state(world: World) ->
 # --- Trades --------------------------------------------------------------------------
 
 
-def test_the_replayed_trade_is_kept_out_on_the_first_connection(world: World) -> None:
+def test_the_repeated_trade_is_given_to_those_alone_who_ask_for_it(
+    world: World,
+) -> None:
     world.exchange.first_pushes[TRADE] = trade("7", -9_000_000)
     sub = world.subscribe()
-    updates = sub.updates()
+    updates, repeated = sub.updates(), sub.updates(repeated=True)
     world.at(1, lambda: push(world, trade("8", 1000)))
     world.at(1, lambda: push(world, trade("8", 1000)))
     seen: list[Any] = []
@@ -311,9 +313,33 @@ def test_the_replayed_trade_is_kept_out_on_the_first_connection(world: World) ->
 
     assert [t.id for t in seen[0]] == ["8"]
     assert seen[1] == seen[0][-1]
-    given = [item for item in updates if isinstance(item, Trade)]
-    assert [(t.id, t.replayed) for t in given] == [("7", True), ("8", False)]
-    assert sub.stats().skipped["repeat"] == 1
+    both = [
+        [(t.id, t.replayed) for t in items if isinstance(t, Trade)]
+        for items in (updates, repeated)
+    ]
+    assert both == [[("8", False)], [("7", True), ("8", False)]]
+    # One that came twice, and one that an iterator did not want.
+    assert sub.stats().skipped["repeat"] == 2
+
+
+def test_the_iterator_of_a_feed_gives_a_repeated_trade_if_asked(world: World) -> None:
+    world.exchange.first_pushes[TRADE] = trade("7", -9_000_000)
+    feed = world.feed()
+    updates, repeated = feed.updates(), feed.updates(repeated=True)
+    feed.subscribe(["BTC-USDT"])
+    world.at(1, lambda: push(world, trade("8", 1000)))
+
+    world.run(3)
+
+    assert [t.id for t in updates if isinstance(t, Trade)] == ["8"]
+    assert [t.id for t in repeated if isinstance(t, Trade)] == ["7", "8"]
+
+
+def test_whether_repeats_are_wanted_is_yes_or_no(world: World) -> None:
+    sub = world.subscribe()
+    with pytest.raises(TypeError, match="repeated is True or False"):
+        sub.updates(repeated=1)  # type: ignore[arg-type]
+    world.run(1)
 
 
 @pytest.mark.parametrize(
@@ -348,7 +374,7 @@ def test_after_a_reconnect_the_replayed_trade_tells_whether_some_are_missing(
 
     world.run(6)
 
-    given = [item for item in updates if isinstance(item, (Trade, Gap))][1:]
+    given = [item for item in updates if isinstance(item, (Trade, Gap))]
     assert [i.id if isinstance(i, Trade) else i for i in given] == expected
     assert [t.id for t in sub.trades] == [i for i in expected if isinstance(i, str)]
 
@@ -636,7 +662,7 @@ def test_one_bad_trade_of_a_push_is_a_gap_and_its_neighbours_are_delivered(
     world.exchange.first_pushes[TRADE] = trade("6", 0)
     errors: list[Exception] = []
     sub = world.subscribe(on_error=errors.append)
-    updates = sub.updates()
+    updates = sub.updates(repeated=True)
     bad = trade("7", 1000)
     bad["data"] += [*trade("8", 1000)["data"], *trade("9", 1000)["data"]]
     bad["data"][1]["price"] = "x"

@@ -20,7 +20,6 @@ from okex_ws.model.venues import (
     delivery,
     find_venue,
     market_of,
-    nearest,
 )
 
 URL, BASE = "wss://localhost/ws/v3", "wss://localhost/ws/v5"
@@ -328,22 +327,70 @@ def test_an_id_is_good_on_its_own_market_and_on_no_other(
     "name",
     [
         "",
-        "BTC",
         "btc-usdt",
         "BTC_USDT",
         "BTC-USDT ",
         " BTC-USDT",
         "BTC-USDT\n",
-        "BTC-USD-1905",
-        "BTC-USD-190517-11000",
-        "BTC-USD-190517-11000-X",
+        "BTC/USDT",
         "spot/trade:BTC-USDT",
     ],
 )
-@pytest.mark.parametrize("market", ["spot", "futures"])
-def test_an_id_of_no_form_is_a_value_error(name: str, market: str) -> None:
+@pytest.mark.parametrize("market", ["spot", "futures", None])
+def test_what_is_no_id_or_misspelt_is_a_value_error(
+    name: str, market: str | None
+) -> None:
     with pytest.raises(ValueError, match="is not an instrument id"):
         check_instrument(name, market, OKEX)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "BTC",
+        "BTC-USD-1905",
+        "BTC-USD-190517-11000",
+        "BTC-USD-190517-11000-X",
+        "BTC-ABOVE-DAILY-260224-1600-65000",
+    ],
+)
+def test_an_id_of_no_known_form_needs_a_market_and_is_never_refused(name: str) -> None:
+    with pytest.raises(ValueError, match="or market=, one of 'spot', 'futures'"):
+        check_instrument(name, None, OKEX)
+
+    assert [check_instrument(name, each, OKEX) for each in MARKETS] == list(MARKETS)
+
+
+@pytest.mark.parametrize(
+    ("misspelt", "meant"),
+    [
+        ("BTC/USDT", "BTC-USDT"),
+        ("btc_usdt", "BTC-USDT"),
+        ("BTC/USDT:USDT", "BTC-USDT-SWAP"),
+        ("btc-usd_um-swap", "BTC-USD_UM-SWAP"),
+        (" BTC USD 190517 ", "BTC-USD-190517"),
+    ],
+)
+def test_a_misspelt_id_is_told_as_it_should_be(misspelt: str, meant: str) -> None:
+    with pytest.raises(ValueError, match=f"did you mean '{meant}'"):
+        check_instrument(misspelt, None, OKEX)
+
+
+@pytest.mark.parametrize(("market", "name"), EVERY_ID)
+def test_without_a_market_the_id_tells_it(market: str, name: str) -> None:
+    told = "spot" if market == "index" else market
+
+    assert check_instrument(name, None, OKEX) == told
+    assert check_instrument(name, None, OKEX, ("depth5", "index-tickers")) == told
+
+
+def test_names_of_an_indexs_channels_alone_make_a_pair_an_index() -> None:
+    names = ("index-tickers", "index-candle1m")
+
+    assert check_instrument("BTC-USD", None, OKEX, names) == "index"
+    assert check_instrument("BTC-USD-SWAP", None, OKEX, names) == "swap"
+    with pytest.raises(ValueError, match="'okj-v3' has no market 'index'"):
+        check_instrument("BTC-USD", None, OKJ, names)
 
 
 @pytest.mark.parametrize(
@@ -380,7 +427,9 @@ def test_a_market_that_the_venue_has_not_is_a_value_error() -> None:
         check_instrument("BTC-USD-SWAP", "swap", OKJ)
 
 
-@pytest.mark.parametrize(("name", "market"), [(None, "spot"), ("BTC-USDT", 5)])
+@pytest.mark.parametrize(
+    ("name", "market"), [(None, "spot"), ("BTC-USDT", 5), (7, None)]
+)
 def test_an_id_or_market_that_is_no_text_is_a_type_error(
     name: Any, market: Any
 ) -> None:
@@ -403,11 +452,6 @@ def test_delivery_is_at_eight_in_the_morning_of_the_day(name: str) -> None:
 )
 def test_what_is_never_delivered_has_no_delivery(name: str) -> None:
     assert delivery(name) is None
-
-
-def test_the_nearest_name_is_a_question_or_nothing() -> None:
-    assert nearest("dept5", ("depth5", "trade")) == "; did you mean 'depth5'?"
-    assert nearest("xyz", ("depth5", "trade")) == ""
 
 
 @pytest.mark.parametrize("markets", ["spot", (), ("spot", "foo")])

@@ -97,7 +97,7 @@ def test_the_moment_of_a_subscribe_makes_no_gap_and_no_news(
 
     def subscribe() -> None:
         sub = WSSubscription("ETH-USDT", "spot", feed=feed, channels=("trade",))
-        updates.append(sub.updates())
+        updates.append(sub.updates(repeated=True))
 
     def connect(_: str) -> None:
         if moment == "during" and not updates:
@@ -707,7 +707,7 @@ def test_each_trade_under_a_strange_name_is_a_gap_for_its_own_channel(
 ) -> None:
     """The trades that came since do not make good for the one that was lost."""
     sub = v5.subscribe(channels=("trade",))
-    updates = sub.updates()
+    updates = sub.updates(repeated=True)
 
     def send(number: int, **fields: str) -> None:
         message = V5.trade(str(number), number * 1000)

@@ -266,6 +266,14 @@ def test_the_book_is_the_channels(exchange: LocalExchange, rest: Rest) -> None:
     assert book.timestamp.timestamp() == said.at
 
 
+def test_a_market_that_is_left_out_is_the_one_that_the_id_tells(rest: Rest) -> None:
+    assert rest.book("BTC-USD-SWAP", levels=1) == rest.book("BTC-USD-SWAP", "swap", 1)
+    (told,) = rest.trades("BTC-USD-SWAP", limit=1)
+    (given,) = rest.trades("BTC-USD-SWAP", "swap", limit=1)
+    assert int(told.id) <= int(given.id)
+    assert len(rest.candles("BTC-USDT", None, "candle1m", limit=2)) == 2
+
+
 @pytest.mark.parametrize("levels", [1, 5, 200, 9000])
 def test_a_book_has_at_most_so_many_levels(rest: Rest, levels: int) -> None:
     book, whole = rest.book(*PAIR, levels), rest.book(*PAIR)
@@ -466,7 +474,8 @@ def test_what_lasts_is_told_after_some_tries(exchange: LocalExchange) -> None:
     [
         (lambda rest: rest.trades("BTC-USDT", "swap"), ValueError),
         (lambda rest: rest.trades("BTC-USDT", "index"), ValueError),
-        (lambda rest: rest.trades("btc", "spot"), ValueError),
+        (lambda rest: rest.trades("btc/usdt", "spot"), ValueError),
+        (lambda rest: rest.trades("BTC"), ValueError),
         (lambda rest: rest.trades(*PAIR, limit=0), ValueError),
         (lambda rest: rest.trades(*PAIR, limit=1.0), TypeError),
         (lambda rest: rest.trades(*PAIR, after_id="x"), ValueError),

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 
 from okex_ws.base.errors import RequestRejected, WireError
+from okex_ws.protocol.listing import name
 from okex_ws.rest.dialect import (
     HttpResponse,
     RestRequest,
     Rule,
     body_of,
-    name,
     read_each,
     refused,
 )

@@ -167,7 +167,7 @@ def test_a_refused_key_is_one_readable_line(start: Start) -> None:
     ("name", "arguments", "said"),
     [
         ("many", ["no id"], "is not an instrument id"),
-        ("many", ["--local", "no id"], "no instrument id"),
+        ("many", ["--local", "no id"], "did you mean 'NO-ID'"),
         ("compare", ["BTC-USDT", "no id"], "is not an instrument id"),
         ("compare", ["no id", "--local"], "is not an instrument id"),
         ("private", [], "not set in the environment: OKX_API_KEY"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from typing import Any
 
@@ -72,7 +73,7 @@ def test_a_removed_parameter_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_changed_default_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    keywords = okex_ws.Feed.__init__.__kwdefaults__
+    keywords = inspect.unwrap(okex_ws.Feed.__init__).__kwdefaults__
     assert keywords is not None
     monkeypatch.setitem(keywords, "ping_interval", 29.0)
     changed = difference(RECORDED.read_text("utf-8"), render())

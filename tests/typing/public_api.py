@@ -120,16 +120,16 @@ assert_type(find_venue("okj"), Venue)
 assert_type(find_venue(VENUES["okj"]), Venue)
 assert_type(market_of("BTC-USDT"), str | None)
 assert_type(MARKETS, tuple[str, str, str, str, str])
-check_instrument("BTC-USDT", "spot", VENUES["okx"])
+assert_type(check_instrument("BTC-USDT", None, VENUES["okx"]), str)
 
 
 def past() -> History:
     # Whatever satisfies it: the REST client does.
-    return Rest("okx")
+    return Rest()
 
 
 with Feed("okx", history_source=past) as joined:
-    joined.subscribe(["BTC-USDT"], "spot", ["trades-all"], history=0)
+    joined.subscribe(["BTC-USDT"], channels=["trades-all"], history=0)
 
 
 def missed(error: BackfillFailed, book: PastBook) -> None:

@@ -9,6 +9,7 @@
     │   ├── ChecksumMismatch
     │   └── SequenceGap
     ├── SubscriptionRejected     the exchange refused a channel
+    ├── InstrumentExpired        the instrument was delivered long ago
     ├── RequestRejected          the exchange refused a REST request
     ├── BudgetSpent              requests wait: an hourly limit is used up
     ├── LoginRejected            the exchange refused a key
@@ -25,6 +26,7 @@ network is made printable.
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -224,6 +226,22 @@ class SubscriptionRejected(OkexWSError):
     def __str__(self) -> str:
         said = printable(self.message)
         return f"{self.channel} was refused: {said} (error {self.code})"
+
+
+class InstrumentExpired(OkexWSError):
+    """The exchange delivered *instrument_id* on the day of *expiry*: it has no prices.
+
+    The subscription is ``FAILED`` from the start, and nothing was asked of the
+    exchange.
+    """
+
+    def __init__(self, instrument_id: str, expiry: datetime) -> None:
+        super().__init__(instrument_id, expiry)
+        self.instrument_id = instrument_id
+        self.expiry = expiry
+
+    def __str__(self) -> str:
+        return f"delivered {self.expiry:%Y-%m-%d}: name an instrument"
 
 
 class RequestRejected(OkexWSError):

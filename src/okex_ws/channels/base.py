@@ -60,6 +60,10 @@ class Follower(Protocol):
         """An item of the channel *topic* came (a trade, say), or a `Gap` was found."""
         ...
 
+    def add_repeated(self, topic: str, item: Item) -> None:
+        """The exchange repeated its last item from before the first subscription."""
+        ...
+
     def tell(self, now: float) -> None:
         """The state of the channel may have changed."""
         ...

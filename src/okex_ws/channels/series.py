@@ -301,6 +301,11 @@ class TradeChannel(JoinedChannel[Trade, TradeData]):
         epoch, wall = self.reading.epoch, news.at.wall
         name, replayed = self.instrument_id, news.replayed
         trade = make_trade(name, news.data, wall, epoch, replayed)
+        if replayed and not self.kept:
+            for follower in self.followers:
+                follower.add_repeated(self.topic, trade)
+            return
+        # One that comes after others is no repeat, but late.
         if not replayed:
             self.kept.append(trade)
         self._hand_over(trade)

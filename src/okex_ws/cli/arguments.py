@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
-from .. import VENUES, Venue, find_venue, market_of
+from .. import VENUES, Venue, find_venue
 from .exits import MEANING, USAGE, Failure, refusing
 
 if TYPE_CHECKING:
@@ -201,9 +201,3 @@ def venue_at(url: str) -> Venue:
     if "/ws/v5" in url:
         return Venue("url", "v5", (url.rstrip("/").removesuffix("/public"),))
     return Venue("url", "v3", (url,))
-
-
-def market(name: str, wanted: str | None) -> str:
-    """Return the market of an instrument: *wanted* if given, else that of its id."""
-    # A text that is no id counts as spot; the subscription then refuses it by name.
-    return wanted or market_of(name) or "spot"

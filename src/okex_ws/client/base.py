@@ -8,7 +8,9 @@ from collections.abc import Coroutine, Mapping
 from types import TracebackType
 from typing import Any, TypeVar
 
+from ..base.checks import names_keywords
 from ..base.clock import Timekeeper
+from ..base.errors import OkexWSError
 from ..base.state import State
 from ..base.threads import Closing, on_library_thread, running_loop
 from ..delivery.callbacks import OnError, OnMessage, OnState
@@ -185,10 +187,18 @@ class BaseSubscription(AsyncClosing):
             else JoinedView(self, label, limits, pool.clock, callbacks, past)
         )
 
-    def _begin(self, names: Mapping[str, ChannelName]) -> None:
-        """Subscribe. A constructor calls it last: from here on callbacks may fire."""
+    def _begin(
+        self, names: Mapping[str, ChannelName], error: OkexWSError | None = None
+    ) -> None:
+        """Subscribe, or fail with *error*.
+
+        A constructor calls it last: from here on callbacks may fire.
+        """
         self._pool.closes_with_subscription = self._own
-        self._pool.attach(self._view, names)
+        if error is None:
+            self._pool.attach(self._view, names)
+        else:
+            self._pool.refuse(self._view, names, error)
 
     @property
     def venue(self) -> Venue:
@@ -212,12 +222,14 @@ class BaseSubscription(AsyncClosing):
         """
         return self._pool.stats((self._view,))
 
+    @names_keywords()
     def updates(
         self,
         *,
         latest: bool = True,
         max_queue: int = 1000,
         timeout: float | None = None,
+        repeated: bool = False,
     ) -> Updates:
         """An iterator of typed items, on the caller's own thread or event loop.
 
@@ -243,11 +255,17 @@ class BaseSubscription(AsyncClosing):
                 fetched, or held back while others were fetched, come all at once and
                 have room of their own.
             timeout: seconds after which ``TimeoutError`` is raised if no item came.
+            repeated: give also the last trade from before the subscription, of any age,
+                which the exchange repeats once ``'trade'`` is subscribed. After an
+                outage the trade that it repeats is news if it is not known: it follows
+                a `Gap`, unless its id is the next one.
 
         Raises:
             OkexWSError: while iterating, the error with which the subscription failed.
         """
-        queue = UpdateQueue(self._pool.clock, latest, max_queue, timeout)
+        queue = UpdateQueue(
+            self._pool.clock, latest, max_queue, timeout, repeated=repeated
+        )
         self._view.follow(queue)
         return Updates(queue)
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal, SupportsIndex
 
-from ..base.checks import check_seconds
+from ..base.checks import check_seconds, names_keywords
 from ..base.clock import Clock
 from ..base.errors import NotLive
 from ..base.retry import Reconnect, Timeouts
@@ -29,18 +29,16 @@ from ..recording.recorder import Recorder
 from ..trust.reading import Taken, read_together
 from ..trust.verdict import LIVE, Limits, state_rank
 from .base import BaseSubscription, SharedConnections, make_pool
-from .subscription import WSSubscription
+from .subscription import SubscriptionOptions, WSSubscription
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
-
-    from .subscription import SubscriptionOptions
 
 
 class Feed(SharedConnections):
     """The connections to one venue, shared by many subscriptions.
 
-    ``feed.subscribe(ids, market)``, ``WSSubscription(..., feed=feed)`` and
+    ``feed.subscribe(ids)``, ``WSSubscription(..., feed=feed)`` and
     ``RawSubscription(..., feed=feed)`` use them. The feed connects with its first
     subscription. It opens a further connection where the exchange wants one: for v5's
     business and private channels, and for books of 50 and more levels beyond a
@@ -116,9 +114,10 @@ class Feed(SharedConnections):
     ``okex-ws[history]``).
     """
 
+    @names_keywords()
     def __init__(
         self,
-        venue: str | Venue = "okex",
+        venue: str | Venue = "okx",
         *,
         credentials: Credentials | None = None,
         allow_plaintext: bool = False,
@@ -169,17 +168,19 @@ class Feed(SharedConnections):
 
     # --- Subscriptions --------------------------------------------------------------
 
+    @names_keywords(SubscriptionOptions)
     def subscribe(
         self,
         instrument_ids: Iterable[str],
-        market: str,
+        market: str | None = None,
         channels: Iterable[str] = ("depth5", "trade"),
         **keywords: Unpack[SubscriptionOptions],
     ) -> tuple[WSSubscription, ...]:
         """Make one `WSSubscription` an instrument, all or none; any thread, any time.
 
-        *keywords* are those of `WSSubscription` (``on_message``, ``max_age``, ...), the
-        same for each. A request carries as many channels as the exchange accepts.
+        *market* and *keywords* are those of `WSSubscription` (``on_message``,
+        ``max_age``, ...), the same for each. A request carries as many channels as the
+        exchange accepts.
         """
         if isinstance(instrument_ids, str) or not isinstance(instrument_ids, Iterable):
             raise TypeError(f"instrument_ids is a sequence, like [{instrument_ids!r}]")
@@ -247,12 +248,14 @@ class Feed(SharedConnections):
         for view in self._pool.views:
             view.check()
 
+    @names_keywords()
     def updates(
         self,
         *,
         latest: bool = True,
         max_queue: int = 10_000,
         timeout: float | None = None,
+        repeated: bool = False,
     ) -> Updates:
         """An iterator of the items of all subscriptions, later ones included.
 
@@ -260,7 +263,9 @@ class Feed(SharedConnections):
         an item is from. If a subscription fails or is closed, the iterator gives its
         `StateChange` and goes on; it ends when the feed is closed.
         """
-        queue = UpdateQueue(self._pool.clock, latest, max_queue, timeout, endless=True)
+        queue = UpdateQueue(
+            self._pool.clock, latest, max_queue, timeout, True, repeated
+        )
         self._pool.follow(queue)
         return Updates(queue)
 

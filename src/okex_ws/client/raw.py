@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Union
 
+from ..base.checks import names_keywords
 from ..delivery.callbacks import OnError, OnMessage, OnState, check_callables
 from ..model.items import Data
 from ..trust.verdict import NO_LIMITS
@@ -37,6 +38,7 @@ class RawSubscription(BaseSubscription):
             channel without credentials; or *feed* has *isolate*.
     """
 
+    @names_keywords()
     def __init__(
         self,
         args: Iterable[Argument],

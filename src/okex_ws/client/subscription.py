@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypedDict
 
+from ..base.checks import names_keywords
 from ..base.clock import utc
+from ..base.errors import InstrumentExpired
 from ..base.log import log
 from ..delivery.callbacks import OnError, OnMessage, OnState, check_callables
 from ..model.book import OrderBook
+from ..model.instrument import Instrument
 from ..model.items import BestBidAsk, Candle, Depth, Item, Trade
-from ..model.venues import Venue, check_instrument, delivery, find_venue
+from ..model.venues import SITES, Venue, check_instrument, delivery, find_venue
 from ..pool.options import ConnectionOptions
+from ..protocol.listing import INST_TYPES
 from ..protocol.messages import ChannelName
 from ..trust.verdict import NO_LIMITS, Limits
 from .base import AnyPool, BaseSubscription, SharedConnections, find_pool, make_pool
+from .listing import ListingView
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -38,16 +44,21 @@ class WSSubscription(BaseSubscription):
     """The live order book of one instrument, or the answer that it is not live.
 
     Connects at once on a daemon thread and never blocks; a callback may fire before the
-    constructor returns. An unclosed subscription lives on without references.
+    constructor returns. An unclosed subscription lives on without references. Of an
+    instrument that the exchange has delivered, such as the default one, there are no
+    prices: the subscription is ``FAILED``, with an `InstrumentExpired`.
 
     Args:
         instrument_id: the exchange's id: ``'BTC-USDT'``, ``'BTC-USD-190517'``, ...
-        market: ``'spot'``, ``'futures'``, ``'swap'``, ``'option'`` or ``'index'``.
+        market: ``'spot'``, ``'futures'``, ``'swap'``, ``'option'`` or ``'index'``; the
+            default is the market that the id tells. ``'BTC-USD'`` is an index if all
+            channels have names of one (``'index-tickers'``, ``'index-candle1m'``), else
+            spot. An id of no known form needs *market*.
         on_message: called with the venue's own JSON text of every data push, after the
             push is published; in order, never two calls at once, on a thread of the
             library.
         venue: a name (``'okx'``, ``'okj-v3'``, ...) or a `Venue`; the default is the
-            feed's venue, else ``'okex'``.
+            feed's venue, else ``'okx'``.
         channels: ``'depth5'``, ``'bbo-tbt'``, the whole books ``'depth'``,
             ``'depth_l2_tbt'``, ``'books50-l2-tbt'`` and ``'books-rpi'``, ``'trade'``,
             ``'trades-all'``, ``'ticker'``, ``'candle60s'`` and the other bars,
@@ -68,6 +79,8 @@ class WSSubscription(BaseSubscription):
             ``ValueError``. 0 fetches only what outages take. If no live item comes for
             two seconds, the past is delivered without it, and the next live item is
             joined to that.
+        instrument: the `Instrument` that the property of this name gives, if the script
+            knows it; the exchange is then not asked.
         feed: a `Feed` whose connections to use; without one the subscription makes its
             own.
         max_age, max_silence, max_lag, levels: the default limits of every read (see
@@ -86,10 +99,11 @@ class WSSubscription(BaseSubscription):
         OSError: only with *isolate*: there is no memory to share.
     """
 
+    @names_keywords(ConnectionOptions)
     def __init__(
         self,
         instrument_id: str = "BTC-USD-190517",
-        market: str = "futures",
+        market: str | None = None,
         on_message: OnMessage | None = None,
         *,
         # Venue and channels
@@ -97,6 +111,7 @@ class WSSubscription(BaseSubscription):
         channels: Iterable[str] = ("depth5", "trade"),
         raw_channels: Iterable[str] = (),
         history: int | None = None,
+        instrument: Instrument | None = None,
         feed: SharedConnections | None = None,
         # Limits
         max_age: float | None = None,
@@ -115,15 +130,21 @@ class WSSubscription(BaseSubscription):
             names = ", ".join(connection)
             raise ValueError(f"to be given to Feed(...), not beside feed=: {names}")
         where = _choose_venue(venue, feed)
-        check_instrument(instrument_id, market, where)
+        channels, raw_channels = map(_as_names, (channels, raw_channels))
+        market = check_instrument(
+            instrument_id, market, where, (*channels, *raw_channels)
+        )
         pool = make_pool(where, **connection) if feed is None else find_pool(feed)
+        _check_given(instrument, instrument_id)
         told = _names(pool, instrument_id, market, channels, raw_channels)
         past = None if history is None else pool.history(history, market, told)
         on = (on_message, on_state, on_error)
         super().__init__(pool, feed is None, instrument_id, limits, *on, past)
         self._market = market
-        _warn(where, instrument_id, pool.clock.wall())
-        self._begin(told)
+        self._instrument = instrument
+        # Follows the exchange's list of instruments, once the script has asked.
+        self._listing: list[ListingView] = []
+        self._begin(told, _check_alive(where, instrument_id, pool.clock.wall()))
 
     @property
     def instrument_id(self) -> str:
@@ -132,8 +153,56 @@ class WSSubscription(BaseSubscription):
 
     @property
     def market(self) -> str:
-        """The market, as given."""
+        """The market, as given or as the id tells."""
         return self._market
+
+    @property
+    def instrument(self) -> Instrument | None:
+        """Tick size, lot, contract value and more of the instrument, or ``None``.
+
+        The one that was given to the constructor, else what the exchange's channel
+        ``instruments`` last said, which v5 alone has. The first use subscribes that
+        channel, on a connection of the feed, and waits for the answer: until it has
+        come, or five seconds are over. In a callback and in a coroutine it does not
+        wait. ``None`` says that the exchange has not described the instrument.
+
+        Raises:
+            ValueError: the feed has *isolate*, and no instrument was given.
+        """
+        if self._instrument is not None:
+            return self._instrument
+        if self._pool.isolated:
+            raise ValueError(
+                "an isolated feed shares the newest depth alone: give the subscription"
+                " its instrument="
+            )
+        if self._pool.venue.protocol != "v5" or self._market not in INST_TYPES:
+            return None
+        return self._follow_listing().wait()
+
+    def _follow_listing(self) -> ListingView:
+        if not self._listing:
+            argument = {"channel": "instruments", "instType": INST_TYPES[self._market]}
+            name = self._pool.wire.raw(argument)
+            view = ListingView(self.instrument_id, self._market, name.key, self._pool)
+            self._listing.append(view)
+            if self._listing[0] is view and not self._view.ended:
+                with suppress(ValueError):  # the feed was closed meanwhile
+                    self._pool.attach(view, {name.topic: name})
+        return self._listing[0]
+
+    def close(self, timeout: float | None = 5.0) -> bool:
+        """End the subscription; any thread, any time, any number of times.
+
+        Returns True when its threads have ended. Returns False if they have not within
+        *timeout* seconds, or when called from a callback. In a signal handler that
+        interrupts an iterator as it takes an item, they end after the handler has
+        returned. On a shared feed there is nothing to wait for: the method returns True
+        at once, and the library unsubscribes a moment later.
+        """
+        for listing in self._listing:
+            self._pool.detach(listing)
+        return super().close(timeout)
 
     # --- Reads: from any thread, never waiting --------------------------------------
 
@@ -216,9 +285,9 @@ class WSSubscription(BaseSubscription):
 
         They are those of the first trade channel. The exchange sends its last trade
         again after every subscribe, however old it is. On the first connection that
-        trade is left out here (`updates` gives it, marked ``replayed``). Later it is
-        dropped if it is equal to a known trade; otherwise it follows a `Gap`, unless
-        its id is the next one.
+        trade is left out (``updates(repeated=True)`` gives it). Later it is dropped if
+        it is equal to a known trade; otherwise it follows a `Gap`, unless its id is the
+        next one.
         """
         return self._view.trades
 
@@ -241,7 +310,8 @@ class WSSubscription(BaseSubscription):
         """
         topics = self._view.readings
         known = channel in topics
-        return self._view.latest(channel if known else self._pool.wire.topic(channel))
+        topic = channel if known else self._pool.wire.topic(channel, self._market)
+        return self._view.latest(topic)
 
     def __repr__(self) -> str:
         reconnects = sum(self.stats().reconnects.values())
@@ -265,12 +335,29 @@ def _limits(
 
 def _choose_venue(venue: str | Venue | None, feed: SharedConnections | None) -> Venue:
     if feed is None:
-        return find_venue("okex" if venue is None else venue)
+        return find_venue("okx" if venue is None else venue)
     where = find_pool(feed).venue
     if venue is not None and find_venue(venue) != where:
         other = find_venue(venue).name
         raise ValueError(f"the feed is one of venue {where.name!r}, not of {other!r}")
     return where
+
+
+def _check_given(instrument: object, instrument_id: str) -> None:
+    if instrument is None:
+        return
+    if not isinstance(instrument, Instrument):
+        raise TypeError(f"instrument is an Instrument, got {instrument!r:.80}")
+    if instrument.instrument_id != instrument_id:
+        raise ValueError(
+            f"instrument= is {instrument.instrument_id!r}, not {instrument_id!r}"
+        )
+
+
+def _as_names(channels: Iterable[str]) -> tuple[str, ...]:
+    if isinstance(channels, str) or not isinstance(channels, Iterable):
+        raise TypeError(f"channels are a sequence of names, got {channels!r}")
+    return tuple(channels)
 
 
 def _names(
@@ -280,26 +367,31 @@ def _names(
     channels: Iterable[str],
     raw_channels: Iterable[str],
 ) -> dict[str, ChannelName]:
-    for given in (channels, raw_channels):
-        if isinstance(given, str) or not isinstance(given, Iterable):
-            raise TypeError(f"channels are a sequence of names, got {given!r}")
     wire = pool.wire
-    found = [wire.channel(wire.topic(name), market, instrument_id) for name in channels]
+    topics = [wire.topic(name, market) for name in channels]
+    found = [wire.channel(topic, market, instrument_id) for topic in topics]
     found += [wire.raw_channel(name, market, instrument_id) for name in raw_channels]
     if not found:
         raise ValueError("channels is empty: name at least one")
     return {name.topic: name for name in found}
 
 
-def _warn(venue: Venue, instrument_id: str, wall: float) -> None:
-    """Log the venue's advice (`Venue.advice`), and that the instrument was delivered.
+def _check_alive(
+    venue: Venue, instrument_id: str, wall: float
+) -> InstrumentExpired | None:
+    """The error of an instrument that the exchange delivered before *wall*, if it did.
 
-    The subscription connects all the same. The constructor's own defaults, which the
-    first version of the library had, lead to both.
+    It is so of the constructor's own default. Log the venue's advice (`Venue.advice`),
+    and of an instrument of another peer than the exchange, which may list it, that the
+    exchange delivered it.
     """
     for advice in dict.fromkeys(map(venue.advice, venue.endpoints)):
         if advice:
             log.warning("venue %r: %s", venue.name, advice)
     expiry = delivery(instrument_id)
-    if expiry is not None and expiry < utc(wall):
-        log.warning("%s was delivered on %s", instrument_id, expiry.date())
+    if expiry is None or expiry >= utc(wall):
+        return None
+    if venue in SITES:
+        return InstrumentExpired(instrument_id, expiry)
+    log.warning("%s was delivered on %s", instrument_id, expiry.date())
+    return None

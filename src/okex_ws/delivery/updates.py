@@ -103,7 +103,9 @@ class UpdateQueue(ConflatingQueue):
     waits for the script's thread or event loop. *latest* is whether of each channel of
     values only the newest waits. *max_queue* is the number of items that may wait,
     *timeout* the seconds that `take` waits for an item, and *endless* whether the queue
-    outlives its last subscription, as that of a whole feed does.
+    outlives its last subscription, as that of a whole feed does. *repeated* is whether
+    the script wants the last trade from before a subscription, which the exchange
+    repeats.
 
     If the queue is full, a value replaces the one of its channel that waits, further
     items of a series (one channel of one instrument) are counted and become one `Gap`,
@@ -120,6 +122,7 @@ class UpdateQueue(ConflatingQueue):
         max_queue: int,
         timeout: float | None,
         endless: bool = False,
+        repeated: bool = False,
     ) -> None:
         if isinstance(max_queue, bool) or not isinstance(max_queue, int):
             raise TypeError(f"max_queue is a whole number, got {max_queue!r}")
@@ -127,10 +130,13 @@ class UpdateQueue(ConflatingQueue):
             raise ValueError(f"max_queue is at least 1, got {max_queue!r}")
         if timeout is not None:
             check_seconds("timeout", timeout)
+        if not isinstance(repeated, bool):
+            raise TypeError(f"repeated is True or False, got {repeated!r}")
         super().__init__(max_queue)
         self._clock = clock
         self.latest = latest
         self._timeout = timeout
+        self._repeated = repeated
         self._waiters = Waiters(clock)
         self._may_warn = not isinstance(clock, Timekeeper)
         # The threads that take an item now.
@@ -214,13 +220,18 @@ class UpdateQueue(ConflatingQueue):
         self._most_spare += room
 
     @_noted
-    def add(self, topic: str, item: Item, *, spare: bool = False) -> None:
+    def add(
+        self, topic: str, item: Item, *, spare: bool = False, repeated: bool = False
+    ) -> None:
         """Queue an item that counts by itself, or a `Gap`.
 
         A *spare* item is one of many past items that come at once. It has room of its
-        own, because no script could take them all in time.
+        own, because no script could take them all in time. A trade that the exchange
+        *repeated* is counted, unless the script wants it.
         """
-        if isinstance(item, Gap):
+        if repeated and not self._repeated:
+            self._series.skip("repeat")
+        elif isinstance(item, Gap):
             self._add_gap(item if item.at else replace(item, at=self._moment()))
         elif isinstance(item, (Trade, Candle, Data)):
             series = item.instrument_id, topic

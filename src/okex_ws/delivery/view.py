@@ -60,6 +60,7 @@ class View(Reads):
     ) -> None:
         super().__init__(instrument_id, limits, clock)
         # The script's own object, which this reference keeps alive until it is closed.
+        # ``None`` is a view of the library's own, of which no script hears.
         self.subscription, self.callbacks = subscription, callbacks
         # For which pushes the channels call this view: see `channels.base.Follower`.
         self.wants_pushes = self.wants_data = self.wants_items = True
@@ -281,6 +282,11 @@ class View(Reads):
         """Deliver an item that counts by itself, or a `Gap`, to the iterators."""
         for queue in self._queues:
             queue.add(topic, item)
+
+    def add_repeated(self, topic: str, item: Item) -> None:
+        """Deliver an item that the exchange repeated to the iterators that want it."""
+        for queue in self._queues:
+            queue.add(topic, item, repeated=True)
 
     def tell(self, now: float) -> None:
         """Deliver a `StateChange` to callbacks and iterators if the state differs.

@@ -29,7 +29,8 @@ def _no_history() -> NoReturn:
 
 def ask_book(instrument_id: str, levels: int, history: History) -> PastBook:
     """The query for a whole book."""
-    book = history.book(instrument_id, market_of(instrument_id) or "", levels)
+    # Only v5 has books that are fetched, and its REST interface asks for no market.
+    book = history.book(instrument_id, market_of(instrument_id) or "spot", levels)
     if not isinstance(book, PastBook):
         raise TypeError(f"a book is a PastBook, got {type(book).__name__}")
     return book

@@ -22,6 +22,7 @@ from ..base.log import log
 from ..base.retry import Reconnect, Timeouts
 from ..base.threads import Latch, locked, register_for_fork
 from ..base.throttled_log import OutageLog
+from ..channels.series import KINDS
 from ..delivery.callbacks import Callbacks, OnState
 from ..delivery.updates import UpdateQueue
 from ..delivery.view import View
@@ -169,6 +170,22 @@ class IsolatedPool:
         view.carry(slots.readings)
         view.callbacks.begin()
         self._slots[slots.number] = slots
+        self.views = (*self.views, view)
+
+    def refuse(
+        self, view: View, names: Mapping[str, ChannelName], error: OkexWSError
+    ) -> None:
+        """Have *view* fail with *error*: the exchange is asked for nothing.
+
+        ``ValueError`` if the feed is closed.
+        """
+        if self.closed:
+            raise ValueError("the feed is closed")
+        view.carry(
+            {t: KINDS[name.kind](self.wire, name).reading for t, name in names.items()}
+        )
+        view.fail(error, self.clock.monotonic())
+        view.callbacks.drain()
         self.views = (*self.views, view)
 
     def _keep(self) -> Supervisor:

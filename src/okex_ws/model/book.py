@@ -15,12 +15,14 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, NamedTuple
 
+from .display import Displayed
 from .numbers import (
     EXACT,
     NUMBERS,
     ROUNDED,
+    Number,
     UnreadableValue,
-    decimal,
+    given_number,
     middle,
     spread,
 )
@@ -53,8 +55,8 @@ class Sweep(NamedTuple):
     remaining: Decimal
 
 
-@dataclass(frozen=True, slots=True)
-class OrderBook:
+@dataclass(frozen=True, slots=True, repr=False)
+class OrderBook(Displayed):
     """One version of an order book: *bids* and *asks*, best first; either may be empty.
 
     A level is ``(price, size, ..., orders)`` in the exchange's own characters. Sizes
@@ -142,19 +144,22 @@ class OrderBook:
             None if ask is None else Decimal(ask[0]),
         )
 
-    def sweep(self, side: str, size: Decimal | int | str) -> Sweep:
+    def sweep(self, side: str, size: Number) -> Sweep:
         """The fill that a market order would get, level after level, as a `Sweep`.
 
         *side* is the taker's side as in a `Trade`: ``'buy'`` takes from the asks,
-        ``'sell'`` from the bids. *size* is in the unit of the book's sizes. A
-        ``float`` is refused, because few decimal sizes are exact as one.
+        ``'sell'`` from the bids. *size* is in the unit of the book's sizes: a
+        ``Decimal``, a ``str`` or a real number. A ``float`` counts as its shortest
+        text, so that 0.1 is one tenth.
 
         Raises:
             ValueError, TypeError: another side, or a size that is no positive number.
         """
         if side not in ("buy", "sell"):
             raise ValueError(f"side is 'buy' or 'sell', got {side!r}")
-        wanted = left = _size(size)
+        wanted = left = given_number("size", size)
+        if not wanted:
+            raise ValueError(f"size is more than 0, got {size!r:.80}")
         paid, worst = Decimal(0), None
         for row in self.asks if side == "buy" else self.bids:
             if not left:
@@ -166,17 +171,6 @@ class OrderBook:
         filled = EXACT.subtract(wanted, left)
         average = ROUNDED.divide(paid, filled) if filled else None
         return Sweep(average, worst, filled, left)
-
-
-def _size(size: object) -> Decimal:
-    if isinstance(size, bool) or not isinstance(size, (Decimal, int, str)):
-        raise TypeError(f"size is a Decimal, an int or a str, got {size!r:.80}")
-    number = Decimal(size) if not isinstance(size, str) else decimal(size)
-    if not (number.is_finite() and number > 0):
-        raise ValueError(f"size is more than 0, got {size!r:.80}")
-    if len(number.as_tuple().digits) > 64 or abs(number.adjusted()) > 99:
-        raise ValueError(f"size has more digits than any book: {size!r:.80}")
-    return number
 
 
 class MergedSide:

@@ -5,20 +5,28 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from typing import Literal
+
+from .display import Displayed
+from .numbers import EXACT, Number, given_number
+
+How = Literal["down", "up", "nearest"]
 
 
-@dataclass(frozen=True, slots=True)
-class Instrument:
+@dataclass(frozen=True, slots=True, repr=False)
+class Instrument(Displayed):
     """One instrument as the exchange lists it. A field that it lacks is ``None``.
 
     Prices are multiples of *tick*, sizes are multiples of *lot* and at least
     *min_size*; sizes are in base currency on spot and in contracts elsewhere. One
     contract is worth *contract_value* of *contract_currency* (100 USD for
     ``BTC-USD-SWAP``, 0.01 BTC for ``BTC-USDT-SWAP``) and is settled in
-    *settle_currency*. *expiry* is when a future or an option is delivered. *strike* and
-    *option_type* (``'C'`` or ``'P'``) exist for options only. *state* is ``'live'``
-    while the instrument is traded, else the exchange's word for its state; v3 does not
-    give it on most markets.
+    *settle_currency*. Where the tick depends on the price, *bands* has the lowest price
+    of each band and its tick, the lowest band first; the exchange lists them apart, so
+    that the script gives them (``dataclasses.replace``). *expiry* is when a future or
+    an option is delivered. *strike* and *option_type* (``'C'`` or ``'P'``) exist for
+    options only. *state* is ``'live'`` while the instrument is traded, else the
+    exchange's word for its state; v3 does not give it on most markets.
 
     The fields of the exchange that they are read from, under v5 (documentation of
     August 2025) and under v3 (the official SDKs):
@@ -51,3 +59,53 @@ class Instrument:
     state: str | None = None
     strike: Decimal | None = None
     option_type: str | None = None
+    bands: tuple[tuple[Decimal, Decimal], ...] = ()
+
+    def tick_at(self, price: Number) -> Decimal:
+        """The step of prices at *price*: that of its band, else *tick*.
+
+        A number of this class is a ``Decimal``, a ``str``, or any real number, of which
+        a ``float`` counts as its shortest text; ``ValueError`` and ``TypeError`` are
+        for what is no number from 0 up.
+        """
+        number = given_number("price", price)
+        ticks = (tick for least, tick in reversed(self.bands) if number >= least)
+        return next(ticks, self.tick)
+
+    def round_price(self, price: Number, how: How = "nearest") -> Decimal:
+        """*price* as a multiple of the tick there; the middle is rounded up.
+
+        To buy at no more than *price* round ``'down'``, to sell at no less ``'up'``.
+        ``ValueError`` for another word than ``'down'``, ``'up'`` and ``'nearest'``.
+        """
+        return _rounded(given_number("price", price), self.tick_at(price), how)
+
+    def round_size(self, size: Number, how: How = "down") -> Decimal:
+        """*size* as a multiple of *lot*, which is at least *min_size*, or 0.
+
+        It is 0 if the result would be less than *min_size*; ``'up'`` gives *min_size*
+        at least, unless *size* is 0.
+        """
+        number = given_number("size", size)
+        rounded = _rounded(number, self.lot, how)
+        if rounded >= self.min_size:
+            return rounded
+        return self.min_size if how == "up" and number else Decimal(0)
+
+
+def _rounded(number: Decimal, step: Decimal, how: How) -> Decimal:
+    """The multiple of *step* beside *number*, with the digits of *step*."""
+    if how not in ("down", "up", "nearest"):
+        raise ValueError(f"how is 'down', 'up' or 'nearest', got {how!r:.80}")
+    rest = EXACT.remainder(number, step)
+    whole = EXACT.subtract(number, rest)
+    if rest and (how == "up" or (how == "nearest" and EXACT.add(rest, rest) >= step)):
+        whole = EXACT.add(whole, step)
+    # As the exchange writes it: no exponent, and no more digits than the step.
+    return EXACT.quantize(whole, min(step, Decimal(1), key=_exponent))
+
+
+def _exponent(number: Decimal) -> int:
+    exponent = number.as_tuple().exponent
+    assert isinstance(exponent, int)
+    return exponent

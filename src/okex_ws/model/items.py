@@ -1,10 +1,10 @@
 """The items that a script receives: `Depth`, `Trade`, `Candle` and the others.
 
-They are immutable values without behaviour. Shapes and units are the same everywhere in
-the library: prices and sizes are the exchange's own characters (``str``) in `Depth`,
-`BookUpdate` and ``GetDepth()``, and ``Decimal`` elsewhere; a size is in base currency
-on spot and in contracts on every other market; a time is an aware UTC ``datetime``; a
-duration is ``float`` seconds.
+They are immutable values, whose `repr` is one line. Shapes and units are the same
+everywhere in the library: prices and sizes are the exchange's own characters (``str``)
+in `Depth`, `BookUpdate` and ``GetDepth()``, and ``Decimal`` elsewhere; a size is in
+base currency on spot and in contracts on every other market; a time is an aware UTC
+``datetime``; a duration is ``float`` seconds.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple, Union
 
 from .book import Level
+from .display import Displayed, one_line, table
 from .numbers import middle, spread
 from .reports import StateChange
 
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
     from .book import OrderBook
 
 
-@dataclass(frozen=True, slots=True)
-class Depth:
+@dataclass(frozen=True, slots=True, repr=False)
+class Depth(Displayed):
     """One depth of an order book: *bids* and *asks*, best first; either may be empty.
 
     *timestamp* is the exchange's time, *received* the time at which this machine
@@ -46,8 +47,8 @@ class Depth:
     channel: str
 
 
-@dataclass(frozen=True, slots=True)
-class BestBidAsk:
+@dataclass(frozen=True, slots=True, repr=False)
+class BestBidAsk(Displayed):
     """Best bid and best ask of a trusted book.
 
     Price and size of an empty side are ``None``. The rest is as in `Depth`.
@@ -76,8 +77,8 @@ class BestBidAsk:
         return spread(self.bid, self.ask)
 
 
-@dataclass(frozen=True, slots=True)
-class BookUpdate:
+@dataclass(frozen=True, slots=True, repr=False)
+class BookUpdate(Displayed):
     """What one message changed in a whole order book, and the book after the change.
 
     With *action* ``'snapshot'``, *bids* and *asks* are the whole book. With
@@ -100,16 +101,17 @@ class BookUpdate:
     channel: str
 
 
-@dataclass(frozen=True, slots=True)
-class Trade:
+@dataclass(frozen=True, slots=True, repr=False)
+class Trade(Displayed):
     """One trade, or several consecutive ones that the exchange put together.
 
     *side* is the taker's, ``'buy'`` or ``'sell'``. *id* is the last trade's id,
     *first_id* the first one's, *count* the number of trades. *replayed* marks the last
     trade from before the subscription, of any age, which v3 and v5's ``trades`` send
-    once the channel is subscribed. Nothing in the message says so: a first trade of the
-    first second counts as replayed, and a later one unless it is shown to be news. So
-    does a trade that comes after a newer one, because it was lost at first.
+    once the channel is subscribed: only ``updates(repeated=True)`` gives it. Nothing in
+    the message says so: a first trade of the first second counts as replayed, and a
+    later one unless it is shown to be news. *replayed* also marks a trade that comes
+    after a newer one, because it was lost at first; every iterator gives that.
     *backfilled* marks a trade that was fetched over REST (``history=``); *received* is
     then when it was fetched.
     """
@@ -128,8 +130,8 @@ class Trade:
     backfilled: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Ticker:
+@dataclass(frozen=True, slots=True, repr=False)
+class Ticker(Displayed):
     """The exchange's own summary of one instrument.
 
     A field that the exchange left out is ``None``, and so is *last* before the first
@@ -155,8 +157,8 @@ class Ticker:
     epoch: int
 
 
-@dataclass(frozen=True, slots=True)
-class Candle:
+@dataclass(frozen=True, slots=True, repr=False)
+class Candle(Displayed):
     """One bar of a candle channel: the prices from *start* to the end of the bar.
 
     *channel* tells how long a bar is (``'candle60s'``). *volume* is in base currency on
@@ -195,9 +197,15 @@ class PastBook(NamedTuple):
     seq: int | None
     timestamp: datetime
 
+    def __repr__(self) -> str:
+        return one_line(self)
 
-@dataclass(frozen=True, slots=True)
-class FundingRate:
+    def _repr_html_(self) -> str:
+        return table(self)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class FundingRate(Displayed):
     """The funding rate of a perpetual swap.
 
     *rate* is the signed fraction of their position that longs pay to shorts at
@@ -215,8 +223,8 @@ class FundingRate:
     epoch: int
 
 
-@dataclass(frozen=True, slots=True)
-class Data:
+@dataclass(frozen=True, slots=True, repr=False)
+class Data(Displayed):
     """A push of a channel for which the library has no type of its own: decoded JSON.
 
     *elements* is the list under the key ``data``. Every JSON number in it is a ``str``
@@ -233,8 +241,8 @@ class Data:
     instrument_id: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Gap:
+@dataclass(frozen=True, slots=True, repr=False)
+class Gap(Displayed):
     """Items of *channel* are missing after the id *after* and before the id *before*.
 
     It comes among the items, at the place where they are missing. An id is that of a

@@ -14,7 +14,8 @@ from decimal import (
     InvalidOperation,
     Overflow,
 )
-from typing import Any
+from numbers import Real
+from typing import Any, SupportsFloat, Union
 
 # The longest number recorded has 23 characters. With at most 64 characters and two
 # digits of exponent, no number becomes infinite or 0 as a float.
@@ -57,6 +58,10 @@ def spread(bid: Decimal | None, ask: Decimal | None) -> Decimal | None:
 Clean = Callable[[str], str]
 
 
+# A number that a script gives (`given_number`).
+Number = Union[Decimal, str, float, SupportsFloat]
+
+
 class UnreadableValue(ValueError):
     """A value that cannot be read. It keeps the value as it came.
 
@@ -74,6 +79,40 @@ class UnreadableValue(ValueError):
 
     def __str__(self) -> str:
         return self.said(str)
+
+
+def given_number(name: str, value: object) -> Decimal:
+    """The exact number that a script gave as *name*, from 0 up.
+
+    It is a ``Decimal``, a ``str``, or a real number of any type, numpy's too. A
+    ``float`` counts as its shortest text: 0.1 is one tenth.
+
+    Raises:
+        TypeError: *value* is no number.
+        ValueError: it is not finite, is negative, or has more digits than any book.
+    """
+    if isinstance(value, bool) or not isinstance(value, (Decimal, str, Real)):
+        raise TypeError(f"{name} is a number, got {value!r:.80}")
+    try:
+        number = _exact(value)
+    except ValueError:
+        raise ValueError(f"{name} is a number, got {value!r:.80}") from None
+    if not (number.is_finite() and number >= 0):
+        raise ValueError(f"{name} is a number from 0 up, got {value!r:.80}")
+    if len(number.as_tuple().digits) > 64 or abs(number.adjusted()) > 99:
+        raise ValueError(f"{name} has more digits than any book: {value!r:.80}")
+    return number
+
+
+def _exact(value: Decimal | str | Real) -> Decimal:
+    if isinstance(value, Decimal):
+        return value
+    if isinstance(value, str):
+        return decimal(value)
+    try:
+        return Decimal(str(value))
+    except InvalidOperation:
+        return Decimal(repr(float(value)))  # of a fraction, which has no such text
 
 
 def decimal(value: Any) -> Decimal:

@@ -9,10 +9,11 @@ from datetime import datetime
 from typing import Any
 
 from ..base.state import State
+from .display import Displayed
 
 
-@dataclass(frozen=True, slots=True)
-class StateChange:
+@dataclass(frozen=True, slots=True, repr=False)
+class StateChange(Displayed):
     """The state of a subscription changed from *old* to *new*, at the time *at*.
 
     *instrument_id* is the subscription's. *cause* is a sentence that says why; *epoch*
@@ -27,8 +28,8 @@ class StateChange:
     instrument_id: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Health:
+@dataclass(frozen=True, slots=True, repr=False)
+class Health(Displayed):
     """The condition of a subscription or a feed: all fields are of the same moment.
 
     *age* is the seconds since the depth channel's last push (``inf`` before the first).
@@ -46,8 +47,8 @@ class Health:
     failed: Mapping[str, Exception]
 
 
-@dataclass(frozen=True, slots=True)
-class ConnectionReport:
+@dataclass(frozen=True, slots=True, repr=False)
+class ConnectionReport(Displayed):
     """One connection of a feed, and what the exchange's limits still allow it.
 
     *endpoint* is the URL to which it is connected, or is trying to connect. *open* is
@@ -67,8 +68,8 @@ class ConnectionReport:
     connect_wait: float
 
 
-@dataclass(frozen=True, slots=True)
-class Stats:
+@dataclass(frozen=True, slots=True, repr=False)
+class Stats(Displayed):
     """Counts since the start, across reconnects. The names of the counts are stable.
 
     A mapping holds a name once its count is not 0. An item that several iterators
@@ -108,7 +109,8 @@ class Stats:
         skipped: items that were not handed over. Under the topic of their channel
             (``depth5``, ``trade``; v3's name if there is one): items that a newer one
             replaced, or that came while the queue was full (a `Gap` tells that).
-            Under names of their own: ``'repeat'`` (trades that came before),
+            Under names of their own: ``'repeat'`` (trades that came before, or before
+            the subscription),
             ``'unreadable'`` (trades and candles beside readable ones), ``'old'``
             (candles older than the newest), ``'before the snapshot'`` (updates of a
             whole book whose snapshot has not come), ``'too large'`` (depths that did

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 import unicodedata
 from collections.abc import Iterable
@@ -10,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from ..base.checks import check_seconds, check_whole
+from ..base.checks import check_seconds, check_whole, nearest
 
 PROTOCOLS = ("v3", "v5")
 MARKETS = ("spot", "futures", "swap", "option", "index")
@@ -24,8 +23,11 @@ _FORMS = {
     "futures": re.compile(rf"{_NAME}-([0-9]{{6}})"),
     "spot": re.compile(_NAME),
 }
-# More than twice the longest id recorded.
-_LONGEST_ID = 64
+# The characters of an id, which both protocols can read back. 64 are more than twice
+# the longest id recorded.
+_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+# How v5's names of the channels of an index begin.
+_OF_INDEX = "index-"
 # Futures and options are delivered at 08:00 UTC of that day.
 _DELIVERY_HOUR = 8
 
@@ -289,6 +291,11 @@ VENUES = {
 }
 
 
+# The sites themselves, whose instruments the exchange's calendar ends. A local exchange
+# that has taken the name of one lists what it was told to list.
+SITES = frozenset(VENUES.values())
+
+
 # The domains of retired sites. It is not known who owns them now, or will.
 _RETIRED_DOMAINS = {
     ".".join((urlsplit(endpoint).hostname or "").split(".")[-2:]): venue.retired
@@ -350,34 +357,52 @@ def find_venue(venue: str | Venue) -> Venue:
     )
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
-    """``"; did you mean 'x'?"`` with the closest name of *known*, or ``''``."""
-    close = difflib.get_close_matches(name, list(known), n=1)
-    return f"; did you mean {close[0]!r}?" if close else ""
+def check_instrument(
+    instrument_id: str,
+    market: str | None,
+    venue: Venue,
+    channels: Iterable[str] = (),
+) -> str:
+    """The market of *instrument_id*, which is *market* unless that is ``None``.
 
-
-def check_instrument(instrument_id: str, market: str, venue: Venue) -> None:
-    """Raise unless *instrument_id* can exist on *market* of *venue*.
+    ``None`` is the market that the form of the id tells. Spot and index share a form:
+    the market is ``'index'`` if every name of *channels* is one of an index, like
+    ``'index-tickers'``. An id of a form that the library does not know, as the exchange
+    may invent one, needs *market* and is taken as it is.
 
     Raises:
-        TypeError: one of the first two is no string.
-        ValueError: the id has no known form, or another market's, or the venue lacks
-            that market.
+        TypeError: *instrument_id* or *market* is no string.
+        ValueError: the id is misspelt, or of another market, or of no known form
+            without *market*; or the venue lacks that market.
     """
-    if not isinstance(instrument_id, str) or not isinstance(market, str):
+    if not isinstance(instrument_id, str) or not isinstance(market, (str, type(None))):
         raise TypeError("instrument_id and market are strings")
-    if market not in MARKETS:
+    if market is not None and market not in MARKETS:
         raise ValueError(
             f"unknown market {market!r}{nearest(market, MARKETS)};"
             f" known are {', '.join(map(repr, MARKETS))}"
         )
     form = market_of(instrument_id)
     if form is None:
+        market = _check_unknown(instrument_id, market)
+    else:
+        market = _check_known(instrument_id, market or _told(form, channels), form)
+    if market not in venue.markets:
         raise ValueError(
-            f"{instrument_id!r} is not an instrument id{_upper_case(instrument_id)}:"
-            " expected a form like 'BTC-USDT', 'BTC-USD-SWAP', 'BTC-USD-190517' or"
-            " 'BTC-USD-200327-11000-C'"
+            f"venue {venue.name!r} has no market {market!r}, only"
+            f" {', '.join(map(repr, venue.markets))}"
         )
+    return market
+
+
+def _told(form: str, channels: Iterable[str]) -> str:
+    """The market that an id of *form* and the names of its channels tell."""
+    names = [str(name) for name in channels]
+    of_index = bool(names) and all(name.startswith(_OF_INDEX) for name in names)
+    return "index" if of_index and form == "spot" else form
+
+
+def _check_known(instrument_id: str, market: str, form: str) -> str:
     if form != ("spot" if market == "index" else market):
         raise ValueError(
             f"{instrument_id!r} is an id of market {form!r}, not of {market!r}:"
@@ -385,16 +410,35 @@ def check_instrument(instrument_id: str, market: str, venue: Venue) -> None:
         )
     if market in ("futures", "option") and delivery(instrument_id) is None:
         raise ValueError(f"{instrument_id!r} is delivered on no day: YYMMDD is none")
-    if market not in venue.markets:
+    return market
+
+
+def _check_unknown(instrument_id: str, market: str | None) -> str:
+    """*market*, for an id of no known form; raise for what is no id, or misspelt."""
+    forms = (
+        "a form like 'BTC-USDT', 'BTC-USD-SWAP', 'BTC-USD-190517' or"
+        " 'BTC-USD-200327-11000-C'"
+    )
+    if meant := _meant(instrument_id):
         raise ValueError(
-            f"venue {venue.name!r} has no market {market!r}, only"
-            f" {', '.join(map(repr, venue.markets))}"
+            f"{instrument_id!r} is not an instrument id; did you mean {meant!r}?"
         )
+    if not _ID.fullmatch(instrument_id):
+        raise ValueError(f"{instrument_id!r} is not an instrument id: expected {forms}")
+    if market is None:
+        raise ValueError(
+            f"{instrument_id!r} is not an instrument id of a known form: expected"
+            f" {forms}, or market=, one of {', '.join(map(repr, MARKETS))}"
+        )
+    return market
 
 
-def _upper_case(name: str) -> str:
-    upper = name.upper()
-    return f"; did you mean {upper!r}?" if upper != name and market_of(upper) else ""
+def _meant(misspelt: str) -> str | None:
+    """The id that *misspelt* stands for in small letters or another library's form."""
+    upper = misspelt.strip().upper()
+    # ccxt has 'BTC/USDT', and 'BTC/USDT:USDT' for the swap.
+    hyphens = re.sub("[^A-Z0-9.]+", "-", re.sub(":[A-Z]+$", "-SWAP", upper))
+    return next(filter(market_of, (upper, hyphens)), None)
 
 
 def market_of(instrument_id: str) -> str | None:
@@ -403,7 +447,7 @@ def market_of(instrument_id: str) -> str | None:
     An index id has the form of a spot id and counts as ``'spot'``.
     """
     for market, form in _FORMS.items():
-        if len(instrument_id) <= _LONGEST_ID and form.fullmatch(instrument_id):
+        if _ID.fullmatch(instrument_id) and form.fullmatch(instrument_id):
             return market
     return None
 

@@ -12,7 +12,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from ..base.counts import Counts
+from ..base.errors import OkexWSError
 from ..base.threads import locked, register_for_fork
+from ..base.worker import WorkerThread
 from ..channels.reading import Reading
 from ..delivery.callbacks import CallbackRunner, Callbacks, OnState
 from ..delivery.updates import UpdateQueue, UpdateQueues
@@ -59,6 +61,8 @@ class Pool(ConnectionSet):
         self.on_state = on_state
         self.callback_runner = callback_runner or CallbackRunner()
         self.history_worker = history_worker or HistoryWorker("", self.clock)
+        # Runs the callbacks of subscriptions that fail before they have a connection.
+        self._refusals = WorkerThread(f"okex_ws:{venue.name}:refusals")
         # Whether the connections are in another process.
         self.isolated = False
         # A pool that one subscription made for itself closes with that subscription.
@@ -74,8 +78,9 @@ class Pool(ConnectionSet):
 
     @property
     def views(self) -> tuple[View, ...]:
-        """The views that are not closed."""
-        return self._register.table.views
+        """The views of subscriptions that are not closed."""
+        views = self._register.table.views
+        return tuple(view for view in views if view.subscription is not None)
 
     # --- On any thread --------------------------------------------------------------
 
@@ -141,6 +146,32 @@ class Pool(ConnectionSet):
             view.callbacks.abandon()
             raise
 
+    def refuse(
+        self, view: View, names: Mapping[str, ChannelName], error: OkexWSError
+    ) -> None:
+        """Have *view* fail with *error*: the exchange is asked for nothing.
+
+        Its callbacks run on a thread of the library, as always. ``ValueError`` if the
+        feed is closed.
+        """
+        self._check(())
+        make = self._placement.make_channel
+        view.carry({topic: make(name).reading for topic, name in names.items()})
+        self.callback_runner.start()
+        view.callbacks.begin()
+        self._present[view] = None
+        self._register.change(
+            lambda table: (
+                table if table.closed else table.but(views=(*table.views, view))
+            )
+        )
+        for queue in self._queues:
+            view.follow(queue, own=False)
+        view.trouble(error)
+        view.fail(error, self.clock.monotonic())
+        self._refusals.submit(view.callbacks.drain)
+        self.release(view)
+
     @staticmethod
     def _catch_up(rows: Iterable[Row]) -> None:
         for carrier in dict.fromkeys(row.carrier for row in rows):
@@ -177,11 +208,15 @@ class Pool(ConnectionSet):
         # Each connection of a closed feed reports its end to the views of the register.
         if not self._register.change(lambda table: table.without_view(view)).closed:
             self._tell_left(view, rows)
-        if self.closes_with_subscription:
-            for connection in self.connections:
-                connection.close()
-            self.callback_runner.close()
-            self.history_worker.close()
+        if self.closes_with_subscription and view.subscription is not None:
+            self._end_threads()
+
+    def _end_threads(self) -> None:
+        for connection in self.connections:
+            connection.close()
+        self._refusals.close()
+        self.callback_runner.close()
+        self.history_worker.close()
 
     def _tell_left(self, view: View, rows: Sequence[Row]) -> None:
         carriers = dict.fromkeys(row.carrier for row in rows)
@@ -213,11 +248,8 @@ class Pool(ConnectionSet):
         rows = self._register.table.of_view(view)
         self._register.change(lambda table: table.without_user(view))
         self._catch_up(rows)
-        if self.closes_with_subscription:
-            for connection in self.connections:
-                connection.close()
-            self.callback_runner.close()
-            self.history_worker.close()
+        if self.closes_with_subscription and view.subscription is not None:
+            self._end_threads()
 
     def forget(self, reading: Reading) -> bool:
         """Remove *reading* from the register if no view wants it, and keep its counts.
@@ -260,10 +292,7 @@ class Pool(ConnectionSet):
         for view in table.views:
             view.closed = True
             view.callbacks.mute()
-        for connection in self.connections:
-            connection.close()
-        self.callback_runner.close()
-        self.history_worker.close()
+        self._end_threads()
         for queue in self._queues:
             queue.close()
 
@@ -272,6 +301,7 @@ class Pool(ConnectionSet):
         """Whether no thread is left, or none was ever started."""
         return not (
             self.connections
+            or self._refusals.running
             or self.callback_runner.running
             or self.history_worker.running
         )
@@ -280,9 +310,10 @@ class Pool(ConnectionSet):
         """Wait for the end of all threads; False if *timeout* seconds are too few."""
         give_up = None if timeout is None else self.clock.monotonic() + timeout
         ended = True
-        threads: list[Connection | CallbackRunner | HistoryWorker] = [
+        threads: list[Connection | CallbackRunner | WorkerThread | HistoryWorker] = [
             *self.connections,
             self.callback_runner,
+            self._refusals,
         ]
         for thread in (*threads, self.history_worker):
             left = None if give_up is None else give_up - self.clock.monotonic()
@@ -296,6 +327,7 @@ class Pool(ConnectionSet):
         """
         self._lock = threading.RLock()
         table = self._register.change(lambda table: table.but(closed=True))
+        self._refusals.forked()
         self.callback_runner.forked()
         self.history_worker.forked()
         for view in table.views:

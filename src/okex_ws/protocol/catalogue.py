@@ -18,8 +18,9 @@ from collections.abc import Mapping
 from typing import NamedTuple
 from urllib.parse import quote, unquote
 
+from ..base.checks import nearest
 from ..model.numbers import UnreadableValue
-from ..model.venues import MARKETS, nearest
+from ..model.venues import MARKETS
 
 _TRADED = tuple(market for market in MARKETS if market != "index")
 _DERIVATIVES = ("futures", "swap", "option")
@@ -182,13 +183,16 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _PARAMETER = re.compile(r"[A-Za-z][A-Za-z0-9]{0,31}")
 
 
-def find(name: object, protocol: str) -> ChannelSpec:
+def find(name: object, protocol: str, market: str = "") -> ChannelSpec:
     """The channel that a user calls *name*.
 
-    ``ValueError`` if *protocol* does not have it, or it is not about one instrument.
+    ``ValueError`` if *protocol* does not have it, or it is not about one instrument. On
+    the market ``'index'`` v5's own names of its channels are known, too.
     """
     checked = check_name(name)
     topic = ALIASES.get(checked)
+    if topic is None and market == "index":
+        topic = INDEX_ALIASES.get(checked)
     if topic is None:
         raise ValueError(_why_not(checked, protocol))
     if KNOWN[topic].of(protocol) is None:

@@ -128,9 +128,9 @@ class ProtocolBase(ABC):
 
     # --- Names of channels ----------------------------------------------------------
 
-    def topic(self, name: str) -> str:
-        """The topic of the channel that a user calls *name*."""
-        return find(name, self.name).topic
+    def topic(self, name: str, market: str = "") -> str:
+        """The topic of the channel that a user calls *name*, on *market*."""
+        return find(name, self.name, market).topic
 
     def channel(self, topic: str, market: str, instrument_id: str) -> ChannelName:
         """The channel *topic* of one instrument."""

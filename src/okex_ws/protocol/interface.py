@@ -44,8 +44,11 @@ class WireProtocol(Protocol):
 
     # --- Names of channels ----------------------------------------------------------
 
-    def topic(self, name: str) -> str:
-        """The topic of the channel that a user calls *name*."""
+    def topic(self, name: str, market: str = "") -> str:
+        """The topic of the channel that a user calls *name*, on *market*.
+
+        Of the market ``'index'`` v5's own names (``'index-tickers'``) are known, too.
+        """
         ...
 
     def channel(self, topic: str, market: str, instrument_id: str) -> ChannelName:

@@ -41,6 +41,7 @@ from .common import (
     to_json,
 )
 from .json_text import beginning, echoed
+from .listing import INST_TYPES
 from .messages import (
     NO_DEPTH,
     Acknowledged,
@@ -80,7 +81,6 @@ from .values import (
 _KNOWN = {known.v5: known for known in KNOWN.values() if known.v5 is not None} | {
     name: KNOWN[topic] for name, topic in INDEX_ALIASES.items()
 }
-_INST_TYPES = {"swap": "SWAP", "futures": "FUTURES", "option": "OPTION"}
 _BUSINESS = re.compile(
     r"(mark-price-|index-)?candle\w+|trades-all|sprd-[\w-]+|public-block-trades"
     r"|public-struc-block-trades|block-tickers"
@@ -138,7 +138,7 @@ class V5(ProtocolBase):
     def _key(
         self, name: str, market: str, instrument_id: str, by_type: bool = False
     ) -> str:
-        kind = {"instType": _INST_TYPES[market]} if by_type else {}
+        kind = {"instType": INST_TYPES[market]} if by_type else {}
         return key_of({"channel": name, "instId": instrument_id, **kind})
 
     def _own_name(self, channel: str) -> str:

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from ..base.checks import check_number, check_whole
+from ..base.checks import check_number, check_whole, names_keywords
 from ..base.clock import Clock
 from ..base.errors import OkexWSError, RecordingFailed
 from ..base.log import log
@@ -82,6 +82,7 @@ class Recorder(Closing):
         ValueError, TypeError: *max_bytes* or *max_seconds* is not a valid limit.
     """
 
+    @names_keywords()
     def __init__(
         self,
         path: str | os.PathLike[str],

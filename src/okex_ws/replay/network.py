@@ -225,7 +225,7 @@ class ReplayNetwork:
 
 
 class VirtualTime:
-    """The time of a replay at ``speed=math.inf``: a scheduler moves its clock."""
+    """The time of a replay at ``speed='max'``: a scheduler moves its clock."""
 
     lateness = 0.0
 

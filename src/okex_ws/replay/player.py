@@ -8,9 +8,9 @@ import random
 import threading
 from collections.abc import Iterator
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
-from ..base.checks import check_number
+from ..base.checks import check_number, names_keywords
 from ..base.clock import utc
 from ..base.rates import RateLimits
 from ..base.retry import Reconnect, Timeouts
@@ -18,6 +18,7 @@ from ..base.threads import Closing, Latch
 from ..client.feed import Feed
 from ..model.credentials import Credentials
 from ..model.venues import Venue, retired
+from ..pool.options import ConnectionOptions
 from ..protocol.catalogue import KNOWN
 from ..recording.format import read
 from .matching import ConnectionMatcher
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from ..delivery.callbacks import OnState
-    from ..pool.options import ConnectionOptions
 
 # Reconnect at once: the recording says when the next connection opens.
 _AT_ONCE = Reconnect(first=1e-6, cap=1e-6, host_gap=0.0)
@@ -45,7 +45,7 @@ class Replay(Closing):
     The same classes read it, and give the same callbacks, books, proofs and states; no
     network connection is made:
 
-        with Replay("day.rec.gz", speed=math.inf) as replay:
+        with Replay("day.rec.gz", speed="max") as replay:
             feed = replay.feed()
             (btc,) = feed.subscribe(["BTC-USDT"], "spot")
             for at in replay:
@@ -58,7 +58,7 @@ class Replay(Closing):
     changes since, a depth or ticker with its newest push. Prices are live from the next
     recorded pong. A channel that was never recorded is refused.
 
-    With ``speed=math.inf`` time is virtual: it passes only inside ``for at in replay``
+    With ``speed="max"`` time is virtual: it passes only inside ``for at in replay``
     (or `run`, which is that without a body), and inside calls that wait. There, one
     thread at a time runs, in a fixed order: the same program makes the same output of
     the same recording, to the byte. Each round is one recorded moment that has been
@@ -74,7 +74,7 @@ class Replay(Closing):
     Args:
         path: the first file of a recording, or a capture.
         speed: how many times as fast: 100 at the most, which threads can keep up with,
-            or ``math.inf`` for as fast as it goes.
+            or ``'max'`` (or ``math.inf``) for as fast as it goes.
         start: where to begin: an aware ``datetime``, or seconds from the beginning.
         venue: the name of the venue, if several were recorded.
 
@@ -85,20 +85,16 @@ class Replay(Closing):
         ValueError, TypeError: *speed*, *start* or *venue* cannot be right.
     """
 
+    @names_keywords()
     def __init__(
         self,
         path: str | os.PathLike[str],
         *,
-        speed: float = 1.0,
+        speed: float | Literal["max"] = 1.0,
         start: datetime | float | None = None,
         venue: str | None = None,
     ) -> None:
-        check_number("speed", speed)
-        if not (0 < speed <= MOST_SPEED or speed == math.inf):
-            raise ValueError(
-                f"speed is more than 0, and {MOST_SPEED:g} at the most, or math.inf,"
-                f" which is as fast as it goes and loses nothing; got {speed!r}"
-            )
+        speed = _checked(speed)
         self._path = os.fspath(path)
         self._script = script = Script(read(self._path), self._path, venue)
         moments, now = script.moments, _begin(script, start)
@@ -160,6 +156,7 @@ class Replay(Closing):
         """When the recording ends."""
         return utc(self._script.ends.wall)
 
+    @names_keywords(ConnectionOptions)
     def feed(
         self, *, on_state: OnState | None = None, **keywords: Unpack[ConnectionOptions]
     ) -> Feed:
@@ -174,7 +171,7 @@ class Replay(Closing):
             raise ValueError(f"a replay has its own {', '.join(sorted(own))}")
         if self._scheduler is not None and keywords.get("callbacks") == "thread":
             raise ValueError(
-                "callbacks='thread' has a time of its own, and speed=math.inf none:"
+                "callbacks='thread' has a time of its own, and speed='max' none:"
                 " leave one of them out"
             )
         if self._closed.is_set:
@@ -271,6 +268,21 @@ class Replay(Closing):
     def __repr__(self) -> str:
         at = utc(self._clock.wall()).isoformat(timespec="seconds")
         return f"<Replay {self._path} at {at}>"
+
+
+def _checked(speed: object) -> float:
+    if speed == "max":
+        return math.inf
+    if isinstance(speed, str):
+        raise ValueError(f"speed is a number or 'max', got {speed!r:.80}")
+    check_number("speed", speed)
+    assert isinstance(speed, (int, float))
+    if not (0 < speed <= MOST_SPEED or speed == math.inf):
+        raise ValueError(
+            f"speed is more than 0, and {MOST_SPEED:g} at the most, or 'max', which is"
+            f" as fast as it goes and loses nothing; got {speed!r}"
+        )
+    return speed
 
 
 def _begin(script: Script, start: datetime | float | None) -> float:

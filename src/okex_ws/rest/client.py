@@ -22,7 +22,7 @@ except ImportError as _missing:
         name=_missing.name,
     ) from _missing
 
-from ..base.checks import check_seconds, check_whole
+from ..base.checks import check_seconds, check_whole, names_keywords
 from ..base.clock import Clock, SystemClock, utc
 from ..base.errors import WireError
 from ..base.rates import RateLimits
@@ -56,7 +56,7 @@ _MILLISECOND = timedelta(milliseconds=1)
 class Rest(Closing):
     """Past trades and candles, the present book, instruments and time of a *venue*.
 
-        with Rest("okx") as rest:
+        with Rest() as rest:
             rest.candles("BTC-USDT", "spot", "candle1m", limit=500)
 
     Trades and candles have the types that a subscription delivers, oldest first;
@@ -79,6 +79,7 @@ class Rest(Closing):
     requests) is retried up to *retries* times, after a back-off or the time that
     ``Retry-After`` names, for *patience* seconds altogether.
 
+    A *market* of ``None`` is the one that the id tells, as for `WSSubscription`.
     *proxy* and *ssl_context* are as for `Feed`. An answer may have 8 MiB at most;
     redirects are not followed. *clock*, *pause* (waits so many seconds), *rng* and
     *transport* are for tests; a client with its own *clock* has its own budgets.
@@ -92,9 +93,10 @@ class Rest(Closing):
         WireError: the answer is not what the exchange documents.
     """
 
+    @names_keywords()
     def __init__(
         self,
-        venue: str | Venue,
+        venue: str | Venue = "okx",
         *,
         proxy: str | None = None,
         ssl_context: ssl.SSLContext | None = None,
@@ -211,7 +213,9 @@ class Rest(Closing):
             )
         )
 
-    def book(self, instrument_id: str, market: str, levels: int = 400) -> PastBook:
+    def book(
+        self, instrument_id: str, market: str | None = None, levels: int = 400
+    ) -> PastBook:
         """The book at this moment, at most *levels* a side.
 
         A side is shorter if the book is, or if the venue gives fewer (400 under v5, 200
@@ -219,7 +223,7 @@ class Rest(Closing):
         that follow. *seq* is the sequence number of channel ``depth`` under v5, and
         ``None`` under v3.
         """
-        self._check(instrument_id, market, "depth")
+        market, _ = self._check(instrument_id, market, "depth")
         check_whole("levels", levels)
         many = min(levels, self._protocol.levels)
         request = self._protocol.book(instrument_id, market, many)
@@ -235,7 +239,7 @@ class Rest(Closing):
     def trades(
         self,
         instrument_id: str,
-        market: str,
+        market: str | None = None,
         *,
         after_id: str | None = None,
         before_id: str | None = None,
@@ -246,7 +250,7 @@ class Rest(Closing):
         Ids are strictly between *after_id* and *before_id*, compared as numbers.
         """
         topic = "trades-all" if self.venue.protocol == "v5" else "trade"
-        self._check(instrument_id, market, topic)
+        market, _ = self._check(instrument_id, market, topic)
         check_whole("limit", limit)
         after, before = _number("after_id", after_id), _number("before_id", before_id)
         protocol = self._protocol
@@ -267,7 +271,7 @@ class Rest(Closing):
     def candles(
         self,
         instrument_id: str,
-        market: str,
+        market: str | None,
         channel: str,
         *,
         after: datetime | None = None,
@@ -281,8 +285,7 @@ class Rest(Closing):
         is closed, so the client asks for the exchange's time and leaves out candles
         that end later.
         """
-        topic = self._wire.topic(channel)
-        self._check(instrument_id, market, topic)
+        market, topic = self._check(instrument_id, market, channel)
         if KNOWN[topic].kind != "candle":
             raise ValueError(f"channel {channel!r} has no candles")
         check_whole("limit", limit)
@@ -334,11 +337,16 @@ class Rest(Closing):
     def _time_ms(self) -> int:
         return self._get(self._protocol.time(), self._protocol.read_time)
 
-    def _check(self, instrument_id: str, market: str, topic: str) -> None:
-        check_instrument(instrument_id, market, self.venue)
+    def _check(
+        self, instrument_id: str, market: str | None, channel: str
+    ) -> tuple[str, str]:
+        """The market of the instrument, and the topic of *channel* there."""
+        market = check_instrument(instrument_id, market, self.venue, (channel,))
+        topic = self._wire.topic(channel, market)
         self._wire.channel(topic, market, instrument_id)
         if market == "index" and self.venue.protocol == "v3":
             raise ValueError("v3 has no REST interface of the market 'index'")
+        return market, topic
 
 
 # A forked child closes its copies of these clients: the connections are the parent's.

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Protocol
 
 from ..base.errors import RequestRejected, WireError
 from ..model.instrument import Instrument
-from ..model.numbers import UnreadableValue, quote, why
+from ..model.numbers import quote, why
 from ..protocol.json_text import exact
 from ..protocol.messages import CandleData, DepthData, TradeData
 from .pages import PageSource
@@ -23,7 +23,6 @@ UNREADABLE = (AttributeError, TypeError, LookupError, ValueError)
 # Characters of the exchange's own message that an error keeps.
 MAX_MESSAGE = 1000
 _CODE = re.compile("-?[0-9]{1,9}")
-_NAME = re.compile("[A-Za-z0-9_.-]{1,64}")
 
 
 class Rule(NamedTuple):
@@ -180,13 +179,6 @@ def refused(
     said = message[:MAX_MESSAGE] if isinstance(message, str) else ""
     status, wish = answer.status, answer.retry_after
     return RequestRejected(kind(code), said, request.path, status, wish)
-
-
-def name(value: Any) -> str:
-    """*value*, if it can be the name of an instrument, a currency or a state."""
-    if not isinstance(value, str) or not _NAME.fullmatch(value):
-        raise UnreadableValue("not a name: {}", value)
-    return value
 
 
 def read_each(kind: str, elements: Any, read: Callable[[Any], Any]) -> list[Any]:

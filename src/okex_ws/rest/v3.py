@@ -17,6 +17,7 @@ from ..model.instrument import Instrument
 from ..model.numbers import decimal, quote
 from ..model.venues import delivery
 from ..protocol import v3
+from ..protocol.listing import name
 from ..protocol.messages import CandleData, DepthData, TradeData
 from ..protocol.values import given, iso_ms, optional
 from .dialect import (
@@ -25,7 +26,6 @@ from .dialect import (
     Rule,
     body_of,
     by_status,
-    name,
     read_each,
     refused,
 )

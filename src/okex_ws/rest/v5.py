@@ -11,30 +11,25 @@ from __future__ import annotations
 import functools
 import operator
 import re
-from datetime import datetime
 from typing import Any
 
-from ..base.clock import utc
 from ..base.errors import WireError
 from ..model.instrument import Instrument
-from ..model.numbers import UnreadableValue, decimal, quote
-from ..model.venues import delivery
-from ..protocol import v5
+from ..model.numbers import UnreadableValue, quote
+from ..protocol import listing, v5
 from ..protocol.messages import CandleData, DepthData, TradeData
-from ..protocol.values import epoch_ms, given, optional
+from ..protocol.values import epoch_ms
 from .dialect import (
     HttpResponse,
     RestRequest,
     Rule,
     body_of,
     by_status,
-    name,
     read_each,
     refused,
 )
 from .pages import PageSource
 
-_TYPES = {"spot": "SPOT", "futures": "FUTURES", "swap": "SWAP", "option": "OPTION"}
 _TIME = Rule("time", 10)
 _UNDERLYING = Rule("underlying", 20)
 _BOOK = Rule("books", 40)
@@ -95,7 +90,7 @@ class RestV5:
 
         Options are listed only by family; without one the exchange answers error 50015.
         """
-        kind = _TYPES[market]
+        kind = listing.INST_TYPES[market]
         params = {"instType": kind}
         if family is not None:
             params["instFamily"] = family
@@ -114,14 +109,18 @@ class RestV5:
     def read_families(self, data: Any) -> list[str]:
         """The names of the underlyings; the answer is a list of lists of them."""
         found = read_each("families", data, list)
-        return read_each("families", functools.reduce(operator.iadd, found, []), name)
+        return read_each(
+            "families", functools.reduce(operator.iadd, found, []), listing.name
+        )
 
     def read_instruments(self, data: Any, market: str) -> list[Instrument]:
         """The instruments of the answer.
 
         One that is not live and lacks a tick, lot or least size is left out.
         """
-        listed = read_each("instrument", data, lambda each: _instrument(each, market))
+        listed = read_each(
+            "instrument", data, lambda each: listing.instrument(each, market)
+        )
         return [each for each in listed if each is not None]
 
     def book(self, instrument_id: str, market: str, levels: int) -> RestRequest:
@@ -208,38 +207,3 @@ class RestV5:
 
 
 REST_PROTOCOL = RestV5()
-
-
-def _instrument(element: Any, market: str) -> Instrument | None:
-    instrument_id, state = name(element["instId"]), given(name, element.get("state"))
-    tick, lot, least = (
-        given(decimal, element.get(field)) for field in ("tickSz", "lotSz", "minSz")
-    )
-    if not (tick and lot and least):
-        if state == "live":
-            raise ValueError(f"{instrument_id} is live and has no steps")
-        return None
-    pair = (element.get("uly") or element.get("instFamily") or instrument_id).split("-")
-    value, many = (optional(element.get(field)) for field in ("ctVal", "ctMult"))
-    return Instrument(
-        instrument_id,
-        market,
-        given(name, element.get("baseCcy")) or name(pair[0]),
-        given(name, element.get("quoteCcy")) or name(pair[1]),
-        tick,
-        lot,
-        least,
-        value * many if value is not None and many is not None else value,
-        given(name, element.get("ctValCcy")),
-        given(name, element.get("settleCcy")),
-        _moment(element.get("expTime")) or delivery(instrument_id),
-        _moment(element.get("listTime")),
-        state,
-        optional(element.get("stk")),
-        given(name, element.get("optType")),
-    )
-
-
-def _moment(value: Any) -> datetime | None:
-    at = given(epoch_ms, value)
-    return None if at is None else utc(at / 1000)

@@ -115,7 +115,7 @@ def test_a_port_can_be_chosen_and_may_be_taken(
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--instruments", "btc"], "'btc' is no instrument id"),
+        (["--instruments", "btc"], "'btc' is not an instrument id"),
         (["--pace", "-1"], "pace"),
     ],
 )

@@ -382,3 +382,20 @@ def test_bars_are_those_that_were_said_behind_a_past_of_their_own() -> None:
     assert others[: len(said)] == said[::-1]
     assert all(older.close == newer.open for newer, older in pairwise([first, *others]))
     assert len(others) == len(said) + BARS
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize(
+    ("price", "tick", "thin"),
+    [("60000.0", "0.1", False), ("100.00", "0.01", False), ("0.0500", "0.0005", True)],
+)
+def test_an_instrument_opens_at_its_price(
+    seed: int, price: str, tick: str, thin: bool
+) -> None:
+    traded = Instrument("spot", "A-B", price, tick, "1", thin)
+    market = InstrumentMarket(traded, seed, 1_700_000_000.0)
+
+    best = market.present("depth5", 1_700_000_000.0)
+    asks, bids = prices(best.asks), prices(best.bids)
+    assert (asks[0] + bids[0]) / 2 == Decimal(price)
+    assert market.present("ticker", 1_700_000_000.0).last == price

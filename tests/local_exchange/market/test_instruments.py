@@ -58,7 +58,22 @@ def test_what_is_of_another_kind_is_a_type_error(wrong: Any) -> None:
         as_instrument(wrong)
 
 
-@pytest.mark.parametrize("wrong", ["btc", ("swap", "BTC-USDT"), ("index", "BTC-USD")])
-def test_what_is_no_instrument_is_a_value_error(wrong: AnyInstrument) -> None:
-    with pytest.raises(ValueError, match="no instrument id"):
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ("btc/usdt", "did you mean 'BTC-USDT'"),
+        (("swap", "BTC-USDT"), "an id of market 'spot'"),
+        (("index", "BTC-USD"), "nothing is traded on the market 'index'"),
+    ],
+)
+def test_what_is_no_instrument_is_a_value_error(
+    wrong: AnyInstrument, says: str
+) -> None:
+    with pytest.raises(ValueError, match=says):
         as_instrument(wrong)
+
+
+def test_an_instrument_of_a_form_that_is_new_is_taken_with_its_market() -> None:
+    new = "BTC-ABOVE-DAILY-260224-1600-65000"
+
+    assert as_instrument(("spot", new)) == Instrument("spot", new)

@@ -186,7 +186,7 @@ def test_it_knows_itself() -> None:
 @pytest.mark.parametrize("channel", [DEPTH5, BOOKS5, TRADES, "tickers:BTC-USDT"])
 def test_what_a_newcomer_gets_is_what_the_others_have(channel: str) -> None:
     market = opened(SyntheticMarket(0, pace=100.0), channel)
-    pushes = [p for s in range(33) for p in market.advance(0.07, s, {channel})]
+    pushes = [p for s in range(30) for p in market.advance(0.07, s, {channel})]
 
     assert market.present(channel, 99.0) == pushes[-1]
 

@@ -17,7 +17,6 @@ from ..arguments import (
     command,
     duration,
     find_destination,
-    market,
 )
 from ..diagnosis.checks import Check, Checklist, Grade
 from ..diagnosis.probe import Probe
@@ -64,9 +63,8 @@ def run(options: argparse.Namespace) -> int:
     with ExitStack() as stack:
         where = find_destination(options, stack)
         name = options.instrument or where.instrument
-        kind = market(name, options.market)
         with refusing():
-            check_instrument(name, kind, where.venue)
+            kind = check_instrument(name, options.market, where.venue)
         if kind == "index":
             raise Failure("an index has no book: name what is traded", USAGE)
         report = _JsonReport() if options.json else _TextReport()

@@ -10,7 +10,7 @@ import shlex
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ...model.venues import nearest
+from ...base.checks import nearest
 
 if TYPE_CHECKING:
     from ...local_exchange import LocalExchange

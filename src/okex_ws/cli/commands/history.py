@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ... import MARKETS, Candle, Trade, check_instrument
-from ..arguments import Destination, ask_where, command, count, find_destination, market
+from ..arguments import Destination, ask_where, command, count, find_destination
 from ..exits import FAILED, GOOD, USAGE, Failure, refusing, say
 from ..lines import plain
 from ..logs import progress
@@ -106,9 +106,7 @@ def _market(options: argparse.Namespace, where: Destination) -> str:
     """
     if options.what == "instruments" and options.instrument in MARKETS:
         return str(options.instrument)
-    kind = market(options.instrument, options.market)
-    check_instrument(options.instrument, kind, where.venue)
-    return kind
+    return check_instrument(options.instrument, options.market, where.venue)
 
 
 # --- What is asked for --------------------------------------------------------------

@@ -20,7 +20,6 @@ from ..arguments import (
     count,
     duration,
     find_destination,
-    market,
     names,
 )
 from ..exits import FAILED, GOOD, Failure, refusing
@@ -119,8 +118,8 @@ def run(options: argparse.Namespace) -> int:
 def _subscribe(feed: Feed, options: argparse.Namespace, where: Destination) -> None:
     with refusing():
         for name in dict.fromkeys(options.instruments or [where.instrument]):
-            kind = market(name, options.market)
-            WSSubscription(name, kind, feed=feed, channels=options.channels)
+            kind, channels = options.market, options.channels
+            WSSubscription(name, kind, feed=feed, channels=channels)
 
 
 def _record(feed: Feed, recorder: Recorder, limit: float | None) -> int:

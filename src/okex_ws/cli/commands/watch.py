@@ -18,7 +18,6 @@ from ..arguments import (
     command,
     duration,
     find_destination,
-    market,
     names,
 )
 from ..exits import FAILED, GOOD, STALE, refusing, say
@@ -142,16 +141,16 @@ class _Watched:
     def _subscribe(
         self, name: str, options: argparse.Namespace, whole: bool
     ) -> SubscriptionReader:
-        where = market(name, options.market)
-        usual = ("ticker",) if where == "index" else ("depth5", "trade")
+        market = options.market
+        usual = ("ticker",) if market == "index" else ("depth5", "trade")
         # A book on a screen may have more than five rows.
-        deep = whole and where != "index"
+        deep = whole and market != "index"
         channels = options.channels or (("depth", "trade") if deep else usual)
         limits = {
             limit: getattr(options, limit)
             for limit in ("max_age", "max_silence", "max_lag")
         }
-        one = WSSubscription(name, where, feed=self._feed, channels=channels, **limits)
+        one = WSSubscription(name, market, feed=self._feed, channels=channels, **limits)
         return SubscriptionReader(one, channels)
 
     @property

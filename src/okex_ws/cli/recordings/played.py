@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timezone
 
 from ... import Item, RecordingDamaged, Replay, State, StateChange, Updates
-from ...model.venues import nearest
+from ...base.checks import nearest
 from ..exits import USAGE, Failure, refusing
 from ..logs import unsaid
 from ..text import listed
@@ -88,7 +88,7 @@ def played(
     with unsaid():
         with refusing():
             feed = replay.feed()
-            updates = feed.updates(latest=False, timeout=0.0)
+            updates = feed.updates(latest=False, timeout=0.0, repeated=True)
             for market, name, recorded in instruments:
                 feed.subscribe([name], market, channels or recorded)
         damage = None

@@ -13,6 +13,7 @@ from types import TracebackType
 import trustme
 
 from ... import Credentials, Venue
+from ...base.checks import names_keywords
 from ..market.capture import RecordedMarket
 from ..market.instruments import INSTRUMENTS, AnyInstrument
 from ..market.market import Market, SyntheticMarket
@@ -86,6 +87,7 @@ class LocalExchange(Controls, RestControls):
     also for a damaged capture, ``OSError`` for a capture that cannot be read.
     """
 
+    @names_keywords()
     def __init__(
         self,
         seed: int = 0,

@@ -96,9 +96,7 @@ class InstrumentMarket:
         self._before: list[Match] | None = None
         self._bars_before: dict[tuple[Period, int], list[Bar]] = {}
         self._incremental_books: dict[Topic, IncrementalBook] = {}
-        for _ in range(2 * self._levels):
-            self._place(self._bids, self._levels / 2)
-            self._place(self._asks, self._levels / 2)
+        self._open()
         self._match(self._middle, 1, 1, "buy", wall - OPENING_TRADE_AGE)
         self._five, self._touch = _Top(5), _Top(1)
         self._summed_up: tuple[Any, ...] = ()
@@ -107,6 +105,19 @@ class InstrumentMarket:
         self._changed_topics(wall)
 
     # --- The order book -------------------------------------------------------------
+
+    def _open(self) -> None:
+        """Fill both sides around the opening price, which is the first middle."""
+        for side, sign in ((self._bids, -1), (self._asks, 1)):
+            self._add(side, self._middle + sign)
+            for _ in range(2 * self._levels):
+                away = 1 + int(self._random.expovariate(1.0) * self._levels / 2)
+                self._add(side, self._middle + sign * away)
+
+    def _add(self, side: BookSide, price: int) -> None:
+        if price > 0:
+            side.add(price, 1 + int(self._random.expovariate(0.05)))
+            self.seq += 1
 
     def step(self, wall: float, topics: Container[Topic]) -> list[TopicValue]:
         """Make one update of the book; return what is published at every change.
@@ -151,10 +162,7 @@ class InstrumentMarket:
         other = self._asks if side is self._bids else self._bids
         away = 1 + int(self._random.expovariate(1.0) * depth)
         from_price = self._last if other.best is None else other.best
-        price = from_price - away if side is self._bids else from_price + away
-        if price > 0:
-            side.add(price, 1 + int(self._random.expovariate(0.05)))
-            self.seq += 1
+        self._add(side, from_price - away if side is self._bids else from_price + away)
         if len(side.prices) > 2 * self._levels:
             side.shed()
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Union
 
-from ... import market_of
+from ... import VENUES, check_instrument
 from ..wire.v3 import SIZE_KEYS
 
 
@@ -48,17 +48,16 @@ def as_instrument(given: AnyInstrument) -> SyntheticInstrument:
     """
     if isinstance(given, SyntheticInstrument):
         return given
-    if isinstance(given, str):
-        given = (_market_of(given), given)
     try:
-        market, instrument_id = given
+        wanted, instrument_id = (None, given) if isinstance(given, str) else given
     except (TypeError, ValueError):
         raise TypeError(
             "an instrument is an id, a (market, id) pair or an Instrument,"
             f" got {given!r}"
         ) from None
-    if market not in SIZE_KEYS or market_of(instrument_id) != market:
-        raise ValueError(f"{instrument_id!r} is no instrument id of {market!r}")
+    market = check_instrument(instrument_id, wanted, VENUES["okx"])
+    if market not in SIZE_KEYS:
+        raise ValueError(f"nothing is traded on the market {market!r}")
     for known in INSTRUMENTS:
         if (known.market, known.instrument_id) == (market, instrument_id):
             return known
@@ -77,13 +76,3 @@ def as_instruments(given: Iterable[AnyInstrument]) -> list[SyntheticInstrument]:
     if not found:
         raise ValueError("a market needs at least one instrument")
     return found
-
-
-def _market_of(instrument_id: str) -> str:
-    market = market_of(instrument_id)
-    if market is None:
-        raise ValueError(
-            f"{instrument_id!r} is no instrument id: expected a form like 'BTC-USDT',"
-            " 'BTC-USD-SWAP', 'BTC-USD-190517' or 'BTC-USD-200327-11000-C'"
-        )
-    return market

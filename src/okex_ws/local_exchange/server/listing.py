@@ -182,8 +182,8 @@ def _balance(channel: str, wall: float) -> dict[str, Any]:
 
 def instrument(each: SyntheticInstrument) -> dict[str, str]:
     """An instrument as v5 describes it: of some forty fields, those known here."""
-    first, second, *rest = each.instrument_id.split("-")
-    spot, option = each.market == "spot", each.market == "option"
+    first, second, *rest = *each.instrument_id.split("-"), ""
+    spot, option = each.market == "spot", each.market == "option" and len(rest) > 3
     due = delivery(each.instrument_id)
     is_inverse = second == "USD"
     return {
@@ -198,7 +198,7 @@ def instrument(each: SyntheticInstrument) -> dict[str, str]:
         "ctMult": "" if spot else "1",
         "ctValCcy": "" if spot else first,
         "ctType": "" if spot or option else "inverse" if is_inverse else "linear",
-        "optType": rest[-1] if option else "",
+        "optType": rest[2] if option else "",
         "stk": rest[1] if option else "",
         "expTime": "" if due is None else milliseconds(due.timestamp()),
         "tickSz": each.tick,

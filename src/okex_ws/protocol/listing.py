@@ -1,0 +1,65 @@
+"""How v5 describes an instrument: in its channel `instruments`, and over REST. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from ..base.clock import utc
+from ..model.instrument import Instrument
+from ..model.numbers import UnreadableValue, decimal
+from ..model.venues import delivery
+from .values import epoch_ms, given, optional
+
+# The type of an instrument, by its market.
+INST_TYPES = {"spot": "SPOT", "futures": "FUTURES", "swap": "SWAP", "option": "OPTION"}
+_NAME = re.compile("[A-Za-z0-9_.-]{1,64}")
+
+
+def name(value: Any) -> str:
+    """*value*, if it can be the name of an instrument, a currency or a state."""
+    if not isinstance(value, str) or not _NAME.fullmatch(value):
+        raise UnreadableValue("not a name: {}", value)
+    return value
+
+
+def instrument(element: Mapping[str, Any], market: str) -> Instrument | None:
+    """The instrument of *market* that *element* describes.
+
+    ``None`` if it is not live and has no tick, lot or least size yet. ``ValueError``,
+    or another error of reading, if *element* is not what the exchange documents.
+    """
+    instrument_id, state = name(element["instId"]), given(name, element.get("state"))
+    tick, lot, least = (
+        given(decimal, element.get(field)) for field in ("tickSz", "lotSz", "minSz")
+    )
+    if not (tick and lot and least):
+        if state == "live":
+            raise ValueError(f"{instrument_id} is live and has no steps")
+        return None
+    pair = (element.get("uly") or element.get("instFamily") or instrument_id).split("-")
+    value, many = (optional(element.get(field)) for field in ("ctVal", "ctMult"))
+    return Instrument(
+        instrument_id,
+        market,
+        given(name, element.get("baseCcy")) or name(pair[0]),
+        given(name, element.get("quoteCcy")) or name(pair[1]),
+        tick,
+        lot,
+        least,
+        value * many if value is not None and many is not None else value,
+        given(name, element.get("ctValCcy")),
+        given(name, element.get("settleCcy")),
+        _moment(element.get("expTime")) or delivery(instrument_id),
+        _moment(element.get("listTime")),
+        state,
+        optional(element.get("stk")),
+        given(name, element.get("optType")),
+    )
+
+
+def _moment(value: Any) -> datetime | None:
+    at = given(epoch_ms, value)
+    return None if at is None else utc(at / 1000)

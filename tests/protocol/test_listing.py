@@ -1,0 +1,52 @@
+"""How v5 describes an instrument, whatever is missing of it."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from okex_ws.protocol.listing import instrument
+
+SWAP = {
+    "instId": "BTC-USDT-SWAP",
+    "uly": "BTC-USDT",
+    "baseCcy": "",
+    "ctVal": "0.01",
+    "ctMult": "1",
+    "ctValCcy": "BTC",
+    "settleCcy": "USDT",
+    "expTime": "",
+    "tickSz": "0.1",
+    "lotSz": "0.01",
+    "minSz": "0.01",
+    "state": "live",
+    "upcChg": [{"param": "tickSz", "newValue": "0.01", "effTime": "1704876947000"}],
+}
+
+
+def test_a_swap_has_its_steps_and_what_a_contract_is_worth() -> None:
+    swap = instrument(SWAP, "swap")
+
+    assert swap is not None
+    assert (swap.instrument_id, swap.market) == ("BTC-USDT-SWAP", "swap")
+    assert (swap.base, swap.quote) == ("BTC", "USDT")
+    assert (swap.tick, swap.lot) == (Decimal("0.1"), Decimal("0.01"))
+    assert (swap.contract_value, swap.contract_currency) == (Decimal("0.01"), "BTC")
+
+
+def test_what_is_announced_and_has_no_steps_yet_is_none() -> None:
+    announced = {"instId": "NEW-USDT", "state": "preopen", "tickSz": "", "lotSz": ""}
+
+    assert instrument(announced, "spot") is None
+    with pytest.raises(ValueError, match="is live and has no steps"):
+        instrument({**announced, "state": "live"}, "spot")
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("instId", 7), ("tickSz", "x"), ("state", ["live"])]
+)
+def test_what_is_unreadable_is_an_error(field: str, value: Any) -> None:
+    with pytest.raises(ValueError, match="not a"):
+        instrument({**SWAP, field: value}, "swap")
