@@ -1,12 +1,23 @@
 """The text ping, its pong, and the lease that the pong renews. Pure: no clock, no I/O.
 
-While a ping is unanswered, no other ping is sent but the keep-alive, without which the
-exchange closes the connection after 30 s. The lease runs from the *sending* of the
-ping: once its pong has been handled, so has everything that the exchange sent before.
+A ping goes out every third of the lease, even while others are unanswered, so that one
+lost packet does not end a short lease. At most three wait for their pongs; beside those
+only the keep-alive is sent, without which the exchange closes the connection after
+30 s. The lease runs from the *sending* of the ping that the pong answers: once the pong
+has been handled, so has everything that the exchange sent before.
 
-A pong names no ping: one that the library did not ask for may have come before the
-ping that it is taken to answer. So a ping waits until what has come is handled, and its
-lease runs from the read that took that. A thread that keeps up reads just before.
+A pong names no ping. They come in the order of their pings, so each is taken for the
+oldest ping that has none, and one that comes while no ping has none renews nothing. Two
+more rules are for pongs that the library did not ask for:
+
+- A ping waits until what has come is handled, and its lease runs from the read that
+  took that. A thread that keeps up reads just before. So a pong that had come before
+  that moment is never taken for the answer.
+- One that came after it would have every later pong taken for a younger ping than its
+  own. The first pong that finds no ping open ends that. On a line so slow that a ping
+  is always open, those pongs come sooner after "their" pings than the line ever is. The
+  first of them is dropped, and no ping goes out beside an unanswered one, until every
+  ping has its pong. If one never gets it, the line has become quicker.
 """
 
 from __future__ import annotations
@@ -23,8 +34,13 @@ from .lease import Lease
 # times its time-out the pong counts as missing, even if unread messages remain.
 _BACKLOG_PATIENCE = 6
 # A ping waits for unread messages at most so many seconds, and the keep-alive that goes
-# out beside an unanswered ping does not wait.
+# out beside unanswered pings does not wait.
 _UNREAD_PATIENCE = 2.0
+_MOST_UNANSWERED = 3
+# A pong comes too soon if it is quicker than the last so many pongs, by this part of
+# the time between two pings.
+_TRIPS = 8
+_TOO_SOON = 1 / 3
 
 
 class Renewed(NamedTuple):
@@ -32,15 +48,17 @@ class Renewed(NamedTuple):
 
     Everything that the exchange sent before *proven* (monotonic) has been handled.
     *round_trip* is the seconds from the sending of the ping to the handling of the
-    pong.
+    pong. *ping* is the number of that ping; the first has 1.
     """
 
     lease: Lease
     proven: float
     round_trip: float
+    ping: int
 
 
 class _Sent(NamedTuple):
+    number: int
     at: float
     since: float  # what came before that was handled when it was sent
     offset: float  # wall clock less monotonic clock
@@ -60,19 +78,40 @@ class Heartbeat:
     def __init__(self, ping: Ping, pong_timeout: float, now: float) -> None:
         self._ping = ping
         self._pong_timeout = pong_timeout
+        # How many pings have been sent.
+        self.pings = 0
         # Pings that have no pong yet, oldest first: the exchange answers in order.
         self._in_flight: deque[_Sent] = deque()
-        self._next = now
+        # When the next ping is due, and when one is due that something waits for.
+        self._next, self._hurried = math.inf, now
+        self._last = now
         # Since when a ping waits for unread messages; ``-inf`` once they are handled.
         self._waits = math.inf
+        # The round trips of the last pongs.
+        self._trips: deque[float] = deque(maxlen=_TRIPS)
+        # When a pong that came too soon must have been the answer of an open ping;
+        # ``inf`` if there was none.
+        self._doubt_ends = math.inf
         # When `tick` must be called next, in monotonic seconds.
         self.due = now
 
+    @property
+    def _is_full(self) -> bool:
+        """Whether only the keep-alive is sent beside the pings that have no pong."""
+        many = len(self._in_flight) >= _MOST_UNANSWERED
+        return many or self._doubt_ends < math.inf
+
+    @property
+    def _ping_due(self) -> float:
+        if self._is_full:
+            return self._last + self._ping.keep_alive
+        return min(self._next, self._hurried)
+
     def _look_ahead(self) -> None:
-        due = self._waits + _UNREAD_PATIENCE if self.waits else self._next
+        due = self._waits + _UNREAD_PATIENCE if self.waits else self._ping_due
         if self._in_flight:
             due = min(due, self._in_flight[0].at + self._pong_timeout)
-        self.due = due
+        self.due = min(due, self._doubt_ends)
 
     @property
     def waits(self) -> bool:
@@ -81,7 +120,7 @@ class Heartbeat:
 
     def caught_up(self, read_at: float) -> None:
         """Everything that came before *read_at* has been handled."""
-        if read_at >= self._next:
+        if read_at >= self._ping_due:
             self._waits = -math.inf
             self._look_ahead()
 
@@ -97,32 +136,59 @@ class Heartbeat:
             impatient = now >= oldest + self._pong_timeout * _BACKLOG_PATIENCE
             if impatient or read_at >= oldest + self._pong_timeout:
                 raise Stalled("no pong came", self._pong_timeout)
-        if now < self._next:
+        if read_at >= self._doubt_ends:
+            # The line has become quicker. It takes some pongs to know how quick it is.
+            self._in_flight.clear()
+            self._trips.clear()
+            self._doubt_ends = math.inf
+        due = self._ping_due
+        if now < due:
+            self._look_ahead()
             return False
-        if read_at < self._next and not self._in_flight:
+        if read_at < due and not self._is_full:
             self._waits = min(self._waits, now)
             self._look_ahead()
             if now < self._waits + _UNREAD_PATIENCE:
                 return False
-        self._waits = math.inf
-        self._in_flight.append(_Sent(now, read_at, wall - now))
-        # Until the pong of this ping comes, the next ping is the keep-alive.
-        self._next = now + self._ping.keep_alive
-        self._look_ahead()
+        self._send(now, wall, read_at)
         return True
+
+    def _send(self, now: float, wall: float, read_at: float) -> None:
+        self.pings += 1
+        self._in_flight.append(_Sent(self.pings, now, read_at, wall - now))
+        self._waits = self._hurried = math.inf
+        self._last, self._next = now, read_at + self._ping.period
+        self._look_ahead()
 
     def hurry(self, now: float) -> None:
         """Send the next ping at once: a channel waits for its pong."""
-        self._next = min(self._next, now)
+        self._hurried = min(self._hurried, now)
         self._look_ahead()
 
     def ponged(self, now: float) -> Renewed | None:
-        """Handle a pong: the lease that it grants, or ``None`` if no ping waits."""
+        """Handle a pong: the lease that it grants; ``None`` if it answers no ping."""
         if not self._in_flight:
             return None
+        trip = now - self._in_flight[0].at
+        if self._is_too_soon(trip):
+            return None
+        self._trips.append(trip)
         sent = self._in_flight.popleft()
         if not self._in_flight:
-            self._next = min(self._next, sent.since + self._ping.period)
+            self._doubt_ends = math.inf
         self._look_ahead()
-        until = sent.since + self._ping.lease + self._pong_timeout
-        return Renewed(Lease(until, sent.offset), sent.since, now - sent.at)
+        lease = Lease(sent.since + self._ping.lease, sent.offset)
+        return Renewed(lease, sent.since, trip, sent.number)
+
+    def _is_too_soon(self, trip: float) -> bool:
+        """Whether a pong after *trip* seconds is not the oldest open ping's.
+
+        If it is the answer of that ping all the same, no other pong comes for it.
+        """
+        trips, period = self._trips, self._ping.period
+        if len(trips) < _TRIPS or trip >= min(trips) - period * _TOO_SOON:
+            return False
+        if self._doubt_ends == math.inf:
+            self._doubt_ends = self._in_flight[0].at + max(trips) + period
+            self._waits, self.due = math.inf, -math.inf
+        return True
