@@ -70,7 +70,7 @@ BTC = ("BTC-USDT", "spot")
         ((), {"channels": ("books-rpi",)}, "v3 has no channel 'books-rpi'"),
         ((), {"max_age": -1}, "max_age"),
         ((), {"ping_interval": 60}, "ping_interval"),
-        ((), {"probe_interval": -1}, "probe_interval"),
+        ((), {"lease": 61}, "lease is 2 to 60 seconds"),
     ],
 )
 def test_a_value_that_cannot_be_right_is_refused_with_one_that_would_be(
