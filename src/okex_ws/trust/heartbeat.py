@@ -3,7 +3,8 @@
 A ping goes out every third of the lease, even while others are unanswered, so that one
 lost packet does not end a short lease. At most three wait for their pongs; beside those
 only the keep-alive is sent, without which the exchange closes the connection after
-30 s. The lease runs from the *sending* of the ping that the pong answers: once the pong
+30 s. The same is so once some ping has been open for as long as a pong may take: a pong
+that never comes is found out when all others have come. The lease runs from the *sending* of the ping that the pong answers: once the pong
 has been handled, so has everything that the exchange sent before.
 
 A pong names no ping. They come in the order of their pings, so each is taken for the
@@ -84,7 +85,8 @@ class Heartbeat:
         self._in_flight: deque[_Sent] = deque()
         # When the next ping is due, and when one is due that something waits for.
         self._next, self._hurried = math.inf, now
-        self._last = now
+        # When the last ping was sent, and the first since which one was always open.
+        self._last = self._open_since = now
         # Since when a ping waits for unread messages; ``-inf`` once they are handled.
         self._waits = math.inf
         # The round trips of the last pongs.
@@ -99,7 +101,9 @@ class Heartbeat:
     def _is_full(self) -> bool:
         """Whether only the keep-alive is sent beside the pings that have no pong."""
         many = len(self._in_flight) >= _MOST_UNANSWERED
-        return many or self._doubt_ends < math.inf
+        long = self._last - self._open_since >= self._pong_timeout
+        doubted = self._doubt_ends < math.inf
+        return bool(self._in_flight) and (many or long or doubted)
 
     @property
     def _ping_due(self) -> float:
@@ -154,6 +158,8 @@ class Heartbeat:
         return True
 
     def _send(self, now: float, wall: float, read_at: float) -> None:
+        if not self._in_flight:
+            self._open_since = now
         self.pings += 1
         self._in_flight.append(_Sent(self.pings, now, read_at, wall - now))
         self._waits = self._hurried = math.inf
