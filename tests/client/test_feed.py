@@ -795,7 +795,7 @@ def test_waiting_for_a_closed_feed_is_waiting_for_nothing(world: World) -> None:
 def test_an_interval_that_the_exchange_would_punish_is_refused(
     keywords: dict[str, Any],
 ) -> None:
-    with pytest.raises(ValueError, match="interval|lease"):
+    with pytest.raises(ValueError, match=r"interval|lease"):
         Feed("okj-v3", **keywords)
 
 

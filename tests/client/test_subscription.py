@@ -110,6 +110,8 @@ def test_what_belongs_to_the_feed_is_not_taken_beside_one() -> None:
     with Feed("okj-v3") as feed:
         with pytest.raises(ValueError, match="not beside feed=: reconnect"):
             WSSubscription("BTC-JPY", "spot", feed=feed, reconnect=Reconnect())
+        with pytest.raises(ValueError, match="not beside feed=: lease"):
+            WSSubscription("BTC-JPY", "spot", feed=feed, lease=5.0)
         with pytest.raises(ValueError, match="feed is one of venue 'okj-v3'"):
             WSSubscription("BTC-JPY", "spot", feed=feed, venue="okex")
 

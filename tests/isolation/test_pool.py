@@ -625,9 +625,7 @@ def test_no_read_goes_back_whatever_becomes_of_its_process(
             time.sleep(0.0002)
         found.extend([] if reads else ["nothing was read"])
 
-    with Feed(
-        exchange.venue_v5, reconnect=QUICK, lease=2.0, isolate=True
-    ) as feed:
+    with Feed(exchange.venue_v5, reconnect=QUICK, lease=2.0, isolate=True) as feed:
         okx = WSSubscription(*BTC, feed=feed, channels=["depth5", "depth"])
         okx.wait_live(LIMIT)
         threads = [

@@ -1,24 +1,25 @@
 """The text ping, its pong, and the lease that the pong renews. Pure: no clock, no I/O.
 
-A ping goes out every third of the lease, even while others are unanswered, so that one
-lost packet does not end a short lease. At most three wait for their pongs; beside those
-only the keep-alive is sent, without which the exchange closes the connection after
-30 s. The same is so once some ping has been open for as long as a pong may take: a pong
-that never comes is found out when all others have come. The lease runs from the *sending* of the ping that the pong answers: once the pong
-has been handled, so has everything that the exchange sent before.
+The lease runs from the *sending* of the ping: once its pong has been handled, so has
+everything that the exchange sent before. A ping goes out every third of the lease, even
+while others are unanswered, so that one lost packet does not end a short lease; but at
+most three are. Beside those only the keep-alive is sent, without which the exchange
+closes the connection after 30 s.
 
 A pong names no ping. They come in the order of their pings, so each is taken for the
-oldest ping that has none, and one that comes while no ping has none renews nothing. Two
-more rules are for pongs that the library did not ask for:
+oldest ping that has none, and one that comes while every ping has one renews nothing.
 
-- A ping waits until what has come is handled, and its lease runs from the read that
-  took that. A thread that keeps up reads just before. So a pong that had come before
-  that moment is never taken for the answer.
-- One that came after it would have every later pong taken for a younger ping than its
+- One that the library did not ask for may have come before the ping that it is taken to
+  answer. So a ping waits until what has come is handled, and its lease runs from the
+  read that took that. A thread that keeps up reads just before.
+- One that came later would have each pong after it taken for a younger ping than its
   own. The first pong that finds no ping open ends that. On a line so slow that a ping
-  is always open, those pongs come sooner after "their" pings than the line ever is. The
-  first of them is dropped, and no ping goes out beside an unanswered one, until every
+  is always open, such pongs come sooner after "their" pings than the line ever is. So
+  the first of them is dropped, and no ping goes out beside an open one, until every
   ping has its pong. If one never gets it, the line has become quicker.
+- One that never comes would have each pong after it taken for an older ping, and the
+  last ping without. So once pings have been open without a break for as long as a pong
+  may take, none goes out beside an open one, until all have their pongs.
 """
 
 from __future__ import annotations
