@@ -7,11 +7,11 @@ while that doubles, and everything behind it waits.
 from __future__ import annotations
 
 import random
-from typing import Any
+from collections.abc import Callable
 
 import pytest
 
-from okex_ws import Depth, NotLive
+from okex_ws import NotLive, WSSubscription
 from tests.support import virtual_world
 from tests.support.virtual_world import V5, Peer, World
 
@@ -24,27 +24,33 @@ LEAST_WAIT = 0.2
 class Way:
     """One direction of the line."""
 
-    def __init__(self, rng: random.Random, delay: float) -> None:
-        self.rng, self.delay = rng, delay
+    def __init__(self, rng: random.Random, delay: float, loss: float) -> None:
+        self.rng, self.delay, self.loss = rng, delay, loss
         self.last = 0.0
 
     def arrival(self, now: float) -> float:
         """When what is sent *now* comes."""
         wait = 2 * self.delay + LEAST_WAIT
-        while self.rng.random() < LOSS:
+        while self.rng.random() < self.loss:
             now, wait = now + wait, 2 * wait
         self.last = max(self.last, now + self.delay)
         return self.last
 
 
 class LossyWorld(World):
-    """A world with such a line, on which a depth is pushed twice a second."""
+    """A world with such a line, on which a depth is pushed *every* so many seconds."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, delay: float) -> None:
+    def __init__(
+        self,
+        monkeypatch: pytest.MonkeyPatch,
+        delay: float,
+        loss: float = LOSS,
+        every: float = 0.5,
+    ) -> None:
         super().__init__("v5")
         monkeypatch.setattr(virtual_world, "LATENCY", 0.0)
         rng = random.Random(11)
-        self.there, self.back = Way(rng, delay), Way(rng, delay)
+        self.there, self.back = Way(rng, delay, loss), Way(rng, delay, loss)
         self.open_pings = self.most_pings = 0
         asked, send = self.exchange.asked, Peer.send
 
@@ -65,9 +71,10 @@ class LossyWorld(World):
         monkeypatch.setattr(Peer, "send", answer)
         # When the depth of each number was pushed.
         self.pushed: list[float] = []
+        self.every = every
         self.push()
 
-    def _at(self, way: Way, action: Any) -> None:
+    def _at(self, way: Way, action: Callable[[], object]) -> None:
         self.after(way.arrival(self.clock.now) - self.clock.now, action)
 
     def push(self) -> None:
@@ -77,7 +84,31 @@ class LossyWorld(World):
             if key in peer.subscribed:
                 peer.send(V5.depth(time_ms, seq=len(self.pushed)))
         self.pushed.append(self.clock.now)
-        self.after(0.5, self.push)
+        self.after(self.every, self.push)
+
+
+class Reads:
+    """What a script's reads of *okx* give, ten times a second from *since* on."""
+
+    def __init__(self, world: LossyWorld, okx: WSSubscription, since: float) -> None:
+        self.world, self.okx = world, okx
+        self.count = self.refused = 0
+        # For how many seconds a depth had been replaced when it was given, at most.
+        self.oldest = 0.0
+        world.at(since, self.read)
+
+    def read(self) -> None:
+        self.count += 1
+        self.world.after(0.1, self.read)
+        try:
+            seq = self.okx.depth().seq
+        except NotLive:
+            self.refused += 1
+            return
+        assert seq is not None
+        now = self.world.clock.now
+        replaced = [now - at for at in self.world.pushed[seq + 1 : seq + 2]]
+        self.oldest = max(self.oldest, *replaced, 0.0)
 
 
 @pytest.mark.parametrize("delay", [0.15, 0.3])
@@ -85,31 +116,42 @@ def test_two_seconds_of_lease_refuse_now_and_then_and_never_reconnect(
     monkeypatch: pytest.MonkeyPatch, delay: float
 ) -> None:
     world = LossyWorld(monkeypatch, delay)
-    lease = 2.0
-    okx = world.subscribe(channels=("depth5",), lease=lease)
-    oldest, reads, refusals, stats = 0.0, 0, 0, []
-
-    def read() -> None:
-        nonlocal oldest, reads, refusals
-        reads += 1
-        world.after(0.1, read)
-        try:
-            depth: Depth = okx.depth()
-        except NotLive:
-            refusals += 1
-            return
-        assert depth.seq is not None
-        replaced = world.pushed[depth.seq + 1 : depth.seq + 2]
-        oldest = max([oldest, *(world.clock.now - at for at in replaced)])
-
-    world.at(5.0, read)
+    okx = world.subscribe(channels=("depth5",), lease=2.0)
+    reads = Reads(world, okx, 5.0)
+    stats = []
     world.at(HOUR, lambda: stats.append(okx.stats()))
+
     world.run(HOUR + 1)
 
     assert stats[0].reconnects == {}
     assert stats[0].dropped == {}
-    assert oldest <= lease
-    assert refusals < 0.005 * reads
+    assert reads.oldest <= 2.0
+    assert reads.refused < 0.005 * reads.count
     assert world.most_pings <= 3
     # One every third of the lease.
-    assert len(world.exchange.pings) > 0.98 * HOUR / (lease / 3)
+    assert len(world.exchange.pings) > 0.98 * HOUR / (2.0 / 3)
+
+
+@pytest.mark.parametrize("came", [20.0 + number / 10 for number in range(10)])
+@pytest.mark.parametrize("dies", [30.0, 30.2, 30.4, 30.6])
+def test_after_a_pong_that_was_not_asked_for_no_read_is_older_than_the_lease(
+    monkeypatch: pytest.MonkeyPatch, came: float, dies: float
+) -> None:
+    """The line is so slow that a ping is always open, and dies a while later."""
+    world = LossyWorld(monkeypatch, 0.5, loss=0.0, every=0.1)
+    world.there.delay, world.back.delay = 0.05, 0.9
+    okx = world.subscribe(channels=("depth5",), lease=2.0)
+    reads = Reads(world, okx, 5.0)
+    world.at(came, lambda: world.peers[0].send("pong"))
+    before: list[int] = []
+
+    def die() -> None:
+        before.append(reads.refused)
+        world.back.delay = HOUR
+
+    world.at(dies, die)
+    world.run(38)
+
+    assert before == [0]
+    assert 1.0 < reads.oldest <= 2.0
+    assert reads.refused > 50

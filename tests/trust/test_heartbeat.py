@@ -310,10 +310,11 @@ def test_a_pong_that_never_comes_ends_the_connection(lease: float, lost: int) ->
 
 @pytest.mark.parametrize("trip", [0.02, 0.3, 0.6, 0.7, 0.9, 1.0, 1.2, 1.3])
 @pytest.mark.parametrize("offset", [number / 10 for number in range(14)])
+@pytest.mark.parametrize("since", [4.03, 10.03])
 def test_an_unasked_pong_makes_no_later_pong_count_for_a_younger_ping(
-    trip: float, offset: float
+    trip: float, offset: float, since: float
 ) -> None:
-    came = 10.03 + offset
+    came = since + offset
     line = Line(2.0, lambda _: trip, (came,)).run(60.0)
     for answer in line.answers:
         if answer.own and answer.renewed is not None:
@@ -354,6 +355,31 @@ def test_a_line_that_becomes_quicker_is_trusted_again() -> None:
     assert all(each.renewed and each.renewed.ping == each.own for each in last)
     # And pings keep their pace.
     assert len([at for at in line.sent if at > 24.0]) >= 54
+
+
+def test_pongs_that_waited_behind_a_slow_callback_do_not_come_too_soon() -> None:
+    beat = Heartbeat(Ping(lease=6.0), PONG, 0.0)
+    for now in (0, 2, 4):
+        assert tick(beat, now)
+        assert beat.ponged(now + 1.5) is not None
+    # A keep-alive beside three others, and then all their pongs.
+    for now in (6.0, 8.0, 10.0, 35.0):
+        assert tick(beat, now, drained=now < 35.0)
+    pongs = [beat.ponged(36.5) for _ in range(4)]
+    assert [pong and pong.ping for pong in pongs] == [4, 5, 6, 7]
+
+
+def test_a_line_that_was_slower_than_a_pong_may_be_is_not_given_up() -> None:
+    """Slow callbacks kept each pong for long, and the next one comes at once."""
+    beat = Heartbeat(Ping(lease=6.0), PONG, 0.0)
+    for now in (0, 20, 40):
+        assert tick(beat, now)
+        assert beat.ponged(now + 19.0) is not None
+    assert tick(beat, 60.0)
+    assert beat.ponged(60.1) is None
+    assert not tick(beat, just_before(70.0))
+    assert tick(beat, 70.0)
+    assert beat.ponged(70.1) is not None
 
 
 def test_a_pong_that_came_too_soon_does_not_hide_a_dead_line() -> None:

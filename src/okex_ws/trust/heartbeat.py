@@ -39,9 +39,9 @@ _BACKLOG_PATIENCE = 6
 # out beside unanswered pings does not wait.
 _UNREAD_PATIENCE = 2.0
 _MOST_UNANSWERED = 3
-# A pong comes too soon if it is quicker than the last so many pongs, by this part of
-# the time between two pings.
-_TRIPS = 8
+# A pong comes too soon if it is quicker, by a third of the time between two pings, than
+# each of the last eight that had come when its ping was sent, or of three at least.
+_LEAST_TRIPS, _MOST_TRIPS = 3, 8
 _TOO_SOON = 1 / 3
 
 
@@ -90,8 +90,8 @@ class Heartbeat:
         self._last = self._open_since = now
         # Since when a ping waits for unread messages; ``-inf`` once they are handled.
         self._waits = math.inf
-        # The round trips of the last pongs.
-        self._trips: deque[float] = deque(maxlen=_TRIPS)
+        # When the last pongs were handled, and their round trips.
+        self._trips: deque[tuple[float, float]] = deque(maxlen=_MOST_TRIPS)
         # When a pong that came too soon must have been the answer of an open ping;
         # ``inf`` if there was none.
         self._doubt_ends = math.inf
@@ -136,16 +136,16 @@ class Heartbeat:
         may still be unread, because a callback is slow or many messages wait. A ping
         that became due since then waits for them, but not for long.
         """
-        if self._in_flight:
-            oldest = self._in_flight[0].at
-            impatient = now >= oldest + self._pong_timeout * _BACKLOG_PATIENCE
-            if impatient or read_at >= oldest + self._pong_timeout:
-                raise Stalled("no pong came", self._pong_timeout)
         if read_at >= self._doubt_ends:
             # The line has become quicker. It takes some pongs to know how quick it is.
             self._in_flight.clear()
             self._trips.clear()
             self._doubt_ends = math.inf
+        if self._in_flight:
+            oldest = self._in_flight[0].at
+            impatient = now >= oldest + self._pong_timeout * _BACKLOG_PATIENCE
+            if impatient or read_at >= oldest + self._pong_timeout:
+                raise Stalled("no pong came", self._pong_timeout)
         due = self._ping_due
         if now < due:
             self._look_ahead()
@@ -176,26 +176,31 @@ class Heartbeat:
         """Handle a pong: the lease that it grants; ``None`` if it answers no ping."""
         if not self._in_flight:
             return None
-        trip = now - self._in_flight[0].at
-        if self._is_too_soon(trip):
+        sent = self._in_flight[0]
+        trip = now - sent.at
+        if self._is_too_soon(trip, sent.at):
             return None
-        self._trips.append(trip)
-        sent = self._in_flight.popleft()
+        self._trips.append((now, trip))
+        self._in_flight.popleft()
         if not self._in_flight:
             self._doubt_ends = math.inf
         self._look_ahead()
         lease = Lease(sent.since + self._ping.lease, sent.offset)
         return Renewed(lease, sent.since, trip, sent.number)
 
-    def _is_too_soon(self, trip: float) -> bool:
-        """Whether a pong after *trip* seconds is not the oldest open ping's.
+    def _is_too_soon(self, trip: float, sent_at: float) -> bool:
+        """Whether a pong that comes after *trip* seconds is not that of the open ping.
 
-        If it is the answer of that ping all the same, no other pong comes for it.
+        If it is all the same, no other pong comes for that ping.
         """
-        trips, period = self._trips, self._ping.period
-        if len(trips) < _TRIPS or trip >= min(trips) - period * _TOO_SOON:
+        # Pongs that a slow callback kept waiting come at once, each after a shorter
+        # trip than the one before: so only those that had come before the ping count.
+        trips = [known for at, known in self._trips if at <= sent_at]
+        period = self._ping.period
+        if len(trips) < _LEAST_TRIPS or trip >= min(trips) - period * _TOO_SOON:
             return False
         if self._doubt_ends == math.inf:
-            self._doubt_ends = self._in_flight[0].at + max(trips) + period
+            patience = min(max(trips) + period, self._pong_timeout)
+            self._doubt_ends = sent_at + patience
             self._waits, self.due = math.inf, -math.inf
         return True
