@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import random
+from typing import Any
 
 import pytest
 
@@ -16,23 +17,20 @@ def test_the_time_outs_are_those_of_the_design() -> None:
 
 
 @pytest.mark.parametrize(
-    ("interval", "probe", "period", "lease"),
+    ("interval", "lease", "period"),
     [
-        (30.0, 5.0, 5.0, 5.0),
-        (30.0, None, 25.0, 30.0),
-        (10.0, None, 5.0, 10.0),
-        (30.0, 0.5, 0.5, 0.5),
-        # A probe never delays the keep-alive, which goes out five seconds early.
-        (30.0, 25.0, 25.0, 25.0),
-        (30.0, 30.0, 25.0, 30.0),
-        (10.0, 7.0, 5.0, 7.0),
+        (30.0, 15.0, 5.0),
+        (30.0, 60.0, 20.0),
+        (30.0, 3, 1.0),
+        # A lease never delays the keep-alive, which goes out five seconds early.
+        (20.0, 60.0, 15.0),
+        (10.0, 60.0, 5.0),
     ],
 )
-def test_a_ping_goes_out_every_probe_or_early_for_the_keep_alive(
-    interval: float, probe: float | None, period: float, lease: float
+def test_a_ping_goes_out_every_third_of_the_lease_or_early_for_the_keep_alive(
+    interval: float, lease: float, period: float
 ) -> None:
-    ping = Ping(interval, probe)
-    assert (ping.period, ping.lease) == (period, lease)
+    assert Ping(interval, lease).period == period
 
 
 @pytest.mark.parametrize("interval", [9.99, 30.01, math.nan, math.inf, -1])
@@ -43,10 +41,16 @@ def test_a_keep_alive_outside_the_exchanges_rule_is_a_value_error(
         Ping(interval)
 
 
-@pytest.mark.parametrize("probe", [0, -1, 30.01, math.nan])
-def test_a_probe_that_never_or_too_late_comes_is_a_value_error(probe: float) -> None:
-    with pytest.raises(ValueError, match="probe_interval is None or more than 0"):
-        Ping(30.0, probe)
+@pytest.mark.parametrize("lease", [0, -1, 1.99, 60.01, math.nan, math.inf, 10**400])
+def test_a_lease_that_is_too_short_or_too_long_is_a_value_error(lease: float) -> None:
+    with pytest.raises(ValueError, match="lease is 2 to 60 seconds"):
+        Ping(30.0, lease)
+
+
+@pytest.mark.parametrize("lease", [None, True, "15"])
+def test_a_lease_that_is_no_number_is_a_type_error(lease: Any) -> None:
+    with pytest.raises(TypeError, match="lease is a number of seconds"):
+        Ping(30.0, lease)
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,6 @@ from tests.support.internals import pool_of
 from tests.support.loopback_servers import client_tls, server_tls
 
 HOST = "exchange.test"
-PROBE = 0.5
 TIMEOUTS = Timeouts(
     connect=1.0, ack=1.0, pong=1.0, first_push=1.0, retry_cap=1.0, goodbye=0.5
 )
@@ -52,7 +51,7 @@ RECONNECT = Reconnect(first=0.1, cap=0.5, healthy_after=0.5, host_gap=0.0)
 # Until a rig is up, beside those that are up already.
 START = 30.0
 # How far behind the exchange a price may be: no later than this after its line died.
-LEASE = PROBE + TIMEOUTS.pong
+LEASE = 2.0
 # Seven seconds of what is pushed twenty times a second, and read five times.
 HISTORY = 150
 # A frame that is larger than the library takes has to get there.
@@ -309,7 +308,7 @@ class Rig(Watch):
             "rng": random.Random(self.rng.random()),
             "timeouts": TIMEOUTS,
             "reconnect": RECONNECT,
-            "probe_interval": PROBE,
+            "lease": LEASE,
             "callbacks": "thread" if self.setup.threaded else "inline",
             "credentials": key,
             "recorder": self._recorder,

@@ -93,7 +93,7 @@ BTC = ("BTC-USDT", "spot")
         ),
         ((), {"max_age": -1}, "max_age"),
         ((), {"ping_interval": 60}, "ping_interval"),
-        ((), {"probe_interval": -1}, "probe_interval"),
+        ((), {"lease": 61}, "lease is 2 to 60 seconds"),
     ],
 )
 def test_a_value_that_cannot_be_right_is_refused_with_one_that_would_be(
@@ -133,6 +133,8 @@ def test_what_belongs_to_the_feed_is_not_taken_beside_one() -> None:
     with Feed("okj-v3") as feed:
         with pytest.raises(ValueError, match="not beside feed=: reconnect"):
             WSSubscription("BTC-JPY", "spot", feed=feed, reconnect=Reconnect())
+        with pytest.raises(ValueError, match="not beside feed=: lease"):
+            WSSubscription("BTC-JPY", "spot", feed=feed, lease=5.0)
         with pytest.raises(ValueError, match="feed is one of venue 'okj-v3'"):
             WSSubscription("BTC-JPY", "spot", feed=feed, venue="okex")
 

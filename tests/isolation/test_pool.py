@@ -245,7 +245,7 @@ def test_a_connection_that_is_dead_is_stale_when_the_lease_ends(
     with WSSubscription(
         *BTC,
         venue=exchange.venue_v5,
-        probe_interval=0.2,
+        lease=2.0,
         timeouts=Timeouts(pong=1.0),
         **where,
     ) as okx:
@@ -302,7 +302,7 @@ def test_a_refused_channel_beside_it_is_told(
 
 
 def test_many_share_a_feed_and_come_and_go(exchange: LocalExchange, where: Any) -> None:
-    with Feed(exchange.venue_v5, probe_interval=0.3, **where) as feed:
+    with Feed(exchange.venue_v5, lease=2.0, **where) as feed:
         one, two = feed.subscribe(["BTC-USDT", "ETH-USDT"], "spot", ["depth5"])
         feed.wait_live(LIMIT)
         best = feed.best_bid_asks(["BTC-USDT", "ETH-USDT"])
@@ -535,8 +535,7 @@ def test_a_stopped_process_is_believed_until_its_lease_ends(
     with WSSubscription(
         *BTC,
         venue=exchange.venue_v5,
-        probe_interval=0.5,
-        timeouts=Timeouts(pong=1.5),
+        lease=2.0,
         isolate=True,
     ) as okx:
         okx.wait_live(LIMIT)
@@ -626,9 +625,7 @@ def test_no_read_goes_back_whatever_becomes_of_its_process(
             time.sleep(0.0002)
         found.extend([] if reads else ["nothing was read"])
 
-    with Feed(
-        exchange.venue_v5, reconnect=QUICK, probe_interval=0.2, isolate=True
-    ) as feed:
+    with Feed(exchange.venue_v5, reconnect=QUICK, lease=2.0, isolate=True) as feed:
         okx = WSSubscription(*BTC, feed=feed, channels=["depth5", "depth"])
         okx.wait_live(LIMIT)
         threads = [

@@ -72,7 +72,7 @@ class Parent:
             "venue": self.exchange.venue_v5,
             "credentials": None,
             "timeouts": Timeouts(),
-            "probe_interval": 1.0,
+            "lease": 3.0,
         }
         memory = self.memory.key, self.addresses, 100
         self.tell("start", options, *memory, os.getpid() if pid is None else pid)

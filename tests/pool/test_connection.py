@@ -106,13 +106,13 @@ def test_a_ping_goes_out_every_five_seconds_and_its_pong_is_remembered(
     assert stats[0].ping_round_trip == pytest.approx(0.05)
 
 
-def test_without_a_probe_the_ping_is_five_seconds_early(world: World) -> None:
-    world.subscribe(probe_interval=None)
+def test_the_keep_alive_goes_out_five_seconds_early(world: World) -> None:
+    world.subscribe(lease=60, ping_interval=20)
 
-    world.run(60)
+    world.run(40)
 
     gaps = [round(at - world.t0, 3) for at in world.exchange.pings]
-    assert gaps == [0, 25, 50]
+    assert gaps == [0, 15, 30]
 
 
 def test_a_missing_pong_ends_the_lease_and_then_the_connection(world: World) -> None:

@@ -50,7 +50,7 @@ def test_a_venue_is_spoken_to_in_its_own_protocol(venue: str, wire: object) -> N
         ({"on_state": "print"}, "on_state is a function"),
         ({"ssl_context": "x"}, "SSLContext"),
         ({"ping_interval": "30"}, "ping_interval"),
-        ({"probe_interval": True}, "probe_interval"),
+        ({"lease": True}, "lease"),
         ({"proxy": 3128}, "proxy is a URL"),
         ({"max_frame": 1e6}, "max_frame is a whole number"),
         ({"max_frame": True}, "max_frame is a whole number"),
@@ -195,13 +195,13 @@ def test_what_is_injected_is_what_every_connection_lives_by() -> None:
         reconnect=Reconnect(cap=5),
         timeouts=Timeouts(ack=3),
         ping_interval=20,
-        probe_interval=None,
+        lease=2,
     )
     settings = settings_of(pool)
 
     assert (settings.clock, settings.rng, settings.network) == (clock, rng, int)
     assert (settings.reconnect.cap, settings.timeouts.ack) == (5, 3)
-    assert (settings.ping.interval, settings.ping.probe) == (20, None)
+    assert (settings.ping.interval, settings.ping.lease) == (20, 2)
 
 
 @pytest.mark.parametrize("coalesce", [-0.001, 0.2, float("nan"), float("inf")])

@@ -476,7 +476,7 @@ class Live:
                 venue,
                 recorder=recorder,
                 reconnect=again,
-                probe_interval=0.1,
+                lease=2.0,
                 credentials=exchange.credentials[0],
             ) as feed:
                 self.feed = feed
@@ -576,7 +576,7 @@ def replayed(live: Live) -> tuple[Ear, list[str], Any]:
     """All that comes of the recording: what was told, and what every read gave."""
     ear, reads = Ear(), []
     with Replay(live.path, speed=math.inf) as replay:
-        feed = replay.feed(probe_interval=0.1)
+        feed = replay.feed(lease=2.0)
         sub = live.subscribe(feed, ear)
         for moment in replay:
             health = sub.health()

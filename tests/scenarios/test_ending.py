@@ -34,7 +34,7 @@ sys.path.append({str(Path(__file__).parents[2])!r})
 from tests.support.internals import process_of
 
 venue = Venue("local", "v5", (sys.argv[1],))
-keywords = dict(probe_interval=0.5, timeouts=Timeouts(pong=1.0))
+keywords = dict(lease=2.0, timeouts=Timeouts(pong=1.0))
 keywords |= dict(isolate=True) if sys.argv[2:] else dict()
 
 def subscribe(**more):

@@ -102,7 +102,7 @@ class Talk:
         wire: WireProtocol = V3,
         *,
         limit: int = 239,
-        probe: float | None = 5.0,
+        lease: float = 15.0,
         pongs: bool = True,
         login: bool = False,
     ) -> None:
@@ -110,7 +110,7 @@ class Talk:
         self.budget = RateLimit(limit, HOUR)
         self.session: Session[str] = Session(
             wire,
-            Ping(30.0, probe),
+            Ping(30.0, lease),
             Timeouts(),
             self.budget,
             self.now,
@@ -276,7 +276,7 @@ def test_what_is_not_sent_yet_is_due_now(talk: Talk) -> None:
     talk.session.tick(0.0, WALL, 0.0)
     assert talk.session.due == -math.inf
     assert list(talk.session.outgoing()) == ["ping"]
-    assert talk.session.due == 10.0
+    assert talk.session.due == PERIOD
 
 
 def test_nothing_wanted_is_nothing_asked(talk: Talk) -> None:
@@ -1979,9 +1979,9 @@ def test_a_pong_renews_the_lease_from_the_sending_of_its_ping() -> None:
     talk = Talk(pongs=False)
     assert talk.tick()[1] == ["ping"]
     talk.now = 3.0
-    assert talk.session.due == 10.0
+    assert talk.session.due == PERIOD
     (event,) = talk.session.receive(Pong(), talk.now)
-    assert event == Renewed(Lease(15.0, WALL), 0.0, 3.0)
+    assert event == Renewed(Lease(15.0, WALL), 0.0, 3.0, 1)
     assert talk.session.due == 5.0
     assert talk.session.receive(Pong(), talk.now) == [Unasked("pong")]
 
@@ -2307,7 +2307,7 @@ class Opening(RuleBasedStateMachine):
 
     def __init__(self, wire: WireProtocol, login: bool) -> None:
         super().__init__()
-        self.talk = Talk(wire, limit=LIMIT, probe=None, login=login)
+        self.talk = Talk(wire, limit=LIMIT, lease=60.0, login=login)
         self.wire = wire
         self.names = NAMES[wire]
         self.sent: list[float] = []

@@ -104,7 +104,7 @@ okex = WSSubscription(
     ssl_context=ssl.create_default_context(),
     reconnect=Reconnect(first=0.5, cap=30.0, healthy_after=60.0, host_gap=None),
     ping_interval=30.0,
-    probe_interval=5.0,
+    lease=15.0,
 )
 okx = WSSubscription(
     "BTC-USDT-SWAP",
@@ -412,7 +412,7 @@ def record_and_replay() -> None:
         Feed("okx", recorder=recorder)
         WSSubscription("BTC-USDT", "spot", venue="okx", recorder=recorder)
     with Replay("day.rec.gz", speed=2.0, start=60.0, venue="okx") as replay:
-        assert_type(replay.feed(probe_interval=1.0), Feed)
+        assert_type(replay.feed(lease=2), Feed)
         assert_type(replay.venue, Venue)
         assert_type(replay.instruments, tuple[tuple[str, str, tuple[str, ...]], ...])
         assert_type(replay.begins, datetime)

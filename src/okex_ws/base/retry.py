@@ -45,45 +45,32 @@ class Ping:
     *interval* is the keep-alive, from 10 to 30 s, because the exchange closes a
     connection after 30 s without data. The ping is sent `EARLY` (five) seconds before
     *interval* is over: on a quiet market a ping after exactly 30.0 s would be too late.
-    *probe* is the health check: how often the same ping is sent while pongs come; with
-    ``None`` only the keep-alive is sent.
+    *lease* is for how many seconds after its ping a pong vouches, from 2 to 60.
     """
 
     interval: float = 30.0
-    probe: float | None = 5.0
+    lease: float = 15.0
 
     EARLY: ClassVar[float] = 5.0
 
     def __post_init__(self) -> None:
         check_number("ping_interval", self.interval)
-        if self.probe is not None:
-            check_number("probe_interval", self.probe)
+        check_number("lease", self.lease)
         if not 10.0 <= self.interval <= 30.0:
-            raise ValueError(
-                f"ping_interval is 10 to 30 seconds, got {self.interval!r}"
-            )
-        if self.probe is not None and not 0 < self.probe <= self.interval:
-            raise ValueError(
-                "probe_interval is None or more than 0 and at most ping_interval"
-                f" seconds, got {self.probe!r}"
-            )
+            text = f"ping_interval is 10 to 30 seconds, got {self.interval!r:.80}"
+            raise ValueError(text)
+        if not 2.0 <= self.lease <= 60.0:
+            raise ValueError(f"lease is 2 to 60 seconds, got {self.lease!r:.80}")
 
     @property
     def keep_alive(self) -> float:
-        """The most seconds from one ping to the next, even while a pong is missing."""
+        """The most seconds from one ping to the next, even while pongs are missing."""
         return self.interval - self.EARLY
 
     @property
     def period(self) -> float:
         """Seconds from one ping to the next while pongs come."""
-        return (
-            self.keep_alive if self.probe is None else min(self.probe, self.keep_alive)
-        )
-
-    @property
-    def lease(self) -> float:
-        """Seconds that a pong's lease lasts beyond the pong time-out."""
-        return self.interval if self.probe is None else self.probe
+        return min(self.lease / 3, self.keep_alive)
 
 
 @dataclass(frozen=True, slots=True)

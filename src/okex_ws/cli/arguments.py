@@ -166,8 +166,16 @@ def ask_where(parser: argparse.ArgumentParser, local: bool = True) -> None:
 
 
 def ask_limits(parser: argparse.ArgumentParser) -> None:
-    """Add ``--max-age``, ``--max-silence`` and ``--max-lag``."""
+    """Add ``--lease``, ``--max-age``, ``--max-silence`` and ``--max-lag``."""
     group = parser.add_argument_group("when a price is too old (it is STALE then)")
+    group.add_argument(
+        "--lease",
+        type=duration,
+        default=15.0,
+        metavar="S",
+        help="seconds, 2 to 60, since the sending of the last ping that was answered"
+        " (default: 15)",
+    )
     for name, meaning in (
         ("age", "since the exchange pushed this book: a quiet market is old and right"),
         ("silence", "since anything came over the connection"),

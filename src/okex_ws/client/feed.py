@@ -79,10 +79,13 @@ class Feed(SharedConnections):
         ssl_context: used in place of the system's trust store; it must verify
             certificates and host names.
         reconnect: the back-off after a lost connection.
-        ping_interval: the most seconds between two pings, 10 to 30.
-        probe_interval: seconds between two health checks, which are the same pings.
-            ``None`` leaves only the keep-alive of *ping_interval*, and lengthens the
-            lease of every price accordingly.
+        lease: seconds, 2 to 60: no read gives what the exchange's gateway had replaced
+            more than so long before. A ping goes out every third of it, at most three
+            unanswered at a time, and each pong renews it from the sending of its ping.
+            A short lease makes reads say no sooner; it does not reconnect, which a pong
+            that is missing for ``Timeouts.pong`` does. 5 suits a line across an ocean,
+            2 one near the exchange. OKX publishes no limit on pings.
+        ping_interval: the keep-alive, the most seconds between two pings, 10 to 30.
         max_frame: the most bytes of one message, unpacked under v3; at least 64 KiB.
             What a larger message says is not taken in: it is discarded as it comes,
             counted as ``stats().dropped['too-large']``, and withdraws the channel that
@@ -128,8 +131,8 @@ class Feed(SharedConnections):
         proxy: str | None = None,
         ssl_context: ssl.SSLContext | None = None,
         reconnect: Reconnect | None = None,
+        lease: float = 15.0,
         ping_interval: float = 30.0,
-        probe_interval: float | None = 5.0,
         # Injection
         clock: Clock | None = None,
         network: Callable[[], Network] | None = None,
@@ -152,8 +155,8 @@ class Feed(SharedConnections):
             proxy=proxy,
             ssl_context=ssl_context,
             reconnect=reconnect,
+            lease=lease,
             ping_interval=ping_interval,
-            probe_interval=probe_interval,
             clock=clock,
             network=network,
             rng=rng,

@@ -59,7 +59,7 @@ def make_isolated_pool(options: PoolOptions) -> IsolatedPool:
         for name in ("clock", "network", "rng", "recorder", "history_source")
     }
     check_isolated(options.on_state, options.callbacks, options.ssl_context, here)
-    pings = ["ping_interval", "probe_interval"]
+    pings = ["ping_interval", "lease"]
     crossing = ["credentials", "allow_plaintext", *pings, "proxy"]
     crossing += ["reconnect", "timeouts", "coalesce"]
     keywords = {name: getattr(options, name) for name in crossing}

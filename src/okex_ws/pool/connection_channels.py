@@ -283,11 +283,7 @@ class ConnectionChannels(CarriedChannels):
 
     @property
     def _lease_length(self) -> float:
-        """How many seconds after its ping a pong vouches for; 0 before the first."""
-        era = self.era
-        if era is None or era.lease is None:
-            return 0.0
-        return max(0.0, era.lease.until - era.proven)
+        return 0.0 if self.era is None else self.era.lease_length
 
     def drop(
         self,

@@ -25,7 +25,8 @@ from .register import Carrier, Register, Row, Table
 # Seconds between two looks at the standbys, until they can take over.
 LOOK_EVERY = 0.25
 # How many seconds the old connection waits for the proof that the values of the new one
-# are not older than its own. After that a new epoch begins.
+# are not older than its own: at least so many, and at least from one ping of the new
+# one to the next. After that a new epoch begins.
 PATIENCE = 5.0
 
 
@@ -166,7 +167,7 @@ class Handover:
     not below (of a book without numbers: if its levels are the same), or if a pong of
     *new* proves that it has handled all that the exchange sent before the old value
     came. Then the readings are led to the standbys. One for which that proof does not
-    come within five seconds begins a new epoch.
+    come within five seconds, or a third of a longer lease, begins a new epoch.
 
     If *old* is lost before, *new* takes over as it is. If *new* is lost, its standbys
     are made again. If the exchange refuses *new* anything, the handover is called off,
@@ -239,8 +240,10 @@ class Handover:
         if not rows or len(ready) < len(rows):
             return
         moves = {row.reading.name: self._move(row, each) for each, row in ready.items()}
+        new = self.new.era
+        patience = max(PATIENCE, 0.0 if new is None else new.lease_length / 3)
         if all(
-            each.follows or now >= self._ready_since[each.channel] + PATIENCE
+            each.follows or now >= self._ready_since[each.channel] + patience
             for each in moves.values()
         ):
             self._take_over(moves, now)

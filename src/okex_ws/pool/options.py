@@ -45,7 +45,7 @@ class ConnectionOptions(TypedDict, total=False):
     ssl_context: ssl.SSLContext | None
     reconnect: Reconnect | None
     ping_interval: float
-    probe_interval: float | None
+    lease: float
     clock: Clock | None
     network: Callable[[], Network] | None
     rng: random.Random | None
@@ -79,7 +79,7 @@ class PoolOptions:
     ssl_context: ssl.SSLContext | None = None
     reconnect: Reconnect | None = None
     ping_interval: float = 30.0
-    probe_interval: float | None = 5.0
+    lease: float = 15.0
     clock: Clock | None = None
     network: Callable[[], Network] | None = None
     rng: random.Random | None = None
@@ -124,7 +124,7 @@ class PoolOptions:
                 raise ValueError(f"{public_endpoint(endpoint)}: {NO_PLAINTEXT}")
 
     def _ping(self) -> Ping:
-        return Ping(self.ping_interval, self.probe_interval)
+        return Ping(self.ping_interval, self.lease)
 
     @property
     def wire_protocol(self) -> WireProtocol:

@@ -21,7 +21,7 @@ from ..protocol.messages import ChannelName, SocketPath
 from .register import Carrier, Row, Table
 
 # Seconds by which the repetition of an idle book may be later than documented ("about
-# every 60 s"): as long as a lease lasts.
+# every 60 s"): as long as a lease lasts unless a script chooses.
 REPEAT_GRACE = 15.0
 
 

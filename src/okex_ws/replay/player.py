@@ -162,6 +162,8 @@ class Replay(Closing):
     ) -> Feed:
         """A `Feed` to the recorded venue; *keywords* are those of `Feed`.
 
+        Pongs come when they were recorded, so ``lease`` is not to be shorter than the
+        recorded program's.
         It needs no API key: every login is accepted, with any key. The clock, the
         network and the random numbers are the replay's own; giving them is a
         ``ValueError``, and so is ``callbacks='thread'`` in virtual time.

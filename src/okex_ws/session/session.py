@@ -83,7 +83,6 @@ class Session(Generic[Target]):
         self._request_budget = RequestBudget(budget)
         self._login = login
         self._requests = 0
-        self._pings = self._pongs = 0
         self.subscriptions: dict[str, SubscriptionState[Target]] = {}
         self._request: OpenRequest | None = None
         self.subscriptions_due = math.inf
@@ -176,9 +175,8 @@ class Session(Generic[Target]):
         renewed = self.heartbeat.ponged(now)
         if renewed is None:
             return [Unasked("pong")]
-        self._pongs += 1
         for one in list(self.subscriptions.values()):
-            if one.ended_after < self._pongs and one.step(Step.DRAINED):
+            if one.ended_after < renewed.ping and one.step(Step.DRAINED):
                 self._forget(one)
                 self.subscriptions_due = -math.inf
         return [renewed]
@@ -195,7 +193,7 @@ class Session(Generic[Target]):
     def _left(self, message: Unsubscribed, now: float) -> list[Event]:
         asked = self._answered("unsubscribe", message.channel, message.id)
         subscription = self.subscriptions.get(message.channel)
-        if subscription is None or not subscription.end(self._pings):
+        if subscription is None or not subscription.end(self.heartbeat.pings):
             return [Unasked("ack")]
         if asked or not subscription.wanted:
             return []
@@ -290,7 +288,7 @@ class Session(Generic[Target]):
         if (one := self.subscriptions.get(name)) is None:
             return [self._trouble(message, [name])]
         events = self._reject(one, message) if op == "subscribe" else []
-        one.end(self._pings)
+        one.end(self.heartbeat.pings)
         return events or [self._trouble(message, [name])]
 
     def _reject(self, one: SubscriptionState[Target], message: Refused) -> list[Event]:
@@ -314,10 +312,10 @@ class Session(Generic[Target]):
             one = self.subscriptions.get(name)
             if one is None:
                 continue  # an earlier message ended the channel
-            if one.unanswered(self._pings):
+            if one.unanswered(self.heartbeat.pings):
                 if not busy:
                     one.max_batch = (len(names) + 1) // 2
-            elif busy and one.end(self._pings):
+            elif busy and one.end(self.heartbeat.pings):
                 events.append(Changed(one, Step.LEFT))  # its data came before
             else:
                 continue
@@ -386,7 +384,9 @@ class Session(Generic[Target]):
         if self._request is not None:
             self.subscriptions_due = self._request.due
             return events
-        if any(one.awaits_ping(self._pings) for one in self.subscriptions.values()):
+        if any(
+            one.awaits_ping(self.heartbeat.pings) for one in self.subscriptions.values()
+        ):
             # The sooner its pong comes, the sooner they are subscribed again.
             self.heartbeat.hurry(now)
             self._ping(now, wall, read_at)
@@ -400,7 +400,6 @@ class Session(Generic[Target]):
     def _ping(self, now: float, wall: float, read_at: float) -> None:
         if self.heartbeat.tick(now, wall, read_at):
             self._outgoing.append(self._wire.PING)
-            self._pings += 1
 
     def _unanswered(self, request: OpenRequest, now: float) -> list[Event]:
         names = sorted(request.channels)
@@ -493,7 +492,7 @@ class Session(Generic[Target]):
         self._request, self.subscriptions_due = None, -math.inf
         for one in list(self.subscriptions.values()):
             asked = one.phase is Phase.LEAVING
-            if one.end(self._pings) and not asked:
+            if one.end(self.heartbeat.pings) and not asked:
                 events.append(Changed(one, Step.LEFT))
             one.step(Step.SILENT)
             self._forget(one)

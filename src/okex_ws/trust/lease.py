@@ -130,6 +130,11 @@ class Era:
         return self.withdrawn is EVERYTHING
 
     @property
+    def lease_length(self) -> float:
+        """How many seconds after its ping a pong vouches for; 0 before the first."""
+        return 0.0 if self.lease is None else max(0.0, self.lease.until - self.proven)
+
+    @property
     def lapses(self) -> int:
         """How many leases ended before the next one was granted."""
         return 0 if self.lease is None else self.lease.lapses

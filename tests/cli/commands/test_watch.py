@@ -175,6 +175,7 @@ def test_an_exchange_that_is_not_there_is_stale_and_told_on_stderr(
         (["BTC-USDT", "--venue", "okxx"], "did you mean 'okx'"),
         (["BTC-USDT", "--channels", "trads"], "did you mean 'trades'"),
         (["BTC-USDT", "--market", "swap"], "pass market='spot'"),
+        (["BTC-USDT", "--lease", "1"], "lease is 2 to 60 seconds, got 1.0"),
         (["BTC-USDT", "--url", "ws://h/ws/v5", "--local"], "another place"),
     ],
 )

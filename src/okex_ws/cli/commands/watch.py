@@ -131,6 +131,7 @@ class _Watched:
                     where.venue,
                     ssl_context=where.ssl_context,
                     proxy=where.proxy,
+                    lease=options.lease,
                     on_state=lambda _: self._keyboard.wake(),
                 )
             )
