@@ -199,8 +199,13 @@ def _middle(reading: Quote, sheet: Sheet, drawing: Drawing) -> Text:
 
 
 def _trades(trades: Sequence[Trade], rows: int) -> list[Text]:
-    """The newest trades, newest first, in *rows* lines; the first line has titles."""
-    shown = list(reversed(trades))[: max(rows - 1, 0)]
+    """The newest trades, newest first, in *rows* lines; the first line has titles.
+
+    A line for titles alone stays empty.
+    """
+    if rows < 2:
+        return []
+    shown = list(reversed(trades))[: rows - 1]
     prices = _titled("price", [number(trade.price) for trade in shown])
     sizes = _titled("size", [number(trade.size) for trade in shown])
     titles = f"{'trades':10}  side  {prices.pop(0)}  {sizes.pop(0)}"
@@ -214,7 +219,7 @@ def _trades(trades: Sequence[Trade], rows: int) -> list[Text]:
                 f"  {size}",
             )
         )
-    return lines[: max(rows, 0)]
+    return lines
 
 
 def _titled(title: str, numbers: Sequence[str]) -> list[str]:
