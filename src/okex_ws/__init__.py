@@ -8,6 +8,7 @@ from .base.errors import (
     ChecksumMismatch,
     ConnectionLost,
     HandshakeFailed,
+    LiveTimeout,
     LoginRejected,
     MessagesLost,
     NotLive,
@@ -20,7 +21,7 @@ from .base.errors import (
     WireError,
 )
 from .base.retry import Reconnect, Timeouts
-from .base.state import State
+from .base.state import Cause, CauseCode, State
 from .client.feed import Feed
 from .client.raw import RawSubscription
 from .client.subscription import WSSubscription
@@ -66,6 +67,8 @@ __all__ = [
     "BookUpdate",
     "BudgetSpent",
     "Candle",
+    "Cause",
+    "CauseCode",
     "ChecksumMismatch",
     "Clock",
     "ConnectionLost",
@@ -82,6 +85,7 @@ __all__ = [
     "Instrument",
     "Item",
     "Level",
+    "LiveTimeout",
     "LoginRejected",
     "MessagesLost",
     "NotLive",

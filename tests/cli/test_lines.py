@@ -23,6 +23,7 @@ from okex_ws import (
     Ticker,
 )
 from okex_ws.cli.lines import item_json, item_line, reading_json, reading_line
+from tests.support.causes import because
 from tests.support.cli_samples import AT, HOSTILE, depth, live, lost, trade
 
 ONE = Decimal(1)
@@ -47,7 +48,10 @@ ITEMS: list[tuple[Item, str]] = [
     (FundingRate("X-USD-SWAP", ONE, AT, None, None, None, AT, 1), "1 at 2026-11-26T"),
     (Data("status", ({"state": "x"},), None, AT, 1), '[{"state": "x"}]'),
     (STATE, "LIVE -> STALE: 60018"),
-    (Gap("trade", "1", None, "the connection was lost"), "after 1 before ?: the conn"),
+    (
+        Gap("trade", "1", None, because("the connection was lost")),
+        "after 1 before ?: the conn",
+    ),
 ]
 each_kind = pytest.mark.parametrize(
     ("item", "said"), ITEMS, ids=[type(item).__name__ for item, _ in ITEMS]
@@ -92,7 +96,7 @@ def test_columns_stand_under_each_other_whatever_the_names() -> None:
 
 def test_a_gap_has_its_own_moment() -> None:
     at = AT + timedelta(seconds=1)
-    gap = Gap("trade", "1", None, "the connection was lost", at=at)
+    gap = Gap("trade", "1", None, because("the connection was lost"), at=at)
 
     assert item_line(gap).startswith("2026-11-26T08:45:01.123Z")
     assert item_line(replace(gap, at=None)).startswith("- ")

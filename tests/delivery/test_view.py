@@ -32,6 +32,7 @@ from okex_ws.delivery.callbacks import Callbacks
 from okex_ws.delivery.view import View
 from okex_ws.protocol.v5 import PROTOCOL
 from okex_ws.trust.verdict import NO_LIMITS
+from tests.support.causes import because
 from tests.support.internals import callbacks_of, reading_of
 from tests.support.virtual_world import (
     START,
@@ -240,7 +241,7 @@ def test_a_limit_of_the_constructor_is_pushed_when_it_is_crossed(world: World) -
         (State.LIVE, 4.0),
         (State.CLOSED, 5.0),
     ]
-    assert "max_age" in changes[2].cause
+    assert "max_age" in changes[2].cause.text
     assert seen == [{}]
     # A caller's limit ends no epoch.
     assert [change.epoch for change in changes] == [0, 1, 1, 1, 1]
@@ -324,7 +325,13 @@ def test_the_replayed_trade_is_kept_out_on_the_first_connection(world: World) ->
             "11",
             [
                 "8",
-                Gap("trade", "8", "11", "trades while not connected", "BTC-USDT"),
+                Gap(
+                    "trade",
+                    "8",
+                    "11",
+                    because("trades while not connected"),
+                    "BTC-USDT",
+                ),
                 "11",
             ],
         ),

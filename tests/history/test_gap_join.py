@@ -253,7 +253,7 @@ def test_a_past_that_cannot_be_had_is_a_gap_and_is_told_once() -> None:
         bench.fail()
 
     assert bench.join.settled
-    assert bench.told[0].cause == f"history: {LOST}"
+    assert bench.told[0].cause.text == f"history: {LOST}"
     assert bench.take() == [(None, "10"), 10]
     (error,) = bench.errors
     assert (error.instrument_id, error.channel) == (NAME, "trades-all")

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from okex_ws.base.state import State
+from okex_ws.base.state import NO_CAUSE, State
 from okex_ws.isolation.shared_memory import Slot
 from okex_ws.isolation.slot_reading import (
     ERA_CAPACITY,
@@ -28,6 +28,7 @@ from okex_ws.protocol.v5 import PROTOCOL as V5
 from okex_ws.trust.lease import Era, Lease
 from okex_ws.trust.reading import read, take
 from okex_ws.trust.verdict import LIVE, NO_LIMITS, Published, Verdict
+from tests.support.causes import because
 from tests.support.clocks import FakeClock
 from tests.support.internals import era_slots_of, flip_bits, forget_value
 from tests.support.shared_memory import LocalMemory
@@ -81,7 +82,7 @@ class SharedChannel:
     ) -> None:
         era = Era(0.0)
         era.lease = lease
-        shown = Published(state, "", epoch, era, data, 1.0, 2.0)
+        shown = Published(state, NO_CAUSE, epoch, era, data, 1.0, 2.0)
         self.slot.put(encode(shown, True, 0, number))
 
     def verdict(self, now: float = 1.0, wall: float = 1.0) -> Verdict:
@@ -153,7 +154,14 @@ def test_the_largest_value_has_room(name: ChannelName) -> None:
     era = Era(0.0)
     era.lease = Lease(math.pi, math.e, 1 << 60)
     shown = Published(
-        State.LIVE, "\U0001f600" * 5000, 1 << 60, era, data, math.pi, math.e, 1 / 3
+        State.LIVE,
+        because("\U0001f600") * 5000,
+        1 << 60,
+        era,
+        data,
+        math.pi,
+        math.e,
+        1 / 3,
     )
 
     rig.slot.put(encode(shown, True, 0, 1 << 60))
@@ -171,7 +179,7 @@ def test_a_depth_takes_a_few_kilobytes() -> None:
 def test_what_has_no_form_is_refused() -> None:
     data = DepthData([[object()]], [], 1, None)
     with pytest.raises(ValueError, match="unmarshallable"):
-        encode(Published(State.LIVE, "", 1, None, data), True)
+        encode(Published(State.LIVE, NO_CAUSE, 1, None, data), True)
 
 
 @pytest.mark.parametrize("name", [DEPTH, BOOK, TRADE])

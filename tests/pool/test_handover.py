@@ -33,6 +33,7 @@ from okex_ws import (
 )
 from okex_ws.pool.handover import Handover, move
 from okex_ws.pool.register import Register, Row
+from tests.support.causes import because
 from tests.support.internals import closing_connections_of, pool_of
 from tests.support.virtual_world import Ladder, World, listen
 
@@ -354,7 +355,7 @@ def test_what_was_on_its_way_when_the_old_one_was_lost_is_a_gap() -> None:
     gaps = [item for item in given if isinstance(item, Gap) and item.after]
     # The book was lost for a moment, too.
     (gap,) = [gap for gap in gaps if gap.channel == "trade"]
-    assert gap.cause == "trades as a connection took over"
+    assert gap.cause.text == "trades as a connection took over"
 
 
 def garble(rig: BusyMarket, peer: int) -> None:
@@ -480,7 +481,9 @@ def test_pushes_that_nothing_tells_apart_are_a_gap() -> None:
 
     told = [item for item in items if isinstance(item, (Data, Gap))]
     assert [type(item) for item in told] == [Data, Gap, Data]
-    assert told[1] == Gap("account", None, None, "pushes at a change of the connection")
+    assert told[1] == Gap(
+        "account", None, None, because("pushes at a change of the connection")
+    )
     assert account.data[-1].elements == ({"totalEq": "2"},)
 
 

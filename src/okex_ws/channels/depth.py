@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..base.errors import SequenceGap, WireError
-from ..base.state import State
+from ..base.state import NO_CAUSE, State
 from ..protocol.interface import WireProtocol
 from ..protocol.messages import NO_DEPTH, ChannelName, DepthData, Push
 from ..protocol.unparsed import Unparsed
@@ -75,8 +75,8 @@ class NewestChannel(Channel):
         kept, lag, moved = known
         self._serial += 1
         overdue = now + self.repeats_within
-        value = (_LIVE, "", current.epoch, era, kept, now, wall, lag, overdue, self)
-        self.current = publish((*value, self._serial, moved))
+        value = (_LIVE, NO_CAUSE, current.epoch, era, kept, now, wall, lag, overdue)
+        self.current = publish((*value, self, self._serial, moved))
         for copy in copies:
             copy.flush(now)
         # A follower that began to want pushes meanwhile has found the value before, or

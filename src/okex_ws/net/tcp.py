@@ -18,6 +18,7 @@ from typing import Any
 
 from ..base.clock import Clock
 from ..base.errors import ConnectionLost, HandshakeFailed
+from ..base.state import CauseCode
 from .dial import Pause, sentence
 from .proxy import is_this_machine
 
@@ -115,10 +116,12 @@ class TcpStream:
                 self._pull()
         except ssl.SSLCertVerificationError as error:
             reason = f"{self.via}certificate refused: {error.verify_message}"
-            raise HandshakeFailed(self._endpoint, reason) from error
+            code = CauseCode.CERTIFICATE
+            raise HandshakeFailed(self._endpoint, reason, cause_code=code) from error
         except (ssl.SSLError, ValueError) as error:
             reason = f"{self.via}TLS handshake failed: {_reason(error)}"
-            raise HandshakeFailed(self._endpoint, reason) from error
+            code = CauseCode.TLS
+            raise HandshakeFailed(self._endpoint, reason, cause_code=code) from error
 
     def _shake_hands(self, tls: ssl.SSLObject) -> bool:
         try:
@@ -192,7 +195,7 @@ class TcpStream:
         except ssl.SSLWantReadError:
             pass  # the rest of a record has not come yet
         except ssl.SSLError as error:
-            self._stop(f"TLS failed: {_reason(error)}", error)
+            self._stop(f"TLS failed: {_reason(error)}", error, CauseCode.TLS)
         # Output of TLS itself, such as key updates and alerts.
         self._queue_ciphertext()
         self.flush()
@@ -205,10 +208,16 @@ class TcpStream:
             self._output.clear()
             self._stop("the peer takes no data any more", None)
 
-    def _stop(self, reason: str, cause: Exception | None) -> None:
+    def _stop(
+        self,
+        reason: str,
+        cause: Exception | None,
+        code: CauseCode = CauseCode.NETWORK,
+    ) -> None:
         """Store the end of the stream, unless there is one. `fill` raises it later."""
         if self._end is None:
-            self._end = ConnectionLost(self._endpoint, f"{self.via}{reason}")
+            reason = f"{self.via}{reason}"
+            self._end = ConnectionLost(self._endpoint, reason, cause_code=code)
             self._end.__cause__ = cause
             self.ready = True
 
@@ -248,7 +257,7 @@ class TcpStream:
             try:
                 self._tls.write(data)
             except ssl.SSLError as error:
-                self._stop(f"TLS failed: {_reason(error)}", error)
+                self._stop(f"TLS failed: {_reason(error)}", error, CauseCode.TLS)
             self._queue_ciphertext()
         self.flush()
         return len(data)
@@ -280,7 +289,7 @@ class TcpStream:
     def discard(self) -> None:
         """Close the descriptor and send nothing to the peer."""
         self._socket.close()
-        self._stop("the connection is closed", None)
+        self._stop("the connection is closed", None, CauseCode.CLOSED)
 
     def fileno(self) -> int:
         """The socket's descriptor, or -1 once it is closed."""

@@ -17,6 +17,7 @@ from typing import Protocol
 from ..base.clock import Clock
 from ..base.counts import Counts
 from ..base.errors import BookError, OkexWSError, WireError
+from ..base.state import Cause, CauseCode
 from ..base.throttled_log import LogThrottle
 from ..channels.base import Channel
 from ..channels.book import BookChannel
@@ -31,6 +32,7 @@ from ..trust.lease import Era
 from .handover import Handover, lead_back
 from .register import Carrier, Register, Row, Table
 
+_NOT_SUBSCRIBED = Cause(CauseCode.NO_SUBSCRIPTION, "not subscribed")
 # How many log records wait at most; they are throttled before.
 MOST_RECORDS = 1000
 
@@ -68,6 +70,11 @@ class PoolControl(Protocol):
     def make_channel(self, reading: Reading) -> Channel:
         """A second channel of *reading*, for another connection; it is silent."""
         ...
+
+
+def name_channel(error: OkexWSError, channel: Channel) -> None:
+    """Have *error* name the *channel* that it is about."""
+    error.instrument_id, error.topic = channel.instrument_id, channel.topic
 
 
 class CarriedChannels(ABC):
@@ -208,7 +215,7 @@ class CarriedChannels(ABC):
         if channel.reading.error is None:  # else they have been told: see `replaced`
             channel.followers = ()
         if channel.silent:
-            channel.lost("not subscribed", now)
+            channel.lost(_NOT_SUBSCRIBED, now)
         subscription = self._subscription(channel)
         if self.session is not None and subscription is not None:
             self._left[channel.name] = now
@@ -306,6 +313,8 @@ class CarriedChannels(ABC):
 
         An error of one channel is reported to its followers only.
         """
+        if channel is not None:
+            name_channel(error, channel)
         views = self._views if channel is None else self._following(channel)
         for view in views:
             view.trouble(error)

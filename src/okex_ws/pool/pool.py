@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from ..base.counts import Counts
+from ..base.state import FORKED
 from ..base.threads import locked, register_for_fork
 from ..channels.reading import Reading
 from ..delivery.callbacks import CallbackRunner, Callbacks, OnState
@@ -294,7 +295,7 @@ class Pool(ConnectionSet):
 
         The connections belong to the parent, and its threads may have held any lock.
         """
-        self._lock = threading.RLock()
+        self._lock, self.closed_by = threading.RLock(), FORKED
         table = self._register.change(lambda table: table.but(closed=True))
         self.callback_runner.forked()
         self.history_worker.forked()

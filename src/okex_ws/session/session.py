@@ -24,6 +24,7 @@ from ..base.errors import (
 )
 from ..base.rates import RateLimit
 from ..base.retry import Ping, Timeouts
+from ..base.state import CauseCode
 from ..model.numbers import Clean
 from ..protocol.common import MAX_MESSAGE
 from ..protocol.interface import WireProtocol
@@ -356,7 +357,8 @@ class Session(Generic[Target]):
         if self._has(subscription) and not subscription.miss(
             received, now, self._timeouts
         ):
-            raise Stalled(f"nothing of {subscription.name} came", now - received)
+            what, code = f"nothing of {subscription.name} came", CauseCode.IDLE
+            raise Stalled(what, now - received, cause_code=code)
 
     # --- What time asks for ---------------------------------------------------------
 
@@ -409,7 +411,8 @@ class Session(Generic[Target]):
             self._login.retry_later(now)
         events = self._give_up(request, names, now)
         what = f"no acknowledgement of {request.op} {listed(names)}".rstrip()
-        return [*events, Trouble(Stalled(f"{what} came", self._timeouts.ack))]
+        after, code = self._timeouts.ack, CauseCode.SUBSCRIBING
+        return [*events, Trouble(Stalled(f"{what} came", after, cause_code=code))]
 
     def _close_difference(self, now: float, wall: float) -> list[Event]:
         """Send the next request, if one is needed, and set when to look again."""
@@ -417,7 +420,8 @@ class Session(Generic[Target]):
             return self._log_in(self._login, now, wall)
         subscriptions = self.subscriptions.values()
         if dead := [one.name for one in subscriptions if one.is_dead(now)]:
-            raise Stalled(f"nothing of {listed(dead)} came", self._timeouts.first_push)
+            what, after = f"nothing of {listed(dead)} came", self._timeouts.first_push
+            raise Stalled(what, after, cause_code=CauseCode.IDLE)
         share = self._request_budget.may_resubscribe(now)
         for op, step in (("unsubscribe", Step.LEAVING), ("subscribe", Step.ASKED)):
             if batch := next_batch(subscriptions, step, now, share):

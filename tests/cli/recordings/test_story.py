@@ -11,6 +11,7 @@ import pytest
 from okex_ws import BookUpdate, Gap, Item, OrderBook, State, StateChange
 from okex_ws.cli.recordings import story
 from okex_ws.cli.recordings.story import ChartData, price_of
+from tests.support.causes import because
 from tests.support.cli_samples import AT, depth, trade
 
 
@@ -106,7 +107,7 @@ def test_the_largest_trades_are_kept(
 
 def test_a_gap_is_where_it_was_noticed() -> None:
     at = AT + timedelta(seconds=9)
-    gap = Gap("trade", "1", "5", "lost", at=at)
+    gap = Gap("trade", "1", "5", because("lost"), at=at)
 
     assert told(LIVE, later(7.0, trade()), gap).gaps == [at]
 

@@ -5,7 +5,6 @@ The only module that knows what the terminal can show. Needs the extra ``cli``.
 
 from __future__ import annotations
 
-import re
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -24,7 +23,6 @@ DIM = "dim"
 BID, ASK = "green", "red"
 _BLOCKS = " ▏▎▍▌▋▊▉█"
 _STATES = {State.LIVE: "bold green", State.FAILED: "bold red", State.CLOSED: "red"}
-_ADDRESS = re.compile(r"\bwss?://\S+: ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +68,8 @@ def state_of(state: State) -> Text:
 
 
 def cause_of(reading: Quote) -> str:
-    """Why *reading* is not live, without the endpoint's address, which the log has."""
-    return clean(_ADDRESS.sub("", reading.health.cause))
+    """Why *reading* is not live, as a sentence that is safe for a terminal."""
+    return clean(str(reading.health.cause))
 
 
 def fitted(line: Text, width: int) -> Text:
