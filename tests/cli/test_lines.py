@@ -36,7 +36,7 @@ BOOK = BookUpdate(
     *(AT, AT, 0.01, 7, 1, "depth"),
 )
 CANDLE = Candle("BTC-USDT", "candle60s", AT, *[ONE] * 4, ONE, None, None, True, AT, 1)
-STATE = StateChange(State.LIVE, State.STALE, HOSTILE, 1, AT, "BTC-USDT")
+STATE = StateChange(State.LIVE, State.STALE, because(HOSTILE), 1, AT, "BTC-USDT")
 TICKER = Ticker("BTC-USDT", *[ONE] * 11, AT, AT, 1)
 ITEMS: list[tuple[Item, str]] = [
     (depth(), "60003.1 x 0.5 / 60003.2 x 2, spread 0.1"),
@@ -74,6 +74,8 @@ def test_an_item_is_one_json_object(item: Item, said: str) -> None:
     assert line.isprintable()
     assert line.isascii()
     assert found["instrument_id"] == item.instrument_id
+    if isinstance(item, (StateChange, Gap)):
+        assert (found["cause"], found["code"]) == (str(item.cause), "internal")
     assert line == item_json(item)
 
 
@@ -135,3 +137,4 @@ def test_a_reading_in_json_has_null_for_what_is_not_known() -> None:
     assert good["cause"] is None
     assert bad["bid"] is bad["ask"] is bad["timestamp"] is None
     assert bad["cause"] == "the peer closed (close code 1006)"
+    assert (good["code"], bad["code"]) == (None, "internal")

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from okex_ws import CauseCode
 from okex_ws.base.clock import SystemClock, utc
 from okex_ws.base.errors import Stalled
 from okex_ws.base.state import NO_CAUSE, State
@@ -29,7 +30,7 @@ from okex_ws.protocol.v5 import PROTOCOL
 from okex_ws.trust.lease import Lease
 from okex_ws.trust.verdict import NO_LIMITS, Published
 from tests.support.book_channel_bench import BookChannelBench
-from tests.support.causes import because
+from tests.support.causes import because, gap_for
 from tests.support.clocks import FakeClock
 from tests.support.internals import (
     lock_of,
@@ -61,10 +62,8 @@ class Source:
         self.looks += 1
         return self.end
 
-    def change(
-        self, new: State, cause: str = "", old: State = State.LIVE
-    ) -> StateChange:
-        return StateChange(old, new, cause, 1, NOW, self.instrument_id)
+    def change(self, new: State, why: str = "", old: State = State.LIVE) -> StateChange:
+        return StateChange(old, new, because(why), 1, NOW, self.instrument_id)
 
 
 def shown(epoch: int) -> Published:
@@ -538,8 +537,8 @@ def test_trades_beyond_the_bound_become_one_counted_gap() -> None:
     bench.trades(6)
     assert short(bench.updates.take()) == "2"
     gap = bench.updates.take()
-    cause = "3 of trade not taken in time (max_queue)"
-    assert gap == Gap("trade", "2", "6", cause, "BTC-USDT")
+    cause = because("3 of trade not taken in time (max_queue)", CauseCode.QUEUE)
+    assert gap == gap_for("trade", "2", "6", cause, "BTC-USDT")
     assert isinstance(gap, Gap)
     assert gap.at == utc(bench.clock.wall())
     assert bench.taken() == ["6"]
@@ -600,7 +599,7 @@ def test_every_series_has_its_own_gap() -> None:
     rest = [bench.updates.take() for _ in range(6)]
 
     assert first == ["1", (1, 1), ("a",)]
-    told = [(g.channel, short(g), g.cause[:2]) for g in rest if isinstance(g, Gap)]
+    told = [(g.channel, short(g), str(g.cause)[:2]) for g in rest if isinstance(g, Gap)]
     assert told == [
         ("orders:BTC-USDT", (None, None), "2 "),
         (

@@ -14,6 +14,7 @@ import pytest
 
 from okex_ws import (
     BookUpdate,
+    CauseCode,
     Depth,
     Gap,
     NotLive,
@@ -32,7 +33,7 @@ from okex_ws.delivery.callbacks import Callbacks
 from okex_ws.delivery.view import View
 from okex_ws.protocol.v5 import PROTOCOL
 from okex_ws.trust.verdict import NO_LIMITS
-from tests.support.causes import because
+from tests.support.causes import because, gap_for
 from tests.support.internals import callbacks_of, reading_of
 from tests.support.virtual_world import (
     START,
@@ -96,7 +97,7 @@ def test_a_jump_of_the_wall_clock_ends_the_lease_until_a_new_pong(world: World) 
 
     def jump() -> None:
         world.clock.offset += 30
-        seen.append((sub.GetDepth(), sub.health().cause))
+        seen.append((sub.GetDepth(), str(sub.health().cause)))
 
     world.at(7, jump)
     world.at(9, lambda: seen.append(sub.state))
@@ -325,11 +326,11 @@ def test_the_replayed_trade_is_kept_out_on_the_first_connection(world: World) ->
             "11",
             [
                 "8",
-                Gap(
+                gap_for(
                     "trade",
                     "8",
                     "11",
-                    because("trades while not connected"),
+                    because("trades while not connected", CauseCode.OUTAGE),
                     "BTC-USDT",
                 ),
                 "11",
@@ -907,7 +908,7 @@ def test_the_state_of_several_is_that_of_the_best() -> None:
     world.at(2, lambda: push(world, bad))
     world.at(2.5, lambda: seen.append((sub.state, sub.depth().channel)))
     world.at(3, lambda: push(world, {**bad, "table": "spot/depth", "action": "update"}))
-    world.at(3.001, lambda: seen.append((sub.state, sub.health().cause)))
+    world.at(3.001, lambda: seen.append((sub.state, str(sub.health().cause))))
 
     world.run(4)
 

@@ -409,7 +409,7 @@ def test_a_dead_process_gives_no_price_to_the_very_next_read(
     assert okx.GetDepth() == {}
     assert okx.best_bid_ask() is None
     assert okx.state is State.RECONNECTING
-    with pytest.raises(NotLive, match="connection lost"):
+    with pytest.raises(NotLive, match="the reading process has ended"):
         okx.depth()
     goes_on.set()
     okx.wait_live(LIMIT)

@@ -372,8 +372,10 @@ def test_the_longest_push_that_is_kept_fits_the_slot(shared: Shared) -> None:
 
 def test_a_slot_that_is_too_small_gives_no_value() -> None:
     shared = Shared(copies=0)
-    shared.copy(0, shared.memory.allocate(200))
-    shared.keep(3)
+    shared.copy(0, shared.memory.allocate(320))
+    shared.now += 1.0
+    more = "x" * 200
+    shared.keeps(shared.text(3).replace('"data":[{', '"data":[{"more":"' + more + '",'))
 
     assert shared.read() is State.RESYNCING
     assert "does not fit" in shared.readings[0].current.cause.text

@@ -109,7 +109,10 @@ def test_a_child_that_ended_shows_nothing_and_its_epoch_goes_on(store: Store) ->
     slots.withdraw(because("it ended"))
 
     shown = slots.readings["depth5"].current
-    assert (shown.state, shown.cause) == (State.RECONNECTING, "it ended")
+    assert (shown.state, shown.cause) == (
+        State.RECONNECTING,
+        because("it ended"),
+    )
     assert (shown.epoch, shown.received, shown.data) == (3, 1.0, None)
     assert slots.assignments()["depth5"].epoch == 3
     # Of what it counted a subscription's own stays; the connections' is the feed's.

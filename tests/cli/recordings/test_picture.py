@@ -21,7 +21,7 @@ HOSTILE = "$x^2$ \\frac [red] \x1b[2J <b>&"
 
 def change(seconds: float, new: State, cause: str = "") -> Item:
     at = AT + timedelta(seconds=seconds)
-    return StateChange(State.LIVE, new, cause, 1, at, "BTC-USDT")
+    return StateChange(State.LIVE, new, because(cause), 1, at, "BTC-USDT")
 
 
 def pushes(first: int, last: int) -> list[Item]:

@@ -23,7 +23,9 @@ def later(seconds: float, item: Item) -> Item:
 
 
 def change(seconds: float, new: State, cause: str = "") -> Item:
-    return later(seconds, StateChange(State.LIVE, new, cause, 1, AT, "BTC-USDT"))
+    return later(
+        seconds, StateChange(State.LIVE, new, because(cause), 1, AT, "BTC-USDT")
+    )
 
 
 def told(*items: Item) -> ChartData:
@@ -72,7 +74,7 @@ def test_without_trust_there_is_no_sample_but_an_outage() -> None:
     ]
 
     assert spans == [(0.0, 1.0), (10.0, 20.0), (90.0, 100.0)]
-    assert [each.cause for each in found.outages] == ["", "late", "gone"]
+    assert [str(each.cause) for each in found.outages] == ["", "late", "gone"]
     assert len(found.samples) == 1
 
 
@@ -81,10 +83,10 @@ def test_one_that_begins_without_a_price_says_why() -> None:
     long = told(syncing, change(0.1, State.STALE, "x"), change(40.0, State.LIVE))
     short = told(syncing, change(0.5, State.LIVE))
 
-    assert [(each.state, each.cause) for each in long.outages] == [
+    assert [(each.state, str(each.cause)) for each in long.outages] == [
         (State.SYNCING, "waiting")
     ]
-    assert [each.cause for each in short.outages] == [""]
+    assert [str(each.cause) for each in short.outages] == [""]
 
 
 def test_the_prices_are_those_of_bests_and_trades() -> None:
