@@ -72,11 +72,6 @@ class PoolControl(Protocol):
         ...
 
 
-def name_channel(error: OkexWSError, channel: Channel) -> None:
-    """Have *error* name the *channel* that it is about."""
-    error.instrument_id, error.topic = channel.instrument_id, channel.topic
-
-
 class CarriedChannels(ABC):
     """The channels that live on one connection, and the views that follow them.
 
@@ -308,13 +303,18 @@ class CarriedChannels(ABC):
         view.tell(now)
         view.wake()
 
+    def name_channel(self, error: OkexWSError, channel: Channel) -> None:
+        """Have *error* name the *channel* that it is about, without a secret."""
+        error.instrument_id = self._clean(channel.instrument_id)
+        error.topic = self._clean(channel.topic)
+
     def troubled(self, error: OkexWSError, channel: Channel | None = None) -> None:
         """Something failed that passes: report *error* to the views.
 
         An error of one channel is reported to its followers only.
         """
         if channel is not None:
-            name_channel(error, channel)
+            self.name_channel(error, channel)
         views = self._views if channel is None else self._following(channel)
         for view in views:
             view.trouble(error)

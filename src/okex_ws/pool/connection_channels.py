@@ -20,7 +20,7 @@ from ..protocol.messages import Related
 from ..session.session import Session
 from ..session.subscription_state import SubscriptionState
 from ..trust.lease import Era
-from .carried_channels import CarriedChannels, name_channel
+from .carried_channels import CarriedChannels
 
 # A stranger is data that matches no subscription. How many are remembered, by name.
 MOST_STRANGERS = 100
@@ -179,7 +179,7 @@ class ConnectionChannels(CarriedChannels):
         error = for_people(fault, name, self._clean)
         channel = None if subscription is None else subscription.target
         if channel is not None:
-            name_channel(error, channel)
+            self.name_channel(error, channel)
         partial = isinstance(fault, WireError) and fault.partial
         if self.session is not None and not partial:
             every = list(self.channels.values())

@@ -28,7 +28,6 @@ from ..session.session import Session
 from ..session.subscription_state import Phase, Step, SubscriptionState, log_steps
 from ..trust.heartbeat import Renewed
 from ..trust.lease import Era
-from .carried_channels import name_channel
 from .connection_channels import ConnectionChannels
 from .recognition import Recognition
 
@@ -358,7 +357,7 @@ class Opening:
             elif isinstance(event, Changed):
                 channel = event.subscription.target
                 if event.error is not None:
-                    name_channel(event.error, channel)
+                    channels.name_channel(event.error, channel)
                     refusals.append((channel, event.error))
                 elif event.step is Step.ACKNOWLEDGED:
                     channels.acknowledged(channel, now)

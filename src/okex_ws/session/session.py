@@ -60,7 +60,6 @@ class Session(Generic[Target]):
 
     It keeps the `SubscriptionState` of each channel, and repeats what the exchange did
     not answer, or refused for a reason that may pass. Each opening has a new session.
-
     Only the connection's thread calls it, and no method waits. The thread calls `want`
     and `drop` for the channels, gives each message but pushes and notices to `receive`,
     finds the subscription of a push in *subscriptions*, calls `tick` when it is `due`,
@@ -219,9 +218,8 @@ class Session(Generic[Target]):
     def _refused(self, message: Refused, now: float) -> list[Event]:
         """Handle an error, about the channel that it names or the open request."""
         request, login, code = self._request, self._login, message.code
-        named = [
-            n for n in self._wire.mentioned(message.message) if n in self.subscriptions
-        ]
+        mentioned = self._wire.mentioned(message.message)
+        named = [name for name in mentioned if name in self.subscriptions]
         if login is not None and self._wire.repeats_login(code):
             # A login without an answer in time was sent again, but the exchange had
             # accepted the first.
@@ -354,9 +352,8 @@ class Session(Generic[Target]):
         `Stalled` if a resubscription for this reason brought only one push.
         """
         self._subscriptions_due = -math.inf
-        if self._has(subscription) and not subscription.miss(
-            received, now, self._timeouts
-        ):
+        known = self._has(subscription)
+        if known and not subscription.miss(received, now, self._timeouts):
             what, code = f"nothing of {subscription.name} came", CauseCode.IDLE
             raise Stalled(what, now - received, cause_code=code)
 
@@ -373,9 +370,7 @@ class Session(Generic[Target]):
         """Do what is due. Raises `Stalled` if the connection does not work.
 
         That is so if a pong is missing, or if a channel was resubscribed because it
-        missed pushes and got none.
-
-        Everything that came before *read_at* has been handled. An answer that came
+        missed pushes and got none. Everything that came before *read_at* has been handled. An answer that came
         later may still be unread; so an answer counts as missing only if *read_at* is
         past its deadline.
         """
