@@ -370,9 +370,9 @@ class Session(Generic[Target]):
         """Do what is due. Raises `Stalled` if the connection does not work.
 
         That is so if a pong is missing, or if a channel was resubscribed because it
-        missed pushes and got none. Everything that came before *read_at* has been handled. An answer that came
-        later may still be unread; so an answer counts as missing only if *read_at* is
-        past its deadline.
+        missed pushes and got none. Everything that came before *read_at* has been
+        handled. An answer that came later may still be unread; so an answer counts as
+        missing only if *read_at* is past its deadline.
         """
         self._ping(now, wall, read_at)
         if now < self._subscriptions_due:
