@@ -19,7 +19,6 @@ import json
 import logging
 import math
 import os
-import re
 import shutil
 import sys
 import textwrap
@@ -76,7 +75,8 @@ def as_json(instrument_id: str, best: BestBidAsk | None, health: Health) -> str:
             "time": datetime.now(timezone.utc).isoformat(timespec="milliseconds"),
             "instrument_id": instrument_id,
             "state": str(health.state),
-            "cause": health.cause or None,
+            "cause": str(health.cause) or None,
+            "code": health.cause.code,
             **prices,
             "age": round(health.age, 3) if math.isfinite(health.age) else None,
             "epoch": health.epoch,
@@ -147,7 +147,7 @@ class Table:
         header = cut("  ".join(titles[each] for each in shown), width)
         cells = [cells[each] for each in shown]
         if health.state is not State.LIVE and health.cause:
-            cells = _with_cause(cells, brief(health.cause), width)
+            cells = _with_cause(cells, printable(str(health.cause)), width)
         row = self._paint(cut("  ".join(cells), width), health.state)
         if header == self._header:
             return [row]
@@ -201,11 +201,6 @@ def _with_cause(cells: list[str], cause: str, width: int | None) -> list[str]:
     if fits([*cells, cause], width):
         return [*cells, cause]
     return [cells[0], *(cell.rstrip() for cell in cells[1:2]), cause]
-
-
-def brief(cause: str) -> str:
-    """*cause* safe for a terminal, and without the address, which the log has."""
-    return printable(re.sub(r"\bwss?://\S+: ", "", cause))
 
 
 def cut(text: str, width: int | None) -> str:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         ConnectionLost,
         HandshakeFailed,
         InstrumentExpired,
+        LiveTimeout,
         LoginRejected,
         MessagesLost,
         NotLive,
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
         WireError,
     )
     from .base.retry import Reconnect, Timeouts
-    from .base.state import State
+    from .base.state import Cause, CauseCode, State
     from .client.feed import Feed
     from .client.raw import RawSubscription
     from .client.subscription import WSSubscription
@@ -73,6 +74,8 @@ __all__ = [
     "BookUpdate",
     "BudgetSpent",
     "Candle",
+    "Cause",
+    "CauseCode",
     "ChecksumMismatch",
     "Clock",
     "ConnectionLost",
@@ -90,6 +93,7 @@ __all__ = [
     "InstrumentExpired",
     "Item",
     "Level",
+    "LiveTimeout",
     "LoginRejected",
     "MessagesLost",
     "NotLive",

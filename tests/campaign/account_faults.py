@@ -49,7 +49,7 @@ def fatal_login(rig: Rig) -> Iterator[Noticed]:
             yield (
                 lambda: (
                     account.state is State.FAILED
-                    and "60005" in str(account.health().cause)
+                    and "60005" in str(account.health().cause.text)
                     and rig.untouched()
                 )
             )
@@ -71,6 +71,6 @@ def many_connections(rig: Rig) -> Iterator[Noticed]:
             lambda: account.state is State.LIVE,
             lambda: told(error=True),
             lambda: account.state is State.FAILED,
-            lambda: "conn-count" in str(account.health().cause),
+            lambda: "conn-count" in str(account.health().cause.text),
             rig.untouched,
         )

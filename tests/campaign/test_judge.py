@@ -24,6 +24,7 @@ from okex_ws import (
     Trade,
     WSSubscription,
 )
+from okex_ws.base.state import NO_CAUSE
 from okex_ws.local_exchange import LocalExchange, Pushed
 from tests.campaign.interruptions import StallingClock, at_line
 from tests.campaign.judge import Judge
@@ -31,6 +32,7 @@ from tests.campaign.pair_judge import PairJudge
 from tests.campaign.readers import Listener
 from tests.campaign.trade_order import Trades
 from tests.campaign.truth import GATEWAY_CLOCKS, Truth
+from tests.support.causes import because
 
 LEASE = 1.5
 EPOCH = datetime(2026, 1, 1, tzinfo=timezone.utc)
@@ -266,7 +268,7 @@ def test_trades_are_in_order_and_complete_but_for_gaps(
     found = []
     for each in order:
         if each is Gap:
-            trades.gap(Gap("trade", None, None, "a loss", "A"))
+            trades.gap(Gap("trade", None, None, because("a loss"), "A"))
         else:
             found.append(trades.take(made[each]))
     assert len(found) == len(wrong)
@@ -307,7 +309,7 @@ def test_a_change_that_does_not_follow_on_the_one_before_is_seen() -> None:
     judge = judge_of(Script("A"), Record(depth5=[]), "depth5")
 
     def tell(old: State, new: State) -> None:
-        judge.state_changed(StateChange(old, new, "", 1, EPOCH))
+        judge.state_changed(StateChange(old, new, NO_CAUSE, 1, EPOCH))
 
     tell(State.SYNCING, State.LIVE)
     tell(State.LIVE, State.STALE)

@@ -15,6 +15,7 @@ from okex_ws.protocol.messages import Push
 from okex_ws.protocol.v3 import PROTOCOL as V3
 from okex_ws.protocol.v5 import PROTOCOL as V5
 from okex_ws.trust.lease import Era, Lease
+from tests.support.causes import because
 from tests.support.followed_channels import (
     NAMES,
     SPOT,
@@ -61,7 +62,7 @@ def test_a_snapshot_is_needed_where_the_protocol_says_so(wire: Any) -> None:
 def test_an_open_connection_and_its_acknowledgement_are_told(kind: str) -> None:
     channel, follower, link = made(kind)
     assert channel.current.state is State.SYNCING
-    assert "acknowledgement" in channel.current.cause
+    assert "acknowledgement" in channel.current.cause.text
     assert channel.current.era is link
     assert channel.openings == 1
     channel.subscribed(link, 0.0)
@@ -73,7 +74,7 @@ def test_a_snapshot_channel_is_live_with_its_first_push() -> None:
     channel, follower, link = made("depth")
     channel.subscribed(link, 0.0)
     assert channel.current.state is State.SYNCING
-    assert "first push" in channel.current.cause
+    assert "first push" in channel.current.cause.text
     follower.take()
     push(channel, depth(), link=link, first=True, now=5.0)
     shown = channel.current
@@ -92,7 +93,7 @@ def test_a_channel_that_needs_no_snapshot_is_live_with_its_acknowledgement() -> 
     channel.subscribed(link, 0.0)
 
     assert (channel.current.state, channel.current.epoch) == (State.LIVE, 1)
-    assert channel.current.cause == ""
+    assert channel.current.cause.text == ""
     assert follower.take() == ["tell"]
 
 
@@ -122,9 +123,12 @@ def test_whatever_builds_on_nothing_is_of_use_at_once(
 
 def test_a_lost_connection_withdraws_the_data_and_keeps_its_age() -> None:
     channel, follower, _ = flowing("depth", depth())
-    channel.lost("reset by peer", 9.0)
+    channel.lost(because("reset by peer"), 9.0)
     shown = channel.current
-    assert (shown.state, shown.cause) == (State.RECONNECTING, "reset by peer")
+    assert (shown.state, shown.cause) == (
+        State.RECONNECTING,
+        because("reset by peer"),
+    )
     assert (shown.data, shown.received, shown.epoch) == (None, 1.0, 1)
     assert not channel.acknowledged
     assert follower.take() == ["tell"]
@@ -132,7 +136,7 @@ def test_a_lost_connection_withdraws_the_data_and_keeps_its_age() -> None:
 
 def test_the_first_snapshot_of_the_next_connection_is_a_new_epoch() -> None:
     channel, _, _ = flowing("depth", depth())
-    channel.lost("reset by peer", 9.0)
+    channel.lost(because("reset by peer"), 9.0)
     link = Era(10.0)
     channel.opened(link, 10.0)
     channel.subscribed(link, 10.0)
@@ -144,23 +148,23 @@ def test_the_first_snapshot_of_the_next_connection_is_a_new_epoch() -> None:
 def test_the_age_is_that_of_the_last_push_on_whatever_connection() -> None:
     """It is infinite before the first push, and that was on another connection."""
     channel, _, _ = flowing("depth", depth())
-    channel.lost("reset by peer", 9.0)
+    channel.lost(because("reset by peer"), 9.0)
     channel.opened(Era(10.0), 10.0)
     assert channel.current.received == 1.0
 
 
 def test_a_spoiled_snapshot_is_withdrawn_until_the_next_good_one() -> None:
     channel, follower, link = flowing("depth", depth())
-    channel.invalidated("not JSON", 2.0)
+    channel.invalidated(because("not JSON"), 2.0)
     shown = channel.current
     assert (shown.state, shown.cause, shown.data) == (
         State.RESYNCING,
-        "not JSON",
+        because("not JSON"),
         None,
     )
     assert (shown.epoch, channel.counts["resyncs"]) == (1, 1)
     assert follower.take() == ["tell"]
-    channel.invalidated("not JSON", 3.0)
+    channel.invalidated(because("not JSON"), 3.0)
     assert channel.counts["resyncs"] == 1
     assert follower.take() == []
     push(channel, depth(), link=link)
@@ -174,7 +178,10 @@ def test_a_refused_channel_fails_with_the_exchanges_words() -> None:
     error = SubscriptionRejected(30040, "doesn't exist", channel.name)
     channel.refused(error)
     assert channel.reading.error is error
-    assert (channel.current.state, channel.current.cause) == (State.FAILED, str(error))
+    assert (channel.current.state, channel.current.cause) == (
+        State.FAILED,
+        error.cause,
+    )
 
 
 def test_the_lapses_of_a_lease_are_in_the_epoch_and_change_no_value() -> None:
@@ -185,7 +192,7 @@ def test_the_lapses_of_a_lease_are_in_the_epoch_and_change_no_value() -> None:
     assert channel.current is before
     assert (channel.own_epoch, channel.reading.epoch) == (3, 3)
     assert follower.take() == []
-    channel.lost("reset by peer", 9.0)
+    channel.lost(because("reset by peer"), 9.0)
     assert channel.reading.epoch == 3
     channel.opened(Era(10.0), 10.0)
     assert (channel.current.epoch, channel.reading.epoch) == (3, 3)
@@ -205,7 +212,7 @@ def test_each_value_has_the_next_serial_number_and_its_channel(kind: str) -> Non
             if kind == "trade"
             else push(channel, depth(), link=link, first=True)
         ),
-        lambda: channel.lost("reset by peer", 9.0),
+        lambda: channel.lost(because("reset by peer"), 9.0),
         lambda: channel.opened(Era(10.0), 10.0),
     ]
     for step in steps:
@@ -217,7 +224,7 @@ def test_each_value_has_the_next_serial_number_and_its_channel(kind: str) -> Non
 
 def test_what_its_era_withdrew_is_followed_by_a_new_epoch() -> None:
     channel, follower, link = flowing("depth", depth())
-    link.withdraw([channel])
+    link.withdraw([channel], because("a fault"))
     assert channel.current.is_withdrawn
 
     push(channel, depth("2"), link=link)
@@ -261,10 +268,13 @@ def test_a_standby_that_is_not_live_delivers_nothing_as_it_takes_over() -> None:
     link = Era(2.0)
     standby.opened(link, 2.0)
     push(standby, depth("2"), link=link, first=True)
-    standby.lost("reset by peer", 9.0)
+    standby.lost(because("reset by peer"), 9.0)
 
     standby.take_over(channel, False)
 
     assert follower.take() == []
     shown = standby.current
-    assert (shown.state, shown.cause) == (State.RECONNECTING, "reset by peer")
+    assert (shown.state, shown.cause) == (
+        State.RECONNECTING,
+        because("reset by peer"),
+    )

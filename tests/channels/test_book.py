@@ -15,8 +15,8 @@ from okex_ws import (
     BookError,
     BookUpdate,
     BudgetSpent,
+    CauseCode,
     ChecksumMismatch,
-    Gap,
     SequenceGap,
     State,
     StateChange,
@@ -29,6 +29,7 @@ from okex_ws.protocol.v3 import PROTOCOL as V3
 from okex_ws.protocol.v5 import PROTOCOL as V5
 from okex_ws.trust.lease import Era
 from tests.support.book_channel_bench import BTC, ETH, BookChannelBench
+from tests.support.causes import because, gap_for
 from tests.support.internals import set_on_error
 from tests.support.virtual_world import Ladder, World, listen
 
@@ -165,16 +166,16 @@ def test_it_resynchronises_until_the_new_snapshot_and_is_nothing_else_meanwhile(
     bench: BookChannelBench,
 ) -> None:
     bench.begin()
-    bench.channel.invalidated("it failed", 1.0)
+    bench.channel.invalidated(because("it failed"), 1.0)
     shown = bench.channel.current
     assert (shown.state, shown.cause, shown.data) == (
         State.RESYNCING,
-        "it failed",
+        because("it failed"),
         None,
     )
     # Beside another depth the state may not change: the gap is told in any case.
     seq = None if bench.wire is V3 else "1000"
-    missing = Gap("depth", seq, None, "it failed", BTC)
+    missing = gap_for("depth", seq, None, because("it failed"), BTC)
     assert bench.follower.take() == [("depth", missing), "tell"]
     assert bench.channel.counts == {"resyncs": 1, "gaps": 1}
     bench.channel.subscribed(bench.link, 2.0)
@@ -195,15 +196,15 @@ def test_a_book_that_is_spoiled_before_its_snapshot_says_why_there_is_none(
     bench: BookChannelBench,
 ) -> None:
     """It is subscribed anew like any other; to add up there was nothing yet."""
-    bench.channel.invalidated("not JSON", 1.0)
+    bench.channel.invalidated(because("not JSON"), 1.0)
 
     assert bench.state == (State.RESYNCING, 0)
-    assert bench.channel.current.cause == "not JSON"
+    assert bench.channel.current.cause.text == "not JSON"
     assert bench.channel.counts == {"resyncs": 1}
     assert bench.follower.take() == ["tell"]
     # Another one changes nothing, and is no second withdrawal.
-    bench.channel.invalidated("not JSON either", 2.0)
-    assert bench.channel.current.cause == "not JSON"
+    bench.channel.invalidated(because("not JSON either"), 2.0)
+    assert bench.channel.current.cause.text == "not JSON"
     assert bench.channel.counts == {"resyncs": 1}
     assert bench.follower.take() == []
     assert bench.push(bench.ladder.snapshot(), first=True)
@@ -218,7 +219,7 @@ def test_a_book_that_nobody_acknowledged_has_nothing_to_withdraw(
     before = bench.channel.current
     bench.follower.take()
 
-    bench.channel.invalidated("not JSON", 1.0)
+    bench.channel.invalidated(because("not JSON"), 1.0)
 
     assert bench.channel.current is before
     assert bench.channel.counts == {}
@@ -230,11 +231,13 @@ def test_a_book_that_is_lost_while_it_is_whole_is_a_gap_and_told_once(
 ) -> None:
     bench.begin()
 
-    bench.channel.lost("reset by peer", 1.0)
-    bench.channel.lost("reset by peer", 2.0)
+    bench.channel.lost(because("reset by peer"), 1.0)
+    bench.channel.lost(because("reset by peer"), 2.0)
 
     seq = None if bench.wire is V3 else "1000"
-    missing = Gap("depth", seq, None, "reset by peer", BTC)
+    missing = gap_for(
+        "depth", seq, None, because("reset by peer", CauseCode.OUTAGE), BTC
+    )
     assert bench.follower.take() == [("depth", missing), "tell", "tell"]
     assert bench.channel.counts == {"gaps": 1}
 
@@ -244,16 +247,16 @@ def test_a_book_that_was_broken_when_it_was_lost_is_one_gap(
 ) -> None:
     bench.begin()
 
-    bench.channel.invalidated("it failed", 1.0)
-    bench.channel.lost("reset by peer", 2.0)
+    bench.channel.invalidated(because("it failed"), 1.0)
+    bench.channel.lost(because("reset by peer"), 2.0)
 
     assert bench.channel.counts == {"resyncs": 1, "gaps": 1}
 
 
 def test_after_a_loss_it_is_as_any_other_channel(bench: BookChannelBench) -> None:
     bench.begin()
-    bench.channel.invalidated("it failed", 1.0)
-    bench.channel.lost("reset by peer", 2.0)
+    bench.channel.invalidated(because("it failed"), 1.0)
+    bench.channel.lost(because("reset by peer"), 2.0)
     assert bench.state == (State.RECONNECTING, 1)
     link = bench.link = Era(3.0)
     bench.channel.opened(link, 3.0)
@@ -318,7 +321,7 @@ def test_what_fails_its_proof_is_never_shown(bench: BookChannelBench, bad: Bad) 
         negative: BookError,
     }
     assert type(caught.value) is expected.get(bad, UnreadableMessage)
-    bench.channel.invalidated("it failed", 1.0)
+    bench.channel.invalidated(because("it failed"), 1.0)
     # From here on nothing is held to which anything could be added.
     assert not bench.push(bench.ladder.size("7"))
     assert bench.state == (State.RESYNCING, 1)
@@ -335,7 +338,7 @@ def test_what_came_before_a_bad_message_in_one_push_was_shown(
         bench.push(good, shapeless(bench))
 
     assert bench.book[0] == shown
-    bench.channel.invalidated("it failed", 1.0)
+    bench.channel.invalidated(because("it failed"), 1.0)
     assert bench.state == (State.RESYNCING, 1)
 
 

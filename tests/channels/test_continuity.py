@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from okex_ws import CauseCode
 from okex_ws.base.errors import WireError
 from okex_ws.channels.continuity import (
     KEPT,
@@ -21,12 +22,14 @@ from okex_ws.channels.continuity import (
 )
 from okex_ws.channels.known_trades import KNOWN, trade_number
 from okex_ws.protocol.messages import CandleData, TradeData
+from tests.support.causes import because
 
 WALL = 1_700_000_000.0
 BAD = WireError("trade", "no side")
-LOSS = "trades while not connected"
-ANEW = "the ids of the trades begin anew, or go back"
-TAKEN_OVER = "trades as a connection took over"
+LOSS = because("trades while not connected", CauseCode.OUTAGE)
+ANEW = because("the ids of the trades begin anew, or go back", CauseCode.IDS_RESTARTED)
+TAKEN_OVER = because("trades as a connection took over", CauseCode.HANDOVER)
+NO_CANDLES = because("candles while not connected", CauseCode.OUTAGE)
 
 
 def trade(
@@ -233,17 +236,17 @@ def test_a_trade_between_that_goes_back_hides_no_loss(five: Trades) -> None:
 
 
 def test_a_gap_stands_in_the_place_of_what_could_not_be_read(five: Trades) -> None:
-    assert five.tell(6, BAD, BAD, 9)[1] == Missed("6", "9", str(BAD))
+    assert five.tell(6, BAD, BAD, 9)[1] == Missed("6", "9", BAD.cause)
     assert five.take(BAD, 9, 10, BAD) == [("9", "10"), "10", ("10", None)]
     assert five.counts["skipped unreadable"] == 4
 
 
 def test_a_lost_push_has_one_gap_until_the_next_trade(five: Trades) -> None:
-    assert short(five.continuity.lost("no JSON")) == [("5", None)]
-    assert five.continuity.lost("no JSON") == []
+    assert short(five.continuity.lost(because("no JSON"))) == [("5", None)]
+    assert five.continuity.lost(because("no JSON")) == []
     assert five.take(BAD, 5) == []
     assert five.take(trade(3, 9)) == ["3"]
-    assert short(five.continuity.lost("no JSON")) == [("3", None)]
+    assert short(five.continuity.lost(because("no JSON"))) == [("3", None)]
 
 
 def test_a_gap_that_was_told_is_not_told_again_after_a_loss(five: Trades) -> None:
@@ -413,7 +416,7 @@ def test_what_follows_such_a_trade_has_to_prove_itself(five: Trades) -> None:
 
 def test_a_trade_that_only_the_second_stream_had_comes_late(five: Trades) -> None:
     """The first stream could not read it, and went on."""
-    assert short(five.continuity.lost("no JSON")) == [("5", None)]
+    assert short(five.continuity.lost(because("no JSON"))) == [("5", None)]
     assert five.take(7, 8) == ["7", "8"]
 
     told = five.continuity.join(second(4, 5, 6, 7, 8, 9), True)
@@ -453,10 +456,10 @@ def test_an_unknown_trade_before_a_known_one_is_not_left_out(five: Trades) -> No
 def test_what_the_second_stream_lost_is_a_gap_unless_the_first_had_it(
     five: Trades,
 ) -> None:
-    held = [*second(3), Missed("3", None, "no JSON"), *second(5, 6)]
+    held = [*second(3), Missed("3", None, because("no JSON")), *second(5, 6)]
     assert short(five.continuity.join(held, True)) == ["6"]
 
-    late = [*second(6), Missed("6", None, "no JSON"), *second(9)]
+    late = [*second(6), Missed("6", None, because("no JSON")), *second(9)]
     assert short(five.continuity.join(late, True)) == [("6", "9"), "9"]
 
 
@@ -495,7 +498,7 @@ class Candles:
         return short(self.tell(*bars))
 
     def lose(self) -> None:
-        self.continuity.owe("candles while not connected")
+        self.continuity.owe(NO_CANDLES)
 
 
 @pytest.fixture
@@ -550,7 +553,7 @@ def test_after_a_loss_a_closed_bar_and_the_next_start_prove_that_none_is_missing
     told = candles.tell(bar(minute))
 
     starts = ("1970-01-01T00:10:00.000Z", f"1970-01-01T00:{minute}:00.000Z")
-    missed = Missed(*starts, "candles while not connected")
+    missed = Missed(*starts, NO_CANDLES)
     assert told[:-1] == ([missed] if gap else [])
     assert short(candles.tell(bar(minute + 5))) == [(minute + 5, False)]
 

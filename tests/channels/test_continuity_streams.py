@@ -18,6 +18,7 @@ import pytest
 from okex_ws.base.errors import WireError
 from okex_ws.channels.continuity import Missed, News, Receipt, TradeContinuity
 from okex_ws.protocol.messages import TradeData
+from tests.support.causes import because
 
 BAD = WireError("trade", "garbled")
 AT = Receipt(1.0, 1.0)
@@ -69,7 +70,7 @@ class Judge:
         cause, anew = "", False
         for each in self.told:
             if isinstance(each, Missed):
-                cause = each.cause
+                cause = each.cause.text
                 continue
             assert isinstance(each, News)
             place = int(each.data.price) - 1
@@ -127,12 +128,12 @@ class Stream:
             self.at += 1
         if losses and rng.random() < 0.03:
             self.judge.excused.add(self.at)
-            return self.continuity.lost("no JSON")
+            return self.continuity.lost(because("no JSON"))
         return self.push(*read) if read else []
 
     def interrupted(self, rng: random.Random, replays: bool) -> list[Any]:
         """The connection is lost, and the next one begins later, or is behind."""
-        self.continuity.owe("trades while not connected")
+        self.continuity.owe(because("trades while not connected"))
         lag = rng.choice((0, 0, 1, 5, 20, -1, -7))
         before = self.at
         self.at = max(1, min(len(self.judge.truth) - 1, self.at + lag))
@@ -198,5 +199,5 @@ def test_over_a_handover_each_trade_is_delivered_once_or_in_a_gap(
         judge.check(len(judge.truth) - 1)
         ends = [each for each in judge.told if isinstance(each, Missed)]
         gaps += len(ends)
-        assert not complete or all("anew" in each.cause for each in ends)
+        assert not complete or all("anew" in each.cause.text for each in ends)
     assert gaps > 100

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from okex_ws.base.state import State
+from okex_ws.base.state import NO_CAUSE, State
 from okex_ws.channels.convert import (
     iso,
     make_best,
@@ -51,7 +51,7 @@ ASKS = [["10.20", "1.50", "0", "2"], ["10.3", "5", "0", "1"]]
 
 def shown(data: object) -> Published:
     wall = RECEIVED.timestamp()
-    return Published(State.LIVE, "", 3, None, data, 7.0, wall, 0.25)
+    return Published(State.LIVE, NO_CAUSE, 3, None, data, 7.0, wall, 0.25)
 
 
 def depth(

@@ -15,6 +15,7 @@ from okex_ws.model.items import Depth, FundingRate, Ticker
 from okex_ws.protocol.messages import TickerData
 from okex_ws.protocol.v5 import PROTOCOL as V5
 from okex_ws.trust.lease import Era
+from tests.support.causes import because
 from tests.support.followed_channels import (
     TIME_MS,
     WALL,
@@ -126,7 +127,7 @@ def test_a_sequence_may_stay_or_jump_and_begin_anew_with_a_subscribe() -> None:
 def test_a_first_snapshot_may_be_older_than_the_last_of_before() -> None:
     """After a reconnect; the connection has made a new epoch of it already."""
     channel, _, _ = flowing("depth", depth("1", TIME_MS + 1000))
-    channel.lost("reset by peer", 9.0)
+    channel.lost(because("reset by peer"), 9.0)
     link = Era(10.0)
     channel.opened(link, 10.0)
     channel.subscribed(link, 10.0)

@@ -17,6 +17,7 @@ from okex_ws.protocol.messages import Push
 from okex_ws.protocol.v3 import PROTOCOL as V3
 from okex_ws.protocol.v5 import PROTOCOL as V5
 from okex_ws.trust.lease import Era
+from tests.support.causes import because
 from tests.support.followed_channels import Follower
 from tests.support.virtual_world import V3 as DIALECT3
 from tests.support.virtual_world import V5 as DIALECT5
@@ -135,7 +136,7 @@ def test_what_is_replaced_before_it_is_read_is_counted() -> None:
         assert one.keep(seq)
     assert one.bid == "100.2"
     one.keep(8)
-    one.channel.invalidated("a bad message", one.now)
+    one.channel.invalidated(because("a bad message"), one.now)
 
     assert one.channel.counts["unread depth5"] == 5
 
@@ -188,10 +189,10 @@ def test_before_the_first_push_and_after_a_withdrawal_nothing_is_kept() -> None:
     one = Kept()
     assert not one.keep(1)
     one = flowing()
-    one.channel.invalidated("a bad message", one.now)
+    one.channel.invalidated(because("a bad message"), one.now)
     assert not one.keep(3)
     one = flowing()
-    one.era.withdraw([one.channel])
+    one.era.withdraw([one.channel], because("a fault"))
     assert not one.keep(3)
     one = flowing()
     one.era = Era(0.0)

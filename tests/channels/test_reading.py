@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
+from okex_ws.base.errors import OkexWSError
 from okex_ws.base.state import State
 from okex_ws.channels.reading import Reading, copied
 from okex_ws.channels.series import KINDS
@@ -15,6 +15,7 @@ from okex_ws.protocol.v3 import PROTOCOL as V3
 from okex_ws.trust.lease import Era, Lease
 from okex_ws.trust.reading import ServingEntry, take
 from tests.support.book_channel_bench import BookChannelBench
+from tests.support.causes import because
 from tests.support.followed_channels import NAMES, depth, flowing, push
 
 
@@ -80,7 +81,7 @@ def test_a_change_of_a_book_is_no_update_to_the_book_of_another_connection() -> 
 
 def test_a_refusal_is_the_readings_and_outlives_the_connection() -> None:
     channel, _, _ = flowing("depth", depth("1"))
-    error: Any = OSError("refused")
+    error = OkexWSError("refused")
     channel.refused(error)
     channel.reading.entry = ServingEntry(
         KINDS["depth"](V3, NAMES["depth"], channel.reading)
@@ -91,14 +92,14 @@ def test_a_refusal_is_the_readings_and_outlives_the_connection() -> None:
 
 def test_counts_go_on_over_connections() -> None:
     channel, _, _ = flowing("depth", depth("1"))
-    channel.invalidated("not JSON", 2.0)
+    channel.invalidated(because("not JSON"), 2.0)
     standby = KINDS["depth"](V3, NAMES["depth"], channel.reading)
     link = Era(2.0)
     standby.opened(link, 2.0)
     push(standby, depth("2"), link=link, first=True)
 
     standby.take_over(channel, True)
-    standby.invalidated("not JSON", 3.0)
+    standby.invalidated(because("not JSON"), 3.0)
 
     assert channel.reading.counts == {"resyncs": 2}
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from okex_ws.base.errors import WireError
-from okex_ws.base.state import State
+from okex_ws.base.state import CauseCode, State
 from okex_ws.channels.continuity import KEPT
 from okex_ws.channels.known_trades import KNOWN
 from okex_ws.channels.reading import Reading
@@ -23,6 +23,7 @@ from okex_ws.protocol.v3 import PROTOCOL as V3
 from okex_ws.protocol.v5 import PROTOCOL as V5
 from okex_ws.trust.lease import Era, Lease
 from okex_ws.trust.reading import take
+from tests.support.causes import because, gap_for
 from tests.support.internals import known_ids_of
 
 TIME_MS = 1645747201032
@@ -76,7 +77,7 @@ class Bench:
         self.channel.subscribed(self.link, 0.0)
 
     def reconnect(self) -> None:
-        self.channel.lost("reset by peer", 9.0)
+        self.channel.lost(because("reset by peer"), 9.0)
         self.connect()
 
     def push(self, *elements: Any, first: bool = False) -> None:
@@ -258,8 +259,9 @@ def test_a_replay_of_an_unknown_trade_comes_after_a_gap(trades: Bench) -> None:
 
     trades.push(trade(9), first=True)
 
-    gap, told = trades.items()
-    assert gap == Gap("trade", "2", "9", "trades while not connected", "BTC-USDT")
+    missing, told = trades.items()
+    cause = because("trades while not connected", CauseCode.OUTAGE)
+    assert missing == gap_for("trade", "2", "9", cause, "BTC-USDT")
     assert (told.id, told.replayed) == ("9", False)
     assert short(trades.channel.reading.items) == ["2", "9"]
     assert trades.counts == {"gaps": 1}
@@ -467,9 +469,9 @@ def test_a_later_bar_after_a_loss_follows_a_gap(bars: Bench) -> None:
 
     bars.push(bar(12), bar(13), first=True)
 
-    gap, *candles = bars.items()
-    why = "candles while not connected"
-    assert gap == Gap("candle60s", start(10), start(12), why, "BTC-USDT")
+    missing, *candles = bars.items()
+    why = because("candles while not connected", CauseCode.OUTAGE)
+    assert missing == gap_for("candle60s", start(10), start(12), why, "BTC-USDT")
     assert short(candles) == [(12, "5"), (13, "5")]
     assert bars.counts == {"gaps": 1}
 
@@ -529,9 +531,9 @@ def test_after_each_reconnect_pushes_may_be_missing(data: Bench) -> None:
     for _ in range(2):
         data.reconnect()
 
-    why = "pushes while not connected"
-    gap = Gap(data.topic, None, None, why, data.channel.instrument_id)
-    assert data.items() == [gap, gap]
+    why = because("pushes while not connected", CauseCode.OUTAGE)
+    missing = gap_for(data.topic, None, None, why, data.channel.instrument_id)
+    assert data.items() == [missing, missing]
     assert data.counts == {"gaps": 2}
 
 
@@ -555,13 +557,13 @@ def test_what_could_not_be_read_may_have_been_an_item(
     bench.push(element)
     bench.take()
 
-    bench.channel.invalidated("not JSON", 2.0)
-    bench.channel.invalidated("not JSON either", 3.0)
+    bench.channel.invalidated(because("not JSON"), 2.0)
+    bench.channel.invalidated(because("not JSON either"), 3.0)
 
     # One gap, and open until the next item; nothing that is shown is wrong.
     name = bench.channel.instrument_id
     assert bench.take() == [
-        (bench.topic, Gap(bench.topic, last, None, "not JSON", name))
+        (bench.topic, gap_for(bench.topic, last, None, because("not JSON"), name))
     ]
     assert bench.channel.current.state is State.LIVE
     assert bench.counts == {"gaps": 1}
@@ -574,14 +576,14 @@ def test_what_could_not_be_read_may_have_been_an_item(
 def test_after_the_next_item_a_gap_is_another(kind: str, one: Any, other: Any) -> None:
     bench = Bench(kind)
     bench.push(one)
-    bench.channel.invalidated("not JSON", 2.0)
+    bench.channel.invalidated(because("not JSON"), 2.0)
     bench.push(other)
     bench.take()
 
-    bench.channel.invalidated("not JSON", 2.0)
+    bench.channel.invalidated(because("not JSON"), 2.0)
 
-    (gap,) = bench.items()
-    assert isinstance(gap, Gap)
+    (missing,) = bench.items()
+    assert isinstance(missing, Gap)
     assert bench.counts == {"gaps": 2}
 
 
@@ -590,10 +592,10 @@ def test_an_unreadable_message_says_nothing_of_a_channel_that_is_not_live(
     kind: str,
 ) -> None:
     bench = Bench(kind)
-    bench.channel.lost("reset by peer", 1.0)
+    bench.channel.lost(because("reset by peer"), 1.0)
     bench.take()
 
-    bench.channel.invalidated("not JSON", 2.0)
+    bench.channel.invalidated(because("not JSON"), 2.0)
 
     assert bench.take() == []
     assert bench.counts == {}

@@ -23,6 +23,7 @@ from okex_ws import (
     Ticker,
 )
 from okex_ws.cli.lines import item_json, item_line, reading_json, reading_line
+from tests.support.causes import because
 from tests.support.cli_samples import AT, HOSTILE, depth, live, lost, trade
 
 ONE = Decimal(1)
@@ -35,7 +36,7 @@ BOOK = BookUpdate(
     *(AT, AT, 0.01, 7, 1, "depth"),
 )
 CANDLE = Candle("BTC-USDT", "candle60s", AT, *[ONE] * 4, ONE, None, None, True, AT, 1)
-STATE = StateChange(State.LIVE, State.STALE, HOSTILE, 1, AT, "BTC-USDT")
+STATE = StateChange(State.LIVE, State.STALE, because(HOSTILE), 1, AT, "BTC-USDT")
 TICKER = Ticker("BTC-USDT", *[ONE] * 11, AT, AT, 1)
 ITEMS: list[tuple[Item, str]] = [
     (depth(), "60003.1 x 0.5 / 60003.2 x 2, spread 0.1"),
@@ -47,7 +48,10 @@ ITEMS: list[tuple[Item, str]] = [
     (FundingRate("X-USD-SWAP", ONE, AT, None, None, None, AT, 1), "1 at 2026-11-26T"),
     (Data("status", ({"state": "x"},), None, AT, 1), '[{"state": "x"}]'),
     (STATE, "LIVE -> STALE: 60018"),
-    (Gap("trade", "1", None, "the connection was lost"), "after 1 before ?: the conn"),
+    (
+        Gap("trade", "1", None, because("the connection was lost")),
+        "after 1 before ?: the conn",
+    ),
 ]
 each_kind = pytest.mark.parametrize(
     ("item", "said"), ITEMS, ids=[type(item).__name__ for item, _ in ITEMS]
@@ -70,6 +74,8 @@ def test_an_item_is_one_json_object(item: Item, said: str) -> None:
     assert line.isprintable()
     assert line.isascii()
     assert found["instrument_id"] == item.instrument_id
+    if isinstance(item, (StateChange, Gap)):
+        assert (found["cause"], found["code"]) == (str(item.cause), "internal")
     assert line == item_json(item)
 
 
@@ -92,7 +98,7 @@ def test_columns_stand_under_each_other_whatever_the_names() -> None:
 
 def test_a_gap_has_its_own_moment() -> None:
     at = AT + timedelta(seconds=1)
-    gap = Gap("trade", "1", None, "the connection was lost", at=at)
+    gap = Gap("trade", "1", None, because("the connection was lost"), at=at)
 
     assert item_line(gap).startswith("2026-11-26T08:45:01.123Z")
     assert item_line(replace(gap, at=None)).startswith("- ")
@@ -131,3 +137,4 @@ def test_a_reading_in_json_has_null_for_what_is_not_known() -> None:
     assert good["cause"] is None
     assert bad["bid"] is bad["ask"] is bad["timestamp"] is None
     assert bad["cause"] == "the peer closed (close code 1006)"
+    assert (good["code"], bad["code"]) == (None, "internal")

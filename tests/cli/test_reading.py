@@ -8,6 +8,7 @@ import pytest
 
 from okex_ws import Depth, Health, NotLive, State, Ticker
 from okex_ws.cli.reading import SubscriptionReader, top
+from tests.support.causes import because
 from tests.support.cli_samples import AT, depth, health, lost
 
 
@@ -22,7 +23,7 @@ class Script:
     def depth(self, levels: int) -> Depth:
         found = next(self._depths)
         if found is None:
-            raise NotLive(State.STALE, "late")
+            raise NotLive(State.STALE, because("late"))
         return found
 
     def health(self) -> Health:

@@ -6,8 +6,18 @@ from typing import Any
 
 import pytest
 
-from okex_ws import Credentials, Data, Feed, Gap, RawSubscription, State, WSSubscription
+from okex_ws import (
+    CauseCode,
+    Credentials,
+    Data,
+    Feed,
+    Gap,
+    RawSubscription,
+    State,
+    WSSubscription,
+)
 from okex_ws.base.clock import utc
+from tests.support.causes import because, gap_for
 from tests.support.virtual_world import V5, World
 
 KEY = Credentials("the-api-key", "the-secret-key", "the-passphrase")
@@ -176,7 +186,8 @@ def test_what_came_over_a_lost_connection_is_not_the_latest(v5: World) -> None:
 
     assert seen == [State.LIVE, None, 1]
     gaps = [item for item in updates if isinstance(item, Gap)]
-    assert gaps == [Gap("status", None, None, "pushes while not connected")]
+    why = because("pushes while not connected", CauseCode.OUTAGE)
+    assert gaps == [gap_for("status", None, None, why, "")]
 
 
 def test_the_newest_thousand_are_kept(v5: World) -> None:

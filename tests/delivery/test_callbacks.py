@@ -9,14 +9,14 @@ import pytest
 
 from okex_ws.base.clock import utc
 from okex_ws.base.errors import Stalled
-from okex_ws.base.state import State
+from okex_ws.base.state import NO_CAUSE, State
 from okex_ws.channels.reading import Reading
 from okex_ws.delivery.callbacks import SLOW, CallbackRunner, Callbacks, check_callables
 from okex_ws.model.reports import StateChange
 from okex_ws.protocol.v5 import PROTOCOL
 from tests.support.clocks import FakeClock
 
-CHANGE = StateChange(State.CONNECTING, State.LIVE, "", 1, utc(0), "BTC-USDT")
+CHANGE = StateChange(State.CONNECTING, State.LIVE, NO_CAUSE, 1, utc(0), "BTC-USDT")
 LATE = Stalled("no pong came", 10)
 TRADES = Reading(PROTOCOL.channel("trade", "spot", "BTC-USDT"))
 

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from okex_ws.base.clock import utc
-from okex_ws.base.state import State
+from okex_ws.base.state import NO_CAUSE, State
 from okex_ws.channels.reading import Reading
 from okex_ws.delivery.callbacks import Callbacks
 from okex_ws.model.reports import StateChange
@@ -32,7 +32,7 @@ def reading(topic: str) -> Reading:
 
 
 def change(old: State, new: State) -> StateChange:
-    return StateChange(old, new, "", 1, utc(0), "BTC-USDT")
+    return StateChange(old, new, NO_CAUSE, 1, utc(0), "BTC-USDT")
 
 
 TRADE, DEPTH5 = reading("trade"), reading("depth5")

@@ -12,13 +12,14 @@ from hypothesis import strategies as st
 from okex_ws.base.state import State
 from okex_ws.delivery.callbacks import LIMIT_TOLD_EVERY, StateChangeFilter
 from okex_ws.trust.verdict import LIVE, Verdict
+from tests.support.causes import because
 
-LATE = Verdict(State.STALE, "no push for 1 s (max_age)", 0.0, True)
-LAPSED = Verdict(State.STALE, "no pong in time", 0.0)
+LATE = Verdict(State.STALE, because("no push for 1 s (max_age)"), 0.0, True)
+LAPSED = Verdict(State.STALE, because("no pong in time"), 0.0)
 
 
 def verdict(state: State) -> Verdict:
-    return LIVE if state is State.LIVE else Verdict(state, "why")
+    return LIVE if state is State.LIVE else Verdict(state, because("why"))
 
 
 def told(

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from okex_ws.base.clock import utc
-from okex_ws.base.state import State
+from okex_ws.base.state import NO_CAUSE, State
 from okex_ws.delivery.conflating_queue import (
     BOUND,
     ERRORS,
@@ -34,7 +34,7 @@ S = State
 
 
 def change(old: State, new: State) -> StateChange:
-    return StateChange(old, new, "", 1, utc(0), "BTC-USDT")
+    return StateChange(old, new, NO_CAUSE, 1, utc(0), "BTC-USDT")
 
 
 LIVE = change(S.SYNCING, S.LIVE)

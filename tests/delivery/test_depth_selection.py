@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from okex_ws.base.errors import SequenceGap
-from okex_ws.base.state import State
+from okex_ws.base.state import NO_CAUSE, State
 from okex_ws.channels.base import Channel
 from okex_ws.channels.book import BookChannel
 from okex_ws.channels.depth import DepthChannel
@@ -23,12 +23,13 @@ from okex_ws.protocol.v5 import PROTOCOL as V5
 from okex_ws.trust.lease import Era, Lease
 from okex_ws.trust.reading import ServingEntry, take
 from okex_ws.trust.verdict import LIVE, NO_LIMITS, Limits, Published, Verdict
+from tests.support.causes import because
 from tests.support.clocks import FakeClock
 
 SPOT = ("spot", "BTC-USDT")
 TOPICS = ("bbo-tbt", "depth5", "books50-l2-tbt", "depth")
-STALE = Verdict(State.STALE, "no pong in time")
-SYNCING = Verdict(State.SYNCING, "waiting for the first push")
+STALE = Verdict(State.STALE, because("no pong in time"))
+SYNCING = Verdict(State.SYNCING, because("waiting for the first push"))
 WALL = 1_700_000_000.0
 TIME_MS = 1_700_000_000_000
 
@@ -48,7 +49,9 @@ def look(
     epoch: int = 1,
 ) -> Look:
     data = DepthData([], [], time_ms, seq)
-    value = Published(verdict.state, "", epoch, None, data, received, moved=received)
+    value = Published(
+        verdict.state, NO_CAUSE, epoch, None, data, received, moved=received
+    )
     return Look(verdict, channel(topic).reading, value)
 
 
@@ -205,7 +208,7 @@ class Feeds:
         if self.links[link] is not None:
             self.links[link].lose()
             for one in self.of(link):
-                one.lost("reset by peer", now)
+                one.lost(because("reset by peer"), now)
         self.links[link] = Era(now)
         for one in self.of(link):
             one.opened(self.links[link], now)
@@ -265,7 +268,7 @@ def happen(feeds: Feeds, event: str, which: int, amount: Any) -> None:
         feeds.newest[which] = max(1, feeds.newest[which] + step)
         feeds.push(which, feeds.newest[which])
     elif event == "spoil":
-        feeds.channels[which].invalidated("not JSON", feeds.clock.now)
+        feeds.channels[which].invalidated(because("not JSON"), feeds.clock.now)
     elif event == "wait":
         feeds.clock.advance(amount)
     else:
@@ -393,7 +396,7 @@ def test_a_value_of_an_epoch_that_ended_meanwhile_is_read_again() -> None:
     clock = FakeClock()
     reading, era = channel("depth5").reading, Era(clock.now)
     era.renew(Lease(clock.now + 15, clock.offset), clock.now)
-    value = Published(State.LIVE, "", 0, era, DepthData([], [], 0, None))
+    value = Published(State.LIVE, NO_CAUSE, 0, era, DepthData([], [], 0, None))
     reading.entry = ServingEntry(Flickering(value, [1, 2, 2, 3, 3, 3]))
     view = View(None, "BTC-USDT", NO_LIMITS, clock, Callbacks("BTC-USDT", clock))
     view.carry({"depth5": reading})

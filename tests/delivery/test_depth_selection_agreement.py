@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from okex_ws.base.state import State
+from okex_ws.base.state import NO_CAUSE, State
 from okex_ws.channels.reading import Reading
 from okex_ws.channels.series import KINDS
 from okex_ws.delivery.depth_selection import CrossCheck, disagree
@@ -30,7 +30,7 @@ def shown(
     time_ms: int = 0,
 ) -> Published:
     data = DepthData(bids, asks, time_ms, seq) if state is State.LIVE else None
-    return Published(state, "", 1, None, data)
+    return Published(state, NO_CAUSE, 1, None, data)
 
 
 def reading(topic: str, value: Published) -> Reading:

@@ -20,11 +20,13 @@ import pytest
 from okex_ws import Feed, NotLive, RawSubscription, State, StateChange, WSSubscription
 from okex_ws.base.clock import utc
 from okex_ws.base.errors import MessagesLost
+from okex_ws.base.state import NO_CAUSE
 from okex_ws.base.threads import on_library_thread
 from okex_ws.channels.reading import Reading
 from okex_ws.delivery.callbacks import Callbacks
 from okex_ws.delivery.dispatcher import Dispatcher
 from okex_ws.protocol.v5 import PROTOCOL
+from tests.support.causes import because
 from tests.support.clocks import FakeClock
 from tests.support.internals import (
     callbacks_of,
@@ -37,8 +39,8 @@ from tests.support.internals import (
 from tests.support.virtual_world import Ladder, World
 
 LIMIT = 10.0
-LIVE = StateChange(State.SYNCING, State.LIVE, "", 1, utc(0), "BTC-USDT")
-CLOSED = StateChange(State.LIVE, State.CLOSED, "closed", 1, utc(0), "BTC-USDT")
+LIVE = StateChange(State.SYNCING, State.LIVE, NO_CAUSE, 1, utc(0), "BTC-USDT")
+CLOSED = StateChange(State.LIVE, State.CLOSED, because("closed"), 1, utc(0), "BTC-USDT")
 WHOLE = ("depth", "books50-l2-tbt")
 SINGLE = ("trade", "candle60s", "mark_price")
 VALUES = ("depth5", "bbo-tbt", "ticker", "funding_rate")

@@ -107,7 +107,7 @@ def test_a_snapshot_without_a_pong_is_not_trusted(world: World) -> None:
     world.exchange.answers_pings = False
     sub = world.subscribe()
     seen = []
-    world.at(1, lambda: seen.append((sub.GetDepth(), sub.health().cause)))
+    world.at(1, lambda: seen.append((sub.GetDepth(), str(sub.health().cause))))
 
     world.run(2)
 

@@ -13,9 +13,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from okex_ws import CauseCode
 from okex_ws.base.clock import SystemClock, utc
 from okex_ws.base.errors import Stalled
-from okex_ws.base.state import State
+from okex_ws.base.state import NO_CAUSE, State
 from okex_ws.base.threads import mark_library_thread
 from okex_ws.channels.series import KINDS
 from okex_ws.delivery.callbacks import Callbacks
@@ -29,6 +30,7 @@ from okex_ws.protocol.v5 import PROTOCOL
 from okex_ws.trust.lease import Lease
 from okex_ws.trust.verdict import NO_LIMITS, Published
 from tests.support.book_channel_bench import BookChannelBench
+from tests.support.causes import because, gap_for
 from tests.support.clocks import FakeClock
 from tests.support.internals import (
     lock_of,
@@ -60,14 +62,12 @@ class Source:
         self.looks += 1
         return self.end
 
-    def change(
-        self, new: State, cause: str = "", old: State = State.LIVE
-    ) -> StateChange:
-        return StateChange(old, new, cause, 1, NOW, self.instrument_id)
+    def change(self, new: State, why: str = "", old: State = State.LIVE) -> StateChange:
+        return StateChange(old, new, because(why), 1, NOW, self.instrument_id)
 
 
 def shown(epoch: int) -> Published:
-    return Published(State.LIVE, "", epoch)
+    return Published(State.LIVE, NO_CAUSE, epoch)
 
 
 def made(value: Published, before: Published | None) -> Depth:
@@ -151,7 +151,9 @@ class Bench:
             self.updates.add("trade", trade(number))
 
     def gap(self, after: str | None, before: str | None = None) -> None:
-        self.updates.add("trade", Gap("trade", after, before, "why", "BTC-USDT"))
+        self.updates.add(
+            "trade", Gap("trade", after, before, because("why"), "BTC-USDT")
+        )
 
     def lease(self, seconds: float) -> None:
         """The source is live, for so many seconds from now."""
@@ -394,7 +396,7 @@ def test_a_book_that_breaks_beside_five_levels_is_given_whole_when_it_is_back() 
     script.take()
     script.push_five()
     script.change(90, 1)
-    script.channel.invalidated("it failed its proof", script.clock.now)
+    script.channel.invalidated(because("it failed its proof"), script.clock.now)
     assert script.view.state is State.LIVE
 
     assert script.take() == []
@@ -451,7 +453,7 @@ def test_a_book_that_was_withdrawn_is_given_whole_when_it_is_back(latest: bool) 
     script.follow()
     script.take()
     script.change(90, 1)
-    script.channel.invalidated("it failed its proof", script.clock.now)
+    script.channel.invalidated(because("it failed its proof"), script.clock.now)
     # What waited is no longer true.
     assert script.take() == []
     script.change(91, 1)
@@ -512,7 +514,7 @@ def test_the_items_of_a_book_always_make_it(
         elif event == "snapshot":
             script.snapshot()
         elif event == "spoil":
-            script.channel.invalidated("it failed its proof", script.clock.now)
+            script.channel.invalidated(because("it failed its proof"), script.clock.now)
         elif event == "resync":
             script.channel.subscribed(script.bench.link, script.clock.now)
             script.snapshot()
@@ -535,8 +537,8 @@ def test_trades_beyond_the_bound_become_one_counted_gap() -> None:
     bench.trades(6)
     assert short(bench.updates.take()) == "2"
     gap = bench.updates.take()
-    cause = "3 of trade not taken in time (max_queue)"
-    assert gap == Gap("trade", "2", "6", cause, "BTC-USDT")
+    cause = because("3 of trade not taken in time (max_queue)", CauseCode.QUEUE)
+    assert gap == gap_for("trade", "2", "6", cause, "BTC-USDT")
     assert isinstance(gap, Gap)
     assert gap.at == utc(bench.clock.wall())
     assert bench.taken() == ["6"]
@@ -548,7 +550,7 @@ def test_a_gap_has_the_moment_at_which_it_was_noticed_and_not_that_of_its_readin
 ):
     bench = Bench(max_queue=1)
     at = utc(bench.clock.wall())
-    bench.updates.add("trade", Gap("trade", "1", None, "lost", "BTC-USDT"))
+    bench.updates.add("trade", Gap("trade", "1", None, because("lost"), "BTC-USDT"))
     bench.trades(1, 2)
     bench.clock.advance(60.0)
 
@@ -597,7 +599,7 @@ def test_every_series_has_its_own_gap() -> None:
     rest = [bench.updates.take() for _ in range(6)]
 
     assert first == ["1", (1, 1), ("a",)]
-    told = [(g.channel, short(g), g.cause[:2]) for g in rest if isinstance(g, Gap)]
+    told = [(g.channel, short(g), str(g.cause)[:2]) for g in rest if isinstance(g, Gap)]
     assert told == [
         ("orders:BTC-USDT", (None, None), "2 "),
         (
@@ -781,7 +783,7 @@ def test_a_book_that_is_withdrawn_while_an_iterator_is_made_is_told_of(
     def interrupted(limits: Any) -> Any:
         found = look(limits)
         monkeypatch.undo()
-        script.channel.invalidated("it failed its proof", script.clock.now)
+        script.channel.invalidated(because("it failed its proof"), script.clock.now)
         if back:
             script.snapshot()
         return found
@@ -886,7 +888,7 @@ def test_a_lapse_that_the_thread_told_first_is_not_told_again(bench: Bench) -> N
     bench.source.lapsed = bench.source.change(State.STALE, "iterator")
     change = bench.updates.take()
     assert isinstance(change, StateChange)
-    assert change.cause == "thread"
+    assert change.cause.text == "thread"
     assert bench.taken() == []
 
 

@@ -20,7 +20,7 @@ import pytest
 
 from okex_ws.base.clock import SystemClock, utc
 from okex_ws.base.errors import Stalled
-from okex_ws.base.state import State
+from okex_ws.base.state import NO_CAUSE, State
 from okex_ws.base.threads import mark_library_thread
 from okex_ws.delivery.updates import UpdateQueue, Updates
 from okex_ws.model.items import Depth, Gap, Item, Trade
@@ -47,7 +47,9 @@ class Source:
 
     def lapse(self) -> StateChange:
         self.end = math.inf
-        return StateChange(State.LIVE, State.STALE, "", 1, NOW, self.instrument_id)
+        return StateChange(
+            State.LIVE, State.STALE, NO_CAUSE, 1, NOW, self.instrument_id
+        )
 
     def lease_end(self) -> float:
         return self.end
@@ -71,7 +73,7 @@ class Rig:
         self.queue.add("trade", one)
 
     def depth(self, epoch: int) -> None:
-        shown = Published(State.LIVE, "", epoch)
+        shown = Published(State.LIVE, NO_CAUSE, epoch)
         self.queue.note("depth5", self.source, shown, made)
 
     def end(self, error: Exception | None = None) -> None:
@@ -183,7 +185,7 @@ def test_the_end_of_a_lease_ends_the_wait(run: Run) -> None:
         rig.queue.change(rig.source, rig.source.lapse())
         await anext(rig.items)
         rig.source.end = time.monotonic() + 0.001
-        live = StateChange(State.STALE, State.LIVE, "", 1, NOW, "BTC-USDT")
+        live = StateChange(State.STALE, State.LIVE, NO_CAUSE, 1, NOW, "BTC-USDT")
         rig.queue.change(rig.source, live)
         await anext(rig.items)
         return await anext(rig.items)
@@ -357,7 +359,7 @@ def test_a_loop_that_blocks_costs_one_depth_and_a_bounded_queue() -> None:
     assert depths == [4999]
     assert sum(isinstance(item, Trade) for item in found) <= 10
     (gap,) = [item for item in found if isinstance(item, Gap)]
-    assert "of trade not taken in time" in gap.cause
+    assert "of trade not taken in time" in gap.cause.text
     assert len(calls) <= 2  # one is the end of `wait_for`, in `run_in`
 
 

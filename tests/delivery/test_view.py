@@ -14,6 +14,7 @@ import pytest
 
 from okex_ws import (
     BookUpdate,
+    CauseCode,
     Depth,
     Gap,
     NotLive,
@@ -32,6 +33,7 @@ from okex_ws.delivery.callbacks import Callbacks
 from okex_ws.delivery.view import View
 from okex_ws.protocol.v5 import PROTOCOL
 from okex_ws.trust.verdict import NO_LIMITS
+from tests.support.causes import because, gap_for
 from tests.support.internals import callbacks_of, reading_of
 from tests.support.virtual_world import (
     START,
@@ -95,7 +97,7 @@ def test_a_jump_of_the_wall_clock_ends_the_lease_until_a_new_pong(world: World) 
 
     def jump() -> None:
         world.clock.offset += 30
-        seen.append((sub.GetDepth(), sub.health().cause))
+        seen.append((sub.GetDepth(), str(sub.health().cause)))
 
     world.at(7, jump)
     world.at(9, lambda: seen.append(sub.state))
@@ -240,7 +242,7 @@ def test_a_limit_of_the_constructor_is_pushed_when_it_is_crossed(world: World) -
         (State.LIVE, 4.0),
         (State.CLOSED, 5.0),
     ]
-    assert "max_age" in changes[2].cause
+    assert "max_age" in changes[2].cause.text
     assert seen == [{}]
     # A caller's limit ends no epoch.
     assert [change.epoch for change in changes] == [0, 1, 1, 1, 1]
@@ -350,7 +352,13 @@ def test_whether_repeats_are_wanted_is_yes_or_no(world: World) -> None:
             "11",
             [
                 "8",
-                Gap("trade", "8", "11", "trades while not connected", "BTC-USDT"),
+                gap_for(
+                    "trade",
+                    "8",
+                    "11",
+                    because("trades while not connected", CauseCode.OUTAGE),
+                    "BTC-USDT",
+                ),
                 "11",
             ],
         ),
@@ -926,7 +934,7 @@ def test_the_state_of_several_is_that_of_the_best() -> None:
     world.at(2, lambda: push(world, bad))
     world.at(2.5, lambda: seen.append((sub.state, sub.depth().channel)))
     world.at(3, lambda: push(world, {**bad, "table": "spot/depth", "action": "update"}))
-    world.at(3.001, lambda: seen.append((sub.state, sub.health().cause)))
+    world.at(3.001, lambda: seen.append((sub.state, str(sub.health().cause))))
 
     world.run(4)
 

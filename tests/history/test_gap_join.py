@@ -24,6 +24,7 @@ from okex_ws.history.gap_join import (
     GapJoin,
 )
 from okex_ws.history.source import MOST
+from tests.support.causes import because, gap_for
 from tests.support.fake_history import NAME, Past, bar_ms, make_candle, make_trade
 from tests.support.internals import most_kept
 
@@ -85,7 +86,8 @@ class Bench:
         self.source.all_trades += map(make_trade, numbers)
 
     def gap(self, cause: str = "a spoiled message") -> None:
-        self.join.gap(Gap(self.topic, None, None, cause, NAME), self.now)
+        missing = gap_for(self.topic, None, None, because(cause), NAME)
+        self.join.gap(missing, self.now)
 
     def wait(self, seconds: float) -> None:
         self.now += seconds
@@ -253,7 +255,7 @@ def test_a_past_that_cannot_be_had_is_a_gap_and_is_told_once() -> None:
         bench.fail()
 
     assert bench.join.settled
-    assert bench.told[0].cause == f"history: {LOST}"
+    assert bench.told[0].cause.text == f"history: {LOST}"
     assert bench.take() == [(None, "10"), 10]
     (error,) = bench.errors
     assert (error.instrument_id, error.channel) == (NAME, "trades-all")

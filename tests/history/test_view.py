@@ -24,6 +24,7 @@ from okex_ws import (
     Trade,
     WSSubscription,
 )
+from okex_ws.base.state import NO_CAUSE
 from okex_ws.channels.series import KINDS
 from okex_ws.delivery.callbacks import Callbacks
 from okex_ws.history.gap_join import LONGEST_HOLD, PATIENCE
@@ -269,7 +270,7 @@ def test_the_queue_is_as_long_as_it_was_for_what_the_market_makes() -> None:
 
     told = series(updates, Trade)
     assert ids(told) == [*range(991, 1007), ("1006", None)]
-    assert "not taken in time" in told[-1].cause
+    assert "not taken in time" in told[-1].cause.text
 
 
 def test_without_history_everything_is_as_it_was() -> None:
@@ -475,7 +476,7 @@ def test_a_past_that_fails_is_a_gap_where_it_is_missing() -> None:
 
     told = series(updates, Trade)
     (gap,) = check_trades(told, rig.past.all_trades)
-    assert str(rig.past.error) in gap.cause
+    assert str(rig.past.error) in gap.cause.text
     assert len([e for e in rig.errors if isinstance(e, BackfillFailed)]) == 1
 
 
@@ -755,7 +756,7 @@ def test_what_these_campaigns_compare_would_be_seen() -> None:
     rig.begin(60.0)
     rig.world.run(105.0)
     told, truth = series(updates, Trade), rig.past.all_trades
-    gap = Gap(ALL, told[49].id, told[50].id, "", NAME)
+    gap = Gap(ALL, told[49].id, told[50].id, NO_CAUSE, NAME)
     other = replace(told[50], price=told[50].price + 1)
     spoilt = [
         [*told[:50], *told[51:]],  # one less

@@ -12,6 +12,7 @@ from okex_ws.base import errors
 from okex_ws.base.state import State
 from okex_ws.isolation import process
 from okex_ws.isolation.process import GarbageError, Unpacker, pack
+from tests.support.causes import because
 from tests.support.internals import message_head
 
 MESSAGES = st.recursive(
@@ -73,7 +74,7 @@ def test_a_message_without_an_end_is_not_waited_for() -> None:
         errors.BudgetSpent("subscribe", 3, 7.5),
         errors.LoginRejected(60009, "failed"),
         errors.MessagesLost("BTC-USDT", "trade", 3),
-        errors.NotLive(State.STALE, "the lease ended"),
+        errors.NotLive(State.STALE, because("the lease ended")),
     ],
     ids=lambda error: type(error).__name__,
 )

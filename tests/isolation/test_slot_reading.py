@@ -5,13 +5,14 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from okex_ws.base.state import State
+from okex_ws.base.state import NO_CAUSE, Cause, CauseCode, State
 from okex_ws.isolation.shared_memory import Slot
 from okex_ws.isolation.slot_reading import (
     ERA_CAPACITY,
@@ -81,7 +82,7 @@ class SharedChannel:
     ) -> None:
         era = Era(0.0)
         era.lease = lease
-        shown = Published(state, "", epoch, era, data, 1.0, 2.0)
+        shown = Published(state, NO_CAUSE, epoch, era, data, 1.0, 2.0)
         self.slot.put(encode(shown, True, 0, number))
 
     def verdict(self, now: float = 1.0, wall: float = 1.0) -> Verdict:
@@ -103,9 +104,21 @@ NUMBER = st.integers(0, 1 << 60)
 DEPTHS = st.builds(DepthData, ROWS, ROWS, NUMBER, st.none() | NUMBER, st.none(), NUMBER)
 
 
+WORDS = st.text(max_size=20)
+CAUSES = st.just(NO_CAUSE) | st.builds(
+    Cause,
+    st.sampled_from(CauseCode),
+    st.text(max_size=300),
+    WORDS,
+    WORDS,
+    WORDS,
+    st.none() | st.integers() | WORDS,
+)
+
+
 @given(
     st.sampled_from(State),
-    st.text(max_size=300),
+    CAUSES,
     st.integers(0, 1 << 40),
     st.none()
     | st.builds(DepthData, ROWS, ROWS, *[st.integers()] * 2, st.none(), st.integers()),
@@ -113,7 +126,7 @@ DEPTHS = st.builds(DepthData, ROWS, ROWS, NUMBER, st.none() | NUMBER, st.none(),
     st.booleans(),
 )
 def test_a_value_comes_out_as_it_went_in(
-    state: State, cause: str, epoch: int, data: Any, moments: Any, acknowledged: bool
+    state: State, cause: Cause, epoch: int, data: Any, moments: Any, acknowledged: bool
 ) -> None:
     rig = SharedChannel()
     shown = Published(state, cause, epoch, None, data, *moments)
@@ -153,12 +166,50 @@ def test_the_largest_value_has_room(name: ChannelName) -> None:
     era = Era(0.0)
     era.lease = Lease(math.pi, math.e, 1 << 60)
     shown = Published(
-        State.LIVE, "\U0001f600" * 5000, 1 << 60, era, data, math.pi, math.e, 1 / 3
+        State.LIVE,
+        NO_CAUSE,
+        1 << 60,
+        era,
+        data,
+        math.pi,
+        math.e,
+        1 / 3,
     )
 
     rig.slot.put(encode(shown, True, 0, 1 << 60))
 
     assert rig.reading.current.data == data
+
+
+@pytest.mark.parametrize("name", [DEPTH, BOOK, TRADE])
+def test_the_longest_cause_has_room(name: ChannelName) -> None:
+    """A sentence is cut in the end, and what names things is not."""
+    rig = SharedChannel(name)
+    long = "\U0001f600" * 5000
+    cause = Cause(CauseCode.REJECTED, long, "wss://h" * 30, "I" * 60, "c" * 60, "60018")
+    era = Era(0.0)
+    era.lease = Lease(math.pi, math.e, 1 << 60)
+    moments = math.pi, math.e, 1 / 3
+    shown = Published(State.RECONNECTING, cause, 1 << 60, era, None, *moments)
+
+    rig.slot.put(encode(shown, True, 0, 1 << 60))
+
+    told = rig.reading.current.cause
+    assert told == replace(cause, text=told.text)
+    assert len(told.text) > 500
+    assert long.startswith(told.text)
+
+
+@pytest.mark.parametrize("code", CauseCode)
+def test_an_era_has_room_for_each_code(rig: SharedChannel, code: CauseCode) -> None:
+    lease = Lease(math.pi, math.e, 1 << 60)
+    rig.era_slot.put(encode_era(EraContent(7, True, False, lease, code.value)))
+    era = rig.remote.find(0, 7)
+
+    assert era.cause.code is code
+    assert era.cause
+    # The slot has a later era by now.
+    assert rig.remote.find(0, 6).cause.code is CauseCode.NETWORK
 
 
 def test_a_depth_takes_a_few_kilobytes() -> None:
@@ -171,7 +222,7 @@ def test_a_depth_takes_a_few_kilobytes() -> None:
 def test_what_has_no_form_is_refused() -> None:
     data = DepthData([[object()]], [], 1, None)
     with pytest.raises(ValueError, match="unmarshallable"):
-        encode(Published(State.LIVE, "", 1, None, data), True)
+        encode(Published(State.LIVE, NO_CAUSE, 1, None, data), True)
 
 
 @pytest.mark.parametrize("name", [DEPTH, BOOK, TRADE])

@@ -31,6 +31,7 @@ from okex_ws.protocol.v5 import PROTOCOL as V5
 from okex_ws.trust.lease import Lease
 from okex_ws.trust.reading import read
 from okex_ws.trust.verdict import LIVE, NO_LIMITS
+from tests.support.causes import because
 from tests.support.clocks import FakeClock
 from tests.support.followed_channels import Follower
 from tests.support.internals import parser_of
@@ -190,13 +191,13 @@ def test_what_readers_parsed_is_not_unread(shared: Shared) -> None:
     shared.keep(13)  # the one before was read by nothing
     assert shared.unread == 5
     shared.read()
-    shared.channel.lost("gone", shared.now)
+    shared.channel.lost(because("gone"), shared.now)
     assert shared.unread == 5
 
 
 def test_what_is_withdrawn_and_was_not_read_is_counted(shared: Shared) -> None:
     shared.keep(3)
-    shared.channel.lost("gone", shared.now)
+    shared.channel.lost(because("gone"), shared.now)
     shared.writers[0].flush()
 
     assert (shared.unread, shared.read()) == (1, State.RECONNECTING)
@@ -371,11 +372,13 @@ def test_the_longest_push_that_is_kept_fits_the_slot(shared: Shared) -> None:
 
 def test_a_slot_that_is_too_small_gives_no_value() -> None:
     shared = Shared(copies=0)
-    shared.copy(0, shared.memory.allocate(200))
-    shared.keep(3)
+    shared.copy(0, shared.memory.allocate(320))
+    shared.now += 1.0
+    more = "x" * 200
+    shared.keeps(shared.text(3).replace('"data":[{', '"data":[{"more":"' + more + '",'))
 
     assert shared.read() is State.RESYNCING
-    assert "does not fit" in shared.readings[0].current.cause
+    assert "does not fit" in shared.readings[0].current.cause.text
     assert shared.channel.counts["skipped too large"] > 0
 
 

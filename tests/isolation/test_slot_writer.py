@@ -12,6 +12,7 @@ import pytest
 
 from okex_ws import ConnectionLost, Feed, OkexWSError, State
 from okex_ws.base.clock import SystemClock
+from okex_ws.base.state import NO_CAUSE
 from okex_ws.channels.base import Channel
 from okex_ws.channels.depth import DepthChannel
 from okex_ws.delivery.callbacks import Callbacks
@@ -31,6 +32,7 @@ from okex_ws.protocol.v5 import PROTOCOL as V5
 from okex_ws.trust.lease import EVERYTHING, NOTHING, Lease
 from okex_ws.trust.reading import ServingEntry, read, take
 from okex_ws.trust.verdict import LIVE, NO_LIMITS, Published
+from tests.support.causes import because
 from tests.support.clocks import FakeClock
 from tests.support.internals import around_era_writes, pool_of
 from tests.support.shared_memory import LocalMemory, SharedMemoryRig
@@ -69,7 +71,9 @@ class WrittenChannel:
 
     def show(self, bid: str, era: Any, epoch: int = 1) -> None:
         data = DepthData([[bid, "1", "0", "1"]], [], 1, None)
-        self.channel.current = Published(State.LIVE, "", epoch, era, data, 1.0, 2.0)
+        self.channel.current = Published(
+            State.LIVE, NO_CAUSE, epoch, era, data, 1.0, 2.0
+        )
         self.writer.flush()
 
     def seen(self) -> Any:
@@ -151,7 +155,7 @@ def test_the_epoch_does_not_fall_when_the_connection_is_made_anew() -> None:
         # Before this is written, a later opening has the slot of its era.
         later = rig.eras.make(2.0)
         epochs.append(rig.reading.epoch)
-        rig.channel.lost("gone", 2.0)
+        rig.channel.lost(because("gone"), 2.0)
         rig.writer.flush()
         epochs.append(rig.reading.epoch)
         later.lose()
@@ -168,9 +172,9 @@ def test_a_kind_is_withdrawn_in_one_store() -> None:
     before = take(rig.reading)
     assert before is not None
 
-    era.withdraw([rig.channel])
+    era.withdraw([rig.channel], because("a fault"))
     held = rig.seen(), before.judge(NO_LIMITS, 5.0, 5.0).state
-    rig.channel.invalidated("it may be wrong", 4.0)
+    rig.channel.invalidated(because("it may be wrong"), 4.0)
     flushed = rig.flushed
     era.settle()
 
@@ -186,7 +190,7 @@ def test_what_was_held_and_then_lost_is_not_given_again() -> None:
     era = rig.eras.make(3.0)
     era.renew(LEASE, 3.0)
     rig.show("100.1", era)
-    era.withdraw([rig.channel])
+    era.withdraw([rig.channel], because("a fault"))
     era.lose()
     era.settle()
 
@@ -236,7 +240,7 @@ def test_a_reading_that_is_led_to_another_channel_is_written_with_its_era() -> N
     rig.show("100.1", old, 5)
     standby = DepthChannel(V5, NAME, rig.channel.reading)
     data = DepthData([["100.2", "1", "0", "1"]], [], 1, None)
-    standby.current = Published(State.LIVE, "", 1, new, data, 1.0, 2.0)
+    standby.current = Published(State.LIVE, NO_CAUSE, 1, new, data, 1.0, 2.0)
     reading = rig.channel.reading
     seen: list[Any] = []
 
@@ -289,11 +293,11 @@ def test_a_channel_that_has_just_taken_over_withdraws_for_other_processes_too() 
     rig.show("100.1", old)
     standby = DepthChannel(V5, NAME, rig.channel.reading)
     data = DepthData([["100.2", "1", "0", "1"]], [], 1, None)
-    standby.current = Published(State.LIVE, "", 1, new, data, 1.0, 2.0)
+    standby.current = Published(State.LIVE, NO_CAUSE, 1, new, data, 1.0, 2.0)
     moved(rig, standby, rig.address)
     taken = rig.seen()
 
-    standby.invalidated("it may be wrong", 4.0)
+    standby.invalidated(because("it may be wrong"), 4.0)
 
     assert (taken, rig.seen()) == ("100.2", State.RESYNCING)
 
@@ -330,7 +334,7 @@ def test_what_cannot_be_written_is_withdrawn_counted_and_said(
         rig.writer.flush()
 
     assert rig.seen() is State.RESYNCING
-    assert "does not fit in shared memory" in rig.reading.current.cause
+    assert "does not fit in shared memory" in rig.reading.current.cause.text
     assert rig.channel.counts == {"skipped too large": 3}
     assert [r.levelno for r in caplog.records] == [logging.WARNING]
     # What comes after it is another epoch: there was none in between.

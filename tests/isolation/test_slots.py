@@ -11,7 +11,7 @@ import pytest
 
 from okex_ws.base.clock import SystemClock
 from okex_ws.base.errors import OkexWSError
-from okex_ws.base.state import State
+from okex_ws.base.state import NO_CAUSE, State
 from okex_ws.delivery.callbacks import Callbacks
 from okex_ws.delivery.view import View
 from okex_ws.isolation.shared_memory import Memory
@@ -23,6 +23,7 @@ from okex_ws.protocol.v5 import PROTOCOL as V5
 from okex_ws.trust.lease import Lease
 from okex_ws.trust.reading import read, take
 from okex_ws.trust.verdict import LIVE, NO_LIMITS, Published, Verdict
+from tests.support.causes import because
 from tests.support.clocks import FakeClock
 from tests.support.internals import lock_of, memory_of
 
@@ -57,7 +58,7 @@ def write(
     """As the child does: a depth, over a connection with a lease."""
     theirs = Memory(store.key)
     open_era(store, 5, lapses)
-    shown = Published(State.LIVE, "", epoch, None, LEVELS, 1.0, 2.0)
+    shown = Published(State.LIVE, NO_CAUSE, epoch, None, LEVELS, 1.0, 2.0)
     theirs.slot(slots.addresses["depth5"]).put(encode(shown, True, 0, 5))
 
 
@@ -105,10 +106,13 @@ def test_a_child_that_ended_shows_nothing_and_its_epoch_goes_on(store: Store) ->
 
     store.lose()
     assert seen(slots).state is State.RECONNECTING
-    slots.withdraw("it ended")
+    slots.withdraw(because("it ended"))
 
     shown = slots.readings["depth5"].current
-    assert (shown.state, shown.cause) == (State.RECONNECTING, "it ended")
+    assert (shown.state, shown.cause) == (
+        State.RECONNECTING,
+        because("it ended"),
+    )
     assert (shown.epoch, shown.received, shown.data) == (3, 1.0, None)
     assert slots.assignments()["depth5"].epoch == 3
     # Of what it counted a subscription's own stays; the connections' is the feed's.
@@ -124,7 +128,7 @@ def test_the_epoch_does_not_fall_over_a_new_process(store: Store) -> None:
     slots = make(store)
     write(store, slots)
     open_era(store, 5, lapses=4)
-    slots.withdraw("it ended")
+    slots.withdraw(because("it ended"))
     store.lose()
 
     assert slots.readings["depth5"].epoch == 7
@@ -133,9 +137,9 @@ def test_the_epoch_does_not_fall_over_a_new_process(store: Store) -> None:
 
 def test_a_channel_that_was_refused_stays_so(store: Store) -> None:
     slots = make(store)
-    slots.readings["trade"].write(Published(State.FAILED, "refused", 0))
+    slots.readings["trade"].write(Published(State.FAILED, because("refused"), 0))
     slots.readings["trade"].error = OkexWSError("refused")
-    slots.withdraw("it ended")
+    slots.withdraw(because("it ended"))
 
     assert slots.readings["trade"].current.state is State.FAILED
     assert [*slots.assignments()] == ["depth5"]

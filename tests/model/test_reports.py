@@ -6,6 +6,7 @@ import dataclasses
 
 import pytest
 
+from okex_ws.base.state import Cause
 from okex_ws.model import reports
 from okex_ws.model.reports import ConnectionReport, Health, StateChange, Stats
 
@@ -16,8 +17,8 @@ KINDS = [
 ]
 
 
-def test_there_are_four_kinds_of_reports() -> None:
-    assert [StateChange, Health, ConnectionReport, Stats] == KINDS
+def test_there_are_four_kinds_of_reports_and_the_cause_in_them() -> None:
+    assert [Cause, StateChange, Health, ConnectionReport, Stats] == KINDS
 
 
 @pytest.mark.parametrize("kind", KINDS)

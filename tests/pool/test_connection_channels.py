@@ -285,7 +285,7 @@ def test_a_close_in_place_of_an_answer_refuses_the_key_as_well(v5: World) -> Non
     v5.run(60)
 
     assert sub.state is State.FAILED
-    assert "login failed" in sub.health().cause
+    assert "login failed" in sub.health().cause.text
     assert len(v5.opened) == 1
 
 

@@ -18,6 +18,7 @@ from websockets.exceptions import InvalidState
 from okex_ws import (
     BookUpdate,
     Candle,
+    CauseCode,
     ConnectionLost,
     Credentials,
     Data,
@@ -33,6 +34,7 @@ from okex_ws import (
 )
 from okex_ws.pool.handover import Handover, move
 from okex_ws.pool.register import Register, Row
+from tests.support.causes import because, gap_for
 from tests.support.internals import closing_connections_of, pool_of
 from tests.support.virtual_world import Ladder, World, listen
 
@@ -354,7 +356,7 @@ def test_what_was_on_its_way_when_the_old_one_was_lost_is_a_gap() -> None:
     gaps = [item for item in given if isinstance(item, Gap) and item.after]
     # The book was lost for a moment, too.
     (gap,) = [gap for gap in gaps if gap.channel == "trade"]
-    assert gap.cause == "trades as a connection took over"
+    assert gap.cause.text == "trades as a connection took over"
 
 
 def garble(rig: BusyMarket, peer: int) -> None:
@@ -390,7 +392,7 @@ def test_what_the_new_one_could_not_read_is_a_gap_unless_the_old_one_had_it(
     assert len(rig.world.opened) == 2
     given = list(items)
     assert told_or_missing(given) == list(range(1, rig.traded + 1))
-    gaps = [i.cause for i in given if isinstance(i, Gap) and i.channel == "trade"]
+    gaps = [str(i.cause) for i in given if isinstance(i, Gap) and i.channel == "trade"]
     both = last_of_old > 50
     assert gaps == ([] if both else ["trades as a connection took over"])
 
@@ -480,7 +482,8 @@ def test_pushes_that_nothing_tells_apart_are_a_gap() -> None:
 
     told = [item for item in items if isinstance(item, (Data, Gap))]
     assert [type(item) for item in told] == [Data, Gap, Data]
-    assert told[1] == Gap("account", None, None, "pushes at a change of the connection")
+    why = because("pushes at a change of the connection", CauseCode.HANDOVER)
+    assert told[1] == gap_for("account", None, None, why, "")
     assert account.data[-1].elements == ({"totalEq": "2"},)
 
 

@@ -90,6 +90,7 @@ def test_each_opening_has_a_number_and_all_of_them_one_line() -> None:
     assert end.facts == {
         "cause": "ConnectionLost",
         "why": "reset by peer",
+        "cause_code": "network",
         "code": 1006,
     }
 

@@ -30,6 +30,7 @@ from okex_ws import (
     StateChange,
 )
 from okex_ws.local_exchange import LocalExchange
+from tests.support.causes import because
 from tests.support.programs import TIMEOUT, Program, Start, end_of, programs
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -192,7 +193,7 @@ def depth(bids: tuple[Level, ...], asks: tuple[Level, ...], name: str = "A-B") -
 
 
 def change(new: State, cause: str = "", name: str = "A-B") -> StateChange:
-    return StateChange(State.SYNCING, new, cause, 1, NOW, name)
+    return StateChange(State.SYNCING, new, because(cause), 1, NOW, name)
 
 
 def test_a_top_that_did_not_change_is_not_told_again() -> None:
@@ -277,7 +278,7 @@ class Followed:
         self.instrument_id, self.state, self.cause = name, state, cause
 
     def health(self) -> Health:
-        return Health(self.state, self.cause, 0.0, 0.0, None, 1, {})
+        return Health(self.state, because(self.cause), 0.0, 0.0, None, 1, {})
 
 
 def test_the_basis_is_the_second_mid_less_the_first() -> None:

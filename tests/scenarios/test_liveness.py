@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from okex_ws import Stalled, State, StateChange, WSSubscription
+from okex_ws import CauseCode, Stalled, State, StateChange, WSSubscription
 from tests.support.virtual_world import Ladder, World
 
 # Every read a second time, through shared memory.
@@ -107,7 +107,9 @@ def test_it_is_asked_for_anew_and_then_its_connection_is_replaced(
     once = ["subscribe", "unsubscribe", "subscribe"]
     assert seen == [(State.LIVE, once), 2]
     (stalled,) = [error for error in rig.errors if isinstance(error, Stalled)]
-    assert str(stalled).startswith("nothing of books:BTC-USDT came within")
+    assert stalled.cause.text.startswith("nothing of books:BTC-USDT came within")
+    assert stalled.cause.code is CauseCode.IDLE
+    assert str(stalled) == f"{stalled.cause.endpoint}: {stalled.cause}"
     news = [c.new for c in rig.changes]
     assert news[2:6] == [
         State.STALE,

@@ -25,6 +25,8 @@ import pytest
 from okex_ws import (
     VENUES,
     BestBidAsk,
+    Cause,
+    CauseCode,
     ConnectionLost,
     Health,
     State,
@@ -32,6 +34,7 @@ from okex_ws import (
     WSSubscription,
 )
 from okex_ws.local_exchange import LocalExchange, deflate
+from tests.support.causes import because
 from tests.support.programs import TIMEOUT, Start, end_of, programs
 
 PATH = Path(__file__).parents[2] / "examples" / "monitor.py"
@@ -74,7 +77,7 @@ def best(
 def health(
     state: State = State.LIVE, cause: str = "", age: float = 0.25, epoch: int = 1
 ) -> Health:
-    return Health(state, cause, age, age, None, epoch, {})
+    return Health(state, because(cause), age, age, None, epoch, {})
 
 
 def points(line: str) -> list[int]:
@@ -186,6 +189,7 @@ def test_json_says_null_for_what_is_not_known() -> None:
         "instrument_id": "X-Y",
         "state": "RECONNECTING",
         "cause": "cut \x1b",
+        "code": "internal",
         "bid": None,
         "bid_size": None,
         "ask": None,
@@ -202,12 +206,12 @@ def test_json_gives_the_exchanges_numbers_as_they_are() -> None:
 
     assert (found["bid"], found["ask"], found["spread"]) == ("3690.10", None, None)
     assert found["timestamp"] == "2019-05-17T07:59:59.123+00:00"
-    assert found["cause"] is None
+    assert found["cause"] is found["code"] is None
 
 
 # --- On a terminal ------------------------------------------------------------------
 
-LOST = "wss://h:8443/ws/v3: cannot connect: Connection refused"
+LOST = "cannot connect: Connection refused"
 
 
 @pytest.mark.parametrize("name", ["BTC-USDT", "BTC-USD-301227-60000-C"])
@@ -242,7 +246,8 @@ def test_a_number_is_shown_whole_or_not_at_all() -> None:
 
 
 def test_a_cause_is_shown_without_the_address_that_the_log_has() -> None:
-    lost = health(State.RECONNECTING, LOST)
+    cause = Cause(CauseCode.NETWORK, LOST, "wss://h:8443/ws/v3")
+    lost = Health(State.RECONNECTING, cause, 1.0, 1.0, None, 1, {})
     row = monitor.Table("BTC-USDT").lines("08:00:00", None, lost)[-1]
 
     assert row.endswith("  cannot connect: Connection refused")

@@ -122,7 +122,7 @@ def test_a_bad_push_is_found_by_the_read_that_would_use_it(market: Market) -> No
     assert market.found[1] == "no"
     health = market.found[2]
     assert health.state is State.RESYNCING
-    assert health.cause.startswith("unreadable message on ")
+    assert health.cause.text.startswith("unreadable message on ")
     assert market.found[3] == "112"
     assert market.told == ["LIVE", "RESYNCING", "LIVE"]
     assert [change.epoch for change in market.changes] == [1, 1, 2]
@@ -147,7 +147,7 @@ def test_the_read_itself_says_why(market: Market) -> None:
 
     refused, best, state = market.found
     assert (refused.state, best, state) == (State.RESYNCING, None, State.RESYNCING)
-    assert "(depth)" in refused.cause
+    assert "(depth)" in refused.cause.text
     assert refused.__cause__ is refused.__context__ is None
 
 

@@ -8,6 +8,7 @@ from decimal import Decimal
 
 from okex_ws import Depth, Health, State, Trade
 from okex_ws.cli.reading import Quote
+from tests.support.causes import because
 
 AT = datetime(2026, 11, 26, 8, 45, 0, 123456, tzinfo=timezone.utc)
 # Control sequences for a terminal, and markup for rich.
@@ -22,7 +23,7 @@ def depth(
 
 
 def health(state: State = State.LIVE, cause: str = "", age: float = 0.25) -> Health:
-    return Health(state, cause, age, age, 0.012, 1, {})
+    return Health(state, because(cause), age, age, 0.012, 1, {})
 
 
 def trade(number: int = 1, side: str = "buy", price: str = "60003.2") -> Trade:

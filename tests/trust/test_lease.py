@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from okex_ws.trust.lease import MAX_CLOCK_JUMP, Era, Lease
+from tests.support.causes import because
 
 NOW, OFFSET = 1000.0, 1_700_000_000.0
 LEASE = Lease(NOW, OFFSET)
@@ -41,6 +42,7 @@ def test_a_new_era_was_heard_and_has_no_lease_and_no_proof() -> None:
 
 
 # --- What an era withdraws ------------------------------------------------------------
+WHY = because("a fault")
 
 
 class Published(NamedTuple):
@@ -60,23 +62,23 @@ def test_several_channels_are_withdrawn_in_one_store() -> None:
     era, one, other, third = Era(NOW), Channel(3), Channel(7), Channel(1)
     before = era.withdrawn
 
-    era.withdraw([one, other])
+    era.withdraw([one, other], WHY)
 
     assert era.withdrawn == {one: 3, other: 7}
     # A reader that took the marks of before has them unchanged.
     assert dict(before) == {}
-    era.withdraw([third])
+    era.withdraw([third], WHY)
     assert era.withdrawn == {one: 3, other: 7, third: 1}
     assert not era.lost
 
 
 def test_a_mark_grows_with_the_value_and_is_never_removed() -> None:
     era, one = Era(NOW), Channel(3)
-    era.withdraw([one])
+    era.withdraw([one], WHY)
     era.settle()
     one.current = Published(4)
     assert era.withdrawn == {one: 3}
-    era.withdraw([one])
+    era.withdraw([one], WHY)
     assert era.withdrawn == {one: 4}
     era.renew(Lease(NOW + 9, OFFSET), NOW)
     assert era.withdrawn == {one: 4}
@@ -84,12 +86,14 @@ def test_a_mark_grows_with_the_value_and_is_never_removed() -> None:
 
 def test_a_lost_era_has_withdrawn_every_serial_of_every_channel_for_good() -> None:
     era, one = Era(NOW), Channel(3)
-    era.withdraw([one])
+    era.withdraw([one], WHY)
 
+    era.lose(because("the line was cut"))
+    era.withdraw([one], WHY)
     era.lose()
-    era.withdraw([one])
 
     assert era.lost
+    assert str(era.cause) == "the line was cut"
     for channel in (one, Channel(0), None):
         assert era.withdrawn.get(channel, -1) == math.inf
 

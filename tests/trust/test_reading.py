@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from okex_ws import WSSubscription
-from okex_ws.base.state import State
+from okex_ws.base.state import NO_CAUSE, CauseCode, State
 from okex_ws.trust.lease import Era, Lease
 from okex_ws.trust.reading import (
     CHANGING,
@@ -33,6 +33,7 @@ from okex_ws.trust.reading import (
 )
 from okex_ws.trust.verdict import LIVE, NO_LIMITS, Limits, Published, Verdict
 from tests.support import read_schedules as model
+from tests.support.causes import because
 from tests.support.virtual_world import World, listen
 
 NOW, OFFSET, LONG = 1000.0, 1_700_000_000.0, 15.0
@@ -105,7 +106,9 @@ class StagedChannel:
 
     def __init__(self, stage: Stage, era: Era | None) -> None:
         self.stage, self.era = stage, era
-        self.stored = Published(State.CONNECTING, "not connected yet", 0, channel=self)
+        self.stored = Published(
+            State.CONNECTING, because("not connected yet"), 0, channel=self
+        )
         if era is not None:
             self.publish(epoch=1)
 
@@ -124,11 +127,11 @@ class StagedChannel:
         epoch = self.stored.epoch if epoch is None else epoch
         data = f"push {self.stored.serial + 1}"
         live = State.LIVE
-        self.store(state=live, cause="", epoch=epoch, era=self.era, data=data)
+        self.store(state=live, cause=NO_CAUSE, epoch=epoch, era=self.era, data=data)
 
     def withdraw(self) -> None:
         """A proof failed: this one channel has no value any more."""
-        self.store(state=State.RESYNCING, cause="it failed", data=None)
+        self.store(state=State.RESYNCING, cause=because("it failed"), data=None)
 
 
 class StagedReading:
@@ -237,7 +240,7 @@ def test_a_lease_that_was_granted_after_a_withdrawal_judges_no_value_from_before
 
     verdict, taken, result = rig.read()
 
-    assert (verdict, result) == (Verdict(State.RESYNCING, "it failed"), None)
+    assert (verdict, result) == (Verdict(State.RESYNCING, because("it failed")), None)
     assert taken.current is rig.channel.stored
 
 
@@ -273,7 +276,9 @@ def test_a_lease_of_the_opening_before_judges_no_value(rig: Rig, load: int) -> N
 
     verdict, taken, result = rig.read()
 
-    assert verdict == Verdict(State.SYNCING, "waiting for the first pong")
+    assert verdict == Verdict(
+        State.SYNCING, because("waiting for the first pong", CauseCode.FIRST_PONG)
+    )
     assert (result, taken.lease, taken.current.era) == (None, None, rig.era)
     assert [each.current.era for each in rig.built] == [rig.era]
 
@@ -304,7 +309,7 @@ def test_a_value_that_never_had_an_era_says_what_its_channel_knows() -> None:
 
     verdict, taken, result = read(reading, NO_LIMITS, stage, pytest.fail)
 
-    assert verdict == Verdict(State.CONNECTING, "not connected yet")
+    assert verdict == Verdict(State.CONNECTING, because("not connected yet"))
     assert (taken.lease, taken.epoch, result) == (None, 0, None)
 
 
@@ -331,7 +336,7 @@ def test_a_clock_that_jumps_while_the_result_is_built_ends_the_lease(rig: Rig) -
     verdict, _, result = rig.read()
 
     assert (verdict.state, result) == (State.STALE, None)
-    assert "jumped" in verdict.cause
+    assert "jumped" in verdict.cause.text
 
 
 def test_a_limit_is_applied_after_building(rig: Rig) -> None:
@@ -358,7 +363,7 @@ def test_a_limit_on_silence_knows_what_was_heard_while_the_result_was_built(
 
 
 def mark(rig: Rig) -> None:
-    rig.era.withdraw([StoredChannel(rig.channel)])
+    rig.era.withdraw([StoredChannel(rig.channel)], because("a fault"))
 
 
 class StoredChannel:
@@ -375,12 +380,15 @@ class StoredChannel:
         return hash(self._channel)
 
 
-LOST = Verdict(State.RECONNECTING, "connection lost")
-MARKED = Verdict(State.RESYNCING, "withdrawn, and not replaced yet")
+LOST = Verdict(State.RECONNECTING, because("cut off"))
+MARKED = Verdict(State.RESYNCING, because("a fault"))
 WITHDRAWALS: list[tuple[Callable[[Rig], object], Verdict]] = [
     (mark, MARKED),
-    (lambda rig: rig.era.lose(), LOST),
-    (lambda rig: rig.channel.withdraw(), Verdict(State.RESYNCING, "it failed")),
+    (lambda rig: rig.era.lose(because("cut off")), LOST),
+    (
+        lambda rig: rig.channel.withdraw(),
+        Verdict(State.RESYNCING, because("it failed")),
+    ),
 ]
 
 
@@ -419,7 +427,7 @@ def test_what_replaces_a_withdrawn_value_is_given_in_a_new_epoch(
 
 def test_a_mark_of_another_channel_withdraws_nothing(rig: Rig) -> None:
     other = StagedChannel(rig.stage, rig.era)
-    rig.era.withdraw([StoredChannel(other)])
+    rig.era.withdraw([StoredChannel(other)], because("a fault"))
 
     assert rig.read()[0] is LIVE
 
@@ -582,7 +590,7 @@ class Watched:
                 )
             elif kind == "mark":
                 own = [each for each in self.channels if each.era is era]
-                noted(lambda: era.withdraw(map(StoredChannel, own)))
+                noted(lambda: era.withdraw(map(StoredChannel, own), NO_CAUSE))
                 for each in own:
                     noted(lambda each=each: each.publish(each.stored.epoch + 1))
             elif kind == "lapse":
@@ -734,7 +742,7 @@ def test_a_pair_that_never_stands_still_is_not_given() -> None:
 def test_a_pair_of_which_one_is_withdrawn_is_given_as_what_it_is() -> None:
     """It stood together; the caller is told which of the two may not be used."""
     watched = Watched(2)
-    watched.eras[1].withdraw([StoredChannel(watched.channels[1])])
+    watched.eras[1].withdraw([StoredChannel(watched.channels[1])], because("a fault"))
 
     found = read_together(watched.readings, watched.stage, len)
 
@@ -791,7 +799,7 @@ def test_the_model_loads_what_a_read_loads_in_its_order(
     stage = watched.stage
     if case == "marked":
         for each in watched.channels:
-            each.era.withdraw(map(StoredChannel, watched.channels))
+            each.era.withdraw(map(StoredChannel, watched.channels), NO_CAUSE)
     elif case == "lapsed":
         stage.now += LONG
     stage.log.clear()

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from okex_ws.base.state import State
+from okex_ws.base.state import NO_CAUSE, CauseCode, State
 from okex_ws.protocol.messages import DepthData
 from okex_ws.trust.lease import MAX_CLOCK_JUMP, Era, Lease
 from okex_ws.trust.verdict import (
@@ -23,6 +23,7 @@ from okex_ws.trust.verdict import (
     state_rank,
     withdrawn,
 )
+from tests.support.causes import because
 
 NOW, OFFSET = 1000.0, 1_700_000_000.0
 DATA = DepthData([["1", "2", "3"]], [], 0, None)
@@ -40,7 +41,9 @@ def live(
 ) -> Published:
     if over is None:
         over = link()
-    return Published(State.LIVE, "", 1, over, DATA, received, received + OFFSET, lag)
+    return Published(
+        State.LIVE, NO_CAUSE, 1, over, DATA, received, received + OFFSET, lag
+    )
 
 
 def at(
@@ -57,8 +60,8 @@ def at(
 
 @pytest.mark.parametrize("state", NOT_LIVE)
 def test_what_the_thread_knows_to_be_dead_is_dead_on_any_lease(state: State) -> None:
-    shown = live()._replace(state=state, cause="because")
-    assert at(NOW, shown, Limits(max_age=9)) == Verdict(state, "because")
+    shown = live()._replace(state=state, cause=because("because"))
+    assert at(NOW, shown, Limits(max_age=9)) == Verdict(state, because("because"))
     assert live_until(shown, NO_LIMITS) == math.inf
 
 
@@ -86,7 +89,7 @@ def test_the_lease_ends_at_its_very_moment() -> None:
     assert at(math.nextafter(NOW + 15, 0), shown) is LIVE
     verdict = at(NOW + 15, shown)
     assert (verdict.state, verdict.since) == (State.STALE, NOW + 15)
-    assert "the lease ran out" in verdict.cause
+    assert "the lease ran out" in verdict.cause.text
     # Whoever is late to see it tells the true moment.
     assert at(NOW + 99, shown).since == NOW + 15
     assert not verdict.limit
@@ -105,7 +108,10 @@ def test_a_jump_between_the_clocks_ends_the_lease(jump: float) -> None:
     """A set clock moves the wall one; a suspended machine holds the monotonic one."""
     verdict = at(NOW, live(), jump=jump)
     assert verdict == Verdict(
-        State.STALE, "the clock jumped: the lease ended", NOW, False
+        State.STALE,
+        because("the clock jumped: the lease ended", CauseCode.CLOCK_JUMP),
+        NOW,
+        False,
     )
 
 
@@ -160,8 +166,9 @@ def test_a_limit_is_crossed_at_its_very_moment(
 )
 def test_the_cause_names_the_limit(limits: Limits, name: str) -> None:
     shown = live(link(heard=NOW - 1), received=NOW - 1, lag=1.0)
-    assert name in at(NOW, shown, limits).cause
-    assert "0.25 s" in at(NOW, shown, limits).cause
+    assert name in at(NOW, shown, limits).cause.text
+    assert at(NOW, shown, limits).cause.code == name.replace("_", "-")
+    assert "0.25 s" in at(NOW, shown, limits).cause.text
 
 
 def test_a_lapsed_lease_is_no_matter_of_limits() -> None:
@@ -174,7 +181,7 @@ def test_a_channel_that_was_never_pushed_has_no_moment_that_it_went_stale() -> N
 
     The moment goes into a StateChange as a time of day, so it is one or none.
     """
-    shown = Published(State.LIVE, "", 1, link())
+    shown = Published(State.LIVE, NO_CAUSE, 1, link())
     verdict = at(NOW, shown, Limits(max_age=5))
     assert verdict.since is None or math.isfinite(verdict.since)
 
@@ -201,7 +208,7 @@ def test_live_ends_exactly_when_it_was_said_to(
 
 
 def test_what_has_no_connection_yet_never_turns() -> None:
-    shown = Published(State.CONNECTING, "not connected yet", 0)
+    shown = Published(State.CONNECTING, because("not connected yet"), 0)
     assert live_until(shown, Limits(max_age=1)) == math.inf
     assert live_until(shown._replace(state=State.LIVE), NO_LIMITS) == math.inf
 

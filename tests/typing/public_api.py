@@ -20,6 +20,8 @@ from okex_ws import (
     BookUpdate,
     BudgetSpent,
     Candle,
+    Cause,
+    CauseCode,
     ChecksumMismatch,
     ConnectionLost,
     ConnectionReport,
@@ -77,7 +79,9 @@ def on_message(text: str) -> None: ...
 def on_state(change: StateChange) -> None:
     assert_type(change.old, State)
     assert_type(change.new, State)
-    assert_type(change.cause, str)
+    assert_type(change.cause, Cause)
+    assert_type(change.cause.code, CauseCode | None)
+    assert_type(change.cause.exchange_code, int | str | None)
     assert_type(change.epoch, int)
     assert_type(change.at, datetime)
 
@@ -400,7 +404,8 @@ def explain(error: OkexWSError) -> str:
         return f"{error.instrument_id} {error.channel} {error.count}"
     if isinstance(error, NotLive):
         assert_type(error.state, State)
-        return error.cause
+        assert_type(error.cause, Cause)
+        return str(error.cause)
     if isinstance(error, BookError):
         return f"{error.kind} {error.channel}"
     return repr(error)

@@ -20,17 +20,16 @@
 
 Misuse of the library raises ``ValueError`` or ``TypeError`` and never one of these, so
 that the type says whether the caller or the network was at fault. An exception's
-attributes hold the facts; its ``str()`` is a sentence, in which text that came from the
-network is made printable.
+attributes hold the facts, and its *cause* those that a program decides by; its
+``str()`` is a sentence, in which text that came from the network is made printable.
 """
 
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import Any
 
-if TYPE_CHECKING:
-    from .state import State
+from .state import Cause, CauseCode, State
 
 
 def printable(text: str) -> str:
@@ -54,11 +53,47 @@ class OkexWSError(Exception):
     """The base class of every error that the network or the exchange causes.
 
     No error that a script is given holds a secret of the feed's credentials: what a
-    peer says is cleaned before an error is built from it. *advice* is a sentence of the
-    library's own about the endpoint (`Venue.advice`), or ``''``.
+    peer says is cleaned before an error is built from it.
+
+    *cause_code* is the code of its `Cause`. *endpoint* is the URL, without credentials,
+    of the connection that failed. *instrument_id* and *topic* name the channel that the
+    error is about, as its subscription does. Each of the three is ``''`` if it does not
+    apply or is not known. *advice* is a sentence of the library's own about the
+    endpoint (`Venue.advice`), or ``''``.
     """
 
-    advice = ""
+    cause_code = CauseCode.INTERNAL
+    endpoint = instrument_id = topic = advice = ""
+
+    def __init__(self, *args: object, cause_code: CauseCode | None = None) -> None:
+        super().__init__(*args)
+        if cause_code is not None:
+            self.cause_code = cause_code
+
+    def __str__(self) -> str:
+        text = self._text()
+        return f"{self.endpoint}: {text}" if self.endpoint else text
+
+    def _text(self) -> str:
+        """The sentence, without the endpoint."""
+        return super().__str__()
+
+    @property
+    def _exchange_code(self) -> int | str | None:
+        """What the exchange calls it, if it said that."""
+        return None
+
+    @property
+    def cause(self) -> Cause:
+        """Why it happened, for a program."""
+        return Cause(
+            self.cause_code,
+            self._text(),
+            self.endpoint,
+            self.instrument_id,
+            self.topic,
+            self._exchange_code,
+        )
 
 
 class ConnectionLost(OkexWSError, ConnectionError):
@@ -66,23 +101,33 @@ class ConnectionLost(OkexWSError, ConnectionError):
 
     *endpoint* is the URL without credentials. *code* and *reason* are those of the
     peer's WebSocket close frame, if it sent one (RFC 6455, section 7.4); else *code* is
-    ``None`` and *reason* says what happened. *advice* is a sentence of the library's
-    own about that endpoint (`Venue.advice`), or ``''``.
+    ``None`` and *reason* says what happened.
     """
 
+    cause_code = CauseCode.NETWORK
+
     def __init__(
-        self, endpoint: str, reason: str, code: int | None = None, *, advice: str = ""
+        self,
+        endpoint: str,
+        reason: str,
+        code: int | None = None,
+        *,
+        advice: str = "",
+        cause_code: CauseCode | None = None,
     ) -> None:
-        super().__init__(endpoint, reason, code)
+        super().__init__(endpoint, reason, code, cause_code=cause_code)
         self.endpoint = endpoint
         self.reason = reason
         self.code = code
         self.advice = advice
 
-    def __str__(self) -> str:
+    def _text(self) -> str:
         close = f" (close code {self.code})" if self.code is not None else ""
-        said = printable(self.reason)
-        return f"{self.endpoint}: {said}{close}{_behind(self.advice)}"
+        return f"{printable(self.reason)}{close}{_behind(self.advice)}"
+
+    @property
+    def _exchange_code(self) -> int | None:
+        return self.code
 
 
 class HandshakeFailed(OkexWSError):
@@ -90,8 +135,10 @@ class HandshakeFailed(OkexWSError):
 
     *status* is the HTTP status of the answer, or ``None`` if the answer was not HTTP
     (the certificate was refused, for example). *retry_after* is the ``Retry-After`` of
-    the answer in seconds, or ``None``. *advice* is as in `ConnectionLost`.
+    the answer in seconds, or ``None``.
     """
+
+    cause_code = CauseCode.HANDSHAKE
 
     def __init__(
         self,
@@ -101,34 +148,73 @@ class HandshakeFailed(OkexWSError):
         retry_after: float | None = None,
         *,
         advice: str = "",
+        cause_code: CauseCode | None = None,
     ) -> None:
-        super().__init__(endpoint, reason, status, retry_after)
+        super().__init__(endpoint, reason, status, retry_after, cause_code=cause_code)
         self.endpoint = endpoint
         self.reason = reason
         self.status = status
         self.retry_after = retry_after
         self.advice = advice
 
-    def __str__(self) -> str:
+    def _text(self) -> str:
         wait = (
             f", retry after {self.retry_after:g} s"
             if self.retry_after is not None
             else ""
         )
-        said = printable(self.reason)
-        return f"{self.endpoint}: {said}{wait}{_behind(self.advice)}"
+        return f"{printable(self.reason)}{wait}{_behind(self.advice)}"
+
+    @property
+    def _exchange_code(self) -> int | None:
+        return self.status
 
 
 class Stalled(OkexWSError, TimeoutError):
     """*what* did not happen within *after* seconds."""
 
-    def __init__(self, what: str, after: float) -> None:
-        super().__init__(what, after)
+    cause_code = CauseCode.CONNECT_TIMEOUT
+
+    def __init__(
+        self,
+        what: str,
+        after: float,
+        *,
+        endpoint: str = "",
+        cause_code: CauseCode | None = None,
+    ) -> None:
+        super().__init__(what, after, cause_code=cause_code)
         self.what = what
         self.after = after
+        self.endpoint = endpoint
+
+    def _text(self) -> str:
+        return f"{self.what} within {self.after:g} s{_behind(self.advice)}"
+
+
+class LiveTimeout(TimeoutError):
+    """``wait_live`` has waited *after* seconds; *cause* is what it still waits for.
+
+    *instrument_id* is that of the subscription, *state* its state. The error has as its
+    ``__cause__`` the last one that ``on_error`` was given.
+    """
+
+    def __init__(
+        self, instrument_id: str, state: State, cause: Cause, after: float
+    ) -> None:
+        super().__init__(instrument_id, str(state))
+        self.instrument_id = instrument_id
+        self.state = state
+        self.cause = cause
+        self.after = after
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # An OSError, as this is one, does not keep all of its arguments.
+        return type(self), (self.instrument_id, self.state, self.cause, self.after)
 
     def __str__(self) -> str:
-        return f"{self.what} within {self.after:g} s{_behind(self.advice)}"
+        why = f": {self.cause}" if self.cause else ""
+        return f"{self.instrument_id} is {self.state} after {self.after:g} s{why}"
 
 
 class WireError(OkexWSError):
@@ -141,6 +227,7 @@ class WireError(OkexWSError):
     what could not be read.
     """
 
+    cause_code = CauseCode.UNREADABLE
     partial = False
 
     def __init__(self, kind: str, detail: str, channel: str | None = None) -> None:
@@ -149,7 +236,7 @@ class WireError(OkexWSError):
         self.detail = detail
         self.channel = channel
 
-    def __str__(self) -> str:
+    def _text(self) -> str:
         where = f" on {printable(self.channel)}" if self.channel else ""
         return f"unreadable message{where} ({self.kind}): {self.detail}"
 
@@ -162,10 +249,11 @@ class BookError(OkexWSError):
     the message is counted in ``stats().dropped``.
     """
 
+    cause_code = CauseCode.SEQUENCE
     kind = "book"
     channel: str | None = None
 
-    def __str__(self) -> str:
+    def _text(self) -> str:
         where = f"book {printable(self.channel)}" if self.channel else "a book"
         return f"{where} failed its proof: {self._why()}"
 
@@ -179,6 +267,7 @@ class ChecksumMismatch(BookError):
     *expected* is the exchange's, *actual* the library's own.
     """
 
+    cause_code = CauseCode.CHECKSUM
     kind = "checksum"
 
     def __init__(self, expected: int, actual: int) -> None:
@@ -217,15 +306,21 @@ class SubscriptionRejected(OkexWSError):
     may pass, such as too many requests, is only reported, and the library asks again.
     """
 
+    cause_code = CauseCode.REJECTED
+
     def __init__(self, code: int | str, message: str, channel: str) -> None:
         super().__init__(code, message, channel)
         self.code = code
         self.message = message
         self.channel = channel
 
-    def __str__(self) -> str:
+    def _text(self) -> str:
         said = printable(self.message)
         return f"{self.channel} was refused: {said} (error {self.code})"
+
+    @property
+    def _exchange_code(self) -> int | str:
+        return self.code
 
 
 class InstrumentExpired(OkexWSError):
@@ -253,6 +348,8 @@ class RequestRejected(OkexWSError):
     is the ``Retry-After`` of the answer in seconds, or ``None``.
     """
 
+    cause_code = CauseCode.REJECTED
+
     def __init__(
         self,
         code: int | str,
@@ -268,10 +365,14 @@ class RequestRejected(OkexWSError):
         self.status = status
         self.retry_after = retry_after
 
-    def __str__(self) -> str:
+    def _text(self) -> str:
         said = printable(self.message) or "no reason was given"
         http = f", HTTP {self.status}" if self.status not in (200, self.code) else ""
         return f"{self.path} was refused: {said} (error {self.code}{http})"
+
+    @property
+    def _exchange_code(self) -> int | str:
+        return self.code
 
 
 class BudgetSpent(OkexWSError):
@@ -283,13 +384,15 @@ class BudgetSpent(OkexWSError):
     waits earlier: it may use half of the limit, and a twelfth of that half at once.
     """
 
+    cause_code = CauseCode.BUDGET
+
     def __init__(self, op: str, channels: int, wait: float) -> None:
         super().__init__(op, channels, wait)
         self.op = op
         self.channels = channels
         self.wait = wait
 
-    def __str__(self) -> str:
+    def _text(self) -> str:
         many = f" of {self.channels} channels" if self.channels > 1 else ""
         return f"the hour's requests are spent: {self.op}{many} waits {self.wait:.0f} s"
 
@@ -297,13 +400,19 @@ class BudgetSpent(OkexWSError):
 class LoginRejected(OkexWSError):
     """The exchange refused the credentials; *code* and *message* are the exchange's."""
 
+    cause_code = CauseCode.LOGIN
+
     def __init__(self, code: int | str, message: str) -> None:
         super().__init__(code, message)
         self.code = code
         self.message = message
 
-    def __str__(self) -> str:
+    def _text(self) -> str:
         return f"login was refused: {printable(self.message)} (error {self.code})"
+
+    @property
+    def _exchange_code(self) -> int | str:
+        return self.code
 
 
 class MessagesLost(OkexWSError):
@@ -314,13 +423,15 @@ class MessagesLost(OkexWSError):
     them. Reads and ``updates()`` are not affected.
     """
 
+    cause_code = CauseCode.QUEUE
+
     def __init__(self, instrument_id: str, channel: str, count: int) -> None:
         super().__init__(instrument_id, channel, count)
         self.instrument_id = instrument_id
-        self.channel = channel
+        self.channel = self.topic = channel
         self.count = count
 
-    def __str__(self) -> str:
+    def _text(self) -> str:
         return (
             f"{self.count} of {self.channel} of {self.instrument_id} not taken in time"
             " (callbacks='thread')"
@@ -340,7 +451,7 @@ class RecordingFailed(OkexWSError):
         self.reason = reason
         self.lost = lost
 
-    def __str__(self) -> str:
+    def _text(self) -> str:
         return f"recording {self.path}: {self.reason}; {self.lost} entries lost so far"
 
 
@@ -352,23 +463,38 @@ class BackfillFailed(OkexWSError):
     error is reported once for each place where items are missing.
     """
 
-    def __init__(self, instrument_id: str, channel: str, why: str) -> None:
-        super().__init__(instrument_id, channel, why)
+    cause_code = CauseCode.HISTORY
+
+    def __init__(
+        self,
+        instrument_id: str,
+        channel: str,
+        why: str,
+        *,
+        cause_code: CauseCode | None = None,
+    ) -> None:
+        super().__init__(instrument_id, channel, why, cause_code=cause_code)
         self.instrument_id = instrument_id
-        self.channel = channel
+        self.channel = self.topic = channel
         self.why = why
 
-    def __str__(self) -> str:
+    def _text(self) -> str:
         return f"{self.channel} of {self.instrument_id}: {printable(self.why)}"
 
 
 class NotLive(OkexWSError):
     """No depth can be trusted at this moment. *state* and *cause* say why."""
 
-    def __init__(self, state: State, cause: str) -> None:
-        super().__init__(state, cause)
+    def __init__(self, state: State, cause: Cause) -> None:
+        super().__init__(state, cause, cause_code=cause.code)
         self.state = state
-        self.cause = cause
+        self.instrument_id = cause.instrument_id
 
-    def __str__(self) -> str:
+    def _text(self) -> str:
         return f"{self.state}: {self.cause}" if self.cause else str(self.state)
+
+    @property
+    def cause(self) -> Cause:
+        """The cause of *state*."""
+        cause: Cause = self.args[1]
+        return cause

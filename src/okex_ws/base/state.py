@@ -1,7 +1,8 @@
-"""The states of a subscription: `State`."""
+"""The states of a subscription, and the causes of them: `State` and `Cause`."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import Enum
 
 
@@ -39,3 +40,147 @@ class State(str, Enum):
     def final(self) -> bool:
         """True for `FAILED` and `CLOSED`, after which no other state comes."""
         return self is State.FAILED or self is State.CLOSED
+
+
+class CauseCode(str, Enum):
+    """Why a value cannot be trusted, or something failed: the codes of a `Cause`.
+
+    Nothing is there yet:
+
+    - ``CONNECTING``: no connection was open so far.
+    - ``FIRST_PONG``: no pong came yet, so that no lease runs.
+    - ``SUBSCRIBING``: the exchange has not acknowledged the channel.
+    - ``SNAPSHOT``: the exchange has not sent the first value, or no whole book.
+    - ``NO_SUBSCRIPTION``: nothing is subscribed that could have a value.
+
+    A value is too old:
+
+    - ``LEASE``: the pongs stopped, so that the lease of the connection ran out.
+    - ``CLOCK_JUMP``: a clock of this machine was set, or the machine slept.
+    - ``IDLE``: the push is missing that the exchange repeats of an idle book.
+    - ``MAX_AGE``, ``MAX_SILENCE``, ``MAX_LAG``: that limit of the script is exceeded.
+
+    Data could not be used:
+
+    - ``UNREADABLE``: a message cannot be read.
+    - ``CHECKSUM``: a whole book has another checksum than the exchange's.
+    - ``SEQUENCE``: a push does not follow the one before.
+
+    The line to the exchange:
+
+    - ``DNS``: the name of the host has no address, or its look-up failed.
+    - ``NETWORK``: TCP could not connect, or was cut off.
+    - ``PROXY``: the proxy cannot be reached, or refused.
+    - ``TLS``: TLS failed, for another reason than the certificate.
+    - ``HANDSHAKE``: the WebSocket handshake was refused, or its answer is none.
+    - ``CONNECT_TIMEOUT``: the connection was not open within `Timeouts.connect`.
+    - ``PONG``: no pong came within `Timeouts.pong`.
+    - ``CLOSED_BY_EXCHANGE``: the exchange sent a close frame.
+
+    The exchange refused:
+
+    - ``REJECTED``: a channel or a request.
+    - ``LOGIN``: the key; or the library did not send it over a line without TLS.
+    - ``BUDGET``: nothing yet, but requests wait, as it allows only so many.
+
+    Items are missing in a series:
+
+    - ``QUEUE``: the script did not take them in time.
+    - ``OUTAGE``: the channel was not connected, or was subscribed anew.
+    - ``HANDOVER``: one connection took over from another one.
+    - ``HISTORY``: they were to be fetched, and were not.
+    - ``IDS_RESTARTED``: the ids of the trades go back.
+
+    This machine:
+
+    - ``CERTIFICATE``: the certificate of the exchange was refused here.
+    - ``PACKAGE``: a package is missing.
+    - ``READER``: the process of an isolated feed has ended, or is not read.
+    - ``FORKED``: the process was forked, and this is the child.
+    - ``CLOSED``: the script closed it.
+    - ``INTERNAL``: the library or the system failed.
+    """
+
+    CONNECTING = "connecting"
+    FIRST_PONG = "first-pong"
+    SUBSCRIBING = "subscribing"
+    SNAPSHOT = "snapshot"
+    NO_SUBSCRIPTION = "no-subscription"
+
+    LEASE = "lease"
+    CLOCK_JUMP = "clock-jump"
+    IDLE = "idle"
+    MAX_AGE = "max-age"
+    MAX_SILENCE = "max-silence"
+    MAX_LAG = "max-lag"
+
+    UNREADABLE = "unreadable"
+    CHECKSUM = "checksum"
+    SEQUENCE = "sequence"
+
+    DNS = "dns"
+    NETWORK = "network"
+    PROXY = "proxy"
+    TLS = "tls"
+    HANDSHAKE = "handshake"
+    CONNECT_TIMEOUT = "connect-timeout"
+    PONG = "pong"
+    CLOSED_BY_EXCHANGE = "closed-by-exchange"
+
+    REJECTED = "rejected"
+    LOGIN = "login"
+    BUDGET = "budget"
+
+    QUEUE = "queue"
+    OUTAGE = "outage"
+    HANDOVER = "handover"
+    HISTORY = "history"
+    IDS_RESTARTED = "ids-restarted"
+
+    CERTIFICATE = "certificate"
+    PACKAGE = "package"
+    READER = "reader"
+    FORKED = "forked"
+    CLOSED = "closed"
+    INTERNAL = "internal"
+
+    def __str__(self) -> str:
+        return self.value
+
+    def __format__(self, spec: str) -> str:
+        return format(self.value, spec)
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """Why a value cannot be trusted, why items are missing, or why something failed.
+
+    ``str()`` of it is a sentence, *text*; it is true if there is one, so that the cause
+    of a ``LIVE`` state is false. *code* is for a program, and ``None`` if there is no
+    cause. *endpoint* is the URL of the connection that failed, which *text* does not
+    repeat. *instrument_id* and *channel* say whose value or items it is about, by the
+    names that the subscription has. Each of the three is ``''`` if it does not apply.
+    *exchange_code* is the exchange's own number for an error, a close frame or an HTTP
+    status, or ``None``.
+    """
+
+    code: CauseCode | None = None
+    text: str = ""
+    endpoint: str = ""
+    instrument_id: str = ""
+    channel: str = ""
+    exchange_code: int | str | None = None
+
+    def __str__(self) -> str:
+        return self.text
+
+    def __format__(self, spec: str) -> str:
+        return format(self.text, spec)
+
+    def __bool__(self) -> bool:
+        return bool(self.text)
+
+
+NO_CAUSE = Cause()
+CLOSED = Cause(CauseCode.CLOSED, "closed")
+FORKED = Cause(CauseCode.FORKED, "closed in a forked process")

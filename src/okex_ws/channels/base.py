@@ -11,10 +11,11 @@ import math
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Protocol
 
 from ..base.errors import OkexWSError, WireError
-from ..base.state import State
+from ..base.state import NO_CAUSE, Cause, CauseCode, State
 from ..model.items import Gap, Item
 from ..protocol.interface import WireProtocol
 from ..protocol.messages import ChannelName, Push
@@ -108,7 +109,8 @@ class Channel(ABC):
         # When the exchange acknowledged the channel, in monotonic seconds.
         self.acknowledged_at = math.inf
         self._serial = 0
-        self.current = Published(State.CONNECTING, "not connected yet", 0, channel=self)
+        cause = self._cause(CauseCode.CONNECTING, "not connected yet")
+        self.current = Published(State.CONNECTING, cause, 0, channel=self)
         self.followers: tuple[Follower, ...] = ()
         # How many openings have carried the channel, and counts of its events.
         self.openings = 0
@@ -130,33 +132,37 @@ class Channel(ABC):
         """The connection opened; the channel is not acknowledged on it yet."""
         self.acknowledged = False
         self.openings += 1
-        self._sync("waiting for the acknowledgement", era)
+        waits = self._cause(CauseCode.SUBSCRIBING, "waiting for the acknowledgement")
+        self._sync(waits, era)
         self._tell(now)
 
     def subscribed(self, era: Era, now: float) -> None:
         """The exchange acknowledged the channel."""
         self.acknowledged, self.acknowledged_at = True, now
-        self._sync("waiting for the first push", era)
+        self._sync(self._cause(CauseCode.SNAPSHOT, "waiting for the first push"), era)
         if not self.needs_snapshot:
             epoch = self.current.epoch + 1
-            self._store(state=State.LIVE, cause="", epoch=epoch)
+            self._store(state=State.LIVE, cause=NO_CAUSE, epoch=epoch)
         self._tell(now)
 
-    def _sync(self, cause: str, era: Era) -> None:
+    def _cause(self, code: CauseCode, text: str) -> Cause:
+        return Cause(code, text, "", self.instrument_id, self.topic)
+
+    def _sync(self, cause: Cause, era: Era) -> None:
         self._withdraw(State.SYNCING, cause, era)
 
-    def lost(self, cause: str, now: float) -> None:
+    def lost(self, cause: Cause, now: float) -> None:
         """The connection ended: withdraw the value that came over it."""
         self.acknowledged = False
         self._withdraw(State.RECONNECTING, cause)
         self._tell(now)
 
-    def invalidated(self, cause: str, now: float) -> None:
+    def invalidated(self, cause: Cause, now: float) -> None:
         """Withdraw the value: an unreadable message may have been this channel's."""
         if self.current.state is State.LIVE:
             self._resync(cause, now)
 
-    def _resync(self, cause: str, now: float) -> None:
+    def _resync(self, cause: Cause, now: float) -> None:
         self.counts["resyncs"] += 1
         self._withdraw(State.RESYNCING, cause)
         self._tell(now)
@@ -167,7 +173,7 @@ class Channel(ABC):
         Each subscription decides by itself whether it fails for that.
         """
         self.reading.error = error
-        self._withdraw(State.FAILED, str(error))
+        self._withdraw(State.FAILED, error.cause)
 
     def take_over(self, before: Channel, proven: bool) -> None:
         """Continue *before*, the same channel on the connection before, which is still.
@@ -274,13 +280,15 @@ class Channel(ABC):
         """The data of *push*, which is that of *kept*; else `WireError`."""
         raise NotImplementedError
 
-    def _missing(self, after: str | None, before: str | None, cause: str) -> None:
+    def _missing(self, after: str | None, before: str | None, cause: Cause) -> None:
         self.counts["gaps"] += 1
+        mine = self.instrument_id, self.topic
+        cause = replace(cause, instrument_id=mine[0], channel=mine[1])
         gap = Gap(self.topic, after, before, cause, self.instrument_id)
         for follower in self.followers:
             follower.add(self.topic, gap)
 
-    def _withdraw(self, state: State, cause: str, era: Era | None = None) -> None:
+    def _withdraw(self, state: State, cause: Cause, era: Era | None = None) -> None:
         unread = self._find_unread()
         if unread is not None and unread.result is None:
             self.counts[self._unread] += 1
@@ -329,7 +337,7 @@ class Channel(ABC):
         epoch = before.epoch if live else before.epoch + 1
         self._serial += 1
         overdue = now + self.repeats_within
-        value = (_LIVE, "", epoch, era, data, now, wall, lag, overdue, self)
+        value = (_LIVE, NO_CAUSE, epoch, era, data, now, wall, lag, overdue, self)
         self.current = publish((*value, self._serial, moved))
         for copy in self.reading.copies:
             copy.flush(now)

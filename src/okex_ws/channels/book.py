@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from ..base.errors import BookError
-from ..base.state import State
+from ..base.state import Cause, CauseCode, State
 from ..model.items import PastBook
 from ..protocol.interface import WireProtocol
 from ..protocol.messages import BookData, ChannelName, DepthData, Push
@@ -51,7 +52,7 @@ class BookChannel(DepthChannel):
         self._builder.clear()
         self._snapshot_join = None
 
-    def _sync(self, cause: str, era: Era) -> None:
+    def _sync(self, cause: Cause, era: Era) -> None:
         # A channel that resynchronises keeps that state until the new snapshot.
         if self.current.state is State.RESYNCING and self.current.era is era:
             return
@@ -66,21 +67,22 @@ class BookChannel(DepthChannel):
         if before.current.state is State.LIVE and self.current.state is not State.LIVE:
             seq = before.current.depth.seq
             after = None if seq is None else str(seq)
-            self._missing(after, None, self.current.cause)
+            text = "updates as a connection took over"
+            self._missing(after, None, self._cause(CauseCode.HANDOVER, text))
 
-    def invalidated(self, cause: str, now: float) -> None:
+    def invalidated(self, cause: Cause, now: float) -> None:
         """A message of this book may be lost: withdraw the book and resynchronise."""
         self._clear()
         if self.acknowledged and self.current.state in (State.LIVE, State.SYNCING):
             self._is_missing(cause)
             self._resync(cause, now)
 
-    def lost(self, cause: str, now: float) -> None:
+    def lost(self, cause: Cause, now: float) -> None:
         """The connection ended: withdraw the book, and report a `Gap`."""
-        self._is_missing(cause)
+        self._is_missing(replace(cause, code=CauseCode.OUTAGE))
         super().lost(cause, now)
 
-    def _is_missing(self, cause: str) -> None:
+    def _is_missing(self, cause: Cause) -> None:
         """If the book is live, report a `Gap` to scripts that add up its updates.
 
         A state change may not tell them: a subscription with another depth stays live.
@@ -149,7 +151,8 @@ class BookChannel(DepthChannel):
         if snapshot_join.is_behind:
             if snapshot_join.fetches >= FETCHES:
                 why = book if isinstance(book, Exception) else "each was too old"
-                raise BookError(f"no snapshot came, and none could be fetched: {why}")
+                sentence = f"no snapshot came, and none could be fetched: {why}"
+                raise BookError(sentence, cause_code=CauseCode.SNAPSHOT)
             self.fetch(FIRST_WAIT * 2.0 ** (snapshot_join.fetches - 1))
             return False
         return self._join(era, now, wall)

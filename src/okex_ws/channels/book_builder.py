@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..base.errors import BookError, ChecksumMismatch, SequenceGap
+from ..base.state import CauseCode
 from ..model.book import MergedSide, Side, checksum_of
 from ..protocol.messages import BookData
 
@@ -57,7 +58,7 @@ class BookBuilder:
             raise
         except (TypeError, ValueError) as error:
             self.clear()
-            raise BookError(error) from error
+            raise BookError(error, cause_code=CauseCode.UNREADABLE) from error
         self._seq, self.is_proven = seq, True
         return self._bids.version, self._asks.version
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar, Generic, NamedTuple, TypeVar, Union
 
 from ..base.errors import WireError
+from ..base.state import Cause, CauseCode
 from ..protocol.messages import CandleData, TradeData
 from .convert import iso
 from .known_trades import KnownTrades, UnparsedTrade, trade_number
@@ -48,7 +49,7 @@ class Missed(NamedTuple):
 
     after: str | None
     before: str | None
-    cause: str
+    cause: Cause
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,7 @@ class Continuity(ABC, Generic[D]):
 
     def __init__(self, counts: Counter[str]) -> None:
         self.counts = counts
-        self.owed: str | None = None
+        self.owed: Cause | None = None
         # The newest item, after which a gap begins.
         self.newest: D | None = None
         # True from a `Missed` until the next item.
@@ -91,13 +92,13 @@ class Continuity(ABC, Generic[D]):
         # Whether the stream was interrupted, or joined to another one.
         self._is_resumed = False
         # Why the element before could not be read, within one push.
-        self._unread: str | None = None
+        self._unread: Cause | None = None
 
-    def owe(self, cause: str) -> None:
+    def owe(self, cause: Cause) -> None:
         """The stream was interrupted by *cause*: the next item must prove itself."""
         self.owed, self._vouched, self._is_resumed = cause, False, True
 
-    def lost(self, cause: str) -> list[Told[D]]:
+    def lost(self, cause: Cause) -> list[Told[D]]:
         """A push was lost: items may be missing at this place."""
         if self._in_gap:
             return []
@@ -110,14 +111,14 @@ class Continuity(ABC, Generic[D]):
         for place, data in enumerate(read):
             if isinstance(data, WireError):
                 self.counts["skipped unreadable"] += 1
-                self._unread = self._unread or str(data)
+                self._unread = self._unread or data.cause
             else:
                 told += self._take(data, at, at.first and not place)
         unread, self._unread = self._unread, None
         return told if unread is None else told + self.lost(unread)
 
     def join(
-        self, held: Sequence[Told[D]], proven: bool, owed: str | None = None
+        self, held: Sequence[Told[D]], proven: bool, owed: Cause | None = None
     ) -> list[Told[D]]:
         """Go on with a second stream, which has collected *held* silently.
 
@@ -125,7 +126,8 @@ class Continuity(ABC, Generic[D]):
         *owed* is what that object still owes. *proven* is whether this stream is known
         to have had all that the exchange sent before the second stream began.
         """
-        cause = f"{self.items} as a connection took over"
+        text = f"{self.items} as a connection took over"
+        cause = Cause(CauseCode.HANDOVER, text)
         if not proven or len(held) >= KEPT:
             self.owe(self.owed or cause)
         elif self.owed is None:
@@ -169,7 +171,7 @@ class Continuity(ABC, Generic[D]):
         """Take one item that the second stream has collected."""
 
     @abstractmethod
-    def _doubt(self, data: D, is_contradicted: bool) -> str | None:
+    def _doubt(self, data: D, is_contradicted: bool) -> Cause | None:
         """Why items may be missing before *data*, or ``None`` if none are."""
 
     def _is_contradicted(self, data: D) -> bool:
@@ -259,7 +261,7 @@ class TradeContinuity(Continuity[TradeData]):
         is_behind, self._is_behind = self._is_behind, False
         return self.received if is_behind else None
 
-    def lost(self, cause: str) -> list[Told[TradeData]]:
+    def lost(self, cause: Cause) -> list[Told[TradeData]]:
         """A push was lost: trades may be missing after the newest one."""
         self.settle()
         return super().lost(cause)
@@ -301,7 +303,7 @@ class TradeContinuity(Continuity[TradeData]):
         return not proven and at.wall - data.time_ms / 1000 >= waited
 
     def join(
-        self, held: Sequence[Told[TradeData]], proven: bool, owed: str | None = None
+        self, held: Sequence[Told[TradeData]], proven: bool, owed: Cause | None = None
     ) -> list[Told[TradeData]]:
         """Go on with a second stream; what it had before the newest trade is late."""
         self.settle()
@@ -314,7 +316,8 @@ class TradeContinuity(Continuity[TradeData]):
         told: list[Told[TradeData]] = []
         if not {each.data.id for each in late}.isdisjoint(self.known.ids()):
             # Another trade under a known id contradicts that the two are one stream.
-            told += self.lost("two trades of one id")
+            text = "two trades of one id"
+            told += self.lost(Cause(CauseCode.IDS_RESTARTED, text))
         for each in late:
             self.known.add(each.data)
             told.append(replace(each, replayed=True))
@@ -333,9 +336,10 @@ class TradeContinuity(Continuity[TradeData]):
         goes_back = news.replayed and self._goes_back(news.data)
         return self._tell(news.data, news.at, goes_back is True)
 
-    def _doubt(self, data: TradeData, is_contradicted: bool) -> str | None:
+    def _doubt(self, data: TradeData, is_contradicted: bool) -> Cause | None:
         if is_contradicted:
-            return "the ids of the trades begin anew, or go back"
+            text = "the ids of the trades begin anew, or go back"
+            return Cause(CauseCode.IDS_RESTARTED, text)
         if self.owed is None or self.newest is None:
             return None if self._vouched else self.owed
         last, first = trade_number(self.newest.id), trade_number(data.first_id)
@@ -451,7 +455,7 @@ class CandleContinuity(Continuity[CandleData]):
                 return
         yield from self._take(data, news.at, False)
 
-    def _doubt(self, data: CandleData, is_contradicted: bool) -> str | None:
+    def _doubt(self, data: CandleData, is_contradicted: bool) -> Cause | None:
         newest = self.newest
         if newest is None or data.start_ms == newest.start_ms:
             return None

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..base.errors import SequenceGap, WireError
-from ..base.state import State
+from ..base.state import NO_CAUSE, State
 from ..protocol.interface import WireProtocol
 from ..protocol.messages import NO_DEPTH, ChannelName, DepthData, Push, Stamp
 from ..protocol.unparsed import Unparsed
@@ -99,7 +99,7 @@ class NewestChannel(Channel):
             moved = now if last.seq is None or seq > last.seq else current.moved
         self._last = kept = Unparsed(self, said, seq, time_ms)
         self._serial = serial = self._serial + 1
-        value = _LIVE, "", current.epoch, current.era, kept, now, wall, lag
+        value = _LIVE, NO_CAUSE, current.epoch, current.era, kept, now, wall, lag
         overdue = now + self.repeats_within
         self.current = publish((*value, overdue, self, serial, moved))
         for copy in self.reading.copies:

@@ -14,7 +14,7 @@ from typing import Any, Generic, TypeVar
 
 from ..base.clock import utc
 from ..base.errors import WireError
-from ..base.state import State
+from ..base.state import NO_CAUSE, Cause, CauseCode, State
 from ..model.items import Candle, Data, Trade
 from ..protocol.interface import WireProtocol
 from ..protocol.messages import CandleData, ChannelName, Push, TradeData
@@ -60,13 +60,13 @@ class SeriesChannel(Channel, Generic[T]):
         kept: deque[T] = self.reading.kept
         return kept
 
-    def invalidated(self, cause: str, now: float) -> None:
+    def invalidated(self, cause: Cause, now: float) -> None:
         """Report a `Gap`: an item may be missing. The items so far stay good."""
         if self.current.state is State.LIVE:
             self._lost(cause)
 
     @abstractmethod
-    def _lost(self, cause: str) -> None:
+    def _lost(self, cause: Cause) -> None:
         """Report a `Gap` for a push that was lost by *cause*, unless one is open."""
 
     def _hand_over(self, item: T) -> None:
@@ -97,13 +97,15 @@ class JoinedChannel(SeriesChannel[T], Generic[T, D]):
         """The connection opened; after a loss the next item must prove itself."""
         super().opened(era, now)
         if self.openings > 1:
-            self.continuity.owe(f"{self.continuity.items} while not connected")
+            text = f"{self.continuity.items} while not connected"
+            self.continuity.owe(self._cause(CauseCode.OUTAGE, text))
 
     def resubscribing(self) -> None:
         """The channel is subscribed anew: what comes before that is dropped."""
-        self.continuity.owe(f"{self.continuity.items} while subscribed anew")
+        text = f"{self.continuity.items} while subscribed anew"
+        self.continuity.owe(self._cause(CauseCode.OUTAGE, text))
 
-    def _lost(self, cause: str) -> None:
+    def _lost(self, cause: Cause) -> None:
         self._deliver(self.continuity.lost(cause))
 
     def push(self, push: Push, first: bool, era: Era, now: float, wall: float) -> bool:
@@ -230,7 +232,7 @@ class TradeChannel(JoinedChannel[Trade, TradeData]):
             continuity.known.release(items[0])
         items.append(kept)
         self._serial = serial = self._serial + 1
-        value = _LIVE, "", current.epoch, era, None, now, wall, None
+        value = _LIVE, NO_CAUSE, current.epoch, era, None, now, wall, None
         overdue = now + self.repeats_within
         self.current = publish((*value, overdue, self, serial, -math.inf))
         for copy in reading.copies:
@@ -285,7 +287,7 @@ class TradeChannel(JoinedChannel[Trade, TradeData]):
                     self.reading.kept.remove(kept)
                 if self.current.state is not State.LIVE:
                     # It came over a connection that was lost since.
-                    self._lost(str(kept.result))
+                    self._lost((kept.fault or fault).cause)
                 return fault
         return None
 
@@ -359,7 +361,7 @@ class DataChannel(SeriesChannel[Data]):
     # True from a reported `Gap` until the next item.
     _in_gap = False
 
-    def _lost(self, cause: str) -> None:
+    def _lost(self, cause: Cause) -> None:
         if not self._in_gap:
             self._in_gap = True
             self._missing(None, None, cause)
@@ -368,7 +370,8 @@ class DataChannel(SeriesChannel[Data]):
         """The exchange acknowledged the channel; after a loss report a `Gap`."""
         super().subscribed(era, now)
         if self.openings > 1:
-            self._missing(None, None, "pushes while not connected")
+            text = "pushes while not connected"
+            self._missing(None, None, self._cause(CauseCode.OUTAGE, text))
 
     def take_over(self, before: Channel, proven: bool) -> None:
         """Continue *before*, and report a `Gap`.
@@ -376,7 +379,8 @@ class DataChannel(SeriesChannel[Data]):
         Pushes have no id, so that one may be missing, or delivered twice, unnoticed.
         """
         super().take_over(before, proven)
-        self._missing(None, None, "pushes at a change of the connection")
+        text = "pushes at a change of the connection"
+        self._missing(None, None, self._cause(CauseCode.HANDOVER, text))
 
     def push(self, push: Push, first: bool, era: Era, now: float, wall: float) -> bool:
         """Publish *push*, and hand it over as decoded JSON."""

@@ -17,6 +17,7 @@ from typing import Any
 from .. import (
     BookUpdate,
     Candle,
+    Cause,
     Data,
     Depth,
     FundingRate,
@@ -49,12 +50,17 @@ _LEFT_OUT = "book"
 
 
 def item_json(item: Item) -> str:
-    """*item* as one JSON object: its ``type`` and its fields."""
+    """*item* as one JSON object: its ``type`` and its fields.
+
+    A `Cause` has two fields, its sentence and its ``code``.
+    """
     fields = {
         field.name: plain(getattr(item, field.name))
         for field in dataclasses.fields(item)
         if field.name != _LEFT_OUT
     }
+    if isinstance(item, (StateChange, Gap)):
+        fields["code"] = plain(item.cause.code)
     return json.dumps({"type": KINDS[type(item)], **fields})
 
 
@@ -67,6 +73,7 @@ def reading_json(reading: Quote) -> str:
         "market": reading.market,
         "state": str(health.state),
         "cause": health.cause or None,
+        "code": health.cause.code,
         "bid": best.bid,
         "bid_size": best.bid_size,
         "ask": best.ask,
@@ -96,7 +103,7 @@ def plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {str(name): plain(each) for name, each in value.items()}
     # A `State` is a subclass of `str`; JSON gets a plain string.
-    return str(value) if isinstance(value, str) else value
+    return str(value) if isinstance(value, (str, Cause)) else value
 
 
 # --- A line for people --------------------------------------------------------------

@@ -276,7 +276,8 @@ class BaseSubscription(AsyncClosing):
         given up, *on_error* got a `BackfillFailed`, and a `Gap` says what is missing.
 
         Raises:
-            TimeoutError: after *timeout* seconds; its cause is the last failure.
+            LiveTimeout: after *timeout* seconds. It is a ``TimeoutError``, and its
+                *cause* is what is still waited for.
             OkexWSError: the error with which the subscription failed, or `NotLive` if
                 it was closed.
             RuntimeError: on a thread of the library, which would wait for itself.

@@ -13,7 +13,7 @@ from ..base.checks import check_seconds, names_keywords
 from ..base.clock import Clock
 from ..base.errors import NotLive
 from ..base.retry import Reconnect, Timeouts
-from ..base.state import State
+from ..base.state import Cause, CauseCode, State
 from ..delivery.callbacks import OnState
 from ..delivery.depth_selection import Look
 from ..delivery.updates import UpdateQueue, Updates
@@ -33,6 +33,9 @@ from .subscription import SubscriptionOptions, WSSubscription
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
+
+
+_NO_SUBSCRIPTION = Cause(CauseCode.NO_SUBSCRIPTION, "no subscription")
 
 
 class Feed(SharedConnections):
@@ -215,8 +218,8 @@ class Feed(SharedConnections):
         """Return when every subscription is live.
 
         Live is as in ``WSSubscription.wait_live``. Raises the error of a subscription
-        that failed, ``TimeoutError`` after *timeout* seconds, and `NotLive` once the
-        feed is closed.
+        that failed, `LiveTimeout` (a ``TimeoutError``) after *timeout* seconds, and
+        `NotLive` once the feed is closed.
         """
         give_up = self._give_up(timeout)
         for view in self._pool.views:
@@ -235,7 +238,7 @@ class Feed(SharedConnections):
 
     def _give_up(self, timeout: float | None) -> float:
         if self._pool.closed:
-            raise NotLive(State.CLOSED, "closed")
+            raise NotLive(State.CLOSED, self._pool.closed_by)
         return math.inf if timeout is None else self._pool.clock.monotonic() + timeout
 
     @contextmanager
@@ -329,7 +332,7 @@ class Feed(SharedConnections):
         """The health of the subscription in the worst state."""
         if self._pool.closed or not self._pool.views:
             state = State.CLOSED if self._pool.closed else State.CONNECTING
-            cause = "closed" if self._pool.closed else "no subscription"
+            cause = self._pool.closed_by if self._pool.closed else _NO_SUBSCRIPTION
             return Health(state, cause, math.inf, math.inf, None, 0, {})
         healths: Sequence[Health] = [view.health() for view in self._pool.views]
         return min(healths, key=lambda health: state_rank(health.state))

@@ -17,7 +17,7 @@ from datetime import datetime
 from enum import Enum, auto
 from typing import Any, Concatenate, ParamSpec
 
-from ..base.state import State
+from ..base.state import NO_CAUSE, Cause, State
 from ..model.reports import StateChange
 
 P = ParamSpec("P")
@@ -67,7 +67,7 @@ class Lost:
     count: int = 0
     after: str | None = None
     before: str | None = None
-    cause: str = ""
+    cause: Cause = NO_CAUSE
     at: datetime | None = None
 
 

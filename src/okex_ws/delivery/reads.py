@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from ..base.clock import Clock
 from ..base.errors import NotLive, OkexWSError
-from ..base.state import State
+from ..base.state import CLOSED, Cause, CauseCode, State
 from ..channels.convert import make_best, make_book, make_depth, make_dict
 from ..channels.reading import Reading
 from ..model.book import OrderBook
@@ -38,6 +39,8 @@ class Reads:
         self._depths: tuple[Reading, ...] = ()
         self.error: OkexWSError | None = None  # set once, as *closed* is
         self.closed = False
+        # Why it is closed, if it is.
+        self._closed_by = CLOSED
 
     def carry(self, readings: Mapping[str, Reading]) -> None:
         """Set the readings of this subscription, by topic. The pool calls this once."""
@@ -99,8 +102,8 @@ class Reads:
     def _final(self) -> Verdict:
         """The verdict on a subscription that has ended."""
         if self.error is not None:
-            return Verdict(State.FAILED, str(self.error))
-        return Verdict(State.CLOSED, "closed")
+            return Verdict(State.FAILED, self.error.cause)
+        return Verdict(State.CLOSED, self._closed_by)
 
     def _read_several(
         self,
@@ -187,10 +190,20 @@ class Reads:
             self._depths, limits, levels, build if self._depths else None
         )
         if not self._depths:
-            raise NotLive(verdict.state, "no depth channel is subscribed")
+            cause = Cause(CauseCode.NO_SUBSCRIPTION, "no depth channel is subscribed")
+            raise self._not_live(verdict._replace(cause=cause))
         if made is None:
-            raise NotLive(verdict.state, verdict.cause)
+            raise self._not_live(verdict)
         return made
+
+    def _not_live(self, verdict: Verdict) -> NotLive:
+        return NotLive(verdict.state, self._mine(verdict.cause))
+
+    def _mine(self, cause: Cause) -> Cause:
+        """*cause*, which names the instrument even if it is one of many channels."""
+        if not cause or cause.instrument_id:
+            return cause
+        return replace(cause, instrument_id=self.instrument_id)
 
     def best_bid_ask(self, limits: Limits) -> BestBidAsk | None:
         """Best bid and ask of the newest trusted depth, or ``None``."""
@@ -274,7 +287,7 @@ class Reads:
         failed = {t: r.error for t, r in self.readings.items() if r.error is not None}
         return Health(
             verdict.state,
-            verdict.cause,
+            self._mine(verdict.cause),
             now - current.received,
             now - current.era.heard if current.era is not None else math.inf,
             current.lag,

@@ -20,7 +20,7 @@ from typing import Any, Concatenate, ParamSpec, Protocol, Union
 
 from ..base.checks import check_seconds
 from ..base.clock import Clock, Timekeeper, utc
-from ..base.state import State
+from ..base.state import NO_CAUSE, Cause, CauseCode, State
 from ..base.threads import (
     Waiters,
     in_event_loop,
@@ -254,7 +254,7 @@ class UpdateQueue(ConflatingQueue):
             self._put(Waiting(self._series, Kind.LOST, gap))
 
     def _lose_item(
-        self, series: tuple[str, str], after: str | None, cause: str = ""
+        self, series: tuple[str, str], after: str | None, cause: Cause = NO_CAUSE
     ) -> Lost:
         lost = self._lose(self._series, series[1], series)
         if lost.at is None:
@@ -406,7 +406,8 @@ class UpdateQueue(ConflatingQueue):
         if isinstance(what, Lost):
             cause, (_, (instrument_id, topic)) = what.cause, waiting.slot
             if what.count:
-                cause = f"{what.count} of {topic} not taken in time (max_queue)"
+                text = f"{what.count} of {topic} not taken in time (max_queue)"
+                cause = Cause(CauseCode.QUEUE, text, "", instrument_id, topic)
             return Gap(topic, what.after, what.before, cause, instrument_id, what.at)
         self._spare -= waiting.kind is Kind.SPARE
         if not isinstance(what, _Note):

@@ -14,9 +14,9 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from ..base.clock import Clock, utc
-from ..base.errors import NotLive, OkexWSError
+from ..base.errors import LiveTimeout, OkexWSError
 from ..base.log import log
-from ..base.state import State
+from ..base.state import FORKED, NO_CAUSE, Cause, CauseCode, State
 from ..base.threads import (
     Submit,
     Waiters,
@@ -35,6 +35,8 @@ from .reads import Reads
 from .updates import UpdateQueue, UpdateQueues
 
 T = TypeVar("T")
+
+_ACKNOWLEDGEMENT = Cause(CauseCode.SUBSCRIBING, "waiting for the acknowledgement")
 
 
 class View(Reads):
@@ -95,7 +97,7 @@ class View(Reads):
         give_up: float | None = None,
         check: Callable[[], None] = lambda: None,
     ) -> None:
-        """Return when live; ``TimeoutError`` after *timeout* seconds.
+        """Return when live; `LiveTimeout` after *timeout* seconds.
 
         *give_up* is the monotonic moment at which a timeout that began earlier ends.
         *check* is called at least once a second, and may raise.
@@ -126,27 +128,33 @@ class View(Reads):
         """How many seconds to wait before looking again; 0 when live."""
         if on_library_thread():
             raise RuntimeError("wait_live() would wait for its own thread")
-        if self._is_ready():
+        if not (awaited := self._awaited()):
             return 0.0
         check()
         left = give_up - self._clock.monotonic()
         if left <= 0:
-            why = f"{self.instrument_id} is {self.state} after {timeout:g} s"
-            raise TimeoutError(why) from self.callbacks.last_error
+            waited = math.inf if timeout is None else timeout
+            why = self.instrument_id, self.state, self._mine(awaited), waited
+            raise LiveTimeout(*why) from self.callbacks.last_error
         # No thread calls `wake` when a lease runs out: look again each second.
         return min(left, 1.0)
 
     def _is_ready(self) -> bool:
-        live = not self._depths or self.look(self.limits).verdict is LIVE
+        return not self._awaited()
+
+    def _awaited(self) -> Cause:
+        """What `wait_live` still waits for; `NO_CAUSE` if for nothing."""
+        verdict = self.look(self.limits).verdict if self._depths else LIVE
         # Every depth channel has to be live, because a read may use any of them.
-        live &= all(r.current.state is State.LIVE or r.error for r in self._depths)
+        others = [r for r in self._depths if r.current.state is not State.LIVE]
         self.check()
         if self.closed:
-            raise NotLive(State.CLOSED, "closed")
-        return live and all(
-            reading.acknowledged or reading.error is not None
-            for reading in self.readings.values()
-        )
+            raise self._not_live(self._final)
+        others += [r for r in self.readings.values() if not r.acknowledged]
+        causes = [r.current.cause for r in others if not r.error]
+        if verdict is not LIVE:
+            causes.insert(0, verdict.cause)
+        return causes[0] or _ACKNOWLEDGEMENT if causes else NO_CAUSE
 
     def check(self) -> None:
         """Raise the error with which the subscription failed, if it did."""
@@ -307,6 +315,7 @@ class View(Reads):
             at -= max(0.0, now - look.verdict.since)
         state, cause, *_ = look.verdict
         epoch = look.current.epoch
+        cause = self._mine(cause)
         return StateChange(old, state, cause, epoch, utc(at), self.instrument_id)
 
     def _announce(self, change: StateChange) -> None:
@@ -334,7 +343,7 @@ class View(Reads):
         A thread of the parent may have held it at the fork.
         """
         self._following, self._turn = threading.RLock(), threading.RLock()
-        self.closed = True
+        self.closed, self._closed_by = True, FORKED
         self.callbacks.forked()
         for queue in self._queues:
             queue.forked()

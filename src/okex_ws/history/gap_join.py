@@ -18,6 +18,7 @@ from datetime import datetime
 from typing import Generic, Protocol
 
 from ..base.errors import BackfillFailed, OkexWSError, RequestRejected
+from ..base.state import Cause, CauseCode
 from ..channels.continuity import KEPT
 from ..channels.reading import copied
 from ..model.items import Candle, Gap, Item
@@ -87,7 +88,7 @@ class _Hole(Generic[T]):
     *before* is ``None`` until that item comes.
     """
 
-    def __init__(self, ask_at: float, cause: str) -> None:
+    def __init__(self, ask_at: float, cause: Cause) -> None:
         self.before: T | None = None
         self.cause = cause
         # When to fill the hole if no live item comes after it.
@@ -151,7 +152,8 @@ class GapJoin(Generic[T]):
         self._live: T | None = None
         self._filled: dict[int, T] = {}
         if past:
-            self._queue.append(_Hole(math.inf, "history"))
+            cause = Cause(CauseCode.HISTORY, "history", "", instrument_id, topic)
+            self._queue.append(_Hole(math.inf, cause))
 
     @property
     def items(self) -> tuple[T, ...]:
@@ -167,7 +169,8 @@ class GapJoin(Generic[T]):
         last item. It is filled, as is that of the past, once a live item comes, or
         after `PATIENCE` s.
         """
-        self._open("while not connected", now)
+        mine = "", self._instrument_id, self._topic
+        self._open(Cause(CauseCode.OUTAGE, "while not connected", *mine), now)
         self.work(now)
 
     def gap(self, gap: Gap, now: float) -> None:
@@ -179,7 +182,7 @@ class GapJoin(Generic[T]):
             self._gap = gap
             self._delegate.hand_over(self._topic, gap, False)
 
-    def _open(self, cause: str, now: float) -> bool:
+    def _open(self, cause: Cause, now: float) -> bool:
         """Put a hole at the end of the queue; False if no item or hole is before it."""
         tail = self._queue[-1] if self._queue else self._newest
         if tail is None:
@@ -353,7 +356,10 @@ class GapJoin(Generic[T]):
         some = any(not isinstance(item, Missing) for item in found)
         missing = any(isinstance(item, Missing) for item in found)
         why = why or (gap_fill.why if hole.error is None else str(hole.error))
-        cause = f"{hole.cause}: {why}"
+        code = CauseCode.HISTORY
+        if isinstance(hole.error, ImportError):
+            code = CauseCode.PACKAGE
+        cause = replace(hole.cause, code=code, text=f"{hole.cause}: {why}")
         tries_again = gap_fill.is_open and not some
         if missing and not (tries_again and self._newest is not None):
             self._tell(hole, cause)
@@ -378,10 +384,11 @@ class GapJoin(Generic[T]):
         else:
             self._release()
 
-    def _tell(self, hole: _Hole[T], cause: str) -> None:
+    def _tell(self, hole: _Hole[T], cause: Cause) -> None:
         if not hole.is_told:
             hole.is_told = True
-            error = BackfillFailed(self._instrument_id, self._topic, cause)
+            whose = self._instrument_id, self._topic
+            error = BackfillFailed(*whose, cause.text, cause_code=cause.code)
             error.__cause__ = hole.error
             self._delegate.failed(error)
 
@@ -428,7 +435,7 @@ class GapJoin(Generic[T]):
         if self._gap is not None:
             yield self._gap
 
-    def _give_gap(self, missing: Missing, cause: str) -> None:
+    def _give_gap(self, missing: Missing, cause: Cause) -> None:
         name, at = self._instrument_id, self._delegate.moment()
         gap = self._gap = Gap(self._topic, *missing, cause, name, at)
         self._delegate.hand_over(self._topic, gap, True)

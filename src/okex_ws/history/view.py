@@ -17,6 +17,7 @@ from typing import Any
 from ..base.clock import Clock, utc
 from ..base.errors import BackfillFailed
 from ..base.log import log
+from ..base.state import Cause, CauseCode
 from ..base.threads import Submit
 from ..channels.reading import Reading
 from ..delivery.callbacks import Callbacks
@@ -28,6 +29,8 @@ from .backfill import MOST_MISSED, CandleSeries, T, TradeSeries
 from .gap_join import MOST_HELD, GapJoin, HistoryQuery
 from .source import SINGLE_TRADES, History
 from .worker import HistoryWorker
+
+_PAST = Cause(CauseCode.HISTORY, "the past is still being fetched")
 
 
 class HistoryOptions:
@@ -137,13 +140,14 @@ class JoinedView(View):
         repeats = sum(join.repeats for join in self._joins.values())
         return super().counts() + Counter({"skipped repeat": repeats})
 
-    def _is_ready(self) -> bool:
-        """Whether all is live, and each series is joined to its past or will not be."""
-        ready = super()._is_ready()
-        return ready and all(
+    def _awaited(self) -> Cause:
+        """What `wait_live` waits for: each series is joined to its past, or cannot."""
+        awaited = super()._awaited()
+        joined = all(
             join.settled or self.readings[topic].error is not None
             for topic, join in self._joins.items()
         )
+        return awaited if awaited or joined else _PAST
 
     # --- What the connections' threads call -----------------------------------------
 

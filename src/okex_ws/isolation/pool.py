@@ -20,6 +20,7 @@ from ..base.counts import Counts
 from ..base.errors import OkexWSError
 from ..base.log import log
 from ..base.retry import Reconnect, Timeouts
+from ..base.state import CLOSED, FORKED, CauseCode
 from ..base.threads import Latch, locked, register_for_fork
 from ..base.throttled_log import OutageLog
 from ..channels.series import KINDS
@@ -98,7 +99,7 @@ class IsolatedPool:
         self.clock = SystemClock()
         self.callback_runner = NoCallbacks()
         self.closes_with_subscription = False
-        self.closed = False
+        self.closed, self.closed_by = False, CLOSED
         self.views: tuple[View, ...] = ()
         self._options = {"venue": venue, **options}
         self._spawn = spawn
@@ -316,7 +317,7 @@ class IsolatedPool:
         It takes no lock, because a thread of the parent may have held one at the fork.
         """
         self._lock = threading.RLock()
-        self.closed = True
+        self.closed, self.closed_by = True, FORKED
         if self._supervisor is not None:
             self._supervisor.forked()
         for slots in self._slots.values():
@@ -349,14 +350,14 @@ class IsolatedPool:
 
     def process_ended(self, why: str) -> None:
         """Withdraw every value, keep the counts, and deliver the loss as an error."""
-        error = OkexWSError(why)
+        error = OkexWSError(why, cause_code=CauseCode.READER)
         self._counts.reconnects["reader"] += 1
         with self._lock:
             self._past, self._last = add(self._past, self._last), Stats()
             all_slots = list(self._slots.values())
             # In this order: the epochs are read while the eras' slots are as they were.
             for slots in all_slots:
-                slots.withdraw(why)
+                slots.withdraw(error.cause)
             self._store.lose()
             asked = list(self._asked.values())
         for answered, _ in asked:

@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any, NamedTuple
 from weakref import ReferenceType, ref
 
-from ..base.state import State
+from ..base.state import FORKED, NO_CAUSE, Cause, CauseCode, State
 from ..channels.reading import Reading
 from ..channels.series import KINDS
 from ..pool.recognition import MOST_BYTES
@@ -26,16 +26,18 @@ from .shared_memory import Memory, Slot, SlotAddress, TornError
 
 # Bytes of one level: price, size and two more numbers of at most 64 characters.
 _ROW = 4 * (64 + 2) + 6
-# Bytes for all else in a value, the longest cause included.
+# Bytes for all else in a value. That of a channel with a cause has no levels, so that
+# there is room for a sentence of so many characters.
 _REST = 4096 - 2 * 5 * _ROW
-_CAUSE = 300
+_LONGEST_TEXT = 700
 # Bytes for all else in a value that was kept unparsed, which is live.
 _BESIDE = 256
 
 # How many eras there are at once at most: one for each open connection.
 ERAS = 256
-ERA_CAPACITY = 64
+ERA_CAPACITY = 96
 
+_NO_PROCESS = Cause(CauseCode.READER, "the reading process has ended")
 _STATES = {state.value: state for state in State}
 _NAMES = {state: state.value for state in State}
 
@@ -79,41 +81,55 @@ def encode(
     elif isinstance(data, DepthData):
         bids, asks, time_ms, seq, change, version = data
         levels = bids, asks, time_ms, seq, change is not None, version
-    state, cause = _NAMES[current.state], current.cause[:_CAUSE]
+    state, cause = _NAMES[current.state], current.cause
     lease = None if current.era is None else current.era.lease
     sign = place, number, lease and tuple(lease)
-    head = state, cause, current.epoch + base, sign, acknowledged
+    why = None if cause is NO_CAUSE else _encode_cause(cause)
+    head = state, why, current.epoch + base, sign, acknowledged
     moments = current.received, current.wall, current.lag, current.overdue
     moved = current.moved
     return marshal.dumps((head, levels, moments, moved))
+
+
+def _encode_cause(cause: Cause) -> Any:
+    code, text = cause.code, cause.text[:_LONGEST_TEXT]
+    about = cause.endpoint, cause.instrument_id, cause.channel, cause.exchange_code
+    return None if code is None else code.value, text, *about
+
+
+def _decode_cause(code: str | None, *rest: Any) -> Cause:
+    return Cause(None if code is None else CauseCode(code), *rest)
 
 
 class EraContent(NamedTuple):
     """What an era's slot holds, but for *heard*, which is the slot's pulse.
 
     *held* is True while a withdrawal of several channels is being written: until it is
-    complete, no value of the era is given.
+    complete, no value of the era is given. *code* is that of the last cause of a
+    withdrawal, or ``''``.
     """
 
     number: int
     lost: bool
     held: bool
     lease: Lease | None
+    code: str = ""
 
 
-_NO_ERA = EraContent(-1, True, False, None)
+_NO_ERA = EraContent(-1, True, False, None, CauseCode.READER.value)
 
 
 def encode_era(content: EraContent) -> bytes:
     """The bytes of an era's signs of life."""
-    number, lost, held, lease = content
-    return marshal.dumps((number, lost, held, lease and tuple(lease)))
+    number, lost, held, lease, code = content
+    return marshal.dumps((number, lost, held, lease and tuple(lease), code))
 
 
 def decode_era(payload: bytes) -> EraContent:
     """Decode the bytes that `encode_era` made."""
-    number, lost, held, lease = marshal.loads(payload)  # noqa: S302 - of our own process
-    return EraContent(number, lost, held, lease and Lease(*lease))
+    found: Any = marshal.loads(payload)  # noqa: S302 - of our own process
+    number, lost, held, lease, code = found
+    return EraContent(number, lost, held, lease and Lease(*lease), code)
 
 
 class RemoteEra:
@@ -152,7 +168,7 @@ class RemoteEra:
     @property
     def lease(self) -> Lease | None:
         """Until when the connection may be trusted; ``None`` before its first pong."""
-        number, _, _, lease = self._seen()
+        number, _, _, lease, _ = self._seen()
         if number != self._number:
             return self._last
         self.learn(lease)
@@ -161,10 +177,21 @@ class RemoteEra:
     @property
     def withdrawn(self) -> Mapping[Any, float]:
         """Everything, once the connection or the process was lost, or a kind held."""
-        number, lost, held, _ = self._seen()
+        number, lost, held, *_ = self._seen()
         if lost or number != self._number or not self._process_runs():
             return EVERYTHING
         return HELD if held else NOTHING
+
+    @property
+    def cause(self) -> Cause:
+        """Why values were withdrawn, in short: their own slots have the sentence."""
+        if not self._process_runs():
+            return _NO_PROCESS
+        number, lost, _, _, code = self._seen()
+        text = "connection lost" if lost else "withdrawn, and not replaced yet"
+        if number != self._number or not code:
+            return Cause(CauseCode.NETWORK, "connection lost")
+        return Cause(CauseCode(code), text)
 
     @property
     def heard(self) -> float:
@@ -206,7 +233,7 @@ class RemoteEras:
         """Decode the bytes that `encode` made; *keeping* parses what is unparsed."""
         found: Any = marshal.loads(payload)  # noqa: S302 - of our own process
         head, data, moments, moved = found
-        state, cause, epoch, (place, number, lease), acknowledged = head
+        state, why, epoch, (place, number, lease), acknowledged = head
         if data is not None and isinstance(data[0], bytes):
             data = SharedPush(keeping, *data)
         elif data is not None:
@@ -218,6 +245,7 @@ class RemoteEras:
         era = self.find(place, number) if place >= 0 else None
         if era is not None and lease is not None:
             era.learn(Lease(*lease))
+        cause = NO_CAUSE if why is None else _decode_cause(*why)
         value = (_STATES[state], cause, epoch, era, data, *moments, None, 0, moved)
         current = publish(value)
         return SlotContent(current, acknowledged)
@@ -287,7 +315,8 @@ class _Slotted:
         try:
             content: SlotContent = self.slot.get()
         except TornError as error:
-            torn = Published(State.RESYNCING, str(error), 0)
+            cause = Cause(CauseCode.READER, str(error))
+            torn = Published(State.RESYNCING, cause, 0)
             return SlotContent(torn, False)
         return content
 
@@ -325,7 +354,9 @@ class SlotReading(Reading):
         parser.slot = ref(slot)
         # ``None`` once the slot is given back: it would keep the memory in use.
         self._slot: Slot | None = slot
-        self.write(Published(State.CONNECTING, "not connected yet", 0))
+        mine = "", name.instrument_id, name.topic
+        cause = Cause(CauseCode.CONNECTING, "not connected yet", *mine)
+        self.write(Published(State.CONNECTING, cause, 0))
         self.entry = ServingEntry(_Slotted(slot))
 
     def write(self, current: Published) -> None:
@@ -337,12 +368,12 @@ class SlotReading(Reading):
         """Keep the present state without its data, because the slot is given back."""
         current = self.current
         if current.state is State.LIVE:
-            cause = "the subscription has ended"
+            cause = Cause(CauseCode.CLOSED, "the subscription has ended")
             current = current._replace(state=State.RECONNECTING, cause=cause)
         kept = current._replace(era=None, data=None, lag=None, epoch=self.epoch)
         self.entry, self._slot = ServingEntry(SlotContent(kept, False)), None
 
     def forked(self) -> None:
         """In a forked child: be closed, and read the slot no more."""
-        current = Published(State.CLOSED, "closed in a forked process", 0)
+        current = Published(State.CLOSED, FORKED, 0)
         self.entry, self._slot = ServingEntry(SlotContent(current, False)), None

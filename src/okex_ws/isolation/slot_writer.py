@@ -16,7 +16,7 @@ from typing import NamedTuple
 from ..base.clock import Clock
 from ..base.errors import ConnectionLost, OkexWSError
 from ..base.log import log
-from ..base.state import State
+from ..base.state import CLOSED, Cause, CauseCode, State
 from ..base.throttled_log import LogThrottle
 from ..channels.reading import Reading
 from ..delivery.callbacks import Callbacks
@@ -69,9 +69,9 @@ class SharedEra(Era):
         super().renew(lease, proven)
         self._write()
 
-    def withdraw(self, channels: Iterable[Marked]) -> None:
+    def withdraw(self, channels: Iterable[Marked], cause: Cause) -> None:
         """Hold back every value of this era, in one store, until `settle`."""
-        super().withdraw(channels)
+        super().withdraw(channels, cause)
         self._write(held=True)
 
     def settle(self) -> None:
@@ -79,15 +79,16 @@ class SharedEra(Era):
         self._flush()
         self._write()
 
-    def lose(self) -> None:
+    def lose(self, cause: Cause = CLOSED) -> None:
         """Write that the connection has ended, once; a later era may use the slot."""
         if not self.lost:
-            super().lose()
+            super().lose(cause)
             self._write()
             self._give_back(self.place)
 
     def _write(self, held: bool = False) -> None:
-        content = EraContent(self.number, self.lost, held, self.lease)
+        code = "" if self.cause.code is None else self.cause.code.value
+        content = EraContent(self.number, self.lost, held, self.lease, code)
         self._slot.put(encode_era(content))
 
 
@@ -117,7 +118,9 @@ class SharedEras:
             place = self._free.popleft()
         except IndexError:
             many = f"{len(self._slots)} connections of one isolated feed are open"
-            raise ConnectionLost("one more connection", many) from None
+            raise ConnectionLost(
+                "one more connection", many, cause_code=CauseCode.INTERNAL
+            ) from None
         number = next(self._numbers)
         slot, free = self._slots[place], self._free.append
         return SharedEra(now, slot, place, number, self._flush, free)
@@ -194,7 +197,9 @@ class SlotWriter:
 
         The next value is of a new epoch.
         """
-        reading, cause = self.reading, f"it does not fit in shared memory: {error}"
+        reading, text = self.reading, f"it does not fit in shared memory: {error}"
+        mine = reading.instrument_id, reading.topic
+        cause = Cause(CauseCode.INTERNAL, text, "", *mine)
         reading.counts["skipped too large"] += 1
         if self._throttle.allows("too large", now):
             log.warning("%s: %s", reading.name, cause, extra={"event": "dropped"})

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import partial
 
-from ..base.state import State
+from ..base.state import Cause, State
 from ..delivery.view import View
 from ..model.reports import Stats, add, of_subscription
 from ..protocol.interface import WireProtocol
@@ -58,7 +58,7 @@ class SubscriptionSlots:
             if reading.error is None
         }
 
-    def withdraw(self, cause: str) -> None:
+    def withdraw(self, cause: Cause) -> None:
         """The worker process ended: withdraw all values until another one writes."""
         self.past, self.last = of_subscription(add(self.past, self.last)), Stats()
         for reading in self.readings.values():

@@ -14,6 +14,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple, Union
 
+from ..base.state import Cause
 from .book import Level
 from .display import Displayed, one_line, table
 from .numbers import middle, spread
@@ -247,15 +248,15 @@ class Gap(Displayed):
 
     It comes among the items, at the place where they are missing. An id is that of a
     trade, or the start of a candle; it is ``None`` if it is not known, or not yet.
-    *cause* says why the items are missing. *at* is when the library noticed the gap,
-    and is set in every gap that it delivers; two gaps are equal even if their *at*
-    differs.
+    *cause*, a `Cause`, says why the items are missing. *at* is when the library noticed
+    the gap, and is set in every gap that it delivers; two gaps are equal even if their
+    *at* differs.
     """
 
     channel: str
     after: str | None
     before: str | None
-    cause: str
+    cause: Cause
     instrument_id: str = ""
     at: datetime | None = field(default=None, compare=False)
 

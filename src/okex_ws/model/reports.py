@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from typing import Any
 
-from ..base.state import State
+from ..base.state import Cause, State
 from .display import Displayed
 
 
@@ -16,13 +16,13 @@ from .display import Displayed
 class StateChange(Displayed):
     """The state of a subscription changed from *old* to *new*, at the time *at*.
 
-    *instrument_id* is the subscription's. *cause* is a sentence that says why; *epoch*
-    is as in `Depth`.
+    *instrument_id* is the subscription's. *cause*, a `Cause`, says why, and is false if
+    *new* is ``LIVE``; *epoch* is as in `Depth`.
     """
 
     old: State
     new: State
-    cause: str
+    cause: Cause
     epoch: int
     at: datetime
     instrument_id: str = ""
@@ -32,14 +32,15 @@ class StateChange(Displayed):
 class Health(Displayed):
     """The condition of a subscription or a feed: all fields are of the same moment.
 
-    *age* is the seconds since the depth channel's last push (``inf`` before the first).
+    *cause*, a `Cause`, says why it is not ``LIVE``, and is false if it is. *age* is the
+    seconds since the depth channel's last push (``inf`` before the first).
     *silence* is the seconds since the last byte on the channel's connection. *lag* and
     *epoch* are as in `Depth`. *failed* maps each channel that failed to its error; the
     exchange refused it, for example.
     """
 
     state: State
-    cause: str
+    cause: Cause
     age: float
     silence: float
     lag: float | None

@@ -15,6 +15,7 @@ from urllib.parse import SplitResult, unquote_to_bytes, urlsplit
 from urllib.request import getproxies_environment, proxy_bypass
 
 from ..base.errors import ConnectionLost, HandshakeFailed, OkexWSError
+from ..base.state import CauseCode
 from .http_head import MAX_HANDSHAKE, TUNNEL, read_head, refusal
 
 _FORM = (
@@ -170,17 +171,20 @@ def open_tunnel(
     try:
         stream.send(_request(proxy, authority(host, port)))
     except UnicodeError as error:
-        raise ConnectionLost(endpoint, f"{via}no such name: {error}") from error
+        reason, code = f"{via}no such name: {error}", CauseCode.DNS
+        raise ConnectionLost(endpoint, reason, cause_code=code) from error
     try:
         whole = read_head(lambda size: stream.recv(size, "answer to CONNECT"), answer)
     except OkexWSError as failure:
         refused = _refusal(endpoint, answer, proxy)
         if refused is None:
+            if failure.cause_code is not CauseCode.CLOSED:
+                failure.cause_code = CauseCode.PROXY
             raise
         raise refused from failure
     if not whole:
         reason = f"{via}an answer of more than {MAX_HANDSHAKE} bytes"
-        raise HandshakeFailed(endpoint, reason)
+        raise HandshakeFailed(endpoint, reason, cause_code=CauseCode.PROXY)
     if (refused := _refusal(endpoint, answer, proxy)) is not None:
         raise refused
 
@@ -196,4 +200,7 @@ def _request(proxy: Proxy, target: str) -> bytes:
 def _refusal(endpoint: str, answer: bytearray, proxy: Proxy) -> HandshakeFailed | None:
     # A proxy that was sent a password may repeat it in its answer: no text is quoted.
     quoted = not proxy.authorization
-    return refusal(endpoint, bytes(answer), TUNNEL, f"{proxy}: ", quoted)
+    refused = refusal(endpoint, bytes(answer), TUNNEL, f"{proxy}: ", quoted)
+    if refused is not None:
+        refused.cause_code = CauseCode.PROXY
+    return refused

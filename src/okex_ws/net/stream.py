@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 from ..base.clock import Clock, SystemClock
 from ..base.errors import ConnectionLost, HandshakeFailed, Stalled
 from ..base.rates import RateLimits
+from ..base.state import CauseCode
 from ..base.threads import locked
 from ..base.worker import LibraryThread
 from .dial import Resolve, connect, find_addresses, sentence, system_resolve
@@ -32,6 +33,7 @@ from .tcp import TcpStream
 _LONGEST_WAIT = 3600.0
 # The schemes of URLs that need TLS.
 _SECURE = ("wss", "https")
+_PROXY = CauseCode.PROXY
 _READ = selectors.EVENT_READ
 _WRITE = selectors.EVENT_WRITE
 
@@ -287,7 +289,8 @@ class TcpNetwork:
         try:
             check_ssl_context(self._ssl_context)
         except ValueError as error:
-            raise HandshakeFailed(endpoint, str(error)) from error
+            code = CauseCode.CERTIFICATE
+            raise HandshakeFailed(endpoint, str(error), cause_code=code) from error
 
     def wait(self, timeout: float | None, stream: Stream | None = None) -> None:
         """Return when *stream* is ready, on a `wake`, or after *timeout* seconds.
@@ -363,8 +366,8 @@ class TcpNetwork:
             return self._find_proxy(scheme, host, port)
         # The environment may have changed. A wrong *proxy* was refused by `__init__`.
         except ValueError as error:
-            reason = f"the environment's proxy is of no use: {error}"
-            raise ConnectionLost(attempt.endpoint, reason) from error
+            reason, code = f"the environment's proxy is of no use: {error}", _PROXY
+            raise ConnectionLost(attempt.endpoint, reason, cause_code=code) from error
 
     def _connected(
         self, host: str, port: int, attempt: _Attempt, proxy: Proxy | None
@@ -372,17 +375,22 @@ class TcpNetwork:
         """Connect to the target, or to the proxy if there is one."""
         if proxy is not None:
             host, port, attempt.via = proxy.host, proxy.port, f"{proxy}: "
-        what = "name look-up failed"
+        what, code = "name look-up failed", CauseCode.DNS
         try:
             found = find_addresses(host, self._resolve, self.wake, attempt.pause)
-            what = "cannot connect"
+            what, code = "cannot connect", CauseCode.NETWORK
             sock = connect(found, port, self._clock, attempt.pause)
-        except (ConnectionLost, Stalled):
+        except ConnectionLost:
+            raise
+        except Stalled as late:
+            if proxy is not None or code is CauseCode.DNS:
+                late.cause_code = code if proxy is None else _PROXY
             raise
         # RuntimeError: no thread can be started. ValueError: *host* is no valid name.
         except (RuntimeError, ValueError, OSError) as error:
             reason = f"{attempt.via}{what}: {sentence(error)}"
-            raise ConnectionLost(attempt.endpoint, reason) from error
+            code = code if proxy is None else _PROXY
+            raise ConnectionLost(attempt.endpoint, reason, cause_code=code) from error
         clock, endpoint = self._clock, attempt.endpoint
         return TcpStream(sock, clock, endpoint, attempt.pause, attempt.via)
 
@@ -426,9 +434,11 @@ class _Attempt:
             Stalled: its deadline is over; *missing* is the answer that did not come.
         """
         if self._cancelled():
-            raise ConnectionLost(self.endpoint, "closed while connecting")
+            reason, code = "closed while connecting", CauseCode.CLOSED
+            raise ConnectionLost(self.endpoint, reason, cause_code=code)
         now = self._clock.monotonic()
         if now >= self._deadline:
-            raise Stalled(f"{self.endpoint}: {self.via}no {missing}", self._limit)
+            what = f"{self.via}no {missing}"
+            raise Stalled(what, self._limit, endpoint=self.endpoint)
         until = self._deadline if until is None else min(until, self._deadline)
         return self._network.select(descriptors or {}, until - now)

@@ -19,6 +19,7 @@ from typing import Any
 
 from ..base.clock import Clock
 from ..base.errors import ConnectionLost, HandshakeFailed
+from ..base.state import CauseCode
 from .dial import Pause, sentence
 from .proxy import is_this_machine
 
@@ -112,10 +113,12 @@ class TcpStream:
                 self.fill()
         except ssl.SSLCertVerificationError as error:
             reason = f"{self.via}certificate refused: {error.verify_message}"
-            raise HandshakeFailed(self._endpoint, reason) from error
+            code = CauseCode.CERTIFICATE
+            raise HandshakeFailed(self._endpoint, reason, cause_code=code) from error
         except (ssl.SSLError, ValueError) as error:
             reason = f"{self.via}TLS handshake failed: {_reason(error)}"
-            raise HandshakeFailed(self._endpoint, reason) from error
+            code = CauseCode.TLS
+            raise HandshakeFailed(self._endpoint, reason, cause_code=code) from error
         # The first bytes behind the handshake may have come with it.
         self._tls, self.ready = tls, True
 
@@ -187,7 +190,7 @@ class TcpStream:
         """Store the end of the stream, unless *error* says that nothing more came."""
         if isinstance(error, ssl.SSLError):
             if not isinstance(error, ssl.SSLWantReadError):
-                self._stop(f"TLS failed: {_reason(error)}", error)
+                self._stop(f"TLS failed: {_reason(error)}", error, CauseCode.TLS)
         elif not isinstance(error, BlockingIOError | InterruptedError):
             self._stop(sentence(error), error)
 
@@ -210,10 +213,16 @@ class TcpStream:
             self._output.clear()
             self._stop("the peer takes no data any more", None)
 
-    def _stop(self, reason: str, cause: Exception | None) -> None:
+    def _stop(
+        self,
+        reason: str,
+        cause: Exception | None,
+        code: CauseCode = CauseCode.NETWORK,
+    ) -> None:
         """Store the end of the stream, unless there is one. `fill` raises it later."""
         if self._end is None:
-            self._end = ConnectionLost(self._endpoint, f"{self.via}{reason}")
+            reason = f"{self.via}{reason}"
+            self._end = ConnectionLost(self._endpoint, reason, cause_code=code)
             self._end.__cause__ = cause
             self.ready = True
 
@@ -253,7 +262,7 @@ class TcpStream:
             try:
                 self._tls.write(data)
             except ssl.SSLError as error:
-                self._stop(f"TLS failed: {_reason(error)}", error)
+                self._stop(f"TLS failed: {_reason(error)}", error, CauseCode.TLS)
             self._queue_ciphertext()
         self.flush()
         return len(data)
@@ -285,7 +294,7 @@ class TcpStream:
     def discard(self) -> None:
         """Close the descriptor and send nothing to the peer."""
         self._socket.close()
-        self._stop("the connection is closed", None)
+        self._stop("the connection is closed", None, CauseCode.CLOSED)
 
     def fileno(self) -> int:
         """The socket's descriptor, or -1 once it is closed."""

@@ -24,6 +24,7 @@ from ..base.errors import (
     WireError,
     printable,
 )
+from ..base.state import CauseCode
 from ..model.numbers import Clean
 from .frames import HEAD, MAX_FRAME, Fragments, Frame
 from .http_head import COOKIES, MAX_HANDSHAKE, read_head, refusal, server_date
@@ -120,7 +121,10 @@ class Transport:
         if refused is not None:
             # The reason may be a text of the proxy.
             args = clean(refused.reason), refused.status, refused.retry_after
-            raise HandshakeFailed(endpoint, *args) from refused.__cause__
+            code = refused.cause_code
+            raise HandshakeFailed(endpoint, *args, cause_code=code) from (
+                refused.__cause__
+            )
         try:
             socket = _shake_hands(stream, url, endpoint, clean)
         except BaseException:
@@ -296,7 +300,12 @@ class Transport:
             self._refuse(f"an invalid close frame: {payload[:2]!r}")
         self.begin_close(code or NORMAL)
         reason = printable(self._clean(payload[2:].decode("utf-8", "replace")))
-        raise ConnectionLost(self._endpoint, reason or "closed by the peer", code)
+        raise ConnectionLost(
+            self._endpoint,
+            reason or "closed by the peer",
+            code,
+            cause_code=CauseCode.CLOSED_BY_EXCHANGE,
+        )
 
     def _library(self, first: int, payload: bytes) -> None:
         """Have websocket-client check a frame, and answer it if it is a ping."""
@@ -311,7 +320,9 @@ class Transport:
     def _refuse(self, detail: str, code: int = _PROTOCOL_ERROR) -> NoReturn:
         wire = WireError("frame", detail)
         self.begin_close(code)
-        raise ConnectionLost(self._endpoint, str(wire)) from wire
+        raise ConnectionLost(
+            self._endpoint, str(wire), cause_code=wire.cause_code
+        ) from wire
 
 
 def _is_close_code(code: int) -> bool:

@@ -17,6 +17,7 @@ from typing import Protocol
 from ..base.clock import Clock
 from ..base.counts import Counts
 from ..base.errors import BookError, OkexWSError, WireError
+from ..base.state import Cause, CauseCode
 from ..base.throttled_log import LogThrottle
 from ..channels.base import Channel
 from ..channels.book import BookChannel
@@ -31,6 +32,7 @@ from ..trust.lease import Era
 from .handover import Handover, lead_back
 from .register import Carrier, Register, Row, Table
 
+_NOT_SUBSCRIBED = Cause(CauseCode.NO_SUBSCRIPTION, "not subscribed")
 # How many log records wait at most; they are throttled before.
 MOST_RECORDS = 1000
 
@@ -208,7 +210,7 @@ class CarriedChannels(ABC):
         if channel.reading.error is None:  # else they have been told: see `replaced`
             channel.followers = ()
         if channel.silent:
-            channel.lost("not subscribed", now)
+            channel.lost(_NOT_SUBSCRIBED, now)
         subscription = self._subscription(channel)
         if self.session is not None and subscription is not None:
             self._left[channel.name] = now
@@ -301,11 +303,18 @@ class CarriedChannels(ABC):
         view.tell(now)
         view.wake()
 
+    def name_channel(self, error: OkexWSError, channel: Channel) -> None:
+        """Have *error* name the *channel* that it is about, without a secret."""
+        error.instrument_id = self._clean(channel.instrument_id)
+        error.topic = self._clean(channel.topic)
+
     def troubled(self, error: OkexWSError, channel: Channel | None = None) -> None:
         """Something failed that passes: report *error* to the views.
 
         An error of one channel is reported to its followers only.
         """
+        if channel is not None:
+            self.name_channel(error, channel)
         views = self._views if channel is None else self._following(channel)
         for view in views:
             view.trouble(error)

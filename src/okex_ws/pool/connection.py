@@ -22,6 +22,7 @@ from ..base.errors import ConnectionLost, HandshakeFailed, LoginRejected, OkexWS
 from ..base.log import log
 from ..base.rates import RateLimit, RateLimits
 from ..base.retry import Endpoints, Ping, Reconnect, Timeouts, backoff
+from ..base.state import Cause, CauseCode
 from ..base.throttled_log import OutageLog
 from ..base.worker import LibraryThread
 from ..channels.base import Channel
@@ -72,8 +73,11 @@ class Settings(NamedTuple):
     coalesce: float = 0.0
 
 
+_BUG = Cause(CauseCode.INTERNAL, "internal error")
+
+
 def fatal(
-    error: ConnectionLost, awaits_login: bool, wire: WireProtocol
+    error: OkexWSError, awaits_login: bool, wire: WireProtocol
 ) -> LoginRejected | None:
     """The refusal of the key, if the close code says so; else ``None``.
 
@@ -81,9 +85,11 @@ def fatal(
     which a connection ends (a refused handshake, a proxy, a name, a certificate) may be
     mended from outside at any time, so the connection is tried again at a bounded rate.
     """
-    if awaits_login and wire.ends_login(error.code):
-        return LoginRejected(error.code or 0, error.reason)
-    return None
+    if not (awaits_login and isinstance(error, ConnectionLost)):
+        return None
+    if not wire.ends_login(error.code):
+        return None
+    return LoginRejected(error.code or 0, error.reason)
 
 
 class Connection:
@@ -287,7 +293,8 @@ class Connection:
         """
         has_key = self._credentials is not None and not self._settings.allow_plaintext
         if has_key and not transport.is_private:
-            raise ConnectionLost(public_endpoint(url), NO_PLAINTEXT)
+            endpoint, code = public_endpoint(url), CauseCode.LOGIN
+            raise ConnectionLost(endpoint, NO_PLAINTEXT, cause_code=code)
 
     def _internal_error(self, endpoint: str, bug: BaseException) -> ConnectionLost:
         """The loss that *bug* counts as.
@@ -295,7 +302,8 @@ class Connection:
         With a key *bug* is not chained: its text, or that of the exception before it,
         may repeat what the exchange sent.
         """
-        lost = ConnectionLost(endpoint, f"internal error: {self._clean(repr(bug))}")
+        reason = f"internal error: {self._clean(repr(bug))}"
+        lost = ConnectionLost(endpoint, reason, cause_code=CauseCode.INTERNAL)
         if self._credentials is None:
             lost.__cause__ = bug
         return lost
@@ -379,13 +387,17 @@ class Connection:
                 self._do_work()
                 opening.turn()
             self._say_goodbye(transport)
-        except ConnectionLost as error:
+        except OkexWSError as error:
+            error.endpoint = error.endpoint or opening.endpoint
+            opening.era.lose(error.cause)
             # The exchange closed without an error message before. If the channels did
             # not fail here, the refused key would be sent again and again.
-            opening.era.lose()
             asked = login is not None and login.asked
             if (refused := fatal(error, asked, self._wire)) is not None:
                 self.channels.locked_out(refused)
+            raise
+        except BaseException:
+            opening.era.lose(_BUG)
             raise
         finally:
             self._end_opening()

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 
 from ..base.errors import BookError, LoginRejected, OkexWSError, WireError
 from ..base.log import log
-from ..base.state import State
+from ..base.state import Cause, State
 from ..channels.base import Channel
 from ..channels.series import TradeChannel
 from ..delivery.view import View
@@ -73,7 +73,8 @@ class ConnectionChannels(CarriedChannels):
         """The exchange refused several channels at once: withdraw them in one store."""
         now = self._clock.monotonic()
         if len(refusals) > 1 and self.era is not None:
-            self.era.withdraw(channel for channel, _ in refusals)
+            withdrawn = (channel for channel, _ in refusals)
+            self.era.withdraw(withdrawn, refusals[0][1].cause)
         for channel, error in refusals:
             self.refuse(channel, error, now)
         if len(refusals) > 1 and self.era is not None:
@@ -176,23 +177,25 @@ class ConnectionChannels(CarriedChannels):
         """
         name = None if subscription is None else subscription.name
         error = for_people(fault, name, self._clean)
+        channel = None if subscription is None else subscription.target
+        if channel is not None:
+            self.name_channel(error, channel)
         partial = isinstance(fault, WireError) and fault.partial
         if self.session is not None and not partial:
             every = list(self.channels.values())
             meant = every if subscription is None else [subscription.target]
-            self._withdraw(meant, str(error), now)
+            self._withdraw(meant, error.cause, now)
             if subscription is not None and isinstance(error, BookError):
                 self.session.resubscribe(subscription, now)
             else:
                 self.session.invalidated(subscription, now)
-        channel = None if subscription is None else subscription.target
         self.drop(error.kind, str(error), now, error, channel)
 
-    def _withdraw(self, channels: Iterable[Channel], cause: str, now: float) -> None:
+    def _withdraw(self, channels: Iterable[Channel], cause: Cause, now: float) -> None:
         channels = list(channels)
         values = [each for each in channels if not each.reading.is_series]
         if len(values) > 1 and self.era is not None:
-            self.era.withdraw(values)
+            self.era.withdraw(values, cause)
         for channel in channels:
             channel.invalidated(cause, now)
         if len(values) > 1 and self.era is not None:
@@ -234,7 +237,7 @@ class ConnectionChannels(CarriedChannels):
         self, channels: list[Channel], error: WireError | BookError, now: float
     ) -> None:
         """Withdraw the values of *channels*, of which strange data may have been."""
-        self._withdraw(channels, str(error), now)
+        self._withdraw(channels, error.cause, now)
         for channel in channels:
             subscription = self._subscription(channel)
             if self.session is not None and subscription is not None:
@@ -319,7 +322,7 @@ class ConnectionChannels(CarriedChannels):
             return
         channels = list(self.channels.values())
         for channel in channels:
-            channel.lost(str(error), now)
+            channel.lost(error.cause, now)
         if handover is not None and handover.old is self:
             handover.lost(now)
 

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from ..base.clock import utc
 from ..base.counts import Counts
 from ..base.errors import OkexWSError
+from ..base.state import CLOSED
 from ..base.threads import locked
 from ..channels.base import Channel
 from ..channels.reading import Reading
@@ -54,6 +55,8 @@ class ConnectionSet(ABC):
         # have ended.
         self._draining: tuple[Connection, ...] = ()
         self.past_counts = Counts()
+        # Why the feed is closed, once it is.
+        self.closed_by = CLOSED
         # Guards counts and the list above. Re-entrant, because a signal handler or the
         # garbage collector may close a subscription while this thread holds it.
         self._lock = threading.RLock()

@@ -16,6 +16,7 @@ from typing import NamedTuple
 from ..base.clock import Clock
 from ..base.errors import BookError, OkexWSError, WireError, printable
 from ..base.log import log
+from ..base.state import Cause, CauseCode
 from ..base.throttled_log import OutageLog
 from ..channels.base import Channel
 from ..net.stream import Network, Staged
@@ -30,6 +31,7 @@ from ..trust.lease import Era
 from .connection_channels import ConnectionChannels
 from .recognition import Recognition
 
+_LEFT = Cause(CauseCode.SUBSCRIBING, "the exchange ended several channels")
 # A read of fewer bytes took all that had come (`Stream.fill` takes 256 KiB).
 FULL_READ = 128 * 1024
 
@@ -76,7 +78,7 @@ class Opening:
         self._channels = around.channels
         self._monotonic, self._wall = around.clock.monotonic, around.clock.wall
         self._counts = around.channels.counts
-        self._endpoint = endpoint
+        self.endpoint = endpoint
         self.transport = transport
         self.session = session
         self._heartbeat = session.heartbeat
@@ -360,13 +362,14 @@ class Opening:
             if isinstance(event, Changed) and event.step is not Step.ACKNOWLEDGED
         ]
         if len(ended) > 1:
-            self.era.withdraw(ended)
+            self.era.withdraw(ended, _LEFT)
         for event in events:
             if isinstance(event, Renewed):
                 self._renew(event, now, wall)
             elif isinstance(event, Changed):
                 channel = event.subscription.target
                 if event.error is not None:
+                    channels.name_channel(event.error, channel)
                     refusals.append((channel, event.error))
                 elif event.step is Step.ACKNOWLEDGED:
                     channels.acknowledged(channel, now)
@@ -389,7 +392,7 @@ class Opening:
     def _note(self, notice: Notice) -> None:
         level = logging.INFO if notice.code == "channel-conn-count" else logging.WARNING
         code, said = map(printable, map(str, self.session.told(notice)))
-        text, endpoint = "%s: notice %s: %s", self._endpoint
+        text, endpoint = "%s: notice %s: %s", self.endpoint
         self._channels.log(lambda: log.log(level, text, endpoint, code, said))
         if self._around.wire.announces_end(notice.code):
             self._channels.ending()

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from ..base.counts import Counts
 from ..base.errors import OkexWSError
+from ..base.state import FORKED
 from ..base.threads import locked, register_for_fork
 from ..base.worker import WorkerThread
 from ..channels.reading import Reading
@@ -325,7 +326,7 @@ class Pool(ConnectionSet):
 
         The connections belong to the parent, and its threads may have held any lock.
         """
-        self._lock = threading.RLock()
+        self._lock, self.closed_by = threading.RLock(), FORKED
         table = self._register.change(lambda table: table.but(closed=True))
         self._refusals.forked()
         self.callback_runner.forked()

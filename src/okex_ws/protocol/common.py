@@ -77,7 +77,7 @@ def for_people(
         unread.partial = error.partial
         return unread
     told = type(error)(*(_cleaned(each, clean) for each in error.args))
-    told.channel = name
+    told.channel, told.cause_code = name, error.cause_code
     return told
 
 

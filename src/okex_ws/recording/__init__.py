@@ -21,8 +21,9 @@ number, or 0 if the entry belongs to no connection) and ``kind``:
 - ``control``: a ping, pong or close frame, with its ``opcode`` and its payload in
   base64 (``bytes``). ``sent`` marks the library's own close frame. Messages that come
   after it are recorded, but the library discards them.
-- ``end``: why a connection ended: ``cause``, ``why`` and the ``code`` of a close frame.
-  The ``cause`` is empty if the library closed the connection.
+- ``end``: why a connection ended: ``cause``, ``why``, the ``code`` of a close frame,
+  and ``cause_code``, that of `Cause`. The ``cause`` is empty if the library closed the
+  connection.
 - ``failed``: an attempt to connect failed. It has the fields of ``open`` and ``end``,
   and the ``status`` and ``retry_after`` of an HTTP answer.
 - ``lost``: ``count`` entries are missing here, and ``why``.

@@ -133,12 +133,13 @@ class RecordingTap:
     def _why(self, error: OkexWSError | None) -> dict[str, Any]:
         if error is None:
             return {"cause": "", "why": "closed"}
-        why = str(error)
+        why = error.cause.text
         if isinstance(error, (ConnectionLost, HandshakeFailed)):
             why = error.reason
         if self._redaction is not None:
             why = self._redaction.text(why)
         facts: dict[str, Any] = {"cause": type(error).__name__, "why": why}
+        facts["cause_code"] = error.cause_code.value
         for name in ("code", "status", "retry_after"):
             if (value := getattr(error, name, None)) is not None:
                 facts[name] = value

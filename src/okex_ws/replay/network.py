@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from ..base.clock import Clock
 from ..base.errors import ConnectionLost, Stalled
 from ..base.rates import RateLimits
+from ..base.state import CauseCode
 from ..base.threads import Bell
 from ..base.worker import LibraryThread
 from ..net.stream import public_endpoint
@@ -95,7 +96,8 @@ class ReplayStream:
         if count:
             self.heard = now
         elif self._closed:
-            raise ConnectionLost(self._endpoint, "the connection is closed")
+            why, code = "the connection is closed", CauseCode.CLOSED
+            raise ConnectionLost(self._endpoint, why, cause_code=code)
         elif self.peer.end is not None:
             raise self.peer.end
         return count
@@ -197,13 +199,14 @@ class ReplayNetwork:
                 if connection is not None and opens_at <= now:
                     return connection
                 if now >= deadline:
-                    what = f"{endpoint}: no connection in the recording"
-                    raise Stalled(what, round(now - began, 3))
+                    what, after = "no connection in the recording", now - began
+                    raise Stalled(what, round(after, 3), endpoint=endpoint)
                 self._opens_at = opens_at
                 self._waiter.wait(deadline - now)
         finally:
             self._opens_at = math.inf
-        raise ConnectionLost(endpoint, "closed while connecting")
+        why, code = "closed while connecting", CauseCode.CLOSED
+        raise ConnectionLost(endpoint, why, cause_code=code)
 
     def wait(self, timeout: float | None, stream: Any = None) -> None:
         """Return when *stream* is due, when woken, or after *timeout* seconds."""

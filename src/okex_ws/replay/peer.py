@@ -181,10 +181,10 @@ class Peer:
 
     def _finish(self) -> None:
         assert self._connection is not None
-        how, reason, code = self._connection.end
+        how, reason, code, cause_code = self._connection.end
         if how == "close":
             self.outbox += close(code, reason)
-        self.end = ConnectionLost(self._endpoint, reason)
+        self.end = ConnectionLost(self._endpoint, reason, cause_code=cause_code)
 
     def _rescan(self) -> None:
         for playback in self._playbacks:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from ..base.errors import ConnectionLost, HandshakeFailed, OkexWSError, WireError
+from ..base.state import CauseCode
 from ..model.venues import VENUES, Venue
 from ..protocol.messages import (
     Acknowledged,
@@ -53,13 +54,15 @@ class RecordedFrame(NamedTuple):
 class End(NamedTuple):
     """How a recorded opening of a connection ended.
 
-    *how* is ``'close'`` (with a close frame: *code* and *reason*), ``'reset'``,
+    *how* is ``'close'`` (with a close frame: *code* and *reason*), ``'reset'`` (then
+    *cause_code* is that of the `Cause`),
     ``'own'`` (the recorded program closed it), or ``'silence'``: nothing more came.
     """
 
     how: str = "silence"
     reason: str = ""
     code: int | None = None
+    cause_code: CauseCode = CauseCode.NETWORK
 
 
 _SILENCE = End()
@@ -349,7 +352,18 @@ def _end(connection: RecordedConnection, entry: Entry) -> None:
             connection.failure = HandshakeFailed(facts["url"], why, status, wish)
         else:
             connection.failure = ConnectionLost(facts["url"], why)
+        code = _cause_code(facts, connection.failure.cause_code)
+        connection.failure.cause_code = code
     elif not cause:
         connection.end = End("own", _OWN)
     elif cause == "ConnectionLost":
-        connection.end = End("reset" if code is None else "close", why, code)
+        how, reset = "reset" if code is None else "close", CauseCode.NETWORK
+        connection.end = End(how, why, code, _cause_code(facts, reset))
+
+
+def _cause_code(facts: Mapping[str, Any], default: CauseCode) -> CauseCode:
+    """What the recording says; *default* if it is older than that, or newer."""
+    try:
+        return CauseCode(facts.get("cause_code"))
+    except ValueError:
+        return default

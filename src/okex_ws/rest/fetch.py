@@ -25,6 +25,7 @@ from ..base.errors import (
 )
 from ..base.rates import RateLimits
 from ..base.retry import backoff
+from ..base.state import CauseCode
 from ..base.threads import locked
 from ..net.http_head import retry_after
 from .dialect import HttpResponse, RestProtocol, RestRequest
@@ -157,9 +158,12 @@ class Fetcher:
             if turn <= now:
                 return
             if turn > ends:
-                what = f"{self._origin}{request.path}"
-                what += ": no turn within the exchange's budget"
-                raise Stalled(what, self._retry_policy.patience)
+                raise Stalled(
+                    "no turn within the exchange's budget",
+                    self._retry_policy.patience,
+                    endpoint=f"{self._origin}{request.path}",
+                    cause_code=CauseCode.BUDGET,
+                )
             self._wait(turn - now)
 
     def _wait(self, seconds: float) -> None:
@@ -169,7 +173,8 @@ class Fetcher:
 
     def _check_open(self) -> None:
         if self._closing():
-            raise ConnectionLost(self._origin, "the client was closed")
+            why, code = "the client was closed", CauseCode.CLOSED
+            raise ConnectionLost(self._origin, why, cause_code=code)
 
     def _until_next(
         self, request: RestRequest, failure: OkexWSError, wait: float
@@ -205,7 +210,12 @@ class Fetcher:
             finally:
                 response.close()
         except httpx.TimeoutException as error:
-            raise Stalled(f"{url}: no answer", self._retry_policy.timeout) from error
+            raise Stalled(
+                "no answer",
+                self._retry_policy.timeout,
+                endpoint=url,
+                cause_code=CauseCode.NETWORK,
+            ) from error
         except httpx.ProtocolError as error:
             raise WireError("http", printable(str(error)), request.path) from error
         except httpx.HTTPError as error:

@@ -19,6 +19,7 @@ import httpx
 
 from ..base.clock import Clock
 from ..base.errors import ConnectionLost, Stalled
+from ..base.state import CauseCode
 from ..net.proxy import authority
 from ..net.stream import Network, Stream
 
@@ -116,10 +117,16 @@ class HttpPool(httpx.BaseTransport):
             if self.has_ended:
                 return b""
             if self._cancelled():
-                raise ConnectionLost(self._origin, "the client was closed")
+                why, code = "the client was closed", CauseCode.CLOSED
+                raise ConnectionLost(self._origin, why, cause_code=code)
             left = self._deadline - self._clock.monotonic()
             if left <= 0:
-                raise Stalled(f"{self._origin}: no whole answer", self._limit)
+                raise Stalled(
+                    "no whole answer",
+                    self._limit,
+                    endpoint=self._origin,
+                    cause_code=CauseCode.NETWORK,
+                )
             self._network.wait(left, stream)
         data = bytes(stream.received[:size])
         del stream.received[:size]

@@ -24,6 +24,7 @@ from ..base.errors import (
 )
 from ..base.rates import RateLimit
 from ..base.retry import Ping, Timeouts
+from ..base.state import CauseCode
 from ..model.numbers import Clean
 from ..protocol.common import MAX_MESSAGE
 from ..protocol.interface import WireProtocol
@@ -59,7 +60,6 @@ class Session(Generic[Target]):
 
     It keeps the `SubscriptionState` of each channel, and repeats what the exchange did
     not answer, or refused for a reason that may pass. Each opening has a new session.
-
     Only the connection's thread calls it, and no method waits. The thread calls `want`
     and `drop` for the channels, gives each message but pushes and notices to `receive`,
     finds the subscription of a push in *subscriptions*, calls `tick` when it is `due`,
@@ -216,9 +216,8 @@ class Session(Generic[Target]):
     def _refused(self, message: Refused, now: float) -> list[Event]:
         """Handle an error, about the channel that it names or the open request."""
         request, login, code = self._request, self._login, message.code
-        named = [
-            n for n in self._wire.mentioned(message.message) if n in self.subscriptions
-        ]
+        mentioned = self._wire.mentioned(message.message)
+        named = [name for name in mentioned if name in self.subscriptions]
         if login is not None and self._wire.repeats_login(code):
             # A login without an answer in time was sent again, but the exchange had
             # accepted the first.
@@ -351,10 +350,10 @@ class Session(Generic[Target]):
         `Stalled` if a resubscription for this reason brought only one push.
         """
         self.subscriptions_due = -math.inf
-        if self._has(subscription) and not subscription.miss(
-            received, now, self._timeouts
-        ):
-            raise Stalled(f"nothing of {subscription.name} came", now - received)
+        known = self._has(subscription)
+        if known and not subscription.miss(received, now, self._timeouts):
+            what, code = f"nothing of {subscription.name} came", CauseCode.IDLE
+            raise Stalled(what, now - received, cause_code=code)
 
     # --- What time asks for ---------------------------------------------------------
 
@@ -369,11 +368,9 @@ class Session(Generic[Target]):
         """Do what is due. Raises `Stalled` if the connection does not work.
 
         That is so if a pong is missing, or if a channel was resubscribed because it
-        missed pushes and got none.
-
-        Everything that came before *read_at* has been handled. An answer that came
-        later may still be unread; so an answer counts as missing only if *read_at* is
-        past its deadline.
+        missed pushes and got none. Everything that came before *read_at* has been
+        handled. An answer that came later may still be unread; so an answer counts as
+        missing only if *read_at* is past its deadline.
         """
         self._ping(now, wall, read_at)
         if now < self.subscriptions_due:
@@ -408,7 +405,8 @@ class Session(Generic[Target]):
             self._login.retry_later(now)
         events = self._give_up(request, names, now)
         what = f"no acknowledgement of {request.op} {listed(names)}".rstrip()
-        return [*events, Trouble(Stalled(f"{what} came", self._timeouts.ack))]
+        after, code = self._timeouts.ack, CauseCode.SUBSCRIBING
+        return [*events, Trouble(Stalled(f"{what} came", after, cause_code=code))]
 
     def _close_difference(self, now: float, wall: float) -> list[Event]:
         """Send the next request, if one is needed, and set when to look again."""
@@ -416,7 +414,8 @@ class Session(Generic[Target]):
             return self._log_in(self._login, now, wall)
         subscriptions = self.subscriptions.values()
         if dead := [one.name for one in subscriptions if one.is_dead(now)]:
-            raise Stalled(f"nothing of {listed(dead)} came", self._timeouts.first_push)
+            what, after = f"nothing of {listed(dead)} came", self._timeouts.first_push
+            raise Stalled(what, after, cause_code=CauseCode.IDLE)
         share = self._request_budget.may_resubscribe(now)
         for op, step in (("unsubscribe", Step.LEAVING), ("subscribe", Step.ASKED)):
             if batch := next_batch(subscriptions, step, now, share):

@@ -30,6 +30,7 @@ from typing import NamedTuple
 
 from ..base.errors import Stalled
 from ..base.retry import Ping
+from ..base.state import CauseCode
 from .lease import Lease
 
 # A slow callback leaves messages unread, and a pong may wait behind them. After six
@@ -145,7 +146,9 @@ class Heartbeat:
             oldest = self._in_flight[0].at
             impatient = now >= oldest + self._pong_timeout * _BACKLOG_PATIENCE
             if impatient or read_at >= oldest + self._pong_timeout:
-                raise Stalled("no pong came", self._pong_timeout)
+                raise Stalled(
+                    "no pong came", self._pong_timeout, cause_code=CauseCode.PONG
+                )
         due = self._ping_due
         if now < due:
             self._look_ahead()

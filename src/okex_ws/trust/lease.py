@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple, Protocol
 
+from ..base.state import CLOSED, NO_CAUSE, Cause
 from ..base.threads import thread_life
 
 # Seconds. NTP slews by at most 0.5 ms a second, so a difference of a second within one
@@ -76,6 +77,14 @@ class SignsOfLife(Protocol):
         ...
 
     @property
+    def cause(self) -> Cause:
+        """Why values were withdrawn: why the last ones were, or the connection ended.
+
+        Read after *withdrawn*.
+        """
+        ...
+
+    @property
     def heard(self) -> float:
         """When the connection's last bytes came, in monotonic seconds."""
         ...
@@ -98,6 +107,7 @@ class Era:
 
     __slots__ = (
         "_lags",
+        "cause",
         "heard",
         "lease",
         "least",
@@ -111,6 +121,7 @@ class Era:
     def __init__(self, now: float) -> None:
         self.lease: Lease | None = None
         self.withdrawn: Mapping[Any, float] = NOTHING
+        self.cause = NO_CAUSE
         self.heard = now
         # ``None`` once the thread has ended that made this era, and keeps it true.
         self.runs = thread_life()
@@ -151,18 +162,21 @@ class Era:
         self.proven = proven
         self.lease = lease
 
-    def withdraw(self, channels: Iterable[Marked]) -> None:
+    def withdraw(self, channels: Iterable[Marked], cause: Cause) -> None:
         """Withdraw the present values of all *channels*, in one store."""
         if self.withdrawn is not EVERYTHING:
+            self.cause = cause
             marks = {channel: channel.current.serial for channel in channels}
             self.withdrawn = {**self.withdrawn, **marks}
 
     def settle(self) -> None:
         """Every channel that was marked has withdrawn its own value since."""
 
-    def lose(self) -> None:
+    def lose(self, cause: Cause = CLOSED) -> None:
         """The connection has ended: withdraw every value that came over it."""
-        self.withdrawn = EVERYTHING
+        if not self.lost:
+            self.cause = cause
+            self.withdrawn = EVERYTHING
 
     def lag(self, delay: float, now: float) -> float:
         """Seconds by which *delay* exceeds the least delay of the last ten minutes.

@@ -14,7 +14,7 @@ from operator import is_not
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from ..base.clock import Clock
-from ..base.state import State
+from ..base.state import Cause, CauseCode, State
 from ..protocol.unparsed import Unparsed
 from .lease import Lease
 from .verdict import LIVE, Limits, Published, Verdict, judge, withdrawn
@@ -25,7 +25,10 @@ TRIES = 8
 # The same for a read of several channels, which all have to stand still for two passes.
 TRIES_TOGETHER = 64
 
-CHANGING = Verdict(State.RESYNCING, "the values changed faster than they were read")
+CHANGING = Verdict(
+    State.RESYNCING,
+    Cause(CauseCode.INTERNAL, "the values changed faster than they were read"),
+)
 
 
 class ServingEntry(NamedTuple):

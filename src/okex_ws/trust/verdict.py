@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from ..base.checks import check_seconds
 from ..base.errors import WireError
-from ..base.state import State
+from ..base.state import NO_CAUSE, Cause, CauseCode, State
 from ..protocol.messages import DepthData
 from ..protocol.unparsed import Unparsed
 from .lease import EVERYTHING, Lease, SignsOfLife
@@ -42,7 +42,7 @@ class Published(NamedTuple):
     """
 
     state: State
-    cause: str
+    cause: Cause
     epoch: int
     era: SignsOfLife | None = None
     data: object | None = None
@@ -142,12 +142,17 @@ class Verdict(NamedTuple):
     """
 
     state: State
-    cause: str
+    cause: Cause
     since: float | None = None
     limit: bool = False
 
 
-LIVE = Verdict(State.LIVE, "")
+LIVE = Verdict(State.LIVE, NO_CAUSE)
+_FIRST_PONG = Cause(CauseCode.FIRST_PONG, "waiting for the first pong")
+_LEASE = Cause(CauseCode.LEASE, "no pong in time: the lease ran out")
+_CLOCK_JUMP = Cause(CauseCode.CLOCK_JUMP, "the clock jumped: the lease ended")
+_IDLE = Cause(CauseCode.IDLE, "no push, where the exchange repeats an idle book")
+_NO_THREAD = Cause(CauseCode.INTERNAL, "the connection's thread has ended")
 
 _WORST_FIRST = (
     State.FAILED,
@@ -183,47 +188,48 @@ def judge(
     data = current.data
     unparsed = isinstance(data, Unparsed) and not data.is_parsed
     if unparsed and (fault := current.fault) is not None:
-        return Verdict(State.RESYNCING, str(fault))
+        return Verdict(State.RESYNCING, fault.cause)
     if lease is None:
-        return Verdict(State.SYNCING, "waiting for the first pong")
+        return Verdict(State.SYNCING, _FIRST_PONG)
     if not lease.holds(now, wall):
         return _lapsed(lease, now)
     if now >= current.overdue:
-        cause = "no push, where the exchange repeats an idle book"
-        return Verdict(State.STALE, cause, current.overdue)
+        return Verdict(State.STALE, _IDLE, current.overdue)
     era = current.era
     assert era is not None
     if era.runs() is None:
-        return Verdict(State.RECONNECTING, "the connection's thread has ended")
+        return Verdict(State.RECONNECTING, _NO_THREAD)
     return LIVE if limits is NO_LIMITS else _within(current, heard, limits, now)
 
 
 def withdrawn(current: Published) -> Verdict:
     """The verdict on a value that its era has withdrawn."""
     era = current.era
-    if era is not None and era.withdrawn is EVERYTHING:
-        return Verdict(State.RECONNECTING, "connection lost")
-    return Verdict(State.RESYNCING, "withdrawn, and not replaced yet")
+    assert era is not None  # it has withdrawn the value
+    lost = era.withdrawn is EVERYTHING
+    return Verdict(State.RECONNECTING if lost else State.RESYNCING, era.cause)
 
 
 def _lapsed(lease: Lease, now: float) -> Verdict:
     if now >= lease.until:
-        return Verdict(State.STALE, "no pong in time: the lease ran out", lease.until)
-    return Verdict(State.STALE, "the clock jumped: the lease ended", now)
+        return Verdict(State.STALE, _LEASE, lease.until)
+    return Verdict(State.STALE, _CLOCK_JUMP, now)
 
 
 def _within(current: Published, heard: float, limits: Limits, now: float) -> Verdict:
     age, silence, lag = limits.max_age, limits.max_silence, limits.max_lag
     if age is not None and now >= (since := current.received + age):
-        cause = f"no push for {age:g} s (max_age)"
+        cause = Cause(CauseCode.MAX_AGE, f"no push for {age:g} s (max_age)")
         # A channel on which no push came has no moment at which it became old.
         moment = since if math.isfinite(since) else None
         return Verdict(State.STALE, cause, moment, True)
     if silence is not None and now >= (since := heard + silence):
-        cause = f"nothing heard for {silence:g} s (max_silence)"
+        text = f"nothing heard for {silence:g} s (max_silence)"
+        cause = Cause(CauseCode.MAX_SILENCE, text)
         return Verdict(State.STALE, cause, since, True)
     if lag is not None and current.lag is not None and current.lag > lag:
-        cause = f"{current.lag:.3f} s later than usual (max_lag {lag:g} s)"
+        text = f"{current.lag:.3f} s later than usual (max_lag {lag:g} s)"
+        cause = Cause(CauseCode.MAX_LAG, text)
         return Verdict(State.STALE, cause, current.received, True)
     return LIVE
 

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from okex_ws import Gap, Item, State, StateChange
 from okex_ws.cli.recordings.picture import draw
 from okex_ws.cli.recordings.story import ChartData
+from tests.support.causes import because
 from tests.support.cli_samples import AT, depth, trade
 from tests.support.internals import draw_book, dress
 
@@ -20,7 +21,7 @@ HOSTILE = "$x^2$ \\frac [red] \x1b[2J <b>&"
 
 def change(seconds: float, new: State, cause: str = "") -> Item:
     at = AT + timedelta(seconds=seconds)
-    return StateChange(State.LIVE, new, cause, 1, at, "BTC-USDT")
+    return StateChange(State.LIVE, new, because(cause), 1, at, "BTC-USDT")
 
 
 def pushes(first: int, last: int) -> list[Item]:
@@ -43,7 +44,7 @@ def test_everything_is_on_it(tmp_path: Path) -> None:
             trade(20),
             trade(25, "sell"),
             change(30.0, State.RECONNECTING, HOSTILE),
-            Gap("trade", "1", "5", "lost", at=AT + timedelta(seconds=40)),
+            Gap("trade", "1", "5", because("lost"), at=AT + timedelta(seconds=40)),
             change(40.0, State.LIVE),
             *pushes(41, 60),
             *(

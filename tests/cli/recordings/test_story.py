@@ -11,6 +11,7 @@ import pytest
 from okex_ws import BookUpdate, Gap, Item, OrderBook, State, StateChange
 from okex_ws.cli.recordings import story
 from okex_ws.cli.recordings.story import ChartData, price_of
+from tests.support.causes import because
 from tests.support.cli_samples import AT, depth, trade
 
 
@@ -22,7 +23,9 @@ def later(seconds: float, item: Item) -> Item:
 
 
 def change(seconds: float, new: State, cause: str = "") -> Item:
-    return later(seconds, StateChange(State.LIVE, new, cause, 1, AT, "BTC-USDT"))
+    return later(
+        seconds, StateChange(State.LIVE, new, because(cause), 1, AT, "BTC-USDT")
+    )
 
 
 def told(*items: Item) -> ChartData:
@@ -71,7 +74,7 @@ def test_without_trust_there_is_no_sample_but_an_outage() -> None:
     ]
 
     assert spans == [(0.0, 1.0), (10.0, 20.0), (90.0, 100.0)]
-    assert [each.cause for each in found.outages] == ["", "late", "gone"]
+    assert [str(each.cause) for each in found.outages] == ["", "late", "gone"]
     assert len(found.samples) == 1
 
 
@@ -80,10 +83,10 @@ def test_one_that_begins_without_a_price_says_why() -> None:
     long = told(syncing, change(0.1, State.STALE, "x"), change(40.0, State.LIVE))
     short = told(syncing, change(0.5, State.LIVE))
 
-    assert [(each.state, each.cause) for each in long.outages] == [
+    assert [(each.state, str(each.cause)) for each in long.outages] == [
         (State.SYNCING, "waiting")
     ]
-    assert [each.cause for each in short.outages] == [""]
+    assert [str(each.cause) for each in short.outages] == [""]
 
 
 def test_the_prices_are_those_of_bests_and_trades() -> None:
@@ -106,7 +109,7 @@ def test_the_largest_trades_are_kept(
 
 def test_a_gap_is_where_it_was_noticed() -> None:
     at = AT + timedelta(seconds=9)
-    gap = Gap("trade", "1", "5", "lost", at=at)
+    gap = Gap("trade", "1", "5", because("lost"), at=at)
 
     assert told(LIVE, later(7.0, trade()), gap).gaps == [at]
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from ... import BookUpdate, Depth, Gap, Item, Level, State, StateChange, Trade
+from ... import BookUpdate, Cause, Depth, Gap, Item, Level, State, StateChange, Trade
 
 SAMPLES = 2000
 # Levels of a side whose sizes are added up, and trades that are drawn: the largest.
@@ -45,7 +45,7 @@ class OutageSpan:
     begins: datetime
     ends: datetime
     state: State
-    cause: str
+    cause: Cause
 
 
 class Dot(NamedTuple):
@@ -79,7 +79,7 @@ class ChartData:
         step = (self.ends - self.begins) / SAMPLES or timedelta(microseconds=1)
         due = self.begins
         # A recording begins with an outage, which the first price ends.
-        outage: OutageSpan | None = OutageSpan(due, due, State.CONNECTING, "")
+        outage: OutageSpan | None = OutageSpan(due, due, State.CONNECTING, Cause())
         for item in items:
             if isinstance(item, StateChange):
                 outage = self._change(outage, item)
@@ -113,7 +113,7 @@ class ChartData:
         outage.ends = at
         first = outage.begins == self.begins
         if first and at - self.begins < (self.ends - self.begins) / _BEGINNING:
-            outage.cause = ""  # a normal beginning needs no cause
+            outage.cause = Cause()  # a normal beginning needs no cause
         self.outages.append(outage)
 
     def _trade(self, item: Trade) -> None:

@@ -5,7 +5,6 @@ The only module that knows what the terminal can show. Needs the extra ``cli``.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -28,7 +27,6 @@ _GREYS, _OLDEST = ((10.0, "grey62"), (60.0, "grey50")), "grey39"
 BID, ASK = "green", "red"
 _BLOCKS = " ▏▎▍▌▋▊▉█"
 _STATES = {State.LIVE: "bold green", State.FAILED: "bold red", State.CLOSED: "red"}
-_ADDRESS = re.compile(r"\bwss?://\S+: ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +111,8 @@ def state_of(state: State) -> Text:
 
 
 def cause_of(reading: Quote) -> str:
-    """Why *reading* is not live, without the endpoint's address, which the log has."""
-    return clean(_ADDRESS.sub("", str(reading.health.cause)))
+    """Why *reading* is not live, as a sentence that is safe for a terminal."""
+    return clean(str(reading.health.cause))
 
 
 def fitted(line: Text, width: int) -> Text:
