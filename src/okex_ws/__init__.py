@@ -135,12 +135,12 @@ _MODULES = {
     "base.clock": "Clock SystemClock",
     "base.errors": (
         "BackfillFailed BookError BudgetSpent ChecksumMismatch ConnectionLost "
-        "HandshakeFailed InstrumentExpired LoginRejected MessagesLost NotLive "
-        "OkexWSError RecordingFailed RequestRejected SequenceGap Stalled "
+        "HandshakeFailed InstrumentExpired LiveTimeout LoginRejected MessagesLost "
+        "NotLive OkexWSError RecordingFailed RequestRejected SequenceGap Stalled "
         "SubscriptionRejected WireError"
     ),
     "base.retry": "Reconnect Timeouts",
-    "base.state": "State",
+    "base.state": "Cause CauseCode State",
     "client.feed": "Feed",
     "client.raw": "RawSubscription",
     "client.subscription": "WSSubscription",
