@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import pytest
 
-from okex_ws import NotLive, WSSubscription
+from okex_ws import NotLive, State, StateChange, Stats, WSSubscription
 from tests.support import virtual_world
 from tests.support.virtual_world import V5, Peer, World
 
@@ -155,3 +155,31 @@ def test_after_a_pong_that_was_not_asked_for_no_read_is_older_than_the_lease(
     assert before == [0]
     assert 1.0 < reads.oldest <= 2.0
     assert reads.refused > 50
+
+
+def test_a_line_slower_than_the_lease_is_stale_and_not_given_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Pongs come, each after the end of its lease: that begins no epoch."""
+    world = LossyWorld(monkeypatch, 0.1, loss=0.0)
+    changes: list[StateChange] = []
+    stats: list[Stats] = []
+    okx = world.subscribe(channels=("depth5",), lease=2.0, on_state=changes.append)
+
+    def become(delay: float) -> None:
+        world.there.delay = world.back.delay = delay
+
+    world.at(10.0, lambda: become(1.25))
+    world.at(30.0, lambda: become(0.1))
+    world.at(39.0, lambda: stats.append(okx.stats()))
+
+    world.run(40)
+
+    # Once more for a pong that was just in time, when the line had become slow.
+    told = [(change.new, change.epoch) for change in changes[1:-1]]
+    assert told == [
+        *((State.LIVE, 1), (State.STALE, 1)),
+        *((State.LIVE, 2), (State.STALE, 2)),
+        (State.LIVE, 3),
+    ]
+    assert stats[0].reconnects == {}

@@ -103,8 +103,9 @@ class Stats(Displayed):
             ``'sequence'``, and ``'book'`` for any other fault;
             ``'resynchronising'``: pushes of that book until it is subscribed again. The
             library did not ask for the message: ``'unasked'`` (a push of a channel that
-            is not subscribed), ``'unasked pong'``, and answers that belong to no
-            request: ``'unasked ack'``, ``'unasked error'``, ``'unasked login'``. The
+            is not subscribed), ``'unasked pong'`` (or one that came too soon for the
+            ping that was open), and answers that belong to no request:
+            ``'unasked ack'``, ``'unasked error'``, ``'unasked login'``. The
             library does not know the message: ``'unknown'`` (an event, or an answer to
             an order), ``'unasked unknown'``.
         skipped: items that were not handed over. Under the topic of their channel

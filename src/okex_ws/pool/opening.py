@@ -406,8 +406,9 @@ class Opening:
             # Report the end of the old lease before the new lease begins.
             self._channels.look_again(now)
         # The lapse is in the lease itself: one store renews it for every channel, and
-        # begins their new epochs.
-        lease = event.lease._replace(lapses=era.lapses + lapsed)
+        # begins their new epochs; not if it was over when its pong came.
+        runs = event.lease.holds(now, wall)
+        lease = event.lease._replace(lapses=era.lapses + (lapsed and runs))
         era.renew(lease, event.proven)
         self._lapse_told = False
         self._around.outage_log.over()

@@ -20,9 +20,9 @@ class Lease(NamedTuple):
 
     *offset* is wall clock less monotonic clock when the ping of this lease was sent.
     A suspended machine moves one clock and not the other, so a changed offset says
-    that time passed which *until* knows nothing of. *lapses* is how many leases of
-    this opening ended before the next one was granted: it is in the lease, so that
-    one store renews the lease and begins the new epoch of every value.
+    that time passed which *until* knows nothing of. *lapses* is how often a
+    lease of this opening ended before the next one that runs was granted: it is in the
+    lease, so that one store renews it and begins the new epoch of every value.
     """
 
     until: float
@@ -147,7 +147,7 @@ class Era:
 
     @property
     def lapses(self) -> int:
-        """How many leases ended before the next one was granted."""
+        """How often a lease ended before the next one that runs was granted."""
         return 0 if self.lease is None else self.lease.lapses
 
     def hear(self, heard: float) -> None:
