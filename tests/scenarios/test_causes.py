@@ -851,5 +851,16 @@ def test_wait_live_says_what_it_still_waits_for(world: World) -> None:
     assert (str(copied), copied.cause) == (str(error), error.cause)
 
 
+@brings(CauseCode.EXPIRED)
+def test_an_instrument_that_was_delivered_is_expired() -> None:
+    with WSSubscription("BTC-USD-190517") as sub, pytest.raises(NotLive) as caught:
+        sub.depth()
+
+    text = "delivered 2019-05-17: name an instrument"
+    assert caught.value.cause.code is CauseCode.EXPIRED
+    assert caught.value.cause.instrument_id == "BTC-USD-190517"
+    assert str(caught.value.cause) == text
+
+
 def test_each_code_is_brought_about_here() -> None:
     assert set(CauseCode) == BROUGHT

@@ -330,12 +330,14 @@ class InstrumentExpired(OkexWSError):
     exchange.
     """
 
+    cause_code = CauseCode.EXPIRED
+
     def __init__(self, instrument_id: str, expiry: datetime) -> None:
         super().__init__(instrument_id, expiry)
         self.instrument_id = instrument_id
         self.expiry = expiry
 
-    def __str__(self) -> str:
+    def _text(self) -> str:
         return f"delivered {self.expiry:%Y-%m-%d}: name an instrument"
 
 

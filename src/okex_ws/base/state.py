@@ -83,6 +83,10 @@ class CauseCode(str, Enum):
     - ``LOGIN``: the key; or the library did not send it over a line without TLS.
     - ``BUDGET``: nothing yet, but requests wait, as it allows only so many.
 
+    The instrument:
+
+    - ``EXPIRED``: the exchange has delivered it.
+
     Items are missing in a series:
 
     - ``QUEUE``: the script did not take them in time.
@@ -130,6 +134,8 @@ class CauseCode(str, Enum):
     REJECTED = "rejected"
     LOGIN = "login"
     BUDGET = "budget"
+
+    EXPIRED = "expired"
 
     QUEUE = "queue"
     OUTAGE = "outage"
