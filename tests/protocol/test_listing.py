@@ -36,6 +36,13 @@ def test_a_swap_has_its_steps_and_what_a_contract_is_worth() -> None:
     assert (swap.contract_value, swap.contract_currency) == (Decimal("0.01"), "BTC")
 
 
+def test_an_id_of_one_part_has_no_quote_currency() -> None:
+    one = instrument({**SWAP, "instId": "NEW", "uly": ""}, "spot")
+
+    assert one is not None
+    assert (one.base, one.quote) == ("NEW", "")
+
+
 def test_what_is_announced_and_has_no_steps_yet_is_none() -> None:
     announced = {"instId": "NEW-USDT", "state": "preopen", "tickSz": "", "lotSz": ""}
 

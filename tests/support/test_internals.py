@@ -18,8 +18,8 @@ pytestmark = pytest.mark.source
 TESTS = Path(__file__).parents[1]
 HELPERS = Path(__file__).with_name("internals.py")
 
-# The public methods of a named tuple.
-PUBLIC = {"_replace", "_asdict", "_fields", "_make", "_field_defaults"}
+# The public methods of a named tuple, and what a notebook calls.
+PUBLIC = {"_replace", "_asdict", "_fields", "_make", "_field_defaults", "_repr_html_"}
 # Private parts of other packages, by the file that uses them; `*` is every file.
 FOREIGN = {
     # Python documents these under their names.

@@ -120,6 +120,16 @@ okx = WSSubscription(
     history=500,
 )
 
+assert_type(okx.instrument, Instrument | None)
+if (spot := okx.instrument) is not None:
+    assert_type(spot.tick_at(60000.1), Decimal)
+    assert_type(spot.round_price("60000.1", "down"), Decimal)
+    assert_type(spot.round_size(Decimal("0.5")), Decimal)
+okx.updates(repeated=True)
+if okx.book is not None:
+    assert_type(okx.book.sweep("buy", 0.5), Sweep)
+Replay("day.rec.gz", speed="max")
+
 assert_type(find_venue("okj"), Venue)
 assert_type(find_venue(VENUES["okj"]), Venue)
 assert_type(market_of("BTC-USDT"), str | None)

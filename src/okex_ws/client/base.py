@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import math
+import warnings
+import weakref
 from abc import abstractmethod
 from collections.abc import Coroutine, Mapping
 from types import TracebackType
@@ -194,6 +197,7 @@ class BaseSubscription(AsyncClosing):
 
         A constructor calls it last: from here on callbacks may fire.
         """
+        _made.add(self)
         self._pool.closes_with_subscription = self._own
         if error is None:
             self._pool.attach(self._view, names)
@@ -306,3 +310,19 @@ class BaseSubscription(AsyncClosing):
             return True
         self._pool.close()
         return False if on_library_thread() else self._pool.join(timeout)
+
+
+# The subscriptions that a script may still have to close. Connections keep an unclosed
+# one alive without a reference, so that it is collected only as the process ends.
+_made: weakref.WeakSet[BaseSubscription] = weakref.WeakSet()
+
+
+def _warn_unclosed() -> None:
+    """Issue a ``ResourceWarning`` for each subscription that has not ended."""
+    for each in list(_made):
+        if not each._view.ended:
+            said = f"unclosed {each!r}: call close(), or use 'with'"
+            warnings.warn(said, ResourceWarning, source=each, stacklevel=1)
+
+
+atexit.register(_warn_unclosed)

@@ -28,6 +28,8 @@ class ListingView(View):
     and what it says of a change is merged: a push need not have every field.
     """
 
+    internal = True
+
     def __init__(self, about: str, market: str, key: str, pool: AnyPool) -> None:
         callbacks = pool.callback_runner.callbacks(key, pool.clock, None, (), None)
         super().__init__(None, key, NO_LIMITS, pool.clock, callbacks)

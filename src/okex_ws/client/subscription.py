@@ -44,9 +44,10 @@ class WSSubscription(BaseSubscription):
     """The live order book of one instrument, or the answer that it is not live.
 
     Connects at once on a daemon thread and never blocks; a callback may fire before the
-    constructor returns. An unclosed subscription lives on without references. Of an
-    instrument that the exchange has delivered, such as the default one, there are no
-    prices: the subscription is ``FAILED``, with an `InstrumentExpired`.
+    constructor returns. An unclosed subscription lives on without references until the
+    process ends, which then issues a ``ResourceWarning`` (``python -X dev`` shows it).
+    Of an instrument that the exchange has delivered, such as the default one, there are
+    no prices: the subscription is ``FAILED``, with an `InstrumentExpired`.
 
     Args:
         instrument_id: the exchange's id: ``'BTC-USDT'``, ``'BTC-USD-190517'``, ...

@@ -49,8 +49,11 @@ class View(Reads):
     read that finds no trusted value returns nothing or raises `NotLive`; it never
     waits.
 
-    A *look* is a verdict, together with the reading and the value that it judges.
+    A *look* is a verdict, together with the reading and the value that it judges. A
+    view that is *internal* is the library's own: no script hears of it.
     """
+
+    internal = False
 
     def __init__(
         self,
@@ -62,7 +65,6 @@ class View(Reads):
     ) -> None:
         super().__init__(instrument_id, limits, clock)
         # The script's own object, which this reference keeps alive until it is closed.
-        # ``None`` is a view of the library's own, of which no script hears.
         self.subscription, self.callbacks = subscription, callbacks
         # For which pushes the channels call this view: see `channels.base.Follower`.
         self.wants_pushes = self.wants_data = self.wants_items = True

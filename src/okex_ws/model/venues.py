@@ -293,7 +293,7 @@ VENUES = {
 
 # The sites themselves, whose instruments the exchange's calendar ends. A local exchange
 # that has taken the name of one lists what it was told to list.
-SITES = frozenset(VENUES.values())
+SITES = tuple(VENUES.values())
 
 
 # The domains of retired sites. It is not known who owns them now, or will.

@@ -81,7 +81,7 @@ class Pool(ConnectionSet):
     def views(self) -> tuple[View, ...]:
         """The views of subscriptions that are not closed."""
         views = self._register.table.views
-        return tuple(view for view in views if view.subscription is not None)
+        return tuple(view for view in views if not view.internal)
 
     # --- On any thread --------------------------------------------------------------
 
@@ -209,7 +209,7 @@ class Pool(ConnectionSet):
         # Each connection of a closed feed reports its end to the views of the register.
         if not self._register.change(lambda table: table.without_view(view)).closed:
             self._tell_left(view, rows)
-        if self.closes_with_subscription and view.subscription is not None:
+        if self.closes_with_subscription and not view.internal:
             self._end_threads()
 
     def _end_threads(self) -> None:
@@ -249,7 +249,7 @@ class Pool(ConnectionSet):
         rows = self._register.table.of_view(view)
         self._register.change(lambda table: table.without_user(view))
         self._catch_up(rows)
-        if self.closes_with_subscription and view.subscription is not None:
+        if self.closes_with_subscription and not view.internal:
             self._end_threads()
 
     def forget(self, reading: Reading) -> bool:

@@ -39,13 +39,14 @@ def instrument(element: Mapping[str, Any], market: str) -> Instrument | None:
         if state == "live":
             raise ValueError(f"{instrument_id} is live and has no steps")
         return None
-    pair = (element.get("uly") or element.get("instFamily") or instrument_id).split("-")
+    pair: str = element.get("uly") or element.get("instFamily") or instrument_id
+    base, quote = [*pair.split("-"), ""][:2]
     value, many = (optional(element.get(field)) for field in ("ctVal", "ctMult"))
     return Instrument(
         instrument_id,
         market,
-        given(name, element.get("baseCcy")) or name(pair[0]),
-        given(name, element.get("quoteCcy")) or name(pair[1]),
+        given(name, element.get("baseCcy")) or name(base),
+        given(name, element.get("quoteCcy")) or given(name, quote) or "",
         tick,
         lot,
         least,

@@ -93,8 +93,9 @@ def test_a_quiet_market_is_a_warning(
 @pytest.mark.parametrize(
     ("ahead", "grade", "said"),
     [
-        (0.3, Grade.GOOD, "this machine is 0.3 s ahead"),
-        (-1.9, Grade.GOOD, "this machine is 1.9 s behind"),
+        (0.3, Grade.GOOD, "this machine is within 1 s of the Date header"),
+        (-0.9, Grade.GOOD, "this machine is within 1 s of the Date header"),
+        (-1.9, Grade.GOOD, "this machine is 2 s behind by the Date header, within 1 s"),
         (5.0, Grade.WARN, "set this machine's clock"),
         (-40.0, Grade.WARN, "a login with this clock would be refused"),
         (None, Grade.GOOD, "does not tell its time"),

@@ -128,13 +128,16 @@ class Probe:
         """Report how far this machine's clock is from the exchange's.
 
         *ahead* is how many seconds it is ahead by the handshake's ``Date``. The header
-        has whole seconds, so *ahead* may be wrong by half a second.
+        has whole seconds, so *ahead* may be wrong by half a second and the way here.
         """
         words = []
-        if ahead is not None:
+        if ahead is not None and abs(ahead) <= 1.0:
+            words.append("this machine is within 1 s of the Date header")
+        elif ahead is not None:
             side = "ahead" if ahead >= 0 else "behind"
             words.append(
-                f"this machine is {abs(ahead):.1f} s {side} by the Date header"
+                f"this machine is {abs(ahead):.0f} s {side} by the Date header, within"
+                " 1 s"
             )
         late = 0.0
         if math.isfinite(self._delay):

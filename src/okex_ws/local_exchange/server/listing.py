@@ -182,7 +182,8 @@ def _balance(channel: str, wall: float) -> dict[str, Any]:
 
 def instrument(each: SyntheticInstrument) -> dict[str, str]:
     """An instrument as v5 describes it: of some forty fields, those known here."""
-    first, second, *rest = *each.instrument_id.split("-"), ""
+    # Of a form that is new an id may have one part alone.
+    first, second, *rest = [*each.instrument_id.split("-"), ""]
     spot, option = each.market == "spot", each.market == "option" and len(rest) > 3
     due = delivery(each.instrument_id)
     is_inverse = second == "USD"
