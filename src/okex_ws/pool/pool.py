@@ -15,7 +15,7 @@ from ..base.counts import Counts
 from ..base.state import FORKED
 from ..base.threads import locked, register_for_fork
 from ..channels.reading import Reading
-from ..delivery.callbacks import CallbackRunner, Callbacks, OnState
+from ..delivery.callbacks import CallbackRunner, Callbacks, OnError, OnState
 from ..delivery.updates import UpdateQueue, UpdateQueues
 from ..delivery.view import View
 from ..history.source import check_history
@@ -53,12 +53,18 @@ class Pool(ConnectionSet):
         settings: Settings,
         credentials: Credentials | None = None,
         on_state: OnState | None = None,
+        on_error: OnError | None = None,
         callback_runner: CallbackRunner | None = None,
         history_worker: HistoryWorker | None = None,
     ) -> None:
         super().__init__(venue, wire, settings, credentials)
         self.on_state = on_state
         self.callback_runner = callback_runner or CallbackRunner()
+        self.told: Callbacks | None = None
+        if on_error is not None:
+            whose = f"the feed to {venue.name}"
+            make = self.callback_runner.callbacks
+            self.told = make(whose, self.clock, None, (), on_error)
         self.history_worker = history_worker or HistoryWorker("", self.clock)
         # Whether the connections are in another process.
         self.isolated = False
@@ -253,6 +259,8 @@ class Pool(ConnectionSet):
         present = tuple(self._present)
         living = [row.reading for row in self._register.table.rows.values()]
         past = self.past + self._queues.skipped()
+        if self.told is not None:
+            past += self.told.counts()
         return collect_stats(self.connections, present, past, self.past_counts, living)
 
     def close(self) -> None:
@@ -298,6 +306,8 @@ class Pool(ConnectionSet):
         self._lock, self.closed_by = threading.RLock(), FORKED
         table = self._register.change(lambda table: table.but(closed=True))
         self.callback_runner.forked()
+        if self.told is not None:
+            self.told.forked()
         self.history_worker.forked()
         for view in table.views:
             view.forked()
