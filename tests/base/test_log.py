@@ -132,3 +132,30 @@ def test_a_record_of_another_process_is_logged_if_its_level_is(
     attach(Raising(SystemExit()))
     record = logging.makeLogRecord({"levelno": logging.ERROR})
     assert on_a_library_thread(lambda: log.handle(record)) == []
+
+
+def test_what_a_thread_of_a_replay_logs_has_its_own_time(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.DEBUG, "okex_ws")
+    later: list[Callable[[], None]] = []
+
+    def replay() -> None:
+        log.date_back(lambda: 1_600_000_000.0)
+        log.warning("%d%% were lost", 7)
+        log.error("it failed")
+        later.append(log.dated(lambda: log.info("told")))
+
+    thread = threading.Thread(target=replay)
+    thread.start()
+    thread.join()
+    later[0]()
+    log.dated(lambda: log.info("of today"))()
+
+    when = "at 2020-09-13 12:26:40 UTC, as recorded: "
+    assert [(each.levelno, each.getMessage()) for each in caplog.records] == [
+        (logging.DEBUG, f"{when}7% were lost"),
+        (logging.ERROR, f"{when}it failed"),
+        (logging.DEBUG, f"{when}told"),
+        (logging.INFO, "of today"),
+    ]

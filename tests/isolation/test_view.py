@@ -70,7 +70,7 @@ def test_other_keywords_are_checked_as_ever() -> None:
 def test_a_frozen_program_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.frozen", True, raising=False)
     with pytest.raises(ValueError, match="frozen"):
-        check_isolated(None, "inline", None, {})
+        check_isolated({}, "inline", None, {})
 
 
 def test_nothing_is_started_before_somebody_subscribes() -> None:

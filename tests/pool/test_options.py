@@ -227,5 +227,6 @@ def test_the_keywords_that_are_passed_on_are_those_that_are_taken() -> None:
     assert set(ConnectionOptions.__annotations__) == names - {
         "venue",
         "on_state",
+        "on_error",
         "era",
     } | {"isolate"}

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+import logging
 import math
 import threading
 from collections.abc import Callable
@@ -31,6 +32,7 @@ from okex_ws import (
     SubscriptionRejected,
     WSSubscription,
 )
+from okex_ws.base.clock import utc
 from okex_ws.local_exchange import LocalExchange, deflate
 from okex_ws.recording.format import Entry
 from tests.support.recordings import (
@@ -658,3 +660,62 @@ def test_where_one_connection_took_over_one_does_again(path: Path) -> None:
     assert one[2].reconnects == {}
     assert set(live.ear.texts) - set(one[0].texts) == set()
     assert (one[0].told, one[1]) == (two[0].told, two[1])
+
+
+# --- The log ------------------------------------------------------------------------
+
+
+def cut_off(path: Path) -> None:
+    """A day on which a message could not be read, and the connection was cut off."""
+    broken = heard(20.0, '{"arg":{"channel":"books5","instId":"BTC-USDT"},"data":[1]}')
+    cut = at(30.1, "end", cause="ConnectionLost", why="cut off", cause_code="tls")
+    rest = [opened(35.0, 2), *(moved(each, 35.1) for each in session()[1:3])]
+    entries = [*session(*PUSHES, broken, end=30.0), cut, *rest]
+    write(path, *sorted(entries, key=lambda entry: entry.mono))
+
+
+@pytest.mark.parametrize("speed", [math.inf, 100.0])
+def test_the_past_is_not_logged_as_if_it_were_present(
+    path: Path, speed: float, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, "okex_ws")
+    cut_off(path)
+    ear = Ear()
+    with Replay(path, speed=speed) as replay:
+        replay.feed().subscribe([BTC[0]], BTC[1], ["depth5"], **ear.options)
+        replay.run()
+
+    assert [error.cause.code for error in ear.errors] == ["unreadable", "tls"]  # type: ignore[attr-defined]
+    assert {record.levelno for record in caplog.records} == {logging.DEBUG}
+    (lost,) = [each for each in caplog.messages if "cut off" in each]
+    when = f"at {utc(WALL + 30.1):%Y-%m-%d %H:%M:%S} UTC, as recorded: "
+    # By the machine's clock, which runs meanwhile, it is the same minute at least.
+    assert lost.startswith(when if speed == math.inf else when[:16])
+
+
+def test_an_exception_of_the_script_is_of_the_present(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write(path, *session(*PUSHES, end=39.0))
+
+    def fail(change: StateChange) -> None:
+        raise RuntimeError("a bug of the script")
+
+    with Replay(path, speed=math.inf) as replay:
+        replay.feed(on_state=fail).subscribe([BTC[0]], BTC[1], ["depth5"])
+        replay.run()
+
+    errors = [each for each in caplog.records if each.levelno == logging.ERROR]
+    assert {each.getMessage() for each in errors} == {"on_state of BTC-USDT raised"}
+
+
+def test_a_feed_of_a_replay_is_told_of_its_connections(path: Path) -> None:
+    cut_off(path)
+    ear, told = Ear(), list[Exception]()
+    with Replay(path, speed=math.inf) as replay:
+        feed = replay.feed(on_error=told.append)
+        feed.subscribe([BTC[0]], BTC[1], ["depth5"], **ear.options)
+        replay.run()
+
+    assert [error.cause.code for error in told] == ["tls"]  # type: ignore[attr-defined]
+    assert [error.cause.code for error in ear.errors] == ["unreadable"]  # type: ignore[attr-defined]

@@ -818,7 +818,7 @@ def test_a_message_that_cannot_be_read_crosses_an_isolated_feed_whole(
         cause = sub.health().cause
 
     assert cause.code is CauseCode.UNREADABLE
-    assert cause.instrument_id == "BTC-USDT"
+    assert (cause.instrument_id, cause.channel) == ("BTC-USDT", "depth5")
     assert "unreadable message" in str(cause)
 
 

@@ -56,6 +56,7 @@ class NoPool:
     """The pool of a connection that stands alone, which does nothing."""
 
     closed = False
+    told = None
 
     def __getattr__(self, name: str) -> Callable[..., None]:
         return lambda *_: None

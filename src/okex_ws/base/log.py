@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import threading
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
+from .clock import utc
 from .threads import is_for_script
 
 Extra = Mapping[str, object]
@@ -24,10 +26,39 @@ class LibraryLog:
     for every exception, ``SystemExit`` too. On a thread of the script, exceptions that
     are no `Exception` pass: a signal handler may raise a ``KeyboardInterrupt`` while
     the script's thread logs. Any thread calls it.
+
+    What the thread of a replay logs happened when it was recorded (`date_back`). Such a
+    record begins with that time, and its level is DEBUG unless it is an error. An
+    exception of the script's own code is of the present all the same.
     """
 
     def __init__(self, name: str) -> None:
         self._logger = logging.getLogger(name)
+        self._here = threading.local()
+
+    def date_back(self, wall: Callable[[], float] | None) -> None:
+        """What this thread logs from now on happened at *wall*, in epoch seconds."""
+        self._here.wall = wall
+
+    def dated(self, write: Callable[[], None]) -> Callable[[], None]:
+        """*write*, which logs: another thread may call it later, with today's time."""
+        if (wall := self._recorded()) is None:
+            return write
+        at = wall()
+
+        def later() -> None:
+            before = self._recorded()
+            self.date_back(lambda: at)
+            try:
+                write()
+            finally:
+                self.date_back(before)
+
+        return later
+
+    def _recorded(self) -> Callable[[], float] | None:
+        wall: Callable[[], float] | None = getattr(self._here, "wall", None)
+        return wall
 
     def debug(self, text: str, *values: object, extra: Extra | None = None) -> None:
         """Log a record of level DEBUG."""
@@ -72,6 +103,9 @@ class LibraryLog:
         exc_info: bool = False,
     ) -> None:
         try:
+            if not exc_info and (wall := self._recorded()) is not None:
+                text = f"at {utc(wall()):%Y-%m-%d %H:%M:%S} UTC, as recorded: {text}"
+                level = level if level >= logging.ERROR else logging.DEBUG
             # The third frame up is the one that a record names as its origin.
             self._logger.log(
                 level, text, *values, exc_info=exc_info, extra=extra, stacklevel=3

@@ -274,6 +274,7 @@ class Channel(ABC):
                 return self._parsed(exact, kept)
         except WireError as error:
             error.channel = self.name
+            error.instrument_id, error.topic = self.instrument_id, self.topic
             raise
 
     def _parsed(self, push: Push, kept: Unparsed) -> object:

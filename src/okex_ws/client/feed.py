@@ -14,7 +14,7 @@ from ..base.clock import Clock
 from ..base.errors import NotLive
 from ..base.retry import Reconnect, Timeouts
 from ..base.state import Cause, CauseCode, State
-from ..delivery.callbacks import OnState
+from ..delivery.callbacks import OnError, OnState
 from ..delivery.depth_selection import Look
 from ..delivery.updates import UpdateQueue, Updates
 from ..delivery.view import View
@@ -60,6 +60,11 @@ class Feed(SharedConnections):
             the key.
         on_state: called with every `StateChange` of every subscription, on the thread
             that *callbacks* chooses.
+        on_error: called with each error of a connection, once, however many
+            subscriptions live on it: a lost connection or a failed attempt, a refused
+            key, a message that may be of any channel, requests that wait. Without it
+            each subscription's own *on_error* gets these, too. What happens to a
+            channel is told to its subscriptions alone.
         callbacks: where the callbacks of all subscriptions of the feed run.
             ``'inline'``: on the thread of the connection that calls them. This has the
             least delay, but that connection reads nothing more until the callback
@@ -129,6 +134,7 @@ class Feed(SharedConnections):
         allow_plaintext: bool = False,
         # Callbacks
         on_state: OnState | None = None,
+        on_error: OnError | None = None,
         callbacks: Literal["inline", "thread"] = "inline",
         # Connecting
         proxy: str | None = None,
@@ -152,6 +158,7 @@ class Feed(SharedConnections):
         pool = make_pool(
             venue,
             on_state,
+            on_error=on_error,
             credentials=credentials,
             allow_plaintext=allow_plaintext,
             callbacks=callbacks,

@@ -87,8 +87,10 @@ class WSSubscription(BaseSubscription):
         max_age, max_silence, max_lag, levels: the default limits of every read (see
             `GetDepth`). Crossing one of the first three is a change to ``STALE``.
         on_state: called with each `StateChange`.
-        on_error: called with each error: a lost connection or a failed attempt, a
-            refused channel, an unreadable message, an exception in a callback.
+        on_error: called with each error of its channels: a refusal, an unreadable
+            message, a book that failed its proof, an exception in a callback. Unless
+            the feed has an *on_error*, it gets those of connections, too: a loss, a
+            failed attempt.
         connection: the keywords of `Feed` (``credentials``, ``ssl_context``,
             ``reconnect``, ``lease``, ``callbacks``, ``isolate``, ...), not
             together with *feed*.

@@ -179,7 +179,7 @@ class Callbacks(Subscriber):
 
     def log(self, write: Callable[[], None]) -> None:
         """Queue *write*, which writes a log record in its place among the news."""
-        self._queue.put(CallbackQueue.error, self, write, Kind.LOG)
+        self._queue.put(CallbackQueue.error, self, log.dated(write), Kind.LOG)
 
     def mute(self) -> None:
         """The subscription was closed: discard messages that wait or come later."""

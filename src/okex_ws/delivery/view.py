@@ -356,6 +356,11 @@ class View(Reads):
             self.error = error
             self.tell(now)
 
-    def trouble(self, error: OkexWSError) -> None:
-        """Deliver an error of a connection, a channel or a message to ``on_error``."""
-        self.callbacks.error(error)
+    def trouble(self, error: OkexWSError, *, told: bool = False) -> None:
+        """Deliver an error of a connection, a channel or a message to ``on_error``.
+
+        If the feed's own ``on_error`` is *told*, the error is only kept as the last.
+        """
+        self.callbacks.last_error = error
+        if not told:
+            self.callbacks.error(error)

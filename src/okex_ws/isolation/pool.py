@@ -59,7 +59,8 @@ def make_isolated_pool(options: PoolOptions) -> IsolatedPool:
         name: getattr(options, name)
         for name in ("clock", "network", "rng", "recorder", "history_source")
     }
-    check_isolated(options.on_state, options.callbacks, options.ssl_context, here)
+    told = {"on_state": options.on_state, "on_error": options.on_error}
+    check_isolated(told, options.callbacks, options.ssl_context, here)
     pings = ["ping_interval", "lease"]
     crossing = ["credentials", "allow_plaintext", *pings, "proxy"]
     crossing += ["reconnect", "timeouts", "coalesce"]

@@ -288,9 +288,9 @@ class Relay(View):
         super().fail(error, now)
         self._say("failed", self.number, error)
 
-    def trouble(self, error: OkexWSError) -> None:
+    def trouble(self, error: OkexWSError, *, told: bool = False) -> None:
         """Deliver an error here and to the script's process."""
-        super().trouble(error)
+        super().trouble(error, told=told)
         self._say("trouble", [self.number], error)
 
     def leave(self) -> None:

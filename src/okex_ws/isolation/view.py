@@ -24,11 +24,15 @@ def refuse(what: str) -> ValueError:
 
 
 def check_isolated(
-    on_state: object, callbacks: str, ssl_context: object, others: Mapping[str, object]
+    told: Mapping[str, object],
+    callbacks: str,
+    ssl_context: object,
+    others: Mapping[str, object],
 ) -> None:
     """Raise ``ValueError`` for a keyword that an isolated feed cannot have."""
-    if on_state is not None:
-        raise refuse("on_state")
+    for name, callback in told.items():
+        if callback is not None:
+            raise refuse(name)
     if callbacks != "inline":
         raise refuse(f"callbacks={callbacks!r}")
     if ssl_context is not None:

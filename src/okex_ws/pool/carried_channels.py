@@ -22,6 +22,7 @@ from ..base.throttled_log import LogThrottle
 from ..channels.base import Channel
 from ..channels.book import BookChannel
 from ..channels.reading import Reading
+from ..delivery.callbacks import Callbacks
 from ..delivery.view import View
 from ..history.worker import HistoryWorker, ask_book
 from ..model.items import PastBook
@@ -41,6 +42,8 @@ class PoolControl(Protocol):
     """What the channels of a connection ask of the pool. Any thread may call."""
 
     history_worker: HistoryWorker
+    # The callback of the feed for what happens to connections, if it has one.
+    told: Callbacks | None
 
     @property
     def closed(self) -> bool:
@@ -309,15 +312,21 @@ class CarriedChannels(ABC):
         error.topic = self._clean(channel.topic)
 
     def troubled(self, error: OkexWSError, channel: Channel | None = None) -> None:
-        """Something failed that passes: report *error* to the views.
+        """Something failed that passes: report *error*.
 
-        An error of one channel is reported to its followers only.
+        An error of one channel is reported to its followers. One of the connection is
+        reported once to the feed, if that has a callback for it, else to all views.
         """
         if channel is not None:
             self.name_channel(error, channel)
-        views = self._views if channel is None else self._following(channel)
-        for view in views:
-            view.trouble(error)
+            for view in self._following(channel):
+                view.trouble(error)
+            return
+        feed = self._pool.told
+        if feed is not None:
+            feed.error(error)
+        for view in self._views:
+            view.trouble(error, told=feed is not None)
 
     def log(self, write: Callable[[], None]) -> None:
         """Have *write* log a record, between two steps of the connection's loop."""
@@ -339,6 +348,8 @@ class CarriedChannels(ABC):
         views, self._parting = (*self._views, *self._parting), ()
         for view in views:
             view.callbacks.drain()
+        if self._pool.told is not None:
+            self._pool.told.drain()
 
     def _doubt(self, channel: Channel) -> None:
         """A reader could not parse the value of *channel*. Any thread may call."""

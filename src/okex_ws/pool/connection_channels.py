@@ -84,6 +84,8 @@ class ConnectionChannels(CarriedChannels):
         """The exchange refused the key for good: fail the connection's channels."""
         channels = list(self.channels.values())
         silent = any(channel.silent for channel in channels)
+        if not silent and (feed := self._pool.told) is not None:
+            feed.error(error)
         self.refuse_all([(channel, error) for channel in channels])
         if not silent:
             self._pool.retire(self.carrier, error)
@@ -296,16 +298,18 @@ class ConnectionChannels(CarriedChannels):
         error: WireError | BookError | None = None,
         channel: Channel | None = None,
     ) -> None:
-        """Count a message that could not be used, and log it at most once a minute.
+        """Count a message that could not be used; tell it at most once a minute.
 
-        Each *kind* has a minute of its own, and so has each channel.
+        Each *kind* has a minute of its own, and so has each channel. A `BookError` is
+        told each time, because a script may add up the updates of a book.
         """
         self.counts.dropped[kind] += 1
         whose = "" if channel is None else channel.name
-        if self._throttle.allows(f"{kind} {whose}", now):
+        is_new = self._throttle.allows(f"{kind} {whose}", now)
+        if is_new:
             self.log(lambda: log.warning("%s", sentence, extra={"event": "dropped"}))
-            if error is not None:
-                self.troubled(error, channel)
+        if error is not None and (is_new or isinstance(error, BookError)):
+            self.troubled(error, channel)
 
     def lost(self, error: OkexWSError, now: float) -> None:
         """The connection, or the attempt to make it, has ended with *error*."""

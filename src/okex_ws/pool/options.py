@@ -12,7 +12,12 @@ from urllib.parse import urlsplit
 from ..base.checks import check_seconds
 from ..base.clock import Clock, SystemClock
 from ..base.retry import Ping, Reconnect, Timeouts
-from ..delivery.callbacks import CallbackRunner, OnState, check_callables
+from ..delivery.callbacks import (
+    CallbackRunner,
+    OnError,
+    OnState,
+    check_callables,
+)
 from ..delivery.dispatcher import Dispatcher
 from ..history.source import History
 from ..history.worker import HistoryWorker
@@ -72,6 +77,7 @@ class PoolOptions:
     venue: Venue
     on_state: OnState | None = None
     _: KW_ONLY
+    on_error: OnError | None = None
     credentials: Credentials | None = None
     allow_plaintext: bool = False
     callbacks: Literal["inline", "thread"] = "inline"
@@ -91,7 +97,8 @@ class PoolOptions:
     era: Callable[[float], Era] = Era
 
     def __post_init__(self) -> None:
-        _check_told(self.on_state, self.callbacks)
+        check_callables(on_state=self.on_state, on_error=self.on_error)
+        _check_callbacks(self.callbacks)
         check_ssl_context(self.ssl_context)
         proxy_finder(self.proxy)
         check_type("reconnect", self.reconnect, Reconnect)
@@ -148,6 +155,7 @@ class PoolOptions:
             self._settings(clock),
             self.credentials,
             self.on_state,
+            self.on_error,
             runner,
             worker,
         )
@@ -218,8 +226,7 @@ class _HistorySource:
         )
 
 
-def _check_told(on_state: object, callbacks: object) -> None:
-    check_callables(on_state=on_state)
+def _check_callbacks(callbacks: object) -> None:
     if callbacks not in ("inline", "thread"):
         raise ValueError(f"callbacks is 'inline' or 'thread', got {callbacks!r}")
 

@@ -17,7 +17,7 @@ from ..base.state import FORKED
 from ..base.threads import locked, register_for_fork
 from ..base.worker import WorkerThread
 from ..channels.reading import Reading
-from ..delivery.callbacks import CallbackRunner, Callbacks, OnState
+from ..delivery.callbacks import CallbackRunner, Callbacks, OnError, OnState
 from ..delivery.updates import UpdateQueue, UpdateQueues
 from ..delivery.view import View
 from ..history.source import check_history
@@ -55,12 +55,18 @@ class Pool(ConnectionSet):
         settings: Settings,
         credentials: Credentials | None = None,
         on_state: OnState | None = None,
+        on_error: OnError | None = None,
         callback_runner: CallbackRunner | None = None,
         history_worker: HistoryWorker | None = None,
     ) -> None:
         super().__init__(venue, wire, settings, credentials)
         self.on_state = on_state
         self.callback_runner = callback_runner or CallbackRunner()
+        self.told: Callbacks | None = None
+        if on_error is not None:
+            whose = f"the feed to {venue.name}"
+            make = self.callback_runner.callbacks
+            self.told = make(whose, self.clock, None, (), on_error)
         self.history_worker = history_worker or HistoryWorker("", self.clock)
         # Runs the callbacks of subscriptions that fail before they have a connection.
         self._refusals = WorkerThread(f"okex_ws:{venue.name}:refusals")
@@ -285,6 +291,8 @@ class Pool(ConnectionSet):
         present = tuple(self._present)
         living = [row.reading for row in self._register.table.rows.values()]
         past = self.past + self._queues.skipped()
+        if self.told is not None:
+            past += self.told.counts()
         return collect_stats(self.connections, present, past, self.past_counts, living)
 
     def close(self) -> None:
@@ -330,6 +338,8 @@ class Pool(ConnectionSet):
         table = self._register.change(lambda table: table.but(closed=True))
         self._refusals.forked()
         self.callback_runner.forked()
+        if self.told is not None:
+            self.told.forked()
         self.history_worker.forked()
         for view in table.views:
             view.forked()

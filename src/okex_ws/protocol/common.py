@@ -71,13 +71,15 @@ def for_people(
     and *error*, which may hold a secret, is neither its cause nor its context.
     """
     name = None if channel is None else clean(channel)
+    told: WireError | BookError
     if isinstance(error, WireError):
         kept = error.why if isinstance(error, UnreadableMessage) else error.detail
-        unread = WireError(error.kind, str(_cleaned(kept, clean)), name)
-        unread.partial = error.partial
-        return unread
-    told = type(error)(*(_cleaned(each, clean) for each in error.args))
-    told.channel, told.cause_code = name, error.cause_code
+        told = WireError(error.kind, str(_cleaned(kept, clean)), name)
+        told.partial = error.partial
+    else:
+        told = type(error)(*(_cleaned(each, clean) for each in error.args))
+        told.channel, told.cause_code = name, error.cause_code
+    told.instrument_id, told.topic = clean(error.instrument_id), clean(error.topic)
     return told
 
 

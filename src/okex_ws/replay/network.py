@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from ..base.clock import Clock
 from ..base.errors import ConnectionLost, Stalled
+from ..base.log import log
 from ..base.rates import RateLimits
 from ..base.state import CauseCode
 from ..base.threads import Bell
@@ -145,11 +146,18 @@ class ReplayNetwork:
         self._clock = replay_time.clock
         self._lateness = replay_time.lateness
         self._waiter = replay_time.waiter(self)
-        # Makes the thread that owns this network.
-        self.thread = self._waiter.thread
         self._stream: ReplayStream | None = None
         # When the recorded connection can be had that `open` waits for.
         self._opens_at = math.inf
+
+    def thread(self, name: str, turn: Callable[[], bool], *rest: Any) -> LibraryThread:
+        """The thread of the network's owner: what it logs was recorded, and is past."""
+
+        def dated() -> bool:
+            log.date_back(self._clock.wall)
+            return turn()
+
+        return self._waiter.thread(name, dated, *rest)
 
     def due(self) -> float:
         """When the next event comes for the network's thread."""

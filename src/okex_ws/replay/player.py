@@ -29,7 +29,7 @@ from .virtual_time import RecordedClock, ScaledClock, VirtualClock, VirtualSched
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from ..delivery.callbacks import OnState
+    from ..delivery.callbacks import OnError, OnState
 
 # Reconnect at once: the recording says when the next connection opens.
 _AT_ONCE = Reconnect(first=1e-6, cap=1e-6, host_gap=0.0)
@@ -158,7 +158,11 @@ class Replay(Closing):
 
     @names_keywords(ConnectionOptions)
     def feed(
-        self, *, on_state: OnState | None = None, **keywords: Unpack[ConnectionOptions]
+        self,
+        *,
+        on_state: OnState | None = None,
+        on_error: OnError | None = None,
+        **keywords: Unpack[ConnectionOptions],
     ) -> Feed:
         """A `Feed` to the recorded venue; *keywords* are those of `Feed`.
 
@@ -186,7 +190,7 @@ class Replay(Closing):
         keywords["allow_plaintext"] = True
         keywords["clock"], keywords["rng"] = self._clock, random.Random(0)
         keywords["network"] = self._network
-        feed = Feed(self.venue, on_state=on_state, **keywords)
+        feed = Feed(self.venue, on_state=on_state, on_error=on_error, **keywords)
         self._feeds.append(feed)
         return feed
 
