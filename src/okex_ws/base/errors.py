@@ -158,11 +158,8 @@ class HandshakeFailed(OkexWSError):
         self.advice = advice
 
     def _text(self) -> str:
-        wait = (
-            f", retry after {self.retry_after:g} s"
-            if self.retry_after is not None
-            else ""
-        )
+        after = self.retry_after
+        wait = "" if after is None else f", retry after {after:g} s"
         return f"{printable(self.reason)}{wait}{_behind(self.advice)}"
 
     @property
