@@ -64,7 +64,7 @@ def _list(pages: dict[str, str]) -> None:
 
 
 def _show(page: str) -> None:
-    """Print a page: drawn by rich on a terminal, if that is installed, else as it is."""
+    """Print a page, on a terminal drawn by rich if that is installed."""
     if sys.stdout.isatty():
         try:
             from rich.console import Console
