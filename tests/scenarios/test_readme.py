@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from inspect import signature
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -55,13 +56,18 @@ def logging_as_before() -> Iterator[None]:
     library.setLevel(levels[1])
 
 
-def cuts(exchange: LocalExchange) -> Callable[[float], None]:
-    """A ``time.sleep`` in which the line is cut, and the next time comes back."""
-    steps = iter((exchange.refuse, exchange.heal))
+def cut_line(exchange: LocalExchange, program: dict[str, Any]) -> Callable[..., None]:
+    """A ``time.sleep`` for *program*: its line is cut, and is back at the next call."""
+    steps = iter([(State.RECONNECTING, 30.0), (State.LIVE, 0.0)])
 
     def sleep(seconds: float) -> None:
-        next(steps, lambda: None)()
-        exchange.drop()
+        for state, later in islice(steps, 1):
+            items = program["okx"].updates(timeout=10)
+            # Until the exchange is as before, no further attempt succeeds or fails.
+            exchange.slow_handshake(later)
+            exchange.drop()
+            while getattr(next(items), "new", None) is not state:
+                pass
 
     return sleep
 
@@ -84,10 +90,10 @@ def test_a_program_prints_what_its_page_shows(
     if "import pandas" in program.source:
         # The extra "test" has it; the further interpreters of CI do without.
         pytest.importorskip("pandas")
-    if "Here the line was cut" in PAGES[program.page] and program is PROGRAMS[0]:
-        monkeypatch.setattr(time, "sleep", cuts(okx_is_local))
     monkeypatch.chdir(tmp_path)
     made: dict[str, Any] = {"__name__": "__main__"}
+    if program is PROGRAMS[0]:
+        monkeypatch.setattr(time, "sleep", cut_line(okx_is_local, made))
     exec(compile(program.source, program.page, "exec"), made)
     for test in [made[name] for name in made if name.startswith("test_")]:
         test(*[okx_is_local] * len(signature(test).parameters))
@@ -210,6 +216,16 @@ def test_what_a_page_names_is_there(page: str, text: str) -> None:
 
     assert {*links, *named} <= set(TOPICS)
     assert [name for name in files if not (ROOT / name).is_file()] == []
+
+
+def test_each_fault_of_the_page_can_be_caused() -> None:
+    rows = re.findall(r"^\| (`\w+\(.*) \| ", TOPICS["testing"], flags=re.MULTILINE)
+    calls = [call for row in rows for call in re.findall(r"`(.*?)`", row)]
+    with LocalExchange() as exchange:
+        for call in calls:
+            eval(f"exchange.{call}", {"exchange": exchange})
+
+    assert len(calls) > 10
 
 
 @pytest.mark.parametrize("topic", TOPICS)

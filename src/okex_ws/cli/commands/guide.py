@@ -43,7 +43,7 @@ def run(options: argparse.Namespace) -> int:
     else:
         near = nearest(topic, [*pages, *options.commands])
         raise Failure(
-            f"no page is called {topic!r}{near}; there are: {', '.join(pages)}", USAGE
+            f"no page is called {topic!r}{near} (there are {', '.join(pages)})", USAGE
         )
     return GOOD
 
