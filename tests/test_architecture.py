@@ -35,6 +35,7 @@ PUBLIC_PACKAGES = {"", "rest", "recording", "local_exchange"}
 # `names_keywords` word an error message.
 TAKEN_FROM_INSIDE = {
     ("cli.commands.faults", "okex_ws.base.checks", "nearest"),
+    ("cli.commands.guide", "okex_ws.base.checks", "nearest"),
     ("cli.diagnosis.reach", "okex_ws.net.proxy", "Proxy"),
     ("cli.diagnosis.reach", "okex_ws.net.proxy", "authority"),
     ("cli.diagnosis.reach", "okex_ws.net.proxy", "open_tunnel"),

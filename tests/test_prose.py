@@ -34,8 +34,9 @@ def python_files() -> list[Path]:
 
 
 def pages() -> list[Path]:
-    """The pages for people."""
-    return [ROOT / "README.md", ROOT / ".github" / "CONTRIBUTING.md"]
+    """The pages for people: the README, CONTRIBUTING and the guide."""
+    guide = sorted((SOURCE / "guide").glob("*.md"))
+    return [ROOT / "README.md", ROOT / ".github" / "CONTRIBUTING.md", *guide]
 
 
 def docstrings(tree: ast.Module) -> Iterator[tuple[int, str]]:

@@ -278,6 +278,22 @@ def test_a_venue_keeps_what_is_known_of_its_markets(pytester: pytest.Pytester) -
     run(pytester, tests).assert_outcomes(passed=1)
 
 
+def test_the_past_is_asked_of_the_local_exchange_too(
+    pytester: pytest.Pytester,
+) -> None:
+    pytest.importorskip("httpx")
+    tests = """
+        from okex_ws.rest import Rest
+
+        def test_the_past(okx_is_local):
+            with Rest("okx") as rest:
+                assert len(rest.trades("BTC-USDT", limit=3)) == 3
+            assert okx_is_local.rest_requests
+    """
+
+    run(pytester, tests).assert_outcomes(passed=1)
+
+
 def test_its_certificate_is_trusted_by_who_trusts_the_system(
     pytester: pytest.Pytester,
 ) -> None:

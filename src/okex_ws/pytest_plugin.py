@@ -148,6 +148,8 @@ def _moved(venue: Venue, exchange: LocalExchange) -> Venue:
         endpoints=here.endpoints,
         connections_per_second=here.connections_per_second,
         requests_per_hour=here.requests_per_hour,
+        rest=here.rest,
+        rest_share=here.rest_share,
         retired=None,
         known=here.known,
     )

@@ -1,34 +1,41 @@
-"""What the README says, done: its programs run, its commands are those that CI runs."""
+"""What the pages for users say, done: programs run, and commands do what they say.
+
+The pages are the README and those of the guide.
+"""
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import os
 import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from inspect import signature
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from okex_ws import State
+from okex_ws import CauseCode, State
 from okex_ws.cli import main
 from okex_ws.local_exchange import Instrument, LocalExchange
 from okex_ws.model.venues import VENUES
-
-ROOT = Path(__file__).parents[2]
-README = (ROOT / "README.md").read_text("utf-8")
-
-# Every program, with the block of output that follows it, if one does.
-PROGRAMS = re.findall(
-    r"```python\n(.*?)```\n(?:\n```text\n(.*?)```\n)?", README, flags=re.DOTALL
+from tests.support.pages import (
+    PAGES,
+    PROGRAMS,
+    README,
+    ROOT,
+    TOPICS,
+    TYPED,
+    Program,
+    causes,
 )
+
 COMMANDS = re.findall(r"```sh\n(.*?)\n```", README, flags=re.DOTALL)
-# What is typed in a terminal, in its order.
-TYPED = re.findall(r"^\$ okex-ws (.*)$", README, flags=re.MULTILINE)
 
 OKX = (
     Instrument("spot", "BTC-USDT", price="60000.0", tick="0.1", lot="0.0001"),
@@ -36,18 +43,6 @@ OKX = (
     Instrument("spot", "SOL-USDT", price="150.00", tick="0.01", lot="0.01"),
     Instrument("swap", "BTC-USDT-SWAP", price="60100.0", tick="0.1"),
 )
-
-
-@pytest.fixture
-def okx_is_local(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Here, ``venue="okx"`` means an exchange on this machine, which knows the user."""
-    with LocalExchange(instruments=OKX) as exchange:
-        local = dataclasses.replace(exchange.venue_v5, name="okx")
-        monkeypatch.setitem(VENUES, "okx", local)
-        for name in ("api_key", "secret_key", "passphrase"):
-            value = getattr(exchange.credentials[0], name)
-            monkeypatch.setenv(f"OKX_{name.upper()}", value)
-        yield
 
 
 @pytest.fixture
@@ -61,38 +56,54 @@ def logging_as_before() -> Iterator[None]:
     library.setLevel(levels[1])
 
 
+def cut_line(exchange: LocalExchange, program: dict[str, Any]) -> Callable[..., None]:
+    """A ``time.sleep`` for *program*: its line is cut, and is back at the next call."""
+    steps = iter([(State.RECONNECTING, 30.0), (State.LIVE, 0.0)])
+
+    def sleep(seconds: float) -> None:
+        for state, later in islice(steps, 1):
+            items = program["okx"].updates(timeout=10)
+            # Until the exchange is as before, no further attempt succeeds or fails.
+            exchange.slow_handshake(later)
+            exchange.drop()
+            while getattr(next(items), "new", None) is not state:
+                pass
+
+    return sleep
+
+
 def shape(output: str) -> list[str]:
     """*output* with every number replaced by the same one, line by line."""
     return [re.sub(r"-?\d+(?:\.\d+)?", "0", line) for line in output.splitlines()]
 
 
-@pytest.mark.usefixtures("okx_is_local", "logging_as_before")
-@pytest.mark.parametrize(
-    ("program", "output"), PROGRAMS, ids=[p[:40].split("\n")[0] for p, _ in PROGRAMS]
-)
-def test_a_program_prints_what_the_readme_shows(
-    program: str,
-    output: str,
+@pytest.mark.local_exchange(instruments=OKX)
+@pytest.mark.usefixtures("logging_as_before")
+@pytest.mark.parametrize("program", PROGRAMS, ids=repr)
+def test_a_program_prints_what_its_page_shows(
+    program: Program,
+    okx_is_local: LocalExchange,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> None:
-    if "import pandas" in program:
+    if "import pandas" in program.source:
         # The extra "test" has it; the further interpreters of CI do without.
         pytest.importorskip("pandas")
     monkeypatch.chdir(tmp_path)
-    made: dict[str, object] = {"__name__": "__main__"}
-    exec(compile(program, "README.md", "exec"), made)
-    for name, test in list(made.items()):
-        if name.startswith("test_"):
-            assert callable(test)
-            test()
+    made: dict[str, Any] = {"__name__": "__main__"}
+    if program is PROGRAMS[0]:
+        monkeypatch.setattr(time, "sleep", cut_line(okx_is_local, made))
+    exec(compile(program.source, program.page, "exec"), made)
+    for test in [made[name] for name in made if name.startswith("test_")]:
+        test(*[okx_is_local] * len(signature(test).parameters))
 
     printed = capsys.readouterr().out
-    if output:
-        assert shape(printed) == shape(output)
+    if program.output:
+        assert shape(printed) == shape(program.output)
 
 
+@pytest.mark.local_exchange(instruments=OKX)
 @pytest.mark.usefixtures("okx_is_local")
 def test_what_is_typed_does_what_is_said(
     capsys: pytest.CaptureFixture[str],
@@ -101,17 +112,17 @@ def test_what_is_typed_does_what_is_said(
 ) -> None:
     pytest.importorskip("matplotlib")
     monkeypatch.chdir(tmp_path)
-    said = []
-    for line in TYPED:
+    said: dict[str, str] = {}
+    for page, line in TYPED:
         # A day is half a second here.
         words = shlex.split(line.replace("--for 86400", "--for 0.5"))
         words += ["--once"] if words[0] == "watch" else []
-        assert main(words) == 0, (line, capsys.readouterr())
-        said.append(capsys.readouterr().out)
+        assert main(words) == 0, (page, line, capsys.readouterr())
+        said[words[0]] = capsys.readouterr().out
 
-    assert [line.split()[0] for line in TYPED] == ["watch", "record", "replay", "plot"]
-    assert '"type": "book"' in said[2]
-    assert said[3] == "day.png\n"
+    assert {"watch", "record", "replay", "plot", "help"} == set(said)
+    assert '"type": "book"' in said["replay"]
+    assert said["plot"] == "day.png\n"
     assert (tmp_path / "day.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -119,8 +130,8 @@ def test_what_is_typed_does_what_is_said(
 def test_the_programs_are_clean_to_a_strict_type_checker(tmp_path: Path) -> None:
     pytest.importorskip("mypy")
     paths = [tmp_path / f"program_{number}.py" for number in range(len(PROGRAMS))]
-    for path, (program, _) in zip(paths, PROGRAMS, strict=True):
-        path.write_text(program, "utf-8")
+    for path, program in zip(paths, PROGRAMS, strict=True):
+        path.write_text(program.source, "utf-8")
     # The project's own settings, with which the pin need have no types.
     options = [f"--config-file={ROOT / 'pyproject.toml'}", f"--cache-dir={tmp_path}"]
     done = subprocess.run(
@@ -143,7 +154,7 @@ def test_every_option_of_the_monitor_is_named() -> None:
     options = set(re.findall(r'"(--[a-z]+)"', monitor))
 
     assert options
-    assert {option for option in options if f"`{option}" not in README} == set()
+    assert {o for o in options if f"`{o}" not in TOPICS["terminal"]} == set()
 
 
 def test_the_shape_of_output_sees_more_than_numbers() -> None:
@@ -152,7 +163,7 @@ def test_the_shape_of_output_sees_more_than_numbers() -> None:
 
 
 def test_the_first_program_has_ten_lines() -> None:
-    lines = [line for line in PROGRAMS[0][0].splitlines() if line]
+    lines = [line for line in PROGRAMS[0].source.splitlines() if line]
 
     assert len(lines) == 10
 
@@ -176,8 +187,47 @@ def test_every_state_has_its_row() -> None:
 def test_every_venue_is_named() -> None:
     for venue in VENUES.values():
         assert f"`{venue.name}`" in README
-        assert venue.endpoints[0] in README
+        assert f"`{venue.name}`" in TOPICS["venues"]
+        assert venue.endpoints[0] in TOPICS["venues"]
+
+
+def test_the_causes_are_those_of_the_enumeration() -> None:
+    table = [x for x in TOPICS["causes"].splitlines() if x.startswith("|")]
+    codes = re.findall(r"`([^`]+)`", " ".join(row.split(" | ")[0] for row in causes()))
+
+    assert table[-len(causes()) :] == causes()
+    assert sorted(codes) == sorted(CauseCode)
 
 
 def test_the_readme_is_short() -> None:
-    assert README.count("\n") <= 400
+    assert README.count("\n") <= 300
+
+
+@pytest.mark.parametrize("topic", TOPICS)
+def test_the_readme_leads_to_each_page(topic: str) -> None:
+    assert f"src/okex_ws/guide/{topic}.md)" in README
+
+
+@pytest.mark.parametrize(("page", "text"), PAGES.items(), ids=PAGES)
+def test_what_a_page_names_is_there(page: str, text: str) -> None:
+    links = re.findall(r"\]\(\S*src/okex_ws/guide/(\S*)\.md\)", text)
+    named = re.findall(r"\bpages? `([a-z-]+)`", text)
+    files = re.findall(r"\bexamples/\w+\.py\b", text)
+
+    assert {*links, *named} <= set(TOPICS)
+    assert [name for name in files if not (ROOT / name).is_file()] == []
+
+
+def test_each_fault_of_the_page_can_be_caused() -> None:
+    rows = re.findall(r"^\| (`\w+\(.*) \| ", TOPICS["testing"], flags=re.MULTILINE)
+    calls = [call for row in rows for call in re.findall(r"`(.*?)`", row)]
+    with LocalExchange() as exchange:
+        for call in calls:
+            eval(f"exchange.{call}", {"exchange": exchange})
+
+    assert len(calls) > 10
+
+
+@pytest.mark.parametrize("topic", TOPICS)
+def test_a_page_begins_with_its_title(topic: str) -> None:
+    assert re.match(r"# [^\n]+\n\n[^\n]", TOPICS[topic])

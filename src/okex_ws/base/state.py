@@ -16,7 +16,7 @@ class State(str, Enum):
     - ``STALE``: a pong or an expected push is late, the machine's clock jumped, or a
       limit of the script, such as *max_age*, is exceeded.
     - ``RESYNCING``: a message could not be used, and a new snapshot has not come.
-    - ``RECONNECTING``: the connection was lost.
+    - ``RECONNECTING``: the connection was lost, or could not be made.
     - ``FAILED``: it will never be live, because the exchange refused it, for example.
     - ``CLOSED``: it was closed.
     """

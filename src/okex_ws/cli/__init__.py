@@ -7,12 +7,12 @@ from collections.abc import Sequence
 
 from .. import __version__
 from .arguments import Command
-from .commands import doctor, history, plot, record, replay, serve, watch
+from .commands import doctor, guide, history, plot, record, replay, serve, watch
 from .exits import MEANING, ending
 from .logs import logged
 
 # The help lists the commands in this order: first those that a newcomer needs.
-_COMMANDS = (watch, doctor, record, replay, plot, history, serve)
+_COMMANDS = (watch, doctor, record, replay, plot, history, serve, guide)
 
 _EXAMPLES = """\
 examples:
@@ -20,6 +20,7 @@ examples:
   okex-ws watch --local              the same without any exchange to reach
   okex-ws doctor                     why is there no price?
   okex-ws record BTC-USDT            write down what comes, to replay and plot it
+  okex-ws help                       the pages of the guide
   okex-ws COMMAND --help             more of each"""
 
 
