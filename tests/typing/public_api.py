@@ -265,7 +265,7 @@ async def in_a_coroutine(venue: Venue) -> None:
     assert_type(await opened.aclose(timeout=None), bool)
     async with Feed(venue) as feed, RawSubscription(["status"], feed=feed) as raw:
         assert_type((feed, raw), tuple[Feed, RawSubscription])
-        await feed.await_live()
+        assert_type(await feed.await_live(partial=True), dict[str, Cause])
         step = asyncio.create_task(anext(feed.updates()))
         assert_type(await asyncio.wait_for(step, 1.0), Item)
         assert_type(await asyncio.to_thread(next, raw.updates(), None), Item | None)
@@ -278,7 +278,7 @@ def share() -> None:
     assert_type(venue.endpoints, tuple[str, ...])
     with Feed(venue, on_state=on_state, reconnect=Reconnect(cap=10)) as feed:
         WSSubscription("BTC-JPY", "spot", feed=feed)
-        feed.wait_live(timeout=30)
+        assert_type(feed.wait_live(timeout=30, partial=True), dict[str, Cause])
         assert_type(feed.health(), Health)
         assert_type(feed.stats(), Stats)
         feed.rotate()
@@ -305,6 +305,8 @@ def many(names: list[str]) -> None:
         assert_type(subs, tuple[WSSubscription, ...])
         best = feed.best_bid_asks(names, max_age=1, max_lag=0.5, max_skew=0.25)
         assert_type(best, dict[str, BestBidAsk])
+        some = feed.best_bid_asks(names, partial=True)
+        assert_type(some, dict[str, BestBidAsk])
         for report in feed.connections():
             assert_type(report, ConnectionReport)
             assert_type(report.endpoint, str)

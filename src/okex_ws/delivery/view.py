@@ -142,6 +142,13 @@ class View(Reads):
     def _is_ready(self) -> bool:
         return not self._awaited()
 
+    def awaited(self) -> Cause:
+        """Why `wait_live` would not return at this moment; `NO_CAUSE` if it would."""
+        try:
+            return self._mine(self._awaited())
+        except OkexWSError as error:
+            return self._mine(error.cause)
+
     def _awaited(self) -> Cause:
         """What `wait_live` still waits for; `NO_CAUSE` if for nothing."""
         verdict = self.look(self.limits).verdict if self._depths else LIVE
