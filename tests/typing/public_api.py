@@ -76,6 +76,11 @@ assert_type(__version__, str)
 def on_message(text: str) -> None: ...
 
 
+def on_item(item: Item) -> None:
+    if isinstance(item, Trade):
+        assert_type(item.id, str)
+
+
 def on_state(change: StateChange) -> None:
     assert_type(change.old, State)
     assert_type(change.new, State)
@@ -99,6 +104,7 @@ okex = WSSubscription(
     on_message=on_message,
     venue="okj-v3",
     channels=("depth5", "trade", "ticker"),
+    on_item=on_item,
     on_state=on_state,
     on_error=on_error,
     max_age=None,
@@ -297,6 +303,7 @@ def many(names: list[str]) -> None:
             "spot",
             ("depth5", "depth", "candle60s"),
             on_message=on_message,
+            on_item=on_item,
             raw_channels=("books-elp",),
             max_age=5.0,
             on_state=on_state,
@@ -332,6 +339,7 @@ def any_channel() -> None:
         [orders, "status"],
         feed=feed,
         on_message=on_message,
+        on_item=on_item,
         on_state=on_state,
         on_error=on_error,
     ) as raw:

@@ -72,7 +72,8 @@ class Feed(SharedConnections):
             and values that wait, and `close` discards every text. Discarded and skipped
             texts are counted in ``stats().skipped``. A `StateChange` and an error are
             never dropped; beyond the bound successive ones of a subscription become
-            one.
+            one. The items for *on_item* wait as those of ``updates()`` do, 1,000 a
+            subscription.
         proxy: the URL of an HTTP proxy, ``'http://host:port'`` or
             ``'http://user:password@host:port'``, through which every connection is made
             (by CONNECT; TLS is with the exchange, inside the tunnel). ``None`` takes
