@@ -246,6 +246,32 @@ def test_an_iterator_that_comes_later_begins_with_the_past_too() -> None:
     assert [t.backfilled for t in told][:2501] == [True] * 2500 + [False]
 
 
+@pytest.mark.parametrize("live", [True, False])
+def test_a_callback_is_given_the_past_and_what_an_outage_took(live: bool) -> None:
+    """With its next live item, or once the wait for that is over."""
+    rig = MarketWithPast(traded=3000)
+    items: list[Any] = []
+    others: list[Any] = []
+
+    def on_item(item: Any) -> None:
+        items.append(item)
+        others.append(next(updates))
+
+    sub = rig.subscribe(2500, on_item=on_item)
+    updates = sub.updates()
+    if live:
+        rig.steadily(0.3, 5.0)
+        rig.drop_at(2.0)
+
+    rig.world.run(8.0)
+
+    assert items == others
+    told = [item for item in items if isinstance(item, (Trade, Gap))]
+    assert check_trades(told, rig.past.all_trades) == []
+    assert tuple(told) == sub.trades
+    assert len(told) > 2500 if live else len(told) == 2500
+
+
 def test_an_iterator_over_the_whole_feed_has_the_past_of_all() -> None:
     rig = MarketWithPast()
     early = rig.feed.updates(max_queue=5)

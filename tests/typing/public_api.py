@@ -76,6 +76,11 @@ assert_type(__version__, str)
 def on_message(text: str) -> None: ...
 
 
+def on_item(item: Item) -> None:
+    if isinstance(item, Trade):
+        assert_type(item.id, str)
+
+
 def on_state(change: StateChange) -> None:
     assert_type(change.old, State)
     assert_type(change.new, State)
@@ -99,6 +104,7 @@ okex = WSSubscription(
     on_message=on_message,
     venue="okj-v3",
     channels=("depth5", "trade", "ticker"),
+    on_item=on_item,
     on_state=on_state,
     on_error=on_error,
     max_age=None,
@@ -275,7 +281,7 @@ async def in_a_coroutine(venue: Venue) -> None:
     assert_type(await opened.aclose(timeout=None), bool)
     async with Feed(venue) as feed, RawSubscription(["status"], feed=feed) as raw:
         assert_type((feed, raw), tuple[Feed, RawSubscription])
-        await feed.await_live()
+        assert_type(await feed.await_live(partial=True), dict[str, Cause])
         step = asyncio.create_task(anext(feed.updates()))
         assert_type(await asyncio.wait_for(step, 1.0), Item)
         assert_type(await asyncio.to_thread(next, raw.updates(), None), Item | None)
@@ -288,7 +294,7 @@ def share() -> None:
     assert_type(venue.endpoints, tuple[str, ...])
     with Feed(venue, on_state=on_state, reconnect=Reconnect(cap=10)) as feed:
         WSSubscription("BTC-JPY", "spot", feed=feed)
-        feed.wait_live(timeout=30)
+        assert_type(feed.wait_live(timeout=30, partial=True), dict[str, Cause])
         assert_type(feed.health(), Health)
         assert_type(feed.stats(), Stats)
         feed.rotate()
@@ -307,6 +313,7 @@ def many(names: list[str]) -> None:
             "spot",
             ("depth5", "depth", "candle60s"),
             on_message=on_message,
+            on_item=on_item,
             raw_channels=("books-elp",),
             max_age=5.0,
             on_state=on_state,
@@ -315,6 +322,8 @@ def many(names: list[str]) -> None:
         assert_type(subs, tuple[WSSubscription, ...])
         best = feed.best_bid_asks(names, max_age=1, max_lag=0.5, max_skew=0.25)
         assert_type(best, dict[str, BestBidAsk])
+        some = feed.best_bid_asks(names, partial=True)
+        assert_type(some, dict[str, BestBidAsk])
         for report in feed.connections():
             assert_type(report, ConnectionReport)
             assert_type(report.endpoint, str)
@@ -340,6 +349,7 @@ def any_channel() -> None:
         [orders, "status"],
         feed=feed,
         on_message=on_message,
+        on_item=on_item,
         on_state=on_state,
         on_error=on_error,
     ) as raw:

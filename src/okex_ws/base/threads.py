@@ -194,6 +194,14 @@ class LoopBell:
             self._future.set_result(None)
 
 
+class Rings(Protocol):
+    """What is told that it has to look again; any thread may call it, at any point."""
+
+    def ring(self) -> None:
+        """Look again, later and on a thread of its own; returns at once."""
+        ...
+
+
 class Waiters:
     """The threads and coroutines that wait for one thing, by *clock*.
 
@@ -204,7 +212,7 @@ class Waiters:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self.bells: set[Bell | LoopBell] = set()
+        self.bells: set[Rings] = set()
 
     def wake(self) -> None:
         """Have all that wait look again; returns at once."""

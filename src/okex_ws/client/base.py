@@ -16,8 +16,8 @@ from ..base.clock import Timekeeper
 from ..base.errors import OkexWSError
 from ..base.state import State
 from ..base.threads import Closing, on_library_thread, running_loop
-from ..delivery.callbacks import OnError, OnMessage, OnState
-from ..delivery.updates import UpdateQueue, Updates
+from ..delivery.callbacks import OnError, OnItem, OnMessage, OnState
+from ..delivery.updates import MAX_QUEUE, UpdateQueue, Updates
 from ..history.view import HistoryOptions, JoinedView
 from ..isolation.pool import IsolatedPool, make_isolated_pool
 from ..model.reports import ConnectionReport, Health, Stats
@@ -173,6 +173,7 @@ class BaseSubscription(AsyncClosing):
         label: str,
         limits: Limits,
         on_message: OnMessage | None,
+        on_item: OnItem | None,
         on_state: OnState | None,
         on_error: OnError | None,
         past: HistoryOptions | None = None,
@@ -182,7 +183,7 @@ class BaseSubscription(AsyncClosing):
         self._own = own
         told = [on for on in (on_state, pool.on_state) if on is not None]
         callbacks = pool.callback_runner.callbacks(
-            label, pool.clock, on_message, told, on_error
+            label, pool.clock, on_message, told, on_error, on_item
         )
         self._view = (
             pool.make_view(self, label, limits, callbacks)
@@ -231,7 +232,7 @@ class BaseSubscription(AsyncClosing):
         self,
         *,
         latest: bool = True,
-        max_queue: int = 1000,
+        max_queue: int = MAX_QUEUE,
         timeout: float | None = None,
         repeated: bool = False,
     ) -> Updates:

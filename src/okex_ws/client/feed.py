@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal, SupportsIndex
 
 from ..base.checks import check_seconds, names_keywords
 from ..base.clock import Clock
-from ..base.errors import NotLive
+from ..base.errors import LiveTimeout, NotLive, OkexWSError
 from ..base.retry import Reconnect, Timeouts
 from ..base.state import Cause, CauseCode, State
 from ..delivery.callbacks import OnError, OnState
@@ -25,6 +25,7 @@ from ..model.reports import Health
 from ..model.venues import Venue
 from ..net.frames import MAX_FRAME
 from ..net.stream import Network
+from ..pool.options import check_type
 from ..recording.recorder import Recorder
 from ..trust.reading import Taken, read_together
 from ..trust.verdict import LIVE, Limits, state_rank
@@ -76,7 +77,8 @@ class Feed(SharedConnections):
             and values that wait, and `close` discards every text. Discarded and skipped
             texts are counted in ``stats().skipped``. A `StateChange` and an error are
             never dropped; beyond the bound successive ones of a subscription become
-            one.
+            one. The items for *on_item* wait as those of ``updates()`` do, 1,000 a
+            subscription.
         proxy: the URL of an HTTP proxy, ``'http://host:port'`` or
             ``'http://user:password@host:port'``, through which every connection is made
             (by CONNECT; TLS is with the exchange, inside the tunnel). ``None`` takes
@@ -221,45 +223,83 @@ class Feed(SharedConnections):
         """The subscriptions that are not closed; failed ones are included."""
         return tuple(view.subscription for view in self._pool.views)
 
-    def wait_live(self, timeout: float | None = 30.0) -> None:
-        """Return when every subscription is live.
+    @names_keywords()
+    def wait_live(
+        self, timeout: float | None = 30.0, *, partial: bool = False
+    ) -> dict[str, Cause]:
+        """Wait until every subscription is live; return what is not, and why.
 
-        Live is as in ``WSSubscription.wait_live``. Raises the error of a subscription
-        that failed, `LiveTimeout` (a ``TimeoutError``) after *timeout* seconds, and
-        `NotLive` once the feed is closed.
+        Live is as in ``WSSubscription.wait_live``. The mapping has a `Cause` for each
+        instrument id (of a `RawSubscription`: its channels) that is not live at the
+        return, and is empty if all are: a subscription may have been lost while another
+        one was waited for. With *partial* a subscription that failed is not waited for
+        and raises nothing, nor does the time-out: the mapping has both.
+
+        Raises:
+            LiveTimeout: after *timeout* seconds, without *partial*. It is a
+                ``TimeoutError``, and its *cause* is what is still waited for.
+            OkexWSError: the error of a subscription that failed, without *partial*; or
+                `NotLive` if the feed is closed.
+            RuntimeError: on a thread of the library, which would wait for itself.
         """
-        give_up = self._give_up(timeout)
+        give_up, check = self._begin_waiting(timeout, partial)
         for view in self._pool.views:
-            with self._unless_closed():
-                view.wait_live(timeout, give_up, self._check)
+            with self._tolerating(partial):
+                view.wait_live(timeout, give_up, check)
+        return self._not_live()
 
-    async def await_live(self, timeout: float | None = 30.0) -> None:
-        """Return when every subscription is live, as `wait_live` does.
+    @names_keywords()
+    async def await_live(
+        self, timeout: float | None = 30.0, *, partial: bool = False
+    ) -> dict[str, Cause]:
+        """Wait as `wait_live` does, and return and raise what it does.
 
         It waits in a coroutine of asyncio; elsewhere it raises ``RuntimeError``.
         """
-        give_up = self._give_up(timeout)
+        give_up, check = self._begin_waiting(timeout, partial)
         for view in self._pool.views:
-            with self._unless_closed():
-                await view.await_live(timeout, give_up, self._check)
+            with self._tolerating(partial):
+                await view.await_live(timeout, give_up, check)
+        return self._not_live()
 
-    def _give_up(self, timeout: float | None) -> float:
-        if self._pool.closed:
-            raise NotLive(State.CLOSED, self._pool.closed_by)
-        return math.inf if timeout is None else self._pool.clock.monotonic() + timeout
+    def _begin_waiting(
+        self, timeout: float | None, partial: bool
+    ) -> tuple[float, Callable[[], None]]:
+        """When to give up, and what `View.wait_live` is to check meanwhile."""
+        check_type("partial", partial, bool)
+        self._check_open()
+        now = self._pool.clock.monotonic()
+        give_up = math.inf if timeout is None else now + timeout
+        return give_up, self._check_open if partial else self._check
 
     @contextmanager
-    def _unless_closed(self) -> Iterator[None]:
-        """Do not wait for a subscription that is closed meanwhile."""
+    def _tolerating(self, partial: bool) -> Iterator[None]:
+        """Do not wait for a subscription that is closed meanwhile.
+
+        If *partial*, do not raise its failure or the time-out either.
+        """
+        tolerated = (OkexWSError, LiveTimeout) if partial else (NotLive,)
         try:
             yield
-        except NotLive:
-            if self._pool.closed:
-                raise
+        except tolerated:
+            self._check_open()
+
+    def _check_open(self) -> None:
+        if self._pool.closed:
+            raise NotLive(State.CLOSED, self._pool.closed_by)
 
     def _check(self) -> None:
         for view in self._pool.views:
             view.check()
+
+    def _not_live(self) -> dict[str, Cause]:
+        missing: dict[str, Cause] = {}
+        for view in self._pool.views:
+            if cause := view.awaited():
+                missing.setdefault(view.instrument_id, cause)
+        # A closed feed has no subscriptions left, so that nothing would be missing.
+        self._check_open()
+        return missing
 
     @names_keywords()
     def updates(
@@ -292,12 +332,17 @@ class Feed(SharedConnections):
         max_silence: float | None = None,
         max_lag: float | None = None,
         max_skew: float | None = None,
+        partial: bool = False,
     ) -> dict[str, BestBidAsk]:
         """Best bid and ask of several instruments, at one moment: all, or ``{}``.
 
+        With *partial* an instrument that is not live, or that is outside a limit, is
+        left out of the ``dict``, and the others are given, again at one moment.
+
         The limits are those of ``WSSubscription.GetDepth``, and the subscriptions' own
         limits hold as well. *max_skew* is how many seconds the exchange's timestamps of
-        any two instruments may be apart. It answers "did these markets move together?":
+        any two of the instruments that are given may be apart; beyond it the result is
+        ``{}``. It answers "did these markets move together?":
         a quiet market has an old timestamp and is right.
 
         Raises:
@@ -308,7 +353,9 @@ class Feed(SharedConnections):
         if max_skew is not None:
             check_seconds("max_skew", max_skew)
         limits = Limits(max_age, max_silence, max_lag)
-        best = _best_at_once(self._carriers(instrument_ids), limits, self._pool.clock)
+        check_type("partial", partial, bool)
+        views = self._carriers(instrument_ids)
+        best = _best_at_once(views, limits, self._pool.clock, partial)
         times = [one.timestamp for one in best.values()]
         if max_skew is None or not times:
             return best
@@ -350,32 +397,38 @@ class Feed(SharedConnections):
 
 
 def _best_at_once(
-    views: Sequence[View], limits: Limits, clock: Clock
+    views: Sequence[View], limits: Limits, clock: Clock, partial: bool
 ) -> dict[str, BestBidAsk]:
-    """Best bid and ask of each view, if all are trusted at one moment; else ``{}``."""
+    """Best bid and ask of each view that is trusted; all at one moment.
+
+    If one is not trusted, the result is ``{}`` unless *partial*.
+    """
     asked = [(view, limits.over(view.limits)) for view in views]
     readings = [reading for view in views for reading in view.depths]
 
-    def build(taken: Sequence[Taken]) -> tuple[list[Look], list[BestBidAsk]]:
+    def build(taken: Sequence[Taken]) -> dict[View, tuple[Look, BestBidAsk]]:
         now, wall = clock.monotonic(), clock.wall()
-        values, looks = iter(taken), []
+        values, made = iter(taken), {}
         for view in views:
             look = _first_look(view, [next(values) for _ in view.depths], now, wall)
-            if look is None:
-                return [], []
-            looks.append(look)
-        return looks, [v.best(look) for v, look in zip(views, looks, strict=True)]
+            if look is not None:
+                made[view] = look, view.best(look)
+            elif not partial:
+                return {}
+        return made
 
     found = read_together(readings, clock, build)
-    if found is None or any(view.ended for view in views):
+    if found is None:
         return {}
-    (looks, best), taken, now, wall = found
-    values = iter(taken)
-    for (view, own), look in zip(asked, looks, strict=False):
+    made, taken, now, wall = found
+    values, best = iter(taken), {}
+    for view, own in asked:
         mine = [next(values) for _ in view.depths]
-        if not _is_still_live(view, look, mine, own, now, wall):
-            return {}
-    return {one.instrument_id: one for one in best}
+        if view in made and not view.ended:
+            look, one = made[view]
+            if _is_still_live(view, look, mine, own, now, wall):
+                best[view.instrument_id] = one
+    return best if partial or len(best) == len(views) else {}
 
 
 def _first_look(

@@ -6,7 +6,13 @@ from collections.abc import Iterable, Mapping
 from typing import Union
 
 from ..base.checks import names_keywords
-from ..delivery.callbacks import OnError, OnMessage, OnState, check_callables
+from ..delivery.callbacks import (
+    OnError,
+    OnItem,
+    OnMessage,
+    OnState,
+    check_callables,
+)
 from ..model.items import Data
 from ..trust.verdict import NO_LIMITS
 from .base import BaseSubscription, SharedConnections, find_pool
@@ -30,7 +36,7 @@ class RawSubscription(BaseSubscription):
         feed: the `Feed` whose connections carry the channels.
         on_message: called with the venue's own JSON text of every push, in order, on a
             thread of the library.
-        on_state, on_error: as for `WSSubscription`.
+        on_item, on_state, on_error: as for `WSSubscription`.
 
     Raises:
         ValueError, TypeError: *args* has no channel, something that cannot be a
@@ -45,10 +51,13 @@ class RawSubscription(BaseSubscription):
         *,
         feed: SharedConnections,
         on_message: OnMessage | None = None,
+        on_item: OnItem | None = None,
         on_state: OnState | None = None,
         on_error: OnError | None = None,
     ) -> None:
-        check_callables(on_message=on_message, on_state=on_state, on_error=on_error)
+        check_callables(
+            on_message=on_message, on_item=on_item, on_state=on_state, on_error=on_error
+        )
         if isinstance(args, (str, Mapping)) or not isinstance(args, Iterable):
             raise TypeError(f"args is a sequence of channels, like [{args!r}]")
         pool = find_pool(feed)
@@ -61,7 +70,8 @@ class RawSubscription(BaseSubscription):
         if not names:
             raise ValueError("args is empty: name at least one channel")
         label = ", ".join(names)
-        super().__init__(pool, False, label, NO_LIMITS, on_message, on_state, on_error)
+        on = (on_message, on_item, on_state, on_error)
+        super().__init__(pool, False, label, NO_LIMITS, *on)
         self._begin(names)
 
     @property

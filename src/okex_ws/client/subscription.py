@@ -10,7 +10,13 @@ from ..base.checks import names_keywords
 from ..base.clock import utc
 from ..base.errors import InstrumentExpired
 from ..base.log import log
-from ..delivery.callbacks import OnError, OnMessage, OnState, check_callables
+from ..delivery.callbacks import (
+    OnError,
+    OnItem,
+    OnMessage,
+    OnState,
+    check_callables,
+)
 from ..model.book import OrderBook
 from ..model.instrument import Instrument
 from ..model.items import BestBidAsk, Candle, Depth, Item, Trade
@@ -36,6 +42,7 @@ class SubscriptionOptions(TypedDict, total=False):
     max_silence: float | None
     max_lag: float | None
     levels: int | None
+    on_item: OnItem | None
     on_state: OnState | None
     on_error: OnError | None
 
@@ -86,6 +93,12 @@ class WSSubscription(BaseSubscription):
             own.
         max_age, max_silence, max_lag, levels: the default limits of every read (see
             `GetDepth`). Crossing one of the first three is a change to ``STALE``.
+        on_item: called with each item that ``updates()`` gives: typed, in the same
+            order, a `StateChange` and a `Gap` too. It is called as *on_message* is. A
+            depth is made when it is about to be called: after a call that took long it
+            gets the newest one, and at most 1,000 trades and other items that each
+            count, with a `Gap` for those beyond. `close` discards what waits; the last
+            item is the `StateChange` to ``FAILED`` or ``CLOSED``.
         on_state: called with each `StateChange`.
         on_error: called with each error of its channels: a refusal, an unreadable
             message, a book that failed its proof, an exception in a callback. Unless
@@ -122,12 +135,15 @@ class WSSubscription(BaseSubscription):
         max_lag: float | None = None,
         levels: int | None = None,
         # Callbacks
+        on_item: OnItem | None = None,
         on_state: OnState | None = None,
         on_error: OnError | None = None,
         # Connecting
         **connection: Unpack[ConnectionOptions],
     ) -> None:
-        check_callables(on_message=on_message, on_state=on_state, on_error=on_error)
+        check_callables(
+            on_message=on_message, on_item=on_item, on_state=on_state, on_error=on_error
+        )
         limits = _limits(max_age, max_silence, max_lag, levels)
         if feed is not None and connection:
             names = ", ".join(connection)
@@ -141,7 +157,7 @@ class WSSubscription(BaseSubscription):
         _check_given(instrument, instrument_id)
         told = _names(pool, instrument_id, market, channels, raw_channels)
         past = None if history is None else pool.history(history, market, told)
-        on = (on_message, on_state, on_error)
+        on = (on_message, on_item, on_state, on_error)
         super().__init__(pool, feed is None, instrument_id, limits, *on, past)
         self._market = market
         self._instrument = instrument

@@ -15,11 +15,14 @@ from ..base.errors import MessagesLost
 from ..base.log import log
 from ..base.state import State
 from ..channels.reading import Reading
+from ..model.items import Item
 from ..model.reports import StateChange
 from ..trust.verdict import LIVE, Verdict
 from .conflating_queue import BOUND, ConflatingQueue, Kind, Lost, Subscriber
+from .updates import MAX_QUEUE, UpdateQueue
 
 OnMessage = Callable[[str], object]
+OnItem = Callable[[Item], object]
 OnState = Callable[[StateChange], object]
 OnError = Callable[[Exception], object]
 
@@ -120,6 +123,9 @@ class Callbacks(Subscriber):
     `drain` is *wake*, which wakes that thread. Without it they run on the connection's
     thread that called `drain`, and the connection reads nothing meanwhile.
 
+    The items for ``on_item`` wait in *items*, an `UpdateQueue` as each iterator has
+    one. One item is taken, and a depth is made, when ``on_item`` is about to be called.
+
     Callbacks of a subscription never run at the same time. An exception of a callback,
     even `SystemExit`, is logged and counted, and never ends the thread; ordinary ones
     are passed to ``on_error`` too. A callback that takes a second or more is logged and
@@ -136,6 +142,7 @@ class Callbacks(Subscriber):
         on_error: OnError | None = None,
         queue: CallbackQueue | None = None,
         wake: Callable[[], None] | None = None,
+        on_item: OnItem | None = None,
     ) -> None:
         super().__init__()
         self._label = label
@@ -143,6 +150,11 @@ class Callbacks(Subscriber):
         self.on_message = on_message
         self._on_state = tuple(on_state)
         self._on_error = on_error
+        self._on_item = on_item
+        self.items: UpdateQueue | None = None
+        if on_item is not None:
+            self.items = UpdateQueue(clock, True, MAX_QUEUE, None)
+            self.items.ring(self)
         self._queue = CallbackQueue() if queue is None else queue
         self._wake = wake
         # Has all that waits delivered, here or by the thread that does so already. A
@@ -168,6 +180,10 @@ class Callbacks(Subscriber):
             rule = CallbackQueue.value if _is_value(reading) else CallbackQueue.single
             self._queue.put(rule, self, reading.topic, text)
 
+    def ring(self) -> None:
+        """Queue that items wait for ``on_item``."""
+        self._queue.put(CallbackQueue.items, self, self.items)
+
     def state(self, change: StateChange) -> None:
         """Queue *change* for each ``on_state``; after a final state none follows."""
         self._queue.put(CallbackQueue.state, self, change)
@@ -182,9 +198,14 @@ class Callbacks(Subscriber):
         self._queue.put(CallbackQueue.error, self, log.dated(write), Kind.LOG)
 
     def mute(self) -> None:
-        """The subscription was closed: discard messages that wait or come later."""
+        """The subscription was closed: discard messages that wait or come later.
+
+        Items are discarded too, but no `StateChange`.
+        """
         self.silent = True
         self._queue.put(CallbackQueue.discard, self, Kind.VALUE, Kind.SINGLE)
+        if self.items is not None:
+            self.items.mute()
 
     def after(self, work: Callable[[], None]) -> None:
         """Run *work* of the library once everything before it was delivered.
@@ -217,6 +238,8 @@ class Callbacks(Subscriber):
         """Run the callbacks for *what*, one entry of the queue. It raises nothing."""
         if isinstance(what, str):
             self._call("on_message", self.on_message, what)
+        elif isinstance(what, UpdateQueue):
+            self._run_items(what)
         elif isinstance(what, StateChange):
             for callback in self._on_state:
                 self._call("on_state", callback, what)
@@ -228,6 +251,18 @@ class Callbacks(Subscriber):
             self._call("on_error", self._on_error, what)
         else:
             _write(what)
+
+    def _run_items(self, queue: UpdateQueue) -> None:
+        while (item := queue.take_now()) is not None:
+            # After the final state all that is left comes now, so that nothing comes
+            # after what was queued behind it.
+            last = self.final is not None
+            if queue.is_waiting and not last:
+                # Other subscriptions have their turn between two items.
+                self.ring()
+            self._call("on_item", self._on_item, item)
+            if not last:
+                return
 
     def _call(
         self, name: str, callback: Callable[..., object] | None, argument: object
@@ -281,9 +316,10 @@ class CallbackRunner:
         on_message: OnMessage | None,
         on_state: Sequence[OnState],
         on_error: OnError | None,
+        on_item: OnItem | None = None,
     ) -> Callbacks:
         """Make the `Callbacks` of one subscription."""
-        return Callbacks(label, clock, on_message, on_state, on_error)
+        return Callbacks(label, clock, on_message, on_state, on_error, on_item=on_item)
 
     @property
     def running(self) -> bool:

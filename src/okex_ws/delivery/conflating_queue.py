@@ -48,6 +48,7 @@ class Kind(Enum):
     STATE = auto()
     ERROR = auto()
     LOG = auto()
+    ITEMS = auto()
     JOB = auto()
 
 
@@ -291,6 +292,11 @@ class ConflatingQueue:
     def work(self, subscriber: Subscriber, work: Callable[[], None]) -> None:
         """Queue *work* of the library: it runs after all that was queued before it."""
         self._put(Waiting(subscriber, Kind.JOB, work))
+
+    def items(self, subscriber: Subscriber, queue: Any) -> None:
+        """Queue once that items wait in *queue*, of which one is taken at a time."""
+        if Kind.ITEMS not in subscriber.slots:
+            self._put(Waiting(subscriber, Kind.ITEMS, queue, slot=Kind.ITEMS))
 
     def discard(self, subscriber: Subscriber, *kinds: Kind) -> None:
         """Discard the messages of *kinds* that wait, and count them."""

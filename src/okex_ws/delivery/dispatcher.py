@@ -16,6 +16,7 @@ from .callbacks import (
     CallbackRunner,
     Callbacks,
     OnError,
+    OnItem,
     OnMessage,
     OnState,
 )
@@ -44,10 +45,12 @@ class Dispatcher(CallbackRunner):
         on_message: OnMessage | None,
         on_state: Sequence[OnState],
         on_error: OnError | None,
+        on_item: OnItem | None = None,
     ) -> Callbacks:
         """Make the `Callbacks` of one subscription, which run on this thread."""
         queue, wake = self._queue, self.wake
-        return Callbacks(label, clock, on_message, on_state, on_error, queue, wake)
+        on = (on_message, on_state, on_error)
+        return Callbacks(label, clock, *on, queue, wake, on_item)
 
     # --- From any thread ------------------------------------------------------------
 

@@ -1,8 +1,8 @@
-"""The update queue behind ``updates()``: items in order, for the script.
+"""The update queue behind ``updates()`` and ``on_item``: items in order.
 
-The connections' threads put items in, and a thread or a coroutine of the script takes
-them. The queue is bounded. For a depth it holds a note only: the item is made, and its
-trust is decided, when the script takes the note.
+The connections' threads put items in. A thread or a coroutine of the script takes them,
+or the thread that runs the callbacks. The queue is bounded. For a depth it holds a note
+only: the item is made, and its trust is decided, when the note is taken.
 """
 
 from __future__ import annotations
@@ -10,8 +10,6 @@ from __future__ import annotations
 import math
 import threading
 import warnings
-import weakref
-from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -22,6 +20,7 @@ from ..base.checks import check_seconds
 from ..base.clock import Clock, Timekeeper, utc
 from ..base.state import NO_CAUSE, Cause, CauseCode, State
 from ..base.threads import (
+    Rings,
     Waiters,
     in_event_loop,
     on_library_thread,
@@ -34,6 +33,9 @@ from ..trust.verdict import Published
 from .conflating_queue import ConflatingQueue, Kind, Lost, Subscriber, Waiting
 
 P = ParamSpec("P")
+
+# How many items of one subscription wait, unless the script says otherwise.
+MAX_QUEUE = 1000
 
 
 class ItemSource(Protocol):
@@ -97,7 +99,7 @@ def _noted(
 
 
 class UpdateQueue(ConflatingQueue):
-    """The bounded queue of one iterator: connections put items, the script takes them.
+    """The bounded queue of one iterator or ``on_item``: connections put items in.
 
     It keeps a slow script from delaying a connection: any thread may put, and never
     waits for the script's thread or event loop. *latest* is whether of each channel of
@@ -179,6 +181,22 @@ class UpdateQueue(ConflatingQueue):
         # Of those that waited, only a coroutine of the forking thread is in the child.
         self._waiters.wake()
 
+    def ring(self, bell: Rings) -> None:
+        """Ring *bell* whenever something was put."""
+        self._waiters.bells.add(bell)
+
+    def mute(self) -> None:
+        """The subscription of a callback was closed: discard all but state changes."""
+        # Nothing is rung: the final state follows.
+        super().put(UpdateQueue._mute)
+
+    def _mute(self) -> None:
+        for subscriber in (self._series, *self._followed.values()):
+            subscriber.silent = True
+            self.discard(subscriber, Kind.VALUE, Kind.SINGLE, Kind.SPARE)
+            for entry in [e for e in subscriber.entries if e.kind is Kind.LOST]:
+                self._remove(entry)
+
     @_noted
     def follow(self, source: ItemSource) -> None:
         """Accept items of *source*, whose state is not known yet."""
@@ -231,6 +249,8 @@ class UpdateQueue(ConflatingQueue):
         """
         if repeated and not self._repeated:
             self._series.skip("repeat")
+        elif self._series.silent:
+            self._series.skip(topic)
         elif isinstance(item, Gap):
             self._add_gap(item if item.at else replace(item, at=self._moment()))
         elif isinstance(item, (Trade, Candle, Data)):
@@ -310,7 +330,7 @@ class UpdateQueue(ConflatingQueue):
         # In a forked child the queue may have ended before.
         self._endless, self._is_over = False, self._is_over or not self._followed
 
-    # --- The script's thread --------------------------------------------------------
+    # --- The thread that takes ------------------------------------------------------
 
     def take(self) -> Item:
         """Wait for the next item and return it.
@@ -345,6 +365,10 @@ class UpdateQueue(ConflatingQueue):
             await self._waiters.wait_in_loop(loop, patience, self._has_news)
             now = self._clock.monotonic()
         return item
+
+    def take_now(self) -> Item | None:
+        """Take the next item, without waiting; ``None`` if there is none."""
+        return self._next(self._clock.monotonic())
 
     def _give_up(self, now: float) -> float:
         return math.inf if self._timeout is None else now + self._timeout
@@ -457,37 +481,3 @@ class Updates(Iterator[Item], AsyncIterator[Item]):
 
     def __anext__(self) -> Coroutine[Any, Any, Item]:
         return self._queue.take_in_loop()
-
-
-class UpdateQueues:
-    """The update queues of one subscription or one feed, one for each of its iterators.
-
-    The references are weak: when the script drops an iterator, its queue is no longer
-    filled. The counts of what it skipped are kept for ``stats()``. Any thread may
-    iterate; `add` is called under the owner's lock.
-    """
-
-    def __init__(self) -> None:
-        self._held: tuple[tuple[weakref.ref[UpdateQueue], dict[str, int]], ...] = ()
-        self._past: Counter[str] = Counter()
-
-    def add(self, queue: UpdateQueue, *, counted: bool = True) -> None:
-        """Add *queue*; *counted* is False if another object counts what it skips."""
-        for ref, skipped in self._held:
-            if ref() is None:
-                self._past.update(skipped)
-        alive = tuple(pair for pair in self._held if pair[0]() is not None)
-        self._held = (*alive, (weakref.ref(queue), queue.skipped if counted else {}))
-
-    def __iter__(self) -> Iterator[UpdateQueue]:
-        # A shortcut: most sources have no iterator, and every push calls this.
-        if not self._held:
-            return iter(())
-        return iter([queue for ref, _ in self._held if (queue := ref()) is not None])
-
-    def skipped(self) -> Counter[str]:
-        """The counts of all queues, as ``skipped`` and the name of the channel."""
-        counts = Counter(self._past)
-        for _, skipped in self._held:
-            counts.update(dict(skipped))
-        return Counter({f"skipped {kind}": n for kind, n in counts.items()})

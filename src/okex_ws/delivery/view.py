@@ -32,7 +32,8 @@ from ..trust.verdict import LIVE, NO_LIMITS, Limits, Published, live_until
 from .callbacks import Callbacks, StateChangeFilter
 from .depth_selection import CrossCheck, Look
 from .reads import Reads
-from .updates import UpdateQueue, UpdateQueues
+from .update_queues import UpdateQueues
+from .updates import UpdateQueue
 
 T = TypeVar("T")
 
@@ -144,6 +145,13 @@ class View(Reads):
     def _is_ready(self) -> bool:
         return not self._awaited()
 
+    def awaited(self) -> Cause:
+        """Why `wait_live` would not return at this moment; `NO_CAUSE` if it would."""
+        try:
+            return self._mine(self._awaited())
+        except OkexWSError as error:
+            return self._mine(error.cause)
+
     def _awaited(self) -> Cause:
         """What `wait_live` still waits for; `NO_CAUSE` if for nothing."""
         verdict = self.look(self.limits).verdict if self._depths else LIVE
@@ -170,6 +178,13 @@ class View(Reads):
         self._waiters.wake()
 
     # --- Iterators ------------------------------------------------------------------
+
+    def attached(self, queues: UpdateQueues) -> None:
+        """Deliver all events to ``on_item``, and to *queues*, those of a whole feed."""
+        if self.callbacks.items is not None:
+            self.follow(self.callbacks.items)
+        for queue in queues:
+            self.follow(queue, own=False)
 
     def follow(self, queue: UpdateQueue, *, own: bool = True) -> None:
         """Deliver all events to *queue* too, beginning with the current values.

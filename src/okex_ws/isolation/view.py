@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from ..base.clock import Clock
-from ..delivery.callbacks import CallbackRunner, Callbacks, OnError, OnMessage, OnState
+from ..delivery.callbacks import (
+    CallbackRunner,
+    Callbacks,
+    OnError,
+    OnItem,
+    OnMessage,
+    OnState,
+)
 from ..delivery.updates import UpdateQueue
 from ..delivery.view import View
 from ..model.items import Candle, Item, Trade
@@ -63,13 +70,14 @@ class NoCallbacks(CallbackRunner):
         on_message: OnMessage | None,
         on_state: Sequence[OnState],
         on_error: OnError | None,
+        on_item: OnItem | None = None,
     ) -> Callbacks:
         """Make the empty `Callbacks` of one subscription.
 
         ``ValueError`` if a callback is given.
         """
         given = {"on_message": on_message, "on_state": on_state, "on_error": on_error}
-        for name, callback in given.items():
+        for name, callback in {**given, "on_item": on_item}.items():
             if callback:
                 raise refuse(name)
         return super().callbacks(label, clock, None, (), None)

@@ -18,7 +18,8 @@ from ..base.threads import locked, register_for_fork
 from ..base.worker import WorkerThread
 from ..channels.reading import Reading
 from ..delivery.callbacks import CallbackRunner, Callbacks, OnError, OnState
-from ..delivery.updates import UpdateQueue, UpdateQueues
+from ..delivery.update_queues import UpdateQueues
+from ..delivery.updates import UpdateQueue
 from ..delivery.view import View
 from ..history.source import check_history
 from ..history.view import HistoryOptions
@@ -139,8 +140,7 @@ class Pool(ConnectionSet):
             self._present[view] = None
             for row in replaced:
                 self._keep(row.reading.counts)
-            for queue in self._queues:
-                view.follow(queue, own=False)
+            view.attached(self._queues)
             self._catch_up(table.of_view(view))
             for connection in made:
                 assert isinstance(connection, Connection)
@@ -172,8 +172,7 @@ class Pool(ConnectionSet):
                 table if table.closed else table.but(views=(*table.views, view))
             )
         )
-        for queue in self._queues:
-            view.follow(queue, own=False)
+        view.attached(self._queues)
         view.trouble(error)
         view.fail(error, self.clock.monotonic())
         self._refusals.submit(view.callbacks.drain)

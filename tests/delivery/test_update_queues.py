@@ -5,7 +5,8 @@ from __future__ import annotations
 import gc
 
 from okex_ws.base.clock import SystemClock
-from okex_ws.delivery.updates import UpdateQueue, UpdateQueues
+from okex_ws.delivery.update_queues import UpdateQueues
+from okex_ws.delivery.updates import UpdateQueue
 
 
 def queue(**skipped: int) -> UpdateQueue:
