@@ -210,7 +210,7 @@ def test_an_item_that_says_again_what_was_said_did_not_go_back() -> None:
     assert listener.error is None
     assert len(listener.wrong) == 1
     assert "went back" in listener.wrong[0]
-    assert "('5', '1')" in listener.wrong[0]
+    assert "bids=5 x 1" in listener.wrong[0]
 
 
 class Sold:

@@ -54,7 +54,7 @@ def followed(path: Path, names: list[str], count: int) -> list[Told]:
         LocalExchange(capture=path, speed=50) as exchange,
         Feed(exchange.venue_v5, reconnect=again) as feed,
     ):
-        items = feed.updates(max_queue=10_000, timeout=20)
+        items = feed.updates(max_queue=10_000, timeout=20, repeated=True)
         # All of them are asked for in one request, before the recording begins.
         exchange.refuse()
         for name in names:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from operator import attrgetter
+from typing import Any
 
 
 class State(str, Enum):
@@ -157,12 +159,13 @@ class CauseCode(str, Enum):
         return format(self.value, spec)
 
 
-@dataclass(frozen=True, slots=True)
-class Cause:
+@dataclass(frozen=True, slots=True, eq=False)
+class Cause(str):
     """Why a value cannot be trusted, why items are missing, or why something failed.
 
-    ``str()`` of it is a sentence, *text*; it is true if there is one, so that the cause
-    of a ``LIVE`` state is false. *code* is for a program, and ``None`` if there is no
+    It is a sentence, *text*, with its facts: a ``str``, but equal to another `Cause`
+    only if all fields are. It is true if there is a sentence, so that the cause of a
+    ``LIVE`` state is false. *code* is for a program, and ``None`` if there is no
     cause. *endpoint* is the URL of the connection that failed, which *text* does not
     repeat. *instrument_id* and *channel* say whose value or items it is about, by the
     names that the subscription has. Each of the three is ``''`` if it does not apply.
@@ -177,16 +180,33 @@ class Cause:
     channel: str = ""
     exchange_code: int | str | None = None
 
+    def __new__(
+        cls, code: CauseCode | None = None, text: str = "", *_: object, **__: object
+    ) -> Cause:
+        """The text; the fields are set afterwards."""
+        return str.__new__(cls, text)
+
+    def __getnewargs__(self) -> tuple[Any, ...]:
+        return self.code, self.text
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, Cause):
+            return _fields(self) == _fields(other)
+        return self.text == other
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    def __hash__(self) -> int:
+        return hash(self.text)
+
     def __str__(self) -> str:
         return self.text
 
-    def __format__(self, spec: str) -> str:
-        return format(self.text, spec)
 
-    def __bool__(self) -> bool:
-        return bool(self.text)
-
-
+_fields = attrgetter(
+    "code", "text", "endpoint", "instrument_id", "channel", "exchange_code"
+)
 NO_CAUSE = Cause()
 CLOSED = Cause(CauseCode.CLOSED, "closed")
 FORKED = Cause(CauseCode.FORKED, "closed in a forked process")
