@@ -26,8 +26,10 @@ from okex_ws import (
     Ticker,
     Trade,
     Updates,
+    WireError,
     WSSubscription,
 )
+from okex_ws.base.clock import utc
 from okex_ws.base.threads import on_library_thread
 from okex_ws.delivery.callbacks import Callbacks
 from okex_ws.delivery.dispatcher import Dispatcher
@@ -325,9 +327,7 @@ def test_an_instrument_of_the_past_is_failed_for_it_too() -> None:
 
 
 @pytest.mark.parametrize("where", ["inline", "thread"])
-def test_a_refusal_is_the_last_item_and_comes_before_on_state(
-    world: World, where: str
-) -> None:
+def test_a_refusal_is_the_last_item(world: World, where: str) -> None:
     world.exchange.unknown.add(world.dialect.channel("depth5"))
     seen: list[Any] = []
     feed = world.feed(callbacks=where)
@@ -344,8 +344,10 @@ def test_a_refusal_is_the_last_item_and_comes_before_on_state(
     world.run(3)
 
     assert feed.close(LIMIT)
-    assert seen[-2:] == [("item", State.FAILED), ("state", State.FAILED)]
-    assert seen.count(("item", State.FAILED)) == 1
+    items = [state for what, state in seen if what == "item"]
+    assert items == [state for what, state in seen if what == "state"]
+    assert items[-1] is State.FAILED
+    assert items.count(State.FAILED) == 1
 
 
 def test_after_a_close_in_the_callback_only_the_last_state_comes(
@@ -385,6 +387,25 @@ def test_a_close_discards_and_counts_the_items_that_wait(
     assert all(isinstance(item, StateChange) for item in gate.items)
     assert gate.items[-1].new is State.CLOSED
     assert sub.stats().skipped["trade"] == 2
+
+
+def test_what_comes_after_the_close_is_counted_and_not_given() -> None:
+    """Until the connection's thread has seen the close."""
+    seen: list[Any] = []
+    callbacks = Callbacks("it", FakeClock(), on_item=seen.append)
+    items = callbacks.items
+    assert items is not None
+    data = [Data("status", (n,), None, utc(0), 1, "") for n in range(3)]
+    items.add("status", data[0])
+    put(callbacks, 0)
+    callbacks.mute()
+    items.add("status", data[1])
+    put(callbacks, 1)
+    items.add("status", data[2])
+    callbacks.drain()
+
+    assert seen == []
+    assert items.skipped == {"status": 3}
 
 
 @pytest.mark.parametrize("where", ["inline", "thread"])
@@ -604,3 +625,37 @@ def test_in_a_forked_child_nothing_is_given() -> None:
     callbacks.drain()
 
     assert seen == []
+
+
+@pytest.mark.parametrize("where", ["inline", "thread"])
+def test_a_push_that_only_its_making_finds_unreadable_is_not_given(
+    v5: World, where: str
+) -> None:
+    """It was kept unparsed, and is parsed when the item is made."""
+    seen: list[Any] = []
+    errors: list[Exception] = []
+    feed = v5.feed(callbacks=where)
+    sub = WSSubscription(
+        BTC,
+        "spot",
+        feed=feed,
+        channels=("depth5",),
+        on_item=seen.append,
+        on_error=errors.append,
+    )
+    for second in range(1, 9):
+        message = v5.dialect.depth(1000 * second)
+        if second == 5:
+            message["data"][0]["bids"] = [["x"]]
+        send_at(v5, second, message)
+        v5.at(second + 0.1, lambda: settle(sub))
+    v5.run(20)
+    assert feed.close(LIMIT)
+
+    causes = [item.cause.code for item in seen if isinstance(item, StateChange)]
+    assert CauseCode.UNREADABLE in causes
+    times = [item.seq - 1000 for item in seen if isinstance(item, Depth)]
+    assert 5000 not in times
+    assert {4000, 6000} <= set(times)
+    assert [type(error) for error in errors] == [WireError]
+    assert sub.stats().callback_errors == 0

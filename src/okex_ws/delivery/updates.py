@@ -249,15 +249,15 @@ class UpdateQueue(ConflatingQueue):
         """
         if repeated and not self._repeated:
             self._series.skip("repeat")
-        elif self._series.silent:
-            self._series.skip(topic)
         elif isinstance(item, Gap):
             self._add_gap(item if item.at else replace(item, at=self._moment()))
         elif isinstance(item, (Trade, Candle, Data)):
             series = item.instrument_id, topic
             if self._seeds and self._seeds.pop(series, None) is item:
                 return
-            if spare and self._spare < self._most_spare:
+            if self._series.silent:
+                self._series.skip(topic)
+            elif spare and self._spare < self._most_spare:
                 self._spare += 1
                 self._queue(series, item, Kind.SPARE)
             elif not self._is_full:
@@ -268,6 +268,8 @@ class UpdateQueue(ConflatingQueue):
 
     def _add_gap(self, gap: Gap) -> None:
         # Beyond the bound one `Gap` stands for several, so that the queue is bounded.
+        if self._series.silent:
+            return
         if self._is_full:
             self._lose_item((gap.instrument_id, gap.channel), gap.after, gap.cause)
         else:
