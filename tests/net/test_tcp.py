@@ -278,15 +278,19 @@ def test_a_closing_stream_says_goodbye_in_tls(connect: Connect) -> None:
 def test_a_discarded_stream_says_nothing(connect: Connect) -> None:
     """No end of TLS: of TCP alone, or a reset if the peer's last words were unread."""
     ends: list[object] = []
+    ended = threading.Event()
 
     def handler(sock: socket.socket) -> None:
         try:
             ends.append(strict(sock).recv(100))
         except (ssl.SSLEOFError, ConnectionResetError):
             ends.append("no word")
+        ended.set()
 
     pair = connect("wss", handler)
     pair.stream.discard()
+    # The server is not closed before it has read the end.
+    assert ended.wait(LIMIT)
     pair.close()
 
     assert ends == ["no word"]
