@@ -82,7 +82,7 @@ class MarketMaker:
 def main() -> None:
     """Run the bot until Ctrl-C."""
     parser = argparse.ArgumentParser(description="A market maker on paper.")
-    parser.add_argument("id", nargs="?", default="BTC-USDT", help="default: BTC-USDT")
+    parser.add_argument("id", nargs="?", default="BTC-USDT")
     parser.add_argument("--local", action="store_true", help="on this machine")
     options = parser.parse_args()
     with suppress(KeyboardInterrupt), ExitStack() as stack:
@@ -90,9 +90,8 @@ def main() -> None:
         if options.local:
             from okex_ws.local_exchange import LocalExchange
 
-            venue = stack.enter_context(
-                LocalExchange(instruments=[options.id])
-            ).venue_v5
+            exchange = LocalExchange(instruments=[options.id])
+            venue = stack.enter_context(exchange).venue_v5
         MarketMaker(options.id, Paper(), venue).run()
 
 

@@ -1,13 +1,14 @@
-"""A price service on asyncio: GET /price answers 200 with the price or 503 with the
-cause, and GET /stream sends every change of either, as server-sent events.
+"""A price over HTTP: 200 with the price or 503 with the cause, and a stream of both.
 
-    pip install aiohttp                            the library itself does not need it
+    pip install aiohttp                            this example alone needs it
     python examples/service.py                     BTC-USDT of OKX, on port 8080
     python examples/service.py ETH-USDT --port 80  your own
     python examples/service.py --local             on an exchange on this machine
 
-    curl -i http://127.0.0.1:8080/price
-    curl -N http://127.0.0.1:8080/stream
+    curl -i http://127.0.0.1:8080/price            once
+    curl -N http://127.0.0.1:8080/stream           each change, as server-sent events
+
+All clients share one subscription, on one event loop. Ctrl-C ends the program.
 """
 
 import argparse
@@ -16,15 +17,7 @@ from contextlib import ExitStack
 
 from aiohttp import web
 
-from okex_ws import (
-    Cause,
-    Depth,
-    NotLive,
-    State,
-    StateChange,
-    Venue,
-    WSSubscription,
-)
+from okex_ws import Cause, Depth, NotLive, State, StateChange, Venue, WSSubscription
 
 
 def price(depth: Depth) -> dict[str, str | None]:
@@ -89,9 +82,8 @@ def main() -> None:
         if options.local:
             from okex_ws.local_exchange import LocalExchange
 
-            venue = stack.enter_context(
-                LocalExchange(instruments=[options.id])
-            ).venue_v5
+            exchange = LocalExchange(instruments=[options.id])
+            venue = stack.enter_context(exchange).venue_v5
         okx = WSSubscription(options.id, venue=venue, channels=["depth5"])
         app = Service(stack.enter_context(okx)).application()
         web.run_app(app, host="127.0.0.1", port=options.port)

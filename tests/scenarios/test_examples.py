@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import importlib.util
+import json
 import logging
 import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import AsyncExitStack
 from datetime import datetime, timezone
 from decimal import Decimal
 from itertools import takewhile
@@ -26,6 +29,7 @@ from okex_ws import (
     RawSubscription,
     State,
     StateChange,
+    WSSubscription,
 )
 from okex_ws.local_exchange import LocalExchange
 from tests.support.causes import because
@@ -320,6 +324,117 @@ def test_an_error_pulls_the_quotes(
     with pytest.raises(ZeroDivisionError):
         bot.run()
     assert bot.orders.standing is None
+
+
+# --- service.py ---------------------------------------------------------------------
+
+
+def service_of(okx: WSSubscription) -> tuple[Any, Any]:
+    """The test server of the service, and the module of aiohttp's clients."""
+    aiohttp = pytest.importorskip(
+        "aiohttp", reason="pip install aiohttp: the service needs it, the library not"
+    )
+    from aiohttp.test_utils import TestServer
+
+    return TestServer(load("service").Service(okx).application()), aiohttp
+
+
+def on_a_service(
+    work: Callable[
+        [Any, Any, WSSubscription, LocalExchange], Coroutine[Any, Any, None]
+    ],
+) -> None:
+    """Run *work* with a client, the service's server, its subscription and exchange."""
+
+    async def main(exchange: LocalExchange) -> None:
+        okx = WSSubscription("BTC-USDT", venue=exchange.venue_v5, channels=["depth5"])
+        async with okx:
+            server, aiohttp = service_of(okx)
+            async with server, aiohttp.ClientSession(server.make_url("/")) as client:
+                await okx.await_live(TIMEOUT)
+                await work(client, server, okx, exchange)
+
+    with LocalExchange() as exchange:
+        asyncio.run(asyncio.wait_for(main(exchange), TIMEOUT))
+
+
+async def events(response: Any) -> AsyncIterator[dict[str, str]]:
+    """What the service's stream sends, decoded."""
+    async for line in response.content:
+        if text := line.decode().strip():
+            yield json.loads(text.removeprefix("data: "))
+
+
+def test_the_service_answers_with_the_price_or_the_cause() -> None:
+    async def work(
+        client: Any, _: Any, okx: WSSubscription, exchange: LocalExchange
+    ) -> None:
+        async with client.get("price") as answer:
+            price = await answer.json()
+            assert answer.status == 200
+        assert Decimal(price["bid"]) < Decimal(price["ask"])
+        items = okx.updates(timeout=TIMEOUT)
+        drop_for_good(exchange)
+        while okx.state is not State.RECONNECTING:
+            await anext(items)
+        async with client.get("price") as answer:
+            refusal = await answer.json()
+            assert answer.status == 503
+        assert refusal["code"] == "network"
+        assert refusal["cause"] == str(okx.health().cause)
+
+    on_a_service(work)
+
+
+def test_the_service_streams_to_three_clients(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def work(
+        client: Any, _: Any, __: WSSubscription, exchange: LocalExchange
+    ) -> None:
+        async with AsyncExitStack() as stack:
+            opened = [client.get("stream") for _ in range(3)]
+            streams = [events(await stack.enter_async_context(o)) for o in opened]
+            for stream in streams:
+                assert "bid" in await anext(stream)
+            exchange.drop()
+            for stream in streams:
+                told = await anext(stream)
+                while "code" not in told:
+                    told = await anext(stream)
+                assert told["code"] == "network"
+                while "code" in told:  # no price until there is one again
+                    told = await anext(stream)
+                assert Decimal(told["bid"]) < Decimal(told["ask"])
+        # All three have left in the middle of their streams.
+        async with client.get("price") as answer:
+            assert answer.status == 200
+
+    on_a_service(work)
+    assert [each for each in caplog.records if each.name.startswith("aiohttp")] == []
+
+
+def test_the_end_of_the_service_ends_its_streams() -> None:
+    async def work(client: Any, server: Any, okx: WSSubscription, _: Any) -> None:
+        async with client.get("stream") as response:
+            told = events(response)
+            assert "bid" in await anext(told)
+            await server.close()
+            last = [event async for event in told][-1]
+        assert last["code"] == "closed"
+        assert okx.state is State.CLOSED
+
+    on_a_service(work)
+
+
+@pytest.mark.slow
+def test_the_service_is_served_on_this_machine(start: Start) -> None:
+    pytest.importorskip("aiohttp", reason="pip install aiohttp")
+    process = start("service", "--local", "--port", "0")
+    first = next(printed(process))
+
+    assert "http://127.0.0.1:" in first
+    assert interrupt(process) == (0, "")
 
 
 # --- private.py ---------------------------------------------------------------------
