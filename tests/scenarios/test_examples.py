@@ -170,10 +170,12 @@ def test_bad_arguments_end_it_with_one_sentence(
 # --- scanner.py ---------------------------------------------------------------------
 
 
-def run(example: ModuleType, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+def run(
+    example: ModuleType, monkeypatch: pytest.MonkeyPatch, *arguments: str
+) -> int | None:
     """The exit code of an example in this process."""
     monkeypatch.setattr(sys, "argv", [example.__name__, *arguments])
-    code: int = example.main()
+    code: int | None = example.main()
     return code
 
 
@@ -499,6 +501,19 @@ def test_a_key_is_taken_from_the_environment(
     assert "of-nobody" not in said.out + said.err
 
 
+# --- bot.py, whose tests are examples/test_bot.py ------------------------------------
+
+
+def test_the_bot_says_that_it_sells(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with LocalExchange() as exchange:
+        monkeypatch.setitem(VENUES, "okx", exchange.venue_v5)
+        run(load("bot"), monkeypatch, "BTC-USDT", "70000")
+
+    assert capsys.readouterr().out.startswith("sell: the best bid is ")
+
+
 # --- metrics.py ---------------------------------------------------------------------
 
 metrics = load("metrics")
@@ -607,5 +622,11 @@ def test_metrics_are_served_on_this_machine(start: Start) -> None:
     ] * 2
 
 
-def test_the_recipe_is_short() -> None:
-    assert (EXAMPLES / "metrics.py").read_text("utf-8").count("\n") < 80
+@pytest.mark.source
+@pytest.mark.parametrize(
+    "path",
+    sorted({*EXAMPLES.glob("*.py")} - {EXAMPLES / "monitor.py"}),
+    ids=lambda p: p.stem,
+)
+def test_each_example_is_short(path: Path) -> None:
+    assert path.read_text("utf-8").count("\n") < 100
