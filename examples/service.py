@@ -31,6 +31,11 @@ def no_price(cause: Cause) -> dict[str, str | None]:
     return {"code": cause.code, "cause": str(cause)}
 
 
+def event(said: dict[str, str | None]) -> bytes:
+    """*said* as a server-sent event."""
+    return f"data: {json.dumps(said)}\n\n".encode()
+
+
 class Service:
     """Serves what *okx* knows to any number of clients."""
 
@@ -48,14 +53,14 @@ class Service:
         """Send a client each news; one that reads slowly gets the newest price."""
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await response.prepare(request)
-        async for item in self.okx.updates():
+        items = self.okx.updates()  # it begins with the present price, if there is one
+        if cause := self.okx.health().cause:
+            await response.write(event(no_price(cause)))
+        async for item in items:
             if isinstance(item, Depth):
-                said = price(item)
+                await response.write(event(price(item)))
             elif isinstance(item, StateChange) and item.new is not State.LIVE:
-                said = no_price(item.cause)
-            else:
-                continue
-            await response.write(f"data: {json.dumps(said)}\n\n".encode())
+                await response.write(event(no_price(item.cause)))
         return response
 
     async def close(self, _: web.Application) -> None:

@@ -416,6 +416,24 @@ def test_the_service_streams_to_three_clients(
     assert [each for each in caplog.records if each.name.startswith("aiohttp")] == []
 
 
+def test_a_client_that_comes_in_an_outage_is_told_the_cause_at_once() -> None:
+    async def work(
+        client: Any, _: Any, okx: WSSubscription, exchange: LocalExchange
+    ) -> None:
+        items = okx.updates(timeout=TIMEOUT)
+        exchange.silence()
+        exchange.send_raw(b"garbage", text=True)
+        while okx.state is not State.RESYNCING:
+            await anext(items)
+        async with client.get("stream") as response:
+            told = events(response)
+            assert (await anext(told))["code"] == "unreadable"
+            exchange.resume()
+            assert "bid" in await anext(told)
+
+    on_a_service(work)
+
+
 def test_the_end_of_the_service_ends_its_streams() -> None:
     async def work(client: Any, server: Any, okx: WSSubscription, _: Any) -> None:
         async with client.get("stream") as response:
