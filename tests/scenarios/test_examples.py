@@ -267,7 +267,7 @@ def test_no_quote_stands_while_there_is_no_price(
     bot, exchange = maker
     # So only a change of state wakes it.
     monkeypatch.setattr(market_maker, "PERIOD", None)
-    thread = threading.Thread(target=bot.run)
+    thread = threading.Thread(target=bot.run, daemon=True)
     thread.start()
     assert exchange.wait_for(lambda: bot.orders.standing, TIMEOUT)
     fault(exchange)
