@@ -12,8 +12,6 @@ pushes may be missing. It ends when the exchange refuses the key or the channels
 with Ctrl-C.
 """
 
-from __future__ import annotations
-
 import argparse
 import logging
 import sys
@@ -56,7 +54,12 @@ def lines(items: Iterable[Item]) -> Iterator[str]:
 
 def main() -> int:
     """Run the program; return the exit code, 1 if the key or a channel was refused."""
-    command = parser()
+    command = argparse.ArgumentParser(description="An account's balance and orders.")
+    names = [name for name, venue in VENUES.items() if venue.protocol == "v5"]
+    add = command.add_argument
+    add("--venue", choices=names, default="okx", help="default: %(default)s")
+    add("--local", action="store_true", help="run an exchange on this machine")
+    add("--wrong-key", action="store_true", help="--local, and have its key refused")
     options = command.parse_args()
     # The program shows each warning as a state, or as the error at the end.
     logging.getLogger("okex_ws").setLevel(logging.CRITICAL)
@@ -83,30 +86,11 @@ def main() -> int:
 
 
 def local(stack: ExitStack) -> tuple[Venue, Credentials]:
-    """Start an exchange with an account; return its venue and the account's key.
-
-    *stack* closes the exchange.
-    """
+    """Start an exchange, which *stack* closes; return its venue and a key."""
     from okex_ws.local_exchange import LocalExchange
 
     exchange = stack.enter_context(LocalExchange())
     return exchange.venue_v5, exchange.credentials[0]
-
-
-def parser() -> argparse.ArgumentParser:
-    """Build the parser of the command line."""
-    result = argparse.ArgumentParser(description="An account's balance and orders.")
-    names = [name for name, venue in VENUES.items() if venue.protocol == "v5"]
-    result.add_argument(
-        "--venue", choices=names, default="okx", help="default: %(default)s"
-    )
-    result.add_argument(
-        "--local", action="store_true", help="run an exchange on this machine"
-    )
-    result.add_argument(
-        "--wrong-key", action="store_true", help="--local, and have its key refused"
-    )
-    return result
 
 
 if __name__ == "__main__":

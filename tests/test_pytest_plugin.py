@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import textwrap
 import threading
 from importlib.metadata import distribution, entry_points
+from pathlib import Path
 
 import pytest
 
@@ -22,6 +24,7 @@ for _each in okex_ws.__all__:  # so, too, what a public name loads when it is us
 
 pytest_plugins = ["pytester"]
 
+EXAMPLES = Path(__file__).parents[1] / "examples"
 NAME, MODULE = "okex_ws", "okex_ws.pytest_plugin"
 INSTALLED = any(point.value == MODULE for point in entry_points(group="pytest11"))
 # Strict as a careful user is.
@@ -64,6 +67,14 @@ def test_the_bot_of_the_docstring_passes_its_test(pytester: pytest.Pytester) -> 
 
     assert set(PROGRAMS) == {"bot.py", "test_bot.py"}
     result.assert_outcomes(passed=1)
+
+
+@pytest.mark.slow
+def test_the_bot_of_the_examples_passes_its_tests(pytester: pytest.Pytester) -> None:
+    for name in ("bot.py", "test_bot.py"):
+        shutil.copy(EXAMPLES / name, pytester.path)
+
+    pytester.runpytest_subprocess(*OPTIONS).assert_outcomes(passed=5)
 
 
 def test_the_test_of_the_docstring_has_five_lines() -> None:

@@ -2,32 +2,34 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import importlib.util
+import json
 import logging
 import os
 import signal
 import sys
-from collections.abc import Iterable, Iterator
+import threading
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import AsyncExitStack
 from datetime import datetime, timezone
 from decimal import Decimal
-from itertools import pairwise, takewhile
+from itertools import takewhile
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
+from typing import Any
 
 import pytest
 
 from okex_ws import (
     VENUES,
     BestBidAsk,
-    Depth,
     Feed,
-    Health,
-    Item,
-    Level,
     RawSubscription,
     State,
     StateChange,
+    WSSubscription,
 )
 from okex_ws.local_exchange import LocalExchange
 from tests.support.causes import because
@@ -46,7 +48,7 @@ def load(name: str) -> ModuleType:
     return module
 
 
-many, compare, private = map(load, ("many", "compare", "private"))
+scanner, private, market_maker = map(load, ("scanner", "private", "market_maker"))
 
 
 @pytest.fixture(autouse=True)
@@ -86,46 +88,28 @@ def interrupt(process: Program) -> tuple[int, str]:
 
 
 @pytest.mark.slow
-def test_many_prints_prices_of_each_once_it_is_live(
-    start: Start,
-) -> None:
-    ids = ("BTC-USDT", "BTC-USD-SWAP")
-    process = start("many", "--local", *ids)
-    told: dict[str, list[str]] = {name: [] for name in ids}
-    for line in printed(process):
-        name, text = line.split(maxsplit=1)
-        told[name].append(text)
-        if all(len(texts) > 5 for texts in told.values()):
-            break
+def test_the_scanner_prints_the_widest_spreads_of_200(start: Start) -> None:
+    process = start("scanner", "--local")
+    lines = printed(process)
+    next(line for line in lines if line.endswith("  200 of 200 are live"))
+    widths = [Decimal(next(lines).split()[1]) for _ in range(scanner.WIDEST)]
 
-    for texts in told.values():
-        live = texts.index("LIVE")
-        prices = [text.replace(" / ", " ").split() for text in texts[live + 1 :]]
-        assert not any(" / " in text for text in texts[:live])
-        assert all(Decimal(row[0]) < Decimal(row[3]) for row in prices)
-        assert not any(a == b for a, b in pairwise(texts))
+    assert widths == sorted(widths, reverse=True)
+    assert next(lines).endswith("are live")
     assert interrupt(process) == (0, "")
 
 
 @pytest.mark.slow
-def test_compare_prints_the_difference_of_two_mids(
-    start: Start,
-) -> None:
-    process = start("compare", "--local")
-    rows: list[list[str]] = []
-    for line in printed(process):
-        _, text = line.split(maxsplit=1)
-        if text.startswith("no basis: "):
-            assert rows == []
-        else:
-            rows.append(text.replace(",", "").split())
-        if len(rows) == 2:
-            break
+def test_the_market_maker_quotes_and_pulls_at_the_end(start: Start) -> None:
+    process = start("market_maker", "--local")
+    quote = next(printed(process)).split()
+    process.send_signal(signal.SIGINT)
+    rest, errors = process.communicate(timeout=TIMEOUT)
 
-    for spot, mid, swap, other_mid, _, basis in rows:
-        assert (spot, swap) == ("BTC-USDT", "BTC-USDT-SWAP")
-        assert Decimal(basis) == Decimal(other_mid) - Decimal(mid)
-    assert interrupt(process) == (0, "")
+    assert quote[:3] == ["quote", "0.0001", "at"]
+    assert Decimal(quote[3]) < Decimal(quote[5])
+    assert rest.splitlines()[-1] == "pull: the bot ends"
+    assert (process.returncode, errors) == (0, "")
 
 
 @pytest.mark.slow
@@ -167,10 +151,8 @@ def test_a_refused_key_is_one_readable_line(start: Start) -> None:
 @pytest.mark.parametrize(
     ("name", "arguments", "said"),
     [
-        ("many", ["no id"], "is not an instrument id"),
-        ("many", ["--local", "no id"], "did you mean 'NO-ID'"),
-        ("compare", ["BTC-USDT", "no id"], "is not an instrument id"),
-        ("compare", ["no id", "--local"], "is not an instrument id"),
+        ("scanner", ["BTC-USDT", "no id"], "is not an instrument id"),
+        ("scanner", ["--local", "no id"], "did you mean 'NO-ID'"),
         ("private", [], "not set in the environment: OKX_API_KEY"),
         ("private", ["--venue", "okex"], "invalid choice"),
     ],
@@ -185,143 +167,294 @@ def test_bad_arguments_end_it_with_one_sentence(
     assert "Traceback" not in errors
 
 
-# --- many.py ------------------------------------------------------------------------
+# --- scanner.py ---------------------------------------------------------------------
 
 
-def depth(bids: tuple[Level, ...], asks: tuple[Level, ...], name: str = "A-B") -> Depth:
-    return Depth(name, bids, asks, NOW, NOW, None, None, 1, "depth5")
-
-
-def change(new: State, cause: str = "", name: str = "A-B") -> StateChange:
-    return StateChange(State.SYNCING, new, because(cause), 1, NOW, name)
-
-
-def test_a_top_that_did_not_change_is_not_told_again() -> None:
-    level, other = ("7", "1", "0", "3"), ("9", "2", "0", "1")
-    worse = ("6", "1", "0", "3")
-    items: list[Item] = [
-        depth((level,), (other,)),
-        depth((level, worse), (other,)),
-        depth((level,), (other,), "C-D"),
-        depth((level,), (("9", "2.5"),)),
-    ]
-
-    assert list(many.changes(items)) == [
-        ("A-B", "7 x 1 / 9 x 2"),
-        ("C-D", "7 x 1 / 9 x 2"),
-        ("A-B", "7 x 1 / 9 x 2.5"),
-    ]
-
-
-def test_a_price_is_told_again_after_a_state() -> None:
-    book = depth((("7", "1"),), ())
-    items = [change(State.LIVE), book, change(State.STALE, "late"), book]
-
-    assert [text for _, text in many.changes(items)] == [
-        "LIVE",
-        "7 x 1 / nothing",
-        "STALE late",
-        "7 x 1 / nothing",
-    ]
-
-
-def run(example: ModuleType, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+def run(
+    example: ModuleType, monkeypatch: pytest.MonkeyPatch, *arguments: str
+) -> int | None:
     """The exit code of an example in this process."""
     monkeypatch.setattr(sys, "argv", [example.__name__, *arguments])
-    code: int = example.main()
+    code: int | None = example.main()
     return code
 
 
-@pytest.mark.parametrize("example", [many, compare])
-def test_refused_instruments_are_said_and_end_it(
-    example: ModuleType,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+def test_refused_instruments_are_counted_and_end_the_scanner(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with LocalExchange() as exchange:
-        monkeypatch.setattr(example, "local", lambda *_: exchange.venue_v5)
-        code = run(example, monkeypatch, "XXX-YYY", "ZZZ-YYY", "--local")
+        monkeypatch.setattr(scanner, "local", lambda *_: exchange.venue_v5)
+        code = run(scanner, monkeypatch, "XXX-YYY", "ZZZ-YYY", "--local")
 
-    last = capsys.readouterr().out.splitlines()[-1]
+    first, second = capsys.readouterr().out.splitlines()
     assert code == 1
-    assert "FAILED" in last
-    assert "60018" in last
+    assert first.endswith("  0 of 2 are live")
+    assert second.startswith("  2 not live, rejected: XXX-YYY: ")
+    assert "60018" in second
 
 
-# --- compare.py ---------------------------------------------------------------------
-
-
-def best(name: str, bid: str, ask: str | None) -> BestBidAsk:
-    size, top = Decimal(1), None if ask is None else Decimal(ask)
-    return BestBidAsk(
-        name, Decimal(bid), size, top, size, NOW, NOW, None, None, 1, "depth5"
-    )
-
-
-class Read:
-    """A feed that answers every read with the same."""
-
-    def __init__(self, *answer: BestBidAsk) -> None:
-        self.answer = {one.instrument_id: one for one in answer}
-
-    def best_bid_asks(
-        self, ids: Iterable[str], *, max_lag: float
-    ) -> dict[str, BestBidAsk]:
-        assert max_lag == compare.MAX_LAG
-        return self.answer
-
-
-class Followed:
-    """A subscription in one state."""
-
-    def __init__(self, name: str, state: State = State.LIVE, cause: str = "") -> None:
-        self.instrument_id, self.state, self.cause = name, state, cause
-
-    def health(self) -> Health:
-        return Health(self.state, because(self.cause), 0.0, 0.0, None, 1, {})
-
-
-def test_the_basis_is_the_second_mid_less_the_first() -> None:
-    feed = Read(best("A-B", "100.1", "100.2"), best("C-D", "99", "99.1"))
-
-    assert compare.basis(feed, [Followed("A-B"), Followed("C-D")]) == (
-        "A-B 100.15, C-D 99.05, basis -1.10"
-    )
-
-
-def test_a_book_of_one_side_has_no_basis() -> None:
-    feed = Read(best("A-B", "100.1", "100.2"), best("C-D", "99", None))
-
-    found = compare.basis(feed, [Followed("A-B"), Followed("C-D")])
-    assert found == "no basis: a book has only one side"
-
-
-def test_who_is_not_live_is_named() -> None:
-    pair = [Followed("A-B"), Followed("C-D", State.STALE, "no pong")]
-
-    assert compare.basis(Read(), pair) == "no basis: C-D is STALE: no pong"
-
-
-def test_prices_that_are_live_but_late_are_not_compared() -> None:
-    found = compare.basis(Read(), [Followed("A-B"), Followed("C-D")])
-
-    assert found == "no basis: a price is more than 0.5 s late"
-
-
-def test_a_lost_connection_takes_the_basis_away() -> None:
-    ids = (compare.FIRST, compare.SECOND)
-    with LocalExchange(instruments=ids) as exchange, Feed(exchange.venue_v5) as feed:
-        pair = [compare.follow(name, feed) for name in ids]
-        feed.wait_live(TIMEOUT)
-        before = compare.basis(feed, pair)
-        changes = feed.updates(timeout=TIMEOUT)
+def test_the_scanner_says_why_some_are_not_live() -> None:
+    ids = ["BTC-USDT", "ETH-USDT", "XXX-YYY"]
+    with LocalExchange() as exchange, Feed(exchange.venue_v5) as feed:
+        books = feed.subscribe(ids, channels=["depth5"])
+        feed.wait_live(TIMEOUT, partial=True)
+        one_refused = list(scanner.report(feed, books))
         exchange.refuse()
         exchange.drop()
-        next(each for each in changes if isinstance(each, StateChange))
-        after = compare.basis(feed, pair)
+        assert exchange.wait_for(lambda: books[0].state is State.RECONNECTING)
+        assert exchange.wait_for(lambda: books[1].state is State.RECONNECTING)
+        all_lost = list(scanner.report(feed, books))
 
-    assert ", basis " in before
-    assert after.startswith("no basis: BTC-USDT is RECONNECTING: ")
+    assert one_refused[0].endswith("  2 of 3 are live")
+    assert {line.split()[0] for line in one_refused[1:3]} == {"BTC-USDT", "ETH-USDT"}
+    assert one_refused[3].startswith("  1 not live, rejected: XXX-YYY: ")
+    assert all_lost[0].endswith("  0 of 3 are live")
+    assert [line.partition(":")[0] for line in all_lost[1:]] == [
+        "  2 not live, network",
+        "  1 not live, rejected",
+    ]
+
+
+def test_a_book_of_one_side_has_no_spread() -> None:
+    size, ask = Decimal(1), Decimal(100)
+    best = BestBidAsk("A", None, None, ask, size, NOW, NOW, None, None, 1, "depth5")
+    feed, book = (SimpleNamespace() for _ in range(2))
+    feed.best_bid_asks = lambda ids, *, partial: dict.fromkeys(ids, best)
+    book.instrument_id = "A"
+
+    (line,) = scanner.report(feed, [book])
+    assert line.endswith("  1 of 1 are live")
+
+
+# --- market_maker.py ----------------------------------------------------------------
+
+
+def drop_for_good(exchange: LocalExchange) -> None:
+    exchange.refuse()
+    exchange.drop()
+
+
+def send_garbage(exchange: LocalExchange) -> None:
+    exchange.silence()
+    exchange.send_raw(b"garbage", text=True)
+
+
+@pytest.fixture
+def maker() -> Iterator[tuple[Any, LocalExchange]]:
+    """A market maker, its bot on no thread yet, and the exchange that it trades on."""
+    with LocalExchange() as exchange:
+        paper = market_maker.Paper()
+        bot = market_maker.MarketMaker("BTC-USDT", paper, exchange.venue_v5)
+        with bot.okx:
+            yield bot, exchange
+
+
+@pytest.mark.parametrize(
+    ("code", "fault"),
+    [
+        ("lease", LocalExchange.mute),
+        ("max-age", LocalExchange.silence),
+        ("network", drop_for_good),
+        ("unreadable", send_garbage),
+    ],
+)
+def test_no_quote_stands_while_there_is_no_price(
+    code: str,
+    fault: Callable[[LocalExchange], object],
+    maker: tuple[Any, LocalExchange],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bot, exchange = maker
+    # So only a change of state wakes it.
+    monkeypatch.setattr(market_maker, "PERIOD", None)
+    thread = threading.Thread(target=bot.run, daemon=True)
+    thread.start()
+    assert exchange.wait_for(lambda: bot.orders.standing, TIMEOUT)
+    fault(exchange)
+    assert exchange.wait_for(lambda: not bot.orders.standing, TIMEOUT)
+    assert bot.okx.best_bid_ask() is None
+    assert bot.okx.health().cause.code == code
+    bot.okx.close()
+    thread.join(TIMEOUT)
+
+    assert not thread.is_alive()
+    assert bot.orders.standing is None
+
+
+def test_the_market_maker_quotes_again_once_there_is_a_price(
+    maker: tuple[Any, LocalExchange],
+) -> None:
+    bot, exchange = maker
+    bot.okx.wait_live(TIMEOUT)
+    bot.step()
+    drop_for_good(exchange)
+    assert exchange.wait_for(lambda: bot.okx.state is State.RECONNECTING, TIMEOUT)
+    bot.step()
+    assert bot.orders.standing is None
+    exchange.heal()
+    bot.okx.wait_live(TIMEOUT)
+    bot.step()
+    assert bot.orders.standing
+
+
+def test_quotes_are_multiples_of_the_tick_around_the_mid(
+    maker: tuple[Any, LocalExchange],
+) -> None:
+    bot, exchange = maker
+    exchange.pace = 0
+    bot.okx.wait_live(TIMEOUT)
+    bot.step()
+    mid = bot.okx.best_bid_ask().mid
+    bid, ask = bot.orders.standing
+
+    assert bid < mid < ask
+    assert bid % Decimal("0.1") == ask % Decimal("0.1") == 0
+    for side in (bid, ask):
+        off = abs(side - mid) - mid * market_maker.HALF_SPREAD
+        assert 0 <= off < Decimal("0.1")
+
+
+def test_an_error_pulls_the_quotes(
+    maker: tuple[Any, LocalExchange], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bot, _ = maker
+    bot.okx.wait_live(TIMEOUT)
+    bot.step()
+    assert bot.orders.standing
+    monkeypatch.setattr(bot, "step", lambda: 1 / 0)
+
+    with pytest.raises(ZeroDivisionError):
+        bot.run()
+    assert bot.orders.standing is None
+
+
+# --- service.py ---------------------------------------------------------------------
+
+
+def service_of(okx: WSSubscription) -> tuple[Any, Any]:
+    """The test server of the service, and the module of aiohttp's clients."""
+    aiohttp = pytest.importorskip(
+        "aiohttp", reason="pip install aiohttp: the service needs it, the library not"
+    )
+    from aiohttp.test_utils import TestServer
+
+    return TestServer(load("service").Service(okx).application()), aiohttp
+
+
+def on_a_service(
+    work: Callable[
+        [Any, Any, WSSubscription, LocalExchange], Coroutine[Any, Any, None]
+    ],
+) -> None:
+    """Run *work* with a client, the service's server, its subscription and exchange."""
+
+    async def main(exchange: LocalExchange) -> None:
+        okx = WSSubscription("BTC-USDT", venue=exchange.venue_v5, channels=["depth5"])
+        async with okx:
+            server, aiohttp = service_of(okx)
+            async with server, aiohttp.ClientSession(server.make_url("/")) as client:
+                await okx.await_live(TIMEOUT)
+                await work(client, server, okx, exchange)
+
+    with LocalExchange() as exchange:
+        asyncio.run(asyncio.wait_for(main(exchange), TIMEOUT))
+
+
+async def events(response: Any) -> AsyncIterator[dict[str, str]]:
+    """What the service's stream sends, decoded."""
+    async for line in response.content:
+        if text := line.decode().strip():
+            yield json.loads(text.removeprefix("data: "))
+
+
+def test_the_service_answers_with_the_price_or_the_cause() -> None:
+    async def work(
+        client: Any, _: Any, okx: WSSubscription, exchange: LocalExchange
+    ) -> None:
+        async with client.get("price") as answer:
+            price = await answer.json()
+            assert answer.status == 200
+        assert Decimal(price["bid"]) < Decimal(price["ask"])
+        items = okx.updates(timeout=TIMEOUT)
+        drop_for_good(exchange)
+        while okx.state is not State.RECONNECTING:
+            await anext(items)
+        async with client.get("price") as answer:
+            refusal = await answer.json()
+            assert answer.status == 503
+        assert refusal["code"] == "network"
+        assert refusal["cause"] == str(okx.health().cause)
+
+    on_a_service(work)
+
+
+def test_the_service_streams_to_three_clients(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def work(
+        client: Any, _: Any, __: WSSubscription, exchange: LocalExchange
+    ) -> None:
+        async with AsyncExitStack() as stack:
+            opened = [client.get("stream") for _ in range(3)]
+            streams = [events(await stack.enter_async_context(o)) for o in opened]
+            for stream in streams:
+                assert "bid" in await anext(stream)
+            exchange.drop()
+            for stream in streams:
+                told = await anext(stream)
+                while "code" not in told:
+                    told = await anext(stream)
+                assert told["code"] == "network"
+                while "code" in told:  # no price until there is one again
+                    told = await anext(stream)
+                assert Decimal(told["bid"]) < Decimal(told["ask"])
+        # All three have left in the middle of their streams.
+        async with client.get("price") as answer:
+            assert answer.status == 200
+
+    on_a_service(work)
+    assert [each for each in caplog.records if each.name.startswith("aiohttp")] == []
+
+
+def test_a_client_that_comes_in_an_outage_is_told_the_cause_at_once() -> None:
+    async def work(
+        client: Any, _: Any, okx: WSSubscription, exchange: LocalExchange
+    ) -> None:
+        items = okx.updates(timeout=TIMEOUT)
+        exchange.silence()
+        exchange.send_raw(b"garbage", text=True)
+        while okx.state is not State.RESYNCING:
+            await anext(items)
+        async with client.get("stream") as response:
+            told = events(response)
+            assert (await anext(told))["code"] == "unreadable"
+            exchange.resume()
+            assert "bid" in await anext(told)
+
+    on_a_service(work)
+
+
+def test_the_end_of_the_service_ends_its_streams() -> None:
+    async def work(client: Any, server: Any, okx: WSSubscription, _: Any) -> None:
+        async with client.get("stream") as response:
+            told = events(response)
+            assert "bid" in await anext(told)
+            await server.close()
+            last = [event async for event in told][-1]
+        assert last["code"] == "closed"
+        assert okx.state is State.CLOSED
+
+    on_a_service(work)
+
+
+@pytest.mark.slow
+def test_the_service_is_served_on_this_machine(start: Start) -> None:
+    pytest.importorskip("aiohttp", reason="pip install aiohttp")
+    process = start("service", "--local", "--port", "0")
+    first = next(printed(process))
+
+    assert "http://127.0.0.1:" in first
+    assert interrupt(process) == (0, "")
 
 
 # --- private.py ---------------------------------------------------------------------
@@ -363,7 +496,10 @@ def test_an_order_is_one_line_of_what_matters() -> None:
 
 
 def test_an_end_is_left_to_the_error_that_follows() -> None:
-    ends = [change(State.FAILED, "login was refused"), change(State.CLOSED, "closed")]
+    ends = [
+        StateChange(State.LIVE, new, because("refused"), 1, NOW, "A-B")
+        for new in (State.FAILED, State.CLOSED)
+    ]
 
     assert list(private.lines(ends)) == []
 
@@ -381,6 +517,19 @@ def test_a_key_is_taken_from_the_environment(
     assert code == 1
     assert said.err == "login was refused: Invalid apiKey (error 60005)\n"
     assert "of-nobody" not in said.out + said.err
+
+
+# --- bot.py, whose tests are examples/test_bot.py ------------------------------------
+
+
+def test_the_bot_says_that_it_sells(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with LocalExchange() as exchange:
+        monkeypatch.setitem(VENUES, "okx", exchange.venue_v5)
+        run(load("bot"), monkeypatch, "BTC-USDT", "70000")
+
+    assert capsys.readouterr().out.startswith("sell: the best bid is ")
 
 
 # --- metrics.py ---------------------------------------------------------------------
@@ -491,5 +640,11 @@ def test_metrics_are_served_on_this_machine(start: Start) -> None:
     ] * 2
 
 
-def test_the_recipe_is_short() -> None:
-    assert (EXAMPLES / "metrics.py").read_text("utf-8").count("\n") < 80
+@pytest.mark.source
+@pytest.mark.parametrize(
+    "path",
+    sorted({*EXAMPLES.glob("*.py")} - {EXAMPLES / "monitor.py"}),
+    ids=lambda p: p.stem,
+)
+def test_each_example_is_short(path: Path) -> None:
+    assert path.read_text("utf-8").count("\n") < 100
