@@ -283,7 +283,7 @@ def test_a_discarded_stream_says_nothing(connect: Connect) -> None:
     def handler(sock: socket.socket) -> None:
         try:
             ends.append(strict(sock).recv(100))
-        except (ssl.SSLEOFError, ConnectionResetError):
+        except (ssl.SSLError, ConnectionError):  # Python 3.11.2 has no name for it
             ends.append("no word")
         ended.set()
 

@@ -189,6 +189,8 @@ def server_tls(
     certificate = authority(ca).issue_cert(host, not_after=end)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     certificate.configure_cert(context)
+    # Some versions of Python have OpenSSL take an end of TCP alone for a goodbye.
+    context.options &= ~getattr(ssl, "OP_IGNORE_UNEXPECTED_EOF", 0)
     return context
 
 
