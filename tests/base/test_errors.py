@@ -243,3 +243,14 @@ def test_advice_is_no_fact_of_the_network(
 ) -> None:
     assert kind(URL, "gone").advice == ""
     assert kind(URL, "gone", 1, advice="x").args == kind(URL, "gone", 1).args
+
+
+def test_the_causes_of_what_the_exchange_refused_and_of_what_was_lost() -> None:
+    refused = errors.RequestRejected("50001", "busy", "/api/v5/market/trades")
+    lost = errors.MessagesLost("BTC-USDT", "trade", 3)
+    failed = errors.RecordingFailed("a.okxr", "disk full", 2)
+
+    assert refused.cause.exchange_code == "50001"
+    assert lost.cause.channel == "trade"
+    assert "3 of trade of BTC-USDT" in lost.cause
+    assert "disk full; 2 entries" in failed.cause

@@ -387,3 +387,15 @@ def test_a_pong_that_came_too_soon_does_not_hide_a_dead_line() -> None:
     with pytest.raises(Stalled):
         line.run(60.0)
     assert line.sent[-1] < 24.0
+
+
+def test_a_second_pong_that_comes_too_soon_is_dropped_like_the_first() -> None:
+    beat = Heartbeat(Ping(30.0, 15.0), 10.0, 0.0)
+    for now in (0.0, 5.0, 10.0):
+        assert beat.tick(now, now, now)
+        assert beat.ponged(now + 4.0)
+    assert beat.tick(15.0, 15.0, 15.0)
+
+    assert beat.ponged(15.5) is None
+    assert beat.ponged(15.6) is None
+    assert beat.ponged(19.0) is not None
