@@ -9,8 +9,7 @@ gives the channel's key.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from functools import lru_cache
+from collections.abc import Mapping
 from typing import Any
 
 from ..base.errors import WireError
@@ -26,11 +25,9 @@ from .catalogue import (
     V5_PRIVATE,
     ChannelSpec,
     argument_of,
-    escape,
     key_of,
 )
 from .common import (
-    MAX_MESSAGE,
     TAIL,
     UNREADABLE,
     ProtocolBase,
@@ -40,31 +37,26 @@ from .common import (
     reading,
     to_json,
 )
-from .json_text import beginning, echoed
+from .json_text import beginning
 from .listing import INST_TYPES
 from .messages import (
     NO_DEPTH,
-    Acknowledged,
     BookData,
     CandleData,
     ChannelName,
     DepthData,
     FundingData,
-    LoggedIn,
     Message,
-    Notice,
     Pong,
     Push,
-    Refused,
     SocketPath,
     Stamp,
-    Terminated,
     TickerData,
     TradeData,
     Unknown,
-    Unsubscribed,
     push,
 )
+from .v5_events import EVENTS, argument_key, event, instrument_key, mentioned
 from .values import (
     book,
     candle,
@@ -85,22 +77,10 @@ _BUSINESS = re.compile(
     r"(mark-price-|index-)?candle\w+|trades-all|sprd-[\w-]+|public-block-trades"
     r"|public-struc-block-trades|block-tickers"
 )
-# A channel in the text of an error, "channel:ticker,instId:BTC-USDT doesn't exist". A
-# dot inside an id belongs to the channel; a full stop behind it does not.
-_SAID = re.compile(
-    r"(?<![\w-])channel:([\w-]{1,64})"
-    r"((?:,(?!channel:)[A-Za-z0-9]{1,32}:[\w-]{1,64}(?:\.[\w-]{1,64}){0,4})*)"
-    r"(?![\w-]|[.:]\w)",
-    re.ASCII,
-)
 _WHOLE = {"snapshot": True, "update": False}
 _ACTIONS = (None, *_WHOLE)
 # Channels of which each push is complete, by v5's names.
 _COMPLETE = frozenset(name for name, known in _KNOWN.items() if known.kind in COMPLETE)
-_EVENTS = (
-    *("subscribe", "unsubscribe", "login", "error", "notice"),
-    *("channel-conn-count", "channel-conn-count-error"),
-)
 _CONFIRM = {"0": False, "1": True}
 
 _TICKER = (
@@ -208,18 +188,8 @@ class V5(ProtocolBase):
         return to_json({"op": "login", "args": [arguments]})
 
     def mentioned(self, message: str) -> tuple[str, ...]:
-        """The keys of the channels that an error's text names.
-
-        The text may be a sentence, or contain an echo of the request.
-        """
-        text = message[:MAX_MESSAGE]
-        found: dict[str, None] = {}
-        for argument in (*_said(text), *echoed(text)):
-            try:
-                found[_key_of(argument)] = None
-            except WireError:
-                continue
-        return tuple(found)
+        """The keys of the channels that an error's text names."""
+        return mentioned(message)
 
     def announces_end(self, code: str) -> bool:
         """True for 64008: it comes about 60 s before an upgrade (since 2026-06-11)."""
@@ -238,7 +208,7 @@ class V5(ProtocolBase):
         return payload
 
     def _named(self, said: bytes) -> str:
-        return _key_of(beginning(said, 1)["arg"])
+        return argument_key(beginning(said, 1)["arg"])
 
     def head(self, said: bytes) -> bytes | None:
         """The text before the data, with empty data.
@@ -280,7 +250,7 @@ class V5(ProtocolBase):
         action, about = message.get("action"), argument["instId"]
         (element,) = data
         channel = argument["channel"]
-        key = _instrument_key(channel, about)
+        key = instrument_key(channel, about)
         odd = len(argument) != 2 or element.get("instId", about) != about
         odd = odd or "event" in message or type(data) is not list
         if odd or not (action is None or _may_say(channel, action)):
@@ -292,7 +262,7 @@ class V5(ProtocolBase):
             return (Pong(),)
         message = load(text)
         if "event" in message and not _is_data(message):
-            return (_event(message),)
+            return (event(message),)
         if "arg" not in message and "op" in message:
             # The answer to an order. The library sends no orders.
             return (Unknown("op"),)
@@ -390,39 +360,9 @@ def _sequence(value: Any) -> int | None:
     return whole(value)
 
 
-# Bounded, like every cache of a peer's text; a process subscribes fewer instruments.
-@lru_cache(maxsize=8192)
-def _instrument_key(channel: Any, inst_id: Any) -> str:
-    return key_of({"channel": channel, "instId": inst_id})
-
-
-def _key_of(argument: Any) -> str:
-    """The key of the channel that a peer's *argument* names, else `WireError`."""
-    try:
-        if len(argument) == 2 and "instId" in argument:
-            return _instrument_key(argument["channel"], argument["instId"])
-        # The exchange adds the user's id to the channel in pushes of private channels.
-        return key_of({name: argument[name] for name in argument if name != "uid"})
-    except (TypeError, LookupError, ValueError) as error:
-        own = _as_sent(argument)
-        raise UnreadableMessage(
-            "shape", "arg is {}: {}", argument, error, channel=own
-        ) from error
-
-
-def _as_sent(argument: Any) -> str | None:
-    """What *argument*, which is no channel's, has of a key; ``None`` if nothing."""
-    if type(argument) is not dict:
-        return None
-    names = map(argument.get, ("channel", "instId"))
-    channel, instrument = (n[:64] if isinstance(n, str) else "" for n in names)
-    key = f"{escape(channel)}:{escape(instrument)}"
-    return None if key == ":" else key.removesuffix(":")
-
-
 def _is_data(message: dict[str, Any]) -> bool:
     """Whether a message that has an event is a push with one field more."""
-    unknown = message["event"] not in _EVENTS
+    unknown = message["event"] not in EVENTS
     return has_data(message) and ("arg" in message or unknown)
 
 
@@ -437,7 +377,7 @@ def _may_say(channel: Any, action: Any) -> bool:
 
 def _push(message: dict[str, Any], text: str) -> Push:
     argument = message.get("arg")
-    key = _key_of(argument)
+    key = argument_key(argument)
     assert argument is not None
     data, action = message.get("data"), message.get("action")
     if type(data) is not list or not (data or PROTOCOL.path(key).login):
@@ -445,7 +385,7 @@ def _push(message: dict[str, Any], text: str) -> Push:
         raise UnreadableMessage("shape", "data is {}", data, channel=key)
     if not _may_say(argument["channel"], action):
         raise UnreadableMessage("shape", "action {}", action, channel=key)
-    if message.get("event") in _EVENTS:
+    if message.get("event") in EVENTS:
         told = message["event"]
         raise UnreadableMessage("shape", "data of event {}", told, channel=key)
     about = argument.get("instId")
@@ -454,46 +394,3 @@ def _push(message: dict[str, Any], text: str) -> Push:
             other = element["instId"]
             raise UnreadableMessage("shape", "data of {}", other, channel=key)
     return Push(key, data, text, action)
-
-
-def _event(message: dict[str, Any]) -> Message:
-    event, number = message["event"], message.get("id")
-    if number is not None and not isinstance(number, str):
-        raise UnreadableMessage("shape", "id {}", number)
-    if event == "subscribe":
-        return Acknowledged(_key_of(message.get("arg")), number)
-    if event == "unsubscribe":
-        return Unsubscribed(_key_of(message.get("arg")), number)
-    if event == "login" and message.get("code") == "0":
-        return LoggedIn()
-    if event in ("error", "login", "notice"):
-        return _told(event, message, number)
-    if event in ("channel-conn-count", "channel-conn-count-error"):
-        return _counted(event, message)
-    if not isinstance(event, str):
-        raise UnreadableMessage("shape", "event {}", event)
-    return Unknown("event")
-
-
-def _told(event: str, message: dict[str, Any], number: str | None) -> Message:
-    code, text = message.get("code"), message.get("msg", "")
-    if not isinstance(code, str) or not re.fullmatch("[0-9]{1,9}", code):
-        raise UnreadableMessage("shape", f"code {{}} of {event}", code)
-    if not isinstance(text, str):
-        raise UnreadableMessage("shape", f"msg of {event} is {{}}", text)
-    return Notice(code, text) if event == "notice" else Refused(code, text, number)
-
-
-def _counted(event: str, message: dict[str, Any]) -> Message:
-    kind, count = message.get("channel"), message.get("connCount")
-    if not isinstance(kind, str) or not isinstance(count, str):
-        raise UnreadableMessage("shape", f"{event} of {{}}: {{}}", kind, count)
-    text = f"{count} connections have {kind!r}"
-    return Terminated(kind, text) if event.endswith("error") else Notice(event, text)
-
-
-def _said(text: str) -> Iterator[dict[str, str]]:
-    """The objects of the channels that a sentence names."""
-    for channel, rest in _SAID.findall(text):
-        pairs = (part.partition(":") for part in rest.split(",") if part)
-        yield {**{name: value for name, _, value in pairs}, "channel": channel}
