@@ -247,6 +247,24 @@ def test_a_page_that_does_not_follow_is_asked_for_again() -> None:
     assert all_of(ever, 40) == list(range(82, 101))
 
 
+@pytest.mark.parametrize("size", [10, 60])
+def test_rows_of_an_older_list_in_front_of_a_page_hide_nothing(size: int) -> None:
+    """A page is so long: what they took the place of is at its older end."""
+    older: Page = [(place, place * 7) for place in range(13, 10, -1)]
+
+    def spoil(number: int, page: Page) -> Page:
+        return [*older, *page][: len(page)] if number == 1 else page
+
+    def always(number: int, page: Page) -> Page:
+        return [*older, *page][: len(page)]
+
+    once, ever = Peer(range(1, 101), spoil), Peer(range(1, 101), always)
+
+    sources = [paged(size)]
+    assert all_of(once, 60, after=20, sources=sources) == list(range(41, 101))
+    assert all_of(ever, 60, after=20, sources=sources) == []
+
+
 def test_what_should_be_at_the_bound_is_looked_for_once_more() -> None:
     """The list of the exchange may be behind what its channel has said already."""
 

@@ -34,9 +34,9 @@ def collect(
 ) -> list[T]:
     """Search *sources* in their order for items that *keep* accepts, oldest first.
 
-    A page that is not joined to the pages before it, or leads no further back, is
-    requested once more. If the second one is no better, the search of that source ends.
-    An item that was only expected is not required of the second one.
+    A page that is no run of the list, is not joined to the pages before it, or leads no
+    further back, is requested once more. If the second one is no better, the search of
+    that source ends. An item that was only expected is not required of the second one.
     """
     for source in sources:
         led = True
@@ -47,11 +47,22 @@ def collect(
             count = min(source.size, search.missing + 2)
             page = fetch(source.request(older_than, count))
             kept = {place: thing for place, thing in page if keep(thing)}
-            again, led = not led, search.take(kept, not led and search.known is None)
+            run = is_run(page)
+            again, anyway = not led, not led and search.known is None
+            led = run and search.take(kept, anyway)
             if source.pages:
                 ends = len(page) < count and source is not sources[-1]
             else:
-                ends = led or search.is_joined
+                ends = led or (run and search.is_joined)
             if ends or search.is_end or (again and not led):
                 break
     return [item for item, _ in search.oldest_first()[-search.limit :]]
+
+
+def is_run(page: Sequence[tuple[int, object]]) -> bool:
+    """Whether *page* is in order, so that nothing is missing inside it.
+
+    Rows of another page in front, as of a cache, take the place of its older rows.
+    """
+    places = [place for place, _ in page]
+    return places in (sorted(places), sorted(places, reverse=True))
