@@ -126,6 +126,14 @@ def decimal(value: Any) -> Decimal:
     raise UnreadableValue("not a number: {}", value)
 
 
+def signed(value: Any) -> Decimal:
+    """*value* as an exact number of either sign; else as `decimal`."""
+    if isinstance(value, str) and value.startswith("-"):
+        # Not ``-decimal(...)``, which rounds to the precision of the decimal context.
+        return decimal(value[1:]).copy_negate()
+    return decimal(value)
+
+
 def to_float(value: Any) -> float:
     """*value* as a float; accepts and refuses the same texts as `decimal`."""
     # Most are digits with one point. The regular expression takes three times as long.
@@ -137,22 +145,31 @@ def to_float(value: Any) -> float:
     raise UnreadableValue("not a number: {}", value)
 
 
-class _Floats(dict[str, float]):
+class Floats(dict[str, float]):
     """A cache of `to_float`: text to number. A book repeats most of its numbers.
 
     Floats sort as the numbers do, but two numbers of more than 15 digits may have the
-    same float. All threads share the one instance `NUMBERS`. At 8,192 texts it is
+    same float. All threads share the instances `NUMBERS`, of numbers from 0 up, and
+    `SIGNED`, of prices of spreads, which may be 0 and negative. At 8,192 texts it is
     emptied; a text that is not a number raises ``ValueError`` and is not kept.
     """
 
     def __missing__(self, text: str) -> float:
         if len(self) >= 8192:  # bounded, because the keys come from the network
             self.clear()
-        self[text] = number = to_float(text)
+        self[text] = number = self._read(text)
         return number
 
+    def _read(self, text: str) -> float:
+        return to_float(text)
 
-NUMBERS = _Floats()
+
+class _SignedFloats(Floats):
+    def _read(self, text: str) -> float:
+        return float(signed(text))
+
+
+NUMBERS, SIGNED = Floats(), _SignedFloats()
 
 
 def quote(value: object, clean: Clean = str) -> str:
