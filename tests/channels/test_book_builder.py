@@ -260,7 +260,9 @@ def test_numbers_of_a_spread_that_are_one_float_are_told_apart() -> None:
         builder.take(message(False, (), (), -1, SEQ + 1, SEQ + 2))
 
 
-@pytest.mark.parametrize(X)
+@pytest.mark.parametrize(
+    "row", [["-1", "2", "0", "1"], ["-1", "-2", "1"], ["--1", "2", "1"]]
+)
 def test_a_row_that_no_spread_has_fails_the_proof(row: list[str]) -> None:
     builder = spread_builder(three("-1:1"))
 

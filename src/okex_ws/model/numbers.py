@@ -81,8 +81,8 @@ class UnreadableValue(ValueError):
         return self.said(str)
 
 
-def given_number(name: str, value: object) -> Decimal:
-    """The exact number that a script gave as *name*, from 0 up.
+def given_number(name: str, value: object, signed: bool = False) -> Decimal:
+    """The exact number that a script gave as *name*, from 0 up unless it is *signed*.
 
     It is a ``Decimal``, a ``str``, or a real number of any type, numpy's too. A
     ``float`` counts as its shortest text: 0.1 is one tenth.
@@ -94,21 +94,21 @@ def given_number(name: str, value: object) -> Decimal:
     if isinstance(value, bool) or not isinstance(value, (Decimal, str, Real)):
         raise TypeError(f"{name} is a number, got {value!r:.80}")
     try:
-        number = _exact(value)
+        number = _exact(value, signed)
     except ValueError:
         raise ValueError(f"{name} is a number, got {value!r:.80}") from None
-    if not (number.is_finite() and number >= 0):
+    if not number.is_finite() or (number < 0 and not signed):
         raise ValueError(f"{name} is a number from 0 up, got {value!r:.80}")
     if len(number.as_tuple().digits) > 64 or abs(number.adjusted()) > 99:
         raise ValueError(f"{name} has more digits than any book: {value!r:.80}")
     return number
 
 
-def _exact(value: Decimal | str | Real) -> Decimal:
+def _exact(value: Decimal | str | Real, is_signed: bool) -> Decimal:
     if isinstance(value, Decimal):
         return value
     if isinstance(value, str):
-        return decimal(value)
+        return signed(value) if is_signed else decimal(value)
     try:
         return Decimal(str(value))
     except InvalidOperation:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Collection, Iterator
 from typing import Any
 
-from ...model.venues import delivery
+from ...model.venues import delivery, legs_of
 from ..market.instruments import SyntheticInstrument
 from ..market.market import Market
 from ..wire import v3, v5, v5_data
@@ -118,7 +118,9 @@ class Catalogue(Collection[str]):
         *uid* is the number of the subscriber's account.
         """
         if channel in self._market.channels:
-            return self._market.present(channel, wall)
+            said = self._market.present(channel, wall)
+            # Trades of spreads are pushed when they are made alone (v5 documentation).
+            return None if channel.startswith("sprd-public-trades:") else said
         if channel.startswith("instruments:"):
             return self._instruments(channel)
         if not _has_state(channel):
@@ -131,7 +133,7 @@ class Catalogue(Collection[str]):
         found = [
             instrument(each)
             for each in self._market.listed
-            if INST_TYPES[each.market] == wanted
+            if INST_TYPES.get(each.market) == wanted
         ]
         return v5_data.push(channel, found) if found else None
 
@@ -178,6 +180,31 @@ def _balance(channel: str, wall: float) -> dict[str, Any]:
         if wanted in (None, ccy)
     ]
     return {"uTime": now, "totalEq": _TOTAL, "isoEq": "0", "details": details}
+
+
+def spread(each: SyntheticInstrument, wall: float) -> dict[str, Any]:
+    """A spread as the REST interface of v5 describes it."""
+    legs = legs_of(each.instrument_id) or (each.instrument_id, each.instrument_id)
+    base, quote, *_ = *legs[0].replace("_", "-").split("-"), ""
+    due = delivery(each.instrument_id)
+    return {
+        "sprdId": each.instrument_id,
+        "sprdType": "inverse" if quote == "USD" else "linear",
+        "state": "live",
+        "baseCcy": base,
+        "szCcy": "USD" if quote == "USD" else base,
+        "quoteCcy": quote,
+        "tickSz": each.tick,
+        "minSz": each.lot,
+        "lotSz": each.lot,
+        "listTime": "1686903000159",
+        "expTime": "" if due is None else milliseconds(due.timestamp()),
+        "uTime": milliseconds(wall),
+        "legs": [
+            {"instId": leg, "side": side}
+            for leg, side in zip(legs, ("sell", "buy"), strict=True)
+        ],
+    }
 
 
 def instrument(each: SyntheticInstrument) -> dict[str, str]:
