@@ -415,7 +415,7 @@ def _check_known(instrument_id: str, market: str, form: str) -> str:
             f"{instrument_id!r} is an id of market {form!r}, not of {market!r}:"
             f" pass market={form!r}"
         )
-    for each in legs_of(instrument_id) or (instrument_id,):
+    for each in _legs(instrument_id) or (instrument_id,):
         if market_of(each) in ("futures", "option") and delivery(each) is None:
             raise ValueError(f"{each!r} is delivered on no day: YYMMDD is none")
     return market
@@ -456,7 +456,7 @@ def market_of(instrument_id: str) -> str | None:
     """
     if not _ID.fullmatch(instrument_id):
         return None
-    return _form(instrument_id) or ("spread" if legs_of(instrument_id) else None)
+    return _form(instrument_id) or ("spread" if _legs(instrument_id) else None)
 
 
 def _form(instrument_id: str) -> str | None:
@@ -464,7 +464,7 @@ def _form(instrument_id: str) -> str | None:
     return next((name for name, form in forms if form.fullmatch(instrument_id)), None)
 
 
-def legs_of(instrument_id: str) -> tuple[str, str] | None:
+def _legs(instrument_id: str) -> tuple[str, str] | None:
     """The ids of the two legs of a spread; ``None`` if the id is not a spread's."""
     if _form(instrument_id) is None:
         for mark in re.finditer("(?<=[A-Z0-9])_(?=[A-Z0-9])", instrument_id):
@@ -479,7 +479,7 @@ def delivery(instrument_id: str) -> datetime | None:
 
     ``None`` for any other id, and for one whose YYMMDD is no date.
     """
-    if legs := legs_of(instrument_id):
+    if legs := _legs(instrument_id):
         days = [day for day in map(delivery, legs) if day is not None]
         return min(days, default=None)
     for market in ("futures", "option"):

@@ -9,7 +9,8 @@ import re
 from collections.abc import Collection, Iterator
 from typing import Any
 
-from ...model.venues import delivery, legs_of
+from ... import market_of
+from ...model.venues import delivery
 from ..market.instruments import SyntheticInstrument
 from ..market.market import Market
 from ..wire import v3, v5, v5_data
@@ -184,7 +185,7 @@ def _balance(channel: str, wall: float) -> dict[str, Any]:
 
 def spread(each: SyntheticInstrument, wall: float) -> dict[str, Any]:
     """A spread as the REST interface of v5 describes it."""
-    legs = legs_of(each.instrument_id) or (each.instrument_id, each.instrument_id)
+    legs = _legs(each.instrument_id)
     base, quote, *_ = *legs[0].replace("_", "-").split("-"), ""
     due = delivery(each.instrument_id)
     return {
@@ -205,6 +206,15 @@ def spread(each: SyntheticInstrument, wall: float) -> dict[str, Any]:
             for leg, side in zip(legs, ("sell", "buy"), strict=True)
         ],
     }
+
+
+def _legs(spread_id: str) -> tuple[str, str]:
+    """The two ids that an underscore joins; of an id of a new form twice itself."""
+    marks = (at for at, character in enumerate(spread_id) if character == "_")
+    pairs = ((spread_id[:at], spread_id[at + 1 :]) for at in marks)
+    none = (None, "spread")
+    found = (pair for pair in pairs if all(market_of(leg) not in none for leg in pair))
+    return next(found, (spread_id, spread_id))
 
 
 def instrument(each: SyntheticInstrument) -> dict[str, str]:
