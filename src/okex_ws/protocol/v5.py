@@ -143,11 +143,12 @@ class V5(ProtocolBase):
         return argument["channel"].casefold(), about(argument).casefold()
 
     def reader(self, name: ChannelName) -> Self:
-        """This protocol, or for a spread that of `of_spreads`."""
-        return self.of_spreads() if name.is_spread else self
+        """This protocol; for a spread, as it reads prices of either sign.
 
-    def of_spreads(self) -> Self:
-        """This protocol, as it reads prices of either sign, and candles of spreads."""
+        A candle of a spread also has other items.
+        """
+        if not name.is_spread:
+            return self
         spreads = copy.copy(self)
         spreads._ranks, spreads._price = SIGNED, signed
         return spreads

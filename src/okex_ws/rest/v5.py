@@ -220,7 +220,8 @@ class RestV5:
 class RestSpreads(RestV5):
     """The `RestProtocol` of spreads under v5 (documentation of July 2026)."""
 
-    _id_name, _reader = "sprdId", v5.PROTOCOL.of_spreads()
+    _id_name = "sprdId"
+    _reader = v5.PROTOCOL.reader(v5.PROTOCOL.channel("ticker", "spread", ""))
 
     def instruments(self, market: str, family: str | None) -> RestRequest:
         """The request for all spreads."""

@@ -36,7 +36,6 @@ INSTRUMENTS = (
     SyntheticInstrument(
         "option", "BTC-USD-301227-60000-C", "0.0500", "0.0005", thin=True
     ),
-    SyntheticInstrument("spread", "BTC-USDT_BTC-USDT-SWAP", "0.0", "0.1", "0.001"),
 )
 
 AnyInstrument = Union[str, tuple[str, str], SyntheticInstrument]
@@ -62,7 +61,7 @@ def as_instrument(given: AnyInstrument) -> SyntheticInstrument:
     for known in INSTRUMENTS:
         if (known.market, known.instrument_id) == (market, instrument_id):
             return known
-    if market == "spread":
+    if market == "spread":  # none is in `INSTRUMENTS`, because v3 has none
         return SyntheticInstrument(market, instrument_id, "0.0", "0.1", "0.001")
     return SyntheticInstrument(market, instrument_id)
 
