@@ -36,6 +36,7 @@ from okex_ws.local_exchange.market.market import SyntheticMarket
 from okex_ws.protocol.messages import Push
 from okex_ws.protocol.v5 import PROTOCOL
 from okex_ws.rest import Rest
+from tests.support.capture_files import write
 from tests.support.merged_book import Merged
 
 ID = "BTC-USDT_BTC-USDT-SWAP"
@@ -318,6 +319,23 @@ def test_a_replay_of_a_spread_gives_what_was_recorded(
     books = [book for book in seen if book is not None]
     assert len({book.mid for book in books}) > 1
     assert all(book.spread is None or book.spread > 0 for book in books)
+
+
+def test_a_capture_of_a_spread_is_a_market(tmp_path: Path) -> None:
+    market = SyntheticMarket(3, [ID], pace=100.0)
+    first = market.present(BOOK, WALL)
+    assert first
+    pushes = [first, *market.advance(2.0, WALL + 1, {BOOK})]
+    texts = [each.text for each in pushes]
+    capture = write(tmp_path / "spread", texts, v5=True)
+    channels = ["depth5", "depth_l2_tbt"]  # the first one is made of the second
+
+    with LocalExchange(capture=capture, speed=1000, repeat=True) as exchange:
+        assert exchange.instruments == (("spread", ID),)
+        with WSSubscription(ID, venue=exchange.venue_v5, channels=channels) as sub:
+            sub.wait_live(PATIENCE)
+            assert sub.GetDepth(levels=1)["asks"]
+            assert sub.book is not None
 
 
 # --- REST ---------------------------------------------------------------------------
