@@ -66,9 +66,7 @@ def test_a_book_that_crosses_zero_is_the_exchanges_after_each_message(
         merged.take(each.text)
         (push,) = PROTOCOL.read(each.text.encode())
         assert isinstance(push, Push)
-        bids, asks = builder.take(
-            wire.book(push.elements[0], push.action, push.exact)  # type: ignore[attr-defined]
-        )
+        bids, asks = builder.take(wire.book(push.elements[0], push.action, push.exact))
         assert (bids[:levels], asks[:levels]) == tuple(
             side[:levels] for side in merged.book
         )
