@@ -352,7 +352,8 @@ def test_rest_has_the_spreads_their_book_and_their_past(
 
     assert (listed.instrument_id, listed.market, listed.base) == (ID, "spread", "BTC")
     assert listed.legs == (("BTC-USDT", "sell"), ("BTC-USDT-SWAP", "buy"))
-    assert (listed.contract_value, listed.contract_currency) == (1, "BTC")
+    worth = Decimal(1), "BTC"
+    assert (listed.contract_value, listed.contract_currency) == worth
     assert (len(book.bids), len(book.asks), book.seq) == (7, 7, None)
     assert {len(row) for row in (*book.bids, *book.asks)} == {3}
     assert book.bids[0][0].startswith("-")
