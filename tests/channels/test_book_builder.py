@@ -15,7 +15,8 @@ from okex_ws.channels.book_builder import BookBuilder
 from okex_ws.model.book import OrderBook, Side
 from okex_ws.protocol.messages import BookData
 from tests.support.book_rows import (
-    EACH_BAD_ROW,
+    BAD_PRICES,
+    BAD_ROWS,
     EACH_VECTOR,
     Change,
     ReferenceBook,
@@ -182,7 +183,7 @@ def test_a_side_that_no_row_changes_is_shared_by_both_versions() -> None:
 # --- What is no level ---------------------------------------------------------------
 
 
-@EACH_BAD_ROW
+@pytest.mark.parametrize(("row", "why"), [*BAD_ROWS, *BAD_PRICES])
 @pytest.mark.parametrize("side", [0, 1])
 @pytest.mark.parametrize("whole", [True, False])
 @pytest.mark.parametrize("proof", [{"seq": 11, "prev_seq": 10}, {"checksum": 5}])
@@ -202,6 +203,73 @@ def test_a_level_that_is_none_fails_the_proof_and_leaves_nothing_held(
     assert len(str(caught.value)) <= 200
     assert str(caught.value).isprintable()
     assert_holds_nothing(builder)
+
+
+# --- The book of a spread -----------------------------------------------------------
+
+# A number of the exchange: beyond what a float can tell apart from its neighbours.
+SEQ = 1724294007352168320
+
+
+def three(*levels: str) -> Any:
+    """Rows of a spread, of ``'price:size'``: price, size and number of orders."""
+    return rows(*(f"{level}:1" for level in levels))
+
+
+def spread_builder(bids: Any = (), asks: Any = ()) -> BookBuilder:
+    """The builder of a spread after a snapshot that proved itself."""
+    builder = BookBuilder(spread=True)
+    builder.take(message(True, bids, asks, book_sum(bids, asks), -1, SEQ))
+    return builder
+
+
+def test_a_spreads_prices_go_through_zero() -> None:
+    bids, asks = three("0.1:2", "0:1", "-0.1:3", "-10:1"), three("0.2:1", "5:2")
+    builder = spread_builder(bids, asks)
+
+    after = three("-0.1:4", "-10:1"), three("0:1", "0.2:1", "5:2")
+    changes = three("0.1:0", "0:0", "-0.1:4"), three("0:1")
+    sum_ = book_sum(*after)
+    assert builder.take(message(False, *changes, sum_, SEQ, SEQ + 1)) == after
+
+
+@pytest.mark.parametrize("checksum", [None, 0, 1])
+def test_a_spread_is_proven_by_its_checksum_beside_the_sequence(
+    checksum: int | None,
+) -> None:
+    builder = spread_builder(three("-1:1"))
+
+    with pytest.raises(BookError):
+        builder.take(message(False, three("-2:1"), (), checksum, SEQ, SEQ + 1))
+
+    assert not builder.is_proven
+
+
+def test_an_empty_book_of_a_spread_has_a_checksum_of_zero() -> None:
+    builder = spread_builder(three("-1:1"))
+
+    empty = message(False, three("-1:0"), (), 0, SEQ, SEQ + 1)
+    assert builder.take(empty) == ((), ())
+
+
+def test_numbers_of_a_spread_that_are_one_float_are_told_apart() -> None:
+    builder = spread_builder(three("-1:1"))
+    assert float(SEQ) == float(SEQ + 1)
+
+    with pytest.raises(SequenceGap):
+        builder.take(message(False, (), (), -1, SEQ + 1, SEQ + 2))
+
+
+@pytest.mark.parametrize(
+    "row", [["-1", "2", "0", "1"], ["-1", "-2", "1"], ["--1", "2", "1"]]
+)
+def test_a_row_that_no_spread_has_fails_the_proof(row: list[str]) -> None:
+    builder = spread_builder(three("-1:1"))
+
+    with pytest.raises(BookError):
+        builder.take(message(False, [row], (), None, SEQ, SEQ + 1))
+
+    assert not builder.is_proven
 
 
 # --- What proves it: the checksum ---------------------------------------------------

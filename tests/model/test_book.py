@@ -170,6 +170,49 @@ def test_a_level_that_is_none_is_a_value_error_of_apply(row: Any, why: str) -> N
                 OrderBook().apply(action, *sides)
 
 
+# --- Books of spreads ---------------------------------------------------------------
+
+SPREAD = OrderBook(
+    rows("0.1:2", "0:1", "-0.1:3"), (("0.2", "1", "1"), ("0.3", "4", "2"))
+)
+
+
+def test_prices_below_zero_are_merged_in_their_order() -> None:
+    book = SPREAD.apply("update", rows("0.1:0", "-0.05:7", "-1:1"), rows("0.1:2"))
+
+    assert [row[0] for row in book.bids] == ["0", "-0.05", "-0.1", "-1"]
+    assert [row[0] for row in book.asks] == ["0.1", "0.2", "0.3"]
+    assert book.apply("update", rows("-0.0:0", "-0.050:1"), ()).bids[:2] == rows(
+        *("-0.050:1", "-0.1:3")
+    )
+
+
+@pytest.mark.parametrize(
+    ("bid", "ask", "mid", "spread", "crossed"),
+    [
+        ("-10", "-9.5", "-9.75", "0.5", False),
+        ("-0.1", "0.1", "0", "0.2", False),
+        ("0", "0.1", "0.05", "0.1", False),
+        ("-1", "-2", "-1.5", "-1", True),
+    ],
+)
+def test_mid_and_spread_are_exact_below_zero(
+    bid: str, ask: str, mid: str, spread: str, crossed: bool
+) -> None:
+    book = OrderBook(rows(f"{bid}:1"), rows(f"{ask}:1"))
+    assert (book.mid, book.spread, book.crossed) == (
+        *(Decimal(mid), Decimal(spread), crossed),
+    )
+
+
+def test_a_sweep_goes_through_zero() -> None:
+    assert SPREAD.sweep("sell", 6) == (
+        *(Decimal("-0.1") / 6, Decimal("-0.1"), Decimal(6), Decimal(0)),
+    )
+    free = OrderBook(rows("0:2")).sweep("sell", 1)
+    assert (free.average, free.worst, free.remaining) == (0, 0, 0)
+
+
 # --- What a book says ---------------------------------------------------------------
 
 

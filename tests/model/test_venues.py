@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from okex_ws.model.venues import (
     MARKETS,
     PROTOCOLS,
+    V3_MARKETS,
     VENUES,
     Venue,
     check_instrument,
@@ -24,7 +25,7 @@ from okex_ws.model.venues import (
 
 URL, BASE = "wss://localhost/ws/v3", "wss://localhost/ws/v5"
 URLS = {"v3": URL, "v5": BASE}
-OKEX, OKJ = VENUES["okex"], VENUES["okj-v3"]
+OKEX, OKJ, OKX = VENUES["okex"], VENUES["okj-v3"], VENUES["okx"]
 # A dictionary keeps the order.
 V5_HOSTS = {
     "okx": "ws.okx.com",
@@ -82,7 +83,9 @@ def test_okj_has_spot_only() -> None:
     spot_only = {name for name, venue in VENUES.items() if venue.markets == ("spot",)}
 
     assert spot_only == {"okj", "okj-v3"}
-    assert {venue.markets for venue in VENUES.values()} == {("spot",), MARKETS}
+    assert {venue.markets for venue in VENUES.values()} == {
+        *(("spot",), V3_MARKETS, MARKETS)
+    }
 
 
 @pytest.mark.parametrize("venue", VENUES.values(), ids=VENUES)
@@ -95,7 +98,14 @@ def test_a_venue_is_found_by_name_or_taken_as_it_is() -> None:
 
     assert find_venue("okj-v3") is OKJ
     assert find_venue(own) is own
-    assert own.markets == MARKETS
+    assert own.markets == V3_MARKETS
+
+
+def test_v3_has_no_spreads_and_v5_has() -> None:
+    assert Venue("mine", "v3", (URL,), markets=("spot", "spread")).markets == ("spot",)
+    assert Venue("mine", "v5", ("wss://h/ws/v5",)).markets == MARKETS
+    with pytest.raises(ValueError, match="'okex' has no market 'spread', only 'spot'"):
+        check_instrument("BTC-USDT_BTC-USDT-SWAP", None, OKEX)
 
 
 def test_an_unknown_venue_names_the_nearest_and_the_known() -> None:
@@ -358,7 +368,7 @@ def test_an_id_of_no_known_form_needs_a_market_and_is_never_refused(name: str) -
     with pytest.raises(ValueError, match="or market=, one of 'spot', 'futures'"):
         check_instrument(name, None, OKEX)
 
-    assert [check_instrument(name, each, OKEX) for each in MARKETS] == list(MARKETS)
+    assert [check_instrument(name, each, OKX) for each in MARKETS] == list(MARKETS)
 
 
 @pytest.mark.parametrize(

@@ -185,7 +185,7 @@ def test_it_is_ready_when_the_channels_of_every_connection_are(v5: World) -> Non
 
 def test_a_channel_of_a_wrong_path_would_be_refused(v5: World) -> None:
     """The exchange of these tests knows its paths, as the real one does."""
-    sub = v5.subscribe(channels=("depth5",), raw_channels=("sprd-tickers",))
+    sub = v5.subscribe(channels=("depth5",), raw_channels=("sprd-new",))
     other = v5.subscribe(channels=("depth5",), raw_channels=("candle9m",))
     seen: list[Any] = []
     v5.at(1, lambda: seen.extend([sub.health().failed, other.health().failed]))

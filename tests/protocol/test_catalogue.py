@@ -9,13 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from okex_ws.model.venues import MARKETS
+from okex_ws.model.venues import MARKETS, V3_MARKETS
 from okex_ws.protocol.catalogue import (
     ALIASES,
     BOOKS,
     GATED,
     INDEX_ALIASES,
     KNOWN,
+    SPREAD_ALIASES,
     argument_of,
     check_market,
     find,
@@ -24,6 +25,7 @@ from okex_ws.protocol.catalogue import (
 )
 
 TRADED = ("spot", "futures", "swap", "option")
+SPREAD = (*TRADED, "spread")
 BARS = {
     60: "1m",
     180: "3m",
@@ -89,20 +91,22 @@ def test_no_name_means_two_things() -> None:
     ]
 
     assert len(names) == len(set(names)) == len(ALIASES)
-    assert not set(names) & set(INDEX_ALIASES)
+    assert not set(names) & {*INDEX_ALIASES, *SPREAD_ALIASES}
     assert not any(map(is_private, names))
 
 
 @pytest.mark.parametrize(
     ("topic", "v3", "v5"),
     [
-        *((topic, TRADED, TRADED) for topic in ("depth5", "depth", "trade")),
-        ("depth_l2_tbt", TRADED, TRADED),
-        *((topic, None, TRADED) for topic in ("bbo-tbt", "trades-all", "candle1s")),
+        *((topic, TRADED, SPREAD) for topic in ("depth5", "trade", "depth_l2_tbt")),
+        ("depth", TRADED, TRADED),
+        ("bbo-tbt", None, SPREAD),
+        *((topic, None, TRADED) for topic in ("trades-all", "candle1s")),
         *((topic, None, TRADED) for topic in ("books50-l2-tbt", "books-rpi")),
         ("mark-price-candle1m", None, TRADED),
-        *((topic, MARKETS, MARKETS) for topic in ("ticker", "candle60s")),
+        *((topic, V3_MARKETS, MARKETS) for topic in ("ticker", "candle60s")),
         ("candle1Dutc", None, MARKETS),
+        *((topic, None, V3_MARKETS) for topic in ("candle6M", "candle1Y")),
         ("funding_rate", ("swap",), ("swap",)),
         *((topic, ("futures", "swap"), TRADED) for topic in ("mark_price",)),
         ("price_range", ("futures", "swap"), TRADED),
@@ -145,6 +149,33 @@ def test_a_name_that_an_index_has_names_the_market(name: str, topic: str) -> Non
             find(name, protocol)
 
 
+@pytest.mark.parametrize(
+    ("name", "topic"),
+    [
+        ("sprd-books5", "depth5"),
+        ("sprd-bbo-tbt", "bbo-tbt"),
+        ("sprd-books-l2-tbt", "depth_l2_tbt"),
+        ("sprd-public-trades", "trade"),
+        ("sprd-tickers", "ticker"),
+        ("sprd-candle1m", "candle60s"),
+        ("sprd-candle3Mutc", "candle3Mutc"),
+    ],
+)
+def test_a_name_that_a_spread_has_names_the_market(name: str, topic: str) -> None:
+    assert KNOWN[topic].of("v5", "spread") == name
+    assert find(name, "v5", "spread") is find(topic, "v5", "spread") is KNOWN[topic]
+    for protocol, market in (("v3", ""), ("v5", ""), ("v5", "spot"), ("v5", "index")):
+        with pytest.raises(ValueError, match=f"channel '{topic}' of market 'spread'"):
+            find(name, protocol, market)
+
+
+@pytest.mark.parametrize("name", ["sprd-candle1s", "sprd-candle1Y", "sprd-books"])
+def test_a_spread_has_no_more_channels_than_are_documented(name: str) -> None:
+    assert name not in SPREAD_ALIASES
+    with pytest.raises(ValueError, match="unknown channel"):
+        find(name, "v5", "spread")
+
+
 def test_v3_calls_an_index_by_its_market_alone() -> None:
     assert KNOWN["ticker"].of("v3", "index") == "ticker"
     assert "index-candle1s" not in INDEX_ALIASES
@@ -173,7 +204,7 @@ def test_a_full_book_has_names_levels_and_perhaps_a_tier(
 def test_only_books_are_books_and_only_they_are_gated() -> None:
     books = {topic for topic, known in KNOWN.items() if known.kind == "book"}
 
-    assert {ALIASES[name] for name in BOOKS} == books
+    assert {(ALIASES | SPREAD_ALIASES)[name] for name in BOOKS} == books
     assert len(books) == 4
     assert set(GATED) < set(BOOKS)
 
@@ -189,8 +220,8 @@ def test_only_a_depth_and_a_book_have_levels() -> None:
     "name",
     [
         *("instruments", "status", "summary", "opt-summary", "liquidation-orders"),
-        *("adl-warning", "public-block-trades", "block-tickers", "sprd-tickers"),
-        *("sprd-books5", "public-struc-block-trades"),
+        *("adl-warning", "public-block-trades", "block-tickers"),
+        *("public-struc-block-trades",),
     ],
 )
 @pytest.mark.parametrize("protocol", ["v3", "v5"])

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given as for_any
 from hypothesis import strategies as st
 
-from okex_ws.model.numbers import why
+from okex_ws.model.numbers import signed, why
 from okex_ws.protocol.messages import NO_DEPTH, DepthData
 from okex_ws.protocol.values import (
     candle,
@@ -19,7 +19,6 @@ from okex_ws.protocol.values import (
     integer,
     iso_ms,
     optional,
-    signed,
     snapshot,
     ticker,
     trade,

@@ -142,7 +142,7 @@ WHOLESALE: list[tuple[dict[str, str], SocketPath, Any]] = [
         {"title": "Maintenance", "state": "scheduled", "begin": AT, "ts": AT},
     ),
     (
-        {"channel": "sprd-books5", "sprdId": "BTC-USDT_BTC-USDT-SWAP"},
+        {"channel": "sprd-new", "sprdId": "BTC-USDT_BTC-USDT-SWAP"},
         SocketPath("business"),
         {**SIDES, "ts": AT, "seqId": 3},
     ),

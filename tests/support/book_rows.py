@@ -84,10 +84,6 @@ BAD_ROWS: list[tuple[Any, str]] = [
     (["9", "-1", "0", "1"], "not a number: '-1'"),
     (["9", "-0.5", "1"], "not a number: '-0.5'"),
     (["9", "-0", "0", "1"], "not a number: '-0'"),
-    (["-9", "1", "0", "1"], "not a number: '-9'"),
-    (["0", "1", "0", "1"], "a level at '0'"),
-    (["0.00", "1", "1"], "a level at '0.00'"),
-    (["0e9", "1", "0", "1"], "a level at '0e9'"),
     ([9, "1", "0", "1"], "not a number: int"),
     (["9", 1, "0", "1"], "not a number: int"),
     (["9", 1.5, "0", "1"], "not a number: float"),
@@ -114,6 +110,13 @@ BAD_ROWS: list[tuple[Any, str]] = [
     (["1e999", "1", "0", "1"], "not a number: '1e999'"),
     (["9" * 65, "1", "0", "1"], "not a number: '999"),
     (["9", "\x1b[2J\n", "0", "1"], "not a number: '\\x1b[2J\\n'"),
+]
+# What no level of an instrument is, and one of a spread may be.
+BAD_PRICES: list[tuple[Any, str]] = [
+    (["-9", "1", "0", "1"], "not a number: '-9'"),
+    (["0", "1", "0", "1"], "a level at '0'"),
+    (["0.00", "1", "1"], "a level at '0.00'"),
+    (["0e9", "1", "0", "1"], "a level at '0e9'"),
 ]
 EACH_BAD_ROW = pytest.mark.parametrize(("row", "why"), BAD_ROWS)
 

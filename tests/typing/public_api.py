@@ -139,7 +139,7 @@ Replay("day.rec.gz", speed="max")
 assert_type(find_venue("okj"), Venue)
 assert_type(find_venue(VENUES["okj"]), Venue)
 assert_type(market_of("BTC-USDT"), str | None)
-assert_type(MARKETS, tuple[str, str, str, str, str])
+assert_type(MARKETS, tuple[str, str, str, str, str, str])
 assert_type(check_instrument("BTC-USDT", None, VENUES["okx"]), str)
 
 

@@ -98,7 +98,7 @@ class Channel(ABC):
     def __init__(
         self, wire: WireProtocol, name: ChannelName, reading: Reading | None = None
     ) -> None:
-        self._wire = wire
+        self._wire = wire.reader(name)
         self.silent = reading is not None
         self.reading = Reading(name) if reading is None else reading
         self.name = name.key

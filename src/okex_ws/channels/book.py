@@ -35,8 +35,8 @@ class BookChannel(DepthChannel):
         self, wire: WireProtocol, name: ChannelName, reading: Reading | None = None
     ) -> None:
         super().__init__(wire, name, reading)
-        self._read_book = wire.book
-        self._builder = BookBuilder()
+        self._read_book = self._wire.book
+        self._builder = BookBuilder(name.is_spread)
         self._version = 0
         # The updates that wait for a book from REST, and the function that has the book
         # fetched after so many seconds. It returns False if no book can be fetched.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ..base.errors import BookError, ChecksumMismatch, SequenceGap
 from ..base.state import CauseCode
 from ..model.book import MergedSide, Side, checksum_of
+from ..model.numbers import SIGNED
 from ..protocol.messages import BookData
 
 
@@ -16,14 +17,22 @@ class BookBuilder:
     raises `BookError`: the next message then has to be a whole book. One thread alone
     uses a builder. The sides that `take` returns are tuples, which never change, so
     that other threads may read them.
+
+    The book of a *spread* may have prices of 0 and below, its levels have three items,
+    and its messages have to prove themselves by number and checksum.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, spread: bool = False) -> None:
+        self._spread = spread
         self.clear()
 
     def clear(self) -> None:
         """Drop the book: the next message has to be a whole book."""
-        self._bids, self._asks = MergedSide(-1.0), MergedSide(1.0)
+        if self._spread:
+            self._bids = MergedSide(-1.0, (), SIGNED, 3)
+            self._asks = MergedSide(1.0, (), SIGNED, 3)
+        else:
+            self._bids, self._asks = MergedSide(-1.0), MergedSide(1.0)
         self._seq: int | None = None
         # Whether a whole book came, and every message after it was proven.
         self.is_proven = False
@@ -38,7 +47,7 @@ class BookBuilder:
         whole, bids, asks, _, seq, prev_seq, checksum = data
         try:
             if whole:
-                self._bids, self._asks = MergedSide(-1.0), MergedSide(1.0)
+                self.clear()
             elif not self.is_proven:
                 raise BookError("an update of a book that is not held")
             # The ids are only compared for equality: they grow by steps of any size, an
@@ -50,8 +59,9 @@ class BookBuilder:
                 self._bids.merge(bids)
             if asks:
                 self._asks.merge(asks)
-            # The checksum is retired: v5 of 2026 sends 0 beside its sequence, or none.
-            if seq is None or checksum:
+            # The checksum is retired, but for spreads: v5 of 2026 sends 0 beside its
+            # sequence, or none.
+            if seq is None or checksum or self._spread:
                 self._check_sum(checksum)
         except BookError:
             self.clear()

@@ -138,7 +138,7 @@ class DepthChannel(NewestChannel):
     ) -> None:
         super().__init__(wire, name, reading)
         self.levels = name.levels
-        self._read = wire.depth
+        self._read = self._wire.depth
         self._stamp = wire.stamp
         # The last depth, and the last one that was parsed, whose sides are checked.
         self._last = NO_DEPTH
@@ -214,8 +214,8 @@ class ValueChannel(NewestChannel):
     ) -> None:
         super().__init__(wire, name, reading)
         readers: dict[str, Callable[[object], object]] = {
-            "ticker": wire.ticker,
-            "funding": wire.funding,
+            "ticker": self._wire.ticker,
+            "funding": self._wire.funding,
         }
         self._read = readers[name.kind]
         self._stamp, self._last, self._rest = _no_stamp, NO_DEPTH, b""

@@ -172,9 +172,9 @@ class TradeChannel(JoinedChannel[Trade, TradeData]):
         self, wire: WireProtocol, name: ChannelName, reading: Reading | None = None
     ) -> None:
         super().__init__(wire, name, reading)
-        self._read = wire.trade
+        self._read = self._wire.trade
         self._stamp = wire.trade_stamp
-        replays = wire.replays_last(name.topic)
+        replays = wire.replays_last(name.topic, name.is_spread)
         self.continuity = TradeContinuity(self.counts, replays, self._unread)
         # Whether a thread has found a kept trade that it cannot read, and which those
         # are, the oldest one last.
@@ -323,7 +323,7 @@ class CandleChannel(JoinedChannel[Candle, CandleData]):
         self, wire: WireProtocol, name: ChannelName, reading: Reading | None = None
     ) -> None:
         super().__init__(wire, name, reading)
-        self._read = wire.candle
+        self._read = self._wire.candle
         self.continuity = CandleContinuity(self.counts, BarLength(name.topic))
 
     def _add(self, news: News[CandleData]) -> None:

@@ -7,7 +7,16 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 
-from .. import Depth, Health, NotLive, State, Ticker, Trade, WSSubscription
+from .. import (
+    Depth,
+    Health,
+    NotLive,
+    State,
+    Ticker,
+    Trade,
+    WSSubscription,
+    market_of,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +74,12 @@ class Top:
         if self.bid is None or self.ask is None:
             return None
         return (self.bid + self.ask) / 2
+
+
+def whole_book(instrument_id: str, market: str | None) -> str:
+    """The channel with the whole book of an instrument; a spread has one alone."""
+    is_spread = (market or market_of(instrument_id)) == "spread"
+    return "depth_l2_tbt" if is_spread else "depth"
 
 
 def top(depth: Depth | Ticker | None) -> Top:

@@ -58,10 +58,12 @@ class WSSubscription(BaseSubscription):
 
     Args:
         instrument_id: the exchange's id: ``'BTC-USDT'``, ``'BTC-USD-190517'``, ...
-        market: ``'spot'``, ``'futures'``, ``'swap'``, ``'option'`` or ``'index'``; the
-            default is the market that the id tells. ``'BTC-USD'`` is an index if all
-            channels have names of one (``'index-tickers'``, ``'index-candle1m'``), else
-            spot. An id of no known form needs *market*.
+        market: ``'spot'``, ``'futures'``, ``'swap'``, ``'option'``, ``'index'`` or
+            ``'spread'``; the default is the market that the id tells. ``'BTC-USD'`` is
+            an index if all channels have names of one (``'index-tickers'``,
+            ``'index-candle1m'``), else spot. ``'BTC-USDT_BTC-USDT-SWAP'``, two ids
+            joined by an underscore, is a spread, whose prices may be 0 or negative. An
+            id of no known form needs *market*.
         on_message: called with the venue's own JSON text of every data push, after the
             push is published; in order, never two calls at once, on a thread of the
             library.
@@ -71,8 +73,10 @@ class WSSubscription(BaseSubscription):
             ``'depth_l2_tbt'``, ``'books50-l2-tbt'`` and ``'books-rpi'``, ``'trade'``,
             ``'trades-all'``, ``'ticker'``, ``'candle60s'`` and the other bars,
             ``'funding_rate'``, ``'mark_price'``, ...: v3's and v5's names of a channel
-            are aliases. Of several depths each read is given the newest that can be
-            trusted, out of those with as many levels as it asks for.
+            are aliases. A spread has ``'depth5'``, ``'bbo-tbt'``, ``'depth_l2_tbt'``,
+            ``'trade'``, ``'ticker'`` and the bars. Of several depths each read is given
+            the newest that can be trusted, out of those with as many levels as it asks
+            for.
         raw_channels: further channels of the instrument by the venue's own names, known
             to the library or not; each push is a `Data`.
         history: how much of the past to join to the stream, 0 to 10,000 items: closed
@@ -183,7 +187,8 @@ class WSSubscription(BaseSubscription):
         ``instruments`` last said, which v5 alone has. The first use subscribes that
         channel, on a connection of the feed, and waits for the answer: until it has
         come, or five seconds are over. In a callback and in a coroutine it does not
-        wait. ``None`` says that the exchange has not described the instrument.
+        wait. ``None`` says that the exchange has not described the instrument; of a
+        spread it is, because that channel has none: `Rest.instruments` describes those.
 
         Raises:
             ValueError: the feed has *isolate*, and no instrument was given.

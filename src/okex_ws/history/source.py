@@ -86,6 +86,8 @@ def check_history(history: object, names: Mapping[str, ChannelName]) -> None:
     if not any(map(is_joinable, names.values())):
         raise ValueError(_nothing(names.values()))
     aggregated = [name for name in names.values() if _is_aggregated(name)]
+    if history and any(name.is_spread for name in aggregated):
+        raise ValueError(_not_of_spreads(f"history={history}"))
     if history and aggregated:
         raise ValueError(_not_exactly(aggregated[0], f"history={history}"))
 
@@ -103,8 +105,18 @@ def _not_exactly(name: ChannelName, asked: str) -> str:
     )
 
 
+def _not_of_spreads(asked: str) -> str:
+    return (
+        f"{asked} cannot be had of the trades of a spread: the exchange has only the"
+        " newest 500, and their ids do not show whether one is missing between two."
+        " Take a subscription of its own for them, without history="
+    )
+
+
 def _nothing(names: Iterable[ChannelName]) -> str:
     for name in names:
+        if name.is_spread and name.kind == "trade":
+            return _not_of_spreads("history=")
         if _is_aggregated(name):
             return _not_exactly(name, "history=")
     return (

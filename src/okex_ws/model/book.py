@@ -20,6 +20,8 @@ from .numbers import (
     EXACT,
     NUMBERS,
     ROUNDED,
+    SIGNED,
+    Floats,
     Number,
     UnreadableValue,
     given_number,
@@ -60,7 +62,8 @@ class OrderBook(Displayed):
     """One version of an order book: *bids* and *asks*, best first; either may be empty.
 
     A level is ``(price, size, ..., orders)`` in the exchange's own characters. Sizes
-    are in base currency on spot and in contracts on every other market. A version never
+    are in base currency on spot, in the currency ``szCcy`` on spreads, and in contracts
+    on every other market. Prices of spreads may be 0 or negative. A version never
     changes, so that any thread may keep and read it; `apply` makes the next one.
     """
 
@@ -88,7 +91,10 @@ class OrderBook(Displayed):
                 f"action is 'partial', 'snapshot' or 'update', got {action!r}"
             )
         held = self if action == "update" else OrderBook()
-        merged = MergedSide(-1.0, held.bids), MergedSide(1.0, held.asks)
+        merged = (
+            MergedSide(-1.0, held.bids, SIGNED),
+            MergedSide(1.0, held.asks, SIGNED),
+        )
         try:
             merged[0].merge(bids)
             merged[1].merge(asks)
@@ -180,15 +186,18 @@ class MergedSide:
     changes of a message. Sorted float keys beside the levels find a price by bisection.
     A key is the price times *sign*, which is -1.0 for bids and 1.0 for asks, so that a
     better price has a lower key. Two prices of more than 15 digits may share a key;
-    they are then compared as exact decimals. One thread at a time uses it.
+    they are then compared as exact decimals. With `SIGNED` as *prices* a price may be 0
+    or negative. A level has three items, or *widest*. One thread at a time uses it.
     """
 
-    __slots__ = ("_keys", "_rows", "_said", "_sign", "version")
+    __slots__ = ("_keys", "_prices", "_rows", "_said", "_sign", "_widest", "version")
 
-    def __init__(self, sign: float, rows: Side = ()) -> None:
-        self._sign = sign
+    def __init__(
+        self, sign: float, rows: Side = (), prices: Floats = NUMBERS, widest: int = 4
+    ) -> None:
+        self._sign, self._prices, self._widest = sign, prices, widest
         # Last comes a key that no price has, so that every search finds one.
-        self._keys = [*(NUMBERS[row[0]] * sign for row in rows), math.inf]
+        self._keys = [*(prices[row[0]] * sign for row in rows), math.inf]
         self._rows = list(rows)
         # The checksum's text of each level, made at the first checksum and then kept.
         self._said: list[str] | None = None
@@ -208,17 +217,17 @@ class MergedSide:
                 are merged then, so that the caller has to give the book up.
         """
         keys, rows, said, sign = self._keys, self._rows, self._said, self._sign
-        number = NUMBERS
+        number, prices, widest = NUMBERS, self._prices, self._widest
         for change in changes:
             if type(change) is not list and type(change) is not tuple:
                 raise UnreadableValue("a level is {}", change)
-            if len(change) == 4:
+            if len(change) == widest == 4:
                 price, size, more, orders = change
                 number[more]
             else:
                 price, size, orders = change
             number[orders]
-            key = number[price] * sign
+            key = prices[price] * sign
             at = bisect_left(keys, key)
             held = keys[at] == key
             if held and rows[at][0] != price:
@@ -233,7 +242,7 @@ class MergedSide:
                 rows[at] = tuple(change)
                 if said is not None:
                     said[at] = f"{price}:{size}"
-            elif key:
+            elif key or prices is SIGNED:
                 keys.insert(at, key)
                 rows.insert(at, tuple(change))
                 if said is not None:

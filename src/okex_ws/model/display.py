@@ -95,5 +95,7 @@ def _text(field: Any) -> str:
 def _levels(side: tuple[Any, ...]) -> str:
     if not side or not isinstance(side[0], tuple):
         return f"{len(side)} elements" if side else "none"
+    if len(side[0]) == 2:  # no level, but a leg of a spread, or a band of ticks
+        return ", ".join(f"{first} {second}" for first, second in side)
     price, size = map(str, side[0][:2])
     return f"{price} x {size} ({len(side)} levels)"

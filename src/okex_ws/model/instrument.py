@@ -18,15 +18,15 @@ class Instrument(Displayed):
     """One instrument as the exchange lists it. A field that it lacks is ``None``.
 
     Prices are multiples of *tick*, sizes are multiples of *lot* and at least
-    *min_size*; sizes are in base currency on spot and in contracts elsewhere. One
-    contract is worth *contract_value* of *contract_currency* (100 USD for
-    ``BTC-USD-SWAP``, 0.01 BTC for ``BTC-USDT-SWAP``) and is settled in
-    *settle_currency*. Where the tick depends on the price, *bands* has the lowest price
-    of each band and its tick, the lowest band first; the exchange lists them apart, so
-    that the script gives them (``dataclasses.replace``). *expiry* is when a future or
-    an option is delivered. *strike* and *option_type* (``'C'`` or ``'P'``) exist for
-    options only. *state* is ``'live'`` while the instrument is traded, else the
-    exchange's word for its state; v3 does not give it on most markets.
+    *min_size*; sizes are in base currency on spot, in *contract_currency* on spreads,
+    and in contracts elsewhere. One contract is worth *contract_value* of
+    *contract_currency* (100 USD for ``BTC-USD-SWAP``, 0.01 BTC for ``BTC-USDT-SWAP``)
+    and is settled in *settle_currency*. Where the tick depends on the price, *bands*
+    has the lowest price of each band and its tick, the lowest band first; the exchange
+    lists them apart, so that the script gives them (``dataclasses.replace``). *expiry*
+    is when a future or an option is delivered. *strike* and *option_type* (``'C'`` or
+    ``'P'``) exist for options only. *state* is ``'live'`` while the instrument is
+    traded, else the exchange's word for its state; v3 does not give it on most markets.
 
     The fields of the exchange that they are read from, under v5 (documentation of
     August 2025) and under v3 (the official SDKs):
@@ -42,6 +42,9 @@ class Instrument(Displayed):
     - *expiry*: ``expTime``, else and under v3 the day in the id
     - *listed*: ``listTime``; v3 ``listing``
     - *strike*, *option_type*: ``stk``, ``optType``; v3 ``strike``, ``option_type``
+    - *legs*, of spreads only: of each of ``legs`` its id and its side in the spread,
+      ``'buy'`` or ``'sell'``
+    - *contract_currency* of a spread: ``szCcy``
     """
 
     instrument_id: str
@@ -60,15 +63,16 @@ class Instrument(Displayed):
     strike: Decimal | None = None
     option_type: str | None = None
     bands: tuple[tuple[Decimal, Decimal], ...] = ()
+    legs: tuple[tuple[str, str], ...] = ()
 
     def tick_at(self, price: Number) -> Decimal:
         """The step of prices at *price*: that of its band, else *tick*.
 
         A number of this class is a ``Decimal``, a ``str``, or any real number, of which
         a ``float`` counts as its shortest text; ``ValueError`` and ``TypeError`` are
-        for what is no number from 0 up.
+        for what is no number from 0 up; the price of a spread may be negative.
         """
-        number = given_number("price", price)
+        number = self._number(price)
         ticks = (tick for least, tick in reversed(self.bands) if number >= least)
         return next(ticks, self.tick)
 
@@ -78,7 +82,10 @@ class Instrument(Displayed):
         To buy at no more than *price* round ``'down'``, to sell at no less ``'up'``.
         ``ValueError`` for another word than ``'down'``, ``'up'`` and ``'nearest'``.
         """
-        return _rounded(given_number("price", price), self.tick_at(price), how)
+        return _rounded(self._number(price), self.tick_at(price), how)
+
+    def _number(self, price: Number) -> Decimal:
+        return given_number("price", price, signed=self.market == "spread")
 
     def round_size(self, size: Number, how: How = "down") -> Decimal:
         """*size* as a multiple of *lot*, which is at least *min_size*, or 0.
@@ -98,6 +105,8 @@ def _rounded(number: Decimal, step: Decimal, how: How) -> Decimal:
     if how not in ("down", "up", "nearest"):
         raise ValueError(f"how is 'down', 'up' or 'nearest', got {how!r:.80}")
     rest = EXACT.remainder(number, step)
+    if rest < 0:
+        rest = EXACT.add(rest, step)
     whole = EXACT.subtract(number, rest)
     if rest and (how == "up" or (how == "nearest" and EXACT.add(rest, rest) >= step)):
         whole = EXACT.add(whole, step)

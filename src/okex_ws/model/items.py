@@ -3,8 +3,9 @@
 They are immutable values, whose `repr` is one line. Shapes and units are the same
 everywhere in the library: prices and sizes are the exchange's own characters (``str``)
 in `Depth`, `BookUpdate` and ``GetDepth()``, and ``Decimal`` elsewhere; a size is in
-base currency on spot and in contracts on every other market; a time is an aware UTC
-``datetime``; a duration is ``float`` seconds.
+base currency on spot, in `Instrument.contract_currency` on spreads, and in contracts on
+every other market; a price is positive, but that of a spread may be 0 or negative; a
+time is an aware UTC ``datetime``; a duration is ``float`` seconds.
 """
 
 from __future__ import annotations

@@ -81,8 +81,8 @@ class UnreadableValue(ValueError):
         return self.said(str)
 
 
-def given_number(name: str, value: object) -> Decimal:
-    """The exact number that a script gave as *name*, from 0 up.
+def given_number(name: str, value: object, signed: bool = False) -> Decimal:
+    """The exact number that a script gave as *name*, from 0 up unless it is *signed*.
 
     It is a ``Decimal``, a ``str``, or a real number of any type, numpy's too. A
     ``float`` counts as its shortest text: 0.1 is one tenth.
@@ -94,21 +94,21 @@ def given_number(name: str, value: object) -> Decimal:
     if isinstance(value, bool) or not isinstance(value, (Decimal, str, Real)):
         raise TypeError(f"{name} is a number, got {value!r:.80}")
     try:
-        number = _exact(value)
+        number = _exact(value, signed)
     except ValueError:
         raise ValueError(f"{name} is a number, got {value!r:.80}") from None
-    if not (number.is_finite() and number >= 0):
+    if not number.is_finite() or (number < 0 and not signed):
         raise ValueError(f"{name} is a number from 0 up, got {value!r:.80}")
     if len(number.as_tuple().digits) > 64 or abs(number.adjusted()) > 99:
         raise ValueError(f"{name} has more digits than any book: {value!r:.80}")
     return number
 
 
-def _exact(value: Decimal | str | Real) -> Decimal:
+def _exact(value: Decimal | str | Real, is_signed: bool) -> Decimal:
     if isinstance(value, Decimal):
         return value
     if isinstance(value, str):
-        return decimal(value)
+        return signed(value) if is_signed else decimal(value)
     try:
         return Decimal(str(value))
     except InvalidOperation:
@@ -126,6 +126,14 @@ def decimal(value: Any) -> Decimal:
     raise UnreadableValue("not a number: {}", value)
 
 
+def signed(value: Any) -> Decimal:
+    """*value* as an exact number of either sign; else as `decimal`."""
+    if isinstance(value, str) and value.startswith("-"):
+        # Not ``-decimal(...)``, which rounds to the precision of the decimal context.
+        return decimal(value[1:]).copy_negate()
+    return decimal(value)
+
+
 def to_float(value: Any) -> float:
     """*value* as a float; accepts and refuses the same texts as `decimal`."""
     # Most are digits with one point. The regular expression takes three times as long.
@@ -137,22 +145,31 @@ def to_float(value: Any) -> float:
     raise UnreadableValue("not a number: {}", value)
 
 
-class _Floats(dict[str, float]):
+class Floats(dict[str, float]):
     """A cache of `to_float`: text to number. A book repeats most of its numbers.
 
     Floats sort as the numbers do, but two numbers of more than 15 digits may have the
-    same float. All threads share the one instance `NUMBERS`. At 8,192 texts it is
+    same float. All threads share the instances `NUMBERS`, of numbers from 0 up, and
+    `SIGNED`, of prices of spreads, which may be 0 and negative. At 8,192 texts it is
     emptied; a text that is not a number raises ``ValueError`` and is not kept.
     """
 
     def __missing__(self, text: str) -> float:
         if len(self) >= 8192:  # bounded, because the keys come from the network
             self.clear()
-        self[text] = number = to_float(text)
+        self[text] = number = self._read(text)
         return number
 
+    def _read(self, text: str) -> float:
+        return to_float(text)
 
-NUMBERS = _Floats()
+
+class _SignedFloats(Floats):
+    def _read(self, text: str) -> float:
+        return float(signed(text))
+
+
+NUMBERS, SIGNED = Floats(), _SignedFloats()
 
 
 def quote(value: object, clean: Clean = str) -> str:

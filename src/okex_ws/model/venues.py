@@ -12,10 +12,14 @@ from urllib.parse import SplitResult, unquote, urlsplit
 from ..base.checks import check_seconds, check_whole, nearest
 
 PROTOCOLS = ("v3", "v5")
-MARKETS = ("spot", "futures", "swap", "option", "index")
+# v3 ended in 2022, before the exchange traded spreads.
+V3_MARKETS = ("spot", "futures", "swap", "option", "index")
+MARKETS = (*V3_MARKETS, "spread")
 
 # The form of an id tells its market (github crypto-crawler, okex), but spot and index
-# share one form. A futures or option id has its delivery day as YYMMDD.
+# share one form. A futures or option id has its delivery day as YYMMDD. The id of a
+# spread is the ids of its two legs, joined by an underscore; an underscore may also be
+# a part of one id, as in 'BTC-USD_UM-SWAP'.
 _NAME = r"[A-Z0-9]+-[A-Z0-9_]+"
 _FORMS = {
     "swap": re.compile(rf"{_NAME}-SWAP"),
@@ -103,6 +107,9 @@ class Venue:
             raise ValueError(
                 f"markets is a tuple out of {MARKETS}, not {self.markets!r}"
             )
+        if self.protocol == "v3":
+            markets = tuple(each for each in self.markets if each in V3_MARKETS)
+            object.__setattr__(self, "markets", markets)
         self._check_limits()
 
     def _check_limits(self) -> None:
@@ -408,16 +415,17 @@ def _check_known(instrument_id: str, market: str, form: str) -> str:
             f"{instrument_id!r} is an id of market {form!r}, not of {market!r}:"
             f" pass market={form!r}"
         )
-    if market in ("futures", "option") and delivery(instrument_id) is None:
-        raise ValueError(f"{instrument_id!r} is delivered on no day: YYMMDD is none")
+    for each in _legs(instrument_id) or (instrument_id,):
+        if market_of(each) in ("futures", "option") and delivery(each) is None:
+            raise ValueError(f"{each!r} is delivered on no day: YYMMDD is none")
     return market
 
 
 def _check_unknown(instrument_id: str, market: str | None) -> str:
     """*market*, for an id of no known form; raise for what is no id, or misspelt."""
     forms = (
-        "a form like 'BTC-USDT', 'BTC-USD-SWAP', 'BTC-USD-190517' or"
-        " 'BTC-USD-200327-11000-C'"
+        "a form like 'BTC-USDT', 'BTC-USD-SWAP', 'BTC-USD-190517',"
+        " 'BTC-USD-200327-11000-C' or 'BTC-USDT_BTC-USDT-SWAP'"
     )
     if meant := _meant(instrument_id):
         raise ValueError(
@@ -446,17 +454,34 @@ def market_of(instrument_id: str) -> str | None:
 
     An index id has the form of a spot id and counts as ``'spot'``.
     """
-    for market, form in _FORMS.items():
-        if _ID.fullmatch(instrument_id) and form.fullmatch(instrument_id):
-            return market
+    if not _ID.fullmatch(instrument_id):
+        return None
+    return _form(instrument_id) or ("spread" if _legs(instrument_id) else None)
+
+
+def _form(instrument_id: str) -> str | None:
+    forms = _FORMS.items()
+    return next((name for name, form in forms if form.fullmatch(instrument_id)), None)
+
+
+def _legs(instrument_id: str) -> tuple[str, str] | None:
+    """The ids of the two legs of a spread; ``None`` if the id is not a spread's."""
+    if _form(instrument_id) is None:
+        for mark in re.finditer("(?<=[A-Z0-9])_(?=[A-Z0-9])", instrument_id):
+            legs = instrument_id[: mark.start()], instrument_id[mark.end() :]
+            if all(map(_form, legs)):
+                return legs
     return None
 
 
 def delivery(instrument_id: str) -> datetime | None:
-    """When a futures or option instrument is delivered.
+    """When a futures or option instrument is delivered; of a spread, its first leg.
 
     ``None`` for any other id, and for one whose YYMMDD is no date.
     """
+    if legs := _legs(instrument_id):
+        days = [day for day in map(delivery, legs) if day is not None]
+        return min(days, default=None)
     for market in ("futures", "option"):
         match = _FORMS[market].fullmatch(instrument_id)
         if match:

@@ -8,7 +8,7 @@ A channel is identified by its key. In messages of v3 a channel is a string, and
 string is the key. In messages of v5 a channel is an object. Its key is
 ``'books5:BTC-USDT'`` if the object has only an ``instId``, the bare name if it has no
 parameter, and otherwise ``'orders:instFamily=BTC-USD,instType=SWAP'``, sorted by the
-parameters' names.
+parameters' names. A spread has ``sprdId`` in the place of ``instId``.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from urllib.parse import quote, unquote
 
 from ..base.checks import nearest
 from ..model.numbers import UnreadableValue
-from ..model.venues import MARKETS
+from ..model.venues import V3_MARKETS
 
-_TRADED = tuple(market for market in MARKETS if market != "index")
+_TRADED = tuple(market for market in V3_MARKETS if market != "index")
 _DERIVATIVES = ("futures", "swap", "option")
 # Characters of a parameter's value, at the most. The longest recorded value has 24.
 _MAX_VALUE = 256
@@ -36,7 +36,8 @@ class ChannelSpec(NamedTuple):
     `ChannelName`. *markets* are the markets that have the channel; *v3_markets* are
     those that have it under v3, if they differ. *by_type* is whether v5 wants the type
     of the instrument beside its id. *levels* is the greatest number of levels on one
-    side of a depth or a book.
+    side of a depth or a book. *spread* is v5's name of the channel for a spread, or
+    ``None`` if spreads do not have it.
     """
 
     topic: str
@@ -47,6 +48,7 @@ class ChannelSpec(NamedTuple):
     v3_markets: tuple[str, ...] | None = None
     by_type: bool = False
     levels: int = 0
+    spread: str | None = None
 
     def of(self, protocol: str, market: str = "") -> str | None:
         """The channel's name under *protocol*; ``None`` if *protocol* does not have it.
@@ -55,11 +57,15 @@ class ChannelSpec(NamedTuple):
         """
         if protocol == "v3":
             return self.v3
+        if market == "spread":
+            return self.spread
         return f"index-{self.v5}" if market == "index" else self.v5
 
     def on(self, protocol: str) -> tuple[str, ...]:
         """The markets that have the channel under *protocol*."""
-        return self.v3_markets or self.markets if protocol == "v3" else self.markets
+        if protocol == "v3":
+            return self.v3_markets or self.markets
+        return self.markets if self.spread is None else (*self.markets, "spread")
 
 
 # The bars of v3 in seconds, and v5's name for each. A day of v3 begins at 00:00 UTC+8,
@@ -72,6 +78,13 @@ _BARS = (
 # Bars that v5 alone has, and bars that v5 offers with days that begin at 00:00 UTC too.
 _MORE_BARS = ("2D", "3D", "5D", "1M", "3M", "6M", "1Y")
 _UTC_BARS = ("6H", "12H", "1D", "2D", "3D", "5D", "1W", "1M", "3M", "1Y")
+# Bars that spreads do not have (v5 documentation of July 2026).
+_NO_SPREAD_BARS = ("6M", "1Y", "1Yutc")
+
+
+def _of_spread(bar: str) -> str | None:
+    bar = bar.removeprefix("candle")
+    return None if bar in _NO_SPREAD_BARS else f"sprd-candle{bar}"
 
 
 def _candles() -> list[ChannelSpec]:
@@ -81,8 +94,14 @@ def _candles() -> list[ChannelSpec]:
     both = [(f"candle{seconds}s", f"candle{bar}") for seconds, bar in _BARS]
     # An index has no candle1s: v5 makes bars of one second of traded instruments only.
     return [
-        *(ChannelSpec(v3, "candle", v3, v5, MARKETS) for v3, v5 in both),
-        *(ChannelSpec(name, "candle", None, name, MARKETS) for name in own),
+        *(
+            ChannelSpec(v3, "candle", v3, v5, V3_MARKETS, spread=f"sprd-{v5}")
+            for v3, v5 in both
+        ),
+        *(
+            ChannelSpec(name, "candle", None, name, V3_MARKETS, spread=spread)
+            for name, spread in ((name, _of_spread(name)) for name in own)
+        ),
         *(ChannelSpec(name, "candle", None, name) for name in ("candle1s", *marks)),
     ]
 
@@ -90,15 +109,28 @@ def _candles() -> list[ChannelSpec]:
 KNOWN: dict[str, ChannelSpec] = {
     known.topic: known
     for known in (
-        ChannelSpec("depth5", "depth", "depth5", "books5", levels=5),
-        ChannelSpec("bbo-tbt", "depth", None, "bbo-tbt", levels=1),
+        ChannelSpec(
+            "depth5", "depth", "depth5", "books5", levels=5, spread="sprd-books5"
+        ),
+        ChannelSpec(
+            "bbo-tbt", "depth", None, "bbo-tbt", levels=1, spread="sprd-bbo-tbt"
+        ),
         ChannelSpec("depth", "book", "depth", "books", levels=400),
-        ChannelSpec("depth_l2_tbt", "book", "depth_l2_tbt", "books-l2-tbt", levels=400),
+        ChannelSpec(
+            "depth_l2_tbt",
+            "book",
+            "depth_l2_tbt",
+            "books-l2-tbt",
+            levels=400,
+            spread="sprd-books-l2-tbt",
+        ),
         ChannelSpec("books50-l2-tbt", "book", None, "books50-l2-tbt", levels=50),
         ChannelSpec("books-rpi", "book", None, "books-rpi", levels=400),
-        ChannelSpec("trade", "trade", "trade", "trades"),
+        ChannelSpec("trade", "trade", "trade", "trades", spread="sprd-public-trades"),
         ChannelSpec("trades-all", "trade", None, "trades-all"),
-        ChannelSpec("ticker", "ticker", "ticker", "tickers", MARKETS),
+        ChannelSpec(
+            "ticker", "ticker", "ticker", "tickers", V3_MARKETS, spread="sprd-tickers"
+        ),
         ChannelSpec(
             "funding_rate", "funding", "funding_rate", "funding-rate", ("swap",)
         ),
@@ -147,12 +179,18 @@ INDEX_ALIASES: dict[str, str] = {
     for known in KNOWN.values()
     if "index" in known.markets
 }
+# The topic of each channel of a spread, by v5's name.
+SPREAD_ALIASES: dict[str, str] = {
+    known.spread: known.topic for known in KNOWN.values() if known.spread is not None
+}
+# The topics of the channels that only one market has by these names.
+_ALIASES_OF = {"index": INDEX_ALIASES, "spread": SPREAD_ALIASES}
 
 # Whole books, which have 50 levels and more, by their names under v3 and v5.
 BOOKS = frozenset(
     name
     for known in KNOWN.values()
-    for name in (known.v3, known.v5)
+    for name in (known.v3, known.v5, known.spread)
     if known.kind == "book" and name is not None
 )
 # The fee tier that v5 demands for each fast book, beside a login, since 2022-05-05.
@@ -187,12 +225,11 @@ def find(name: object, protocol: str, market: str = "") -> ChannelSpec:
     """The channel that a user calls *name*.
 
     ``ValueError`` if *protocol* does not have it, or it is not about one instrument. On
-    the market ``'index'`` v5's own names of its channels are known, too.
+    the markets ``'index'`` and ``'spread'`` v5's own names of their channels are known,
+    too.
     """
     checked = check_name(name)
-    topic = ALIASES.get(checked)
-    if topic is None and market == "index":
-        topic = INDEX_ALIASES.get(checked)
+    topic = ALIASES.get(checked) or _ALIASES_OF.get(market, {}).get(checked)
     if topic is None:
         raise ValueError(_why_not(checked, protocol))
     if KNOWN[topic].of(protocol) is None:
@@ -222,9 +259,10 @@ def check_market(known: ChannelSpec, protocol: str, market: str) -> None:
 
 
 def _why_not(name: str, protocol: str) -> str:
-    if name in INDEX_ALIASES:
-        return f"{name!r} is channel {INDEX_ALIASES[name]!r} of market 'index'"
-    if name in _WHOLESALE or (name.startswith("sprd-") and not is_private(name)):
+    for market, aliases in _ALIASES_OF.items():
+        if name in aliases:
+            return f"{name!r} is channel {aliases[name]!r} of market {market!r}"
+    if name in _WHOLESALE:
         return (
             f"channel {name!r} is not about one instrument: RawSubscription carries it"
         )

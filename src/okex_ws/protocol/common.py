@@ -143,6 +143,10 @@ class ProtocolBase(ABC):
         key = self._key(own, market, instrument_id, known.by_type)
         return ChannelName(key, known.topic, instrument_id, known.kind, known.levels)
 
+    def reader(self, name: ChannelName) -> Self:
+        """This protocol, as it reads the elements of the channel *name*."""
+        return self
+
     def raw_channel(self, name: str, market: str, instrument_id: str) -> ChannelName:
         """The channel that the venue calls *name*, as decoded data.
 
@@ -205,14 +209,15 @@ class ProtocolBase(ABC):
         """Whether the channel pushes right after a subscribe, and is live only then."""
         return topic in KNOWN and KNOWN[topic].kind in ("depth", "book", "ticker")
 
-    def replays_last(self, topic: str) -> bool:
+    def replays_last(self, topic: str, spread: bool = False) -> bool:
         """Whether the exchange repeats the last push after a subscribe, however old.
 
         In the recordings of 2021 and 2022 every channel of trades that pushed at all
         began with a repeat: 27 of 27 under v3, 12 of 12 under v5. No recording has a
-        ``trades-all``, and its documentation names no repeat, so none is expected.
+        ``trades-all`` or trades of a *spread*, and their documentation names no repeat,
+        so none is expected.
         """
-        return topic == "trade"
+        return topic == "trade" and not spread
 
     def related(self, name: str, keys: Collection[str]) -> Related:
         """The channels of *keys* to which data may belong that was sent as *name*'s.

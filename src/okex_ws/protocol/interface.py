@@ -47,7 +47,8 @@ class WireProtocol(Protocol):
     def topic(self, name: str, market: str = "") -> str:
         """The topic of the channel that a user calls *name*, on *market*.
 
-        Of the market ``'index'`` v5's own names (``'index-tickers'``) are known, too.
+        Of the markets ``'index'`` and ``'spread'`` v5's own names (``'index-tickers'``)
+        are known, too.
         """
         ...
 
@@ -96,8 +97,15 @@ class WireProtocol(Protocol):
         """
         ...
 
-    def replays_last(self, topic: str) -> bool:
+    def replays_last(self, topic: str, spread: bool = False) -> bool:
         """Whether the first push after a subscribe repeats an earlier push."""
+        ...
+
+    def reader(self, name: ChannelName) -> WireProtocol:
+        """This protocol, as it reads the elements of the channel *name*.
+
+        The prices of a spread may be 0 or negative.
+        """
         ...
 
     def related(self, name: str, keys: Collection[str]) -> Related:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 from ..base.clock import utc
@@ -59,6 +60,38 @@ def instrument(element: Mapping[str, Any], market: str) -> Instrument | None:
         optional(element.get("stk")),
         given(name, element.get("optType")),
     )
+
+
+def spread(element: Mapping[str, Any]) -> Instrument:
+    """The spread that *element* describes; an error of reading as in `instrument`."""
+    spread_id, size_currency = name(element["sprdId"]), name(element["szCcy"])
+    legs = element["legs"]
+    if type(legs) is not list or len(legs) != 2:
+        raise UnreadableValue("legs are {}", legs)
+    tick, lot, least = (decimal(element[each]) for each in ("tickSz", "lotSz", "minSz"))
+    if not (tick and lot and least):
+        raise ValueError(f"{spread_id} has no steps")
+    return Instrument(
+        spread_id,
+        "spread",
+        name(element["baseCcy"]),
+        name(element["quoteCcy"]),
+        tick,
+        lot,
+        least,
+        contract_value=Decimal(1),
+        contract_currency=size_currency,
+        expiry=_moment(element.get("expTime")) or delivery(spread_id),
+        listed=_moment(element.get("listTime")),
+        state=given(name, element.get("state")),
+        legs=tuple((name(leg["instId"]), _side(leg["side"])) for leg in legs),
+    )
+
+
+def _side(value: Any) -> str:
+    if value not in ("buy", "sell"):
+        raise UnreadableValue("side {} of a leg", value)
+    return str(value)
 
 
 def _moment(value: Any) -> datetime | None:

@@ -31,6 +31,11 @@ class ChannelName(NamedTuple):
     kind: str
     levels: int = 0
 
+    @property
+    def is_spread(self) -> bool:
+        """Whether the instrument is a spread, whose prices may be 0 or negative."""
+        return ":sprdId=" in self.key
+
 
 class Related(NamedTuple):
     """The keys of the channels to which data under a strange name may belong.

@@ -17,8 +17,8 @@ from typing import Any
 
 from ..base.errors import WireError
 from ..model.credentials import Credentials
-from ..model.numbers import UnreadableValue
-from ..model.venues import MARKETS, market_of
+from ..model.numbers import UnreadableValue, signed
+from ..model.venues import V3_MARKETS, market_of
 from ..net.frames import Cut
 from .catalogue import COMPLETE, KNOWN, V3_PRIVATE, ChannelSpec
 from .common import (
@@ -55,7 +55,7 @@ from .messages import (
     Unsubscribed,
     push,
 )
-from .values import book, candle, given, iso_ms, signed, snapshot, ticker, trade
+from .values import book, candle, given, iso_ms, snapshot, ticker, trade
 
 
 def deflate(data: bytes) -> bytes:
@@ -68,7 +68,11 @@ _KNOWN = {known.v3: known for known in KNOWN.values() if known.v3 is not None}
 # The documented tables, and what the channels of each are about; `_READ` has the keys.
 _ABOUT = (
     dict.fromkeys(
-        (f"{market}/{topic}" for market in MARKETS for topic in (*_KNOWN, *V3_PRIVATE)),
+        (
+            f"{market}/{topic}"
+            for market in V3_MARKETS
+            for topic in (*_KNOWN, *V3_PRIVATE)
+        ),
         "instrument_id",
     )
     | {"spot/account": "currency", "futures/account": "key"}
@@ -83,7 +87,7 @@ _VARIANTS = {"option/trades": "option/trade"}
 # Bounds the ids in keys, because keys are cached by the thousand. No channel that a
 # user can subscribe has a longer id.
 _ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
-_TABLE = re.compile(rf"({'|'.join(MARKETS)}|system)/[a-z0-9_]{{1,32}}")
+_TABLE = re.compile(rf"({'|'.join(V3_MARKETS)}|system)/[a-z0-9_]{{1,32}}")
 _CHANNEL = re.compile(rf"{_TABLE.pattern}(:{_ID.pattern})?")
 # A channel in the text of an error. A dot or a colon ends the channel only where no
 # word character follows: an option's strike may be 8.00, and "spot/ticker:BTC-USDT"
@@ -97,7 +101,7 @@ _ACTIONS = (None, *_WHOLE)
 # Tables of which each push is complete.
 _COMPLETE = frozenset(
     f"{market}/{name}"
-    for market in MARKETS
+    for market in V3_MARKETS
     for name, known in _KNOWN.items()
     if known.kind in COMPLETE
 )

@@ -8,13 +8,14 @@ gives the channel's key.
 
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..base.errors import WireError
 from ..model.credentials import Credentials
-from ..model.numbers import UnreadableValue
+from ..model.numbers import NUMBERS, SIGNED, UnreadableValue, decimal, signed
 from ..net.frames import Cut
 from .catalogue import (
     COMPLETE,
@@ -22,6 +23,7 @@ from .catalogue import (
     INDEX_ALIASES,
     KNOWN,
     PRIVATE_BUSINESS,
+    SPREAD_ALIASES,
     V5_PRIVATE,
     ChannelSpec,
     argument_of,
@@ -56,22 +58,31 @@ from .messages import (
     Unknown,
     push,
 )
-from .v5_events import EVENTS, argument_key, event, instrument_key, mentioned
+from .v5_events import (
+    EVENTS,
+    about,
+    argument_key,
+    event,
+    instrument_key,
+    mentioned,
+)
 from .values import (
     book,
     candle,
     epoch_ms,
     given,
     integer,
-    signed,
     snapshot,
     ticker,
     trade,
     whole,
 )
 
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
 _KNOWN = {known.v5: known for known in KNOWN.values() if known.v5 is not None} | {
-    name: KNOWN[topic] for name, topic in INDEX_ALIASES.items()
+    name: KNOWN[topic] for name, topic in (INDEX_ALIASES | SPREAD_ALIASES).items()
 }
 _BUSINESS = re.compile(
     r"(mark-price-|index-)?candle\w+|trades-all|sprd-[\w-]+|public-block-trades"
@@ -109,6 +120,8 @@ class V5(ProtocolBase):
     trade_id, trade_count = b'"tradeId":"', b'"count"'
     # Too many channels in all, and on this connection.
     crowded = frozenset((4008, 4009))
+    # How prices are read: as floats to sort by, and exactly. See `reader`.
+    _ranks, _price = NUMBERS, staticmethod(decimal)
 
     # --- Names of channels ----------------------------------------------------------
 
@@ -119,14 +132,26 @@ class V5(ProtocolBase):
         self, name: str, market: str, instrument_id: str, by_type: bool = False
     ) -> str:
         kind = {"instType": INST_TYPES[market]} if by_type else {}
-        return key_of({"channel": name, "instId": instrument_id, **kind})
+        id_name = "sprdId" if market == "spread" else "instId"
+        return key_of({"channel": name, id_name: instrument_id, **kind})
 
     def _own_name(self, channel: str) -> str:
         return channel.partition(":")[0]
 
     def _names(self, key: str) -> tuple[str, str]:
         argument = argument_of(key)
-        return argument["channel"].casefold(), argument.get("instId", "").casefold()
+        return argument["channel"].casefold(), about(argument).casefold()
+
+    def reader(self, name: ChannelName) -> Self:
+        """This protocol; for a spread, as it reads prices of either sign.
+
+        A candle of a spread also has other items.
+        """
+        if not name.is_spread:
+            return self
+        spreads = copy.copy(self)
+        spreads._ranks, spreads._price = SIGNED, signed
+        return spreads
 
     def raw(self, argument: object) -> ChannelName:
         """The channel that *argument* names in a subscribe request, as decoded data.
@@ -146,8 +171,7 @@ class V5(ProtocolBase):
         names = given.keys() - {"channel"}
         known = _KNOWN.get(given["channel"])
         wanted = {"instId", "instType"} if known and known.by_type else {"instId"}
-        instrument_id = given.get("instId", "")
-        return self._raw(key, given["channel"], instrument_id, names == wanted)
+        return self._raw(key, given["channel"], about(given), names == wanted)
 
     def path(self, channel: str) -> SocketPath:
         """The socket by the documentation's lists; else the public one."""
@@ -247,11 +271,12 @@ class V5(ProtocolBase):
 
     def _plain(self, message: Any, text: str) -> Push:
         argument, data = message["arg"], message["data"]
-        action, about = message.get("action"), argument["instId"]
+        id_name = "instId" if "instId" in argument else "sprdId"
+        action, about = message.get("action"), argument[id_name]
         (element,) = data
         channel = argument["channel"]
-        key = instrument_key(channel, about)
-        odd = len(argument) != 2 or element.get("instId", about) != about
+        key = instrument_key(channel, about, id_name)
+        odd = len(argument) != 2 or element.get(id_name, about) != about
         odd = odd or "event" in message or type(data) is not list
         if odd or not (action is None or _may_say(channel, action)):
             raise ValueError
@@ -274,7 +299,8 @@ class V5(ProtocolBase):
             seq = element.get("seqId")
             if type(seq) is not int or seq <= 0:
                 seq = _sequence(seq)
-            return snapshot(element, before, epoch_ms(element["ts"]), seq)
+            at = epoch_ms(element["ts"])
+            return snapshot(element, before, at, seq, self._ranks)
         except UNREADABLE as error:
             raise UnreadableMessage("depth", "{}", error) from error
 
@@ -282,7 +308,8 @@ class V5(ProtocolBase):
         """Read a message of a whole book.
 
         Its proof is ``prevSeqId`` and ``seqId``, which were absent until 2022, or the
-        ``checksum``, which is 0 at OKX since June 2026 and a real checksum at OKJ.
+        ``checksum``, which is 0 at OKX since June 2026 but for spreads, and a real
+        checksum at OKJ.
         """
         try:
             seq, prev_seq = element.get("seqId"), element.get("prevSeqId")
@@ -309,15 +336,15 @@ class V5(ProtocolBase):
         count = whole(element.get("count"))
         price, size, side = element["px"], element["sz"], element["side"]
         number = 1 if count is None else count
-        return trade(
-            element["tradeId"], number, price, size, side, epoch_ms(element["ts"])
-        )
+        identity, at = element["tradeId"], epoch_ms(element["ts"])
+        return trade(identity, number, price, size, side, at, self._price)
 
     @reading("ticker")
     def ticker(self, element: Any) -> TickerData:
         """Read one ticker, of an index too; a field that is absent is ``None``."""
         last = element["idxPx"] if "idxPx" in element else element["last"]
-        return ticker(last, map(element.get, _TICKER), epoch_ms(element["ts"]))
+        at = epoch_ms(element["ts"])
+        return ticker(last, map(element.get, _TICKER), at, self._price)
 
     @reading("candle")
     def candle(self, element: Any) -> CandleData:
@@ -325,14 +352,19 @@ class V5(ProtocolBase):
 
         ``[ts, open, high, low, close, volume, volCcy, volCcyQuote, confirm]``. The
         candles of 2022 had 7 items, without the last two. Those of a mark price or an
-        index have 6, without the three volumes.
+        index have 6, without the three volumes. Those of a spread have 7, without the
+        last two volumes.
         """
-        if type(element) is not list or len(element) not in (6, 7, 9):
-            raise UnreadableValue("a candle is {} of 6, 7 or 9 items", element)
-        confirmed = len(element) != 7
+        of_spread = self._ranks is SIGNED
+        counts = (7,) if of_spread else (6, 7, 9)
+        if type(element) is not list or len(element) not in counts:
+            said = " or ".join(map(str, counts))
+            raise UnreadableValue(f"a candle is {{}} of {said} items", element)
+        confirmed = of_spread or len(element) != 7
         closed = _CONFIRM[element[-1]] if confirmed else None
         volumes = element[5:-1] if confirmed else element[5:]
-        return candle(epoch_ms(element[0]), element[1:5], volumes, closed)
+        at, prices = epoch_ms(element[0]), element[1:5]
+        return candle(at, prices, volumes, closed, self._price)
 
     @reading("funding")
     def funding(self, element: Any) -> FundingData:
@@ -388,9 +420,10 @@ def _push(message: dict[str, Any], text: str) -> Push:
     if message.get("event") in EVENTS:
         told = message["event"]
         raise UnreadableMessage("shape", "data of event {}", told, channel=key)
-    about = argument.get("instId")
+    id_name = "instId" if "instId" in argument else "sprdId"
+    about = argument.get(id_name)
     for element in data if about else ():
-        if type(element) is dict and element.get("instId", about) != about:
-            other = element["instId"]
+        if type(element) is dict and element.get(id_name, about) != about:
+            other = element[id_name]
             raise UnreadableMessage("shape", "data of {}", other, channel=key)
     return Push(key, data, text, action)

@@ -7,7 +7,7 @@ is not as documented.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -42,9 +42,14 @@ EVENTS = (
 
 # Bounded, like every cache of a peer's text; a process subscribes fewer instruments.
 @lru_cache(maxsize=8192)
-def instrument_key(channel: Any, inst_id: Any) -> str:
-    """The key of *channel* of one instrument."""
-    return key_of({"channel": channel, "instId": inst_id})
+def instrument_key(channel: Any, inst_id: Any, id_name: str = "instId") -> str:
+    """The key of *channel* of one instrument; a spread's *id_name* is ``'sprdId'``."""
+    return key_of({"channel": channel, id_name: inst_id})
+
+
+def about(argument: Mapping[str, str]) -> str:
+    """The id of the instrument or spread that *argument* names, or ``''``."""
+    return argument.get("instId") or argument.get("sprdId", "")
 
 
 def argument_key(argument: Any) -> str:

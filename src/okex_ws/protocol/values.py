@@ -17,7 +17,14 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Any, TypeVar
 
-from ..model.numbers import NUMBERS, UnreadableValue, decimal
+from ..model.numbers import (
+    NUMBERS,
+    SIGNED,
+    Floats,
+    UnreadableValue,
+    decimal,
+    signed,
+)
 from .messages import (
     BookData,
     CandleData,
@@ -37,36 +44,29 @@ _MOST_TRADES = 1_000_000
 _MILLISECONDS = {f".{ms:03}Z": ms for ms in range(1000)}
 
 
-def check_side(levels: Any, sign: float) -> None:
+def check_side(levels: Any, sign: float, prices: Floats = NUMBERS) -> None:
     """Raise unless *levels* strictly ascend by price times *sign*, without a zero.
 
+    With `SIGNED` as *prices* a price may be 0 or negative, and a level has three items.
     The hot path: every push has some twenty numbers, and `NUMBERS` remembers most.
     """
     if type(levels) is not list:
         raise UnreadableValue("a side is {}", levels)
-    number = NUMBERS
+    number, is_signed = NUMBERS, prices is SIGNED
     before = -math.inf
     for level in levels:
         if type(level) is not list:
             raise UnreadableValue("a level is {}", level)
-        if len(level) == 4:
+        if len(level) == 4 and not is_signed:
             price, size, more, orders = level
             number[more]
         else:
             price, size, orders = level
         number[orders]
-        rank = number[price] * sign
-        if not (rank and number[size] and before < rank):
+        rank = prices[price] * sign
+        if not ((rank or is_signed) and number[size] and before < rank):
             raise UnreadableValue("{} at {} is zero or unordered", size, price)
         before = rank
-
-
-def signed(value: Any) -> Decimal:
-    """A number of either sign, exact from its characters."""
-    if isinstance(value, str) and value.startswith("-"):
-        # Not ``-decimal(...)``, which rounds to the precision of the decimal context.
-        return decimal(value[1:]).copy_negate()
-    return decimal(value)
 
 
 def whole(value: Any) -> int | None:
@@ -143,19 +143,24 @@ def _second_ms(second: str) -> int:
 
 
 def snapshot(
-    element: Any, before: DepthData, time_ms: int, seq: int | None
+    element: Any,
+    before: DepthData,
+    time_ms: int,
+    seq: int | None,
+    prices: Floats = NUMBERS,
 ) -> DepthData:
     """A snapshot: positive prices and sizes, best first, strictly ordered.
 
-    A level of size zero raises ``ValueError``: a snapshot lists what can be traded, and
-    a best price without a size would be a lie. A side that equals that of *before* is
-    not checked again; in the recordings three of four sides do.
+    *prices* is as in `check_side`. A level of size zero raises ``ValueError``: a
+    snapshot lists what can be traded, and a best price without a size would be a lie. A
+    side that equals that of *before* is not checked again; in the recordings three of
+    four sides do.
     """
     bids, asks = element["bids"], element["asks"]
     if bids != before.bids:
-        check_side(bids, -1.0)
+        check_side(bids, -1.0, prices)
     if asks != before.asks:
-        check_side(asks, 1.0)
+        check_side(asks, 1.0, prices)
     return depth_data((bids, asks, time_ms, seq, None, 0))
 
 
@@ -184,11 +189,21 @@ def book(
 
 
 def trade(
-    trade_id: Any, count: int, price: Any, size: Any, side: Any, time_ms: int
+    trade_id: Any,
+    count: int,
+    price: Any,
+    size: Any,
+    side: Any,
+    time_ms: int,
+    read: Callable[[Any], Decimal] = decimal,
 ) -> TradeData:
-    """*count* trades of one taker at one price; *trade_id* is the id of the last."""
-    exact_price, exact_size = decimal(price), decimal(size)
-    if side not in ("buy", "sell") or not (exact_price and exact_size):
+    """*count* trades of one taker at one price; *trade_id* is the id of the last.
+
+    *read* reads the price; with `signed` it may be 0 or negative.
+    """
+    exact_price, exact_size = read(price), decimal(size)
+    is_priced = exact_price or read is signed
+    if side not in ("buy", "sell") or not (is_priced and exact_size):
         raise UnreadableValue("{} of {} at {}", side, size, price)
     first = _first_id(trade_id, count)
     return TradeData(trade_id, first, count, exact_price, exact_size, side, time_ms)
@@ -207,18 +222,38 @@ def _first_id(trade_id: Any, count: int) -> str:
     return str(first)
 
 
-def ticker(last: Any, fields: Iterable[Any], time_ms: int) -> TickerData:
+def ticker(
+    last: Any,
+    fields: Iterable[Any],
+    time_ms: int,
+    read: Callable[[Any], Decimal] = decimal,
+) -> TickerData:
     """A ticker of the price *last* and ten more *fields*, in the order of `TickerData`.
 
-    The exchange sends ``""`` as the last price of an instrument that was never traded.
+    *read* reads the prices. The exchange sends ``""`` as the last price of an
+    instrument that was never traded.
     """
-    values: Any = [*map(optional, (last, *fields)), time_ms]
+    readers = [read if is_price else decimal for is_price in _IS_PRICE]
+    values: Any = [*map(given, readers, (last, *fields)), time_ms]
     return TickerData(*values)
 
 
-def candle(start_ms: int, prices: Any, volumes: Any, closed: bool | None) -> CandleData:
-    """A candle of four prices (open, high, low, close) and up to three volumes."""
-    first, high, low, last = map(decimal, prices)
+# Which fields of a ticker are prices.
+_IS_PRICE = (*(1, 0, 1, 0, 1, 0), *(1, 1, 1, 0, 0))
+
+
+def candle(
+    start_ms: int,
+    prices: Any,
+    volumes: Any,
+    closed: bool | None,
+    read: Callable[[Any], Decimal] = decimal,
+) -> CandleData:
+    """A candle of four prices (open, high, low, close) and up to three volumes.
+
+    *read* reads the prices.
+    """
+    first, high, low, last = map(read, prices)
     if not low <= min(first, last) <= max(first, last) <= high:
         raise UnreadableValue("prices {}, {}, {}, {}", *prices)
     volume, ccy, quoted = [*map(decimal, volumes), None, None, None][:3]

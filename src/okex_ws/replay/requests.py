@@ -9,7 +9,14 @@ from typing import Any, NamedTuple
 
 from ..model.venues import market_of
 from ..pool.options import WIRE_PROTOCOLS
-from ..protocol.catalogue import INDEX_ALIASES, KNOWN, ChannelSpec, argument_of, key_of
+from ..protocol.catalogue import (
+    INDEX_ALIASES,
+    KNOWN,
+    SPREAD_ALIASES,
+    ChannelSpec,
+    argument_of,
+    key_of,
+)
 from ..protocol.messages import Refused
 from ..protocol.v3 import deflate
 
@@ -90,7 +97,9 @@ class Outstanding:
 _V3 = {known.v3: known for known in KNOWN.values() if known.v3 is not None}
 
 
-_V5 = {known.v5: known for known in KNOWN.values() if known.v5 is not None}
+_V5 = {known.v5: known for known in KNOWN.values() if known.v5 is not None} | {
+    name: KNOWN[topic] for name, topic in SPREAD_ALIASES.items()
+}
 
 
 _OF_INDEX = {name: KNOWN[topic] for name, topic in INDEX_ALIASES.items()}
@@ -126,8 +135,10 @@ class ReplayDialect:
         """What the channel with this *key* is about."""
         if self.is_v5:
             argument = argument_of(key)
-            name, about = argument["channel"], argument.get("instId", "")
+            name, spread = argument["channel"], argument.get("sprdId", "")
+            about = spread or argument.get("instId", "")
             market = "index" if name in _OF_INDEX else market_of(about) or ""
+            market = "spread" if spread else market
             return self._channel_info(
                 _V5.get(name) or _OF_INDEX.get(name), market, about, name
             )

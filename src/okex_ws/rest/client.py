@@ -201,15 +201,16 @@ class Rest(Closing):
                 f" not {market!r:.80}"
             )
         families: Sequence[str | None] = (None,)
-        by_family = self._protocol.families(market)
+        protocol = self._of(market)
+        by_family = protocol.families(market)
         if by_family is not None:
-            families = self._get(by_family, self._protocol.read_families)
+            families = self._get(by_family, protocol.read_families)
         return tuple(
             each
             for family in families
             for each in self._get(
-                self._protocol.instruments(market, family),
-                lambda data: self._protocol.read_instruments(data, market),
+                protocol.instruments(market, family),
+                lambda data: protocol.read_instruments(data, market),
             )
         )
 
@@ -221,13 +222,16 @@ class Rest(Closing):
         A side is shorter if the book is, or if the venue gives fewer (400 under v5, 200
         under v3). Rows are the exchange's own, best first: price, size and the fields
         that follow. *seq* is the sequence number of channel ``depth`` under v5, and
-        ``None`` under v3.
+        ``None`` under v3 and of spreads.
         """
-        market, _ = self._check(instrument_id, market, "depth")
+        market = check_instrument(instrument_id, market, self.venue)
+        topic = "depth_l2_tbt" if market == "spread" else "depth"
+        market, _ = self._check(instrument_id, market, topic)
         check_whole("levels", levels)
-        many = min(levels, self._protocol.levels)
-        request = self._protocol.book(instrument_id, market, many)
-        depth = self._get(request, self._protocol.read_book)
+        protocol = self._of(market)
+        many = min(levels, protocol.levels)
+        request = protocol.book(instrument_id, market, many)
+        depth = self._get(request, protocol.read_book)
         bids, asks = (
             tuple(tuple(row) for row in side[:many])
             for side in (depth.bids, depth.asks)
@@ -247,13 +251,17 @@ class Rest(Closing):
     ) -> tuple[Trade, ...]:
         """The newest *limit* single trades, oldest first.
 
-        Ids are strictly between *after_id* and *before_id*, compared as numbers.
+        Ids are strictly between *after_id* and *before_id*, compared as numbers. Of a
+        spread the venue gives no others than its newest 500.
         """
-        topic = "trades-all" if self.venue.protocol == "v5" else "trade"
-        market, _ = self._check(instrument_id, market, topic)
+        market = check_instrument(instrument_id, market, self.venue)
+        is_single = self.venue.protocol == "v5" and market != "spread"
+        market, _ = self._check(
+            instrument_id, market, "trades-all" if is_single else "trade"
+        )
         check_whole("limit", limit)
         after, before = _number("after_id", after_id), _number("before_id", before_id)
-        protocol = self._protocol
+        protocol = self._of(market)
 
         def page(data: Any) -> list[tuple[int, TradeData]]:
             found = protocol.read_trades(data, instrument_id)
@@ -292,17 +300,18 @@ class Rest(Closing):
         own_name = KNOWN[topic].of(self.venue.protocol, market)
         assert own_name is not None
         oldest, newest = _after_ms(after), _before_ms(before)
-        if (seconds := self._protocol.seconds_of(own_name)) is not None:
+        protocol = self._of(market)
+        if (seconds := protocol.seconds_of(own_name)) is not None:
             # The time is requested before the candles, so that each candle that ended
             # by then was closed already when the exchange answered.
             closed = self._time_ms() - 1000 * seconds + 1
             newest = closed if newest is None else min(newest, closed)
 
         def page(data: Any) -> list[tuple[int, CandleData]]:
-            found = self._protocol.read_candles(data)
+            found = protocol.read_candles(data)
             return [(each.start_ms, each) for each in found]
 
-        sources = self._protocol.candles(instrument_id, market, own_name)
+        sources = protocol.candles(instrument_id, market, own_name)
         search: Search[CandleData] = Search(oldest, newest, limit)
         untold = seconds is not None
         closed_ones = self._collect(
@@ -328,6 +337,9 @@ class Rest(Closing):
         keep: Callable[[T], bool] = lambda each: True,
     ) -> list[T]:
         return collect(sources, lambda request: self._get(request, page), search, keep)
+
+    def _of(self, market: str) -> RestProtocol:
+        return rest_v5.REST_SPREADS if market == "spread" else self._protocol
 
     def _get(self, request: RestRequest, read: Callable[[Any], T]) -> T:
         return self._fetcher.get(

@@ -38,7 +38,11 @@ _OLD_TRADES = Rule("history-trades", 20)
 # Requests for candles of traded prices in 2 s. Candles of a mark price or of an index
 # have half of each.
 _CANDLES, _OLD_CANDLES = 40, 20
-_CANDLE = re.compile(r"(mark-price-|index-)?candle(\w+)")
+_CANDLE = re.compile(r"(mark-price-|index-|sprd-)?candle(\w+)")
+_HALVED = ("mark-price-", "index-")
+_SPREADS = Rule("sprd/spreads", 20)
+_SPREAD_BOOK = Rule("sprd/books", 20)
+_SPREAD_TRADES = Rule("sprd/public-trades", 20)
 
 
 class RestV5:
@@ -51,6 +55,8 @@ class RestV5:
     # "Error Code" of the documentation: unavailable, time-out, busy, system error.
     transient = frozenset(("50001", "50004", "50013", "50026"))
     rate_limited = frozenset(("50011", "50061"))
+    # The parameter that names an instrument, and what reads the elements.
+    _id_name, _reader = "instId", v5.PROTOCOL
 
     def data(self, request: RestRequest, answer: HttpResponse) -> Any:
         """The ``data`` of the envelope.
@@ -132,7 +138,7 @@ class RestV5:
         """The levels of the book, which is the one element of the answer."""
         if len(data) != 1:
             raise WireError("book", f"{len(data)} books")
-        return v5.PROTOCOL.depth(data[0])
+        return self._reader.depth(data[0])
 
     # --- Past data ------------------------------------------------------------------
 
@@ -164,9 +170,10 @@ class RestV5:
         """The trades of one page, each checked to be of *instrument_id*."""
 
         def read(element: Any) -> TradeData:
-            if element.get("instId", instrument_id) != instrument_id:
-                raise UnreadableValue("a trade of {}", element["instId"])
-            return v5.PROTOCOL.trade(element)
+            about = element.get(self._id_name, instrument_id)
+            if about != instrument_id:
+                raise UnreadableValue("a trade of {}", about)
+            return self._reader.trade(element)
 
         return read_each("trade", data, read)
 
@@ -181,20 +188,24 @@ class RestV5:
         match = _CANDLE.fullmatch(own_name)
         assert match is not None, own_name
         kind, bar = match[1] or "", match[2]
+        is_halved = kind in _HALVED
 
         def source(which: str, size: int, limit: int) -> PageSource[RestRequest]:
-            rule = Rule(which, limit // 2 if kind else limit)
+            rule = Rule(which, limit // 2 if is_halved else limit)
 
             def request(older_than: int | None, count: int) -> RestRequest:
-                params = {"instId": instrument_id, "bar": bar, "limit": str(count)}
+                params = {self._id_name: instrument_id, "bar": bar, "limit": str(count)}
                 if older_than is not None:
                     params["after"] = str(older_than)
                 return RestRequest(f"/api/v5/market/{which}", params, rule)
 
             return PageSource(size, request)
 
-        last = source(f"{kind}candles", 100 if kind else 300, _CANDLES)
-        old = source(f"history-{kind}candles", 100, _OLD_CANDLES)
+        last = source(f"{kind}candles", 100 if is_halved else 300, _CANDLES)
+        older = f"history-{kind}candles"
+        if kind == "sprd-":
+            older = "sprd-history-candles"
+        old = source(older, 100, _OLD_CANDLES)
         return [old] if bar == "1s" else [last, old]
 
     def seconds_of(self, own_name: str) -> int | None:
@@ -203,7 +214,38 @@ class RestV5:
 
     def read_candles(self, data: Any) -> list[CandleData]:
         """The candles of one page; its elements are those of the channels."""
-        return read_each("candle", data, v5.PROTOCOL.candle)
+        return read_each("candle", data, self._reader.candle)
 
 
-REST_PROTOCOL = RestV5()
+class RestSpreads(RestV5):
+    """The `RestProtocol` of spreads under v5 (documentation of July 2026)."""
+
+    _id_name = "sprdId"
+    _reader = v5.PROTOCOL.reader(v5.PROTOCOL.channel("ticker", "spread", ""))
+
+    def instruments(self, market: str, family: str | None) -> RestRequest:
+        """The request for all spreads."""
+        return RestRequest("/api/v5/sprd/spreads", {}, _SPREADS)
+
+    def read_instruments(self, data: Any, market: str) -> list[Instrument]:
+        """The spreads of the answer."""
+        return read_each("instrument", data, listing.spread)
+
+    def book(self, instrument_id: str, market: str, levels: int) -> RestRequest:
+        """The request for the book, which has no sequence number."""
+        params = {"sprdId": instrument_id, "sz": str(levels)}
+        return RestRequest("/api/v5/sprd/books", params, _SPREAD_BOOK)
+
+    def trades(
+        self, instrument_id: str, market: str, before: int | None, limit: int
+    ) -> list[PageSource[RestRequest]]:
+        """One source: the newest 500 trades at once."""
+
+        def newest(older_than: int | None, count: int) -> RestRequest:
+            params = {"sprdId": instrument_id}
+            return RestRequest("/api/v5/sprd/public-trades", params, _SPREAD_TRADES)
+
+        return [PageSource(500, newest, pages=False)]
+
+
+REST_PROTOCOL, REST_SPREADS = RestV5(), RestSpreads()

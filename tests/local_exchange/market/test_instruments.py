@@ -37,6 +37,13 @@ def test_an_id_a_pair_and_an_instrument_mean_the_same() -> None:
     assert as_instrument("LTC-BTC") == Instrument("spot", "LTC-BTC")
 
 
+def test_a_spread_is_traded_on_request_around_zero() -> None:
+    spread = as_instrument("BTC-USDT_BTC-USDT-SWAP")
+
+    assert (spread.market, spread.price) == ("spread", "0.0")
+    assert as_instrument(("spread", spread.instrument_id)) == spread
+
+
 def test_several_are_taken_in_their_order() -> None:
     swap = Instrument("swap", "LTC-USD-SWAP")
 

@@ -24,6 +24,7 @@ from ..arguments import (
 )
 from ..exits import FAILED, GOOD, Failure, refusing
 from ..logs import progress
+from ..reading import whole_book
 from ..text import clean, seconds, size
 
 # Seconds between two updates of the progress line.
@@ -55,9 +56,8 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     option(
         "--channels",
         type=names,
-        default=["depth", "trade"],
         metavar="A,B",
-        help="what to subscribe (default: depth,trade)",
+        help="what to subscribe (default: the whole book and the trades)",
     )
     option(
         "--for",
@@ -118,7 +118,8 @@ def run(options: argparse.Namespace) -> int:
 def _subscribe(feed: Feed, options: argparse.Namespace, where: Destination) -> None:
     with refusing():
         for name in dict.fromkeys(options.instruments or [where.instrument]):
-            kind, channels = options.market, options.channels
+            kind = options.market
+            channels = options.channels or [whole_book(name, kind), "trade"]
             WSSubscription(name, kind, feed=feed, channels=channels)
 
 

@@ -22,7 +22,7 @@ from ..arguments import (
 )
 from ..exits import FAILED, GOOD, STALE, refusing, say
 from ..lines import item_json, item_line, reading_json, reading_line
-from ..reading import SubscriptionReader
+from ..reading import SubscriptionReader, whole_book
 from ..screen.keyboard import Keyboard
 from ..screen.navigation import Navigation
 
@@ -146,7 +146,9 @@ class _Watched:
         usual = ("ticker",) if market == "index" else ("depth5", "trade")
         # A book on a screen may have more than five rows.
         deep = whole and market != "index"
-        channels = options.channels or (("depth", "trade") if deep else usual)
+        channels = options.channels or (
+            (whole_book(name, market), "trade") if deep else usual
+        )
         limits = {
             limit: getattr(options, limit)
             for limit in ("max_age", "max_silence", "max_lag")

@@ -20,6 +20,7 @@ from ... import (
     WSSubscription,
 )
 from ..arguments import Destination
+from ..reading import whole_book
 from ..text import milliseconds, seconds
 from .checks import CheckFailed, Finding, Grade
 
@@ -73,7 +74,7 @@ class Probe:
 
     def snapshot(self) -> Finding:
         """Subscribe to the whole book; report how many levels its snapshot has."""
-        self._book = self._live("depth")
+        self._book = self._live(whole_book(self._name, self._market))
         # A live subscription has a book, unless it was withdrawn since.
         book = self._book.book
         rows = f"{len(book.bids)} bids, {len(book.asks)} asks" if book else "gone again"

@@ -191,7 +191,8 @@ def _middle(reading: Quote, sheet: Sheet, drawing: Drawing) -> Text:
         side = "no bids" if best.bid is None else "no asks"
         return Text(f"  {side}", style="bold")
     said = f"  spread {number(spread)}"
-    more = [f" ({spread / best.mid * 10_000:.2f} bp)"] if best.mid else []
+    # The price of a spread may be 0 or negative, and so is no measure.
+    more = [f" ({spread / best.mid * 10_000:.2f} bp)"] if best.mid > 0 else []
     for part in (*more, f"  mid {number(best.mid)}"):
         said += part if len(said) + len(part) <= width else ""
     style = sheet.tint("", reading.live, drawing.age(reading)) or "bold"

@@ -83,6 +83,7 @@ def _grouped(
     """Price, size and size as a number of each group of *levels*."""
     sums: dict[Decimal, Decimal] = {}
     for level in levels:
-        number = (Decimal(level[0]) / group).to_integral_value(rounding)
+        # "or", because a negative price may be rounded to -0.
+        number = (Decimal(level[0]) / group).to_integral_value(rounding) or Decimal(0)
         sums[number] = sums.get(number, Decimal(0)) + Decimal(level[1])
     return [(f"{n * group:f}", f"{size:f}", size) for n, size in sums.items()]

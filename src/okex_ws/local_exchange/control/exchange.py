@@ -57,8 +57,10 @@ class LocalExchange(Controls, RestControls):
     interface.
 
     *seed* decides the synthetic market of *instruments* (ids, (market, id) pairs or
-    `Instrument`). Each instrument has *pace* updates a second; best levels are
-    published every *interval* seconds.
+    `Instrument`). A spread among them, like ``'BTC-USDT_BTC-USDT-SWAP'``, has prices
+    that cross zero, the channels of v5 alone, and always a real checksum. Each
+    instrument has *pace* updates a second; best levels are published every *interval*
+    seconds.
 
     *capture* is the path, without suffix, of a recorded market that is played in place
     of the synthetic one, *speed* times as fast. With *repeat* it is played again and

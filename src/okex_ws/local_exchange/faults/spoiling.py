@@ -34,7 +34,7 @@ _OF_UPDATES = frozenset(BOOK_FAULTS) - {"no snapshot", "retire"}
 GAP, RESET = 1, 1000
 
 # Price and size of a level: quoted, except in the number format of 2018.
-_LEVEL = re.compile(r'\["?([0-9][0-9.]*)"?,"?([0-9][0-9.]*)"?,')
+_LEVEL = re.compile(r'\["?(-?[0-9][0-9.]*)"?,"?([0-9][0-9.]*)"?,')
 _CHECKSUM = re.compile(r'"checksum":-?[0-9]+')
 _NUMBERS = re.compile(r'"(seqId|prevSeqId)":(-?[0-9]+)')
 

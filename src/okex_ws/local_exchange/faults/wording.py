@@ -103,7 +103,8 @@ def _in_lower_case(message: dict[str, Any]) -> dict[str, Any]:
     """The instrument's id in lower case, where the message names its channel."""
     if "arg" in message:
         arg = message["arg"]
-        return {**message, "arg": {**arg, "instId": arg["instId"].lower()}}
+        name = "instId" if "instId" in arg else "sprdId"
+        return {**message, "arg": {**arg, name: arg[name].lower()}}
     data = [
         {**each, "instrument_id": each["instrument_id"].lower()}
         for each in message["data"]

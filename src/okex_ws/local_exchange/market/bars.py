@@ -132,14 +132,18 @@ class Match(NamedTuple):
     seq: int
 
 
-def trades_before(first: Match, name: str) -> list[Match]:
-    """Make up the trades before the *first*, newest first; *name* is the seed."""
-    return list(islice(_trades(first, random.Random(f"{name}/past")), TRADES))
+def trades_before(first: Match, name: str, lowest: int = 1) -> list[Match]:
+    """Make up the trades before the *first*, newest first; *name* is the seed.
+
+    No price is below the *lowest*.
+    """
+    made = _trades(first, random.Random(f"{name}/past"), lowest)
+    return list(islice(made, TRADES))
 
 
-def _trades(later: Match, rng: random.Random) -> Iterator[Match]:
+def _trades(later: Match, rng: random.Random, lowest: int) -> Iterator[Match]:
     while later.id > 1:
-        price = max(1, later.price + rng.randint(-3, 3))
+        price = max(lowest, later.price + rng.randint(-3, 3))
         lots, side = 1 + int(rng.expovariate(0.05)), rng.choice(("buy", "sell"))
         at = later.at - rng.uniform(0.01, 2.0)
         seq = max(1, later.seq - rng.randint(1, 9))
@@ -147,17 +151,21 @@ def _trades(later: Match, rng: random.Random) -> Iterator[Match]:
         yield later
 
 
-def bars_before(first: Bar, seconds: int, name: str) -> list[Bar]:
-    """Make up the closed bars before the *first*, newest first; *name* is the seed."""
-    return list(islice(_bars(first, seconds, random.Random(f"{name}/past")), BARS))
+def bars_before(first: Bar, seconds: int, name: str, lowest: int = 1) -> list[Bar]:
+    """Make up the closed bars before the *first*, newest first; *name* is the seed.
+
+    No price is below the *lowest*.
+    """
+    made = _bars(first, seconds, random.Random(f"{name}/past"), lowest)
+    return list(islice(made, BARS))
 
 
-def _bars(later: Bar, seconds: int, rng: random.Random) -> Iterator[Bar]:
+def _bars(later: Bar, seconds: int, rng: random.Random, lowest: int) -> Iterator[Bar]:
     close = later.open
     for ago in count(1):
-        first = max(2, close + rng.randint(-5, 5))
+        first = max(lowest + 1, close + rng.randint(-5, 5))
         high = max(first, close) + rng.randint(0, 3)
-        low = max(1, min(first, close) - rng.randint(0, 3))
+        low = max(lowest, min(first, close) - rng.randint(0, 3))
         lots = rng.randint(0, 500)
         start = later.start - ago * seconds
         yield Bar(start, first, high, low, close, lots, lots * close, closed=True)

@@ -64,8 +64,9 @@ class _Book:
             return ()
         self.top, frame = top, self.frame
         if self.is_v5:
-            element = {**_sides(top), "instId": frame.instrument_id}
-            element["ts"] = frame.element["ts"]
+            element = {**_sides(top), "ts": frame.element["ts"]}
+            if frame.market != "spread":
+                element["instId"] = frame.instrument_id
             self.said = v5_data.book(self.best_levels, None, element)
         else:
             self.said = v3_format.depth5(
@@ -219,6 +220,8 @@ class RecordedMarket:
             if self.protocols == ("v5",)
             else (f"{frame.market}/depth5:{name}")
         )
+        if frame.market == "spread":
+            best = f"sprd-books5:sprdId={name}"
         derives = best not in self._recorded and best not in self._derived
         book = _Book(frame.push.channel, best, frame, derives)
         if derives:

@@ -108,7 +108,8 @@ def _frame(at: float, line: int, text: str, frame: str | bytes) -> Frame | None:
         return None
     (element,) = message["data"]
     if isinstance(frame, str):
-        channel, instrument_id = v5.key(message["arg"]), message["arg"]["instId"]
+        arg = message["arg"]
+        channel, instrument_id = v5.key(arg), arg.get("sprdId") or arg["instId"]
         market = market_of(instrument_id)
     else:
         instrument_id = element["instrument_id"]

@@ -46,6 +46,12 @@ FUNDING_INTERVAL = 8 * 3600
 TICK_BY_TICK: dict[Topic, int] = {"book tbt": 400, "book50 tbt": 50}
 BOOKS: dict[Topic, int] = {**TICK_BY_TICK, "book": 400}
 
+# What the numbers of a spread's changes and trades begin at. They have 19 digits, those
+# of trades once they are multiplied (`SPREAD_ID_STEP`).
+_SPREAD_SEQ, _SPREAD_TRADE = 1_724_294_007_000_000_000, 610_157_000_000_000
+# No price is lower, in ticks: that of a spread may be negative.
+_LOWEST, _LOWEST_SPREAD = 1, -(10**9)
+
 # How many trades are kept for requests for past trades.
 KEPT_TRADES = 30_000
 
@@ -89,6 +95,11 @@ class InstrumentMarket:
         self._bids, self._asks = BookSide(is_bid=True), BookSide(is_bid=False)
         self._trade_id = self._random.randrange(1_000_000, 9_000_000)
         self.seq = self._seen = self._others.randrange(1_000_000, 9_000_000)
+        self._lowest = _LOWEST
+        if self.market == "spread":
+            self._lowest = _LOWEST_SPREAD
+            self._trade_id += _SPREAD_TRADE
+            self.seq = self._seen = self.seq + _SPREAD_SEQ
         self._traded_lots = self._traded_value = 0
         self._high = self._low = self._last = self._middle
         self._bars: dict[Period, BarBuilder] = {}
@@ -115,7 +126,7 @@ class InstrumentMarket:
                 self._add(side, self._middle + sign * away)
 
     def _add(self, side: BookSide, price: int) -> None:
-        if price > 0:
+        if price >= self._lowest:
             side.add(price, 1 + int(self._random.expovariate(0.05)))
             self.seq += 1
 
@@ -222,7 +233,7 @@ class InstrumentMarket:
     def trades_before(self, trade_id: int | None, count: int) -> list[Deal]:
         """The newest *count* trades older than *trade_id* (or all), newest first."""
         if self._before is None:
-            self._before = trades_before(self._matches[0], self._name)
+            self._before = trades_before(self._matches[0], self._name, self._lowest)
         # Ids are consecutive, so the place of a trade follows from its id.
         newest, oldest = self._matches[-1].id, self._matches[0].id
         begin = newest if trade_id is None else min(newest, trade_id - 1)
@@ -242,7 +253,7 @@ class InstrumentMarket:
         closed, since = bars.closed(wall), (period, bars.first.start)
         if since not in self._bars_before:
             name = f"{self._name}/{period.seconds}{period.offset:+}"
-            made = bars_before(bars.first, period.seconds, name)
+            made = bars_before(bars.first, period.seconds, name, self._lowest)
             self._bars_before[since] = made
         before = self._bars_before[since] if bars.is_whole else []
         return [self._candle(bar) for bar in (bars.open, *closed, *before)]

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Union
 
 from ... import VENUES, check_instrument
-from ..wire.v3 import SIZE_KEYS
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,8 +14,9 @@ class SyntheticInstrument:
     """An instrument of the synthetic market; its numbers are decimal text.
 
     *price* is where it opens, *tick* the step of its prices, *lot* the step of its
-    sizes, in base currency on spot and in contracts elsewhere. A *thin* instrument
-    trades rarely, has a handful of levels, and at times an empty side.
+    sizes, in base currency on spot and spreads and in contracts elsewhere. The prices
+    of a spread go through zero. A *thin* instrument trades rarely, has a handful of
+    levels, and at times an empty side.
     """
 
     market: str
@@ -56,11 +56,13 @@ def as_instrument(given: AnyInstrument) -> SyntheticInstrument:
             f" got {given!r}"
         ) from None
     market = check_instrument(instrument_id, wanted, VENUES["okx"])
-    if market not in SIZE_KEYS:
+    if market == "index":
         raise ValueError(f"nothing is traded on the market {market!r}")
     for known in INSTRUMENTS:
         if (known.market, known.instrument_id) == (market, instrument_id):
             return known
+    if market == "spread":  # none is in `INSTRUMENTS`, because v3 has none
+        return SyntheticInstrument(market, instrument_id, "0.0", "0.1", "0.001")
     return SyntheticInstrument(market, instrument_id)
 
 

@@ -9,6 +9,7 @@ import re
 from collections.abc import Collection, Iterator
 from typing import Any
 
+from ... import market_of
 from ...model.venues import delivery
 from ..market.instruments import SyntheticInstrument
 from ..market.market import Market
@@ -118,7 +119,9 @@ class Catalogue(Collection[str]):
         *uid* is the number of the subscriber's account.
         """
         if channel in self._market.channels:
-            return self._market.present(channel, wall)
+            said = self._market.present(channel, wall)
+            # Trades of spreads are pushed when they are made alone (v5 documentation).
+            return None if channel.startswith("sprd-public-trades:") else said
         if channel.startswith("instruments:"):
             return self._instruments(channel)
         if not _has_state(channel):
@@ -131,7 +134,7 @@ class Catalogue(Collection[str]):
         found = [
             instrument(each)
             for each in self._market.listed
-            if INST_TYPES[each.market] == wanted
+            if INST_TYPES.get(each.market) == wanted
         ]
         return v5_data.push(channel, found) if found else None
 
@@ -178,6 +181,40 @@ def _balance(channel: str, wall: float) -> dict[str, Any]:
         if wanted in (None, ccy)
     ]
     return {"uTime": now, "totalEq": _TOTAL, "isoEq": "0", "details": details}
+
+
+def spread(each: SyntheticInstrument, wall: float) -> dict[str, Any]:
+    """A spread as the REST interface of v5 describes it."""
+    legs = _legs(each.instrument_id)
+    base, quote, *_ = *legs[0].replace("_", "-").split("-"), ""
+    due = delivery(each.instrument_id)
+    return {
+        "sprdId": each.instrument_id,
+        "sprdType": "inverse" if quote == "USD" else "linear",
+        "state": "live",
+        "baseCcy": base,
+        "szCcy": "USD" if quote == "USD" else base,
+        "quoteCcy": quote,
+        "tickSz": each.tick,
+        "minSz": each.lot,
+        "lotSz": each.lot,
+        "listTime": "1686903000159",
+        "expTime": "" if due is None else milliseconds(due.timestamp()),
+        "uTime": milliseconds(wall),
+        "legs": [
+            {"instId": leg, "side": side}
+            for leg, side in zip(legs, ("sell", "buy"), strict=True)
+        ],
+    }
+
+
+def _legs(spread_id: str) -> tuple[str, str]:
+    """The two ids that an underscore joins; of an id of a new form twice itself."""
+    marks = (at for at, character in enumerate(spread_id) if character == "_")
+    pairs = ((spread_id[:at], spread_id[at + 1 :]) for at in marks)
+    none = (None, "spread")
+    found = (pair for pair in pairs if all(market_of(leg) not in none for leg in pair))
+    return next(found, (spread_id, spread_id))
 
 
 def instrument(each: SyntheticInstrument) -> dict[str, str]:

@@ -20,7 +20,7 @@ from ..market.market import SyntheticMarket
 from ..wire import v3, v5_data
 from ..wire.v5_data import INST_TYPES, milliseconds
 from ..wire.values import Deal, EncodedPush, Period, to_json
-from .listing import instrument
+from .listing import instrument, spread
 
 PREFIX = "/api/"
 # v5: the most elements in one request (documentation of August 2025), and how many bars
@@ -33,6 +33,13 @@ MOST = {
     "books": 400,
 }
 RECENT_BARS = 1440
+# The same of spreads (documentation of July 2026). Their trades come without a limit.
+_OF_SPREADS = {
+    "/api/v5/sprd/books": ("books", 400),
+    "/api/v5/sprd/public-trades": ("trades", 500),
+    "/api/v5/market/sprd-candles": ("candles", 300),
+    "/api/v5/market/sprd-history-candles": ("history-candles", 100),
+}
 # v3 (OKEx.Net): the most trades in one request, and altogether; the same of bars; and
 # the most levels of a book.
 TRADES_V3 = {"spot": (60, 60), "futures": (100, 300), "swap": (100, 300)}
@@ -95,7 +102,8 @@ class RestRequestHandler:
         except Refusal as no:
             return RestResponse(no.status, _error(is_v5, no.code, no.message))
         if isinstance(page, list):
-            page = faults.page(f"{path} {params.get('instId')}", page, how)
+            about = params.get("instId") or params.get("sprdId")
+            page = faults.page(f"{path} {about}", page, how)
         body = to_json({"code": "0", "msg": "", "data": page} if is_v5 else page)
         if how == "garbage":
             return RestResponse(200, f"<html>{body[:40]}</html>")
@@ -112,24 +120,28 @@ class RestRequestHandler:
             return [self._families()]
         if path == "/api/v5/public/instruments":
             return self._instruments(params)
+        if path == "/api/v5/sprd/spreads":
+            return self._spreads(params, wall)
+        of_spreads = path in _OF_SPREADS
         what = path.removeprefix("/api/v5/market/")
-        if what not in MOST:
+        what, most = _OF_SPREADS.get(path) or (what, MOST.get(what, 0))
+        if not most:
             raise Refusal(404, 404, "Not Found")
-        instrument_id = params.get("instId", "")
+        instrument_id = params.get("sprdId" if of_spreads else "instId", "")
         market = self._markets.get(instrument_id)
-        instrument_market = market and self._market.instrument_market(
-            market, instrument_id, wall
-        )
-        if not instrument_market:
+        if market is None or (market == "spread") != of_spreads:
             raise Refusal(200, "51001", "Instrument ID does not exist.")
+        instrument_market = self._market.instrument_market(market, instrument_id, wall)
+        assert instrument_market is not None
         if what == "books":
-            return [self._book_v5(instrument_id, params, wall)]
-        count = _count(params, "limit", MOST[what])
+            return [self._book_v5(instrument_id, params, wall, of_spreads)]
         if what.endswith("trades"):
             paged = what.startswith("history")
+            count = most if of_spreads else _count(params, "limit", most)
             return _trades_v5(
                 instrument_market, _place(params, "after") if paged else None, count
             )
+        count = _count(params, "limit", most)
         return _candles_v5(instrument_market, what, params, count, wall)
 
     def _families(self) -> list[str]:
@@ -147,21 +159,38 @@ class RestRequestHandler:
         return [
             instrument(each)
             for each in self._market.listed
-            if INST_TYPES[each.market] == kind and family in (None, _family(each))
+            if INST_TYPES.get(each.market) == kind and family in (None, _family(each))
+        ]
+
+    def _spreads(self, params: dict[str, str], wall: float) -> list[Any]:
+        found = [
+            spread(each, wall)
+            for each in self._market.listed
+            if each.market == "spread"
+        ]
+        wanted = ("sprdId", "baseCcy", "state")
+        return [
+            each
+            for each in found
+            if all(each[name] == params.get(name, each[name]) for name in wanted)
         ]
 
     def _book_v5(
-        self, instrument_id: str, params: dict[str, str], wall: float
+        self, instrument_id: str, params: dict[str, str], wall: float, of_spread: bool
     ) -> dict[str, Any]:
-        size = _count(params, "sz", MOST["books"], 1)
-        push = self._book(f"books:{instrument_id}", wall)
+        size = _count(params, "sz", MOST["books"], 5 if of_spread else 1)
+        channel = f"books:{instrument_id}"
+        if of_spread:
+            channel = f"sprd-books-l2-tbt:sprdId={instrument_id}"
+        push = self._book(channel, wall)
         assert push is not None
         said = push.element
+        numbers = {} if of_spread else {"seqId": int(said["seqId"])}
         return {
             "asks": said["asks"][:size],
             "bids": said["bids"][:size],
             "ts": said["ts"],
-            "seqId": int(said["seqId"]),
+            **numbers,
         }
 
     # --- v3 -------------------------------------------------------------------------
@@ -240,14 +269,10 @@ def _family(each: SyntheticInstrument) -> str:
 def _trades_v5(
     instrument_market: InstrumentMarket, after: int | None, count: int
 ) -> list[Any]:
-    return [
-        json.loads(
-            v5_data.trades_all(
-                instrument_market.instrument_id, instrument_market.market, deal
-            )
-        )
-        for deal in instrument_market.trades_before(after, count)
-    ]
+    where = instrument_market.instrument_id, instrument_market.market
+    text = v5_data.spread_trade if where[1] == "spread" else v5_data.trades_all
+    deals = instrument_market.trades_before(after, count)
+    return [json.loads(text(*where, deal)) for deal in deals]
 
 
 def _candles_v5(
@@ -267,14 +292,9 @@ def _candles_v5(
         bars = bars[:RECENT_BARS]
     older = [each for each in bars if after is None or each.start * 1000 < after]
     newer = [each for each in older if before is None or each.start * 1000 > before]
-    return [
-        json.loads(
-            v5_data.candle(
-                instrument_market.instrument_id, instrument_market.market, each
-            )
-        )
-        for each in newer[:count]
-    ]
+    where = instrument_market.instrument_id, instrument_market.market
+    text = v5_data.spread_candle if where[1] == "spread" else v5_data.candle
+    return [json.loads(text(*where, each)) for each in newer[:count]]
 
 
 def _instrument_v3(each: SyntheticInstrument) -> dict[str, Any]:

@@ -3,7 +3,8 @@
 Every message is a text frame: JSON, or ``ping`` and ``pong``. The protocol names a
 channel by an object, and the local exchange by a key: ``'books5:BTC-USDT'`` if the
 object has ``instId`` alone, ``'account'`` if it has no parameter, else
-``'orders:instType=ANY'``, with the parameters sorted by name and separated by commas.
+``'orders:instType=ANY'``, with the parameters sorted by name and separated by commas. A
+spread has ``sprdId`` in the place of ``instId``.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ BUFFER_FULL = 4005
 
 PUBLIC, BUSINESS, PRIVATE = "public", "business", "private"
 
-# The path of each channel that is not on /public. `_CANDLE` matches more of /business.
+# The path of each channel that is not on /public. `_BUSINESS` matches more.
 _HOMES = {
     **dict.fromkeys(
         ("account", "positions", "balance_and_position", "orders"), PRIVATE
@@ -45,7 +46,7 @@ _HOMES = {
 # Channels of /public that need a login. The exchange also requires a VIP fee tier,
 # which is not checked here.
 _GATED = ("books-l2-tbt", "books50-l2-tbt")
-_CANDLE = re.compile(r"(mark-price-|index-)?candle\w+")
+_BUSINESS = re.compile(r"(mark-price-|index-)?candle\w+|sprd-[\w-]+")
 _ID = re.compile(r"[A-Za-z0-9]{1,32}")
 # The separators of a key: a value that contains one would make the key ambiguous.
 _NO_VALUE = re.compile(r"[,=:\s]")
@@ -132,10 +133,11 @@ def arg_of(channel: str) -> dict[str, str]:
 def home(channel: str) -> str:
     """The path of a channel: ``'public'``, ``'business'`` or ``'private'``.
 
-    An unknown name counts as ``'public'``, unless it has the form of a candle's.
+    An unknown name counts as ``'public'``, unless it has the form of a candle's or a
+    spread's.
     """
     name = channel.partition(":")[0]
-    if _CANDLE.fullmatch(name):
+    if _BUSINESS.fullmatch(name):
         return BUSINESS
     return _HOMES.get(name, PUBLIC)
 

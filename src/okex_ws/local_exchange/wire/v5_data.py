@@ -1,6 +1,8 @@
 """The market's values as the texts of v5's pushes. No I/O.
 
-All prices, sizes, times and counts are strings; ``seqId`` is a JSON integer.
+All prices, sizes, times and counts are strings; ``seqId`` is a JSON integer. The texts
+about spreads are those of the documentation of July 2026: levels of three strings, a
+real checksum, and numbers of 19 digits.
 """
 
 from __future__ import annotations
@@ -63,10 +65,28 @@ TOPICS: dict[str, Topic] = {
     **{f"candle{bar}": _long(seconds, 8 * 3600) for bar, seconds in _LONG.items()},
     **{f"candle{bar}utc": _long(seconds, 0) for bar, seconds in _LONG.items()},
 }
+# The channels of spreads, in the order of their pushes.
+SPREAD_TOPICS: dict[str, Topic] = {
+    "sprd-bbo-tbt": "bbo",
+    "sprd-books-l2-tbt": "book tbt",
+    "sprd-books5": "depth5",
+    "sprd-public-trades": "trade",
+    "sprd-tickers": "ticker",
+    **{
+        f"sprd-{name}": topic
+        for name, topic in TOPICS.items()
+        if isinstance(topic, Period) and name != "candle1s"
+    },
+}
+# The ids of a spread's trades are not consecutive: the market's own ids times this.
+SPREAD_ID_STEP = 4096
 
 
 def names(market: str, instrument_id: str) -> Iterable[str]:
     """The keys of all channels about one instrument."""
+    if market == "spread":
+        yield from (f"{name}:sprdId={instrument_id}" for name in SPREAD_TOPICS)
+        return
     for name in TOPICS:
         if name != "funding-rate" or market == "swap":
             yield f"{name}:{instrument_id}"
@@ -78,24 +98,30 @@ def encoder(
     """The encoder of *channel*, or ``None`` if there is no such channel.
 
     *markets* is the market of each instrument id. With *checksums* a book has its real
-    checksum; without, its checksum is 0, as it is since June 2026.
+    checksum; without, its checksum is 0, as it is since June 2026. The book of a spread
+    always has its real one.
     """
-    name, _, instrument_id = channel.partition(":")
+    name, _, rest = channel.partition(":")
+    of_spread = rest.startswith("sprdId=")
+    instrument_id = rest.removeprefix("sprdId=")
     market = markets.get(instrument_id)
-    if name not in TOPICS or market is None:
+    topics = SPREAD_TOPICS if of_spread else TOPICS
+    if name not in topics or market is None or of_spread != (market == "spread"):
         return None
     if name == "funding-rate" and market != "swap":
         return None
     head = f'{{"arg":{to_json(v5.arg_of(channel))},"data":['
-    words = _WORDS.get(name, candle)
+    words = _WORDS.get(name, spread_candle if of_spread else candle)
+    levels = _three if of_spread else _levels
 
     def to_push(value: Any) -> EncodedPush:
         if isinstance(value, Change):
-            return _book(channel, value, value.checksum() if checksums else 0)
+            checksum = value.checksum() if checksums or of_spread else 0
+            return _book(channel, value, checksum, levels)
         text = f"{head}{words(instrument_id, market, value)}]}}"
         return EncodedPush(channel, text, text)
 
-    return ChannelEncoder(channel, TOPICS[name], instrument_id, market, to_push)
+    return ChannelEncoder(channel, topics[name], instrument_id, market, to_push)
 
 
 def push(channel: str, elements: Sequence[Any], **arg: str) -> EncodedPush:
@@ -114,11 +140,16 @@ def book(channel: str, action: str | None, element: Mapping[str, Any]) -> Encode
     return EncodedPush(channel, text, text)
 
 
-def _book(channel: str, change: Change, checksum: int) -> EncodedPush:
+def _book(
+    channel: str,
+    change: Change,
+    checksum: int,
+    levels: Callable[[Iterable[Row]], str],
+) -> EncodedPush:
     action = "snapshot" if change.is_snapshot else "update"
     text = (
         f'{{"arg":{to_json(v5.arg_of(channel))},"action":"{action}","data":[{{'
-        f'"asks":[{_levels(change.asks)}],"bids":[{_levels(change.bids)}],'
+        f'"asks":[{levels(change.asks)}],"bids":[{levels(change.bids)}],'
         f'"ts":"{milliseconds(change.at)}","checksum":{checksum},'
         f'"prevSeqId":{change.prev_seq},"seqId":{change.seq}}}]}}'
     )
@@ -135,6 +166,11 @@ def milliseconds(seconds: float) -> str:
 def _levels(rows: Iterable[Row]) -> str:
     """Levels of four strings; the third, a retired field, is always ``"0"``."""
     return ",".join([f'["{row[0]}","{row[1]}","0","{row[-1]}"]' for row in rows])
+
+
+def _three(rows: Iterable[Row]) -> str:
+    """Levels of three strings, as spreads have them."""
+    return ",".join([f'["{row[0]}","{row[1]}","{row[-1]}"]' for row in rows])
 
 
 def _books5(instrument_id: str, market: str, best: Best) -> str:
@@ -198,6 +234,47 @@ def candle(instrument_id: str, market: str, candle: MarketCandle) -> str:
     return to_json([milliseconds(start), *texts, "1" if closed else "0"])
 
 
+def _spread_best(instrument_id: str, market: str, best: Best) -> str:
+    return (
+        f'{{"asks":[{_three(best.asks)}],"bids":[{_three(best.bids)}],'
+        f'"ts":"{milliseconds(best.at)}","seqId":{best.seq}}}'
+    )
+
+
+def spread_trade(instrument_id: str, market: str, deal: Deal) -> str:
+    """One trade of a spread, as the channel and the REST interface write it."""
+    return (
+        f'{{"sprdId":"{instrument_id}","tradeId":"{deal.id * SPREAD_ID_STEP}",'
+        f'"px":"{deal.price}","sz":"{deal.size}","side":"{deal.side}",'
+        f'"ts":"{milliseconds(deal.at)}"}}'
+    )
+
+
+def _spread_ticker(instrument_id: str, market: str, summary: Summary) -> str:
+    return to_json(
+        {
+            "sprdId": instrument_id,
+            "last": summary.last,
+            "lastSz": summary.last_size,
+            "askPx": summary.ask,
+            "askSz": summary.ask_size,
+            "bidPx": summary.bid,
+            "bidSz": summary.bid_size,
+            "open24h": summary.open,
+            "high24h": summary.high,
+            "low24h": summary.low,
+            "vol24h": summary.volume,
+            "ts": milliseconds(summary.at),
+        }
+    )
+
+
+def spread_candle(instrument_id: str, market: str, candle: MarketCandle) -> str:
+    """One candle of a spread, as an array."""
+    start, *texts, _, _, closed = candle
+    return to_json([milliseconds(start), *texts, "1" if closed else "0"])
+
+
 def _funding(instrument_id: str, market: str, funding: Funding) -> str:
     return to_json(
         {
@@ -239,4 +316,8 @@ _WORDS: dict[str, Callable[[str, str, Any], str]] = {
     "tickers": _tickers,
     "funding-rate": _funding,
     "mark-price": _mark,
+    "sprd-books5": _spread_best,
+    "sprd-bbo-tbt": _spread_best,
+    "sprd-public-trades": spread_trade,
+    "sprd-tickers": _spread_ticker,
 }
