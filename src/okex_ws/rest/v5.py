@@ -48,9 +48,7 @@ class RestV5:
     """
 
     levels = 400
-    # "Error Code" of the documentation: unavailable, time-out, busy, system error.
-    transient = frozenset(("50001", "50004", "50013", "50026"))
-    rate_limited = frozenset(("50011", "50061"))
+    name = "v5"
 
     def data(self, request: RestRequest, answer: HttpResponse) -> Any:
         """The ``data`` of the envelope.
