@@ -281,7 +281,7 @@ def test_books_of_50_levels_and_more_are_deep() -> None:
 @pytest.mark.parametrize(
     ("name", "tier"),
     [
-        *(("books-l2-tbt", "VIP4"), ("fills", "VIP4"), ("books50-l2-tbt", "VIP4")),
+        *(("books-l2-tbt", "VIP4"), ("books50-l2-tbt", "VIP4")),
         *((name, "") for name in ("books", "books-rpi", "books5", "bbo-tbt", "trades")),
     ],
 )
@@ -289,6 +289,11 @@ def test_the_fast_books_ask_for_a_fee_tier_and_a_login(name: str, tier: str) -> 
     for key in (name, f"{name}:BTC-USDT", f"{name}:instType=ANY"):
         assert PROTOCOL.tier(key) == tier
         assert PROTOCOL.path(key) == SocketPath("public", login=bool(tier))
+
+
+def test_fills_ask_for_a_fee_tier_on_the_private_path() -> None:
+    assert PROTOCOL.tier("fills:BTC-USDT") == "VIP4"
+    assert PROTOCOL.path("fills:BTC-USDT") == SocketPath("private", login=True)
 
 
 # --- What is asked ------------------------------------------------------------------

@@ -32,7 +32,7 @@ class Advice(Enum):
     SLOWER = "asks again, with a back-off; over REST after a pause", CauseCode.BUSY
     RECONNECT = "connects again", CauseCode.BUSY
     TRIES = (
-        "asks three times, with a back-off; then as for a wrong one",
+        "asks three times, with a back-off, then gives up",
         CauseCode.REJECTED,
     )
     CHANNEL = "fails the channel", CauseCode.REJECTED
