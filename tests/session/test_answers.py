@@ -6,16 +6,21 @@ import pytest
 
 from okex_ws import CauseCode
 from okex_ws.base.errors import LoginRejected, SubscriptionRejected
+from okex_ws.base.rates import RateLimit
+from okex_ws.base.retry import Ping, Timeouts
 from okex_ws.model.exchange_codes import CODES, TRIES, Advice
 from okex_ws.protocol.interface import WireProtocol
-from okex_ws.protocol.messages import Acknowledged, LoggedIn, Refused
+from okex_ws.protocol.messages import Acknowledged, LoggedIn, Pong, Refused
 from okex_ws.protocol.v3 import PROTOCOL as V3
 from okex_ws.protocol.v5 import PROTOCOL as V5
 from okex_ws.session.answers import GRACE
-from okex_ws.session.events import Changed, LockedOut, Trouble, Unasked
+from okex_ws.session.events import Changed, Event, LockedOut, Trouble, Unasked
+from okex_ws.session.login import Login
+from okex_ws.session.session import Session
 from okex_ws.session.subscription_state import Phase, Step
-from tests.session.test_session import DEPTH, TICKER, TRADE, Talk
+from tests.support.internals import open_request_of
 
+DEPTH, TRADE, TICKER = (f"spot/{t}:BTC-USDT" for t in ("depth5", "trade", "ticker"))
 WIRES = {"v3": V3, "v5": V5}
 LOGINS = [
     (protocol, row)
@@ -25,10 +30,33 @@ LOGINS = [
 ]
 
 
+class Talk:
+    """A session and the clock that it is given."""
+
+    def __init__(self, wire: WireProtocol, login: bool) -> None:
+        self.now, budget, times = 0.0, RateLimit(239, 3600.0), Timeouts()
+        key = Login(str, times.retry_cap) if login else None
+        self.session: Session[str] = Session(wire, Ping(), times, budget, 0.0, key)
+
+    def tick(self) -> tuple[list[Event], list[str]]:
+        """What time brings, and what is sent; each ping has its pong at once."""
+        events = self.session.tick(self.now, self.now, self.now)
+        texts = list(self.session.outgoing())
+        if "ping" in texts:
+            self.session.receive(Pong(), self.now)
+        return events, texts
+
+    @property
+    def id(self) -> str:
+        """The number of the request that is open."""
+        return str(open_request_of(self.session).id)
+
+
 def asked(*names: str, wire: WireProtocol = V3, login: bool = False) -> Talk:
     """A session that has asked for *names*, of which nothing is answered."""
-    talk = Talk(wire, login=login)
-    talk.want(*names)
+    talk = Talk(wire, login)
+    for name in names:
+        talk.session.want(name, name, "trade" not in name, talk.now)
     talk.tick()
     return talk
 
@@ -182,9 +210,8 @@ def test_a_key_that_is_refused_beside_a_channel_is_locked_out() -> None:
     talk = asked("account", wire=V5, login=True)
     talk.session.receive(LoggedIn(), talk.now)
     talk.tick()
-    number = talk.ids[-1]
 
-    (out,) = talk.session.receive(Refused("60005", "no", number), talk.now)
+    (out,) = talk.session.receive(Refused("60005", "no", talk.id), talk.now)
 
     assert isinstance(out, LockedOut)
 
@@ -215,7 +242,7 @@ def test_a_tier_that_is_too_low_names_the_one_that_is_needed(
 ) -> None:
     talk = asked(name, wire=V5)
 
-    (changed,) = talk.session.receive(Refused("64003", "no", talk.ids[-1]), talk.now)
+    (changed,) = talk.session.receive(Refused("64003", "no", talk.id), talk.now)
 
     assert isinstance(changed, Changed)
     assert changed.error is not None

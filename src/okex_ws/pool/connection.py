@@ -368,18 +368,8 @@ class Connection:
     # --- While it is open -----------------------------------------------------------
 
     def _converse(self, transport: Transport, now: float, url: str) -> None:
-        budget = RateLimit(self._requests_per_hour, HOUR)
-        settings = self._settings
-        login = self._login(transport)
-        session: Session[Channel] = Session(
-            self._wire,
-            settings.ping,
-            settings.timeouts,
-            budget,
-            now,
-            login,
-            self._max_batch,
-        )
+        settings, login = self._settings, self._login(transport)
+        session = self._new_session(login, now)
         around = Surroundings(
             self._wire,
             self.channels,
@@ -412,6 +402,11 @@ class Connection:
             raise
         finally:
             self._end_opening()
+
+    def _new_session(self, login: Login | None, now: float) -> Session[Channel]:
+        settings, budget = self._settings, RateLimit(self._requests_per_hour, HOUR)
+        times, most = (settings.ping, settings.timeouts), self._max_batch
+        return Session(self._wire, *times, budget, now, login, most)
 
     def _end_opening(self) -> None:
         """Close the present opening; again, if a fault cut the call before short."""
