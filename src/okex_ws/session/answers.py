@@ -216,7 +216,9 @@ class Answers(Generic[Target]):
         if len(meant) == 1 and not doubtful:
             return self._refuse(request, meant[0], message, now)
         if not known_for:
-            self._request = request = request._replace(error=message)
+            self._request = request = request._replace(
+                error=message, alone=len(meant) == 1
+            )
         if message.id is not None or len(meant) == 1:
             # The acknowledgements of the good channels, if any, are on their way.
             self._request = request._replace(due=min(request.due, now + GRACE))

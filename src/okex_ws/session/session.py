@@ -185,7 +185,7 @@ class Session(Answers[Target]):
 
     def _unanswered(self, request: OpenRequest, now: float) -> list[Event]:
         names = sorted(request.channels)
-        if request.error is not None and len(names) == 1:
+        if request.error is not None and request.alone:
             return self._refuse(request, names[0], request.error, now)
         if request.op == "login" and self._login is not None:
             self._request = None
