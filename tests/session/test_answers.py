@@ -254,3 +254,16 @@ def test_the_most_channels_of_a_request_is_kept() -> None:
     talk = asked(DEPTH, TRADE, TICKER)
 
     assert talk.session.largest_batch == 3
+
+
+def test_an_error_of_this_request_that_names_a_channel_of_another_one_is_told() -> None:
+    talk = asked("books5:BTC-USDT", wire=V5)
+    talk.session.receive(Acknowledged("books5:BTC-USDT", talk.id), talk.now)
+    talk.session.want("trades:BTC-USDT", "trades", False, talk.now)
+    talk.tick()
+
+    said = Refused("60018", "channel:books5,instId:BTC-USDT no", talk.id)
+    (trouble,) = talk.session.receive(said, talk.now)
+
+    assert isinstance(trouble, Trouble)
+    assert talk.session.subscriptions["trades:BTC-USDT"].phase is Phase.ASKED
