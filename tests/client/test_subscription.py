@@ -83,7 +83,7 @@ BTC = ("BTC-USDT", "spot")
         (
             BTC,
             {"venue": "okx", "channels": ("depth_l2_tbt",)},
-            "login of the fee .*VIP5",
+            "login of the fee .*VIP4",
         ),
         (BTC, {"venue": "okx", "channels": ("books50-l2-tbt",)}, "fee tier VIP4"),
         (

@@ -239,8 +239,7 @@ def _check_event(wire: WireProtocol, protocol: str, message: Any) -> None:
     if isinstance(message, Refused):
         # It is cleaned before it is cut: the session does both.
         check_sentence(message.message)
-        wire.is_transient(message.code)
-        wire.repeats_login(message.code)
+        assert wire.code(message.code).code == str(message.code)
     elif isinstance(message, (Notice, Terminated)):
         assert isinstance(message.message, str)
     elif isinstance(message, Unknown):

@@ -31,7 +31,10 @@ V5_HOSTS = {
     "okx": "ws.okx.com",
     "okx-us": "wsus.okx.com",
     "okx-eea": "wseea.okx.com",
+    "okx-tr": "ws.okx.com",
     "okx-demo": "wspap.okx.com",
+    "okx-us-demo": "wsuspap.okx.com",
+    "okx-eea-demo": "wseeapap.okx.com",
     "okj": "ws.okj.com",
 }
 
@@ -265,7 +268,7 @@ def test_the_gap_between_connections_is_the_venues() -> None:
 
 
 def test_a_connection_to_a_retired_venue_is_advised_where_else_to_go() -> None:
-    names = "'okx', 'okx-us', 'okx-eea', 'okx-demo', 'okj', 'okj-v3'"
+    names = ", ".join(map(repr, [*V5_HOSTS, "okj-v3"]))
 
     for endpoint in OKEX.endpoints:
         assert OKEX.advice(endpoint) == (
@@ -280,7 +283,7 @@ def test_the_advice_knows_the_venues_of_the_day(
     monkeypatch.setitem(VENUES, "okj-v3", gone)
     monkeypatch.setitem(VENUES, "new", Venue("new", "v5", (BASE,)))
 
-    assert OKEX.advice(OKEX.endpoints[0]).endswith(" 'okx-demo', 'okj', 'new'")
+    assert OKEX.advice(OKEX.endpoints[0]).endswith(" 'okx-eea-demo', 'okj', 'new'")
     assert "(last seen on 2027-01-01)" in gone.advice(gone.endpoints[0])
 
 
@@ -478,4 +481,11 @@ def test_an_origin_is_taken_without_its_slash() -> None:
 
 
 def test_demo_trading_alone_is_simulated() -> None:
-    assert [name for name, venue in VENUES.items() if venue.simulated] == ["okx-demo"]
+    demos = ["okx-demo", "okx-us-demo", "okx-eea-demo"]
+    assert [name for name, venue in VENUES.items() if venue.simulated] == demos
+
+
+def test_what_is_not_confirmed_says_so() -> None:
+    assert VENUES["okx-tr"].known.startswith("UNCONFIRMED: ")
+    assert "Australia" in VENUES["okx-us"].known
+    assert "openapi.okx.com" in VENUES["okx"].known

@@ -38,6 +38,7 @@ from okex_ws.pool.connection import Connection, Settings, fatal
 from okex_ws.pool.register import check
 from okex_ws.protocol.messages import SocketPath
 from okex_ws.protocol.v5 import PROTOCOL as V5
+from okex_ws.session.login import Login
 from okex_ws.session.session import Session
 from tests.support import clocks
 from tests.support.http_proxy import HttpProxy
@@ -594,6 +595,8 @@ def test_without_credentials_nobody_logs_in() -> None:
     [
         (4001, True, True),
         (4001, False, False),
+        (4007, True, True),
+        (4007, False, True),
         (1006, True, False),
         (1012, True, False),
         (None, True, False),
@@ -602,10 +605,14 @@ def test_without_credentials_nobody_logs_in() -> None:
 def test_only_a_key_that_is_refused_is_fatal(
     code: int | None, awaits_login: bool, fails: bool
 ) -> None:
-    error = fatal(ConnectionLost("wss://x", "no", code), awaits_login, V5)
+    login = Login(str, 600.0)
+    login.asked = awaits_login
+    error = fatal(ConnectionLost("wss://x", "no", code), login, V5)
 
     assert (error is not None) is fails
     assert error is None or (error.code, error.message) == (code, "no")
+    # Without a login no key is refused.
+    assert fatal(ConnectionLost("wss://x", "no", code), None, V5) is None
 
 
 class Holder:

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from okex_ws.model.credentials import Credentials
+from okex_ws.model.exchange_codes import Advice
 from okex_ws.net.frames import MAX_FRAME
 from okex_ws.protocol.messages import (
     Acknowledged,
@@ -300,33 +301,11 @@ def test_only_the_front_of_a_long_error_is_read(message: str) -> None:
     assert len(PROTOCOL.mentioned(message)) <= 1
 
 
-def test_one_code_says_that_one_is_logged_in_already() -> None:
-    assert PROTOCOL.repeats_login(30042)
-    assert PROTOCOL.repeats_login("30042")
-    for code in (30041, 30027, 60031, "", "030042", 0):
-        assert not PROTOCOL.repeats_login(code)
-
-
-def test_no_close_frame_of_v3_refuses_a_login() -> None:
-    # 4001 is "no data received in 30s" there.
-    assert not PROTOCOL.announces_end("64008")
-    assert not any(map(PROTOCOL.ends_login, (None, 1000, 1006, 4001, 4004)))
-
-
-def test_one_code_says_that_the_login_is_missing() -> None:
-    assert all(map(PROTOCOL.needs_login, (30041, "30041")))
-    assert not any(map(PROTOCOL.needs_login, (30042, 30027, "60011", "")))
-
-
-def test_no_close_frame_of_v3_says_that_there_are_too_many_channels() -> None:
-    assert not any(map(PROTOCOL.is_crowded, (None, 1000, 4001, 4008, 4009)))
-
-
-def test_three_codes_pass_and_all_else_stays() -> None:
-    for code in (30026, 30043, "30043", 30008):
-        assert PROTOCOL.is_transient(code)
-    for code in (30040, 30013, 30005, ""):
-        assert not PROTOCOL.is_transient(code)
+def test_a_code_is_looked_up_in_the_table_of_v3() -> None:
+    assert PROTOCOL.code(30042).advice is Advice.LOGGED_IN
+    assert PROTOCOL.code("30042") == PROTOCOL.code(30042)
+    # 4001 is "no data received in 30s" here, and no refusal of a login as under v5.
+    assert PROTOCOL.code(4001).advice is Advice.RECONNECT
 
 
 # --- Frames -------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from okex_ws.model.credentials import Credentials
+from okex_ws.model.exchange_codes import Advice
 from okex_ws.protocol.catalogue import argument_of
 from okex_ws.protocol.messages import (
     Pong,
@@ -280,7 +281,7 @@ def test_books_of_50_levels_and_more_are_deep() -> None:
 @pytest.mark.parametrize(
     ("name", "tier"),
     [
-        *(("books-l2-tbt", "VIP5"), ("books50-l2-tbt", "VIP4")),
+        *(("books-l2-tbt", "VIP4"), ("books50-l2-tbt", "VIP4")),
         *((name, "") for name in ("books", "books-rpi", "books5", "bbo-tbt", "trades")),
     ],
 )
@@ -288,6 +289,11 @@ def test_the_fast_books_ask_for_a_fee_tier_and_a_login(name: str, tier: str) -> 
     for key in (name, f"{name}:BTC-USDT", f"{name}:instType=ANY"):
         assert PROTOCOL.tier(key) == tier
         assert PROTOCOL.path(key) == SocketPath("public", login=bool(tier))
+
+
+def test_fills_ask_for_a_fee_tier_on_the_private_path() -> None:
+    assert PROTOCOL.tier("fills:BTC-USDT") == "VIP4"
+    assert PROTOCOL.path("fills:BTC-USDT") == SocketPath("private", login=True)
 
 
 # --- What is asked ------------------------------------------------------------------
@@ -354,31 +360,10 @@ def test_another_second_is_another_signature() -> None:
 # --- What a code means ----------------------------------------------------------------
 
 
-def test_two_codes_say_that_one_is_logged_in_already() -> None:
-    assert all(map(PROTOCOL.repeats_login, ("60031", "60010", 60031)))
-    assert not any(map(PROTOCOL.repeats_login, ("60009", "60011", "30042", "", 0)))
-
-
-def test_one_close_frame_refuses_a_login() -> None:
-    assert PROTOCOL.ends_login(4001)
-    assert not any(map(PROTOCOL.ends_login, (None, 1000, 1006, 4004, 400)))
-
-
-def test_one_code_says_that_the_login_is_missing() -> None:
-    assert all(map(PROTOCOL.needs_login, ("60011", 60011)))
-    assert not any(map(PROTOCOL.needs_login, ("60031", "60009", "30041", "64003", "")))
-
-
-def test_two_close_frames_say_that_there_are_too_many_channels() -> None:
-    assert all(map(PROTOCOL.is_crowded, (4008, 4009)))
-    assert not any(map(PROTOCOL.is_crowded, (None, 1000, 4001, 4003, 4004, 4007)))
-
-
-def test_five_codes_pass_and_all_else_stays() -> None:
-    for code in ("60014", "64007", "63999", "60023", "60006", 60014):
-        assert PROTOCOL.is_transient(code)
-    for code in ("60018", "60012", "60004", "60009", "64008", "30026", ""):
-        assert not PROTOCOL.is_transient(code)
+def test_a_code_is_looked_up_in_the_table_of_v5() -> None:
+    assert PROTOCOL.code("60031").advice is Advice.LOGGED_IN
+    assert PROTOCOL.code(60031) == PROTOCOL.code("60031")
+    assert PROTOCOL.code(4001).advice is Advice.LOGIN_ENDED
 
 
 # --- Frames -------------------------------------------------------------------------

@@ -550,10 +550,13 @@ def sent_to(venue: str | Venue) -> httpx.Request:
 @pytest.mark.parametrize(
     ("name", "host"),
     [
-        ("okx", "www.okx.com"),
+        ("okx", "openapi.okx.com"),
         ("okx-us", "us.okx.com"),
         ("okx-eea", "eea.okx.com"),
+        ("okx-tr", "tr.okx.com"),
         ("okx-demo", "www.okx.com"),
+        ("okx-us-demo", "us.okx.com"),
+        ("okx-eea-demo", "eea.okx.com"),
         ("okj", "api.okj.com"),
     ],
 )
@@ -562,7 +565,7 @@ def test_every_venue_has_its_host(name: str, host: str) -> None:
 
     assert str(request.url) == f"https://{host}/api/v5/public/time"
     simulated = request.headers.get("x-simulated-trading")
-    assert simulated == ("1" if name == "okx-demo" else None)
+    assert simulated == ("1" if name.endswith("-demo") else None)
     assert request.headers["accept-encoding"] == "identity"
     assert request.headers["user-agent"] == "okex-ws"
 

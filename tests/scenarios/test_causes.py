@@ -27,6 +27,7 @@ from okex_ws import (
     CauseCode,
     ConnectionLost,
     Credentials,
+    Feed,
     Gap,
     LiveTimeout,
     LoginRejected,
@@ -544,6 +545,45 @@ def test_a_proxy(where: dict[str, bool], how: str) -> None:
 
 
 # --- The exchange refused -----------------------------------------------------------
+
+
+@brings(CauseCode.TIER, CauseCode.MALFORMED, CauseCode.BUSY)
+@pytest.mark.parametrize(
+    ("code", "said", "times"),
+    [
+        ("64003", CauseCode.TIER, None),
+        ("60012", CauseCode.MALFORMED, None),
+        ("50001", CauseCode.BUSY, 1),
+    ],
+)
+def test_a_refusal_by_its_code(
+    exchange: LocalExchange, code: str, said: CauseCode, times: int | None
+) -> None:
+    exchange.reject(DEPTH, code, "no", times=times)
+    errors: list[OkexWSError] = []
+    with WSSubscription(
+        *BTC, venue=exchange.venue_v5, channels=("depth5",), on_error=errors.append
+    ) as sub:
+        # What passes is over before the subscription is live.
+        with contextlib.suppress(OkexWSError):
+            sub.wait_live(LIMIT)
+        assert sub.state is (State.LIVE if times else State.FAILED)
+
+    assert codes_of(errors) == [said]
+    assert errors[0].cause.exchange_code == code
+
+
+@brings(CauseCode.REGION)
+def test_a_key_of_another_region(exchange: LocalExchange) -> None:
+    exchange.reject_login("60032", "API key doesn't exist")
+    venue, key = exchange.venue_v5, exchange.credentials[0]
+    with Feed(venue, credentials=key) as feed:
+        sub = RawSubscription([{"channel": "account"}], feed=feed)
+        with pytest.raises(LoginRejected) as caught:
+            sub.wait_live(LIMIT)
+
+    assert caught.value.cause.code is CauseCode.REGION
+    assert "'okx-eea'" in caught.value.advice
 
 
 @brings(CauseCode.REJECTED)

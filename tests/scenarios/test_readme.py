@@ -23,6 +23,7 @@ import pytest
 from okex_ws import CauseCode, State
 from okex_ws.cli import main
 from okex_ws.local_exchange import Instrument, LocalExchange
+from okex_ws.model.exchange_codes import CODES
 from okex_ws.model.venues import VENUES
 from tests.support.pages import (
     PAGES,
@@ -33,6 +34,7 @@ from tests.support.pages import (
     TYPED,
     Program,
     causes,
+    codes,
 )
 
 COMMANDS = re.findall(r"```sh\n(.*?)\n```", README, flags=re.DOTALL)
@@ -193,10 +195,15 @@ def test_every_venue_is_named() -> None:
 
 def test_the_causes_are_those_of_the_enumeration() -> None:
     table = [x for x in TOPICS["causes"].splitlines() if x.startswith("|")]
-    codes = re.findall(r"`([^`]+)`", " ".join(row.split(" | ")[0] for row in causes()))
+    named = re.findall(r"`([^`]+)`", " ".join(row.split(" | ")[0] for row in causes()))
 
     assert table[-len(causes()) :] == causes()
-    assert sorted(codes) == sorted(CauseCode)
+    assert sorted(named) == sorted(CauseCode)
+
+
+@pytest.mark.parametrize("protocol", CODES)
+def test_the_codes_are_those_of_the_table(protocol: str) -> None:
+    assert "\n".join(codes(protocol)) in TOPICS["codes"]
 
 
 def test_the_readme_is_short() -> None:

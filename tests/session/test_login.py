@@ -61,7 +61,7 @@ def test_a_channel_that_needs_a_login_is_refused_where_there_is_no_key() -> None
     check_logins(V5, names, None)
     fast = V5.channel("depth_l2_tbt", "spot", "BTC-USDT")
 
-    with pytest.raises(ValueError, match="needs a login of the fee tier VIP5"):
+    with pytest.raises(ValueError, match="needs a login of the fee tier VIP4"):
         check_logins(V5, [*names, fast], None)
     check_logins(V5, [*names, fast], Credentials("a", "b", "c"))
 

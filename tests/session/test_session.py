@@ -45,9 +45,10 @@ from okex_ws.protocol.messages import (
 )
 from okex_ws.protocol.v3 import PROTOCOL as V3
 from okex_ws.protocol.v5 import PROTOCOL as V5
+from okex_ws.session.answers import GRACE
 from okex_ws.session.events import Changed, Event, LockedOut, Trouble, Unasked
 from okex_ws.session.login import Login
-from okex_ws.session.session import GRACE, Session
+from okex_ws.session.session import Session
 from okex_ws.session.subscription_state import (
     STEADY,
     Phase,

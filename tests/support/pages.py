@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from okex_ws import CauseCode
+from okex_ws.model.exchange_codes import CODES
 
 ROOT = Path(__file__).parents[2]
 GUIDE = ROOT / "src" / "okex_ws" / "guide"
@@ -44,6 +45,20 @@ TYPED = [
     for page, text in PAGES.items()
     for line in re.findall(r"^\$ okex-ws (.*)$", text, flags=re.MULTILINE)
 ]
+
+
+def codes(protocol: str) -> list[str]:
+    """The exchange's codes of *protocol* as the page ``codes`` has them, in order."""
+    rows = sorted(CODES[protocol].values(), key=lambda row: (len(row.code), row.code))
+    return [
+        f"| code of {protocol} | the exchange | the library | cause |",
+        "|---|---|---|---|",
+        *(
+            f"| `{row.code}` | {row.meaning} | {row.advice.does} |"
+            f" {f'`{row.advice.cause_code}`' if len(row.code) == 5 else ''} |"
+            for row in rows
+        ),
+    ]
 
 
 def causes() -> list[str]:

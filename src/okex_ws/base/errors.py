@@ -45,10 +45,6 @@ def listed(names: list[str]) -> str:
     return ", ".join([*names[:5], f"{len(names) - 5} more"][: len(names)])
 
 
-def _behind(advice: str) -> str:
-    return f"; {advice}" if advice else ""
-
-
 class OkexWSError(Exception):
     """The base class of every error that the network or the exchange causes.
 
@@ -58,37 +54,47 @@ class OkexWSError(Exception):
     *cause_code* is the code of its `Cause`. *endpoint* is the URL, without credentials,
     of the connection that failed. *instrument_id* and *topic* name the channel that the
     error is about, as its subscription does. Each of the three is ``''`` if it does not
-    apply or is not known. *advice* is a sentence of the library's own about the
-    endpoint (`Venue.advice`), or ``''``.
+    apply or is not known. *advice* is a sentence of the library's own that says what to
+    do: about the endpoint (`Venue.advice`), or about the exchange's code (page
+    ``codes`` of the guide). It is ``''`` if there is nothing to say.
     """
 
     cause_code = CauseCode.INTERNAL
     endpoint = instrument_id = topic = advice = ""
 
-    def __init__(self, *args: object, cause_code: CauseCode | None = None) -> None:
+    def __init__(
+        self, *args: object, advice: str = "", cause_code: CauseCode | None = None
+    ) -> None:
         super().__init__(*args)
+        if advice:
+            self.advice = advice
         if cause_code is not None:
             self.cause_code = cause_code
 
     def __str__(self) -> str:
-        text = self._text()
+        text = self._advised()
         return f"{self.endpoint}: {text}" if self.endpoint else text
 
+    def _advised(self) -> str:
+        """The sentence with its advice, without the endpoint."""
+        return f"{self._text()}; {self.advice}" if self.advice else self._text()
+
     def _text(self) -> str:
-        """The sentence, without the endpoint."""
+        """The sentence, without the endpoint and the advice."""
         return super().__str__()
 
     @property
     def _exchange_code(self) -> int | str | None:
         """What the exchange calls it, if it said that."""
-        return None
+        code: int | str | None = getattr(self, "code", None)
+        return code
 
     @property
     def cause(self) -> Cause:
         """Why it happened, for a program."""
         return Cause(
             self.cause_code,
-            self._text(),
+            self._advised(),
             self.endpoint,
             self.instrument_id,
             self.topic,
@@ -115,19 +121,14 @@ class ConnectionLost(OkexWSError, ConnectionError):
         advice: str = "",
         cause_code: CauseCode | None = None,
     ) -> None:
-        super().__init__(endpoint, reason, code, cause_code=cause_code)
+        super().__init__(endpoint, reason, code, advice=advice, cause_code=cause_code)
         self.endpoint = endpoint
         self.reason = reason
         self.code = code
-        self.advice = advice
 
     def _text(self) -> str:
         close = f" (close code {self.code})" if self.code is not None else ""
-        return f"{printable(self.reason)}{close}{_behind(self.advice)}"
-
-    @property
-    def _exchange_code(self) -> int | None:
-        return self.code
+        return f"{printable(self.reason)}{close}"
 
 
 class HandshakeFailed(OkexWSError):
@@ -150,17 +151,17 @@ class HandshakeFailed(OkexWSError):
         advice: str = "",
         cause_code: CauseCode | None = None,
     ) -> None:
-        super().__init__(endpoint, reason, status, retry_after, cause_code=cause_code)
+        facts = endpoint, reason, status, retry_after
+        super().__init__(*facts, advice=advice, cause_code=cause_code)
         self.endpoint = endpoint
         self.reason = reason
         self.status = status
         self.retry_after = retry_after
-        self.advice = advice
 
     def _text(self) -> str:
         after = self.retry_after
         wait = "" if after is None else f", retry after {after:g} s"
-        return f"{printable(self.reason)}{wait}{_behind(self.advice)}"
+        return f"{printable(self.reason)}{wait}"
 
     @property
     def _exchange_code(self) -> int | None:
@@ -186,7 +187,7 @@ class Stalled(OkexWSError, TimeoutError):
         self.endpoint = endpoint
 
     def _text(self) -> str:
-        return f"{self.what} within {self.after:g} s{_behind(self.advice)}"
+        return f"{self.what} within {self.after:g} s"
 
 
 class LiveTimeout(TimeoutError):
@@ -301,6 +302,10 @@ class SubscriptionRejected(OkexWSError):
     *channel* lists several channels if the exchange did not say which one of a request
     it meant. After a final refusal the error is in ``health().failed``. A refusal that
     may pass, such as too many requests, is only reported, and the library asks again.
+
+    *cause_code* says which: ``BUSY`` may pass; ``REJECTED``, ``TIER`` (the fee tier is
+    too low), ``LOGIN`` (there is no key) and ``MALFORMED`` are final. A code that the
+    library does not know is ``REJECTED``, and final if it comes three times.
     """
 
     cause_code = CauseCode.REJECTED
@@ -314,10 +319,6 @@ class SubscriptionRejected(OkexWSError):
     def _text(self) -> str:
         said = printable(self.message)
         return f"{self.channel} was refused: {said} (error {self.code})"
-
-    @property
-    def _exchange_code(self) -> int | str:
-        return self.code
 
 
 class InstrumentExpired(OkexWSError):
@@ -344,7 +345,8 @@ class RequestRejected(OkexWSError):
     *code* is the exchange's error code, ``'51001'`` under v5 and ``30032`` under v3 for
     an instrument that does not exist; if the answer has no error code, *code* is the
     HTTP *status*. *path* is the path of the request without parameters. *retry_after*
-    is the ``Retry-After`` of the answer in seconds, or ``None``.
+    is the ``Retry-After`` of the answer in seconds, or ``None``. *cause_code* is
+    ``BUSY`` if the same request may succeed later, after the client has tried in vain.
     """
 
     cause_code = CauseCode.REJECTED
@@ -368,10 +370,6 @@ class RequestRejected(OkexWSError):
         said = printable(self.message) or "no reason was given"
         http = f", HTTP {self.status}" if self.status not in (200, self.code) else ""
         return f"{self.path} was refused: {said} (error {self.code}{http})"
-
-    @property
-    def _exchange_code(self) -> int | str:
-        return self.code
 
 
 class BudgetSpent(OkexWSError):
@@ -397,7 +395,12 @@ class BudgetSpent(OkexWSError):
 
 
 class LoginRejected(OkexWSError):
-    """The exchange refused the credentials; *code* and *message* are the exchange's."""
+    """The exchange refused the credentials; *code* and *message* are the exchange's.
+
+    *cause_code* is ``REGION`` if the exchange does not know the key at this site: the
+    *advice* names the venues of the other regions. It is ``BUSY`` for a refusal that
+    may pass, which is only reported.
+    """
 
     cause_code = CauseCode.LOGIN
 
@@ -408,10 +411,6 @@ class LoginRejected(OkexWSError):
 
     def _text(self) -> str:
         return f"login was refused: {printable(self.message)} (error {self.code})"
-
-    @property
-    def _exchange_code(self) -> int | str:
-        return self.code
 
 
 class MessagesLost(OkexWSError):

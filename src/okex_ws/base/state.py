@@ -82,7 +82,13 @@ class CauseCode(str, Enum):
     The exchange refused:
 
     - ``REJECTED``: a channel or a request.
-    - ``LOGIN``: the key; or the library did not send it over a line without TLS.
+    - ``TIER``: a channel, for an account whose fee tier is too low.
+    - ``MALFORMED``: a request that it cannot read: a bug of the library, or an
+      argument of the script's own.
+    - ``BUSY``: a request, for a reason that passes: it can be sent again later.
+    - ``LOGIN``: the key; or the library did not send it over a line without TLS; or a
+      channel that needs a login.
+    - ``REGION``: the key, which is of another region: it works at another venue.
     - ``BUDGET``: nothing yet, but requests wait, as it allows only so many.
 
     The instrument:
@@ -134,7 +140,11 @@ class CauseCode(str, Enum):
     CLOSED_BY_EXCHANGE = "closed-by-exchange"
 
     REJECTED = "rejected"
+    TIER = "tier"
+    MALFORMED = "malformed"
+    BUSY = "busy"
     LOGIN = "login"
+    REGION = "region"
     BUDGET = "budget"
 
     EXPIRED = "expired"

@@ -226,42 +226,58 @@ def _v5(
     )
 
 
-# In the order in which a user should consider them. Sources of the REST origins: for
-# OKX its documentation of August 2026, nautilus_trader (urls.rs) and ccxt 4.5.90; those
-# of OKJ answered under both protocols on 2026-09-22 and 23 (probes of a survey).
+# In the order in which a user should consider them. REST origins: for OKX its
+# documentation of 2026-07-06 and changelog of 2026-05-20; those of OKJ answered under
+# both protocols on 2026-09-22 and 23 (probes of a survey). Hosts of OKX: dialled on
+# port 443 by ccxt 4.5.90 of 2026-10-23.
 VENUES = {
     venue.name: venue
     for venue in (
         _v5(
             "okx",
             "ws.okx.com",
-            "www.okx.com",
-            "live in a capture of 2026-08-26; port 443 is the one that ccxt 4.5.90 of"
-            " 2026-10-23 dials, and the only one since 2026-10-31. A key of another"
-            " region does not work here",
+            "openapi.okx.com",
+            "live in a capture of 2026-08-26; port 443 is the only one since"
+            " 2026-10-31. REST: openapi.okx.com serves this site alone, and equals"
+            " www.okx.com since 2026-05-20. A key of another region does not work here",
         ),
         _v5(
             "okx-us",
             "wsus.okx.com",
             "us.okx.com",
-            "dialled by ccxt 4.5.90 of 2026-10-23, on port 443; no capture of it is"
-            " known. For keys of the US site (app.okx.com), which work here only",
+            "seen on 2026-10-23; no capture is known. For keys of the site of the US"
+            " and Australia (app.okx.com; documentation of 2026-07-06), which work here"
+            " only",
         ),
         _v5(
             "okx-eea",
             "wseea.okx.com",
             "eea.okx.com",
-            "dialled by ccxt 4.5.90 of 2026-10-23, on port 443; no capture of it is"
-            " known. For keys of the EEA site (my.okx.com), which work here only",
+            "seen on 2026-10-23; no capture is known. For keys of the EEA site"
+            " (my.okx.com), which work here only",
         ),
         _v5(
-            "okx-demo",
-            "wspap.okx.com",
-            "www.okx.com",
-            "dialled by ccxt 4.5.90 of 2026-10-23, on port 443. Demo trading: how real"
-            " its data is has not been confirmed. A key of another region does not work"
-            " here",
-            simulated=True,
+            "okx-tr",
+            "ws.okx.com",
+            "tr.okx.com",
+            "UNCONFIRMED: one survey of 2026-07-26 names these hosts for the Turkish"
+            " site (tr.okx.com), and no documentation or capture does",
+        ),
+        *(
+            _v5(
+                f"okx{region}-demo",
+                f"ws{region[1:]}pap.okx.com",
+                rest,
+                f"seen on 2026-10-23. Demo trading of the {site} site: how real its"
+                " data is has not been confirmed. A key of another region does not work"
+                " here",
+                simulated=True,
+            )
+            for region, rest, site in (
+                ("", "www.okx.com", "global"),
+                ("-us", "us.okx.com", "US and Australian"),
+                ("-eea", "eea.okx.com", "EEA"),
+            )
         ),
         _v5(
             "okj",

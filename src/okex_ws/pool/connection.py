@@ -27,6 +27,7 @@ from ..base.throttled_log import OutageLog
 from ..base.worker import LibraryThread
 from ..channels.base import Channel
 from ..model.credentials import Credentials
+from ..model.exchange_codes import Advice, key_remedies
 from ..model.redaction import make_clean
 from ..model.reports import ConnectionReport
 from ..model.venues import Venue
@@ -77,19 +78,21 @@ _BUG = Cause(CauseCode.INTERNAL, "internal error")
 
 
 def fatal(
-    error: OkexWSError, awaits_login: bool, wire: WireProtocol
+    error: OkexWSError, login: Login | None, wire: WireProtocol
 ) -> LoginRejected | None:
-    """The refusal of the key, if the close code says so; else ``None``.
+    """The refusal of the key of *login*, if the close code says so; else ``None``.
 
     It fails the channels that need the key, not the connection. All other reasons for
     which a connection ends (a refused handshake, a proxy, a name, a certificate) may be
     mended from outside at any time, so the connection is tried again at a bounded rate.
     """
-    if not (awaits_login and isinstance(error, ConnectionLost)):
+    if login is None or not isinstance(error, ConnectionLost) or error.code is None:
         return None
-    if not wire.ends_login(error.code):
+    known = wire.code(error.code)
+    refused = login.asked and known.advice is Advice.LOGIN_ENDED
+    if not (refused or known.advice.refuses_key):
         return None
-    return LoginRejected(error.code or 0, error.reason)
+    return login.refusal(known, error.code, error.reason)
 
 
 class Connection:
@@ -127,6 +130,9 @@ class Connection:
         # How many channels the exchange bears on this connection, and why it was given
         # up.
         self.most = math.inf
+        # The most channels in one request, and how many a request of the last opening
+        # had.
+        self._max_batch, self._largest_batch = math.inf, 0
         self.error: OkexWSError | None = None
         self.channels = channels
         channels.carrier = self
@@ -362,12 +368,8 @@ class Connection:
     # --- While it is open -----------------------------------------------------------
 
     def _converse(self, transport: Transport, now: float, url: str) -> None:
-        budget = RateLimit(self._requests_per_hour, HOUR)
-        settings = self._settings
-        login = self._login(transport)
-        session: Session[Channel] = Session(
-            self._wire, settings.ping, settings.timeouts, budget, now, login
-        )
+        settings, login = self._settings, self._login(transport)
+        session = self._new_session(login, now)
         around = Surroundings(
             self._wire,
             self.channels,
@@ -392,8 +394,7 @@ class Connection:
             opening.era.lose(error.cause)
             # The exchange closed without an error message before. If the channels did
             # not fail here, the refused key would be sent again and again.
-            asked = login is not None and login.asked
-            if (refused := fatal(error, asked, self._wire)) is not None:
+            if (refused := fatal(error, login, self._wire)) is not None:
                 self.channels.locked_out(refused)
             raise
         except BaseException:
@@ -402,12 +403,18 @@ class Connection:
         finally:
             self._end_opening()
 
+    def _new_session(self, login: Login | None, now: float) -> Session[Channel]:
+        settings, budget = self._settings, RateLimit(self._requests_per_hour, HOUR)
+        times, most = (settings.ping, settings.timeouts), self._max_batch
+        return Session(self._wire, *times, budget, now, login, most)
+
     def _end_opening(self) -> None:
         """Close the present opening; again, if a fault cut the call before short."""
         if (opening := self.opening) is not None:
             # This one store withdraws every value that came over this connection.
             opening.era.lose()
             opening.transport.close()
+            self._largest_batch = opening.session.largest_batch
             self.opening = None
             self.counts.bytes += opening.transport.bytes_received
 
@@ -423,7 +430,8 @@ class Connection:
         def text(wall: float) -> str:
             return self._wire.login(credentials, wall + ahead)
 
-        return Login(text, self._settings.timeouts.retry_cap, self._clean)
+        cap = self._settings.timeouts.retry_cap
+        return Login(text, cap, self._clean, key_remedies(self._venue))
 
     # --- The end --------------------------------------------------------------------
 
@@ -452,8 +460,12 @@ class Connection:
         if opened_at is None:
             error.advice = self._venue.advice(self._endpoints.present)
         self.channels.lost(error, now)
-        if isinstance(error, ConnectionLost) and self._wire.is_crowded(error.code):
+        code = error.code if isinstance(error, ConnectionLost) else None
+        advice = self._wire.code(code).advice
+        if advice is Advice.FEWER_CHANNELS:
             self._crowded(self)
+        elif advice is Advice.SMALLER_REQUESTS:
+            self._max_batch = max(1, self._largest_batch // 2)
         enough = self._settings.reconnect.healthy_after
         healthy = opened_at is not None and now - opened_at >= enough
         if healthy:

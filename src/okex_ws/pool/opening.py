@@ -19,6 +19,7 @@ from ..base.log import log
 from ..base.state import Cause, CauseCode
 from ..base.throttled_log import OutageLog
 from ..channels.base import Channel
+from ..model.exchange_codes import Advice
 from ..net.stream import Network, Staged
 from ..net.transport import Transport
 from ..protocol.interface import WireProtocol
@@ -394,7 +395,7 @@ class Opening:
         code, said = map(printable, map(str, self.session.told(notice)))
         text, endpoint = "%s: notice %s: %s", self.endpoint
         self._channels.log(lambda: log.log(level, text, endpoint, code, said))
-        if self._around.wire.announces_end(notice.code):
+        if self._around.wire.code(notice.code).advice is Advice.RECONNECT:
             self._channels.ending()
 
     def _renew(self, event: Renewed, now: float, wall: float) -> None:

@@ -193,8 +193,9 @@ BOOKS = frozenset(
     for name in (known.v3, known.v5, known.spread)
     if known.kind == "book" and name is not None
 )
-# The fee tier that v5 demands for each fast book, beside a login, since 2022-05-05.
-GATED = {"books-l2-tbt": "VIP5", "books50-l2-tbt": "VIP4"}
+# The channels for which v5 demands a fee tier beside a login, since 2026-04-07 (its
+# changelog). Before, books-l2-tbt and fills took VIP6, and books50-l2-tbt VIP5.
+GATED = dict.fromkeys(("books-l2-tbt", "books50-l2-tbt", "fills"), "VIP4")
 # Channels that are not about one instrument.
 _WHOLESALE = frozenset(
     (
@@ -282,7 +283,8 @@ def _why_not(name: str, protocol: str) -> str:
 def is_private(name: str) -> bool:
     """Whether *name* is a channel that v3 or v5 lists as private.
 
-    The books of `GATED` need a login too, but are not private.
+    The books of `GATED` need a login too, but are not private: they hold no account
+    data.
     """
     if name in V3_PRIVATE or name in V5_PRIVATE:
         return True

@@ -14,6 +14,7 @@ from functools import wraps
 from typing import TYPE_CHECKING, Any, ClassVar, ParamSpec, TypeVar
 
 from ..base.errors import BookError, WireError
+from ..model.exchange_codes import ExchangeCode, find_code
 from ..model.numbers import Clean, UnreadableValue, why
 from ..net.frames import HEAD, MAX_FRAME
 from .catalogue import (
@@ -101,14 +102,6 @@ class ProtocolBase(ABC):
     PING = "ping"
     # Bytes of a request, at the most.
     max_request: ClassVar[int]
-    # Codes of errors after which the same request may succeed later.
-    transient: ClassVar[frozenset[str]]
-    # Codes of errors which say that the connection is logged in already.
-    repeated_login: ClassVar[frozenset[str]]
-    # The code of the error which says that the connection is not logged in.
-    login_needed: ClassVar[str]
-    # Codes of close frames which say that the connection has too many channels.
-    crowded: ClassVar[frozenset[int]] = frozenset()
     max_frame = MAX_FRAME
     # How the id of a trade begins in the bytes of a push; and the name of its count, if
     # the protocol has one.
@@ -358,21 +351,9 @@ class ProtocolBase(ABC):
         assert isinstance(again, Push)
         return again
 
-    def is_transient(self, code: int | str) -> bool:
-        """Whether the same request may succeed later, after an error *code*."""
-        return str(code) in self.transient
-
-    def repeats_login(self, code: int | str) -> bool:
-        """Whether an error *code* says that the connection is logged in already."""
-        return str(code) in self.repeated_login
-
-    def needs_login(self, code: int | str) -> bool:
-        """Whether an error *code* says that the connection is not logged in."""
-        return str(code) == self.login_needed
-
-    def is_crowded(self, code: int | None) -> bool:
-        """Whether the *code* of a close frame says that there are too many channels."""
-        return code in self.crowded
+    def code(self, code: int | str | None) -> ExchangeCode:
+        """What the *code* of an error, a notice or a close frame means."""
+        return find_code(self.name, code)
 
 
 def reading(kind: str) -> Callable[[Callable[P, T]], Callable[P, T]]:

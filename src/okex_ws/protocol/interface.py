@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 from typing import Protocol
 
 from ..model.credentials import Credentials
+from ..model.exchange_codes import ExchangeCode
 from .messages import (
     BookData,
     CandleData,
@@ -134,28 +135,8 @@ class WireProtocol(Protocol):
         """The keys of the channels that an error's text names."""
         ...
 
-    def is_transient(self, code: int | str) -> bool:
-        """Whether the same request may succeed later, after an error *code*."""
-        ...
-
-    def repeats_login(self, code: int | str) -> bool:
-        """Whether an error *code* says that the connection is logged in already."""
-        ...
-
-    def needs_login(self, code: int | str) -> bool:
-        """Whether an error *code* says that the connection is not logged in."""
-        ...
-
-    def announces_end(self, code: str) -> bool:
-        """Whether a notice *code* says that the exchange will close the connection."""
-        ...
-
-    def ends_login(self, code: int | None) -> bool:
-        """Whether the *code* of a close frame says that a login was refused."""
-        ...
-
-    def is_crowded(self, code: int | None) -> bool:
-        """Whether the *code* of a close frame says that there are too many channels."""
+    def code(self, code: int | str | None) -> ExchangeCode:
+        """What the *code* of an error, a notice or a close frame means."""
         ...
 
     def unpack(self, payload: bytes, binary: bool) -> bytes:

@@ -129,10 +129,6 @@ class V3(ProtocolBase):
     name = "v3"
     # Bytes; the documented limit. The server of 2021 enforced 65,536.
     max_request = 4096
-    # Too many requests, an internal error, an expired timestamp.
-    transient = frozenset(("30026", "30043", "30008"))
-    repeated_login = frozenset(("30042",))
-    login_needed = "30041"
     trade_id = b'"trade_id":"'
 
     # --- Names of channels ----------------------------------------------------------
@@ -200,14 +196,6 @@ class V3(ProtocolBase):
     def mentioned(self, message: str) -> tuple[str, ...]:
         """The keys of the channels that an error's text names as whole words."""
         return tuple(dict.fromkeys(_SAID.findall(message[:MAX_MESSAGE])))
-
-    def announces_end(self, code: str) -> bool:
-        """False: v3 has no notices."""
-        return False
-
-    def ends_login(self, code: int | None) -> bool:
-        """False: no such code is known; v3's 4001 is "no data received in 30s"."""
-        return False
 
     def unpack(self, payload: bytes, binary: bool) -> bytes:
         """The content of the one deflate stream that a binary payload is.

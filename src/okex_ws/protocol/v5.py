@@ -113,13 +113,7 @@ class V5(ProtocolBase):
     # the exchange closes with 1009. The documentation does not say whether the rest of
     # a request counts, so the library uses half.
     max_request = 32_768
-    # Too many requests, internal errors, too many logins, an expired timestamp.
-    transient = frozenset(("60014", "64007", "63999", "60023", "60006"))
-    repeated_login = frozenset(("60031", "60010"))
-    login_needed = "60011"
     trade_id, trade_count = b'"tradeId":"', b'"count"'
-    # Too many channels in all, and on this connection.
-    crowded = frozenset((4008, 4009))
     # How prices are read: as floats to sort by, and exactly. See `reader`.
     _ranks, _price = NUMBERS, staticmethod(decimal)
 
@@ -185,7 +179,7 @@ class V5(ProtocolBase):
         return SocketPath("public", login=name in GATED)
 
     def tier(self, channel: str) -> str:
-        """The fee tier that the fast books need since 2022-05-05, else ``''``."""
+        """The fee tier that the fast books and ``fills`` need, else ``''``."""
         return GATED.get(self._own_name(channel), "")
 
     def url(self, endpoint: str, path: SocketPath) -> str:
@@ -214,14 +208,6 @@ class V5(ProtocolBase):
     def mentioned(self, message: str) -> tuple[str, ...]:
         """The keys of the channels that an error's text names."""
         return mentioned(message)
-
-    def announces_end(self, code: str) -> bool:
-        """True for 64008: it comes about 60 s before an upgrade (since 2026-06-11)."""
-        return code == "64008"
-
-    def ends_login(self, code: int | None) -> bool:
-        """True for 4001, "login failed"."""
-        return code == 4001
 
     def unpack(self, payload: bytes, binary: bool) -> bytes:
         """The payload of a text frame as it is; `WireError` for a binary frame."""

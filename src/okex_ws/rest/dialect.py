@@ -62,9 +62,8 @@ class RestProtocol(Protocol):
 
     # The most levels a side that one request for a book can have.
     levels: int
-    # The exchange's codes of errors that pass by themselves, and of too many requests.
-    transient: frozenset[str]
-    rate_limited: frozenset[str]
+    # Under which the codes of errors are in the table.
+    name: str
 
     def data(self, request: RestRequest, answer: HttpResponse) -> Any:
         """The content of an answer, each JSON number as the ``str`` of its characters.

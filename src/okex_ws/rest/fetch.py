@@ -27,6 +27,7 @@ from ..base.rates import RateLimits
 from ..base.retry import backoff
 from ..base.state import CauseCode
 from ..base.threads import locked
+from ..model.exchange_codes import Advice, advised, find_code
 from ..net.http_head import retry_after
 from .dialect import HttpResponse, RestProtocol, RestRequest
 
@@ -186,13 +187,24 @@ class Fetcher:
             return None
         wish = max(wait, failure.retry_after or 0.0)
         status = failure.status or 0
-        code = str(getattr(failure, "code", ""))
-        if status == 429 or code in self._protocol.rate_limited:
+        passes = self._passes(failure)
+        if status == 429 or passes is Advice.SLOWER:
             wish = max(wish, failure.retry_after or request.rule.period)
             until = self._clock.monotonic() + wish
             self._limits.hold((self._origin, request.rule.name), until)
             return wish
-        return wish if status >= 500 or code in self._protocol.transient else None
+        return wish if status >= 500 or passes else None
+
+    def _passes(self, failure: OkexWSError) -> Advice | None:
+        """The advice of the exchange's code, if the same request may succeed later."""
+        if not isinstance(failure, RequestRejected):
+            return None
+        known = find_code(self._protocol.name, failure.code)
+        if failure.code != failure.status:
+            advised(failure, known)
+        elif failure.status == 429 or failure.status >= 500:
+            failure.cause_code = CauseCode.BUSY
+        return known.advice if known.advice.passes else None
 
     def _send(self, request: RestRequest) -> HttpResponse:
         self._check_open()

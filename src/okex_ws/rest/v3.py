@@ -45,10 +45,7 @@ class RestV3:
     """
 
     levels = 200
-    # From ccxt's table of errors: system error, endpoint failed, timed out; then the
-    # codes of requests that come too fast.
-    transient = frozenset(("30009", "30030", "30044"))
-    rate_limited = frozenset(("30014", "30026"))
+    name = "v3"
 
     def data(self, request: RestRequest, answer: HttpResponse) -> Any:
         """The body; a body with an error code raises `RequestRejected`."""

@@ -52,11 +52,9 @@ class RestV5:
     """
 
     levels = 400
-    # "Error Code" of the documentation: unavailable, time-out, busy, system error.
-    transient = frozenset(("50001", "50004", "50013", "50026"))
-    rate_limited = frozenset(("50011", "50061"))
     # The parameter that names an instrument, and what reads the elements.
     _id_name, _reader = "instId", v5.PROTOCOL
+    name = "v5"
 
     def data(self, request: RestRequest, answer: HttpResponse) -> Any:
         """The ``data`` of the envelope.

@@ -7,10 +7,13 @@ refused is not sent a second time.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
+from ..base.errors import LoginRejected
 from ..base.retry import doubled
+from ..base.state import CauseCode
+from ..model.exchange_codes import TRIES, Advice, ExchangeCode, advised
 from ..model.numbers import Clean
 from .subscription_state import STEADY
 
@@ -30,6 +33,7 @@ class Login:
 
     *text* is a callable that makes the text of a login from a reading of the wall
     clock. *clean* is one that takes the key's secrets out of a text of the exchange.
+    *remedies* are what to do about a refusal, by its code: see `key_remedies`.
     """
 
     def __init__(
@@ -37,7 +41,9 @@ class Login:
         text: Callable[[float], str],
         retry_cap: float,
         clean: Clean = str,
+        remedies: Mapping[str, str] | None = None,
     ) -> None:
+        self._remedies = remedies or {}
         # Whether a login was sent whose answer may still come.
         self.asked = False
         self.accepted = False
@@ -45,7 +51,7 @@ class Login:
         self.clean = clean
         self.due = -math.inf
         self._retry_cap = retry_cap
-        self._attempts = self._losses = 0
+        self._attempts = self._losses = self._tries = 0
         self._accepted_at = -math.inf
 
     def ask(self, wall: float) -> str:
@@ -61,6 +67,22 @@ class Login:
         self.due = now + doubled(1.0, self._attempts, self._retry_cap)
         self._attempts += 1
 
+    def refusal(
+        self, known: ExchangeCode, code: int | str, message: str
+    ) -> LoginRejected:
+        """The error for a refusal with *code*, which is *known*, and *message*."""
+        error = advised(
+            LoginRejected(code, message), known, self._remedies.get(known.code, "")
+        )
+        if error.cause_code is CauseCode.REJECTED:
+            error.cause_code = CauseCode.LOGIN
+        return error
+
+    def may_retry(self, known: ExchangeCode) -> bool:
+        """Whether a refusal by a code that is not known is not the third; counts it."""
+        self._tries += known.advice is Advice.TRIES
+        return known.advice is Advice.TRIES and self._tries < TRIES
+
     def refuse(self) -> None:
         """The exchange refused the key: never send it again."""
         self.due, self.asked = math.inf, False
@@ -68,6 +90,7 @@ class Login:
     def accept(self, now: float) -> None:
         """The exchange accepted the key."""
         self.accepted, self.asked, self._accepted_at = True, False, now
+        self._tries = 0
 
     def lose(self, now: float) -> bool:
         """The exchange has lost an accepted login: send it again after a back-off.

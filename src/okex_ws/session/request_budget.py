@@ -12,19 +12,24 @@ from typing import NamedTuple
 
 from ..base.errors import BudgetSpent
 from ..base.rates import RateLimit
+from ..protocol.messages import Refused
 
 
 class OpenRequest(NamedTuple):
     """A request that the exchange has not answered for all of its *channels* yet.
 
     *op* is its operation, and *id* the number that v5's answers repeat. From *due* on,
-    in monotonic seconds, it counts as unanswered.
+    in monotonic seconds, it counts as unanswered. *error* is one that came meanwhile
+    and names no request, so that it may answer this one or none. *alone* is whether
+    there was one channel that it could mean.
     """
 
     op: str
     id: str
     channels: set[str]
     due: float
+    error: Refused | None = None
+    alone: bool = False
 
     def answered(self, op: str, name: str, answer_to: str | None) -> bool:
         """Mark channel *name* as answered; False if this request did not name it."""

@@ -134,6 +134,8 @@ class SubscriptionState(Generic[Target]):
     not_before: float = -math.inf
     silent_at: float = math.inf
     breaks: int = 0
+    # How often the exchange refused it, one time after another, by an unknown code.
+    tries: int = 0
     flows_since: float = math.inf
     # How many pings had been sent when the channel was unsubscribed.
     ended_after: int = 0
@@ -160,7 +162,7 @@ class SubscriptionState(Generic[Target]):
         unasked = self.phase is Phase.IDLE and not self.in_doubt
         if unasked or not self.step(Step.ACKNOWLEDGED):
             return False
-        self.max_batch, self.in_doubt = math.inf, False
+        self.max_batch, self.in_doubt, self.tries = math.inf, False, 0
         self.await_push(now, timeouts)
         return True
 
