@@ -19,6 +19,7 @@ from typing import NamedTuple
 from urllib.parse import quote, unquote
 
 from ..base.checks import nearest
+from ..model.book import RPI
 from ..model.numbers import UnreadableValue
 from ..model.venues import MARKETS
 
@@ -95,7 +96,7 @@ KNOWN: dict[str, ChannelSpec] = {
         ChannelSpec("depth", "book", "depth", "books", levels=400),
         ChannelSpec("depth_l2_tbt", "book", "depth_l2_tbt", "books-l2-tbt", levels=400),
         ChannelSpec("books50-l2-tbt", "book", None, "books50-l2-tbt", levels=50),
-        ChannelSpec("books-rpi", "book", None, "books-rpi", levels=400),
+        ChannelSpec(RPI, "book", None, RPI, levels=400),
         ChannelSpec("trade", "trade", "trade", "trades"),
         ChannelSpec("trades-all", "trade", None, "trades-all"),
         ChannelSpec("ticker", "ticker", "ticker", "tickers", MARKETS),
@@ -157,6 +158,8 @@ BOOKS = frozenset(
 )
 # The fee tier that v5 demands for each fast book, beside a login, since 2022-05-05.
 GATED = {"books-l2-tbt": "VIP5", "books50-l2-tbt": "VIP4"}
+# The names of channels before they were renamed (changelog of OKX, 2026-07-08).
+_FORMER = {"books-elp": RPI, "books-elp-all": RPI}
 # Channels that are not about one instrument.
 _WHOLESALE = frozenset(
     (
@@ -222,6 +225,9 @@ def check_market(known: ChannelSpec, protocol: str, market: str) -> None:
 
 
 def _why_not(name: str, protocol: str) -> str:
+    if name in _FORMER and protocol == "v5":
+        new = _FORMER[name]
+        return f"channel {name!r} was renamed on 2026-07-28: it is {new!r} now"
     if name in INDEX_ALIASES:
         return f"{name!r} is channel {INDEX_ALIASES[name]!r} of market 'index'"
     if name in _WHOLESALE or (name.startswith("sprd-") and not is_private(name)):

@@ -184,14 +184,21 @@ def book(
 
 
 def trade(
-    trade_id: Any, count: int, price: Any, size: Any, side: Any, time_ms: int
+    trade_id: Any,
+    count: int,
+    price: Any,
+    size: Any,
+    side: Any,
+    time_ms: int,
+    rpi: bool | None = None,
 ) -> TradeData:
     """*count* trades of one taker at one price; *trade_id* is the id of the last."""
     exact_price, exact_size = decimal(price), decimal(size)
     if side not in ("buy", "sell") or not (exact_price and exact_size):
         raise UnreadableValue("{} of {} at {}", side, size, price)
     first = _first_id(trade_id, count)
-    return TradeData(trade_id, first, count, exact_price, exact_size, side, time_ms)
+    prices = exact_price, exact_size
+    return TradeData(trade_id, first, count, *prices, side, time_ms, rpi)
 
 
 def _first_id(trade_id: Any, count: int) -> str:

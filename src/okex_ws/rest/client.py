@@ -29,6 +29,7 @@ from ..base.rates import RateLimits
 from ..base.threads import Closing, Latch, register_for_fork
 from ..channels.convert import make_candle, make_trade
 from ..history.search import Search, T
+from ..model.book import RPI
 from ..model.instrument import Instrument
 from ..model.items import Candle, PastBook, Trade
 from ..model.venues import Venue, check_instrument, find_venue
@@ -214,25 +215,32 @@ class Rest(Closing):
         )
 
     def book(
-        self, instrument_id: str, market: str | None = None, levels: int = 400
+        self,
+        instrument_id: str,
+        market: str | None = None,
+        levels: int = 400,
+        *,
+        rpi: bool = False,
     ) -> PastBook:
         """The book at this moment, at most *levels* a side.
 
         A side is shorter if the book is, or if the venue gives fewer (400 under v5, 200
         under v3). Rows are the exchange's own, best first: price, size and the fields
         that follow. *seq* is the sequence number of channel ``depth`` under v5, and
-        ``None`` under v3.
+        ``None`` under v3. With *rpi*, which v5 alone has, it is the book of channel
+        ``books-rpi``: see `OrderBook`.
         """
-        market, _ = self._check(instrument_id, market, "depth")
+        topic = RPI if _flag("rpi", rpi) else "depth"
+        market, _ = self._check(instrument_id, market, topic)
         check_whole("levels", levels)
         many = min(levels, self._protocol.levels)
-        request = self._protocol.book(instrument_id, market, many)
-        depth = self._get(request, self._protocol.read_book)
+        request = self._protocol.book(instrument_id, market, many, topic)
+        depth = self._get(request, lambda data: self._protocol.read_book(data, topic))
         bids, asks = (
             tuple(tuple(row) for row in side[:many])
             for side in (depth.bids, depth.asks)
         )
-        return PastBook(bids, asks, depth.seq, utc(depth.time_ms / 1000))
+        return PastBook(bids, asks, depth.seq, utc(depth.time_ms / 1000), rpi)
 
     # --- Past data ------------------------------------------------------------------
 
@@ -360,6 +368,12 @@ def _no_rest(venue: Venue) -> str:
     if venue.retired is not None:
         return f"venue {venue.name!r} has no REST interface: it was {venue.retired}"
     return f"venue {venue.name!r} has no REST interface: give it one, Venue(rest=...)"
+
+
+def _flag(name: str, value: object) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError(f"{name} is True or False, got {value!r:.80}")
+    return value
 
 
 def _headers(venue: Venue) -> dict[str, str]:

@@ -100,12 +100,14 @@ class RestProtocol(Protocol):
         """
         ...
 
-    def book(self, instrument_id: str, market: str, levels: int) -> RestRequest:
-        """The request for the present book, *levels* a side."""
+    def book(
+        self, instrument_id: str, market: str, levels: int, topic: str
+    ) -> RestRequest:
+        """The request for the present book of channel *topic*, *levels* a side."""
         ...
 
-    def read_book(self, data: Any) -> DepthData:
-        """The levels of a book, checked."""
+    def read_book(self, data: Any, topic: str) -> DepthData:
+        """The levels of a book of channel *topic*, checked."""
         ...
 
     def trades(

@@ -14,6 +14,7 @@ import re
 from typing import Any
 
 from ..base.errors import WireError
+from ..model.book import RPI, check_rpi
 from ..model.instrument import Instrument
 from ..model.numbers import UnreadableValue, quote
 from ..protocol import listing, v5
@@ -33,6 +34,7 @@ from .pages import PageSource
 _TIME = Rule("time", 10)
 _UNDERLYING = Rule("underlying", 20)
 _BOOK = Rule("books", 40)
+_RPI_BOOK = Rule("books-rpi", 20)
 _TRADES = Rule("trades", 100)
 _OLD_TRADES = Rule("history-trades", 20)
 # Requests for candles of traded prices in 2 s. Candles of a mark price or of an index
@@ -123,16 +125,26 @@ class RestV5:
         )
         return [each for each in listed if each is not None]
 
-    def book(self, instrument_id: str, market: str, levels: int) -> RestRequest:
-        """The request for the book, which the exchange caches for 50 ms at most."""
+    def book(
+        self, instrument_id: str, market: str, levels: int, topic: str
+    ) -> RestRequest:
+        """The request for the book, which the exchange caches for 50 ms at most.
+
+        That with RPI it makes every 200 ms, and the answer waits for it.
+        """
         params = {"instId": instrument_id, "sz": str(levels)}
+        if topic == RPI:
+            return RestRequest("/api/v5/market/books-rpi", params, _RPI_BOOK)
         return RestRequest("/api/v5/market/books", params, _BOOK)
 
-    def read_book(self, data: Any) -> DepthData:
+    def read_book(self, data: Any, topic: str) -> DepthData:
         """The levels of the book, which is the one element of the answer."""
         if len(data) != 1:
             raise WireError("book", f"{len(data)} books")
-        return v5.PROTOCOL.depth(data[0])
+        depth = v5.PROTOCOL.depth(data[0])
+        if topic == RPI:
+            read_each("book", [depth.bids, depth.asks], check_rpi)
+        return depth
 
     # --- Past data ------------------------------------------------------------------
 

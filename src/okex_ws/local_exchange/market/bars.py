@@ -121,7 +121,8 @@ TRADES, BARS = 1000, 3000
 class Match(NamedTuple):
     """A taker's order meets a resting one: *price* in ticks, its size in *lots*.
 
-    *side* is the taker's, and *seq* the number of the book's last change then.
+    *side* is the taker's, and *seq* the number of the book's last change then. *rpi* is
+    whether the resting order was of retail price improvement.
     """
 
     id: int
@@ -130,6 +131,7 @@ class Match(NamedTuple):
     side: str
     at: float
     seq: int
+    rpi: bool = False
 
 
 def trades_before(first: Match, name: str) -> list[Match]:

@@ -25,6 +25,7 @@ from ..wire.values import (
     Summary,
     Topic,
 )
+from . import rpi
 from .bars import Bar, BarBuilder, Match, bars_before, trades_before
 from .instruments import SyntheticInstrument
 from .levels import IncrementalBook
@@ -44,7 +45,9 @@ FUNDING_INTERVAL = 8 * 3600
 # The number of levels a side of each whole book: of those published at every change,
 # and of the one published with the best levels. In v5's order of pushes.
 TICK_BY_TICK: dict[Topic, int] = {"book tbt": 400, "book50 tbt": 50}
-BOOKS: dict[Topic, int] = {**TICK_BY_TICK, "book": 400}
+BOOKS: dict[Topic, int] = {**TICK_BY_TICK, "book": 400, "book rpi": rpi.LEVELS}
+# The books that are repeated when idle: of the one with RPI that is not documented.
+_REPEATED = [topic for topic in BOOKS if topic != "book rpi"]
 
 # How many trades are kept for requests for past trades.
 KEPT_TRADES = 30_000
@@ -87,6 +90,7 @@ class InstrumentMarket:
         self._others = random.Random(f"{self._name}/others")
         self._middle = int(Decimal(instrument.price) / self._tick)
         self._bids, self._asks = BookSide(is_bid=True), BookSide(is_bid=False)
+        self._rpi = rpi.PriceImprovement(self._bids, self._asks, self._name)
         self._trade_id = self._random.randrange(1_000_000, 9_000_000)
         self.seq = self._seen = self._others.randrange(1_000_000, 9_000_000)
         self._traded_lots = self._traded_value = 0
@@ -125,6 +129,8 @@ class InstrumentMarket:
         That is each trade and, of *topics*, ``bbo`` and the tick-by-tick books.
         """
         said = self._act(wall)
+        if not self._thin:
+            said += self._improve(wall)
         if "bbo" in topics and self._renew(self._touch, wall):
             said.append(("bbo", self.present("bbo", wall)))
         said += self._changes(TICK_BY_TICK, wall, topics)
@@ -158,6 +164,19 @@ class InstrumentMarket:
             return list(self._take(side, wall))
         return []
 
+    def _improve(self, wall: float) -> Iterator[TopicValue]:
+        """Orders of retail price improvement are placed, cancelled and taken."""
+        changes, side = self._rpi.step()
+        self.seq += changes
+        if side is None or (price := side.best) is None:
+            return
+        lots, orders = side.take(price, side.resting[price][0])
+        self.seq += 1
+        taker = "sell" if side.is_bid else "buy"
+        for deal in self._match(price, lots, orders, taker, wall, rpi=True):
+            yield "trade", deal
+        yield "trades", self._last_trades
+
     def _place(self, side: BookSide, depth: float) -> None:
         other = self._asks if side is self._bids else self._bids
         away = 1 + int(self._random.expovariate(1.0) * depth)
@@ -185,7 +204,13 @@ class InstrumentMarket:
             yield "trades", self._last_trades
 
     def _match(
-        self, price: int, lots: int, count: int, taker: str, wall: float
+        self,
+        price: int,
+        lots: int,
+        count: int,
+        taker: str,
+        wall: float,
+        rpi: bool = False,
     ) -> list[Deal]:
         """*lots* change hands at *price*, in *count* matches of about one size."""
         self._last = price
@@ -203,6 +228,7 @@ class InstrumentMarket:
                 taker,
                 wall,
                 self.seq,
+                rpi,
             )
             for left in range(count - 1, -1, -1)
         ]
@@ -215,7 +241,8 @@ class InstrumentMarket:
 
     def _deal(self, match: Match) -> Deal:
         price, size = self._price(match.price), self._size(match.lots)
-        return Deal(match.id, 1, price, size, match.side, match.at, match.seq)
+        deal = Deal(match.id, 1, price, size, match.side, match.at, match.seq)
+        return deal._replace(rpi=match.rpi) if match.rpi else deal
 
     # --- The past -------------------------------------------------------------------
 
@@ -255,7 +282,8 @@ class InstrumentMarket:
         if "funding" in topics and not 0 <= wall - self._funding.at < FUNDING_GAP:
             self._funding = self._fund(wall)
             changed.append("funding")
-        said: list[TopicValue] = list(self._changes(("book",), wall, topics))
+        self._rpi.renew()
+        said: list[TopicValue] = list(self._changes(("book", "book rpi"), wall, topics))
         said += [
             (topic, self.present(topic, wall)) for topic in changed if topic in topics
         ]
@@ -268,7 +296,7 @@ class InstrumentMarket:
 
         *now* is the market's own time in seconds.
         """
-        for topic in BOOKS:
+        for topic in _REPEATED:
             depth = self._incremental_books.get(topic)
             if depth and (change := depth.idle(now, wall)):
                 yield topic, change
@@ -327,11 +355,14 @@ class InstrumentMarket:
 
     def _incremental_book(self, topic: Topic, wall: float) -> IncrementalBook:
         """The book of *topic*, which is kept from the first request for it on."""
-        if topic not in self._incremental_books:
-            self._incremental_books[topic] = IncrementalBook(
+        books = self._incremental_books
+        if topic not in books and topic == "book rpi":
+            books[topic] = self._rpi.book(self._row, self.seq, wall)
+        elif topic not in books:
+            books[topic] = IncrementalBook(
                 self._bids, self._asks, BOOKS[topic], self._row, self.seq, wall
             )
-        return self._incremental_books[topic]
+        return books[topic]
 
     def _rows(self, levels: Sequence[Level]) -> list[Row]:
         return [self._row(*level) for level in levels]

@@ -31,7 +31,9 @@ MOST = {
     "candles": 300,
     "history-candles": 100,
     "books": 400,
+    "books-rpi": 400,
 }
+_BOOKS = ("books", "books-rpi")
 RECENT_BARS = 1440
 # v3 (OKEx.Net): the most trades in one request, and altogether; the same of bars; and
 # the most levels of a book.
@@ -122,8 +124,8 @@ class RestRequestHandler:
         )
         if not instrument_market:
             raise Refusal(200, "51001", "Instrument ID does not exist.")
-        if what == "books":
-            return [self._book_v5(instrument_id, params, wall)]
+        if what in _BOOKS:
+            return [self._book_v5(f"{what}:{instrument_id}", params, wall)]
         count = _count(params, "limit", MOST[what])
         if what.endswith("trades"):
             paged = what.startswith("history")
@@ -151,10 +153,10 @@ class RestRequestHandler:
         ]
 
     def _book_v5(
-        self, instrument_id: str, params: dict[str, str], wall: float
+        self, channel: str, params: dict[str, str], wall: float
     ) -> dict[str, Any]:
         size = _count(params, "sz", MOST["books"], 1)
-        push = self._book(f"books:{instrument_id}", wall)
+        push = self._book(channel, wall)
         assert push is not None
         said = push.element
         return {

@@ -53,6 +53,7 @@ TOPICS: dict[str, Topic] = {
     "books": "book",
     "books-l2-tbt": "book tbt",
     "books50-l2-tbt": "book50 tbt",
+    "books-rpi": "book rpi",
     "trades": "trades",
     "trades-all": "trade",
     "tickers": "ticker",
@@ -91,7 +92,8 @@ def encoder(
 
     def to_push(value: Any) -> EncodedPush:
         if isinstance(value, Change):
-            return _book(channel, value, value.checksum() if checksums else 0)
+            checksum = value.checksum() if checksums else 0
+            return _book(channel, value, None if name == "books-rpi" else checksum)
         text = f"{head}{words(instrument_id, market, value)}]}}"
         return EncodedPush(channel, text, text)
 
@@ -114,12 +116,13 @@ def book(channel: str, action: str | None, element: Mapping[str, Any]) -> Encode
     return EncodedPush(channel, text, text)
 
 
-def _book(channel: str, change: Change, checksum: int) -> EncodedPush:
+def _book(channel: str, change: Change, checksum: int | None) -> EncodedPush:
     action = "snapshot" if change.is_snapshot else "update"
+    proof = "" if checksum is None else f'"checksum":{checksum},'
     text = (
         f'{{"arg":{to_json(v5.arg_of(channel))},"action":"{action}","data":[{{'
         f'"asks":[{_levels(change.asks)}],"bids":[{_levels(change.bids)}],'
-        f'"ts":"{milliseconds(change.at)}","checksum":{checksum},'
+        f'"ts":"{milliseconds(change.at)}",{proof}'
         f'"prevSeqId":{change.prev_seq},"seqId":{change.seq}}}]}}'
     )
     return EncodedPush(channel, text, text)
@@ -133,8 +136,13 @@ def milliseconds(seconds: float) -> str:
 
 
 def _levels(rows: Iterable[Row]) -> str:
-    """Levels of four strings; the third, a retired field, is always ``"0"``."""
-    return ",".join([f'["{row[0]}","{row[1]}","0","{row[-1]}"]' for row in rows])
+    """Levels of four strings; the third is ``"0"`` where a row has three."""
+    return ",".join(
+        [
+            f'["{row[0]}","{row[1]}","{row[2] if len(row) > 3 else 0}","{row[-1]}"]'
+            for row in rows
+        ]
+    )
 
 
 def _books5(instrument_id: str, market: str, best: Best) -> str:
@@ -156,7 +164,7 @@ def trades_all(instrument_id: str, market: str, deal: Deal) -> str:
     return (
         f'{{"instId":"{instrument_id}","tradeId":"{deal.id}","px":"{deal.price}",'
         f'"sz":"{deal.size}","side":"{deal.side}","ts":"{milliseconds(deal.at)}",'
-        '"source":"0"}'
+        f'"source":"{int(deal.rpi)}"}}'
     )
 
 
@@ -164,7 +172,7 @@ def _trades(instrument_id: str, market: str, deal: Deal) -> str:
     return (
         f'{{"instId":"{instrument_id}","tradeId":"{deal.id}","px":"{deal.price}",'
         f'"sz":"{deal.size}","side":"{deal.side}","ts":"{milliseconds(deal.at)}",'
-        f'"count":"{deal.matches}","source":"0","seqId":{deal.seq}}}'
+        f'"count":"{deal.matches}","source":"{int(deal.rpi)}","seqId":{deal.seq}}}'
     )
 
 
