@@ -19,8 +19,9 @@ from ..delivery.callbacks import (
 )
 from ..model.book import OrderBook
 from ..model.instrument import Instrument
+from ..model.instrument_ids import delivery
 from ..model.items import BestBidAsk, Candle, Depth, Item, Trade
-from ..model.venues import SITES, Venue, check_instrument, delivery, find_venue
+from ..model.venues import SITES, Venue, check_instrument, find_venue
 from ..pool.options import ConnectionOptions
 from ..protocol.listing import INST_TYPES
 from ..protocol.messages import ChannelName
@@ -58,10 +59,11 @@ class WSSubscription(BaseSubscription):
 
     Args:
         instrument_id: the exchange's id: ``'BTC-USDT'``, ``'BTC-USD-190517'``, ...
-        market: ``'spot'``, ``'futures'``, ``'swap'``, ``'option'`` or ``'index'``; the
-            default is the market that the id tells. ``'BTC-USD'`` is an index if all
-            channels have names of one (``'index-tickers'``, ``'index-candle1m'``), else
-            spot. An id of no known form needs *market*.
+        market: ``'spot'``, ``'futures'``, ``'swap'``, ``'option'``, ``'events'`` or
+            ``'index'``; the default is the market that the id tells. ``'BTC-USD'`` is
+            an index if all channels have names of one (``'index-tickers'``,
+            ``'index-candle1m'``), else spot. An id of no known form needs *market*. Of
+            an event contract all prices are those of YES: see `Instrument`.
         on_message: called with the venue's own JSON text of every data push, after the
             push is published; in order, never two calls at once, on a thread of the
             library.

@@ -219,7 +219,7 @@ class PastBook(NamedTuple):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class FundingRate(Displayed):
-    """The funding rate of a perpetual swap.
+    """The funding rate of a perpetual swap, or of an X-Perp.
 
     *rate* is the signed fraction of their position that longs pay to shorts at
     *funding_time*. *next_rate* is the exchange's estimate for *next_funding_time*; both

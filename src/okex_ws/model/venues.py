@@ -1,4 +1,4 @@
-"""The exchange sites (venues), their limits, and the form of instrument ids. No I/O."""
+"""The exchange sites (venues), their limits, and the check of an instrument. No I/O."""
 
 from __future__ import annotations
 
@@ -6,31 +6,16 @@ import re
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from ..base.checks import check_seconds, check_whole, nearest
+from .instrument_ids import ID, delivery, event_time, market_of
 
 PROTOCOLS = ("v3", "v5")
-MARKETS = ("spot", "futures", "swap", "option", "index")
+MARKETS = ("spot", "futures", "swap", "option", "events", "index")
 
-# The form of an id tells its market (github crypto-crawler, okex), but spot and index
-# share one form. A futures or option id has its delivery day as YYMMDD.
-_NAME = r"[A-Z0-9]+-[A-Z0-9_]+"
-_FORMS = {
-    "swap": re.compile(rf"{_NAME}-SWAP"),
-    "option": re.compile(rf"{_NAME}-([0-9]{{6}})-[0-9]+(?:\.[0-9]+)?-[CP]"),
-    "futures": re.compile(rf"{_NAME}-([0-9]{{6}})"),
-    "spot": re.compile(_NAME),
-}
-# The characters of an id, which both protocols can read back. 64 are more than twice
-# the longest id recorded.
-_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 # How v5's names of the channels of an index begin.
 _OF_INDEX = "index-"
-# Futures and options are delivered at 08:00 UTC of that day.
-_DELIVERY_HOUR = 8
-
 # Hosts that every list of v5 addresses before 2026-10-31 names with port 8443, and that
 # still answer on 443 (nautilus_trader, OKX.Net; ccxt 4.5.90). wsaws.okx.com is not one
 # of them, because it was withdrawn in 2025.
@@ -103,6 +88,10 @@ class Venue:
             raise ValueError(
                 f"markets is a tuple out of {MARKETS}, not {self.markets!r}"
             )
+        if self.protocol == "v3":
+            # The contracts of events are younger than v3.
+            older = tuple(market for market in self.markets if market != "events")
+            object.__setattr__(self, "markets", older)
         self._check_limits()
 
     def _check_limits(self) -> None:
@@ -410,20 +399,22 @@ def _check_known(instrument_id: str, market: str, form: str) -> str:
         )
     if market in ("futures", "option") and delivery(instrument_id) is None:
         raise ValueError(f"{instrument_id!r} is delivered on no day: YYMMDD is none")
+    if market == "events" and event_time(instrument_id) is None:
+        raise ValueError(f"{instrument_id!r} is of no time: YYMMDD-HHMM is none")
     return market
 
 
 def _check_unknown(instrument_id: str, market: str | None) -> str:
     """*market*, for an id of no known form; raise for what is no id, or misspelt."""
     forms = (
-        "a form like 'BTC-USDT', 'BTC-USD-SWAP', 'BTC-USD-190517' or"
-        " 'BTC-USD-200327-11000-C'"
+        "a form like 'BTC-USDT', 'BTC-USD-SWAP', 'BTC-USD-190517',"
+        " 'BTC-USD-200327-11000-C' or 'BTC-ABOVE-DAILY-260224-1600-65000'"
     )
     if meant := _meant(instrument_id):
         raise ValueError(
             f"{instrument_id!r} is not an instrument id; did you mean {meant!r}?"
         )
-    if not _ID.fullmatch(instrument_id):
+    if not ID.fullmatch(instrument_id):
         raise ValueError(f"{instrument_id!r} is not an instrument id: expected {forms}")
     if market is None:
         raise ValueError(
@@ -439,30 +430,3 @@ def _meant(misspelt: str) -> str | None:
     # ccxt has 'BTC/USDT', and 'BTC/USDT:USDT' for the swap.
     hyphens = re.sub("[^A-Z0-9.]+", "-", re.sub(":[A-Z]+$", "-SWAP", upper))
     return next(filter(market_of, (upper, hyphens)), None)
-
-
-def market_of(instrument_id: str) -> str | None:
-    """The market that the form of an id tells, or ``None`` if it is no id.
-
-    An index id has the form of a spot id and counts as ``'spot'``.
-    """
-    for market, form in _FORMS.items():
-        if _ID.fullmatch(instrument_id) and form.fullmatch(instrument_id):
-            return market
-    return None
-
-
-def delivery(instrument_id: str) -> datetime | None:
-    """When a futures or option instrument is delivered.
-
-    ``None`` for any other id, and for one whose YYMMDD is no date.
-    """
-    for market in ("futures", "option"):
-        match = _FORMS[market].fullmatch(instrument_id)
-        if match:
-            try:
-                day = datetime.strptime(match[1], "%y%m%d")
-            except ValueError:
-                return None
-            return day.replace(hour=_DELIVERY_HOUR, tzinfo=timezone.utc)
-    return None

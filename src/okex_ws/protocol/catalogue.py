@@ -20,11 +20,12 @@ from urllib.parse import quote, unquote
 
 from ..base.checks import nearest
 from ..model.book import RPI
+from ..model.instrument_ids import is_xperp
 from ..model.numbers import UnreadableValue
 from ..model.venues import MARKETS
 
 _TRADED = tuple(market for market in MARKETS if market != "index")
-_DERIVATIVES = ("futures", "swap", "option")
+_DERIVATIVES = ("futures", "swap", "option", "events")
 # Characters of a parameter's value, at the most. The longest recorded value has 24.
 _MAX_VALUE = 256
 
@@ -60,7 +61,10 @@ class ChannelSpec(NamedTuple):
 
     def on(self, protocol: str) -> tuple[str, ...]:
         """The markets that have the channel under *protocol*."""
-        return self.v3_markets or self.markets if protocol == "v3" else self.markets
+        if protocol != "v3":
+            return self.markets
+        # The contracts of events are younger than v3.
+        return tuple(m for m in self.v3_markets or self.markets if m != "events")
 
 
 # The bars of v3 in seconds, and v5's name for each. A day of v3 begins at 00:00 UTC+8,
@@ -115,6 +119,7 @@ KNOWN: dict[str, ChannelSpec] = {
             "data",
             "price_range",
             "price-limit",
+            tuple(market for market in _TRADED if market != "events"),
             v3_markets=("futures", "swap"),
         ),
         ChannelSpec(
@@ -165,9 +170,11 @@ _WHOLESALE = frozenset(
     (
         *("instruments", "status", "summary", "opt-summary", "liquidation-orders"),
         *("adl-warning", "public-block-trades", "public-struc-block-trades"),
-        *("block-tickers", "economic-calendar"),
+        *("block-tickers", "economic-calendar", "event-contract-markets"),
     )
 )
+# What the exchange leaves out of the name of a channel in some messages of it.
+_IMPLIED = {"event-contract-markets": {"instType": "EVENTS"}}
 V3_PRIVATE = frozenset(("account", "margin_account", "position", "order", "order_algo"))
 V5_PRIVATE = frozenset(
     (
@@ -213,11 +220,20 @@ def check_name(name: object) -> str:
     return name
 
 
-def check_market(known: ChannelSpec, protocol: str, market: str) -> None:
-    """Raise ``ValueError`` if *market* has no such channel under *protocol*."""
+def check_market(
+    known: ChannelSpec, protocol: str, market: str, instrument_id: str
+) -> None:
+    """Raise ``ValueError`` if *market* has no such channel under *protocol*.
+
+    Of the futures the X-Perps alone have funding rates.
+    """
+    if known.kind == "funding" and protocol == "v5" and is_xperp(instrument_id):
+        return
     markets = known.on(protocol)
     if market not in markets:
         has = " and ".join(map(repr, markets))
+        if known.kind == "funding" and protocol == "v5":
+            has += ", and of the futures that are X-Perps ('BTC-USD_UM_XPERP-310404')"
         raise ValueError(
             f"market {market!r} has no channel {known.topic!r} under {protocol}:"
             f" it is one of {has}"
@@ -268,6 +284,7 @@ def key_of(argument: Mapping[str, str]) -> str:
     """
     rest = dict(argument)
     channel = check_name(rest.pop("channel", None))
+    rest = {**_IMPLIED.get(channel, {}), **rest}
     for name, value in rest.items():
         if not isinstance(name, str) or not isinstance(value, str):
             raise TypeError(f"a channel has only str, not {type(value).__name__}")

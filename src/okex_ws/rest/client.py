@@ -190,10 +190,14 @@ class Rest(Closing):
         """The time on the exchange's clock."""
         return utc(self._time_ms() / 1000)
 
-    def instruments(self, market: str) -> tuple[Instrument, ...]:
-        """Every instrument of a *market*; options take one request for each underlying.
+    def instruments(
+        self, market: str, *, series: str | None = None
+    ) -> tuple[Instrument, ...]:
+        """Every instrument of a *market*, or every event contract of a *series*.
 
-        Under v5 one that is not live and lacks a tick or lot size is left out.
+        Options take one request for each underlying, and ``'events'`` one for each
+        series, unless *series* names one (``'BTC-ABOVE-DAILY'``). Under v5 one that is
+        not live and lacks a tick or lot size is left out.
         """
         if market not in self.venue.markets or market == "index":
             traded = [each for each in self.venue.markets if each != "index"]
@@ -201,9 +205,15 @@ class Rest(Closing):
                 f"venue {self.venue.name!r} lists {' and '.join(map(repr, traded))},"
                 f" not {market!r:.80}"
             )
-        families: Sequence[str | None] = (None,)
+        if series is not None and market != "events":
+            raise ValueError(f"series names event contracts, not those of {market!r}")
+        if series is not None and not isinstance(series, str):
+            raise TypeError(f"series is a name, got {series!r:.80}")
+        if series == "":
+            raise ValueError("series is the name of a series, got ''")
+        families: Sequence[str | None] = (series,)
         by_family = self._protocol.families(market)
-        if by_family is not None:
+        if by_family is not None and series is None:
             families = self._get(by_family, self._protocol.read_families)
         return tuple(
             each

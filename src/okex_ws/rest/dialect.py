@@ -86,7 +86,10 @@ class RestProtocol(Protocol):
         ...
 
     def families(self, market: str) -> RestRequest | None:
-        """The request for the families of a *market*; ``None`` if it has none."""
+        """The request for the families of a *market*; ``None`` if it has none.
+
+        The families of event contracts are their series.
+        """
         ...
 
     def read_families(self, data: Any) -> list[str]:

@@ -14,8 +14,8 @@ from typing import Any
 from ..base.clock import utc
 from ..base.errors import WireError
 from ..model.instrument import Instrument
+from ..model.instrument_ids import delivery
 from ..model.numbers import decimal, quote
-from ..model.venues import delivery
 from ..protocol import v3
 from ..protocol.listing import name
 from ..protocol.messages import CandleData, DepthData, TradeData

@@ -33,6 +33,7 @@ from .pages import PageSource
 
 _TIME = Rule("time", 10)
 _UNDERLYING = Rule("underlying", 20)
+_SERIES = Rule("event-contract series", 10)
 _BOOK = Rule("books", 40)
 _RPI_BOOK = Rule("books-rpi", 20)
 _TRADES = Rule("trades", 100)
@@ -91,17 +92,23 @@ class RestV5:
         """The request for the instruments of a market.
 
         Options are listed only by family; without one the exchange answers error 50015.
+        Event contracts are listed only by series.
         """
         kind = listing.INST_TYPES[market]
         params = {"instType": kind}
         if family is not None:
-            params["instFamily"] = family
+            params["seriesId" if market == "events" else "instFamily"] = family
         return RestRequest(
             "/api/v5/public/instruments", params, Rule(f"instruments {kind}", 20)
         )
 
     def families(self, market: str) -> RestRequest | None:
-        """The request for the underlyings of options; ``None`` for any other market."""
+        """The request for the underlyings of options, or the series of event contracts.
+
+        ``None`` for any other market.
+        """
+        if market == "events":
+            return RestRequest("/api/v5/public/event-contract/series", {}, _SERIES)
         if market != "option":
             return None
         return RestRequest(
@@ -109,8 +116,12 @@ class RestV5:
         )
 
     def read_families(self, data: Any) -> list[str]:
-        """The names of the underlyings; the answer is a list of lists of them."""
-        found = read_each("families", data, list)
+        """The names of the underlyings, a list of lists; or of the series, objects."""
+
+        def names(element: Any) -> list[Any]:
+            return [element["seriesId"]] if type(element) is dict else list(element)
+
+        found = read_each("families", data, names)
         return read_each(
             "families", functools.reduce(operator.iadd, found, []), listing.name
         )

@@ -12,7 +12,7 @@ from okex_ws.local_exchange.market.instruments import (
     as_instrument,
     as_instruments,
 )
-from okex_ws.model.venues import market_of
+from okex_ws.model.instrument_ids import market_of
 
 
 def test_the_shipped_instruments_are_of_every_market_and_of_the_seed() -> None:

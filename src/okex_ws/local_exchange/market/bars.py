@@ -5,6 +5,7 @@ Prices are whole ticks, and sizes whole lots.
 
 from __future__ import annotations
 
+import math
 import random
 from collections import deque
 from collections.abc import Iterator
@@ -134,14 +135,18 @@ class Match(NamedTuple):
     rpi: bool = False
 
 
-def trades_before(first: Match, name: str) -> list[Match]:
-    """Make up the trades before the *first*, newest first; *name* is the seed."""
-    return list(islice(_trades(first, random.Random(f"{name}/past")), TRADES))
+def trades_before(first: Match, name: str, highest: float = math.inf) -> list[Match]:
+    """Make up the trades before the *first*, newest first; *name* is the seed.
+
+    No price is more than *highest*, in ticks.
+    """
+    rng = random.Random(f"{name}/past")
+    return list(islice(_trades(first, rng, highest), TRADES))
 
 
-def _trades(later: Match, rng: random.Random) -> Iterator[Match]:
+def _trades(later: Match, rng: random.Random, highest: float) -> Iterator[Match]:
     while later.id > 1:
-        price = max(1, later.price + rng.randint(-3, 3))
+        price = int(min(highest, max(1, later.price + rng.randint(-3, 3))))
         lots, side = 1 + int(rng.expovariate(0.05)), rng.choice(("buy", "sell"))
         at = later.at - rng.uniform(0.01, 2.0)
         seq = max(1, later.seq - rng.randint(1, 9))
@@ -149,16 +154,24 @@ def _trades(later: Match, rng: random.Random) -> Iterator[Match]:
         yield later
 
 
-def bars_before(first: Bar, seconds: int, name: str) -> list[Bar]:
-    """Make up the closed bars before the *first*, newest first; *name* is the seed."""
-    return list(islice(_bars(first, seconds, random.Random(f"{name}/past")), BARS))
+def bars_before(
+    first: Bar, seconds: int, name: str, highest: float = math.inf
+) -> list[Bar]:
+    """Make up the closed bars before the *first*, newest first; *name* is the seed.
+
+    No price is more than *highest*, in ticks.
+    """
+    rng = random.Random(f"{name}/past")
+    return list(islice(_bars(first, seconds, rng, highest), BARS))
 
 
-def _bars(later: Bar, seconds: int, rng: random.Random) -> Iterator[Bar]:
+def _bars(
+    later: Bar, seconds: int, rng: random.Random, highest: float
+) -> Iterator[Bar]:
     close = later.open
     for ago in count(1):
-        first = max(2, close + rng.randint(-5, 5))
-        high = max(first, close) + rng.randint(0, 3)
+        first = int(min(highest, max(2, close + rng.randint(-5, 5))))
+        high = int(min(highest, max(first, close) + rng.randint(0, 3)))
         low = max(1, min(first, close) - rng.randint(0, 3))
         lots = rng.randint(0, 500)
         start = later.start - ago * seconds

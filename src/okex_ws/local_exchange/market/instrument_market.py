@@ -7,6 +7,7 @@ and no clock.
 
 from __future__ import annotations
 
+import math
 import random
 from collections import deque
 from collections.abc import Container, Iterable, Iterator, Sequence
@@ -34,6 +35,8 @@ from .side import BookSide, Level
 # About how many prices a side has, on a liquid instrument and on a thin one.
 LEVELS = 200
 THIN_LEVELS = 4
+# The same of an event contract, whose prices are between 0 and 1.
+EVENT_LEVELS = 20
 # The age of the opening trade, in seconds. When v3 sent an option's last trade on
 # subscribing, that recorded trade was ten hours old.
 OPENING_TRADE_AGE = 3600.0
@@ -80,9 +83,12 @@ class InstrumentMarket:
     def __init__(self, instrument: SyntheticInstrument, seed: int, wall: float) -> None:
         self.market = instrument.market
         self.instrument_id = instrument.instrument_id
-        self._thin = instrument.thin
-        self._levels = THIN_LEVELS if instrument.thin else LEVELS
+        self._thin, is_event = instrument.thin, instrument.market == "events"
+        usual = EVENT_LEVELS if is_event else LEVELS
+        self._levels = THIN_LEVELS if instrument.thin else usual
+        self._has_rpi = not (instrument.thin or is_event)
         self._tick = Decimal(instrument.tick)
+        self._highest = 1 / float(self._tick) - 1 if is_event else math.inf
         self._lot = Decimal(instrument.lot)
         self._name = f"{seed}/{self.market}/{self.instrument_id}"
         self._random = random.Random(self._name)
@@ -119,7 +125,7 @@ class InstrumentMarket:
                 self._add(side, self._middle + sign * away)
 
     def _add(self, side: BookSide, price: int) -> None:
-        if price > 0:
+        if 0 < price <= self._highest:
             side.add(price, 1 + int(self._random.expovariate(0.05)))
             self.seq += 1
 
@@ -129,7 +135,7 @@ class InstrumentMarket:
         That is each trade and, of *topics*, ``bbo`` and the tick-by-tick books.
         """
         said = self._act(wall)
-        if not self._thin:
+        if self._has_rpi:
             said += self._improve(wall)
         if "bbo" in topics and self._renew(self._touch, wall):
             said.append(("bbo", self.present("bbo", wall)))
@@ -249,7 +255,8 @@ class InstrumentMarket:
     def trades_before(self, trade_id: int | None, count: int) -> list[Deal]:
         """The newest *count* trades older than *trade_id* (or all), newest first."""
         if self._before is None:
-            self._before = trades_before(self._matches[0], self._name)
+            first = self._matches[0]
+            self._before = trades_before(first, self._name, self._highest)
         # Ids are consecutive, so the place of a trade follows from its id.
         newest, oldest = self._matches[-1].id, self._matches[0].id
         begin = newest if trade_id is None else min(newest, trade_id - 1)
@@ -269,7 +276,7 @@ class InstrumentMarket:
         closed, since = bars.closed(wall), (period, bars.first.start)
         if since not in self._bars_before:
             name = f"{self._name}/{period.seconds}{period.offset:+}"
-            made = bars_before(bars.first, period.seconds, name)
+            made = bars_before(bars.first, period.seconds, name, self._highest)
             self._bars_before[since] = made
         before = self._bars_before[since] if bars.is_whole else []
         return [self._candle(bar) for bar in (bars.open, *closed, *before)]

@@ -20,7 +20,7 @@ from ..market.market import SyntheticMarket
 from ..wire import v3, v5_data
 from ..wire.v5_data import INST_TYPES, milliseconds
 from ..wire.values import Deal, EncodedPush, Period, to_json
-from .listing import instrument
+from .listing import instrument, series_of
 
 PREFIX = "/api/"
 # v5: the most elements in one request (documentation of August 2025), and how many bars
@@ -112,6 +112,10 @@ class RestRequestHandler:
             return [{"ts": milliseconds(wall)}]
         if path == "/api/v5/public/underlying":
             return [self._families()]
+        if path == "/api/v5/public/event-contract/series":
+            listed = (each for each in self._market.listed if each.market == "events")
+            series = sorted({series_of(each.instrument_id) for each in listed})
+            return [{"seriesId": each} for each in series]
         if path == "/api/v5/public/instruments":
             return self._instruments(params)
         what = path.removeprefix("/api/v5/market/")
@@ -140,12 +144,15 @@ class RestRequestHandler:
 
     def _instruments(self, params: dict[str, str]) -> list[Any]:
         kind, family = params.get("instType"), params.get("instFamily")
+        family = params.get("seriesId") if kind == "EVENTS" else family
         if not kind:
             raise Refusal(400, "50014", "Parameter instType can not be empty.")
         if kind == "OPTION" and not family:
             raise Refusal(
                 400, "50015", "Either parameter uly or instFamily is required"
             )
+        if kind == "EVENTS" and not family:
+            raise Refusal(400, "50014", "Parameter seriesId can not be empty.")
         return [
             instrument(each)
             for each in self._market.listed
@@ -236,6 +243,8 @@ def _place(params: dict[str, str], name: str) -> int | None:
 
 
 def _family(each: SyntheticInstrument) -> str:
+    if each.market == "events":
+        return series_of(each.instrument_id)
     return "-".join(each.instrument_id.split("-")[:2])
 
 

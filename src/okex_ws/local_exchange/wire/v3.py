@@ -143,7 +143,7 @@ def iso(seconds: float) -> str:
 def names(market: str, instrument_id: str) -> Iterable[str]:
     """The keys of all channels about one instrument."""
     for topic in TOPICS:
-        if market in _MARKETS.get(topic, (market,)):
+        if market in _MARKETS.get(topic, SIZE_KEYS):
             yield f"{market}/{topic}:{instrument_id}"
 
 
@@ -170,7 +170,7 @@ class V3Format(NamedTuple):
         market, _, topic = table.partition("/")
         if topic not in TOPICS or (market, instrument_id) not in instruments:
             return None
-        if market not in _MARKETS.get(topic, (market,)):
+        if market not in _MARKETS.get(topic, SIZE_KEYS):
             return None
 
         def to_push(value: Any) -> EncodedPush | None:

@@ -5,6 +5,7 @@ All prices, sizes, times and counts are strings; ``seqId`` is a JSON integer.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -25,7 +26,15 @@ from .values import (
     to_json,
 )
 
-INST_TYPES = {"spot": "SPOT", "futures": "FUTURES", "swap": "SWAP", "option": "OPTION"}
+INST_TYPES = {
+    "spot": "SPOT",
+    "futures": "FUTURES",
+    "swap": "SWAP",
+    "option": "OPTION",
+    "events": "EVENTS",
+}
+# The futures that have funding rates, as swaps have.
+_XPERP = re.compile(r"[A-Z0-9_-]+_XPERP-[0-9]{6}")
 
 _SECONDS = {
     "1s": 1,
@@ -69,8 +78,17 @@ TOPICS: dict[str, Topic] = {
 def names(market: str, instrument_id: str) -> Iterable[str]:
     """The keys of all channels about one instrument."""
     for name in TOPICS:
-        if name != "funding-rate" or market == "swap":
+        if name != "funding-rate" or _is_funded(market, instrument_id):
             yield f"{name}:{instrument_id}"
+
+
+def is_xperp(instrument_id: str) -> bool:
+    """Whether an id is that of an X-Perp, a future of five years."""
+    return _XPERP.fullmatch(instrument_id) is not None
+
+
+def _is_funded(market: str, instrument_id: str) -> bool:
+    return market == "swap" or (market == "futures" and is_xperp(instrument_id))
 
 
 def encoder(
@@ -85,7 +103,7 @@ def encoder(
     market = markets.get(instrument_id)
     if name not in TOPICS or market is None:
         return None
-    if name == "funding-rate" and market != "swap":
+    if name == "funding-rate" and not _is_funded(market, instrument_id):
         return None
     head = f'{{"arg":{to_json(v5.arg_of(channel))},"data":['
     words = _WORDS.get(name, candle)
@@ -101,8 +119,14 @@ def encoder(
 
 
 def push(channel: str, elements: Sequence[Any], **arg: str) -> EncodedPush:
-    """A push of *elements* on any channel; *arg* is added to the channel's object."""
-    message = {"arg": {**v5.arg_of(channel), **arg}, "data": elements}
+    """A push of *elements* on any channel; *arg* is added to the channel's object.
+
+    A push of ``event-contract-markets`` does not name the type of the instruments.
+    """
+    said = {**v5.arg_of(channel), **arg}
+    if said["channel"] == "event-contract-markets":
+        del said["instType"]
+    message = {"arg": said, "data": elements}
     text = to_json(message)
     return EncodedPush(channel, text, text)
 

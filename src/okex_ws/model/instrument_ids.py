@@ -1,0 +1,94 @@
+"""Ids of instruments: their forms, the market that each tells, and its time. Pure."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, timedelta, timezone
+
+# The form of an id tells its market (github crypto-crawler, okex), but spot and index
+# share one form. A futures or option id has its delivery day as YYMMDD. The id of an
+# event contract has its series, a day, a time and what makes it one contract of the
+# event: a strike, or the end of the time. The name of a series is at least two words.
+_NAME = r"[A-Z0-9]+-[A-Z0-9_]+"
+_FORMS = {
+    "swap": re.compile(rf"{_NAME}-SWAP"),
+    "option": re.compile(rf"{_NAME}-([0-9]{{6}})-[0-9]+(?:\.[0-9]+)?-[CP]"),
+    "futures": re.compile(rf"{_NAME}-([0-9]{{6}})"),
+    "events": re.compile(
+        r"([A-Z0-9]+(?:-[A-Z0-9]+)+)-([0-9]{6}-[0-9]{4})((?:-[A-Z0-9.]+)+)"
+    ),
+    "spot": re.compile(_NAME),
+}
+# Futures that never end, so to say: they are delivered after five years, and have
+# funding rates as swaps have. Their family says so ('BTC-USD_UM_XPERP-310404').
+_XPERP = re.compile(r"[A-Z0-9]+-[A-Z0-9_]+_XPERP-[0-9]{6}")
+# The characters of an id, which both protocols can read back. 64 are more than twice
+# the longest id recorded.
+ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+# Futures and options are delivered at 08:00 UTC of that day.
+_DELIVERY_HOUR = 8
+# The times in the ids of event contracts (okx/agent-trade-kit of April 2026).
+_HONG_KONG = timezone(timedelta(hours=8))
+
+
+def market_of(instrument_id: str) -> str | None:
+    """The market that the form of an id tells, or ``None`` if it is no id.
+
+    An index id has the form of a spot id and counts as ``'spot'``.
+    """
+    for market, form in _FORMS.items():
+        if ID.fullmatch(instrument_id) and form.fullmatch(instrument_id):
+            return market
+    return None
+
+
+def is_xperp(instrument_id: str) -> bool:
+    """Whether an id is that of an X-Perp, a future that has funding rates."""
+    return _XPERP.fullmatch(instrument_id) is not None
+
+
+def event_time(instrument_id: str) -> datetime | None:
+    """The moment in the id of an event contract; ``None`` if there is none."""
+    match = _FORMS["events"].fullmatch(instrument_id)
+    return None if match is None else _parsed(match[2], "%y%m%d-%H%M", _HONG_KONG)
+
+
+def _parsed(text: str, form: str, zone: timezone) -> datetime | None:
+    try:
+        return datetime.strptime(text, form).replace(tzinfo=zone)
+    except ValueError:
+        return None
+
+
+def _fixing(instrument_id: str) -> datetime | None:
+    """When an event contract is decided, if its id is of a kind that says so.
+
+    A contract on the price above a strike is decided at the time in its id, one on the
+    price going up or down at the second time, which may be of the next day.
+    """
+    match, begins = _FORMS["events"].fullmatch(instrument_id), event_time(instrument_id)
+    if match is None or begins is None:
+        return None
+    kind = match[1].split("-")[1]
+    if kind == "ABOVE":
+        return begins.astimezone(timezone.utc)
+    day = begins.strftime("%y%m%d")
+    ends = _parsed(f"{day}{match[3]}", "%y%m%d-%H%M", _HONG_KONG)
+    if kind != "UPDOWN" or ends is None:
+        return None
+    ends += timedelta(days=ends <= begins)
+    return ends.astimezone(timezone.utc)
+
+
+def delivery(instrument_id: str) -> datetime | None:
+    """When a futures or option instrument is delivered, or an event contract decided.
+
+    ``None`` for any other id, for one whose YYMMDD is no date, and for an event
+    contract of a kind whose id does not say when.
+    """
+    for market in ("futures", "option"):
+        match = _FORMS[market].fullmatch(instrument_id)
+        if match:
+            day = _parsed(match[1], "%y%m%d", timezone.utc)
+            return None if day is None else day.replace(hour=_DELIVERY_HOUR)
+    return _fixing(instrument_id)
