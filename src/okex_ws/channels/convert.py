@@ -79,7 +79,7 @@ def make_best(
     return BestBidAsk(*best, shown.lag, depth.seq, epoch, topic)
 
 
-def make_book(topic: str, shown: Published) -> OrderBook:
+def make_book(shown: Published, topic: str) -> OrderBook:
     """The whole book of *shown*, a value of the channel *topic*."""
     # Both sides are tuples, because the `BookBuilder` made them.
     bids: Any = shown.depth.bids
@@ -93,7 +93,7 @@ def make_book_update(
     """The change if the script has the version before (*follows*), else the book."""
     change = shown.depth.change
     assert change is not None
-    book, whole = make_book(topic, shown), change.whole or not follows
+    book, whole = make_book(shown, topic), change.whole or not follows
     return BookUpdate(
         instrument_id,
         "snapshot" if whole else "update",

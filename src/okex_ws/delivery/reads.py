@@ -258,7 +258,7 @@ class Reads:
         most = max(each.levels for each in books)
 
         def build(reading: Reading, taken: Taken) -> OrderBook:
-            return make_book(reading.topic, taken.current)
+            return make_book(taken.current, reading.topic)
 
         return self._build(books, self.limits, most, build)
 

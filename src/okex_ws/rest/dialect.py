@@ -104,12 +104,12 @@ class RestProtocol(Protocol):
         ...
 
     def book(
-        self, instrument_id: str, market: str, levels: int, topic: str
+        self, instrument_id: str, market: str, levels: int, topic: str = "depth"
     ) -> RestRequest:
         """The request for the present book of channel *topic*, *levels* a side."""
         ...
 
-    def read_book(self, data: Any, topic: str) -> DepthData:
+    def read_book(self, data: Any, topic: str = "depth") -> DepthData:
         """The levels of a book of channel *topic*, checked."""
         ...
 

@@ -98,13 +98,13 @@ class RestV3:
         return read_each("instrument", data, lambda each: _instrument(each, market))
 
     def book(
-        self, instrument_id: str, market: str, levels: int, topic: str
+        self, instrument_id: str, market: str, levels: int, topic: str = "depth"
     ) -> RestRequest:
         """The request for the book, which is called ``depth`` on swap."""
         what = "depth" if market == "swap" else "book"
         return _about(instrument_id, market, what, {"size": str(levels)})
 
-    def read_book(self, data: Any, topic: str) -> DepthData:
+    def read_book(self, data: Any, topic: str = "depth") -> DepthData:
         """The levels of a book; its timestamp is called ``time`` on swap and option."""
         if type(data) is not dict:
             raise WireError("book", f"not an object: {quote(data)}")

@@ -137,7 +137,7 @@ class RestV5:
         return [each for each in listed if each is not None]
 
     def book(
-        self, instrument_id: str, market: str, levels: int, topic: str
+        self, instrument_id: str, market: str, levels: int, topic: str = "depth"
     ) -> RestRequest:
         """The request for the book, which the exchange caches for 50 ms at most.
 
@@ -148,7 +148,7 @@ class RestV5:
             return RestRequest("/api/v5/market/books-rpi", params, _RPI_BOOK)
         return RestRequest("/api/v5/market/books", params, _BOOK)
 
-    def read_book(self, data: Any, topic: str) -> DepthData:
+    def read_book(self, data: Any, topic: str = "depth") -> DepthData:
         """The levels of the book, which is the one element of the answer."""
         if len(data) != 1:
             raise WireError("book", f"{len(data)} books")
