@@ -242,3 +242,26 @@ def test_the_best_of_several_instruments_has_rpi_on_request(world: World) -> Non
         feed.best_bid_asks(["BTC-USDT", "ETH-USDT"], rpi=True)
     with pytest.raises(TypeError, match="rpi is a bool"):
         feed.best_bid_asks(["BTC-USDT"], rpi="yes")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("first", ["books-rpi", "depth5"])
+def test_of_two_subscriptions_the_one_with_an_ordinary_depth_counts(
+    world: World, first: str
+) -> None:
+    feed, seen = world.feed(), list[Any]()
+    other = "depth5" if first == "books-rpi" else "books-rpi"
+    subs = {
+        channel: feed.subscribe(["BTC-USDT"], channels=(channel,))[0]
+        for channel in (first, other)
+    }
+
+    def look() -> None:
+        found = feed.best_bid_asks(["BTC-USDT"])
+        seen.extend(each.channel for each in found.values())
+
+    world.at(1, look)
+    world.at(1.1, subs["depth5"].close)
+    world.at(1.5, look)
+    world.run(2)
+
+    assert seen == ["depth5", "books-rpi"]

@@ -45,7 +45,7 @@ def test_the_form_of_an_id_tells_the_market(name: str, market: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["BTC-ABOVE-DAILY", "BTC-ABOVE-DAILY-260224-1600", "BTC-260224-1600-65000"]
+    "name", ["BTC-ABOVE-DAILY", "BTC-ABOVE-DAILY-260224-1600", "BTC-USD-260224-1600-X"]
 )
 def test_a_series_and_an_event_are_no_instrument(name: str) -> None:
     assert market_of(name) is None

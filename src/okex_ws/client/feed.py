@@ -369,21 +369,23 @@ class Feed(SharedConnections):
         return best if apart <= max_skew else {}
 
     def _carriers(self, instrument_ids: Iterable[str], rpi: bool) -> list[View]:
-        known: dict[str, View] = {}
+        known: dict[str, tuple[tuple[bool, bool], View]] = {}
         for view in reversed(self._pool.views):
+            if not (view.has_rpi if rpi else view.has_depth):
+                continue
             name = view.instrument_id
-            # Of several subscriptions of an instrument the first counts, but one that
-            # has ended only if all have.
-            has = view.has_rpi if rpi else view.has_depth
-            if has and not (view.ended and name in known):
-                known[name] = view
+            # Of several subscriptions of an instrument the first counts; one that has
+            # ended, or has the book with RPI alone, only if there is no better one.
+            rank = view.ended, not rpi and view.has_rpi_alone
+            if name not in known or rank <= known[name][0]:
+                known[name] = rank, view
         names = list(dict.fromkeys(instrument_ids))
         missing = [name for name in names if name not in known]
         if missing:
             what = f"rpi=True: no channel {RPI!r}" if rpi else "no depth"
             listed = ", ".join(map(repr, missing))
             raise ValueError(f"{what} is subscribed on this feed of {listed}")
-        return [known[name] for name in names]
+        return [known[name][1] for name in names]
 
     @property
     def state(self) -> State:

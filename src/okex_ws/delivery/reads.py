@@ -273,6 +273,11 @@ class Reads:
         return bool(self._rpi)
 
     @property
+    def has_rpi_alone(self) -> bool:
+        """Whether that is the only depth channel."""
+        return bool(self._rpi) and self._depths == self._rpi
+
+    @property
     def trades(self) -> tuple[Trade, ...]:
         """The newest trades of the first trade channel, newest last."""
         return self._items("trade")

@@ -8,14 +8,14 @@ from datetime import datetime, timedelta, timezone
 # The form of an id tells its market (github crypto-crawler, okex), but spot and index
 # share one form. A futures or option id has its delivery day as YYMMDD. The id of an
 # event contract has its series, a day, a time and what makes it one contract of the
-# event: a strike, or the end of the time. The name of a series is at least two words.
+# event: a strike, or the end of the time. The name of a series is at least three words.
 _NAME = r"[A-Z0-9]+-[A-Z0-9_]+"
 _FORMS = {
     "swap": re.compile(rf"{_NAME}-SWAP"),
     "option": re.compile(rf"{_NAME}-([0-9]{{6}})-[0-9]+(?:\.[0-9]+)?-[CP]"),
     "futures": re.compile(rf"{_NAME}-([0-9]{{6}})"),
     "events": re.compile(
-        r"([A-Z0-9]+(?:-[A-Z0-9]+)+)-([0-9]{6}-[0-9]{4})((?:-[A-Z0-9.]+)+)"
+        r"([A-Z0-9]+(?:-[A-Z0-9]+){2,})-([0-9]{6}-[0-9]{4})((?:-[A-Z0-9.]+)+)"
     ),
     "spot": re.compile(_NAME),
 }

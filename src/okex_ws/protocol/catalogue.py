@@ -241,7 +241,7 @@ def check_market(
 
 
 def _why_not(name: str, protocol: str) -> str:
-    if name in _FORMER and protocol == "v5":
+    if name in _FORMER:
         new = _FORMER[name]
         return f"channel {name!r} was renamed on 2026-07-28: it is {new!r} now"
     if name in INDEX_ALIASES:
