@@ -42,7 +42,7 @@ TAKEN_FROM_INSIDE = {
     ("cli.diagnosis.reach", "okex_ws.net.proxy", "proxy_finder"),
     ("cli.recordings.played", "okex_ws.base.checks", "nearest"),
     ("local_exchange.control.exchange", "okex_ws.base.checks", "names_keywords"),
-    ("local_exchange.server.listing", "okex_ws.model.venues", "delivery"),
+    ("local_exchange.server.listing", "okex_ws.model.instrument_ids", "delivery"),
 }
 # The extras, and the folders or modules that may import them.
 EXTRAS = {

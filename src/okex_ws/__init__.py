@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from .model.book import Level, OrderBook, Sweep
     from .model.credentials import Credentials
     from .model.instrument import Instrument
+    from .model.instrument_ids import market_of
     from .model.items import (
         BestBidAsk,
         BookUpdate,
@@ -51,14 +52,7 @@ if TYPE_CHECKING:
         Trade,
     )
     from .model.reports import ConnectionReport, Health, StateChange, Stats
-    from .model.venues import (
-        MARKETS,
-        VENUES,
-        Venue,
-        check_instrument,
-        find_venue,
-        market_of,
-    )
+    from .model.venues import MARKETS, VENUES, Venue, check_instrument, find_venue
     from .recording.recorded_frames import RecordingDamaged
     from .recording.recorder import Recorder
     from .replay import Replay
@@ -154,7 +148,8 @@ _MODULES = {
         "Ticker Trade"
     ),
     "model.reports": "ConnectionReport Health StateChange Stats",
-    "model.venues": "MARKETS VENUES Venue check_instrument find_venue market_of",
+    "model.instrument_ids": "market_of",
+    "model.venues": "MARKETS VENUES Venue check_instrument find_venue",
     "recording.recorded_frames": "RecordingDamaged",
     "recording.recorder": "Recorder",
     "replay": "Replay",

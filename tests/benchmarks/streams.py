@@ -23,7 +23,7 @@ from datetime import datetime, timezone
 from functools import cache
 from typing import Any, NamedTuple
 
-from okex_ws.model.venues import market_of
+from okex_ws.model.instrument_ids import market_of
 from tests.benchmarks.recordings import CAPTURES, generated, recorded
 
 V3_DEPTH5, V5_BOOKS5, V5_BOOKS = "v3 depth5", "v5 books5", "v5 books"

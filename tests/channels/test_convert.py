@@ -265,7 +265,7 @@ def book(whole: bool) -> Published:
 
 
 def test_a_book_is_the_version_that_is_shown() -> None:
-    made = make_book(book(False))
+    made = make_book(book(False), "depth")
     assert made == WHOLE
     # Nothing is copied of what never changes.
     assert made.bids is WHOLE.bids

@@ -73,7 +73,7 @@ BTC = ("BTC-USDT", "spot")
         (("BTC/USDT:USDT",), {}, "did you mean 'BTC-USDT-SWAP'"),
         (("btc_usdt", "spot"), {}, "did you mean 'BTC-USDT'"),
         (("btc-usd_um-swap",), {}, "did you mean 'BTC-USD_UM-SWAP'"),
-        (("BTC-ABOVE-DAILY-260224-1600-65000",), {}, "or market=, one of 'spot'"),
+        (("BTC-ABOVE-DAILY-260224-1600",), {}, "or market=, one of 'spot'"),
         (("BTC-USD",), {"channels": ("index-tickers", "trade")}, "of market 'index'"),
         (
             (),

@@ -149,7 +149,7 @@ def test_a_misspelt_keyword_is_told_with_the_right_one(call: Any, says: str) -> 
 
 def test_an_id_of_a_form_that_is_new_is_subscribed_on_the_given_market() -> None:
     world = World("v5")
-    name = "BTC-ABOVE-DAILY-260224-1600-65000"
+    name = "BTC-ABOVE-DAILY-260224-1600"
     sub = world.subscribe(name, "spot", channels=("depth5",))
     push = V5.depth(1000, name=name)
     world.at(1, lambda: world.peer and world.peer.send(push))

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from datetime import datetime, timezone
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from okex_ws.model.venues import (
     MARKETS,
@@ -18,9 +15,7 @@ from okex_ws.model.venues import (
     VENUES,
     Venue,
     check_instrument,
-    delivery,
     find_venue,
-    market_of,
 )
 
 URL, BASE = "wss://localhost/ws/v3", "wss://localhost/ws/v5"
@@ -86,9 +81,7 @@ def test_okj_has_spot_only() -> None:
     spot_only = {name for name, venue in VENUES.items() if venue.markets == ("spot",)}
 
     assert spot_only == {"okj", "okj-v3"}
-    assert {venue.markets for venue in VENUES.values()} == {
-        *(("spot",), V3_MARKETS, MARKETS)
-    }
+    assert {v.markets for v in VENUES.values()} == {("spot",), MARKETS, V3_MARKETS}
 
 
 @pytest.mark.parametrize("venue", VENUES.values(), ids=VENUES)
@@ -104,7 +97,8 @@ def test_a_venue_is_found_by_name_or_taken_as_it_is() -> None:
     assert own.markets == V3_MARKETS
 
 
-def test_v3_has_no_spreads_and_v5_has() -> None:
+def test_v3_has_neither_spreads_nor_event_contracts_and_v5_has() -> None:
+    assert set(MARKETS) - set(V3_MARKETS) == {"events", "spread"}
     assert Venue("mine", "v3", (URL,), markets=("spot", "spread")).markets == ("spot",)
     assert Venue("mine", "v5", ("wss://h/ws/v5",)).markets == MARKETS
     with pytest.raises(ValueError, match="'okex' has no market 'spread', only 'spot'"):
@@ -364,7 +358,7 @@ def test_what_is_no_id_or_misspelt_is_a_value_error(
         "BTC-USD-1905",
         "BTC-USD-190517-11000",
         "BTC-USD-190517-11000-X",
-        "BTC-ABOVE-DAILY-260224-1600-65000",
+        "BTC-ABOVE-DAILY-260224-1600",
     ],
 )
 def test_an_id_of_no_known_form_needs_a_market_and_is_never_refused(name: str) -> None:
@@ -448,23 +442,6 @@ def test_an_id_or_market_that_is_no_text_is_a_type_error(
 ) -> None:
     with pytest.raises(TypeError, match="are strings"):
         check_instrument(name, market, OKEX)
-
-
-@given(st.text(max_size=40))
-def test_any_text_has_a_market_or_none(text: str) -> None:
-    assert market_of(text) in (None, "spot", "futures", "swap", "option")
-
-
-@pytest.mark.parametrize("name", ["BTC-USD-190517", "BTC-USD-190517-11000-C"])
-def test_delivery_is_at_eight_in_the_morning_of_the_day(name: str) -> None:
-    assert delivery(name) == datetime(2019, 5, 17, 8, tzinfo=timezone.utc)
-
-
-@pytest.mark.parametrize(
-    "name", ["BTC-USDT", "BTC-USD-SWAP", "BTC-USD-191345", "", "BTC-USD-190230"]
-)
-def test_what_is_never_delivered_has_no_delivery(name: str) -> None:
-    assert delivery(name) is None
 
 
 @pytest.mark.parametrize("markets", ["spot", (), ("spot", "foo")])

@@ -24,8 +24,11 @@ from okex_ws.protocol.catalogue import (
     key_of,
 )
 
-TRADED = ("spot", "futures", "swap", "option")
+TRADED = ("spot", "futures", "swap", "option", "events")
+# Those that v3 has.
+OLDER = V3_MARKETS
 SPREAD = (*TRADED, "spread")
+NAME = "BTC-USDT"
 BARS = {
     60: "1m",
     180: "3m",
@@ -98,20 +101,20 @@ def test_no_name_means_two_things() -> None:
 @pytest.mark.parametrize(
     ("topic", "v3", "v5"),
     [
-        *((topic, TRADED, SPREAD) for topic in ("depth5", "trade", "depth_l2_tbt")),
-        ("depth", TRADED, TRADED),
+        *((topic, OLDER[:-1], SPREAD) for topic in ("depth5", "trade", "depth_l2_tbt")),
+        ("depth", OLDER[:-1], TRADED),
         ("bbo-tbt", None, SPREAD),
         *((topic, None, TRADED) for topic in ("trades-all", "candle1s")),
         *((topic, None, TRADED) for topic in ("books50-l2-tbt", "books-rpi")),
         ("mark-price-candle1m", None, TRADED),
-        *((topic, V3_MARKETS, MARKETS) for topic in ("ticker", "candle60s")),
+        *((topic, OLDER, MARKETS) for topic in ("ticker", "candle60s")),
         ("candle1Dutc", None, MARKETS),
         *((topic, None, V3_MARKETS) for topic in ("candle6M", "candle1Y")),
         ("funding_rate", ("swap",), ("swap",)),
         *((topic, ("futures", "swap"), TRADED) for topic in ("mark_price",)),
-        ("price_range", ("futures", "swap"), TRADED),
-        ("estimated_price", ("futures",), ("futures", "swap", "option")),
-        ("open-interest", None, ("futures", "swap", "option")),
+        ("price_range", ("futures", "swap"), OLDER[:-1]),
+        ("estimated_price", ("futures",), ("futures", "swap", "option", "events")),
+        ("open-interest", None, ("futures", "swap", "option", "events")),
         ("option-trades", None, ("option",)),
     ],
 )
@@ -121,16 +124,16 @@ def test_a_market_has_what_is_documented_of_it(
     for protocol, markets in (("v3", v3), ("v5", v5)):
         for market in MARKETS if markets is not None else ():
             if market in (markets or ()):
-                check_market(KNOWN[topic], protocol, market)
+                check_market(KNOWN[topic], protocol, market, NAME)
             else:
                 with pytest.raises(ValueError, match=f"has no channel '{topic}' under"):
-                    check_market(KNOWN[topic], protocol, market)
+                    check_market(KNOWN[topic], protocol, market, NAME)
 
 
 def test_the_wrong_market_is_told_the_right_one() -> None:
     right = "under v3: it is one of 'futures' and 'swap'"
     with pytest.raises(ValueError, match=f"^market 'spot' .* 'mark_price' {right}$"):
-        check_market(KNOWN["mark_price"], "v3", "spot")
+        check_market(KNOWN["mark_price"], "v3", "spot", NAME)
 
 
 @pytest.mark.parametrize(
@@ -271,6 +274,33 @@ def test_an_unknown_channel_names_the_nearest_and_the_known(
     )
     with pytest.raises(ValueError, match=f"^{re.escape(said)}$"):
         find(name, protocol)
+
+
+@pytest.mark.parametrize("name", ["books-elp", "books-elp-all"])
+def test_a_channel_that_was_renamed_names_the_new_one(name: str) -> None:
+    with pytest.raises(ValueError, match=f"{name}' was renamed .* 'books-rpi' now"):
+        find(name, "v5")
+
+
+def test_of_the_futures_x_perps_alone_have_funding_rates() -> None:
+    known = KNOWN["funding_rate"]
+
+    check_market(known, "v5", "futures", "BTC-USD_UM_XPERP-310404")
+    for name, protocol in (
+        ("BTC-USD_UM-261030", "v5"),
+        ("BTC-USD-261030", "v5"),
+        ("BTC-USD_UM_XPERP-310404", "v3"),
+    ):
+        with pytest.raises(ValueError, match="market 'futures' has no channel"):
+            check_market(known, protocol, "futures", name)
+
+
+def test_what_the_exchange_leaves_out_of_a_name_is_in_its_key() -> None:
+    key = "event-contract-markets:instType=EVENTS"
+    whole = {"channel": "event-contract-markets", "instType": "EVENTS"}
+
+    assert key_of({"channel": "event-contract-markets"}) == key_of(whole) == key
+    assert argument_of(key) == whole
 
 
 @pytest.mark.parametrize("name", ["", " ", "a b", "a:b", "a/b", "-a", "a" * 65, "é"])

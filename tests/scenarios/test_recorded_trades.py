@@ -11,7 +11,7 @@ import pytest
 
 from okex_ws import Feed, Reconnect, Trade, WSSubscription
 from okex_ws.local_exchange import LocalExchange
-from okex_ws.model.venues import market_of
+from okex_ws.model.instrument_ids import market_of
 
 CAPTURES = Path(__file__).parents[3] / "shared/captures/cryptofeed"
 NAMES = ("v5_OKEX.ws.1_20210722", "v5_OKX.ws.1_20220513")

@@ -28,7 +28,7 @@ from okex_ws import (
     WSSubscription,
 )
 from okex_ws.local_exchange import LocalExchange
-from okex_ws.model.venues import market_of
+from okex_ws.model.instrument_ids import market_of
 
 CAPTURES = Path(__file__).parents[3] / "shared/captures/cryptofeed"
 recorded = pytest.mark.skipif(

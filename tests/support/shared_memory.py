@@ -117,14 +117,14 @@ class SharedView(Relay):
 
     # --- Reads of a script ----------------------------------------------------------
 
-    def depth_dict(self, limits: Any) -> Any:
-        return self._reader().depth_dict(limits)
+    def depth_dict(self, limits: Any, rpi: bool = False) -> Any:
+        return self._reader().depth_dict(limits, rpi)
 
-    def depth(self, limits: Any) -> Any:
-        return self._reader().depth(limits)
+    def depth(self, limits: Any, rpi: bool = False) -> Any:
+        return self._reader().depth(limits, rpi)
 
-    def best_bid_ask(self, limits: Any) -> Any:
-        return self._reader().best_bid_ask(limits)
+    def best_bid_ask(self, limits: Any, rpi: bool = False) -> Any:
+        return self._reader().best_bid_ask(limits, rpi)
 
     @property
     def book(self) -> Any:

@@ -238,6 +238,8 @@ def whole(okex: WSSubscription) -> None:
         assert_type(sweep.remaining, Decimal)
         book.sweep("sell", 2)
         book.sweep("sell", "2.5")
+        assert_type(book.sweep("sell", 2, rpi=True), Sweep)
+        assert_type(book.takeable(rpi=True).mid, Decimal | None)
     mine = OrderBook()
     mine = mine.apply("snapshot", [("1", "2", "0", "1")], [["2", "2", "1"]])
     assert_type(mine, OrderBook)
@@ -322,7 +324,7 @@ def many(names: list[str]) -> None:
         assert_type(subs, tuple[WSSubscription, ...])
         best = feed.best_bid_asks(names, max_age=1, max_lag=0.5, max_skew=0.25)
         assert_type(best, dict[str, BestBidAsk])
-        some = feed.best_bid_asks(names, partial=True)
+        some = feed.best_bid_asks(names, partial=True, rpi=True)
         assert_type(some, dict[str, BestBidAsk])
         for report in feed.connections():
             assert_type(report, ConnectionReport)
@@ -391,6 +393,8 @@ def the_past(context: ssl.SSLContext) -> None:
         book = rest.book("BTC-USDT", "spot")
         assert_type(book.seq, int | None)
         assert_type(rest.time(), datetime)
+        assert_type(rest.book("BTC-USDT", rpi=True).book, OrderBook)
+        rest.instruments("events", series="BTC-ABOVE-DAILY")
         for each in rest.instruments("swap"):
             assert_type(each, Instrument)
             assert_type(each.tick, Decimal)

@@ -7,12 +7,13 @@ from dataclasses import replace
 
 from ..base.errors import BookError
 from ..base.state import Cause, CauseCode, State
+from ..model.book import RPI
 from ..model.items import PastBook
 from ..protocol.interface import WireProtocol
 from ..protocol.messages import BookData, ChannelName, DepthData, Push
 from ..trust.lease import Era
 from .base import Channel
-from .book_builder import BookBuilder
+from .book_builder import BookBuilder, RpiBookBuilder
 from .book_snapshot import FETCHES, FIRST_WAIT, BookMessage, SnapshotJoin
 from .depth import DepthChannel
 from .reading import Reading
@@ -36,7 +37,9 @@ class BookChannel(DepthChannel):
     ) -> None:
         super().__init__(wire, name, reading)
         self._read_book = self._wire.book
-        self._builder = BookBuilder(name.is_spread)
+        self._builder = (
+            RpiBookBuilder() if name.topic == RPI else BookBuilder(name.is_spread)
+        )
         self._version = 0
         # The updates that wait for a book from REST, and the function that has the book
         # fetched after so many seconds. It returns False if no book can be fetched.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..base.errors import BookError, ChecksumMismatch, SequenceGap
 from ..base.state import CauseCode
-from ..model.book import MergedSide, Side, checksum_of
+from ..model.book import MergedSide, Side, check_rpi, checksum_of
 from ..model.numbers import SIGNED
 from ..protocol.messages import BookData
 
@@ -78,3 +78,20 @@ class BookBuilder:
         actual = checksum_of(self._bids.top(), self._asks.top())
         if actual != expected:
             raise ChecksumMismatch(expected, actual)
+
+
+class RpiBookBuilder(BookBuilder):
+    """Builds the book of ``books-rpi``, whose rows it checks before it merges them.
+
+    A row has the whole size and the size without RPI, which cannot be more.
+    """
+
+    def take(self, data: BookData) -> tuple[Side, Side]:
+        """Check, merge and prove one message; as `BookBuilder.take`."""
+        try:
+            check_rpi(data.bids)
+            check_rpi(data.asks)
+        except (TypeError, ValueError) as error:
+            self.clear()
+            raise BookError(error, cause_code=CauseCode.UNREADABLE) from error
+        return super().take(data)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import fields
 from datetime import datetime
 from decimal import Decimal
+from itertools import islice
 from typing import Any
 
 from ..base.clock import utc
-from ..model.book import OrderBook
+from ..model.book import RPI, OrderBook, takeable
 from ..model.items import (
     BestBidAsk,
     BookUpdate,
@@ -61,11 +62,16 @@ def make_depth(
 
 
 def make_best(
-    instrument_id: str, topic: str, shown: Published, epoch: int
+    instrument_id: str, topic: str, shown: Published, epoch: int, rpi: bool = False
 ) -> BestBidAsk:
-    """The best bid and best ask of a depth, for a script that is in *epoch*."""
+    """The best bid and best ask of a depth, for a script that is in *epoch*.
+
+    Of ``books-rpi`` they are those that every order can take, unless *rpi*.
+    """
     depth = shown.depth
     bids, asks = depth.bids, depth.asks
+    if topic == RPI and not rpi:
+        bids, asks = (list(islice(takeable(side), 1)) for side in (bids, asks))
     bid, bid_size = map(Decimal, bids[0][:2]) if bids else (None, None)
     ask, ask_size = map(Decimal, asks[0][:2]) if asks else (None, None)
     at, received = utc(depth.time_ms / 1000), utc(shown.wall)
@@ -73,12 +79,12 @@ def make_best(
     return BestBidAsk(*best, shown.lag, depth.seq, epoch, topic)
 
 
-def make_book(shown: Published) -> OrderBook:
-    """The whole book of *shown*."""
+def make_book(shown: Published, topic: str) -> OrderBook:
+    """The whole book of *shown*, a value of the channel *topic*."""
     # Both sides are tuples, because the `BookBuilder` made them.
     bids: Any = shown.depth.bids
     asks: Any = shown.depth.asks
-    return OrderBook(bids, asks)
+    return OrderBook(bids, asks, topic == RPI)
 
 
 def make_book_update(
@@ -87,7 +93,7 @@ def make_book_update(
     """The change if the script has the version before (*follows*), else the book."""
     change = shown.depth.change
     assert change is not None
-    book, whole = make_book(shown), change.whole or not follows
+    book, whole = make_book(shown, topic), change.whole or not follows
     return BookUpdate(
         instrument_id,
         "snapshot" if whole else "update",
@@ -150,6 +156,7 @@ def make_trade(
         utc(wall),
         epoch,
         replayed,
+        rpi=data.rpi,
     )
 
 

@@ -89,8 +89,8 @@ def top(depth: Depth | Ticker | None) -> Top:
     if isinstance(depth, Ticker):
         return Top(depth.bid, depth.bid_size, depth.ask, depth.ask_size)
     numbers: list[Decimal | None] = []
-    for side in (depth.bids, depth.asks):
-        numbers += map(Decimal, side[0][:2]) if side else (None, None)
+    for level in depth.book.best:
+        numbers += map(Decimal, level[:2]) if level is not None else (None, None)
     return Top(*numbers)
 
 

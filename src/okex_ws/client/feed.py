@@ -14,11 +14,13 @@ from ..base.clock import Clock
 from ..base.errors import LiveTimeout, NotLive, OkexWSError
 from ..base.retry import Reconnect, Timeouts
 from ..base.state import Cause, CauseCode, State
+from ..channels.reading import Reading
 from ..delivery.callbacks import OnError, OnState
 from ..delivery.depth_selection import Look
 from ..delivery.updates import UpdateQueue, Updates
 from ..delivery.view import View
 from ..history.source import History
+from ..model.book import RPI
 from ..model.credentials import Credentials
 from ..model.items import BestBidAsk
 from ..model.reports import Health
@@ -333,6 +335,7 @@ class Feed(SharedConnections):
         max_lag: float | None = None,
         max_skew: float | None = None,
         partial: bool = False,
+        rpi: bool = False,
     ) -> dict[str, BestBidAsk]:
         """Best bid and ask of several instruments, at one moment: all, or ``{}``.
 
@@ -343,10 +346,12 @@ class Feed(SharedConnections):
         limits hold as well. *max_skew* is how many seconds the exchange's timestamps of
         any two of the instruments that are given may be apart; beyond it the result is
         ``{}``. It answers "did these markets move together?":
-        a quiet market has an old timestamp and is right.
+        a quiet market has an old timestamp and is right. *rpi* is as for
+        ``WSSubscription.best_bid_ask``: each instrument needs channel ``'books-rpi'``.
 
         Raises:
-            ValueError: an instrument has no depth channel on this feed.
+            ValueError: an instrument has no depth channel on this feed, or with *rpi*
+                no channel ``'books-rpi'``.
         """
         if isinstance(instrument_ids, str) or not isinstance(instrument_ids, Iterable):
             raise TypeError(f"instrument_ids is a sequence, like [{instrument_ids!r}]")
@@ -354,28 +359,33 @@ class Feed(SharedConnections):
             check_seconds("max_skew", max_skew)
         limits = Limits(max_age, max_silence, max_lag)
         check_type("partial", partial, bool)
-        views = self._carriers(instrument_ids)
-        best = _best_at_once(views, limits, self._pool.clock, partial)
+        check_type("rpi", rpi, bool)
+        views = self._carriers(instrument_ids, bool(rpi))
+        best = _best_at_once(views, limits, self._pool.clock, partial, bool(rpi))
         times = [one.timestamp for one in best.values()]
         if max_skew is None or not times:
             return best
         apart = (max(times) - min(times)).total_seconds()
         return best if apart <= max_skew else {}
 
-    def _carriers(self, instrument_ids: Iterable[str]) -> list[View]:
-        known: dict[str, View] = {}
+    def _carriers(self, instrument_ids: Iterable[str], rpi: bool) -> list[View]:
+        known: dict[str, tuple[tuple[bool, bool], View]] = {}
         for view in reversed(self._pool.views):
+            if not (view.has_rpi if rpi else view.has_depth):
+                continue
             name = view.instrument_id
-            # Of several subscriptions of an instrument the first counts, but one that
-            # has ended only if all have.
-            if view.has_depth and not (view.ended and name in known):
-                known[name] = view
+            # Of several subscriptions of an instrument the first counts; one that has
+            # ended, or has the book with RPI alone, only if there is no better one.
+            rank = view.ended, not rpi and view.has_rpi_alone
+            if name not in known or rank <= known[name][0]:
+                known[name] = rank, view
         names = list(dict.fromkeys(instrument_ids))
         missing = [name for name in names if name not in known]
         if missing:
+            what = f"rpi=True: no channel {RPI!r}" if rpi else "no depth"
             listed = ", ".join(map(repr, missing))
-            raise ValueError(f"no depth is subscribed on this feed of {listed}")
-        return [known[name] for name in names]
+            raise ValueError(f"{what} is subscribed on this feed of {listed}")
+        return [known[name][1] for name in names]
 
     @property
     def state(self) -> State:
@@ -397,22 +407,23 @@ class Feed(SharedConnections):
 
 
 def _best_at_once(
-    views: Sequence[View], limits: Limits, clock: Clock, partial: bool
+    views: Sequence[View], limits: Limits, clock: Clock, partial: bool, rpi: bool
 ) -> dict[str, BestBidAsk]:
     """Best bid and ask of each view that is trusted; all at one moment.
 
     If one is not trusted, the result is ``{}`` unless *partial*.
     """
-    asked = [(view, limits.over(view.limits)) for view in views]
-    readings = [reading for view in views for reading in view.depths]
+    asked = [(view, view.depths(rpi), limits.over(view.limits)) for view in views]
+    readings = [reading for _, depths, _ in asked for reading in depths]
 
     def build(taken: Sequence[Taken]) -> dict[View, tuple[Look, BestBidAsk]]:
         now, wall = clock.monotonic(), clock.wall()
         values, made = iter(taken), {}
-        for view in views:
-            look = _first_look(view, [next(values) for _ in view.depths], now, wall)
+        for view, depths, _ in asked:
+            mine = [next(values) for _ in depths]
+            look = _first_look(view, depths, mine, now, wall)
             if look is not None:
-                made[view] = look, view.best(look)
+                made[view] = look, view.best(look, rpi)
             elif not partial:
                 return {}
         return made
@@ -422,34 +433,45 @@ def _best_at_once(
         return {}
     made, taken, now, wall = found
     values, best = iter(taken), {}
-    for view, own in asked:
-        mine = [next(values) for _ in view.depths]
+    for view, depths, own in asked:
+        mine = [next(values) for _ in depths]
         if view in made and not view.ended:
             look, one = made[view]
-            if _is_still_live(view, look, mine, own, now, wall):
+            judged = depths, mine, own, now, wall
+            if _is_still_live(view, look, *judged):
                 best[view.instrument_id] = one
     return best if partial or len(best) == len(views) else {}
 
 
 def _first_look(
-    view: View, mine: Sequence[Taken], now: float, wall: float
+    view: View,
+    depths: Sequence[Reading],
+    mine: Sequence[Taken],
+    now: float,
+    wall: float,
 ) -> Look | None:
     """The depth that a read of *view* uses, if it is live; judged once it is built."""
     if len(mine) > 1:
-        look = view.choose(view.depths, mine, 1, now, wall)
+        look = view.choose(depths, mine, 1, now, wall)
         return look if look.verdict is LIVE else None
     value = mine[0].value
     # What was kept unparsed is parsed here.
     is_good = value.state is State.LIVE and value.fault is None
-    return Look(LIVE, view.depths[0], value) if is_good else None
+    return Look(LIVE, depths[0], value) if is_good else None
 
 
 def _is_still_live(
-    view: View, look: Look, mine: Sequence[Taken], own: Limits, now: float, wall: float
+    view: View,
+    look: Look,
+    depths: Sequence[Reading],
+    mine: Sequence[Taken],
+    own: Limits,
+    now: float,
+    wall: float,
 ) -> bool:
     """Whether *look* is the choice at these clocks too, and within the limits *own*."""
     if len(mine) > 1:
-        again = view.choose(view.depths, mine, 1, now, wall)
+        again = view.choose(depths, mine, 1, now, wall)
         if again.verdict is not LIVE or again.reading is not look.reading:
             return False
-    return mine[view.depths.index(look.reading)].judge(own, now, wall) is LIVE
+    return mine[depths.index(look.reading)].judge(own, now, wall) is LIVE

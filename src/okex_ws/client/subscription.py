@@ -19,8 +19,9 @@ from ..delivery.callbacks import (
 )
 from ..model.book import OrderBook
 from ..model.instrument import Instrument
+from ..model.instrument_ids import delivery
 from ..model.items import BestBidAsk, Candle, Depth, Item, Trade
-from ..model.venues import SITES, Venue, check_instrument, delivery, find_venue
+from ..model.venues import SITES, Venue, check_instrument, find_venue
 from ..pool.options import ConnectionOptions
 from ..protocol.listing import INST_TYPES
 from ..protocol.messages import ChannelName
@@ -58,12 +59,13 @@ class WSSubscription(BaseSubscription):
 
     Args:
         instrument_id: the exchange's id: ``'BTC-USDT'``, ``'BTC-USD-190517'``, ...
-        market: ``'spot'``, ``'futures'``, ``'swap'``, ``'option'``, ``'index'`` or
-            ``'spread'``; the default is the market that the id tells. ``'BTC-USD'`` is
-            an index if all channels have names of one (``'index-tickers'``,
-            ``'index-candle1m'``), else spot. ``'BTC-USDT_BTC-USDT-SWAP'``, two ids
-            joined by an underscore, is a spread, whose prices may be 0 or negative. An
-            id of no known form needs *market*.
+        market: ``'spot'``, ``'futures'``, ``'swap'``, ``'option'``, ``'events'``,
+            ``'index'`` or ``'spread'``; the default is the market that the id tells.
+            ``'BTC-USD'`` is an index if all channels have names of one
+            (``'index-tickers'``, ``'index-candle1m'``), else spot.
+            ``'BTC-USDT_BTC-USDT-SWAP'``, two ids joined by an underscore, is a spread,
+            whose prices may be 0 or negative. An id of no known form needs *market*. Of
+            an event contract all prices are those of YES: see `Instrument`.
         on_message: called with the venue's own JSON text of every data push, after the
             push is published; in order, never two calls at once, on a thread of the
             library.
@@ -76,7 +78,8 @@ class WSSubscription(BaseSubscription):
             are aliases. A spread has ``'depth5'``, ``'bbo-tbt'``, ``'depth_l2_tbt'``,
             ``'trade'``, ``'ticker'`` and the bars. Of several depths each read is given
             the newest that can be trusted, out of those with as many levels as it asks
-            for.
+            for; never ``'books-rpi'`` beside another depth, unless the read has
+            ``rpi=True``.
         raw_channels: further channels of the instrument by the venue's own names, known
             to the library or not; each push is a `Data`.
         history: how much of the past to join to the stream, 0 to 10,000 items: closed
@@ -237,6 +240,7 @@ class WSSubscription(BaseSubscription):
         max_silence: float | None = None,
         max_lag: float | None = None,
         levels: int | None = None,
+        rpi: bool = False,
     ) -> dict[str, Any]:
         """The newest depth that can be trusted at this moment, else ``{}``.
 
@@ -258,12 +262,16 @@ class WSSubscription(BaseSubscription):
                 unknown lag passes.
             levels: the most levels a side; 5 if neither the call nor the subscription
                 says.
+            rpi: read channel ``'books-rpi'``, also beside other depths, of which a read
+                is otherwise. Its levels are ``[price, total, not RPI, orders]``, with
+                this argument or without.
 
         Raises:
-            TypeError, ValueError: a limit is not a valid number; nothing else is ever
-                raised.
+            TypeError, ValueError: a limit is not a valid number, or *rpi* is true
+                without channel ``'books-rpi'``; nothing else is ever raised.
         """
-        return self._view.depth_dict(_limits(max_age, max_silence, max_lag, levels))
+        limits = _limits(max_age, max_silence, max_lag, levels)
+        return self._view.depth_dict(limits, rpi)
 
     def depth(
         self,
@@ -272,13 +280,14 @@ class WSSubscription(BaseSubscription):
         max_silence: float | None = None,
         max_lag: float | None = None,
         levels: int | None = None,
+        rpi: bool = False,
     ) -> Depth:
         """The depth of `GetDepth` as an immutable `Depth`, under the same limits.
 
         Raises:
             NotLive: where `GetDepth` gives ``{}``; it has *state* and *cause*.
         """
-        return self._view.depth(_limits(max_age, max_silence, max_lag, levels))
+        return self._view.depth(_limits(max_age, max_silence, max_lag, levels), rpi)
 
     def best_bid_ask(
         self,
@@ -287,12 +296,20 @@ class WSSubscription(BaseSubscription):
         max_silence: float | None = None,
         max_lag: float | None = None,
         levels: int | None = None,
+        rpi: bool = False,
     ) -> BestBidAsk | None:
         """Best bid and ask as ``Decimal``, or ``None``; limits as for `GetDepth`.
 
-        Of several depth channels the newest counts, even if it has only one level.
+        Of several depth channels the newest counts, even if it has only one level. Of
+        channel ``'books-rpi'`` alone it is the best that every order can take; with
+        *rpi* the best that an order of a retail user can take. Beside other depths that
+        channel counts with *rpi* only.
+
+        Raises:
+            ValueError: *rpi* is true, and channel ``'books-rpi'`` is not subscribed.
         """
-        return self._view.best_bid_ask(_limits(max_age, max_silence, max_lag, levels))
+        limits = _limits(max_age, max_silence, max_lag, levels)
+        return self._view.best_bid_ask(limits, rpi)
 
     @property
     def book(self) -> OrderBook | None:
@@ -301,6 +318,8 @@ class WSSubscription(BaseSubscription):
         It is ``None`` without a channel that carries a whole book (``'depth'``,
         ``'depth_l2_tbt'``, ``'books50-l2-tbt'``, ``'books-rpi'``), while the proof of
         the book does not hold, and while one of the subscription's limits is crossed.
+        ``'books-rpi'`` counts if there is no other whole book; ``latest('books-rpi')``
+        always has its book.
         """
         return self._view.book
 

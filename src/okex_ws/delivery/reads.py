@@ -12,7 +12,7 @@ from ..base.errors import NotLive, OkexWSError
 from ..base.state import CLOSED, Cause, CauseCode, State
 from ..channels.convert import make_best, make_book, make_depth, make_dict
 from ..channels.reading import Reading
-from ..model.book import OrderBook
+from ..model.book import RPI, OrderBook
 from ..model.items import BestBidAsk, Candle, Depth, Item, Trade
 from ..model.reports import Health
 from ..trust.reading import CHANGING, Taken, read, read_together
@@ -37,6 +37,9 @@ class Reads:
         # All readings by topic, and those of depths among them.
         self.readings: Mapping[str, Reading] = {}
         self._depths: tuple[Reading, ...] = ()
+        # The reading of the book with RPI. It is among the depths only if it is alone:
+        # its best levels are others than those of an ordinary depth.
+        self._rpi: tuple[Reading, ...] = ()
         self.error: OkexWSError | None = None  # set once, as *closed* is
         self.closed = False
         # Why it is closed, if it is.
@@ -45,7 +48,9 @@ class Reads:
     def carry(self, readings: Mapping[str, Reading]) -> None:
         """Set the readings of this subscription, by topic. The pool calls this once."""
         self.readings = readings
-        self._depths = tuple(each for each in readings.values() if each.is_depth)
+        depths = tuple(each for each in readings.values() if each.is_depth)
+        self._rpi = tuple(each for each in depths if each.topic == RPI)
+        self._depths = tuple(each for each in depths if each.topic != RPI) or depths
 
     @property
     def ended(self) -> bool:
@@ -166,9 +171,24 @@ class Reads:
 
     # --- Reads ----------------------------------------------------------------------
 
-    def depth_dict(self, limits: Limits) -> dict[str, Any]:
+    def depths(self, rpi: bool = False) -> tuple[Reading, ...]:
+        """The readings of the depths; with *rpi* that of the book with RPI.
+
+        ``ValueError`` if there is none with RPI, ``TypeError`` if *rpi* is no flag.
+        """
+        if rpi is False:
+            return self._depths
+        if not isinstance(rpi, bool):
+            raise TypeError(f"rpi is True or False, got {rpi!r:.80}")
+        if not self._rpi:
+            name = self.instrument_id
+            raise ValueError(f"rpi=True: no channel {RPI!r} is subscribed of {name!r}")
+        return self._rpi
+
+    def depth_dict(self, limits: Limits, rpi: bool = False) -> dict[str, Any]:
         """``GetDepth()``: the newest trusted depth as a dict, or ``{}``."""
-        if not self._depths:
+        depths = self._depths if rpi is False else self.depths(rpi)
+        if not depths:
             return {}
         limits = self.limits if limits is NO_LIMITS else limits.over(self.limits)
         levels, name = limits.levels or LEVELS, self.instrument_id
@@ -176,10 +196,11 @@ class Reads:
         def build(reading: Reading, taken: Taken) -> dict[str, Any]:
             return make_dict(name, taken.current, levels)
 
-        return self._build(self._depths, limits, levels, build) or {}
+        return self._build(depths, limits, levels, build) or {}
 
-    def depth(self, limits: Limits) -> Depth:
+    def depth(self, limits: Limits, rpi: bool = False) -> Depth:
         """The newest trusted depth; raises `NotLive` if there is none."""
+        depths = self.depths(rpi)
         limits = limits.over(self.limits)
         levels, name = limits.levels or LEVELS, self.instrument_id
 
@@ -187,9 +208,9 @@ class Reads:
             return make_depth(name, reading.topic, taken.value, levels)
 
         (verdict, *_), made = self._read(
-            self._depths, limits, levels, build if self._depths else None
+            depths, limits, levels, build if depths else None
         )
-        if not self._depths:
+        if not depths:
             cause = Cause(CauseCode.NO_SUBSCRIPTION, "no depth channel is subscribed")
             raise self._not_live(verdict._replace(cause=cause))
         if made is None:
@@ -205,38 +226,39 @@ class Reads:
             return cause
         return replace(cause, instrument_id=self.instrument_id)
 
-    def best_bid_ask(self, limits: Limits) -> BestBidAsk | None:
+    def best_bid_ask(self, limits: Limits, rpi: bool = False) -> BestBidAsk | None:
         """Best bid and ask of the newest trusted depth, or ``None``."""
-        if not self._depths:
+        depths = self._depths if rpi is False else self.depths(rpi)
+        if not depths:
             return None
         limits = self.limits if limits is NO_LIMITS else limits.over(self.limits)
         # Every depth has the best level, so one level is asked for.
-        return self._build(self._depths, limits, limits.levels or 1, self._best)
+        best = self._best if rpi is False else self._best_with_rpi
+        return self._build(depths, limits, limits.levels or 1, best)
 
     def _best(self, reading: Reading, taken: Taken) -> BestBidAsk:
         name, topic = self.instrument_id, reading.topic
         return make_best(name, topic, taken.current, taken.epoch)
 
-    def best(self, look: Look) -> BestBidAsk:
+    def _best_with_rpi(self, reading: Reading, taken: Taken) -> BestBidAsk:
+        name = self.instrument_id
+        return make_best(name, reading.topic, taken.current, taken.epoch, rpi=True)
+
+    def best(self, look: Look, rpi: bool = False) -> BestBidAsk:
         """Best bid and ask of the depth of *look*."""
         current, topic = look.current, look.reading.topic
-        return make_best(self.instrument_id, topic, current, current.epoch)
-
-    @property
-    def depths(self) -> tuple[Reading, ...]:
-        """The readings of the depth channels."""
-        return self._depths
+        return make_best(self.instrument_id, topic, current, current.epoch, rpi)
 
     @property
     def book(self) -> OrderBook | None:
         """The current version of the whole book, or ``None`` if it is not trusted."""
-        books = [each for each in self._depths if each.kind == "book"]
+        books = [each for each in self._depths if each.kind == "book"] or self._rpi
         if not books:
             return None
         most = max(each.levels for each in books)
 
         def build(reading: Reading, taken: Taken) -> OrderBook:
-            return make_book(taken.current)
+            return make_book(taken.current, reading.topic)
 
         return self._build(books, self.limits, most, build)
 
@@ -244,6 +266,16 @@ class Reads:
     def has_depth(self) -> bool:
         """Whether the subscription has a depth channel."""
         return bool(self._depths)
+
+    @property
+    def has_rpi(self) -> bool:
+        """Whether the subscription has the channel of the book with RPI."""
+        return bool(self._rpi)
+
+    @property
+    def has_rpi_alone(self) -> bool:
+        """Whether that is the only depth channel."""
+        return bool(self._rpi) and self._depths == self._rpi
 
     @property
     def trades(self) -> tuple[Trade, ...]:

@@ -156,7 +156,8 @@ class View(Reads):
         """What `wait_live` still waits for; `NO_CAUSE` if for nothing."""
         verdict = self.look(self.limits).verdict if self._depths else LIVE
         # Every depth channel has to be live, because a read may use any of them.
-        others = [r for r in self._depths if r.current.state is not State.LIVE]
+        depths = dict.fromkeys((*self._depths, *self._rpi))
+        others = [r for r in depths if r.current.state is not State.LIVE]
         self.check()
         if self.closed:
             raise self._not_live(self._final)
@@ -265,7 +266,7 @@ class View(Reads):
 
     def pushed(self, reading: Reading, text: str, now: float) -> None:
         """A push was published: queue it for iterators and callback."""
-        if len(self._depths) > 1 and reading.is_depth:
+        if len(self._depths) > 1 and reading in self._depths:
             self._cross_check.check(reading, self._depths, now)
         if self.limits is not NO_LIMITS:
             self.tell(now)
@@ -281,7 +282,7 @@ class View(Reads):
         def make(value: Published, before: Published | None) -> Item | None:
             # The epoch of the subscription, which every read gives. It is looked up
             # before the value is found good, so that it is not that of a later value.
-            several = len(self._depths) > 1 and reading.is_depth
+            several = len(self._depths) > 1 and reading in self._depths
             epoch = self.look(NO_LIMITS).current.epoch if several else value.epoch
             if self._value(reading, value) is None:
                 return None

@@ -14,8 +14,8 @@ from typing import Any, NoReturn
 from ..base.clock import Clock
 from ..base.log import log
 from ..base.worker import WorkerThread
+from ..model.instrument_ids import market_of
 from ..model.items import PastBook
-from ..model.venues import market_of
 from .source import History
 
 HistoryQuery = Callable[[History], Any]

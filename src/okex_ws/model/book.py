@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import zlib
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, NamedTuple
@@ -37,10 +37,31 @@ MAX_LEVELS = 5000
 
 # A level of a book: price, size, and what the exchange adds. v3 derivatives have the
 # number of liquidated orders next, v5 a retired field that is "0"; v3 spot has neither.
-# Last comes the number of orders at the price.
+# Last comes the number of orders at the price. In channel `RPI` the size includes
+# retail price improvement, and the size without it comes next.
 Level = tuple[str, ...]
 # One side of a book, best first.
 Side = tuple[Level, ...]
+# The channel of the book with retail price improvement: quantities that only orders of
+# retail users can take, beside those that every order can take.
+RPI = "books-rpi"
+
+
+def takeable(side: Iterable[Sequence[str]]) -> Iterator[Level]:
+    """What every order can take of a *side* of `RPI`: price, that size, orders.
+
+    A level that only orders of retail users can take is left out.
+    """
+    for price, _, size, orders in side:
+        if NUMBERS[size]:
+            yield price, size, orders
+
+
+def check_rpi(side: Iterable[Sequence[str]]) -> None:
+    """Raise ``ValueError`` unless each row of *side* can be a row of `RPI`."""
+    for price, total, size, _ in side:
+        if NUMBERS[size] > NUMBERS[total]:
+            raise UnreadableValue("{} of {} at {} without RPI", size, total, price)
 
 
 class Sweep(NamedTuple):
@@ -65,10 +86,17 @@ class OrderBook(Displayed):
     are in base currency on spot, in the currency ``szCcy`` on spreads, and in contracts
     on every other market. Prices of spreads may be 0 or negative. A version never
     changes, so that any thread may keep and read it; `apply` makes the next one.
+
+    With *rpi* the levels are those of channel ``'books-rpi'``: ``(price, total, not
+    RPI, orders)``. RPI, retail price improvement, is what only orders of retail users
+    can take. `best`, `mid`, `spread`, `crossed` and `sweep` are then of what every
+    order can take: of the sizes that are not RPI, without levels where that is zero.
+    ``takeable(rpi=True)`` is the book with RPI.
     """
 
     bids: Side = ()
     asks: Side = ()
+    rpi: bool = False
 
     def apply(
         self,
@@ -100,7 +128,7 @@ class OrderBook(Displayed):
             merged[1].merge(asks)
         except TypeError as error:
             raise ValueError(str(error)) from error
-        return OrderBook(merged[0].version, merged[1].version)
+        return OrderBook(merged[0].version, merged[1].version, self.rpi)
 
     def checksum(self) -> int:
         """The exchange's checksum: a signed CRC32 of the best 25 levels of each side.
@@ -117,11 +145,32 @@ class OrderBook(Displayed):
         """A book of the best *levels* of each side."""
         if levels < 0:
             raise ValueError(f"levels cannot be negative, got {levels}")
-        return OrderBook(self.bids[:levels], self.asks[:levels])
+        return OrderBook(self.bids[:levels], self.asks[:levels], self.rpi)
+
+    def takeable(self, *, rpi: bool = False) -> OrderBook:
+        """The book of what an order can take, whose sizes are what it can take.
+
+        Of a book of ``'books-rpi'`` it has what every order can take, as ``(price,
+        size, orders)``, or with *rpi* all that an order of a retail user can take; the
+        number of orders is always that of both. Any other book is what it has.
+
+        Raises:
+            ValueError: *rpi* is true, and the book is not one of ``'books-rpi'``.
+        """
+        if rpi and not self.rpi:
+            raise ValueError("rpi=True: only a book of channel 'books-rpi' has RPI")
+        if not self.rpi:
+            return self
+        if rpi:
+            return OrderBook(self.bids, self.asks)
+        return OrderBook(tuple(takeable(self.bids)), tuple(takeable(self.asks)))
 
     @property
     def best(self) -> tuple[Level | None, Level | None]:
         """Best bid and best ask; ``None`` for an empty side."""
+        if self.rpi:
+            bids, asks = takeable(self.bids), takeable(self.asks)
+            return next(bids, None), next(asks, None)
         return (
             self.bids[0] if self.bids else None,
             self.asks[0] if self.asks else None,
@@ -150,16 +199,18 @@ class OrderBook(Displayed):
             None if ask is None else Decimal(ask[0]),
         )
 
-    def sweep(self, side: str, size: Number) -> Sweep:
+    def sweep(self, side: str, size: Number, *, rpi: bool = False) -> Sweep:
         """The fill that a market order would get, level after level, as a `Sweep`.
 
         *side* is the taker's side as in a `Trade`: ``'buy'`` takes from the asks,
         ``'sell'`` from the bids. *size* is in the unit of the book's sizes: a
         ``Decimal``, a ``str`` or a real number. A ``float`` counts as its shortest
-        text, so that 0.1 is one tenth.
+        text, so that 0.1 is one tenth. With *rpi* it is the fill that an order of a
+        retail user would get from a book of ``'books-rpi'``.
 
         Raises:
-            ValueError, TypeError: another side, or a size that is no positive number.
+            ValueError, TypeError: another side, or a size that is no positive number,
+                or *rpi* for a book without RPI.
         """
         if side not in ("buy", "sell"):
             raise ValueError(f"side is 'buy' or 'sell', got {side!r}")
@@ -167,7 +218,8 @@ class OrderBook(Displayed):
         if not wanted:
             raise ValueError(f"size is more than 0, got {size!r:.80}")
         paid, worst = Decimal(0), None
-        for row in self.asks if side == "buy" else self.bids:
+        book = self.takeable(rpi=rpi)
+        for row in book.asks if side == "buy" else book.bids:
             if not left:
                 break
             worst = Decimal(row[0])

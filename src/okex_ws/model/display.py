@@ -93,7 +93,7 @@ def _text(field: Any) -> str:
 
 
 def _levels(side: tuple[Any, ...]) -> str:
-    if not side or not isinstance(side[0], tuple):
+    if not side or not (isinstance(side[0], tuple) and isinstance(side[0][0], str)):
         return f"{len(side)} elements" if side else "none"
     if len(side[0]) == 2:  # no level, but a leg of a spread, or a band of ticks
         return ", ".join(f"{first} {second}" for first, second in side)

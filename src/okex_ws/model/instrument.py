@@ -22,11 +22,18 @@ class Instrument(Displayed):
     and in contracts elsewhere. One contract is worth *contract_value* of
     *contract_currency* (100 USD for ``BTC-USD-SWAP``, 0.01 BTC for ``BTC-USDT-SWAP``)
     and is settled in *settle_currency*. Where the tick depends on the price, *bands*
-    has the lowest price of each band and its tick, the lowest band first; the exchange
-    lists them apart, so that the script gives them (``dataclasses.replace``). *expiry*
-    is when a future or an option is delivered. *strike* and *option_type* (``'C'`` or
-    ``'P'``) exist for options only. *state* is ``'live'`` while the instrument is
-    traded, else the exchange's word for its state; v3 does not give it on most markets.
+    has the lowest price of each band and its tick, the lowest band first. The library
+    fills in those of event contracts; those of options the exchange lists apart, so
+    that the script gives them (``dataclasses.replace``). *expiry* is when a future or
+    an option is delivered, or an event contract decided. *strike* and *option_type*
+    (``'C'`` or ``'P'``) exist for options only. *state* is ``'live'`` while the
+    instrument is traded, else the exchange's word for its state; v3 does not give it on
+    most markets.
+
+    Of an event contract (market ``'events'``) the exchange publishes the side YES
+    alone. Its prices are from 0.001 to 0.999, and it pays 1 if the event happens. The
+    price of NO is 1 less that of YES: to buy NO at 0.38 is to sell YES at 0.62, and the
+    best ask of NO is 1 less the best bid of YES, with the same size in contracts.
 
     The fields of the exchange that they are read from, under v5 (documentation of
     August 2025) and under v3 (the official SDKs):

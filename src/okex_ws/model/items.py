@@ -13,16 +13,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, NamedTuple, Union
+from typing import Any, NamedTuple, Union
 
 from ..base.state import Cause
-from .book import Level
+from .book import RPI, Level, OrderBook
 from .display import Displayed, one_line, table
 from .numbers import middle, spread
 from .reports import StateChange
-
-if TYPE_CHECKING:
-    from .book import OrderBook
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -48,12 +45,19 @@ class Depth(Displayed):
     epoch: int
     channel: str
 
+    @property
+    def book(self) -> OrderBook:
+        """The same levels as an `OrderBook`, which has ``mid``, ``sweep`` and more."""
+        return OrderBook(self.bids, self.asks, self.channel == RPI)
+
 
 @dataclass(frozen=True, slots=True, repr=False)
 class BestBidAsk(Displayed):
     """Best bid and best ask of a trusted book.
 
-    Price and size of an empty side are ``None``. The rest is as in `Depth`.
+    Price and size of an empty side are ``None``. Of channel ``'books-rpi'`` they are
+    what every order can take, unless the read had ``rpi=True``. The rest is as in
+    `Depth`.
     """
 
     instrument_id: str
@@ -115,7 +119,8 @@ class Trade(Displayed):
     later one unless it is shown to be news. *replayed* also marks a trade that comes
     after a newer one, because it was lost at first; every iterator gives that.
     *backfilled* marks a trade that was fetched over REST (``history=``); *received* is
-    then when it was fetched.
+    then when it was fetched. *rpi* is whether the maker's order was one of retail price
+    improvement, by v5's field ``source``; ``None`` if the exchange does not say.
     """
 
     instrument_id: str
@@ -130,6 +135,7 @@ class Trade(Displayed):
     epoch: int
     replayed: bool = False
     backfilled: bool = False
+    rpi: bool | None = None
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -191,13 +197,19 @@ class PastBook(NamedTuple):
     """A whole book as it was fetched over REST, best first; levels as in `BookUpdate`.
 
     *seq* is the exchange's sequence number of the book, if it sent one. *timestamp* is
-    the exchange's time.
+    the exchange's time. *rpi* is as in `OrderBook`.
     """
 
     bids: tuple[Level, ...]
     asks: tuple[Level, ...]
     seq: int | None
     timestamp: datetime
+    rpi: bool = False
+
+    @property
+    def book(self) -> OrderBook:
+        """The same levels as an `OrderBook`, which has ``mid``, ``sweep`` and more."""
+        return OrderBook(self.bids, self.asks, self.rpi)
 
     def __repr__(self) -> str:
         return one_line(self)
@@ -208,7 +220,7 @@ class PastBook(NamedTuple):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class FundingRate(Displayed):
-    """The funding rate of a perpetual swap.
+    """The funding rate of a perpetual swap, or of an X-Perp.
 
     *rate* is the signed fraction of their position that longs pay to shorts at
     *funding_time*. *next_rate* is the exchange's estimate for *next_funding_time*; both

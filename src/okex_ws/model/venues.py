@@ -1,4 +1,4 @@
-"""The exchange sites (venues), their limits, and the form of instrument ids. No I/O."""
+"""The exchange sites (venues), their limits, and the check of an instrument. No I/O."""
 
 from __future__ import annotations
 
@@ -6,35 +6,18 @@ import re
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from ..base.checks import check_seconds, check_whole, nearest
+from .instrument_ids import ID, delivery, event_time, legs, market_of
 
 PROTOCOLS = ("v3", "v5")
-# v3 ended in 2022, before the exchange traded spreads.
+# v3 ended in 2022, before the exchange traded spreads or event contracts.
 V3_MARKETS = ("spot", "futures", "swap", "option", "index")
-MARKETS = (*V3_MARKETS, "spread")
+MARKETS = ("spot", "futures", "swap", "option", "events", "index", "spread")
 
-# The form of an id tells its market (github crypto-crawler, okex), but spot and index
-# share one form. A futures or option id has its delivery day as YYMMDD. The id of a
-# spread is the ids of its two legs, joined by an underscore; an underscore may also be
-# a part of one id, as in 'BTC-USD_UM-SWAP'.
-_NAME = r"[A-Z0-9]+-[A-Z0-9_]+"
-_FORMS = {
-    "swap": re.compile(rf"{_NAME}-SWAP"),
-    "option": re.compile(rf"{_NAME}-([0-9]{{6}})-[0-9]+(?:\.[0-9]+)?-[CP]"),
-    "futures": re.compile(rf"{_NAME}-([0-9]{{6}})"),
-    "spot": re.compile(_NAME),
-}
-# The characters of an id, which both protocols can read back. 64 are more than twice
-# the longest id recorded.
-_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 # How v5's names of the channels of an index begin.
 _OF_INDEX = "index-"
-# Futures and options are delivered at 08:00 UTC of that day.
-_DELIVERY_HOUR = 8
-
 # Hosts that every list of v5 addresses before 2026-10-31 names with port 8443, and that
 # still answer on 443 (nautilus_trader, OKX.Net; ccxt 4.5.90). wsaws.okx.com is not one
 # of them, because it was withdrawn in 2025.
@@ -431,9 +414,11 @@ def _check_known(instrument_id: str, market: str, form: str) -> str:
             f"{instrument_id!r} is an id of market {form!r}, not of {market!r}:"
             f" pass market={form!r}"
         )
-    for each in _legs(instrument_id) or (instrument_id,):
+    for each in legs(instrument_id) or (instrument_id,):
         if market_of(each) in ("futures", "option") and delivery(each) is None:
             raise ValueError(f"{each!r} is delivered on no day: YYMMDD is none")
+    if market == "events" and event_time(instrument_id) is None:
+        raise ValueError(f"{instrument_id!r} is of no time: YYMMDD-HHMM is none")
     return market
 
 
@@ -441,13 +426,14 @@ def _check_unknown(instrument_id: str, market: str | None) -> str:
     """*market*, for an id of no known form; raise for what is no id, or misspelt."""
     forms = (
         "a form like 'BTC-USDT', 'BTC-USD-SWAP', 'BTC-USD-190517',"
-        " 'BTC-USD-200327-11000-C' or 'BTC-USDT_BTC-USDT-SWAP'"
+        " 'BTC-USD-200327-11000-C', 'BTC-ABOVE-DAILY-260224-1600-65000' or"
+        " 'BTC-USDT_BTC-USDT-SWAP'"
     )
     if meant := _meant(instrument_id):
         raise ValueError(
             f"{instrument_id!r} is not an instrument id; did you mean {meant!r}?"
         )
-    if not _ID.fullmatch(instrument_id):
+    if not ID.fullmatch(instrument_id):
         raise ValueError(f"{instrument_id!r} is not an instrument id: expected {forms}")
     if market is None:
         raise ValueError(
@@ -463,47 +449,3 @@ def _meant(misspelt: str) -> str | None:
     # ccxt has 'BTC/USDT', and 'BTC/USDT:USDT' for the swap.
     hyphens = re.sub("[^A-Z0-9.]+", "-", re.sub(":[A-Z]+$", "-SWAP", upper))
     return next(filter(market_of, (upper, hyphens)), None)
-
-
-def market_of(instrument_id: str) -> str | None:
-    """The market that the form of an id tells, or ``None`` if it is no id.
-
-    An index id has the form of a spot id and counts as ``'spot'``.
-    """
-    if not _ID.fullmatch(instrument_id):
-        return None
-    return _form(instrument_id) or ("spread" if _legs(instrument_id) else None)
-
-
-def _form(instrument_id: str) -> str | None:
-    forms = _FORMS.items()
-    return next((name for name, form in forms if form.fullmatch(instrument_id)), None)
-
-
-def _legs(instrument_id: str) -> tuple[str, str] | None:
-    """The ids of the two legs of a spread; ``None`` if the id is not a spread's."""
-    if _form(instrument_id) is None:
-        for mark in re.finditer("(?<=[A-Z0-9])_(?=[A-Z0-9])", instrument_id):
-            legs = instrument_id[: mark.start()], instrument_id[mark.end() :]
-            if all(map(_form, legs)):
-                return legs
-    return None
-
-
-def delivery(instrument_id: str) -> datetime | None:
-    """When a futures or option instrument is delivered; of a spread, its first leg.
-
-    ``None`` for any other id, and for one whose YYMMDD is no date.
-    """
-    if legs := _legs(instrument_id):
-        days = [day for day in map(delivery, legs) if day is not None]
-        return min(days, default=None)
-    for market in ("futures", "option"):
-        match = _FORMS[market].fullmatch(instrument_id)
-        if match:
-            try:
-                day = datetime.strptime(match[1], "%y%m%d")
-            except ValueError:
-                return None
-            return day.replace(hour=_DELIVERY_HOUR, tzinfo=timezone.utc)
-    return None

@@ -298,8 +298,8 @@ class CarriedChannels(ABC):
         """
         view.trouble(error)
         alive = [each for each in view.readings.values() if each.error is None]
-        if reading.is_depth:
-            alive = [each for each in alive if each.is_depth]
+        if reading in (depths := view.depths()):
+            alive = [each for each in alive if each in depths]
         if not alive:
             view.fail(error, now)
             self._pool.release(view)

@@ -15,6 +15,7 @@ from ..channels.depth import DepthChannel
 from ..channels.reading import Reading
 from ..channels.series import KINDS
 from ..delivery.view import View
+from ..model.book import RPI
 from ..model.venues import Venue
 from ..protocol.interface import WireProtocol
 from ..protocol.messages import ChannelName, SocketPath
@@ -138,6 +139,8 @@ class Placement:
     ) -> Channel:
         """A channel of that name; with a *reading* a silent second channel of it."""
         channel = KINDS[name.kind](self._wire, name, reading)
-        if isinstance(channel, DepthChannel) and self._venue.idle_repeat is not None:
+        # It is not documented that the exchange repeats an idle book with RPI.
+        repeats = isinstance(channel, DepthChannel) and name.topic != RPI
+        if repeats and self._venue.idle_repeat is not None:
             channel.repeats_within = self._venue.idle_repeat + REPEAT_GRACE
         return channel

@@ -19,11 +19,13 @@ from typing import NamedTuple
 from urllib.parse import quote, unquote
 
 from ..base.checks import nearest
+from ..model.book import RPI
+from ..model.instrument_ids import is_xperp
 from ..model.numbers import UnreadableValue
 from ..model.venues import V3_MARKETS
 
-_TRADED = tuple(market for market in V3_MARKETS if market != "index")
-_DERIVATIVES = ("futures", "swap", "option")
+_TRADED = (*V3_MARKETS[:-1], "events")
+_DERIVATIVES = ("futures", "swap", "option", "events")
 # Characters of a parameter's value, at the most. The longest recorded value has 24.
 _MAX_VALUE = 256
 
@@ -64,7 +66,8 @@ class ChannelSpec(NamedTuple):
     def on(self, protocol: str) -> tuple[str, ...]:
         """The markets that have the channel under *protocol*."""
         if protocol == "v3":
-            return self.v3_markets or self.markets
+            # Event contracts and spreads are younger than v3.
+            return tuple(m for m in self.v3_markets or self.markets if m in V3_MARKETS)
         return self.markets if self.spread is None else (*self.markets, "spread")
 
 
@@ -125,7 +128,7 @@ KNOWN: dict[str, ChannelSpec] = {
             spread="sprd-books-l2-tbt",
         ),
         ChannelSpec("books50-l2-tbt", "book", None, "books50-l2-tbt", levels=50),
-        ChannelSpec("books-rpi", "book", None, "books-rpi", levels=400),
+        ChannelSpec(RPI, "book", None, RPI, levels=400),
         ChannelSpec("trade", "trade", "trade", "trades", spread="sprd-public-trades"),
         ChannelSpec("trades-all", "trade", None, "trades-all"),
         ChannelSpec(
@@ -146,6 +149,7 @@ KNOWN: dict[str, ChannelSpec] = {
             "data",
             "price_range",
             "price-limit",
+            tuple(market for market in _TRADED if market != "events"),
             v3_markets=("futures", "swap"),
         ),
         ChannelSpec(
@@ -196,14 +200,18 @@ BOOKS = frozenset(
 # The channels for which v5 demands a fee tier beside a login, since 2026-04-07 (its
 # changelog). Before, books-l2-tbt and fills took VIP6, and books50-l2-tbt VIP5.
 GATED = dict.fromkeys(("books-l2-tbt", "books50-l2-tbt", "fills"), "VIP4")
+# The names of channels before they were renamed (changelog of OKX, 2026-07-08).
+_FORMER = {"books-elp": RPI, "books-elp-all": RPI}
 # Channels that are not about one instrument.
 _WHOLESALE = frozenset(
     (
         *("instruments", "status", "summary", "opt-summary", "liquidation-orders"),
         *("adl-warning", "public-block-trades", "public-struc-block-trades"),
-        *("block-tickers", "economic-calendar"),
+        *("block-tickers", "economic-calendar", "event-contract-markets"),
     )
 )
+# What the exchange leaves out of the name of a channel in some messages of it.
+_IMPLIED = {"event-contract-markets": {"instType": "EVENTS"}}
 V3_PRIVATE = frozenset(("account", "margin_account", "position", "order", "order_algo"))
 V5_PRIVATE = frozenset(
     (
@@ -248,11 +256,20 @@ def check_name(name: object) -> str:
     return name
 
 
-def check_market(known: ChannelSpec, protocol: str, market: str) -> None:
-    """Raise ``ValueError`` if *market* has no such channel under *protocol*."""
+def check_market(
+    known: ChannelSpec, protocol: str, market: str, instrument_id: str
+) -> None:
+    """Raise ``ValueError`` if *market* has no such channel under *protocol*.
+
+    Of the futures the X-Perps alone have funding rates.
+    """
+    if known.kind == "funding" and protocol == "v5" and is_xperp(instrument_id):
+        return
     markets = known.on(protocol)
     if market not in markets:
         has = " and ".join(map(repr, markets))
+        if known.kind == "funding" and protocol == "v5":
+            has += ", and of the futures that are X-Perps ('BTC-USD_UM_XPERP-310404')"
         raise ValueError(
             f"market {market!r} has no channel {known.topic!r} under {protocol}:"
             f" it is one of {has}"
@@ -260,6 +277,9 @@ def check_market(known: ChannelSpec, protocol: str, market: str) -> None:
 
 
 def _why_not(name: str, protocol: str) -> str:
+    if name in _FORMER:
+        new = _FORMER[name]
+        return f"channel {name!r} was renamed on 2026-07-28: it is {new!r} now"
     for market, aliases in _ALIASES_OF.items():
         if name in aliases:
             return f"{name!r} is channel {aliases[name]!r} of market {market!r}"
@@ -302,6 +322,7 @@ def key_of(argument: Mapping[str, str]) -> str:
     """
     rest = dict(argument)
     channel = check_name(rest.pop("channel", None))
+    rest = {**_IMPLIED.get(channel, {}), **rest}
     for name, value in rest.items():
         if not isinstance(name, str) or not isinstance(value, str):
             raise TypeError(f"a channel has only str, not {type(value).__name__}")

@@ -130,7 +130,7 @@ class ProtocolBase(ABC):
     def channel(self, topic: str, market: str, instrument_id: str) -> ChannelName:
         """The channel *topic* of one instrument."""
         known = find(topic, self.name)
-        check_market(known, self.name, market)
+        check_market(known, self.name, market, instrument_id)
         own = known.of(self.name, market)
         assert own is not None
         key = self._key(own, market, instrument_id, known.by_type)

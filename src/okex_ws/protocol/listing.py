@@ -10,12 +10,24 @@ from typing import Any
 
 from ..base.clock import utc
 from ..model.instrument import Instrument
+from ..model.instrument_ids import delivery
 from ..model.numbers import UnreadableValue, decimal
-from ..model.venues import delivery
 from .values import epoch_ms, given, optional
 
 # The type of an instrument, by its market.
-INST_TYPES = {"spot": "SPOT", "futures": "FUTURES", "swap": "SWAP", "option": "OPTION"}
+INST_TYPES = {
+    "spot": "SPOT",
+    "futures": "FUTURES",
+    "swap": "SWAP",
+    "option": "OPTION",
+    "events": "EVENTS",
+}
+# The lowest price of each band of event contracts, and the tick there (REST
+# ``instrument-tick-bands``, July 2026). Their ``tickSz`` is the smallest one.
+_EVENT_BANDS = tuple(
+    (Decimal(least), Decimal(tick))
+    for least, tick in (("0.001", "0.001"), ("0.04", "0.01"), ("0.96", "0.001"))
+)
 _NAME = re.compile("[A-Za-z0-9_.-]{1,64}")
 
 
@@ -41,7 +53,10 @@ def instrument(element: Mapping[str, Any], market: str) -> Instrument | None:
             raise ValueError(f"{instrument_id} is live and has no steps")
         return None
     pair: str = element.get("uly") or element.get("instFamily") or instrument_id
-    base, quote = [*pair.split("-"), ""][:2]
+    base, quote, *more = [*pair.split("-"), ""]
+    # A family of contracts margined in USD is 'BTC-USD_UM' or 'BTC-USD_UM_XPERP'; a
+    # series of events has the name of no quote currency.
+    quote = "" if market == "events" and any(more) else quote.partition("_")[0]
     value, many = (optional(element.get(field)) for field in ("ctVal", "ctMult"))
     return Instrument(
         instrument_id,
@@ -59,6 +74,7 @@ def instrument(element: Mapping[str, Any], market: str) -> Instrument | None:
         state,
         optional(element.get("stk")),
         given(name, element.get("optType")),
+        _EVENT_BANDS if market == "events" else (),
     )
 
 

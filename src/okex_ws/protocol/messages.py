@@ -8,7 +8,7 @@ v3, ``'books5:BTC-USDT'`` under v5.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import partial
 from typing import Any, NamedTuple, Union
@@ -221,7 +221,8 @@ class TradeData:
     """A checked trade element.
 
     It stands for *count* trades, from *first_id* to *id*. *time_ms* is in epoch
-    milliseconds.
+    milliseconds. *rpi* is as in `Trade`; it makes no difference whether two trades are
+    the same, because one source of a trade may say it and another one not.
     """
 
     id: str
@@ -231,6 +232,7 @@ class TradeData:
     size: Decimal
     side: str
     time_ms: int
+    rpi: bool | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,8 +17,9 @@ from typing import Any
 
 from ..base.errors import WireError
 from ..model.credentials import Credentials
+from ..model.instrument_ids import market_of
 from ..model.numbers import UnreadableValue, signed
-from ..model.venues import V3_MARKETS, market_of
+from ..model.venues import V3_MARKETS
 from ..net.frames import Cut
 from .catalogue import COMPLETE, KNOWN, V3_PRIVATE, ChannelSpec
 from .common import (

@@ -93,6 +93,9 @@ _ACTIONS = (None, *_WHOLE)
 # Channels of which each push is complete, by v5's names.
 _COMPLETE = frozenset(name for name, known in _KNOWN.items() if known.kind in COMPLETE)
 _CONFIRM = {"0": False, "1": True}
+# Whether a maker's order was one of retail price improvement, by the trade's source. Of
+# a source that is not documented yet nothing is said.
+_RPI: dict[int | None, bool] = {0: False, 1: True}
 
 _TICKER = (
     *("lastSz", "bidPx", "bidSz", "askPx", "askSz"),
@@ -317,13 +320,13 @@ class V5(ProtocolBase):
         """Read one trade, or several trades of one taker at one price.
 
         ``tradeId`` is the last of ``count`` ids: 123 with a count of 3 stands for 121,
-        122 and 123.
+        122 and 123. ``source`` exists since August 2025; 1 is a maker with RPI.
         """
         count = whole(element.get("count"))
         price, size, side = element["px"], element["sz"], element["side"]
-        number = 1 if count is None else count
-        identity, at = element["tradeId"], epoch_ms(element["ts"])
-        return trade(identity, number, price, size, side, at, self._price)
+        number, at = 1 if count is None else count, epoch_ms(element["ts"])
+        rpi, read = _RPI.get(whole(element.get("source"))), self._price
+        return trade(element["tradeId"], number, price, size, side, at, read, rpi)
 
     @reading("ticker")
     def ticker(self, element: Any) -> TickerData:

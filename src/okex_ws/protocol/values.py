@@ -196,6 +196,7 @@ def trade(
     side: Any,
     time_ms: int,
     read: Callable[[Any], Decimal] = decimal,
+    rpi: bool | None = None,
 ) -> TradeData:
     """*count* trades of one taker at one price; *trade_id* is the id of the last.
 
@@ -206,7 +207,8 @@ def trade(
     if side not in ("buy", "sell") or not (is_priced and exact_size):
         raise UnreadableValue("{} of {} at {}", side, size, price)
     first = _first_id(trade_id, count)
-    return TradeData(trade_id, first, count, exact_price, exact_size, side, time_ms)
+    prices = exact_price, exact_size
+    return TradeData(trade_id, first, count, *prices, side, time_ms, rpi)
 
 
 def _first_id(trade_id: Any, count: int) -> str:

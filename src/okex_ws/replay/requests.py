@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from ..model.venues import market_of
+from ..model.instrument_ids import market_of
 from ..pool.options import WIRE_PROTOCOLS
 from ..protocol.catalogue import (
     INDEX_ALIASES,

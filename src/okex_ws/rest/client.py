@@ -29,6 +29,7 @@ from ..base.rates import RateLimits
 from ..base.threads import Closing, Latch, register_for_fork
 from ..channels.convert import make_candle, make_trade
 from ..history.search import Search, T
+from ..model.book import RPI
 from ..model.instrument import Instrument
 from ..model.items import Candle, PastBook, Trade
 from ..model.venues import Venue, check_instrument, find_venue
@@ -189,10 +190,14 @@ class Rest(Closing):
         """The time on the exchange's clock."""
         return utc(self._time_ms() / 1000)
 
-    def instruments(self, market: str) -> tuple[Instrument, ...]:
-        """Every instrument of a *market*; options take one request for each underlying.
+    def instruments(
+        self, market: str, *, series: str | None = None
+    ) -> tuple[Instrument, ...]:
+        """Every instrument of a *market*, or every event contract of a *series*.
 
-        Under v5 one that is not live and lacks a tick or lot size is left out.
+        Options take one request for each underlying, and ``'events'`` one for each
+        series, unless *series* names one (``'BTC-ABOVE-DAILY'``). Under v5 one that is
+        not live and lacks a tick or lot size is left out.
         """
         if market not in self.venue.markets or market == "index":
             traded = [each for each in self.venue.markets if each != "index"]
@@ -200,10 +205,16 @@ class Rest(Closing):
                 f"venue {self.venue.name!r} lists {' and '.join(map(repr, traded))},"
                 f" not {market!r:.80}"
             )
-        families: Sequence[str | None] = (None,)
+        if series is not None and market != "events":
+            raise ValueError(f"series names event contracts, not those of {market!r}")
+        if series is not None and not isinstance(series, str):
+            raise TypeError(f"series is a name, got {series!r:.80}")
+        if series == "":
+            raise ValueError("series is the name of a series, got ''")
+        families: Sequence[str | None] = (series,)
         protocol = self._of(market)
         by_family = protocol.families(market)
-        if by_family is not None:
+        if by_family is not None and series is None:
             families = self._get(by_family, protocol.read_families)
         return tuple(
             each
@@ -215,28 +226,36 @@ class Rest(Closing):
         )
 
     def book(
-        self, instrument_id: str, market: str | None = None, levels: int = 400
+        self,
+        instrument_id: str,
+        market: str | None = None,
+        levels: int = 400,
+        *,
+        rpi: bool = False,
     ) -> PastBook:
         """The book at this moment, at most *levels* a side.
 
         A side is shorter if the book is, or if the venue gives fewer (400 under v5, 200
         under v3). Rows are the exchange's own, best first: price, size and the fields
         that follow. *seq* is the sequence number of channel ``depth`` under v5, and
-        ``None`` under v3 and of spreads.
+        ``None`` under v3 and of spreads. With *rpi*, which v5 alone has, it is the book
+        of channel ``books-rpi``: see `OrderBook`.
         """
         market = check_instrument(instrument_id, market, self.venue)
         topic = "depth_l2_tbt" if market == "spread" else "depth"
+        if _flag("rpi", rpi):
+            topic = RPI
         market, _ = self._check(instrument_id, market, topic)
         check_whole("levels", levels)
         protocol = self._of(market)
         many = min(levels, protocol.levels)
-        request = protocol.book(instrument_id, market, many)
-        depth = self._get(request, protocol.read_book)
+        request = protocol.book(instrument_id, market, many, topic)
+        depth = self._get(request, lambda data: protocol.read_book(data, topic))
         bids, asks = (
             tuple(tuple(row) for row in side[:many])
             for side in (depth.bids, depth.asks)
         )
-        return PastBook(bids, asks, depth.seq, utc(depth.time_ms / 1000))
+        return PastBook(bids, asks, depth.seq, utc(depth.time_ms / 1000), rpi)
 
     # --- Past data ------------------------------------------------------------------
 
@@ -372,6 +391,12 @@ def _no_rest(venue: Venue) -> str:
     if venue.retired is not None:
         return f"venue {venue.name!r} has no REST interface: it was {venue.retired}"
     return f"venue {venue.name!r} has no REST interface: give it one, Venue(rest=...)"
+
+
+def _flag(name: str, value: object) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError(f"{name} is True or False, got {value!r:.80}")
+    return value
 
 
 def _headers(venue: Venue) -> dict[str, str]:

@@ -85,7 +85,10 @@ class RestProtocol(Protocol):
         ...
 
     def families(self, market: str) -> RestRequest | None:
-        """The request for the families of a *market*; ``None`` if it has none."""
+        """The request for the families of a *market*; ``None`` if it has none.
+
+        The families of event contracts are their series.
+        """
         ...
 
     def read_families(self, data: Any) -> list[str]:
@@ -99,12 +102,14 @@ class RestProtocol(Protocol):
         """
         ...
 
-    def book(self, instrument_id: str, market: str, levels: int) -> RestRequest:
-        """The request for the present book, *levels* a side."""
+    def book(
+        self, instrument_id: str, market: str, levels: int, topic: str = "depth"
+    ) -> RestRequest:
+        """The request for the present book of channel *topic*, *levels* a side."""
         ...
 
-    def read_book(self, data: Any) -> DepthData:
-        """The levels of a book, checked."""
+    def read_book(self, data: Any, topic: str = "depth") -> DepthData:
+        """The levels of a book of channel *topic*, checked."""
         ...
 
     def trades(

@@ -14,8 +14,8 @@ from typing import Any
 from ..base.clock import utc
 from ..base.errors import WireError
 from ..model.instrument import Instrument
+from ..model.instrument_ids import delivery
 from ..model.numbers import decimal, quote
-from ..model.venues import delivery
 from ..protocol import v3
 from ..protocol.listing import name
 from ..protocol.messages import CandleData, DepthData, TradeData
@@ -94,12 +94,14 @@ class RestV3:
         """All instruments of the answer."""
         return read_each("instrument", data, lambda each: _instrument(each, market))
 
-    def book(self, instrument_id: str, market: str, levels: int) -> RestRequest:
+    def book(
+        self, instrument_id: str, market: str, levels: int, topic: str = "depth"
+    ) -> RestRequest:
         """The request for the book, which is called ``depth`` on swap."""
         what = "depth" if market == "swap" else "book"
         return _about(instrument_id, market, what, {"size": str(levels)})
 
-    def read_book(self, data: Any) -> DepthData:
+    def read_book(self, data: Any, topic: str = "depth") -> DepthData:
         """The levels of a book; its timestamp is called ``time`` on swap and option."""
         if type(data) is not dict:
             raise WireError("book", f"not an object: {quote(data)}")

@@ -14,6 +14,7 @@ import re
 from typing import Any
 
 from ..base.errors import WireError
+from ..model.book import RPI, check_rpi
 from ..model.instrument import Instrument
 from ..model.numbers import UnreadableValue, quote
 from ..protocol import listing, v5
@@ -32,7 +33,9 @@ from .pages import PageSource
 
 _TIME = Rule("time", 10)
 _UNDERLYING = Rule("underlying", 20)
+_SERIES = Rule("event-contract series", 10)
 _BOOK = Rule("books", 40)
+_RPI_BOOK = Rule("books-rpi", 20)
 _TRADES = Rule("trades", 100)
 _OLD_TRADES = Rule("history-trades", 20)
 # Requests for candles of traded prices in 2 s. Candles of a mark price or of an index
@@ -93,17 +96,23 @@ class RestV5:
         """The request for the instruments of a market.
 
         Options are listed only by family; without one the exchange answers error 50015.
+        Event contracts are listed only by series.
         """
         kind = listing.INST_TYPES[market]
         params = {"instType": kind}
         if family is not None:
-            params["instFamily"] = family
+            params["seriesId" if market == "events" else "instFamily"] = family
         return RestRequest(
             "/api/v5/public/instruments", params, Rule(f"instruments {kind}", 20)
         )
 
     def families(self, market: str) -> RestRequest | None:
-        """The request for the underlyings of options; ``None`` for any other market."""
+        """The request for the underlyings of options, or the series of event contracts.
+
+        ``None`` for any other market.
+        """
+        if market == "events":
+            return RestRequest("/api/v5/public/event-contract/series", {}, _SERIES)
         if market != "option":
             return None
         return RestRequest(
@@ -111,8 +120,12 @@ class RestV5:
         )
 
     def read_families(self, data: Any) -> list[str]:
-        """The names of the underlyings; the answer is a list of lists of them."""
-        found = read_each("families", data, list)
+        """The names of the underlyings, a list of lists; or of the series, objects."""
+
+        def names(element: Any) -> list[Any]:
+            return [element["seriesId"]] if type(element) is dict else list(element)
+
+        found = read_each("families", data, names)
         return read_each(
             "families", functools.reduce(operator.iadd, found, []), listing.name
         )
@@ -127,16 +140,26 @@ class RestV5:
         )
         return [each for each in listed if each is not None]
 
-    def book(self, instrument_id: str, market: str, levels: int) -> RestRequest:
-        """The request for the book, which the exchange caches for 50 ms at most."""
+    def book(
+        self, instrument_id: str, market: str, levels: int, topic: str = "depth"
+    ) -> RestRequest:
+        """The request for the book, which the exchange caches for 50 ms at most.
+
+        That with RPI it makes every 200 ms, and the answer waits for it.
+        """
         params = {"instId": instrument_id, "sz": str(levels)}
+        if topic == RPI:
+            return RestRequest("/api/v5/market/books-rpi", params, _RPI_BOOK)
         return RestRequest("/api/v5/market/books", params, _BOOK)
 
-    def read_book(self, data: Any) -> DepthData:
+    def read_book(self, data: Any, topic: str = "depth") -> DepthData:
         """The levels of the book, which is the one element of the answer."""
         if len(data) != 1:
             raise WireError("book", f"{len(data)} books")
-        return self._reader.depth(data[0])
+        depth = self._reader.depth(data[0])
+        if topic == RPI:
+            read_each("book", [depth.bids, depth.asks], check_rpi)
+        return depth
 
     # --- Past data ------------------------------------------------------------------
 
@@ -229,7 +252,9 @@ class RestSpreads(RestV5):
         """The spreads of the answer."""
         return read_each("instrument", data, listing.spread)
 
-    def book(self, instrument_id: str, market: str, levels: int) -> RestRequest:
+    def book(
+        self, instrument_id: str, market: str, levels: int, topic: str = "depth"
+    ) -> RestRequest:
         """The request for the book, which has no sequence number."""
         params = {"sprdId": instrument_id, "sz": str(levels)}
         return RestRequest("/api/v5/sprd/books", params, _SPREAD_BOOK)

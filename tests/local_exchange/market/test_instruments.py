@@ -12,7 +12,7 @@ from okex_ws.local_exchange.market.instruments import (
     as_instrument,
     as_instruments,
 )
-from okex_ws.model.venues import market_of
+from okex_ws.model.instrument_ids import market_of
 
 
 def test_the_shipped_instruments_are_of_every_market_and_of_the_seed() -> None:
@@ -81,6 +81,20 @@ def test_what_is_no_instrument_is_a_value_error(
 
 
 def test_an_instrument_of_a_form_that_is_new_is_taken_with_its_market() -> None:
-    new = "BTC-ABOVE-DAILY-260224-1600-65000"
+    new = "BTC-ABOVE-DAILY-260224-1600"
 
     assert as_instrument(("spot", new)) == Instrument("spot", new)
+
+
+def test_an_event_contract_opens_in_the_middle_of_its_prices() -> None:
+    name = "BTC-ABOVE-DAILY-260224-1600-65000"
+
+    assert as_instrument(name) == Instrument("events", name, "0.50")
+
+
+@pytest.mark.parametrize(
+    "wrong", [{}, {"price": "1"}, {"price": "0"}, {"price": "0.5", "tick": "0.001"}]
+)
+def test_an_event_contract_has_a_price_below_1(wrong: dict[str, str]) -> None:
+    with pytest.raises(ValueError, match=r"between 0 and 1, and 0\.01 as its tick"):
+        Instrument("events", "BTC-ABOVE-DAILY-260224-1600-65000", **wrong)  # type: ignore[arg-type]

@@ -166,7 +166,7 @@ def price_of(side: CumulativeSide, size: float) -> float:
 
 
 def _sample(item: Depth | BookUpdate) -> Sample:
-    held = item.book if isinstance(item, BookUpdate) else item
+    held = item.book.takeable()
     return Sample(item.received, _side(held.bids), _side(held.asks))
 
 

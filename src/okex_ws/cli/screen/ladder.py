@@ -103,8 +103,9 @@ class Ladder:
         depth = None if sheet.hides(reading) else reading.shown
         sides: list[list[BookRow]] = [[], []]
         if depth is not None:
-            sides[0] = book_rows(depth.asks, group, most, asks=True)
-            sides[1] = book_rows(depth.bids, group, most, asks=False)
+            book = depth.book.takeable()
+            sides[0] = book_rows(book.asks, group, most, asks=True)
+            sides[1] = book_rows(book.bids, group, most, asks=False)
         self._rows = min(most, max(self._rows, *map(len, sides)))
         asks, bids = (
             side[: self._rows] + [BookRow()] * (self._rows - len(side))

@@ -38,13 +38,16 @@ class LocalExchange(Controls, RestControls):
     Its channels under v3 are ``depth5``, ``depth``, ``depth_l2_tbt``, ``trade``,
     ``ticker``, ``candle60s`` and the like, ``mark_price`` and ``funding_rate``. Under
     v5 they are ``books5``, ``bbo-tbt``, ``books``, ``books-l2-tbt`` and
-    ``books50-l2-tbt`` (both after a login), ``trades``, ``trades-all``, ``tickers``,
-    ``candle1s`` to ``candle1W``, ``mark-price``, ``funding-rate``, ``instruments`` and
-    ``status``. Both protocols also have channels of accounts, orders and positions,
+    ``books50-l2-tbt`` (both after a login), ``books-rpi``, ``trades``, ``trades-all``,
+    ``tickers``, ``candle1s`` to ``candle1W``, ``mark-price``, ``funding-rate``,
+    ``instruments``, ``event-contract-markets`` (without a push of its own: see `push`)
+    and ``status``. Both protocols also have channels of accounts, orders and positions,
     which need a login.
 
     A whole book begins with a snapshot and goes on by its changes. ``depth`` and
-    ``books`` have 400 levels a side and are published every *interval*; the other books
+    ``books`` have 400 levels a side and are published every *interval*, and so has
+    ``books-rpi``, which has orders of retail price improvement beside them, no checksum
+    and no message of its being idle; trades of such orders say so. The other books
     are published at every change, ``books50-l2-tbt`` with 50 levels. Under v3 each
     message has the checksum of the book after it. Under v5 messages are in a sequence
     of ``seqId`` and ``prevSeqId``, and a book without a change for a minute sends a

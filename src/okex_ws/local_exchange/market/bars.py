@@ -117,11 +117,15 @@ class BarBuilder:
 # How long the made-up past is: this many trades, and this many bars of a period.
 TRADES, BARS = 1000, 3000
 
+# The lowest and the highest price that is made up, in ticks.
+Bounds = tuple[int, float]
+
 
 class Match(NamedTuple):
     """A taker's order meets a resting one: *price* in ticks, its size in *lots*.
 
-    *side* is the taker's, and *seq* the number of the book's last change then.
+    *side* is the taker's, and *seq* the number of the book's last change then. *rpi* is
+    whether the resting order was of retail price improvement.
     """
 
     id: int
@@ -130,20 +134,22 @@ class Match(NamedTuple):
     side: str
     at: float
     seq: int
+    rpi: bool = False
 
 
-def trades_before(first: Match, name: str, lowest: int = 1) -> list[Match]:
+def trades_before(first: Match, name: str, bounds: Bounds) -> list[Match]:
     """Make up the trades before the *first*, newest first; *name* is the seed.
 
-    No price is below the *lowest*.
+    No price is outside *bounds*.
     """
-    made = _trades(first, random.Random(f"{name}/past"), lowest)
+    made = _trades(first, random.Random(f"{name}/past"), bounds)
     return list(islice(made, TRADES))
 
 
-def _trades(later: Match, rng: random.Random, lowest: int) -> Iterator[Match]:
+def _trades(later: Match, rng: random.Random, bounds: Bounds) -> Iterator[Match]:
+    lowest, highest = bounds
     while later.id > 1:
-        price = max(lowest, later.price + rng.randint(-3, 3))
+        price = int(min(highest, max(lowest, later.price + rng.randint(-3, 3))))
         lots, side = 1 + int(rng.expovariate(0.05)), rng.choice(("buy", "sell"))
         at = later.at - rng.uniform(0.01, 2.0)
         seq = max(1, later.seq - rng.randint(1, 9))
@@ -151,20 +157,22 @@ def _trades(later: Match, rng: random.Random, lowest: int) -> Iterator[Match]:
         yield later
 
 
-def bars_before(first: Bar, seconds: int, name: str, lowest: int = 1) -> list[Bar]:
+def bars_before(first: Bar, seconds: int, name: str, bounds: Bounds) -> list[Bar]:
     """Make up the closed bars before the *first*, newest first; *name* is the seed.
 
-    No price is below the *lowest*.
+    No price is outside *bounds*.
     """
-    made = _bars(first, seconds, random.Random(f"{name}/past"), lowest)
+    made = _bars(first, seconds, random.Random(f"{name}/past"), bounds)
     return list(islice(made, BARS))
 
 
-def _bars(later: Bar, seconds: int, rng: random.Random, lowest: int) -> Iterator[Bar]:
-    close = later.open
+def _bars(
+    later: Bar, seconds: int, rng: random.Random, bounds: Bounds
+) -> Iterator[Bar]:
+    (lowest, highest), close = bounds, later.open
     for ago in count(1):
-        first = max(lowest + 1, close + rng.randint(-5, 5))
-        high = max(first, close) + rng.randint(0, 3)
+        first = int(min(highest, max(lowest + 1, close + rng.randint(-5, 5))))
+        high = int(min(highest, max(first, close) + rng.randint(0, 3)))
         low = max(lowest, min(first, close) - rng.randint(0, 3))
         lots = rng.randint(0, 500)
         start = later.start - ago * seconds

@@ -24,7 +24,8 @@ from .instruments import SyntheticInstrument
 class _Book:
     """The recorded book of one instrument, and its best levels as last published.
 
-    `apply` raises ``ValueError`` if the book does not have its recorded checksum.
+    `apply` raises ``ValueError`` if the book does not have its recorded checksum. Where
+    that is 0 or missing, it raises if the message does not follow the one before.
     """
 
     channel: str
@@ -44,8 +45,12 @@ class _Book:
         self.book = self.book.apply(
             frame.action or "", element["bids"], element["asks"]
         )
-        self.frame = frame
-        if str(self.book.checksum()) != element["checksum"]:
+        before, self.frame = self.frame.element.get("seqId"), frame
+        retired = "seqId" in element and element.get("checksum", "0") == "0"
+        follows = frame.action == "snapshot" or element.get("prevSeqId") == before
+        if retired and not follows:
+            raise ValueError(f"seqId {element['seqId']} does not follow {before}")
+        if not retired and str(self.book.checksum()) != element["checksum"]:
             raise ValueError(
                 f"the book has checksum {self.book.checksum()}, not"
                 f" {element['checksum']}"
@@ -80,8 +85,10 @@ class _Book:
 
     def whole(self) -> EncodedPush:
         """The book as it stands, as a snapshot for a late subscriber."""
-        sides, checksum = _sides(self.book), {"checksum": self.book.checksum()}
+        sides, last = _sides(self.book), self.frame.element.get("checksum")
+        checksum = {"checksum": 0 if last == "0" else self.book.checksum()}
         if self.is_v5:
+            checksum = {} if last is None else checksum
             element = {**sides, "ts": self.frame.element["ts"], **checksum}
             if "seqId" in self.frame.element:
                 element |= {"prevSeqId": -1, "seqId": int(self.frame.element["seqId"])}
@@ -222,8 +229,11 @@ class RecordedMarket:
         )
         if frame.market == "spread":
             best = f"sprd-books5:sprdId={name}"
-        derives = best not in self._recorded and best not in self._derived
-        book = _Book(frame.push.channel, best, frame, derives)
+        rpi = frame.push.channel.startswith("books-rpi:")
+        known = best in self._recorded or best in self._derived
+        # The best levels of the exchange leave RPI out.
+        derives = not (rpi or known)
+        book = _Book(frame.push.channel, best, frame, derives, OrderBook(rpi=rpi))
         if derives:
             self._derived[best] = book
         return book

@@ -7,6 +7,7 @@ and no clock.
 
 from __future__ import annotations
 
+import math
 import random
 from collections import deque
 from collections.abc import Container, Iterable, Iterator, Sequence
@@ -25,6 +26,7 @@ from ..wire.values import (
     Summary,
     Topic,
 )
+from . import rpi
 from .bars import Bar, BarBuilder, Match, bars_before, trades_before
 from .instruments import SyntheticInstrument
 from .levels import IncrementalBook
@@ -33,6 +35,8 @@ from .side import BookSide, Level
 # About how many prices a side has, on a liquid instrument and on a thin one.
 LEVELS = 200
 THIN_LEVELS = 4
+# The same of an event contract, whose prices are between 0 and 1.
+EVENT_LEVELS = 20
 # The age of the opening trade, in seconds. When v3 sent an option's last trade on
 # subscribing, that recorded trade was ten hours old.
 OPENING_TRADE_AGE = 3600.0
@@ -44,7 +48,9 @@ FUNDING_INTERVAL = 8 * 3600
 # The number of levels a side of each whole book: of those published at every change,
 # and of the one published with the best levels. In v5's order of pushes.
 TICK_BY_TICK: dict[Topic, int] = {"book tbt": 400, "book50 tbt": 50}
-BOOKS: dict[Topic, int] = {**TICK_BY_TICK, "book": 400}
+BOOKS: dict[Topic, int] = {**TICK_BY_TICK, "book": 400, "book rpi": rpi.LEVELS}
+# The books that are repeated when idle: of the one with RPI that is not documented.
+_REPEATED = [topic for topic in BOOKS if topic != "book rpi"]
 
 # What the numbers of a spread's changes and trades begin at. They have 19 digits, those
 # of trades once they are multiplied (`SPREAD_ID_STEP`).
@@ -83,9 +89,12 @@ class InstrumentMarket:
     def __init__(self, instrument: SyntheticInstrument, seed: int, wall: float) -> None:
         self.market = instrument.market
         self.instrument_id = instrument.instrument_id
-        self._thin = instrument.thin
-        self._levels = THIN_LEVELS if instrument.thin else LEVELS
+        self._thin, is_event = instrument.thin, instrument.market == "events"
+        usual = EVENT_LEVELS if is_event else LEVELS
+        self._levels = THIN_LEVELS if instrument.thin else usual
+        self._has_rpi = not (instrument.thin or is_event)
         self._tick = Decimal(instrument.tick)
+        self._highest = 1 / float(self._tick) - 1 if is_event else math.inf
         self._lot = Decimal(instrument.lot)
         self._name = f"{seed}/{self.market}/{self.instrument_id}"
         self._random = random.Random(self._name)
@@ -93,6 +102,7 @@ class InstrumentMarket:
         self._others = random.Random(f"{self._name}/others")
         self._middle = int(Decimal(instrument.price) / self._tick)
         self._bids, self._asks = BookSide(is_bid=True), BookSide(is_bid=False)
+        self._rpi = rpi.PriceImprovement(self._bids, self._asks, self._name)
         self._trade_id = self._random.randrange(1_000_000, 9_000_000)
         self.seq = self._seen = self._others.randrange(1_000_000, 9_000_000)
         self._lowest = _LOWEST
@@ -126,7 +136,7 @@ class InstrumentMarket:
                 self._add(side, self._middle + sign * away)
 
     def _add(self, side: BookSide, price: int) -> None:
-        if price >= self._lowest:
+        if self._lowest <= price <= self._highest:
             side.add(price, 1 + int(self._random.expovariate(0.05)))
             self.seq += 1
 
@@ -136,6 +146,8 @@ class InstrumentMarket:
         That is each trade and, of *topics*, ``bbo`` and the tick-by-tick books.
         """
         said = self._act(wall)
+        if self._has_rpi:
+            said += self._improve(wall)
         if "bbo" in topics and self._renew(self._touch, wall):
             said.append(("bbo", self.present("bbo", wall)))
         said += self._changes(TICK_BY_TICK, wall, topics)
@@ -169,6 +181,19 @@ class InstrumentMarket:
             return list(self._take(side, wall))
         return []
 
+    def _improve(self, wall: float) -> Iterator[TopicValue]:
+        """Orders of retail price improvement are placed, cancelled and taken."""
+        changes, side = self._rpi.step()
+        self.seq += changes
+        if side is None or (price := side.best) is None:
+            return
+        lots, orders = side.take(price, side.resting[price][0])
+        self.seq += 1
+        taker = "sell" if side.is_bid else "buy"
+        for deal in self._match(price, lots, orders, taker, wall, rpi=True):
+            yield "trade", deal
+        yield "trades", self._last_trades
+
     def _place(self, side: BookSide, depth: float) -> None:
         other = self._asks if side is self._bids else self._bids
         away = 1 + int(self._random.expovariate(1.0) * depth)
@@ -196,7 +221,13 @@ class InstrumentMarket:
             yield "trades", self._last_trades
 
     def _match(
-        self, price: int, lots: int, count: int, taker: str, wall: float
+        self,
+        price: int,
+        lots: int,
+        count: int,
+        taker: str,
+        wall: float,
+        rpi: bool = False,
     ) -> list[Deal]:
         """*lots* change hands at *price*, in *count* matches of about one size."""
         self._last = price
@@ -214,6 +245,7 @@ class InstrumentMarket:
                 taker,
                 wall,
                 self.seq,
+                rpi,
             )
             for left in range(count - 1, -1, -1)
         ]
@@ -226,14 +258,16 @@ class InstrumentMarket:
 
     def _deal(self, match: Match) -> Deal:
         price, size = self._price(match.price), self._size(match.lots)
-        return Deal(match.id, 1, price, size, match.side, match.at, match.seq)
+        deal = Deal(match.id, 1, price, size, match.side, match.at, match.seq)
+        return deal._replace(rpi=match.rpi) if match.rpi else deal
 
     # --- The past -------------------------------------------------------------------
 
     def trades_before(self, trade_id: int | None, count: int) -> list[Deal]:
         """The newest *count* trades older than *trade_id* (or all), newest first."""
         if self._before is None:
-            self._before = trades_before(self._matches[0], self._name, self._lowest)
+            bounds = self._lowest, self._highest
+            self._before = trades_before(self._matches[0], self._name, bounds)
         # Ids are consecutive, so the place of a trade follows from its id.
         newest, oldest = self._matches[-1].id, self._matches[0].id
         begin = newest if trade_id is None else min(newest, trade_id - 1)
@@ -253,7 +287,8 @@ class InstrumentMarket:
         closed, since = bars.closed(wall), (period, bars.first.start)
         if since not in self._bars_before:
             name = f"{self._name}/{period.seconds}{period.offset:+}"
-            made = bars_before(bars.first, period.seconds, name, self._lowest)
+            bounds = self._lowest, self._highest
+            made = bars_before(bars.first, period.seconds, name, bounds)
             self._bars_before[since] = made
         before = self._bars_before[since] if bars.is_whole else []
         return [self._candle(bar) for bar in (bars.open, *closed, *before)]
@@ -266,7 +301,8 @@ class InstrumentMarket:
         if "funding" in topics and not 0 <= wall - self._funding.at < FUNDING_GAP:
             self._funding = self._fund(wall)
             changed.append("funding")
-        said: list[TopicValue] = list(self._changes(("book",), wall, topics))
+        self._rpi.renew()
+        said: list[TopicValue] = list(self._changes(("book", "book rpi"), wall, topics))
         said += [
             (topic, self.present(topic, wall)) for topic in changed if topic in topics
         ]
@@ -279,7 +315,7 @@ class InstrumentMarket:
 
         *now* is the market's own time in seconds.
         """
-        for topic in BOOKS:
+        for topic in _REPEATED:
             depth = self._incremental_books.get(topic)
             if depth and (change := depth.idle(now, wall)):
                 yield topic, change
@@ -338,11 +374,14 @@ class InstrumentMarket:
 
     def _incremental_book(self, topic: Topic, wall: float) -> IncrementalBook:
         """The book of *topic*, which is kept from the first request for it on."""
-        if topic not in self._incremental_books:
-            self._incremental_books[topic] = IncrementalBook(
+        books = self._incremental_books
+        if topic not in books and topic == "book rpi":
+            books[topic] = self._rpi.book(self._row, self.seq, wall)
+        elif topic not in books:
+            books[topic] = IncrementalBook(
                 self._bids, self._asks, BOOKS[topic], self._row, self.seq, wall
             )
-        return self._incremental_books[topic]
+        return books[topic]
 
     def _rows(self, levels: Sequence[Level]) -> list[Row]:
         return [self._row(*level) for level in levels]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Union
 
 from ... import VENUES, check_instrument
+from ..wire.v5_data import INST_TYPES
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +18,11 @@ class SyntheticInstrument:
     *price* is where it opens, *tick* the step of its prices, *lot* the step of its
     sizes, in base currency on spot and spreads and in contracts elsewhere. The prices
     of a spread go through zero. A *thin* instrument trades rarely, has a handful of
-    levels, and at times an empty side.
+    levels, and at times an empty side. An event contract (market ``'events'``) opens
+    between 0 and 1, and its tick is 0.01: these are good prices in each band of the
+    exchange's ticks.
+
+    ``ValueError`` for an event contract with another price or tick.
     """
 
     market: str
@@ -25,6 +31,15 @@ class SyntheticInstrument:
     tick: str = "0.01"
     lot: str = "1"
     thin: bool = False
+
+    def __post_init__(self) -> None:
+        if self.market != "events":
+            return
+        if not 0 < Decimal(self.price) < 1 or Decimal(self.tick) != Decimal("0.01"):
+            raise ValueError(
+                "an event contract has a price between 0 and 1, and 0.01 as its tick;"
+                f" got {self.price!r} and {self.tick!r}"
+            )
 
 
 INSTRUMENTS = (
@@ -56,14 +71,15 @@ def as_instrument(given: AnyInstrument) -> SyntheticInstrument:
             f" got {given!r}"
         ) from None
     market = check_instrument(instrument_id, wanted, VENUES["okx"])
-    if market == "index":
+    if market not in (*INST_TYPES, "spread"):
         raise ValueError(f"nothing is traded on the market {market!r}")
     for known in INSTRUMENTS:
         if (known.market, known.instrument_id) == (market, instrument_id):
             return known
     if market == "spread":  # none is in `INSTRUMENTS`, because v3 has none
         return SyntheticInstrument(market, instrument_id, "0.0", "0.1", "0.001")
-    return SyntheticInstrument(market, instrument_id)
+    price = "0.50" if market == "events" else "100.00"
+    return SyntheticInstrument(market, instrument_id, price)
 
 
 def as_instruments(given: Iterable[AnyInstrument]) -> list[SyntheticInstrument]:

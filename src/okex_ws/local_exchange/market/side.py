@@ -46,6 +46,17 @@ class BookSide:
         del self.resting[price]
         del self.prices[bisect_left(self.prices, price)]
 
+    def put(self, price: int, lots: int, orders: int) -> None:
+        """Have *lots* of so many *orders* rest at *price*; 0 lots remove the price."""
+        held = self.resting.pop(price, None)
+        if lots:
+            self.resting[price] = (lots, orders)
+        if lots and held is None:
+            insort(self.prices, price)
+        elif held is not None and not lots:
+            del self.prices[bisect_left(self.prices, price)]
+        self._changed(price)
+
     def take(self, price: int, lots: int) -> tuple[int, int]:
         """Match *lots* at *price*, or all that rest there.
 

@@ -29,7 +29,8 @@ def read_snapshot(snapshot: EncodedPush | None) -> Said:
     if snapshot is None:
         return NOTHING
     element = snapshot.element
-    book = OrderBook(*(tuple(map(tuple, element[side])) for side in ("bids", "asks")))
+    bids, asks = (tuple(map(tuple, element[side])) for side in ("bids", "asks"))
+    book = OrderBook(bids, asks, snapshot.channel.startswith("books-rpi:"))
     seq = int(element["seqId"]) if "seqId" in element else None
     return Said(book, seq, _seconds(element))
 

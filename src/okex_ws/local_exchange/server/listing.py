@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator
 from typing import Any
 
 from ... import market_of
-from ...model.venues import delivery
+from ...model.instrument_ids import delivery
 from ..market.instruments import SyntheticInstrument
 from ..market.market import Market
 from ..wire import v3, v5, v5_data
@@ -26,6 +26,7 @@ _V5 = {
     "orders": (("instType",), ("instFamily", "instId")),
     "orders-algo": (("instType",), ("instFamily", "instId")),
     "instruments": (("instType",), ()),
+    "event-contract-markets": (("instType",), ()),
     "status": ((), ()),
 }
 _INST_TYPES = (*INST_TYPES.values(), "MARGIN")
@@ -221,17 +222,21 @@ def instrument(each: SyntheticInstrument) -> dict[str, str]:
     """An instrument as v5 describes it: of some forty fields, those known here."""
     # Of a form that is new an id may have one part alone.
     first, second, *rest = [*each.instrument_id.split("-"), ""]
+    if each.market == "events":
+        return _event_contract(each, first)
+    # Of contracts that are margined in dollars the family has further words.
+    quote = second.partition("_")[0]
     spot, option = each.market == "spot", each.market == "option" and len(rest) > 3
     due = delivery(each.instrument_id)
     is_inverse = second == "USD"
     return {
         "instType": INST_TYPES[each.market],
         "instId": each.instrument_id,
-        "uly": "" if spot else f"{first}-{second}",
+        "uly": "" if spot else f"{first}-{quote}",
         "instFamily": "" if spot else f"{first}-{second}",
         "baseCcy": first if spot else "",
         "quoteCcy": second if spot else "",
-        "settleCcy": "" if spot else first if is_inverse else second,
+        "settleCcy": "" if spot else first if is_inverse else quote,
         "ctVal": "" if spot else "1",
         "ctMult": "" if spot else "1",
         "ctValCcy": "" if spot else first,
@@ -242,5 +247,27 @@ def instrument(each: SyntheticInstrument) -> dict[str, str]:
         "tickSz": each.tick,
         "lotSz": each.lot,
         "minSz": each.lot,
+        "ruleType": "xperp" if v5_data.is_xperp(each.instrument_id) else "normal",
         "state": "live",
     }
+
+
+def _event_contract(each: SyntheticInstrument, coin: str) -> dict[str, str]:
+    due = delivery(each.instrument_id)
+    return {
+        "instType": INST_TYPES[each.market],
+        "instId": each.instrument_id,
+        "seriesId": series_of(each.instrument_id),
+        "uly": f"{coin}-USD",
+        "expTime": "" if due is None else milliseconds(due.timestamp()),
+        # The smallest one of all bands of prices.
+        "tickSz": "0.001",
+        "lotSz": each.lot,
+        "minSz": each.lot,
+        "state": "live",
+    }
+
+
+def series_of(instrument_id: str) -> str:
+    """The series of an event contract: what comes before the day in its id."""
+    return re.split(r"-[0-9]{6}-", instrument_id)[0]

@@ -20,7 +20,7 @@ from ..market.market import SyntheticMarket
 from ..wire import v3, v5_data
 from ..wire.v5_data import INST_TYPES, milliseconds
 from ..wire.values import Deal, EncodedPush, Period, to_json
-from .listing import instrument, spread
+from .listing import instrument, series_of, spread
 
 PREFIX = "/api/"
 # v5: the most elements in one request (documentation of August 2025), and how many bars
@@ -31,7 +31,9 @@ MOST = {
     "candles": 300,
     "history-candles": 100,
     "books": 400,
+    "books-rpi": 400,
 }
+_BOOKS = ("books", "books-rpi")
 RECENT_BARS = 1440
 # The same of spreads (documentation of July 2026). Their trades come without a limit.
 _OF_SPREADS = {
@@ -118,6 +120,10 @@ class RestRequestHandler:
             return [{"ts": milliseconds(wall)}]
         if path == "/api/v5/public/underlying":
             return [self._families()]
+        if path == "/api/v5/public/event-contract/series":
+            listed = (each for each in self._market.listed if each.market == "events")
+            series = sorted({series_of(each.instrument_id) for each in listed})
+            return [{"seriesId": each} for each in series]
         if path == "/api/v5/public/instruments":
             return self._instruments(params)
         if path == "/api/v5/sprd/spreads":
@@ -133,8 +139,11 @@ class RestRequestHandler:
             raise Refusal(200, "51001", "Instrument ID does not exist.")
         instrument_market = self._market.instrument_market(market, instrument_id, wall)
         assert instrument_market is not None
-        if what == "books":
-            return [self._book_v5(instrument_id, params, wall, of_spreads)]
+        if what in _BOOKS:
+            channel = f"{what}:{instrument_id}"
+            if of_spreads:
+                channel = f"sprd-books-l2-tbt:sprdId={instrument_id}"
+            return [self._book_v5(channel, params, wall, 5 if of_spreads else 1)]
         if what.endswith("trades"):
             paged = what.startswith("history")
             count = most if of_spreads else _count(params, "limit", most)
@@ -150,12 +159,15 @@ class RestRequestHandler:
 
     def _instruments(self, params: dict[str, str]) -> list[Any]:
         kind, family = params.get("instType"), params.get("instFamily")
+        family = params.get("seriesId") if kind == "EVENTS" else family
         if not kind:
             raise Refusal(400, "50014", "Parameter instType can not be empty.")
         if kind == "OPTION" and not family:
             raise Refusal(
                 400, "50015", "Either parameter uly or instFamily is required"
             )
+        if kind == "EVENTS" and not family:
+            raise Refusal(400, "50014", "Parameter seriesId can not be empty.")
         return [
             instrument(each)
             for each in self._market.listed
@@ -176,16 +188,13 @@ class RestRequestHandler:
         ]
 
     def _book_v5(
-        self, instrument_id: str, params: dict[str, str], wall: float, of_spread: bool
+        self, channel: str, params: dict[str, str], wall: float, levels: int
     ) -> dict[str, Any]:
-        size = _count(params, "sz", MOST["books"], 5 if of_spread else 1)
-        channel = f"books:{instrument_id}"
-        if of_spread:
-            channel = f"sprd-books-l2-tbt:sprdId={instrument_id}"
+        size = _count(params, "sz", MOST["books"], levels)
         push = self._book(channel, wall)
         assert push is not None
         said = push.element
-        numbers = {} if of_spread else {"seqId": int(said["seqId"])}
+        numbers = {} if channel.startswith("sprd-") else {"seqId": int(said["seqId"])}
         return {
             "asks": said["asks"][:size],
             "bids": said["bids"][:size],
@@ -263,6 +272,8 @@ def _place(params: dict[str, str], name: str) -> int | None:
 
 
 def _family(each: SyntheticInstrument) -> str:
+    if each.market == "events":
+        return series_of(each.instrument_id)
     return "-".join(each.instrument_id.split("-")[:2])
 
 

@@ -7,6 +7,7 @@ real checksum, and numbers of 19 digits.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -27,7 +28,15 @@ from .values import (
     to_json,
 )
 
-INST_TYPES = {"spot": "SPOT", "futures": "FUTURES", "swap": "SWAP", "option": "OPTION"}
+INST_TYPES = {
+    "spot": "SPOT",
+    "futures": "FUTURES",
+    "swap": "SWAP",
+    "option": "OPTION",
+    "events": "EVENTS",
+}
+# The futures that have funding rates, as swaps have.
+_XPERP = re.compile(r"[A-Z0-9_-]+_XPERP-[0-9]{6}")
 
 _SECONDS = {
     "1s": 1,
@@ -55,6 +64,7 @@ TOPICS: dict[str, Topic] = {
     "books": "book",
     "books-l2-tbt": "book tbt",
     "books50-l2-tbt": "book50 tbt",
+    "books-rpi": "book rpi",
     "trades": "trades",
     "trades-all": "trade",
     "tickers": "ticker",
@@ -88,8 +98,17 @@ def names(market: str, instrument_id: str) -> Iterable[str]:
         yield from (f"{name}:sprdId={instrument_id}" for name in SPREAD_TOPICS)
         return
     for name in TOPICS:
-        if name != "funding-rate" or market == "swap":
+        if name != "funding-rate" or _is_funded(market, instrument_id):
             yield f"{name}:{instrument_id}"
+
+
+def is_xperp(instrument_id: str) -> bool:
+    """Whether an id is that of an X-Perp, a future of five years."""
+    return _XPERP.fullmatch(instrument_id) is not None
+
+
+def _is_funded(market: str, instrument_id: str) -> bool:
+    return market == "swap" or (market == "futures" and is_xperp(instrument_id))
 
 
 def encoder(
@@ -108,7 +127,7 @@ def encoder(
     topics = SPREAD_TOPICS if of_spread else TOPICS
     if name not in topics or market is None or of_spread != (market == "spread"):
         return None
-    if name == "funding-rate" and market != "swap":
+    if name == "funding-rate" and not _is_funded(market, instrument_id):
         return None
     head = f'{{"arg":{to_json(v5.arg_of(channel))},"data":['
     words = _WORDS.get(name, spread_candle if of_spread else candle)
@@ -117,7 +136,8 @@ def encoder(
     def to_push(value: Any) -> EncodedPush:
         if isinstance(value, Change):
             checksum = value.checksum() if checksums or of_spread else 0
-            return _book(channel, value, checksum, levels)
+            proof = None if name == "books-rpi" else checksum
+            return _book(channel, value, proof, levels)
         text = f"{head}{words(instrument_id, market, value)}]}}"
         return EncodedPush(channel, text, text)
 
@@ -125,8 +145,14 @@ def encoder(
 
 
 def push(channel: str, elements: Sequence[Any], **arg: str) -> EncodedPush:
-    """A push of *elements* on any channel; *arg* is added to the channel's object."""
-    message = {"arg": {**v5.arg_of(channel), **arg}, "data": elements}
+    """A push of *elements* on any channel; *arg* is added to the channel's object.
+
+    A push of ``event-contract-markets`` does not name the type of the instruments.
+    """
+    said = {**v5.arg_of(channel), **arg}
+    if said["channel"] == "event-contract-markets":
+        del said["instType"]
+    message = {"arg": said, "data": elements}
     text = to_json(message)
     return EncodedPush(channel, text, text)
 
@@ -143,14 +169,15 @@ def book(channel: str, action: str | None, element: Mapping[str, Any]) -> Encode
 def _book(
     channel: str,
     change: Change,
-    checksum: int,
+    checksum: int | None,
     levels: Callable[[Iterable[Row]], str],
 ) -> EncodedPush:
     action = "snapshot" if change.is_snapshot else "update"
+    proof = "" if checksum is None else f'"checksum":{checksum},'
     text = (
         f'{{"arg":{to_json(v5.arg_of(channel))},"action":"{action}","data":[{{'
         f'"asks":[{levels(change.asks)}],"bids":[{levels(change.bids)}],'
-        f'"ts":"{milliseconds(change.at)}","checksum":{checksum},'
+        f'"ts":"{milliseconds(change.at)}",{proof}'
         f'"prevSeqId":{change.prev_seq},"seqId":{change.seq}}}]}}'
     )
     return EncodedPush(channel, text, text)
@@ -164,8 +191,13 @@ def milliseconds(seconds: float) -> str:
 
 
 def _levels(rows: Iterable[Row]) -> str:
-    """Levels of four strings; the third, a retired field, is always ``"0"``."""
-    return ",".join([f'["{row[0]}","{row[1]}","0","{row[-1]}"]' for row in rows])
+    """Levels of four strings; the third is ``"0"`` where a row has three."""
+    return ",".join(
+        [
+            f'["{row[0]}","{row[1]}","{row[2] if len(row) > 3 else 0}","{row[-1]}"]'
+            for row in rows
+        ]
+    )
 
 
 def _three(rows: Iterable[Row]) -> str:
@@ -192,7 +224,7 @@ def trades_all(instrument_id: str, market: str, deal: Deal) -> str:
     return (
         f'{{"instId":"{instrument_id}","tradeId":"{deal.id}","px":"{deal.price}",'
         f'"sz":"{deal.size}","side":"{deal.side}","ts":"{milliseconds(deal.at)}",'
-        '"source":"0"}'
+        f'"source":"{int(deal.rpi)}"}}'
     )
 
 
@@ -200,7 +232,7 @@ def _trades(instrument_id: str, market: str, deal: Deal) -> str:
     return (
         f'{{"instId":"{instrument_id}","tradeId":"{deal.id}","px":"{deal.price}",'
         f'"sz":"{deal.size}","side":"{deal.side}","ts":"{milliseconds(deal.at)}",'
-        f'"count":"{deal.matches}","source":"0","seqId":{deal.seq}}}'
+        f'"count":"{deal.matches}","source":"{int(deal.rpi)}","seqId":{deal.seq}}}'
     )
 
 

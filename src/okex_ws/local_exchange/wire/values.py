@@ -12,7 +12,8 @@ from collections.abc import Callable, Sequence
 from itertools import chain, zip_longest
 from typing import Any, NamedTuple, Union
 
-# Price, size and number of orders. In recordings a retired field precedes the last one.
+# Price, size and number of orders. In recordings a retired field precedes the last one,
+# in the book with RPI the size without RPI.
 Row = Sequence[str]
 
 
@@ -29,7 +30,7 @@ class Period(NamedTuple):
 # What a market publishes about an instrument: 'depth5', 'bbo', 'trade' (every match),
 # 'trades' (a taker's matches at one price as one), 'ticker', 'funding', 'mark', the
 # candles of a `Period`, or a whole book by its changes: 'book tbt' and 'book50 tbt' at
-# every change, 'book' at intervals.
+# every change, 'book' and 'book rpi', that with RPI, at intervals.
 Topic = Union[str, Period]
 
 
@@ -80,7 +81,10 @@ class Change(NamedTuple):
 
 
 class Deal(NamedTuple):
-    """A trade: the *matches* of one taker at one price; *id* is the last match's."""
+    """A trade: the *matches* of one taker at one price; *id* is the last match's.
+
+    *rpi* is whether the makers' orders were of retail price improvement.
+    """
 
     id: int
     matches: int
@@ -89,6 +93,7 @@ class Deal(NamedTuple):
     side: str
     at: float
     seq: int
+    rpi: bool = False
 
 
 class Summary(NamedTuple):
