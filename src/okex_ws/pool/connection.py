@@ -450,7 +450,8 @@ class Connection:
         now = self._clock.monotonic()
         self.counts.reconnects[cause_of(error)] += 1
         if opened_at is None:
-            error.advice = self._venue.advice(self._endpoints.present)
+            fact = self._venue.advice(self._endpoints.present)
+            error.advice = "; ".join(filter(None, (error.advice, fact)))
         self.channels.lost(error, now)
         if isinstance(error, ConnectionLost) and self._wire.is_crowded(error.code):
             self._crowded(self)

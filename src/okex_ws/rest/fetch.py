@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 import threading
+import zlib
 from collections.abc import Callable
 from typing import NamedTuple, TypeVar
 
@@ -27,6 +28,7 @@ from ..base.rates import RateLimits
 from ..base.retry import backoff
 from ..base.state import CauseCode
 from ..base.threads import locked
+from ..model.numbers import quote
 from ..net.http_head import retry_after
 from .dialect import HttpResponse, RestProtocol, RestRequest
 
@@ -224,16 +226,31 @@ class Fetcher:
 
 
 def _body(response: httpx.Response) -> bytes:
-    encoding = response.headers.get("content-encoding", "identity")
-    if encoding.lower() != "identity":
-        # A small compressed answer could inflate to any size.
-        raise WireError("http", "an answer that is packed, which nobody asked for")
+    """The content, at most `MAX_BODY` bytes; a server in between may have packed it."""
+    encoding = response.headers.get("content-encoding", "identity").lower().strip()
+    if encoding not in ("identity", "gzip", "x-gzip", "deflate"):
+        raise WireError("http", f"an answer that is packed by {quote(encoding)}")
     body = bytearray()
-    for chunk in response.iter_bytes():
+    for chunk in response.iter_raw():
         body += chunk
-        if len(body) > MAX_BODY:
-            raise WireError("http", f"an answer of more than {MAX_BODY} bytes")
-    return bytes(body)
+        _check_size(body)
+    if encoding == "identity":
+        return bytes(body)
+    # Either of the two, as its head says (zlib.decompressobj, 32 + MAX_WBITS).
+    unpacker = zlib.decompressobj(32 + zlib.MAX_WBITS)
+    try:
+        content = unpacker.decompress(body, MAX_BODY + 1)
+    except zlib.error as error:
+        raise WireError("http", f"an answer that cannot be unpacked: {error}") from None
+    _check_size(content)
+    if not unpacker.eof:
+        raise WireError("http", "a packed answer that ends early")
+    return content
+
+
+def _check_size(body: bytes | bytearray) -> None:
+    if len(body) > MAX_BODY:
+        raise WireError("http", f"an answer of more than {MAX_BODY} bytes")
 
 
 def _wish(response: httpx.Response) -> float | None:

@@ -40,6 +40,7 @@ def test_all_is_well(
     code, found, verdict = examined(capsys, "--url", exchange.url_v5)
 
     names = [
+        "packages",
         "proxy",
         "DNS",
         "TCP",

@@ -30,6 +30,7 @@ def examine(
     found: Steps = {}
     one = Reach(Destination(venue_at(url), proxy=proxy), url, 5.0)
     with closing(one):
+        found["packages"] = one.find_packages()
         found["proxy"] = one.find_proxy()
         found["DNS"] = one.look_up()
         found["TCP"] = one.connect()
@@ -261,9 +262,9 @@ def test_the_environments_proxy_is_told_as_such(
 @pytest.mark.parametrize(
     ("answer", "advice"),
     [
-        (b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n", "a proxy answers 407"),
+        (b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n", "a user and a password"),
         (b"HTTP/1.1 502 Bad Gateway\r\n\r\n", "cannot reach the exchange"),
-        (b"what?\r\n\r\n", "refuses"),
+        (b"what?\r\n\r\n", "an HTTP proxy?"),
         (b"", "an HTTP proxy?"),
     ],
 )
