@@ -19,6 +19,7 @@ from typing import Any
 from ..base.clock import Clock
 from ..base.errors import ConnectionLost, HandshakeFailed
 from ..base.state import CauseCode
+from ..base.threads import heed_fork
 from .dial import Pause, sentence
 from .machine import remedy, system_context
 from .proxy import is_this_machine
@@ -260,6 +261,7 @@ class TcpStream:
         Raises:
             ConnectionLost: the stream has ended, or more than 1 MiB would be queued.
         """
+        heed_fork()
         if self._end is not None:
             raise self._end
         if len(self._output) + len(data) > MAX_OUTPUT:

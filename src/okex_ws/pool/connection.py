@@ -23,6 +23,7 @@ from ..base.log import log
 from ..base.rates import RateLimit, RateLimits
 from ..base.retry import Endpoints, Ping, Reconnect, Timeouts, backoff
 from ..base.state import Cause, CauseCode
+from ..base.threads import forks, heed_fork
 from ..base.throttled_log import OutageLog
 from ..base.worker import LibraryThread
 from ..channels.base import Channel
@@ -343,6 +344,8 @@ class Connection:
         return False
 
     def _do_work(self) -> None:
+        if forks.number != forks.heeded:
+            heed_fork()
         if not self._work:
             return  # each step delivers what it queues
         # Jobs that are submitted while jobs run wait for the next pass, so that one job

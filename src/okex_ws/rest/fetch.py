@@ -27,7 +27,7 @@ from ..base.errors import (
 from ..base.rates import RateLimits
 from ..base.retry import backoff
 from ..base.state import CauseCode
-from ..base.threads import locked
+from ..base.threads import heed_fork, locked
 from ..model.numbers import quote
 from ..net.http_head import retry_after
 from .dialect import HttpResponse, RestProtocol, RestRequest
@@ -121,6 +121,7 @@ class Fetcher:
 
         An error that *read* raises, such as a refusal, counts as a failed attempt too.
         """
+        heed_fork()
         try:
             return locked(self._turn, lambda: self._get_in_turn(request, read))
         finally:
