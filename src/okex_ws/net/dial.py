@@ -19,7 +19,7 @@ from itertools import zip_longest
 from typing import Any, NamedTuple, Protocol
 
 from ..base.clock import Clock
-from ..base.threads import locked, register_for_fork
+from ..base.threads import heed_fork, locked, register_for_fork
 
 # Seconds until the next address is tried beside the last one (RFC 8305, section 5).
 STAGGER = 0.25
@@ -125,6 +125,7 @@ class _Pending:
         self._look_ups: dict[tuple[Resolve, str], _LookUp] = {}
 
     def ask(self, resolve: Resolve, host: str, wake: Callable[[], None]) -> _LookUp:
+        heed_fork()
         return locked(self._lock, lambda: self._ask(resolve, host, wake))
 
     def _ask(self, resolve: Resolve, host: str, wake: Callable[[], None]) -> _LookUp:

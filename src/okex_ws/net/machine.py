@@ -93,7 +93,7 @@ def _imported() -> Any:
         else:
             reason, advice = f"websocket-client is broken: {error}", _INSTALL
         raise _Unusable(reason, advice) from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         spec = find_spec("websocket")
         path = None if spec is None else spec.origin
         raise _foreign(path, f" and raises {error!r}") from error
