@@ -231,11 +231,11 @@ def _body(response: httpx.Response) -> bytes:
     encoding = response.headers.get("content-encoding", "identity").lower().strip()
     if encoding not in ("identity", "gzip", "x-gzip", "deflate"):
         raise WireError("http", f"an answer that is packed by {quote(encoding)}")
-    body = bytearray()
-    for chunk in response.iter_raw():
+    packed, body = encoding != "identity", bytearray()
+    for chunk in response.iter_raw() if packed else response.iter_bytes():
         body += chunk
         _check_size(body)
-    if encoding == "identity":
+    if not packed:
         return bytes(body)
     # Either of the two, as its head says (zlib.decompressobj, 32 + MAX_WBITS).
     unpacker = zlib.decompressobj(32 + zlib.MAX_WBITS)
