@@ -24,7 +24,6 @@ from okex_ws import (
     RequestRejected,
     Stalled,
     Venue,
-    WireError,
 )
 from okex_ws.local_exchange import REST_FAULTS, Instrument, LocalExchange
 from okex_ws.rest import Rest
