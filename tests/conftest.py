@@ -5,7 +5,8 @@
 3. No test leaves a thread, a socket or a file open behind it.
 4. A replay of recordings is skipped visibly where there are no recordings.
 5. No test waits because an earlier test connected to the same host.
-6. No test uses a proxy that the environment of this machine names.
+6. No test uses a proxy that the environment of this machine names, nor the drawing
+   backend of a notebook from whose shell the tests are run.
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ import pytest
 import okex_ws.pool.pool
 from tests.support.internals import give_every_host_a_turn
 from tests.support.shared_memory import make_shared_view
+
+os.environ.pop("MPLBACKEND", None)
 
 CAPTURES = Path(__file__).parents[2] / "shared" / "captures"
 

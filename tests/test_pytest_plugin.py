@@ -77,6 +77,22 @@ def test_the_bot_of_the_examples_passes_its_tests(pytester: pytest.Pytester) -> 
     pytester.runpytest_subprocess(*OPTIONS).assert_outcomes(passed=5)
 
 
+def test_no_fault_of_the_machine_ends_the_tests_of_another_project(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The plugin is imported in each run, and what it needs only by its fixtures."""
+    broken = pytester.mkdir("broken")
+    for name in ("websocket", "websockets", "six", "httpx", "trustme", "ctypes"):
+        broken.joinpath(f"{name}.py").write_text("raise SystemExit(1)", "utf-8")
+    monkeypatch.setenv("PYTHONPATH", str(broken), prepend=os.pathsep)
+    monkeypatch.setenv("MPLBACKEND", "module://absent")
+    for name in ("SSL_CERT_FILE", "SSLKEYLOGFILE"):
+        monkeypatch.setenv(name, "/absent/file")
+    monkeypatch.setenv("all_proxy", "socks5://proxy.invalid")
+
+    run(pytester, "def test_own(): pass", apart=True).assert_outcomes(passed=1)
+
+
 def test_the_test_of_the_docstring_has_five_lines() -> None:
     _, _, test = PROGRAMS["test_bot.py"].strip().partition("\n\n")
 

@@ -16,6 +16,7 @@ from okex_ws.base.threads import (
     Bell,
     Closing,
     Waiters,
+    heed_fork,
     in_event_loop,
     register_for_fork,
     running_loop,
@@ -57,7 +58,7 @@ class Told:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
 @pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
-def test_those_that_are_there_at_a_fork_are_told_in_the_child_alone() -> None:
+def test_a_fork_is_heeded_in_the_child_once_by_all_that_are_there() -> None:
     first, later = Told(), Told()
     objects = [first]
     register_for_fork(objects)
@@ -65,9 +66,13 @@ def test_those_that_are_there_at_a_fork_are_told_in_the_child_alone() -> None:
 
     child = os.fork()
     if not child:
-        os._exit(10 * first.times + later.times)
+        unheeded = first.times + later.times
+        heed_fork()
+        heed_fork()
+        os._exit(100 * unheeded + 10 * first.times + later.times)
     _, status = os.waitpid(child, 0)
 
+    heed_fork()
     # The list is the process's until its end.
     objects.clear()
     assert os.waitstatus_to_exitcode(status) == 11

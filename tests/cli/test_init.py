@@ -51,6 +51,29 @@ def test_the_version_is_the_librarys(capsys: pytest.CaptureFixture[str]) -> None
     assert capsys.readouterr().out == f"okex-ws {okex_ws.__version__}\n"
 
 
+@pytest.mark.parametrize("state", ["None", "closed"])
+def test_a_command_runs_where_there_is_no_output(state: str) -> None:
+    """As under ``pythonw``; a wrong argument is still the exit code 2."""
+    gone = {
+        "None": "sys.stdout = sys.stderr = None",
+        "closed": "sys.stdout.close(), sys.stderr.close()",
+    }[state]
+    code = (
+        f"import os, sys; {gone}; before = sys.stdout\n"
+        "from okex_ws.cli import main\n"
+        "codes = [main(['doctor', '--local'])]\n"
+        "for words in ['--help'], ['wach'], ['doctor', '--instrument', '?']:\n"
+        "    try: codes.append(main(words))\n"
+        "    except SystemExit as ended: codes.append(ended.code)\n"
+        "os._exit(7 if codes == [0, 0, 2, 2] and sys.stdout is before else 8)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment(), timeout=60, check=False
+    )
+
+    assert done.returncode == 7
+
+
 def test_the_help_needs_no_extra() -> None:
     missing = "import sys; sys.modules.update(rich=None, matplotlib=None, trustme=None,"
     missing += " websockets=None, httpx=None)"

@@ -48,6 +48,7 @@ from tests.support.internals import (
     forget_value,
     isolated_pool_of,
     leaves_slots,
+    memory_key_of,
     memory_of,
     parser_of,
     process_of,
@@ -817,6 +818,24 @@ def test_a_fork_has_nothing_of_it_and_the_parent_all(okx: WSSubscription) -> Non
     assert os.waitstatus_to_exitcode(status) == 3
     assert okx.GetDepth()
     assert okx.stats().messages
+
+
+def test_a_fork_alone_takes_nothing_from_a_program_that_the_child_starts(
+    okx: WSSubscription,
+) -> None:
+    """A hook cannot foresee an exec: gevent's `subprocess` forks as a script does."""
+    process = process_of(okx)
+    assert process is not None
+    memory = memory_key_of(okx)
+    theirs = process.sock.fileno()
+    pid = os.fork()
+    if pid == 0:
+        with contextlib.suppress(OSError):
+            os.fstat(theirs)
+            os._exit(3 if isinstance(memory, str) or os.fstat(memory) else 4)
+        os._exit(5)
+
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 3
 
 
 # --- What is said ---------------------------------------------------------------------

@@ -60,7 +60,10 @@ def test_a_refusal_has_the_status_the_reason_and_the_wish() -> None:
     error = refusal("wss://x/ws", answer)
     assert error is not None
     assert (error.status, error.retry_after) == (429, 7.0)
-    assert str(error) == "wss://x/ws: HTTP 429 Too Many Requests, retry after 7 s"
+    assert str(error) == (
+        "wss://x/ws: HTTP 429 Too Many Requests, retry after 7 s;"
+        " too many connections: wait some minutes, and open fewer"
+    )
 
 
 @pytest.mark.parametrize("answer", [b"", b"HT", b"HTTP/1.1 101 Switching\r\n"])

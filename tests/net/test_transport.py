@@ -607,7 +607,7 @@ def test_a_yes_without_its_proof_is_a_no(answer: bytes) -> None:
     error = answered(answer)
 
     assert error.status == 101
-    assert error.reason == "the answer is no WebSocket handshake"
+    assert error.reason.startswith("HTTP 101 without the headers of a WebSocket")
 
 
 def test_a_handshake_of_any_length_is_bounded() -> None:

@@ -24,7 +24,6 @@ from okex_ws import (
     RequestRejected,
     Stalled,
     Venue,
-    WireError,
 )
 from okex_ws.local_exchange import REST_FAULTS, Instrument, LocalExchange
 from okex_ws.rest import Rest
@@ -446,13 +445,13 @@ def test_an_unknown_instrument_is_refused(rest: Rest, rest_v3: Rest) -> None:
     assert (other.value.code, other.value.status) == (30032, 400)
 
 
-def test_garbage_is_unreadable_at_once(exchange: LocalExchange, rest: Rest) -> None:
+def test_a_web_page_is_told_at_once(exchange: LocalExchange, rest: Rest) -> None:
     exchange.spoil_rest("garbage", times=2)
     asked = len(exchange.rest_requests)
 
-    with pytest.raises(WireError) as caught:
+    with pytest.raises(HandshakeFailed, match="a web page, not JSON") as caught:
         rest.time()
-    assert caught.value.kind == "json"
+    assert caught.value.status == 200
     assert len(exchange.rest_requests) == asked + 1
 
 

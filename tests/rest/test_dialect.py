@@ -8,7 +8,8 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given
 
-from okex_ws.base.errors import RequestRejected, WireError
+from okex_ws.base.errors import HandshakeFailed, RequestRejected, WireError
+from okex_ws.base.state import CauseCode
 from okex_ws.protocol.listing import name
 from okex_ws.rest.dialect import (
     HttpResponse,
@@ -35,7 +36,7 @@ def test_a_body_keeps_its_numbers_as_they_were_written() -> None:
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"<html>", b"\xff\xfe", b"[1,2", b'{"a":NaN}', b"[" * 100_000]
+    "body", [b"", b" \n", b"\xff\xfe", b"[1,2", b'{"a":NaN}', b"[" * 100_000]
 )
 def test_what_is_no_json_is_unreadable(body: bytes) -> None:
     with pytest.raises(WireError) as caught:
@@ -45,13 +46,35 @@ def test_what_is_no_json_is_unreadable(body: bytes) -> None:
     assert caught.value.channel == ASK.path
 
 
+def test_an_empty_answer_is_told_as_that_and_a_mark_before_json_is_none() -> None:
+    with pytest.raises(WireError, match="an empty answer"):
+        body_of(ASK, HttpResponse(200, b""))
+    assert body_of(ASK, HttpResponse(200, b"\xef\xbb\xbf[1]")) == ["1"]
+
+
+@pytest.mark.parametrize(
+    "page", [b"<html>", b"\xef\xbb\xbf <!DOCTYPE html><title>Log in</title>"]
+)
+def test_a_web_page_in_place_of_an_answer_is_told_as_that(page: bytes) -> None:
+    with pytest.raises(HandshakeFailed) as caught:
+        body_of(ASK, HttpResponse(200, page))
+
+    cause = caught.value.cause
+    assert (cause.code, cause.exchange_code) == (CauseCode.HANDSHAKE, 200)
+    assert f"a web page, not JSON, is the answer to {ASK.path}" in str(cause)
+    assert "open any page in a browser" in str(cause)
+
+
+PAGE = ": a web page says so, which is not the exchange's own answer"
+
+
 @pytest.mark.parametrize(
     ("status", "said"),
     [
-        (403, "Forbidden"),
-        (503, "Service Unavailable"),
-        (302, "Found: redirects are not followed"),
-        (499, "an unknown HTTP status"),
+        (403, f"Forbidden{PAGE}; the exchange does not serve this address"),
+        (503, f"Service Unavailable{PAGE}"),
+        (302, "Found: redirects are not followed; a web server answers"),
+        (499, f"an unknown HTTP status{PAGE}"),
     ],
 )
 def test_of_a_page_of_html_the_status_speaks(status: int, said: str) -> None:
@@ -60,7 +83,8 @@ def test_of_a_page_of_html_the_status_speaks(status: int, said: str) -> None:
 
     assert (caught.value.code, caught.value.status) == (status, status)
     assert caught.value.retry_after == 7.0
-    assert str(caught.value) == f"{ASK.path} was refused: {said} (error {status})"
+    assert str(caught.value).startswith(f"{ASK.path} was refused: {said}")
+    assert str(caught.value).endswith(f" (error {status})")
 
 
 def test_a_refusal_has_the_exchanges_code_and_words() -> None:
@@ -97,8 +121,8 @@ def test_what_names_nothing_is_refused(value: object) -> None:
 
 
 @given(st.binary(max_size=40), st.integers(100, 599))
-def test_a_body_of_any_bytes_is_json_or_one_of_two_errors(
+def test_a_body_of_any_bytes_is_json_or_one_of_three_errors(
     body: bytes, status: int
 ) -> None:
-    with contextlib.suppress(WireError, RequestRejected):
+    with contextlib.suppress(WireError, RequestRejected, HandshakeFailed):
         body_of(ASK, HttpResponse(status, body))

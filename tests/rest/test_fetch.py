@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import random
+import zlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -120,7 +122,8 @@ LASTING: list[tuple[Callable[[], Said], type[OkexWSError]]] = [
     (bad(403, "<html>"), RequestRejected),
     (bad(302, ""), RequestRejected),
     (bad(404, '{"code":404,"msg":"Not Found"}'), RequestRejected),
-    (bad(200, "<html>"), WireError),
+    (bad(200, "<html>"), HandshakeFailed),
+    (bad(200, "no JSON"), WireError),
     (lambda: httpx.RemoteProtocolError("no HTTP"), WireError),
     (lambda: HandshakeFailed(ORIGIN, "certificate refused"), HandshakeFailed),
     (lambda: HandshakeFailed(ORIGIN, "the proxy says 407", 407), HandshakeFailed),
@@ -257,15 +260,49 @@ def test_a_body_that_is_too_large_is_refused_while_it_comes() -> None:
     assert stream.given <= MAX_BODY + (1 << 20)
 
 
-def test_a_packed_body_is_not_even_unpacked() -> None:
-    world = World(
-        lambda request: httpx.Response(
-            200, headers={"content-encoding": "gzip"}, stream=Endless()
-        )
-    )
+class Sent(httpx.SyncByteStream):
+    """A body as it comes over the line."""
 
-    with pytest.raises(WireError, match="packed"):
-        world.get()
+    def __init__(self, body: bytes) -> None:
+        self.body = body
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield self.body
+
+
+def packed(body: bytes | None, encoding: str) -> World:
+    stream = Endless() if body is None else Sent(body)
+    headers = {"content-encoding": encoding}
+    return World(lambda request: httpx.Response(200, headers=headers, stream=stream))
+
+
+@pytest.mark.parametrize(
+    ("pack", "encoding"),
+    [(gzip.compress, "gzip"), (zlib.compress, "deflate"), (gzip.compress, " X-GZIP ")],
+)
+def test_an_answer_that_a_server_in_between_packed_is_unpacked(
+    pack: Callable[[bytes], bytes], encoding: str
+) -> None:
+    world = packed(pack(b"7" * 5000), encoding)
+
+    assert world.fetcher.get(ASK, lambda answer: answer).body == b"7" * 5000
+
+
+@pytest.mark.parametrize(
+    ("body", "encoding", "why"),
+    [
+        (None, "gzip", "more than"),
+        (gzip.compress(bytes(MAX_BODY + 1)), "gzip", "more than"),
+        (gzip.compress(b"7" * 5000)[:-9], "gzip", "ends early"),
+        (b"no gzip", "gzip", "cannot be unpacked"),
+        (b"", "br", "packed by 'br'"),
+    ],
+)
+def test_a_packed_answer_is_bounded_and_whole_or_refused(
+    body: bytes | None, encoding: str, why: str
+) -> None:
+    with pytest.raises(WireError, match=why):
+        packed(body, encoding).get()
 
 
 def test_an_answer_is_what_came() -> None:

@@ -126,6 +126,11 @@ def isolated_pool_of(user: User) -> IsolatedPool:
     return pool
 
 
+def memory_key_of(user: User) -> int | str:
+    """The key of the shared memory of an isolated feed, which its process is given."""
+    return isolated_pool_of(user)._store.key
+
+
 def caller_of(user: User) -> CallbackRunner:
     """The runner of the callbacks of a feed, or of a subscription without a feed."""
     return pool_of(user).callback_runner

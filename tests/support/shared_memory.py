@@ -12,6 +12,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from okex_ws.base.threads import heed_fork
 from okex_ws.delivery.view import View
 from okex_ws.isolation.shared_memory import (
     FIRST_CHUNK,
@@ -112,6 +113,7 @@ class SharedView(Relay):
             self.reads.readings[topic].error = error
 
     def _reader(self) -> View:
+        heed_fork()
         self.reads.error, self.reads.closed = self.error, self.closed
         return self.reads
 

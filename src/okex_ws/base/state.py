@@ -72,7 +72,7 @@ class CauseCode(str, Enum):
 
     - ``DNS``: the name of the host has no address, or its look-up failed.
     - ``NETWORK``: TCP could not connect, or was cut off.
-    - ``PROXY``: the proxy cannot be reached, or refused.
+    - ``PROXY``: the proxy cannot be reached, refused, or is of no use (SOCKS).
     - ``TLS``: TLS failed, for another reason than the certificate.
     - ``HANDSHAKE``: the WebSocket handshake was refused, or its answer is none.
     - ``CONNECT_TIMEOUT``: the connection was not open within `Timeouts.connect`.
@@ -105,8 +105,9 @@ class CauseCode(str, Enum):
 
     This machine:
 
-    - ``CERTIFICATE``: the certificate of the exchange was refused here.
-    - ``PACKAGE``: a package is missing.
+    - ``CERTIFICATE``: the certificate of the exchange was refused here, or a file that
+      the environment names for TLS cannot be used.
+    - ``PACKAGE``: a package is missing, too old, or hidden by another module.
     - ``READER``: the process of an isolated feed has ended, or is not read.
     - ``FORKED``: the process was forked, and this is the child.
     - ``CLOSED``: the script closed it.

@@ -6,6 +6,7 @@ both. asyncio is imported by the first coroutine that waits, not by the library.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import sys
@@ -54,7 +55,8 @@ class Closing(ABC):
 class ForkAware(Protocol):
     """An object with locks or sockets, which it must repair in a forked child process.
 
-    `register_for_fork` has `forked` called in the child, on its only thread.
+    `heed_fork` calls `forked` in the child, at the first use of any such object, on the
+    thread that uses it.
     """
 
     def forked(self) -> None:
@@ -84,18 +86,65 @@ def thread_life() -> Callable[[], object]:
     return weakref.ref(life)
 
 
-def register_for_fork(objects: Iterable[ForkAware]) -> None:
-    """Call `ForkAware.forked` on each of *objects* in every forked child.
+class _Forks:
+    """How often the line of this process was forked, and how often that was heeded.
 
-    *objects* is read at the fork, so that it may grow and shrink before.
+    A fork hook cannot foresee whether the child runs another program at once, as a
+    child of gevent's ``subprocess`` does, to which the parent hands descriptors. So the
+    hook stores one number. What uses an object compares the two numbers; the first use
+    in a child finds them different, and repairs all objects.
     """
 
-    def forked() -> None:
-        for each in list(objects):
-            each.forked()
+    def __init__(self) -> None:
+        self.number = self.heeded = 0
+        self.objects: list[Iterable[ForkAware]] = []
+        # For each fork the lock of those who heed it: the parent may hold its own.
+        self.locks: dict[int, threading.RLock] = {}
+        self.heeding = False
 
-    if hasattr(os, "register_at_fork"):
-        os.register_at_fork(after_in_child=forked)
+    def count(self) -> None:
+        """Count a fork, in the child."""
+        self.number += 1
+
+
+forks = _Forks()
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=forks.count)
+
+
+def register_for_fork(objects: Iterable[ForkAware]) -> None:
+    """Call `ForkAware.forked` on each of *objects* in a forked child that uses one.
+
+    *objects* is read then, so that it may grow and shrink before.
+    """
+    forks.objects.append(objects)
+
+
+def heed_fork() -> None:
+    """Repair all registered objects, if this process was forked since they were made.
+
+    Every use of such an object calls it first, and so does what makes a new one.
+    """
+    if forks.number != forks.heeded:
+        number = forks.number
+        locked(forks.locks.setdefault(number, threading.RLock()), _repair)
+
+
+def _repair() -> None:
+    if forks.heeding or forks.number == forks.heeded:
+        return
+    forks.heeding = True
+    try:
+        for objects in forks.objects:
+            for each in list(objects):
+                each.forked()
+    finally:
+        forks.heeded, forks.heeding = forks.number, False
+
+
+# What the parent has buffered for a file is not written by the child, too.
+atexit.register(heed_fork)
 
 
 # A function that queues a job for one connection's thread, which runs jobs in order.

@@ -18,7 +18,7 @@ from contextlib import suppress
 
 from .clock import Clock, SystemClock
 from .log import log
-from .threads import Bell, Latch, mark_library_thread
+from .threads import Bell, Latch, heed_fork, mark_library_thread
 
 Job = Callable[[], object]
 
@@ -145,6 +145,8 @@ class LibraryThread:
         failures, going = 0, True
         while going:
             try:
+                # If the turn before forked, this is the child.
+                heed_fork()
                 going = self._turn()
                 failures = 0
             except BaseException as fault:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from .. import __version__
 from .arguments import Command
 from .commands import doctor, guide, history, plot, record, replay, serve, watch
-from .exits import MEANING, ending
+from .exits import MEANING, ending, writable
 from .logs import logged
 
 # The help lists the commands in this order: first those that a newcomer needs.
@@ -54,11 +54,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     Raises:
         SystemExit: by argparse, for ``--help`` and for arguments that it refuses.
     """
-    options = parser().parse_args(argv)
+    with writable():
+        options = parser().parse_args(argv)
 
-    def run() -> int:
-        with logged(options.verbose):
-            code: int = options.run(options)
-            return code
+        def run() -> int:
+            with logged(options.verbose):
+                code: int = options.run(options)
+                return code
 
-    return ending(run)
+        return ending(run)

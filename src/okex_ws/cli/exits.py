@@ -8,7 +8,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 from .. import OkexWSError, RecordingDamaged
 from .text import clean
@@ -50,6 +50,22 @@ def refusing() -> Iterator[None]:
 def say(text: str) -> None:
     """Write one line to stderr, with control characters replaced."""
     print(f"okex-ws: {clean(text)}", file=sys.stderr)
+
+
+@contextmanager
+def writable() -> Iterator[None]:
+    """Inside, output can be written: to nowhere, where there is no stdout or stderr.
+
+    Each of the two is ``None`` under ``pythonw``, and in a shell that closed it.
+    """
+    with ExitStack() as stack:
+        for name in ("stdout", "stderr"):
+            stream = getattr(sys, name)
+            if stream is None or getattr(stream, "closed", False):
+                nowhere = stack.enter_context(open(os.devnull, "w", encoding="utf-8"))
+                stack.callback(setattr, sys, name, stream)
+                setattr(sys, name, nowhere)
+        yield
 
 
 def ending(run: Callable[[], int]) -> int:

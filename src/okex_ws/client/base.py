@@ -15,7 +15,7 @@ from ..base.checks import names_keywords
 from ..base.clock import Timekeeper
 from ..base.errors import OkexWSError
 from ..base.state import State
-from ..base.threads import Closing, on_library_thread, running_loop
+from ..base.threads import Closing, heed_fork, on_library_thread, running_loop
 from ..delivery.callbacks import OnError, OnItem, OnMessage, OnState
 from ..delivery.updates import MAX_QUEUE, UpdateQueue, Updates
 from ..history.view import HistoryOptions, JoinedView
@@ -54,7 +54,14 @@ class AsyncClosing(Closing):
     raises, and does not suppress the exception.
     """
 
-    _pool: AnyPool
+    def __init__(self, pool: AnyPool) -> None:
+        self._used_pool = pool
+
+    @property
+    def _pool(self) -> AnyPool:
+        """The pool: in a forked child it is closed."""
+        heed_fork()
+        return self._used_pool
 
     @abstractmethod
     def close(self, timeout: float | None = 5.0) -> bool:
@@ -106,9 +113,6 @@ class SharedConnections(AsyncClosing):
     It is the part of a feed that a subscription needs. Because it is a class of its
     own, a feed can make subscriptions, and a subscription can be given a feed.
     """
-
-    def __init__(self, pool: AnyPool) -> None:
-        self._pool = pool
 
     @property
     def venue(self) -> Venue:
@@ -179,7 +183,7 @@ class BaseSubscription(AsyncClosing):
         past: HistoryOptions | None = None,
     ) -> None:
         # A pool that this subscription made ends with it; the pool of a feed stays.
-        self._pool = pool
+        super().__init__(pool)
         self._own = own
         told = [on for on in (on_state, pool.on_state) if on is not None]
         callbacks = pool.callback_runner.callbacks(
@@ -305,8 +309,9 @@ class BaseSubscription(AsyncClosing):
         returned. On a shared feed there is nothing to wait for: the method returns True
         at once, and the library unsubscribes a moment later.
         """
+        pool = self._pool
         self._view.closed = True
-        self._pool.detach(self._view)
+        pool.detach(self._view)
         if not self._own:
             return True
         self._pool.close()

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from ..base.clock import Clock
 from ..base.errors import NotLive, OkexWSError
 from ..base.state import CLOSED, Cause, CauseCode, State
+from ..base.threads import forks, heed_fork
 from ..channels.convert import make_best, make_book, make_depth, make_dict
 from ..channels.reading import Reading
 from ..model.book import RPI, OrderBook
@@ -55,6 +56,7 @@ class Reads:
     @property
     def ended(self) -> bool:
         """Whether the subscription failed or was closed, even if not delivered yet."""
+        heed_fork()
         return self.closed or self.error is not None
 
     # --- Trust ----------------------------------------------------------------------
@@ -86,6 +88,8 @@ class Reads:
         if self.closed or self.error is not None:
             return Look(self._final, reading, reading.value), None
         verdict, taken, result = read(reading, limits, self._clock, build)
+        if forks.number != forks.heeded:
+            heed_fork()
         if self.closed or self.error is not None:
             verdict, result = self._final, None
         return Look(verdict, reading, taken.value), result
@@ -101,6 +105,8 @@ class Reads:
         if len(depths) > 1:
             return self._read_several(depths, limits, levels, build)[1]
         result = read(depths[0], limits, self._clock, build)[2]
+        if forks.number != forks.heeded:
+            heed_fork()
         return None if self.closed or self.error is not None else result
 
     @property
@@ -132,6 +138,7 @@ class Reads:
             return build(look.reading, each._replace(entry=entry))
 
         found = read_together(readings, self._clock, make)
+        heed_fork()
         if found is None:
             return Look(CHANGING, readings[0], readings[0].current), None
         result, taken, now, wall = found

@@ -22,6 +22,8 @@ from ..base.state import NO_CAUSE, Cause, CauseCode, State
 from ..base.threads import (
     Rings,
     Waiters,
+    forks,
+    heed_fork,
     in_event_loop,
     on_library_thread,
     running_loop,
@@ -396,6 +398,8 @@ class UpdateQueue(ConflatingQueue):
         return None
 
     def _next(self, now: float) -> Item | None:
+        if forks.number != forks.heeded:
+            heed_fork()
         me = threading.get_ident()
         if me in self._takers:
             # A signal handler interrupted this thread as it took an item.

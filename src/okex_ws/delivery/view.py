@@ -20,6 +20,7 @@ from ..base.state import FORKED, NO_CAUSE, Cause, CauseCode, State
 from ..base.threads import (
     Submit,
     Waiters,
+    heed_fork,
     on_library_thread,
     running_loop,
     share_loop,
@@ -131,6 +132,7 @@ class View(Reads):
         """How many seconds to wait before looking again; 0 when live."""
         if on_library_thread():
             raise RuntimeError("wait_live() would wait for its own thread")
+        heed_fork()
         if not (awaited := self._awaited()):
             return 0.0
         check()

@@ -21,7 +21,7 @@ from ..base.errors import OkexWSError
 from ..base.log import log
 from ..base.retry import Reconnect, Timeouts
 from ..base.state import CLOSED, FORKED, CauseCode
-from ..base.threads import Latch, locked, register_for_fork
+from ..base.threads import Latch, heed_fork, locked, register_for_fork
 from ..base.throttled_log import OutageLog
 from ..channels.series import KINDS
 from ..delivery.callbacks import Callbacks, OnState
@@ -120,6 +120,7 @@ class IsolatedPool:
         # Re-entrant, because a signal handler or the garbage collector may call `close`
         # on a thread that holds the lock.
         self._lock = threading.RLock()
+        heed_fork()
         _pools.add(self)
 
     # --- On any thread --------------------------------------------------------------

@@ -20,7 +20,7 @@ from typing import Any, Protocol
 
 from ..base.log import log
 from ..base.retry import Reconnect, backoff
-from ..base.threads import locked
+from ..base.threads import heed_fork, locked
 from ..base.worker import LibraryThread
 from ..net.stream import Selector
 from .process import GarbageError, Unpacker, WorkerProcess, pack
@@ -229,6 +229,7 @@ class Supervisor:
             if left <= 0:
                 return
             selector.select(left)
+            heed_fork()
             self._drain()
             runs = process.runs
             if unsent:

@@ -19,7 +19,7 @@ from itertools import zip_longest
 from typing import Any, NamedTuple, Protocol
 
 from ..base.clock import Clock
-from ..base.threads import locked
+from ..base.threads import heed_fork, locked, register_for_fork
 
 # Seconds until the next address is tried beside the last one (RFC 8305, section 5).
 STAGGER = 0.25
@@ -125,6 +125,7 @@ class _Pending:
         self._look_ups: dict[tuple[Resolve, str], _LookUp] = {}
 
     def ask(self, resolve: Resolve, host: str, wake: Callable[[], None]) -> _LookUp:
+        heed_fork()
         return locked(self._lock, lambda: self._ask(resolve, host, wake))
 
     def _ask(self, resolve: Resolve, host: str, wake: Callable[[], None]) -> _LookUp:
@@ -141,6 +142,10 @@ class _Pending:
             self._look_ups[resolve, host] = look_up
         look_up.asking.add(wake)
         return look_up
+
+    def forked(self) -> None:
+        """In a forked child, which has the list but not the threads: start anew."""
+        self._lock, self._look_ups = threading.RLock(), {}
 
     def leave(self, look_up: _LookUp, wake: Callable[[], None]) -> None:
         locked(self._lock, lambda: look_up.asking.discard(wake))
@@ -163,31 +168,18 @@ class _Pending:
 
 
 _pending = _Pending()
-
-
-def _forget() -> None:
-    """Start anew in a forked child.
-
-    The child inherits the list of pending look-ups, but not their threads.
-    """
-    global _pending
-    _pending = _Pending()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget)
+register_for_fork([_pending])
 
 
 def _looked_up(
     host: str, resolve: Resolve, wake: Callable[[], None], pause: Pause
 ) -> list[Address]:
-    pending = _pending
-    look_up = pending.ask(resolve, host, wake)
+    look_up = _pending.ask(resolve, host, wake)
     try:
         while not look_up.done:
             pause("answer to the name look-up")
     finally:
-        pending.leave(look_up, wake)
+        _pending.leave(look_up, wake)
     if look_up.error is not None:
         raise look_up.error
     if not look_up.addresses:

@@ -23,6 +23,21 @@ _RETRY_AFTER = re.compile(rb"^retry-after:[ \t]*([^\r\n]+)", re.I | re.M)
 _DATE = re.compile(rb"^date:[ \t]*([^\r\n]+)", re.I | re.M)
 MAX_RETRY_AFTER = 600.0
 MAX_HANDSHAKE = 16 << 10
+# What to do about an answer that is no WebSocket, by its status; of any other 2xx and
+# 3xx what `ANOTHER` says.
+STATUS_ADVICE = {
+    401: "something in front of the exchange wants a login",
+    403: "the exchange does not serve this address: a region, or an IP that is banned",
+    404: "no WebSocket is at this path: look at the URL",
+    407: "a proxy in between wants a user and a password: name it in proxy=",
+    429: "too many connections: wait some minutes, and open fewer",
+    451: "the exchange does not serve this region",
+    511: "the network wants a login: open any page in a browser",
+}
+ANOTHER = (
+    "a web server answers in the exchange's place, as the login page of a network does:"
+    " open any page in a browser, and look at the URL and at the proxy"
+)
 # The status codes with which the peer accepts a WebSocket handshake and a CONNECT.
 SWITCHING = range(101, 102)
 TUNNEL = range(200, 300)
@@ -66,7 +81,16 @@ def refusal(
     reason = printable(f"{via}HTTP {status} {said}")
     found = _RETRY_AFTER.search(answer)
     wait = retry_after(found[1].decode("latin-1").strip()) if found else None
-    return HandshakeFailed(endpoint, reason, status, wait)
+    if via:
+        return HandshakeFailed(endpoint, reason, status, wait)
+    return HandshakeFailed(endpoint, reason, status, wait, advice=advice_on(status))
+
+
+def advice_on(status: int) -> str:
+    """What to do about an HTTP answer that is not the exchange's, or ``''``."""
+    if 200 <= status < 400:
+        return ANOTHER
+    return STATUS_ADVICE.get(status, "")
 
 
 def _text_of(said: bytes) -> str:

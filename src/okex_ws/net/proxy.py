@@ -26,6 +26,23 @@ _FORM = (
 # a part of a secret.
 _UNSUPPORTED = ("https", "socks", "socks4", "socks4a", "socks5", "socks5h")
 _DEFAULT_PORT = 80
+# What to do about a proxy that answers no HTTP, and about one that refuses.
+_IS_HTTP = "is it an HTTP proxy? those of SOCKS are not supported"
+_ADVICE = {
+    403: "the proxy forbids it: ask who runs it",
+    407: "the proxy wants a user and a password: http://user:password@host:port",
+    502: "the proxy cannot reach the exchange",
+    504: "the proxy cannot reach the exchange",
+}
+
+
+class UnusableProxy(ValueError):
+    """A proxy cannot be used, for a *reason*; *advice* says which ones can."""
+
+    def __init__(self, reason: str, advice: str) -> None:
+        super().__init__(f"{reason}: {advice}")
+        self.reason = reason
+        self.advice = advice
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,17 +106,26 @@ def environments_proxy(scheme: str, host: str, port: int) -> Proxy | None:
     proxy, because a proxy on another machine cannot reach it.
 
     Raises:
-        ValueError: the environment names something that cannot be a proxy.
+        UnusableProxy: the environment names something that cannot be a proxy.
     """
     if is_this_machine(host):
         return None
     found = getproxies_environment()
-    url = found.get("https" if scheme == "wss" else "http") or found.get("all")
+    own = "https" if scheme == "wss" else "http"
+    name = own if found.get(own) else "all"
+    url = found.get(name)
     # A variable is set, so `proxy_bypass` reads the environment on every system, never
     # a registry, for which it would look up the host's name.
     if not url or proxy_bypass(authority(host, port)):
         return None
-    return parse_proxy(url)
+    try:
+        return parse_proxy(url)
+    except UnusableProxy as error:
+        raise UnusableProxy(
+            f"the environment's proxy is of no use ({name}_proxy): {error.reason}",
+            f"{error.advice}; name such a one in {own}_proxy, or connect without one:"
+            " proxy='', or the host in no_proxy",
+        ) from None
 
 
 def is_this_machine(host: str) -> bool:
@@ -114,14 +140,14 @@ def parse_proxy(url: str) -> Proxy:
     """Read a proxy's URL, whose scheme may be missing, as in many environments.
 
     Raises:
-        ValueError: *url* is no ``http://`` URL of a host, optional port and user.
+        UnusableProxy: *url* is no ``http://`` URL of a host, optional port and user.
     """
     scheme = url.partition("://")[0].lower()
     if scheme in _UNSUPPORTED:
-        raise ValueError(f"{scheme}:// proxies are not supported: {_FORM}")
+        raise UnusableProxy(f"{scheme}:// proxies are not supported", _FORM)
     parts = _split(url if "://" in url else f"http://{url}")
     if parts is None:
-        raise ValueError(_FORM)
+        raise UnusableProxy("its URL cannot be read", _FORM)
     return Proxy(parts.hostname or "", parts.port or _DEFAULT_PORT, _basic(parts))
 
 
@@ -179,7 +205,7 @@ def open_tunnel(
         refused = _refusal(endpoint, answer, proxy)
         if refused is None:
             if failure.cause_code is not CauseCode.CLOSED:
-                failure.cause_code = CauseCode.PROXY
+                failure.cause_code, failure.advice = CauseCode.PROXY, _IS_HTTP
             raise
         raise refused from failure
     if not whole:
@@ -203,4 +229,7 @@ def _refusal(endpoint: str, answer: bytearray, proxy: Proxy) -> HandshakeFailed 
     refused = refusal(endpoint, bytes(answer), TUNNEL, f"{proxy}: ", quoted)
     if refused is not None:
         refused.cause_code = CauseCode.PROXY
+        refused.advice = _ADVICE.get(refused.status or 0, "")
+        if refused.status is None:
+            refused.advice = _IS_HTTP
     return refused

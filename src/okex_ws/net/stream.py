@@ -25,7 +25,7 @@ from ..base.state import CauseCode
 from ..base.threads import locked
 from ..base.worker import LibraryThread
 from .dial import Resolve, connect, find_addresses, sentence, system_resolve
-from .proxy import Proxy, open_tunnel, proxy_finder
+from .proxy import Proxy, UnusableProxy, open_tunnel, proxy_finder
 from .tcp import TcpStream
 
 # `poll` takes milliseconds as a C int, which a longer wait would overflow. A wait may
@@ -365,9 +365,10 @@ class TcpNetwork:
         try:
             return self._find_proxy(scheme, host, port)
         # The environment may have changed. A wrong *proxy* was refused by `__init__`.
-        except ValueError as error:
-            reason, code = f"the environment's proxy is of no use: {error}", _PROXY
-            raise ConnectionLost(attempt.endpoint, reason, cause_code=code) from error
+        except UnusableProxy as error:
+            raise ConnectionLost(
+                attempt.endpoint, error.reason, advice=error.advice, cause_code=_PROXY
+            ) from error
 
     def _connected(
         self, host: str, port: int, attempt: _Attempt, proxy: Proxy | None

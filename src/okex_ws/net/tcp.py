@@ -8,7 +8,6 @@ already inside a TLS object.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import selectors
 import socket
@@ -20,8 +19,15 @@ from typing import Any
 from ..base.clock import Clock
 from ..base.errors import ConnectionLost, HandshakeFailed
 from ..base.state import CauseCode
+from ..base.threads import heed_fork
 from .dial import Pause, sentence
+from .machine import remedy, system_context
 from .proxy import is_this_machine
+
+try:
+    import ctypes
+except ImportError:  # a Python that was built without libffi
+    ctypes = None  # type: ignore[assignment]
 
 _READ = selectors.EVENT_READ
 _WRITE = selectors.EVENT_WRITE
@@ -101,20 +107,24 @@ class TcpStream:
 
         Raises:
             HandshakeFailed: the certificate was refused, or TLS failed.
-            ConnectionLost: the connection ended before.
+            ConnectionLost: the connection ended before, or a file that the environment
+                names for TLS cannot be used.
         """
+        used = context or system_context(self._endpoint)
         try:
-            tls = (context or ssl.create_default_context()).wrap_bio(
-                self._from_peer, self._to_peer, server_hostname=host
-            )
+            tls = used.wrap_bio(self._from_peer, self._to_peer, server_hostname=host)
             # Bytes that came behind a proxy's answer are the first ones of TLS.
             while not self._shake_hands(tls):
                 self._pause_for("TLS handshake")
                 self.fill()
         except ssl.SSLCertVerificationError as error:
             reason = f"{self.via}certificate refused: {error.verify_message}"
-            code = CauseCode.CERTIFICATE
-            raise HandshakeFailed(self._endpoint, reason, cause_code=code) from error
+            raise HandshakeFailed(
+                self._endpoint,
+                reason,
+                advice=remedy(error, used, given=context is not None),
+                cause_code=CauseCode.CERTIFICATE,
+            ) from error
         except (ssl.SSLError, ValueError) as error:
             reason = f"{self.via}TLS handshake failed: {_reason(error)}"
             code = CauseCode.TLS
@@ -251,6 +261,7 @@ class TcpStream:
         Raises:
             ConnectionLost: the stream has ended, or more than 1 MiB would be queued.
         """
+        heed_fork()
         if self._end is not None:
             raise self._end
         if len(self._output) + len(data) > MAX_OUTPUT:
@@ -328,7 +339,7 @@ def find_receive() -> Receive:
     """How a stream receives.
 
     It is the system's `recv`, called by ctypes without releasing the interpreter's
-    lock. Where ctypes cannot call it, it is the socket's own `recv_into`.
+    lock. Where ctypes is missing or cannot call it, it is the socket's own `recv_into`.
     """
     try:
         # `recv` of this process itself. PyDLL keeps the interpreter's lock in a call.

@@ -1,4 +1,4 @@
-"""WebSocket messages over a byte stream: the only module that imports websocket-client.
+"""WebSocket messages over a byte stream, framed by websocket-client.
 
 websocket-client does the handshake and gets control frames and fragments, each as a
 whole frame. A message that is one frame is taken straight out of the stream's buffer. A
@@ -9,12 +9,11 @@ fault in the framing ends the connection with a `ConnectionLost` whose cause is 
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 from collections.abc import Callable
-from typing import NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar
 from urllib.parse import urlsplit
-
-import websocket
 
 from ..base.clock import Clock
 from ..base.errors import (
@@ -28,6 +27,7 @@ from ..base.state import CauseCode
 from ..model.numbers import Clean
 from .frames import HEAD, MAX_FRAME, Fragments, Frame
 from .http_head import COOKIES, MAX_HANDSHAKE, read_head, refusal, server_date
+from .machine import websocket_client
 from .stream import Network, Stream, public_endpoint
 from .tcp import TcpStream
 
@@ -49,6 +49,9 @@ _MAX_CONTROL_PAYLOAD = 125
 NORMAL = 1000
 _PROTOCOL_ERROR = 1002
 _TOO_BIG = 1009
+
+# Why an answer with status 101 is refused (RFC 6455, section 4.1).
+_WRONG = "HTTP 101 without the headers of a WebSocket that answer this request"
 
 Opened = TypeVar("Opened", bound="Transport")
 
@@ -114,6 +117,7 @@ class Transport:
             ConnectionLost, HandshakeFailed, Stalled: there is no connection.
         """
         refused, endpoint = None, public_endpoint(url)
+        package = websocket_client(endpoint)
         try:
             stream = network.open(url, deadline, cancelled)
         except HandshakeFailed as error:
@@ -122,11 +126,11 @@ class Transport:
             # The reason may be a text of the proxy.
             args = clean(refused.reason), refused.status, refused.retry_after
             code = refused.cause_code
-            raise HandshakeFailed(endpoint, *args, cause_code=code) from (
-                refused.__cause__
-            )
+            raise HandshakeFailed(
+                endpoint, *args, advice=refused.advice, cause_code=code
+            ) from refused.__cause__
         try:
-            socket = _shake_hands(stream, url, endpoint, clean)
+            socket = _shake_hands(package, stream, url, endpoint, clean)
         except BaseException:
             stream.close()
             raise
@@ -312,7 +316,7 @@ class Transport:
         detail = None
         try:
             self._socket.take(bytes((first, len(payload))) + payload)
-        except websocket.WebSocketException as error:
+        except self._socket.fault as error:
             detail = self._clean(str(error))
         if detail is not None:
             self._refuse(detail)
@@ -330,11 +334,19 @@ def _is_close_code(code: int) -> bool:
     return 1000 <= code <= 1003 or 1007 <= code <= 1014 or 3000 <= code <= 4999
 
 
-class _WebSocket(websocket.WebSocket):  # type: ignore[misc]
-    """websocket-client's framing, fed with one whole frame at a time."""
+class _WebSocket:
+    """websocket-client's framing, fed with one whole frame at a time.
+
+    `_socket_class` makes the class of it and of websocket-client's ``WebSocket``.
+    *fault* is the base class of websocket-client's exceptions.
+    """
 
     stream: Stream
     server_date: float | None
+    fault: type[Exception]
+    recv_data_frame: Callable[[bool], object]
+    send: Callable[[str], object]
+    send_close: Callable[[int], object]
     _frame: io.BytesIO | None = None
     _answers = b""
 
@@ -356,7 +368,7 @@ class _WebSocket(websocket.WebSocket):  # type: ignore[misc]
         data = b"" if self._frame is None else self._frame.read(size)
         if not data:
             # websocket-client would ask again for ever.
-            raise websocket.WebSocketProtocolException("Frame ends early")
+            raise self.fault("Frame ends early")
         return data
 
     def _send(self, data: bytes) -> int:
@@ -364,6 +376,12 @@ class _WebSocket(websocket.WebSocket):  # type: ignore[misc]
             return self.stream.send(data)
         self._answers += data
         return len(data)
+
+
+@functools.cache
+def _socket_class(package: Any) -> type[_WebSocket]:
+    fault = {"fault": package.WebSocketException}
+    return type("WebSocket", (_WebSocket, package.WebSocket), fault)
 
 
 class _Handshake:
@@ -421,14 +439,16 @@ class _Handshake:
         """Do nothing: the transport closes the stream."""
 
 
-def _shake_hands(stream: Stream, url: str, endpoint: str, clean: Clean) -> _WebSocket:
+def _shake_hands(
+    package: Any, stream: Stream, url: str, endpoint: str, clean: Clean
+) -> _WebSocket:
     face = _Handshake(stream, endpoint)
     parts = urlsplit(url)
     host, failed = parts.netloc.rpartition("@")[2], False
     try:
-        socket: _WebSocket = websocket.create_connection(
+        socket: _WebSocket = package.create_connection(
             url,
-            class_=_WebSocket,
+            class_=_socket_class(package),
             socket=face,
             # websocket-client always sends an origin, and 0.46 sends http: for wss:.
             origin=f"{'https' if parts.scheme == 'wss' else 'http'}://{host}",
@@ -444,7 +464,6 @@ def _shake_hands(stream: Stream, url: str, endpoint: str, clean: Clean) -> _WebS
     # Raised behind the clause above: websocket-client's error repeats the peer's text.
     if failed:
         refused = refusal(endpoint, bytes(face.answer), clean=clean)
-        reason = "the answer is no WebSocket handshake"
-        raise refused or face.failure or HandshakeFailed(endpoint, reason, 101)
+        raise refused or face.failure or HandshakeFailed(endpoint, _WRONG, 101)
     socket.stream, socket.server_date = stream, server_date(bytes(face.answer))
     return socket

@@ -23,6 +23,7 @@ from ..base.log import log
 from ..base.rates import RateLimit, RateLimits
 from ..base.retry import Endpoints, Ping, Reconnect, Timeouts, backoff
 from ..base.state import Cause, CauseCode
+from ..base.threads import forks, heed_fork
 from ..base.throttled_log import OutageLog
 from ..base.worker import LibraryThread
 from ..channels.base import Channel
@@ -349,6 +350,8 @@ class Connection:
         return False
 
     def _do_work(self) -> None:
+        if forks.number != forks.heeded:
+            heed_fork()
         if not self._work:
             return  # each step delivers what it queues
         # Jobs that are submitted while jobs run wait for the next pass, so that one job
@@ -458,7 +461,8 @@ class Connection:
         now = self._clock.monotonic()
         self.counts.reconnects[cause_of(error)] += 1
         if opened_at is None:
-            error.advice = self._venue.advice(self._endpoints.present)
+            fact = self._venue.advice(self._endpoints.present)
+            error.advice = "; ".join(filter(None, (error.advice, fact)))
         self.channels.lost(error, now)
         code = error.code if isinstance(error, ConnectionLost) else None
         advice = self._wire.code(code).advice

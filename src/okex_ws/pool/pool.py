@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from ..base.counts import Counts
 from ..base.errors import OkexWSError
 from ..base.state import FORKED
-from ..base.threads import locked, register_for_fork
+from ..base.threads import heed_fork, locked, register_for_fork
 from ..base.worker import WorkerThread
 from ..channels.reading import Reading
 from ..delivery.callbacks import CallbackRunner, Callbacks, OnError, OnState
@@ -82,6 +82,7 @@ class Pool(ConnectionSet):
         # channels and connections that are gone.
         self._present: dict[View, None] = {}
         self.past: Counter[str] = Counter()
+        heed_fork()
         _pools.add(self)
 
     @property

@@ -23,7 +23,7 @@ from ..base.checks import check_number, check_whole, names_keywords
 from ..base.clock import Clock
 from ..base.errors import OkexWSError, RecordingFailed
 from ..base.log import log
-from ..base.threads import Closing, register_for_fork
+from ..base.threads import Closing, heed_fork, register_for_fork
 from ..base.throttled_log import LogThrottle
 from ..base.worker import WorkerThread
 from ..model.credentials import Credentials
@@ -114,6 +114,7 @@ class Recorder(Closing):
         name = f"okex_ws:recorder:{os.path.basename(self._path)}"
         self._worker = WorkerThread(name, end=self._end)
         self._ended = False
+        heed_fork()
         _recorders.add(self)
         atexit.register(self.close)
 
@@ -135,6 +136,7 @@ class Recorder(Closing):
         Returns True when all entries are in the file, and False if that took longer
         than *timeout* seconds. Writing then goes on, unless the process ends.
         """
+        heed_fork()
         self._closing = True
         self._worker.close()
         self._worker.join(timeout)

@@ -26,7 +26,7 @@ from ..base.checks import check_seconds, check_whole, names_keywords
 from ..base.clock import Clock, SystemClock, utc
 from ..base.errors import WireError
 from ..base.rates import RateLimits
-from ..base.threads import Closing, Latch, register_for_fork
+from ..base.threads import Closing, Latch, heed_fork, register_for_fork
 from ..channels.convert import make_candle, make_trade
 from ..history.search import Search, T
 from ..model.book import RPI
@@ -143,6 +143,7 @@ class Rest(Closing):
             clock=self._clock,
             rng=rng or random.Random(),
         )
+        heed_fork()
         _opened.add(self)
 
     def _make_pool(
@@ -174,6 +175,7 @@ class Rest(Closing):
         Any thread may call it, and a signal handler at any point. The thread whose
         request is under way closes the connection when that request has ended.
         """
+        heed_fork()
         self._closing.set()
         if self._network is not None:
             self._network.wake()

@@ -11,9 +11,10 @@ from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any, NamedTuple, Protocol
 
-from ..base.errors import RequestRejected, WireError
+from ..base.errors import HandshakeFailed, RequestRejected, WireError
 from ..model.instrument import Instrument
 from ..model.numbers import quote, why
+from ..net.http_head import ANOTHER, advice_on
 from ..protocol.json_text import exact
 from ..protocol.messages import CandleData, DepthData, TradeData
 from .pages import PageSource
@@ -144,14 +145,22 @@ def body_of(request: RestRequest, answer: HttpResponse) -> Any:
     """The JSON of an answer.
 
     A body that is not JSON raises `RequestRejected` if the HTTP status is not 200, else
-    `WireError`.
+    `WireError`; if it is a page for people, `HandshakeFailed`.
     """
     try:
-        return exact(answer.body.decode().strip(" \t\r\n"))
+        return exact(answer.body.decode("utf-8-sig").strip(" \t\r\n"))
     except (ValueError, RecursionError) as error:
         if answer.status != 200:
             raise by_status(request, answer) from error
-        raise WireError("json", why(error)[:200], request.path) from error
+        if _is_page(answer):
+            reason = f"a web page, not JSON, is the answer to {request.path}"
+            raise HandshakeFailed("", reason, 200, advice=ANOTHER) from error
+        said = why(error)[:200] if answer.body.strip() else "an empty answer"
+        raise WireError("json", said, request.path) from error
+
+
+def _is_page(answer: HttpResponse) -> bool:
+    return answer.body[:500].removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"<")
 
 
 def by_status(request: RestRequest, answer: HttpResponse) -> RequestRejected:
@@ -159,7 +168,10 @@ def by_status(request: RestRequest, answer: HttpResponse) -> RequestRejected:
     known = {each.value: each.phrase for each in HTTPStatus}
     said = known.get(answer.status, "an unknown HTTP status")
     if 300 <= answer.status < 400:
-        said = f"{said}: redirects are not followed"
+        said = f"{said}: redirects are not followed; {ANOTHER}"
+    elif _is_page(answer):
+        page = "a web page says so, which is not the exchange's own answer"
+        said = "; ".join(filter(None, (f"{said}: {page}", advice_on(answer.status))))
     status = answer.status
     return RequestRejected(status, said, request.path, status, answer.retry_after)
 

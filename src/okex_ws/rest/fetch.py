@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 import threading
+import zlib
 from collections.abc import Callable
 from typing import NamedTuple, TypeVar
 
@@ -26,8 +27,9 @@ from ..base.errors import (
 from ..base.rates import RateLimits
 from ..base.retry import backoff
 from ..base.state import CauseCode
-from ..base.threads import locked
+from ..base.threads import heed_fork, locked
 from ..model.exchange_codes import Advice, advised, find_code
+from ..model.numbers import quote
 from ..net.http_head import retry_after
 from .dialect import HttpResponse, RestProtocol, RestRequest
 
@@ -120,6 +122,7 @@ class Fetcher:
 
         An error that *read* raises, such as a refusal, counts as a failed attempt too.
         """
+        heed_fork()
         try:
             return locked(self._turn, lambda: self._get_in_turn(request, read))
         finally:
@@ -236,16 +239,31 @@ class Fetcher:
 
 
 def _body(response: httpx.Response) -> bytes:
-    encoding = response.headers.get("content-encoding", "identity")
-    if encoding.lower() != "identity":
-        # A small compressed answer could inflate to any size.
-        raise WireError("http", "an answer that is packed, which nobody asked for")
-    body = bytearray()
-    for chunk in response.iter_bytes():
+    """The content, at most `MAX_BODY` bytes; a server in between may have packed it."""
+    encoding = response.headers.get("content-encoding", "identity").lower().strip()
+    if encoding not in ("identity", "gzip", "x-gzip", "deflate"):
+        raise WireError("http", f"an answer that is packed by {quote(encoding)}")
+    packed, body = encoding != "identity", bytearray()
+    for chunk in response.iter_raw() if packed else response.iter_bytes():
         body += chunk
-        if len(body) > MAX_BODY:
-            raise WireError("http", f"an answer of more than {MAX_BODY} bytes")
-    return bytes(body)
+        _check_size(body)
+    if not packed:
+        return bytes(body)
+    # Either of the two, as its head says (zlib.decompressobj, 32 + MAX_WBITS).
+    unpacker = zlib.decompressobj(32 + zlib.MAX_WBITS)
+    try:
+        content = unpacker.decompress(body, MAX_BODY + 1)
+    except zlib.error as error:
+        raise WireError("http", f"an answer that cannot be unpacked: {error}") from None
+    _check_size(content)
+    if not unpacker.eof:
+        raise WireError("http", "a packed answer that ends early")
+    return content
+
+
+def _check_size(body: bytes | bytearray) -> None:
+    if len(body) > MAX_BODY:
+        raise WireError("http", f"an answer of more than {MAX_BODY} bytes")
 
 
 def _wish(response: httpx.Response) -> float | None:

@@ -40,6 +40,7 @@ def test_all_is_well(
     code, found, verdict = examined(capsys, "--url", exchange.url_v5)
 
     names = [
+        "packages",
         "proxy",
         "DNS",
         "TCP",
@@ -76,7 +77,7 @@ def test_behind_a_failure_nothing_is_tried(
 
     grades = [each["grade"] for each in found]
     assert code == FAILED
-    assert grades == ["good"] * 3 + ["bad"] + ["not tried"] * 5
+    assert grades == ["good"] * 4 + ["bad"] + ["not tried"] * 5
     assert verdict.startswith("no prices, for handshake failed: HTTP 403")
     assert "region" in verdict
 
@@ -140,11 +141,11 @@ def test_for_people_it_is_a_list_and_a_sentence(
 
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == f"url  {exchange.url_v5}"
-    assert [line.split()[0] for line in lines[1:10]] == ["good"] * 3 + ["BAD"] + [
+    assert [line.split()[0] for line in lines[1:11]] == ["good"] * 4 + ["BAD"] + [
         "-"
     ] * 5
-    assert lines[10].split()[0] == "BAD"
-    assert "open fewer" in lines[10]
+    assert lines[11].split()[0] == "BAD"
+    assert "open fewer" in lines[11]
 
 
 def test_on_a_terminal_it_is_folded_and_coloured(

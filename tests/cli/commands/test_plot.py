@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import subprocess
 import sys
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from okex_ws.cli import main
 from okex_ws.cli.exits import FAILED, GOOD, USAGE
 from tests.support import cli_recordings
+from tests.support.loopback_servers import untraced
 
 
 @pytest.fixture(autouse=True)
@@ -88,6 +90,23 @@ def test_a_full_disk_leaves_no_part_of_a_picture(
     assert main(["plot", str(cli_recordings.whole(path))]) == FAILED
     assert capsys.readouterr().err == "okex-ws: day.png: No space left on device\n"
     assert not Path("day.png").exists()
+
+
+def test_the_backend_of_a_notebook_is_not_asked_for(path: Path) -> None:
+    """Its package may be missing, and matplotlib would refuse the variable."""
+    environment = untraced() | {
+        "MPLBACKEND": "module://matplotlib_inline.backend_inline"
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "okex_ws", "plot", str(cli_recordings.broken(path))],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.endswith(".png\n")
 
 
 def test_without_matplotlib_it_names_the_extra(

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import socket
 import ssl
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -30,6 +32,7 @@ def examine(
     found: Steps = {}
     one = Reach(Destination(venue_at(url), proxy=proxy), url, 5.0)
     with closing(one):
+        found["packages"] = one.find_packages()
         found["proxy"] = one.find_proxy()
         found["DNS"] = one.look_up()
         found["TCP"] = one.connect()
@@ -82,6 +85,7 @@ def test_every_step_says_what_it_found(protocol: str, exchange: LocalExchange) -
     clock: list[float] = []
     found = examine(url, clock=clock)
 
+    assert found.pop("packages").said.startswith("websocket-client ")
     assert {name: each.said for name, each in found.items()} == {
         "proxy": "none",
         "DNS": "127.0.0.1 (an address needs no look-up)",
@@ -140,7 +144,30 @@ def test_a_trust_store_that_is_not_there_is_said(
     with pytest.raises(CheckFailed) as bad:
         examine(exchange.url_v5)
 
-    assert "/nonexistent/ca.pem, which is not there" in bad.value.advice
+    assert "SSL_CERT_FILE=/nonexistent/ca.pem is not there" in bad.value.advice
+
+
+def test_a_log_of_keys_that_cannot_be_written_is_said(
+    served: Callable[..., LocalExchange], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = served().url_v5
+    monkeypatch.setenv("SSLKEYLOGFILE", "/absent/keys.log")
+
+    with pytest.raises(CheckFailed, match="SSLKEYLOGFILE=/absent/") as bad:
+        examine(url)
+
+    assert "unset SSLKEYLOGFILE" in bad.value.advice
+
+
+def test_a_package_that_hides_the_library_is_said(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "websocket", ModuleType("websocket"))
+
+    with pytest.raises(CheckFailed, match="hides websocket-client") as bad:
+        examine("wss://exchange.invalid/ws/v5")
+
+    assert bad.value.advice.startswith("rename ")
 
 
 def test_a_certificate_of_another_host_is_something_else(
@@ -261,9 +288,12 @@ def test_the_environments_proxy_is_told_as_such(
 @pytest.mark.parametrize(
     ("answer", "advice"),
     [
-        (b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n", "a proxy answers 407"),
+        (
+            b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n",
+            "a user and a password",
+        ),
         (b"HTTP/1.1 502 Bad Gateway\r\n\r\n", "cannot reach the exchange"),
-        (b"what?\r\n\r\n", "refuses"),
+        (b"what?\r\n\r\n", "an HTTP proxy?"),
         (b"", "an HTTP proxy?"),
     ],
 )

@@ -89,6 +89,7 @@ def _examine(
     reach = Reach(where, endpoint, timeout)
     probe = Probe(where, endpoint, *instrument)
     try:
+        found.check("packages", reach.find_packages)
         found.check("proxy", reach.find_proxy)
         found.check("DNS", reach.look_up)
         found.check("TCP", reach.connect)

@@ -54,12 +54,18 @@ def run(options: argparse.Namespace) -> int:
 
     A damaged recording is drawn up to the damage, and the exit code says failed.
     """
+    # A picture needs no backend. That of a notebook, which the shell of a notebook has
+    # in its environment, may be missing here, and matplotlib would refuse the import.
+    backend = os.environ.pop("MPLBACKEND", None)
     try:
         from ..recordings.picture import check_form, draw
     except ImportError as missing:
         raise Failure(
             f"a picture needs the extra 'plot': pip install 'okex-ws[plot]' ({missing})"
         ) from missing
+    finally:
+        if backend is not None:
+            os.environ["MPLBACKEND"] = backend
     path = _with_suffix(options.file or f"{_stem(options.recording)}.png")
     with refusing():
         check_form(path)

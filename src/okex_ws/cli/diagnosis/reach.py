@@ -17,8 +17,10 @@ from datetime import datetime, timedelta, timezone
 from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit
 
-from ... import HandshakeFailed, OkexWSError
-from ...net.proxy import Proxy, authority, open_tunnel, proxy_finder
+from ... import OkexWSError
+from ...net import machine
+from ...net.http_head import advice_on
+from ...net.proxy import Proxy, UnusableProxy, authority, open_tunnel, proxy_finder
 from ..arguments import Destination
 from ..text import clean, listed
 from . import certificates
@@ -31,24 +33,9 @@ _MAX_HEAD = 16 << 10
 _STATUS_LINE = re.compile(rb"HTTP/\d\.\d (\d{3})([^\r\n]*)")
 _DATE = re.compile(rb"^date:[ \t]*([^\r\n]+)", re.I | re.M)
 
-_STATUS_ADVICE = {
-    401: "there is something in front of the exchange that wants a login",
-    403: "the exchange does not serve this address: a region, or an IP that is banned",
-    404: "no WebSocket is at this path: look at the URL",
-    429: "too many connections: wait some minutes, and open fewer",
-    451: "the exchange does not serve this region",
-}
-_PROXY_ADVICE = {
-    407: "a proxy answers 407: it wants a user and a password, as in"
-    " --proxy http://user:password@host:port",
-    403: "the proxy forbids it: ask whoever runs it",
-    502: "the proxy cannot reach the exchange",
-    504: "the proxy cannot reach the exchange",
-}
-
 
 class Reach:
-    """Goes the way to one endpoint step by step: proxy, DNS, TCP, TLS, handshake.
+    """Goes the way to one endpoint by steps: packages, proxy, DNS, TCP, TLS, handshake.
 
     So a failure names the step at which the way ends. Each step needs the one before
     it, returns a `Finding` or raises `CheckFailed`, and gives up a socket that is
@@ -93,15 +80,20 @@ class Reach:
 
     # --- The steps ------------------------------------------------------------------
 
+    def find_packages(self) -> Finding:
+        """Find what a connection needs of this machine's packages."""
+        try:
+            return Finding(machine.packages(self._endpoint))
+        except OkexWSError as error:
+            raise _failed(error) from error
+
     def find_proxy(self) -> Finding:
         """Find the proxy that leads to the endpoint, if there is one."""
         try:
             find = proxy_finder(self._asked)
             self._proxy = find(self._scheme, self._host, self._port)
-        except ValueError as error:
-            raise CheckFailed(
-                str(error), "mend --proxy or the environment's proxy"
-            ) from error
+        except UnusableProxy as error:
+            raise CheckFailed(error.reason, error.advice) from error
         if self._proxy is None:
             return Finding("none")
         source = "the environment" if self._asked is None else "--proxy"
@@ -156,9 +148,7 @@ class Reach:
         try:
             open_tunnel(talk, self._proxy, self._host, self._port, self._endpoint)
         except OkexWSError as error:
-            status = error.status if isinstance(error, HandshakeFailed) else None
-            advice = _PROXY_ADVICE.get(status or 0, f"{self._proxy} refuses")
-            raise CheckFailed(getattr(error, "reason", str(error)), advice) from error
+            raise _failed(error, f"{self._proxy} refuses") from error
         except OSError as error:
             said = f"no answer to CONNECT: {_sentence(error)}"
             raise CheckFailed(said, f"is {self._proxy} an HTTP proxy?") from error
@@ -166,11 +156,13 @@ class Reach:
 
     def start_tls(self) -> Finding:
         """Start TLS; report version, cipher, certificate and who vouches for it."""
-        context = self._context or ssl.create_default_context()
         try:
+            context = self._context or machine.system_context(self._endpoint)
             wrapped = context.wrap_socket(self._connected(), server_hostname=self._host)
+        except OkexWSError as error:
+            raise _failed(error) from error
         except ssl.SSLCertVerificationError as error:
-            raise self._distrust(error) from error
+            raise self._distrust(error, context) from error
         except OSError as error:
             raise CheckFailed(
                 f"no TLS: {_sentence(error)}",
@@ -187,6 +179,8 @@ class Reach:
         said = f"{said}; certificate of {_told(shown)}{_chain(wrapped)}"
         if shown.expires - datetime.now(timezone.utc) < _ENDS_SOON:
             return Finding(said, Grade.WARN, "the certificate ends soon")
+        if self._context is None and (fault := machine.store_fault()):
+            return Finding(said, Grade.WARN, fault)
         return Finding(said)
 
     def handshake(self) -> Finding:
@@ -209,7 +203,7 @@ class Reach:
         said = clean(f"HTTP {status} {phrase}".strip())
         if status != 101:
             wait = "the exchange has a problem: wait" if status >= 500 else ""
-            raise CheckFailed(said, _STATUS_ADVICE.get(status, wait))
+            raise CheckFailed(said, advice_on(status) or wait)
         return Finding(said)
 
     # --- How ------------------------------------------------------------------------
@@ -258,15 +252,11 @@ class Reach:
     def _trust(self) -> str:
         if self._context is not None:
             return "the local exchange's own CA"
-        for name in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
-            path = os.environ.get(name)
-            if path:
-                gone = "" if os.path.exists(path) else ", which is not there"
-                return f"{name}={path}{gone}"
-        paths = ssl.get_default_verify_paths()
-        return f"the system's CAs ({paths.cafile or paths.capath or 'none found'})"
+        return machine.trust_store()
 
-    def _distrust(self, error: ssl.SSLCertVerificationError) -> CheckFailed:
+    def _distrust(
+        self, error: ssl.SSLCertVerificationError, context: ssl.SSLContext
+    ) -> CheckFailed:
         """The failure for a refused certificate: the reason, and whose it is."""
         shown = self._shown_certificate()
         said = f"the certificate is refused: {error.verify_message}"
@@ -274,27 +264,16 @@ class Reach:
         if shown is not None:
             said = f"{said}; it is of {_told(shown)}"
             issuer = f"its issuer, {shown.issuer},"
-        return CheckFailed(clean(said), clean(self._remedy(error.verify_code, issuer)))
-
-    def _remedy(self, code: int, issuer: str) -> str:
-        # OpenSSL's X509_V_ERR codes: CERT_NOT_YET_VALID (9), CERT_HAS_EXPIRED (10),
-        # HOSTNAME_MISMATCH (62), IP_ADDRESS_MISMATCH (64). Others are about the issuer.
-        if code in (9, 10):
-            now = f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M} UTC"
-            return f"is this machine's clock right ({now})? else the exchange must act"
-        if code in (62, 64):
-            return "something else answers in the exchange's place, or the URL is wrong"
-        return (
-            f"{issuer} is not known to {self._trust()}: if it is right that it stands"
-            " between you and the exchange, name its CA file in SSL_CERT_FILE"
-        )
+        given = self._context is not None
+        advice = machine.remedy(error, context, given, issuer)
+        return CheckFailed(clean(said), clean(advice))
 
     def _shown_certificate(self) -> certificates.Certificate | None:
         """The peer's certificate, read without verification on a connection of its own.
 
         No request is sent to the peer over that connection.
         """
-        context = ssl.create_default_context()
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
         self.close()
@@ -324,6 +303,12 @@ class _TunnelStream:
         if not data:
             raise ConnectionResetError("it closed the connection")
         return data
+
+
+def _failed(error: OkexWSError, otherwise: str = "") -> CheckFailed:
+    """The failure for an error of the library, with the advice that the error has."""
+    said = clean(str(getattr(error, "reason", error)))
+    return CheckFailed(said, clean(error.advice) or otherwise)
 
 
 def _is_literal(host: str) -> bool:
