@@ -27,6 +27,7 @@ from okex_ws import (
 )
 from okex_ws.local_exchange import LocalExchange
 from tests.support.event_loops import NAMES, new_loop, run_in
+from tests.support.internals import waits_for_end
 from tests.support.recordings import depth, heard, session, write
 
 LIMIT = 20.0
@@ -182,6 +183,72 @@ def test_it_closes_though_the_script_has_filled_the_executor(
         await okx.await_live(LIMIT)
         assert await okx.aclose(LIMIT) is True
         released.set()
+
+    run(main)
+
+
+def test_the_end_of_a_thread_wakes_it_and_it_does_not_look_meanwhile(
+    run: Run, exchange: LocalExchange, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def pause(seconds: float) -> None:
+        raise AssertionError(f"it looks again every {seconds} s")
+
+    released, inside = threading.Event(), threading.Event()
+
+    def hold(text: str) -> None:
+        inside.set()
+        released.wait(LIMIT)
+
+    okx = btc(exchange, on_message=hold)
+    assert inside.wait(LIMIT)
+
+    async def main() -> None:
+        monkeypatch.setattr(asyncio, "sleep", pause)
+        asyncio.get_running_loop().call_later(0.01, released.set)
+        assert await okx.aclose(None) is True
+
+    run(main)
+    assert waits_for_end(okx) == 0
+
+
+def test_a_cancelled_aclose_leaves_nothing_that_waits(
+    run: Run, exchange: LocalExchange
+) -> None:
+    released, inside = threading.Event(), threading.Event()
+
+    def hold(text: str) -> None:
+        inside.set()
+        released.wait(LIMIT)
+
+    okx = btc(exchange, on_message=hold)
+    assert inside.wait(LIMIT)
+
+    async def main() -> None:
+        closing = [asyncio.create_task(okx.aclose()) for _ in range(3)]
+        await asyncio.sleep(0)
+        assert waits_for_end(okx) == 3
+        for each in closing:
+            each.cancel()
+        await asyncio.gather(*closing, return_exceptions=True)
+
+    run(main)
+    assert waits_for_end(okx) == 0
+    released.set()
+    assert okx.close(LIMIT)
+
+
+def test_many_are_closed_together_while_the_loop_goes_on(
+    run: Run, exchange: LocalExchange
+) -> None:
+    async def main() -> None:
+        many = [btc(exchange) for _ in range(20)]
+        async with Feed(exchange.venue_v5) as feed:
+            shared = feed.subscribe(["BTC-USDT", "ETH-USDT"], channels=["depth5"])
+            await asyncio.gather(*(one.await_live(LIMIT) for one in [*many, *shared]))
+            closing = [one.aclose(LIMIT) for one in [*many, *shared]]
+            assert all(one.state is State.CLOSED for one in [*many, *shared])
+            assert await asyncio.gather(*closing) == [True] * len(closing)
+        assert sum(map(waits_for_end, many)) == 0
 
     run(main)
 

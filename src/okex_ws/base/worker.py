@@ -13,17 +13,24 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from .clock import Clock, SystemClock
 from .log import log
-from .threads import Bell, Latch, mark_library_thread
+from .threads import Bell, Waiters, mark_library_thread
+
+if TYPE_CHECKING:
+    import asyncio
 
 Job = Callable[[], object]
 
 # Seconds of the longest pause after a turn that raised.
 _LONGEST_PAUSE = 1.0
+# Seconds after which a wait for the end of a thread looks again, because a fault in the
+# thread's last lines may tell nothing.
+_SLICE = 1.0
 # Seconds after which a thread looks at its clock again, which may be an injected one.
 _LONGEST_WAIT = 60.0
 
@@ -43,8 +50,9 @@ class LibraryThread:
     No exception of *turn* ends it, not even ``SystemExit``: *survive* is called with
     the exception (by default it is logged), and after a short pause *turn* is called
     again. *end* is a callable that the thread calls at its end, once. Any thread may
-    call the methods, a signal handler too, at any point; only `join` waits. A daemon,
-    so that a script can end without closing what it opened.
+    call the methods, a signal handler too, at any point; only `join` and
+    `join_in_loop` wait. A daemon, so that a script can end without closing what it
+    opened.
     """
 
     def __init__(
@@ -60,12 +68,13 @@ class LibraryThread:
         # because `start` was interrupted, it finds none and ends at once.
         self._token = [True]
         self._threads: list[threading.Thread] = []
-        self._ended = Latch()
+        self._ended = False
+        self._waiters = Waiters(SystemClock())
 
     @property
     def running(self) -> bool:
         """Whether the thread runs."""
-        if self._ended.is_set:
+        if self._ended:
             return False
         return any(thread.is_alive() for thread in self._threads)
 
@@ -86,7 +95,7 @@ class LibraryThread:
             try:
                 self._end()
             finally:
-                self._ended.set()
+                self._tell_end()
 
     def join(self, timeout: float | None) -> bool:
         """Wait for the end of the thread.
@@ -101,8 +110,19 @@ class LibraryThread:
             left = give_up - time.monotonic()
             if left <= 0:
                 return False
-            # In slices, because a fault in the thread's last lines may tell nothing.
-            self._ended.wait(min(left, 1.0))
+            self._waiters.wait(min(left, _SLICE), self._has_ended)
+        return True
+
+    async def join_in_loop(
+        self, loop: asyncio.AbstractEventLoop, seconds: float
+    ) -> bool:
+        """Wait as `join` does, in a coroutine; *loop* runs others meanwhile."""
+        give_up = time.monotonic() + seconds
+        while self.running:
+            left = give_up - time.monotonic()
+            if left <= 0:
+                return False
+            await self._waiters.wait_in_loop(loop, min(left, _SLICE), self._has_ended)
         return True
 
     def forked(self) -> None:
@@ -113,8 +133,14 @@ class LibraryThread:
         """
         if threading.current_thread() not in self._threads:
             self._token.clear()
-            self._ended = Latch()
-            self._ended.set()
+            self._ended = True
+
+    def _has_ended(self) -> bool:
+        return self._ended
+
+    def _tell_end(self) -> None:
+        self._ended = True
+        self._waiters.wake()
 
     def _take(self) -> bool:
         with suppress(IndexError):
@@ -138,7 +164,7 @@ class LibraryThread:
                 with suppress(BaseException):
                     self._survive(fault)
             finally:
-                self._ended.set()
+                self._tell_end()
 
     def _keep_on(self) -> None:
         mark_library_thread()
@@ -153,6 +179,16 @@ class LibraryThread:
                     self._survive(fault)
                 # A turn that raises at once, each time, must not spin.
                 time.sleep(min(0.001 * 2 ** min(failures, 10), _LONGEST_PAUSE))
+
+
+def join_all(threads: Iterable[LibraryThread], timeout: float | None) -> bool:
+    """Wait for the end of *threads*; False if *timeout* seconds are too few."""
+    give_up = None if timeout is None else time.monotonic() + timeout
+    ended = True
+    for thread in threads:
+        left = None if give_up is None else max(0.0, give_up - time.monotonic())
+        ended &= thread.join(left)
+    return ended
 
 
 class WorkerThread:
@@ -175,7 +211,7 @@ class WorkerThread:
         self._name = name
         self._clock = clock or SystemClock()
         self._bound = bound
-        self._thread = LibraryThread(name, self._turn, end)
+        self.thread = LibraryThread(name, self._turn, end)
         self._numbers = itertools.count()
         # The jobs as they were submitted. The thread sorts them into *waiting*.
         self._submitted: deque[tuple[float, int, Job]] = deque()
@@ -186,12 +222,7 @@ class WorkerThread:
 
     def start(self) -> None:
         """Start the thread before its first job; ``RuntimeError`` if there is none."""
-        self._thread.start()
-
-    @property
-    def running(self) -> bool:
-        """Whether the thread runs."""
-        return self._thread.running
+        self.thread.start()
 
     def submit(self, job: Job, wait: float = 0.0) -> bool:
         """Queue *job*, to be run in *wait* seconds.
@@ -203,7 +234,7 @@ class WorkerThread:
         """
         if self._closing or len(self._submitted) + len(self._waiting) >= self._bound:
             return False
-        self._thread.start()
+        self.thread.start()
         due = self._clock.monotonic() + wait
         self._submitted.append((due, next(self._numbers), job))
         self._news.ring()
@@ -217,16 +248,16 @@ class WorkerThread:
         self._dropping = self._dropping or drop
         self._closing = True
         self._news.ring()
-        self._thread.end_unstarted()
+        self.thread.end_unstarted()
 
     def join(self, timeout: float | None) -> bool:
         """Wait for the end of the thread, as `LibraryThread.join` does."""
-        return self._thread.join(timeout)
+        return self.thread.join(timeout)
 
     def forked(self) -> None:
         """In a forked child, where the thread does not exist: become closed."""
         self._closing = True
-        self._thread.forked()
+        self.thread.forked()
 
     # --- The thread -----------------------------------------------------------------
 

@@ -16,6 +16,7 @@ from ..base.clock import Timekeeper
 from ..base.errors import OkexWSError
 from ..base.state import State
 from ..base.threads import Closing, on_library_thread, running_loop
+from ..base.worker import join_all
 from ..delivery.callbacks import OnError, OnItem, OnMessage, OnState
 from ..delivery.updates import MAX_QUEUE, UpdateQueue, Updates
 from ..history.view import HistoryOptions, JoinedView
@@ -72,16 +73,14 @@ class AsyncClosing(Closing):
 
     async def _aclose(self, ended: bool, timeout: float | None) -> bool:
         loop = running_loop("aclose()", "close()")
-        import asyncio
-
-        give_up = math.inf if timeout is None else loop.time() + timeout
-        pause = 0.001
+        if ended or on_library_thread():
+            return ended
         # No thread of an executor waits, because the script's calls may block them all.
-        while not ended and loop.time() < give_up and not on_library_thread():
-            await asyncio.sleep(pause)
-            pause = min(2 * pause, 0.05)
-            ended = self._pool.join(0.0)
-        return ended
+        give_up = math.inf if timeout is None else loop.time() + timeout
+        for thread in self._pool.threads:
+            if not await thread.join_in_loop(loop, give_up - loop.time()):
+                return False
+        return True
 
     async def __aenter__(self: T) -> T:
         try:
@@ -146,9 +145,10 @@ class SharedConnections(AsyncClosing):
         *timeout* seconds, or when called from a callback: the threads end after that.
         """
         self._pool.close()
-        if self._pool.has_ended:
+        threads = self._pool.threads
+        if not any(thread.running for thread in threads):
             return True
-        return False if on_library_thread() else self._pool.join(timeout)
+        return False if on_library_thread() else join_all(threads, timeout)
 
 
 def find_pool(feed: object) -> AnyPool:
@@ -310,7 +310,7 @@ class BaseSubscription(AsyncClosing):
         if not self._own:
             return True
         self._pool.close()
-        return False if on_library_thread() else self._pool.join(timeout)
+        return False if on_library_thread() else join_all(self._pool.threads, timeout)
 
 
 # The subscriptions that a script may still have to close. Connections keep an unclosed
