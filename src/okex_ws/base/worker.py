@@ -1,8 +1,9 @@
 """The threads of the library: how one is started, kept alive, waited for and ended.
 
 `LibraryThread` is the one place for what every thread of the library owes the script.
-`WorkerThread` adds a queue of jobs. Neither has a lock that a thread of the script
-holds: a signal handler that interrupts it may wait for the thread, or raise anywhere.
+`WorkerThread` adds a queue of jobs, `AsyncClosing` how a coroutine waits for the end.
+No thread has a lock that a thread of the script holds: a signal handler that interrupts
+it may wait for the thread, or raise anywhere.
 """
 
 from __future__ import annotations
@@ -12,18 +13,28 @@ import itertools
 import math
 import threading
 import time
+from abc import abstractmethod
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from .clock import Clock, SystemClock
 from .log import log
-from .threads import Bell, Waiters, mark_library_thread
+from .threads import (
+    Bell,
+    Closing,
+    Waiters,
+    mark_library_thread,
+    on_library_thread,
+    running_loop,
+)
 
 if TYPE_CHECKING:
     import asyncio
 
+T = TypeVar("T", bound="AsyncClosing")
 Job = Callable[[], object]
 
 # Seconds of the longest pause after a turn that raised.
@@ -189,6 +200,62 @@ def join_all(threads: Iterable[LibraryThread], timeout: float | None) -> bool:
         left = None if give_up is None else max(0.0, give_up - time.monotonic())
         ended &= thread.join(left)
     return ended
+
+
+class AsyncClosing(Closing):
+    """What a coroutine closes, too, while its event loop goes on.
+
+    ``async with`` is as ``with``: it calls `aclose` at its end, even if the block
+    raises, and does not suppress the exception.
+    """
+
+    @abstractmethod
+    def close(self, timeout: float | None = 5.0) -> bool:
+        """Close the object, and wait for its threads; have they ended?"""
+
+    @abstractmethod
+    def _ending(self) -> Iterable[LibraryThread]:
+        """The threads that end some time after `close`."""
+
+    def _in_virtual_time(self) -> bool:
+        """Whether a close takes no time."""
+        return False
+
+    def aclose(self, timeout: float | None = 5.0) -> Coroutine[Any, Any, bool]:
+        """Close as `close` does; awaited, it waits while the event loop goes on.
+
+        It begins to close at the call: if the waiting is cancelled, the threads end all
+        the same.
+        """
+        virtual = self._in_virtual_time()
+        return self._aclose(self.close(timeout if virtual else 0.0), timeout)
+
+    async def _aclose(self, ended: bool, timeout: float | None) -> bool:
+        loop = running_loop("aclose()", "close()")
+        if ended or on_library_thread():
+            return ended
+        # No thread of an executor waits, because the script's calls may block them all.
+        give_up = math.inf if timeout is None else loop.time() + timeout
+        for thread in self._ending():
+            if not await thread.join_in_loop(loop, give_up - loop.time()):
+                return False
+        return True
+
+    async def __aenter__(self: T) -> T:
+        try:
+            running_loop("async with", "close()")
+        except RuntimeError:
+            self.close(0.0)
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.aclose()
 
 
 class WorkerThread:

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import atexit
-import math
 import warnings
 import weakref
-from abc import abstractmethod
-from collections.abc import Coroutine, Mapping
-from types import TracebackType
-from typing import Any, TypeVar
+from collections.abc import Mapping
+from typing import Any
 
 from ..base.checks import names_keywords
 from ..base.clock import Timekeeper
 from ..base.errors import OkexWSError
 from ..base.state import State
-from ..base.threads import Closing, on_library_thread, running_loop
-from ..base.worker import join_all
+from ..base.threads import on_library_thread
+from ..base.worker import AsyncClosing, LibraryThread, join_all
 from ..delivery.callbacks import OnError, OnItem, OnMessage, OnState
 from ..delivery.updates import MAX_QUEUE, UpdateQueue, Updates
 from ..history.view import HistoryOptions, JoinedView
@@ -29,7 +26,6 @@ from ..protocol.messages import ChannelName
 from ..trust.verdict import Limits
 
 AnyPool = Pool | IsolatedPool
-T = TypeVar("T", bound="AsyncClosing")
 
 
 def make_pool(
@@ -48,58 +44,19 @@ def make_pool(
     return make_isolated_pool(options) if isolate else options.make_pool()
 
 
-class AsyncClosing(Closing):
-    """What a feed and a subscription share: a coroutine closes them, too.
-
-    ``async with`` is as ``with``: it calls `aclose` at its end, even if the block
-    raises, and does not suppress the exception.
-    """
+class ClosingPool(AsyncClosing):
+    """What a feed and a subscription share: the threads of a pool end after a close."""
 
     _pool: AnyPool
 
-    @abstractmethod
-    def close(self, timeout: float | None = 5.0) -> bool:
-        """Close the object, and wait for its threads; have they ended?"""
+    def _ending(self) -> tuple[LibraryThread, ...]:
+        return self._pool.threads
 
-    def aclose(self, timeout: float | None = 5.0) -> Coroutine[Any, Any, bool]:
-        """Close as `close` does; awaited, it waits while the event loop goes on.
-
-        It begins to close at the call: if the waiting is cancelled, the threads end all
-        the same.
-        """
-        # In virtual time a close takes no time.
-        virtual = isinstance(self._pool.clock, Timekeeper)
-        return self._aclose(self.close(timeout if virtual else 0.0), timeout)
-
-    async def _aclose(self, ended: bool, timeout: float | None) -> bool:
-        loop = running_loop("aclose()", "close()")
-        if ended or on_library_thread():
-            return ended
-        # No thread of an executor waits, because the script's calls may block them all.
-        give_up = math.inf if timeout is None else loop.time() + timeout
-        for thread in self._pool.threads:
-            if not await thread.join_in_loop(loop, give_up - loop.time()):
-                return False
-        return True
-
-    async def __aenter__(self: T) -> T:
-        try:
-            running_loop("async with", "close()")
-        except RuntimeError:
-            self.close(0.0)
-            raise
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        await self.aclose()
+    def _in_virtual_time(self) -> bool:
+        return isinstance(self._pool.clock, Timekeeper)
 
 
-class SharedConnections(AsyncClosing):
+class SharedConnections(ClosingPool):
     """The connections to one venue that subscriptions share; `Feed` is one.
 
     It is the part of a feed that a subscription needs. Because it is a class of its
@@ -158,7 +115,7 @@ def find_pool(feed: object) -> AnyPool:
     return feed._pool
 
 
-class BaseSubscription(AsyncClosing):
+class BaseSubscription(ClosingPool):
     """What `WSSubscription` and `RawSubscription` share: state, counts, items, closing.
 
     Any thread may call its methods, callbacks included. Only `wait_live`, `close` and

@@ -11,7 +11,7 @@ import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
-from typing import Any
+from typing import Any, NoReturn
 
 try:
     import httpx
@@ -80,6 +80,9 @@ class Rest(Closing):
     ``Retry-After`` names, for *patience* seconds altogether.
 
     A *market* of ``None`` is the one that the id tells, as for `WSSubscription`.
+    In a coroutine a method would block the event loop, so that ``async with`` is a
+    ``TypeError``: use ``with``, and ``await asyncio.to_thread(rest.trades, ...)``.
+
     *proxy* and *ssl_context* are as for `Feed`. An answer may have 8 MiB at most;
     redirects are not followed. *clock*, *pause* (waits so many seconds), *rng* and
     *transport* are for tests; a client with its own *clock* has its own budgets.
@@ -182,6 +185,16 @@ class Rest(Closing):
         self._client.close()
         if self._network is not None:
             self._network.close()
+
+    async def __aenter__(self) -> NoReturn:
+        self.close()
+        raise TypeError(
+            "every call of Rest blocks: use 'with Rest(...) as rest', and in a"
+            " coroutine 'await asyncio.to_thread(rest.trades, ...)'"
+        )
+
+    async def __aexit__(self, *_: object) -> None:
+        """Never called; without it ``async with`` does not call `__aenter__`."""
 
     # --- Present data ---------------------------------------------------------------
 
