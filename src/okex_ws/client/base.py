@@ -8,7 +8,6 @@ import weakref
 from collections.abc import Mapping
 from typing import Any
 
-from ..base.checks import names_keywords
 from ..base.clock import Timekeeper
 from ..base.errors import OkexWSError
 from ..base.state import State
@@ -184,7 +183,6 @@ class BaseSubscription(ClosingPool):
         """
         return self._pool.stats((self._view,))
 
-    @names_keywords()
     def updates(
         self,
         *,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, NoReturn, TypedDict
 
-from ..base.checks import names_keywords
+from ..base.checks import all_name_keywords, names_keywords, unknown_keyword
 from ..base.clock import utc
 from ..base.errors import InstrumentExpired
 from ..base.log import log
@@ -47,6 +47,7 @@ class SubscriptionOptions(TypedDict, total=False):
     on_error: OnError | None
 
 
+@all_name_keywords("GetDepth", "depth", "best_bid_ask")
 class WSSubscription(BaseSubscription):
     """The live order book of one instrument, or the answer that it is not live.
 
@@ -232,6 +233,7 @@ class WSSubscription(BaseSubscription):
         max_silence: float | None = None,
         max_lag: float | None = None,
         levels: int | None = None,
+        **unknown: NoReturn,
     ) -> dict[str, Any]:
         """The newest depth that can be trusted at this moment, else ``{}``.
 
@@ -258,6 +260,8 @@ class WSSubscription(BaseSubscription):
             TypeError, ValueError: a limit is not a valid number; nothing else is ever
                 raised.
         """
+        if unknown:
+            raise unknown_keyword(WSSubscription.GetDepth, (self,), unknown)
         return self._view.depth_dict(_limits(max_age, max_silence, max_lag, levels))
 
     def depth(
@@ -267,12 +271,15 @@ class WSSubscription(BaseSubscription):
         max_silence: float | None = None,
         max_lag: float | None = None,
         levels: int | None = None,
+        **unknown: NoReturn,
     ) -> Depth:
         """The depth of `GetDepth` as an immutable `Depth`, under the same limits.
 
         Raises:
             NotLive: where `GetDepth` gives ``{}``; it has *state* and *cause*.
         """
+        if unknown:
+            raise unknown_keyword(WSSubscription.depth, (self,), unknown)
         return self._view.depth(_limits(max_age, max_silence, max_lag, levels))
 
     def best_bid_ask(
@@ -282,11 +289,14 @@ class WSSubscription(BaseSubscription):
         max_silence: float | None = None,
         max_lag: float | None = None,
         levels: int | None = None,
+        **unknown: NoReturn,
     ) -> BestBidAsk | None:
         """Best bid and ask as ``Decimal``, or ``None``; limits as for `GetDepth`.
 
         Of several depth channels the newest counts, even if it has only one level.
         """
+        if unknown:
+            raise unknown_keyword(WSSubscription.best_bid_ask, (self,), unknown)
         return self._view.best_bid_ask(_limits(max_age, max_silence, max_lag, levels))
 
     @property

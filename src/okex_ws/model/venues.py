@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from ..base.checks import check_seconds, check_whole, nearest
+from ..base.checks import all_name_keywords, check_seconds, check_whole, nearest
 
 PROTOCOLS = ("v3", "v5")
 MARKETS = ("spot", "futures", "swap", "option", "index")
@@ -41,6 +41,7 @@ _OKX_HOSTS = frozenset(
 _CLOSED_PORT = 8443
 
 
+@all_name_keywords()
 @dataclass(frozen=True, slots=True)
 class Venue:
     """One exchange site: its addresses, its limits, and where these facts come from.

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from ..base.checks import check_number, check_whole, names_keywords
+from ..base.checks import all_name_keywords, check_number, check_whole
 from ..base.clock import Clock
 from ..base.errors import OkexWSError, RecordingFailed
 from ..base.log import log
@@ -46,6 +46,7 @@ _Frames = tuple[float, float, int, Sequence[Frame]]
 Tell = Callable[[OkexWSError], object]
 
 
+@all_name_keywords("number", "frames", "put")
 class Recorder(AsyncClosing):
     """Records everything that the connections of one or more feeds send and receive.
 
@@ -83,7 +84,6 @@ class Recorder(AsyncClosing):
         ValueError, TypeError: *max_bytes* or *max_seconds* is not a valid limit.
     """
 
-    @names_keywords()
     def __init__(
         self,
         path: str | os.PathLike[str],

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING, Literal
 
-from ..base.checks import check_number, names_keywords
+from ..base.checks import all_name_keywords, check_number, names_keywords
 from ..base.clock import utc
 from ..base.rates import RateLimits
 from ..base.retry import Reconnect, Timeouts
@@ -41,6 +41,7 @@ MOST_SPEED = 100.0
 _NOBODY = Credentials("nobody", "no secret", "no passphrase")
 
 
+@all_name_keywords()
 class Replay(AsyncClosing):
     """A recording, or a capture, as a venue that sends again what it sent then.
 
@@ -92,7 +93,6 @@ class Replay(AsyncClosing):
         ValueError, TypeError: *speed*, *start* or *venue* cannot be right.
     """
 
-    @names_keywords()
     def __init__(
         self,
         path: str | os.PathLike[str],

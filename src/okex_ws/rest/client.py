@@ -22,7 +22,7 @@ except ImportError as _missing:
         name=_missing.name,
     ) from _missing
 
-from ..base.checks import check_seconds, check_whole, names_keywords
+from ..base.checks import all_name_keywords, check_seconds, check_whole
 from ..base.clock import Clock, SystemClock, utc
 from ..base.errors import WireError
 from ..base.rates import RateLimits
@@ -53,6 +53,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _MILLISECOND = timedelta(milliseconds=1)
 
 
+@all_name_keywords()
 class Rest(Closing):
     """Past trades and candles, the present book, instruments and time of a *venue*.
 
@@ -96,7 +97,6 @@ class Rest(Closing):
         WireError: the answer is not what the exchange documents.
     """
 
-    @names_keywords()
     def __init__(
         self,
         venue: str | Venue = "okx",

@@ -14,7 +14,7 @@ from typing import Any
 import trustme
 
 from ... import Credentials, Venue
-from ...base.checks import names_keywords
+from ...base.checks import all_name_keywords
 from ..market.capture import RecordedMarket
 from ..market.instruments import INSTRUMENTS, AnyInstrument
 from ..market.market import Market, SyntheticMarket
@@ -29,6 +29,7 @@ from .rest_controls import RestControls
 from .thread import LoopThread
 
 
+@all_name_keywords()
 class LocalExchange(Controls, RestControls):
     """An exchange that speaks v3 and v5 on 127.0.0.1 and misbehaves on request.
 
@@ -89,7 +90,6 @@ class LocalExchange(Controls, RestControls):
     also for a damaged capture, ``OSError`` for a capture that cannot be read.
     """
 
-    @names_keywords()
     def __init__(
         self,
         seed: int = 0,

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from typing import Union
 
 from ... import VENUES, check_instrument
+from ...base.checks import all_name_keywords
 from ..wire.v3 import SIZE_KEYS
 
 
+@all_name_keywords()
 @dataclass(frozen=True, slots=True)
 class SyntheticInstrument:
     """An instrument of the synthetic market; its numbers are decimal text.
