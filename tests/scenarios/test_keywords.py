@@ -77,5 +77,5 @@ def test_what_a_constructor_passes_on_is_known_too() -> None:
         make("BTC-USDT", isolat=True)
     with Feed() as feed:
         subscribe: Any = feed.subscribe
-        with pytest.raises(TypeError, match=r"'max_silenc'; did you mean 'max_silence'\?"):
+        with pytest.raises(TypeError, match="'max_silenc'; did you mean 'max_silence'"):
             subscribe(["BTC-USDT"], max_silenc=1.0)
