@@ -127,6 +127,21 @@ def test_the_scanner_prints_the_widest_spreads_of_200(start: Start) -> None:
     assert interrupt(process) == (0, "")
 
 
+def test_the_scanner_needs_no_list_where_it_makes_the_instruments_up(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def end(seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setitem(sys.modules, "okex_ws.rest", None)  # as without its extra
+    clock = SimpleNamespace(sleep=end, strftime=lambda form: form)
+    monkeypatch.setattr(scanner, "time", clock)
+    with pytest.raises(KeyboardInterrupt):
+        run(scanner, monkeypatch, "--local")
+
+    assert " of 200 are live" in capsys.readouterr().out
+
+
 @pytest.mark.slow
 def test_the_market_maker_quotes_and_pulls_at_the_end(start: Start) -> None:
     process = start("market_maker", "--local")
