@@ -19,15 +19,16 @@ from contextlib import ExitStack, suppress
 from okex_ws import Feed, Venue, WSSubscription
 
 INSTRUMENTS = 200
+MADE_UP = [f"COIN{number:03}-USDT" for number in range(INSTRUMENTS)]
 WIDEST = 10
 PERIOD = 2.0  # seconds between two reports
 
 
-def listed(venue: str | Venue) -> list[str]:
-    """The ids of the first spot instruments that *venue* lists and trades."""
+def listed() -> list[str]:
+    """The ids of the first spot instruments that OKX lists and trades."""
     from okex_ws.rest import Rest
 
-    with Rest(venue) as rest:
+    with Rest() as rest:
         spot = [each for each in rest.instruments("spot") if each.state == "live"]
     return [each.instrument_id for each in spot[:INSTRUMENTS]]
 
@@ -65,9 +66,11 @@ def main() -> int:
     options = parser.parse_args()
     with ExitStack() as stack:
         try:
-            venue = local(options.ids, stack) if options.local else "okx"
+            venue: str | Venue = "okx"
+            ids = options.ids or (MADE_UP if options.local else listed())
+            if options.local:
+                venue = local(ids, stack)
             feed = stack.enter_context(Feed(venue))
-            ids = options.ids or listed(venue)
             books = feed.subscribe(ids, channels=["depth5"])
         except (ImportError, ValueError) as error:
             parser.error(str(error))
@@ -80,11 +83,10 @@ def main() -> int:
 
 
 def local(ids: Sequence[str], stack: ExitStack) -> Venue:
-    """Start an exchange that trades *ids*, else 200 of its own; *stack* closes it."""
+    """Start an exchange that trades *ids*; *stack* closes it."""
     from okex_ws.local_exchange import LocalExchange
 
-    traded = ids or [f"COIN{number:03}-USDT" for number in range(INSTRUMENTS)]
-    exchange = LocalExchange(instruments=traded, pace=1)
+    exchange = LocalExchange(instruments=ids, pace=1)
     return stack.enter_context(exchange).venue_v5
 
 

@@ -32,7 +32,7 @@ AROUND_THE_CORE = {"local_exchange", "cli", "pytest_plugin", "__main__"}
 PUBLIC_PACKAGES = {"", "rest", "recording", "local_exchange"}
 # The only names that it imports from elsewhere: importer, module, name. No user needs
 # them: `okex-ws doctor` takes the way of a connection step by step, and `nearest` and
-# `names_keywords` word an error message.
+# `all_name_keywords` word an error message.
 TAKEN_FROM_INSIDE = {
     ("cli.commands.faults", "okex_ws.base.checks", "nearest"),
     ("cli.commands.guide", "okex_ws.base.checks", "nearest"),
@@ -44,7 +44,8 @@ TAKEN_FROM_INSIDE = {
     ("cli.diagnosis.reach", "okex_ws.net.proxy", "open_tunnel"),
     ("cli.diagnosis.reach", "okex_ws.net.proxy", "proxy_finder"),
     ("cli.recordings.played", "okex_ws.base.checks", "nearest"),
-    ("local_exchange.control.exchange", "okex_ws.base.checks", "names_keywords"),
+    ("local_exchange.control.exchange", "okex_ws.base.checks", "all_name_keywords"),
+    ("local_exchange.market.instruments", "okex_ws.base.checks", "all_name_keywords"),
     ("local_exchange.server.listing", "okex_ws.model.instrument_ids", "delivery"),
 }
 # The extras, and the folders or modules that may import them.

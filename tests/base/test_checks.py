@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import math
-from typing import Any, TypedDict
+from collections.abc import Callable
+from typing import Any, NoReturn, TypedDict
 
 import pytest
 
 from okex_ws.base.checks import (
+    all_name_keywords,
     check_number,
     check_seconds,
     check_whole,
     names_keywords,
     nearest,
+    unknown_keyword,
 )
 
 NOT_A_NUMBER = ["1", None, True, b"1", 1j, [1]]
@@ -103,3 +107,71 @@ def test_a_misspelt_keyword_is_told_with_the_nearest_one() -> None:
     ):
         wrong(xyz=1)
     assert "max_age" in inspect.signature(read).parameters
+
+
+class Base:
+    """Methods that a class inherits."""
+
+    def wait(self, timeout: float | None = None) -> float | None:
+        return timeout
+
+    async def wait_in_loop(self, timeout: float | None = None) -> float | None:
+        return timeout
+
+
+@all_name_keywords("read")
+class Named(Base):
+    """A class of which each keyword is checked."""
+
+    def __init__(self, *, levels: int = 5) -> None:
+        self.levels = levels
+
+    def read(self, *, levels: int = 5, **unknown: NoReturn) -> int:
+        if unknown:
+            raise unknown_keyword(Named.read, (self,), unknown)
+        return levels
+
+    @staticmethod
+    def made(name: str = "") -> Named:
+        return Named()
+
+    def _kept(self, other: int = 0) -> int:
+        return other
+
+
+class Mine(Named):
+    """A class of a script."""
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda: Named(levls=3), r"Named\(\) .* 'levls'; did you mean 'levels'\?"),
+        (lambda: Named().read(levls=3), r"Named.read\(\) .*; did you mean 'levels'\?"),
+        (
+            lambda: Named().wait(timout=3),
+            r"Named.wait\(\) .*; did you mean 'timeout'\?",
+        ),
+        (lambda: Mine().wait(timout=3), r"Mine.wait\(\) .*; did you mean 'timeout'\?"),
+        (lambda: Mine().read(xyz=3), r"Mine.read\(\) .* keyword argument 'xyz'$"),
+    ],
+)
+def test_every_method_of_a_class_tells_the_nearest_keyword(
+    call: Callable[[], object], said: str
+) -> None:
+    with pytest.raises(TypeError, match=said):
+        call()
+
+
+def test_a_class_whose_keywords_are_told_is_as_before() -> None:
+    named = Named(levels=3)
+    assert (named.levels, named.read(levels=4), named.read()) == (3, 4, 5)
+    assert (named.wait(2.0), Named.made().levels, named._kept(other=1)) == (2.0, 5, 1)
+    assert str(inspect.signature(Named.read)) == "(self, *, levels: 'int' = 5) -> 'int'"
+    assert str(inspect.signature(Named)) == "(*, levels: 'int' = 5) -> 'None'"
+    assert not hasattr(Named.read, "__wrapped__")
+    assert asyncio.run(named.wait_in_loop(timeout=2.0)) == 2.0
+    assert inspect.iscoroutinefunction(Named.wait_in_loop)
+    wrong: Any = named.wait_in_loop
+    with pytest.raises(TypeError, match="did you mean 'timeout'"):
+        asyncio.run(wrong(timout=1))

@@ -57,14 +57,14 @@ def test_the_first_job_starts_one_daemon_thread_of_the_library(
     def look() -> None:
         seen.append((threading.current_thread(), on_library_thread()))
 
-    assert not worker.running
+    assert not worker.thread.running
     assert worker.submit(look)
-    assert worker.running
+    assert worker.thread.running
     assert worker.submit(look)
     worker.close()
     assert worker.join(WAIT)
 
-    assert not worker.running
+    assert not worker.thread.running
     (thread, ours), second = seen
     assert (thread.name, thread.daemon, ours) == ("the-worker", True, True)
     assert second == (thread, True)
@@ -147,7 +147,7 @@ def test_a_system_without_threads_is_told_and_asked_again(
         patched.setattr(threading.Thread, "start", lambda self: fail())
         with pytest.raises(RuntimeError, match="new thread"):
             worker.submit(lambda: None)
-        assert not worker.running
+        assert not worker.thread.running
         assert worker.join(None)
 
     ran: list[int] = []
@@ -369,11 +369,11 @@ def test_in_a_forked_child_it_is_closed(
             worker.forked()
             worker.close()
             late = worker.submit(lambda: None)
-            code = 0 if worker.join(None) and not (late or worker.running) else 2
+            code = 0 if worker.join(None) and not (late or worker.thread.running) else 2
         finally:
             os._exit(code)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-    assert worker.running
+    assert worker.thread.running
     let_go.set()
 
 
@@ -390,7 +390,7 @@ def test_the_thread_that_forked_is_the_one_that_runs_in_the_child(
             code = 1
             try:
                 worker.forked()
-                code = 0 if worker.running and not worker.join(None) else 2
+                code = 0 if worker.thread.running and not worker.join(None) else 2
             finally:
                 os._exit(code)
         codes.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))

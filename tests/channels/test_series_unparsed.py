@@ -340,16 +340,76 @@ def test_the_bytes_of_what_was_read_go_with_the_next_pong(bench: Bench) -> None:
     assert len(set(map(id, (*bench.sub.trades, *bench.sub.trades)))) == 20
 
 
-def test_threads_read_while_trades_come() -> None:
-    """Each read has the newest trades, in order and without a hole."""
+class Reader(Follower):
+    """What wants no push at its receipt."""
 
-    class Reader(Follower):
-        wants_pushes = wants_data = wants_items = False
+    wants_pushes = wants_data = wants_items = False
 
+
+def followed(*followers: Follower) -> tuple[TradeChannel, Era]:
+    """A channel that the exchange has acknowledged, and its era."""
     channel, era = TradeChannel(V5, V5.channel("trade", "spot", "BTC-USDT")), Era(0.0)
-    channel.followers = (Reader(),)
+    channel.followers = followers
     channel.opened(era, 0.0)
     channel.subscribed(era, 0.0)
+    return channel, era
+
+
+def said(number: int) -> bytes:
+    """The bytes of the push of a trade."""
+    return compact(DIALECTS["v5"].trade(str(number), number)).encode()
+
+
+def parse(channel: TradeChannel, era: Era, number: int, first: bool) -> None:
+    (push,) = V5.read(said(number))
+    assert isinstance(push, Push)
+    channel.push(push, first, era, 1.0, 1000.0)
+
+
+def test_what_is_no_text_is_not_kept_if_its_text_is_to_be_told() -> None:
+    """It is told once then, as what could not be read at its receipt."""
+    hearing = Reader()
+    hearing.wants_pushes = True
+    channel, era = followed(hearing)
+    for number in (100, 101):
+        parse(channel, era, number, number == 100)
+    hearing.take()
+    garbled = said(102).replace(b"buy", b"b\xffy")
+
+    assert channel.keep(garbled, era, 1.0, 1000.0) is False
+    assert channel.verify() is None
+    assert channel.keep(said(102), era, 1.0, 1000.0) is True
+    assert hearing.take() == [said(102).decode()]
+    assert [each.id for each in channel.reading.items] == ["101", "102"]
+
+
+class Beginning(Follower):
+    """What an iterator makes want each trade while one is being kept."""
+
+    wants_pushes, wants_data = True, False
+    asked = 0
+
+    @property
+    def wants_items(self) -> bool:  # type: ignore[override]
+        self.asked += 1
+        return self.asked > 1
+
+
+def test_a_trade_that_is_kept_is_no_repeat_for_an_iterator_that_begins_then() -> None:
+    beginning = Beginning()
+    channel, era = followed(beginning)
+    for number in (100, 101):
+        parse(channel, era, number, number == 100)
+    beginning.take()
+
+    assert channel.keep(said(102), era, 1.0, 1000.0) is True
+    assert beginning.take() == [said(102).decode()]
+    assert channel.counts["skipped repeat"] == 0
+
+
+def test_threads_read_while_trades_come() -> None:
+    """Each read has the newest trades, in order and without a hole."""
+    channel, era = followed(Reader())
     wrong, done = list[Any](), threading.Event()
 
     def read() -> None:
@@ -364,13 +424,10 @@ def test_threads_read_while_trades_come() -> None:
     kept = 0
     try:
         for number in range(100, 3000):
-            said = compact(DIALECTS["v5"].trade(str(number), number)).encode()
-            if number > 101 and channel.keep(said, era, 1.0, 1000.0):
+            if number > 101 and channel.keep(said(number), era, 1.0, 1000.0):
                 kept += 1
             else:
-                (push,) = V5.read(said)
-                assert isinstance(push, Push)
-                channel.push(push, number == 100, era, 1.0, 1000.0)
+                parse(channel, era, number, number == 100)
             if not number % 7:
                 assert channel.verify() is None
     finally:

@@ -601,7 +601,7 @@ def test_the_subscriptions_of_a_dispatcher_take_turns() -> None:
         put(two, number)
     dispatcher.start()
     dispatcher.close()
-    assert dispatcher.join(LIMIT)
+    assert dispatcher.thread.join(LIMIT)
 
     expected = [("one", 0), ("two", 0), ("one", 1), ("two", 1), ("one", 2), ("one", 3)]
     assert seen == [(name, str(number)) for name, number in expected]

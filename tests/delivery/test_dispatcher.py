@@ -29,6 +29,7 @@ from okex_ws.protocol.v5 import PROTOCOL
 from tests.support.causes import because
 from tests.support.clocks import FakeClock
 from tests.support.internals import (
+    callback_thread_of,
     callbacks_of,
     caller_of,
     lock_of,
@@ -88,7 +89,7 @@ def dispatcher() -> Iterator[Dispatcher]:
     dispatcher.start()
     yield dispatcher
     dispatcher.close()
-    assert dispatcher.join(LIMIT)
+    assert dispatcher.thread.join(LIMIT)
 
 
 def callbacks(
@@ -167,7 +168,7 @@ def test_what_was_put_before_the_start_is_told_then() -> None:
     told.message("1", TRADE)
     dispatcher.start()
     dispatcher.close()
-    assert dispatcher.join(LIMIT)
+    assert dispatcher.thread.join(LIMIT)
     assert seen == ["1"]
 
 
@@ -227,7 +228,7 @@ def test_what_is_lost_is_told_once_a_run_and_logged(
         told.message(str(number), TRADE)
     gate.go_on.set()
     dispatcher.close()
-    assert dispatcher.join(LIMIT)
+    assert dispatcher.thread.join(LIMIT)
 
     assert gate.seen == ["0", "1", "2"]
     (lost,) = errors
@@ -358,10 +359,10 @@ def test_it_ends_when_all_was_told_and_everybody_his_final_state(gate: Gate) -> 
     dispatcher.close()
     told.state(LIVE)
     assert gate.is_reached()
-    assert not dispatcher.join(0)
+    assert not dispatcher.thread.join(0)
     told.state(CLOSED)
     gate.go_on.set()
-    assert dispatcher.join(LIMIT)
+    assert dispatcher.thread.join(LIMIT)
     assert gate.seen == [LIVE, CLOSED]
     assert len(set(gate.threads)) == 1
 
@@ -391,7 +392,7 @@ def test_what_comes_after_its_end_is_counted(dispatcher: Dispatcher) -> None:
     seen: list[Any] = []
     told = callbacks(dispatcher, on_message=seen.append, on_error=seen.append)
     dispatcher.close()
-    assert dispatcher.join(LIMIT)
+    assert dispatcher.thread.join(LIMIT)
     told.message("1", TRADE)
     told.error(OSError("x"))
     told.state(CLOSED)
@@ -419,7 +420,7 @@ def test_in_a_forked_child_it_has_ended_whoever_held_its_lock(
     told.message("1", TRADE)
     told.mute()
     duplicate.close()
-    assert duplicate.join(0)
+    assert duplicate.thread.join(0)
     go_on.set()
     holder.join(LIMIT)
     assert seen == []
@@ -437,7 +438,7 @@ def test_a_callback_that_forked_is_the_last_of_the_child() -> None:
     told.message("1", TRADE)
     told.message("2", TRADE)
     dispatcher.start()
-    assert dispatcher.join(LIMIT)
+    assert dispatcher.thread.join(LIMIT)
     assert seen == ["1"]
 
 
@@ -600,7 +601,7 @@ def test_close_in_a_callback_is_false_at_once_and_everything_ends(
     ]
     assert len(texts) == 1
     assert seen[-1].new is State.CLOSED
-    assert not caller_of(feed).running
+    assert not callback_thread_of(feed).running
 
 
 @pytest.mark.parametrize("whose", ["the subscription's", "the feed's"])
@@ -673,7 +674,7 @@ def test_a_subscription_that_failed_leaves_no_thread(world: World) -> None:
     )
     joined: list[bool] = []
     # Nobody closed it by then.
-    world.at(4, lambda: joined.append(caller_of(sub).join(LIMIT)))
+    world.at(4, lambda: joined.append(callback_thread_of(sub).join(LIMIT)))
     world.run(5)
     assert joined == [True]
     assert changes[-1].new is State.FAILED
@@ -743,7 +744,7 @@ def test_a_raw_subscription_has_it_too(world: World) -> None:
 
 def test_a_feed_without_a_subscription_has_no_thread(world: World) -> None:
     feed = threaded(world)
-    assert not caller_of(feed).running
+    assert not callback_thread_of(feed).running
     assert feed.close() is True
     with pytest.raises(NotLive):
         feed.wait_live()
@@ -756,7 +757,7 @@ def test_inline_is_the_default(world: World) -> None:
     world.run(3)
     assert len(names) == 1
     assert "callbacks" not in names.pop()
-    assert caller_of(feed).running is False
+    assert caller_of(feed).thread is None
 
 
 # --- Where a thread cannot be had ----------------------------------------------------
@@ -802,9 +803,9 @@ def test_its_thread_ends_with_a_feed_whose_connection_had_none(
         WSSubscription("BTC-USDT", "spot", feed=feed)
     with pytest.raises(RuntimeError, match="can't start"):
         world.subscribe(callbacks="thread")
-    assert caller_of(feed).running
+    assert callback_thread_of(feed).running
     assert feed.close(LIMIT) is True
-    assert not caller_of(feed).running
+    assert not callback_thread_of(feed).running
 
 
 # --- The process ---------------------------------------------------------------------
@@ -844,7 +845,7 @@ def test_a_forked_child_has_no_dispatcher_and_the_parents_goes_on(gate: Gate) ->
         callbacks_of(sub).error(OSError("of the child"))
         good = (
             sub.state is State.CLOSED
-            and not caller_of(feed).running
+            and not callback_thread_of(feed).running
             and sub.close()
             and feed.close()
         )

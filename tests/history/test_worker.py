@@ -49,15 +49,15 @@ def names(history: Any) -> tuple[str, bool]:
 
 def test_a_question_is_put_on_a_thread_of_its_own(answers: queue.Queue[Any]) -> None:
     history_worker = HistoryWorker("the-worker", SystemClock(), Past)
-    assert not history_worker.running
+    assert not history_worker.thread.running
 
     history_worker.ask(names, answers.put)
 
     assert answers.get(timeout=WAIT) == ("the-worker", True)
-    assert history_worker.running
+    assert history_worker.thread.running
     history_worker.close()
-    assert history_worker.join(WAIT)
-    assert not history_worker.running
+    assert history_worker.thread.join(WAIT)
+    assert not history_worker.thread.running
 
 
 def test_questions_are_put_in_turn_and_one_source_is_made(
@@ -75,7 +75,7 @@ def test_questions_are_put_in_turn_and_one_source_is_made(
 
     assert [answers.get(timeout=WAIT) for _ in range(5)] == [0, 1, 2, 3, 4]
     history_worker.close()
-    assert history_worker.join(WAIT)
+    assert history_worker.thread.join(WAIT)
     assert len(made) == 1
     assert made[0].closed
 
@@ -93,7 +93,7 @@ def test_one_that_waits_lets_others_go_first(answers: queue.Queue[Any]) -> None:
     assert answers.get(timeout=WAIT) == "late"
     assert answers.get(timeout=WAIT) == "later"
     history_worker.close()
-    assert history_worker.join(WAIT)
+    assert history_worker.thread.join(WAIT)
 
 
 def test_what_is_raised_is_an_answer(answers: queue.Queue[Any]) -> None:
@@ -106,7 +106,7 @@ def test_what_is_raised_is_an_answer(answers: queue.Queue[Any]) -> None:
     assert answers.get(timeout=WAIT) is source.error
     assert answers.get(timeout=WAIT) == ()
     history_worker.close()
-    assert history_worker.join(WAIT)
+    assert history_worker.thread.join(WAIT)
 
 
 def test_a_source_that_cannot_be_made_is_an_answer(answers: queue.Queue[Any]) -> None:
@@ -119,7 +119,7 @@ def test_a_source_that_cannot_be_made_is_an_answer(answers: queue.Queue[Any]) ->
         history_worker.use()
     assert not history_worker.in_use
     history_worker.close()
-    assert history_worker.join(WAIT)
+    assert history_worker.thread.join(WAIT)
 
 
 def test_closing_ends_the_question_and_nothing_is_answered(
@@ -133,7 +133,7 @@ def test_closing_ends_the_question_and_nothing_is_answered(
 
     history_worker.close()
 
-    assert history_worker.join(WAIT)
+    assert history_worker.thread.join(WAIT)
     assert source.closings == 1
     history_worker.ask(names, answers.put)
     assert answers.empty()
@@ -142,11 +142,11 @@ def test_closing_ends_the_question_and_nothing_is_answered(
 def test_its_own_thread_does_not_wait_for_itself(answers: queue.Queue[Any]) -> None:
     history_worker = HistoryWorker("", SystemClock(), Past)
 
-    history_worker.ask(lambda history: history_worker.join(None), answers.put)
+    history_worker.ask(lambda history: history_worker.thread.join(None), answers.put)
 
     assert answers.get(timeout=WAIT) is False
     history_worker.close()
-    assert history_worker.join(WAIT)
+    assert history_worker.thread.join(WAIT)
 
 
 def test_without_a_thread_the_answer_is_that_there_is_none(
@@ -161,7 +161,7 @@ def test_without_a_thread_the_answer_is_that_there_is_none(
     history_worker.ask(names, answers.put)
 
     assert "can't start" in str(answers.get_nowait())
-    assert history_worker.join(0)
+    assert history_worker.thread.join(0)
 
 
 def test_a_forked_child_has_none(answers: queue.Queue[Any]) -> None:
@@ -170,7 +170,7 @@ def test_a_forked_child_has_none(answers: queue.Queue[Any]) -> None:
     history_worker.forked()
     history_worker.ask(names, answers.put)
 
-    assert not history_worker.running
+    assert not history_worker.thread.running
     assert answers.empty()
 
 
@@ -197,4 +197,4 @@ def test_a_source_that_ends_its_thread_ends_no_other_question(
     assert isinstance(answers.get(timeout=WAIT), RuntimeError)
     assert answers.get(timeout=WAIT) == ("the-worker", True)
     history_worker.close()
-    assert history_worker.join(WAIT)
+    assert history_worker.thread.join(WAIT)

@@ -135,8 +135,8 @@ def rig() -> Iterator[SupervisedProcesses]:
     rig = SupervisedProcesses()
     yield rig
     rig.supervisor.close()
-    if rig.supervisor.running:
-        assert rig.supervisor.join(LIMIT)
+    if rig.supervisor.thread.running:
+        assert rig.supervisor.thread.join(LIMIT)
     close_wakers(rig.supervisor)
 
 
@@ -311,7 +311,7 @@ def test_it_is_asked_to_end_and_heard_until_it_has(rig: SupervisedProcesses) -> 
     assert process.told() == ("close",)
     process.say("goodbye")
     ends(process)
-    assert rig.supervisor.join(LIMIT)
+    assert rig.supervisor.thread.join(LIMIT)
     assert [rig.next(), rig.next()] == [("goodbye",), "over"]
     assert not rig.supervisor.process_runs
 
@@ -323,7 +323,7 @@ def test_one_that_does_not_listen_is_ended_in_bounded_time(
     rig.supervisor.send("x" * 10_000_000)  # more than anything takes that nobody reads
     rig.supervisor.close()
 
-    assert rig.supervisor.join(LIMIT)
+    assert rig.supervisor.thread.join(LIMIT)
     assert process.ended.is_set()
 
 
@@ -334,13 +334,13 @@ def test_a_wait_for_the_next_one_is_cut_short(rig: SupervisedProcesses) -> None:
     rig.next()
     rig.supervisor.close()
 
-    assert rig.supervisor.join(LIMIT)
+    assert rig.supervisor.thread.join(LIMIT)
     assert rig.next() == "over"
 
 
 def test_it_is_not_waited_for_on_its_own_thread(rig: SupervisedProcesses) -> None:
     seen: list[bool] = []
-    rig.begins = lambda: seen.append(rig.supervisor.join(LIMIT))
+    rig.begins = lambda: seen.append(rig.supervisor.thread.join(LIMIT))
     rig.start()
 
     assert seen == [False]
@@ -357,7 +357,7 @@ def test_without_a_thread_nothing_is_left(
         with pytest.raises(RuntimeError, match="new thread"):
             rig.supervisor.start()
     rig.supervisor.send("nobody")
-    assert not rig.supervisor.running
+    assert not rig.supervisor.thread.running
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")

@@ -77,7 +77,7 @@ def test_nothing_is_started_before_somebody_subscribes() -> None:
     pool = make_pool("okx", isolate=True)
 
     assert isinstance(pool, IsolatedPool)
-    assert pool.has_ended
+    assert pool.threads == ()
     assert pool.reports() == ()
     with Feed("okx", isolate=True) as feed:
         assert (feed.state, feed.subscriptions) == ("CONNECTING", ())

@@ -33,7 +33,7 @@ from okex_ws import (
 from okex_ws.base.counts import Counts
 from okex_ws.base.retry import Ping, Timeouts
 from okex_ws.base.threads import on_library_thread
-from okex_ws.net.stream import TcpNetwork
+from okex_ws.net.stream import Network, TcpNetwork
 from okex_ws.pool.connection import Connection, Settings, fatal
 from okex_ws.pool.register import check
 from okex_ws.protocol.messages import SocketPath
@@ -43,6 +43,7 @@ from okex_ws.session.session import Session
 from tests.support import clocks
 from tests.support.http_proxy import HttpProxy
 from tests.support.internals import (
+    change_settings,
     pool_of,
     register_of,
     set_on_error,
@@ -959,6 +960,31 @@ def test_a_connection_that_is_closed_for_its_many_channels_keeps_half_of_them(
     check(register_of(pool_of(feed)).table)
     # The exchange carries each of them once.
     assert len(set(held)) == len(held) == 10
+
+
+def test_without_a_socket_for_another_connection_the_channels_stay() -> None:
+    def no_socket() -> Network:
+        raise OSError("too many open files")
+
+    world = World("v5")
+    names = [f"C{n}-USDT" for n in range(4)]
+    for name in names:
+        key = world.dialect.channel("depth5", name)
+        world.exchange.first_pushes[key] = world.dialect.depth(0, name=name)
+    told: list[str] = []
+    feed = world.feed(on_error=lambda error: told.append(str(error)))
+    subs = feed.subscribe(names, "spot", ["depth5"])
+    seen: list[Any] = []
+    world.at(1, lambda: change_settings(pool_of(feed), network=no_socket))
+    world.at(1, lambda: world.peers[0].close(4008, "too many channels"))
+    world.at(20, lambda: seen.extend(sub.state for sub in subs))
+    world.at(20, lambda: seen.extend(r.channels for r in feed.connections()))
+
+    world.run(21)
+
+    assert seen == [*[State.LIVE] * 4, 4]
+    assert any("too many open files" in each for each in told)
+    assert not any("internal" in each for each in told)
 
 
 @pytest.mark.parametrize("code", [4008, 4009])

@@ -237,7 +237,7 @@ def test_too_many_channels_go_to_where_there_is_room() -> None:
     full = rows[0].carrier
     full.most = 2
 
-    found = table.placement.surplus(table.register.table, full)
+    found = table.placement.surplus(table.register.table, full, [])
 
     assert list(found.values()) == [
         ["tickers:C-USDT", "tickers:D-USDT"],
@@ -245,6 +245,18 @@ def test_too_many_channels_go_to_where_there_is_room() -> None:
     ]
     # What the exchange showed holds for the new ones, too.
     assert [carrier.most for carrier in found] == [2, 2]
+
+
+def test_what_was_made_before_the_system_gave_no_more_is_known() -> None:
+    table = PlacementRig()
+    rows = table.take(*(name("ticker", f"{letter}-USDT") for letter in "ABCDE"))
+    full, made = rows[0].carrier, list[Carrier]()
+    full.most, table.room = 2, 2
+
+    with pytest.raises(RuntimeError, match="can't start"):
+        table.placement.surplus(table.register.table, full, made)
+    assert made == table.made[1:]
+    assert len(made) == 1
 
 
 def test_a_path_that_is_full_says_nothing_of_another_path() -> None:
@@ -255,7 +267,7 @@ def test_a_path_that_is_full_says_nothing_of_another_path() -> None:
     assert bar.carrier.path != full.path
     full.most = 2
 
-    found = table.placement.surplus(table.register.table, full)
+    found = table.placement.surplus(table.register.table, full, [])
 
     assert list(found.values()) == [["tickers:C-USDT"]]
     assert bar.carrier not in found

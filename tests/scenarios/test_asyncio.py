@@ -14,11 +14,13 @@ from typing import Any
 import pytest
 
 from okex_ws import (
+    ConnectionLost,
     Depth,
     Feed,
     Item,
     NotLive,
     RawSubscription,
+    Recorder,
     Replay,
     State,
     StateChange,
@@ -26,7 +28,9 @@ from okex_ws import (
     WSSubscription,
 )
 from okex_ws.local_exchange import LocalExchange
+from okex_ws.rest import Rest
 from tests.support.event_loops import NAMES, new_loop, run_in
+from tests.support.internals import waits_for_end
 from tests.support.recordings import depth, heard, session, write
 
 LIMIT = 20.0
@@ -182,6 +186,72 @@ def test_it_closes_though_the_script_has_filled_the_executor(
         await okx.await_live(LIMIT)
         assert await okx.aclose(LIMIT) is True
         released.set()
+
+    run(main)
+
+
+def test_the_end_of_a_thread_wakes_it_and_it_does_not_look_meanwhile(
+    run: Run, exchange: LocalExchange, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def pause(seconds: float) -> None:
+        raise AssertionError(f"it looks again every {seconds} s")
+
+    released, inside = threading.Event(), threading.Event()
+
+    def hold(text: str) -> None:
+        inside.set()
+        released.wait(LIMIT)
+
+    okx = btc(exchange, on_message=hold)
+    assert inside.wait(LIMIT)
+
+    async def main() -> None:
+        monkeypatch.setattr(asyncio, "sleep", pause)
+        asyncio.get_running_loop().call_later(0.01, released.set)
+        assert await okx.aclose(None) is True
+
+    run(main)
+    assert waits_for_end(okx) == 0
+
+
+def test_a_cancelled_aclose_leaves_nothing_that_waits(
+    run: Run, exchange: LocalExchange
+) -> None:
+    released, inside = threading.Event(), threading.Event()
+
+    def hold(text: str) -> None:
+        inside.set()
+        released.wait(LIMIT)
+
+    okx = btc(exchange, on_message=hold)
+    assert inside.wait(LIMIT)
+
+    async def main() -> None:
+        closing = [asyncio.create_task(okx.aclose()) for _ in range(3)]
+        await asyncio.sleep(0)
+        assert waits_for_end(okx) == 3
+        for each in closing:
+            each.cancel()
+        await asyncio.gather(*closing, return_exceptions=True)
+
+    run(main)
+    assert waits_for_end(okx) == 0
+    released.set()
+    assert okx.close(LIMIT)
+
+
+def test_many_are_closed_together_while_the_loop_goes_on(
+    run: Run, exchange: LocalExchange
+) -> None:
+    async def main() -> None:
+        many = [btc(exchange) for _ in range(20)]
+        async with Feed(exchange.venue_v5) as feed:
+            shared = feed.subscribe(["BTC-USDT", "ETH-USDT"], channels=["depth5"])
+            await asyncio.gather(*(one.await_live(LIMIT) for one in [*many, *shared]))
+            closing = [one.aclose(LIMIT) for one in [*many, *shared]]
+            assert all(one.state is State.CLOSED for one in [*many, *shared])
+            assert await asyncio.gather(*closing) == [True] * len(closing)
+        assert sum(map(waits_for_end, many)) == 0
 
     run(main)
 
@@ -376,6 +446,80 @@ def test_a_replay_in_virtual_time_is_the_same_in_a_coroutine(
     items = run(main)
     assert len(items) == 40
     assert list(map(repr, items)) == list(map(repr, blocking()))
+
+
+@pytest.mark.parametrize("speed", ["max", 100.0])
+def test_a_recording_is_made_and_played_in_a_coroutine(
+    run: Run, exchange: LocalExchange, tmp_path: Path, speed: Any
+) -> None:
+    path = tmp_path / "a.rec"
+
+    async def main() -> list[Item]:
+        recorder = Recorder(path)
+        async with recorder, Feed(exchange.venue_v5, recorder=recorder) as feed:
+            (okx,) = feed.subscribe([BTC[0]], BTC[1], ["depth5"])
+            await anext(item async for item in okx.updates() if type(item) is Depth)
+        assert await recorder.aclose() is True
+        async with Replay(path, speed=speed) as replay:
+            (okx,) = replay.feed().subscribe([BTC[0]], BTC[1], ["depth5"])
+            items = okx.updates(timeout=LIMIT)
+            found = [await anext(item async for item in items if type(item) is Depth)]
+        assert okx.state is State.CLOSED
+        assert await replay.aclose() is True
+        assert replay.close() is True
+        return found
+
+    assert run(main)[0].instrument_id == BTC[0]
+
+
+def test_an_error_in_the_block_closes_recorder_replay_and_exchange(
+    run: Run, tmp_path: Path
+) -> None:
+    path = write(tmp_path / "a.rec", *session(heard(1.0, depth(1.0, "1")), end=2.0))
+
+    exchange, recorder = LocalExchange(), Recorder(tmp_path / "b.rec")
+    replay = Replay(path)
+
+    async def main() -> None:
+        async with exchange, recorder, replay:
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        run(main)
+    assert "closed" in repr(exchange)
+    assert "closed" in repr(recorder)
+    with pytest.raises(ValueError, match="over"):
+        replay.feed()
+
+
+def test_a_cancelled_aclose_of_an_exchange_has_begun_to_close(run: Run) -> None:
+    exchange = LocalExchange()
+
+    async def main() -> None:
+        assert await exchange.aclose() is True  # it had not begun
+        async with LocalExchange() as other:
+            closing = other.aclose()
+            assert "closed" in repr(other)
+            task = asyncio.create_task(closing)
+            await asyncio.sleep(0)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            assert await other.aclose() is True
+
+    run(main)
+
+
+def test_rest_says_how_a_coroutine_calls_it(run: Run, exchange: LocalExchange) -> None:
+    rest = Rest(exchange.venue_v5)
+
+    async def main() -> None:
+        with pytest.raises(TypeError, match=r"asyncio\.to_thread\(rest\.trades"):
+            async with rest:
+                pass
+
+    run(main)
+    with pytest.raises(ConnectionLost):
+        rest.time()
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")

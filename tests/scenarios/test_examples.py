@@ -1,4 +1,4 @@
-"""The examples but the monitor: what they print, what they refuse, and how they end."""
+"""The examples: what they print, what they refuse, and how they end."""
 
 from __future__ import annotations
 
@@ -48,7 +48,9 @@ def load(name: str) -> ModuleType:
     return module
 
 
-scanner, private, market_maker = map(load, ("scanner", "private", "market_maker"))
+monitor, scanner, private, market_maker = map(
+    load, ("monitor", "scanner", "private", "market_maker")
+)
 
 
 @pytest.fixture(autouse=True)
@@ -88,6 +90,32 @@ def interrupt(process: Program) -> tuple[int, str]:
 
 
 @pytest.mark.slow
+def test_the_monitor_prints_prices_until_ctrl_c(start: Start) -> None:
+    process = start("monitor", "--local", "BTC-USDT")
+    lines = printed(process)
+    titles = next(lines)
+    row = next(line for line in lines if "  LIVE " in line)
+    _, _, state, bid, _, ask, _ = row.split()
+
+    assert titles.split()[1:] == ["instrument", "state", "bid", "size", "ask", "size"]
+    assert state == "LIVE"
+    assert Decimal(bid) < Decimal(ask)
+    assert len(titles) == len(row) < 80
+    assert interrupt(process) == (0, "")
+
+
+@pytest.mark.slow
+def test_a_closed_pipe_ends_the_monitor_cleanly(start: Start) -> None:
+    process = start("monitor", "--local")
+    next(printed(process))
+    assert process.stdout is not None
+    process.stdout.close()
+    process.stdout = None
+
+    assert end_of(process) == (0, "")
+
+
+@pytest.mark.slow
 def test_the_scanner_prints_the_widest_spreads_of_200(start: Start) -> None:
     process = start("scanner", "--local")
     lines = printed(process)
@@ -97,6 +125,21 @@ def test_the_scanner_prints_the_widest_spreads_of_200(start: Start) -> None:
     assert widths == sorted(widths, reverse=True)
     assert next(lines).endswith("are live")
     assert interrupt(process) == (0, "")
+
+
+def test_the_scanner_needs_no_list_where_it_makes_the_instruments_up(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def end(seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setitem(sys.modules, "okex_ws.rest", None)  # as without its extra
+    clock = SimpleNamespace(sleep=end, strftime=lambda form: form)
+    monkeypatch.setattr(scanner, "time", clock)
+    with pytest.raises(KeyboardInterrupt):
+        run(scanner, monkeypatch, "--local")
+
+    assert " of 200 are live" in capsys.readouterr().out
 
 
 @pytest.mark.slow
@@ -151,6 +194,11 @@ def test_a_refused_key_is_one_readable_line(start: Start) -> None:
 @pytest.mark.parametrize(
     ("name", "arguments", "said"),
     [
+        ("monitor", ["--for", "nan"], "--for is a number of seconds above 0"),
+        ("monitor", ["--for", "soon"], "invalid float value"),
+        ("monitor", ["--venue", "nowhere"], "unknown venue 'nowhere'; known are 'okx'"),
+        ("monitor", ["BTC-USD-SWAP", "--venue", "okj"], "has no market 'swap'"),
+        ("monitor", ["BTC/USDT", "--local"], "did you mean 'BTC-USDT'"),
         ("scanner", ["BTC-USDT", "no id"], "is not an instrument id"),
         ("scanner", ["--local", "no id"], "did you mean 'NO-ID'"),
         ("private", [], "not set in the environment: OKX_API_KEY"),
@@ -167,7 +215,7 @@ def test_bad_arguments_end_it_with_one_sentence(
     assert "Traceback" not in errors
 
 
-# --- scanner.py ---------------------------------------------------------------------
+# --- monitor.py ---------------------------------------------------------------------
 
 
 def run(
@@ -177,6 +225,59 @@ def run(
     monkeypatch.setattr(sys, "argv", [example.__name__, *arguments])
     code: int | None = example.main()
     return code
+
+
+def test_the_monitor_ends_when_its_time_is_up(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(monitor, "PERIOD", TIMEOUT)
+    code = run(monitor, monkeypatch, "--local", "--for", "0.2")
+
+    assert code == 0
+    rows = [line.split()[1:] for line in capsys.readouterr().out.splitlines()]
+    assert [row[0] for row in rows] == ["instrument", "BTC-USDT", "ETH-USDT"]
+
+
+def test_refused_instruments_end_the_monitor(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with LocalExchange() as exchange:
+        monkeypatch.setitem(VENUES, "okx", exchange.venue_v5)
+        code = run(monitor, monkeypatch, "XXX-YYY", "--for", str(TIMEOUT))
+
+    said = capsys.readouterr()
+    assert code == 1
+    assert "  XXX-YYY     FAILED  rejected: " in said.out.splitlines()[-1]
+    assert "60018" in said.out
+    assert said.err == ""
+
+
+def test_the_monitor_says_why_there_is_no_price() -> None:
+    with LocalExchange() as exchange, Feed(exchange.venue_v5) as feed:
+        (book,) = feed.subscribe(["BTC-USDT"], channels=["depth5"])
+        book.wait_live(TIMEOUT)
+        before = monitor.line(book)
+        drop_for_good(exchange)
+        assert exchange.wait_for(lambda: book.state is State.RECONNECTING, TIMEOUT)
+        after = monitor.line(book)
+
+    assert before.startswith("LIVE ")
+    assert after.startswith("RECONNECTING  network: ")
+    assert monitor.line(book) == "CLOSED  closed: closed"
+
+
+def test_the_monitor_shows_a_side_without_orders() -> None:
+    depth = SimpleNamespace(bids=(("7900.1", "12", "0", "3"),), asks=())
+    book = SimpleNamespace(depth=lambda *, levels: depth)
+
+    assert monitor.line(book).split() == ["LIVE", "7900.1", "12", "no", "asks"]
+
+
+def test_text_from_the_network_cannot_command_the_terminal() -> None:
+    assert monitor.printable("\x1b[2J\n\x9b") == r"\x1b[2J\n\x9b"
+
+
+# --- scanner.py ---------------------------------------------------------------------
 
 
 def test_refused_instruments_are_counted_and_end_the_scanner(
@@ -641,10 +742,6 @@ def test_metrics_are_served_on_this_machine(start: Start) -> None:
 
 
 @pytest.mark.source
-@pytest.mark.parametrize(
-    "path",
-    sorted({*EXAMPLES.glob("*.py")} - {EXAMPLES / "monitor.py"}),
-    ids=lambda p: p.stem,
-)
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda p: p.stem)
 def test_each_example_is_short(path: Path) -> None:
     assert path.read_text("utf-8").count("\n") < 100

@@ -136,6 +136,18 @@ def caller_of(user: User) -> CallbackRunner:
     return pool_of(user).callback_runner
 
 
+def waits_for_end(user: User) -> int:
+    """How many threads and coroutines wait for the end of a thread of *user*."""
+    return sum(len(thread._waiters.bells) for thread in user._pool.threads)
+
+
+def callback_thread_of(user: User) -> LibraryThread:
+    """The thread of the callbacks of a feed with ``callbacks='thread'``."""
+    thread = caller_of(user).thread
+    assert thread is not None
+    return thread
+
+
 def readings_of(feed: Feed) -> tuple[View, ...]:
     """The views of those subscriptions of *feed* that are not closed."""
     return feed._pool.views
@@ -195,7 +207,7 @@ def connections_per_reading(pool: Pool) -> list[int]:
 def thread_of(owner: Connection | Dispatcher | ParentSender) -> threading.Thread | None:
     """The thread of a connection, of a dispatcher, or of the worker's sender."""
     held: Any = getattr(owner, "_worker", owner)
-    threads: list[threading.Thread] = held._thread._threads
+    threads: list[threading.Thread] = held.thread._threads
     return threads[-1] if threads else None
 
 

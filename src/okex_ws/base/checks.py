@@ -5,12 +5,13 @@ from __future__ import annotations
 import difflib
 import inspect
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import wraps
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar, cast
 
 P = ParamSpec("P")
 T = TypeVar("T")
+C = TypeVar("C", bound=type)
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -29,26 +30,76 @@ def names_keywords(
     """
 
     def decorate(function: Callable[P, T]) -> Callable[P, T]:
-        called = function.__qualname__.removesuffix(".__init__")
-        known = {
-            name
-            for name, each in inspect.signature(function).parameters.items()
-            if each.kind in (each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY)
-        }.union(*(each.__annotations__ for each in passed_on)) - {"self"}
+        known = _keywords(function).union(*(each.__annotations__ for each in passed_on))
 
         @wraps(function)
         def call(*args: P.args, **keywords: P.kwargs) -> T:
-            for name in keywords:
-                if name not in known:
-                    raise TypeError(
-                        f"{called}() got an unexpected keyword argument"
-                        f" {name!r}{nearest(name, known)}"
-                    )
+            if not known.issuperset(keywords):
+                raise unknown_keyword(function, args, keywords, known)
             return function(*args, **keywords)
 
-        return call
+        @wraps(function)
+        async def begin(*args: P.args, **keywords: P.kwargs) -> Any:
+            coroutine: Any = call(*args, **keywords)
+            return await coroutine
+
+        return cast(Any, begin) if inspect.iscoroutinefunction(function) else call
 
     return decorate
+
+
+def all_name_keywords(*hot: str) -> Callable[[C], C]:
+    """Have the constructor and all public methods of a class use `names_keywords`.
+
+    Inherited methods are among them, because an error is to name the class that the
+    script knows. Methods named in *hot* stay as they are, so that a call of them does
+    not cost a frame more: they refuse themselves, by `unknown_keyword`, what they are
+    given as ``**unknown``, which `inspect` does not show.
+    """
+
+    def decorate(cls: C) -> C:
+        for name in dir(cls):
+            if name == "__init__" or not (name.startswith("_") or name in hot):
+                method = inspect.getattr_static(cls, name)
+                if inspect.isfunction(method) and not hasattr(method, "__wrapped__"):
+                    setattr(cls, name, names_keywords()(method))
+        for name in hot:
+            method = inspect.getattr_static(cls, name)
+            shown = inspect.signature(method)
+            known = [e for e in shown.parameters.values() if e.kind != e.VAR_KEYWORD]
+            method.__signature__ = shown.replace(parameters=known)
+        return cls
+
+    return decorate
+
+
+def unknown_keyword(
+    function: Callable[..., object],
+    args: Sequence[object],
+    keywords: Iterable[str],
+    known: Collection[str] = (),
+) -> TypeError:
+    """The error for the first of *keywords* that is not *known*.
+
+    *function* was called with *args*; of a method its object is the first. *known* is
+    what *function* knows, unless it is given.
+    """
+    known = known or _keywords(function)
+    name = next(name for name in keywords if name not in known)
+    called = function.__name__
+    if "self" in inspect.signature(function).parameters:
+        owner = type(args[0]).__name__
+        called = owner if called == "__init__" else f"{owner}.{called}"
+    said = f"{called}() got an unexpected keyword argument {name!r}"
+    return TypeError(said + nearest(name, known))
+
+
+def _keywords(function: Callable[..., object]) -> set[str]:
+    return {
+        name
+        for name, each in inspect.signature(function).parameters.items()
+        if each.kind in (each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY)
+    } - {"self"}
 
 
 def check_number(name: str, value: object) -> None:

@@ -10,9 +10,10 @@ from functools import partial
 from itertools import accumulate, repeat
 from typing import ClassVar
 
-from .checks import check_number, check_seconds
+from .checks import all_name_keywords, check_number, check_seconds
 
 
+@all_name_keywords()
 @dataclass(frozen=True, slots=True)
 class Timeouts:
     """How long the library waits for each answer, in seconds.
@@ -73,6 +74,7 @@ class Ping:
         return min(self.lease / 3, self.keep_alive)
 
 
+@all_name_keywords()
 @dataclass(frozen=True, slots=True)
 class Reconnect:
     """How a feed reconnects: exponential back-off with full jitter, for ever.

@@ -1,8 +1,9 @@
 """The threads of the library: how one is started, kept alive, waited for and ended.
 
 `LibraryThread` is the one place for what every thread of the library owes the script.
-`WorkerThread` adds a queue of jobs. Neither has a lock that a thread of the script
-holds: a signal handler that interrupts it may wait for the thread, or raise anywhere.
+`WorkerThread` adds a queue of jobs, `AsyncClosing` how a coroutine waits for the end.
+No thread has a lock that a thread of the script holds: a signal handler that interrupts
+it may wait for the thread, or raise anywhere.
 """
 
 from __future__ import annotations
@@ -12,18 +13,36 @@ import itertools
 import math
 import threading
 import time
+from abc import abstractmethod
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Iterable
 from contextlib import suppress
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from .clock import Clock, SystemClock
 from .log import log
-from .threads import Bell, Latch, heed_fork, mark_library_thread
+from .threads import (
+    Bell,
+    Closing,
+    Waiters,
+    heed_fork,
+    mark_library_thread,
+    on_library_thread,
+    running_loop,
+)
 
+if TYPE_CHECKING:
+    import asyncio
+
+T = TypeVar("T", bound="AsyncClosing")
 Job = Callable[[], object]
 
 # Seconds of the longest pause after a turn that raised.
 _LONGEST_PAUSE = 1.0
+# Seconds after which a wait for the end of a thread looks again, because a fault in the
+# thread's last lines may tell nothing.
+_SLICE = 1.0
 # Seconds after which a thread looks at its clock again, which may be an injected one.
 _LONGEST_WAIT = 60.0
 
@@ -43,8 +62,9 @@ class LibraryThread:
     No exception of *turn* ends it, not even ``SystemExit``: *survive* is called with
     the exception (by default it is logged), and after a short pause *turn* is called
     again. *end* is a callable that the thread calls at its end, once. Any thread may
-    call the methods, a signal handler too, at any point; only `join` waits. A daemon,
-    so that a script can end without closing what it opened.
+    call the methods, a signal handler too, at any point; only `join` and
+    `join_in_loop` wait. A daemon, so that a script can end without closing what it
+    opened.
     """
 
     def __init__(
@@ -60,12 +80,13 @@ class LibraryThread:
         # because `start` was interrupted, it finds none and ends at once.
         self._token = [True]
         self._threads: list[threading.Thread] = []
-        self._ended = Latch()
+        self._ended = False
+        self._waiters = Waiters(SystemClock())
 
     @property
     def running(self) -> bool:
         """Whether the thread runs."""
-        if self._ended.is_set:
+        if self._ended:
             return False
         return any(thread.is_alive() for thread in self._threads)
 
@@ -86,7 +107,7 @@ class LibraryThread:
             try:
                 self._end()
             finally:
-                self._ended.set()
+                self._tell_end()
 
     def join(self, timeout: float | None) -> bool:
         """Wait for the end of the thread.
@@ -101,8 +122,19 @@ class LibraryThread:
             left = give_up - time.monotonic()
             if left <= 0:
                 return False
-            # In slices, because a fault in the thread's last lines may tell nothing.
-            self._ended.wait(min(left, 1.0))
+            self._waiters.wait(min(left, _SLICE), self._has_ended)
+        return True
+
+    async def join_in_loop(
+        self, loop: asyncio.AbstractEventLoop, seconds: float
+    ) -> bool:
+        """Wait as `join` does, in a coroutine; *loop* runs others meanwhile."""
+        give_up = time.monotonic() + seconds
+        while self.running:
+            left = give_up - time.monotonic()
+            if left <= 0:
+                return False
+            await self._waiters.wait_in_loop(loop, min(left, _SLICE), self._has_ended)
         return True
 
     def forked(self) -> None:
@@ -113,8 +145,14 @@ class LibraryThread:
         """
         if threading.current_thread() not in self._threads:
             self._token.clear()
-            self._ended = Latch()
-            self._ended.set()
+            self._ended = True
+
+    def _has_ended(self) -> bool:
+        return self._ended
+
+    def _tell_end(self) -> None:
+        self._ended = True
+        self._waiters.wake()
 
     def _take(self) -> bool:
         with suppress(IndexError):
@@ -138,7 +176,7 @@ class LibraryThread:
                 with suppress(BaseException):
                     self._survive(fault)
             finally:
-                self._ended.set()
+                self._tell_end()
 
     def _keep_on(self) -> None:
         mark_library_thread()
@@ -155,6 +193,72 @@ class LibraryThread:
                     self._survive(fault)
                 # A turn that raises at once, each time, must not spin.
                 time.sleep(min(0.001 * 2 ** min(failures, 10), _LONGEST_PAUSE))
+
+
+def join_all(threads: Iterable[LibraryThread], timeout: float | None) -> bool:
+    """Wait for the end of *threads*; False if *timeout* seconds are too few."""
+    give_up = None if timeout is None else time.monotonic() + timeout
+    ended = True
+    for thread in threads:
+        left = None if give_up is None else max(0.0, give_up - time.monotonic())
+        ended &= thread.join(left)
+    return ended
+
+
+class AsyncClosing(Closing):
+    """What a coroutine closes, too, while its event loop goes on.
+
+    ``async with`` is as ``with``: it calls `aclose` at its end, even if the block
+    raises, and does not suppress the exception.
+    """
+
+    @abstractmethod
+    def close(self, timeout: float | None = 5.0) -> bool:
+        """Close the object, and wait for its threads; have they ended?"""
+
+    @abstractmethod
+    def _ending(self) -> Iterable[LibraryThread]:
+        """The threads that end some time after `close`."""
+
+    def _in_virtual_time(self) -> bool:
+        """Whether a close takes no time."""
+        return False
+
+    def aclose(self, timeout: float | None = 5.0) -> Coroutine[Any, Any, bool]:
+        """Close as `close` does; awaited, it waits while the event loop goes on.
+
+        It begins to close at the call: if the waiting is cancelled, the threads end all
+        the same.
+        """
+        virtual = self._in_virtual_time()
+        return self._aclose(self.close(timeout if virtual else 0.0), timeout)
+
+    async def _aclose(self, ended: bool, timeout: float | None) -> bool:
+        loop = running_loop("aclose()", "close()")
+        if ended or on_library_thread():
+            return ended
+        # No thread of an executor waits, because the script's calls may block them all.
+        give_up = math.inf if timeout is None else loop.time() + timeout
+        for thread in self._ending():
+            if not await thread.join_in_loop(loop, give_up - loop.time()):
+                return False
+        return True
+
+    async def __aenter__(self: T) -> T:
+        try:
+            running_loop("async with", "close()")
+        except RuntimeError:
+            self.close(0.0)
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.aclose()
 
 
 class WorkerThread:
@@ -177,7 +281,7 @@ class WorkerThread:
         self._name = name
         self._clock = clock or SystemClock()
         self._bound = bound
-        self._thread = LibraryThread(name, self._turn, end)
+        self.thread = LibraryThread(name, self._turn, end)
         self._numbers = itertools.count()
         # The jobs as they were submitted. The thread sorts them into *waiting*.
         self._submitted: deque[tuple[float, int, Job]] = deque()
@@ -188,12 +292,7 @@ class WorkerThread:
 
     def start(self) -> None:
         """Start the thread before its first job; ``RuntimeError`` if there is none."""
-        self._thread.start()
-
-    @property
-    def running(self) -> bool:
-        """Whether the thread runs."""
-        return self._thread.running
+        self.thread.start()
 
     def submit(self, job: Job, wait: float = 0.0) -> bool:
         """Queue *job*, to be run in *wait* seconds.
@@ -205,7 +304,7 @@ class WorkerThread:
         """
         if self._closing or len(self._submitted) + len(self._waiting) >= self._bound:
             return False
-        self._thread.start()
+        self.thread.start()
         due = self._clock.monotonic() + wait
         self._submitted.append((due, next(self._numbers), job))
         self._news.ring()
@@ -219,16 +318,16 @@ class WorkerThread:
         self._dropping = self._dropping or drop
         self._closing = True
         self._news.ring()
-        self._thread.end_unstarted()
+        self.thread.end_unstarted()
 
     def join(self, timeout: float | None) -> bool:
         """Wait for the end of the thread, as `LibraryThread.join` does."""
-        return self._thread.join(timeout)
+        return self.thread.join(timeout)
 
     def forked(self) -> None:
         """In a forked child, where the thread does not exist: become closed."""
         self._closing = True
-        self._thread.forked()
+        self.thread.forked()
 
     # --- The thread -----------------------------------------------------------------
 

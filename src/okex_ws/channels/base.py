@@ -216,22 +216,6 @@ class Channel(ABC):
         """
         return False
 
-    def _tell_text(self, said: bytes, now: float) -> bool:
-        """Tell followers the push *said*, which was kept unparsed.
-
-        False if it has to be parsed after all: one wants its data, or it is no text.
-        """
-        if not self.keeps_unparsed:
-            return False
-        try:
-            text = str(said, "utf-8")
-        except UnicodeDecodeError:
-            return False
-        for follower in self.followers:
-            if follower.wants_pushes:
-                follower.pushed(self.reading, text, now)
-        return True
-
     def doubt(self) -> None:
         """A reader, on any thread, cannot parse what was kept: have it looked at."""
         self.on_doubt()

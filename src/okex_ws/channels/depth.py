@@ -106,11 +106,17 @@ class NewestChannel(Channel):
             copy.flush(now)
         # A follower that began to want data meanwhile has found the value before, or
         # finds this one told.
+        told = False
         for follower in self.followers:
             if follower.wants_data:
                 return False
-            if follower.wants_pushes:
-                return self._tell_text(said, now)
+            told = told or follower.wants_pushes
+        if told:
+            try:
+                text = str(said, "utf-8")
+            except UnicodeDecodeError:
+                return False
+            self._pass_on(text, now)
         return True
 
     def _rest_before(self) -> bytes | None:

@@ -208,7 +208,7 @@ class TradeChannel(JoinedChannel[Trade, TradeData]):
         or come after a `Gap`, or if a follower wants each trade.
         """
         # The hot path of a connection, so nearly all in one function.
-        current, followers, told = self.current, self.followers, False
+        current, followers, text, told = self.current, self.followers, "", False
         if current.state is not _LIVE or current.era is not era or not followers:
             return False
         if self.silent or (era.withdrawn is not NOTHING and current.is_withdrawn):
@@ -219,6 +219,11 @@ class TradeChannel(JoinedChannel[Trade, TradeData]):
             told = told or follower.wants_pushes
         if (stamp := self._stamp(said)) is None:
             return False
+        if told:
+            try:
+                text = str(said, "utf-8")
+            except UnicodeDecodeError:
+                return False
         reading, continuity, lease = self.reading, self.continuity, era.lease
         lapses = 0 if lease is None else lease.lapses
         epoch = reading.entry.base + current.epoch + lapses
@@ -237,7 +242,9 @@ class TradeChannel(JoinedChannel[Trade, TradeData]):
         self.current = publish((*value, overdue, self, serial, -math.inf))
         for copy in reading.copies:
             copy.flush(now)
-        return not told or self._tell_text(said, now)
+        if told:
+            self._pass_on(text, now)
+        return True
 
     def _parsed(self, push: Push, kept: Unparsed) -> TradeData:
         (element,) = push.elements

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import atexit
-import math
 import warnings
 import weakref
-from abc import abstractmethod
-from collections.abc import Coroutine, Mapping
-from types import TracebackType
-from typing import Any, TypeVar
+from collections.abc import Mapping
+from typing import Any
 
-from ..base.checks import names_keywords
 from ..base.clock import Timekeeper
 from ..base.errors import OkexWSError
 from ..base.state import State
-from ..base.threads import Closing, heed_fork, on_library_thread, running_loop
+from ..base.threads import heed_fork, on_library_thread
+from ..base.worker import AsyncClosing, LibraryThread, join_all
 from ..delivery.callbacks import OnError, OnItem, OnMessage, OnState
 from ..delivery.updates import MAX_QUEUE, UpdateQueue, Updates
 from ..history.view import HistoryOptions, JoinedView
@@ -28,7 +25,6 @@ from ..protocol.messages import ChannelName
 from ..trust.verdict import Limits
 
 AnyPool = Pool | IsolatedPool
-T = TypeVar("T", bound="AsyncClosing")
 
 
 def make_pool(
@@ -47,12 +43,8 @@ def make_pool(
     return make_isolated_pool(options) if isolate else options.make_pool()
 
 
-class AsyncClosing(Closing):
-    """What a feed and a subscription share: a coroutine closes them, too.
-
-    ``async with`` is as ``with``: it calls `aclose` at its end, even if the block
-    raises, and does not suppress the exception.
-    """
+class ClosingPool(AsyncClosing):
+    """What a feed and a subscription share: the threads of a pool end after a close."""
 
     def __init__(self, pool: AnyPool) -> None:
         self._used_pool = pool
@@ -63,51 +55,14 @@ class AsyncClosing(Closing):
         heed_fork()
         return self._used_pool
 
-    @abstractmethod
-    def close(self, timeout: float | None = 5.0) -> bool:
-        """Close the object, and wait for its threads; have they ended?"""
+    def _ending(self) -> tuple[LibraryThread, ...]:
+        return self._pool.threads
 
-    def aclose(self, timeout: float | None = 5.0) -> Coroutine[Any, Any, bool]:
-        """Close as `close` does; awaited, it waits while the event loop goes on.
-
-        It begins to close at the call: if the waiting is cancelled, the threads end all
-        the same.
-        """
-        # In virtual time a close takes no time.
-        virtual = isinstance(self._pool.clock, Timekeeper)
-        return self._aclose(self.close(timeout if virtual else 0.0), timeout)
-
-    async def _aclose(self, ended: bool, timeout: float | None) -> bool:
-        loop = running_loop("aclose()", "close()")
-        import asyncio
-
-        give_up = math.inf if timeout is None else loop.time() + timeout
-        pause = 0.001
-        # No thread of an executor waits, because the script's calls may block them all.
-        while not ended and loop.time() < give_up and not on_library_thread():
-            await asyncio.sleep(pause)
-            pause = min(2 * pause, 0.05)
-            ended = self._pool.join(0.0)
-        return ended
-
-    async def __aenter__(self: T) -> T:
-        try:
-            running_loop("async with", "close()")
-        except RuntimeError:
-            self.close(0.0)
-            raise
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        await self.aclose()
+    def _in_virtual_time(self) -> bool:
+        return isinstance(self._pool.clock, Timekeeper)
 
 
-class SharedConnections(AsyncClosing):
+class SharedConnections(ClosingPool):
     """The connections to one venue that subscriptions share; `Feed` is one.
 
     It is the part of a feed that a subscription needs. Because it is a class of its
@@ -150,9 +105,10 @@ class SharedConnections(AsyncClosing):
         *timeout* seconds, or when called from a callback: the threads end after that.
         """
         self._pool.close()
-        if self._pool.has_ended:
+        threads = self._pool.threads
+        if not any(thread.running for thread in threads):
             return True
-        return False if on_library_thread() else self._pool.join(timeout)
+        return False if on_library_thread() else join_all(threads, timeout)
 
 
 def find_pool(feed: object) -> AnyPool:
@@ -162,7 +118,7 @@ def find_pool(feed: object) -> AnyPool:
     return feed._pool
 
 
-class BaseSubscription(AsyncClosing):
+class BaseSubscription(ClosingPool):
     """What `WSSubscription` and `RawSubscription` share: state, counts, items, closing.
 
     Any thread may call its methods, callbacks included. Only `wait_live`, `close` and
@@ -231,7 +187,6 @@ class BaseSubscription(AsyncClosing):
         """
         return self._pool.stats((self._view,))
 
-    @names_keywords()
     def updates(
         self,
         *,
@@ -315,7 +270,7 @@ class BaseSubscription(AsyncClosing):
         if not self._own:
             return True
         self._pool.close()
-        return False if on_library_thread() else self._pool.join(timeout)
+        return False if on_library_thread() else join_all(self._pool.threads, timeout)
 
 
 # The subscriptions that a script may still have to close. Connections keep an unclosed

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal, SupportsIndex
 
-from ..base.checks import check_seconds, names_keywords
+from ..base.checks import all_name_keywords, check_seconds, names_keywords
 from ..base.clock import Clock
 from ..base.errors import LiveTimeout, NotLive, OkexWSError
 from ..base.retry import Reconnect, Timeouts
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 _NO_SUBSCRIPTION = Cause(CauseCode.NO_SUBSCRIPTION, "no subscription")
 
 
+@all_name_keywords()
 class Feed(SharedConnections):
     """The connections to one venue, shared by many subscriptions.
 
@@ -129,7 +130,6 @@ class Feed(SharedConnections):
     ``okex-ws[history]``).
     """
 
-    @names_keywords()
     def __init__(
         self,
         venue: str | Venue = "okx",
@@ -225,7 +225,6 @@ class Feed(SharedConnections):
         """The subscriptions that are not closed; failed ones are included."""
         return tuple(view.subscription for view in self._pool.views)
 
-    @names_keywords()
     def wait_live(
         self, timeout: float | None = 30.0, *, partial: bool = False
     ) -> dict[str, Cause]:
@@ -250,7 +249,6 @@ class Feed(SharedConnections):
                 view.wait_live(timeout, give_up, check)
         return self._not_live()
 
-    @names_keywords()
     async def await_live(
         self, timeout: float | None = 30.0, *, partial: bool = False
     ) -> dict[str, Cause]:
@@ -303,7 +301,6 @@ class Feed(SharedConnections):
         self._check_open()
         return missing
 
-    @names_keywords()
     def updates(
         self,
         *,

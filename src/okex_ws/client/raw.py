@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Union
 
-from ..base.checks import names_keywords
+from ..base.checks import all_name_keywords
 from ..delivery.callbacks import (
     OnError,
     OnItem,
@@ -20,6 +20,7 @@ from .base import BaseSubscription, SharedConnections, find_pool
 Argument = Union[str, Mapping[str, str]]
 
 
+@all_name_keywords()
 class RawSubscription(BaseSubscription):
     """Channels that are not about one instrument; each push becomes a `Data`.
 
@@ -44,7 +45,6 @@ class RawSubscription(BaseSubscription):
             channel without credentials; or *feed* has *isolate*.
     """
 
-    @names_keywords()
     def __init__(
         self,
         args: Iterable[Argument],

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, NoReturn, TypedDict
 
-from ..base.checks import names_keywords
+from ..base.checks import all_name_keywords, names_keywords, unknown_keyword
 from ..base.clock import utc
 from ..base.errors import InstrumentExpired
 from ..base.log import log
@@ -48,6 +48,7 @@ class SubscriptionOptions(TypedDict, total=False):
     on_error: OnError | None
 
 
+@all_name_keywords("GetDepth", "depth", "best_bid_ask")
 class WSSubscription(BaseSubscription):
     """The live order book of one instrument, or the answer that it is not live.
 
@@ -241,6 +242,7 @@ class WSSubscription(BaseSubscription):
         max_lag: float | None = None,
         levels: int | None = None,
         rpi: bool = False,
+        **unknown: NoReturn,
     ) -> dict[str, Any]:
         """The newest depth that can be trusted at this moment, else ``{}``.
 
@@ -270,6 +272,8 @@ class WSSubscription(BaseSubscription):
             TypeError, ValueError: a limit is not a valid number, or *rpi* is true
                 without channel ``'books-rpi'``; nothing else is ever raised.
         """
+        if unknown:
+            raise unknown_keyword(WSSubscription.GetDepth, (self,), unknown)
         limits = _limits(max_age, max_silence, max_lag, levels)
         return self._view.depth_dict(limits, rpi)
 
@@ -281,13 +285,17 @@ class WSSubscription(BaseSubscription):
         max_lag: float | None = None,
         levels: int | None = None,
         rpi: bool = False,
+        **unknown: NoReturn,
     ) -> Depth:
         """The depth of `GetDepth` as an immutable `Depth`, under the same limits.
 
         Raises:
             NotLive: where `GetDepth` gives ``{}``; it has *state* and *cause*.
         """
-        return self._view.depth(_limits(max_age, max_silence, max_lag, levels), rpi)
+        if unknown:
+            raise unknown_keyword(WSSubscription.depth, (self,), unknown)
+        limits = _limits(max_age, max_silence, max_lag, levels)
+        return self._view.depth(limits, rpi)
 
     def best_bid_ask(
         self,
@@ -297,6 +305,7 @@ class WSSubscription(BaseSubscription):
         max_lag: float | None = None,
         levels: int | None = None,
         rpi: bool = False,
+        **unknown: NoReturn,
     ) -> BestBidAsk | None:
         """Best bid and ask as ``Decimal``, or ``None``; limits as for `GetDepth`.
 
@@ -308,6 +317,8 @@ class WSSubscription(BaseSubscription):
         Raises:
             ValueError: *rpi* is true, and channel ``'books-rpi'`` is not subscribed.
         """
+        if unknown:
+            raise unknown_keyword(WSSubscription.best_bid_ask, (self,), unknown)
         limits = _limits(max_age, max_silence, max_lag, levels)
         return self._view.best_bid_ask(limits, rpi)
 

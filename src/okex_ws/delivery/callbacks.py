@@ -14,6 +14,7 @@ from ..base.clock import Clock
 from ..base.errors import MessagesLost
 from ..base.log import log
 from ..base.state import State
+from ..base.worker import LibraryThread
 from ..channels.reading import Reading
 from ..model.items import Item
 from ..model.reports import StateChange
@@ -309,6 +310,9 @@ class CallbackRunner:
     its own. Subscriptions and the pool call the methods, on any thread.
     """
 
+    # The thread of the runner's own, if it has one.
+    thread: LibraryThread | None = None
+
     def callbacks(
         self,
         label: str,
@@ -321,20 +325,11 @@ class CallbackRunner:
         """Make the `Callbacks` of one subscription."""
         return Callbacks(label, clock, on_message, on_state, on_error, on_item=on_item)
 
-    @property
-    def running(self) -> bool:
-        """Whether a thread of the runner's own is running; this class has none."""
-        return False
-
     def start(self) -> None:
         """Start the runner's thread, if it has one; ``RuntimeError`` if it cannot."""
 
     def close(self) -> None:
         """Let the thread end once everything was delivered; returns at once."""
-
-    def join(self, timeout: float | None) -> bool:
-        """Wait for the end of the thread; False if *timeout* seconds were too few."""
-        return True
 
     def forked(self) -> None:
         """In a forked child: end without a callback, and replace every lock.

@@ -32,9 +32,11 @@ class Dispatcher(CallbackRunner):
     queued, and ends once every subscription has received its final state.
     """
 
+    thread: LibraryThread
+
     def __init__(self, name: str, bound: int = BOUND) -> None:
         self._queue = CallbackQueue(bound)
-        self._thread = LibraryThread(name, self._turn)
+        self.thread = LibraryThread(name, self._turn)
         self._bell = Bell()
         self._closing = False
 
@@ -54,14 +56,9 @@ class Dispatcher(CallbackRunner):
 
     # --- From any thread ------------------------------------------------------------
 
-    @property
-    def running(self) -> bool:
-        """Whether the thread runs."""
-        return self._thread.running
-
     def start(self) -> None:
         """Start the thread once; ``RuntimeError`` if the system gives none."""
-        self._thread.start()
+        self.thread.start()
 
     def wake(self) -> None:
         """Have the thread look into the queue; returns at once."""
@@ -72,17 +69,13 @@ class Dispatcher(CallbackRunner):
         self._closing = True
         self.wake()
 
-    def join(self, timeout: float | None) -> bool:
-        """Wait for the end of the thread; False if *timeout* seconds were too few."""
-        return self._thread.join(timeout)
-
     def forked(self) -> None:
         """In a forked child: end without a callback, and replace the queue's locks.
 
         A thread of the parent may have held them at the fork.
         """
         self._queue.forked()
-        self._thread.forked()
+        self.thread.forked()
 
     # --- The thread -----------------------------------------------------------------
 

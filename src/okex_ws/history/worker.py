@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 
 from ..base.clock import Clock
 from ..base.log import log
-from ..base.worker import WorkerThread
+from ..base.worker import LibraryThread, WorkerThread
 from ..model.instrument_ids import market_of
 from ..model.items import PastBook
 from .source import History
@@ -88,9 +88,9 @@ class HistoryWorker:
             answer(error)
 
     @property
-    def running(self) -> bool:
-        """Whether the worker's thread is alive."""
-        return self._worker.running
+    def thread(self) -> LibraryThread:
+        """The worker's thread."""
+        return self._worker.thread
 
     def close(self) -> None:
         """Have the thread end; returns at once.
@@ -101,13 +101,6 @@ class HistoryWorker:
         self._closing = True
         self._worker.close(drop=True)
         self._close_source()
-
-    def join(self, timeout: float | None) -> bool:
-        """Wait for the thread to end.
-
-        Returns False if it did not within *timeout* seconds, or is the calling thread.
-        """
-        return self._worker.join(timeout)
 
     def forked(self) -> None:
         """Become closed in a forked child, where the thread does not exist."""

@@ -23,6 +23,7 @@ from ..base.retry import Reconnect, Timeouts
 from ..base.state import CLOSED, FORKED, CauseCode
 from ..base.threads import Latch, heed_fork, locked, register_for_fork
 from ..base.throttled_log import OutageLog
+from ..base.worker import LibraryThread
 from ..channels.series import KINDS
 from ..delivery.callbacks import Callbacks, OnState
 from ..delivery.updates import UpdateQueue
@@ -305,13 +306,9 @@ class IsolatedPool:
             self.supervisor_stopped()
 
     @property
-    def has_ended(self) -> bool:
-        """True if the supervisor's thread has ended, or was never started."""
-        return self._supervisor is None or not self._supervisor.running
-
-    def join(self, timeout: float | None) -> bool:
-        """Wait for the end of the worker process; False if *timeout* was too short."""
-        return self._supervisor is None or self._supervisor.join(timeout)
+    def threads(self) -> tuple[LibraryThread, ...]:
+        """The supervisor's thread, if there is one; it outlasts the worker process."""
+        return () if self._supervisor is None else (self._supervisor.thread,)
 
     def forked(self) -> None:
         """In a forked child: close all here; the worker process stays the parent's.

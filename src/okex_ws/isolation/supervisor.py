@@ -83,7 +83,7 @@ class Supervisor:
         self._receiver.setblocking(False)
         self._sender.setblocking(False)
         self._waits: Iterator[float]
-        self._thread = LibraryThread(name, self._turn, self._end)
+        self.thread = LibraryThread(name, self._turn, self._end)
 
     # --- From any thread ------------------------------------------------------------
 
@@ -91,7 +91,7 @@ class Supervisor:
         """Start the thread; ``RuntimeError`` if the system gives none."""
         self._waits = self._new_waits()
         try:
-            self._thread.start()
+            self.thread.start()
         except RuntimeError:
             self._close_wakers()
             raise
@@ -101,11 +101,6 @@ class Supervisor:
         """Whether a process runs; each access asks the system."""
         process = self._process
         return process is not None and process.runs
-
-    @property
-    def running(self) -> bool:
-        """Whether the supervisor's thread runs."""
-        return self._thread.running
 
     def send(self, *message: object) -> None:
         """Queue *message* for the process, in order; drop it if none runs."""
@@ -122,15 +117,11 @@ class Supervisor:
         self._closing = True
         self._wake()
 
-    def join(self, timeout: float | None) -> bool:
-        """Wait for the end of the thread; False if *timeout* seconds were too few."""
-        return self._thread.join(timeout)
-
     def forked(self) -> None:
         """In a forked child: close the sockets; the process stays the parent's."""
         self._lock = threading.RLock()
         self._closing = True
-        self._thread.forked()
+        self.thread.forked()
         if self._process is not None:
             self._process.forked()
             self._process = None

@@ -24,7 +24,7 @@ from typing import Any
 from ..base.errors import OkexWSError
 from ..base.log import log
 from ..base.retry import Timeouts
-from ..base.worker import WorkerThread
+from ..base.worker import WorkerThread, join_all
 from ..model.reports import Stats
 from ..net.stream import Selector
 from ..pool.options import PoolOptions
@@ -157,7 +157,7 @@ class Worker:
         """Close the connections, and send the last counts to the parent."""
         if self._pool is not None:
             self._pool.close()
-            self._pool.join(self._patience)
+            join_all(self._pool.threads, self._patience)
             self._count(tuple(self._relays.values()))
         self.sender.close(1.0)
 

@@ -8,11 +8,14 @@ import hmac
 import os
 from dataclasses import dataclass, field
 
+from ..base.checks import all_name_keywords
+
 # Both protocols sign this request, with which v3 checked a key over REST.
 _SIGNED = "GET/users/self/verify"
 _VARIABLES = ("API_KEY", "SECRET_KEY", "PASSPHRASE")
 
 
+@all_name_keywords()
 @dataclass(frozen=True, slots=True)
 class Credentials:
     """The three texts of an API key, as the exchange gave them. No repr contains them.

@@ -7,12 +7,14 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Literal
 
+from ..base.checks import all_name_keywords
 from .display import Displayed
 from .numbers import EXACT, Number, given_number
 
 How = Literal["down", "up", "nearest"]
 
 
+@all_name_keywords()
 @dataclass(frozen=True, slots=True, repr=False)
 class Instrument(Displayed):
     """One instrument as the exchange lists it. A field that it lacks is ``None``.

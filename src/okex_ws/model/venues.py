@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from ..base.checks import check_seconds, check_whole, nearest
+from ..base.checks import all_name_keywords, check_seconds, check_whole, nearest
 from .instrument_ids import ID, delivery, event_time, legs, market_of
 
 PROTOCOLS = ("v3", "v5")
@@ -28,6 +28,7 @@ _OKX_HOSTS = frozenset(
 _CLOSED_PORT = 8443
 
 
+@all_name_keywords()
 @dataclass(frozen=True, slots=True)
 class Venue:
     """One exchange site: its addresses, its limits, and where these facts come from.

@@ -158,7 +158,7 @@ class Connection:
         staged = self._network if isinstance(self._network, Staged) else None
         self._turns = HOST_GAP if staged is None else staged.turns
         make = LibraryThread if staged is None else staged.thread
-        self._thread = make(name, self._turn, self._end, self._survive)
+        self.thread = make(name, self._turn, self._end, self._survive)
 
     def _make_tap(self, recorder: Recorder | None) -> RecordingTap | None:
         if recorder is None:
@@ -171,7 +171,7 @@ class Connection:
 
     def start(self) -> None:
         """Start the thread."""
-        self._thread.start()
+        self.thread.start()
 
     def submit(self, work: Callable[[], None]) -> None:
         """Run *work* on the connection's thread, in order of submission.
@@ -192,7 +192,7 @@ class Connection:
 
     def join(self, timeout: float | None) -> bool:
         """Wait for the end of the thread, as `LibraryThread.join` does."""
-        return self._thread.join(timeout)
+        return self.thread.join(timeout)
 
     def report(self, channels: int, depths: int) -> ConnectionReport:
         """The connection's state, and what the exchange's limits still allow it."""
@@ -220,9 +220,9 @@ class Connection:
         whose thread was not started.
         """
         self._closing = True
-        if not self._thread.started:
+        if not self.thread.started:
             self._ended = True  # `submit` runs the job itself
-        self._thread.forked()
+        self.thread.forked()
         if self.opening is not None:
             self.opening.transport.stream.discard()
         self._network.discard()

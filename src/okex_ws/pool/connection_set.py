@@ -147,7 +147,14 @@ class ConnectionSet(ABC):
         if count < 2 or connection not in table.carriers:
             return
         connection.most = (count + 1) // 2
-        for carrier, names in self._placement.surplus(table, connection).items():
+        made: list[Carrier] = []
+        try:
+            moves = self._placement.surplus(table, connection, made)
+        except OSError as error:  # the system gave no socket
+            self._discard(made, str(error))
+            connection.channels.troubled(OkexWSError(str(error)))
+            return
+        for carrier, names in moves.items():
             assert isinstance(carrier, Connection)
             try:
                 if carrier not in table.carriers and not self._add(carrier):

@@ -108,10 +108,12 @@ class Placement:
         carriers.append(carrier)
         return carrier
 
-    def surplus(self, table: Table, carrier: Carrier) -> dict[Carrier, list[str]]:
+    def surplus(
+        self, table: Table, carrier: Carrier, made: list[Carrier]
+    ) -> dict[Carrier, list[str]]:
         """Where the channels go that are too many on *carrier*, by connection.
 
-        A connection that is not among the carriers of *table* is new.
+        Those connections that are new are added to *made* as soon as they are made.
         """
         load, deep = self._load(table)
         names = [row.reading.name for row in table.of(carrier)]
@@ -120,10 +122,12 @@ class Placement:
             if other.path == carrier.path:
                 other.most = min(other.most, carrier.most)
         if not any(other.path == carrier.path for other in others):
-            others.append(self._make_like(carrier, names[0]))
+            made.append(self._make_like(carrier, names[0]))
+            others += made
         found: dict[Carrier, list[str]] = {}
         for name in names[int(carrier.most) :]:
             to = self._room(others, name, load, deep)
+            made += [to] if to not in (*table.carriers, *made) else []
             found.setdefault(to, []).append(name)
             load[to] += 1
             deep[to] += self._wire.is_deep(name)

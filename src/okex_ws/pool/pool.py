@@ -15,7 +15,7 @@ from ..base.counts import Counts
 from ..base.errors import OkexWSError
 from ..base.state import FORKED
 from ..base.threads import heed_fork, locked, register_for_fork
-from ..base.worker import WorkerThread
+from ..base.worker import LibraryThread, WorkerThread
 from ..channels.reading import Reading
 from ..delivery.callbacks import CallbackRunner, Callbacks, OnError, OnState
 from ..delivery.update_queues import UpdateQueues
@@ -306,28 +306,15 @@ class Pool(ConnectionSet):
             queue.close()
 
     @property
-    def has_ended(self) -> bool:
-        """Whether no thread is left, or none was ever started."""
-        return not (
-            self.connections
-            or self._refusals.running
-            or self.callback_runner.running
-            or self.history_worker.running
+    def threads(self) -> tuple[LibraryThread, ...]:
+        """The threads that end some time after `close`; some were never started."""
+        callbacks = self.callback_runner.thread
+        return (
+            *(connection.thread for connection in self.connections),
+            *(() if callbacks is None else (callbacks,)),
+            self._refusals.thread,
+            self.history_worker.thread,
         )
-
-    def join(self, timeout: float | None) -> bool:
-        """Wait for the end of all threads; False if *timeout* seconds are too few."""
-        give_up = None if timeout is None else self.clock.monotonic() + timeout
-        ended = True
-        threads: list[Connection | CallbackRunner | WorkerThread | HistoryWorker] = [
-            *self.connections,
-            self.callback_runner,
-            self._refusals,
-        ]
-        for thread in (*threads, self.history_worker):
-            left = None if give_up is None else give_up - self.clock.monotonic()
-            ended &= thread.join(None if left is None else max(0.0, left))
-        return ended
 
     def forked(self) -> None:
         """In a forked child: close, without sending anything or taking a lock.

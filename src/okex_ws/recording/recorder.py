@@ -19,13 +19,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from ..base.checks import check_number, check_whole, names_keywords
+from ..base.checks import all_name_keywords, check_number, check_whole
 from ..base.clock import Clock
 from ..base.errors import OkexWSError, RecordingFailed
 from ..base.log import log
-from ..base.threads import Closing, heed_fork, register_for_fork
+from ..base.threads import heed_fork, register_for_fork
 from ..base.throttled_log import LogThrottle
-from ..base.worker import WorkerThread
+from ..base.worker import AsyncClosing, LibraryThread, WorkerThread
 from ..model.credentials import Credentials
 from ..net.frames import Cut, Frame
 from .format import Entry, write_line
@@ -46,7 +46,8 @@ _Frames = tuple[float, float, int, Sequence[Frame]]
 Tell = Callable[[OkexWSError], object]
 
 
-class Recorder(Closing):
+@all_name_keywords("number", "frames", "put")
+class Recorder(AsyncClosing):
     """Records everything that the connections of one or more feeds send and receive.
 
     ``Feed(..., recorder=recorder)``. Every message as received and every text as sent
@@ -61,7 +62,8 @@ class Recorder(Closing):
     dropped, and counted in `lost`.
 
     A ``with`` block closes the recorder, as `close` does. Feeds that are still open
-    then go on unrecorded.
+    then go on unrecorded. In a coroutine ``async with`` and `aclose` do the same, and
+    the event loop goes on while the last entries are written.
 
     Args:
         path: the file, ``'day.rec.gz'``. An existing file is never overwritten. Only
@@ -82,7 +84,6 @@ class Recorder(Closing):
         ValueError, TypeError: *max_bytes* or *max_seconds* is not a valid limit.
     """
 
-    @names_keywords()
     def __init__(
         self,
         path: str | os.PathLike[str],
@@ -141,6 +142,9 @@ class Recorder(Closing):
         self._worker.close()
         self._worker.join(timeout)
         return self._ended
+
+    def _ending(self) -> tuple[LibraryThread, ...]:
+        return (self._worker.thread,)
 
     def __repr__(self) -> str:
         state = "closed" if self._closing else "recording"

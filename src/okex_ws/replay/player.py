@@ -10,11 +10,13 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING, Literal
 
-from ..base.checks import check_number, names_keywords
+from ..base.checks import all_name_keywords, check_number, names_keywords
 from ..base.clock import utc
 from ..base.rates import RateLimits
 from ..base.retry import Reconnect, Timeouts
-from ..base.threads import Closing, Latch
+from ..base.threads import Latch, on_library_thread
+from ..base.worker import AsyncClosing, LibraryThread, join_all
+from ..client.base import find_pool
 from ..client.feed import Feed
 from ..model.credentials import Credentials
 from ..model.venues import Venue, retired
@@ -39,7 +41,8 @@ MOST_SPEED = 100.0
 _NOBODY = Credentials("nobody", "no secret", "no passphrase")
 
 
-class Replay(Closing):
+@all_name_keywords()
+class Replay(AsyncClosing):
     """A recording, or a capture, as a venue that sends again what it sent then.
 
     The same classes read it, and give the same callbacks, books, proofs and states; no
@@ -68,6 +71,11 @@ class Replay(Closing):
     is the machine's, that many times as fast, from the first subscription on, and ``for
     at in replay`` waits for each moment.
 
+    A coroutine closes the replay by ``async with`` or `aclose`, while its event loop
+    goes on, and reads it as it would read the exchange: ``async for item in
+    feed.updates()`` lets the time of the recording pass. ``for at in replay`` would
+    block the loop until the next moment, at any *speed* but ``"max"``.
+
     At the end of the recording the replay closes its feeds. The whole recording is held
     in memory meanwhile: of a long one replay a part (``day.3.rec.gz``).
 
@@ -85,7 +93,6 @@ class Replay(Closing):
         ValueError, TypeError: *speed*, *start* or *venue* cannot be right.
     """
 
-    @names_keywords()
     def __init__(
         self,
         path: str | os.PathLike[str],
@@ -262,14 +269,25 @@ class Replay(Closing):
 
     # --- Closing --------------------------------------------------------------------
 
-    def close(self) -> None:
-        """Close every feed of the replay; any number of times."""
+    def close(self, timeout: float | None = 5.0) -> bool:
+        """Close every feed of the replay; any number of times.
+
+        Returns True when their threads have ended, as `Feed.close` does.
+        """
         self._closed.set()
-        feeds, self._feeds = self._feeds, []
-        for feed in feeds:
-            feed.close()
+        virtual = self._in_virtual_time()
+        ended = [feed.close(timeout if virtual else 0.0) for feed in self._feeds]
         if self._scheduler is not None:
             self._scheduler.end()
+        if virtual or on_library_thread():
+            return all(ended)
+        return join_all(self._ending(), timeout)
+
+    def _ending(self) -> list[LibraryThread]:
+        return [each for feed in self._feeds for each in find_pool(feed).threads]
+
+    def _in_virtual_time(self) -> bool:
+        return self._scheduler is not None
 
     def __repr__(self) -> str:
         at = utc(self._clock.wall()).isoformat(timespec="seconds")

@@ -11,7 +11,7 @@ import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
-from typing import Any
+from typing import Any, NoReturn
 
 try:
     import httpx
@@ -22,7 +22,7 @@ except ImportError as _missing:
         name=_missing.name,
     ) from _missing
 
-from ..base.checks import check_seconds, check_whole, names_keywords
+from ..base.checks import all_name_keywords, check_seconds, check_whole
 from ..base.clock import Clock, SystemClock, utc
 from ..base.errors import WireError
 from ..base.rates import RateLimits
@@ -54,6 +54,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _MILLISECOND = timedelta(milliseconds=1)
 
 
+@all_name_keywords()
 class Rest(Closing):
     """Past trades and candles, the present book, instruments and time of a *venue*.
 
@@ -81,6 +82,9 @@ class Rest(Closing):
     ``Retry-After`` names, for *patience* seconds altogether.
 
     A *market* of ``None`` is the one that the id tells, as for `WSSubscription`.
+    In a coroutine a method would block the event loop, so that ``async with`` is a
+    ``TypeError``: use ``with``, and ``await asyncio.to_thread(rest.trades, ...)``.
+
     *proxy* and *ssl_context* are as for `Feed`. An answer may have 8 MiB at most;
     redirects are not followed. *clock*, *pause* (waits so many seconds), *rng* and
     *transport* are for tests; a client with its own *clock* has its own budgets.
@@ -94,7 +98,6 @@ class Rest(Closing):
         WireError: the answer is not what the exchange documents.
     """
 
-    @names_keywords()
     def __init__(
         self,
         venue: str | Venue = "okx",
@@ -185,6 +188,16 @@ class Rest(Closing):
         self._client.close()
         if self._network is not None:
             self._network.close()
+
+    async def __aenter__(self) -> NoReturn:
+        self.close()
+        raise TypeError(
+            "every call of Rest blocks: use 'with Rest(...) as rest', and in a"
+            " coroutine 'await asyncio.to_thread(rest.trades, ...)'"
+        )
+
+    async def __aexit__(self, *_: object) -> None:
+        """Never called; without it ``async with`` does not call `__aenter__`."""
 
     # --- Present data ---------------------------------------------------------------
 

@@ -503,6 +503,26 @@ def test_a_push_is_made_of_the_newest_before_another_one_can_come() -> None:
         assert {**said[at], "mark": ""} == {**said[at - 1], "mark": ""}
 
 
+def test_a_push_that_is_made_of_the_newest_has_numbers_where_the_exchange_has() -> None:
+    made: list[Any] = []
+
+    def again(newest: dict[str, Any]) -> dict[str, Any]:
+        made.append(newest)
+        return newest
+
+    with LocalExchange() as exchange, dial_v5(exchange) as peer:
+        for channel in ("books5", "books"):
+            peer.ask("subscribe", about(channel))
+            while exchange.newest(f"{channel}:BTC-USDT") is None:
+                peer.message()
+            exchange.push(f"{channel}:BTC-USDT", again)
+            said = peer.message()
+            while said.get("data") != [made[-1]]:
+                said = peer.message()
+            assert type(said["data"][0]["seqId"]) is int
+            assert type(said["data"][0]["ts"]) is str
+
+
 def test_without_a_newest_push_none_is_made(quiet: LocalExchange) -> None:
     with pytest.raises(ValueError, match=r"nothing was pushed on 'status' yet"):
         quiet.push("status", lambda newest: newest)

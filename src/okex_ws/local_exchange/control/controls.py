@@ -5,6 +5,7 @@ Every method may be called from any thread, and takes effect before it returns.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -34,7 +35,8 @@ class Controls(GatewayControls):
         ``push('orders:instType=ANY', {...})``, ``push('spot/order:BTC-USDT', {...})``.
         An element of ``account`` or of ``spot/account:BTC`` is also what the channel's
         next subscriber gets at once. A callable is given the newest element of the
-        channel, and makes one of it before the market can push another:
+        channel as JSON has it (``'seqId'`` is an ``int``, prices are ``str``), and
+        makes one of it before the market can push another:
         ``push('books5:BTC-USDT', lambda newest: {**newest, 'seqId': 7})``.
 
         Under v5 a push of a private channel carries the number of the client's account.
@@ -44,10 +46,10 @@ class Controls(GatewayControls):
 
     def _push(self, channel: str, element: Any) -> int:
         if callable(element):
-            newest = self._hub.record.newest(channel)
-            if newest is None:
+            newest = self._hub.record.last_pushes(channel, 1)
+            if not newest:
                 raise ValueError(f"nothing was pushed on {channel!r} yet")
-            element = element(newest.element)
+            element = element(json.loads(newest[0].text)["data"][-1])
         if not isinstance(element, (Mapping, list, tuple)):
             raise TypeError(f"element is an object or an array, got {element!r}")
         return self._hub.push(channel, element)

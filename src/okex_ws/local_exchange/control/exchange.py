@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import os
 import ssl
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from types import TracebackType
+from typing import Any
 
 import trustme
 
 from ... import Credentials, Venue
-from ...base.checks import names_keywords
+from ...base.checks import all_name_keywords
 from ..market.capture import RecordedMarket
 from ..market.instruments import INSTRUMENTS, AnyInstrument
 from ..market.market import Market, SyntheticMarket
@@ -28,10 +29,12 @@ from .rest_controls import RestControls
 from .thread import LoopThread
 
 
+@all_name_keywords()
 class LocalExchange(Controls, RestControls):
     """An exchange that speaks v3 and v5 on 127.0.0.1 and misbehaves on request.
 
-    It is a context manager; `start` and `close` do the same without ``with``. Its
+    It is a context manager; `start` and `close` do the same without ``with``, and
+    ``async with`` and `aclose` in a coroutine. It runs on an event loop of its own. Its
     market starts at the first subscription, and all clients see the same market under
     both protocols.
 
@@ -92,7 +95,6 @@ class LocalExchange(Controls, RestControls):
     also for a damaged capture, ``OSError`` for a capture that cannot be read.
     """
 
-    @names_keywords()
     def __init__(
         self,
         seed: int = 0,
@@ -205,6 +207,26 @@ class LocalExchange(Controls, RestControls):
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+    def aclose(self, timeout: float = 5.0) -> Coroutine[Any, Any, bool]:
+        """Close as `close` does; awaited, it waits while the event loop goes on.
+
+        It begins to close at the call, so that a cancellation leaves nothing open.
+        """
+        self._thread.close(0.0)
+        return self._thread.wait_ended(timeout)
+
+    async def __aenter__(self) -> LocalExchange:
+        # It takes milliseconds, and a cancellation cannot come between.
+        return self.start()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.aclose()
 
     # --- Addresses and settings -----------------------------------------------------
 

@@ -7,7 +7,7 @@ import contextlib
 import logging
 import threading
 from collections.abc import Callable, Coroutine
-from concurrent.futures import CancelledError
+from concurrent.futures import CancelledError, Future
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -38,6 +38,9 @@ class LoopThread:
         # A daemon thread, so that a script that forgets to close can still end.
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._started = self._closed = False
+        self._ended: Future[None] = Future()
+        # No coroutine that waits for it can cancel it.
+        self._ended.set_running_or_notify_cancel()
 
     @property
     def state(self) -> str:
@@ -70,6 +73,14 @@ class LoopThread:
         self._thread.join(timeout)
         return not self._thread.is_alive()
 
+    async def wait_ended(self, timeout: float) -> bool:
+        """Wait for the end in a coroutine, whose own loop goes on; has it come?"""
+        if self._started and not self._ended.done():
+            end = asyncio.wrap_future(self._ended)
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(end, timeout)
+        return not self._started or self._ended.done()
+
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Run *work* on the loop, and return its result."""
         loop = self._loop
@@ -101,6 +112,7 @@ class LoopThread:
         finally:
             self._loop = None
             self._ready.set()
+            self._ended.set_result(None)
 
     async def _serve(self) -> None:
         self._stop = asyncio.Event()

@@ -8,9 +8,11 @@ from decimal import Decimal
 from typing import Union
 
 from ... import VENUES, check_instrument
+from ...base.checks import all_name_keywords
 from ..wire.v5_data import INST_TYPES
 
 
+@all_name_keywords()
 @dataclass(frozen=True, slots=True)
 class SyntheticInstrument:
     """An instrument of the synthetic market; its numbers are decimal text.
