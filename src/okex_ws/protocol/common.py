@@ -8,12 +8,13 @@ from __future__ import annotations
 import copy
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import wraps
 from typing import TYPE_CHECKING, Any, ClassVar, ParamSpec, TypeVar
 
 from ..base.errors import BookError, WireError
+from ..model.items import NO_ENVELOPE, ReadOnly
 from ..model.numbers import Clean, UnreadableValue, why
 from ..net.frames import HEAD, MAX_FRAME
 from .catalogue import (
@@ -26,7 +27,15 @@ from .catalogue import (
     find,
 )
 from .json_text import exact, fast
-from .messages import ChannelName, Message, Push, Related, Request, TradeStamp
+from .messages import (
+    ChannelName,
+    Message,
+    Push,
+    Related,
+    Request,
+    TradeStamp,
+    Unreadable,
+)
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -386,6 +395,28 @@ def reading(kind: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
     return decorate
 
 
+def read_each(
+    elements: Iterable[Any], read: Callable[[Any], T], kind: str = "shape"
+) -> list[T | WireError]:
+    """What *read* makes of each of *elements*: one element costs only itself.
+
+    For every list of the exchange this decides what one bad element costs. In the place
+    of an element that cannot be read is the `WireError` that says why (of this *kind*,
+    unless *read* raises one). The caller leaves the element out, counts it and tells
+    the error. The rows of one book or depth are no such list: without one of them the
+    whole is wrong, so that the whole is refused.
+    """
+    found: list[T | WireError] = []
+    for element in elements:
+        try:
+            found.append(read(element))
+        except WireError as error:
+            found.append(error)
+        except UNREADABLE as error:
+            found.append(UnreadableMessage(kind, "{}", error))
+    return found
+
+
 def _decoded(said: bytes) -> str:
     try:
         return str(said, "utf-8")
@@ -428,12 +459,42 @@ def load(text: str) -> dict[str, Any]:
 
 
 def group(
-    keys: Sequence[str], data: list[Any], text: str, action: str | None
-) -> tuple[Push, ...]:
-    """One push for each channel, each with the *text* of the whole frame."""
-    if len(keys) == 1:
-        return (Push(keys[0], data, text, action),)
-    groups: dict[str, list[Any]] = {key: [] for key in keys}
+    keys: Sequence[str | WireError],
+    data: list[Any],
+    text: str,
+    action: str | None,
+    envelope: Mapping[str, Any] = NO_ENVELOPE,
+) -> tuple[Message, ...]:
+    """One push for each channel, each with the *text* of the whole frame.
+
+    An element that names no channel has a `WireError` among the *keys*: it becomes an
+    `Unreadable` between the pushes of what stands before it and behind it, since it may
+    be newer than the former. So there may be several pushes of one channel, of which
+    the first has the text. If no element names a channel, the first error is raised.
+    """
+    told: list[Message] = []
+    groups: dict[str, list[Any]] = {}
+    texts = dict.fromkeys((key for key in keys if isinstance(key, str)), text)
+    if not texts:
+        raise next(key for key in keys if isinstance(key, WireError))
+
+    def close() -> None:
+        for key, found in groups.items():
+            told.append(Push(key, found, texts[key], action, True, envelope))
+            texts[key] = ""
+        groups.clear()
+
     for key, element in zip(keys, data, strict=True):
-        groups[key].append(element)
-    return tuple(Push(key, found, text, action) for key, found in groups.items())
+        if isinstance(key, str):
+            groups.setdefault(key, []).append(element)
+        else:
+            key.partial = True
+            close()
+            told.append(Unreadable(key))
+    close()
+    return tuple(told)
+
+
+def beside(message: Mapping[str, Any], *known: str) -> Mapping[str, Any]:
+    """What a data message says beside its *known* fields: see `Data.envelope`."""
+    return ReadOnly({n: message[n] for n in message if n not in known})

@@ -17,6 +17,7 @@ from typing import Any
 
 from ..base.errors import WireError
 from ..model.credentials import Credentials
+from ..model.items import NO_ENVELOPE
 from ..model.numbers import UnreadableValue
 from ..model.venues import MARKETS, market_of
 from ..net.frames import Cut
@@ -27,9 +28,11 @@ from .common import (
     UNREADABLE,
     ProtocolBase,
     UnreadableMessage,
+    beside,
     group,
     has_data,
     load,
+    read_each,
     reading,
     to_json,
 )
@@ -92,6 +95,8 @@ _SAID = re.compile(
     r"(?<![\w/:.-])[a-z]{1,16}/[a-z0-9_]{1,32}"
     r"(?::[A-Za-z0-9_-]{1,64}(?:\.[A-Za-z0-9_-]{1,64}){0,4})?(?![\w-]|[./:]\w)"
 )
+# The fields of a push that are not in its envelope.
+_FIELDS = ("table", "data", "action")
 _WHOLE = {"partial": True, "update": False}
 _ACTIONS = (None, *_WHOLE)
 # Tables of which each push is complete.
@@ -274,7 +279,9 @@ class V3(ProtocolBase):
         key = _plain_channel(table, element["instrument_id"])
         if type(data) is not list or not (action is None or _may_say(table, action)):
             raise ValueError
-        return push((key, data, text, action, self._is_exact))
+        if self._is_exact and len(message) > 2 + (action is not None):
+            raise ValueError  # no second reading finds what else it says
+        return push((key, data, text, action, self._is_exact, NO_ENVELOPE))
 
     def _read(self, text: str) -> tuple[Message, ...]:
         if text == "pong":
@@ -324,8 +331,10 @@ class V3(ProtocolBase):
         All markets but spot and index add a seventh item, the volume in currency.
         """
         items = element["candle"]
-        if type(items) is not list or len(items) not in (6, 7):
-            raise UnreadableValue("a candle is {} of 6 or 7 items", items)
+        if type(items) is not list:
+            raise UnreadableValue("a candle is {}", items)
+        if len(items) not in (6, 7):
+            raise UnreadableValue("a candle of {} items, not 6 or 7", str(len(items)))
         return candle(iso_ms(items[0]), items[1:5], items[5:], None)
 
     @reading("funding")
@@ -393,16 +402,20 @@ def _pushes(table: str, message: dict[str, Any], text: str) -> tuple[Message, ..
     data, action = message.get("data"), message.get("action")
     if type(data) is not list or not data:
         raise UnreadableMessage("shape", f"data of {table} is {{}}", data)
-    try:
-        keys = [_key_of(name, about, element) for element in data]
-    except (WireError, *UNREADABLE) as error:
-        raise UnreadableMessage(
-            "shape", f"no {about} in {table}", channel=name
-        ) from error
+
+    def key_of(element: Any) -> str:
+        try:
+            return _key_of(name, about, element)
+        except (WireError, *UNREADABLE) as error:
+            raise UnreadableMessage(
+                "shape", f"no {about} in {table}", channel=name
+            ) from error
+
+    keys = read_each(data, key_of)
     if not _may_say(name, action):
-        channel = keys[0] if len(keys) == 1 else None
+        channel = keys[0] if len(keys) == 1 and isinstance(keys[0], str) else None
         raise UnreadableMessage("shape", "action {}", action, channel=channel)
-    return group(keys, data, text, action)
+    return group(keys, data, text, action, beside(message, *_FIELDS))
 
 
 def _undocumented(
@@ -416,16 +429,22 @@ def _undocumented(
     if not has_data(message):
         return (Unknown("table"),)
     data, action = message["data"], message.get("action")
-    try:
-        if not _TABLE.fullmatch(table) or type(data) is not list:
-            raise ValueError("its form is not known")
-        keys = [_channel(table, element["instrument_id"]) for element in data]
-    except (WireError, *UNREADABLE) as error:
+
+    def key_of(element: Any) -> str:
+        try:
+            return _channel(table, element["instrument_id"])
+        except (WireError, *UNREADABLE) as error:
+            own = _as_sent(table, [element])
+            raise UnreadableMessage(
+                "shape", "data of table {}", table, channel=own
+            ) from error
+
+    if not _TABLE.fullmatch(table) or type(data) is not list:
         own = _as_sent(table, data)
-        raise UnreadableMessage(
-            "shape", "data of table {}", table, channel=own
-        ) from error
-    return group(keys, data, text, action if isinstance(action, str) else None)
+        raise UnreadableMessage("shape", "data of table {}", table, channel=own)
+    said = action if isinstance(action, str) else None
+    keys = read_each(data, key_of)
+    return group(keys, data, text, said, beside(message, *_FIELDS))
 
 
 def _key_of(name: str, about: str, element: Any) -> str:

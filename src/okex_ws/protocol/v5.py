@@ -14,6 +14,7 @@ from typing import Any
 
 from ..base.errors import WireError
 from ..model.credentials import Credentials
+from ..model.items import NO_ENVELOPE
 from ..model.numbers import UnreadableValue
 from ..net.frames import Cut
 from .catalogue import (
@@ -32,6 +33,7 @@ from .common import (
     UNREADABLE,
     ProtocolBase,
     UnreadableMessage,
+    beside,
     has_data,
     load,
     reading,
@@ -77,6 +79,8 @@ _BUSINESS = re.compile(
     r"(mark-price-|index-)?candle\w+|trades-all|sprd-[\w-]+|public-block-trades"
     r"|public-struc-block-trades|block-tickers"
 )
+# The fields of a push that are not in its envelope.
+_FIELDS = ("arg", "data", "action")
 _WHOLE = {"snapshot": True, "update": False}
 _ACTIONS = (None, *_WHOLE)
 # Channels of which each push is complete, by v5's names.
@@ -255,7 +259,9 @@ class V5(ProtocolBase):
         odd = odd or "event" in message or type(data) is not list
         if odd or not (action is None or _may_say(channel, action)):
             raise ValueError
-        return push((key, data, text, action, self._is_exact))
+        if self._is_exact and len(message) > 2 + (action is not None):
+            raise ValueError  # no second reading finds what else it says
+        return push((key, data, text, action, self._is_exact, NO_ENVELOPE))
 
     def _read(self, text: str) -> tuple[Message, ...]:
         if text == "pong":
@@ -321,15 +327,18 @@ class V5(ProtocolBase):
 
     @reading("candle")
     def candle(self, element: Any) -> CandleData:
-        """Read one candle, of 9, 7 or 6 items.
+        """Read one candle, of 9, 7, 6 or 5 items.
 
         ``[ts, open, high, low, close, volume, volCcy, volCcyQuote, confirm]``. The
         candles of 2022 had 7 items, without the last two. Those of a mark price or an
-        index have 6, without the three volumes.
+        index have 6, without the three volumes; in 2021 they had 5, without *confirm*.
         """
-        if type(element) is not list or len(element) not in (6, 7, 9):
-            raise UnreadableValue("a candle is {} of 6, 7 or 9 items", element)
-        confirmed = len(element) != 7
+        if type(element) is not list:
+            raise UnreadableValue("a candle is {}", element)
+        if len(element) not in (5, 6, 7, 9):
+            many = str(len(element))
+            raise UnreadableValue("a candle of {} items, not 5, 6, 7 or 9", many)
+        confirmed = len(element) in (6, 9)
         closed = _CONFIRM[element[-1]] if confirmed else None
         volumes = element[5:-1] if confirmed else element[5:]
         return candle(epoch_ms(element[0]), element[1:5], volumes, closed)
@@ -393,4 +402,4 @@ def _push(message: dict[str, Any], text: str) -> Push:
         if type(element) is dict and element.get("instId", about) != about:
             other = element["instId"]
             raise UnreadableMessage("shape", "data of {}", other, channel=key)
-    return Push(key, data, text, action)
+    return Push(key, data, text, action, True, beside(message, *_FIELDS))
