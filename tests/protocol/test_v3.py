@@ -685,7 +685,7 @@ def test_an_element_without_an_id_costs_itself_alone(table: str, bad: str) -> No
         f'{{"instrument_id":"C-D"}},{bad},{{"instrument_id":"A-B","n":2}}]}}'
     )
 
-    first, second, lost, third = decode(text)
+    first, second, lost, third = PROTOCOL.decode(text.encode(), False)
 
     assert isinstance(lost, Unreadable)
     assert lost.error.kind == "shape"

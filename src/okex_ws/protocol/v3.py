@@ -334,7 +334,7 @@ class V3(ProtocolBase):
         if type(items) is not list:
             raise UnreadableValue("a candle is {}", items)
         if len(items) not in (6, 7):
-            raise UnreadableValue("a candle of {} items, not 6 or 7", str(len(items)))
+            raise ValueError(f"a candle of {len(items)} items, not 6 or 7")
         return candle(iso_ms(items[0]), items[1:5], items[5:], None)
 
     @reading("funding")

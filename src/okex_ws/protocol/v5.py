@@ -336,8 +336,7 @@ class V5(ProtocolBase):
         if type(element) is not list:
             raise UnreadableValue("a candle is {}", element)
         if len(element) not in (5, 6, 7, 9):
-            many = str(len(element))
-            raise UnreadableValue("a candle of {} items, not 5, 6, 7 or 9", many)
+            raise ValueError(f"a candle of {len(element)} items, not 5, 6, 7 or 9")
         confirmed = len(element) in (6, 9)
         closed = _CONFIRM[element[-1]] if confirmed else None
         volumes = element[5:-1] if confirmed else element[5:]
