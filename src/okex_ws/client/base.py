@@ -7,7 +7,7 @@ import math
 import warnings
 import weakref
 from abc import abstractmethod
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Iterable, Mapping
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -156,6 +156,14 @@ def find_pool(feed: object) -> AnyPool:
     if not isinstance(feed, SharedConnections):
         raise TypeError(f"feed is a Feed, got {feed!r}")
     return feed._pool
+
+
+def check_paths(names: Iterable[ChannelName]) -> None:
+    """``ValueError`` if a channel is among *names* on two paths."""
+    paths: dict[str, str] = {}
+    for name in names:
+        if paths.setdefault(name.key, name.path) != name.path:
+            raise ValueError(f"channel {name.key!r} is on one path, not on two")
 
 
 class BaseSubscription(AsyncClosing):

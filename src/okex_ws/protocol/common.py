@@ -6,7 +6,6 @@ Reading the bytes of a peer raises `WireError` or nothing, however hostile they 
 from __future__ import annotations
 
 import copy
-import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -14,7 +13,7 @@ from functools import wraps
 from typing import TYPE_CHECKING, Any, ClassVar, ParamSpec, TypeVar
 
 from ..base.errors import BookError, WireError
-from ..model.items import NO_ENVELOPE, ReadOnly
+from ..model.items import NO_ENVELOPE
 from ..model.numbers import Clean, UnreadableValue, why
 from ..net.frames import HEAD, MAX_FRAME
 from .catalogue import (
@@ -26,7 +25,7 @@ from .catalogue import (
     check_name,
     find,
 )
-from .json_text import exact, fast
+from .json_text import exact, fast, to_json
 from .messages import (
     ChannelName,
     Message,
@@ -152,20 +151,33 @@ class ProtocolBase(ABC):
         key = self._key(own, market, instrument_id, known.by_type)
         return ChannelName(key, known.topic, instrument_id, known.kind, known.levels)
 
-    def raw_channel(self, name: str, market: str, instrument_id: str) -> ChannelName:
-        """The channel that the venue calls *name*, as decoded data.
+    def raw_channel(
+        self, argument: object, market: str, instrument_id: str, path: object = None
+    ) -> ChannelName:
+        """The channel of one instrument that *argument* names, as decoded data.
 
-        The library's tables need not know *name*. A channel whose items have a type of
-        their own is a ``ValueError``: the user names it in ``channels=``.
+        A channel whose items have a type of their own is a ``ValueError``: the user
+        names it in ``channels=``.
         """
-        check_name(name)
+        given = argument if isinstance(argument, Mapping) else {"channel": argument}
+        if given.keys() - {"channel", "path"}:
+            raise ValueError(
+                "an entry of raw_channels has a 'channel' and a 'path': RawSubscription"
+                f" takes further parameters, as in {given!r:.80}"
+            )
+        name = check_name(given.get("channel"))
+        chosen = self.check_path(given.get("path", path))
         if name in ALIASES or self._known_as(name) is not None:
             known = self._known_as(name) or find(name, self.name)
             self._refuse_typed(known, name, "name it in channels=")
-            return self.channel(known.topic, market, instrument_id)
-        return ChannelName(
-            self._key(name, market, instrument_id), name, instrument_id, "data"
-        )
+            channel = self.channel(known.topic, market, instrument_id)
+            return channel._replace(path=chosen)
+        key = self._key(name, market, instrument_id)
+        return ChannelName(key, name, instrument_id, "data", 0, chosen)
+
+    @abstractmethod
+    def check_path(self, path: object) -> str:
+        """*path*, a script's, if it is one of the protocol's; ``''`` for ``None``."""
 
     @abstractmethod
     def _known_as(self, name: str) -> ChannelSpec | None:
@@ -180,7 +192,9 @@ class ProtocolBase(ABC):
         if known.kind != "data":
             raise ValueError(f"channel {name!r} has a type of its own: {instead}")
 
-    def _raw(self, key: str, name: str, instrument_id: str, whole: bool) -> ChannelName:
+    def _raw(
+        self, key: str, name: str, instrument_id: str, whole: bool, path: str = ""
+    ) -> ChannelName:
         """The raw channel *key*; if `channel` gives the same key, the topics are equal.
 
         *whole* is whether *key* has exactly the parameters that a channel *name* takes.
@@ -188,9 +202,10 @@ class ProtocolBase(ABC):
         self._check_size(key)
         known = self._known_as(name)
         if known is None:
-            return ChannelName(key, key, instrument_id, "data")
+            return ChannelName(key, key, instrument_id, "data", 0, path)
         self._refuse_typed(known, name, "WSSubscription(..., channels=...) gives it")
-        return ChannelName(key, known.topic if whole else key, instrument_id, "data")
+        topic = known.topic if whole else key
+        return ChannelName(key, topic, instrument_id, "data", 0, path)
 
     @abstractmethod
     def _key(
@@ -434,16 +449,6 @@ def _digits(said: bytes, begins: bytes, start: int) -> bytes:
     return digits if digits.isdigit() else b""
 
 
-def has_data(message: dict[str, Any]) -> bool:
-    """Whether *message* has data that is not empty, of any form."""
-    return bool(message.get("data"))
-
-
-def to_json(value: object) -> str:
-    """*value* as compact JSON in ASCII."""
-    return json.dumps(value, separators=(",", ":"))
-
-
 def load(text: str) -> dict[str, Any]:
     """The JSON object in *text*; each number is the ``str`` of its characters.
 
@@ -493,8 +498,3 @@ def group(
             told.append(Unreadable(key))
     close()
     return tuple(told)
-
-
-def beside(message: Mapping[str, Any], *known: str) -> Mapping[str, Any]:
-    """What a data message says beside its *known* fields: see `Data.envelope`."""
-    return ReadOnly({n: message[n] for n in message if n not in known})

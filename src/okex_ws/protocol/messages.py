@@ -25,7 +25,7 @@ class ChannelName(NamedTuple):
     items: ``'depth'``, ``'book'``, ``'trade'``, ``'ticker'``, ``'candle'``,
     ``'funding'`` or ``'data'``. *instrument_id* is ``''`` for a channel that is not
     about one instrument. *levels* is the greatest number of levels on one side of a
-    depth or a book.
+    depth or a book. *path* is the path that a script chose, else ``''``.
     """
 
     key: str
@@ -33,6 +33,7 @@ class ChannelName(NamedTuple):
     instrument_id: str
     kind: str
     levels: int = 0
+    path: str = ""
 
 
 class Related(NamedTuple):

@@ -28,15 +28,12 @@ from .common import (
     UNREADABLE,
     ProtocolBase,
     UnreadableMessage,
-    beside,
     group,
-    has_data,
     load,
     read_each,
     reading,
-    to_json,
 )
-from .json_text import beginning
+from .json_text import beginning, beside, has_data, to_json
 from .messages import (
     NO_DEPTH,
     Acknowledged,
@@ -153,12 +150,19 @@ class V3(ProtocolBase):
         table, _, about = key.casefold().partition(":")
         return table, about
 
-    def raw(self, argument: object) -> ChannelName:
+    def check_path(self, path: object) -> str:
+        """Only ``None``: v3 has one socket."""
+        if path is not None:
+            raise ValueError(f"v3 has one socket, and no path {path!r:.80}")
+        return ""
+
+    def raw(self, argument: object, path: object = None) -> ChannelName:
         """The channel that *argument* names in a subscribe request, as decoded data.
 
         *argument* is the exchange's own name: ``'spot/order:BTC-USDT'`` or
         ``'system/status'``.
         """
+        self.check_path(path)
         if not isinstance(argument, str):
             raise TypeError(f"a channel of v3 is a name, got {argument!r:.80}")
         if not _CHANNEL.fullmatch(argument):
@@ -171,7 +175,7 @@ class V3(ProtocolBase):
         instrument_id = about if by_instrument else ""
         return self._raw(argument, self._own_name(argument), instrument_id, bool(about))
 
-    def path(self, channel: str) -> SocketPath:
+    def path(self, channel: str, chosen: str = "") -> SocketPath:
         """The one socket of v3; private channels get connections that log in."""
         return SocketPath(login=self._own_name(channel) in V3_PRIVATE)
 
@@ -402,16 +406,7 @@ def _pushes(table: str, message: dict[str, Any], text: str) -> tuple[Message, ..
     data, action = message.get("data"), message.get("action")
     if type(data) is not list or not data:
         raise UnreadableMessage("shape", f"data of {table} is {{}}", data)
-
-    def key_of(element: Any) -> str:
-        try:
-            return _key_of(name, about, element)
-        except (WireError, *UNREADABLE) as error:
-            raise UnreadableMessage(
-                "shape", f"no {about} in {table}", channel=name
-            ) from error
-
-    keys = read_each(data, key_of)
+    keys = _keys(name, about, data)
     if not _may_say(name, action):
         channel = keys[0] if len(keys) == 1 and isinstance(keys[0], str) else None
         raise UnreadableMessage("shape", "action {}", action, channel=channel)
@@ -429,22 +424,25 @@ def _undocumented(
     if not has_data(message):
         return (Unknown("table"),)
     data, action = message["data"], message.get("action")
-
-    def key_of(element: Any) -> str:
-        try:
-            return _channel(table, element["instrument_id"])
-        except (WireError, *UNREADABLE) as error:
-            own = _as_sent(table, [element])
-            raise UnreadableMessage(
-                "shape", "data of table {}", table, channel=own
-            ) from error
-
     if not _TABLE.fullmatch(table) or type(data) is not list:
         own = _as_sent(table, data)
         raise UnreadableMessage("shape", "data of table {}", table, channel=own)
     said = action if isinstance(action, str) else None
-    keys = read_each(data, key_of)
+    keys = _keys(table, "instrument_id", data)
     return group(keys, data, text, said, beside(message, *_FIELDS))
+
+
+def _keys(name: str, about: str, data: list[Any]) -> list[str | WireError]:
+    """The key of the channel of each element of table *name*, or why it has none."""
+
+    def read(element: Any) -> str:
+        try:
+            return _key_of(name, about, element)
+        except (WireError, *UNREADABLE) as error:
+            what = f"no {about} in {name}"
+            raise UnreadableMessage("shape", what, channel=name) from error
+
+    return read_each(data, read)
 
 
 def _key_of(name: str, about: str, element: Any) -> str:

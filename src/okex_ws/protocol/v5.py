@@ -26,6 +26,7 @@ from .catalogue import (
     V5_PRIVATE,
     ChannelSpec,
     argument_of,
+    is_private,
     key_of,
 )
 from .common import (
@@ -33,13 +34,10 @@ from .common import (
     UNREADABLE,
     ProtocolBase,
     UnreadableMessage,
-    beside,
-    has_data,
     load,
     reading,
-    to_json,
 )
-from .json_text import beginning
+from .json_text import beginning, beside, has_data, to_json
 from .listing import INST_TYPES
 from .messages import (
     NO_DEPTH,
@@ -79,6 +77,7 @@ _BUSINESS = re.compile(
     r"(mark-price-|index-)?candle\w+|trades-all|sprd-[\w-]+|public-block-trades"
     r"|public-struc-block-trades|block-tickers"
 )
+_PATH = re.compile(r"[a-z0-9-]{1,64}")
 # The fields of a push that are not in its envelope.
 _FIELDS = ("arg", "data", "action")
 _WHOLE = {"snapshot": True, "update": False}
@@ -132,13 +131,27 @@ class V5(ProtocolBase):
         argument = argument_of(key)
         return argument["channel"].casefold(), argument.get("instId", "").casefold()
 
-    def raw(self, argument: object) -> ChannelName:
+    def check_path(self, path: object) -> str:
+        """*path* itself, if it is one segment of a URL."""
+        if path is None:
+            return ""
+        if not isinstance(path, str):
+            raise TypeError(f"path is a name like 'business', got {path!r:.80}")
+        if not _PATH.fullmatch(path):
+            raise ValueError(
+                "path is one segment of small letters, digits and hyphens, like"
+                f" 'business', got {path!r:.80}"
+            )
+        return path
+
+    def raw(self, argument: object, path: object = None) -> ChannelName:
         """The channel that *argument* names in a subscribe request, as decoded data.
 
-        *argument* is a mapping of ``str`` that has ``'channel'``, or the bare name of a
-        channel. A ``uid``, which the exchange adds to its answers, or ``extraParams``,
-        which it leaves out of them (github ccxt, pull request 23704), is a
-        ``ValueError``: answers could not be assigned to such a channel.
+        *argument* is a mapping of ``str`` that has ``'channel'`` and perhaps the
+        channel's own ``'path'``, or the bare name of a channel. A ``uid``, which the
+        exchange adds to its answers, or ``extraParams``, which it leaves out of them
+        (github ccxt, pull request 23704), is a ``ValueError``: answers could not be
+        assigned to such a channel.
         """
         given = {"channel": argument} if isinstance(argument, str) else argument
         if not isinstance(given, Mapping):
@@ -146,14 +159,29 @@ class V5(ProtocolBase):
         for name in ("uid", "extraParams"):
             if name in given:
                 raise ValueError(f"{name!r} is not in both request and answer")
+        chosen = self.check_path(given.get("path", path))
+        given = {name: given[name] for name in given if name != "path"}
         key = key_of(given)
         names = given.keys() - {"channel"}
         known = _KNOWN.get(given["channel"])
         wanted = {"instId", "instType"} if known and known.by_type else {"instId"}
         instrument_id = given.get("instId", "")
-        return self._raw(key, given["channel"], instrument_id, names == wanted)
+        name = given["channel"]
+        return self._raw(key, name, instrument_id, names == wanted, chosen)
 
-    def path(self, channel: str) -> SocketPath:
+    def path(self, channel: str, chosen: str = "") -> SocketPath:
+        """The *chosen* socket, else the one of the documentation's lists.
+
+        A login goes to no path of which it is not known that it needs one for
+        *channel*.
+        """
+        name, known = self._own_name(channel), self._known_path(channel)
+        if chosen in ("", known.name):
+            return known
+        login = chosen == "private" or (chosen == "business" and is_private(name))
+        return SocketPath(chosen, login)
+
+    def _known_path(self, channel: str) -> SocketPath:
         """The socket by the documentation's lists; else the public one."""
         name = self._own_name(channel)
         if PRIVATE_BUSINESS.fullmatch(name):
@@ -388,7 +416,7 @@ def _push(message: dict[str, Any], text: str) -> Push:
     key = argument_key(argument)
     assert argument is not None
     data, action = message.get("data"), message.get("action")
-    if type(data) is not list or not (data or PROTOCOL.path(key).login):
+    if type(data) is not list or not (data or argument["channel"] not in _KNOWN):
         # A private channel pushes empty data if the user has, say, no positions.
         raise UnreadableMessage("shape", "data is {}", data, channel=key)
     if not _may_say(argument["channel"], action):
