@@ -273,7 +273,8 @@ class Rest(Closing):
             made = make_trade(instrument_id, each, wall, 0, False)
             return replace(made, backfilled=True)
 
-        return _told(f"trades of {instrument_id}", single.made(make))
+        answer = Answer(map(make, single), single.left_out)
+        return _told(f"trades of {instrument_id}", answer)
 
     def candles(
         self,
@@ -321,14 +322,15 @@ class Rest(Closing):
 
         sources = self._protocol.candles(instrument_id, market, own_name)
         search: Search[CandleData] = Search(oldest, newest, limit)
-        closed_ones = self._collect(sources, page, search, is_closed)
+        over = self._collect(sources, page, search, is_closed)
         wall = self._clock.wall()
 
         def make(each: CandleData) -> Candle:
             made = make_candle(instrument_id, topic, each, wall, 0)
             return replace(made, closed=True, backfilled=True)
 
-        return _told(f"{channel} of {instrument_id}", closed_ones.made(make))
+        answer = Answer(map(make, over), over.left_out)
+        return _told(f"{channel} of {instrument_id}", answer)
 
     # --- Requests -------------------------------------------------------------------
 

@@ -12,7 +12,6 @@ from ..base.errors import WireError
 from ..history.search import Search, T
 
 PageRequest = TypeVar("PageRequest")
-Made = TypeVar("Made")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +54,6 @@ class Answer(tuple[T, ...]):
         made = super().__new__(cls, items)
         made.left_out = tuple(left_out)
         return made
-
-    def made(self, make: Callable[[T], Made]) -> Answer[Made]:
-        """What *make* makes of each item; the same is left out."""
-        return Answer(map(make, self), self.left_out)
 
 
 def answer_of(rows: Iterable[T | WireError | None]) -> Answer[T]:
