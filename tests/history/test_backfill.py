@@ -7,14 +7,17 @@ from typing import Any
 import pytest
 
 from okex_ws import Candle, Trade
+from okex_ws.base.errors import WireError
 from okex_ws.channels.convert import iso
 from okex_ws.history.backfill import (
     CHUNK,
     MOST_MISSED,
     CandleSeries,
     GapFill,
+    Missing,
     TradeSeries,
 )
+from okex_ws.rest import Answer, LeftOut
 from tests.support.fake_history import NAME, Past, bar_ms, make_candle, make_trade
 
 TRADES = TradeSeries(NAME, "spot")
@@ -280,7 +283,24 @@ def test_a_bar_that_is_open_is_none_of_the_past() -> None:
 
     walk = GapFill(BARS, make_candle(3), None, 0)
 
-    assert walk.ask(Eager()) == (make_candle(4),)
+    assert walk.take(walk.ask(Eager()), last=True)
+    assert [item for item in walk.result() if not isinstance(item, Missing)] == [
+        make_candle(4)
+    ]
+
+
+def test_what_the_source_left_out_is_a_gap_in_its_place() -> None:
+    class Torn(Past):
+        def trades(self, *args: Any, **keywords: Any) -> Any:
+            lost = LeftOut(3, WireError("trade", "'' of '1' at '1'"))
+            return Answer(map(make_trade, (4, 5, 6, 8, 9)), [lost])
+
+    walk = GapFill(TRADES, make_trade(4), make_trade(9), 0)
+
+    assert walk.take(walk.ask(Torn()), last=False)
+    assert walk.done
+    assert told(walk) == [5, 6, Missing("6", "8"), 8]
+    assert "'' of '1' at '1'" in walk.why
 
 
 def test_one_that_was_closed_is_not_told_twice() -> None:

@@ -203,7 +203,7 @@ def test_what_is_sent_is_compact_ascii() -> None:
 def test_elements_are_grouped_by_channel_in_order() -> None:
     data = [1, 2, 3]
 
-    assert group(["a"], data, "text", None) == (Push("a", data, "text", None),)
+    assert group(["a"] * 3, data, "text", None) == (Push("a", data, "text", None),)
     assert group(["a", "b", "a"], data, "text", "update") == (
         Push("a", [1, 3], "text", "update"),
         Push("b", [2], "text", "update"),

@@ -20,7 +20,7 @@ from okex_ws.protocol import json_text
 from okex_ws.protocol.catalogue import KNOWN, ChannelSpec
 from okex_ws.protocol.interface import WireProtocol
 from okex_ws.protocol.json_text import exact
-from okex_ws.protocol.messages import Push
+from okex_ws.protocol.messages import Push, Unreadable
 from okex_ws.protocol.v3 import V3
 from okex_ws.protocol.v5 import V5
 from tests.fuzz import frames
@@ -178,6 +178,8 @@ def meaning(wire: WireProtocol, text: str) -> Any:
     return [
         (*message[:1], message.text, message.action, _typed(wire, message))
         if isinstance(message, Push)
+        else str(message.error)
+        if isinstance(message, Unreadable)
         else message
         for message in messages
     ]

@@ -22,6 +22,7 @@ from okex_ws.protocol.messages import (
     Refused,
     SocketPath,
     Unknown,
+    Unreadable,
     Unsubscribed,
 )
 from okex_ws.protocol.v3 import PROTOCOL
@@ -424,10 +425,7 @@ def test_a_bomb_is_refused_before_it_is_whole() -> None:
         (b'{"table":"spot/trade","data":[{"instrument_id":[]}]}', "shape"),
         (b'{"table":"spot/trade","data":[{"instrument_id":""}]}', "shape"),
         (b'{"table":"spot/trade","data":[{"instrument_id":"A\\nB"}]}', "shape"),
-        (
-            b'{"table":"spot/trade","data":[{"instrument_id":"A-B"},{}]}',
-            "shape",
-        ),
+        (b'{"table":"spot/trade","data":[{},{"instrument_id":null}]}', "shape"),
     ],
 )
 def test_hostile_bytes_have_a_name(payload: bytes, kind: str) -> None:
@@ -656,6 +654,32 @@ def test_a_frame_of_several_instruments_is_a_push_each_in_order() -> None:
     )
     assert second.channel == "spot/trade:C-D"
     assert second.text == text
+
+
+@pytest.mark.parametrize("bad", ["{}", '"x"', "null", '{"instrument_id":"A B"}'])
+@pytest.mark.parametrize("table", ["spot/trade", "swap/no_such_table"])
+def test_an_element_without_an_id_costs_itself_alone(table: str, bad: str) -> None:
+    text = (
+        f'{{"table":"{table}","data":[{{"instrument_id":"A-B","n":1}},'
+        f'{{"instrument_id":"C-D"}},{bad},{{"instrument_id":"A-B","n":2}}]}}'
+    )
+
+    first, second, lost, third = PROTOCOL.decode(text.encode(), False)
+
+    assert isinstance(lost, Unreadable)
+    assert lost.error.kind == "shape"
+    assert table in str(lost.error.channel)
+    pushes = [each for each in (first, second, third) if isinstance(each, Push)]
+    names = [each.channel.partition(":")[2] for each in pushes]
+    assert names == ["A-B", "C-D", "A-B"]
+    # No listener gets one text twice.
+    assert [each.text for each in pushes] == [text, text, ""]
+
+
+def test_what_stands_beside_the_data_is_the_envelope() -> None:
+    text = '{"table":"spot/trade","id":7,"data":[{"instrument_id":"A-B"}],"last":true}'
+    assert push(text).envelope == {"id": "7", "last": True}
+    assert push(text.replace('"id":7,', "").replace(',"last":true', "")).envelope == {}
 
 
 @pytest.mark.parametrize("action", ["partial", "update"])

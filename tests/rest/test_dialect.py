@@ -16,7 +16,8 @@ from okex_ws.rest.dialect import (
     RestRequest,
     Rule,
     body_of,
-    read_each,
+    read_one,
+    read_rows,
     refused,
 )
 
@@ -106,12 +107,23 @@ def test_a_code_that_is_none_leaves_the_status_or_is_unreadable(code: object) ->
 
 
 def test_elements_are_read_one_by_one() -> None:
-    assert read_each("n", ["1", "2"], int) == [1, 2]
+    assert read_rows("n", ["1", "2"], int) == [1, 2]
     with pytest.raises(WireError, match="not a list"):
-        read_each("n", {"a": 1}, int)
+        read_rows("n", {"a": 1}, int)
     with pytest.raises(WireError) as caught:
-        read_each("trade", [{}], lambda element: element["px"])
+        read_one("trade", {}, lambda element: element["px"])
     assert caught.value.kind == "trade"
+
+
+def test_an_element_that_cannot_be_read_costs_itself_alone() -> None:
+    rows = [{"px": "1"}, {"px": "x", "id": "7\n"}, None, {"px": "2"}]
+
+    first, bad, none, last = read_rows("n", rows, lambda e: int(e["px"]), "id")
+
+    assert (first, last) == (1, 2)
+    assert type(bad) is type(none) is WireError
+    assert bad.kind == "n"
+    assert bad.detail.startswith("'7\\n': ")
 
 
 @pytest.mark.parametrize("value", [None, 1, "", "a b", "a" * 65, "a/b", "\n"])

@@ -143,7 +143,8 @@ def test_a_short_page_of_one_source_leads_to_the_next() -> None:
     ]
     search: Search[int] = Search(None, None, 40)
 
-    assert collect(sources, fetch, search) == [place * 7 for place in range(61, 101)]
+    got = collect(sources, fetch, search)
+    assert [*got] == [place * 7 for place in range(61, 101)]
     assert len(recent.asked) == 2
 
 
@@ -154,7 +155,7 @@ def test_what_is_not_kept_is_not_counted() -> None:
 
     got = collect([paged(100)], peer, search, lambda thing: thing != 700)
 
-    assert got == [place * 7 for place in range(90, 100)]
+    assert [*got] == [place * 7 for place in range(90, 100)]
     assert peer.asked == [(None, 12)]
 
 
@@ -188,7 +189,8 @@ def test_no_pages_hold_it_for_ever_or_make_it_break_its_bounds(
 
     assert len(got) <= limit
     found = [thing for thing, _ in search.oldest_first()]
-    assert got == found[-limit:]
+    assert [*got] == found[-limit:]
+    assert got.left_out == ()
     places = [thing // 10 for thing in found]
     assert places == sorted(set(places))
     for place, thing in zip(places, found, strict=True):
@@ -274,7 +276,8 @@ def test_what_should_be_at_the_bound_is_looked_for_once_more() -> None:
     peer = Peer(range(1, 101), behind)
     search: Search[int] = Search(None, 50, 5, exact=True)
 
-    assert collect([paged()], peer, search) == [place * 7 for place in range(45, 50)]
+    got = collect([paged()], peer, search)
+    assert [*got] == [place * 7 for place in range(45, 50)]
     assert peer.asked == [(51, 7), (51, 7)]
 
 
@@ -282,4 +285,4 @@ def test_a_bound_where_nothing_is_is_no_bar() -> None:
     search: Search[int] = Search(None, 500, 5, exact=True)
 
     got = collect([paged()], Peer(range(1, 101)), search)
-    assert got == [place * 7 for place in range(96, 101)]
+    assert [*got] == [place * 7 for place in range(96, 101)]

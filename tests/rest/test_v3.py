@@ -116,8 +116,11 @@ def test_instruments_of_every_market() -> None:
     assert future.min_size == future.lot
     assert future.listed == datetime(2019, 5, 3, tzinfo=timezone.utc)
     assert future.expiry == datetime(2019, 5, 17, 8, tzinfo=timezone.utc)
-    with pytest.raises(WireError, match="no steps"):
-        REST_PROTOCOL.read_instruments(read([SPOT | {"tick_size": "0"}]), "spot")
+    listed = read([SPOT | {"tick_size": "0"}, SPOT])
+    bad, good = REST_PROTOCOL.read_instruments(listed, "spot")
+    assert isinstance(bad, WireError)
+    assert "no steps" in str(bad)
+    assert good == spot
 
 
 def test_options_are_listed_by_underlying() -> None:

@@ -12,6 +12,7 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given
 
+from okex_ws import Instrument
 from okex_ws.base.errors import RequestRejected, WireError
 from okex_ws.rest.dialect import HttpResponse
 from okex_ws.rest.v5 import REST_PROTOCOL
@@ -90,8 +91,11 @@ def test_a_trade_is_read_as_the_channels_is() -> None:
     assert (trade.id, trade.count, trade.side) == ("242720720", 1, "sell")
     assert (trade.price, trade.size) == (Decimal("29963.2"), Decimal("0.00001"))
     assert trade.time_ms == 1654161646974
-    with pytest.raises(WireError, match="ETH-USDT"):
-        REST_PROTOCOL.read_trades(data(TRADE | {"instId": "ETH-USDT"}), "BTC-USDT")
+    strange = data(TRADE | {"instId": "ETH-USDT"}, TRADE)
+    bad, good = REST_PROTOCOL.read_trades(strange, "BTC-USDT")
+    assert isinstance(bad, WireError)
+    assert "ETH-USDT" in str(bad)
+    assert good == trade
 
 
 def test_candles_say_whether_they_are_over() -> None:
@@ -134,9 +138,12 @@ def test_instruments_are_read() -> None:
 def test_what_is_not_traded_yet_has_no_steps_and_is_left_out() -> None:
     early = SWAP | {"tickSz": "", "state": "preopen"}
 
-    assert REST_PROTOCOL.read_instruments(data(early), "swap") == []
-    with pytest.raises(WireError, match="has no steps"):
-        REST_PROTOCOL.read_instruments(data(SWAP | {"tickSz": ""}), "swap")
+    listed = data(early, SWAP | {"tickSz": ""}, SWAP)
+    none, bad, good = REST_PROTOCOL.read_instruments(listed, "swap")
+    assert none is None
+    assert isinstance(bad, WireError)
+    assert "has no steps" in str(bad)
+    assert isinstance(good, Instrument)
 
 
 def test_options_are_listed_by_family() -> None:
@@ -151,8 +158,9 @@ def test_options_are_listed_by_family() -> None:
         "instType": "OPTION",
         "instFamily": "BTC-USD",
     }
-    with pytest.raises(WireError):
-        REST_PROTOCOL.read_families(data(["BTC/../USD"]))
+    bad, good = REST_PROTOCOL.read_families(data(["BTC/../USD", "ETH-USD"]))
+    assert isinstance(bad, WireError)
+    assert good == "ETH-USD"
 
 
 def asked(sources: list[Any], place: int | None, count: int) -> list[tuple[str, Any]]:

@@ -36,7 +36,7 @@ PACKAGE = "okex_ws"
 # The public modules and their names. A module without `__all__` lists them here.
 MODULES: dict[str, tuple[str, ...] | None] = {
     "okex_ws": None,
-    "okex_ws.rest": ("Rest",),
+    "okex_ws.rest": ("Answer", "LeftOut", "Rest"),
     "okex_ws.local_exchange": None,
     "okex_ws.recording": ("FORMAT", "VERSION", "Entry", "RecordingDamaged", "read"),
 }

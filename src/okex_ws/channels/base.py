@@ -327,11 +327,12 @@ class Channel(ABC):
         for copy in self.reading.copies:
             copy.flush(now)
         if self.silent:
-            self._text = text
+            self._text = text or self._text
         elif self.followers:
             if not live:
                 self._tell(now)
-            self._pass_on(text, now)
+            if text:
+                self._pass_on(text, now)
 
     def _pass_on(self, text: str, now: float) -> None:
         for follower in self.followers:

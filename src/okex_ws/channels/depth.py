@@ -8,6 +8,7 @@ from typing import Any
 
 from ..base.errors import SequenceGap, WireError
 from ..base.state import NO_CAUSE, State
+from ..protocol.common import read_each
 from ..protocol.interface import WireProtocol
 from ..protocol.messages import NO_DEPTH, ChannelName, DepthData, Push, Stamp
 from ..protocol.unparsed import Unparsed
@@ -227,11 +228,23 @@ class ValueChannel(NewestChannel):
         self._stamp, self._last, self._rest = _no_stamp, NO_DEPTH, b""
 
     def push(self, push: Push, first: bool, era: Era, now: float, wall: float) -> bool:
-        """Publish the last element of *push*, which is the newest."""
-        data: Any = None
-        for element in push.elements:
-            data = self._read(element)
+        """Publish the last element of *push*, which is the newest.
+
+        If only older ones cannot be read, the `WireError` of the first one is raised
+        after that; it is then marked as *partial*.
+        """
+        if len(push.elements) == 1:
+            data: Any = self._read(push.elements[0])
+            self._publish(data, None, era, now, wall, push.text)
+            return True
+        *older, data = read_each(push.elements, self._read)
+        errors = [each for each in older if isinstance(each, WireError)]
+        if isinstance(data, WireError) or (errors and not push.exact):
+            raise data if isinstance(data, WireError) else errors[0]
         self._publish(data, None, era, now, wall, push.text)
+        if errors:
+            errors[0].partial = True
+            raise errors[0]
         return True
 
     def _parsed(self, push: Push, kept: Unparsed) -> object:

@@ -16,6 +16,7 @@ from ..base.clock import utc
 from ..base.errors import WireError
 from ..base.state import NO_CAUSE, Cause, CauseCode, State
 from ..model.items import Candle, Data, Trade
+from ..protocol.common import read_each
 from ..protocol.interface import WireProtocol
 from ..protocol.messages import CandleData, ChannelName, Push, TradeData
 from ..protocol.unparsed import Unparsed
@@ -114,7 +115,7 @@ class JoinedChannel(SeriesChannel[T], Generic[T, D]):
         If some elements cannot be read, the `WireError` of the first one is raised
         after the others were delivered; it is then marked as *partial*.
         """
-        read = [*map(self._element, push.elements)]
+        read = read_each(push.elements, self._read)
         errors = [each for each in read if isinstance(each, WireError)]
         if errors and (len(errors) == len(read) or not push.exact):
             raise errors[0]
@@ -125,12 +126,6 @@ class JoinedChannel(SeriesChannel[T], Generic[T, D]):
             errors[0].partial = True
             raise errors[0]
         return True
-
-    def _element(self, element: object) -> D | WireError:
-        try:
-            return self._read(element)
-        except WireError as error:
-            return error
 
     def take_over(self, before: Channel, proven: bool) -> None:
         """Continue *before*, and deliver the items that only this channel received."""
@@ -394,9 +389,10 @@ class DataChannel(SeriesChannel[Data]):
         self._publish(None, None, era, now, wall, push.text)
         self._in_gap = False
         received, epoch = utc(wall), self.reading.epoch
-        elements = tuple((self._wire.exactly(push) or push).elements)
-        name = self.instrument_id
-        data = Data(self.topic, elements, push.action, received, epoch, name)
+        push = self._wire.exactly(push) or push
+        elements, said = tuple(push.elements), (push.action, received, epoch)
+        name, envelope = self.instrument_id, push.envelope
+        data = Data(self.topic, elements, *said, name, envelope)
         if not self.silent:
             self.kept.append(data)
             self._hand_over(data)

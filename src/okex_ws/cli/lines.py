@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -100,7 +100,7 @@ def plain(value: Any) -> Any:
         return round(value, 6) if math.isfinite(value) else None
     if isinstance(value, (tuple, list)):
         return [plain(each) for each in value]
-    if isinstance(value, dict):
+    if isinstance(value, Mapping):
         return {str(name): plain(each) for name, each in value.items()}
     # A `State` is a subclass of `str`; JSON gets a plain string.
     return str(value) if isinstance(value, (str, Cause)) else value
@@ -178,7 +178,8 @@ def _funding(item: FundingRate) -> str:
 
 
 def _data(item: Data) -> str:
-    return f"{item.channel} {json.dumps(plain(item.elements))}"
+    beside = f" beside {json.dumps(plain(item.envelope))}" if item.envelope else ""
+    return f"{item.channel} {json.dumps(plain(item.elements))}{beside}"
 
 
 def _state(item: StateChange) -> str:

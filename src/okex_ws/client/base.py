@@ -5,7 +5,7 @@ from __future__ import annotations
 import atexit
 import warnings
 import weakref
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ..base.clock import Timekeeper
@@ -116,6 +116,14 @@ def find_pool(feed: object) -> AnyPool:
     if not isinstance(feed, SharedConnections):
         raise TypeError(f"feed is a Feed, got {feed!r}")
     return feed._pool
+
+
+def check_paths(names: Iterable[ChannelName]) -> None:
+    """``ValueError`` if a channel is among *names* on two paths."""
+    paths: dict[str, str] = {}
+    for name in names:
+        if paths.setdefault(name.key, name.path) != name.path:
+            raise ValueError(f"channel {name.key!r} is on one path, not on two")
 
 
 class BaseSubscription(ClosingPool):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..base.errors import WireError
 from ..base.log import log
 from ..base.threads import Waiters, in_event_loop, on_library_thread
 from ..delivery.updates import UpdateQueue
 from ..delivery.view import View
 from ..model.instrument import Instrument
 from ..model.items import Data, Item
-from ..protocol.common import UNREADABLE
+from ..protocol.common import read_each
 from ..protocol.listing import instrument
 from ..trust.verdict import NO_LIMITS
 from .base import AnyPool
@@ -35,6 +36,8 @@ class ListingView(View):
         super().__init__(None, key, NO_LIMITS, pool.clock, callbacks)
         self._about, self._market = about, market
         self._said: dict[str, Any] = {}
+        # Why the last description that could not be read was left out: told once.
+        self._fault = ""
         self._known: Instrument | None = None
         self._news = Waiters(pool.clock)
         self._until = pool.clock.monotonic() + PATIENCE
@@ -66,11 +69,12 @@ class ListingView(View):
                 self._take(element)
 
     def _take(self, element: dict[str, Any]) -> None:
-        said = {**self._said, **element}
-        try:
-            known = instrument(said, self._market)
-        except UNREADABLE as error:
-            log.debug("instrument %s: %s", self._about, error)
+        said, market = {**self._said, **element}, self._market
+        (known,) = read_each([said], lambda each: instrument(each, market))
+        if isinstance(known, WireError):
+            if str(known) != self._fault:
+                log.warning("instrument %s: left out: %s", self._about, known)
+            self._fault = str(known)
             return
         self._said, self._known = said, known or self._known
         self._news.wake()

@@ -15,7 +15,7 @@ from ..delivery.callbacks import (
 )
 from ..model.items import Data
 from ..trust.verdict import NO_LIMITS
-from .base import BaseSubscription, SharedConnections, find_pool
+from .base import BaseSubscription, SharedConnections, check_paths, find_pool
 
 Argument = Union[str, Mapping[str, str]]
 
@@ -30,10 +30,19 @@ class RawSubscription(BaseSubscription):
     A private channel needs a feed with *credentials*. After each reconnect a `Gap` says
     that pushes may be missing: ask the exchange over REST what became of your orders.
 
+    The library's tables say on which of v5's paths a channel is: ``public``,
+    ``business`` or ``private``. A script may say it of a channel that they do not have,
+    or have wrong. A login goes to a path only if it is known that the channel needs one
+    there: on ``private``, and of the known private channels on ``business``.
+
+        RawSubscription([{"channel": "new", "path": "business"}, "status"], feed=feed)
+
     Args:
         args: the channels, as arguments of a subscribe request that the venue
             documents: mappings (or the bare name of a channel) under v5, strings under
-            v3.
+            v3. A mapping may have its own ``'path'``, which is not sent.
+        path: the path of each of *args* that has none of its own: one segment of small
+            letters, digits and hyphens. ``None`` leaves it to the library's tables.
         feed: the `Feed` whose connections carry the channels.
         on_message: called with the venue's own JSON text of every push, in order, on a
             thread of the library.
@@ -42,7 +51,8 @@ class RawSubscription(BaseSubscription):
     Raises:
         ValueError, TypeError: *args* has no channel, something that cannot be a
             channel, a channel for which `WSSubscription` has a type, or a private
-            channel without credentials; or *feed* has *isolate*.
+            channel without credentials; a channel is in use on another path; or *feed*
+            has *isolate*.
     """
 
     def __init__(
@@ -50,6 +60,7 @@ class RawSubscription(BaseSubscription):
         args: Iterable[Argument],
         *,
         feed: SharedConnections,
+        path: str | None = None,
         on_message: OnMessage | None = None,
         on_item: OnItem | None = None,
         on_state: OnState | None = None,
@@ -66,9 +77,11 @@ class RawSubscription(BaseSubscription):
                 "a feed with isolate=True shares the newest depth alone: give a"
                 " RawSubscription a Feed without it"
             )
-        names = {name.key: name for name in map(pool.wire.raw, args)}
-        if not names:
+        found = [pool.wire.raw(argument, path) for argument in args]
+        if not found:
             raise ValueError("args is empty: name at least one channel")
+        check_paths(found)
+        names = {name.key: name for name in found}
         label = ", ".join(names)
         on = (on_message, on_item, on_state, on_error)
         super().__init__(pool, False, label, NO_LIMITS, *on)

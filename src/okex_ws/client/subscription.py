@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, NoReturn, TypedDict
+from typing import TYPE_CHECKING, Any, NoReturn, TypedDict, TypeVar, Union
 
 from ..base.checks import all_name_keywords, names_keywords, unknown_keyword
 from ..base.clock import utc
@@ -26,18 +26,30 @@ from ..pool.options import ConnectionOptions
 from ..protocol.listing import INST_TYPES
 from ..protocol.messages import ChannelName
 from ..trust.verdict import NO_LIMITS, Limits
-from .base import AnyPool, BaseSubscription, SharedConnections, find_pool, make_pool
+from .base import (
+    AnyPool,
+    BaseSubscription,
+    SharedConnections,
+    check_paths,
+    find_pool,
+    make_pool,
+)
 from .listing import ListingView
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
+
+T = TypeVar("T")
+# A channel by the venue's name; or a mapping with that, and the path that it is on.
+RawChannel = Union[str, Mapping[str, str]]
 
 
 class SubscriptionOptions(TypedDict, total=False):
     """The keywords that ``Feed.subscribe`` passes to `WSSubscription`."""
 
     on_message: OnMessage | None
-    raw_channels: Iterable[str]
+    raw_channels: Iterable[RawChannel]
+    path: str | None
     history: int | None
     max_age: float | None
     max_silence: float | None
@@ -82,7 +94,12 @@ class WSSubscription(BaseSubscription):
             for; never ``'books-rpi'`` beside another depth, unless the read has
             ``rpi=True``.
         raw_channels: further channels of the instrument by the venue's own names, known
-            to the library or not; each push is a `Data`.
+            to the library or not; each push is a `Data`. In the place of a name may be
+            ``{"channel": name, "path": "business"}``.
+        path: on which of v5's paths each of *raw_channels* is that does not say so
+            itself: ``'business'``, or another segment of small letters, digits and
+            hyphens; ``None`` leaves it to the library's tables. A login goes to a path
+            only if it is known that the channel needs one there.
         history: how much of the past to join to the stream, 0 to 10,000 items: closed
             candles, or trades of ``'trades-all'``. They come before the first live
             item, in `candles` or `trades` and in ``updates()``, with nothing missing or
@@ -133,7 +150,8 @@ class WSSubscription(BaseSubscription):
         # Venue and channels
         venue: str | Venue | None = None,
         channels: Iterable[str] = ("depth5", "trade"),
-        raw_channels: Iterable[str] = (),
+        raw_channels: Iterable[RawChannel] = (),
+        path: str | None = None,
         history: int | None = None,
         instrument: Instrument | None = None,
         feed: SharedConnections | None = None,
@@ -157,13 +175,17 @@ class WSSubscription(BaseSubscription):
             names = ", ".join(connection)
             raise ValueError(f"to be given to Feed(...), not beside feed=: {names}")
         where = _choose_venue(venue, feed)
-        channels, raw_channels = map(_as_names, (channels, raw_channels))
+        channels, raw_channels = _as_names(channels), _as_names(raw_channels)
+        if path is not None and not raw_channels:
+            raise ValueError(
+                f"path={path!r:.80} is of raw_channels, and there are none"
+            )
         market = check_instrument(
-            instrument_id, market, where, (*channels, *raw_channels)
+            instrument_id, market, where, (*channels, *map(_raw_name, raw_channels))
         )
         pool = make_pool(where, **connection) if feed is None else find_pool(feed)
         _check_given(instrument, instrument_id)
-        told = _names(pool, instrument_id, market, channels, raw_channels)
+        told = _names(pool, instrument_id, market, channels, raw_channels, path)
         past = None if history is None else pool.history(history, market, told)
         on = (on_message, on_item, on_state, on_error)
         super().__init__(pool, feed is None, instrument_id, limits, *on, past)
@@ -409,10 +431,14 @@ def _check_given(instrument: object, instrument_id: str) -> None:
         )
 
 
-def _as_names(channels: Iterable[str]) -> tuple[str, ...]:
-    if isinstance(channels, str) or not isinstance(channels, Iterable):
+def _as_names(channels: Iterable[T]) -> tuple[T, ...]:
+    if isinstance(channels, (str, Mapping)) or not isinstance(channels, Iterable):
         raise TypeError(f"channels are a sequence of names, got {channels!r}")
     return tuple(channels)
+
+
+def _raw_name(argument: Any) -> Any:
+    return argument.get("channel") if isinstance(argument, Mapping) else argument
 
 
 def _names(
@@ -420,14 +446,16 @@ def _names(
     instrument_id: str,
     market: str,
     channels: Iterable[str],
-    raw_channels: Iterable[str],
+    raw_channels: Iterable[RawChannel],
+    path: str | None,
 ) -> dict[str, ChannelName]:
     wire = pool.wire
     topics = [wire.topic(name, market) for name in channels]
     found = [wire.channel(topic, market, instrument_id) for topic in topics]
-    found += [wire.raw_channel(name, market, instrument_id) for name in raw_channels]
+    found += [wire.raw_channel(r, market, instrument_id, path) for r in raw_channels]
     if not found:
         raise ValueError("channels is empty: name at least one")
+    check_paths(found)
     return {name.topic: name for name in found}
 
 

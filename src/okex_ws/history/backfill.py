@@ -12,7 +12,7 @@ list; the newest candle of the list must end where the open one begins.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Generic, NamedTuple, TypeVar
 
 from ..base.clock import utc
@@ -207,6 +207,8 @@ class GapFill(Generic[T]):
             follows=series.follows,
         )
         self.done = False
+        # Why items between those that were found could not be read.
+        self._left_out: list[str] = []
 
     @property
     def is_open(self) -> bool:
@@ -226,29 +228,40 @@ class GapFill(Generic[T]):
         search, series = self._search, self._series
         limit = min(CHUNK, search.missing) + 2
         # Read on this thread: an answer that is an iterator may block, too.
-        answer = tuple(series.ask(history, self._bottom, search.cursor, limit))
+        given = series.ask(history, self._bottom, search.cursor, limit)
+        answer = given if isinstance(given, tuple) else tuple(given)
         for item in answer:
             if not isinstance(item, series.kind):
                 wanted, got = series.kind.__name__, type(item).__name__
                 raise TypeError(f"a past of {wanted}s, got a {got}")
-        return tuple(filter(series.is_past, answer))
+        return answer
 
-    def take(self, answer: Iterable[T], last: bool) -> bool:
+    def take(self, answer: Sequence[T], last: bool) -> bool:
         """Add an answer to what was found; False if the query is to be run again.
 
         It is run again if the answer is not joined to what was found, or is empty. The
         *last* answer is used as it is; if it is not joined, a hole stays after it.
         """
-        key, search = self._series.key, self._search
+        series, search = self._series, self._search
+        key: Callable[[T], int] = series.key
+        # What could not be read is missing behind the item before it. Before the first
+        # item nothing is joined yet.
+        left_out = getattr(answer, "left_out", ())
+        holes = {key(answer[at - 1]): str(why) for at, why in left_out if at}
         # An item without a place is left out.
-        page = {key(item): item for item in answer if key(item) >= 0}
-        led = search.take(page, anyway=last)
+        past = filter(series.is_past, answer)
+        page = {key(item): item for item in past if key(item) >= 0}
+        led = search.take(page, anyway=last, holes=holes)
+        if led:
+            self._left_out += holes.values()
         self.done = search.is_done or search.is_end or (last and not led)
         return led or self.done
 
     @property
     def why(self) -> str:
         """Why the fetch did not reach its older end, if no error is the reason."""
+        if self._left_out:
+            return self._left_out[0]
         missing, wanted = self._search.missing, self._wanted
         if self.after is None:
             return f"the venue gave {wanted - max(missing, 0)} of {wanted}"

@@ -9,7 +9,7 @@ left out. Each accepted page leads further back, so the search ends.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -44,6 +44,7 @@ class Search(Generic[T]):
         self._exact, self._same, self._follows = exact, same, follows
         # Newest first, each with whether none is missing before the next newer one.
         self._found: list[tuple[T, bool]] = []
+        self._places: list[int] = []
         # Of the last page: whether it is joined to what was found before, and whether
         # it has only the item at the cursor, so that nothing older exists.
         self.is_joined = self.is_end = False
@@ -60,10 +61,16 @@ class Search(Generic[T]):
             return self.missing <= 0
         return self.cursor <= self.after + 1
 
-    def take(self, page: Mapping[int, T], anyway: bool = False) -> bool:
+    def take(
+        self,
+        page: Mapping[int, T],
+        anyway: bool = False,
+        holes: Collection[int] = (),
+    ) -> bool:
         """Add the items of *page*, by place; True if it led further back.
 
         A page that is not joined to what was found is added only if *anyway* says so.
+        Behind the items at the places *holes* newer ones are missing.
         """
         after, cursor = self.after, self.cursor
         older = [place for place in page if cursor is None or place < cursor]
@@ -74,7 +81,9 @@ class Search(Generic[T]):
             return False
         for place in older:
             if after is None or place > after:
-                self._found.append((page[place], joined or place != older[0]))
+                is_joined = joined if place == older[0] else True
+                self._found.append((page[place], is_joined and place not in holes))
+                self._places.append(place)
         self.cursor, self.known = older[-1], page[older[-1]]
         return True
 
@@ -91,3 +100,7 @@ class Search(Generic[T]):
     def oldest_first(self) -> list[tuple[T, bool]]:
         """The items, and whether none is missing between each and the next one."""
         return self._found[::-1]
+
+    def places(self) -> list[int]:
+        """The places of the items, oldest first."""
+        return self._places[::-1]

@@ -21,11 +21,12 @@ class History(Protocol):
     A script may give a feed its own, a database for example. The feed's history worker
     calls it, on a thread of its own, one query at a time; a method may block. Its
     answer must be a run of the exchange's own list: nothing is left out between its
-    first item and its last. An `OkexWSError` says what the network or the exchange did,
-    and the query is repeated (after a `RequestRejected` only if its HTTP status is 429,
-    or 500 and above). A ``ValueError`` says that the data can never be had. If the
-    source has a ``close()``, the feed that made the source calls it, perhaps while a
-    query is running.
+    first item and its last, or the answer has an attribute ``left_out`` as `Rest`'s
+    have, and a `Gap` stands there. An `OkexWSError` says what the network or the
+    exchange did, and the query is repeated (after a `RequestRejected` only if its HTTP
+    status is 429, or 500 and above). A ``ValueError`` says that the data can never be
+    had. If the source has a ``close()``, the feed that made the source calls it,
+    perhaps while a query is running.
     """
 
     def trades(

@@ -10,9 +10,11 @@ time is an aware UTC ``datetime``; a duration is ``float`` seconds.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
+from types import MappingProxyType
 from typing import Any, NamedTuple, Union
 
 from ..base.state import Cause
@@ -237,6 +239,33 @@ class FundingRate(Displayed):
     epoch: int
 
 
+class ReadOnly(Mapping[str, Any]):
+    """A mapping that cannot be changed; it is equal to a ``dict`` of the same content.
+
+    It can be copied and pickled, which `types.MappingProxyType` cannot.
+    """
+
+    __slots__ = ("_content",)
+
+    def __init__(self, content: Mapping[str, Any] = MappingProxyType({})) -> None:
+        self._content = dict(content)
+
+    def __getitem__(self, name: str) -> Any:
+        return self._content[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._content)
+
+    def __len__(self) -> int:
+        return len(self._content)
+
+    def __repr__(self) -> str:
+        return repr(self._content)
+
+
+NO_ENVELOPE = ReadOnly()
+
+
 @dataclass(frozen=True, slots=True, repr=False)
 class Data(Displayed):
     """A push of a channel for which the library has no type of its own: decoded JSON.
@@ -244,7 +273,10 @@ class Data(Displayed):
     *elements* is the list under the key ``data``. Every JSON number in it is a ``str``
     of the exchange's own characters. *action* is the exchange's (``'snapshot'``,
     ``'update'``), or ``None`` if the message has none. *instrument_id* is ``''`` for a
-    channel that is not about one instrument.
+    channel that is not about one instrument. *envelope* is a read-only mapping of what
+    the message says beside its data, its action and the name of its channel, decoded as
+    *elements* is: ``eventType``, ``curPage`` and ``lastPage`` of v5's ``positions``,
+    for example.
     """
 
     channel: str
@@ -253,6 +285,7 @@ class Data(Displayed):
     received: datetime
     epoch: int
     instrument_id: str = ""
+    envelope: Mapping[str, Any] = field(default_factory=ReadOnly, hash=False)
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -227,7 +227,10 @@ class ConnectionChannels(CarriedChannels):
         error: WireError | BookError = WireError(kind, cause)
         if fault is not None:
             error = for_people(fault, name, self._clean)
-        meant, unfed = self._meant(name, related, now)
+        # Of several channels of trades, say, each may have lost an element without a
+        # name: what they were fed before and after it is no sign of the contrary.
+        lost = fault is not None and fault.partial
+        meant, unfed = self._meant(name, related, now, lost)
         self._suspect(meant, error, now)
         if unfed is not None:
             before = self._unfed.get(unfed)
@@ -257,12 +260,12 @@ class ConnectionChannels(CarriedChannels):
                 self.troubled(error, channel)
 
     def _meant(
-        self, name: str, related: Related, now: float
+        self, name: str, related: Related, now: float, lost: bool
     ) -> tuple[list[Channel], Channel | None]:
         """The channels of which data under the strange *name* may be.
 
         And the one that must be fed again within half a lease, because its name is
-        alike.
+        alike. *lost* is whether each series among them may have lost an item.
         """
         if name not in self._strangers and len(self._strangers) >= MOST_STRANGERS:
             name = ""
@@ -282,7 +285,11 @@ class ConnectionChannels(CarriedChannels):
         meant = [
             channel
             for channel in close or self.channels.values()
-            if channel.current.state is State.LIVE and channel.current.received <= since
+            if channel.current.state is State.LIVE
+            and (
+                channel.current.received <= since
+                or (lost and channel.reading.is_series)
+            )
         ]
         return meant, None if meant else unfed
 

@@ -23,7 +23,7 @@ from ..model.exchange_codes import Advice
 from ..net.stream import Network, Staged
 from ..net.transport import Transport
 from ..protocol.interface import WireProtocol
-from ..protocol.messages import Message, Notice, Push, Unknown
+from ..protocol.messages import Message, Notice, Push, Unknown, Unreadable
 from ..session.events import Changed, Event, LockedOut, Trouble, Unasked
 from ..session.session import Session
 from ..session.subscription_state import Phase, Step, SubscriptionState, log_steps
@@ -234,7 +234,9 @@ class Opening:
             if type(message) is Push and isinstance(said, bytes):
                 self._push(message, said, now, wall)
                 continue
-            if isinstance(message, Unknown):
+            if isinstance(message, Unreadable):
+                self._unreadable(message.error, now)
+            elif isinstance(message, Unknown):
                 self._channels.drop("unknown", f"unknown message ({message.name})", now)
             elif isinstance(message, Notice):
                 self._note(message)
@@ -279,7 +281,8 @@ class Opening:
             fault = error
         if fault is not None:
             self._channels.unreadable(fault, subscription, now)
-            if subscription.needs_snapshot:
+            used = isinstance(fault, WireError) and fault.partial
+            if subscription.needs_snapshot and not used:
                 self._deliver()
                 return
         if not first:

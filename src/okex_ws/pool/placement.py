@@ -59,15 +59,18 @@ class Placement:
 
         A channel that was refused, or whose connection was given up, is made again. Of
         the carriers of the new table, those that are new are added to *made* as soon as
-        they are made.
+        they are made. ``ValueError`` if a channel is in use on another path than the
+        one that its name chooses.
         """
         rows = dict(table.rows)
         carriers = list(table.carriers)
         load, deep = self._load(table)
         for name in names.values():
-            row = rows.get(name.key)
+            row, path = rows.get(name.key), self._wire.path(name.key, name.path)
+            if row is not None and name.path not in ("", row.carrier.path.name):
+                row = self._leave(row, name)
             if row is None or row.reading.error or row.carrier.error:
-                carrier = self._room(carriers, name.key, load, deep)
+                carrier = self._room(carriers, path, name.key, load, deep)
                 made += [carrier] if carrier not in (*table.carriers, *made) else []
                 channel = self.make_channel(name)
                 row = Row(channel.reading, channel, carrier, ())
@@ -76,6 +79,15 @@ class Placement:
             users = tuple(dict.fromkeys((*row.users, view)))
             rows[name.key] = row._replace(users=users)
         return table.but(rows, tuple(carriers), (*table.views, view))
+
+    @staticmethod
+    def _leave(row: Row, name: ChannelName) -> None:
+        """Take nothing of *row*, which is on another path than *name* chooses."""
+        if row.users and not row.reading.error and not row.carrier.error:
+            raise ValueError(
+                f"channel {name.key!r} is in use on path {row.carrier.path.name!r}, and"
+                f" cannot be on path {name.path!r} too"
+            )
 
     def _load(self, table: Table) -> tuple[Counter[Carrier], Counter[Carrier]]:
         """How many channels each connection has, and how many are deep books."""
@@ -88,12 +100,13 @@ class Placement:
     def _room(
         self,
         carriers: list[Carrier],
+        path: SocketPath,
         key: str,
         load: Counter[Carrier],
         deep: Counter[Carrier],
     ) -> Carrier:
         """A connection that has room for one more channel, made if there is none."""
-        path, is_deep = self._wire.path(key), self._wire.is_deep(key)
+        is_deep = self._wire.is_deep(key)
         most = self._venue.channels_per_connection or math.inf
         for carrier in carriers:
             if carrier.path != path or carrier.error is not None:
@@ -126,7 +139,7 @@ class Placement:
             others += made
         found: dict[Carrier, list[str]] = {}
         for name in names[int(carrier.most) :]:
-            to = self._room(others, name, load, deep)
+            to = self._room(others, carrier.path, name, load, deep)
             made += [to] if to not in (*table.carriers, *made) else []
             found.setdefault(to, []).append(name)
             load[to] += 1

@@ -226,6 +226,8 @@ PRIVATE_BUSINESS = re.compile(
     r"|withdrawal-info|sprd-orders|sprd-trades|rfqs|quotes|struc-block-trades"
     r"|copytrading-lead-notification|economic-calendar"
 )
+# A channel whose pushes do not repeat the one parameter that a request has to have.
+_WITHOUT_TYPE = {"event-contract-markets": "event-contract-markets:instType=EVENTS"}
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _PARAMETER = re.compile(r"[A-Za-z][A-Za-z0-9]{0,31}")
 
@@ -329,7 +331,7 @@ def key_of(argument: Mapping[str, str]) -> str:
         if not _PARAMETER.fullmatch(name) or len(value) > _MAX_VALUE:
             raise UnreadableValue("a channel cannot have {}: {}", name, value)
     if not rest:
-        return channel
+        return _WITHOUT_TYPE.get(channel, channel)
     if rest.keys() == {"instId"}:
         return f"{channel}:{escape(rest['instId'])}"
     pairs = (f"{name}={escape(value)}" for name, value in sorted(rest.items()))

@@ -6,15 +6,15 @@ Reading the bytes of a peer raises `WireError` or nothing, however hostile they 
 from __future__ import annotations
 
 import copy
-import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import wraps
 from typing import TYPE_CHECKING, Any, ClassVar, ParamSpec, TypeVar
 
 from ..base.errors import BookError, WireError
 from ..model.exchange_codes import ExchangeCode, find_code
+from ..model.items import NO_ENVELOPE
 from ..model.numbers import Clean, UnreadableValue, why
 from ..net.frames import HEAD, MAX_FRAME
 from .catalogue import (
@@ -26,8 +26,16 @@ from .catalogue import (
     check_name,
     find,
 )
-from .json_text import exact, fast
-from .messages import ChannelName, Message, Push, Related, Request, TradeStamp
+from .json_text import exact, fast, to_json
+from .messages import (
+    ChannelName,
+    Message,
+    Push,
+    Related,
+    Request,
+    TradeStamp,
+    Unreadable,
+)
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -140,20 +148,33 @@ class ProtocolBase(ABC):
         """This protocol, as it reads the elements of the channel *name*."""
         return self
 
-    def raw_channel(self, name: str, market: str, instrument_id: str) -> ChannelName:
-        """The channel that the venue calls *name*, as decoded data.
+    def raw_channel(
+        self, argument: object, market: str, instrument_id: str, path: object = None
+    ) -> ChannelName:
+        """The channel of one instrument that *argument* names, as decoded data.
 
-        The library's tables need not know *name*. A channel whose items have a type of
-        their own is a ``ValueError``: the user names it in ``channels=``.
+        A channel whose items have a type of their own is a ``ValueError``: the user
+        names it in ``channels=``.
         """
-        check_name(name)
+        given = argument if isinstance(argument, Mapping) else {"channel": argument}
+        if given.keys() - {"channel", "path"}:
+            raise ValueError(
+                "an entry of raw_channels has a 'channel' and a 'path': RawSubscription"
+                f" takes further parameters, as in {given!r:.80}"
+            )
+        name = check_name(given.get("channel"))
+        chosen = self.check_path(given.get("path", path))
         if name in ALIASES or self._known_as(name) is not None:
             known = self._known_as(name) or find(name, self.name)
             self._refuse_typed(known, name, "name it in channels=")
-            return self.channel(known.topic, market, instrument_id)
-        return ChannelName(
-            self._key(name, market, instrument_id), name, instrument_id, "data"
-        )
+            channel = self.channel(known.topic, market, instrument_id)
+            return channel._replace(path=chosen)
+        key = self._key(name, market, instrument_id)
+        return ChannelName(key, name, instrument_id, "data", 0, chosen)
+
+    @abstractmethod
+    def check_path(self, path: object) -> str:
+        """*path*, a script's, if it is one of the protocol's; ``''`` for ``None``."""
 
     @abstractmethod
     def _known_as(self, name: str) -> ChannelSpec | None:
@@ -168,7 +189,9 @@ class ProtocolBase(ABC):
         if known.kind != "data":
             raise ValueError(f"channel {name!r} has a type of its own: {instead}")
 
-    def _raw(self, key: str, name: str, instrument_id: str, whole: bool) -> ChannelName:
+    def _raw(
+        self, key: str, name: str, instrument_id: str, whole: bool, path: str = ""
+    ) -> ChannelName:
         """The raw channel *key*; if `channel` gives the same key, the topics are equal.
 
         *whole* is whether *key* has exactly the parameters that a channel *name* takes.
@@ -176,9 +199,10 @@ class ProtocolBase(ABC):
         self._check_size(key)
         known = self._known_as(name)
         if known is None:
-            return ChannelName(key, key, instrument_id, "data")
+            return ChannelName(key, key, instrument_id, "data", 0, path)
         self._refuse_typed(known, name, "WSSubscription(..., channels=...) gives it")
-        return ChannelName(key, known.topic if whole else key, instrument_id, "data")
+        topic = known.topic if whole else key
+        return ChannelName(key, topic, instrument_id, "data", 0, path)
 
     @abstractmethod
     def _key(
@@ -372,6 +396,28 @@ def reading(kind: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
     return decorate
 
 
+def read_each(
+    elements: Iterable[Any], read: Callable[[Any], T], kind: str = "shape"
+) -> list[T | WireError]:
+    """What *read* makes of each of *elements*: one element costs only itself.
+
+    For every list of the exchange this decides what one bad element costs. In the place
+    of an element that cannot be read is the `WireError` that says why (of this *kind*,
+    unless *read* raises one). The caller leaves the element out, counts it and tells
+    the error. The rows of one book or depth are no such list: without one of them the
+    whole is wrong, so that the whole is refused.
+    """
+    found: list[T | WireError] = []
+    for element in elements:
+        try:
+            found.append(read(element))
+        except WireError as error:
+            found.append(error)
+        except UNREADABLE as error:
+            found.append(UnreadableMessage(kind, "{}", error))
+    return found
+
+
 def _decoded(said: bytes) -> str:
     try:
         return str(said, "utf-8")
@@ -389,16 +435,6 @@ def _digits(said: bytes, begins: bytes, start: int) -> bytes:
     return digits if digits.isdigit() else b""
 
 
-def has_data(message: dict[str, Any]) -> bool:
-    """Whether *message* has data that is not empty, of any form."""
-    return bool(message.get("data"))
-
-
-def to_json(value: object) -> str:
-    """*value* as compact JSON in ASCII."""
-    return json.dumps(value, separators=(",", ":"))
-
-
 def load(text: str) -> dict[str, Any]:
     """The JSON object in *text*; each number is the ``str`` of its characters.
 
@@ -414,12 +450,37 @@ def load(text: str) -> dict[str, Any]:
 
 
 def group(
-    keys: Sequence[str], data: list[Any], text: str, action: str | None
-) -> tuple[Push, ...]:
-    """One push for each channel, each with the *text* of the whole frame."""
-    if len(keys) == 1:
-        return (Push(keys[0], data, text, action),)
-    groups: dict[str, list[Any]] = {key: [] for key in keys}
+    keys: Sequence[str | WireError],
+    data: list[Any],
+    text: str,
+    action: str | None,
+    envelope: Mapping[str, Any] = NO_ENVELOPE,
+) -> tuple[Message, ...]:
+    """One push for each channel, each with the *text* of the whole frame.
+
+    An element that names no channel has a `WireError` among the *keys*: it becomes an
+    `Unreadable` between the pushes of what stands before it and behind it, since it may
+    be newer than the former. So there may be several pushes of one channel, of which
+    the first has the text. If no element names a channel, the first error is raised.
+    """
+    told: list[Message] = []
+    groups: dict[str, list[Any]] = {}
+    texts = dict.fromkeys((key for key in keys if isinstance(key, str)), text)
+    if not texts:
+        raise next(key for key in keys if isinstance(key, WireError))
+
+    def close() -> None:
+        for key, found in groups.items():
+            told.append(Push(key, found, texts[key], action, True, envelope))
+            texts[key] = ""
+        groups.clear()
+
     for key, element in zip(keys, data, strict=True):
-        groups[key].append(element)
-    return tuple(Push(key, found, text, action) for key, found in groups.items())
+        if isinstance(key, str):
+            groups.setdefault(key, []).append(element)
+        else:
+            key.partial = True
+            close()
+            told.append(Unreadable(key))
+    close()
+    return tuple(told)

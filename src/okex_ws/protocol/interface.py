@@ -57,23 +57,28 @@ class WireProtocol(Protocol):
         """The channel *topic* of one instrument."""
         ...
 
-    def raw_channel(self, name: str, market: str, instrument_id: str) -> ChannelName:
-        """The channel that the venue calls *name*, as decoded data.
+    def raw_channel(
+        self, argument: object, market: str, instrument_id: str, path: object = None
+    ) -> ChannelName:
+        """The channel of one instrument that *argument* names, as decoded data.
 
-        The library's tables need not know *name*.
+        *argument* is the venue's name, or a mapping that has it as ``'channel'``, and
+        perhaps a ``'path'``. The library's tables need not know it. *path* is as in
+        `raw`.
         """
         ...
 
-    def raw(self, argument: object) -> ChannelName:
+    def raw(self, argument: object, path: object = None) -> ChannelName:
         """The channel that *argument* names in a subscribe request, as decoded data.
 
         *argument* is a ``str`` under v3, and a mapping or the bare name of a channel
-        under v5.
+        under v5. *path* is the path of the channel, unless the mapping has its own
+        ``'path'``; ``None`` leaves it to the library's tables. v3 has no paths.
         """
         ...
 
-    def path(self, channel: str) -> SocketPath:
-        """Which of the venue's sockets carries *channel*."""
+    def path(self, channel: str, chosen: str = "") -> SocketPath:
+        """Which of the venue's sockets carries *channel*: the *chosen* one, if any."""
         ...
 
     def url(self, endpoint: str, path: SocketPath) -> str:

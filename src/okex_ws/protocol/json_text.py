@@ -11,10 +11,11 @@ from __future__ import annotations
 import codecs
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from json.scanner import make_scanner
 from typing import Any
 
+from ..model.items import ReadOnly
 from ..model.numbers import decimal
 
 # NaN and Infinity are not JSON: `decimal` refuses them.
@@ -80,6 +81,21 @@ def beginning(said: bytes, depth: int) -> Any:
 # What `beginning` looks at: strings, of which the last may be cut off, and marks.
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.?)*(?:"|$)|[\[\]{},]', re.DOTALL)
 _CLOSING = {"{": "}", "[": "]"}
+
+
+def has_data(message: dict[str, Any]) -> bool:
+    """Whether *message* has data that is not empty, of any form."""
+    return bool(message.get("data"))
+
+
+def to_json(value: object) -> str:
+    """*value* as compact JSON in ASCII."""
+    return json.dumps(value, separators=(",", ":"))
+
+
+def beside(message: Mapping[str, Any], *known: str) -> Mapping[str, Any]:
+    """What a data message says beside its *known* fields: see `Data.envelope`."""
+    return ReadOnly({n: message[n] for n in message if n not in known})
 
 
 def _find_fast() -> Callable[[str], Any]:

@@ -7,11 +7,14 @@ v3, ``'books5:BTC-USDT'`` under v5.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import partial
 from typing import Any, NamedTuple, Union
+
+from ..base.errors import WireError
+from ..model.items import NO_ENVELOPE
 
 
 class ChannelName(NamedTuple):
@@ -22,7 +25,7 @@ class ChannelName(NamedTuple):
     items: ``'depth'``, ``'book'``, ``'trade'``, ``'ticker'``, ``'candle'``,
     ``'funding'`` or ``'data'``. *instrument_id* is ``''`` for a channel that is not
     about one instrument. *levels* is the greatest number of levels on one side of a
-    depth or a book.
+    depth or a book. *path* is the path that a script chose, else ``''``.
     """
 
     key: str
@@ -30,6 +33,7 @@ class ChannelName(NamedTuple):
     instrument_id: str
     kind: str
     levels: int = 0
+    path: str = ""
 
     @property
     def is_spread(self) -> bool:
@@ -74,7 +78,9 @@ class Push(NamedTuple):
 
     *channel* is the channel's key. *action* is the exchange's (``'snapshot'``,
     ``'update'`` and the like), or ``None`` if the message has none. *exact* is whether
-    each JSON number in *elements* is the ``str`` of its characters.
+    each JSON number in *elements* is the ``str`` of its characters. *envelope* has what
+    else the message says beside its data. If one frame gives several pushes of a
+    channel, only the first has the *text*, and the others have ``''``.
     """
 
     channel: str
@@ -82,10 +88,21 @@ class Push(NamedTuple):
     text: str
     action: str | None
     exact: bool = True
+    envelope: Mapping[str, Any] = NO_ENVELOPE
 
 
 # Makes a `Push` of all its fields, in order. Fast, because every message needs one.
 push: Callable[[tuple[Any, ...]], Push] = partial(tuple.__new__, Push)
+
+
+class Unreadable(NamedTuple):
+    """An element of a data message that names no channel: *error* says why.
+
+    The other elements of the message are pushes, in their order. The channel of *error*
+    is what is known of its name.
+    """
+
+    error: WireError
 
 
 # What the bytes of a depth's push tell of its order: the sequence number, the time in
@@ -160,6 +177,7 @@ class Unknown(NamedTuple):
 
 Message = Union[
     Push,
+    Unreadable,
     Acknowledged,
     Unsubscribed,
     Refused,

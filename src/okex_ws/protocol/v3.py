@@ -18,6 +18,7 @@ from typing import Any
 from ..base.errors import WireError
 from ..model.credentials import Credentials
 from ..model.instrument_ids import market_of
+from ..model.items import NO_ENVELOPE
 from ..model.numbers import UnreadableValue, signed
 from ..model.venues import V3_MARKETS
 from ..net.frames import Cut
@@ -29,12 +30,11 @@ from .common import (
     ProtocolBase,
     UnreadableMessage,
     group,
-    has_data,
     load,
+    read_each,
     reading,
-    to_json,
 )
-from .json_text import beginning
+from .json_text import beginning, beside, has_data, to_json
 from .messages import (
     NO_DEPTH,
     Acknowledged,
@@ -97,6 +97,8 @@ _SAID = re.compile(
     r"(?<![\w/:.-])[a-z]{1,16}/[a-z0-9_]{1,32}"
     r"(?::[A-Za-z0-9_-]{1,64}(?:\.[A-Za-z0-9_-]{1,64}){0,4})?(?![\w-]|[./:]\w)"
 )
+# The fields of a push that are not in its envelope.
+_FIELDS = ("table", "data", "action")
 _WHOLE = {"partial": True, "update": False}
 _ACTIONS = (None, *_WHOLE)
 # Tables of which each push is complete.
@@ -149,12 +151,19 @@ class V3(ProtocolBase):
         table, _, about = key.casefold().partition(":")
         return table, about
 
-    def raw(self, argument: object) -> ChannelName:
+    def check_path(self, path: object) -> str:
+        """Only ``None``: v3 has one socket."""
+        if path is not None:
+            raise ValueError(f"v3 has one socket, and no path {path!r:.80}")
+        return ""
+
+    def raw(self, argument: object, path: object = None) -> ChannelName:
         """The channel that *argument* names in a subscribe request, as decoded data.
 
         *argument* is the exchange's own name: ``'spot/order:BTC-USDT'`` or
         ``'system/status'``.
         """
+        self.check_path(path)
         if not isinstance(argument, str):
             raise TypeError(f"a channel of v3 is a name, got {argument!r:.80}")
         if not _CHANNEL.fullmatch(argument):
@@ -167,7 +176,7 @@ class V3(ProtocolBase):
         instrument_id = about if by_instrument else ""
         return self._raw(argument, self._own_name(argument), instrument_id, bool(about))
 
-    def path(self, channel: str) -> SocketPath:
+    def path(self, channel: str, chosen: str = "") -> SocketPath:
         """The one socket of v3; private channels get connections that log in."""
         return SocketPath(login=self._own_name(channel) in V3_PRIVATE)
 
@@ -267,7 +276,9 @@ class V3(ProtocolBase):
         key = _plain_channel(table, element["instrument_id"])
         if type(data) is not list or not (action is None or _may_say(table, action)):
             raise ValueError
-        return push((key, data, text, action, self._is_exact))
+        if self._is_exact and len(message) > 2 + (action is not None):
+            raise ValueError  # no second reading finds what else it says
+        return push((key, data, text, action, self._is_exact, NO_ENVELOPE))
 
     def _read(self, text: str) -> tuple[Message, ...]:
         if text == "pong":
@@ -317,8 +328,10 @@ class V3(ProtocolBase):
         All markets but spot and index add a seventh item, the volume in currency.
         """
         items = element["candle"]
-        if type(items) is not list or len(items) not in (6, 7):
-            raise UnreadableValue("a candle is {} of 6 or 7 items", items)
+        if type(items) is not list:
+            raise UnreadableValue("a candle is {}", items)
+        if len(items) not in (6, 7):
+            raise ValueError(f"a candle of {len(items)} items, not 6 or 7")
         return candle(iso_ms(items[0]), items[1:5], items[5:], None)
 
     @reading("funding")
@@ -386,16 +399,11 @@ def _pushes(table: str, message: dict[str, Any], text: str) -> tuple[Message, ..
     data, action = message.get("data"), message.get("action")
     if type(data) is not list or not data:
         raise UnreadableMessage("shape", f"data of {table} is {{}}", data)
-    try:
-        keys = [_key_of(name, about, element) for element in data]
-    except (WireError, *UNREADABLE) as error:
-        raise UnreadableMessage(
-            "shape", f"no {about} in {table}", channel=name
-        ) from error
+    keys = _keys(name, about, data)
     if not _may_say(name, action):
-        channel = keys[0] if len(keys) == 1 else None
+        channel = keys[0] if len(keys) == 1 and isinstance(keys[0], str) else None
         raise UnreadableMessage("shape", "action {}", action, channel=channel)
-    return group(keys, data, text, action)
+    return group(keys, data, text, action, beside(message, *_FIELDS))
 
 
 def _undocumented(
@@ -409,16 +417,25 @@ def _undocumented(
     if not has_data(message):
         return (Unknown("table"),)
     data, action = message["data"], message.get("action")
-    try:
-        if not _TABLE.fullmatch(table) or type(data) is not list:
-            raise ValueError("its form is not known")
-        keys = [_channel(table, element["instrument_id"]) for element in data]
-    except (WireError, *UNREADABLE) as error:
+    if not _TABLE.fullmatch(table) or type(data) is not list:
         own = _as_sent(table, data)
-        raise UnreadableMessage(
-            "shape", "data of table {}", table, channel=own
-        ) from error
-    return group(keys, data, text, action if isinstance(action, str) else None)
+        raise UnreadableMessage("shape", "data of table {}", table, channel=own)
+    said = action if isinstance(action, str) else None
+    keys = _keys(table, "instrument_id", data)
+    return group(keys, data, text, said, beside(message, *_FIELDS))
+
+
+def _keys(name: str, about: str, data: list[Any]) -> list[str | WireError]:
+    """The key of the channel of each element of table *name*, or why it has none."""
+
+    def read(element: Any) -> str:
+        try:
+            return _key_of(name, about, element)
+        except (WireError, *UNREADABLE) as error:
+            what = f"no {about} in {name}"
+            raise UnreadableMessage("shape", what, channel=name) from error
+
+    return read_each(data, read)
 
 
 def _key_of(name: str, about: str, element: Any) -> str:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..base.errors import WireError
 from ..model.credentials import Credentials
+from ..model.items import NO_ENVELOPE
 from ..model.numbers import NUMBERS, SIGNED, UnreadableValue, decimal, signed
 from ..net.frames import Cut
 from .catalogue import (
@@ -27,6 +28,7 @@ from .catalogue import (
     V5_PRIVATE,
     ChannelSpec,
     argument_of,
+    is_private,
     key_of,
 )
 from .common import (
@@ -34,12 +36,10 @@ from .common import (
     UNREADABLE,
     ProtocolBase,
     UnreadableMessage,
-    has_data,
     load,
     reading,
-    to_json,
 )
-from .json_text import beginning
+from .json_text import beginning, beside, has_data, to_json
 from .listing import INST_TYPES
 from .messages import (
     NO_DEPTH,
@@ -88,6 +88,9 @@ _BUSINESS = re.compile(
     r"(mark-price-|index-)?candle\w+|trades-all|sprd-[\w-]+|public-block-trades"
     r"|public-struc-block-trades|block-tickers"
 )
+_PATH = re.compile(r"[a-z0-9-]{1,64}")
+# The fields of a push that are not in its envelope.
+_FIELDS = ("arg", "data", "action")
 _WHOLE = {"snapshot": True, "update": False}
 _ACTIONS = (None, *_WHOLE)
 # Channels of which each push is complete, by v5's names.
@@ -150,13 +153,27 @@ class V5(ProtocolBase):
         spreads._ranks, spreads._price = SIGNED, signed
         return spreads
 
-    def raw(self, argument: object) -> ChannelName:
+    def check_path(self, path: object) -> str:
+        """*path* itself, if it is one segment of a URL."""
+        if path is None:
+            return ""
+        if not isinstance(path, str):
+            raise TypeError(f"path is a name like 'business', got {path!r:.80}")
+        if not _PATH.fullmatch(path):
+            raise ValueError(
+                "path is one segment of small letters, digits and hyphens, like"
+                f" 'business', got {path!r:.80}"
+            )
+        return path
+
+    def raw(self, argument: object, path: object = None) -> ChannelName:
         """The channel that *argument* names in a subscribe request, as decoded data.
 
-        *argument* is a mapping of ``str`` that has ``'channel'``, or the bare name of a
-        channel. A ``uid``, which the exchange adds to its answers, or ``extraParams``,
-        which it leaves out of them (github ccxt, pull request 23704), is a
-        ``ValueError``: answers could not be assigned to such a channel.
+        *argument* is a mapping of ``str`` that has ``'channel'`` and perhaps the
+        channel's own ``'path'``, or the bare name of a channel. A ``uid``, which the
+        exchange adds to its answers, or ``extraParams``, which it leaves out of them
+        (github ccxt, pull request 23704), is a ``ValueError``: answers could not be
+        assigned to such a channel.
         """
         given = {"channel": argument} if isinstance(argument, str) else argument
         if not isinstance(given, Mapping):
@@ -164,13 +181,28 @@ class V5(ProtocolBase):
         for name in ("uid", "extraParams"):
             if name in given:
                 raise ValueError(f"{name!r} is not in both request and answer")
+        chosen = self.check_path(given.get("path", path))
+        given = {name: given[name] for name in given if name != "path"}
         key = key_of(given)
         names = given.keys() - {"channel"}
         known = _KNOWN.get(given["channel"])
         wanted = {"instId", "instType"} if known and known.by_type else {"instId"}
-        return self._raw(key, given["channel"], about(given), names == wanted)
+        name = given["channel"]
+        return self._raw(key, name, about(given), names == wanted, chosen)
 
-    def path(self, channel: str) -> SocketPath:
+    def path(self, channel: str, chosen: str = "") -> SocketPath:
+        """The *chosen* socket, else the one of the documentation's lists.
+
+        A login goes to no path of which it is not known that it needs one for
+        *channel*.
+        """
+        name, known = self._own_name(channel), self._known_path(channel)
+        if chosen in ("", known.name):
+            return known
+        login = chosen == "private" or (chosen == "business" and is_private(name))
+        return SocketPath(chosen, login)
+
+    def _known_path(self, channel: str) -> SocketPath:
         """The socket by the documentation's lists; else the public one."""
         name = self._own_name(channel)
         if PRIVATE_BUSINESS.fullmatch(name):
@@ -269,7 +301,9 @@ class V5(ProtocolBase):
         odd = odd or "event" in message or type(data) is not list
         if odd or not (action is None or _may_say(channel, action)):
             raise ValueError
-        return push((key, data, text, action, self._is_exact))
+        if self._is_exact and len(message) > 2 + (action is not None):
+            raise ValueError  # no second reading finds what else it says
+        return push((key, data, text, action, self._is_exact, NO_ENVELOPE))
 
     def _read(self, text: str) -> tuple[Message, ...]:
         if text == "pong":
@@ -337,19 +371,21 @@ class V5(ProtocolBase):
 
     @reading("candle")
     def candle(self, element: Any) -> CandleData:
-        """Read one candle, of 9, 7 or 6 items.
+        """Read one candle, of 9, 7, 6 or 5 items.
 
         ``[ts, open, high, low, close, volume, volCcy, volCcyQuote, confirm]``. The
         candles of 2022 had 7 items, without the last two. Those of a mark price or an
-        index have 6, without the three volumes. Those of a spread have 7, without the
-        last two volumes.
+        index have 6, without the three volumes; in 2021 they had 5, without *confirm*.
+        Those of a spread have 7, without the last two volumes.
         """
         of_spread = self._ranks is SIGNED
-        counts = (7,) if of_spread else (6, 7, 9)
-        if type(element) is not list or len(element) not in counts:
-            said = " or ".join(map(str, counts))
-            raise UnreadableValue(f"a candle is {{}} of {said} items", element)
-        confirmed = of_spread or len(element) != 7
+        counts = (7,) if of_spread else (5, 6, 7, 9)
+        if type(element) is not list:
+            raise UnreadableValue("a candle is {}", element)
+        if len(element) not in counts:
+            known = " or ".join(map(str, counts))
+            raise ValueError(f"a candle of {len(element)} items, not {known}")
+        confirmed = of_spread or len(element) in (6, 9)
         closed = _CONFIRM[element[-1]] if confirmed else None
         volumes = element[5:-1] if confirmed else element[5:]
         at, prices = epoch_ms(element[0]), element[1:5]
@@ -401,7 +437,7 @@ def _push(message: dict[str, Any], text: str) -> Push:
     key = argument_key(argument)
     assert argument is not None
     data, action = message.get("data"), message.get("action")
-    if type(data) is not list or not (data or PROTOCOL.path(key).login):
+    if type(data) is not list or not (data or argument["channel"] not in _KNOWN):
         # A private channel pushes empty data if the user has, say, no positions.
         raise UnreadableMessage("shape", "data is {}", data, channel=key)
     if not _may_say(argument["channel"], action):
@@ -415,4 +451,4 @@ def _push(message: dict[str, Any], text: str) -> Push:
         if type(element) is dict and element.get(id_name, about) != about:
             other = element[id_name]
             raise UnreadableMessage("shape", "data of {}", other, channel=key)
-    return Push(key, data, text, action)
+    return Push(key, data, text, action, True, beside(message, *_FIELDS))

@@ -6,5 +6,6 @@ It needs the extra ``history``: ``pip install 'okex-ws[history]'``.
 from __future__ import annotations
 
 from .client import Rest
+from .pages import Answer, LeftOut
 
-__all__ = ["Rest"]
+__all__ = ["Answer", "LeftOut", "Rest"]

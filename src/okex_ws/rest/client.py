@@ -11,7 +11,7 @@ import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Union
 
 try:
     import httpx
@@ -25,6 +25,7 @@ except ImportError as _missing:
 from ..base.checks import all_name_keywords, check_seconds, check_whole
 from ..base.clock import Clock, SystemClock, utc
 from ..base.errors import WireError
+from ..base.log import log
 from ..base.rates import RateLimits
 from ..base.threads import Closing, Latch, heed_fork, register_for_fork
 from ..channels.convert import make_candle, make_trade
@@ -41,10 +42,10 @@ from ..protocol.interface import WireProtocol
 from ..protocol.messages import CandleData, TradeData
 from . import v3 as rest_v3
 from . import v5 as rest_v5
-from .dialect import RestProtocol, RestRequest
+from .dialect import RestProtocol, RestRequest, Rows
 from .fetch import LIMITS, Fetcher, RetryPolicy
 from .http_pool import HttpPool
-from .pages import PageSource, collect
+from .pages import Answer, Page, PageSource, answer_of, collect
 
 _PROTOCOLS: dict[str, tuple[WireProtocol, RestProtocol]] = {
     "v3": (v3.PROTOCOL, rest_v3.REST_PROTOCOL),
@@ -84,6 +85,11 @@ class Rest(Closing):
     A *market* of ``None`` is the one that the id tells, as for `WSSubscription`.
     In a coroutine a method would block the event loop, so that ``async with`` is a
     ``TypeError``: use ``with``, and ``await asyncio.to_thread(rest.trades, ...)``.
+
+    **A row that cannot be read costs only itself**: it is left out, and the `Answer`, a
+    ``tuple`` of the others, has in *left_out* where that was and the `WireError` that
+    says why; a warning is logged. If no row can be read, the first error is raised. Of
+    a book no row is left out: a book with such a row is a `WireError`.
 
     *proxy* and *ssl_context* are as for `Feed`. An answer may have 8 MiB at most;
     redirects are not followed. *clock*, *pause* (waits so many seconds), *rng* and
@@ -207,12 +213,12 @@ class Rest(Closing):
 
     def instruments(
         self, market: str, *, series: str | None = None
-    ) -> tuple[Instrument, ...]:
+    ) -> Answer[Instrument]:
         """Every instrument of a *market*, or every event contract of a *series*.
 
         Options take one request for each underlying, and ``'events'`` one for each
         series, unless *series* names one (``'BTC-ABOVE-DAILY'``). Under v5 one that is
-        not live and lacks a tick or lot size is left out.
+        not live and lacks a tick or lot size is not among them.
         """
         if market not in self.venue.markets or market == "index":
             traded = [each for each in self.venue.markets if each != "index"]
@@ -226,19 +232,18 @@ class Rest(Closing):
             raise TypeError(f"series is a name, got {series!r:.80}")
         if series == "":
             raise ValueError("series is the name of a series, got ''")
-        families: Sequence[str | None] = (series,)
-        protocol = self._of(market)
+        protocol, families = self._of(market), Rows[Union[str, None]]([series])
         by_family = protocol.families(market)
         if by_family is not None and series is None:
-            families = self._get(by_family, protocol.read_families)
-        return tuple(
-            each
-            for family in families
-            for each in self._get(
-                protocol.instruments(market, family),
-                lambda data: protocol.read_instruments(data, market),
-            )
-        )
+            families = [*self._get(by_family, protocol.read_families)]
+        rows: Rows[Instrument | None] = []
+        for family in families:
+            if isinstance(family, WireError):
+                rows.append(family)
+                continue
+            request = protocol.instruments(market, family)
+            rows += self._get(request, lambda d: protocol.read_instruments(d, market))
+        return _told(f"instruments of {market}", answer_of(rows))
 
     def book(
         self,
@@ -282,7 +287,7 @@ class Rest(Closing):
         after_id: str | None = None,
         before_id: str | None = None,
         limit: int = 100,
-    ) -> tuple[Trade, ...]:
+    ) -> Answer[Trade]:
         """The newest *limit* single trades, oldest first.
 
         Ids are strictly between *after_id* and *before_id*, compared as numbers. Of a
@@ -297,18 +302,20 @@ class Rest(Closing):
         after, before = _number("after_id", after_id), _number("before_id", before_id)
         protocol = self._of(market)
 
-        def page(data: Any) -> list[tuple[int, TradeData]]:
-            found = protocol.read_trades(data, instrument_id)
-            return [(_place(each), each) for each in found]
+        def page(data: Any) -> Page[TradeData]:
+            return [_placed(each) for each in protocol.read_trades(data, instrument_id)]
 
         sources = protocol.trades(instrument_id, market, before, limit)
         search: Search[TradeData] = Search(after, before, limit, exact=True)
         single = self._collect(sources, page, search)
         wall = self._clock.wall()
-        return tuple(
-            replace(make_trade(instrument_id, each, wall, 0, False), backfilled=True)
-            for each in single
-        )
+
+        def make(each: TradeData) -> Trade:
+            made = make_trade(instrument_id, each, wall, 0, False)
+            return replace(made, backfilled=True)
+
+        answer = Answer(map(make, single), single.left_out)
+        return _told(f"trades of {instrument_id}", answer)
 
     def candles(
         self,
@@ -319,13 +326,14 @@ class Rest(Closing):
         after: datetime | None = None,
         before: datetime | None = None,
         limit: int = 100,
-    ) -> tuple[Candle, ...]:
+    ) -> Answer[Candle]:
         """The newest *limit* closed candles, oldest first.
 
         They start strictly between *after* and *before*. *channel* is the library's
         name, ``'candle60s'``, or v5's, ``'candle1m'``. v3 does not say whether a candle
         is closed, so the client asks for the exchange's time and leaves out candles
-        that end later.
+        that end later. Of v5's candles of 5 and 7 fields, which do not say it either,
+        the newest one counts as open.
         """
         market, topic = self._check(instrument_id, market, channel)
         if KNOWN[topic].kind != "candle":
@@ -341,35 +349,40 @@ class Rest(Closing):
             closed = self._time_ms() - 1000 * seconds + 1
             newest = closed if newest is None else min(newest, closed)
 
-        def page(data: Any) -> list[tuple[int, CandleData]]:
-            found = protocol.read_candles(data)
-            return [(each.start_ms, each) for each in found]
+        found: set[int] = set()
+
+        def page(data: Any) -> Page[CandleData]:
+            rows = protocol.read_candles(data)
+            page = [r if isinstance(r, WireError) else (r.start_ms, r) for r in rows]
+            found.update(row[0] for row in page if not isinstance(row, WireError))
+            return page
+
+        def is_closed(each: CandleData) -> bool:
+            if each.closed is None:
+                return seconds is not None or each.start_ms < max(found)
+            return each.closed
 
         sources = protocol.candles(instrument_id, market, own_name)
         search: Search[CandleData] = Search(oldest, newest, limit)
-        untold = seconds is not None
-        closed_ones = self._collect(
-            sources, page, search, lambda each: untold or each.closed is True
-        )
+        over = self._collect(sources, page, search, is_closed)
         wall = self._clock.wall()
-        return tuple(
-            replace(
-                make_candle(instrument_id, topic, each, wall, 0),
-                closed=True,
-                backfilled=True,
-            )
-            for each in closed_ones
-        )
+
+        def make(each: CandleData) -> Candle:
+            made = make_candle(instrument_id, topic, each, wall, 0)
+            return replace(made, closed=True, backfilled=True)
+
+        answer = Answer(map(make, over), over.left_out)
+        return _told(f"{channel} of {instrument_id}", answer)
 
     # --- Requests -------------------------------------------------------------------
 
     def _collect(
         self,
         sources: Sequence[PageSource[RestRequest]],
-        page: Callable[[Any], list[tuple[int, T]]],
+        page: Callable[[Any], Page[T]],
         search: Search[T],
         keep: Callable[[T], bool] = lambda each: True,
-    ) -> list[T]:
+    ) -> Answer[T]:
         return collect(sources, lambda request: self._get(request, page), search, keep)
 
     def _of(self, market: str) -> RestProtocol:
@@ -432,10 +445,21 @@ def _number(name: str, trade_id: str | None) -> int | None:
     return int(trade_id)
 
 
-def _place(trade: TradeData) -> int:
+def _placed(trade: TradeData | WireError) -> tuple[int, TradeData] | WireError:
+    """*trade* and its place, or why it has none."""
+    if isinstance(trade, WireError):
+        return trade
     if not (trade.id.isascii() and trade.id.isdecimal()):
-        raise WireError("trade", f"id {trade.id!r} has no order")
-    return int(trade.id)
+        return WireError("trade", f"id {trade.id!r} has no order")
+    return int(trade.id), trade
+
+
+def _told(what: str, answer: Answer[T]) -> Answer[T]:
+    """*answer*; log a warning of what was left out of it."""
+    if lost := answer.left_out:
+        text = "%s: %d of %d left out, the first one: %s"
+        log.warning(text, what, len(lost), len(lost) + len(answer), lost[0].error)
+    return answer
 
 
 def _after_ms(moment: datetime | None) -> int | None:

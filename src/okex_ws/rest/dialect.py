@@ -9,18 +9,20 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar, Union
 
 from ..base.errors import HandshakeFailed, RequestRejected, WireError
 from ..model.instrument import Instrument
 from ..model.numbers import quote, why
 from ..net.http_head import ANOTHER, advice_on
+from ..protocol.common import for_people, read_each
 from ..protocol.json_text import exact
 from ..protocol.messages import CandleData, DepthData, TradeData
 from .pages import PageSource
 
-# What reading JSON may raise if the JSON does not have the expected shape.
-UNREADABLE = (AttributeError, TypeError, LookupError, ValueError)
+T = TypeVar("T")
+# Rows of an answer as they were read, each of which may be unreadable.
+Rows = list[Union[T, WireError]]
 # Characters of the exchange's own message that an error keeps.
 MAX_MESSAGE = 1000
 _CODE = re.compile("-?[0-9]{1,9}")
@@ -58,7 +60,8 @@ class RestProtocol(Protocol):
 
     It makes the code of `Rest` the same for v3 and v5. Pure and stateless: `Rest` sends
     the requests and passes the answers to the readers, and any thread may call it. A
-    reader raises `WireError` for an answer that is not what the exchange documents.
+    reader raises `WireError` for an answer that is not what the exchange documents; for
+    one row of a list the error is in the row's place.
     """
 
     # The most levels a side that one request for a book can have.
@@ -92,14 +95,14 @@ class RestProtocol(Protocol):
         """
         ...
 
-    def read_families(self, data: Any) -> list[str]:
+    def read_families(self, data: Any) -> Rows[str]:
         """The names of the families."""
         ...
 
-    def read_instruments(self, data: Any, market: str) -> list[Instrument]:
+    def read_instruments(self, data: Any, market: str) -> Rows[Instrument | None]:
         """The instruments of an answer.
 
-        One that is not traded yet and has no tick or lot size yet may be left out.
+        ``None`` stands for one that is not traded yet and has no tick or lot size yet.
         """
         ...
 
@@ -119,8 +122,8 @@ class RestProtocol(Protocol):
         """The page sources for an instrument's trades, in the order to ask them."""
         ...
 
-    def read_trades(self, data: Any, instrument_id: str) -> list[TradeData]:
-        """The trades of one page."""
+    def read_trades(self, data: Any, instrument_id: str) -> Rows[TradeData]:
+        """The trades of one page, in the order of the answer."""
         ...
 
     def candles(
@@ -136,8 +139,8 @@ class RestProtocol(Protocol):
         """Length of a candle in seconds; ``None`` if answers say which are closed."""
         ...
 
-    def read_candles(self, data: Any) -> list[CandleData]:
-        """The candles of one page."""
+    def read_candles(self, data: Any) -> Rows[CandleData]:
+        """The candles of one page, in the order of the answer."""
         ...
 
 
@@ -197,15 +200,30 @@ def refused(
     return RequestRejected(kind(code), said, request.path, status, wish)
 
 
-def read_each(kind: str, elements: Any, read: Callable[[Any], Any]) -> list[Any]:
-    """What *read* makes of each of a list's *elements*.
+def read_rows(
+    kind: str, rows: Any, read: Callable[[Any], T], *names: str
+) -> list[T | WireError]:
+    """What *read* makes of each row of an answer: see `read_each`.
 
-    Raises `WireError`: of this *kind* if *read* fails, of kind ``'shape'`` if
-    *elements* is not a list.
+    The error of a row says the first of its fields *names* that it has. `WireError` if
+    *rows* is not a list.
     """
-    if type(elements) is not list:
-        raise WireError("shape", f"not a list: {quote(elements)}")
-    try:
-        return [read(element) for element in elements]
-    except UNREADABLE as error:
-        raise WireError(kind, why(error)) from error
+    if type(rows) is not list:
+        raise WireError("shape", f"not a list: {quote(rows)}")
+    found = read_each(rows, read, kind)
+    for place, each in enumerate(found):
+        if isinstance(each, WireError):
+            said = (rows[place].get(n) for n in names if type(rows[place]) is dict)
+            whose = f"{quote(name)}: " if (name := next(filter(None, said), "")) else ""
+            told = for_people(each, None, str)
+            assert isinstance(told, WireError)
+            found[place] = WireError(told.kind, f"{whose}{told.detail}")
+    return found
+
+
+def read_one(kind: str, data: Any, read: Callable[[Any], T]) -> T:
+    """What *read* makes of *data*; `WireError` of this *kind* if it fails."""
+    (found,) = read_rows(kind, [data], read)
+    if isinstance(found, WireError):
+        raise found
+    return found

@@ -23,10 +23,12 @@ from ..protocol.values import given, iso_ms, optional
 from .dialect import (
     HttpResponse,
     RestRequest,
+    Rows,
     Rule,
     body_of,
     by_status,
-    read_each,
+    read_one,
+    read_rows,
     refused,
 )
 from .pages import PageSource
@@ -68,7 +70,7 @@ class RestV3:
 
     def read_time(self, data: Any) -> int:
         """The exchange's time in epoch milliseconds, from ``iso``."""
-        return int(read_each("time", [data], lambda each: iso_ms(each["iso"]))[0])
+        return read_one("time", data, lambda each: iso_ms(each["iso"]))
 
     # --- Present data ---------------------------------------------------------------
 
@@ -86,13 +88,15 @@ class RestV3:
             "/api/option/v3/underlying", {}, Rule("option/underlying", _LIMIT)
         )
 
-    def read_families(self, data: Any) -> list[str]:
+    def read_families(self, data: Any) -> Rows[str]:
         """The names of the underlyings; the answer is a list of them."""
-        return read_each("families", data, name)
+        return read_rows("families", data, name)
 
-    def read_instruments(self, data: Any, market: str) -> list[Instrument]:
+    def read_instruments(self, data: Any, market: str) -> Rows[Instrument | None]:
         """All instruments of the answer."""
-        return read_each("instrument", data, lambda each: _instrument(each, market))
+        return read_rows(
+            "instrument", data, lambda each: _instrument(each, market), "instrument_id"
+        )
 
     def book(
         self, instrument_id: str, market: str, levels: int, topic: str = "depth"
@@ -124,9 +128,9 @@ class RestV3:
 
         return [PageSource(size, request, pages)]
 
-    def read_trades(self, data: Any, instrument_id: str) -> list[TradeData]:
+    def read_trades(self, data: Any, instrument_id: str) -> Rows[TradeData]:
         """The trades of one page; its elements do not name the instrument."""
-        return read_each("trade", data, v3.PROTOCOL.trade)
+        return read_rows("trade", data, v3.PROTOCOL.trade, "trade_id")
 
     def candles(
         self, instrument_id: str, market: str, own_name: str
@@ -147,9 +151,9 @@ class RestV3:
         """60 for ``candle60s``: an answer does not say whether a candle is closed."""
         return int(own_name.removeprefix("candle").removesuffix("s"))
 
-    def read_candles(self, data: Any) -> list[CandleData]:
+    def read_candles(self, data: Any) -> Rows[CandleData]:
         """The candles of one page: rows as in channels, or objects (spot in 2018)."""
-        return read_each("candle", data, _candle)
+        return read_rows("candle", data, _candle)
 
 
 REST_PROTOCOL = RestV3()

@@ -8,9 +8,8 @@ newest items and is not used.
 
 from __future__ import annotations
 
-import functools
-import operator
 import re
+from itertools import chain
 from typing import Any
 
 from ..base.errors import WireError
@@ -23,10 +22,12 @@ from ..protocol.values import epoch_ms
 from .dialect import (
     HttpResponse,
     RestRequest,
+    Rows,
     Rule,
     body_of,
     by_status,
-    read_each,
+    read_one,
+    read_rows,
     refused,
 )
 from .pages import PageSource
@@ -85,10 +86,9 @@ class RestV5:
 
     def read_time(self, data: Any) -> int:
         """The exchange's time in epoch milliseconds."""
-        found = read_each("time", data, lambda element: epoch_ms(element["ts"]))
-        if len(found) != 1:
-            raise WireError("time", f"{len(found)} times")
-        return int(found[0])
+        if len(data) != 1:
+            raise WireError("time", f"{len(data)} times")
+        return read_one("time", data[0], lambda element: epoch_ms(element["ts"]))
 
     # --- Present data ---------------------------------------------------------------
 
@@ -119,26 +119,23 @@ class RestV5:
             "/api/v5/public/underlying", {"instType": "OPTION"}, _UNDERLYING
         )
 
-    def read_families(self, data: Any) -> list[str]:
+    def read_families(self, data: Any) -> Rows[str]:
         """The names of the underlyings, a list of lists; or of the series, objects."""
 
-        def names(element: Any) -> list[Any]:
-            return [element["seriesId"]] if type(element) is dict else list(element)
+        def named(each: Any) -> Any:
+            return each.get("seriesId") if type(each) is dict else each
 
-        found = read_each("families", data, names)
-        return read_each(
-            "families", functools.reduce(operator.iadd, found, []), listing.name
-        )
+        lists = [each if type(each) is list else [named(each)] for each in data]
+        return read_rows("families", list(chain.from_iterable(lists)), listing.name)
 
-    def read_instruments(self, data: Any, market: str) -> list[Instrument]:
+    def read_instruments(self, data: Any, market: str) -> Rows[Instrument | None]:
         """The instruments of the answer.
 
-        One that is not live and lacks a tick, lot or least size is left out.
+        ``None`` stands for one that is not live and lacks a tick, lot or least size.
         """
-        listed = read_each(
-            "instrument", data, lambda each: listing.instrument(each, market)
+        return read_rows(
+            "instrument", data, lambda each: listing.instrument(each, market), "instId"
         )
-        return [each for each in listed if each is not None]
 
     def book(
         self, instrument_id: str, market: str, levels: int, topic: str = "depth"
@@ -158,7 +155,7 @@ class RestV5:
             raise WireError("book", f"{len(data)} books")
         depth = self._reader.depth(data[0])
         if topic == RPI:
-            read_each("book", [depth.bids, depth.asks], check_rpi)
+            read_one("book", [*depth.bids, *depth.asks], check_rpi)
         return depth
 
     # --- Past data ------------------------------------------------------------------
@@ -187,7 +184,7 @@ class RestV5:
             return [history]
         return [PageSource(500, newest, pages=False), history]
 
-    def read_trades(self, data: Any, instrument_id: str) -> list[TradeData]:
+    def read_trades(self, data: Any, instrument_id: str) -> Rows[TradeData]:
         """The trades of one page, each checked to be of *instrument_id*."""
 
         def read(element: Any) -> TradeData:
@@ -196,7 +193,7 @@ class RestV5:
                 raise UnreadableValue("a trade of {}", about)
             return self._reader.trade(element)
 
-        return read_each("trade", data, read)
+        return read_rows("trade", data, read, "tradeId")
 
     def candles(
         self, instrument_id: str, market: str, own_name: str
@@ -233,9 +230,9 @@ class RestV5:
         """``None``: the answer says whether a candle is closed."""
         return None
 
-    def read_candles(self, data: Any) -> list[CandleData]:
+    def read_candles(self, data: Any) -> Rows[CandleData]:
         """The candles of one page; its elements are those of the channels."""
-        return read_each("candle", data, self._reader.candle)
+        return read_rows("candle", data, self._reader.candle)
 
 
 class RestSpreads(RestV5):
@@ -248,9 +245,9 @@ class RestSpreads(RestV5):
         """The request for all spreads."""
         return RestRequest("/api/v5/sprd/spreads", {}, _SPREADS)
 
-    def read_instruments(self, data: Any, market: str) -> list[Instrument]:
+    def read_instruments(self, data: Any, market: str) -> Rows[Instrument | None]:
         """The spreads of the answer."""
-        return read_each("instrument", data, listing.spread)
+        return read_rows("instrument", data, listing.spread, "sprdId")
 
     def book(
         self, instrument_id: str, market: str, levels: int, topic: str = "depth"

@@ -110,7 +110,7 @@ def check_logins(
 ) -> None:
     """``ValueError`` if a channel needs a login and there are no credentials."""
     for name in names:
-        if wire.path(name.key).login and credentials is None:
+        if wire.path(name.key, name.path).login and credentials is None:
             tier = wire.tier(name.key)
             fee = f" of the fee tier {tier}" if tier else ""
             raise ValueError(
