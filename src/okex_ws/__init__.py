@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from .history.source import History
     from .model.book import Level, OrderBook, Sweep
     from .model.credentials import Credentials
-    from .model.instrument import Instrument
+    from .model.instrument import Instrument, InstrumentChange, InstrumentRenamed
     from .model.items import (
         BestBidAsk,
         BookUpdate,
@@ -90,7 +90,9 @@ __all__ = [
     "Health",
     "History",
     "Instrument",
+    "InstrumentChange",
     "InstrumentExpired",
+    "InstrumentRenamed",
     "Item",
     "Level",
     "LiveTimeout",
@@ -148,7 +150,7 @@ _MODULES = {
     "history.source": "History",
     "model.book": "Level OrderBook Sweep",
     "model.credentials": "Credentials",
-    "model.instrument": "Instrument",
+    "model.instrument": "Instrument InstrumentChange InstrumentRenamed",
     "model.items": (
         "BestBidAsk BookUpdate Candle Data Depth FundingRate Gap Item PastBook "
         "Ticker Trade"

@@ -15,6 +15,7 @@ import itertools
 import json
 import math
 import random
+import re
 import threading
 import zlib
 from collections.abc import Callable, Iterable
@@ -47,6 +48,8 @@ START = 1_600_000_000.0
 LATENCY = 0.05
 # Real seconds after which a thread that still waits for the baton fails.
 LIMIT = 30.0
+# A request for nothing but a list of instruments.
+_LISTS = re.compile(r'"args":\[\{"channel":"instruments","instType":"\w+"\}\]')
 
 
 def compact(message: object) -> str:
@@ -492,8 +495,12 @@ class Exchange:
 
     @property
     def requests(self) -> list[dict[str, Any]]:
-        """Every request but the pings, of all connections, in order."""
-        return [json.loads(said.text) for said in self.log if said.text != "ping"]
+        """Every request of a script, of all connections, in order.
+
+        Pings are left out, and what a feed asks of its own: the list of instruments.
+        """
+        texts = [said.text for said in self.log if said.text != "ping"]
+        return [json.loads(text) for text in texts if not _LISTS.search(text)]
 
     @property
     def pings(self) -> list[float]:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Union
 from ..base.state import Cause
 from .book import Level
 from .display import Displayed, one_line, table
+from .instrument import InstrumentChange
 from .numbers import middle, spread
 from .reports import StateChange
 
@@ -262,5 +263,14 @@ class Gap(Displayed):
 
 
 Item = Union[
-    Depth, BookUpdate, Trade, Ticker, Candle, FundingRate, Data, StateChange, Gap
+    Depth,
+    BookUpdate,
+    Trade,
+    Ticker,
+    Candle,
+    FundingRate,
+    Data,
+    InstrumentChange,
+    StateChange,
+    Gap,
 ]

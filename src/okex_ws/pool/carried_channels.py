@@ -9,15 +9,15 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
-from operator import is_not
+from operator import attrgetter, is_not
 from typing import Protocol
 
 from ..base.clock import Clock
 from ..base.counts import Counts
 from ..base.errors import BookError, OkexWSError, WireError
-from ..base.state import Cause, CauseCode
+from ..base.state import NO_CAUSE, Cause, CauseCode
 from ..base.throttled_log import LogThrottle
 from ..channels.base import Channel
 from ..channels.book import BookChannel
@@ -33,6 +33,7 @@ from ..trust.lease import Era
 from .handover import Handover, lead_back
 from .register import Carrier, Register, Row, Table
 
+_is_internal = attrgetter("internal")
 _NOT_SUBSCRIBED = Cause(CauseCode.NO_SUBSCRIPTION, "not subscribed")
 # How many log records wait at most; they are throttled before.
 MOST_RECORDS = 1000
@@ -72,6 +73,17 @@ class PoolControl(Protocol):
 
     def make_channel(self, reading: Reading) -> Channel:
         """A second channel of *reading*, for another connection; it is silent."""
+        ...
+
+    def list_instruments(self, view: View) -> None:
+        """Follow the list that the instrument of *view* is in: it is subscribed now."""
+        ...
+
+    def renamed(self, reading: Reading, new_id: str, by: Carrier) -> bool:
+        """Data of *new_id* came for *reading*: end all views of its instrument.
+
+        False if the exchange told before that these are two instruments.
+        """
         ...
 
 
@@ -242,6 +254,9 @@ class CarriedChannels(ABC):
         subscription = session.want(
             channel.name, channel, needs_snapshot, now, incremental
         )
+        if channel.followers and all(map(_is_internal, channel.followers)):
+            # A request of its own: no channel of a script waits for its answer.
+            subscription.max_batch = 1
         if subscription.acknowledged:
             channel.subscribed(era, now)
 
@@ -254,6 +269,22 @@ class CarriedChannels(ABC):
         for view in row.users:
             if error is not None and not view.ended and view not in told:
                 self._refuse(view, row.reading, error, self._clock.monotonic())
+
+    def halted(
+        self, readings: Collection[Reading], halt: Cause | None, now: float
+    ) -> None:
+        """The exchange does not trade the instrument of *readings*, or does again."""
+        channels = [c for c in self.channels.values() if c.reading in readings]
+        several = len(channels) > 1 and halt is not None
+        if several and self.era is not None:
+            self.era.withdraw(channels, halt or NO_CAUSE)
+        for channel in channels:
+            subscription = self._subscription(channel)
+            waits = channel.halted(halt, now)
+            if waits and subscription is not None and self.session is not None:
+                self.session.invalidated(subscription, now)
+        if several and self.era is not None:
+            self.era.settle()
 
     def left(self, view: View) -> None:
         """*view* has left the feed: queue its last state, and keep its counts."""

@@ -15,7 +15,7 @@ from ..base.state import Cause, State
 from ..channels.base import Channel
 from ..channels.series import TradeChannel
 from ..delivery.view import View
-from ..protocol.common import for_people
+from ..protocol.common import OtherInstrument, for_people
 from ..protocol.messages import Related
 from ..session.session import Session
 from ..session.subscription_state import SubscriptionState
@@ -59,6 +59,8 @@ class ConnectionChannels(CarriedChannels):
             channel.subscribed(self.era, now)
             for view in self._following(channel):
                 view.wake()
+                if view.listing is not None:
+                    self._pool.list_instruments(view)
 
     def unsubscribed(self, channel: Channel, now: float) -> None:
         """The exchange unsubscribed *channel* without a request.
@@ -100,6 +102,9 @@ class ConnectionChannels(CarriedChannels):
         """A pong came: report it to those with limits, and go on with a handover."""
         self.catch_up()
         self._tell(self.limited, now)
+        for view in self._views:
+            if view.internal:
+                view.tell(now)
 
     def _tell(self, views: Iterable[View], now: float) -> None:
         for view in views:
@@ -177,6 +182,11 @@ class ConnectionChannels(CarriedChannels):
         are withdrawn before the error is queued, so that a script that reads in its
         error callback finds no old value.
         """
+        if isinstance(fault, OtherInstrument) and subscription is not None:
+            reading, new_id = subscription.target.reading, self._clean(fault.new_id)
+            if self._pool.renamed(reading, new_id, self.carrier):
+                self.counts.dropped[fault.kind] += 1
+                return
         name = None if subscription is None else subscription.name
         error = for_people(fault, name, self._clean)
         channel = None if subscription is None else subscription.target

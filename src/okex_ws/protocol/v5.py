@@ -30,6 +30,7 @@ from .catalogue import (
 from .common import (
     TAIL,
     UNREADABLE,
+    OtherInstrument,
     ProtocolBase,
     UnreadableMessage,
     has_data,
@@ -38,7 +39,7 @@ from .common import (
     to_json,
 )
 from .json_text import beginning
-from .listing import INST_TYPES
+from .listing import INST_TYPES, is_name
 from .messages import (
     NO_DEPTH,
     BookData,
@@ -148,6 +149,17 @@ class V5(ProtocolBase):
         wanted = {"instId", "instType"} if known and known.by_type else {"instId"}
         instrument_id = given.get("instId", "")
         return self._raw(key, given["channel"], instrument_id, names == wanted)
+
+    def listing(self, market: str) -> ChannelName | None:
+        """The channel that lists the instruments of *market*; ``None`` of an index."""
+        kind = INST_TYPES.get(market)
+        if kind is None:
+            return None
+        return self.raw({"channel": "instruments", "instType": kind})
+
+    def renamed(self, channel: str, new_id: str) -> str:
+        """The key of *channel* for its instrument's *new_id*."""
+        return key_of({**argument_of(channel), "instId": new_id})
 
     def path(self, channel: str) -> SocketPath:
         """The socket by the documentation's lists; else the public one."""
@@ -388,9 +400,23 @@ def _push(message: dict[str, Any], text: str) -> Push:
     if message.get("event") in EVENTS:
         told = message["event"]
         raise UnreadableMessage("shape", "data of event {}", told, channel=key)
-    about = argument.get("instId")
-    for element in data if about else ():
-        if type(element) is dict and element.get("instId", about) != about:
-            other = element["instId"]
-            raise UnreadableMessage("shape", "data of {}", other, channel=key)
+    if about := argument.get("instId"):
+        _check_instrument(about, data, key)
     return Push(key, data, text, action)
+
+
+def _check_instrument(about: str, data: list[Any], key: str) -> None:
+    """Raise if an element of *data* names another instrument than *about*.
+
+    If all of them name one other, the exchange has renamed *about*; an id in other
+    case is none.
+    """
+    named = [e.get("instId", about) if type(e) is dict else about for e in data]
+    others = [each for each in named if each != about]
+    if not others:
+        return
+    other = others[0]
+    all_of_other = named == [other] * len(data) and is_name(other)
+    if all_of_other and other.casefold() != about.casefold():
+        raise OtherInstrument(other, key)
+    raise UnreadableMessage("shape", "data of {}", other, channel=key)
