@@ -167,6 +167,10 @@ class Channel(ABC):
         self._tell(now)
         return halt is None and self.current.state is State.RESYNCING
 
+    def renamed(self, new_id: str) -> str:
+        """The key of this channel for the *new_id* of its instrument."""
+        return self._wire.renamed(self.name, new_id)
+
     def _cause(self, code: CauseCode, text: str) -> Cause:
         return Cause(code, text, "", self.instrument_id, self.topic)
 

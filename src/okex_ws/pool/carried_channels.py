@@ -6,6 +6,7 @@ subscribes and unsubscribes accordingly.
 
 from __future__ import annotations
 
+import copy
 import math
 from abc import ABC, abstractmethod
 from collections import deque
@@ -229,7 +230,28 @@ class CarriedChannels(ABC):
         subscription = self._subscription(channel)
         if self.session is not None and subscription is not None:
             self._left[channel.name] = now
-            self.session.drop(subscription)
+            self.session.drop(self._renamed(channel, subscription))
+
+    def _renamed(
+        self, channel: Channel, subscription: SubscriptionState[Channel]
+    ) -> SubscriptionState[Channel]:
+        """*subscription* under the present name of its channel.
+
+        After a rename the exchange takes an unsubscribe by the new id alone (OKX's
+        changelog, January and June 2026).
+        """
+        halt, session = channel.reading.halt, self.session
+        if session is None or halt is None or not halt.new_id:
+            return subscription
+        # What still comes by the old name is nothing strange.
+        self._left[channel.name] = math.inf
+        name = channel.renamed(halt.new_id)
+        del session.subscriptions[subscription.name]
+        if name not in session.subscriptions:
+            subscription = copy.copy(subscription)
+            subscription.name = name
+            session.subscriptions[name] = subscription
+        return subscription
 
     @property
     def _clean(self) -> Clean:

@@ -16,7 +16,9 @@ class SyntheticInstrument:
 
     *price* is where it opens, *tick* the step of its prices, *lot* the step of its
     sizes, in base currency on spot and in contracts elsewhere. A *thin* instrument
-    trades rarely, has a handful of levels, and at times an empty side.
+    trades rarely, has a handful of levels, and at times an empty side. *contract* is
+    the worth of one contract, *state* the exchange's word for its state, and *code* the
+    number that it keeps when it is renamed (``None``: its place in the list).
     """
 
     market: str
@@ -25,6 +27,14 @@ class SyntheticInstrument:
     tick: str = "0.01"
     lot: str = "1"
     thin: bool = False
+    contract: str = "1"
+    state: str = "live"
+    code: int | None = None
+
+    @property
+    def is_traded(self) -> bool:
+        """Whether anything happens on its market."""
+        return self.state == "live"
 
 
 INSTRUMENTS = (

@@ -74,7 +74,6 @@ class RestRequestHandler:
         self, market: SyntheticMarket, book: Callable[[str, float], EncodedPush | None]
     ) -> None:
         self._market, self._book = market, book
-        self._markets = {each.instrument_id: each.market for each in market.listed}
 
     def answer(
         self, target: str, wall: float, faults: RestFaults, fault: RestFault | None
@@ -116,7 +115,8 @@ class RestRequestHandler:
         if what not in MOST:
             raise Refusal(404, 404, "Not Found")
         instrument_id = params.get("instId", "")
-        market = self._markets.get(instrument_id)
+        listed = {each.instrument_id: each.market for each in self._market.listed}
+        market = listed.get(instrument_id)
         instrument_market = market and self._market.instrument_market(
             market, instrument_id, wall
         )
