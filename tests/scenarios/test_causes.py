@@ -862,5 +862,30 @@ def test_an_instrument_that_was_delivered_is_expired() -> None:
     assert str(caught.value.cause) == text
 
 
+@brings(CauseCode.SUSPENDED, CauseCode.SETTLING, CauseCode.REBASED, CauseCode.RENAMED)
+def test_the_life_of_an_instrument(world: World) -> None:
+    told = Told(world)
+    listed = {"instId": BTC[0], "instIdCode": 3}
+    states = ("suspend", "live", "settling", "live", "rebase", "live", "expired")
+
+    def say(**fields: Any) -> None:
+        argument = {"channel": "instruments", "instType": "SPOT"}
+        world.peers[0].send({"arg": argument, "data": [{**listed, **fields}]})
+
+    for second, state in enumerate(states, 2):
+        world.at(second, lambda state=state: say(state=state))
+        told.push(second + 0.5, world.dialect.depth(second * 1000))
+    world.at(9, lambda: say(instId="XBT-USDT", state="live"))
+
+    world.run(10)
+
+    stale = [each for each in told.changes if each.new in (State.STALE, State.FAILED)]
+    assert [each.cause.code for each in stale] == [
+        *(CauseCode.SUSPENDED, CauseCode.SETTLING, CauseCode.REBASED),
+        *(CauseCode.EXPIRED, CauseCode.RENAMED),
+    ]
+    assert (stale[-1].cause.new_id, stale[-1].instrument_id) == ("XBT-USDT", BTC[0])
+
+
 def test_each_code_is_brought_about_here() -> None:
     assert set(CauseCode) == BROUGHT

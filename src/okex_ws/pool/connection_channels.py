@@ -237,6 +237,8 @@ class ConnectionChannels(CarriedChannels):
         error: WireError | BookError = WireError(kind, cause)
         if fault is not None:
             error = for_people(fault, name, self._clean)
+        if name not in self._strangers:
+            self._await_food(name, related, now, error)
         meant, unfed = self._meant(name, related, now)
         self._suspect(meant, error, now)
         if unfed is not None:
@@ -244,6 +246,26 @@ class ConnectionChannels(CarriedChannels):
             if before is None or before[0] < unfed.current.received:
                 self._unfed[unfed] = now, error
         self.drop(kind, str(error), now, error if meant else None)
+
+    def _await_food(
+        self,
+        name: str,
+        related: Related,
+        now: float,
+        error: WireError | BookError,
+    ) -> None:
+        """If an instrument may have been renamed, look at its channels in half a lease.
+
+        It may be if strange data has the name of one channel alone, but for the id.
+        Under v3 nothing else tells.
+        """
+        close = [self.channels[each] for each in related.keys if each in self.channels]
+        heads = {each.partition(":")[0] for each in (name, *related.keys)}
+        if len(close) != 1 or len(heads) != 1 or related.alike:
+            return
+        for channel in self.channels.values():
+            if channel.instrument_id == close[0].instrument_id:
+                self._unfed.setdefault(channel, (now, error))
 
     def _suspect(
         self, channels: list[Channel], error: WireError | BookError, now: float

@@ -162,12 +162,14 @@ def test_after_a_rename_trades_have_the_new_id_and_books_go_on(
 def test_under_v3_trades_have_the_new_id_and_all_else_is_silent(
     exchange: LocalExchange,
 ) -> None:
-    with WSSubscription(ID, venue=exchange.venue, channels=("depth5", "trade")) as sub:
+    keywords: dict[str, Any] = {"channels": ("depth5", "trade"), "lease": 2}
+    with WSSubscription(ID, venue=exchange.venue, **keywords) as sub:
         sub.wait_live(10)
+        assert exchange.wait_for(lambda: exchange.newest(f"swap/trade:{ID}"))
         exchange.rename(ID, NEW)
 
-        # A trade under a strange name withdraws what it may belong to; the exchange
-        # then refuses the old id.
+        # A trade under a strange name withdraws what it may belong to, unless that is
+        # fed; the exchange then refuses the old id.
         assert exchange.wait_for(lambda: sub.state is not State.LIVE, 20)
         assert sub.GetDepth() == {}
         trade = exchange.newest(f"swap/trade:{ID}")
