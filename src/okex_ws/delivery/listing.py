@@ -41,6 +41,7 @@ from ..protocol.listing import (
 from ..protocol.messages import ChannelName
 from ..trust.verdict import NO_LIMITS
 from .callbacks import Callbacks
+from .updates import UpdateQueue
 from .view import View
 
 # Seconds in which the exchange has to describe an instrument: after the first use;
@@ -151,6 +152,9 @@ class Listing(View):
         """Whether the numbers of two ids show that neither is the other's new one."""
         codes = [code_of(self._said.get(each, {})) for each in (instrument_id, new_id)]
         return all(codes) and codes[0] != codes[1]
+
+    def follow(self, queue: UpdateQueue, *, own: bool = True) -> None:
+        """Deliver nothing to *queue*: no script asked for this channel."""
 
     # --- As the connection's thread tells -------------------------------------------
 

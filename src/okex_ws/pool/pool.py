@@ -297,6 +297,7 @@ class Pool(ConnectionSet):
             # There is no thread, or the feed was closed meanwhile.
             log.debug("%s: %s", name.key, error)
             made.closed = True
+            self._listings.pop(name.key, None)
         return made
 
     def list_instruments(self, view: View) -> None:
