@@ -572,8 +572,8 @@ def test_each_connection_reports_how_it_stands(v5: World) -> None:
     assert [report.open for report in before] == [False, False]
     assert [report.requests_left for report in before] == [479, 479]
     assert live == (
-        # With the list of instruments, which the feed itself subscribes.
-        ConnectionReport(f"{v5.url}/public", True, 5, 2, 477, 0.0, 0.0),
+        # The feed itself has asked for the list of instruments.
+        ConnectionReport(f"{v5.url}/public", True, 4, 2, 477, 0.0, 0.0),
         ConnectionReport(f"{v5.url}/business", True, 2, 0, 478, 0.0, 0.0),
     )
     assert [report.open for report in lost] == [True, False]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import datetime, timezone
 from decimal import Decimal
 from typing import Any
@@ -344,7 +343,10 @@ def test_a_halt_that_a_reconnect_does_not_confirm_ends() -> None:
     life.at(5.5, says(state="suspend"))
     life.world.at(7.5, lambda: life.world.exchange.first_pushes.clear())
     life.world.at(7.6, lambda: life.world.peers[0].drop())
-    pushes: Callable[[int], Any] = lambda at: life.world.peers[-1].send(V5.depth(at))
+
+    def pushes(at: int) -> None:
+        life.world.peers[-1].send(V5.depth(at))
+
     for second in range(10, 40):
         life.world.at(second + 0.5, lambda at=second: pushes(at * 1000))
     life.look(12, 39)
@@ -381,7 +383,7 @@ def test_the_list_is_followed_once_and_left_with_its_last_instrument() -> None:
     feed = world.feed()
     made = feed.subscribe([OLD, "ETH-USDT"], channels=["depth5"])
     subscribed: list[Any] = []
-    note = lambda: subscribed.append(sorted(world.peers[0].subscribed))  # noqa: E731
+    note = lambda: subscribed.append(sorted(world.peers[0].lists))  # noqa: E731
     world.at(2, note)
     world.at(3, made[0].close)
     world.at(4, note)

@@ -82,6 +82,8 @@ class FeedRig:
             name
             for name, row in self.table.rows.items()
             if row.users and row.reading.error is None and not self.table.closed
+            # What the feed follows of its own the world keeps apart.
+            if not name.startswith("instruments:")
         )
         served = sorted(
             key for peer in self.world.peers if peer.is_open for key in peer.subscribed

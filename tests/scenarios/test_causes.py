@@ -148,6 +148,7 @@ def test_a_cause_is_its_sentence_and_is_true_if_there_is_one() -> None:
     assert not Cause()
     assert str(Cause()) == ""
     names = ["code", "text", "endpoint", "instrument_id", "channel", "exchange_code"]
+    names.append("new_id")
     assert [field.name for field in fields(cause)] == names
 
 

@@ -350,6 +350,8 @@ class Peer:
         self.path = urlsplit(url).path.removeprefix(world.dialect.base).strip("/")
         # The channels that are subscribed: the argument of each, by its key.
         self.subscribed: dict[str, Any] = {}
+        # The lists of instruments, which a feed follows of its own.
+        self.lists: dict[str, Any] = {}
         self.logged_in = False
         self.outbox = bytearray()
         self._world = world
@@ -477,14 +479,15 @@ class Exchange:
             peer.send(self._dialect.error(*refusal, request))
         elif self.acknowledges:
             peer.send(self._dialect.ack(op, arg, request))
+            held = peer.lists if key.startswith("instruments:") else peer.subscribed
             if op == "unsubscribe":
-                peer.subscribed.pop(key, None)
+                held.pop(key, None)
                 return
             # A repeated subscribe is acknowledged, but brings no second first push.
-            if key not in peer.subscribed and key in self.first_pushes:
+            if key not in held and key in self.first_pushes:
                 first = self.first_pushes[key]
                 peer.send(first() if callable(first) else first)
-            peer.subscribed[key] = arg
+            held[key] = arg
 
     def _refusal(self, peer: Peer, key: str, arg: Any) -> tuple[Any, str] | None:
         if key in self.unknown:

@@ -222,7 +222,6 @@ class Listing(View):
         if name in followed or name in self._known:
             try:
                 first, after = listed(before), listed(said)
-                instrument(said, self._market)
             except UNREADABLE as error:
                 # One bad element costs itself.
                 log.debug("instrument %s: %s", name[:80], error)

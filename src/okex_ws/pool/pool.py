@@ -15,7 +15,6 @@ from functools import partial
 from ..base.clock import utc
 from ..base.counts import Counts
 from ..base.errors import OkexWSError
-from ..base.log import log
 from ..base.state import FORKED, Cause
 from ..base.threads import locked, register_for_fork
 from ..base.worker import WorkerThread
@@ -150,7 +149,8 @@ class Pool(ConnectionSet):
             return after
 
         view.listing = listing
-        view.callbacks.begin()
+        if not view.internal:  # else no final state will follow
+            view.callbacks.begin()
         try:
             table = self._register.change(change)
             self._present[view] = None
@@ -293,9 +293,8 @@ class Pool(ConnectionSet):
         self._listings[name.key] = made
         try:
             self.attach(made, {name.topic: name})
-        except (OSError, RuntimeError, ValueError) as error:
+        except (OSError, RuntimeError, ValueError):
             # There is no thread, or the feed was closed meanwhile.
-            log.debug("%s: %s", name.key, error)
             made.closed = True
             self._listings.pop(name.key, None)
         return made
@@ -492,7 +491,7 @@ class Pool(ConnectionSet):
 
 
 def _deliver() -> None:
-    """A job that does nothing: after each job a connection delivers what is queued."""
+    """A job without a task: after it the connection delivers what is queued."""
 
 
 _pools: weakref.WeakSet[Pool] = weakref.WeakSet()
