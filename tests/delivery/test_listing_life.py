@@ -1,4 +1,4 @@
-"""The life of an instrument: suspended, renamed, delisted, rebased, and what is told."""
+"""The life of an instrument: suspended, renamed, delisted, and what is told."""
 
 from __future__ import annotations
 

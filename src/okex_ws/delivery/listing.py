@@ -23,7 +23,7 @@ from ..model.instrument import (
     InstrumentChange,
     InstrumentRenamed,
 )
-from ..model.items import Data, Item
+from ..model.items import Data, Gap, Item
 from ..model.numbers import Clean
 from ..protocol.catalogue import argument_of
 from ..protocol.common import UNREADABLE
@@ -192,12 +192,13 @@ class Listing(View):
 
     def add(self, topic: str, item: Item) -> None:
         """Take what *item*, a push of the list, says of each instrument."""
-        if not isinstance(item, Data):
-            return
         for reading in self.readings.values():
             if reading.entry.channel.followers == (self,):
-                # No script reads it, and a list may be long.
+                # No script reads it, and a list may be long; nor is it told of a `Gap`.
                 reading.kept.clear()
+                reading.counts["gaps"] -= isinstance(item, Gap)
+        if not isinstance(item, Data):
+            return
         followed = self._pool.followers(self)
         changed: dict[str, tuple[Listed, Listed]] = {}
         for element in item.elements:

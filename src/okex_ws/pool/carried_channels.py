@@ -292,10 +292,9 @@ class CarriedChannels(ABC):
             if error is not None and not view.ended and view not in told:
                 self._refuse(view, row.reading, error, self._clock.monotonic())
 
-    def halted(
-        self, readings: Collection[Reading], halt: Cause | None, now: float
-    ) -> None:
+    def halted(self, readings: Collection[Reading], halt: Cause | None) -> None:
         """The exchange does not trade the instrument of *readings*, or does again."""
+        now = self._clock.monotonic()
         channels = [c for c in self.channels.values() if c.reading in readings]
         several = len(channels) > 1 and halt is not None
         if several and self.era is not None:

@@ -145,7 +145,8 @@ class ConnectionSet(ABC):
         """
         table = self._register.table
         count = len(table.of(connection))
-        if count < 2 or connection not in table.carriers:
+        others = sum(not _is_own(row) for row in table.of(connection))
+        if others < 2 or connection not in table.carriers:
             return
         connection.most = (count + 1) // 2
         for carrier, names in self._placement.surplus(table, connection).items():

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import weakref
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 
 from ..base.clock import utc
@@ -154,7 +154,7 @@ class Pool(ConnectionSet):
         try:
             table = self._register.change(change)
             self._present[view] = None
-            if listing is not None and (known := self._listings.get(listing.key)):
+            if listing is not None and (known := self._listed(listing)):
                 known.enter(view)
             for row in replaced:
                 self._keep(row.reading.counts)
@@ -281,28 +281,35 @@ class Pool(ConnectionSet):
 
     def listing(self, name: ChannelName) -> Listing:
         """What the list *name* says of instruments; it is followed from now on."""
-        present = self._listings.get(name.key)
-        if present is not None and not present.closed:
-            return present
         callbacks = self.callback_runner.callbacks(name.key, self.clock, None, (), None)
         clean = make_clean(self._credentials)
         made = Listing(name, self.clock, callbacks, self, clean)
-        present = self._listings.setdefault(name.key, made)
-        if present is not made and not present.closed:
+
+        def take() -> Listing:
+            if (known := self._listed(name)) is None:
+                self._listings[name.key] = known = made
+            return known
+
+        if (present := locked(self._lock, take)) is not made:
             return present
-        self._listings[name.key] = made
         try:
             self.attach(made, {name.topic: name})
-        except (OSError, RuntimeError, ValueError):
-            # There is no thread, or the feed was closed meanwhile.
+        except BaseException as error:
             made.closed = True
-            self._listings.pop(name.key, None)
+            # Else there is no thread, or the feed was closed meanwhile.
+            if not isinstance(error, (OSError, RuntimeError, ValueError)):
+                raise
         return made
+
+    def _listed(self, name: ChannelName) -> Listing | None:
+        """What follows the list *name* at present, if anything does."""
+        known = self._listings.get(name.key)
+        return None if known is None or known.closed else known
 
     def list_instruments(self, view: View) -> None:
         """Follow the list that has the instrument of *view*, if a connection fits."""
         name = view.listing
-        if name is None or name.key in self._listings:
+        if name is None or self._listed(name) is not None:
             return
         path = self.wire.path(name.key).name
         if any(each.path.name == path for each in self._register.table.carriers):
@@ -310,11 +317,8 @@ class Pool(ConnectionSet):
 
     def _leave_listing(self, view: View) -> None:
         """Follow a list no longer if no view has an instrument in it."""
-        if view.listing is None:
-            return
-        listing = self._listings.get(view.listing.key)
+        listing = None if view.listing is None else self._listed(view.listing)
         if listing is not None and not self.followers(listing):
-            self._listings.pop(view.listing.key, None)
             self.detach(listing)
 
     def followers(self, listing: Listing) -> dict[str, list[View]]:
@@ -347,18 +351,10 @@ class Pool(ConnectionSet):
         for reading in readings:
             reading.halt = cause
         for connection in self.connections if readings else ():
-            work = partial(self._carry_halt, connection.channels, readings, cause)
+            work = partial(connection.channels.halted, readings, cause)
             if connection is here:
                 work()
             connection.submit(_deliver if connection is here else work)
-
-    def _carry_halt(
-        self,
-        channels: ConnectionChannels,
-        readings: Collection[Reading],
-        cause: Cause | None,
-    ) -> None:
-        channels.halted(readings, cause, self.clock.monotonic())
 
     def end(self, views: Sequence[View], error: OkexWSError, by: View | None) -> None:
         """Have *views* fail with *error*; what they read is withdrawn before."""
