@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from .history.source import History
     from .model.book import Level, OrderBook, Sweep
     from .model.credentials import Credentials
-    from .model.instrument import Instrument
+    from .model.instrument import Instrument, InstrumentChange, InstrumentRenamed
     from .model.instrument_ids import market_of
     from .model.items import (
         BestBidAsk,
@@ -84,7 +84,9 @@ __all__ = [
     "Health",
     "History",
     "Instrument",
+    "InstrumentChange",
     "InstrumentExpired",
+    "InstrumentRenamed",
     "Item",
     "Level",
     "LiveTimeout",
@@ -142,7 +144,7 @@ _MODULES = {
     "history.source": "History",
     "model.book": "Level OrderBook Sweep",
     "model.credentials": "Credentials",
-    "model.instrument": "Instrument",
+    "model.instrument": "Instrument InstrumentChange InstrumentRenamed",
     "model.items": (
         "BestBidAsk BookUpdate Candle Data Depth FundingRate Gap Item PastBook "
         "Ticker Trade"

@@ -572,7 +572,8 @@ def test_each_connection_reports_how_it_stands(v5: World) -> None:
     assert [report.open for report in before] == [False, False]
     assert [report.requests_left for report in before] == [479, 479]
     assert live == (
-        ConnectionReport(f"{v5.url}/public", True, 4, 2, 478, 0.0, 0.0),
+        # The feed itself has asked for the list of instruments.
+        ConnectionReport(f"{v5.url}/public", True, 4, 2, 477, 0.0, 0.0),
         ConnectionReport(f"{v5.url}/business", True, 2, 0, 478, 0.0, 0.0),
     )
     assert [report.open for report in lost] == [True, False]
@@ -591,9 +592,10 @@ def test_what_several_connections_counted_is_added_up(v5: World) -> None:
 
     of_feed, of_sub = seen
     assert of_feed.reconnects == {"ConnectionLost": 2, "ConnectionLost 4004": 1}
-    # Five conversations: an ack in each, a first push in the public ones, and pongs.
+    # Five conversations: an ack in each, a first push and the ack of the list of
+    # instruments in the public ones, and pongs.
     pongs = len(v5.exchange.pings)
-    assert of_feed.messages == 5 + 2 + pongs
+    assert of_feed.messages == 5 + 2 + 2 + pongs
     assert of_feed.bytes > 0
     assert of_feed.ping_round_trip == pytest.approx(0.05)
     assert of_sub == of_feed

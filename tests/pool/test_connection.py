@@ -735,7 +735,7 @@ def test_a_report_tells_how_a_connection_stands_and_what_the_limits_leave_it() -
 
     assert seen == [
         ConnectionReport(url, False, 0, 0, 479, 0.0, 0.0),
-        ConnectionReport(url, True, 3, 1, 478, 0.0, 6.0),
+        ConnectionReport(url, True, 3, 1, 477, 0.0, 6.0),
         # A new connection begins with all of its requests.
         ConnectionReport(url, False, 3, 1, 479, 0.0, 4.5),
     ]

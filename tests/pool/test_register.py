@@ -57,7 +57,7 @@ class FeedRig:
         """The table holds together, and has those subscriptions that are open."""
         table = self.table
         check(table)
-        views = [view.subscription for view in table.views]
+        views = [view.subscription for view in table.views if not view.internal]
         assert len(set(map(id, views))) == len(views)
         if not table.closed:
             opened = [s for s in self.subscriptions if not reading_of(s).closed]
@@ -82,6 +82,8 @@ class FeedRig:
             name
             for name, row in self.table.rows.items()
             if row.users and row.reading.error is None and not self.table.closed
+            # What the feed follows of its own the world keeps apart.
+            if not name.startswith("instruments:")
         )
         served = sorted(
             key for peer in self.world.peers if peer.is_open for key in peer.subscribed
@@ -217,7 +219,8 @@ def interrupt_subscribe(hook: LineHook) -> None:
 
     assert seen[1:] == [(State.LIVE, State.LIVE)], (hook.place, hook.source)
     if hook.fired and len(rig.subscriptions) == 2:
-        views = [view.subscription for view in rig.table.views]
+        found = rig.table.views
+        views = [view.subscription for view in found if not view.internal]
         assert views == [other, seen[0]], (hook.place, hook.source)
 
 

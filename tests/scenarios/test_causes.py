@@ -149,6 +149,7 @@ def test_a_cause_is_its_sentence_and_is_true_if_there_is_one() -> None:
     assert not Cause()
     assert str(Cause()) == ""
     names = ["code", "text", "endpoint", "instrument_id", "channel", "exchange_code"]
+    names.append("new_id")
     assert [field.name for field in fields(cause)] == names
 
 
@@ -900,6 +901,31 @@ def test_an_instrument_that_was_delivered_is_expired() -> None:
     assert caught.value.cause.code is CauseCode.EXPIRED
     assert caught.value.cause.instrument_id == "BTC-USD-190517"
     assert str(caught.value.cause) == text
+
+
+@brings(CauseCode.SUSPENDED, CauseCode.SETTLING, CauseCode.REBASED, CauseCode.RENAMED)
+def test_the_life_of_an_instrument(world: World) -> None:
+    told = Told(world)
+    listed = {"instId": BTC[0], "instIdCode": 3}
+    states = ("suspend", "live", "settling", "live", "rebase", "live", "expired")
+
+    def say(**fields: Any) -> None:
+        argument = {"channel": "instruments", "instType": "SPOT"}
+        world.peers[0].send({"arg": argument, "data": [{**listed, **fields}]})
+
+    for second, state in enumerate(states, 2):
+        world.at(second, lambda state=state: say(state=state))
+        told.push(second + 0.5, world.dialect.depth(second * 1000))
+    world.at(9, lambda: say(instId="XBT-USDT", state="live"))
+
+    world.run(10)
+
+    stale = [each for each in told.changes if each.new in (State.STALE, State.FAILED)]
+    assert [each.cause.code for each in stale] == [
+        *(CauseCode.SUSPENDED, CauseCode.SETTLING, CauseCode.REBASED),
+        *(CauseCode.EXPIRED, CauseCode.RENAMED),
+    ]
+    assert (stale[-1].cause.new_id, stale[-1].instrument_id) == ("XBT-USDT", BTC[0])
 
 
 def test_each_code_is_brought_about_here() -> None:

@@ -197,7 +197,7 @@ def register_of(pool: Pool) -> Register:
 def connections_per_reading(pool: Pool) -> list[int]:
     """The number of connections that carry the channels of each view of *pool*."""
     table = pool._register.table
-    rows = [table.of_view(view) for view in table.views]
+    rows = [table.of_view(view) for view in table.views if not view.internal]
     return [len({row.carrier for row in found}) for found in rows if found]
 
 

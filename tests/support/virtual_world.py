@@ -15,6 +15,7 @@ import itertools
 import json
 import math
 import random
+import re
 import threading
 import zlib
 from collections.abc import Callable, Iterable
@@ -47,6 +48,8 @@ START = 1_600_000_000.0
 LATENCY = 0.05
 # Real seconds after which a thread that still waits for the baton fails.
 LIMIT = 30.0
+# A request for nothing but a list of instruments.
+_LISTS = re.compile(r'"args":\[\{"channel":"instruments","instType":"\w+"\}\]')
 
 
 def compact(message: object) -> str:
@@ -347,6 +350,8 @@ class Peer:
         self.path = urlsplit(url).path.removeprefix(world.dialect.base).strip("/")
         # The channels that are subscribed: the argument of each, by its key.
         self.subscribed: dict[str, Any] = {}
+        # The lists of instruments, which a feed follows of its own.
+        self.lists: dict[str, Any] = {}
         self.logged_in = False
         self.outbox = bytearray()
         self._world = world
@@ -474,14 +479,15 @@ class Exchange:
             peer.send(self._dialect.error(*refusal, request))
         elif self.acknowledges:
             peer.send(self._dialect.ack(op, arg, request))
+            held = peer.lists if key.startswith("instruments:") else peer.subscribed
             if op == "unsubscribe":
-                peer.subscribed.pop(key, None)
+                held.pop(key, None)
                 return
             # A repeated subscribe is acknowledged, but brings no second first push.
-            if key not in peer.subscribed and key in self.first_pushes:
+            if key not in held and key in self.first_pushes:
                 first = self.first_pushes[key]
                 peer.send(first() if callable(first) else first)
-            peer.subscribed[key] = arg
+            held[key] = arg
 
     def _refusal(self, peer: Peer, key: str, arg: Any) -> tuple[Any, str] | None:
         if key in self.unknown:
@@ -492,8 +498,12 @@ class Exchange:
 
     @property
     def requests(self) -> list[dict[str, Any]]:
-        """Every request but the pings, of all connections, in order."""
-        return [json.loads(said.text) for said in self.log if said.text != "ping"]
+        """Every request of a script, of all connections, in order.
+
+        Pings are left out, and what a feed asks of its own: the list of instruments.
+        """
+        texts = [said.text for said in self.log if said.text != "ping"]
+        return [json.loads(text) for text in texts if not _LISTS.search(text)]
 
     @property
     def pings(self) -> list[float]:

@@ -9,7 +9,7 @@
     │   ├── ChecksumMismatch
     │   └── SequenceGap
     ├── SubscriptionRejected     the exchange refused a channel
-    ├── InstrumentExpired        the instrument was delivered long ago
+    ├── InstrumentExpired        the instrument was delivered or delisted
     ├── RequestRejected          the exchange refused a REST request
     ├── BudgetSpent              requests wait: an hourly limit is used up
     ├── LoginRejected            the exchange refused a key
@@ -324,18 +324,19 @@ class SubscriptionRejected(OkexWSError):
 class InstrumentExpired(OkexWSError):
     """The exchange delivered *instrument_id* on the day of *expiry*: it has no prices.
 
-    The subscription is ``FAILED`` from the start, and nothing was asked of the
-    exchange.
+    *expiry* is ``None`` if the exchange has delisted it.
     """
 
     cause_code = CauseCode.EXPIRED
 
-    def __init__(self, instrument_id: str, expiry: datetime) -> None:
+    def __init__(self, instrument_id: str, expiry: datetime | None = None) -> None:
         super().__init__(instrument_id, expiry)
         self.instrument_id = instrument_id
         self.expiry = expiry
 
     def _text(self) -> str:
+        if self.expiry is None:
+            return "the exchange has delisted it"
         return f"delivered {self.expiry:%Y-%m-%d}: name an instrument"
 
 

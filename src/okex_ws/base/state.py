@@ -15,8 +15,9 @@ class State(str, Enum):
     - ``SYNCING``: the connection is open; an acknowledgement of the exchange, the first
       data or the first pong has not come.
     - ``LIVE``: the data are complete, and the connection is known to work.
-    - ``STALE``: a pong or an expected push is late, the machine's clock jumped, or a
-      limit of the script, such as *max_age*, is exceeded.
+    - ``STALE``: a pong or an expected push is late, the machine's clock jumped, a limit
+      of the script, such as *max_age*, is exceeded, or the exchange has suspended the
+      instrument.
     - ``RESYNCING``: a message could not be used, and a new snapshot has not come.
     - ``RECONNECTING``: the connection was lost, or could not be made.
     - ``FAILED``: it will never be live, because the exchange refused it, for example.
@@ -93,7 +94,11 @@ class CauseCode(str, Enum):
 
     The instrument:
 
-    - ``EXPIRED``: the exchange has delivered it.
+    - ``EXPIRED``: the exchange has delivered or delisted it.
+    - ``RENAMED``: the exchange has given it another id, `Cause.new_id`.
+    - ``SUSPENDED``: the exchange has suspended its trading.
+    - ``REBASED``: the exchange is changing its contract.
+    - ``SETTLING``: the exchange is settling it.
 
     Items are missing in a series:
 
@@ -149,6 +154,10 @@ class CauseCode(str, Enum):
     BUDGET = "budget"
 
     EXPIRED = "expired"
+    RENAMED = "renamed"
+    SUSPENDED = "suspended"
+    REBASED = "rebased"
+    SETTLING = "settling"
 
     QUEUE = "queue"
     OUTAGE = "outage"
@@ -181,7 +190,8 @@ class Cause(str):
     repeat. *instrument_id* and *channel* say whose value or items it is about, by the
     names that the subscription has. Each of the three is ``''`` if it does not apply.
     *exchange_code* is the exchange's own number for an error, a close frame or an HTTP
-    status, or ``None``.
+    status, or ``None``. *new_id* is the id that the exchange has given the instrument,
+    or ``''``.
     """
 
     code: CauseCode | None = None
@@ -190,6 +200,7 @@ class Cause(str):
     instrument_id: str = ""
     channel: str = ""
     exchange_code: int | str | None = None
+    new_id: str = ""
 
     def __new__(
         cls, code: CauseCode | None = None, text: str = "", *_: object, **__: object
@@ -216,7 +227,8 @@ class Cause(str):
 
 
 _fields = attrgetter(
-    "code", "text", "endpoint", "instrument_id", "channel", "exchange_code"
+    *("code", "text", "endpoint", "instrument_id", "channel", "exchange_code"),
+    "new_id",
 )
 NO_CAUSE = Cause()
 CLOSED = Cause(CauseCode.CLOSED, "closed")

@@ -140,10 +140,36 @@ class Channel(ABC):
         """The exchange acknowledged the channel."""
         self.acknowledged, self.acknowledged_at = True, now
         self._sync(self._cause(CauseCode.SNAPSHOT, "waiting for the first push"), era)
-        if not self.needs_snapshot:
+        self._begin()
+        self._tell(now)
+
+    def _begin(self) -> None:
+        """Become live, if that takes no push."""
+        if self.reading.halt is not None:
+            self._withdraw(State.STALE, self.reading.halt)
+        elif not self.needs_snapshot:
             epoch = self.current.epoch + 1
             self._store(state=State.LIVE, cause=NO_CAUSE, epoch=epoch)
+
+    def halted(self, halt: Cause | None, now: float) -> bool:
+        """The exchange does not trade the instrument, for *halt*; or it does again.
+
+        The value is withdrawn at the beginning, and the next one after the end is of a
+        new epoch. True if the channel now waits for that.
+        """
+        state = self.current.state
+        if halt is not None and state in (State.LIVE, State.STALE):
+            self._withdraw(State.STALE, halt)
+        elif halt is None and state is State.STALE:
+            text = "waiting for the first push since trading goes on"
+            self._withdraw(State.RESYNCING, self._cause(CauseCode.SNAPSHOT, text))
+            self._begin()
         self._tell(now)
+        return halt is None and self.current.state is State.RESYNCING
+
+    def renamed(self, new_id: str) -> str:
+        """The key of this channel for the *new_id* of its instrument."""
+        return self._wire.renamed(self.name, new_id)
 
     def _cause(self, code: CauseCode, text: str) -> Cause:
         return Cause(code, text, "", self.instrument_id, self.topic)
@@ -320,9 +346,12 @@ class Channel(ABC):
         live = before.state is _LIVE and not before.is_withdrawn
         # After a withdrawal, for any reason, a new epoch begins.
         epoch = before.epoch if live else before.epoch + 1
+        state, cause = _LIVE, NO_CAUSE
+        if (halt := self.reading.halt) is not None:
+            state, cause, epoch, data, lag = State.STALE, halt, before.epoch, None, None
         self._serial += 1
         overdue = now + self.repeats_within
-        value = (_LIVE, NO_CAUSE, epoch, era, data, now, wall, lag, overdue, self)
+        value = (state, cause, epoch, era, data, now, wall, lag, overdue, self)
         self.current = publish((*value, self._serial, moved))
         for copy in self.reading.copies:
             copy.flush(now)

@@ -6,6 +6,7 @@ from collections import Counter, deque
 from typing import Any, Protocol, TypeVar
 
 from ..base.errors import OkexWSError
+from ..base.state import Cause
 from ..model.items import Item, Trade
 from ..protocol.messages import ChannelName, FundingData, TickerData
 from ..trust.reading import ServingEntry
@@ -48,8 +49,9 @@ class Reading:
     it share one reading. *entry* leads to the `Channel` that writes the values, on one
     connection; a handover replaces it by the channel on the new connection, in one
     store. The register of the pool makes readings; any thread may read. *error* is the
-    exchange's final refusal. *items* are the newest of a series, newest last. Each
-    value is copied to *copies* before it is told.
+    exchange's final refusal. *halt* is why the exchange does not trade the instrument
+    at present, or ``None``: until it is, no value is live. *items* are the newest of a
+    series, newest last. Each value is copied to *copies* before it is told.
     """
 
     entry: ServingEntry
@@ -62,6 +64,7 @@ class Reading:
         self.kind = name.kind
         self.levels = name.levels
         self.error: OkexWSError | None = None
+        self.halt: Cause | None = None
         self.counts: Counter[str] = Counter()
         self.kept: deque[Any] = deque(maxlen=KEPT)
         # Whether a script has read the items since the channel last asked.

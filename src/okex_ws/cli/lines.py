@@ -22,6 +22,7 @@ from .. import (
     Depth,
     FundingRate,
     Gap,
+    InstrumentChange,
     Item,
     StateChange,
     Ticker,
@@ -39,6 +40,7 @@ KINDS: dict[type, str] = {
     Candle: "candle",
     FundingRate: "funding",
     Data: "data",
+    InstrumentChange: "change",
     StateChange: "state",
     Gap: "gap",
 }
@@ -182,6 +184,15 @@ def _data(item: Data) -> str:
     return f"{item.channel} {json.dumps(plain(item.elements))}{beside}"
 
 
+def _change(item: InstrumentChange) -> str:
+    old, new = (
+        number(each) if isinstance(each, Decimal) else each or "?"
+        for each in (item.old, item.new)
+    )
+    when = "" if item.effective is None else f" from {moment(item.effective)}"
+    return f"{item.kind}: {old} -> {new}{when}"
+
+
 def _state(item: StateChange) -> str:
     return f"{item.old} -> {item.new}" + (f": {item.cause}" if item.cause else "")
 
@@ -199,6 +210,7 @@ _WORDS: dict[type, Callable[[Any], str]] = {
     Candle: _candle,
     FundingRate: _funding,
     Data: _data,
+    InstrumentChange: _change,
     StateChange: _state,
     Gap: _gap,
 }

@@ -160,16 +160,19 @@ class BaseSubscription(ClosingPool):
         )
 
     def _begin(
-        self, names: Mapping[str, ChannelName], error: OkexWSError | None = None
+        self,
+        names: Mapping[str, ChannelName],
+        error: OkexWSError | None = None,
+        listing: ChannelName | None = None,
     ) -> None:
-        """Subscribe, or fail with *error*.
+        """Subscribe, or fail with *error*; *listing* is as in `Pool.attach`.
 
         A constructor calls it last: from here on callbacks may fire.
         """
         _made.add(self)
         self._pool.closes_with_subscription = self._own
         if error is None:
-            self._pool.attach(self._view, names)
+            self._pool.attach(self._view, names, listing)
         else:
             self._pool.refuse(self._view, names, error)
 
@@ -208,14 +211,14 @@ class BaseSubscription(ClosingPool):
         The same object is for ``for`` and, in a coroutine of asyncio, ``async for``.
 
         It gives `Depth`, `BookUpdate`, `Trade`, `Ticker`, `Candle`, `FundingRate`,
-        `Data`, `StateChange` and `Gap`, from the moment of the call; the first item is
-        the present trusted depth, if there is one. A whole book begins with a snapshot,
-        and goes on with a snapshot after updates that were skipped. When the
-        subscription leaves ``LIVE``, the depths that wait are discarded before the
-        `StateChange` is queued. The iterator ends at `close`. Series that are joined to
-        their past (``history=``) begin with what ``trades`` or ``candles`` hold at the
-        moment of the call: whenever the call is made, the past comes first, and then
-        all that came since.
+        `Data`, `InstrumentChange` (with ``changes=True``), `StateChange` and `Gap`,
+        from the moment of the call; the first item is the present trusted depth, if
+        there is one. A whole book begins with a snapshot, and goes on with a snapshot
+        after updates that were skipped. When the subscription leaves ``LIVE``, the
+        depths that wait are discarded before the `StateChange` is queued. The iterator
+        ends at `close`. Series that are joined to their past (``history=``) begin with
+        what ``trades`` or ``candles`` hold at the moment of the call: whenever the call
+        is made, the past comes first, and then all that came since.
 
         Args:
             latest: keep only the newest depth, book, ticker and funding rate that waits

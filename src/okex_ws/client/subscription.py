@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NoReturn, TypedDict, TypeVar, Union
 
 from ..base.checks import all_name_keywords, names_keywords, unknown_keyword
@@ -17,13 +16,15 @@ from ..delivery.callbacks import (
     OnState,
     check_callables,
 )
+from ..delivery.listing import PATIENCE, Listing
+from ..isolation.view import refuse
 from ..model.book import OrderBook
 from ..model.instrument import Instrument
 from ..model.instrument_ids import delivery
 from ..model.items import BestBidAsk, Candle, Depth, Item, Trade
 from ..model.venues import SITES, Venue, check_instrument, find_venue
 from ..pool.options import ConnectionOptions
-from ..protocol.listing import INST_TYPES
+from ..pool.pool import Pool
 from ..protocol.messages import ChannelName
 from ..trust.verdict import NO_LIMITS, Limits
 from .base import (
@@ -34,7 +35,6 @@ from .base import (
     find_pool,
     make_pool,
 )
-from .listing import ListingView
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -51,6 +51,7 @@ class SubscriptionOptions(TypedDict, total=False):
     raw_channels: Iterable[RawChannel]
     path: str | None
     history: int | None
+    changes: bool
     max_age: float | None
     max_silence: float | None
     max_lag: float | None
@@ -112,6 +113,11 @@ class WSSubscription(BaseSubscription):
             ``ValueError``. 0 fetches only what outages take. If no live item comes for
             two seconds, the past is delivered without it, and the next live item is
             joined to that.
+        changes: also give an `InstrumentChange` in ``updates()`` and to *on_item* when
+            the exchange renames, suspends, resumes, rebases, settles or delists the
+            instrument, or changes its tick size. v5 alone tells of these
+            (``ValueError`` elsewhere). What they mean for prices holds without asking:
+            see `state`.
         instrument: the `Instrument` that the property of this name gives, if the script
             knows it; the exchange is then not asked.
         feed: a `Feed` whose connections to use; without one the subscription makes its
@@ -153,6 +159,7 @@ class WSSubscription(BaseSubscription):
         raw_channels: Iterable[RawChannel] = (),
         path: str | None = None,
         history: int | None = None,
+        changes: bool = False,
         instrument: Instrument | None = None,
         feed: SharedConnections | None = None,
         # Limits
@@ -191,9 +198,13 @@ class WSSubscription(BaseSubscription):
         super().__init__(pool, feed is None, instrument_id, limits, *on, past)
         self._market = market
         self._instrument = instrument
-        # Follows the exchange's list of instruments, once the script has asked.
-        self._listing: list[ListingView] = []
-        self._begin(told, _check_alive(where, instrument_id, pool.clock.wall()))
+        # What the exchange's list says of it; and until when the first use waits.
+        self._listed: Listing | None = None
+        self._patience: float | None = None
+        listing = pool.wire.listing(market)
+        self._view.wants_changes = _check_changes(changes, listing, pool)
+        failed = _check_alive(where, instrument_id, pool.clock.wall())
+        self._begin(told, failed, listing)
 
     @property
     def instrument_id(self) -> str:
@@ -210,11 +221,11 @@ class WSSubscription(BaseSubscription):
         """Tick size, lot, contract value and more of the instrument, or ``None``.
 
         The one that was given to the constructor, else what the exchange's channel
-        ``instruments`` last said, which v5 alone has. The first use subscribes that
-        channel, on a connection of the feed, and waits for the answer: until it has
-        come, or five seconds are over. In a callback and in a coroutine it does not
-        wait. ``None`` says that the exchange has not described the instrument; of a
-        spread it is, because that channel has none: `Rest.instruments` describes those.
+        ``instruments`` last said, which v5 alone has, and which a feed subscribes by
+        itself. The first use waits for it: until it has come, or five seconds are over.
+        In a callback and in a coroutine it does not wait. ``None`` says that the
+        exchange has not described the instrument; of a spread it is, because that
+        channel has none: `Rest.instruments` describes those.
 
         Raises:
             ValueError: the feed has *isolate*, and no instrument was given.
@@ -226,33 +237,14 @@ class WSSubscription(BaseSubscription):
                 "an isolated feed shares the newest depth alone: give the subscription"
                 " its instrument="
             )
-        if self._pool.venue.protocol != "v5" or self._market not in INST_TYPES:
+        assert isinstance(self._pool, Pool)
+        if not self._view.ended and self._view.listing is not None:
+            self._listed = self._pool.listing(self._view.listing)
+        if self._listed is None:
             return None
-        return self._follow_listing().wait()
-
-    def _follow_listing(self) -> ListingView:
-        if not self._listing:
-            argument = {"channel": "instruments", "instType": INST_TYPES[self._market]}
-            name = self._pool.wire.raw(argument)
-            view = ListingView(self.instrument_id, self._market, name.key, self._pool)
-            self._listing.append(view)
-            if self._listing[0] is view and not self._view.ended:
-                with suppress(ValueError):  # the feed was closed meanwhile
-                    self._pool.attach(view, {name.topic: name})
-        return self._listing[0]
-
-    def close(self, timeout: float | None = 5.0) -> bool:
-        """End the subscription; any thread, any time, any number of times.
-
-        Returns True when its threads have ended. Returns False if they have not within
-        *timeout* seconds, or when called from a callback. In a signal handler that
-        interrupts an iterator as it takes an item, they end after the handler has
-        returned. On a shared feed there is nothing to wait for: the method returns True
-        at once, and the library unsubscribes a moment later.
-        """
-        for listing in self._listing:
-            self._pool.detach(listing)
-        return super().close(timeout)
+        if self._patience is None:
+            self._patience = self._pool.clock.monotonic() + PATIENCE
+        return self._listed.wait(self.instrument_id, self._patience)
 
     # --- Reads: from any thread, never waiting --------------------------------------
 
@@ -429,6 +421,19 @@ def _check_given(instrument: object, instrument_id: str) -> None:
         raise ValueError(
             f"instrument= is {instrument.instrument_id!r}, not {instrument_id!r}"
         )
+
+
+def _check_changes(changes: object, listing: object, pool: AnyPool) -> bool:
+    if not isinstance(changes, bool):
+        raise TypeError(f"changes is True or False, got {changes!r:.80}")
+    if changes and pool.isolated:
+        raise refuse("what changes= gives")
+    if changes and listing is None:
+        raise ValueError(
+            "changes= needs the channel 'instruments', which v5 has for all markets but"
+            " 'index' and 'spread'"
+        )
+    return changes
 
 
 def _as_names(channels: Iterable[T]) -> tuple[T, ...]:

@@ -29,6 +29,7 @@ from ..base.threads import (
     running_loop,
     share_loop,
 )
+from ..model.instrument import InstrumentChange
 from ..model.items import Candle, Data, Gap, Item, Trade
 from ..model.reports import StateChange
 from ..trust.verdict import Published
@@ -62,6 +63,9 @@ _BLOCKED = (
     "next() on an iterator of updates() blocks the event loop until an item comes: use"
     " 'async for', or anext()"
 )
+
+# An item that counts by itself.
+_Single = Union[Trade, Candle, Data, InstrumentChange]
 
 # Makes an item of a value. The second argument is the value of which the script
 # received the item before, if any.
@@ -253,7 +257,7 @@ class UpdateQueue(ConflatingQueue):
             self._series.skip("repeat")
         elif isinstance(item, Gap):
             self._add_gap(item if item.at else replace(item, at=self._moment()))
-        elif isinstance(item, (Trade, Candle, Data)):
+        elif isinstance(item, (Trade, Candle, Data, InstrumentChange)):
             series = item.instrument_id, topic
             if self._seeds and self._seeds.pop(series, None) is item:
                 return
@@ -295,9 +299,7 @@ class UpdateQueue(ConflatingQueue):
             self._queue(series, item, Kind.SINGLE)
             self._seeds[series] = item
 
-    def _queue(
-        self, series: tuple[str, str], item: Trade | Candle | Data, kind: Kind
-    ) -> None:
+    def _queue(self, series: tuple[str, str], item: _Single, kind: Kind) -> None:
         first, last = _ids(item)
         # Losses from here on are counted in a new `Lost`.
         run = self._series.slots.pop((Kind.LOST, series), None)
@@ -460,7 +462,7 @@ class UpdateQueue(ConflatingQueue):
         return min(max(min(self._look_at, give_up) - now, 0.0), 60.0)
 
 
-def _ids(item: Trade | Candle | Data) -> tuple[str | None, str | None]:
+def _ids(item: _Single) -> tuple[str | None, str | None]:
     """The first and the last id of an item, in the form that a `Gap` has."""
     if isinstance(item, Trade):
         return item.first_id, item.id

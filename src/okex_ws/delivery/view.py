@@ -28,6 +28,7 @@ from ..base.threads import (
 from ..channels.reading import Reading
 from ..model.items import Item
 from ..model.reports import StateChange
+from ..protocol.messages import ChannelName
 from ..trust.reading import take
 from ..trust.verdict import LIVE, NO_LIMITS, Limits, Published, live_until
 from .callbacks import Callbacks, StateChangeFilter
@@ -56,6 +57,10 @@ class View(Reads):
     """
 
     internal = False
+    # The channel that tells of the life of the instrument, if there is one, and whether
+    # the script is given an `InstrumentChange` for what it says.
+    listing: ChannelName | None = None
+    wants_changes = False
 
     def __init__(
         self,

@@ -146,13 +146,20 @@ class IsolatedPool:
         """Raise ``ValueError``: past items are not shared."""
         raise refuse("what history= fetches")
 
-    def attach(self, view: View, names: Mapping[str, ChannelName]) -> None:
+    def attach(
+        self,
+        view: View,
+        names: Mapping[str, ChannelName],
+        listing: ChannelName | None = None,
+    ) -> None:
         """Subscribe *view* to the channels *names*, which are by topic.
 
-        The worker process then attaches them to its own pool. ``ValueError`` if the
-        feed is closed or a channel needs credentials that it does not have; ``OSError``
-        if there is no memory for the slots.
+        *listing* is the channel that tells of the life of its instrument. The worker
+        process then attaches them to its own pool. ``ValueError`` if the feed is closed
+        or a channel needs credentials that it does not have; ``OSError`` if there is no
+        memory for the slots.
         """
+        view.listing = listing
         locked(self._lock, lambda: self._attach(view, names))
 
     def _attach(self, view: View, names: Mapping[str, ChannelName]) -> None:
@@ -216,8 +223,8 @@ class IsolatedPool:
     def _subscribe_message(slots: SubscriptionSlots) -> tuple[Any, ...]:
         assignments = slots.assignments()
         names = {topic: slots.names[topic] for topic in assignments}
-        name = slots.view.instrument_id
-        return "subscribe", slots.number, name, names, assignments
+        name, listing = slots.view.instrument_id, slots.view.listing
+        return "subscribe", slots.number, name, names, assignments, listing
 
     def detach(self, view: View) -> None:
         """Close the subscription of *view*, and tell the worker process."""

@@ -94,7 +94,7 @@ def encode(
 def _encode_cause(cause: Cause) -> Any:
     code, text = cause.code, cause.text[:_LONGEST_TEXT]
     about = cause.endpoint, cause.instrument_id, cause.channel, cause.exchange_code
-    return None if code is None else code.value, text, *about
+    return None if code is None else code.value, text, *about, cause.new_id
 
 
 def _decode_cause(code: str | None, *rest: Any) -> Cause:

@@ -190,6 +190,7 @@ class Worker:
         instrument_id: str,
         names: Mapping[str, ChannelName],
         assignments: Mapping[str, SlotAssignment],
+        listing: ChannelName | None = None,
     ) -> None:
         pool, memory = self._pool, self._memory
         assert pool is not None
@@ -206,7 +207,7 @@ class Worker:
         )
         self._relays[number] = relay
         try:
-            pool.attach(relay, names)
+            pool.attach(relay, names, listing)
         except (RuntimeError, ValueError) as error:
             # The system gave no thread, for example. Channels that an isolated feed
             # cannot have were refused by the parent.

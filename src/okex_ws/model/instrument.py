@@ -1,13 +1,15 @@
-"""An instrument as the exchange lists it: price and size steps, contract, expiry."""
+"""An instrument as the exchange lists it, and what the exchange changes of it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
-from typing import Literal
+from typing import Literal, Union
 
 from ..base.checks import all_name_keywords
+from ..base.errors import OkexWSError
+from ..base.state import Cause, CauseCode
 from .display import Displayed
 from .numbers import EXACT, Number, given_number
 
@@ -107,6 +109,60 @@ class Instrument(Displayed):
         if rounded >= self.min_size:
             return rounded
         return self.min_size if how == "up" and number else Decimal(0)
+
+
+ChangeKind = Literal[
+    "renamed", "suspended", "delisted", "rebased", "tick-size", "settling", "resumed"
+]
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class InstrumentChange(Displayed):
+    """The exchange changed an instrument, or announced that it will.
+
+    *kind* says what is changed from *old* to *new*:
+
+    - ``'renamed'``: the id.
+    - ``'suspended'``, ``'settling'``, ``'resumed'``, ``'delisted'``: the state, by the
+      exchange's own words (``'live'``, ``'suspend'``, ...); *old* is ``''`` if the
+      exchange had not told it.
+    - ``'rebased'``: the worth of one contract, as ``Decimal``, or the state while the
+      exchange changes it. Prices before and after must not be compared.
+    - ``'tick-size'``: the step of prices, as ``Decimal``.
+
+    *effective* is when an announced change takes effect; it is ``None`` for a change
+    that is in effect already. *received* is when the message came.
+    """
+
+    instrument_id: str
+    kind: ChangeKind
+    old: Union[str, Decimal, None]
+    new: Union[str, Decimal, None]
+    effective: Union[datetime, None]
+    received: datetime
+
+
+class InstrumentRenamed(OkexWSError):
+    """The exchange renamed *instrument_id* to *new_id*.
+
+    The subscription is ``FAILED``, and the new id is never followed by itself: it may
+    stand for another contract. A script that wants it subscribes it.
+    """
+
+    cause_code = CauseCode.RENAMED
+
+    def __init__(self, instrument_id: str, new_id: str) -> None:
+        super().__init__(instrument_id, new_id)
+        self.instrument_id = instrument_id
+        self.new_id = new_id
+
+    def _text(self) -> str:
+        return f"the exchange renamed it to {self.new_id}: subscribe that"
+
+    @property
+    def cause(self) -> Cause:
+        """Why it happened, with the new id."""
+        return replace(super().cause, new_id=self.new_id)
 
 
 def _rounded(number: Decimal, step: Decimal, how: How) -> Decimal:

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple, Union
 from ..base.state import Cause
 from .book import RPI, Level, OrderBook
 from .display import Displayed, one_line, table
+from .instrument import InstrumentChange
 from .numbers import middle, spread
 from .reports import StateChange
 
@@ -308,5 +309,14 @@ class Gap(Displayed):
 
 
 Item = Union[
-    Depth, BookUpdate, Trade, Ticker, Candle, FundingRate, Data, StateChange, Gap
+    Depth,
+    BookUpdate,
+    Trade,
+    Ticker,
+    Candle,
+    FundingRate,
+    Data,
+    InstrumentChange,
+    StateChange,
+    Gap,
 ]

@@ -53,11 +53,12 @@ class ConnectionReport(Displayed):
     """One connection of a feed, and what the exchange's limits still allow it.
 
     *endpoint* is the URL to which it is connected, or is trying to connect. *open* is
-    whether it is connected. *channels* is how many channels it carries, *depths* how
-    many of those are books of 50 or more levels; the exchange advises fewer than 30 of
-    them on a connection. *requests_left* is how many requests the hourly limit allows
-    at this moment, *requests_wait* the seconds until it allows one. *connect_wait* is
-    the seconds until any feed of the process may connect to the host again.
+    whether it is connected. *channels* is how many channels it carries for scripts,
+    *depths* how many of those are books of 50 or more levels; the exchange advises
+    fewer than 30 of them on a connection. *requests_left* is how many requests the
+    hourly limit allows at this moment, *requests_wait* the seconds until it allows one.
+    *connect_wait* is the seconds until any feed of the process may connect to the host
+    again.
     """
 
     endpoint: str

@@ -6,18 +6,19 @@ subscribes and unsubscribes accordingly.
 
 from __future__ import annotations
 
+import copy
 import math
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
-from operator import is_not
+from operator import attrgetter, is_not
 from typing import Protocol
 
 from ..base.clock import Clock
 from ..base.counts import Counts
 from ..base.errors import BookError, OkexWSError, WireError
-from ..base.state import Cause, CauseCode
+from ..base.state import NO_CAUSE, Cause, CauseCode
 from ..base.throttled_log import LogThrottle
 from ..channels.base import Channel
 from ..channels.book import BookChannel
@@ -33,6 +34,7 @@ from ..trust.lease import Era
 from .handover import Handover, lead_back
 from .register import Carrier, Register, Row, Table
 
+_is_internal = attrgetter("internal")
 _NOT_SUBSCRIBED = Cause(CauseCode.NO_SUBSCRIPTION, "not subscribed")
 # How many log records wait at most; they are throttled before.
 MOST_RECORDS = 1000
@@ -72,6 +74,17 @@ class PoolControl(Protocol):
 
     def make_channel(self, reading: Reading) -> Channel:
         """A second channel of *reading*, for another connection; it is silent."""
+        ...
+
+    def list_instruments(self, view: View) -> None:
+        """Follow the list that the instrument of *view* is in: it is subscribed now."""
+        ...
+
+    def renamed(self, reading: Reading, new_id: str, by: Carrier) -> bool:
+        """Data of *new_id* came for *reading*: end all views of its instrument.
+
+        False if the exchange told before that these are two instruments.
+        """
         ...
 
 
@@ -217,7 +230,28 @@ class CarriedChannels(ABC):
         subscription = self._subscription(channel)
         if self.session is not None and subscription is not None:
             self._left[channel.name] = now
-            self.session.drop(subscription)
+            self.session.drop(self._renamed(channel, subscription))
+
+    def _renamed(
+        self, channel: Channel, subscription: SubscriptionState[Channel]
+    ) -> SubscriptionState[Channel]:
+        """*subscription* under the present name of its channel.
+
+        After a rename the exchange takes an unsubscribe by the new id alone (OKX's
+        changelog, January and June 2026).
+        """
+        halt, session = channel.reading.halt, self.session
+        if session is None or halt is None or not halt.new_id:
+            return subscription
+        # What still comes by the old name is nothing strange.
+        self._left[channel.name] = math.inf
+        name = channel.renamed(halt.new_id)
+        del session.subscriptions[subscription.name]
+        if name not in session.subscriptions:
+            subscription = copy.copy(subscription)
+            subscription.name = name
+            session.subscriptions[name] = subscription
+        return subscription
 
     @property
     def _clean(self) -> Clean:
@@ -242,6 +276,9 @@ class CarriedChannels(ABC):
         subscription = session.want(
             channel.name, channel, needs_snapshot, now, incremental
         )
+        if channel.followers and all(map(_is_internal, channel.followers)):
+            # A request of its own: no channel of a script waits for its answer.
+            subscription.max_batch = 1
         if subscription.acknowledged:
             channel.subscribed(era, now)
 
@@ -254,6 +291,21 @@ class CarriedChannels(ABC):
         for view in row.users:
             if error is not None and not view.ended and view not in told:
                 self._refuse(view, row.reading, error, self._clock.monotonic())
+
+    def halted(self, readings: Collection[Reading], halt: Cause | None) -> None:
+        """The exchange does not trade the instrument of *readings*, or does again."""
+        now = self._clock.monotonic()
+        channels = [c for c in self.channels.values() if c.reading in readings]
+        several = len(channels) > 1 and halt is not None
+        if several and self.era is not None:
+            self.era.withdraw(channels, halt or NO_CAUSE)
+        for channel in channels:
+            subscription = self._subscription(channel)
+            waits = channel.halted(halt, now)
+            if waits and subscription is not None and self.session is not None:
+                self.session.invalidated(subscription, now)
+        if several and self.era is not None:
+            self.era.settle()
 
     def left(self, view: View) -> None:
         """*view* has left the feed: queue its last state, and keep its counts."""

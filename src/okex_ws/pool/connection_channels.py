@@ -15,7 +15,7 @@ from ..base.state import Cause, State
 from ..channels.base import Channel
 from ..channels.series import TradeChannel
 from ..delivery.view import View
-from ..protocol.common import for_people
+from ..protocol.common import OtherInstrument, for_people
 from ..protocol.messages import Related
 from ..session.session import Session
 from ..session.subscription_state import SubscriptionState
@@ -59,6 +59,8 @@ class ConnectionChannels(CarriedChannels):
             channel.subscribed(self.era, now)
             for view in self._following(channel):
                 view.wake()
+                if view.listing is not None:
+                    self._pool.list_instruments(view)
 
     def unsubscribed(self, channel: Channel, now: float) -> None:
         """The exchange unsubscribed *channel* without a request.
@@ -100,6 +102,9 @@ class ConnectionChannels(CarriedChannels):
         """A pong came: report it to those with limits, and go on with a handover."""
         self.catch_up()
         self._tell(self.limited, now)
+        for view in self._views:
+            if view.internal:
+                view.tell(now)
 
     def _tell(self, views: Iterable[View], now: float) -> None:
         for view in views:
@@ -177,6 +182,11 @@ class ConnectionChannels(CarriedChannels):
         are withdrawn before the error is queued, so that a script that reads in its
         error callback finds no old value.
         """
+        if isinstance(fault, OtherInstrument) and subscription is not None:
+            reading, new_id = subscription.target.reading, self._clean(fault.new_id)
+            if self._pool.renamed(reading, new_id, self.carrier):
+                self.counts.dropped[fault.kind] += 1
+                return
         name = None if subscription is None else subscription.name
         error = for_people(fault, name, self._clean)
         channel = None if subscription is None else subscription.target
@@ -227,6 +237,8 @@ class ConnectionChannels(CarriedChannels):
         error: WireError | BookError = WireError(kind, cause)
         if fault is not None:
             error = for_people(fault, name, self._clean)
+        if name not in self._strangers:
+            self._await_food(name, related, now, error)
         # Of several channels of trades, say, each may have lost an element without a
         # name: what they were fed before and after it is no sign of the contrary.
         lost = fault is not None and fault.partial
@@ -237,6 +249,26 @@ class ConnectionChannels(CarriedChannels):
             if before is None or before[0] < unfed.current.received:
                 self._unfed[unfed] = now, error
         self.drop(kind, str(error), now, error if meant else None)
+
+    def _await_food(
+        self,
+        name: str,
+        related: Related,
+        now: float,
+        error: WireError | BookError,
+    ) -> None:
+        """If an instrument may have been renamed, look at its channels in half a lease.
+
+        It may be if strange data has the name of one channel alone, but for the id.
+        Under v3 nothing else tells.
+        """
+        close = [self.channels[each] for each in related.keys if each in self.channels]
+        heads = {each.partition(":")[0] for each in (name, *related.keys)}
+        if len(close) != 1 or len(heads) != 1 or related.alike:
+            return
+        for channel in self.channels.values():
+            if channel.instrument_id == close[0].instrument_id:
+                self._unfed.setdefault(channel, (now, error))
 
     def _suspect(
         self, channels: list[Channel], error: WireError | BookError, now: float

@@ -26,7 +26,7 @@ from ..protocol.messages import SocketPath
 from .connection import Connection, Settings
 from .handover import Handover, move
 from .placement import Placement
-from .register import Carrier, Register, Table
+from .register import Carrier, Register, Row, Table
 
 
 class ConnectionSet(ABC):
@@ -99,7 +99,8 @@ class ConnectionSet(ABC):
         table = self._register.table
         reports = []
         for connection in _connections(table):
-            names = [row.reading.name for row in table.of(connection)]
+            rows = table.of(connection)
+            names = [r.reading.name for r in rows if not _is_own(r)]
             deep = sum(map(self.wire.is_deep, names))
             reports.append(connection.report(len(names), deep))
         return tuple(reports)
@@ -144,7 +145,8 @@ class ConnectionSet(ABC):
         """
         table = self._register.table
         count = len(table.of(connection))
-        if count < 2 or connection not in table.carriers:
+        others = sum(not _is_own(row) for row in table.of(connection))
+        if others < 2 or connection not in table.carriers:
             return
         connection.most = (count + 1) // 2
         made: list[Carrier] = []
@@ -275,6 +277,11 @@ class ConnectionSet(ABC):
 
 def _connections(table: Table) -> list[Connection]:
     return [each for each in table.carriers if isinstance(each, Connection)]
+
+
+def _is_own(row: Row) -> bool:
+    """Whether the feed alone wants the channel of *row*, and no script."""
+    return bool(row.users) and all(view.internal for view in row.users)
 
 
 def _named(prefix: str, counts: Counter[str]) -> dict[str, int]:

@@ -54,13 +54,15 @@ class Placement:
         view: View,
         names: Mapping[str, ChannelName],
         made: list[Carrier],
+        rides: bool = False,
     ) -> Table:
         """*table* with *view* among the users of the channels *names*.
 
         A channel that was refused, or whose connection was given up, is made again. Of
         the carriers of the new table, those that are new are added to *made* as soon as
-        they are made. ``ValueError`` if a channel is in use on another path than the
-        one that its name chooses.
+        they are made. A channel that *rides* is also placed on a connection that logs
+        in, although it needs no login. ``ValueError`` if a channel is in use on another
+        path than the one that its name chooses.
         """
         rows = dict(table.rows)
         carriers = list(table.carriers)
@@ -70,7 +72,7 @@ class Placement:
             if row is not None and name.path not in ("", row.carrier.path.name):
                 row = self._leave(row, name)
             if row is None or row.reading.error or row.carrier.error:
-                carrier = self._room(carriers, path, name.key, load, deep)
+                carrier = self._room(carriers, path, name.key, load, deep, rides)
                 made += [carrier] if carrier not in (*table.carriers, *made) else []
                 channel = self.make_channel(name)
                 row = Row(channel.reading, channel, carrier, ())
@@ -104,12 +106,14 @@ class Placement:
         key: str,
         load: Counter[Carrier],
         deep: Counter[Carrier],
+        rides: bool = False,
     ) -> Carrier:
         """A connection that has room for one more channel, made if there is none."""
         is_deep = self._wire.is_deep(key)
         most = self._venue.channels_per_connection or math.inf
         for carrier in carriers:
-            if carrier.path != path or carrier.error is not None:
+            fits = carrier.path == path or (rides and carrier.path.name == path.name)
+            if not fits or carrier.error is not None:
                 continue
             if load[carrier] >= min(most, carrier.most):
                 continue

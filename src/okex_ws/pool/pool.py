@@ -10,14 +10,17 @@ import threading
 import weakref
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 
+from ..base.clock import utc
 from ..base.counts import Counts
 from ..base.errors import OkexWSError
-from ..base.state import FORKED
+from ..base.state import FORKED, Cause
 from ..base.threads import heed_fork, locked, register_for_fork
 from ..base.worker import LibraryThread, WorkerThread
 from ..channels.reading import Reading
 from ..delivery.callbacks import CallbackRunner, Callbacks, OnError, OnState
+from ..delivery.listing import Listing, tell_change
 from ..delivery.update_queues import UpdateQueues
 from ..delivery.updates import UpdateQueue
 from ..delivery.view import View
@@ -25,6 +28,8 @@ from ..history.source import check_history
 from ..history.view import HistoryOptions
 from ..history.worker import HistoryWorker
 from ..model.credentials import Credentials
+from ..model.instrument import InstrumentChange, InstrumentRenamed
+from ..model.redaction import make_clean
 from ..model.reports import Stats
 from ..model.venues import Venue
 from ..protocol.interface import WireProtocol
@@ -75,6 +80,8 @@ class Pool(ConnectionSet):
         self.isolated = False
         # A pool that one subscription made for itself closes with that subscription.
         self.closes_with_subscription = False
+        # What the exchange's lists say of instruments, by the key of their channel.
+        self._listings: dict[str, Listing] = {}
         # Update queues of the feed: they take the items of every present and later
         # view.
         self._queues = UpdateQueues()
@@ -111,9 +118,16 @@ class Pool(ConnectionSet):
         self.history_worker.use()
         return HistoryOptions(items, market, self.history_worker)
 
-    def attach(self, view: View, names: Mapping[str, ChannelName]) -> None:
+    def attach(
+        self,
+        view: View,
+        names: Mapping[str, ChannelName],
+        listing: ChannelName | None = None,
+    ) -> None:
         """Have *view* follow the channels *names*, by topic; connect where necessary.
 
+        *listing* is the channel that tells of the life of its instrument, if there is
+        one: it is subscribed once one of *names* was, on a connection that is open.
         Raises ``ValueError`` if the feed is closed, or if a channel needs a login and
         there are no credentials.
         """
@@ -125,7 +139,7 @@ class Pool(ConnectionSet):
             self._discard(made)
             if table.closed:
                 raise ValueError("the feed is closed")
-            after = self._placement.place(table, view, names, made)
+            after = self._placement.place(table, view, names, made, view.internal)
             known = [table.rows[n.key] for n in names.values() if n.key in table.rows]
             replaced[:] = [
                 row
@@ -135,10 +149,14 @@ class Pool(ConnectionSet):
             view.carry({t: after.rows[n.key].reading for t, n in names.items()})
             return after
 
-        view.callbacks.begin()
+        view.listing = listing
+        if not view.internal:  # else no final state will follow
+            view.callbacks.begin()
         try:
             table = self._register.change(change)
             self._present[view] = None
+            if listing is not None and (known := self._listed(listing)):
+                known.enter(view)
             for row in replaced:
                 self._keep(row.reading.counts)
             view.attached(self._queues)
@@ -215,6 +233,7 @@ class Pool(ConnectionSet):
         # Each connection of a closed feed reports its end to the views of the register.
         if not self._register.change(lambda table: table.without_view(view)).closed:
             self._tell_left(view, rows)
+            self._leave_listing(view)
         if self.closes_with_subscription and not view.internal:
             self._end_threads()
 
@@ -255,8 +274,127 @@ class Pool(ConnectionSet):
         rows = self._register.table.of_view(view)
         self._register.change(lambda table: table.without_user(view))
         self._catch_up(rows)
+        self._leave_listing(view)
         if self.closes_with_subscription and not view.internal:
             self._end_threads()
+
+    # --- The life of instruments ------------------------------------------------------
+
+    def listing(self, name: ChannelName) -> Listing:
+        """What the list *name* says of instruments; it is followed from now on."""
+        callbacks = self.callback_runner.callbacks(name.key, self.clock, None, (), None)
+        clean = make_clean(self._credentials)
+        made = Listing(name, self.clock, callbacks, self, clean)
+
+        def take() -> Listing:
+            if (known := self._listed(name)) is None:
+                self._listings[name.key] = known = made
+            return known
+
+        if (present := locked(self._lock, take)) is not made:
+            return present
+        try:
+            self.attach(made, {name.topic: name})
+        except BaseException as error:
+            made.closed = True
+            # Else there is no thread, or the feed was closed meanwhile.
+            if not isinstance(error, (OSError, RuntimeError, ValueError)):
+                raise
+        return made
+
+    def _listed(self, name: ChannelName) -> Listing | None:
+        """What follows the list *name* at present, if anything does."""
+        known = self._listings.get(name.key)
+        return None if known is None or known.closed else known
+
+    def list_instruments(self, view: View) -> None:
+        """Follow the list that has the instrument of *view*, if a connection fits."""
+        name = view.listing
+        if name is None or self._listed(name) is not None:
+            return
+        path = self.wire.path(name.key).name
+        if any(each.path.name == path for each in self._register.table.carriers):
+            self.listing(name)
+
+    def _leave_listing(self, view: View) -> None:
+        """Follow a list no longer if no view has an instrument in it."""
+        listing = None if view.listing is None else self._listed(view.listing)
+        if listing is not None and not self.followers(listing):
+            self.detach(listing)
+
+    def followers(self, listing: Listing) -> dict[str, list[View]]:
+        """The views that have not ended, by the id of their instrument."""
+        found: dict[str, list[View]] = {}
+        for view in self.views:
+            if view.listing == listing.name and not view.ended:
+                found.setdefault(view.instrument_id, []).append(view)
+        return found
+
+    def halt(self, views: Sequence[View], cause: Cause | None, by: View | None) -> None:
+        """Withdraw what *views* read, and give no value until *cause* is ``None``.
+
+        *by* is the listing whose connection's thread calls, if one does.
+        """
+        names = {} if by is None else by.readings
+        rows = [self._register.table.rows.get(each.name) for each in names.values()]
+        self._halt(views, cause, next((row.carrier for row in rows if row), None))
+
+    def _halt(
+        self, views: Sequence[View], cause: Cause | None, here: Carrier | None
+    ) -> None:
+        """Do as `halt` says; the thread of the connection *here* calls."""
+        readings = {
+            reading
+            for view in views
+            for reading in view.readings.values()
+            if reading.instrument_id == view.instrument_id
+        }
+        for reading in readings:
+            reading.halt = cause
+        for connection in self.connections if readings else ():
+            work = partial(connection.channels.halted, readings, cause)
+            if connection is here:
+                work()
+            connection.submit(_deliver if connection is here else work)
+
+    def end(self, views: Sequence[View], error: OkexWSError, by: View | None) -> None:
+        """Have *views* fail with *error*; what they read is withdrawn before."""
+        self.halt(views, error.cause, by)
+        self._fail(views, error)
+
+    def _fail(self, views: Sequence[View], error: OkexWSError) -> None:
+        for view in views:
+            view.trouble(error)
+            view.fail(error, self.clock.monotonic())
+            self.release(view)
+
+    def renamed(self, reading: Reading, new_id: str, by: Carrier) -> bool:
+        """Data of *new_id* came for *reading*: end all views of its instrument.
+
+        False if the exchange told before that these are two instruments.
+        """
+        row, name = self._register.table.rows.get(reading.name), reading.instrument_id
+        users = () if row is None else row.users
+        found = dict.fromkeys(view for view in users if not view.ended)
+        for key in {view.listing.key for view in users if view.listing is not None}:
+            listing = self._listings.get(key)
+            if listing is not None and listing.denies(name, new_id):
+                return False
+            found |= dict.fromkeys(
+                view
+                for view in self.views
+                if view.listing is not None
+                and (view.listing.key, view.instrument_id) == (key, name)
+                and not view.ended
+            )
+        received = utc(self.clock.wall())
+        tell_change(
+            found, InstrumentChange(name, "renamed", name, new_id, None, received)
+        )
+        error = InstrumentRenamed(name, new_id)
+        self._halt(tuple(found), error.cause, by)
+        self._fail(tuple(found), error)
+        return True
 
     def forget(self, reading: Reading) -> bool:
         """Remove *reading* from the register if no view wants it, and keep its counts.
@@ -334,6 +472,10 @@ class Pool(ConnectionSet):
             connection.discard()
 
     # --- On the connections' threads ------------------------------------------------
+
+
+def _deliver() -> None:
+    """A job without a task: after it the connection delivers what is queued."""
 
 
 _pools: weakref.WeakSet[Pool] = weakref.WeakSet()

@@ -71,6 +71,14 @@ class UnreadableMessage(WireError):
         super().__init__(kind, str(self.why), channel)
 
 
+class OtherInstrument(UnreadableMessage):
+    """All data of a push is of the instrument *new_id*, not of its channel's own."""
+
+    def __init__(self, new_id: str, channel: str) -> None:
+        super().__init__("shape", "data of {}", new_id, channel=channel)
+        self.new_id = new_id
+
+
 def for_people(
     error: WireError | BookError, channel: str | None, clean: Clean
 ) -> WireError | BookError:
@@ -213,6 +221,14 @@ class ProtocolBase(ABC):
     @abstractmethod
     def _own_name(self, channel: str) -> str:
         """The protocol's own name of the channel that has the key *channel*."""
+
+    def listing(self, market: str) -> ChannelName | None:
+        """``None``: only v5 has a channel that tells of the life of instruments."""
+        return None
+
+    def renamed(self, channel: str, new_id: str) -> str:
+        """The key of *channel* for its instrument's *new_id*."""
+        return f"{channel.partition(':')[0]}:{new_id}"
 
     def is_deep(self, channel: str) -> bool:
         """Whether *channel* is a book of 50 levels or more."""

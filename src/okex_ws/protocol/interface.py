@@ -77,6 +77,14 @@ class WireProtocol(Protocol):
         """
         ...
 
+    def listing(self, market: str) -> ChannelName | None:
+        """The channel that tells of the life of the instruments of *market*, if any."""
+        ...
+
+    def renamed(self, channel: str, new_id: str) -> str:
+        """The key of *channel* for its instrument's *new_id*."""
+        ...
+
     def path(self, channel: str, chosen: str = "") -> SocketPath:
         """Which of the venue's sockets carries *channel*: the *chosen* one, if any."""
         ...

@@ -1,15 +1,16 @@
-"""How v5 describes an instrument: in its channel `instruments`, and over REST. Pure."""
+"""How v5 describes instruments: in its channel `instruments`, and over REST. Pure."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..base.clock import utc
-from ..model.instrument import Instrument
+from ..base.state import CauseCode
+from ..model.instrument import ChangeKind, Instrument
 from ..model.instrument_ids import delivery
 from ..model.numbers import UnreadableValue, decimal
 from .values import epoch_ms, given, optional
@@ -33,9 +34,15 @@ _NAME = re.compile("[A-Za-z0-9_.-]{1,64}")
 
 def name(value: Any) -> str:
     """*value*, if it can be the name of an instrument, a currency or a state."""
-    if not isinstance(value, str) or not _NAME.fullmatch(value):
+    if not is_name(value):
         raise UnreadableValue("not a name: {}", value)
-    return value
+    text: str = value
+    return text
+
+
+def is_name(value: Any) -> bool:
+    """Whether *value* can be the name of an instrument, a currency or a state."""
+    return isinstance(value, str) and _NAME.fullmatch(value) is not None
 
 
 def instrument(element: Mapping[str, Any], market: str) -> Instrument | None:
@@ -113,3 +120,64 @@ def _side(value: Any) -> str:
 def _moment(value: Any) -> datetime | None:
     at = given(epoch_ms, value)
     return None if at is None else utc(at / 1000)
+
+
+# --- The life of an instrument --------------------------------------------------------
+
+LIVE, EXPIRED = "live", "expired"
+# The states in which nothing is traded: what a script is told, and why it has no price.
+# In any other state, of which the exchange may add some, nothing is withdrawn.
+HALTS: dict[str, tuple[ChangeKind, CauseCode, str]] = {
+    "suspend": ("suspended", CauseCode.SUSPENDED, "the exchange suspended its trading"),
+    "settling": ("settling", CauseCode.SETTLING, "the exchange is settling it"),
+    "rebase": ("rebased", CauseCode.REBASED, "the exchange is changing its contract"),
+    EXPIRED: ("delisted", CauseCode.EXPIRED, "the exchange says that it has expired"),
+}
+# The fields of an element that say something of its life, or of its steps.
+FIELDS = (
+    *("instId", "instIdCode", "state", "tickSz", "lotSz", "minSz", "ctVal", "ctMult"),
+    *("ctValCcy", "settleCcy", "baseCcy", "quoteCcy", "uly", "instFamily", "expTime"),
+    *("listTime", "stk", "optType", "upcChg"),
+)
+
+
+class Listed(NamedTuple):
+    """What the exchange says of one instrument, as far as it concerns its life.
+
+    *state* is the exchange's own word, or ``''``. *code* is a number that it keeps when
+    it gets another id. *tick* is the step of prices, *contract* the worth of one
+    contract. *announced* are the ticks that it will have, each with its moment.
+    """
+
+    state: str
+    code: str
+    tick: Decimal | None
+    contract: Decimal | None
+    announced: tuple[tuple[Decimal, datetime], ...]
+    expiry: datetime | None
+
+
+def listed(element: Mapping[str, Any]) -> Listed:
+    """What *element* says; ``ValueError`` or the like if it is not as documented."""
+    value, many = (optional(element.get(field)) for field in ("ctVal", "ctMult"))
+    return Listed(
+        given(name, element.get("state")) or "",
+        code_of(element),
+        optional(element.get("tickSz")) or None,
+        value * many if value is not None and many is not None else value,
+        tuple(_announced(element.get("upcChg") or ())),
+        _moment(element.get("expTime")),
+    )
+
+
+def code_of(element: Mapping[str, Any]) -> str:
+    """The number in ``instIdCode``; ``''`` before the exchange has made one."""
+    code = str(element.get("instIdCode"))
+    return code if code.isdecimal() else ""
+
+
+def _announced(changes: Any) -> Iterator[tuple[Decimal, datetime]]:
+    for change in changes:
+        at = _moment(change.get("effTime"))
+        if change.get("param") == "tickSz" and at is not None:
+            yield decimal(change["newValue"]), at

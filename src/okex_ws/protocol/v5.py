@@ -34,13 +34,14 @@ from .catalogue import (
 from .common import (
     TAIL,
     UNREADABLE,
+    OtherInstrument,
     ProtocolBase,
     UnreadableMessage,
     load,
     reading,
 )
 from .json_text import beginning, beside, has_data, to_json
-from .listing import INST_TYPES
+from .listing import INST_TYPES, is_name
 from .messages import (
     NO_DEPTH,
     BookData,
@@ -189,6 +190,19 @@ class V5(ProtocolBase):
         wanted = {"instId", "instType"} if known and known.by_type else {"instId"}
         name = given["channel"]
         return self._raw(key, name, about(given), names == wanted, chosen)
+
+    def listing(self, market: str) -> ChannelName | None:
+        """The channel that lists the instruments of *market*; ``None`` if none does."""
+        kind = INST_TYPES.get(market)
+        if kind is None:
+            return None
+        return self.raw({"channel": "instruments", "instType": kind})
+
+    def renamed(self, channel: str, new_id: str) -> str:
+        """The key of *channel* for its instrument's *new_id*."""
+        argument = argument_of(channel)
+        id_name = "sprdId" if "sprdId" in argument else "instId"
+        return key_of({**argument, id_name: new_id})
 
     def path(self, channel: str, chosen: str = "") -> SocketPath:
         """The *chosen* socket, else the one of the documentation's lists.
@@ -446,9 +460,23 @@ def _push(message: dict[str, Any], text: str) -> Push:
         told = message["event"]
         raise UnreadableMessage("shape", "data of event {}", told, channel=key)
     id_name = "instId" if "instId" in argument else "sprdId"
-    about = argument.get(id_name)
-    for element in data if about else ():
-        if type(element) is dict and element.get(id_name, about) != about:
-            other = element[id_name]
-            raise UnreadableMessage("shape", "data of {}", other, channel=key)
+    if about := argument.get(id_name):
+        _check_instrument(id_name, about, data, key)
     return Push(key, data, text, action, True, beside(message, *_FIELDS))
+
+
+def _check_instrument(id_name: str, about: str, data: list[Any], key: str) -> None:
+    """Raise if an element of *data* names another instrument than *about*.
+
+    If all of them name one other, the exchange has renamed *about*; an id in other
+    case is none.
+    """
+    named = [e.get(id_name, about) if type(e) is dict else about for e in data]
+    others = [each for each in named if each != about]
+    if not others:
+        return
+    other = others[0]
+    all_of_other = named == [other] * len(data) and is_name(other)
+    if all_of_other and other.casefold() != about.casefold():
+        raise OtherInstrument(other, key)
+    raise UnreadableMessage("shape", "data of {}", other, channel=key)

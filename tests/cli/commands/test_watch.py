@@ -99,7 +99,9 @@ def test_channels_can_be_chosen(
     assert main(["watch", "BTC-USDT", *arguments]) == GOOD
 
     assert re.search(r"snapshot of \d{3} bids, \d{3} asks", capsys.readouterr().out)
-    assert set(exchange.subscribed) <= {"books:BTC-USDT", "tickers:BTC-USDT"}
+    # The feed itself subscribes the list of instruments.
+    chosen = {"books:BTC-USDT", "tickers:BTC-USDT", "instruments:instType=SPOT"}
+    assert set(exchange.subscribed) <= chosen
 
 
 def test_once_says_how_each_stands(

@@ -73,7 +73,23 @@ FAULT_COMMANDS: dict[str, FaultCommand] = {
         "send nothing at all, no pong either",
         undo=lambda exchange: exchange.resume(),
     ),
-    "resume": FaultCommand("resume", "end silence and mute"),
+    "resume": FaultCommand(
+        "resume [INSTRUMENT]",
+        "end silence and mute, or what the next three began",
+        (str,),
+    ),
+    "suspend": FaultCommand("suspend INSTRUMENT", "suspend its trading", (str,), 1),
+    "settle": FaultCommand("settle INSTRUMENT", "begin to settle it", (str,), 1),
+    "rebase": FaultCommand(
+        "rebase INSTRUMENT CONTRACT",
+        "change what a contract is worth",
+        (str, str),
+        2,
+    ),
+    "delist": FaultCommand("delist INSTRUMENT", "end it", (str,), 1),
+    "rename": FaultCommand(
+        "rename INSTRUMENT NEW", "give it another id", (str, str), 2
+    ),
     "spoil": FaultCommand(
         "spoil CHANNEL HOW",
         "go wrong about a whole book: spoil books:BTC-USDT lose",

@@ -16,9 +16,10 @@ from ..server.listing import protocol
 from ..wire import checks, v5
 from ..wire.values import to_json
 from .gateway_controls import GatewayControls
+from .life_controls import LifeControls
 
 
-class Controls(GatewayControls):
+class Controls(GatewayControls, LifeControls):
     """The methods of `LocalExchange` that send messages, and that make faults.
 
     A channel is named by its key. Under v3 that is the protocol's own name,
@@ -175,9 +176,16 @@ class Controls(GatewayControls):
         """Send nothing at all: no data, no pong, no acknowledgement."""
         self._set("mute", True)
 
-    def resume(self) -> None:
-        """End `silence` and `mute`. Messages withheld meanwhile are lost."""
-        self._thread.call(lambda: self._hub.faults.resume())
+    def resume(self, instrument_id: str | None = None) -> None:
+        """End `silence` and `mute`; or let an instrument be traded again.
+
+        Messages withheld meanwhile are lost. With *instrument_id* it ends the
+        `suspend`, `rebase` or `settle` of that instrument, and nothing else.
+        """
+        if instrument_id is None:
+            self._thread.call(lambda: self._hub.faults.resume())
+        else:
+            self._set_state(instrument_id, "live")
 
     def plain_pong(self, on: bool = True) -> None:
         """Answer v3's ``ping`` in a plain text frame, as some clients have seen it."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Collection, Container, Iterator
+from collections.abc import Collection, Container, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -115,6 +115,7 @@ class RecordedMarket:
 
     # A recording holds what happened on an instrument, and not its tick or its lot.
     listed: tuple[SyntheticInstrument, ...] = ()
+    renamed: Mapping[str, str] = {}
 
     def __init__(
         self,

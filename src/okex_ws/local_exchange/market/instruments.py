@@ -20,9 +20,11 @@ class SyntheticInstrument:
     *price* is where it opens, *tick* the step of its prices, *lot* the step of its
     sizes, in base currency on spot and spreads and in contracts elsewhere. The prices
     of a spread go through zero. A *thin* instrument trades rarely, has a handful of
-    levels, and at times an empty side. An event contract (market ``'events'``) opens
-    between 0 and 1, and its tick is 0.01: these are good prices in each band of the
-    exchange's ticks.
+    levels, and at times an empty side. *contract* is the worth of one contract, *state*
+    the exchange's word for its state, and *code* the number that it keeps when it is
+    renamed (``None``: its place in the list). An event contract (market ``'events'``)
+    opens between 0 and 1, and its tick is 0.01: these are good prices in each band of
+    the exchange's ticks.
 
     ``ValueError`` for an event contract with another price or tick.
     """
@@ -33,6 +35,14 @@ class SyntheticInstrument:
     tick: str = "0.01"
     lot: str = "1"
     thin: bool = False
+    contract: str = "1"
+    state: str = "live"
+    code: int | None = None
+
+    @property
+    def is_traded(self) -> bool:
+        """Whether anything happens on its market."""
+        return self.state == "live"
 
     def __post_init__(self) -> None:
         if self.market != "events":

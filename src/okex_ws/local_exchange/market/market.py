@@ -8,8 +8,16 @@ when a client first asks for it, and then goes on for good.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Container, Iterable, Iterator
-from typing import Protocol
+from collections.abc import (
+    Callable,
+    Collection,
+    Container,
+    Iterable,
+    Iterator,
+    Mapping,
+)
+from dataclasses import replace
+from typing import Any, Protocol
 
 from ..wire import checks, v3, v5, v5_data
 from ..wire.v3 import DEFAULT_FORMAT, V3Format
@@ -32,6 +40,11 @@ class Market(Protocol):
     protocols: tuple[str, ...]
     # The properties of the instruments; empty if they are not known.
     listed: tuple[SyntheticInstrument, ...]
+
+    @property
+    def renamed(self) -> Mapping[str, str]:
+        """The old id of each instrument that was renamed, by the new one."""
+        ...
 
     @property
     def ended(self) -> bool:
@@ -85,6 +98,8 @@ class _ActiveInstrument:
     def __init__(self, instrument_market: InstrumentMarket) -> None:
         self.instrument_market = instrument_market
         self.encoders: dict[Topic, list[ChannelEncoder]] = {}
+        # Whether nothing happens: the instrument is suspended, say.
+        self.is_halted = False
 
     def pushes(
         self, said: Iterable[TopicValue], wanted: Container[str]
@@ -93,6 +108,37 @@ class _ActiveInstrument:
             for encoder in self.encoders.get(topic, ()):
                 if encoder.channel in wanted and (push := encoder.to_push(value)):
                     yield push
+
+    def rename(self, old: str, new: str) -> None:
+        """Go on under the id *new*, with what is left of the channels of *old*."""
+        for topic, encoders in self.encoders.items():
+            v3 = [each for each in encoders if "/" in each.channel]
+            v5 = [each for each in encoders if "/" not in each.channel]
+            if topic == "trade":
+                self.encoders[topic] = [_renamed(each, old, new) for each in v3]
+            elif topic == "trades":
+                self.encoders[topic] = [_renamed(each, old, new) for each in v5]
+            else:
+                self.encoders[topic] = v5 if topic in ("depth5", "bbo", *BOOKS) else []
+
+
+def _traded(found: Iterable[_ActiveInstrument]) -> list[_ActiveInstrument]:
+    return [each for each in found if not each.is_halted]
+
+
+def _renamed(encoder: ChannelEncoder, old: str, new: str) -> ChannelEncoder:
+    """*encoder*, whose data has the id *new*, under the channel's own name."""
+
+    def to_push(value: Any) -> EncodedPush | None:
+        push = encoder.to_push(value)
+        if push is None:
+            return None
+        head, data, rest = push.text.partition('"data":[')
+        for name in ("instId", "instrument_id"):
+            rest = rest.replace(f'"{name}":"{old}"', f'"{name}":"{new}"')
+        return push.reworded(f"{head}{data}{rest}")
+
+    return encoder._replace(to_push=to_push)
 
 
 class _RoundRobin:
@@ -148,12 +194,12 @@ class SyntheticMarket:
         self._v3_format = v3_format
         self._checksums = checksums
         self._elapsed = 0.0
-        self.listed = tuple(as_instruments(instruments))
-        self._known = {(each.market, each.instrument_id): each for each in self.listed}
-        self._markets = {each.instrument_id: each.market for each in self.listed}
-        self.instruments = tuple(self._known)
+        self.renamed: dict[str, str] = {}
+        self._list(
+            each if each.code is not None else replace(each, code=code)
+            for code, each in enumerate(as_instruments(instruments), 1)
+        )
         self.busiest = self.instruments[0]
-        self.channels = _Names(self.instruments, lambda name: bool(self._encoder(name)))
         self._encoders: dict[str, ChannelEncoder] = {}
         self._by_instrument: dict[tuple[str, str], _ActiveInstrument] = {}
         self._active_instruments: list[_ActiveInstrument] = []
@@ -172,6 +218,45 @@ class SyntheticMarket:
         checks.number("pace", pace)
         self._pace = pace
         self._steps.set(1.0 / pace if pace else float("inf"))
+
+    # --- The life of its instruments --------------------------------------------------
+
+    def _list(self, listed: Iterable[SyntheticInstrument]) -> None:
+        self.listed = tuple(listed)
+        self._known = {(each.market, each.instrument_id): each for each in self.listed}
+        self._markets = {each.instrument_id: each.market for each in self.listed}
+        self.instruments = tuple(self._known)
+        self.channels = _Names(self.instruments, lambda name: bool(self._encoder(name)))
+
+    def find(self, instrument_id: str) -> SyntheticInstrument:
+        """The instrument of that id; ``ValueError`` if it is not listed."""
+        for each in self.listed:
+            if each.instrument_id == instrument_id:
+                return each
+        known = ", ".join(each.instrument_id for each in self.listed[:5])
+        raise ValueError(f"no instrument is called {instrument_id!r}, but {known}, ...")
+
+    def change(self, before: SyntheticInstrument, after: SyntheticInstrument) -> None:
+        """List *after* in the place of *before*; one that has expired is not listed.
+
+        Nothing happens on its market while its state is not ``'live'``. After another
+        id, trades come on the channels of the old id with the new one in them, under v5
+        books come as before, and all other channels are silent.
+        """
+        places = [after if each is before else each for each in self.listed]
+        self._list(each for each in places if each.state != "expired")
+        old = before.market, before.instrument_id
+        active = self._by_instrument.get(old)
+        if active is not None:
+            active.is_halted = not after.is_traded
+        if after.instrument_id == before.instrument_id:
+            return
+        self.renamed[after.instrument_id] = before.instrument_id
+        if self.busiest == old:
+            self.busiest = after.market, after.instrument_id
+        if active is not None:
+            self._by_instrument[after.market, after.instrument_id] = active
+            active.rename(before.instrument_id, after.instrument_id)
 
     def is_book(self, channel: str) -> bool:
         """Whether *channel* publishes a book by its changes."""
@@ -236,11 +321,11 @@ class SyntheticMarket:
         while (wait := self.due()) <= seconds + _EPSILON:
             seconds -= wait
             self._pass(wait)
-            for active in self._steps.take():
+            for active in _traded(self._steps.take()):
                 yield from active.pushes(
                     active.instrument_market.step(wall, active.encoders), wanted
                 )
-            for active in self._samples.take():
+            for active in _traded(self._samples.take()):
                 yield from active.pushes(
                     active.instrument_market.sample(wall, active.encoders), wanted
                 )

@@ -27,8 +27,10 @@ from ..faults.rest_faults import RestFaults
 from ..faults.spoiling import Spoiler
 from ..faults.wording import trade_id, with_clock, with_trade_ids, worded
 from ..market import truth
+from ..market.instruments import SyntheticInstrument
 from ..market.market import Market, SyntheticMarket
 from ..wire import v3
+from ..wire.v5_data import INST_TYPES
 from ..wire.values import EncodedPush
 from . import dialects, listing, rest
 from .clients import CLOSE_TIMEOUT, Clients, ConnectedClient, TrackedConnection, close
@@ -350,6 +352,11 @@ class Hub:
             self._send(listing.push(channel, element, _uid(client)), (client,))
             for client in clients
         )
+
+    def list(self, each: SyntheticInstrument, ends: float | None = None) -> None:
+        """Tell the subscribers of v5's list of instruments about *each*."""
+        kind = INST_TYPES[each.market]
+        self.push(f"instruments:instType={kind}", listing.instrument(each, ends))
 
     def spoil(self, channel: str, how: str, times: int | None) -> None:
         """Add the fault *how* to the book of *channel*."""

@@ -109,6 +109,15 @@ class Catalogue(Collection[str]):
         """Whether *channel* publishes a book by its changes."""
         return channel in self._market.channels and self._market.is_book(channel)
 
+    def formerly(self, channel: str) -> str | None:
+        """The name that *channel* had before its instrument was renamed, if it was.
+
+        An unsubscribe by the new name ends a subscription by the old one, too.
+        """
+        head, colon, name = channel.rpartition(":")
+        old = self._market.renamed.get(name)
+        return None if old is None else f"{head}{colon}{old}"
+
     def set_state(self, channel: str, element: Any) -> None:
         """Keep *element* as the state of *channel*, if that channel has a state."""
         if _has_state(channel):
@@ -192,7 +201,7 @@ def spread(each: SyntheticInstrument, wall: float) -> dict[str, Any]:
     return {
         "sprdId": each.instrument_id,
         "sprdType": "inverse" if quote == "USD" else "linear",
-        "state": "live",
+        "state": each.state,
         "baseCcy": base,
         "szCcy": "USD" if quote == "USD" else base,
         "quoteCcy": quote,
@@ -218,53 +227,63 @@ def _legs(spread_id: str) -> tuple[str, str]:
     return next(found, (spread_id, spread_id))
 
 
-def instrument(each: SyntheticInstrument) -> dict[str, str]:
-    """An instrument as v5 describes it: of some forty fields, those known here."""
+def instrument(each: SyntheticInstrument, ends: float | None = None) -> dict[str, Any]:
+    """An instrument as v5 describes it: of some forty fields, those known here.
+
+    *ends* is when it is delisted, in epoch seconds.
+    """
     # Of a form that is new an id may have one part alone.
     first, second, *rest = [*each.instrument_id.split("-"), ""]
     if each.market == "events":
-        return _event_contract(each, first)
+        return _event_contract(each, first, ends)
     # Of contracts that are margined in dollars the family has further words.
     quote = second.partition("_")[0]
     spot, option = each.market == "spot", each.market == "option" and len(rest) > 3
     due = delivery(each.instrument_id)
+    expires = ends if due is None or ends is not None else due.timestamp()
     is_inverse = second == "USD"
     return {
         "instType": INST_TYPES[each.market],
         "instId": each.instrument_id,
+        "instIdCode": each.code,
         "uly": "" if spot else f"{first}-{quote}",
         "instFamily": "" if spot else f"{first}-{second}",
         "baseCcy": first if spot else "",
         "quoteCcy": second if spot else "",
         "settleCcy": "" if spot else first if is_inverse else quote,
-        "ctVal": "" if spot else "1",
+        "ctVal": "" if spot else each.contract,
         "ctMult": "" if spot else "1",
         "ctValCcy": "" if spot else first,
         "ctType": "" if spot or option else "inverse" if is_inverse else "linear",
         "optType": rest[2] if option else "",
         "stk": rest[1] if option else "",
-        "expTime": "" if due is None else milliseconds(due.timestamp()),
+        "expTime": "" if expires is None else milliseconds(expires),
         "tickSz": each.tick,
         "lotSz": each.lot,
         "minSz": each.lot,
         "ruleType": "xperp" if v5_data.is_xperp(each.instrument_id) else "normal",
-        "state": "live",
+        "state": each.state,
+        "upcChg": [],
     }
 
 
-def _event_contract(each: SyntheticInstrument, coin: str) -> dict[str, str]:
+def _event_contract(
+    each: SyntheticInstrument, coin: str, ends: float | None
+) -> dict[str, Any]:
     due = delivery(each.instrument_id)
+    expires = ends if due is None or ends is not None else due.timestamp()
     return {
         "instType": INST_TYPES[each.market],
         "instId": each.instrument_id,
+        "instIdCode": each.code,
         "seriesId": series_of(each.instrument_id),
         "uly": f"{coin}-USD",
-        "expTime": "" if due is None else milliseconds(due.timestamp()),
+        "expTime": "" if expires is None else milliseconds(expires),
         # The smallest one of all bands of prices.
         "tickSz": "0.001",
         "lotSz": each.lot,
         "minSz": each.lot,
-        "state": "live",
+        "state": each.state,
     }
 
 

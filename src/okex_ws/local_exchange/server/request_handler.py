@@ -118,6 +118,8 @@ class WebSocketRequestHandler:
             return
         self._hub.straggle(wanted.channel, client)
         self._hub.clients.forget(client, wanted.channel)
+        if (before := self._hub.catalogue.formerly(wanted.channel)) is not None:
+            self._hub.clients.forget(client, before)
         self._reply(client, dialect.acknowledgement("unsubscribe", wanted, named))
         self._hub.straggle(wanted.channel, client)
 

@@ -83,7 +83,6 @@ class RestRequestHandler:
         self, market: SyntheticMarket, book: Callable[[str, float], EncodedPush | None]
     ) -> None:
         self._market, self._book = market, book
-        self._markets = {each.instrument_id: each.market for each in market.listed}
 
     def answer(
         self, target: str, wall: float, faults: RestFaults, fault: RestFault | None
@@ -134,7 +133,8 @@ class RestRequestHandler:
         if not most:
             raise Refusal(404, 404, "Not Found")
         instrument_id = params.get("sprdId" if of_spreads else "instId", "")
-        market = self._markets.get(instrument_id)
+        markets = {each.instrument_id: each.market for each in self._market.listed}
+        market = markets.get(instrument_id)
         if market is None or (market == "spread") != of_spreads:
             raise Refusal(200, "51001", "Instrument ID does not exist.")
         instrument_market = self._market.instrument_market(market, instrument_id, wall)
