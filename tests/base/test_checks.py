@@ -135,6 +135,9 @@ class Named(Base):
     def made(name: str = "") -> Named:
         return Named()
 
+    def own(self) -> int:
+        return self._kept(other=1)
+
     def _kept(self, other: int = 0) -> int:
         return other
 
@@ -166,7 +169,7 @@ def test_every_method_of_a_class_tells_the_nearest_keyword(
 def test_a_class_whose_keywords_are_told_is_as_before() -> None:
     named = Named(levels=3)
     assert (named.levels, named.read(levels=4), named.read()) == (3, 4, 5)
-    assert (named.wait(2.0), Named.made().levels, named._kept(other=1)) == (2.0, 5, 1)
+    assert (named.wait(2.0), Named.made().levels, named.own()) == (2.0, 5, 1)
     assert str(inspect.signature(Named.read)) == "(self, *, levels: 'int' = 5) -> 'int'"
     assert str(inspect.signature(Named)) == "(*, levels: 'int' = 5) -> 'None'"
     assert not hasattr(Named.read, "__wrapped__")

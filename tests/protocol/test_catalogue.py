@@ -109,7 +109,7 @@ def test_no_name_means_two_things() -> None:
         ("mark-price-candle1m", None, TRADED),
         *((topic, OLDER, MARKETS) for topic in ("ticker", "candle60s")),
         ("candle1Dutc", None, MARKETS),
-        *((topic, None, V3_MARKETS) for topic in ("candle6M", "candle1Y")),
+        *((topic, None, MARKETS[:-1]) for topic in ("candle6M", "candle1Y")),
         ("funding_rate", ("swap",), ("swap",)),
         *((topic, ("futures", "swap"), TRADED) for topic in ("mark_price",)),
         ("price_range", ("futures", "swap"), OLDER[:-1]),

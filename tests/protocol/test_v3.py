@@ -62,7 +62,14 @@ from tests.support.v3_frames import TRADE, decode, deflate, push, refusal
         ),
         (
             *("mark_price", "swap", "BTC-USD-SWAP"),
-            ("swap/mark_price:BTC-USD-SWAP", "mark_price", "BTC-USD-SWAP", "data", 0),
+            (
+                "swap/mark_price:BTC-USD-SWAP",
+                "mark_price",
+                "BTC-USD-SWAP",
+                "data",
+                0,
+                "",
+            ),
         ),
         (
             *("depth", "spot", "BTC-USDT"),
@@ -80,7 +87,7 @@ from tests.support.v3_frames import TRADE, decode, deflate, push, refusal
 def test_a_channel_is_named_as_the_wire_names_it(
     topic: str, market: str, instrument_id: str, name: tuple[str | int, ...]
 ) -> None:
-    assert PROTOCOL.channel(topic, market, instrument_id) == name
+    assert PROTOCOL.channel(topic, market, instrument_id) == (*name, "")
 
 
 def test_a_raw_channel_is_called_as_the_venue_calls_it() -> None:
@@ -89,7 +96,14 @@ def test_a_raw_channel_is_called_as_the_venue_calls_it() -> None:
     assert raw("new", "swap", "A-B-SWAP") == (
         *("swap/new:A-B-SWAP", "new", "A-B-SWAP", "data", 0),
     )
-    assert raw("order", "spot", "A-B") == ("spot/order:A-B", "order", "A-B", "data", 0)
+    assert raw("order", "spot", "A-B") == (
+        "spot/order:A-B",
+        "order",
+        "A-B",
+        "data",
+        0,
+        "",
+    )
 
 
 def test_a_raw_channel_that_is_known_as_data_is_that_channel() -> None:
@@ -135,7 +149,7 @@ def test_a_raw_channel_that_cannot_be_says_why(name: str, reason: str) -> None:
 def test_an_argument_of_a_request_is_its_own_key(
     argument: str, topic: str, instrument_id: str
 ) -> None:
-    assert PROTOCOL.raw(argument) == (argument, topic, instrument_id, "data", 0)
+    assert PROTOCOL.raw(argument) == (argument, topic, instrument_id, "data", 0, "")
 
 
 @pytest.mark.parametrize(
@@ -596,7 +610,7 @@ def test_any_other_table_without_data_is_counted_under_one_name(
     [
         *(("spot/new", data, "spot/new") for data in ([1], [{}], [[]], "x", {"x": 1})),
         ("spot/new", [[{"instrument_id": "A-B"}]], "spot/new"),
-        ("spot/new", [{"instrument_id": "A B"}], "spot/new:A B"),
+        ("spot/new", [{"instrument_id": "A B"}], "spot/new"),
         ("spot/new", {"instrument_id": "A-B"}, "spot/new:A-B"),
         ("Spot/depth5", [{"instrument_id": "A-B"}], "Spot/depth5:A-B"),
         ("spot/depth5 ", [{"instrument_id": "A-B"}], "spot/depth5 :A-B"),

@@ -81,7 +81,7 @@ def test_a_channel_is_the_key_of_its_object(
 ) -> None:
     name = PROTOCOL.channel(topic, market, instrument_id)
 
-    assert name == (key, topic, instrument_id, kind, LEVELS.get(topic, 0))
+    assert name == (key, topic, instrument_id, kind, LEVELS.get(topic, 0), "")
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_a_raw_channel_is_called_as_the_venue_calls_it(
     name: str, key: str, topic: str | None
 ) -> None:
     assert PROTOCOL.raw_channel(name, "spot", "BTC-USDT") == (
-        *(key, topic or name, "BTC-USDT", "data", 0),
+        *(key, topic or name, "BTC-USDT", "data", 0, ""),
     )
 
 
@@ -165,7 +165,7 @@ def test_a_raw_channel_that_cannot_be_says_why(name: str, reason: str) -> None:
 def test_an_argument_of_a_request_is_a_channel(
     argument: Any, key: str, topic: str | None, instrument_id: str
 ) -> None:
-    assert PROTOCOL.raw(argument) == (key, topic or key, instrument_id, "data", 0)
+    assert PROTOCOL.raw(argument) == (key, topic or key, instrument_id, "data", 0, "")
 
 
 @pytest.mark.parametrize(

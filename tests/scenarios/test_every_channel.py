@@ -54,7 +54,11 @@ def test_every_channel_of_v5_without_a_type_is_decoded(
 
     def push() -> None:
         for arg in raw:
-            (peer,) = (p for p in world.peers if arg in p.subscribed.values())
+            (peer,) = (
+                p
+                for p in world.peers
+                if arg in (*p.subscribed.values(), *p.lists.values())
+            )
             assert f"`{peer.path}`" in given_v5(arg).path
             peer.send({"arg": arg, "data": [{"is": arg["channel"]}]})
 

@@ -135,7 +135,7 @@ class Pen:
             side.append([f"3{self.count:04}", *side[0][1:]])
         elif way == "whose":
             name = "instId" if self.protocol == "v5" else "more"
-            element[name] = "ETH-USDT"
+            element[name] = "btc-usdt"
             side[0][0] = side[0][0] if self.protocol == "v5" else "x"
         elif way == "none":
             element.pop("ts" if self.protocol == "v5" else "timestamp")

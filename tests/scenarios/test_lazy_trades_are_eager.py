@@ -134,7 +134,7 @@ class Pen:
         if way == "side":
             return self.push(self.id, at, **price, side="hold")
         if way == "whose" and self.protocol == "v5":
-            return self.push(self.id, at, **price, instId="ETH-USDT")
+            return self.push(self.id, at, **price, instId="btc-usdt")
         if way == "cut":
             text = self.push(self.id, at, **price)
             return text.replace('"side":', '"side"', 1)

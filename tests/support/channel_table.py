@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from okex_ws.protocol.catalogue import KNOWN
+from okex_ws.protocol.catalogue import INDEX_ALIASES, KNOWN, SPREAD_ALIASES
 from okex_ws.protocol.v3 import PROTOCOL as V3
 from okex_ws.protocol.v5 import PROTOCOL as V5
 from tests.support.pages import GUIDE
@@ -37,6 +37,8 @@ BARS = (
     *("3D", "5D", "1W", "1M", "3M", "6M", "1Y", "6Hutc", "12Hutc", "1Dutc", "2Dutc"),
     *("3Dutc", "5Dutc", "1Wutc", "1Mutc", "3Mutc", "1Yutc"),
 )
+# Those that the documentation does not list for spreads.
+NOT_OF_SPREADS = ("6M", "1Y", "1Yutc")
 
 
 class Group(NamedTuple):
@@ -81,7 +83,12 @@ V5_GROUPS = (
     Group(("sprd-books-l2-tbt",), SPREAD),
     Group(("sprd-public-trades",), SPREAD),
     Group(("sprd-tickers",), SPREAD),
-    Group(tuple(f"sprd-candle{bar}" for bar in BARS), SPREAD, "`sprd-candle1m`, ..."),
+    Group(
+        tuple(f"sprd-candle{bar}" for bar in BARS if bar not in NOT_OF_SPREADS),
+        SPREAD,
+        "`sprd-candle1m`, ...",
+    ),
+    Group(tuple(f"sprd-candle{bar}" for bar in NOT_OF_SPREADS), SPREAD),
     Group(("public-struc-block-trades",)),
     Group(("public-block-trades", "block-tickers"), ID),
     Group(("economic-calendar",)),
@@ -166,7 +173,9 @@ class Given(NamedTuple):
 def given_v5(argument: dict[str, str]) -> Given:
     """What the library makes of the channel of *argument*."""
     name = argument["channel"]
-    known = V5._known_as(name)
+    topic = INDEX_ALIASES.get(name) or SPREAD_ALIASES.get(name)
+    by_name = {each.v5: each for each in KNOWN.values()}
+    known = by_name.get(name) if topic is None else KNOWN[topic]
     kind = "data" if known is None else known.kind
     key = V5.raw(argument).key if kind == "data" else f"{name}:x"
     where = V5.path(key)

@@ -22,9 +22,11 @@ from ..base.checks import nearest
 from ..model.book import RPI
 from ..model.instrument_ids import is_xperp
 from ..model.numbers import UnreadableValue
-from ..model.venues import V3_MARKETS
+from ..model.venues import MARKETS, V3_MARKETS
 
-_TRADED = (*V3_MARKETS[:-1], "events")
+# The markets whose channels are named alike; those of spreads have names of their own.
+_LISTED = tuple(market for market in MARKETS if market != "spread")
+_TRADED = tuple(market for market in _LISTED if market != "index")
 _DERIVATIVES = ("futures", "swap", "option", "events")
 # Characters of a parameter's value, at the most. The longest recorded value has 24.
 _MAX_VALUE = 256
@@ -98,11 +100,11 @@ def _candles() -> list[ChannelSpec]:
     # An index has no candle1s: v5 makes bars of one second of traded instruments only.
     return [
         *(
-            ChannelSpec(v3, "candle", v3, v5, V3_MARKETS, spread=f"sprd-{v5}")
+            ChannelSpec(v3, "candle", v3, v5, _LISTED, spread=f"sprd-{v5}")
             for v3, v5 in both
         ),
         *(
-            ChannelSpec(name, "candle", None, name, V3_MARKETS, spread=spread)
+            ChannelSpec(name, "candle", None, name, _LISTED, spread=spread)
             for name, spread in ((name, _of_spread(name)) for name in own)
         ),
         *(ChannelSpec(name, "candle", None, name) for name in ("candle1s", *marks)),
@@ -132,7 +134,7 @@ KNOWN: dict[str, ChannelSpec] = {
         ChannelSpec("trade", "trade", "trade", "trades", spread="sprd-public-trades"),
         ChannelSpec("trades-all", "trade", None, "trades-all"),
         ChannelSpec(
-            "ticker", "ticker", "ticker", "tickers", V3_MARKETS, spread="sprd-tickers"
+            "ticker", "ticker", "ticker", "tickers", _LISTED, spread="sprd-tickers"
         ),
         ChannelSpec(
             "funding_rate", "funding", "funding_rate", "funding-rate", ("swap",)

@@ -171,7 +171,7 @@ class ProtocolBase(ABC):
                 f" takes further parameters, as in {given!r:.80}"
             )
         name = check_name(given.get("channel"))
-        chosen = self.check_path(given.get("path", path))
+        chosen = self._check_path(given.get("path", path))
         if name in ALIASES or self._known_as(name) is not None:
             known = self._known_as(name) or find(name, self.name)
             self._refuse_typed(known, name, "name it in channels=")
@@ -181,7 +181,7 @@ class ProtocolBase(ABC):
         return ChannelName(key, name, instrument_id, "data", 0, chosen)
 
     @abstractmethod
-    def check_path(self, path: object) -> str:
+    def _check_path(self, path: object) -> str:
         """*path*, a script's, if it is one of the protocol's; ``''`` for ``None``."""
 
     @abstractmethod

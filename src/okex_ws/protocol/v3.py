@@ -151,7 +151,7 @@ class V3(ProtocolBase):
         table, _, about = key.casefold().partition(":")
         return table, about
 
-    def check_path(self, path: object) -> str:
+    def _check_path(self, path: object) -> str:
         """Only ``None``: v3 has one socket."""
         if path is not None:
             raise ValueError(f"v3 has one socket, and no path {path!r:.80}")
@@ -163,7 +163,7 @@ class V3(ProtocolBase):
         *argument* is the exchange's own name: ``'spot/order:BTC-USDT'`` or
         ``'system/status'``.
         """
-        self.check_path(path)
+        self._check_path(path)
         if not isinstance(argument, str):
             raise TypeError(f"a channel of v3 is a name, got {argument!r:.80}")
         if not _CHANNEL.fullmatch(argument):

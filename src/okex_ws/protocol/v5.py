@@ -154,7 +154,7 @@ class V5(ProtocolBase):
         spreads._ranks, spreads._price = SIGNED, signed
         return spreads
 
-    def check_path(self, path: object) -> str:
+    def _check_path(self, path: object) -> str:
         """*path* itself, if it is one segment of a URL."""
         if path is None:
             return ""
@@ -182,7 +182,7 @@ class V5(ProtocolBase):
         for name in ("uid", "extraParams"):
             if name in given:
                 raise ValueError(f"{name!r} is not in both request and answer")
-        chosen = self.check_path(given.get("path", path))
+        chosen = self._check_path(given.get("path", path))
         given = {name: given[name] for name in given if name != "path"}
         key = key_of(given)
         names = given.keys() - {"channel"}

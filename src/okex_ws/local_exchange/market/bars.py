@@ -5,6 +5,7 @@ Prices are whole ticks, and sizes whole lots.
 
 from __future__ import annotations
 
+import math
 import random
 from collections import deque
 from collections.abc import Iterator
@@ -119,6 +120,7 @@ TRADES, BARS = 1000, 3000
 
 # The lowest and the highest price that is made up, in ticks.
 Bounds = tuple[int, float]
+ANY: Bounds = (1, math.inf)
 
 
 class Match(NamedTuple):
@@ -137,7 +139,7 @@ class Match(NamedTuple):
     rpi: bool = False
 
 
-def trades_before(first: Match, name: str, bounds: Bounds) -> list[Match]:
+def trades_before(first: Match, name: str, bounds: Bounds = ANY) -> list[Match]:
     """Make up the trades before the *first*, newest first; *name* is the seed.
 
     No price is outside *bounds*.
@@ -157,7 +159,7 @@ def _trades(later: Match, rng: random.Random, bounds: Bounds) -> Iterator[Match]
         yield later
 
 
-def bars_before(first: Bar, seconds: int, name: str, bounds: Bounds) -> list[Bar]:
+def bars_before(first: Bar, seconds: int, name: str, bounds: Bounds = ANY) -> list[Bar]:
     """Make up the closed bars before the *first*, newest first; *name* is the seed.
 
     No price is outside *bounds*.
