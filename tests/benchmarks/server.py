@@ -275,7 +275,9 @@ class _MarketClient(_Client):
     def _subscribe(self, request: str) -> str | None:
         """Answer each channel with its first push, too; whether these were the last."""
         super()._subscribe(request)
-        for arg in json.loads(request)["args"]:
+        # A feed also follows the list of instruments, of which nothing is told.
+        asked = json.loads(request)["args"]
+        for arg in (each for each in asked if "instId" in each):
             text = self._market.push(arg["channel"], arg["instId"], 0, _milliseconds())
             self._out += pack(text, self._stream.protocol)
             self._wanted -= 1

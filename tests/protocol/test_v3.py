@@ -64,11 +64,7 @@ from tests.support.v3_frames import TRADE, decode, deflate, push, refusal
             *("mark_price", "swap", "BTC-USD-SWAP"),
             (
                 "swap/mark_price:BTC-USD-SWAP",
-                "mark_price",
-                "BTC-USD-SWAP",
-                "data",
-                0,
-                "",
+                *("mark_price", "BTC-USD-SWAP", "data", 0),
             ),
         ),
         (
@@ -94,7 +90,7 @@ def test_a_raw_channel_is_called_as_the_venue_calls_it() -> None:
     raw = PROTOCOL.raw_channel
 
     assert raw("new", "swap", "A-B-SWAP") == (
-        *("swap/new:A-B-SWAP", "new", "A-B-SWAP", "data", 0),
+        *("swap/new:A-B-SWAP", "new", "A-B-SWAP", "data", 0, ""),
     )
     assert raw("order", "spot", "A-B") == (
         "spot/order:A-B",

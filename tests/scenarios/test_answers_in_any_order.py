@@ -21,7 +21,7 @@ def push_before_each_answer(world: World, *, answers: bool = True) -> None:
 
     def answer_late(peer: Peer, request: dict[str, Any], arg: Any) -> None:
         key = world.dialect.key(arg)
-        if request["op"] == "subscribe":
+        if request["op"] == "subscribe" and key in exchange.first_pushes:
             peer.send(exchange.first_pushes[key]())
             peer.subscribed[key] = arg
         if answers or request["op"] != "subscribe":

@@ -115,7 +115,7 @@ def test_a_message_that_may_be_of_any_channel_is_told_to_the_feed(world: World) 
 def test_a_connection_that_waits_for_its_budget_is_told_to_the_feed(
     world: World,
 ) -> None:
-    rig = Rig(world, venue=world.venue(requests_per_hour=2))
+    rig = Rig(world, venue=world.venue(requests_per_hour=3))
     world.at(10, lambda: rig.feed.subscribe(["XRP-USDT"], "spot", ["depth5"]))
 
     world.run(20)

@@ -5,7 +5,6 @@ Virtual time; where the exchange repeats an idle book about every 60 seconds.
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pytest
@@ -49,8 +48,7 @@ class WatchedBook:
         self.world.at(at, lambda: self.ladder.send(self.ladder.idle()))
 
     def requests(self) -> list[str]:
-        said = [s.text for s in self.world.exchange.log if s.text != "ping"]
-        return [json.loads(text)["op"] for text in said]
+        return [asked["op"] for asked in self.world.exchange.requests]
 
 
 def deafen(world: World) -> None:

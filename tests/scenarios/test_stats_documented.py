@@ -221,7 +221,8 @@ def sentences(tree: ast.Module) -> dict[str, ast.expr]:
         if isinstance(node, ast.Assign):
             target, value = node.targets[0], node.value
             pairs = [(target, value)]
-            if isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple):
+            whole = isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple)
+            if whole and len(target.elts) == len(value.elts):
                 pairs = list(zip(target.elts, value.elts, strict=True))
             found |= {ast.unparse(name): given for name, given in pairs}
     return found

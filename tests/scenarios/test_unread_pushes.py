@@ -237,7 +237,7 @@ def test_a_read_at_the_limit_of_recursion_withdraws_nothing(
     def fail() -> None:
         view: Any = reading_of(market.sub)
         # A view that reads through shared memory has another one for that.
-        (reading,) = getattr(view, "reads", view).depths
+        (reading,) = getattr(view, "reads", view).depths()
         parser = parser_of(reading.current.data)
         parse = parser.parse
         parser.parse = too_deep

@@ -96,9 +96,10 @@ class BrokenBook:
             self.broke.set()
 
     def requests(self) -> list[tuple[str, list[Any]]]:
-        """What was asked since the beginning, pings apart."""
+        """What was asked since the beginning; pings and lists of instruments apart."""
         texts = [asked.text for asked in self.exchange.requests[self.asked :]]
-        said = [json.loads(text) for text in texts if text != "ping"]
+        apart = "ping", '"channel":"instruments"'
+        said = [json.loads(t) for t in texts if not any(each in t for each in apart)]
         return [(each["op"], each["args"]) for each in said]
 
     def settle(self) -> None:

@@ -73,8 +73,9 @@ def _fields(value: Any) -> Iterator[tuple[str, str]]:
         field = getattr(value, name)
         is_empty = field is None or (isinstance(field, (Mapping, str)) and not field)
         if name not in hidden and not is_empty and field != default:
+            said = _levels(field) if name in _SIDES else _text(field)
             # A text of the exchange may have line breaks.
-            text = "".join(c if c.isprintable() else " " for c in _text(field))
+            text = "".join(c if c.isprintable() else " " for c in said)
             yield name, text if len(text) <= _WIDTH else f"{text[: _WIDTH - 1]}…"
 
 
@@ -89,13 +90,18 @@ def _text(field: Any) -> str:
         return str(field) if field.split() == [field] else repr(field)
     if isinstance(field, Mapping):
         return f"{{{', '.join(f'{key}: {field[key]!s}' for key in field)}}}"
-    return _levels(field) if isinstance(field, tuple) else str(field)
+    return _elements(field) if isinstance(field, tuple) else str(field)
 
 
 def _levels(side: tuple[Any, ...]) -> str:
-    if not side or not (isinstance(side[0], tuple) and isinstance(side[0][0], str)):
-        return f"{len(side)} elements" if side else "none"
-    if len(side[0]) == 2:  # no level, but a leg of a spread, or a band of ticks
-        return ", ".join(f"{first} {second}" for first, second in side)
+    if not side:
+        return "none"
     price, size = map(str, side[0][:2])
     return f"{price} x {size} ({len(side)} levels)"
+
+
+def _elements(field: tuple[Any, ...]) -> str:
+    """The pairs of *field* (legs of a spread, bands of ticks), else their number."""
+    if field and all(isinstance(each, tuple) and len(each) == 2 for each in field):
+        return ", ".join(f"{first} {second}" for first, second in field)
+    return f"{len(field)} elements" if field else "none"

@@ -281,8 +281,8 @@ class Opening:
             fault = error
         if fault is not None:
             self._channels.unreadable(fault, subscription, now)
-            used = isinstance(fault, WireError) and fault.partial
-            if subscription.needs_snapshot and not used:
+            in_part = isinstance(fault, WireError) and fault.partial
+            if subscription.needs_snapshot and not in_part:
                 self._deliver()
                 return
         if not first:
