@@ -22,8 +22,8 @@ _OUT = (State.STALE, State.RECONNECTING)
 # Those of the standard, and of v3; and those that v5 documents.
 _CODES = (1000, 1001, 1002, 1003, 1007, 1008, 1009, 1011, 1012, 1013, 1014)
 _CODES_V3 = (4001, 4002)
-# 4008 and 4009, for too many channels, are of a kind of their own.
-_CODES_V5 = (4001, 4002, 4003, 4004, 4005, 4006, 4007)
+# 4003, 4008 and 4009, for too many channels, are of a kind of their own.
+_CODES_V5 = (4001, 4002, 4004, 4005, 4006, 4007)
 
 # --- The line -----------------------------------------------------------------------
 

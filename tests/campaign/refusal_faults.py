@@ -96,8 +96,8 @@ def _subscribes(rig: Rig, key: str) -> int:
 
 @fault("close for too many channels", "guest", CONNECTION_LOSS, with_v5)
 def too_many_channels(rig: Rig) -> Iterator[Noticed]:
-    """4008 or 4009, again and again: fewer channels a connection, and all come back."""
-    code, times = rig.rng.choice((4008, 4009)), rig.rng.choice((1, 2, 3))
+    """Again and again: fewer channels a connection, and all come back."""
+    code, times = rig.rng.choice((4003, 4008, 4009)), rig.rng.choice((1, 2, 3))
     channels = ("depth5", "trade", "ticker", "mark_price")
     key = rig.dialect.key("depth5", _MARKET, _ID)
 

@@ -417,11 +417,9 @@ def read_each(
 ) -> list[T | WireError]:
     """What *read* makes of each of *elements*: one element costs only itself.
 
-    For every list of the exchange this decides what one bad element costs. In the place
-    of an element that cannot be read is the `WireError` that says why (of this *kind*,
-    unless *read* raises one). The caller leaves the element out, counts it and tells
-    the error. The rows of one book or depth are no such list: without one of them the
-    whole is wrong, so that the whole is refused.
+    In the place of one that cannot be read is the `WireError` that says why (of this
+    *kind*, unless *read* raises one), which the caller counts and tells. The rows of a
+    book or depth are no such list: without one of them the whole is wrong.
     """
     found: list[T | WireError] = []
     for element in elements:
