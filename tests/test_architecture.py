@@ -80,13 +80,18 @@ def dotted(path: Path) -> str:
     return ".".join(part for part in parts if part != "__init__")
 
 
+@cache
+def tree_of(module: str) -> ast.Module:
+    """A module of the library as Python parses it: where a test asks for it."""
+    return ast.parse(PATHS[module].read_text("utf-8"))
+
+
 def named(cell: str) -> list[str]:
     """The names in backticks of a cell."""
     return re.findall(r"`([^`]+)`", cell)
 
 
 PATHS = {dotted(path): path for path in sorted(SOURCE.rglob("*.py"))}
-TREES = {name: ast.parse(path.read_text("utf-8")) for name, path in PATHS.items()}
 PACKAGES = {name for name, path in PATHS.items() if path.name == "__init__.py"}
 MODULES = [name for name in PATHS if name not in PACKAGES]
 
@@ -136,7 +141,7 @@ def imports(module: str, tree: ast.Module, package: bool) -> Iterator[tuple[str,
 @cache
 def imports_of(module: str) -> list[tuple[str, str]]:
     """What a module of the library imports."""
-    return list(imports(module, TREES[module], module in PACKAGES))
+    return list(imports(module, tree_of(module), module in PACKAGES))
 
 
 def own(origin: str, name: str) -> str | None:
@@ -169,7 +174,7 @@ def test_the_top_of_the_package_holds_folders_and_what_python_wants_there() -> N
 
 @pytest.mark.parametrize("name", FOLDERS)
 def test_a_folder_says_in_one_sentence_what_it_is(name: str) -> None:
-    package = ast.get_docstring(TREES[name.replace("/", ".")])
+    package = ast.get_docstring(tree_of(name.replace("/", ".")))
 
     assert package is not None
     assert package.splitlines()[0].replace("`", "") == FOLDERS[name][1].replace("`", "")
@@ -287,7 +292,7 @@ def test_rest_is_imported_only_where_it_is_asked_for() -> None:
         later = ast.FunctionDef | ast.ClassDef
         at_once = [
             each
-            for each in TREES[module].body
+            for each in tree_of(module).body
             if not isinstance(each, later)
             and not (isinstance(each, ast.If) and "TYPE_CHECKING" in ast.unparse(each))
         ]
@@ -301,8 +306,8 @@ def test_rest_is_imported_only_where_it_is_asked_for() -> None:
 
 def classes() -> Iterator[tuple[str, str]]:
     """Every class of the library: its module and its name."""
-    for module, tree in TREES.items():
-        for node in ast.walk(tree):
+    for module in PATHS:
+        for node in ast.walk(tree_of(module)):
             if isinstance(node, ast.ClassDef):
                 yield module, node.name
 
@@ -331,7 +336,7 @@ def names_defined(tree: ast.Module) -> Iterator[str]:
 
 @pytest.mark.parametrize("module", PATHS)
 def test_no_name_has_a_word_that_the_glossary_refuses(module: str) -> None:
-    names = {*names_defined(TREES[module]), *module.split(".")}
+    names = {*names_defined(tree_of(module)), *module.split(".")}
     refused = set(REFUSED)
 
     assert {name for name in names if words(name) & refused} == set()
@@ -358,7 +363,7 @@ def test_the_public_names_exist() -> None:
 
 @pytest.mark.parametrize("module", PATHS)
 def test_a_module_says_what_it_is(module: str) -> None:
-    assert ast.get_docstring(TREES[module])
+    assert ast.get_docstring(tree_of(module))
 
 
 def lines(module: str) -> int:
@@ -381,7 +386,7 @@ def test_no_small_module_has_a_single_importer() -> None:
 @pytest.mark.parametrize("module", PATHS)
 def test_functions_are_short(module: str) -> None:
     long = {}
-    for node in ast.walk(TREES[module]):
+    for node in ast.walk(tree_of(module)):
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
             assert node.end_lineno is not None
             first = node.body[1 if ast.get_docstring(node) else 0 :][:1]

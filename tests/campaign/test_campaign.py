@@ -7,6 +7,7 @@ import json
 import re
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,12 @@ import pytest
 
 from okex_ws import Trade
 from tests.campaign import reconnects
-from tests.campaign.replay_digest import digest_of, recording_path, trades_of
+from tests.campaign.replay_digest import (
+    ReplayDigest,
+    digest_of,
+    recording_path,
+    trades_of,
+)
 from tests.campaign.resources import leaks
 from tests.support.loopback_servers import untraced
 
@@ -38,7 +44,7 @@ def found(recordings: Path) -> list[dict[str, Any]]:
         subprocess.Popen(
             [
                 *(sys.executable, "-m", "tests.campaign", "--stands", setups),
-                *("--seconds", "40", "--seed", "20"),
+                *("--seconds", "28", "--seed", "20"),
                 *("--json", str(path), "--tapes", str(recordings)),
             ],
             cwd=ROOT,
@@ -69,6 +75,12 @@ def test_whatever_happens_no_price_is_stale_or_wrong_and_nothing_is_left(
         assert len(each["kinds"]) > 30
 
 
+@cache
+def digest_once(recording: Path) -> ReplayDigest:
+    """The digest of one replay, for all tests of this process."""
+    return digest_of(recording)
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("found")
 @pytest.mark.parametrize("setup", "|".join(SETUPS).replace("$", "").split("|"))
@@ -77,7 +89,7 @@ def test_its_recording_is_told_twice_in_the_same_words(
 ) -> None:
     recording = recording_path(recordings, setup)
 
-    first = digest_of(recording)
+    first = digest_once(recording)
 
     assert first == digest_of(recording)
     assert first.items > 100
@@ -101,7 +113,7 @@ def test_a_digit_of_a_recording_makes_it_another_one(
     digit = b"%d" % ((int(price[1]) + 1) % 10)
     changed.write_bytes(gzip.compress(said[:at] + digit + said[at + 1 :]))
 
-    one, other = digest_of(recording), digest_of(changed)
+    one, other = digest_once(recording), digest_of(changed)
 
     assert one.items == other.items
     assert one.digest != other.digest

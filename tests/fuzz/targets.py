@@ -43,17 +43,17 @@ TARGETS: tuple[Target, ...] = (
     Target("names", identities.make_name, identities.check_name, 20),
     Target("free bytes", frames.make_free, frames.check_any_frame),
     Target("sentences", frames.make_sentence, frames.check_sentence),
-    Target("books", books.make_book, books.check_book),
+    Target("books", books.make_book, books.check_book, 3),
     Target("numbers", answers.make_number, answers.check_number),
-    Target("framing", streams.make_frames, framing.check_framing),
-    Target("framing, small", streams.make_frames, framing.check_small_framing),
+    Target("framing", streams.make_frames, framing.check_framing, 2),
+    Target("framing, small", streams.make_frames, framing.check_small_framing, 4),
     Target("http answers", answers.make_answer, answers.check_answer),
     Target("handshakes", answers.make_handshake, answers.check_handshake),
     Target("arguments", answers.make_argument, answers.check_argument),
-    Target("secrets", answers.make_secret, answers.check_secret),
-    Target("captures", answers.make_capture, answers.check_capture),
+    Target("secrets", answers.make_secret, answers.check_secret, 8),
+    Target("captures", answers.make_capture, answers.check_capture, 3),
     Target("REST bodies", history.make_body, history.check_body),
-    Target("recordings", history.make_recording, history.check_recording),
+    Target("recordings", history.make_recording, history.check_recording, 16),
 )
 
 

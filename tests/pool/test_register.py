@@ -309,11 +309,15 @@ def interrupt_change_over(hook: LineHook) -> None:
 
         handover.advance = traced  # type: ignore[method-assign]
 
+    def look() -> None:
+        rig.check()
+        rig.check_fed(subscriptions)
+
     rig.world.at(1, rig.feed.rotate)
     rig.world.at(1, take_over)
-    for moment in range(10, 300):
-        rig.world.at(moment / 10, rig.check)
-        rig.world.at(moment / 10, lambda: rig.check_fed(subscriptions))
+    # The taking over is done within a second or two; later it could only come undone.
+    for moment in (*range(10, 60), *range(60, 300, 10)):
+        rig.world.at(moment / 10, look)
     seen: list[Any] = []
     rig.world.at(30, lambda: seen.extend(each.state for each in subscriptions))
     rig.world.at(30, rig.check_exchange)

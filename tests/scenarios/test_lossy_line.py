@@ -111,6 +111,7 @@ class Reads:
         self.oldest = max(self.oldest, *replaced, 0.0)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("delay", [0.15, 0.3])
 def test_two_seconds_of_lease_refuse_now_and_then_and_never_reconnect(
     monkeypatch: pytest.MonkeyPatch, delay: float

@@ -6,17 +6,33 @@ import re
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-
-from matplotlib.figure import Figure
+from typing import TYPE_CHECKING
 
 from okex_ws import Gap, Item, State, StateChange
-from okex_ws.cli.recordings.picture import draw
 from okex_ws.cli.recordings.story import ChartData
 from tests.support.causes import because
 from tests.support.cli_samples import AT, depth, trade
 from tests.support.internals import draw_book, dress
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
 HOSTILE = "$x^2$ \\frac [red] \x1b[2J <b>&"
+
+
+# Importing matplotlib takes a second, in each process that collects these tests.
+
+
+def draw(chart: ChartData, path: str) -> None:
+    from okex_ws.cli.recordings import picture
+
+    picture.draw(chart, path)
+
+
+def new_axes() -> Axes:
+    from matplotlib.figure import Figure
+
+    return Figure().add_subplot()
 
 
 def change(seconds: float, new: State, cause: str = "") -> Item:
@@ -72,7 +88,7 @@ def test_the_bands_have_the_colours_of_the_legend() -> None:
     chart = ChartData("BTC-USDT", AT, AT + timedelta(seconds=9))
     rows = tuple((str(60004 + n), "1") for n in range(16))
     chart.add([change(0.0, State.LIVE), depth(asks=rows, bids=(("60003", "9"),))])
-    axes = Figure().add_subplot()
+    axes = new_axes()
     draw_book(axes, chart)
 
     spans = [each.get_datalim(axes.transData).intervaly for each in axes.collections]
@@ -85,7 +101,7 @@ def test_a_deep_book_leaves_room_for_its_prices() -> None:
     chart = ChartData("BTC-USDT", AT, AT + timedelta(seconds=9))
     rows = (("60004", "1"), ("90000", "100"))
     chart.add([change(0.0, State.LIVE), depth(asks=rows, bids=(("60000", "9"),))])
-    axes = Figure().add_subplot()
+    axes = new_axes()
     draw_book(axes, chart)
     assert axes.get_ylim()[1] > 80000
 
