@@ -68,7 +68,7 @@ from okex_ws import (
     market_of,
 )
 from okex_ws.local_exchange import LocalExchange
-from okex_ws.rest import Rest
+from okex_ws.rest import Answer, Rest
 
 assert_type(__version__, str)
 
@@ -139,7 +139,7 @@ Replay("day.rec.gz", speed="max")
 assert_type(find_venue("okj"), Venue)
 assert_type(find_venue(VENUES["okj"]), Venue)
 assert_type(market_of("BTC-USDT"), str | None)
-assert_type(MARKETS, tuple[str, str, str, str, str, str])
+assert_type(MARKETS, tuple[str, str, str, str, str, str, str])
 assert_type(check_instrument("BTC-USDT", None, VENUES["okx"]), str)
 
 
@@ -386,9 +386,9 @@ def a_builtin_too(error: ConnectionError | TimeoutError) -> None: ...
 def the_past(context: ssl.SSLContext) -> None:
     with Rest("okx", proxy="", ssl_context=context, timeout=5.0) as rest:
         trades = rest.trades("BTC-USDT", "spot", after_id="1", limit=1000)
-        assert_type(trades, tuple[Trade, ...])
+        assert_type(trades, Answer[Trade])
         candles = rest.candles("BTC-USDT", "spot", "candle1m", limit=500)
-        assert_type(candles, tuple[Candle, ...])
+        assert_type(candles, Answer[Candle])
         assert_type(candles[0].backfilled, bool)
         book = rest.book("BTC-USDT", "spot")
         assert_type(book.seq, int | None)
