@@ -7,6 +7,7 @@ import re
 import ssl
 import subprocess
 import sys
+import threading
 import types
 from pathlib import Path
 
@@ -135,6 +136,42 @@ def test_a_missing_package_is_found_again_once_it_is_there(
     assert error.advice.endswith("websocket-client==0.46.0")
     assert machine.websocket_client(URL).WebSocket
     assert "websocket-client " in machine.packages(URL)
+
+
+def test_two_connections_that_import_it_at_once_both_have_it(
+    monkeypatch: pytest.MonkeyPatch, nowhere: Path
+) -> None:
+    """The second one finds a module that has no names yet."""
+    gate = types.SimpleNamespace(entered=threading.Event(), opened=threading.Event())
+    monkeypatch.setitem(sys.modules, "gate_of_a_test", gate)  # type: ignore[arg-type]
+    package = nowhere / "websocket"
+    package.mkdir()
+    package.joinpath("__init__.py").write_text(
+        "import gate_of_a_test as gate\n"
+        "gate.entered.set()\n"
+        f"gate.opened.wait({LIMIT})\n"
+        "WebSocket = WebSocketException = create_connection = object\n"
+        "__version__ = '0.46.0'\n",
+        "utf-8",
+    )
+    found: list[object] = []
+
+    def find() -> None:
+        try:
+            found.append(machine.websocket_client(URL))
+        except ConnectionLost as error:
+            found.append(error)
+
+    threads = [threading.Thread(target=find) for _ in range(2)]
+    threads[0].start()
+    assert gate.entered.wait(LIMIT)
+    threads[1].start()
+    threads[1].join(0.05)
+    gate.opened.set()
+    for thread in threads:
+        thread.join(LIMIT)
+
+    assert found == [sys.modules["websocket"]] * 2
 
 
 def test_a_version_that_is_too_old_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

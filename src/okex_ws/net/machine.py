@@ -47,7 +47,7 @@ def websocket_client(endpoint: str) -> Any:
             hidden by another module of that name. *endpoint* is the error's.
     """
     try:
-        present = sys.modules.get("websocket") or _imported()
+        present = _imported()
         if any(not hasattr(present, name) for name in _NAMES):
             raise _foreign(getattr(present, "__file__", None))
         version = str(present.__version__)
@@ -77,8 +77,11 @@ def _check_place() -> None:
 
 
 def _imported() -> Any:
-    _check_place()
+    if "websocket" not in sys.modules:
+        _check_place()
     try:
+        # Not taken out of `sys.modules`: another connection may be importing it, and
+        # this statement waits until it has all its names.
         import websocket
 
         return websocket
