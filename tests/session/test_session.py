@@ -352,6 +352,18 @@ def test_a_message_of_an_unknown_kind_is_counted(talk: Talk) -> None:
 # --- No acknowledgement in time -----------------------------------------------------
 
 
+def test_what_the_library_asks_for_its_own_may_have_no_answer(talk: Talk) -> None:
+    talk.want(DEPTH)
+    talk.session.subscriptions[DEPTH].internal = True
+    assert talk.asked() == [("subscribe", [DEPTH])]
+    talk.now = ACK
+
+    events, texts = talk.tick()
+
+    assert (events, requests(texts)) == ([], [])
+    assert talk.wait(ACK + 1.0)[1] == [("subscribe", [DEPTH])]
+
+
 def test_acknowledgements_that_stay_away_are_said_and_asked_for_in_halves(
     talk: Talk,
 ) -> None:

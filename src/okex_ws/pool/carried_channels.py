@@ -278,7 +278,7 @@ class CarriedChannels(ABC):
         )
         if channel.followers and all(map(_is_internal, channel.followers)):
             # A request of its own: no channel of a script waits for its answer.
-            subscription.max_batch = 1
+            subscription.max_batch, subscription.internal = 1, True
         if subscription.acknowledged:
             channel.subscribed(era, now)
 

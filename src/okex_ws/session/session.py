@@ -191,6 +191,9 @@ class Session(Answers[Target]):
             self._request = None
             self._login.retry_later(now)
         events = self._give_up(request, names, now)
+        meant = [self.subscriptions.get(name) for name in names]
+        if any(one is not None and one.internal for one in meant):
+            return events  # it is alone in its request
         what = f"no acknowledgement of {request.op} {listed(names)}".rstrip()
         after, code = self._timeouts.ack, CauseCode.SUBSCRIBING
         return [*events, Trouble(Stalled(f"{what} came", after, cause_code=code))]

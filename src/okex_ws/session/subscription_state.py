@@ -142,6 +142,8 @@ class SubscriptionState(Generic[Target]):
     # The channel missed the push that the exchange repeats for an idle channel, and is
     # resubscribed for that reason.
     suspect: bool = False
+    # The library's own: a request for it that has no answer is told to no script.
+    internal: bool = False
 
     # --- What the exchange answers --------------------------------------------------
 
