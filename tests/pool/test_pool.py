@@ -340,9 +340,9 @@ def test_one_that_could_not_be_had_keeps_no_thread_for_its_callbacks(
             subscribe(feed, "ETH-USDT")
     world.at(1, feed.close)
 
-    world.run(2)  # which joins every thread
+    world.run(2)
 
-    assert not any(thread.running for thread in pool_of(feed).threads)
+    assert all(thread.join(10.0) for thread in pool_of(feed).threads)
 
 
 def test_a_failed_subscription_is_counted_once(world: World) -> None:

@@ -44,7 +44,8 @@ def subscribe(**more):
     return WSSubscription("BTC-USDT", "spot", venue=venue, **keywords, **more)
 
 def say(*words):
-    print(*words, flush=True)
+    # Not print, which a signal handler may interrupt, and then not call.
+    os.write(1, (" ".join(map(str, words)) + "\\n").encode())
 """
 
 
