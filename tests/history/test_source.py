@@ -65,3 +65,12 @@ def test_a_source_needs_no_base_class() -> None:
     source: History = Past()
 
     assert source.trades("BTC-USDT", "spot") == ()
+
+
+def test_trades_of_a_spread_have_no_past_beside_its_candles() -> None:
+    spread = "BTC-USDT_BTC-USDT-SWAP"
+    both = {each: V5.channel(each, "spread", spread) for each in ("candle60s", "trade")}
+
+    check_history(0, both)
+    with pytest.raises(ValueError, match="spread"):
+        check_history(5, both)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from okex_ws.base.clock import utc
 from okex_ws.model import items
-from okex_ws.model.items import BestBidAsk, Item
+from okex_ws.model.items import BestBidAsk, Item, ReadOnly
 from tests.support.decimal_contexts import HOSTILE
 
 
@@ -93,3 +93,13 @@ def test_what_a_script_is_given_is_frozen_and_slotted(kind: type) -> None:
 @pytest.mark.parametrize("kind", get_args(Item))
 def test_every_item_of_an_iterator_names_its_instrument(kind: type) -> None:
     assert "instrument_id" in {field.name for field in dataclasses.fields(kind)}
+
+
+def test_what_is_beside_the_data_is_shown_as_a_mapping() -> None:
+    beside = ReadOnly({"curPage": 1})
+
+    assert (repr(beside), dict(beside), len(beside)) == (
+        "{'curPage': 1}",
+        {"curPage": 1},
+        1,
+    )

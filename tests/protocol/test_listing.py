@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from okex_ws.protocol.listing import instrument
+from okex_ws.protocol.listing import instrument, spread
 
 SWAP = {
     "instId": "BTC-USDT-SWAP",
@@ -57,3 +57,40 @@ def test_what_is_announced_and_has_no_steps_yet_is_none() -> None:
 def test_what_is_unreadable_is_an_error(field: str, value: Any) -> None:
     with pytest.raises(ValueError, match="not a"):
         instrument({**SWAP, field: value}, "swap")
+
+
+SPREAD: dict[str, Any] = {
+    "sprdId": "BTC-USDT_BTC-USDT-SWAP",
+    "baseCcy": "BTC",
+    "quoteCcy": "USDT",
+    "szCcy": "BTC",
+    "tickSz": "0.1",
+    "lotSz": "0.001",
+    "minSz": "0.001",
+    "legs": [
+        {"instId": "BTC-USDT", "side": "sell"},
+        {"instId": "BTC-USDT-SWAP", "side": "buy"},
+    ],
+}
+
+
+def test_a_spread_has_two_legs() -> None:
+    made = spread(SPREAD)
+
+    assert made.legs == (("BTC-USDT", "sell"), ("BTC-USDT-SWAP", "buy"))
+    assert (made.market, made.contract_currency) == ("spread", "BTC")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"legs": SPREAD["legs"][:1]},
+        {"legs": "two"},
+        {"legs": [{"instId": "A-B", "side": "hold"}, *SPREAD["legs"][1:]]},
+        {"tickSz": "0"},
+        {"lotSz": "x"},
+    ],
+)
+def test_what_is_no_spread_is_refused(changes: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        spread(SPREAD | changes)

@@ -86,6 +86,11 @@ def test_a_channel_is_named_as_the_wire_names_it(
     assert PROTOCOL.channel(topic, market, instrument_id) == (*name, "")
 
 
+def test_a_channel_of_a_renamed_instrument_has_another_key() -> None:
+    assert PROTOCOL.renamed("spot/depth5:A-B", "C-B") == "spot/depth5:C-B"
+    assert PROTOCOL.listing("spot") is None
+
+
 def test_a_raw_channel_is_called_as_the_venue_calls_it() -> None:
     raw = PROTOCOL.raw_channel
 
