@@ -258,7 +258,7 @@ BAD_SIDES = [
     {"bids": [["-", "1", "1"]]},
     {"bids": [["+1", "1", "1"]]},
     {"bids": [["-NaN", "1", "1"]]},
-    {"bids": [[-1, "1", "1"]]},
+    {"bids": [[None, "1", "1"]]},
     {"bids": [["-" + "9" * 65, "1", "1"]]},
     {"bids": None},
 ]
@@ -288,7 +288,7 @@ def test_a_channel_of_complete_pushes_has_no_updates(topic: str) -> None:
         {"sz": "0"},
         {"sz": "-1"},
         {"side": "SELL"},
-        {"tradeId": 2499206329160695808},
+        {"tradeId": ["2499206329160695808"]},
         {"ts": "0"},
         {"count": "0"},
     ],
